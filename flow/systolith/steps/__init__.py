@@ -1,0 +1,1 @@
+"""The stages from model to report."""

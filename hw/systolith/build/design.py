@@ -1,0 +1,171 @@
+"""What a generated design is to those who simulate or place it: files, top module, streams."""
+
+import json
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from systolith.network import ActType, IntArray, Tensor
+
+__all__ = ["Design", "StreamPort", "load_design"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPort:
+    """One stream of the top module, and how a tensor travels over it.
+
+    Pixels come in raster order, channels innermost, `lanes` channels per transfer: channel c of a
+    pixel is lane ``c % lanes`` of the pixel's transfer ``c // lanes``. Lane 0 is in the least
+    significant bits. Lanes beyond the last channel carry no meaning. A vector (features,) travels
+    like an image (features, 1, 1).
+
+    Parameters
+    ----------
+    layer : str
+        Whose output travels here; ``"input"`` for the images.
+    tensor : Tensor
+        Its shape and type.
+    lanes : int
+        Channels per transfer.
+    signal : str
+        The Verilog signals are ``{signal}__payload``, ``{signal}__valid``, ``{signal}__ready``.
+    """
+
+    layer: str
+    tensor: Tensor
+    lanes: int
+    signal: str
+
+    @property
+    def width(self) -> int:
+        """Bits of the payload."""
+        return self.lanes * self.tensor.type.bits
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Shape (C, H, W); H and W are 1 for a vector."""
+        channels, *size = self.tensor.shape
+        height, width = size or (1, 1)
+        return channels, height, width
+
+    @property
+    def transfers_per_frame(self) -> int:
+        """Transfers that one image takes."""
+        channels, height, width = self.image_shape
+        return height * width * ceil(channels / self.lanes)
+
+    def to_transfers(self, images: IntArray) -> IntArray:
+        """Cut images (N, C, H, W) or (N, features) into lane values (N * transfers, lanes)."""
+        channels, height, width = self.image_shape
+        per_pixel = ceil(channels / self.lanes)
+        pixels = images.reshape(len(images), channels, height, width).transpose(0, 2, 3, 1)
+        padded = np.zeros((len(images), height, width, per_pixel * self.lanes), dtype=np.int64)
+        padded[..., :channels] = pixels
+        return padded.reshape(-1, self.lanes)
+
+    def from_transfers(self, values: IntArray) -> IntArray:
+        """Undo :meth:`to_transfers`; the number of transfers must be that of whole frames."""
+        channels, height, width = self.image_shape
+        pixels = values.reshape(-1, height, width, ceil(channels / self.lanes) * self.lanes)
+        images = pixels[..., :channels].transpose(0, 3, 1, 2)
+        return images.reshape(-1, *self.tensor.shape)
+
+    def pack(self, values: IntArray) -> list[int]:
+        """Pack lane values (T, lanes) into one payload integer per transfer."""
+        bits = self.tensor.type.bits
+        mask = (1 << bits) - 1
+        shifts = [lane * bits for lane in range(self.lanes)]
+        return [
+            sum((int(value) & mask) << shift for value, shift in zip(row, shifts, strict=True))
+            for row in values
+        ]
+
+    def unpack(self, payloads: list[int]) -> IntArray:
+        """Undo :meth:`pack`."""
+        bits, act = self.tensor.type.bits, self.tensor.type
+        mask = (1 << bits) - 1
+        lanes = [[(word >> lane * bits) & mask for lane in range(self.lanes)] for word in payloads]
+        values = np.array(lanes, dtype=np.int64).reshape(-1, self.lanes)
+        return ((values - act.low) & mask) + act.low
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """Generated Verilog with its streams.
+
+    Besides the ports of `input` and `output`, the top module has ``clk`` and ``rst`` (synchronous,
+    active high).
+
+    Parameters
+    ----------
+    top : str
+        Name of the top module.
+    sources : tuple of Path
+        Verilog files.
+    input, output : StreamPort
+        Ports of the top module.
+    probes : tuple of StreamPort
+        Streams between layers, in the order of the data flow; wires inside the top module.
+    network_hash : str
+        Content hash of the network that the design computes.
+    """
+
+    top: str
+    sources: tuple[Path, ...]
+    input: StreamPort
+    output: StreamPort
+    probes: tuple[StreamPort, ...] = ()
+    network_hash: str = ""
+
+    def save(self, path: Path) -> None:
+        """Write a JSON description beside the sources, which are named relative to it."""
+        description = {
+            "top": self.top,
+            "sources": [str(source.relative_to(path.parent)) for source in self.sources],
+            "input": _encode(self.input),
+            "output": _encode(self.output),
+            "probes": [_encode(probe) for probe in self.probes],
+            "network_hash": self.network_hash,
+        }
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(json.dumps(description, indent=1) + "\n")
+        temporary.replace(path)
+
+
+def load_design(path: Path) -> Design:
+    """Read what :meth:`Design.save` wrote."""
+    description = json.loads(path.read_text())
+    return Design(
+        top=description["top"],
+        sources=tuple(path.parent / source for source in description["sources"]),
+        input=_decode(description["input"]),
+        output=_decode(description["output"]),
+        probes=tuple(_decode(probe) for probe in description["probes"]),
+        network_hash=description["network_hash"],
+    )
+
+
+def _encode(port: StreamPort) -> dict[str, Any]:
+    act = port.tensor.type
+    return {
+        "layer": port.layer,
+        "shape": list(port.tensor.shape),
+        "bits": act.bits,
+        "signed": act.signed,
+        "zero_point": act.zero_point,
+        "lanes": port.lanes,
+        "signal": port.signal,
+    }
+
+
+def _decode(port: dict[str, Any]) -> StreamPort:
+    act = ActType(bits=port["bits"], signed=port["signed"], zero_point=port["zero_point"])
+    return StreamPort(
+        layer=port["layer"],
+        tensor=Tensor(tuple(port["shape"]), act),
+        lanes=port["lanes"],
+        signal=port["signal"],
+    )

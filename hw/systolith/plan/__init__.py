@@ -1,0 +1,1 @@
+"""Folding, cycle and area model of the engines."""

@@ -1,0 +1,1 @@
+"""Benches: cocotb and the native Verilator driver."""

@@ -1,0 +1,1 @@
+"""Comparison of simulated streams with the reference."""

@@ -1,0 +1,74 @@
+"""The contract: integer networks, sparsity patterns and golden arithmetic. NumPy only."""
+
+from systolith.network.accumulator import accumulator_bits, accumulator_range, signed_bits
+from systolith.network.errors import NetworkError
+from systolith.network.golden import apply_layer, forward, requantize, trace
+from systolith.network.graph import INPUT, IntegerNetwork, Tensor
+from systolith.network.layers import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Padding,
+    Shape,
+)
+from systolith.network.numbers import ActType, IntArray, Overflow, Requantize, Rounding
+from systolith.network.pattern import (
+    AllTaps,
+    BoolArray,
+    Dense,
+    Granularity,
+    KOutOfN,
+    Pattern,
+    PerNeuron,
+    Select,
+    Strided,
+    Taps,
+    WeightShape,
+)
+from systolith.network.storage import content_hash, load, save
+
+__all__ = [
+    "INPUT",
+    "ActType",
+    "Add",
+    "AllTaps",
+    "AvgPool2d",
+    "BoolArray",
+    "Conv2d",
+    "Dense",
+    "Flatten",
+    "Granularity",
+    "IntArray",
+    "IntegerNetwork",
+    "KOutOfN",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "NetworkError",
+    "Overflow",
+    "Padding",
+    "Pattern",
+    "PerNeuron",
+    "Requantize",
+    "Rounding",
+    "Select",
+    "Shape",
+    "Strided",
+    "Taps",
+    "Tensor",
+    "WeightShape",
+    "accumulator_bits",
+    "accumulator_range",
+    "apply_layer",
+    "content_hash",
+    "forward",
+    "load",
+    "requantize",
+    "save",
+    "signed_bits",
+    "trace",
+]

@@ -1,0 +1,1 @@
+"""Pruning: masks from pattern, score and schedule."""
