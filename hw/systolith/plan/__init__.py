@@ -1,1 +1,28 @@
-"""Folding, cycle and area model of the engines."""
+"""Folding, array shapes and the cycle model: all that is known before there is hardware."""
+
+from systolith.plan.engine import ArrayShape, ConvPlan, EnginePlan, GearboxPlan, PoolPlan, StagePlan
+from systolith.plan.errors import PlanError
+from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
+from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
+from systolith.plan.timeline import Timeline, timeline
+from systolith.plan.window import Window
+
+__all__ = [
+    "DEFAULT_MULTIPLIERS",
+    "ArrayShape",
+    "ConvPlan",
+    "EnginePlan",
+    "GearboxPlan",
+    "NetworkPlan",
+    "PackedWeights",
+    "PlanError",
+    "PoolPlan",
+    "StagePlan",
+    "Tap",
+    "Timeline",
+    "Window",
+    "pack_weights",
+    "plan_network",
+    "row_taps",
+    "timeline",
+]

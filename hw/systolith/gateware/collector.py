@@ -1,0 +1,92 @@
+"""From the feet of the columns to transfers: accumulate over the folds, then line up."""
+
+from amaranth import Array, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.delay import delayed
+from systolith.plan import ConvPlan
+
+__all__ = ["Collector"]
+
+
+class Collector(wiring.Component):
+    """Accumulate each column over the steps of a pass and collect the results, `lanes_out` at once.
+
+    Column c is c cycles behind column 0, so results come one after the other. Each is held for the
+    cycles of a pass, which is mostly long enough to collect it; where passes are shorter than the
+    drain, it is delayed by ``plan.hold_delay(c)`` more.
+
+    Members
+    -------
+    psums : ``In(signed(acc_bits)).array(columns)``
+    valid, first, last : ``In(1)``
+        What ``psums[0]`` is: a step, the first of a pass, the last of a pass.
+    o : ``Out(data.ArrayLayout(signed(acc_bits), lanes_out))``
+    o_valid : ``Out(1)``
+    transfer : ``Out(range(plan.transfers_per_pixel))``
+        Number within its pixel of the transfer that comes on `o` one cycle later.
+
+    Timing
+    ------
+    Transfer j of a pass comes ``plan.drain_delay + 1 + j`` cycles after `last`. A pass is at least
+    as long as its drain, so drains never meet.
+    """
+
+    psums: list[Signal]
+    valid: Signal
+    first: Signal
+    last: Signal
+    o: data.View
+    o_valid: Signal
+    transfer: Signal
+
+    def __init__(self, plan: ConvPlan) -> None:
+        self.plan = plan
+        acc = signed(plan.acc_bits)
+        super().__init__(
+            {
+                "psums": In(acc).array(plan.array.columns),
+                "valid": In(1),
+                "first": In(1),
+                "last": In(1),
+                "o": Out(data.ArrayLayout(acc, plan.lanes_out)),
+                "o_valid": Out(1),
+                "transfer": Out(range(plan.transfers_per_pixel)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Accumulate and hold per column; then count through the transfers of each pass."""
+        m = Module()
+        plan = self.plan
+        valid, first, last = self.valid, self.first, self.last
+        held = []
+        for column, psum in enumerate(self.psums):
+            acc = Signal(signed(plan.acc_bits), name=f"acc_{column}", reset_less=True)
+            total = Signal(signed(plan.acc_bits), name=f"total_{column}")
+            hold = Signal(signed(plan.acc_bits), name=f"hold_{column}", reset_less=True)
+            m.d.comb += total.eq(Mux(first, psum, acc + psum))
+            with m.If(valid):
+                m.d.sync += acc.eq(total)
+            with m.If(last):
+                m.d.sync += hold.eq(total)
+            held.append(delayed(m, hold, plan.hold_delay(column), f"hold_{column}"))
+            valid = delayed(m, valid, 1, f"valid_{column}")
+            first = delayed(m, first, 1, f"first_{column}")
+            last = delayed(m, last, 1, f"last_{column}")
+        number, part = Signal(range(plan.passes)), Signal(range(plan.drain_cycles))
+        lengths = Array(plan.transfers_of_pass(n) for n in range(plan.passes))
+        begin = delayed(m, self.last, plan.drain_delay, "begin")
+        busy, drain, ends = Signal(), Signal(), Signal()
+        m.d.comb += [drain.eq(begin | busy), ends.eq(part == lengths[number] - 1)]
+        with m.If(drain):
+            m.d.sync += [busy.eq(~ends), part.eq(part + 1), self.transfer.eq(self.transfer + 1)]
+            with m.If(ends):
+                m.d.sync += [part.eq(0), number.eq(number + 1)]
+                with m.If(number == plan.passes - 1):
+                    m.d.sync += [number.eq(0), self.transfer.eq(0)]
+        m.d.sync += self.o_valid.eq(drain)
+        for lane in range(plan.lanes_out):
+            m.d.sync += self.o[lane].eq(Array(held[lane :: plan.lanes_out])[part])
+        return m

@@ -1,0 +1,270 @@
+"""The circular buffer that windows are read from: one writer, one sequencer, a reader per row."""
+
+from amaranth import Array, C, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.streams import act_stream
+from systolith.gateware.walker import FreedCounter, WindowWalker, window_layout
+from systolith.network import ActType
+from systolith.plan import EnginePlan, Tap
+
+__all__ = ["RowReader", "Sequencer", "WindowWriter", "step_layout"]
+
+
+def step_layout(plan: EnginePlan) -> data.StructLayout:
+    """Describe one step: what every row reads in one cycle, and which weights meet it.
+
+    valid : the step exists.
+    window : see :func:`window_layout`; `needed` left out.
+    fold : index into each row's table of taps.
+    word : step number within the pixel: the address of the weights.
+    number : pass number within the pixel.
+    first, last : ends of a pass.
+    done : last step of the pixel.
+    """
+    window = window_layout(plan)
+    kh, kw = plan.window.kernel
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "address": window["address"].shape,
+            "rows": kh,
+            "columns": kw,
+            "fold": range(plan.folds),
+            "word": range(plan.pass_cycles * plan.passes),
+            "number": range(plan.passes),
+            "first": 1,
+            "last": 1,
+            "done": 1,
+        }
+    )
+
+
+class WindowWriter(wiring.Component):
+    """Accept pixels while there is room, and say where each transfer is written.
+
+    Members
+    -------
+    i : ``In(act_stream(act, plan.lanes_in))``
+    done : ``In(1)``
+        All reads of one output pixel have happened, see :class:`FreedCounter`.
+    write : ``Out(banks)``
+        Which banks are written in this cycle.
+    address : ``Out(range(plan.buffer_depth))``
+        Their word.
+    arrived : ``Out(plan.position_bits)``
+        Pixels completely written since reset, modulo.
+
+    Timing
+    ------
+    ``write`` in the cycle of the transfer; `arrived` counts it in the next. ``i.ready`` depends on
+    registers only.
+    """
+
+    i: stream.Interface
+    done: Signal
+    write: Signal
+    address: Signal
+    arrived: Signal
+
+    def __init__(self, plan: EnginePlan, act: ActType) -> None:
+        self.plan = plan
+        super().__init__(
+            {
+                "i": In(act_stream(act, plan.lanes_in)),
+                "done": In(1),
+                "write": Out(plan.banks),
+                "address": Out(range(plan.buffer_depth)),
+                "arrived": Out(plan.position_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Deal transfers to the banks in turn; a word is complete after the last bank."""
+        m = Module()
+        plan = self.plan
+        m.submodules.freed = freed = FreedCounter(plan)
+        turns = plan.banks // plan.banks_per_transfer
+        turn, word = Signal(range(turns)), Signal(range(plan.words_per_pixel))
+        last_turn, last_word = Signal(), Signal()
+        # Signed, because pixels may be given up before they arrive.
+        held = Signal(signed(plan.position_bits))
+        taken = Signal()
+        m.d.comb += [
+            freed.done.eq(self.done),
+            held.eq(self.arrived - freed.freed),
+            self.i.ready.eq(held < plan.capacity),
+            taken.eq(self.i.valid & self.i.ready),
+            last_turn.eq(turn == turns - 1),
+            last_word.eq(word == plan.words_per_pixel - 1),
+        ]
+        selected = C((1 << plan.banks_per_transfer) - 1, plan.banks)
+        with m.If(taken):
+            m.d.comb += self.write.eq(selected << (turn * plan.banks_per_transfer))
+            m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))
+            with m.If(last_turn):
+                m.d.sync += [
+                    self.address.eq(self.address + 1),
+                    word.eq(Mux(last_word, 0, word + 1)),
+                    self.arrived.eq(self.arrived + last_word),
+                ]
+        return m
+
+
+class Sequencer(wiring.Component):
+    """Issue the steps of each output pixel as soon as its window has arrived and there is room.
+
+    Members
+    -------
+    arrived : ``In(plan.position_bits)``
+        From :class:`WindowWriter`.
+    room : ``In(1)``
+        Whether the results of a full pass may be reserved.
+    reserve : ``Out(range(plan.drain_cycles + 1))``
+        Output transfers of the pass that starts in this cycle; 0 in the others.
+    step : ``Out(step_layout(plan))``
+
+    Timing
+    ------
+    A pass starts in the first cycle in which the window has arrived, `room` is given and the pass
+    before has ended; its steps then follow each other without a pause. `step` comes one cycle after
+    its issue.
+    """
+
+    arrived: Signal
+    room: Signal
+    reserve: Signal
+    step: data.View
+
+    def __init__(self, plan: EnginePlan) -> None:
+        self.plan = plan
+        super().__init__(
+            {
+                "arrived": In(plan.position_bits),
+                "room": In(1),
+                "reserve": Out(range(plan.drain_cycles + 1)),
+                "step": Out(step_layout(plan)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Nest the counters: passes of a pixel, folds of a pass, slots of a fold."""
+        m = Module()
+        plan = self.plan
+        m.submodules.walker = walker = WindowWalker(plan)
+        window = walker.o.payload
+        slot, fold = Signal(range(plan.slot_folds)), Signal(range(plan.folds))
+        number, word = Signal(range(plan.passes)), Signal(range(plan.pass_cycles * plan.passes))
+        first, last, last_slot, last_pass = Signal(), Signal(), Signal(), Signal()
+        ahead = Signal(signed(plan.position_bits))
+        start, issue = Signal(), Signal()
+        m.d.comb += [
+            ahead.eq(self.arrived - window.needed),
+            first.eq((slot == 0) & (fold == 0)),
+            last_slot.eq(slot == plan.slot_folds - 1),
+            last.eq(last_slot & (fold == plan.folds - 1)),
+            last_pass.eq(number == plan.passes - 1),
+            start.eq(first & (ahead >= 0) & self.room),
+            issue.eq(start | ~first),
+            walker.o.ready.eq(issue & last & last_pass),
+        ]
+        with m.If(start):
+            transfers = Array(plan.transfers_of_pass(n) for n in range(plan.passes))
+            m.d.comb += self.reserve.eq(transfers[number])
+        with m.If(issue):
+            m.d.sync += [slot.eq(slot + 1), word.eq(word + 1)]
+            with m.If(last_slot):
+                m.d.sync += [slot.eq(0), fold.eq(fold + 1)]
+            with m.If(last):
+                m.d.sync += [fold.eq(0), number.eq(number + 1)]
+                with m.If(last_pass):
+                    m.d.sync += [number.eq(0), word.eq(0)]
+        m.d.sync += [
+            self.step.valid.eq(issue),
+            self.step.address.eq(window.address),
+            self.step.rows.eq(window.rows),
+            self.step.columns.eq(window.columns),
+            self.step.fold.eq(fold),
+            self.step.word.eq(word),
+            self.step.number.eq(number),
+            self.step.first.eq(first & issue),
+            self.step.last.eq(last & issue),
+            self.step.done.eq(last & last_pass & issue),
+        ]
+        return m
+
+
+class RowReader(wiring.Component):
+    """The memory of one array row, and what the row reads from it at each step.
+
+    Members
+    -------
+    write, address, word : ``In(1)``, ``In(range(plan.buffer_depth))``, ``In(layout)``
+        From :class:`WindowWriter`: the word for this row's bank.
+    step : ``In(step_layout(plan))``
+    acts : ``Out(layout)``
+        Activations of the tap; `fill` in the padding.
+
+    Timing
+    ------
+    `acts` :attr:`LATENCY` cycles after `step`. Throughput: one per cycle.
+    """
+
+    LATENCY = 4
+
+    write: Signal
+    address: Signal
+    word: data.View
+    step: data.View
+    acts: data.View
+
+    def __init__(
+        self, plan: EnginePlan, layout: data.ArrayLayout, taps: list[Tap], *, fill: int
+    ) -> None:
+        self.plan, self.layout, self.taps, self.fill = plan, layout, taps, fill
+        super().__init__(
+            {
+                "write": In(1),
+                "address": In(range(plan.buffer_depth)),
+                "word": In(layout),
+                "step": In(step_layout(plan)),
+                "acts": Out(layout),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Four registers: tap and padding, address, memory, output."""
+        m = Module()
+        plan = self.plan
+        depth = plan.buffer_depth
+        m.submodules.memory = store = memory.Memory(shape=self.layout, depth=depth, init=[])
+        write_port, read_port = store.write_port(), store.read_port()
+        m.d.comb += [
+            write_port.en.eq(self.write),
+            write_port.addr.eq(self.address),
+            write_port.data.eq(self.word),
+            read_port.en.eq(1),
+        ]
+        offsets = Array(
+            ((tap.row * plan.window.width + tap.column) * plan.words_per_pixel + tap.word) % depth
+            for tap in self.taps
+        )
+        rows = Array(self.step.rows[tap.row] for tap in self.taps)
+        columns = Array(self.step.columns[tap.column] for tap in self.taps)
+        offset, origin = Signal(range(depth)), Signal(range(depth))
+        inside = Signal(3)
+        word = Signal(range(plan.words_read))
+        fold = self.step.fold
+        m.d.sync += [
+            offset.eq(offsets[fold]),
+            origin.eq(self.step.address),
+            word.eq(self.step.number),
+            inside.eq(Cat(rows[fold] & columns[fold], inside)),
+            read_port.addr.eq(origin + offset + word),
+            self.acts.eq(Mux(inside[2], read_port.data, self._filled())),
+        ]
+        return m
+
+    def _filled(self) -> data.Const:
+        return self.layout.const([self.fill] * self.layout.length)

@@ -1,0 +1,127 @@
+"""Which array shape each layer gets, so that all layers take nearly the same cycles."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from math import ceil
+
+from systolith.plan.engine import ArrayShape
+from systolith.plan.errors import PlanError
+from systolith.plan.work import Work
+
+__all__ = ["array_cycles", "bad_arrays", "choose_arrays"]
+
+
+def array_cycles(work: Work, array: ArrayShape) -> int:
+    """Cycles per frame of an array: the ceiling formula."""
+    folds = (
+        ceil(work.reduction / array.rows)
+        * ceil(work.slots / array.multipliers)
+        * ceil(work.filters / array.columns)
+    )
+    return work.window.output_pixels * folds
+
+
+def bad_arrays(works: Sequence[Work], arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
+    """Name every array that is for no layer or larger than its layer."""
+    by_name = {work.name: work for work in works}
+    for name, array in arrays.items():
+        if name not in by_name:
+            known = ", ".join(by_name)
+            yield f"array for '{name}': no such convolution or linear layer; there are {known}"
+            continue
+        work = by_name[name]
+        for what, given, most in (
+            ("rows", array.rows, work.reduction),
+            ("columns", array.columns, work.filters),
+            ("multipliers", array.multipliers, work.slots),
+        ):
+            if not 1 <= given <= most:
+                yield f"array for '{name}': {what} must be 1..{most}, got {given}"
+
+
+def choose_arrays(
+    works: Sequence[Work], fixed: Mapping[str, ArrayShape], budget: int
+) -> dict[str, ArrayShape]:
+    """Find the shapes whose slowest layer is as fast as possible; exact.
+
+    For a pace, each layer takes its cheapest shape that keeps it, and the budget decides whether
+    the pace is possible. The best possible pace is found by bisection over those that occur.
+
+    Parameters
+    ----------
+    works : sequence of Work
+        All layers with a PE array.
+    fixed : mapping of str to ArrayShape
+        Shapes that are given.
+    budget : int
+        Multipliers of all arrays together.
+
+    Returns
+    -------
+    dict of str to ArrayShape
+        One for every layer.
+
+    Raises
+    ------
+    PlanError
+        If even the smallest arrays exceed the budget.
+    """
+    options = {
+        work.name: [(array_cycles(work, fixed[work.name]), fixed[work.name])]
+        if work.name in fixed
+        else _frontier(work)
+        for work in works
+    }
+    least = sum(option[-1][1].total for option in options.values())
+    if least > budget:
+        raise PlanError(
+            [
+                f"the {len(works)} PE arrays need at least {least} multipliers, "
+                f"but the budget is {budget}"
+            ]
+        )
+    paces = sorted({cycles for option in options.values() for cycles, _ in option})
+    low, high = 0, len(paces) - 1
+    while low < high:
+        middle = (low + high) // 2
+        chosen = _cheapest(options, paces[middle])
+        if chosen and sum(array.total for array in chosen.values()) <= budget:
+            high = middle
+        else:
+            low = middle + 1
+    return _cheapest(options, paces[low])
+
+
+def _cheapest(
+    options: Mapping[str, Sequence[tuple[int, ArrayShape]]], pace: int
+) -> dict[str, ArrayShape]:
+    """For each layer the cheapest shape with at most `pace` cycles; empty if some layer has none."""
+    chosen = {}
+    for name, option in options.items():
+        fitting = [array for cycles, array in option if cycles <= pace]
+        if not fitting:
+            return {}
+        chosen[name] = fitting[-1]
+    return chosen
+
+
+def _frontier(work: Work) -> list[tuple[int, ArrayShape]]:
+    """Shapes of one layer from fastest to cheapest, without those beaten in both.
+
+    Among equals the array with the most rows wins: sums run down the rows for free, while every
+    column costs an accumulator and a place in the drain.
+    """
+    sizes = product(_folded(work.reduction), _folded(work.filters), _folded(work.slots))
+    shapes = [ArrayShape(rows=r, columns=c, multipliers=m) for r, c, m in sizes]
+    ranked = sorted((array_cycles(work, shape), shape.total, -shape.rows) for shape in shapes)
+    by_rank = {(array_cycles(work, shape), shape.total, -shape.rows): shape for shape in shapes}
+    frontier: list[tuple[int, ArrayShape]] = []
+    for rank in ranked:
+        if not frontier or rank[1] < frontier[-1][1].total:
+            frontier.append((rank[0], by_rank[rank]))
+    return frontier
+
+
+def _folded(length: int) -> list[int]:
+    """Sizes that cover `length` in some number of folds with nothing to spare."""
+    return sorted({ceil(length / folds) for folds in range(1, length + 1)})

@@ -1,0 +1,238 @@
+"""From an integer network to a pipeline of engines joined by streams."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import gcd
+
+from systolith.network import Conv2d, IntegerNetwork, Linear, MaxPool2d
+from systolith.plan.arrays import array_cycles, bad_arrays, choose_arrays
+from systolith.plan.engine import ArrayShape, ConvPlan, EnginePlan, GearboxPlan, PoolPlan, StagePlan
+from systolith.plan.errors import PlanError
+from systolith.plan.timeline import Timeline, timeline
+from systolith.plan.work import Work, unsupported, window_of, work_of
+
+__all__ = ["DEFAULT_MULTIPLIERS", "NetworkPlan", "plan_network"]
+
+DEFAULT_MULTIPLIERS = 64
+SETTLED = 3
+MOST_FRAMES = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPlan:
+    """A network laid out as a pipeline of engines.
+
+    Attributes
+    ----------
+    network : IntegerNetwork
+        What is computed.
+    stages : tuple of StagePlan
+        Engines and the gearboxes between them, in the order of the data flow.
+    """
+
+    network: IntegerNetwork
+    stages: tuple[StagePlan, ...]
+
+    @property
+    def engines(self) -> tuple[EnginePlan, ...]:
+        """The stages that compute layers."""
+        return tuple(stage for stage in self.stages if not isinstance(stage, GearboxPlan))
+
+    @property
+    def convolutions(self) -> tuple[ConvPlan, ...]:
+        """The engines with a PE array."""
+        return tuple(stage for stage in self.stages if isinstance(stage, ConvPlan))
+
+    @property
+    def cycles_per_frame(self) -> int:
+        """Cycles between frames in the steady state: those of the busiest stage."""
+        return max(stage.cycles for stage in self.stages)
+
+    @property
+    def bottleneck(self) -> str:
+        """Name of the stage that sets :attr:`cycles_per_frame`."""
+        return max(self.stages, key=lambda stage: stage.cycles).name
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers of all PE arrays; requantizers are counted apart."""
+        return sum(engine.array.total for engine in self.convolutions)
+
+    @property
+    def requantizers(self) -> int:
+        """Requantizer lanes."""
+        return sum(engine.lanes_out for engine in self.convolutions)
+
+    @property
+    def macs_dense(self) -> int:
+        """Multiplications per frame if no weight were pruned."""
+        return sum(engine.macs_dense for engine in self.convolutions)
+
+    @property
+    def macs_kept(self) -> int:
+        """Multiplications per frame with kept weights."""
+        return sum(engine.macs_kept for engine in self.convolutions)
+
+    @property
+    def utilization(self) -> float:
+        """Share of multiplier cycles that do a kept multiplication, in the steady state; 0..1."""
+        return self.macs_kept / (self.multipliers * self.cycles_per_frame)
+
+    @property
+    def latency_cycles(self) -> int:
+        """Cycles from the first input to the last output of a single frame, inclusive."""
+        return self._start.latency
+
+    @property
+    def steady_interval(self) -> int:
+        """Cycles between frames once the pipeline is full, as the cycle model finds them."""
+        return self._start.last_output[-1] - self._start.last_output[-2]
+
+    def cycles(self, frames: int) -> int:
+        """Cycles from the first input to the last output of frames sent back to back, inclusive.
+
+        Exact: the first frames are evaluated event by event until the interval between outputs has
+        settled, the others follow at that interval.
+        """
+        start = self._start
+        known = len(start.last_output)
+        if frames <= known:
+            return start.last_output[frames - 1] - start.first_input[0] + 1
+        return start.cycles + (frames - known) * self.steady_interval
+
+    @cached_property
+    def _start(self) -> Timeline:
+        """The first frames, as many as it takes until the pipeline is full and regular."""
+        frames = 2 * SETTLED
+        while True:
+            run = timeline(self.stages, frames)
+            ends = run.last_output[-SETTLED - 1 :]
+            intervals = {later - earlier for earlier, later in zip(ends, ends[1:], strict=False)}
+            starts = run.first_input[-SETTLED - 1 :]
+            intervals |= {
+                later - earlier for earlier, later in zip(starts, starts[1:], strict=False)
+            }
+            if len(intervals) == 1 or frames > MOST_FRAMES:
+                return run
+            frames *= 2
+
+
+def plan_network(
+    network: IntegerNetwork,
+    *,
+    arrays: Mapping[str, ArrayShape] | None = None,
+    multipliers: int = DEFAULT_MULTIPLIERS,
+) -> NetworkPlan:
+    """Lay a network out on engines.
+
+    Array shapes that are not given are chosen so that the slowest layer is as fast as the budget
+    allows, and no layer has more multipliers than it needs for that pace.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        A chain of convolutions, linear layers, max pools and flattenings.
+    arrays : mapping of str to ArrayShape, optional
+        Shapes that are fixed, by layer name. They count towards the budget, unless all are fixed.
+    multipliers : int
+        Budget for all PE arrays together.
+
+    Returns
+    -------
+    NetworkPlan
+
+    Raises
+    ------
+    PlanError
+        With every layer that no engine supports, every array that does not fit its layer, or a
+        budget that is too small.
+    """
+    if problems := list(unsupported(network)):
+        raise PlanError(problems)
+    weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
+    works = [work_of(network, layer) for layer in weighted]
+    shapes = dict(arrays or {})
+    if problems := list(bad_arrays(works, shapes)):
+        raise PlanError(problems)
+    if set(shapes) != {work.name for work in works}:
+        shapes = choose_arrays(works, shapes, multipliers)
+    pace = max(array_cycles(work, shapes[work.name]) for work in works)
+    engines: list[EnginePlan] = []
+    for layer in network.layers:
+        if isinstance(layer, Conv2d | Linear):
+            engines.append(_conv_plan(work_of(network, layer), shapes[layer.name], pace))
+        elif isinstance(layer, MaxPool2d):
+            engines.append(_pool_plan(network, layer, pace))
+    return NetworkPlan(network=network, stages=tuple(_join(engines)))
+
+
+def _conv_plan(work: Work, array: ArrayShape, pace: int) -> ConvPlan:
+    """Plan one PE array, with the narrowest streams that keep the pace."""
+    banks = gcd(array.rows, work.groups)
+    words = work.groups // banks
+    pixels = work.window.input_pixels
+    pass_cycles = array_cycles(work, array) // work.window.output_pixels
+    pass_cycles //= -(-work.filters // array.columns)
+    return ConvPlan(
+        name=work.name,
+        window=work.window,
+        input=work.image,
+        output=work.output,
+        slots=work.slots,
+        group=work.group,
+        array=array,
+        groups_per_transfer=_least_divisor(
+            banks, lambda groups: pixels * work.groups // groups <= pace
+        ),
+        lanes_out=_least_divisor(
+            array.columns, lambda lanes: array.columns // lanes <= pass_cycles
+        ),
+        weight_bits=work.weight_bits,
+        acc_bits=work.acc_bits,
+        buffer_depth=_power_of_two(work.window.steady_span * words),
+    )
+
+
+def _pool_plan(network: IntegerNetwork, layer: MaxPool2d, pace: int) -> PoolPlan:
+    """Plan a pool with the fewest lanes that keep the pace."""
+    window = window_of(network, layer)
+    output = network.tensors[layer.name]
+    channels = output.shape[0]
+    pixels = max(window.output_pixels * window.taps, window.input_pixels)
+    lanes = _least_divisor(channels, lambda lanes: pixels * channels // lanes <= pace)
+    return PoolPlan(
+        name=layer.name,
+        window=window,
+        output=output,
+        buffer_depth=_power_of_two(window.steady_span * (channels // lanes)),
+        lanes=lanes,
+    )
+
+
+def _join(engines: Sequence[EnginePlan]) -> Iterator[StagePlan]:
+    """Put gearboxes where two engines differ in lanes; two where neither width divides the other."""
+    for engine, successor in zip(engines, [*engines[1:], None], strict=True):
+        yield engine
+        if successor is None:
+            return
+        common = gcd(engine.lanes_out, successor.lanes_in)
+        widths = [engine.lanes_out, common, successor.lanes_in]
+        changes = [pair for pair in zip(widths, widths[1:], strict=False) if pair[0] != pair[1]]
+        for number, (lanes_in, lanes_out) in enumerate(changes):
+            yield GearboxPlan(
+                name=f"{engine.name}_gearbox{number}",
+                tensor=engine.output,
+                lanes_in=lanes_in,
+                lanes_out=lanes_out,
+            )
+
+
+def _least_divisor(number: int, suffices: Callable[[int], bool]) -> int:
+    """Find the smallest divisor that suffices; `number` itself if none does."""
+    divisors = (divisor for divisor in range(1, number + 1) if number % divisor == 0)
+    return next((divisor for divisor in divisors if suffices(divisor)), number)
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(least - 1, 1).bit_length()

@@ -1,0 +1,113 @@
+"""Geometry of a window that slides over frames stored in a circular buffer.
+
+Input pixels are numbered in raster order, and on from frame to frame. A window buffer holds the
+pixels from the oldest that some coming window reads to the newest that arrived.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from systolith.network import Padding
+
+__all__ = ["Window"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A kernel that slides over images of one size.
+
+    Parameters
+    ----------
+    height, width : int
+        Size of the input image in pixels.
+    kernel : pair of int
+        Height and width of the window.
+    stride : pair of int
+        Vertical, horizontal.
+    padding : Padding
+        Rows and columns added at top, bottom, left, right.
+    """
+
+    height: int
+    width: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+
+    @property
+    def input_pixels(self) -> int:
+        """Pixels of one input frame."""
+        return self.height * self.width
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Output rows and columns."""
+        top, bottom, left, right = self.padding
+        return (
+            (self.height + top + bottom - self.kernel[0]) // self.stride[0] + 1,
+            (self.width + left + right - self.kernel[1]) // self.stride[1] + 1,
+        )
+
+    @property
+    def output_pixels(self) -> int:
+        """Pixels of one output frame."""
+        rows, columns = self.output_size
+        return rows * columns
+
+    @property
+    def taps(self) -> int:
+        """Kernel positions."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def positions(self) -> list[tuple[int, int]]:
+        """Row and column of each tap, in raster order."""
+        return [divmod(tap, self.kernel[1]) for tap in range(self.taps)]
+
+    @property
+    def padded(self) -> bool:
+        """Whether any window reaches into padding."""
+        return any(self.padding)
+
+    def origin(self, row: int, column: int) -> int:
+        """Pixel number of a window's first tap, relative to its frame; negative in the padding."""
+        return (row * self.stride[0] - self.padding[0]) * self.width + (
+            column * self.stride[1] - self.padding[2]
+        )
+
+    def newest(self, row: int, column: int) -> int:
+        """Pixel number of the last pixel that a window reads, relative to its frame."""
+        last_row = row * self.stride[0] - self.padding[0] + self.kernel[0] - 1
+        last_column = column * self.stride[1] - self.padding[2] + self.kernel[1] - 1
+        return min(last_row, self.height - 1) * self.width + min(last_column, self.width - 1)
+
+    def needed(self) -> Iterator[int]:
+        """For each window of a frame: how many of the frame's pixels must have arrived."""
+        rows, columns = self.output_size
+        for row in range(rows):
+            for column in range(columns):
+                yield self.newest(row, column) + 1
+
+    def freed(self) -> Iterator[int]:
+        """For each window of a frame: how many of the frame's pixels are not read after it."""
+        rows, columns = self.output_size
+        for number in range(1, rows * columns):
+            yield max(self.origin(*divmod(number, columns)), 0)
+        yield self.input_pixels
+
+    @property
+    def span(self) -> int:
+        """Pixels that must be held at once for a window to be complete, at most."""
+        freed = [0, *self.freed()]
+        return max(needed - free for needed, free in zip(self.needed(), freed, strict=False))
+
+    @property
+    def steady_span(self) -> int:
+        """Pixels to hold so that a window never waits for pixels that arrive at an even pace.
+
+        While one output row is computed, the pixels that make the next one possible must fit
+        beside those in use; so must what arrives while windows in the padding ask for nothing new.
+        """
+        top, bottom, _, _ = self.padding
+        ahead = max(self.stride[0], top + bottom) * self.width + self.stride[1]
+        return min(self.span + ahead, 2 * self.input_pixels)

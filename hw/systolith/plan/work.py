@@ -1,0 +1,156 @@
+"""What a layer asks of its engine, and whether there is one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from systolith.network import (
+    INPUT,
+    AllTaps,
+    Conv2d,
+    Dense,
+    Flatten,
+    IntegerNetwork,
+    KOutOfN,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Tensor,
+    signed_bits,
+)
+from systolith.plan.window import Window
+
+__all__ = ["Work", "image_of", "unsupported", "window_of", "work_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A convolution or linear layer as a reduction over the windows of an image.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    window : Window
+        How the kernel slides; the whole image for a linear layer.
+    image, output : Tensor
+        What is read, as an image (C, H, W) before any flattening, and what is computed.
+    slots, group : int
+        k and n of the pattern; both 1 for dense.
+    weight_bits, acc_bits : int
+        Width of weights and of partial sums.
+    """
+
+    name: str
+    window: Window
+    image: Tensor
+    output: Tensor
+    slots: int
+    group: int
+    weight_bits: int
+    acc_bits: int
+
+    @property
+    def filters(self) -> int:
+        """Output channels."""
+        return self.output.shape[0]
+
+    @property
+    def groups(self) -> int:
+        """Groups of n input channels."""
+        return self.image.shape[0] // self.group
+
+    @property
+    def reduction(self) -> int:
+        """Groups that one output sums over: taps x groups."""
+        return self.window.taps * self.groups
+
+
+def work_of(network: IntegerNetwork, layer: Conv2d | Linear) -> Work:
+    """See a layer as work for a PE array."""
+    slots, group = _slots_and_group(layer)
+    image = image_of(network, layer)
+    return Work(
+        name=layer.name,
+        window=window_of(network, layer),
+        image=image,
+        output=network.tensors[layer.name],
+        slots=slots,
+        group=group,
+        weight_bits=max(layer.weight_bits, 2),
+        acc_bits=_partial_sum_bits(layer, image),
+    )
+
+
+def image_of(network: IntegerNetwork, layer: Layer) -> Tensor:
+    """What the engine of `layer` reads, as an image (C, H, W), before any flattening."""
+    name = layer.inputs[0]
+    if name != INPUT and isinstance(source := network[name], Flatten):
+        return image_of(network, source)
+    tensor = network.tensors[name]
+    shape = tensor.shape if len(tensor.shape) == 3 else (*tensor.shape, 1, 1)
+    return Tensor(shape, tensor.type)
+
+
+def window_of(network: IntegerNetwork, layer: Layer) -> Window:
+    """How the window of `layer` slides over what it reads."""
+    _, height, width = image_of(network, layer).shape
+    if isinstance(layer, Conv2d | MaxPool2d):
+        return Window(
+            height=height,
+            width=width,
+            kernel=layer.kernel_size,
+            stride=layer.stride,
+            padding=layer.padding,
+        )
+    return Window(height=height, width=width, kernel=(height, width))
+
+
+def unsupported(network: IntegerNetwork) -> Iterator[str]:
+    """Name every layer that no engine computes, and why."""
+    previous = INPUT
+    for layer in network.layers:
+        if not isinstance(layer, Conv2d | Linear | MaxPool2d | Flatten):
+            yield f"layer '{layer.name}': no engine computes {type(layer).__name__} yet"
+        elif layer.inputs != (previous,):
+            yield (
+                f"layer '{layer.name}': engines form one chain, so it must read '{previous}', "
+                f"but it reads '{layer.inputs[0]}'"
+            )
+        if isinstance(layer, Conv2d) and layer.groups != 1:
+            yield f"layer '{layer.name}': no engine computes depthwise convolutions yet"
+        if isinstance(layer, Conv2d | Linear):
+            yield from _unsupported_pattern(network, layer)
+        previous = layer.name
+    if network.outputs != (previous,):
+        yield f"engines have one output, the last layer '{previous}', got {network.outputs}"
+    if not any(isinstance(layer, Conv2d | Linear) for layer in network.layers):
+        yield "a network for engines needs at least one convolution or linear layer"
+
+
+def _unsupported_pattern(network: IntegerNetwork, layer: Conv2d | Linear) -> Iterator[str]:
+    select = layer.pattern.select
+    if not isinstance(select, Dense | KOutOfN):
+        yield f"layer '{layer.name}': no engine computes the pattern {select} yet"
+    if not isinstance(layer.pattern.taps, AllTaps):
+        yield f"layer '{layer.name}': no engine skips taps ({layer.pattern.taps}) yet"
+    shape = image_of(network, layer).shape
+    if isinstance(layer, Linear) and shape[1:] != (1, 1) and not layer.pattern.is_dense:
+        yield (
+            f"layer '{layer.name}': {select} needs an input of one pixel, but it reads a "
+            f"flattened image of {'x'.join(map(str, shape))}"
+        )
+
+
+def _slots_and_group(layer: Conv2d | Linear) -> tuple[int, int]:
+    select = layer.pattern.select
+    return (select.k, select.n) if isinstance(select, KOutOfN) else (1, 1)
+
+
+def _partial_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
+    """Width of sums of raw activations times the weights at hand, in any order and number."""
+    weight = layer.weight.reshape(len(layer.weight), -1)
+    positive = weight.clip(min=0).sum(axis=1)
+    negative = weight.clip(max=0).sum(axis=1)
+    low, high = image.type.low, image.type.high
+    least, most = positive * low + negative * high, positive * high + negative * low
+    return signed_bits(min(int(least.min()), 0), max(int(most.max()), 0))
