@@ -1,0 +1,95 @@
+"""When a producer has nothing to offer and a consumer is not ready."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+__all__ = ["BURSTS", "NEVER", "NONE", "PATTERNS", "RANDOM", "Pause", "Stalls"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Pauses of one side, a Markov chain of two states that steps once per cycle.
+
+    The share of paused cycles is ``begin / (begin + end)`` and a pause lasts ``1 / end`` cycles on
+    average. A producer that has raised valid keeps it until the transfer, whatever the chain does.
+
+    Parameters
+    ----------
+    begin : float
+        Probability that a pause begins, per running cycle; 0..1.
+    end : float
+        Probability that it ends, per paused cycle; above 0, at most 1.
+
+    Raises
+    ------
+    ValueError
+        If a probability is out of range.
+    """
+
+    begin: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.begin <= 1:
+            raise ValueError(f"begin must be a probability in 0..1, got {self.begin}")
+        if not 0 < self.end <= 1:
+            raise ValueError(f"end must be a probability above 0 and at most 1, got {self.end}")
+
+    @classmethod
+    def random(cls, probability: float) -> "Pause":
+        """Each cycle is paused with the same probability, below 1, whatever was before."""
+        return cls(begin=probability, end=1 - probability)
+
+    @classmethod
+    def bursts(cls, *, pause_cycles: float, run_cycles: float) -> "Pause":
+        """Runs and pauses of geometric length with these means, each at least 1 cycle."""
+        return cls(begin=1 / run_cycles, end=1 / pause_cycles)
+
+    @property
+    def thresholds(self) -> tuple[int, int]:
+        """`begin` and `end` on the scale where 2**32 is certainty."""
+        return round(self.begin * 2**32), round(self.end * 2**32)
+
+
+NEVER = Pause()
+"""Not a single pause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stalls:
+    """Gaps of the producer at the input and stalls of the consumer at the output.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    producer, consumer : Pause
+        Each draws from a generator of its own.
+    """
+
+    name: str
+    producer: Pause = field(default=NEVER)
+    consumer: Pause = field(default=NEVER)
+
+    def seeds(self, seed: int) -> tuple[int, int]:
+        """Derive the 32-bit states, not zero, that producer and consumer start from."""
+        state = np.random.SeedSequence(seed).generate_state(2)
+        return int(state[0]) | 1, int(state[1]) | 1
+
+
+NONE = Stalls(name="none")
+RANDOM = Stalls(name="random", producer=Pause.random(0.5), consumer=Pause.random(0.5))
+BURSTS = Stalls(
+    name="bursts",
+    producer=Pause.bursts(pause_cycles=20, run_cycles=20),
+    consumer=Pause.bursts(pause_cycles=20, run_cycles=20),
+)
+PATTERNS = (
+    NONE,
+    RANDOM,
+    BURSTS,
+    Stalls(name="slow producer", producer=Pause.random(0.9)),
+    Stalls(name="slow consumer", consumer=Pause.random(0.9)),
+)
+"""What a verification tries, one after the other."""

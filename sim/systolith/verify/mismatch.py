@@ -1,0 +1,96 @@
+"""The first wrong value, and where it stands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from systolith.build import Design, StreamPort
+from systolith.network import IntArray
+
+__all__ = ["Mismatch", "compare", "first_mismatch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """The first value of a layer that differs from the reference.
+
+    Parameters
+    ----------
+    layer : str
+        Whose output is wrong.
+    image, channel : int
+        Counted from 0.
+    row, column : int, optional
+        None for a vector.
+    cycle : int, optional
+        When it was transferred; 0 is the first rising clock edge after reset. None if unknown.
+    expected, got : int
+        Value of the reference and of the design.
+    wrong_values : int
+        How many values of the layer are wrong, over all images.
+    """
+
+    layer: str
+    image: int
+    channel: int
+    row: int | None
+    column: int | None
+    cycle: int | None
+    expected: int
+    got: int
+    wrong_values: int
+
+    def __str__(self) -> str:
+        where = f"layer '{self.layer}', image {self.image}, channel {self.channel}"
+        if self.row is not None:
+            where += f", row {self.row}, column {self.column}"
+        if self.cycle is not None:
+            where += f", at cycle {self.cycle}"
+        return f"{where}: expected {self.expected}, got {self.got}"
+
+
+def first_mismatch(
+    port: StreamPort, got: IntArray, expected: IntArray, cycles: IntArray | None = None
+) -> Mismatch | None:
+    """Compare transfers with a reference; the first wrong one in the order of transfer, or None.
+
+    Parameters
+    ----------
+    port : StreamPort
+        The stream.
+    got : array of int, shape (transfers, lanes)
+        May end early; transfers beyond those expected are ignored.
+    expected : array of int, shape (N, *port.tensor.shape)
+        The reference.
+    cycles : array of int, shape (transfers,), optional
+        When each transfer happened.
+    """
+    raise NotImplementedError
+
+
+def compare(
+    design: Design, outputs: IntArray, reference: Mapping[str, IntArray]
+) -> Mismatch | None:
+    """Compare outputs of a bulk simulation with the reference, by equality.
+
+    Parameters
+    ----------
+    design : Design
+        What was simulated.
+    outputs : array of int, shape (N, *design.output.tensor.shape)
+        What :meth:`systolith.bench.NativeModel.run` returned.
+    reference : mapping of str to array of int
+        By layer name; only the layer of ``design.output`` is read.
+
+    Returns
+    -------
+    Mismatch or None
+        The first wrong value in the order of transfer, without its cycle; None if all are equal.
+
+    Raises
+    ------
+    ValueError
+        If the reference lacks the layer or has another shape.
+    """
+    raise NotImplementedError

@@ -1,0 +1,173 @@
+"""Simulate a design under stalls and compare every stream with the reference."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from systolith.bench import PATTERNS, BenchError, Stalls, Violation
+from systolith.build import Design
+from systolith.network import IntArray
+from systolith.verify.mismatch import Mismatch
+
+__all__ = ["PatternResult", "Verification", "VerificationError", "verify"]
+
+
+class VerificationError(BenchError):
+    """The design and the reference are not equal, or a stream broke a rule.
+
+    Attributes
+    ----------
+    verification : Verification
+        The whole result.
+    """
+
+    def __init__(self, verification: "Verification") -> None:
+        self.verification = verification
+        super().__init__(str(verification))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternResult:
+    """What one simulation, under one pattern of stalls, showed.
+
+    Parameters
+    ----------
+    stalls : str
+        Name of the pattern, or ``"ready withheld"``.
+    seed : int
+        Repeats the simulation exactly.
+    mismatches : tuple of Mismatch
+        The first of each wrong layer, layers in the order of the data flow: the first element is
+        where to look.
+    violations : tuple of Violation
+        Broken rules in the order of time, streams that stopped included.
+    transfers : mapping of str to int
+        Transfers seen, by layer.
+    cycles : int
+        Up to and including the last output transfer.
+    first_input_cycle, last_output_cycle : tuple of int
+        Per image that was completed; 0 is the first rising clock edge after reset.
+    seconds : float
+        Wall-clock time of the simulation.
+    """
+
+    stalls: str
+    seed: int
+    mismatches: tuple[Mismatch, ...]
+    violations: tuple[Violation, ...]
+    transfers: Mapping[str, int]
+    cycles: int
+    first_input_cycle: tuple[int, ...]
+    last_output_cycle: tuple[int, ...]
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was equal and no rule was broken."""
+        return not self.mismatches and not self.violations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """Result of :func:`verify`.
+
+    Parameters
+    ----------
+    images : int
+        How many were simulated, under each pattern.
+    layers : tuple of str
+        Whose streams were compared, in the order of the data flow.
+    patterns : tuple of PatternResult
+        One per simulation.
+    """
+
+    images: int
+    layers: tuple[str, ...]
+    patterns: tuple[PatternResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every simulation passed."""
+        return all(result.passed for result in self.patterns)
+
+    @property
+    def mismatches(self) -> tuple[Mismatch, ...]:
+        """All mismatches, simulation by simulation."""
+        return tuple(found for result in self.patterns for found in result.mismatches)
+
+    @property
+    def violations(self) -> tuple[Violation, ...]:
+        """All broken rules, simulation by simulation."""
+        return tuple(found for result in self.patterns for found in result.violations)
+
+    @property
+    def cycles(self) -> int:
+        """Simulated cycles of all patterns."""
+        return sum(result.cycles for result in self.patterns)
+
+    def raise_if_failed(self) -> None:
+        """Raise :class:`VerificationError` unless everything passed."""
+        if not self.passed:
+            raise VerificationError(self)
+
+    def __str__(self) -> str:
+        if self.passed:
+            return (
+                f"{len(self.layers)} streams equal the reference: {self.images} images, "
+                f"{len(self.patterns)} stall patterns, {self.cycles} cycles"
+            )
+        lines = [
+            f"{found} (stalls: {result.stalls}, seed {result.seed})"
+            for result in self.patterns
+            for found in (*result.mismatches, *result.violations)
+        ]
+        return "the design does not equal the reference:" + "".join(f"\n  - {x}" for x in lines)
+
+
+def verify(
+    design: Design,
+    images: IntArray,
+    reference: Mapping[str, IntArray],
+    *,
+    workdir: Path,
+    patterns: Sequence[Stalls] = PATTERNS,
+    seed: int = 0,
+    network_hash: str | None = None,
+    watchdog_cycles: int = 100_000,
+    progress: Callable[[PatternResult], None] | None = None,
+) -> Verification:
+    """Simulate with cocotb and Verilator; compare every stream with the reference, by equality.
+
+    One simulation per pattern, and one in which the consumer withholds ready, which shows that
+    valid rises alone. Input, probes and output are watched for the rules of a stream.
+
+    Parameters
+    ----------
+    design : Design
+        Emitted Verilog and its streams.
+    images : array of int, shape (N, *design.input.tensor.shape)
+        Values of the input's type.
+    reference : mapping of str to array of int, shape (N, ...)
+        Outputs of the reference by layer name, including the input's, every probe's and the
+        output's; others are ignored.
+    workdir : Path
+        For builds, which are kept and found again, and for the files of each simulation.
+    patterns : sequence of Stalls
+        Each is simulated once.
+    seed : int
+        Of all stalls; the result tells it.
+    network_hash : str, optional
+        Content hash of the network that the reference was computed with.
+    watchdog_cycles : int
+        This many cycles without a transfer on any stream are a hang.
+    progress : callable, optional
+        Called with the result of each simulation.
+
+    Raises
+    ------
+    ValueError
+        If images, reference and design do not fit together, with every reason.
+    MissingToolError, BuildError, SimulationError
+        If there is no result; a failed comparison is a result.
+    """
+    raise NotImplementedError
