@@ -93,7 +93,7 @@ class ConvEngine(wiring.Component):
     def _rows(
         self, m: Module, writer: WindowWriter, sequencer: Sequencer, array: PEArray
     ) -> Signal:
-        """Give each row its reader; the step moves down one row per cycle. Returns the last row's."""
+        """Give each row its reader; steps move down a row per cycle. Returns the last row's."""
         plan = self.plan
         layout = act_word(plan.input.type, plan.group)
         per_transfer = plan.groups_per_transfer

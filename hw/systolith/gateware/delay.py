@@ -33,7 +33,7 @@ def delayed(m: Module, value: Any, cycles: int, name: str) -> Any:
 
 
 def payload(m: Module, value: Any, cycles: int, name: str) -> Any:
-    """Delay a payload: as :func:`delayed`, without reset, for it means nothing without its valid."""
+    """Delay a payload: as :func:`delayed`, but without reset."""
     for number in range(1, cycles + 1):
         register = Signal(value.shape(), name=f"{name}_{number}", reset_less=True)
         m.d.sync += register.eq(value)

@@ -12,7 +12,7 @@ __all__ = ["PE", "weight_word"]
 
 
 def weight_word(plan: ConvPlan) -> data.ArrayLayout:
-    """Layout of a word of weight memory: for each multiplier a weight and its index in the group."""
+    """Layout of a word of weight memory: a weight and its index in the group per multiplier."""
     return data.ArrayLayout(
         data.StructLayout({"weight": signed(plan.weight_bits), "index": unsigned(plan.index_bits)}),
         plan.array.multipliers,
@@ -62,7 +62,7 @@ class PE(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Three registers: operands, product, sum; with several multipliers an adder tree between."""
+        """Three registers: operands, product, sum; an adder tree for several multipliers."""
         m = Module()
         m.d.sync += self.acts_o.eq(self.acts_i)
         terms = []

@@ -1,9 +1,11 @@
 """From an integer network to a pipeline of engines joined by streams."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
+
+import numpy as np
 
 from systolith.network import Conv2d, IntegerNetwork, Linear, MaxPool2d
 from systolith.plan.arrays import array_cycles, bad_arrays, choose_arrays
@@ -15,8 +17,10 @@ from systolith.plan.work import Work, unsupported, window_of, work_of
 __all__ = ["DEFAULT_MULTIPLIERS", "NetworkPlan", "plan_network"]
 
 DEFAULT_MULTIPLIERS = 64
-SETTLED = 3
+SETTLED = 4
 MOST_FRAMES = 200
+STEADY_FRAMES = 12
+MOST_DOUBLINGS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +122,12 @@ class NetworkPlan:
             frames *= 2
 
 
+def _settled(run: Timeline) -> bool:
+    """Whether the last frames entered and left at one and the same interval."""
+    cycles = [np.diff(times[-SETTLED - 1 :]) for times in (run.first_input, run.last_output)]
+    return len(np.unique(cycles)) == 1
+
+
 def plan_network(
     network: IntegerNetwork,
     *,
@@ -164,7 +174,17 @@ def plan_network(
             engines.append(_conv_plan(work_of(network, layer), shapes[layer.name], pace))
         elif isinstance(layer, MaxPool2d):
             engines.append(_pool_plan(network, layer, pace))
-    return NetworkPlan(network=network, stages=tuple(_join(engines)))
+    return NetworkPlan(network=network, stages=tuple(_join([*map(_sized, engines)])))
+
+
+def _sized(engine: EnginePlan) -> EnginePlan:
+    """Double the window buffer until, by the cycle model, the engine never waits for room."""
+    for _ in range(MOST_DOUBLINGS):
+        ends = timeline([engine], STEADY_FRAMES).last_output
+        if ends[-1] - ends[STEADY_FRAMES // 2] <= engine.cycles * (STEADY_FRAMES // 2 - 1):
+            break
+        engine = replace(engine, buffer_depth=2 * engine.buffer_depth)
+    return engine
 
 
 def _conv_plan(work: Work, array: ArrayShape, pace: int) -> ConvPlan:

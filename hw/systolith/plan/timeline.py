@@ -129,30 +129,28 @@ class _Gearbox:
 
     def __init__(self, plan: GearboxPlan, frames: int, source: _Edge, sink: _Edge) -> None:
         self.source, self.sink = source, sink
-        self.groups_in, self.groups_out = zip(*_gearbox_groups(plan), strict=True)
-        self.pixels = frames * plan.pixels
+        self.groups = list(_gearbox_groups(plan)) * (frames * plan.pixels)
         self.group = 0
+        self.filled = 0
 
     def advance(self) -> bool:
-        progress = False
-        source, sink = self.source, self.sink
-        groups = len(self.groups_in)
-        while self.group < self.pixels * groups:
-            fill, empty = self.groups_in[self.group % groups], self.groups_out[self.group % groups]
-            if len(source.offered) < len(source.taken) + fill:
+        offered, taken, sink = self.source.offered, self.source.taken, self.sink
+        start = len(taken)
+        while self.group < len(self.groups):
+            fill, empty = self.groups[self.group]
+            if self.filled == fill:
+                # Later transfers of the group are offered as soon as the earlier are taken.
+                sink.offered.extend([taken[-1] + 1] * empty)
+                self.group, self.filled = self.group + 1, 0
+            elif len(taken) == len(offered) or len(sink.taken) < len(sink.offered):
                 break
-            if len(sink.taken) < len(sink.offered):
-                break
-            time = sink.taken[-1] if sink.taken else 0
-            for _ in range(fill):
-                time = max(source.offered[len(source.taken)], time)
-                source.taken.append(time)
-                time += 1
-            # Later transfers of the group are offered as soon as the earlier are taken.
-            sink.offered.extend([time] * empty)
-            self.group += 1
-            progress = True
-        return progress
+            else:
+                time = max(offered[len(taken)], taken[-1] + 1 if taken else 0)
+                if self.filled == 0 and sink.taken:
+                    time = max(time, sink.taken[-1])
+                taken.append(time)
+                self.filled += 1
+        return len(taken) > start
 
 
 def _gearbox_groups(plan: GearboxPlan) -> Iterator[tuple[int, int]]:
