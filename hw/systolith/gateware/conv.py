@@ -1,5 +1,6 @@
 """The engine of a convolution or linear layer."""
 
+import numpy as np
 from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -29,7 +30,7 @@ class ConvEngine(wiring.Component):
 
     Timing
     ------
-    One output pixel in ``plan.weight_depth`` cycles while input and room last; the first transfer
+    One output pixel in ``plan.steps`` cycles while input and room last; the first transfer
     of a pass comes ``plan.latency + 1`` cycles after its last step. No combinational path between
     `i` and `o`.
     """
@@ -119,4 +120,4 @@ class ConvEngine(wiring.Component):
     def _folded_bias(self) -> IntArray:
         """Bias less what the zero point adds to the sum: padding is read as the zero point."""
         weight = self.layer.weight.reshape(len(self.layer.weight), -1)
-        return self.layer.bias - self.plan.input.type.zero_point * weight.sum(axis=1)
+        return np.asarray(self.layer.bias - self.plan.input.type.zero_point * weight.sum(axis=1))

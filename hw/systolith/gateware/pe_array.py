@@ -45,8 +45,8 @@ class WeightMemory(wiring.Component):
         ]
         super().__init__(
             {
-                "address_i": In(range(plan.weight_depth)),
-                "address_o": Out(range(plan.weight_depth)),
+                "address_i": In(range(plan.steps)),
+                "address_o": Out(range(plan.steps)),
                 "weights": Out(self.layout),
             }
         )
@@ -93,7 +93,7 @@ class PEArray(wiring.Component):
         super().__init__(
             {
                 "acts": In(act_word(plan.input.type, plan.group)).array(rows),
-                "address": In(range(plan.weight_depth)).array(rows),
+                "address": In(range(plan.steps)).array(rows),
                 "psums": Out(signed(plan.acc_bits)).array(columns),
             }
         )

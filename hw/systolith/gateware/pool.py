@@ -45,7 +45,7 @@ class PoolEngine(wiring.Component):
         taps = [Tap(row, column, 0) for row, column in plan.window.positions]
         m.submodules.writer = writer = WindowWriter(plan, act)
         m.submodules.sequencer = sequencer = Sequencer(plan)
-        m.submodules.reader = reader = RowReader(plan, word, taps, fill=act.low)
+        m.submodules.reader = reader = RowReader(plan, word, taps, fill=act.low, words=plan.passes)
         m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth, most=1)
         wiring.connect(m, wiring.flipped(self.i), writer.i)
         m.d.comb += [

@@ -84,9 +84,8 @@ class WindowWalker(wiring.Component):
             inside = (x + tap >= 0) & (x + tap < window.width)
             m.d.comb += self.o.payload.columns[tap].eq(inside)
         row_step = window.origin(1, 0) - window.origin(0, columns - 1)
-        frame_step = (
-            window.input_pixels + window.origin(0, 0) - window.origin(rows - 1, columns - 1)
-        )
+        last_origin = window.origin(rows - 1, columns - 1)
+        frame_step = window.input_pixels + window.origin(0, 0) - last_origin
         with m.If(self.o.ready):
             m.d.sync += [
                 column.eq(column + 1),

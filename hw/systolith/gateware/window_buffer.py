@@ -32,7 +32,7 @@ def step_layout(plan: EnginePlan) -> data.StructLayout:
             "rows": kh,
             "columns": kw,
             "fold": range(plan.folds),
-            "word": range(plan.pass_cycles * plan.passes),
+            "word": range(plan.steps),
             "number": range(plan.passes),
             "first": 1,
             "last": 1,
@@ -155,7 +155,7 @@ class Sequencer(wiring.Component):
         m.submodules.walker = walker = WindowWalker(plan)
         window = walker.o.payload
         slot, fold = Signal(range(plan.slot_folds)), Signal(range(plan.folds))
-        number, word = Signal(range(plan.passes)), Signal(range(plan.pass_cycles * plan.passes))
+        number, word = Signal(range(plan.passes)), Signal(range(plan.steps))
         first, last, last_slot, last_pass = Signal(), Signal(), Signal(), Signal()
         ahead = Signal(signed(plan.position_bits))
         start, issue = Signal(), Signal()
@@ -198,6 +198,8 @@ class Sequencer(wiring.Component):
 class RowReader(wiring.Component):
     """The memory of one array row, and what the row reads from it at each step.
 
+    With `words` above 1, pass p reads word p of each pixel rather than the one its tap names.
+
     Members
     -------
     write, address, word : ``In(1)``, ``In(range(plan.buffer_depth))``, ``In(layout)``
@@ -220,9 +222,16 @@ class RowReader(wiring.Component):
     acts: data.View
 
     def __init__(
-        self, plan: EnginePlan, layout: data.ArrayLayout, taps: list[Tap], *, fill: int
+        self,
+        plan: EnginePlan,
+        layout: data.ArrayLayout,
+        taps: list[Tap],
+        *,
+        fill: int,
+        words: int = 1,
     ) -> None:
-        self.plan, self.layout, self.taps, self.fill = plan, layout, taps, fill
+        self.plan, self.layout, self.taps = plan, layout, taps
+        self.fill, self.words = fill, words
         super().__init__(
             {
                 "write": In(1),
@@ -254,7 +263,7 @@ class RowReader(wiring.Component):
         columns = Array(self.step.columns[tap.column] for tap in self.taps)
         offset, origin = Signal(range(depth)), Signal(range(depth))
         inside = Signal(3)
-        word = Signal(range(plan.words_read))
+        word = Signal(range(self.words))
         fold = self.step.fold
         m.d.sync += [
             offset.eq(offsets[fold]),

@@ -1,9 +1,12 @@
 """Folding, array shapes and the cycle model: all that is known before there is hardware."""
 
-from systolith.plan.engine import ArrayShape, ConvPlan, EnginePlan, GearboxPlan, PoolPlan, StagePlan
+from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.errors import PlanError
+from systolith.plan.gearbox_plan import GearboxPlan
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
+from systolith.plan.pool_plan import PoolPlan
+from systolith.plan.stages import EnginePlan, StagePlan
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.window import Window
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import ceil
 
-from systolith.plan.engine import ArrayShape
+from systolith.plan.conv_plan import ArrayShape
 from systolith.plan.errors import PlanError
 from systolith.plan.work import Work
 
@@ -74,12 +74,8 @@ def choose_arrays(
     }
     least = sum(option[-1][1].total for option in options.values())
     if least > budget:
-        raise PlanError(
-            [
-                f"the {len(works)} PE arrays need at least {least} multipliers, "
-                f"but the budget is {budget}"
-            ]
-        )
+        need = f"{len(works)} PE arrays need at least {least} multipliers"
+        raise PlanError([f"{need}, but the budget is {budget}"])
     paces = sorted({cycles for option in options.values() for cycles, _ in option})
     low, high = 0, len(paces) - 1
     while low < high:
@@ -95,7 +91,7 @@ def choose_arrays(
 def _cheapest(
     options: Mapping[str, Sequence[tuple[int, ArrayShape]]], pace: int
 ) -> dict[str, ArrayShape]:
-    """For each layer the cheapest shape with at most `pace` cycles; empty if some layer has none."""
+    """For each layer the cheapest shape that keeps the pace; empty if some layer has none."""
     chosen = {}
     for name, option in options.items():
         fitting = [array for cycles, array in option if cycles <= pace]

@@ -9,8 +9,11 @@ import numpy as np
 
 from systolith.network import Conv2d, IntegerNetwork, Linear, MaxPool2d
 from systolith.plan.arrays import array_cycles, bad_arrays, choose_arrays
-from systolith.plan.engine import ArrayShape, ConvPlan, EnginePlan, GearboxPlan, PoolPlan, StagePlan
+from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.errors import PlanError
+from systolith.plan.gearbox_plan import GearboxPlan
+from systolith.plan.pool_plan import PoolPlan
+from systolith.plan.stages import EnginePlan, StagePlan
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.work import Work, unsupported, window_of, work_of
 
@@ -231,7 +234,7 @@ def _pool_plan(network: IntegerNetwork, layer: MaxPool2d, pace: int) -> PoolPlan
 
 
 def _join(engines: Sequence[EnginePlan]) -> Iterator[StagePlan]:
-    """Put gearboxes where two engines differ in lanes; two where neither width divides the other."""
+    """Put a gearbox where two engines differ in lanes; two if neither width divides the other."""
     for engine, successor in zip(engines, [*engines[1:], None], strict=True):
         yield engine
         if successor is None:

@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 
 from systolith.network import BoolArray, Conv2d, IntArray, Linear
-from systolith.plan.engine import ConvPlan
+from systolith.plan.conv_plan import ConvPlan
 
 __all__ = ["PackedWeights", "Tap", "pack_weights", "row_taps"]
 
@@ -28,7 +28,7 @@ class PackedWeights:
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """What a row reads in one fold: kernel position, and the word of the pixel in the row's bank."""
+    """What a row reads in one fold: kernel position, and word of the pixel in the row's bank."""
 
     row: int
     column: int
@@ -39,10 +39,10 @@ def row_taps(plan: ConvPlan, row: int) -> list[Tap]:
     """List what array row `row` reads, fold by fold.
 
     Groups are dealt to the rows in the order tap by tap, channels innermost: fold f of row r reads
-    group ``f * rows + r``. Past the end of the reduction the weights are 0 and the last is repeated.
+    group ``f * rows + r``. Past the end of the reduction the last is repeated, with weights 0.
     """
     taps = []
-    for fold in range(plan.row_folds):
+    for fold in range(plan.folds):
         number = min(fold * plan.array.rows + row, plan.reduction - 1)
         tap, group = divmod(number, plan.groups)
         taps.append(Tap(*divmod(tap, plan.window.kernel[1]), group // plan.banks))
@@ -52,14 +52,14 @@ def row_taps(plan: ConvPlan, row: int) -> list[Tap]:
 def pack_weights(plan: ConvPlan, layer: Conv2d | Linear) -> PackedWeights:
     """Deal the weights of a layer to the PEs.
 
-    The word for column fold c, row fold f and slot fold s is ``(c * row_folds + f) * slot_folds + s``.
+    Column fold c, row fold f and slot fold s meet in word ``(c * row_folds + f) * slot_folds + s``.
     """
     array = plan.array
     weight, index = _slots(plan, layer)
-    shape = (array.rows, array.columns, plan.weight_depth, array.multipliers)
+    shape = (array.rows, array.columns, plan.steps, array.multipliers)
     packed_weight = np.zeros(shape, dtype=np.int64)
     packed_index = np.zeros(shape, dtype=np.int64)
-    folds = product(range(plan.column_folds), range(plan.row_folds), range(plan.slot_folds))
+    folds = product(range(plan.passes), range(plan.folds), range(plan.slot_folds))
     for depth, (column_fold, row_fold, slot_fold) in enumerate(folds):
         filters = slice(column_fold * array.columns, (column_fold + 1) * array.columns)
         groups = slice(row_fold * array.rows, (row_fold + 1) * array.rows)

@@ -9,7 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from systolith.plan.engine import ConvPlan, EnginePlan, GearboxPlan, PoolPlan, StagePlan
+from systolith.plan.conv_plan import ConvPlan
+from systolith.plan.gearbox_plan import GearboxPlan
+from systolith.plan.pool_plan import PoolPlan
+from systolith.plan.stages import EnginePlan, StagePlan
 
 __all__ = ["Timeline", "timeline"]
 
@@ -54,7 +57,7 @@ class _Stage(Protocol):
 
 
 class _Engine:
-    """Passes wait for pixels and for room behind them; pixels wait for room in the window buffer."""
+    """Passes wait for pixels and for room behind; pixels wait for room in the window buffer."""
 
     def __init__(self, plan: EnginePlan, frames: int, source: _Edge, sink: _Edge) -> None:
         self.source, self.sink = source, sink

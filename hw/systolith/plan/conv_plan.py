@@ -1,0 +1,191 @@
+"""How a convolution or linear layer is folded onto a systolic array."""
+
+from dataclasses import dataclass
+from math import ceil, gcd
+
+from systolith.network import Tensor
+from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
+
+__all__ = ["ArrayShape", "ConvPlan"]
+
+PE_LATENCY = 3
+"""Cycles from the activations of a PE with one multiplier to its partial sum."""
+COLLECT_LATENCY = 1
+"""Cycles from a column's held result to the requantizer."""
+REQUANTIZE_LATENCY = 5
+"""Cycles from accumulator to activation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayShape:
+    """Size of a PE array.
+
+    Parameters
+    ----------
+    rows : int
+        PEs that share a column's sum: they divide the reduction (taps x groups).
+    columns : int
+        PEs that share a row's activations: they divide the filters.
+    multipliers : int
+        Multipliers of each PE: they divide the k slots of a group.
+    """
+
+    rows: int
+    columns: int
+    multipliers: int = 1
+
+    @property
+    def total(self) -> int:
+        """Multipliers of the array."""
+        return self.rows * self.columns * self.multipliers
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvPlan(WindowedPlan):
+    """A convolution or linear layer on a systolic array of `array.rows` x `array.columns` PEs.
+
+    A linear layer is a convolution whose kernel is the whole image.
+
+    ``cycles = Ho * Wo * ceil(taps * groups / rows) * ceil(k / multipliers) * ceil(F / columns)``
+
+    Parameters
+    ----------
+    name : str
+        The layer.
+    window : Window
+        Input size, kernel, stride, padding.
+    input, output : Tensor
+        What arrives (C, H, W) and leaves (F, Ho, Wo) or (F,).
+    slots, group : int
+        k and n of the pattern; both 1 for dense.
+    array : ArrayShape
+        The PE array.
+    groups_per_transfer : int
+        Groups of n channels in one input transfer; a divisor of :attr:`banks`.
+    lanes_out : int
+        Filters in one output transfer; a divisor of the columns.
+    weight_bits : int
+        Width of a weight.
+    acc_bits : int
+        Width of partial sums.
+    buffer_depth : int
+        Words of each row's activation memory; a power of two.
+    """
+
+    input: Tensor
+    slots: int
+    group: int
+    array: ArrayShape
+    groups_per_transfer: int
+    lanes_out: int
+    weight_bits: int
+    acc_bits: int
+
+    @property
+    def channels(self) -> int:
+        """Input channels C."""
+        return self.input.shape[0]
+
+    @property
+    def filters(self) -> int:
+        """Output channels F."""
+        return self.output.shape[0]
+
+    @property
+    def groups(self) -> int:
+        """Groups of n input channels."""
+        return self.channels // self.group
+
+    @property
+    def reduction(self) -> int:
+        """Groups that one output sums over: taps x groups."""
+        return self.window.taps * self.groups
+
+    @property
+    def banks(self) -> int:
+        """Different contents among the rows' memories: row r holds the groups g = r modulo this."""
+        return gcd(self.array.rows, self.groups)
+
+    @property
+    def words_per_pixel(self) -> int:
+        """Groups of each pixel in one bank."""
+        return self.groups // self.banks
+
+    @property
+    def lanes_in(self) -> int:
+        """Channels in one input transfer."""
+        return self.group * self.groups_per_transfer
+
+    @property
+    def banks_per_transfer(self) -> int:
+        """Banks that one input transfer writes."""
+        return self.groups_per_transfer
+
+    @property
+    def folds(self) -> int:
+        """Steps in which the rows cover the reduction; entries of each row's table of taps."""
+        return ceil(self.reduction / self.array.rows)
+
+    @property
+    def slot_folds(self) -> int:
+        """Steps in which a PE's multipliers cover the slots of a group."""
+        return ceil(self.slots / self.array.multipliers)
+
+    @property
+    def passes(self) -> int:
+        """Passes in which the columns cover the filters."""
+        return ceil(self.filters / self.array.columns)
+
+    @property
+    def index_bits(self) -> int:
+        """Width of the index of a kept weight within its group."""
+        return (self.group - 1).bit_length()
+
+    @property
+    def drain_cycles(self) -> int:
+        """Output transfers of a full pass."""
+        return self.array.columns // self.lanes_out
+
+    def transfers_of_pass(self, number: int) -> int:
+        """Output transfers of pass `number` of a pixel; fewer where filters run out."""
+        filters = min(self.filters - number * self.array.columns, self.array.columns)
+        return ceil(filters / self.lanes_out)
+
+    @property
+    def pe_latency(self) -> int:
+        """Cycles from activations to partial sum; one more for each doubling of multipliers."""
+        return PE_LATENCY + (self.array.multipliers - 1).bit_length()
+
+    @property
+    def drain_delay(self) -> int:
+        """Cycles from column 0's finished accumulator until transfer 0 is collected."""
+        return self.array.columns - self.drain_cycles + 1
+
+    def hold_delay(self, column: int) -> int:
+        """Extra cycles that a column's result is delayed to meet its transfer.
+
+        A result stands for the cycles of a pass; only passes shorter than the drain need delays.
+        """
+        collected = self.drain_delay + column // self.lanes_out
+        return max(0, collected - column - self.pass_cycles)
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last step of a pass to the write of its first output transfer."""
+        array = READ_LATENCY + self.array.rows - 1 + self.pe_latency
+        return array + self.drain_delay + COLLECT_LATENCY + REQUANTIZE_LATENCY
+
+    @property
+    def free_latency(self) -> int:
+        """Cycles from the last step of a pixel until its room may be written again."""
+        return self.array.rows - 1 + FREE_LATENCY
+
+    @property
+    def macs_dense(self) -> int:
+        """Multiplications per frame without sparsity."""
+        return self.window.output_pixels * self.filters * self.channels * self.window.taps
+
+    @property
+    def macs_kept(self) -> int:
+        """Multiplications per frame with kept weights only."""
+        return self.macs_dense * self.slots // self.group

@@ -1,0 +1,86 @@
+"""How a max pool is folded onto lanes."""
+
+from dataclasses import dataclass
+
+from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
+
+__all__ = ["PoolPlan"]
+
+POOL_LATENCY = 1
+"""Cycles from the activations of a pool's last tap to its result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolPlan(WindowedPlan):
+    """Max pooling: `lanes` channels at a time, one tap per cycle.
+
+    ``cycles = Ho * Wo * taps * ceil(C / lanes)``
+
+    Parameters
+    ----------
+    name, window, output, buffer_depth
+        As :class:`ConvPlan`.
+    lanes : int
+        Channels per transfer, in and out; a divisor of the channels.
+    """
+
+    lanes: int
+
+    @property
+    def lanes_in(self) -> int:
+        """Channels in one input transfer."""
+        return self.lanes
+
+    @property
+    def lanes_out(self) -> int:
+        """Channels in one output transfer."""
+        return self.lanes
+
+    @property
+    def words_per_pixel(self) -> int:
+        """Transfers of each pixel."""
+        return self.output.shape[0] // self.lanes
+
+    @property
+    def banks(self) -> int:
+        """The window buffer has one bank."""
+        return 1
+
+    @property
+    def banks_per_transfer(self) -> int:
+        """Banks that one input transfer writes."""
+        return 1
+
+    @property
+    def folds(self) -> int:
+        """Entries of the table of taps."""
+        return self.window.taps
+
+    @property
+    def slot_folds(self) -> int:
+        """Steps per tap."""
+        return 1
+
+    @property
+    def passes(self) -> int:
+        """Passes per output pixel: one for each word of channels."""
+        return self.words_per_pixel
+
+    def transfers_of_pass(self, number: int) -> int:
+        """Output transfers of a pass."""
+        return 1
+
+    @property
+    def drain_cycles(self) -> int:
+        """Output transfers of a pass."""
+        return 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the last step of a pass to its output transfer."""
+        return READ_LATENCY + POOL_LATENCY
+
+    @property
+    def free_latency(self) -> int:
+        """Cycles from the last step of a pixel until its room may be written again."""
+        return FREE_LATENCY
