@@ -1,9 +1,13 @@
 """Benches: cocotb and the native Verilator driver."""
 
+from systolith.bench.cocotb_runner import StreamModel, StreamRun, StreamTrace, build_streams
 from systolith.bench.errors import BenchError, BuildError, MissingToolError, SimulationError
 from systolith.bench.native import NativeModel, NativeResult, build_native
+from systolith.bench.payload import check_images, from_words, to_words
 from systolith.bench.rules import Rule, Violation
 from systolith.bench.stalls import BURSTS, NEVER, NONE, PATTERNS, RANDOM, Pause, Stalls
+from systolith.bench.toolchain import Toolchain, find_toolchain
+from systolith.bench.wrapper import streams
 
 __all__ = [
     "BURSTS",
@@ -20,6 +24,16 @@ __all__ = [
     "Rule",
     "SimulationError",
     "Stalls",
+    "StreamModel",
+    "StreamRun",
+    "StreamTrace",
+    "Toolchain",
     "Violation",
     "build_native",
+    "build_streams",
+    "check_images",
+    "find_toolchain",
+    "from_words",
+    "streams",
+    "to_words",
 ]

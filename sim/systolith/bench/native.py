@@ -1,14 +1,25 @@
 """Bulk simulation: the design driven by compiled C++, without Python in the loop."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from systolith.bench.stalls import Stalls
+import numpy as np
+
+from systolith.bench.build_cache import built_once, content_key
+from systolith.bench.compile import check_folder, package_file, run_make, run_verilator
+from systolith.bench.native_run import simulate
+from systolith.bench.payload import check_images
+from systolith.bench.stalls import NONE, Stalls
+from systolith.bench.toolchain import find_toolchain
+from systolith.bench.wrapper import native_wrapper
 from systolith.build import Design
 from systolith.network import IntArray
 
 __all__ = ["NativeModel", "NativeResult", "build_native"]
+
+EXECUTABLE = "bench"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +110,36 @@ class NativeModel:
         SimulationError
             If the design hangs, breaks a rule of streams at its output, or transfers too much.
         """
-        raise NotImplementedError
+        problems = list(check_images(self.design.input, images))
+        if waveform is not None and not self.trace:
+            problems.append("a waveform needs a model built with trace=True")
+        if waveform is not None and jobs != 1:
+            problems.append(f"a waveform shows one simulation: jobs must be 1, got {jobs}")
+        if jobs < 1:
+            problems.append(f"jobs must be at least 1, got {jobs}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        start = time.perf_counter()
+        shards = simulate(
+            self.design,
+            self.executable,
+            self.workdir,
+            images,
+            stalls=stalls or NONE,
+            seed=seed,
+            jobs=min(jobs, len(images)),
+            watchdog_cycles=watchdog_cycles,
+            progress=progress,
+            waveform=waveform,
+        )
+        return NativeResult(
+            outputs=np.concatenate([shard.outputs for shard in shards]),
+            first_input_cycle=np.concatenate([shard.first_input_cycle for shard in shards]),
+            last_output_cycle=np.concatenate([shard.last_output_cycle for shard in shards]),
+            shard_starts=tuple(shard.first_image for shard in shards),
+            cycles=sum(int(shard.last_output_cycle[-1]) + 1 for shard in shards),
+            seconds=time.perf_counter() - start,
+        )
 
 
 def build_native(
@@ -133,4 +173,35 @@ def build_native(
     BuildError
         If Verilator or the compiler refuses the design.
     """
-    raise NotImplementedError
+    workdir = check_folder(workdir)
+    toolchain = find_toolchain(waveforms=trace)
+    wrapper, driver = native_wrapper(design), package_file("driver.cpp")
+    options = [
+        *("--top-module", "systolith_bench", "--prefix", "Vbench", "-o", EXECUTABLE),
+        *(("--trace-fst",) if trace else ()),
+        *(("--threads", str(threads)) if threads > 1 else ()),
+    ]
+    flags = ("OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O3")
+    key = content_key([*design.sources, wrapper, driver, toolchain.identity, *options, *flags])
+
+    def build(folder: Path) -> None:
+        if progress is not None:
+            progress(f"compiling {design.top} with Verilator")
+        (folder / "bench.v").write_text(wrapper)
+        (folder / "driver.cpp").write_text(driver)
+        sources = [str(source.absolute()) for source in design.sources]
+        arguments = [*options, "--Mdir", "obj", "driver.cpp", "bench.v", *sources]
+        run_verilator(toolchain, folder, arguments)
+        run_make(toolchain, folder / "obj", "Vbench.mk", [*flags, EXECUTABLE])
+        (folder / "obj" / EXECUTABLE).rename(folder / EXECUTABLE)
+
+    start = time.perf_counter()
+    folder = workdir / f"native-{key}"
+    built = built_once(folder, build, (EXECUTABLE,))
+    return NativeModel(
+        design=design,
+        executable=folder / EXECUTABLE,
+        workdir=workdir,
+        trace=trace,
+        build_seconds=time.perf_counter() - start if built else 0.0,
+    )

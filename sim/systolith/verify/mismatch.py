@@ -1,6 +1,6 @@
 """The first wrong value, and where it stands."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from systolith.build import Design, StreamPort
 from systolith.network import IntArray
 
-__all__ = ["Mismatch", "compare", "first_mismatch"]
+__all__ = ["Mismatch", "compare", "first_mismatch", "reference_problems"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,30 @@ def first_mismatch(
     cycles : array of int, shape (transfers,), optional
         When each transfer happened.
     """
-    raise NotImplementedError
+    count = min(len(got), len(expected) * port.transfers_per_frame)
+    wanted = port.to_transfers(expected)[:count]
+    used = port.to_transfers(np.ones((1, *port.tensor.shape), dtype=np.int64)).astype(bool)
+    wrong = got[:count] != wanted
+    wrong &= np.resize(used, wrong.shape)  # lanes beyond the last channel carry no meaning
+    if not wrong.any():
+        return None
+    transfer, lane = (int(index) for index in np.argwhere(wrong)[0])
+    channels, _, width = port.image_shape
+    image, within = divmod(transfer, port.transfers_per_frame)
+    pixel, part = divmod(within, -(-channels // port.lanes))
+    row, column = divmod(pixel, width)
+    vector = len(port.tensor.shape) == 1
+    return Mismatch(
+        layer=port.layer,
+        image=image,
+        channel=part * port.lanes + lane,
+        row=None if vector else row,
+        column=None if vector else column,
+        cycle=None if cycles is None else int(cycles[transfer]),
+        expected=int(wanted[transfer, lane]),
+        got=int(got[transfer, lane]),
+        wrong_values=int(wrong.sum()),
+    )
 
 
 def compare(
@@ -93,4 +116,26 @@ def compare(
     ValueError
         If the reference lacks the layer or has another shape.
     """
-    raise NotImplementedError
+    problems = list(reference_problems([design.output], reference, len(outputs)))
+    if problems:
+        raise ValueError("; ".join(problems))
+    port = design.output
+    return first_mismatch(port, port.to_transfers(outputs), reference[port.layer])
+
+
+def reference_problems(
+    ports: Sequence[StreamPort], reference: Mapping[str, IntArray], count: int
+) -> Iterator[str]:
+    """What does not fit between streams and the reference of `count` images."""
+    for port in ports:
+        shape = (count, *port.tensor.shape)
+        if port.layer not in reference:
+            yield f"the reference lacks layer '{port.layer}', whose stream is to be compared"
+        elif reference[port.layer].dtype.kind not in "iu":
+            given = reference[port.layer].dtype
+            yield f"layer '{port.layer}': the reference must be integers, got {given}"
+        elif reference[port.layer].shape != shape:
+            yield (
+                f"layer '{port.layer}': the reference must have shape {shape}, "
+                f"got {reference[port.layer].shape}"
+            )

@@ -1,11 +1,19 @@
 """Break a design on purpose, to see that a check can fail."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from systolith.build import Design
 
 __all__ = ["MemoryInit", "flip_memory_bit", "memories", "substitute"]
+
+NAME = r"(?:\\\S+|[A-Za-z_][\w$]*)"
+MODULE = re.compile(rf"^\s*module\s+({NAME})", re.MULTILINE)
+MEMORY = re.compile(
+    rf"^\s*reg\s+(?:signed\s+)?\[(\d+):(\d+)\]\s*({NAME})\s*\[\d+:\d+\]\s*;", re.MULTILINE
+)
+ONE_BIT_MEMORY = re.compile(rf"^\s*reg\s+({NAME})\s*\[\d+:\d+\]\s*;", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

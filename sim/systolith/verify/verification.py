@@ -4,10 +4,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from systolith.bench import PATTERNS, BenchError, Stalls, Violation
+import numpy as np
+
+from systolith.bench import (
+    NONE,
+    PATTERNS,
+    BenchError,
+    Stalls,
+    StreamRun,
+    Violation,
+    build_streams,
+    check_images,
+    streams,
+)
 from systolith.build import Design
 from systolith.network import IntArray
-from systolith.verify.mismatch import Mismatch
+from systolith.verify.mismatch import Mismatch, first_mismatch, reference_problems
 
 __all__ = ["PatternResult", "Verification", "VerificationError", "verify"]
 
@@ -44,9 +56,10 @@ class PatternResult:
     transfers : mapping of str to int
         Transfers seen, by layer.
     cycles : int
-        Up to and including the last output transfer.
+        Up to and including the last transfer.
     first_input_cycle, last_output_cycle : tuple of int
-        Per image that was completed; 0 is the first rising clock edge after reset.
+        Per image that was begun, and per image that was completed; 0 is the first rising clock
+        edge after reset.
     seconds : float
         Wall-clock time of the simulation.
     """
@@ -170,4 +183,57 @@ def verify(
     MissingToolError, BuildError, SimulationError
         If there is no result; a failed comparison is a result.
     """
-    raise NotImplementedError
+    ports = streams(design)
+    problems = [*check_images(design.input, images)]
+    problems += reference_problems(ports, reference, len(images))
+    if not problems and not np.array_equal(images, reference[design.input.layer]):
+        problems.append(f"the reference's '{design.input.layer}' must be equal to the images")
+    if network_hash is not None and network_hash != design.network_hash:
+        problems.append(
+            f"the design computes network {design.network_hash or '(unknown)'}, "
+            f"but the reference is of network {network_hash}"
+        )
+    if problems:
+        raise ValueError("cannot verify: " + "; ".join(problems))
+    model = build_streams(design, workdir)
+    results = []
+    for stalls in (*patterns, None):
+        run = model.run(
+            images,
+            stalls=stalls or NONE,
+            seed=seed,
+            withhold=stalls is None,
+            watchdog_cycles=watchdog_cycles,
+        )
+        name = "ready withheld" if stalls is None else stalls.name
+        results.append(_judge(design, run, reference, name, seed))
+        if progress is not None:
+            progress(results[-1])
+    return Verification(
+        images=len(images),
+        layers=tuple(port.layer for port in ports),
+        patterns=tuple(results),
+    )
+
+
+def _judge(
+    design: Design, run: StreamRun, reference: Mapping[str, IntArray], name: str, seed: int
+) -> PatternResult:
+    """Compare what was transferred, which may have ended early, with the reference."""
+    mismatches = [
+        first_mismatch(trace.port, trace.values, reference[trace.port.layer], trace.cycles)
+        for trace in run.traces
+    ]
+    first, last = run.traces[0].cycles, run.traces[-1].cycles
+    frame = design.output.transfers_per_frame
+    return PatternResult(
+        stalls=name,
+        seed=seed,
+        mismatches=tuple(found for found in mismatches if found is not None),
+        violations=run.violations,
+        transfers={trace.port.layer: len(trace.cycles) for trace in run.traces},
+        cycles=max((int(t.cycles[-1]) + 1 for t in run.traces if len(t.cycles)), default=0),
+        first_input_cycle=tuple(first[:: design.input.transfers_per_frame].tolist()),
+        last_output_cycle=tuple(last[frame - 1 :: frame].tolist()),
+        seconds=run.seconds,
+    )

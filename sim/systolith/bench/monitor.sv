@@ -1,0 +1,27 @@
+// Watches one stream: transfers, and the two rules that one cycle and the next can show.
+module systolith_bench_monitor #(
+  parameter int WIDTH = 8
+) (
+  input logic clk,
+  input logic rst,
+  input logic [WIDTH-1:0] payload,
+  input logic valid,
+  input logic ready,
+  output logic transfer, // in this cycle
+  output logic dropped, // valid fell before the transfer
+  output logic changed // payload changed before the transfer
+);
+  logic [WIDTH-1:0] last /*verilator public_flat_rd*/; // payload of the last transfer
+  logic held;
+  logic [WIDTH-1:0] held_payload;
+
+  assign transfer = !rst && valid && ready;
+  assign dropped = !rst && held && !valid;
+  assign changed = !rst && held && valid && payload != held_payload;
+
+  always_ff @(posedge clk) begin
+    held <= !rst && valid && !ready;
+    held_payload <= payload;
+    if (transfer) last <= payload;
+  end
+endmodule

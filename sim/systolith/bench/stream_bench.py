@@ -1,0 +1,207 @@
+"""The cocotb bench: drives one design, watches all its streams, and logs what they did.
+
+It runs inside the simulator, around the module that :mod:`systolith.bench.wrapper` writes, and
+knows nothing of layers or references: :mod:`systolith.verify` compares the log afterwards.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, FallingEdge
+
+from systolith.bench.payload import WordArray
+from systolith.bench.rules import Rule
+from systolith.bench.stream_job import StreamJob, StreamLog
+
+__all__ = ["Driver", "Monitor", "Observer", "stream_bench"]
+
+CYCLE_BITS = 48
+EXTRA_TRANSFERS = 16
+LEAST_DRAIN_CYCLES = 256
+
+
+class Driver:
+    """Offers payloads at the input; the wrapper decides in which cycle, see its `gap`.
+
+    Parameters
+    ----------
+    dut
+        The wrapper.
+    words : array of uint32, shape (transfers, words)
+        Payloads.
+    endless : bool
+        Begin again after the last one.
+    """
+
+    def __init__(self, dut: Any, words: WordArray, *, endless: bool) -> None:
+        self._payload, self._valid = dut.next_payload, dut.next_valid
+        self._words = np.ascontiguousarray(words, dtype="<u4")
+        self._width = len(dut.next_payload)
+        self._endless = endless
+        self._next = 0
+
+    def offer_next(self) -> None:
+        """Put up the next payload, or none after the last."""
+        if self._next == len(self._words):
+            if not self._endless:
+                self._valid.value = 0
+                return
+            self._next = 0
+        self._payload.value = int.from_bytes(self._words[self._next].tobytes(), "little")
+        self._valid.value = 1
+        self._next += 1
+
+
+class Monitor:
+    """Collects the transfers of one stream.
+
+    Parameters
+    ----------
+    payload
+        Handle of the last payload in the wrapper's monitor.
+    width : int
+        Its bits.
+    expected : int, optional
+        Transfers to come; None for no end.
+    """
+
+    def __init__(self, payload: Any, width: int, expected: int | None) -> None:
+        self._payload = payload
+        self._size_bytes = -(-width // 32) * 4
+        self._octets = bytearray()
+        self.expected = expected
+        self.cycles: list[int] = []
+        self.extra = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all expected transfers came."""
+        return self.expected is None or len(self.cycles) >= self.expected
+
+    def collect(self, cycle: int) -> None:
+        """Read the transfer that happened in `cycle`; those beyond the last are only counted."""
+        if self.expected is not None and self.complete:
+            self.extra += 1
+            return
+        payload = int(str(self._payload.value), 2)
+        self._octets += payload.to_bytes(self._size_bytes, "little")
+        self.cycles.append(cycle)
+
+    @property
+    def words(self) -> WordArray:
+        """Payloads, shape (transfers, words)."""
+        words = np.frombuffer(bytes(self._octets), dtype="<u4")
+        return words.reshape(-1, self._size_bytes // 4)
+
+
+class Observer:
+    """Reads the wrapper's status, passes transfers to driver and monitors, notes broken rules."""
+
+    def __init__(self, dut: Any, job: StreamJob, driver: Driver) -> None:
+        self._dut, self._job, self._driver = dut, job, driver
+        self._count = len(job.layers)
+        self._monitors = [
+            Monitor(getattr(dut, f"monitor_{i}").last, width, None if job.withhold else expected)
+            for i, (width, expected) in enumerate(zip(job.widths, job.expected, strict=True))
+        ]
+        self._violations: dict[tuple[int, Rule], tuple[int, str]] = {}
+        self._last_transfer = 0
+        self._drain = LEAST_DRAIN_CYCLES
+
+    async def run(self) -> StreamLog:
+        """Follow the simulation to its end."""
+        status, strobe = self._dut.status, self._dut.strobe
+        limit = self._job.watchdog_cycles
+        ending = False
+        while True:
+            await strobe.value_change
+            if not self._step(int(str(status.value), 2)):
+                break
+            if not ending and not self._job.withhold and all(m.complete for m in self._monitors):
+                ending = True
+                self._dut.idle_limit.value = min(limit, self._drain)
+        return StreamLog(
+            words=tuple(monitor.words for monitor in self._monitors),
+            cycles=tuple(np.array(m.cycles, dtype=np.int64) for m in self._monitors),
+            violations=tuple(
+                (stream, rule.name, cycle, detail)
+                for (stream, rule), (cycle, detail) in self._violations.items()
+            ),
+        )
+
+    def _step(self, status: int) -> bool:
+        """Take in one status; whether the simulation shall go on."""
+        cycle = status & ((1 << CYCLE_BITS) - 1)
+        status >>= CYCLE_BITS
+        everywhere = (1 << self._count) - 1
+        ready, valid, transfer, changed, dropped = (
+            status >> index * self._count & everywhere for index in range(5)
+        )
+        if transfer & 1:
+            self._driver.offer_next()
+        for index, monitor in enumerate(self._monitors):
+            if transfer >> index & 1:
+                monitor.collect(cycle)
+                if monitor.extra:
+                    detail = f"{monitor.expected} transfers were expected"
+                    self._break(index, Rule.NO_EXTRA_TRANSFER, cycle, detail)
+            if dropped >> index & 1:
+                self._break(index, Rule.VALID_HOLDS, cycle, "")
+            if changed >> index & 1:
+                self._break(index, Rule.PAYLOAD_HOLDS, cycle, "")
+        if transfer:
+            self._drain = max(self._drain, 2 * (cycle - self._last_transfer))
+            self._last_transfer = cycle
+        if status >> 5 * self._count:
+            self._judge_silence(cycle, valid, ready)
+            return False
+        return sum(monitor.extra for monitor in self._monitors) < EXTRA_TRANSFERS
+
+    def _judge_silence(self, cycle: int, valid: int, ready: int) -> None:
+        """Nothing moved for long: the end, a hang, or what withholding ready was for."""
+        incomplete = [i for i, monitor in enumerate(self._monitors) if not monitor.complete]
+        if self._job.withhold:
+            detail = "its consumer was not ready, and it never became valid"
+            for index in range(self._count):
+                if not (valid | ready) >> index & 1:
+                    self._break(index, Rule.VALID_RISES_ALONE, cycle, detail)
+        elif incomplete:
+            blocked = [i for i in range(self._count) if (valid & ~ready) >> i & 1]
+            after = [i for i in incomplete if i > max(blocked, default=-1)]
+            stopped = (after or incomplete[-1:])[0]
+            self._break(stopped, Rule.NO_HANG, cycle, self._situation(valid, ready))
+
+    def _situation(self, valid: int, ready: int) -> str:
+        parts = [
+            f"'{layer}' {len(monitor.cycles)} of {monitor.expected} transfers "
+            f"(valid={valid >> i & 1}, ready={ready >> i & 1})"
+            for i, (layer, monitor) in enumerate(zip(self._job.layers, self._monitors, strict=True))
+        ]
+        return f"no transfer for {self._job.watchdog_cycles} cycles; {', '.join(parts)}"
+
+    def _break(self, stream: int, rule: Rule, cycle: int, detail: str) -> None:
+        self._violations.setdefault((stream, rule), (cycle, detail))
+
+
+@cocotb.test()
+async def stream_bench(dut: Any) -> None:
+    """Run the job named by the plusarg ``job``; passes unless something unforeseen happens."""
+    job = StreamJob.load(Path(str(cocotb.plusargs["job"])))
+    names = ("gap_begin", "gap_end", "stall_begin", "stall_end", "gap_seed", "stall_seed")
+    for name, value in zip(names, (*job.thresholds, *job.seeds), strict=True):
+        getattr(dut, name).value = value
+    dut.idle_limit.value = job.watchdog_cycles
+    dut.withhold.value = int(job.withhold)
+    dut.next_valid.value = 0
+    dut.rst.value = 1
+    Clock(dut.clk, 2, "step").start()
+    await ClockCycles(dut.clk, 4)
+    await FallingEdge(dut.clk)
+    driver = Driver(dut, np.load(job.payloads), endless=job.withhold)
+    driver.offer_next()
+    dut.rst.value = 0
+    log = await Observer(dut, job, driver).run()
+    log.save(Path(job.log))
