@@ -1,1 +1,23 @@
 """Results for people and machines."""
+
+from systolith.report.report import (
+    EngineRow,
+    Report,
+    SparsityRow,
+    engine_rows,
+    performance,
+    sparsity_rows,
+)
+from systolith.report.tables import engine_table, report_view, sparsity_table
+
+__all__ = [
+    "EngineRow",
+    "Report",
+    "SparsityRow",
+    "engine_rows",
+    "engine_table",
+    "performance",
+    "report_view",
+    "sparsity_rows",
+    "sparsity_table",
+]

@@ -1,0 +1,134 @@
+"""What a run found, gathered for people and machines."""
+
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from systolith.network import Conv2d, IntegerNetwork, Linear
+from systolith.plan import GearboxPlan, NetworkPlan
+
+__all__ = ["EngineRow", "Report", "SparsityRow", "engine_rows", "performance", "sparsity_rows"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparsityRow:
+    """Weights of one layer: how many are kept of how many."""
+
+    name: str
+    pattern: str
+    kept: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRow:
+    """One stage of the pipeline and its cycles per frame."""
+
+    name: str
+    array: str
+    multipliers: int
+    lanes: str
+    cycles: int
+    idle: float
+
+
+@dataclass(kw_only=True)
+class Report:
+    """One experiment's results; what no stage has found yet is None or empty.
+
+    Attributes
+    ----------
+    accuracy : dict
+        ``float``, ``integer`` and ``rtl``: share of test images classified correctly.
+    verification : dict
+        ``passed``, ``images``, ``mismatches``, ``cycles_predicted``, ``cycles_simulated`` and more.
+    performance : dict
+        ``cycles_per_frame``, ``latency_cycles``, ``multipliers``, ``macs_dense``, ``macs_kept``,
+        ``utilization``.
+    sparsity : dict
+        ``layers``: a list of ``name``, ``pattern``, ``kept``, ``total``.
+    engines : list of EngineRow
+        The pipeline, stage by stage.
+    stages : list of dict
+        ``name``, ``seconds``, ``cached`` of each stage of the run.
+    files : dict
+        What the run wrote, relative to its folder.
+    """
+
+    name: str
+    seed: int
+    accuracy: dict[str, Any] = field(default_factory=dict)
+    verification: dict[str, Any] = field(default_factory=dict)
+    performance: dict[str, Any] = field(default_factory=dict)
+    sparsity: dict[str, list[SparsityRow]] = field(default_factory=dict)
+    engines: list[EngineRow] = field(default_factory=list)
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def verified(self) -> bool | None:
+        """Whether every check passed; None before any has run."""
+        return self.verification.get("passed")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, with the versions and the machine that produced them."""
+        return {
+            **asdict(self),
+            "systolith": version("systolith"),
+            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {platform.system()}",
+        }
+
+
+def sparsity_rows(network: IntegerNetwork) -> list[SparsityRow]:
+    """Count kept weights, layer by layer."""
+    rows = []
+    for layer in network.layers:
+        if isinstance(layer, Conv2d | Linear):
+            kept = layer.weight.size if layer.mask is None else int(layer.mask.sum())
+            rows.append(
+                SparsityRow(
+                    name=layer.name,
+                    pattern=str(layer.pattern),
+                    kept=kept,
+                    total=layer.weight.size,
+                )
+            )
+    return rows
+
+
+def engine_rows(plan: NetworkPlan) -> list[EngineRow]:
+    """Describe each stage of the pipeline."""
+    rows = []
+    for stage in plan.stages:
+        array, multipliers = "", 0
+        if not isinstance(stage, GearboxPlan) and hasattr(stage, "array"):
+            shape = stage.array
+            array = f"{shape.rows} x {shape.columns} x {shape.multipliers}"
+            multipliers = shape.total
+        rows.append(
+            EngineRow(
+                name=stage.name,
+                array=array,
+                multipliers=multipliers,
+                lanes=f"{stage.lanes_in} -> {stage.lanes_out}",
+                cycles=stage.cycles,
+                idle=1 - stage.cycles / plan.cycles_per_frame,
+            )
+        )
+    return rows
+
+
+def performance(plan: NetworkPlan) -> dict[str, Any]:
+    """Sum up what the cycle model says."""
+    return {
+        "cycles_per_frame": plan.cycles_per_frame,
+        "latency_cycles": plan.latency_cycles,
+        "bottleneck": plan.bottleneck,
+        "multipliers": plan.multipliers,
+        "requantizers": plan.requantizers,
+        "macs_dense": plan.macs_dense,
+        "macs_kept": plan.macs_kept,
+        "utilization": plan.utilization,
+    }

@@ -1,0 +1,92 @@
+"""Results as tables that a person reads."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from systolith.report.report import EngineRow, Report, SparsityRow
+
+__all__ = ["engine_table", "report_view", "sparsity_table"]
+
+
+def report_view(report: Report) -> RenderableType:
+    """Lay out everything that a report holds so far."""
+    return Panel(Group(*_parts(report)), title=f"systolith: {report.name}", expand=False)
+
+
+def _parts(report: Report) -> Iterator[RenderableType]:
+    if report.sparsity:
+        yield sparsity_table(report.sparsity["layers"])
+    if report.engines:
+        yield engine_table(report.engines)
+    yield _summary(report)
+
+
+def sparsity_table(rows: Sequence[SparsityRow]) -> Table:
+    """Weights kept, layer by layer."""
+    table = Table(title="Weights", title_justify="left", show_footer=True)
+    kept, total = sum(row.kept for row in rows), sum(row.total for row in rows)
+    table.add_column("layer", "all layers")
+    table.add_column("pattern")
+    table.add_column("kept", f"{kept:,}", justify="right")
+    table.add_column("of", f"{total:,}", justify="right")
+    table.add_column("sparsity", f"{1 - kept / total:.1%}", justify="right")
+    for row in rows:
+        sparsity = f"{1 - row.kept / row.total:.1%}"
+        table.add_row(row.name, row.pattern, f"{row.kept:,}", f"{row.total:,}", sparsity)
+    return table
+
+
+def engine_table(rows: Sequence[EngineRow]) -> Table:
+    """The pipeline, stage by stage."""
+    table = Table(title="Engines", title_justify="left")
+    table.add_column("stage")
+    table.add_column("rows x columns\nx multipliers")
+    table.add_column("multipliers", justify="right")
+    table.add_column("channels per\ntransfer", justify="right")
+    table.add_column("cycles\nper frame", justify="right")
+    table.add_column("idle", justify="right")
+    for row in rows:
+        table.add_row(
+            row.name,
+            row.array,
+            str(row.multipliers or ""),
+            row.lanes,
+            f"{row.cycles:,}",
+            f"{row.idle:.0%}",
+            style=None if row.multipliers else "dim",
+        )
+    return table
+
+
+def _summary(report: Report) -> Table:
+    table = Table(title="Result", title_justify="left", show_header=False)
+    table.add_column("what", style="bold")
+    table.add_column("value")
+    for name, label in (("float", "float"), ("integer", "integer"), ("rtl", "RTL simulation")):
+        if (accuracy := report.accuracy.get(name)) is not None:
+            images = report.accuracy["test_images"]
+            table.add_row(f"accuracy, {label}", f"{accuracy:.2%} of {images} test images")
+    if report.performance:
+        yields = report.performance
+        table.add_row("cycles per frame", f"{yields['cycles_per_frame']:,}")
+        table.add_row("latency", f"{yields['latency_cycles']:,} cycles")
+        dense, kept = yields["macs_dense"], yields["macs_kept"]
+        table.add_row("multiplications per frame", f"{kept:,} of {dense:,} dense")
+        busy = f"{yields['utilization']:.1%} of {yields['multipliers']} multipliers, every cycle"
+        table.add_row("utilization", busy)
+    checks = report.verification
+    if "cycles_predicted" in checks:
+        equal = "equal" if checks["cycles_predicted"] == checks["cycles_simulated"] else "DIFFERENT"
+        table.add_row("cycles predicted", f"{checks['cycles_predicted']:,}")
+        table.add_row("cycles simulated", f"{checks['cycles_simulated']:,} ({equal})")
+    if report.verified is not None:
+        verdict = Text("yes", "bold green") if report.verified else Text("NO", "bold red")
+        table.add_row("verified", verdict)
+    for check in checks.get("checks", []):
+        mark = "equal" if check["passed"] else "NOT EQUAL"
+        table.add_row(f"  {check['name']}", f"{mark}: {check['what']}")
+    return table
