@@ -116,9 +116,7 @@ def test_missing_transfer_names_the_stream_that_stopped(
 
 
 @pytest.mark.parametrize(("stage", "layer"), [(FIRST, "conv1"), (SECOND, "conv2")])
-def test_extra_transfer_is_seen(
-    check: Callable[..., Verification], stage: int, layer: str
-) -> None:
+def test_extra_transfer_is_seen(check: Callable[..., Verification], stage: int, layer: str) -> None:
     result = check(stage + EXTRA).patterns[0]
     violation = result.violations[0]
     assert (violation.layer, violation.rule) == (layer, Rule.NO_EXTRA_TRANSFER)

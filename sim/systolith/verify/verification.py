@@ -1,13 +1,14 @@
 """Simulate a design under stalls and compare every stream with the reference."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from systolith.bench import (
-    NONE,
     PATTERNS,
     BenchError,
     Stalls,
@@ -22,6 +23,9 @@ from systolith.network import IntArray
 from systolith.verify.mismatch import Mismatch, first_mismatch, reference_problems
 
 __all__ = ["PatternResult", "Verification", "VerificationError", "verify"]
+
+WITHHELD = "ready withheld"
+LEAST_PATIENCE_CYCLES = 1000
 
 
 class VerificationError(BenchError):
@@ -146,7 +150,8 @@ def verify(
     patterns: Sequence[Stalls] = PATTERNS,
     seed: int = 0,
     network_hash: str | None = None,
-    watchdog_cycles: int = 100_000,
+    watchdog_cycles: int = 1_000_000,
+    jobs: int = 1,
     progress: Callable[[PatternResult], None] | None = None,
 ) -> Verification:
     """Simulate with cocotb and Verilator; compare every stream with the reference, by equality.
@@ -173,6 +178,8 @@ def verify(
         Content hash of the network that the reference was computed with.
     watchdog_cycles : int
         This many cycles without a transfer on any stream are a hang.
+    jobs : int
+        Simulations at once.
     progress : callable, optional
         Called with the result of each simulation.
 
@@ -196,24 +203,33 @@ def verify(
     if problems:
         raise ValueError("cannot verify: " + "; ".join(problems))
     model = build_streams(design, workdir)
-    results = []
-    for stalls in (*patterns, None):
-        run = model.run(
-            images,
-            stalls=stalls or NONE,
-            seed=seed,
-            withhold=stalls is None,
-            watchdog_cycles=watchdog_cycles,
-        )
-        name = "ready withheld" if stalls is None else stalls.name
+    results: list[PatternResult] = []
+
+    def judge(run: StreamRun, name: str) -> None:
         results.append(_judge(design, run, reference, name, seed))
         if progress is not None:
             progress(results[-1])
+
+    gap = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        simulate = partial(model.run, images, seed=seed, watchdog_cycles=watchdog_cycles)
+        runs = pool.map(lambda stalls: simulate(stalls=stalls), patterns)
+        for stalls, run in zip(patterns, runs, strict=True):
+            judge(run, stalls.name)
+            gap = max(gap, _longest_gap(run))
+    patience = min(watchdog_cycles, 4 * gap + LEAST_PATIENCE_CYCLES) if gap else watchdog_cycles
+    judge(model.run(images, seed=seed, withhold=True, watchdog_cycles=patience), WITHHELD)
     return Verification(
         images=len(images),
         layers=tuple(port.layer for port in ports),
         patterns=tuple(results),
     )
+
+
+def _longest_gap(run: StreamRun) -> int:
+    """Most cycles that passed between one transfer and the next, on whatever stream."""
+    cycles = np.unique(np.concatenate([trace.cycles for trace in run.traces]))
+    return int(np.diff(cycles, prepend=0).max(initial=0))
 
 
 def _judge(
