@@ -84,7 +84,7 @@ class NetworkPlan:
     @property
     def utilization(self) -> float:
         """Share of multiplier cycles that do a kept multiplication, in the steady state; 0..1."""
-        return self.macs_kept / (self.multipliers * self.cycles_per_frame)
+        return self.macs_kept / max(self.multipliers * self.cycles_per_frame, 1)
 
     @property
     def latency_cycles(self) -> int:
@@ -170,7 +170,7 @@ def plan_network(
         raise PlanError(problems)
     if set(shapes) != {work.name for work in works}:
         shapes = choose_arrays(works, shapes, multipliers)
-    pace = max(array_cycles(work, shapes[work.name]) for work in works)
+    pace = max((array_cycles(work, shapes[work.name]) for work in works), default=0)
     engines: list[EnginePlan] = []
     for layer in network.layers:
         if isinstance(layer, Conv2d | Linear):

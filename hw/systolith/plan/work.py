@@ -123,8 +123,8 @@ def unsupported(network: IntegerNetwork) -> Iterator[str]:
         previous = layer.name
     if network.outputs != (previous,):
         yield f"engines have one output, the last layer '{previous}', got {network.outputs}"
-    if not any(isinstance(layer, Conv2d | Linear) for layer in network.layers):
-        yield "a network for engines needs at least one convolution or linear layer"
+    if all(isinstance(layer, Flatten) for layer in network.layers):
+        yield "a network for engines needs a layer besides flattenings"
 
 
 def _unsupported_pattern(network: IntegerNetwork, layer: Conv2d | Linear) -> Iterator[str]:
