@@ -4,8 +4,8 @@ module stage #(parameter WIDTH = 16) (
   input [WIDTH-1:0] i_payload, input i_valid, output i_ready,
   output [WIDTH-1:0] o_payload, output o_valid, input o_ready
 );
-  localparam WRONG = 1, DROP = 2, CHANGE = 3, WAIT = 4, MISSING = 5, EXTRA = 6, HANG = 7;
-  reg full = 0, glitch = 0, again = 0;
+  localparam WRONG = 1, DROP = 2, CHANGE = 3, WAIT = 4, MISSING = 5, EXTRA = 6, HANG = 7, STALE = 8;
+  reg full = 0, glitch = 0, again = 0, stale = 0;
   reg [WIDTH-1:0] data;
   reg [15:0] taken = 0, given = 0;
   wire leave = o_valid && o_ready && !(fault == EXTRA && given == 47 && !again);
@@ -27,7 +27,8 @@ module stage #(parameter WIDTH = 16) (
         data[8 * lane +: 8] <= i_payload[8 * lane +: 8] + 8'd1;
       taken <= taken + 1;
     end
-    if (rst) begin
+    if (fault == STALE) stale <= 1;
+    if (rst && !stale) begin
       full <= 0; taken <= 0; given <= 0; glitch <= 0; again <= 0;
     end
   end

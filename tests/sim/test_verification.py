@@ -1,5 +1,6 @@
 """Good designs pass under all stalls; every checker is seen to fail."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from systolith.verify import Verification, VerificationError, verify
 
 WATCHDOG = 200
 FIRST, SECOND = 0xE0, 0xF0
-WRONG, DROP, CHANGE, WAIT, MISSING, EXTRA, HANG = range(1, 8)
+WRONG, DROP, CHANGE, WAIT, MISSING, EXTRA, HANG, STALE = range(1, 9)
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +37,18 @@ def check(faulty_case: Callable[[int], Any], workdir: Path) -> Callable[..., Ver
 def test_good_design_equals_its_reference_under_every_pattern(good: Verification) -> None:
     good.raise_if_failed()
     names = [result.stalls for result in good.patterns]
-    assert names == [*(pattern.name for pattern in PATTERNS), "ready withheld"]
+    assert names == [
+        *(pattern.name for pattern in PATTERNS),
+        "reset in mid-frame",
+        "ready withheld",
+    ]
     for result in good.patterns[:-1]:
         assert dict(result.transfers) == {"input": 144, "scale": 144, "pool": 72, "count": 72}
         assert len(result.first_input_cycle) == len(result.last_output_cycle) == 3
-    cycles = [result.cycles for result in good.patterns[:-1]]
+    cycles = [result.cycles for result in good.patterns[:-2]]
     assert cycles[0] == min(cycles)
     assert len(set(cycles)) == len(cycles)
-    assert str(good).startswith("4 streams equal the reference: 3 images, 6 stall patterns")
+    assert str(good).startswith("4 streams equal the reference: 3 images, 7 stall patterns")
 
 
 def test_progress_sees_every_simulation(faulty_case: Callable[[int], Any], workdir: Path) -> None:
@@ -58,7 +63,7 @@ def test_progress_sees_every_simulation(faulty_case: Callable[[int], Any], workd
         progress=lambda pattern: seen.append(pattern.stalls),
     )
     assert result.passed
-    assert seen == ["none", "ready withheld"]
+    assert seen == ["none", "reset in mid-frame", "ready withheld"]
 
 
 def test_first_wrong_layer_index_and_values_are_told(check: Callable[..., Verification]) -> None:
@@ -72,8 +77,6 @@ def test_first_wrong_layer_index_and_values_are_told(check: Callable[..., Verifi
     message = rf"^layer 'conv1', image 0, channel 3, row 0, column 3, at cycle {first.cycle}: expec"
     with pytest.raises(VerificationError, match=r"^the design does not equal the reference:\n"):
         result.raise_if_failed()
-    import re
-
     assert re.match(message + rf"ted {first.expected}, got {first.got}$", str(first))
 
 
@@ -100,8 +103,14 @@ def test_valid_waiting_for_ready_is_seen(
     check: Callable[..., Verification], stage: int, layer: str
 ) -> None:
     result = check(stage + WAIT)
-    assert result.patterns[0].passed, "equality cannot see it"
+    assert all(pattern.passed for pattern in result.patterns[:-1]), "equality cannot see it"
     assert [(v.layer, v.rule) for v in result.violations] == [(layer, Rule.VALID_RISES_ALONE)]
+
+
+def test_state_that_survives_reset_is_seen(check: Callable[..., Verification]) -> None:
+    result = check(FIRST + STALE)
+    assert [pattern.passed for pattern in result.patterns] == [True, False, True]
+    assert result.patterns[1].mismatches[0].layer == "conv1"
 
 
 @pytest.mark.parametrize(("stage", "layer"), [(FIRST, "conv1"), (SECOND, "conv2")])

@@ -98,6 +98,7 @@ class StreamModel:
         stalls: Stalls = NONE,
         seed: int = 0,
         withhold: bool = False,
+        reset_after: int = 0,
         watchdog_cycles: int = 1_000_000,
     ) -> StreamRun:
         """Simulate all images, from reset until nothing moves any more.
@@ -113,6 +114,9 @@ class StreamModel:
         withhold : bool
             The consumer is never ready and the images repeat without end; shows whether valid
             rises alone. Ends after `watchdog_cycles` without a transfer.
+        reset_after : int
+            Let the design work on the first transfer, repeated, for this many cycles, then reset it
+            for a single one before the simulation begins: what reset does not clear is seen.
         watchdog_cycles : int
             This many cycles without a transfer on any stream are a hang.
 
@@ -142,6 +146,7 @@ class StreamModel:
                 seeds=stalls.seeds(seed),
                 watchdog_cycles=watchdog_cycles,
                 withhold=withhold,
+                reset_after=reset_after,
                 payloads=str(folder / "payloads.npy"),
                 log=str(folder / "log.npz"),
             ).save(folder / "job.json")

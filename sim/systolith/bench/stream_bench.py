@@ -19,6 +19,7 @@ from systolith.bench.stream_job import StreamJob, StreamLog
 __all__ = ["Driver", "Monitor", "Observer", "stream_bench"]
 
 CYCLE_BITS = 48
+POWER_UP_CYCLES = 4
 EXTRA_TRANSFERS = 16
 LEAST_DRAIN_CYCLES = 256
 
@@ -186,6 +187,14 @@ class Observer:
         self._violations.setdefault((stream, rule), (cycle, detail))
 
 
+async def _reset(dut: Any, cycles: int) -> None:
+    """Hold reset over so many rising clock edges; the next one is the first without."""
+    dut.rst.value = 1
+    await ClockCycles(dut.clk, cycles)
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
+
+
 @cocotb.test()
 async def stream_bench(dut: Any) -> None:
     """Run the job named by the plusarg ``job``; passes unless something unforeseen happens."""
@@ -196,12 +205,14 @@ async def stream_bench(dut: Any) -> None:
     dut.idle_limit.value = job.watchdog_cycles
     dut.withhold.value = int(job.withhold)
     dut.next_valid.value = 0
-    dut.rst.value = 1
     Clock(dut.clk, 2, "step").start()
-    await ClockCycles(dut.clk, 4)
-    await FallingEdge(dut.clk)
+    await _reset(dut, POWER_UP_CYCLES)
+    if job.reset_after:
+        Driver(dut, np.load(job.payloads), endless=True).offer_next()
+        await ClockCycles(dut.clk, job.reset_after)
+        await FallingEdge(dut.clk)
+        await _reset(dut, 1)
     driver = Driver(dut, np.load(job.payloads), endless=job.withhold)
     driver.offer_next()
-    dut.rst.value = 0
     log = await Observer(dut, job, driver).run()
     log.save(Path(job.log))

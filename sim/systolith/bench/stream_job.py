@@ -32,6 +32,8 @@ class StreamJob:
         This many cycles without a transfer are a hang.
     withhold : bool
         Never be ready at the output, and repeat the input until nothing moves.
+    reset_after : int
+        Work for this many cycles before the reset with which the simulation begins.
     payloads : str
         File with the input's payload words, uint32, shape (transfers, words).
     log : str
@@ -45,6 +47,7 @@ class StreamJob:
     seeds: tuple[int, int]
     watchdog_cycles: int
     withhold: bool
+    reset_after: int
     payloads: str
     log: str
 

@@ -25,6 +25,7 @@ from systolith.verify.mismatch import Mismatch, first_mismatch, reference_proble
 __all__ = ["PatternResult", "Verification", "VerificationError", "verify"]
 
 WITHHELD = "ready withheld"
+RESET = "reset in mid-frame"
 LEAST_PATIENCE_CYCLES = 1000
 
 
@@ -49,7 +50,7 @@ class PatternResult:
     Parameters
     ----------
     stalls : str
-        Name of the pattern, or ``"ready withheld"``.
+        Name of the pattern, ``"reset in mid-frame"`` or ``"ready withheld"``.
     seed : int
         Repeats the simulation exactly.
     mismatches : tuple of Mismatch
@@ -156,8 +157,9 @@ def verify(
 ) -> Verification:
     """Simulate with cocotb and Verilator; compare every stream with the reference, by equality.
 
-    One simulation per pattern, and one in which the consumer withholds ready, which shows that
-    valid rises alone. Input, probes and output are watched for the rules of a stream.
+    One simulation per pattern; one that begins with a reset in the middle of a frame; and one in
+    which the consumer withholds ready, which shows that valid rises alone. Input, probes and output
+    are watched for the rules of a stream.
 
     Parameters
     ----------
@@ -218,6 +220,8 @@ def verify(
             judge(run, stalls.name)
             gap = max(gap, _longest_gap(run))
     patience = min(watchdog_cycles, 4 * gap + LEAST_PATIENCE_CYCLES) if gap else watchdog_cycles
+    middle = design.input.transfers_per_frame * 3 // 2 + 1
+    judge(simulate(reset_after=middle), RESET)
     judge(model.run(images, seed=seed, withhold=True, watchdog_cycles=patience), WITHHELD)
     return Verification(
         images=len(images),

@@ -1,0 +1,77 @@
+"""Builds happen once, whole, and by one process at a time."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from systolith.bench.build_cache import built_once, content_key
+
+
+def _build(folder: Path) -> None:
+    (folder / "program").write_text("good")
+    (folder / "object.o").write_text("not kept")
+
+
+def test_result_is_kept_and_found_again(tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "key"
+    assert built_once(folder, _build, ("program",))
+    assert not built_once(folder, pytest.fail, ("program",))
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "program"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "remove", "manifest", "empty"])
+def test_damaged_result_is_built_anew(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "key"
+    built_once(folder, _build, ("program",))
+    match damage:
+        case "truncate":
+            (folder / "program").write_text("go")
+        case "remove":
+            (folder / "program").unlink()
+        case "manifest":
+            (folder / "manifest.json").write_text("{")
+        case "empty":
+            (folder / "program").unlink()
+            (folder / "manifest.json").unlink()
+    assert built_once(folder, _build, ("program",))
+    assert (folder / "program").read_text() == "good"
+    assert not built_once(folder, pytest.fail, ("program",))
+
+
+def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "program").write_text("half")
+        raise RuntimeError("compiler")
+
+    with pytest.raises(RuntimeError, match="^compiler$"):
+        built_once(tmp_path / "key", fail, ("program",))
+    assert [path.name for path in tmp_path.iterdir()] == [".key.lock"]
+    assert built_once(tmp_path / "key", _build, ("program",))
+
+
+def test_racing_builders_build_once(tmp_path: Path) -> None:
+    builds, together = list[int](), threading.Barrier(4)
+
+    def build(folder: Path) -> None:
+        builds.append(1)
+        time.sleep(0.2)
+        _build(folder)
+
+    def race(_: int) -> bool:
+        together.wait()
+        return built_once(tmp_path / "key", build, ("program",))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(race, range(4))) == [False, False, False, True]
+    assert len(builds) == 1
+
+
+def test_key_depends_on_every_part_and_its_bounds(tmp_path: Path) -> None:
+    file = tmp_path / "source.v"
+    file.write_text("ab")
+    keys = [content_key(parts) for parts in (["ab", "c"], ["a", "bc"], ["abc"], [file, "d"])]
+    assert len(set(keys)) == len(keys)
+    assert content_key([file, "c"]) == keys[0]

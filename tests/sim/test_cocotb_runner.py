@@ -1,0 +1,54 @@
+"""The cocotb bench fails loudly when the simulator or the design's description is wrong."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from systolith.bench import BuildError, SimulationError, StreamModel, build_streams
+
+
+@pytest.fixture(scope="module")
+def model(chain: Any, workdir: Path) -> StreamModel:
+    return build_streams(chain.design, workdir)
+
+
+def test_second_build_does_no_work(chain: Any, model: StreamModel, workdir: Path) -> None:
+    assert build_streams(chain.design, workdir).build_seconds == 0
+    assert model.executable.exists()
+
+
+def test_probe_that_is_not_there_is_told(chain: Any, workdir: Path) -> None:
+    probe = replace(chain.design.probes[0], signal="nowhere")
+    design = replace(chain.design, probes=(probe,))
+    message = r"^Verilator cannot build 'chain' for cocotb:\n(.|\n)*nowhere__payload"
+    with pytest.raises(BuildError, match=message):
+        build_streams(design, workdir)
+
+
+def test_simulator_that_ends_without_results_is_an_error(
+    chain: Any, model: StreamModel, tmp_path: Path
+) -> None:
+    executable = tmp_path / model.executable.name
+    executable.write_text("#!/bin/sh\necho all is well\n")
+    executable.chmod(0o755)
+    message = r"^the cocotb bench of 'chain' failed:\nall is well$"
+    with pytest.raises(SimulationError, match=message):
+        replace(model, executable=executable).run(chain.images)
+
+
+@pytest.mark.parametrize("under_pytest", [True, False])
+def test_failure_inside_the_simulator_is_an_error(
+    model: StreamModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, under_pytest: bool
+) -> None:
+    if not under_pytest:  # cocotb's runner hides failures from scripts
+        monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    message = r"^the cocotb bench of 'chain' failed:\n(.|\n)*FileNotFoundError: .*job\.json"
+    with pytest.raises(SimulationError, match=message):
+        model._simulate(tmp_path)
+
+
+def test_images_that_do_not_fit_are_refused(chain: Any, model: StreamModel) -> None:
+    with pytest.raises(ValueError, match=r"^images must be integers, got float64$"):
+        model.run(chain.images / 2)
