@@ -1,6 +1,18 @@
 """The contract: integer networks, sparsity patterns and golden arithmetic. NumPy only."""
 
 from systolith.network.accumulator import accumulator_bits, accumulator_range, signed_bits
+from systolith.network.axes import (
+    AllTaps,
+    BoolArray,
+    Dense,
+    Granularity,
+    KOutOfN,
+    PerNeuron,
+    Select,
+    Strided,
+    Taps,
+    WeightShape,
+)
 from systolith.network.errors import NetworkError
 from systolith.network.golden import apply_layer, forward, requantize, trace
 from systolith.network.graph import INPUT, IntegerNetwork, Tensor
@@ -16,19 +28,7 @@ from systolith.network.layers import (
     Shape,
 )
 from systolith.network.numbers import ActType, IntArray, Overflow, Requantize, Rounding
-from systolith.network.pattern import (
-    AllTaps,
-    BoolArray,
-    Dense,
-    Granularity,
-    KOutOfN,
-    Pattern,
-    PerNeuron,
-    Select,
-    Strided,
-    Taps,
-    WeightShape,
-)
+from systolith.network.pattern import Pattern
 from systolith.network.storage import content_hash, load, save
 
 __all__ = [

@@ -4,13 +4,15 @@ Every other implementation (PyTorch in integer mode, RTL) is compared with this 
 """
 
 from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from systolith.network.accumulator import accumulator_range
+from systolith.network._fields import show
 from systolith.network.errors import raise_if_any
-from systolith.network.graph import INPUT, IntegerNetwork, Tensor
+from systolith.network.graph import INPUT, IntegerNetwork, Tensor, layer_problems
 from systolith.network.layers import (
     Add,
     AvgPool2d,
@@ -26,7 +28,7 @@ from systolith.network.numbers import ActType, IntArray, Overflow, Requantize, R
 __all__ = ["apply_layer", "forward", "requantize", "trace"]
 
 BATCH = 256
-EXACT_FLOAT64 = 1 << 53
+LOWERED_BYTES = 1 << 26
 
 
 def forward(network: IntegerNetwork, images: IntArray) -> dict[str, IntArray]:
@@ -37,7 +39,7 @@ def forward(network: IntegerNetwork, images: IntArray) -> dict[str, IntArray]:
     network : IntegerNetwork
         The network.
     images : array of int, shape (N, *network.input.shape)
-        Values of the input type.
+        Values of the input type; any integer dtype, N may be 0.
 
     Returns
     -------
@@ -47,7 +49,7 @@ def forward(network: IntegerNetwork, images: IntArray) -> dict[str, IntArray]:
     Raises
     ------
     NetworkError
-        If the images have another shape, or values outside the input type.
+        If the images have another shape or dtype, or values outside the input type.
     """
     parts: list[dict[str, IntArray]] = [
         {name: tensors[name] for name in network.outputs} for tensors in _traces(network, images)
@@ -61,28 +63,27 @@ def trace(network: IntegerNetwork, images: IntArray) -> dict[str, IntArray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in network.tensors}
 
 
-def _traces(network: IntegerNetwork, images: IntArray) -> Iterator[dict[str, IntArray]]:
-    _check_images(network.input, images)
+def _traces(network: IntegerNetwork, images: ArrayLike) -> Iterator[dict[str, IntArray]]:
+    images = np.asarray(images)
+    raise_if_any(_value_problems("images", images, network.input))
     for start in range(0, max(len(images), 1), BATCH):
-        tensors = {INPUT: np.asarray(images[start : start + BATCH], dtype=np.int64)}
+        tensors = {INPUT: images[start : start + BATCH].astype(np.int64)}
         for layer in network.layers:
             values = [tensors[name] for name in layer.inputs]
-            tensors[layer.name] = apply_layer(layer, values, network.inputs_of(layer))
+            tensors[layer.name] = _compute(layer, values, network.inputs_of(layer))
         yield tensors
 
 
-def _check_images(wanted: Tensor, images: IntArray) -> None:
-    problems = []
-    if images.shape[1:] != wanted.shape:
-        problems.append(f"images must have shape (N, {str(wanted.shape)[1:]}, got {images.shape}")
-    if images.dtype.kind not in "iu":
-        problems.append(f"images must be integers, got {images.dtype}")
-    elif images.size and not (wanted.type.low <= images.min() and images.max() <= wanted.type.high):
-        problems.append(
-            f"images must lie in {wanted.type.low}..{wanted.type.high}, "
-            f"got {images.min()}..{images.max()}"
-        )
-    raise_if_any(problems)
+def _value_problems(what: str, values: NDArray[Any], wanted: Tensor) -> Iterator[str]:
+    if values.ndim != len(wanted.shape) + 1 or values.shape[1:] != wanted.shape:
+        axes = ", ".join(map(str, wanted.shape))
+        yield f"{what} must have shape (N, {axes}), got {values.shape}"
+    if values.dtype.kind not in "iu":
+        yield f"{what} must be integers, got {values.dtype}"
+    elif values.size:
+        least, most = values.min(), values.max()
+        if least < wanted.type.low or most > wanted.type.high:
+            yield f"{what} must lie in {wanted.type.low}..{wanted.type.high}, got {least}..{most}"
 
 
 def apply_layer(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
@@ -92,19 +93,38 @@ def apply_layer(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tenso
     ----------
     layer : Layer
         The layer.
-    values : sequence of array of int64, shape (N, ...)
-        Its input activations.
+    values : sequence of array of int, shape (N, ...)
+        Its input activations, one array for each layer read, with the same N.
     inputs : sequence of Tensor
         Their shapes and types.
 
     Returns
     -------
     array of int64, shape (N, ...)
+
+    Raises
+    ------
+    NetworkError
+        If the layer does not fit `inputs`, or `values` do not.
     """
+    problems = layer_problems(layer, inputs)
+    arrays = [np.asarray(array) for array in values]
+    if len(arrays) != len(layer.inputs):
+        problems.append(f"reads {len(layer.inputs)} tensors, got {len(arrays)} arrays")
+    elif len({len(array) for array in arrays if array.ndim}) > 1:
+        problems.append(f"reads batches of equal size, got {[len(array) for array in arrays]}")
+    for name, array, tensor in zip(layer.inputs, arrays, inputs, strict=False):
+        problems += _value_problems(f"values of '{name}'", array, tensor)
+    raise_if_any(f"layer '{layer.name}': {problem}" for problem in problems)
+    return _compute(layer, [array.astype(np.int64) for array in arrays], inputs)
+
+
+def _compute(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+    """Compute a layer that fits its inputs, all of them checked before."""
     x, zero = values[0], inputs[0].type.zero_point
     match layer:
         case Conv2d() | Linear():
-            acc = _matmul_taps(layer, x - zero, _magnitude(layer, inputs))
+            acc = _linear(layer, x - zero) if isinstance(layer, Linear) else _conv(layer, x - zero)
             return requantize(acc, layer.requantize, layer.output)
         case Add():
             other = values[1] - inputs[1].type.zero_point
@@ -119,7 +139,7 @@ def apply_layer(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tenso
             windows = _windows(x, layer.kernel_size, layer.stride, layer.padding, lowest)
             return np.asarray(windows.max(axis=(-2, -1)))
         case Flatten():
-            return x.reshape(len(x), -1)
+            return x.reshape(len(x), prod(x.shape[1:]))
 
 
 def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
@@ -138,15 +158,23 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     -------
     array of int64, shape of acc
 
+    Raises
+    ------
+    NetworkError
+        If acc is no array of integers, or `spec` has another number of channels.
+
     Examples
     --------
     >>> half = Requantize(multiplier=np.array([1]), shift=np.array([1]))
     >>> requantize(np.array([[-3, -1, 1, 3, 999]]), half, ActType(bits=4, signed=True))
     array([[-1,  0,  1,  2,  7]])
     """
+    if acc.ndim < 2 or acc.dtype.kind not in "iu":
+        raise_if_any([f"accumulators must be integers (N, channels, ...), got {show(acc)}"])
+    raise_if_any(spec.problems(acc.shape[1], output))
     channels = (1, -1) + (1,) * (acc.ndim - 2)
     shift = spec.shift.reshape(channels)
-    y = acc * spec.multiplier.reshape(channels)
+    y = acc.astype(np.int64, copy=False) * spec.multiplier.reshape(channels)
     if spec.rounding is Rounding.HALF_UP:
         y = y + ((1 << shift) >> 1)
     y = (y >> shift) + output.zero_point
@@ -159,34 +187,39 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     return np.asarray(y)
 
 
-def _magnitude(layer: Layer, inputs: Sequence[Tensor]) -> int:
-    bounds = accumulator_range(layer, [(tensor.shape, tensor.type) for tensor in inputs])
-    return max(abs(bound) for bound in bounds)
+def _linear(layer: Linear, x: IntArray) -> IntArray:
+    """Accumulate weights times centred inputs (N, I)."""
+    return _exact_matmul(x.astype(np.float64), layer.weight) + layer.bias
 
 
-def _matmul_taps(layer: Conv2d | Linear, x: IntArray, magnitude: int) -> IntArray:
-    """Accumulate weights times centred inputs; (N, C, H, W) or (N, I)."""
-    if isinstance(layer, Linear):
-        return _exact_matmul(x, layer.weight.T, magnitude) + layer.bias
+def _conv(layer: Conv2d, x: IntArray) -> IntArray:
+    """Accumulate weights times centred inputs (N, C, H, W)."""
     windows = _windows(x, layer.kernel_size, layer.stride, layer.padding, 0)
     n, channels, ho, wo = windows.shape[:4]
     filters = len(layer.weight)
     if layer.groups == 1:
-        lowered = windows.transpose(0, 2, 3, 1, 4, 5).reshape(n * ho * wo, -1)
-        acc = _exact_matmul(lowered, layer.weight.reshape(filters, -1).T, magnitude)
-        acc = acc.reshape(n, ho, wo, filters).transpose(0, 3, 1, 2)
+        weight = layer.weight.reshape(filters, -1)
+        acc = np.empty((n, filters, ho, wo), dtype=np.int64)
+        # A few images at a time: all lowered windows of a batch would take gigabytes.
+        step = max(1, LOWERED_BYTES // (8 * ho * wo * weight.shape[1]))
+        for start in range(0, n, step):
+            part = windows[start : start + step].transpose(0, 2, 3, 1, 4, 5).astype(np.float64)
+            lowered = part.reshape(len(part) * ho * wo, weight.shape[1])
+            product = _exact_matmul(lowered, weight).reshape(len(part), ho, wo, filters)
+            acc[start : start + step] = product.transpose(0, 3, 1, 2)
     else:
         per_channel = layer.weight.reshape(channels, filters // channels, *layer.kernel_size)
         acc = np.einsum("nchwij,cmij->ncmhw", windows, per_channel).reshape(n, filters, ho, wo)
     return np.asarray(acc + layer.bias[:, None, None])
 
 
-def _exact_matmul(a: IntArray, b: IntArray, magnitude: int) -> IntArray:
-    """Multiply integer matrices; in float64 (BLAS, many times faster) where that is exact."""
-    if magnitude < EXACT_FLOAT64:
-        # Every partial sum, in whatever order BLAS adds, is an integer below 2**53.
-        return np.asarray(np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64))
-    return np.asarray(np.matmul(a, b))
+def _exact_matmul(a: NDArray[np.float64], weight: IntArray) -> IntArray:
+    """Multiply by transposed weights; BLAS in float64 is many times faster than integers.
+
+    It is exact: every partial sum, in whatever order BLAS adds, is an integer of at most 47 bits,
+    which the network has checked, and float64 holds 53.
+    """
+    return np.asarray((a @ weight.T.astype(np.float64)).astype(np.int64))
 
 
 def _windows(

@@ -1,10 +1,13 @@
 """The integer network: a frozen, self-checking DAG of layers."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from systolith.network._fields import Fields, show
+from systolith.network._layer_checks import is_shape
 from systolith.network.accumulator import accumulator_bits
-from systolith.network.errors import raise_if_any
+from systolith.network.errors import NetworkError
 from systolith.network.layers import (
     Add,
     AvgPool2d,
@@ -17,7 +20,7 @@ from systolith.network.layers import (
 )
 from systolith.network.numbers import ActType
 
-__all__ = ["INPUT", "IntegerNetwork", "Tensor"]
+__all__ = ["INPUT", "IntegerNetwork", "Tensor", "layer_problems"]
 
 INPUT = "input"
 """The name by which layers read the network's input."""
@@ -27,10 +30,37 @@ MAX_ACCUMULATOR_BITS = 47
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """Shape and type of one activation tensor, without the batch axis."""
+    """Shape and type of one activation tensor, without the batch axis.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (C, H, W) or (features,), each at least 1.
+    type : ActType
+        Which integers it holds.
+
+    Raises
+    ------
+    NetworkError
+        If either is something else.
+
+    Examples
+    --------
+    >>> print(Tensor((3, 32, 32), ActType(bits=8, signed=False)))
+    3x32x32 uint8
+    """
 
     shape: Shape
     type: ActType
+
+    def __post_init__(self) -> None:
+        fields = Fields(self)
+        if fields.integers("shape") and not is_shape(self.shape):
+            fields.problems.append(
+                f"shape must be (C, H, W) or (features,), none 0, got {show(self.shape)}"
+            )
+        fields.instance("type", ActType)
+        fields.finish()
 
     def __str__(self) -> str:
         return f"{'x'.join(map(str, self.shape))} {self.type}"
@@ -45,16 +75,33 @@ class IntegerNetwork:
     input : Tensor
         Shape (C, H, W) or (features,) and type of the images.
     layers : tuple of Layer
-        In an order in which every layer comes after its inputs.
+        In an order in which every layer comes after its inputs. Names are unique, also when '.' is
+        read as '_', as in Verilog, and none is ``"input"``. Each result is read, or leaves.
     outputs : tuple of str
-        Names of the layers that leave the network; default: the last one.
+        Names of the layers that leave the network, none twice; default: the last one.
     name : str
-        For messages, modules and files.
+        For messages, modules and files; letters, digits, '_' and '.', no digit or '.' first.
 
     Raises
     ------
     NetworkError
-        With every problem of the whole network.
+        With every problem of the whole network. What depends on a wrong layer is not checked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from systolith.network import Flatten, MaxPool2d, forward
+    >>> network = IntegerNetwork(
+    ...     input=Tensor((1, 2, 2), ActType(bits=4, signed=True)),
+    ...     layers=(
+    ...         MaxPool2d(name="pool", input="input", kernel_size=(1, 2), stride=(1, 1)),
+    ...         Flatten(name="flat", input="pool"),
+    ...     ),
+    ... )
+    >>> print(network.tensors["pool"])
+    1x2x1 int4
+    >>> forward(network, np.array([[[[3, -8], [-2, -1]]]]))
+    {'flat': array([[ 3, -1]])}
     """
 
     input: Tensor
@@ -65,40 +112,35 @@ class IntegerNetwork:
     """Shape and type of the input and of every layer's output, by name."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layers", tuple(self.layers))
-        if self.layers and not self.outputs:
-            object.__setattr__(self, "outputs", (self.layers[-1].name,))
-        tensors: dict[str, Tensor] = {INPUT: self.input}
-        raise_if_any(self._problems(tensors))
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", Tensor)
+        listed = self._check_lists(fields)
+        tensors = {INPUT: self.input} if isinstance(self.input, Tensor) else {}
+        if listed:
+            fields.problems += _graph_problems(self.layers, self.outputs, tensors)
+        fields.finish()
         object.__setattr__(self, "tensors", tensors)
 
-    def _problems(self, tensors: dict[str, Tensor]) -> Iterator[str]:
-        """Check layer by layer, filling `tensors`; what depends on a wrong layer is not checked."""
-        if not self.layers:
-            yield "a network needs at least one layer"
-        if len(self.input.shape) not in (1, 3) or min(self.input.shape) < 1:
-            yield f"input shape must be (C, H, W) or (features,), got {self.input.shape}"
-            return
-        seen = {INPUT}
-        for layer in self.layers:
-            if layer.name in seen:
-                yield f"layer names must be unique and not '{INPUT}', got '{layer.name}' twice"
-            unknown = [name for name in layer.inputs if name not in seen]
-            for name in unknown:
-                yield f"layer '{layer.name}': reads '{name}', which is not defined before it"
-            seen.add(layer.name)
-            if all(name in tensors for name in layer.inputs):
-                problems = list(_check(layer, [tensors[name] for name in layer.inputs]))
-                yield from (f"layer '{layer.name}': {problem}" for problem in problems)
-                if not problems:
-                    tensors[layer.name] = _output(layer, [tensors[name] for name in layer.inputs])
-        for name in self.outputs:
-            if name not in seen:
-                yield f"output '{name}' is no layer of the network"
-        read = {name for layer in self.layers for name in layer.inputs} | set(self.outputs)
-        for layer in self.layers:
-            if layer.name not in read:
-                yield f"layer '{layer.name}': its result is read by no layer and is no output"
+    def _check_lists(self, fields: Fields) -> bool:
+        """Make `layers` and `outputs` tuples of the right kinds."""
+        before = len(fields.problems)
+        for name, kind, what in (("layers", Layer, "layers"), ("outputs", str, "layer names")):
+            given = getattr(self, name)
+            if not isinstance(given, tuple | list):
+                fields.problems.append(f"{name} must be a tuple of {what}, got {show(given)}")
+                continue
+            object.__setattr__(self, name, tuple(given))
+            fields.problems += [
+                f"{name} must be a tuple of {what}, but contains {show(item)}"
+                for item in given
+                if not isinstance(item, kind)
+            ]
+        if len(fields.problems) > before:
+            return False
+        if self.layers and not self.outputs:
+            object.__setattr__(self, "outputs", (self.layers[-1].name,))
+        return True
 
     def __getitem__(self, name: str) -> Layer:
         """Look a layer up by name; KeyError if there is none."""
@@ -112,13 +154,63 @@ class IntegerNetwork:
         return [self.tensors[name] for name in layer.inputs]
 
 
-def _check(layer: Layer, inputs: list[Tensor]) -> Iterator[str]:
+def _graph_problems(
+    layers: tuple[Layer, ...], outputs: tuple[str, ...], tensors: dict[str, Tensor]
+) -> Iterator[str]:
+    """Check layer by layer, filling `tensors`; what depends on a wrong layer is not checked."""
+    if not layers:
+        yield "a network needs at least one layer"
+    yield from _name_problems(layers)
+    defined = {INPUT}
+    for layer in layers:
+        for name in layer.inputs:
+            if name not in defined:
+                yield f"layer '{layer.name}': reads {name!r}, which is not defined before it"
+        defined.add(layer.name)
+        if all(name in tensors for name in layer.inputs):
+            inputs = [tensors[name] for name in layer.inputs]
+            problems = layer_problems(layer, inputs)
+            if not problems:
+                try:
+                    tensors[layer.name] = _output(layer, inputs)
+                except NetworkError as error:
+                    problems = [f"its result: {problem}" for problem in error.problems]
+            yield from (f"layer '{layer.name}': {problem}" for problem in problems)
+    names = {layer.name for layer in layers}
+    for name, count in Counter(outputs).items():
+        if name not in names:
+            yield f"output {name!r} is no layer of the network"
+        if count > 1:
+            yield f"outputs must be different layers, got {name!r} {count} times"
+    read = {name for layer in layers for name in layer.inputs}.union(outputs)
+    for layer in layers:
+        if layer.name not in read:
+            yield f"layer '{layer.name}': its result is read by no layer and is no output"
+
+
+def _name_problems(layers: tuple[Layer, ...]) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for layer in layers:
+        if layer.name == INPUT:
+            yield f"no layer may have the name '{INPUT}', which is the network's input"
+        first = seen.setdefault(layer.name.replace(".", "_"), layer.name)
+        if first == layer.name:
+            continue
+        yield f"layer names must differ when '.' is read as '_', got '{first}' and '{layer.name}'"
+    for name, count in Counter(layer.name for layer in layers).items():
+        if count > 1:
+            yield f"layer names must be unique, got '{name}' {count} times"
+
+
+def layer_problems(layer: Layer, inputs: Sequence[Tensor]) -> list[str]:
+    """What does not fit these inputs, the width of the accumulator included."""
     problems = list(layer.problems([tensor.shape for tensor in inputs]))
-    yield from problems
-    if not problems:
-        bits = accumulator_bits(layer, [(tensor.shape, tensor.type) for tensor in inputs])
-        if bits > MAX_ACCUMULATOR_BITS:
-            yield f"needs a {bits}-bit accumulator; at most {MAX_ACCUMULATOR_BITS} are supported"
+    if problems:
+        return problems
+    bits = accumulator_bits(layer, [(tensor.shape, tensor.type) for tensor in inputs])
+    if bits > MAX_ACCUMULATOR_BITS:
+        return [f"needs a {bits}-bit accumulator; at most {MAX_ACCUMULATOR_BITS} are supported"]
+    return []
 
 
 def _output(layer: Layer, inputs: list[Tensor]) -> Tensor:

@@ -8,11 +8,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-
-from systolith.network.errors import raise_if_any
-from systolith.network.numbers import ActType, IntArray, Requantize, frozen_ints
-from systolith.network.pattern import BoolArray, Pattern, WeightShape
+from systolith.network._fields import Fields, show
+from systolith.network._layer_checks import (
+    Padding,
+    Shape,
+    check_kernel,
+    check_weights,
+    check_window,
+    finish,
+    image_problems,
+    shape_problems,
+    window_shape,
+)
+from systolith.network.axes import BoolArray, WeightShape
+from systolith.network.numbers import ActType, IntArray, Requantize
+from systolith.network.pattern import Pattern
 
 __all__ = [
     "Add",
@@ -25,13 +35,6 @@ __all__ = [
     "Padding",
     "Shape",
 ]
-
-Shape = tuple[int, ...]
-Padding = tuple[int, int, int, int]
-"""Rows and columns added at top, bottom, left, right."""
-
-MAX_WEIGHT_BITS = 16
-MAX_BIAS_BITS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,26 +89,20 @@ class Conv2d:
     mask: BoolArray | None = None
 
     def __post_init__(self) -> None:
-        problems: list[str] = []
-        _freeze_weights(self, 4, problems)
-        if not problems:
-            problems += _weight_problems(self, self.weight_shape)
-            problems += self._geometry_problems()
-        raise_if_any(f"layer '{self.name}': {problem}" for problem in problems)
-
-    def _geometry_problems(self) -> Iterator[str]:
-        filters, channels, kh, kw = self.weight_shape
-        if min(self.stride) < 1:
-            yield f"stride must be at least 1, got {self.stride}"
-        limits = (kh, kh, kw, kw)
-        if any(not 0 <= pad < limit for pad, limit in zip(self.padding, limits, strict=True)):
-            yield f"padding must be 0..{max(kh, kw) - 1}, less than the kernel, got {self.padding}"
-        if self.groups != 1 and (channels != 1 or filters % self.groups):
-            yield (
-                "groups must be 1 or the number of input channels (depthwise, weight "
-                f"(F, 1, Kh, Kw) with F a multiple of groups), got groups={self.groups} with "
-                f"weight {self.weight_shape}"
-            )
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", str)
+        usable = check_weights(fields, self, 4)
+        check_window(fields, self, self.kernel_size if usable else None)
+        if fields.integer("groups") and usable and self.groups != 1:
+            filters, channels = self.weight.shape[:2]
+            if self.groups < 1 or channels != 1 or filters % self.groups:
+                fields.problems.append(
+                    "groups must be 1 or the number of input channels (depthwise, weight "
+                    f"(F, 1, Kh, Kw) with F a multiple of groups), got groups={self.groups} with "
+                    f"weight {self.weight.shape}"
+                )
+        finish(fields, self.name)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -125,12 +122,15 @@ class Conv2d:
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Shape (F, Ho, Wo) for the input shape (C, H, W)."""
-        return self.weight_shape[0], *_window_shape(self, inputs[0])
+        return self.weight_shape[0], *window_shape(self, self.kernel_size, inputs[0])
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """What does not fit inputs of these shapes."""
+        if unfit := shape_problems(self.inputs, inputs):
+            yield from unfit
+            return
+        yield from image_problems(self, self.kernel_size, self.input, inputs[0])
         wanted = self.weight_shape[1] * self.groups
-        yield from _image_problems(self, inputs[0])
         if len(inputs[0]) == 3 and inputs[0][0] != wanted:
             yield f"weights read {wanted} input channels, but '{self.input}' has {inputs[0][0]}"
 
@@ -153,11 +153,11 @@ class Linear:
     mask: BoolArray | None = None
 
     def __post_init__(self) -> None:
-        problems: list[str] = []
-        _freeze_weights(self, 2, problems)
-        if not problems:
-            problems += _weight_problems(self, self.weight_shape)
-        raise_if_any(f"layer '{self.name}': {problem}" for problem in problems)
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", str)
+        check_weights(fields, self, 2)
+        finish(fields, self.name)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -176,7 +176,9 @@ class Linear:
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """What does not fit inputs of these shapes."""
-        if len(inputs[0]) != 1:
+        if unfit := shape_problems(self.inputs, inputs):
+            yield from unfit
+        elif len(inputs[0]) != 1:
             yield f"needs a vector, but '{self.input}' has shape {inputs[0]}; put a Flatten before"
         elif inputs[0][0] != self.weight.shape[1]:
             features = self.weight.shape[1]
@@ -205,12 +207,24 @@ class Add:
     output: ActType
 
     def __post_init__(self) -> None:
-        problems: list[str] = []
-        if len(self.inputs) != 2:
-            problems.append(f"adds two layers, got inputs {self.inputs}")
-        if len(self.multipliers) != 2 or not all(1 <= m < 1 << 16 for m in self.multipliers):
-            problems.append(f"needs two multipliers of 1..65535, got {self.multipliers}")
-        raise_if_any(f"layer '{self.name}': {problem}" for problem in problems)
+        fields = Fields(self)
+        fields.name("name")
+        given = self.inputs
+        if (
+            isinstance(given, tuple | list)
+            and len(given) == 2
+            and all(isinstance(name, str) for name in given)
+        ):
+            object.__setattr__(self, "inputs", tuple(given))
+        else:
+            fields.problems.append(f"inputs must be the names of two layers, got {show(given)}")
+        if fields.integers("multipliers", 2) and not all(
+            1 <= multiplier < 1 << 16 for multiplier in self.multipliers
+        ):
+            fields.problems.append(f"multipliers must lie in 1..65535, got {self.multipliers}")
+        fields.instance("requantize", Requantize)
+        fields.instance("output", ActType)
+        finish(fields, self.name)
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Shape of either input."""
@@ -218,6 +232,9 @@ class Add:
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """What does not fit inputs of these shapes."""
+        if unfit := shape_problems(self.inputs, inputs):
+            yield from unfit
+            return
         if inputs[0] != inputs[1]:
             yield (
                 f"adds tensors of equal shape, but '{self.inputs[0]}' has {inputs[0]} "
@@ -245,7 +262,12 @@ class MaxPool2d:
     padding: Padding = (0, 0, 0, 0)
 
     def __post_init__(self) -> None:
-        raise_if_any(f"layer '{self.name}': {problem}" for problem in _pool_problems(self))
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", str)
+        usable = check_kernel(fields, self)
+        check_window(fields, self, self.kernel_size if usable else None)
+        finish(fields, self.name)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -254,11 +276,14 @@ class MaxPool2d:
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Shape (C, Ho, Wo)."""
-        return inputs[0][0], *_window_shape(self, inputs[0])
+        return inputs[0][0], *window_shape(self, self.kernel_size, inputs[0])
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """What does not fit inputs of these shapes."""
-        yield from _image_problems(self, inputs[0])
+        if unfit := shape_problems(self.inputs, inputs):
+            yield from unfit
+        else:
+            yield from image_problems(self, self.kernel_size, self.input, inputs[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -278,10 +303,16 @@ class AvgPool2d:
     padding: Padding = (0, 0, 0, 0)
 
     def __post_init__(self) -> None:
-        if self.kernel_size is not None:
-            raise_if_any(f"layer '{self.name}': {problem}" for problem in _pool_problems(self))
-        elif any(self.padding):
-            raise_if_any([f"layer '{self.name}': global pooling takes no padding"])
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", str)
+        usable = self.kernel_size is not None and check_kernel(fields, self)
+        typed = check_window(fields, self, self.kernel_size if usable else None)
+        if typed and self.kernel_size is None and any(self.padding):
+            fields.problems.append(f"global pooling takes no padding, got {self.padding}")
+        fields.instance("requantize", Requantize)
+        fields.instance("output", ActType)
+        finish(fields, self.name)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -294,11 +325,14 @@ class AvgPool2d:
 
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Shape (C, Ho, Wo)."""
-        return inputs[0][0], *_window_shape(self, inputs[0])
+        return inputs[0][0], *window_shape(self, self.window(inputs[0]), inputs[0])
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """What does not fit inputs of these shapes."""
-        yield from _image_problems(self, inputs[0])
+        if unfit := shape_problems(self.inputs, inputs):
+            yield from unfit
+            return
+        yield from image_problems(self, self.kernel_size, self.input, inputs[0])
         yield from self.requantize.problems(inputs[0][0], self.output)
 
 
@@ -308,6 +342,12 @@ class Flatten:
 
     name: str
     input: str
+
+    def __post_init__(self) -> None:
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", str)
+        finish(fields, self.name)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -320,95 +360,7 @@ class Flatten:
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """What does not fit inputs of these shapes."""
-        return iter(())
+        yield from shape_problems(self.inputs, inputs)
 
 
 Layer = Conv2d | Linear | Add | MaxPool2d | AvgPool2d | Flatten
-_Windowed = Conv2d | MaxPool2d | AvgPool2d
-
-
-def _freeze_weights(layer: Conv2d | Linear, rank: int, problems: list[str]) -> None:
-    """Make arrays read-only int64 / bool, and check their shapes."""
-    for field in ("weight", "bias"):
-        object.__setattr__(layer, field, frozen_ints(getattr(layer, field), field, problems))
-    shape = layer.weight.shape
-    if len(shape) != rank or 0 in shape:
-        axes = "(F, C, Kh, Kw)" if rank == 4 else "(O, I)"
-        problems.append(f"weight must have shape {axes}, got {shape}")
-        return
-    if layer.bias.shape != shape[:1]:
-        problems.append(f"bias must have shape ({shape[0]},), got {layer.bias.shape}")
-    if layer.mask is not None:
-        mask = np.array(layer.mask)
-        if mask.dtype != np.bool_ or mask.shape != shape:
-            problems.append(f"mask must be bool of shape {shape}, got {mask.dtype} {mask.shape}")
-        else:
-            mask.setflags(write=False)
-            object.__setattr__(layer, "mask", mask)
-
-
-def _weight_problems(layer: Conv2d | Linear, shape: WeightShape) -> Iterator[str]:
-    bits = layer.weight_bits
-    if not 1 <= bits <= MAX_WEIGHT_BITS:
-        yield f"weight_bits must be 1..{MAX_WEIGHT_BITS}, got {bits}"
-    elif bits == 1:
-        kept = layer.weight if layer.mask is None else layer.weight[layer.mask]
-        if not np.isin(kept, (-1, 1)).all():
-            yield "1-bit weights must be -1 or +1 wherever they are kept"
-    else:
-        low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-        if layer.weight.min() < low or layer.weight.max() > high:
-            yield (
-                f"{bits}-bit weights must lie in {low}..{high}, "
-                f"got {layer.weight.min()}..{layer.weight.max()}"
-            )
-    if np.abs(layer.bias).max() >= 1 << (MAX_BIAS_BITS - 1):
-        yield f"bias must fit {MAX_BIAS_BITS} bits signed, got up to {np.abs(layer.bias).max()}"
-    yield from layer.requantize.problems(shape[0], layer.output)
-    yield from _mask_problems(layer, shape)
-
-
-def _mask_problems(layer: Conv2d | Linear, shape: WeightShape) -> Iterator[str]:
-    unfit = list(layer.pattern.problems(shape))
-    yield from unfit
-    if layer.mask is None:
-        if not layer.pattern.is_dense:
-            yield f"the pattern {layer.pattern} needs a mask"
-    elif not unfit:
-        yield from layer.pattern.violations(layer.mask.reshape(shape))
-        if pruned := int(np.count_nonzero(layer.weight[~layer.mask])):
-            yield f"{pruned} weights are not 0 where the mask is False"
-
-
-def _pool_problems(layer: MaxPool2d | AvgPool2d) -> Iterator[str]:
-    kh, kw = layer.kernel_size or (0, 0)
-    if min(kh, kw) < 1:
-        yield f"kernel_size must be at least 1, got {layer.kernel_size}"
-    if min(layer.stride) < 1:
-        yield f"stride must be at least 1, got {layer.stride}"
-    limits = (kh, kh, kw, kw)
-    if any(not 0 <= pad < limit for pad, limit in zip(layer.padding, limits, strict=True)):
-        yield f"padding must be less than the kernel {layer.kernel_size}, got {layer.padding}"
-
-
-def _kernel(layer: _Windowed, shape: Shape) -> tuple[int, int]:
-    return layer.window(shape) if isinstance(layer, AvgPool2d) else layer.kernel_size
-
-
-def _window_shape(layer: _Windowed, shape: Shape) -> tuple[int, int]:
-    kh, kw = _kernel(layer, shape)
-    top, bottom, left, right = layer.padding
-    return (
-        (shape[1] + top + bottom - kh) // layer.stride[0] + 1,
-        (shape[2] + left + right - kw) // layer.stride[1] + 1,
-    )
-
-
-def _image_problems(layer: _Windowed, shape: Shape) -> Iterator[str]:
-    if len(shape) != 3:
-        yield f"needs an image (C, H, W), but '{layer.input}' has shape {shape}"
-    elif min(_window_shape(layer, shape)) < 1:
-        yield (
-            f"kernel {_kernel(layer, shape)} does not fit '{layer.input}' of shape {shape} "
-            f"with padding {layer.padding}"
-        )

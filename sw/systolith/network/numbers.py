@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from systolith.network.errors import raise_if_any
+from systolith.network._fields import Fields
 
-__all__ = ["ActType", "IntArray", "Overflow", "Requantize", "Rounding", "frozen_ints"]
+__all__ = ["ActType", "IntArray", "Overflow", "Requantize", "Rounding"]
 
 IntArray = NDArray[np.int64]
 
@@ -54,7 +54,13 @@ class ActType:
     Raises
     ------
     NetworkError
-        If bits or zero_point are out of range.
+        If a field has another type, or bits or zero_point are out of range.
+
+    Examples
+    --------
+    >>> act = ActType(bits=8, signed=True, zero_point=-3)
+    >>> str(act), act.low, act.high
+    ('int8 zero -3', -128, 127)
     """
 
     bits: int
@@ -62,7 +68,11 @@ class ActType:
     zero_point: int = 0
 
     def __post_init__(self) -> None:
-        raise_if_any(self._problems())
+        fields = Fields(self)
+        typed = [fields.integer("bits"), fields.boolean("signed"), fields.integer("zero_point")]
+        if all(typed):
+            fields.problems += self._problems()
+        fields.finish()
 
     def _problems(self) -> Iterator[str]:
         least = 2 if self.signed else 1
@@ -112,7 +122,13 @@ class Requantize:
     Raises
     ------
     NetworkError
-        If an array has a wrong shape, type or range, or the clamp is empty.
+        If a field has a wrong type, shape or range, or the clamp is empty.
+
+    Examples
+    --------
+    >>> half = Requantize(multiplier=[1], shift=[1], clamp=(0, 127))
+    >>> half.power_of_two, half.shift
+    (True, array([1]))
     """
 
     multiplier: IntArray
@@ -122,23 +138,15 @@ class Requantize:
     clamp: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        problems: list[str] = []
+        fields = Fields(self)
         for field, high in (("multiplier", (1 << MAX_MULTIPLIER_BITS) - 1), ("shift", MAX_SHIFT)):
-            values = frozen_ints(getattr(self, field), f"requantize {field}", problems)
-            object.__setattr__(self, field, values)
-            if values.ndim != 1 or values.size == 0:
-                problems.append(
-                    f"requantize {field} must have shape (channels,) or (1,), got {values.shape}"
-                )
-            elif values.min() < 0 or values.max() > high:
-                problems.append(
-                    f"requantize {field} must lie in 0..{high}, got {values.min()}..{values.max()}"
-                )
-        if self.clamp is not None:
-            object.__setattr__(self, "clamp", (int(self.clamp[0]), int(self.clamp[1])))
-            if self.clamp[0] > self.clamp[1]:
-                problems.append(f"requantize clamp must be (low, high), got {self.clamp}")
-        raise_if_any(problems)
+            if fields.int_array(field, f"requantize {field}"):
+                fields.problems += _range_problems(field, getattr(self, field), high)
+        fields.instance("rounding", Rounding)
+        fields.instance("overflow", Overflow)
+        if self.clamp is not None and fields.integers("clamp", 2) and self.clamp[0] > self.clamp[1]:
+            fields.problems.append(f"requantize clamp must be (low, high), got {self.clamp}")
+        fields.finish()
 
     @property
     def power_of_two(self) -> bool:
@@ -150,19 +158,16 @@ class Requantize:
         for field in ("multiplier", "shift"):
             size = getattr(self, field).size
             if size not in (1, channels):
-                yield f"requantize {field} needs 1 or {channels} values, got {size}"
+                wanted = f"1 or {channels} values" if channels > 1 else "1 value"
+                yield f"requantize {field} needs {wanted}, got {size}"
         if self.clamp is not None and not (
             output.low <= self.clamp[0] and self.clamp[1] <= output.high
         ):
             yield f"requantize clamp must lie within {output.low}..{output.high}, got {self.clamp}"
 
 
-def frozen_ints(values: ArrayLike, what: str, problems: list[str]) -> IntArray:
-    """Copy to a read-only int64 array; anything but whole numbers is added to `problems`."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu":
-        problems.append(f"{what} must be integers, got {array.dtype}")
-        array = np.zeros(array.shape)
-    frozen = np.array(array, dtype=np.int64, order="C")
-    frozen.setflags(write=False)
-    return frozen
+def _range_problems(field: str, values: IntArray, high: int) -> Iterator[str]:
+    if values.ndim != 1 or values.size == 0:
+        yield f"requantize {field} must have shape (channels,) or (1,), got {values.shape}"
+    elif (least := values.min()) < 0 or values.max() > high:
+        yield f"requantize {field} must lie in 0..{high}, got {least}..{values.max()}"

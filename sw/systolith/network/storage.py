@@ -18,6 +18,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from systolith.network.axes import (
+    AllTaps,
+    Dense,
+    Granularity,
+    KOutOfN,
+    PerNeuron,
+    Strided,
+)
 from systolith.network.errors import NetworkError, raise_if_any
 from systolith.network.graph import IntegerNetwork, Tensor
 from systolith.network.layers import (
@@ -30,15 +38,7 @@ from systolith.network.layers import (
     MaxPool2d,
 )
 from systolith.network.numbers import ActType, Overflow, Requantize, Rounding
-from systolith.network.pattern import (
-    AllTaps,
-    Dense,
-    Granularity,
-    KOutOfN,
-    Pattern,
-    PerNeuron,
-    Strided,
-)
+from systolith.network.pattern import Pattern
 
 __all__ = ["content_hash", "load", "save"]
 
