@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from cocotb_tools.check_results import get_results
+from cocotb_tools.config import libs_dir
 
 from systolith.bench.build_cache import built_once, content_key
 from systolith.bench.compile import VERILATOR_FLAGS, check_folder, error_lines, package_file
@@ -209,7 +210,8 @@ def build_streams(design: Design, workdir: Path) -> StreamModel:
     toolchain = find_toolchain(cocotb=True)
     bench = {name: package_file(name) for name in BENCH_SOURCES}
     bench["bench.sv"] = cocotb_wrapper(design)
-    identity = f"{toolchain.identity}; cocotb {version('cocotb')}"
+    # the path of cocotb's libraries is in the executable
+    identity = f"{toolchain.identity}; cocotb {version('cocotb')} in {libs_dir}"
     key = content_key(
         [*design.sources, *bench.values(), identity, *BUILD_ARGUMENTS, *MAKE_ARGUMENTS]
     )
