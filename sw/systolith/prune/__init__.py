@@ -1,1 +1,40 @@
-"""Pruning: masks from pattern, score and schedule."""
+"""Pruning: masks from pattern, score and schedule.
+
+A pattern (:class:`systolith.network.Pattern`) says which masks are allowed, a score which weights
+are worth most, a schedule how fast a layer gets there. A :class:`Pruner` computes masks from them,
+a :class:`MaskSet` holds and applies them, a :class:`Sparsifier` trains with them.
+"""
+
+from systolith.prune.errors import PruneError
+from systolith.prune.masks import MaskSet
+from systolith.prune.pruner import Pruner, ScorePruner
+from systolith.prune.rules import (
+    all_convolutions_but_first,
+    check_patterns,
+    match_patterns,
+    prunable_layers,
+)
+from systolith.prune.schedule import Cubic, OneShot, Schedule
+from systolith.prune.score import Score, magnitude
+from systolith.prune.sparsifier import SRSTE, FrozenMasks, Sparsifier
+from systolith.prune.topk import topk_mask
+
+__all__ = [
+    "SRSTE",
+    "Cubic",
+    "FrozenMasks",
+    "MaskSet",
+    "OneShot",
+    "PruneError",
+    "Pruner",
+    "Schedule",
+    "Score",
+    "ScorePruner",
+    "Sparsifier",
+    "all_convolutions_but_first",
+    "check_patterns",
+    "magnitude",
+    "match_patterns",
+    "prunable_layers",
+    "topk_mask",
+]

@@ -1,1 +1,53 @@
-"""Quantization-aware training with learned steps."""
+"""Quantization-aware training with learned steps.
+
+:func:`prepare` turns a trained float model into a :class:`QuantizedModel`, which trains like any
+other module and gives its integers to :mod:`systolith.frontend`.
+"""
+
+from systolith.quant.batch_norm import fold_batch_norm
+from systolith.quant.config import LayerBits, QuantConfig
+from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.fixed_point import FixedPoint, fixed_point
+from systolith.quant.layers import (
+    Activation,
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantConv2d,
+    QuantFlatten,
+    QuantLayer,
+    QuantLinear,
+    QuantMaxPool2d,
+    Scaling,
+    WeightIntegers,
+)
+from systolith.quant.lsq import fake_quantize, quantize, round_half_up
+from systolith.quant.model import QuantizedModel, Wiring
+from systolith.quant.prepare import prepare
+from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
+
+__all__ = [
+    "ActQuantizer",
+    "Activation",
+    "FixedPoint",
+    "LayerBits",
+    "QuantAdd",
+    "QuantAvgPool2d",
+    "QuantConfig",
+    "QuantConv2d",
+    "QuantFlatten",
+    "QuantLayer",
+    "QuantLinear",
+    "QuantMaxPool2d",
+    "QuantizedModel",
+    "Scaling",
+    "UnsupportedModelError",
+    "WeightIntegers",
+    "WeightQuantizer",
+    "Wiring",
+    "fake_quantize",
+    "fixed_point",
+    "fold_batch_norm",
+    "prepare",
+    "quantize",
+    "round_half_up",
+]

@@ -1,0 +1,69 @@
+"""Images and labels, split into training and test."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Dataset"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """A classification data set in memory.
+
+    Parameters
+    ----------
+    name : str
+        For messages and reports.
+    train_images, test_images : Tensor of float32, shape (N, C, H, W)
+        In 0..1.
+    train_labels, test_labels : Tensor of int64, shape (N,)
+        In ``0..classes-1``.
+
+    Raises
+    ------
+    ValueError
+        If shapes or types do not fit; all problems are listed.
+    """
+
+    name: str
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise ValueError(f"data set '{self.name}': {'; '.join(problems)}")
+
+    def _problems(self) -> Iterator[str]:
+        for part in ("train", "test"):
+            images, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+            if images.dtype != torch.float32 or images.ndim != 4:
+                yield (
+                    f"{part}_images must be float32 of shape (N, C, H, W), "
+                    f"got {images.dtype} {tuple(images.shape)}"
+                )
+            if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+                yield (
+                    f"{part}_labels must be int64 of shape ({len(images)},), "
+                    f"got {labels.dtype} {tuple(labels.shape)}"
+                )
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            yield (
+                "training and test images must have one shape, got "
+                f"{tuple(self.train_images.shape[1:])} and {tuple(self.test_images.shape[1:])}"
+            )
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape (C, H, W) of one image."""
+        channels, height, width = self.train_images.shape[1:]
+        return channels, height, width
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.train_labels.max()) + 1

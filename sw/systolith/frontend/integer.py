@@ -1,0 +1,189 @@
+"""The PyTorch model in integer mode: the user's reference for everything after it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from systolith.frontend.operators import (
+    IntegerAdd,
+    IntegerAvgPool2d,
+    IntegerConv2d,
+    IntegerFlatten,
+    IntegerLinear,
+    IntegerMaxPool2d,
+    Requantizer,
+)
+from systolith.network import INPUT, ActType, IntArray, NetworkError, Shape
+from systolith.quant import (
+    ActQuantizer,
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantConv2d,
+    QuantFlatten,
+    QuantizedModel,
+    QuantLinear,
+    QuantMaxPool2d,
+    Scaling,
+    Wiring,
+)
+
+__all__ = ["IntegerGraph", "IntegerModel"]
+
+BATCH = 256
+
+
+class IntegerGraph(nn.Module):
+    """Integer modules that read each other, run by PyTorch.
+
+    Parameters
+    ----------
+    wirings : sequence of Wiring
+        Names of layers and of what they read, in order of computation; the last is the output.
+    layers : mapping of str to nn.Module
+        By the same names; int64 in, int64 out.
+    input_shape : Shape
+        (C, H, W) or (features,) of one image.
+    input_type : ActType
+        Of the images.
+    """
+
+    def __init__(
+        self,
+        wirings: Sequence[Wiring],
+        layers: Mapping[str, nn.Module],
+        input_shape: Shape,
+        input_type: ActType,
+    ) -> None:
+        super().__init__()
+        self.wirings = tuple(wirings)
+        self.layers = nn.ModuleDict(dict(layers))
+        self.input_shape = input_shape
+        self.input_type = input_type
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Integer logits, int64 of shape (N, ...), of int64 images of the input type."""
+        return self._run(images)[self.wirings[-1].name]
+
+    def trace(self, images: IntArray) -> dict[str, IntArray]:
+        """Run the network and keep its input and every layer's output.
+
+        Parameters
+        ----------
+        images : array of int, shape (N, *input_shape)
+            Values of the input type.
+
+        Returns
+        -------
+        dict of str to array of int64, shape (N, ...)
+            By layer name, ``"input"`` included; the keys of :func:`systolith.network.trace`.
+
+        Raises
+        ------
+        NetworkError
+            If the images have another shape, or values outside the input type.
+        """
+        if problems := list(self._image_problems(images)):
+            raise NetworkError(problems)
+        batches = torch.split(torch.from_numpy(np.asarray(images, dtype=np.int64)), BATCH)
+        parts = [self._run(batch) for batch in batches]
+        return {
+            name: np.asarray(torch.cat([part[name] for part in parts]).numpy()) for name in parts[0]
+        }
+
+    def _image_problems(self, images: IntArray) -> Iterator[str]:
+        low, high = self.input_type.low, self.input_type.high
+        if images.shape[1:] != self.input_shape:
+            yield f"images must have shape (N, {str(self.input_shape)[1:]}, got {images.shape}"
+        if images.dtype.kind not in "iu":
+            yield f"images must be integers, got {images.dtype}"
+        elif images.size and not (low <= images.min() and images.max() <= high):
+            yield f"images must lie in {low}..{high}, got {images.min()}..{images.max()}"
+
+    @torch.no_grad()
+    def _run(self, images: Tensor) -> dict[str, Tensor]:
+        values = {INPUT: images}
+        for wiring in self.wirings:
+            inputs = [values[name] for name in wiring.inputs]
+            values[wiring.name] = self.layers[wiring.name](*inputs)
+        return values
+
+
+class IntegerModel(IntegerGraph):
+    """A quantized model that computes with integers, in PyTorch.
+
+    It comes from the quantized model's own modules and runs on PyTorch's operators; it knows
+    neither the integer network nor the NumPy arithmetic. That these agree in every value of every
+    layer is tested, not assumed.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        Its integers are copied; training it further does not change this model.
+    input_shape : Shape, optional
+        (C, H, W) or (features,) of one image. Default: that of the calibration images.
+    """
+
+    def __init__(self, model: QuantizedModel, input_shape: Shape | None = None) -> None:
+        shapes = model.shapes(input_shape)
+        layers = {
+            wiring.name: _integer_layer(model, wiring, shapes[wiring.inputs[0]])
+            for wiring in model.wirings
+        }
+        quantizer = model.input_quantizer
+        super().__init__(model.wirings, layers, shapes[INPUT], quantizer.act_type)
+        self.input_quantizer = ActQuantizer(quantizer.act_type, power_of_two=quantizer.power_of_two)
+        self.input_quantizer.load_state_dict(quantizer.state_dict())
+        self.requires_grad_(False)
+
+    def quantize_input(self, images: Tensor | NDArray[np.float32]) -> IntArray:
+        """Quantize float images, shape (N, *input_shape), to int64 of the input type."""
+        integers = self.input_quantizer.integers(torch.as_tensor(images))
+        return np.asarray(integers.numpy(), dtype=np.int64)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Integer logits of float images; what a classifier is evaluated with."""
+        integers = self.input_quantizer.integers(images)
+        return torch.cat([self(batch) for batch in torch.split(integers, BATCH)])
+
+
+def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> nn.Module:
+    layer = model.layer(wiring.name)
+    steps = [model.quantizer(name).step for name in wiring.inputs]
+    match layer:
+        case QuantConv2d():
+            conv = layer.integers(steps[0])
+            return IntegerConv2d(
+                conv.weight,
+                conv.bias,
+                _requantizer(conv.scaling),
+                stride=layer.stride,
+                padding=layer.padding,
+                groups=layer.groups,
+            )
+        case QuantLinear():
+            linear = layer.integers(steps[0])
+            return IntegerLinear(linear.weight, linear.bias, _requantizer(linear.scaling))
+        case QuantAdd():
+            multipliers, scaling = layer.integers(steps)
+            return IntegerAdd(multipliers, _requantizer(scaling))
+        case QuantAvgPool2d():
+            return IntegerAvgPool2d(
+                _requantizer(layer.integers(steps[0], input_shape)),
+                kernel_size=layer.kernel_size,
+                stride=layer.stride,
+                padding=layer.padding,
+            )
+        case QuantMaxPool2d():
+            return IntegerMaxPool2d(
+                kernel_size=layer.kernel_size, stride=layer.stride, padding=layer.padding
+            )
+        case QuantFlatten():
+            return IntegerFlatten()
+
+
+def _requantizer(scaling: Scaling) -> Requantizer:
+    shift = torch.tensor([scaling.fixed_point.shift])
+    return Requantizer(scaling.fixed_point.multiplier, shift, scaling.output, scaling.clamp)

@@ -1,0 +1,158 @@
+"""Lowering: a quantized model as an integer network."""
+
+import numpy as np
+from torch import Tensor
+
+from systolith.network import (
+    INPUT,
+    Add,
+    AvgPool2d,
+    BoolArray,
+    Conv2d,
+    Flatten,
+    IntArray,
+    IntegerNetwork,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Pattern,
+    Requantize,
+    Shape,
+)
+from systolith.network import (
+    Tensor as TypedShape,
+)
+from systolith.quant import (
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantConv2d,
+    QuantFlatten,
+    QuantizedModel,
+    QuantLinear,
+    QuantMaxPool2d,
+    Scaling,
+    Wiring,
+)
+
+__all__ = ["lower"]
+
+
+def lower(
+    model: QuantizedModel, input_shape: Shape | None = None, *, name: str = "network"
+) -> IntegerNetwork:
+    """Write a quantized model as integers: the contract with the hardware.
+
+    Weights are ``round(w / step)``, 0 where pruned; biases are at accumulator scale. All channels
+    of a layer share one shift, and their multipliers have up to 16 bits: see :func:`fixed_point`
+    for what that costs, and :class:`WeightQuantizer` for what bounds it. ReLU is an unsigned
+    output, ReLU6 a clamp.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        From :func:`systolith.quant.prepare`, trained or not.
+    input_shape : Shape, optional
+        (C, H, W) or (features,) of one image. Default: that of the calibration images.
+    name : str
+        Of the network.
+
+    Returns
+    -------
+    IntegerNetwork
+        Layers are named as in the model, with dots as underscores.
+
+    Raises
+    ------
+    NetworkError
+        If the result breaks the contract, by an accumulator of more than 47 bits for instance.
+    """
+    shapes = model.shapes(input_shape)
+    return IntegerNetwork(
+        name=name,
+        input=TypedShape(shapes[INPUT], model.input_quantizer.act_type),
+        layers=tuple(
+            _lower_layer(model, wiring, shapes[wiring.inputs[0]]) for wiring in model.wirings
+        ),
+    )
+
+
+def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> Layer:
+    layer = model.layer(wiring.name)
+    steps = [model.quantizer(source).step for source in wiring.inputs]
+    name, source = wiring.name, wiring.inputs[0]
+    match layer:
+        case QuantConv2d():
+            conv = layer.integers(steps[0])
+            return Conv2d(
+                name=name,
+                input=source,
+                weight=_array(conv.weight),
+                bias=_array(conv.bias),
+                requantize=_requantize(conv.scaling),
+                output=conv.scaling.output,
+                weight_bits=layer.weight_quantizer.bits,
+                stride=layer.stride,
+                padding=layer.padding,
+                groups=layer.groups,
+                pattern=layer.pattern,
+                mask=_mask(layer.pattern, layer.mask),
+            )
+        case QuantLinear():
+            linear = layer.integers(steps[0])
+            return Linear(
+                name=name,
+                input=source,
+                weight=_array(linear.weight),
+                bias=_array(linear.bias),
+                requantize=_requantize(linear.scaling),
+                output=linear.scaling.output,
+                weight_bits=layer.weight_quantizer.bits,
+                pattern=layer.pattern,
+                mask=_mask(layer.pattern, layer.mask),
+            )
+        case QuantAdd():
+            multipliers, scaling = layer.integers(steps)
+            return Add(
+                name=name,
+                inputs=(wiring.inputs[0], wiring.inputs[1]),
+                multipliers=multipliers,
+                requantize=_requantize(scaling),
+                output=scaling.output,
+            )
+        case QuantAvgPool2d():
+            scaling = layer.integers(steps[0], input_shape)
+            return AvgPool2d(
+                name=name,
+                input=source,
+                requantize=_requantize(scaling),
+                output=scaling.output,
+                kernel_size=layer.kernel_size,
+                stride=layer.stride,
+                padding=layer.padding,
+            )
+        case QuantMaxPool2d():
+            return MaxPool2d(
+                name=name,
+                input=source,
+                kernel_size=layer.kernel_size,
+                stride=layer.stride,
+                padding=layer.padding,
+            )
+        case QuantFlatten():
+            return Flatten(name=name, input=source)
+
+
+def _requantize(scaling: Scaling) -> Requantize:
+    return Requantize(
+        multiplier=_array(scaling.fixed_point.multiplier),
+        shift=np.array([scaling.fixed_point.shift]),
+        clamp=scaling.clamp,
+    )
+
+
+def _mask(pattern: Pattern, mask: Tensor) -> BoolArray | None:
+    return None if pattern.is_dense else np.asarray(mask.cpu().numpy(), dtype=np.bool_)
+
+
+def _array(integers: Tensor) -> IntArray:
+    return np.asarray(integers.cpu().numpy(), dtype=np.int64)

@@ -1,0 +1,109 @@
+"""Any integer network, run by PyTorch: a second opinion on the golden arithmetic."""
+
+import torch
+from torch import Tensor, nn
+
+from systolith.frontend.integer import IntegerGraph
+from systolith.frontend.operators import (
+    IntegerAdd,
+    IntegerAvgPool2d,
+    IntegerConv2d,
+    IntegerFlatten,
+    IntegerLinear,
+    IntegerMaxPool2d,
+    Requantizer,
+)
+from systolith.network import (
+    ActType,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    IntArray,
+    IntegerNetwork,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Requantize,
+)
+from systolith.quant import Wiring
+
+__all__ = ["mirror"]
+
+
+def mirror(network: IntegerNetwork) -> IntegerGraph:
+    """Build the PyTorch modules that compute what an integer network does.
+
+    Unlike :class:`IntegerModel` this comes from the contract, so it also runs networks that were
+    imported or made at random: with zero points, floor rounding, wrapping.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+        Any; its forward returns the last layer, and `trace` every layer.
+
+    Returns
+    -------
+    IntegerGraph
+    """
+    return IntegerGraph(
+        [Wiring(layer.name, tuple(layer.inputs)) for layer in network.layers],
+        {layer.name: _mirror_layer(network, layer) for layer in network.layers},
+        network.input.shape,
+        network.input.type,
+    )
+
+
+def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
+    zeros = [tensor.type.zero_point for tensor in network.inputs_of(layer)]
+    match layer:
+        case Conv2d():
+            return IntegerConv2d(
+                _tensor(layer.weight),
+                _tensor(layer.bias),
+                _requantizer(layer.requantize, layer.output),
+                stride=layer.stride,
+                padding=layer.padding,
+                groups=layer.groups,
+                zero_point=zeros[0],
+            )
+        case Linear():
+            requantizer = _requantizer(layer.requantize, layer.output)
+            return IntegerLinear(
+                _tensor(layer.weight), _tensor(layer.bias), requantizer, zero_point=zeros[0]
+            )
+        case Add():
+            return IntegerAdd(
+                layer.multipliers,
+                _requantizer(layer.requantize, layer.output),
+                zero_points=(zeros[0], zeros[1]),
+            )
+        case AvgPool2d():
+            return IntegerAvgPool2d(
+                _requantizer(layer.requantize, layer.output),
+                kernel_size=layer.kernel_size,
+                stride=layer.stride,
+                padding=layer.padding,
+                zero_point=zeros[0],
+            )
+        case MaxPool2d():
+            return IntegerMaxPool2d(
+                kernel_size=layer.kernel_size, stride=layer.stride, padding=layer.padding
+            )
+        case Flatten():
+            return IntegerFlatten()
+
+
+def _requantizer(spec: Requantize, output: ActType) -> Requantizer:
+    return Requantizer(
+        _tensor(spec.multiplier),
+        _tensor(spec.shift),
+        output,
+        spec.clamp,
+        spec.rounding,
+        spec.overflow,
+    )
+
+
+def _tensor(array: IntArray) -> Tensor:
+    return torch.from_numpy(array.copy())

@@ -1,0 +1,223 @@
+"""Integer layers as PyTorch modules: int64 in, int64 out, exact.
+
+Written apart from :mod:`systolith.network.golden`, with PyTorch's own operators, so that the two
+can be compared.
+
+Convolutions run in float64, because PyTorch has fast ones for floats only. That is exact: products
+of integers and all their partial sums are integers, and while those stay below 2**53 (the contract
+has 47-bit accumulators) float64 holds each of them whatever the order of addition. Should a back
+end choose a transform (Winograd, FFT), whose intermediate values are no integers, then its error is
+some 2**-50 of the sum, and rounding to the nearest integer takes it away.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.network import ActType, Overflow, Padding, Rounding
+
+__all__ = [
+    "IntegerAdd",
+    "IntegerAvgPool2d",
+    "IntegerConv2d",
+    "IntegerFlatten",
+    "IntegerLinear",
+    "IntegerMaxPool2d",
+    "Requantizer",
+]
+
+
+class Requantizer(nn.Module):
+    """From accumulators to outputs.
+
+    Parameters
+    ----------
+    multiplier, shift : Tensor of int64, shape (channels,) or (1,)
+        Scale of each channel is ``multiplier / 2**shift``.
+    output : ActType
+        Type of the result.
+    clamp : pair of int, optional
+        Narrower range.
+    rounding, overflow
+        See the contract.
+    """
+
+    multiplier: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        multiplier: Tensor,
+        shift: Tensor,
+        output: ActType,
+        clamp: tuple[int, int] | None = None,
+        rounding: Rounding = Rounding.HALF_UP,
+        overflow: Overflow = Overflow.SATURATE,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("multiplier", multiplier.to(torch.int64))
+        self.register_buffer("shift", shift.to(torch.int64))
+        self.output = output
+        self.clamp = clamp
+        self.rounding = rounding
+        self.overflow = overflow
+
+    def forward(self, acc: Tensor) -> Tensor:
+        """Outputs for accumulators of shape (N, channels, ...)."""
+        channels = (-1, *[1] * (acc.ndim - 2))
+        # At most 47 + 16 bits.
+        product = acc * self.multiplier.reshape(channels)
+        divisor = torch.ones_like(self.shift).bitwise_left_shift(self.shift).reshape(channels)
+        if self.rounding is Rounding.HALF_UP:
+            product = product + divisor.div(2, rounding_mode="floor")
+        scaled = product.div(divisor, rounding_mode="floor") + self.output.zero_point
+        if self.overflow is Overflow.WRAP:
+            modulus = 1 << self.output.bits
+            scaled = torch.remainder(scaled - self.output.low, modulus) + self.output.low
+        scaled = scaled.clamp(self.output.low, self.output.high)
+        return scaled if self.clamp is None else scaled.clamp(*self.clamp)
+
+
+class IntegerConv2d(nn.Module):
+    """Convolution; `zero_point` is that of the input."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        requantizer: Requantizer,
+        *,
+        stride: tuple[int, int],
+        padding: Padding,
+        groups: int,
+        zero_point: int = 0,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.double())
+        self.register_buffer("bias", bias.to(torch.int64))
+        self.requantizer = requantizer
+        self.stride = stride
+        self.padding = padding
+        self.groups = groups
+        self.zero_point = zero_point
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, F, Ho, Wo)."""
+        centred = _pad((x - self.zero_point).double(), self.padding, 0)
+        sums = F.conv2d(centred, self.weight, stride=self.stride, groups=self.groups)
+        acc = _as_integers(sums) + self.bias[:, None, None]
+        requantized: Tensor = self.requantizer(acc)
+        return requantized
+
+
+class IntegerLinear(nn.Module):
+    """Linear layer; `zero_point` is that of the input."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, requantizer: Requantizer, *, zero_point: int = 0
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.double())
+        self.register_buffer("bias", bias.to(torch.int64))
+        self.requantizer = requantizer
+        self.zero_point = zero_point
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, I) to (N, O)."""
+        sums = F.linear((x - self.zero_point).double(), self.weight)
+        requantized: Tensor = self.requantizer(_as_integers(sums) + self.bias)
+        return requantized
+
+
+class IntegerAdd(nn.Module):
+    """Residual addition of two inputs, each with its multiplier and zero point."""
+
+    def __init__(
+        self,
+        multipliers: tuple[int, int],
+        requantizer: Requantizer,
+        *,
+        zero_points: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__()
+        self.multipliers = multipliers
+        self.requantizer = requantizer
+        self.zero_points = zero_points
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Two tensors of equal shape (N, ...)."""
+        acc = self.multipliers[0] * (a - self.zero_points[0])
+        acc = torch.add(acc, b - self.zero_points[1], alpha=self.multipliers[1])
+        requantized: Tensor = self.requantizer(acc)
+        return requantized
+
+
+class IntegerAvgPool2d(nn.Module):
+    """Average pool; `kernel_size` None is global."""
+
+    def __init__(
+        self,
+        requantizer: Requantizer,
+        *,
+        kernel_size: tuple[int, int] | None,
+        stride: tuple[int, int],
+        padding: Padding,
+        zero_point: int = 0,
+    ) -> None:
+        super().__init__()
+        self.requantizer = requantizer
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.zero_point = zero_point
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, Ho, Wo)."""
+        kernel = self.kernel_size or (x.shape[2], x.shape[3])
+        centred = _pad((x - self.zero_point).double(), self.padding, 0)
+        # divisor_override=1 turns the average into the sum.
+        sums = F.avg_pool2d(centred, kernel, self.stride, divisor_override=1)
+        requantized: Tensor = self.requantizer(_as_integers(sums))
+        return requantized
+
+
+class IntegerMaxPool2d(nn.Module):
+    """Max pool; padding never wins."""
+
+    def __init__(
+        self, *, kernel_size: tuple[int, int], stride: tuple[int, int], padding: Padding
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, Ho, Wo)."""
+        padded = _pad(x.double(), self.padding, -torch.inf)
+        return F.max_pool2d(padded, self.kernel_size, self.stride).to(torch.int64)
+
+
+class IntegerFlatten(nn.Module):
+    """Images as vectors, channels outermost."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C*H*W)."""
+        return torch.flatten(x, start_dim=1)
+
+
+def _as_integers(sums: Tensor) -> Tensor:
+    return sums.round().to(torch.int64)
+
+
+def _pad(x: Tensor, padding: Sequence[int], value: float) -> Tensor:
+    top, bottom, left, right = padding
+    return F.pad(x, (left, right, top, bottom), value=value)

@@ -1,0 +1,104 @@
+"""Masks by parameter name: the whole state of pruning, and the only thing that mutates a model."""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from systolith.network import Pattern
+from systolith.prune.errors import PruneError
+from systolith.prune.topk import weight_shape
+
+__all__ = ["MaskSet"]
+
+
+class MaskSet(Mapping[str, Tensor]):
+    """Masks by parameter name, each conforming exactly to its pattern.
+
+    Parameters
+    ----------
+    masks : mapping of str to Tensor of bool
+        By qualified parameter name, such as ``"conv2.weight"``; shape of the parameter, True keeps.
+    patterns : mapping of str to Pattern
+        By the same names.
+
+    Raises
+    ------
+    PruneError
+        If a mask has no pattern, is not boolean, or breaks its pattern; the filter, group and count
+        of each place are named.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1, bias=False)
+    >>> masks = MaskSet({"weight": torch.tensor([[True, True]])}, {"weight": Pattern()})
+    >>> masks.density
+    1.0
+    """
+
+    def __init__(self, masks: Mapping[str, Tensor], patterns: Mapping[str, Pattern]) -> None:
+        self._masks = {name: mask.detach().clone() for name, mask in masks.items()}
+        self._patterns = dict(patterns)
+        if problems := list(self._problems()):
+            raise PruneError(problems)
+
+    def _problems(self) -> Iterator[str]:
+        for name in sorted(self._masks.keys() ^ self._patterns.keys()):
+            missing = "pattern" if name in self._masks else "mask"
+            yield f"'{name}' needs a mask and a pattern, but has no {missing}"
+        for name in sorted(self._masks.keys() & self._patterns.keys()):
+            mask, pattern = self._masks[name], self._patterns[name]
+            if mask.dtype != torch.bool:
+                yield f"mask of '{name}' must be bool, got {mask.dtype}"
+                continue
+            shape = weight_shape(mask)
+            problems = list(pattern.problems(shape))
+            problems = problems or list(pattern.violations(mask.cpu().numpy().reshape(shape)))
+            yield from (f"mask of '{name}': {problem}" for problem in problems)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._masks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._masks)
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    @property
+    def patterns(self) -> Mapping[str, Pattern]:
+        """Patterns by parameter name."""
+        return MappingProxyType(self._patterns)
+
+    @property
+    def density(self) -> float:
+        """Share of the masked parameters' weights that are kept; 1 if there are none."""
+        total = sum(mask.numel() for mask in self._masks.values())
+        kept = sum(int(mask.sum()) for mask in self._masks.values())
+        return kept / total if total else 1.0
+
+    def apply_(self, model: nn.Module) -> None:
+        """Set the model's pruned weights to zero, in place.
+
+        Raises
+        ------
+        PruneError
+            If a parameter is missing or has another shape; then nothing has been changed.
+        """
+        parameters = dict(model.named_parameters())
+        if problems := list(self._misfits(parameters)):
+            raise PruneError(problems)
+        with torch.no_grad():
+            for name, mask in self._masks.items():
+                parameters[name].masked_fill_(~mask.to(parameters[name].device), 0.0)
+
+    def _misfits(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[str]:
+        for name, mask in self._masks.items():
+            if name not in parameters:
+                yield f"masks must name a parameter of the model, got '{name}'"
+            elif parameters[name].shape != mask.shape:
+                yield (
+                    f"mask of '{name}' must have the parameter's shape "
+                    f"{tuple(parameters[name].shape)}, got {tuple(mask.shape)}"
+                )

@@ -1,0 +1,68 @@
+"""A pruner computes masks from pattern, score and schedule. It does not touch the model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import nn
+
+from systolith.network import Pattern
+from systolith.prune.masks import MaskSet
+from systolith.prune.rules import check_patterns, prunable_layers
+from systolith.prune.schedule import OneShot, Schedule
+from systolith.prune.score import Score, magnitude
+from systolith.prune.topk import topk_mask, weight_shape
+
+__all__ = ["Pruner", "ScorePruner"]
+
+
+class Pruner(Protocol):
+    """Computes masks for a model as it is now."""
+
+    def masks(self, model: nn.Module, progress: float = 1.0) -> MaskSet:
+        """Masks at one moment of training.
+
+        Parameters
+        ----------
+        model : nn.Module
+            Read, never changed.
+        progress : float
+            0 at the start of training, 1 at its end.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorePruner:
+    """Keeps the weights with the highest score that each layer's pattern allows.
+
+    Parameters
+    ----------
+    patterns : mapping of str to Pattern
+        By layer name; other layers stay dense.
+    score : Score
+        Worth of each weight.
+    schedule : Schedule
+        Pattern at each moment.
+    """
+
+    patterns: Mapping[str, Pattern]
+    score: Score = magnitude
+    schedule: Schedule = OneShot()
+
+    def masks(self, model: nn.Module, progress: float = 1.0) -> MaskSet:
+        """See :meth:`Pruner.masks`.
+
+        Raises
+        ------
+        PruneError
+            If a pattern does not fit its layer; all of them are listed.
+        """
+        check_patterns(model, self.patterns)
+        layers = prunable_layers(model)
+        masks, patterns = {}, {}
+        for layer, final in self.patterns.items():
+            weight, name = layers[layer].weight, f"{layer}.weight"
+            patterns[name] = self.schedule.pattern(final, weight_shape(weight), progress)
+            masks[name] = topk_mask(self.score(name, weight), patterns[name])
+        return MaskSet(masks, patterns)

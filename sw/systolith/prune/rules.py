@@ -1,0 +1,115 @@
+"""Which layer gets which pattern, checked for all layers before any work."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from torch import nn
+
+from systolith.network import KOutOfN, Pattern
+from systolith.prune.errors import PruneError
+from systolith.prune.topk import weight_shape
+
+__all__ = ["all_convolutions_but_first", "check_patterns", "match_patterns", "prunable_layers"]
+
+
+def prunable_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Convolutions and linear layers by qualified name, in the order in which they were made."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+
+
+def all_convolutions_but_first(model: nn.Module, pattern: Pattern) -> dict[str, Pattern]:
+    """Give every convolution the pattern, but the first one, whose input are images.
+
+    Depthwise convolutions are left dense, too: their filters read one channel.
+
+    Raises
+    ------
+    PruneError
+        If the pattern does not fit a layer; all of them are listed.
+    """
+    layers = prunable_layers(model)
+    convolutions = [name for name, layer in layers.items() if isinstance(layer, nn.Conv2d)]
+    return check_patterns(
+        model, {name: pattern for name in convolutions[1:] if layers[name].weight.shape[1] > 1}
+    )
+
+
+def match_patterns(model: nn.Module, rules: Sequence[tuple[str, Pattern]]) -> dict[str, Pattern]:
+    """Give each layer the pattern of the last rule whose regular expression is its whole name.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its convolutions and linear layers are matched; layers that no rule names stay dense.
+    rules : sequence of (str, Pattern)
+        Regular expression for qualified layer names, and the pattern.
+
+    Returns
+    -------
+    dict of str to Pattern
+        By layer name.
+
+    Raises
+    ------
+    PruneError
+        If an expression is malformed or matches no layer, or a pattern does not fit its layer; all
+        problems are listed.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3))
+    >>> match_patterns(model, [("[1-9]", Pattern(select=KOutOfN(2, 8)))])
+    {'1': Pattern(select=KOutOfN(k=2, n=8, granularity=<Granularity.WEIGHT: 'weight'>, \
+shared_by=1), taps=AllTaps())}
+    """
+    names = list(prunable_layers(model))
+    patterns: dict[str, Pattern] = {}
+    problems: list[str] = []
+    for rule, pattern in rules:
+        try:
+            matched = [name for name in names if re.fullmatch(rule, name)]
+        except re.error as error:
+            problems.append(f"rule '{rule}' is not a regular expression: {error}")
+            continue
+        if not matched:
+            problems.append(f"rule '{rule}' must name a layer; there are {', '.join(names)}")
+        patterns.update({name: pattern for name in matched})
+    problems += _problems(model, patterns)
+    if problems:
+        raise PruneError(problems)
+    return {name: patterns[name] for name in names if name in patterns}
+
+
+def check_patterns(model: nn.Module, patterns: Mapping[str, Pattern]) -> dict[str, Pattern]:
+    """Return the patterns, by layer name, if each fits its layer.
+
+    Raises
+    ------
+    PruneError
+        With every problem of every layer.
+    """
+    if problems := list(_problems(model, patterns)):
+        raise PruneError(problems)
+    return dict(patterns)
+
+
+def _problems(model: nn.Module, patterns: Mapping[str, Pattern]) -> Iterator[str]:
+    layers = prunable_layers(model)
+    for name, pattern in patterns.items():
+        if name not in layers:
+            yield f"patterns must name a layer of {', '.join(layers)}, got '{name}'"
+            continue
+        shape = weight_shape(layers[name].weight)
+        select = pattern.select
+        if isinstance(select, KOutOfN) and shape[1] % select.n:
+            axis = "in_channels" if isinstance(layers[name], nn.Conv2d) else "in_features"
+            yield (
+                f"{select.k}-out-of-{select.n} pruning needs {axis} divisible by {select.n}, "
+                f"but layer '{name}' has {shape[1]}"
+            )
+        else:
+            yield from (f"layer '{name}': {problem}" for problem in pattern.problems(shape))

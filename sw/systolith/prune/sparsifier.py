@@ -1,0 +1,130 @@
+"""What pruning does to one training step: masked weights inside, the optimizer's weights after."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from systolith.prune.errors import PruneError
+from systolith.prune.masks import MaskSet
+from systolith.prune.pruner import Pruner
+
+__all__ = ["SRSTE", "FrozenMasks", "Sparsifier"]
+
+
+class Sparsifier(Protocol):
+    """Sparse training, one step at a time; the training loop is the same for all methods.
+
+    ::
+
+        with sparsifier.step(model, progress):
+            loss(model(images), labels).backward()
+        optimizer.step()
+
+    Inside, the model's weights are the masked ones, so the gradients found on leaving are those of
+    ``mask * W``. On leaving, the method restores what the optimizer shall update and turns those
+    gradients into its own.
+    """
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimizer trains besides the model's own parameters, such as mask logits."""
+        ...
+
+    def step(self, model: nn.Module, progress: float) -> AbstractContextManager[None]:
+        """Mask the model during forward and backward; `progress` runs from 0 to 1."""
+        ...
+
+    def masks(self, model: nn.Module) -> MaskSet:
+        """Masks to keep when training is over."""
+        ...
+
+
+class SRSTE:
+    """Sparse-refined straight-through estimator: dense weights learn through the masked ones.
+
+    Forward and backward see ``mask * W``, the mask recomputed from the dense W at each step. With g
+    the gradient at ``mask * W``, the dense weights get
+
+    ``dL/dW = g + decay * (1 - mask) * W``
+
+    so a pruned weight may grow and return, while the second term calms masks that would flip on
+    and on.
+
+    Parameters
+    ----------
+    pruner : Pruner
+        Computes the masks; :class:`ScorePruner` with magnitude is the paper's.
+    decay : float
+        The paper's lambda_W, at least 0; 0 is the plain straight-through estimator.
+
+    Raises
+    ------
+    PruneError
+        If decay is negative.
+
+    Notes
+    -----
+    Zhou, Ma, Zhu, Liu, Zhang, Yuan, Sun, Li: Learning N:M fine-grained structured sparse neural
+    networks from scratch (ICLR 2021), section 3.2, equation 9; decay 2e-4.
+
+    **Deviation:** any exact pattern and schedule instead of N:M from the first step, and any
+    optimizer; with adaptive ones, the term is part of the gradient that they normalize.
+    """
+
+    def __init__(self, pruner: Pruner, *, decay: float = 2e-4) -> None:
+        if decay < 0:
+            raise PruneError([f"SR-STE needs decay of at least 0, got {decay}"])
+        self._pruner = pruner
+        self._decay = decay
+
+    def parameters(self) -> list[nn.Parameter]:
+        """None."""
+        return []
+
+    @contextmanager
+    def step(self, model: nn.Module, progress: float) -> Iterator[None]:
+        """See :meth:`Sparsifier.step`."""
+        masks = self._pruner.masks(model, progress)
+        weights = {name: model.get_parameter(name) for name in masks}
+        dense = {name: weight.detach().clone() for name, weight in weights.items()}
+        masks.apply_(model)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, weight in weights.items():
+                    weight.copy_(dense[name])
+        for name, weight in weights.items():
+            if weight.grad is not None:
+                weight.grad += self._decay * dense[name].masked_fill(masks[name], 0.0)
+
+    def masks(self, model: nn.Module) -> MaskSet:
+        """Masks of the dense weights under the final pattern."""
+        return self._pruner.masks(model, 1.0)
+
+
+class FrozenMasks:
+    """Given masks for good: pruned weights are zero and stay so."""
+
+    def __init__(self, masks: MaskSet) -> None:
+        self._masks = masks
+
+    def parameters(self) -> list[nn.Parameter]:
+        """None."""
+        return []
+
+    @contextmanager
+    def step(self, model: nn.Module, progress: float) -> Iterator[None]:
+        """See :meth:`Sparsifier.step`. Pruned weights get no gradient."""
+        self._masks.apply_(model)
+        yield
+        for name, mask in self._masks.items():
+            grad: Tensor | None = model.get_parameter(name).grad
+            if grad is not None:
+                grad.masked_fill_(~mask, 0.0)
+
+    def masks(self, model: nn.Module) -> MaskSet:
+        """The given masks."""
+        return self._masks

@@ -1,0 +1,75 @@
+"""Widths of weights and activations, with exceptions for single layers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from systolith.quant.errors import UnsupportedModelError
+
+__all__ = ["LayerBits", "QuantConfig"]
+
+MIN_BITS, MAX_BITS = 2, 8
+MAX_OUTPUT_BITS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerBits:
+    """Widths of one layer; None follows the default."""
+
+    weight_bits: int | None = None
+    act_bits: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantConfig:
+    """How a network is quantized.
+
+    Parameters
+    ----------
+    weight_bits, act_bits : int
+        2..8. Weights are signed; outputs of a layer are unsigned after ReLU or ReLU6, else signed.
+    layers : mapping of str to LayerBits
+        Exceptions by layer, under its qualified module name (``"layer1.0.conv1"``) or its readable
+        name (``"layer1_0_conv1"``, the only one that functions have).
+    input_bits : int
+        2..8, for the network's input.
+    input_signed : bool
+        False for images in 0..1, true for normalized ones.
+    output_bits : int
+        2..16, signed unless the last layer ends in a ReLU. Logits get 16, so that quantizing them
+        does not change a decision.
+    power_of_two : bool
+        Learned steps are powers of two, and weights have one per layer instead of one per channel.
+        Requantization then is a shift that costs no multiplier and no barrel shifter, but for
+        average pools over windows whose area is no power of two.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If a width is out of range; all of them are listed.
+    """
+
+    weight_bits: int = 8
+    act_bits: int = 8
+    layers: Mapping[str, LayerBits] = field(default_factory=dict)
+    input_bits: int = 8
+    input_signed: bool = False
+    output_bits: int = MAX_OUTPUT_BITS
+    power_of_two: bool = False
+
+    def __post_init__(self) -> None:
+        if problems := list(self._problems()):
+            raise UnsupportedModelError(problems)
+
+    def _problems(self) -> Iterator[str]:
+        for what in ("weight_bits", "act_bits", "input_bits"):
+            yield from _range_problem(what, getattr(self, what), MAX_BITS)
+        yield from _range_problem("output_bits", self.output_bits, MAX_OUTPUT_BITS)
+        for name, bits in self.layers.items():
+            for what in ("weight_bits", "act_bits"):
+                if (value := getattr(bits, what)) is not None:
+                    yield from _range_problem(f"{what} of layer '{name}'", value, MAX_BITS)
+
+
+def _range_problem(what: str, bits: int, most: int) -> Iterator[str]:
+    if not MIN_BITS <= bits <= most:
+        yield f"{what} must lie in {MIN_BITS}..{most}, got {bits}"

@@ -1,0 +1,118 @@
+"""A quantized model: named layers that read each other, trainable as it is."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from systolith.network import INPUT, Shape
+from systolith.quant.layers import (
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantConv2d,
+    QuantLayer,
+    QuantLinear,
+)
+from systolith.quant.quantizers import ActQuantizer
+
+__all__ = ["QuantizedModel", "Wiring"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Name of a layer, and of the layers (or ``"input"``) that it reads."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+class QuantizedModel(nn.Module):
+    """A network with fake-quantized weights and activations, for quantization-aware training.
+
+    What :func:`prepare` makes. Forward takes float images and gives float logits, so any training
+    loop fits. :func:`systolith.frontend.lower` and :class:`systolith.frontend.IntegerModel` turn it
+    into integers.
+
+    Parameters
+    ----------
+    input_quantizer : ActQuantizer
+        Of the images.
+    layers : sequence of (Wiring, QuantLayer)
+        In an order in which every layer comes after its inputs; the last one is the output.
+    input_shape : Shape
+        (C, H, W) or (features,) of the images it was calibrated with.
+    """
+
+    def __init__(
+        self,
+        input_quantizer: ActQuantizer,
+        layers: Sequence[tuple[Wiring, QuantLayer]],
+        input_shape: Shape,
+    ) -> None:
+        super().__init__()
+        self.input_quantizer = input_quantizer
+        self.layers = nn.ModuleDict({wiring.name: layer for wiring, layer in layers})
+        self.wirings = tuple(wiring for wiring, _ in layers)
+        self.input_shape = input_shape
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Float logits, shape (N, classes), of float images."""
+        return self.trace(images)[self.wirings[-1].name]
+
+    def trace(self, images: Tensor) -> dict[str, Tensor]:
+        """Fake-quantized input and output of every layer, by name."""
+        return self._run(images, lambda layer, values: layer(*values))
+
+    def named_layers(self) -> Iterator[tuple[Wiring, QuantLayer]]:
+        """Layers in the order of computation."""
+        for wiring in self.wirings:
+            yield wiring, self.layer(wiring.name)
+
+    def layer(self, name: str) -> QuantLayer:
+        """Look a layer up by name; KeyError if there is none."""
+        layer = self.layers[name]
+        assert isinstance(layer, QuantLayer)
+        return layer
+
+    def quantizer(self, name: str) -> ActQuantizer:
+        """Quantizer of what the layer `name` (or ``"input"``) puts out."""
+        if name == INPUT:
+            return self.input_quantizer
+        layer = self.layer(name)
+        if isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d):
+            return layer.output
+        (source,) = next(wiring.inputs for wiring in self.wirings if wiring.name == name)
+        return self.quantizer(source)
+
+    def shapes(self, input_shape: Shape | None = None) -> dict[str, Shape]:
+        """Shape of the input and of every layer's output, without the batch axis.
+
+        For images of `input_shape`; None: of the shape that it was calibrated with.
+        """
+        device = self.input_quantizer.log2_step.device
+        zeros = torch.zeros(1, *(input_shape or self.input_shape), device=device)
+        with torch.no_grad():
+            return {name: tuple(value.shape[1:]) for name, value in self.trace(zeros).items()}
+
+    @torch.no_grad()
+    def calibrate_(self, images: Tensor) -> None:
+        """Choose all steps, layer by layer, each seeing what its quantized inputs give."""
+        self._run(images, _calibrate)
+
+    def _run(
+        self, images: Tensor, apply: Callable[[QuantLayer, list[Tensor]], Tensor]
+    ) -> dict[str, Tensor]:
+        values: dict[str, Tensor] = {INPUT: self.input_quantizer(images)}
+        for wiring, layer in self.named_layers():
+            values[wiring.name] = apply(layer, [values[name] for name in wiring.inputs])
+        return values
+
+
+def _calibrate(layer: QuantLayer, values: list[Tensor]) -> Tensor:
+    if isinstance(layer, QuantConv2d | QuantLinear):
+        layer.weight_quantizer.calibrate_(layer.weight * layer.mask)
+    if isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d):
+        layer.output.calibrate_(layer.activation(layer.accumulate(*values)))
+    result: Tensor = layer(*values)
+    return result

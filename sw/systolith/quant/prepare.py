@@ -1,0 +1,238 @@
+"""From a trained float model to one that trains with quantized weights and activations."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from systolith.network import INPUT, ActType, Pattern
+from systolith.prune import MaskSet
+from systolith.quant.batch_norm import fold_batch_norm
+from systolith.quant.config import LayerBits, QuantConfig
+from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.layers import (
+    Activation,
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantConv2d,
+    QuantFlatten,
+    QuantLayer,
+    QuantLinear,
+    QuantMaxPool2d,
+)
+from systolith.quant.model import QuantizedModel, Wiring
+from systolith.quant.operations import AddUp, AveragePool, Convolve, Flatten, MaxPool, Multiply
+from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
+from systolith.quant.tracing import TracedLayer, trace_layers
+
+__all__ = ["prepare"]
+
+Weighted = Convolve | Multiply
+
+
+def prepare(
+    model: nn.Module,
+    images: Tensor,
+    config: QuantConfig | None = None,
+    masks: MaskSet | None = None,
+) -> QuantizedModel:
+    """Fold batch norms, insert quantizers, freeze masks and choose initial steps.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Trained; left as it is. Convolutions (groups 1 or depthwise) with or without batch norm,
+        linear layers, ReLU and ReLU6, max, average and global pools, flattening and residual
+        additions, in any order that hardware can fuse.
+    images : Tensor of float32, shape (N, *input_shape)
+        Training images to calibrate the steps with; some hundred are enough.
+    config : QuantConfig, optional
+        Widths. Default: 8 bits.
+    masks : MaskSet, optional
+        Of the model's weights; frozen from here on, and carried into the integer network.
+
+    Returns
+    -------
+    QuantizedModel
+        To train on, or to lower at once (post-training quantization).
+
+    Raises
+    ------
+    UnsupportedModelError
+        With every layer that has no integer form, and every name or image that does not fit.
+    """
+    config = config or QuantConfig()
+    masks = masks if masks is not None else MaskSet({}, {})
+    traced = trace_layers(model)
+    problems = [
+        *_config_problems(traced, config),
+        *_mask_problems(traced, masks),
+        *_image_problems(images, config),
+    ]
+    if problems:
+        raise UnsupportedModelError(problems)
+    builder = _Builder(traced, config, masks)
+    input_quantizer = ActQuantizer(
+        ActType(bits=config.input_bits, signed=config.input_signed),
+        power_of_two=config.power_of_two,
+    )
+    # The unit of the images is the user's; with 8 bits, 0..1 becomes 0..255.
+    input_quantizer.set_step_(images.abs().max().clamp_min(1e-6) / input_quantizer.act_type.high)
+    input_quantizer.requires_grad_(False)
+    quantized = QuantizedModel(input_quantizer, builder.build(), tuple(images.shape[1:]))
+    quantized.to(images.device)
+    try:
+        quantized.calibrate_(images)
+    except RuntimeError as error:
+        raise UnsupportedModelError(
+            [f"images of shape {tuple(images.shape)} do not fit the model: {error}"]
+        ) from error
+    return quantized
+
+
+class _Builder:
+    """Makes a quantized layer of each traced one."""
+
+    def __init__(self, traced: list[TracedLayer], config: QuantConfig, masks: MaskSet) -> None:
+        self._traced = traced
+        self._config = config
+        self._masks = masks
+        self._signed = {INPUT: config.input_signed}
+        self._last = _last_requantizing(traced)
+
+    def build(self) -> list[tuple[Wiring, QuantLayer]]:
+        return [(Wiring(layer.name, layer.inputs), self._layer(layer)) for layer in self._traced]
+
+    def _layer(self, layer: TracedLayer) -> QuantLayer:
+        operation = layer.operation
+        self._signed[layer.name] = self._is_signed(layer)
+        match operation:
+            case Convolve():
+                return self._convolution(layer, operation)
+            case Multiply():
+                return QuantLinear(
+                    operation.module,
+                    activation=layer.activation,
+                    weight_quantizer=self._weight_quantizer(layer, operation),
+                    output=self._output(layer),
+                    mask=self._masks.get(f"{layer.qualified_name}.weight"),
+                    pattern=self._pattern(layer),
+                )
+            case AddUp():
+                return QuantAdd(layer.activation, self._output(layer))
+            case AveragePool():
+                return QuantAvgPool2d(
+                    kernel_size=operation.kernel_size,
+                    stride=operation.stride,
+                    padding=operation.padding,
+                    activation=layer.activation,
+                    output=self._output(layer),
+                )
+            case MaxPool():
+                return QuantMaxPool2d(
+                    kernel_size=operation.kernel_size,
+                    stride=operation.stride,
+                    padding=operation.padding,
+                )
+            case Flatten():
+                return QuantFlatten()
+            case _:
+                raise AssertionError(f"{operation} has been folded or fused")
+
+    def _convolution(self, layer: TracedLayer, operation: Convolve) -> QuantConv2d:
+        conv = operation.module
+        if layer.norm is not None:
+            conv = fold_batch_norm(conv, layer.norm)
+        return QuantConv2d(
+            conv,
+            padding=operation.padding,
+            activation=layer.activation,
+            weight_quantizer=self._weight_quantizer(layer, operation),
+            output=self._output(layer),
+            mask=self._masks.get(f"{layer.qualified_name}.weight"),
+            pattern=self._pattern(layer),
+        )
+
+    def _is_signed(self, layer: TracedLayer) -> bool:
+        if layer.activation is not Activation.NONE:
+            return False
+        if isinstance(layer.operation, Convolve | Multiply):
+            return True
+        return any(self._signed[name] for name in layer.inputs)
+
+    def _pattern(self, layer: TracedLayer) -> Pattern:
+        return self._masks.patterns.get(f"{layer.qualified_name}.weight", Pattern())
+
+    def _bits(self, layer: TracedLayer) -> LayerBits:
+        layers = self._config.layers
+        return layers.get(layer.qualified_name) or layers.get(layer.name) or LayerBits()
+
+    def _output(self, layer: TracedLayer) -> ActQuantizer:
+        bits = self._bits(layer).act_bits
+        if bits is None:
+            last = layer.name == self._last
+            bits = self._config.output_bits if last else self._config.act_bits
+        return ActQuantizer(
+            ActType(bits=bits, signed=self._signed[layer.name]),
+            power_of_two=self._config.power_of_two,
+        )
+
+    def _weight_quantizer(self, layer: TracedLayer, operation: Weighted) -> WeightQuantizer:
+        power_of_two = self._config.power_of_two
+        return WeightQuantizer(
+            1 if power_of_two else len(operation.module.weight),
+            self._bits(layer).weight_bits or self._config.weight_bits,
+            power_of_two=power_of_two,
+        )
+
+
+def _last_requantizing(traced: list[TracedLayer]) -> str:
+    """Name of the layer whose integers leave the network, unless an inner layer reads them, too."""
+    readers = Counter(name for layer in traced for name in layer.inputs)
+    by_name = {layer.name: layer for layer in traced}
+    last = traced[-1]
+    while isinstance(last.operation, MaxPool | Flatten) and last.inputs[0] in by_name:
+        last = by_name[last.inputs[0]]
+        if readers[last.name] > 1:
+            return ""
+    return last.name
+
+
+def _config_problems(traced: list[TracedLayer], config: QuantConfig) -> Iterator[str]:
+    known = {name for layer in traced for name in (layer.qualified_name, layer.name)}
+    for name in config.layers:
+        if name not in known:
+            names = ", ".join(layer.qualified_name for layer in traced)
+            yield f"bits must name a layer of {names}, got '{name}'"
+
+
+def _mask_problems(traced: list[TracedLayer], masks: MaskSet) -> Iterator[str]:
+    weights = {
+        f"{layer.qualified_name}.weight": layer.operation.module.weight
+        for layer in traced
+        if isinstance(layer.operation, Convolve | Multiply)
+    }
+    for name, mask in masks.items():
+        if name not in weights:
+            yield f"masks must name a weight of {', '.join(weights)}, got '{name}'"
+        elif mask.shape != weights[name].shape:
+            yield (
+                f"mask of '{name}' must have shape {tuple(weights[name].shape)}, "
+                f"got {tuple(mask.shape)}"
+            )
+
+
+def _image_problems(images: Tensor, config: QuantConfig) -> Iterator[str]:
+    if not images.is_floating_point() or images.ndim not in (2, 4) or not len(images):
+        yield (
+            "calibration images must be float of shape (N, C, H, W) or (N, features), "
+            f"got {images.dtype} {tuple(images.shape)}"
+        )
+    elif not torch.isfinite(images).all():
+        yield "calibration images must be finite"
+    elif not config.input_signed and images.min() < 0:
+        yield (
+            "images of an unsigned input must not be negative, "
+            f"got {float(images.min()):.3g}; set input_signed=True"
+        )

@@ -1,0 +1,147 @@
+"""Quantizers with learned steps, for activations and for weights."""
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from systolith.network import ActType
+from systolith.quant.calibrate import best_step
+from systolith.quant.lsq import fake_quantize, quantize
+
+__all__ = ["ActQuantizer", "WeightQuantizer"]
+
+SPREAD = 64
+OUTPUT_HEADROOM = 4
+SEARCHED_BITS = 8
+
+
+class ActQuantizer(nn.Module):
+    """Quantizes a tensor of activations with one learned step.
+
+    Parameters
+    ----------
+    act_type : ActType
+        Of the integers, with zero point 0.
+    power_of_two : bool
+        Round the step to a power of two.
+
+    Notes
+    -----
+    LSQ, see :func:`fake_quantize`.
+
+    **Deviation:** the parameter is the logarithm of the step: it stays positive, and adaptive
+    optimizers change it by a factor. Jain, Gural, Wu, Dick: Trained quantization thresholds (MLSys
+    2020), section 3, also for power-of-two steps with a straight-through gradient.
+    """
+
+    log2_step: nn.Parameter
+
+    def __init__(self, act_type: ActType, *, power_of_two: bool = False) -> None:
+        super().__init__()
+        self.act_type = act_type
+        self.power_of_two = power_of_two
+        self.log2_step = nn.Parameter(torch.zeros(()))
+
+    @property
+    def step(self) -> Tensor:
+        """What one unit of the integers stands for; shape ()."""
+        return _step(self.log2_step, self.power_of_two)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fake-quantize x, shape (N, ...)."""
+        # As in LSQ, N counts the features, not the batch.
+        gradient_scale = (prod(x.shape[1:]) * self.act_type.high) ** -0.5
+        return fake_quantize(x, self.step, self.act_type.low, self.act_type.high, gradient_scale)
+
+    def integers(self, x: Tensor) -> Tensor:
+        """Integers that x, any shape, is quantized to, as int64."""
+        return quantize(x, self.step.detach(), self.act_type.low, self.act_type.high)
+
+    def calibrate_(self, x: Tensor) -> None:
+        """Choose the step for values like x; wider types keep two bits of headroom."""
+        row = x.reshape(1, -1)
+        if self.act_type.bits <= SEARCHED_BITS:
+            step = best_step(row, self.act_type.low, self.act_type.high)
+        else:
+            step = OUTPUT_HEADROOM * row.abs().amax(1).clamp_min(1e-6) / self.act_type.high
+        self.set_step_(step[0])
+
+    def set_step_(self, step: Tensor) -> None:
+        """Set the step; shape ()."""
+        with torch.no_grad():
+            self.log2_step.copy_(step.log2())
+
+
+class WeightQuantizer(nn.Module):
+    """Quantizes weights symmetrically, with a learned step per output channel or per layer.
+
+    No step is smaller than the greatest of the layer divided by 64. That keeps the precision of
+    multipliers that share a shift (see :func:`fixed_point`) and the biases of channels whose
+    weights are all but zero in bounds.
+
+    Parameters
+    ----------
+    channels : int
+        Output channels; 1 for one step per layer.
+    bits : int
+        2..8; integers are ``-2**(bits-1) .. 2**(bits-1)-1``.
+    power_of_two : bool
+        Round steps to powers of two.
+
+    Notes
+    -----
+    LSQ with the deviation of :class:`ActQuantizer`.
+
+    **Deviation:** a step per output channel, N in the gradient scale counts that channel's kept
+    weights.
+    """
+
+    log2_step: nn.Parameter
+
+    def __init__(self, channels: int, bits: int, *, power_of_two: bool = False) -> None:
+        super().__init__()
+        self.bits = bits
+        self.power_of_two = power_of_two
+        self.log2_step = nn.Parameter(torch.zeros(channels))
+
+    @property
+    def low(self) -> int:
+        """Smallest integer."""
+        return -(1 << (self.bits - 1))
+
+    @property
+    def high(self) -> int:
+        """Largest integer."""
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def step(self) -> Tensor:
+        """What one unit of the integers stands for; shape (channels,)."""
+        step = _step(self.log2_step, self.power_of_two)
+        return torch.maximum(step, step.detach().max() / SPREAD)
+
+    def forward(self, weight: Tensor, kept: int) -> Tensor:
+        """Fake-quantize weights, shape (F, ...), of which `kept` are not pruned."""
+        sharing = max(kept // self.log2_step.numel(), 1)
+        gradient_scale = (sharing * self.high) ** -0.5
+        return fake_quantize(weight, self._broadcast(weight), self.low, self.high, gradient_scale)
+
+    def integers(self, weight: Tensor) -> Tensor:
+        """Integers that weights, shape (F, ...), are quantized to, as int64."""
+        return quantize(weight.detach(), self._broadcast(weight).detach(), self.low, self.high)
+
+    def calibrate_(self, weight: Tensor) -> None:
+        """Choose the steps for these weights, shape (F, ...)."""
+        rows = weight.reshape(self.log2_step.numel(), -1)
+        with torch.no_grad():
+            self.log2_step.copy_(best_step(rows, self.low, self.high).log2())
+
+    def _broadcast(self, weight: Tensor) -> Tensor:
+        return self.step.reshape(-1, *[1] * (weight.ndim - 1))
+
+
+def _step(log2_step: Tensor, power_of_two: bool) -> Tensor:
+    if power_of_two:
+        log2_step = log2_step + (log2_step.round() - log2_step).detach()
+    return torch.exp2(log2_step)

@@ -1,0 +1,24 @@
+"""Training: one compact loop, and the phases from a float model to a quantized one."""
+
+from systolith.train.fit import Algorithm, evaluate, fit
+from systolith.train.progress import Progress, Report
+from systolith.train.recipe import (
+    Recipe,
+    train_float,
+    train_pruned,
+    train_pruned_quantized,
+    train_quantized,
+)
+
+__all__ = [
+    "Algorithm",
+    "Progress",
+    "Recipe",
+    "Report",
+    "evaluate",
+    "fit",
+    "train_float",
+    "train_pruned",
+    "train_pruned_quantized",
+    "train_quantized",
+]
