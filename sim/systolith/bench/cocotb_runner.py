@@ -59,12 +59,15 @@ class StreamRun:
         Input, probes, output.
     violations : tuple of Violation
         In the order of time.
+    waited : frozenset of str
+        Layers whose stream was ever valid without being ready: their valid rises alone.
     seconds : float
         Wall-clock time.
     """
 
     traces: tuple[StreamTrace, ...]
     violations: tuple[Violation, ...]
+    waited: frozenset[str]
     seconds: float
 
 
@@ -161,6 +164,7 @@ class StreamModel:
                 Violation(layer=ports[i].layer, rule=Rule[rule], cycle=cycle, detail=detail)
                 for i, rule, cycle, detail in log.violations
             ),
+            waited=frozenset(p.layer for p, seen in zip(ports, log.waited, strict=True) if seen),
             seconds=time.perf_counter() - start,
         )
 

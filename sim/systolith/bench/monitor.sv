@@ -11,6 +11,7 @@ module systolith_bench_monitor #(
   output logic dropped, // valid fell before the transfer
   output logic changed // payload changed before the transfer
 );
+  logic waited /*verilator public_flat_rd*/; // valid was seen without ready since reset
   logic [WIDTH-1:0] last /*verilator public_flat_rd*/; // payload of the last transfer
   logic held;
   logic [WIDTH-1:0] held_payload;
@@ -22,6 +23,7 @@ module systolith_bench_monitor #(
   always_ff @(posedge clk) begin
     held <= !rst && valid && !ready;
     held_payload <= payload;
+    waited <= !rst && (waited || (valid && !ready));
     if (transfer) last <= payload;
   end
 endmodule

@@ -131,7 +131,12 @@ class Observer:
                 (stream, rule.name, cycle, detail)
                 for (stream, rule), (cycle, detail) in self._violations.items()
             ),
+            waited=self._waited(),
         )
+
+    def _waited(self) -> tuple[bool, ...]:
+        monitors = (getattr(self._dut, f"monitor_{index}") for index in range(self._count))
+        return tuple(str(monitor.waited.value) == "1" for monitor in monitors)
 
     def _step(self, status: int) -> bool:
         """Take in one status; whether the simulation shall go on."""
@@ -167,7 +172,9 @@ class Observer:
         if self._job.withhold:
             detail = "its consumer was not ready, and it never became valid"
             for index in range(self._count):
-                if not (valid | ready) >> index & 1:
+                last = index == self._count - 1
+                stuck = not (valid | ready) >> index & 1
+                if stuck and (last or not self._waited()[index]):
                     self._break(index, Rule.VALID_RISES_ALONE, cycle, detail)
         elif incomplete:
             blocked = [i for i in range(self._count) if (valid & ~ready) >> i & 1]

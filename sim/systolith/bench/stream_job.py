@@ -75,15 +75,18 @@ class StreamLog:
         When each transfer happened.
     violations : tuple of (int, str, int, str)
         Stream, name of the :class:`~systolith.bench.rules.Rule`, cycle, detail; in order of time.
+    waited : tuple of bool
+        Whether each stream was ever valid without being ready.
     """
 
     words: tuple[WordArray, ...]
     cycles: tuple[np.ndarray[Any, np.dtype[np.int64]], ...]
     violations: tuple[tuple[int, str, int, str], ...]
+    waited: tuple[bool, ...]
 
     def save(self, path: Path) -> None:
         """Write one ``.npz`` file."""
-        arrays: dict[str, Any] = {"violations": json.dumps(self.violations)}
+        arrays: dict[str, Any] = {"violations": json.dumps(self.violations), "waited": self.waited}
         for index, (words, cycles) in enumerate(zip(self.words, self.cycles, strict=True)):
             arrays |= {f"words_{index}": words, f"cycles_{index}": cycles}
         np.savez(path, **arrays)
@@ -97,4 +100,5 @@ class StreamLog:
                 words=tuple(arrays[f"words_{index}"] for index in range(count)),
                 cycles=tuple(arrays[f"cycles_{index}"] for index in range(count)),
                 violations=tuple(tuple(v) for v in json.loads(str(arrays["violations"]))),
+                waited=tuple(arrays["waited"].tolist()),
             )
