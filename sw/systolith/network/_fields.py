@@ -80,7 +80,7 @@ class Fields:
         """Check that it is one of `kinds`."""
         if not isinstance(self._get(field), kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
-            return self._wrong(f"{field} must be a {wanted}, got {show(self._get(field))}")
+            return self._wrong(f"{field} must be {wanted}, got {show(self._get(field))}")
         return True
 
     def int_array(self, field: str, label: str = "") -> bool:

@@ -1,0 +1,124 @@
+"""The arithmetic again, in plain Python integers and loops: slow, and independent of NumPy."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import product
+from math import floor
+
+from systolith.network import (
+    ActType,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    IntArray,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Overflow,
+    Requantize,
+    Rounding,
+    Tensor,
+)
+
+Image = list[list[list[int]]]
+
+
+def requantize_one(acc: int, spec: Requantize, channel: int, output: ActType) -> int:
+    """Requantize one accumulator with rationals."""
+    multiplier = int(spec.multiplier[channel % len(spec.multiplier)])
+    shift = int(spec.shift[channel % len(spec.shift)])
+    scaled = Fraction(acc * multiplier, 2**shift)
+    if spec.rounding is Rounding.HALF_UP:
+        scaled += Fraction(1, 2)
+    y = floor(scaled) + output.zero_point
+    if spec.overflow is Overflow.SATURATE:
+        y = sorted((output.low, y, output.high))[1]
+    else:
+        while y > output.high:
+            y -= 2**output.bits * max(1, (y - output.high) // 2**output.bits)
+        while y < output.low:
+            y += 2**output.bits * max(1, (output.low - y) // 2**output.bits)
+    if spec.clamp is not None:
+        y = sorted((spec.clamp[0], y, spec.clamp[1]))[1]
+    return y
+
+
+def layer_terms(layer: Conv2d, image: Image, f: int, y: int, x: int, zero: int) -> list[int]:
+    """All products that one output of a convolution adds, those of padding left out."""
+    terms = []
+    _, per_filter, kh, kw = layer.weight.shape
+    first = 0 if layer.groups == 1 else f // (len(layer.weight) // layer.groups)
+    for c, i, j in product(range(per_filter), range(kh), range(kw)):
+        row = y * layer.stride[0] + i - layer.padding[0]
+        column = x * layer.stride[1] + j - layer.padding[2]
+        channel = image[first + c]
+        if 0 <= row < len(channel) and 0 <= column < len(channel[0]):
+            terms.append(int(layer.weight[f, c, i, j]) * (channel[row][column] - zero))
+    return terms
+
+
+def window(image: Image, c: int, y: int, x: int, layer: MaxPool2d | AvgPool2d) -> list[int]:
+    """All values that one window of a pool reads, those of padding left out."""
+    height, width = len(image[c]), len(image[c][0])
+    kh, kw = layer.kernel_size or (height, width)
+    values = []
+    for i, j in product(range(kh), range(kw)):
+        row = y * layer.stride[0] + i - layer.padding[0]
+        column = x * layer.stride[1] + j - layer.padding[2]
+        if 0 <= row < height and 0 <= column < width:
+            values.append(image[c][row][column])
+    return values
+
+
+def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> list[object]:
+    """One layer for one image (no batch axis), as nested lists."""
+    x, zero = values[0].tolist(), inputs[0].type.zero_point
+    shape = layer.output_shape([tensor.shape for tensor in inputs])
+    match layer:
+        case Flatten():
+            return [value for channel in x for row in channel for value in row] if len(
+                inputs[0].shape
+            ) == 3 else x
+        case Linear():
+            return [
+                requantize_one(
+                    sum(int(w) * (value - zero) for w, value in zip(row, x, strict=True))
+                    + int(bias),
+                    layer.requantize,
+                    o,
+                    layer.output,
+                )
+                for o, (row, bias) in enumerate(zip(layer.weight, layer.bias, strict=True))
+            ]
+        case Add():
+            other = values[1].tolist()
+            zero_other = inputs[1].type.zero_point
+            a, b = layer.multipliers
+
+            def add(p: object, q: object, channel: int) -> object:
+                if isinstance(p, list) and isinstance(q, list):
+                    return [add(r, s, channel) for r, s in zip(p, q, strict=True)]
+                assert isinstance(p, int) and isinstance(q, int)
+                acc = (p - zero) * a + (q - zero_other) * b
+                return requantize_one(acc, layer.requantize, channel, layer.output)
+
+            return [add(p, q, c) for c, (p, q) in enumerate(zip(x, other, strict=True))]
+    channels, height, width = shape
+
+    def one(c: int, row: int, column: int) -> int:
+        match layer:
+            case Conv2d():
+                acc = sum(layer_terms(layer, x, c, row, column, zero)) + int(layer.bias[c])
+                return requantize_one(acc, layer.requantize, c, layer.output)
+            case MaxPool2d():
+                return max(window(x, c, row, column, layer))
+            case AvgPool2d():
+                acc = sum(value - zero for value in window(x, c, row, column, layer))
+                return requantize_one(acc, layer.requantize, c, layer.output)
+        raise TypeError(layer)
+
+    return [
+        [[one(c, row, column) for column in range(width)] for row in range(height)]
+        for c in range(channels)
+    ]

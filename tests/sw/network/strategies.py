@@ -1,0 +1,296 @@
+"""Hypothesis strategies for everything in the contract, up to whole valid networks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from systolith.network import (
+    INPUT,
+    ActType,
+    Add,
+    AllTaps,
+    AvgPool2d,
+    BoolArray,
+    Conv2d,
+    Dense,
+    Flatten,
+    Granularity,
+    IntArray,
+    IntegerNetwork,
+    KOutOfN,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Overflow,
+    Padding,
+    Pattern,
+    PerNeuron,
+    Requantize,
+    Rounding,
+    Select,
+    Shape,
+    Strided,
+    Taps,
+    Tensor,
+    WeightShape,
+)
+
+
+def generators() -> st.SearchStrategy[np.random.Generator]:
+    """Bulk values come from a seed: hypothesis is slow at drawing arrays."""
+    return st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+def divisors(number: int) -> st.SearchStrategy[int]:
+    return st.sampled_from([size for size in range(1, number + 1) if number % size == 0])
+
+
+@st.composite
+def act_types(draw: st.DrawFn, max_bits: int = 16) -> ActType:
+    signed = draw(st.booleans())
+    bits = draw(st.integers(2 if signed else 1, max_bits))
+    plain = ActType(bits=bits, signed=signed)
+    zero = draw(st.just(0) | st.integers(plain.low, plain.high))
+    return ActType(bits=bits, signed=signed, zero_point=zero)
+
+
+def per_channel(
+    draw: st.DrawFn, channels: int, low: int, high: int, fixed: int | None = None
+) -> IntArray:
+    rng = draw(generators())
+    size = draw(st.sampled_from([1, channels]))
+    return np.full(size, fixed) if fixed is not None else rng.integers(low, high + 1, size)
+
+
+@st.composite
+def requantizes(draw: st.DrawFn, channels: int, output: ActType) -> Requantize:
+    power = draw(st.booleans())
+    most_shift = draw(st.sampled_from([0, 8, 20, 47]))
+    clamps = st.tuples(*[st.integers(output.low, output.high)] * 2).map(
+        lambda pair: (min(pair), max(pair))
+    )
+    return Requantize(
+        multiplier=per_channel(draw, channels, 0, 65535, fixed=1 if power else None),
+        shift=per_channel(draw, channels, 0, most_shift),
+        rounding=draw(st.sampled_from(Rounding)),
+        overflow=draw(st.sampled_from(Overflow)),
+        clamp=draw(st.none() | clamps),
+    )
+
+
+@st.composite
+def patterns(draw: st.DrawFn, shape: WeightShape) -> Pattern:
+    """Any pattern that fits weights of this shape."""
+    filters, channels, kh, kw = shape
+    kind = draw(st.sampled_from(["dense", "k-out-of-n", "per neuron"]))
+    shared_by = draw(divisors(filters))
+    n = draw(divisors(channels))
+    taps: Taps = AllTaps()
+    if draw(st.booleans()):
+        stride = draw(st.integers(1, kh * kw))
+        # One offset for each group, so that groups are read whole.
+        size = n if kind == "k-out-of-n" else 1
+        offsets = [draw(st.integers(0, stride - 1)) for _ in range(channels // size)]
+        taps = Strided(stride, tuple(offset for offset in offsets for _ in range(size)))
+    select: Select = Dense()
+    if kind == "k-out-of-n":
+        granularity = draw(st.sampled_from(Granularity))
+        select = KOutOfN(draw(st.integers(1, n)), n, granularity, shared_by)
+    elif kind == "per neuron":
+        most = int(Pattern(taps=taps).tap_mask(shape).sum())
+        select = PerNeuron(draw(st.integers(1, most)), shared_by)
+    return Pattern(select=select, taps=taps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """The fields that Conv2d and Linear have in common."""
+
+    weight: IntArray
+    bias: IntArray
+    weight_bits: int
+    pattern: Pattern
+    mask: BoolArray | None
+    requantize: Requantize
+    output: ActType
+
+    def fields(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@st.composite
+def weights(draw: st.DrawFn, shape: WeightShape, max_bits: int = 16) -> Weights:
+    rng = draw(generators())
+    bits = draw(st.integers(1, max_bits))
+    pattern = draw(patterns(shape))
+    mask = None
+    if not pattern.is_dense or draw(st.booleans()):
+        mask = pattern.best_mask(rng.random(shape))
+    if bits == 1:
+        weight = rng.choice([-1, 1], shape)
+    else:
+        weight = rng.integers(-(1 << bits - 1), 1 << bits - 1, shape)
+    if mask is not None:
+        weight = weight * mask
+    limit = 1 << draw(st.sampled_from([0, 8, 20, 39]))
+    output = draw(act_types())
+    return Weights(
+        weight=weight,
+        bias=rng.integers(-limit, limit, shape[0]),
+        weight_bits=bits,
+        pattern=pattern,
+        mask=mask,
+        requantize=draw(requantizes(shape[0], output)),
+        output=output,
+    )
+
+
+@st.composite
+def windows(
+    draw: st.DrawFn, shape: Shape, kernel: tuple[int, int] | None = None
+) -> tuple[tuple[int, int], tuple[int, int], Padding]:
+    """Kernel, stride and padding that fit an image (C, H, W)."""
+    sizes, before, after = [], [], []
+    for axis in range(2):
+        size = kernel[axis] if kernel else draw(st.integers(1, min(4, shape[axis + 1] + 2)))
+        low = draw(st.integers(0, size - 1))
+        least = max(0, size - shape[axis + 1] - low)
+        sizes.append(size)
+        before.append(low)
+        after.append(draw(st.integers(least, size - 1)))
+    stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    return (sizes[0], sizes[1]), stride, (before[0], after[0], before[1], after[1])
+
+
+@st.composite
+def conv2ds(draw: st.DrawFn, shape: Shape, name: str = "conv", source: str = INPUT) -> Conv2d:
+    """A convolution that reads an image of `shape`; depthwise at times, with any multiplier."""
+    channels = shape[0]
+    depthwise = draw(st.booleans())
+    filters = channels * draw(st.integers(1, 3)) if depthwise else draw(st.integers(1, 6))
+    kernel, stride, padding = draw(windows(shape))
+    part = draw(weights((filters, 1 if depthwise else channels, *kernel)))
+    groups = channels if depthwise else 1
+    return Conv2d(
+        name=name, input=source, stride=stride, padding=padding, groups=groups, **part.fields()
+    )
+
+
+@st.composite
+def linears(draw: st.DrawFn, features: int, name: str = "fc", source: str = INPUT) -> Linear:
+    outputs = draw(st.integers(1, 6))
+    part = draw(weights((outputs, features, 1, 1))).fields()
+    for field in ("weight", "mask"):
+        if part[field] is not None:
+            part[field] = part[field].reshape(outputs, features)
+    return Linear(name=name, input=source, **part)
+
+
+@st.composite
+def max_pools(draw: st.DrawFn, shape: Shape, name: str = "pool", source: str = INPUT) -> MaxPool2d:
+    kernel, stride, padding = draw(windows(shape))
+    return MaxPool2d(name=name, input=source, kernel_size=kernel, stride=stride, padding=padding)
+
+
+@st.composite
+def avg_pools(draw: st.DrawFn, shape: Shape, name: str = "avg", source: str = INPUT) -> AvgPool2d:
+    output = draw(act_types())
+    spec = draw(requantizes(shape[0], output))
+    if draw(st.booleans()):
+        return AvgPool2d(name=name, input=source, requantize=spec, output=output)
+    kernel, stride, padding = draw(windows(shape))
+    return AvgPool2d(
+        name=name,
+        input=source,
+        requantize=spec,
+        output=output,
+        kernel_size=kernel,
+        stride=stride,
+        padding=padding,
+    )
+
+
+@st.composite
+def adds(
+    draw: st.DrawFn, shape: Shape, name: str = "add", sources: tuple[str, str] = (INPUT, INPUT)
+) -> Add:
+    output = draw(act_types())
+    multipliers = st.integers(1, 65535)
+    return Add(
+        name=name,
+        inputs=sources,
+        multipliers=(draw(multipliers), draw(multipliers)),
+        requantize=draw(requantizes(shape[0], output)),
+        output=output,
+    )
+
+
+@st.composite
+def tensors(draw: st.DrawFn) -> Tensor:
+    shape: Shape = (draw(st.integers(1, 12)),)
+    if draw(st.booleans()):
+        shape = (draw(st.integers(1, 6)), draw(st.integers(1, 6)), draw(st.integers(1, 6)))
+    return Tensor(shape, draw(act_types()))
+
+
+@st.composite
+def networks(draw: st.DrawFn, max_layers: int = 5) -> IntegerNetwork:
+    """A whole network: chains and branches of every kind of layer, one or more outputs.
+
+    Each layer reads any tensor defined before it; what nobody reads leaves the network.
+    """
+    known = {INPUT: draw(tensors())}
+    layers: list[Layer] = []
+    for number in range(draw(st.integers(1, max_layers))):
+        name = draw(st.sampled_from(["conv{}", "block.{}", "_l{}.0"])).format(number)
+        source = draw(st.sampled_from(sorted(known)))
+        layer = draw(_layers(name, source, known))
+        layers.append(layer)
+        # A network of one layer knows what comes out of it.
+        alone = IntegerNetwork(input=known[source], layers=(_reading_input(layer),))
+        known[name] = alone.tensors[name]
+    read = {name for layer in layers for name in layer.inputs}
+    unread = [layer.name for layer in layers if layer.name not in read]
+    more = [layer.name for layer in layers if layer.name in read and draw(st.booleans())]
+    outputs = tuple(draw(st.permutations(unread + more[:1])))
+    return IntegerNetwork(
+        name=draw(st.sampled_from(["network", "net.v1"])),
+        input=known[INPUT],
+        layers=tuple(layers),
+        outputs=outputs,
+    )
+
+
+def _layers(name: str, source: str, known: dict[str, Tensor]) -> st.SearchStrategy[Layer]:
+    shape = known[source].shape
+    peers = [other for other in known if known[other].shape == shape]
+    add = st.sampled_from(peers).flatmap(lambda peer: adds(shape, name, (source, peer)))
+    flatten = st.just(Flatten(name=name, input=source))
+    if len(shape) == 1:
+        return linears(shape[0], name, source) | add | flatten
+    pools = max_pools(shape, name, source) | avg_pools(shape, name, source)
+    return conv2ds(shape, name, source) | pools | add | flatten
+
+
+def _reading_input(layer: Layer) -> Layer:
+    if isinstance(layer, Add):
+        return replace(layer, inputs=(INPUT, INPUT))
+    return replace(layer, input=INPUT)
+
+
+def images(
+    tensor: Tensor, rng: np.random.Generator, count: int = 2, *, extremes: bool = False
+) -> IntArray:
+    """Random values of a tensor's type, or only its two extremes."""
+    shape = (count, *tensor.shape)
+    if extremes:
+        return rng.choice([tensor.type.low, tensor.type.high], shape)
+    return rng.integers(tensor.type.low, tensor.type.high + 1, shape)
+
+
+def small_shapes(most: Sequence[int] = (4, 4, 3, 3)) -> st.SearchStrategy[WeightShape]:
+    """Shapes of weights."""
+    return st.tuples(*[st.integers(1, size) for size in most])
