@@ -1,1 +1,5 @@
 """The command line."""
+
+from systolith.cli.app import app, main
+
+__all__ = ["app", "main"]

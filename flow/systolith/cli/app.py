@@ -1,0 +1,202 @@
+"""The command line. Exit codes: 0 fine, 1 a check failed, 2 bad usage or input."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from systolith.cli.console import listening
+from systolith.cli.doctor import diagnose
+from systolith.cli.failures import explained
+from systolith.report import Report, report_view
+from systolith.steps import STAGES, open_run
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="systolith",
+    help="From a PyTorch CNN to a verified sparse FPGA accelerator.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+out = Console()
+err = Console(stderr=True)
+
+Target = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG.toml|NETWORK.json",
+        help="An experiment file, or a saved integer network.",
+    ),
+]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="An experiment file.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder for results. Default: out/NAME."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, nothing else.")]
+Multipliers = Annotated[
+    int | None, typer.Option(min=1, help="Budget of multipliers, instead of the file's.")
+]
+Images = Annotated[
+    str | None, typer.Option(metavar="N|all", help="How many images, instead of the file's.")
+]
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine has of what systolith needs. Exit 1 if something is missing."""
+    checks = diagnose()
+    if as_json:
+        print(json.dumps([asdict(check) | {"passed": check.passed} for check in checks], indent=1))
+    else:
+        table = Table(title="systolith doctor", title_justify="left")
+        for column in ("what", "found", "for, or how to get it"):
+            table.add_column(column)
+        for check in checks:
+            missing = "[red]missing[/]" if check.required else "[yellow]missing (optional)[/]"
+            table.add_row(check.name, check.found or missing, check.purpose)
+        out.print(table)
+    raise typer.Exit(0 if all(check.passed for check in checks) else 1)
+
+
+@app.command()
+def run(
+    config: Config,
+    output: Output = None,
+    images: Images = None,
+    as_json: Json = False,
+) -> None:
+    """Run all stages: train, lower, estimate, generate, verify, simulate. Resumes by itself."""
+    _run(config, "simulate", output=output, as_json=as_json, images=images)
+
+
+@app.command()
+def train(config: Config, output: Output = None, as_json: Json = False) -> None:
+    """Train, prune and quantize the network."""
+    _run(config, "train", output=output, as_json=as_json)
+
+
+@app.command()
+def lower(config: Config, output: Output = None, as_json: Json = False) -> None:
+    """Lower the trained network to integers: network.json and network.safetensors."""
+    _run(config, "lower", output=output, as_json=as_json)
+
+
+@app.command()
+def estimate(
+    target: Target,
+    output: Output = None,
+    multipliers: Multipliers = None,
+    as_json: Json = False,
+) -> None:
+    """Plan the engines and predict their cycles, before any hardware exists."""
+    _run(target, "estimate", output=output, as_json=as_json, multipliers=multipliers)
+
+
+@app.command()
+def generate(
+    target: Target,
+    output: Output = None,
+    multipliers: Multipliers = None,
+    as_json: Json = False,
+) -> None:
+    """Write the Verilog of the accelerator: rtl/."""
+    _run(target, "generate", output=output, as_json=as_json, multipliers=multipliers)
+
+
+@app.command()
+def verify(
+    target: Target,
+    output: Output = None,
+    multipliers: Multipliers = None,
+    images: Images = None,
+    rtl: Annotated[
+        Path | None,
+        typer.Option(help="Verify the design in this folder instead of the generated one."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify every layer with cocotb, under stalls, against PyTorch. Exit 1 on any difference."""
+    _run(
+        target,
+        "verify",
+        output=output,
+        as_json=as_json,
+        multipliers=multipliers,
+        images=images,
+        rtl=rtl,
+    )
+
+
+@app.command()
+def simulate(
+    target: Target,
+    output: Output = None,
+    multipliers: Multipliers = None,
+    images: Images = None,
+    waveform: Annotated[
+        bool, typer.Option("--waveform", help="Also write one image's signals as FST.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Simulate many images with the native driver. Exit 1 on any difference."""
+    _run(
+        target,
+        "simulate",
+        output=output,
+        as_json=as_json,
+        multipliers=multipliers,
+        images=images,
+        waveform=waveform,
+    )
+
+
+def _run(
+    target: Path,
+    until: str,
+    *,
+    output: Path | None,
+    as_json: bool,
+    multipliers: int | None = None,
+    images: str | None = None,
+    rtl: Path | None = None,
+    waveform: bool = False,
+) -> None:
+    """Run the stages up to `until` and show what was found."""
+    assert until in STAGES
+    with explained(err), listening(err, quiet=as_json) as listener:
+        session = open_run(
+            target,
+            output,
+            multipliers=multipliers,
+            images=images,
+            rtl=rtl,
+            waveform=waveform,
+            listener=listener,
+        )
+        report = session.run(until)
+    _show(report, session.folder, as_json=as_json)
+    raise typer.Exit(1 if report.verified is False else 0)
+
+
+def _show(report: Report, folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(report.to_json(), indent=1))
+        return
+    out.print(report_view(report))
+    for check in report.verification.get("checks", []):
+        for line in check["findings"]:
+            err.print(f"[bold red]not equal:[/] {line}", highlight=False, soft_wrap=True)
+    out.print(f"results: {folder}/report.json", highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Enter from the shell."""
+    app()

@@ -1,0 +1,52 @@
+"""What people see while a run goes on: one bar per stage."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from systolith.steps import Listener, Silent
+
+__all__ = ["ProgressBars", "listening"]
+
+
+class ProgressBars:
+    """A listener that draws a bar for each stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.bars = progress
+        self.task: TaskID | None = None
+
+    def stage_begins(self, name: str) -> None:
+        """Start a bar."""
+        self.task = self.bars.add_task(name, total=None, text="")
+
+    def progress(self, done: float, total: float, text: str) -> None:
+        """Move the bar."""
+        if self.task is not None:
+            self.bars.update(self.task, completed=done, total=total, text=text)
+
+    def stage_ends(self, name: str, seconds: float, cached: bool) -> None:
+        """Fill the bar; a stage that was found again says so."""
+        if self.task is not None:
+            text = "found again, nothing to do" if cached else f"done in {seconds:.1f} s"
+            self.bars.update(self.task, completed=1, total=1, text=text)
+            self.bars.stop_task(self.task)
+            self.task = None
+
+
+@contextmanager
+def listening(console: Console, *, quiet: bool) -> Iterator[Listener]:
+    """Draw bars on `console` while the block runs; none if `quiet`."""
+    if quiet:
+        yield Silent()
+        return
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield ProgressBars(progress)

@@ -1,0 +1,107 @@
+"""From what the user names to a session."""
+
+from pathlib import Path
+
+from systolith.config import Experiment, HardwareSection, load_experiment
+from systolith.network import load
+from systolith.steps.errors import UsageError
+from systolith.steps.experiment import ExperimentSource
+from systolith.steps.listener import Listener, Silent
+from systolith.steps.session import Session, Settings
+from systolith.steps.sources import NetworkSource, Source
+
+__all__ = ["open_run"]
+
+
+def open_run(
+    target: Path,
+    output: Path | None = None,
+    *,
+    multipliers: int | None = None,
+    images: str | int | None = None,
+    rtl: Path | None = None,
+    waveform: bool = False,
+    listener: Listener | None = None,
+) -> Session:
+    """Open an experiment file or a saved network.
+
+    Parameters
+    ----------
+    target : Path
+        ``*.toml`` or ``*.json``.
+    output : Path, optional
+        Folder for results; default ``out/NAME``.
+    multipliers : int, optional
+        Budget, instead of the file's.
+    images : str or int, optional
+        A number or ``"all"``, instead of the file's, for both verification and simulation; "all" is
+        for simulation only.
+    rtl : Path, optional
+        Folder with a design to check instead of the generated one.
+    waveform : bool
+        Whether bulk simulation also writes an FST file.
+    listener : Listener, optional
+        Hears of progress.
+
+    Raises
+    ------
+    ConfigError, NetworkError, UsageError
+        If a file or an argument is wrong.
+    """
+    count = _count(images)
+    if rtl is not None and not (rtl / "design.json").is_file():
+        raise UsageError(f"--rtl needs a folder with a design.json, got {rtl}")
+    source: Source
+    match target.suffix:
+        case ".toml":
+            experiment = load_experiment(target)
+            name, seed = experiment.name, experiment.seed
+            folder = output or Path("out") / name
+            source = ExperimentSource(experiment, folder, target.parent)
+        case ".json":
+            network = load(target)
+            name, seed = network.name, 0
+            experiment = _defaults(name)
+            folder = output or Path("out") / name
+            source = NetworkSource(network, seed)
+        case _:
+            raise UsageError(f"needs an experiment (.toml) or a network (.json), got {target}")
+    hardware = experiment.hardware
+    if multipliers is not None:
+        hardware = HardwareSection(multipliers=multipliers, arrays=hardware.arrays)
+    simulated = experiment.simulate.images
+    settings = Settings(
+        name=name,
+        seed=seed,
+        hardware=hardware,
+        verify_images=count if isinstance(count, int) else experiment.verify.images,
+        per_layer=experiment.verify.per_layer and rtl is None,
+        simulate_images=_number(simulated if count is None else count),
+        jobs=experiment.simulate.jobs,
+        waveform=waveform or experiment.simulate.waveform,
+        rtl=rtl,
+    )
+    return Session(source, settings, folder, listener or Silent())
+
+
+def _count(images: str | int | None) -> int | str | None:
+    """Read a number of images, or "all"."""
+    if images is None or images == "all":
+        return images
+    try:
+        count = int(images)
+    except ValueError:
+        count = 0
+    if count < 1:
+        raise UsageError(f"the number of images must be at least 1, or 'all', got {images!r}")
+    return count
+
+
+def _number(images: int | str) -> int | None:
+    return images if isinstance(images, int) else None
+
+
+def _defaults(name: str) -> Experiment:
+    """Settings for a network that comes without an experiment file."""
+    nothing = {"factory": ""}
+    return Experiment.model_validate({"name": name, "model": nothing, "data": nothing})

@@ -1,0 +1,301 @@
+"""The stages of one run, in order; each is found again if nothing it depends on has changed."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from systolith.bench import find_toolchain
+from systolith.build import Design, load_design, write_design
+from systolith.config import HardwareSection
+from systolith.network import IntArray, content_hash
+from systolith.plan import NetworkPlan, plan_network
+from systolith.report import Report, engine_rows, performance, sparsity_rows
+from systolith.steps.listener import Listener
+from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform
+from systolith.steps.sources import Source
+from systolith.steps.workspace import StageRecord, Workspace, write_json
+from systolith.verify import Verification
+
+__all__ = ["STAGES", "Session", "Settings"]
+
+STAGES = ("train", "lower", "estimate", "generate", "verify", "simulate")
+BUILDS = "build"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the stages after lowering do.
+
+    Attributes
+    ----------
+    name : str
+        Of the experiment or network.
+    seed : int
+        Of stalls and random images.
+    hardware : HardwareSection
+        Budget and fixed arrays.
+    verify_images : int
+        Images for cocotb.
+    per_layer : bool
+        Whether each layer is also verified alone.
+    simulate_images : int or None
+        Images for bulk simulation; None is all.
+    jobs : int
+        Processes for bulk simulation.
+    waveform : bool
+        Whether one image's signals are written as FST.
+    rtl : Path or None
+        A folder with a design to verify in place of the generated one.
+    """
+
+    name: str
+    seed: int
+    hardware: HardwareSection
+    verify_images: int
+    per_layer: bool
+    simulate_images: int | None
+    jobs: int
+    waveform: bool
+    rtl: Path | None = None
+
+
+class Session:
+    """One run in one folder.
+
+    Parameters
+    ----------
+    source : Source
+        The network and its reference; trains and lowers first if it is an experiment.
+    settings : Settings
+        What the stages do.
+    folder : Path
+        Where results go.
+    listener : Listener
+        Hears of progress.
+    """
+
+    def __init__(
+        self, source: Source, settings: Settings, folder: Path, listener: Listener
+    ) -> None:
+        self.source, self.settings, self.listener = source, settings, listener
+        self.workspace = Workspace(folder)
+        self._prepared: dict[str, str] = {}
+        self.report = Report(name=settings.name, seed=settings.seed)
+
+    @property
+    def folder(self) -> Path:
+        """Where results go."""
+        return self.workspace.folder
+
+    def run(self, until: str = STAGES[-1]) -> Report:
+        """Run the stages up to `until` and write report.json.
+
+        Raises
+        ------
+        NetworkError, PlanError, UsageError, MissingToolError
+            If the input is wrong or a tool is missing; tools are looked for before work starts.
+        """
+        wanted = STAGES[: STAGES.index(until) + 1]
+        if "verify" in wanted or "simulate" in wanted:
+            find_toolchain(cocotb=True, waveforms=self.settings.waveform)
+        stages: dict[str, Callable[[], None]] = {
+            "estimate": self._estimate,
+            "generate": self._generate,
+            "verify": self._verify,
+            "simulate": self._simulate,
+        }
+        for name in wanted:
+            if name in self.source.stages:
+                self._prepare(name)
+            elif name in stages:
+                stages[name]()
+        write_json(self.folder / "report.json", self.report.to_json())
+        return self.report
+
+    @cached_property
+    def plan(self) -> NetworkPlan:
+        """The engines."""
+        hardware = self.settings.hardware
+        arrays = {name: section.shape for name, section in hardware.arrays.items()}
+        return plan_network(self.source.network, arrays=arrays, multipliers=hardware.multipliers)
+
+    @cached_property
+    def design(self) -> Design:
+        """The Verilog that is verified and simulated."""
+        return load_design((self.settings.rtl or self.folder / "rtl") / "design.json")
+
+    def _prepare(self, name: str) -> None:
+        """Train or lower; what is learned about accuracy and sparsity goes into the report."""
+        stage = self.source.stages[name]
+        depends = [*stage.depends, self._prepared]
+        record = self._stage(name, depends, stage.files, lambda: stage.run(self._heard))
+        self._prepared = record.files
+        self.report.accuracy.update(record.result.get("accuracy", {}))
+        self._add_checks(record.result.get("checks", []))
+        self.report.files.update(record.result.get("files", {}))
+
+    def _estimate(self) -> None:
+        def work() -> dict[str, Any]:
+            engines = [asdict(row) for row in engine_rows(self.plan)]
+            return {"engines": engines, **performance(self.plan)}
+
+        self._stage("estimate", [*self._network_key, self._hardware_key], [], work)
+        self.report.sparsity = {"layers": sparsity_rows(self.source.network)}
+        self.report.engines = engine_rows(self.plan)
+        self.report.performance = performance(self.plan)
+
+    def _generate(self) -> None:
+        def work() -> dict[str, Any]:
+            self.workspace.clear("rtl")
+            design = write_design(self.plan, self.folder / "rtl")
+            return {"top": design.top}
+
+        if self.settings.rtl is None:
+            self._stage("generate", [*self._network_key, self._hardware_key], ["rtl/"], work)
+            self.report.files["rtl"] = "rtl"
+
+    def _verify(self) -> None:
+        settings = self.settings
+        images, _ = self.source.images(settings.verify_images)
+
+        def work() -> dict[str, Any]:
+            reference = self.source.reference(images)
+            checks = [
+                _check(
+                    "whole network",
+                    network_check(
+                        self.design,
+                        images,
+                        reference,
+                        workdir=self.folder / BUILDS,
+                        seed=settings.seed,
+                        network=self.source.network,
+                        progress=self._heard,
+                    ),
+                )
+            ]
+            if settings.per_layer:
+                alone = layer_checks(
+                    self.plan,
+                    images,
+                    reference,
+                    folder=self.folder / BUILDS / "layers",
+                    workdir=self.folder / BUILDS,
+                    seed=settings.seed,
+                    progress=self._heard,
+                )
+                checks += [_check(f"layer {name} alone", found) for name, found in alone.items()]
+            return {"checks": checks}
+
+        depends = [*self._design_key, settings.per_layer, settings.seed, _digest(images)]
+        record = self._stage("verify", depends, [], work)
+        self._add_checks(record.result["checks"])
+
+    def _simulate(self) -> None:
+        settings = self.settings
+        images, labels = self.source.images(settings.simulate_images)
+
+        def work() -> dict[str, Any]:
+            reference = self.source.reference(images)
+            bulk = bulk_simulation(
+                self.design,
+                self.plan,
+                images,
+                reference,
+                workdir=self.folder / BUILDS,
+                jobs=settings.jobs,
+                progress=self._heard,
+            )
+            if settings.waveform:
+                path = self.folder / "waveform.fst"
+                write_waveform(self.design, images[:1], path, workdir=self.folder / BUILDS)
+            accuracy = None if labels is None else float(np.mean(bulk.classes == labels))
+            return {
+                "accuracy": accuracy,
+                "images": bulk.images,
+                "mismatches": bulk.mismatches,
+                "cycles_predicted": bulk.cycles_predicted,
+                "cycles_simulated": bulk.cycles_simulated,
+                "images_per_second": bulk.images / bulk.seconds,
+                "checks": [
+                    {
+                        "name": "every image",
+                        "what": f"all outputs of {bulk.images} images",
+                        "passed": bulk.passed,
+                        "findings": bulk.findings,
+                    }
+                ],
+            }
+
+        files = ["waveform.fst"] if settings.waveform else []
+        depends = [*self._design_key, self._hardware_key, settings.jobs, _digest(images)]
+        record = self._stage("simulate", [*depends, settings.waveform], files, work)
+        result = dict(record.result)
+        self._add_checks(result.pop("checks"))
+        if (accuracy := result.pop("accuracy")) is not None:
+            self.report.accuracy["rtl"] = accuracy
+        self.report.verification.update(result)
+        if settings.waveform:
+            self.report.files["waveform"] = "waveform.fst"
+
+    def _stage(
+        self,
+        name: str,
+        depends: Sequence[object],
+        files: Sequence[str],
+        work: Callable[[], dict[str, Any]],
+    ) -> StageRecord:
+        self.listener.stage_begins(name)
+        record = self.workspace.stage(name, depends, files, work)
+        self.listener.stage_ends(name, record.seconds, record.cached)
+        self.report.stages.append(
+            {"name": name, "seconds": record.seconds, "cached": record.cached}
+        )
+        return record
+
+    def _heard(self, done: float, total: float, text: str) -> None:
+        self.listener.progress(done, total, text)
+
+    def _add_checks(self, checks: list[dict[str, Any]]) -> None:
+        if not checks:
+            return
+        verification = self.report.verification
+        verification.setdefault("checks", []).extend(checks)
+        verification["passed"] = all(check["passed"] for check in verification["checks"])
+
+    @property
+    def _network_key(self) -> list[object]:
+        return [content_hash(self.source.network)]
+
+    @property
+    def _hardware_key(self) -> object:
+        return self.settings.hardware.model_dump()
+
+    @property
+    def _design_key(self) -> list[object]:
+        """Everything of the design: its description and its sources."""
+        design = self.design
+        sources = [source.read_text() for source in design.sources]
+        return [*self._network_key, str(design.input), str(design.output), *sources]
+
+
+def _check(name: str, verification: Verification) -> dict[str, Any]:
+    """One line of the report's list of checks."""
+    found = [*verification.mismatches, *verification.violations]
+    patterns = len(verification.patterns)
+    return {
+        "name": name,
+        "what": f"{verification.images} images under {patterns} stall patterns, "
+        f"{len(verification.layers)} streams, {verification.cycles:,} cycles",
+        "passed": verification.passed,
+        "findings": [str(finding) for finding in found],
+    }
+
+
+def _digest(images: IntArray) -> str:
+    return hashlib.sha256(images.tobytes()).hexdigest()

@@ -1,0 +1,76 @@
+"""Where a network and its reference come from: an experiment, or a saved network."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from systolith.frontend import mirror
+from systolith.network import IntArray, IntegerNetwork
+from systolith.steps.proving import Progress
+
+__all__ = ["NetworkSource", "Preparation", "Source"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """A stage that comes before there is a network.
+
+    Attributes
+    ----------
+    depends : sequence
+        JSON values that decide the result.
+    files : sequence of str
+        What it writes.
+    run : callable
+        Does the work; returns JSON values.
+    """
+
+    depends: Sequence[object]
+    files: Sequence[str]
+    run: Callable[[Progress], dict[str, Any]]
+
+
+class Source(Protocol):
+    """An integer network, images for it, and the PyTorch reference."""
+
+    @property
+    def stages(self) -> Mapping[str, Preparation]:
+        """Stages to run first, by name."""
+
+    @property
+    def network(self) -> IntegerNetwork:
+        """What the hardware computes; there once the stages have run."""
+
+    def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
+        """Input integers of `count` images (None: all there are), and their labels if known."""
+
+    def reference(self, images: IntArray) -> dict[str, IntArray]:
+        """Outputs of every layer, computed by PyTorch."""
+
+
+class NetworkSource:
+    """A saved network with random images, uniform over the input type.
+
+    The reference is PyTorch carrying out the network's integer arithmetic.
+    """
+
+    ALL = 256
+    """What "all" means where there is no data set."""
+
+    stages: Mapping[str, Preparation] = {}
+
+    def __init__(self, network: IntegerNetwork, seed: int) -> None:
+        self.network, self.seed = network, seed
+
+    def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
+        """Draw images; labels are unknown."""
+        act = self.network.input.type
+        rng = np.random.default_rng(self.seed)
+        shape = (count or self.ALL, *self.network.input.shape)
+        return rng.integers(act.low, act.high + 1, shape), None
+
+    def reference(self, images: IntArray) -> dict[str, IntArray]:
+        """Outputs of every layer, computed by PyTorch."""
+        return mirror(self.network).trace(images)

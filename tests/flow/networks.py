@@ -1,0 +1,120 @@
+"""Small networks with random weights, for checks that need hardware but no training."""
+
+import numpy as np
+
+from systolith.network import (
+    ActType,
+    Conv2d,
+    Flatten,
+    IntegerNetwork,
+    KOutOfN,
+    Linear,
+    MaxPool2d,
+    Pattern,
+    Requantize,
+    Tensor,
+)
+from systolith.plan import ArrayShape
+
+U8 = ActType(bits=8, signed=False)
+
+
+def small_network(seed: int = 0) -> IntegerNetwork:
+    """A dense and a 2-out-of-8 convolution, a pool and a linear layer on 6x6 images."""
+    rng = np.random.default_rng(seed)
+    pattern = Pattern(select=KOutOfN(2, 8))
+    mask = pattern.best_mask(rng.random((8, 8, 3, 3)))
+
+    def requantize(shift: int) -> Requantize:
+        return Requantize(multiplier=np.array([181]), shift=np.array([shift]))
+
+    return IntegerNetwork(
+        name="small",
+        input=Tensor((1, 6, 6), U8),
+        layers=(
+            Conv2d(
+                name="conv1",
+                input="input",
+                weight=rng.integers(-127, 128, (8, 1, 3, 3)),
+                bias=rng.integers(-3000, 3000, 8),
+                padding=(1, 1, 1, 1),
+                requantize=requantize(15),
+                output=U8,
+            ),
+            Conv2d(
+                name="conv2",
+                input="conv1",
+                weight=rng.choice([-97, -61, -35, 35, 61, 97], (8, 8, 3, 3)) * mask,
+                mask=mask,
+                pattern=pattern,
+                bias=rng.integers(-3000, 3000, 8),
+                padding=(1, 1, 1, 1),
+                requantize=requantize(15),
+                output=U8,
+            ),
+            MaxPool2d(name="pool2", input="conv2", kernel_size=(2, 2), stride=(2, 2)),
+            Flatten(name="flatten", input="pool2"),
+            Linear(
+                name="fc",
+                input="flatten",
+                weight=rng.integers(-127, 128, (5, 72)),
+                bias=rng.integers(-3000, 3000, 5),
+                requantize=requantize(12),
+                output=ActType(bits=16, signed=True),
+            ),
+        ),
+    )
+
+
+def convolution(
+    *,
+    channels: int,
+    filters: int,
+    size: tuple[int, int],
+    kernel: tuple[int, int] = (3, 3),
+    kept: tuple[int, int] | None = None,
+    seed: int = 0,
+) -> IntegerNetwork:
+    """One convolution with as much padding as keeps an odd kernel's output the size of its input."""
+    rng = np.random.default_rng(seed)
+    shape = (filters, channels, *kernel)
+    pattern = Pattern() if kept is None else Pattern(select=KOutOfN(*kept))
+    mask = pattern.best_mask(rng.random(shape))
+    top, left = (kernel[0] - 1) // 2, (kernel[1] - 1) // 2
+    layer = Conv2d(
+        name="conv",
+        input="input",
+        weight=rng.integers(-127, 128, shape) * mask,
+        bias=rng.integers(-999, 1000, filters),
+        mask=None if kept is None else mask,
+        pattern=pattern,
+        padding=(top, top, left, left),
+        requantize=Requantize(multiplier=np.array([201]), shift=np.array([16])),
+        output=U8,
+    )
+    return IntegerNetwork(name="conv", input=Tensor((channels, *size), U8), layers=(layer,))
+
+
+def random_convolution(seed: int) -> tuple[IntegerNetwork, ArrayShape]:
+    """Draw a shape, a pattern, rows, columns and multipliers."""
+    rng = np.random.default_rng(seed)
+    groups, n = int(rng.integers(1, 4)), int(rng.integers(1, 9))
+    k = int(rng.integers(1, n + 1))
+    kernel = (int(rng.choice([1, 3])), int(rng.choice([1, 3, 5])))
+    size = (int(rng.integers(3, 9)), int(rng.integers(5, 9)))
+    filters = int(rng.integers(1, 11))
+    network = convolution(
+        channels=groups * n,
+        filters=filters,
+        size=size,
+        kernel=kernel,
+        kept=None if n == 1 else (k, n),
+        seed=seed,
+    )
+    reduction = kernel[0] * kernel[1] * groups
+    array = ArrayShape(
+        rows=int(rng.integers(1, min(reduction, 12) + 1)),
+        columns=int(rng.integers(1, filters + 1)),
+        multipliers=int(rng.integers(1, (1 if n == 1 else k) + 1)),
+    )
+    return network, array
