@@ -42,7 +42,9 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     result = model.run(images)
     assert np.array_equal(result.outputs, forward(network, images)["conv"]), name
     cycles = int(result.last_output_cycle[-1] - result.first_input_cycle[0] + 1)
-    assert cycles == plan.cycles(FRAMES), f"{name}: {cycles} cycles, predicted {plan.cycles(FRAMES)}"
+    assert cycles == plan.cycles(FRAMES), (
+        f"{name}: {cycles} cycles, predicted {plan.cycles(FRAMES)}"
+    )
     return {
         "name": name,
         "multipliers": plan.multipliers,

@@ -75,7 +75,7 @@ def convolution(
     kept: tuple[int, int] | None = None,
     seed: int = 0,
 ) -> IntegerNetwork:
-    """One convolution with as much padding as keeps an odd kernel's output the size of its input."""
+    """One convolution; padding keeps the output of an odd kernel the size of its input."""
     rng = np.random.default_rng(seed)
     shape = (filters, channels, *kernel)
     pattern = Pattern() if kept is None else Pattern(select=KOutOfN(*kept))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from tests.flow.networks import convolution, random_convolution
+
 from systolith.bench import build_native
 from systolith.build import write_design
 from systolith.network import IntegerNetwork, forward

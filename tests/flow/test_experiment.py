@@ -43,9 +43,7 @@ def test_rules_become_patterns_and_arrays_become_shapes(tmp_path: Path) -> None:
         "[hardware.arrays.conv2]\nrows = 9\ncolumns = 4\nmultipliers = 2\n",
     )
     assert experiment.prune[0].pattern == Pattern(select=KOutOfN(2, 8))
-    assert experiment.hardware.arrays["conv2"].shape == ArrayShape(
-        rows=9, columns=4, multipliers=2
-    )
+    assert experiment.hardware.arrays["conv2"].shape == ArrayShape(rows=9, columns=4, multipliers=2)
 
 
 def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:

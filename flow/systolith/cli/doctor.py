@@ -79,12 +79,12 @@ def _package(name: str) -> str | None:
         return None
 
 
-def _toolchain(name: str, *, required: bool, **options: bool) -> Check:
+def _toolchain(
+    name: str, *, required: bool, cocotb: bool = False, waveforms: bool = False
+) -> Check:
     """See whether the parts of a simulation are there and fit together."""
     try:
-        find_toolchain(**options)
+        find_toolchain(cocotb=cocotb, waveforms=waveforms)
     except MissingToolError as error:
-        return Check(
-            name=name, purpose="; ".join(error.missing), found=None, required=required
-        )
+        return Check(name=name, purpose="; ".join(error.missing), found=None, required=required)
     return Check(name=name, purpose="all parts found", found="ready", required=required)

@@ -105,7 +105,7 @@ def engine_rows(plan: NetworkPlan) -> list[EngineRow]:
         array, multipliers = "", 0
         if not isinstance(stage, GearboxPlan) and hasattr(stage, "array"):
             shape = stage.array
-            array = f"{shape.rows} x {shape.columns} x {shape.multipliers}"
+            array = f"{shape.rows}x{shape.columns}x{shape.multipliers}"
             multipliers = shape.total
         rows.append(
             EngineRow(

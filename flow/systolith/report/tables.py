@@ -43,10 +43,10 @@ def sparsity_table(rows: Sequence[SparsityRow]) -> Table:
 def engine_table(rows: Sequence[EngineRow]) -> Table:
     """The pipeline, stage by stage."""
     table = Table(title="Engines", title_justify="left")
-    table.add_column("stage")
-    table.add_column("rows x columns\nx multipliers")
-    table.add_column("multipliers", justify="right")
-    table.add_column("channels per\ntransfer", justify="right")
+    table.add_column("stage", no_wrap=True)
+    table.add_column("array", no_wrap=True)
+    table.add_column("multi-\npliers", justify="right")
+    table.add_column("channels\nper transfer", justify="right")
     table.add_column("cycles\nper frame", justify="right")
     table.add_column("idle", justify="right")
     for row in rows:

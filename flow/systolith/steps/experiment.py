@@ -19,6 +19,7 @@ from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.steps.factories import make_data, make_model
 from systolith.steps.proving import Progress
 from systolith.steps.sources import Preparation
+from systolith.train import Progress as TrainProgress
 from systolith.train import (
     Recipe,
     evaluate,
@@ -26,7 +27,6 @@ from systolith.train import (
     train_pruned,
     train_quantized,
 )
-from systolith.train import Progress as TrainProgress
 
 __all__ = ["ExperimentSource"]
 

@@ -37,7 +37,7 @@ def isolate(network: IntegerNetwork, name: str) -> tuple[IntegerNetwork, str]:
         source = flatten.input
     else:
         assert not hasattr(layer, "multipliers"), "an Add has two inputs"
-        layers = (replace(layer, input=INPUT),)  # type: ignore[call-arg]
+        layers = (replace(layer, input=INPUT),)
     alone = IntegerNetwork(
         name=f"{network.name}_{name}", input=network.tensors[source], layers=layers
     )

