@@ -77,9 +77,11 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
     shape = layer.output_shape([tensor.shape for tensor in inputs])
     match layer:
         case Flatten():
-            return [value for channel in x for row in channel for value in row] if len(
-                inputs[0].shape
-            ) == 3 else x
+            return (
+                [value for channel in x for row in channel for value in row]
+                if len(inputs[0].shape) == 3
+                else x
+            )
         case Linear():
             return [
                 requantize_one(

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from tests.sw.network.strategies import networks
 
 from systolith.network import (
     ActType,
@@ -18,7 +19,6 @@ from systolith.network import (
     Tensor,
     content_hash,
 )
-from tests.sw.network.strategies import networks
 
 UINT8 = ActType(bits=8, signed=False)
 INT4 = ActType(bits=4, signed=True, zero_point=3)
@@ -118,7 +118,7 @@ def test_accumulators_must_not_be_wider_than_47_bits() -> None:
     wide = ActType(bits=16, signed=False)
     weight = np.full((1, 1 << 16), -(1 << 15))
     layer = Linear(
-        name="fc", input="input", weight=weight, bias=[0], weight_bits=16, requantize=UNIT,
+        name="fc", input="input", weight=weight, bias=np.array([0]), weight_bits=16, requantize=UNIT,
         output=wide,
     )  # fmt: skip
     assert problems(input=Tensor((1 << 16,), wide), layers=(layer,)) == (

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.sw.network.strategies import conv2ds
 
 from systolith.network import (
     ActType,
@@ -25,7 +26,6 @@ from systolith.network import (
     Shape,
     Strided,
 )
-from tests.sw.network.strategies import conv2ds
 
 INT8 = ActType(bits=8, signed=True)
 UNIT = Requantize(multiplier=np.array([1]), shift=np.array([0]))
@@ -83,21 +83,42 @@ def flatten(**fields: Any) -> Flatten:
 
 
 MAKERS = [conv, linear, add, max_pool, avg_pool, flatten]
-ODD = [None, 1.5, "1", True, [], [[1]], {}, object, np.ones((1, 2, 3)), (1, "2"), b"1", 2**70]
+ODD: list[Any] = [
+    None,
+    1.5,
+    "1",
+    True,
+    [],
+    [[1]],
+    {},
+    object,
+    np.ones((1, 2, 3)),
+    (1, "2"),
+    b"1",
+    2**70,
+]
 GROUPS = r"^layer 'conv': groups must be 1 or the number of input channels \(depthwise, weight .* "
 
 
 @pytest.mark.parametrize(
     ("make", "fields", "message"),
     [
-        (conv, {"name": "a b"}, r"^layer 'a b': name must consist of letters, digits, '_' and '\.'"),
+        (
+            conv,
+            {"name": "a b"},
+            r"^layer 'a b': name must consist of letters, digits, '_' and '\.'",
+        ),
         (conv, {"name": "0.conv"}, r"^layer '0\.conv': name must consist of .*; got '0\.conv'$"),
         (conv, {"name": ""}, r"^layer '': name must consist of .*; got ''$"),
         (conv, {"name": "conv\n"}, r"^layer 'conv\\n': name must consist of .*; got 'conv\\n'$"),
         (conv, {"name": "größe"}, r"^layer 'größe': name must consist of"),
         (conv, {"name": "../x"}, r"^layer '\.\./x': name must consist of"),
         (conv, {"input": 3}, r"^layer 'conv': input must be str, got 3$"),
-        (conv, {"weight": np.ones((2, 3, 3, 2))}, r"^layer 'conv': weight must be integers, got fl"),
+        (
+            conv,
+            {"weight": np.ones((2, 3, 3, 2))},
+            r"^layer 'conv': weight must be integers, got fl",
+        ),
         (
             conv,
             {"weight": np.ones((2, 3), dtype=int)},
@@ -156,7 +177,11 @@ GROUPS = r"^layer 'conv': groups must be 1 or the number of input channels \(dep
             {"pattern": Pattern(select=KOutOfN(1, 2)), "mask": np.ones((2, 3), dtype=bool)},
             r"^layer 'fc': 1-out-of-2 pruning needs input channels divisible by 2, got 3$",
         ),
-        (conv, {"mask": np.ones((2, 3), dtype=bool)}, r"^layer 'conv': mask must have the shape of"),
+        (
+            conv,
+            {"mask": np.ones((2, 3), dtype=bool)},
+            r"^layer 'conv': mask must have the shape of",
+        ),
         (conv, {"mask": np.ones((2, 3, 3, 2))}, r"^layer 'conv': mask must be bool, got float64$"),
         (
             linear,
@@ -172,10 +197,18 @@ GROUPS = r"^layer 'conv': groups must be 1 or the number of input channels \(dep
         (
             conv,
             {"padding": (0, 3, 0, 0)},
-            r"^layer 'conv': padding must be at least 0 and less than the kernel \(3, 2\), got \(0, ",
+            r"^layer 'conv': padding must be at least 0 and less than the kernel \(3, 2\), got \(0",
         ),
-        (conv, {"padding": (0, 0, 2, 0)}, r"^layer 'conv': padding must be at least 0 and less than"),
-        (conv, {"padding": (0, 0, 0, -1)}, r"^layer 'conv': padding must be at least 0 and less th"),
+        (
+            conv,
+            {"padding": (0, 0, 2, 0)},
+            r"^layer 'conv': padding must be at least 0 and less than",
+        ),
+        (
+            conv,
+            {"padding": (0, 0, 0, -1)},
+            r"^layer 'conv': padding must be at least 0 and less th",
+        ),
         (conv, {"groups": 3}, GROUPS + r"got groups=3 with weight \(2, 3, 3, 2\)$"),
         (conv, {"groups": 0}, GROUPS + "got groups=0 with"),
         (
@@ -185,22 +218,62 @@ GROUPS = r"^layer 'conv': groups must be 1 or the number of input channels \(dep
         ),
         (conv, {"groups": 2, "weight": np.ones((3, 1, 1, 1), dtype=int)}, GROUPS + "got groups=2"),
         (conv, {"groups": "1"}, r"^layer 'conv': groups must be an integer, got '1'$"),
-        (add, {"inputs": ("a",)}, r"^layer 'add': inputs must be the names of two layers, got \('a'"),
+        (
+            add,
+            {"inputs": ("a",)},
+            r"^layer 'add': inputs must be the names of two layers, got \('a'",
+        ),
         (add, {"inputs": ("a", "b", "c")}, r"^layer 'add': inputs must be the names of two layers"),
         (add, {"inputs": "ab"}, r"^layer 'add': inputs must be the names of two layers, got 'ab'$"),
-        (add, {"inputs": (1, 2)}, r"^layer 'add': inputs must be the names of two layers, got \(1, "),
-        (add, {"multipliers": (0, 1)}, r"^layer 'add': multipliers must lie in 1\.\.65535, got \(0,"),
-        (add, {"multipliers": (1, 65536)}, r"^layer 'add': multipliers must lie in 1\.\.65535, got"),
+        (
+            add,
+            {"inputs": (1, 2)},
+            r"^layer 'add': inputs must be the names of two layers, got \(1, ",
+        ),
+        (
+            add,
+            {"multipliers": (0, 1)},
+            r"^layer 'add': multipliers must lie in 1\.\.65535, got \(0,",
+        ),
+        (
+            add,
+            {"multipliers": (1, 65536)},
+            r"^layer 'add': multipliers must lie in 1\.\.65535, got",
+        ),
         (add, {"multipliers": (1,)}, r"^layer 'add': multipliers must be 2 integers, got \(1,\)$"),
-        (add, {"multipliers": (1, 1.5)}, r"^layer 'add': multipliers must be 2 integers, got \(1, "),
+        (
+            add,
+            {"multipliers": (1, 1.5)},
+            r"^layer 'add': multipliers must be 2 integers, got \(1, ",
+        ),
         (add, {"output": None}, r"^layer 'add': output must be ActType, got None$"),
-        (max_pool, {"kernel_size": (0, 1)}, r"^layer 'pool': kernel_size must be 1\.\.65535, got \(0"),
-        (max_pool, {"kernel_size": None}, r"^layer 'pool': kernel_size must be 2 integers, got None"),
+        (
+            max_pool,
+            {"kernel_size": (0, 1)},
+            r"^layer 'pool': kernel_size must be 1\.\.65535, got \(0",
+        ),
+        (
+            max_pool,
+            {"kernel_size": None},
+            r"^layer 'pool': kernel_size must be 2 integers, got None",
+        ),
         (max_pool, {"stride": (1, 0)}, r"^layer 'pool': stride must be at least 1, got \(1, 0\)$"),
-        (max_pool, {"padding": (2, 0, 0, 0)}, r"^layer 'pool': padding must be at least 0 and less"),
-        (avg_pool, {"padding": (0, 0, 0, 1)}, r"^layer 'avg': global pooling takes no padding, got"),
+        (
+            max_pool,
+            {"padding": (2, 0, 0, 0)},
+            r"^layer 'pool': padding must be at least 0 and less",
+        ),
+        (
+            avg_pool,
+            {"padding": (0, 0, 0, 1)},
+            r"^layer 'avg': global pooling takes no padding, got",
+        ),
         (avg_pool, {"kernel_size": 2}, r"^layer 'avg': kernel_size must be 2 integers, got 2$"),
-        (avg_pool, {"requantize": INT8}, r"^layer 'avg': requantize must be Requantize, got ActType"),
+        (
+            avg_pool,
+            {"requantize": INT8},
+            r"^layer 'avg': requantize must be Requantize, got ActType",
+        ),
         (flatten, {"name": None}, r"^layer None: name must consist of .*; got None$"),
         (flatten, {"input": None}, r"^layer 'flat': input must be str, got None$"),
     ],
@@ -235,7 +308,9 @@ def test_no_value_of_any_field_crashes(make: Callable[..., Layer]) -> None:
                 "weight": np.full((2, 3, 3, 2), 99),
                 "weight_bits": 4,
                 "bias": [1],
-                "requantize": Requantize(multiplier=[1, 2, 3], shift=[0], clamp=(0, 500)),  # type: ignore[arg-type]
+                "requantize": Requantize(
+                    multiplier=np.array([1, 2, 3]), shift=np.array([0]), clamp=(0, 500)
+                ),
                 "stride": (0, 0),
                 "padding": (9, 9, 9, 9),
                 "groups": 7,
@@ -281,8 +356,10 @@ def test_a_nonconforming_mask_is_named() -> None:
     with pytest.raises(NetworkError) as error:
         linear(weight=[[1, 1, 0, 1]], bias=[0], mask=mask, pattern=Pattern(select=KOutOfN(1, 2)))
     assert error.value.problems == (
-        "layer 'fc': filter 0, group 0 (input channels 0..1) at tap (0, 0) keeps 2 weights, "
-        "but 1-out-of-2 needs 1",
+        (
+            "layer 'fc': filter 0, group 0 (input channels 0..1) at tap (0, 0) keeps 2 weights, "
+            "but 1-out-of-2 needs 1"
+        ),
     )
 
 

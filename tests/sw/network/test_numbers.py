@@ -65,7 +65,10 @@ def test_numpy_scalars_become_plain() -> None:
         ({"multiplier": [65536]}, r"^requantize multiplier must lie in 0\.\.65535, got 65536"),
         ({"multiplier": [1.0]}, r"^requantize multiplier must be integers, got float64$"),
         ({"multiplier": [True]}, r"^requantize multiplier must be integers, got bool$"),
-        ({"multiplier": [[1], [1, 2]]}, r"^requantize multiplier must be an array of integers, got \[\[1\]"),
+        (
+            {"multiplier": [[1], [1, 2]]},
+            r"^requantize multiplier must be an array of integers, got",
+        ),
         ({"multiplier": [2**63]}, r"^requantize multiplier must fit 64 bits signed, got 9223"),
         ({"shift": [48]}, r"^requantize shift must lie in 0\.\.47, got 48\.\.48$"),
         ({"shift": [-1]}, r"^requantize shift must lie in 0\.\.47, got -1\.\.-1$"),
@@ -178,6 +181,6 @@ def test_requantize_takes_any_integer_dtype_and_no_other() -> None:
     acc = np.array([[2**31 - 1]], dtype=np.int32)
     assert requantize(acc, spec(65535, 40), INT8).tolist() == [[127]]  # type: ignore[arg-type]
     with pytest.raises(NetworkError, match=r"^accumulators must be integers \(N, channels, \.\.\."):
-        requantize(acc.astype(float), spec(), INT8)  # type: ignore[arg-type]
+        requantize(acc.astype(float), spec(), INT8)
     with pytest.raises(NetworkError, match=r"^requantize multiplier needs 1 value, got 2$"):
         requantize(acc, Requantize(multiplier=np.ones(2, int), shift=np.zeros(1, int)), INT8)  # type: ignore[arg-type]

@@ -315,8 +315,10 @@ def test_broken_sharing_names_both_filters() -> None:
     pattern = Pattern(select=KOutOfN(1, 2, shared_by=2))
     mask = np.array([[1, 0], [0, 1]], dtype=bool).reshape(2, 2, 1, 1)
     assert list(pattern.violations(mask)) == [
-        "filter 1 selects other weights than filter 0, "
-        "but 2 neighbouring filters share one selection"
+        (
+            "filter 1 selects other weights than filter 0, "
+            "but 2 neighbouring filters share one selection"
+        )
     ]
 
 
