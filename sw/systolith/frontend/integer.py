@@ -1,6 +1,6 @@
 """The PyTorch model in integer mode: the user's reference for everything after it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -42,8 +42,8 @@ class IntegerGraph(nn.Module):
     ----------
     wirings : sequence of Wiring
         Names of layers and of what they read, in order of computation; the last is the output.
-    layers : mapping of str to nn.Module
-        By the same names; int64 in, int64 out.
+    layers : sequence of nn.Module
+        In the same order; int64 in, int64 out.
     input_shape : Shape
         (C, H, W) or (features,) of one image.
     input_type : ActType
@@ -53,13 +53,13 @@ class IntegerGraph(nn.Module):
     def __init__(
         self,
         wirings: Sequence[Wiring],
-        layers: Mapping[str, nn.Module],
+        layers: Sequence[nn.Module],
         input_shape: Shape,
         input_type: ActType,
     ) -> None:
         super().__init__()
         self.wirings = tuple(wirings)
-        self.layers = nn.ModuleDict(dict(layers))
+        self.layers = nn.ModuleList(layers)
         self.input_shape = input_shape
         self.input_type = input_type
 
@@ -105,9 +105,8 @@ class IntegerGraph(nn.Module):
     @torch.no_grad()
     def _run(self, images: Tensor) -> dict[str, Tensor]:
         values = {INPUT: images}
-        for wiring in self.wirings:
-            inputs = [values[name] for name in wiring.inputs]
-            values[wiring.name] = self.layers[wiring.name](*inputs)
+        for wiring, layer in zip(self.wirings, self.layers, strict=True):
+            values[wiring.name] = layer(*[values[name] for name in wiring.inputs])
         return values
 
 
@@ -128,10 +127,9 @@ class IntegerModel(IntegerGraph):
 
     def __init__(self, model: QuantizedModel, input_shape: Shape | None = None) -> None:
         shapes = model.shapes(input_shape)
-        layers = {
-            wiring.name: _integer_layer(model, wiring, shapes[wiring.inputs[0]])
-            for wiring in model.wirings
-        }
+        layers = [
+            _integer_layer(model, wiring, shapes[wiring.inputs[0]]) for wiring in model.wirings
+        ]
         quantizer = model.input_quantizer
         super().__init__(model.wirings, layers, shapes[INPUT], quantizer.act_type)
         self.input_quantizer = ActQuantizer(quantizer.act_type, power_of_two=quantizer.power_of_two)

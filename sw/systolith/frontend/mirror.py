@@ -48,7 +48,7 @@ def mirror(network: IntegerNetwork) -> IntegerGraph:
     """
     return IntegerGraph(
         [Wiring(layer.name, tuple(layer.inputs)) for layer in network.layers],
-        {layer.name: _mirror_layer(network, layer) for layer in network.layers},
+        [_mirror_layer(network, layer) for layer in network.layers],
         network.input.shape,
         network.input.type,
     )

@@ -8,6 +8,8 @@ from systolith.prune.errors import PruneError
 
 __all__ = ["topk_mask", "weight_shape"]
 
+LARGEST = 1e300
+
 
 def topk_mask(score: Tensor, pattern: Pattern) -> Tensor:
     """Find the conforming mask with the highest total score.
@@ -15,8 +17,8 @@ def topk_mask(score: Tensor, pattern: Pattern) -> Tensor:
     Parameters
     ----------
     score : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
-        Higher is kept; scores that share a decision are added in float64. Ties go to the lower
-        index (channel, for groups; flattened, per neuron).
+        Higher is kept; scores that share a decision are added in float64, infinite ones as 1e300.
+        Ties go to the lower index (channel, for groups; flattened, per neuron).
     pattern : Pattern
         Which masks are allowed.
 
@@ -74,7 +76,8 @@ def _group(score: Tensor, read: Tensor, select: KOutOfN | PerNeuron) -> Tensor:
     filters, channels, kh, kw = score.shape
     teams = filters // select.shared_by
     kernel = isinstance(select, KOutOfN) and select.granularity is Granularity.KERNEL
-    score = score.masked_fill(~read, 0.0 if kernel else -torch.inf)
+    # Finite scores keep inf - inf out, and let what is not read lose against everything.
+    score = score.clamp(-LARGEST, LARGEST).masked_fill(~read, 0.0 if kernel else -torch.inf)
     score = score.reshape(teams, select.shared_by, channels, kh, kw).sum(dim=1)
     if isinstance(select, PerNeuron):
         return score.reshape(teams, -1)

@@ -39,8 +39,9 @@ class QuantConfig:
         does not change a decision.
     power_of_two : bool
         Learned steps are powers of two, and weights have one per layer instead of one per channel.
-        Requantization then is a shift that costs no multiplier and no barrel shifter, but for
-        average pools over windows whose area is no power of two.
+        Requantization then is a shift that costs no multiplier and no barrel shifter. Exceptions
+        are average pools over windows whose area is no power of two, and outputs finer than their
+        accumulators, as 16-bit logits of a layer with few bits are: those keep a small multiplier.
 
     Raises
     ------

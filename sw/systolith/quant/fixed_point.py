@@ -36,6 +36,9 @@ def fixed_point(scale: Tensor) -> FixedPoint:
     than the largest (the most that :class:`WeightQuantizer` allows) still has a multiplier of at
     least 512: it is off by 0.1 % at most, a quarter of the last place of an 8-bit output.
 
+    Scales above 65535 become 65535, which saturates every output of up to 16 bits just the same
+    for any accumulator but 0.
+
     Parameters
     ----------
     scale : Tensor of float64, shape (channels,)
@@ -48,18 +51,19 @@ def fixed_point(scale: Tensor) -> FixedPoint:
     Raises
     ------
     ValueError
-        If the largest scale is not in ``2**-47 .. 65535``.
+        If a scale is not a positive number.
 
     Examples
     --------
     >>> fixed_point(torch.tensor([0.75, 0.25], dtype=torch.float64))
     FixedPoint(multiplier=tensor([3, 1]), shift=2)
     """
+    if not bool(((scale > 0) & scale.isfinite()).all()):
+        raise ValueError(f"scales must be positive numbers, got {scale.tolist()}")
+    scale = scale.double().clamp_max(MAX_MULTIPLIER)
     largest = float(scale.max())
-    if not 2.0**-MAX_SHIFT <= largest <= MAX_MULTIPLIER:
-        raise ValueError(f"scales must lie in 2**-{MAX_SHIFT}..{MAX_MULTIPLIER}, got {largest}")
     shift = min(floor(log2(MAX_MULTIPLIER / largest)), MAX_SHIFT)
-    multiplier = torch.floor(scale.double() * 2.0**shift + 0.5).to(torch.int64)
+    multiplier = torch.floor(scale * 2.0**shift + 0.5).to(torch.int64)
     while shift and not bool((multiplier & 1).any()):
         multiplier, shift = multiplier >> 1, shift - 1
     return FixedPoint(multiplier=multiplier, shift=shift)

@@ -88,6 +88,8 @@ def prepare(
         raise UnsupportedModelError(
             [f"images of shape {tuple(images.shape)} do not fit the model: {error}"]
         ) from error
+    if problems := list(_shape_problems(quantized)):
+        raise UnsupportedModelError(problems)
     return quantized
 
 
@@ -221,6 +223,17 @@ def _mask_problems(traced: list[TracedLayer], masks: MaskSet) -> Iterator[str]:
                 f"mask of '{name}' must have shape {tuple(weights[name].shape)}, "
                 f"got {tuple(mask.shape)}"
             )
+
+
+def _shape_problems(model: QuantizedModel) -> Iterator[str]:
+    """Find what PyTorch broadcasts or maps over further axes, but hardware does not."""
+    shapes = model.shapes()
+    for wiring, layer in model.named_layers():
+        inputs = [shapes[name] for name in wiring.inputs]
+        if isinstance(layer, QuantAdd) and inputs[0] != inputs[1]:
+            yield f"'{wiring.name}' (addition): needs equal shapes, got {inputs[0]} and {inputs[1]}"
+        if isinstance(layer, QuantLinear) and len(inputs[0]) != 1:
+            yield f"'{wiring.name}' (Linear): needs vectors, got {inputs[0]}; flatten before it"
 
 
 def _image_problems(images: Tensor, config: QuantConfig) -> Iterator[str]:

@@ -64,7 +64,8 @@ class ActQuantizer(nn.Module):
         if self.act_type.bits <= SEARCHED_BITS:
             step = best_step(row, self.act_type.low, self.act_type.high)
         else:
-            step = OUTPUT_HEADROOM * row.abs().amax(1).clamp_min(1e-6) / self.act_type.high
+            peak = row.abs().amax(1)
+            step = OUTPUT_HEADROOM * torch.where(peak > 0, peak, 1.0) / self.act_type.high
         self.set_step_(step[0])
 
     def set_step_(self, step: Tensor) -> None:

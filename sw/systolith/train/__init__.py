@@ -1,6 +1,6 @@
 """Training: one compact loop, and the phases from a float model to a quantized one."""
 
-from systolith.train.fit import Algorithm, evaluate, fit
+from systolith.train.fit import Algorithm, DivergedError, evaluate, fit
 from systolith.train.progress import Progress, Report
 from systolith.train.recipe import (
     Recipe,
@@ -12,6 +12,7 @@ from systolith.train.recipe import (
 
 __all__ = [
     "Algorithm",
+    "DivergedError",
     "Progress",
     "Recipe",
     "Report",

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from enum import Enum
-from math import cos, pi
+from math import cos, isfinite, pi
 from time import monotonic
 
 import torch
@@ -13,7 +13,7 @@ from systolith.data import Augment, Dataset
 from systolith.prune import Sparsifier
 from systolith.train.progress import Progress, Report
 
-__all__ = ["Algorithm", "evaluate", "fit"]
+__all__ = ["Algorithm", "DivergedError", "evaluate", "fit"]
 
 EVALUATION_BATCH = 512
 SGD_MOMENTUM = 0.9
@@ -25,6 +25,16 @@ class Algorithm(Enum):
     ADAMW = "adamw"
     SGD = "sgd"
     """With Nesterov momentum 0.9."""
+
+
+class DivergedError(ArithmeticError):
+    """Training whose loss is no number any more."""
+
+    def __init__(self, phase: str, epoch: int, loss: float, learning_rate: float) -> None:
+        super().__init__(
+            f"training needs a finite loss, got {loss} in epoch {epoch} of phase '{phase}'; "
+            f"try a learning_rate below {learning_rate}"
+        )
 
 
 def fit(
@@ -78,6 +88,8 @@ def fit(
     ------
     ValueError
         If a number is out of range; all problems are listed.
+    DivergedError
+        If the loss is no number any more.
     """
     problems = list(_problems(epochs, learning_rate, batch_size, weight_decay))
     if problems:
@@ -98,6 +110,8 @@ def fit(
                     group["lr"] = learning_rate * (1 + cos(pi * progress)) / 2
                 optimizer.zero_grad()
                 loss, logits = _backward(model, images, labels, sparsifier, progress)
+                if not isfinite(loss):
+                    raise DivergedError(phase, epoch + 1, loss, learning_rate)
                 optimizer.step()
                 done += 1
                 loss_sum += loss * len(labels)

@@ -1,0 +1,335 @@
+"""What the tracer makes of a model, and what it refuses."""
+
+import operator
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.quant import Activation, UnsupportedModelError, prepare
+from systolith.quant.tracing import trace_layers
+
+SUPPORTED = (
+    "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
+    "AdaptiveAvgPool2d(1), Flatten, addition, Dropout and Identity"
+)
+
+
+class Model(nn.Module):
+    """Modules by name, and a forward function that uses them."""
+
+    def __init__(self, forward: Callable[..., object], **modules: nn.Module) -> None:
+        super().__init__()
+        self._forward = forward
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x: Tensor) -> object:
+        return self._forward(self, x)
+
+
+def _conv(inputs: int = 1, filters: int = 4, size: int = 3, **options: object) -> nn.Conv2d:
+    return nn.Conv2d(inputs, filters, size, **options)  # type: ignore[arg-type]
+
+
+def _refusal(model: nn.Module) -> list[str]:
+    with pytest.raises(UnsupportedModelError) as caught:
+        trace_layers(model)
+    return list(caught.value.problems)
+
+
+def _activations(model: nn.Module) -> dict[str, Activation]:
+    return {layer.name: layer.activation for layer in trace_layers(model)}
+
+
+@pytest.mark.parametrize(
+    ("operation", "activation"),
+    [
+        (F.relu, Activation.RELU),
+        (torch.relu, Activation.RELU),
+        (lambda x: x.relu(), Activation.RELU),
+        (F.relu6, Activation.RELU6),
+        (lambda x: F.relu6(F.relu(x)), Activation.RELU6),
+        (lambda x: F.relu(F.relu6(x)), Activation.RELU6),
+        (lambda x: F.relu(F.dropout(x, 0.5)), Activation.RELU),
+        (lambda x: x, Activation.NONE),
+    ],
+)
+def test_activations_are_fused(
+    operation: Callable[[Tensor], Tensor], activation: Activation
+) -> None:
+    model = Model(lambda m, x: operation(m.conv(x)), conv=_conv())
+    assert _activations(model) == {"conv": activation}
+
+
+def test_relu_moves_in_front_of_max_pool_and_flattening() -> None:
+    model = Model(lambda m, x: F.relu(torch.flatten(F.max_pool2d(m.conv(x), 2), 1)), conv=_conv())
+    assert _activations(model) == {
+        "conv": Activation.RELU,
+        "max_pool2d": Activation.NONE,
+        "flatten": Activation.NONE,
+    }
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda a, b: a + b,
+        lambda a, b: torch.add(a, b),
+        lambda a, b: a.add(b),
+        lambda a, b: a.add_(b),
+        operator.iadd,
+    ],
+)
+def test_additions_are_recognized(add: Callable[[Tensor, Tensor], Tensor]) -> None:
+    model = Model(lambda m, x: add(m.a(x), m.b(x)), a=_conv(), b=_conv())
+    *_, last = trace_layers(model)
+    assert last.inputs == ("a", "b")
+
+
+def test_a_tensor_may_be_added_to_itself() -> None:
+    def double(m: Model, x: Tensor) -> Tensor:
+        x = m.a(x)
+        return x + x
+
+    *_, last = trace_layers(Model(double, a=_conv()))
+    assert last.inputs == ("a", "a")
+
+
+def test_names_are_readable_identifiers() -> None:
+    model = nn.Sequential(nn.Sequential(_conv(), nn.ReLU()), nn.Flatten())
+    layers = trace_layers(model)
+    assert [layer.name for layer in layers] == ["layer_0_0", "layer_1"]
+    assert [layer.qualified_name for layer in layers] == ["0.0", "1"]
+
+
+def test_a_module_called_input_does_not_collide_with_the_networks_input() -> None:
+    model = Model(lambda m, x: m.conv(m.input(x)), input=_conv(), conv=_conv(4))
+    assert [layer.inputs for layer in trace_layers(model)] == [("input",), ("input_1",)]
+
+
+def test_unused_layers_vanish() -> None:
+    def forward(m: Model, x: Tensor) -> Tensor:
+        m.unused(x)
+        return m.conv(x)  # type: ignore[no-any-return]
+
+    model = Model(forward, conv=_conv(), unused=_conv())
+    assert [layer.name for layer in trace_layers(model)] == ["conv"]
+
+
+def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
+    conv = nn.Conv2d(1, 4, (2, 3), padding="same")
+    (layer,) = trace_layers(Model(lambda m, x: m.conv(x), conv=conv))
+    assert layer.operation.padding == (0, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (
+            Model(lambda m, x: m.conv(x), conv=_conv(dilation=2)),
+            "'conv' (Conv2d): needs dilation 1, got (2, 2)",
+        ),
+        (
+            Model(lambda m, x: m.conv(x), conv=_conv(padding=1, padding_mode="reflect")),
+            "'conv' (Conv2d): needs padding_mode 'zeros', got 'reflect'",
+        ),
+        (
+            Model(lambda m, x: m.conv(x), conv=_conv(4, groups=2)),
+            "'conv' (Conv2d): needs groups 1 or in_channels (4, depthwise), got 2",
+        ),
+        (
+            Model(lambda m, x: m.conv(x), conv=_conv(padding=3)),
+            "'conv' (Conv2d): needs padding smaller than the kernel (3, 3), got (3, 3)",
+        ),
+        (
+            Model(lambda m, x: m.pool(x), pool=nn.MaxPool2d(2, dilation=2)),
+            "'pool' (MaxPool2d): needs dilation 1, got 2",
+        ),
+        (
+            Model(lambda m, x: m.pool(x), pool=nn.MaxPool2d(2, ceil_mode=True)),
+            "'pool' (MaxPool2d): needs ceil_mode=False, got True",
+        ),
+        (
+            Model(lambda m, x: F.avg_pool2d(x, 3, 1, 1, False, False)),
+            (
+                "'avg_pool2d' (function avg_pool2d): needs count_include_pad=True with padding, "
+                "got False"
+            ),
+        ),
+        (
+            Model(lambda m, x: m.pool(x), pool=nn.AvgPool2d(2, divisor_override=3)),
+            "'pool' (AvgPool2d): needs divisor_override=None, got 3",
+        ),
+        (
+            Model(lambda m, x: F.adaptive_avg_pool2d(x, (2, 1))),
+            "'adaptive_avg_pool2d' (function adaptive_avg_pool2d): needs output_size 1, got (2, 1)",
+        ),
+        (
+            Model(lambda m, x: torch.flatten(m.conv(x)), conv=_conv()),
+            "'flatten' (function flatten): needs axes 1 to -1, got 0 to -1",
+        ),
+        (
+            Model(lambda m, x: m.norm(x), norm=nn.BatchNorm2d(1)),
+            (
+                "'norm' (BatchNorm2d): needs a Conv2d directly before it, read by nothing else, "
+                "to be folded into"
+            ),
+        ),
+        (
+            Model(lambda m, x: m.norm(F.relu(m.conv(x))), conv=_conv(), norm=nn.BatchNorm2d(4)),
+            (
+                "'norm' (BatchNorm2d): needs a Conv2d directly before it, read by nothing else, "
+                "to be folded into"
+            ),
+        ),
+        (
+            Model(lambda m, x: m.norm(m.conv(x)), conv=_conv(), norm=nn.BatchNorm2d(3)),
+            "'norm' (BatchNorm2d): needs num_features 4 as 'conv' before it, got 3",
+        ),
+        (
+            Model(
+                lambda m, x: m.norm(m.conv(x)),
+                conv=_conv(),
+                norm=nn.BatchNorm2d(4, track_running_stats=False),
+            ),
+            "'norm' (BatchNorm2d): needs running statistics, tracks none",
+        ),
+        (
+            Model(lambda m, x: m.conv(F.relu(x)), conv=_conv()),
+            (
+                "'relu' (function relu): needs a convolution, linear layer, addition or average "
+                "pool before it, read by nothing else, to be fused into"
+            ),
+        ),
+        (
+            Model(lambda m, x: m.conv(m.conv(x)), conv=_conv(4)),
+            (
+                "'conv' (Conv2d): needs to be called once, as each call is a layer of its own in "
+                "hardware, got 2 calls"
+            ),
+        ),
+        (
+            Model(lambda m, x: m.act(m.conv(x)), conv=_conv(), act=nn.GELU()),
+            f"'act' (GELU): {SUPPORTED}",
+        ),
+        (
+            Model(lambda m, x: m.conv(x) * 2, conv=_conv()),
+            f"'mul' (function mul): {SUPPORTED}",
+        ),
+        (
+            Model(lambda m, x: m.conv(x) + 1, conv=_conv()),
+            "'add' (function add): needs two activations, got 1",
+        ),
+        (
+            Model(lambda m, x: torch.add(m.conv(x), x, alpha=2), conv=_conv()),
+            "'add' (function add): needs alpha 1, got 2",
+        ),
+        (
+            Model(lambda m, x: F.softmax(m.conv(x), 1), conv=_conv()),
+            "'softmax' (function softmax): does not change the predicted class; return the logits",
+        ),
+        (
+            Model(lambda m, x: m.conv(x).view(-1, 4), conv=_conv()),
+            "'view' (method view): flatten with torch.flatten(x, 1) or nn.Flatten()",
+        ),
+        (
+            Model(lambda m, x: F.conv2d(x, m.conv.weight), conv=_conv()),
+            (
+                "'conv2d' (function conv2d): call it through its module, such as nn.Conv2d, which "
+                "owns the weights"
+            ),
+        ),
+        (
+            Model(lambda m, x: (m.conv(x), x), conv=_conv()),
+            "forward() (model): needs to return one tensor, got several",
+        ),
+        (
+            Model(lambda m, x: x),
+            "forward() (model): needs at least one layer, got none",
+        ),
+    ],
+)
+def test_refuses(model: nn.Module, problem: str) -> None:
+    assert problem in _refusal(model)
+
+
+def test_refuses_a_relu_whose_input_is_read_elsewhere() -> None:
+    def forward(m: Model, x: Tensor) -> Tensor:
+        x = m.conv(x)
+        return F.relu(x) + x
+
+    assert _refusal(Model(forward, conv=_conv())) == [
+        (
+            "'relu' (function relu): needs a convolution, linear layer, addition or average pool "
+            "before it, read by nothing else, to be fused into"
+        )
+    ]
+
+
+def test_refuses_a_relu_behind_a_pool_whose_input_is_read_later() -> None:
+    def forward(m: Model, x: Tensor) -> Tensor:
+        x = m.conv(x)
+        pooled = F.relu(F.max_pool2d(x, 1))
+        return pooled + x
+
+    (problem,) = _refusal(Model(forward, conv=_conv()))
+    assert problem.startswith("'relu' (function relu): needs a convolution")
+
+
+def test_refuses_a_batch_norm_whose_convolution_is_read_elsewhere() -> None:
+    def forward(m: Model, x: Tensor) -> Tensor:
+        x = m.conv(x)
+        return m.norm(x) + x  # type: ignore[no-any-return]
+
+    (problem,) = _refusal(Model(forward, conv=_conv(), norm=nn.BatchNorm2d(4)))
+    assert problem.startswith("'norm' (BatchNorm2d): needs a Conv2d directly before it")
+
+
+def test_refuses_in_place_addition_that_is_read_again() -> None:
+    def forward(m: Model, x: Tensor) -> Tensor:
+        x = m.a(x)
+        y = x.add_(m.b(x))
+        return y + x
+
+    assert _refusal(Model(forward, a=_conv(), b=_conv(4, padding=1))) == [
+        "'add_' (method add_): changes in place what is read again later; write x = x + y"
+    ]
+
+
+def test_refuses_control_flow_on_values() -> None:
+    def forward(m: Model, x: Tensor) -> Tensor:
+        return m.conv(x) if x.sum() > 0 else x  # type: ignore[no-any-return]
+
+    (problem,) = _refusal(Model(forward, conv=_conv()))
+    assert re.match(
+        r"^'Model' \(model\): needs a forward\(\) that torch\.fx can trace, one that does not "
+        r"branch on values or shapes, got TraceError: .+$",
+        problem,
+    )
+
+
+def test_refuses_two_inputs() -> None:
+    class Two(nn.Module):
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return a + b
+
+    assert "forward() (model): needs exactly one input, got a, b" in _refusal(Two())
+
+
+def test_lists_all_problems_together() -> None:
+    model = Model(
+        lambda m, x: torch.sigmoid(m.act(m.conv(x))),
+        conv=_conv(dilation=2, padding=1, padding_mode="circular"),
+        act=nn.SiLU(),
+    )
+    message = (
+        "4 problems:\n  - 'conv' (Conv2d): needs dilation 1, got (2, 2)"
+        "\n  - 'conv' (Conv2d): needs padding_mode 'zeros', got 'circular'"
+        f"\n  - 'act' (SiLU): {SUPPORTED}\n  - 'sigmoid' (function sigmoid): {SUPPORTED}"
+    )
+    with pytest.raises(UnsupportedModelError, match=f"^{re.escape(message)}$"):
+        prepare(model, torch.zeros(1, 1, 8, 8))

@@ -1,0 +1,93 @@
+"""The whole path on real data: accuracy, exactness, and integers that agree."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from systolith.data import load_digits
+from systolith.frontend import IntegerModel, lower
+from systolith.models import DigitsCNN
+from systolith.network import Conv2d, KOutOfN, Pattern, forward, trace
+from systolith.prune import PruneError, all_convolutions_but_first
+from systolith.quant import QuantConfig
+from systolith.train import (
+    Progress,
+    Recipe,
+    evaluate,
+    train_float,
+    train_pruned,
+    train_pruned_quantized,
+    train_quantized,
+)
+
+TWO_OF_EIGHT = Pattern(select=KOutOfN(2, 8))
+
+
+def test_digits_stay_above_98_percent_from_float_to_two_out_of_eight_integers() -> None:
+    data, model = load_digits(seed=0), DigitsCNN(seed=0)
+    test = data.test_images, data.test_labels
+    patterns = all_convolutions_but_first(model, TWO_OF_EIGHT)
+
+    train_float(model, data)
+    assert evaluate(model, *test) >= 0.985
+
+    masks = train_pruned(model, data, patterns)
+    assert masks.density == 0.25
+    assert evaluate(model, *test) >= 0.98
+
+    quantized = train_quantized(model, data, masks)
+    network, integer = lower(quantized, (1, 8, 8)), IntegerModel(quantized)
+    assert evaluate(integer.logits, *test) >= 0.98
+    for name in ("conv2", "conv3"):
+        layer = network[name]
+        assert isinstance(layer, Conv2d) and layer.pattern == TWO_OF_EIGHT
+
+    images = integer.quantize_input(data.test_images)
+    golden, found = trace(network, images), integer.trace(images)
+    assert list(golden) == list(found)
+    assert all(np.array_equal(golden[name], found[name]) for name in golden)
+    accuracy = (forward(network, images)["fc"].argmax(1) == data.test_labels.numpy()).mean()
+    assert accuracy == pytest.approx(evaluate(integer.logits, *test), abs=1e-12)
+
+
+def test_power_of_two_steps_and_four_bits_still_work() -> None:
+    data, model = load_digits(seed=1), DigitsCNN(seed=1)
+    recipe = Recipe(float_epochs=10, prune_epochs=6, quantize_epochs=4)
+    patterns = all_convolutions_but_first(model, TWO_OF_EIGHT)
+    config = QuantConfig(weight_bits=4, act_bits=4, power_of_two=True)
+    quantized = train_pruned_quantized(model, data, patterns, config, recipe)
+    accuracy = evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
+    assert accuracy >= 0.96
+
+
+def test_phases_resume_from_state_dicts_and_masks() -> None:
+    data = load_digits(seed=0)
+    recipe = Recipe(float_epochs=1, prune_epochs=1, quantize_epochs=1)
+    patterns = {"conv2": TWO_OF_EIGHT}
+    reports: list[Progress] = []
+    model = DigitsCNN()
+    straight = train_pruned_quantized(model, data, patterns, recipe=recipe, report=reports.append)
+    assert [report.phase for report in reports] == ["float", "prune", "quantize"]
+
+    first = DigitsCNN()
+    train_float(first, data, recipe)
+    second = DigitsCNN(seed=5)
+    second.load_state_dict(first.state_dict())
+    masks = train_pruned(second, data, patterns, recipe)
+    third = DigitsCNN(seed=6)
+    third.load_state_dict(second.state_dict())
+    resumed = train_quantized(third, data, masks, None, recipe)
+    for name, value in straight.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name])
+
+
+def test_checks_patterns_before_any_work() -> None:
+    def fail(progress: Progress) -> None:
+        raise AssertionError("training has begun")
+
+    message = "2-out-of-8 pruning needs in_channels divisible by 8, but layer 'conv1' has 1"
+    patterns = {"conv1": TWO_OF_EIGHT}
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        train_pruned_quantized(DigitsCNN(), load_digits(), patterns, report=fail)
