@@ -194,8 +194,13 @@ def test_batches_do_not_matter(
 def small_network() -> IntegerNetwork:
     weight = np.arange(-9, 9).reshape(2, 1, 3, 3)
     conv = Conv2d(
-        name="conv", input=INPUT, weight=weight, bias=np.array([5, -5]), requantize=UNIT, output=UINT8
-    )  # fmt: skip
+        name="conv",
+        input=INPUT,
+        weight=weight,
+        bias=np.array([5, -5]),
+        requantize=UNIT,
+        output=UINT8,
+    )
     return IntegerNetwork(
         input=Tensor((1, 4, 4), UINT8), layers=(conv, Flatten(name="flat", input="conv"))
     )
@@ -275,9 +280,14 @@ def test_apply_layer_refuses_accumulators_that_are_not_exact() -> None:
     wide = ActType(bits=16, signed=False)
     weight = np.full((1, 1 << 16), -(1 << 15))
     layer = Linear(
-        name="fc", input=INPUT, weight=weight, bias=np.array([0]), weight_bits=16, requantize=UNIT,
+        name="fc",
+        input=INPUT,
+        weight=weight,
+        bias=np.array([0]),
+        weight_bits=16,
+        requantize=UNIT,
         output=wide,
-    )  # fmt: skip
+    )
     with pytest.raises(NetworkError, match=r"^layer 'fc': needs a 48-bit accumulator; at most 47"):
         apply_layer(layer, [np.zeros((1, 1 << 16), int)], [Tensor((1 << 16,), wide)])
 
@@ -288,9 +298,14 @@ def test_the_widest_accumulators_are_exact() -> None:
     weight = np.full((1, 1 << 15), (1 << 15) - 1)
     keep = Requantize(multiplier=np.array([1]), shift=np.array([0]), overflow=Overflow.WRAP)
     layer = Linear(
-        name="fc", input=INPUT, weight=weight, bias=np.array([12345]), weight_bits=16, requantize=keep,
+        name="fc",
+        input=INPUT,
+        weight=weight,
+        bias=np.array([12345]),
+        weight_bits=16,
+        requantize=keep,
         output=wide,
-    )  # fmt: skip
+    )
     tensor = Tensor((1 << 15,), wide)
     x = np.full((1, 1 << 15), 65535)
     x[0, ::3] = 65533

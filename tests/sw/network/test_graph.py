@@ -118,9 +118,14 @@ def test_accumulators_must_not_be_wider_than_47_bits() -> None:
     wide = ActType(bits=16, signed=False)
     weight = np.full((1, 1 << 16), -(1 << 15))
     layer = Linear(
-        name="fc", input="input", weight=weight, bias=np.array([0]), weight_bits=16, requantize=UNIT,
+        name="fc",
+        input="input",
+        weight=weight,
+        bias=np.array([0]),
+        weight_bits=16,
+        requantize=UNIT,
         output=wide,
-    )  # fmt: skip
+    )
     assert problems(input=Tensor((1 << 16,), wide), layers=(layer,)) == (
         "layer 'fc': needs a 48-bit accumulator; at most 47 are supported",
     )
@@ -141,16 +146,22 @@ def test_reports_all_problems_of_all_layers_and_nothing_that_follows_from_them()
             conv("b", "a", channels=99),
             Linear(name="c", input="input", weight=[[1]], bias=[0], requantize=UNIT, output=INT4),  # type: ignore[arg-type]
             Add(
-                name="d", inputs=("input", "nothing"), multipliers=(1, 1), requantize=UNIT,
+                name="d",
+                inputs=("input", "nothing"),
+                multipliers=(1, 1),
+                requantize=UNIT,
                 output=INT4,
             ),
             Add(
-                name="e", inputs=("input", "input"), multipliers=(1, 1), requantize=wrong,
+                name="e",
+                inputs=("input", "input"),
+                multipliers=(1, 1),
+                requantize=wrong,
                 output=INT4,
             ),
         ),
         outputs=("b", "d", "x"),
-    )  # fmt: skip
+    )
     assert [problem[:45] for problem in found] == [
         "name must consist of letters, digits, '_' and",
         "layer 'a': weights read 5 input channels, but",
