@@ -1,6 +1,7 @@
 """Masks by parameter name: the whole state of pruning, and the only thing that mutates a model."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 import torch
@@ -92,6 +93,28 @@ class MaskSet(Mapping[str, Tensor]):
         with torch.no_grad():
             for name, mask in self._masks.items():
                 parameters[name].masked_fill_(~mask.to(parameters[name].device), 0.0)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """Apply the masks inside a ``with`` block; the dense weights are back after it.
+
+        Raises
+        ------
+        PruneError
+            As :meth:`apply_`.
+        """
+        dense = {
+            name: parameter.detach().clone()
+            for name, parameter in model.named_parameters()
+            if name in self._masks
+        }
+        self.apply_(model)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, weight in dense.items():
+                    model.get_parameter(name).copy_(weight)
 
     def _misfits(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[str]:
         for name, mask in self._masks.items():

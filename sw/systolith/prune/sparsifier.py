@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
@@ -87,18 +86,12 @@ class SRSTE:
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`Sparsifier.step`."""
         masks = self._pruner.masks(model, progress)
-        weights = {name: model.get_parameter(name) for name in masks}
-        dense = {name: weight.detach().clone() for name, weight in weights.items()}
-        masks.apply_(model)
-        try:
+        with masks.applied(model):
             yield
-        finally:
-            with torch.no_grad():
-                for name, weight in weights.items():
-                    weight.copy_(dense[name])
-        for name, weight in weights.items():
+        for name, mask in masks.items():
+            weight = model.get_parameter(name)
             if weight.grad is not None:
-                weight.grad += self._decay * dense[name].masked_fill(masks[name], 0.0)
+                weight.grad += self._decay * weight.detach().masked_fill(mask, 0.0)
 
     def masks(self, model: nn.Module) -> MaskSet:
         """Masks of the dense weights under the final pattern."""

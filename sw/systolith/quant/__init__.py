@@ -9,21 +9,18 @@ from systolith.quant.config import LayerBits, QuantConfig
 from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.fixed_point import FixedPoint, fixed_point
 from systolith.quant.layers import (
-    Activation,
     QuantAdd,
     QuantAvgPool2d,
-    QuantConv2d,
     QuantFlatten,
     QuantLayer,
-    QuantLinear,
     QuantMaxPool2d,
-    Scaling,
-    WeightIntegers,
 )
 from systolith.quant.lsq import fake_quantize, quantize, round_half_up
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.prepare import prepare
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
+from systolith.quant.requantizing import Activation, Scaling
+from systolith.quant.weighted import QuantConv2d, QuantLinear, WeightIntegers
 
 __all__ = [
     "ActQuantizer",

@@ -7,14 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from systolith.network import INPUT, Shape
-from systolith.quant.layers import (
-    QuantAdd,
-    QuantAvgPool2d,
-    QuantConv2d,
-    QuantLayer,
-    QuantLinear,
-)
+from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
 from systolith.quant.quantizers import ActQuantizer
+from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["QuantizedModel", "Wiring"]
 

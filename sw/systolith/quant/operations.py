@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from systolith.network import Padding
-from systolith.quant.layers import Activation
+from systolith.quant.requantizing import Activation
 
 __all__ = [
     "Activate",

@@ -12,19 +12,18 @@ from systolith.quant.batch_norm import fold_batch_norm
 from systolith.quant.config import LayerBits, QuantConfig
 from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.layers import (
-    Activation,
     QuantAdd,
     QuantAvgPool2d,
-    QuantConv2d,
     QuantFlatten,
     QuantLayer,
-    QuantLinear,
     QuantMaxPool2d,
 )
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.operations import AddUp, AveragePool, Convolve, Flatten, MaxPool, Multiply
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
+from systolith.quant.requantizing import Activation
 from systolith.quant.tracing import TracedLayer, trace_layers
+from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["prepare"]
 

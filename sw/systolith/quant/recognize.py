@@ -9,7 +9,6 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from systolith.network import Padding
-from systolith.quant.layers import Activation
 from systolith.quant.operations import (
     Activate,
     AddUp,
@@ -22,6 +21,7 @@ from systolith.quant.operations import (
     Operation,
     Pass,
 )
+from systolith.quant.requantizing import Activation
 
 __all__ = ["recognize_call", "recognize_module"]
 

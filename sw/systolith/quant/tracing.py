@@ -10,7 +10,6 @@ from torch import fx, nn
 
 from systolith.network import INPUT
 from systolith.quant.errors import UnsupportedModelError
-from systolith.quant.layers import Activation
 from systolith.quant.operations import (
     Activate,
     AddUp,
@@ -22,6 +21,7 @@ from systolith.quant.operations import (
     Pass,
 )
 from systolith.quant.recognize import recognize_call, recognize_module
+from systolith.quant.requantizing import Activation
 
 __all__ = ["TracedLayer", "trace_layers"]
 

@@ -1,6 +1,8 @@
 """The usual way from a fresh model to a pruned, quantized one: three phases, each resumable.
 
-The state between phases is the model's ``state_dict`` and, from pruning on, a :class:`MaskSet`.
+The state between phases is the model's ``state_dict`` and, from pruning on, a :class:`MaskSet`. A
+quantized model is made again by :func:`systolith.quant.prepare` with the same arguments, and takes
+its ``state_dict``.
 """
 
 from collections.abc import Mapping

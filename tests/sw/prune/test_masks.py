@@ -65,3 +65,12 @@ def test_apply_refuses_a_model_it_does_not_fit_and_changes_nothing() -> None:
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         masks.apply_(model)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_applied_masks_inside_the_block_only() -> None:
+    layer = nn.Linear(2, 1)
+    before = layer.weight.detach().clone()
+    masks = MaskSet({"weight": torch.tensor([[True, False]])}, {"weight": ONE_OF_TWO})
+    with masks.applied(layer):
+        assert torch.equal(layer.weight, before * masks["weight"])
+    assert torch.equal(layer.weight, before)

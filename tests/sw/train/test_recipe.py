@@ -9,9 +9,9 @@ import torch
 from systolith.data import load_digits
 from systolith.frontend import IntegerModel, lower
 from systolith.models import DigitsCNN
-from systolith.network import Conv2d, KOutOfN, Pattern, forward, trace
+from systolith.network import Conv2d, KOutOfN, Pattern, content_hash, forward, trace
 from systolith.prune import PruneError, all_convolutions_but_first
-from systolith.quant import QuantConfig
+from systolith.quant import QuantConfig, prepare
 from systolith.train import (
     Progress,
     Recipe,
@@ -81,6 +81,10 @@ def test_phases_resume_from_state_dicts_and_masks() -> None:
     resumed = train_quantized(third, data, masks, None, recipe)
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
+
+    again = prepare(DigitsCNN(), data.train_images[:8], masks=masks)
+    again.load_state_dict(straight.state_dict())
+    assert content_hash(lower(again)) == content_hash(lower(straight))
 
 
 def test_checks_patterns_before_any_work() -> None:

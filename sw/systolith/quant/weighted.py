@@ -1,0 +1,160 @@
+"""Convolution and linear layers of a quantized model."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.network import Padding, Pattern
+from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
+from systolith.quant.requantizing import Activation, Requantizing, Scaling, pad
+
+__all__ = ["QuantConv2d", "QuantLinear", "WeightIntegers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WeightIntegers:
+    """What a convolution or linear layer computes with.
+
+    Parameters
+    ----------
+    weight : Tensor of int64
+        Shape of the layer's weight; 0 where pruned.
+    bias : Tensor of int64, shape (F,)
+        At accumulator scale.
+    scaling : Scaling
+        From accumulator to output.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    scaling: Scaling
+
+
+class _Weighted(Requantizing):
+    """What convolutions and linear layers have in common."""
+
+    mask: Tensor
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        *,
+        activation: Activation,
+        weight_quantizer: WeightQuantizer,
+        output: ActQuantizer,
+        mask: Tensor | None,
+        pattern: Pattern | None,
+    ) -> None:
+        super().__init__(activation, output)
+        self.weight = nn.Parameter(weight.detach().clone())
+        self.bias = nn.Parameter(bias.detach().clone())
+        mask = torch.ones_like(weight, dtype=torch.bool) if mask is None else mask
+        self.register_buffer("mask", mask.detach().clone())
+        self.pattern = pattern or Pattern()
+        self.weight_quantizer = weight_quantizer
+
+    def quantized_weight(self) -> Tensor:
+        """Fake-quantized weights, 0 where pruned."""
+        kept = int(self.mask.sum())
+        quantized: Tensor = self.weight_quantizer(self.weight * self.mask, kept)
+        return quantized
+
+    def integers(self, input_step: Tensor) -> WeightIntegers:
+        """Integers for an input whose unit stands for `input_step`, shape ()."""
+        acc_step = input_step.detach().double() * self.weight_quantizer.step.detach().double()
+        bias = torch.floor(self.bias.detach().double() / acc_step + 0.5).to(torch.int64)
+        return WeightIntegers(
+            weight=self.weight_quantizer.integers(self.weight * self.mask),
+            bias=bias,
+            scaling=self.scaling(acc_step),
+        )
+
+
+class QuantConv2d(_Weighted):
+    """Convolution with batch norm folded in, activation and output quantizer.
+
+    Parameters
+    ----------
+    conv : nn.Conv2d
+        Without dilation; batch norm already folded. Its own padding is not looked at.
+    padding : Padding
+        Rows and columns of zeros at top, bottom, left, right.
+    activation, weight_quantizer, output
+        Parts.
+    mask : Tensor of bool, shape of the weight, optional
+        Frozen; True keeps.
+    pattern : Pattern, optional
+        That the mask conforms to. Default: dense.
+    """
+
+    def __init__(
+        self,
+        conv: nn.Conv2d,
+        *,
+        padding: Padding,
+        activation: Activation,
+        weight_quantizer: WeightQuantizer,
+        output: ActQuantizer,
+        mask: Tensor | None = None,
+        pattern: Pattern | None = None,
+    ) -> None:
+        super().__init__(
+            conv.weight,
+            _bias(conv),
+            activation=activation,
+            weight_quantizer=weight_quantizer,
+            output=output,
+            mask=mask,
+            pattern=pattern,
+        )
+        self.stride = (conv.stride[0], conv.stride[1])
+        self.padding = padding
+        self.groups = conv.groups
+
+    def accumulate(self, x: Tensor) -> Tensor:
+        """Convolve with the fake-quantized weights; (N, C, H, W) to (N, F, Ho, Wo)."""
+        weight = self.quantized_weight()
+        return F.conv2d(pad(x, self.padding), weight, self.bias, self.stride, groups=self.groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fake-quantized output."""
+        return self.finish(self.accumulate(x))
+
+
+class QuantLinear(_Weighted):
+    """Linear layer with activation and output quantizer; parameters as :class:`QuantConv2d`."""
+
+    def __init__(
+        self,
+        linear: nn.Linear,
+        *,
+        activation: Activation,
+        weight_quantizer: WeightQuantizer,
+        output: ActQuantizer,
+        mask: Tensor | None = None,
+        pattern: Pattern | None = None,
+    ) -> None:
+        super().__init__(
+            linear.weight,
+            _bias(linear),
+            activation=activation,
+            weight_quantizer=weight_quantizer,
+            output=output,
+            mask=mask,
+            pattern=pattern,
+        )
+
+    def accumulate(self, x: Tensor) -> Tensor:
+        """Multiply with the fake-quantized weights; (N, I) to (N, O)."""
+        return F.linear(x, self.quantized_weight(), self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fake-quantized output."""
+        return self.finish(self.accumulate(x))
+
+
+def _bias(layer: nn.Conv2d | nn.Linear) -> Tensor:
+    return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
