@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.bench import NativeResult, build_native
+from systolith.bench import PATTERNS, NativeResult, build_native
 from systolith.build import Design, write_design
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
@@ -18,6 +18,9 @@ from systolith.steps.isolate import computing_layers, isolate
 from systolith.verify import PatternResult, Verification, compare, verify
 
 __all__ = ["Bulk", "Progress", "bulk_simulation", "layer_checks", "network_check", "write_waveform"]
+
+OWN_SIMULATIONS = 2
+"""Those that `verify` adds to the patterns: ready withheld, and a reset in mid-frame."""
 
 Progress = Callable[[float, float, str], None]
 
@@ -77,12 +80,12 @@ def network_check(
     progress: Progress,
 ) -> Verification:
     """Verify a whole design under every pattern of stalls; see :func:`systolith.verify.verify`."""
-    done = 0
+    done, simulations = 0, len(PATTERNS) + OWN_SIMULATIONS
 
     def heard(result: PatternResult) -> None:
         nonlocal done
         done += 1
-        progress(done, 6, f"whole network, stalls: {result.stalls}")
+        progress(done, simulations, f"whole network, stalls: {result.stalls}")
 
     return verify(
         design,

@@ -15,6 +15,7 @@ from systolith.config import HardwareSection
 from systolith.network import IntArray, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.report import Report, engine_rows, performance, sparsity_rows
+from systolith.steps.errors import UsageError
 from systolith.steps.listener import Listener
 from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform
 from systolith.steps.sources import Source
@@ -127,7 +128,11 @@ class Session:
     @cached_property
     def design(self) -> Design:
         """The Verilog that is verified and simulated."""
-        return load_design((self.settings.rtl or self.folder / "rtl") / "design.json")
+        folder = self.settings.rtl or self.folder / "rtl"
+        design = load_design(folder / "design.json")
+        if design.network_hash != content_hash(self.source.network):
+            raise UsageError(f"the design in {folder} computes another network")
+        return design
 
     def _prepare(self, name: str) -> None:
         """Train or lower; what is learned about accuracy and sparsity goes into the report."""
@@ -186,11 +191,14 @@ class Session:
                     progress=self._heard,
                 )
                 checks.append(_check("each layer alone", alone))
-            return {"checks": checks}
+            mismatches = sum(len(check["findings"]) for check in checks)
+            return {"checks": checks, "mismatches": mismatches}
 
         depends = [*self._design_key, settings.per_layer, settings.seed, _digest(images)]
         record = self._stage("verify", depends, [], work)
         self._add_checks(record.result["checks"])
+        self.report.verification["images"] = len(images)
+        self.report.verification["mismatches"] = record.result["mismatches"]
 
     def _simulate(self) -> None:
         settings = self.settings

@@ -1,0 +1,56 @@
+"""The examples, as a user runs them."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from systolith.cli import app
+from systolith.train import Recipe
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_digits_from_training_to_verified_rtl(tmp_path: Path) -> None:
+    arguments = ["run", str(ROOT / "examples/digits.toml"), "--output", str(tmp_path), "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    accuracy, checks = report["accuracy"], report["verification"]
+    assert accuracy["test_images"] == checks["images"] == 599
+    assert accuracy["float"] >= 0.975
+    assert accuracy["integer"] >= 0.97
+    assert accuracy["rtl"] == accuracy["integer"]
+    assert checks["passed"]
+    assert checks["mismatches"] == 0
+    assert checks["cycles_predicted"] == checks["cycles_simulated"]
+    sparsity = {row["name"]: row["kept"] / row["total"] for row in report["sparsity"]["layers"]}
+    assert sparsity["conv1"] == 1
+    assert sparsity["conv2"] == sparsity["conv3"] == 0.25
+    assert report["performance"]["utilization"] > 0.95
+    assert [stage["name"] for stage in report["stages"]] == [
+        *("train", "lower", "estimate", "generate", "verify", "simulate")
+    ]
+
+
+def test_python_example_builds_and_verifies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = runpy.run_path(str(ROOT / "examples/python_api.py"))
+    plan = example["build_accelerator"](tmp_path, Recipe(float_epochs=2, prune_epochs=1))
+    assert plan.utilization > 0.9
+    assert (tmp_path / "rtl/systolith_top.v").exists()
+    assert "streams equal the reference" in capsys.readouterr().out
+
+
+def test_readme_shows_the_python_example_as_it_is() -> None:
+    readme = (ROOT / "README.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    example = (ROOT / "examples/python_api.py").read_text()
+    shown = [line.strip() for line in block.splitlines() if line.strip()]
+    lines = [line.strip() for line in example.splitlines()]
+    assert shown
+    assert [line for line in shown if line not in lines] == []
