@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.flow.networks import convolution, random_convolution
 
 from systolith.bench import build_native
 from systolith.build import write_design
 from systolith.network import IntegerNetwork, forward
 from systolith.plan import ArrayShape, NetworkPlan, plan_network
+from tests.flow.networks import convolution, random_convolution
 
 FRAMES = 6
 

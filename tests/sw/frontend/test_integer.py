@@ -7,13 +7,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.sw.frontend.random_models import quantized_models
 from torch import nn
 
 from systolith.frontend import IntegerModel, lower
 from systolith.models import TinyResNet
 from systolith.network import IntArray, IntegerNetwork, NetworkError, forward, trace
 from systolith.quant import QuantConfig, QuantizedModel, prepare
+from tests.sw.frontend.random_models import quantized_models
 
 SLOW_TO_DRAW = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow]

@@ -2,10 +2,10 @@
 
 import numpy as np
 from hypothesis import HealthCheck, given, settings
-from tests.sw.network.strategies import generators, images, networks
 
 from systolith.frontend import mirror
 from systolith.network import IntegerNetwork, trace
+from tests.sw.network.strategies import generators, images, networks
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])

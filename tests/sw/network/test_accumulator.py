@@ -4,16 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sw.network.oracle import layer_terms, window
-from tests.sw.network.strategies import (
-    act_types,
-    adds,
-    avg_pools,
-    conv2ds,
-    generators,
-    images,
-    linears,
-)
 
 from systolith.network import (
     ActType,
@@ -28,6 +18,16 @@ from systolith.network import (
     accumulator_bits,
     accumulator_range,
     signed_bits,
+)
+from tests.sw.network.oracle import layer_terms, window
+from tests.sw.network.strategies import (
+    act_types,
+    adds,
+    avg_pools,
+    conv2ds,
+    generators,
+    images,
+    linears,
 )
 
 UNIT = Requantize(multiplier=np.array([1]), shift=np.array([0]))

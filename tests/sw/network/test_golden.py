@@ -5,19 +5,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sw.network.oracle import naive
-from tests.sw.network.strategies import (
-    act_types,
-    adds,
-    avg_pools,
-    conv2ds,
-    generators,
-    images,
-    linears,
-    max_pools,
-    networks,
-    tensors,
-)
 
 from systolith.network import (
     INPUT,
@@ -40,6 +27,19 @@ from systolith.network import (
     golden,
     requantize,
     trace,
+)
+from tests.sw.network.oracle import naive
+from tests.sw.network.strategies import (
+    act_types,
+    adds,
+    avg_pools,
+    conv2ds,
+    generators,
+    images,
+    linears,
+    max_pools,
+    networks,
+    tensors,
 )
 
 UINT8 = ActType(bits=8, signed=False)

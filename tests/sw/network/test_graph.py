@@ -4,7 +4,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from tests.sw.network.strategies import networks
 
 from systolith.network import (
     ActType,
@@ -19,6 +18,7 @@ from systolith.network import (
     Tensor,
     content_hash,
 )
+from tests.sw.network.strategies import networks
 
 UINT8 = ActType(bits=8, signed=False)
 INT4 = ActType(bits=4, signed=True, zero_point=3)
@@ -112,6 +112,17 @@ def test_shapes_and_types_are_derived() -> None:
 )
 def test_rejects_a_wrong_graph(fields: dict[str, Any], message: str) -> None:
     assert any(problem.startswith(message) for problem in problems(**fields))
+
+
+def test_layers_come_after_what_they_read() -> None:
+    first, middle, last = (
+        Flatten(name=name, input=source)
+        for name, source in [("a", "input"), ("b", "c"), ("c", "a")]
+    )
+    assert problems(layers=(first, middle, last), outputs=("b",)) == (
+        "layer 'b': reads 'c', which is not defined before it",
+    )
+    IntegerNetwork(input=IMAGE, layers=(first, last, middle))
 
 
 def test_accumulators_must_not_be_wider_than_47_bits() -> None:

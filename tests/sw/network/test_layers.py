@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sw.network.strategies import conv2ds
 
 from systolith.network import (
     ActType,
@@ -26,6 +25,7 @@ from systolith.network import (
     Shape,
     Strided,
 )
+from tests.sw.network.strategies import conv2ds
 
 INT8 = ActType(bits=8, signed=True)
 UNIT = Requantize(multiplier=np.array([1]), shift=np.array([0]))
@@ -331,6 +331,14 @@ def test_reports_all_problems_of_a_layer(
         make(**fields)
     assert len(error.value.problems) == count
     assert str(error.value).startswith(f"{count} problems:\n  - layer ")
+
+
+def test_bias_has_40_bits() -> None:
+    edges = [-(1 << 39), (1 << 39) - 1]
+    assert linear(bias=edges).bias.tolist() == edges
+    for wrong in ([edges[0] - 1, 0], [0, edges[1] + 1]):
+        with pytest.raises(NetworkError, match=r"^layer 'fc': bias must fit 40 bits signed, got"):
+            linear(bias=wrong)
 
 
 def test_weights_outside_the_mask_must_be_zero() -> None:

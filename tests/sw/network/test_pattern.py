@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.sw.network.strategies import generators, patterns, small_shapes
 
 from systolith.network import (
     AllTaps,
@@ -20,6 +19,7 @@ from systolith.network import (
     Strided,
     WeightShape,
 )
+from tests.sw.network.strategies import generators, patterns, small_shapes
 
 WEIGHT, KERNEL = Granularity.WEIGHT, Granularity.KERNEL
 
@@ -149,6 +149,17 @@ def test_ties_go_to_the_lower_index(fit: tuple[WeightShape, Pattern], data: st.D
     elif isinstance(select, KOutOfN):
         low = np.arange(shape[1]) % select.n < select.k
         assert (mask == (read & low[:, None, None])).all()
+
+
+@pytest.mark.parametrize("select", [KOutOfN(20, 64), PerNeuron(20)])
+def test_ties_among_many_go_to_the_lower_index(select: KOutOfN | PerNeuron) -> None:
+    # Sorting is stable by accident in groups of 16 and less.
+    score = np.random.default_rng(0).integers(0, 3, (2, 64, 1, 1))
+    expected = np.zeros((2, 64), dtype=bool)
+    for f in range(2):
+        order = sorted(range(64), key=lambda c: (-int(score[f, c, 0, 0]), c))
+        expected[f, order[:20]] = True
+    assert np.array_equal(Pattern(select=select).best_mask(score)[..., 0, 0], expected)
 
 
 def test_shared_filters_add_their_scores() -> None:
@@ -320,6 +331,13 @@ def test_broken_sharing_names_both_filters() -> None:
             "but 2 neighbouring filters share one selection"
         )
     ]
+
+
+def test_sharing_is_broken_by_a_single_group() -> None:
+    pattern = Pattern(select=KOutOfN(1, 2, shared_by=2))
+    mask = np.array([[1, 0, 1, 0], [1, 0, 0, 1]], dtype=bool).reshape(2, 4, 1, 1)
+    (problem,) = pattern.violations(mask)
+    assert problem.startswith("filter 1 selects other weights than filter 0")
 
 
 def test_kernel_granularity_refuses_parts_of_kernels() -> None:

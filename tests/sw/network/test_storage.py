@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
-from tests.sw.network.strategies import generators, images, networks
 
 from systolith.network import (
     INPUT,
@@ -38,6 +37,7 @@ from systolith.network import (
     load,
     save,
 )
+from tests.sw.network.strategies import generators, images, networks
 
 UINT4 = ActType(bits=4, signed=False, zero_point=2)
 REUSE = settings(
@@ -200,6 +200,15 @@ def test_hash_notices_any_single_change() -> None:
     assert len(variants) > 80
     assert len(hashes) == len(distinct)
     assert content_hash(every_kind()) == content_hash(network)
+
+
+def test_hash_notices_the_shape_of_weights() -> None:
+    hashes = set()
+    for kernel in [(1, 4), (4, 1), (2, 2)]:
+        conv = Conv2d(name="conv", input=INPUT, **weights((1, 1, *kernel), Pattern()))
+        conv = replace(conv, mask=None, weight=np.arange(4).reshape(1, 1, *kernel))
+        hashes.add(content_hash(IntegerNetwork(input=Tensor((1, 4, 4), UINT4), layers=(conv,))))
+    assert len(hashes) == 3
 
 
 def test_hash_does_not_depend_on_the_types_given() -> None:
