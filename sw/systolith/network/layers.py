@@ -47,7 +47,8 @@ class Conv2d:
     Parameters
     ----------
     name, input : str
-        Unique name; the layer (or ``"input"``) that is read.
+        Unique name, of letters, digits, '_' and '.', no digit or '.' first: Verilog modules and
+        files are named after it. The layer (or ``"input"``) that is read.
     weight : array of int, shape (F, C/groups, Kh, Kw)
         In ``-2**(b-1) .. 2**(b-1)-1`` for b = `weight_bits`; for one bit -1 or +1, and 0 where
         masked.
@@ -58,9 +59,9 @@ class Conv2d:
     weight_bits : int
         1..16.
     stride : pair of int
-        Vertical, horizontal.
+        Vertical, horizontal; at least 1.
     padding : Padding
-        Smaller than the kernel on each side.
+        At top, bottom, left, right; smaller than the kernel on each side.
     groups : int
         1, or the number of input channels (depthwise).
     pattern : Pattern
@@ -73,6 +74,20 @@ class Conv2d:
     ------
     NetworkError
         With every problem of the layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> conv = Conv2d(
+    ...     name="conv", input="input", weight=np.ones((4, 3, 3, 3), dtype=np.int64),
+    ...     bias=np.zeros(4, dtype=np.int64), output=ActType(bits=8, signed=False),
+    ...     requantize=Requantize(multiplier=np.array([1]), shift=np.array([5])),
+    ...     padding=(1, 1, 1, 1), stride=(2, 2),
+    ... )
+    >>> conv.output_shape([(3, 32, 32)])
+    (4, 16, 16)
+    >>> list(conv.problems([(8, 32, 32)]))
+    ["weights read 3 input channels, but 'input' has 8"]
     """
 
     name: str
@@ -139,7 +154,7 @@ class Conv2d:
 class Linear:
     """Fully connected layer: ``acc[o] = bias[o] + sum_i weight[o, i] * (in[i] - zero_point)``.
 
-    Parameters as :class:`Conv2d`; `weight` and `mask` have shape (O, I).
+    Parameters and errors as :class:`Conv2d`; `weight` and `mask` have shape (O, I), `bias` (O,).
     """
 
     name: str
@@ -198,6 +213,11 @@ class Add:
         The layers added.
     multipliers : pair of int
         1..65535.
+
+    Raises
+    ------
+    NetworkError
+        With every problem of the layer.
     """
 
     name: str
@@ -250,9 +270,14 @@ class MaxPool2d:
     Parameters
     ----------
     kernel_size, stride : pair of int
-        Vertical, horizontal.
+        Vertical, horizontal; 1..65535 and at least 1.
     padding : Padding
-        Smaller than the kernel on each side.
+        At top, bottom, left, right; smaller than the kernel on each side.
+
+    Raises
+    ------
+    NetworkError
+        With every problem of the layer.
     """
 
     name: str
@@ -290,8 +315,19 @@ class MaxPool2d:
 class AvgPool2d:
     """Sum over windows, requantized; the division by the window's area is part of the multiplier.
 
-    ``acc[c, y, x] = sum_ij (in[c, ...] - zero_point)``; padding counts as zero. `kernel_size` None
-    is global pooling: one window, the whole image.
+    ``acc[c, y, x] = sum_ij (in[c, ...] - zero_point)``; padding counts as zero, and in the area.
+
+    Parameters
+    ----------
+    kernel_size : pair of int, optional
+        None is global pooling: one window, the whole image, no padding.
+    stride, padding
+        As :class:`MaxPool2d`.
+
+    Raises
+    ------
+    NetworkError
+        With every problem of the layer.
     """
 
     name: str
