@@ -20,6 +20,7 @@ class ProgressBars:
 
     def stage_begins(self, name: str) -> None:
         """Start a bar."""
+        self.bars.start()
         self.task = self.bars.add_task(name, total=None, text="")
 
     def progress(self, done: float, total: float, text: str) -> None:
@@ -48,5 +49,8 @@ def listening(console: Console, *, quiet: bool) -> Iterator[Listener]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[text]}"),
     )
-    with Progress(*columns, console=console) as progress:
+    progress = Progress(*columns, console=console)
+    try:
         yield ProgressBars(progress)
+    finally:
+        progress.stop()

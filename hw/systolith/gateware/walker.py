@@ -138,7 +138,7 @@ class FreedCounter(wiring.Component):
         super().__init__({"done": In(1), "freed": Out(plan.position_bits)})
 
     def elaborate(self, platform: object) -> Module:
-        """Follow the origin of the next window; it is negative in the padding above the frame."""
+        """Follow the origin of the next window, which does not always move forward in padding."""
         m = Module()
         plan, window = self.plan, self.plan.window
         rows, columns = window.output_size
@@ -146,7 +146,7 @@ class FreedCounter(wiring.Component):
         bound = window.input_pixels + (window.kernel[0] + window.stride[0]) * window.width
         start = window.origin(0, 0)
         origin = Signal(signed(bound.bit_length() + 2), init=start)
-        following = Signal.like(origin)
+        following, reached = Signal.like(origin), Signal(range(bound + 1))
         frame = Signal(plan.position_bits)
         last_column, last_pixel = Signal(), Signal()
         m.d.comb += [
@@ -160,13 +160,15 @@ class FreedCounter(wiring.Component):
                 column.eq(Mux(last_column, 0, column + 1)),
                 pixel.eq(pixel + 1),
                 origin.eq(following),
-                self.freed.eq(frame + Mux(following < 0, 0, following)),
             ]
+            with m.If(following > reached):
+                m.d.sync += [reached.eq(following), self.freed.eq(frame + following)]
             with m.If(last_pixel):
                 m.d.sync += [
                     column.eq(0),
                     pixel.eq(0),
                     origin.eq(start),
+                    reached.eq(0),
                     frame.eq(frame + window.input_pixels),
                     self.freed.eq(frame + window.input_pixels),
                 ]

@@ -91,8 +91,11 @@ class Window:
     def freed(self) -> Iterator[int]:
         """For each window of a frame: how many of the frame's pixels are not read after it."""
         rows, columns = self.output_size
+        freed = 0
         for number in range(1, rows * columns):
-            yield max(self.origin(*divmod(number, columns)), 0)
+            # Wide padding lets the next row's window begin before the end of the last one's.
+            freed = max(freed, self.origin(*divmod(number, columns)))
+            yield freed
         yield self.input_pixels
 
     @property

@@ -1,0 +1,69 @@
+"""The processing element: selection, products, sum, timing."""
+
+import random
+
+import pytest
+from amaranth.sim import Simulator
+
+from systolith.gateware import PE
+from systolith.plan import ArrayShape, ConvPlan, plan_network
+from tests.flow.networks import convolution
+
+
+def _plan(kept: tuple[int, int] | None, multipliers: int) -> ConvPlan:
+    network = convolution(channels=12, filters=2, size=(4, 4), kept=kept)
+    array = ArrayShape(rows=1, columns=1, multipliers=multipliers)
+    (plan,) = plan_network(network, arrays={"conv": array}).convolutions
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("kept", "multipliers"),
+    [(None, 1), ((1, 4), 1), ((2, 6), 1), ((2, 4), 2), ((3, 12), 3), ((5, 6), 5)],
+)
+def test_sums_selected_products_at_the_documented_time(
+    kept: tuple[int, int] | None, multipliers: int
+) -> None:
+    plan = _plan(kept, multipliers)
+    dut, rng = PE(plan), random.Random(0)
+    extremes = [0, 255]
+    steps = [
+        (
+            [rng.choice(extremes) if number < 4 else rng.randrange(256) for _ in range(plan.group)],
+            [
+                {"weight": rng.choice([-128, 127, rng.randrange(-128, 128)]),
+                 "index": rng.randrange(plan.group)}
+                for _ in range(multipliers)
+            ],
+            rng.randrange(-9999, 9999),
+        )
+        for number in range(20)
+    ]  # fmt: skip
+    expected = [
+        psum + sum(kept["weight"] * acts[kept["index"]] for kept in weights)
+        for acts, weights, psum in steps
+    ]
+    got, passed_on = [], []
+
+    async def bench(ctx):  # type: ignore[no-untyped-def]
+        for cycle in range(len(steps) + plan.pe_latency):
+            if cycle < len(steps):
+                ctx.set(dut.acts_i, steps[cycle][0])
+                ctx.set(dut.weights, steps[cycle][1])
+            if cycle >= plan.pe_latency - 1 and cycle - plan.pe_latency + 1 < len(steps):
+                # The sum from above comes in the last cycle, for it takes one to add.
+                ctx.set(dut.psum_i, steps[cycle - plan.pe_latency + 1][2])
+            await ctx.tick()
+            if cycle < len(steps):
+                passed_on.append([ctx.get(dut.acts_o[lane]) for lane in range(plan.group)])
+            if cycle >= plan.pe_latency - 1:
+                got.append(ctx.get(dut.psum_o))
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    bits = plan.acc_bits
+    wrapped = [((value + (1 << bits - 1)) % (1 << bits)) - (1 << bits - 1) for value in expected]
+    assert got[: len(steps)] == wrapped
+    assert passed_on == [acts for acts, _, _ in steps]

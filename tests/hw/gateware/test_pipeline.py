@@ -1,0 +1,76 @@
+"""Whole networks in Amaranth's simulator: values, cycles, stalls."""
+
+import numpy as np
+import pytest
+
+from systolith.build.design import StreamPort
+from systolith.gateware import Pipeline
+from systolith.network import forward
+from systolith.plan import ArrayShape, NetworkPlan, plan_network
+from tests.flow.networks import convolution
+from tests.hw.random_networks import random_images, random_network
+from tests.hw.stream_bench import Run, run_stream
+
+FRAMES = 3
+
+
+def _simulate(plan: NetworkPlan, *, gap: float, stall: float, seed: int) -> Run:
+    """Send frames through the pipeline and see that every output is right."""
+    network = plan.network
+    images = random_images(network, FRAMES, seed)
+    first, last = plan.engines[0], plan.engines[-1]
+    source = StreamPort(layer="", tensor=network.input, lanes=first.lanes_in, signal="i")
+    sink = StreamPort(layer="", tensor=last.output, lanes=last.lanes_out, signal="o")
+    run = run_stream(
+        Pipeline(plan),
+        source.pack(source.to_transfers(images)),
+        FRAMES * sink.transfers_per_frame,
+        gap=gap,
+        stall=stall,
+        seed=seed,
+    )
+    (name,) = network.outputs
+    expected = forward(network, images)[name]
+    assert np.array_equal(sink.from_transfers(sink.unpack(run.outputs)), expected)
+    return run
+
+
+def _random_plan(seed: int) -> NetworkPlan:
+    network = random_network(seed)
+    budget = int(np.random.default_rng(seed).integers(4, 100))
+    return plan_network(network, multipliers=budget)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_values_and_cycles_are_as_planned(seed: int) -> None:
+    plan = _random_plan(seed)
+    run = _simulate(plan, gap=0, stall=0, seed=seed)
+    last = plan.engines[-1]
+    per_frame = len(run.outputs) // FRAMES
+    assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(FRAMES)
+    assert run.output_cycles[per_frame - 1] - run.input_cycles[0] + 1 == plan.latency_cycles
+    assert last.output == plan.network.tensors[plan.network.outputs[0]]
+
+
+@pytest.mark.parametrize("seed", range(24, 36))
+@pytest.mark.parametrize(("gap", "stall"), [(0.5, 0.0), (0.0, 0.5), (0.3, 0.3)])
+def test_stalls_change_no_value(seed: int, gap: float, stall: float) -> None:
+    _simulate(_random_plan(seed), gap=gap, stall=stall, seed=seed)
+
+
+CORNERS: dict[str, tuple[int, ArrayShape]] = {
+    "one PE": (100, ArrayShape(rows=1, columns=1)),
+    "passes shorter than the drain": (101, ArrayShape(rows=9, columns=4, multipliers=2)),
+    "rows that divide nothing": (102, ArrayShape(rows=5, columns=3)),
+    "three multipliers": (103, ArrayShape(rows=2, columns=2, multipliers=3)),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_array_corners(name: str) -> None:
+    seed, array = CORNERS[name]
+    network = convolution(channels=8, filters=4, size=(4, 5), kept=(3, 4), seed=seed)
+    plan = plan_network(network, arrays={"conv": array})
+    run = _simulate(plan, gap=0, stall=0, seed=seed)
+    assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(FRAMES)
+    _simulate(plan, gap=0.3, stall=0.5, seed=seed)

@@ -1,0 +1,98 @@
+"""The requantizer against the golden function."""
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from systolith.gateware import Requantizer
+from systolith.network import ActType, IntArray, Overflow, Requantize, Rounding, requantize
+
+ACC_BITS = 20
+EDGES = [
+    -(1 << 19),
+    -(1 << 19) + 1,
+    -4097,
+    -4096,
+    -3,
+    -2,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    4095,
+    4096,
+    (1 << 19) - 1,
+]
+
+
+def _hardware(spec: Requantize, output: ActType, acc: IntArray, bias: IntArray) -> list[int]:
+    """Send accumulators through, channel by channel in turn; one per cycle."""
+    channels = len(bias)
+    dut = Requantizer(ACC_BITS, bias, spec, output)
+    multiplier = np.broadcast_to(spec.multiplier, channels)
+    shift = np.broadcast_to(spec.shift, channels)
+    results: list[int] = []
+
+    async def bench(ctx):  # type: ignore[no-untyped-def]
+        for number in range(len(acc) + Requantizer.LATENCY):
+            if number < len(acc):
+                channel = number % channels
+                ctx.set(dut.acc, int(acc[number]))
+                ctx.set(dut.bias, int(bias[channel]))
+                ctx.set(dut.multiplier, int(multiplier[channel]))
+                ctx.set(dut.shift, int(shift[channel]))
+            await ctx.tick()
+            if number >= Requantizer.LATENCY - 1:
+                results.append(ctx.get(dut.o))
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    return results[: len(acc)]
+
+
+def _golden(spec: Requantize, output: ActType, acc: IntArray, bias: IntArray) -> list[int]:
+    rows = acc.reshape(-1, len(bias)) + bias
+    return [int(value) for value in requantize(rows, spec, output).reshape(-1)]
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+@pytest.mark.parametrize("overflow", Overflow)
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("shift", [0, 1, 12])
+def test_edges(rounding: Rounding, overflow: Overflow, signed: bool, shift: int) -> None:
+    output = ActType(bits=8, signed=signed, zero_point=5)
+    spec = Requantize(
+        multiplier=np.array([1]), shift=np.array([shift]), rounding=rounding, overflow=overflow
+    )
+    acc, bias = np.array(EDGES), np.zeros(1, int)
+    assert _hardware(spec, output, acc, bias) == _golden(spec, output, acc, bias)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_random_parameters(data: st.DataObject) -> None:
+    channels = data.draw(st.integers(1, 3))
+    signed = data.draw(st.booleans())
+    bits = data.draw(st.integers(2, 16))
+    plain = ActType(bits=bits, signed=signed)
+    values = st.integers(plain.low, plain.high)
+    output = ActType(bits=bits, signed=signed, zero_point=data.draw(values))
+    clamp = data.draw(st.none() | st.tuples(values, values).map(lambda pair: tuple(sorted(pair))))
+    sizes = st.sampled_from([1, channels])
+    multipliers, shifts = st.integers(0, 65535), st.integers(0, 30)
+    spec = Requantize(
+        multiplier=np.array([data.draw(multipliers) for _ in range(data.draw(sizes))]),
+        shift=np.array([data.draw(shifts) for _ in range(data.draw(sizes))]),
+        rounding=data.draw(st.sampled_from(Rounding)),
+        overflow=data.draw(st.sampled_from(Overflow)),
+        clamp=clamp,
+    )
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    bias = rng.integers(-5000, 5000, channels)
+    acc = rng.integers(-(1 << 19), 1 << 19, 12 * channels)
+    assert _hardware(spec, output, acc, bias) == _golden(spec, output, acc, bias)

@@ -1,0 +1,147 @@
+"""The plan: formulas, choices, refusals."""
+
+import re
+from itertools import product
+from math import ceil
+
+import numpy as np
+import pytest
+
+from systolith.network import (
+    ActType,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    IntegerNetwork,
+    Pattern,
+    PerNeuron,
+    Requantize,
+    Strided,
+    Tensor,
+)
+from systolith.plan import ArrayShape, PlanError, plan_network, timeline
+from tests.flow.networks import convolution, small_network
+from tests.hw.random_networks import random_network
+
+U8 = ActType(bits=8, signed=False)
+HALVE = Requantize(multiplier=np.array([1]), shift=np.array([1]))
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_the_steady_state_is_the_formula_of_the_busiest_stage(seed: int) -> None:
+    budget = int(np.random.default_rng(seed).integers(4, 100))
+    plan = plan_network(random_network(seed), multipliers=budget)
+    assert plan.steady_interval == plan.cycles_per_frame
+    assert 0 < plan.utilization <= 1 or not plan.convolutions
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cycles_of_many_frames_are_those_of_the_whole_timeline(seed: int) -> None:
+    plan = plan_network(random_network(seed), multipliers=30)
+    assert plan.cycles(60) == timeline(plan.stages, 60).cycles
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "multipliers"), list(product([1, 4, 9, 18], [1, 3, 8], [1, 2]))
+)
+def test_compute_cycles_are_the_ceiling_formula(rows: int, columns: int, multipliers: int) -> None:
+    network = convolution(channels=16, filters=8, size=(5, 6), kept=(2, 8))
+    array = ArrayShape(rows=rows, columns=columns, multipliers=multipliers)
+    (engine,) = plan_network(network, arrays={"conv": array}).convolutions
+    assert engine.compute_cycles == 30 * ceil(18 / rows) * ceil(2 / multipliers) * ceil(8 / columns)
+
+
+@pytest.mark.parametrize("budget", [3, 4, 7, 12, 20, 40])
+def test_no_choice_of_arrays_is_faster_within_the_budget(budget: int) -> None:
+    network = small_network()
+    plan = plan_network(network, multipliers=budget)
+    assert plan.multipliers <= budget
+    shapes = {
+        "conv1": [
+            (r * c, 36 * ceil(9 / r) * ceil(8 / c)) for r in range(1, 10) for c in range(1, 9)
+        ],
+        "conv2": [
+            (r * c * m, 36 * ceil(9 / r) * ceil(2 / m) * ceil(8 / c))
+            for r in range(1, 10)
+            for c in range(1, 9)
+            for m in (1, 2)
+        ],
+        "fc": [(r * c, ceil(72 / r) * ceil(5 / c)) for r in range(1, 73) for c in range(1, 6)],
+    }
+    best = min(
+        pace
+        for pace in {cycles for shape in shapes.values() for _, cycles in shape}
+        if sum(
+            min((total for total, cycles in shape if cycles <= pace), default=10**9)
+            for shape in shapes.values()
+        )
+        <= budget
+    )
+    assert max(engine.compute_cycles for engine in plan.convolutions) == best
+
+
+def test_a_budget_that_is_too_small_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"^3 PE arrays need at least 3 multipliers, but .* is 2$"):
+        plan_network(small_network(), multipliers=2)
+
+
+def test_wrong_arrays_are_all_named() -> None:
+    with pytest.raises(PlanError) as caught:
+        plan_network(
+            small_network(),
+            arrays={
+                "conv1": ArrayShape(rows=10, columns=9),
+                "conv2": ArrayShape(rows=0, columns=1, multipliers=3),
+                "conv9": ArrayShape(rows=1, columns=1),
+            },
+        )
+    expected = [
+        r"^array for 'conv1': rows must be 1\.\.9, got 10$",
+        r"^array for 'conv1': columns must be 1\.\.8, got 9$",
+        r"^array for 'conv2': rows must be 1\.\.9, got 0$",
+        r"^array for 'conv2': multipliers must be 1\.\.2, got 3$",
+        r"^array for 'conv9': no such convolution or linear layer; there are conv1, conv2, fc$",
+    ]
+    assert len(caught.value.problems) == len(expected)
+    for pattern in expected:
+        assert any(re.search(pattern, problem) for problem in caught.value.problems), pattern
+
+
+def _conv(name: str, source: str, pattern: Pattern, groups: int = 1) -> Conv2d:
+    """A 2x2 convolution with four filters of ones."""
+    shape = (4, 4 // groups, 2, 2)
+    mask = pattern.best_mask(np.ones(shape))
+    return Conv2d(
+        name=name,
+        input=source,
+        weight=mask.astype(np.int64),
+        bias=np.zeros(4, int),
+        requantize=HALVE,
+        output=U8,
+        padding=(1, 0, 1, 0),
+        groups=groups,
+        pattern=pattern,
+        mask=mask,
+    )
+
+
+def test_layers_without_an_engine_are_all_named() -> None:
+    network = IntegerNetwork(
+        input=Tensor((4, 3, 3), U8),
+        layers=(
+            _conv("a", "input", Pattern(select=PerNeuron(3))),
+            _conv("b", "a", Pattern(taps=Strided(2, (0, 0, 1, 1)))),
+            Add(name="c", inputs=("a", "b"), multipliers=(1, 1), requantize=HALVE, output=U8),
+            _conv("d", "c", Pattern(), groups=4),
+            AvgPool2d(name="e", input="d", requantize=HALVE, output=U8),
+        ),
+    )
+    with pytest.raises(PlanError) as caught:
+        plan_network(network)
+    assert caught.value.problems == (
+        "layer 'a': no engine computes the pattern 3 per neuron yet",
+        "layer 'b': no engine skips taps (every 2. tap) yet",
+        "layer 'c': no engine computes Add yet",
+        "layer 'd': no engine computes depthwise convolutions yet",
+        "layer 'e': no engine computes AvgPool2d yet",
+    )

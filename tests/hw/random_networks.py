@@ -1,0 +1,141 @@
+"""Random chains of layers that engines exist for."""
+
+import numpy as np
+
+from systolith.network import (
+    ActType,
+    Conv2d,
+    Flatten,
+    Granularity,
+    IntegerNetwork,
+    KOutOfN,
+    Layer,
+    Linear,
+    MaxPool2d,
+    NetworkError,
+    Overflow,
+    Padding,
+    Pattern,
+    Requantize,
+    Rounding,
+    Shape,
+    Tensor,
+)
+
+Rng = np.random.Generator
+
+
+def random_network(seed: int, most_layers: int = 3) -> IntegerNetwork:
+    """Draw convolutions and pools of all kinds, now and then with a linear layer at the end."""
+    rng = np.random.default_rng(seed)
+    while True:
+        shape = (int(rng.choice([1, 2, 3, 4, 6, 8])), *map(int, rng.integers(3, 9, 2)))
+        layers: list[Layer] = []
+        network = None
+        wanted = int(rng.integers(1, most_layers + 1))
+        source = Tensor(shape, _act_type(rng))
+        for number in range(wanted):
+            drawn = _layer(rng, f"layer{number}", layers[-1].name if layers else "input", shape)
+            try:
+                network = IntegerNetwork(input=source, layers=(*layers, drawn))
+            except NetworkError:
+                break
+            layers.append(drawn)
+            shape = drawn.output_shape([shape])
+        if network is None or len(layers) < wanted:
+            continue
+        if rng.random() < 0.3:
+            layers += _classifier(rng, layers[-1].name, shape)
+            network = IntegerNetwork(input=source, layers=tuple(layers))
+        return network
+
+
+def random_images(network: IntegerNetwork, count: int, seed: int) -> np.ndarray:
+    """Draw images over the whole range of the input type."""
+    act = network.input.type
+    rng = np.random.default_rng(seed)
+    return rng.integers(act.low, act.high + 1, (count, *network.input.shape))
+
+
+def _layer(rng: Rng, name: str, source: str, shape: Shape) -> Layer:
+    kernel = (
+        int(rng.integers(1, min(shape[1], 4) + 1)),
+        int(rng.integers(1, min(shape[2], 4) + 1)),
+    )
+    stride = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    padding: Padding = tuple(
+        int(rng.integers(0, limit)) for limit in (kernel[0], kernel[0], kernel[1], kernel[1])
+    )  # type: ignore[assignment]
+    if rng.random() < 0.25:
+        return MaxPool2d(
+            name=name, input=source, kernel_size=kernel, stride=stride, padding=padding
+        )
+    filters = int(rng.choice([1, 3, 4, 6, 8]))
+    weights = (filters, shape[0], *kernel)
+    pattern, bits, output = _pattern(rng, weights), int(rng.integers(1, 17)), _act_type(rng)
+    mask = pattern.best_mask(rng.random(weights))
+    return Conv2d(
+        name=name,
+        input=source,
+        weight=_weights(rng, weights, bits) * mask,
+        bias=rng.integers(-999, 1000, filters),
+        requantize=_requantize(rng, filters, output, bits),
+        output=output,
+        weight_bits=bits,
+        stride=stride,
+        padding=padding,
+        pattern=pattern,
+        mask=None if pattern.is_dense else mask,
+    )
+
+
+def _classifier(rng: Rng, source: str, shape: Shape) -> list[Layer]:
+    outputs, output = int(rng.integers(1, 6)), ActType(bits=16, signed=True)
+    weights = (outputs, int(np.prod(shape)))
+    linear = Linear(
+        name="linear",
+        input="flatten",
+        weight=_weights(rng, weights, 8),
+        bias=rng.integers(-999, 1000, outputs),
+        requantize=_requantize(rng, outputs, output, 8),
+        output=output,
+    )
+    return [Flatten(name="flatten", input=source), linear]
+
+
+def _weights(rng: Rng, shape: tuple[int, ...], bits: int) -> np.ndarray:
+    if bits == 1:
+        return rng.choice([-1, 1], shape)
+    return rng.integers(-(1 << (bits - 1)), 1 << (bits - 1), shape)
+
+
+def _act_type(rng: Rng) -> ActType:
+    signed = bool(rng.integers(2))
+    bits = int(rng.integers(2, 17 if rng.random() < 0.2 else 9))
+    plain = ActType(bits=bits, signed=signed)
+    return ActType(
+        bits=bits, signed=signed, zero_point=int(rng.integers(plain.low, plain.high + 1))
+    )
+
+
+def _pattern(rng: Rng, shape: tuple[int, int, int, int]) -> Pattern:
+    filters, channels = shape[:2]
+    n = int(rng.choice([d for d in range(1, channels + 1) if channels % d == 0]))
+    if n == 1:
+        return Pattern()
+    shared = int(rng.choice([d for d in (1, 2, 3) if filters % d == 0]))
+    k = int(rng.integers(1, n + 1))
+    return Pattern(select=KOutOfN(k, n, rng.choice(list(Granularity)), shared))
+
+
+def _requantize(rng: Rng, channels: int, output: ActType, bits: int) -> Requantize:
+    shift = int(rng.integers(bits + 4, bits + 16))
+    one_shift = rng.random() < 0.5
+    size = channels if rng.random() < 0.7 else 1
+    return Requantize(
+        multiplier=np.ones(1, int) if rng.random() < 0.2 else rng.integers(0, 1 << 16, size),
+        shift=np.array([shift]) if one_shift else rng.integers(shift - 3, shift + 3, channels),
+        rounding=rng.choice(list(Rounding)),
+        overflow=rng.choice(list(Overflow)),
+        clamp=(output.zero_point, output.high) if rng.random() < 0.3 else None,
+    )
