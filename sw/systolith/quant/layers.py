@@ -33,6 +33,7 @@ class QuantAdd(Requantizing):
         """Multipliers that bring both inputs to one scale, and from there to the output.
 
         Both ratios to the output's step share one shift, so the sum needs no multiplier of its own.
+        Ratios above 65535 become that; they come from sums that calibration never saw beside 0.
         """
         steps = torch.stack([step.detach().double() for step in input_steps])
         scaling = self.scaling(steps)

@@ -1,6 +1,5 @@
 """From a trained float model to one that trains with quantized weights and activations."""
 
-from collections import Counter
 from collections.abc import Iterator
 
 import torch
@@ -189,14 +188,11 @@ class _Builder:
 
 
 def _last_requantizing(traced: list[TracedLayer]) -> str:
-    """Name of the layer whose integers leave the network, unless an inner layer reads them, too."""
-    readers = Counter(name for layer in traced for name in layer.inputs)
+    """Name of the layer whose integers leave the network; all that reads them is pools after it."""
     by_name = {layer.name: layer for layer in traced}
     last = traced[-1]
     while isinstance(last.operation, MaxPool | Flatten) and last.inputs[0] in by_name:
         last = by_name[last.inputs[0]]
-        if readers[last.name] > 1:
-            return ""
     return last.name
 
 

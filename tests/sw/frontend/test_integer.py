@@ -11,8 +11,26 @@ from torch import nn
 
 from systolith.frontend import IntegerModel, lower
 from systolith.models import TinyResNet
-from systolith.network import IntArray, IntegerNetwork, NetworkError, forward, trace
-from systolith.quant import QuantConfig, QuantizedModel, prepare
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    IntArray,
+    IntegerNetwork,
+    Linear,
+    NetworkError,
+    forward,
+    trace,
+)
+from systolith.quant import (
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantConfig,
+    QuantConv2d,
+    QuantizedModel,
+    QuantLinear,
+    prepare,
+)
 from tests.sw.frontend.random_models import quantized_models
 
 SLOW_TO_DRAW = settings(
@@ -66,6 +84,37 @@ def test_forward_gives_the_integer_logits() -> None:
     assert np.array_equal(integer(torch.from_numpy(integers)).numpy(), golden)
     assert np.array_equal(integer.logits(images).numpy(), golden)
     assert np.array_equal(integer.trace(integers)["fc"], golden)
+
+
+@SLOW_TO_DRAW
+@given(quantized_models(), st.integers(0, 1000))
+def test_each_layer_follows_its_fake_quantized_one_within_rounding(
+    model: QuantizedModel, seed: int
+) -> None:
+    """One layer at a time, on the same inputs, so that errors do not add up.
+
+    Allowed are a tipped rounding, half an accumulator unit for the rounded bias, and the 2**-10 of
+    a multiplier that shares its shift.
+    """
+    network = lower(model)
+    integers = IntegerModel(model).trace(_images(network, seed))
+    for wiring, layer in model.named_layers():
+        if not isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d):
+            continue
+        inputs = [
+            torch.from_numpy(integers[name]) * model.quantizer(name).step for name in wiring.inputs
+        ]
+        expected = layer.output.integers(layer.activation(layer.accumulate(*inputs)))
+        lowered = network[wiring.name]
+        assert isinstance(lowered, Conv2d | Linear | Add | AvgPool2d)
+        scale = lowered.requantize.multiplier.max() / 2.0 ** lowered.requantize.shift.min()
+        if isinstance(lowered, Add):
+            scale *= max(lowered.multipliers)
+        if scale == 65535:
+            continue  # nothing was seen in calibration, and all but 0 saturates
+        allowed = 1 + scale / 2 + expected.abs().double().numpy() * 2.0**-10
+        difference = np.abs(integers[wiring.name] - expected.numpy())
+        assert (difference <= allowed).all(), wiring.name
 
 
 def test_integers_follow_the_fake_quantized_model_within_rounding() -> None:
