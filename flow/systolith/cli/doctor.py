@@ -20,7 +20,6 @@ PACKAGES = {
     "cocotb": "verification",
 }
 PROGRAMS = {
-    "perl": "Verilator's scripts; Debian package perl",
     "g++": "compiles simulations; Debian package g++",
     "make": "compiles simulations; Debian package make",
 }

@@ -11,6 +11,13 @@ from systolith.report.report import EngineRow, Report, SparsityRow
 
 __all__ = ["engine_table", "report_view", "sparsity_table"]
 
+ACCURACIES = {
+    "float": "float",
+    "pruned": "pruned float",
+    "integer": "integer",
+    "rtl": "RTL simulation",
+}
+
 
 def report_view(report: Report) -> RenderableType:
     """Lay out everything that a report holds so far."""
@@ -42,7 +49,9 @@ def sparsity_table(rows: Sequence[SparsityRow]) -> Table:
 
 def engine_table(rows: Sequence[EngineRow]) -> Table:
     """The pipeline, stage by stage."""
-    table = Table(title="Engines", title_justify="left")
+    table = Table(
+        title="Engines (array: rows x columns x multipliers per PE)", title_justify="left"
+    )
     table.add_column("stage", no_wrap=True)
     table.add_column("array", no_wrap=True)
     table.add_column("multi-\npliers", justify="right")
@@ -66,7 +75,7 @@ def _summary(report: Report) -> Table:
     table = Table(title="Result", title_justify="left", show_header=False)
     table.add_column("what", style="bold")
     table.add_column("value")
-    for name, label in (("float", "float"), ("integer", "integer"), ("rtl", "RTL simulation")):
+    for name, label in ACCURACIES.items():
         if (accuracy := report.accuracy.get(name)) is not None:
             images = report.accuracy["test_images"]
             table.add_row(f"accuracy, {label}", f"{accuracy:.2%} of {images} test images")
@@ -76,7 +85,7 @@ def _summary(report: Report) -> Table:
         table.add_row("latency", f"{yields['latency_cycles']:,} cycles")
         dense, kept = yields["macs_dense"], yields["macs_kept"]
         table.add_row("multiplications per frame", f"{kept:,} of {dense:,} dense")
-        busy = f"{yields['utilization']:.1%} of {yields['multipliers']} multipliers, every cycle"
+        busy = f"{yields['utilization']:.1%} of all cycles of {yields['multipliers']} multipliers"
         table.add_row("utilization", busy)
     checks = report.verification
     if "cycles_predicted" in checks:

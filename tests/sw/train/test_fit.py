@@ -62,6 +62,18 @@ def test_the_seed_decides_everything_and_the_global_one_nothing() -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+def test_the_seed_decides_the_order_of_images() -> None:
+    seen: list[Tensor] = []
+
+    def remember(images: Tensor, generator: torch.Generator) -> Tensor:
+        seen.append(images)
+        return images
+
+    for seed in (1, 2):
+        fit(_model(), _data(), epochs=2, batch_size=70, augment=remember, seed=seed)
+    assert len({str(images.tolist()) for images in seen}) == 4
+
+
 def test_reports_after_each_epoch() -> None:
     reports: list[Progress] = []
     fit(_model(), _data(), epochs=3, batch_size=16, phase="warm-up", report=reports.append)
