@@ -17,6 +17,8 @@ from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["QuantAdd", "QuantAvgPool2d", "QuantFlatten", "QuantLayer", "QuantMaxPool2d"]
 
+SMALLEST_RATIO = 2.0**-15
+
 
 class QuantAdd(Requantizing):
     """Residual addition of two tensors with their own steps."""
@@ -36,6 +38,9 @@ class QuantAdd(Requantizing):
         Ratios above 65535 become that; they come from sums that calibration never saw beside 0.
         """
         steps = torch.stack([step.detach().double() for step in input_steps])
+        # A multiplier of at least 1, before common factors of two are taken out. Between steps so
+        # far apart, the finer input is below a hundredth of the other's unit anyway.
+        steps = steps.clamp_min(float(steps.max()) * SMALLEST_RATIO)
         scaling = self.scaling(steps)
         first, second = (max(int(m), 1) for m in scaling.fixed_point.multiplier)
         shift_only = FixedPoint(multiplier=torch.ones(1).long(), shift=scaling.fixed_point.shift)
