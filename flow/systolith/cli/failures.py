@@ -14,6 +14,7 @@ from systolith.plan import PlanError
 from systolith.prune import PruneError
 from systolith.quant import UnsupportedModelError
 from systolith.steps import UsageError
+from systolith.train import DivergedError
 
 __all__ = ["explained"]
 
@@ -26,7 +27,7 @@ BAD_INPUT = (
     UnsupportedModelError,
     UsageError,
 )
-FAILED_CHECK = (BuildError, SimulationError)
+FAILED_CHECK = (BuildError, DivergedError, SimulationError)
 INTERRUPTED = 130
 
 

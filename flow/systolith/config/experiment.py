@@ -56,13 +56,18 @@ class DataSection(_Section):
 
 
 class TrainSection(_Section):
-    """How long each phase of training takes, in epochs, and how."""
+    """How long each phase of training takes, in epochs, and how.
+
+    `threads` is fixed, and 1 if not given, so that a result depends on the machine no more than it
+    must; small networks are fastest so. Raise it for large ones.
+    """
 
     float_epochs: Count = 30
     prune_epochs: Annotated[int, Field(ge=0)] = 20
     quantize_epochs: Annotated[int, Field(ge=0)] = 10
     batch_size: Count = 64
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    threads: Count = 1
 
 
 class PruneSection(_Section):

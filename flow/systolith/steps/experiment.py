@@ -1,6 +1,7 @@
 """The network of an experiment: trained, pruned, quantized and lowered."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,16 @@ class ExperimentSource:
 
     def __init__(self, experiment: Experiment, output: Path, folder: Path) -> None:
         self.experiment, self.output, self.folder = experiment, output, folder
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Give PyTorch the experiment's number of threads while the block runs."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.experiment.train.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
     @property
     def stages(self) -> Mapping[str, Preparation]:

@@ -110,11 +110,12 @@ class Session:
             "verify": self._verify,
             "simulate": self._simulate,
         }
-        for name in wanted:
-            if name in self.source.stages:
-                self._prepare(name)
-            elif name in stages:
-                stages[name]()
+        with self.source.running():
+            for name in wanted:
+                if name in self.source.stages:
+                    self._prepare(name)
+                elif name in stages:
+                    stages[name]()
         write_json(self.folder / "report.json", self.report.to_json())
         return self.report
 

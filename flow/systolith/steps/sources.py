@@ -1,6 +1,7 @@
 """Where a network and its reference come from: an experiment, or a saved network."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,6 +44,9 @@ class Source(Protocol):
     def network(self) -> IntegerNetwork:
         """What the hardware computes; there once the stages have run."""
 
+    def running(self) -> AbstractContextManager[None]:
+        """Hold for the whole run what the source needs around it."""
+
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
         """Input integers of `count` images (None: all there are), and their labels if known."""
 
@@ -63,6 +67,10 @@ class NetworkSource:
 
     def __init__(self, network: IntegerNetwork, seed: int) -> None:
         self.network, self.seed = network, seed
+
+    def running(self) -> AbstractContextManager[None]:
+        """Need nothing."""
+        return nullcontext()
 
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
         """Draw images; labels are unknown."""

@@ -1,28 +1,9 @@
 """Window geometry against a search over every pixel."""
 
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import given
 
 from systolith.plan import Window
-
-
-@st.composite
-def windows(draw: st.DrawFn) -> Window:
-    kernel = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
-    window = Window(
-        height=draw(st.integers(1, 7)),
-        width=draw(st.integers(1, 7)),
-        kernel=kernel,
-        stride=(draw(st.integers(1, 4)), draw(st.integers(1, 4))),
-        padding=(
-            draw(st.integers(0, kernel[0] - 1)),
-            draw(st.integers(0, kernel[0] - 1)),
-            draw(st.integers(0, kernel[1] - 1)),
-            draw(st.integers(0, kernel[1] - 1)),
-        ),
-    )
-    assume(min(window.output_size) >= 1)
-    return window
+from tests.hw.window_strategy import windows
 
 
 def _pixels_read(window: Window) -> list[set[int]]:
