@@ -1,12 +1,14 @@
 """Whole networks in Amaranth's simulator: values, cycles, stalls."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from systolith.build.design import StreamPort
 from systolith.gateware import Pipeline
 from systolith.network import forward
-from systolith.plan import ArrayShape, NetworkPlan, plan_network
+from systolith.plan import ArrayShape, GearboxPlan, NetworkPlan, plan_network
 from tests.flow.networks import convolution
 from tests.hw.random_networks import random_images, random_network
 from tests.hw.stream_bench import Run, run_stream
@@ -56,6 +58,30 @@ def test_values_and_cycles_are_as_planned(seed: int) -> None:
 @pytest.mark.parametrize(("gap", "stall"), [(0.5, 0.0), (0.0, 0.5), (0.3, 0.3)])
 def test_stalls_change_no_value(seed: int, gap: float, stall: float) -> None:
     _simulate(_random_plan(seed), gap=gap, stall=stall, seed=seed)
+
+
+def _tight(plan: NetworkPlan) -> NetworkPlan:
+    """Give every window buffer the least room that a window needs, so that writers must wait."""
+    stages = []
+    for stage in plan.stages:
+        if not isinstance(stage, GearboxPlan):
+            depth = 1 << (stage.window.span * stage.words_per_pixel - 1).bit_length()
+            stage = replace(stage, buffer_depth=max(depth, 2))
+        stages.append(stage)
+    return NetworkPlan(network=plan.network, stages=tuple(stages))
+
+
+@pytest.mark.parametrize("seed", range(60, 84))
+def test_cycles_are_exact_when_writers_wait_for_room(seed: int) -> None:
+    plan = _tight(_random_plan(seed))
+    run = _simulate(plan, gap=0, stall=0, seed=seed)
+    assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(FRAMES)
+
+
+def test_tight_buffers_do_make_writers_wait() -> None:
+    waiting = [seed for seed in range(60, 84) if _tight(_random_plan(seed)).steady_interval
+               > _random_plan(seed).cycles_per_frame]  # fmt: skip
+    assert len(waiting) >= 8
 
 
 CORNERS: dict[str, tuple[int, ArrayShape]] = {
