@@ -1,0 +1,128 @@
+"""Layers that reduce windows without weights."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from systolith.network._fields import Fields
+from systolith.network._layer_checks import (
+    Padding,
+    Shape,
+    check_kernel,
+    check_window,
+    finish,
+    image_problems,
+    shape_problems,
+    window_shape,
+)
+from systolith.network.numbers import ActType, Requantize
+
+__all__ = ["AvgPool2d", "MaxPool2d"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MaxPool2d:
+    """Maximum over windows; type as its input. Padding never wins.
+
+    Parameters
+    ----------
+    kernel_size, stride : pair of int
+        Vertical, horizontal; 1..65535 and at least 1.
+    padding : Padding
+        At top, bottom, left, right; smaller than the kernel on each side.
+
+    Raises
+    ------
+    NetworkError
+        With every problem of the layer.
+    """
+
+    name: str
+    input: str
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", str)
+        usable = check_kernel(fields, self)
+        check_window(fields, self, self.kernel_size if usable else None)
+        finish(fields, self.name)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the layers read."""
+        return (self.input,)
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Shape (C, Ho, Wo)."""
+        return inputs[0][0], *window_shape(self, self.kernel_size, inputs[0])
+
+    def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
+        """What does not fit inputs of these shapes."""
+        if unfit := shape_problems(self.inputs, inputs):
+            yield from unfit
+        else:
+            yield from image_problems(self, self.kernel_size, self.input, inputs[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AvgPool2d:
+    """Sum over windows, requantized; the division by the window's area is part of the multiplier.
+
+    ``acc[c, y, x] = sum_ij (in[c, ...] - zero_point)``; padding counts as zero, and in the area.
+
+    Parameters
+    ----------
+    kernel_size : pair of int, optional
+        None is global pooling: one window, the whole image, no padding.
+    stride, padding
+        As :class:`MaxPool2d`.
+
+    Raises
+    ------
+    NetworkError
+        With every problem of the layer.
+    """
+
+    name: str
+    input: str
+    requantize: Requantize
+    output: ActType
+    kernel_size: tuple[int, int] | None = None
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", str)
+        usable = self.kernel_size is not None and check_kernel(fields, self)
+        typed = check_window(fields, self, self.kernel_size if usable else None)
+        if typed and self.kernel_size is None and any(self.padding):
+            fields.problems.append(f"global pooling takes no padding, got {self.padding}")
+        fields.instance("requantize", Requantize)
+        fields.instance("output", ActType)
+        finish(fields, self.name)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the layers read."""
+        return (self.input,)
+
+    def window(self, shape: Shape) -> tuple[int, int]:
+        """Kernel height and width for an input of `shape` (C, H, W)."""
+        return self.kernel_size or (shape[1], shape[2])
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Shape (C, Ho, Wo)."""
+        return inputs[0][0], *window_shape(self, self.window(inputs[0]), inputs[0])
+
+    def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
+        """What does not fit inputs of these shapes."""
+        if unfit := shape_problems(self.inputs, inputs):
+            yield from unfit
+            return
+        yield from image_problems(self, self.kernel_size, self.input, inputs[0])
+        yield from self.requantize.problems(inputs[0][0], self.output)

@@ -1,0 +1,184 @@
+"""Layers with weights: convolution and fully connected."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from systolith.network._fields import Fields
+from systolith.network._layer_checks import (
+    Padding,
+    Shape,
+    check_weights,
+    check_window,
+    finish,
+    image_problems,
+    shape_problems,
+    window_shape,
+)
+from systolith.network.axes import BoolArray, WeightShape
+from systolith.network.numbers import ActType, IntArray, Requantize
+from systolith.network.pattern import Pattern
+
+__all__ = ["Conv2d", "Linear"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Conv2d:
+    """2-D convolution (cross-correlation, as in PyTorch) with its activation folded in.
+
+    ``acc[f, y, x] = bias[f] + sum_cij weight[f, c, i, j] * centred[c, y*sh+i-top, x*sw+j-left]``
+    with ``centred = in - zero_point`` and 0 in the padding. Then :class:`Requantize`.
+
+    Parameters
+    ----------
+    name, input : str
+        Unique name, of letters, digits, '_' and '.', no digit or '.' first: Verilog modules and
+        files are named after it. The layer (or ``"input"``) that is read.
+    weight : array of int, shape (F, C/groups, Kh, Kw)
+        In ``-2**(b-1) .. 2**(b-1)-1`` for b = `weight_bits`; for one bit -1 or +1, and 0 where
+        masked.
+    bias : array of int, shape (F,)
+        At accumulator scale, 40 bits signed.
+    output : ActType
+        Type after requantization.
+    weight_bits : int
+        1..16.
+    stride : pair of int
+        Vertical, horizontal; at least 1.
+    padding : Padding
+        At top, bottom, left, right; smaller than the kernel on each side.
+    groups : int
+        1, or the number of input channels (depthwise).
+    pattern : Pattern
+        Which weights are kept; `mask` must conform to it exactly.
+    mask : array of bool, shape of weight, optional
+        True keeps. Required unless the pattern is dense. Weights are 0 where it is False; a kept
+        weight may be 0, too.
+
+    Raises
+    ------
+    NetworkError
+        With every problem of the layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> conv = Conv2d(
+    ...     name="conv", input="input", weight=np.ones((4, 3, 3, 3), dtype=np.int64),
+    ...     bias=np.zeros(4, dtype=np.int64), output=ActType(bits=8, signed=False),
+    ...     requantize=Requantize(multiplier=np.array([1]), shift=np.array([5])),
+    ...     padding=(1, 1, 1, 1), stride=(2, 2),
+    ... )
+    >>> conv.output_shape([(3, 32, 32)])
+    (4, 16, 16)
+    >>> list(conv.problems([(8, 32, 32)]))
+    ["weights read 3 input channels, but 'input' has 8"]
+    """
+
+    name: str
+    input: str
+    weight: IntArray
+    bias: IntArray
+    requantize: Requantize
+    output: ActType
+    weight_bits: int = 8
+    stride: tuple[int, int] = (1, 1)
+    padding: Padding = (0, 0, 0, 0)
+    groups: int = 1
+    pattern: Pattern = Pattern()
+    mask: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", str)
+        usable = check_weights(fields, self, 4)
+        check_window(fields, self, self.kernel_size if usable else None)
+        if fields.integer("groups") and usable and self.groups != 1:
+            filters, channels = self.weight.shape[:2]
+            if self.groups < 1 or channels != 1 or filters % self.groups:
+                fields.problems.append(
+                    "groups must be 1 or the number of input channels (depthwise, weight "
+                    f"(F, 1, Kh, Kw) with F a multiple of groups), got groups={self.groups} with "
+                    f"weight {self.weight.shape}"
+                )
+        finish(fields, self.name)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the layers read."""
+        return (self.input,)
+
+    @property
+    def weight_shape(self) -> WeightShape:
+        """Shape (F, C/groups, Kh, Kw)."""
+        filters, channels, kh, kw = self.weight.shape
+        return filters, channels, kh, kw
+
+    @property
+    def kernel_size(self) -> tuple[int, int]:
+        """Kernel height and width."""
+        return self.weight_shape[2:]
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Shape (F, Ho, Wo) for the input shape (C, H, W)."""
+        return self.weight_shape[0], *window_shape(self, self.kernel_size, inputs[0])
+
+    def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
+        """What does not fit inputs of these shapes."""
+        if unfit := shape_problems(self.inputs, inputs):
+            yield from unfit
+            return
+        yield from image_problems(self, self.kernel_size, self.input, inputs[0])
+        wanted = self.weight_shape[1] * self.groups
+        if len(inputs[0]) == 3 and inputs[0][0] != wanted:
+            yield f"weights read {wanted} input channels, but '{self.input}' has {inputs[0][0]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Linear:
+    """Fully connected layer: ``acc[o] = bias[o] + sum_i weight[o, i] * (in[i] - zero_point)``.
+
+    Parameters and errors as :class:`Conv2d`; `weight` and `mask` have shape (O, I), `bias` (O,).
+    """
+
+    name: str
+    input: str
+    weight: IntArray
+    bias: IntArray
+    requantize: Requantize
+    output: ActType
+    weight_bits: int = 8
+    pattern: Pattern = Pattern()
+    mask: BoolArray | None = None
+
+    def __post_init__(self) -> None:
+        fields = Fields(self)
+        fields.name("name")
+        fields.instance("input", str)
+        check_weights(fields, self, 2)
+        finish(fields, self.name)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the layers read."""
+        return (self.input,)
+
+    @property
+    def weight_shape(self) -> WeightShape:
+        """The weights seen as a convolution: (O, I, 1, 1)."""
+        outputs, features = self.weight.shape
+        return outputs, features, 1, 1
+
+    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
+        """Shape (O,)."""
+        return (self.weight.shape[0],)
+
+    def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
+        """What does not fit inputs of these shapes."""
+        if unfit := shape_problems(self.inputs, inputs):
+            yield from unfit
+        elif len(inputs[0]) != 1:
+            yield f"needs a vector, but '{self.input}' has shape {inputs[0]}; put a Flatten before"
+        elif inputs[0][0] != self.weight.shape[1]:
+            features = self.weight.shape[1]
+            yield f"weights read {features} features, but '{self.input}' has {inputs[0][0]}"
