@@ -65,19 +65,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure(name, Path(folder)) for name in CASES]
     table = Table(title=f"3x3 convolution, 32 to 32 channels, 16x16 pixels, {FRAMES} frames")
-    for column in ("pattern", "multipliers", "cycles", "of dense", "utilization", "emit", "build"):
-        table.add_column(column, justify="left" if column == "pattern" else "right")
-    table.add_column("simulated cycles/s", justify="right")
+    for column in ("pattern", "array", "cycles", "of dense", "busy", "emit", "build"):
+        table.add_column(column, justify="left" if column == "pattern" else "right", no_wrap=True)
+    table.add_column("Mcycle/s", justify="right")
     for row in rows:
         table.add_row(
             row["name"],
             str(row["multipliers"]),
             f"{row['cycles']:,}",
             f"{row['cycles'] / rows[0]['cycles']:.3f}",
-            f"{row['utilization']:.1%}",
+            f"{row['utilization']:.0%}",
             f"{row['emit_seconds']:.1f} s",
             f"{row['build_seconds']:.1f} s",
-            f"{row['cycles_per_second']:,.0f}",
+            f"{row['cycles_per_second'] / 1e6:.2f}",
         )
     Console().print(table)
     if arguments.json:
