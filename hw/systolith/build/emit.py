@@ -43,6 +43,8 @@ def emit_verilog(plan: NetworkPlan, *, top: str = TOP) -> str:
 def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
     """Write ``{top}.v`` and ``design.json`` into `folder`, each whole or not at all.
 
+    While there is a ``design.json``, the Verilog beside it is what it describes.
+
     Returns
     -------
     Design
@@ -52,6 +54,8 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
     source = folder / f"{top}.v"
     temporary = folder / f".{top}.v.tmp"
     temporary.write_text(emit_verilog(plan, top=top))
+    description = folder / "design.json"
+    description.unlink(missing_ok=True)
     temporary.replace(source)
     network, engines = plan.network, plan.engines
     ports = [
@@ -76,7 +80,7 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
         probes=tuple(ports[:-1]),
         network_hash=content_hash(network),
     )
-    design.save(folder / "design.json")
+    design.save(description)
     return design
 
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import ceil
 
+from systolith.network import Conv2d, IntegerNetwork, Linear
 from systolith.plan.conv_plan import ArrayShape
 from systolith.plan.errors import PlanError
-from systolith.plan.work import Work
+from systolith.plan.work import Work, no_engine, work_of
 
 __all__ = ["array_cycles", "bad_arrays", "choose_arrays"]
 
@@ -21,15 +22,20 @@ def array_cycles(work: Work, array: ArrayShape) -> int:
     return work.window.output_pixels * folds
 
 
-def bad_arrays(works: Sequence[Work], arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
-    """Name every array that is for no layer or larger than its layer."""
-    by_name = {work.name: work for work in works}
+def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
+    """Name every array that is for no layer, no array at all, or larger than its layer."""
+    layers = {layer.name: layer for layer in network.layers if isinstance(layer, Conv2d | Linear)}
     for name, array in arrays.items():
-        if name not in by_name:
-            known = ", ".join(by_name)
-            yield f"array for '{name}': no such convolution or linear layer; there are {known}"
+        if name not in layers:
+            known = f"there are {', '.join(layers)}" if layers else "there are none"
+            yield f"array for '{name}': no such convolution or linear layer; {known}"
             continue
-        work = by_name[name]
+        if not isinstance(array, ArrayShape):
+            yield f"array for '{name}': must be an ArrayShape, got {array!r}"
+            continue
+        if any(no_engine(network, layers[name])):
+            continue
+        work = work_of(network, layers[name])
         for what, given, most in (
             ("rows", array.rows, work.reduction),
             ("columns", array.columns, work.filters),

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from math import ceil, gcd
+from numbers import Integral
 
 from systolith.network import Tensor
+from systolith.plan.errors import PlanError
 from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
 
 __all__ = ["ArrayShape", "ConvPlan"]
@@ -28,11 +30,28 @@ class ArrayShape:
         PEs that share a row's activations: they divide the filters.
     multipliers : int
         Multipliers of each PE: they divide the k slots of a group.
+
+    Raises
+    ------
+    PlanError
+        If one is no integer. How large they may be depends on the layer.
     """
 
     rows: int
     columns: int
     multipliers: int = 1
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in ("rows", "columns", "multipliers")}
+        problems = [
+            f"{name} of an array must be an integer, got {value!r}"
+            for name, value in given.items()
+            if not isinstance(value, Integral) or isinstance(value, bool)
+        ]
+        if problems:
+            raise PlanError(problems)
+        for name, value in given.items():
+            object.__setattr__(self, name, int(value))
 
     @property
     def total(self) -> int:

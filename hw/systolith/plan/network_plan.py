@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
+from numbers import Integral
 
 import numpy as np
 
@@ -93,19 +94,22 @@ class NetworkPlan:
 
     @property
     def steady_interval(self) -> int:
-        """Cycles between frames once the pipeline is full, as the cycle model finds them."""
+        """Cycles between the last two of the first frames, as the cycle model finds them."""
         return self._start.last_output[-1] - self._start.last_output[-2]
 
     def cycles(self, frames: int) -> int:
         """Cycles from the first input to the last output of frames sent back to back, inclusive.
 
         Exact: the first frames are evaluated event by event until the interval between outputs has
-        settled, the others follow at that interval.
+        settled, the others follow at that interval. It always settles in what :func:`plan_network`
+        returns; with smaller buffers it can alternate, and then every frame is evaluated.
         """
         start = self._start
         known = len(start.last_output)
         if frames <= known:
             return start.last_output[frames - 1] - start.first_input[0] + 1
+        if not _settled(start):
+            return timeline(self.stages, frames).cycles
         return start.cycles + (frames - known) * self.steady_interval
 
     @cached_property
@@ -114,13 +118,7 @@ class NetworkPlan:
         frames = 2 * SETTLED
         while True:
             run = timeline(self.stages, frames)
-            ends = run.last_output[-SETTLED - 1 :]
-            intervals = {later - earlier for earlier, later in zip(ends, ends[1:], strict=False)}
-            starts = run.first_input[-SETTLED - 1 :]
-            intervals |= {
-                later - earlier for earlier, later in zip(starts, starts[1:], strict=False)
-            }
-            if len(intervals) == 1 or frames > MOST_FRAMES:
+            if _settled(run) or frames > MOST_FRAMES:
                 return run
             frames *= 2
 
@@ -161,13 +159,15 @@ def plan_network(
         With every layer that no engine supports, every array that does not fit its layer, or a
         budget that is too small.
     """
-    if problems := list(unsupported(network)):
+    shapes = dict(arrays or {})
+    if problems := [
+        *unsupported(network),
+        *bad_arrays(network, shapes),
+        *_bad_budget(multipliers),
+    ]:
         raise PlanError(problems)
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
     works = [work_of(network, layer) for layer in weighted]
-    shapes = dict(arrays or {})
-    if problems := list(bad_arrays(works, shapes)):
-        raise PlanError(problems)
     if set(shapes) != {work.name for work in works}:
         shapes = choose_arrays(works, shapes, multipliers)
     pace = max((array_cycles(work, shapes[work.name]) for work in works), default=0)
@@ -178,6 +178,11 @@ def plan_network(
         elif isinstance(layer, MaxPool2d):
             engines.append(_pool_plan(network, layer, pace))
     return NetworkPlan(network=network, stages=tuple(_join([*map(_sized, engines)])))
+
+
+def _bad_budget(multipliers: int) -> Iterator[str]:
+    if not isinstance(multipliers, Integral) or isinstance(multipliers, bool):
+        yield f"the budget of multipliers must be an integer, got {multipliers!r}"
 
 
 def _sized(engine: EnginePlan) -> EnginePlan:
@@ -235,6 +240,7 @@ def _pool_plan(network: IntegerNetwork, layer: MaxPool2d, pace: int) -> PoolPlan
 
 def _join(engines: Sequence[EnginePlan]) -> Iterator[StagePlan]:
     """Put a gearbox where two engines differ in lanes; two if neither width divides the other."""
+    names = {engine.name for engine in engines}
     for engine, successor in zip(engines, [*engines[1:], None], strict=True):
         yield engine
         if successor is None:
@@ -243,11 +249,12 @@ def _join(engines: Sequence[EnginePlan]) -> Iterator[StagePlan]:
         widths = [engine.lanes_out, common, successor.lanes_in]
         changes = [pair for pair in zip(widths, widths[1:], strict=False) if pair[0] != pair[1]]
         for number, (lanes_in, lanes_out) in enumerate(changes):
+            name = f"{engine.name}_gearbox{number}"
+            while name in names:
+                name += "_"
+            names.add(name)
             yield GearboxPlan(
-                name=f"{engine.name}_gearbox{number}",
-                tensor=engine.output,
-                lanes_in=lanes_in,
-                lanes_out=lanes_out,
+                name=name, tensor=engine.output, lanes_in=lanes_in, lanes_out=lanes_out
             )
 
 

@@ -19,7 +19,10 @@ from systolith.network import (
 )
 from systolith.plan.window import Window
 
-__all__ = ["Work", "image_of", "unsupported", "window_of", "work_of"]
+__all__ = ["Work", "image_of", "no_engine", "unsupported", "window_of", "work_of"]
+
+PORTS = ("clk", "rst", "i", "o")
+"""Ports of the top module: layers cannot have these names, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,22 +112,29 @@ def unsupported(network: IntegerNetwork) -> Iterator[str]:
     """Name every layer that no engine computes, and why."""
     previous = INPUT
     for layer in network.layers:
-        if not isinstance(layer, Conv2d | Linear | MaxPool2d | Flatten):
-            yield f"layer '{layer.name}': no engine computes {type(layer).__name__} yet"
-        elif layer.inputs != (previous,):
+        yield from no_engine(network, layer)
+        if len(layer.inputs) == 1 and layer.inputs != (previous,):
             yield (
                 f"layer '{layer.name}': engines form one chain, so it must read '{previous}', "
                 f"but it reads '{layer.inputs[0]}'"
             )
-        if isinstance(layer, Conv2d) and layer.groups != 1:
-            yield f"layer '{layer.name}': no engine computes depthwise convolutions yet"
-        if isinstance(layer, Conv2d | Linear):
-            yield from _unsupported_pattern(network, layer)
+        if layer.name in PORTS:
+            yield f"layer '{layer.name}': its name is that of a port of the design ({', '.join(PORTS)})"
         previous = layer.name
     if network.outputs != (previous,):
         yield f"engines have one output, the last layer '{previous}', got {network.outputs}"
     if all(isinstance(layer, Flatten) for layer in network.layers):
         yield "a network for engines needs a layer besides flattenings"
+
+
+def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
+    """Say why no engine computes this layer, wherever it stands; nothing if one does."""
+    if not isinstance(layer, Conv2d | Linear | MaxPool2d | Flatten):
+        yield f"layer '{layer.name}': no engine computes {type(layer).__name__} yet"
+    if isinstance(layer, Conv2d) and layer.groups != 1:
+        yield f"layer '{layer.name}': no engine computes depthwise convolutions yet"
+    if isinstance(layer, Conv2d | Linear):
+        yield from _unsupported_pattern(network, layer)
 
 
 def _unsupported_pattern(network: IntegerNetwork, layer: Conv2d | Linear) -> Iterator[str]:
