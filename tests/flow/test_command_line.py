@@ -83,7 +83,9 @@ def test_simulate_compares_every_output_and_the_cycles(network_file: Path, tmp_p
         "simulate", network_file, "-o", tmp_path / "out", "--images", 3, "--json"
     )
     assert code == 0, said
-    checks = json.loads(shown)["verification"]
+    report = json.loads(shown)
+    assert [stage["name"] for stage in report["stages"]] == ["estimate", "generate", "simulate"]
+    checks = report["verification"]
     assert checks["passed"]
     assert (checks["images"], checks["mismatches"]) == (3, 0)
     assert checks["cycles_predicted"] == checks["cycles_simulated"] > 0

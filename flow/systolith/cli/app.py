@@ -13,7 +13,7 @@ from systolith.cli.console import listening
 from systolith.cli.doctor import diagnose
 from systolith.cli.failures import explained
 from systolith.report import Report, report_view
-from systolith.steps import STAGES, open_run
+from systolith.steps import open_run
 
 __all__ = ["app", "main"]
 
@@ -74,7 +74,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run all stages: train, lower, estimate, generate, verify, simulate. Resumes by itself."""
-    _run(config, "simulate", output=output, as_json=as_json, images=images)
+    _run(config, None, output=output, as_json=as_json, images=images)
 
 
 @app.command()
@@ -160,7 +160,7 @@ def simulate(
 
 def _run(
     target: Path,
-    until: str,
+    goal: str | None,
     *,
     output: Path | None,
     as_json: bool,
@@ -169,8 +169,7 @@ def _run(
     rtl: Path | None = None,
     waveform: bool = False,
 ) -> None:
-    """Run the stages up to `until` and show what was found."""
-    assert until in STAGES
+    """Run a stage with what it needs, or all of them, and show what was found."""
     with explained(err), listening(err, quiet=as_json) as listener:
         session = open_run(
             target,
@@ -181,7 +180,7 @@ def _run(
             waveform=waveform,
             listener=listener,
         )
-        report = session.run(until)
+        report = session.run(goal)
     _show(report, session.folder, as_json=as_json)
     raise typer.Exit(1 if report.verified is False else 0)
 

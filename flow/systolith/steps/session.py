@@ -93,15 +93,20 @@ class Session:
         """Where results go."""
         return self.workspace.folder
 
-    def run(self, until: str = STAGES[-1]) -> Report:
-        """Run the stages up to `until` and write report.json.
+    def run(self, goal: str | None = None) -> Report:
+        """Run a stage with what it needs before it, or all of them, and write report.json.
+
+        Simulation does not need verification; everything else needs all that comes before.
 
         Raises
         ------
         NetworkError, PlanError, UsageError, MissingToolError
             If the input is wrong or a tool is missing; tools are looked for before work starts.
         """
-        wanted = STAGES[: STAGES.index(until) + 1]
+        wanted = STAGES
+        if goal is not None:
+            before = STAGES[: STAGES.index(goal)]
+            wanted = (*(name for name in before if name != "verify"), goal)
         if "verify" in wanted or "simulate" in wanted:
             find_toolchain(cocotb=True, waveforms=self.settings.waveform)
         stages: dict[str, Callable[[], None]] = {
@@ -244,6 +249,7 @@ class Session:
         self._add_checks(result.pop("checks"))
         if (accuracy := result.pop("accuracy")) is not None:
             self.report.accuracy["rtl"] = accuracy
+        result["mismatches"] += self.report.verification.get("mismatches", 0)
         self.report.verification.update(result)
         if settings.waveform:
             self.report.files["waveform"] = "waveform.fst"
