@@ -103,7 +103,7 @@ class Session:
         NetworkError, PlanError, UsageError, MissingToolError
             If the input is wrong or a tool is missing; tools are looked for before work starts.
         """
-        wanted = STAGES
+        wanted: tuple[str, ...] = STAGES
         if goal is not None:
             before = STAGES[: STAGES.index(goal)]
             wanted = (*(name for name in before if name != "verify"), goal)
