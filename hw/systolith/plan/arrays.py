@@ -2,24 +2,28 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from math import ceil
+from math import ceil, gcd
 
 from systolith.network import Conv2d, IntegerNetwork, Linear
 from systolith.plan.conv_plan import ArrayShape
 from systolith.plan.errors import PlanError
 from systolith.plan.work import Work, no_engine, work_of
 
-__all__ = ["array_cycles", "bad_arrays", "choose_arrays"]
+__all__ = ["bad_arrays", "choose_arrays", "least_cycles"]
 
 
-def array_cycles(work: Work, array: ArrayShape) -> int:
-    """Cycles per frame of an array: the ceiling formula."""
+def least_cycles(work: Work, array: ArrayShape) -> int:
+    """Cycles per frame of an array: the ceiling formula, or its input stream at its widest.
+
+    A transfer is at most as wide as the rows' memories differ: gcd(rows, groups) groups.
+    """
     folds = (
         ceil(work.reduction / array.rows)
         * ceil(work.slots / array.multipliers)
         * ceil(work.filters / array.columns)
     )
-    return work.window.output_pixels * folds
+    transfers = work.groups // gcd(array.rows, work.groups)
+    return max(work.window.output_pixels * folds, work.window.input_pixels * transfers)
 
 
 def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
@@ -73,7 +77,7 @@ def choose_arrays(
         If even the smallest arrays exceed the budget.
     """
     options = {
-        work.name: [(array_cycles(work, fixed[work.name]), fixed[work.name])]
+        work.name: [(least_cycles(work, fixed[work.name]), fixed[work.name])]
         if work.name in fixed
         else _frontier(work)
         for work in works
@@ -113,15 +117,22 @@ def _frontier(work: Work) -> list[tuple[int, ArrayShape]]:
     Among equals the array with the most rows wins: sums run down the rows for free, while every
     column costs an accumulator and a place in the drain.
     """
-    sizes = product(_folded(work.reduction), _folded(work.filters), _folded(work.slots))
+    sizes = product(_row_sizes(work), _folded(work.filters), _folded(work.slots))
     shapes = [ArrayShape(rows=r, columns=c, multipliers=m) for r, c, m in sizes]
-    ranked = sorted((array_cycles(work, shape), shape.total, -shape.rows) for shape in shapes)
-    by_rank = {(array_cycles(work, shape), shape.total, -shape.rows): shape for shape in shapes}
+    cycles = {shape: least_cycles(work, shape) for shape in shapes}
     frontier: list[tuple[int, ArrayShape]] = []
-    for rank in ranked:
-        if not frontier or rank[1] < frontier[-1][1].total:
-            frontier.append((rank[0], by_rank[rank]))
+    for shape in sorted(shapes, key=lambda shape: (cycles[shape], shape.total, -shape.rows)):
+        if not frontier or shape.total < frontier[-1][1].total:
+            frontier.append((cycles[shape], shape))
     return frontier
+
+
+def _row_sizes(work: Work) -> list[int]:
+    """Rows with nothing to spare: for their folds, and for their share of the groups as well."""
+    shares = [share for share in range(1, work.groups + 1) if work.groups % share == 0]
+    return sorted(
+        {ceil(rows / share) * share for rows in _folded(work.reduction) for share in shares}
+    )
 
 
 def _folded(length: int) -> list[int]:

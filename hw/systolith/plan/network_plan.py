@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import gcd
+from itertools import pairwise
+from math import ceil, gcd, lcm
 from numbers import Integral
 
 import numpy as np
 
 from systolith.network import Conv2d, IntegerNetwork, Linear, MaxPool2d
-from systolith.plan.arrays import array_cycles, bad_arrays, choose_arrays
+from systolith.plan.arrays import bad_arrays, choose_arrays, least_cycles
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.errors import PlanError
 from systolith.plan.gearbox_plan import GearboxPlan
@@ -170,14 +171,14 @@ def plan_network(
     works = [work_of(network, layer) for layer in weighted]
     if set(shapes) != {work.name for work in works}:
         shapes = choose_arrays(works, shapes, multipliers)
-    pace = max((array_cycles(work, shapes[work.name]) for work in works), default=0)
+    pace = max((least_cycles(work, shapes[work.name]) for work in works), default=0)
     engines: list[EnginePlan] = []
     for layer in network.layers:
         if isinstance(layer, Conv2d | Linear):
             engines.append(_conv_plan(work_of(network, layer), shapes[layer.name], pace))
         elif isinstance(layer, MaxPool2d):
             engines.append(_pool_plan(network, layer, pace))
-    return NetworkPlan(network=network, stages=tuple(_join([*map(_sized, engines)])))
+    return NetworkPlan(network=network, stages=tuple(_join([*map(_sized, engines)], pace)))
 
 
 def _bad_budget(multipliers: int) -> Iterator[str]:
@@ -200,8 +201,7 @@ def _conv_plan(work: Work, array: ArrayShape, pace: int) -> ConvPlan:
     banks = gcd(array.rows, work.groups)
     words = work.groups // banks
     pixels = work.window.input_pixels
-    pass_cycles = array_cycles(work, array) // work.window.output_pixels
-    pass_cycles //= -(-work.filters // array.columns)
+    pass_cycles = ceil(work.reduction / array.rows) * ceil(work.slots / array.multipliers)
     return ConvPlan(
         name=work.name,
         window=work.window,
@@ -238,16 +238,23 @@ def _pool_plan(network: IntegerNetwork, layer: MaxPool2d, pace: int) -> PoolPlan
     )
 
 
-def _join(engines: Sequence[EnginePlan]) -> Iterator[StagePlan]:
-    """Put a gearbox where two engines differ in lanes; two if neither width divides the other."""
+def _join(engines: Sequence[EnginePlan], pace: int) -> Iterator[StagePlan]:
+    """Put a gearbox where two engines differ in lanes; two if neither width divides the other.
+
+    Two meet at the greatest common divisor of the widths, or where that is too slow for the pace,
+    at their least common multiple, which takes larger registers.
+    """
     names = {engine.name for engine in engines}
     for engine, successor in zip(engines, [*engines[1:], None], strict=True):
         yield engine
         if successor is None:
             return
         common = gcd(engine.lanes_out, successor.lanes_in)
+        pixels, channels = engine.window.output_pixels, engine.output.shape[0]
+        if pixels * -(-channels // common) > max(pace, engine.cycles, successor.cycles):
+            common = lcm(engine.lanes_out, successor.lanes_in)
         widths = [engine.lanes_out, common, successor.lanes_in]
-        changes = [pair for pair in zip(widths, widths[1:], strict=False) if pair[0] != pair[1]]
+        changes = [pair for pair in pairwise(widths) if pair[0] != pair[1]]
         for number, (lanes_in, lanes_out) in enumerate(changes):
             name = f"{engine.name}_gearbox{number}"
             while name in names:

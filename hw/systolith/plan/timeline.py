@@ -61,9 +61,12 @@ class _Engine:
 
     def __init__(self, plan: EnginePlan, frames: int, source: _Edge, sink: _Edge) -> None:
         self.source, self.sink = source, sink
-        self.plan = plan
-        transfers = plan.input_cycles // plan.window.input_pixels
-        self.transfers_per_pixel = transfers
+        # Derived numbers are looked up once: there are millions of events.
+        self.transfers_per_pixel = plan.input_cycles // plan.window.input_pixels
+        self.capacity, self.passes = plan.capacity, plan.passes
+        self.pass_cycles, self.latency = plan.pass_cycles, plan.latency
+        self.free_latency = plan.free_latency
+        self.credit_spare = plan.fifo_depth - plan.drain_cycles
         self.inputs = frames * plan.input_cycles
         self.needed = [*_over_frames(plan.window.needed(), plan, frames)]
         self.freed = [*_over_frames(plan.window.freed(), plan, frames)]
@@ -83,12 +86,10 @@ class _Engine:
         """Take offered transfers while the buffer has room for their pixel."""
         offered, taken = self.source.offered, self.source.taken
         start = len(taken)
-        while len(taken) < min(len(offered), self.inputs):
-            time = offered[len(taken)]
-            if taken:
-                time = max(time, taken[-1] + 1)
-            pixel = len(taken) // self.transfers_per_pixel
-            room = pixel - self.plan.capacity + 1
+        last = taken[-1] if taken else -1
+        for number in range(start, min(len(offered), self.inputs)):
+            time = max(offered[number], last + 1)
+            room = number // self.transfers_per_pixel - self.capacity + 1
             if room > 0:
                 while self.freeing < len(self.freed_at) and self.freed[self.freeing] < room:
                     self.freeing += 1
@@ -96,33 +97,34 @@ class _Engine:
                     break
                 time = max(time, self.freed_at[self.freeing])
             taken.append(time)
+            last = time
         return len(taken) > start
 
     def _issue(self) -> bool:
         """Issue passes whose pixels have arrived and whose results have room."""
-        plan, taken, left = self.plan, self.source.taken, self.sink.taken
+        taken, left, offered = self.source.taken, self.sink.taken, self.sink.offered
         progress = False
         while self.pixel < len(self.needed):
             arrival = self.needed[self.pixel] * self.transfers_per_pixel - 1
             if arrival >= len(taken):
                 break
-            credit = self.reserved + plan.drain_cycles - plan.fifo_depth
+            credit = self.reserved - self.credit_spare
             if credit > len(left):
                 break
             time = max(self.free_at, taken[arrival] + 1)
             if credit > 0:
                 time = max(time, left[credit - 1] + 1)
-            last_step = time + plan.pass_cycles - 1
+            last_step = time + self.pass_cycles - 1
             self.free_at = last_step + 1
             transfers = self.transfers[self.number]
-            first = last_step + plan.latency + 1
-            self.sink.offered.extend(range(first, first + transfers))
+            first = last_step + self.latency + 1
+            offered.extend(range(first, first + transfers))
             self.reserved += transfers
             self.number += 1
-            if self.number == plan.passes:
+            if self.number == self.passes:
                 self.number = 0
                 self.pixel += 1
-                self.freed_at.append(last_step + plan.free_latency)
+                self.freed_at.append(last_step + self.free_latency)
             progress = True
         return progress
 

@@ -119,7 +119,8 @@ def unsupported(network: IntegerNetwork) -> Iterator[str]:
                 f"but it reads '{layer.inputs[0]}'"
             )
         if layer.name in PORTS:
-            yield f"layer '{layer.name}': its name is that of a port of the design ({', '.join(PORTS)})"
+            ports = ", ".join(PORTS)
+            yield f"layer '{layer.name}': its name is that of a port of the design ({ports})"
         previous = layer.name
     if network.outputs != (previous,):
         yield f"engines have one output, the last layer '{previous}', got {network.outputs}"
