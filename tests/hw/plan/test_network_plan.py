@@ -1,8 +1,9 @@
 """The plan: formulas, choices, refusals."""
 
 import re
-from itertools import product
+from itertools import pairwise, product
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,11 @@ from systolith.network import (
     Add,
     AvgPool2d,
     Conv2d,
+    Flatten,
     IntegerNetwork,
+    KOutOfN,
+    Layer,
+    Linear,
     Pattern,
     PerNeuron,
     Requantize,
@@ -49,35 +54,6 @@ def test_compute_cycles_are_the_ceiling_formula(rows: int, columns: int, multipl
     array = ArrayShape(rows=rows, columns=columns, multipliers=multipliers)
     (engine,) = plan_network(network, arrays={"conv": array}).convolutions
     assert engine.compute_cycles == 30 * ceil(18 / rows) * ceil(2 / multipliers) * ceil(8 / columns)
-
-
-@pytest.mark.parametrize("budget", [3, 4, 7, 12, 20, 40])
-def test_no_choice_of_arrays_is_faster_within_the_budget(budget: int) -> None:
-    network = small_network()
-    plan = plan_network(network, multipliers=budget)
-    assert plan.multipliers <= budget
-    shapes = {
-        "conv1": [
-            (r * c, 36 * ceil(9 / r) * ceil(8 / c)) for r in range(1, 10) for c in range(1, 9)
-        ],
-        "conv2": [
-            (r * c * m, 36 * ceil(9 / r) * ceil(2 / m) * ceil(8 / c))
-            for r in range(1, 10)
-            for c in range(1, 9)
-            for m in (1, 2)
-        ],
-        "fc": [(r * c, ceil(72 / r) * ceil(5 / c)) for r in range(1, 73) for c in range(1, 6)],
-    }
-    best = min(
-        pace
-        for pace in {cycles for shape in shapes.values() for _, cycles in shape}
-        if sum(
-            min((total for total, cycles in shape if cycles <= pace), default=10**9)
-            for shape in shapes.values()
-        )
-        <= budget
-    )
-    assert max(engine.compute_cycles for engine in plan.convolutions) == best
 
 
 def test_a_budget_that_is_too_small_is_refused() -> None:
@@ -145,3 +121,81 @@ def test_layers_without_an_engine_are_all_named() -> None:
         "layer 'd': no engine computes depthwise convolutions yet",
         "layer 'e': no engine computes AvgPool2d yet",
     )
+
+
+def _chain(*layers: Layer, outputs: tuple[str, ...] = ()) -> IntegerNetwork:
+    return IntegerNetwork(input=Tensor((4, 3, 3), U8), layers=layers, outputs=outputs)
+
+
+def _problems(network: IntegerNetwork, **options: Any) -> tuple[str, ...]:
+    with pytest.raises(PlanError) as caught:
+        plan_network(network, **options)
+    return caught.value.problems
+
+
+def test_layers_and_arrays_are_refused_together() -> None:
+    network = _chain(_conv("a", "input", Pattern()), _conv("b", "a", Pattern(), groups=4))
+    arrays = {"a": ArrayShape(rows=99, columns=1), "b": ArrayShape(rows=99, columns=1)}
+    assert _problems(network, arrays=arrays) == (
+        "layer 'b': no engine computes depthwise convolutions yet",
+        "array for 'a': rows must be 1..16, got 99",
+    )
+
+
+def test_names_of_ports_are_refused() -> None:
+    names = ("input", "clk", "rst", "i", "o")
+    layers = [_conv(name, source, Pattern()) for source, name in pairwise(names)]
+    assert _problems(_chain(*layers)) == tuple(
+        f"layer '{name}': its name is that of a port of the design (clk, rst, i, o)"
+        for name in names[1:]
+    )
+
+
+def test_a_branch_and_a_second_output_are_refused() -> None:
+    network = _chain(
+        _conv("a", "input", Pattern()), _conv("b", "input", Pattern()), outputs=("a", "b")
+    )
+    assert _problems(network) == (
+        "layer 'b': engines form one chain, so it must read 'a', but it reads 'input'",
+        "engines have one output, the last layer 'b', got ('a', 'b')",
+    )
+
+
+def test_a_pattern_over_a_flattened_image_is_refused() -> None:
+    pattern = Pattern(select=KOutOfN(1, 4))
+    mask = pattern.best_mask(np.ones((2, 36, 1, 1))).reshape(2, 36)
+    linear = Linear(
+        name="fc",
+        input="flat",
+        weight=mask.astype(np.int64),
+        bias=np.zeros(2, int),
+        requantize=HALVE,
+        output=U8,
+        pattern=pattern,
+        mask=mask,
+    )
+    (problem,) = _problems(_chain(Flatten(name="flat", input="input"), linear))
+    assert re.search(r"^layer 'fc': .* needs an input of one pixel, .* image of 4x3x3$", problem)
+
+
+def test_a_network_of_flattenings_is_refused() -> None:
+    network = _chain(Flatten(name="flat", input="input"))
+    assert _problems(network, arrays={"flat": ArrayShape(rows=1, columns=1)}) == (
+        "a network for engines needs a layer besides flattenings",
+        "array for 'flat': no such convolution or linear layer; there are none",
+    )
+
+
+def test_a_gearbox_never_takes_the_name_of_a_layer() -> None:
+    network = _chain(
+        _conv("a", "input", Pattern()),
+        _conv("b", "a", Pattern()),
+        _conv("a_gearbox0", "b", Pattern()),
+    )
+    arrays = {
+        "a": ArrayShape(rows=16, columns=4),
+        "b": ArrayShape(rows=1, columns=1),
+        "a_gearbox0": ArrayShape(rows=16, columns=4),
+    }
+    names = [stage.name for stage in plan_network(network, arrays=arrays).stages]
+    assert "a_gearbox0_" in names and len(set(names)) == len(names)

@@ -1,0 +1,128 @@
+"""The choice of array shapes, against a search over every shape."""
+
+import re
+from itertools import product
+from math import ceil, gcd
+
+import numpy as np
+import pytest
+
+from systolith.network import Conv2d, IntegerNetwork, Linear
+from systolith.plan import ArrayShape, NetworkPlan, PlanError, plan_network
+from systolith.plan.work import Work, work_of
+from tests.flow.networks import convolution, small_network
+from tests.hw.random_networks import random_network
+
+
+def _works(network: IntegerNetwork) -> list[Work]:
+    layers = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
+    return [work_of(network, layer) for layer in layers]
+
+
+def _every_shape(work: Work) -> list[tuple[int, int]]:
+    """Multipliers and cycles of each shape that a layer can have."""
+    window = work.window
+    return [
+        (
+            rows * columns * multipliers,
+            max(
+                window.output_pixels
+                * ceil(work.reduction / rows)
+                * ceil(work.filters / columns)
+                * ceil(work.slots / multipliers),
+                window.input_pixels * (work.groups // gcd(rows, work.groups)),
+            ),
+        )
+        for rows, columns, multipliers in product(
+            range(1, work.reduction + 1), range(1, work.filters + 1), range(1, work.slots + 1)
+        )
+    ]
+
+
+def _best_pace(network: IntegerNetwork, budget: int) -> int:
+    """Least cycles of the slowest layer within the budget, by trying every pace."""
+    options = [_every_shape(work) for work in _works(network)]
+
+    def affordable(pace: int) -> bool:
+        costs = [
+            min((total for total, cycles in option if cycles <= pace), default=budget + 1)
+            for option in options
+        ]
+        return sum(costs) <= budget
+
+    return min(filter(affordable, {cycles for option in options for _, cycles in option}))
+
+
+def _pace(plan: NetworkPlan) -> int:
+    return max(max(engine.compute_cycles, engine.input_cycles) for engine in plan.convolutions)
+
+
+@pytest.mark.parametrize("budget", [3, 4, 7, 12, 20, 40, 400])
+def test_no_choice_is_faster_within_the_budget(budget: int) -> None:
+    network = small_network()
+    plan = plan_network(network, multipliers=budget)
+    assert plan.multipliers <= budget
+    assert _pace(plan) == _best_pace(network, budget)
+
+
+@pytest.mark.parametrize("seed", [s for s in range(40) if _works(random_network(s))])
+def test_no_choice_is_faster_for_any_network(seed: int) -> None:
+    network = random_network(seed)
+    works = _works(network)
+    budget = len(works) + int(np.random.default_rng(seed).integers(0, 60))
+    plan = plan_network(network, multipliers=budget)
+    assert plan.multipliers <= budget
+    assert _pace(plan) == _best_pace(network, budget)
+    for engine, work in zip(plan.convolutions, works, strict=True):
+        # Nor does a layer have more multipliers than it needs at that pace.
+        assert engine.array.total == min(
+            total for total, cycles in _every_shape(work) if cycles <= _pace(plan)
+        )
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_gearboxes_and_streams_never_set_the_pace(seed: int) -> None:
+    plan = plan_network(random_network(seed), multipliers=90)
+    assert plan.cycles_per_frame == max(engine.cycles for engine in plan.engines)
+
+
+def test_fixed_arrays_count_towards_the_budget() -> None:
+    fixed = {"conv1": ArrayShape(rows=9, columns=8)}
+    with pytest.raises(PlanError, match=r"^3 PE arrays need at least 74 multipliers, but .* is 73"):
+        plan_network(small_network(), arrays=fixed, multipliers=73)
+    plan = plan_network(small_network(), arrays=fixed, multipliers=74)
+    assert plan.convolutions[0].array == fixed["conv1"]
+    assert plan.multipliers == 74
+
+
+def test_given_arrays_are_kept_whatever_the_budget() -> None:
+    array = ArrayShape(rows=9, columns=4)
+    network = convolution(channels=2, filters=4, size=(4, 4))
+    plan = plan_network(network, arrays={"conv": array}, multipliers=1)
+    assert [engine.array for engine in plan.convolutions] == [array]
+
+
+def test_an_array_has_integer_sides() -> None:
+    with pytest.raises(PlanError) as caught:
+        ArrayShape(rows=2.0, columns="3", multipliers=True)  # type: ignore[arg-type]
+    assert caught.value.problems == (
+        "rows of an array must be an integer, got 2.0",
+        "columns of an array must be an integer, got '3'",
+        "multipliers of an array must be an integer, got True",
+    )
+    from_numpy = ArrayShape(rows=np.int64(2), columns=np.int64(3))  # type: ignore[arg-type]
+    assert type(from_numpy.rows) is int and from_numpy.total == 6
+
+
+def test_what_is_no_array_and_no_budget_is_named() -> None:
+    with pytest.raises(PlanError) as caught:
+        plan_network(small_network(), arrays={"fc": (2, 2)}, multipliers=2.5)  # type: ignore[dict-item,arg-type]
+    assert caught.value.problems == (
+        "array for 'fc': must be an ArrayShape, got (2, 2)",
+        "the budget of multipliers must be an integer, got 2.5",
+    )
+
+
+def test_several_problems_are_one_list() -> None:
+    assert re.fullmatch(r"2 problems:\n  - a\n  - b", str(PlanError(["a", "b"])))
+    assert str(PlanError(["a"])) == "a"
