@@ -70,7 +70,7 @@ def test_a_buffer_too_small_for_its_window_deadlocks() -> None:
         timeline([_pool(1, 1, depth=4)], 1)
 
 
-@pytest.mark.parametrize("seed", [1149, 1154, *range(6)])
+@pytest.mark.parametrize("seed", [1066, 1131, 1154, 1338, *range(4)])
 def test_cycles_are_exact_when_intervals_alternate_or_not(seed: int) -> None:
     plan = plan_network(random_network(seed, 4), multipliers=40)
     stages = tuple(

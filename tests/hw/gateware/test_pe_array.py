@@ -1,0 +1,101 @@
+"""The array of PEs with its weight memories, without anything around it."""
+
+import random
+
+import numpy as np
+import pytest
+
+from systolith.gateware import PEArray, WeightMemory
+from systolith.network import Conv2d
+from systolith.plan import ArrayShape, ConvPlan, PackedWeights, pack_weights, plan_network
+from tests.flow.networks import convolution
+from tests.hw.simulate import simulate
+
+
+def _planned(array: ArrayShape, kept: tuple[int, int]) -> tuple[ConvPlan, PackedWeights]:
+    network = convolution(channels=12, filters=7, size=(4, 4), kept=kept, seed=2)
+    (plan,) = plan_network(network, arrays={"conv": array}).convolutions
+    layer = network["conv"]
+    assert isinstance(layer, Conv2d)
+    return plan, pack_weights(plan, layer)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "multipliers", "kept"),
+    [
+        (1, 1, 1, (1, 4)),
+        (3, 2, 1, (2, 3)),
+        (2, 7, 3, (3, 6)),
+        (5, 3, 5, (5, 12)),
+        (4, 1, 4, (4, 4)),
+    ],
+)
+def test_sums_come_in_a_wavefront_at_the_documented_time(
+    rows: int, columns: int, multipliers: int, kept: tuple[int, int]
+) -> None:
+    plan, packed = _planned(ArrayShape(rows=rows, columns=columns, multipliers=multipliers), kept)
+    dut, rng = PEArray(plan, packed), random.Random(rows)
+    steps = 12
+    acts = [[[rng.choice([0, 255, rng.randrange(256)]) for _ in range(plan.group)]
+             for _ in range(rows)] for _ in range(steps)]  # fmt: skip
+    words = [rng.randrange(plan.steps) for _ in range(steps)]
+    expected = np.array(
+        [
+            [
+                sum(
+                    packed.weight[r, c, word, m] * row_acts[r][packed.index[r, c, word, m]]
+                    for r in range(rows)
+                    for m in range(multipliers)
+                )
+                for c in range(columns)
+            ]
+            for row_acts, word in zip(acts, words, strict=True)
+        ]
+    )
+    latency = rows - 1 + plan.pe_latency
+    found = np.zeros_like(expected)
+
+    async def bench(ctx):  # type: ignore[no-untyped-def]
+        # Step s is at row r in cycle s + r + 2: the addresses go two cycles ahead.
+        for cycle in range(steps + latency + columns + 2):
+            for row in range(rows):
+                if 0 <= cycle - row < steps:
+                    ctx.set(dut.address[row], words[cycle - row])
+                if 0 <= (step := cycle - row - WeightMemory.LATENCY) < steps:
+                    ctx.set(dut.acts[row], acts[step][row])
+            for column in range(columns):
+                step = cycle - WeightMemory.LATENCY - latency - column
+                if 0 <= step < steps:
+                    found[step, column] = ctx.get(dut.psums[column])
+            await ctx.tick()
+
+    simulate(dut, bench)
+    wrap = 1 << plan.acc_bits
+    assert np.array_equal(found % wrap, expected % wrap)
+
+
+def test_weight_memory_holds_its_words_and_passes_addresses_on() -> None:
+    plan, packed = _planned(ArrayShape(rows=2, columns=3, multipliers=2), (3, 6))
+    dut = WeightMemory(plan, packed, 1, 2)
+    words, passed = [], []
+
+    async def bench(ctx):  # type: ignore[no-untyped-def]
+        for cycle in range(plan.steps + WeightMemory.LATENCY):
+            if cycle < plan.steps:
+                ctx.set(dut.address_i, cycle)
+            if cycle >= WeightMemory.LATENCY:
+                words.append(
+                    [
+                        (ctx.get(dut.weights[m].weight), ctx.get(dut.weights[m].index))
+                        for m in (0, 1)
+                    ]
+                )
+            await ctx.tick()
+            passed.append(ctx.get(dut.address_o))
+
+    simulate(dut, bench)
+    assert passed[: plan.steps] == list(range(plan.steps))
+    assert words == [
+        [(packed.weight[1, 2, word, m], packed.index[1, 2, word, m]) for m in (0, 1)]
+        for word in range(plan.steps)
+    ]
