@@ -1,11 +1,12 @@
 """The systolic array: rows share activations, columns share sums."""
 
-from amaranth import Module, Signal, signed
+from amaranth import Module, Shape, Signal, signed, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.pe import PE, weight_word
 from systolith.gateware.streams import act_word
+from systolith.network import IntArray
 from systolith.plan import ConvPlan, PackedWeights
 
 __all__ = ["PEArray", "WeightMemory"]
@@ -34,15 +35,7 @@ class WeightMemory(wiring.Component):
     def __init__(self, plan: ConvPlan, packed: PackedWeights, row: int, column: int) -> None:
         self.plan = plan
         self.layout = weight_word(plan)
-        self.contents = [
-            [
-                {"weight": int(weight), "index": int(index)}
-                for weight, index in zip(weights, indices, strict=True)
-            ]
-            for weights, indices in zip(
-                packed.weight[row, column], packed.index[row, column], strict=True
-            )
-        ]
+        self.contents = _words(self.layout, packed.weight[row, column], packed.index[row, column])
         super().__init__(
             {
                 "address_i": In(range(plan.steps)),
@@ -55,12 +48,20 @@ class WeightMemory(wiring.Component):
         """Read, and register what was read: block memory is slow without."""
         m = Module()
         m.submodules.memory = store = memory.Memory(
-            shape=self.layout, depth=len(self.contents), init=self.contents
+            shape=unsigned(self.layout.size), depth=len(self.contents), init=self.contents
         )
         port = store.read_port()
         m.d.comb += [port.addr.eq(self.address_i), port.en.eq(1)]
         m.d.sync += [self.weights.eq(port.data), self.address_o.eq(self.address_i)]
         return m
+
+
+def _words(layout: data.ArrayLayout, weight: IntArray, index: IntArray) -> list[int]:
+    """Pack words as integers: Amaranth takes minutes for millions of nested initial values."""
+    weight_bits = Shape.cast(layout.elem_shape["weight"].shape).width
+    lanes = (weight & ((1 << weight_bits) - 1)) | index << weight_bits
+    step = Shape.cast(layout.elem_shape).width
+    return [sum(lane << m * step for m, lane in enumerate(word)) for word in lanes.tolist()]
 
 
 class PEArray(wiring.Component):

@@ -4,10 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from systolith.build import emit_verilog, load_design, write_design
-from systolith.network import content_hash
+import pytest
+
+from systolith.build import Design, emit_verilog, load_design, write_design
+from systolith.network import IntegerNetwork, content_hash
 from systolith.plan import plan_network
 from tests.flow.networks import small_network
 
@@ -60,3 +63,74 @@ def test_a_design_comes_with_its_description(tmp_path: Path) -> None:
         "design.json",
         "systolith_top.v",
     ]
+
+
+def test_an_interrupted_write_leaves_no_description_of_other_verilog(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_network(small_network(), multipliers=12)
+    before = write_design(plan, tmp_path)
+    text = before.sources[0].read_text()
+
+    def interrupted(*_: object, **__: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("systolith.build.emit.emit_verilog", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_design(plan, tmp_path)
+    assert load_design(tmp_path / "design.json") == before
+    assert before.sources[0].read_text() == text
+    with monkeypatch.context() as patch:
+        patch.setattr(Design, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_design(plan_network(small_network(), multipliers=20), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["systolith_top.v"]
+
+
+def test_files_are_written_beside_and_then_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renamed: list[tuple[str, str]] = []
+    rename = Path.replace
+
+    def observed(self: Path, target: Path) -> Path:
+        assert not target.exists()
+        assert self.stat().st_size > 0
+        renamed.append((self.name, target.name))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", observed)
+    write_design(plan_network(small_network(), multipliers=12), tmp_path)
+    assert renamed == [
+        (".systolith_top.v.tmp", "systolith_top.v"),
+        (".design.json.tmp", "design.json"),
+    ]
+
+
+def test_the_environment_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("YOSYS", raising=False)
+    before = dict(os.environ)
+    emit_verilog(plan_network(small_network(), multipliers=12))
+    assert dict(os.environ) == before
+
+
+def test_names_with_dots_and_keywords_of_verilog_are_kept_apart(tmp_path: Path) -> None:
+    network = small_network()
+    names = {"conv1": "module", "conv2": "block1.always", "pool2": "block1.always.wire"}
+    layers = tuple(
+        replace(
+            layer,
+            name=names.get(layer.name, layer.name),
+            input=names.get(layer.inputs[0], layer.inputs[0]),
+        )  # type: ignore[call-arg]
+        for layer in network.layers
+    )
+    renamed = IntegerNetwork(input=network.input, layers=layers)
+    design = write_design(plan_network(renamed, multipliers=12), tmp_path)
+    assert [port.layer for port in design.probes] == list(names.values())
+    text = design.sources[0].read_text()
+    for signal in ("module", "block1_always", "block1_always_wire"):
+        assert signal in [port.signal for port in design.probes]
+        for part in ("payload", "valid", "ready"):
+            assert len(re.findall(rf"^  wire (\[\d+:0\] )?{signal}__{part};$", text, re.M)) == 1
