@@ -10,11 +10,17 @@ from typer.testing import CliRunner
 from systolith.build import Design, write_design
 from systolith.cli import app
 from systolith.network import save
-from systolith.plan import plan_network
+from systolith.plan import ArrayShape, plan_network
 from systolith.verify import flip_memory_bit, memories, substitute
 from tests.flow.networks import small_network
 
-MULTIPLIERS = 12
+ARRAYS = {
+    "conv1": ArrayShape(rows=3, columns=1),
+    "conv2": ArrayShape(rows=3, columns=2),
+    "fc": ArrayShape(rows=1, columns=1),
+}
+"""Fixed, because the mutations name parts of these arrays."""
+
 WEIGHT_BIT, INDEX_BIT = 6, 9
 """Bits of a word of conv2's weight memory: an 8-bit weight, then a 3-bit index."""
 
@@ -63,7 +69,7 @@ def _verify(network_file: Path, folder: Path, design: Design) -> tuple[int, str]
     rtl = design.sources[0].parent
     design.save(rtl / "design.json")
     arguments = ["verify", str(network_file), "--rtl", str(rtl), "--output", str(folder / "out")]
-    arguments += ["--multipliers", str(MULTIPLIERS), "--images", "2"]
+    arguments += ["--images", "2"]
     result = CliRunner().invoke(app, arguments)
     return result.exit_code, result.stderr
 
@@ -73,7 +79,7 @@ def test_verify_names_layer_index_and_cycle_of_a_mutation(
     name: str, network_file: Path, tmp_path: Path
 ) -> None:
     mutate, layer = MUTATIONS[name]
-    design = write_design(plan_network(small_network(), multipliers=MULTIPLIERS), tmp_path / "rtl")
+    design = write_design(plan_network(small_network(), arrays=ARRAYS), tmp_path / "rtl")
     code, said = _verify(network_file, tmp_path, mutate(design, tmp_path / "mutant"))
     assert code == 1, said
     found = FOUND.search(said)
@@ -82,7 +88,7 @@ def test_verify_names_layer_index_and_cycle_of_a_mutation(
 
 
 def test_verify_passes_the_design_as_generated(network_file: Path, tmp_path: Path) -> None:
-    design = write_design(plan_network(small_network(), multipliers=MULTIPLIERS), tmp_path / "rtl")
+    design = write_design(plan_network(small_network(), arrays=ARRAYS), tmp_path / "rtl")
     code, said = _verify(network_file, tmp_path, design)
     assert code == 0, said
     assert not FOUND.search(said)
