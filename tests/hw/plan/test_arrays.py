@@ -86,6 +86,12 @@ def test_gearboxes_and_streams_never_set_the_pace(seed: int) -> None:
     assert plan.cycles_per_frame == max(engine.cycles for engine in plan.engines)
 
 
+def test_among_equal_arrays_the_one_with_most_rows_is_chosen() -> None:
+    network = convolution(channels=1, filters=9, size=(4, 4))
+    (engine,) = plan_network(network, multipliers=9).convolutions
+    assert engine.array == ArrayShape(rows=9, columns=1)
+
+
 def test_fixed_arrays_count_towards_the_budget() -> None:
     fixed = {"conv1": ArrayShape(rows=9, columns=8)}
     with pytest.raises(PlanError, match=r"^3 PE arrays need at least 74 multipliers, but .* is 73"):
