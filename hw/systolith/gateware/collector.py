@@ -20,8 +20,9 @@ class Collector(wiring.Component):
     Members
     -------
     psums : ``In(signed(acc_bits)).array(columns)``
-    valid, first, last : ``In(1)``
-        What ``psums[0]`` is: a step, the first of a pass, the last of a pass.
+    first, last : ``In(1)``
+        Whether ``psums[0]`` is of the first or last step of a pass; those between follow each
+        other without a pause.
     o : ``Out(data.ArrayLayout(signed(acc_bits), lanes_out))``
     o_valid : ``Out(1)``
     transfer : ``Out(range(plan.transfers_per_pixel))``
@@ -34,7 +35,6 @@ class Collector(wiring.Component):
     """
 
     psums: list[Signal]
-    valid: Signal
     first: Signal
     last: Signal
     o: data.View
@@ -47,7 +47,6 @@ class Collector(wiring.Component):
         super().__init__(
             {
                 "psums": In(acc).array(plan.array.columns),
-                "valid": In(1),
                 "first": In(1),
                 "last": In(1),
                 "o": Out(data.ArrayLayout(acc, plan.lanes_out)),
@@ -60,19 +59,17 @@ class Collector(wiring.Component):
         """Accumulate and hold per column; then count through the transfers of each pass."""
         m = Module()
         plan = self.plan
-        valid, first, last = self.valid, self.first, self.last
+        first, last = self.first, self.last
         held = []
         for column, psum in enumerate(self.psums):
             acc = Signal(signed(plan.acc_bits), name=f"acc_{column}", reset_less=True)
             total = Signal(signed(plan.acc_bits), name=f"total_{column}")
             hold = Signal(signed(plan.acc_bits), name=f"hold_{column}", reset_less=True)
             m.d.comb += total.eq(Mux(first, psum, acc + psum))
-            with m.If(valid):
-                m.d.sync += acc.eq(total)
+            m.d.sync += acc.eq(total)
             with m.If(last):
                 m.d.sync += hold.eq(total)
             held.append(delayed(m, hold, plan.hold_delay(column), f"hold_{column}"))
-            valid = delayed(m, valid, 1, f"valid_{column}")
             first = delayed(m, first, 1, f"first_{column}")
             last = delayed(m, last, 1, f"last_{column}")
         number, part = Signal(range(plan.passes)), Signal(range(plan.drain_cycles))

@@ -74,7 +74,7 @@ class ConvEngine(wiring.Component):
         ]
         last_step = self._rows(m, writer, sequencer, array)
         m.d.comb += writer.done.eq(delayed(m, last_step.done, 2, "done"))
-        for flag in ("valid", "first", "last"):
+        for flag in ("first", "last"):
             arrives = delayed(
                 m, getattr(last_step, flag), RowReader.LATENCY + plan.pe_latency, flag
             )

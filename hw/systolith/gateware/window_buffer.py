@@ -15,19 +15,17 @@ __all__ = ["RowReader", "Sequencer", "WindowWriter", "step_layout"]
 def step_layout(plan: EnginePlan) -> data.StructLayout:
     """Describe one step: what every row reads in one cycle, and which weights meet it.
 
-    valid : the step exists.
     window : see :func:`window_layout`; `needed` left out.
     fold : index into each row's table of taps.
     word : step number within the pixel: the address of the weights.
     number : pass number within the pixel.
-    first, last : ends of a pass.
-    done : last step of the pixel.
+    first, last : ends of a pass; both 0 if there is no step.
+    done : last step of the pixel; 0 if there is none.
     """
     window = window_layout(plan)
     kh, kw = plan.window.kernel
     return data.StructLayout(
         {
-            "valid": 1,
             "address": window["address"].shape,
             "rows": kh,
             "columns": kw,
@@ -181,7 +179,6 @@ class Sequencer(wiring.Component):
                 with m.If(last_pass):
                     m.d.sync += [number.eq(0), word.eq(0)]
         m.d.sync += [
-            self.step.valid.eq(issue),
             self.step.address.eq(window.address),
             self.step.rows.eq(window.rows),
             self.step.columns.eq(window.columns),

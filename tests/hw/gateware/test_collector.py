@@ -63,11 +63,10 @@ def test_each_pass_is_summed_and_drained_on_time(name: str, gap: float) -> None:
         transfer = 0
         for now in range(cycle + plan.drain_delay + plan.drain_cycles + 3):
             first, last = flags.get(now, (False, False))
-            ctx.set(dut.valid, now in flags)
             ctx.set(dut.first, first)
             ctx.set(dut.last, last)
             for column in range(plan.array.columns):
-                # What no step brings is never added.
+                # What comes between passes is never added.
                 ctx.set(dut.psums[column], psums.get((now, column), 1))
             if ctx.get(dut.o_valid):
                 lanes = [ctx.get(dut.o[lane]) for lane in range(plan.lanes_out)]

@@ -53,3 +53,12 @@ def test_indices_point_into_the_group() -> None:
     index = pack_weights(plan, layer).index
     assert 0 <= index.min() <= index.max() < 8
     assert plan.index_bits == 3
+
+
+def test_rows_beyond_the_reduction_repeat_its_last_group() -> None:
+    network = convolution(channels=8, filters=4, size=(5, 5), kept=(2, 4))
+    (plan,) = plan_network(network, arrays={"conv": ArrayShape(rows=7, columns=4)}).convolutions
+    assert (plan.reduction, plan.folds) == (18, 3)
+    last = row_taps(plan, 3)[-1]
+    assert (last.row, last.column, last.word) == (2, 2, 1)
+    assert [row_taps(plan, row)[-1] for row in (4, 5, 6)] == [last] * 3
