@@ -16,7 +16,7 @@ from systolith.prune.rules import (
 )
 from systolith.prune.schedule import Cubic, OneShot, Schedule
 from systolith.prune.score import Score, magnitude
-from systolith.prune.sparsifier import SRSTE, FrozenMasks, Sparsifier
+from systolith.prune.sparsifier import SRSTE, FrozenMasks, Sparsifier, WeightSparsifier
 from systolith.prune.topk import topk_mask
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Score",
     "ScorePruner",
     "Sparsifier",
+    "WeightSparsifier",
     "all_convolutions_but_first",
     "check_patterns",
     "magnitude",

@@ -1,8 +1,8 @@
 """What pruning does to one training step: masked weights inside, the optimizer's weights after."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -10,7 +10,7 @@ from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
 from systolith.prune.pruner import Pruner
 
-__all__ = ["SRSTE", "FrozenMasks", "Sparsifier"]
+__all__ = ["SRSTE", "FrozenMasks", "Sparsifier", "WeightSparsifier"]
 
 
 class Sparsifier(Protocol):
@@ -22,9 +22,9 @@ class Sparsifier(Protocol):
             loss(model(images), labels).backward()
         optimizer.step()
 
-    Inside, the model's weights are the masked ones, so the gradients found on leaving are those of
-    ``mask * W``. On leaving, the method restores what the optimizer shall update and turns those
-    gradients into its own.
+    Inside, the model computes with what is kept, so the gradients found on leaving are those of
+    the sparse model. On leaving, the method restores what the optimizer shall update, turns those
+    gradients into its own, and adds those of its own parameters and penalties.
     """
 
     def parameters(self) -> list[nn.Parameter]:
@@ -34,6 +34,18 @@ class Sparsifier(Protocol):
     def step(self, model: nn.Module, progress: float) -> AbstractContextManager[None]:
         """Mask the model during forward and backward; `progress` runs from 0 to 1."""
         ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the method remembers between steps: tensors, numbers, generator states."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from such a state, with identical results."""
+        ...
+
+
+class WeightSparsifier(Sparsifier, Protocol):
+    """Sparse training whose result is masks of weights."""
 
     def masks(self, model: nn.Module) -> MaskSet:
         """Masks to keep when training is over."""
@@ -93,6 +105,13 @@ class SRSTE:
             if weight.grad is not None:
                 weight.grad += self._decay * weight.detach().masked_fill(mask, 0.0)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: masks follow from the weights."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing to load."""
+
     def masks(self, model: nn.Module) -> MaskSet:
         """Masks of the dense weights under the final pattern."""
         return self._pruner.masks(model, 1.0)
@@ -117,6 +136,13 @@ class FrozenMasks:
             grad: Tensor | None = model.get_parameter(name).grad
             if grad is not None:
                 grad.masked_fill_(~mask, 0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the masks are given."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing to load."""
 
     def masks(self, model: nn.Module) -> MaskSet:
         """The given masks."""

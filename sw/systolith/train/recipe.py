@@ -12,7 +12,7 @@ from torch import nn
 
 from systolith.data import Augment, Dataset
 from systolith.network import Pattern
-from systolith.prune import SRSTE, MaskSet, ScorePruner, Sparsifier, check_patterns
+from systolith.prune import SRSTE, MaskSet, ScorePruner, WeightSparsifier, check_patterns
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 from systolith.train.fit import fit
 from systolith.train.progress import Report
@@ -78,7 +78,7 @@ def train_pruned(
     patterns: Mapping[str, Pattern],
     recipe: Recipe | None = None,
     report: Report | None = None,
-    sparsifier: Sparsifier | None = None,
+    sparsifier: WeightSparsifier | None = None,
 ) -> MaskSet:
     """Train with masks, in place, and leave the pruned weights at zero.
 
