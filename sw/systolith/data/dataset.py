@@ -1,7 +1,7 @@
 """Images and labels, split into training and test."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ class Dataset:
     name : str
         For messages and reports.
     train_images, test_images : Tensor of float32, shape (N, C, H, W)
-        In 0..1.
+        In 0..1, or normalized.
     train_labels, test_labels : Tensor of int64, shape (N,)
         In ``0..classes-1``.
 
@@ -56,6 +56,27 @@ class Dataset:
                 "training and test images must have one shape, got "
                 f"{tuple(self.train_images.shape[1:])} and {tuple(self.test_images.shape[1:])}"
             )
+
+    def normalized(self, mean: Sequence[float], deviation: Sequence[float]) -> "Dataset":
+        """Return images as ``(x - mean) / deviation``, each given per channel.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many of each as channels, or a deviation is not positive.
+        """
+        channels = self.input_shape[0]
+        if len(mean) != channels or len(deviation) != channels or min(deviation) <= 0:
+            raise ValueError(
+                f"normalizing '{self.name}' needs {channels} means and positive deviations, "
+                f"got {list(mean)} and {list(deviation)}"
+            )
+        shift, scale = (torch.tensor(each).reshape(-1, 1, 1) for each in (mean, deviation))
+        return replace(
+            self,
+            train_images=(self.train_images - shift) / scale,
+            test_images=(self.test_images - shift) / scale,
+        )
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -44,6 +44,7 @@ class Sparsifier(Protocol):
         ...
 
 
+@runtime_checkable
 class WeightSparsifier(Sparsifier, Protocol):
     """Sparse training whose result is masks of weights."""
 

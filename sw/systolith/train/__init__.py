@@ -1,6 +1,7 @@
 """Training: one compact loop, and the phases from a float model to a quantized one."""
 
-from systolith.train.fit import Algorithm, DivergedError, evaluate, fit
+from systolith.train.checkpoint import CheckpointError
+from systolith.train.fit import Algorithm, DivergedError, Precision, evaluate, fit
 from systolith.train.progress import Progress, Report
 from systolith.train.recipe import (
     Recipe,
@@ -12,7 +13,9 @@ from systolith.train.recipe import (
 
 __all__ = [
     "Algorithm",
+    "CheckpointError",
     "DivergedError",
+    "Precision",
     "Progress",
     "Recipe",
     "Report",

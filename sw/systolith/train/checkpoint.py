@@ -1,0 +1,86 @@
+"""The state of unfinished training in a file, so that it can be resumed with identical results."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from systolith.prune import Sparsifier
+
+__all__ = ["CheckpointError", "TrainingState"]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, or that belongs to other training."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class TrainingState:
+    """Everything that the next step of training depends on.
+
+    Parameters
+    ----------
+    model, optimizer, sparsifier
+        Saved and restored by their ``state_dict``.
+    generator : torch.Generator
+        Of order and augmentation.
+    settings : mapping of str to Any
+        The arguments of training; a checkpoint of others is refused.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    sparsifier: Sparsifier | None
+    generator: torch.Generator
+    settings: Mapping[str, Any]
+
+    def save(self, path: Path, epochs_done: int) -> None:
+        """Write to a temporary name, then rename: the file is whole at any time."""
+        content = {
+            "settings": dict(self.settings),
+            "epochs_done": epochs_done,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sparsifier": {} if self.sparsifier is None else self.sparsifier.state_dict(),
+            "generator": self.generator.get_state(),
+            "random": torch.get_rng_state(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.part")
+        torch.save(content, temporary)
+        temporary.replace(path)
+
+    def load(self, path: Path) -> int:
+        """Restore the state; return how many epochs were done.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged, or training had other arguments; each is named.
+        """
+        try:
+            content = torch.load(path, weights_only=True)
+            given = content["settings"]
+        except Exception as error:
+            raise CheckpointError(f"checkpoint '{path}' cannot be read: {error}") from error
+        if problems := list(_differences(self.settings, given)):
+            raise CheckpointError(
+                f"checkpoint '{path}' is of other training; remove it to start anew: "
+                f"{'; '.join(problems)}"
+            )
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        if self.sparsifier is not None:
+            self.sparsifier.load_state_dict(content["sparsifier"])
+        self.generator.set_state(content["generator"])
+        torch.set_rng_state(content["random"])
+        return int(content["epochs_done"])
+
+
+def _differences(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted(wanted.keys() | given.keys()):
+        if wanted.get(name) != given.get(name):
+            yield f"{name} is {wanted.get(name)}, was {given.get(name)}"
