@@ -7,6 +7,8 @@ its ``state_dict``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -14,7 +16,7 @@ from systolith.data import Augment, Dataset
 from systolith.network import Pattern
 from systolith.prune import SRSTE, MaskSet, ScorePruner, WeightSparsifier, check_patterns
 from systolith.quant import QuantConfig, QuantizedModel, prepare
-from systolith.train.fit import fit
+from systolith.train.fit import Algorithm, Precision, fit
 from systolith.train.progress import Report
 
 __all__ = [
@@ -38,7 +40,8 @@ class Recipe:
         0 skips training in that phase; masks and steps are still chosen.
     learning_rate : float
         Of the float phase; pruning starts with half of it, quantization with a sixth.
-    batch_size : int
+    batch_size, weight_decay, algorithm, precision
+        See :func:`fit`. Quantized training has no weight decay.
     augment : Augment, optional
         Applied to each batch of all phases.
     seed : int
@@ -50,25 +53,33 @@ class Recipe:
     quantize_epochs: int = 10
     learning_rate: float = 3e-3
     batch_size: int = 64
+    weight_decay: float = 1e-3
+    algorithm: Algorithm = Algorithm.ADAMW
+    precision: Precision = Precision.FLOAT32
     augment: Augment | None = None
     seed: int = 0
 
 
 def train_float(
-    model: nn.Module, data: Dataset, recipe: Recipe | None = None, report: Report | None = None
+    model: nn.Module,
+    data: Dataset,
+    recipe: Recipe | None = None,
+    report: Report | None = None,
+    checkpoint: Path | None = None,
 ) -> None:
-    """Train dense float weights, in place."""
+    """Train dense float weights, in place, resuming from the checkpoint if it is there."""
     recipe = recipe or Recipe()
     fit(
         model,
         data,
         epochs=recipe.float_epochs,
         learning_rate=recipe.learning_rate,
-        batch_size=recipe.batch_size,
-        augment=recipe.augment,
         seed=recipe.seed,
         phase="float",
         report=report,
+        checkpoint=checkpoint,
+        weight_decay=recipe.weight_decay,
+        **_common(recipe),
     )
 
 
@@ -79,6 +90,7 @@ def train_pruned(
     recipe: Recipe | None = None,
     report: Report | None = None,
     sparsifier: WeightSparsifier | None = None,
+    checkpoint: Path | None = None,
 ) -> MaskSet:
     """Train with masks, in place, and leave the pruned weights at zero.
 
@@ -91,8 +103,10 @@ def train_pruned(
         By layer name; checked for all layers before any work.
     recipe : Recipe, optional
     report : callable, optional
-    sparsifier : Sparsifier, optional
+    sparsifier : WeightSparsifier, optional
         Default: SR-STE on magnitude, with the final pattern from the start.
+    checkpoint : Path, optional
+        Resumed from if it is there.
 
     Returns
     -------
@@ -112,12 +126,13 @@ def train_pruned(
         data,
         epochs=recipe.prune_epochs,
         learning_rate=recipe.learning_rate / 2,
-        batch_size=recipe.batch_size,
-        augment=recipe.augment,
         sparsifier=sparsifier,
         seed=recipe.seed + 1,
         phase="prune",
         report=report,
+        checkpoint=checkpoint,
+        weight_decay=recipe.weight_decay,
+        **_common(recipe),
     )
     masks = sparsifier.masks(model)
     masks.apply_(model)
@@ -131,6 +146,7 @@ def train_quantized(
     config: QuantConfig | None = None,
     recipe: Recipe | None = None,
     report: Report | None = None,
+    checkpoint: Path | None = None,
 ) -> QuantizedModel:
     """Fold batch norms, quantize, and train with masks frozen; the float model is left as it is.
 
@@ -146,12 +162,12 @@ def train_quantized(
         data,
         epochs=recipe.quantize_epochs,
         learning_rate=recipe.learning_rate / 6,
-        batch_size=recipe.batch_size,
         weight_decay=0.0,
-        augment=recipe.augment,
         seed=recipe.seed + 2,
         phase="quantize",
         report=report,
+        checkpoint=checkpoint,
+        **_common(recipe),
     )
     return quantized
 
@@ -169,3 +185,12 @@ def train_pruned_quantized(
     train_float(model, data, recipe, report)
     masks = train_pruned(model, data, patterns, recipe, report)
     return train_quantized(model, data, masks, config, recipe, report)
+
+
+def _common(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "batch_size": recipe.batch_size,
+        "algorithm": recipe.algorithm,
+        "precision": recipe.precision,
+        "augment": recipe.augment,
+    }

@@ -1,4 +1,7 @@
 import re
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,7 +10,17 @@ from torch import Tensor, nn
 from systolith.data import Dataset, shift_images
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import SRSTE, ScorePruner
-from systolith.train import Algorithm, DivergedError, Progress, evaluate, fit
+from systolith.train import (
+    Algorithm,
+    CheckpointError,
+    DivergedError,
+    Precision,
+    Progress,
+    Report,
+    evaluate,
+    fit,
+)
+from systolith.train.fit import _annealing
 
 
 def _data() -> Dataset:
@@ -74,6 +87,109 @@ def test_the_seed_decides_the_order_of_images() -> None:
     assert len({str(images.tolist()) for images in seen}) == 4
 
 
+class _Interruption(Exception):
+    pass
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("pruned", [False, True])
+def test_interrupted_training_resumes_with_identical_results(
+    tmp_path: Path, pruned: bool, precision: Precision
+) -> None:
+    checkpoint = tmp_path / "folder" / "fit.checkpoint"
+
+    def train(model: nn.Module, report: Report | None, checkpoint: Path | None) -> None:
+        sparsifier = SRSTE(ScorePruner(patterns={"5": Pattern(select=KOutOfN(1, 4))}))
+        fit(
+            model,
+            _data(),
+            epochs=4,
+            batch_size=16,
+            augment=shift_images,
+            sparsifier=sparsifier if pruned else None,
+            precision=precision,
+            report=report,
+            checkpoint=checkpoint,
+        )
+
+    def interrupt(progress: Progress) -> None:
+        if progress.epoch == 3:
+            raise _Interruption
+
+    straight, resumed = _model(), _model()
+    train(straight, None, None)
+    with pytest.raises(_Interruption):
+        train(_model(), interrupt, checkpoint)
+    epochs: list[int] = []
+    train(resumed, lambda progress: epochs.append(progress.epoch), checkpoint)
+    assert epochs == [3, 4]
+    wanted, found = straight.state_dict(), resumed.state_dict()
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_of_other_training_is_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "fit.checkpoint"
+
+    def interrupt(progress: Progress) -> None:
+        if progress.epoch == 2:
+            raise _Interruption
+
+    with pytest.raises(_Interruption):
+        fit(_model(), _data(), epochs=3, report=interrupt, checkpoint=checkpoint)
+    with pytest.raises(
+        CheckpointError, match=r"other training.*epochs is 4, was 3; seed is 1, was 0$"
+    ):
+        fit(_model(), _data(), epochs=4, seed=1, checkpoint=checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        fit(_model(), _data(), epochs=3, checkpoint=checkpoint)
+
+
+def test_reports_within_a_long_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("systolith.train.fit"), "REPORT_SECONDS", 0.0)
+    reports: list[Progress] = []
+    fit(_model(), _data(), epochs=2, batch_size=16, report=reports.append)
+    assert [(p.epoch, p.step, p.steps) for p in reports] == [
+        (epoch, step, 5) for epoch in (1, 2) for step in range(1, 6)
+    ]
+    assert [p.epoch_done for p in reports[:5]] == [False] * 4 + [True]
+    assert [p.seconds_left for p in reports[-1:]] == [0]
+
+
+def test_learning_rate_rises_then_falls_to_zero() -> None:
+    rates = [_annealing(step / 10, 0.2) for step in range(11)]
+    assert rates[:3] == [0.0, 0.5, 1.0] and rates[10] == 0.0
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert _annealing(0.0, 0.0) == 1.0
+
+
+def test_reports_the_density_of_what_is_pruned() -> None:
+    reports: list[Progress] = []
+    sparsifier = SRSTE(ScorePruner(patterns={"5": Pattern(select=KOutOfN(1, 4))}))
+    fit(_model(), _data(), epochs=1, sparsifier=sparsifier, report=reports.append)
+    fit(_model(), _data(), epochs=1, report=reports.append)
+    assert [report.density for report in reports] == [0.25, 1.0]
+
+
+def test_bfloat16_trains_float32_weights() -> None:
+    model, data = _model(), _data()
+    fit(model, data, epochs=8, batch_size=16, learning_rate=0.02, precision=Precision.BFLOAT16)
+    assert evaluate(model, data.test_images, data.test_labels) == 1.0
+    assert all(value.dtype == torch.float32 for value in model.parameters())
+
+
+def test_empty_parts_are_refused() -> None:
+    data = _data()
+    empty = replace(data, train_images=data.train_images[:0], train_labels=data.train_labels[:0])
+    with pytest.raises(ValueError, match="^data set 'halves' needs training images, got none$"):
+        fit(_model(), empty, epochs=1)
+    with pytest.raises(
+        ValueError, match="^evaluation needs images and as many labels, got 0 and 0$"
+    ):
+        evaluate(_model(), data.test_images[:0], data.test_labels[:0])
+
+
 def test_reports_after_each_epoch() -> None:
     reports: list[Progress] = []
     fit(_model(), _data(), epochs=3, batch_size=16, phase="warm-up", report=reports.append)
@@ -132,10 +248,19 @@ def test_no_epochs_change_nothing() -> None:
 def test_refuses_numbers_out_of_range_all_at_once() -> None:
     message = (
         "epochs must be at least 0, got -1; learning_rate must be positive, got 0; "
+        "warmup must lie in 0..1, below 1, got 1.5; "
         "batch_size must be at least 1, got 0; weight_decay must be at least 0, got -1"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        fit(_model(), _data(), epochs=-1, learning_rate=0, batch_size=0, weight_decay=-1)
+        fit(
+            _model(),
+            _data(),
+            epochs=-1,
+            learning_rate=0,
+            warmup=1.5,
+            batch_size=0,
+            weight_decay=-1,
+        )
 
 
 def test_a_loss_that_is_no_number_is_an_error() -> None:
