@@ -107,7 +107,8 @@ def fit(
     report : callable, optional
         Called with a :class:`Progress` after each epoch and about once per second.
     checkpoint : Path, optional
-        Written after each epoch but the last, read if it is there, removed when training is done.
+        Written after each epoch, read if it is there: finished training is then found again. It is
+        the caller's to remove once the result is safe.
 
     Raises
     ------
@@ -181,10 +182,8 @@ def fit(
                             seconds_left=clock.seconds * ((epochs - first) * steps / done - 1),
                         )
                     )
-            if checkpoint is not None and epoch + 1 < epochs:
+            if checkpoint is not None:
                 state.save(checkpoint, epoch + 1)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
     model.eval()
 
 
