@@ -1,0 +1,26 @@
+"""Searches that need forward passes only: masks are tried on the network as it is."""
+
+from systolith.prune.search.particles import (
+    BestOfRandom,
+    Objective,
+    ParticleFilter,
+    Search,
+    minimize,
+)
+from systolith.prune.search.resampling import importance_weights, systematic_resampling
+from systolith.prune.search.spaces import Choices, ExactlyK, Space
+from systolith.prune.search.state import SearchState
+
+__all__ = [
+    "BestOfRandom",
+    "Choices",
+    "ExactlyK",
+    "Objective",
+    "ParticleFilter",
+    "Search",
+    "SearchState",
+    "Space",
+    "importance_weights",
+    "minimize",
+    "systematic_resampling",
+]

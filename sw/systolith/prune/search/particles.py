@@ -1,0 +1,230 @@
+"""Search by a particle filter, and by random draws alone; neither knows of networks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from systolith.prune.errors import PruneError
+from systolith.prune.search.resampling import importance_weights, systematic_resampling
+from systolith.prune.search.spaces import Space
+from systolith.prune.search.state import SearchState
+
+__all__ = ["BestOfRandom", "Objective", "ParticleFilter", "Search", "minimize"]
+
+Objective = Callable[[Tensor], Tensor]
+"""From particles, shape (P, ...), to their losses, shape (P,): finite, low is good."""
+
+
+class Search(Protocol):
+    """A way to look for the particle with the lowest loss, one generation at a time."""
+
+    @property
+    def generations(self) -> int:
+        """How many generations there are."""
+        ...
+
+    def start(self, space: Space, seed: int) -> SearchState:
+        """Draw the first particles."""
+        ...
+
+    def step(self, space: Space, objective: Objective, state: SearchState) -> None:
+        """Do one generation, in place: evaluate the particles, remember the best, move on."""
+        ...
+
+
+def minimize(
+    search: Search,
+    space: Space,
+    objective: Objective,
+    *,
+    seed: int = 0,
+    state: SearchState | None = None,
+    report: Callable[[SearchState], None] | None = None,
+) -> SearchState:
+    """Run a search to its end.
+
+    Parameters
+    ----------
+    search : Search
+        Such as :class:`ParticleFilter`.
+    space : Space
+        Where to look.
+    objective : callable
+        From particles on the CPU, shape (P, ...), to losses, shape (P,), on any device.
+    seed : int
+        The same seed finds the same particle.
+    state : SearchState, optional
+        Go on from there, instead of starting from `seed`.
+    report : callable, optional
+        Called after each generation; ``state.state_dict()`` is what to save.
+
+    Returns
+    -------
+    SearchState
+        Its `best` and `best_loss` are the result.
+
+    Raises
+    ------
+    PruneError
+        If the objective gives other than one finite loss per particle.
+    """
+    state = search.start(space, seed) if state is None else state
+    while state.generation < search.generations:
+        search.step(space, objective, state)
+        if report is not None:
+            report(state)
+    return state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticleFilter:
+    """Sequential importance resampling over particles, with evolutionary steps in between.
+
+    In each generation, particles with losses l_i survive with weights
+    ``w_i = exp(-(l_i - min l) / std l)``, normalised, by systematic resampling. Survivors are then
+    crossed with each other and mutated (the evolutionary hybrid), and moved by process noise. With
+    `crossover` and `mutation` 0, it is the plain particle filter.
+
+    Parameters
+    ----------
+    particles, generations : int
+        At least 1; their product is the number of evaluations.
+    crossover : float
+        Probability that a survivor is replaced by a child of itself and another one, 0..1.
+    mutation : float
+        Probability that a gene changes, 0..1.
+    swaps : int
+        Smallest steps of process noise for each particle and generation, at least 0.
+
+    Raises
+    ------
+    PruneError
+        If a number is out of range; all problems are listed.
+
+    Notes
+    -----
+    Anwar, Hwang, Sung: Structured pruning of deep convolutional neural networks (ACM JETC 13(3),
+    2017), section on the selection of pruning candidates.
+
+    **Deviation:** repair keeps every particle exactly k-out-of-n; the best particle ever seen is
+    returned even if it died out; weights are relative to the spread of losses in a generation.
+
+    Examples
+    --------
+    >>> from systolith.prune.search.spaces import ExactlyK
+    >>> target = torch.tensor([True, False, True, False])
+    >>> found = minimize(
+    ...     ParticleFilter(particles=8, generations=5), ExactlyK(rows=1, n=4, k=2),
+    ...     lambda particles: (particles != target).sum((1, 2)),
+    ... )
+    >>> found.best, found.best_loss, found.evaluations
+    (tensor([[ True, False,  True, False]]), 0.0, 40)
+    """
+
+    particles: int = 64
+    generations: int = 15
+    crossover: float = 0.5
+    mutation: float = 0.05
+    swaps: int = 1
+
+    def __post_init__(self) -> None:
+        problems = _count_problems(self.particles, self.generations)
+        problems += [
+            f"{name} must be a probability in 0..1, got {value}"
+            for name, value in (("crossover", self.crossover), ("mutation", self.mutation))
+            if not 0 <= value <= 1
+        ]
+        if self.swaps < 0:
+            problems.append(f"swaps must be at least 0, got {self.swaps}")
+        if problems:
+            raise PruneError(problems)
+
+    def start(self, space: Space, seed: int) -> SearchState:
+        """See :meth:`Search.start`."""
+        return _start(space, self.particles, seed)
+
+    def step(self, space: Space, objective: Objective, state: SearchState) -> None:
+        """See :meth:`Search.step`."""
+        losses = _losses(objective, state.particles)
+        state.remember(losses)
+        generator = state.generator
+        survivors = systematic_resampling(importance_weights(losses), generator)
+        particles = state.particles[survivors]
+        if self.crossover > 0:
+            partners = particles[torch.randperm(len(particles), generator=generator)]
+            children = space.cross(particles, partners, generator)
+            crossed = torch.rand(len(particles), generator=generator) < self.crossover
+            particles[crossed] = children[crossed]
+        if self.mutation > 0:
+            particles = space.mutate(particles, self.mutation, generator)
+        for _ in range(self.swaps):
+            particles = space.swap(particles, generator)
+        state.particles = particles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestOfRandom:
+    """The best of ``particles * generations`` random particles: what a search must beat.
+
+    Parameters
+    ----------
+    particles, generations : int
+        At least 1.
+
+    Raises
+    ------
+    PruneError
+        If a number is out of range; all problems are listed.
+
+    Notes
+    -----
+    Anwar, Sung: Coarse pruning of convolutional neural networks with random masks (arXiv
+    1610.09639, 2016).
+    """
+
+    particles: int = 64
+    generations: int = 15
+
+    def __post_init__(self) -> None:
+        if problems := _count_problems(self.particles, self.generations):
+            raise PruneError(problems)
+
+    def start(self, space: Space, seed: int) -> SearchState:
+        """See :meth:`Search.start`."""
+        return _start(space, self.particles, seed)
+
+    def step(self, space: Space, objective: Objective, state: SearchState) -> None:
+        """See :meth:`Search.step`."""
+        state.remember(_losses(objective, state.particles))
+        state.particles = space.sample(self.particles, state.generator)
+
+
+def _start(space: Space, particles: int, seed: int) -> SearchState:
+    generator = torch.Generator().manual_seed(seed)
+    return SearchState(generator=generator, particles=space.sample(particles, generator))
+
+
+def _losses(objective: Objective, particles: Tensor) -> Tensor:
+    losses = objective(particles).detach().cpu().double()
+    if losses.shape != (len(particles),):
+        given = tuple(losses.shape)
+        raise PruneError(
+            [f"an objective must give one loss for each of {len(particles)} particles, got {given}"]
+        )
+    if not losses.isfinite().all():
+        first = int((~losses.isfinite()).nonzero()[0])
+        raise PruneError(
+            [f"an objective must give finite losses, got {losses[first]} for particle {first}"]
+        )
+    return losses
+
+
+def _count_problems(particles: int, generations: int) -> list[str]:
+    return [
+        f"{name} must be at least 1, got {value}"
+        for name, value in (("particles", particles), ("generations", generations))
+        if value < 1
+    ]
