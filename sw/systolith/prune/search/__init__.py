@@ -1,5 +1,6 @@
 """Searches that need forward passes only: masks are tried on the network as it is."""
 
+from systolith.prune.search.evaluation import GateEvaluator, LayerEvaluator
 from systolith.prune.search.particles import (
     BestOfRandom,
     Objective,
@@ -9,12 +10,17 @@ from systolith.prune.search.particles import (
 )
 from systolith.prune.search.resampling import importance_weights, systematic_resampling
 from systolith.prune.search.spaces import Choices, ExactlyK, Space
+from systolith.prune.search.split import EvaluationSplit, Loss
 from systolith.prune.search.state import SearchState
 
 __all__ = [
     "BestOfRandom",
     "Choices",
+    "EvaluationSplit",
     "ExactlyK",
+    "GateEvaluator",
+    "LayerEvaluator",
+    "Loss",
     "Objective",
     "ParticleFilter",
     "Search",

@@ -1,0 +1,270 @@
+"""A network run in many variants at once, folded into the batch axis."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+
+from systolith.prune.errors import PruneError
+
+__all__ = ["FoldedNetwork", "Prefix"]
+
+AGREEMENT = 1e-3
+Vary = Callable[[Tensor, int], Tensor]
+"""From a value, shared (N, ...) or folded (P * N, ...), and N to a folded value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What the varied part of a network reads of the part that is the same for all variants."""
+
+    images: int
+    """N, the images of the batch."""
+    values: Mapping[fx.Node, Any]
+
+
+class FoldedNetwork:
+    """A network whose variants differ in the weights of one layer, or in gates behind modules.
+
+    All that does not depend on the variation is computed once, by :meth:`prefix`. The layer runs as
+    one convolution with P * F filters, and what comes after it on P * N samples, variant by
+    variant: ``folded[p * N + i]`` is image i in variant p. Values of the prefix that the varied
+    part reads, such as shortcuts, are repeated P times.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Copied and put into evaluation mode, so later changes do not matter. Samples must not
+        depend on each other.
+    layer : str, optional
+        Convolution or linear layer whose weights vary, called once.
+    gated : iterable of str
+        Modules whose output, shape (N, channels, ...), is multiplied by gates.
+
+    Raises
+    ------
+    PruneError
+        If the model cannot be traced by torch.fx, or does not call these modules.
+    """
+
+    def __init__(
+        self, model: nn.Module, *, layer: str | None = None, gated: Iterable[str] = ()
+    ) -> None:
+        self._traced = _trace(model)
+        self._executor = fx.Interpreter(self._traced)
+        self._layer = layer
+        nodes = list(self._traced.graph.nodes)
+        calls: dict[str, list[fx.Node]] = {}
+        for node in nodes:
+            if node.op == "call_module":
+                calls.setdefault(str(node.target), []).append(node)
+        gated = tuple(gated)
+        if problems := list(_problems(self._traced, calls, layer, gated)):
+            raise PruneError(problems)
+        self._varied: dict[fx.Node, str] = {}
+        if layer is not None:
+            self._varied[calls[layer][0]] = layer
+        for name in gated:
+            for node in calls[name]:
+                self._varied[_insert_gate(node)] = name
+        self._sort()
+
+    def _sort(self) -> None:
+        """Tell what depends on the variation, what that reads, and when a value is last read."""
+        inputs: set[fx.Node] = set()  # what depends on the images has a batch axis
+        folded: set[fx.Node] = set()
+        self._suffix: list[fx.Node] = []
+        self._last: dict[fx.Node, list[fx.Node]] = {}
+        reader: dict[fx.Node, fx.Node] = {}
+        for node in self._traced.graph.nodes:
+            reads = node.all_input_nodes
+            if node.op == "placeholder" or any(read in inputs for read in reads):
+                inputs.add(node)
+            if node in self._varied or any(read in folded for read in reads):
+                folded.add(node)
+                self._suffix.append(node)
+                reader.update(dict.fromkeys(reads, node))
+        for node, last in reader.items():
+            self._last.setdefault(last, []).append(node)
+        self._folded = folded
+        self._repeated = inputs - folded
+        self._frontier = {node for node in reader if node not in folded}
+
+    def lay_channels_last(self) -> None:
+        """Lay the weights of convolutions channels last; images must come so, too."""
+        self._traced.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.no_grad()
+    def prefix(self, images: Tensor) -> Prefix:
+        """Compute once, for a batch of images, shape (N, ...), what all variants share."""
+        values: dict[fx.Node, Any] = {}
+        placeholders = iter((images,))
+        for node in self._traced.graph.nodes:
+            if node in self._folded or node.op == "output":
+                continue
+            if node.op == "placeholder":
+                values[node] = next(placeholders, None if not node.args else node.args[0])
+            else:
+                values[node] = self._execute(node, lambda read: values[read])
+        return Prefix(len(images), {node: values[node] for node in self._frontier})
+
+    @torch.no_grad()
+    def logits(self, prefix: Prefix, variants: Mapping[str, Tensor]) -> Tensor:
+        """Run P variants of the part behind the prefix.
+
+        Parameters
+        ----------
+        prefix : Prefix
+            Of N images.
+        variants : mapping of str to Tensor
+            For the layer, its weights, shape (P, F, C, Kh, Kw) or (P, O, I); for each gated module,
+            gates, shape (P, channels).
+
+        Returns
+        -------
+        Tensor, shape (P, N, classes)
+        """
+        (count,) = {len(variant) for variant in variants.values()}
+        values: dict[fx.Node, Any] = {}
+
+        def read(node: fx.Node) -> Any:
+            if node in values:
+                return values[node]
+            value = prefix.values[node]
+            batched = isinstance(value, Tensor) and value.shape[:1] == (prefix.images,)
+            return _repeat(value, count) if batched and node in self._repeated else value
+
+        for node in self._suffix:
+            if node.op == "output":
+                break
+            if node in self._varied:
+                source = node.all_input_nodes[0]
+                value = values[source] if source in values else prefix.values[source]
+                variant = variants[self._varied[node]]
+                values[node] = (
+                    _run_layer(self._traced.get_submodule(str(node.target)), value, variant)
+                    if self._varied[node] == self._layer and node.op == "call_module"
+                    else _apply_gates(value, variant, prefix.images)
+                )
+            else:
+                values[node] = self._execute(node, read)
+            for dead in self._last.get(node, ()):
+                values.pop(dead, None)
+        output = read(self._suffix[-1].all_input_nodes[0])
+        logits: Tensor = output.reshape(count, prefix.images, *output.shape[1:])
+        return logits
+
+    def check(self, images: Tensor, variants: Mapping[str, Tensor]) -> None:
+        """Compare a variant that changes nothing with the network itself, beside one that does.
+
+        Parameters
+        ----------
+        images : Tensor, shape (N, ...)
+            A few that differ.
+        variants : mapping of str to Tensor
+            As for :meth:`logits`, one: the layer's own weights, or gates of 1.
+
+        Raises
+        ------
+        PruneError
+            If they do not agree: the network mixes samples or counts them.
+        """
+        try:
+            with torch.no_grad():
+                expected = self._traced(images)
+            pairs = {name: torch.cat([value, value / 2]) for name, value in variants.items()}
+            folded = self.logits(self.prefix(images), pairs)[0]
+            bound = AGREEMENT * (1 + float(expected.abs().max()))
+            agree = float((folded - expected).abs().max()) <= bound
+            reason = "it gives other logits then"
+        except Exception as error:  # whatever a forward() raises that counts its samples
+            agree, reason = False, f"got {type(error).__name__}: {error}"
+        if not agree:
+            problem = (
+                "a network is evaluated with many masks at once, so each of its samples must be "
+                f"computed by itself, whatever their number; {reason}"
+            )
+            raise PruneError([problem])
+
+    def _execute(self, node: fx.Node, read: Callable[[fx.Node], Any]) -> Any:
+        args = fx.node.map_arg(node.args, read)
+        kwargs = fx.node.map_arg(node.kwargs, read)
+        return getattr(self._executor, node.op)(node.target, args, kwargs)
+
+
+def _trace(model: nn.Module) -> fx.GraphModule:
+    try:
+        traced = fx.symbolic_trace(copy.deepcopy(model).eval())
+    except Exception as error:  # whatever the model's own code raises when it meets a proxy
+        problem = (
+            "a network needs a forward() that torch.fx can trace, one that does not branch on "
+            f"values or shapes, got {type(error).__name__}: {error}"
+        )
+        raise PruneError([problem]) from error
+    traced.graph.eliminate_dead_code()
+    return traced
+
+
+def _problems(
+    traced: fx.GraphModule,
+    calls: Mapping[str, list[fx.Node]],
+    layer: str | None,
+    gated: tuple[str, ...],
+) -> Iterable[str]:
+    for name in (*gated, *(() if layer is None else (layer,))):
+        if name not in calls:
+            yield f"the model must call the module '{name}' to vary it, but calls none so named"
+    if layer is None or layer not in calls:
+        return
+    module = traced.get_submodule(layer)
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        kind = type(module).__name__
+        yield f"the layer to vary must be a Conv2d or Linear, but '{layer}' is a {kind}"
+    if (times := len(calls[layer])) > 1:
+        yield f"the layer to vary must be called once, but '{layer}' is called {times} times"
+
+
+def _insert_gate(node: fx.Node) -> fx.Node:
+    """Put a node behind a module that all its readers read instead."""
+    with node.graph.inserting_after(node):
+        gate = node.graph.call_function(torch.mul, (node, 1))
+    node.replace_all_uses_with(gate, delete_user_cb=lambda user: user is not gate)
+    return gate
+
+
+def _repeat(value: Tensor, count: int) -> Tensor:
+    """Copy, also for one variant: a network may overwrite what it reads."""
+    tiled = value.repeat(count, *[1] * (value.ndim - 1))
+    last = value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
+    return tiled.contiguous(memory_format=torch.channels_last) if last else tiled
+
+
+def _run_layer(layer: nn.Module, value: Tensor, weights: Tensor) -> Tensor:
+    """Run a layer on N samples with P weights: one layer with P times the filters."""
+    # Filters of a group must be neighbours: (P, g * F/g, ...) becomes (g, P, F/g, ...).
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    sizes = (groups, len(weights), weights.shape[1] // groups)
+    filters = weights.reshape(sizes[1], groups, sizes[2], *weights.shape[2:]).transpose(0, 1)
+    parameters = {"weight": filters.flatten(0, 2)}
+    if isinstance(layer.bias, Tensor):
+        parameters["bias"] = layer.bias.reshape(groups, 1, -1).expand(sizes).flatten()
+    output: Tensor = functional_call(layer, parameters, (value,))
+    # From (N, H, W, g * P * F/g), where runs of F/g are copied, or (N, g * P * F/g, H, W).
+    last = output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
+    if last:
+        output = output.permute(0, 2, 3, 1)
+    axis = output.ndim - 1 if last or isinstance(layer, nn.Linear) else 1
+    split = output.reshape(*output.shape[:axis], *sizes, *output.shape[axis + 1 :])
+    folded = split.movedim(axis + 1, 0).flatten(axis + 1, axis + 2).flatten(0, 1)
+    return folded.permute(0, 3, 1, 2) if last else folded
+
+
+def _apply_gates(value: Tensor, gates: Tensor, images: int) -> Tensor:
+    """Multiply outputs, shape (N or P * N, channels, ...), by gates, shape (P, channels)."""
+    variants = value.reshape(-1, images, *value.shape[1:])
+    gates = gates.to(value.dtype).reshape(len(gates), 1, -1, *[1] * (value.ndim - 2))
+    return (variants * gates).flatten(0, 1)

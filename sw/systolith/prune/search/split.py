@@ -1,0 +1,96 @@
+"""The images that masks are judged by, and how."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from systolith.prune.errors import PruneError
+
+__all__ = ["EvaluationSplit", "Loss"]
+
+
+class Loss(Enum):
+    """What a network is judged by; the mean over images."""
+
+    MISCLASSIFICATION = "misclassification"
+    """Share of images whose highest logit, the first of equals, is not their label's; 0..1."""
+    CROSS_ENTROPY = "cross entropy"
+    """In nats. Finer than counting, so fewer images will do."""
+
+    def total(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Sum over images, in float64.
+
+        Parameters
+        ----------
+        logits : Tensor, shape (P, N, classes)
+        labels : Tensor of int64, shape (N,)
+
+        Returns
+        -------
+        Tensor of float64, shape (P,)
+        """
+        if self is Loss.MISCLASSIFICATION:
+            return (logits.argmax(-1) != labels).sum(1).double()
+        chances = F.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), -1)
+        picked = chances.gather(-1, labels.expand(len(logits), -1)[..., None])
+        return -picked.double().sum((1, 2))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EvaluationSplit:
+    """Held-out training images, and how networks run on them; never the test images.
+
+    Parameters
+    ----------
+    images : Tensor of float, shape (N, ...)
+        At least one.
+    labels : Tensor of int64, shape (N,)
+    loss : Loss
+        To be minimised.
+    batch_size : int
+        Images that run together.
+    folded : int
+        Samples, particles times images, that run together; what bounds the memory. Caches of a
+        CPU like a thousand, a GPU likes more.
+    dtype : torch.dtype, optional
+        For automatic mixed precision, such as ``torch.bfloat16``; by default, as the model is.
+    channels_last : bool
+        Whether images and weights lie channels last, which some machines are faster with.
+
+    Raises
+    ------
+    PruneError
+        If the split is empty, or shapes, types or numbers do not fit; all problems are listed.
+    """
+
+    images: Tensor
+    labels: Tensor
+    loss: Loss = Loss.MISCLASSIFICATION
+    batch_size: int = 256
+    folded: int = 1024
+    dtype: torch.dtype | None = None
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.images.ndim < 2 or not self.images.is_floating_point():
+            problems.append(
+                "images of an evaluation split must be of float and have shape (N, ...), "
+                f"got {self.images.dtype} {tuple(self.images.shape)}"
+            )
+        elif len(self.images) == 0:
+            problems.append("an evaluation split needs at least one image, got none")
+        if self.labels.dtype != torch.int64 or self.labels.shape != self.images.shape[:1]:
+            problems.append(
+                f"labels of an evaluation split must be int64 and have shape "
+                f"({len(self.images) if self.images.ndim else 0},), one per image, "
+                f"got {self.labels.dtype} {tuple(self.labels.shape)}"
+            )
+        for name, value in (("batch_size", self.batch_size), ("folded", self.folded)):
+            if value < 1:
+                problems.append(f"{name} of an evaluation split must be at least 1, got {value}")
+        if problems:
+            raise PruneError(problems)

@@ -1,0 +1,280 @@
+"""Many masks at once give the losses that one network after the other gives."""
+
+import copy
+import re
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.models import CifarResNet, DigitsCNN, TinyResNet
+from systolith.prune import PruneError
+from systolith.prune.search import EvaluationSplit, GateEvaluator, LayerEvaluator, Loss
+
+
+class _Awkward(nn.Module):
+    """Groups, biases, strides, in-place operations, a shortcut from the input, sample counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 6, 3, padding=1)
+        self.grouped = nn.Conv2d(
+            6, 6, (3, 1), stride=2, padding=1, groups=3, padding_mode="circular"
+        )
+        self.relu = nn.ReLU(inplace=True)
+        self.hidden = nn.Linear(30, 10)
+        self.last = nn.Linear(10, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        y += x
+        y = self.relu(self.grouped(y))
+        y = F.max_pool2d(y, (1, 2)).sum(2)[:, :, None] + y[:, :, :, :1].transpose(2, 3)[..., :1]
+        y = torch.cat([y, y.square()[:, :, :, :2]], dim=3).mean(3)
+        y = y.repeat(1, 5, 1).view(y.size(0), -1)
+        logits: Tensor = self.last(self.hidden(y).relu_())
+        return logits
+
+
+def _model(name: str) -> nn.Module:
+    model: nn.Module = {
+        "chain": DigitsCNN,
+        "residual": TinyResNet,
+        "awkward": _Awkward,
+    }[name]()
+    generator = torch.Generator().manual_seed(5)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.copy_(torch.randn(module.num_features, generator=generator) / 4)
+            module.weight.data.copy_(1 + torch.rand(module.num_features, generator=generator))
+    model = model.double().eval()
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    linear.bias.data -= (
+        model(_split().images).detach().mean(0)
+    )  # else one class wins for all images
+    return model
+
+
+def _split(
+    loss: Loss = Loss.CROSS_ENTROPY, batch_size: int = 4, folded: int = 9
+) -> EvaluationSplit:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(10, 1, 8, 8, generator=generator, dtype=torch.float64)
+    labels = torch.randint(4, (10,), generator=generator)
+    return EvaluationSplit(
+        images=images, labels=labels, loss=loss, batch_size=batch_size, folded=folded
+    )
+
+
+def _loss(model: nn.Module, split: EvaluationSplit) -> Tensor:
+    logits = model.eval()(split.images)
+    if split.loss is Loss.CROSS_ENTROPY:
+        return F.cross_entropy(logits, split.labels).detach()
+    return (logits.argmax(1) != split.labels).double().mean()
+
+
+def _one_by_one(model: nn.Module, layer: str, masks: Tensor, split: EvaluationSplit) -> Tensor:
+    losses = []
+    for mask in masks:
+        other = copy.deepcopy(model)
+        other.get_parameter(f"{layer}.weight").data.mul_(mask)
+        losses.append(_loss(other, split))
+    return torch.stack(losses)
+
+
+def _masks(model: nn.Module, layer: str, count: int = 5) -> Tensor:
+    shape = model.get_parameter(f"{layer}.weight").shape
+    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(2)) < 0.5
+
+
+LAYERS = [
+    *[("chain", layer) for layer in ("conv1", "conv2", "conv3", "fc")],
+    *[("residual", layer) for layer in ("stem.0", "conv1.0", "conv2.0", "depthwise.0", "fc")],
+    *[("awkward", layer) for layer in ("first", "grouped", "hidden", "last")],
+]
+
+
+@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize(("name", "layer"), LAYERS)
+def test_masked_layers_equal_masking_one_by_one(name: str, layer: str, loss: Loss) -> None:
+    model, split = _model(name), _split(loss)
+    masks = _masks(model, layer)
+    losses = LayerEvaluator(model, layer, split)(masks)
+    expected = _one_by_one(model, layer, masks, split)
+    assert len(expected.unique()) > 1
+    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("batch_size", "folded"), [(1, 1), (3, 100), (10, 1), (256, 20), (4, 8)])
+def test_sizes_of_batches_change_nothing(batch_size: int, folded: int) -> None:
+    model, masks = _model("residual"), _masks(_model("residual"), "conv1.0", 7)
+    losses = LayerEvaluator(model, "conv1.0", _split(batch_size=batch_size, folded=folded))(masks)
+    expected = LayerEvaluator(model, "conv1.0", _split())(masks)
+    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
+
+
+GATED: dict[str, Mapping[str, tuple[str, ...]]] = {
+    "chain": {"a": ("bn1",), "b": ("conv3",)},
+    "residual": {"trunk": ("stem.1", "conv2.1"), "inner": ("conv1.1",), "late": ("pointwise.1",)},
+    "awkward": {"a": ("first",), "b": ("grouped",), "c": ("hidden",)},
+}
+
+
+def _gated_one_by_one(
+    model: nn.Module, gated: Mapping[str, tuple[str, ...]], gates: Mapping[str, Tensor]
+) -> nn.Module:
+    model = copy.deepcopy(model)
+    for group, names in gated.items():
+        for name in names:
+            module = model.get_submodule(name)
+            gate = gates[group].double()
+            module.register_forward_hook(
+                lambda _m, _i, output, gate=gate: (
+                    output * gate.reshape(-1, *[1] * (output.ndim - 2))
+                )
+            )
+    return model
+
+
+@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize("name", GATED)
+def test_gates_equal_gating_one_by_one(name: str, loss: Loss) -> None:
+    model, split, gated = _model(name), _split(loss), GATED[name]
+    generator = torch.Generator().manual_seed(3)
+    sizes = {
+        group: next(p for p in model.get_submodule(names[0]).parameters()).shape[0]
+        for group, names in gated.items()
+    }
+    gates = {group: torch.rand(6, size, generator=generator) < 0.7 for group, size in sizes.items()}
+    losses = GateEvaluator(model, gated, sizes, split)(gates)
+    expected = torch.stack(
+        [
+            _loss(_gated_one_by_one(model, gated, {g: gates[g][i] for g in gates}), split)
+            for i in range(6)
+        ]
+    )
+    assert len(expected.unique()) > 1
+    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_leaves_the_model_as_it_was() -> None:
+    model = _model("awkward").train()
+    before = copy.deepcopy(model.state_dict())
+    LayerEvaluator(model, "first", _split())(_masks(model, "first"))
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_later_changes_of_the_model_do_not_matter() -> None:
+    model, masks = _model("chain"), _masks(_model("chain"), "conv2")
+    evaluator = LayerEvaluator(model, "conv2", _split())
+    before = evaluator(masks)
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    assert torch.equal(evaluator(masks), before)
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_channels_last_and_mixed_precision_are_near(dtype: torch.dtype | None) -> None:
+    model = CifarResNet(blocks=1).eval()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(6, 3, 8, 8, generator=generator)
+    labels = model(images).argmax(1)
+    masks = _masks(model, "layer2.0.conv1")
+    exact = EvaluationSplit(images=images, labels=labels, loss=Loss.CROSS_ENTROPY)
+    fast = EvaluationSplit(
+        images=images, labels=labels, loss=Loss.CROSS_ENTROPY, channels_last=True, dtype=dtype
+    )
+    expected = LayerEvaluator(model, "layer2.0.conv1", exact)(masks)
+    losses = LayerEvaluator(model, "layer2.0.conv1", fast)(masks)
+    tolerance = 1e-5 if dtype is None else 3e-2
+    torch.testing.assert_close(losses, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_losses_are_the_closed_form() -> None:
+    logits = torch.tensor([[[2.0, 1.0], [0.0, 0.0]], [[0.0, 3.0], [1.0, 2.0]]])
+    labels = torch.tensor([0, 1])
+    assert Loss.MISCLASSIFICATION.total(logits, labels).tolist() == [1.0, 1.0]
+    expected = [F.cross_entropy(each, labels, reduction="sum").double() for each in logits]
+    torch.testing.assert_close(Loss.CROSS_ENTROPY.total(logits, labels), torch.stack(expected))
+
+
+def test_refuses_an_empty_split_and_wrong_shapes() -> None:
+    message = (
+        "3 problems:\n  - an evaluation split needs at least one image, got none"
+        "\n  - labels of an evaluation split must be int64 and have shape (0,), one per image, "
+        "got torch.float32 (3,)"
+        "\n  - batch_size of an evaluation split must be at least 1, got 0"
+    )
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        EvaluationSplit(images=torch.zeros(0, 1, 8, 8), labels=torch.zeros(3), batch_size=0)
+    message = (
+        "images of an evaluation split must be of float and have shape (N, ...), "
+        "got torch.uint8 (2, 4)"
+    )
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        EvaluationSplit(
+            images=torch.zeros(2, 4, dtype=torch.uint8), labels=torch.zeros(2, dtype=torch.int64)
+        )
+
+
+def test_refuses_unknown_layers_masks_and_gates() -> None:
+    model, split = _model("chain"), _split()
+    message = "the model must call the module 'conv9' to vary it, but calls none so named"
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        LayerEvaluator(model, "conv9", split)
+    message = "the layer to vary must be a Conv2d or Linear, but 'bn1' is a BatchNorm2d"
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        LayerEvaluator(model, "bn1", split)
+    message = "masks of layer 'fc' need shape (P, 10, 128), got (2, 128, 10)"
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        LayerEvaluator(model, "fc", split)(torch.ones(2, 128, 10))
+    message = (
+        "3 problems:\n  - gates of group 'a' need shape (P, 16), got (3, 8)"
+        "\n  - gates must name the groups a, b, got a, c"
+        "\n  - gates need one number of variants, got [2, 3]"
+    )
+    evaluator = GateEvaluator(model, {"a": ["bn1"], "b": ["bn2"]}, {"a": 16, "b": 32}, split)
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        evaluator({"a": torch.ones(3, 8), "c": torch.ones(2, 32)})
+
+
+class _Twice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layer(self.layer(x.flatten(1)))
+        return logits
+
+
+class _Mixes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layer(x.flatten(1))
+        return logits.flip(0)
+
+
+class _Branches(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_refuses_networks_that_cannot_be_folded() -> None:
+    message = "the layer to vary must be called once, but 'layer' is called 2 times"
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        LayerEvaluator(_Twice().double(), "layer", _split())
+    message = (
+        "a network is evaluated with many masks at once, so each of its samples must be computed "
+        "by itself, whatever their number; it gives other logits then"
+    )
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        LayerEvaluator(_Mixes().double(), "layer", _split())
+    with pytest.raises(PruneError, match="^a network needs a forward.. that torch.fx can trace"):
+        LayerEvaluator(_Branches(), "layer", _split())
