@@ -1,6 +1,8 @@
 """Searches that need forward passes only: masks are tried on the network as it is."""
 
 from systolith.prune.search.evaluation import GateEvaluator, LayerEvaluator
+from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes
+from systolith.prune.search.lowering import lowered_rows
 from systolith.prune.search.particles import (
     BestOfRandom,
     Objective,
@@ -19,14 +21,18 @@ __all__ = [
     "EvaluationSplit",
     "ExactlyK",
     "GateEvaluator",
+    "Genes",
     "LayerEvaluator",
     "Loss",
     "Objective",
     "ParticleFilter",
     "Search",
     "SearchState",
+    "SelectionGenes",
     "Space",
+    "TapGenes",
     "importance_weights",
+    "lowered_rows",
     "minimize",
     "systematic_resampling",
 ]

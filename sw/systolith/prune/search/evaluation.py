@@ -1,6 +1,7 @@
 """Losses of many masks at once, on a network that stays as it is."""
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -69,7 +70,8 @@ class GateEvaluator:
     model : nn.Module
         As it is now: later changes do not matter.
     gated : mapping of str to sequence of str
-        By group of channels that share their gates: the modules whose outputs are multiplied.
+        By group of channels that share their gates: the modules whose outputs, shape
+        (N, channels, ...), are multiplied.
     sizes : mapping of str to int
         Channels of each group.
     split : EvaluationSplit
@@ -78,7 +80,7 @@ class GateEvaluator:
     Raises
     ------
     PruneError
-        If the model cannot be traced, does not call a module, or mixes samples.
+        When called: if the model cannot be traced, does not call a module, or mixes samples.
     """
 
     def __init__(
@@ -88,49 +90,58 @@ class GateEvaluator:
         sizes: Mapping[str, int],
         split: EvaluationSplit,
     ) -> None:
+        self._model = copy.deepcopy(model)
         self._gated = {group: tuple(modules) for group, modules in gated.items()}
         self._sizes = dict(sizes)
-        network = FoldedNetwork(model, gated=[name for names in gated.values() for name in names])
-        device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
-        neutral = {
-            name: torch.ones(1, sizes[group], device=device)
-            for group, names in gated.items()
-            for name in names
-        }
-        self._device = device
-        self._batches = _Batches(network, split, neutral)
+        self._split = split
+        self._latest: tuple[frozenset[str], _Batches] | None = None
 
     def __call__(self, gates: Mapping[str, Tensor]) -> Tensor:
         """Mean losses, float64, shape (P,), of gates by group, shape (P, size).
 
+        Groups that are not named are left whole. What comes before the first gate is computed once,
+        and again only when other groups are named than in the last call.
+
         Raises
         ------
         PruneError
-            If a group is missing or unknown, or gates have another shape; all are listed.
+            If no group is named, or an unknown one, or gates have another shape; all are listed.
         """
-        counts = {len(gate) for gate in gates.values()}
-        problems = [
-            f"gates of group '{group}' need shape (P, {size}), got {tuple(gates[group].shape)}"
-            for group, size in self._sizes.items()
-            if group in gates and gates[group].shape[1:] != (size,)
-        ]
-        if gates.keys() != self._sizes.keys():
-            problems.append(
-                f"gates must name the groups {', '.join(self._sizes)}, got {', '.join(gates)}"
-            )
-        if len(counts) > 1:
-            problems.append(f"gates need one number of variants, got {sorted(counts)}")
-        if problems:
+        if problems := list(self._problems(gates)):
             raise PruneError(problems)
+        batches = self._batches(frozenset(gates))
 
         def variants(part: slice) -> Mapping[str, Tensor]:
             return {
-                name: gates[group][part].to(self._device)
-                for group, names in self._gated.items()
-                for name in names
+                name: gate[part].to(batches.device)
+                for group, gate in gates.items()
+                for name in self._gated[group]
             }
 
-        return self._batches.losses(counts.pop(), variants)
+        return batches.losses(len(next(iter(gates.values()))), variants)
+
+    def _batches(self, groups: frozenset[str]) -> "_Batches":
+        if self._latest is None or self._latest[0] != groups:
+            self._latest = None  # first give the memory back
+            sizes = {name: self._sizes[group] for group in groups for name in self._gated[group]}
+            network = FoldedNetwork(self._model, gated=sizes)
+            device = next(self._model.parameters()).device
+            neutral = {name: torch.ones(1, size, device=device) for name, size in sizes.items()}
+            self._latest = groups, _Batches(network, self._split, neutral)
+        return self._latest[1]
+
+    def _problems(self, gates: Mapping[str, Tensor]) -> Iterator[str]:
+        known = ", ".join(self._sizes)
+        if not gates:
+            yield f"gates must name at least one group of {known}, got none"
+        for group, gate in gates.items():
+            if group not in self._sizes:
+                yield f"gates must name groups of {known}, got '{group}'"
+            elif gate.shape[1:] != (self._sizes[group],):
+                wanted, given = self._sizes[group], tuple(gate.shape)
+                yield f"gates of group '{group}' need shape (P, {wanted}), got {given}"
+        if len(counts := {len(gate) for gate in gates.values()}) > 1:
+            yield f"gates need one number of variants, got {sorted(counts)}"
 
 
 class _Batches:
@@ -141,24 +152,24 @@ class _Batches:
     ) -> None:
         self._network = network
         self._split = split
-        self._device = next(iter(neutral.values())).device
-        images = split.images.to(self._device)
+        self.device = next(iter(neutral.values())).device
+        images = split.images.to(self.device)
         if split.channels_last and images.ndim == 4:
             images = images.contiguous(memory_format=torch.channels_last)
             network.lay_channels_last()
         network.check(images[:CHECK_IMAGES], neutral)
-        self._labels = torch.split(split.labels.to(self._device), split.batch_size)
+        batch_size, self._masks_at_once = split.sizes(self.device)
+        self._labels = torch.split(split.labels.to(self.device), batch_size)
         with self._precision():
-            batches = torch.split(images, split.batch_size)
+            batches = torch.split(images, batch_size)
             self._prefixes = [network.prefix(batch) for batch in batches]
 
     def losses(self, count: int, variants: Callable[[slice], Mapping[str, Tensor]]) -> Tensor:
         """Mean losses, float64, shape (P,), of P = `count` variants, made a few at a time."""
-        some = max(1, self._split.folded // min(self._split.batch_size, len(self._split.images)))
         totals = []
-        for start in range(0, count, some):
-            part = variants(slice(start, start + some))
-            total = torch.zeros((), dtype=torch.float64, device=self._device)
+        for start in range(0, count, self._masks_at_once):
+            part = variants(slice(start, start + self._masks_at_once))
+            total = torch.zeros((), dtype=torch.float64, device=self.device)
             with self._precision():
                 for prefix, labels in zip(self._prefixes, self._labels, strict=True):
                     logits = self._network.logits(prefix, part)
@@ -169,4 +180,4 @@ class _Batches:
     def _precision(self) -> AbstractContextManager[object]:
         if self._split.dtype is None:
             return nullcontext()
-        return torch.autocast(self._device.type, dtype=self._split.dtype)
+        return torch.autocast(self.device.type, dtype=self._split.dtype)

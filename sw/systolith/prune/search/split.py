@@ -11,6 +11,9 @@ from systolith.prune.errors import PruneError
 
 __all__ = ["EvaluationSplit", "Loss"]
 
+CPU_BATCH, CPU_FOLDED = 32, 128
+GPU_BATCH, GPU_FOLDED = 512, 8192
+
 
 class Loss(Enum):
     """What a network is judged by; the mean over images."""
@@ -50,11 +53,11 @@ class EvaluationSplit:
     labels : Tensor of int64, shape (N,)
     loss : Loss
         To be minimised.
-    batch_size : int
-        Images that run together.
-    folded : int
-        Samples, particles times images, that run together; what bounds the memory. Caches of a
-        CPU like a thousand, a GPU likes more.
+    batch_size : int, optional
+        Images that run together; by default :data:`CPU_BATCH` or :data:`GPU_BATCH`.
+    folded : int, optional
+        Samples, masks times images, that run together, which bounds the memory; by default
+        :data:`CPU_FOLDED`, which the caches of a processor like, or :data:`GPU_FOLDED`.
     dtype : torch.dtype, optional
         For automatic mixed precision, such as ``torch.bfloat16``; by default, as the model is.
     channels_last : bool
@@ -69,8 +72,8 @@ class EvaluationSplit:
     images: Tensor
     labels: Tensor
     loss: Loss = Loss.MISCLASSIFICATION
-    batch_size: int = 256
-    folded: int = 1024
+    batch_size: int | None = None
+    folded: int | None = None
     dtype: torch.dtype | None = None
     channels_last: bool = False
 
@@ -90,7 +93,14 @@ class EvaluationSplit:
                 f"got {self.labels.dtype} {tuple(self.labels.shape)}"
             )
         for name, value in (("batch_size", self.batch_size), ("folded", self.folded)):
-            if value < 1:
+            if value is not None and value < 1:
                 problems.append(f"{name} of an evaluation split must be at least 1, got {value}")
         if problems:
             raise PruneError(problems)
+
+    def sizes(self, device: torch.device) -> tuple[int, int]:
+        """Images, and masks, that run together on a device; at least one each."""
+        small = device.type == "cpu"
+        batch_size = self.batch_size or (CPU_BATCH if small else GPU_BATCH)
+        folded = self.folded or (CPU_FOLDED if small else GPU_FOLDED)
+        return batch_size, max(1, folded // min(batch_size, len(self.images)))

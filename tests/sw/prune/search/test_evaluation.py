@@ -39,11 +39,10 @@ class _Awkward(nn.Module):
 
 
 def _model(name: str) -> nn.Module:
-    model: nn.Module = {
-        "chain": DigitsCNN,
-        "residual": TinyResNet,
-        "awkward": _Awkward,
-    }[name]()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        kinds = {"chain": DigitsCNN, "residual": TinyResNet, "awkward": _Awkward}
+        model: nn.Module = kinds[name]()
     generator = torch.Generator().manual_seed(5)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -159,6 +158,17 @@ def test_gates_equal_gating_one_by_one(name: str, loss: Loss) -> None:
     torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_groups_without_gates_are_left_whole() -> None:
+    sizes = {"trunk": 16, "inner": 16, "late": 16}
+    evaluator = GateEvaluator(_model("residual"), GATED["residual"], sizes, _split())
+    gates = torch.rand(3, 16, generator=torch.Generator().manual_seed(1)) < 0.5
+    whole = torch.ones(3, 16)
+    for _ in range(2):
+        for group in sizes:
+            expected = evaluator({other: gates if other == group else whole for other in sizes})
+            torch.testing.assert_close(evaluator({group: gates}), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_leaves_the_model_as_it_was() -> None:
     model = _model("awkward").train()
     before = copy.deepcopy(model.state_dict())
@@ -233,12 +243,15 @@ def test_refuses_unknown_layers_masks_and_gates() -> None:
         LayerEvaluator(model, "fc", split)(torch.ones(2, 128, 10))
     message = (
         "3 problems:\n  - gates of group 'a' need shape (P, 16), got (3, 8)"
-        "\n  - gates must name the groups a, b, got a, c"
+        "\n  - gates must name groups of a, b, got 'c'"
         "\n  - gates need one number of variants, got [2, 3]"
     )
     evaluator = GateEvaluator(model, {"a": ["bn1"], "b": ["bn2"]}, {"a": 16, "b": 32}, split)
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         evaluator({"a": torch.ones(3, 8), "c": torch.ones(2, 32)})
+    message = "gates must name at least one group of a, b, got none"
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        evaluator({})
 
 
 class _Twice(nn.Module):
