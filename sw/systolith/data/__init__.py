@@ -4,12 +4,20 @@ from systolith.data.augment import Augment, crop_and_flip, shift_images
 from systolith.data.cifar10 import load_cifar10
 from systolith.data.dataset import Dataset
 from systolith.data.digits import load_digits
+from systolith.data.image_folder import load_image_folder
+from systolith.data.mnist import load_fashion_mnist, load_mnist
+from systolith.data.split import HeldOut, hold_out
 
 __all__ = [
     "Augment",
     "Dataset",
+    "HeldOut",
     "crop_and_flip",
+    "hold_out",
     "load_cifar10",
     "load_digits",
+    "load_fashion_mnist",
+    "load_image_folder",
+    "load_mnist",
     "shift_images",
 ]

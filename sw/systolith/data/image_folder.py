@@ -1,0 +1,189 @@
+"""Images from folders, one for each class."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from systolith.data.dataset import Dataset
+from systolith.data.split import draw_stratified
+
+__all__ = ["load_image_folder"]
+
+SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
+DEEP = ("I", "F")
+"""How modes of Pillow start that have more than 8 bits per channel."""
+SHOWN = 10
+"""Problems that are told one by one; of more, only how many."""
+
+Classes = dict[str, list[Path]]
+"""Image files by the name of their class, both in order."""
+
+
+def load_image_folder(
+    path: Path,
+    *,
+    size: tuple[int, int] | None = None,
+    color: bool = True,
+    test_share: float = 0.2,
+    seed: int = 0,
+) -> Dataset:
+    """Load images that lie in a folder for each class.
+
+    Parameters
+    ----------
+    path : Path
+        With ``train/CLASS/IMAGE`` and ``test/CLASS/IMAGE``; or with ``CLASS/IMAGE``, of which a
+        share is drawn for testing. Labels number the classes in the order of their names. Hidden
+        files, and files that are no images by their suffix (png, jpg, jpeg, bmp, gif, tif, tiff,
+        webp, ppm, pgm), are passed over.
+    size : (int, int), optional
+        Height and width in pixels, which images are scaled to, bilinearly. By default, all images
+        must have one size.
+    color : bool
+        3 channels, red, green, blue; otherwise 1, brightness. Transparency is left out.
+    test_share : float
+        Of the images of each class, where they are not in ``train`` and ``test``; 0..1.
+    seed : int
+        Which ones are drawn for testing.
+
+    Returns
+    -------
+    Dataset
+        In the order of the names; pixels are 0..1. Named as the folder.
+
+    Raises
+    ------
+    ValueError
+        If the folder is missing, a class has no images, classes for training and testing differ, or
+        images are damaged, of different sizes, or deeper than 8 bits; all problems are listed.
+    """
+    path = Path(path)
+    _refuse(path, _argument_problems(size, test_share))
+    parts = _find(path)
+    _refuse(path, _class_problems(path, parts))
+    files = [file for classes in parts.values() for each in classes.values() for file in each]
+    labels = torch.tensor(
+        [
+            label
+            for classes in parts.values()
+            for label, each in enumerate(classes.values())
+            for _ in each
+        ]
+    )
+    if "test" in parts:
+        test = torch.arange(len(files)) >= sum(map(len, parts["train"].values()))
+    else:
+        test = draw_stratified(labels, round(test_share * len(files)), seed)
+        _refuse(path, _share_problems(list(parts[""]), labels, test, test_share))
+    images, problems = _read(path, files, size, color)
+    _refuse(path, problems)
+    return Dataset(
+        name=path.resolve().name,
+        train_images=images[~test],
+        train_labels=labels[~test],
+        test_images=images[test],
+        test_labels=labels[test],
+    )
+
+
+def _refuse(path: Path, problems: Iterable[str]) -> None:
+    if told := list(problems):
+        more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+        raise ValueError(f"image folder '{path}': {'; '.join(told[:SHOWN] + more)}")
+
+
+def _argument_problems(size: tuple[int, int] | None, test_share: float) -> Iterator[str]:
+    if size is not None and min(size) < 1:
+        yield f"size must be a height and a width of at least 1, got {size}"
+    if not 0 < test_share < 1:
+        yield f"test_share must be between 0 and 1, got {test_share}"
+
+
+def _find(path: Path) -> dict[str, Classes]:
+    """Find the classes of "train" and "test", or of "" where these are not told apart."""
+    parts = [part for part in ("train", "test") if (path / part).is_dir()]
+    return {part: _classes(path / part) for part in (parts or [""])}
+
+
+def _classes(folder: Path) -> Classes:
+    return {
+        each.name: [file for file in _visible(each) if file.suffix.lower() in SUFFIXES]
+        for each in _visible(folder)
+        if each.is_dir()
+    }
+
+
+def _visible(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(each for each in folder.iterdir() if not each.name.startswith("."))
+
+
+def _class_problems(path: Path, parts: dict[str, Classes]) -> Iterator[str]:
+    if not path.is_dir():
+        yield "is no folder"
+        return
+    for part, classes in parts.items():
+        place = f" in '{part}'" if part else ""
+        if not classes:
+            yield f"needs a folder for each class{place}, has none"
+        yield from (f"class '{name}' has no images{place}" for name in classes if not classes[name])
+    if parts.keys() in ({"train"}, {"test"}):
+        yield f"needs both 'train' and 'test', has only '{next(iter(parts))}'"
+    elif "test" in parts:
+        for part, other in (("train", "test"), ("test", "train")):
+            for name in sorted(parts[part].keys() - parts[other].keys()):
+                yield f"class '{name}' is in '{part}' but not in '{other}'"
+
+
+def _share_problems(
+    names: list[str], labels: Tensor, test: Tensor, test_share: float
+) -> Iterator[str]:
+    for purpose, part in (("training", labels[~test]), ("testing", labels[test])):
+        counts = torch.bincount(part, minlength=len(names)).tolist()
+        for name, count in zip(names, counts, strict=True):
+            if not count:
+                yield f"test_share {test_share} leaves no image of class '{name}' for {purpose}"
+
+
+def _read(
+    path: Path, files: list[Path], size: tuple[int, int] | None, color: bool
+) -> tuple[Tensor, list[str]]:
+    """Read all files into float32 (N, C, H, W), in 0..1, or say why it cannot be done."""
+    images: list[NDArray[np.uint8]] = []
+    problems = []
+    for file in files:
+        name = file.relative_to(path)
+        try:
+            image = _read_image(file, size, color)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            problems.append(f"'{name}' cannot be read: {error}")
+            continue
+        if images and image.shape != images[0].shape:
+            (height, width), wanted = image.shape[1:], images[0].shape[1:]
+            problems.append(
+                f"'{name}' has {height}x{width} pixels, others {wanted[0]}x{wanted[1]}; "
+                "give the size to scale to"
+            )
+            continue
+        images.append(image)
+    if problems:
+        return torch.empty(0), problems
+    return torch.from_numpy(np.stack(images)).float().div_(255), []
+
+
+def _read_image(file: Path, size: tuple[int, int] | None, color: bool) -> NDArray[np.uint8]:
+    """Read uint8 (C, H, W)."""
+    with Image.open(file) as opened:
+        if opened.mode.startswith(DEEP):
+            raise ValueError(f"needs 8 bits per channel, got mode {opened.mode}")
+        image: Image.Image = opened.convert("RGB" if color else "L")
+    if size is not None and image.size != size[::-1]:
+        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, np.uint8)
+    return pixels.transpose(2, 0, 1) if color else pixels[None]
