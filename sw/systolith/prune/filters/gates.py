@@ -1,0 +1,83 @@
+"""Gates on activations: channels fade out while the weights stay as they are."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from systolith.prune.errors import PruneError
+
+__all__ = ["gated"]
+
+
+@contextmanager
+def gated(
+    model: nn.Module, gates: Mapping[str, Tensor], straight_through: bool = False
+) -> Iterator[None]:
+    """Multiply outputs of modules by gates, channel by channel, inside a ``with`` block.
+
+    A gate of 0 or 1 on activations prunes as well as zeroed weights, and better while training: the
+    batch norm before the gate keeps seeing what the filter computes.
+
+    Parameters
+    ----------
+    model : nn.Module
+    gates : mapping of str to Tensor, shape (C,) or (N, C)
+        By module name, from :func:`module_gates` or :meth:`FilterMasks.gates`; bool or float. Gates
+        with N rows are one for each sample. They take the type of the activations.
+    straight_through : bool
+        Let the gradient with respect to the output pass as if the gate were 1, so what is gated
+        learns on. Gates that require a gradient get theirs in either case.
+
+    Raises
+    ------
+    PruneError
+        If a gate names no module; all of them are listed.
+
+    Notes
+    -----
+    Straight-through estimator: Bengio, Leonard, Courville: Estimating or propagating gradients
+    through stochastic neurons (arXiv 1308.3432), section 4.
+    """
+    modules = dict(model.named_modules())
+    if unknown := [name for name in gates if name not in modules]:
+        raise PruneError(f"gates must name a module of the model, got '{name}'" for name in unknown)
+    with ExitStack() as hooks:
+        for name, gate in gates.items():
+            hook = _Hook(gate, straight_through)
+            hooks.enter_context(modules[name].register_forward_hook(hook))
+        yield
+
+
+class _Hook:
+    def __init__(self, gate: Tensor, straight_through: bool) -> None:
+        self._gate, self._straight_through = gate, straight_through
+
+    def __call__(self, module: nn.Module, given: Any, output: Tensor) -> Tensor:
+        rows = self._gate if self._gate.ndim == 2 else self._gate.unsqueeze(0)
+        gate = rows.view(*rows.shape, *[1] * (output.ndim - 2)).to(output.dtype)
+        if not self._straight_through:
+            return output * gate
+        result: Tensor = _StraightThrough.apply(output, gate)  # type: ignore[no-untyped-call]
+        return result  # torch does not annotate apply()
+
+
+class _StraightThrough(torch.autograd.Function):
+    """A product whose gradient with respect to its first factor ignores the second."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, gate: Tensor) -> Tensor:
+        if ctx.needs_input_grad[1]:
+            ctx.save_for_backward(output)
+        ctx.shape = gate.shape
+        return output * gate
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
+        (gradient,) = gradients
+        if not ctx.needs_input_grad[1]:
+            return gradient, None
+        (output,) = ctx.saved_tensors
+        return gradient, (gradient * output).sum_to_size(ctx.shape)

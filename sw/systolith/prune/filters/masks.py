@@ -1,0 +1,136 @@
+"""Masks of filters by group: which channels stay, and how the others are silenced."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from systolith.prune.errors import PruneError
+from systolith.prune.filters.groups import ChannelGroup, module_gates
+
+__all__ = ["FilterMasks"]
+
+
+class FilterMasks(Mapping[str, Tensor]):
+    """Masks by name of group; each keeps at least one unit.
+
+    Parameters
+    ----------
+    masks : mapping of str to Tensor of bool, shape (size,)
+        By group name; True keeps. Groups that are not named keep everything.
+    groups : iterable of ChannelGroup
+        Of the model that the masks are for: see :func:`find_channel_groups`.
+
+    Raises
+    ------
+    PruneError
+        If a mask names no group, one that is not removable, has another shape or type, or keeps
+        nothing; all of them are listed.
+
+    Examples
+    --------
+    >>> from systolith.prune.filters.groups import find_channel_groups
+    >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 1))
+    >>> groups = find_channel_groups(model, torch.zeros(1, 1, 3, 3))
+    >>> FilterMasks({"0": torch.tensor([True, False])}, groups).kept
+    {'0': 1}
+    """
+
+    def __init__(self, masks: Mapping[str, Tensor], groups: Iterable[ChannelGroup]) -> None:
+        known = {group.name: group for group in groups}
+        if problems := list(_problems(masks, known)):
+            raise PruneError(problems)
+        self._masks = {name: masks[name].detach().clone() for name in known if name in masks}
+        self._groups = tuple(known[name] for name in self._masks)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._masks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._masks)
+
+    def __len__(self) -> int:
+        return len(self._masks)
+
+    @property
+    def groups(self) -> tuple[ChannelGroup, ...]:
+        """Those that have masks, in the order in which the network runs."""
+        return self._groups
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """Units kept, by group name."""
+        return {name: int(mask.sum()) for name, mask in self._masks.items()}
+
+    @property
+    def density(self) -> float:
+        """Share of the masked groups' units that are kept; 1 if there are none."""
+        total = sum(mask.numel() for mask in self._masks.values())
+        return sum(self.kept.values()) / total if total else 1.0
+
+    def gates(self) -> dict[str, Tensor]:
+        """The masks by module name, as :func:`gated` takes them; bool, shape (C,)."""
+        return module_gates(self._groups, self._masks)
+
+    def channel_masks(self) -> dict[str, Tensor]:
+        """Masks of all output channels of producers and batch norms, by module name."""
+        return _by_module((group.outputs, self._masks[group.name]) for group in self._groups)
+
+    def input_masks(self) -> dict[str, Tensor]:
+        """Masks of all input channels, or features, of consumers, by module name."""
+        return _by_module((group.inputs, self._masks[group.name]) for group in self._groups)
+
+    def apply_(self, model: nn.Module) -> None:
+        """Set removed filters, their biases and their batch norms to zero, in place.
+
+        Raises
+        ------
+        PruneError
+            If a module is missing or has another number of channels; then nothing has been changed.
+        """
+        masks = self.channel_masks()
+        if problems := list(_misfits(masks, model)):
+            raise PruneError(problems)
+        with torch.no_grad():
+            for name, mask in masks.items():
+                for parameter in model.get_submodule(name).parameters():
+                    removed = ~mask.to(parameter.device)
+                    parameter.masked_fill_(removed.view(-1, *[1] * (parameter.ndim - 1)), 0.0)
+
+
+def _problems(masks: Mapping[str, Tensor], groups: Mapping[str, ChannelGroup]) -> Iterator[str]:
+    for name, mask in masks.items():
+        if name not in groups:
+            yield f"masks must name a group of {', '.join(groups)}, got '{name}'"
+        elif groups[name].reason:
+            yield f"group '{name}' cannot be masked: {groups[name].reason}"
+        elif mask.dtype != torch.bool or mask.shape != (groups[name].size,):
+            yield (
+                f"mask of group '{name}' must be bool of shape ({groups[name].size},), "
+                f"got {mask.dtype} of shape {tuple(mask.shape)}"
+            )
+        elif not mask.any():
+            yield f"mask of group '{name}' must keep at least 1 of {len(mask)}, keeps 0"
+
+
+def _by_module(parts: Iterable[tuple[Mapping[str, tuple[int, ...]], Tensor]]) -> dict[str, Tensor]:
+    result: dict[str, Tensor] = {}
+    for modules, mask in parts:
+        for name, units in modules.items():
+            index = torch.tensor(units, device=mask.device)
+            here = mask[index.clamp(min=0)] | (index < 0)
+            result[name] = result[name] & here if name in result else here
+    return result
+
+
+def _misfits(masks: Mapping[str, Tensor], model: nn.Module) -> Iterator[str]:
+    modules = dict(model.named_modules())
+    for name, mask in masks.items():
+        channels = (
+            {len(parameter) for parameter in modules[name].parameters()}
+            if name in modules
+            else set()
+        )
+        if channels != {len(mask)}:
+            got = f"one with {', '.join(map(str, channels))}" if channels else "none"
+            yield f"masks need a module '{name}' with {len(mask)} filters, got {got}"

@@ -1,0 +1,54 @@
+"""Training that decides on filters."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+from torch import nn
+
+from systolith.prune.filters.gates import gated
+from systolith.prune.filters.masks import FilterMasks
+from systolith.prune.sparsifier import Sparsifier
+
+__all__ = ["FilterSparsifier", "FrozenFilters"]
+
+
+@runtime_checkable
+class FilterSparsifier(Sparsifier, Protocol):
+    """Sparse training whose result is masks of filters.
+
+    Inside a step, gates on activations silence what is not kept; weights stay as they are.
+    """
+
+    def filters(self, model: nn.Module) -> FilterMasks:
+        """Masks to keep when training is over."""
+        ...
+
+
+class FrozenFilters:
+    """Given masks for good: removed filters neither count nor learn."""
+
+    def __init__(self, masks: FilterMasks) -> None:
+        self._masks = masks
+        self._gates = masks.gates()
+
+    def parameters(self) -> list[nn.Parameter]:
+        """None."""
+        return []
+
+    @contextmanager
+    def step(self, model: nn.Module, progress: float) -> Iterator[None]:
+        """See :meth:`Sparsifier.step`. Removed filters get no gradient."""
+        with gated(model, self._gates):
+            yield
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the masks are given."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Nothing to load."""
+
+    def filters(self, model: nn.Module) -> FilterMasks:
+        """The given masks."""
+        return self._masks
