@@ -1,5 +1,6 @@
 """Searches that need forward passes only: masks are tried on the network as it is."""
 
+from systolith.prune.search.anwar import LayerPlan, prune_by_particles
 from systolith.prune.search.evaluation import GateEvaluator, LayerEvaluator
 from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes
 from systolith.prune.search.lowering import lowered_rows
@@ -13,6 +14,7 @@ from systolith.prune.search.particles import (
 from systolith.prune.search.resampling import importance_weights, systematic_resampling
 from systolith.prune.search.spaces import Choices, ExactlyK, Space
 from systolith.prune.search.split import EvaluationSplit, Loss
+from systolith.prune.search.stages import SearchReport
 from systolith.prune.search.state import SearchState
 
 __all__ = [
@@ -23,10 +25,12 @@ __all__ = [
     "GateEvaluator",
     "Genes",
     "LayerEvaluator",
+    "LayerPlan",
     "Loss",
     "Objective",
     "ParticleFilter",
     "Search",
+    "SearchReport",
     "SearchState",
     "SelectionGenes",
     "Space",
@@ -34,5 +38,6 @@ __all__ = [
     "importance_weights",
     "lowered_rows",
     "minimize",
+    "prune_by_particles",
     "systematic_resampling",
 ]

@@ -171,11 +171,15 @@ class FoldedNetwork:
         Raises
         ------
         PruneError
-            If they do not agree: the network mixes samples or counts them.
+            If a logit is not finite, or the two do not agree: the network mixes samples, or counts
+            them.
         """
+        with torch.no_grad():
+            expected: Tensor = self._traced(images)
+        if not expected.isfinite().all():
+            bad = float(expected[~expected.isfinite()][0])
+            raise PruneError([f"a network must give finite logits before it is pruned, got {bad}"])
         try:
-            with torch.no_grad():
-                expected = self._traced(images)
             pairs = {name: torch.cat([value, value / 2]) for name, value in variants.items()}
             folded = self.logits(self.prefix(images), pairs)[0]
             bound = AGREEMENT * (1 + float(expected.abs().max()))

@@ -19,7 +19,8 @@ class Loss(Enum):
     """What a network is judged by; the mean over images."""
 
     MISCLASSIFICATION = "misclassification"
-    """Share of images whose highest logit, the first of equals, is not their label's; 0..1."""
+    """Share of images whose highest logit, the first of equals, is not their label's; 0..1. Logits
+    of which one is no number are wrong."""
     CROSS_ENTROPY = "cross entropy"
     """In nats. Finer than counting, so fewer images will do."""
 
@@ -36,7 +37,8 @@ class Loss(Enum):
         Tensor of float64, shape (P,)
         """
         if self is Loss.MISCLASSIFICATION:
-            return (logits.argmax(-1) != labels).sum(1).double()
+            wrong = (logits.argmax(-1) != labels) | logits.isnan().any(-1)
+            return wrong.sum(1).double()
         chances = F.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), -1)
         picked = chances.gather(-1, labels.expand(len(logits), -1)[..., None])
         return -picked.double().sum((1, 2))

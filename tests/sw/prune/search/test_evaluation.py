@@ -207,6 +207,7 @@ def test_losses_are_the_closed_form() -> None:
     logits = torch.tensor([[[2.0, 1.0], [0.0, 0.0]], [[0.0, 3.0], [1.0, 2.0]]])
     labels = torch.tensor([0, 1])
     assert Loss.MISCLASSIFICATION.total(logits, labels).tolist() == [1.0, 1.0]
+    assert Loss.MISCLASSIFICATION.total(logits * torch.nan, labels).tolist() == [2.0, 2.0]
     expected = [F.cross_entropy(each, labels, reduction="sum").double() for each in logits]
     torch.testing.assert_close(Loss.CROSS_ENTROPY.total(logits, labels), torch.stack(expected))
 

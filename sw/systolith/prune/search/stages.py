@@ -1,0 +1,141 @@
+"""Decisions about a network, searched one after the other: each sees what the earlier ones left."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from systolith.prune.errors import PruneError
+from systolith.prune.search.particles import Objective, Search, minimize
+from systolith.prune.search.spaces import Space
+
+__all__ = ["SearchReport", "Stage", "run_stages"]
+
+
+class Stage(Protocol):
+    """One search: a granularity of one layer, or one group of feature maps."""
+
+    @property
+    def name(self) -> str:
+        """Layer or group that it is about."""
+        ...
+
+    @property
+    def granularity(self) -> str:
+        """What is kept or dropped."""
+        ...
+
+    @property
+    def space(self) -> Space:
+        """Where to look."""
+        ...
+
+    def objective(self, model: nn.Module) -> Objective:
+        """Losses of particles on the model as it is now, earlier decisions included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchReport:
+    """What is known after a stage.
+
+    Parameters
+    ----------
+    name, granularity : str
+        What has been searched, such as ``"conv2"`` and ``"kernel"``.
+    stage, stages : int
+        Stages done, from 1, and in total.
+    loss : float
+        Lowest one found, before retraining.
+    history : tuple of float
+        Lowest one so far, after each generation.
+    evaluations : int
+        Masks tried.
+    seconds_left : float
+        Estimate for the other stages, from the mean of those done in this run.
+    """
+
+    name: str
+    granularity: str
+    stage: int
+    stages: int
+    loss: float
+    history: tuple[float, ...]
+    evaluations: int
+    seconds_left: float
+
+
+def run_stages(
+    model: nn.Module,
+    stages: Sequence[Stage],
+    *,
+    search: Search,
+    seed: int,
+    settle: Callable[[Sequence[Tensor], bool], None],
+    report: Callable[[SearchReport], None] | None,
+    save: Callable[[dict[str, Any]], None] | None,
+    state: Mapping[str, Any] | None,
+) -> list[Tensor]:
+    """Run searches one after the other.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Changed by `settle` only, and by loading `state`.
+    stages : sequence of Stage
+    search : Search
+    seed : int
+        Stage i searches with ``seed + i``.
+    settle : callable
+        Given the particles chosen so far, puts them into force; retrains if the second argument is
+        true, which it is once for each stage.
+    report, save, state
+        As for :func:`prune_by_particles`.
+
+    Returns
+    -------
+    list of Tensor
+        The particle chosen in each stage.
+
+    Raises
+    ------
+    PruneError
+        If the state is of a search with other stages.
+    """
+    titles = [f"{stage.name}: {stage.granularity}" for stage in stages]
+    chosen: list[Tensor] = []
+    if state is not None:
+        if list(state["stages"]) != titles:
+            raise PruneError(
+                [f"a state must be of the stages {titles}, got one of {list(state['stages'])}"]
+            )
+        model.load_state_dict(state["model"])
+        chosen = [particle.clone() for particle in state["chosen"]]
+        settle(chosen, False)
+    before, start = len(chosen), monotonic()
+    for number in range(before, len(stages)):
+        stage = stages[number]
+        found = minimize(search, stage.space, stage.objective(model), seed=seed + number)
+        assert found.best is not None
+        chosen.append(found.best)
+        settle(chosen, True)
+        left = len(stages) - len(chosen)
+        if report is not None:
+            report(
+                SearchReport(
+                    name=stage.name,
+                    granularity=stage.granularity,
+                    stage=len(chosen),
+                    stages=len(stages),
+                    loss=found.best_loss,
+                    history=tuple(found.history),
+                    evaluations=found.evaluations,
+                    seconds_left=(monotonic() - start) / (len(chosen) - before) * left,
+                )
+            )
+        if save is not None:
+            weights = {name: value.clone() for name, value in model.state_dict().items()}
+            save({"stages": titles, "chosen": list(chosen), "model": weights})
+    return chosen
