@@ -1,0 +1,197 @@
+"""From a score of each filter to masks: one sort over all layers, down to a budget."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from systolith.prune.errors import PruneError
+from systolith.prune.filters.costs import KeptCost
+from systolith.prune.filters.groups import ChannelGroup
+from systolith.prune.filters.masks import FilterMasks
+
+__all__ = ["Budget", "marginal_costs", "select_filters"]
+
+ROUNDING = 1e-9
+"""Relative; of a budget, so that 0.7 of 10 filters are 7."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much of a network may be kept, and in which portions.
+
+    Parameters
+    ----------
+    keep : float
+        This share, above 0 and at most 1, of what all units of the scored groups cost.
+    cost : callable, optional
+        From units kept by group name to the cost, such as :func:`macs_after`. Default: the number
+        of units.
+    floor : int
+        Units that each group keeps at least; all, if it has fewer.
+    multiple_of : int
+        Lanes: each group keeps a multiple of it, or all of its units.
+
+    Raises
+    ------
+    PruneError
+        If a number is out of range; all problems are listed.
+    """
+
+    keep: float
+    cost: KeptCost | None = None
+    floor: int = 1
+    multiple_of: int = 1
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 0 < self.keep <= 1:
+            problems.append(f"keep must be above 0 and at most 1, got {self.keep}")
+        if self.floor < 1:
+            problems.append(f"floor must be at least 1, got {self.floor}")
+        if self.multiple_of < 1:
+            problems.append(f"multiple_of must be at least 1, got {self.multiple_of}")
+        if problems:
+            raise PruneError(problems)
+
+    def total(self, kept: Mapping[str, int]) -> float:
+        """Cost of so many units, by group name."""
+        return float(sum(kept.values()) if self.cost is None else self.cost(kept))
+
+    def rounded(self, kept: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Counts that may be kept: not fewer, in portions; of groups of such sizes."""
+        portions = -(-np.maximum(kept, self.floor) // self.multiple_of)
+        result: NDArray[np.int64] = np.minimum(portions * self.multiple_of, sizes)
+        return result
+
+
+def select_filters(
+    groups: Iterable[ChannelGroup],
+    scores: Mapping[str, Tensor],
+    budget: Budget,
+    *,
+    limit: int | None = None,
+) -> FilterMasks:
+    """Remove the filters with the lowest scores of all layers until the budget is met.
+
+    As few as possible are removed, one after the other in the order of their scores; then each
+    group's count is rounded up to a portion, and its highest scores are kept.
+
+    Parameters
+    ----------
+    groups : iterable of ChannelGroup
+    scores : mapping of str to Tensor of float, shape (size,)
+        By group name; higher is kept, on ties what comes first in the network, then in the layer.
+        Groups that are not named keep everything.
+    budget : Budget
+    limit : int, optional
+        Stop after so many filters, before rounding, even if the budget is not met.
+
+    Raises
+    ------
+    PruneError
+        If scores do not fit the groups or are not numbers, or if the budget cannot be met; all
+        problems are listed.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from systolith.prune.filters.groups import find_channel_groups
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 1))
+    >>> groups = find_channel_groups(model, torch.zeros(1, 1, 3, 3))
+    >>> scores = {"0": torch.tensor([1.0, 3.0, 2.0, 1.0])}
+    >>> select_filters(groups, scores, Budget(keep=0.75))["0"]
+    tensor([ True,  True,  True, False])
+    """
+    known = {group.name: group for group in groups}
+    if problems := list(_problems(known, scores, limit)):
+        raise PruneError(problems)
+    names = [name for name in known if name in scores]
+    sizes = np.array([known[name].size for name in names], dtype=np.int64)
+    at_least = budget.rounded(np.zeros_like(sizes), sizes)
+    ranks, candidates = _sort([scores[name] for name in names], at_least)
+
+    def kept(removed: int) -> NDArray[np.int64]:
+        others = np.bincount(candidates[: len(candidates) - removed], minlength=len(names))
+        return budget.rounded(at_least + others, sizes)
+
+    def cost(removed: int) -> float:
+        return budget.total(dict(zip(names, kept(removed).tolist(), strict=True)))
+
+    allowed = budget.keep * cost(0) * (1 + ROUNDING)
+    most = len(candidates) if limit is None else min(limit, len(candidates))
+    if limit is None and cost(most) > allowed:
+        problem = (
+            f"keep={budget.keep} allows a cost of {allowed:g}, but with floor={budget.floor} and "
+            f"multiple_of={budget.multiple_of} it is at least {cost(most):g}"
+        )
+        raise PruneError([problem])
+    counts = kept(_first(lambda removed: cost(removed) <= allowed, most))
+    return FilterMasks(
+        {
+            name: torch.from_numpy(rank < number).to(scores[name].device)
+            for name, rank, number in zip(names, ranks, counts, strict=True)
+        },
+        known.values(),
+    )
+
+
+def marginal_costs(groups: Iterable[ChannelGroup], cost: KeptCost) -> dict[str, float]:
+    """What the first unit that leaves a group saves, by name of each removable group.
+
+    Scores divided by it are scores per cost.
+    """
+    sizes = {group.name: group.size for group in groups if group.removable}
+    whole = cost(sizes)
+    return {name: whole - cost({**sizes, name: size - 1}) for name, size in sizes.items()}
+
+
+def _sort(
+    scores: list[Tensor], at_least: NDArray[np.int64]
+) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+    """Rank units within their groups, and list the groups of all removable units, best first."""
+    values = torch.cat([score.detach().double() for score in scores]).cpu().numpy()
+    sizes = [len(score) for score in scores]
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    order = np.argsort(-values, kind="stable")
+    ranks = []
+    for group, start in enumerate(np.cumsum([0, *sizes[:-1]])):
+        mine = order[owners[order] == group] - start
+        rank = np.empty_like(mine)
+        rank[mine] = np.arange(len(mine))
+        ranks.append(rank)
+    removable = np.concatenate(ranks) >= at_least[owners]
+    return ranks, owners[order[removable[order]]]
+
+
+def _first(holds: Callable[[int], bool], most: int) -> int:
+    """Smallest number up to `most` for which a condition holds that keeps holding; else `most`."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low
+
+
+def _problems(
+    groups: Mapping[str, ChannelGroup], scores: Mapping[str, Tensor], limit: int | None
+) -> Iterator[str]:
+    if not scores:
+        yield "scores must name at least one group, got none"
+    if limit is not None and limit < 0:
+        yield f"limit must be at least 0, got {limit}"
+    for name, score in scores.items():
+        if name not in groups:
+            yield f"scores must name a group of {', '.join(groups)}, got '{name}'"
+        elif groups[name].reason:
+            yield f"group '{name}' cannot be scored: {groups[name].reason}"
+        elif score.shape != (groups[name].size,):
+            yield (
+                f"scores of group '{name}' must have shape ({groups[name].size},), "
+                f"got {tuple(score.shape)}"
+            )
+        elif score.isnan().any():
+            yield f"scores of group '{name}' must be numbers, got nan"
