@@ -1,13 +1,14 @@
 """Losses of many masks at once, on a network that stays as it is."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
+from systolith.prune.filters import ChannelGroup, module_gates
 from systolith.prune.search.folding import FoldedNetwork
 from systolith.prune.search.split import EvaluationSplit
 
@@ -63,36 +64,23 @@ class LayerEvaluator:
 
 
 class GateEvaluator:
-    """Losses of a network with gates behind modules, many gates at once.
+    """Losses of a network with gated channels, many gates at once.
 
     Parameters
     ----------
     model : nn.Module
         As it is now: later changes do not matter.
-    gated : mapping of str to sequence of str
-        By group of channels that share their gates: the modules whose outputs, shape
-        (N, channels, ...), are multiplied.
-    sizes : mapping of str to int
-        Channels of each group.
+    groups : iterable of ChannelGroup
+        Of this model, each of which may be given gates.
     split : EvaluationSplit
         Images, labels, loss, and sizes of batches.
-
-    Raises
-    ------
-    PruneError
-        When called: if the model cannot be traced, does not call a module, or mixes samples.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        gated: Mapping[str, Sequence[str]],
-        sizes: Mapping[str, int],
-        split: EvaluationSplit,
+        self, model: nn.Module, groups: Iterable[ChannelGroup], split: EvaluationSplit
     ) -> None:
         self._model = copy.deepcopy(model)
-        self._gated = {group: tuple(modules) for group, modules in gated.items()}
-        self._sizes = dict(sizes)
+        self._groups = {group.name: group for group in groups}
         self._split = split
         self._latest: tuple[frozenset[str], _Batches] | None = None
 
@@ -105,41 +93,46 @@ class GateEvaluator:
         Raises
         ------
         PruneError
-            If no group is named, or an unknown one, or gates have another shape; all are listed.
+            If no group is named, an unknown one, or one that cannot be gated, or gates have another
+            shape; all are listed. If the model cannot be traced, or mixes samples.
         """
         if problems := list(self._problems(gates)):
             raise PruneError(problems)
         batches = self._batches(frozenset(gates))
 
         def variants(part: slice) -> Mapping[str, Tensor]:
-            return {
-                name: gate[part].to(batches.device)
-                for group, gate in gates.items()
-                for name in self._gated[group]
-            }
+            some = {group: gate[part].to(batches.device) for group, gate in gates.items()}
+            return module_gates(tuple(self._groups.values()), some)
 
         return batches.losses(len(next(iter(gates.values()))), variants)
 
-    def _batches(self, groups: frozenset[str]) -> "_Batches":
-        if self._latest is None or self._latest[0] != groups:
+    def _batches(self, named: frozenset[str]) -> "_Batches":
+        if self._latest is None or self._latest[0] != named:
             self._latest = None  # first give the memory back
-            sizes = {name: self._sizes[group] for group in groups for name in self._gated[group]}
-            network = FoldedNetwork(self._model, gated=sizes)
             device = next(self._model.parameters()).device
-            neutral = {name: torch.ones(1, size, device=device) for name, size in sizes.items()}
-            self._latest = groups, _Batches(network, self._split, neutral)
+            neutral = {
+                name: torch.ones(1, len(self._groups[group].outputs[name]), device=device)
+                for group in sorted(named)
+                for name in self._groups[group].gated
+            }
+            network = FoldedNetwork(self._model, gated=neutral)
+            self._latest = named, _Batches(network, self._split, neutral)
         return self._latest[1]
 
     def _problems(self, gates: Mapping[str, Tensor]) -> Iterator[str]:
-        known = ", ".join(self._sizes)
+        known = ", ".join(self._groups)
         if not gates:
             yield f"gates must name at least one group of {known}, got none"
-        for group, gate in gates.items():
-            if group not in self._sizes:
-                yield f"gates must name groups of {known}, got '{group}'"
-            elif gate.shape[1:] != (self._sizes[group],):
-                wanted, given = self._sizes[group], tuple(gate.shape)
-                yield f"gates of group '{group}' need shape (P, {wanted}), got {given}"
+        for name, gate in gates.items():
+            if name not in self._groups:
+                yield f"gates must name groups of {known}, got '{name}'"
+                continue
+            group = self._groups[name]
+            if not group.gated:
+                yield f"group '{name}' cannot be gated: {group.reason}"
+            elif gate.shape[1:] != (group.size,):
+                given = tuple(gate.shape)
+                yield f"gates of group '{name}' need shape (P, {group.size}), got {given}"
         if len(counts := {len(gate) for gate in gates.values()}) > 1:
             yield f"gates need one number of variants, got {sorted(counts)}"
 

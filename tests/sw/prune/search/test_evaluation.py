@@ -2,15 +2,18 @@
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from systolith.models import CifarResNet, DigitsCNN, TinyResNet
+from systolith.models import CifarResNet, DigitsCNN, MobileNetV1, TinyResNet
 from systolith.prune import PruneError
+from systolith.prune.filters import ChannelGroup, find_channel_groups, gated, module_gates
 from systolith.prune.search import EvaluationSplit, GateEvaluator, LayerEvaluator, Loss
 
 
@@ -114,59 +117,94 @@ def test_sizes_of_batches_change_nothing(batch_size: int, folded: int) -> None:
     torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
 
 
-GATED: dict[str, Mapping[str, tuple[str, ...]]] = {
-    "chain": {"a": ("bn1",), "b": ("conv3",)},
-    "residual": {"trunk": ("stem.1", "conv2.1"), "inner": ("conv1.1",), "late": ("pointwise.1",)},
-    "awkward": {"a": ("first",), "b": ("grouped",), "c": ("hidden",)},
+def _group(name: str, size: int, *gated: str) -> ChannelGroup:
+    units = dict.fromkeys(gated, tuple(range(size)))
+    return ChannelGroup(
+        name=name,
+        size=size,
+        producers=gated,
+        gated=gated,
+        consumers=(),
+        outputs=units,
+        inputs={},
+    )
+
+
+GROUPS: dict[str, tuple[ChannelGroup, ...]] = {
+    "chain": (_group("a", 16, "bn1"), _group("b", 32, "conv3")),
+    "residual": (
+        _group("trunk", 16, "stem.1", "conv2.1"),
+        _group("inner", 16, "conv1.1"),
+        _group("late", 16, "pointwise.1"),
+    ),
+    "awkward": (
+        _group("a", 6, "first"),
+        replace(_group("b", 3, "grouped"), outputs={"grouped": (0, -1, 1, 2, 2, -1)}),
+        _group("c", 10, "hidden"),
+    ),
 }
 
 
+def _gates(groups: tuple[ChannelGroup, ...], count: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    return {
+        group.name: torch.rand(count, group.size, generator=generator) < 0.7 for group in groups
+    }
+
+
 def _gated_one_by_one(
-    model: nn.Module, gated: Mapping[str, tuple[str, ...]], gates: Mapping[str, Tensor]
-) -> nn.Module:
-    model = copy.deepcopy(model)
-    for group, names in gated.items():
-        for name in names:
-            module = model.get_submodule(name)
-            gate = gates[group].double()
-            module.register_forward_hook(
-                lambda _m, _i, output, gate=gate: (
-                    output * gate.reshape(-1, *[1] * (output.ndim - 2))
-                )
-            )
-    return model
+    model: nn.Module,
+    groups: tuple[ChannelGroup, ...],
+    gates: Mapping[str, Tensor],
+    split: EvaluationSplit,
+) -> Tensor:
+    losses = []
+    for i in range(len(next(iter(gates.values())))):
+        some = {name: gate[i] for name, gate in gates.items()}
+        with gated(model, module_gates(groups, some)):
+            losses.append(_loss(model, split))
+    return torch.stack(losses)
 
 
 @pytest.mark.parametrize("loss", Loss)
-@pytest.mark.parametrize("name", GATED)
+@pytest.mark.parametrize("name", GROUPS)
 def test_gates_equal_gating_one_by_one(name: str, loss: Loss) -> None:
-    model, split, gated = _model(name), _split(loss), GATED[name]
-    generator = torch.Generator().manual_seed(3)
-    sizes = {
-        group: next(p for p in model.get_submodule(names[0]).parameters()).shape[0]
-        for group, names in gated.items()
-    }
-    gates = {group: torch.rand(6, size, generator=generator) < 0.7 for group, size in sizes.items()}
-    losses = GateEvaluator(model, gated, sizes, split)(gates)
-    expected = torch.stack(
-        [
-            _loss(_gated_one_by_one(model, gated, {g: gates[g][i] for g in gates}), split)
-            for i in range(6)
-        ]
-    )
+    model, split, groups = _model(name), _split(loss), GROUPS[name]
+    gates = _gates(groups, 6)
+    losses = GateEvaluator(model, groups, split)(gates)
+    expected = _gated_one_by_one(model, groups, gates, split)
+    assert len(expected.unique()) > 1
+    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [partial(CifarResNet, 1), DigitsCNN, MobileNetV1])
+def test_gates_of_found_groups_equal_gating_one_by_one(kind: Callable[[], nn.Module]) -> None:
+    model = kind().double().eval()
+    channels = 1 if isinstance(model, DigitsCNN) else 3
+    generator = torch.Generator().manual_seed(4)
+    size = 32 if isinstance(model, MobileNetV1) else 8
+    shape = (4, channels, size, size)
+    images = torch.randn(shape, generator=generator, dtype=torch.float64)
+    labels = torch.randint(2, (4,), generator=generator)
+    split = EvaluationSplit(images=images, labels=labels, loss=Loss.CROSS_ENTROPY)
+    groups = tuple(group for group in find_channel_groups(model, images) if group.removable)
+    gates = _gates(groups, 3)
+    losses = GateEvaluator(model, groups, split)(gates)
+    expected = _gated_one_by_one(model, groups, gates, split)
     assert len(expected.unique()) > 1
     torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_groups_without_gates_are_left_whole() -> None:
-    sizes = {"trunk": 16, "inner": 16, "late": 16}
-    evaluator = GateEvaluator(_model("residual"), GATED["residual"], sizes, _split())
+    groups = GROUPS["residual"]
+    evaluator = GateEvaluator(_model("residual"), groups, _split())
     gates = torch.rand(3, 16, generator=torch.Generator().manual_seed(1)) < 0.5
-    whole = torch.ones(3, 16)
+    whole = torch.ones(3, 16, dtype=torch.bool)
     for _ in range(2):
-        for group in sizes:
-            expected = evaluator({other: gates if other == group else whole for other in sizes})
-            torch.testing.assert_close(evaluator({group: gates}), expected, rtol=1e-12, atol=1e-12)
+        for one in groups:
+            expected = evaluator({group.name: gates if group == one else whole for group in groups})
+            losses = evaluator({one.name: gates})
+            torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_leaves_the_model_as_it_was() -> None:
@@ -243,14 +281,16 @@ def test_refuses_unknown_layers_masks_and_gates() -> None:
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         LayerEvaluator(model, "fc", split)(torch.ones(2, 128, 10))
     message = (
-        "3 problems:\n  - gates of group 'a' need shape (P, 16), got (3, 8)"
-        "\n  - gates must name groups of a, b, got 'c'"
+        "4 problems:\n  - gates of group 'a' need shape (P, 16), got (3, 8)"
+        "\n  - gates must name groups of a, b, fixed, got 'c'"
+        "\n  - group 'fixed' cannot be gated: it is an output of the network"
         "\n  - gates need one number of variants, got [2, 3]"
     )
-    evaluator = GateEvaluator(model, {"a": ["bn1"], "b": ["bn2"]}, {"a": 16, "b": 32}, split)
+    fixed = replace(_group("fixed", 10), reason="it is an output of the network")
+    evaluator = GateEvaluator(model, (*GROUPS["chain"], fixed), split)
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        evaluator({"a": torch.ones(3, 8), "c": torch.ones(2, 32)})
-    message = "gates must name at least one group of a, b, got none"
+        evaluator({"a": torch.ones(3, 8), "c": torch.ones(2, 32), "fixed": torch.ones(2, 10)})
+    message = "gates must name at least one group of a, b, fixed, got none"
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         evaluator({})
 
