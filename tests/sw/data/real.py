@@ -1,11 +1,13 @@
-"""The real data sets, which are too large to come with the tests."""
+"""The real data sets and trained weights, which are too large to come with the tests."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-__all__ = ["real_archive"]
+__all__ = ["real_archive", "real_weights"]
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 def real_archive(name: str) -> Path:
@@ -14,6 +16,14 @@ def real_archive(name: str) -> Path:
     if folder is None:
         pytest.skip(f"SYSTOLITH_DATA names no folder with {name}.npz")
     path = Path(folder) / f"{name}.npz"
+    if not path.is_file():
+        pytest.skip(f"there is no '{path}'")
+    return path
+
+
+def real_weights(name: str) -> Path:
+    """Find trained weights beside the repository, or skip the test."""
+    path = SHARED / "weights" / f"{name}.safetensors"
     if not path.is_file():
         pytest.skip(f"there is no '{path}'")
     return path

@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch.nn import functional as F
 
-from systolith.data import shift_images
+from systolith.data import Augment, crop_and_flip, shift_images
 
 
 def test_every_image_is_one_of_its_nine_shifts() -> None:
@@ -19,3 +20,39 @@ def test_randomness_comes_from_the_generator_only() -> None:
     a = shift_images(images, torch.Generator().manual_seed(1))
     b = shift_images(images, torch.Generator().manual_seed(1))
     assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_every_crop_is_one_of_all_shifts_and_their_mirror_images(
+    memory: torch.memory_format,
+) -> None:
+    images = torch.rand(400, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+    cropped = crop_and_flip(images.to(memory_format=memory), torch.Generator().manual_seed(1))
+    padded = F.pad(images, (4, 4, 4, 4))
+    shifts = [padded[:, :, y : y + 5, x : x + 6] for y in range(9) for x in range(9)]
+    choices = torch.stack([each for shift in shifts for each in (shift, shift.flip(3))])
+    which = (choices == cropped).all(dim=(2, 3, 4)).reshape(9, 9, 2, 400)
+    assert which.any(dim=(0, 1, 2)).all(), "each image is one of 162"
+    assert which.any(dim=(1, 2, 3)).all() and which.any(dim=(0, 2, 3)).all(), "each shift happens"
+    mirrored = which[:, :, 1].any(dim=(0, 1))
+    assert 140 < mirrored.sum() < 260, "half of them are mirrored; six standard deviations"
+
+
+@pytest.mark.parametrize("augment", [shift_images, crop_and_flip])
+def test_the_images_given_stay_as_they_are(augment: Augment) -> None:
+    images = torch.rand(10, 3, 8, 8)
+    before = images.clone()
+    changed = augment(images, torch.Generator().manual_seed(0))
+    assert torch.equal(images, before)
+    assert changed.shape == images.shape and changed.dtype == images.dtype
+    assert not torch.equal(changed, images)
+
+
+def test_crops_are_random_by_the_generator_only() -> None:
+    images, generator = torch.rand(20, 1, 8, 8), torch.Generator().manual_seed(1)
+    state, before = generator.get_state(), torch.random.get_rng_state()
+    first, next_ = crop_and_flip(images, generator), crop_and_flip(images, generator)
+    generator.set_state(state)
+    assert torch.equal(first, crop_and_flip(images, generator))
+    assert not torch.equal(first, next_)
+    assert torch.equal(before, torch.random.get_rng_state())

@@ -6,7 +6,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from systolith.models import CifarResNet, LeNet5, load_weights
+from systolith.data import load_cifar10
+from systolith.models import CifarResNet, LeNet5, ResNet8, load_weights, resnet20
+from systolith.train import evaluate
+from tests.sw.data.real import real_archive, real_weights
 
 
 def test_loads_what_was_saved(tmp_path: Path) -> None:
@@ -64,3 +67,14 @@ def test_refuses_a_missing_or_damaged_file(tmp_path: Path, content: bytes | None
         path.write_bytes(content)
     with pytest.raises(ValueError, match=f"^weights '{re.escape(str(path))}' cannot be read: "):
         load_weights(LeNet5(), path)
+
+
+@pytest.mark.slow
+def test_published_weights_classify_as_published() -> None:
+    archive = real_archive("cifar10")
+    cases = [(ResNet8(), "resnet8", 255.0, False, 8721), (resnet20(), "resnet20", 1.0, True, 9173)]
+    for model, name, input_scale, normalize, correct in cases:
+        load_weights(model, real_weights(f"{name}_cifar10"), input_scale=input_scale)
+        data = load_cifar10(archive, normalize=normalize)
+        accuracy = evaluate(model, data.test_images, data.test_labels)
+        assert abs(10_000 * accuracy - correct) <= 3, "machines add up in different orders"
