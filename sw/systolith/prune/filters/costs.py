@@ -1,9 +1,9 @@
 """What a network costs, layer by layer, and what it would cost with fewer filters."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -99,20 +99,22 @@ def count(model: nn.Module, images: Tensor) -> Cost:
 
 def macs_after(model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor) -> KeptCost:
     """MACs for one image, as a function of how many units of each group are kept."""
-    axes, layers = _axes(groups), count(model, images).layers
+    widths, layers = _widths(groups), count(model, images).layers
 
     def macs(kept: Mapping[str, int]) -> float:
-        return sum(
-            layer.macs * axes.output_share(name, kept) * axes.input_share(name, kept)
-            for name, layer in layers.items()
-        )
+        total = 0.0
+        for name, layer in layers.items():
+            outputs, inputs = widths[name]
+            matrix = layer.macs * outputs.kept(kept) * inputs.kept(kept)
+            total += matrix / (outputs.channels * inputs.channels)
+        return total
 
     return macs
 
 
 def parameters_after(model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor) -> KeptCost:
     """Parameters, as a function of how many units of each group are kept."""
-    axes, layers = _axes(groups), count(model, images).layers
+    widths, layers = _widths(groups), count(model, images).layers
     weights = {
         name: module.weight.numel()
         for name, module in model.named_modules()
@@ -122,52 +124,39 @@ def parameters_after(model: nn.Module, groups: Iterable[ChannelGroup], images: T
     def parameters(kept: Mapping[str, int]) -> float:
         total = 0.0
         for name, layer in layers.items():
+            outputs, inputs = widths[name]
             matrix = weights.get(name, 0)
             vectors = layer.parameters - matrix
-            share = axes.output_share(name, kept)
-            total += share * (vectors + matrix * axes.input_share(name, kept))
+            rows = (vectors * inputs.channels + matrix * inputs.kept(kept)) * outputs.kept(kept)
+            total += rows / (outputs.channels * inputs.channels)
         return total
 
     return parameters
 
 
-_Parts = Mapping[str, tuple[tuple[str, float], ...]]
-"""By module: names of groups, and the share of the module's channels that one unit has."""
+@dataclass(slots=True)
+class _Width:
+    """How many channels a module has on one side, and which of them are whose."""
 
+    channels: int = 1
+    parts: list[tuple[str, int, int]] = field(default_factory=list)
+    """Name and size of a group, and how many of the module's channels are its."""
 
-@dataclass(frozen=True, slots=True)
-class _Axes:
-    sizes: Mapping[str, int]
-    outputs: _Parts
-    inputs: _Parts
-
-    def output_share(self, name: str, kept: Mapping[str, int]) -> float:
-        return self._share(self.outputs.get(name, ()), kept)
-
-    def input_share(self, name: str, kept: Mapping[str, int]) -> float:
-        return self._share(self.inputs.get(name, ()), kept)
-
-    def _share(self, parts: tuple[tuple[str, float], ...], kept: Mapping[str, int]) -> float:
-        return 1.0 - sum(
-            unit * (self.sizes[group] - kept[group]) for group, unit in parts if group in kept
+    def kept(self, kept: Mapping[str, int]) -> float:
+        # A unit that left took its share; whole numbers stay exact.
+        return self.channels - sum(
+            here * (size - kept[group]) / size for group, size, here in self.parts if group in kept
         )
 
 
-def _axes(groups: Iterable[ChannelGroup]) -> _Axes:
-    groups = tuple(groups)
-    sizes = {group.name: group.size for group in groups}
-    return _Axes(
-        sizes,
-        _parts((group, group.outputs) for group in groups),
-        _parts((group, group.inputs) for group in groups),
-    )
-
-
-def _parts(where: Iterable[tuple[ChannelGroup, Mapping[str, tuple[int, ...]]]]) -> _Parts:
-    result: dict[str, tuple[tuple[str, float], ...]] = {}
-    for group, modules in where:
-        for name, units in modules.items():
-            here = sum(unit >= 0 for unit in units)
-            part = group.name, here / group.size / len(units)
-            result[name] = (*result.get(name, ()), part)
+def _widths(groups: Iterable[ChannelGroup]) -> Mapping[str, tuple[_Width, _Width]]:
+    """Outputs and inputs of each module."""
+    result: dict[str, tuple[_Width, _Width]] = defaultdict(lambda: (_Width(), _Width()))
+    for group in groups:
+        for side, modules in enumerate((group.outputs, group.inputs)):
+            for name, units in modules.items():
+                width = result[name][side]
+                width.channels = len(units)
+                here = sum(unit >= 0 for unit in units)
+                width.parts.append((group.name, group.size, here))
     return result
