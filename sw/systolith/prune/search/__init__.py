@@ -1,8 +1,16 @@
 """Searches that need forward passes only: masks are tried on the network as it is."""
 
+from systolith.prune.search.additive import AdditiveModel, fit_additive_model
 from systolith.prune.search.anwar import LayerPlan, prune_by_particles
+from systolith.prune.search.ensembles import (
+    FilterLosses,
+    LinearFilterEnsemble,
+    sample_filter_masks,
+)
 from systolith.prune.search.evaluation import GateEvaluator, LayerEvaluator
+from systolith.prune.search.feature_maps import prune_feature_maps_by_particles
 from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes
+from systolith.prune.search.iterative import EnsembleReport, prune_by_ensembles
 from systolith.prune.search.lowering import lowered_rows
 from systolith.prune.search.particles import (
     BestOfRandom,
@@ -18,14 +26,18 @@ from systolith.prune.search.stages import SearchReport
 from systolith.prune.search.state import SearchState
 
 __all__ = [
+    "AdditiveModel",
     "BestOfRandom",
     "Choices",
+    "EnsembleReport",
     "EvaluationSplit",
     "ExactlyK",
+    "FilterLosses",
     "GateEvaluator",
     "Genes",
     "LayerEvaluator",
     "LayerPlan",
+    "LinearFilterEnsemble",
     "Loss",
     "Objective",
     "ParticleFilter",
@@ -35,9 +47,13 @@ __all__ = [
     "SelectionGenes",
     "Space",
     "TapGenes",
+    "fit_additive_model",
     "importance_weights",
     "lowered_rows",
     "minimize",
+    "prune_by_ensembles",
     "prune_by_particles",
+    "prune_feature_maps_by_particles",
+    "sample_filter_masks",
     "systematic_resampling",
 ]

@@ -1,0 +1,206 @@
+"""Filters removed in rounds: score by an ensemble, remove the least needed, retrain, repeat."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from systolith.prune.errors import PruneError
+from systolith.prune.filters import (
+    Budget,
+    ChannelGroup,
+    FilterMasks,
+    find_channel_groups,
+    select_filters,
+)
+from systolith.prune.search.ensembles import FilterLosses, LinearFilterEnsemble
+from systolith.prune.search.evaluation import GateEvaluator
+from systolith.prune.search.split import EvaluationSplit
+
+__all__ = ["EnsembleReport", "prune_by_ensembles"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleReport:
+    """What is known after a round.
+
+    Parameters
+    ----------
+    round, rounds : int
+        Rounds done, from 1, and in total.
+    kept : mapping of str to int
+        Units by group.
+    loss : float
+        With the units removed, before retraining.
+    seconds_left : float
+        Estimate for the other rounds, from the mean of those done in this run.
+    """
+
+    round: int
+    rounds: int
+    kept: Mapping[str, int]
+    loss: float
+    seconds_left: float
+
+
+def prune_by_ensembles(
+    model: nn.Module,
+    split: EvaluationSplit,
+    budget: Budget,
+    *,
+    groups: Iterable[ChannelGroup] | None = None,
+    rounds: int = 5,
+    ensemble: LinearFilterEnsemble | None = None,
+    losses: FilterLosses | None = None,
+    seed: int = 0,
+    retrain: Callable[[FilterMasks], None] | None = None,
+    report: Callable[[EnsembleReport], None] | None = None,
+    save: Callable[[dict[str, Any]], None] | None = None,
+    state: Mapping[str, Any] | None = None,
+) -> FilterMasks:
+    """Remove the filters that ensembles of masked networks need least, some in each round.
+
+    After round r of R, the share ``budget.keep ** (r / R)`` of the cost is kept, so each round
+    removes the same share of what is left.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not changed, except by `retrain` and `state`.
+    split : EvaluationSplit
+        Held-out training images. Cross entropy tells more of each image than counting mistakes.
+    budget : Budget
+        What to keep in the end; of every group, if the ensemble is per layer.
+    groups : iterable of ChannelGroup, optional
+        Whose filters may go; by default all that are removable. Without the groups of shortcuts,
+        only what lies within residual blocks is pruned.
+    rounds : int
+        At least 1.
+    ensemble : LinearFilterEnsemble, optional
+    losses : callable, optional
+        Evaluates masked networks instead of `model` on `split`, such as a quantized or simulated
+        one; it is given masks of all groups.
+    seed : int
+        Round r draws masks with ``seed + r``.
+    retrain : callable, optional
+        Called after each round with the masks; trains the model in place.
+    report : callable, optional
+        Called after each round.
+    save : callable, optional
+        Called after each round with all that is needed to go on from there.
+    state : mapping, optional
+        What `save` was given; only the rounds after it run, with the same results.
+
+    Returns
+    -------
+    FilterMasks
+        To be removed by :func:`remove_filters`.
+
+    Raises
+    ------
+    PruneError
+        If there is nothing to prune, the budget cannot be met, the state is of other groups, or the
+        network cannot be evaluated.
+
+    Notes
+    -----
+    Sandor, Pavel, Csato: Pruning CNN's with linear filter ensembles (ECAI 2020; arXiv 2001.08142).
+
+    **Deviation:** filters are not ranked for parameters or operations, but removed until a budget
+    on any cost is met.
+    """
+    ensemble = LinearFilterEnsemble() if ensemble is None else ensemble
+    found = find_channel_groups(model, split.images) if groups is None else tuple(groups)
+    found = tuple(group for group in found if group.removable)
+    sizes = {group.name: group.size for group in found}
+    if problems := list(_problems(sizes, rounds, ensemble, budget, state)):
+        raise PruneError(problems)
+    masks = {name: torch.ones(size, dtype=torch.bool) for name, size in sizes.items()}
+    before = 0
+    if state is not None:
+        model.load_state_dict(state["model"])
+        masks = {name: mask.clone() for name, mask in state["masks"].items()}
+        before = state["round"]
+    start = monotonic()
+    for done in range(before + 1, rounds + 1):
+        current = _masked(model, found, masks, split) if losses is None else _all(losses, masks)
+        scores = ensemble.scores(current, masks, seed + done)
+        share = replace(budget, keep=budget.keep ** (done / rounds))
+        chosen = _select(found, scores, share, ensemble.per_layer)
+        # What is gone stays so, even if rounding has once removed more than this share.
+        masks = {name: mask & chosen[name] for name, mask in masks.items()}
+        kept = _filters(model, found, masks)
+        loss = float(current({name: mask[None] for name, mask in masks.items()}))
+        if retrain is not None:
+            retrain(kept)
+        if report is not None:
+            left = (monotonic() - start) / (done - before) * (rounds - done)
+            report(
+                EnsembleReport(
+                    round=done, rounds=rounds, kept=kept.kept, loss=loss, seconds_left=left
+                )
+            )
+        if save is not None:
+            weights = {name: value.clone() for name, value in model.state_dict().items()}
+            save({"round": done, "masks": dict(masks), "model": weights})
+    return _filters(model, found, masks)
+
+
+def _filters(
+    model: nn.Module, groups: tuple[ChannelGroup, ...], masks: Mapping[str, Tensor]
+) -> FilterMasks:
+    device = next(model.parameters()).device
+    return FilterMasks({name: mask.to(device) for name, mask in masks.items()}, groups)
+
+
+def _masked(
+    model: nn.Module,
+    groups: tuple[ChannelGroup, ...],
+    masks: Mapping[str, Tensor],
+    split: EvaluationSplit,
+) -> FilterLosses:
+    """Evaluate the network without what is gone: zeroed, so that few groups need gates."""
+    pruned = copy.deepcopy(model)
+    _filters(model, groups, masks).apply_(pruned)
+    return GateEvaluator(pruned, groups, split)
+
+
+def _all(losses: FilterLosses, masks: Mapping[str, Tensor]) -> FilterLosses:
+    """Give masks of all groups, also of those that are not asked for."""
+
+    def complete(asked: Mapping[str, Tensor]) -> Tensor:
+        count = len(next(iter(asked.values())))
+        return losses({name: asked.get(name, masks[name].expand(count, -1)) for name in masks})
+
+    return complete
+
+
+def _select(
+    groups: tuple[ChannelGroup, ...], scores: Mapping[str, Tensor], budget: Budget, per_layer: bool
+) -> Mapping[str, Tensor]:
+    if not per_layer:
+        return select_filters(groups, scores, budget)
+    return {name: select_filters(groups, {name: scores[name]}, budget)[name] for name in scores}
+
+
+def _problems(
+    sizes: Mapping[str, int],
+    rounds: int,
+    ensemble: LinearFilterEnsemble,
+    budget: Budget,
+    state: Mapping[str, Any] | None,
+) -> Iterator[str]:
+    if not sizes:
+        yield "pruning of filters needs at least one group that is removable, got none"
+    if rounds < 1:
+        yield f"rounds must be at least 1, got {rounds}"
+    if ensemble.per_layer and budget.cost is not None:
+        yield "an ensemble per layer needs a budget of filters, got one with a cost of the network"
+    if state is not None:
+        known = {name: len(mask) for name, mask in state["masks"].items()}
+        if known != sizes:
+            yield f"a state must be of the groups {sizes}, got one of {known}"

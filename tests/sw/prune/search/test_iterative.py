@@ -1,0 +1,189 @@
+"""Rounds of scoring and removing, on losses whose answer is known, and on networks."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.models import DigitsCNN, TinyResNet
+from systolith.prune import PruneError
+from systolith.prune.filters import (
+    Budget,
+    FilterMasks,
+    find_channel_groups,
+    gated,
+    macs_after,
+    remove_filters,
+)
+from systolith.prune.search import (
+    EnsembleReport,
+    EvaluationSplit,
+    LinearFilterEnsemble,
+    Loss,
+    prune_by_ensembles,
+)
+
+
+def _split() -> EvaluationSplit:
+    generator = torch.Generator().manual_seed(0)
+    return EvaluationSplit(
+        images=torch.randn(6, 1, 8, 8, generator=generator),
+        labels=torch.randint(10, (6,), generator=generator),
+        loss=Loss.CROSS_ENTROPY,
+    )
+
+
+SIZES = {"conv1": 16, "conv2": 32, "conv3": 32}
+
+
+def _worth() -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.rand(size, generator=generator) for name, size in SIZES.items()}
+
+
+def _losses(masks: Mapping[str, Tensor]) -> Tensor:
+    assert masks.keys() == SIZES.keys()
+    return 9 - torch.stack([mask.float() @ _worth()[name] for name, mask in masks.items()]).sum(0)
+
+
+EXACT = LinearFilterEnsemble(ridge=1e-6, keep=0.7, per_unit=2)
+
+
+def test_keeps_the_worthiest_of_all_layers_by_any_evaluator() -> None:
+    reports: list[EnsembleReport] = []
+    masks = prune_by_ensembles(
+        DigitsCNN(),
+        _split(),
+        Budget(keep=0.25),
+        ensemble=EXACT,
+        losses=_losses,
+        rounds=2,
+        report=reports.append,
+    )
+    worth = torch.cat(list(_worth().values()))
+    expected = torch.zeros(80, dtype=torch.bool).scatter(0, worth.topk(20).indices, True)
+    assert torch.equal(torch.cat(list(masks.values())), expected)
+    assert [sum(report.kept.values()) for report in reports] == [40, 20]
+    assert reports[-1].loss == pytest.approx(9 - float(worth[expected].sum()), rel=1e-5)
+
+
+def test_keeps_the_worthiest_of_each_layer() -> None:
+    masks = prune_by_ensembles(
+        DigitsCNN(),
+        _split(),
+        Budget(keep=0.5, multiple_of=8),
+        ensemble=LinearFilterEnsemble(ridge=1e-6, keep=0.7, per_unit=2, per_layer=True),
+        losses=_losses,
+        rounds=2,
+    )
+    assert masks.kept == {"conv1": 8, "conv2": 16, "conv3": 16}
+    for name, mask in masks.items():
+        best = _worth()[name].topk(int(mask.sum())).indices
+        assert torch.equal(mask.nonzero()[:, 0], best.sort().values)
+
+
+def test_meets_a_budget_on_macs_and_what_is_left_computes_the_same() -> None:
+    model = TinyResNet(width=8).eval()
+    split = _split()
+    groups = find_channel_groups(model, split.images)
+    macs = macs_after(model, groups, split.images)
+    reports: list[EnsembleReport] = []
+    masks = prune_by_ensembles(
+        model,
+        split,
+        Budget(keep=0.6, cost=macs),
+        rounds=2,
+        ensemble=LinearFilterEnsemble(keep=0.8, per_unit=1.5),
+        report=reports.append,
+    )
+    whole = macs({group.name: group.size for group in groups})
+    assert macs(masks.kept) <= 0.6 * whole
+    smaller = remove_filters(model, masks, split.images)
+    loss = F.cross_entropy(smaller.eval()(split.images), split.labels)
+    assert reports[-1].loss == pytest.approx(float(loss.detach()), rel=1e-4)
+
+
+def test_rounds_see_what_is_gone() -> None:
+    """After each round, the loss of the network without the removed filters is measured."""
+    model, split = DigitsCNN(), _split()
+    states: list[dict[str, Any]] = []
+    reports: list[EnsembleReport] = []
+    prune_by_ensembles(
+        model,
+        split,
+        Budget(keep=0.3),
+        rounds=3,
+        ensemble=LinearFilterEnsemble(keep=0.8, per_unit=1, per_layer=True),
+        save=states.append,
+        report=reports.append,
+    )
+    groups = find_channel_groups(model, split.images)
+    before = torch.ones(80, dtype=torch.bool)
+    for state, report in zip(states, reports, strict=True):
+        masks = FilterMasks(state["masks"], groups)
+        with gated(model.eval(), masks.gates()):
+            loss = F.cross_entropy(model(split.images), split.labels)
+        assert report.loss == pytest.approx(float(loss.detach()), rel=1e-5)
+        now = torch.cat(list(masks.values()))
+        assert not (now & ~before).any()
+        before = now
+
+
+def _retrain(model: nn.Module, seen: list[float]) -> Any:
+    def retrain(masks: FilterMasks) -> None:
+        seen.append(masks.density)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.mul_(1.1).add_(0.01)
+
+    return retrain
+
+
+def test_goes_on_from_a_saved_round() -> None:
+    options: dict[str, Any] = {
+        "budget": Budget(keep=0.4),
+        "rounds": 3,
+        "ensemble": LinearFilterEnsemble(keep=0.8, per_unit=1),
+    }
+    whole, seen = DigitsCNN(), []
+    states: list[dict[str, Any]] = []
+    expected = prune_by_ensembles(
+        whole, _split(), retrain=_retrain(whole, seen), save=states.append, **options
+    )
+    assert len(seen) == len(states) == 3
+    assert seen == sorted(seen, reverse=True)
+    for state in states:
+        model = DigitsCNN(seed=9)
+        masks = prune_by_ensembles(
+            model, _split(), retrain=_retrain(model, []), state=state, **options
+        )
+        assert all(torch.equal(masks[name], expected[name]) for name in expected)
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, whole.state_dict()[name])
+
+
+def test_refuses_what_cannot_be_done() -> None:
+    model, split = DigitsCNN(), _split()
+    groups = find_channel_groups(model, split.images)
+    message = (
+        "3 problems:\n  - pruning of filters needs at least one group that is removable, got none"
+        "\n  - rounds must be at least 1, got 0"
+        "\n  - an ensemble per layer needs a budget of filters, got one with a cost of the network"
+    )
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        prune_by_ensembles(
+            model,
+            split,
+            Budget(keep=0.5, cost=macs_after(model, groups, split.images)),
+            groups=[group for group in groups if not group.removable],
+            rounds=0,
+            ensemble=LinearFilterEnsemble(per_layer=True),
+        )
+    state = {"round": 1, "masks": {"conv1": torch.ones(3).bool()}, "model": model.state_dict()}
+    message = f"a state must be of the groups {SIZES}, got one of {{'conv1': 3}}"
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        prune_by_ensembles(model, split, Budget(keep=0.5), state=state)
