@@ -16,15 +16,32 @@ from systolith.prune.rules import (
 )
 from systolith.prune.schedule import Cubic, OneShot, Schedule
 from systolith.prune.score import Score, magnitude
+from systolith.prune.search import (
+    BestOfRandom,
+    EvaluationSplit,
+    LayerPlan,
+    LinearFilterEnsemble,
+    Loss,
+    ParticleFilter,
+    prune_by_ensembles,
+    prune_by_particles,
+    prune_feature_maps_by_particles,
+)
 from systolith.prune.sparsifier import SRSTE, FrozenMasks, Sparsifier, WeightSparsifier
 from systolith.prune.topk import topk_mask
 
 __all__ = [
     "SRSTE",
+    "BestOfRandom",
     "Cubic",
+    "EvaluationSplit",
     "FrozenMasks",
+    "LayerPlan",
+    "LinearFilterEnsemble",
+    "Loss",
     "MaskSet",
     "OneShot",
+    "ParticleFilter",
     "PruneError",
     "Pruner",
     "Schedule",
@@ -37,5 +54,8 @@ __all__ = [
     "magnitude",
     "match_patterns",
     "prunable_layers",
+    "prune_by_ensembles",
+    "prune_by_particles",
+    "prune_feature_maps_by_particles",
     "topk_mask",
 ]
