@@ -2,7 +2,8 @@
 
 :func:`find_channel_groups` says which channels live and die together, :class:`FilterMasks` which of
 them stay. :func:`gated` silences the others while training goes on, :func:`remove_filters` makes
-the smaller network. :func:`select_filters` turns scores into masks that meet a :class:`Budget`.
+the smaller network. :func:`select_filters` turns scores into masks that meet a :class:`Budget`;
+:class:`GDP` and :class:`TaylorGates` find scores and masks while they train.
 """
 
 from systolith.prune.filters.costs import (
@@ -14,13 +15,16 @@ from systolith.prune.filters.costs import (
     parameters_after,
 )
 from systolith.prune.filters.gates import gated
+from systolith.prune.filters.gdp import GDP
 from systolith.prune.filters.groups import ChannelGroup, find_channel_groups, module_gates
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.removal import remove_filters
-from systolith.prune.filters.selection import Budget, marginal_costs, select_filters
+from systolith.prune.filters.selection import Budget, check_budget, select_filters, unit_costs
 from systolith.prune.filters.sparsifier import FilterSparsifier, FrozenFilters
+from systolith.prune.filters.taylor import TaylorGates, taylor_scores
 
 __all__ = [
+    "GDP",
     "Budget",
     "ChannelGroup",
     "Cost",
@@ -29,13 +33,16 @@ __all__ = [
     "FrozenFilters",
     "KeptCost",
     "LayerCost",
+    "TaylorGates",
+    "check_budget",
     "count",
     "find_channel_groups",
     "gated",
     "macs_after",
-    "marginal_costs",
     "module_gates",
     "parameters_after",
     "remove_filters",
     "select_filters",
+    "taylor_scores",
+    "unit_costs",
 ]

@@ -13,7 +13,7 @@ from systolith.prune.filters.costs import KeptCost
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 
-__all__ = ["Budget", "marginal_costs", "select_filters"]
+__all__ = ["Budget", "check_budget", "select_filters", "unit_costs"]
 
 ROUNDING = 1e-9
 """Relative; of a budget, so that 0.7 of 10 filters are 7."""
@@ -60,6 +60,15 @@ class Budget:
     def total(self, kept: Mapping[str, int]) -> float:
         """Cost of so many units, by group name."""
         return float(sum(kept.values()) if self.cost is None else self.cost(kept))
+
+    def is_met(self, masks: FilterMasks) -> bool:
+        """Whether what the masks keep costs no more than is allowed."""
+        whole = self.total({name: len(mask) for name, mask in masks.items()})
+        return self.total(masks.kept) <= self.allowed(whole)
+
+    def allowed(self, whole: float) -> float:
+        """The most that may be kept, of what everything costs."""
+        return self.keep * whole * (1 + ROUNDING)
 
     def rounded(self, kept: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Counts that may be kept: not fewer, in portions; of groups of such sizes."""
@@ -121,7 +130,7 @@ def select_filters(
     def cost(removed: int) -> float:
         return budget.total(dict(zip(names, kept(removed).tolist(), strict=True)))
 
-    allowed = budget.keep * cost(0) * (1 + ROUNDING)
+    allowed = budget.allowed(cost(0))
     most = len(candidates) if limit is None else min(limit, len(candidates))
     if limit is None and cost(most) > allowed:
         problem = (
@@ -139,14 +148,31 @@ def select_filters(
     )
 
 
-def marginal_costs(groups: Iterable[ChannelGroup], cost: KeptCost) -> dict[str, float]:
-    """What the first unit that leaves a group saves, by name of each removable group.
+def check_budget(groups: Iterable[ChannelGroup], budget: Budget) -> None:
+    """Find out before any training whether a budget can be met.
 
-    Scores divided by it are scores per cost.
+    Raises
+    ------
+    PruneError
+        If no group is removable, or floor and multiple leave too much.
+    """
+    groups = tuple(groups)
+    if not any(group.removable for group in groups):
+        raise PruneError(["a network needs filters that can be removed, got none"])
+    scores = {group.name: torch.zeros(group.size) for group in groups if group.removable}
+    select_filters(groups, scores, budget)
+
+
+def unit_costs(groups: Iterable[ChannelGroup], cost: KeptCost) -> dict[str, float]:
+    """What a unit of each removable group costs: the mean over all but one, which has to stay.
+
+    Scores divided by it are scores per cost. Groups of one unit have none.
     """
     sizes = {group.name: group.size for group in groups if group.removable}
     whole = cost(sizes)
-    return {name: whole - cost({**sizes, name: size - 1}) for name, size in sizes.items()}
+    return {
+        name: (whole - cost({**sizes, name: 1})) / max(size - 1, 1) for name, size in sizes.items()
+    }
 
 
 def _sort(

@@ -14,8 +14,8 @@ from systolith.prune.filters import (
     ChannelGroup,
     find_channel_groups,
     macs_after,
-    marginal_costs,
     select_filters,
+    unit_costs,
 )
 from tests.sw.prune.filters.small_models import NETWORKS, images
 
@@ -116,11 +116,11 @@ def test_meets_a_budget_of_macs_and_not_by_more_than_one_filter(keep: float) -> 
     assert cost({**masks.kept, last: masks.kept[last] + 1}) > keep * whole
 
 
-def test_marginal_costs_are_what_one_filter_saves() -> None:
+def test_unit_costs_are_what_each_filter_saves() -> None:
     model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.Conv2d(3, 5, 1))
     x = torch.zeros(1, 2, 2, 2)
     groups = find_channel_groups(model, x)
-    found = marginal_costs(groups, macs_after(model, groups, x))
+    found = unit_costs(groups, macs_after(model, groups, x))
     assert found == {"0": pytest.approx(4 * (2 + 3)), "2": pytest.approx(4 * (4 + 5))}
 
 

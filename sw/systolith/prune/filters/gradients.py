@@ -1,0 +1,143 @@
+"""The derivative of the loss with respect to gates, read from gradients that training leaves."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from systolith.prune.errors import PruneError
+from systolith.prune.filters.groups import ChannelGroup
+
+__all__ = ["GateGradients"]
+
+
+class GateGradients:
+    """Finds ``dL/dg`` for a gate g on each unit, from a few sums over parameters.
+
+    Behind a batch norm, ``y = g (gamma x + beta)``, so ``dL/dg = dL/dgamma gamma + dL/dbeta beta``.
+    Behind a convolution without one, ``dL/dg = sum_r dL/dW_r W_r + dL/db b``. The derivatives of a
+    unit's gates are added. This takes no pass of its own and no activations.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Which of its parameters are trained must not change later.
+    groups : iterable of ChannelGroup
+        Those that are removable are read; at least one is.
+
+    Attributes
+    ----------
+    probed : tuple of str
+        Modules that do not train all of their own parameters, such as fixed shortcuts. Gates that
+        require gradients have to be on them.
+
+    Notes
+    -----
+    Molchanov, Mallya, Tyree, Frosio, Kautz: Importance estimation for neural network pruning (CVPR
+    2019), on gates behind batch norms. The weights in front of a batch norm tell
+    nothing: scaling a filter changes no output, so there ``sum_r dL/dW_r W_r`` is zero.
+    """
+
+    def __init__(self, model: nn.Module, groups: Iterable[ChannelGroup]) -> None:
+        removable = [group for group in groups if group.removable]
+        self._sizes = {group.name: group.size for group in removable}
+        units: dict[str, Tensor] = {}
+        first = 0
+        for group in removable:
+            for name in group.gated:
+                here = torch.tensor(group.outputs[name])
+                mine = torch.where(here >= 0, here + first, -1)
+                units[name] = torch.maximum(units.get(name, mine), mine)
+            first += group.size
+        modules = {name: model.get_submodule(name) for name in units}
+        trained = {name: _is_trained(module) for name, module in modules.items()}
+        norms = [name for name in units if trained[name] and _is_norm(modules[name])]
+        self._vectors = [f"{name}.{kind}" for kind in ("weight", "bias") for name in norms]
+        self._weighted = [name for name in units if trained[name] and name not in norms]
+        self.probed = tuple(name for name in units if not trained[name])
+        order = [*norms, *norms, *self._weighted, *self.probed]
+        device = next(model.parameters()).device
+        self._where = _positions(torch.cat([units[name] for name in order]), first).to(device)
+
+    def read(self, model: nn.Module, probes: Mapping[str, Tensor]) -> Tensor:
+        """Derivatives of all units, in the order of the groups.
+
+        Parameters
+        ----------
+        model : nn.Module
+            After a backward pass that was not followed by changes of its parameters.
+        probes : mapping of str to Tensor, shape (C,)
+            Gates that were on the :attr:`probed` modules.
+
+        Returns
+        -------
+        Tensor of float32 or float64, shape (U,)
+
+        Raises
+        ------
+        PruneError
+            If a gradient is missing; all of them are listed.
+        """
+        vectors = [model.get_parameter(name) for name in self._vectors]
+        gradients = [parameter.grad for parameter in vectors]
+        modules = {name: model.get_submodule(name) for name in self._weighted}
+        missing = [name for name, g in zip(self._vectors, gradients, strict=True) if g is None]
+        missing += [
+            f"{name}.{kind}"
+            for name, module in modules.items()
+            for kind, parameter in module.named_parameters(recurse=False)
+            if parameter.grad is None
+        ]
+        missing += [f"gate of {name}" for name in self.probed if probes[name].grad is None]
+        if missing:
+            raise PruneError(
+                f"saliency needs gradients of all gated layers, but '{name}' has none"
+                for name in missing
+            )
+        found = []
+        if vectors:
+            flat = torch.cat([parameter.detach() for parameter in vectors])
+            found.append(flat * torch.cat([g for g in gradients if g is not None]))
+        found += [_weight_products(module) for module in modules.values()]
+        found += [g for name in self.probed if (g := probes[name].grad) is not None]
+        products = torch.cat([*found, found[0].new_zeros(1)])
+        return products[self._where].sum(1)
+
+    def split(self, flat: Tensor) -> dict[str, Tensor]:
+        """Cut a tensor of all units, shape (U,), to one for each group."""
+        parts = torch.split(flat, list(self._sizes.values()))
+        return dict(zip(self._sizes, parts, strict=True))
+
+
+def _positions(units: Tensor, count: int) -> Tensor:
+    """Say where the terms of each unit are, shape (U, most terms); filled up with the last place.
+
+    A gather adds in the same order each time, unlike an index_add on a GPU.
+    """
+    places: list[list[int]] = [[] for _ in range(count)]
+    for place, unit in enumerate(units.tolist()):
+        if unit >= 0:
+            places[unit].append(place)
+    most = max(map(len, places))
+    return torch.tensor([[*here, *[len(units)] * (most - len(here))] for here in places])
+
+
+def _is_trained(module: nn.Module) -> bool:
+    return all(parameter.requires_grad for parameter in module.parameters(recurse=False))
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+
+
+def _weight_products(module: nn.Module) -> Tensor:
+    """``sum_r dL/dW_r W_r + dL/db b`` of each filter."""
+    return torch.stack(
+        [
+            (parameter.detach() * parameter.grad).flatten(1).sum(1)
+            if parameter.ndim > 1
+            else parameter.detach() * parameter.grad
+            for parameter in module.parameters(recurse=False)
+            if parameter.grad is not None
+        ]
+    ).sum(0)

@@ -1,0 +1,82 @@
+"""A running mean over training steps of what the loss says about each filter."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from systolith.prune.filters.gates import gated
+from systolith.prune.filters.gradients import GateGradients
+from systolith.prune.filters.groups import ChannelGroup
+from systolith.prune.filters.masks import FilterMasks
+
+__all__ = ["Saliency"]
+
+
+class Saliency:
+    """Puts masks on a model during steps, and collects a function of ``dL/dgate`` of each filter.
+
+    Parameters
+    ----------
+    groups : sequence of ChannelGroup
+    measure : callable
+        From derivatives of one batch to what is averaged over batches.
+    """
+
+    def __init__(self, groups: Sequence[ChannelGroup], measure: Callable[[Tensor], Tensor]) -> None:
+        self._groups, self._measure = tuple(groups), measure
+        self._gradients: GateGradients | None = None
+        self._gates: dict[str, Tensor] = {}
+        self._sum: Tensor | None = None
+        self._batches = 0
+
+    @property
+    def batches(self) -> int:
+        """How many steps the mean is over."""
+        return self._batches
+
+    def mean(self, model: nn.Module) -> dict[str, Tensor]:
+        """Mean since the last reset, by group name, on the CPU; needs at least one batch."""
+        assert self._sum is not None, "there is a sum as soon as there is a batch"
+        return self._reader(model).split((self._sum / self._batches).cpu())
+
+    def reset(self) -> None:
+        """Forget."""
+        self._sum, self._batches = None, 0
+
+    def set_masks(self, masks: FilterMasks) -> None:
+        """Silence these filters from now on; modules that keep everything cost nothing."""
+        self._gates = {name: gate.float() for name, gate in masks.gates().items() if not gate.all()}
+
+    @contextmanager
+    def step(self, model: nn.Module, *, straight_through: bool, collect: bool) -> Iterator[None]:
+        """Silence filters inside, collect afterwards."""
+        reader, device = self._reader(model), next(model.parameters()).device
+        self._gates = {name: gate.to(device) for name, gate in self._gates.items()}
+        probes = {name: self._probe(model, name) for name in reader.probed} if collect else {}
+        with gated(model, {**self._gates, **probes}, straight_through):
+            yield
+        if collect:
+            found = self._measure(reader.read(model, probes))
+            self._sum = found if self._sum is None else self._sum.to(device) + found
+            self._batches += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Sum and number of batches; the masks are their owner's to save."""
+        return {"sum": self._sum, "batches": self._batches}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from such a state."""
+        self._sum, self._batches = state["sum"], state["batches"]
+
+    def _reader(self, model: nn.Module) -> GateGradients:
+        if self._gradients is None:
+            self._gradients = GateGradients(model, self._groups)
+        return self._gradients
+
+    def _probe(self, model: nn.Module, name: str) -> Tensor:
+        weight = model.get_submodule(name).get_parameter("weight")
+        gate = self._gates.get(name, torch.ones(len(weight), device=weight.device))
+        return gate.clone().requires_grad_()

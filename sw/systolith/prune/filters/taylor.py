@@ -1,0 +1,220 @@
+"""Taylor importance: how much the loss changes without a filter, to first order, squared."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.prune.errors import PruneError
+from systolith.prune.filters.gates import gated
+from systolith.prune.filters.groups import ChannelGroup, module_gates
+from systolith.prune.filters.masks import FilterMasks
+from systolith.prune.filters.saliency import Saliency
+from systolith.prune.filters.selection import Budget, check_budget, select_filters
+
+__all__ = ["TaylorGates", "taylor_scores"]
+
+
+class TaylorGates:
+    """Removes a few filters at a time while training goes on; none returns.
+
+    Every `batches` steps, the filters with the lowest importance of all layers are removed:
+
+    ``I_j = mean over batches of (g_j dL/dg_j)^2``,  with gates ``g_j = 1`` behind batch norms,
+
+    averaged over rounds: ``momentum * old + (1 - momentum) * new``.
+
+    Parameters
+    ----------
+    groups : iterable of ChannelGroup
+        From :func:`find_channel_groups`.
+    budget : Budget
+        Where removing ends.
+    batches : int
+        Steps between rounds.
+    per_round : int
+        Filters removed in a round, before they are rounded to portions.
+    momentum : float
+        From 0 to below 1.
+    begin : float
+        Progress until which nothing is removed.
+
+    Raises
+    ------
+    PruneError
+        If a number is out of range, or the budget cannot be met; all problems are listed.
+
+    Notes
+    -----
+    Molchanov, Mallya, Tyree, Frosio, Kautz: Importance estimation for neural network pruning (CVPR
+    2019): first order, on gates.
+
+    **Deviation:** filters that additions or depthwise convolutions tie have one gate, and leave
+    together.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[ChannelGroup],
+        budget: Budget,
+        *,
+        batches: int = 30,
+        per_round: int = 8,
+        momentum: float = 0.9,
+        begin: float = 0.0,
+    ) -> None:
+        problems = []
+        if batches < 1:
+            problems.append(f"batches must be at least 1, got {batches}")
+        if per_round < 1:
+            problems.append(f"per_round must be at least 1, got {per_round}")
+        if not 0 <= momentum < 1:
+            problems.append(f"momentum must be at least 0 and below 1, got {momentum}")
+        if not 0 <= begin <= 1:
+            problems.append(f"begin must be from 0 to 1, got {begin}")
+        if problems:
+            raise PruneError(problems)
+        self._groups, self._budget = tuple(groups), budget
+        check_budget(self._groups, budget)
+        self._batches, self._per_round = batches, per_round
+        self._momentum, self._begin = momentum, begin
+        self._saliency = Saliency(self._groups, torch.square)
+        self._importance: dict[str, Tensor] = {}
+        self._masks: FilterMasks | None = None
+        self._removed = 0
+        self._done = False
+
+    def parameters(self) -> list[nn.Parameter]:
+        """None."""
+        return []
+
+    @contextmanager
+    def step(self, model: nn.Module, progress: float) -> Iterator[None]:
+        """See :meth:`Sparsifier.step`."""
+        if not self._done and self._saliency.batches >= self._batches:
+            self._importance = self._averaged(model)
+            self._saliency.reset()
+            if progress >= self._begin:
+                self._remove()
+        with self._saliency.step(model, straight_through=False, collect=not self._done):
+            yield
+
+    def filters(self, model: nn.Module) -> FilterMasks:
+        """Masks if training ended now: if the budget is not met yet, all further rounds at once.
+
+        Raises
+        ------
+        PruneError
+            If there has been no step.
+        """
+        if self._masks is not None and self._done:
+            return self._masks
+        if not self._importance and not self._saliency.batches:
+            raise PruneError(
+                ["filters are chosen by their importance, which needs a training step"]
+            )
+        return self._select(self._importance or self._averaged(model), None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Masks, importance, and how far removing went."""
+        return {
+            "masks": None if self._masks is None else dict(self._masks),
+            "importance": dict(self._importance),
+            "saliency": self._saliency.state_dict(),
+            "removed": self._removed,
+            "done": self._done,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from such a state, with identical results."""
+        self._saliency.load_state_dict(state["saliency"])
+        self._importance = dict(state["importance"])
+        self._removed, self._done = state["removed"], state["done"]
+        self._masks = None
+        if state["masks"] is not None:
+            self._use(FilterMasks(state["masks"], self._groups))
+
+    def _averaged(self, model: nn.Module) -> dict[str, Tensor]:
+        new = self._saliency.mean(model)
+        if not self._importance:
+            return new
+        return {
+            name: self._momentum * self._importance[name] + (1 - self._momentum) * score
+            for name, score in new.items()
+        }
+
+    def _remove(self) -> None:
+        self._removed += self._per_round
+        self._use(self._select(self._importance, self._removed))
+        assert self._masks is not None
+        self._done = self._budget.is_met(self._masks)
+
+    def _select(self, importance: Mapping[str, Tensor], limit: int | None) -> FilterMasks:
+        # What has left has the lowest score of all, and so never returns.
+        left: Mapping[str, Tensor] = self._masks or {}
+        scores = {
+            name: score.masked_fill(~left[name], -torch.inf) if name in left else score
+            for name, score in importance.items()
+        }
+        return select_filters(self._groups, scores, self._budget, limit=limit)
+
+    def _use(self, masks: FilterMasks) -> None:
+        self._masks = masks
+        self._saliency.set_masks(masks)
+
+
+def taylor_scores(
+    model: nn.Module,
+    groups: Iterable[ChannelGroup],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+) -> dict[str, Tensor]:
+    """Importance of each filter of a network as it is: mean over batches of ``(dL/dg)^2``.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Run as it is, in training or evaluation mode; its parameters and their gradients are not
+        changed. (In training mode, batch norms count batches, as ever.)
+    groups : iterable of ChannelGroup
+        Those that are removable are scored.
+    batches : iterable of (Tensor, Tensor)
+        Images and labels.
+    loss : callable
+        From logits and labels to a scalar.
+
+    Returns
+    -------
+    dict of str to Tensor, shape (size,)
+        By group name.
+
+    Raises
+    ------
+    PruneError
+        If there are no batches.
+
+    Notes
+    -----
+    As :class:`TaylorGates`.
+    """
+    removable = [group for group in groups if group.removable]
+    device = next(model.parameters()).device
+    gates = {
+        group.name: torch.ones(group.size, device=device, requires_grad=True) for group in removable
+    }
+    sums = {name: torch.zeros_like(gate, requires_grad=False) for name, gate in gates.items()}
+    number = 0
+    for images, labels in batches:
+        with gated(model, module_gates(removable, gates)):
+            value = loss(model(images.to(device)), labels.to(device))
+        for name, found in zip(
+            gates, torch.autograd.grad(value, list(gates.values())), strict=True
+        ):
+            sums[name] += found.square()
+        number += 1
+    if not number:
+        raise PruneError(["importance needs at least one batch, got none"])
+    return {name: total / number for name, total in sums.items()}

@@ -1,0 +1,203 @@
+import io
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.prune import PruneError
+from systolith.prune.filters import (
+    GDP,
+    Budget,
+    FilterSparsifier,
+    find_channel_groups,
+    gated,
+    macs_after,
+    module_gates,
+    select_filters,
+    unit_costs,
+)
+from tests.sw.prune.filters.training import IMAGES, batch, network, optimizer_of, train
+
+GROUPS = find_channel_groups(network(), IMAGES)
+HALF = Budget(keep=0.5)
+
+
+def _kept(sparsifier: FilterSparsifier, model: nn.Module) -> dict[str, list[bool]]:
+    return {name: mask.tolist() for name, mask in sparsifier.filters(model).items()}
+
+
+def _linear() -> nn.Sequential:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(2))
+        model[0].bias.fill_(0.5)
+        model[1].weight.copy_(torch.tensor([[1.0, 2.0]]))
+        model[1].bias.zero_()
+    return model
+
+
+def test_saliency_is_the_closed_form_on_a_linear_network() -> None:
+    model = _linear()
+    gdp = GDP(find_channel_groups(model, torch.zeros(1, 2)), HALF)
+    batches = [torch.tensor([[1.0, 0.0], [0.0, -1.0]]), torch.tensor([[-2.0, 1.0]])]
+    expected = torch.zeros(2)
+    for x in batches:
+        with gdp.step(model, 0.0):
+            (model(x) - 3).square().sum().backward()
+        # L = sum_n (sum_j g_j v_j h_nj - 3)^2, so dL/dg_j = sum_n 2 (y_n - 3) v_j h_nj at g = 1.
+        h, v = x + 0.5, torch.tensor([1.0, 2.0])
+        expected += (2 * (h @ v - 3)[:, None] * v * h).sum(0).abs() / len(batches)
+        model.zero_grad()
+    assert torch.allclose(gdp._saliency.mean(model)["0"], expected)
+
+
+def test_a_filter_that_was_removed_by_mistake_returns() -> None:
+    model = _linear()
+    gdp = GDP(find_channel_groups(model, torch.zeros(1, 2)), HALF, interval=2, begin=0.0)
+    optimizer = torch.optim.SGD(model[0].parameters(), lr=0.05)
+
+    def steps(x: Tensor) -> list[bool]:
+        for _ in range(3):
+            optimizer.zero_grad()
+            with gdp.step(model, 0.1):
+                (model(x) - 3).square().sum().backward()
+            optimizer.step()
+        return gdp.filters(model)["0"].tolist()
+
+    # These images drive the bias of unit 1 against its weight: it is worth nothing, and leaves.
+    assert steps(torch.tensor([[1.0, -0.5]])) == [True, False]
+    masked = model[0].weight[1].clone()
+    # These tell that it was worth more; it still learns while it is masked, and comes back.
+    assert steps(torch.tensor([[-0.5, 1.0]])) == [False, True]
+    assert not torch.equal(model[0].weight[1], masked)
+
+
+def test_sorts_all_filters_at_once_by_what_autograd_says() -> None:
+    model = network()
+    cost = macs_after(model, GROUPS, IMAGES)
+    costs = unit_costs(GROUPS, cost)
+    budgets = {False: Budget(keep=0.6, multiple_of=2), True: Budget(keep=0.6, cost=cost)}
+    for per_cost, budget in budgets.items():
+        gdp = GDP(GROUPS, budget, interval=3, begin=0.0, per_cost=per_cost)
+        expected = {name: torch.zeros(size) for name, size in (("0", 6), ("3", 8))}
+        for step in range(4):
+            images, labels = batch(step)
+            model.zero_grad()
+            with gdp.step(model, 0.0):
+                F.cross_entropy(model(images), labels).backward()
+            if step < 3:
+                gates = {
+                    name: torch.ones(len(s), requires_grad=True) for name, s in expected.items()
+                }
+                with gated(model, module_gates(GROUPS, gates)):
+                    loss = F.cross_entropy(model(images), labels)
+                for (name, total), found in zip(
+                    expected.items(), torch.autograd.grad(loss, list(gates.values())), strict=True
+                ):
+                    total += found.abs() / (costs[name] if per_cost else 1)
+        masks = select_filters(GROUPS, expected, budget)
+        assert _kept(gdp, model) == {name: mask.tolist() for name, mask in masks.items()}
+
+
+def test_inside_a_step_the_masked_network_computes_and_weights_stay() -> None:
+    model = network()
+    gdp = GDP(GROUPS, HALF, interval=1, begin=0.0)
+    assert len(list(train(model, gdp, optimizer_of(model), last=5))) == 5
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    masks = gdp.filters(model)
+    images, _ = batch(0)
+    model.eval()
+    with gated(model, masks.gates()):
+        expected = model(images)
+    gdp._saliency.reset()  # so that this step does not choose anew
+    with gdp.step(model, 0.2):
+        found = model(images)
+        found.sum().backward()
+    assert torch.equal(found, expected)
+    assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
+
+
+def test_warms_up_ramps_and_freezes() -> None:
+    model, seen = network(), []
+    gdp = GDP(GROUPS, HALF, interval=2, begin=0.2, ramp_until=0.6, freeze_at=0.8)
+    for progress in train(model, gdp, optimizer_of(model)):
+        seen.append((progress, gdp._keep, _kept(gdp, model) if gdp._masks else None))
+    assert all(masks is None for progress, _, masks in seen if progress < 0.2)
+    keeps = [keep for _, keep, _ in seen]
+    assert keeps == sorted(keeps, reverse=True)
+    assert all(keep == 0.5 for progress, keep, _ in seen if progress >= 0.65)
+    middle = {keep for progress, keep, _ in seen if 0.38 < progress < 0.42}
+    assert any(keep == pytest.approx(0.5 + 0.5 * 0.5**3) for keep in middle)
+    frozen = [masks for progress, _, masks in seen if progress >= 0.85]
+    assert all(masks == frozen[0] for masks in frozen)
+    assert gdp.filters(model).density == 0.5
+
+
+def test_filters_that_are_frozen_out_do_not_learn() -> None:
+    model = network()
+    gdp = GDP(GROUPS, HALF, interval=2, begin=0.0, freeze_at=0.5)
+    list(train(model, gdp, optimizer_of(model), last=30))
+    model.zero_grad()
+    images, labels = batch(0)
+    with gdp.step(model, 0.9):
+        F.cross_entropy(model(images), labels).backward()
+    for name, layer in (("0", "1"), ("3", "3")):
+        removed = ~gdp.filters(model)[name]
+        assert removed.any()
+        gradient = model.get_submodule(layer).weight.grad
+        assert not gradient[removed].any()
+        assert gradient[~removed].any()
+
+
+def test_an_interrupted_run_ends_the_same() -> None:
+    def start() -> tuple[nn.Module, GDP, torch.optim.Optimizer]:
+        model = network()
+        gdp = GDP(GROUPS, HALF, interval=3, begin=0.1, ramp_until=0.4, freeze_at=0.7)
+        return model, gdp, optimizer_of(model)
+
+    model, gdp, optimizer = start()
+    list(train(model, gdp, optimizer))
+    for stop in (2, 11, 35):
+        states, saved = start(), io.BytesIO()
+        list(train(*states, last=stop))
+        torch.save([part.state_dict() for part in states], saved)
+        saved.seek(0)
+        again = start()
+        for part, state in zip(again, torch.load(saved, weights_only=True), strict=True):
+            part.load_state_dict(state)
+        list(train(*again, first=stop))
+        assert _kept(again[1], again[0]) == _kept(gdp, model)
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, again[0].state_dict()[name])
+
+
+def test_chooses_at_once_if_training_ends_before_the_budget_is_met() -> None:
+    model = network()
+    gdp = GDP(GROUPS, HALF, interval=100)
+    with pytest.raises(PruneError, match="^filters are chosen by their saliency, which needs a"):
+        gdp.filters(model)
+    list(train(model, gdp, optimizer_of(model), last=2))
+    assert gdp.filters(model).density == 0.5
+
+
+def test_is_a_filter_sparsifier_without_parameters() -> None:
+    gdp = GDP(GROUPS, HALF)
+    assert isinstance(gdp, FilterSparsifier)
+    assert gdp.parameters() == []
+
+
+def test_refuses_settings_out_of_range() -> None:
+    message = (
+        "4 problems:\n  - interval must be at least 1, got 0"
+        "\n  - GDP needs 0 <= begin <= freeze_at <= 1, got begin=0.9, freeze_at=0.7"
+        "\n  - ramp_until must be at most freeze_at (0.7), got 0.8"
+        "\n  - saliency per cost needs a budget with a cost"
+    )
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        GDP(GROUPS, HALF, interval=0, begin=0.9, ramp_until=0.8, per_cost=True)
+    with pytest.raises(PruneError, match="^keep=0.5 allows a cost of 7, but with floor=8"):
+        GDP(GROUPS, Budget(keep=0.5, floor=8))
+    with pytest.raises(PruneError, match="^a network needs filters that can be removed, got none$"):
+        GDP(find_channel_groups(nn.Linear(2, 2), torch.zeros(1, 2)), HALF)

@@ -1,0 +1,77 @@
+import re
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from systolith.prune import PruneError
+from systolith.prune.filters import find_channel_groups, gated, module_gates
+from systolith.prune.filters.gradients import GateGradients
+from tests.sw.prune.filters.random_masks import random_masks
+from tests.sw.prune.filters.small_models import IMAGES, NETWORKS
+
+
+def _model(name: str) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    model, x = NETWORKS[name]().double(), torch.randn(IMAGES).double()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias)
+    return model, x
+
+
+def _loss(model: nn.Module, x: Tensor) -> Tensor:
+    torch.manual_seed(1)  # dropout draws the same in each pass
+    return (model(x) - 1).square().mean()
+
+
+@pytest.mark.parametrize("straight_through", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_equals_the_derivatives_that_autograd_finds(name: str, straight_through: bool) -> None:
+    model, x = _model(name)
+    if name == "residual":  # a fixed shortcut has no gradients of its own
+        model.shortcut.weight.requires_grad_(False)
+    groups = find_channel_groups(model, x)
+    reader = GateGradients(model, groups)
+    assert reader.probed == (("shortcut",) if name == "residual" else ())
+    masks = random_masks(groups, seed=1)
+    # Without straight-through, what is masked has no derivative left on its parameters.
+    gates = {
+        name: (mask if straight_through else torch.ones_like(mask)).double().requires_grad_()
+        for name, mask in masks.items()
+    }
+    with gated(model, module_gates(groups, gates), straight_through):
+        expected = torch.autograd.grad(_loss(model, x), list(gates.values()))
+
+    everywhere = {n: g.detach() for n, g in module_gates(groups, gates).items()}
+    probes = {name: everywhere[name].clone().requires_grad_() for name in reader.probed}
+    with gated(model, {**everywhere, **probes}, straight_through):
+        _loss(model, x).backward()
+    found = reader.split(reader.read(model, probes))
+    assert list(found) == list(gates)
+    for name, gradient in zip(found, expected, strict=True):
+        assert torch.allclose(found[name], gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_weights_in_front_of_a_batch_norm_tell_nothing() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3, eps=1e-20), nn.ReLU(), nn.Flatten())
+    model.append(nn.Linear(3 * 36, 2)).double()
+    _loss(model, torch.randn(IMAGES).double()).backward()
+    weight = model[0].weight
+    assert (weight.grad * weight).flatten(1).sum(1).abs().max() < 1e-12
+    groups = find_channel_groups(model, torch.zeros(IMAGES).double())
+    assert GateGradients(model, groups).read(model, {}).abs().min() > 1e-3
+
+
+def test_names_the_layers_without_gradients() -> None:
+    model, x = _model("chain")
+    reader = GateGradients(model, find_channel_groups(model, x))
+    names = ("1.weight", "10.weight", "1.bias", "10.bias", "4.weight", "4.bias")
+    message = f"{len(names)} problems:" + "".join(
+        f"\n  - saliency needs gradients of all gated layers, but '{name}' has none"
+        for name in names
+    )
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        reader.read(model, {})
