@@ -183,7 +183,7 @@ def _read_image(file: Path, size: tuple[int, int] | None, color: bool) -> NDArra
         if opened.mode.startswith(DEEP):
             raise ValueError(f"needs 8 bits per channel, got mode {opened.mode}")
         image: Image.Image = opened.convert("RGB" if color else "L")
-    if size is not None and image.size != size[::-1]:
+    if size is not None:
         image = image.resize(size[::-1], Image.Resampling.BILINEAR)
     pixels = np.asarray(image, np.uint8)
     return pixels.transpose(2, 0, 1) if color else pixels[None]

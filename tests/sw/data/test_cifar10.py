@@ -185,6 +185,12 @@ def test_runs_no_code_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         f"'test_batch': must hold arrays only, got {os.mkdir.__module__}.mkdir",
     )
     assert not (tmp_path / "intruded").exists()
+    (tmp_path / "test_batch").write_bytes(b"\x80\x02cposix\ndtype\n.")
+    _refuses(
+        tmp_path,
+        f"CIFAR-10 files in '{tmp_path}' cannot be read: "
+        "'test_batch': must hold arrays only, got posix.dtype",
+    )
 
 
 @pytest.mark.parametrize(

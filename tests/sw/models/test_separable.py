@@ -62,9 +62,16 @@ def test_batch_norms_of_tensorflow_networks_have_its_epsilon() -> None:
         assert norms and all(norm.eps == 1e-3 for norm in norms)
 
 
-def test_dropout_acts_in_training_only() -> None:
-    model, x = DSCNN(), torch.rand(4, 1, 49, 10)
-    model.eval()
-    assert torch.equal(model(x), model(x))
-    model.train()
-    assert not torch.equal(model(x), model(x))
+def test_dropout_acts_at_two_places_in_training_only() -> None:
+    model, x, shares = DSCNN(), torch.rand(64, 1, 49, 10), []
+
+    def measure(_: torch.nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        kept = inputs[0] != 0
+        shares.append(float((output[kept] == 0).float().mean()))
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.register_forward_hook(measure)
+    model.train()(x)
+    model.eval()(x)
+    assert [round(share, 2) for share in shares] == [0.2, 0.4, 0.0, 0.0]
