@@ -6,6 +6,29 @@ a :class:`MaskSet` holds and applies them, a :class:`Sparsifier` trains with the
 """
 
 from systolith.prune.errors import PruneError
+from systolith.prune.filters import (
+    GDP,
+    Budget,
+    ChannelGroup,
+    Cost,
+    FilterMasks,
+    FilterSparsifier,
+    FrozenFilters,
+    KeptCost,
+    LayerCost,
+    TaylorGates,
+    check_budget,
+    count,
+    find_channel_groups,
+    gated,
+    macs_after,
+    module_gates,
+    parameters_after,
+    remove_filters,
+    select_filters,
+    taylor_scores,
+    unit_costs,
+)
 from systolith.prune.masks import MaskSet
 from systolith.prune.pruner import Pruner, ScorePruner
 from systolith.prune.rules import (
@@ -31,11 +54,20 @@ from systolith.prune.sparsifier import SRSTE, FrozenMasks, Sparsifier, WeightSpa
 from systolith.prune.topk import topk_mask
 
 __all__ = [
+    "GDP",
     "SRSTE",
     "BestOfRandom",
+    "Budget",
+    "ChannelGroup",
+    "Cost",
     "Cubic",
     "EvaluationSplit",
+    "FilterMasks",
+    "FilterSparsifier",
+    "FrozenFilters",
     "FrozenMasks",
+    "KeptCost",
+    "LayerCost",
     "LayerPlan",
     "LinearFilterEnsemble",
     "Loss",
@@ -48,14 +80,26 @@ __all__ = [
     "Score",
     "ScorePruner",
     "Sparsifier",
+    "TaylorGates",
     "WeightSparsifier",
     "all_convolutions_but_first",
+    "check_budget",
     "check_patterns",
+    "count",
+    "find_channel_groups",
+    "gated",
+    "macs_after",
     "magnitude",
     "match_patterns",
+    "module_gates",
+    "parameters_after",
     "prunable_layers",
     "prune_by_ensembles",
     "prune_by_particles",
     "prune_feature_maps_by_particles",
+    "remove_filters",
+    "select_filters",
+    "taylor_scores",
     "topk_mask",
+    "unit_costs",
 ]
