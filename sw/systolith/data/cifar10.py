@@ -1,6 +1,8 @@
 """CIFAR-10 from the files that its authors publish, or from a NumPy archive."""
 
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,16 @@ from systolith.data.dataset import Dataset
 __all__ = ["load_cifar10"]
 
 IMAGE = 3 * 32 * 32
+CLASSES = 10
 TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
 TEST_FILE = "test_batch"
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, EOFError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
+)
+"""What reading a damaged file raises."""
 
 Bytes = NDArray[np.uint8]
 Part = tuple[Bytes, Bytes]
@@ -47,6 +55,8 @@ def load_cifar10(path: Path, *, normalize: bool = False) -> Dataset:
     """
     path = Path(path)
     (train_x, train_y), (test_x, test_y) = _read(path)
+    if (highest := max(train_y.max(initial=0), test_y.max(initial=0))) >= CLASSES:
+        raise ValueError(f"CIFAR-10 labels in '{path}' must be 0..{CLASSES - 1}, got {highest}")
     data = Dataset(
         name="cifar10",
         train_images=_images(train_x),
@@ -75,7 +85,7 @@ def _read_archive(path: Path) -> tuple[Part, Part]:
     try:
         with np.load(path) as archive:
             parts = [(archive[f"{part}_x"], archive[f"{part}_y"]) for part in ("train", "test")]
-    except (OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"CIFAR-10 archive '{path}' cannot be read: {error}") from error
     for images, labels in parts:
         if images.shape != (len(labels), 32, 32, 3) or images.dtype != np.uint8:
@@ -93,7 +103,7 @@ def _read_batches(folder: Path, suffix: str, read: Any) -> tuple[Part, Part]:
     for name in (*TRAIN_FILES, TEST_FILE):
         try:
             parts.append(read(folder / f"{name}{suffix}"))
-        except (OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        except UNREADABLE as error:
             problems.append(f"'{name}{suffix}': {error}")
     if problems:
         raise ValueError(f"CIFAR-10 files in '{folder}' cannot be read: {'; '.join(problems)}")
