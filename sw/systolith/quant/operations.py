@@ -17,6 +17,7 @@ __all__ = [
     "Multiply",
     "Normalize",
     "Operation",
+    "Pad",
     "Pass",
 ]
 
@@ -79,10 +80,26 @@ class AddUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Pad:
+    """Rows and columns of zeros, to be folded into the convolution or average pool behind."""
+
+    padding: Padding
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
     """Nothing in evaluation: identity, dropout."""
 
 
 Operation = (
-    Convolve | Multiply | Normalize | Activate | MaxPool | AveragePool | Flatten | AddUp | Pass
+    Convolve
+    | Multiply
+    | Normalize
+    | Activate
+    | MaxPool
+    | AveragePool
+    | Flatten
+    | AddUp
+    | Pad
+    | Pass
 )

@@ -19,6 +19,7 @@ from systolith.quant.operations import (
     Multiply,
     Normalize,
     Operation,
+    Pad,
     Pass,
 )
 from systolith.quant.requantizing import Activation
@@ -30,7 +31,7 @@ Recognized = tuple[Operation | None, list[str]]
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d(1), Flatten, addition, Dropout and Identity"
+    "AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
 )
 
 
@@ -56,6 +57,8 @@ def recognize_module(module: nn.Module) -> Recognized:
             return _adaptive_pool({"output_size": module.output_size})
         case nn.Flatten, nn.Flatten():
             return _flatten(_settings(module, _FLATTEN))
+        case nn.ZeroPad2d, nn.ZeroPad2d():
+            return _zero_pad({"pad": module.padding})
         case ((nn.Identity | nn.Dropout | nn.Dropout2d), _):
             return Pass(), []
         case ((nn.Softmax | nn.LogSoftmax), _):
@@ -173,6 +176,19 @@ def _pass(settings: Mapping[str, Any]) -> Recognized:
     return Pass(), []
 
 
+def _zero_pad(settings: Mapping[str, Any]) -> Recognized:
+    problems = []
+    sides = tuple(settings["pad"])
+    if len(sides) not in (2, 4) or min(sides) < 0:
+        problems.append(f"needs rows and columns to add on 2 or 4 sides, got {sides}")
+        sides = (0, 0, 0, 0)
+    if settings.get("mode", "constant") != "constant" or settings.get("value"):
+        given = f"mode '{settings.get('mode', 'constant')}', value {settings.get('value')}"
+        problems.append(f"needs to pad with zeros, got {given}")
+    left, right, top, bottom = (*sides, 0, 0)[:4]
+    return Pad((top, bottom, left, right)), problems
+
+
 def _padding_problems(padding: Padding, kernel: tuple[int, int]) -> Iterator[str]:
     top, bottom, left, right = padding
     if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
@@ -215,4 +231,5 @@ _CALLS: tuple[tuple[tuple[Any, ...], tuple[str, ...], _Recognizer], ...] = (
         _add,
     ),
     ((F.dropout, F.dropout2d), (), _pass),
+    ((F.pad,), ("pad", "mode", "value"), _zero_pad),
 )

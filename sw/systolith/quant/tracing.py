@@ -3,7 +3,7 @@
 import operator
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import UnionType
 
 from torch import fx, nn
@@ -13,11 +13,13 @@ from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.operations import (
     Activate,
     AddUp,
+    AveragePool,
     Convolve,
     Flatten,
     MaxPool,
     Normalize,
     Operation,
+    Pad,
     Pass,
 )
 from systolith.quant.recognize import recognize_call, recognize_module
@@ -135,8 +137,9 @@ class _Reader:
             return
         before, name = inputs[0], _readable(node)
         self.sources[node] = name
+        operation = self._padded(node, operation)
         match operation:
-            case Pass():
+            case Pass() | Pad():
                 self.sources[node] = before
             case Normalize():
                 self._fold(node, operation, before)
@@ -154,6 +157,31 @@ class _Reader:
                     operation=operation,
                     inputs=tuple(inputs),
                 )
+
+    def _padded(self, node: fx.Node, operation: Operation) -> Operation:
+        """Take over zeros that were added in front; only what pads with zeros itself can."""
+        for source in node.all_input_nodes:
+            pad = self.operations.get(source)
+            if not isinstance(pad, Pad):
+                continue
+            kernel = _kernel(operation)
+            if kernel is None:
+                self._refuse(
+                    source, "needs only a Conv2d or AvgPool2d to read it, to be folded into"
+                )
+                continue
+            assert isinstance(operation, Convolve | AveragePool)
+            top, bottom, left, right = (
+                own + added for own, added in zip(operation.padding, pad.padding, strict=True)
+            )
+            if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
+                self._refuse(
+                    source,
+                    f"needs padding smaller than the kernel {kernel} it is folded into, "
+                    f"got {(top, bottom, left, right)}",
+                )
+            operation = replace(operation, padding=(top, bottom, left, right))
+        return operation
 
     def _fold(self, node: fx.Node, operation: Normalize, before: str) -> None:
         conv = self.layers.get(before)
@@ -208,11 +236,24 @@ class _Reader:
             self.problems.append("forward() (model): needs to return one tensor, got several")
         elif self.sources.get(node.args[0]) == INPUT:
             self.problems.append("forward() (model): needs at least one layer, got none")
+        elif isinstance(self.operations.get(node.args[0]), Pad):
+            self._refuse(node.args[0], "needs a Conv2d or AvgPool2d behind it, to be folded into")
         elif node.args[0] not in self.sources and not self.problems:
             self.problems.append("forward() (model): needs to return what a layer computes")
 
     def _refuse(self, node: fx.Node, reason: str) -> None:
         self.problems.append(f"{_title(self.traced, node)}: {reason}")
+
+
+def _kernel(operation: Operation) -> tuple[int, int] | None:
+    """Kernel of what can pad with zeros: a global pool cannot, for its kernel would grow."""
+    match operation:
+        case Convolve(module=module):
+            return module.kernel_size[0], module.kernel_size[1]
+        case AveragePool(kernel_size=kernel):
+            return kernel
+        case _:
+            return None
 
 
 def _shared(traced: fx.GraphModule, nodes: list[fx.Node]) -> Iterator[str]:

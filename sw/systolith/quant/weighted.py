@@ -49,7 +49,8 @@ class _Weighted(Requantizing):
         pattern: Pattern | None,
     ) -> None:
         super().__init__(activation, output)
-        self.weight = nn.Parameter(weight.detach().clone())
+        # A frozen weight, such as that of a fixed shortcut, stays frozen.
+        self.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)
         self.bias = nn.Parameter(bias.detach().clone())
         mask = torch.ones_like(weight, dtype=torch.bool) if mask is None else mask
         self.register_buffer("mask", mask.detach().clone())

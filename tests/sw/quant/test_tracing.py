@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.quant import Activation, UnsupportedModelError, prepare
+from systolith.quant.operations import AveragePool, Convolve
 from systolith.quant.tracing import trace_layers
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d(1), Flatten, addition, Dropout and Identity"
+    "AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
 )
 
 
@@ -255,6 +256,87 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
 )
 def test_refuses(model: nn.Module, problem: str) -> None:
     assert problem in _refusal(model)
+
+
+@pytest.mark.parametrize(
+    "pad",
+    [
+        nn.ZeroPad2d((0, 1, 2, 1)),
+        lambda x: F.pad(x, (0, 1, 2, 1)),
+        lambda x: F.pad(x, [0, 1, 2, 1], value=0.0),
+    ],
+)
+@pytest.mark.parametrize(
+    ("reader", "padding"),
+    [
+        (_conv(size=5, stride=2), (2, 1, 0, 1)),
+        (_conv(size=5, padding=1), (3, 2, 1, 2)),
+        (nn.AvgPool2d(4, 1, 1), (3, 2, 1, 2)),
+    ],
+)
+def test_zeros_added_in_front_become_padding(
+    pad: Callable[[Tensor], Tensor], reader: nn.Module, padding: tuple[int, int, int, int]
+) -> None:
+    modules = {"pad": pad} if isinstance(pad, nn.Module) else {}
+    model = Model(
+        lambda self, x: self.reader(pad(x) if not modules else self.pad(x)),
+        reader=reader,
+        **modules,
+    )
+    (layer,) = trace_layers(model)
+    assert isinstance(layer.operation, Convolve | AveragePool)
+    assert layer.operation.padding == padding and layer.inputs == ("input",)
+    images = torch.rand(2, 1, 9, 9)
+    quantized = prepare(model.eval(), images)
+    assert quantized.shapes() == {"input": (1, 9, 9), layer.name: tuple(model(images).shape[1:])}
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (
+            nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2)),
+            "'0' (ZeroPad2d): needs only a Conv2d or AvgPool2d to read it, to be folded into",
+        ),
+        (
+            nn.Sequential(nn.ZeroPad2d(1), nn.AdaptiveAvgPool2d(1)),
+            "'0' (ZeroPad2d): needs only a Conv2d or AvgPool2d to read it, to be folded into",
+        ),
+        (
+            nn.Sequential(_conv(), nn.ZeroPad2d(1)),
+            "'1' (ZeroPad2d): needs a Conv2d or AvgPool2d behind it, to be folded into",
+        ),
+        (
+            nn.Sequential(nn.ZeroPad2d(2), _conv(padding=1)),
+            (
+                "'0' (ZeroPad2d): needs padding smaller than the kernel (3, 3) it is folded into, "
+                "got (3, 3, 3, 3)"
+            ),
+        ),
+        (
+            nn.Sequential(nn.ZeroPad2d(-1), _conv()),
+            "'0' (ZeroPad2d): needs rows and columns to add on 2 or 4 sides, got (-1, -1, -1, -1)",
+        ),
+        (
+            Model(lambda self, x: self.conv(F.pad(x, (1, 1), value=2.0)), conv=_conv()),
+            "'pad' (function pad): needs to pad with zeros, got mode 'constant', value 2.0",
+        ),
+        (
+            Model(lambda self, x: self.conv(F.pad(x, (1, 1), "reflect")), conv=_conv()),
+            "'pad' (function pad): needs to pad with zeros, got mode 'reflect', value None",
+        ),
+    ],
+)
+def test_refuses_padding_that_does_not_fold(model: nn.Module, problem: str) -> None:
+    assert _refusal(model) == [problem]
+
+
+def test_frozen_weights_stay_frozen() -> None:
+    model = nn.Sequential(_conv(), _conv(4, 2))
+    model[0].weight.requires_grad_(False)
+    quantized = prepare(model, torch.rand(2, 1, 8, 8))
+    frozen = [quantized.layer(name).weight.requires_grad for name in ("layer_0", "layer_1")]
+    assert frozen == [False, True]
 
 
 def test_refuses_a_relu_whose_input_is_read_elsewhere() -> None:
