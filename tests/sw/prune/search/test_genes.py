@@ -49,6 +49,19 @@ def test_every_particle_conforms_to_its_pattern(
         assert not list(both.violations((chosen[i] & read[i]).numpy()))
 
 
+def test_rows_are_ordered_by_filter_group_and_tap() -> None:
+    shape, select = (4, 4, 1, 2), KOutOfN(1, 2, Granularity.WEIGHT, shared_by=2)
+    genes = SelectionGenes(select)
+    rows = torch.zeros(2, 2, 2, 2, dtype=torch.bool)  # team, group, tap, channel of the group
+    rows[..., 0] = True
+    rows[1, 0, 1] = torch.tensor([False, True])
+    (mask,) = genes.masks(rows.reshape(1, 8, 2), shape)
+    expected = torch.zeros(shape, dtype=torch.bool)
+    expected[:, [0, 2]] = True
+    expected[2:, 0, 0, 1], expected[2:, 1, 0, 1] = False, True
+    assert torch.equal(mask, expected)
+
+
 @pytest.mark.parametrize("granularity", Granularity)
 def test_every_mask_is_one_particle(granularity: Granularity) -> None:
     shape, select = (2, 4, 2, 1), KOutOfN(1, 2, granularity)

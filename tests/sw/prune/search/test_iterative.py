@@ -22,6 +22,7 @@ from systolith.prune.filters import (
 from systolith.prune.search import (
     EnsembleReport,
     EvaluationSplit,
+    GateEvaluator,
     LinearFilterEnsemble,
     Loss,
     prune_by_ensembles,
@@ -131,6 +132,47 @@ def test_rounds_see_what_is_gone() -> None:
         now = torch.cat(list(masks.values()))
         assert not (now & ~before).any()
         before = now
+
+
+@pytest.mark.parametrize("per_layer", [False, True])
+def test_what_is_gone_is_gone_for_every_evaluator(per_layer: bool) -> None:
+    """Zeroed in a copy of the network, or masked for an evaluator that knows nothing of it."""
+    model, split = DigitsCNN(), _split()
+    groups = [group for group in find_channel_groups(model, split.images) if group.removable]
+    options: dict[str, Any] = {
+        "budget": Budget(keep=0.2),
+        "rounds": 3,
+        "ensemble": LinearFilterEnsemble(keep=0.8, per_unit=1.5, per_layer=per_layer),
+    }
+    own = prune_by_ensembles(model, split, **options)
+    other = prune_by_ensembles(model, split, losses=GateEvaluator(model, groups, split), **options)
+    assert all(torch.equal(own[name], other[name]) for name in SIZES)
+
+
+def test_what_is_gone_does_not_return_when_the_budget_would_allow_it() -> None:
+    """Round 1 removes 8 cheap filters, then an expensive one, which alone nearly meets round 2."""
+    worth = {name: torch.ones(size) for name, size in SIZES.items()}
+    worth["conv1"][:8] = torch.arange(8) / 100
+    worth["conv3"][5] = 0.5
+
+    def losses(masks: Mapping[str, Tensor]) -> Tensor:
+        return 9 - torch.stack([mask.float() @ worth[name] for name, mask in masks.items()]).sum(0)
+
+    def cost(kept: Mapping[str, int]) -> float:
+        return kept["conv1"] + 10 * kept["conv3"]
+
+    model, split = DigitsCNN(), _split()
+    groups = find_channel_groups(model, split.images)
+    masks = prune_by_ensembles(
+        model,
+        split,
+        Budget(keep=0.9506, cost=cost),
+        groups=[group for group in groups if group.name in ("conv1", "conv3")],
+        rounds=2,
+        ensemble=EXACT,
+        losses=losses,
+    )
+    assert masks.kept == {"conv1": 8, "conv3": 31}
 
 
 def _retrain(model: nn.Module, seen: list[float]) -> Any:
