@@ -1,5 +1,6 @@
 """The contract: integer networks, sparsity patterns and golden arithmetic. NumPy only."""
 
+from systolith.network._encoding import decode_pattern, encode_pattern
 from systolith.network.accumulator import accumulator_bits, accumulator_range, signed_bits
 from systolith.network.axes import (
     AllTaps,
@@ -65,6 +66,8 @@ __all__ = [
     "accumulator_range",
     "apply_layer",
     "content_hash",
+    "decode_pattern",
+    "encode_pattern",
     "forward",
     "load",
     "requantize",

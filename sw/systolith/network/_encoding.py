@@ -19,7 +19,14 @@ from systolith.network.layers import Add, AvgPool2d, Conv2d, Flatten, Linear, Ma
 from systolith.network.numbers import ActType, Overflow, Requantize, Rounding
 from systolith.network.pattern import Pattern
 
-__all__ = ["Tensors", "decode_network", "encode_network", "hash_of"]
+__all__ = [
+    "Tensors",
+    "decode_network",
+    "decode_pattern",
+    "encode_network",
+    "encode_pattern",
+    "hash_of",
+]
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -51,6 +58,26 @@ def encode_network(network: IntegerNetwork) -> tuple[dict[str, Any], Tensors]:
         "outputs": list(network.outputs),
     }
     return description, tensors
+
+
+def encode_pattern(pattern: Pattern) -> dict[str, Any]:
+    """Describe a pattern in JSON values."""
+    encoded: dict[str, Any] = _encode(pattern, "", {})
+    return encoded
+
+
+def decode_pattern(value: Any) -> Pattern:
+    """Undo :func:`encode_pattern`, whatever it is given.
+
+    Raises
+    ------
+    NetworkError
+        If the value describes something else; all problems are listed.
+    """
+    decoded = _decode(value, {}, set())
+    if not isinstance(decoded, Pattern):
+        raise NetworkError([f"must describe a pattern, got {show(value)}"])
+    return decoded
 
 
 def _encode(value: Any, where: str, tensors: Tensors) -> Any:

@@ -5,6 +5,7 @@ are worth most, a schedule how fast a layer gets there. A :class:`Pruner` comput
 a :class:`MaskSet` holds and applies them, a :class:`Sparsifier` trains with them.
 """
 
+from systolith.prune.dpp import DPP, LogitInit
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import (
     GDP,
@@ -29,6 +30,7 @@ from systolith.prune.filters import (
     taylor_scores,
     unit_costs,
 )
+from systolith.prune.mask_statistics import MaskStatistics, mask_statistics
 from systolith.prune.masks import MaskSet
 from systolith.prune.pruner import Pruner, ScorePruner
 from systolith.prune.rules import (
@@ -54,6 +56,7 @@ from systolith.prune.sparsifier import SRSTE, FrozenMasks, Sparsifier, WeightSpa
 from systolith.prune.topk import topk_mask
 
 __all__ = [
+    "DPP",
     "GDP",
     "SRSTE",
     "BestOfRandom",
@@ -70,8 +73,10 @@ __all__ = [
     "LayerCost",
     "LayerPlan",
     "LinearFilterEnsemble",
+    "LogitInit",
     "Loss",
     "MaskSet",
+    "MaskStatistics",
     "OneShot",
     "ParticleFilter",
     "PruneError",
@@ -90,6 +95,7 @@ __all__ = [
     "gated",
     "macs_after",
     "magnitude",
+    "mask_statistics",
     "match_patterns",
     "module_gates",
     "parameters_after",

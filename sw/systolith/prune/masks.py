@@ -1,17 +1,23 @@
 """Masks by parameter name: the whole state of pruning, and the only thing that mutates a model."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from systolith.network import Pattern
+from systolith.network import NetworkError, Pattern, decode_pattern, encode_pattern
 from systolith.prune.errors import PruneError
 from systolith.prune.topk import weight_shape
 
 __all__ = ["MaskSet"]
+
+PATTERNS = "patterns"
 
 
 class MaskSet(Mapping[str, Tensor]):
@@ -43,6 +49,49 @@ class MaskSet(Mapping[str, Tensor]):
         self._patterns = dict(patterns)
         if problems := list(self._problems()):
             raise PruneError(problems)
+
+    @classmethod
+    def trusted(cls, masks: Mapping[str, Tensor], patterns: Mapping[str, Pattern]) -> "MaskSet":
+        """Hold masks that conform by construction, without checking or copying them.
+
+        For masks made anew at each step of training by what can make no others, such as
+        :func:`topk_mask`.
+        """
+        self = cls.__new__(cls)
+        self._masks, self._patterns = dict(masks), dict(patterns)
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write masks and patterns to one safetensors file, whole or not at all."""
+        patterns = {name: encode_pattern(pattern) for name, pattern in self._patterns.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        masks = {name: mask.cpu().contiguous() for name, mask in self._masks.items()}
+        save_file(masks, temporary, metadata={PATTERNS: json.dumps(patterns)})
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "MaskSet":
+        """Read what :meth:`save` wrote, and check every mask.
+
+        Raises
+        ------
+        PruneError
+            If the file is missing, damaged or something else, or masks break their patterns.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = list(file.keys())
+                masks = {name: file.get_tensor(name) for name in names}
+                encoded = json.loads((file.metadata() or {})[PATTERNS])
+            patterns = {name: decode_pattern(value) for name, value in encoded.items()}
+        except NetworkError as error:
+            raise PruneError(
+                [f"masks '{path}': {problem}" for problem in error.problems]
+            ) from error
+        except (OSError, SafetensorError, KeyError, ValueError, AttributeError) as error:
+            raise PruneError([f"masks '{path}' cannot be read: {error}"]) from error
+        return cls(masks, patterns)
 
     def _problems(self) -> Iterator[str]:
         for name in sorted(self._masks.keys() ^ self._patterns.keys()):

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 from systolith.network import KOutOfN, Pattern
 from systolith.prune.errors import PruneError
@@ -12,12 +13,24 @@ from systolith.prune.topk import weight_shape
 __all__ = ["all_convolutions_but_first", "check_patterns", "match_patterns", "prunable_layers"]
 
 
-def prunable_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Convolutions and linear layers by qualified name, in the order in which they were made."""
+@runtime_checkable
+class Prunable(Protocol):
+    """A quantized layer: besides its weight, it has a mask to freeze."""
+
+    weight: nn.Parameter
+    mask: Tensor
+
+
+def prunable_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear | Prunable]:
+    """Convolutions and linear layers by qualified name, in the order in which they were made.
+
+    Those of a quantized model, too; they are known by their weight, of 4 or 2 axes.
+    """
     return {
         name: module
         for name, module in model.named_modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
+        or (isinstance(module, Prunable) and module.weight.ndim in (2, 4))
     }
 
 
@@ -32,7 +45,7 @@ def all_convolutions_but_first(model: nn.Module, pattern: Pattern) -> dict[str, 
         If the pattern does not fit a layer; all of them are listed.
     """
     layers = prunable_layers(model)
-    convolutions = [name for name, layer in layers.items() if isinstance(layer, nn.Conv2d)]
+    convolutions = [name for name, layer in layers.items() if layer.weight.ndim == 4]
     return check_patterns(
         model, {name: pattern for name in convolutions[1:] if layers[name].weight.shape[1] > 1}
     )
@@ -106,7 +119,7 @@ def _problems(model: nn.Module, patterns: Mapping[str, Pattern]) -> Iterator[str
         shape = weight_shape(layers[name].weight)
         select = pattern.select
         if isinstance(select, KOutOfN) and shape[1] % select.n:
-            axis = "in_channels" if isinstance(layers[name], nn.Conv2d) else "in_features"
+            axis = "in_channels" if layers[name].weight.ndim == 4 else "in_features"
             yield (
                 f"{select.k}-out-of-{select.n} pruning needs {axis} divisible by {select.n}, "
                 f"but layer '{name}' has {shape[1]}"

@@ -6,9 +6,10 @@ from torch import Tensor
 from systolith.network import Dense, Granularity, KOutOfN, Pattern, PerNeuron, WeightShape
 from systolith.prune.errors import PruneError
 
-__all__ = ["topk_mask", "weight_shape"]
+__all__ = ["group_decisions", "topk_mask", "ungroup_decisions", "weight_shape"]
 
 LARGEST = 1e300
+SMALL_GROUP = 16
 
 
 def topk_mask(score: Tensor, pattern: Pattern) -> Tensor:
@@ -49,10 +50,9 @@ def topk_mask(score: Tensor, pattern: Pattern) -> Tensor:
     select = pattern.select
     if isinstance(select, Dense):
         return read.clone().reshape(score.shape)
-    grouped = _group(score.detach().double().reshape(shape), read, select)
-    order = torch.argsort(grouped, dim=-1, descending=True, stable=True)[..., : select.k]
-    chosen = torch.zeros_like(grouped, dtype=torch.bool).scatter_(-1, order, True)
-    return (_ungroup(chosen, select, shape) & read).reshape(score.shape)
+    grouped = group_decisions(_comparable(score.detach().reshape(shape), read, select), select)
+    chosen = ungroup_decisions(_keep_largest(grouped, select.k), select, shape)
+    return (chosen & read).reshape(score.shape)
 
 
 def weight_shape(weight: Tensor) -> WeightShape:
@@ -71,27 +71,70 @@ def weight_shape(weight: Tensor) -> WeightShape:
     return filters, channels, kh, kw
 
 
-def _group(score: Tensor, read: Tensor, select: KOutOfN | PerNeuron) -> Tensor:
-    """Bring competing scores to the last axis; those of one decision are added."""
-    filters, channels, kh, kw = score.shape
+def group_decisions(values: Tensor, select: KOutOfN | PerNeuron) -> Tensor:
+    """Bring values of weights that compete to the last axis; those of one decision are added.
+
+    Parameters
+    ----------
+    values : Tensor, shape (F, C, Kh, Kw)
+
+    Returns
+    -------
+    Tensor, shape (..., n)
+        n is the size of a group; the reduction C*Kh*Kw, per neuron.
+    """
+    filters, channels, kh, kw = values.shape
     teams = filters // select.shared_by
-    kernel = isinstance(select, KOutOfN) and select.granularity is Granularity.KERNEL
-    # Finite scores keep inf - inf out, and let what is not read lose against everything.
-    score = score.clamp(-LARGEST, LARGEST).masked_fill(~read, 0.0 if kernel else -torch.inf)
-    score = score.reshape(teams, select.shared_by, channels, kh, kw).sum(dim=1)
+    if select.shared_by > 1:
+        values = values.reshape(teams, select.shared_by, channels, kh, kw).sum(dim=1)
     if isinstance(select, PerNeuron):
-        return score.reshape(teams, -1)
-    groups = score.reshape(teams, channels // select.n, select.n, kh * kw)
-    return groups.sum(dim=3) if kernel else groups.transpose(2, 3)
+        return values.reshape(teams, -1)
+    groups = values.reshape(teams, channels // select.n, select.n, kh * kw)
+    return groups.sum(dim=3) if _by_kernel(select) else groups.transpose(2, 3)
 
 
-def _ungroup(chosen: Tensor, select: KOutOfN | PerNeuron, shape: WeightShape) -> Tensor:
-    """Undo :func:`_group` for a mask."""
+def ungroup_decisions(chosen: Tensor, select: KOutOfN | PerNeuron, shape: WeightShape) -> Tensor:
+    """Undo :func:`group_decisions`: give every weight, (F, C, Kh, Kw), the value of its decision.
+
+    Transposed back as it was brought there, for with F != C a mere reshape breaks the pattern.
+    """
     _, channels, kh, kw = shape
-    if isinstance(select, KOutOfN) and select.granularity is Granularity.KERNEL:
-        mask = chosen.reshape(-1, channels, 1, 1).expand(-1, channels, kh, kw)
-    elif isinstance(select, KOutOfN):
-        mask = chosen.transpose(2, 3).reshape(-1, channels, kh, kw)
-    else:
+    if isinstance(select, PerNeuron):
         mask = chosen.reshape(-1, channels, kh, kw)
-    return mask.repeat_interleave(select.shared_by, dim=0)
+    elif _by_kernel(select):
+        mask = chosen.reshape(-1, channels, 1, 1).expand(-1, channels, kh, kw)
+    else:
+        mask = chosen.transpose(2, 3).reshape(-1, channels, kh, kw)
+    return mask.repeat_interleave(select.shared_by, dim=0) if select.shared_by > 1 else mask
+
+
+def _by_kernel(select: KOutOfN | PerNeuron) -> bool:
+    return isinstance(select, KOutOfN) and select.granularity is Granularity.KERNEL
+
+
+def _comparable(score: Tensor, read: Tensor, select: KOutOfN | PerNeuron) -> Tensor:
+    """Make what is not read lose; sums in float64, with infinite scores finite lest they cancel."""
+    kernel = _by_kernel(select)
+    if kernel or select.shared_by > 1:
+        score = score.double().clamp(-LARGEST, LARGEST)
+    if bool(read.all()):
+        return score
+    score = score.clamp_min(torch.finfo(score.dtype).min)
+    return score.masked_fill(~read, 0.0 if kernel else -torch.inf)
+
+
+def _keep_largest(grouped: Tensor, k: int) -> Tensor:
+    """Mark the k largest of the last axis, of equal ones those that come first."""
+    n = grouped.shape[-1]
+    if n <= SMALL_GROUP:
+        # Count who is ahead: for few competitors far faster than sorting.
+        rank = torch.zeros(grouped.shape, dtype=torch.int8, device=grouped.device)
+        columns = grouped.unbind(-1)
+        for i in range(n):
+            for j in range(i):
+                behind = columns[i] > columns[j]
+                rank[..., j] += behind
+                rank[..., i] += ~behind
+        return rank < k
+    order = torch.argsort(grouped, dim=-1, descending=True, stable=True)[..., :k]
+    return torch.zeros_like(grouped, dtype=torch.bool).scatter_(-1, order, True)

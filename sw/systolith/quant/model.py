@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.network import INPUT, Shape
+from systolith.prune import MaskSet
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.weighted import QuantConv2d, QuantLinear
@@ -89,6 +90,39 @@ class QuantizedModel(nn.Module):
         zeros = torch.zeros(1, *(input_shape or self.input_shape), device=device)
         with torch.no_grad():
             return {name: tuple(value.shape[1:]) for name, value in self.trace(zeros).items()}
+
+    def masks(self) -> MaskSet:
+        """Masks of layers whose pattern is not dense, by parameter name: ``layers.NAME.weight``."""
+        masked = {
+            f"layers.{wiring.name}.weight": layer
+            for wiring, layer in self.named_layers()
+            if isinstance(layer, QuantConv2d | QuantLinear) and not layer.pattern.is_dense
+        }
+        return MaskSet(
+            {name: layer.mask for name, layer in masked.items()},
+            {name: layer.pattern for name, layer in masked.items()},
+        )
+
+    def freeze_masks_(self, masks: MaskSet) -> None:
+        """Prune by these masks from here on, in place; they go into the integer network.
+
+        Parameters
+        ----------
+        masks : MaskSet
+            By parameter name, ``layers.NAME.weight``: what a sparsifier that trained this model
+            gives. Layers that it does not name keep the masks they have.
+
+        Raises
+        ------
+        PruneError
+            If a mask names no weight of this model, or has another shape; nothing is changed then.
+        """
+        masks.apply_(self)
+        for name, mask in masks.items():
+            layer = self.layers[name.split(".")[1]]
+            assert isinstance(layer, QuantConv2d | QuantLinear)
+            layer.mask.copy_(mask)
+            layer.pattern = masks.patterns[name]
 
     @torch.no_grad()
     def calibrate_(self, images: Tensor) -> None:

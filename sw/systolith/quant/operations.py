@@ -81,7 +81,7 @@ class AddUp:
 
 @dataclass(frozen=True, slots=True)
 class Pad:
-    """Rows and columns of zeros, to be folded into the convolution or average pool behind."""
+    """Rows and columns of zeros, to be folded into the convolution or pool behind."""
 
     padding: Padding
 

@@ -178,8 +178,9 @@ def _pass(settings: Mapping[str, Any]) -> Recognized:
 
 def _zero_pad(settings: Mapping[str, Any]) -> Recognized:
     problems = []
-    sides = tuple(settings["pad"])
-    if len(sides) not in (2, 4) or min(sides) < 0:
+    sides = settings["pad"]
+    whole = isinstance(sides, tuple | list) and all(isinstance(side, int) for side in sides)
+    if not whole or len(sides) not in (2, 4) or min(sides) < 0:
         problems.append(f"needs rows and columns to add on 2 or 4 sides, got {sides}")
         sides = (0, 0, 0, 0)
     if settings.get("mode", "constant") != "constant" or settings.get("value"):

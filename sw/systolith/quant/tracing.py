@@ -28,6 +28,8 @@ from systolith.quant.requantizing import Activation
 __all__ = ["TracedLayer", "trace_layers"]
 
 _OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
+_FOLDS_ZEROS = "a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d"
+_TO_BE_FOLDED = "to be folded into"
 
 
 @dataclass(kw_only=True)
@@ -159,7 +161,10 @@ class _Reader:
                 )
 
     def _padded(self, node: fx.Node, operation: Operation) -> Operation:
-        """Take over zeros that were added in front; only what pads with zeros itself can."""
+        """Take over zeros that were added in front; only what pads with zeros itself can.
+
+        A max pool's own padding never wins. Zeros do not win either over what a ReLU left.
+        """
         for source in node.all_input_nodes:
             pad = self.operations.get(source)
             if not isinstance(pad, Pad):
@@ -182,6 +187,11 @@ class _Reader:
                 )
             operation = replace(operation, padding=(top, bottom, left, right))
         return operation
+
+    def _activated(self, node: fx.Node) -> bool:
+        """Whether the layer that computes a node's value ends in a ReLU or ReLU6."""
+        layer = self.layers.get(self.sources[node])
+        return layer is not None and layer.activation is not Activation.NONE
 
     def _fold(self, node: fx.Node, operation: Normalize, before: str) -> None:
         conv = self.layers.get(before)
@@ -237,7 +247,7 @@ class _Reader:
         elif self.sources.get(node.args[0]) == INPUT:
             self.problems.append("forward() (model): needs at least one layer, got none")
         elif isinstance(self.operations.get(node.args[0]), Pad):
-            self._refuse(node.args[0], "needs a Conv2d or AvgPool2d behind it, to be folded into")
+            self._refuse(node.args[0], f"needs {_FOLDS_ZEROS} behind it, {_TO_BE_FOLDED}")
         elif node.args[0] not in self.sources and not self.problems:
             self.problems.append("forward() (model): needs to return what a layer computes")
 
@@ -250,7 +260,7 @@ def _kernel(operation: Operation) -> tuple[int, int] | None:
     match operation:
         case Convolve(module=module):
             return module.kernel_size[0], module.kernel_size[1]
-        case AveragePool(kernel_size=kernel):
+        case AveragePool(kernel_size=kernel) | MaxPool(kernel_size=kernel):
             return kernel
         case _:
             return None

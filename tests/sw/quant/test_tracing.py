@@ -304,7 +304,7 @@ def test_zeros_added_in_front_become_padding(
         ),
         (
             nn.Sequential(_conv(), nn.ZeroPad2d(1)),
-            "'1' (ZeroPad2d): needs a Conv2d or AvgPool2d behind it, to be folded into",
+            "'1' (ZeroPad2d): needs a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d behind it, to be folded into",
         ),
         (
             nn.Sequential(nn.ZeroPad2d(2), _conv(padding=1)),

@@ -41,14 +41,21 @@ def gated(
     Straight-through estimator: Bengio, Leonard, Courville: Estimating or propagating gradients
     through stochastic neurons (arXiv 1308.3432), section 4.
     """
-    modules = dict(model.named_modules())
+    modules = {name: module for name in gates if (module := _find(model, name)) is not None}
     if unknown := [name for name in gates if name not in modules]:
         raise PruneError(f"gates must name a module of the model, got '{name}'" for name in unknown)
     with ExitStack() as hooks:
-        for name, gate in gates.items():
-            hook = _Hook(gate, straight_through)
-            hooks.enter_context(modules[name].register_forward_hook(hook))
+        for name, module in modules.items():
+            hook = _Hook(gates[name], straight_through)
+            hooks.enter_context(module.register_forward_hook(hook))
         yield
+
+
+def _find(model: nn.Module, name: str) -> nn.Module | None:
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        return None
 
 
 class _Hook:
@@ -60,8 +67,16 @@ class _Hook:
         gate = rows.view(*rows.shape, *[1] * (output.ndim - 2)).to(output.dtype)
         if not self._straight_through:
             return output * gate
+        if type(module) in _FORGET_THEIR_OUTPUT and not gate.requires_grad:
+            # Unseen by autograd, which takes the gradient straight through. It would raise an error
+            # if the module needed its output for it.
+            output.detach().mul_(gate)
+            return output
         result: Tensor = _StraightThrough.apply(output, gate)  # type: ignore[no-untyped-call]
         return result  # torch does not annotate apply()
+
+
+_FORGET_THEIR_OUTPUT = (nn.Conv2d, nn.Linear, nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class _StraightThrough(torch.autograd.Function):

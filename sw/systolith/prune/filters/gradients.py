@@ -1,6 +1,6 @@
 """The derivative of the loss with respect to gates, read from gradients that training leaves."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ class GateGradients:
 
     Attributes
     ----------
+    model : nn.Module
     probed : tuple of str
         Modules that do not train all of their own parameters, such as fixed shortcuts. Gates that
         require gradients have to be on them.
@@ -39,6 +40,7 @@ class GateGradients:
     """
 
     def __init__(self, model: nn.Module, groups: Iterable[ChannelGroup]) -> None:
+        self.model = model
         removable = [group for group in groups if group.removable]
         self._sizes = {group.name: group.size for group in removable}
         units: dict[str, Tensor] = {}
@@ -52,22 +54,26 @@ class GateGradients:
         modules = {name: model.get_submodule(name) for name in units}
         trained = {name: _is_trained(module) for name, module in modules.items()}
         norms = [name for name in units if trained[name] and _is_norm(modules[name])]
-        self._vectors = [f"{name}.{kind}" for kind in ("weight", "bias") for name in norms]
-        self._weighted = [name for name in units if trained[name] and name not in norms]
+        self._vectors = {
+            f"{name}.{kind}": modules[name].get_parameter(kind)
+            for kind in ("weight", "bias")
+            for name in norms
+        }
+        self._weighted = {
+            name: modules[name] for name in units if trained[name] and name not in norms
+        }
         self.probed = tuple(name for name in units if not trained[name])
         order = [*norms, *norms, *self._weighted, *self.probed]
         device = next(model.parameters()).device
         self._where = _positions(torch.cat([units[name] for name in order]), first).to(device)
 
-    def read(self, model: nn.Module, probes: Mapping[str, Tensor]) -> Tensor:
+    def read(self, probes: Mapping[str, Tensor]) -> Tensor:
         """Derivatives of all units, in the order of the groups.
 
         Parameters
         ----------
-        model : nn.Module
-            After a backward pass that was not followed by changes of its parameters.
         probes : mapping of str to Tensor, shape (C,)
-            Gates that were on the :attr:`probed` modules.
+            Gates that were on the :attr:`probed` modules in the last backward pass.
 
         Returns
         -------
@@ -78,30 +84,28 @@ class GateGradients:
         PruneError
             If a gradient is missing; all of them are listed.
         """
-        vectors = [model.get_parameter(name) for name in self._vectors]
-        gradients = [parameter.grad for parameter in vectors]
-        modules = {name: model.get_submodule(name) for name in self._weighted}
-        missing = [name for name, g in zip(self._vectors, gradients, strict=True) if g is None]
-        missing += [
-            f"{name}.{kind}"
-            for name, module in modules.items()
-            for kind, parameter in module.named_parameters(recurse=False)
-            if parameter.grad is None
-        ]
-        missing += [f"gate of {name}" for name in self.probed if probes[name].grad is None]
-        if missing:
+        if missing := list(self._missing(probes)):
             raise PruneError(
                 f"saliency needs gradients of all gated layers, but '{name}' has none"
                 for name in missing
             )
         found = []
-        if vectors:
-            flat = torch.cat([parameter.detach() for parameter in vectors])
-            found.append(flat * torch.cat([g for g in gradients if g is not None]))
-        found += [_weight_products(module) for module in modules.values()]
-        found += [g for name in self.probed if (g := probes[name].grad) is not None]
+        if self._vectors:
+            vectors = self._vectors.values()
+            gradients = torch.cat([vector.grad for vector in vectors if vector.grad is not None])
+            found.append(gradients * torch.cat([vector.detach() for vector in vectors]))
+        found += [_weight_products(module) for module in self._weighted.values()]
+        found += [grad for name in self.probed if (grad := probes[name].grad) is not None]
         products = torch.cat([*found, found[0].new_zeros(1)])
         return products[self._where].sum(1)
+
+    def _missing(self, probes: Mapping[str, Tensor]) -> Iterator[str]:
+        yield from (name for name, vector in self._vectors.items() if vector.grad is None)
+        for name, module in self._weighted.items():
+            for kind, parameter in module.named_parameters(recurse=False):
+                if parameter.grad is None:
+                    yield f"{name}.{kind}"
+        yield from (f"{name} (its gate)" for name in self.probed if probes[name].grad is None)
 
     def split(self, flat: Tensor) -> dict[str, Tensor]:
         """Cut a tensor of all units, shape (U,), to one for each group."""

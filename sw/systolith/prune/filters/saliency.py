@@ -59,7 +59,7 @@ class Saliency:
         with gated(model, {**self._gates, **probes}, straight_through):
             yield
         if collect:
-            found = self._measure(reader.read(model, probes))
+            found = self._measure(reader.read(probes))
             self._sum = found if self._sum is None else self._sum.to(device) + found
             self._batches += 1
 
@@ -72,7 +72,7 @@ class Saliency:
         self._sum, self._batches = state["sum"], state["batches"]
 
     def _reader(self, model: nn.Module) -> GateGradients:
-        if self._gradients is None:
+        if self._gradients is None or self._gradients.model is not model:
             self._gradients = GateGradients(model, self._groups)
         return self._gradients
 

@@ -48,7 +48,7 @@ def test_equals_the_derivatives_that_autograd_finds(name: str, straight_through:
     probes = {name: everywhere[name].clone().requires_grad_() for name in reader.probed}
     with gated(model, {**everywhere, **probes}, straight_through):
         _loss(model, x).backward()
-    found = reader.split(reader.read(model, probes))
+    found = reader.split(reader.read(probes))
     assert list(found) == list(gates)
     for name, gradient in zip(found, expected, strict=True):
         assert torch.allclose(found[name], gradient, rtol=1e-9, atol=1e-12)
@@ -62,7 +62,7 @@ def test_weights_in_front_of_a_batch_norm_tell_nothing() -> None:
     weight = model[0].weight
     assert (weight.grad * weight).flatten(1).sum(1).abs().max() < 1e-12
     groups = find_channel_groups(model, torch.zeros(IMAGES).double())
-    assert GateGradients(model, groups).read(model, {}).abs().min() > 1e-3
+    assert GateGradients(model, groups).read({}).abs().min() > 1e-3
 
 
 def test_names_the_layers_without_gradients() -> None:
@@ -74,4 +74,4 @@ def test_names_the_layers_without_gradients() -> None:
         for name in names
     )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        reader.read(model, {})
+        reader.read({})
