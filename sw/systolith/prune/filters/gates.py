@@ -64,13 +64,13 @@ class _Hook:
 
     def __call__(self, module: nn.Module, given: Any, output: Tensor) -> Tensor:
         rows = self._gate if self._gate.ndim == 2 else self._gate.unsqueeze(0)
-        gate = rows.view(*rows.shape, *[1] * (output.ndim - 2)).to(output.dtype)
+        gate = rows.view(*rows.shape, *[1] * (output.ndim - 2))
         if not self._straight_through:
-            return output * gate
+            return output * gate.to(output.dtype)
         if type(module) in _FORGET_THEIR_OUTPUT and not gate.requires_grad:
             # Unseen by autograd, which takes the gradient straight through. It would raise an error
             # if the module needed its output for it.
-            output.detach().mul_(gate)
+            output.detach().mul_(gate.to(output.dtype))
             return output
         result: Tensor = _StraightThrough.apply(output, gate)  # type: ignore[no-untyped-call]
         return result  # torch does not annotate apply()
@@ -86,8 +86,8 @@ class _StraightThrough(torch.autograd.Function):
     def forward(ctx: Any, output: Tensor, gate: Tensor) -> Tensor:
         if ctx.needs_input_grad[1]:
             ctx.save_for_backward(output)
-        ctx.shape = gate.shape
-        return output * gate
+        ctx.gate_shape, ctx.gate_dtype = gate.shape, gate.dtype
+        return output * gate.to(output.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -95,4 +95,4 @@ class _StraightThrough(torch.autograd.Function):
         if not ctx.needs_input_grad[1]:
             return gradient, None
         (output,) = ctx.saved_tensors
-        return gradient, (gradient * output).sum_to_size(ctx.shape)
+        return gradient, (gradient * output).to(ctx.gate_dtype).sum_to_size(ctx.gate_shape)

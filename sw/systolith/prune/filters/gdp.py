@@ -143,16 +143,15 @@ class GDP:
         """Go on from such a state, with identical results."""
         self._saliency.load_state_dict(state["saliency"])
         self._keep, self._frozen = state["keep"], state["frozen"]
-        self._masks = None
-        if state["masks"] is not None:
-            self._use(FilterMasks(state["masks"], self._groups))
+        masks = state["masks"]
+        self._use(None if masks is None else FilterMasks(masks, self._groups))
 
     def _update(self, model: nn.Module, progress: float) -> None:
         self._keep = self._keep_at(progress)
         self._use(self._select(model, self._keep))
         self._frozen = progress >= self._freeze_at
 
-    def _use(self, masks: FilterMasks) -> None:
+    def _use(self, masks: FilterMasks | None) -> None:
         self._masks = masks
         self._saliency.set_masks(masks)
 

@@ -46,9 +46,10 @@ class Saliency:
         """Forget."""
         self._sum, self._batches = None, 0
 
-    def set_masks(self, masks: FilterMasks) -> None:
+    def set_masks(self, masks: FilterMasks | None) -> None:
         """Silence these filters from now on; modules that keep everything cost nothing."""
-        self._gates = {name: gate.float() for name, gate in masks.gates().items() if not gate.all()}
+        gates = masks.gates() if masks is not None else {}
+        self._gates = {name: gate.float() for name, gate in gates.items() if not gate.all()}
 
     @contextmanager
     def step(self, model: nn.Module, *, straight_through: bool, collect: bool) -> Iterator[None]:

@@ -133,9 +133,8 @@ class TaylorGates:
         self._saliency.load_state_dict(state["saliency"])
         self._importance = dict(state["importance"])
         self._removed, self._done = state["removed"], state["done"]
-        self._masks = None
-        if state["masks"] is not None:
-            self._use(FilterMasks(state["masks"], self._groups))
+        masks = state["masks"]
+        self._use(None if masks is None else FilterMasks(masks, self._groups))
 
     def _averaged(self, model: nn.Module) -> dict[str, Tensor]:
         new = self._saliency.mean(model)
@@ -161,7 +160,7 @@ class TaylorGates:
         }
         return select_filters(self._groups, scores, self._budget, limit=limit)
 
-    def _use(self, masks: FilterMasks) -> None:
+    def _use(self, masks: FilterMasks | None) -> None:
         self._masks = masks
         self._saliency.set_masks(masks)
 

@@ -56,6 +56,29 @@ def test_only_straight_through_lets_what_is_gated_learn(straight_through: bool) 
     assert torch.allclose(model[1].weight.grad.flatten(), seen, rtol=1e-4, atol=1e-5)
 
 
+def test_what_needs_its_output_learns_straight_through_too() -> None:
+    model, x = _model()
+    model.insert(1, nn.ReLU())
+    with gated(model, {"1": torch.tensor([0.0, 0.5, 1.0])}, straight_through=True):
+        model(x).sum().backward()
+    active = (model[0](x) > 0).double()
+    expected = model[2].weight.flatten()[:, None] * torch.einsum(
+        "nchw,ndhw->cd", active, x.double()
+    )
+    assert torch.allclose(model[0].weight.grad.flatten(1).double(), expected.double(), rtol=1e-5)
+
+
+def test_gates_take_the_type_of_activations() -> None:
+    model, x = _model()
+    gate = torch.tensor([0.0, 0.5, 1.0], requires_grad=True)
+    for gates in (gate, gate.detach()):
+        with gated(model, {"0": gates}, True), torch.autocast("cpu", torch.bfloat16):
+            out = model(x)
+        out.sum().backward()
+        assert out.dtype == torch.bfloat16
+    assert gate.grad is not None and gate.grad.dtype == torch.float32
+
+
 def test_hooks_leave_after_an_error() -> None:
     model, x = _model()
     with pytest.raises(ValueError), gated(model, {"0": torch.zeros(3)}):

@@ -173,6 +173,20 @@ def test_an_interrupted_run_ends_the_same() -> None:
             assert torch.equal(value, again[0].state_dict()[name])
 
 
+def test_a_state_from_before_any_masks_takes_them_off() -> None:
+    model = network()
+    gdp = GDP(GROUPS, HALF, interval=1, begin=0.0)
+    fresh = gdp.state_dict()
+    list(train(model, gdp, optimizer_of(model), last=5))
+    gdp.load_state_dict(fresh)
+    images, _ = batch(0)
+    expected = model(images)
+    with gdp.step(model, 0.0):
+        found = model(images)
+        found.sum().backward()
+    assert torch.equal(found, expected)
+
+
 def test_chooses_at_once_if_training_ends_before_the_budget_is_met() -> None:
     model = network()
     gdp = GDP(GROUPS, HALF, interval=100)
