@@ -21,7 +21,8 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     Returns
     -------
     nn.Conv2d
-        A new convolution with a bias that computes ``norm(conv(x))``, up to float rounding.
+        A new convolution with a bias that computes ``norm(conv(x))``, up to float rounding. Weights
+        that were frozen are frozen again; the bias is, if nothing was trained.
 
     Raises
     ------
@@ -59,4 +60,7 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
             shift += norm.bias.double()
         folded.weight.copy_(conv.weight.double() * scale[:, None, None, None])
         folded.bias.copy_(shift)
+    parameters = [*conv.parameters(), *norm.parameters()]
+    folded.weight.requires_grad_(conv.weight.requires_grad)
+    folded.bias.requires_grad_(any(parameter.requires_grad for parameter in parameters))
     return folded

@@ -41,8 +41,9 @@ def prepare(
     ----------
     model : nn.Module
         Trained; left as it is. Convolutions (groups 1 or depthwise) with or without batch norm,
-        linear layers, ReLU and ReLU6, max, average and global pools, flattening and residual
-        additions, in any order that hardware can fuse.
+        linear layers, ReLU and ReLU6, max, average and global pools, flattening, zero padding and
+        residual additions, in any order that hardware can fuse. Frozen weights, such as those of a
+        fixed shortcut, stay frozen.
     images : Tensor of float32, shape (N, *input_shape)
         Training images to calibrate the steps with; some hundred are enough.
     config : QuantConfig, optional

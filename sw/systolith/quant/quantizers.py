@@ -62,7 +62,8 @@ class ActQuantizer(nn.Module):
         """Choose the step for values like x; wider types keep two bits of headroom."""
         row = x.reshape(1, -1)
         if self.act_type.bits <= SEARCHED_BITS:
-            step = best_step(row, self.act_type.low, self.act_type.high)
+            low, high = self.act_type.low, self.act_type.high
+            step = best_step(row, low, high, power_of_two=self.power_of_two)
         else:
             peak = row.abs().amax(1)
             step = OUTPUT_HEADROOM * torch.where(peak > 0, peak, 1.0) / self.act_type.high
@@ -136,7 +137,8 @@ class WeightQuantizer(nn.Module):
         """Choose the steps for these weights, shape (F, ...)."""
         rows = weight.reshape(self.log2_step.numel(), -1)
         with torch.no_grad():
-            self.log2_step.copy_(best_step(rows, self.low, self.high).log2())
+            step = best_step(rows, self.low, self.high, power_of_two=self.power_of_two)
+            self.log2_step.copy_(step.log2())
 
     def _broadcast(self, weight: Tensor) -> Tensor:
         return self.step.reshape(-1, *[1] * (weight.ndim - 1))

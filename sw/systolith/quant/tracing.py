@@ -170,12 +170,10 @@ class _Reader:
             if not isinstance(pad, Pad):
                 continue
             kernel = _kernel(operation)
-            if kernel is None:
-                self._refuse(
-                    source, "needs only a Conv2d or AvgPool2d to read it, to be folded into"
-                )
+            if kernel is None or (isinstance(operation, MaxPool) and not self._activated(source)):
+                self._refuse(source, f"needs only {_FOLDS_ZEROS} to read it, {_TO_BE_FOLDED}")
                 continue
-            assert isinstance(operation, Convolve | AveragePool)
+            assert isinstance(operation, Convolve | AveragePool | MaxPool)
             top, bottom, left, right = (
                 own + added for own, added in zip(operation.padding, pad.padding, strict=True)
             )

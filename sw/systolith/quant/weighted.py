@@ -49,13 +49,15 @@ class _Weighted(Requantizing):
         pattern: Pattern | None,
     ) -> None:
         super().__init__(activation, output)
-        # A frozen weight, such as that of a fixed shortcut, stays frozen.
+        # What was frozen, such as the weights of a fixed shortcut, stays so.
         self.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)
-        self.bias = nn.Parameter(bias.detach().clone())
+        self.bias = nn.Parameter(bias.detach().clone(), requires_grad=bias.requires_grad)
         mask = torch.ones_like(weight, dtype=torch.bool) if mask is None else mask
         self.register_buffer("mask", mask.detach().clone())
         self.pattern = pattern or Pattern()
         self.weight_quantizer = weight_quantizer
+        if not (weight.requires_grad or bias.requires_grad):
+            weight_quantizer.requires_grad_(False)
 
     def quantized_weight(self) -> Tensor:
         """Fake-quantized weights, 0 where pruned."""
@@ -158,4 +160,6 @@ class QuantLinear(_Weighted):
 
 
 def _bias(layer: nn.Conv2d | nn.Linear) -> Tensor:
-    return layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
+    if layer.bias is not None:
+        return layer.bias
+    return layer.weight.new_zeros(len(layer.weight), requires_grad=layer.weight.requires_grad)

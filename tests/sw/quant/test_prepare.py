@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.models import DigitsCNN, TinyResNet
+from systolith.models._layers import identity_shortcut
 from systolith.network import ActType, KOutOfN, Pattern
 from systolith.prune import MaskSet, ScorePruner
 from systolith.quant import (
@@ -138,6 +139,39 @@ def test_masks_are_frozen() -> None:
         optimizer.step()
     assert not layer.quantized_weight()[~masks["conv2.weight"]].any()
     assert layer.pattern == Pattern(select=KOutOfN(2, 8))
+
+
+def _frozen_shortcut() -> nn.Sequential:
+    """A fixed 1x1 convolution that passes 2 channels on, with zeros on both sides of them."""
+    shortcut = identity_shortcut(2, 4, 2)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), shortcut)
+
+
+@pytest.mark.parametrize("power_of_two", [False, True])
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_a_fixed_shortcut_stays_exact_while_others_train(bits: int, power_of_two: bool) -> None:
+    config = QuantConfig(weight_bits=bits, power_of_two=power_of_two)
+    quantized = prepare(_frozen_shortcut(), IMAGES, config).train()
+    shortcut = quantized.layer("layer_2")
+    assert isinstance(shortcut, QuantConv2d)
+    before = shortcut.quantized_weight()
+    optimizer = torch.optim.SGD(quantized.parameters(), lr=0.1)
+    quantized(IMAGES).square().mean().backward()
+    optimizer.step()
+    expected = torch.zeros(4, 2, 1, 1)
+    expected[1, 0] = expected[2, 1] = 1.0
+    assert torch.equal(before, expected)
+    assert torch.equal(shortcut.quantized_weight(), expected)
+    assert not shortcut.bias.any()
+    integers = shortcut.integers(torch.tensor(1.0))
+    assert torch.equal(integers.weight != 0, expected != 0)
+
+
+def test_a_step_over_zeros_is_no_finer_than_its_neighbours() -> None:
+    shortcut = prepare(_frozen_shortcut(), IMAGES).layer("layer_2")
+    assert isinstance(shortcut, QuantConv2d)
+    step = shortcut.weight_quantizer.step
+    assert torch.equal(step, step.max().expand(4))
 
 
 def test_images_in_bytes_are_the_integers_themselves() -> None:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.quant import Activation, UnsupportedModelError, prepare
-from systolith.quant.operations import AveragePool, Convolve
+from systolith.quant.operations import AveragePool, Convolve, MaxPool
 from systolith.quant.tracing import trace_layers
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
     "AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
 )
+FOLDS_ZEROS = "a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d"
 
 
 class Model(nn.Module):
@@ -252,6 +253,10 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
             Model(lambda m, x: x),
             "forward() (model): needs at least one layer, got none",
         ),
+        (
+            Model(lambda self, x: self.conv(F.pad(x, (0, x.size(3)))), conv=_conv()),
+            "'pad' (function pad): needs rows and columns to add on 2 or 4 sides, got (0, size)",
+        ),
     ],
 )
 def test_refuses(model: nn.Module, problem: str) -> None:
@@ -295,16 +300,16 @@ def test_zeros_added_in_front_become_padding(
     ("model", "problem"),
     [
         (
-            nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(2)),
-            "'0' (ZeroPad2d): needs only a Conv2d or AvgPool2d to read it, to be folded into",
+            nn.Sequential(_conv(), nn.ZeroPad2d(1), nn.MaxPool2d(2)),
+            f"'1' (ZeroPad2d): needs only {FOLDS_ZEROS} to read it, to be folded into",
         ),
         (
             nn.Sequential(nn.ZeroPad2d(1), nn.AdaptiveAvgPool2d(1)),
-            "'0' (ZeroPad2d): needs only a Conv2d or AvgPool2d to read it, to be folded into",
+            f"'0' (ZeroPad2d): needs only {FOLDS_ZEROS} to read it, to be folded into",
         ),
         (
             nn.Sequential(_conv(), nn.ZeroPad2d(1)),
-            "'1' (ZeroPad2d): needs a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d behind it, to be folded into",
+            f"'1' (ZeroPad2d): needs {FOLDS_ZEROS} behind it, to be folded into",
         ),
         (
             nn.Sequential(nn.ZeroPad2d(2), _conv(padding=1)),
@@ -318,6 +323,13 @@ def test_zeros_added_in_front_become_padding(
             "'0' (ZeroPad2d): needs rows and columns to add on 2 or 4 sides, got (-1, -1, -1, -1)",
         ),
         (
+            Model(lambda self, x: self.conv(F.pad(x, (1, 1, 0, 0, 2, 2))), conv=_conv()),
+            (
+                "'pad' (function pad): needs rows and columns to add on 2 or 4 sides, "
+                "got (1, 1, 0, 0, 2, 2)"
+            ),
+        ),
+        (
             Model(lambda self, x: self.conv(F.pad(x, (1, 1), value=2.0)), conv=_conv()),
             "'pad' (function pad): needs to pad with zeros, got mode 'constant', value 2.0",
         ),
@@ -329,6 +341,17 @@ def test_zeros_added_in_front_become_padding(
 )
 def test_refuses_padding_that_does_not_fold(model: nn.Module, problem: str) -> None:
     assert _refusal(model) == [problem]
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6()])
+def test_zeros_before_a_max_pool_change_nothing_after_a_relu(activation: nn.Module) -> None:
+    model = nn.Sequential(_conv(), activation, nn.ZeroPad2d((0, 1, 1, 0)), nn.MaxPool2d(2)).eval()
+    images = torch.rand(4, 1, 8, 10)
+    quantized = prepare(model, images)
+    pool = trace_layers(model)[-1].operation
+    assert isinstance(pool, MaxPool) and pool.padding == (1, 0, 0, 1)
+    before, after = list(quantized.trace(images).values())[-2:]
+    assert torch.equal(after, F.max_pool2d(F.pad(before, (0, 1, 1, 0)), 2))
 
 
 def test_frozen_weights_stay_frozen() -> None:
