@@ -17,6 +17,7 @@ from systolith.quant.layers import (
 )
 from systolith.quant.lsq import fake_quantize, quantize, round_half_up
 from systolith.quant.model import QuantizedModel, Wiring
+from systolith.quant.names import float_masks, quantized_masks, quantized_patterns
 from systolith.quant.prepare import prepare
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
 from systolith.quant.requantizing import Activation, Scaling
@@ -43,8 +44,11 @@ __all__ = [
     "Wiring",
     "fake_quantize",
     "fixed_point",
+    "float_masks",
     "fold_batch_norm",
     "prepare",
     "quantize",
+    "quantized_masks",
+    "quantized_patterns",
     "round_half_up",
 ]

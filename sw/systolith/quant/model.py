@@ -1,7 +1,8 @@
 """A quantized model: named layers that read each other, trainable as it is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,9 @@ class QuantizedModel(nn.Module):
         In an order in which every layer comes after its inputs; the last one is the output.
     input_shape : Shape
         (C, H, W) or (features,) of the images it was calibrated with.
+    origins : mapping of str to str, optional
+        By layer name: the qualified name of the float module that it comes from. Default: the
+        layer's own name.
     """
 
     def __init__(
@@ -45,12 +49,20 @@ class QuantizedModel(nn.Module):
         input_quantizer: ActQuantizer,
         layers: Sequence[tuple[Wiring, QuantLayer]],
         input_shape: Shape,
+        origins: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.input_quantizer = input_quantizer
         self.layers = nn.ModuleDict({wiring.name: layer for wiring, layer in layers})
         self.wirings = tuple(wiring for wiring, _ in layers)
         self.input_shape = input_shape
+        own = {wiring.name: wiring.name for wiring in self.wirings}
+        self._origins = {**own, **(origins or {})}
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Qualified names of the float modules that the layers come from, by layer name."""
+        return MappingProxyType(self._origins)
 
     def forward(self, images: Tensor) -> Tensor:
         """Float logits, shape (N, classes), of float images."""

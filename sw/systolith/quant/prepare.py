@@ -79,7 +79,12 @@ def prepare(
     # The unit of the images is the user's; with 8 bits, 0..1 becomes 0..255.
     input_quantizer.set_step_(images.abs().max().clamp_min(1e-6) / input_quantizer.act_type.high)
     input_quantizer.requires_grad_(False)
-    quantized = QuantizedModel(input_quantizer, builder.build(), tuple(images.shape[1:]))
+    quantized = QuantizedModel(
+        input_quantizer,
+        builder.build(),
+        tuple(images.shape[1:]),
+        {layer.name: layer.qualified_name for layer in traced},
+    )
     quantized.to(images.device)
     try:
         quantized.calibrate_(images)
