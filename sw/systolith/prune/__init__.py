@@ -12,6 +12,7 @@ from systolith.prune.filters import (
     Budget,
     ChannelGroup,
     Cost,
+    DPPFilters,
     FilterMasks,
     FilterSparsifier,
     FrozenFilters,
@@ -53,17 +54,20 @@ from systolith.prune.search import (
     prune_feature_maps_by_particles,
 )
 from systolith.prune.sparsifier import SRSTE, FrozenMasks, Sparsifier, WeightSparsifier
+from systolith.prune.spp import SPP, spp_increment
 from systolith.prune.topk import topk_mask
 
 __all__ = [
     "DPP",
     "GDP",
+    "SPP",
     "SRSTE",
     "BestOfRandom",
     "Budget",
     "ChannelGroup",
     "Cost",
     "Cubic",
+    "DPPFilters",
     "EvaluationSplit",
     "FilterMasks",
     "FilterSparsifier",
@@ -105,6 +109,7 @@ __all__ = [
     "prune_feature_maps_by_particles",
     "remove_filters",
     "select_filters",
+    "spp_increment",
     "taylor_scores",
     "topk_mask",
     "unit_costs",

@@ -14,6 +14,7 @@ from systolith.prune.filters.costs import (
     macs_after,
     parameters_after,
 )
+from systolith.prune.filters.dpp import DPPFilters
 from systolith.prune.filters.gates import gated
 from systolith.prune.filters.gdp import GDP
 from systolith.prune.filters.groups import ChannelGroup, find_channel_groups, module_gates
@@ -28,6 +29,7 @@ __all__ = [
     "Budget",
     "ChannelGroup",
     "Cost",
+    "DPPFilters",
     "FilterMasks",
     "FilterSparsifier",
     "FrozenFilters",
