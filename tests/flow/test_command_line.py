@@ -122,18 +122,22 @@ def test_three_mistakes_in_a_toml_are_all_reported(tmp_path: Path) -> None:
     path = _write(
         tmp_path / "bad.toml",
         TINY.replace("float_epochs = 1", "flaot_epochs = 1")
-        + '[[prune]]\nlayers = "conv2"\nk = 9\nn = 8\n[hardware]\nmultipliers = 0\n',
+        + '[[prune]]\nmethod = "dpp"\nrules = [{layers = "conv2", k = 9, n = 8}]\n'
+        "[hardware]\nmultipliers = 0\n",
     )
     code, _, said = _run("run", path, "-o", tmp_path / "out")
     assert code == 2
     assert "3 mistakes" in said
     assert "train.flaot_epochs: unknown key" in said
-    assert "prune[0]: k-out-of-n needs k <= n, got k=9, n=8" in said
+    assert "prune[0].rules[0]: k-out-of-n needs k <= n, got k=9, n=8" in said
     assert "hardware.multipliers: must be greater than or equal to 1, got 0" in said
 
 
 def test_a_group_that_does_not_divide_the_channels_is_refused(tmp_path: Path) -> None:
-    path = _write(tmp_path / "x.toml", TINY + '[[prune]]\nlayers = "conv2"\nk = 2\nn = 3\n')
+    path = _write(
+        tmp_path / "x.toml",
+        TINY + '[[prune]]\nmethod = "sr-ste"\nrules = [{layers = "conv2", k = 2, n = 3}]\n',
+    )
     code, _, said = _run("train", path, "-o", tmp_path / "out")
     assert code == 2
     assert "2-out-of-3 pruning needs in_channels divisible by 3, but layer 'conv2' has 16" in said

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from systolith.config import ConfigError, Experiment, load_experiment
+from systolith.config import ConfigError, Experiment, SRSTESection, load_experiment
 from systolith.network import KOutOfN, Pattern
 from systolith.plan import ArrayShape
 
@@ -39,24 +39,27 @@ def test_three_keys_are_enough(tmp_path: Path) -> None:
 def test_rules_become_patterns_and_arrays_become_shapes(tmp_path: Path) -> None:
     experiment = _load(
         tmp_path,
-        LEAST + '[[prune]]\nlayers = "conv2"\nk = 2\nn = 8\n'
+        LEAST + '[[prune]]\nmethod = "sr-ste"\nrules = [{layers = "conv2", k = 2, n = 8}]\n'
         "[hardware.arrays.conv2]\nrows = 9\ncolumns = 4\nmultipliers = 2\n",
     )
-    assert experiment.prune[0].pattern == Pattern(select=KOutOfN(2, 8))
+    (step,) = experiment.prune
+    assert isinstance(step, SRSTESection)
+    assert step.rules[0].pattern == Pattern(select=KOutOfN(2, 8))
     assert experiment.hardware.arrays["conv2"].shape == ArrayShape(rows=9, columns=4, multipliers=2)
 
 
 def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
     problems = _problems(
         tmp_path,
-        LEAST + '[train]\nepoch = 3\nfloat_epochs = 0\n[[prune]]\nlayers = "a"\nk = 9\nn = 8\n'
+        LEAST + '[train]\nepoch = 3\nfloat_epochs = -1\n[[prune]]\nmethod = "dpp"\nrules = '
+        '[{layers = "a", k = 9, n = 8}]\n'
         '[simulate]\nimages = "some"\n',
     )
     assert len(problems) == 4
     expected = [
-        r"^train\.epoch: unknown key; known are batch_size, .*float_epochs",
-        r"^train\.float_epochs: must be greater than or equal to 1, got 0$",
-        r"^prune\[0\]: k-out-of-n needs k <= n, got k=9, n=8$",
+        r"^train\.epoch: unknown key; known are algorithm, .*float_epochs",
+        r"^train\.float_epochs: must be greater than or equal to 0, got -1$",
+        r"^prune\[0\]\.rules\[0\]: k-out-of-n needs k <= n, got k=9, n=8$",
         r"^simulate\.images: .*must be 'all', got 'some'$",
     ]
     for pattern in expected:

@@ -1,14 +1,16 @@
 """The command line. Exit codes: 0 fine, 1 a check failed, 2 bad usage or input."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from systolith.cli.changes import METHODS, pruning_changes, training_changes
 from systolith.cli.console import listening
 from systolith.cli.doctor import diagnose
 from systolith.cli.failures import explained
@@ -44,6 +46,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, no
 Multipliers = Annotated[
     int | None, typer.Option(min=1, help="Budget of multipliers, instead of the file's.")
 ]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed, instead of the file's.")]
+LearningRate = Annotated[float | None, typer.Option(help="Learning rate, instead of the file's.")]
 Images = Annotated[
     str | None, typer.Option(metavar="N|all", help="How many images, instead of the file's.")
 ]
@@ -73,14 +77,63 @@ def run(
     images: Images = None,
     as_json: Json = False,
 ) -> None:
-    """Run all stages: train, lower, estimate, generate, verify, simulate. Resumes by itself."""
+    """Run all stages: train, prune, quantize, lower, estimate, generate, verify, simulate.
+
+    Resumes by itself: finished stages are found again, and so are finished epochs.
+    """
     _run(config, None, output=output, as_json=as_json, images=images)
 
 
 @app.command()
-def train(config: Config, output: Output = None, as_json: Json = False) -> None:
-    """Train, prune and quantize the network."""
-    _run(config, "train", output=output, as_json=as_json)
+def train(
+    config: Config,
+    output: Output = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Epochs of float training, instead of the file's.")
+    ] = None,
+    learning_rate: LearningRate = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Train the dense float network. Resumes after an interruption."""
+    changes = training_changes(seed=seed, float_epochs=epochs, learning_rate=learning_rate)
+    _run(config, "train", output=output, as_json=as_json, changes=changes)
+
+
+@app.command()
+def prune(
+    config: Config,
+    output: Output = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help=f"Instead of the file's steps: {', '.join(METHODS)}."),
+    ] = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYERS=K:N", help="k out of n for matching layers; for --method, repeatable."
+        ),
+    ] = None,
+    keep: Annotated[
+        float | None, typer.Option(help="Share of filters to keep; for --method gdp and the like.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Epochs of training while pruning.")
+    ] = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Train, then prune: exact masks, filters removed, pictures of what was kept: prune/."""
+    with explained(err):
+        changes = pruning_changes(method=method, rules=rule or [], keep=keep)
+        changes |= training_changes(seed=seed, prune_epochs=epochs)
+    _run(config, "prune", output=output, as_json=as_json, changes=changes)
+
+
+@app.command()
+def quantize(config: Config, output: Output = None, as_json: Json = False) -> None:
+    """Train, prune, then train with quantized weights and activations: quantize/."""
+    _run(config, "quantize", output=output, as_json=as_json)
 
 
 @app.command()
@@ -168,6 +221,7 @@ def _run(
     images: str | None = None,
     rtl: Path | None = None,
     waveform: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> None:
     """Run a stage with what it needs, or all of them, and show what was found."""
     with explained(err), listening(err, quiet=as_json) as listener:
@@ -178,6 +232,7 @@ def _run(
             images=images,
             rtl=rtl,
             waveform=waveform,
+            changes=changes,
             listener=listener,
         )
         report = session.run(goal)

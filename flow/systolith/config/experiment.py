@@ -5,15 +5,15 @@ are mistakes, for a mistyped key would otherwise be silently ignored.
 """
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from systolith.config.errors import ConfigError
-from systolith.network import Granularity, KOutOfN, Pattern
+from systolith.config.pruning import PruneSection, order_problems
 from systolith.plan import DEFAULT_MULTIPLIERS, ArrayShape
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "Experiment",
     "HardwareSection",
     "ModelSection",
-    "PruneSection",
     "QuantizeSection",
     "SimulateSection",
     "TrainSection",
@@ -32,6 +31,7 @@ __all__ = [
 ]
 
 Count = Annotated[int, Field(ge=1)]
+Epochs = Annotated[int, Field(ge=0)]
 Bits = Annotated[int, Field(ge=2, le=8)]
 
 
@@ -47,12 +47,21 @@ class ModelSection(_Section):
     """
 
     factory: str
+    weights: str | None = None
+    """Safetensors file to start from, relative to the experiment file."""
+    input_scale: Annotated[float, Field(gt=0)] = 1.0
+    """255 for weights that were trained on pixels 0..255."""
 
 
 class DataSection(_Section):
-    """Which images: the name of a bundled data set, or ``module:callable`` returning a Dataset."""
+    """Which images: the name of a data set, or ``module:callable`` returning a Dataset."""
 
     factory: str
+    path: str | None = None
+    """File or folder of a data set that is not bundled, relative to the experiment file."""
+    normalize: bool = False
+    """Subtract the mean colour and divide by the deviation, where the data set knows them."""
+    augment: Literal["none", "shift", "crop-flip"] = "none"
 
 
 class TrainSection(_Section):
@@ -62,34 +71,15 @@ class TrainSection(_Section):
     must; small networks are fastest so. Raise it for large ones.
     """
 
-    float_epochs: Count = 30
-    prune_epochs: Annotated[int, Field(ge=0)] = 20
-    quantize_epochs: Annotated[int, Field(ge=0)] = 10
+    float_epochs: Epochs = 30
+    prune_epochs: Epochs = 20
+    quantize_epochs: Epochs = 10
     batch_size: Count = 64
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+    algorithm: Literal["adamw", "sgd"] = "adamw"
+    precision: Literal["float32", "bfloat16"] = "float32"
     threads: Count = 1
-
-
-class PruneSection(_Section):
-    """One rule: the layers whose names match get exactly k out of n; later rules win."""
-
-    layers: str
-    k: Count
-    n: Count
-    granularity: Literal["weight", "kernel"] = "weight"
-    shared_by: Count = 1
-
-    @model_validator(mode="after")
-    def _k_within_n(self) -> "PruneSection":
-        if self.k > self.n:
-            raise ValueError(f"k-out-of-n needs k <= n, got k={self.k}, n={self.n}")
-        return self
-
-    @property
-    def pattern(self) -> Pattern:
-        """The pattern of the matching layers."""
-        granularity = Granularity(self.granularity)
-        return Pattern(select=KOutOfN(self.k, self.n, granularity, self.shared_by))
 
 
 class BitsSection(_Section):
@@ -156,9 +146,23 @@ class Experiment(_Section):
     verify: VerifySection = VerifySection()
     simulate: SimulateSection = SimulateSection()
 
+    @field_validator("prune")
+    @classmethod
+    def _in_order(cls, steps: tuple[PruneSection, ...]) -> tuple[PruneSection, ...]:
+        if problems := order_problems(steps):
+            raise ValueError("; ".join(problems))
+        return steps
 
-def load_experiment(path: Path) -> Experiment:
+
+def load_experiment(path: Path, changes: Mapping[str, Any] | None = None) -> Experiment:
     """Read and check an experiment file.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    changes : mapping, optional
+        What replaces or adds to the file's content, section by section.
 
     Raises
     ------
@@ -172,9 +176,21 @@ def load_experiment(path: Path) -> Experiment:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(path, [f"cannot be read as TOML: {error}"]) from error
     try:
-        return Experiment.model_validate(content)
+        return Experiment.model_validate(_merged(content, changes or {}))
     except ValidationError as error:
         raise ConfigError(path, list(_mistakes(error.errors()))) from error
+
+
+def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay changes over content; tables are merged, anything else is replaced."""
+    merged = dict(content)
+    for key, change in changes.items():
+        before = merged.get(key)
+        if isinstance(before, Mapping) and isinstance(change, Mapping):
+            merged[key] = _merged(before, change)
+        else:
+            merged[key] = change
+    return merged
 
 
 def _mistakes(details: list[ErrorDetails]) -> Iterator[str]:
@@ -188,16 +204,23 @@ def _mistakes(details: list[ErrorDetails]) -> Iterator[str]:
 
 def _key(loc: tuple[int | str, ...]) -> str:
     """Write a location as in the file; the branches of a union are no part of it."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in _without_tags(loc))
     return "".join(part for part in parts if part not in _UNION_BRANCHES).lstrip(".")
+
+
+def _without_tags(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Leave the method out, which tells the sections of pruning steps apart: prune, 0, dpp, .."""
+    return (*loc[:2], *loc[3:]) if loc[:1] == ("prune",) and len(loc) > 2 else loc
 
 
 def _requirement(detail: ErrorDetails) -> str:
     match detail["type"]:
         case "extra_forbidden":
             return f"unknown key; known are {', '.join(_known_keys(detail['loc']))}"
-        case "missing":
-            return "is required"
+        case "missing" | "union_tag_not_found":
+            return "is required" if detail["type"] == "missing" else "needs a method"
+        case "union_tag_invalid":
+            return f"method must be one of {detail['ctx']['expected_tags']}"
         case "value_error":
             return str(detail["ctx"]["error"])
         case _:
@@ -205,8 +228,10 @@ def _requirement(detail: ErrorDetails) -> str:
 
 
 def _given(detail: ErrorDetails) -> str:
-    if detail["type"] in ("extra_forbidden", "missing", "value_error"):
+    if detail["type"] in ("extra_forbidden", "missing", "value_error", "union_tag_not_found"):
         return ""
+    if detail["type"] == "union_tag_invalid":
+        return f", got '{detail['ctx']['tag']}'"
     return f", got {detail['input']!r}"
 
 
@@ -217,15 +242,29 @@ def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
     """Keys of the section in which an unknown one was found."""
     section: Any = Experiment
     for part in loc[:-1]:
-        fields = getattr(section, "model_fields", None)
-        if fields is not None and part in fields:
+        fields = getattr(section, "model_fields", {})
+        if part in fields:
             section = _section_of(fields[part].annotation)
+        elif (tagged := _tagged(section, part)) is not None:
+            section = tagged
     return sorted(section.model_fields)
 
 
 def _section_of(annotation: Any) -> Any:
-    """The section within an annotation such as ``dict[str, Section]``."""
-    for argument in getattr(annotation, "__args__", ()):
+    """Find the section, or the union of sections, in an annotation like ``dict[str, Section]``."""
+    for argument in get_args(annotation):
         if isinstance(argument, type) and issubclass(argument, BaseModel):
             return argument
+        if get_args(argument):
+            return _section_of(argument) if _tagged(argument, None) is None else argument
     return annotation
+
+
+def _tagged(union: Any, tag: int | str | None) -> Any:
+    """Find the section of a method; any one of them if the tag is None."""
+    for section in get_args(union):
+        for inner in (section, *get_args(section)):
+            method = getattr(inner, "model_fields", {}).get("method")
+            if method is not None and (tag is None or tag in get_args(method.annotation)):
+                return inner
+    return None

@@ -1,37 +1,50 @@
 """The network of an experiment: trained, pruned, quantized and lowered."""
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from systolith.config import Experiment
 from systolith.data import Dataset
 from systolith.frontend import IntegerModel, lower
-from systolith.network import IntArray, IntegerNetwork, Pattern, load, save, trace
-from systolith.prune import MaskSet, match_patterns
+from systolith.network import IntArray, IntegerNetwork, load, save, trace
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
-from systolith.steps.factories import make_data, make_model
+from systolith.steps.factories import AUGMENTS, make_data, make_model
 from systolith.steps.proving import Progress
-from systolith.steps.sources import Preparation
-from systolith.train import Progress as TrainProgress
-from systolith.train import (
-    Recipe,
-    evaluate,
-    train_float,
-    train_pruned,
-    train_quantized,
+from systolith.steps.pruned import (
+    Pruned,
+    load_pruned,
+    load_quantized,
+    save_pruned,
+    save_quantized,
+    save_tensors,
 )
+from systolith.steps.pruning import (
+    PruneContext,
+    check_steps,
+    clear_checkpoints,
+    prune_model,
+    quantize_pruned,
+)
+from systolith.steps.sources import Preparation
+from systolith.steps.workspace import source_digest
+from systolith.train import Algorithm, Precision, Recipe, Report, evaluate, train_float
+from systolith.train import Progress as TrainProgress
 
 __all__ = ["ExperimentSource"]
 
 CALIBRATION_IMAGES = 512
+
+Work = Callable[[Progress], dict[str, Any]]
 
 
 class ExperimentSource:
@@ -62,23 +75,30 @@ class ExperimentSource:
 
     @property
     def stages(self) -> Mapping[str, Preparation]:
-        """Training, then lowering."""
-        content = self.experiment.model_dump(
-            mode="json", include={"name", "seed", "model", "data", "train", "prune", "quantize"}
-        )
+        """Training, pruning, quantizing, lowering; each depends on the files of the one before."""
         return {
-            "train": Preparation(depends=[content], files=["train/"], run=self._train),
-            "lower": Preparation(
-                depends=[content],
-                files=["network.json", "network.safetensors"],
-                run=self._lower,
+            "train": self._preparation(("seed", "model", "data", "train"), ["train/"], self._train),
+            "prune": self._preparation(
+                ("seed", "data", "train", "prune", "hardware"), ["prune/"], self._prune
+            ),
+            "quantize": self._preparation(
+                ("seed", "data", "train", "prune", "quantize", "hardware"),
+                ["quantize/"],
+                self._quantize,
+            ),
+            "lower": self._preparation(
+                ("name", "quantize"), ["network.json", "network.safetensors"], self._lower
             ),
         }
+
+    def _preparation(self, sections: Sequence[str], files: Sequence[str], run: Work) -> Preparation:
+        content = self.experiment.model_dump(mode="json", include=set(sections))
+        return Preparation(depends=[content], files=files, run=run)
 
     @cached_property
     def data(self) -> Dataset:
         """Images and labels."""
-        return make_data(self.experiment.data.factory, self.experiment.seed, self.folder)
+        return make_data(self.experiment.data, self.experiment.seed, self.folder)
 
     @cached_property
     def network(self) -> IntegerNetwork:
@@ -101,12 +121,23 @@ class ExperimentSource:
         return self.integer_model.trace(images)
 
     def _fresh_model(self) -> nn.Module:
-        return make_model(self.experiment.model.factory, self.experiment.seed, self.folder)
+        return make_model(self.experiment.model, self.experiment.seed, self.folder)
 
     @cached_property
-    def _patterns(self) -> dict[str, Pattern]:
-        rules = [(rule.layers, rule.pattern) for rule in self.experiment.prune]
-        return match_patterns(self._fresh_model(), rules)
+    def _recipe(self) -> Recipe:
+        section = self.experiment.train
+        return Recipe(
+            float_epochs=section.float_epochs,
+            prune_epochs=section.prune_epochs,
+            quantize_epochs=section.quantize_epochs,
+            learning_rate=section.learning_rate,
+            batch_size=section.batch_size,
+            weight_decay=section.weight_decay,
+            algorithm=Algorithm(section.algorithm),
+            precision=Precision(section.precision),
+            augment=AUGMENTS[self.experiment.data.augment],
+            seed=self.experiment.seed,
+        )
 
     @property
     def _bits(self) -> QuantConfig:
@@ -120,38 +151,59 @@ class ExperimentSource:
         )
 
     def _train(self, progress: Progress) -> dict[str, Any]:
-        """All three phases; weights and masks are written when the last is done."""
-        section, data = self.experiment.train, self.data
-        recipe = Recipe(
-            float_epochs=section.float_epochs,
-            prune_epochs=section.prune_epochs if self.experiment.prune else 0,
-            quantize_epochs=section.quantize_epochs,
-            learning_rate=section.learning_rate,
-            batch_size=section.batch_size,
-            seed=self.experiment.seed,
-        )
-        total = recipe.float_epochs + recipe.prune_epochs + recipe.quantize_epochs
-        begun = {"float": 0, "prune": recipe.float_epochs}
-        begun["quantize"] = recipe.float_epochs + recipe.prune_epochs
-
-        def heard(now: TrainProgress) -> None:
-            text = f"{now.phase} {now.epoch}/{now.epochs}, loss {now.loss:.3f}"
-            progress(begun[now.phase] + now.epoch, total, f"{text}, {now.accuracy:.1%}")
-
-        model = self._fresh_model()
-        patterns = self._patterns
-        # What cannot be quantized must be known before hours of training, not after.
+        """Train the dense float network."""
+        model, data = self._fresh_model(), self.data
+        # What cannot be pruned or quantized must be known before hours of training, not after.
         prepare(model, data.train_images[:CALIBRATION_IMAGES], self._bits)
-        accuracy: dict[str, Any] = {"test_images": len(data.test_labels)}
-        train_float(model, data, recipe, heard)
-        accuracy["float"] = evaluate(model, data.test_images, data.test_labels)
-        masks = train_pruned(model, data, patterns, recipe, heard)
-        accuracy["pruned"] = evaluate(model, data.test_images, data.test_labels)
-        quantized = train_quantized(model, data, masks, self._bits, recipe, heard)
-        self._save("float", dict(model.state_dict()))
-        self._save("masks", dict(masks))
-        self._save("quantized", dict(quantized.state_dict()))
-        return {"accuracy": accuracy, "files": {"train": "train"}}
+        check_steps(model, data, self.experiment.prune)
+        checkpoint = self._checkpoint("train")
+        train_float(model, data, self._recipe, _heard_by(progress), checkpoint)
+        self._save("train/weights", dict(model.state_dict()))
+        clear_checkpoints(checkpoint)
+        return self._result("float", evaluate(model, data.test_images, data.test_labels), "train")
+
+    def _prune(self, progress: Progress) -> dict[str, Any]:
+        """Carry the pruning steps out; what was kept is saved, and drawn."""
+        model, data = self._trained_model(), self.data
+        context = PruneContext(
+            data=data,
+            recipe=self._recipe,
+            multipliers=self.experiment.hardware.multipliers,
+            report=_heard_by(progress),
+            checkpoint=self._checkpoint("prune"),
+        )
+        pruned = prune_model(model, self.experiment.prune, context)
+        save_pruned(pruned, self.output / "prune")
+        clear_checkpoints(context.checkpoint)
+        accuracy = evaluate(pruned.model, data.test_images, data.test_labels)
+        return self._result("pruned", accuracy, "prune")
+
+    def _quantize(self, progress: Progress) -> dict[str, Any]:
+        """Train with quantized weights and activations; joint pruning happens here, too."""
+        checkpoint = self._checkpoint("quantize")
+        quantized = quantize_pruned(
+            self._pruned,
+            self.data,
+            self.experiment.prune,
+            self._bits,
+            self._recipe,
+            multipliers=self.experiment.hardware.multipliers,
+            report=_heard_by(progress),
+            checkpoint=checkpoint,
+        )
+        save_quantized(quantized, self.output / "quantize")
+        clear_checkpoints(checkpoint)
+        return {"files": {"quantize": "quantize"}}
+
+    def _result(self, name: str, accuracy: float, folder: str) -> dict[str, Any]:
+        counted = {name: accuracy, "test_images": len(self.data.test_labels)}
+        return {"accuracy": counted, "files": {folder: folder}}
+
+    def _checkpoint(self, stage: str) -> Path:
+        """Name the unfinished training of this very stage, of this very program."""
+        content = self.experiment.model_dump_json(exclude={"verify", "simulate"})
+        digest = hashlib.sha256((source_digest() + content).encode()).hexdigest()[:16]
+        return self.output / "checkpoints" / f"{stage}-{digest}"
 
     def _lower(self, progress: Progress) -> dict[str, Any]:
         """Write the integer network, and compare NumPy with PyTorch on every test image."""
@@ -175,24 +227,34 @@ class ExperimentSource:
             ],
         }
 
+    def _trained_model(self) -> nn.Module:
+        model = self._fresh_model()
+        model.load_state_dict(load_file(self.output / "train" / "weights.safetensors"))
+        return model.eval()
+
+    @cached_property
+    def _pruned(self) -> Pruned:
+        """The pruned model, put together again from what pruning wrote."""
+        return load_pruned(self._fresh_model(), self.data, self.output / "prune")
+
     @cached_property
     def _quantized(self) -> QuantizedModel:
-        """The trained model, put together again from what training wrote."""
-        model = self._fresh_model()
-        model.load_state_dict(self._load("float"))
-        patterns = {f"{name}.weight": pattern for name, pattern in self._patterns.items()}
-        masks = MaskSet(self._load("masks"), patterns)
+        """The quantized model, put together again from what training wrote."""
         calibration = self.data.train_images[:CALIBRATION_IMAGES]
-        quantized = prepare(model.eval(), calibration, self._bits, masks)
-        quantized.load_state_dict(self._load("quantized"))
-        return quantized.eval()
+        return load_quantized(self._pruned, calibration, self._bits, self.output / "quantize")
 
     def _save(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
-        folder = self.output / "train"
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{name}.tmp"
-        save_file({key: value.contiguous() for key, value in tensors.items()}, temporary)
-        temporary.replace(folder / f"{name}.safetensors")
+        save_tensors(tensors, self.output / f"{name}.safetensors")
 
-    def _load(self, name: str) -> dict[str, torch.Tensor]:
-        return load_file(self.output / "train" / f"{name}.safetensors")
+
+def _heard_by(progress: Progress) -> Report:
+    def report(now: TrainProgress) -> None:
+        done = now.epoch - 1 + now.step / now.steps
+        kept = f", {now.density:.0%} kept" if now.density < 1 else ""
+        text = (
+            f"{now.phase} {now.epoch}/{now.epochs}, loss {now.loss:.3f}, {now.accuracy:.1%}{kept}, "
+            f"{timedelta(seconds=round(now.seconds_left))} left"
+        )
+        progress(done, now.epochs, text)
+
+    return report

@@ -9,51 +9,97 @@ from typing import Any
 import torch
 from torch import nn
 
-from systolith.data import Dataset, load_digits
-from systolith.models import DigitsCNN, TinyResNet
+from systolith.config import DataSection, ModelSection
+from systolith.data import (
+    Augment,
+    Dataset,
+    crop_and_flip,
+    load_cifar10,
+    load_digits,
+    shift_images,
+)
+from systolith.models import (
+    CifarVGG,
+    DigitsCNN,
+    ResNet8,
+    TinyResNet,
+    load_weights,
+    resnet20,
+    resnet56,
+    resnet110,
+)
 from systolith.steps.errors import UsageError
 
-__all__ = ["make_data", "make_model"]
+__all__ = ["AUGMENTS", "make_data", "make_model"]
 
 MODELS: Mapping[str, Callable[[int], nn.Module]] = {
     "digits_cnn": lambda seed: DigitsCNN(seed=seed),
+    "resnet8": lambda seed: ResNet8(seed=seed),
+    "resnet20": lambda seed: resnet20(seed=seed),
+    "resnet56": lambda seed: resnet56(seed=seed),
+    "resnet110": lambda seed: resnet110(seed=seed),
     "tiny_resnet": lambda seed: TinyResNet(seed=seed),
+    "vgg": lambda seed: CifarVGG(seed=seed),
 }
-DATA: Mapping[str, Callable[[int], Dataset]] = {"digits": load_digits}
+BUNDLED: Mapping[str, Callable[[int], Dataset]] = {"digits": load_digits}
+FROM_FILES: Mapping[str, Callable[[Path, bool, int], Dataset]] = {
+    "cifar10": lambda path, normalize, seed: load_cifar10(path, normalize=normalize),
+}
+AUGMENTS: Mapping[str, Augment | None] = {
+    "none": None,
+    "shift": shift_images,
+    "crop-flip": crop_and_flip,
+}
 
 
-def make_model(factory: str, seed: int, folder: Path) -> nn.Module:
-    """Make a fresh network.
+def make_model(section: ModelSection, seed: int, folder: Path) -> nn.Module:
+    """Make a fresh network, with trained weights if the section names some.
 
     Parameters
     ----------
-    factory : str
-        Name of an example network, or ``module:callable``, which is called without arguments.
+    section : ModelSection
+        Its factory is the name of an example network, or ``module:callable``, which is called
+        without arguments.
     seed : int
         Of the initial weights.
     folder : Path
-        Where modules are looked for besides the installed ones.
+        Where modules and weights are looked for.
 
     Raises
     ------
     UsageError
-        If there is no such factory, or it makes something else.
+        If there is no such factory, or it makes something else, or the weights do not fit.
     """
+    factory = section.factory
     if factory in MODELS:
-        return MODELS[factory](seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = _find(factory, "model", MODELS, folder)()
+        model = MODELS[factory](seed)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = _find(factory, "model", MODELS, folder)()
     if not isinstance(model, nn.Module):
         raise UsageError(f"model.factory '{factory}' must make an nn.Module, got {type(model)}")
+    if section.weights is not None:
+        try:
+            load_weights(model, folder / section.weights, input_scale=section.input_scale)
+        except ValueError as error:
+            raise UsageError(f"model.{error}") from error
     return model
 
 
-def make_data(factory: str, seed: int, folder: Path) -> Dataset:
+def make_data(section: DataSection, seed: int, folder: Path) -> Dataset:
     """Load a data set; as :func:`make_model`, and the seed decides on what is held out."""
-    if factory in DATA:
-        return DATA[factory](seed)
-    data = _find(factory, "data", DATA, folder)()
+    factory = section.factory
+    try:
+        if factory in BUNDLED:
+            return BUNDLED[factory](seed)
+        if factory in FROM_FILES:
+            if section.path is None:
+                raise UsageError(f"data.factory '{factory}' needs data.path, its file or folder")
+            return FROM_FILES[factory](folder / section.path, section.normalize, seed)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    data = _find(factory, "data", {**BUNDLED, **FROM_FILES}, folder)()
     if not isinstance(data, Dataset):
         raise UsageError(
             f"data.factory '{factory}' must make a systolith.data.Dataset, got {type(data)}"

@@ -1,6 +1,8 @@
 """From what the user names to a session."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from systolith.config import Experiment, HardwareSection, load_experiment
 from systolith.network import load
@@ -21,6 +23,7 @@ def open_run(
     images: str | int | None = None,
     rtl: Path | None = None,
     waveform: bool = False,
+    changes: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
 ) -> Session:
     """Open an experiment file or a saved network.
@@ -40,6 +43,8 @@ def open_run(
         Folder with a design to check instead of the generated one.
     waveform : bool
         Whether bulk simulation also writes an FST file.
+    changes : mapping, optional
+        Replace or add to what the experiment file says; not for networks.
     listener : Listener, optional
         Hears of progress.
 
@@ -54,7 +59,7 @@ def open_run(
     source: Source
     match target.suffix:
         case ".toml":
-            experiment = load_experiment(target)
+            experiment = load_experiment(target, changes)
             name, seed = experiment.name, experiment.seed
             folder = output or Path("out") / name
             source = ExperimentSource(experiment, folder, target.parent)

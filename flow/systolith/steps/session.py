@@ -24,7 +24,7 @@ from systolith.verify import Verification
 
 __all__ = ["STAGES", "Session", "Settings"]
 
-STAGES = ("train", "lower", "estimate", "generate", "verify", "simulate")
+STAGES = ("train", "prune", "quantize", "lower", "estimate", "generate", "verify", "simulate")
 BUILDS = "build"
 
 
@@ -141,7 +141,7 @@ class Session:
         return design
 
     def _prepare(self, name: str) -> None:
-        """Train or lower; what is learned about accuracy and sparsity goes into the report."""
+        """Train, prune, quantize or lower; what is learned goes into the report."""
         stage = self.source.stages[name]
         depends = [*stage.depends, self._prepared]
         record = self._stage(name, depends, stage.files, lambda: stage.run(self._heard))

@@ -1,5 +1,6 @@
 """Folding, array shapes and the cycle model: all that is known before there is hardware."""
 
+from systolith.plan.arrays import choose_arrays, least_cycles
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.errors import PlanError
 from systolith.plan.gearbox_plan import GearboxPlan
@@ -9,6 +10,7 @@ from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.stages import EnginePlan, StagePlan
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.window import Window
+from systolith.plan.work import Work, work_of
 
 __all__ = [
     "DEFAULT_MULTIPLIERS",
@@ -24,8 +26,12 @@ __all__ = [
     "Tap",
     "Timeline",
     "Window",
+    "Work",
+    "choose_arrays",
+    "least_cycles",
     "pack_weights",
     "plan_network",
     "row_taps",
     "timeline",
+    "work_of",
 ]

@@ -5,6 +5,12 @@ are worth most, a schedule how fast a layer gets there. A :class:`Pruner` comput
 a :class:`MaskSet` holds and applies them, a :class:`Sparsifier` trains with them.
 """
 
+from systolith.prune.allocation import (
+    PatternCost,
+    allocate_patterns,
+    magnitude_losses,
+    weight_cost,
+)
 from systolith.prune.dpp import DPP, LogitInit
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import (
@@ -83,6 +89,7 @@ __all__ = [
     "MaskStatistics",
     "OneShot",
     "ParticleFilter",
+    "PatternCost",
     "PruneError",
     "Pruner",
     "Schedule",
@@ -92,6 +99,7 @@ __all__ = [
     "TaylorGates",
     "WeightSparsifier",
     "all_convolutions_but_first",
+    "allocate_patterns",
     "check_budget",
     "check_patterns",
     "count",
@@ -99,6 +107,7 @@ __all__ = [
     "gated",
     "macs_after",
     "magnitude",
+    "magnitude_losses",
     "mask_statistics",
     "match_patterns",
     "module_gates",
@@ -113,4 +122,5 @@ __all__ = [
     "taylor_scores",
     "topk_mask",
     "unit_costs",
+    "weight_cost",
 ]

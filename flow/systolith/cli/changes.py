@@ -1,0 +1,52 @@
+"""Options of the command line as changes to an experiment file."""
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from systolith.config import PruneSection
+from systolith.steps import UsageError
+
+__all__ = ["METHODS", "pruning_changes", "training_changes"]
+
+METHODS = tuple(
+    method
+    for section in get_args(get_args(PruneSection)[0])
+    for method in get_args(section.model_fields["method"].annotation)
+)
+
+
+def training_changes(*, seed: int | None = None, **settings: float | None) -> dict[str, Any]:
+    """Change the seed and the keys of ``[train]`` that are given."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    changes: dict[str, Any] = {"train": given} if given else {}
+    return changes if seed is None else changes | {"seed": seed}
+
+
+def pruning_changes(
+    *, method: str | None, rules: Sequence[str], keep: float | None
+) -> dict[str, Any]:
+    """Replace the file's pruning steps by one of this method.
+
+    Raises
+    ------
+    UsageError
+        If there are rules or a share to keep without a method, or a rule is malformed.
+    """
+    if method is None:
+        if rules or keep is not None:
+            raise UsageError("--rule and --keep describe a step of their own: they need --method")
+        return {}
+    step: dict[str, Any] = {"method": method}
+    if rules:
+        step["rules"] = [_rule(text) for text in rules]
+    if keep is not None:
+        step["keep"] = keep
+    return {"prune": [step]}
+
+
+def _rule(text: str) -> dict[str, Any]:
+    layers, _, kept = text.rpartition("=")
+    k, _, n = kept.partition(":")
+    if not layers or not (k.isdecimal() and n.isdecimal()):
+        raise UsageError(f"--rule needs LAYERS=K:N, such as 'conv[2-9]=2:8', got '{text}'")
+    return {"layers": layers, "k": int(k), "n": int(n)}

@@ -1,0 +1,243 @@
+"""The pruning steps of an experiment: one section per method, told apart by `method`."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron
+
+__all__ = [
+    "BudgetSection",
+    "DPPFiltersSection",
+    "DPPSection",
+    "FilterSection",
+    "GDPSection",
+    "LFESection",
+    "MagnitudeSection",
+    "ParticlesSection",
+    "PruneSection",
+    "RuleSection",
+    "SPPSection",
+    "SRSTESection",
+    "TaylorSection",
+    "WeightSection",
+    "order_problems",
+]
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RuleSection(_Section):
+    """Layers whose names match get exactly k out of n; later rules win.
+
+    `granularity` "neuron" keeps k weights of each filter, wherever they are, and has no n.
+    """
+
+    layers: str
+    k: Count
+    n: Count | None = None
+    granularity: Literal["weight", "kernel", "neuron"] = "weight"
+    shared_by: Count = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RuleSection":
+        if self.granularity == "neuron":
+            if self.n is not None:
+                raise ValueError(f"k per neuron has no groups, so no n, got n={self.n}")
+        elif self.n is None:
+            raise ValueError("k-out-of-n needs n")
+        elif self.k > self.n:
+            raise ValueError(f"k-out-of-n needs k <= n, got k={self.k}, n={self.n}")
+        return self
+
+    @property
+    def pattern(self) -> Pattern:
+        """The pattern of the matching layers."""
+        if self.n is None:
+            return Pattern(select=PerNeuron(self.k, self.shared_by))
+        granularity = Granularity(self.granularity)
+        return Pattern(select=KOutOfN(self.k, self.n, granularity, self.shared_by))
+
+
+class BudgetSection(_Section):
+    """What the network may cost: exactly one of cycles, kept MACs or kept weights.
+
+    Cycles are those of the engines, per frame, with the experiment's multipliers; MACs and
+    parameters are shares of the dense network's.
+    """
+
+    cycles: Count | None = None
+    macs: Share | None = None
+    parameters: Share | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "BudgetSection":
+        given = [name for name in ("cycles", "macs", "parameters") if getattr(self, name)]
+        if len(given) != 1:
+            got = ", ".join(given) or "none"
+            raise ValueError(f"needs one of cycles, macs and parameters, got {got}")
+        return self
+
+
+class _Step(_Section):
+    """What every pruning step has."""
+
+    epochs: Annotated[int, Field(ge=0)] | None = None
+    """Of training while pruning; default: train.prune_epochs."""
+    finetune_epochs: Annotated[int, Field(ge=0)] = 0
+    """Of training afterwards, with what is kept fixed."""
+    learning_rate: Positive | None = None
+
+
+class WeightSection(_Step):
+    """Masks of weights: rules, or a budget from which rules are found."""
+
+    rules: tuple[RuleSection, ...] = Field(default=(), strict=False)
+    budget: BudgetSection | None = None
+    candidates: tuple[tuple[Count, Count], ...] = Field(
+        default=((2, 4), (1, 4), (2, 8), (1, 8)), strict=False
+    )
+    """k and n that a budget chooses from, besides dense."""
+    shared_by: Count = 1
+    """Of patterns chosen by a budget."""
+
+    @model_validator(mode="after")
+    def _either(self) -> "WeightSection":
+        if bool(self.rules) == (self.budget is not None):
+            raise ValueError("needs either rules or a budget")
+        return self
+
+
+class MagnitudeSection(WeightSection):
+    """Keep the greatest weights."""
+
+    method: Literal["magnitude"]
+    schedule: Literal["one-shot", "cubic"] = "one-shot"
+
+
+class SRSTESection(WeightSection):
+    """Sparse-refined straight-through estimator."""
+
+    method: Literal["sr-ste"]
+    schedule: Literal["one-shot", "cubic"] = "one-shot"
+    decay: Annotated[float, Field(ge=0)] = 2e-4
+    joint: bool = False
+    """Prune while training quantized, instead of before."""
+
+
+class DPPSection(WeightSection):
+    """Dynamic probabilistic pruning."""
+
+    method: Literal["dpp"]
+    init: Literal["random", "magnitude"] = "magnitude"
+    joint: bool = False
+    """Prune while training quantized, instead of before."""
+
+
+class SPPSection(WeightSection):
+    """Structured probabilistic pruning: columns of the lowered weights."""
+
+    method: Literal["spp"]
+
+
+class ParticlesSection(_Step):
+    """Particle filter: kernels and strided taps, coarse to fine."""
+
+    method: Literal["particles"]
+    layers: str = ".*"
+    kernels: Share | None = None
+    """Share of each filter's kernels that is kept; None: all."""
+    stride: Count | None = None
+    """Keep every stride-th tap, with an offset per input channel; None: all."""
+    particles: Count = 50
+    generations: Count = 10
+    images: Count = 1000
+    """Training images that are held out for choosing."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "ParticlesSection":
+        if self.kernels is None and self.stride is None:
+            raise ValueError("needs kernels, a stride, or both")
+        return self
+
+
+class FilterSection(_Step):
+    """Filters that leave the network: a share kept, or a budget."""
+
+    keep: Share | None = None
+    budget: BudgetSection | None = None
+    least: Share = 0.1
+    """Share of each layer's filters that is kept at least."""
+    multiple_of: Count = 1
+    """Filters kept per layer, so that they fill the lanes of the hardware."""
+
+    @model_validator(mode="after")
+    def _either(self) -> "FilterSection":
+        if (self.keep is None) == (self.budget is None):
+            raise ValueError("needs either keep or a budget")
+        if self.budget is not None and self.budget.cycles is not None:
+            raise ValueError("a budget of filters needs macs or parameters, got cycles")
+        return self
+
+
+class GDPSection(FilterSection):
+    """Global and dynamic filter pruning."""
+
+    method: Literal["gdp"]
+    per_mac: bool = False
+    """Rank by saliency per MAC."""
+
+
+class TaylorSection(FilterSection):
+    """Taylor importance of gates."""
+
+    method: Literal["taylor"]
+
+
+class LFESection(FilterSection):
+    """Linear filter ensembles."""
+
+    method: Literal["lfe"]
+    members: Count = 512
+    images: Count = 1000
+    """Training images that are held out for measuring losses."""
+    rounds: Count = 1
+
+
+class DPPFiltersSection(FilterSection):
+    """Dynamic probabilistic pruning of filters: the same share in every layer."""
+
+    method: Literal["dpp-filters"]
+
+
+PruneSection = Annotated[
+    MagnitudeSection
+    | SRSTESection
+    | DPPSection
+    | SPPSection
+    | ParticlesSection
+    | GDPSection
+    | TaylorSection
+    | LFESection
+    | DPPFiltersSection,
+    Field(discriminator="method"),
+]
+
+
+def order_problems(steps: Sequence[BaseModel]) -> list[str]:
+    """Say what is wrong with the order of steps; they count from 0, as in other messages.
+
+    Filters must have left before weights are masked, which can happen once.
+    """
+    weights = [i for i, step in enumerate(steps) if not isinstance(step, FilterSection)]
+    problems = [f"step {i}: masks of weights can be made by one step only" for i in weights[1:]]
+    if weights and weights[0] != len(steps) - 1 and len(weights) == 1:
+        problems.append(f"step {weights[0]}: filters must be pruned before weights are masked")
+    return problems

@@ -1,0 +1,91 @@
+"""Pruned and quantized models on disk: what training wrote, put together again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from systolith.data import Dataset
+from systolith.prune import FilterMasks, MaskSet, find_channel_groups, remove_filters
+from systolith.quant import QuantConfig, QuantizedModel, prepare
+
+__all__ = [
+    "Pruned",
+    "load_pruned",
+    "load_quantized",
+    "save_pruned",
+    "save_quantized",
+    "save_tensors",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pruned:
+    """A model after all pruning steps.
+
+    Attributes
+    ----------
+    model : nn.Module
+        Without the filters that were pruned; masked weights are zero.
+    filters : tuple of FilterMasks
+        In the order in which they were applied, each to what the one before had left.
+    masks : MaskSet
+        Of the model's weights; empty if they were not masked, or will be while training quantized.
+    """
+
+    model: nn.Module
+    filters: tuple[FilterMasks, ...]
+    masks: MaskSet
+
+
+def save_pruned(pruned: Pruned, folder: Path) -> None:
+    """Write weights, masks and filters."""
+    save_tensors(pruned.model.state_dict(), folder / "weights.safetensors")
+    pruned.masks.save(folder / "masks.safetensors")
+    for old in folder.glob("filters-*.safetensors"):
+        old.unlink()
+    for i, filters in enumerate(pruned.filters):
+        save_tensors(dict(filters), folder / f"filters-{i}.safetensors")
+
+
+def load_pruned(fresh: nn.Module, data: Dataset, folder: Path) -> Pruned:
+    """Read what :func:`save_pruned` wrote, given the model as it was before pruning."""
+    model, filters = fresh, []
+    for path in sorted(folder.glob("filters-*.safetensors")):
+        groups = find_channel_groups(model, data.train_images[:1])
+        filters.append(FilterMasks(load_file(path), groups))
+        model = remove_filters(model, filters[-1], data.train_images[:1])
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    masks = MaskSet.load(folder / "masks.safetensors")
+    return Pruned(model=model.eval(), filters=tuple(filters), masks=masks)
+
+
+def save_quantized(quantized: QuantizedModel, folder: Path) -> None:
+    """Write weights, steps and masks."""
+    save_tensors(quantized.state_dict(), folder / "weights.safetensors")
+    quantized.masks().save(folder / "masks.safetensors")
+
+
+def load_quantized(
+    pruned: Pruned, calibration: Tensor, bits: QuantConfig, folder: Path
+) -> QuantizedModel:
+    """Read what :func:`save_quantized` wrote."""
+    quantized = prepare(pruned.model, calibration, bits)
+    quantized.load_state_dict(load_file(folder / "weights.safetensors"))
+    quantized.freeze_masks_(MaskSet.load(folder / "masks.safetensors"))
+    return quantized.eval()
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors to a safetensors file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    contiguous = {
+        name: tensor.contiguous(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    save_file(contiguous, temporary)
+    temporary.replace(path)
