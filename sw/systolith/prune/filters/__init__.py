@@ -1,9 +1,9 @@
 """Pruning of filters: channels that leave the network for good, with all that depends on them.
 
 :func:`find_channel_groups` says which channels live and die together, :class:`FilterMasks` which of
-them stay. :func:`gated` silences the others while training goes on, :func:`remove_filters` makes
-the smaller network. :func:`select_filters` turns scores into masks that meet a :class:`Budget`;
-:class:`GDP` and :class:`TaylorGates` find scores and masks while they train.
+them stay. :func:`gated_channels` silences the others while training goes on, and
+:func:`remove_filters` makes the smaller network. :func:`select_filters` turns scores into masks
+that meet a :class:`Budget`; sparsifiers such as :class:`GDP` find both while they train.
 """
 
 from systolith.prune.filters.costs import (
@@ -15,7 +15,7 @@ from systolith.prune.filters.costs import (
     parameters_after,
 )
 from systolith.prune.filters.dpp import DPPFilters
-from systolith.prune.filters.gates import gated
+from systolith.prune.filters.gates import gated, gated_channels
 from systolith.prune.filters.gdp import GDP
 from systolith.prune.filters.groups import ChannelGroup, find_channel_groups, module_gates
 from systolith.prune.filters.masks import FilterMasks
@@ -40,6 +40,7 @@ __all__ = [
     "count",
     "find_channel_groups",
     "gated",
+    "gated_channels",
     "macs_after",
     "module_gates",
     "parameters_after",

@@ -1,6 +1,8 @@
 """The derivative of the loss with respect to gates, read from gradients that training leaves."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +30,9 @@ class GateGradients:
     Attributes
     ----------
     model : nn.Module
-    probed : tuple of str
-        Modules that do not train all of their own parameters, such as fixed shortcuts. Gates that
-        require gradients have to be on them.
+    watched : tuple of str
+        Modules that do not train all of their own parameters, such as fixed shortcuts; for them,
+        activations are needed after all.
 
     Notes
     -----
@@ -62,18 +64,29 @@ class GateGradients:
         self._weighted = {
             name: modules[name] for name in units if trained[name] and name not in norms
         }
-        self.probed = tuple(name for name in units if not trained[name])
-        order = [*norms, *norms, *self._weighted, *self.probed]
+        self.watched = tuple(name for name in units if not trained[name])
+        order = [*norms, *norms, *self._weighted, *self.watched]
+        self._seen: dict[str, Tensor] = {}
         device = next(model.parameters()).device
         self._where = _positions(torch.cat([units[name] for name in order]), first).to(device)
 
-    def read(self, probes: Mapping[str, Tensor]) -> Tensor:
-        """Derivatives of all units, in the order of the groups.
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Collect, around forward and backward, what gradients of parameters do not tell."""
+        self._seen = {}
+        with ExitStack() as hooks:
+            for name in self.watched:
 
-        Parameters
-        ----------
-        probes : mapping of str to Tensor, shape (C,)
-            Gates that were on the :attr:`probed` modules in the last backward pass.
+                def watch(module: nn.Module, given: Any, output: Tensor, name: str = name) -> None:
+                    if output.requires_grad:
+                        collect = _Collector(self._seen, name, output.detach())
+                        output.register_hook(collect)  # type: ignore[no-untyped-call]  # torch's
+
+                hooks.enter_context(self.model.get_submodule(name).register_forward_hook(watch))
+            yield
+
+    def read(self) -> Tensor:
+        """Derivatives of all units, in the order of the groups, after a backward pass.
 
         Returns
         -------
@@ -84,7 +97,7 @@ class GateGradients:
         PruneError
             If a gradient is missing; all of them are listed.
         """
-        if missing := list(self._missing(probes)):
+        if missing := list(self._missing()):
             raise PruneError(
                 f"saliency needs gradients of all gated layers, but '{name}' has none"
                 for name in missing
@@ -95,22 +108,34 @@ class GateGradients:
             gradients = torch.cat([vector.grad for vector in vectors if vector.grad is not None])
             found.append(gradients * torch.cat([vector.detach() for vector in vectors]))
         found += [_weight_products(module) for module in self._weighted.values()]
-        found += [grad for name in self.probed if (grad := probes[name].grad) is not None]
+        found += [self._seen[name] for name in self.watched]
         products = torch.cat([*found, found[0].new_zeros(1)])
         return products[self._where].sum(1)
 
-    def _missing(self, probes: Mapping[str, Tensor]) -> Iterator[str]:
+    def _missing(self) -> Iterator[str]:
         yield from (name for name, vector in self._vectors.items() if vector.grad is None)
         for name, module in self._weighted.items():
             for kind, parameter in module.named_parameters(recurse=False):
                 if parameter.grad is None:
                     yield f"{name}.{kind}"
-        yield from (f"{name} (its gate)" for name in self.probed if probes[name].grad is None)
+        yield from (name for name in self.watched if name not in self._seen)
 
     def split(self, flat: Tensor) -> dict[str, Tensor]:
         """Cut a tensor of all units, shape (U,), to one for each group."""
         parts = torch.split(flat, list(self._sizes.values()))
         return dict(zip(self._sizes, parts, strict=True))
+
+
+class _Collector:
+    """Sums up ``dL/dy y`` of each channel, over all calls of a module."""
+
+    def __init__(self, seen: dict[str, Tensor], name: str, output: Tensor) -> None:
+        self._seen, self._name, self._output = seen, name, output
+
+    def __call__(self, gradient: Tensor) -> None:
+        products = (gradient * self._output).transpose(0, 1).flatten(1)
+        found = products.sum(1, dtype=torch.promote_types(products.dtype, torch.float32))
+        self._seen[self._name] = found + self._seen.get(self._name, 0)
 
 
 def _positions(units: Tensor, count: int) -> Tensor:

@@ -1,13 +1,12 @@
 """A running mean over training steps of what the loss says about each filter."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from systolith.prune.filters.gates import gated
+from systolith.prune.filters.gates import gated_channels
 from systolith.prune.filters.gradients import GateGradients
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
@@ -47,20 +46,22 @@ class Saliency:
         self._sum, self._batches = None, 0
 
     def set_masks(self, masks: FilterMasks | None) -> None:
-        """Silence these filters from now on; modules that keep everything cost nothing."""
-        gates = masks.gates() if masks is not None else {}
-        self._gates = {name: gate.float() for name, gate in gates.items() if not gate.all()}
+        """Silence these filters from now on; groups that keep everything cost nothing."""
+        some = masks.items() if masks is not None else ()
+        self._gates = {name: mask.float() for name, mask in some if not mask.all()}
 
     @contextmanager
     def step(self, model: nn.Module, *, straight_through: bool, collect: bool) -> Iterator[None]:
         """Silence filters inside, collect afterwards."""
         reader, device = self._reader(model), next(model.parameters()).device
         self._gates = {name: gate.to(device) for name, gate in self._gates.items()}
-        probes = {name: self._probe(model, name) for name in reader.probed} if collect else {}
-        with gated(model, {**self._gates, **probes}, straight_through):
+        with (
+            gated_channels(model, self._groups, self._gates, straight_through),
+            reader.watching() if collect else nullcontext(),
+        ):
             yield
         if collect:
-            found = self._measure(reader.read(probes))
+            found = self._measure(reader.read())
             self._sum = found if self._sum is None else self._sum.to(device) + found
             self._batches += 1
 
@@ -76,8 +77,3 @@ class Saliency:
         if self._gradients is None or self._gradients.model is not model:
             self._gradients = GateGradients(model, self._groups)
         return self._gradients
-
-    def _probe(self, model: nn.Module, name: str) -> Tensor:
-        weight = model.get_submodule(name).get_parameter("weight")
-        gate = self._gates.get(name, torch.ones(len(weight), device=weight.device))
-        return gate.clone().requires_grad_()

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
-from systolith.prune.filters.gates import gated
+from systolith.prune.filters.gates import gated_channels
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.sparsifier import Sparsifier
 
@@ -30,7 +30,6 @@ class FrozenFilters:
 
     def __init__(self, masks: FilterMasks) -> None:
         self._masks = masks
-        self._gates = masks.gates()
 
     def parameters(self) -> list[nn.Parameter]:
         """None."""
@@ -39,7 +38,7 @@ class FrozenFilters:
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`Sparsifier.step`. Removed filters get no gradient."""
-        with gated(model, self._gates):
+        with gated_channels(model, self._masks.groups, self._masks):
             yield
 
     def state_dict(self) -> dict[str, Any]:

@@ -28,18 +28,18 @@ def _kept(sparsifier: FilterSparsifier, model: nn.Module) -> dict[str, list[bool
     return {name: mask.tolist() for name, mask in sparsifier.filters(model).items()}
 
 
-def _linear() -> nn.Sequential:
-    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+def _two_units(activation: nn.Module) -> nn.Sequential:
+    model = nn.Sequential(nn.Linear(2, 2), activation, nn.Linear(2, 1))
     with torch.no_grad():
         model[0].weight.copy_(torch.eye(2))
         model[0].bias.fill_(0.5)
-        model[1].weight.copy_(torch.tensor([[1.0, 2.0]]))
-        model[1].bias.zero_()
+        model[2].weight.copy_(torch.tensor([[1.0, 2.0]]))
+        model[2].bias.zero_()
     return model
 
 
 def test_saliency_is_the_closed_form_on_a_linear_network() -> None:
-    model = _linear()
+    model = _two_units(nn.Identity())
     gdp = GDP(find_channel_groups(model, torch.zeros(1, 2)), HALF)
     batches = [torch.tensor([[1.0, 0.0], [0.0, -1.0]]), torch.tensor([[-2.0, 1.0]])]
     expected = torch.zeros(2)
@@ -54,7 +54,7 @@ def test_saliency_is_the_closed_form_on_a_linear_network() -> None:
 
 
 def test_a_filter_that_was_removed_by_mistake_returns() -> None:
-    model = _linear()
+    model = _two_units(nn.ReLU())
     gdp = GDP(find_channel_groups(model, torch.zeros(1, 2)), HALF, interval=2, begin=0.0)
     optimizer = torch.optim.SGD(model[0].parameters(), lr=0.05)
 

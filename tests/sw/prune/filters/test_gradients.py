@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune import PruneError
-from systolith.prune.filters import find_channel_groups, gated, module_gates
+from systolith.prune.filters import find_channel_groups, gated, gated_channels, module_gates
 from systolith.prune.filters.gradients import GateGradients
 from tests.sw.prune.filters.random_masks import random_masks
 from tests.sw.prune.filters.small_models import IMAGES, NETWORKS
@@ -26,32 +26,30 @@ def _loss(model: nn.Module, x: Tensor) -> Tensor:
     return (model(x) - 1).square().mean()
 
 
-@pytest.mark.parametrize("straight_through", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_equals_the_derivatives_that_autograd_finds(name: str, straight_through: bool) -> None:
+def test_equals_the_derivatives_that_autograd_finds(name: str, masked: bool) -> None:
     model, x = _model(name)
     if name == "residual":  # a fixed shortcut has no gradients of its own
         model.shortcut.weight.requires_grad_(False)
+    if name == "shared":  # nor has this, which is called twice
+        model.conv.weight.requires_grad_(False)
     groups = find_channel_groups(model, x)
     reader = GateGradients(model, groups)
-    assert reader.probed == (("shortcut",) if name == "residual" else ())
+    assert reader.watched == {"residual": ("shortcut",), "shared": ("conv",)}.get(name, ())
     masks = random_masks(groups, seed=1)
-    # Without straight-through, what is masked has no derivative left on its parameters.
-    gates = {
-        name: (mask if straight_through else torch.ones_like(mask)).double().requires_grad_()
-        for name, mask in masks.items()
-    }
-    with gated(model, module_gates(groups, gates), straight_through):
+    gates = {name: torch.ones(len(mask)).double().requires_grad_() for name, mask in masks.items()}
+    hidden = masks if masked else {}
+    with gated(model, module_gates(groups, gates)), gated_channels(model, groups, hidden, True):
         expected = torch.autograd.grad(_loss(model, x), list(gates.values()))
 
-    everywhere = {n: g.detach() for n, g in module_gates(groups, gates).items()}
-    probes = {name: everywhere[name].clone().requires_grad_() for name in reader.probed}
-    with gated(model, {**everywhere, **probes}, straight_through):
+    with gated_channels(model, groups, hidden, True), reader.watching():
         _loss(model, x).backward()
-    found = reader.split(reader.read(probes))
+    found = reader.split(reader.read())
     assert list(found) == list(gates)
     for name, gradient in zip(found, expected, strict=True):
         assert torch.allclose(found[name], gradient, rtol=1e-9, atol=1e-12)
+        assert not masked or gradient[~masks[name]].any(), "what is masked has a derivative, too"
 
 
 def test_weights_in_front_of_a_batch_norm_tell_nothing() -> None:
@@ -62,7 +60,7 @@ def test_weights_in_front_of_a_batch_norm_tell_nothing() -> None:
     weight = model[0].weight
     assert (weight.grad * weight).flatten(1).sum(1).abs().max() < 1e-12
     groups = find_channel_groups(model, torch.zeros(IMAGES).double())
-    assert GateGradients(model, groups).read({}).abs().min() > 1e-3
+    assert GateGradients(model, groups).read().abs().min() > 1e-3
 
 
 def test_names_the_layers_without_gradients() -> None:
@@ -74,4 +72,4 @@ def test_names_the_layers_without_gradients() -> None:
         for name in names
     )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        reader.read({})
+        reader.read()
