@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 __all__ = ["draw_top_k", "gumbel_noise", "relaxed_gradient"]
 
 TINY = 1e-20
+LEAST_EXPONENT = -600.0
 
 
 def gumbel_noise(like: Tensor, generator: Generator) -> Tensor:
@@ -58,13 +59,39 @@ def relaxed_gradient(noisy: Tensor, drawn: Tensor, gradient: Tensor, temperature
     Returns
     -------
     Tensor of float, shape (J, n)
+
+    Notes
+    -----
+    From one draw to the next, only the element drawn changes, by the factor
+    ``c = 1e-20 ** (1 / temperature)``. With ``e = exp(noisy / temperature)``, the softmaxes are
+    ``e / Z_r``, or ``c e / Z_r`` for what was drawn before, and the product is the sum over r of
+    ``S_r (gradient - <gradient, S_r>)``: running sums over draws, n + k operations instead of n k.
     """
-    penalty = torch.log(torch.tensor(TINY, dtype=noisy.dtype))
-    remaining = noisy.clone()
-    result = torch.zeros_like(noisy)
-    for draw in drawn.unbind(1):
-        relaxed = torch.softmax(remaining / temperature, dim=1)
-        centred = gradient - (gradient * relaxed).sum(1, keepdim=True)
-        result.addcmul_(relaxed, centred)
-        remaining.scatter_add_(1, draw[:, None], penalty.to(noisy.device).expand(len(noisy), 1))
-    return result / temperature
+    top = noisy.double().amax(1, keepdim=True)
+    # Clamped so that no Z_r is 0; it takes logits that differ by 300 for this to matter.
+    e = torch.exp(((noisy - top) / temperature).clamp_min(LEAST_EXPONENT))
+    factor = TINY ** (1 / temperature)
+    weighted = gradient * e
+    z, mean = (  # of the softmax of each draw, and of the gradient under it (times z): (J, k)
+        _rest(values, drawn) + _from_here(first) + factor * (first.cumsum(1) - first)
+        for values, first in ((e, e.gather(1, drawn)), (weighted, weighted.gather(1, drawn)))
+    )
+    a, b = (1 / z).cumsum(1), (mean / z / z).cumsum(1)
+    all_a, all_b = a[:, -1:], b[:, -1:]
+    a, b = a + factor * (all_a - a), b + factor * (all_b - b)
+    result: Tensor = weighted * all_a.expand_as(e).scatter(1, drawn, a)
+    result -= e * all_b.expand_as(e).scatter(1, drawn, b)
+    result /= temperature
+    return result.to(noisy.dtype)
+
+
+def _rest(values: Tensor, drawn: Tensor) -> Tensor:
+    """Sum of what is never drawn, (J, 1)."""
+    rest: Tensor = values.scatter(1, drawn, 0.0).sum(1, keepdim=True)
+    return rest
+
+
+def _from_here(values: Tensor) -> Tensor:
+    """Sums from each draw to the last, added from the small end so that nothing cancels."""
+    sums: Tensor = values.flip(1).cumsum(1).flip(1)
+    return sums

@@ -126,15 +126,16 @@ def _comparable(score: Tensor, read: Tensor, select: KOutOfN | PerNeuron) -> Ten
 def _keep_largest(grouped: Tensor, k: int) -> Tensor:
     """Mark the k largest of the last axis, of equal ones those that come first."""
     n = grouped.shape[-1]
-    if n <= SMALL_GROUP:
-        # Count who is ahead: for few competitors far faster than sorting.
-        rank = torch.zeros(grouped.shape, dtype=torch.int8, device=grouped.device)
-        columns = grouped.unbind(-1)
-        for i in range(n):
-            for j in range(i):
-                behind = columns[i] > columns[j]
-                rank[..., j] += behind
-                rank[..., i] += ~behind
-        return rank < k
-    order = torch.argsort(grouped, dim=-1, descending=True, stable=True)[..., :k]
-    return torch.zeros_like(grouped, dtype=torch.bool).scatter_(-1, order, True)
+    if n > SMALL_GROUP:
+        least = torch.kthvalue(grouped, n - k + 1, dim=-1, keepdim=True).values
+        above, level = grouped > least, grouped == least
+        left = k - above.sum(-1, keepdim=True)
+        return above | (level & (level.cumsum(-1) <= left))
+    # Count who is ahead: for few competitors far faster than sorting.
+    competitors = grouped.movedim(-1, 0).contiguous()
+    ahead = torch.zeros(competitors.shape, dtype=torch.int8, device=grouped.device)
+    for i in range(1, n):
+        behind = competitors[i] > competitors[:i]
+        ahead[:i] += behind
+        ahead[i] += i - behind.sum(0, dtype=torch.int8)
+    return (ahead < k).movedim(0, -1)

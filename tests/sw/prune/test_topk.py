@@ -62,6 +62,25 @@ def test_equals_the_golden_best_mask(
     assert mask.sum() == pattern.kept(shape)
 
 
+@settings(deadline=None, max_examples=100)
+@given(
+    st.integers(1, 24),
+    st.data(),
+    st.sampled_from([torch.float64, torch.float32, torch.bfloat16]),
+    st.sampled_from([1, 3, 100]),
+    st.integers(0, 2**32 - 1),
+)
+def test_groups_of_all_sizes_and_types_equal_the_golden_best_mask(
+    n: int, data: st.DataObject, dtype: torch.dtype, levels: int, seed: int
+) -> None:
+    pattern = Pattern(select=KOutOfN(data.draw(st.integers(1, n)), n))
+    score = np.random.default_rng(seed).integers(-levels, levels, (3, 2 * n, 2, 1)).astype(float)
+    score[score == levels - 1] = np.inf
+    score[score == -levels] = -np.inf
+    mask = topk_mask(torch.from_numpy(score).to(dtype), pattern).numpy()
+    assert np.array_equal(mask, pattern.best_mask(score))
+
+
 @pytest.mark.parametrize("special", [np.inf, -np.inf])
 @pytest.mark.parametrize(
     "select", [KOutOfN(1, 2, shared_by=2), KOutOfN(1, 2, Granularity.KERNEL, 2), PerNeuron(2, 2)]
