@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
-from systolith.prune.filters.gates import gated
-from systolith.prune.filters.groups import ChannelGroup, module_gates
+from systolith.prune.filters.gates import gated_channels
+from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
 from systolith.prune.mask_statistics import MaskStatistics, mask_statistics
@@ -49,7 +49,8 @@ class DPPFilters:
     TNNLS 2022; arXiv 2105.12686), feature maps.
 
     **Deviation:** filters that additions or depthwise convolutions tie are drawn together; gates
-    sit behind batch norms.
+    sit where their channels are read, behind the ReLU, which would stop the gradients of filters
+    that are not drawn.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class DPPFilters:
             )
             gate = gate[0] if drawing else gate[0].detach()
             gates[name] = gate.to(device)
-        with gated(model, module_gates(self._groups, gates)):
+        with gated_channels(model, self._groups, gates):
             yield
         if drawing and self._entropy:
             entropies = [

@@ -27,7 +27,7 @@ def test_every_draw_keeps_exactly_k_filters() -> None:
     groups = find_channel_groups(model, IMAGES)
     dpp = DPPFilters(groups, keep=0.5, noise=3.0, seed=0)
     seen: list[int] = []
-    model[2].register_forward_hook(
+    model[3].register_forward_hook(  # which reads what the gates let through
         lambda module, given, output: seen.append(int((given[0].abs().sum((0, 2, 3)) > 0).sum()))
     )
     for progress in (0.0, 0.4, 0.9):

@@ -101,6 +101,19 @@ def test_the_first_round_removes_the_lowest_scores() -> None:
     }
 
 
+def test_what_has_left_stays_out_even_if_the_rest_is_worth_nothing() -> None:
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.ReLU(), nn.Linear(3, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(3))
+    groups = find_channel_groups(model, torch.zeros(1, 3))
+    gates = TaylorGates(groups, Budget(keep=0.4), batches=1, per_round=1, momentum=0.0)
+    for x in ([0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]):
+        model.zero_grad()
+        with gates.step(model, 0.0):
+            model(torch.tensor([x])).sum().backward()
+    assert gates.filters(model)["0"].tolist() == [False, True, False]
+
+
 def test_portions_leave_when_they_are_complete() -> None:
     model, seen = network(), []
     gates = TaylorGates(GROUPS, Budget(keep=0.6, multiple_of=4), batches=1, per_round=1)
