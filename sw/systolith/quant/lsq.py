@@ -1,9 +1,17 @@
 """Learned step size quantization: the function and its gradients."""
 
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 __all__ = ["fake_quantize", "quantize", "round_half_up"]
+
+CHUNK = 1 << 18
+"""Values worked on at a time on a CPU, so that what lies between operations stays in its cache."""
 
 
 def round_half_up(x: Tensor) -> Tensor:
@@ -19,7 +27,15 @@ def quantize(x: Tensor, step: Tensor, low: int, high: int) -> Tensor:
     return round_half_up((x / step).clamp(low, high)).to(torch.int64)
 
 
-def fake_quantize(x: Tensor, step: Tensor, low: int, high: int, gradient_scale: float) -> Tensor:
+def fake_quantize(
+    x: Tensor,
+    step: Tensor,
+    low: int,
+    high: int,
+    gradient_scale: float,
+    *,
+    rectify: bool = False,
+) -> Tensor:
     """Quantize and scale back: ``step * clamp(round(x / step), low, high)``, differentiable.
 
     Gradients, with v = x / step and g = `gradient_scale`:
@@ -30,17 +46,20 @@ def fake_quantize(x: Tensor, step: Tensor, low: int, high: int, gradient_scale: 
     Parameters
     ----------
     x : Tensor of float
-        Any shape.
+        Any shape. Half precision, as under autocast, is computed with in float32.
     step : Tensor of float
         Positive; broadcasts with x.
     low, high : int
         Range of the integers.
     gradient_scale : float
         LSQ's g, ``1 / sqrt(N * high)`` for N values that share a step.
+    rectify : bool
+        For low = 0: what is clamped there has been through a ReLU. Values are the same as for
+        ``relu(x)``, and gradients: at v = 0, too, that to x is 0.
 
     Returns
     -------
-    Tensor, shape of x
+    Tensor, shape, type and memory format of x
 
     Notes
     -----
@@ -49,8 +68,70 @@ def fake_quantize(x: Tensor, step: Tensor, low: int, high: int, gradient_scale: 
 
     **Deviation:** ties are rounded towards plus infinity, as hardware does.
     """
-    # The value is step, the gradient gradient_scale times as large.
-    step = (step - step * gradient_scale).detach() + step * gradient_scale
-    clamped = (x / step).clamp(low, high)
-    rounded = clamped + (round_half_up(clamped) - clamped).detach()
-    return rounded * step
+    arguments = (x, step, low, high, gradient_scale, rectify)
+    result: Tensor = _FakeQuantize.apply(*arguments)  # type: ignore[no-untyped-call]
+    return result  # torch does not annotate apply()
+
+
+class _FakeQuantize(torch.autograd.Function):
+    """Few passes over memory, which is what this costs; x is all that is saved."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, step: Tensor, low: int, high: int, scale: float, rectify: bool
+    ) -> Tensor:
+        ctx.save_for_backward(x, step)
+        ctx.range, ctx.scale, ctx.rectify = (low, high), scale, rectify
+        result = torch.empty_like(x)
+        for some, target in _chunks(step, x, result):
+            v = _widen(some) / step
+            target.copy_(v.clamp_(low, high).add_(0.5).floor_().mul_(step))
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, step = ctx.saved_tensors
+        (gradient,) = gradients
+        low, high = ctx.range
+        to_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        to_step = torch.zeros_like(step) if ctx.needs_input_grad[1] else None
+        for some, given, *targets in _chunks(step, x, gradient, *([] if to_x is None else [to_x])):
+            v, g = _widen(some) / step, _widen(given)
+            edges = _just_outside(low, high, v.dtype, ctx.rectify)
+            for target in targets:
+                target.copy_(_inside(g, v, *edges))
+            if to_step is not None:
+                subtracted = _inside(v, v, *edges)
+                v.clamp_(low, high).add_(0.5).floor_().sub_(subtracted).mul_(g)
+                to_step += v.sum_to_size(step.shape)
+        if to_step is not None:
+            to_step *= ctx.scale
+        return to_x, to_step, None, None, None, None
+
+
+def _chunks(step: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Cut along the first axis, unless there are several steps, or no cache to think of."""
+    first = tensors[0]
+    if step.numel() > 1 or first.device.type != "cpu" or first.numel() <= CHUNK:
+        return iter([tensors])
+    rows = max(CHUNK * len(first) // first.numel(), 1)
+    return zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True)
+
+
+def _widen(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _inside(x: Tensor, v: Tensor, below: float, above: float) -> Tensor:
+    """Take x where ``below < v < above``, else 0; there is no faster way in PyTorch."""
+    result: Tensor = torch.ops.aten.hardtanh_backward(x, v, below, above)
+    return result
+
+
+@lru_cache
+def _just_outside(low: int, high: int, dtype: torch.dtype, rectify: bool) -> tuple[float, float]:
+    """Closest numbers outside the range; `low` itself if only what is above it is inside."""
+    edges = torch.tensor([low, high], dtype=dtype)
+    below, above = torch.nextafter(edges, edges.new_tensor([-torch.inf, torch.inf])).tolist()
+    return (low if rectify else below), above

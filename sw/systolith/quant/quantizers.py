@@ -48,11 +48,12 @@ class ActQuantizer(nn.Module):
         """What one unit of the integers stands for; shape ()."""
         return _step(self.log2_step, self.power_of_two)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Fake-quantize x, shape (N, ...)."""
+    def forward(self, x: Tensor, *, rectify: bool = False) -> Tensor:
+        """Fake-quantize x, shape (N, ...); with `rectify`, as if it came through a ReLU."""
+        low, high = self.act_type.low, self.act_type.high
         # As in LSQ, N counts the features, not the batch.
-        gradient_scale = (prod(x.shape[1:]) * self.act_type.high) ** -0.5
-        return fake_quantize(x, self.step, self.act_type.low, self.act_type.high, gradient_scale)
+        gradient_scale = (prod(x.shape[1:]) * high) ** -0.5
+        return fake_quantize(x, self.step, low, high, gradient_scale, rectify=rectify)
 
     def integers(self, x: Tensor) -> Tensor:
         """Integers that x, any shape, is quantized to, as int64."""

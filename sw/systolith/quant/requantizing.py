@@ -56,7 +56,11 @@ class Requantizing(nn.Module):
 
     def finish(self, acc: Tensor) -> Tensor:
         """Activation and output quantizer."""
-        quantized: Tensor = self.output(self.activation(acc))
+        quantized: Tensor
+        if self.activation is Activation.RELU and not self.output.act_type.signed:
+            quantized = self.output(acc, rectify=True)
+        else:
+            quantized = self.output(self.activation(acc))
         return quantized
 
     def scaling(self, acc_step: Tensor) -> Scaling:
