@@ -1,5 +1,6 @@
 """Results for people and machines."""
 
+from systolith.report.pictures import draw_density, draw_filters, draw_mask, draw_statistics
 from systolith.report.report import (
     EngineRow,
     Report,
@@ -14,6 +15,10 @@ __all__ = [
     "EngineRow",
     "Report",
     "SparsityRow",
+    "draw_density",
+    "draw_filters",
+    "draw_mask",
+    "draw_statistics",
     "engine_rows",
     "engine_table",
     "performance",

@@ -19,6 +19,7 @@ from systolith.frontend import IntegerModel, lower
 from systolith.network import IntArray, IntegerNetwork, load, save, trace
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.steps.factories import AUGMENTS, make_data, make_model
+from systolith.steps.gallery import draw_pruned
 from systolith.steps.proving import Progress
 from systolith.steps.pruned import (
     Pruned,
@@ -174,6 +175,14 @@ class ExperimentSource:
         )
         pruned = prune_model(model, self.experiment.prune, context)
         save_pruned(pruned, self.output / "prune")
+        draw_pruned(
+            self._fresh_model(),
+            pruned.model,
+            pruned.masks,
+            pruned.filters,
+            pruned.history,
+            self.output / "prune" / "pictures",
+        )
         clear_checkpoints(context.checkpoint)
         accuracy = evaluate(pruned.model, data.test_images, data.test_labels)
         return self._result("pruned", accuracy, "prune")

@@ -16,11 +16,18 @@ from systolith.data import (
     crop_and_flip,
     load_cifar10,
     load_digits,
+    load_fashion_mnist,
+    load_image_folder,
+    load_mnist,
     shift_images,
 )
 from systolith.models import (
+    DSCNN,
     CifarVGG,
     DigitsCNN,
+    LeNet5,
+    LeNet300_100,
+    MobileNetV1,
     ResNet8,
     TinyResNet,
     load_weights,
@@ -34,6 +41,10 @@ __all__ = ["AUGMENTS", "make_data", "make_model"]
 
 MODELS: Mapping[str, Callable[[int], nn.Module]] = {
     "digits_cnn": lambda seed: DigitsCNN(seed=seed),
+    "ds_cnn": lambda seed: DSCNN(seed=seed),
+    "lenet300_100": lambda seed: LeNet300_100(seed=seed),
+    "lenet5": lambda seed: LeNet5(seed=seed),
+    "mobilenet_v1": lambda seed: MobileNetV1(seed=seed),
     "resnet8": lambda seed: ResNet8(seed=seed),
     "resnet20": lambda seed: resnet20(seed=seed),
     "resnet56": lambda seed: resnet56(seed=seed),
@@ -44,6 +55,9 @@ MODELS: Mapping[str, Callable[[int], nn.Module]] = {
 BUNDLED: Mapping[str, Callable[[int], Dataset]] = {"digits": load_digits}
 FROM_FILES: Mapping[str, Callable[[Path, bool, int], Dataset]] = {
     "cifar10": lambda path, normalize, seed: load_cifar10(path, normalize=normalize),
+    "fashion_mnist": lambda path, normalize, seed: load_fashion_mnist(path, normalize=normalize),
+    "images": lambda path, normalize, seed: load_image_folder(path, seed=seed),
+    "mnist": lambda path, normalize, seed: load_mnist(path, normalize=normalize),
 }
 AUGMENTS: Mapping[str, Augment | None] = {
     "none": None,

@@ -1,8 +1,9 @@
 """Pruned and quantized models on disk: what training wrote, put together again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from systolith.data import Dataset
 from systolith.prune import FilterMasks, MaskSet, find_channel_groups, remove_filters
 from systolith.quant import QuantConfig, QuantizedModel, prepare
+from systolith.steps.workspace import write_json
 
 __all__ = [
     "Pruned",
@@ -39,12 +41,15 @@ class Pruned:
     model: nn.Module
     filters: tuple[FilterMasks, ...]
     masks: MaskSet
+    history: Sequence[Mapping[str, Any]] = ()
+    """Confidence and diversity of masks after each epoch, for methods that have them."""
 
 
 def save_pruned(pruned: Pruned, folder: Path) -> None:
-    """Write weights, masks and filters."""
+    """Write weights, masks, filters and history."""
     save_tensors(pruned.model.state_dict(), folder / "weights.safetensors")
     pruned.masks.save(folder / "masks.safetensors")
+    write_json(folder / "odds.json", pruned.history)
     for old in folder.glob("filters-*.safetensors"):
         old.unlink()
     for i, filters in enumerate(pruned.filters):

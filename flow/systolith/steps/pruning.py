@@ -64,12 +64,14 @@ from systolith.prune import (
 from systolith.quant import QuantConfig, QuantizedModel, prepare, quantized_patterns
 from systolith.steps.budgets import patterns_for_budget
 from systolith.steps.errors import UsageError
+from systolith.steps.odds import read_history, recording
 from systolith.steps.pruned import Pruned
 from systolith.train import Recipe, Report, fit, train_quantized
 
 __all__ = ["PruneContext", "check_steps", "clear_checkpoints", "prune_model", "quantize_pruned"]
 
 CALIBRATION_IMAGES = 512
+HISTORY = "odds.json"
 FEWEST_UPDATES = 10
 """Times that masks of filters are chosen anew in the shortest training."""
 
@@ -180,7 +182,12 @@ def prune_model(model: nn.Module, steps: Sequence[PruneSection], context: PruneC
             _fit(model, context, step, step.finetune_epochs, f"{name}-finetune", frozen)
             masks.apply_(model)
     checked = MaskSet(dict(masks), masks.patterns)
-    return Pruned(model=model.eval(), filters=tuple(filters), masks=checked)
+    return Pruned(
+        model=model.eval(),
+        filters=tuple(filters),
+        masks=checked,
+        history=read_history(context.part(HISTORY)),
+    )
 
 
 def quantize_pruned(
@@ -227,6 +234,7 @@ def _fit(
     weight_decay: float | None = None,
 ) -> None:
     recipe = context.recipe
+    report = recording(sparsifier, context.report, context.part(HISTORY))
     fit(
         model,
         context.data,
@@ -240,7 +248,7 @@ def _fit(
         sparsifier=sparsifier,
         seed=recipe.seed + 1,
         phase=name,
-        report=context.report,
+        report=report,
         checkpoint=context.part(name),
     )
 

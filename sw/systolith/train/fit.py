@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.data import Augment, Dataset
-from systolith.prune import Sparsifier, WeightSparsifier
+from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier
 from systolith.train.checkpoint import TrainingState
 from systolith.train.progress import Progress, Report
 
@@ -210,6 +210,8 @@ def _density(sparsifier: Sparsifier | None, model: nn.Module) -> float:
     match sparsifier:
         case WeightSparsifier():
             return sparsifier.masks(model).density
+        case FilterSparsifier():
+            return sparsifier.filters(model).density
         case _:
             return 1.0
 

@@ -1,0 +1,161 @@
+"""Pictures of what pruning kept."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from systolith.network import BoolArray, KOutOfN, Pattern
+
+__all__ = ["draw_density", "draw_filters", "draw_mask", "draw_statistics", "mask_image"]
+
+KEPT, PRUNED = "#0b5394", "#f2ede4"
+LARGEST_CELLS = 400
+"""Weights along one side of a picture, at most; larger matrices show their upper left corner."""
+
+
+def mask_image(mask: BoolArray) -> BoolArray:
+    """Lay a mask out as the lowered weight matrix.
+
+    Parameters
+    ----------
+    mask : array of bool, shape (F, C, Kh, Kw) or (O, I)
+
+    Returns
+    -------
+    array of bool, shape (F, Kh*Kw*C)
+        Tap by tap, and within a tap channel by channel, so that groups of channels are neighbours.
+    """
+    if mask.ndim == 2:
+        return mask
+    filters = len(mask)
+    return mask.reshape(filters, mask.shape[1], -1).transpose(0, 2, 1).reshape(filters, -1)
+
+
+def draw_mask(name: str, mask: BoolArray, pattern: Pattern, path: Path) -> None:
+    """Draw one layer: the lowered weights, and what share of the filters reads each input.
+
+    Parameters
+    ----------
+    name : str
+        Of the layer.
+    mask : array of bool, shape (F, C, Kh, Kw) or (O, I)
+    pattern : Pattern
+    path : Path
+        Of the picture; its ending says which kind.
+    """
+    image = mask_image(mask)
+    shown = image[:LARGEST_CELLS, :LARGEST_CELLS]
+    rows, columns = shown.shape
+    figure = Figure(figsize=(10, min(2.6 + 5 * rows / columns, 9)), layout="constrained")
+    top, bottom = figure.subplots(2, 1, height_ratios=[4, 1], sharex=False)
+    top.imshow(
+        shown,
+        aspect="auto",
+        interpolation="nearest",
+        cmap=ListedColormap([PRUNED, KEPT]),
+        vmin=0,
+        vmax=1,
+    )
+    channels = mask.shape[1]
+    _group_lines(top, pattern, channels, columns)
+    cut = (
+        "" if shown.shape == image.shape else f", of {image.shape[0]} x {image.shape[1]} the corner"
+    )
+    top.set_title(f"{name}: {pattern}, {mask.mean():.1%} kept{cut}", loc="left")
+    top.set_xlabel("tap by tap, input channels within" if mask.ndim == 4 else "input")
+    top.set_ylabel("filter")
+    reading = mask.reshape(len(mask), channels, -1).mean(axis=(0, 2))
+    bottom.bar(np.arange(channels), reading, width=1.0, color=KEPT)
+    bottom.set_xlim(-0.5, channels - 0.5)
+    bottom.set_ylim(0, 1)
+    bottom.set_xlabel("input channel" if mask.ndim == 4 else "input")
+    bottom.set_ylabel("share kept")
+    _write(figure, path)
+
+
+def draw_density(kept: Mapping[str, tuple[int, int]], path: Path) -> None:
+    """Draw the weights that each layer keeps, of how many, as bars.
+
+    Parameters
+    ----------
+    kept : mapping of str to (int, int)
+        By layer: weights kept, and weights there were before pruning.
+    path : Path
+    """
+    names = list(kept)
+    figure = Figure(figsize=(8, 1.6 + 0.3 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    positions = np.arange(len(names))
+    axes.barh(positions, [total for _, total in kept.values()], color=PRUNED, edgecolor="#999999")
+    axes.barh(positions, [some for some, _ in kept.values()], color=KEPT)
+    for position, (some, total) in enumerate(kept.values()):
+        axes.text(total, position, f"  {some / total:.0%}", va="center", fontsize=8)
+    axes.set_yticks(positions, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    whole, all_kept = sum(t for _, t in kept.values()), sum(s for s, _ in kept.values())
+    axes.set_title(f"{all_kept:,} of {whole:,} weights kept ({all_kept / whole:.1%})", loc="left")
+    axes.set_xlabel("weights")
+    _write(figure, path)
+
+
+def draw_filters(kept: Mapping[str, tuple[int, int]], path: Path) -> None:
+    """Draw the filters that each group keeps, of how many; as :func:`draw_density`."""
+    figure = Figure(figsize=(max(5, 1 + 0.45 * len(kept)), 4), layout="constrained")
+    axes = figure.subplots()
+    positions = np.arange(len(kept))
+    axes.bar(positions, [total for _, total in kept.values()], color=PRUNED, edgecolor="#999999")
+    axes.bar(positions, [some for some, _ in kept.values()], color=KEPT)
+    axes.set_xticks(positions, list(kept), rotation=60, ha="right", fontsize=8)
+    axes.set_ylabel("filters")
+    some, total = sum(s for s, _ in kept.values()), sum(t for _, t in kept.values())
+    axes.set_title(f"{some} of {total} filters kept", loc="left")
+    _write(figure, path)
+
+
+def draw_statistics(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw confidence and diversity of each layer's masks over training.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        Each with `epoch`, and `layers`: by name, `confidence` and `diversity`, both 0..1.
+    path : Path
+    """
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    epochs = [entry["epoch"] for entry in history]
+    for axes, what in zip(
+        figure.subplots(1, 2, sharey=True), ("confidence", "diversity"), strict=True
+    ):
+        for name in history[0]["layers"]:
+            values = [entry["layers"][name][what] for entry in history]
+            axes.plot(epochs, values, marker="o", markersize=3, label=name)
+        axes.set_title(what, loc="left")
+        axes.set_xlabel("epoch")
+        axes.set_ylim(-0.02, 1.02)
+        axes.grid(alpha=0.3)
+    figure.axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _write(figure, path)
+
+
+def _group_lines(axes: Any, pattern: Pattern, channels: int, columns: int) -> None:
+    """Separate groups by fine lines and taps by strong ones, where there is room to see them."""
+    if isinstance(pattern.select, KOutOfN) and columns <= 160:
+        for x in range(pattern.select.n, columns, pattern.select.n):
+            axes.axvline(x - 0.5, color="white", linewidth=0.6)
+    for x in range(channels, columns, channels):
+        axes.axvline(x - 0.5, color="#cc5500", linewidth=0.9)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    """Render to a temporary name, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure)
+    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
+    figure.savefig(temporary, dpi=110)
+    temporary.replace(path)
