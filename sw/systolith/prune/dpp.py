@@ -3,23 +3,21 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from systolith.network import Dense, KOutOfN, Pattern, PerNeuron, WeightShape
+from systolith.network import Dense, Granularity, KOutOfN, Pattern, PerNeuron
 from systolith.prune.errors import PruneError
-from systolith.prune.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
-from systolith.prune.mask_statistics import MaskStatistics, mask_statistics
+from systolith.prune.mask_logits import Annealing, MaskLogits
+from systolith.prune.mask_statistics import MaskStatistics
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.topk import group_decisions, topk_mask, ungroup_decisions, weight_shape
 
 __all__ = ["DPP", "LogitInit"]
 
-INITIAL_DEVIATION = 0.5
 LINEAR_NOISE, CONVOLUTION_NOISE = 0.1, 0.01
 WEIGHT_ENTROPY, KERNEL_ENTROPY = 5e-5, 1e-5
 
@@ -95,183 +93,117 @@ class DPP:
         draw_until: float = 0.8,
         seed: int = 0,
     ) -> None:
+        self._annealing = Annealing(temperature=temperature, draw_until=draw_until)
         problems = [
             f"{name} must be at least 0, got {value}"
             for name, value in (("noise", noise), ("entropy", entropy))
             if value is not None and value < 0
         ]
-        if min(temperature) <= 0:
-            problems.append(f"temperature must be positive, got {temperature}")
-        if not 0 <= draw_until <= 1:
-            problems.append(f"draw_until must lie in 0..1, got {draw_until}")
+        problems += self._annealing.problems()
         if problems:
             raise PruneError(problems)
         self._patterns = {
             f"{name}.weight": p for name, p in check_patterns(model, patterns).items()
         }
-        self._temperature, self._draw_until = temperature, draw_until
         self._generator = torch.Generator().manual_seed(seed)
-        layers = prunable_layers(model)
-        self._rows: dict[str, _Rows] = {}
-        for name, pattern in self._patterns.items():
-            weight = layers[name.removesuffix(".weight")].weight
-            if isinstance(pattern.select, Dense):
+        self._layers: dict[str, _Layer] = {}
+        for name, layer in prunable_layers(model).items():
+            pattern = patterns.get(name)
+            if pattern is None or isinstance(pattern.select, Dense):
                 continue
-            linear = weight.ndim == 2
-            rows = _Rows(
-                pattern,
-                weight,
-                noise=(LINEAR_NOISE if linear else CONVOLUTION_NOISE) if noise is None else noise,
-                entropy=_default_entropy(pattern.select) if entropy is None else entropy,
+            drawn = _Layer(pattern, pattern.select, layer.weight, noise=noise, entropy=entropy)
+            drawn.logits.start_(
+                self._generator,
+                drawn.rows(layer.weight.detach().abs()) if init is LogitInit.MAGNITUDE else None,
             )
-            rows.start_(init, weight, self._generator)
-            self._rows[name] = rows
+            self._layers[f"{name}.weight"] = drawn
 
     def parameters(self) -> list[nn.Parameter]:
         """Logits of all layers."""
-        return [rows.logits for rows in self._rows.values()]
+        return [layer.logits.parameter for layer in self._layers.values()]
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`Sparsifier.step`."""
-        drawing = progress < self._draw_until
-        if drawing:
-            for rows in self._rows.values():
-                rows.draw_(self._generator)
-            masks = MaskSet.trusted(
-                {name: self._mask(name, model) for name in self._patterns}, self._patterns
-            )
-        else:
-            masks = self.masks(model)
-        dense = {name: model.get_parameter(name).detach().clone() for name in self._rows}
+        drawing = self._annealing.draws_at(progress)
+        masks = self._masks(model, self._generator if drawing else None)
         with masks.applied(model):
             yield
-        share = min(progress / self._draw_until, 1.0) if self._draw_until else 1.0
-        first, last = self._temperature
         for name, mask in masks.items():
-            gradient = model.get_parameter(name).grad
-            if gradient is None:
+            weight = model.get_parameter(name)
+            if weight.grad is None:
                 continue
-            if drawing and name in self._rows:
-                at_mask = gradient * dense[name]
-                self._rows[name].learn_(at_mask, first + (last - first) * share)
-            gradient.masked_fill_(~mask, 0.0)
+            if drawing and name in self._layers:
+                layer = self._layers[name]
+                at_mask = layer.rows(weight.grad * weight.detach())
+                layer.logits.learn_(at_mask, self._annealing.temperature_at(progress))
+            weight.grad.masked_fill_(~mask, 0.0)
 
     def masks(self, model: nn.Module) -> MaskSet:
         """Keep the k largest logits of each row, without noise."""
-        masks = {}
-        for name, pattern in self._patterns.items():
-            if name in self._rows:
-                masks[name] = self._rows[name].final_mask()
-            else:
-                masks[name] = topk_mask(model.get_parameter(name), pattern)
-        return MaskSet.trusted(masks, self._patterns)
+        return self._masks(model, None)
 
     def statistics(self) -> dict[str, MaskStatistics]:
         """Confidence and diversity by layer name."""
         return {
-            name.removesuffix(".weight"): mask_statistics(
-                rows.logits[..., rows.read] if rows.read is not None else rows.logits, rows.k
-            )
-            for name, rows in self._rows.items()
+            name.removesuffix(".weight"): layer.logits.statistics()
+            for name, layer in self._layers.items()
         }
 
     def state_dict(self) -> dict[str, Any]:
         """Logits, and the state of the random generator."""
-        logits = {name: rows.logits.detach().clone() for name, rows in self._rows.items()}
+        logits = {name: layer.logits.value.clone() for name, layer in self._layers.items()}
         return {"logits": logits, "generator": self._generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from such a state, with identical results."""
-        with torch.no_grad():
-            for name, rows in self._rows.items():
-                rows.logits.copy_(state["logits"][name])
+        for name, layer in self._layers.items():
+            layer.logits.value.copy_(state["logits"][name])
         self._generator.set_state(state["generator"])
 
-    def _mask(self, name: str, model: nn.Module) -> Tensor:
-        if name in self._rows:
-            return self._rows[name].drawn_mask()
-        return topk_mask(model.get_parameter(name), self._patterns[name])
+    def _masks(self, model: nn.Module, generator: torch.Generator | None) -> MaskSet:
+        """Draw masks, or without a generator, make the final ones."""
+        masks = {}
+        for name, pattern in self._patterns.items():
+            if name in self._layers:
+                masks[name] = self._layers[name].mask(generator)
+            else:
+                masks[name] = topk_mask(model.get_parameter(name), pattern)
+        return MaskSet.trusted(masks, self._patterns)
 
 
-class _Rows:
-    """Logits of one layer: a row for every set of k-out-of-n decisions, (J, n)."""
+class _Layer:
+    """Logits of one layer: a row for every set of competing decisions."""
 
-    def __init__(self, pattern: Pattern, weight: Tensor, *, noise: float, entropy: float) -> None:
-        assert not isinstance(pattern.select, Dense)
-        self.select: KOutOfN | PerNeuron = pattern.select
-        self.k = self.select.k
-        self.shape: WeightShape = weight_shape(weight)
-        self._weight_size = weight.shape
-        self._taps = torch.from_numpy(pattern.tap_mask(self.shape)).to(weight.device)
-        taps = self._taps.expand(self.shape)
-        self._grouped = group_decisions(taps.double(), self.select)
-        self._noise, self._entropy = noise, entropy
-        self.read: Tensor | None = None
-        """Per neuron with strided taps: which decisions there are at all, (n,)."""
-        if isinstance(self.select, PerNeuron) and not bool(taps.all()):
-            self.read = self._grouped[0] > 0
-        n = self._grouped.shape[-1]
-        self.logits = nn.Parameter(torch.zeros(prod(self._grouped.shape) // n, n))
-        self.logits.data = self.logits.data.to(weight.device)
-        self._noisy = self.logits.detach()
-        self._drawn = draw_top_k(self._noisy, self.k)
+    def __init__(
+        self,
+        pattern: Pattern,
+        select: KOutOfN | PerNeuron,
+        weight: Tensor,
+        *,
+        noise: float | None,
+        entropy: float | None,
+    ) -> None:
+        self._select, self._shape, self._size = select, weight_shape(weight), weight.shape
+        self._taps = torch.from_numpy(pattern.tap_mask(self._shape)).to(weight.device)
+        decisions = group_decisions(self._taps.expand(self._shape).float(), select)
+        self._decisions = decisions.shape
+        if noise is None:
+            noise = LINEAR_NOISE if weight.ndim == 2 else CONVOLUTION_NOISE
+        if entropy is None:
+            kernel = isinstance(select, KOutOfN) and select.granularity is Granularity.KERNEL
+            entropy = KERNEL_ENTROPY if kernel else WEIGHT_ENTROPY
+        read = decisions.reshape(-1, decisions.shape[-1]) > 0
+        self.logits = MaskLogits(read, select.k, noise=noise, entropy=entropy)
 
-    def start_(self, init: LogitInit, weight: Tensor, generator: torch.Generator) -> None:
-        drawn = torch.randn(self.logits.shape, generator=generator).to(weight.device)
-        if init is LogitInit.MAGNITUDE:
-            score = weight.detach().reshape(self.shape).abs() * self._taps
-            drawn = group_decisions(score, self.select).reshape(self.logits.shape)
-            drawn = (drawn - drawn.mean()) / drawn.std().clamp_min(1e-12)
-        with torch.no_grad():
-            self.logits.copy_(drawn * INITIAL_DEVIATION)
+    def rows(self, values: Tensor) -> Tensor:
+        """Add up values of weights for each decision, (J, n)."""
+        values = values.reshape(self._shape) * self._taps
+        return group_decisions(values, self._select).reshape(self.logits.value.shape)
 
-    def draw_(self, generator: torch.Generator) -> None:
-        """Draw anew."""
-        noise = gumbel_noise(self.logits.detach(), generator)
-        self._noisy = self._competing(self.logits.detach() + self._noise * noise)
-        self._drawn = draw_top_k(self._noisy, self.k)
-
-    def drawn_mask(self) -> Tensor:
-        """Mask of the latest draw, shape of the weight."""
-        return self._spread(self._drawn)
-
-    def final_mask(self) -> Tensor:
-        """Mask of the logits themselves, shape of the weight."""
-        return self._spread(draw_top_k(self._competing(self.logits.detach()), self.k))
-
-    def learn_(self, at_mask: Tensor, temperature: float) -> None:
-        """Add to the logits' gradients, given the one at the mask."""
-        values = at_mask.detach().reshape(self.shape) * self._taps
-        gradient = group_decisions(values, self.select).reshape(self.logits.shape)
-        result = relaxed_gradient(self._noisy, self._drawn, gradient, temperature)
-        if self._entropy:
-            result += self._entropy * _entropy_gradient(self._competing(self.logits.detach()))
-        if self.logits.grad is None:
-            self.logits.grad = result
-        else:
-            self.logits.grad += result
-
-    def _competing(self, values: Tensor) -> Tensor:
-        if self.read is None:
-            return values
-        return values.masked_fill(~self.read, torch.finfo(values.dtype).min / 4)
-
-    def _spread(self, drawn: Tensor) -> Tensor:
-        chosen = torch.zeros(self.logits.shape, dtype=torch.bool, device=drawn.device)
-        chosen = chosen.scatter_(1, drawn, True).reshape(self._grouped.shape)
-        mask = ungroup_decisions(chosen, self.select, self.shape) & self._taps
-        return mask.reshape(self._weight_size)
-
-
-def _default_entropy(select: KOutOfN | PerNeuron) -> float:
-    kernel = isinstance(select, KOutOfN) and select.granularity.value == "kernel"
-    return KERNEL_ENTROPY if kernel else WEIGHT_ENTROPY
-
-
-def _entropy_gradient(logits: Tensor) -> Tensor:
-    """Gradient of ``sum_j H(softmax(logits_j))``: ``-p (log p + H)``."""
-    log_p = torch.log_softmax(logits, dim=1)
-    p = log_p.exp()
-    weighted = torch.where(p > 0, p * log_p, 0.0)
-    return -(weighted - p * weighted.sum(1, keepdim=True))
+    def mask(self, generator: torch.Generator | None) -> Tensor:
+        """Mask in the shape of the weight: a draw, or without a generator, the final one."""
+        chosen = self.logits.final() if generator is None else self.logits.draw(generator)
+        chosen = chosen.reshape(self._decisions)
+        mask = ungroup_decisions(chosen, self._select, self._shape) & self._taps
+        return mask.reshape(self._size)

@@ -1,17 +1,18 @@
 """Drawn masks are exact, logits learn what the gradient at the mask says, and states resume."""
 
 import re
+from itertools import product
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron, Strided
+from systolith.network import Dense, Granularity, KOutOfN, Pattern, PerNeuron, Strided
 from systolith.prune import DPP, LogitInit, MaskSet, PruneError
-from systolith.prune.gumbel import relaxed_gradient
+from systolith.prune.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
 from tests.sw.prune.test_topk import patterns_with_shapes
 
 
@@ -57,48 +58,99 @@ def test_masks_are_exact_at_every_step_for_every_pattern(
     _check(dpp.masks(model))
 
 
-def _linear_step(dpp: DPP, model: nn.Linear, target: Tensor, progress: float = 0.0) -> None:
+def _decision(
+    select: KOutOfN | PerNeuron, shape: tuple[int, int, int, int], place: tuple[int, int, int, int]
+) -> tuple[int, int]:
+    """Row and column of the decision on a weight, written down from the definition of patterns."""
+    _, channels, kh, kw = shape
+    filter_, channel, y, x = place
+    team, tap = filter_ // select.shared_by, y * kw + x
+    if isinstance(select, PerNeuron):
+        return team, channel * kh * kw + tap
+    group = team * (channels // select.n) + channel // select.n
+    if select.granularity is Granularity.WEIGHT:
+        group = group * kh * kw + tap
+    return group, channel % select.n
+
+
+@settings(deadline=None, max_examples=100)
+@given(patterns_with_shapes(), st.integers(0, 2**20))
+def test_every_weight_tells_its_own_decision(
+    drawn: tuple[Pattern, tuple[int, int, int, int]], seed: int
+) -> None:
+    """The gradient at each weight, times the weight, reaches the right logit and no other."""
+    pattern, shape = drawn
+    assume(not isinstance(pattern.select, Dense))
+    generator = torch.Generator().manual_seed(seed)
+    model = nn.Sequential(nn.Conv2d(shape[1], shape[0], shape[2:], bias=False))
+    weight, target = torch.randn(2, *shape, generator=generator).unbind()
+    with torch.no_grad():
+        model[0].weight.copy_(weight)
+    dpp = DPP(model, {"0": pattern}, noise=0.5, entropy=0.0, seed=seed)
+    with dpp.step(model, 0.4):
+        mask = model[0].weight.detach() != 0
+        (model[0].weight * target).sum().backward()
+    assert torch.equal(model[0].weight.grad, target * mask)
+    (logits,) = dpp.parameters()
+    read = torch.from_numpy(pattern.tap_mask(shape)).expand(shape)
+    at_mask, kept = torch.zeros_like(logits), torch.zeros_like(logits)
+    exists = torch.zeros_like(logits, dtype=torch.bool)
+    for place in product(*map(range, shape)):
+        if read[place]:
+            decision = _decision(pattern.select, shape, place)
+            at_mask[decision] += weight[place] * target[place]
+            kept[decision] = float(mask[place])
+            exists[decision] = True
+    alive = exists.any(1)
+    assert torch.equal(kept[alive].sum(1), torch.full((int(alive.sum()),), pattern.select.k * 1.0))
+    generator = torch.Generator().manual_seed(seed)
+    start = 0.5 * torch.randn(logits.shape, generator=generator)
+    assert torch.equal(start, logits)
+    noisy = start + 0.5 * gumbel_noise(start, generator)
+    noisy = noisy.masked_fill(~exists, -1e30)
+    order = draw_top_k(noisy, pattern.select.k)
+    assert torch.equal(torch.zeros_like(kept).scatter(1, order, 1.0)[alive], kept[alive])
+    wanted = relaxed_gradient(noisy, order, at_mask, 2.75)
+    assert torch.allclose(logits.grad[alive], wanted[alive], atol=1e-6)
+    assert not logits.grad[~exists].any()
+
+
+class _Root(nn.Module):
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.fc = nn.Linear(inputs, outputs, bias=bias)
+
+
+def _linear_step(dpp: DPP, model: _Root, target: Tensor, progress: float = 0.0) -> None:
     for parameter in (*model.parameters(), *dpp.parameters()):
         parameter.grad = None
-    with dpp.step(model_root(model), progress):
-        (model(torch.eye(model.in_features)).T * target).sum().backward()
-
-
-def model_root(layer: nn.Linear) -> nn.Module:
-    root: nn.Module = ROOTS.setdefault(id(layer), nn.Module())
-    if not hasattr(root, "fc"):
-        root.fc = layer
-    return root
-
-
-ROOTS: dict[int, nn.Module] = {}
+    with dpp.step(model, progress):
+        (model.fc(torch.eye(model.fc.in_features)).T * target).sum().backward()
 
 
 def test_logits_get_the_gradient_at_the_mask_through_the_relaxation() -> None:
     torch.manual_seed(0)
-    layer = nn.Linear(6, 4, bias=False)
+    model = _Root(6, 4)
     target = torch.randn(4, 6)
-    dpp = DPP(
-        model_root(layer), {"fc": Pattern(select=KOutOfN(1, 3))}, noise=0.0, entropy=0.0, seed=1
-    )
+    dpp = DPP(model, {"fc": Pattern(select=KOutOfN(1, 3))}, noise=0.0, entropy=0.0, seed=1)
     (logits,) = dpp.parameters()
-    _linear_step(dpp, layer, target, progress=0.4)
+    _linear_step(dpp, model, target, progress=0.4)
     # The loss is sum(mask * W * target), so its gradient at the mask is W * target.
-    at_mask = (layer.weight.detach() * target).reshape(8, 3)
+    at_mask = (model.fc.weight.detach() * target).reshape(8, 3)
     rows = logits.detach()
     # Half of the way from temperature 5 to 0.5, as drawing goes on until 0.8.
     wanted = relaxed_gradient(rows, rows.argmax(1, keepdim=True), at_mask, 2.75)
     assert logits.shape == (8, 3) and torch.allclose(logits.grad, wanted, atol=1e-6)
     mask = F.one_hot(rows.argmax(1), 3).reshape(4, 6)
-    assert torch.allclose(layer.weight.grad, target * mask)
+    assert torch.allclose(model.fc.weight.grad, target * mask)
 
 
 def test_entropy_is_part_of_the_loss_of_logits() -> None:
     torch.manual_seed(0)
-    layer = nn.Linear(6, 2, bias=False)
-    dpp = DPP(model_root(layer), {"fc": Pattern(select=PerNeuron(2))}, entropy=0.3, seed=1)
+    model = _Root(6, 2)
+    dpp = DPP(model, {"fc": Pattern(select=PerNeuron(2))}, entropy=0.3, seed=1)
     (logits,) = dpp.parameters()
-    _linear_step(dpp, layer, torch.zeros(2, 6))
+    _linear_step(dpp, model, torch.zeros(2, 6))
     leaf = logits.detach().clone().requires_grad_()
     p = leaf.softmax(1)
     (-0.3 * (p * p.log()).sum()).backward()
@@ -110,53 +162,51 @@ def test_learns_which_inputs_matter() -> None:
     generator = torch.Generator().manual_seed(3)
     images = torch.randn(256, 8, generator=generator)
     labels = (images[:, 1] + images[:, 6] > 0).long()
-    layer = nn.Linear(8, 2)
-    root = model_root(layer)
+    root = _Root(8, 2, bias=True)
     dpp = DPP(root, {"fc": Pattern(select=KOutOfN(1, 4, shared_by=2))}, noise=1.0, seed=3)
-    optimizer = torch.optim.Adam([*layer.parameters(), *dpp.parameters()], lr=0.05)
+    optimizer = torch.optim.Adam([*root.parameters(), *dpp.parameters()], lr=0.05)
     for step in range(200):
         optimizer.zero_grad()
         with dpp.step(root, step / 200):
-            F.cross_entropy(layer(images), labels).backward()
+            F.cross_entropy(root.fc(images), labels).backward()
         optimizer.step()
     assert dpp.masks(root)["fc.weight"].nonzero()[:, 1].tolist() == [1, 6, 1, 6]
     assert dpp.statistics()["fc"].confidence > 0.3
 
 
 def test_the_noise_scale_decides_how_much_masks_vary() -> None:
-    layer = nn.Linear(64, 8, bias=False)
-    root = model_root(layer)
+    root = _Root(64, 8)
     different = []
     for noise in (0.0, 5.0):
         dpp = DPP(root, {"fc": Pattern(select=KOutOfN(1, 4))}, noise=noise, seed=0)
         kept = []
         for _ in range(2):
             with dpp.step(root, 0.0):
-                kept.append(layer.weight.detach() != 0)
-                layer(torch.ones(1, 64)).sum().backward()
+                kept.append(root.fc.weight.detach() != 0)
+                root.fc(torch.ones(1, 64)).sum().backward()
         different.append(not torch.equal(*kept))
     assert different == [False, True]
 
 
 def test_magnitude_start_keeps_the_greatest_weights() -> None:
-    layer = nn.Linear(8, 4, bias=False)
-    dpp = DPP(
-        model_root(layer), {"fc": Pattern(select=KOutOfN(2, 4))}, init=LogitInit.MAGNITUDE, seed=0
-    )
-    groups = layer.weight.detach().abs().reshape(8, 4)
+    root = _Root(8, 4)
+    dpp = DPP(root, {"fc": Pattern(select=KOutOfN(2, 4))}, init=LogitInit.MAGNITUDE, seed=0)
+    (logits,) = dpp.parameters()
+    assert float(logits.detach().mean()) == pytest.approx(0.0, abs=1e-6)
+    assert float(logits.detach().std(correction=0)) == pytest.approx(0.5)
+    groups = root.fc.weight.detach().abs().reshape(8, 4)
     wanted = torch.zeros(8, 4).scatter_(1, groups.topk(2).indices, 1.0).bool().reshape(4, 8)
-    assert torch.equal(dpp.masks(model_root(layer))["fc.weight"], wanted)
+    assert torch.equal(dpp.masks(root)["fc.weight"], wanted)
 
 
 def test_a_state_goes_on_with_identical_masks() -> None:
-    layer = nn.Linear(16, 4, bias=False)
-    root = model_root(layer)
+    root = _Root(16, 4)
     patterns = {"fc": Pattern(select=KOutOfN(1, 4))}
 
     def draw(dpp: DPP) -> Tensor:
         with dpp.step(root, 0.1):
-            mask = layer.weight.detach() != 0
-            layer(torch.ones(1, 16)).sum().backward()
+            mask = root.fc.weight.detach() != 0
+            root.fc(torch.ones(1, 16)).sum().backward()
         return mask
 
     first = DPP(root, patterns, noise=3.0, seed=0)
@@ -186,6 +236,47 @@ def test_strided_taps_and_kernels_together() -> None:
     conv = nn.Conv2d(4, 6, 3)
     mask = DPP(nn.Sequential(conv), {"0": pattern}).masks(nn.Sequential(conv))["0.weight"]
     assert mask.sum(dim=(1, 2, 3)).tolist() == [2 * 3] * 6
+
+
+def test_statistics_leave_out_taps_that_are_not_read() -> None:
+    """All rows that count are sure of the first of two; those of dropped taps know nothing."""
+    patterns = {
+        "0": Pattern(select=KOutOfN(1, 2), taps=Strided(3, (0, 0, 1, 1))),
+        "1": Pattern(select=PerNeuron(4), taps=Strided(3, (0, 1, 2))),
+    }
+    model = nn.Sequential(nn.Conv2d(4, 3, 3), nn.Conv2d(3, 2, 3))
+    dpp = DPP(model, patterns)
+    groups, neurons = dpp.parameters()
+    with torch.no_grad():
+        groups.zero_()
+        read = torch.from_numpy(patterns["0"].tap_mask((3, 4, 3, 3)))[::2].reshape(1, 2, 9)
+        groups.reshape(3, 2, 9, 2)[..., 0] = 100.0 * read
+        neurons.zero_()
+    found = dpp.statistics()
+    assert (found["0"].confidence, found["0"].diversity) == pytest.approx((1.0, 0.0))
+    # Each neuron keeps 4 of the 9 weights that it reads, of which it prefers none.
+    assert (found["1"].confidence, found["1"].diversity) == pytest.approx((0.0, 0.0), abs=1e-6)
+
+
+def test_temperature_falls_while_masks_are_drawn_and_logits_rest_afterwards() -> None:
+    model, target = _Root(6, 4), torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    dpp = DPP(
+        model,
+        {"fc": Pattern(select=KOutOfN(1, 3))},
+        noise=0.0,
+        entropy=0.0,
+        temperature=(4.0, 1.0),
+        draw_until=0.5,
+    )
+    (logits,) = dpp.parameters()
+    rows, chosen = logits.detach(), logits.detach().argmax(1, keepdim=True)
+    at_mask = (model.fc.weight.detach() * target).reshape(8, 3)
+    for progress, temperature in ((0.0, 4.0), (0.25, 2.5), (0.45, 1.3)):
+        _linear_step(dpp, model, target, progress)
+        wanted = relaxed_gradient(rows, chosen, at_mask, temperature)
+        assert torch.allclose(logits.grad, wanted, atol=1e-6)
+    _linear_step(dpp, model, target, 0.5)
+    assert logits.grad is None
 
 
 def test_refuses_what_does_not_fit_all_at_once() -> None:
