@@ -24,6 +24,7 @@ def _model() -> nn.Sequential:
 
 def test_every_draw_keeps_exactly_k_filters() -> None:
     model = _model().eval()
+    nn.init.constant_(model[1].bias, 10.0)  # behind the ReLU, no channel is zero by itself
     groups = find_channel_groups(model, IMAGES)
     dpp = DPPFilters(groups, keep=0.5, noise=3.0, seed=0)
     seen: list[int] = []
