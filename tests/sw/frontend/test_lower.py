@@ -74,7 +74,9 @@ def test_residual_networks_have_every_kind_of_layer() -> None:
 
 
 def test_relu6_is_a_clamp() -> None:
-    model = prepare(nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU6()), IMAGES * 100)
+    layer = nn.Conv2d(1, 2, 1)
+    nn.init.ones_(layer.weight)
+    model = prepare(nn.Sequential(layer, nn.ReLU6()), IMAGES * 100)
     (conv,) = lower(model).layers
     assert isinstance(conv, Conv2d) and conv.requantize.clamp is not None
     low, high = conv.requantize.clamp

@@ -47,3 +47,10 @@ def test_average_divides_by_the_area_of_its_window(
     scaling = layer.integers(torch.tensor(1.0), (3, 2, 16))
     assert 2**scaling.fixed_point.shift == area
     assert scaling.fixed_point.multiplier.tolist() == [1]
+
+
+def test_a_relu_passes_no_gradient_at_zero_as_in_the_float_model() -> None:
+    output = ActQuantizer(ActType(bits=8, signed=False))
+    acc = torch.tensor([[-1.0, 0.0, 1.0]], requires_grad=True)
+    QuantAdd(Activation.RELU, output).finish(acc).sum().backward()
+    assert acc.grad is not None and acc.grad.tolist() == [[0.0, 0.0, 1.0]]

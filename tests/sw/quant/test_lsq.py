@@ -96,7 +96,7 @@ def test_equals_its_composition_in_every_layout(
 ) -> None:
     monkeypatch.setattr(lsq, "CHUNK", chunk)
     x = _values(5, 6, 7, 3).contiguous(memory_format=memory_format)
-    step = torch.rand(5, 1, 1, 1) + 0.5 if per_channel else torch.tensor(0.75)
+    step = torch.rand(5, 1, 1, 1) + 0.5 if per_channel else torch.tensor(0.5)
     found = _gradients(fake_quantize, x, step, low, high, 0.1)
     expected = _gradients(_composed, x, step, low, high, 0.1)
     _assert_equal(found, expected)

@@ -163,6 +163,9 @@ def test_a_fixed_shortcut_stays_exact_while_others_train(bits: int, power_of_two
     assert torch.equal(before, expected)
     assert torch.equal(shortcut.quantized_weight(), expected)
     assert not shortcut.bias.any()
+    assert not any(
+        p.requires_grad for name, p in shortcut.named_parameters() if "output" not in name
+    )
     integers = shortcut.integers(torch.tensor(1.0))
     assert torch.equal(integers.weight != 0, expected != 0)
 
