@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from systolith.network import Dense, Granularity, KOutOfN, Pattern, PerNeuron
+from systolith.prune.decisions import Decisions
 from systolith.prune.errors import PruneError
 from systolith.prune.mask_logits import Annealing, MaskLogits
 from systolith.prune.mask_statistics import MaskStatistics
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
-from systolith.prune.topk import group_decisions, topk_mask, ungroup_decisions, weight_shape
+from systolith.prune.topk import topk_mask
 
 __all__ = ["DPP", "LogitInit"]
 
@@ -114,7 +115,9 @@ class DPP:
             drawn = _Layer(pattern, pattern.select, layer.weight, noise=noise, entropy=entropy)
             drawn.logits.start_(
                 self._generator,
-                drawn.rows(layer.weight.detach().abs()) if init is LogitInit.MAGNITUDE else None,
+                drawn.decisions.rows(layer.weight.detach().abs())
+                if init is LogitInit.MAGNITUDE
+                else None,
             )
             self._layers[f"{name}.weight"] = drawn
 
@@ -135,7 +138,7 @@ class DPP:
                 continue
             if drawing and name in self._layers:
                 layer = self._layers[name]
-                at_mask = layer.rows(weight.grad * weight.detach())
+                at_mask = layer.decisions.rows(weight.grad * weight.detach())
                 layer.logits.learn_(at_mask, self._annealing.temperature_at(progress))
             weight.grad.masked_fill_(~mask, 0.0)
 
@@ -173,7 +176,7 @@ class DPP:
 
 
 class _Layer:
-    """Logits of one layer: a row for every set of competing decisions."""
+    """Decisions on one layer, and their logits."""
 
     def __init__(
         self,
@@ -184,26 +187,16 @@ class _Layer:
         noise: float | None,
         entropy: float | None,
     ) -> None:
-        self._select, self._shape, self._size = select, weight_shape(weight), weight.shape
-        self._taps = torch.from_numpy(pattern.tap_mask(self._shape)).to(weight.device)
-        decisions = group_decisions(self._taps.expand(self._shape).float(), select)
-        self._decisions = decisions.shape
         if noise is None:
             noise = LINEAR_NOISE if weight.ndim == 2 else CONVOLUTION_NOISE
         if entropy is None:
             kernel = isinstance(select, KOutOfN) and select.granularity is Granularity.KERNEL
             entropy = KERNEL_ENTROPY if kernel else WEIGHT_ENTROPY
-        read = decisions.reshape(-1, decisions.shape[-1]) > 0
-        self.logits = MaskLogits(read, select.k, noise=noise, entropy=entropy)
-
-    def rows(self, values: Tensor) -> Tensor:
-        """Add up values of weights for each decision, (J, n)."""
-        values = values.reshape(self._shape) * self._taps
-        return group_decisions(values, self._select).reshape(self.logits.value.shape)
+        self.decisions = Decisions(pattern, select, weight)
+        self.logits = MaskLogits(self.decisions.read, select.k, noise=noise, entropy=entropy)
 
     def mask(self, generator: torch.Generator | None) -> Tensor:
         """Mask in the shape of the weight: a draw, or without a generator, the final one."""
-        chosen = self.logits.final() if generator is None else self.logits.draw(generator)
-        chosen = chosen.reshape(self._decisions)
-        mask = ungroup_decisions(chosen, self._select, self._shape) & self._taps
-        return mask.reshape(self._size)
+        return self.decisions.mask(
+            self.logits.final() if generator is None else self.logits.draw(generator)
+        )

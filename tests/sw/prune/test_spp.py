@@ -1,103 +1,235 @@
-import re
+"""Odds move by rank as in the paper, what is gone stays gone, and what is left is exact."""
+
+from math import exp, log, sqrt
 
 import pytest
 import torch
-from torch import nn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
 
-from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron
-from systolith.prune import SPP, MaskSet, PruneError, spp_increment
+from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron, Strided
+from systolith.prune import SPP, MaskSet, PruneError, WeightSparsifier, spp_increment
+from tests.sw.prune.test_topk import patterns_with_shapes
+
+COLUMNS = Pattern(select=PerNeuron(8, shared_by=6))
 
 
-def test_increments_fall_from_most_to_zero_and_are_mirrored_behind() -> None:
-    found = spp_increment(torch.arange(9), 4, 0.1)
-    end = torch.exp(torch.tensor(-4.0)).item()
-    wanted = [0.1 * (torch.exp(torch.tensor(-r)).item() - end) / (1 - end) for r in range(4)]
-    assert found[:4].tolist() == pytest.approx(wanted)
-    assert found[0].item() == pytest.approx(0.1)
-    assert found[4:8].tolist() == pytest.approx([-value for value in reversed(wanted)])
-    assert found[8].item() == pytest.approx(-0.1), "no more than most, however unimportant"
+def test_increments_are_the_papers_curve() -> None:
+    # Flatness 1/4 puts the middle at 2/3 of what shall go, and the slope at 1/8 per `prune` ranks.
+    found = spp_increment(torch.arange(12), 6, 0.1).tolist()
+    assert found[:5] == pytest.approx([0.1 * 8 ** (-r / 6) for r in range(5)])
+    assert found[4] == pytest.approx(0.25 * 0.1)
+    assert found[6] == 0.0
+    assert all(value > 0 for value in found[:6]) and all(value < 0 for value in found[7:])
+    # Point symmetric about the middle, (4, 0.025).
+    assert [found[4 + x] + found[4 - x] for x in range(5)] == pytest.approx([0.05] * 5)
+    assert found == sorted(found, reverse=True)
+
+
+def test_increments_are_at_least_minus_one() -> None:
+    assert spp_increment(torch.tensor([10_000]), 1, 0.05).tolist() == [-1.0]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 300), st.sampled_from([0.05, 0.25, 0.9]))
+def test_exactly_those_that_shall_go_get_likelier(prune: int, flatness: float) -> None:
+    found = spp_increment(torch.arange(2 * prune + 1), prune, 0.05, flatness)
+    assert bool((found[:prune] > 0).all() and (found[prune + 1 :] < 0).all())
+    assert float(found[0]) == 0.05 and float(found[prune]) == 0.0
 
 
 def _conv() -> nn.Sequential:
     """Columns whose L1 norms grow from the first to the last."""
     conv = nn.Conv2d(4, 6, 2, bias=False)
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(2, (6, 16), generator=generator) * 2 - 1
     with torch.no_grad():
-        signs = torch.where(torch.rand(6, 16) < 0.5, -1.0, 1.0)
         conv.weight.copy_((signs * torch.arange(1, 17)).reshape(6, 4, 2, 2))
     return nn.Sequential(conv)
 
 
-def _train(spp: SPP, model: nn.Module, steps: int, until: float = 1.0) -> None:
-    for step in range(steps):
-        with spp.step(model, until * step / steps):
-            model(torch.ones(1, 4, 2, 2)).sum().backward()
+def _train(spp: SPP, model: nn.Module, steps: int, progress: float = 0.0) -> list[Tensor]:
+    """Steps that change no weights; return the masks that they used."""
+    masks = []
+    for _ in range(steps):
+        with spp.step(model, progress):
+            masks.append(model[0].weight.detach() != 0)
+            model[0].weight.sum().backward()
+    return masks
+
+
+def _odds(spp: SPP) -> Tensor:
+    (odds,) = spp.probabilities().values()
+    return odds
+
+
+def _by_hand(norms: list[list[float]], prune: int, most: float) -> list[float]:
+    """The update rule written down for one group, for norms at successive updates."""
+    n = len(norms[0])
+    odds, sums = [0.0] * n, [0] * n
+    for now in norms:
+        for i in range(n):
+            sums[i] += sum(other < now[i] for other in now)  # ranks of norms: no ties
+        gone = [i for i in range(n) if odds[i] == 1]
+        order = gone + sorted((i for i in range(n) if i not in gone), key=lambda i: (sums[i], -i))
+        a = log(2 / 0.25) / prune
+        m = log(4) / a
+        for rank, i in enumerate(order):
+            if i in gone or rank == prune:
+                continue
+            up = most * exp(-a * rank)
+            down = 0.5 * most - most * exp(-a * (2 * m - rank))
+            odds[i] = min(max(odds[i] + (up if rank <= m else down), 0.0), 1.0)
+    return odds
+
+
+def test_odds_move_by_the_rank_of_average_ranks() -> None:
+    model = nn.Sequential(nn.Conv2d(7, 2, 1, bias=False))
+    spp = SPP(model, {"0": Pattern(select=PerNeuron(3, shared_by=2))}, interval=2, most=0.3)
+    generator = torch.Generator().manual_seed(4)
+    norms = []
+    for _ in range(6):
+        weight = torch.randn(2, 7, 1, 1, generator=generator)
+        norms.append(weight.abs().sum((0, 2, 3)).tolist())
+        with torch.no_grad():
+            model[0].weight.copy_(weight)
+        _train(spp, model, 2)
+        assert _odds(spp)[0].tolist() == pytest.approx(_by_hand(norms, prune=4, most=0.3))
+    assert 1.0 in _odds(spp) and 0.0 in _odds(spp)
 
 
 @pytest.mark.parametrize(
     "select", [PerNeuron(5, shared_by=6), KOutOfN(1, 2, shared_by=6), KOutOfN(3, 4, shared_by=6)]
 )
-def test_unimportant_columns_go_and_masks_are_exact(select: PerNeuron | KOutOfN) -> None:
+def test_unimportant_columns_go_and_what_is_left_shrinks_the_gemm(
+    select: PerNeuron | KOutOfN,
+) -> None:
     model, pattern = _conv(), Pattern(select=select)
     spp = SPP(model, {"0": pattern}, interval=1, most=0.2)
-    _train(spp, model, 40)
+    last = _train(spp, model, 60)[-1]
+    masks = spp.masks(model)
+    assert torch.equal(masks["0.weight"], last), "all is decided"
+    assert bool((_odds(spp) * (1 - _odds(spp)) == 0).all())
+    wanted = pattern.best_mask(model[0].weight.detach().abs().double().numpy())
+    assert masks["0.weight"].tolist() == wanted.tolist()
+    columns = masks["0.weight"].reshape(6, 16)
+    assert torch.equal(columns.any(0), columns.all(0))
+
+
+@settings(deadline=None, max_examples=100)
+@given(patterns_with_shapes(), st.integers(0, 20), st.integers(0, 2**20))
+def test_final_masks_are_exact_at_any_time_for_every_pattern(
+    drawn: tuple[Pattern, tuple[int, int, int, int]], steps: int, seed: int
+) -> None:
+    pattern, (filters, channels, kh, kw) = drawn
+    model = nn.Sequential(nn.Conv2d(channels, filters, (kh, kw), bias=False))
+    generator = torch.Generator().manual_seed(seed)
+    spp = SPP(model, {"0": pattern}, interval=1, most=0.5, seed=seed)
+    assert isinstance(spp, WeightSparsifier) and spp.parameters() == []
+    gone = torch.zeros(filters, channels, kh, kw, dtype=torch.bool)
+    read = torch.from_numpy(pattern.tap_mask((filters, channels, kh, kw)))
+    for _ in range(steps):
+        with torch.no_grad():
+            weight = torch.randn(model[0].weight.shape, generator=generator)
+            model[0].weight.copy_(weight)
+        (mask,) = _train(spp, model, 1)
+        assert not mask[gone].any(), "what reached 1 stays pruned"
+        assert not (mask & ~read).any()
+        assert torch.equal(model[0].weight, weight), "dense weights are back"
+        for odds in spp.probabilities().values():
+            never = odds.shape[1] - pattern.select.k
+            alive = (odds < 1).any(1)
+            assert bool(((odds == 1).sum(1)[alive] <= never).all())
+            gone = ~_spread(spp, odds < 1)
     masks = spp.masks(model)
     MaskSet(dict(masks), masks.patterns)
-    weight = model[0].weight.detach().abs()
-    wanted = pattern.best_mask(weight.double().numpy())
-    assert masks["0.weight"].tolist() == wanted.tolist()
+    (final,) = _train(spp, model, 1, progress=0.6)
+    assert torch.equal(final, masks["0.weight"])
+    assert not final[gone].any()
 
 
-def test_what_reached_one_stays_pruned_and_gets_no_gradient() -> None:
-    model = _conv()
-    spp = SPP(model, {"0": Pattern(select=PerNeuron(8, shared_by=6))}, interval=1, most=1.0)
-    _train(spp, model, 3, until=0.1)
-    (odds,) = spp.probabilities().values()
-    assert float(odds[0, 0]) == 1.0
-    with torch.no_grad():
-        model[0].weight[:, 0, 0, 0] = 1000.0
+def _spread(spp: SPP, decisions: Tensor) -> Tensor:
+    return spp._decisions["0.weight"].mask(decisions)
+
+
+def test_masks_are_drawn_with_the_odds_and_pruned_weights_get_no_gradient() -> None:
+    model, steps = _conv(), 2000
+    spp = SPP(model, {"0": COLUMNS}, interval=steps, most=0.9, seed=5)
+    masks = torch.stack(_train(spp, model, steps)).reshape(steps, 6, 16)
+    assert torch.equal(masks.any(1), masks.all(1)), "whole columns"
+    found = 1 - masks[:, 0].double().mean(0)
+    for wanted, share in zip(_odds(spp)[0].tolist(), found.tolist(), strict=True):
+        assert abs(share - wanted) <= 5 * sqrt(wanted * (1 - wanted) / steps)
     model.zero_grad()
-    _train(spp, model, 30, until=0.1)
-    (odds,) = spp.probabilities().values()
-    assert float(odds[0, 0]) == 1.0
-    assert bool((model[0].weight.grad[:, 0, 0, 0] == 0).all())
+    (mask,) = _train(spp, model, 1)
+    assert torch.equal(model[0].weight.grad, mask.float())
 
 
-def test_a_column_whose_weights_grow_is_reprieved() -> None:
+def test_a_column_whose_weights_grow_is_reprieved_unless_it_is_gone() -> None:
+    for updates, ends in ((3, 0.0), (12, 1.0)):
+        model = _conv()
+        spp = SPP(model, {"0": COLUMNS}, interval=1, most=0.1)
+        _train(spp, model, updates)
+        assert 0.2 < float(_odds(spp)[0, 0]) <= 1.0
+        with torch.no_grad():
+            model[0].weight[:, 0, 0, 0] = 1000.0
+        _train(spp, model, 60)
+        assert float(_odds(spp)[0, 0]) == ends
+
+
+def test_taps_that_are_not_read_do_not_compete() -> None:
+    """Weights on dropped taps are the greatest, and change nothing."""
+    pattern = Pattern(select=PerNeuron(3, shared_by=6), taps=Strided(2, (0, 1, 0, 1)))
     model = _conv()
-    spp = SPP(model, {"0": Pattern(select=PerNeuron(8, shared_by=6))}, interval=1, most=0.1)
-    _train(spp, model, 3, until=0.1)
-    before = float(next(iter(spp.probabilities().values()))[0, 0])
+    read = torch.from_numpy(pattern.tap_mask((6, 4, 2, 2)))
     with torch.no_grad():
-        model[0].weight[:, 0, 0, 0] = 1000.0
-    _train(spp, model, 60, until=0.1)
-    after = float(next(iter(spp.probabilities().values()))[0, 0])
-    assert before > 0.2 and after == 0.0
+        model[0].weight.masked_fill_(~read, 1000.0)
+    spp = SPP(model, {"0": pattern}, interval=1, most=0.2)
+    _train(spp, model, 60)
+    # The greatest three that are read: channel 3 at taps 1 and 3, channel 2 at tap 2.
+    kept = spp.masks(model)["0.weight"][0].flatten().nonzero().flatten().tolist()
+    assert kept == [10, 13, 15]
+
+
+def test_whole_kernels_are_ranked_by_their_norm() -> None:
+    model = _conv()
+    spp = SPP(model, {"0": Pattern(select=KOutOfN(1, 4, Granularity.KERNEL, 6))})
+    assert spp.masks(model)["0.weight"].all(dim=(0, 2, 3)).tolist() == [False, False, False, True]
 
 
 def test_a_state_goes_on_identically() -> None:
     first, second = (
-        SPP(_conv(), {"0": Pattern(select=PerNeuron(5, shared_by=6))}, interval=2, seed=seed)
-        for seed in (0, 9)
+        SPP(_conv(), {"0": COLUMNS}, interval=2, most=0.1, seed=seed) for seed in (0, 9)
     )
     model = _conv()
-    _train(first, model, 7, until=0.5)
+    _train(first, model, 7)
     second.load_state_dict(first.state_dict())
-    seen = []
-    for spp in (first, second):
-        with spp.step(model, 0.5):
-            seen.append(model[0].weight.detach().clone())
-            model(torch.ones(1, 4, 2, 2)).sum().backward()
-    assert torch.equal(*seen)
-    (a,), (b,) = first.probabilities().values(), second.probabilities().values()
-    assert torch.equal(a, b)
+    for a, b in zip(_train(first, model, 9), _train(second, model, 9), strict=True):
+        assert torch.equal(a, b)
+    assert torch.equal(_odds(first), _odds(second))
 
 
-def test_refuses_patterns_that_leave_columns_to_some_filters() -> None:
-    patterns = {"0": Pattern(select=KOutOfN(1, 2, shared_by=3))}
-    with pytest.raises(PruneError, match=re.escape("that all 6 filters share, got 1-out-of-2")):
-        SPP(_conv(), patterns)
-    with pytest.raises(PruneError, match="pattern of weights"):
-        SPP(_conv(), {"0": Pattern(select=KOutOfN(1, 2, Granularity.KERNEL, 6))})
+def test_a_state_does_not_change_as_training_goes_on() -> None:
+    model = _conv()
+    spp = SPP(model, {"0": COLUMNS}, interval=1)
+    _train(spp, model, 2)
+    state = spp.state_dict()
+    before = {kind: state[kind]["0.weight"].clone() for kind in ("odds", "ranks")}
+    with torch.no_grad():
+        model[0].weight.copy_(model[0].weight.flip(1))
+    _train(spp, model, 3)
+    assert all(torch.equal(state[kind]["0.weight"], value) for kind, value in before.items())
+
+
+def test_refuses_everything_at_once() -> None:
     with pytest.raises(PruneError) as caught:
-        SPP(_conv(), {}, interval=0, most=0, prune_until=0)
-    assert len(caught.value.problems) == 3
+        SPP(_conv(), {}, interval=0, most=0, flatness=1, prune_until=2)
+    assert list(caught.value.problems) == [
+        "interval must be at least 1, got 0",
+        "most must be above 0, got 0",
+        "flatness must lie between 0 and 1, got 1",
+        "prune_until must lie in 0..1, got 2",
+    ]
+    with pytest.raises(PruneError, match="needs in_channels divisible by 3"):
+        SPP(_conv(), {"0": Pattern(select=KOutOfN(1, 3))})
