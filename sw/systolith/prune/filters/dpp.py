@@ -11,12 +11,10 @@ from systolith.prune.errors import PruneError
 from systolith.prune.filters.gates import gated_channels
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
-from systolith.prune.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
-from systolith.prune.mask_statistics import MaskStatistics, mask_statistics
+from systolith.prune.mask_logits import Annealing, MaskLogits
+from systolith.prune.mask_statistics import MaskStatistics
 
 __all__ = ["DPPFilters"]
-
-INITIAL_DEVIATION = 0.5
 
 
 class DPPFilters:
@@ -33,6 +31,10 @@ class DPPFilters:
         Share of each group's filters, above 0 and at most 1; at least one filter.
     multiple_of : int
         Lanes: each group keeps a multiple of it, rounded up, or all.
+    scores : mapping of str to Tensor of float, shape (size,), optional
+        Worth of filters by group name, such as :func:`taylor_scores`: logits start by it,
+        standardized to a deviation of 0.5, so that a trained network keeps what it needs. Groups
+        without scores start at random, as all do in the paper.
     noise, temperature, draw_until, seed
         As :class:`DPP`.
     entropy : float
@@ -41,16 +43,19 @@ class DPPFilters:
     Raises
     ------
     PruneError
-        If a number is out of range, or no group is removable; all problems are listed.
+        If a number is out of range, no group is removable, or scores fit none; all problems are
+        listed.
 
     Notes
     -----
     Gonzalez-Carabarin, Huijben, Veeling, Schmid, van Sloun: Dynamic probabilistic pruning (IEEE
     TNNLS 2022; arXiv 2105.12686), feature maps.
 
-    **Deviation:** filters that additions or depthwise convolutions tie are drawn together; gates
-    sit where their channels are read, behind the ReLU, which would stop the gradients of filters
-    that are not drawn.
+    **Deviation:** feature maps are chosen where they are made, once for all that read them; those
+    that additions or depthwise convolutions tie are drawn together. Gates sit where channels are
+    read, behind the ReLU, which would stop the gradients of filters that are not drawn.
+
+    **Deviation:** logits may start by scores.
     """
 
     def __init__(
@@ -59,108 +64,87 @@ class DPPFilters:
         *,
         keep: float,
         multiple_of: int = 1,
+        scores: Mapping[str, Tensor] | None = None,
         noise: float = 0.01,
         entropy: float = 1e-5,
         temperature: tuple[float, float] = (5.0, 0.5),
         draw_until: float = 0.8,
         seed: int = 0,
     ) -> None:
-        self._groups = tuple(group for group in groups if group.removable)
-        problems = []
-        if not self._groups:
-            problems.append("a network needs filters that can be removed, got none")
-        if not 0 < keep <= 1:
-            problems.append(f"keep must be above 0 and at most 1, got {keep}")
-        if multiple_of < 1:
-            problems.append(f"multiple_of must be at least 1, got {multiple_of}")
+        self._groups = {group.name: group for group in groups if group.removable}
+        self._annealing = Annealing(temperature=temperature, draw_until=draw_until)
+        scores = scores or {}
+        problems = list(_problems(self._groups, scores, keep, multiple_of))
         if noise < 0 or entropy < 0:
             problems.append(f"noise and entropy must be at least 0, got {noise} and {entropy}")
-        if min(temperature) <= 0:
-            problems.append(f"temperature must be positive, got {temperature}")
-        if not 0 <= draw_until <= 1:
-            problems.append(f"draw_until must lie in 0..1, got {draw_until}")
+        problems += self._annealing.problems()
         if problems:
             raise PruneError(problems)
-        self._noise, self._entropy = noise, entropy
-        self._temperature, self._draw_until = temperature, draw_until
         self._generator = torch.Generator().manual_seed(seed)
-        self._kept: dict[str, int] = {}
-        self._logits: dict[str, nn.Parameter] = {}
-        for group in self._groups:
+        self._logits: dict[str, MaskLogits] = {}
+        for name, group in self._groups.items():
             portions = -(-max(1, round(keep * group.size)) // multiple_of)
-            self._kept[group.name] = min(portions * multiple_of, group.size)
-            start = torch.randn(1, group.size, generator=self._generator) * INITIAL_DEVIATION
-            self._logits[group.name] = nn.Parameter(start)
+            read = torch.ones(1, group.size, dtype=torch.bool)
+            kept = min(portions * multiple_of, group.size)
+            self._logits[name] = MaskLogits(read, kept, noise=noise, entropy=entropy)
+            score = scores[name].cpu().unsqueeze(0) if name in scores else None
+            self._logits[name].start_(self._generator, score)
 
     def parameters(self) -> list[nn.Parameter]:
         """Logits of all groups."""
-        return list(self._logits.values())
+        return [logits.parameter for logits in self._logits.values()]
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`Sparsifier.step`."""
         device = next(model.parameters()).device
-        drawing = progress < self._draw_until
-        first, last = self._temperature
-        share = min(progress / self._draw_until, 1.0) if self._draw_until else 1.0
-        gates: dict[str, Tensor] = {}
+        drawing = self._annealing.draws_at(progress)
+        gates = {}
         for name, logits in self._logits.items():
-            noise = gumbel_noise(logits.detach(), self._generator) * (self._noise * drawing)
-            now = first + (last - first) * share
-            gate: Tensor = _Draw.apply(  # type: ignore[no-untyped-call]  # torch has no type for it
-                logits, noise, self._kept[name], now
-            )
-            gate = gate[0] if drawing else gate[0].detach()
-            gates[name] = gate.to(device)
-        with gated_channels(model, self._groups, gates):
+            mask = logits.draw(self._generator) if drawing else logits.final()
+            gates[name] = mask[0].to(device, torch.float32).requires_grad_(drawing)
+        with gated_channels(model, tuple(self._groups.values()), gates):
             yield
-        if drawing and self._entropy:
-            entropies = [
-                torch.special.entr(torch.softmax(logits, 1)).sum()
-                for logits in self._logits.values()
-            ]
-            torch.autograd.backward(self._entropy * torch.stack(entropies).sum())
+        for name, gate in gates.items():
+            if gate.grad is not None:
+                at_mask = gate.grad.unsqueeze(0).to(self._logits[name].value)
+                self._logits[name].learn_(at_mask, self._annealing.temperature_at(progress))
 
     def filters(self, model: nn.Module) -> FilterMasks:
         """Keep the k largest logits of each group, without noise."""
-        masks = {}
-        for name, logits in self._logits.items():
-            drawn = draw_top_k(logits.detach(), self._kept[name])[0]
-            masks[name] = torch.zeros(logits.shape[1], dtype=torch.bool).index_fill_(0, drawn, True)
-        return FilterMasks(masks, self._groups)
+        masks = {name: logits.final()[0] for name, logits in self._logits.items()}
+        return FilterMasks(masks, self._groups.values())
 
     def statistics(self) -> dict[str, MaskStatistics]:
         """Confidence by group name; the diversity of a single row is 0."""
-        return {
-            name: mask_statistics(logits, self._kept[name]) for name, logits in self._logits.items()
-        }
+        return {name: logits.statistics() for name, logits in self._logits.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Logits, and the state of the random generator."""
-        logits = {name: value.detach().clone() for name, value in self._logits.items()}
+        logits = {name: logits.value.clone() for name, logits in self._logits.items()}
         return {"logits": logits, "generator": self._generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from such a state, with identical results."""
-        with torch.no_grad():
-            for name, logits in self._logits.items():
-                logits.copy_(state["logits"][name])
+        for name, logits in self._logits.items():
+            logits.value.copy_(state["logits"][name])
         self._generator.set_state(state["generator"])
 
 
-class _Draw(torch.autograd.Function):
-    """Hard mask forward, relaxed gradient backward."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, noise: Tensor, k: int, temperature: float) -> Tensor:
-        noisy = logits.detach() + noise
-        drawn = draw_top_k(noisy, k)
-        ctx.save_for_backward(noisy, drawn)
-        ctx.temperature = temperature
-        return torch.zeros_like(noisy).scatter_(1, drawn, 1.0)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        noisy, drawn = ctx.saved_tensors
-        (gradient,) = gradients
-        return relaxed_gradient(noisy, drawn, gradient, ctx.temperature), None, None, None
+def _problems(
+    groups: Mapping[str, ChannelGroup], scores: Mapping[str, Tensor], keep: float, multiple_of: int
+) -> Iterator[str]:
+    if not groups:
+        yield "a network needs filters that can be removed, got none"
+    if not 0 < keep <= 1:
+        yield f"keep must be above 0 and at most 1, got {keep}"
+    if multiple_of < 1:
+        yield f"multiple_of must be at least 1, got {multiple_of}"
+    for name, score in scores.items():
+        if name not in groups:
+            yield f"scores must name a removable group of {', '.join(groups)}, got '{name}'"
+        elif score.shape != (groups[name].size,) or not bool(score.isfinite().all()):
+            yield (
+                f"scores of group '{name}' must be {groups[name].size} finite numbers, "
+                f"got {score.tolist()}"
+            )

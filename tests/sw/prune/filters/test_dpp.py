@@ -3,7 +3,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from systolith.prune import DPPFilters, PruneError, find_channel_groups, remove_filters
+from systolith.prune import (
+    DPPFilters,
+    FilterSparsifier,
+    PruneError,
+    find_channel_groups,
+    gated,
+    remove_filters,
+)
+from systolith.prune.filters import gated_channels
+from systolith.prune.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
 
 IMAGES = torch.zeros(2, 2, 6, 6)
 
@@ -61,21 +70,102 @@ def test_keeps_the_filters_that_matter_and_they_leave() -> None:
     assert torch.equal(remove_filters(model, masks, images)(images), model(images))
 
 
-def test_lanes_and_states() -> None:
+def test_logits_get_the_gradient_at_the_gates_through_the_relaxation() -> None:
+    model = _model().eval()
+    groups = find_channel_groups(model, IMAGES)
+    dpp = DPPFilters(groups, keep=0.5, noise=0.7, entropy=0.3, temperature=(4.0, 2.0), seed=3)
+    generator = torch.Generator().manual_seed(3)
+    starts = [0.5 * torch.randn(1, size, generator=generator) for size in (8, 4)]
+    assert all(torch.equal(a, b) for a, b in zip(starts, dpp.parameters(), strict=True))
+    noisy = [start + 0.7 * gumbel_noise(start, generator) for start in starts]
+    drawn = [draw_top_k(values, k) for values, k in zip(noisy, (4, 2), strict=True)]
+    gates = [
+        torch.zeros_like(values).scatter(1, order, 1.0)[0].requires_grad_()
+        for values, order in zip(noisy, drawn, strict=True)
+    ]
+    images = torch.rand(3, 2, 6, 6, generator=generator)
+    with gated_channels(model, groups, dict(zip(("0", "3"), gates, strict=True))):
+        loss = model(images).square().sum()
+    wanted = torch.autograd.grad(loss, [*gates, model[3].weight])
+
+    with dpp.step(model, 0.4):
+        model(images).square().sum().backward()
+    assert torch.equal(model[3].weight.grad, wanted[2])
+    assert not model[3].weight.grad[:, gates[0] == 0].any()
+    for i, logits in enumerate(dpp.parameters()):
+        leaf = starts[i].clone().requires_grad_()
+        (0.3 * torch.special.entr(leaf.softmax(1)).sum()).backward()
+        relaxed = relaxed_gradient(noisy[i], drawn[i], wanted[i].unsqueeze(0), 3.0)
+        assert torch.allclose(logits.grad, relaxed + leaf.grad, atol=1e-5)
+
+
+def test_scores_decide_where_logits_start() -> None:
+    model = _model()
+    groups = find_channel_groups(model, IMAGES)
+    score = torch.tensor([3.0, 9.0, 0.0, 1.0, 8.0, 2.0, 7.0, 4.0])
+    dpp = DPPFilters(groups, keep=0.375, scores={"0": score})
+    assert dpp.filters(model)["0"].nonzero().flatten().tolist() == [1, 4, 6]
+    scored, random = (parameter.detach() for parameter in dpp.parameters())
+    assert float(scored.mean()) == pytest.approx(0, abs=1e-6)
+    assert float(scored.std(correction=0)) == pytest.approx(0.5)
+    assert random.unique().numel() == 4
+
+
+def test_logits_rest_once_masks_are_final() -> None:
+    model = _model()
+    dpp = DPPFilters(find_channel_groups(model, IMAGES), keep=0.5, noise=9.0, draw_until=0.5)
+    assert isinstance(dpp, FilterSparsifier)
+    with dpp.step(model, 0.5):
+        found = model(torch.ones(2, 2, 6, 6))
+        found.sum().backward()
+    assert all(logits.grad is None for logits in dpp.parameters())
+    with gated(model, dpp.filters(model).gates()):
+        assert torch.equal(model(torch.ones(2, 2, 6, 6)), found)
+    for name, statistics in dpp.statistics().items():
+        assert 0 < statistics.confidence < 1 and statistics.diversity == 0, name
+
+
+def test_an_interrupted_run_ends_the_same() -> None:
+    def run(first: DPPFilters, second: DPPFilters) -> list[torch.Tensor]:
+        model = _model()
+        optimizers = [
+            torch.optim.SGD([*model.parameters(), *dpp.parameters()], lr=0.1)
+            for dpp in (first, second)
+        ]
+        for step in range(6):
+            dpp, optimizer = (first, second)[step >= 3], optimizers[step >= 3]
+            if step == 3 and first is not second:
+                second.load_state_dict(first.state_dict())
+            optimizer.zero_grad()
+            with dpp.step(model, step / 10):
+                model(torch.ones(2, 2, 6, 6)).square().mean().backward()
+            optimizer.step()
+        return [*model.parameters(), *second.parameters()]
+
+    groups = find_channel_groups(_model(), IMAGES)
+    whole, again, other = (DPPFilters(groups, keep=0.5, noise=2.0, seed=seed) for seed in (0, 0, 7))
+    for a, b in zip(run(whole, whole), run(again, other), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_counts_fill_lanes() -> None:
     groups = find_channel_groups(_model(), IMAGES)
     model = _model()
-    first = DPPFilters(groups, keep=0.3, multiple_of=4, noise=2.0, seed=0)
-    assert first.filters(model).kept == {"0": 4, "3": 4}
-    second = DPPFilters(groups, keep=0.3, multiple_of=4, noise=2.0, seed=5)
-    with first.step(model, 0.0):
-        model(torch.rand(2, 2, 6, 6)).sum().backward()
-    second.load_state_dict(first.state_dict())
-    for a, b in zip(first.parameters(), second.parameters(), strict=True):
-        assert torch.equal(a, b)
-    assert torch.equal(first._generator.get_state(), second._generator.get_state())
+    assert DPPFilters(groups, keep=0.3, multiple_of=4).filters(model).kept == {"0": 4, "3": 4}
+    assert DPPFilters(groups, keep=0.75, multiple_of=3).filters(model).kept == {"0": 6, "3": 3}
+    assert DPPFilters(groups, keep=0.01).filters(model).kept == {"0": 1, "3": 1}
 
 
 def test_refuses_everything_at_once() -> None:
     with pytest.raises(PruneError) as caught:
         DPPFilters((), keep=0, multiple_of=0, noise=-1, temperature=(0, 1), draw_until=2)
     assert len(caught.value.problems) == 6
+    groups = find_channel_groups(_model(), IMAGES)
+    scores = {"x": torch.ones(2), "3": torch.ones(3), "0": torch.full((8,), torch.nan)}
+    with pytest.raises(PruneError) as caught:
+        DPPFilters(groups, keep=0.5, scores=scores)
+    assert list(caught.value.problems) == [
+        "scores must name a removable group of 0, 3, got 'x'",
+        "scores of group '3' must be 4 finite numbers, got [1.0, 1.0, 1.0]",
+        f"scores of group '0' must be 8 finite numbers, got {[float('nan')] * 8}",
+    ]
