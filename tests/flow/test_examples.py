@@ -32,7 +32,7 @@ def test_digits_from_training_to_verified_rtl(tmp_path: Path) -> None:
     assert sparsity["conv2"] == sparsity["conv3"] == 0.25
     assert report["performance"]["utilization"] > 0.95
     assert [stage["name"] for stage in report["stages"]] == [
-        *("train", "lower", "estimate", "generate", "verify", "simulate")
+        *("train", "prune", "quantize", "lower", "estimate", "generate", "verify", "simulate")
     ]
 
 
@@ -44,6 +44,17 @@ def test_python_example_builds_and_verifies(
     assert plan.utilization > 0.9
     assert (tmp_path / "rtl/systolith_top.v").exists()
     assert "streams equal the reference" in capsys.readouterr().out
+
+
+def test_every_example_of_the_pruning_tutorial_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    tutorial = (ROOT / "docs/pruning.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", tutorial, re.DOTALL)
+    names: dict[str, object] = {"EPOCHS": 1}
+    for block in blocks:
+        exec(compile(block, "docs/pruning.md", "exec"), names)
+    shown = capsys.readouterr().out
+    assert "25% kept" in shown
+    assert "conv3: confidence" in shown and "conv2 32 removable" in shown
 
 
 def test_readme_shows_the_python_example_as_it_is() -> None:

@@ -1,5 +1,6 @@
 """The stages from model to report."""
 
+from systolith.steps.budgets import cycle_cost
 from systolith.steps.errors import UsageError
 from systolith.steps.listener import Listener, Silent
 from systolith.steps.opening import open_run
@@ -15,5 +16,6 @@ __all__ = [
     "Silent",
     "Source",
     "UsageError",
+    "cycle_cost",
     "open_run",
 ]
