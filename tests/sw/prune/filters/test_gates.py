@@ -83,10 +83,14 @@ def test_a_gate_gets_its_gradient_even_if_it_is_zero(straight_through: bool) -> 
     assert torch.allclose(gate.grad, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("straight_through", [False, True])
-def test_only_straight_through_lets_what_is_gated_learn(straight_through: bool) -> None:
+def test_only_straight_through_lets_what_is_gated_learn(
+    straight_through: bool, trained: bool
+) -> None:
     model, x = _model()
-    with gated_channels(model, _groups(), {"0": GATE}, straight_through):
+    gate = GATE.clone().requires_grad_(trained)
+    with gated_channels(model, _groups(), {"0": gate}, straight_through):
         model(x).sum().backward()
     scale = torch.ones(3) if straight_through else GATE
     active = (model[0](x) > 0).float()

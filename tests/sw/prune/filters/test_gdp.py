@@ -18,6 +18,8 @@ from systolith.prune.filters import (
     select_filters,
     unit_costs,
 )
+from tests.sw.prune.filters.small_models import NETWORKS
+from tests.sw.prune.filters.small_models import images as small_images
 from tests.sw.prune.filters.training import IMAGES, batch, network, optimizer_of, train
 
 GROUPS = find_channel_groups(network(), IMAGES)
@@ -99,6 +101,19 @@ def test_sorts_all_filters_at_once_by_what_autograd_says() -> None:
                     total += found.abs() / (costs[name] if per_cost else 1)
         masks = select_filters(GROUPS, expected, budget)
         assert _kept(gdp, model) == {name: mask.tolist() for name, mask in masks.items()}
+
+
+def test_fixed_shortcuts_have_saliency_too() -> None:
+    model = NETWORKS["residual"]()
+    model.shortcut.weight.requires_grad_(False)
+    groups = find_channel_groups(model, small_images().float())
+    gdp = GDP(groups, HALF, interval=1, begin=0.0)
+    for _ in range(3):
+        model.zero_grad()
+        with gdp.step(model, 0.5):
+            model(small_images().float()).square().sum().backward()
+    masks = gdp.filters(model)
+    assert sum(masks.kept.values()) == sum(group.size for group in groups if group.removable) // 2
 
 
 def test_inside_a_step_the_masked_network_computes_and_weights_stay() -> None:
