@@ -5,6 +5,7 @@ other module and gives its integers to :mod:`systolith.frontend`.
 """
 
 from systolith.quant.batch_norm import fold_batch_norm
+from systolith.quant.binary import binarize
 from systolith.quant.config import LayerBits, QuantConfig
 from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.fixed_point import FixedPoint, fixed_point
@@ -42,6 +43,7 @@ __all__ = [
     "WeightIntegers",
     "WeightQuantizer",
     "Wiring",
+    "binarize",
     "fake_quantize",
     "fixed_point",
     "float_masks",

@@ -7,7 +7,7 @@ from systolith.quant.errors import UnsupportedModelError
 
 __all__ = ["LayerBits", "QuantConfig"]
 
-MIN_BITS, MAX_BITS = 2, 8
+MIN_WEIGHT_BITS, MIN_BITS, MAX_BITS = 1, 2, 8
 MAX_OUTPUT_BITS = 16
 
 
@@ -17,6 +17,7 @@ class LayerBits:
 
     weight_bits: int | None = None
     act_bits: int | None = None
+    narrow_range: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,11 @@ class QuantConfig:
     Parameters
     ----------
     weight_bits, act_bits : int
-        2..8. Weights are signed; outputs of a layer are unsigned after ReLU or ReLU6, else signed.
+        1..8 for weights, which are signed; one bit is -1 or +1. 2..8 for outputs of layers, which
+        are unsigned after ReLU or ReLU6, else signed.
+    narrow_range : bool
+        Weights of b bits do without ``-2**(b-1)``: their range is symmetric, and two bits are
+        ternary, -1, 0 or +1.
     layers : mapping of str to LayerBits
         Exceptions by layer, under its qualified module name (``"layer1.0.conv1"``) or its readable
         name (``"layer1_0_conv1"``, the only one that functions have).
@@ -51,6 +56,7 @@ class QuantConfig:
 
     weight_bits: int = 8
     act_bits: int = 8
+    narrow_range: bool = False
     layers: Mapping[str, LayerBits] = field(default_factory=dict)
     input_bits: int = 8
     input_signed: bool = False
@@ -62,15 +68,20 @@ class QuantConfig:
             raise UnsupportedModelError(problems)
 
     def _problems(self) -> Iterator[str]:
-        for what in ("weight_bits", "act_bits", "input_bits"):
-            yield from _range_problem(what, getattr(self, what), MAX_BITS)
-        yield from _range_problem("output_bits", self.output_bits, MAX_OUTPUT_BITS)
+        yield from _range_problem("weight_bits", self.weight_bits, MIN_WEIGHT_BITS)
+        yield from _range_problem("act_bits", self.act_bits)
+        yield from _range_problem("input_bits", self.input_bits)
+        yield from _range_problem("output_bits", self.output_bits, most=MAX_OUTPUT_BITS)
         for name, bits in self.layers.items():
-            for what in ("weight_bits", "act_bits"):
-                if (value := getattr(bits, what)) is not None:
-                    yield from _range_problem(f"{what} of layer '{name}'", value, MAX_BITS)
+            if bits.weight_bits is not None:
+                what = f"weight_bits of layer '{name}'"
+                yield from _range_problem(what, bits.weight_bits, MIN_WEIGHT_BITS)
+            if bits.act_bits is not None:
+                yield from _range_problem(f"act_bits of layer '{name}'", bits.act_bits)
 
 
-def _range_problem(what: str, bits: int, most: int) -> Iterator[str]:
-    if not MIN_BITS <= bits <= most:
-        yield f"{what} must lie in {MIN_BITS}..{most}, got {bits}"
+def _range_problem(
+    what: str, bits: int, least: int = MIN_BITS, most: int = MAX_BITS
+) -> Iterator[str]:
+    if not least <= bits <= most:
+        yield f"{what} must lie in {least}..{most}, got {bits}"

@@ -170,12 +170,8 @@ class _Builder:
     def _pattern(self, layer: TracedLayer) -> Pattern:
         return self._masks.patterns.get(f"{layer.qualified_name}.weight", Pattern())
 
-    def _bits(self, layer: TracedLayer) -> LayerBits:
-        layers = self._config.layers
-        return layers.get(layer.qualified_name) or layers.get(layer.name) or LayerBits()
-
     def _output(self, layer: TracedLayer) -> ActQuantizer:
-        bits = self._bits(layer).act_bits
+        bits = _bits(layer, self._config).act_bits
         if bits is None:
             last = layer.name == self._last
             bits = self._config.output_bits if last else self._config.act_bits
@@ -185,12 +181,18 @@ class _Builder:
         )
 
     def _weight_quantizer(self, layer: TracedLayer, operation: Weighted) -> WeightQuantizer:
-        power_of_two = self._config.power_of_two
+        config, own = self._config, _bits(layer, self._config)
         return WeightQuantizer(
-            1 if power_of_two else len(operation.module.weight),
-            self._bits(layer).weight_bits or self._config.weight_bits,
-            power_of_two=power_of_two,
+            1 if config.power_of_two else len(operation.module.weight),
+            own.weight_bits or config.weight_bits,
+            narrow_range=config.narrow_range if own.narrow_range is None else own.narrow_range,
+            power_of_two=config.power_of_two,
         )
+
+
+def _bits(layer: TracedLayer, config: QuantConfig) -> LayerBits:
+    layers = config.layers
+    return layers.get(layer.qualified_name) or layers.get(layer.name) or LayerBits()
 
 
 def _last_requantizing(traced: list[TracedLayer]) -> str:
@@ -208,6 +210,15 @@ def _config_problems(traced: list[TracedLayer], config: QuantConfig) -> Iterator
         if name not in known:
             names = ", ".join(layer.qualified_name for layer in traced)
             yield f"bits must name a layer of {names}, got '{name}'"
+    for layer in traced:
+        bits = _bits(layer, config).weight_bits or config.weight_bits
+        if bits == 1 and isinstance(layer.operation, Convolve | Multiply):
+            weight = layer.operation.module.weight
+            if not weight.requires_grad and (zeros := int((weight == 0).sum())):
+                yield (
+                    f"1-bit weights are -1 or +1, but {zeros} of the fixed weights of "
+                    f"'{layer.qualified_name}' are 0; give it 2 bits"
+                )
 
 
 def _mask_problems(traced: list[TracedLayer], masks: MaskSet) -> Iterator[str]:

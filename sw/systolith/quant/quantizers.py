@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.network import ActType
+from systolith.quant.binary import best_scale, binarize
 from systolith.quant.calibrate import best_step
 from systolith.quant.lsq import fake_quantize, quantize
 
@@ -88,13 +89,17 @@ class WeightQuantizer(nn.Module):
     channels : int
         Output channels; 1 for one step per layer.
     bits : int
-        2..8; integers are ``-2**(bits-1) .. 2**(bits-1)-1``.
+        1..8; integers are ``-2**(bits-1) .. 2**(bits-1)-1``. One bit is a sign, -1 or +1, and 0
+        where a weight is exactly 0, which only pruned ones should be.
+    narrow_range : bool
+        Leave the lowest integer out, so that the range is symmetric. Two bits then are ternary:
+        -1, 0, +1.
     power_of_two : bool
         Round steps to powers of two.
 
     Notes
     -----
-    LSQ with the deviation of :class:`ActQuantizer`.
+    LSQ with the deviation of :class:`ActQuantizer`; for one bit see :func:`binarize`.
 
     **Deviation:** a step per output channel, N in the gradient scale counts that channel's kept
     weights.
@@ -102,21 +107,29 @@ class WeightQuantizer(nn.Module):
 
     log2_step: nn.Parameter
 
-    def __init__(self, channels: int, bits: int, *, power_of_two: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        bits: int,
+        *,
+        narrow_range: bool = False,
+        power_of_two: bool = False,
+    ) -> None:
         super().__init__()
         self.bits = bits
+        self.narrow_range = narrow_range
         self.power_of_two = power_of_two
         self.log2_step = nn.Parameter(torch.zeros(channels))
 
     @property
     def low(self) -> int:
         """Smallest integer."""
-        return -(1 << (self.bits - 1))
+        return -self.high if self.narrow_range or self.bits == 1 else -self.high - 1
 
     @property
     def high(self) -> int:
         """Largest integer."""
-        return (1 << (self.bits - 1)) - 1
+        return max((1 << (self.bits - 1)) - 1, 1)
 
     @property
     def step(self) -> Tensor:
@@ -128,17 +141,25 @@ class WeightQuantizer(nn.Module):
         """Fake-quantize weights, shape (F, ...), of which `kept` are not pruned."""
         sharing = max(kept // self.log2_step.numel(), 1)
         gradient_scale = (sharing * self.high) ** -0.5
-        return fake_quantize(weight, self._broadcast(weight), self.low, self.high, gradient_scale)
+        step = self._broadcast(weight)
+        if self.bits == 1:
+            return binarize(weight, step, gradient_scale)
+        return fake_quantize(weight, step, self.low, self.high, gradient_scale)
 
     def integers(self, weight: Tensor) -> Tensor:
         """Integers that weights, shape (F, ...), are quantized to, as int64."""
+        if self.bits == 1:
+            return weight.detach().sign().to(torch.int64)
         return quantize(weight.detach(), self._broadcast(weight).detach(), self.low, self.high)
 
     def calibrate_(self, weight: Tensor) -> None:
         """Choose the steps for these weights, shape (F, ...)."""
         rows = weight.reshape(self.log2_step.numel(), -1)
         with torch.no_grad():
-            step = best_step(rows, self.low, self.high, power_of_two=self.power_of_two)
+            if self.bits == 1:
+                step = best_scale(rows)
+            else:
+                step = best_step(rows, self.low, self.high, power_of_two=self.power_of_two)
             self.log2_step.copy_(step.log2())
 
     def _broadcast(self, weight: Tensor) -> Tensor:

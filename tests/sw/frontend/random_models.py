@@ -9,6 +9,7 @@ from systolith.network import AllTaps, Granularity, KOutOfN, Pattern, PerNeuron,
 from systolith.prune import ScorePruner, prunable_layers
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 
+WEIGHT_BITS = st.integers(1, 8)
 BITS = st.integers(2, 8)
 ACTIVATIONS = {"relu": F.relu, "relu6": F.relu6, "": lambda x: x}
 
@@ -51,10 +52,12 @@ def quantized_models(draw: st.DrawFn) -> QuantizedModel:
         signed = draw(st.booleans())
         images = torch.rand(5, *input_shape) * draw(st.sampled_from([0.01, 1.0, 255.0]))
         layers = prunable_layers(net)
-        bits = st.builds(LayerBits, weight_bits=BITS, act_bits=BITS)
+        narrow = st.none() | st.booleans()
+        bits = st.builds(LayerBits, weight_bits=WEIGHT_BITS, act_bits=BITS, narrow_range=narrow)
         config = QuantConfig(
-            weight_bits=draw(BITS),
+            weight_bits=draw(WEIGHT_BITS),
             act_bits=draw(BITS),
+            narrow_range=draw(st.booleans()),
             input_bits=draw(BITS),
             output_bits=draw(st.integers(2, 16)),
             input_signed=signed,

@@ -62,9 +62,9 @@ def test_random_models_agree_with_the_golden_arithmetic(model: QuantizedModel, s
 
 
 @pytest.mark.parametrize("power_of_two", [True, False])
-@pytest.mark.parametrize("bits", [2, 5, 8])
+@pytest.mark.parametrize("bits", [1, 2, 5, 8])
 def test_residual_network_agrees_at_every_width(bits: int, power_of_two: bool) -> None:
-    config = QuantConfig(weight_bits=bits, act_bits=bits, power_of_two=power_of_two)
+    config = QuantConfig(weight_bits=bits, act_bits=max(bits, 2), power_of_two=power_of_two)
     model = prepare(TinyResNet(seed=bits), torch.rand(16, 1, 8, 8), config)
     _assert_equal_in_every_layer(IntegerModel(model), lower(model), bits)
 

@@ -40,8 +40,13 @@ Method = Callable[[QuantizedModel, dict[str, Pattern]], WeightSparsifier]
 )
 @pytest.mark.parametrize(
     "config",
-    [QuantConfig(), QuantConfig(weight_bits=3, act_bits=4)],
-    ids=["8 bit", "few bits"],
+    [
+        QuantConfig(),
+        QuantConfig(weight_bits=3, act_bits=4),
+        QuantConfig(weight_bits=2, narrow_range=True),
+        QuantConfig(weight_bits=1),
+    ],
+    ids=["8 bit", "few bits", "ternary", "binary"],
 )
 def test_joint_training_lowers_to_its_patterns(method: Method, config: QuantConfig) -> None:
     data = load_digits()
@@ -63,6 +68,7 @@ def test_joint_training_lowers_to_its_patterns(method: Method, config: QuantConf
         assert layer.mask.sum() == pattern.kept(layer.weight_shape)
         assert not layer.weight[~layer.mask].any()
         assert layer.weight[layer.mask].any()
+        assert config.weight_bits > 1 or (np.abs(layer.weight[layer.mask]) == 1).all()
         trained = after[name]
         step = trained.weight_quantizer.step.reshape(-1, *[1] * (layer.weight.ndim - 1))
         fake = (trained.quantized_weight() / step).detach().round()

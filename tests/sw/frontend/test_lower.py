@@ -130,3 +130,12 @@ def test_what_the_contract_does_not_hold_is_refused_with_the_layer() -> None:
         layer.bias.fill_(1e12)
     with pytest.raises(NetworkError, match=r"^layer 'fc': bias must fit 40 bits signed, got .+$"):
         lower(model)
+
+
+def test_a_kept_weight_of_zero_has_no_single_bit() -> None:
+    quantized = prepare(DigitsCNN(), IMAGES, QuantConfig(weight_bits=1))
+    with torch.no_grad():
+        quantized.layer("conv2").weight[0, 0, 0, 0] = 0.0
+    message = r"^layer 'conv2': 1-bit weights must be -1 or \+1 wherever they are kept$"
+    with pytest.raises(NetworkError, match=message):
+        lower(quantized)
