@@ -1,0 +1,49 @@
+"""Measure pruning methods on CIFAR-10 and write result files."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.pruning import anwar, filters, steps, weights
+from benchmarks.pruning.workbench import Workbench
+
+
+def main() -> None:
+    measurements: dict[str, Callable[[Workbench], None]] = {}
+    for case in weights.cases():
+        measurements[case.name] = lambda bench, case=case: bench.record(
+            case.name, weights.run(case, bench)
+        )
+    for method in filters.METHODS:
+        name = f"{filters.NETWORK}-{method}"
+        measurements[name] = lambda bench, name=name, method=method: bench.record(
+            name, filters.run(method, bench)
+        )
+    measurements["vgg-anwar"] = lambda bench: bench.record("vgg-anwar", anwar.run(bench))
+    measurements["steps"] = lambda bench: bench.record("steps", steps.run(bench))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pruning", description=__doc__)
+    parser.add_argument(
+        "names", nargs="+", choices=measurements, metavar="NAME", help=", ".join(measurements)
+    )
+    parser.add_argument("--data", type=Path, required=True, help="CIFAR-10: .npz or folder")
+    parser.add_argument("--weights", type=Path, required=True, help="folder of trained weights")
+    parser.add_argument("--work", type=Path, default=Path("out/benchmarks/pruning"))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--epochs-factor", type=float, default=1.0, help="to try a command out")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    bench = Workbench(
+        data_path=arguments.data,
+        weights=arguments.weights,
+        folder=arguments.work,
+        scale=arguments.epochs_factor,
+    )
+    for name in arguments.names:
+        bench.seconds = {}
+        measurements[name](bench)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Anwar et al. on their kind of network: feature maps, kernels and strided taps together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.pruning.workbench import Workbench
+from systolith.data import hold_out
+from systolith.models import CifarVGG
+from systolith.network import Granularity, KOutOfN
+from systolith.prune import (
+    EvaluationSplit,
+    FrozenMasks,
+    LayerPlan,
+    Loss,
+    MaskSet,
+    ParticleFilter,
+    count,
+    find_channel_groups,
+    prune_by_particles,
+    prune_feature_maps_by_particles,
+    remove_filters,
+)
+from systolith.prune.search import SearchReport
+from systolith.train import evaluate
+
+DENSE_EPOCHS, MORE_EPOCHS = 4, 2
+HELD_OUT = 200
+MAPS_KEPT = 0.75
+KERNELS = KOutOfN(3, 4, Granularity.KERNEL)
+STRIDE = 2
+SEARCH = ParticleFilter(particles=16, generations=3)
+
+
+def run(bench: Workbench) -> Mapping[str, Any]:
+    """Train, prune coarse to fine, retrain; the control trains on as long, without pruning."""
+    data = bench.normalized
+    common = {"learning_rate": 0.05, "warmup": 0.1, "weight_decay": 5e-4, "seed": 1}
+
+    def accuracy(model: nn.Module) -> float:
+        return evaluate(model, data.test_images, data.test_labels)
+
+    def dense() -> Mapping[str, Any]:
+        model = CifarVGG(seed=0)
+        bench.fit(
+            "vgg-dense",
+            model,
+            data,
+            epochs=bench.epochs(DENSE_EPOCHS),
+            **{**common, "learning_rate": 0.1, "warmup": 0.2, "seed": 0},
+        )
+        return {"weights": model.state_dict()}
+
+    def control() -> Mapping[str, Any]:
+        model = trained()
+        bench.fit("vgg-control", model, data, epochs=bench.epochs(MORE_EPOCHS), **common)
+        return {"accuracy": accuracy(model)}
+
+    def trained() -> nn.Module:
+        model = CifarVGG(seed=0)
+        model.load_state_dict(bench.stage("vgg-dense", dense)["weights"])
+        return model.eval()
+
+    def search() -> Mapping[str, Any]:
+        model = trained()
+        held = hold_out(data, HELD_OUT, seed=0)
+        split = EvaluationSplit(
+            images=held.images,
+            labels=held.labels,
+            loss=Loss.CROSS_ENTROPY,
+            dtype=torch.bfloat16,
+            channels_last=True,
+        )
+        groups = find_channel_groups(model, held.images[:2])
+        keep = {
+            group.name: int(group.size * MAPS_KEPT)
+            for group in groups
+            if group.removable and group.name != "fc1"
+        }
+        filters = prune_feature_maps_by_particles(
+            model, split, keep, groups=groups, search=SEARCH, report=_say
+        )
+        small = remove_filters(model, filters, held.images[:2])
+        convolutions = [
+            name for name, module in small.named_modules() if isinstance(module, nn.Conv2d)
+        ]
+        plan = {name: LayerPlan(select=KERNELS, stride=STRIDE) for name in convolutions[1:]}
+        masks = prune_by_particles(small, split, plan, search=SEARCH, report=_say)
+        linear = "fc1"
+        rules = {**dict(masks)}, {**masks.patterns}
+        return {"model": small, "masks": rules, "linear": linear}
+
+    found = bench.stage("vgg-search", search)
+    small, masks = found["model"], MaskSet(*found["masks"])
+    pruned_only = accuracy(small)
+
+    def retrain() -> Mapping[str, Any]:
+        bench.fit(
+            "vgg-retrain",
+            small,
+            data,
+            epochs=bench.epochs(MORE_EPOCHS),
+            sparsifier=FrozenMasks(masks),
+            **common,
+        )
+        masks.apply_(small)
+        return {"accuracy": accuracy(small)}
+
+    images = data.train_images[:1]
+    before, after = count(CifarVGG(), images), count(small, images)
+    masked = {name.removesuffix(".weight"): float(m.double().mean()) for name, m in masks.items()}
+    kept_macs = sum(c.macs * masked.get(name, 1.0) for name, c in after.layers.items())
+    convolutions = [name for name, m in small.named_modules() if isinstance(m, nn.Conv2d)]
+    kept_weights = sum(
+        after.layers[name].parameters * masked.get(name, 1.0) for name in convolutions
+    )
+    all_weights = sum(before.layers[name].parameters for name in convolutions)
+    retrained = bench.stage("vgg-retrain", retrain)["accuracy"]
+    return {
+        "network": "vgg",
+        "method": "particle filter: feature maps, kernels, strided taps",
+        "seed": 0,
+        "epochs_dense": bench.epochs(DENSE_EPOCHS),
+        "epochs_after": bench.epochs(MORE_EPOCHS),
+        "maps_kept": MAPS_KEPT,
+        "kernels": f"{KERNELS.k}-of-{KERNELS.n}",
+        "stride": STRIDE,
+        "particles": SEARCH.particles,
+        "generations": SEARCH.generations,
+        "images": HELD_OUT,
+        "convolution_weights_kept": kept_weights / all_weights,
+        "macs_kept": kept_macs / before.macs,
+        "accuracy_dense": accuracy(trained()),
+        "accuracy_control": bench.stage("vgg-control", control)["accuracy"],
+        "accuracy_pruned_before_retraining": pruned_only,
+        "accuracy": retrained,
+        "seconds": dict(bench.seconds),
+    }
+
+
+def _say(report: SearchReport) -> None:
+    print(report, flush=True)

@@ -1,0 +1,172 @@
+"""SR-STE and DPP: exact k-out-of-n weights and kernels, 8 and 4 bits, ResNet-8 and ResNet-20."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from benchmarks.pruning.workbench import Workbench
+from systolith.frontend import IntegerModel
+from systolith.network import Granularity, KOutOfN, Pattern
+from systolith.prune import (
+    SRSTE,
+    MaskSet,
+    ScorePruner,
+    WeightSparsifier,
+    all_convolutions_but_first,
+)
+from systolith.quant import QuantConfig, QuantizedModel, prepare
+from systolith.train import evaluate
+
+CALIBRATION_IMAGES = 512
+WEIGHT_DECAY = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One row of the table."""
+
+    network: str
+    method: str
+    k: int
+    n: int
+    bits: tuple[int, ...] = (8, 4)
+    granularity: Granularity = Granularity.WEIGHT
+    shared_by: int = 1
+    prune_epochs: int = 3
+    quantize_epochs: int = 1
+    learning_rate: float = 0.05
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        kernel = "-kernel" if self.granularity is Granularity.KERNEL else ""
+        shared = f"-shared{self.shared_by}" if self.shared_by > 1 else ""
+        return f"{self.network}-{self.method}-{self.k}of{self.n}{kernel}{shared}"
+
+    @property
+    def pattern(self) -> Pattern:
+        return Pattern(select=KOutOfN(self.k, self.n, self.granularity, self.shared_by))
+
+
+def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
+    """Prune, then train quantized for each width; accuracy of the last epoch on all test images."""
+    data, name = bench.data(case.network), case.name
+    model = bench.trained(case.network)
+    dense = evaluate(model, data.test_images, data.test_labels)
+    patterns = all_convolutions_but_first(model, case.pattern)
+    epochs = bench.epochs(case.prune_epochs)
+
+    def prune() -> Mapping[str, Any]:
+        sparsifier = make_sparsifier(case, model, patterns)
+        bench.fit(
+            f"{name}-prune",
+            model,
+            data,
+            epochs=epochs,
+            learning_rate=case.learning_rate,
+            warmup=0.05,
+            weight_decay=WEIGHT_DECAY,
+            sparsifier=sparsifier,
+            seed=case.seed,
+        )
+        masks = sparsifier.masks(model)
+        masks.apply_(model)
+        return {"model": model.state_dict(), "masks": dict(masks), "patterns": dict(masks.patterns)}
+
+    pruned = bench.stage(name, prune)
+    model.load_state_dict(pruned["model"])
+    masks = MaskSet(pruned["masks"], pruned["patterns"])
+    row: dict[str, Any] = {
+        "network": case.network,
+        "method": case.method,
+        "pattern": f"{case.k}-of-{case.n}",
+        "granularity": case.granularity.value,
+        "shared_by": case.shared_by,
+        "density": masks.density,
+        "seed": case.seed,
+        "epochs_prune": epochs,
+        "epochs_quantize": bench.epochs(case.quantize_epochs),
+        "accuracy_dense_float": dense,
+        "accuracy_pruned_float": evaluate(model, data.test_images, data.test_labels),
+    }
+    for bits in case.bits:
+        row[f"accuracy_{bits}bit"] = quantized_accuracy(case, bench, model, masks, bits)
+    return row
+
+
+def quantized_accuracy(
+    case: Case, bench: Workbench, model: nn.Module, masks: MaskSet, bits: int
+) -> float:
+    """Train with `bits`-bit weights and 8-bit activations; accuracy of the integers."""
+    data, name = bench.data(case.network), f"{case.name}-{bits}bit"
+    config = QuantConfig(
+        weight_bits=bits, act_bits=8, input_signed=bool(data.train_images.min() < 0)
+    )
+
+    def train() -> Mapping[str, Any]:
+        quantized = prepare(model, data.train_images[:CALIBRATION_IMAGES], config, masks)
+        bench.fit(
+            name,
+            quantized,
+            data,
+            epochs=bench.epochs(case.quantize_epochs),
+            learning_rate=case.learning_rate / 5,
+            weight_decay=0.0,
+            seed=case.seed + 1,
+        )
+        return {"accuracy": integer_accuracy(quantized, bench, case.network)}
+
+    return float(bench.stage(name, train)["accuracy"])
+
+
+def integer_accuracy(quantized: QuantizedModel, bench: Workbench, network: str) -> float:
+    """Share of all test images that the PyTorch model in integer mode classifies right."""
+    data = bench.data(network)
+    return evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
+
+
+def make_sparsifier(
+    case: Case, model: nn.Module, patterns: Mapping[str, Pattern]
+) -> WeightSparsifier:
+    match case.method:
+        case "srste":
+            return SRSTE(ScorePruner(patterns=patterns))
+        case _:
+            raise ValueError(f"method must be srste or dpp, got {case.method}")
+
+
+def cases() -> list[Case]:
+    """All rows: the three long ones, and a sweep of few epochs."""
+    aims = [
+        Case(
+            network="resnet8",
+            method="srste",
+            k=1,
+            n=4,
+            bits=(8,),
+            prune_epochs=36,
+            quantize_epochs=4,
+        ),
+        Case(
+            network="resnet8",
+            method="srste",
+            k=1,
+            n=4,
+            bits=(4,),
+            shared_by=2,
+            prune_epochs=24,
+            quantize_epochs=5,
+        ),
+        Case(
+            network="resnet20",
+            method="srste",
+            k=1,
+            n=4,
+            bits=(8,),
+            prune_epochs=10,
+            quantize_epochs=2,
+        ),
+    ]
+    return aims
