@@ -104,7 +104,8 @@ class SRSTE:
         for name, mask in masks.items():
             weight = model.get_parameter(name)
             if weight.grad is not None:
-                weight.grad += self._decay * weight.detach().masked_fill(mask, 0.0)
+                pruned = weight.detach().masked_fill(mask.to(weight.device), 0.0)
+                weight.grad.add_(pruned, alpha=self._decay)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: masks follow from the weights."""
@@ -136,7 +137,7 @@ class FrozenMasks:
         for name, mask in self._masks.items():
             grad: Tensor | None = model.get_parameter(name).grad
             if grad is not None:
-                grad.masked_fill_(~mask, 0.0)
+                grad.masked_fill_(~mask.to(grad.device), 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the masks are given."""

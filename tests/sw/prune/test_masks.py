@@ -1,11 +1,17 @@
 import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
-from torch import nn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from systolith.network import KOutOfN, Pattern
-from systolith.prune import MaskSet, PruneError
+from systolith.prune import MaskSet, PruneError, topk_mask
+from tests.sw.prune.test_topk import patterns_with_shapes
 
 ONE_OF_TWO = Pattern(select=KOutOfN(1, 2))
 
@@ -74,3 +80,92 @@ def test_applied_masks_inside_the_block_only() -> None:
     with masks.applied(layer):
         assert torch.equal(layer.weight, before * masks["weight"])
     assert torch.equal(layer.weight, before)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(patterns_with_shapes(), max_size=3), st.integers(0, 2**31), st.booleans())
+def test_masks_and_patterns_of_every_kind_come_back_from_a_file(
+    layers: list[tuple[Pattern, tuple[int, int, int, int]]], seed: int, transposed: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    patterns = {f"block.{i}.weight": pattern for i, (pattern, _) in enumerate(layers)}
+    made = {
+        name: topk_mask(torch.randn(shape, generator=generator), pattern)
+        for (name, pattern), (_, shape) in zip(patterns.items(), layers, strict=True)
+    }
+    if transposed:  # the same values in another order of memory
+        made = {
+            name: mask.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+            for name, mask in made.items()
+        }
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "new" / "masks.safetensors"
+        MaskSet(made, patterns).save(path)
+        loaded = MaskSet.load(path)
+        assert list(path.parent.iterdir()) == [path]
+    assert dict(loaded.patterns) == patterns and set(loaded) == set(made)
+    assert all(torch.equal(loaded[name], mask) for name, mask in made.items())
+
+
+def _saved(folder: Path) -> Path:
+    path = folder / "masks.safetensors"
+    MaskSet({"fc.weight": torch.tensor([[True, False]])}, {"fc.weight": ONE_OF_TWO}).save(path)
+    return path
+
+
+def test_saving_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _saved(tmp_path)
+
+    def fail(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
+        file.write_bytes(b"half of")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("systolith.prune.masks.save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        MaskSet({}, {}).save(path)
+    assert MaskSet.load(path)["fc.weight"].tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not masks at all", "half", "no metadata"])
+def test_refuses_files_that_hold_no_masks(tmp_path: Path, content: bytes | str | None) -> None:
+    path = _saved(tmp_path)
+    match content:
+        case None:
+            path.unlink()
+        case "half":
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        case "no metadata":
+            save_file(load_file(path), path)
+        case bytes():
+            path.write_bytes(content)
+    with pytest.raises(PruneError, match=f"^masks '{re.escape(str(path))}' cannot be read: "):
+        MaskSet.load(path)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        ("[]", "cannot be read"),
+        ("{", "cannot be read"),
+        ('{"fc.weight": {}}', "masks.safetensors': needs a kind of .*, got None"),
+        ("{}", "'fc.weight' needs a mask and a pattern, but has no pattern"),
+    ],
+)
+def test_refuses_patterns_that_are_none(tmp_path: Path, patterns: str, message: str) -> None:
+    path = _saved(tmp_path)
+    save_file(load_file(path), path, metadata={"patterns": patterns})
+    with pytest.raises(PruneError, match=message):
+        MaskSet.load(path)
+
+
+def test_refuses_a_file_whose_masks_break_their_patterns(tmp_path: Path) -> None:
+    path, broken = tmp_path / "masks.safetensors", torch.tensor([[True, True]])
+    MaskSet.trusted({"fc.weight": broken}, {"fc.weight": ONE_OF_TWO}).save(path)
+    message = (
+        "mask of 'fc.weight': filter 0, group 0 (input channels 0..1) at tap (0, 0) keeps 2 "
+        "weights, but 1-out-of-2 needs 1"
+    )
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        MaskSet.load(path)
