@@ -109,8 +109,8 @@ class Workbench:
         content = {
             "command": f"python -m benchmarks.pruning {name}",
             "epochs_factor": self.scale,
-            "machine": f"{platform.processor() or platform.machine()}, "
-            f"{torch.get_num_threads()} thread(s), torch {torch.__version__}",
+            "machine": f"{_processor()}, {torch.get_num_threads()} thread(s), "
+            f"torch {torch.__version__}",
             **result,
         }
         path = RESULTS / f"{name}.json"
@@ -118,6 +118,14 @@ class Workbench:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
         temporary.replace(path)
         print(f"wrote {path}", flush=True)
+
+
+def _processor() -> str:
+    """Name the processor, if the system tells."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(models)} x {models[0]}" if models else platform.machine()
 
 
 def log(progress: Progress) -> None:

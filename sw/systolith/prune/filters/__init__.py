@@ -17,11 +17,13 @@ from systolith.prune.filters.costs import (
 from systolith.prune.filters.dpp import DPPFilters
 from systolith.prune.filters.gates import gated, gated_channels
 from systolith.prune.filters.gdp import GDP
-from systolith.prune.filters.groups import ChannelGroup, find_channel_groups, module_gates
+from systolith.prune.filters.groups import ChannelGroup, find_channel_groups
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.removal import remove_filters
 from systolith.prune.filters.selection import Budget, check_budget, select_filters, unit_costs
 from systolith.prune.filters.sparsifier import FilterSparsifier, FrozenFilters
+from systolith.prune.filters.spreading import module_gates
+from systolith.prune.filters.straight_through import straight_through
 from systolith.prune.filters.taylor import TaylorGates, taylor_scores
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "parameters_after",
     "remove_filters",
     "select_filters",
+    "straight_through",
     "taylor_scores",
     "unit_costs",
 ]

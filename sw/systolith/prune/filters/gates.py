@@ -4,21 +4,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
-from systolith.prune.filters.groups import ChannelGroup, consumer_gates
+from systolith.prune.filters.groups import ChannelGroup
+from systolith.prune.filters.spreading import consumer_gates
 
-__all__ = ["gated", "gated_channels"]
+__all__ = ["gated", "gated_channels", "per_channel"]
 
 
 @contextmanager
 def gated(model: nn.Module, gates: Mapping[str, Tensor]) -> Iterator[None]:
     """Multiply outputs of modules by gates, channel by channel, inside a ``with`` block.
 
-    Good for evaluation, and for the derivative of the loss with respect to gates of 1. To train
-    what a gate of 0 hides, see :func:`gated_channels`.
+    Good for evaluation, and for the derivative of the loss with respect to gates of 1. For gates
+    of 0 that are trained, see :func:`gated_channels`.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def gated(model: nn.Module, gates: Mapping[str, Tensor]) -> Iterator[None]:
             def multiply(
                 module: nn.Module, given: Any, output: Tensor, gate: Tensor = gate
             ) -> Tensor:
-                return output * _beside(output, gate).to(output.dtype)
+                return output * per_channel(gate, output)
 
             hooks.enter_context(model.get_submodule(name).register_forward_hook(multiply))
         yield
@@ -50,16 +50,13 @@ def gated(model: nn.Module, gates: Mapping[str, Tensor]) -> Iterator[None]:
 
 @contextmanager
 def gated_channels(
-    model: nn.Module,
-    groups: Sequence[ChannelGroup],
-    gates: Mapping[str, Tensor],
-    straight_through: bool = False,
+    model: nn.Module, groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]
 ) -> Iterator[None]:
     """Multiply channels by gates where convolutions and linear layers read them.
 
     The network computes as if gates sat behind the batch norms, or as if filters with a gate of 0
-    were gone. The difference is in what they learn: behind a ReLU, a gate of 0 still knows what it
-    hides, while a ReLU that reads zeros passes no gradient, whatever is done to the gate.
+    were gone. The difference is in the gradients of the gates: a gate behind a ReLU is told what it
+    hides, while a ReLU that reads zeros passes no gradient.
 
     Parameters
     ----------
@@ -67,55 +64,20 @@ def gated_channels(
     groups : sequence of ChannelGroup
         Those that `gates` does not name are left alone.
     gates : mapping of str to Tensor, shape (size,) or (N, size)
-        By name of removable groups; bool or float. Gates with N rows are one for each sample.
-    straight_through : bool
-        Let the gradient with respect to the channels pass as if the gate were 1, so what is gated
-        learns on. Gates that require a gradient get theirs in either case.
-
-    Notes
-    -----
-    Straight-through estimator: Bengio, Leonard, Courville: Estimating or propagating gradients
-    through stochastic neurons (arXiv 1308.3432).
+        By name of removable groups; bool or float. Gates with N rows are one for each sample. They
+        take the type of the activations; gradients flow to them.
     """
     with ExitStack() as hooks:
         for name, gate in consumer_gates(groups, gates).items():
-            hook = _Hook(gate, straight_through)
-            hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(hook))
+
+            def multiply(module: nn.Module, given: tuple[Tensor], gate: Tensor = gate) -> Tensor:
+                return given[0] * per_channel(gate, given[0])
+
+            hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(multiply))
         yield
 
 
-class _Hook:
-    def __init__(self, gate: Tensor, straight_through: bool) -> None:
-        self._gate, self._straight_through = gate, straight_through
-
-    def __call__(self, module: nn.Module, given: tuple[Tensor]) -> Tensor:
-        (channels,) = given
-        gate = _beside(channels, self._gate)
-        if not self._straight_through:
-            return channels * gate.to(channels.dtype)
-        result: Tensor = _StraightThrough.apply(channels, gate)  # type: ignore[no-untyped-call]
-        return result  # torch does not annotate apply()
-
-
-def _beside(channels: Tensor, gate: Tensor) -> Tensor:
+def per_channel(gate: Tensor, channels: Tensor) -> Tensor:
+    """Gate, shape (C,) or (N, C), in a shape and type that multiplies channels, (N, C, ...)."""
     rows = gate if gate.ndim == 2 else gate.unsqueeze(0)
-    return rows.view(*rows.shape, *[1] * (channels.ndim - 2))
-
-
-class _StraightThrough(torch.autograd.Function):
-    """A product whose gradient with respect to its first factor ignores the second."""
-
-    @staticmethod
-    def forward(ctx: Any, channels: Tensor, gate: Tensor) -> Tensor:
-        if ctx.needs_input_grad[1]:
-            ctx.save_for_backward(channels)
-            ctx.shape, ctx.dtype = gate.shape, gate.dtype
-        return channels * gate.to(channels.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
-        (gradient,) = gradients
-        if not ctx.needs_input_grad[1]:
-            return gradient, None
-        (channels,) = ctx.saved_tensors
-        return gradient, (gradient * channels).to(ctx.dtype).sum_to_size(ctx.shape)
+    return rows.view(*rows.shape, *[1] * (channels.ndim - 2)).to(channels.dtype)

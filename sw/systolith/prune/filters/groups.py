@@ -1,15 +1,14 @@
 """Groups of channels that can only be removed together, found exactly by tracing the model."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from systolith.prune.filters.channels import Channels, Labels
 from systolith.prune.filters.following import Followed, follow_channels
 
-__all__ = ["ChannelGroup", "consumer_gates", "find_channel_groups", "module_gates"]
+__all__ = ["ChannelGroup", "find_channel_groups"]
 
 NOT_HERE = -1
 """Unit of a channel that belongs to another group."""
@@ -109,50 +108,6 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
             title, number = f"{names[0]}#{number}", number + 1
         groups[title] = _group(title, names, roots, reason, followed)
     return tuple(groups.values())
-
-
-def module_gates(groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn gates of groups into gates of modules' outputs, for :func:`gated`.
-
-    Parameters
-    ----------
-    groups : sequence of ChannelGroup
-        Those that `gates` does not name are left alone.
-    gates : mapping of str to Tensor, shape (size,) or (N, size)
-        By group name; bool or float.
-
-    Returns
-    -------
-    dict of str to Tensor, shape (C,) or (N, C)
-        By module name; 1 for channels of other groups. Gradients flow back to `gates`.
-    """
-    named = [group for group in groups if group.name in gates]
-    return _spread(
-        (name, group.outputs[name], gates[group.name]) for group in named for name in group.gated
-    )
-
-
-def consumer_gates(
-    groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Turn gates of groups into gates of what their consumers read, as :func:`module_gates`."""
-    named = [group for group in groups if group.name in gates]
-    return _spread(
-        (name, units, gates[group.name]) for group in named for name, units in group.inputs.items()
-    )
-
-
-def _spread(parts: Iterable[tuple[str, tuple[int, ...], Tensor]]) -> dict[str, Tensor]:
-    """Gates by module, of which each part gives those of some channels: units, and their gates."""
-    result: dict[str, Tensor] = {}
-    for name, units, gate in parts:
-        here = gate
-        if units != tuple(range(gate.shape[-1])):
-            index = torch.tensor(units, device=gate.device)
-            here = gate[..., index.clamp(min=0)]
-            here = torch.where(index >= 0, here, torch.ones_like(here))
-        result[name] = result[name] * here if name in result else here
-    return result
 
 
 def _group(

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
-from systolith.prune.filters.groups import ChannelGroup, module_gates
+from systolith.prune.filters.groups import ChannelGroup
+from systolith.prune.filters.spreading import module_gates
 
 __all__ = ["FilterMasks"]
 

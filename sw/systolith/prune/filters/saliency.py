@@ -10,6 +10,7 @@ from systolith.prune.filters.gates import gated_channels
 from systolith.prune.filters.gradients import GateGradients
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
+from systolith.prune.filters.straight_through import straight_through
 
 __all__ = ["Saliency"]
 
@@ -51,12 +52,13 @@ class Saliency:
         self._gates = {name: mask.float() for name, mask in some if not mask.all()}
 
     @contextmanager
-    def step(self, model: nn.Module, *, straight_through: bool, collect: bool) -> Iterator[None]:
-        """Silence filters inside, collect afterwards."""
+    def step(self, model: nn.Module, *, recover: bool, collect: bool) -> Iterator[None]:
+        """Silence filters inside, collect afterwards; those that may recover learn on."""
         reader, device = self._reader(model), next(model.parameters()).device
         self._gates = {name: gate.to(device) for name, gate in self._gates.items()}
+        mask = straight_through if recover else gated_channels
         with (
-            gated_channels(model, self._groups, self._gates, straight_through),
+            mask(model, self._groups, self._gates),
             reader.watching() if collect else nullcontext(),
         ):
             yield

@@ -10,10 +10,11 @@ from torch.nn import functional as F
 
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.gates import gated
-from systolith.prune.filters.groups import ChannelGroup, module_gates
+from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.saliency import Saliency
 from systolith.prune.filters.selection import Budget, check_budget, select_filters
+from systolith.prune.filters.spreading import module_gates
 
 __all__ = ["TaylorGates", "taylor_scores"]
 
@@ -99,7 +100,7 @@ class TaylorGates:
             self._saliency.reset()
             if progress >= self._begin:
                 self._remove()
-        with self._saliency.step(model, straight_through=False, collect=not self._done):
+        with self._saliency.step(model, recover=False, collect=not self._done):
             yield
 
     def filters(self, model: nn.Module) -> FilterMasks:
