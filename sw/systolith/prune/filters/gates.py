@@ -10,7 +10,7 @@ from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.spreading import consumer_gates
 
-__all__ = ["gated", "gated_channels", "per_channel"]
+__all__ = ["gated", "gated_channels"]
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def gated(model: nn.Module, gates: Mapping[str, Tensor]) -> Iterator[None]:
             def multiply(
                 module: nn.Module, given: Any, output: Tensor, gate: Tensor = gate
             ) -> Tensor:
-                return output * per_channel(gate, output)
+                return output * _beside(gate, output)
 
             hooks.enter_context(model.get_submodule(name).register_forward_hook(multiply))
         yield
@@ -71,13 +71,13 @@ def gated_channels(
         for name, gate in consumer_gates(groups, gates).items():
 
             def multiply(module: nn.Module, given: tuple[Tensor], gate: Tensor = gate) -> Tensor:
-                return given[0] * per_channel(gate, given[0])
+                return given[0] * _beside(gate, given[0])
 
             hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(multiply))
         yield
 
 
-def per_channel(gate: Tensor, channels: Tensor) -> Tensor:
+def _beside(gate: Tensor, channels: Tensor) -> Tensor:
     """Gate, shape (C,) or (N, C), in a shape and type that multiplies channels, (N, C, ...)."""
     rows = gate if gate.ndim == 2 else gate.unsqueeze(0)
     return rows.view(*rows.shape, *[1] * (channels.ndim - 2)).to(channels.dtype)

@@ -116,7 +116,7 @@ class GDP:
                 self._update(model, progress)
             self._saliency.reset()
         learning = not self._frozen
-        with self._saliency.step(model, recover=learning, collect=learning):
+        with self._saliency.step(model, learn_on=learning, collect=learning):
             yield
 
     def filters(self, model: nn.Module) -> FilterMasks:

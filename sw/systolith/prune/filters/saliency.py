@@ -6,11 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from systolith.prune.filters.gates import gated_channels
 from systolith.prune.filters.gradients import GateGradients
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
-from systolith.prune.filters.straight_through import straight_through
+from systolith.prune.filters.straight_through import MaskedFilters
 
 __all__ = ["Saliency"]
 
@@ -28,7 +27,8 @@ class Saliency:
     def __init__(self, groups: Sequence[ChannelGroup], measure: Callable[[Tensor], Tensor]) -> None:
         self._groups, self._measure = tuple(groups), measure
         self._gradients: GateGradients | None = None
-        self._gates: dict[str, Tensor] = {}
+        self._masks: FilterMasks | None = None
+        self._masked: MaskedFilters | None = None
         self._sum: Tensor | None = None
         self._batches = 0
 
@@ -47,24 +47,22 @@ class Saliency:
         self._sum, self._batches = None, 0
 
     def set_masks(self, masks: FilterMasks | None) -> None:
-        """Silence these filters from now on; groups that keep everything cost nothing."""
-        some = masks.items() if masks is not None else ()
-        self._gates = {name: mask.float() for name, mask in some if not mask.all()}
+        """Silence these filters from now on."""
+        self._masks, self._masked = masks, None
 
     @contextmanager
-    def step(self, model: nn.Module, *, recover: bool, collect: bool) -> Iterator[None]:
-        """Silence filters inside, collect afterwards; those that may recover learn on."""
-        reader, device = self._reader(model), next(model.parameters()).device
-        self._gates = {name: gate.to(device) for name, gate in self._gates.items()}
-        mask = straight_through if recover else gated_channels
-        with (
-            mask(model, self._groups, self._gates),
-            reader.watching() if collect else nullcontext(),
-        ):
+    def step(self, model: nn.Module, *, learn_on: bool, collect: bool) -> Iterator[None]:
+        """Silence filters inside, collect afterwards; masked filters may learn on."""
+        masked, masks = self._masked, self._masks if self._masks is not None else {}
+        if masked is None or masked.model is not model or masked.learn_on != learn_on:
+            masked = MaskedFilters(model, self._groups, masks, learn_on=learn_on)
+            self._masked = masked
+        reader = self._reader(model)
+        with masked.applied(), reader.watching() if collect else nullcontext():
             yield
         if collect:
             found = self._measure(reader.read())
-            self._sum = found if self._sum is None else self._sum.to(device) + found
+            self._sum = found if self._sum is None else self._sum.to(found.device) + found
             self._batches += 1
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Masked filters that go on learning, and that nothing else learns from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -9,17 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from systolith.prune.filters.gates import per_channel
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.spreading import consumer_gates, producer_gates
 
-__all__ = ["straight_through"]
+__all__ = ["MaskedFilters", "straight_through"]
 
 
-@contextmanager
 def straight_through(
     model: nn.Module, groups: Sequence[ChannelGroup], masks: Mapping[str, Tensor]
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Mask filters forward; backward, let the gradient reach them as if they were not masked.
 
     The network computes as with :func:`gated_channels`, and what is kept gets the gradients of the
@@ -38,118 +37,171 @@ def straight_through(
     Notes
     -----
     Straight-through estimator: Bengio, Leonard, Courville: Estimating or propagating gradients
-    through stochastic neurons (arXiv 1308.3432). Masks sit on activations instead of weights: a
-    batch norm has no use for a filter of zeros.
+    through stochastic neurons (arXiv 1308.3432). A filter is masked where it is read, and not by
+    weights of zero: a batch norm has no use for a filter of zeros.
     """
-    with ExitStack() as stack:
-        for name, mask in consumer_gates(groups, masks).items():
-            hook = model.get_submodule(name).register_forward_pre_hook(partial(_hide, mask))
-            stack.enter_context(hook)
-        for name, mask in producer_gates(groups, masks).items():
+    return MaskedFilters(model, groups, masks, learn_on=True).applied()
+
+
+class MaskedFilters:
+    """Masks on a model, to be applied many times: the preparation is done once.
+
+    Parameters
+    ----------
+    model, groups, masks
+        As for :func:`straight_through`.
+    learn_on : bool
+        Whether masked filters do, straight through their masks.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: Sequence[ChannelGroup],
+        masks: Mapping[str, Tensor],
+        *,
+        learn_on: bool,
+    ) -> None:
+        read = _partial(consumer_gates(groups, masks))
+        made = _partial(producer_gates(groups, masks)) if learn_on else {}
+        self.model, self.learn_on = model, learn_on
+        self._layers: list[tuple[nn.Conv2d | nn.Linear, _Layer]] = []
+        for name in {**read, **made}:
             module = model.get_submodule(name)
-            if not isinstance(module, nn.Conv2d) or module.groups == 1:
-                # A depthwise convolution reads nothing but channels of its own unit.
-                stack.enter_context(_producing(module, mask))
-        yield
+            assert isinstance(module, nn.Conv2d | nn.Linear), "these have filters"
+            if isinstance(module, nn.Conv2d) and module.groups > 1:
+                continue  # a depthwise convolution reads nothing but channels of its own unit
+            weight = module.weight
+            axes = [1] * (weight.ndim - 2)
+            inputs, outputs = (
+                mask[name].to(weight) if name in mask else None for mask in (read, made)
+            )
+            layer = _Layer(
+                inputs=None if inputs is None else inputs.view(1, -1, *axes),
+                outputs=None if outputs is None else outputs.view(-1, 1, *axes),
+                learn_on=learn_on,
+                settings=_settings(module),
+            )
+            self._layers.append((module, layer))
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Mask the model inside a ``with`` block."""
+        own = [module.__dict__.get("forward") for module, _ in self._layers]
+        for module, layer in self._layers:
+            module.forward = partial(_forward, module, layer)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for (module, _), forward in zip(self._layers, own, strict=True):
+                del module.forward
+                if forward is not None:
+                    module.forward = forward  # type: ignore[method-assign]
 
 
-def _hide(mask: Tensor, module: nn.Module, given: tuple[Tensor]) -> Tensor:
-    result: Tensor = _Hide.apply(given[0], per_channel(mask, given[0]))  # type: ignore[no-untyped-call]
-    return result  # torch does not annotate apply()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layer:
+    """How a convolution or linear layer is masked.
+
+    A mask on channels that are read is one on columns of weights: nothing of the size of
+    activations is computed or kept for it.
+
+    Parameters
+    ----------
+    inputs : Tensor, shape (1, C, 1, 1) or (1, I), optional
+        Mask of what is read.
+    outputs : Tensor, shape (F, 1, 1, 1) or (O, 1), optional
+        Mask of its own filters.
+    learn_on : bool
+        What is read is told the gradient that it would get without the mask on it, but only by
+        filters that are kept; else, the usual gradient.
+    settings : tuple
+        Stride, padding and dilation; none for a linear layer.
+    """
+
+    inputs: Tensor | None
+    outputs: Tensor | None
+    learn_on: bool
+    settings: tuple[Any, ...]
 
 
-class _Hide(torch.autograd.Function):
-    """A product whose gradient ignores the second factor."""
-
-    @staticmethod
-    def forward(ctx: Any, channels: Tensor, mask: Tensor) -> Tensor:
-        return channels * mask.to(channels.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (gradient,) = gradients
-        return gradient, None
+def _partial(masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: mask for name, mask in masks.items() if not mask.all()}
 
 
-@contextmanager
-def _producing(module: nn.Module, mask: Tensor) -> Iterator[None]:
-    """Let a convolution or linear layer tell its input only about the filters that are kept."""
-    own = module.__dict__.get("forward")
-    module.forward = partial(_produce, module, mask)
-    try:
-        yield
-    finally:
-        del module.forward
-        if own is not None:
-            module.forward = own
+def _settings(module: nn.Conv2d | nn.Linear) -> tuple[Any, ...]:
+    if isinstance(module, nn.Linear):
+        return ()
+    padding = (0, 0) if _pads_by_itself(module) else module.padding
+    return module.stride, padding, module.dilation
 
 
-def _produce(module: nn.Module, mask: Tensor, given: Tensor) -> Tensor:
-    assert isinstance(module, nn.Conv2d | nn.Linear), "producers are"
-    settings: tuple[Any, ...] = ()
-    if isinstance(module, nn.Conv2d):
-        padding = module.padding
-        if isinstance(padding, str) or module.padding_mode != "zeros":
-            mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-            given = F.pad(given, module._reversed_padding_repeated_twice, mode)
-            padding = (0, 0)
-        settings = module.stride, padding, module.dilation
+def _pads_by_itself(module: nn.Conv2d) -> bool:
+    """Whether padding has to be done before the convolution, which knows zeros and numbers."""
+    return isinstance(module.padding, str) or module.padding_mode != "zeros"
+
+
+def _forward(module: nn.Conv2d | nn.Linear, layer: _Layer, given: Tensor) -> Tensor:
+    if isinstance(module, nn.Conv2d) and _pads_by_itself(module):
+        mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+        given = F.pad(given, module._reversed_padding_repeated_twice, mode)
     result: Tensor = _Produce.apply(  # type: ignore[no-untyped-call]  # torch does not annotate it
-        given, module.weight, module.bias, mask, settings
+        given, module.weight, module.bias, layer
     )
     return result
 
 
 class _Produce(torch.autograd.Function):
-    """A convolution, or a linear layer, of which masked filters pass no gradient to the input."""
+    """A convolution, or a linear layer, with masks."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        given: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        mask: Tensor,
-        settings: tuple[Any, ...],
+        ctx: Any, given: Tensor, weight: Tensor, bias: Tensor | None, layer: _Layer
     ) -> Tensor:
-        ctx.save_for_backward(given, weight, mask)
-        ctx.settings = settings
-        return (
-            F.conv2d(given, weight, bias, *settings) if settings else F.linear(given, weight, bias)
-        )
+        ctx.save_for_backward(given, weight)
+        ctx.layer = layer
+        read = weight if layer.inputs is None else weight * layer.inputs
+        if layer.settings:
+            return F.conv2d(given, read, bias, *layer.settings)
+        return F.linear(given, read, bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,) = gradients
-        given, weight, mask = ctx.saved_tensors
-        kept = weight * mask.view(-1, *[1] * (weight.ndim - 1))
+        given, weight = ctx.saved_tensors
+        layer: _Layer = ctx.layer
+        mask = layer.outputs if layer.learn_on else layer.inputs
+        told = weight if mask is None else weight * mask
         # Mixed precision gives a gradient of another type than the parameters.
-        operands = gradient, given.to(gradient.dtype), kept.to(gradient.dtype)
-        needs = ctx.needs_input_grad[:3]
-        found = _backward(*operands, ctx.settings, needs)
-        types = given.dtype, weight.dtype, weight.dtype
-        return *(_as(f, t) for f, t in zip(found, types, strict=True)), None, None
+        operands = gradient, given.to(gradient.dtype), told.to(gradient.dtype)
+        to_input, to_weight, to_bias = _backward(
+            *operands, layer.settings, ctx.needs_input_grad[:3]
+        )
+        if to_weight is not None and layer.inputs is not None:
+            to_weight = to_weight * layer.inputs
+        found = zip((to_input, to_weight, to_bias), (given, weight, weight), strict=True)
+        return *(None if g is None else g.to(like.dtype) for g, like in found), None
 
 
 def _backward(
-    gradient: Tensor, given: Tensor, kept: Tensor, settings: tuple[Any, ...], needs: Sequence[bool]
+    gradient: Tensor,
+    given: Tensor,
+    weight: Tensor,
+    settings: tuple[Any, ...],
+    needs: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of input, weights and bias; only that of the input depends on the weights."""
     if settings:
         stride, padding, dilation = settings
         result: tuple[Tensor | None, Tensor | None, Tensor | None] = (
             torch.ops.aten.convolution_backward(
-                *(gradient, given, kept, [len(kept)], stride, padding, dilation),
+                *(gradient, given, weight, [len(weight)], stride, padding, dilation),
                 *(False, [0, 0], 1, list(needs)),
             )
         )
         return result
     return (
-        gradient @ kept if needs[0] else None,
+        gradient @ weight if needs[0] else None,
         gradient.T @ given if needs[1] else None,
         gradient.sum(0) if needs[2] else None,
     )
-
-
-def _as(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    return None if tensor is None else tensor.to(dtype)

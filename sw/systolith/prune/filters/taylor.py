@@ -100,7 +100,7 @@ class TaylorGates:
             self._saliency.reset()
             if progress >= self._begin:
                 self._remove()
-        with self._saliency.step(model, recover=False, collect=not self._done):
+        with self._saliency.step(model, learn_on=False, collect=not self._done):
             yield
 
     def filters(self, model: nn.Module) -> FilterMasks:
