@@ -7,6 +7,7 @@ other module and gives its integers to :mod:`systolith.frontend`.
 from systolith.quant.batch_norm import fold_batch_norm
 from systolith.quant.binary import binarize
 from systolith.quant.config import LayerBits, QuantConfig
+from systolith.quant.djpq import DJPQ
 from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.fixed_point import FixedPoint, fixed_point
 from systolith.quant.layers import (
@@ -16,6 +17,7 @@ from systolith.quant.layers import (
     QuantLayer,
     QuantMaxPool2d,
 )
+from systolith.quant.learned_width import LearnedWidth
 from systolith.quant.lsq import fake_quantize, quantize, round_half_up
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.names import float_masks, quantized_masks, quantized_patterns
@@ -25,10 +27,12 @@ from systolith.quant.requantizing import Activation, Scaling
 from systolith.quant.weighted import QuantConv2d, QuantLinear, WeightIntegers
 
 __all__ = [
+    "DJPQ",
     "ActQuantizer",
     "Activation",
     "FixedPoint",
     "LayerBits",
+    "LearnedWidth",
     "QuantAdd",
     "QuantAvgPool2d",
     "QuantConfig",

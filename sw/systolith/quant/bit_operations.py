@@ -1,0 +1,118 @@
+"""Bit operations: multiplications, each counted as the product of its operands' widths."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from systolith.prune import ChannelGroup, count
+from systolith.quant.operations import AddUp, AveragePool, Convolve, Multiply
+from systolith.quant.tracing import TracedLayer, trace_layers
+
+__all__ = ["Multiplier", "multipliers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Multiplier:
+    """A convolution or linear layer, as far as bit operations go.
+
+    Parameters
+    ----------
+    name : str
+        Qualified module name.
+    source : str
+        Qualified (or readable) name of the layer whose quantizer makes what it reads; empty if it
+        reads the network's input.
+    macs : int
+        For one image, unpruned.
+    outputs, inputs : mapping of str to tuple of int
+        By name of channel group: the unit of each channel, -1 if of another group.
+    """
+
+    name: str
+    source: str
+    macs: int
+    outputs: Mapping[str, tuple[int, ...]]
+    inputs: Mapping[str, tuple[int, ...]]
+
+    def bit_operations(
+        self, kept: Mapping[str, Tensor], weight_bits: float | Tensor, act_bits: float | Tensor
+    ) -> Tensor:
+        """MACs that are left, times the widths of weight and activation; float64, shape ().
+
+        Parameters
+        ----------
+        kept : mapping of str to Tensor, shape (size,)
+            By name of channel group: 1 or true for units that are kept, 0 for others, or between.
+        weight_bits, act_bits : float or Tensor
+            Differentiable if tensors.
+        """
+        shares = _share(self.outputs, kept) * _share(self.inputs, kept)
+        return self.macs * shares * weight_bits * act_bits
+
+
+def multipliers(
+    model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor
+) -> tuple[Multiplier, ...]:
+    """List the layers of a float model that multiply.
+
+    Parameters
+    ----------
+    model : nn.Module
+        That :func:`prepare` accepts.
+    groups : iterable of ChannelGroup
+        Of the model; those that can be removed count.
+    images : Tensor of float32, shape (N, C, H, W)
+        Only their shape matters.
+
+    Raises
+    ------
+    UnsupportedModelError
+        With every layer that has no integer form.
+    """
+    removable = [group for group in groups if group.removable]
+    layers = {layer.name: layer for layer in trace_layers(model)}
+    cost = count(model, images)
+    return tuple(
+        Multiplier(
+            name=layer.qualified_name,
+            source=_source(layer, layers),
+            macs=cost.layers[layer.qualified_name].macs,
+            outputs=_units(layer, {group.name: group.outputs for group in removable}),
+            inputs=_units(layer, {group.name: group.inputs for group in removable}),
+        )
+        for layer in layers.values()
+        if isinstance(layer.operation, Convolve | Multiply)
+    )
+
+
+def _source(layer: TracedLayer, layers: Mapping[str, TracedLayer]) -> str:
+    """Name of the layer before that requantizes; max pools and flattening do not."""
+    while (before := layers.get(layer.inputs[0])) is not None:
+        if isinstance(before.operation, Convolve | Multiply | AddUp | AveragePool):
+            return before.qualified_name
+        layer = before
+    return ""
+
+
+def _units(
+    layer: TracedLayer, groups: Mapping[str, Mapping[str, tuple[int, ...]]]
+) -> dict[str, tuple[int, ...]]:
+    return {
+        name: modules[layer.qualified_name]
+        for name, modules in groups.items()
+        if layer.qualified_name in modules
+    }
+
+
+def _share(channels: Mapping[str, tuple[int, ...]], kept: Mapping[str, Tensor]) -> Tensor:
+    """Share of a layer's channels that are kept, on one side of it."""
+    result = torch.ones((), dtype=torch.float64)
+    for name, units in channels.items():
+        if name in kept:
+            index = torch.tensor(units, device=kept[name].device)
+            here = kept[name].double()[index.clamp(min=0)]
+            # Every channel is of one group.
+            result = result.to(here) * torch.where(index >= 0, here, 1.0)
+    return result.mean()

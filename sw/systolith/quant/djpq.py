@@ -1,0 +1,307 @@
+"""Differentiable joint pruning and quantization: gates and widths in one loss."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from systolith.prune import ChannelGroup, FilterMasks, gated, module_gates
+from systolith.quant.bit_operations import Multiplier, multipliers
+from systolith.quant.config import LayerBits
+from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.learned_width import MAX_WIDTH, LearnedWidth
+
+__all__ = ["DJPQ"]
+
+OPEN = 5.0
+"""Logarithm of alpha at the start: noise of 8 %."""
+LEAST, MOST = -4.0, 9.0
+
+
+class DJPQ:
+    """Learns which filters to keep, and how many bits each layer needs, while the weights train.
+
+    Units of channel groups have noisy gates ``z = 1 + epsilon / sqrt(alpha)``, with epsilon drawn
+    from a standard normal distribution at each step: an information bottleneck. Weights and
+    activations that are multiplied have learned widths: see :class:`LearnedWidth`. To the loss of
+    the task comes
+
+    ``information * sum log(1 + alpha) + bit_operations * B / B_8``
+
+    with B the bit operations of a forward pass, ``MACs * weight bits * act bits`` summed over
+    layers, of which the share ``alpha / (1 + alpha)`` of each unit counts, and B_8 those of the
+    whole network in 8 bits. Units with alpha < 1, more noise than signal, are pruned.
+
+    It trains the float model, batch norms and all. Afterwards, :meth:`filters` go to
+    :func:`systolith.prune.remove_filters` and :meth:`bits` to :class:`QuantConfig`.
+
+    Parameters
+    ----------
+    model : nn.Module
+        That :func:`prepare` accepts; left as it is.
+    groups : iterable of ChannelGroup
+        From :func:`systolith.prune.find_channel_groups`; those that can be pruned get gates.
+    images : Tensor of float32, shape (N, C, H, W)
+        Training images to calibrate ranges with; some hundred are enough.
+    information, bit_operations : float
+        Weights in the loss, at least 0.
+    power_of_two : bool
+        Widths are 2, 4 or 8.
+    settle_at : float
+        Progress from which on gates and widths are what they will be in the end, and the rest of
+        the training is fine-tuning.
+    rate : float
+        Positive. Gates and bits learn that many times as fast as weights under an optimizer that
+        normalizes gradients, such as Adam: in n steps, none moves by more than about n times rate
+        times the learning rate, and to close a gate, or to go down to 3 bits, takes 5.
+    seed : int
+        Of the noise.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If a number is out of range, or a layer has no integer form; all problems are listed.
+
+    Notes
+    -----
+    Wang, Lu, Blankevoort: Differentiable joint pruning and quantization for hardware efficiency
+    (ECCV 2020). Gates: Dai, Zhu, Guo, Wipf: Compressing neural networks using the variational
+    information bottleneck (ICML 2018).
+
+    **Deviation:** gates have mean 1 and a learned alpha, instead of a learned mean and variance
+    with alpha their ratio: the batch norm (or filter) before a gate is its mean. So nothing has to
+    be folded back into the weights.
+
+    **Deviation:** one draw of noise for a mini-batch, not for each image.
+
+    **Deviation:** the share of a unit that counts, for a differentiable B, is that of the signal in
+    the power behind the gate; B is relative to the whole network in 8 bits.
+
+    **Deviation:** gates and widths settle before training ends, so that it ends with the network
+    that is built. Ranges are not handed on: :func:`prepare` calibrates its own steps, of weights
+    for each channel. The input keeps 8 bits, as do outputs that nothing multiplies and frozen
+    weights.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        groups: Iterable[ChannelGroup],
+        images: Tensor,
+        *,
+        information: float = 1e-3,
+        bit_operations: float = 1.0,
+        power_of_two: bool = False,
+        settle_at: float = 0.7,
+        rate: float = 10.0,
+        seed: int = 0,
+    ) -> None:
+        problems = [
+            f"{name} must be at least 0, got {value}"
+            for name, value in (("information", information), ("bit_operations", bit_operations))
+            if value < 0
+        ]
+        if not 0 <= settle_at <= 1:
+            problems.append(f"settle_at must lie in 0..1, got {settle_at}")
+        if rate <= 0:
+            problems.append(f"rate must be positive, got {rate}")
+        if problems:
+            raise UnsupportedModelError(problems)
+        self._groups = tuple(group for group in groups if group.removable)
+        self._information, self._bit_operations = information, bit_operations
+        self._settle_at, self._rate = settle_at, rate
+        self._generator = torch.Generator().manual_seed(seed)
+        self._layers = multipliers(model, self._groups, images)
+        self._whole = sum(layer.macs for layer in self._layers) * MAX_WIDTH**2
+        device = next(model.parameters()).device
+        self._scaled_log_alpha = {
+            group.name: nn.Parameter(torch.full((group.size,), OPEN / rate, device=device))
+            for group in self._groups
+        }
+
+        def width(peak: Tensor, signed: bool) -> LearnedWidth:
+            made = LearnedWidth(
+                float(peak) or 1.0, signed=signed, power_of_two=power_of_two, rate=rate
+            )
+            return made.to(device)
+
+        weights = {
+            layer.name: model.get_submodule(layer.name).get_parameter("weight")
+            for layer in self._layers
+        }
+        self._weights = {
+            name: width(weight.detach().abs().max(), signed=True)
+            for name, weight in weights.items()
+            if weight.requires_grad
+        }
+        self._acts = {
+            source: width(peak, signed)
+            for source, (peak, signed) in _observe(model, self._layers, images).items()
+        }
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Logarithms of alpha by group; range and bits of each weight and activation."""
+        widths = [*self._weights.values(), *self._acts.values()]
+        ranges = [parameter for width in widths for parameter in width.parameters()]
+        return [*self._scaled_log_alpha.values(), *ranges]
+
+    @contextmanager
+    def step(self, model: nn.Module, progress: float) -> Iterator[None]:
+        """See :meth:`systolith.prune.Sparsifier.step`.
+
+        Inside, the weights are the quantized ones.
+        """
+        settled = progress >= self._settle_at
+        self._clamp_()
+        gates = self.filters(model).gates() if settled else self._draw()
+        weights = {
+            name: model.get_submodule(name).get_parameter("weight") for name in self._weights
+        }
+        dense = {name: weight.detach().clone() for name, weight in weights.items()}
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.copy_(self._weights[name](weight))
+        try:
+            with gated(model, gates), self._quantized_inputs(model):
+                yield
+        finally:
+            with torch.no_grad():
+                for name, weight in weights.items():
+                    weight.copy_(dense[name])
+        for name, weight in weights.items():
+            if weight.grad is not None:
+                upstream, weight.grad = weight.grad, None
+                torch.autograd.backward(self._weights[name](weight), upstream)
+        if settled:
+            for parameter in self._settling():
+                parameter.grad = None
+        else:
+            torch.autograd.backward(self._penalty())
+
+    def filters(self, model: nn.Module) -> FilterMasks:
+        """Units with more signal than noise; of each group at least the one with the most."""
+        masks = {}
+        for name, log_alpha in self._log_alpha().items():
+            best = torch.zeros_like(log_alpha, dtype=torch.bool)
+            best[log_alpha.argmax()] = True
+            masks[name] = (log_alpha > 0) | best
+        return FilterMasks(masks, self._groups)
+
+    def bits(self) -> dict[str, LayerBits]:
+        """Widths by layer, for :class:`QuantConfig`."""
+        return {
+            name: LayerBits(
+                weight_bits=self._weights[name].width if name in self._weights else None,
+                act_bits=self._acts[name].width if name in self._acts else None,
+            )
+            for name in dict.fromkeys([*self._weights, *self._acts])
+        }
+
+    def bit_operations(self, model: nn.Module) -> float:
+        """Count for one image, if training ended now; first layers read 8 bits."""
+        kept = self.filters(model)
+        return sum(
+            float(
+                layer.bit_operations(
+                    kept,
+                    self._weights[layer.name].width if layer.name in self._weights else MAX_WIDTH,
+                    self._acts[layer.source].width if layer.source else MAX_WIDTH,
+                )
+            )
+            for layer in self._layers
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Gates, widths, and the state of the random generator."""
+        return {
+            "log_alpha": {
+                name: value.detach().clone() for name, value in self._scaled_log_alpha.items()
+            },
+            "weights": {name: width.state_dict() for name, width in self._weights.items()},
+            "acts": {name: width.state_dict() for name, width in self._acts.items()},
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from such a state, with identical results."""
+        with torch.no_grad():
+            for name, value in self._scaled_log_alpha.items():
+                value.copy_(state["log_alpha"][name])
+        for name, width in self._weights.items():
+            width.load_state_dict(state["weights"][name])
+        for name, width in self._acts.items():
+            width.load_state_dict(state["acts"][name])
+        self._generator.set_state(state["generator"])
+
+    def _log_alpha(self) -> dict[str, Tensor]:
+        return {name: value * self._rate for name, value in self._scaled_log_alpha.items()}
+
+    def _draw(self) -> dict[str, Tensor]:
+        gates = {}
+        for name, log_alpha in self._log_alpha().items():
+            noise = torch.randn(log_alpha.shape, generator=self._generator).to(log_alpha.device)
+            gates[name] = 1 + noise * torch.exp(-log_alpha / 2)
+        return module_gates(self._groups, gates)
+
+    def _penalty(self) -> Tensor:
+        log_alpha = self._log_alpha()
+        information = [nn.functional.softplus(value).sum() for value in log_alpha.values()]
+        kept = {name: value.sigmoid() for name, value in log_alpha.items()}
+        operations = [
+            layer.bit_operations(
+                kept,
+                self._weights[layer.name].bits if layer.name in self._weights else MAX_WIDTH,
+                self._acts[layer.source].bits if layer.source else MAX_WIDTH,
+            )
+            for layer in self._layers
+        ]
+        penalty = self._bit_operations * torch.stack(operations).sum() / self._whole
+        if information:
+            penalty = penalty + self._information * torch.stack(information).sum()
+        return penalty
+
+    def _settling(self) -> list[nn.Parameter]:
+        """What rests in the end; ranges learn on."""
+        widths = [*self._weights.values(), *self._acts.values()]
+        return [*self._scaled_log_alpha.values(), *(width.scaled_bits for width in widths)]
+
+    def _clamp_(self) -> None:
+        with torch.no_grad():
+            for value in self._scaled_log_alpha.values():
+                value.clamp_(LEAST / self._rate, MOST / self._rate)
+        for width in (*self._weights.values(), *self._acts.values()):
+            width.clamp_()
+
+    @contextmanager
+    def _quantized_inputs(self, model: nn.Module) -> Iterator[None]:
+        def hook(source: str) -> Any:
+            return lambda module, given: (self._acts[source](given[0]), *given[1:])
+
+        with ExitStack() as hooks:
+            for layer in self._layers:
+                if layer.source:
+                    module = model.get_submodule(layer.name)
+                    hooks.enter_context(module.register_forward_pre_hook(hook(layer.source)))
+            yield
+
+
+def _observe(
+    model: nn.Module, layers: Iterable[Multiplier], images: Tensor
+) -> dict[str, tuple[Tensor, bool]]:
+    """Greatest magnitude of what each layer reads, and whether it can be negative, by source."""
+    seen: dict[str, tuple[Tensor, bool]] = {}
+    training = model.training
+    with ExitStack() as hooks, torch.no_grad():
+        for layer in layers:
+            if layer.source:
+
+                def look(module: nn.Module, given: Any, source: str = layer.source) -> None:
+                    seen[source] = given[0].abs().max(), bool((given[0] < 0).any())
+
+                module = model.get_submodule(layer.name)
+                hooks.enter_context(module.register_forward_pre_hook(look))
+        model.eval()(images.to(next(model.parameters()).device))
+    model.train(training)
+    return seen

@@ -1,0 +1,80 @@
+"""A quantizer whose number of bits is learned, too."""
+
+from math import floor, log2, prod
+
+import torch
+from torch import Tensor, nn
+
+from systolith.quant.lsq import fake_quantize
+
+__all__ = ["LearnedWidth"]
+
+MIN_WIDTH, MAX_WIDTH = 2, 8
+
+
+class LearnedWidth(nn.Module):
+    """Quantizes a tensor with a learned range and a learned number of bits.
+
+    Integers reach from ``-high`` (0 if unsigned) to ``high = 2**(b - signed) - 1``; the step is
+    ``range / high``. In forward, b is :attr:`width`, a whole number. Its gradient passes straight
+    through to :attr:`bits`: the error of rounding shrinks with the step as bits grow. Values beyond
+    the range give theirs to the range.
+
+    Parameters
+    ----------
+    peak : float
+        Range to start with; positive.
+    signed : bool
+    power_of_two : bool
+        Widths are 2, 4 or 8.
+    rate : float
+        How fast bits learn: they are `rate` times their parameter, and so change by that much more
+        under an optimizer that normalizes gradients.
+
+    Notes
+    -----
+    Wang, Lu, Blankevoort: Differentiable joint pruning and quantization for hardware efficiency
+    (ECCV 2020), section 3.2.
+
+    **Deviation:** range and bits are the parameters, and the step follows; there, range and step
+    are, and the bits follow. So bits stay in 2..8 by being clamped.
+
+    **Deviation:** the mapping before quantization is linear; forward computes with whole bits.
+    """
+
+    def __init__(
+        self, peak: float, *, signed: bool, power_of_two: bool = False, rate: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.signed, self.power_of_two, self.rate = signed, power_of_two, rate
+        self.log2_range = nn.Parameter(torch.tensor(log2(peak)))
+        self.scaled_bits = nn.Parameter(torch.tensor(MAX_WIDTH / rate))
+
+    @property
+    def bits(self) -> Tensor:
+        """Number of bits before rounding, 2..8, differentiable; shape ()."""
+        return (self.scaled_bits * self.rate).clamp(MIN_WIDTH, MAX_WIDTH)
+
+    @property
+    def width(self) -> int:
+        """Whole number of bits, 2..8."""
+        bits = float(self.bits.detach())
+        return 2 ** floor(log2(bits) + 0.5) if self.power_of_two else floor(bits + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fake-quantize x, shape (N, ...)."""
+        width, sign = self.width, int(self.signed)
+        high = 2 ** (width - sign) - 1
+        bits = self.bits
+        bits = bits + (width - bits).detach()
+        scaled = torch.exp2(self.log2_range) * (prod(x.shape[1:]) * high) ** -0.5
+        reach = torch.exp2(self.log2_range).detach() + (scaled - scaled.detach())
+        low = -reach if self.signed else torch.zeros_like(reach)
+        step = reach.detach() / (torch.exp2(bits - sign) - 1)
+        # Nothing is outside any more: a rounded quotient must not make it so.
+        return fake_quantize(x.clamp(low, reach), step, -high - 1, high + 1, 1.0)
+
+    def clamp_(self) -> None:
+        """Bring bits back into their bounds, where gradients reach them."""
+        with torch.no_grad():
+            self.scaled_bits.clamp_(MIN_WIDTH / self.rate, MAX_WIDTH / self.rate)
