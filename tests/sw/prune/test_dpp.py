@@ -145,6 +145,33 @@ def test_logits_get_the_gradient_at_the_mask_through_the_relaxation() -> None:
     assert torch.allclose(model.fc.weight.grad, target * mask)
 
 
+@pytest.mark.parametrize(
+    ("layer", "granularity", "noise", "entropy"),
+    [
+        (nn.Linear(64, 8), Granularity.WEIGHT, 0.1, 5e-5),
+        (nn.Conv2d(64, 8, 1), Granularity.WEIGHT, 0.01, 5e-5),
+        (nn.Conv2d(64, 8, 3), Granularity.KERNEL, 0.01, 1e-5),
+    ],
+)
+def test_noise_and_entropy_are_the_papers(
+    layer: nn.Linear | nn.Conv2d, granularity: Granularity, noise: float, entropy: float
+) -> None:
+    model = nn.Sequential(layer)
+    dpp = DPP(model, {"0": Pattern(select=KOutOfN(2, 16, granularity))}, seed=2)
+    (logits,) = dpp.parameters()
+    generator = torch.Generator().manual_seed(2)
+    start = (0.5 * torch.randn(logits.shape, generator=generator)).requires_grad_()
+    noisy = start.detach() + noise * gumbel_noise(logits.detach(), generator)
+    wanted = torch.zeros_like(noisy).scatter(1, draw_top_k(noisy, 2), 1.0)
+    with dpp.step(model, 0.0):
+        mask = layer.weight.detach().flatten(2).sum(2) if layer.weight.ndim == 4 else layer.weight
+        assert torch.equal(mask.reshape(logits.shape) != 0, wanted.bool())
+        (0 * layer.weight).sum().backward()
+    p = start.softmax(1)
+    (-entropy * (p * p.log()).sum()).backward()
+    assert torch.allclose(logits.grad, start.grad, rtol=1e-4, atol=1e-10)
+
+
 def test_entropy_is_part_of_the_loss_of_logits() -> None:
     torch.manual_seed(0)
     model = _Root(6, 2)

@@ -120,8 +120,9 @@ def test_gradient_is_that_of_finite_differences() -> None:
 
 def test_gradients_are_finite_however_far_logits_are_apart() -> None:
     noisy = torch.tensor([[0.0, -1e4, 1e4, -1e30, 3.0]])
-    found = relaxed_gradient(noisy, draw_top_k(noisy, 4), torch.randn(1, 5), 0.5)
-    assert bool(found.isfinite().all()) and found.dtype == torch.float32
+    for temperature in (0.01, 0.5, 5.0):
+        found = relaxed_gradient(noisy, draw_top_k(noisy, 4), torch.randn(1, 5), temperature)
+        assert bool(found.isfinite().all()) and found.dtype == torch.float32
 
 
 def test_noise_depends_on_the_seed_alone() -> None:

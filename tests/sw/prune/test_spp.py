@@ -186,6 +186,7 @@ def test_taps_that_are_not_read_do_not_compete() -> None:
     with torch.no_grad():
         model[0].weight.masked_fill_(~read, 1000.0)
     spp = SPP(model, {"0": pattern}, interval=1, most=0.2)
+    assert torch.equal(_odds(spp)[0] == 1, ~read.flatten())
     _train(spp, model, 60)
     # The greatest three that are read: channel 3 at taps 1 and 3, channel 2 at tap 2.
     kept = spp.masks(model)["0.weight"][0].flatten().nonzero().flatten().tolist()
