@@ -292,7 +292,7 @@ def _observe(
 ) -> dict[str, tuple[Tensor, bool]]:
     """Greatest magnitude of what each layer reads, and whether it can be negative, by source."""
     seen: dict[str, tuple[Tensor, bool]] = {}
-    training = model.training
+    modes = {module: module.training for module in model.modules()}
     with ExitStack() as hooks, torch.no_grad():
         for layer in layers:
             if layer.source:
@@ -303,5 +303,6 @@ def _observe(
                 module = model.get_submodule(layer.name)
                 hooks.enter_context(module.register_forward_pre_hook(look))
         model.eval()(images.to(next(model.parameters()).device))
-    model.train(training)
+    for module, training in modes.items():
+        module.training = training
     return seen

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from systolith.models import resnet20
 from systolith.prune import FilterMasks, find_channel_groups
 from systolith.quant import UnsupportedModelError
-from systolith.quant.bit_operations import multipliers
+from systolith.quant.bit_operations import Multiplier, multipliers
 
 IMAGES = torch.zeros(1, 2, 6, 6)
 
@@ -52,6 +52,20 @@ def test_both_sides_of_a_layer_count() -> None:
     middle = multipliers(model, groups, IMAGES)[1]
     kept = {"0": _mask(1, 0, 0, 0), "1": _mask(1, 1, 0, 0, 0, 0)}
     assert middle.bit_operations(kept, 8, 8) == 36 * 1 * 2 * 64
+
+
+def test_channels_of_several_groups_count_on_their_own() -> None:
+    layer = Multiplier(
+        name="",
+        source="",
+        macs=600,
+        outputs={"a": (0, -1, 1, -1, 2, -1), "b": (-1, 0, -1, 1, -1, -1)},
+        inputs={},
+    )
+    kept = {"a": _mask(1, 0, 0), "b": _mask(0, 1)}
+    # Left are channel 0 of group a, 3 of group b, and 5, which is of neither.
+    assert layer.bit_operations(kept, 2, 2).item() == pytest.approx(300 * 4)
+    assert layer.bit_operations({"b": kept["b"]}, 2, 2).item() == pytest.approx(500 * 4)
 
 
 def test_shares_and_widths_have_gradients() -> None:

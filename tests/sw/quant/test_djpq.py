@@ -16,7 +16,7 @@ from systolith.models._layers import identity_shortcut
 from systolith.network import Conv2d, IntegerNetwork, Linear, trace
 from systolith.prune import FilterSparsifier, find_channel_groups, remove_filters
 from systolith.quant import DJPQ, LayerBits, QuantConfig, UnsupportedModelError, prepare
-from systolith.train import fit
+from systolith.train import Precision, evaluate, fit
 
 IMAGES = torch.rand(64, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 PLANTED = (1, 4)
@@ -116,6 +116,32 @@ def test_a_group_keeps_its_best_filter() -> None:
     assert method.filters(model)["0"].tolist() == [False, True, False, False, False, False]
 
 
+def test_what_went_too_far_comes_back_into_its_bounds() -> None:
+    model = _planted()
+    method = _method(model)
+    log_alpha, *widths = method.parameters()
+    with torch.no_grad():
+        log_alpha.fill_(-100.0)
+        for parameter in widths:
+            parameter.fill_(-100.0)
+    with method.step(model, 0.0):
+        output = model(IMAGES)
+        output.square().sum().backward()
+    assert output.isfinite().all()
+    assert (log_alpha == -0.4).all()
+    assert method.bits() == {"0": LayerBits(weight_bits=2, act_bits=2)}
+    assert method.parameters()[2].item() == pytest.approx(0.2)
+
+
+def test_the_model_is_left_as_it_is() -> None:
+    model = _planted().train()
+    model[1].eval()
+    before = deepcopy(model.state_dict())
+    _method(model)
+    assert [module.training for module in model] == [True, False, True, True, True]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
 def test_weights_are_quantized_inside_a_step_and_back_after_it() -> None:
     model = _planted()
     method = _method(model)
@@ -172,6 +198,16 @@ def test_frozen_layers_keep_their_weights() -> None:
     before = model[1].weight.clone()
     _train(model, method, IMAGES, torch.zeros(64, 2, 2, 2), 3)
     assert torch.equal(model[1].weight, before)
+
+
+def test_trains_in_bfloat16() -> None:
+    data, model = load_digits(), DigitsCNN()
+    groups = find_channel_groups(model, data.train_images[:2])
+    method = DJPQ(model, groups, data.train_images[:64], rate=60.0)
+    fit(model, data, epochs=3, precision=Precision.BFLOAT16, sparsifier=method)
+    assert evaluate(model, data.test_images, data.test_labels) > 0.5
+    widths = {bits.weight_bits for bits in method.bits().values()}
+    assert max(widths) < 8
 
 
 @pytest.mark.parametrize("network", [DigitsCNN, TinyResNet])

@@ -81,4 +81,7 @@ def test_an_ulp_beyond_the_range_is_not_lost() -> None:
     for peak in torch.linspace(0.1, 3, 50).tolist():
         quantizer = _width(8.0, peak=peak)
         x = torch.tensor([[2 * peak, -2 * peak]])
-        assert torch.allclose(quantizer(x), torch.tensor([[peak, -peak]]), rtol=1e-5)
+        y = quantizer(x)
+        assert torch.allclose(y, torch.tensor([[peak, -peak]]), rtol=1e-5)
+        y.backward(x.sign())
+        assert quantizer.log2_range.grad > 0
