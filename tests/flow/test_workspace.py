@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from systolith.steps.workspace import Workspace, source_digest, write_json
+from systolith.steps.workspace import Workspace, source_digest, sources_in, write_json
 
 
 class Counter:
@@ -81,3 +81,11 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_source_digest_is_stable_within_a_process() -> None:
     assert source_digest() == source_digest()
+
+
+def test_sources_are_those_of_subpackages_too(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in ("a.py", "inner/b.py", "inner/c.v", "inner/notes.txt"):
+        (tmp_path / name).write_text("")
+    found = [str(path.relative_to(tmp_path)) for path in sources_in(tmp_path)]
+    assert found == ["a.py", "inner/b.py", "inner/c.v"]

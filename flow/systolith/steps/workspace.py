@@ -128,11 +128,14 @@ def source_digest() -> str:
         spec = find_spec(f"systolith.{package}")
         assert spec is not None, package
         for folder in spec.submodule_search_locations or ():
-            for path in sorted(Path(folder).iterdir()):
-                if path.suffix not in SOURCES:
-                    continue
-                digest.update(path.name.encode() + path.read_bytes())
+            for path in sources_in(Path(folder)):
+                digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     return digest.hexdigest()
+
+
+def sources_in(folder: Path) -> list[Path]:
+    """Files of a package that decide what it does, those of its subpackages included."""
+    return sorted(path for path in folder.rglob("*") if path.suffix in SOURCES)
 
 
 def write_json(path: Path, content: object) -> None:
