@@ -40,7 +40,8 @@ class DJPQ:
     Parameters
     ----------
     model : nn.Module
-        That :func:`prepare` accepts; left as it is.
+        Trained, and such as :func:`prepare` accepts; left as it is. Ranges begin with what the
+        model computes now, and do not follow one that has yet to learn everything.
     groups : iterable of ChannelGroup
         From :func:`systolith.prune.find_channel_groups`; those that can be pruned get gates.
     images : Tensor of float32, shape (N, C, H, W)
