@@ -114,6 +114,22 @@ def test_what_has_left_stays_out_even_if_the_rest_is_worth_nothing() -> None:
     assert gates.filters(model)["0"].tolist() == [False, True, False]
 
 
+def test_what_has_left_does_not_learn() -> None:
+    model = network()
+    gates = TaylorGates(GROUPS, HALF, batches=1, per_round=3)
+    list(train(model, gates, optimizer_of(model), last=2))
+    model.zero_grad()
+    images, labels = batch(0)
+    with gates.step(model, 0.1):
+        F.cross_entropy(model(images), labels).backward()
+    assert gates._masks is not None
+    for name, layer in (("0", "1"), ("3", "3")):
+        mask, gradient = gates._masks[name], model.get_submodule(layer).weight.grad
+        assert not gradient[~mask].any()
+        assert gradient[mask].any()
+    assert not all(mask.all() for mask in gates._masks.values())
+
+
 def test_portions_leave_when_they_are_complete() -> None:
     model, seen = network(), []
     gates = TaylorGates(GROUPS, Budget(keep=0.6, multiple_of=4), batches=1, per_round=1)
