@@ -10,17 +10,27 @@ from benchmarks.pruning.workbench import Workbench
 from systolith.frontend import IntegerModel
 from systolith.network import Granularity, KOutOfN, Pattern
 from systolith.prune import (
+    DPP,
     SRSTE,
+    LogitInit,
     MaskSet,
     ScorePruner,
     WeightSparsifier,
     all_convolutions_but_first,
+    check_patterns,
 )
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 from systolith.train import evaluate
 
 CALIBRATION_IMAGES = 512
 WEIGHT_DECAY = 1e-4
+PATTERNS = [
+    (2, 4, Granularity.WEIGHT),
+    (1, 4, Granularity.WEIGHT),
+    (2, 8, Granularity.WEIGHT),
+    (4, 16, Granularity.WEIGHT),
+    (1, 4, Granularity.KERNEL),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +55,17 @@ class Case:
         shared = f"-shared{self.shared_by}" if self.shared_by > 1 else ""
         return f"{self.network}-{self.method}-{self.k}of{self.n}{kernel}{shared}"
 
-    @property
-    def pattern(self) -> Pattern:
-        return Pattern(select=KOutOfN(self.k, self.n, self.granularity, self.shared_by))
+    def patterns(self, model: nn.Module) -> dict[str, Pattern]:
+        """Every convolution but the first; kernels are k-out-of-n of all a filter's kernels."""
+        chosen = {}
+        for name in all_convolutions_but_first(model, Pattern()):
+            channels = model.get_submodule(name).get_parameter("weight").shape[1]
+            select = KOutOfN(self.k, self.n, self.granularity, self.shared_by)
+            if self.granularity is Granularity.KERNEL:
+                kept = self.k * channels // self.n
+                select = KOutOfN(kept, channels, self.granularity, self.shared_by)
+            chosen[name] = Pattern(select=select)
+        return check_patterns(model, chosen)
 
 
 def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
@@ -55,7 +73,7 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
     data, name = bench.data(case.network), case.name
     model = bench.trained(case.network)
     dense = evaluate(model, data.test_images, data.test_labels)
-    patterns = all_convolutions_but_first(model, case.pattern)
+    patterns = case.patterns(model)
     epochs = bench.epochs(case.prune_epochs)
 
     def prune() -> Mapping[str, Any]:
@@ -133,12 +151,14 @@ def make_sparsifier(
     match case.method:
         case "srste":
             return SRSTE(ScorePruner(patterns=patterns))
+        case "dpp":
+            return DPP(model, patterns, init=LogitInit.MAGNITUDE, seed=case.seed)
         case _:
             raise ValueError(f"method must be srste or dpp, got {case.method}")
 
 
 def cases() -> list[Case]:
-    """All rows: the three long ones, and a sweep of few epochs."""
+    """All rows: the long ones, and a sweep of few epochs."""
     aims = [
         Case(
             network="resnet8",
@@ -169,4 +189,11 @@ def cases() -> list[Case]:
             quantize_epochs=2,
         ),
     ]
-    return aims
+    taken = {case.name for case in aims}
+    sweep = [
+        Case(network=network, method=method, k=k, n=n, granularity=granularity)
+        for network in ("resnet8", "resnet20")
+        for method in ("srste", "dpp")
+        for k, n, granularity in PATTERNS
+    ]
+    return [*aims, *(case for case in sweep if case.name not in taken)]

@@ -48,7 +48,8 @@ class DPP:
     Parameters
     ----------
     model : nn.Module
-        Its layers' shapes and devices are looked at, and with `init` MAGNITUDE its weights.
+        Its layers' shapes and devices are looked at, and with `init` MAGNITUDE its weights. Frozen
+        weights, such as those of a fixed shortcut, keep their greatest.
     patterns : mapping of str to Pattern
         By layer name.
     init : LogitInit
@@ -112,6 +113,8 @@ class DPP:
             pattern = patterns.get(name)
             if pattern is None or isinstance(pattern.select, Dense):
                 continue
+            if not layer.weight.requires_grad:
+                continue  # what is not trained has nothing to learn odds from
             drawn = _Layer(pattern, pattern.select, layer.weight, noise=noise, entropy=entropy)
             drawn.logits.start_(
                 self._generator,
@@ -171,7 +174,7 @@ class DPP:
             if name in self._layers:
                 masks[name] = self._layers[name].mask(generator)
             else:
-                masks[name] = topk_mask(model.get_parameter(name), pattern)
+                masks[name] = topk_mask(model.get_parameter(name).detach().abs(), pattern)
         return MaskSet.trusted(masks, self._patterns)
 
 

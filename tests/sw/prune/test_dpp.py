@@ -306,6 +306,22 @@ def test_temperature_falls_while_masks_are_drawn_and_logits_rest_afterwards() ->
     assert logits.grad is None
 
 
+def test_frozen_weights_keep_their_greatest_and_are_not_drawn() -> None:
+    model = nn.Sequential(nn.Conv2d(8, 4, 1, bias=False), nn.Conv2d(4, 2, 1))
+    with torch.no_grad():
+        model[0].weight.zero_()
+        model[0].weight[torch.arange(4), torch.tensor([1, 3, 4, 6])] = -1.0
+    model[0].weight.requires_grad_(False)
+    pattern = Pattern(select=KOutOfN(1, 4))
+    dpp = DPP(model, {"0": pattern, "1": pattern}, noise=10.0, seed=0)
+    assert len(dpp.parameters()) == 1
+    with dpp.step(model, 0.0):
+        assert int((model[0].weight != 0).sum()) == 4
+        model(torch.ones(1, 8, 1, 1)).sum().backward()
+    mask = dpp.masks(model)["0.weight"]
+    assert bool(mask[torch.arange(4), torch.tensor([1, 3, 4, 6])].all())
+
+
 def test_refuses_what_does_not_fit_all_at_once() -> None:
     message = (
         "noise must be at least 0, got -1; temperature must be positive, got (0, 1); "
