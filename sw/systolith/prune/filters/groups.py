@@ -86,6 +86,7 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
 
     Examples
     --------
+    >>> import torch
     >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
     >>> for group in find_channel_groups(model, torch.zeros(1, 1, 4, 4)):
     ...     print(group.name, group.size, group.gated, group.consumers, group.removable)
