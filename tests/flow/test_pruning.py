@@ -101,6 +101,23 @@ def test_prunes_while_training_quantized(method: str, tmp_path: Path) -> None:
         assert layer.mask is not None and layer.mask.mean() == 0.25
 
 
+@pytest.mark.parametrize(
+    ("keys", "values"),
+    [("weight_bits = 1", {-1, 1}), ("weight_bits = 2\nnarrow_range = true", {-1, 0, 1})],
+)
+def test_pruned_weights_may_be_binary_or_ternary(
+    keys: str, values: set[int], tmp_path: Path
+) -> None:
+    path = _write(tmp_path, f'method = "sr-ste"\n{RULES}')
+    path.write_text(path.read_text() + f"[quantize]\n{keys}\n")
+    code, _, said = _run("lower", path, "-o", tmp_path / "out")
+    assert code == 0, said
+    for layer in load(tmp_path / "out/network.json").layers:
+        if isinstance(layer, Conv2d | Linear):
+            kept = layer.weight if layer.mask is None else layer.weight[layer.mask]
+            assert set(np.unique(kept)) <= values
+
+
 def test_filters_leave_then_weights_are_masked(tmp_path: Path) -> None:
     path = _write(
         tmp_path,

@@ -33,6 +33,7 @@ __all__ = [
 Count = Annotated[int, Field(ge=1)]
 Epochs = Annotated[int, Field(ge=0)]
 Bits = Annotated[int, Field(ge=2, le=8)]
+WeightBits = Annotated[int, Field(ge=1, le=8)]
 
 
 class _Section(BaseModel):
@@ -85,15 +86,18 @@ class TrainSection(_Section):
 class BitsSection(_Section):
     """Widths of one layer; what is left out follows the default."""
 
-    weight_bits: Bits | None = None
+    weight_bits: WeightBits | None = None
     act_bits: Bits | None = None
+    narrow_range: bool | None = None
 
 
 class QuantizeSection(_Section):
     """Widths of weights and activations."""
 
-    weight_bits: Bits = 8
+    weight_bits: WeightBits = 8
     act_bits: Bits = 8
+    narrow_range: bool = False
+    """Weights without their smallest integer: 2 bits are then ternary. 1 bit is binary."""
     layers: dict[str, BitsSection] = {}
 
 

@@ -144,11 +144,18 @@ class ExperimentSource:
     def _bits(self) -> QuantConfig:
         section = self.experiment.quantize
         layers = {
-            name: LayerBits(weight_bits=bits.weight_bits, act_bits=bits.act_bits)
+            name: LayerBits(
+                weight_bits=bits.weight_bits,
+                act_bits=bits.act_bits,
+                narrow_range=bits.narrow_range,
+            )
             for name, bits in section.layers.items()
         }
         return QuantConfig(
-            weight_bits=section.weight_bits, act_bits=section.act_bits, layers=layers
+            weight_bits=section.weight_bits,
+            act_bits=section.act_bits,
+            narrow_range=section.narrow_range,
+            layers=layers,
         )
 
     def _train(self, progress: Progress) -> dict[str, Any]:
