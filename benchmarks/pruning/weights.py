@@ -185,8 +185,8 @@ def cases() -> list[Case]:
             k=1,
             n=4,
             bits=(8,),
-            prune_epochs=10,
-            quantize_epochs=2,
+            prune_epochs=18,
+            quantize_epochs=3,
         ),
     ]
     taken = {case.name for case in aims}

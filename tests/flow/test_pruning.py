@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import systolith.steps.pruning as steps_pruning
+import systolith.steps.pruning.context as pruning_context
 from systolith.cli import app
 from systolith.cli.changes import METHODS
 from systolith.models import DigitsCNN
@@ -39,8 +39,9 @@ STEPS = {
     "taylor": "keep = 0.6\nmultiple_of = 4\n",
     "lfe": "members = 80\nimages = 50\n[prune.budget]\nmacs = 0.5\n",
     "dpp-filters": "keep = 0.5\n",
+    "djpq": "epochs = 3\ninformation = 0.05\nlearning_rate = 0.03\n",
 }
-FILTERS = ("gdp", "taylor", "lfe", "dpp-filters")
+FILTERS = ("gdp", "taylor", "lfe", "dpp-filters", "djpq")
 
 
 def _run(*arguments: object) -> tuple[int, str, str]:
@@ -118,6 +119,36 @@ def test_pruned_weights_may_be_binary_or_ternary(
             assert set(np.unique(kept)) <= values
 
 
+def test_learned_widths_reach_the_integers_unless_the_file_knows_better(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path,
+        'method = "djpq"\nepochs = 3\nbit_operations = 30.0\nlearning_rate = 0.03\n',
+    )
+    path.write_text(path.read_text() + "[quantize.layers]\nconv1 = { weight_bits = 7 }\n")
+    code, _, said = _run("lower", path, "-o", tmp_path / "out")
+    assert code == 0, said
+    learned = json.loads((tmp_path / "out/prune/bits.json").read_text())
+    network = load(tmp_path / "out/network.json")
+    widths = {la.name: la.weight_bits for la in network.layers if isinstance(la, Conv2d | Linear)}
+    assert widths.pop("conv1") == 7
+    assert widths == {name: learned[name]["weight_bits"] for name in widths}
+    assert min(widths.values()) < 8
+
+
+def test_random_search_is_another_search(tmp_path: Path) -> None:
+    masks = {}
+    for search in ("filter", "random"):
+        path = _write(
+            tmp_path,
+            f'method = "particles"\nsearch = "{search}"\nepochs = 0\nlayers = "conv3"\n'
+            "kernels = 0.5\nparticles = 4\ngenerations = 3\nimages = 40\n",
+        )
+        assert _run("prune", path, "-o", tmp_path / search)[0] == 0
+        masks[search] = MaskSet.load(tmp_path / search / "prune/masks.safetensors")
+    (first,), (second,) = masks["filter"].values(), masks["random"].values()
+    assert first.sum() == second.sum() and not first.equal(second)
+
+
 def test_filters_leave_then_weights_are_masked(tmp_path: Path) -> None:
     path = _write(
         tmp_path,
@@ -164,7 +195,7 @@ def test_an_interrupted_run_goes_on_with_identical_results(
     step = STEPS[method].replace("epochs = 2\n", "")
     path = _write(tmp_path, f'method = "{method}"\nepochs = 3\n{step}')
     assert _run("prune", path, "-o", tmp_path / "straight")[0] == 0
-    original = steps_pruning.fit
+    original = pruning_context.fit
 
     def interrupted(*arguments: object, **settings: object) -> None:
         report = settings["report"]
@@ -177,7 +208,7 @@ def test_an_interrupted_run_goes_on_with_identical_results(
         original(*arguments, **{**settings, "report": stop_in_the_second})  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched, pytest.raises(_Interruption):
-        patched.setattr(steps_pruning, "fit", interrupted)
+        patched.setattr(pruning_context, "fit", interrupted)
         _run("prune", path, "-o", tmp_path / "resumed")
     assert any((tmp_path / "resumed/checkpoints").iterdir())
     assert _run("prune", path, "-o", tmp_path / "resumed")[0] == 0

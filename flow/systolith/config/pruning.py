@@ -9,6 +9,7 @@ from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron
 
 __all__ = [
     "BudgetSection",
+    "DJPQSection",
     "DPPFiltersSection",
     "DPPSection",
     "FilterSection",
@@ -17,6 +18,8 @@ __all__ = [
     "MagnitudeSection",
     "ParticlesSection",
     "PruneSection",
+    "PruneStep",
+    "RemovalStep",
     "RuleSection",
     "SPPSection",
     "SRSTESection",
@@ -86,7 +89,7 @@ class BudgetSection(_Section):
         return self
 
 
-class _Step(_Section):
+class PruneStep(_Section):
     """What every pruning step has."""
 
     epochs: Annotated[int, Field(ge=0)] | None = None
@@ -96,7 +99,7 @@ class _Step(_Section):
     learning_rate: Positive | None = None
 
 
-class WeightSection(_Step):
+class WeightSection(PruneStep):
     """Masks of weights: rules, or a budget from which rules are found."""
 
     rules: tuple[RuleSection, ...] = Field(default=(), strict=False)
@@ -147,7 +150,7 @@ class SPPSection(WeightSection):
     method: Literal["spp"]
 
 
-class ParticlesSection(_Step):
+class ParticlesSection(PruneStep):
     """Particle filter: kernels and strided taps, coarse to fine."""
 
     method: Literal["particles"]
@@ -160,6 +163,8 @@ class ParticlesSection(_Step):
     generations: Count = 10
     images: Count = 1000
     """Training images that are held out for choosing."""
+    search: Literal["filter", "random"] = "filter"
+    """"random" is the ablation: the best of as many random masks."""
 
     @model_validator(mode="after")
     def _something(self) -> "ParticlesSection":
@@ -168,8 +173,12 @@ class ParticlesSection(_Step):
         return self
 
 
-class FilterSection(_Step):
-    """Filters that leave the network: a share kept, or a budget."""
+class RemovalStep(PruneStep):
+    """Filters leave the network."""
+
+
+class FilterSection(RemovalStep):
+    """How many filters stay: a share, or a budget."""
 
     keep: Share | None = None
     budget: BudgetSection | None = None
@@ -215,6 +224,20 @@ class DPPFiltersSection(FilterSection):
     """Dynamic probabilistic pruning of filters: the same share in every layer."""
 
     method: Literal["dpp-filters"]
+    init: Literal["random", "taylor"] = "taylor"
+    """Where logits start: at random, as in the paper, or by what a trained network needs."""
+
+
+class DJPQSection(RemovalStep):
+    """Gates of filters and widths of layers, learned together; quantization uses the widths."""
+
+    method: Literal["djpq"]
+    information: Annotated[float, Field(ge=0)] = 1e-3
+    """Weight of open gates in the loss."""
+    bit_operations: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the network's bit operations in the loss, relative to 8 bits and no pruning."""
+    power_of_two: bool = False
+    """Widths are 2, 4 or 8."""
 
 
 PruneSection = Annotated[
@@ -226,7 +249,8 @@ PruneSection = Annotated[
     | GDPSection
     | TaylorSection
     | LFESection
-    | DPPFiltersSection,
+    | DPPFiltersSection
+    | DJPQSection,
     Field(discriminator="method"),
 ]
 
@@ -236,7 +260,7 @@ def order_problems(steps: Sequence[BaseModel]) -> list[str]:
 
     Filters must have left before weights are masked, which can happen once.
     """
-    weights = [i for i, step in enumerate(steps) if not isinstance(step, FilterSection)]
+    weights = [i for i, step in enumerate(steps) if not isinstance(step, RemovalStep)]
     problems = [f"step {i}: masks of weights can be made by one step only" for i in weights[1:]]
     if weights and weights[0] != len(steps) - 1 and len(weights) == 1:
         problems.append(f"step {weights[0]}: filters must be pruned before weights are masked")

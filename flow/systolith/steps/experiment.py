@@ -173,13 +173,7 @@ class ExperimentSource:
     def _prune(self, progress: Progress) -> dict[str, Any]:
         """Carry the pruning steps out; what was kept is saved, and drawn."""
         model, data = self._trained_model(), self.data
-        context = PruneContext(
-            data=data,
-            recipe=self._recipe,
-            multipliers=self.experiment.hardware.multipliers,
-            report=_heard_by(progress),
-            checkpoint=self._checkpoint("prune"),
-        )
+        context = self._context("prune", progress)
         pruned = prune_model(model, self.experiment.prune, context)
         save_pruned(pruned, self.output / "prune")
         draw_pruned(
@@ -196,20 +190,20 @@ class ExperimentSource:
 
     def _quantize(self, progress: Progress) -> dict[str, Any]:
         """Train with quantized weights and activations; joint pruning happens here, too."""
-        checkpoint = self._checkpoint("quantize")
-        quantized = quantize_pruned(
-            self._pruned,
-            self.data,
-            self.experiment.prune,
-            self._bits,
-            self._recipe,
+        context = self._context("quantize", progress)
+        quantized = quantize_pruned(self._pruned, self.experiment.prune, self._bits, context)
+        save_quantized(quantized, self.output / "quantize")
+        clear_checkpoints(context.checkpoint)
+        return {"files": {"quantize": "quantize"}}
+
+    def _context(self, stage: str, progress: Progress) -> PruneContext:
+        return PruneContext(
+            data=self.data,
+            recipe=self._recipe,
             multipliers=self.experiment.hardware.multipliers,
             report=_heard_by(progress),
-            checkpoint=checkpoint,
+            checkpoint=self._checkpoint(stage),
         )
-        save_quantized(quantized, self.output / "quantize")
-        clear_checkpoints(checkpoint)
-        return {"files": {"quantize": "quantize"}}
 
     def _result(self, name: str, accuracy: float, folder: str) -> dict[str, Any]:
         counted = {name: accuracy, "test_images": len(self.data.test_labels)}

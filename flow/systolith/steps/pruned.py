@@ -1,7 +1,8 @@
 """Pruned and quantized models on disk: what training wrote, put together again."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from systolith.data import Dataset
 from systolith.prune import FilterMasks, MaskSet, find_channel_groups, remove_filters
-from systolith.quant import QuantConfig, QuantizedModel, prepare
+from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.steps.workspace import write_json
 
 __all__ = [
@@ -36,19 +37,27 @@ class Pruned:
         In the order in which they were applied, each to what the one before had left.
     masks : MaskSet
         Of the model's weights; empty if they were not masked, or will be while training quantized.
+    bits : mapping of str to LayerBits
+        Widths that were learned with the masks, by layer.
     """
 
     model: nn.Module
     filters: tuple[FilterMasks, ...]
     masks: MaskSet
+    bits: Mapping[str, LayerBits] = field(default_factory=dict)
     history: Sequence[Mapping[str, Any]] = ()
     """Confidence and diversity of masks after each epoch, for methods that have them."""
 
+    def config(self, given: QuantConfig) -> QuantConfig:
+        """Widths to quantize with: those that were learned, but for layers that are given."""
+        return replace(given, layers=dict(_together(self.bits, given.layers)))
+
 
 def save_pruned(pruned: Pruned, folder: Path) -> None:
-    """Write weights, masks, filters and history."""
+    """Write weights, masks, filters, widths and history."""
     save_tensors(pruned.model.state_dict(), folder / "weights.safetensors")
     pruned.masks.save(folder / "masks.safetensors")
+    write_json(folder / "bits.json", {name: asdict(bits) for name, bits in pruned.bits.items()})
     write_json(folder / "odds.json", pruned.history)
     for old in folder.glob("filters-*.safetensors"):
         old.unlink()
@@ -65,7 +74,9 @@ def load_pruned(fresh: nn.Module, data: Dataset, folder: Path) -> Pruned:
         model = remove_filters(model, filters[-1], data.train_images[:1])
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     masks = MaskSet.load(folder / "masks.safetensors")
-    return Pruned(model=model.eval(), filters=tuple(filters), masks=masks)
+    widths = json.loads((folder / "bits.json").read_text())
+    bits = {name: LayerBits(**layer) for name, layer in widths.items()}
+    return Pruned(model=model.eval(), filters=tuple(filters), masks=masks, bits=bits)
 
 
 def save_quantized(quantized: QuantizedModel, folder: Path) -> None:
@@ -78,7 +89,7 @@ def load_quantized(
     pruned: Pruned, calibration: Tensor, bits: QuantConfig, folder: Path
 ) -> QuantizedModel:
     """Read what :func:`save_quantized` wrote."""
-    quantized = prepare(pruned.model, calibration, bits)
+    quantized = prepare(pruned.model, calibration, pruned.config(bits))
     quantized.load_state_dict(load_file(folder / "weights.safetensors"))
     quantized.freeze_masks_(MaskSet.load(folder / "masks.safetensors"))
     return quantized.eval()
@@ -94,3 +105,13 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     }
     save_file(contiguous, temporary)
     temporary.replace(path)
+
+
+def _together(
+    learned: Mapping[str, LayerBits], given: Mapping[str, LayerBits]
+) -> Iterator[tuple[str, LayerBits]]:
+    """Widths by layer; a layer may be given under its qualified or its readable name."""
+    for name, bits in learned.items():
+        if name not in given and name.replace(".", "_") not in given:
+            yield name, bits
+    yield from given.items()

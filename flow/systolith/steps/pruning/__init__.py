@@ -1,0 +1,6 @@
+"""The pruning steps of an experiment, from its sections to a pruned model."""
+
+from systolith.steps.pruning.context import PruneContext, clear_checkpoints
+from systolith.steps.pruning.run import check_steps, prune_model, quantize_pruned
+
+__all__ = ["PruneContext", "check_steps", "clear_checkpoints", "prune_model", "quantize_pruned"]

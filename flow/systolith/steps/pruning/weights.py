@@ -1,0 +1,147 @@
+"""Steps that mask weights, from their sections to masks."""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from systolith.config import (
+    DPPSection,
+    MagnitudeSection,
+    ParticlesSection,
+    SPPSection,
+    SRSTESection,
+    WeightSection,
+)
+from systolith.data import Dataset
+from systolith.network import Granularity, KOutOfN, Pattern
+from systolith.prune import (
+    DPP,
+    SPP,
+    SRSTE,
+    BestOfRandom,
+    Cubic,
+    FrozenMasks,
+    LayerPlan,
+    LogitInit,
+    Loss,
+    MaskSet,
+    OneShot,
+    ParticleFilter,
+    PruneError,
+    Schedule,
+    ScorePruner,
+    WeightSparsifier,
+    match_patterns,
+    prunable_layers,
+    prune_by_particles,
+)
+from systolith.steps.budgets import patterns_for_budget
+from systolith.steps.pruning.context import PruneContext
+from systolith.train import Recipe
+
+__all__ = ["check_masks", "find_patterns", "make_sparsifier", "search_masks", "train_masks"]
+
+SCHEDULES: Mapping[str, Schedule] = {"one-shot": OneShot(), "cubic": Cubic()}
+
+
+def check_masks(model: nn.Module, step: WeightSection | ParticlesSection) -> None:
+    """Find out before any training whether a step fits the model.
+
+    Raises
+    ------
+    PruneError
+        With every layer and pattern that does not fit.
+    """
+    if isinstance(step, ParticlesSection):
+        _plan(model, step)
+    elif step.rules:
+        match_patterns(model, [(rule.layers, rule.pattern) for rule in step.rules])
+
+
+def train_masks(model: nn.Module, step: WeightSection, context: PruneContext, name: str) -> MaskSet:
+    """Train with masks, and apply them."""
+    patterns = find_patterns(model, step, context.multipliers, context.data)
+    sparsifier = make_sparsifier(model, patterns, step, context.recipe)
+    context.fit(model, step, context.epochs(step), name, sparsifier)
+    masks = sparsifier.masks(model)
+    masks.apply_(model)
+    return masks
+
+
+def search_masks(
+    model: nn.Module, step: ParticlesSection, context: PruneContext, name: str
+) -> MaskSet:
+    """Search masks by forward passes, then train with them frozen."""
+    searches: Mapping[str, type[ParticleFilter | BestOfRandom]] = {
+        "filter": ParticleFilter,
+        "random": BestOfRandom,
+    }
+    search = searches[step.search](particles=step.particles, generations=step.generations)
+    masks = prune_by_particles(
+        model,
+        context.split(step.images, Loss.MISCLASSIFICATION),
+        _plan(model, step),
+        search=search,
+        seed=context.recipe.seed,
+        save=lambda state: context.save_search(name, state),
+        state=context.load_search(name),
+    )
+    context.fit(model, step, context.epochs(step), name, FrozenMasks(masks))
+    masks.apply_(model)
+    return masks
+
+
+def find_patterns(
+    model: nn.Module, step: WeightSection, multipliers: int, data: Dataset
+) -> dict[str, Pattern]:
+    """Patterns by layer, from the rules or for the budget."""
+    if step.budget is None:
+        return match_patterns(model, [(rule.layers, rule.pattern) for rule in step.rules])
+    candidates = [
+        Pattern(select=KOutOfN(k, n, shared_by=step.shared_by)) for k, n in step.candidates
+    ]
+    return patterns_for_budget(
+        model, data.train_images[:1], candidates, step.budget, multipliers=multipliers
+    )
+
+
+def make_sparsifier(
+    model: nn.Module, patterns: Mapping[str, Pattern], step: WeightSection, recipe: Recipe
+) -> WeightSparsifier:
+    """Make what prunes while training."""
+    match step:
+        case MagnitudeSection():
+            pruner = ScorePruner(patterns=patterns, schedule=SCHEDULES[step.schedule])
+            if step.schedule == "one-shot":
+                return FrozenMasks(pruner.masks(model))
+            return SRSTE(pruner, decay=0.0)
+        case SRSTESection():
+            pruner = ScorePruner(patterns=patterns, schedule=SCHEDULES[step.schedule])
+            return SRSTE(pruner, decay=step.decay)
+        case DPPSection():
+            return DPP(model, patterns, init=LogitInit(step.init), seed=recipe.seed)
+        case SPPSection():
+            return SPP(model, patterns)
+        case _:
+            raise AssertionError(step)
+
+
+def _plan(model: nn.Module, step: ParticlesSection) -> dict[str, LayerPlan]:
+    """Plan for the convolutions that the step names, whose input is no image."""
+    names = match_patterns(model, [(step.layers, Pattern())])
+    plan: dict[str, LayerPlan] = {}
+    for name, layer in prunable_layers(model).items():
+        weight = layer.weight
+        if name not in names or weight.ndim != 4 or weight.shape[1] <= 3:
+            continue
+        channels, taps = weight.shape[1], weight.shape[2] * weight.shape[3]
+        select = None
+        if step.kernels is not None:
+            kept = max(1, round(step.kernels * channels))
+            select = KOutOfN(kept, channels, Granularity.KERNEL) if kept < channels else None
+        stride = min(step.stride or 1, taps)
+        if select is not None or stride > 1:
+            plan[name] = LayerPlan(select=select, stride=stride)
+    if not plan:
+        raise PruneError([f"particles need convolutions to prune, but '{step.layers}' names none"])
+    return plan
