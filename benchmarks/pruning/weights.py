@@ -131,6 +131,7 @@ def quantized_accuracy(
             data,
             epochs=bench.epochs(case.quantize_epochs),
             learning_rate=case.learning_rate / 5,
+            warmup=0.05,
             weight_decay=0.0,
             seed=case.seed + 1,
         )
@@ -176,8 +177,8 @@ def cases() -> list[Case]:
             n=4,
             bits=(4,),
             shared_by=2,
-            prune_epochs=24,
-            quantize_epochs=5,
+            prune_epochs=60,
+            quantize_epochs=15,
         ),
         Case(
             network="resnet20",
