@@ -1,6 +1,6 @@
-"""LFE, GDP and Torch-Pruning on ResNet-56: the same weights, MACs kept, epochs and seed."""
+"""LFE, GDP and Torch-Pruning on ResNet-56: the same weights, limits, epochs and seed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from systolith.data import hold_out
 from systolith.prune import (
     GDP,
     Budget,
+    ChannelGroup,
     EvaluationSplit,
     FilterMasks,
     LinearFilterEnsemble,
@@ -18,15 +19,18 @@ from systolith.prune import (
     count,
     find_channel_groups,
     macs_after,
+    parameters_after,
     prune_by_ensembles,
     remove_filters,
 )
 from systolith.train import evaluate
 
 NETWORK = "resnet56"
-KEPT_MACS = 0.36
-SEARCH_EPOCHS = 1
-FINETUNE_EPOCHS = 3
+KEPT_MACS, KEPT_PARAMETERS = 0.36, 0.40
+LANES = 4
+EPOCHS = 4
+"""In total; those in which masks change are a part of them."""
+SEARCH_EPOCHS = {"gdp": 1}
 LEARNING_RATE = 0.05
 HELD_OUT = 500
 SEED = 0
@@ -37,15 +41,19 @@ def gdp(bench: Workbench) -> nn.Module:
     data, model = bench.data(NETWORK), bench.trained(NETWORK)
     images = data.train_images[:2]
     groups = find_channel_groups(model, images)
-    budget = Budget(keep=KEPT_MACS, cost=macs_after(model, groups, images), floor=2)
     sparsifier = GDP(
-        groups, budget, interval=25, begin=0.05, ramp_until=0.6, freeze_at=0.9, per_cost=True
+        groups,
+        _budget(model, groups, images),
+        interval=25,
+        begin=0.05,
+        ramp_until=0.6,
+        freeze_at=0.9,
     )
     bench.fit(
         "resnet56-gdp-search",
         model,
         data,
-        epochs=bench.epochs(SEARCH_EPOCHS),
+        epochs=bench.epochs(SEARCH_EPOCHS["gdp"]),
         learning_rate=LEARNING_RATE / 5,
         weight_decay=1e-4,
         sparsifier=sparsifier,
@@ -66,7 +74,7 @@ def lfe(bench: Workbench) -> nn.Module:
         channels_last=True,
     )
     groups = find_channel_groups(model, held.images[:2])
-    budget = Budget(keep=KEPT_MACS, cost=macs_after(model, groups, held.images[:2]), floor=2)
+    budget = _budget(model, groups, held.images[:2])
     masks: FilterMasks = prune_by_ensembles(
         model,
         split,
@@ -80,11 +88,11 @@ def lfe(bench: Workbench) -> nn.Module:
 
 
 def torch_pruning(bench: Workbench) -> nn.Module:
-    """Magnitude importance of groups, all layers by the same share, down to the same MACs."""
+    """Magnitude importance of groups, all layers by the same share, down to the same limits."""
     import torch_pruning as tp  # type: ignore[import-not-found]  # for this comparison only
 
     images = bench.data(NETWORK).train_images[:2]
-    dense = count(bench.trained(NETWORK), images).macs
+    dense = count(bench.trained(NETWORK), images)
     for ratio in (step / 200 for step in range(20, 190)):
         model = bench.trained(NETWORK)
         tp.pruner.BasePruner(
@@ -94,12 +102,27 @@ def torch_pruning(bench: Workbench) -> nn.Module:
             pruning_ratio=ratio,
             ignored_layers=[model.get_submodule("linear")],
         ).step()
-        if count(model, images).macs <= KEPT_MACS * dense:
+        small = count(model, images)
+        if (
+            small.macs <= KEPT_MACS * dense.macs
+            and small.parameters <= KEPT_PARAMETERS * dense.parameters
+        ):
             for name, module in model.named_modules():
                 if name.endswith("shortcut") and isinstance(module, nn.Conv2d):
                     module.weight.requires_grad_(False)
             return model
     raise ValueError("Torch-Pruning reaches no such share")
+
+
+def _budget(model: nn.Module, groups: Sequence[ChannelGroup], images: Tensor) -> Budget:
+    """Both limits at once: the cost is that of which more of its limit is used."""
+    macs, parameters = macs_after(model, groups, images), parameters_after(model, groups, images)
+    most_macs, most_parameters = KEPT_MACS * macs({}), KEPT_PARAMETERS * parameters({})
+
+    def cost(kept: Mapping[str, int]) -> float:
+        return max(macs(kept) / most_macs, parameters(kept) / most_parameters)
+
+    return Budget(keep=1 / cost({}), cost=cost, floor=LANES, multiple_of=LANES)
 
 
 METHODS = {"gdp": gdp, "lfe": lfe, "torch-pruning": torch_pruning}
@@ -115,13 +138,15 @@ def run(method: str, bench: Workbench) -> Mapping[str, Any]:
     small: nn.Module = bench.stage(name, lambda: {"model": METHODS[method](bench)})["model"]
     after = count(small, images)
     once = evaluate(small, data.test_images, data.test_labels)
+    searching = SEARCH_EPOCHS.get(method, 0)
+    finetuning = bench.epochs(EPOCHS - searching)
 
     def finetune() -> Mapping[str, Any]:
         bench.fit(
             f"{name}-finetune",
             small,
             data,
-            epochs=bench.epochs(FINETUNE_EPOCHS),
+            epochs=finetuning,
             learning_rate=LEARNING_RATE,
             warmup=0.05,
             weight_decay=1e-4,
@@ -134,8 +159,8 @@ def run(method: str, bench: Workbench) -> Mapping[str, Any]:
         "network": NETWORK,
         "method": method,
         "seed": SEED,
-        "epochs_search": bench.epochs(SEARCH_EPOCHS) if method == "gdp" else 0,
-        "epochs_finetune": bench.epochs(FINETUNE_EPOCHS),
+        "epochs_search": bench.epochs(searching) if searching else 0,
+        "epochs_finetune": finetuning,
         "macs": before.macs,
         "macs_kept": after.macs / before.macs,
         "parameters": before.parameters,
