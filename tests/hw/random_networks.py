@@ -1,9 +1,10 @@
-"""Random chains of layers that engines exist for."""
+"""Random networks of layers that engines exist for."""
 
 import numpy as np
 
 from systolith.network import (
     ActType,
+    Add,
     Conv2d,
     Flatten,
     Granularity,
@@ -48,6 +49,59 @@ def random_network(seed: int, most_layers: int = 3) -> IntegerNetwork:
             layers += _classifier(rng, layers[-1].name, shape)
             network = IntegerNetwork(input=source, layers=tuple(layers))
         return network
+
+
+def random_residual_network(seed: int, blocks: int = 3) -> IntegerNetwork:
+    """Draw convolutions and additions that reach back to any tensor of the same shape."""
+    rng = np.random.default_rng(seed)
+    shape = (int(rng.choice([1, 2, 3, 4, 6])), *map(int, rng.integers(2, 8, 2)))
+    source = Tensor(shape, _act_type(rng))
+    layers: list[Layer] = []
+    shapes: dict[str, Shape] = {"input": shape}
+    current = "input"
+    for number in range(blocks):
+        body = _same_size(rng, f"body{number}", current, shapes[current])
+        layers.append(body)
+        shapes[body.name] = body.output_shape([shapes[current]])
+        partners = [name for name, shape in shapes.items() if shape == shapes[body.name]]
+        output = _act_type(rng)
+        both = [body.name, str(rng.choice(partners))]
+        rng.shuffle(both)
+        channels = shapes[body.name][0]
+        layers.append(
+            Add(
+                name=f"add{number}",
+                inputs=(both[0], both[1]),
+                multipliers=(int(rng.integers(1, 1 << 16)), int(rng.integers(1, 1 << 16))),
+                requantize=_requantize(rng, channels, output, 16),
+                output=output,
+            )
+        )
+        current = f"add{number}"
+        shapes[current] = shapes[body.name]
+    return IntegerNetwork(input=source, layers=tuple(layers))
+
+
+def _same_size(rng: Rng, name: str, source: str, shape: Shape) -> Conv2d:
+    """Draw a convolution whose output is as high and wide as its input."""
+    kernel = (int(rng.choice([1, 2, 3])), int(rng.choice([1, 2, 3])))
+    rows, columns = (size - 1 for size in kernel)
+    filters = shape[0] if rng.random() < 0.7 else int(rng.choice([1, 2, 3, 4, 6]))
+    weights = (filters, shape[0], *kernel)
+    pattern, bits, output = _pattern(rng, weights), int(rng.integers(1, 9)), _act_type(rng)
+    mask = pattern.best_mask(rng.random(weights))
+    return Conv2d(
+        name=name,
+        input=source,
+        weight=_weights(rng, weights, bits) * mask,
+        bias=rng.integers(-999, 1000, filters),
+        requantize=_requantize(rng, filters, output, bits),
+        output=output,
+        weight_bits=bits,
+        padding=(rows // 2, rows - rows // 2, columns // 2, columns - columns // 2),
+        pattern=pattern,
+        mask=None if pattern.is_dense else mask,
+    )
 
 
 def random_images(network: IntegerNetwork, count: int, seed: int) -> np.ndarray:

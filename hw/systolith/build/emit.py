@@ -70,11 +70,11 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
     design = Design(
         top=top,
         sources=(source,),
-        input=StreamPort(layer=INPUT, tensor=network.input, lanes=engines[0].lanes_in, signal="i"),
+        input=StreamPort(layer=INPUT, tensor=network.input, lanes=plan.lanes_in, signal="i"),
         output=StreamPort(
             layer=engines[-1].name,
             tensor=engines[-1].output,
-            lanes=engines[-1].lanes_out,
+            lanes=plan.lanes_out,
             signal="o",
         ),
         probes=tuple(ports[:-1]),

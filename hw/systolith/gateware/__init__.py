@@ -1,8 +1,10 @@
 """Amaranth components: window buffers, systolic PE arrays, requantizers, whole pipelines."""
 
+from systolith.gateware.add import AddEngine
 from systolith.gateware.collector import Collector
 from systolith.gateware.conv import ConvEngine
 from systolith.gateware.credit_fifo import CreditFifo
+from systolith.gateware.fork import Fork
 from systolith.gateware.gearbox import Gearbox
 from systolith.gateware.pe import PE
 from systolith.gateware.pe_array import PEArray, WeightMemory
@@ -14,9 +16,11 @@ from systolith.gateware.window_buffer import RowReader, Sequencer, WindowWriter
 
 __all__ = [
     "PE",
+    "AddEngine",
     "Collector",
     "ConvEngine",
     "CreditFifo",
+    "Fork",
     "FreedCounter",
     "Gearbox",
     "PEArray",

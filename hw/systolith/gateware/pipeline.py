@@ -4,20 +4,31 @@ from amaranth import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.add import AddEngine
 from systolith.gateware.conv import ConvEngine
+from systolith.gateware.fork import Fork
 from systolith.gateware.gearbox import Gearbox
 from systolith.gateware.pool import PoolEngine
 from systolith.gateware.streams import act_stream
-from systolith.network import Conv2d, Linear
-from systolith.plan import ConvPlan, GearboxPlan, NetworkPlan, PoolPlan, StagePlan
+from systolith.network import INPUT, Add, Conv2d, Linear
+from systolith.plan import (
+    AddPlan,
+    ConvPlan,
+    EnginePlan,
+    ForkPlan,
+    GearboxPlan,
+    NetworkPlan,
+    PoolPlan,
+    StagePlan,
+)
 
 __all__ = ["Pipeline", "signal_name"]
 
-Stage = ConvEngine | PoolEngine | Gearbox
+Stage = ConvEngine | PoolEngine | AddEngine | Gearbox | Fork
 
 
 class Pipeline(wiring.Component):
-    """A network as a chain of engines that all work at once.
+    """A network as engines that all work at once.
 
     Members
     -------
@@ -34,33 +45,31 @@ class Pipeline(wiring.Component):
 
     def __init__(self, plan: NetworkPlan) -> None:
         self.plan = plan
-        first, last = plan.engines[0], plan.engines[-1]
+        last = plan.engines[-1]
         super().__init__(
             {
-                "i": In(act_stream(plan.network.input.type, first.lanes_in)),
-                "o": Out(act_stream(last.output.type, last.lanes_out)),
+                "i": In(act_stream(plan.network.input.type, plan.lanes_in)),
+                "o": Out(act_stream(last.output.type, plan.lanes_out)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Chain the stages; each stream between engines gets wires with the layer's name."""
+        """Join the stages; each stream out of an engine gets wires with the layer's name."""
         m = Module()
-        upstream = wiring.flipped(self.i)
+        outputs: dict[str, list[stream.Interface]] = {INPUT: [wiring.flipped(self.i)]}
+        inputs: dict[str | None, list[stream.Interface]] = {None: [wiring.flipped(self.o)]}
         for plan in self.plan.stages:
             stage = self._stage(plan)
             m.submodules[signal_name(plan.name)] = stage
-            wiring.connect(m, upstream, stage.i)
-            upstream = stage.o
-            if not isinstance(plan, GearboxPlan):
-                name = signal_name(plan.name)
-                payload = Signal(stage.o.payload.shape(), name=f"{name}__payload")
-                valid, ready = Signal(name=f"{name}__valid"), Signal(name=f"{name}__ready")
-                m.d.comb += [
-                    payload.eq(stage.o.payload),
-                    valid.eq(stage.o.valid),
-                    ready.eq(stage.o.ready),
-                ]
-        wiring.connect(m, upstream, wiring.flipped(self.o))
+            inputs[plan.name] = (
+                [stage.i_0, stage.i_1] if isinstance(stage, AddEngine) else [stage.i]
+            )
+            outputs[plan.name] = list(stage.o) if isinstance(stage, Fork) else [stage.o]
+            if isinstance(plan, EnginePlan):
+                _name(m, stage.o, signal_name(plan.name))
+        for edge in self.plan.graph.edges:
+            source, target = outputs[edge.source][edge.branch], inputs[edge.target][edge.port]
+            wiring.connect(m, source, target)
         return m
 
     def _stage(self, plan: StagePlan) -> Stage:
@@ -71,8 +80,25 @@ class Pipeline(wiring.Component):
                 return ConvEngine(plan, layer)
             case PoolPlan():
                 return PoolEngine(plan)
+            case AddPlan():
+                layer = self.plan.network[plan.name]
+                assert isinstance(layer, Add)
+                return AddEngine(plan, layer)
             case GearboxPlan():
                 return Gearbox(plan)
+            case ForkPlan():
+                return Fork(plan)
+
+
+def _name(m: Module, source: stream.Interface, name: str) -> None:
+    """Show a stream under a name of its own."""
+    payload = Signal(source.payload.shape(), name=f"{name}__payload")
+    valid, ready = Signal(name=f"{name}__valid"), Signal(name=f"{name}__ready")
+    m.d.comb += [
+        payload.eq(source.payload),
+        valid.eq(source.valid),
+        ready.eq(source.ready),
+    ]
 
 
 def signal_name(layer: str) -> str:

@@ -4,12 +4,12 @@ from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.plan import EnginePlan
+from systolith.plan import WindowedEngine
 
 __all__ = ["FreedCounter", "WindowWalker", "window_layout"]
 
 
-def window_layout(plan: EnginePlan) -> data.StructLayout:
+def window_layout(plan: WindowedEngine) -> data.StructLayout:
     """Describe what is known of a window position.
 
     address : word of the window's origin in the buffer, modulo its depth.
@@ -41,7 +41,7 @@ class WindowWalker(wiring.Component):
 
     o: stream.Interface
 
-    def __init__(self, plan: EnginePlan) -> None:
+    def __init__(self, plan: WindowedEngine) -> None:
         self.plan = plan
         super().__init__({"o": Out(stream.Signature(window_layout(plan)))})
 
@@ -133,7 +133,7 @@ class FreedCounter(wiring.Component):
     done: Signal
     freed: Signal
 
-    def __init__(self, plan: EnginePlan) -> None:
+    def __init__(self, plan: WindowedEngine) -> None:
         self.plan = plan
         super().__init__({"done": In(1), "freed": Out(plan.position_bits)})
 

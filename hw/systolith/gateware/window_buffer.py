@@ -7,12 +7,12 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.streams import act_stream
 from systolith.gateware.walker import FreedCounter, WindowWalker, window_layout
 from systolith.network import ActType
-from systolith.plan import EnginePlan, Tap
+from systolith.plan import Tap, WindowedEngine
 
 __all__ = ["RowReader", "Sequencer", "WindowWriter", "step_layout"]
 
 
-def step_layout(plan: EnginePlan) -> data.StructLayout:
+def step_layout(plan: WindowedEngine) -> data.StructLayout:
     """Describe one step: what every row reads in one cycle, and which weights meet it.
 
     window : see :func:`window_layout`; `needed` left out.
@@ -66,7 +66,7 @@ class WindowWriter(wiring.Component):
     address: Signal
     arrived: Signal
 
-    def __init__(self, plan: EnginePlan, act: ActType) -> None:
+    def __init__(self, plan: WindowedEngine, act: ActType) -> None:
         self.plan = plan
         super().__init__(
             {
@@ -135,7 +135,7 @@ class Sequencer(wiring.Component):
     reserve: Signal
     step: data.View
 
-    def __init__(self, plan: EnginePlan) -> None:
+    def __init__(self, plan: WindowedEngine) -> None:
         self.plan = plan
         super().__init__(
             {
@@ -220,7 +220,7 @@ class RowReader(wiring.Component):
 
     def __init__(
         self,
-        plan: EnginePlan,
+        plan: WindowedEngine,
         layout: data.ArrayLayout,
         taps: list[Tap],
         *,

@@ -1,31 +1,38 @@
 """Folding, array shapes and the cycle model: all that is known before there is hardware."""
 
+from systolith.plan.add_plan import AddPlan
 from systolith.plan.arrays import choose_arrays, least_cycles
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.errors import PlanError
+from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gearbox_plan import GearboxPlan
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
 from systolith.plan.pool_plan import PoolPlan
-from systolith.plan.stages import EnginePlan, StagePlan
+from systolith.plan.stages import Edge, EnginePlan, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.window import Window
 from systolith.plan.work import Work, work_of
 
 __all__ = [
     "DEFAULT_MULTIPLIERS",
+    "AddPlan",
     "ArrayShape",
     "ConvPlan",
+    "Edge",
     "EnginePlan",
+    "ForkPlan",
     "GearboxPlan",
     "NetworkPlan",
     "PackedWeights",
     "PlanError",
     "PoolPlan",
+    "StageGraph",
     "StagePlan",
     "Tap",
     "Timeline",
     "Window",
+    "WindowedEngine",
     "Work",
     "choose_arrays",
     "least_cycles",

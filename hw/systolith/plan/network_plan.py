@@ -1,21 +1,22 @@
 """From an integer network to a pipeline of engines joined by streams."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
-from math import ceil, gcd, lcm
+from math import ceil, gcd
 from numbers import Integral
 
 import numpy as np
 
-from systolith.network import Conv2d, IntegerNetwork, Linear, MaxPool2d
+from systolith.network import INPUT, Add, Conv2d, IntegerNetwork, Linear, MaxPool2d
+from systolith.plan.add_plan import AddPlan
 from systolith.plan.arrays import bad_arrays, choose_arrays, least_cycles
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.errors import PlanError
-from systolith.plan.gearbox_plan import GearboxPlan
+from systolith.plan.joining import join
 from systolith.plan.pool_plan import PoolPlan
-from systolith.plan.stages import EnginePlan, StagePlan
+from systolith.plan.queues import sized_queues
+from systolith.plan.stages import EnginePlan, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.work import Work, unsupported, window_of, work_of
 
@@ -36,17 +37,33 @@ class NetworkPlan:
     ----------
     network : IntegerNetwork
         What is computed.
-    stages : tuple of StagePlan
-        Engines and the gearboxes between them, in the order of the data flow.
+    graph : StageGraph
+        Engines, and the gearboxes and forks between them.
     """
 
     network: IntegerNetwork
-    stages: tuple[StagePlan, ...]
+    graph: StageGraph
+
+    @property
+    def stages(self) -> tuple[StagePlan, ...]:
+        """All stages, in the order of the data flow."""
+        return self.graph.stages
 
     @property
     def engines(self) -> tuple[EnginePlan, ...]:
         """The stages that compute layers."""
-        return tuple(stage for stage in self.stages if not isinstance(stage, GearboxPlan))
+        return tuple(stage for stage in self.stages if isinstance(stage, EnginePlan))
+
+    @property
+    def lanes_in(self) -> int:
+        """Channels in one transfer of the network's input."""
+        return next(stage.lanes_in for stage in self.stages if self._reads_input(stage))
+
+    @property
+    def lanes_out(self) -> int:
+        """Channels in one transfer of the network's output."""
+        (name,) = self.graph.outputs
+        return next(stage.lanes_out for stage in self.stages if stage.name == name)
 
     @property
     def convolutions(self) -> tuple[ConvPlan, ...]:
@@ -71,7 +88,9 @@ class NetworkPlan:
     @property
     def requantizers(self) -> int:
         """Requantizer lanes."""
-        return sum(engine.lanes_out for engine in self.convolutions)
+        return sum(
+            engine.lanes_out for engine in self.engines if isinstance(engine, ConvPlan | AddPlan)
+        )
 
     @property
     def macs_dense(self) -> int:
@@ -110,15 +129,18 @@ class NetworkPlan:
         if frames <= known:
             return start.last_output[frames - 1] - start.first_input[0] + 1
         if not _settled(start):
-            return timeline(self.stages, frames).cycles
+            return timeline(self.graph, frames).cycles
         return start.cycles + (frames - known) * self.steady_interval
+
+    def _reads_input(self, stage: StagePlan) -> bool:
+        return INPUT in self.graph.sources[stage.name]
 
     @cached_property
     def _start(self) -> Timeline:
         """The first frames, as many as it takes until the pipeline is full and regular."""
         frames = 2 * SETTLED
         while True:
-            run = timeline(self.stages, frames)
+            run = timeline(self.graph, frames)
             if _settled(run) or frames > MOST_FRAMES:
                 return run
             frames *= 2
@@ -144,7 +166,7 @@ def plan_network(
     Parameters
     ----------
     network : IntegerNetwork
-        A chain of convolutions, linear layers, max pools and flattenings.
+        Convolutions, linear layers, additions, max pools and flattenings, with one output.
     arrays : mapping of str to ArrayShape, optional
         Shapes that are fixed, by layer name. They count towards the budget, unless all are fixed.
     multipliers : int
@@ -172,13 +194,25 @@ def plan_network(
     if set(shapes) != {work.name for work in works}:
         shapes = choose_arrays(works, shapes, multipliers)
     pace = max((least_cycles(work, shapes[work.name]) for work in works), default=0)
-    engines: list[EnginePlan] = []
+    engines = [
+        _sized(engine) if isinstance(engine, WindowedEngine) else engine
+        for engine in _engines(network, shapes, pace)
+    ]
+    graph = join(network, engines, pace)
+    return NetworkPlan(network=network, graph=sized_queues(graph))
+
+
+def _engines(
+    network: IntegerNetwork, shapes: Mapping[str, ArrayShape], pace: int
+) -> Iterator[EnginePlan]:
     for layer in network.layers:
-        if isinstance(layer, Conv2d | Linear):
-            engines.append(_conv_plan(work_of(network, layer), shapes[layer.name], pace))
-        elif isinstance(layer, MaxPool2d):
-            engines.append(_pool_plan(network, layer, pace))
-    return NetworkPlan(network=network, stages=tuple(_join([*map(_sized, engines)], pace)))
+        match layer:
+            case Conv2d() | Linear():
+                yield _conv_plan(work_of(network, layer), shapes[layer.name], pace)
+            case MaxPool2d():
+                yield _pool_plan(network, layer, pace)
+            case Add():
+                yield _add_plan(network, layer, pace)
 
 
 def _bad_budget(multipliers: int) -> Iterator[str]:
@@ -186,10 +220,10 @@ def _bad_budget(multipliers: int) -> Iterator[str]:
         yield f"the budget of multipliers must be an integer, got {multipliers!r}"
 
 
-def _sized(engine: EnginePlan) -> EnginePlan:
+def _sized(engine: WindowedEngine) -> WindowedEngine:
     """Double the window buffer until, by the cycle model, the engine never waits for room."""
     for _ in range(MOST_DOUBLINGS):
-        ends = timeline([engine], STEADY_FRAMES).last_output
+        ends = timeline(StageGraph.chain([engine]), STEADY_FRAMES).last_output
         if ends[-1] - ends[STEADY_FRAMES // 2] <= engine.cycles * (STEADY_FRAMES // 2 - 1):
             break
         engine = replace(engine, buffer_depth=2 * engine.buffer_depth)
@@ -238,31 +272,14 @@ def _pool_plan(network: IntegerNetwork, layer: MaxPool2d, pace: int) -> PoolPlan
     )
 
 
-def _join(engines: Sequence[EnginePlan], pace: int) -> Iterator[StagePlan]:
-    """Put a gearbox where two engines differ in lanes; two if neither width divides the other.
-
-    Two meet at the greatest common divisor of the widths, or where that is too slow for the pace,
-    at their least common multiple, which takes larger registers.
-    """
-    names = {engine.name for engine in engines}
-    for engine, successor in zip(engines, [*engines[1:], None], strict=True):
-        yield engine
-        if successor is None:
-            return
-        common = gcd(engine.lanes_out, successor.lanes_in)
-        pixels, channels = engine.window.output_pixels, engine.output.shape[0]
-        if pixels * -(-channels // common) > max(pace, engine.cycles, successor.cycles):
-            common = lcm(engine.lanes_out, successor.lanes_in)
-        widths = [engine.lanes_out, common, successor.lanes_in]
-        changes = [pair for pair in pairwise(widths) if pair[0] != pair[1]]
-        for number, (lanes_in, lanes_out) in enumerate(changes):
-            name = f"{engine.name}_gearbox{number}"
-            while name in names:
-                name += "_"
-            names.add(name)
-            yield GearboxPlan(
-                name=name, tensor=engine.output, lanes_in=lanes_in, lanes_out=lanes_out
-            )
+def _add_plan(network: IntegerNetwork, layer: Add, pace: int) -> AddPlan:
+    """Plan an addition with the fewest lanes that keep the pace."""
+    output = network.tensors[layer.name]
+    channels, *size = output.shape
+    pixels = size[0] * size[1] if size else 1
+    first, second = network.inputs_of(layer)
+    lanes = _least_divisor(channels, lambda lanes: pixels * channels // lanes <= pace)
+    return AddPlan(name=layer.name, inputs=(first, second), output=output, lanes=lanes)
 
 
 def _least_divisor(number: int, suffices: Callable[[int], bool]) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from systolith.network import (
     INPUT,
+    Add,
     AllTaps,
     Conv2d,
     Dense,
@@ -19,7 +20,7 @@ from systolith.network import (
 )
 from systolith.plan.window import Window
 
-__all__ = ["Work", "image_of", "no_engine", "unsupported", "window_of", "work_of"]
+__all__ = ["Work", "image_of", "no_engine", "source_of", "unsupported", "window_of", "work_of"]
 
 PORTS = ("clk", "rst", "i", "o")
 """Ports of the top module: layers cannot have these names, too."""
@@ -84,14 +85,18 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear) -> Work:
     )
 
 
-def image_of(network: IntegerNetwork, layer: Layer) -> Tensor:
+def image_of(network: IntegerNetwork, layer: Layer, port: int = 0) -> Tensor:
     """What the engine of `layer` reads, as an image (C, H, W), before any flattening."""
-    name = layer.inputs[0]
-    if name != INPUT and isinstance(source := network[name], Flatten):
-        return image_of(network, source)
-    tensor = network.tensors[name]
+    tensor = network.tensors[source_of(network, layer.inputs[port])]
     shape = tensor.shape if len(tensor.shape) == 3 else (*tensor.shape, 1, 1)
     return Tensor(shape, tensor.type)
+
+
+def source_of(network: IntegerNetwork, name: str) -> str:
+    """Find the layer whose stream carries a tensor: flattening changes no stream."""
+    while name != INPUT and isinstance(layer := network[name], Flatten):
+        name = layer.input
+    return name
 
 
 def window_of(network: IntegerNetwork, layer: Layer) -> Window:
@@ -110,28 +115,27 @@ def window_of(network: IntegerNetwork, layer: Layer) -> Window:
 
 def unsupported(network: IntegerNetwork) -> Iterator[str]:
     """Name every layer that no engine computes, and why."""
-    previous = INPUT
     for layer in network.layers:
         yield from no_engine(network, layer)
-        if len(layer.inputs) == 1 and layer.inputs != (previous,):
-            yield (
-                f"layer '{layer.name}': engines form one chain, so it must read '{previous}', "
-                f"but it reads '{layer.inputs[0]}'"
-            )
         if layer.name in PORTS:
             ports = ", ".join(PORTS)
             yield f"layer '{layer.name}': its name is that of a port of the design ({ports})"
-        previous = layer.name
-    if network.outputs != (previous,):
-        yield f"engines have one output, the last layer '{previous}', got {network.outputs}"
+    if len(network.outputs) != 1:
+        yield f"engines have one output, got {network.outputs}"
     if all(isinstance(layer, Flatten) for layer in network.layers):
         yield "a network for engines needs a layer besides flattenings"
 
 
 def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
     """Say why no engine computes this layer, wherever it stands; nothing if one does."""
-    if not isinstance(layer, Conv2d | Linear | MaxPool2d | Flatten):
+    if not isinstance(layer, Conv2d | Linear | Add | MaxPool2d | Flatten):
         yield f"layer '{layer.name}': no engine computes {type(layer).__name__} yet"
+    if isinstance(layer, Add) and any(
+        network.tensors[name].shape != image_of(network, layer, port).shape[:1]
+        for port, name in enumerate(layer.inputs)
+        if len(network.tensors[name].shape) == 1
+    ):
+        yield f"layer '{layer.name}': no engine adds flattened images; flatten after adding"
     if isinstance(layer, Conv2d) and layer.groups != 1:
         yield f"layer '{layer.name}': no engine computes depthwise convolutions yet"
     if isinstance(layer, Conv2d | Linear):

@@ -8,9 +8,9 @@ import pytest
 from systolith.build.design import StreamPort
 from systolith.gateware import Pipeline
 from systolith.network import forward
-from systolith.plan import ArrayShape, GearboxPlan, NetworkPlan, plan_network
+from systolith.plan import ArrayShape, ForkPlan, NetworkPlan, WindowedEngine, plan_network
 from tests.flow.networks import convolution
-from tests.hw.random_networks import random_images, random_network
+from tests.hw.random_networks import random_images, random_network, random_residual_network
 from tests.hw.stream_bench import Run, run_stream
 
 FRAMES = 3
@@ -20,9 +20,9 @@ def _simulate(plan: NetworkPlan, *, gap: float, stall: float, seed: int) -> Run:
     """Send frames through the pipeline and see that every output is right."""
     network = plan.network
     images = random_images(network, FRAMES, seed)
-    first, last = plan.engines[0], plan.engines[-1]
-    source = StreamPort(layer="", tensor=network.input, lanes=first.lanes_in, signal="i")
-    sink = StreamPort(layer="", tensor=last.output, lanes=last.lanes_out, signal="o")
+    output = plan.engines[-1].output
+    source = StreamPort(layer="", tensor=network.input, lanes=plan.lanes_in, signal="i")
+    sink = StreamPort(layer="", tensor=output, lanes=plan.lanes_out, signal="o")
     run = run_stream(
         Pipeline(plan),
         source.pack(source.to_transfers(images)),
@@ -64,11 +64,11 @@ def _tight(plan: NetworkPlan) -> NetworkPlan:
     """Give every window buffer the least room that a window needs, so that writers must wait."""
     stages = []
     for stage in plan.stages:
-        if not isinstance(stage, GearboxPlan):
+        if isinstance(stage, WindowedEngine):
             depth = 1 << (stage.window.span * stage.words_per_pixel - 1).bit_length()
             stage = replace(stage, buffer_depth=max(depth, 2))
         stages.append(stage)
-    return NetworkPlan(network=plan.network, stages=tuple(stages))
+    return NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
 
 
 @pytest.mark.parametrize("seed", range(60, 84))
@@ -100,3 +100,40 @@ def test_array_corners(name: str) -> None:
     run = _simulate(plan, gap=0, stall=0, seed=seed)
     assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(FRAMES)
     _simulate(plan, gap=0.3, stall=0.5, seed=seed)
+
+
+def _random_residual_plan(seed: int) -> NetworkPlan:
+    network = random_residual_network(seed)
+    budget = int(np.random.default_rng(seed).integers(6, 100))
+    return plan_network(network, multipliers=budget)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_branches_meet_with_values_and_cycles_as_planned(seed: int) -> None:
+    plan = _random_residual_plan(seed)
+    run = _simulate(plan, gap=0, stall=0, seed=seed)
+    assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(FRAMES)
+
+
+@pytest.mark.parametrize("seed", range(24, 36))
+@pytest.mark.parametrize(("gap", "stall"), [(0.5, 0.0), (0.0, 0.5), (0.3, 0.3)])
+def test_stalls_change_no_value_where_branches_meet(seed: int, gap: float, stall: float) -> None:
+    _simulate(_random_residual_plan(seed), gap=gap, stall=stall, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shallower_queues_are_slower_and_the_model_knows(seed: int) -> None:
+    plan = _random_residual_plan(seed)
+    for fork in [stage for stage in plan.stages if isinstance(stage, ForkPlan)]:
+        for branch, depth in enumerate(fork.depths):
+            if depth == 2:
+                continue
+            shallow = fork.with_depth(branch, depth - 1)
+            stages = [shallow if stage is fork else stage for stage in plan.stages]
+            tight = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
+            try:
+                cycles = tight.cycles(FRAMES)
+            except RuntimeError:
+                continue
+            run = _simulate(tight, gap=0, stall=0, seed=seed)
+            assert run.output_cycles[-1] - run.input_cycles[0] + 1 == cycles

@@ -43,7 +43,7 @@ def test_the_steady_state_is_the_formula_of_the_busiest_stage(seed: int) -> None
 @pytest.mark.parametrize("seed", range(20))
 def test_cycles_of_many_frames_are_those_of_the_whole_timeline(seed: int) -> None:
     plan = plan_network(random_network(seed), multipliers=30)
-    assert plan.cycles(60) == timeline(plan.stages, 60).cycles
+    assert plan.cycles(60) == timeline(plan.graph, 60).cycles
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,6 @@ def test_layers_without_an_engine_are_all_named() -> None:
     assert caught.value.problems == (
         "layer 'a': no engine computes the pattern 3 per neuron yet",
         "layer 'b': no engine skips taps (every 2. tap) yet",
-        "layer 'c': no engine computes Add yet",
         "layer 'd': no engine computes depthwise convolutions yet",
         "layer 'e': no engine computes AvgPool2d yet",
     )
@@ -151,13 +150,22 @@ def test_names_of_ports_are_refused() -> None:
     )
 
 
-def test_a_branch_and_a_second_output_are_refused() -> None:
+def test_a_second_output_is_refused() -> None:
     network = _chain(
         _conv("a", "input", Pattern()), _conv("b", "input", Pattern()), outputs=("a", "b")
     )
+    assert _problems(network) == ("engines have one output, got ('a', 'b')",)
+
+
+def test_adding_flattened_images_is_refused() -> None:
+    network = _chain(
+        _conv("a", "input", Pattern()),
+        Flatten(name="flat", input="a"),
+        Flatten(name="other", input="a"),
+        Add(name="sum", inputs=("flat", "other"), multipliers=(1, 1), requantize=HALVE, output=U8),
+    )
     assert _problems(network) == (
-        "layer 'b': engines form one chain, so it must read 'a', but it reads 'input'",
-        "engines have one output, the last layer 'b', got ('a', 'b')",
+        "layer 'sum': no engine adds flattened images; flatten after adding",
     )
 
 

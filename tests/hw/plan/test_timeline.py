@@ -6,7 +6,15 @@ from itertools import pairwise
 import pytest
 
 from systolith.network import ActType, Tensor
-from systolith.plan import GearboxPlan, NetworkPlan, PoolPlan, Window, plan_network, timeline
+from systolith.plan import (
+    GearboxPlan,
+    NetworkPlan,
+    PoolPlan,
+    StageGraph,
+    Window,
+    plan_network,
+    timeline,
+)
 from tests.hw.random_networks import random_network
 
 U4 = ActType(bits=4, signed=False)
@@ -32,7 +40,7 @@ def test_one_frame_by_hand() -> None:
     # Pixel 5 completes the first window in cycle 5; the fourth window's pixel 15 comes in cycle 15
     # and its four taps follow. One cycle to issue each, then `latency` and the output buffer's.
     pool = _pool(channels=1, lanes=1)
-    run = timeline([pool], 1)
+    run = timeline(StageGraph.chain([pool]), 1)
     assert run.first_input == (0,)
     # Third window: pixel 13 arrives in cycle 13, steps 14..17; the fourth has to wait for them.
     assert run.last_output == (18 + 3 + pool.latency + 1,)
@@ -50,7 +58,7 @@ def test_one_frame_by_hand() -> None:
     ],
 )
 def test_a_gearbox_by_hand(lanes_in: int, lanes_out: int, channels: int, latency: int) -> None:
-    run = timeline([_gearbox(channels, lanes_in, lanes_out)], 1)
+    run = timeline(StageGraph.chain([_gearbox(channels, lanes_in, lanes_out)]), 1)
     assert run.last_output == (latency,)
 
 
@@ -59,15 +67,15 @@ def test_a_pipeline_runs_at_the_pace_of_its_slowest_stage() -> None:
         _pool(8, 4),
         replace(_pool(8, 8), window=Window(height=2, width=2, kernel=(2, 2))),
     )
-    narrow = replace(narrow, output=Tensor((8, 1, 1), U4))
+    narrow = replace(narrow, name="narrow", output=Tensor((8, 1, 1), U4))
     stages = [wide, _gearbox(8, 4, 8), narrow]
-    ends = timeline(stages, 20).last_output
+    ends = timeline(StageGraph.chain(stages), 20).last_output
     assert {later - earlier for earlier, later in pairwise(ends[-6:])} == {wide.cycles}
 
 
 def test_a_buffer_too_small_for_its_window_deadlocks() -> None:
     with pytest.raises(RuntimeError, match=r"^the pipeline deadlocks after 0 of 4 outputs$"):
-        timeline([_pool(1, 1, depth=4)], 1)
+        timeline(StageGraph.chain([_pool(1, 1, depth=4)]), 1)
 
 
 @pytest.mark.parametrize("seed", [1066, 1131, 1154, 1338, *range(4)])
@@ -82,7 +90,7 @@ def test_cycles_are_exact_when_intervals_alternate_or_not(seed: int) -> None:
         )
         for stage in plan.stages
     )
-    tight = NetworkPlan(network=plan.network, stages=stages)
+    tight = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
     for frames in (1, 7, 33):
-        assert tight.cycles(frames) == timeline(stages, frames).cycles
-    assert tight.cycles(299) == timeline(stages, 299).cycles
+        assert tight.cycles(frames) == timeline(tight.graph, frames).cycles
+    assert tight.cycles(299) == timeline(tight.graph, 299).cycles

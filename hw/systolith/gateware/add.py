@@ -1,0 +1,102 @@
+"""The engine of a residual addition."""
+
+import numpy as np
+from amaranth import Module, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.credit_fifo import CreditFifo
+from systolith.gateware.delay import delayed, payload
+from systolith.gateware.requantizer import RequantizeLanes
+from systolith.gateware.streams import act_stream, act_word
+from systolith.network import Add, signed_bits
+from systolith.plan import AddPlan
+
+__all__ = ["AddEngine"]
+
+
+class AddEngine(wiring.Component):
+    """Takes pairs of transfers, scales both to a common unit, adds, requantizes.
+
+    Golden model: :func:`systolith.network.apply_layer` of an Add, bit for bit.
+
+    Members
+    -------
+    i : two streams, ``In(act_stream(plan.inputs[n].type, plan.lanes))``, as ``i_0`` and ``i_1``
+    o : ``Out(act_stream(plan.output.type, plan.lanes))``
+
+    Timing
+    ------
+    Latency: ``plan.latency + 1`` cycles. Throughput: one pair per cycle while there is room. Each
+    input is ready only in cycles in which the other is valid. No combinational path to or from `o`.
+    """
+
+    i_0: stream.Interface
+    i_1: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, plan: AddPlan, layer: Add) -> None:
+        self.plan, self.layer = plan, layer
+        super().__init__(
+            {
+                "i_0": In(act_stream(plan.inputs[0].type, plan.lanes)),
+                "i_1": In(act_stream(plan.inputs[1].type, plan.lanes)),
+                "o": Out(act_stream(plan.output.type, plan.lanes)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Products, sum, requantizers, output buffer."""
+        m = Module()
+        plan = self.plan
+        acc_bits = self._sum_bits()
+        channels = plan.output.shape[0]
+        m.submodules.requantize = requantize = RequantizeLanes(
+            acc_bits,
+            np.zeros(channels, dtype=np.int64),
+            self.layer.requantize,
+            plan.output.type,
+            plan.lanes,
+        )
+        word = act_word(plan.output.type, plan.lanes)
+        m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth, most=1)
+        take = Signal()
+        m.d.comb += [
+            take.eq(self.i_0.valid & self.i_1.valid & output.room),
+            self.i_0.ready.eq(take),
+            self.i_1.ready.eq(take),
+            output.reserve.eq(take),
+        ]
+        sums = Signal(data.ArrayLayout(signed(acc_bits), plan.lanes))
+        for lane in range(plan.lanes):
+            products = [
+                payload(m, self._centred(number, lane) * multiplier, 1, f"product_{number}_{lane}")
+                for number, multiplier in enumerate(self.layer.multipliers)
+            ]
+            m.d.sync += sums[lane].eq(products[0] + products[1])
+        transfer = Signal(range(plan.transfers_per_pixel))
+        taken = delayed(m, take, 1, "taken")
+        with m.If(taken):
+            m.d.sync += transfer.eq(transfer + 1)
+            with m.If(transfer == plan.transfers_per_pixel - 1):
+                m.d.sync += transfer.eq(0)
+        m.d.comb += [
+            requantize.i.eq(sums),
+            requantize.valid.eq(delayed(m, taken, 1, "valid")),
+            requantize.transfer.eq(transfer),
+            output.payload.eq(requantize.o),
+            output.write.eq(requantize.o_valid),
+        ]
+        wiring.connect(m, output.o, wiring.flipped(self.o))
+        return m
+
+    def _centred(self, number: int, lane: int) -> Value:
+        source = (self.i_0, self.i_1)[number]
+        return source.payload[lane] - self.plan.inputs[number].type.zero_point
+
+    def _sum_bits(self) -> int:
+        low = high = 0
+        for multiplier, tensor in zip(self.layer.multipliers, self.plan.inputs, strict=True):
+            low += multiplier * (tensor.type.low - tensor.type.zero_point)
+            high += multiplier * (tensor.type.high - tensor.type.zero_point)
+        return signed_bits(min(low, 0), max(high, 0))
