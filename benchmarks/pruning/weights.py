@@ -187,7 +187,7 @@ def cases() -> list[Case]:
             n=4,
             bits=(8,),
             prune_epochs=18,
-            quantize_epochs=3,
+            quantize_epochs=6,
         ),
     ]
     taken = {case.name for case in aims}

@@ -5,6 +5,7 @@ import numpy as np
 from systolith.network import (
     ActType,
     Add,
+    AvgPool2d,
     Conv2d,
     Flatten,
     Granularity,
@@ -120,9 +121,21 @@ def _layer(rng: Rng, name: str, source: str, shape: Shape) -> Layer:
     padding: Padding = tuple(
         int(rng.integers(0, limit)) for limit in (kernel[0], kernel[0], kernel[1], kernel[1])
     )  # type: ignore[assignment]
-    if rng.random() < 0.25:
+    if (kind := rng.random()) < 0.15:
         return MaxPool2d(
             name=name, input=source, kernel_size=kernel, stride=stride, padding=padding
+        )
+    if kind < 0.3:
+        output = _act_type(rng)
+        whole = rng.random() < 0.3
+        return AvgPool2d(
+            name=name,
+            input=source,
+            requantize=_requantize(rng, shape[0], output, 4),
+            output=output,
+            kernel_size=None if whole else kernel,
+            stride=(1, 1) if whole else stride,
+            padding=(0, 0, 0, 0) if whole else padding,
         )
     filters = int(rng.choice([1, 3, 4, 6, 8]))
     weights = (filters, shape[0], *kernel)

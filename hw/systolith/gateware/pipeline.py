@@ -10,7 +10,7 @@ from systolith.gateware.fork import Fork
 from systolith.gateware.gearbox import Gearbox
 from systolith.gateware.pool import PoolEngine
 from systolith.gateware.streams import act_stream
-from systolith.network import INPUT, Add, Conv2d, Linear
+from systolith.network import INPUT, Add, AvgPool2d, Conv2d, Linear, MaxPool2d
 from systolith.plan import (
     AddPlan,
     ConvPlan,
@@ -79,7 +79,9 @@ class Pipeline(wiring.Component):
                 assert isinstance(layer, Conv2d | Linear)
                 return ConvEngine(plan, layer)
             case PoolPlan():
-                return PoolEngine(plan)
+                layer = self.plan.network[plan.name]
+                assert isinstance(layer, MaxPool2d | AvgPool2d)
+                return PoolEngine(plan, layer)
             case AddPlan():
                 layer = self.plan.network[plan.name]
                 assert isinstance(layer, Add)

@@ -1,26 +1,30 @@
-"""The engine of a max pool."""
+"""The engine of a pool."""
 
-from amaranth import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+import numpy as np
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.credit_fifo import CreditFifo
 from systolith.gateware.delay import delayed
+from systolith.gateware.requantizer import RequantizeLanes
 from systolith.gateware.streams import act_stream, act_word
 from systolith.gateware.window_buffer import RowReader, Sequencer, WindowWriter
+from systolith.network import AvgPool2d, MaxPool2d, signed_bits
 from systolith.plan import PoolPlan, Tap
 
 __all__ = ["PoolEngine"]
 
 
 class PoolEngine(wiring.Component):
-    """Window buffer, a running maximum per lane, output buffer.
+    """Window buffer, a running maximum or sum per lane, output buffer.
 
-    Golden model: :func:`systolith.network.apply_layer` of a MaxPool2d, bit for bit.
+    Golden model: :func:`systolith.network.apply_layer` of a pool, bit for bit.
 
     Members
     -------
-    i, o : ``In(act_stream(act, plan.lanes))``, ``Out(act_stream(act, plan.lanes))``
+    i : ``In(act_stream(plan.input.type, plan.lanes))``
+    o : ``Out(act_stream(plan.output.type, plan.lanes))``
 
     Timing
     ------
@@ -31,22 +35,29 @@ class PoolEngine(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, plan: PoolPlan) -> None:
-        self.plan = plan
-        acts = act_stream(plan.output.type, plan.lanes)
-        super().__init__({"i": In(acts), "o": Out(acts)})
+    def __init__(self, plan: PoolPlan, layer: MaxPool2d | AvgPool2d) -> None:
+        self.plan, self.layer = plan, layer
+        super().__init__(
+            {
+                "i": In(act_stream(plan.input.type, plan.lanes)),
+                "o": Out(act_stream(plan.output.type, plan.lanes)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         """Join the parts in the order of the data flow."""
         m = Module()
         plan = self.plan
-        act = plan.output.type
+        act = plan.input.type
         word = act_word(act, plan.lanes)
         taps = [Tap(row, column, 0) for row, column in plan.window.positions]
+        fill = act.zero_point if plan.average else act.low
         m.submodules.writer = writer = WindowWriter(plan, act)
         m.submodules.sequencer = sequencer = Sequencer(plan)
-        m.submodules.reader = reader = RowReader(plan, word, taps, fill=act.low, words=plan.passes)
-        m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth, most=1)
+        m.submodules.reader = reader = RowReader(plan, word, taps, fill=fill, words=plan.passes)
+        m.submodules.output = output = CreditFifo(
+            act_word(plan.output.type, plan.lanes), depth=plan.fifo_depth, most=1
+        )
         wiring.connect(m, wiring.flipped(self.i), writer.i)
         m.d.comb += [
             sequencer.arrived.eq(writer.arrived),
@@ -60,13 +71,48 @@ class PoolEngine(wiring.Component):
         ]
         first = delayed(m, sequencer.step.first, RowReader.LATENCY, "first")
         last = delayed(m, sequencer.step.last, RowReader.LATENCY, "last")
-        greatest = Signal(word)
-        for lane in range(plan.lanes):
-            new, old = reader.acts[lane], greatest[lane]
-            m.d.sync += greatest[lane].eq(Mux(first | (new > old), new, old))
-        m.d.comb += [
-            output.write.eq(delayed(m, last, 1, "written")),
-            output.payload.eq(greatest),
-        ]
+        number = delayed(m, sequencer.step.number, RowReader.LATENCY, "number")
+        found = delayed(m, last, 1, "found")
+        if isinstance(self.layer, AvgPool2d):
+            self._average(m, self.layer, reader.acts, first, found, number, output)
+        else:
+            greatest = Signal(word)
+            for lane in range(plan.lanes):
+                new, old = reader.acts[lane], greatest[lane]
+                m.d.sync += greatest[lane].eq(Mux(first | (new > old), new, old))
+            m.d.comb += [output.write.eq(found), output.payload.eq(greatest)]
         wiring.connect(m, output.o, wiring.flipped(self.o))
         return m
+
+    def _average(
+        self,
+        m: Module,
+        layer: AvgPool2d,
+        acts: data.View,
+        first: Signal,
+        found: Signal,
+        number: Signal,
+        output: CreditFifo,
+    ) -> None:
+        """Sum up what differs from the zero point; the requantizer divides."""
+        plan = self.plan
+        act = plan.input.type
+        low, high = (plan.window.taps * (end - act.zero_point) for end in (act.low, act.high))
+        acc_bits = signed_bits(min(low, 0), max(high, 0))
+        m.submodules.requantize = requantize = RequantizeLanes(
+            acc_bits,
+            np.zeros(plan.output.shape[0], dtype=np.int64),
+            layer.requantize,
+            plan.output.type,
+            plan.lanes,
+        )
+        sums = Signal(data.ArrayLayout(signed(acc_bits), plan.lanes))
+        for lane in range(plan.lanes):
+            m.d.sync += sums[lane].eq(Mux(first, 0, sums[lane]) + (acts[lane] - act.zero_point))
+        m.d.comb += [
+            requantize.i.eq(sums),
+            requantize.valid.eq(found),
+            requantize.transfer.eq(number),
+            output.write.eq(requantize.o_valid),
+            output.payload.eq(requantize.o),
+        ]

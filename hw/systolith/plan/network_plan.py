@@ -8,7 +8,7 @@ from numbers import Integral
 
 import numpy as np
 
-from systolith.network import INPUT, Add, Conv2d, IntegerNetwork, Linear, MaxPool2d
+from systolith.network import INPUT, Add, AvgPool2d, Conv2d, IntegerNetwork, Linear, MaxPool2d
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.arrays import bad_arrays, choose_arrays, least_cycles
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
@@ -18,7 +18,7 @@ from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.queues import sized_queues
 from systolith.plan.stages import EnginePlan, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.timeline import Timeline, timeline
-from systolith.plan.work import Work, unsupported, window_of, work_of
+from systolith.plan.work import Work, image_of, unsupported, window_of, work_of
 
 __all__ = ["DEFAULT_MULTIPLIERS", "NetworkPlan", "plan_network"]
 
@@ -89,7 +89,9 @@ class NetworkPlan:
     def requantizers(self) -> int:
         """Requantizer lanes."""
         return sum(
-            engine.lanes_out for engine in self.engines if isinstance(engine, ConvPlan | AddPlan)
+            engine.lanes_out
+            for engine in self.engines
+            if not isinstance(engine, PoolPlan) or engine.average
         )
 
     @property
@@ -166,7 +168,7 @@ def plan_network(
     Parameters
     ----------
     network : IntegerNetwork
-        Convolutions, linear layers, additions, max pools and flattenings, with one output.
+        Convolutions, linear layers, additions, pools and flattenings, with one output.
     arrays : mapping of str to ArrayShape, optional
         Shapes that are fixed, by layer name. They count towards the budget, unless all are fixed.
     multipliers : int
@@ -209,7 +211,7 @@ def _engines(
         match layer:
             case Conv2d() | Linear():
                 yield _conv_plan(work_of(network, layer), shapes[layer.name], pace)
-            case MaxPool2d():
+            case MaxPool2d() | AvgPool2d():
                 yield _pool_plan(network, layer, pace)
             case Add():
                 yield _add_plan(network, layer, pace)
@@ -256,7 +258,7 @@ def _conv_plan(work: Work, array: ArrayShape, pace: int) -> ConvPlan:
     )
 
 
-def _pool_plan(network: IntegerNetwork, layer: MaxPool2d, pace: int) -> PoolPlan:
+def _pool_plan(network: IntegerNetwork, layer: MaxPool2d | AvgPool2d, pace: int) -> PoolPlan:
     """Plan a pool with the fewest lanes that keep the pace."""
     window = window_of(network, layer)
     output = network.tensors[layer.name]
@@ -266,9 +268,11 @@ def _pool_plan(network: IntegerNetwork, layer: MaxPool2d, pace: int) -> PoolPlan
     return PoolPlan(
         name=layer.name,
         window=window,
+        input=image_of(network, layer),
         output=output,
         buffer_depth=_power_of_two(window.steady_span * (channels // lanes)),
         lanes=lanes,
+        average=isinstance(layer, AvgPool2d),
     )
 
 

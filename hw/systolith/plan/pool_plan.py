@@ -1,18 +1,21 @@
-"""How a max pool is folded onto lanes."""
+"""How a pool is folded onto lanes."""
 
 from dataclasses import dataclass
 
+from systolith.network import Tensor
 from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
 
 __all__ = ["PoolPlan"]
 
 POOL_LATENCY = 1
-"""Cycles from the activations of a pool's last tap to its result."""
+"""Cycles from the activations of a pool's last tap to its maximum or sum."""
+REQUANTIZE_LATENCY = 5
+"""Cycles from accumulator to activation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PoolPlan(WindowedPlan):
-    """Max pooling: `lanes` channels at a time, one tap per cycle.
+    """Maximum or average pooling: `lanes` channels at a time, one tap per cycle.
 
     ``cycles = Ho * Wo * taps * ceil(C / lanes)``
 
@@ -20,11 +23,17 @@ class PoolPlan(WindowedPlan):
     ----------
     name, window, output, buffer_depth
         As :class:`ConvPlan`.
+    input : Tensor
+        What arrives (C, H, W).
     lanes : int
         Channels per transfer, in and out; a divisor of the channels.
+    average : bool
+        Whether sums are requantized, instead of maxima passed on.
     """
 
+    input: Tensor
     lanes: int
+    average: bool = False
 
     @property
     def lanes_in(self) -> int:
@@ -78,7 +87,7 @@ class PoolPlan(WindowedPlan):
     @property
     def latency(self) -> int:
         """Cycles from the last step of a pass to its output transfer."""
-        return READ_LATENCY + POOL_LATENCY
+        return READ_LATENCY + POOL_LATENCY + (REQUANTIZE_LATENCY if self.average else 0)
 
     @property
     def free_latency(self) -> int:

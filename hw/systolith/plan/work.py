@@ -7,6 +7,7 @@ from systolith.network import (
     INPUT,
     Add,
     AllTaps,
+    AvgPool2d,
     Conv2d,
     Dense,
     Flatten,
@@ -101,16 +102,17 @@ def source_of(network: IntegerNetwork, name: str) -> str:
 
 def window_of(network: IntegerNetwork, layer: Layer) -> Window:
     """How the window of `layer` slides over what it reads."""
-    _, height, width = image_of(network, layer).shape
-    if isinstance(layer, Conv2d | MaxPool2d):
-        return Window(
-            height=height,
-            width=width,
-            kernel=layer.kernel_size,
-            stride=layer.stride,
-            padding=layer.padding,
-        )
-    return Window(height=height, width=width, kernel=(height, width))
+    _, height, width = shape = image_of(network, layer).shape
+    match layer:
+        case Conv2d() | MaxPool2d():
+            kernel = layer.kernel_size
+        case AvgPool2d():
+            kernel = layer.window(shape)
+        case _:
+            return Window(height=height, width=width, kernel=(height, width))
+    return Window(
+        height=height, width=width, kernel=kernel, stride=layer.stride, padding=layer.padding
+    )
 
 
 def unsupported(network: IntegerNetwork) -> Iterator[str]:
@@ -128,8 +130,6 @@ def unsupported(network: IntegerNetwork) -> Iterator[str]:
 
 def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
     """Say why no engine computes this layer, wherever it stands; nothing if one does."""
-    if not isinstance(layer, Conv2d | Linear | Add | MaxPool2d | Flatten):
-        yield f"layer '{layer.name}': no engine computes {type(layer).__name__} yet"
     if isinstance(layer, Add) and any(
         network.tensors[name].shape != image_of(network, layer, port).shape[:1]
         for port, name in enumerate(layer.inputs)

@@ -66,7 +66,8 @@ def _gearbox(lanes_in: int, lanes_out: int) -> Gearbox:
 def _single(kind: str) -> Elaboratable:
     plan = plan_network(small_network(), multipliers=30)
     if kind == "pool":
-        return PoolEngine(next(s for s in plan.engines if s.name == "pool2"))  # type: ignore[arg-type]
+        pool = next(stage for stage in plan.engines if stage.name == "pool2")
+        return PoolEngine(pool, plan.network["pool2"])  # type: ignore[arg-type]
     layer = plan.network["conv1"]
     assert isinstance(layer, Conv2d)
     return ConvEngine(plan.convolutions[0], layer)

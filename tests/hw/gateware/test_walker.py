@@ -16,7 +16,9 @@ WIDE = Window(height=3, width=4, kernel=(3, 3), padding=(2, 2, 2, 2))
 def _plan(window: Window) -> PoolPlan:
     """Two words per pixel, so that addresses and pixels differ."""
     tensor = Tensor((2, *window.output_size), ActType(bits=4, signed=False))
-    return PoolPlan(name="pool", window=window, output=tensor, buffer_depth=256, lanes=1)
+    return PoolPlan(
+        name="pool", window=window, input=tensor, output=tensor, buffer_depth=256, lanes=1
+    )
 
 
 def _simulate(dut: Elaboratable, bench: object) -> None:

@@ -25,7 +25,9 @@ def _conv(rows: int = 4, columns: int = 2) -> ConvPlan:
 def _pool() -> PoolPlan:
     window = Window(height=3, width=3, kernel=(2, 2))
     tensor = Tensor((4, 2, 2), U8)
-    return PoolPlan(name="pool", window=window, output=tensor, buffer_depth=16, lanes=2)
+    return PoolPlan(
+        name="pool", window=window, input=tensor, output=tensor, buffer_depth=16, lanes=2
+    )
 
 
 @pytest.mark.parametrize("per_transfer", [1, 2, 4])

@@ -118,7 +118,6 @@ def test_layers_without_an_engine_are_all_named() -> None:
         "layer 'a': no engine computes the pattern 3 per neuron yet",
         "layer 'b': no engine skips taps (every 2. tap) yet",
         "layer 'd': no engine computes depthwise convolutions yet",
-        "layer 'e': no engine computes AvgPool2d yet",
     )
 
 

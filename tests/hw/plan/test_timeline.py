@@ -25,6 +25,7 @@ def _pool(channels: int, lanes: int, depth: int = 64) -> PoolPlan:
     return PoolPlan(
         name="pool",
         window=window,
+        input=Tensor((channels, 4, 4), U4),
         output=Tensor((channels, 2, 2), U4),
         buffer_depth=depth,
         lanes=lanes,
