@@ -212,13 +212,16 @@ def _consume(
 
 @njit(cache=True)
 def evaluate(
-    stages: Ints, table: Ints, base: Ints, offered: Ints, taken: Ints, offers: Ints, takes: Ints
-) -> None:
-    """Go round the stages until nothing new follows.
+    stages: Ints, neighbours: Ints, table: Ints, base: Ints, offered: Ints, taken: Ints,
+    offers: Ints, takes: Ints,
+) -> None:  # fmt: skip
+    """Evaluate stages until nothing new follows; each again only after a neighbour got on.
 
     Parameters
     ----------
     stages : array of int64, shape (S, len(PARAMETERS))
+    neighbours : array of int64, shape (S, most)
+        Stages that share a stream with each; filled up with -1.
     table : array of int64, shape (T,)
     base : array of int64, shape (E,)
         Where each stream's part begins.
@@ -233,21 +236,29 @@ def evaluate(
         pixels = stage[FRAMES] * stage[OUTPUT_PIXELS] if stage[KIND] == ENGINE else 0
         freed_base[number + 1] = freed_base[number] + pixels
     freed_at = np.zeros(freed_base[-1], dtype=np.int64)
-    progress = True
-    while progress:
-        progress = False
+    waiting = np.ones(len(stages), dtype=np.bool_)
+    while waiting.any():
         for number in range(len(stages)):
+            if not waiting[number]:
+                continue
+            waiting[number] = False
             stage, state = stages[number], states[number]
             kind = stage[KIND]
             if kind == ENGINE:
                 freed = freed_at[freed_base[number] : freed_base[number + 1]]
-                progress |= _accept(stage, state, table, freed, base, offered, taken, offers, takes)
-                progress |= _issue(stage, state, table, freed, base, offered, taken, offers, takes)
+                progress = _accept(stage, state, table, freed, base, offered, taken, offers, takes)
+                # What is issued frees pixels, so more can be accepted: it is its own neighbour.
+                if _issue(stage, state, table, freed, base, offered, taken, offers, takes):
+                    progress = waiting[number] = True
             elif kind == GEARBOX:
-                progress |= _change(stage, state, table, base, offered, taken, offers, takes)
+                progress = _change(stage, state, table, base, offered, taken, offers, takes)
             elif kind == ADD:
-                progress |= _add(stage, base, offered, taken, offers, takes)
+                progress = _add(stage, base, offered, taken, offers, takes)
             elif kind == FORK:
-                progress |= _copy(stage, table, base, offered, taken, offers, takes)
+                progress = _copy(stage, table, base, offered, taken, offers, takes)
             else:
-                progress |= _consume(stage, base, offered, taken, offers, takes)
+                progress = _consume(stage, base, offered, taken, offers, takes)
+            if progress:
+                for neighbour in neighbours[number]:
+                    if neighbour >= 0:
+                        waiting[neighbour] = True

@@ -10,7 +10,7 @@ __all__ = ["LEAST_DEPTH", "sized_queues"]
 
 LEAST_DEPTH = 2
 """So that a transfer can enter while another leaves."""
-FRAMES = 12
+FRAMES = 8
 
 
 def sized_queues(graph: StageGraph) -> StageGraph:

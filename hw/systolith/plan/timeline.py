@@ -6,7 +6,7 @@ is a system of such equations, back-pressure included; :mod:`systolith.plan.even
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +101,7 @@ def timeline(graph: StageGraph, frames: int) -> Timeline:
     rows += [_fields(kind=events.SINK, source=number) for number in leaving]
     events.evaluate(
         np.array(rows, dtype=np.int64),
+        _neighbours(graph, edges),
         np.array(table, dtype=np.int64),
         base[:-1],
         offered,
@@ -131,6 +132,23 @@ def timeline(graph: StageGraph, frames: int) -> Timeline:
             if isinstance(stage, ForkPlan)
         },
     )
+
+
+def _neighbours(graph: StageGraph, edges: Sequence[Edge]) -> Ints:
+    """Stages and consumers that share a stream with each, filled up with -1."""
+    names = [stage.name for stage in graph.stages]
+    number = {name: index for index, name in enumerate(names)}
+    found: list[set[int]] = [set() for _ in range(len(names) + len(graph.outputs))]
+    for edge in edges:
+        if edge.source == INPUT:
+            continue
+        source = number[edge.source]
+        target = len(names) + edge.port if edge.target is None else number[edge.target]
+        found[source].add(target)
+        found[target].add(source)
+    most = max(map(len, found))
+    rows = [[*sorted(each), *[-1] * (most - len(each))] for each in found]
+    return np.array(rows, dtype=np.int64)
 
 
 def _row(
