@@ -5,6 +5,7 @@ import numpy as np
 from systolith.network import (
     ActType,
     Add,
+    AllTaps,
     AvgPool2d,
     Conv2d,
     Flatten,
@@ -21,6 +22,7 @@ from systolith.network import (
     Requantize,
     Rounding,
     Shape,
+    Strided,
     Tensor,
 )
 
@@ -137,8 +139,9 @@ def _layer(rng: Rng, name: str, source: str, shape: Shape) -> Layer:
             stride=(1, 1) if whole else stride,
             padding=(0, 0, 0, 0) if whole else padding,
         )
-    filters = int(rng.choice([1, 3, 4, 6, 8]))
-    weights = (filters, shape[0], *kernel)
+    depthwise = rng.random() < 0.25
+    filters = shape[0] * int(rng.integers(1, 4)) if depthwise else int(rng.choice([1, 3, 4, 6, 8]))
+    weights = (filters, 1 if depthwise else shape[0], *kernel)
     pattern, bits, output = _pattern(rng, weights), int(rng.integers(1, 17)), _act_type(rng)
     mask = pattern.best_mask(rng.random(weights))
     return Conv2d(
@@ -151,6 +154,7 @@ def _layer(rng: Rng, name: str, source: str, shape: Shape) -> Layer:
         weight_bits=bits,
         stride=stride,
         padding=padding,
+        groups=shape[0] if depthwise else 1,
         pattern=pattern,
         mask=None if pattern.is_dense else mask,
     )
@@ -188,11 +192,22 @@ def _act_type(rng: Rng) -> ActType:
 def _pattern(rng: Rng, shape: tuple[int, int, int, int]) -> Pattern:
     filters, channels = shape[:2]
     n = int(rng.choice([d for d in range(1, channels + 1) if channels % d == 0]))
+    taps = _taps(rng, channels, n, shape[2] * shape[3])
     if n == 1:
-        return Pattern()
+        return Pattern(taps=taps)
     shared = int(rng.choice([d for d in (1, 2, 3) if filters % d == 0]))
     k = int(rng.integers(1, n + 1))
-    return Pattern(select=KOutOfN(k, n, rng.choice(list(Granularity)), shared))
+    select = KOutOfN(k, n, rng.choice(list(Granularity)), shared)
+    return Pattern(select=select, taps=taps)
+
+
+def _taps(rng: Rng, channels: int, group: int, taps: int) -> AllTaps | Strided:
+    """Draw now and then a stride, with an offset for each group of channels."""
+    if taps == 1 or rng.random() < 0.6:
+        return AllTaps()
+    stride = int(rng.integers(2, min(taps, 4) + 1))
+    offsets = np.repeat(rng.integers(0, stride, channels // group), group)
+    return Strided(stride, tuple(offsets.tolist()))
 
 
 def _requantize(rng: Rng, channels: int, output: ActType, bits: int) -> Requantize:

@@ -1,7 +1,6 @@
 """Patterns found for a budget of the experiment: cycles, kept MACs, or kept weights."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from torch import Tensor, nn
 
@@ -83,7 +82,7 @@ def cycle_cost(model: nn.Module, images: Tensor, multipliers: int) -> PatternCos
         for name, work in works.items():
             select = patterns.get(name, Pattern()).select
             slots, group = (select.k, select.n) if isinstance(select, KOutOfN) else (1, 1)
-            sparse.append(replace(work, slots=slots, group=group))
+            sparse.append(work.with_slots(slots, group))
         arrays = choose_arrays(sparse, {}, multipliers)
         return float(max(least_cycles(work, arrays[work.name]) for work in sparse))
 

@@ -13,7 +13,7 @@ from systolith.gateware.requantizer import RequantizeLanes
 from systolith.gateware.streams import act_stream, act_word
 from systolith.gateware.window_buffer import RowReader, Sequencer, WindowWriter
 from systolith.network import Conv2d, IntArray, Linear
-from systolith.plan import ConvPlan, pack_weights, row_taps
+from systolith.plan import ConvPlan, DepthwisePlan, pack_weights, row_taps
 
 __all__ = ["ConvEngine"]
 
@@ -100,7 +100,13 @@ class ConvEngine(wiring.Component):
         per_transfer = plan.groups_per_transfer
         step = sequencer.step
         for row in range(plan.array.rows):
-            reader = RowReader(plan, layout, row_taps(plan, row), fill=plan.input.type.zero_point)
+            reader = RowReader(
+                plan,
+                layout,
+                row_taps(plan, row),
+                fill=plan.input.type.zero_point,
+                words=plan.passes if isinstance(plan, DepthwisePlan) else 1,
+            )
             m.submodules[f"row_{row}"] = reader
             bank = row % plan.banks
             group = Signal(layout, name=f"group_{row}")

@@ -24,12 +24,15 @@ class PE(wiring.Component):
 
     ``psum_o = psum_i + sum_m weight[m] * acts[index[m]]``
 
+    In a depthwise layer a group is of neighbouring channels, and each PE takes the first; those
+    that `turn` move the others down, so that the next PE finds its own there.
+
     Members
     -------
     acts_i : ``In(act_word(act, group))``
         The group of n activations, from the left.
     acts_o : ``Out(act_word(act, group))``
-        The same, to the right.
+        The same, to the right; moved down by one lane if `turn`.
     weights : ``In(weight_word(plan))``
         The kept weights that meet this group; in the cycle of `acts_i`.
     psum_i, psum_o : ``In(signed(acc_bits))``, ``Out(signed(acc_bits))``
@@ -47,8 +50,8 @@ class PE(wiring.Component):
     psum_i: Signal
     psum_o: Signal
 
-    def __init__(self, plan: ConvPlan) -> None:
-        self.plan = plan
+    def __init__(self, plan: ConvPlan, *, turn: bool = False) -> None:
+        self.plan, self.turn = plan, turn
         acts = act_word(plan.input.type, plan.group)
         psum = signed(plan.acc_bits)
         super().__init__(
@@ -64,7 +67,8 @@ class PE(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Three registers: operands, product, sum; an adder tree for several multipliers."""
         m = Module()
-        m.d.sync += self.acts_o.eq(self.acts_i)
+        lane = self.plan.input.type.bits if self.turn else 0
+        m.d.sync += self.acts_o.eq(self.acts_i.as_value().rotate_right(lane))
         terms = []
         for number in range(self.plan.array.multipliers):
             kept = self.weights[number]

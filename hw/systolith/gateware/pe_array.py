@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.pe import PE, weight_word
 from systolith.gateware.streams import act_word
 from systolith.network import IntArray
-from systolith.plan import ConvPlan, PackedWeights
+from systolith.plan import ConvPlan, DepthwisePlan, PackedWeights
 
 __all__ = ["PEArray", "WeightMemory"]
 
@@ -108,7 +108,7 @@ class PEArray(wiring.Component):
             acts, address = self.acts[row], self.address[row]
             for column in range(plan.array.columns):
                 weights = WeightMemory(plan, self.packed, row, column)
-                pe = PE(plan)
+                pe = PE(plan, turn=self._turns(column))
                 m.submodules[f"weights_{row}_{column}"] = weights
                 m.submodules[f"pe_{row}_{column}"] = pe
                 m.d.comb += [
@@ -121,3 +121,8 @@ class PEArray(wiring.Component):
         for column, psum in enumerate(sums):
             m.d.comb += self.psums[column].eq(psum)
         return m
+
+    def _turns(self, column: int) -> bool:
+        """Whether the next column of a depthwise layer has another channel."""
+        plan = self.plan
+        return isinstance(plan, DepthwisePlan) and (column + 1) % plan.multiplicity == 0

@@ -3,12 +3,14 @@
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.arrays import choose_arrays, least_cycles
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
+from systolith.plan.depthwise_plan import DepthwisePlan
 from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gearbox_plan import GearboxPlan
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
 from systolith.plan.pool_plan import PoolPlan
+from systolith.plan.reduction import Reduction
 from systolith.plan.stages import Edge, EnginePlan, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.window import Window
@@ -19,6 +21,7 @@ __all__ = [
     "AddPlan",
     "ArrayShape",
     "ConvPlan",
+    "DepthwisePlan",
     "Edge",
     "EnginePlan",
     "ForkPlan",
@@ -27,6 +30,7 @@ __all__ = [
     "PackedWeights",
     "PlanError",
     "PoolPlan",
+    "Reduction",
     "StageGraph",
     "StagePlan",
     "Tap",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from math import ceil, gcd
+from math import ceil
 
 from systolith.network import Conv2d, IntegerNetwork, Linear
 from systolith.plan.conv_plan import ArrayShape
@@ -15,15 +15,15 @@ __all__ = ["bad_arrays", "choose_arrays", "least_cycles"]
 def least_cycles(work: Work, array: ArrayShape) -> int:
     """Cycles per frame of an array: the ceiling formula, or its input stream at its widest.
 
-    A transfer is at most as wide as the rows' memories differ: gcd(rows, groups) groups.
+    A transfer is at most as wide as the rows' memories differ; see :meth:`Work.transfers`.
     """
     folds = (
-        ceil(work.reduction / array.rows)
+        work.reads.folds(array.rows)
         * ceil(work.slots / array.multipliers)
         * ceil(work.filters / array.columns)
     )
-    transfers = work.groups // gcd(array.rows, work.groups)
-    return max(work.window.output_pixels * folds, work.window.input_pixels * transfers)
+    window = work.window
+    return max(window.output_pixels * folds, window.input_pixels * work.transfers(array))
 
 
 def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
@@ -47,6 +47,11 @@ def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Ite
         ):
             if not 1 <= given <= most:
                 yield f"array for '{name}': {what} must be 1..{most}, got {given}"
+        if work.multiplicity and array.columns % work.multiplicity:
+            yield (
+                f"array for '{name}': columns must be a multiple of the {work.multiplicity} "
+                f"filters per channel, got {array.columns}"
+            )
 
 
 def choose_arrays(
@@ -117,7 +122,7 @@ def _frontier(work: Work) -> list[tuple[int, ArrayShape]]:
     Among equals the array with the most rows wins: sums run down the rows for free, while every
     column costs an accumulator and a place in the drain.
     """
-    sizes = product(_row_sizes(work), _folded(work.filters), _folded(work.slots))
+    sizes = product(_row_sizes(work), _column_sizes(work), _folded(work.slots))
     shapes = [ArrayShape(rows=r, columns=c, multipliers=m) for r, c, m in sizes]
     cycles = {shape: least_cycles(work, shape) for shape in shapes}
     frontier: list[tuple[int, ArrayShape]] = []
@@ -128,11 +133,18 @@ def _frontier(work: Work) -> list[tuple[int, ArrayShape]]:
 
 
 def _row_sizes(work: Work) -> list[int]:
-    """Rows with nothing to spare: for their folds, and for their share of the groups as well."""
-    shares = [share for share in range(1, work.groups + 1) if work.groups % share == 0]
-    return sorted(
-        {ceil(rows / share) * share for rows in _folded(work.reduction) for share in shares}
-    )
+    """The fewest rows for each number of folds and of memories."""
+    fewest: dict[tuple[int, int], int] = {}
+    for rows in range(1, work.reduction + 1):
+        fewest.setdefault((work.reads.folds(rows), work.reads.banks(rows)), rows)
+    return list(fewest.values())
+
+
+def _column_sizes(work: Work) -> list[int]:
+    """Columns with nothing to spare; all filters of a channel side by side."""
+    if not work.multiplicity:
+        return _folded(work.filters)
+    return [channels * work.multiplicity for channels in _folded(work.channels)]
 
 
 def _folded(length: int) -> list[int]:

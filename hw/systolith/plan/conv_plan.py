@@ -1,11 +1,12 @@
 """How a convolution or linear layer is folded onto a systolic array."""
 
 from dataclasses import dataclass
-from math import ceil, gcd
+from math import ceil
 from numbers import Integral
 
 from systolith.network import Tensor
 from systolith.plan.errors import PlanError
+from systolith.plan.reduction import Reduction
 from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
 
 __all__ = ["ArrayShape", "ConvPlan"]
@@ -65,7 +66,8 @@ class ConvPlan(WindowedPlan):
 
     A linear layer is a convolution whose kernel is the whole image.
 
-    ``cycles = Ho * Wo * ceil(taps * groups / rows) * ceil(k / multipliers) * ceil(F / columns)``
+    ``cycles = Ho * Wo * ceil(taps * groups / rows) * ceil(k / multipliers) * ceil(F / columns)``,
+    where taps that are skipped do not count.
 
     Parameters
     ----------
@@ -77,6 +79,8 @@ class ConvPlan(WindowedPlan):
         What arrives (C, H, W) and leaves (F, Ho, Wo) or (F,).
     slots, group : int
         k and n of the pattern; both 1 for dense.
+    reads : Reduction
+        What one output sums over.
     array : ArrayShape
         The PE array.
     groups_per_transfer : int
@@ -94,6 +98,7 @@ class ConvPlan(WindowedPlan):
     input: Tensor
     slots: int
     group: int
+    reads: Reduction
     array: ArrayShape
     groups_per_transfer: int
     lanes_out: int
@@ -113,17 +118,12 @@ class ConvPlan(WindowedPlan):
     @property
     def groups(self) -> int:
         """Groups of n input channels."""
-        return self.channels // self.group
-
-    @property
-    def reduction(self) -> int:
-        """Groups that one output sums over: taps x groups."""
-        return self.window.taps * self.groups
+        return self.reads.groups
 
     @property
     def banks(self) -> int:
         """Different contents among the rows' memories: row r holds the groups g = r modulo this."""
-        return gcd(self.array.rows, self.groups)
+        return self.reads.banks(self.array.rows)
 
     @property
     def words_per_pixel(self) -> int:
@@ -143,7 +143,7 @@ class ConvPlan(WindowedPlan):
     @property
     def folds(self) -> int:
         """Steps in which the rows cover the reduction; entries of each row's table of taps."""
-        return ceil(self.reduction / self.array.rows)
+        return self.reads.folds(self.array.rows)
 
     @property
     def slot_folds(self) -> int:
@@ -207,4 +207,4 @@ class ConvPlan(WindowedPlan):
     @property
     def macs_kept(self) -> int:
         """Multiplications per frame with kept weights only."""
-        return self.macs_dense * self.slots // self.group
+        return self.window.output_pixels * self.filters * self.reads.length * self.slots

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil, gcd
+from math import ceil
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from systolith.network import INPUT, Add, AvgPool2d, Conv2d, IntegerNetwork, Lin
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.arrays import bad_arrays, choose_arrays, least_cycles
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
+from systolith.plan.depthwise_plan import DepthwisePlan
 from systolith.plan.errors import PlanError
 from systolith.plan.joining import join
 from systolith.plan.pool_plan import PoolPlan
@@ -234,27 +236,39 @@ def _sized(engine: WindowedEngine) -> WindowedEngine:
 
 def _conv_plan(work: Work, array: ArrayShape, pace: int) -> ConvPlan:
     """Plan one PE array, with the narrowest streams that keep the pace."""
-    banks = gcd(array.rows, work.groups)
-    words = work.groups // banks
     pixels = work.window.input_pixels
-    pass_cycles = ceil(work.reduction / array.rows) * ceil(work.slots / array.multipliers)
-    return ConvPlan(
-        name=work.name,
-        window=work.window,
-        input=work.image,
-        output=work.output,
-        slots=work.slots,
-        group=work.group,
-        array=array,
-        groups_per_transfer=_least_divisor(
-            banks, lambda groups: pixels * work.groups // groups <= pace
-        ),
-        lanes_out=_least_divisor(
+    pass_cycles = work.reads.folds(array.rows) * ceil(work.slots / array.multipliers)
+    common: dict[str, Any] = {
+        "name": work.name,
+        "window": work.window,
+        "input": work.image,
+        "output": work.output,
+        "slots": work.slots,
+        "reads": work.reads,
+        "array": array,
+        "lanes_out": _least_divisor(
             array.columns, lambda lanes: array.columns // lanes <= pass_cycles
         ),
-        weight_bits=work.weight_bits,
-        acc_bits=work.acc_bits,
-        buffer_depth=_power_of_two(work.window.steady_span * words),
+        "weight_bits": work.weight_bits,
+        "acc_bits": work.acc_bits,
+    }
+    if work.multiplicity:
+        words = work.transfers(array)
+        return DepthwisePlan(
+            **common,
+            group=array.columns // work.multiplicity,
+            groups_per_transfer=1,
+            buffer_depth=_power_of_two(work.window.steady_span * words),
+            multiplicity=work.multiplicity,
+        )
+    banks, groups = work.reads.banks(array.rows), work.reads.groups
+    return ConvPlan(
+        **common,
+        group=work.group,
+        groups_per_transfer=_least_divisor(
+            banks, lambda together: pixels * groups // together <= pace
+        ),
+        buffer_depth=_power_of_two(work.window.steady_span * (groups // banks)),
     )
 
 

@@ -1,7 +1,10 @@
 """What a layer asks of its engine, and whether there is one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
 
 from systolith.network import (
     INPUT,
@@ -19,6 +22,8 @@ from systolith.network import (
     Tensor,
     signed_bits,
 )
+from systolith.plan.conv_plan import ArrayShape
+from systolith.plan.reduction import Reduction
 from systolith.plan.window import Window
 
 __all__ = ["Work", "image_of", "no_engine", "source_of", "unsupported", "window_of", "work_of"]
@@ -41,8 +46,12 @@ class Work:
         What is read, as an image (C, H, W) before any flattening, and what is computed.
     slots, group : int
         k and n of the pattern; both 1 for dense.
+    reads : Reduction
+        What one output sums over; of a depthwise layer, one channel.
     weight_bits, acc_bits : int
         Width of weights and of partial sums.
+    multiplicity : int
+        Filters per channel of a depthwise layer; 0 for others.
     """
 
     name: str
@@ -51,8 +60,10 @@ class Work:
     output: Tensor
     slots: int
     group: int
+    reads: Reduction
     weight_bits: int
     acc_bits: int
+    multiplicity: int = 0
 
     @property
     def filters(self) -> int:
@@ -60,20 +71,32 @@ class Work:
         return self.output.shape[0]
 
     @property
-    def groups(self) -> int:
-        """Groups of n input channels."""
-        return self.image.shape[0] // self.group
+    def channels(self) -> int:
+        """Input channels."""
+        return self.image.shape[0]
 
     @property
     def reduction(self) -> int:
-        """Groups that one output sums over: taps x groups."""
-        return self.window.taps * self.groups
+        """Parts that one output sums over: groups of channels at kept taps."""
+        return self.reads.length
+
+    def transfers(self, array: ArrayShape) -> int:
+        """Input transfers of a pixel at their widest: a group for each of the rows' memories."""
+        if self.multiplicity:
+            return ceil(self.channels * self.multiplicity / array.columns)
+        return self.reads.groups // self.reads.banks(array.rows)
+
+    def with_slots(self, slots: int, group: int) -> "Work":
+        """The same with k out of n input channels at every tap."""
+        reads = Reduction(taps=self.window.taps, groups=self.channels // group)
+        return replace(self, slots=slots, group=group, reads=reads)
 
 
 def work_of(network: IntegerNetwork, layer: Conv2d | Linear) -> Work:
     """See a layer as work for a PE array."""
     slots, group = _slots_and_group(layer)
     image = image_of(network, layer)
+    depthwise = isinstance(layer, Conv2d) and layer.groups != 1
     return Work(
         name=layer.name,
         window=window_of(network, layer),
@@ -81,6 +104,8 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear) -> Work:
         output=network.tensors[layer.name],
         slots=slots,
         group=group,
+        reads=_reads(layer, image, group),
+        multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
         weight_bits=max(layer.weight_bits, 2),
         acc_bits=_partial_sum_bits(layer, image),
     )
@@ -136,8 +161,6 @@ def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
         if len(network.tensors[name].shape) == 1
     ):
         yield f"layer '{layer.name}': no engine adds flattened images; flatten after adding"
-    if isinstance(layer, Conv2d) and layer.groups != 1:
-        yield f"layer '{layer.name}': no engine computes depthwise convolutions yet"
     if isinstance(layer, Conv2d | Linear):
         yield from _unsupported_pattern(network, layer)
 
@@ -146,14 +169,26 @@ def _unsupported_pattern(network: IntegerNetwork, layer: Conv2d | Linear) -> Ite
     select = layer.pattern.select
     if not isinstance(select, Dense | KOutOfN):
         yield f"layer '{layer.name}': no engine computes the pattern {select} yet"
-    if not isinstance(layer.pattern.taps, AllTaps):
-        yield f"layer '{layer.name}': no engine skips taps ({layer.pattern.taps}) yet"
     shape = image_of(network, layer).shape
     if isinstance(layer, Linear) and shape[1:] != (1, 1) and not layer.pattern.is_dense:
         yield (
             f"layer '{layer.name}': {select} needs an input of one pixel, but it reads a "
             f"flattened image of {'x'.join(map(str, shape))}"
         )
+
+
+def _reads(layer: Conv2d | Linear, image: Tensor, group: int) -> Reduction:
+    """Groups and their taps; a depthwise layer has one group, the channel itself."""
+    if isinstance(layer, Linear):
+        taps, channels = image.shape[1] * image.shape[2], image.shape[0]
+    else:
+        taps, channels = layer.kernel_size[0] * layer.kernel_size[1], layer.weight.shape[1]
+    if isinstance(layer, Linear) or isinstance(layer.pattern.taps, AllTaps):
+        return Reduction(taps=taps, groups=channels // group)
+    # All channels of a group keep the same taps.
+    kept = layer.pattern.tap_mask(layer.weight.shape).reshape(channels, taps)[::group]
+    reads = tuple(tuple(np.flatnonzero(taps_of_group).tolist()) for taps_of_group in kept)
+    return Reduction(taps=taps, groups=channels // group, reads=reads)
 
 
 def _slots_and_group(layer: Conv2d | Linear) -> tuple[int, int]:

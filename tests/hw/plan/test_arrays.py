@@ -27,16 +27,32 @@ def _every_shape(work: Work) -> list[tuple[int, int]]:
             rows * columns * multipliers,
             max(
                 window.output_pixels
-                * ceil(work.reduction / rows)
+                * _folds(work, rows)
                 * ceil(work.filters / columns)
                 * ceil(work.slots / multipliers),
-                window.input_pixels * (work.groups // gcd(rows, work.groups)),
+                window.input_pixels * _transfers(work, rows, columns),
             ),
         )
         for rows, columns, multipliers in product(
             range(1, work.reduction + 1), range(1, work.filters + 1), range(1, work.slots + 1)
         )
+        if columns % max(work.multiplicity, 1) == 0
     ]
+
+
+def _folds(work: Work, rows: int) -> int:
+    """Steps in which the rows of the fullest bank read all its parts."""
+    groups = work.reads.groups
+    banks = gcd(rows, groups)
+    every = tuple(range(work.window.taps))
+    parts = [len((work.reads.reads or [every] * groups)[group]) for group in range(groups)]
+    return max(ceil(sum(parts[bank::banks]) * banks / rows) for bank in range(banks))
+
+
+def _transfers(work: Work, rows: int, columns: int) -> int:
+    if work.multiplicity:
+        return ceil(work.channels * work.multiplicity / columns)
+    return work.reads.groups // gcd(rows, work.reads.groups)
 
 
 def _best_pace(network: IntegerNetwork, budget: int) -> int:
