@@ -19,6 +19,7 @@ from systolith.network import (
     Overflow,
     Padding,
     Pattern,
+    PerNeuron,
     Requantize,
     Rounding,
     Shape,
@@ -193,6 +194,10 @@ def _pattern(rng: Rng, shape: tuple[int, int, int, int]) -> Pattern:
     filters, channels = shape[:2]
     n = int(rng.choice([d for d in range(1, channels + 1) if channels % d == 0]))
     taps = _taps(rng, channels, n, shape[2] * shape[3])
+    if channels > 1 and rng.random() < 0.2:
+        taps = _taps(rng, channels, 1, shape[2] * shape[3])
+        most = int(Pattern(taps=taps).tap_mask(shape).sum())
+        return Pattern(select=PerNeuron(int(rng.integers(1, most + 1))), taps=taps)
     if n == 1:
         return Pattern(taps=taps)
     shared = int(rng.choice([d for d in (1, 2, 3) if filters % d == 0]))

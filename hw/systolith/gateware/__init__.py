@@ -5,6 +5,7 @@ from systolith.gateware.collector import Collector
 from systolith.gateware.conv import ConvEngine
 from systolith.gateware.credit_fifo import CreditFifo
 from systolith.gateware.fork import Fork
+from systolith.gateware.gather import GatherArray, GatherPE
 from systolith.gateware.gearbox import Gearbox
 from systolith.gateware.pe import PE
 from systolith.gateware.pe_array import PEArray, WeightMemory
@@ -22,6 +23,8 @@ __all__ = [
     "CreditFifo",
     "Fork",
     "FreedCounter",
+    "GatherArray",
+    "GatherPE",
     "Gearbox",
     "PEArray",
     "Pipeline",

@@ -2,18 +2,19 @@
 
 import numpy as np
 from amaranth import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.collector import Collector
 from systolith.gateware.credit_fifo import CreditFifo
 from systolith.gateware.delay import delayed
+from systolith.gateware.gather import GatherArray
 from systolith.gateware.pe_array import PEArray
 from systolith.gateware.requantizer import RequantizeLanes
 from systolith.gateware.streams import act_stream, act_word
 from systolith.gateware.window_buffer import RowReader, Sequencer, WindowWriter
 from systolith.network import Conv2d, IntArray, Linear
-from systolith.plan import ConvPlan, DepthwisePlan, pack_weights, row_taps
+from systolith.plan import ConvPlan, DepthwisePlan, GatherPlan, pack_weights, row_taps
 
 __all__ = ["ConvEngine"]
 
@@ -53,7 +54,6 @@ class ConvEngine(wiring.Component):
         plan = self.plan
         m.submodules.writer = writer = WindowWriter(plan, plan.input.type)
         m.submodules.sequencer = sequencer = Sequencer(plan)
-        m.submodules.array = array = PEArray(plan, pack_weights(plan, self.layer))
         m.submodules.collector = collector = Collector(plan)
         m.submodules.requantize = requantize = RequantizeLanes(
             plan.acc_bits,
@@ -72,8 +72,13 @@ class ConvEngine(wiring.Component):
             sequencer.room.eq(output.room),
             output.reserve.eq(sequencer.reserve),
         ]
-        last_step = self._rows(m, writer, sequencer, array)
-        m.d.comb += writer.done.eq(delayed(m, last_step.done, 2, "done"))
+        if isinstance(plan, GatherPlan):
+            array, last_step = self._gather(m, plan, writer, sequencer)
+        else:
+            array, last_step = self._rows(m, writer, sequencer)
+        m.d.comb += writer.done.eq(
+            delayed(m, last_step.done, plan.free_latency - plan.array.rows - 1, "done")
+        )
         for flag in ("first", "last"):
             arrives = delayed(
                 m, getattr(last_step, flag), RowReader.LATENCY + plan.pe_latency, flag
@@ -91,10 +96,28 @@ class ConvEngine(wiring.Component):
         wiring.connect(m, output.o, wiring.flipped(self.o))
         return m
 
+    def _gather(
+        self, m: Module, plan: GatherPlan, writer: WindowWriter, sequencer: Sequencer
+    ) -> tuple[GatherArray, data.View]:
+        """Give each PE the whole window. Returns the array, and the last row's steps."""
+        m.submodules.array = array = GatherArray(plan, pack_weights(plan, self.layer))
+        m.d.comb += [
+            array.write.en.eq(writer.write),
+            array.write.address.eq(writer.address),
+            array.write.word.eq(writer.i.payload),
+        ]
+        step = sequencer.step
+        for row in range(plan.array.rows):
+            m.d.comb += array.step[row].eq(step)
+            if row < plan.array.rows - 1:
+                step = delayed(m, step, 1, f"step{row + 1}")
+        return array, step
+
     def _rows(
-        self, m: Module, writer: WindowWriter, sequencer: Sequencer, array: PEArray
-    ) -> Signal:
-        """Give each row its reader; steps move down a row per cycle. Returns the last row's."""
+        self, m: Module, writer: WindowWriter, sequencer: Sequencer
+    ) -> tuple[PEArray, data.View]:
+        """Give each row its reader; steps move down a row per cycle. Returns as :meth:`_gather`."""
+        m.submodules.array = array = PEArray(self.plan, pack_weights(self.plan, self.layer))
         plan = self.plan
         layout = act_word(plan.input.type, plan.group)
         per_transfer = plan.groups_per_transfer
@@ -121,7 +144,7 @@ class ConvEngine(wiring.Component):
             ]
             if row < plan.array.rows - 1:
                 step = delayed(m, step, 1, f"step{row + 1}")
-        return step
+        return array, step
 
     def _folded_bias(self) -> IntArray:
         """Bias less what the zero point adds to the sum: padding is read as the zero point."""

@@ -6,6 +6,7 @@ from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.depthwise_plan import DepthwisePlan
 from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
+from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.gearbox_plan import GearboxPlan
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
@@ -25,6 +26,7 @@ __all__ = [
     "Edge",
     "EnginePlan",
     "ForkPlan",
+    "GatherPlan",
     "GearboxPlan",
     "NetworkPlan",
     "PackedWeights",

@@ -1,4 +1,4 @@
-"""A stream that several stages read."""
+"""A stream that one or several stages read when they can."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -13,7 +13,7 @@ class ForkPlan:
     """One stream copied into several queues, so that its readers may run at different times.
 
     Where branches meet again in an addition, the queue of the shorter branch holds what the longer
-    one has not computed yet.
+    one has not computed yet. With a single reader it is just a queue.
 
     Parameters
     ----------

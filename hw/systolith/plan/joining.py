@@ -88,17 +88,18 @@ class _Joining:
                 self.outputs.append(stage)
                 continue
             end = stage
-            for gearbox in self._gearboxes(layer, tensor, lanes, reader, port):
-                self._append(gearbox, end)
-                end = gearbox.name
+            for change in self._gearboxes(layer, tensor, lanes, reader, port):
+                self._append(change, end)
+                end = change.name
             self.ends[reader.name, port] = end
 
     def _gearboxes(
         self, layer: str, tensor: Tensor, lanes: int, reader: Layer, port: int
-    ) -> Iterator[GearboxPlan]:
+    ) -> Iterator[GearboxPlan | ForkPlan]:
         """Change the width at their greatest common divisor, or if that is too slow, multiple.
 
-        The least common multiple takes larger registers.
+        The least common multiple takes larger registers, and a queue between both gearboxes:
+        where a pixel ends amid a register, one gives two transfers before the other takes any.
         """
         wanted = self._lanes_into(reader, port)
         common = gcd(lanes, wanted)
@@ -112,6 +113,9 @@ class _Joining:
         widths = [lanes, common, wanted]
         changes = [pair for pair in pairwise(widths) if pair[0] != pair[1]]
         for number, (lanes_in, lanes_out) in enumerate(changes):
+            if number and lanes_in > lanes_out:
+                queue = self._unused(f"{layer}_queue")
+                yield ForkPlan(name=queue, tensor=tensor, lanes=lanes_in, depths=(NEVER_FULL,))
             yield GearboxPlan(
                 name=self._unused(f"{layer}_gearbox{number}"),
                 tensor=tensor,

@@ -15,6 +15,7 @@ from systolith.plan.arrays import bad_arrays, choose_arrays, least_cycles
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.depthwise_plan import DepthwisePlan
 from systolith.plan.errors import PlanError
+from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.joining import join
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.queues import sized_queues
@@ -260,6 +261,15 @@ def _conv_plan(work: Work, array: ArrayShape, pace: int) -> ConvPlan:
             groups_per_transfer=1,
             buffer_depth=_power_of_two(work.window.steady_span * words),
             multiplicity=work.multiplicity,
+        )
+    if work.gathers:
+        channels = work.channels
+        lanes = _least_divisor(channels, lambda lanes: pixels * (channels // lanes) <= pace)
+        return GatherPlan(
+            **common,
+            group=lanes,
+            groups_per_transfer=1,
+            buffer_depth=_power_of_two(work.window.steady_span * (channels // lanes)),
         )
     banks, groups = work.reads.banks(array.rows), work.reads.groups
     return ConvPlan(

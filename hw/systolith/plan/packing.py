@@ -7,6 +7,7 @@ import numpy as np
 
 from systolith.network import BoolArray, Conv2d, IntArray, Linear
 from systolith.plan.conv_plan import ConvPlan
+from systolith.plan.gather_plan import GatherPlan
 
 __all__ = ["PackedWeights", "Tap", "pack_weights", "row_taps"]
 
@@ -51,6 +52,8 @@ def pack_weights(plan: ConvPlan, layer: Conv2d | Linear) -> PackedWeights:
 
     Column fold c, row fold f and slot fold s meet in word ``(c * row_folds + f) * slot_folds + s``.
     """
+    if isinstance(plan, GatherPlan):
+        return _pack_gathered(plan, layer)
     array = plan.array
     weight, index = _slots(plan, layer)
     shape = (array.rows, array.columns, plan.steps, array.multipliers)
@@ -81,3 +84,23 @@ def _slots(plan: ConvPlan, layer: Conv2d | Linear) -> tuple[IntArray, IntArray]:
         mask = layer.mask.reshape(shape).transpose(0, 3, 1, 2)
     order = np.argsort(~mask, axis=-1, kind="stable")[..., : plan.slots]
     return np.take_along_axis(weight, order, axis=-1), order
+
+
+def _pack_gathered(plan: GatherPlan, layer: Conv2d | Linear) -> PackedWeights:
+    """Weight j of a filter goes to row j modulo the rows, in fold j divided by them."""
+    array, kept = plan.array, plan.reads.length
+    weight = layer.weight.reshape(plan.filters, -1)
+    assert layer.mask is not None
+    position = np.argsort(~layer.mask.reshape(weight.shape), axis=1, kind="stable")[:, :kept]
+    channel, tap = np.divmod(position, plan.window.taps)
+    word, lane = np.divmod(channel, plan.group)
+    lane_bits, word_bits, _ = plan.index_widths
+    index = lane | word << lane_bits | tap << (lane_bits + word_bits)
+    values = np.take_along_axis(weight, position, axis=1)
+    shape = (array.rows, array.columns, plan.steps, array.multipliers)
+    packed = PackedWeights(weight=np.zeros(shape, np.int64), index=np.zeros(shape, np.int64))
+    for number, j in product(range(plan.filters), range(kept)):
+        (column_fold, column), (fold, row) = divmod(number, array.columns), divmod(j, array.rows)
+        place = row, column, column_fold * plan.folds + fold, 0
+        packed.weight[place], packed.index[place] = values[number, j], index[number, j]
+    return packed

@@ -12,13 +12,13 @@ from systolith.network import (
     AllTaps,
     AvgPool2d,
     Conv2d,
-    Dense,
     Flatten,
     IntegerNetwork,
     KOutOfN,
     Layer,
     Linear,
     MaxPool2d,
+    PerNeuron,
     Tensor,
     signed_bits,
 )
@@ -52,6 +52,8 @@ class Work:
         Width of weights and of partial sums.
     multiplicity : int
         Filters per channel of a depthwise layer; 0 for others.
+    gathers : bool
+        Whether each filter reads anything anywhere; `reads` then are its k weights.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Work:
     weight_bits: int
     acc_bits: int
     multiplicity: int = 0
+    gathers: bool = False
 
     @property
     def filters(self) -> int:
@@ -82,6 +85,8 @@ class Work:
 
     def transfers(self, array: ArrayShape) -> int:
         """Input transfers of a pixel at their widest: a group for each of the rows' memories."""
+        if self.gathers:
+            return 1
         if self.multiplicity:
             return ceil(self.channels * self.multiplicity / array.columns)
         return self.reads.groups // self.reads.banks(array.rows)
@@ -106,6 +111,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear) -> Work:
         group=group,
         reads=_reads(layer, image, group),
         multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
+        gathers=isinstance(layer.pattern.select, PerNeuron),
         weight_bits=max(layer.weight_bits, 2),
         acc_bits=_partial_sum_bits(layer, image),
     )
@@ -167,8 +173,10 @@ def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
 
 def _unsupported_pattern(network: IntegerNetwork, layer: Conv2d | Linear) -> Iterator[str]:
     select = layer.pattern.select
-    if not isinstance(select, Dense | KOutOfN):
-        yield f"layer '{layer.name}': no engine computes the pattern {select} yet"
+    if isinstance(select, PerNeuron):
+        if isinstance(layer, Conv2d) and layer.groups != 1:
+            yield f"layer '{layer.name}': no engine computes {select} of a depthwise convolution"
+        return
     shape = image_of(network, layer).shape
     if isinstance(layer, Linear) and shape[1:] != (1, 1) and not layer.pattern.is_dense:
         yield (
@@ -179,6 +187,8 @@ def _unsupported_pattern(network: IntegerNetwork, layer: Conv2d | Linear) -> Ite
 
 def _reads(layer: Conv2d | Linear, image: Tensor, group: int) -> Reduction:
     """Groups and their taps; a depthwise layer has one group, the channel itself."""
+    if isinstance(select := layer.pattern.select, PerNeuron):
+        return Reduction(taps=1, groups=select.k)
     if isinstance(layer, Linear):
         taps, channels = image.shape[1] * image.shape[2], image.shape[0]
     else:

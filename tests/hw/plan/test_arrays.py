@@ -44,12 +44,14 @@ def _folds(work: Work, rows: int) -> int:
     """Steps in which the rows of the fullest bank read all its parts."""
     groups = work.reads.groups
     banks = gcd(rows, groups)
-    every = tuple(range(work.window.taps))
+    every = tuple(range(work.reads.taps))
     parts = [len((work.reads.reads or [every] * groups)[group]) for group in range(groups)]
     return max(ceil(sum(parts[bank::banks]) * banks / rows) for bank in range(banks))
 
 
 def _transfers(work: Work, rows: int, columns: int) -> int:
+    if work.gathers:
+        return 1
     if work.multiplicity:
         return ceil(work.channels * work.multiplicity / columns)
     return work.reads.groups // gcd(rows, work.reads.groups)

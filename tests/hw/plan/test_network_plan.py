@@ -11,7 +11,6 @@ import pytest
 from systolith.network import (
     ActType,
     Add,
-    AvgPool2d,
     Conv2d,
     Flatten,
     IntegerNetwork,
@@ -21,7 +20,6 @@ from systolith.network import (
     Pattern,
     PerNeuron,
     Requantize,
-    Strided,
     Tensor,
 )
 from systolith.plan import ArrayShape, PlanError, plan_network, timeline
@@ -101,22 +99,6 @@ def _conv(name: str, source: str, pattern: Pattern, groups: int = 1) -> Conv2d:
     )
 
 
-def test_layers_without_an_engine_are_all_named() -> None:
-    network = IntegerNetwork(
-        input=Tensor((4, 3, 3), U8),
-        layers=(
-            _conv("a", "input", Pattern(select=PerNeuron(3))),
-            _conv("b", "a", Pattern(taps=Strided(2, (0, 0, 1, 1)))),
-            Add(name="c", inputs=("a", "b"), multipliers=(1, 1), requantize=HALVE, output=U8),
-            _conv("d", "c", Pattern(), groups=4),
-            AvgPool2d(name="e", input="d", requantize=HALVE, output=U8),
-        ),
-    )
-    with pytest.raises(PlanError) as caught:
-        plan_network(network)
-    assert caught.value.problems == ("layer 'a': no engine computes the pattern 3 per neuron yet",)
-
-
 def _chain(*layers: Layer, outputs: tuple[str, ...] = ()) -> IntegerNetwork:
     return IntegerNetwork(input=Tensor((4, 3, 3), U8), layers=layers, outputs=outputs)
 
@@ -130,11 +112,13 @@ def _problems(network: IntegerNetwork, **options: Any) -> tuple[str, ...]:
 def test_layers_and_arrays_are_refused_together() -> None:
     neurons = Pattern(select=PerNeuron(3))
     network = _chain(
-        _conv("a", "input", Pattern()), _conv("b", "a", neurons), _conv("c", "b", Pattern(), 4)
+        _conv("a", "input", Pattern()),
+        _conv("b", "a", neurons, groups=4),
+        _conv("c", "b", Pattern(), groups=4),
     )
     arrays = {name: ArrayShape(rows=99, columns=1) for name in "abc"}
     assert _problems(network, arrays=arrays) == (
-        "layer 'b': no engine computes the pattern 3 per neuron yet",
+        "layer 'b': no engine computes 3 per neuron of a depthwise convolution",
         "array for 'a': rows must be 1..16, got 99",
         "array for 'c': rows must be 1..4, got 99",
     )

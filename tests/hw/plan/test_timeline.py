@@ -12,6 +12,7 @@ from systolith.plan import (
     PoolPlan,
     StageGraph,
     Window,
+    WindowedEngine,
     plan_network,
     timeline,
 )
@@ -83,12 +84,12 @@ def test_a_buffer_too_small_for_its_window_deadlocks() -> None:
 def test_cycles_are_exact_when_intervals_alternate_or_not(seed: int) -> None:
     plan = plan_network(random_network(seed, 4), multipliers=40)
     stages = tuple(
-        stage
-        if isinstance(stage, GearboxPlan)
-        else replace(
+        replace(
             stage,
             buffer_depth=1 << max(1, (stage.window.span * stage.words_per_pixel - 1).bit_length()),
         )
+        if isinstance(stage, WindowedEngine)
+        else stage
         for stage in plan.stages
     )
     tight = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))

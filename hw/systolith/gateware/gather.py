@@ -1,0 +1,174 @@
+"""An array whose PEs fetch their own activations: for weights that sit anywhere in a filter."""
+
+from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.delay import delayed, payload
+from systolith.gateware.pe import weight_word
+from systolith.gateware.pe_array import WeightMemory
+from systolith.gateware.streams import act_word
+from systolith.gateware.window_buffer import step_layout
+from systolith.plan import GatherPlan, PackedWeights
+
+__all__ = ["GatherArray", "GatherPE", "write_layout"]
+
+
+def write_layout(plan: GatherPlan) -> data.StructLayout:
+    """Describe what the window buffers of all PEs are written with: `word` at `address` if `en`."""
+    return data.StructLayout(
+        {
+            "en": 1,
+            "address": range(plan.buffer_depth),
+            "word": act_word(plan.input.type, plan.group),
+        }
+    )
+
+
+class GatherPE(wiring.Component):
+    """A processing element with the whole window in a memory of its own.
+
+    ``psum_o = psum_i + weight * window[index]``
+
+    Members
+    -------
+    step_i, step_o : ``In(step_layout(plan))``, ``Out(step_layout(plan))``
+        From the left, and to the right: where the window begins, and which taps lie inside.
+    write_i, write_o : ``In(write_layout(plan))``, ``Out(write_layout(plan))``
+        From the left, and to the right.
+    weights : ``In(weight_word(plan))``
+        The weight of this step and its index, :attr:`WeightMemory.LATENCY` cycles after `step_i`.
+    psum_i, psum_o : ``In(signed(acc_bits))``, ``Out(signed(acc_bits))``
+
+    Timing
+    ------
+    `step_o` and `write_o` one cycle after `step_i` and `write_i`. `psum_o` :attr:`LATENCY` cycles
+    after `step_i`, and one after `psum_i`. Throughput: one step per cycle; nothing ever stalls.
+    """
+
+    LATENCY = WeightMemory.LATENCY + 6
+
+    step_i: data.View
+    step_o: data.View
+    write_i: data.View
+    write_o: data.View
+    weights: data.View
+    psum_i: Signal
+    psum_o: Signal
+
+    def __init__(self, plan: GatherPlan) -> None:
+        self.plan = plan
+        psum = signed(plan.acc_bits)
+        super().__init__(
+            {
+                "step_i": In(step_layout(plan)),
+                "step_o": Out(step_layout(plan)),
+                "write_i": In(write_layout(plan)),
+                "write_o": Out(write_layout(plan)),
+                "weights": In(weight_word(plan)),
+                "psum_i": In(psum),
+                "psum_o": Out(psum),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Registers: tap's offset, address, memory, operand, product, sum."""
+        m = Module()
+        plan = self.plan
+        m.d.sync += [self.step_o.eq(self.step_i), self.write_o.eq(self.write_i)]
+        word = act_word(plan.input.type, plan.group)
+        m.submodules.window = store = memory.Memory(shape=word, depth=plan.buffer_depth, init=[])
+        write, read = store.write_port(), store.read_port()
+        m.d.comb += [
+            write.en.eq(self.write_i.en),
+            write.addr.eq(self.write_i.address),
+            write.data.eq(self.write_i.word),
+            read.en.eq(1),
+        ]
+        kept = self.weights[0]
+        widths = plan.index_widths
+        lane = kept.index[: widths[0]]
+        place = kept.index[widths[0] : widths[0] + widths[1]]
+        tap = kept.index[widths[0] + widths[1] :]
+        step = delayed(m, self.step_i, WeightMemory.LATENCY, "step", reset_less=True)
+        positions, pixel_words = plan.window.positions, plan.words_per_pixel
+        offsets = Array(
+            (row * plan.window.width + column) * pixel_words % plan.buffer_depth
+            for row, column in positions
+        )
+        inside = Array(step.rows[row] & step.columns[column] for row, column in positions)
+        depth = range(plan.buffer_depth)
+        offset = Signal(depth, reset_less=True)
+        origin = Signal(depth, reset_less=True)
+        valid = Signal(3, reset_less=True)
+        m.d.sync += [
+            offset.eq(offsets[tap]),
+            origin.eq(step.address + place),
+            read.addr.eq(origin + offset),
+            valid.eq(Cat(inside[tap], valid)),
+        ]
+        fetched = read.data[payload(m, lane, 3, "lane")]
+        act = payload(m, Mux(valid[2], fetched, plan.input.type.zero_point), 1, "act")
+        weight = payload(m, kept.weight, 4, "weight")
+        product = payload(m, act * weight, 1, "product")
+        m.d.sync += self.psum_o.eq(self.psum_i + product)
+        return m
+
+
+class GatherArray(wiring.Component):
+    """`rows` x `columns` PEs that gather, with their weight memories.
+
+    Row r works r cycles behind row 0, column c works c cycles behind column 0.
+
+    Members
+    -------
+    step : ``In(step_layout(plan)).array(rows)``
+        At column 0.
+    write : ``In(write_layout(plan))``
+        For all windows.
+    psums : ``Out(signed(acc_bits)).array(columns)``
+        Sums at the foot of each column.
+
+    Timing
+    ------
+    ``psums[c]`` comes ``rows - 1 + GatherPE.LATENCY + c`` cycles after ``step[0]`` if ``step[r]``
+    comes r cycles after ``step[0]``. Throughput: one step per cycle.
+    """
+
+    step: list[data.View]
+    write: data.View
+    psums: list[Signal]
+
+    def __init__(self, plan: GatherPlan, packed: PackedWeights) -> None:
+        self.plan, self.packed = plan, packed
+        rows, columns = plan.array.rows, plan.array.columns
+        super().__init__(
+            {
+                "step": In(step_layout(plan)).array(rows),
+                "write": In(write_layout(plan)),
+                "psums": Out(signed(plan.acc_bits)).array(columns),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Chain steps and writes along the rows, sums down the columns."""
+        m = Module()
+        sums: list[object] = [0] * self.plan.array.columns
+        for row in range(self.plan.array.rows):
+            step, write = self.step[row], self.write
+            for column in range(self.plan.array.columns):
+                weights = WeightMemory(self.plan, self.packed, row, column)
+                pe = GatherPE(self.plan)
+                m.submodules[f"weights_{row}_{column}"] = weights
+                m.submodules[f"pe_{row}_{column}"] = pe
+                m.d.comb += [
+                    weights.address_i.eq(step.word),
+                    pe.weights.eq(weights.weights),
+                    pe.step_i.eq(step),
+                    pe.write_i.eq(write),
+                    pe.psum_i.eq(sums[column]),
+                ]
+                step, write, sums[column] = pe.step_o, pe.write_o, pe.psum_o
+        for column, psum in enumerate(sums):
+            m.d.comb += self.psums[column].eq(psum)
+        return m
