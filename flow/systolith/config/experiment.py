@@ -107,11 +107,12 @@ class ArraySection(_Section):
     rows: Count
     columns: Count
     multipliers: Count = 1
+    packed: Count = 1
 
     @property
     def shape(self) -> ArrayShape:
         """The same for the plan."""
-        return ArrayShape(rows=self.rows, columns=self.columns, multipliers=self.multipliers)
+        return ArrayShape(**self.model_dump())
 
 
 class HardwareSection(_Section):

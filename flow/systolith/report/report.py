@@ -105,7 +105,8 @@ def engine_rows(plan: NetworkPlan) -> list[EngineRow]:
         array, multipliers = "", 0
         if not isinstance(stage, GearboxPlan) and hasattr(stage, "array"):
             shape = stage.array
-            array = f"{shape.rows}x{shape.columns}x{shape.multipliers}"
+            packed = f" packed {shape.packed}" if shape.packed > 1 else ""
+            array = f"{shape.rows}x{shape.columns}x{shape.multipliers}{packed}"
             multipliers = shape.total
         rows.append(
             EngineRow(

@@ -13,13 +13,14 @@ __all__ = ["Collector"]
 class Collector(wiring.Component):
     """Accumulate each column over the steps of a pass and collect the results, `lanes_out` at once.
 
-    Column c is c cycles behind column 0, so results come one after the other. Each is held for the
-    cycles of a pass, which is mostly long enough to collect it; where passes are shorter than the
-    drain, it is delayed by ``plan.hold_delay(c)`` more.
+    Column c is c cycles behind column 0, so results come one after the other, or two at once. Each
+    is held for the cycles of a pass, which is mostly long enough to collect it; where passes are
+    shorter than the drain, that of filter f is delayed by ``plan.hold_delay(f)`` more.
 
     Members
     -------
-    psums : ``In(signed(acc_bits)).array(columns)``
+    psums : ``In(signed(acc_bits)).array(plan.width)``
+        Of the filters of a pass.
     first, last : ``In(1)``
         Whether ``psums[0]`` is of the first or last step of a pass; those between follow each
         other without a pause.
@@ -46,7 +47,7 @@ class Collector(wiring.Component):
         acc = signed(plan.acc_bits)
         super().__init__(
             {
-                "psums": In(acc).array(plan.array.columns),
+                "psums": In(acc).array(plan.width),
                 "first": In(1),
                 "last": In(1),
                 "o": Out(data.ArrayLayout(acc, plan.lanes_out)),
@@ -61,17 +62,18 @@ class Collector(wiring.Component):
         plan = self.plan
         first, last = self.first, self.last
         held = []
-        for column, psum in enumerate(self.psums):
-            acc = Signal(signed(plan.acc_bits), name=f"acc_{column}", reset_less=True)
-            total = Signal(signed(plan.acc_bits), name=f"total_{column}")
-            hold = Signal(signed(plan.acc_bits), name=f"hold_{column}", reset_less=True)
+        for number, psum in enumerate(self.psums):
+            acc = Signal(signed(plan.acc_bits), name=f"acc_{number}", reset_less=True)
+            total = Signal(signed(plan.acc_bits), name=f"total_{number}")
+            hold = Signal(signed(plan.acc_bits), name=f"hold_{number}", reset_less=True)
             m.d.comb += total.eq(Mux(first, psum, acc + psum))
             m.d.sync += acc.eq(total)
             with m.If(last):
                 m.d.sync += hold.eq(total)
-            held.append(delayed(m, hold, plan.hold_delay(column), f"hold_{column}"))
-            first = delayed(m, first, 1, f"first_{column}")
-            last = delayed(m, last, 1, f"last_{column}")
+            held.append(delayed(m, hold, plan.hold_delay(number), f"hold_{number}"))
+            if (number + 1) % plan.packed == 0:
+                first = delayed(m, first, 1, f"first_{number}")
+                last = delayed(m, last, 1, f"last_{number}")
         number, part = Signal(range(plan.passes)), Signal(range(plan.drain_cycles))
         lengths = Array(plan.transfers_of_pass(n) for n in range(plan.passes))
         begin = delayed(m, self.last, plan.drain_delay, "begin")

@@ -84,8 +84,9 @@ class ConvEngine(wiring.Component):
                 m, getattr(last_step, flag), RowReader.LATENCY + plan.pe_latency, flag
             )
             m.d.comb += getattr(collector, flag).eq(arrives)
-        for column in range(plan.array.columns):
-            m.d.comb += collector.psums[column].eq(array.psums[column])
+        for number in range(plan.width):
+            column, packed = divmod(number, plan.packed)
+            m.d.comb += collector.psums[number].eq(array.psums[column][packed])
         m.d.comb += [
             requantize.i.eq(collector.o),
             requantize.valid.eq(collector.o_valid),

@@ -1,11 +1,11 @@
 """An array whose PEs fetch their own activations: for weights that sit anywhere in a filter."""
 
-from amaranth import Array, Cat, Module, Mux, Signal, signed
+from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.delay import delayed, payload
-from systolith.gateware.pe import weight_word
+from systolith.gateware.pe import psum_layout, weight_word
 from systolith.gateware.pe_array import WeightMemory
 from systolith.gateware.streams import act_word
 from systolith.gateware.window_buffer import step_layout
@@ -38,7 +38,7 @@ class GatherPE(wiring.Component):
         From the left, and to the right.
     weights : ``In(weight_word(plan))``
         The weight of this step and its index, :attr:`WeightMemory.LATENCY` cycles after `step_i`.
-    psum_i, psum_o : ``In(signed(acc_bits))``, ``Out(signed(acc_bits))``
+    psum_i, psum_o : ``In(psum_layout(plan))``, ``Out(psum_layout(plan))``
 
     Timing
     ------
@@ -53,12 +53,12 @@ class GatherPE(wiring.Component):
     write_i: data.View
     write_o: data.View
     weights: data.View
-    psum_i: Signal
-    psum_o: Signal
+    psum_i: data.View
+    psum_o: data.View
 
     def __init__(self, plan: GatherPlan) -> None:
         self.plan = plan
-        psum = signed(plan.acc_bits)
+        psum = psum_layout(plan)
         super().__init__(
             {
                 "step_i": In(step_layout(plan)),
@@ -109,9 +109,9 @@ class GatherPE(wiring.Component):
         ]
         fetched = read.data[payload(m, lane, 3, "lane")]
         act = payload(m, Mux(valid[2], fetched, plan.input.type.zero_point), 1, "act")
-        weight = payload(m, kept.weight, 4, "weight")
+        weight = payload(m, kept.weight[0], 4, "weight")
         product = payload(m, act * weight, 1, "product")
-        m.d.sync += self.psum_o.eq(self.psum_i + product)
+        m.d.sync += self.psum_o[0].eq(self.psum_i[0] + product)
         return m
 
 
@@ -126,7 +126,7 @@ class GatherArray(wiring.Component):
         At column 0.
     write : ``In(write_layout(plan))``
         For all windows.
-    psums : ``Out(signed(acc_bits)).array(columns)``
+    psums : ``Out(psum_layout(plan)).array(columns)``
         Sums at the foot of each column.
 
     Timing
@@ -137,7 +137,7 @@ class GatherArray(wiring.Component):
 
     step: list[data.View]
     write: data.View
-    psums: list[Signal]
+    psums: list[data.View]
 
     def __init__(self, plan: GatherPlan, packed: PackedWeights) -> None:
         self.plan, self.packed = plan, packed
@@ -146,7 +146,7 @@ class GatherArray(wiring.Component):
             {
                 "step": In(step_layout(plan)).array(rows),
                 "write": In(write_layout(plan)),
-                "psums": Out(signed(plan.acc_bits)).array(columns),
+                "psums": Out(psum_layout(plan)).array(columns),
             }
         )
 

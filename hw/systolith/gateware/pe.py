@@ -1,6 +1,6 @@
 """The processing element: select, multiply, add, pass on."""
 
-from amaranth import Module, Signal, signed, unsigned
+from amaranth import C, Module, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,21 +8,49 @@ from systolith.gateware.delay import payload
 from systolith.gateware.streams import act_word
 from systolith.plan import ConvPlan
 
-__all__ = ["PE", "weight_word"]
+__all__ = ["PE", "psum_layout", "weight_word"]
 
 
 def weight_word(plan: ConvPlan) -> data.ArrayLayout:
-    """Layout of a word of weight memory: a weight and its index in the group per multiplier."""
+    """Layout of a word of weight memory, for each multiplier.
+
+    weight : one for each filter that shares it.
+    index : of the activation in the group that they meet.
+    """
+    weights = data.ArrayLayout(signed(plan.weight_bits), plan.packed)
     return data.ArrayLayout(
-        data.StructLayout({"weight": signed(plan.weight_bits), "index": unsigned(plan.index_bits)}),
+        data.StructLayout({"weight": weights, "index": unsigned(plan.index_bits)}),
         plan.array.multipliers,
     )
+
+
+def psum_layout(plan: ConvPlan) -> data.ArrayLayout:
+    """Layout of the sums that go down a column: one for each of its filters."""
+    return data.ArrayLayout(signed(plan.acc_bits), plan.packed)
+
+
+def _operand(weights: data.View, product_bits: int) -> Value:
+    """One factor for all products: the weights side by side, carries and all."""
+    return sum(
+        (weight << (number * product_bits) for number, weight in enumerate(weights)), start=C(0)
+    )
+
+
+def _apart(product: Value, number: int, product_bits: int) -> Value:
+    """Product `number` of several side by side; a negative one has taken 1 from the next."""
+    low, high = number * product_bits, (number + 1) * product_bits
+    own = product[low:high].as_signed()
+    return own + product[low - 1] if number else own
 
 
 class PE(wiring.Component):
     """One processing element of a systolic array.
 
-    ``psum_o = psum_i + sum_m weight[m] * acts[index[m]]``
+    ``psum_o[p] = psum_i[p] + sum_m weight[m][p] * acts[index[m]]``
+
+    for each of the ``plan.packed`` filters p of the column. Two filters whose weights are narrow
+    share a multiplier: ``(w_0 + w_1 2**s) * a = w_0 a + (w_1 a) 2**s``, with s the width of a
+    product.
 
     In a depthwise layer a group is of neighbouring channels, and each PE takes the first; those
     that `turn` move the others down, so that the next PE finds its own there.
@@ -35,8 +63,8 @@ class PE(wiring.Component):
         The same, to the right; moved down by one lane if `turn`.
     weights : ``In(weight_word(plan))``
         The kept weights that meet this group; in the cycle of `acts_i`.
-    psum_i, psum_o : ``In(signed(acc_bits))``, ``Out(signed(acc_bits))``
-        Partial sum from above, and to below.
+    psum_i, psum_o : ``In(psum_layout(plan))``, ``Out(psum_layout(plan))``
+        Partial sums from above, and to below.
 
     Timing
     ------
@@ -47,13 +75,13 @@ class PE(wiring.Component):
     acts_i: data.View
     acts_o: data.View
     weights: data.View
-    psum_i: Signal
-    psum_o: Signal
+    psum_i: data.View
+    psum_o: data.View
 
     def __init__(self, plan: ConvPlan, *, turn: bool = False) -> None:
         self.plan, self.turn = plan, turn
         acts = act_word(plan.input.type, plan.group)
-        psum = signed(plan.acc_bits)
+        psum = psum_layout(plan)
         super().__init__(
             {
                 "acts_i": In(acts),
@@ -69,14 +97,17 @@ class PE(wiring.Component):
         m = Module()
         lane = self.plan.input.type.bits if self.turn else 0
         m.d.sync += self.acts_o.eq(self.acts_i.as_value().rotate_right(lane))
-        terms = []
+        bits = self.plan.product_bits
+        products = []
         for number in range(self.plan.array.multipliers):
             kept = self.weights[number]
             act = payload(m, self.acts_i[kept.index], 1, f"act_{number}")
-            weight = payload(m, kept.weight, 1, f"weight_{number}")
-            terms.append(payload(m, act * weight, 1, f"product_{number}"))
-        while len(terms) > 1:
-            pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
-            terms = [payload(m, sum(pair), 1, "tree") for pair in pairs]
-        m.d.sync += self.psum_o.eq(self.psum_i + terms[0])
+            weight = payload(m, _operand(kept.weight, bits), 1, f"weight_{number}")
+            products.append(payload(m, act * weight, 1, f"product_{number}"))
+        for filter_ in range(self.plan.packed):
+            terms = [_apart(product, filter_, bits) for product in products]
+            while len(terms) > 1:
+                pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
+                terms = [payload(m, sum(pair), 1, "tree") for pair in pairs]
+            m.d.sync += self.psum_o[filter_].eq(self.psum_i[filter_] + terms[0])
         return m

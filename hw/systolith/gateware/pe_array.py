@@ -1,10 +1,10 @@
 """The systolic array: rows share activations, columns share sums."""
 
-from amaranth import Module, Shape, Signal, signed, unsigned
+from amaranth import Module, Shape, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.pe import PE, weight_word
+from systolith.gateware.pe import PE, psum_layout, weight_word
 from systolith.gateware.streams import act_word
 from systolith.network import IntArray
 from systolith.plan import ConvPlan, DepthwisePlan, PackedWeights
@@ -58,8 +58,11 @@ class WeightMemory(wiring.Component):
 
 def _words(layout: data.ArrayLayout, weight: IntArray, index: IntArray) -> list[int]:
     """Pack words as integers: Amaranth takes minutes for millions of nested initial values."""
-    weight_bits = Shape.cast(layout.elem_shape["weight"].shape).width
-    lanes = (weight & ((1 << weight_bits) - 1)) | index << weight_bits
+    weights = layout.elem_shape["weight"].shape
+    weight_bits = Shape.cast(weights.elem_shape).width
+    lanes = index << (weights.length * weight_bits)
+    for number in range(weights.length):
+        lanes |= (weight[..., number] & ((1 << weight_bits) - 1)) << number * weight_bits
     step = Shape.cast(layout.elem_shape).width
     return [sum(lane << m * step for m, lane in enumerate(word)) for word in lanes.tolist()]
 
@@ -75,7 +78,7 @@ class PEArray(wiring.Component):
         Activations at column 0.
     address : ``In(range(weight_depth)).array(rows)``
         Words of the weights that meet them, two cycles ahead of the activations.
-    psums : ``Out(signed(acc_bits)).array(columns)``
+    psums : ``Out(psum_layout(plan)).array(columns)``
         Sums at the foot of each column.
 
     Timing
@@ -86,7 +89,7 @@ class PEArray(wiring.Component):
 
     acts: list[data.View]
     address: list[Signal]
-    psums: list[Signal]
+    psums: list[data.View]
 
     def __init__(self, plan: ConvPlan, packed: PackedWeights) -> None:
         self.plan, self.packed = plan, packed
@@ -95,7 +98,7 @@ class PEArray(wiring.Component):
             {
                 "acts": In(act_word(plan.input.type, plan.group)).array(rows),
                 "address": In(range(plan.steps)).array(rows),
-                "psums": Out(signed(plan.acc_bits)).array(columns),
+                "psums": Out(psum_layout(plan)).array(columns),
             }
         )
 

@@ -20,7 +20,7 @@ def least_cycles(work: Work, array: ArrayShape) -> int:
     folds = (
         work.reads.folds(array.rows)
         * ceil(work.slots / array.multipliers)
-        * ceil(work.filters / array.columns)
+        * ceil(work.filters / array.width)
     )
     window = work.window
     return max(window.output_pixels * folds, window.input_pixels * work.transfers(array))
@@ -42,8 +42,9 @@ def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Ite
         work = work_of(network, layers[name])
         for what, given, most in (
             ("rows", array.rows, work.reduction),
-            ("columns", array.columns, work.filters),
+            ("columns", array.columns, ceil(work.filters / max(array.packed, 1))),
             ("multipliers", array.multipliers, work.slots),
+            ("packed", array.packed, work.packed),
         ):
             if not 1 <= given <= most:
                 yield f"array for '{name}': {what} must be 1..{most}, got {given}"
@@ -123,7 +124,10 @@ def _frontier(work: Work) -> list[tuple[int, ArrayShape]]:
     column costs an accumulator and a place in the drain.
     """
     sizes = product(_row_sizes(work), _column_sizes(work), _folded(work.slots))
-    shapes = [ArrayShape(rows=r, columns=c, multipliers=m) for r, c, m in sizes]
+    shapes = [
+        ArrayShape(rows=rows, columns=columns, multipliers=multipliers, packed=work.packed)
+        for rows, columns, multipliers in sizes
+    ]
     cycles = {shape: least_cycles(work, shape) for shape in shapes}
     frontier: list[tuple[int, ArrayShape]] = []
     for shape in sorted(shapes, key=lambda shape: (cycles[shape], shape.total, -shape.rows)):
@@ -143,7 +147,7 @@ def _row_sizes(work: Work) -> list[int]:
 def _column_sizes(work: Work) -> list[int]:
     """Columns with nothing to spare; all filters of a channel side by side."""
     if not work.multiplicity:
-        return _folded(work.filters)
+        return _folded(ceil(work.filters / work.packed))
     return [channels * work.multiplicity for channels in _folded(work.channels)]
 
 

@@ -31,6 +31,9 @@ class ArrayShape:
         PEs that share a row's activations: they divide the filters.
     multipliers : int
         Multipliers of each PE: they divide the k slots of a group.
+    packed : int
+        Filters per column, 1 or 2: a multiplier makes as many products, if weights are narrow and
+        both filters read the same.
 
     Raises
     ------
@@ -41,9 +44,11 @@ class ArrayShape:
     rows: int
     columns: int
     multipliers: int = 1
+    packed: int = 1
 
     def __post_init__(self) -> None:
-        given = {name: getattr(self, name) for name in ("rows", "columns", "multipliers")}
+        names = ("rows", "columns", "multipliers", "packed")
+        given = {name: getattr(self, name) for name in names}
         problems = [
             f"{name} of an array must be an integer, got {value!r}"
             for name, value in given.items()
@@ -59,6 +64,11 @@ class ArrayShape:
         """Multipliers of the array."""
         return self.rows * self.columns * self.multipliers
 
+    @property
+    def width(self) -> int:
+        """Filters side by side."""
+        return self.columns * self.packed
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConvPlan(WindowedPlan):
@@ -67,7 +77,7 @@ class ConvPlan(WindowedPlan):
     A linear layer is a convolution whose kernel is the whole image.
 
     ``cycles = Ho * Wo * ceil(taps * groups / rows) * ceil(k / multipliers) * ceil(F / columns)``,
-    where taps that are skipped do not count.
+    where taps that are skipped do not count, and columns do twice if their multipliers are packed.
 
     Parameters
     ----------
@@ -151,9 +161,24 @@ class ConvPlan(WindowedPlan):
         return ceil(self.slots / self.array.multipliers)
 
     @property
+    def width(self) -> int:
+        """Filters that a pass computes side by side."""
+        return self.array.width
+
+    @property
+    def packed(self) -> int:
+        """Filters per column."""
+        return self.array.packed
+
+    @property
+    def product_bits(self) -> int:
+        """Bits between two products in one multiplier: as many as a product has."""
+        return self.weight_bits + self.input.type.bits
+
+    @property
     def passes(self) -> int:
         """Passes in which the columns cover the filters."""
-        return ceil(self.filters / self.array.columns)
+        return ceil(self.filters / self.width)
 
     @property
     def index_bits(self) -> int:
@@ -163,11 +188,11 @@ class ConvPlan(WindowedPlan):
     @property
     def drain_cycles(self) -> int:
         """Output transfers of a full pass."""
-        return self.array.columns // self.lanes_out
+        return self.width // self.lanes_out
 
     def transfers_of_pass(self, number: int) -> int:
         """Output transfers of pass `number` of a pixel; fewer where filters run out."""
-        filters = min(self.filters - number * self.array.columns, self.array.columns)
+        filters = min(self.filters - number * self.width, self.width)
         return ceil(filters / self.lanes_out)
 
     @property
@@ -178,15 +203,19 @@ class ConvPlan(WindowedPlan):
     @property
     def drain_delay(self) -> int:
         """Cycles from column 0's finished accumulator until transfer 0 is collected."""
-        return self.array.columns - self.drain_cycles + 1
+        last_columns = (
+            ceil((part + 1) * self.lanes_out / self.packed) for part in range(self.drain_cycles)
+        )
+        return max(column - part for part, column in enumerate(last_columns))
 
-    def hold_delay(self, column: int) -> int:
-        """Extra cycles that a column's result is delayed to meet its transfer.
+    def hold_delay(self, number: int) -> int:
+        """Extra cycles that the result of filter `number` of a pass is delayed.
 
-        A result stands for the cycles of a pass; only passes shorter than the drain need delays.
+        A result stands for the cycles of a pass; only passes shorter than the drain need delays
+        for it to meet its transfer.
         """
-        collected = self.drain_delay + column // self.lanes_out
-        return max(0, collected - column - self.pass_cycles)
+        collected = self.drain_delay + number // self.lanes_out
+        return max(0, collected - number // self.packed - self.pass_cycles)
 
     @property
     def latency(self) -> int:
@@ -198,6 +227,11 @@ class ConvPlan(WindowedPlan):
     def free_latency(self) -> int:
         """Cycles from the last step of a pixel until its room may be written again."""
         return self.array.rows - 1 + FREE_LATENCY
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """Multiplications that all multipliers do in a cycle."""
+        return self.array.total * self.packed
 
     @property
     def macs_dense(self) -> int:

@@ -109,8 +109,12 @@ class NetworkPlan:
 
     @property
     def utilization(self) -> float:
-        """Share of multiplier cycles that do a kept multiplication, in the steady state; 0..1."""
-        return self.macs_kept / max(self.multipliers * self.cycles_per_frame, 1)
+        """Share of what multipliers could do that is a kept multiplication, in the steady state.
+
+        0..1; packed multipliers could do two in a cycle.
+        """
+        capacity = sum(engine.macs_per_cycle for engine in self.convolutions)
+        return self.macs_kept / max(capacity * self.cycles_per_frame, 1)
 
     @property
     def latency_cycles(self) -> int:
@@ -239,6 +243,7 @@ def _conv_plan(work: Work, array: ArrayShape, pace: int) -> ConvPlan:
     """Plan one PE array, with the narrowest streams that keep the pace."""
     pixels = work.window.input_pixels
     pass_cycles = work.reads.folds(array.rows) * ceil(work.slots / array.multipliers)
+    width = array.width
     common: dict[str, Any] = {
         "name": work.name,
         "window": work.window,
@@ -247,9 +252,7 @@ def _conv_plan(work: Work, array: ArrayShape, pace: int) -> ConvPlan:
         "slots": work.slots,
         "reads": work.reads,
         "array": array,
-        "lanes_out": _least_divisor(
-            array.columns, lambda lanes: array.columns // lanes <= pass_cycles
-        ),
+        "lanes_out": _least_divisor(width, lambda lanes: width // lanes <= pass_cycles),
         "weight_bits": work.weight_bits,
         "acc_bits": work.acc_bits,
     }

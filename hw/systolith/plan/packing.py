@@ -18,9 +18,10 @@ class PackedWeights:
 
     Attributes
     ----------
-    weight, index : array of int64, shape (rows, columns, depth, multipliers)
-        Word d of PE (r, c): kept weights, and the position of each within its group of n. Unused
-        places hold weight 0, index 0.
+    weight : array of int64, shape (rows, columns, depth, multipliers, packed)
+        Word d of PE (r, c): kept weights of the filters that share a multiplier.
+    index : array of int64, shape (rows, columns, depth, multipliers)
+        Position of each within its group of n. Unused places hold weight 0, index 0.
     """
 
     weight: IntArray
@@ -57,7 +58,7 @@ def pack_weights(plan: ConvPlan, layer: Conv2d | Linear) -> PackedWeights:
     array = plan.array
     weight, index = _slots(plan, layer)
     shape = (array.rows, array.columns, plan.steps, array.multipliers)
-    packed_weight = np.zeros(shape, dtype=np.int64)
+    packed_weight = np.zeros((*shape, plan.packed), dtype=np.int64)
     packed_index = np.zeros(shape, dtype=np.int64)
     for row in range(array.rows):
         parts = plan.reads.parts(array.rows, row)
@@ -66,12 +67,16 @@ def pack_weights(plan: ConvPlan, layer: Conv2d | Linear) -> PackedWeights:
             if fold >= len(parts):
                 continue
             tap, group = parts[fold]
-            filters = slice(column_fold * array.columns, (column_fold + 1) * array.columns)
+            filters = slice(column_fold * plan.width, (column_fold + 1) * plan.width)
             slots = slice(slot_fold * array.multipliers, (slot_fold + 1) * array.multipliers)
-            for packed, source in ((packed_weight, weight), (packed_index, index)):
-                part = source[filters, tap, group, slots]
-                columns, multipliers = part.shape
-                packed[row, :columns, depth, :multipliers] = part
+            kept = weight[filters, tap, group, slots]
+            number, multipliers = kept.shape
+            part = np.zeros((plan.width, multipliers), dtype=np.int64)
+            part[:number] = kept
+            by_column = part.reshape(array.columns, plan.packed, multipliers).swapaxes(1, 2)
+            packed_weight[row, :, depth, :multipliers] = by_column
+            chosen = index[filters, tap, group, slots][:: plan.packed]
+            packed_index[row, : len(chosen), depth, :multipliers] = chosen
     return PackedWeights(weight=packed_weight, index=packed_index)
 
 
@@ -98,9 +103,10 @@ def _pack_gathered(plan: GatherPlan, layer: Conv2d | Linear) -> PackedWeights:
     index = lane | word << lane_bits | tap << (lane_bits + word_bits)
     values = np.take_along_axis(weight, position, axis=1)
     shape = (array.rows, array.columns, plan.steps, array.multipliers)
-    packed = PackedWeights(weight=np.zeros(shape, np.int64), index=np.zeros(shape, np.int64))
+    packed = PackedWeights(weight=np.zeros((*shape, 1), np.int64), index=np.zeros(shape, np.int64))
     for number, j in product(range(plan.filters), range(kept)):
         (column_fold, column), (fold, row) = divmod(number, array.columns), divmod(j, array.rows)
         place = row, column, column_fold * plan.folds + fold, 0
-        packed.weight[place], packed.index[place] = values[number, j], index[number, j]
+        packed.weight[place] = values[number, j]
+        packed.index[place] = index[number, j]
     return packed

@@ -28,6 +28,8 @@ from systolith.plan.window import Window
 
 __all__ = ["Work", "image_of", "no_engine", "source_of", "unsupported", "window_of", "work_of"]
 
+PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8
+"""At most, so that two products fit a multiplier of 18 x 18 bits."""
 PORTS = ("clk", "rst", "i", "o")
 """Ports of the top module: layers cannot have these names, too."""
 
@@ -50,6 +52,8 @@ class Work:
         What one output sums over; of a depthwise layer, one channel.
     weight_bits, acc_bits : int
         Width of weights and of partial sums.
+    packed : int
+        Filters that can share a multiplier, at most.
     multiplicity : int
         Filters per channel of a depthwise layer; 0 for others.
     gathers : bool
@@ -65,6 +69,7 @@ class Work:
     reads: Reduction
     weight_bits: int
     acc_bits: int
+    packed: int = 1
     multiplicity: int = 0
     gathers: bool = False
 
@@ -112,6 +117,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear) -> Work:
         reads=_reads(layer, image, group),
         multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
         gathers=isinstance(layer.pattern.select, PerNeuron),
+        packed=_packed(layer, image),
         weight_bits=max(layer.weight_bits, 2),
         acc_bits=_partial_sum_bits(layer, image),
     )
@@ -183,6 +189,20 @@ def _unsupported_pattern(network: IntegerNetwork, layer: Conv2d | Linear) -> Ite
             f"layer '{layer.name}': {select} needs an input of one pixel, but it reads a "
             f"flattened image of {'x'.join(map(str, shape))}"
         )
+
+
+def _packed(layer: Conv2d | Linear, image: Tensor) -> int:
+    """Filters whose weights fit one multiplier side by side, and always meet one activation.
+
+    That is so if they share their selection, or if there is nothing to select.
+    """
+    select = layer.pattern.select
+    narrow = layer.weight_bits <= PACKED_WEIGHT_BITS and image.type.bits <= PACKED_ACT_BITS
+    shared = not isinstance(select, PerNeuron) and (
+        not isinstance(select, KOutOfN) or select.k == select.n or select.shared_by % 2 == 0
+    )
+    depthwise = isinstance(layer, Conv2d) and layer.groups != 1
+    return 2 if narrow and shared and not depthwise and len(layer.weight) > 1 else 1
 
 
 def _reads(layer: Conv2d | Linear, image: Tensor, group: int) -> Reduction:

@@ -43,7 +43,7 @@ def test_sums_come_in_a_wavefront_at_the_documented_time(
         [
             [
                 sum(
-                    packed.weight[r, c, word, m] * row_acts[r][packed.index[r, c, word, m]]
+                    packed.weight[r, c, word, m, 0] * row_acts[r][packed.index[r, c, word, m]]
                     for r in range(rows)
                     for m in range(multipliers)
                 )
@@ -66,7 +66,7 @@ def test_sums_come_in_a_wavefront_at_the_documented_time(
             for column in range(columns):
                 step = cycle - WeightMemory.LATENCY - latency - column
                 if 0 <= step < steps:
-                    found[step, column] = ctx.get(dut.psums[column])
+                    found[step, column] = ctx.get(dut.psums[column][0])
             await ctx.tick()
 
     simulate(dut, bench)
@@ -86,7 +86,7 @@ def test_weight_memory_holds_its_words_and_passes_addresses_on() -> None:
             if cycle >= WeightMemory.LATENCY:
                 words.append(
                     [
-                        (ctx.get(dut.weights[m].weight), ctx.get(dut.weights[m].index))
+                        (ctx.get(dut.weights[m].weight[0]), ctx.get(dut.weights[m].index))
                         for m in (0, 1)
                     ]
                 )
@@ -96,6 +96,6 @@ def test_weight_memory_holds_its_words_and_passes_addresses_on() -> None:
     simulate(dut, bench)
     assert passed[: plan.steps] == list(range(plan.steps))
     assert words == [
-        [(packed.weight[1, 2, word, m], packed.index[1, 2, word, m]) for m in (0, 1)]
+        [(packed.weight[1, 2, word, m, 0], packed.index[1, 2, word, m]) for m in (0, 1)]
         for word in range(plan.steps)
     ]

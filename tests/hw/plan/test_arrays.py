@@ -28,13 +28,15 @@ def _every_shape(work: Work) -> list[tuple[int, int]]:
             max(
                 window.output_pixels
                 * _folds(work, rows)
-                * ceil(work.filters / columns)
+                * ceil(work.filters / (columns * work.packed))
                 * ceil(work.slots / multipliers),
                 window.input_pixels * _transfers(work, rows, columns),
             ),
         )
         for rows, columns, multipliers in product(
-            range(1, work.reduction + 1), range(1, work.filters + 1), range(1, work.slots + 1)
+            range(1, work.reduction + 1),
+            range(1, ceil(work.filters / work.packed) + 1),
+            range(1, work.slots + 1),
         )
         if columns % max(work.multiplicity, 1) == 0
     ]

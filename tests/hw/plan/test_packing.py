@@ -38,7 +38,7 @@ def test_every_weight_is_met_by_its_activation_exactly_once(
                     tap = taps[fold]
                     group = tap.word * plan.banks + row % plan.banks
                     for slot in range(multipliers):
-                        weight = packed.weight[row, column, depth, slot]
+                        weight = packed.weight[row, column, depth, slot, 0]
                         channel = group * plan.group + packed.index[row, column, depth, slot]
                         if weight:
                             rebuilt[f, channel, tap.row, tap.column] += weight
