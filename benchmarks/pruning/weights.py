@@ -18,8 +18,9 @@ from systolith.prune import (
     WeightSparsifier,
     all_convolutions_but_first,
     check_patterns,
+    prunable_layers,
 )
-from systolith.quant import QuantConfig, QuantizedModel, prepare
+from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.train import evaluate
 
 CALIBRATION_IMAGES = 512
@@ -117,10 +118,17 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
 def quantized_accuracy(
     case: Case, bench: Workbench, model: nn.Module, masks: MaskSet, bits: int
 ) -> float:
-    """Train with `bits`-bit weights and 8-bit activations; accuracy of the integers."""
+    """Train with `bits`-bit weights and 8-bit activations; accuracy of the integers.
+
+    The first and the last layer have 8-bit weights, as is usual.
+    """
     data, name = bench.data(case.network), f"{case.name}-{bits}bit"
+    first, *_, last = prunable_layers(model)
     config = QuantConfig(
-        weight_bits=bits, act_bits=8, input_signed=bool(data.train_images.min() < 0)
+        weight_bits=bits,
+        act_bits=8,
+        layers={first: LayerBits(weight_bits=8), last: LayerBits(weight_bits=8)},
+        input_signed=bool(data.train_images.min() < 0),
     )
 
     def train() -> Mapping[str, Any]:
@@ -178,7 +186,7 @@ def cases() -> list[Case]:
             bits=(4,),
             shared_by=2,
             prune_epochs=60,
-            quantize_epochs=15,
+            quantize_epochs=25,
         ),
         Case(
             network="resnet20",
