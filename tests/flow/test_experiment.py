@@ -74,7 +74,7 @@ def test_missing_sections_are_named(tmp_path: Path) -> None:
 def test_unknown_key_in_a_layer_section_lists_that_sections_keys(tmp_path: Path) -> None:
     (problem,) = _problems(tmp_path, LEAST + "[hardware.arrays.conv2]\nrows=1\ncolumns=1\nrow=2\n")
     assert problem == (
-        "hardware.arrays.conv2.row: unknown key; known are columns, multipliers, rows"
+        "hardware.arrays.conv2.row: unknown key; known are columns, multipliers, packed, rows"
     )
 
 
