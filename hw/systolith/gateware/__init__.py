@@ -1,23 +1,29 @@
 """Amaranth components: window buffers, systolic PE arrays, requantizers, whole pipelines."""
 
 from systolith.gateware.add import AddEngine
+from systolith.gateware.cells import CellLibrary
 from systolith.gateware.collector import Collector
 from systolith.gateware.conv import ConvEngine
 from systolith.gateware.credit_fifo import CreditFifo
 from systolith.gateware.fork import Fork
 from systolith.gateware.gather import GatherArray, GatherPE
 from systolith.gateware.gearbox import Gearbox
-from systolith.gateware.pe import PE
-from systolith.gateware.pe_array import PEArray, WeightMemory
+from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
+from systolith.gateware.pe import PE, PEShape
+from systolith.gateware.pe_array import WEIGHT_LATENCY, PEArray, weight_tables
 from systolith.gateware.pipeline import Pipeline, signal_name
 from systolith.gateware.pool import PoolEngine
-from systolith.gateware.requantizer import RequantizeLanes, Requantizer
+from systolith.gateware.requantizer import RequantizeLanes, Requantizer, RequantizerShape
+from systolith.gateware.row_reader import RowReader, tap_table
 from systolith.gateware.walker import FreedCounter, WindowWalker
-from systolith.gateware.window_buffer import RowReader, Sequencer, WindowWriter
+from systolith.gateware.window_buffer import Sequencer, WindowWriter
 
 __all__ = [
+    "LOAD_BUS",
     "PE",
+    "WEIGHT_LATENCY",
     "AddEngine",
+    "CellLibrary",
     "Collector",
     "ConvEngine",
     "CreditFifo",
@@ -27,14 +33,19 @@ __all__ = [
     "GatherPE",
     "Gearbox",
     "PEArray",
+    "PEShape",
+    "ParameterMemory",
+    "ParameterTable",
     "Pipeline",
     "PoolEngine",
     "RequantizeLanes",
     "Requantizer",
+    "RequantizerShape",
     "RowReader",
     "Sequencer",
-    "WeightMemory",
     "WindowWalker",
     "WindowWriter",
     "signal_name",
+    "tap_table",
+    "weight_tables",
 ]

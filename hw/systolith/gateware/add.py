@@ -1,15 +1,16 @@
 """The engine of a residual addition."""
 
-import numpy as np
 from amaranth import Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.contents import AddContents
 from systolith.gateware.credit_fifo import CreditFifo
 from systolith.gateware.delay import delayed, payload
+from systolith.gateware.parameters import ParameterMemory, lead_through, load_ports
 from systolith.gateware.requantizer import RequantizeLanes
 from systolith.gateware.streams import act_stream, act_word
-from systolith.network import Add, signed_bits
+from systolith.network import MAX_MULTIPLIER_BITS, Add
 from systolith.plan import AddPlan
 
 __all__ = ["AddEngine"]
@@ -24,6 +25,8 @@ class AddEngine(wiring.Component):
     -------
     i : two streams, ``In(act_stream(plan.inputs[n].type, plan.lanes))``, as ``i_0`` and ``i_1``
     o : ``Out(act_stream(plan.output.type, plan.lanes))``
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if loadable.
 
     Timing
     ------
@@ -34,30 +37,32 @@ class AddEngine(wiring.Component):
     i_0: stream.Interface
     i_1: stream.Interface
     o: stream.Interface
+    load_i: data.View
+    load_o: data.View
+    full: Signal
 
-    def __init__(self, plan: AddPlan, layer: Add) -> None:
-        self.plan, self.layer = plan, layer
-        super().__init__(
-            {
-                "i_0": In(act_stream(plan.inputs[0].type, plan.lanes)),
-                "i_1": In(act_stream(plan.inputs[1].type, plan.lanes)),
-                "o": Out(act_stream(plan.output.type, plan.lanes)),
-            }
-        )
+    def __init__(self, plan: AddPlan, layer: Add, *, loadable: bool = False) -> None:
+        self.plan, self.layer, self.loadable = plan, layer, loadable
+        self.contents = AddContents.of(plan, layer, loadable=loadable)
+        members = {
+            "i_0": In(act_stream(plan.inputs[0].type, plan.lanes)),
+            "i_1": In(act_stream(plan.inputs[1].type, plan.lanes)),
+            "o": Out(act_stream(plan.output.type, plan.lanes)),
+        }
+        super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
         """Products, sum, requantizers, output buffer."""
         m = Module()
-        plan = self.plan
-        acc_bits = self._sum_bits()
-        channels = plan.output.shape[0]
+        plan, contents = self.plan, self.contents
         m.submodules.requantize = requantize = RequantizeLanes(
-            acc_bits,
-            np.zeros(channels, dtype=np.int64),
-            self.layer.requantize,
-            plan.output.type,
-            plan.lanes,
+            contents.requantizer, contents.parameters, loadable=self.loadable
         )
+        multipliers = self.layer.multipliers
+        if self.loadable:
+            m.submodules.multipliers = table = ParameterMemory(contents.multipliers, loadable=True)
+            multipliers = data.View(data.ArrayLayout(MAX_MULTIPLIER_BITS, 2), table.word)
+            lead_through(m, self, [table, requantize])
         word = act_word(plan.output.type, plan.lanes)
         m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth, most=1)
         take = Signal()
@@ -67,11 +72,11 @@ class AddEngine(wiring.Component):
             self.i_1.ready.eq(take),
             output.reserve.eq(take),
         ]
-        sums = Signal(data.ArrayLayout(signed(acc_bits), plan.lanes))
+        sums = Signal(data.ArrayLayout(signed(contents.sum_bits), plan.lanes))
         for lane in range(plan.lanes):
             products = [
                 payload(m, self._centred(number, lane) * multiplier, 1, f"product_{number}_{lane}")
-                for number, multiplier in enumerate(self.layer.multipliers)
+                for number, multiplier in enumerate(multipliers)
             ]
             m.d.sync += sums[lane].eq(products[0] + products[1])
         transfer = Signal(range(plan.transfers_per_pixel))
@@ -93,10 +98,3 @@ class AddEngine(wiring.Component):
     def _centred(self, number: int, lane: int) -> Value:
         source = (self.i_0, self.i_1)[number]
         return source.payload[lane] - self.plan.inputs[number].type.zero_point
-
-    def _sum_bits(self) -> int:
-        low = high = 0
-        for multiplier, tensor in zip(self.layer.multipliers, self.plan.inputs, strict=True):
-            low += multiplier * (tensor.type.low - tensor.type.zero_point)
-            high += multiplier * (tensor.type.high - tensor.type.zero_point)
-        return signed_bits(min(low, 0), max(high, 0))

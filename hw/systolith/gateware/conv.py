@@ -1,20 +1,22 @@
 """The engine of a convolution or linear layer."""
 
-import numpy as np
 from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.collector import Collector
+from systolith.gateware.contents import ConvContents
 from systolith.gateware.credit_fifo import CreditFifo
 from systolith.gateware.delay import delayed
 from systolith.gateware.gather import GatherArray
+from systolith.gateware.parameters import lead_through, load_ports
 from systolith.gateware.pe_array import PEArray
 from systolith.gateware.requantizer import RequantizeLanes
+from systolith.gateware.row_reader import RowReader
 from systolith.gateware.streams import act_stream, act_word
-from systolith.gateware.window_buffer import RowReader, Sequencer, WindowWriter
-from systolith.network import Conv2d, IntArray, Linear
-from systolith.plan import ConvPlan, DepthwisePlan, GatherPlan, pack_weights, row_taps
+from systolith.gateware.window_buffer import Sequencer, WindowWriter
+from systolith.network import Conv2d, Linear
+from systolith.plan import ConvPlan, DepthwisePlan, GatherPlan
 
 __all__ = ["ConvEngine"]
 
@@ -28,6 +30,8 @@ class ConvEngine(wiring.Component):
     -------
     i : ``In(act_stream(plan.input.type, plan.lanes_in))``
     o : ``Out(act_stream(plan.output.type, plan.lanes_out))``
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if loadable.
 
     Timing
     ------
@@ -38,15 +42,18 @@ class ConvEngine(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    load_i: data.View
+    load_o: data.View
+    full: Signal
 
-    def __init__(self, plan: ConvPlan, layer: Conv2d | Linear) -> None:
-        self.plan, self.layer = plan, layer
-        super().__init__(
-            {
-                "i": In(act_stream(plan.input.type, plan.lanes_in)),
-                "o": Out(act_stream(plan.output.type, plan.lanes_out)),
-            }
-        )
+    def __init__(self, plan: ConvPlan, layer: Conv2d | Linear, *, loadable: bool = False) -> None:
+        self.plan, self.loadable = plan, loadable
+        self.contents = ConvContents.of(plan, layer, loadable=loadable)
+        members = {
+            "i": In(act_stream(plan.input.type, plan.lanes_in)),
+            "o": Out(act_stream(plan.output.type, plan.lanes_out)),
+        }
+        super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
         """Join the parts in the order of the data flow."""
@@ -56,11 +63,7 @@ class ConvEngine(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(plan)
         m.submodules.collector = collector = Collector(plan)
         m.submodules.requantize = requantize = RequantizeLanes(
-            plan.acc_bits,
-            self._folded_bias(),
-            self.layer.requantize,
-            plan.output.type,
-            plan.lanes_out,
+            self.contents.requantizer, self.contents.parameters, loadable=self.loadable
         )
         word = act_word(plan.output.type, plan.lanes_out)
         m.submodules.output = output = CreditFifo(
@@ -74,8 +77,10 @@ class ConvEngine(wiring.Component):
         ]
         if isinstance(plan, GatherPlan):
             array, last_step = self._gather(m, plan, writer, sequencer)
+            loaded = [array, requantize]
         else:
-            array, last_step = self._rows(m, writer, sequencer)
+            array, last_step, readers = self._rows(m, writer, sequencer)
+            loaded = [*(readers if plan.skips_taps else ()), array, requantize]
         m.d.comb += writer.done.eq(
             delayed(m, last_step.done, plan.free_latency - plan.array.rows - 1, "done")
         )
@@ -95,13 +100,17 @@ class ConvEngine(wiring.Component):
             output.write.eq(requantize.o_valid),
         ]
         wiring.connect(m, output.o, wiring.flipped(self.o))
+        if self.loadable:
+            lead_through(m, self, loaded)
         return m
 
     def _gather(
         self, m: Module, plan: GatherPlan, writer: WindowWriter, sequencer: Sequencer
     ) -> tuple[GatherArray, data.View]:
         """Give each PE the whole window. Returns the array, and the last row's steps."""
-        m.submodules.array = array = GatherArray(plan, pack_weights(plan, self.layer))
+        m.submodules.array = array = GatherArray(
+            plan, self.contents.weights, loadable=self.loadable
+        )
         m.d.comb += [
             array.write.en.eq(writer.write),
             array.write.address.eq(writer.address),
@@ -116,21 +125,27 @@ class ConvEngine(wiring.Component):
 
     def _rows(
         self, m: Module, writer: WindowWriter, sequencer: Sequencer
-    ) -> tuple[PEArray, data.View]:
-        """Give each row its reader; steps move down a row per cycle. Returns as :meth:`_gather`."""
-        m.submodules.array = array = PEArray(self.plan, pack_weights(self.plan, self.layer))
-        plan = self.plan
+    ) -> tuple[PEArray, data.View, list[RowReader]]:
+        """Give each row its reader; steps move down a row per cycle.
+
+        Returns the array, the last row's steps, and the readers.
+        """
+        plan, contents = self.plan, self.contents
+        m.submodules.array = array = PEArray(plan, contents.weights, loadable=self.loadable)
         layout = act_word(plan.input.type, plan.group)
         per_transfer = plan.groups_per_transfer
         step = sequencer.step
+        readers: list[RowReader] = []
         for row in range(plan.array.rows):
             reader = RowReader(
                 plan,
                 layout,
-                row_taps(plan, row),
+                contents.taps[row],
                 fill=plan.input.type.zero_point,
                 words=plan.passes if isinstance(plan, DepthwisePlan) else 1,
+                loadable=self.loadable and plan.skips_taps,
             )
+            readers.append(reader)
             m.submodules[f"row_{row}"] = reader
             bank = row % plan.banks
             group = Signal(layout, name=f"group_{row}")
@@ -145,9 +160,4 @@ class ConvEngine(wiring.Component):
             ]
             if row < plan.array.rows - 1:
                 step = delayed(m, step, 1, f"step{row + 1}")
-        return array, step
-
-    def _folded_bias(self) -> IntArray:
-        """Bias less what the zero point adds to the sum: padding is read as the zero point."""
-        weight = self.layer.weight.reshape(len(self.layer.weight), -1)
-        return np.asarray(self.layer.bias - self.plan.input.type.zero_point * weight.sum(axis=1))
+        return array, step, readers

@@ -4,12 +4,14 @@ from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.cells import place
 from systolith.gateware.delay import delayed, payload
-from systolith.gateware.pe import psum_layout, weight_word
-from systolith.gateware.pe_array import WeightMemory
+from systolith.gateware.parameters import ParameterMemory, lead_through, load_ports
+from systolith.gateware.pe import PEShape
+from systolith.gateware.pe_array import WEIGHT_LATENCY, WeightTables
 from systolith.gateware.streams import act_word
 from systolith.gateware.window_buffer import step_layout
-from systolith.plan import GatherPlan, PackedWeights
+from systolith.plan import GatherPlan
 
 __all__ = ["GatherArray", "GatherPE", "write_layout"]
 
@@ -36,9 +38,9 @@ class GatherPE(wiring.Component):
         From the left, and to the right: where the window begins, and which taps lie inside.
     write_i, write_o : ``In(write_layout(plan))``, ``Out(write_layout(plan))``
         From the left, and to the right.
-    weights : ``In(weight_word(plan))``
-        The weight of this step and its index, :attr:`WeightMemory.LATENCY` cycles after `step_i`.
-    psum_i, psum_o : ``In(psum_layout(plan))``, ``Out(psum_layout(plan))``
+    weights : ``In(PEShape.weights)``
+        The weight of this step and its index, :data:`WEIGHT_LATENCY` cycles after `step_i`.
+    psum_i, psum_o : ``In(PEShape.psums)``, ``Out(PEShape.psums)``
 
     Timing
     ------
@@ -46,7 +48,7 @@ class GatherPE(wiring.Component):
     after `step_i`, and one after `psum_i`. Throughput: one step per cycle; nothing ever stalls.
     """
 
-    LATENCY = WeightMemory.LATENCY + 6
+    LATENCY = WEIGHT_LATENCY + 6
 
     step_i: data.View
     step_o: data.View
@@ -58,18 +60,23 @@ class GatherPE(wiring.Component):
 
     def __init__(self, plan: GatherPlan) -> None:
         self.plan = plan
-        psum = psum_layout(plan)
+        shape = PEShape.of(plan)
         super().__init__(
             {
                 "step_i": In(step_layout(plan)),
                 "step_o": Out(step_layout(plan)),
                 "write_i": In(write_layout(plan)),
                 "write_o": Out(write_layout(plan)),
-                "weights": In(weight_word(plan)),
-                "psum_i": In(psum),
-                "psum_o": Out(psum),
+                "weights": In(shape.weights),
+                "psum_i": In(shape.psums),
+                "psum_o": Out(shape.psums),
             }
         )
+
+    @property
+    def cell_name(self) -> str:
+        """Name of the Verilog module."""
+        return f"{self.plan.name}_gather_pe".replace(".", "_")
 
     def elaborate(self, platform: object) -> Module:
         """Registers: tap's offset, address, memory, operand, product, sum."""
@@ -90,7 +97,7 @@ class GatherPE(wiring.Component):
         lane = kept.index[: widths[0]]
         place = kept.index[widths[0] : widths[0] + widths[1]]
         tap = kept.index[widths[0] + widths[1] :]
-        step = delayed(m, self.step_i, WeightMemory.LATENCY, "step", reset_less=True)
+        step = delayed(m, self.step_i, WEIGHT_LATENCY, "step", reset_less=True)
         positions, pixel_words = plan.window.positions, plan.words_per_pixel
         offsets = Array(
             (row * plan.window.width + column) * pixel_words % plan.buffer_depth
@@ -126,8 +133,10 @@ class GatherArray(wiring.Component):
         At column 0.
     write : ``In(write_layout(plan))``
         For all windows.
-    psums : ``Out(psum_layout(plan)).array(columns)``
+    psums : ``Out(PEShape.psums).array(columns)``
         Sums at the foot of each column.
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if loadable.
 
     Timing
     ------
@@ -138,32 +147,34 @@ class GatherArray(wiring.Component):
     step: list[data.View]
     write: data.View
     psums: list[data.View]
+    load_i: data.View
+    load_o: data.View
+    full: Signal
 
-    def __init__(self, plan: GatherPlan, packed: PackedWeights) -> None:
-        self.plan, self.packed = plan, packed
-        rows, columns = plan.array.rows, plan.array.columns
-        super().__init__(
-            {
-                "step": In(step_layout(plan)).array(rows),
-                "write": In(write_layout(plan)),
-                "psums": Out(psum_layout(plan)).array(columns),
-            }
-        )
+    def __init__(self, plan: GatherPlan, tables: WeightTables, *, loadable: bool = False) -> None:
+        self.plan, self.tables, self.loadable = plan, tables, loadable
+        members = {
+            "step": In(step_layout(plan)).array(plan.array.rows),
+            "write": In(write_layout(plan)),
+            "psums": Out(PEShape.of(plan).psums).array(plan.array.columns),
+        }
+        super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
         """Chain steps and writes along the rows, sums down the columns."""
         m = Module()
         sums: list[object] = [0] * self.plan.array.columns
+        memories = []
         for row in range(self.plan.array.rows):
             step, write = self.step[row], self.write
             for column in range(self.plan.array.columns):
-                weights = WeightMemory(self.plan, self.packed, row, column)
-                pe = GatherPE(self.plan)
-                m.submodules[f"weights_{row}_{column}"] = weights
-                m.submodules[f"pe_{row}_{column}"] = pe
+                table = self.tables[row][column]
+                memories.append(weights := ParameterMemory(table, loadable=self.loadable))
+                m.submodules[table.name] = weights
+                pe = place(platform, m, f"pe_{row}_{column}", GatherPE, self.plan)
                 m.d.comb += [
-                    weights.address_i.eq(step.word),
-                    pe.weights.eq(weights.weights),
+                    weights.address.eq(step.word),
+                    pe.weights.eq(payload(m, weights.word, 1, f"word_{row}_{column}")),
                     pe.step_i.eq(step),
                     pe.write_i.eq(write),
                     pe.psum_i.eq(sums[column]),
@@ -171,4 +182,6 @@ class GatherArray(wiring.Component):
                 step, write, sums[column] = pe.step_o, pe.write_o, pe.psum_o
         for column, psum in enumerate(sums):
             m.d.comb += self.psums[column].eq(psum)
+        if self.loadable:
+            lead_through(m, self, memories)
         return m

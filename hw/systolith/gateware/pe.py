@@ -1,46 +1,98 @@
 """The processing element: select, multiply, add, pass on."""
 
+from dataclasses import dataclass
+
 from amaranth import C, Module, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.delay import payload
 from systolith.gateware.streams import act_word
+from systolith.network import ActType
 from systolith.plan import ConvPlan
 
-__all__ = ["PE", "psum_layout", "weight_word"]
+__all__ = ["PE", "PEShape"]
 
 
-def weight_word(plan: ConvPlan) -> data.ArrayLayout:
-    """Layout of a word of weight memory, for each multiplier.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PEShape:
+    """All that a processing element depends on; equal shapes are one Verilog module.
 
-    weight : one for each filter that shares it.
-    index : of the activation in the group that they meet.
+    Parameters
+    ----------
+    act : ActType
+        Of activations.
+    group : int
+        Activations to select from.
+    index_bits : int
+        Width of an index; 0 if there is nothing to select.
+    weight_bits : int
+    multipliers : int
+        Products per step.
+    packed : int
+        Filters per multiplier, 1 or 2.
+    acc_bits : int
+        Width of a partial sum.
+    turn : bool
+        Whether activations move down by one lane on their way to the right.
     """
-    weights = data.ArrayLayout(signed(plan.weight_bits), plan.packed)
-    return data.ArrayLayout(
-        data.StructLayout({"weight": weights, "index": unsigned(plan.index_bits)}),
-        plan.array.multipliers,
-    )
 
+    act: ActType
+    group: int
+    index_bits: int
+    weight_bits: int
+    multipliers: int
+    packed: int
+    acc_bits: int
+    turn: bool = False
 
-def psum_layout(plan: ConvPlan) -> data.ArrayLayout:
-    """Layout of the sums that go down a column: one for each of its filters."""
-    return data.ArrayLayout(signed(plan.acc_bits), plan.packed)
+    @classmethod
+    def of(cls, plan: ConvPlan, *, turn: bool = False) -> "PEShape":
+        """Take what a plan says."""
+        return cls(
+            act=plan.input.type,
+            group=plan.group,
+            index_bits=plan.index_bits,
+            weight_bits=plan.weight_bits,
+            multipliers=plan.array.multipliers,
+            packed=plan.packed,
+            acc_bits=plan.acc_bits,
+            turn=turn,
+        )
 
+    @property
+    def product_bits(self) -> int:
+        """Bits between two products in one multiplier: as many as a product has."""
+        return self.weight_bits + self.act.bits
 
-def _operand(weights: data.View, product_bits: int) -> Value:
-    """One factor for all products: the weights side by side, carries and all."""
-    return sum(
-        (weight << (number * product_bits) for number, weight in enumerate(weights)), start=C(0)
-    )
+    @property
+    def acts(self) -> data.ArrayLayout:
+        """Layout of a group of activations."""
+        return act_word(self.act, self.group)
 
+    @property
+    def weights(self) -> data.ArrayLayout:
+        """Layout of a word of weight memory, for each multiplier.
 
-def _apart(product: Value, number: int, product_bits: int) -> Value:
-    """Product `number` of several side by side; a negative one has taken 1 from the next."""
-    low, high = number * product_bits, (number + 1) * product_bits
-    own = product[low:high].as_signed()
-    return own + product[low - 1] if number else own
+        weight : one for each filter that shares it.
+        index : of the activation in the group that they meet.
+        """
+        weights = data.ArrayLayout(signed(self.weight_bits), self.packed)
+        kept = data.StructLayout({"weight": weights, "index": unsigned(self.index_bits)})
+        return data.ArrayLayout(kept, self.multipliers)
+
+    @property
+    def psums(self) -> data.ArrayLayout:
+        """Layout of the sums that go down a column: one for each of its filters."""
+        return data.ArrayLayout(signed(self.acc_bits), self.packed)
+
+    @property
+    def name(self) -> str:
+        """Describe the shape within a Verilog name."""
+        select = f"{self.multipliers}of{self.group}"
+        packed = f"x{self.packed}" if self.packed > 1 else ""
+        turn = "_turn" if self.turn else ""
+        return f"{select}_w{self.weight_bits}{packed}_a{self.act.bits}_s{self.acc_bits}{turn}"
 
 
 class PE(wiring.Component):
@@ -48,22 +100,21 @@ class PE(wiring.Component):
 
     ``psum_o[p] = psum_i[p] + sum_m weight[m][p] * acts[index[m]]``
 
-    for each of the ``plan.packed`` filters p of the column. Two filters whose weights are narrow
-    share a multiplier: ``(w_0 + w_1 2**s) * a = w_0 a + (w_1 a) 2**s``, with s the width of a
-    product.
+    for each of the ``packed`` filters p of the column. Two filters whose weights are narrow share a
+    multiplier: ``(w_0 + w_1 2**s) * a = w_0 a + (w_1 a) 2**s``, with s the width of a product.
 
     In a depthwise layer a group is of neighbouring channels, and each PE takes the first; those
     that `turn` move the others down, so that the next PE finds its own there.
 
     Members
     -------
-    acts_i : ``In(act_word(act, group))``
+    acts_i : ``In(shape.acts)``
         The group of n activations, from the left.
-    acts_o : ``Out(act_word(act, group))``
+    acts_o : ``Out(shape.acts)``
         The same, to the right; moved down by one lane if `turn`.
-    weights : ``In(weight_word(plan))``
+    weights : ``In(shape.weights)``
         The kept weights that meet this group; in the cycle of `acts_i`.
-    psum_i, psum_o : ``In(psum_layout(plan))``, ``Out(psum_layout(plan))``
+    psum_i, psum_o : ``In(shape.psums)``, ``Out(shape.psums)``
         Partial sums from above, and to below.
 
     Timing
@@ -78,36 +129,54 @@ class PE(wiring.Component):
     psum_i: data.View
     psum_o: data.View
 
-    def __init__(self, plan: ConvPlan, *, turn: bool = False) -> None:
-        self.plan, self.turn = plan, turn
-        acts = act_word(plan.input.type, plan.group)
-        psum = psum_layout(plan)
+    def __init__(self, shape: PEShape) -> None:
+        self.shape = shape
         super().__init__(
             {
-                "acts_i": In(acts),
-                "acts_o": Out(acts),
-                "weights": In(weight_word(plan)),
-                "psum_i": In(psum),
-                "psum_o": Out(psum),
+                "acts_i": In(shape.acts),
+                "acts_o": Out(shape.acts),
+                "weights": In(shape.weights),
+                "psum_i": In(shape.psums),
+                "psum_o": Out(shape.psums),
             }
         )
+
+    @property
+    def cell_name(self) -> str:
+        """Name of the Verilog module."""
+        return f"pe_{self.shape.name}"
 
     def elaborate(self, platform: object) -> Module:
         """Three registers: operands, product, sum; an adder tree for several multipliers."""
         m = Module()
-        lane = self.plan.input.type.bits if self.turn else 0
+        shape = self.shape
+        lane = shape.act.bits if shape.turn else 0
         m.d.sync += self.acts_o.eq(self.acts_i.as_value().rotate_right(lane))
-        bits = self.plan.product_bits
         products = []
-        for number in range(self.plan.array.multipliers):
+        for number in range(shape.multipliers):
             kept = self.weights[number]
             act = payload(m, self.acts_i[kept.index], 1, f"act_{number}")
-            weight = payload(m, _operand(kept.weight, bits), 1, f"weight_{number}")
+            operand = _side_by_side(kept.weight, shape.product_bits)
+            weight = payload(m, operand, 1, f"weight_{number}")
             products.append(payload(m, act * weight, 1, f"product_{number}"))
-        for filter_ in range(self.plan.packed):
-            terms = [_apart(product, filter_, bits) for product in products]
+        for filter_ in range(shape.packed):
+            terms = [_apart(product, filter_, shape.product_bits) for product in products]
             while len(terms) > 1:
                 pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
                 terms = [payload(m, sum(pair), 1, "tree") for pair in pairs]
             m.d.sync += self.psum_o[filter_].eq(self.psum_i[filter_] + terms[0])
         return m
+
+
+def _side_by_side(weights: data.View, product_bits: int) -> Value:
+    """One factor for all products: the weights side by side, carries and all."""
+    return sum(
+        (weight << (number * product_bits) for number, weight in enumerate(weights)), start=C(0)
+    )
+
+
+def _apart(product: Value, number: int, product_bits: int) -> Value:
+    """Product `number` of several side by side; a negative one has taken 1 from the next."""
+    low, high = number * product_bits, (number + 1) * product_bits
+    own = product[low:high].as_signed()
+    return own + product[low - 1] if number else own

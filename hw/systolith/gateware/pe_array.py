@@ -1,70 +1,49 @@
 """The systolic array: rows share activations, columns share sums."""
 
-from amaranth import Module, Shape, Signal, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth import Module, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.pe import PE, psum_layout, weight_word
-from systolith.gateware.streams import act_word
+from systolith.gateware.cells import place
+from systolith.gateware.delay import payload
+from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
+from systolith.gateware.pe import PE, PEShape
 from systolith.network import IntArray
 from systolith.plan import ConvPlan, DepthwisePlan, PackedWeights
 
-__all__ = ["PEArray", "WeightMemory"]
+__all__ = ["WEIGHT_LATENCY", "PEArray", "WeightTables", "weight_tables"]
+
+WEIGHT_LATENCY = 2
+"""Cycles from an address to its weights: read, and register what was read, for block memory is slow
+without."""
+
+WeightTables = tuple[tuple[ParameterTable, ...], ...]
+"""Contents of the weight memories, by row and column."""
 
 
-class WeightMemory(wiring.Component):
-    """The weights of one PE, a word for each step of a pixel.
-
-    Members
-    -------
-    address_i, address_o : ``In(range(depth))``, ``Out(range(depth))``
-        The step's word, from the left and to the right.
-    weights : ``Out(weight_word(plan))``
-
-    Timing
-    ------
-    `weights` :attr:`LATENCY` cycles after `address_i`, `address_o` one. Throughput: one per cycle.
-    """
-
-    LATENCY = 2
-
-    address_i: Signal
-    address_o: Signal
-    weights: data.View
-
-    def __init__(self, plan: ConvPlan, packed: PackedWeights, row: int, column: int) -> None:
-        self.plan = plan
-        self.layout = weight_word(plan)
-        self.contents = _words(self.layout, packed.weight[row, column], packed.index[row, column])
-        super().__init__(
-            {
-                "address_i": In(range(plan.steps)),
-                "address_o": Out(range(plan.steps)),
-                "weights": Out(self.layout),
-            }
+def weight_tables(plan: ConvPlan, packed: PackedWeights) -> WeightTables:
+    """Lay packed weights out as words of memory, a word for each step of a pixel."""
+    return tuple(
+        tuple(
+            ParameterTable(
+                name=f"weights_{row}_{column}",
+                width=PEShape.of(plan).weights.size,
+                words=_words(plan, packed.weight[row, column], packed.index[row, column]),
+            )
+            for column in range(plan.array.columns)
         )
-
-    def elaborate(self, platform: object) -> Module:
-        """Read, and register what was read: block memory is slow without."""
-        m = Module()
-        m.submodules.memory = store = memory.Memory(
-            shape=unsigned(self.layout.size), depth=len(self.contents), init=self.contents
-        )
-        port = store.read_port()
-        m.d.comb += [port.addr.eq(self.address_i), port.en.eq(1)]
-        m.d.sync += [self.weights.eq(port.data), self.address_o.eq(self.address_i)]
-        return m
+        for row in range(plan.array.rows)
+    )
 
 
-def _words(layout: data.ArrayLayout, weight: IntArray, index: IntArray) -> list[int]:
-    """Pack words as integers: Amaranth takes minutes for millions of nested initial values."""
-    weights = layout.elem_shape["weight"].shape
-    weight_bits = Shape.cast(weights.elem_shape).width
-    lanes = index << (weights.length * weight_bits)
-    for number in range(weights.length):
-        lanes |= (weight[..., number] & ((1 << weight_bits) - 1)) << number * weight_bits
-    step = Shape.cast(layout.elem_shape).width
-    return [sum(lane << m * step for m, lane in enumerate(word)) for word in lanes.tolist()]
+def _words(plan: ConvPlan, weight: IntArray, index: IntArray) -> tuple[int, ...]:
+    """See :attr:`PEShape.weights`."""
+    bits = plan.weight_bits
+    lanes = index << (plan.packed * bits)
+    for number in range(plan.packed):
+        lanes |= (weight[..., number] & ((1 << bits) - 1)) << number * bits
+    step = plan.packed * bits + plan.index_bits
+    return tuple(sum(lane << m * step for m, lane in enumerate(word)) for word in lanes.tolist())
 
 
 class PEArray(wiring.Component):
@@ -77,9 +56,11 @@ class PEArray(wiring.Component):
     acts : ``In(act_word(act, group)).array(rows)``
         Activations at column 0.
     address : ``In(range(weight_depth)).array(rows)``
-        Words of the weights that meet them, two cycles ahead of the activations.
-    psums : ``Out(psum_layout(plan)).array(columns)``
+        Words of the weights that meet them, :data:`WEIGHT_LATENCY` cycles ahead.
+    psums : ``Out(PEShape.psums).array(columns)``
         Sums at the foot of each column.
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if loadable.
 
     Timing
     ------
@@ -90,39 +71,46 @@ class PEArray(wiring.Component):
     acts: list[data.View]
     address: list[Signal]
     psums: list[data.View]
+    load_i: data.View
+    load_o: data.View
+    full: Signal
 
-    def __init__(self, plan: ConvPlan, packed: PackedWeights) -> None:
-        self.plan, self.packed = plan, packed
-        rows, columns = plan.array.rows, plan.array.columns
-        super().__init__(
-            {
-                "acts": In(act_word(plan.input.type, plan.group)).array(rows),
-                "address": In(range(plan.steps)).array(rows),
-                "psums": Out(psum_layout(plan)).array(columns),
-            }
-        )
+    def __init__(self, plan: ConvPlan, tables: WeightTables, *, loadable: bool = False) -> None:
+        self.plan, self.tables, self.loadable = plan, tables, loadable
+        shape = PEShape.of(plan)
+        members = {
+            "acts": In(shape.acts).array(plan.array.rows),
+            "address": In(range(plan.steps)).array(plan.array.rows),
+            "psums": Out(shape.psums).array(plan.array.columns),
+        }
+        super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
         """Chain activations and addresses along the rows, sums down the columns."""
         m = Module()
         plan = self.plan
         sums: list[object] = [0] * plan.array.columns
+        memories = []
         for row in range(plan.array.rows):
             acts, address = self.acts[row], self.address[row]
             for column in range(plan.array.columns):
-                weights = WeightMemory(plan, self.packed, row, column)
-                pe = PE(plan, turn=self._turns(column))
-                m.submodules[f"weights_{row}_{column}"] = weights
-                m.submodules[f"pe_{row}_{column}"] = pe
+                table = self.tables[row][column]
+                memories.append(weights := ParameterMemory(table, loadable=self.loadable))
+                m.submodules[table.name] = weights
+                shape = PEShape.of(plan, turn=self._turns(column))
+                pe = place(platform, m, f"pe_{row}_{column}", PE, shape)
                 m.d.comb += [
-                    weights.address_i.eq(address),
-                    pe.weights.eq(weights.weights),
+                    weights.address.eq(address),
+                    pe.weights.eq(payload(m, weights.word, 1, f"word_{row}_{column}")),
                     pe.acts_i.eq(acts),
                     pe.psum_i.eq(sums[column]),
                 ]
-                acts, address, sums[column] = pe.acts_o, weights.address_o, pe.psum_o
+                acts, sums[column] = pe.acts_o, pe.psum_o
+                address = payload(m, address, 1, f"address_{row}_{column}")
         for column, psum in enumerate(sums):
             m.d.comb += self.psums[column].eq(psum)
+        if self.loadable:
+            lead_through(m, self, memories)
         return m
 
     def _turns(self, column: int) -> bool:

@@ -1,13 +1,14 @@
 """The whole network: engines joined by streams."""
 
-from amaranth import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth import Const, Module, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.add import AddEngine
 from systolith.gateware.conv import ConvEngine
 from systolith.gateware.fork import Fork
 from systolith.gateware.gearbox import Gearbox
+from systolith.gateware.parameters import LOAD_BUS
 from systolith.gateware.pool import PoolEngine
 from systolith.gateware.streams import act_stream
 from systolith.network import INPUT, Add, AvgPool2d, Conv2d, Linear, MaxPool2d
@@ -33,6 +34,13 @@ class Pipeline(wiring.Component):
     Members
     -------
     i, o : streams of the network's input and output
+    load : ``In(LOAD_BUS)``
+        Bytes of :func:`parameter_bytes`, for other weights of the same patterns; only if
+        ``plan.reloadable``, like the two that follow.
+    loaded : ``Out(1)``
+        Whether the last memory has all its bytes since `load` started; also before any load.
+    overflow : ``Out(1)``
+        A byte came that no memory has room for.
 
     Timing
     ------
@@ -42,25 +50,34 @@ class Pipeline(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    load: data.View
+    loaded: Signal
+    overflow: Signal
 
     def __init__(self, plan: NetworkPlan) -> None:
         self.plan = plan
         last = plan.engines[-1]
-        super().__init__(
-            {
-                "i": In(act_stream(plan.network.input.type, plan.lanes_in)),
-                "o": Out(act_stream(last.output.type, plan.lanes_out)),
-            }
-        )
+        members = {
+            "i": In(act_stream(plan.network.input.type, plan.lanes_in)),
+            "o": Out(act_stream(last.output.type, plan.lanes_out)),
+        }
+        if plan.reloadable:
+            members |= {"load": In(LOAD_BUS), "loaded": Out(1), "overflow": Out(1)}
+        super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
         """Join the stages; each stream out of an engine gets wires with the layer's name."""
         m = Module()
         outputs: dict[str, list[stream.Interface]] = {INPUT: [wiring.flipped(self.i)]}
         inputs: dict[str | None, list[stream.Interface]] = {None: [wiring.flipped(self.o)]}
+        bus = self.load if self.plan.reloadable else LOAD_BUS.const(None)
+        full: Value = Const(1)
         for plan in self.plan.stages:
             stage = self._stage(plan)
             m.submodules[signal_name(plan.name)] = stage
+            if getattr(stage, "loadable", False):
+                m.d.comb += stage.load_i.eq(bus)
+                bus, full = stage.load_o, stage.full
             inputs[plan.name] = (
                 [stage.i_0, stage.i_1] if isinstance(stage, AddEngine) else [stage.i]
             )
@@ -70,6 +87,8 @@ class Pipeline(wiring.Component):
         for edge in self.plan.graph.edges:
             source, target = outputs[edge.source][edge.branch], inputs[edge.target][edge.port]
             wiring.connect(m, source, target)
+        if self.plan.reloadable:
+            m.d.comb += [self.loaded.eq(full), self.overflow.eq(bus.valid)]
         return m
 
     def _stage(self, plan: StagePlan) -> Stage:
@@ -77,15 +96,15 @@ class Pipeline(wiring.Component):
             case ConvPlan():
                 layer = self.plan.network[plan.name]
                 assert isinstance(layer, Conv2d | Linear)
-                return ConvEngine(plan, layer)
+                return ConvEngine(plan, layer, loadable=self.plan.reloadable)
             case PoolPlan():
                 layer = self.plan.network[plan.name]
                 assert isinstance(layer, MaxPool2d | AvgPool2d)
-                return PoolEngine(plan, layer)
+                return PoolEngine(plan, layer, loadable=self.plan.reloadable)
             case AddPlan():
                 layer = self.plan.network[plan.name]
                 assert isinstance(layer, Add)
-                return AddEngine(plan, layer)
+                return AddEngine(plan, layer, loadable=self.plan.reloadable)
             case GearboxPlan():
                 return Gearbox(plan)
             case ForkPlan():

@@ -1,16 +1,18 @@
 """The engine of a pool."""
 
-import numpy as np
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.contents import PoolContents
 from systolith.gateware.credit_fifo import CreditFifo
 from systolith.gateware.delay import delayed
+from systolith.gateware.parameters import lead_through, load_ports
 from systolith.gateware.requantizer import RequantizeLanes
+from systolith.gateware.row_reader import RowReader, tap_table
 from systolith.gateware.streams import act_stream, act_word
-from systolith.gateware.window_buffer import RowReader, Sequencer, WindowWriter
-from systolith.network import AvgPool2d, MaxPool2d, signed_bits
+from systolith.gateware.window_buffer import Sequencer, WindowWriter
+from systolith.network import AvgPool2d, MaxPool2d
 from systolith.plan import PoolPlan, Tap
 
 __all__ = ["PoolEngine"]
@@ -25,6 +27,8 @@ class PoolEngine(wiring.Component):
     -------
     i : ``In(act_stream(plan.input.type, plan.lanes))``
     o : ``Out(act_stream(plan.output.type, plan.lanes))``
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if loadable, and an average.
 
     Timing
     ------
@@ -34,15 +38,23 @@ class PoolEngine(wiring.Component):
 
     i: stream.Interface
     o: stream.Interface
+    load_i: data.View
+    load_o: data.View
+    full: Signal
 
-    def __init__(self, plan: PoolPlan, layer: MaxPool2d | AvgPool2d) -> None:
-        self.plan, self.layer = plan, layer
-        super().__init__(
-            {
-                "i": In(act_stream(plan.input.type, plan.lanes)),
-                "o": Out(act_stream(plan.output.type, plan.lanes)),
-            }
-        )
+    def __init__(
+        self, plan: PoolPlan, layer: MaxPool2d | AvgPool2d, *, loadable: bool = False
+    ) -> None:
+        self.plan = plan
+        self.loadable = loadable and plan.average
+        self.contents: PoolContents | None = None
+        if isinstance(layer, AvgPool2d):
+            self.contents = PoolContents.of(plan, layer, loadable=loadable)
+        members = {
+            "i": In(act_stream(plan.input.type, plan.lanes)),
+            "o": Out(act_stream(plan.output.type, plan.lanes)),
+        }
+        super().__init__(members | load_ports(self.loadable))
 
     def elaborate(self, platform: object) -> Module:
         """Join the parts in the order of the data flow."""
@@ -54,7 +66,9 @@ class PoolEngine(wiring.Component):
         fill = act.zero_point if plan.average else act.low
         m.submodules.writer = writer = WindowWriter(plan, act)
         m.submodules.sequencer = sequencer = Sequencer(plan)
-        m.submodules.reader = reader = RowReader(plan, word, taps, fill=fill, words=plan.passes)
+        m.submodules.reader = reader = RowReader(
+            plan, word, tap_table(plan, taps), fill=fill, words=plan.passes
+        )
         m.submodules.output = output = CreditFifo(
             act_word(plan.output.type, plan.lanes), depth=plan.fifo_depth, most=1
         )
@@ -73,8 +87,8 @@ class PoolEngine(wiring.Component):
         last = delayed(m, sequencer.step.last, RowReader.LATENCY, "last")
         number = delayed(m, sequencer.step.number, RowReader.LATENCY, "number")
         found = delayed(m, last, 1, "found")
-        if isinstance(self.layer, AvgPool2d):
-            self._average(m, self.layer, reader.acts, first, found, number, output)
+        if self.contents is not None:
+            self._average(m, self.contents, reader.acts, first, found, number, output)
         else:
             greatest = Signal(word)
             for lane in range(plan.lanes):
@@ -87,7 +101,7 @@ class PoolEngine(wiring.Component):
     def _average(
         self,
         m: Module,
-        layer: AvgPool2d,
+        contents: PoolContents,
         acts: data.View,
         first: Signal,
         found: Signal,
@@ -96,19 +110,13 @@ class PoolEngine(wiring.Component):
     ) -> None:
         """Sum up what differs from the zero point; the requantizer divides."""
         plan = self.plan
-        act = plan.input.type
-        low, high = (plan.window.taps * (end - act.zero_point) for end in (act.low, act.high))
-        acc_bits = signed_bits(min(low, 0), max(high, 0))
+        zero_point = plan.input.type.zero_point
         m.submodules.requantize = requantize = RequantizeLanes(
-            acc_bits,
-            np.zeros(plan.output.shape[0], dtype=np.int64),
-            layer.requantize,
-            plan.output.type,
-            plan.lanes,
+            contents.requantizer, contents.parameters, loadable=self.loadable
         )
-        sums = Signal(data.ArrayLayout(signed(acc_bits), plan.lanes))
+        sums = Signal(data.ArrayLayout(signed(contents.sum_bits), plan.lanes))
         for lane in range(plan.lanes):
-            m.d.sync += sums[lane].eq(Mux(first, 0, sums[lane]) + (acts[lane] - act.zero_point))
+            m.d.sync += sums[lane].eq(Mux(first, 0, sums[lane]) + (acts[lane] - zero_point))
         m.d.comb += [
             requantize.i.eq(sums),
             requantize.valid.eq(found),
@@ -116,3 +124,5 @@ class PoolEngine(wiring.Component):
             output.write.eq(requantize.o_valid),
             output.payload.eq(requantize.o),
         ]
+        if self.loadable:
+            lead_through(m, self, [requantize])

@@ -1,15 +1,127 @@
 """From accumulators to activations."""
 
+from dataclasses import dataclass
+
 import numpy as np
-from amaranth import Const, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth import Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.cells import place
 from systolith.gateware.delay import delayed, payload
-from systolith.gateware.streams import act_word
-from systolith.network import ActType, IntArray, Overflow, Requantize, Rounding, signed_bits
+from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
+from systolith.gateware.streams import act_shape, act_word
+from systolith.network import (
+    MAX_MULTIPLIER_BITS,
+    MAX_SHIFT,
+    ActType,
+    IntArray,
+    Overflow,
+    Requantize,
+    Rounding,
+    signed_bits,
+)
 
-__all__ = ["RequantizeLanes", "Requantizer"]
+__all__ = ["RequantizeLanes", "Requantizer", "RequantizerShape", "requantizer_tables"]
+
+SPARE_BIAS_BITS = 2
+"""By which biases that may be loaded are wider than sums."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequantizerShape:
+    """What the circuit of a requantizer depends on.
+
+    Parameters
+    ----------
+    acc_bits, bias_bits : int
+        Widths of accumulator and bias, signed.
+    multiplier_bits : int
+        0 if every multiplier is 1: then there is none.
+    shifts : pair of int
+        Least and greatest shift.
+    rounding : Rounding
+    overflow : Overflow
+    clamp : pair of int, optional
+    output : ActType
+    """
+
+    acc_bits: int
+    bias_bits: int
+    multiplier_bits: int
+    shifts: tuple[int, int]
+    rounding: Rounding
+    overflow: Overflow
+    clamp: tuple[int, int] | None
+    output: ActType
+
+    @classmethod
+    def of(
+        cls, acc_bits: int, biases: IntArray, spec: Requantize, output: ActType
+    ) -> "RequantizerShape":
+        """Make no wider than these parameters need."""
+        largest = int(spec.multiplier.max())
+        return cls(
+            acc_bits=acc_bits,
+            bias_bits=signed_bits(int(biases.min()), int(biases.max())),
+            multiplier_bits=0 if spec.power_of_two else max(largest.bit_length(), 1),
+            shifts=(int(spec.shift.min()), int(spec.shift.max())),
+            rounding=spec.rounding,
+            overflow=spec.overflow,
+            clamp=spec.clamp,
+            output=output,
+        )
+
+    @classmethod
+    def loadable(cls, acc_bits: int, spec: Requantize, output: ActType) -> "RequantizerShape":
+        """Make wide enough for whatever parameters may be loaded."""
+        return cls(
+            acc_bits=acc_bits,
+            bias_bits=acc_bits + SPARE_BIAS_BITS,
+            multiplier_bits=0 if spec.power_of_two else MAX_MULTIPLIER_BITS,
+            shifts=(0, MAX_SHIFT),
+            rounding=spec.rounding,
+            overflow=spec.overflow,
+            clamp=spec.clamp,
+            output=output,
+        )
+
+    @property
+    def shift_bits(self) -> int:
+        """Width of the shift; 0 if it is always the same."""
+        least, most = self.shifts
+        return most.bit_length() if least != most else 0
+
+    @property
+    def word(self) -> data.StructLayout:
+        """Layout of the parameters of a channel."""
+        return data.StructLayout(
+            {
+                "bias": signed(self.bias_bits),
+                "multiplier": unsigned(self.multiplier_bits),
+                "shift": unsigned(self.shift_bits),
+            }
+        )
+
+    def pack(self, bias: int, multiplier: int, shift: int) -> int:
+        """Lay the parameters of a channel out as a word.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is wider than its field.
+        """
+        if signed_bits(bias, bias) > self.bias_bits:
+            raise ValueError(f"bias must fit {self.bias_bits} bits, got {bias}")
+        if self.multiplier_bits == 0 and multiplier != 1:
+            raise ValueError(f"multiplier must be 1, got {multiplier}")
+        parts = [(bias, self.bias_bits), (multiplier, self.multiplier_bits)]
+        parts.append((shift, self.shift_bits))
+        word = place_ = 0
+        for value, bits in parts:
+            word |= (value & ((1 << bits) - 1)) << place_
+            place_ += bits
+        return word
 
 
 class Requantizer(wiring.Component):
@@ -20,8 +132,8 @@ class Requantizer(wiring.Component):
     Members
     -------
     acc : ``In(signed(acc_bits))``
-    bias, multiplier, shift : ``In``
-        Parameters of the channel, in the cycle of `acc`.
+    parameters : ``In(shape.word)``
+        Of the channel, in the cycle of `acc`.
     o : ``Out(act_shape(output))``
 
     Timing
@@ -32,51 +144,84 @@ class Requantizer(wiring.Component):
     LATENCY = 5
 
     acc: Signal
-    bias: Signal
-    multiplier: Signal
-    shift: Signal
+    parameters: data.View
     o: Signal
 
-    def __init__(self, acc_bits: int, biases: IntArray, spec: Requantize, output: ActType) -> None:
-        self.acc_bits, self.spec, self.output = acc_bits, spec, output
-        self.bias_bits = signed_bits(int(biases.min()), int(biases.max()))
-        self.multiplier_bits = max(int(spec.multiplier.max()).bit_length(), 1)
-        shape = signed(output.bits) if output.signed else unsigned(output.bits)
+    def __init__(self, shape: RequantizerShape) -> None:
+        self.shape = shape
         super().__init__(
             {
-                "acc": In(signed(acc_bits)),
-                "bias": In(signed(self.bias_bits)),
-                "multiplier": In(unsigned(self.multiplier_bits)),
-                "shift": In(range(int(spec.shift.max()) + 1)),
-                "o": Out(shape),
+                "acc": In(signed(shape.acc_bits)),
+                "parameters": In(shape.word),
+                "o": Out(act_shape(shape.output)),
             }
         )
+
+    @property
+    def cell_name(self) -> str:
+        """Name of the Verilog module."""
+        return f"requantizer_{self.shape.acc_bits}to{self.shape.output.bits}"
 
     def elaborate(self, platform: object) -> Module:
         """Five registers: bias, product twice (a multiplier's own register), shifted, clamped."""
         m = Module()
-        spec = self.spec
-        biased = payload(m, self.acc + self.bias, 1, "biased")
-        multiplier = payload(m, self.multiplier, 1, "multiplier")
-        product = payload(m, biased * multiplier, 2, "product")
-        shift = payload(m, self.shift, 3, "shift")
-        if int(spec.shift.min()) == int(spec.shift.max()):
-            shifted = _rounded(product, int(spec.shift[0]), spec.rounding)
+        shape = self.shape
+        product = payload(m, self.acc + self.parameters.bias, 1, "biased")
+        if shape.multiplier_bits:
+            product *= payload(m, self.parameters.multiplier, 1, "multiplier")
+        product = payload(m, product, 2, "product")
+        if shape.shift_bits:
+            shift = payload(m, self.parameters.shift, 3, "shift")
+            if shape.rounding is Rounding.HALF_UP:
+                shifted = (((product << 1) >> shift) + 1) >> 1
+            else:
+                shifted = product >> shift
         else:
-            half = ((1 << shift) >> 1) if spec.rounding is Rounding.HALF_UP else Const(0)
-            shifted = (product + half) >> shift
+            shifted = _rounded(product, shape.shifts[0], shape.rounding)
         shifted = payload(m, shifted, 1, "shifted")
-        m.d.sync += self.o.eq(self._clamped(shifted + self.output.zero_point))
+        m.d.sync += self.o.eq(self._clamped(shifted + shape.output.zero_point))
         return m
 
     def _clamped(self, value: Value) -> Value:
-        output, clamp = self.output, self.spec.clamp
-        if self.spec.overflow is Overflow.SATURATE:
+        output, clamp = self.shape.output, self.shape.clamp
+        if self.shape.overflow is Overflow.SATURATE:
             low, high = clamp or (output.low, output.high)
             return _clamp(value, low, high)
         wrapped = value[: output.bits]
         wrapped = wrapped.as_signed() if output.signed else wrapped
         return _clamp(wrapped, *clamp) if clamp else wrapped
+
+
+def requantizer_tables(
+    shape: RequantizerShape, biases: IntArray, spec: Requantize, lanes: int
+) -> tuple[ParameterTable, ...]:
+    """Deal the parameters of all channels to the lanes, a table for each.
+
+    Parameters
+    ----------
+    shape : RequantizerShape
+    biases : array of int, shape (channels,)
+    spec : Requantize
+    lanes : int
+
+    Raises
+    ------
+    ValueError
+        If a parameter does not fit the shape.
+    """
+    channels = len(biases)
+    multiplier = np.broadcast_to(spec.multiplier, channels).tolist()
+    shift = np.broadcast_to(spec.shift, channels).tolist()
+    words = [
+        shape.pack(*parameters)
+        for parameters in zip(biases.tolist(), multiplier, shift, strict=True)
+    ]
+    words += [0] * (-channels % lanes)
+    width = Shape.cast(shape.word).width
+    return tuple(
+        ParameterTable(name=f"parameters_{lane}", width=width, words=tuple(words[lane::lanes]))
+        for lane in range(lanes)
+    )
 
 
 class RequantizeLanes(wiring.Component):
@@ -91,6 +236,8 @@ class RequantizeLanes(wiring.Component):
         Number of the transfer within its pixel, one cycle ahead of `i`.
     o : ``Out(act_word(output, lanes))``
     o_valid : ``Out(1)``
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if loadable.
 
     Timing
     ------
@@ -102,61 +249,46 @@ class RequantizeLanes(wiring.Component):
     transfer: Signal
     o: data.View
     o_valid: Signal
+    load_i: data.View
+    load_o: data.View
+    full: Signal
 
     def __init__(
-        self, acc_bits: int, biases: IntArray, spec: Requantize, output: ActType, lanes: int
+        self,
+        shape: RequantizerShape,
+        tables: tuple[ParameterTable, ...],
+        *,
+        loadable: bool = False,
     ) -> None:
-        self.acc_bits, self.biases, self.spec, self.output = acc_bits, biases, spec, output
-        self.lanes = lanes
-        self.transfers = -(-len(biases) // lanes)
-        super().__init__(
-            {
-                "i": In(data.ArrayLayout(signed(acc_bits), lanes)),
-                "valid": In(1),
-                "transfer": In(range(self.transfers)),
-                "o": Out(act_word(output, lanes)),
-                "o_valid": Out(1),
-            }
-        )
+        self.shape, self.tables, self.loadable = shape, tables, loadable
+        lanes = len(tables)
+        members = {
+            "i": In(data.ArrayLayout(signed(shape.acc_bits), lanes)),
+            "valid": In(1),
+            "transfer": In(range(len(tables[0].words))),
+            "o": Out(act_word(shape.output, lanes)),
+            "o_valid": Out(1),
+        }
+        super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
         """A table of parameters per lane, read one cycle ahead."""
         m = Module()
-        for lane in range(self.lanes):
-            requantizer = Requantizer(self.acc_bits, self.biases, self.spec, self.output)
-            layout = data.StructLayout(
-                {
-                    "bias": requantizer.bias.shape(),
-                    "multiplier": requantizer.multiplier.shape(),
-                    "shift": requantizer.shift.shape(),
-                }
-            )
-            table = memory.Memory(shape=layout, depth=self.transfers, init=self._parameters(lane))
-            m.submodules[f"parameters_{lane}"] = table
-            m.submodules[f"requantizer_{lane}"] = requantizer
-            port = table.read_port()
+        memories = []
+        for lane, table in enumerate(self.tables):
+            memories.append(parameters := ParameterMemory(table, loadable=self.loadable))
+            m.submodules[table.name] = parameters
+            requantizer = place(platform, m, f"requantizer_{lane}", Requantizer, self.shape)
             m.d.comb += [
-                port.addr.eq(self.transfer),
-                port.en.eq(1),
+                parameters.address.eq(self.transfer),
                 requantizer.acc.eq(self.i[lane]),
-                requantizer.bias.eq(port.data.bias),
-                requantizer.multiplier.eq(port.data.multiplier),
-                requantizer.shift.eq(port.data.shift),
+                requantizer.parameters.eq(parameters.word),
                 self.o[lane].eq(requantizer.o),
             ]
         m.d.comb += self.o_valid.eq(delayed(m, self.valid, Requantizer.LATENCY, "valid"))
+        if self.loadable:
+            lead_through(m, self, memories)
         return m
-
-    def _parameters(self, lane: int) -> list[dict[str, int]]:
-        channels = len(self.biases)
-        multiplier = np.broadcast_to(self.spec.multiplier, channels)
-        shift = np.broadcast_to(self.spec.shift, channels)
-        rows = [
-            {"bias": int(bias), "multiplier": int(scale), "shift": int(places)}
-            for bias, scale, places in zip(self.biases, multiplier, shift, strict=True)
-        ][lane :: self.lanes]
-        unused = {"bias": 0, "multiplier": 0, "shift": 0}
-        return rows + [unused] * (self.transfers - len(rows))
 
 
 def _rounded(value: Value, shift: int, rounding: Rounding) -> Value:

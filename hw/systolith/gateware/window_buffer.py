@@ -1,15 +1,15 @@
-"""The circular buffer that windows are read from: one writer, one sequencer, a reader per row."""
+"""The circular buffer that windows are read from: who writes it, and who says what is read."""
 
-from amaranth import Array, C, Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, memory, stream, wiring
+from amaranth import Array, C, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.streams import act_stream
 from systolith.gateware.walker import FreedCounter, WindowWalker, window_layout
 from systolith.network import ActType
-from systolith.plan import Tap, WindowedEngine
+from systolith.plan import WindowedEngine
 
-__all__ = ["RowReader", "Sequencer", "WindowWriter", "step_layout"]
+__all__ = ["Sequencer", "WindowWriter", "step_layout"]
 
 
 def step_layout(plan: WindowedEngine) -> data.StructLayout:
@@ -82,7 +82,7 @@ class WindowWriter(wiring.Component):
         """Deal transfers to the banks in turn; a word is complete after the last bank."""
         m = Module()
         plan = self.plan
-        m.submodules.freed = freed = FreedCounter(plan)
+        m.submodules.freed_counter = freed = FreedCounter(plan)
         turns = plan.banks // plan.banks_per_transfer
         turn, word = Signal(range(turns)), Signal(range(plan.words_per_pixel))
         last_turn, last_word = Signal(), Signal()
@@ -190,87 +190,3 @@ class Sequencer(wiring.Component):
             self.step.done.eq(last & last_pass & issue),
         ]
         return m
-
-
-class RowReader(wiring.Component):
-    """The memory of one array row, and what the row reads from it at each step.
-
-    With `words` above 1, pass p reads word p of each pixel rather than the one its tap names.
-
-    Members
-    -------
-    write, address, word : ``In(1)``, ``In(range(plan.buffer_depth))``, ``In(layout)``
-        From :class:`WindowWriter`: the word for this row's bank.
-    step : ``In(step_layout(plan))``
-    acts : ``Out(layout)``
-        Activations of the tap; `fill` in the padding.
-
-    Timing
-    ------
-    `acts` :attr:`LATENCY` cycles after `step`. Throughput: one per cycle.
-    """
-
-    LATENCY = 4
-
-    write: Signal
-    address: Signal
-    word: data.View
-    step: data.View
-    acts: data.View
-
-    def __init__(
-        self,
-        plan: WindowedEngine,
-        layout: data.ArrayLayout,
-        taps: list[Tap],
-        *,
-        fill: int,
-        words: int = 1,
-    ) -> None:
-        self.plan, self.layout, self.taps = plan, layout, taps
-        self.fill, self.words = fill, words
-        super().__init__(
-            {
-                "write": In(1),
-                "address": In(range(plan.buffer_depth)),
-                "word": In(layout),
-                "step": In(step_layout(plan)),
-                "acts": Out(layout),
-            }
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        """Four registers: tap and padding, address, memory, output."""
-        m = Module()
-        plan = self.plan
-        depth = plan.buffer_depth
-        m.submodules.memory = store = memory.Memory(shape=self.layout, depth=depth, init=[])
-        write_port, read_port = store.write_port(), store.read_port()
-        m.d.comb += [
-            write_port.en.eq(self.write),
-            write_port.addr.eq(self.address),
-            write_port.data.eq(self.word),
-            read_port.en.eq(1),
-        ]
-        offsets = Array(
-            ((tap.row * plan.window.width + tap.column) * plan.words_per_pixel + tap.word) % depth
-            for tap in self.taps
-        )
-        rows = Array(self.step.rows[tap.row] for tap in self.taps)
-        columns = Array(self.step.columns[tap.column] for tap in self.taps)
-        offset, origin = Signal(range(depth)), Signal(range(depth))
-        inside = Signal(3)
-        word = Signal(range(self.words))
-        fold = self.step.fold
-        m.d.sync += [
-            offset.eq(offsets[fold]),
-            origin.eq(self.step.address),
-            word.eq(self.step.number),
-            inside.eq(Cat(rows[fold] & columns[fold], inside)),
-            read_port.addr.eq(origin + offset + word),
-            self.acts.eq(Mux(inside[2], read_port.data, self._filled())),
-        ]
-        return m
-
-    def _filled(self) -> data.Const:
-        return self.layout.const([self.fill] * self.layout.length)

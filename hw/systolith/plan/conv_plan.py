@@ -136,6 +136,11 @@ class ConvPlan(WindowedPlan):
         return self.reads.banks(self.array.rows)
 
     @property
+    def skips_taps(self) -> bool:
+        """Whether groups keep some taps only: which, is a parameter of the layer."""
+        return self.reads.reads is not None
+
+    @property
     def words_per_pixel(self) -> int:
         """Groups of each pixel in one bank."""
         return self.groups // self.banks
@@ -169,11 +174,6 @@ class ConvPlan(WindowedPlan):
     def packed(self) -> int:
         """Filters per column."""
         return self.array.packed
-
-    @property
-    def product_bits(self) -> int:
-        """Bits between two products in one multiplier: as many as a product has."""
-        return self.weight_bits + self.input.type.bits
 
     @property
     def passes(self) -> int:

@@ -1,6 +1,6 @@
 """From an integer network to a pipeline of engines joined by streams."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
@@ -42,10 +42,13 @@ class NetworkPlan:
         What is computed.
     graph : StageGraph
         Engines, and the gearboxes and forks between them.
+    reloadable : bool
+        Whether other weights of the same patterns can be loaded into the design.
     """
 
     network: IntegerNetwork
     graph: StageGraph
+    reloadable: bool = False
 
     @property
     def stages(self) -> tuple[StagePlan, ...]:
@@ -166,6 +169,7 @@ def plan_network(
     *,
     arrays: Mapping[str, ArrayShape] | None = None,
     multipliers: int = DEFAULT_MULTIPLIERS,
+    reloadable: bool = False,
 ) -> NetworkPlan:
     """Lay a network out on engines.
 
@@ -180,6 +184,9 @@ def plan_network(
         Shapes that are fixed, by layer name. They count towards the budget, unless all are fixed.
     multipliers : int
         Budget for all PE arrays together.
+    reloadable : bool
+        Make all parameters loadable; sums and requantizers are then as wide as any weights of the
+        same patterns may need.
 
     Returns
     -------
@@ -199,25 +206,26 @@ def plan_network(
     ]:
         raise PlanError(problems)
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
-    works = [work_of(network, layer) for layer in weighted]
+    works = [work_of(network, layer, reloadable=reloadable) for layer in weighted]
     if set(shapes) != {work.name for work in works}:
         shapes = choose_arrays(works, shapes, multipliers)
     pace = max((least_cycles(work, shapes[work.name]) for work in works), default=0)
     engines = [
         _sized(engine) if isinstance(engine, WindowedEngine) else engine
-        for engine in _engines(network, shapes, pace)
+        for engine in _engines(network, works, shapes, pace)
     ]
     graph = join(network, engines, pace)
-    return NetworkPlan(network=network, graph=sized_queues(graph))
+    return NetworkPlan(network=network, graph=sized_queues(graph), reloadable=reloadable)
 
 
 def _engines(
-    network: IntegerNetwork, shapes: Mapping[str, ArrayShape], pace: int
+    network: IntegerNetwork, works: Sequence[Work], shapes: Mapping[str, ArrayShape], pace: int
 ) -> Iterator[EnginePlan]:
+    by_name = {work.name: work for work in works}
     for layer in network.layers:
         match layer:
             case Conv2d() | Linear():
-                yield _conv_plan(work_of(network, layer), shapes[layer.name], pace)
+                yield _conv_plan(by_name[layer.name], shapes[layer.name], pace)
             case MaxPool2d() | AvgPool2d():
                 yield _pool_plan(network, layer, pace)
             case Add():

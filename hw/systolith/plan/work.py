@@ -1,5 +1,6 @@
 """What a layer asks of its engine, and whether there is one."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
@@ -19,6 +20,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     PerNeuron,
+    Strided,
     Tensor,
     signed_bits,
 )
@@ -102,8 +104,11 @@ class Work:
         return replace(self, slots=slots, group=group, reads=reads)
 
 
-def work_of(network: IntegerNetwork, layer: Conv2d | Linear) -> Work:
-    """See a layer as work for a PE array."""
+def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool = False) -> Work:
+    """See a layer as work for a PE array.
+
+    Sums are as wide as the weights at hand need, or if `reloadable`, any of the same pattern.
+    """
     slots, group = _slots_and_group(layer)
     image = image_of(network, layer)
     depthwise = isinstance(layer, Conv2d) and layer.groups != 1
@@ -119,7 +124,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear) -> Work:
         gathers=isinstance(layer.pattern.select, PerNeuron),
         packed=_packed(layer, image),
         weight_bits=max(layer.weight_bits, 2),
-        acc_bits=_partial_sum_bits(layer, image),
+        acc_bits=_any_sum_bits(layer, image) if reloadable else _partial_sum_bits(layer, image),
     )
 
 
@@ -234,3 +239,24 @@ def _partial_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
     low, high = image.type.low, image.type.high
     least, most = positive * low + negative * high, positive * high + negative * low
     return signed_bits(min(int(least.min()), 0), max(int(most.max()), 0))
+
+
+def _any_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
+    """Width of sums of raw activations times whatever weights the pattern allows."""
+    pattern, (channels, *kernel) = layer.pattern, layer.weight.shape[1:]
+    taps = math.prod(kernel)
+    if isinstance(pattern.taps, Strided):
+        taps = ceil(taps / pattern.taps.stride)
+    kept = channels * taps
+    match pattern.select:
+        case KOutOfN(k=k, n=n):
+            kept = kept * k // n
+        case PerNeuron(k=k):
+            kept = k
+    bits = max(layer.weight_bits, 2)
+    products = [
+        weight * act
+        for weight in (-(1 << bits - 1), (1 << bits - 1) - 1)
+        for act in (image.type.low, image.type.high)
+    ]
+    return signed_bits(kept * min(products), kept * max(products))

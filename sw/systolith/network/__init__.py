@@ -28,12 +28,22 @@ from systolith.network.layers import (
     Padding,
     Shape,
 )
-from systolith.network.numbers import ActType, IntArray, Overflow, Requantize, Rounding
+from systolith.network.numbers import (
+    MAX_MULTIPLIER_BITS,
+    MAX_SHIFT,
+    ActType,
+    IntArray,
+    Overflow,
+    Requantize,
+    Rounding,
+)
 from systolith.network.pattern import Pattern
 from systolith.network.storage import content_hash, load, save
 
 __all__ = [
     "INPUT",
+    "MAX_MULTIPLIER_BITS",
+    "MAX_SHIFT",
     "ActType",
     "Add",
     "AllTaps",

@@ -11,14 +11,14 @@ import pytest
 
 from systolith.build import Design, emit_verilog, load_design, write_design
 from systolith.network import IntegerNetwork, content_hash
-from systolith.plan import plan_network
+from systolith.plan import ArrayShape, plan_network
 from tests.flow.networks import small_network
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PROGRAM = """
 import hashlib
 from systolith.build import emit_verilog
-from systolith.plan import plan_network
+from systolith.plan import ArrayShape, plan_network
 from tests.flow.networks import small_network
 text = emit_verilog(plan_network(small_network(), multipliers=12))
 print(hashlib.sha256(text.encode()).hexdigest())
@@ -42,8 +42,22 @@ def test_equal_plans_give_equal_text_in_any_process() -> None:
 
 def test_modules_keep_the_names_of_their_layers() -> None:
     text = emit_verilog(plan_network(small_network(), multipliers=12))
-    for name in ("conv1.array.pe_0_0", "conv2.collector", "pool2.reader", "fc.requantize"):
+    for name in ("conv1.array", "conv2.collector", "pool2.reader", "fc.requantize"):
         assert f"module \\systolith_top.{name} " in text
+
+
+def test_equal_pes_are_instances_of_one_module() -> None:
+    arrays = {
+        "conv1": ArrayShape(rows=3, columns=2),
+        "conv2": ArrayShape(rows=3, columns=2),
+        "fc": ArrayShape(rows=1, columns=1),
+    }
+    text = emit_verilog(plan_network(small_network(), arrays=arrays))
+    modules = re.findall(r"^module (systolith_top_pe_\w+)\(", text, re.MULTILINE)
+    instances = re.findall(r"^  (systolith_top_pe_\w+) pe_\d+_\d+ \(", text, re.MULTILINE)
+    assert len(modules) == 3  # no two layers have equal widths here
+    assert sorted(set(instances)) == sorted(modules)
+    assert len(instances) == 3 * 2 + 3 * 2 + 1
 
 
 def test_text_names_no_place_of_this_machine() -> None:

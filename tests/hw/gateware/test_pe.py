@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from systolith.gateware import PE
+from systolith.gateware import PE, PEShape
 from systolith.network import (
     ActType,
     Conv2d,
@@ -37,7 +37,7 @@ def test_sums_selected_products_at_the_documented_time(
     kept: tuple[int, int] | None, multipliers: int
 ) -> None:
     plan = _plan(kept, multipliers)
-    dut, rng = PE(plan), random.Random(0)
+    dut, rng = PE(PEShape.of(plan)), random.Random(0)
     extremes = [0, 255]
     steps = [
         (
@@ -112,7 +112,7 @@ def test_two_products_in_one_multiplier_are_both_exact(
         (rng.randint(act.low, act.high), rng.randint(low, high), rng.randint(low, high))
         for _ in range(50)
     ]
-    dut, got = PE(plan), []
+    dut, got = PE(PEShape.of(plan)), []
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
         for cycle in range(len(steps) + plan.pe_latency):

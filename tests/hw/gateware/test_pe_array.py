@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from systolith.gateware import PEArray, WeightMemory
+from systolith.gateware import WEIGHT_LATENCY, PEArray, PEShape, weight_tables
 from systolith.network import Conv2d
 from systolith.plan import ArrayShape, ConvPlan, PackedWeights, pack_weights, plan_network
 from tests.flow.networks import convolution
@@ -34,7 +34,7 @@ def test_sums_come_in_a_wavefront_at_the_documented_time(
     rows: int, columns: int, multipliers: int, kept: tuple[int, int]
 ) -> None:
     plan, packed = _planned(ArrayShape(rows=rows, columns=columns, multipliers=multipliers), kept)
-    dut, rng = PEArray(plan, packed), random.Random(rows)
+    dut, rng = PEArray(plan, weight_tables(plan, packed)), random.Random(rows)
     steps = 12
     acts = [[[rng.choice([0, 255, rng.randrange(256)]) for _ in range(plan.group)]
              for _ in range(rows)] for _ in range(steps)]  # fmt: skip
@@ -61,10 +61,10 @@ def test_sums_come_in_a_wavefront_at_the_documented_time(
             for row in range(rows):
                 if 0 <= cycle - row < steps:
                     ctx.set(dut.address[row], words[cycle - row])
-                if 0 <= (step := cycle - row - WeightMemory.LATENCY) < steps:
+                if 0 <= (step := cycle - row - WEIGHT_LATENCY) < steps:
                     ctx.set(dut.acts[row], acts[step][row])
             for column in range(columns):
-                step = cycle - WeightMemory.LATENCY - latency - column
+                step = cycle - WEIGHT_LATENCY - latency - column
                 if 0 <= step < steps:
                     found[step, column] = ctx.get(dut.psums[column][0])
             await ctx.tick()
@@ -74,28 +74,11 @@ def test_sums_come_in_a_wavefront_at_the_documented_time(
     assert np.array_equal(found % wrap, expected % wrap)
 
 
-def test_weight_memory_holds_its_words_and_passes_addresses_on() -> None:
+def test_weight_tables_hold_weight_and_index_of_each_step() -> None:
     plan, packed = _planned(ArrayShape(rows=2, columns=3, multipliers=2), (3, 6))
-    dut = WeightMemory(plan, packed, 1, 2)
-    words, passed = [], []
-
-    async def bench(ctx):  # type: ignore[no-untyped-def]
-        for cycle in range(plan.steps + WeightMemory.LATENCY):
-            if cycle < plan.steps:
-                ctx.set(dut.address_i, cycle)
-            if cycle >= WeightMemory.LATENCY:
-                words.append(
-                    [
-                        (ctx.get(dut.weights[m].weight[0]), ctx.get(dut.weights[m].index))
-                        for m in (0, 1)
-                    ]
-                )
-            await ctx.tick()
-            passed.append(ctx.get(dut.address_o))
-
-    simulate(dut, bench)
-    assert passed[: plan.steps] == list(range(plan.steps))
-    assert words == [
+    layout, table = PEShape.of(plan).weights, weight_tables(plan, packed)[1][2]
+    words = [layout.from_bits(word) for word in table.words]
+    assert [[(kept[m].weight[0], kept[m].index) for m in (0, 1)] for kept in words] == [
         [(packed.weight[1, 2, word, m, 0], packed.index[1, 2, word, m]) for m in (0, 1)]
         for word in range(plan.steps)
     ]

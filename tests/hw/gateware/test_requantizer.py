@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systolith.gateware import Requantizer
+from systolith.gateware import Requantizer, RequantizerShape
 from systolith.network import ActType, IntArray, Overflow, Requantize, Rounding, requantize
 
 ACC_BITS = 20
@@ -28,10 +29,12 @@ EDGES = [
 ]
 
 
-def _hardware(spec: Requantize, output: ActType, acc: IntArray, bias: IntArray) -> list[int]:
+def _hardware(
+    shape: RequantizerShape, spec: Requantize, acc: IntArray, bias: IntArray
+) -> list[int]:
     """Send accumulators through, channel by channel in turn; one per cycle."""
     channels = len(bias)
-    dut = Requantizer(ACC_BITS, bias, spec, output)
+    dut = Requantizer(shape)
     multiplier = np.broadcast_to(spec.multiplier, channels)
     shift = np.broadcast_to(spec.shift, channels)
     results: list[int] = []
@@ -41,9 +44,8 @@ def _hardware(spec: Requantize, output: ActType, acc: IntArray, bias: IntArray) 
             if number < len(acc):
                 channel = number % channels
                 ctx.set(dut.acc, int(acc[number]))
-                ctx.set(dut.bias, int(bias[channel]))
-                ctx.set(dut.multiplier, int(multiplier[channel]))
-                ctx.set(dut.shift, int(shift[channel]))
+                parameters = (int(bias[channel]), int(multiplier[channel]), int(shift[channel]))
+                ctx.set(dut.parameters.as_value(), shape.pack(*parameters))
             await ctx.tick()
             if number >= Requantizer.LATENCY - 1:
                 results.append(ctx.get(dut.o))
@@ -53,6 +55,14 @@ def _hardware(spec: Requantize, output: ActType, acc: IntArray, bias: IntArray) 
     simulator.add_testbench(bench)
     simulator.run()
     return results[: len(acc)]
+
+
+def _shapes(spec: Requantize, output: ActType, bias: IntArray) -> list[RequantizerShape]:
+    """As narrow as these parameters allow, and for any that may be loaded."""
+    return [
+        RequantizerShape.of(ACC_BITS, bias, spec, output),
+        RequantizerShape.loadable(ACC_BITS, spec, output),
+    ]
 
 
 def _golden(spec: Requantize, output: ActType, acc: IntArray, bias: IntArray) -> list[int]:
@@ -70,7 +80,8 @@ def test_edges(rounding: Rounding, overflow: Overflow, signed: bool, shift: int)
         multiplier=np.array([1]), shift=np.array([shift]), rounding=rounding, overflow=overflow
     )
     acc, bias = np.array(EDGES), np.zeros(1, int)
-    assert _hardware(spec, output, acc, bias) == _golden(spec, output, acc, bias)
+    for shape in _shapes(spec, output, bias):
+        assert _hardware(shape, spec, acc, bias) == _golden(spec, output, acc, bias)
 
 
 @settings(max_examples=40, deadline=None)
@@ -95,4 +106,25 @@ def test_random_parameters(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     bias = rng.integers(-5000, 5000, channels)
     acc = rng.integers(-(1 << 19), 1 << 19, 12 * channels)
-    assert _hardware(spec, output, acc, bias) == _golden(spec, output, acc, bias)
+    shape = data.draw(st.sampled_from(_shapes(spec, output, bias)))
+    assert _hardware(shape, spec, acc, bias) == _golden(spec, output, acc, bias)
+
+
+def test_power_of_two_needs_no_multiplier() -> None:
+    spec = Requantize(multiplier=np.array([1]), shift=np.array([3, 4]))
+    output = ActType(bits=8, signed=True)
+    for shape in _shapes(spec, output, np.zeros(2, int)):
+        assert shape.multiplier_bits == 0
+        text = rtlil.convert(Requantizer(shape))
+        assert "cell $add" in text and "cell $mul" not in text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [((1 << 22, 1, 0), "bias must fit 22 bits, got 4194304"), ((0, 2, 0), "must be 1, got 2")],
+)
+def test_refuses_what_a_word_cannot_hold(parameters: tuple[int, int, int], message: str) -> None:
+    spec = Requantize(multiplier=np.array([1]), shift=np.array([3]))
+    shape = RequantizerShape.loadable(ACC_BITS, spec, ActType(bits=8, signed=True))
+    with pytest.raises(ValueError, match=message):
+        shape.pack(*parameters)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from systolith.gateware import RowReader, Sequencer, WindowWriter
+from systolith.gateware import RowReader, Sequencer, WindowWriter, tap_table
 from systolith.gateware.streams import act_word
 from systolith.network import ActType, Tensor
 from systolith.plan import ArrayShape, ConvPlan, PoolPlan, Tap, Window, plan_network, row_taps
@@ -142,7 +142,7 @@ def test_sequencer_waits_for_pixels_and_room_and_then_for_nothing() -> None:
 def test_reader_finds_its_taps_and_fills_the_padding(row: int) -> None:
     plan = _conv(rows=4)
     taps, layout = row_taps(plan, row), act_word(U8, plan.group)
-    dut, rng = RowReader(plan, layout, taps, fill=77), random.Random(row)
+    dut, rng = RowReader(plan, layout, tap_table(plan, taps), fill=77), random.Random(row)
     contents = [[rng.randrange(256) for _ in range(plan.group)] for _ in range(plan.buffer_depth)]
     steps = [
         (rng.randrange(plan.buffer_depth), rng.randrange(8), rng.randrange(8), fold)
@@ -183,7 +183,7 @@ def test_reader_finds_its_taps_and_fills_the_padding(row: int) -> None:
 def test_reader_of_a_pool_reads_a_word_per_pass() -> None:
     plan = _pool()
     taps = [Tap(row, column, 0) for row, column in plan.window.positions]
-    dut = RowReader(plan, act_word(U8, 2), taps, fill=0, words=plan.passes)
+    dut = RowReader(plan, act_word(U8, 2), tap_table(plan, taps), fill=0, words=plan.passes)
     found = []
 
     async def bench(ctx):  # type: ignore[no-untyped-def]

@@ -1,0 +1,86 @@
+"""Components that a design holds many times: one module of Verilog, many instances."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from amaranth import ClockSignal, Instance, Module, ResetSignal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+__all__ = ["CellLibrary", "place"]
+
+
+class CellLibrary:
+    """A platform for Verilog on which equal components become instances of one module.
+
+    Amaranth elaborates every component anew, equal or not; an array would be as many modules as it
+    has PEs. Simulators of Amaranth need no library: there, :func:`place` makes submodules.
+
+    Parameters
+    ----------
+    prefix : str
+        Begins the names of all modules.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._cells: dict[tuple[Any, ...], tuple[str, wiring.Component]] = {}
+
+    def instance(self, m: Module, name: str, kind: Any, *arguments: Any) -> Any:
+        """Add an instance of ``kind(*arguments)``. Returns signals like the component's ports."""
+        key = (kind, arguments)
+        if key not in self._cells:
+            component = kind(*arguments)
+            self._cells[key] = self._unused(component.cell_name), component
+        cell, component = self._cells[key]
+        ports = component.signature.create(path=(name,))
+        pins = {
+            f"{'i' if member.flow is In else 'o'}_{'__'.join(map(str, path))}": value
+            for path, member, value in component.signature.flatten(ports)
+        }
+        clocked = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        m.submodules[name] = Instance(cell, **clocked, **pins)
+        return ports
+
+    def cells(self) -> Iterator[tuple[str, wiring.Component]]:
+        """Name and component of each module; those that come up meanwhile, too."""
+        done = 0
+        while done < len(self._cells):
+            yield list(self._cells.values())[done]
+            done += 1
+
+    def _unused(self, name: str) -> str:
+        taken = {cell for cell, _ in self._cells.values()}
+        wanted = f"{self._prefix}_{name}"
+        unused, number = wanted, 1
+        while unused in taken:
+            number += 1
+            unused = f"{wanted}_{number}"
+        return unused
+
+
+def place(platform: object, m: Module, name: str, kind: Any, *arguments: Any) -> Any:
+    """Add ``kind(*arguments)`` to a module: as an instance if the platform is a library.
+
+    Parameters
+    ----------
+    platform : object
+        As given to `elaborate`.
+    m : Module
+        Where it goes.
+    name : str
+        Of the submodule.
+    kind : type
+        A component class with an attribute `cell_name`.
+    *arguments
+        Of its constructor: hashable, and all that the component depends on.
+
+    Returns
+    -------
+    wiring.Component or wiring.PureInterface
+        With the component's ports as attributes.
+    """
+    if isinstance(platform, CellLibrary):
+        return platform.instance(m, name, kind, *arguments)
+    m.submodules[name] = component = kind(*arguments)
+    return component

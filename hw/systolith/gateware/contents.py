@@ -1,0 +1,172 @@
+"""What the memories of each engine hold, and in which order a load fills them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from systolith.gateware.parameters import ParameterTable
+from systolith.gateware.pe_array import WeightTables, weight_tables
+from systolith.gateware.requantizer import RequantizerShape, requantizer_tables
+from systolith.gateware.row_reader import tap_table
+from systolith.network import (
+    MAX_MULTIPLIER_BITS,
+    ActType,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    IntArray,
+    Linear,
+    signed_bits,
+)
+from systolith.plan import AddPlan, ConvPlan, GatherPlan, PoolPlan, pack_weights, row_taps
+
+__all__ = ["AddContents", "ConvContents", "PoolContents"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvContents:
+    """Memories of a convolution or linear layer.
+
+    Attributes
+    ----------
+    taps : tuple of ParameterTable
+        For each row; none if the PEs gather.
+    weights : WeightTables
+    requantizer : RequantizerShape
+    parameters : tuple of ParameterTable
+        For each requantizer.
+    """
+
+    taps: tuple[ParameterTable, ...]
+    weights: WeightTables
+    requantizer: RequantizerShape
+    parameters: tuple[ParameterTable, ...]
+
+    @classmethod
+    def of(cls, plan: ConvPlan, layer: Conv2d | Linear, *, loadable: bool) -> "ConvContents":
+        """Take what a layer says; as wide as any other may need if it is to be replaced."""
+        biases = _folded_bias(layer, plan.input.type)
+        shape = _requantizer(plan.acc_bits, biases, layer, plan.output.type, loadable)
+        rows = () if isinstance(plan, GatherPlan) else range(plan.array.rows)
+        return cls(
+            taps=tuple(tap_table(plan, row_taps(plan, row), f"taps_{row}") for row in rows),
+            weights=weight_tables(plan, pack_weights(plan, layer)),
+            requantizer=shape,
+            parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes_out),
+        )
+
+    def chain(self, plan: ConvPlan) -> Iterator[ParameterTable]:
+        """Tables that a load fills, in order; taps are among them if the layer strides."""
+        if plan.skips_taps:
+            yield from self.taps
+        for row in self.weights:
+            yield from row
+        yield from self.parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddContents:
+    """Memories of an addition.
+
+    Attributes
+    ----------
+    multipliers : ParameterTable
+        One word: of both inputs.
+    sum_bits : int
+        Width of the sum.
+    requantizer : RequantizerShape
+    parameters : tuple of ParameterTable
+        For each requantizer.
+    """
+
+    multipliers: ParameterTable
+    sum_bits: int
+    requantizer: RequantizerShape
+    parameters: tuple[ParameterTable, ...]
+
+    @classmethod
+    def of(cls, plan: AddPlan, layer: Add, *, loadable: bool) -> "AddContents":
+        """See :meth:`ConvContents.of`."""
+        first, second = layer.multipliers
+        most = (1 << MAX_MULTIPLIER_BITS) - 1
+        sum_bits = _sum_bits(plan, (most, most) if loadable else (first, second))
+        biases = np.zeros(plan.output.shape[0], dtype=np.int64)
+        shape = _requantizer(sum_bits, biases, layer, plan.output.type, loadable)
+        word = first | second << MAX_MULTIPLIER_BITS
+        return cls(
+            multipliers=ParameterTable(
+                name="multipliers", width=2 * MAX_MULTIPLIER_BITS, words=(word,)
+            ),
+            sum_bits=sum_bits,
+            requantizer=shape,
+            parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes),
+        )
+
+    def chain(self) -> Iterator[ParameterTable]:
+        """Tables that a load fills, in order."""
+        yield self.multipliers
+        yield from self.parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolContents:
+    """Memories of an average pool.
+
+    Attributes
+    ----------
+    sum_bits : int
+        Width of the sum over a window.
+    requantizer : RequantizerShape
+    parameters : tuple of ParameterTable
+        For each requantizer.
+    """
+
+    sum_bits: int
+    requantizer: RequantizerShape
+    parameters: tuple[ParameterTable, ...]
+
+    @classmethod
+    def of(cls, plan: PoolPlan, layer: AvgPool2d, *, loadable: bool) -> "PoolContents":
+        """See :meth:`ConvContents.of`."""
+        act = plan.input.type
+        low, high = (plan.window.taps * (end - act.zero_point) for end in (act.low, act.high))
+        sum_bits = signed_bits(min(low, 0), max(high, 0))
+        biases = np.zeros(plan.output.shape[0], dtype=np.int64)
+        shape = _requantizer(sum_bits, biases, layer, plan.output.type, loadable)
+        return cls(
+            sum_bits=sum_bits,
+            requantizer=shape,
+            parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes),
+        )
+
+    def chain(self) -> Iterator[ParameterTable]:
+        """Tables that a load fills, in order."""
+        yield from self.parameters
+
+
+def _requantizer(
+    acc_bits: int,
+    biases: IntArray,
+    layer: Conv2d | Linear | Add | AvgPool2d,
+    output: ActType,
+    loadable: bool,
+) -> RequantizerShape:
+    if loadable:
+        return RequantizerShape.loadable(acc_bits, layer.requantize, output)
+    return RequantizerShape.of(acc_bits, biases, layer.requantize, output)
+
+
+def _folded_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
+    """Bias less what the zero point adds to the sum: padding is read as the zero point."""
+    weight = layer.weight.reshape(len(layer.weight), -1)
+    return np.asarray(layer.bias - act.zero_point * weight.sum(axis=1))
+
+
+def _sum_bits(plan: AddPlan, multipliers: tuple[int, int]) -> int:
+    """Width of the sum of both scaled inputs, and of either alone."""
+    low = high = 0
+    for multiplier, tensor in zip(multipliers, plan.inputs, strict=True):
+        low += multiplier * (tensor.type.low - tensor.type.zero_point)
+        high += multiplier * (tensor.type.high - tensor.type.zero_point)
+    return signed_bits(min(low, 0), max(high, 0))

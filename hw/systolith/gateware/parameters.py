@@ -1,0 +1,140 @@
+"""Memories of parameters, and the chain through which a host may load others."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth import Cat, Module, Signal, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["LOAD_BUS", "ParameterMemory", "ParameterTable", "lead_through", "load_ports"]
+
+BYTE = 8
+LOAD_BUS = data.StructLayout({"start": 1, "valid": 1, "data": BYTE})
+"""What runs along the chain: `start` makes all memories wait for their first byte; then every cycle
+with `valid` brings a byte, for the first memory that is not full."""
+
+
+def load_ports(loadable: bool) -> dict[str, Any]:
+    """Members of a component through which the chain leads; none if it does not.
+
+    load_i, load_o : the bus, in and out.
+    full : whether the last memory of the component is full.
+    """
+    return {"load_i": In(LOAD_BUS), "load_o": Out(LOAD_BUS), "full": Out(1)} if loadable else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterTable:
+    """Contents of one memory.
+
+    Parameters
+    ----------
+    name : str
+        Of the memory within its engine.
+    width : int
+        Bits per word, at least 1.
+    words : tuple of int
+        Each 0..2**width-1.
+    """
+
+    name: str
+    width: int
+    words: tuple[int, ...]
+
+    @property
+    def bytes_per_word(self) -> int:
+        """Bytes that the chain needs for a word."""
+        return -(-self.width // BYTE)
+
+    def to_bytes(self) -> bytes:
+        """Contents as they travel: word by word, least significant byte first."""
+        return b"".join(word.to_bytes(self.bytes_per_word, "little") for word in self.words)
+
+
+class ParameterMemory(wiring.Component):
+    """A table that is read every cycle; if `loadable`, its contents can be replaced.
+
+    Members
+    -------
+    address : ``In(range(depth))``
+    word : ``Out(width)``
+    load_i, load_o : ``In(LOAD_BUS)``, ``Out(LOAD_BUS)``
+        The chain; only if loadable.
+    full : ``Out(1)``
+        Whether all bytes have come since `start`; 1 if there never was one. Only if loadable.
+
+    Timing
+    ------
+    `word` one cycle after `address`. `load_o` one cycle after `load_i`; a byte is passed on if the
+    memory was full before it. Reset changes neither contents nor `full`: a load that was
+    interrupted stays incomplete.
+    """
+
+    address: Signal
+    word: Signal
+    load_i: data.View
+    load_o: data.View
+    full: Signal
+
+    def __init__(self, table: ParameterTable, *, loadable: bool = False) -> None:
+        self.table, self.loadable = table, loadable
+        super().__init__(
+            {"address": In(range(len(table.words))), "word": Out(table.width)}
+            | load_ports(loadable)
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Read; and if loadable, gather bytes and write words in order."""
+        m = Module()
+        table = self.table
+        m.submodules.memory = store = memory.Memory(
+            shape=unsigned(table.width), depth=len(table.words), init=table.words
+        )
+        read = store.read_port()
+        m.d.comb += [read.addr.eq(self.address), read.en.eq(1), self.word.eq(read.data)]
+        if self.loadable:
+            self._load(m, store.write_port())
+        return m
+
+    def _load(self, m: Module, write: memory.WritePort) -> None:
+        table, depth = self.table, len(self.table.words)
+        full = Signal(init=1, reset_less=True)
+        pointer = Signal(range(depth), reset_less=True)
+        number = Signal(range(table.bytes_per_word), reset_less=True)
+        earlier = Signal(BYTE * (table.bytes_per_word - 1), reset_less=True)
+        taken, last_byte = Signal(), Signal()
+        m.d.comb += [
+            self.full.eq(full),
+            taken.eq(self.load_i.valid & ~full),
+            last_byte.eq(number == table.bytes_per_word - 1),
+            write.en.eq(taken & last_byte),
+            write.addr.eq(pointer),
+            write.data.eq(Cat(earlier, self.load_i.data)),
+        ]
+        passed_on = Signal(LOAD_BUS, reset_less=True)
+        m.d.sync += [
+            passed_on.start.eq(self.load_i.start),
+            passed_on.valid.eq(self.load_i.valid & full),
+            passed_on.data.eq(self.load_i.data),
+        ]
+        m.d.comb += self.load_o.eq(passed_on)
+        with m.If(taken):
+            m.d.sync += [
+                number.eq(number + 1),
+                earlier.eq(Cat(earlier, self.load_i.data)[BYTE:]),
+            ]
+            with m.If(last_byte):
+                m.d.sync += [number.eq(0), pointer.eq(pointer + 1), full.eq(pointer == depth - 1)]
+        with m.If(self.load_i.start):
+            m.d.sync += [number.eq(0), pointer.eq(0), full.eq(0)]
+
+
+def lead_through(m: Module, component: Any, parts: Iterable[Any]) -> None:
+    """Lead the chain through the loadable parts of a component, in order; at least one."""
+    bus = component.load_i
+    for part in parts:
+        m.d.comb += part.load_i.eq(bus)
+        bus = part.load_o
+    m.d.comb += [component.load_o.eq(bus), component.full.eq(part.full)]
