@@ -1,7 +1,7 @@
 """A producer and a consumer for one stream component in Amaranth's simulator."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from amaranth.hdl import Elaboratable
@@ -28,12 +28,13 @@ def run_stream(
     seed: int = 0,
     watchdog: int = 20_000,
     extra: int = 20,
+    before: Callable[[object], Awaitable[None]] | None = None,
 ) -> Run:
     """Send raw payloads through ``dut.i`` and collect `outputs` transfers from ``dut.o``.
 
     The producer pauses with probability `gap`, the consumer with probability `stall`, each cycle.
     Fails if the component hangs, drops `valid` or changes its payload under back-pressure, or
-    offers more than it should in `extra` further cycles.
+    offers more than it should in `extra` further cycles. What `before` does comes first.
     """
     rng = random.Random(f"{seed} {gap} {stall}")
     run = Run([], [], [])
@@ -46,6 +47,8 @@ def run_stream(
         get: Callable[[object], int] = ctx.get  # type: ignore[attr-defined]
         put: Callable[[object, int], None] = ctx.set  # type: ignore[attr-defined]
         sent, offering, cycle, idle, after = 0, False, 0, 0, 0
+        if before is not None:
+            await before(ctx)
         while after < extra:
             if sent < len(inputs) and not offering and rng.random() >= gap:
                 offering = True

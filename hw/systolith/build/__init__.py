@@ -2,5 +2,15 @@
 
 from systolith.build.design import Design, StreamPort, load_design
 from systolith.build.emit import emit_verilog, write_design
+from systolith.build.load import load_bytes
+from systolith.build.verilog import to_verilog
 
-__all__ = ["Design", "StreamPort", "emit_verilog", "load_design", "write_design"]
+__all__ = [
+    "Design",
+    "StreamPort",
+    "emit_verilog",
+    "load_bytes",
+    "load_design",
+    "to_verilog",
+    "write_design",
+]

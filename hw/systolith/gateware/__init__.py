@@ -3,6 +3,7 @@
 from systolith.gateware.add import AddEngine
 from systolith.gateware.cells import CellLibrary
 from systolith.gateware.collector import Collector
+from systolith.gateware.contents import AddContents, ConvContents, PoolContents
 from systolith.gateware.conv import ConvEngine
 from systolith.gateware.credit_fifo import CreditFifo
 from systolith.gateware.fork import Fork
@@ -22,9 +23,11 @@ __all__ = [
     "LOAD_BUS",
     "PE",
     "WEIGHT_LATENCY",
+    "AddContents",
     "AddEngine",
     "CellLibrary",
     "Collector",
+    "ConvContents",
     "ConvEngine",
     "CreditFifo",
     "Fork",
@@ -37,6 +40,7 @@ __all__ = [
     "ParameterMemory",
     "ParameterTable",
     "Pipeline",
+    "PoolContents",
     "PoolEngine",
     "RequantizeLanes",
     "Requantizer",

@@ -44,10 +44,22 @@ class ConvContents:
     parameters: tuple[ParameterTable, ...]
 
     @classmethod
-    def of(cls, plan: ConvPlan, layer: Conv2d | Linear, *, loadable: bool) -> "ConvContents":
-        """Take what a layer says; as wide as any other may need if it is to be replaced."""
+    def of(
+        cls,
+        plan: ConvPlan,
+        layer: Conv2d | Linear,
+        *,
+        loadable: bool,
+        requantizer: RequantizerShape | None = None,
+    ) -> "ConvContents":
+        """Take what a layer says; as wide as others may need if it is to be replaced.
+
+        A requantizer that exists is kept: ValueError if the layer's parameters do not fit it.
+        """
         biases = _folded_bias(layer, plan.input.type)
-        shape = _requantizer(plan.acc_bits, biases, layer, plan.output.type, loadable)
+        shape = requantizer or _requantizer(
+            plan.acc_bits, biases, layer, plan.output.type, loadable
+        )
         rows = () if isinstance(plan, GatherPlan) else range(plan.array.rows)
         return cls(
             taps=tuple(tap_table(plan, row_taps(plan, row), f"taps_{row}") for row in rows),
@@ -153,7 +165,7 @@ def _requantizer(
     loadable: bool,
 ) -> RequantizerShape:
     if loadable:
-        return RequantizerShape.loadable(acc_bits, layer.requantize, output)
+        return RequantizerShape.loadable(acc_bits, biases, layer.requantize, output)
     return RequantizerShape.of(acc_bits, biases, layer.requantize, output)
 
 

@@ -73,11 +73,14 @@ class RequantizerShape:
         )
 
     @classmethod
-    def loadable(cls, acc_bits: int, spec: Requantize, output: ActType) -> "RequantizerShape":
-        """Make wide enough for whatever parameters may be loaded."""
+    def loadable(
+        cls, acc_bits: int, biases: IntArray, spec: Requantize, output: ActType
+    ) -> "RequantizerShape":
+        """Make wide enough for other parameters, too."""
+        own_bits = signed_bits(int(biases.min()), int(biases.max()))
         return cls(
             acc_bits=acc_bits,
-            bias_bits=acc_bits + SPARE_BIAS_BITS,
+            bias_bits=max(acc_bits + SPARE_BIAS_BITS, own_bits),
             multiplier_bits=0 if spec.power_of_two else MAX_MULTIPLIER_BITS,
             shifts=(0, MAX_SHIFT),
             rounding=spec.rounding,

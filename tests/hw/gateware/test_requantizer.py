@@ -61,7 +61,7 @@ def _shapes(spec: Requantize, output: ActType, bias: IntArray) -> list[Requantiz
     """As narrow as these parameters allow, and for any that may be loaded."""
     return [
         RequantizerShape.of(ACC_BITS, bias, spec, output),
-        RequantizerShape.loadable(ACC_BITS, spec, output),
+        RequantizerShape.loadable(ACC_BITS, bias, spec, output),
     ]
 
 
@@ -125,6 +125,8 @@ def test_power_of_two_needs_no_multiplier() -> None:
 )
 def test_refuses_what_a_word_cannot_hold(parameters: tuple[int, int, int], message: str) -> None:
     spec = Requantize(multiplier=np.array([1]), shift=np.array([3]))
-    shape = RequantizerShape.loadable(ACC_BITS, spec, ActType(bits=8, signed=True))
+    shape = RequantizerShape.loadable(
+        ACC_BITS, np.zeros(1, int), spec, ActType(bits=8, signed=True)
+    )
     with pytest.raises(ValueError, match=message):
         shape.pack(*parameters)

@@ -1,0 +1,147 @@
+"""Other parameters for a design that exists: the bytes that a host sends through the load chain."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+from systolith.gateware import AddContents, ConvContents, ParameterTable, PoolContents
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    IntegerNetwork,
+    Linear,
+    Pattern,
+    Requantize,
+    Strided,
+)
+from systolith.plan import (
+    AddPlan,
+    ConvPlan,
+    EnginePlan,
+    NetworkPlan,
+    PlanError,
+    PoolPlan,
+    work_of,
+)
+
+__all__ = ["load_bytes"]
+
+LOADED = ("weight", "bias", "mask", "multipliers")
+"""Fields of layers that are parameters; of patterns and requantization, parts are."""
+
+
+def load_bytes(plan: NetworkPlan, network: IntegerNetwork) -> bytes:
+    """Lay out the parameters of a network for a design that was made for one like it.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+        Of the design; reloadable.
+    network : IntegerNetwork
+        The same layers, shapes, types, patterns, rounding and clamps. Weights, which of them are
+        kept, biases, multipliers and shifts may differ.
+
+    Returns
+    -------
+    bytes
+        All memories in the order of the chain.
+
+    Raises
+    ------
+    PlanError
+        With everything in which the network is of another kind, or does not fit.
+    """
+    if not plan.reloadable:
+        raise PlanError(["the design cannot be loaded: it was not planned as reloadable"])
+    if problems := list(_unlike(plan.network, network)):
+        raise PlanError(problems)
+    tables: list[ParameterTable] = []
+    for engine in plan.engines:
+        try:
+            tables += _tables(engine, plan.network, network)
+        except ValueError as error:
+            problems.append(f"layer '{engine.name}': {error}")
+    if problems:
+        raise PlanError(problems)
+    return b"".join(table.to_bytes() for table in tables)
+
+
+def _tables(
+    engine: EnginePlan, design: IntegerNetwork, network: IntegerNetwork
+) -> Iterator[ParameterTable]:
+    layer = network[engine.name]
+    match engine:
+        case ConvPlan():
+            assert isinstance(layer, Conv2d | Linear)
+            own = design[engine.name]
+            assert isinstance(own, Conv2d | Linear)
+            requantizer = ConvContents.of(engine, own, loadable=True).requantizer
+            contents = ConvContents.of(
+                _with_taps(engine, network, layer), layer, loadable=True, requantizer=requantizer
+            )
+            yield from contents.chain(engine)
+        case AddPlan():
+            assert isinstance(layer, Add)
+            yield from AddContents.of(engine, layer, loadable=True).chain()
+        case PoolPlan() if isinstance(layer, AvgPool2d):
+            yield from PoolContents.of(engine, layer, loadable=True).chain()
+
+
+def _with_taps(engine: ConvPlan, network: IntegerNetwork, layer: Conv2d | Linear) -> ConvPlan:
+    """The same engine with the taps that a layer keeps, if those are parameters."""
+    if not engine.skips_taps:
+        return engine
+    rows, reads = engine.array.rows, work_of(network, layer).reads
+    if reads.folds(rows) != engine.folds:
+        raise ValueError(
+            f"the taps that are kept must take {engine.folds} steps on {rows} rows, "
+            f"but these take {reads.folds(rows)}"
+        )
+    return replace(engine, reads=reads)
+
+
+def _unlike(first: IntegerNetwork, second: IntegerNetwork) -> Iterator[str]:
+    """In what, besides parameters, two networks differ."""
+    if first.input != second.input:
+        yield f"input: the design takes {first.input}, got {second.input}"
+    if first.outputs != second.outputs:
+        yield f"outputs: the design has {first.outputs}, got {second.outputs}"
+    names = [layer.name for layer in first.layers]
+    if names != (others := [layer.name for layer in second.layers]):
+        yield f"layers: the design has {', '.join(names)}, got {', '.join(others)}"
+        return
+    for old, new in zip(first.layers, second.layers, strict=True):
+        if type(old) is not type(new):
+            kinds = f"a {type(old).__name__}, got a {type(new).__name__}"
+            yield f"layer '{old.name}': the design has {kinds}"
+            continue
+        for field in fields(old):
+            if field.name in LOADED:
+                continue
+            wanted, given = (_fixed(getattr(layer, field.name)) for layer in (old, new))
+            if wanted != given:
+                yield (
+                    f"layer '{old.name}': {field.name} of the design is {_say(wanted)}, "
+                    f"got {_say(given)}"
+                )
+        if isinstance(old, Conv2d | Linear) and isinstance(new, Conv2d | Linear):
+            if (shape := old.weight.shape) != (given := new.weight.shape):
+                yield f"layer '{old.name}': weights of the design have shape {shape}, got {given}"
+
+
+def _fixed(value: Any) -> Any:
+    """What of a field is no parameter."""
+    match value:
+        case Requantize():
+            power_of_two = "power of two" if value.power_of_two else "multiplier"
+            return power_of_two, value.rounding.name, value.overflow.name, value.clamp
+        case Pattern():
+            taps = value.taps
+            return value.select, taps.stride if isinstance(taps, Strided) else taps
+        case _:
+            return value
+
+
+def _say(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,131 @@
+"""Other weights into the same design."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from systolith.build import StreamPort, emit_verilog, load_bytes
+from systolith.gateware import Pipeline
+from systolith.network import Conv2d, IntegerNetwork, KOutOfN, Pattern, Requantize, forward
+from systolith.plan import NetworkPlan, PlanError, plan_network
+from tests.flow.networks import convolution, small_network
+from tests.hw.random_networks import random_images, random_network, random_residual_network
+from tests.hw.stream_bench import run_stream
+from tests.hw.twins import twin
+
+FRAMES = 2
+
+
+def _frames(plan: NetworkPlan, network: IntegerNetwork, data: bytes, seed: int) -> None:
+    """Load, if there is data, and see that the design then computes the network."""
+    images = random_images(network, FRAMES, seed)
+    source = StreamPort(layer="", tensor=network.input, lanes=plan.lanes_in, signal="i")
+    output = plan.engines[-1].output
+    sink = StreamPort(layer="", tensor=output, lanes=plan.lanes_out, signal="o")
+    dut = Pipeline(plan)
+
+    async def load(ctx):  # type: ignore[no-untyped-def]
+        rng = random.Random(seed)
+        assert ctx.get(dut.loaded)
+        for byte in _started(data):
+            ctx.set(dut.load.start, byte is None)
+            ctx.set(dut.load.valid, byte is not None)
+            ctx.set(dut.load.data, byte or 0)
+            await ctx.tick()
+            if rng.random() < 0.2:
+                ctx.set(dut.load.valid, 0)
+                await ctx.tick().repeat(rng.randrange(1, 4))
+        ctx.set(dut.load.valid, 0)
+        for _ in range(2000):
+            assert not ctx.get(dut.overflow)
+            if ctx.get(dut.loaded):
+                return
+            await ctx.tick()
+        raise AssertionError("the load never ends")
+
+    run = run_stream(
+        dut,
+        source.pack(source.to_transfers(images)),
+        FRAMES * sink.transfers_per_frame,
+        gap=0.2,
+        stall=0.2,
+        seed=seed,
+        before=load if data else None,
+    )
+    (name,) = network.outputs
+    expected = forward(network, images)[name]
+    assert np.array_equal(sink.from_transfers(sink.unpack(run.outputs)), expected)
+
+
+def _started(data: bytes) -> Iterator[int | None]:
+    yield None
+    yield from data
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_a_loaded_design_computes_the_other_network(seed: int) -> None:
+    draw = random_residual_network if seed % 3 == 0 else random_network
+    network = draw(seed)
+    budget = int(np.random.default_rng(seed).integers(4, 60))
+    plan = plan_network(network, multipliers=budget, reloadable=True)
+    _frames(plan, network, b"", seed)
+    other = twin(network, seed + 100)
+    _frames(plan, other, load_bytes(plan, other), seed)
+
+
+def test_loading_its_own_parameters_changes_nothing() -> None:
+    network = small_network()
+    plan = plan_network(network, multipliers=12, reloadable=True)
+    _frames(plan, network, load_bytes(plan, network), 0)
+
+
+def test_equal_patterns_give_equal_verilog_but_for_memory_contents() -> None:
+    def circuit(network: IntegerNetwork) -> list[str]:
+        text = emit_verilog(plan_network(network, multipliers=12, reloadable=True))
+        return [line for line in text.splitlines() if "] = " not in line]
+
+    assert circuit(small_network()) == circuit(twin(small_network(), 1))
+
+
+def test_everything_in_which_a_network_is_of_another_kind_is_named() -> None:
+    network = convolution(channels=8, filters=4, size=(4, 4), kept=(2, 4))
+    plan = plan_network(network, multipliers=8, reloadable=True)
+    layer = network["conv"]
+    assert isinstance(layer, Conv2d)
+    pattern = Pattern(select=KOutOfN(1, 4))
+    mask = pattern.best_mask(np.abs(layer.weight))
+    changed = replace(layer, pattern=pattern, mask=mask, weight=layer.weight * mask, stride=(2, 2))
+    with pytest.raises(PlanError) as caught:
+        load_bytes(plan, replace(network, layers=(changed,)))
+    assert len(caught.value.problems) == 2
+    assert "layer 'conv': stride of the design is 1, 1, got 2, 2" in str(caught.value)
+    assert "layer 'conv': pattern of the design is" in str(caught.value)
+
+
+def test_a_bias_too_large_for_its_field_is_refused() -> None:
+    network = convolution(channels=8, filters=4, size=(4, 4), kept=(2, 4))
+    plan = plan_network(network, multipliers=8, reloadable=True)
+    layer = network["conv"]
+    assert isinstance(layer, Conv2d)
+    changed = replace(layer, bias=layer.bias + (1 << 30))
+    with pytest.raises(PlanError, match=r"layer 'conv': bias must fit \d+ bits, got \d+"):
+        load_bytes(plan, replace(network, layers=(changed,)))
+
+
+def test_a_multiplier_needs_a_design_with_multipliers() -> None:
+    network = convolution(channels=8, filters=4, size=(4, 4), kept=(2, 4))
+    layer = network["conv"]
+    assert isinstance(layer, Conv2d)
+    shifts = replace(layer, requantize=Requantize(multiplier=np.array([1]), shift=np.array([9])))
+    plan = plan_network(replace(network, layers=(shifts,)), multipliers=8, reloadable=True)
+    with pytest.raises(PlanError, match=r"layer 'conv': requantize of the design is power of two"):
+        load_bytes(plan, network)
+
+
+def test_a_design_that_is_not_reloadable_says_so() -> None:
+    network = small_network()
+    with pytest.raises(PlanError, match="was not planned as reloadable"):
+        load_bytes(plan_network(network, multipliers=12), network)

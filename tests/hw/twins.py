@@ -1,0 +1,63 @@
+"""Networks that differ from others in their parameters only."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    IntegerNetwork,
+    Layer,
+    Linear,
+    Requantize,
+    Strided,
+)
+
+
+def twin(network: IntegerNetwork, seed: int) -> IntegerNetwork:
+    """Draw other weights, masks, biases, multipliers and shifts."""
+    rng = np.random.default_rng(seed)
+    layers = tuple(_twin(rng, layer) for layer in network.layers)
+    return replace(network, layers=layers)
+
+
+def _twin(rng: np.random.Generator, layer: Layer) -> Layer:
+    match layer:
+        case Conv2d() | Linear():
+            pattern, shape = layer.pattern, layer.weight.shape
+            if isinstance(taps := pattern.taps, Strided) and len(set(taps.offsets)) > 1:
+                # a permutation of groups that keeps the counts of taps, where they differ
+                pattern = replace(pattern, taps=replace(taps, offsets=taps.offsets[::-1]))
+            mask = pattern.best_mask(rng.random(shape)) if layer.mask is not None else None
+            bits = layer.weight_bits
+            weight = rng.integers(-(1 << bits - 1), 1 << bits - 1, shape)
+            if bits == 1:
+                weight = rng.choice([-1, 1], shape)
+            return replace(
+                layer,
+                pattern=pattern,
+                mask=mask,
+                weight=weight if mask is None else weight * mask,
+                bias=rng.integers(-99, 100, layer.bias.shape),
+                requantize=_requantize(rng, layer.requantize),
+            )
+        case Add():
+            first, second = rng.integers(1, 1 << 16, 2).tolist()
+            return replace(
+                layer,
+                multipliers=(first, second),
+                requantize=_requantize(rng, layer.requantize),
+            )
+        case AvgPool2d():
+            return replace(layer, requantize=_requantize(rng, layer.requantize))
+        case _:
+            return layer
+
+
+def _requantize(rng: np.random.Generator, spec: Requantize) -> Requantize:
+    shift = rng.integers(0, 48, spec.shift.shape) if rng.random() < 0.2 else spec.shift
+    if spec.power_of_two:
+        return replace(spec, shift=shift)
+    return replace(spec, multiplier=rng.integers(2, 1 << 16, spec.multiplier.shape), shift=shift)
