@@ -25,6 +25,7 @@ from systolith.train import evaluate
 
 CALIBRATION_IMAGES = 512
 WEIGHT_DECAY = 1e-4
+SWEEP_EPOCHS = {"resnet8": 3, "resnet20": 2}
 PATTERNS = [
     (2, 4, Granularity.WEIGHT),
     (1, 4, Granularity.WEIGHT),
@@ -174,7 +175,6 @@ def cases() -> list[Case]:
             method="srste",
             k=1,
             n=4,
-            bits=(8,),
             prune_epochs=36,
             quantize_epochs=4,
         ),
@@ -193,15 +193,21 @@ def cases() -> list[Case]:
             method="srste",
             k=1,
             n=4,
-            bits=(8,),
             prune_epochs=18,
             quantize_epochs=6,
         ),
     ]
     taken = {case.name for case in aims}
     sweep = [
-        Case(network=network, method=method, k=k, n=n, granularity=granularity)
-        for network in ("resnet8", "resnet20")
+        Case(
+            network=network,
+            method=method,
+            k=k,
+            n=n,
+            granularity=granularity,
+            prune_epochs=epochs,
+        )
+        for network, epochs in SWEEP_EPOCHS.items()
         for method in ("srste", "dpp")
         for k, n, granularity in PATTERNS
     ]
