@@ -40,6 +40,7 @@ def to_verilog(component: wiring.Component, top: str) -> str:
         *(f"read_rtlil <<rtlil\n{module}\nrtlil" for module in modules),
         "proc -nomux -norom",
         "memory_collect",
+        "delete */s:0",  # wires without bits, which Verilog cannot express
         f"attrmap {removed}",
         f"attrmap -modattr {removed}",
         "write_verilog -norename",

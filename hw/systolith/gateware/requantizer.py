@@ -300,4 +300,12 @@ def _rounded(value: Value, shift: int, rounding: Rounding) -> Value:
 
 
 def _clamp(value: Value, low: int, high: int) -> Value:
-    return Mux(value < low, low, Mux(value > high, high, value))
+    """Compare only with bounds that the value's width lets it pass."""
+    shape = value.shape()
+    most = (1 << (shape.width - shape.signed)) - 1
+    least = -most - 1 if shape.signed else 0
+    if most > high:
+        value = Mux(value > high, high, value)
+    if least < low:
+        value = Mux(value < low, low, value)
+    return value
