@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 from benchmarks.pruning.workbench import Workbench
-from systolith.frontend import IntegerModel
-from systolith.network import Granularity, KOutOfN, Pattern
+from systolith.frontend import IntegerModel, lower
+from systolith.network import Granularity, KOutOfN, Pattern, save
 from systolith.prune import (
     DPP,
     SRSTE,
@@ -121,7 +121,8 @@ def quantized_accuracy(
 ) -> float:
     """Train with `bits`-bit weights and 8-bit activations; accuracy of the integers.
 
-    The first and the last layer have 8-bit weights, as is usual.
+    The first and the last layer have 8-bit weights, as is usual. The integer network is kept in the
+    work folder.
     """
     data, name = bench.data(case.network), f"{case.name}-{bits}bit"
     first, *_, last = prunable_layers(model)
@@ -144,7 +145,11 @@ def quantized_accuracy(
             weight_decay=0.0,
             seed=case.seed + 1,
         )
-        return {"accuracy": integer_accuracy(quantized, bench, case.network)}
+        save(lower(quantized, name=name), bench.folder / "networks" / f"{name}.json")
+        return {
+            "accuracy": integer_accuracy(quantized, bench, case.network),
+            "input_step": float(quantized.input_quantizer.step),
+        }
 
     return float(bench.stage(name, train)["accuracy"])
 

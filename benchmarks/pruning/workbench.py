@@ -41,7 +41,7 @@ class Workbench:
     """Of training whose stage is not saved yet."""
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "networks").mkdir(parents=True, exist_ok=True)
 
     @cached_property
     def raw(self) -> Dataset:
