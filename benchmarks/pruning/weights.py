@@ -145,7 +145,8 @@ def quantized_accuracy(
             weight_decay=0.0,
             seed=case.seed + 1,
         )
-        save(lower(quantized, name=name), bench.folder / "networks" / f"{name}.json")
+        integers = lower(quantized, name=name.replace("-", "_"))
+        save(integers, bench.folder / "networks" / f"{name}.json")
         return {
             "accuracy": integer_accuracy(quantized, bench, case.network),
             "input_step": float(quantized.input_quantizer.step),
