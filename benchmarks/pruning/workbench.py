@@ -109,8 +109,7 @@ class Workbench:
         content = {
             "command": f"python -m benchmarks.pruning {name}",
             "epochs_factor": self.scale,
-            "machine": f"{_processor()}, {torch.get_num_threads()} thread(s), "
-            f"torch {torch.__version__}",
+            "machine": f"{machine()}, {torch.get_num_threads()} thread(s)",
             **result,
         }
         path = RESULTS / f"{name}.json"
@@ -120,12 +119,13 @@ class Workbench:
         print(f"wrote {path}", flush=True)
 
 
-def _processor() -> str:
-    """Name the processor, if the system tells."""
+def machine() -> str:
+    """Name the processor, if the system tells, and PyTorch's version."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(models)} x {models[0]}" if models else platform.machine()
+    processor = f"{len(models)} x {models[0]}" if models else platform.machine()
+    return f"{processor}, torch {torch.__version__}"
 
 
 def log(progress: Progress) -> None:
