@@ -40,7 +40,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     model = build_native(design, folder / "builds")
     images = np.random.default_rng(1).integers(0, 256, (FRAMES, *network.input.shape))
     result = model.run(images)
-    assert np.array_equal(result.outputs, forward(network, images)["conv"]), name
+    assert np.array_equal(result.output, forward(network, images)["conv"]), name
     cycles = int(result.last_output_cycle[-1] - result.first_input_cycle[0] + 1)
     assert cycles == plan.cycles(FRAMES), (
         f"{name}: {cycles} cycles, predicted {plan.cycles(FRAMES)}"

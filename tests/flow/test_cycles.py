@@ -18,7 +18,7 @@ def _simulated_cycles(network: IntegerNetwork, plan: NetworkPlan, folder: Path) 
     """Simulate, see that the outputs are right, and count from first input to last output."""
     images = np.random.default_rng(0).integers(0, 256, (FRAMES, *network.input.shape))
     result = build_native(write_design(plan, folder / "rtl"), folder).run(images)
-    assert np.array_equal(result.outputs, forward(network, images)["conv"])
+    assert np.array_equal(result.output, forward(network, images)["conv"])
     return int(result.last_output_cycle[-1] - result.first_input_cycle[0] + 1)
 
 

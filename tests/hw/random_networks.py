@@ -51,8 +51,7 @@ def random_network(seed: int, most_layers: int = 3) -> IntegerNetwork:
             continue
         if rng.random() < 0.3:
             layers += _classifier(rng, layers[-1].name, shape)
-            network = IntegerNetwork(input=source, layers=tuple(layers))
-        return network
+        return IntegerNetwork(input=source, layers=tuple(layers), outputs=_outputs(seed, layers))
 
 
 def random_residual_network(seed: int, blocks: int = 3) -> IntegerNetwork:
@@ -83,7 +82,17 @@ def random_residual_network(seed: int, blocks: int = 3) -> IntegerNetwork:
         )
         current = f"add{number}"
         shapes[current] = shapes[body.name]
-    return IntegerNetwork(input=source, layers=tuple(layers))
+    return IntegerNetwork(input=source, layers=tuple(layers), outputs=_outputs(seed, layers))
+
+
+def _outputs(seed: int, layers: list[Layer]) -> tuple[str, ...]:
+    """Draw now and then others besides the last."""
+    rng = np.random.default_rng([seed, 1])
+    *others, last = [layer.name for layer in layers]
+    chosen = [name for name in others if rng.random() < 0.5] if rng.random() < 0.3 else []
+    outputs = [*chosen, last]
+    rng.shuffle(outputs)
+    return tuple(outputs)
 
 
 def _same_size(rng: Rng, name: str, source: str, shape: Shape) -> Conv2d:

@@ -3,9 +3,10 @@
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from amaranth.hdl import Elaboratable
-from amaranth.lib import data
+from amaranth.lib import data, stream
 from amaranth.sim import Simulator
 
 
@@ -18,67 +19,80 @@ class Run:
     output_cycles: list[int]
 
 
-def run_stream(
+def run_stream(dut: Elaboratable, inputs: Sequence[int], outputs: int, **options: Any) -> Run:
+    """Send raw payloads through ``dut.i`` and collect `outputs` transfers from ``dut.o``.
+
+    Options are those of :func:`run_streams`.
+    """
+    (run,) = run_streams(dut, inputs, [(dut.o, outputs)], **options)  # type: ignore[attr-defined]
+    return run
+
+
+def run_streams(
     dut: Elaboratable,
     inputs: Sequence[int],
-    outputs: int,
+    sinks: Sequence[tuple[stream.Interface, int]],
     *,
     gap: float = 0.0,
     stall: float = 0.0,
     seed: int = 0,
     watchdog: int = 20_000,
     extra: int = 20,
-    before: Callable[[object], Awaitable[None]] | None = None,
-) -> Run:
-    """Send raw payloads through ``dut.i`` and collect `outputs` transfers from ``dut.o``.
+    before: Callable[[Any], Awaitable[None]] | None = None,
+) -> list[Run]:
+    """Send raw payloads through ``dut.i`` and collect so many transfers from each sink.
 
-    The producer pauses with probability `gap`, the consumer with probability `stall`, each cycle.
+    The producer pauses with probability `gap`, each consumer with probability `stall`, each cycle.
     Fails if the component hangs, drops `valid` or changes its payload under back-pressure, or
     offers more than it should in `extra` further cycles. What `before` does comes first.
     """
     rng = random.Random(f"{seed} {gap} {stall}")
-    run = Run([], [], [])
-    pending: list[int] = []
+    runs = [Run([], [], []) for _ in sinks]
+    pending: list[list[int]] = [[] for _ in sinks]
 
-    def payload(interface: object) -> object:
-        return data.View.as_value(interface.payload)  # type: ignore[attr-defined]
+    def payload(interface: stream.Interface) -> object:
+        return data.View.as_value(interface.payload)
 
-    async def bench(ctx: object) -> None:
-        get: Callable[[object], int] = ctx.get  # type: ignore[attr-defined]
-        put: Callable[[object, int], None] = ctx.set  # type: ignore[attr-defined]
+    async def bench(ctx: Any) -> None:
+        source = dut.i  # type: ignore[attr-defined]
         sent, offering, cycle, idle, after = 0, False, 0, 0, 0
         if before is not None:
             await before(ctx)
         while after < extra:
             if sent < len(inputs) and not offering and rng.random() >= gap:
                 offering = True
-            put(dut.i.valid, int(offering))  # type: ignore[attr-defined]
+            ctx.set(source.valid, int(offering))
             if offering:
-                put(payload(dut.i), inputs[sent])  # type: ignore[attr-defined]
-            put(dut.o.ready, int(rng.random() >= stall))  # type: ignore[attr-defined]
+                ctx.set(payload(source), inputs[sent])
+            for sink, _ in sinks:
+                ctx.set(sink.ready, int(rng.random() >= stall))
             idle += 1
-            if get(dut.o.valid):  # type: ignore[attr-defined]
-                word = get(payload(dut.o))  # type: ignore[attr-defined]
-                assert not pending or pending[0] == word, "payload changed under back-pressure"
-                pending[:] = [word]
-                if get(dut.o.ready):  # type: ignore[attr-defined]
+            for (sink, _), run, waiting in zip(sinks, runs, pending, strict=True):
+                if not ctx.get(sink.valid):
+                    assert not waiting, "valid fell before ready"
+                    continue
+                word = ctx.get(payload(sink))
+                assert not waiting or waiting[0] == word, "payload changed under back-pressure"
+                waiting[:] = [word]
+                if ctx.get(sink.ready):
                     run.outputs.append(word)
                     run.output_cycles.append(cycle)
-                    pending.clear()
+                    waiting.clear()
                     idle = 0
-            else:
-                assert not pending, "valid fell before ready"
-            if offering and get(dut.i.ready):  # type: ignore[attr-defined]
-                run.input_cycles.append(cycle)
+            if offering and ctx.get(source.ready):
+                runs[0].input_cycles.append(cycle)
                 sent, offering, idle = sent + 1, False, 0
-            assert idle < watchdog, f"hangs after {sent} inputs and {len(run.outputs)} outputs"
-            after += len(run.outputs) >= outputs
+            missing = [count - len(r.outputs) for r, (_, count) in zip(runs, sinks, strict=True)]
+            assert idle < watchdog, f"hangs after {sent} inputs, {missing} outputs are missing"
+            after += max(missing) <= 0
             cycle += 1
-            await ctx.tick()  # type: ignore[attr-defined]
+            await ctx.tick()
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
-    assert len(run.outputs) == outputs, f"{len(run.outputs)} outputs instead of {outputs}"
-    return run
+    for run, (_, count) in zip(runs, sinks, strict=True):
+        assert len(run.outputs) == count, f"{len(run.outputs)} outputs instead of {count}"
+        run.input_cycles[:] = runs[0].input_cycles
+    return runs

@@ -12,7 +12,9 @@ SEEDS = range(36)
 def test_every_kind_of_layer_and_pattern_is_drawn() -> None:
     kinds: Counter[str] = Counter()
     for seed in SEEDS:
-        for layer in random_network(seed).layers:
+        network = random_network(seed)
+        kinds["several outputs"] += len(network.outputs) > 1
+        for layer in network.layers:
             kinds[type(layer).__name__] += 1
             if isinstance(layer, Conv2d):
                 select, taps = layer.pattern.select, layer.pattern.taps
@@ -22,4 +24,4 @@ def test_every_kind_of_layer_and_pattern_is_drawn() -> None:
                 kinds["both"] += isinstance(select, KOutOfN) and isinstance(taps, Strided)
     names = [kind.__name__ for kind in (Conv2d, Linear, MaxPool2d, AvgPool2d)]
     names += [kind.__name__ for kind in (KOutOfN, PerNeuron, Strided)]
-    assert all(kinds[name] >= 3 for name in (*names, "depthwise", "both")), kinds
+    assert all(kinds[name] >= 3 for name in (*names, "depthwise", "both", "several outputs")), kinds

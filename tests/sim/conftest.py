@@ -45,7 +45,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Case:
         top="chain",
         sources=(folder / "chain.v",),
         input=StreamPort(layer="input", tensor=image, lanes=2, signal="i"),
-        output=StreamPort(layer="count", tensor=pooled, lanes=2, signal="o"),
+        outputs=(StreamPort(layer="count", tensor=pooled, lanes=2, signal="o"),),
         probes=(
             StreamPort(layer="scale", tensor=image, lanes=2, signal="scale"),
             StreamPort(layer="pool", tensor=pooled, lanes=2, signal="pool"),
@@ -73,7 +73,7 @@ def faulty() -> Design:
         sources=(HERE / "faulty.v",),
         input=ports[0],
         probes=(ports[1],),
-        output=ports[2],
+        outputs=(ports[2],),
     )
 
 

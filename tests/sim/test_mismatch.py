@@ -88,9 +88,9 @@ def test_early_end_and_extra_transfers_are_not_values() -> None:
     ],
 )
 def test_unfit_references_are_refused(reference: dict[str, IntArray], message: str) -> None:
-    design = Design(top="t", sources=(), input=PORT, output=VECTOR)
+    design = Design(top="t", sources=(), input=PORT, outputs=(VECTOR,))
     with pytest.raises(ValueError, match=message):
-        compare(design, _images(VECTOR), reference)
+        compare(design, [_images(VECTOR)], reference)
 
 
 def test_mismatch_is_a_value() -> None:

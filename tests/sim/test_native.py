@@ -44,7 +44,7 @@ def faulty_model(faulty: Any, workdir: Path) -> NativeModel:
 def test_outputs_equal_the_reference(chain: Any, model: NativeModel, stalls: Stalls) -> None:
     result = model.run(chain.images, stalls=stalls, seed=4)
     assert compare(chain.design, result.outputs, chain.reference) is None
-    assert result.outputs.dtype == np.int64
+    assert result.output.dtype == np.int64
     assert result.cycles == result.last_output_cycle[-1] + 1
 
 
@@ -73,7 +73,7 @@ def test_images_may_be_split_over_processes(chain: Any, model: NativeModel) -> N
     seen: list[tuple[int, float]] = []
     result = model.run(images, jobs=2, progress=lambda done, rate: seen.append((done, rate)))
     expected = np.concatenate([chain.reference["count"]] * 2)[:5]
-    assert np.array_equal(result.outputs, expected)
+    assert np.array_equal(result.output, expected)
     assert result.shard_starts == (0, 2)
     assert result.first_input_cycle.tolist() == [0, 96, 0, 96, 192]
     assert result.cycles == 194 + 290

@@ -36,7 +36,7 @@ def _design(folder: Path, lanes: int, copies: int, *, bits: int = 1) -> Design:
         sources=(source,),
         input=StreamPort(layer="input", tensor=narrow, lanes=lanes, signal="i"),
         probes=(StreamPort(layer="not", tensor=narrow, lanes=lanes, signal="a.b"),),
-        output=StreamPort(layer="o", tensor=wide, lanes=lanes * copies, signal="o"),
+        outputs=(StreamPort(layer="o", tensor=wide, lanes=lanes * copies, signal="o"),),
     )
 
 
@@ -51,7 +51,7 @@ def test_native_driver_takes_any_width(
     design = _design(tmp_path, lanes, copies, bits=bits)
     images = np.random.default_rng(0).integers(0, 1 << bits, (4, lanes, 2, 3))
     result = build_native(design, workdir).run(images, stalls=RANDOM)
-    assert np.array_equal(result.outputs, np.tile((1 << bits) - 1 - images, (1, copies, 1, 1)))
+    assert np.array_equal(result.output, np.tile((1 << bits) - 1 - images, (1, copies, 1, 1)))
 
 
 def test_cocotb_bench_takes_any_width_and_odd_names(workdir: Path, tmp_path: Path) -> None:

@@ -19,9 +19,6 @@ from systolith.verify import PatternResult, Verification, compare, verify
 
 __all__ = ["Bulk", "Progress", "bulk_simulation", "layer_checks", "network_check", "write_waveform"]
 
-OWN_SIMULATIONS = 2
-"""Those that `verify` adds to the patterns: ready withheld, and a reset in mid-frame."""
-
 Progress = Callable[[float, float, str], None]
 
 
@@ -37,8 +34,8 @@ class Bulk:
         The first wrong value in words.
     cycles_predicted, cycles_simulated : int
         From the first input to the last output transfer, summed over processes.
-    classes : array of int, shape (N,)
-        Index of the greatest output.
+    classes : array of int, shape (N,), or None
+        Index of the greatest value, if there is one output.
     seconds : float
         Wall-clock time of the simulation.
     """
@@ -48,7 +45,7 @@ class Bulk:
     first: str | None
     cycles_predicted: int
     cycles_simulated: int
-    classes: NDArray[np.int64]
+    classes: NDArray[np.int64] | None
     seconds: float
 
     @property
@@ -80,7 +77,8 @@ def network_check(
     progress: Progress,
 ) -> Verification:
     """Verify a whole design under every pattern of stalls; see :func:`systolith.verify.verify`."""
-    done, simulations = 0, len(PATTERNS) + OWN_SIMULATIONS
+    # one with a reset in mid-frame, and one for each output that withholds ready
+    done, simulations = 0, len(PATTERNS) + 1 + len(design.outputs)
 
     def heard(result: PatternResult) -> None:
         nonlocal done
@@ -174,15 +172,18 @@ def bulk_simulation(
         progress(done, len(images), f"{speed:.0f} images/s")
 
     result = model.run(images, jobs=jobs, progress=heard)
-    expected = reference[design.output.layer]
+    wrong = [
+        np.count_nonzero(values != reference[port.layer])
+        for port, values in zip(design.outputs, result.outputs, strict=True)
+    ]
     first = compare(design, result.outputs, reference)
     return Bulk(
         images=len(images),
-        mismatches=int(np.count_nonzero(result.outputs != expected)),
+        mismatches=int(sum(wrong)),
         first=None if first is None else str(first),
         cycles_predicted=sum(plan.cycles(count) for count in _shard_sizes(result, len(images))),
         cycles_simulated=_cycles(result, len(images)),
-        classes=result.outputs.reshape(len(images), -1).argmax(axis=1),
+        classes=_classes(result.output) if len(design.outputs) == 1 else None,
         seconds=result.seconds,
     )
 
@@ -191,6 +192,11 @@ def write_waveform(design: Design, image: IntArray, path: Path, *, workdir: Path
     """Simulate one image (1, ...) and write an FST file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     build_native(design, workdir, trace=True).run(image, waveform=path)
+
+
+def _classes(outputs: IntArray) -> NDArray[np.int64]:
+    classes: NDArray[np.int64] = outputs.reshape(len(outputs), -1).argmax(axis=1)
+    return classes
 
 
 def _shard_sizes(result: NativeResult, images: int) -> list[int]:

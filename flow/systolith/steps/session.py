@@ -224,7 +224,8 @@ class Session:
             if settings.waveform:
                 path = self.folder / "waveform.fst"
                 write_waveform(self.design, images[:1], path, workdir=self.folder / BUILDS)
-            accuracy = None if labels is None else float(np.mean(bulk.classes == labels))
+            known = labels is not None and bulk.classes is not None
+            accuracy = float(np.mean(bulk.classes == labels)) if known else None
             return {
                 "accuracy": accuracy,
                 "images": bulk.images,
@@ -292,7 +293,7 @@ class Session:
         """Everything of the design: its description and its sources."""
         design = self.design
         sources = [source.read_text() for source in design.sources]
-        return [*self._network_key, str(design.input), str(design.output), *sources]
+        return [*self._network_key, str(design.input), str(design.outputs), *sources]
 
 
 def _check(name: str, found: Mapping[str, Verification]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class StreamPort:
     Pixels come in raster order, channels innermost, `lanes` channels per transfer: channel c of a
     pixel is lane ``c % lanes`` of the pixel's transfer ``c // lanes``. Lane 0 is in the least
     significant bits. Lanes beyond the last channel carry no meaning. A vector (features,) travels
-    like an image (features, 1, 1).
+    like an image (features, 1, 1), or like the image that it was before it was flattened.
 
     Parameters
     ----------
@@ -32,12 +32,15 @@ class StreamPort:
         Channels per transfer.
     signal : str
         The Verilog signals are ``{signal}__payload``, ``{signal}__valid``, ``{signal}__ready``.
+    flattened : tuple of int, optional
+        Shape (C, H, W) of the image that was flattened to this vector.
     """
 
     layer: str
     tensor: Tensor
     lanes: int
     signal: str
+    flattened: tuple[int, int, int] | None = None
 
     @property
     def width(self) -> int:
@@ -46,7 +49,9 @@ class StreamPort:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Shape (C, H, W); H and W are 1 for a vector."""
+        """Shape (C, H, W) of what travels; H and W are 1 for a vector that never was an image."""
+        if self.flattened is not None:
+            return self.flattened
         channels, *size = self.tensor.shape
         height, width = size or (1, 1)
         return channels, height, width
@@ -96,7 +101,7 @@ class StreamPort:
 class Design:
     """Generated Verilog with its streams.
 
-    Besides the ports of `input` and `output`, the top module has ``clk`` and ``rst`` (synchronous,
+    Besides the ports of `input` and `outputs`, the top module has ``clk`` and ``rst`` (synchronous,
     active high).
 
     Parameters
@@ -105,10 +110,14 @@ class Design:
         Name of the top module.
     sources : tuple of Path
         Verilog files.
-    input, output : StreamPort
-        Ports of the top module.
+    input : StreamPort
+        Port of the top module.
+    outputs : tuple of StreamPort
+        Ports of the top module, in the order of the network's outputs. Each must be taken whatever
+        the others do.
     probes : tuple of StreamPort
-        Streams between layers, in the order of the data flow; wires inside the top module.
+        Streams between layers, in the order of the data flow; wires inside the top module. No layer
+        has both a probe and an output.
     network_hash : str
         Content hash of the network that the design computes.
     """
@@ -116,9 +125,17 @@ class Design:
     top: str
     sources: tuple[Path, ...]
     input: StreamPort
-    output: StreamPort
+    outputs: tuple[StreamPort, ...]
     probes: tuple[StreamPort, ...] = ()
     network_hash: str = ""
+
+    @property
+    def output(self) -> StreamPort:
+        """The only output; ValueError if there are several."""
+        if len(self.outputs) != 1:
+            layers = ", ".join(port.layer for port in self.outputs)
+            raise ValueError(f"'{self.top}' has {len(self.outputs)} outputs: {layers}")
+        return self.outputs[0]
 
     def save(self, path: Path) -> None:
         """Write a JSON description beside the sources, which are named relative to it."""
@@ -126,7 +143,7 @@ class Design:
             "top": self.top,
             "sources": [str(source.relative_to(path.parent)) for source in self.sources],
             "input": _encode(self.input),
-            "output": _encode(self.output),
+            "outputs": [_encode(port) for port in self.outputs],
             "probes": [_encode(probe) for probe in self.probes],
             "network_hash": self.network_hash,
         }
@@ -142,7 +159,7 @@ def load_design(path: Path) -> Design:
         top=description["top"],
         sources=tuple(path.parent / source for source in description["sources"]),
         input=_decode(description["input"]),
-        output=_decode(description["output"]),
+        outputs=tuple(_decode(port) for port in description["outputs"]),
         probes=tuple(_decode(probe) for probe in description["probes"]),
         network_hash=description["network_hash"],
     )
@@ -158,6 +175,7 @@ def _encode(port: StreamPort) -> dict[str, Any]:
         "zero_point": act.zero_point,
         "lanes": port.lanes,
         "signal": port.signal,
+        "flattened": port.flattened,
     }
 
 
@@ -168,4 +186,5 @@ def _decode(port: dict[str, Any]) -> StreamPort:
         tensor=Tensor(tuple(port["shape"]), act),
         lanes=port["lanes"],
         signal=port["signal"],
+        flattened=None if port["flattened"] is None else tuple(port["flattened"]),
     )

@@ -1,14 +1,15 @@
 """Verilog from a plan."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from systolith.build.design import Design, StreamPort
 from systolith.build.verilog import to_verilog
 from systolith.gateware import Pipeline, signal_name
 from systolith.network import INPUT, content_hash
-from systolith.plan import NetworkPlan
+from systolith.plan import NetworkPlan, output_ports, source_of
 
-__all__ = ["emit_verilog", "write_design"]
+__all__ = ["emit_verilog", "output_streams", "write_design"]
 
 TOP = "systolith_top"
 
@@ -39,7 +40,7 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
     Returns
     -------
     Design
-        The description, with the streams between engines as probes.
+        The description. Streams between engines are probes, but for those that leave, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / f"{top}.v"
@@ -48,28 +49,46 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
     description = folder / "design.json"
     description.unlink(missing_ok=True)
     temporary.replace(source)
-    network, engines = plan.network, plan.engines
-    ports = [
-        StreamPort(
-            layer=engine.name,
-            tensor=engine.output,
-            lanes=engine.lanes_out,
-            signal=signal_name(engine.name),
-        )
-        for engine in engines
-    ]
+    network = plan.network
     design = Design(
         top=top,
         sources=(source,),
         input=StreamPort(layer=INPUT, tensor=network.input, lanes=plan.lanes_in, signal="i"),
-        output=StreamPort(
-            layer=engines[-1].name,
-            tensor=engines[-1].output,
-            lanes=plan.lanes_out,
-            signal="o",
-        ),
-        probes=tuple(ports[:-1]),
+        outputs=output_streams(plan),
+        probes=tuple(_probes(plan)),
         network_hash=content_hash(network),
     )
     design.save(description)
     return design
+
+
+def output_streams(plan: NetworkPlan) -> tuple[StreamPort, ...]:
+    """Describe the ports at which the network's outputs leave, in their order."""
+    return tuple(_outputs(plan))
+
+
+def _outputs(plan: NetworkPlan) -> Iterator[StreamPort]:
+    network = plan.network
+    ports = zip(network.outputs, plan.lanes_out, output_ports(network), strict=True)
+    for name, lanes, signal in ports:
+        channels, *size = network.tensors[source_of(network, name)].shape
+        flattened = (channels, size[0], size[1]) if size else None
+        tensor = network.tensors[name]
+        yield StreamPort(
+            layer=name,
+            tensor=tensor,
+            lanes=lanes,
+            signal=signal,
+            flattened=flattened if len(tensor.shape) == 1 else None,
+        )
+
+
+def _probes(plan: NetworkPlan) -> Iterator[StreamPort]:
+    for engine in plan.engines:
+        if engine.name not in plan.network.outputs:
+            yield StreamPort(
+                layer=engine.name,
+                tensor=engine.output,
+                lanes=engine.lanes_out,
+                signal=signal_name(engine.name),
+            )

@@ -21,6 +21,7 @@ from systolith.plan import (
     NetworkPlan,
     PoolPlan,
     StagePlan,
+    output_ports,
 )
 
 __all__ = ["Pipeline", "signal_name"]
@@ -33,7 +34,11 @@ class Pipeline(wiring.Component):
 
     Members
     -------
-    i, o : streams of the network's input and output
+    i : ``In(act_stream(network.input.type, plan.lanes_in))``
+    o : ``Out(act_stream(...))``
+        The network's output. If there are several: ``o_0``, ``o_1``, ... in the network's order;
+        :attr:`outputs` are all of them. Each must be taken whatever the others do: a consumer that
+        waits at one for data of another can wait for ever.
     load : ``In(LOAD_BUS)``
         Bytes of :func:`parameter_bytes`, for other weights of the same patterns; only if
         ``plan.reloadable``, like the two that follow.
@@ -56,20 +61,27 @@ class Pipeline(wiring.Component):
 
     def __init__(self, plan: NetworkPlan) -> None:
         self.plan = plan
-        last = plan.engines[-1]
-        members = {
-            "i": In(act_stream(plan.network.input.type, plan.lanes_in)),
-            "o": Out(act_stream(last.output.type, plan.lanes_out)),
-        }
+        self._ports = output_ports(plan.network)
+        tensors = [plan.network.tensors[name] for name in plan.network.outputs]
+        members = {"i": In(act_stream(plan.network.input.type, plan.lanes_in))}
+        for port, tensor, lanes in zip(self._ports, tensors, plan.lanes_out, strict=True):
+            members[port] = Out(act_stream(tensor.type, lanes))
         if plan.reloadable:
             members |= {"load": In(LOAD_BUS), "loaded": Out(1), "overflow": Out(1)}
         super().__init__(members)
+
+    @property
+    def outputs(self) -> tuple[stream.Interface, ...]:
+        """Streams of the network's outputs, in their order."""
+        return tuple(getattr(self, port) for port in self._ports)
 
     def elaborate(self, platform: object) -> Module:
         """Join the stages; each stream out of an engine gets wires with the layer's name."""
         m = Module()
         outputs: dict[str, list[stream.Interface]] = {INPUT: [wiring.flipped(self.i)]}
-        inputs: dict[str | None, list[stream.Interface]] = {None: [wiring.flipped(self.o)]}
+        inputs: dict[str | None, list[stream.Interface]] = {
+            None: [wiring.flipped(output) for output in self.outputs]
+        }
         bus = self.load if self.plan.reloadable else LOAD_BUS.const(None)
         full: Value = Const(1)
         for plan in self.plan.stages:

@@ -16,7 +16,10 @@ NEVER_FULL = 1 << 30
 
 
 def readers_of(network: IntegerNetwork, name: str) -> list[tuple[Layer | None, int]]:
-    """List the layers that read a tensor, with the number of their input; None is an output."""
+    """List the layers that read a tensor, with the number of their input.
+
+    The network's outputs come last: no layer, with their number.
+    """
     readers: list[tuple[Layer | None, int]] = [
         (layer, port)
         for layer in network.layers
@@ -24,8 +27,11 @@ def readers_of(network: IntegerNetwork, name: str) -> list[tuple[Layer | None, i
         for port, source in enumerate(layer.inputs)
         if source_of(network, source) == name
     ]
-    leaving = [output for output in network.outputs if source_of(network, output) == name]
-    return readers + [(None, 0) for _ in leaving]
+    return readers + [
+        (None, number)
+        for number, output in enumerate(network.outputs)
+        if source_of(network, output) == name
+    ]
 
 
 def join(network: IntegerNetwork, engines: Sequence[EnginePlan], pace: int) -> StageGraph:
@@ -53,8 +59,7 @@ class _Joining:
         self.stages: list[StagePlan] = []
         self.sources: dict[str, tuple[str, ...]] = {}
         self.ends: dict[tuple[str | None, int], str] = {}
-        """The stage from which a reader's input comes; by layer and input."""
-        self.outputs: list[str] = []
+        """The stage from which a reader's input comes; by layer and input, see `readers_of`."""
 
     def graph(self) -> StageGraph:
         first = readers_of(self.network, INPUT)
@@ -67,9 +72,8 @@ class _Joining:
             )
             self.stages.append(engine)
             self._spread(engine.name, engine.name, engine.output, engine.lanes_out)
-        return StageGraph(
-            stages=tuple(self.stages), sources=self.sources, outputs=tuple(self.outputs)
-        )
+        outputs = [self.ends[None, number] for number in range(len(self.network.outputs))]
+        return StageGraph(stages=tuple(self.stages), sources=self.sources, outputs=tuple(outputs))
 
     def _spread(self, layer: str, stage: str, tensor: Tensor, lanes: int) -> None:
         """Bring a stage's stream to all who read it."""
@@ -85,7 +89,7 @@ class _Joining:
             stage = fork.name
         for reader, port in readers:
             if reader is None:
-                self.outputs.append(stage)
+                self.ends[None, port] = stage
                 continue
             end = stage
             for change in self._gearboxes(layer, tensor, lanes, reader, port):

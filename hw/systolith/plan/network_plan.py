@@ -66,10 +66,10 @@ class NetworkPlan:
         return next(stage.lanes_in for stage in self.stages if self._reads_input(stage))
 
     @property
-    def lanes_out(self) -> int:
-        """Channels in one transfer of the network's output."""
-        (name,) = self.graph.outputs
-        return next(stage.lanes_out for stage in self.stages if stage.name == name)
+    def lanes_out(self) -> tuple[int, ...]:
+        """Channels in one transfer of each of the network's outputs."""
+        lanes = {stage.name: stage.lanes_out for stage in self.stages}
+        return tuple(lanes[name] for name in self.graph.outputs)
 
     @property
     def convolutions(self) -> tuple[ConvPlan, ...]:
@@ -179,7 +179,7 @@ def plan_network(
     Parameters
     ----------
     network : IntegerNetwork
-        Convolutions, linear layers, additions, pools and flattenings, with one output.
+        Convolutions, linear layers, additions, pools and flattenings.
     arrays : mapping of str to ArrayShape, optional
         Shapes that are fixed, by layer name. They count towards the budget, unless all are fixed.
     multipliers : int

@@ -47,7 +47,7 @@ class StageGraph:
         For each stage, the names of those it reads, port by port;
         :data:`systolith.network.INPUT` is what enters.
     outputs : tuple of str
-        Stages whose streams leave.
+        Stages whose streams leave, one for each of the network's outputs, in their order.
     """
 
     stages: tuple[StagePlan, ...]

@@ -38,7 +38,7 @@ class Timeline:
     Attributes
     ----------
     first_input, last_output : tuple of int
-        For each frame, the cycle of its first input and of its last output transfer.
+        For each frame, the cycle of its first input and of its last transfer at any output.
     most_queued : mapping of str to tuple of int
         For each fork, how many transfers each of its queues held at most.
     """

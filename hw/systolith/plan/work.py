@@ -28,12 +28,19 @@ from systolith.plan.conv_plan import ArrayShape
 from systolith.plan.reduction import Reduction
 from systolith.plan.window import Window
 
-__all__ = ["Work", "image_of", "no_engine", "source_of", "unsupported", "window_of", "work_of"]
+__all__ = [
+    "Work",
+    "image_of",
+    "no_engine",
+    "output_ports",
+    "source_of",
+    "unsupported",
+    "window_of",
+    "work_of",
+]
 
 PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8
 """At most, so that two products fit a multiplier of 18 x 18 bits."""
-PORTS = ("clk", "rst", "i", "o")
-"""Ports of the top module: layers cannot have these names, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,15 +164,22 @@ def window_of(network: IntegerNetwork, layer: Layer) -> Window:
     )
 
 
+def output_ports(network: IntegerNetwork) -> tuple[str, ...]:
+    """Name the port of each output: ``o`` if there is one, else ``o_0``, ``o_1``, ..."""
+    count = len(network.outputs)
+    return ("o",) if count == 1 else tuple(f"o_{number}" for number in range(count))
+
+
 def unsupported(network: IntegerNetwork) -> Iterator[str]:
     """Name every layer that no engine computes, and why."""
+    ports = ("clk", "rst", "i", *output_ports(network))
     for layer in network.layers:
         yield from no_engine(network, layer)
-        if layer.name in PORTS:
-            ports = ", ".join(PORTS)
-            yield f"layer '{layer.name}': its name is that of a port of the design ({ports})"
-    if len(network.outputs) != 1:
-        yield f"engines have one output, got {network.outputs}"
+        if layer.name.replace(".", "_") in ports:
+            yield (
+                f"layer '{layer.name}': its name is that of a port of the design "
+                f"({', '.join(ports)})"
+            )
     if all(isinstance(layer, Flatten) for layer in network.layers):
         yield "a network for engines needs a layer besides flattenings"
 

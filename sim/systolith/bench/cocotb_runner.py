@@ -56,7 +56,7 @@ class StreamRun:
     Parameters
     ----------
     traces : tuple of StreamTrace
-        Input, probes, output.
+        Input, probes, outputs.
     violations : tuple of Violation
         In the order of time.
     waited : frozenset of str
@@ -101,7 +101,7 @@ class StreamModel:
         *,
         stalls: Stalls = NONE,
         seed: int = 0,
-        withhold: bool = False,
+        withhold: int | None = None,
         reset_after: int = 0,
         watchdog_cycles: int = 1_000_000,
     ) -> StreamRun:
@@ -115,9 +115,9 @@ class StreamModel:
             Gaps and stalls at the ports.
         seed : int
             Of the stalls.
-        withhold : bool
-            The consumer is never ready and the images repeat without end; shows whether valid
-            rises alone. Ends after `watchdog_cycles` without a transfer.
+        withhold : int, optional
+            The consumer is never ready at this output and the images repeat without end; shows
+            whether valid rises alone. Ends after `watchdog_cycles` without a transfer.
         reset_after : int
             Let the design work on the first transfer, repeated, for this many cycles, then reset it
             for a single one before the simulation begins: what reset does not clear is seen.
@@ -147,7 +147,7 @@ class StreamModel:
                 widths=tuple(port.width for port in ports),
                 expected=tuple(len(images) * port.transfers_per_frame for port in ports),
                 thresholds=(*stalls.producer.thresholds, *stalls.consumer.thresholds),
-                seeds=stalls.seeds(seed),
+                seeds=stalls.seeds(seed, len(self.design.outputs)),
                 watchdog_cycles=watchdog_cycles,
                 withhold=withhold,
                 reset_after=reset_after,

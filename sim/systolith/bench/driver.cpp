@@ -1,6 +1,6 @@
-// Drives one design with a file of input payloads and collects its output payloads.
+// Drives one design with a file of input payloads and collects the payloads of its outputs.
 //
-// Arguments: key=value, all required. Standard output: one "progress FRAMES" line about twice a
+// outputs.h lists the outputs. Arguments: key=value, all required. Standard output: one "progress FRAMES" line about twice a
 // second, then "done CYCLES"; or "error REASON" with exit status 3.
 #include <algorithm>
 #include <chrono>
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "Vbench.h"
+#include "outputs.h"
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_fst_c.h"
@@ -43,15 +44,6 @@ void write_port(T& port, const uint32_t* words) {
 template <size_t N>
 void write_port(VlWide<N>& port, const uint32_t* words) {
     std::memcpy(port.data(), words, 4 * N);
-}
-template <class T>
-void read_port(const T& port, uint32_t* words) {
-    words[0] = static_cast<uint32_t>(port);
-    if (sizeof(T) > 4) words[1] = static_cast<uint32_t>(static_cast<uint64_t>(port) >> 32);
-}
-template <size_t N>
-void read_port(const VlWide<N>& port, uint32_t* words) {
-    std::memcpy(words, port.data(), 4 * N);
 }
 
 // The chain of systolith.bench.stalls.Pause, and of stall.sv: one xorshift32 step per cycle.
@@ -110,6 +102,63 @@ Words load(const std::string& path, size_t words) {
     return values;
 }
 
+// One output of the design: its consumer, and what it gave.
+class Output {
+  public:
+    // Words of 32 bits lie in memory as in files, the least significant byte first.
+    template <class Payload>
+    Output(std::string name, const Payload& payload, const CData& valid, CData& ready,
+           uint64_t frames, uint64_t frame, Pause stall)
+        : name_{std::move(name)}, payload_{&payload}, size_bytes_{sizeof(Payload)},
+          size_words_{words_of(payload)}, valid_{valid}, ready_{ready}, frame_{frame},
+          total_{frames * frame}, stall_{stall}, given_(total_ * size_words_), held_(size_words_),
+          now_(size_words_) {
+        ready_ = 0;
+    }
+    const std::string& name() const { return name_; }
+    const Words& given() const { return given_; }
+    bool valid() const { return valid_; }
+    bool complete() const { return count_ == total_; }
+    uint64_t frames() const { return count_ / frame_; }
+    bool frame_ended() const { return count_ % frame_ == 0; }
+    std::string situation() const {
+        return name_ + " gave " + std::to_string(count_) + " of " + std::to_string(total_);
+    }
+    // Before the rising edge: choose ready.
+    void choose() { ready_ = complete() || !stall_.paused(); }
+    // After the design has settled: take what is given and look at the rules; whether there was a
+    // transfer. fail(reason) does not return.
+    template <class Fail>
+    bool take(const Fail& fail) {
+        if (waited_) {
+            if (!valid_) fail(name_ + ": valid fell before the transfer");
+            read(now_.data());
+            if (now_ != held_) fail(name_ + ": payload changed while valid waited for ready");
+        }
+        waited_ = valid_ && !ready_;
+        if (waited_) read(held_.data());
+        stall_.step();
+        if (!valid_ || !ready_) return false;
+        if (complete()) fail(name_ + ": transfer after the last frame");
+        read(&given_[count_ * size_words_]);
+        ++count_;
+        return true;
+    }
+
+  private:
+    void read(uint32_t* words) const { std::memcpy(words, payload_, size_bytes_); }
+
+    std::string name_;
+    const void* payload_;
+    size_t size_bytes_, size_words_;
+    const CData& valid_;
+    CData& ready_;
+    uint64_t frame_, total_, count_ = 0;
+    Pause stall_;
+    Words given_, held_, now_;
+    bool waited_ = false;  // the transfer waited for ready in the cycle before
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -118,15 +167,19 @@ int main(int argc, char** argv) {
     Vbench dut{&context};
 
     const uint64_t frames = args.number("frames");
-    const uint64_t frame_in = args.number("frame_in"), frame_out = args.number("frame_out");
+    const uint64_t frame_in = args.number("frame_in"), total_in = frames * frame_in;
     const uint64_t watchdog = args.number("watchdog");
-    const uint64_t total_in = frames * frame_in, total_out = frames * frame_out;
-    const size_t words_in = words_of(dut.in_payload), words_out = words_of(dut.out_payload);
+    const size_t words_in = words_of(dut.in_payload);
     const Words inputs = load(args.text("input"), total_in * words_in);
-    Words outputs(total_out * words_out), extra(words_out);
     std::vector<uint64_t> first_input(frames), last_output(frames);
     Pause gap{args.number("gap_begin"), args.number("gap_end"), args.number("gap_seed")};
-    Pause stall{args.number("stall_begin"), args.number("stall_end"), args.number("stall_seed")};
+    std::vector<Output> outputs;
+#define ADD_OUTPUT(N, NAME)                                                              \
+    outputs.emplace_back(NAME, dut.out_##N##_payload, dut.out_##N##_valid,               \
+                         dut.out_##N##_ready, frames, args.number("frame_out_" #N),      \
+                         Pause{args.number("stall_begin"), args.number("stall_end"),     \
+                               args.number("stall_seed_" #N)});
+    FOR_EACH_OUTPUT(ADD_OUTPUT)
 
     uint64_t time = 0;
 #if VM_TRACE
@@ -149,52 +202,43 @@ int main(int argc, char** argv) {
 
     dut.rst = 1;
     dut.in_valid = 0;
-    dut.out_ready = 0;
     for (int i = 0; i < 4; ++i) {
         settle(false);
         settle(true);
     }
     dut.rst = 0;
 
-    const auto fail = [&](const std::string& reason, uint64_t cycle, uint64_t in, uint64_t out) {
+    uint64_t in = 0, cycle = 0, last_transfer = 0;
+    uint64_t drain = 256;  // how long to look for transfers after the last frame
+    bool pending = false;  // valid was raised and not yet accepted: it must stay
+    const auto fail = [&](const std::string& reason) {
         dut.final();
 #if VM_TRACE
         if (waveform) waveform->close();
 #endif
         std::printf("error %s at cycle %" PRIu64 "; input accepted %" PRIu64 " of %" PRIu64
-                    " transfers, output gave %" PRIu64 " of %" PRIu64 "\n",
-                    reason.c_str(), cycle, in, total_in, out, total_out);
+                    " transfers",
+                    reason.c_str(), cycle, in, total_in);
+        for (const Output& output : outputs) std::printf(", %s", output.situation().c_str());
+        std::printf("\n");
         std::exit(3);
     };
-
-    uint64_t in = 0, out = 0, cycle = 0, last_transfer = 0;
-    uint64_t drain = 256;          // how long to look for transfers after the last frame
-    bool pending = false;          // valid was raised and not yet accepted: it must stay
-    bool held = false;             // the output waited for ready in the cycle before
-    Words held_payload(words_out), payload(words_out);
     auto reported = std::chrono::steady_clock::now();
     for (;; ++cycle) {
         const bool offer = in < total_in && (pending || !gap.paused());
         if (offer && !pending) write_port(dut.in_payload, &inputs[in * words_in]);
         dut.in_valid = offer;
-        dut.out_ready = out == total_out || !stall.paused();
+        for (Output& output : outputs) output.choose();
         settle(false);
 
-        if (held) {
-            if (!dut.out_valid) fail("output: valid fell before the transfer", cycle, in, out);
-            read_port(dut.out_payload, payload.data());
-            if (payload != held_payload)
-                fail("output: payload changed while valid waited for ready", cycle, in, out);
-        }
         const bool accepted = offer && dut.in_ready;
-        const bool given = dut.out_valid && dut.out_ready;
-        held = dut.out_valid && !dut.out_ready;
-        if (held) read_port(dut.out_payload, held_payload.data());
-        if (given) {
-            if (out == total_out) fail("output: transfer after the last frame", cycle, in, out);
-            read_port(dut.out_payload, &outputs[out * words_out]);
-            last_output[out / frame_out] = cycle;
-            ++out;
+        bool given = false, complete = true;
+        for (Output& output : outputs) {
+            if (output.take(fail)) {
+                given = true;
+                if (output.frame_ended()) last_output[output.frames() - 1] = cycle;
+            }
+            complete &= output.complete();
         }
         settle(true);
 
@@ -207,20 +251,24 @@ int main(int argc, char** argv) {
             drain = std::max(drain, 2 * (cycle - last_transfer));
             last_transfer = cycle;
         }
-        if (cycle - last_transfer >= (out == total_out ? drain : watchdog)) {
-            if (out == total_out) break;
-            fail("no transfer for " + std::to_string(watchdog) + " cycles: " +
-                     (in < total_in && !dut.in_ready ? "input is not ready and " : "") +
-                     (dut.out_valid ? "output waits for ready" : "output is not valid"),
-                 cycle, in, out);
+        if (cycle - last_transfer >= (complete ? drain : watchdog)) {
+            if (complete) break;
+            std::string where = in < total_in && !dut.in_ready ? "input is not ready" : "";
+            for (const Output& output : outputs) {
+                if (output.complete()) continue;
+                if (!where.empty()) where += " and ";
+                where += output.name() + (output.valid() ? " waits for ready" : " is not valid");
+            }
+            fail("no transfer for " + std::to_string(watchdog) + " cycles: " + where);
         }
         gap.step();
-        stall.step();
         if ((cycle & 1023) == 0) {
             const auto now = std::chrono::steady_clock::now();
             if (now - reported > std::chrono::milliseconds(500)) {
                 reported = now;
-                std::printf("progress %" PRIu64 "\n", out / frame_out);
+                uint64_t done = frames;
+                for (const Output& output : outputs) done = std::min(done, output.frames());
+                std::printf("progress %" PRIu64 "\n", done);
                 std::fflush(stdout);
             }
         }
@@ -229,8 +277,9 @@ int main(int argc, char** argv) {
 #if VM_TRACE
     if (waveform) waveform->close();
 #endif
-    if (in != total_in) fail("output was complete before the input", cycle, in, out);
-    save(args.text("output"), outputs);
+    if (in != total_in) fail("output was complete before the input");
+    for (size_t i = 0; i < outputs.size(); ++i)
+        save(args.text("output_" + std::to_string(i)), outputs[i].given());
     save(args.text("first_input"), first_input);
     save(args.text("last_output"), last_output);
     std::printf("done %" PRIu64 "\n", frames ? last_output[frames - 1] + 1 : 0);

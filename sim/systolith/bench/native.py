@@ -13,7 +13,7 @@ from systolith.bench.native_run import simulate
 from systolith.bench.payload import check_images
 from systolith.bench.stalls import NONE, Stalls
 from systolith.bench.toolchain import find_toolchain
-from systolith.bench.wrapper import native_wrapper
+from systolith.bench.wrapper import native_outputs, native_wrapper
 from systolith.build import Design
 from systolith.network import IntArray
 
@@ -28,11 +28,12 @@ class NativeResult:
 
     Parameters
     ----------
-    outputs : array of int, shape (N, *design.output.tensor.shape)
-        In the order of the images.
+    outputs : tuple of array of int, shape (N, *port.tensor.shape)
+        For each output of the design, in the order of the images.
     first_input_cycle, last_output_cycle : array of int, shape (N,)
-        When an image's first transfer was accepted and its last result left; 0 is the first rising
-        clock edge after reset. Each process starts from reset: see `shard_starts`.
+        When an image's first transfer was accepted and its last result left, at whatever output;
+        0 is the first rising clock edge after reset. Each process starts from reset: see
+        `shard_starts`.
     shard_starts : tuple of int
         First image of each process; cycles count anew from there.
     cycles : int
@@ -41,12 +42,19 @@ class NativeResult:
         Wall-clock time, without the build.
     """
 
-    outputs: IntArray
+    outputs: tuple[IntArray, ...]
     first_input_cycle: IntArray
     last_output_cycle: IntArray
     shard_starts: tuple[int, ...]
     cycles: int
     seconds: float
+
+    @property
+    def output(self) -> IntArray:
+        """What left at the only output; ValueError if there are several."""
+        if len(self.outputs) != 1:
+            raise ValueError(f"the design has {len(self.outputs)} outputs")
+        return self.outputs[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +141,10 @@ class NativeModel:
             waveform=waveform,
         )
         return NativeResult(
-            outputs=np.concatenate([shard.outputs for shard in shards]),
+            outputs=tuple(
+                np.concatenate(parts)
+                for parts in zip(*(shard.outputs for shard in shards), strict=True)
+            ),
             first_input_cycle=np.concatenate([shard.first_input_cycle for shard in shards]),
             last_output_cycle=np.concatenate([shard.last_output_cycle for shard in shards]),
             shard_starts=tuple(shard.first_image for shard in shards),
@@ -175,20 +186,24 @@ def build_native(
     """
     workdir = check_folder(workdir)
     toolchain = find_toolchain(waveforms=trace)
-    wrapper, driver = native_wrapper(design), package_file("driver.cpp")
+    files = {
+        "bench.v": native_wrapper(design),
+        "outputs.h": native_outputs(design),
+        "driver.cpp": package_file("driver.cpp"),
+    }
     options = [
         *("--top-module", "systolith_bench", "--prefix", "Vbench", "-o", EXECUTABLE),
         *(("--trace-fst",) if trace else ()),
         *(("--threads", str(threads)) if threads > 1 else ()),
     ]
     flags = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O1")
-    key = content_key([*design.sources, wrapper, driver, toolchain.identity, *options, *flags])
+    key = content_key([*design.sources, *files.values(), toolchain.identity, *options, *flags])
 
     def build(folder: Path) -> None:
         if progress is not None:
             progress(f"compiling {design.top} with Verilator")
-        (folder / "bench.v").write_text(wrapper)
-        (folder / "driver.cpp").write_text(driver)
+        for name, text in files.items():
+            (folder / name).write_text(text)
         sources = [str(source.absolute()) for source in design.sources]
         arguments = [*options, "--Mdir", "obj", "driver.cpp", "bench.v", *sources]
         run_verilator(toolchain, folder, arguments)

@@ -31,13 +31,14 @@ class Shard:
     ----------
     first_image : int
         Of the whole batch.
-    outputs : array of int, shape (n, *output shape)
+    outputs : tuple of array of int, shape (n, *output shape)
+        For each output of the design.
     first_input_cycle, last_output_cycle : array of int, shape (n,)
         0 is the first rising clock edge after reset of this process.
     """
 
     first_image: int
-    outputs: IntArray
+    outputs: tuple[IntArray, ...]
     first_input_cycle: IntArray
     last_output_cycle: IntArray
 
@@ -105,15 +106,19 @@ def simulate(
         first, last = bounds[job], bounds[job + 1]
         folder.mkdir()
         _write(design.input, folder / "input", images[first:last])
-        names = ("input", "output", "first_input", "last_output")
+        outputs = [folder / f"output_{number}" for number in range(len(design.outputs))]
+        names = ("input", "first_input", "last_output")
         arguments = settings | {name: str(folder / name) for name in names}
+        arguments |= {path.name: str(path) for path in outputs}
         arguments["frames"] = str(last - first)
         command = [str(executable), *(f"{key}={value}" for key, value in arguments.items())]
         _follow(processes, job, command)
         processes.report(job, last - first)
         return Shard(
             first_image=first,
-            outputs=_read(design.output, folder / "output"),
+            outputs=tuple(
+                _read(port, path) for port, path in zip(design.outputs, outputs, strict=True)
+            ),
             first_input_cycle=np.fromfile(folder / "first_input", dtype="<u8").astype(np.int64),
             last_output_cycle=np.fromfile(folder / "last_output", dtype="<u8").astype(np.int64),
         )
@@ -134,14 +139,15 @@ def _settings(
     """Arguments of the driver that all processes share."""
     settings: dict[str, object] = {
         "frame_in": design.input.transfers_per_frame,
-        "frame_out": design.output.transfers_per_frame,
         "watchdog": watchdog_cycles,
         "waveform": waveform.absolute() if waveform else "",
     }
-    sides = (("gap", stalls.producer), ("stall", stalls.consumer))
-    for (side, pause), state in zip(sides, stalls.seeds(seed), strict=True):
+    for side, pause in (("gap", stalls.producer), ("stall", stalls.consumer)):
         begin, end = pause.thresholds
-        settings |= {f"{side}_begin": begin, f"{side}_end": end, f"{side}_seed": state}
+        settings |= {f"{side}_begin": begin, f"{side}_end": end}
+    settings["gap_seed"], *stall_seeds = stalls.seeds(seed, len(design.outputs))
+    for number, (port, state) in enumerate(zip(design.outputs, stall_seeds, strict=True)):
+        settings |= {f"frame_out_{number}": port.transfers_per_frame, f"stall_seed_{number}": state}
     return {key: str(value) for key, value in settings.items()}
 
 

@@ -58,24 +58,23 @@ NEVER = Pause()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stalls:
-    """Gaps of the producer at the input and stalls of the consumer at the output.
+    """Gaps of the producer at the input and stalls of the consumer at each output.
 
     Parameters
     ----------
     name : str
         For messages.
     producer, consumer : Pause
-        Each draws from a generator of its own.
+        Each draws from a generator of its own, and so does the consumer at each output.
     """
 
     name: str
     producer: Pause = field(default=NEVER)
     consumer: Pause = field(default=NEVER)
 
-    def seeds(self, seed: int) -> tuple[int, int]:
-        """Derive the 32-bit states, not zero, that producer and consumer start from."""
-        state = np.random.SeedSequence(seed).generate_state(2)
-        return int(state[0]) | 1, int(state[1]) | 1
+    def seeds(self, seed: int, outputs: int = 1) -> tuple[int, ...]:
+        """Derive the 32-bit states, not zero, that the producer and each output start from."""
+        return tuple(int(s) | 1 for s in np.random.SeedSequence(seed).generate_state(1 + outputs))
 
 
 NONE = Stalls(name="none")

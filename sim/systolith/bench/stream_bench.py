@@ -104,8 +104,9 @@ class Observer:
     def __init__(self, dut: Any, job: StreamJob, driver: Driver) -> None:
         self._dut, self._job, self._driver = dut, job, driver
         self._count = len(job.layers)
+        self._endless = job.withhold is not None
         self._monitors = [
-            Monitor(getattr(dut, f"monitor_{i}").last, width, None if job.withhold else expected)
+            Monitor(getattr(dut, f"monitor_{i}").last, width, None if self._endless else expected)
             for i, (width, expected) in enumerate(zip(job.widths, job.expected, strict=True))
         ]
         self._violations: dict[tuple[int, Rule], tuple[int, str]] = {}
@@ -121,7 +122,7 @@ class Observer:
             await strobe.value_change
             if not self._step(int(str(status.value), 2)):
                 break
-            if not ending and not self._job.withhold and all(m.complete for m in self._monitors):
+            if not ending and not self._endless and all(m.complete for m in self._monitors):
                 ending = True
                 self._dut.idle_limit.value = min(limit, self._drain)
         return StreamLog(
@@ -169,12 +170,12 @@ class Observer:
     def _judge_silence(self, cycle: int, valid: int, ready: int) -> None:
         """Nothing moved for long: the end, a hang, or what withholding ready was for."""
         incomplete = [i for i, monitor in enumerate(self._monitors) if not monitor.complete]
-        if self._job.withhold:
+        if self._job.withhold is not None:
             detail = "its consumer was not ready, and it never became valid"
+            withheld = self._count - len(self._job.seeds) + 1 + self._job.withhold
             for index in range(self._count):
-                last = index == self._count - 1
                 stuck = not (valid | ready) >> index & 1
-                if stuck and (last or not self._waited()[index]):
+                if stuck and (index == withheld or not self._waited()[index]):
                     self._break(index, Rule.VALID_RISES_ALONE, cycle, detail)
         elif incomplete:
             blocked = [i for i in range(self._count) if (valid & ~ready) >> i & 1]
@@ -206,11 +207,15 @@ async def _reset(dut: Any, cycles: int) -> None:
 async def stream_bench(dut: Any) -> None:
     """Run the job named by the plusarg ``job``; passes unless something unforeseen happens."""
     job = StreamJob.load(Path(str(cocotb.plusargs["job"])))
-    names = ("gap_begin", "gap_end", "stall_begin", "stall_end", "gap_seed", "stall_seed")
-    for name, value in zip(names, (*job.thresholds, *job.seeds), strict=True):
+    for name, value in zip(
+        ("gap_begin", "gap_end", "stall_begin", "stall_end"), job.thresholds, strict=True
+    ):
         getattr(dut, name).value = value
+    gap_seed, *stall_seeds = job.seeds
+    dut.gap_seed.value = gap_seed
+    dut.stall_seed.value = sum(seed << 32 * number for number, seed in enumerate(stall_seeds))
     dut.idle_limit.value = job.watchdog_cycles
-    dut.withhold.value = int(job.withhold)
+    dut.withhold.value = 0 if job.withhold is None else 1 << job.withhold
     dut.next_valid.value = 0
     Clock(dut.clk, 2, "step").start()
     await _reset(dut, POWER_UP_CYCLES)
@@ -219,7 +224,7 @@ async def stream_bench(dut: Any) -> None:
         await ClockCycles(dut.clk, job.reset_after)
         await FallingEdge(dut.clk)
         await _reset(dut, 1)
-    driver = Driver(dut, np.load(job.payloads), endless=job.withhold)
+    driver = Driver(dut, np.load(job.payloads), endless=job.withhold is not None)
     driver.offer_next()
     log = await Observer(dut, job, driver).run()
     log.save(Path(job.log))

@@ -19,7 +19,7 @@ class StreamJob:
     Parameters
     ----------
     layers : tuple of str
-        Of each stream, in the order of the data flow: input, probes, output.
+        Of each stream, in the order of the data flow: input, probes, outputs.
     widths : tuple of int
         Bits of each payload.
     expected : tuple of int
@@ -27,11 +27,11 @@ class StreamJob:
     thresholds : tuple of int
         ``gap_begin, gap_end, stall_begin, stall_end`` where 2**32 is certainty.
     seeds : tuple of int
-        Of producer and consumer.
+        Of the producer, and of the consumer at each output: so many streams are outputs.
     watchdog_cycles : int
         This many cycles without a transfer are a hang.
-    withhold : bool
-        Never be ready at the output, and repeat the input until nothing moves.
+    withhold : int, optional
+        Never be ready at this output, and repeat the input until nothing moves.
     reset_after : int
         Work for this many cycles before the reset with which the simulation begins.
     payloads : str
@@ -44,9 +44,9 @@ class StreamJob:
     widths: tuple[int, ...]
     expected: tuple[int, ...]
     thresholds: tuple[int, int, int, int]
-    seeds: tuple[int, int]
+    seeds: tuple[int, ...]
     watchdog_cycles: int
-    withhold: bool
+    withhold: int | None
     reset_after: int
     payloads: str
     log: str

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from systolith.build import Design, StreamPort
 
-__all__ = ["TOP", "cocotb_wrapper", "native_wrapper", "streams"]
+__all__ = ["TOP", "cocotb_wrapper", "native_outputs", "native_wrapper", "streams"]
 
 TOP = "systolith_bench"
 
@@ -16,26 +16,40 @@ WRITE = "/*verilator public_flat_rw*/"
 
 
 def streams(design: Design) -> tuple[StreamPort, ...]:
-    """All streams of a design in the order of the data flow: input, probes, output."""
-    return (design.input, *design.probes, design.output)
+    """All streams of a design in the order of the data flow: input, probes, outputs."""
+    return (design.input, *design.probes, *design.outputs)
 
 
 def native_wrapper(design: Design) -> str:
     """Write the top module of the native bench: one instance, and nothing else."""
+    outputs = "".join(
+        f"""\
+  output wire [{port.width - 1}:0] out_{number}_payload,
+  output wire out_{number}_valid,
+  input wire out_{number}_ready,
+"""
+        for number, port in enumerate(design.outputs)
+    )
     return f"""\
 module {TOP}(
   input wire clk,
   input wire rst,
+{outputs}\
   input wire [{design.input.width - 1}:0] in_payload,
   input wire in_valid,
-  output wire in_ready,
-  output wire [{design.output.width - 1}:0] out_payload,
-  output wire out_valid,
-  input wire out_ready
+  output wire in_ready
 );
 {_instance(design)}
 endmodule
 """
+
+
+def native_outputs(design: Design) -> str:
+    """Write the header that tells ``driver.cpp`` the numbers and names of the outputs."""
+    several = len(design.outputs) > 1
+    names = [f"output {port.signal}" if several else "output" for port in design.outputs]
+    listed = " ".join(f'output({number}, "{name}")' for number, name in enumerate(names))
+    return f"#define FOR_EACH_OUTPUT(output) {listed}\n"
 
 
 def cocotb_wrapper(design: Design) -> str:
@@ -43,12 +57,12 @@ def cocotb_wrapper(design: Design) -> str:
 
     Python needs to wake only when `strobe` changes: after a cycle with a transfer or a broken rule,
     or with `idle_limit` cycles since the last transfer. `status` then tells about that cycle; from
-    the most significant bit: idle, then one bit per stream (the output's first) of each of dropped,
-    changed, transfer, valid and ready, then its number in 48 bits. The payload is in the monitor.
-    While nothing is offered, the input carries the inverse of the next payload, so that a design
-    which reads it without valid is seen.
+    the most significant bit: idle, then one bit per stream (the last output's first) of each of
+    dropped, changed, transfer, valid and ready, then its number in 48 bits. The payload is in the
+    monitor. While nothing is offered, the input carries the inverse of the next payload, so that a
+    design which reads it without valid is seen.
     """
-    ports = streams(design)
+    ports, outputs = streams(design), len(design.outputs)
     count = len(ports)
     return f"""\
 module {TOP}(
@@ -56,31 +70,28 @@ module {TOP}(
   input logic rst {WRITE},
   input logic [{design.input.width - 1}:0] next_payload {WRITE},
   input logic next_valid {WRITE},
-  input logic withhold {WRITE},
+  input logic [{outputs - 1}:0] withhold {WRITE},
   input logic [31:0] idle_limit {WRITE},
   input logic [32:0] gap_begin {WRITE},
   input logic [32:0] gap_end {WRITE},
   input logic [31:0] gap_seed {WRITE},
   input logic [32:0] stall_begin {WRITE},
   input logic [32:0] stall_end {WRITE},
-  input logic [31:0] stall_seed {WRITE},
+  input logic [{32 * outputs - 1}:0] stall_seed {WRITE},
   output logic strobe {READ},
   output logic [{5 * count + 48}:0] status {READ}
 );
-  logic gap, stall, pending;
+  logic gap, pending;
   systolith_bench_stall producer(clk, rst, gap_begin, gap_end, gap_seed, gap);
-  systolith_bench_stall consumer(clk, rst, stall_begin, stall_end, stall_seed, stall);
 
   wire in_valid = !rst && next_valid && (pending || !gap);
   wire in_ready;
   wire [{design.input.width - 1}:0] in_payload = in_valid ? next_payload : ~next_payload;
-  wire [{design.output.width - 1}:0] out_payload;
-  wire out_valid;
-  wire out_ready = !rst && !withhold && !stall;
+{_consumers(design.outputs)}
 {_instance(design)}
 
   wire [{count - 1}:0] dropped, changed, transfer;
-{_monitors(ports)}
+{_monitors(design)}
 
   logic [47:0] cycle;
   logic [31:0] idle;
@@ -92,32 +103,45 @@ module {TOP}(
     if (|transfer || |dropped || |changed || idle_hit) begin
       strobe <= !strobe;
       status <= {{idle_hit, dropped, changed, transfer,
-                 {_concat(ports, "valid")},
-                 {_concat(ports, "ready")}, cycle}};
+                 {_concat(design, "valid")},
+                 {_concat(design, "ready")}, cycle}};
     end
   end
 endmodule
 """
 
 
-def _net(ports: Sequence[StreamPort], index: int, role: str) -> str:
-    """Where a signal of a stream is seen: at the instance's pins, or inside the design."""
-    if index == 0:
-        return f"in_{role}"
-    if index == len(ports) - 1:
-        return f"out_{role}"
-    return f"dut.\\{ports[index].signal}__{role} "
+def _consumers(outputs: Sequence[StreamPort]) -> str:
+    """Nets of each output, and when its consumer is ready."""
+    return "\n".join(
+        f"""\
+  wire [{port.width - 1}:0] out_{number}_payload;
+  wire out_{number}_valid;
+  logic stall_{number};
+  systolith_bench_stall consumer_{number}(
+    clk, rst, stall_begin, stall_end, stall_seed[{32 * number} +: 32], stall_{number}
+  );
+  wire out_{number}_ready = !rst && !withhold[{number}] && !stall_{number};"""
+        for number, port in enumerate(outputs)
+    )
 
 
-def _concat(ports: Sequence[StreamPort], role: str) -> str:
-    return ", ".join(_net(ports, index, role) for index in reversed(range(len(ports))))
+def _nets(design: Design, role: str) -> list[str]:
+    """Where a signal of each stream is seen: at the instance's pins, or inside the design."""
+    probes = [f"dut.\\{probe.signal}__{role} " for probe in design.probes]
+    outputs = [f"out_{number}_{role}" for number in range(len(design.outputs))]
+    return [f"in_{role}", *probes, *outputs]
 
 
-def _monitors(ports: Sequence[StreamPort]) -> str:
+def _concat(design: Design, role: str) -> str:
+    return ", ".join(reversed(_nets(design, role)))
+
+
+def _monitors(design: Design) -> str:
     """One instance per stream, named ``monitor_0`` (the input) and so on."""
     lines = []
-    for index, port in enumerate(ports):
-        nets = [_net(ports, index, role) for role in ("payload", "valid", "ready")]
+    roles = [_nets(design, role) for role in ("payload", "valid", "ready")]
+    for index, (port, *nets) in enumerate(zip(streams(design), *roles, strict=True)):
         flags = [f"{flag}[{index}]" for flag in ("transfer", "dropped", "changed")]
         pins = ", ".join(["clk", "rst", *nets, *flags])
         lines.append(f"  systolith_bench_monitor #({port.width}) monitor_{index}({pins});")
@@ -126,7 +150,8 @@ def _monitors(ports: Sequence[StreamPort]) -> str:
 
 def _instance(design: Design) -> str:
     pins = [".clk(clk)", ".rst(rst)"]
-    for port, name in ((design.input, "in"), (design.output, "out")):
+    outputs = [(port, f"out_{number}") for number, port in enumerate(design.outputs)]
+    for port, name in ((design.input, "in"), *outputs):
         for role in ("payload", "valid", "ready"):
             pins.append(f".\\{port.signal}__{role} ({name}_{role})")
     return f"  \\{design.top} dut(\n    " + ",\n    ".join(pins) + "\n  );"

@@ -78,7 +78,7 @@ def first_mismatch(
     image, within = divmod(transfer, port.transfers_per_frame)
     pixel, part = divmod(within, -(-channels // port.lanes))
     row, column = divmod(pixel, width)
-    vector = len(port.tensor.shape) == 1
+    vector = len(port.tensor.shape) == 1 and port.flattened is None
     return Mismatch(
         layer=port.layer,
         image=image,
@@ -93,7 +93,7 @@ def first_mismatch(
 
 
 def compare(
-    design: Design, outputs: IntArray, reference: Mapping[str, IntArray]
+    design: Design, outputs: Sequence[IntArray], reference: Mapping[str, IntArray]
 ) -> Mismatch | None:
     """Compare outputs of a bulk simulation with the reference, by equality.
 
@@ -101,26 +101,30 @@ def compare(
     ----------
     design : Design
         What was simulated.
-    outputs : array of int, shape (N, *design.output.tensor.shape)
-        What :meth:`systolith.bench.NativeModel.run` returned.
+    outputs : sequence of array of int, shape (N, *port.tensor.shape)
+        For each of ``design.outputs``, what :meth:`systolith.bench.NativeModel.run` returned.
     reference : mapping of str to array of int
-        By layer name; only the layer of ``design.output`` is read.
+        By layer name; only the layers of ``design.outputs`` are read.
 
     Returns
     -------
     Mismatch or None
-        The first wrong value in the order of transfer, without its cycle; None if all are equal.
+        The first wrong value in the order of transfer at the first wrong output, without its cycle;
+        None if all are equal.
 
     Raises
     ------
     ValueError
         If the reference lacks the layer or has another shape.
     """
-    problems = list(reference_problems([design.output], reference, len(outputs)))
+    problems = list(reference_problems(design.outputs, reference, len(outputs[0])))
     if problems:
         raise ValueError("; ".join(problems))
-    port = design.output
-    return first_mismatch(port, port.to_transfers(outputs), reference[port.layer])
+    found = (
+        first_mismatch(port, port.to_transfers(values), reference[port.layer])
+        for port, values in zip(design.outputs, outputs, strict=True)
+    )
+    return next((mismatch for mismatch in found if mismatch is not None), None)
 
 
 def reference_problems(

@@ -52,7 +52,8 @@ class PatternResult:
     Parameters
     ----------
     stalls : str
-        Name of the pattern, ``"reset in mid-frame"`` or ``"ready withheld"``.
+        Name of the pattern, ``"reset in mid-frame"`` or ``"ready withheld"``; of several outputs,
+        ``"ready withheld at 'layer'"``.
     seed : int
         Repeats the simulation exactly.
     mismatches : tuple of Mismatch
@@ -159,9 +160,9 @@ def verify(
 ) -> Verification:
     """Simulate with cocotb and Verilator; compare every stream with the reference, by equality.
 
-    One simulation per pattern; one that begins with a reset in the middle of a frame; and one in
-    which the consumer withholds ready, which shows that valid rises alone. Input, probes and output
-    are watched for the rules of a stream.
+    One simulation per pattern; one that begins with a reset in the middle of a frame; and for each
+    output one in which its consumer withholds ready, which shows that valid rises alone. Input,
+    probes and outputs are watched for the rules of a stream.
 
     Parameters
     ----------
@@ -171,7 +172,7 @@ def verify(
         Values of the input's type.
     reference : mapping of str to array of int, shape (N, ...)
         Outputs of the reference by layer name, including the input's, every probe's and the
-        output's; others are ignored.
+        outputs'; others are ignored.
     workdir : Path
         For builds, which are kept and found again, and for the files of each simulation.
     patterns : sequence of Stalls
@@ -224,12 +225,14 @@ def verify(
     patience = min(watchdog_cycles, 4 * gap + LEAST_PATIENCE_CYCLES) if gap else watchdog_cycles
     middle = design.input.transfers_per_frame * 3 // 2 + 1
     judge(simulate(reset_after=middle), RESET)
-    run = model.run(images, seed=seed, withhold=True, watchdog_cycles=patience)
-    # where streams fork, one may starve for good reason; any run can show that it needs no ready
-    known = waited - {design.output.layer}
-    acquitted = [v for v in run.violations if v.layer in known and v.rule is ALONE]
-    kept = tuple(v for v in run.violations if v not in acquitted)
-    judge(replace(run, violations=kept), WITHHELD)
+    for number, output in enumerate(design.outputs):
+        run = model.run(images, seed=seed, withhold=number, watchdog_cycles=patience)
+        # where streams fork, one may starve for good reason; any run can show it needs no ready
+        known = waited - {output.layer}
+        acquitted = [v for v in run.violations if v.layer in known and v.rule is ALONE]
+        kept = tuple(v for v in run.violations if v not in acquitted)
+        where = f" at '{output.layer}'" if len(design.outputs) > 1 else ""
+        judge(replace(run, violations=kept), WITHHELD + where)
     return Verification(
         images=len(images),
         layers=tuple(port.layer for port in ports),
@@ -251,8 +254,12 @@ def _judge(
         first_mismatch(trace.port, trace.values, reference[trace.port.layer], trace.cycles)
         for trace in run.traces
     ]
-    first, last = run.traces[0].cycles, run.traces[-1].cycles
-    frame = design.output.transfers_per_frame
+    first = run.traces[0].cycles
+    ends = [
+        trace.cycles[trace.port.transfers_per_frame - 1 :: trace.port.transfers_per_frame]
+        for trace in run.traces[-len(design.outputs) :]
+    ]
+    complete = min(map(len, ends))
     return PatternResult(
         stalls=name,
         seed=seed,
@@ -261,6 +268,6 @@ def _judge(
         transfers={trace.port.layer: len(trace.cycles) for trace in run.traces},
         cycles=max((int(t.cycles[-1]) + 1 for t in run.traces if len(t.cycles)), default=0),
         first_input_cycle=tuple(first[:: design.input.transfers_per_frame].tolist()),
-        last_output_cycle=tuple(last[frame - 1 :: frame].tolist()),
+        last_output_cycle=tuple(np.max([end[:complete] for end in ends], axis=0).tolist()),
         seconds=run.seconds,
     )

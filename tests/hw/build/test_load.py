@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from systolith.build import StreamPort, emit_verilog, load_bytes
+from systolith.build import emit_verilog, load_bytes
 from systolith.gateware import Pipeline
 from systolith.network import Conv2d, IntegerNetwork, KOutOfN, Pattern, Requantize, forward
 from systolith.plan import NetworkPlan, PlanError, plan_network
 from tests.flow.networks import convolution, small_network
+from tests.hw.pipeline_bench import run_frames
 from tests.hw.random_networks import random_images, random_network, random_residual_network
-from tests.hw.stream_bench import run_stream
 from tests.hw.twins import twin
 
 FRAMES = 2
@@ -22,9 +22,6 @@ FRAMES = 2
 def _frames(plan: NetworkPlan, network: IntegerNetwork, data: bytes, seed: int) -> None:
     """Load, if there is data, and see that the design then computes the network."""
     images = random_images(network, FRAMES, seed)
-    source = StreamPort(layer="", tensor=network.input, lanes=plan.lanes_in, signal="i")
-    output = plan.engines[-1].output
-    sink = StreamPort(layer="", tensor=output, lanes=plan.lanes_out, signal="o")
     dut = Pipeline(plan)
 
     async def load(ctx):  # type: ignore[no-untyped-def]
@@ -46,18 +43,10 @@ def _frames(plan: NetworkPlan, network: IntegerNetwork, data: bytes, seed: int) 
             await ctx.tick()
         raise AssertionError("the load never ends")
 
-    run = run_stream(
-        dut,
-        source.pack(source.to_transfers(images)),
-        FRAMES * sink.transfers_per_frame,
-        gap=0.2,
-        stall=0.2,
-        seed=seed,
-        before=load if data else None,
-    )
-    (name,) = network.outputs
-    expected = forward(network, images)[name]
-    assert np.array_equal(sink.from_transfers(sink.unpack(run.outputs)), expected)
+    before = load if data else None
+    run = run_frames(dut, images, gap=0.2, stall=0.2, seed=seed, before=before)
+    for name, expected in forward(network, images).items():
+        assert np.array_equal(run.outputs[name], expected)
 
 
 def _started(data: bytes) -> Iterator[int | None]:

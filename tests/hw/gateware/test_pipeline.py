@@ -5,35 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from systolith.build.design import StreamPort
 from systolith.gateware import Pipeline
 from systolith.network import forward
 from systolith.plan import ArrayShape, ForkPlan, NetworkPlan, WindowedEngine, plan_network
 from tests.flow.networks import convolution
+from tests.hw.pipeline_bench import Frames, run_frames
 from tests.hw.random_networks import random_images, random_network, random_residual_network
-from tests.hw.stream_bench import Run, run_stream
 
 FRAMES = 3
 
 
-def _simulate(plan: NetworkPlan, *, gap: float, stall: float, seed: int) -> Run:
+def _simulate(plan: NetworkPlan, *, gap: float, stall: float, seed: int) -> Frames:
     """Send frames through the pipeline and see that every output is right."""
-    network = plan.network
-    images = random_images(network, FRAMES, seed)
-    output = plan.engines[-1].output
-    source = StreamPort(layer="", tensor=network.input, lanes=plan.lanes_in, signal="i")
-    sink = StreamPort(layer="", tensor=output, lanes=plan.lanes_out, signal="o")
-    run = run_stream(
-        Pipeline(plan),
-        source.pack(source.to_transfers(images)),
-        FRAMES * sink.transfers_per_frame,
-        gap=gap,
-        stall=stall,
-        seed=seed,
-    )
-    (name,) = network.outputs
-    expected = forward(network, images)[name]
-    assert np.array_equal(sink.from_transfers(sink.unpack(run.outputs)), expected)
+    images = random_images(plan.network, FRAMES, seed)
+    run = run_frames(Pipeline(plan), images, gap=gap, stall=stall, seed=seed)
+    for name, expected in forward(plan.network, images).items():
+        assert np.array_equal(run.outputs[name], expected)
     return run
 
 
@@ -47,11 +34,8 @@ def _random_plan(seed: int) -> NetworkPlan:
 def test_values_and_cycles_are_as_planned(seed: int) -> None:
     plan = _random_plan(seed)
     run = _simulate(plan, gap=0, stall=0, seed=seed)
-    last = plan.engines[-1]
-    per_frame = len(run.outputs) // FRAMES
-    assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(FRAMES)
-    assert run.output_cycles[per_frame - 1] - run.input_cycles[0] + 1 == plan.latency_cycles
-    assert last.output == plan.network.tensors[plan.network.outputs[0]]
+    assert run.cycles == plan.cycles(FRAMES)
+    assert run.last_output[0] - run.first_input + 1 == plan.latency_cycles
 
 
 @pytest.mark.parametrize("seed", range(24, 36))
@@ -75,7 +59,7 @@ def _tight(plan: NetworkPlan) -> NetworkPlan:
 def test_cycles_are_exact_when_writers_wait_for_room(seed: int) -> None:
     plan = _tight(_random_plan(seed))
     run = _simulate(plan, gap=0, stall=0, seed=seed)
-    assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(FRAMES)
+    assert run.cycles == plan.cycles(FRAMES)
 
 
 def test_tight_buffers_do_make_writers_wait() -> None:
@@ -98,7 +82,7 @@ def test_array_corners(name: str) -> None:
     network = convolution(channels=8, filters=4, size=(4, 5), kept=(3, 4), seed=seed)
     plan = plan_network(network, arrays={"conv": array})
     run = _simulate(plan, gap=0, stall=0, seed=seed)
-    assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(FRAMES)
+    assert run.cycles == plan.cycles(FRAMES)
     _simulate(plan, gap=0.3, stall=0.5, seed=seed)
 
 
@@ -112,7 +96,7 @@ def _random_residual_plan(seed: int) -> NetworkPlan:
 def test_branches_meet_with_values_and_cycles_as_planned(seed: int) -> None:
     plan = _random_residual_plan(seed)
     run = _simulate(plan, gap=0, stall=0, seed=seed)
-    assert run.output_cycles[-1] - run.input_cycles[0] + 1 == plan.cycles(FRAMES)
+    assert run.cycles == plan.cycles(FRAMES)
 
 
 @pytest.mark.parametrize("seed", range(24, 36))
@@ -136,4 +120,4 @@ def test_shallower_queues_are_slower_and_the_model_knows(seed: int) -> None:
             except RuntimeError:
                 continue
             run = _simulate(tight, gap=0, stall=0, seed=seed)
-            assert run.output_cycles[-1] - run.input_cycles[0] + 1 == cycles
+            assert run.cycles == cycles

@@ -17,12 +17,14 @@ from systolith.network import (
     KOutOfN,
     Layer,
     Linear,
+    MaxPool2d,
     Pattern,
     PerNeuron,
     Requantize,
     Tensor,
 )
 from systolith.plan import ArrayShape, PlanError, plan_network, timeline
+from systolith.plan.timeline import FORK_LATENCY
 from tests.flow.networks import convolution, small_network
 from tests.hw.random_networks import random_network
 
@@ -133,11 +135,38 @@ def test_names_of_ports_are_refused() -> None:
     )
 
 
-def test_a_second_output_is_refused() -> None:
-    network = _chain(
-        _conv("a", "input", Pattern()), _conv("b", "input", Pattern()), outputs=("a", "b")
+def test_names_of_several_output_ports_are_refused() -> None:
+    layers = [_conv(name, "input", Pattern()) for name in ("o.1", "o_2", "o")]
+    assert _problems(_chain(*layers, outputs=("o_2", "o", "o.1"))) == tuple(
+        f"layer '{name}': its name is that of a port of the design (clk, rst, i, o_0, o_1, o_2)"
+        for name in ("o.1", "o_2")
     )
-    assert _problems(network) == ("engines have one output, got ('a', 'b')",)
+
+
+def test_outputs_leave_in_the_order_of_the_network() -> None:
+    layers = (
+        _conv("a", "input", Pattern()),
+        _conv("b", "a", Pattern()),
+        Flatten(name="flat", input="a"),
+        MaxPool2d(name="pool", input="a", kernel_size=(3, 3), stride=(1, 1)),
+    )
+    network = _chain(*layers, outputs=("b", "flat", "pool", "a"))
+    plan = plan_network(network, multipliers=20)
+    assert plan.graph.outputs == ("b", "a_fork", "pool", "a_fork")
+    lanes = {stage.name: stage.lanes_out for stage in plan.stages}
+    assert plan.lanes_out == (lanes["b"], lanes["a"], lanes["pool"], lanes["a"])
+
+
+def test_a_frame_ends_when_its_last_output_does() -> None:
+    layers = (_conv("a", "input", Pattern()), _conv("b", "a", Pattern()))
+    arrays = {name: ArrayShape(rows=16, columns=4) for name in "ab"}
+    ends = {
+        outputs: timeline(plan_network(_chain(*layers, outputs=outputs), arrays=arrays).graph, 3)
+        for outputs in (("b",), ("a", "b"), ("b", "a"))
+    }
+    assert ends["a", "b"].last_output == ends["b", "a"].last_output
+    later = np.subtract(ends["a", "b"].last_output, ends["b",].last_output)
+    assert later.tolist() == [FORK_LATENCY] * 3
 
 
 def test_adding_flattened_images_is_refused() -> None:
