@@ -58,12 +58,12 @@ def measure(name: str, bench: Bench, images: int | None, jobs: int, work: Path) 
     timed("reference", start)
     result = _simulate(name, model, inputs, jobs)
     seconds["simulate"] = round(result.seconds, 1)
-    wrong = int(np.count_nonzero(result.outputs != expected))
+    wrong = int(np.count_nonzero(result.output != expected))
     simulated, predicted = _cycles(result, len(inputs), plan)
     assert wrong == 0, f"{name}: {wrong} values differ from the reference"
     assert simulated == predicted, f"{name}: {simulated} cycles, predicted {predicted}"
     interval = np.diff(result.last_output_cycle)[-2 if len(inputs) > 2 else -1]
-    classes = result.outputs.reshape(len(inputs), -1).argmax(1)
+    classes = result.output.reshape(len(inputs), -1).argmax(1)
     return {
         "network": name,
         "network_hash": content_hash(network),
