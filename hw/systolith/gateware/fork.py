@@ -20,8 +20,9 @@ class Fork(wiring.Component):
 
     Timing
     ------
-    Latency: 1 cycle. Throughput: one transfer per cycle. A transfer is taken when every queue has
-    room; one that leaves makes room in the next cycle. No combinational path between `i` and `o`.
+    Latency: ``plan.latencies`` cycles. Throughput: one transfer per cycle. A transfer is taken when
+    every queue has room; one that leaves makes room in the next cycle. No combinational path
+    between `i` and `o`.
     """
 
     i: stream.Interface
@@ -33,11 +34,13 @@ class Fork(wiring.Component):
         super().__init__({"i": In(acts), "o": Out(acts).array(len(plan.depths))})
 
     def elaborate(self, platform: object) -> Module:
-        """Write all queues at once."""
+        """Write all queues at once; deep ones have an output register, as block memory needs."""
         m = Module()
-        queues = []
-        for number, depth in enumerate(self.plan.depths):
-            queue = fifo.SyncFIFO(width=self.i.payload.as_value().shape().width, depth=depth)
+        width = self.i.payload.as_value().shape().width
+        queues: list[fifo.FIFOInterface] = []
+        for number, (depth, deep) in enumerate(zip(self.plan.depths, self.plan.deep, strict=True)):
+            kind = fifo.SyncFIFOBuffered if deep else fifo.SyncFIFO
+            queue = kind(width=width, depth=depth)
             m.submodules[f"queue_{number}"] = queue
             queues.append(queue)
         ready = True

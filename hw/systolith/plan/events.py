@@ -22,8 +22,8 @@ PARAMETERS = (
 
 `table` is where the stage's part of the table of numbers begins: for an engine, the pixels needed
 and freed by each output pixel and the transfers of each pass; for a gearbox, the transfers that
-fill and empty its register, for each filling of a pixel (`passes` of them); for a fork, its streams
-and their depths.
+fill and empty its register, for each filling of a pixel (`passes` of them); for a fork, its
+streams, their depths and latencies.
 """
 KIND, SOURCE, OTHER, SINK_STREAM, FRAMES = range(5)
 TRANSFERS, INPUT_PIXELS, OUTPUT_PIXELS, CAPACITY, PASSES = range(5, 10)
@@ -176,7 +176,7 @@ def _copy(
             time = max(time, taken[base[source] + number - 1] + 1)
         blocked = False
         for branch in range(stage[BRANCHES]):
-            sink, depth = table[stage[TABLE] + 2 * branch], table[stage[TABLE] + 2 * branch + 1]
+            sink, depth = table[stage[TABLE] + 3 * branch], table[stage[TABLE] + 3 * branch + 1]
             if number >= depth:
                 if takes[sink] <= number - depth:
                     blocked = True
@@ -186,8 +186,8 @@ def _copy(
             break
         taken[base[source] + number] = time
         for branch in range(stage[BRANCHES]):
-            sink = table[stage[TABLE] + 2 * branch]
-            offered[base[sink] + number] = time + stage[LATENCY]
+            sink, latency = table[stage[TABLE] + 3 * branch], table[stage[TABLE] + 3 * branch + 2]
+            offered[base[sink] + number] = time + latency
             offers[sink] = number + 1
         number += 1
     takes[source] = number

@@ -7,6 +7,9 @@ from systolith.network import Tensor
 
 __all__ = ["ForkPlan"]
 
+DEEP = 64
+"""Transfers from which on a queue is in block memory, which reads a cycle later."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForkPlan:
@@ -52,6 +55,16 @@ class ForkPlan:
     def cycles(self) -> int:
         """Cycles per frame: one per transfer."""
         return self.pixels * ceil(self.tensor.shape[0] / self.lanes)
+
+    @property
+    def deep(self) -> tuple[bool, ...]:
+        """Which queues are in block memory."""
+        return tuple(depth >= DEEP for depth in self.depths)
+
+    @property
+    def latencies(self) -> tuple[int, ...]:
+        """Cycles from a transfer to its offer, for each reader."""
+        return tuple(2 if deep else 1 for deep in self.deep)
 
     def with_depth(self, branch: int, depth: int) -> "ForkPlan":
         """The same with another depth of one queue."""

@@ -30,7 +30,7 @@ def sized_queues(graph: StageGraph) -> StageGraph:
     for fork in [stage for stage in graph.stages if isinstance(stage, ForkPlan)]:
         used = tuple(max(depth, LEAST_DEPTH) for depth in run.most_queued[fork.name])
         graph = _with(graph, replace(fork, depths=used))
-    while (smaller := _reduced(graph, run.last_output[-1])) != graph:
+    while (smaller := _reduced(graph, timeline(graph, FRAMES).last_output[-1])) != graph:
         graph = smaller
     return graph
 

@@ -21,10 +21,7 @@ from systolith.plan.gearbox_plan import GearboxPlan
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.stages import Edge, StageGraph, StagePlan, WindowedEngine
 
-__all__ = ["FORK_LATENCY", "Timeline", "timeline"]
-
-FORK_LATENCY = 1
-"""Cycles from a transfer into a fork until its queues offer it."""
+__all__ = ["Timeline", "timeline"]
 
 Ints = NDArray[np.int64]
 
@@ -123,10 +120,10 @@ def timeline(graph: StageGraph, frames: int) -> Timeline:
         most_queued={
             stage.name: tuple(
                 _most_queued(
-                    offered[base[numbers[edge]] : base[numbers[edge] + 1]] - FORK_LATENCY,
+                    offered[base[numbers[edge]] : base[numbers[edge] + 1]] - latency,
                     taken[base[numbers[edge]] : base[numbers[edge] + 1]],
                 )
-                for edge in out_of[stage.name]
+                for edge, latency in zip(out_of[stage.name], stage.latencies, strict=True)
             )
             for stage in graph.stages
             if isinstance(stage, ForkPlan)
@@ -187,11 +184,9 @@ def _row(
                 credit_spare=stage.fifo_depth - 1,
             )
         case ForkPlan():
-            for sink, depth in zip(sinks, stage.depths, strict=True):
-                table += [sink, depth]
-            return _fields(
-                **common, kind=events.FORK, latency=FORK_LATENCY, branches=len(stage.depths)
-            )
+            for branch in zip(sinks, stage.depths, stage.latencies, strict=True):
+                table += branch
+            return _fields(**common, kind=events.FORK, branches=len(stage.depths))
 
 
 def _fields(**given: int) -> list[int]:

@@ -8,6 +8,7 @@ import pytest
 from systolith.gateware import Pipeline
 from systolith.network import forward
 from systolith.plan import ArrayShape, ForkPlan, NetworkPlan, WindowedEngine, plan_network
+from systolith.plan.fork_plan import DEEP
 from tests.flow.networks import convolution
 from tests.hw.pipeline_bench import Frames, run_frames
 from tests.hw.random_networks import random_images, random_network, random_residual_network
@@ -121,3 +122,17 @@ def test_shallower_queues_are_slower_and_the_model_knows(seed: int) -> None:
                 continue
             run = _simulate(tight, gap=0, stall=0, seed=seed)
             assert run.cycles == cycles
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_cycles_are_exact_with_queues_in_block_memory(seed: int) -> None:
+    plan = _random_residual_plan(seed)
+    stages = [
+        replace(stage, depths=tuple(DEEP + depth for depth in stage.depths))
+        if isinstance(stage, ForkPlan)
+        else stage
+        for stage in plan.stages
+    ]
+    deep = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
+    assert _simulate(deep, gap=0, stall=0, seed=seed).cycles == deep.cycles(FRAMES)
+    _simulate(deep, gap=0.3, stall=0.3, seed=seed)
