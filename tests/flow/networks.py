@@ -4,6 +4,8 @@ import numpy as np
 
 from systolith.network import (
     ActType,
+    Add,
+    AvgPool2d,
     Conv2d,
     Flatten,
     IntegerNetwork,
@@ -63,6 +65,53 @@ def small_network(seed: int = 0) -> IntegerNetwork:
                 output=ActType(bits=16, signed=True),
             ),
         ),
+    )
+
+
+def residual_network(seed: int = 0) -> IntegerNetwork:
+    """A convolution, a depthwise one around which its input is added, and means that leave, too."""
+    rng = np.random.default_rng(seed)
+
+    def requantize(shift: int) -> Requantize:
+        return Requantize(multiplier=np.array([181]), shift=np.array([shift]))
+
+    def conv(name: str, source: str, channels: int, groups: int) -> Conv2d:
+        return Conv2d(
+            name=name,
+            input=source,
+            weight=rng.integers(-127, 128, (4, channels // groups, 3, 3)),
+            bias=rng.integers(-3000, 3000, 4),
+            padding=(1, 1, 1, 1),
+            groups=groups,
+            requantize=requantize(14),
+            output=U8,
+        )
+
+    return IntegerNetwork(
+        name="residual",
+        input=Tensor((2, 4, 5), U8),
+        layers=(
+            conv("stem", "input", 2, 1),
+            conv("body", "stem", 4, 4),
+            Add(
+                name="sum",
+                inputs=("body", "stem"),
+                multipliers=(3, 5),
+                requantize=requantize(10),
+                output=U8,
+            ),
+            AvgPool2d(name="mean", input="sum", requantize=requantize(11), output=U8),
+            Flatten(name="flat", input="mean"),
+            Linear(
+                name="fc",
+                input="flat",
+                weight=rng.integers(-127, 128, (3, 4)),
+                bias=rng.integers(-3000, 3000, 3),
+                requantize=requantize(9),
+                output=ActType(bits=16, signed=True),
+            ),
+        ),
+        outputs=("mean", "fc"),
     )
 
 

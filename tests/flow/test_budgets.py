@@ -1,14 +1,33 @@
 """The cost that budgets of cycles are met by is the planner's own number."""
 
+from collections.abc import Callable
+from math import prod
+
 import pytest
 import torch
+from torch import nn
 
 from systolith.config import BudgetSection
 from systolith.frontend import lower
-from systolith.models import DigitsCNN, resnet20
-from systolith.network import KOutOfN, Pattern
-from systolith.plan import plan_network
-from systolith.prune import PruneError, ScorePruner, all_convolutions_but_first
+from systolith.models import DSCNN, DigitsCNN, ResNet8
+from systolith.network import (
+    Conv2d,
+    Granularity,
+    KOutOfN,
+    Linear,
+    Pattern,
+    PerNeuron,
+    Strided,
+    WeightShape,
+)
+from systolith.plan import PlanError, choose_arrays, least_cycles, plan_network, work_of
+from systolith.prune import (
+    PruneError,
+    ScorePruner,
+    all_convolutions_but_first,
+    prunable_layers,
+)
+from systolith.prune.topk import weight_shape
 from systolith.quant import prepare
 from systolith.steps import cycle_cost
 from systolith.steps.budgets import patterns_for_budget
@@ -29,17 +48,56 @@ def test_cycles_are_those_of_the_plan(kept: tuple[int, int] | None, multipliers:
     assert cycle_cost(model, IMAGES, multipliers)(patterns) == plan.cycles_per_frame
 
 
-def test_networks_whose_engines_do_not_all_exist_have_a_cost() -> None:
-    model, images = resnet20().eval(), torch.rand(2, 3, 32, 32)
+def _pattern(kind: str, shape: WeightShape) -> Pattern:
+    """Draw a pattern of a kind for weights; dense where it does not fit."""
+    _, channels, *kernel = shape
+    strided = Strided(3, tuple(channel % 3 for channel in range(channels)))
+    pattern = {
+        "1 of 4": Pattern(select=KOutOfN(1, 4)),
+        "kernels": Pattern(select=KOutOfN(1, 4, Granularity.KERNEL)),
+        "neurons": Pattern(select=PerNeuron(prod(shape[1:]) // 4 or 1)),
+        "strided": Pattern(taps=strided),
+    }[kind]
+    depthwise = channels == 1 and kind == "neurons"
+    return Pattern() if depthwise or any(pattern.problems(shape)) else pattern
+
+
+@pytest.mark.parametrize("kind", ["1 of 4", "kernels", "neurons", "strided"])
+@pytest.mark.parametrize("factory", [ResNet8, DSCNN], ids=["residual", "depthwise"])
+def test_every_kind_of_layer_and_pattern_costs_what_the_plan_says(
+    factory: Callable[[], nn.Module], kind: str
+) -> None:
+    model = factory().eval()
+    size = (1, 49, 10) if factory is DSCNN else (3, 32, 32)
+    images = torch.rand(2, *size, generator=torch.Generator().manual_seed(0))
+    layers = list(prunable_layers(model).items())[1:-1]
+    patterns = {name: _pattern(kind, weight_shape(layer.weight)) for name, layer in layers}
+    patterns = {name: pattern for name, pattern in patterns.items() if not pattern.is_dense}
+    assert len(patterns) >= 4
+    masks = ScorePruner(patterns=patterns).masks(model)
+    masks.apply_(model)
+    network = lower(prepare(model, images, None, masks))
+    works = [
+        work_of(network, layer) for layer in network.layers if isinstance(layer, Conv2d | Linear)
+    ]
+    arrays = choose_arrays(works, {}, 64)
+    slowest = max(least_cycles(work, arrays[work.name]) for work in works)
+    assert cycle_cost(model, images, 64)(patterns) == slowest
+
+
+def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
+    model, images = DSCNN().eval(), torch.rand(2, 1, 49, 10)
     cost = cycle_cost(model, images, 64)
-    patterns = patterns_for_budget(
-        model,
-        images,
-        [Pattern(select=KOutOfN(1, 4))],
-        BudgetSection(cycles=int(cost({}) / 2)),
-        multipliers=64,
-    )
-    assert 0 < cost(patterns) <= cost({}) / 2
+    candidates = [Pattern(select=PerNeuron(k)) for k in (2, 16)]
+    budget = BudgetSection(cycles=int(cost({}) * 0.8))
+    patterns = patterns_for_budget(model, images, candidates, budget, multipliers=64)
+    assert 0 < cost(patterns) <= cost({}) * 0.8
+    depthwise = [
+        name for name, layer in prunable_layers(model).items() if layer.weight.shape[1] == 1
+    ]
+    assert patterns and not set(patterns) & set(depthwise[1:])
+    with pytest.raises(PlanError, match="no engine computes 2 per neuron of a depthwise convolut"):
+        cost({depthwise[-1]: candidates[0]})
 
 
 def test_an_impossible_number_of_cycles_is_refused() -> None:

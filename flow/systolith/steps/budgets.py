@@ -1,13 +1,14 @@
 """Patterns found for a budget of the experiment: cycles, kept MACs, or kept weights."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from systolith.config import BudgetSection
 from systolith.frontend import lower
-from systolith.network import Conv2d, KOutOfN, Linear, Pattern
-from systolith.plan import choose_arrays, least_cycles, work_of
+from systolith.network import Conv2d, Linear, Pattern
+from systolith.plan import PlanError, Work, choose_arrays, least_cycles, no_engine, work_of
 from systolith.prune import (
     PatternCost,
     allocate_patterns,
@@ -38,7 +39,7 @@ def patterns_for_budget(
     images : Tensor, shape (N, C, H, W)
         Of which only the shape matters.
     candidates : iterable of Pattern
-        Each is used where it fits.
+        Each is used where it fits, and for a budget of cycles, where an engine computes it.
     budget : BudgetSection
     multipliers : int
         Of the hardware, for cycles.
@@ -53,37 +54,73 @@ def patterns_for_budget(
         name: [p for p in patterns if not any(p.problems(weight_shape(layer.weight)))]
         for name, layer in list(prunable_layers(model).items())[1:]
     }
-    fitting = {name: found for name, found in fitting.items() if found}
+    cost: PatternCost
     if budget.cycles is not None:
-        cost, limit = cycle_cost(model, images, multipliers), float(budget.cycles)
+        cost, limit = _CycleCost(model, images, multipliers), float(budget.cycles)
+        fitting = {
+            name: [pattern for pattern in found if not any(cost.problems(name, pattern))]
+            for name, found in fitting.items()
+        }
     else:
         cost = weight_cost(model, images, macs=budget.macs is not None)
         limit = (budget.macs or budget.parameters or 1.0) * cost({})
+    fitting = {name: found for name, found in fitting.items() if found}
     return allocate_patterns(magnitude_losses(model, fitting), cost, limit)
 
 
 def cycle_cost(model: nn.Module, images: Tensor, multipliers: int) -> PatternCost:
     """Cycles per frame that the planner's arrays need, as a function of patterns by layer.
 
-    The same search and the same formula as in :func:`systolith.plan.plan_network`, also for
-    networks with layers that no engine computes yet: those are taken to keep pace. Depthwise
-    convolutions count as such.
+    The same search and the same formula as in :func:`systolith.plan.plan_network`, for every kind
+    of layer with weights and every pattern; pools, additions and streams are taken to keep pace.
+
+    Raises
+    ------
+    PlanError
+        From the cost, for a pattern with which no engine computes its layer.
     """
-    quantized = prepare(model, images)
-    network = lower(quantized)
-    works = {
-        quantized.origins[layer.name]: work_of(network, layer)
-        for layer in network.layers
-        if isinstance(layer, Linear) or (isinstance(layer, Conv2d) and layer.groups == 1)
-    }
+    return _CycleCost(model, images, multipliers)
 
-    def cost(patterns: Mapping[str, Pattern]) -> float:
-        sparse = []
-        for name, work in works.items():
-            select = patterns.get(name, Pattern()).select
-            slots, group = (select.k, select.n) if isinstance(select, KOutOfN) else (1, 1)
-            sparse.append(work.with_slots(slots, group))
-        arrays = choose_arrays(sparse, {}, multipliers)
-        return float(max(least_cycles(work, arrays[work.name]) for work in sparse))
 
-    return cost
+class _CycleCost:
+    """Looks at each layer under each pattern once: allocation asks for the same ones over and over.
+
+    Masks are those of greatest magnitude; cycles depend on the pattern only.
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor, multipliers: int) -> None:
+        quantized = prepare(model, images)
+        self.network, self.multipliers = lower(quantized), multipliers
+        self.layers = {
+            quantized.origins[layer.name]: layer
+            for layer in self.network.layers
+            if isinstance(layer, Linear | Conv2d)
+        }
+        self._works: dict[tuple[str, Pattern], Work] = {}
+
+    def __call__(self, patterns: Mapping[str, Pattern]) -> float:
+        works = [self._work(name, patterns.get(name, Pattern())) for name in self.layers]
+        arrays = choose_arrays(works, {}, self.multipliers)
+        return float(max(least_cycles(work, arrays[work.name]) for work in works))
+
+    def problems(self, name: str, pattern: Pattern) -> Iterator[str]:
+        """Say why no engine computes a layer under a pattern; nothing if one does."""
+        yield from no_engine(self.network, self._layer(name, pattern))
+
+    def _work(self, name: str, pattern: Pattern) -> Work:
+        if (name, pattern) not in self._works:
+            if problems := list(self.problems(name, pattern)):
+                raise PlanError(problems)
+            self._works[name, pattern] = work_of(self.network, self._layer(name, pattern))
+        return self._works[name, pattern]
+
+    def _layer(self, name: str, pattern: Pattern) -> Conv2d | Linear:
+        layer = self.layers[name]
+        mask = pattern.best_mask(abs(layer.weight).reshape(layer.weight_shape))
+        mask = mask.reshape(layer.weight.shape)
+        return replace(
+            layer,
+            pattern=pattern,
+            mask=None if pattern.is_dense else mask,
+            weight=layer.weight * mask,
+        )

@@ -2,14 +2,23 @@
 
 from dataclasses import replace
 
-from systolith.network import INPUT, Flatten, IntegerNetwork, Layer
+from systolith.network import INPUT, Add, Flatten, IntegerNetwork, Layer
 
-__all__ = ["computing_layers", "isolate"]
+__all__ = ["additions", "isolate", "single_layers"]
 
 
-def computing_layers(network: IntegerNetwork) -> list[Layer]:
-    """List the layers that need an engine: all but flattenings."""
-    return [layer for layer in network.layers if not isinstance(layer, Flatten)]
+def single_layers(network: IntegerNetwork) -> list[str]:
+    """Name the layers with an engine that read one tensor: those that can stand alone."""
+    return [
+        layer.name
+        for layer in network.layers
+        if len(layer.inputs) == 1 and not isinstance(layer, Flatten)
+    ]
+
+
+def additions(network: IntegerNetwork) -> list[str]:
+    """Name the layers that read two tensors: a design has one input, so they never stand alone."""
+    return [layer.name for layer in network.layers if len(layer.inputs) > 1]
 
 
 def isolate(network: IntegerNetwork, name: str) -> tuple[IntegerNetwork, str]:
@@ -20,7 +29,7 @@ def isolate(network: IntegerNetwork, name: str) -> tuple[IntegerNetwork, str]:
     network : IntegerNetwork
         The whole.
     name : str
-        A layer with one input.
+        One of :func:`single_layers`.
 
     Returns
     -------
@@ -36,7 +45,7 @@ def isolate(network: IntegerNetwork, name: str) -> tuple[IntegerNetwork, str]:
         layers = (replace(flatten, input=INPUT), layer)
         source = flatten.input
     else:
-        assert not hasattr(layer, "multipliers"), "an Add has two inputs"
+        assert not isinstance(layer, Add), "it has two inputs"
         layers = (replace(layer, input=INPUT),)
     alone = IntegerNetwork(
         name=f"{network.name}_{name}", input=network.tensors[source], layers=layers

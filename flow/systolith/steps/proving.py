@@ -14,7 +14,7 @@ from systolith.bench import PATTERNS, NativeResult, build_native
 from systolith.build import Design, write_design
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
-from systolith.steps.isolate import computing_layers, isolate
+from systolith.steps.isolate import isolate, single_layers
 from systolith.verify import PatternResult, Verification, compare, verify
 
 __all__ = ["Bulk", "Progress", "bulk_simulation", "layer_checks", "network_check", "write_waveform"]
@@ -106,7 +106,9 @@ def layer_checks(
     seed: int,
     progress: Progress,
 ) -> dict[str, Verification]:
-    """Verify each engine alone, fed with what the reference says its input is.
+    """Verify each engine with one input alone, fed with what the reference says its input is.
+
+    Additions have two inputs and are left out: their streams are watched in the whole network.
 
     Parameters
     ----------
@@ -123,7 +125,7 @@ def layer_checks(
     """
     network = plan.network
     arrays = {engine.name: engine.array for engine in plan.convolutions}
-    names = [layer.name for layer in computing_layers(network)]
+    names = single_layers(network)
 
     def designed(name: str) -> Alone:
         alone, source = isolate(network, name)

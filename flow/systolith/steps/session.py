@@ -12,10 +12,11 @@ import numpy as np
 from systolith.bench import find_toolchain
 from systolith.build import Design, load_design, write_design
 from systolith.config import HardwareSection
-from systolith.network import IntArray, content_hash
+from systolith.network import IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.report import Report, engine_rows, performance, sparsity_rows
 from systolith.steps.errors import UsageError
+from systolith.steps.isolate import additions
 from systolith.steps.listener import Listener
 from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform
 from systolith.steps.sources import Source
@@ -196,7 +197,9 @@ class Session:
                     seed=settings.seed,
                     progress=self._heard,
                 )
-                checks.append(_check("each layer alone", alone))
+                if alone:
+                    checks.append(_check("each layer alone", alone))
+                    checks[-1]["what"] += _not_alone(self.source.network)
             mismatches = sum(len(check["findings"]) for check in checks)
             return {"checks": checks, "mismatches": mismatches}
 
@@ -294,6 +297,14 @@ class Session:
         design = self.design
         sources = [source.read_text() for source in design.sources]
         return [*self._network_key, str(design.input), str(design.outputs), *sources]
+
+
+def _not_alone(network: IntegerNetwork) -> str:
+    """Say which layers were not verified alone."""
+    if not (names := additions(network)):
+        return ""
+    verb = "has" if len(names) == 1 else "have"
+    return f"; {', '.join(names)} {verb} two inputs: in the whole network only"
 
 
 def _check(name: str, found: Mapping[str, Verification]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from systolith.plan.reduction import Reduction
 from systolith.plan.stages import Edge, EnginePlan, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.window import Window
-from systolith.plan.work import Work, output_ports, source_of, work_of
+from systolith.plan.work import Work, no_engine, output_ports, source_of, work_of
 
 __all__ = [
     "DEFAULT_MULTIPLIERS",
@@ -42,6 +42,7 @@ __all__ = [
     "Work",
     "choose_arrays",
     "least_cycles",
+    "no_engine",
     "output_ports",
     "pack_weights",
     "plan_network",

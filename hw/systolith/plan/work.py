@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
@@ -104,11 +104,6 @@ class Work:
         if self.multiplicity:
             return ceil(self.channels * self.multiplicity / array.columns)
         return self.reads.groups // self.reads.banks(array.rows)
-
-    def with_slots(self, slots: int, group: int) -> "Work":
-        """The same with k out of n input channels at every tap."""
-        reads = Reduction(taps=self.window.taps, groups=self.channels // group)
-        return replace(self, slots=slots, group=group, reads=reads)
 
 
 def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool = False) -> Work:
