@@ -7,11 +7,11 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.cells import place
 from systolith.gateware.delay import delayed, payload
 from systolith.gateware.parameters import ParameterMemory, lead_through, load_ports
-from systolith.gateware.pe import PEShape
+from systolith.gateware.pe import PEShape, added_up
 from systolith.gateware.pe_array import WEIGHT_LATENCY, WeightTables
 from systolith.gateware.streams import act_word
 from systolith.gateware.window_buffer import step_layout
-from systolith.plan import GatherPlan
+from systolith.plan import GatherPlan, MultiplierKind
 
 __all__ = ["GatherArray", "GatherPE", "write_layout"]
 
@@ -44,11 +44,10 @@ class GatherPE(wiring.Component):
 
     Timing
     ------
-    `step_o` and `write_o` one cycle after `step_i` and `write_i`. `psum_o` :attr:`LATENCY` cycles
-    after `step_i`, and one after `psum_i`. Throughput: one step per cycle; nothing ever stalls.
+    `step_o` and `write_o` one cycle after `step_i` and `write_i`. `psum_o` comes
+    ``RowReader.LATENCY + plan.pe_latency`` cycles after `step_i`, and one after `psum_i`.
+    Throughput: one step per cycle; nothing ever stalls.
     """
-
-    LATENCY = WEIGHT_LATENCY + 6
 
     step_i: data.View
     step_o: data.View
@@ -117,7 +116,10 @@ class GatherPE(wiring.Component):
         fetched = read.data[payload(m, lane, 3, "lane")]
         act = payload(m, Mux(valid[2], fetched, plan.input.type.zero_point), 1, "act")
         weight = payload(m, kept.weight[0], 4, "weight")
-        product = payload(m, act * weight, 1, "product")
+        if plan.multiplier_kind is MultiplierKind.LUT:
+            product = added_up(m, act, weight, "product")
+        else:
+            product = payload(m, act * weight, 1, "product")
         m.d.sync += self.psum_o[0].eq(self.psum_i[0] + product)
         return m
 
@@ -140,8 +142,8 @@ class GatherArray(wiring.Component):
 
     Timing
     ------
-    ``psums[c]`` comes ``rows - 1 + GatherPE.LATENCY + c`` cycles after ``step[0]`` if ``step[r]``
-    comes r cycles after ``step[0]``. Throughput: one step per cycle.
+    ``psums[c]`` comes ``rows - 1 + c`` cycles later than that of a single PE after ``step[0]``, if
+    ``step[r]`` comes r cycles after ``step[0]``. Throughput: one step per cycle.
     """
 
     step: list[data.View]

@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from amaranth import C, Module, Value, signed, unsigned
+from amaranth import C, Module, Mux, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.delay import payload
 from systolith.gateware.streams import act_word
 from systolith.network import ActType
-from systolith.plan import ConvPlan
+from systolith.plan import ConvPlan, MultiplierKind
 
-__all__ = ["PE", "PEShape"]
+__all__ = ["PE", "PEShape", "added_up"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ class PEShape:
         Width of a partial sum.
     turn : bool
         Whether activations move down by one lane on their way to the right.
+    kind : MultiplierKind
     """
 
     act: ActType
@@ -45,6 +46,7 @@ class PEShape:
     packed: int
     acc_bits: int
     turn: bool = False
+    kind: MultiplierKind = MultiplierKind.DSP
 
     @classmethod
     def of(cls, plan: ConvPlan, *, turn: bool = False) -> "PEShape":
@@ -58,6 +60,7 @@ class PEShape:
             packed=plan.packed,
             acc_bits=plan.acc_bits,
             turn=turn,
+            kind=plan.multiplier_kind,
         )
 
     @property
@@ -92,7 +95,8 @@ class PEShape:
         select = f"{self.multipliers}of{self.group}"
         packed = f"x{self.packed}" if self.packed > 1 else ""
         turn = "_turn" if self.turn else ""
-        return f"{select}_w{self.weight_bits}{packed}_a{self.act.bits}_s{self.acc_bits}{turn}"
+        lut = "_lut" if self.kind is MultiplierKind.LUT else ""
+        return f"{select}_w{self.weight_bits}{packed}_a{self.act.bits}_s{self.acc_bits}{turn}{lut}"
 
 
 class PE(wiring.Component):
@@ -147,25 +151,53 @@ class PE(wiring.Component):
         return f"pe_{self.shape.name}"
 
     def elaborate(self, platform: object) -> Module:
-        """Three registers: operands, product, sum; an adder tree for several multipliers."""
+        """Registers: operands, product, an adder tree for several multipliers, sum."""
         m = Module()
         shape = self.shape
         lane = shape.act.bits if shape.turn else 0
         m.d.sync += self.acts_o.eq(self.acts_i.as_value().rotate_right(lane))
-        products = []
+        products: list[list[Value]] = []
         for number in range(shape.multipliers):
             kept = self.weights[number]
-            act = payload(m, self.acts_i[kept.index], 1, f"act_{number}")
-            operand = _side_by_side(kept.weight, shape.product_bits)
-            weight = payload(m, operand, 1, f"weight_{number}")
-            products.append(payload(m, act * weight, 1, f"product_{number}"))
+            selected = self.acts_i[kept.index] if shape.index_bits else self.acts_i[0]
+            act = payload(m, selected, 1, f"act_{number}")
+            if shape.kind is MultiplierKind.LUT:
+                products.append(
+                    [
+                        added_up(m, act, payload(m, weight, 1, f"weight_{number}_{p}"), f"sum_{p}")
+                        for p, weight in enumerate(kept.weight)
+                    ]
+                )
+            else:
+                products.append(self._by_multiplier(m, act, kept.weight, number))
         for filter_ in range(shape.packed):
-            terms = [_apart(product, filter_, shape.product_bits) for product in products]
-            while len(terms) > 1:
-                pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
-                terms = [payload(m, sum(pair), 1, "tree") for pair in pairs]
-            m.d.sync += self.psum_o[filter_].eq(self.psum_i[filter_] + terms[0])
+            total = _tree(m, [product[filter_] for product in products], "tree")
+            m.d.sync += self.psum_o[filter_].eq(self.psum_i[filter_] + total)
         return m
+
+    def _by_multiplier(self, m: Module, act: Value, weights: data.View, number: int) -> list[Value]:
+        """All products of an activation, in one multiplier."""
+        bits = self.shape.product_bits
+        operand = payload(m, _side_by_side(weights, bits), 1, f"weight_{number}")
+        product = payload(m, act * operand, 1, f"product_{number}")
+        return [_apart(product, filter_, bits) for filter_ in range(self.shape.packed)]
+
+
+def added_up(m: Module, act: Value, weight: Value, name: str) -> Value:
+    """Product of a tree of adders; the weight's highest bit counts negative.
+
+    The registers of the tree are all there are: ``plan.multiply_latency`` cycles.
+    """
+    *low, high = [Mux(bit, act << place, 0) for place, bit in enumerate(weight)]
+    return _tree(m, [*low, -high], name)
+
+
+def _tree(m: Module, terms: list[Value], name: str) -> Value:
+    """Add terms in pairs, a register after each level; a single term passes."""
+    while len(terms) > 1:
+        pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
+        terms = [payload(m, sum(pair), 1, name) for pair in pairs]
+    return terms[0]
 
 
 def _side_by_side(weights: data.View, product_bits: int) -> Value:

@@ -2,7 +2,7 @@
 
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.arrays import choose_arrays, least_cycles
-from systolith.plan.conv_plan import ArrayShape, ConvPlan
+from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
 from systolith.plan.depthwise_plan import DepthwisePlan
 from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
@@ -28,6 +28,7 @@ __all__ = [
     "ForkPlan",
     "GatherPlan",
     "GearboxPlan",
+    "MultiplierKind",
     "NetworkPlan",
     "PackedWeights",
     "PlanError",

@@ -1,6 +1,7 @@
 """How a convolution or linear layer is folded onto a systolic array."""
 
 from dataclasses import dataclass
+from enum import Enum
 from math import ceil
 from numbers import Integral
 
@@ -9,7 +10,7 @@ from systolith.plan.errors import PlanError
 from systolith.plan.reduction import Reduction
 from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
 
-__all__ = ["ArrayShape", "ConvPlan"]
+__all__ = ["ArrayShape", "ConvPlan", "MultiplierKind"]
 
 PE_LATENCY = 3
 """Cycles from the activations of a PE with one multiplier to its partial sum."""
@@ -17,6 +18,15 @@ COLLECT_LATENCY = 1
 """Cycles from a column's held result to the requantizer."""
 REQUANTIZE_LATENCY = 5
 """Cycles from accumulator to activation."""
+
+
+class MultiplierKind(Enum):
+    """What a PE multiplies with."""
+
+    DSP = "DSP"
+    """A multiplier of the device."""
+    LUT = "LUT"
+    """A tree of adders, one term for each bit of the weight: cheap for narrow weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +113,7 @@ class ConvPlan(WindowedPlan):
         Width of partial sums.
     buffer_depth : int
         Words of each row's activation memory; a power of two.
+    multiplier_kind : MultiplierKind
     """
 
     input: Tensor
@@ -114,6 +125,7 @@ class ConvPlan(WindowedPlan):
     lanes_out: int
     weight_bits: int
     acc_bits: int
+    multiplier_kind: MultiplierKind = MultiplierKind.DSP
 
     @property
     def channels(self) -> int:
@@ -196,9 +208,17 @@ class ConvPlan(WindowedPlan):
         return ceil(filters / self.lanes_out)
 
     @property
+    def multiply_latency(self) -> int:
+        """Cycles from operands to product: registers of a tree with a leaf for each weight bit."""
+        return (
+            (self.weight_bits - 1).bit_length() if self.multiplier_kind is MultiplierKind.LUT else 1
+        )
+
+    @property
     def pe_latency(self) -> int:
         """Cycles from activations to partial sum; one more for each doubling of multipliers."""
-        return PE_LATENCY + (self.array.multipliers - 1).bit_length()
+        adders = (self.array.multipliers - 1).bit_length()
+        return PE_LATENCY - 1 + self.multiply_latency + adders
 
     @property
     def drain_delay(self) -> int:

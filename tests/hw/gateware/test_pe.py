@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
 from amaranth.sim import Simulator
 
 from systolith.gateware import PE, PEShape
@@ -18,25 +19,26 @@ from systolith.network import (
     Requantize,
     Tensor,
 )
-from systolith.plan import ArrayShape, ConvPlan, plan_network
+from systolith.plan import ArrayShape, ConvPlan, MultiplierKind, plan_network
 from tests.flow.networks import convolution
 
 
-def _plan(kept: tuple[int, int] | None, multipliers: int) -> ConvPlan:
+def _plan(kept: tuple[int, int] | None, multipliers: int, kind: MultiplierKind) -> ConvPlan:
     network = convolution(channels=12, filters=2, size=(4, 4), kept=kept)
     array = ArrayShape(rows=1, columns=1, multipliers=multipliers)
     (plan,) = plan_network(network, arrays={"conv": array}).convolutions
-    return plan
+    return replace(plan, multiplier_kind=kind)
 
 
+@pytest.mark.parametrize("kind", MultiplierKind)
 @pytest.mark.parametrize(
     ("kept", "multipliers"),
     [(None, 1), ((1, 4), 1), ((2, 6), 1), ((2, 4), 2), ((3, 12), 3), ((5, 6), 5)],
 )
 def test_sums_selected_products_at_the_documented_time(
-    kept: tuple[int, int] | None, multipliers: int
+    kept: tuple[int, int] | None, multipliers: int, kind: MultiplierKind
 ) -> None:
-    plan = _plan(kept, multipliers)
+    plan = _plan(kept, multipliers, kind)
     dut, rng = PE(PEShape.of(plan)), random.Random(0)
     extremes = [0, 255]
     steps = [
@@ -84,8 +86,9 @@ def test_sums_selected_products_at_the_documented_time(
 @pytest.mark.parametrize("weight_bits", [1, 2, 3, 4])
 @pytest.mark.parametrize(("signed", "act_bits"), [(False, 8), (True, 8), (True, 2), (False, 5)])
 @pytest.mark.parametrize("multipliers", [1, 3])
+@pytest.mark.parametrize("kind", MultiplierKind)
 def test_two_products_in_one_multiplier_are_both_exact(
-    weight_bits: int, signed: bool, act_bits: int, multipliers: int
+    weight_bits: int, signed: bool, act_bits: int, multipliers: int, kind: MultiplierKind
 ) -> None:
     act = ActType(bits=act_bits, signed=signed)
     pattern = Pattern(select=KOutOfN(3, 4, shared_by=2)) if multipliers == 3 else Pattern()
@@ -104,7 +107,7 @@ def test_two_products_in_one_multiplier_are_both_exact(
     network = IntegerNetwork(input=Tensor((4, 3, 3), act), layers=(layer,))
     array = ArrayShape(rows=1, columns=1, multipliers=multipliers, packed=2)
     (plan,) = plan_network(network, arrays={"conv": array}).convolutions
-    plan = replace(plan, acc_bits=20)
+    plan = replace(plan, acc_bits=20, multiplier_kind=kind)
     low, high = -(1 << plan.weight_bits - 1), (1 << plan.weight_bits - 1) - 1
     extremes = product([act.low, act.high], [low, high], [low, high])
     rng = random.Random(weight_bits)
@@ -132,3 +135,13 @@ def test_two_products_in_one_multiplier_are_both_exact(
         (multipliers * value * first, multipliers * value * second)
         for value, first, second in steps
     ]
+
+
+@pytest.mark.parametrize("kept", [None, (2, 4)])
+def test_adders_need_no_multiplier(kept: tuple[int, int] | None) -> None:
+    count = {
+        kind: rtlil.convert(PE(PEShape.of(_plan(kept, 1, kind)))).count("cell $mul")
+        for kind in MultiplierKind
+    }
+    selects = 0 if kept is None else 1  # index times width, by a constant
+    assert count == {MultiplierKind.DSP: selects + 1, MultiplierKind.LUT: selects}

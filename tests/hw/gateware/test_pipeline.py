@@ -7,7 +7,15 @@ import pytest
 
 from systolith.gateware import Pipeline
 from systolith.network import forward
-from systolith.plan import ArrayShape, ForkPlan, NetworkPlan, WindowedEngine, plan_network
+from systolith.plan import (
+    ArrayShape,
+    ConvPlan,
+    ForkPlan,
+    MultiplierKind,
+    NetworkPlan,
+    WindowedEngine,
+    plan_network,
+)
 from systolith.plan.fork_plan import DEEP
 from tests.flow.networks import convolution
 from tests.hw.pipeline_bench import Frames, run_frames
@@ -136,3 +144,14 @@ def test_cycles_are_exact_with_queues_in_block_memory(seed: int) -> None:
     deep = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
     assert _simulate(deep, gap=0, stall=0, seed=seed).cycles == deep.cycles(FRAMES)
     _simulate(deep, gap=0.3, stall=0.3, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_cycles_are_exact_with_multipliers_of_adders(seed: int) -> None:
+    plan = _random_residual_plan(seed) if seed % 3 == 0 else _random_plan(seed)
+    stages = [
+        replace(stage, multiplier_kind=MultiplierKind.LUT) if isinstance(stage, ConvPlan) else stage
+        for stage in plan.stages
+    ]
+    soft = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
+    assert _simulate(soft, gap=0, stall=0, seed=seed).cycles == soft.cycles(FRAMES)
