@@ -111,8 +111,9 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
 
     Sums are as wide as the weights at hand need, or if `reloadable`, any of the same pattern.
     """
-    slots, group = _slots_and_group(layer)
     image = image_of(network, layer)
+    gathers = _gathers(layer, image)
+    slots, group = _slots_and_group(layer, image)
     depthwise = isinstance(layer, Conv2d) and layer.groups != 1
     return Work(
         name=layer.name,
@@ -123,7 +124,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
         group=group,
         reads=_reads(layer, image, group),
         multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
-        gathers=isinstance(layer.pattern.select, PerNeuron),
+        gathers=gathers,
         packed=_packed(layer, image),
         weight_bits=max(layer.weight_bits, 2),
         acc_bits=_any_sum_bits(layer, image) if reloadable else _partial_sum_bits(layer, image),
@@ -188,21 +189,28 @@ def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
     ):
         yield f"layer '{layer.name}': no engine adds flattened images; flatten after adding"
     if isinstance(layer, Conv2d | Linear):
-        yield from _unsupported_pattern(network, layer)
+        yield from _unsupported_pattern(layer)
 
 
-def _unsupported_pattern(network: IntegerNetwork, layer: Conv2d | Linear) -> Iterator[str]:
+def _unsupported_pattern(layer: Conv2d | Linear) -> Iterator[str]:
     select = layer.pattern.select
-    if isinstance(select, PerNeuron):
-        if isinstance(layer, Conv2d) and layer.groups != 1:
-            yield f"layer '{layer.name}': no engine computes {select} of a depthwise convolution"
-        return
-    shape = image_of(network, layer).shape
-    if isinstance(layer, Linear) and shape[1:] != (1, 1) and not layer.pattern.is_dense:
-        yield (
-            f"layer '{layer.name}': {select} needs an input of one pixel, but it reads a "
-            f"flattened image of {'x'.join(map(str, shape))}"
-        )
+    if isinstance(select, PerNeuron) and isinstance(layer, Conv2d) and layer.groups != 1:
+        yield f"layer '{layer.name}': no engine computes {select} of a depthwise convolution"
+
+
+def _gathers(layer: Conv2d | Linear, image: Tensor) -> bool:
+    """Whether filters read what no row could bring them all.
+
+    So it is if they choose anywhere, and if they choose among neighbouring features of a flattened
+    image: those are pixels of a channel, not channels of a pixel.
+    """
+    select = layer.pattern.select
+    chooses = isinstance(select, KOutOfN) and layer.mask is not None
+    return isinstance(select, PerNeuron) or (chooses and _is_flattened(layer, image))
+
+
+def _is_flattened(layer: Conv2d | Linear, image: Tensor) -> bool:
+    return isinstance(layer, Linear) and image.shape[1:] != (1, 1)
 
 
 def _packed(layer: Conv2d | Linear, image: Tensor) -> int:
@@ -212,7 +220,7 @@ def _packed(layer: Conv2d | Linear, image: Tensor) -> int:
     """
     select = layer.pattern.select
     narrow = layer.weight_bits <= PACKED_WEIGHT_BITS and image.type.bits <= PACKED_ACT_BITS
-    shared = not isinstance(select, PerNeuron) and (
+    shared = not _gathers(layer, image) and (
         not isinstance(select, KOutOfN) or select.k == select.n or select.shared_by % 2 == 0
     )
     depthwise = isinstance(layer, Conv2d) and layer.groups != 1
@@ -221,8 +229,11 @@ def _packed(layer: Conv2d | Linear, image: Tensor) -> int:
 
 def _reads(layer: Conv2d | Linear, image: Tensor, group: int) -> Reduction:
     """Groups and their taps; a depthwise layer has one group, the channel itself."""
-    if isinstance(select := layer.pattern.select, PerNeuron):
+    select = layer.pattern.select
+    if isinstance(select, PerNeuron):
         return Reduction(taps=1, groups=select.k)
+    if _gathers(layer, image) and isinstance(select, KOutOfN):
+        return Reduction(taps=1, groups=layer.weight.shape[1] * select.k // select.n)
     if isinstance(layer, Linear):
         taps, channels = image.shape[1] * image.shape[2], image.shape[0]
     else:
@@ -235,9 +246,11 @@ def _reads(layer: Conv2d | Linear, image: Tensor, group: int) -> Reduction:
     return Reduction(taps=taps, groups=channels // group, reads=reads)
 
 
-def _slots_and_group(layer: Conv2d | Linear) -> tuple[int, int]:
+def _slots_and_group(layer: Conv2d | Linear, image: Tensor) -> tuple[int, int]:
     select = layer.pattern.select
-    return (select.k, select.n) if isinstance(select, KOutOfN) else (1, 1)
+    if isinstance(select, KOutOfN) and not _is_flattened(layer, image):
+        return select.k, select.n
+    return 1, 1
 
 
 def _partial_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:

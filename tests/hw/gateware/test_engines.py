@@ -1,5 +1,7 @@
 """Single engines and pipelines: stream rules, documented timing, counters that wrap."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.hdl import Elaboratable
@@ -284,3 +286,26 @@ def test_vectors_go_straight_into_a_linear_layer() -> None:
     act = ActType(bits=16, signed=False, zero_point=65535)
     network = IntegerNetwork(input=Tensor((6,), act), layers=(flat, linear))
     _check(plan_network(network, multipliers=5), random_images(network, 4, 2))
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 4), (2, 3), (3, 6), (4, 4)])
+def test_a_pattern_over_a_flattened_image(k: int, n: int) -> None:
+    rng = np.random.default_rng(k)
+    flat, linear = _classifier("input", (4, 3, 3))
+    assert isinstance(linear, Linear)
+    pattern = Pattern(select=KOutOfN(k, n))
+    mask = pattern.best_mask(rng.random((3, 36, 1, 1))).reshape(3, 36)
+    sparse = replace(
+        linear,
+        weight=linear.weight * mask,
+        pattern=pattern,
+        mask=None if pattern.is_dense else mask,
+    )
+    source = Tensor((4, 3, 3), ActType(bits=5, signed=True, zero_point=3))
+    network = IntegerNetwork(input=source, layers=(flat, sparse))
+    for rows in (1, 5):
+        plan = plan_network(network, arrays={"fc": ArrayShape(rows=rows, columns=2)})
+        run = _check(plan, random_images(network, 3, 8), gap=0.2, stall=0.2)
+        assert len(run.outputs) == 9
+        (engine,) = plan.convolutions
+        assert engine.compute_cycles == -(-36 * k // n // rows) * 2

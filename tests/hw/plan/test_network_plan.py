@@ -14,9 +14,7 @@ from systolith.network import (
     Conv2d,
     Flatten,
     IntegerNetwork,
-    KOutOfN,
     Layer,
-    Linear,
     MaxPool2d,
     Pattern,
     PerNeuron,
@@ -178,23 +176,6 @@ def test_adding_flattened_images_is_refused() -> None:
     assert _problems(network) == (
         "layer 'sum': no engine adds flattened images; flatten after adding",
     )
-
-
-def test_a_pattern_over_a_flattened_image_is_refused() -> None:
-    pattern = Pattern(select=KOutOfN(1, 4))
-    mask = pattern.best_mask(np.ones((2, 36, 1, 1))).reshape(2, 36)
-    linear = Linear(
-        name="fc",
-        input="flat",
-        weight=mask.astype(np.int64),
-        bias=np.zeros(2, int),
-        requantize=HALVE,
-        output=U8,
-        pattern=pattern,
-        mask=mask,
-    )
-    (problem,) = _problems(_chain(Flatten(name="flat", input="input"), linear))
-    assert re.search(r"^layer 'fc': .* needs an input of one pixel, .* image of 4x3x3$", problem)
 
 
 def test_a_network_of_flattenings_is_refused() -> None:
