@@ -3,15 +3,20 @@
 from systolith.build.design import Design, StreamPort, load_design
 from systolith.build.emit import emit_verilog, output_streams, write_design
 from systolith.build.load import load_bytes
+from systolith.build.shell import Bus, emit_shell, shell_config, write_shell
 from systolith.build.verilog import to_verilog
 
 __all__ = [
+    "Bus",
     "Design",
     "StreamPort",
+    "emit_shell",
     "emit_verilog",
     "load_bytes",
     "load_design",
     "output_streams",
+    "shell_config",
     "to_verilog",
     "write_design",
+    "write_shell",
 ]

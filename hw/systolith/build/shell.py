@@ -1,0 +1,76 @@
+"""Verilog of a network with its outside interfaces."""
+
+import re
+from enum import Enum
+from importlib.metadata import version
+from math import ceil
+from pathlib import Path
+
+from systolith.build.design import StreamPort
+from systolith.build.emit import output_streams
+from systolith.build.load import load_bytes
+from systolith.build.verilog import to_verilog
+from systolith.gateware import Pipeline
+from systolith.gateware.shell import AxiTop, ShellConfig, StreamFormat, WishboneTop
+from systolith.network import INPUT, content_hash
+from systolith.plan import NetworkPlan
+
+__all__ = ["Bus", "emit_shell", "shell_config", "write_shell"]
+
+
+class Bus(Enum):
+    """What the registers hang on; the value begins the names of modules."""
+
+    AXI = "systolith_axi"
+    WISHBONE = "systolith_wishbone"
+
+
+def shell_config(plan: NetworkPlan) -> ShellConfig:
+    """Constants of the shell around a network's pipeline."""
+    source = StreamPort(layer=INPUT, tensor=plan.network.input, lanes=plan.lanes_in, signal="i")
+    major, minor, patch = map(int, re.findall(r"\d+", version("systolith"))[:3])
+    return ShellConfig(
+        version=(major, minor, patch),
+        network_hash=int(content_hash(plan.network)[:16], 16),
+        input=_format(source),
+        outputs=tuple(map(_format, output_streams(plan))),
+        # As many as are under way when the pipeline is full, and one more.
+        most_frames=ceil(plan.latency_cycles / plan.cycles_per_frame) + 1,
+        load_bytes=len(load_bytes(plan, plan.network)) if plan.reloadable else 0,
+    )
+
+
+def _format(port: StreamPort) -> StreamFormat:
+    return StreamFormat(act=port.tensor.type, lanes=port.lanes, transfers=port.transfers_per_frame)
+
+
+def emit_shell(plan: NetworkPlan, *, bus: Bus = Bus.AXI, top: str | None = None) -> str:
+    """Generate the Verilog of a network with AXI4-Stream data and registers on a bus.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+        The network and its engines.
+    bus : Bus
+        AXI4-Lite or Wishbone.
+    top : str, optional
+        Name of the top module; default: the bus's.
+
+    Returns
+    -------
+    str
+        Synthesizable Verilog-2005; equal plans give equal text.
+    """
+    kind = {Bus.AXI: AxiTop, Bus.WISHBONE: WishboneTop}[bus]
+    return to_verilog(kind(Pipeline(plan), shell_config(plan)), top or bus.value)
+
+
+def write_shell(
+    plan: NetworkPlan, folder: Path, *, bus: Bus = Bus.AXI, top: str | None = None
+) -> Path:
+    """Write ``{top}.v`` into `folder`, whole or not at all. Returns its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = top or bus.value
+    temporary = folder / f".{name}.v.tmp"
+    temporary.write_text(emit_shell(plan, bus=bus, top=name))
+    return temporary.replace(folder / f"{name}.v")
