@@ -74,7 +74,9 @@ class Bench(Workbench):
 def dense(bench: Bench) -> tuple[IntegerNetwork, Origin]:
     """ResNet-8 with its published weights and 8 bits, fine-tuned."""
     model, data = bench.trained("resnet8"), bench.data("resnet8")
-    return finetuned(bench, "resnet8-dense", model, data, CIFAR, epochs={"quantize": 2})
+    epochs = {"quantize": 2}
+    name, rate = "resnet8-dense", 0.001
+    return finetuned(bench, name, model, data, CIFAR, epochs=epochs, learning_rate=rate)
 
 
 def pruned(network: str, bits: int, **wanted: Any) -> Callable[[Bench], Any]:
@@ -186,6 +188,7 @@ def finetuned(
     *,
     epochs: Mapping[str, int],
     masks: MaskSet | None = None,
+    learning_rate: float = 0.01,
 ) -> tuple[IntegerNetwork, Origin]:
     """Quantize to 8 bits and train for a short while."""
     config = QuantConfig(input_signed=bool(data.train_images.min() < 0))
@@ -197,7 +200,7 @@ def finetuned(
             quantized,
             data,
             epochs=bench.epochs(epochs["quantize"]),
-            learning_rate=0.01,
+            learning_rate=learning_rate,
             warmup=0.05,
             weight_decay=0.0,
             seed=1,

@@ -120,6 +120,10 @@ class Design:
         has both a probe and an output.
     network_hash : str
         Content hash of the network that the design computes.
+    circuit_hash : str
+        Of the Verilog without the contents of memories. A load fits every design with this hash.
+    load_size : int
+        Bytes of a load, which is in ``load.bin`` beside the sources; 0 if the design takes none.
     """
 
     top: str
@@ -128,6 +132,8 @@ class Design:
     outputs: tuple[StreamPort, ...]
     probes: tuple[StreamPort, ...] = ()
     network_hash: str = ""
+    circuit_hash: str = ""
+    load_size: int = 0
 
     @property
     def output(self) -> StreamPort:
@@ -146,6 +152,8 @@ class Design:
             "outputs": [_encode(port) for port in self.outputs],
             "probes": [_encode(probe) for probe in self.probes],
             "network_hash": self.network_hash,
+            "circuit_hash": self.circuit_hash,
+            "load_size": self.load_size,
         }
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(json.dumps(description, indent=1) + "\n")
@@ -162,6 +170,8 @@ def load_design(path: Path) -> Design:
         outputs=tuple(_decode(port) for port in description["outputs"]),
         probes=tuple(_decode(probe) for probe in description["probes"]),
         network_hash=description["network_hash"],
+        circuit_hash=description["circuit_hash"],
+        load_size=description["load_size"],
     )
 
 

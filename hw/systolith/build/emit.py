@@ -1,9 +1,12 @@
 """Verilog from a plan."""
 
+import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from systolith.build.design import Design, StreamPort
+from systolith.build.load import load_bytes
 from systolith.build.verilog import to_verilog
 from systolith.gateware import Pipeline, signal_name
 from systolith.network import INPUT, content_hash
@@ -12,6 +15,8 @@ from systolith.plan import NetworkPlan, output_ports, source_of
 __all__ = ["emit_verilog", "output_streams", "write_design"]
 
 TOP = "systolith_top"
+MEMORY_WORD = re.compile(r"\[\d+\] = \d+'")
+"""Beginning of a word's initial value, as yosys writes it."""
 
 
 def emit_verilog(plan: NetworkPlan, *, top: str = TOP) -> str:
@@ -35,7 +40,8 @@ def emit_verilog(plan: NetworkPlan, *, top: str = TOP) -> str:
 def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
     """Write ``{top}.v`` and ``design.json`` into `folder`, each whole or not at all.
 
-    While there is a ``design.json``, the Verilog beside it is what it describes.
+    While there is a ``design.json``, the Verilog beside it is what it describes. If the plan is
+    reloadable, ``load.bin`` has the network's parameters, for this design and others like it.
 
     Returns
     -------
@@ -43,12 +49,13 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
         The description. Streams between engines are probes, but for those that leave, too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    source = folder / f"{top}.v"
-    temporary = folder / f".{top}.v.tmp"
-    temporary.write_text(emit_verilog(plan, top=top))
-    description = folder / "design.json"
+    source, description = folder / f"{top}.v", folder / "design.json"
+    verilog = emit_verilog(plan, top=top)
+    load = load_bytes(plan, plan.network) if plan.reloadable else b""
     description.unlink(missing_ok=True)
-    temporary.replace(source)
+    _write(source, verilog.encode())
+    if load:
+        _write(folder / "load.bin", load)
     network = plan.network
     design = Design(
         top=top,
@@ -57,9 +64,23 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
         outputs=output_streams(plan),
         probes=tuple(_probes(plan)),
         network_hash=content_hash(network),
+        circuit_hash=_circuit_hash(verilog),
+        load_size=len(load),
     )
     design.save(description)
     return design
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _circuit_hash(verilog: str) -> str:
+    """Hash all lines but those that set a word of a memory."""
+    lines = (line for line in verilog.splitlines() if not MEMORY_WORD.search(line))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def output_streams(plan: NetworkPlan) -> tuple[StreamPort, ...]:

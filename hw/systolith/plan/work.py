@@ -168,7 +168,7 @@ def output_ports(network: IntegerNetwork) -> tuple[str, ...]:
 
 def unsupported(network: IntegerNetwork) -> Iterator[str]:
     """Name every layer that no engine computes, and why."""
-    ports = ("clk", "rst", "i", *output_ports(network))
+    ports = ("clk", "rst", "i", "load", "loaded", "overflow", *output_ports(network))
     for layer in network.layers:
         yield from no_engine(network, layer)
         if layer.name.replace(".", "_") in ports:

@@ -149,7 +149,7 @@ def _monitors(design: Design) -> str:
 
 
 def _instance(design: Design) -> str:
-    pins = [".clk(clk)", ".rst(rst)"]
+    pins = [".clk(clk)", ".rst(rst)", *([".load(10'd0)"] if design.load_size else [])]
     outputs = [(port, f"out_{number}") for number, port in enumerate(design.outputs)]
     for port, name in ((design.input, "in"), *outputs):
         for role in ("payload", "valid", "ready"):
