@@ -120,6 +120,8 @@ class HardwareSection(_Section):
 
     multipliers: Count = DEFAULT_MULTIPLIERS
     arrays: dict[str, ArraySection] = {}
+    reloadable: bool = False
+    """Whether other weights of the same patterns can be loaded into the design."""
 
 
 class VerifySection(_Section):

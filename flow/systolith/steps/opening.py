@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from systolith.config import Experiment, HardwareSection, load_experiment
+from systolith.config import Experiment, load_experiment
 from systolith.network import load
 from systolith.steps.errors import UsageError
 from systolith.steps.experiment import ExperimentSource
@@ -73,7 +73,7 @@ def open_run(
             raise UsageError(f"needs an experiment (.toml) or a network (.json), got {target}")
     hardware = experiment.hardware
     if multipliers is not None:
-        hardware = HardwareSection(multipliers=multipliers, arrays=hardware.arrays)
+        hardware = hardware.model_copy(update={"multipliers": multipliers})
     simulated = experiment.simulate.images
     settings = Settings(
         name=name,

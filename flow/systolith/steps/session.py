@@ -130,7 +130,12 @@ class Session:
         """The engines."""
         hardware = self.settings.hardware
         arrays = {name: section.shape for name, section in hardware.arrays.items()}
-        return plan_network(self.source.network, arrays=arrays, multipliers=hardware.multipliers)
+        return plan_network(
+            self.source.network,
+            arrays=arrays,
+            multipliers=hardware.multipliers,
+            reloadable=hardware.reloadable,
+        )
 
     @cached_property
     def design(self) -> Design:
