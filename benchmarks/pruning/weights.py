@@ -1,7 +1,7 @@
 """SR-STE and DPP: exact k-out-of-n weights and kernels, 8 and 4 bits, ResNet-8 and ResNet-20."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -49,6 +49,7 @@ class Case:
     prune_epochs: int = 3
     quantize_epochs: int = 1
     learning_rate: float = 0.05
+    quantize_rates: Mapping[int, float] = field(default_factory=lambda: {8: 0.01, 4: 0.01})
     seed: int = 0
 
     @property
@@ -140,7 +141,7 @@ def quantized_accuracy(
             quantized,
             data,
             epochs=bench.epochs(case.quantize_epochs),
-            learning_rate=case.learning_rate / 5,
+            learning_rate=case.quantize_rates[bits],
             warmup=0.05,
             weight_decay=0.0,
             seed=case.seed + 1,
@@ -200,7 +201,8 @@ def cases() -> list[Case]:
             k=1,
             n=4,
             prune_epochs=18,
-            quantize_epochs=6,
+            quantize_epochs=3,
+            quantize_rates={8: 0.001, 4: 0.01},
         ),
     ]
     taken = {case.name for case in aims}
