@@ -25,7 +25,7 @@ from systolith.train import evaluate
 
 CALIBRATION_IMAGES = 512
 WEIGHT_DECAY = 1e-4
-SWEEP_EPOCHS = {"resnet8": 3, "resnet20": 2}
+SWEEP_EPOCHS = {"resnet8": 2, "resnet20": 1}
 PATTERNS = [
     (2, 4, Granularity.WEIGHT),
     (1, 4, Granularity.WEIGHT),
@@ -201,7 +201,7 @@ def cases() -> list[Case]:
             k=1,
             n=4,
             prune_epochs=18,
-            quantize_epochs=3,
+            quantize_epochs=2,
             quantize_rates={8: 0.001, 4: 0.01},
         ),
     ]
