@@ -47,6 +47,8 @@ def _reduced(graph: StageGraph, end: int) -> StageGraph:
 
 def _least_depth(graph: StageGraph, fork: ForkPlan, branch: int, most: int, end: int) -> int:
     low, high = LEAST_DEPTH, most
+    if low < high and not _ends_by(_with(graph, fork.with_depth(branch, most - 1)), end):
+        return most
     while low < high:
         middle = (low + high) // 2
         if _ends_by(_with(graph, fork.with_depth(branch, middle)), end):

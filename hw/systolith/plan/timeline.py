@@ -8,6 +8,7 @@ is a system of such equations, back-pressure included; :mod:`systolith.plan.even
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,16 @@ from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gearbox_plan import GearboxPlan
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.stages import Edge, StageGraph, StagePlan, WindowedEngine
+from systolith.plan.window import Window
 
 __all__ = ["Timeline", "timeline"]
 
 Ints = NDArray[np.int64]
+Queue = tuple[Ints, Ints]
+"""Cycles in which transfers enter and leave."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Timeline:
     """Cycles of a run whose producer always offers and whose consumer always takes.
 
@@ -36,13 +40,21 @@ class Timeline:
     ----------
     first_input, last_output : tuple of int
         For each frame, the cycle of its first input and of its last transfer at any output.
-    most_queued : mapping of str to tuple of int
-        For each fork, how many transfers each of its queues held at most.
+    queues : mapping of str to tuple of Queue
+        For each fork, its queues.
     """
 
     first_input: tuple[int, ...]
     last_output: tuple[int, ...]
-    most_queued: Mapping[str, tuple[int, ...]]
+    queues: Mapping[str, tuple[Queue, ...]]
+
+    @cached_property
+    def most_queued(self) -> Mapping[str, tuple[int, ...]]:
+        """For each fork, how many transfers each of its queues held at most."""
+        return {
+            name: tuple(_most_queued(*queue) for queue in queues)
+            for name, queues in self.queues.items()
+        }
 
     @property
     def latency(self) -> int:
@@ -117,9 +129,9 @@ def timeline(graph: StageGraph, frames: int) -> Timeline:
     return Timeline(
         first_input=tuple(by_frame(numbers[entering])[:, 0].tolist()),
         last_output=tuple(last.tolist()),
-        most_queued={
+        queues={
             stage.name: tuple(
-                _most_queued(
+                (
                     offered[base[numbers[edge]] : base[numbers[edge] + 1]] - latency,
                     taken[base[numbers[edge]] : base[numbers[edge] + 1]],
                 )
@@ -194,10 +206,15 @@ def _fields(**given: int) -> list[int]:
 
 
 def _engine_table(plan: WindowedEngine) -> Iterator[int]:
-    yield from plan.window.needed()
-    yield from plan.window.freed()
+    yield from _pixels(plan.window)
     for number in range(plan.passes):
         yield plan.transfers_of_pass(number)
+
+
+@cache
+def _pixels(window: Window) -> tuple[int, ...]:
+    """Pixels needed by each window, then those freed by each."""
+    return (*window.needed(), *window.freed())
 
 
 def _gearbox_groups(plan: GearboxPlan) -> Iterator[tuple[int, int]]:
