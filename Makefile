@@ -32,8 +32,8 @@ test: lint ## lint, then every test but the slow ones
 test-full: lint ## lint, then every test
 	$(BIN)/pytest -q -n $(JOBS)
 
-bench: $(READY) ## measure: cycles of sparse against dense, simulation speed
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## measure: cycles of every pattern against dense, simulation speed
+	$(BIN)/python -m benchmarks.engine.layers
 
 format: $(READY) ## let ruff format everything
 	$(BIN)/ruff check --fix .

@@ -1,9 +1,7 @@
 """Generate and simulate whole networks; write what was measured."""
 
 import argparse
-import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from benchmarks.engine.networks import (
     kept,
     test_images,
 )
-from benchmarks.pruning.workbench import machine
+from benchmarks.results import write_result
 from systolith.bench import NativeResult, build_native
 from systolith.build import write_design
 from systolith.frontend import mirror
@@ -120,17 +118,6 @@ def _cycles(result: NativeResult, images: int, plan: NetworkPlan) -> tuple[int, 
     return int(spans.sum()), sum(plan.cycles(int(count)) for count in ends - starts + 1)
 
 
-def record(name: str, command: str, row: Mapping[str, Any]) -> None:
-    """Write a result file with the command and the machine that made it."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    temporary = path.with_suffix(".part")
-    content = {"command": command, "machine": machine(), **row}
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
-    print(f"wrote {path}", flush=True)
-
-
 def main() -> None:
     """Measure the networks that are named."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
@@ -144,7 +131,7 @@ def main() -> None:
     for name in arguments.names:
         row = measure(name, bench_of(arguments), images, arguments.jobs, arguments.work / "rtl")
         command = f"python -m benchmarks.engine {name} --images {arguments.images}"
-        record(name, command, row)
+        write_result(RESULTS / f"{name}.json", command, row)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """What every measurement needs: data, trained weights, resumable stages, a result file."""
 
-import json
-import platform
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.results import write_result
 from systolith.data import Dataset, crop_and_flip, load_cifar10
 from systolith.models import ResNet8, load_weights, resnet20, resnet56
 from systolith.train import Algorithm, Precision, Progress, fit
@@ -104,28 +103,10 @@ class Workbench:
         return result
 
     def record(self, name: str, result: Mapping[str, Any]) -> None:
-        """Write a result file with the command and the machine that made it."""
-        RESULTS.mkdir(exist_ok=True)
-        content = {
-            "command": f"python -m benchmarks.pruning {name}",
-            "epochs_factor": self.scale,
-            "machine": f"{machine()}, {torch.get_num_threads()} thread(s)",
-            **result,
-        }
-        path = RESULTS / f"{name}.json"
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-        temporary.replace(path)
-        print(f"wrote {path}", flush=True)
-
-
-def machine() -> str:
-    """Name the processor, if the system tells, and PyTorch's version."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    processor = f"{len(models)} x {models[0]}" if models else platform.machine()
-    return f"{processor}, torch {torch.__version__}"
+        """Write a result file."""
+        command = f"python -m benchmarks.pruning {name}"
+        content = {"epochs_factor": self.scale, **result}
+        write_result(RESULTS / f"{name}.json", command, content)
 
 
 def log(progress: Progress) -> None:
