@@ -79,8 +79,10 @@ def dense(bench: Bench) -> tuple[IntegerNetwork, Origin]:
     return finetuned(bench, name, model, data, CIFAR, epochs=epochs, learning_rate=rate)
 
 
-def pruned(network: str, bits: int, **wanted: Any) -> Callable[[Bench], Any]:
-    """One of the rows of ``benchmarks.pruning``."""
+def pruned(
+    network: str, bits: int, *, quantize_epochs: int | None = None, **wanted: Any
+) -> Callable[[Bench], Any]:
+    """One of the rows of ``benchmarks.pruning``, quantized in other epochs if they are given."""
 
     def make(bench: Bench) -> tuple[IntegerNetwork, Origin]:
         (case,) = [
@@ -90,7 +92,8 @@ def pruned(network: str, bits: int, **wanted: Any) -> Callable[[Bench], Any]:
             and case.method == "srste"
             and all(getattr(case, name) == value for name, value in wanted.items())
         ]
-        row = pruning.run(replace(case, bits=(bits,)), bench)
+        epochs = quantize_epochs or case.quantize_epochs
+        row = pruning.run(replace(case, bits=(bits,), quantize_epochs=epochs), bench)
         stage = bench.stage(f"{case.name}-{bits}bit", dict)
         origin = Origin(
             data=CIFAR if network == "resnet8" else NORMALIZED_CIFAR,
@@ -229,7 +232,7 @@ def _accuracy(quantized: QuantizedModel, data: Dataset) -> float:
 NETWORKS: Mapping[str, Callable[[Bench], tuple[IntegerNetwork, Origin]]] = {
     "resnet8-dense": dense,
     "resnet8-1of4": pruned("resnet8", 8, k=1, n=4, shared_by=1, prune_epochs=36),
-    "resnet8-1of4-4bit-shared2": pruned("resnet8", 4, k=1, n=4, shared_by=2),
+    "resnet8-1of4-4bit-shared2": pruned("resnet8", 4, quantize_epochs=5, k=1, n=4, shared_by=2),
     "resnet20-kernel": pruned("resnet20", 8, k=1, n=4, granularity=pruning.Granularity.KERNEL),
     "resnet20-strided": strided,
     "ds-cnn": depthwise,
