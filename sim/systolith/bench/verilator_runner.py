@@ -34,7 +34,8 @@ class PortsOnlyVerilator(Verilator):
     def _set_env_common(self) -> None:
         super()._set_env_common()
         path = os.pathsep.join((self._toolchain.environment["PATH"], self.env["PATH"]))
-        self.env.update(self._toolchain.environment, PATH=path)
+        modules = self.env["PYTHONPATH"]  # where this process finds them
+        self.env.update(self._toolchain.environment, PATH=path, PYTHONPATH=modules)
 
     def _build_command(self) -> list[list[str]]:
         verilate, make = super()._build_command()
