@@ -229,4 +229,4 @@ def test_a_design_of_another_network_is_refused(network_file: Path, tmp_path: Pa
 def test_a_budget_that_is_too_small_is_refused(network_file: Path, tmp_path: Path) -> None:
     code, _, said = _run("estimate", network_file, "-o", tmp_path, "--multipliers", 2)
     assert code == 2
-    assert "3 PE arrays need at least 3 multipliers, but the budget is 2" in said
+    assert "need at least 3 multipliers in PE arrays, but the budget is 2" in said

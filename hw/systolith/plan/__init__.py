@@ -1,13 +1,17 @@
 """Folding, array shapes and the cycle model: all that is known before there is hardware."""
 
 from systolith.plan.add_plan import AddPlan
+from systolith.plan.area import resources_of
 from systolith.plan.arrays import choose_arrays, least_cycles
+from systolith.plan.budget import Budget, Resources
 from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
 from systolith.plan.depthwise_plan import DepthwisePlan
+from systolith.plan.devices import DEVICES, Device
 from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.gearbox_plan import GearboxPlan
+from systolith.plan.memory import BlockRam, Memory, MemoryKind
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
 from systolith.plan.pool_plan import PoolPlan
@@ -19,21 +23,28 @@ from systolith.plan.work import Work, no_engine, output_ports, source_of, work_o
 
 __all__ = [
     "DEFAULT_MULTIPLIERS",
+    "DEVICES",
     "AddPlan",
     "ArrayShape",
+    "BlockRam",
+    "Budget",
     "ConvPlan",
     "DepthwisePlan",
+    "Device",
     "Edge",
     "EnginePlan",
     "ForkPlan",
     "GatherPlan",
     "GearboxPlan",
+    "Memory",
+    "MemoryKind",
     "MultiplierKind",
     "NetworkPlan",
     "PackedWeights",
     "PlanError",
     "PoolPlan",
     "Reduction",
+    "Resources",
     "StageGraph",
     "StagePlan",
     "Tap",
@@ -47,6 +58,7 @@ __all__ = [
     "output_ports",
     "pack_weights",
     "plan_network",
+    "resources_of",
     "row_taps",
     "source_of",
     "timeline",

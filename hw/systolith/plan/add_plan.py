@@ -29,12 +29,15 @@ class AddPlan:
         What leaves.
     lanes : int
         Channels per transfer, on all sides.
+    scale_bits : int
+        Width of the multiplier of a requantizer; 0 if there is none.
     """
 
     name: str
     inputs: tuple[Tensor, Tensor]
     output: Tensor
     lanes: int
+    scale_bits: int = 16
 
     @property
     def lanes_in(self) -> int:

@@ -1,15 +1,17 @@
 """Which array shape each layer gets, so that all layers take nearly the same cycles."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import ceil
 
 from systolith.network import Conv2d, IntegerNetwork, Linear
+from systolith.plan.budget import Budget, Resources
 from systolith.plan.conv_plan import ArrayShape
-from systolith.plan.errors import PlanError
+from systolith.plan.solver import choose
 from systolith.plan.work import Work, no_engine, work_of
 
-__all__ = ["bad_arrays", "choose_arrays", "least_cycles"]
+__all__ = ["array_shapes", "bad_arrays", "choose_arrays", "least_cycles"]
 
 
 def least_cycles(work: Work, array: ArrayShape) -> int:
@@ -58,10 +60,10 @@ def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Ite
 def choose_arrays(
     works: Sequence[Work], fixed: Mapping[str, ArrayShape], budget: int
 ) -> dict[str, ArrayShape]:
-    """Find the shapes whose slowest layer is as fast as possible; exact.
+    """Find the shapes whose slowest layer is as fast as a number of multipliers allows; exact.
 
-    For a pace, each layer takes its cheapest shape that keeps it, and the budget decides whether
-    the pace is possible. The best possible pace is found by bisection over those that occur.
+    Nothing but multipliers counts, and so this is fast. At that pace, no layer has more of them
+    than it needs.
 
     Parameters
     ----------
@@ -82,57 +84,45 @@ def choose_arrays(
     PlanError
         If even the smallest arrays exceed the budget.
     """
-    options = {
-        work.name: [(least_cycles(work, fixed[work.name]), fixed[work.name])]
-        if work.name in fixed
-        else _frontier(work)
-        for work in works
-    }
-    least = sum(option[-1][1].total for option in options.values())
-    if least > budget:
-        need = f"{len(works)} PE arrays need at least {least} multipliers"
-        raise PlanError([f"{need}, but the budget is {budget}"])
-    paces = sorted({cycles for option in options.values() for cycles, _ in option})
-    low, high = 0, len(paces) - 1
-    while low < high:
-        middle = (low + high) // 2
-        chosen = _cheapest(options, paces[middle])
-        if chosen and sum(array.total for array in chosen.values()) <= budget:
-            high = middle
-        else:
-            low = middle + 1
-    return _cheapest(options, paces[low])
+    options = [_frontier(work, fixed.get(work.name)) for work in works]
+    chosen = choose(options, Budget(multipliers=budget))
+    return {work.name: option.array for work, option in zip(works, chosen, strict=True)}
 
 
-def _cheapest(
-    options: Mapping[str, Sequence[tuple[int, ArrayShape]]], pace: int
-) -> dict[str, ArrayShape]:
-    """For each layer the cheapest shape that keeps the pace; empty if some layer has none."""
-    chosen = {}
-    for name, option in options.items():
-        fitting = [array for cycles, array in option if cycles <= pace]
-        if not fitting:
-            return {}
-        chosen[name] = fitting[-1]
-    return chosen
+def array_shapes(work: Work) -> list[ArrayShape]:
+    """List the shapes that are worth a thought, those with most rows first.
 
-
-def _frontier(work: Work) -> list[tuple[int, ArrayShape]]:
-    """Shapes of one layer from fastest to cheapest, without those beaten in both.
-
-    Among equals the array with the most rows wins: sums run down the rows for free, while every
-    column costs an accumulator and a place in the drain.
+    Others have a row, column or multiplier more than one of these that takes as many cycles.
     """
-    sizes = product(_row_sizes(work), _column_sizes(work), _folded(work.slots))
-    shapes = [
-        ArrayShape(rows=rows, columns=columns, multipliers=multipliers, packed=work.packed)
-        for rows, columns, multipliers in sizes
+    return [
+        ArrayShape(rows=rows, columns=columns, multipliers=multipliers, packed=packed)
+        for packed in sorted({work.packed, 1}, reverse=True)
+        for rows, columns, multipliers in product(
+            sorted(_row_sizes(work), reverse=True),
+            _column_sizes(work, packed),
+            _folded(work.slots),
+        )
     ]
-    cycles = {shape: least_cycles(work, shape) for shape in shapes}
-    frontier: list[tuple[int, ArrayShape]] = []
-    for shape in sorted(shapes, key=lambda shape: (cycles[shape], shape.total, -shape.rows)):
-        if not frontier or shape.total < frontier[-1][1].total:
-            frontier.append((cycles[shape], shape))
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    array: ArrayShape
+    cycles: int
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(multipliers=self.array.total)
+
+
+def _frontier(work: Work, fixed: ArrayShape | None) -> list[_Option]:
+    """Shapes of one layer, without those that are beaten both in cycles and multipliers."""
+    shapes = array_shapes(work) if fixed is None else [fixed]
+    options = [_Option(shape, least_cycles(work, shape)) for shape in shapes]
+    frontier: list[_Option] = []
+    for option in sorted(options, key=lambda option: (option.cycles, option.array.total)):
+        if not frontier or option.array.total < frontier[-1].array.total:
+            frontier.append(option)
     return frontier
 
 
@@ -144,10 +134,10 @@ def _row_sizes(work: Work) -> list[int]:
     return list(fewest.values())
 
 
-def _column_sizes(work: Work) -> list[int]:
+def _column_sizes(work: Work, packed: int) -> list[int]:
     """Columns with nothing to spare; all filters of a channel side by side."""
     if not work.multiplicity:
-        return _folded(ceil(work.filters / work.packed))
+        return _folded(ceil(work.filters / packed))
     return [channels * work.multiplicity for channels in _folded(work.channels)]
 
 

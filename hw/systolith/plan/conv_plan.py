@@ -7,6 +7,7 @@ from numbers import Integral
 
 from systolith.network import Tensor
 from systolith.plan.errors import PlanError
+from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.reduction import Reduction
 from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
 
@@ -113,7 +114,11 @@ class ConvPlan(WindowedPlan):
         Width of partial sums.
     buffer_depth : int
         Words of each row's activation memory; a power of two.
+    scale_bits : int
+        Width of the multiplier of a requantizer; 0 if there is none.
     multiplier_kind : MultiplierKind
+    weight_memory, window_memory : MemoryKind
+        What weights and activations are kept in.
     """
 
     input: Tensor
@@ -125,7 +130,10 @@ class ConvPlan(WindowedPlan):
     lanes_out: int
     weight_bits: int
     acc_bits: int
+    scale_bits: int = 16
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
+    weight_memory: MemoryKind = MemoryKind.BLOCK
+    window_memory: MemoryKind = MemoryKind.BLOCK
 
     @property
     def channels(self) -> int:
@@ -196,6 +204,31 @@ class ConvPlan(WindowedPlan):
     def index_bits(self) -> int:
         """Width of the index of a kept weight within its group."""
         return (self.group - 1).bit_length()
+
+    @property
+    def weight_memories(self) -> Memory:
+        """Those of the PEs, a word for each step of a pixel."""
+        array = self.array
+        word = self.packed * self.weight_bits + self.index_bits
+        return Memory(
+            count=array.rows * array.columns, depth=self.steps, width=array.multipliers * word
+        )
+
+    @property
+    def window_memories(self) -> Memory:
+        """Those of the rows, a word for each group of a pixel."""
+        width = self.group * self.input.type.bits
+        return Memory(count=self.array.rows, depth=self.buffer_depth, width=width)
+
+    @property
+    def weight_bits_stored(self) -> int:
+        """Bits of all memories for weights and their indices."""
+        return self.weight_memories.bits
+
+    @property
+    def window_bits(self) -> int:
+        """Bits of all memories for activations."""
+        return self.window_memories.bits
 
     @property
     def drain_cycles(self) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from systolith.plan.conv_plan import ConvPlan
+from systolith.plan.memory import Memory
 from systolith.plan.windowed import FREE_LATENCY
 
 __all__ = ["GatherPlan"]
@@ -46,6 +47,13 @@ class GatherPlan(ConvPlan):
     def index_bits(self) -> int:
         """Width of the position of a kept weight among all that its filter could read."""
         return sum(self.index_widths)
+
+    @property
+    def window_memories(self) -> Memory:
+        """Those of the PEs, each the whole window."""
+        width = self.group * self.input.type.bits
+        array = self.array
+        return Memory(count=array.rows * array.columns, depth=self.buffer_depth, width=width)
 
     @property
     def pe_latency(self) -> int:

@@ -1,27 +1,24 @@
 """From an integer network to a pipeline of engines joined by streams."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import ceil
-from numbers import Integral
-from typing import Any
 
 import numpy as np
 
-from systolith.network import INPUT, Add, AvgPool2d, Conv2d, IntegerNetwork, Linear, MaxPool2d
-from systolith.plan.add_plan import AddPlan
-from systolith.plan.arrays import bad_arrays, choose_arrays, least_cycles
+from systolith.network import INPUT, Conv2d, IntegerNetwork, Linear
+from systolith.plan.area import resources_of
+from systolith.plan.arrays import bad_arrays
+from systolith.plan.budget import Budget, Resources, is_count
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
-from systolith.plan.depthwise_plan import DepthwisePlan
 from systolith.plan.errors import PlanError
-from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.joining import join
+from systolith.plan.options import choose_engines
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.queues import sized_queues
 from systolith.plan.stages import EnginePlan, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.timeline import Timeline, timeline
-from systolith.plan.work import Work, image_of, unsupported, window_of, work_of
+from systolith.plan.work import unsupported, work_of
 
 __all__ = ["DEFAULT_MULTIPLIERS", "NetworkPlan", "plan_network"]
 
@@ -44,11 +41,14 @@ class NetworkPlan:
         Engines, and the gearboxes and forks between them.
     reloadable : bool
         Whether other weights of the same patterns can be loaded into the design.
+    budget : Budget
+        What it may take.
     """
 
     network: IntegerNetwork
     graph: StageGraph
     reloadable: bool = False
+    budget: Budget = Budget()
 
     @property
     def stages(self) -> tuple[StagePlan, ...]:
@@ -90,6 +90,15 @@ class NetworkPlan:
     def multipliers(self) -> int:
         """Multipliers of all PE arrays; requantizers are counted apart."""
         return sum(engine.array.total for engine in self.convolutions)
+
+    @property
+    def resources(self) -> Resources:
+        """What all stages take."""
+        return sum(map(self.resources_of, self.stages), Resources())
+
+    def resources_of(self, stage: StagePlan) -> Resources:
+        """What a stage takes; LUTs are an estimate."""
+        return resources_of(stage, self.budget.block, self.reloadable)
 
     @property
     def requantizers(self) -> int:
@@ -168,13 +177,16 @@ def plan_network(
     network: IntegerNetwork,
     *,
     arrays: Mapping[str, ArrayShape] | None = None,
-    multipliers: int = DEFAULT_MULTIPLIERS,
+    multipliers: int | None = None,
+    budget: Budget | None = None,
+    cycles: int | None = None,
     reloadable: bool = False,
 ) -> NetworkPlan:
     """Lay a network out on engines.
 
-    Array shapes that are not given are chosen so that the slowest layer is as fast as the budget
-    allows, and no layer has more multipliers than it needs for that pace.
+    What is not given is chosen by :func:`systolith.plan.solver.choose`: the slowest layer is as
+    fast as the budget allows, or takes no more than a number of cycles; and no layer takes more
+    than it needs for that pace.
 
     Parameters
     ----------
@@ -182,8 +194,12 @@ def plan_network(
         Convolutions, linear layers, additions, pools and flattenings.
     arrays : mapping of str to ArrayShape, optional
         Shapes that are fixed, by layer name. They count towards the budget, unless all are fixed.
-    multipliers : int
-        Budget for all PE arrays together.
+    multipliers : int, optional
+        Budget for all PE arrays together, if nothing else is limited; 64 if nothing is given.
+    budget : Budget, optional
+        Limits on all that a design takes, queues between engines included.
+    cycles : int, optional
+        Per frame, at most: the design is then as small as it can be, not as fast.
     reloadable : bool
         Make all parameters loadable; sums and requantizers are then as wide as any weights of the
         same patterns may need.
@@ -202,39 +218,51 @@ def plan_network(
     if problems := [
         *unsupported(network),
         *bad_arrays(network, shapes),
-        *_bad_budget(multipliers),
+        *_bad_goals(multipliers, budget, cycles),
     ]:
         raise PlanError(problems)
+    budget = _budget(multipliers, budget, cycles)
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
     works = [work_of(network, layer, reloadable=reloadable) for layer in weighted]
-    if set(shapes) != {work.name for work in works}:
-        shapes = choose_arrays(works, shapes, multipliers)
-    pace = max((least_cycles(work, shapes[work.name]) for work in works), default=0)
-    engines = [
-        _sized(engine) if isinstance(engine, WindowedEngine) else engine
-        for engine in _engines(network, works, shapes, pace)
-    ]
-    graph = join(network, engines, pace)
-    return NetworkPlan(network=network, graph=sized_queues(graph), reloadable=reloadable)
+    if set(shapes) == {work.name for work in works}:
+        budget = replace(budget, multipliers=None)
+    beyond = Resources()
+    while True:
+        engines = choose_engines(
+            network, works, shapes, budget.without(beyond), cycles=cycles, reloadable=reloadable
+        )
+        plan = NetworkPlan(
+            network=network, graph=_joined(network, engines), reloadable=reloadable, budget=budget
+        )
+        if not any(budget.exceeded(plan.resources)):
+            return plan
+        # How deep window buffers and queues must be is known only now: leave room for them.
+        used = sum((plan.resources_of(engine) for engine in engines), Resources())
+        beyond = beyond.at_least(plan.resources.without(used))
 
 
-def _engines(
-    network: IntegerNetwork, works: Sequence[Work], shapes: Mapping[str, ArrayShape], pace: int
-) -> Iterator[EnginePlan]:
-    by_name = {work.name: work for work in works}
-    for layer in network.layers:
-        match layer:
-            case Conv2d() | Linear():
-                yield _conv_plan(by_name[layer.name], shapes[layer.name], pace)
-            case MaxPool2d() | AvgPool2d():
-                yield _pool_plan(network, layer, pace)
-            case Add():
-                yield _add_plan(network, layer, pace)
+def _joined(network: IntegerNetwork, engines: Sequence[EnginePlan]) -> StageGraph:
+    """Join engines by streams, with window buffers and queues as deep as they must be."""
+    pace = max((engine.cycles for engine in engines), default=0)
+    sized = [_sized(engine) if isinstance(engine, WindowedEngine) else engine for engine in engines]
+    return sized_queues(join(network, sized, pace))
 
 
-def _bad_budget(multipliers: int) -> Iterator[str]:
-    if not isinstance(multipliers, Integral) or isinstance(multipliers, bool):
-        yield f"the budget of multipliers must be an integer, got {multipliers!r}"
+def _budget(multipliers: int | None, budget: Budget | None, cycles: int | None) -> Budget:
+    """What a design may take; the default number of multipliers if nothing is said."""
+    if budget is not None:
+        return budget
+    if multipliers is None and cycles is None:
+        multipliers = DEFAULT_MULTIPLIERS
+    return Budget(multipliers=multipliers)
+
+
+def _bad_goals(multipliers: int | None, budget: Budget | None, cycles: int | None) -> Iterator[str]:
+    if multipliers is not None and budget is not None:
+        yield "give multipliers, or a budget of them and other things; not both"
+    yield from _budget(multipliers, budget, cycles).problems()
+    if cycles is not None and not (is_count(cycles) and cycles >= 1):
+        yield f"cycles per frame must be an integer of at least 1, got {cycles!r}"
 
 
 def _sized(engine: WindowedEngine) -> WindowedEngine:
@@ -245,87 +273,3 @@ def _sized(engine: WindowedEngine) -> WindowedEngine:
             break
         engine = replace(engine, buffer_depth=2 * engine.buffer_depth)
     return engine
-
-
-def _conv_plan(work: Work, array: ArrayShape, pace: int) -> ConvPlan:
-    """Plan one PE array, with the narrowest streams that keep the pace."""
-    pixels = work.window.input_pixels
-    pass_cycles = work.reads.folds(array.rows) * ceil(work.slots / array.multipliers)
-    width = array.width
-    common: dict[str, Any] = {
-        "name": work.name,
-        "window": work.window,
-        "input": work.image,
-        "output": work.output,
-        "slots": work.slots,
-        "reads": work.reads,
-        "array": array,
-        "lanes_out": _least_divisor(width, lambda lanes: width // lanes <= pass_cycles),
-        "weight_bits": work.weight_bits,
-        "acc_bits": work.acc_bits,
-    }
-    if work.multiplicity:
-        words = work.transfers(array)
-        return DepthwisePlan(
-            **common,
-            group=array.columns // work.multiplicity,
-            groups_per_transfer=1,
-            buffer_depth=_power_of_two(work.window.steady_span * words),
-            multiplicity=work.multiplicity,
-        )
-    if work.gathers:
-        channels = work.channels
-        lanes = _least_divisor(channels, lambda lanes: pixels * (channels // lanes) <= pace)
-        return GatherPlan(
-            **common,
-            group=lanes,
-            groups_per_transfer=1,
-            buffer_depth=_power_of_two(work.window.steady_span * (channels // lanes)),
-        )
-    banks, groups = work.reads.banks(array.rows), work.reads.groups
-    return ConvPlan(
-        **common,
-        group=work.group,
-        groups_per_transfer=_least_divisor(
-            banks, lambda together: pixels * groups // together <= pace
-        ),
-        buffer_depth=_power_of_two(work.window.steady_span * (groups // banks)),
-    )
-
-
-def _pool_plan(network: IntegerNetwork, layer: MaxPool2d | AvgPool2d, pace: int) -> PoolPlan:
-    """Plan a pool with the fewest lanes that keep the pace."""
-    window = window_of(network, layer)
-    output = network.tensors[layer.name]
-    channels = output.shape[0]
-    pixels = max(window.output_pixels * window.taps, window.input_pixels)
-    lanes = _least_divisor(channels, lambda lanes: pixels * channels // lanes <= pace)
-    return PoolPlan(
-        name=layer.name,
-        window=window,
-        input=image_of(network, layer),
-        output=output,
-        buffer_depth=_power_of_two(window.steady_span * (channels // lanes)),
-        lanes=lanes,
-        average=isinstance(layer, AvgPool2d),
-    )
-
-
-def _add_plan(network: IntegerNetwork, layer: Add, pace: int) -> AddPlan:
-    """Plan an addition with the fewest lanes that keep the pace."""
-    output = network.tensors[layer.name]
-    channels, *size = output.shape
-    pixels = size[0] * size[1] if size else 1
-    first, second = network.inputs_of(layer)
-    lanes = _least_divisor(channels, lambda lanes: pixels * channels // lanes <= pace)
-    return AddPlan(name=layer.name, inputs=(first, second), output=output, lanes=lanes)
-
-
-def _least_divisor(number: int, suffices: Callable[[int], bool]) -> int:
-    """Find the smallest divisor that suffices; `number` itself if none does."""
-    divisors = (divisor for divisor in range(1, number + 1) if number % divisor == 0)
-    return next((divisor for divisor in divisors if suffices(divisor)), number)
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << max(least - 1, 1).bit_length()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from systolith.network import Tensor
+from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
 
 __all__ = ["PoolPlan"]
@@ -29,11 +30,27 @@ class PoolPlan(WindowedPlan):
         Channels per transfer, in and out; a divisor of the channels.
     average : bool
         Whether sums are requantized, instead of maxima passed on.
+    scale_bits : int
+        Width of the multiplier of a requantizer; 0 if there is none.
+    window_memory : MemoryKind
+        What activations are kept in.
     """
 
     input: Tensor
     lanes: int
     average: bool = False
+    scale_bits: int = 16
+    window_memory: MemoryKind = MemoryKind.BLOCK
+
+    @property
+    def window_memories(self) -> Memory:
+        """The window buffer."""
+        return Memory(count=1, depth=self.buffer_depth, width=self.lanes * self.input.type.bits)
+
+    @property
+    def window_bits(self) -> int:
+        """Bits of the window buffer."""
+        return self.window_memories.bits
 
     @property
     def lanes_in(self) -> int:

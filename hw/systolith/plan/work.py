@@ -9,6 +9,7 @@ import numpy as np
 
 from systolith.network import (
     INPUT,
+    MAX_MULTIPLIER_BITS,
     Add,
     AllTaps,
     AvgPool2d,
@@ -20,6 +21,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     PerNeuron,
+    Requantize,
     Strided,
     Tensor,
     signed_bits,
@@ -33,6 +35,7 @@ __all__ = [
     "image_of",
     "no_engine",
     "output_ports",
+    "scale_bits",
     "source_of",
     "unsupported",
     "window_of",
@@ -65,6 +68,8 @@ class Work:
         Filters that can share a multiplier, at most.
     multiplicity : int
         Filters per channel of a depthwise layer; 0 for others.
+    scale_bits : int
+        Width of the multiplier of a requantizer; 0 if there is none.
     gathers : bool
         Whether each filter reads anything anywhere; `reads` then are its k weights.
     """
@@ -80,6 +85,7 @@ class Work:
     acc_bits: int
     packed: int = 1
     multiplicity: int = 0
+    scale_bits: int = MAX_MULTIPLIER_BITS
     gathers: bool = False
 
     @property
@@ -126,9 +132,17 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
         multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
         gathers=gathers,
         packed=_packed(layer, image),
+        scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
         weight_bits=max(layer.weight_bits, 2),
         acc_bits=_any_sum_bits(layer, image) if reloadable else _partial_sum_bits(layer, image),
     )
+
+
+def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
+    """Width of the multiplier of a requantizer; 0 if it has none."""
+    if requantize.power_of_two:
+        return 0
+    return MAX_MULTIPLIER_BITS if reloadable else int(requantize.multiplier.max()).bit_length()
 
 
 def image_of(network: IntegerNetwork, layer: Layer, port: int = 0) -> Tensor:

@@ -2,13 +2,13 @@
 
 import re
 from itertools import product
-from math import ceil, gcd
+from math import ceil, gcd, prod
 
 import numpy as np
 import pytest
 
-from systolith.network import Conv2d, IntegerNetwork, Linear
-from systolith.plan import ArrayShape, NetworkPlan, PlanError, plan_network
+from systolith.network import Add, AvgPool2d, Conv2d, IntegerNetwork, Layer, Linear, MaxPool2d
+from systolith.plan import ArrayShape, PlanError, plan_network
 from systolith.plan.work import Work, work_of
 from tests.flow.networks import convolution, small_network
 from tests.hw.random_networks import random_network
@@ -73,8 +73,21 @@ def _best_pace(network: IntegerNetwork, budget: int) -> int:
     return min(filter(affordable, {cycles for option in options for _, cycles in option}))
 
 
-def _pace(plan: NetworkPlan) -> int:
-    return max(max(engine.compute_cycles, engine.input_cycles) for engine in plan.convolutions)
+def _least_pace(network: IntegerNetwork) -> int:
+    """Cycles of the slowest pool or addition, however wide it is."""
+    return max((_least_cycles(network, layer) for layer in network.layers), default=0)
+
+
+def _least_cycles(network: IntegerNetwork, layer: Layer) -> int:
+    pixels = prod(network.tensors[layer.name].shape[1:])
+    match layer:
+        case MaxPool2d() | AvgPool2d():
+            (image,) = network.inputs_of(layer)
+            size = image.shape[1:]
+            return max(pixels * prod(layer.kernel_size or size), prod(size))
+        case Add():
+            return pixels
+    return 0
 
 
 @pytest.mark.parametrize("budget", [3, 4, 7, 12, 20, 40, 400])
@@ -82,7 +95,7 @@ def test_no_choice_is_faster_within_the_budget(budget: int) -> None:
     network = small_network()
     plan = plan_network(network, multipliers=budget)
     assert plan.multipliers <= budget
-    assert _pace(plan) == _best_pace(network, budget)
+    assert plan.cycles_per_frame == _best_pace(network, budget)
 
 
 @pytest.mark.parametrize("seed", [s for s in range(40) if _works(random_network(s))])
@@ -92,11 +105,12 @@ def test_no_choice_is_faster_for_any_network(seed: int) -> None:
     budget = len(works) + int(np.random.default_rng(seed).integers(0, 60))
     plan = plan_network(network, multipliers=budget)
     assert plan.multipliers <= budget
-    assert _pace(plan) == _best_pace(network, budget)
+    pace = max(_best_pace(network, budget), _least_pace(network))
+    assert plan.cycles_per_frame == pace
     for engine, work in zip(plan.convolutions, works, strict=True):
         # Nor does a layer have more multipliers than it needs at that pace.
         assert engine.array.total == min(
-            total for total, cycles in _every_shape(work) if cycles <= _pace(plan)
+            total for total, cycles in _every_shape(work) if cycles <= pace
         )
 
 
@@ -106,15 +120,19 @@ def test_gearboxes_and_streams_never_set_the_pace(seed: int) -> None:
     assert plan.cycles_per_frame == max(engine.cycles for engine in plan.engines)
 
 
-def test_among_equal_arrays_the_one_with_most_rows_is_chosen() -> None:
+def test_among_equal_arrays_the_one_that_takes_least_is_chosen() -> None:
     network = convolution(channels=1, filters=9, size=(4, 4))
-    (engine,) = plan_network(network, multipliers=9).convolutions
-    assert engine.array == ArrayShape(rows=9, columns=1)
+    plan = plan_network(network, multipliers=9)
+    for rows in (1, 3, 9):
+        array = ArrayShape(rows=rows, columns=9 // rows)
+        other = plan_network(network, arrays={"conv": array})
+        assert other.cycles_per_frame == plan.cycles_per_frame
+        assert plan.budget.share(plan.resources) <= plan.budget.share(other.resources)
 
 
 def test_fixed_arrays_count_towards_the_budget() -> None:
     fixed = {"conv1": ArrayShape(rows=9, columns=8)}
-    with pytest.raises(PlanError, match=r"^3 PE arrays need at least 74 multipliers, but .* is 73"):
+    with pytest.raises(PlanError, match=r"^the engines need at least 74 mult.* is 73$"):
         plan_network(small_network(), arrays=fixed, multipliers=73)
     plan = plan_network(small_network(), arrays=fixed, multipliers=74)
     assert plan.convolutions[0].array == fixed["conv1"]
@@ -145,7 +163,7 @@ def test_what_is_no_array_and_no_budget_is_named() -> None:
         plan_network(small_network(), arrays={"fc": (2, 2)}, multipliers=2.5)  # type: ignore[dict-item,arg-type]
     assert caught.value.problems == (
         "array for 'fc': must be an ArrayShape, got (2, 2)",
-        "the budget of multipliers must be an integer, got 2.5",
+        "the budget of multipliers in PE arrays must be an integer, got 2.5",
     )
 
 

@@ -54,7 +54,7 @@ def test_compute_cycles_are_the_ceiling_formula(rows: int, columns: int, multipl
 
 
 def test_a_budget_that_is_too_small_is_refused() -> None:
-    with pytest.raises(PlanError, match=r"^3 PE arrays need at least 3 multipliers, but .* is 2$"):
+    with pytest.raises(PlanError, match=r"^the engines need at least 3 multipliers .* is 2$"):
         plan_network(small_network(), multipliers=2)
 
 
@@ -127,7 +127,7 @@ def test_names_of_ports_are_refused() -> None:
     names = ("input", "clk", "rst", "i", "o")
     layers = [_conv(name, source, Pattern()) for source, name in pairwise(names)]
     assert _problems(_chain(*layers)) == tuple(
-        f"layer '{name}': its name is that of a port of the design (clk, rst, i, o)"
+        f"layer '{name}': its name is that of a port of the design (clk, rst, i, load, loaded, overflow, o)"
         for name in names[1:]
     )
 
@@ -135,7 +135,8 @@ def test_names_of_ports_are_refused() -> None:
 def test_names_of_several_output_ports_are_refused() -> None:
     layers = [_conv(name, "input", Pattern()) for name in ("o.1", "o_2", "o")]
     assert _problems(_chain(*layers, outputs=("o_2", "o", "o.1"))) == tuple(
-        f"layer '{name}': its name is that of a port of the design (clk, rst, i, o_0, o_1, o_2)"
+        f"layer '{name}': its name is that of a port of the design "
+        "(clk, rst, i, load, loaded, overflow, o_0, o_1, o_2)"
         for name in ("o.1", "o_2")
     )
 

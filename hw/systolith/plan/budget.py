@@ -1,0 +1,118 @@
+"""What a design takes of a device, and how much of it it may take."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from numbers import Integral
+
+from systolith.plan.memory import ECP5_BLOCK, BlockRam
+
+__all__ = ["KINDS", "Budget", "Resources", "is_count"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What engines are made of.
+
+    Attributes
+    ----------
+    multipliers : int
+        Of PE arrays, whatever they are made of.
+    dsps : int
+        Multipliers of the device: those of PE arrays that are no LUTs, and of requantizers.
+    luts : int
+        Estimate.
+    block_rams : int
+        Blocks of memory.
+    """
+
+    multipliers: int = 0
+    dsps: int = 0
+    luts: int = 0
+    block_rams: int = 0
+
+    def __add__(self, other: "Resources") -> "Resources":
+        return Resources(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
+
+    def without(self, other: "Resources") -> "Resources":
+        """What is left of each; no less than 0."""
+        return Resources(*(max(getattr(self, kind) - getattr(other, kind), 0) for kind in KINDS))
+
+    def at_least(self, other: "Resources") -> "Resources":
+        """Of each as much as whoever has more."""
+        return Resources(*(max(getattr(self, kind), getattr(other, kind)) for kind in KINDS))
+
+
+KINDS = {
+    "multipliers": "multipliers in PE arrays",
+    "dsps": "DSP multipliers",
+    "luts": "LUTs",
+    "block_rams": "block RAMs",
+}
+"""Names of the resources, and what people call them."""
+
+SHARES = Resources(multipliers=156, dsps=156, luts=83640, block_rams=208)
+"""What shares are of where there is no limit: an ECP5-85F."""
+SHARE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Limits on resources; None is no limit.
+
+    Parameters
+    ----------
+    multipliers, dsps, luts, block_rams : int, optional
+        At most so many, see :class:`Resources`.
+    block : BlockRam
+        What a block of memory is.
+    """
+
+    multipliers: int | None = None
+    dsps: int | None = None
+    luts: int | None = None
+    block_rams: int | None = None
+    block: BlockRam = ECP5_BLOCK
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limits that there are, by resource."""
+        given = {kind: getattr(self, kind) for kind in KINDS}
+        return {kind: limit for kind, limit in given.items() if limit is not None}
+
+    @property
+    def trades_luts(self) -> bool:
+        """Whether LUTs may multiply: only where both they and DSP multipliers are limited."""
+        return self.dsps is not None and self.luts is not None
+
+    def problems(self) -> Iterator[str]:
+        """Name every limit that is none."""
+        for kind, limit in self.limits.items():
+            if not is_count(limit):
+                yield f"the budget of {KINDS[kind]} must be an integer, got {limit!r}"
+
+    def exceeded(self, used: Resources) -> Iterator[str]:
+        """Name the resources of which more is used than there is."""
+        for kind, limit in self.limits.items():
+            if getattr(used, kind) > limit:
+                yield kind
+
+    def share(self, used: Resources) -> int:
+        """Weigh resources by their shares of the limits, in units of 2**-20, and add up.
+
+        Multipliers in PE arrays have no weight of their own.
+        """
+        return sum(
+            getattr(used, kind) * max(SHARE // max(self.limits.get(kind, most), 1), 1)
+            for kind in KINDS
+            if kind != "multipliers" and (most := getattr(SHARES, kind))
+        )
+
+    def without(self, used: Resources) -> "Budget":
+        """What is left after something was used; no less than 0."""
+        left = {kind: max(limit - getattr(used, kind), 0) for kind, limit in self.limits.items()}
+        return Budget(**left, block=self.block)
+
+
+def is_count(value: object) -> bool:
+    """Whether something is an integer."""
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,0 +1,82 @@
+"""How many blocks, or how many LUTs, a memory takes."""
+
+from dataclasses import dataclass
+from enum import Enum
+from math import ceil
+
+__all__ = ["ECP5_BLOCK", "BlockRam", "Memory", "MemoryKind"]
+
+RAM_DEPTH, RAM_WIDTH, RAM_LUTS = 16, 4, 6
+"""A distributed RAM of an ECP5 slice trio: words, bits, and LUTs that it takes from logic."""
+ROM_DEPTH = 16
+"""Words of one bit that a LUT holds."""
+
+
+class MemoryKind(Enum):
+    """What a memory is made of."""
+
+    BLOCK = "block"
+    """Block RAM."""
+    DISTRIBUTED = "distributed"
+    """LUTs."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRam:
+    """A block of memory with one port that writes and one that reads.
+
+    Parameters
+    ----------
+    shapes : tuple of pair of int
+        Words and bits per word of each way to use it.
+    """
+
+    shapes: tuple[tuple[int, int], ...]
+
+
+ECP5_BLOCK = BlockRam(((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36)))
+"""DP16KD: 18 kbit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Equal memories of an engine.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+    depth : int
+        Words of each.
+    width : int
+        Bits per word.
+    """
+
+    count: int
+    depth: int
+    width: int
+
+    @property
+    def bits(self) -> int:
+        """Bits of all together."""
+        return self.count * self.depth * self.width
+
+    def blocks(self, block: BlockRam) -> int:
+        """Count the blocks of all together; those of one memory are all used in one way."""
+        return self.count * min(
+            ceil(self.depth / depth) * ceil(self.width / width) for depth, width in block.shapes
+        )
+
+    def luts(self, *, written: bool) -> int:
+        """Estimate the LUTs of all together, with what chooses between parts of the depth.
+
+        Fitted to what yosys makes of such memories for ECP5.
+        """
+        if not written:
+            parts = ceil(self.depth / ROM_DEPTH)
+            # Four parts are joined by the multiplexers beside the LUTs.
+            joined = ceil(3 * (ceil(parts / 4) - 1) / 2)
+            return self.count * self.width * (parts + joined)
+        parts = ceil(self.depth / RAM_DEPTH)
+        rams = RAM_LUTS * parts * ceil(self.width / RAM_WIDTH)
+        return self.count * (rams + (self.width * parts if parts > 1 else 0))

@@ -1,0 +1,158 @@
+"""Every engine that a layer could have, and the choice of one for each."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from systolith.network import Add, AvgPool2d, IntegerNetwork, Layer, MaxPool2d
+from systolith.plan.area import resources_of
+from systolith.plan.arrays import array_shapes, least_cycles
+from systolith.plan.budget import Budget, Resources
+from systolith.plan.conv_plan import ArrayShape, MultiplierKind
+from systolith.plan.engines import add_engine, conv_engine, divisors, narrowed, pool_engine
+from systolith.plan.memory import MemoryKind
+from systolith.plan.solver import choose
+from systolith.plan.stages import EnginePlan
+from systolith.plan.work import Work
+
+__all__ = ["choose_engines"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """An engine with its input stream at its widest, and what it takes."""
+
+    engine: EnginePlan
+    cycles: int
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """An array, of which nothing but the multipliers counts."""
+
+    array: ArrayShape | None
+    cycles: int
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(multipliers=self.array.total if self.array else 0)
+
+
+def choose_engines(
+    network: IntegerNetwork,
+    works: Sequence[Work],
+    fixed: Mapping[str, ArrayShape],
+    budget: Budget,
+    *,
+    cycles: int | None = None,
+    reloadable: bool = False,
+) -> list[EnginePlan]:
+    """Choose an engine for each layer but flattenings, in the network's order.
+
+    What is best is said at :func:`systolith.plan.solver.choose`. LUTs multiply only where both they
+    and DSP multipliers are limited. Window buffers are taken to be as deep as they should do;
+    queues between engines are not counted.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+    works : sequence of Work
+        Of all layers with weights, in the network's order.
+    fixed : mapping of str to ArrayShape
+        Arrays that are given.
+    budget : Budget
+    cycles : int, optional
+        Per frame, at most.
+    reloadable : bool
+        Whether parameters can be written.
+
+    Raises
+    ------
+    PlanError
+        If the budget does not suffice.
+    """
+    others = {
+        layer.name: list(_other_engines(network, layer))
+        for layer in network.layers
+        if isinstance(layer, MaxPool2d | AvgPool2d | Add)
+    }
+    shapes = {
+        work.name: [fixed[work.name]] if work.name in fixed else array_shapes(work)
+        for work in works
+    }
+    if set(budget.limits) <= {"multipliers"}:
+        shapes = _best_shapes(works, shapes, others, budget, cycles)
+    kinds = list(MultiplierKind) if budget.trades_luts else [MultiplierKind.DSP]
+
+    def options(engines: Iterable[EnginePlan]) -> list[_Option]:
+        return [
+            _Option(engine, engine.cycles, resources_of(engine, budget.block, reloadable))
+            for engine in engines
+        ]
+
+    found = {name: options(engines) for name, engines in others.items()}
+    known: dict[tuple[Work, int], list[_Option]] = {}
+    for work in works:
+        # Layers that are alike share their options.
+        key = replace(work, name=""), hash(tuple(shapes[work.name]))
+        if key not in known:
+            known[key] = options(_conv_engines(work, shapes[work.name], kinds))
+        found[work.name] = known[key]
+    names = [layer.name for layer in network.layers if layer.name in found]
+    chosen = choose([found[name] for name in names], budget, cycles=cycles)
+    pace = max((option.cycles for option in chosen), default=0)
+    return [
+        replace(narrowed(option.engine, pace), name=name)
+        for name, option in zip(names, chosen, strict=True)
+    ]
+
+
+def _best_shapes(
+    works: Sequence[Work],
+    shapes: Mapping[str, Sequence[ArrayShape]],
+    others: Mapping[str, Sequence[EnginePlan]],
+    budget: Budget,
+    cycles: int | None,
+) -> dict[str, list[ArrayShape]]:
+    """Of each layer's shapes keep those with the fewest multipliers at the best pace.
+
+    The same choice with less to look at, if nothing but multipliers is limited.
+    """
+    options = [
+        [_Shape(shape, least_cycles(work, shape)) for shape in shapes[work.name]] for work in works
+    ]
+    fastest = [[_Shape(None, min(e.cycles for e in engines))] for engines in others.values()]
+    chosen = choose([*options, *fastest], budget, cycles=cycles)
+    pace = max((shape.cycles for shape in chosen), default=0)
+    return {
+        work.name: [
+            shape.array
+            for shape in every
+            if shape.array and shape.cycles <= pace and shape.resources == one.resources
+        ]
+        for work, every, one in zip(works, options, chosen, strict=False)
+    }
+
+
+def _other_engines(network: IntegerNetwork, layer: Layer) -> Iterator[EnginePlan]:
+    for lanes in divisors(network.tensors[layer.name].shape[0]):
+        match layer:
+            case MaxPool2d() | AvgPool2d():
+                pool = pool_engine(network, layer, lanes)
+                for window in MemoryKind:
+                    yield replace(pool, window_memory=window)
+            case Add():
+                yield add_engine(network, layer, lanes)
+
+
+def _conv_engines(
+    work: Work, shapes: Iterable[ArrayShape], kinds: Sequence[MultiplierKind]
+) -> Iterator[EnginePlan]:
+    for shape in shapes:
+        for lanes in divisors(work.channels) if work.gathers else [None]:
+            engine = conv_engine(work, shape, lanes=lanes)
+            for kind, weights, window in product(kinds, MemoryKind, MemoryKind):
+                yield replace(
+                    engine, multiplier_kind=kind, weight_memory=weights, window_memory=window
+                )
