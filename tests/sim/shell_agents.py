@@ -117,13 +117,29 @@ class Bench:
         self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), *reset)
         self.sinks = [AxiStreamSink(AxiStreamBus.from_prefix(dut, p), *reset) for p in prefixes]
         self.host = WishboneHost(dut, self) if self.job.wishbone else AxiLiteHost(dut, self)
-        self.registers = {r.name: r for r in register_map(outputs=outputs)}
+        registers = register_map(outputs=outputs, reloadable=self.reloadable)
+        self.registers = {r.name: r for r in registers}
+        self.idle = {"LOADED"} if self.reloadable else set()
+        """STATUS if nothing is under way."""
         self.bytes_per_transfer = len(self.job.images[0]) // self.job.transfers
         self.offering = [f"{prefix}_t" for prefix in prefixes]
         """Prefixes of the channels on which the shell offers."""
-        if not self.job.wishbone:
+        self.silent = ["s_axis_tready", *(f"{prefix}valid" for prefix in self.offering)]
+        """Signals that are 0 in reset."""
+        if self.job.wishbone:
+            self.silent += ["wb_ack_o", "wb_err_o"]
+        else:
             self.offering += ["s_axil_b", "s_axil_r"]
+            self.silent += [f"s_axil_{name}ready" for name in ("aw", "w", "ar")]
+            self.silent += ["s_axil_bvalid", "s_axil_rvalid"]
         self.resetting = False
+        self.answered = 0
+        """Number of the clock edge at which the bus answered last."""
+
+    @property
+    def reloadable(self) -> bool:
+        """Whether the design takes other weights."""
+        return bool(self.job.own.load)
 
     async def start(self, *, pauses: bool = True) -> None:
         """Start the clock, pauses and checks; reset."""
@@ -132,6 +148,7 @@ class Bench:
         cocotb.start_soon(Clock(self.clock, 10, unit="ns").start())
         for prefix in self.offering:
             cocotb.start_soon(self._stays_until_taken(prefix))
+        cocotb.start_soon(self._note_answers())
         await self.reset()
 
     def _pauses(self) -> Iterator[bool]:
@@ -140,11 +157,24 @@ class Bench:
             yield rng.random() < PAUSE
 
     async def reset(self, cycles: int = 3) -> None:
-        """Reset by the port; the agents reset themselves."""
+        """Reset by the port; the agents reset themselves. Meanwhile the shell is silent."""
         self.reset_port.value = self._active
-        await ClockCycles(self.clock, cycles)
-        self.reset_port.value = 1 - self._active
         await RisingEdge(self.clock)
+        for cycle in range(cycles):
+            if cycle == cycles - 1:
+                self.reset_port.value = 1 - self._active
+            await RisingEdge(self.clock)
+            loud = [name for name in self.silent if getattr(self.dut, name).value]
+            assert not loud, f"1 in reset: {', '.join(loud)}"
+
+    async def _note_answers(self) -> None:
+        edges = 0
+        signal = self.dut.wb_ack_o if self.job.wishbone else self.dut.s_axil_rvalid
+        while True:
+            await RisingEdge(self.clock)
+            edges += 1
+            if signal.value:
+                self.answered = edges
 
     async def _stays_until_taken(self, prefix: str) -> None:
         """See that what is offered stays until it is taken, but for resets."""
@@ -195,6 +225,15 @@ class Bench:
     async def write(self, name: str, value: int) -> None:
         """Write a register."""
         await self.host.write(self.registers[name].address, value.to_bytes(4, "little"))
+
+    async def errors(self, *expected: str) -> None:
+        """See which errors have happened; clear them one by one, which leaves the others."""
+        left = set(expected)
+        assert await self.bits("ERRORS") == left
+        for name in expected:
+            await self.write("ERRORS", self.registers["ERRORS"].field(name).mask)
+            left.remove(name)
+            assert await self.bits("ERRORS") == left
 
     async def bits(self, name: str) -> set[str]:
         """Names of the fields that are 1."""

@@ -12,8 +12,8 @@ ALL: list[str] = []
 """Names of the tests below."""
 
 
-def scenario(**options: Any) -> Any:
-    """Make a cocotb test of a function of a started bench."""
+def scenario(*, loads: bool = False, **options: Any) -> Any:
+    """Make a cocotb test of a function of a started bench; maybe only if it loads weights."""
 
     def decorate(body: Any) -> Any:
         @cocotb.test(timeout_time=2, timeout_unit="ms", name=body.__name__)
@@ -21,7 +21,8 @@ def scenario(**options: Any) -> Any:
         async def test(dut: Any) -> None:
             bench = Bench(dut)
             await bench.start(**options)
-            await body(bench)
+            if bench.reloadable or not loads:
+                await body(bench)
 
         ALL.append(body.__name__)
         return test
@@ -37,10 +38,11 @@ async def the_design_says_what_it_is(bench: Bench) -> None:
     assert await bench.read("VERSION") == major << 16 | minor << 8 | patch
     high, low = await bench.read("NETWORK_HI"), await bench.read("NETWORK_LO")
     assert f"{high:08x}{low:08x}" == job.network_hash[:16]
-    assert await bench.read("FEATURES") == len(job.masks) | 1 << 16
+    assert await bench.read("FEATURES") == len(job.masks) | bench.reloadable << 16
     assert await bench.read("INPUT_TRANSFERS") == job.transfers
-    assert await bench.read("LOAD_SIZE") == len(job.own.load)
-    assert await bench.bits("STATUS") == {"LOADED"}
+    if bench.reloadable:
+        assert await bench.read("LOAD_SIZE") == len(job.own.load)
+    assert await bench.bits("STATUS") == bench.idle
     assert await bench.bits("ERRORS") == set()
 
 
@@ -72,7 +74,10 @@ async def what_is_not_in_the_map_is_an_error(bench: Bench) -> None:
         await refused(0xFFC)
         await refused(0x7F0, b"\1\2\3\4")
         await refused("ID", b"\1\2\3\4")
-        await refused("LOAD_DATA")
+        await refused(0x060)  # LOAD_DATA is for writing, if it exists
+        if not bench.reloadable:
+            await refused(0x060, b"\1\2\3\4")
+            await refused(0x064)
         await refused("COMMAND")
         assert await bench.read("ID") == 0x53595354
 
@@ -123,7 +128,7 @@ async def results_are_right_under_pauses(bench: Bench) -> None:
     assert await bench.read("FRAMES_IN") == frames
     assert await bench.read("FRAMES_OUT") == frames
     assert await bench.bits("ERRORS") == set()
-    assert await bench.bits("STATUS") == {"LOADED"}
+    assert await bench.bits("STATUS") == bench.idle
     assert await bench.read("INPUT_STALLS") > 0
     assert await bench.read("OUTPUT_STALLS") > 0
 
@@ -140,8 +145,10 @@ async def counters_count_what_was_planned(bench: Bench) -> None:
     await bench.send(bench.job.images[0])  # alone
     await bench.expect(bench.job.own, 0)
     assert await bench.read("LATENCY") == bench.job.latency + 1
-    first, again = await bench.read("CYCLES_LO"), await bench.read("CYCLES_LO")
-    assert first < again < first + 50
+
+    first, answered = await bench.read("CYCLES_LO"), bench.answered
+    await bench.wait(100)
+    assert await bench.read("CYCLES_LO") - first == bench.answered - answered >= 100
     assert await bench.read("CYCLES_HI") == 0
 
 
@@ -158,16 +165,15 @@ async def a_short_frame_is_filled_up_marked_and_told(bench: Bench) -> None:
         await bench.expect(own, None, user=1)
         await bench.expect(own, 2)
     await bench.nothing_comes()
-    assert await bench.bits("ERRORS") == {"SHORT_FRAME"}
     assert await bench.read("ERROR_FRAME") == 1
     assert await bench.read("FRAMES_OUT") == 1 + 2 * len(lengths)
-    await bench.write("ERRORS", 0x1)
-    assert await bench.bits("ERRORS") == set()
+    await bench.errors("SHORT_FRAME")
     await bench.send(bench.packet(1))
     await bench.expect(own, None, user=1)
-    assert await bench.bits("ERRORS") == {"SHORT_FRAME"}
     assert await bench.read("ERROR_FRAME") == 1 + 2 * len(lengths)
+    await bench.errors("SHORT_FRAME")
     await bench.right()
+    await bench.errors()
 
 
 @scenario()
@@ -192,9 +198,23 @@ async def a_long_frame_is_cut_marked_and_told(bench: Bench) -> None:
         await bench.expect(own, 0, user=1)  # what came in time is right
         await bench.expect(own, 1)
     await bench.nothing_comes()
-    assert await bench.bits("ERRORS") == {"LONG_FRAME"}
     assert await bench.read("ERROR_FRAME") == 0
+    await bench.errors("LONG_FRAME")
     await bench.right()
+    await bench.errors()
+
+
+@scenario()
+async def a_frame_without_end_is_dropped_until_it_ends_or_a_reset(bench: Bench) -> None:
+    """TLAST is missing for many frames; the part that comes after a reset is a frame of its own."""
+    images = bench.job.images
+    for reset in (False, True):
+        await bench.send(images[0] + bench.packet(20 * bench.job.transfers))
+        await bench.expect(bench.job.own, 0, user=1)
+        if reset:
+            await bench.soft_reset()
+        await bench.right()
+        await bench.errors("LONG_FRAME")
 
 
 @scenario()
@@ -212,7 +232,7 @@ async def wrong_frames_among_right_ones_leave_those_right(bench: Bench) -> None:
         image = None if kind == "short" else number % len(images)
         await bench.expect(bench.job.own, image, user=int(kind != "right"))
     await bench.nothing_comes()
-    assert await bench.bits("ERRORS") == {"SHORT_FRAME", "LONG_FRAME"}
+    await bench.errors("LONG_FRAME", "SHORT_FRAME")
     wrong = next(number for number, kind in enumerate(kinds) if kind != "right")
     assert await bench.read("ERROR_FRAME") == wrong
 
@@ -241,20 +261,19 @@ async def a_producer_that_stops_is_told_and_the_rest_comes_out(bench: Bench) -> 
     await bench.send(images[0][: bench.job.transfers // 2 * bench.bytes_per_transfer])
     for number in range(len(images)):
         await bench.expect(bench.job.own, number)
-    assert await bench.bits("STATUS") == {"BUSY", "LOADED"}
+    assert await bench.bits("STATUS") == {"BUSY"} | bench.idle
     await bench.write("STALL_LIMIT", 300)
     await bench.wait(350)
-    assert await bench.bits("STATUS") == {"BUSY", "INPUT_STALLED", "LOADED"}
+    assert await bench.bits("STATUS") == {"BUSY", "INPUT_STALLED"} | bench.idle
     assert await bench.bits("ERRORS") == {"INPUT_STALLED"}
     assert await bench.read("FRAMES_IN") == len(images)
     assert all(sink.empty() for sink in bench.sinks)
 
     await bench.soft_reset()
-    assert await bench.bits("STATUS") == {"LOADED"}
+    assert await bench.bits("STATUS") == bench.idle
     assert await bench.bits("ERRORS") == {"INPUT_STALLED"}  # until it is cleared
     assert await bench.read("STALL_LIMIT") == 300
-    await bench.write("ERRORS", 0xFFFFFFFF)
-    assert await bench.bits("ERRORS") == set()
+    await bench.errors("INPUT_STALLED")
     await bench.write("CONTROL", 1)
     await bench.right()
     assert await bench.read("FRAMES_OUT") == len(images)
@@ -270,13 +289,13 @@ async def a_producer_may_go_on_after_any_time(bench: Bench) -> None:
     assert "INPUT_STALLED" in await bench.bits("STATUS")
     await bench.send(bench.job.images[0][half:])
     await bench.expect(bench.job.own, 0)
-    assert await bench.bits("STATUS") == {"LOADED"}
+    assert await bench.bits("STATUS") == bench.idle
     assert await bench.bits("ERRORS") == {"INPUT_STALLED"}
 
 
 @scenario()
 async def a_consumer_that_stops_is_told_and_nothing_is_lost(bench: Bench) -> None:
-    images = bench.job.images
+    images = bench.job.images * 3
     blocked = bench.sinks[-1]
     blocked.clear_pause_generator()
     blocked.pause = True
@@ -284,15 +303,36 @@ async def a_consumer_that_stops_is_told_and_nothing_is_lost(bench: Bench) -> Non
     for image in images:
         await bench.send(image)
     await bench.wait(3000)
-    assert "OUTPUT_BLOCKED" in await bench.bits("STATUS")
+    assert await bench.bits("STATUS") >= {"BUSY", "OUTPUT_BLOCKED"}
     assert await bench.bits("ERRORS") == {"OUTPUT_BLOCKED"}
+    assert await bench.read("FRAMES_OUT") == 0
     assert blocked.empty()
     blocked.pause = False
     for number in range(len(images)):
-        await bench.expect(bench.job.own, number)
+        await bench.expect(bench.job.own, number % len(bench.job.images))
     await bench.nothing_comes()
-    assert await bench.bits("STATUS") == {"LOADED"}
-    assert await bench.bits("ERRORS") == {"OUTPUT_BLOCKED"}
+    assert await bench.bits("STATUS") == bench.idle
+    assert await bench.read("FRAMES_OUT") == len(images)
+    await bench.errors("OUTPUT_BLOCKED")
+
+
+@scenario()
+async def after_a_consumer_that_stops_for_ever_a_reset_begins_anew(bench: Bench) -> None:
+    for reset in (bench.soft_reset, bench.reset):
+        for sink in bench.sinks:
+            sink.clear_pause_generator()
+            sink.pause = True
+        for image in bench.job.images * 3:
+            await bench.send(image)
+        await bench.wait(2000)
+        bench.source.clear()
+        await reset()
+        bench.flush()
+        for sink in bench.sinks:
+            sink.pause = False
+        assert await bench.bits("STATUS") == bench.idle
+        await bench.right()
+        assert await bench.read("FRAMES_OUT") == len(bench.job.images)
 
 
 @scenario()
@@ -340,7 +380,7 @@ async def after_a_soft_reset_a_producer_that_goes_on_finds_its_way_back(bench: B
     await bench.right()
 
 
-@scenario()
+@scenario(loads=True)
 async def other_weights_give_the_other_networks_results(bench: Bench) -> None:
     for results in (bench.job.other, bench.job.own, bench.job.other):
         await bench.load(results.load)
@@ -351,13 +391,13 @@ async def other_weights_give_the_other_networks_results(bench: Bench) -> None:
         assert await bench.bits("ERRORS") == set()
         await bench.right(results)
     await bench.reset()
-    assert await bench.bits("STATUS") == {"LOADED"}
+    assert await bench.bits("STATUS") == bench.idle
     await bench.right(bench.job.other)
     await bench.load(bench.job.own.load)
     await bench.right()
 
 
-@scenario()
+@scenario(loads=True)
 async def a_damaged_load_has_another_checksum(bench: Bench) -> None:
     data = bytearray(bench.job.other.load)
     data[bench.rng.randrange(len(data))] ^= 1 << bench.rng.randrange(8)
@@ -368,7 +408,7 @@ async def a_damaged_load_has_another_checksum(bench: Bench) -> None:
     await bench.right()
 
 
-@scenario()
+@scenario(loads=True)
 async def no_frame_enters_with_a_part_of_the_weights(bench: Bench) -> None:
     data = bench.job.other.load
     await bench.load(data[:-1])
@@ -382,15 +422,30 @@ async def no_frame_enters_with_a_part_of_the_weights(bench: Bench) -> None:
     await bench.right()
 
 
-@scenario()
+@scenario(loads=True)
 async def bytes_beyond_the_end_are_told_and_change_nothing(bench: Bench) -> None:
     await bench.load(bench.job.own.load + bytes(8))
-    assert await bench.bits("ERRORS") == {"LOAD_OVERFLOW"}
+    await bench.errors("LOAD_OVERFLOW")
     assert await bench.read("LOAD_COUNT") == len(bench.job.own.load)
     await bench.right()
 
 
-@scenario()
+@scenario(loads=True)
+async def a_load_goes_on_through_a_soft_reset(bench: Bench) -> None:
+    data = bench.job.other.load
+    half = len(data) // 8 * 4
+    await bench.load(data[:half])
+    await bench.soft_reset()
+    assert await bench.read("LOAD_COUNT") == half
+    await bench.load(data[half:], start=False)
+    assert await bench.read("LOAD_CRC") == zlib.crc32(data)
+    await bench.right(bench.job.other)
+    await bench.load(bench.job.own.load)
+    await bench.right()
+    await bench.errors()
+
+
+@scenario(loads=True)
 async def a_load_that_is_cut_off_by_reset_can_begin_anew(bench: Bench) -> None:
     for reset in (bench.reset, bench.soft_reset):
         await bench.load(bench.job.other.load[: len(bench.job.other.load) // 2])
@@ -403,7 +458,7 @@ async def a_load_that_is_cut_off_by_reset_can_begin_anew(bench: Bench) -> None:
         await bench.right()
 
 
-@scenario()
+@scenario(loads=True)
 async def a_load_while_busy_is_told(bench: Bench) -> None:
     await bench.write("CONTROL", 0)
     await bench.send(bench.job.images[0][: bench.job.transfers // 2 * bench.bytes_per_transfer])
@@ -411,6 +466,7 @@ async def a_load_while_busy_is_told(bench: Bench) -> None:
     await bench.wait(10)
     assert "BUSY" in await bench.bits("STATUS")
     await bench.load(bench.job.own.load)
-    assert await bench.bits("ERRORS") == {"LOAD_BUSY"}
+    await bench.errors("LOAD_BUSY")
     await bench.soft_reset()
+    await bench.write("CONTROL", 1)
     await bench.right()

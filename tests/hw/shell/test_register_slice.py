@@ -1,9 +1,12 @@
 """The stream register."""
 
+from typing import Any
+
 import pytest
-from amaranth.sim import Simulator
+from amaranth import ResetInserter, Signal
 
 from systolith.gateware.shell import RegisterSlice, packet
+from tests.hw.simulate import simulate
 from tests.hw.stream_bench import run_stream
 
 PAYLOADS = [(number * 37 + 5) % 256 for number in range(60)]
@@ -21,14 +24,15 @@ def test_nothing_is_lost_and_order_is_kept(gap: float, stall: float, seed: int) 
 
 def test_a_transfer_every_cycle_after_the_documented_latency() -> None:
     run = run_stream(RegisterSlice(packet(7)), PAYLOADS, len(PAYLOADS))
-    assert run.input_cycles == list(range(60))
-    assert run.output_cycles == [cycle + RegisterSlice.LATENCY for cycle in range(60)]
+    assert run.input_cycles == list(range(1, 61))  # not in the cycle after reset
+    assert run.output_cycles == [cycle + RegisterSlice.LATENCY for cycle in run.input_cycles]
 
 
 def test_neither_side_sees_the_other_within_a_cycle() -> None:
     dut = RegisterSlice(packet(7))
 
-    async def bench(ctx):  # type: ignore[no-untyped-def]
+    async def bench(ctx: Any) -> None:
+        await ctx.tick()
         ctx.set(dut.i.valid, 1)
         assert not ctx.get(dut.o.valid)
         await ctx.tick()
@@ -40,7 +44,29 @@ def test_neither_side_sees_the_other_within_a_cycle() -> None:
         await ctx.tick()
         assert ctx.get(dut.i.ready)
 
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
+    simulate(dut, bench)
+
+
+def test_nothing_is_taken_until_the_cycle_after_reset_and_nothing_is_made_up() -> None:
+    register, reset = RegisterSlice(packet(7)), Signal()
+    dut, i, o = ResetInserter(reset)(register), register.i, register.o
+
+    async def bench(ctx: Any) -> None:
+        for held in (1, 3):
+            ctx.set(o.ready, 0)
+            ctx.set(i.valid, 1)
+            await ctx.tick().repeat(5)
+            assert ctx.get(o.valid)
+            ctx.set(reset, 1)
+            for _ in range(held):
+                await ctx.tick()
+                assert not ctx.get(i.ready) and not ctx.get(o.valid)
+            ctx.set(reset, 0)
+            assert not ctx.get(i.ready)
+            await ctx.tick()
+            assert ctx.get(i.ready) and not ctx.get(o.valid)
+            ctx.set(i.valid, 0)
+            await ctx.tick()
+            assert not ctx.get(o.valid)
+
+    simulate(dut, bench)

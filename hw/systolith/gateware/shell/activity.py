@@ -12,6 +12,12 @@ __all__ = ["Activity", "FrameJoin"]
 class FrameJoin(wiring.Component):
     """See when a frame has left by all outputs.
 
+    Parameters
+    ----------
+    outputs : int
+    most_frames : int
+        Between the first output that a frame has left by and the last.
+
     Members
     -------
     left : ``In(outputs)``
@@ -36,7 +42,7 @@ class FrameJoin(wiring.Component):
         m = Module()
         some = []
         for number in range(self.outputs):
-            ahead = Signal(range(self.most_frames + 2), name=f"ahead_{number}")
+            ahead = Signal(range(self.most_frames + 1), name=f"ahead_{number}")
             some.append(self.left[number] | (ahead != 0))
             m.d.sync += ahead.eq(ahead + self.left[number] - self.done)
         everywhere = some[0]
@@ -48,6 +54,12 @@ class FrameJoin(wiring.Component):
 
 class Activity(wiring.Component):
     """Count frames, cycles and stalls.
+
+    Parameters
+    ----------
+    outputs : int
+    most_frames : int
+        That have begun and not yet left.
 
     Members
     -------
@@ -127,7 +139,7 @@ class Activity(wiring.Component):
         """Count."""
         m = Module()
         m.submodules.join = join = FrameJoin(self.outputs, self.most_frames)
-        in_flight = Signal(range(self.most_frames + 2))
+        in_flight = Signal(range(self.most_frames + 1))
         m.d.comb += [join.left.eq(self.left), self.busy.eq(in_flight != 0)]
         m.d.sync += [
             self.cycles.eq(self.cycles + 1),

@@ -55,8 +55,9 @@ class AxiLite(wiring.Component):
 
     Timing
     ------
-    All outputs to the bus are registered: no combinational path between its ports. A write takes 4
-    cycles, a read 4, if the register file does not wait. Reset forgets all accesses.
+    All outputs to the bus come from registers alone: no combinational path between its ports. A
+    write takes 4 cycles, a read 4, if the register file does not wait. Reset forgets all accesses;
+    no ready and no valid is 1 then, nor in the cycle after it.
     """
 
     awaddr: Signal
@@ -93,11 +94,12 @@ class AxiLite(wiring.Component):
         m = Module()
         address, data, strobe = Signal(MAP_BITS), Signal(WORD), Signal(WORD // 8)
         read_address = Signal(MAP_BITS)
-        any_address, any_data, any_read = Signal(), Signal(), Signal()
+        any_address, any_data, any_read, awake = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += awake.eq(1)
         m.d.comb += [
-            self.awready.eq(~any_address),
-            self.wready.eq(~any_data),
-            self.arready.eq(~any_read),
+            self.awready.eq(awake & ~any_address),
+            self.wready.eq(awake & ~any_data),
+            self.arready.eq(awake & ~any_read),
         ]
         with m.If(self.awvalid & self.awready):
             m.d.sync += [any_address.eq(1), address.eq(self.awaddr)]

@@ -19,8 +19,8 @@ class RegisterSlice(wiring.Component):
 
     Timing
     ------
-    Latency: :attr:`LATENCY` cycle. Throughput: one per cycle. ``i.ready``, ``o.valid`` and
-    ``o.payload`` are registers. Reset empties it.
+    Latency: :attr:`LATENCY` cycle. Throughput: one per cycle. All outputs come from registers
+    alone. Reset empties it; ``i.ready`` and ``o.valid`` are 0 then, and in the cycle after it.
     """
 
     LATENCY = 1
@@ -38,17 +38,19 @@ class RegisterSlice(wiring.Component):
         offered, waiting = (
             Signal(self.shape, name=name, reset_less=True) for name in ("offered", "waiting")
         )
-        any_offered, any_waiting = Signal(), Signal()
+        any_offered, any_waiting, awake, arrives = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += awake.eq(1)
         m.d.comb += [
             self.o.payload.eq(offered),
             self.o.valid.eq(any_offered),
-            self.i.ready.eq(~any_waiting),
+            self.i.ready.eq(awake & ~any_waiting),
+            arrives.eq(self.i.valid & self.i.ready),
         ]
         with m.If(self.o.ready | ~any_offered):
             with m.If(any_waiting):
                 m.d.sync += [offered.eq(waiting), any_waiting.eq(0)]
             with m.Else():
-                m.d.sync += [offered.eq(self.i.payload), any_offered.eq(self.i.valid)]
-        with m.Elif(self.i.ready):
-            m.d.sync += [waiting.eq(self.i.payload), any_waiting.eq(self.i.valid)]
+                m.d.sync += [offered.eq(self.i.payload), any_offered.eq(arrives)]
+        with m.Elif(arrives):
+            m.d.sync += [waiting.eq(self.i.payload), any_waiting.eq(1)]
         return m

@@ -86,7 +86,9 @@ class Shell(wiring.Component):
         m.submodules.pipeline = self.core
         m.submodules.registers = registers = DomainRenamer(CONTROL)(RegisterFile(self.registers))
         outputs = len(config.outputs)
-        m.submodules.activity = activity = Activity(outputs, config.most_frames)
+        # Besides those that wait for their mark: the last transfers of two in the output's register
+        # slice, and one of which not all has entered.
+        m.submodules.activity = activity = Activity(outputs, config.most_frames + 3)
         m.submodules.frame_check = check = FrameCheck(config.input)
         wiring.connect(m, wiring.flipped(self.request), registers.request)
         wiring.connect(m, registers.response, wiring.flipped(self.response))
