@@ -112,6 +112,8 @@ def strided(bench: Bench) -> tuple[IntegerNetwork, Origin]:
     patterns, found = {}, {}
     for name in all_convolutions_but_first(model, Pattern()):
         weight = model.get_submodule(name).get_parameter("weight").detach()
+        if weight.shape[2] * weight.shape[3] < TAP_STRIDE:
+            continue
         by_tap = weight.abs().sum(0).flatten(1)
         offsets = torch.stack([by_tap[:, o::TAP_STRIDE].sum(1) for o in range(TAP_STRIDE)])
         chosen = tuple(offsets.argmax(0).tolist())
