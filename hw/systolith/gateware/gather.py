@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.cells import place
 from systolith.gateware.delay import delayed, payload
+from systolith.gateware.memory_style import memory_style
 from systolith.gateware.parameters import ParameterMemory, lead_through, load_ports
 from systolith.gateware.pe import PEShape, added_up
 from systolith.gateware.pe_array import WEIGHT_LATENCY, WeightTables
@@ -83,7 +84,9 @@ class GatherPE(wiring.Component):
         plan = self.plan
         m.d.sync += [self.step_o.eq(self.step_i), self.write_o.eq(self.write_i)]
         word = act_word(plan.input.type, plan.group)
-        m.submodules.window = store = memory.Memory(shape=word, depth=plan.buffer_depth, init=[])
+        m.submodules.window = store = memory.Memory(
+            shape=word, depth=plan.buffer_depth, init=[], attrs=memory_style(plan.window_memory)
+        )
         write, read = store.write_port(), store.read_port()
         m.d.comb += [
             write.en.eq(self.write_i.en),
@@ -171,7 +174,11 @@ class GatherArray(wiring.Component):
             step, write = self.step[row], self.write
             for column in range(self.plan.array.columns):
                 table = self.tables[row][column]
-                memories.append(weights := ParameterMemory(table, loadable=self.loadable))
+                memories.append(
+                    weights := ParameterMemory(
+                        table, loadable=self.loadable, kind=self.plan.weight_memory
+                    )
+                )
                 m.submodules[table.name] = weights
                 pe = place(platform, m, f"pe_{row}_{column}", GatherPE, self.plan)
                 m.d.comb += [

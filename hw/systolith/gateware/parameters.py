@@ -8,6 +8,9 @@ from amaranth import Cat, Module, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.memory_style import memory_style
+from systolith.plan import MemoryKind
+
 __all__ = ["LOAD_BUS", "ParameterMemory", "ParameterTable", "lead_through", "load_ports"]
 
 BYTE = 8
@@ -56,6 +59,8 @@ class ParameterTable:
 class ParameterMemory(wiring.Component):
     """A table that is read every cycle; if `loadable`, its contents can be replaced.
 
+    `kind` is what synthesis makes it of: LUTs, unless it is said to be block memory.
+
     Members
     -------
     address : ``In(range(depth))``
@@ -78,8 +83,14 @@ class ParameterMemory(wiring.Component):
     load_o: data.View
     full: Signal
 
-    def __init__(self, table: ParameterTable, *, loadable: bool = False) -> None:
-        self.table, self.loadable = table, loadable
+    def __init__(
+        self,
+        table: ParameterTable,
+        *,
+        loadable: bool = False,
+        kind: MemoryKind = MemoryKind.DISTRIBUTED,
+    ) -> None:
+        self.table, self.loadable, self.kind = table, loadable, kind
         super().__init__(
             {"address": In(range(len(table.words))), "word": Out(table.width)}
             | load_ports(loadable)
@@ -90,7 +101,10 @@ class ParameterMemory(wiring.Component):
         m = Module()
         table = self.table
         m.submodules.memory = store = memory.Memory(
-            shape=unsigned(table.width), depth=len(table.words), init=table.words
+            shape=unsigned(table.width),
+            depth=len(table.words),
+            init=table.words,
+            attrs=memory_style(self.kind, written=self.loadable),
         )
         read = store.read_port()
         m.d.comb += [read.addr.eq(self.address), read.en.eq(1), self.word.eq(read.data)]

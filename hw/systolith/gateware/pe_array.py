@@ -95,7 +95,11 @@ class PEArray(wiring.Component):
             acts, address = self.acts[row], self.address[row]
             for column in range(plan.array.columns):
                 table = self.tables[row][column]
-                memories.append(weights := ParameterMemory(table, loadable=self.loadable))
+                memories.append(
+                    weights := ParameterMemory(
+                        table, loadable=self.loadable, kind=plan.weight_memory
+                    )
+                )
                 m.submodules[table.name] = weights
                 shape = PEShape.of(plan, turn=self._turns(column))
                 pe = place(platform, m, f"pe_{row}_{column}", PE, shape)

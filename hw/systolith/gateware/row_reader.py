@@ -7,6 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.delay import payload
+from systolith.gateware.memory_style import memory_style
 from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
 from systolith.gateware.window_buffer import step_layout
 from systolith.plan import Tap, WindowedEngine
@@ -72,7 +73,10 @@ class RowReader(wiring.Component):
         plan, step = self.plan, self.step
         m.submodules.taps = table = ParameterMemory(self.taps, loadable=self.loadable)
         m.submodules.memory = store = memory.Memory(
-            shape=self.layout, depth=plan.buffer_depth, init=[]
+            shape=self.layout,
+            depth=plan.buffer_depth,
+            init=[],
+            attrs=memory_style(plan.window_memory),
         )
         write_port, read_port = store.write_port(), store.read_port()
         tap = data.View(tap_layout(plan), table.word)

@@ -41,7 +41,7 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
         case PoolPlan():
             return _pool(stage, block)
         case AddPlan():
-            return _add(stage)
+            return _add(stage, reloadable)
         case ForkPlan():
             return _fork(stage, block)
         case GearboxPlan():
@@ -66,6 +66,7 @@ def _conv(plan: ConvPlan, block: BlockRam, reloadable: bool) -> Resources:
         Resources(multipliers=array.total, dsps=0 if by_luts else array.total, luts=luts)
         + _requantizers(plan.lanes_out, acc_bits, plan.scale_bits)
         + _memory(plan.weight_memories, plan.weight_memory, block, written=reloadable)
+        + Resources(luts=plan.weight_memories.load_luts if reloadable else 0)
         + _memory(plan.window_memories, plan.window_memory, block, written=True)
     )
 
@@ -91,7 +92,7 @@ def _row_luts(plan: ConvPlan, reloadable: bool) -> int:
     tap_bits = address + (height - 1).bit_length() + (width - 1).bit_length()
     taps = Memory(count=1, depth=plan.folds, width=tap_bits)
     written = reloadable and plan.skips_taps
-    return taps.luts(written=written) + 2 * address + plan.group * plan.input.type.bits
+    return _parameters(taps, loadable=written) + 2 * address + plan.group * plan.input.type.bits
 
 
 def _output_luts(depth: int, plan: ConvPlan | AddPlan, reloadable: bool) -> int:
@@ -101,7 +102,7 @@ def _output_luts(depth: int, plan: ConvPlan | AddPlan, reloadable: bool) -> int:
     parameters = Memory(count=plan.lanes_out, depth=depth, width=word)
     bits = plan.lanes_out * plan.output.type.bits
     fifo = Memory(count=1, depth=plan.fifo_depth, width=bits)
-    return parameters.luts(written=reloadable) + fifo.luts(written=True) + STREAM_LUTS
+    return _parameters(parameters, loadable=reloadable) + fifo.luts(written=True) + STREAM_LUTS
 
 
 def _requantizers(lanes: int, acc_bits: int, scale_bits: int) -> Resources:
@@ -123,11 +124,11 @@ def _pool(plan: PoolPlan, block: BlockRam) -> Resources:
     return Resources(luts=luts) + requantizers + window
 
 
-def _add(plan: AddPlan) -> Resources:
+def _add(plan: AddPlan, reloadable: bool) -> Resources:
     """Two products with constants of 16 bits, their sum, a requantizer for each lane."""
     bits = max(tensor.type.bits for tensor in plan.inputs) + plan.scale_bits + 2
     lanes = Resources(dsps=2 * plan.lanes, luts=plan.lanes * bits)
-    output = Resources(luts=_output_luts(1, plan, False))
+    output = Resources(luts=_output_luts(1, plan, reloadable))
     return lanes + output + _requantizers(plan.lanes, bits, plan.scale_bits)
 
 
@@ -145,6 +146,11 @@ def _memory(memory: Memory, kind: MemoryKind, block: BlockRam, *, written: bool)
     if kind is MemoryKind.BLOCK:
         return Resources(block_rams=memory.blocks(block))
     return Resources(luts=memory.luts(written=written))
+
+
+def _parameters(memory: Memory, *, loadable: bool) -> int:
+    """LUTs of a table, and of what loads it."""
+    return memory.luts(written=loadable) + (memory.load_luts if loadable else 0)
 
 
 def _select(parts: int) -> int:

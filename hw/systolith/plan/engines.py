@@ -63,7 +63,13 @@ def conv_engine(work: Work, array: ArrayShape, *, lanes: int | None = None) -> C
     )
 
 
-def pool_engine(network: IntegerNetwork, layer: MaxPool2d | AvgPool2d, lanes: int) -> PoolPlan:
+def pool_engine(
+    network: IntegerNetwork,
+    layer: MaxPool2d | AvgPool2d,
+    lanes: int,
+    *,
+    reloadable: bool = False,
+) -> PoolPlan:
     """Plan a pool of so many channels at a time."""
     window, output = window_of(network, layer), network.tensors[layer.name]
     average = isinstance(layer, AvgPool2d)
@@ -75,11 +81,15 @@ def pool_engine(network: IntegerNetwork, layer: MaxPool2d | AvgPool2d, lanes: in
         buffer_depth=_power_of_two(window.steady_span * (output.shape[0] // lanes)),
         lanes=lanes,
         average=average,
-        scale_bits=scale_bits(layer.requantize) if isinstance(layer, AvgPool2d) else 0,
+        scale_bits=scale_bits(layer.requantize, reloadable=reloadable)
+        if isinstance(layer, AvgPool2d)
+        else 0,
     )
 
 
-def add_engine(network: IntegerNetwork, layer: Add, lanes: int) -> AddPlan:
+def add_engine(
+    network: IntegerNetwork, layer: Add, lanes: int, *, reloadable: bool = False
+) -> AddPlan:
     """Plan an addition of so many channels at a time."""
     first, second = network.inputs_of(layer)
     return AddPlan(
@@ -87,7 +97,7 @@ def add_engine(network: IntegerNetwork, layer: Add, lanes: int) -> AddPlan:
         inputs=(first, second),
         output=network.tensors[layer.name],
         lanes=lanes,
-        scale_bits=scale_bits(layer.requantize),
+        scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
     )
 
 

@@ -10,6 +10,7 @@ RAM_DEPTH, RAM_WIDTH, RAM_LUTS = 16, 4, 6
 """A distributed RAM of an ECP5 slice trio: words, bits, and LUTs that it takes from logic."""
 ROM_DEPTH = 16
 """Words of one bit that a LUT holds."""
+LOAD_LUTS = 10
 
 
 class MemoryKind(Enum):
@@ -80,3 +81,9 @@ class Memory:
         parts = ceil(self.depth / RAM_DEPTH)
         rams = RAM_LUTS * parts * ceil(self.width / RAM_WIDTH)
         return self.count * (rams + (self.width * parts if parts > 1 else 0))
+
+    @property
+    def load_luts(self) -> int:
+        """Estimate the LUTs that gather bytes and write them word by word, of all together."""
+        address = (self.depth - 1).bit_length()
+        return self.count * (self.width + 2 * address + LOAD_LUTS)

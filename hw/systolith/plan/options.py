@@ -73,7 +73,7 @@ def choose_engines(
         If the budget does not suffice.
     """
     others = {
-        layer.name: list(_other_engines(network, layer))
+        layer.name: list(_other_engines(network, layer, reloadable))
         for layer in network.layers
         if isinstance(layer, MaxPool2d | AvgPool2d | Add)
     }
@@ -135,15 +135,15 @@ def _best_shapes(
     }
 
 
-def _other_engines(network: IntegerNetwork, layer: Layer) -> Iterator[EnginePlan]:
+def _other_engines(network: IntegerNetwork, layer: Layer, reloadable: bool) -> Iterator[EnginePlan]:
     for lanes in divisors(network.tensors[layer.name].shape[0]):
         match layer:
             case MaxPool2d() | AvgPool2d():
-                pool = pool_engine(network, layer, lanes)
+                pool = pool_engine(network, layer, lanes, reloadable=reloadable)
                 for window in MemoryKind:
                     yield replace(pool, window_memory=window)
             case Add():
-                yield add_engine(network, layer, lanes)
+                yield add_engine(network, layer, lanes, reloadable=reloadable)
 
 
 def _conv_engines(

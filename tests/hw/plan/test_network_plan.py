@@ -127,7 +127,8 @@ def test_names_of_ports_are_refused() -> None:
     names = ("input", "clk", "rst", "i", "o")
     layers = [_conv(name, source, Pattern()) for source, name in pairwise(names)]
     assert _problems(_chain(*layers)) == tuple(
-        f"layer '{name}': its name is that of a port of the design (clk, rst, i, load, loaded, overflow, o)"
+        f"layer '{name}': its name is that of a port of the design "
+        "(clk, rst, i, load, loaded, overflow, o)"
         for name in names[1:]
     )
 
