@@ -14,6 +14,7 @@ from systolith.cli.changes import METHODS, pruning_changes, training_changes
 from systolith.cli.console import listening
 from systolith.cli.doctor import diagnose
 from systolith.cli.failures import explained
+from systolith.config import Interface
 from systolith.report import Report, report_view
 from systolith.steps import open_run
 
@@ -158,10 +159,20 @@ def generate(
     target: Target,
     output: Output = None,
     multipliers: Multipliers = None,
+    interface: Annotated[
+        Interface | None, typer.Option(help="Around the accelerator, instead of the file's.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the Verilog of the accelerator: rtl/."""
-    _run(target, "generate", output=output, as_json=as_json, multipliers=multipliers)
+    _run(
+        target,
+        "generate",
+        output=output,
+        as_json=as_json,
+        multipliers=multipliers,
+        interface=interface,
+    )
 
 
 @app.command()
@@ -219,6 +230,7 @@ def _run(
     as_json: bool,
     multipliers: int | None = None,
     images: str | None = None,
+    interface: Interface | None = None,
     rtl: Path | None = None,
     waveform: bool = False,
     changes: Mapping[str, Any] | None = None,
@@ -230,6 +242,7 @@ def _run(
             output,
             multipliers=multipliers,
             images=images,
+            interface=interface,
             rtl=rtl,
             waveform=waveform,
             changes=changes,

@@ -6,6 +6,7 @@ are mistakes, for a mistyped key would otherwise be silently ignored.
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -22,6 +23,7 @@ __all__ = [
     "DataSection",
     "Experiment",
     "HardwareSection",
+    "Interface",
     "ModelSection",
     "QuantizeSection",
     "SimulateSection",
@@ -115,13 +117,25 @@ class ArraySection(_Section):
         return ArrayShape(**self.model_dump())
 
 
+class Interface(StrEnum):
+    """What stands between the engines and the world."""
+
+    STREAM = "stream"
+    """Nothing: bare streams."""
+    AXI = "axi"
+    """AXI4-Stream, and registers on AXI4-Lite."""
+    WISHBONE = "wishbone"
+    """AXI4-Stream, and registers on Wishbone."""
+
+
 class HardwareSection(_Section):
-    """Budget of multipliers for all PE arrays, and arrays that are fixed."""
+    """Budget of multipliers for all PE arrays, arrays that are fixed, and the way in and out."""
 
     multipliers: Count = DEFAULT_MULTIPLIERS
     arrays: dict[str, ArraySection] = {}
     reloadable: bool = False
     """Whether other weights of the same patterns can be loaded into the design."""
+    interface: Annotated[Interface, Field(strict=False)] = Interface.STREAM
 
 
 class VerifySection(_Section):

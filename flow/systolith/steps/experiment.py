@@ -93,7 +93,10 @@ class ExperimentSource:
         }
 
     def _preparation(self, sections: Sequence[str], files: Sequence[str], run: Work) -> Preparation:
-        content = self.experiment.model_dump(mode="json", include=set(sections))
+        include: dict[str, Any] = dict.fromkeys(sections, True)
+        if "hardware" in include:
+            include["hardware"] = {"multipliers"}  # all that training looks at
+        content = self.experiment.model_dump(mode="json", include=include)
         return Preparation(depends=[content], files=files, run=run)
 
     @cached_property
@@ -211,8 +214,10 @@ class ExperimentSource:
 
     def _checkpoint(self, stage: str) -> Path:
         """Name the unfinished training of this very stage, of this very program."""
-        content = self.experiment.model_dump_json(exclude={"verify", "simulate"})
-        digest = hashlib.sha256((source_digest() + content).encode()).hexdigest()[:16]
+        content = self.experiment.model_dump_json(exclude={"verify", "simulate", "hardware"})
+        multipliers = self.experiment.hardware.multipliers
+        identity = f"{source_digest()}{content}{multipliers}"
+        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         return self.output / "checkpoints" / f"{stage}-{digest}"
 
     def _lower(self, progress: Progress) -> dict[str, Any]:

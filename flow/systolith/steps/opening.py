@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from systolith.config import Experiment, load_experiment
+from systolith.config import Experiment, Interface, load_experiment
 from systolith.network import load
 from systolith.steps.errors import UsageError
 from systolith.steps.experiment import ExperimentSource
@@ -21,6 +21,7 @@ def open_run(
     *,
     multipliers: int | None = None,
     images: str | int | None = None,
+    interface: Interface | None = None,
     rtl: Path | None = None,
     waveform: bool = False,
     changes: Mapping[str, Any] | None = None,
@@ -39,6 +40,8 @@ def open_run(
     images : str or int, optional
         A number or ``"all"``, instead of the file's, for both verification and simulation; "all" is
         for simulation only.
+    interface : Interface, optional
+        What is generated around the engines, instead of the file's.
     rtl : Path, optional
         Folder with a design to check instead of the generated one.
     waveform : bool
@@ -74,6 +77,8 @@ def open_run(
     hardware = experiment.hardware
     if multipliers is not None:
         hardware = hardware.model_copy(update={"multipliers": multipliers})
+    if interface is not None:
+        hardware = hardware.model_copy(update={"interface": interface})
     simulated = experiment.simulate.images
     settings = Settings(
         name=name,

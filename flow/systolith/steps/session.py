@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from systolith.bench import find_toolchain
-from systolith.build import Design, load_design, write_design
-from systolith.config import HardwareSection
+from systolith.build import Bus, Design, load_design, write_design, write_shell
+from systolith.config import HardwareSection, Interface
 from systolith.network import IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.report import Report, engine_rows, performance, sparsity_rows
@@ -170,10 +170,14 @@ class Session:
         def work() -> dict[str, Any]:
             self.workspace.clear("rtl")
             design = write_design(self.plan, self.folder / "rtl")
+            if interface is not Interface.STREAM:
+                write_shell(self.plan, self.folder / "rtl", bus=Bus[interface.name])
             return {"top": design.top}
 
+        interface = self.settings.hardware.interface
         if self.settings.rtl is None:
-            self._stage("generate", [*self._network_key, self._hardware_key], ["rtl/"], work)
+            depends = [*self._network_key, self._hardware_key, interface]
+            self._stage("generate", depends, ["rtl/"], work)
             self.report.files["rtl"] = "rtl"
 
     def _verify(self) -> None:
@@ -294,7 +298,8 @@ class Session:
 
     @property
     def _hardware_key(self) -> object:
-        return self.settings.hardware.model_dump()
+        """Everything that decides the engines."""
+        return self.settings.hardware.model_dump(exclude={"interface"})
 
     @property
     def _design_key(self) -> list[object]:

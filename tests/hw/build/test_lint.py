@@ -1,16 +1,19 @@
 """Emitted Verilog has no warnings but those that are waived, with a reason each."""
 
 import subprocess
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from systolith.bench import find_toolchain
-from systolith.build import emit_verilog
+from systolith.build import Bus, emit_shell, emit_verilog
+from systolith.network import IntegerNetwork
 from systolith.plan import plan_network
 from tests.flow.networks import small_network
 from tests.hw.random_networks import random_network, random_residual_network
+from tests.sim.shell_networks import forked_network, framed_network
 
 
 def _warnings(verilog: str, folder: Path) -> list[str]:
@@ -32,6 +35,16 @@ def _warnings(verilog: str, folder: Path) -> list[str]:
 def test_a_network_is_clean(reloadable: bool, tmp_path: Path) -> None:
     plan = plan_network(small_network(), multipliers=12, reloadable=reloadable)
     assert _warnings(emit_verilog(plan), tmp_path) == []
+
+
+@pytest.mark.parametrize("bus", Bus)
+@pytest.mark.parametrize("reloadable", [False, True])
+@pytest.mark.parametrize("make", [framed_network, forked_network])
+def test_outside_interfaces_are_clean(
+    make: Callable[[], IntegerNetwork], reloadable: bool, bus: Bus, tmp_path: Path
+) -> None:
+    plan = plan_network(make(), multipliers=12, reloadable=reloadable)
+    assert _warnings(emit_shell(plan, bus=bus), tmp_path) == []
 
 
 @pytest.mark.parametrize("seed", range(8))
