@@ -63,6 +63,47 @@ def test_the_documentation_shows_the_map() -> None:
     assert table == markdown(register_map())
 
 
+def test_the_documented_session_uses_the_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = DOCS.read_text().partition("## A session")[2].split("```")[1].removeprefix("python\n")
+    (tmp_path / "rtl").mkdir()
+    (tmp_path / "rtl/design.json").write_text('{"network_hash": "0123456789abcdef0123"}')
+    (tmp_path / "other/rtl").mkdir(parents=True)
+    (tmp_path / "other/rtl/load.bin").write_bytes(b"12345")
+    monkeypatch.chdir(tmp_path)
+    names = {register.address: register.name for register in register_map()}
+    values = {
+        "ID": 0x53595354,
+        "NETWORK_HI": 0x01234567,
+        "NETWORK_LO": 0x89ABCDEF,
+        "STATUS": _register("STATUS").field("LOADED").mask,
+        "LOAD_CRC": zlib.crc32(b"12345"),
+        "ERRORS": 5,
+        "FRAMES_OUT": 7,
+        "INTERVAL": 9,
+    }
+    written: list[tuple[str, int]] = []
+    host = {
+        "read": lambda address: values[names[address]],
+        "write": lambda address, value: written.append((names[address], value)),
+        "send_and_receive": lambda images: None,
+        "images": None,
+    }
+    exec(session, host)
+    assert written == [
+        ("STALL_LIMIT", 1_000_000),
+        ("COMMAND", _register("COMMAND").field("LOAD_START").mask),
+        ("LOAD_DATA", int.from_bytes(b"1234", "little")),
+        ("LOAD_DATA", ord("5")),
+        ("ERRORS", 5),
+    ]
+
+
+def _register(name: str) -> Register:
+    return next(register for register in FULL if register.name == name)
+
+
 SMALL = (
     Register(name="SHOWN", address=0x0, access=Access.READ, meaning=""),
     Register(name="KEPT", address=0x4, access=Access.READ_WRITE, meaning="", init=0x12345678),
