@@ -6,7 +6,7 @@ from numbers import Integral
 
 from systolith.plan.memory import ECP5_BLOCK, BlockRam
 
-__all__ = ["KINDS", "Budget", "Resources", "is_count"]
+__all__ = ["KINDS", "NOTHING", "Budget", "Resources", "is_count"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Resources:
         """Of each as much as whoever has more."""
         return Resources(*(max(getattr(self, kind), getattr(other, kind)) for kind in KINDS))
 
+
+NOTHING = Resources()
 
 KINDS = {
     "multipliers": "multipliers in PE arrays",
@@ -106,11 +108,6 @@ class Budget:
             for kind in KINDS
             if kind != "multipliers" and (most := getattr(SHARES, kind))
         )
-
-    def without(self, used: Resources) -> "Budget":
-        """What is left after something was used; no less than 0."""
-        left = {kind: max(limit - getattr(used, kind), 0) for kind, limit in self.limits.items()}
-        return Budget(**left, block=self.block)
 
 
 def is_count(value: object) -> bool:

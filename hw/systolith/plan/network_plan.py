@@ -13,7 +13,7 @@ from systolith.plan.budget import Budget, Resources, is_count
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.errors import PlanError
 from systolith.plan.joining import join
-from systolith.plan.options import choose_engines
+from systolith.plan.options import choose_engines, engine_options
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.queues import sized_queues
 from systolith.plan.stages import EnginePlan, StageGraph, StagePlan, WindowedEngine
@@ -226,14 +226,12 @@ def plan_network(
     works = [work_of(network, layer, reloadable=reloadable) for layer in weighted]
     if set(shapes) == {work.name for work in works}:
         budget = replace(budget, multipliers=None)
+    options = engine_options(network, works, shapes, budget, cycles=cycles, reloadable=reloadable)
     beyond = Resources()
     while True:
-        engines = choose_engines(
-            network, works, shapes, budget.without(beyond), cycles=cycles, reloadable=reloadable
-        )
-        plan = NetworkPlan(
-            network=network, graph=_joined(network, engines), reloadable=reloadable, budget=budget
-        )
+        engines = choose_engines(options, budget, cycles=cycles, taken=beyond)
+        graph = _joined(network, engines)
+        plan = NetworkPlan(network=network, graph=graph, reloadable=reloadable, budget=budget)
         if not any(budget.exceeded(plan.resources)):
             return plan
         # How deep window buffers and queues must be is known only now: leave room for them.

@@ -7,7 +7,7 @@ from itertools import product
 from systolith.network import Add, AvgPool2d, IntegerNetwork, Layer, MaxPool2d
 from systolith.plan.area import resources_of
 from systolith.plan.arrays import array_shapes, least_cycles
-from systolith.plan.budget import Budget, Resources
+from systolith.plan.budget import NOTHING, Budget, Resources
 from systolith.plan.conv_plan import ArrayShape, MultiplierKind
 from systolith.plan.engines import add_engine, conv_engine, divisors, narrowed, pool_engine
 from systolith.plan.memory import MemoryKind
@@ -15,11 +15,11 @@ from systolith.plan.solver import choose
 from systolith.plan.stages import EnginePlan
 from systolith.plan.work import Work
 
-__all__ = ["choose_engines"]
+__all__ = ["EngineOption", "choose_engines", "engine_options"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Option:
+class EngineOption:
     """An engine with its input stream at its widest, and what it takes."""
 
     engine: EnginePlan
@@ -39,7 +39,11 @@ class _Shape:
         return Resources(multipliers=self.array.total if self.array else 0)
 
 
-def choose_engines(
+Options = Mapping[str, Sequence[EngineOption]]
+"""Of each layer but flattenings, in the network's order."""
+
+
+def engine_options(
     network: IntegerNetwork,
     works: Sequence[Work],
     fixed: Mapping[str, ArrayShape],
@@ -47,12 +51,11 @@ def choose_engines(
     *,
     cycles: int | None = None,
     reloadable: bool = False,
-) -> list[EnginePlan]:
-    """Choose an engine for each layer but flattenings, in the network's order.
+) -> Options:
+    """List the engines that each layer could have.
 
-    What is best is said at :func:`systolith.plan.solver.choose`. LUTs multiply only where both they
-    and DSP multipliers are limited. Window buffers are taken to be as deep as they should do;
-    queues between engines are not counted.
+    LUTs multiply only where both they and DSP multipliers are limited. Window buffers are taken to
+    be as deep as they should do.
 
     Parameters
     ----------
@@ -70,7 +73,7 @@ def choose_engines(
     Raises
     ------
     PlanError
-        If the budget does not suffice.
+        If the multipliers do not suffice.
     """
     others = {
         layer.name: list(_other_engines(network, layer, reloadable))
@@ -85,26 +88,50 @@ def choose_engines(
         shapes = _best_shapes(works, shapes, others, budget, cycles)
     kinds = list(MultiplierKind) if budget.trades_luts else [MultiplierKind.DSP]
 
-    def options(engines: Iterable[EnginePlan]) -> list[_Option]:
+    def options(engines: Iterable[EnginePlan]) -> list[EngineOption]:
         return [
-            _Option(engine, engine.cycles, resources_of(engine, budget.block, reloadable))
+            EngineOption(engine, engine.cycles, resources_of(engine, budget.block, reloadable))
             for engine in engines
         ]
 
     found = {name: options(engines) for name, engines in others.items()}
-    known: dict[tuple[Work, int], list[_Option]] = {}
+    known: dict[tuple[Work, tuple[ArrayShape, ...]], list[EngineOption]] = {}
     for work in works:
         # Layers that are alike share their options.
-        key = replace(work, name=""), hash(tuple(shapes[work.name]))
+        key = replace(work, name=""), tuple(shapes[work.name])
         if key not in known:
             known[key] = options(_conv_engines(work, shapes[work.name], kinds))
         found[work.name] = known[key]
-    names = [layer.name for layer in network.layers if layer.name in found]
-    chosen = choose([found[name] for name in names], budget, cycles=cycles)
+    return {layer.name: found[layer.name] for layer in network.layers if layer.name in found}
+
+
+def choose_engines(
+    options: Options, budget: Budget, *, cycles: int | None = None, taken: Resources = NOTHING
+) -> list[EnginePlan]:
+    """Choose an engine for each layer.
+
+    What is best is said at :func:`systolith.plan.solver.choose`.
+
+    Parameters
+    ----------
+    options : mapping of str to sequence of EngineOption
+        By layer.
+    budget : Budget
+    cycles : int, optional
+        Per frame, at most.
+    taken : Resources
+        What window buffers and queues between engines take besides.
+
+    Raises
+    ------
+    PlanError
+        If the budget does not suffice.
+    """
+    chosen = choose(list(options.values()), budget, cycles=cycles, taken=taken)
     pace = max((option.cycles for option in chosen), default=0)
     return [
         replace(narrowed(option.engine, pace), name=name)
-        for name, option in zip(names, chosen, strict=True)
+        for name, option in zip(options, chosen, strict=True)
     ]
 
 

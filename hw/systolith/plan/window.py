@@ -6,13 +6,14 @@ pixels from the oldest that some coming window reads to the newest that arrived.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from systolith.network import Padding
 
 __all__ = ["Window"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Window:
     """A kernel that slides over images of one size.
 
@@ -98,7 +99,7 @@ class Window:
             yield freed
         yield self.input_pixels
 
-    @property
+    @cached_property
     def span(self) -> int:
         """Pixels that must be held at once for a window to be complete, at most."""
         freed = [0, *self.freed()]

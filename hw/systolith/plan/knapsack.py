@@ -1,0 +1,111 @@
+"""Multiple-choice knapsack: a vector for each layer, sums within limits, at the least cost; exact.
+
+Vectors that take more of something and less of nothing than another do not count. Mostly the best
+one of each layer then keeps the limits; what is left to choose, CP-SAT decides.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from ortools.sat.python import cp_model
+
+__all__ = ["Limits", "Vector", "front", "least_cost"]
+
+SEED = 0
+
+Vector = tuple[int, ...]
+Limits = Mapping[int, int]
+"""The most that a sum may be, by place in a vector."""
+
+
+def least_cost(
+    vectors: Sequence[Sequence[Vector]], limits: Limits, costs: Sequence[int]
+) -> list[int] | None:
+    """Number of a vector for each layer, so that sums keep the limits and cost the least.
+
+    Parameters
+    ----------
+    vectors : sequence of sequence of tuple of int
+        All of one length, none negative.
+    limits : Limits
+    costs : sequence of int
+        Of a unit at each place.
+
+    Returns
+    -------
+    list of int, or None
+        None if nothing keeps the limits.
+    """
+    fronts = [front(layer) for layer in vectors]
+    if any(
+        sum(
+            min(layer[n][place] for n in numbers)
+            for layer, numbers in zip(vectors, fronts, strict=True)
+        )
+        > limit
+        for place, limit in limits.items()
+    ):
+        return None
+
+    def cost(vector: Vector) -> int:
+        return sum(map(int.__mul__, vector, costs))
+
+    best = [
+        min(numbers, key=lambda n: (cost(layer[n]), *layer[n]))
+        for layer, numbers in zip(vectors, fronts, strict=True)
+    ]
+    chosen = [layer[n] for layer, n in zip(vectors, best, strict=True)]
+    if all(sum(vector[place] for vector in chosen) <= most for place, most in limits.items()):
+        return best
+    kept = [
+        tuple(layer[n] for n in numbers) for layer, numbers in zip(vectors, fronts, strict=True)
+    ]
+    picks = _by_cp_sat(kept, limits, costs)
+    return None if picks is None else [fronts[at][n] for at, n in enumerate(picks)]
+
+
+def _by_cp_sat(
+    layers: Sequence[tuple[Vector, ...]], limits: Limits, costs: Sequence[int]
+) -> list[int] | None:
+    """The same by search. Layers with equal options are one variable for each: how many take it."""
+    model = cp_model.CpModel()
+    counts = {}
+    for layer, times in Counter(layers).items():
+        counts[layer] = [model.new_int_var(0, times, "") for _ in layer]
+        model.add(sum(counts[layer]) == times)
+    terms = [
+        (vector, count)
+        for layer, numbers in counts.items()
+        for vector, count in zip(layer, numbers, strict=True)
+    ]
+    for place, most in limits.items():
+        model.add(sum(vector[place] * count for vector, count in terms) <= most)
+    if any(costs):
+        model.minimize(sum(sum(map(int.__mul__, vector, costs)) * count for vector, count in terms))
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1
+    solver.parameters.random_seed = SEED
+    status = solver.solve(model)
+    if status == cp_model.INFEASIBLE:
+        return None
+    assert status == cp_model.OPTIMAL, solver.status_name(status)
+    left = {
+        layer: [number for number, count in enumerate(numbers) for _ in range(solver.value(count))]
+        for layer, numbers in counts.items()
+    }
+    return [left[layer].pop(0) for layer in layers]
+
+
+def front(vectors: Sequence[Vector]) -> list[int]:
+    """Numbers of the vectors that no other one beats or, if it comes before, equals."""
+    order = sorted(range(len(vectors)), key=lambda number: (vectors[number], number))
+    table: NDArray[np.int64] = np.empty((len(vectors), len(vectors[0])), dtype=np.int64)
+    found: list[int] = []
+    for number in order:
+        vector = vectors[number]
+        if not (table[: len(found)] <= vector).all(axis=1).any():
+            table[len(found)] = vector
+            found.append(number)
+    return found
