@@ -27,10 +27,13 @@ def _twin(rng: np.random.Generator, layer: Layer) -> Layer:
     match layer:
         case Conv2d() | Linear():
             pattern, shape = layer.pattern, layer.weight.shape
+            window = shape if isinstance(layer, Conv2d) else (*shape, 1, 1)
             if isinstance(taps := pattern.taps, Strided) and len(set(taps.offsets)) > 1:
                 # a permutation of groups that keeps the counts of taps, where they differ
                 pattern = replace(pattern, taps=replace(taps, offsets=taps.offsets[::-1]))
-            mask = pattern.best_mask(rng.random(shape)) if layer.mask is not None else None
+            mask = None
+            if layer.mask is not None:
+                mask = pattern.best_mask(rng.random(window)).reshape(shape)
             bits = layer.weight_bits
             weight = rng.integers(-(1 << bits - 1), 1 << bits - 1, shape)
             if bits == 1:

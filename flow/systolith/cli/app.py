@@ -14,6 +14,7 @@ from systolith.cli.changes import METHODS, pruning_changes, training_changes
 from systolith.cli.console import listening
 from systolith.cli.doctor import diagnose
 from systolith.cli.failures import explained
+from systolith.cli.fuzzing import fuzz
 from systolith.config import Interface
 from systolith.report import Report, report_view
 from systolith.steps import open_run
@@ -220,6 +221,9 @@ def simulate(
         images=images,
         waveform=waveform,
     )
+
+
+app.command()(fuzz)
 
 
 def _run(

@@ -39,7 +39,12 @@ VERILATOR_FLAGS = (
 
 FLAGS = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O1")
 """Of make: optimize what runs in every cycle, and little else."""
-QUICK_FLAGS = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+QUICK_FLAGS = (
+    *("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1"),
+    # a header is not compiled beforehand where a file or two include it
+    *("VK_PCH_H=none", "--old-file=none.fast.gch", "--old-file=none.slow.gch"),
+    *(f"VK_PCH_I_{speed}=-include $(VM_PREFIX)__pch.h" for speed in ("FAST", "SLOW")),
+)
 
 
 def package_file(name: str) -> str:

@@ -156,6 +156,7 @@ def verify(
     network_hash: str | None = None,
     watchdog_cycles: int = 1_000_000,
     jobs: int = 1,
+    quick: bool = False,
     progress: Callable[[PatternResult], None] | None = None,
 ) -> Verification:
     """Simulate with cocotb and Verilator; compare every stream with the reference, by equality.
@@ -185,6 +186,8 @@ def verify(
         This many cycles without a transfer on any stream are a hang.
     jobs : int
         Simulations at once.
+    quick : bool
+        Compile in the least time, for simulations that take but a moment.
     progress : callable, optional
         Called with the result of each simulation.
 
@@ -207,7 +210,7 @@ def verify(
         )
     if problems:
         raise ValueError("cannot verify: " + "; ".join(problems))
-    model = build_streams(design, workdir)
+    model = build_streams(design, workdir, quick=quick)
     results: list[PatternResult] = []
 
     def judge(run: StreamRun, name: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from systolith.bench import find_toolchain
 from systolith.build import Bus, emit_shell, emit_verilog
+from systolith.fuzz import random_network, random_residual_network
 from systolith.network import IntegerNetwork
 from systolith.plan import plan_network
 from tests.flow.networks import small_network
-from tests.hw.random_networks import random_network, random_residual_network
 from tests.sim.shell_networks import forked_network, framed_network
 
 

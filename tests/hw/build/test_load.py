@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from systolith.build import load_bytes, write_design
+from systolith.fuzz import random_images, random_network, random_residual_network
 from systolith.gateware import Pipeline
 from systolith.network import Conv2d, IntegerNetwork, KOutOfN, Pattern, Requantize, forward
 from systolith.plan import ArrayShape, NetworkPlan, PlanError, plan_network
 from tests.flow.networks import convolution, small_network
 from tests.hw.pipeline_bench import run_frames
-from tests.hw.random_networks import random_images, random_network, random_residual_network
 from tests.hw.twins import twin
 
 FRAMES = 2

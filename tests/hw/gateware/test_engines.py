@@ -8,6 +8,7 @@ from amaranth.hdl import Elaboratable
 from amaranth.lib import data
 
 from systolith.build import StreamPort
+from systolith.fuzz import random_images
 from systolith.gateware import ConvEngine, Gearbox, Pipeline, PoolEngine
 from systolith.network import (
     ActType,
@@ -28,7 +29,6 @@ from systolith.network import (
 )
 from systolith.plan import ArrayShape, GearboxPlan, NetworkPlan, plan_network
 from tests.flow.networks import convolution, small_network
-from tests.hw.random_networks import random_images
 from tests.hw.simulate import simulate
 from tests.hw.stream_bench import Run, run_stream
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from systolith.fuzz import random_images, random_network, random_residual_network
 from systolith.gateware import Pipeline
 from systolith.network import forward
 from systolith.plan import (
@@ -19,7 +20,6 @@ from systolith.plan import (
 from systolith.plan.fork_plan import DEEP
 from tests.flow.networks import convolution
 from tests.hw.pipeline_bench import Frames, run_frames
-from tests.hw.random_networks import random_images, random_network, random_residual_network
 
 FRAMES = 3
 

@@ -7,11 +7,11 @@ from math import ceil, gcd, prod
 import numpy as np
 import pytest
 
+from systolith.fuzz import random_network
 from systolith.network import Add, AvgPool2d, Conv2d, IntegerNetwork, Layer, Linear, MaxPool2d
 from systolith.plan import ArrayShape, PlanError, plan_network
 from systolith.plan.work import Work, work_of
 from tests.flow.networks import convolution, small_network
-from tests.hw.random_networks import random_network
 
 
 def _works(network: IntegerNetwork) -> list[Work]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from systolith.fuzz import random_network
 from systolith.network import (
     ActType,
     Add,
@@ -23,7 +24,6 @@ from systolith.network import (
 )
 from systolith.plan import ArrayShape, PlanError, plan_network, timeline
 from tests.flow.networks import convolution, small_network
-from tests.hw.random_networks import random_network
 
 U8 = ActType(bits=8, signed=False)
 HALVE = Requantize(multiplier=np.array([1]), shift=np.array([1]))

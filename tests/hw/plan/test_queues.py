@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from systolith.fuzz import random_residual_network
 from systolith.plan import ForkPlan, NetworkPlan, plan_network, timeline
 from systolith.plan.fork_plan import DEEP
 from systolith.plan.queues import FRAMES, LEAST_DEPTH
-from tests.hw.random_networks import random_residual_network
 
 SEEDS = range(40)
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from systolith.fuzz import random_network
 from systolith.network import ActType, Tensor
 from systolith.plan import (
     GearboxPlan,
@@ -16,7 +17,6 @@ from systolith.plan import (
     plan_network,
     timeline,
 )
-from tests.hw.random_networks import random_network
 
 U4 = ActType(bits=4, signed=False)
 

@@ -1,0 +1,100 @@
+"""Random networks, all the way to RTL; and what happens when one fails."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from systolith.build import Design, load_design, write_design
+from systolith.fuzz import Emit, Kind, Seeded, draw_case, fuzz, judge, load_case, replay
+from systolith.network import Conv2d, IntegerNetwork, Linear, content_hash
+from systolith.plan import NetworkPlan, plan_network
+
+SEED, NETWORKS, MOST_LAYERS = 20261, 12, 2
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Verilator's runtime is compiled once for all."""
+    return tmp_path_factory.mktemp("builds")
+
+
+@pytest.mark.parametrize("number", range(NETWORKS), ids=lambda number: f"seed{SEED}-{number}")
+def test_random_networks_are_equal_and_take_the_cycles_predicted(number: int, builds: Path) -> None:
+    verdict = judge(draw_case(Seeded(f"{SEED}/{number}"), MOST_LAYERS), builds)
+    assert verdict.findings == ()
+
+
+def _wrong_bias(plan: NetworkPlan, folder: Path) -> Design:
+    """Emit with the lowest bit of one bias inverted, as if nothing were wrong."""
+    layers = list(plan.network.layers)
+    for position, layer in enumerate(layers):
+        if isinstance(layer, Conv2d | Linear):
+            bias = layer.bias.copy()
+            bias[-1] ^= 1
+            layers[position] = replace(layer, bias=bias)
+            break
+    return _disguised(plan.network, replace(plan.network, layers=tuple(layers)), plan, folder)
+
+
+def _disguised(
+    network: IntegerNetwork, broken: IntegerNetwork, plan: NetworkPlan, folder: Path
+) -> Design:
+    write_design(replace(plan, network=broken), folder)
+    description = folder / "design.json"
+    text = description.read_text().replace(content_hash(broken), content_hash(network))
+    description.write_text(text)
+    return load_design(description)
+
+
+def _other_arrays(plan: NetworkPlan, folder: Path) -> Design:
+    """Emit what computes the same in other cycles than the plan says."""
+    return write_design(plan_network(plan.network, multipliers=10_000), folder)
+
+
+@pytest.mark.parametrize(
+    ("saboteur", "kind"), [(_wrong_bias, Kind.MISMATCH), (_other_arrays, Kind.CYCLES)]
+)
+def test_a_broken_design_is_found_shrunk_kept_and_replayed(
+    saboteur: Emit, kind: Kind, tmp_path: Path
+) -> None:
+    heard: list[int] = []
+    result = fuzz(
+        20,
+        3,
+        tmp_path,
+        most_layers=2,
+        shrink_attempts=6,
+        emit=saboteur,
+        progress=lambda now: heard.append(now.networks),
+    )
+    assert not result.passed
+    assert result.networks == heard[-1] < 20, "a failure ends the search"
+    (failure,) = result.failures
+    assert kind in failure.verdict.kinds and result.failed[kind] == 1
+    assert [path.name for path in tmp_path.iterdir()] == [f"failure-3-{failure.number}"]
+
+    drawn, kept = draw_case(Seeded(f"3/{failure.number}"), 2), load_case(failure.folder)
+    assert kept.key != drawn.key
+    assert len(kept.network.layers) <= len(drawn.network.layers)
+    found = json.loads((failure.folder / "findings.json").read_text())["findings"]
+    assert found == [f"{what.value}: {text}" for what, text in failure.verdict.findings]
+
+    assert replay(kept, emit=saboteur) == failure.verdict
+    assert replay(kept).passed
+
+
+def test_whatever_goes_wrong_on_the_way_is_a_finding(tmp_path: Path) -> None:
+    def refuses(plan: NetworkPlan, folder: Path) -> Design:
+        raise IndexError("no such thing")
+
+    verdict = judge(draw_case(Seeded("0/0"), 1), tmp_path, refuses)
+    assert verdict.findings == ((Kind.ERROR, "IndexError: no such thing"),)
+
+
+def test_the_same_networks_are_judged_by_several_processes(tmp_path: Path) -> None:
+    alone, together = (fuzz(2, 5, tmp_path, jobs=jobs, most_layers=1) for jobs in (1, 2))
+    assert alone.passed and together.passed
+    assert alone.networks == together.networks == 2
+    assert alone.contents == together.contents
