@@ -95,12 +95,18 @@ def test_a_folder_that_holds_no_case_is_refused(cases: list[Case], tmp_path: Pat
         load_case(tmp_path)
 
 
+def _parts(case: Case) -> tuple[str, ...]:
+    return (*case.lookup, *case.distributed_weights, *case.distributed_windows)
+
+
 def test_all_that_a_case_is_counts_in_its_key(cases: list[Case]) -> None:
-    case = next(case for case in cases if case.arrays and not case.lookup)
+    case = next(case for case in cases if case.arrays and not _parts(case))
     others = [
         replace(case, images=case.images ^ 1),
         replace(case, arrays={}),
         replace(case, lookup=tuple(case.arrays)),
+        replace(case, distributed_weights=tuple(case.arrays)),
+        replace(case, distributed_windows=tuple(case.arrays)),
         replace(case, reloadable=not case.reloadable),
         replace(case, stalls="none"),
         replace(case, seed=case.seed + 1),

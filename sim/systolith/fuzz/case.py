@@ -17,6 +17,7 @@ from systolith.network import Conv2d, IntArray, IntegerNetwork, Linear, content_
 from systolith.plan import (
     ArrayShape,
     ConvPlan,
+    MemoryKind,
     MultiplierKind,
     NetworkPlan,
     Work,
@@ -27,6 +28,8 @@ from systolith.plan import (
 __all__ = ["Case", "draw_case", "load_case"]
 
 STALLS = {stalls.name: stalls for stalls in PATTERNS}
+KINDS_OF_PARTS = ("lookup", "distributed_weights", "distributed_windows")
+"""For each, a case names the layers that have it."""
 MOST_ROWS, MOST_COLUMNS = 12, 8
 MOST_FRAMES = 3
 MAX_SEED = 9999
@@ -43,8 +46,9 @@ class Case:
         Values of the input's type.
     arrays : mapping of str to ArrayShape
         Of layers with weights; the planner chooses the others within its usual budget.
-    lookup : tuple of str
-        Layers whose multipliers are trees of adders.
+    lookup, distributed_weights, distributed_windows : tuple of str
+        Layers whose multipliers are trees of adders, and whose memories of weights or of
+        activations are distributed.
     reloadable : bool
         Whether parameters can be loaded; none are.
     stalls : str
@@ -57,6 +61,8 @@ class Case:
     images: IntArray
     arrays: Mapping[str, ArrayShape] = field(default_factory=dict)
     lookup: tuple[str, ...] = ()
+    distributed_weights: tuple[str, ...] = ()
+    distributed_windows: tuple[str, ...] = ()
     reloadable: bool = False
     stalls: str = "random"
     seed: int = 0
@@ -77,12 +83,20 @@ class Case:
         """Lay the network out."""
         plan = plan_network(self.network, arrays=self.arrays, reloadable=self.reloadable)
         stages = [
-            replace(stage, multiplier_kind=MultiplierKind.LUT)
-            if isinstance(stage, ConvPlan) and stage.name in self.lookup
-            else stage
-            for stage in plan.stages
+            self._fitted(stage) if isinstance(stage, ConvPlan) else stage for stage in plan.stages
         ]
         return replace(plan, graph=plan.graph.replaced(stages))
+
+    def _fitted(self, plan: ConvPlan) -> ConvPlan:
+        """Give an engine the kinds of multipliers and memories that were drawn for it."""
+        memory = {True: MemoryKind.DISTRIBUTED, False: MemoryKind.BLOCK}
+        multiplier = MultiplierKind.LUT if plan.name in self.lookup else plan.multiplier_kind
+        return replace(
+            plan,
+            multiplier_kind=multiplier,
+            weight_memory=memory[plan.name in self.distributed_weights],
+            window_memory=memory[plan.name in self.distributed_windows],
+        )
 
     def save(self, folder: Path) -> None:
         """Write ``network.json`` with its arrays, ``images.npy`` and ``case.json``."""
@@ -94,7 +108,7 @@ class Case:
     def _settings(self) -> dict[str, Any]:
         return {
             "arrays": {name: asdict(array) for name, array in self.arrays.items()},
-            "lookup": list(self.lookup),
+            **{kind: list(getattr(self, kind)) for kind in KINDS_OF_PARTS},
             "reloadable": self.reloadable,
             "stalls": self.stalls,
             "seed": self.seed,
@@ -116,8 +130,8 @@ def load_case(folder: Path) -> Case:
         settings = json.loads((folder / "case.json").read_text())
         arrays = {name: ArrayShape(**array) for name, array in settings.pop("arrays").items()}
         images = np.load(folder / "images.npy")
-        lookup = tuple(settings.pop("lookup"))
-        return Case(network=network, images=images, arrays=arrays, lookup=lookup, **settings)
+        parts: dict[str, Any] = {kind: tuple(settings.pop(kind)) for kind in KINDS_OF_PARTS}
+        return Case(network=network, images=images, arrays=arrays, **parts, **settings)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ValueError(f"{folder} does not hold a case: {error}") from error
 
@@ -131,13 +145,14 @@ def draw_case(choices: Choices, most_layers: int) -> Case:
         for layer in network.layers
         if isinstance(layer, Conv2d | Linear)
     ]
+    names = [work.name for work in works]
     act, frames = network.input.type, choices.integer(1, MOST_FRAMES)
     shape = (frames, *network.input.shape)
     return Case(
         network=network,
         images=choices.generator().integers(act.low, act.high + 1, shape),
         arrays={work.name: _draw_array(choices, work) for work in works},
-        lookup=tuple(choices.subset([work.name for work in works], 20)),
+        **{kind: tuple(choices.subset(names, 20)) for kind in KINDS_OF_PARTS},
         reloadable=reloadable,
         stalls=choices.one_of([name for name in STALLS if name != "none"]),
         seed=choices.integer(0, MAX_SEED),

@@ -41,6 +41,10 @@ class _StillFailsError(Exception):
     """For hypothesis: this is what it shall keep."""
 
 
+class _EnoughError(BaseException):
+    """Past hypothesis, which holds any Exception for a case that fails."""
+
+
 def shrunk(
     case: Case,
     verdict: Verdict,
@@ -78,7 +82,7 @@ def shrunk(
         case, choices = drawing
         if case.key not in verdicts:
             if len(verdicts) > attempts:
-                return
+                raise _EnoughError
             verdicts[case.key] = judged(case)
         if not verdicts[case.key].kinds & verdict.kinds:
             return
@@ -92,6 +96,8 @@ def shrunk(
             _settings(made)(given(_drawings(most_layers))(attempt))()
         except _StillFailsError:
             pass
+        except _EnoughError:
+            break
     return best, found
 
 

@@ -23,7 +23,13 @@ __all__ = ["KINDS", "contents"]
 KINDS = (
     *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool", "addition"),
     *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
-    *("1-bit weights", "packed", "look-up multipliers", "power-of-two scale"),
+    *(
+        "1-bit weights",
+        "packed",
+        "look-up multipliers",
+        "distributed memories",
+        "power-of-two scale",
+    ),
     *("several outputs", "reloadable"),
 )
 """All that can be counted."""
@@ -41,6 +47,9 @@ def contents(case: Case) -> Iterator[str]:
                 yield "power-of-two scale"
     yield from ("packed" for array in case.arrays.values() if array.packed > 1)
     yield from ("look-up multipliers" for _ in case.lookup)
+    yield from (
+        "distributed memories" for _ in {*case.distributed_weights, *case.distributed_windows}
+    )
     if len(case.network.outputs) > 1:
         yield "several outputs"
     if case.reloadable:

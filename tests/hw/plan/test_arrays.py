@@ -102,7 +102,8 @@ def test_no_choice_is_faster_within_the_budget(budget: int) -> None:
 def test_no_choice_is_faster_for_any_network(seed: int) -> None:
     network = random_network(seed)
     works = _works(network)
-    budget = len(works) + int(np.random.default_rng(seed).integers(0, 60))
+    least = sum(min(total for total, _ in _every_shape(work)) for work in works)
+    budget = least + int(np.random.default_rng(seed).integers(0, 60))
     plan = plan_network(network, multipliers=budget)
     assert plan.multipliers <= budget
     pace = max(_best_pace(network, budget), _least_pace(network))
