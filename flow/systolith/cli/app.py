@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from systolith.cli.changes import METHODS, pruning_changes, training_changes
+from systolith.cli.changes import METHODS, hardware_changes, pruning_changes, training_changes
 from systolith.cli.console import listening
 from systolith.cli.doctor import diagnose
 from systolith.cli.failures import explained
 from systolith.cli.fuzzing import fuzz
 from systolith.config import Interface
+from systolith.plan import DEVICES
 from systolith.report import Report, report_view
 from systolith.steps import open_run
 
@@ -48,6 +49,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, no
 Multipliers = Annotated[
     int | None, typer.Option(min=1, help="Budget of multipliers, instead of the file's.")
 ]
+Device = Annotated[
+    str | None, typer.Option(help=f"Budget: what a device has. One of {', '.join(DEVICES)}.")
+]
+TargetFps = Annotated[
+    float | None,
+    typer.Option(help="Frames per second: the smallest design that has them, not the fastest."),
+]
+ClockMhz = Annotated[float | None, typer.Option(help="Clock that frames per second count with.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed, instead of the file's.")]
 LearningRate = Annotated[float | None, typer.Option(help="Learning rate, instead of the file's.")]
 Images = Annotated[
@@ -149,10 +158,20 @@ def estimate(
     target: Target,
     output: Output = None,
     multipliers: Multipliers = None,
+    device: Device = None,
+    target_fps: TargetFps = None,
+    clock_mhz: ClockMhz = None,
     as_json: Json = False,
 ) -> None:
     """Plan the engines and predict their cycles, before any hardware exists."""
-    _run(target, "estimate", output=output, as_json=as_json, multipliers=multipliers)
+    _run(
+        target,
+        "estimate",
+        output=output,
+        as_json=as_json,
+        multipliers=multipliers,
+        changes=hardware_changes(device=device, target_fps=target_fps, clock_mhz=clock_mhz),
+    )
 
 
 @app.command()
@@ -160,6 +179,9 @@ def generate(
     target: Target,
     output: Output = None,
     multipliers: Multipliers = None,
+    device: Device = None,
+    target_fps: TargetFps = None,
+    clock_mhz: ClockMhz = None,
     interface: Annotated[
         Interface | None, typer.Option(help="Around the accelerator, instead of the file's.")
     ] = None,
@@ -172,6 +194,7 @@ def generate(
         output=output,
         as_json=as_json,
         multipliers=multipliers,
+        changes=hardware_changes(device=device, target_fps=target_fps, clock_mhz=clock_mhz),
         interface=interface,
     )
 
@@ -181,6 +204,9 @@ def verify(
     target: Target,
     output: Output = None,
     multipliers: Multipliers = None,
+    device: Device = None,
+    target_fps: TargetFps = None,
+    clock_mhz: ClockMhz = None,
     images: Images = None,
     rtl: Annotated[
         Path | None,
@@ -195,6 +221,7 @@ def verify(
         output=output,
         as_json=as_json,
         multipliers=multipliers,
+        changes=hardware_changes(device=device, target_fps=target_fps, clock_mhz=clock_mhz),
         images=images,
         rtl=rtl,
     )
@@ -205,6 +232,9 @@ def simulate(
     target: Target,
     output: Output = None,
     multipliers: Multipliers = None,
+    device: Device = None,
+    target_fps: TargetFps = None,
+    clock_mhz: ClockMhz = None,
     images: Images = None,
     waveform: Annotated[
         bool, typer.Option("--waveform", help="Also write one image's signals as FST.")
@@ -218,6 +248,7 @@ def simulate(
         output=output,
         as_json=as_json,
         multipliers=multipliers,
+        changes=hardware_changes(device=device, target_fps=target_fps, clock_mhz=clock_mhz),
         images=images,
         waveform=waveform,
     )
@@ -253,15 +284,15 @@ def _run(
             listener=listener,
         )
         report = session.run(goal)
-    _show(report, session.folder, as_json=as_json)
+    _show(report, session.folder, as_json=as_json, planning=goal == "estimate")
     raise typer.Exit(1 if report.verified is False else 0)
 
 
-def _show(report: Report, folder: Path, *, as_json: bool) -> None:
+def _show(report: Report, folder: Path, *, as_json: bool, planning: bool) -> None:
     if as_json:
         print(json.dumps(report.to_json(), indent=1))
         return
-    out.print(report_view(report))
+    out.print(report_view(report, planning=planning))
     for check in report.verification.get("checks", []):
         for line in check["findings"]:
             err.print(f"[bold red]not equal:[/] {line}", highlight=False, soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from systolith.config import PruneSection
 from systolith.steps import UsageError
 
-__all__ = ["METHODS", "pruning_changes", "training_changes"]
+__all__ = ["METHODS", "hardware_changes", "pruning_changes", "training_changes"]
 
 METHODS = tuple(
     method
@@ -20,6 +20,12 @@ def training_changes(*, seed: int | None = None, **settings: float | None) -> di
     given = {name: value for name, value in settings.items() if value is not None}
     changes: dict[str, Any] = {"train": given} if given else {}
     return changes if seed is None else changes | {"seed": seed}
+
+
+def hardware_changes(**settings: str | float | None) -> dict[str, Any]:
+    """Change the keys of ``[hardware]`` that are given."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    return {"hardware": given} if given else {}
 
 
 def pruning_changes(

@@ -2,19 +2,18 @@
 
 from systolith.config.errors import ConfigError
 from systolith.config.experiment import (
-    ArraySection,
     BitsSection,
     DataSection,
     Experiment,
-    HardwareSection,
-    Interface,
     ModelSection,
     QuantizeSection,
     SimulateSection,
     TrainSection,
     VerifySection,
+    check_experiment,
     load_experiment,
 )
+from systolith.config.hardware import ArraySection, HardwareSection, Interface
 from systolith.config.pruning import (
     BudgetSection,
     DJPQSection,
@@ -65,5 +64,6 @@ __all__ = [
     "TrainSection",
     "VerifySection",
     "WeightSection",
+    "check_experiment",
     "load_experiment",
 ]

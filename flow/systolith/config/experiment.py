@@ -6,7 +6,6 @@ are mistakes, for a mistyped key would otherwise be silently ignored.
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,21 +13,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from systolith.config.errors import ConfigError
+from systolith.config.hardware import HardwareSection
 from systolith.config.pruning import PruneSection, order_problems
-from systolith.plan import DEFAULT_MULTIPLIERS, ArrayShape
+from systolith.plan import DEFAULT_MULTIPLIERS
 
 __all__ = [
-    "ArraySection",
     "BitsSection",
     "DataSection",
     "Experiment",
-    "HardwareSection",
-    "Interface",
     "ModelSection",
     "QuantizeSection",
     "SimulateSection",
     "TrainSection",
     "VerifySection",
+    "check_experiment",
     "load_experiment",
 ]
 
@@ -103,41 +101,6 @@ class QuantizeSection(_Section):
     layers: dict[str, BitsSection] = {}
 
 
-class ArraySection(_Section):
-    """Shape of one layer's PE array."""
-
-    rows: Count
-    columns: Count
-    multipliers: Count = 1
-    packed: Count = 1
-
-    @property
-    def shape(self) -> ArrayShape:
-        """The same for the plan."""
-        return ArrayShape(**self.model_dump())
-
-
-class Interface(StrEnum):
-    """What stands between the engines and the world."""
-
-    STREAM = "stream"
-    """Nothing: bare streams."""
-    AXI = "axi"
-    """AXI4-Stream, and registers on AXI4-Lite."""
-    WISHBONE = "wishbone"
-    """AXI4-Stream, and registers on Wishbone."""
-
-
-class HardwareSection(_Section):
-    """Budget of multipliers for all PE arrays, arrays that are fixed, and the way in and out."""
-
-    multipliers: Count = DEFAULT_MULTIPLIERS
-    arrays: dict[str, ArraySection] = {}
-    reloadable: bool = False
-    """Whether other weights of the same patterns can be loaded into the design."""
-    interface: Annotated[Interface, Field(strict=False)] = Interface.STREAM
-
-
 class VerifySection(_Section):
     """Images for verification with cocotb, under each pattern of stalls."""
 
@@ -174,6 +137,11 @@ class Experiment(_Section):
             raise ValueError("; ".join(problems))
         return steps
 
+    @property
+    def multipliers(self) -> int:
+        """Of all PE arrays together, for budgets of cycles in pruning."""
+        return self.hardware.multipliers or DEFAULT_MULTIPLIERS
+
 
 def load_experiment(path: Path, changes: Mapping[str, Any] | None = None) -> Experiment:
     """Read and check an experiment file.
@@ -196,6 +164,19 @@ def load_experiment(path: Path, changes: Mapping[str, Any] | None = None) -> Exp
         raise ConfigError(path, ["no such file"]) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(path, [f"cannot be read as TOML: {error}"]) from error
+    return check_experiment(content, path, changes)
+
+
+def check_experiment(
+    content: Mapping[str, Any], path: Path, changes: Mapping[str, Any] | None = None
+) -> Experiment:
+    """Check what an experiment file says, with changes as in :func:`load_experiment`.
+
+    Raises
+    ------
+    ConfigError
+        If there are mistakes; all of them are listed, as those of `path`.
+    """
     try:
         return Experiment.model_validate(_merged(content, changes or {}))
     except ValidationError as error:

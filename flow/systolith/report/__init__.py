@@ -1,14 +1,9 @@
 """Results for people and machines."""
 
+from systolith.report.engines import EngineRow, engine_rows, performance
 from systolith.report.pictures import draw_density, draw_filters, draw_mask, draw_statistics
-from systolith.report.report import (
-    EngineRow,
-    Report,
-    SparsityRow,
-    engine_rows,
-    performance,
-    sparsity_rows,
-)
+from systolith.report.plan_table import plan_table
+from systolith.report.report import Report, SparsityRow, sparsity_rows
 from systolith.report.tables import engine_table, report_view, sparsity_table
 
 __all__ = [
@@ -22,6 +17,7 @@ __all__ = [
     "engine_rows",
     "engine_table",
     "performance",
+    "plan_table",
     "report_view",
     "sparsity_rows",
     "sparsity_table",

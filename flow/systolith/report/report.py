@@ -7,9 +7,9 @@ from importlib.metadata import version
 from typing import Any
 
 from systolith.network import Conv2d, IntegerNetwork, Linear
-from systolith.plan import GearboxPlan, NetworkPlan
+from systolith.report.engines import EngineRow
 
-__all__ = ["EngineRow", "Report", "SparsityRow", "engine_rows", "performance", "sparsity_rows"]
+__all__ = ["Report", "SparsityRow", "sparsity_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,18 +20,6 @@ class SparsityRow:
     pattern: str
     kept: int
     total: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineRow:
-    """One stage of the pipeline and its cycles per frame."""
-
-    name: str
-    array: str
-    multipliers: int
-    lanes: str
-    cycles: int
-    idle: float
 
 
 @dataclass(kw_only=True)
@@ -45,8 +33,7 @@ class Report:
     verification : dict
         ``passed``, ``images``, ``mismatches``, ``cycles_predicted``, ``cycles_simulated`` and more.
     performance : dict
-        ``cycles_per_frame``, ``latency_cycles``, ``multipliers``, ``macs_dense``, ``macs_kept``,
-        ``utilization``.
+        See :func:`systolith.report.performance`.
     sparsity : dict
         ``layers``: a list of ``name``, ``pattern``, ``kept``, ``total``.
     engines : list of EngineRow
@@ -96,40 +83,3 @@ def sparsity_rows(network: IntegerNetwork) -> list[SparsityRow]:
                 )
             )
     return rows
-
-
-def engine_rows(plan: NetworkPlan) -> list[EngineRow]:
-    """Describe each stage of the pipeline."""
-    rows = []
-    for stage in plan.stages:
-        array, multipliers = "", 0
-        if not isinstance(stage, GearboxPlan) and hasattr(stage, "array"):
-            shape = stage.array
-            packed = f" packed {shape.packed}" if shape.packed > 1 else ""
-            array = f"{shape.rows}x{shape.columns}x{shape.multipliers}{packed}"
-            multipliers = shape.total
-        rows.append(
-            EngineRow(
-                name=stage.name,
-                array=array,
-                multipliers=multipliers,
-                lanes=f"{stage.lanes_in} -> {stage.lanes_out}",
-                cycles=stage.cycles,
-                idle=1 - stage.cycles / plan.cycles_per_frame,
-            )
-        )
-    return rows
-
-
-def performance(plan: NetworkPlan) -> dict[str, Any]:
-    """Sum up what the cycle model says."""
-    return {
-        "cycles_per_frame": plan.cycles_per_frame,
-        "latency_cycles": plan.latency_cycles,
-        "bottleneck": plan.bottleneck,
-        "multipliers": plan.multipliers,
-        "requantizers": plan.requantizers,
-        "macs_dense": plan.macs_dense,
-        "macs_kept": plan.macs_kept,
-        "utilization": plan.utilization,
-    }

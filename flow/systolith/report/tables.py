@@ -7,7 +7,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from systolith.report.report import EngineRow, Report, SparsityRow
+from systolith.report.engines import EngineRow
+from systolith.report.plan_table import plan_table
+from systolith.report.report import Report, SparsityRow
 
 __all__ = ["engine_table", "report_view", "sparsity_table"]
 
@@ -19,15 +21,18 @@ ACCURACIES = {
 }
 
 
-def report_view(report: Report) -> RenderableType:
-    """Lay out everything that a report holds so far."""
-    return Panel(Group(*_parts(report)), title=f"systolith: {report.name}", expand=False)
+def report_view(report: Report, *, planning: bool = False) -> RenderableType:
+    """Lay out everything that a report holds so far; if `planning`, with what engines take."""
+    return Panel(Group(*_parts(report, planning)), title=f"systolith: {report.name}", expand=False)
 
 
-def _parts(report: Report) -> Iterator[RenderableType]:
+def _parts(report: Report, planning: bool) -> Iterator[RenderableType]:
     if report.sparsity:
         yield sparsity_table(report.sparsity["layers"])
-    if report.engines:
+    if report.engines and planning:
+        found = report.performance
+        yield plan_table(report.engines, found["resources"], found["budget"])
+    elif report.engines:
         yield engine_table(report.engines)
     yield _summary(report)
 
@@ -61,7 +66,7 @@ def engine_table(rows: Sequence[EngineRow]) -> Table:
     for row in rows:
         table.add_row(
             row.name,
-            row.array,
+            row.array + (f" packed {row.packed}" if row.packed > 1 else ""),
             str(row.multipliers or ""),
             row.lanes,
             f"{row.cycles:,}",
@@ -82,6 +87,9 @@ def _summary(report: Report) -> Table:
     if report.performance:
         yields = report.performance
         table.add_row("cycles per frame", f"{yields['cycles_per_frame']:,}")
+        if "frames_per_second" in yields:
+            rate, clock = yields["frames_per_second"], yields["clock_mhz"]
+            table.add_row("frames per second", f"{rate:,.1f} at {clock:g} MHz")
         table.add_row("latency", f"{yields['latency_cycles']:,} cycles")
         dense, kept = yields["macs_dense"], yields["macs_kept"]
         table.add_row("multiplications per frame", f"{kept:,} of {dense:,} dense")

@@ -93,10 +93,10 @@ class ExperimentSource:
         }
 
     def _preparation(self, sections: Sequence[str], files: Sequence[str], run: Work) -> Preparation:
-        include: dict[str, Any] = dict.fromkeys(sections, True)
-        if "hardware" in include:
-            include["hardware"] = {"multipliers"}  # all that training looks at
-        content = self.experiment.model_dump(mode="json", include=include)
+        content = self.experiment.model_dump(mode="json", include=set(sections) - {"hardware"})
+        if "hardware" in sections:
+            # All of it that training looks at.
+            content["hardware"] = {"multipliers": self.experiment.multipliers}
         return Preparation(depends=[content], files=files, run=run)
 
     @cached_property
@@ -203,7 +203,7 @@ class ExperimentSource:
         return PruneContext(
             data=self.data,
             recipe=self._recipe,
-            multipliers=self.experiment.hardware.multipliers,
+            multipliers=self.experiment.multipliers,
             report=_heard_by(progress),
             checkpoint=self._checkpoint(stage),
         )
@@ -215,8 +215,7 @@ class ExperimentSource:
     def _checkpoint(self, stage: str) -> Path:
         """Name the unfinished training of this very stage, of this very program."""
         content = self.experiment.model_dump_json(exclude={"verify", "simulate", "hardware"})
-        multipliers = self.experiment.hardware.multipliers
-        identity = f"{source_digest()}{content}{multipliers}"
+        identity = f"{source_digest()}{content}{self.experiment.multipliers}"
         digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
         return self.output / "checkpoints" / f"{stage}-{digest}"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from systolith.config import Experiment, Interface, load_experiment
+from systolith.config import Experiment, Interface, check_experiment, load_experiment
 from systolith.network import load
 from systolith.steps.errors import UsageError
 from systolith.steps.experiment import ExperimentSource
@@ -47,7 +47,7 @@ def open_run(
     waveform : bool
         Whether bulk simulation also writes an FST file.
     changes : mapping, optional
-        Replace or add to what the experiment file says; not for networks.
+        Replace or add to what the experiment file says, or to its defaults.
     listener : Listener, optional
         Hears of progress.
 
@@ -69,7 +69,7 @@ def open_run(
         case ".json":
             network = load(target)
             name, seed = network.name, 0
-            experiment = _defaults(name)
+            experiment = _defaults(name, target, changes)
             folder = output or Path("out") / name
             source = NetworkSource(network, seed)
         case _:
@@ -111,7 +111,7 @@ def _number(images: int | str) -> int | None:
     return images if isinstance(images, int) else None
 
 
-def _defaults(name: str) -> Experiment:
+def _defaults(name: str, path: Path, changes: Mapping[str, Any] | None) -> Experiment:
     """Settings for a network that comes without an experiment file."""
     nothing = {"factory": ""}
-    return Experiment.model_validate({"name": name, "model": nothing, "data": nothing})
+    return check_experiment({"name": name, "model": nothing, "data": nothing}, path, changes)

@@ -133,7 +133,8 @@ class Session:
         return plan_network(
             self.source.network,
             arrays=arrays,
-            multipliers=hardware.multipliers,
+            budget=hardware.budget,
+            cycles=hardware.cycles,
             reloadable=hardware.reloadable,
         )
 
@@ -157,14 +158,16 @@ class Session:
         self.report.files.update(record.result.get("files", {}))
 
     def _estimate(self) -> None:
+        found = performance(self.plan, clock_mhz=self.settings.hardware.clock_mhz)
+
         def work() -> dict[str, Any]:
             engines = [asdict(row) for row in engine_rows(self.plan)]
-            return {"engines": engines, **performance(self.plan)}
+            return {"engines": engines, **found}
 
         self._stage("estimate", [*self._network_key, self._hardware_key], [], work)
         self.report.sparsity = {"layers": sparsity_rows(self.source.network)}
         self.report.engines = engine_rows(self.plan)
-        self.report.performance = performance(self.plan)
+        self.report.performance = found
 
     def _generate(self) -> None:
         def work() -> dict[str, Any]:

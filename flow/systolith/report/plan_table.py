@@ -1,0 +1,67 @@
+"""What each engine takes, as a table that a person reads."""
+
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+
+from systolith.report.engines import EngineRow
+
+__all__ = ["plan_table"]
+
+MEMORIES = {"block": "block", "distributed": "LUT", "": ""}
+
+
+def plan_table(
+    rows: Sequence[EngineRow], resources: Mapping[str, int], budget: Mapping[str, int]
+) -> Table:
+    """The pipeline, stage by stage, with what it takes; below, totals and the budget.
+
+    Parameters
+    ----------
+    rows : sequence of EngineRow
+    resources, budget : mapping of str to int
+        By kind of resource; a kind without a budget is not limited.
+    """
+
+    def foot(kind: str) -> str:
+        limit = budget.get(kind)
+        return f"{resources[kind]:,}" + ("\n" if not budget else f"\n{limit:,}" if limit else "\n-")
+
+    table = Table(
+        title="Engines (array: rows x columns x multipliers of a kind per PE; * sets the pace)",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+        show_footer=True,
+    )
+    table.add_column("stage", "all stages" + ("\nbudget" if budget else ""), no_wrap=True)
+    table.add_column("array", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("pack-\ned", justify="right")
+    table.add_column("weights\nin")
+    table.add_column("window\nin")
+    table.add_column("multi-\npliers", foot("multipliers"), justify="right")
+    table.add_column("\nDSPs", foot("dsps"), justify="right")
+    table.add_column("\nLUTs", foot("luts"), justify="right")
+    table.add_column("block\nRAMs", foot("block_rams"), justify="right")
+    table.add_column("cycles\nper frame", justify="right")
+    table.add_column("\nidle", justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.name,
+            row.array,
+            row.multiplier_kind,
+            str(row.packed or ""),
+            MEMORIES[row.weight_memory],
+            MEMORIES[row.window_memory],
+            str(row.multipliers or ""),
+            str(row.dsps or ""),
+            f"{row.luts:,}",
+            str(row.block_rams or ""),
+            f"{row.cycles:,}",
+            "* 0%" if row.bottleneck else f"{row.idle:.0%}",
+            style="bold" if row.bottleneck else None if row.array else "dim",
+        )
+    return table
