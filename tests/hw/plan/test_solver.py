@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,11 +21,11 @@ class Option:
 
 
 small = st.integers(0, 6)
-limits = st.none() | st.integers(0, 20)
+limits = st.none() | st.integers(0, 14)
 options = st.builds(
-    Option, cycles=st.integers(1, 4), resources=st.builds(Resources, small, small, small, small)
+    Option, cycles=st.integers(1, 20), resources=st.builds(Resources, small, small, small, small)
 )
-layers = st.lists(st.lists(options, min_size=1, max_size=6), min_size=1, max_size=4)
+layers = st.lists(st.lists(options, min_size=1, max_size=8), min_size=1, max_size=3)
 budgets = st.builds(Budget, multipliers=limits, dsps=limits, luts=limits, block_rams=limits)
 anything = settings(max_examples=300, deadline=None)
 
@@ -57,8 +58,25 @@ def test_nothing_within_the_budget_is_better(
     assert _rank(chosen, budget) == min(_rank(other, budget) for other in fitting)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_nothing_within_a_tight_budget_is_better(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    layers = [
+        [
+            Option(int(cycles), Resources(*map(int, 40 - cycles + rng.integers(0, 20, 4))))
+            for cycles in rng.integers(1, 40, 8)
+        ]
+        for _ in range(3)
+    ]
+    some = _total([layer[rng.integers(8)] for layer in layers])
+    budget = Budget(dsps=some.dsps, luts=some.luts, block_rams=some.block_rams)
+    fitting = [chosen for chosen in product(*layers) if not any(budget.exceeded(_total(chosen)))]
+    best = min(_rank(chosen, budget) for chosen in fitting)
+    assert _rank(choose(layers, budget), budget) == best
+
+
 @anything
-@given(layers, budgets, st.integers(1, 4))
+@given(layers, budgets, st.integers(1, 20))
 def test_nothing_at_the_pace_is_smaller(
     layers: list[list[Option]], budget: Budget, cycles: int
 ) -> None:
