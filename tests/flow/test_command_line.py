@@ -80,7 +80,7 @@ def test_generate_writes_verilog_and_resumes(network_file: Path, tmp_path: Path)
 
 def test_simulate_compares_every_output_and_the_cycles(network_file: Path, tmp_path: Path) -> None:
     code, shown, said = _run(
-        "simulate", network_file, "-o", tmp_path / "out", "--images", 3, "--json"
+        "simulate", network_file, "-o", tmp_path / "out", "--images", 3, "--jobs", 2, "--json"
     )
     assert code == 0, said
     report = json.loads(shown)

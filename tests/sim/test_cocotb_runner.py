@@ -1,5 +1,7 @@
 """The cocotb bench fails loudly when the simulator or the design's description is wrong."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,3 +54,13 @@ def test_failure_inside_the_simulator_is_an_error(
 def test_images_that_do_not_fit_are_refused(chain: Any, model: StreamModel) -> None:
     with pytest.raises(ValueError, match=r"^images must be integers, got float64$"):
         model.run(chain.images / 2)
+
+
+def test_the_bench_in_the_simulator_loads_none_of_the_rest() -> None:
+    loaded = "import sys, systolith.watch.stream_bench; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", loaded], capture_output=True, text=True, check=True
+    )
+    names = {name.split(".")[1] for name in done.stdout.split() if name.startswith("systolith.")}
+    assert names == {"watch"}
+    assert not {"amaranth", "numba", "torch"} & set(done.stdout.split())

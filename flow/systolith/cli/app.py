@@ -239,6 +239,9 @@ def simulate(
     waveform: Annotated[
         bool, typer.Option("--waveform", help="Also write one image's signals as FST.")
     ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Simulators at once, instead of the file's.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Simulate many images with the native driver. Exit 1 on any difference."""
@@ -248,7 +251,10 @@ def simulate(
         output=output,
         as_json=as_json,
         multipliers=multipliers,
-        changes=hardware_changes(device=device, target_fps=target_fps, clock_mhz=clock_mhz),
+        changes={
+            **hardware_changes(device=device, target_fps=target_fps, clock_mhz=clock_mhz),
+            **({} if jobs is None else {"simulate": {"jobs": jobs}}),
+        },
         images=images,
         waveform=waveform,
     )

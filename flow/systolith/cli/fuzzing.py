@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,10 +24,16 @@ __all__ = ["fuzz"]
 out = Console()
 err = Console(stderr=True)
 
+LINE_EVERY = 10
+"""Networks."""
+
 
 def fuzz(
     count: Annotated[int, typer.Option(min=1, help="How many networks.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Of all of them.")] = 0,
+    first: Annotated[
+        int, typer.Option(min=0, help="Number of the first one, such as to go on.")
+    ] = 0,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the cases that fail.")
     ] = Path("out/fuzz"),
@@ -60,6 +67,7 @@ def fuzz(
                 count,
                 seed,
                 output,
+                first=first,
                 jobs=jobs or cores,
                 most_layers=most_layers,
                 progress=heard,
@@ -82,6 +90,9 @@ def _bar(count: int, *, quiet: bool) -> Iterator[Callable[[FuzzResult], None] | 
     if quiet:
         yield None
         return
+    if not err.is_terminal:
+        yield _lines(count)
+        return
     columns = (
         TextColumn("fuzz"),
         BarColumn(bar_width=30),
@@ -99,6 +110,20 @@ def _bar(count: int, *, quiet: bool) -> Iterator[Callable[[FuzzResult], None] | 
             progress.update(task, completed=result.networks, text=text)
 
         yield heard
+
+
+def _lines(count: int) -> Callable[[FuzzResult], None]:
+    """Progress for a file."""
+
+    def heard(result: FuzzResult) -> None:
+        if result.networks % LINE_EVERY == 0:
+            print(
+                f"{result.networks} of {count} networks, {len(result.failures)} failed",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    return heard
 
 
 def _show(result: FuzzResult, *, as_json: bool) -> None:

@@ -4,10 +4,10 @@ from systolith.bench.cocotb_runner import StreamModel, StreamRun, StreamTrace, b
 from systolith.bench.errors import BenchError, BuildError, MissingToolError, SimulationError
 from systolith.bench.native import NativeModel, NativeResult, build_native
 from systolith.bench.payload import check_images, from_words, to_words
-from systolith.bench.rules import Rule, Violation
 from systolith.bench.stalls import BURSTS, NEVER, NONE, PATTERNS, RANDOM, Pause, Stalls
 from systolith.bench.toolchain import Toolchain, find_toolchain
 from systolith.bench.wrapper import streams
+from systolith.watch.rules import Rule, Violation
 
 __all__ = [
     "BURSTS",

@@ -22,15 +22,15 @@ from systolith.bench.compile import (
 )
 from systolith.bench.errors import BuildError, SimulationError
 from systolith.bench.payload import check_images, from_words, to_words
-from systolith.bench.rules import Rule, Violation
 from systolith.bench.runtime import place_runtime
 from systolith.bench.stalls import NONE, Stalls
-from systolith.bench.stream_job import StreamJob, StreamLog
 from systolith.bench.toolchain import Toolchain, find_toolchain
 from systolith.bench.verilator_runner import PortsOnlyVerilator
 from systolith.bench.wrapper import TOP, cocotb_wrapper, streams
 from systolith.build import Design, StreamPort
 from systolith.network import IntArray
+from systolith.watch.rules import Rule, Violation
+from systolith.watch.stream_job import StreamJob, StreamLog
 
 __all__ = ["StreamModel", "StreamRun", "StreamTrace", "build_streams"]
 
@@ -183,7 +183,7 @@ class StreamModel:
         results, output = folder / "results.xml", folder / "output.txt"
         try:
             runner.test(
-                test_module="systolith.bench.stream_bench",
+                test_module="systolith.watch.stream_bench",
                 hdl_toplevel=TOP,
                 hdl_toplevel_lang="verilog",
                 build_dir=self.executable.parent,

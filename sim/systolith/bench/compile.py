@@ -38,7 +38,11 @@ VERILATOR_FLAGS = (
 
 
 FLAGS = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O1")
-"""Of make: optimize what runs in every cycle, and little else."""
+"""Of make: optimize what runs in every cycle, and little else.
+
+Cycles per second of a whole ResNet-8, against these: ``-Os`` 0.88, ``-O2 -march=native`` and
+``-O3 -march=native`` 0.96, ``-O2`` with a profile of a run 1.02, for twice the time to compile.
+"""
 QUICK_FLAGS = (
     *("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1"),
     # a header is not compiled beforehand where a file or two include it

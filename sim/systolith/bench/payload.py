@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from systolith.build import StreamPort
 from systolith.network import IntArray
+from systolith.watch import WordArray
 
-__all__ = ["WordArray", "check_images", "from_words", "to_words", "words_per_transfer"]
-
-WordArray = NDArray[np.uint32]
+__all__ = ["check_images", "from_words", "to_words", "words_per_transfer"]
 
 
 def words_per_transfer(port: StreamPort) -> int:

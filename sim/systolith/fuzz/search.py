@@ -82,6 +82,7 @@ def fuzz(
     seed: int,
     folder: Path,
     *,
+    first: int = 0,
     jobs: int = 1,
     most_layers: int = MOST_LAYERS,
     shrink_attempts: int = 80,
@@ -100,6 +101,8 @@ def fuzz(
         Of all.
     folder : Path
         For the cases that fail, each in a folder of its own.
+    first : int
+        Number of the first one.
     jobs : int
         Cases at once, each in a process of its own; 1 is this process.
     most_layers : int
@@ -122,7 +125,7 @@ def fuzz(
     result = FuzzResult(seed=seed)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".builds-") as builds:
         task = _Task(seed, folder, Path(builds), most_layers, shrink_attempts, emit)
-        with _outcomes(task, count, jobs) as outcomes:
+        with _outcomes(task, range(first, first + count), jobs) as outcomes:
             for outcome in outcomes:
                 result.networks += 1
                 result.contents += outcome.contents
@@ -210,22 +213,22 @@ class _Task:
 
 
 @contextmanager
-def _outcomes(task: _Task, count: int, jobs: int) -> Iterator[Iterator[_Outcome]]:
+def _outcomes(task: _Task, numbers: range, jobs: int) -> Iterator[Iterator[_Outcome]]:
     """Outcomes in the order in which cases end; none is begun after a failure."""
     if jobs == 1:
-        yield _one_by_one(task, count)
+        yield _one_by_one(task, numbers)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, count), mp_context=context) as pool:
-        futures = [pool.submit(task, number) for number in range(count)]
+    with ProcessPoolExecutor(min(jobs, len(numbers)), mp_context=context) as pool:
+        futures = [pool.submit(task, number) for number in numbers]
         try:
             yield _as_they_end(futures)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_by_one(task: _Task, count: int) -> Iterator[_Outcome]:
-    for number in range(count):
+def _one_by_one(task: _Task, numbers: range) -> Iterator[_Outcome]:
+    for number in numbers:
         yield (outcome := task(number))
         if outcome.failure is not None:
             return

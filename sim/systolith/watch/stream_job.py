@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from systolith.bench.payload import WordArray
+__all__ = ["StreamJob", "StreamLog", "WordArray"]
 
-__all__ = ["StreamJob", "StreamLog"]
+WordArray = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamJob:
-    """One simulation for :mod:`systolith.bench.stream_bench`.
+    """One simulation for :mod:`systolith.watch.stream_bench`.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class StreamLog:
     cycles : tuple of array of int
         When each transfer happened.
     violations : tuple of (int, str, int, str)
-        Stream, name of the :class:`~systolith.bench.rules.Rule`, cycle, detail; in order of time.
+        Stream, name of the :class:`~systolith.watch.rules.Rule`, cycle, detail; in order of time.
     waited : tuple of bool
         Whether each stream was ever valid without being ready.
     """

@@ -12,9 +12,8 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge
 
-from systolith.bench.payload import WordArray
-from systolith.bench.rules import Rule
-from systolith.bench.stream_job import StreamJob, StreamLog
+from systolith.watch.rules import Rule
+from systolith.watch.stream_job import StreamJob, StreamLog, WordArray
 
 __all__ = ["Driver", "Monitor", "Observer", "stream_bench"]
 
