@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from systolith.fuzz import random_network, random_residual_network
 from systolith.network import Add, Conv2d, IntegerNetwork
 from systolith.plan import (
     DEVICES,
@@ -27,7 +28,6 @@ from systolith.plan.engines import conv_engine
 from systolith.plan.options import EngineOption, choose_engines, engine_options
 from systolith.plan.work import Work, work_of
 from tests.flow.networks import convolution, small_network
-from tests.hw.random_networks import random_network, random_residual_network
 
 LIMITS = {"dsps": (4, 40), "luts": (2500, 12000), "block_rams": (0, 30)}
 
