@@ -44,7 +44,7 @@ def test_queues_are_sufficient_and_each_is_minimal(seed: int) -> None:
 
 def test_some_branches_need_deep_queues() -> None:
     depths = [depth for seed in SEEDS for fork in _forks(_plan(seed)) for depth in fork.depths]
-    assert sum(depth > LEAST_DEPTH for depth in depths) >= 20
+    assert sum(depth > LEAST_DEPTH for depth in depths) >= 15
     assert max(depths) > 16
 
 
