@@ -149,7 +149,7 @@ class NetworkPlan:
         known = len(start.last_output)
         if frames <= known:
             return start.last_output[frames - 1] - start.first_input[0] + 1
-        if not _settled(start):
+        if not self._settled(start):
             return timeline(self.graph, frames).cycles
         return start.cycles + (frames - known) * self.steady_interval
 
@@ -162,15 +162,20 @@ class NetworkPlan:
         frames = 2 * SETTLED
         while True:
             run = timeline(self.graph, frames)
-            if _settled(run) or frames > MOST_FRAMES:
+            if self._settled(run) or frames > MOST_FRAMES:
                 return run
             frames *= 2
 
+    def _settled(self, run: Timeline) -> bool:
+        """Whether the last frames entered and left at one and the same interval.
 
-def _settled(run: Timeline) -> bool:
-    """Whether the last frames entered and left at one and the same interval."""
-    cycles = [np.diff(times[-SETTLED - 1 :]) for times in (run.first_input, run.last_output)]
-    return len(np.unique(cycles)) == 1
+        It must be one that the busiest stage can keep. Until a queue before that stage is full,
+        frames may come and go faster, if another output is later than its own.
+        """
+        times = np.array([run.first_input, run.last_output])
+        intervals = np.diff(times[:, -SETTLED - 1 :])
+        interval = intervals[0, 0]
+        return bool((intervals == interval).all() and interval >= self.cycles_per_frame)
 
 
 def plan_network(
