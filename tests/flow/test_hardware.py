@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def test_the_table_fits_a_terminal_of_100_columns(
 ) -> None:
     path = tmp_path / "network.json"
     save(residual_network(), path)
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(import_module("systolith.cli.app").out, "width", 100)
     code, shown, _ = _run("estimate", path, "-o", tmp_path / "out", "--device", "ecp5-12f")
     assert code == 0
     lines = shown.splitlines()
