@@ -1,5 +1,6 @@
 """Top modules: a pipeline with its shell and a bus, under the port names that tools look for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth import ClockDomain, DomainRenamer, Module, Signal
@@ -48,8 +49,10 @@ class _Top(wiring.Component):
             members |= source_ports(prefix, output.tdata_width)
         super().__init__(members)
 
-    def _module(self, clock: Signal, reset: Any, bus: AxiLite | Wishbone) -> Module:
-        """Make the clock domains, and join all but the bus's own ports."""
+    def _module(
+        self, clock: Signal, reset: Any, bus: AxiLite | Wishbone, ports: Mapping[str, str]
+    ) -> Module:
+        """Make the clock domains and join all; `ports` are names here by names of the bus."""
         m = Module()
         m.domains.sync = sync = ClockDomain("sync")
         m.domains.control = control = ClockDomain(CONTROL)
@@ -62,6 +65,10 @@ class _Top(wiring.Component):
             wire_source(m, self, prefix, output)
         wiring.connect(m, front.request, shell.request)
         wiring.connect(m, shell.response, front.response)
+        for name, port in ports.items():
+            inner, outer = getattr(bus, name), getattr(self, port)
+            is_input = bus.signature.members[name].flow is In
+            m.d.comb += inner.eq(outer) if is_input else outer.eq(inner)
         return m
 
 
@@ -90,12 +97,8 @@ class AxiTop(_Top):
 
     def elaborate(self, platform: object) -> Module:
         """Join the bus."""
-        bus = AxiLite()
-        m = self._module(self.aclk, ~self.aresetn, bus)
-        for name, member in axi_lite_ports().items():
-            port, inner = getattr(self, f"s_axil_{name}"), getattr(bus, name)
-            m.d.comb += inner.eq(port) if member.flow is In else port.eq(inner)
-        return m
+        ports = {name: f"s_axil_{name}" for name in axi_lite_ports()}
+        return self._module(self.aclk, ~self.aresetn, AxiLite(), ports)
 
 
 class WishboneTop(_Top):
@@ -123,12 +126,8 @@ class WishboneTop(_Top):
 
     def elaborate(self, platform: object) -> Module:
         """Join the bus."""
-        bus = Wishbone()
-        m = self._module(self.wb_clk_i, self.wb_rst_i, bus)
-        for name, member in wishbone_ports().items():
-            port, inner = getattr(self, _wishbone_name(name)), getattr(bus, name)
-            m.d.comb += inner.eq(port) if member.flow is In else port.eq(inner)
-        return m
+        ports = {name: _wishbone_name(name) for name in wishbone_ports()}
+        return self._module(self.wb_clk_i, self.wb_rst_i, Wishbone(), ports)
 
 
 def _wishbone_name(name: str) -> str:
