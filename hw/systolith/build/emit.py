@@ -8,7 +8,7 @@ from pathlib import Path
 from systolith.build.design import Design, StreamPort
 from systolith.build.load import load_bytes
 from systolith.build.verilog import to_verilog
-from systolith.gateware import Pipeline, signal_name
+from systolith.gateware import Pipeline, Technology, signal_name
 from systolith.network import INPUT, content_hash
 from systolith.plan import NetworkPlan, output_ports, source_of
 
@@ -19,7 +19,9 @@ MEMORY_WORD = re.compile(r"\[\d+\] = \d+'")
 """Beginning of a word's initial value, as yosys writes it."""
 
 
-def emit_verilog(plan: NetworkPlan, *, top: str = TOP) -> str:
+def emit_verilog(
+    plan: NetworkPlan, *, top: str = TOP, technology: Technology = Technology.GENERIC
+) -> str:
     """Generate the Verilog of a whole network.
 
     Parameters
@@ -28,13 +30,15 @@ def emit_verilog(plan: NetworkPlan, *, top: str = TOP) -> str:
         The network and its engines.
     top : str
         Name of the top module.
+    technology : Technology
+        What multipliers and memories are made of; all else is the same.
 
     Returns
     -------
     str
         Synthesizable Verilog-2005; equal plans give equal text.
     """
-    return to_verilog(Pipeline(plan), top)
+    return to_verilog(Pipeline(plan), top, technology)
 
 
 def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:

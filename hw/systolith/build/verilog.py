@@ -7,7 +7,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from systolith.gateware import CellLibrary
+from systolith.gateware import CellLibrary, Technology
 
 __all__ = ["to_verilog"]
 
@@ -16,7 +16,9 @@ INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding"
 """Attributes that say where in Python something stands; they would differ between machines."""
 
 
-def to_verilog(component: wiring.Component, top: str) -> str:
+def to_verilog(
+    component: wiring.Component, top: str, technology: Technology = Technology.GENERIC
+) -> str:
     """Convert a component with all that is in it.
 
     Parameters
@@ -25,13 +27,15 @@ def to_verilog(component: wiring.Component, top: str) -> str:
         The top module.
     top : str
         Its name, with which all other names begin.
+    technology : Technology
+        What primitives are made of; all else is the same.
 
     Returns
     -------
     str
         Synthesizable Verilog-2005, the top module first.
     """
-    library = CellLibrary(top)
+    library = CellLibrary(top, technology)
     modules = [rtlil.convert(component, name=top, platform=library, emit_src=False)]
     for name, cell in library.cells():
         modules.append(rtlil.convert(cell, name=name, platform=library, emit_src=False))

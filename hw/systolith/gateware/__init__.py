@@ -14,8 +14,10 @@ from systolith.gateware.pe import PE, PEShape
 from systolith.gateware.pe_array import WEIGHT_LATENCY, PEArray, weight_tables
 from systolith.gateware.pipeline import Pipeline, signal_name
 from systolith.gateware.pool import PoolEngine
+from systolith.gateware.primitives import Multiplier, RegisteredRam
 from systolith.gateware.requantizer import RequantizeLanes, Requantizer, RequantizerShape
 from systolith.gateware.row_reader import RowReader, tap_table
+from systolith.gateware.technology import Technology
 from systolith.gateware.walker import FreedCounter, WindowWalker
 from systolith.gateware.window_buffer import Sequencer, WindowWriter
 
@@ -35,6 +37,7 @@ __all__ = [
     "GatherArray",
     "GatherPE",
     "Gearbox",
+    "Multiplier",
     "PEArray",
     "PEShape",
     "ParameterMemory",
@@ -42,11 +45,13 @@ __all__ = [
     "Pipeline",
     "PoolContents",
     "PoolEngine",
+    "RegisteredRam",
     "RequantizeLanes",
     "Requantizer",
     "RequantizerShape",
     "RowReader",
     "Sequencer",
+    "Technology",
     "WindowWalker",
     "WindowWriter",
     "signal_name",

@@ -6,12 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.contents import AddContents
 from systolith.gateware.credit_fifo import CreditFifo
-from systolith.gateware.delay import delayed, payload
+from systolith.gateware.delay import delayed
 from systolith.gateware.parameters import ParameterMemory, lead_through, load_ports
+from systolith.gateware.primitives import multiplied
 from systolith.gateware.requantizer import RequantizeLanes
 from systolith.gateware.streams import act_stream, act_word
 from systolith.network import MAX_MULTIPLIER_BITS, Add
-from systolith.plan import AddPlan
+from systolith.plan import MULTIPLIER_LATENCY, AddPlan
 
 __all__ = ["AddEngine"]
 
@@ -75,12 +76,18 @@ class AddEngine(wiring.Component):
         sums = Signal(data.ArrayLayout(signed(contents.sum_bits), plan.lanes))
         for lane in range(plan.lanes):
             products = [
-                payload(m, self._centred(number, lane) * multiplier, 1, f"product_{number}_{lane}")
+                multiplied(
+                    platform,
+                    m,
+                    f"multiplier_{number}_{lane}",
+                    self._centred(number, lane),
+                    Value.cast(multiplier),
+                )
                 for number, multiplier in enumerate(multipliers)
             ]
             m.d.sync += sums[lane].eq(products[0] + products[1])
         transfer = Signal(range(plan.transfers_per_pixel))
-        taken = delayed(m, take, 1, "taken")
+        taken = delayed(m, take, MULTIPLIER_LATENCY, "taken")
         with m.If(taken):
             m.d.sync += transfer.eq(transfer + 1)
             with m.If(transfer == plan.transfers_per_pixel - 1):

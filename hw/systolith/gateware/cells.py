@@ -7,6 +7,8 @@ from amaranth import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from systolith.gateware.technology import Technology
+
 __all__ = ["CellLibrary", "place"]
 
 
@@ -20,9 +22,12 @@ class CellLibrary:
     ----------
     prefix : str
         Begins the names of all modules.
+    technology : Technology
+        What primitives are made of.
     """
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, technology: Technology = Technology.GENERIC) -> None:
+        self.technology = technology
         self._prefix = prefix
         self._cells: dict[tuple[Any, ...], tuple[str, wiring.Component]] = {}
 

@@ -10,7 +10,7 @@ from systolith.gateware.credit_fifo import CreditFifo
 from systolith.gateware.delay import delayed
 from systolith.gateware.gather import GatherArray
 from systolith.gateware.parameters import lead_through, load_ports
-from systolith.gateware.pe_array import PEArray
+from systolith.gateware.pe_array import WEIGHT_LATENCY, PEArray
 from systolith.gateware.requantizer import RequantizeLanes
 from systolith.gateware.row_reader import RowReader
 from systolith.gateware.streams import act_stream, act_word
@@ -156,7 +156,9 @@ class ConvEngine(wiring.Component):
                 reader.word.eq(group),
                 reader.step.eq(step),
                 array.acts[row].eq(reader.acts),
-                array.address[row].eq(delayed(m, step.word, RowReader.LATENCY - 2, f"word{row}")),
+                array.address[row].eq(
+                    delayed(m, step.word, RowReader.LATENCY - WEIGHT_LATENCY, f"word{row}")
+                ),
             ]
             if row < plan.array.rows - 1:
                 step = delayed(m, step, 1, f"step{row + 1}")

@@ -1,15 +1,15 @@
 """An array whose PEs fetch their own activations: for weights that sit anywhere in a filter."""
 
 from amaranth import Array, Cat, Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.cells import place
 from systolith.gateware.delay import delayed, payload
-from systolith.gateware.memory_style import memory_style
 from systolith.gateware.parameters import ParameterMemory, lead_through, load_ports
 from systolith.gateware.pe import PEShape, added_up
-from systolith.gateware.pe_array import WEIGHT_LATENCY, WeightTables
+from systolith.gateware.pe_array import WeightTables
+from systolith.gateware.primitives import RegisteredRam, multiplied
 from systolith.gateware.streams import act_word
 from systolith.gateware.window_buffer import step_layout
 from systolith.plan import GatherPlan, MultiplierKind
@@ -40,7 +40,7 @@ class GatherPE(wiring.Component):
     write_i, write_o : ``In(write_layout(plan))``, ``Out(write_layout(plan))``
         From the left, and to the right.
     weights : ``In(PEShape.weights)``
-        The weight of this step and its index, :data:`WEIGHT_LATENCY` cycles after `step_i`.
+        The weight of this step and its index, ``ParameterMemory.LATENCY`` cycles after `step_i`.
     psum_i, psum_o : ``In(PEShape.psums)``, ``Out(PEShape.psums)``
 
     Timing
@@ -79,27 +79,27 @@ class GatherPE(wiring.Component):
         return f"{self.plan.name}_gather_pe".replace(".", "_")
 
     def elaborate(self, platform: object) -> Module:
-        """Registers: tap's offset, address, memory, operand, product, sum."""
+        """Registers: tap's offset, address, memory, operand, those of a multiplier, sum."""
         m = Module()
         plan = self.plan
         m.d.sync += [self.step_o.eq(self.step_i), self.write_o.eq(self.write_i)]
         word = act_word(plan.input.type, plan.group)
-        m.submodules.window = store = memory.Memory(
-            shape=word, depth=plan.buffer_depth, init=[], attrs=memory_style(plan.window_memory)
+        m.submodules.window = store = RegisteredRam(
+            width=word.size, depth=plan.buffer_depth, kind=plan.window_memory
         )
-        write, read = store.write_port(), store.read_port()
+        address = Signal(range(plan.buffer_depth), reset_less=True)
         m.d.comb += [
-            write.en.eq(self.write_i.en),
-            write.addr.eq(self.write_i.address),
-            write.data.eq(self.write_i.word),
-            read.en.eq(1),
+            store.write_enable.eq(self.write_i.en),
+            store.write_address.eq(self.write_i.address),
+            store.write_data.eq(self.write_i.word),
+            store.read_address.eq(address),
         ]
         kept = self.weights[0]
         widths = plan.index_widths
         lane = kept.index[: widths[0]]
         place = kept.index[widths[0] : widths[0] + widths[1]]
         tap = kept.index[widths[0] + widths[1] :]
-        step = delayed(m, self.step_i, WEIGHT_LATENCY, "step", reset_less=True)
+        step = delayed(m, self.step_i, ParameterMemory.LATENCY, "step", reset_less=True)
         positions, pixel_words = plan.window.positions, plan.words_per_pixel
         offsets = Array(
             (row * plan.window.width + column) * pixel_words % plan.buffer_depth
@@ -109,20 +109,20 @@ class GatherPE(wiring.Component):
         depth = range(plan.buffer_depth)
         offset = Signal(depth, reset_less=True)
         origin = Signal(depth, reset_less=True)
-        valid = Signal(3, reset_less=True)
+        valid = Signal(2 + RegisteredRam.LATENCY, reset_less=True)
         m.d.sync += [
             offset.eq(offsets[tap]),
             origin.eq(step.address + place),
-            read.addr.eq(origin + offset),
+            address.eq(origin + offset),
             valid.eq(Cat(inside[tap], valid)),
         ]
-        fetched = read.data[payload(m, lane, 3, "lane")]
-        act = payload(m, Mux(valid[2], fetched, plan.input.type.zero_point), 1, "act")
-        weight = payload(m, kept.weight[0], 4, "weight")
+        fetched = data.View(word, store.read_data)[payload(m, lane, len(valid), "lane")]
+        act = payload(m, Mux(valid[-1], fetched, plan.input.type.zero_point), 1, "act")
+        weight = payload(m, kept.weight[0], len(valid) + 1, "weight")
         if plan.multiplier_kind is MultiplierKind.LUT:
             product = added_up(m, act, weight, "product")
         else:
-            product = payload(m, act * weight, 1, "product")
+            product = multiplied(platform, m, "multiplier", act, weight)
         m.d.sync += self.psum_o[0].eq(self.psum_i[0] + product)
         return m
 
@@ -183,7 +183,7 @@ class GatherArray(wiring.Component):
                 pe = place(platform, m, f"pe_{row}_{column}", GatherPE, self.plan)
                 m.d.comb += [
                     weights.address.eq(step.word),
-                    pe.weights.eq(payload(m, weights.word, 1, f"word_{row}_{column}")),
+                    pe.weights.eq(weights.word),
                     pe.step_i.eq(step),
                     pe.write_i.eq(write),
                     pe.psum_i.eq(sums[column]),

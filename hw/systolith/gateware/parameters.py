@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth import Cat, Module, Signal, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.memory_style import memory_style
+from systolith.gateware.primitives import RegisteredRam
 from systolith.plan import MemoryKind
 
 __all__ = ["LOAD_BUS", "ParameterMemory", "ParameterTable", "lead_through", "load_ports"]
@@ -72,10 +72,12 @@ class ParameterMemory(wiring.Component):
 
     Timing
     ------
-    `word` one cycle after `address`. `load_o` one cycle after `load_i`; a byte is passed on if the
-    memory was full before it. Reset changes neither contents nor `full`: a load that was
-    interrupted stays incomplete.
+    `word` :attr:`LATENCY` cycles after `address`. `load_o` one cycle after `load_i`; a byte is
+    passed on if the memory was full before it. Reset changes neither contents nor `full`: a load
+    that was interrupted stays incomplete.
     """
+
+    LATENCY = RegisteredRam.LATENCY
 
     address: Signal
     word: Signal
@@ -100,19 +102,19 @@ class ParameterMemory(wiring.Component):
         """Read; and if loadable, gather bytes and write words in order."""
         m = Module()
         table = self.table
-        m.submodules.memory = store = memory.Memory(
-            shape=unsigned(table.width),
+        m.submodules.memory = store = RegisteredRam(
+            width=table.width,
             depth=len(table.words),
-            init=table.words,
-            attrs=memory_style(self.kind, written=self.loadable),
+            words=table.words,
+            written=self.loadable,
+            kind=self.kind,
         )
-        read = store.read_port()
-        m.d.comb += [read.addr.eq(self.address), read.en.eq(1), self.word.eq(read.data)]
+        m.d.comb += [store.read_address.eq(self.address), self.word.eq(store.read_data)]
         if self.loadable:
-            self._load(m, store.write_port())
+            self._load(m, store)
         return m
 
-    def _load(self, m: Module, write: memory.WritePort) -> None:
+    def _load(self, m: Module, store: RegisteredRam) -> None:
         table, depth = self.table, len(self.table.words)
         full = Signal(init=1, reset_less=True)
         pointer = Signal(range(depth), reset_less=True)
@@ -123,9 +125,9 @@ class ParameterMemory(wiring.Component):
             self.full.eq(full),
             taken.eq(self.load_i.valid & ~full),
             last_byte.eq(number == table.bytes_per_word - 1),
-            write.en.eq(taken & last_byte),
-            write.addr.eq(pointer),
-            write.data.eq(Cat(earlier, self.load_i.data)),
+            store.write_enable.eq(taken & last_byte),
+            store.write_address.eq(pointer),
+            store.write_data.eq(Cat(earlier, self.load_i.data)),
         ]
         passed_on = Signal(LOAD_BUS, reset_less=True)
         m.d.sync += [

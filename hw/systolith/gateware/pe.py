@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.delay import payload
+from systolith.gateware.primitives import multiplied
 from systolith.gateware.streams import act_word
 from systolith.network import ActType
 from systolith.plan import ConvPlan, MultiplierKind
@@ -151,7 +152,7 @@ class PE(wiring.Component):
         return f"pe_{self.shape.name}"
 
     def elaborate(self, platform: object) -> Module:
-        """Registers: operands, product, an adder tree for several multipliers, sum."""
+        """Registers: operands, those of a multiplier, an adder tree for several of them, sum."""
         m = Module()
         shape = self.shape
         lane = shape.act.bits if shape.turn else 0
@@ -169,17 +170,19 @@ class PE(wiring.Component):
                     ]
                 )
             else:
-                products.append(self._by_multiplier(m, act, kept.weight, number))
+                products.append(self._by_multiplier(platform, m, act, kept.weight, number))
         for filter_ in range(shape.packed):
             total = _tree(m, [product[filter_] for product in products], "tree")
             m.d.sync += self.psum_o[filter_].eq(self.psum_i[filter_] + total)
         return m
 
-    def _by_multiplier(self, m: Module, act: Value, weights: data.View, number: int) -> list[Value]:
+    def _by_multiplier(
+        self, platform: object, m: Module, act: Value, weights: data.View, number: int
+    ) -> list[Value]:
         """All products of an activation, in one multiplier."""
         bits = self.shape.product_bits
         operand = payload(m, _side_by_side(weights, bits), 1, f"weight_{number}")
-        product = payload(m, act * operand, 1, f"product_{number}")
+        product = multiplied(platform, m, f"multiplier_{number}", act, operand)
         return [_apart(product, filter_, bits) for filter_ in range(self.shape.packed)]
 
 

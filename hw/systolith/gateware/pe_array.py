@@ -13,9 +13,8 @@ from systolith.plan import ConvPlan, DepthwisePlan, PackedWeights
 
 __all__ = ["WEIGHT_LATENCY", "PEArray", "WeightTables", "weight_tables"]
 
-WEIGHT_LATENCY = 2
-"""Cycles from an address to its weights: read, and register what was read, for block memory is slow
-without."""
+WEIGHT_LATENCY = ParameterMemory.LATENCY + 1
+"""Cycles from an address to its weights. The last is a register at the PE: a memory may be far."""
 
 WeightTables = tuple[tuple[ParameterTable, ...], ...]
 """Contents of the weight memories, by row and column."""

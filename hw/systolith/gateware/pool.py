@@ -81,7 +81,7 @@ class PoolEngine(wiring.Component):
             reader.address.eq(writer.address),
             reader.word.eq(writer.i.payload),
             reader.step.eq(sequencer.step),
-            writer.done.eq(delayed(m, sequencer.step.done, 2, "done")),
+            writer.done.eq(delayed(m, sequencer.step.done, plan.free_latency - 2, "done")),
         ]
         first = delayed(m, sequencer.step.first, RowReader.LATENCY, "first")
         last = delayed(m, sequencer.step.last, RowReader.LATENCY, "last")

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.cells import place
 from systolith.gateware.delay import delayed, payload
 from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
+from systolith.gateware.primitives import multiplied
 from systolith.gateware.streams import act_shape, act_word
 from systolith.network import (
     MAX_MULTIPLIER_BITS,
@@ -21,6 +22,7 @@ from systolith.network import (
     Rounding,
     signed_bits,
 )
+from systolith.plan import MULTIPLIER_LATENCY, requantize_latency
 
 __all__ = ["RequantizeLanes", "Requantizer", "RequantizerShape", "requantizer_tables"]
 
@@ -90,6 +92,11 @@ class RequantizerShape:
         )
 
     @property
+    def latency(self) -> int:
+        """Cycles from accumulator and parameters to activation."""
+        return requantize_latency(self.multiplier_bits) - 1
+
+    @property
     def shift_bits(self) -> int:
         """Width of the shift; 0 if it is always the same."""
         least, most = self.shifts
@@ -141,10 +148,8 @@ class Requantizer(wiring.Component):
 
     Timing
     ------
-    Latency: :attr:`LATENCY` cycles. Throughput: one per cycle; nothing stalls.
+    Latency: :attr:`RequantizerShape.latency` cycles. Throughput: one per cycle; nothing stalls.
     """
-
-    LATENCY = 5
 
     acc: Signal
     parameters: data.View
@@ -166,15 +171,17 @@ class Requantizer(wiring.Component):
         return f"requantizer_{self.shape.acc_bits}to{self.shape.output.bits}"
 
     def elaborate(self, platform: object) -> Module:
-        """Five registers: bias, product twice (a multiplier's own register), shifted, clamped."""
+        """Registers: bias, those of a multiplier if there is one, shifted, clamped."""
         m = Module()
         shape = self.shape
         product = payload(m, self.acc + self.parameters.bias, 1, "biased")
+        scaled = 1
         if shape.multiplier_bits:
-            product *= payload(m, self.parameters.multiplier, 1, "multiplier")
-        product = payload(m, product, 2, "product")
+            factor = payload(m, self.parameters.multiplier, 1, "factor")
+            product = multiplied(platform, m, "multiplier", product, factor)
+            scaled += MULTIPLIER_LATENCY
         if shape.shift_bits:
-            shift = payload(m, self.parameters.shift, 3, "shift")
+            shift = payload(m, self.parameters.shift, scaled, "shift")
             if shape.rounding is Rounding.HALF_UP:
                 shifted = (((product << 1) >> shift) + 1) >> 1
             else:
@@ -244,7 +251,7 @@ class RequantizeLanes(wiring.Component):
 
     Timing
     ------
-    Latency: :attr:`Requantizer.LATENCY` cycles. Throughput: one transfer per cycle.
+    Latency: ``plan.requantize_latency`` cycles. Throughput: one transfer per cycle.
     """
 
     i: data.View
@@ -275,7 +282,7 @@ class RequantizeLanes(wiring.Component):
         super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
-        """A table of parameters per lane, read one cycle ahead."""
+        """A table of parameters per lane; its words come one cycle later than `i`."""
         m = Module()
         memories = []
         for lane, table in enumerate(self.tables):
@@ -284,11 +291,11 @@ class RequantizeLanes(wiring.Component):
             requantizer = place(platform, m, f"requantizer_{lane}", Requantizer, self.shape)
             m.d.comb += [
                 parameters.address.eq(self.transfer),
-                requantizer.acc.eq(self.i[lane]),
+                requantizer.acc.eq(payload(m, self.i[lane], 1, f"acc_{lane}")),
                 requantizer.parameters.eq(parameters.word),
                 self.o[lane].eq(requantizer.o),
             ]
-        m.d.comb += self.o_valid.eq(delayed(m, self.valid, Requantizer.LATENCY, "valid"))
+        m.d.comb += self.o_valid.eq(delayed(m, self.valid, self.shape.latency + 1, "valid"))
         if self.loadable:
             lead_through(m, self, memories)
         return m

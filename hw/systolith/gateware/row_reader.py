@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from amaranth import Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth import C, Module, Mux, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.delay import payload
-from systolith.gateware.memory_style import memory_style
 from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
+from systolith.gateware.primitives import RegisteredRam
 from systolith.gateware.window_buffer import step_layout
 from systolith.plan import Tap, WindowedEngine
 
@@ -35,7 +35,7 @@ class RowReader(wiring.Component):
     `acts` :attr:`LATENCY` cycles after `step`. Throughput: one per cycle.
     """
 
-    LATENCY = 4
+    LATENCY = 6
 
     write: Signal
     address: Signal
@@ -68,34 +68,33 @@ class RowReader(wiring.Component):
         super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
-        """Four registers: table of taps, address, memory, output."""
+        """Registers: two of the table of taps, address, two of the memory, output."""
         m = Module()
         plan, step = self.plan, self.step
         m.submodules.taps = table = ParameterMemory(self.taps, loadable=self.loadable)
-        m.submodules.memory = store = memory.Memory(
-            shape=self.layout,
-            depth=plan.buffer_depth,
-            init=[],
-            attrs=memory_style(plan.window_memory),
+        m.submodules.memory = store = RegisteredRam(
+            width=self.layout.size, depth=plan.buffer_depth, kind=plan.window_memory
         )
-        write_port, read_port = store.write_port(), store.read_port()
         tap = data.View(tap_layout(plan), table.word)
-        origin = payload(m, step.address, 1, "origin")
-        pass_word = Signal(range(self.words), reset_less=True)
-        rows, columns = payload(m, step.rows, 1, "rows"), payload(m, step.columns, 1, "columns")
+        known = ParameterMemory.LATENCY
+        origin = payload(m, step.address, known, "origin")
+        number = step.number if self.words > 1 else C(0, 0)
+        pass_word = payload(m, number, known, "pass_word")
+        rows = payload(m, step.rows, known, "rows")
+        columns = payload(m, step.columns, known, "columns")
+        address = Signal(range(plan.buffer_depth), reset_less=True)
         inside = rows.bit_select(tap.row, 1) & columns.bit_select(tap.column, 1)
-        inside = payload(m, inside, 2, "inside")
+        inside = payload(m, inside, 1 + RegisteredRam.LATENCY, "inside")
         m.d.comb += [
             table.address.eq(step.fold),
-            write_port.en.eq(self.write),
-            write_port.addr.eq(self.address),
-            write_port.data.eq(self.word),
-            read_port.en.eq(1),
+            store.write_enable.eq(self.write),
+            store.write_address.eq(self.address),
+            store.write_data.eq(self.word),
+            store.read_address.eq(address),
         ]
         m.d.sync += [
-            pass_word.eq(step.number),
-            read_port.addr.eq(origin + tap.offset + pass_word),
-            self.acts.eq(Mux(inside, read_port.data, self._filled())),
+            address.eq(origin + tap.offset + pass_word),
+            self.acts.eq(Mux(inside, store.read_data, self._filled())),
         ]
         if self.loadable:
             lead_through(m, self, [table])

@@ -30,13 +30,15 @@ def window_layout(plan: WindowedEngine) -> data.StructLayout:
 class WindowWalker(wiring.Component):
     """Emit one description per output pixel, in raster order, frame after frame.
 
+    The description is a register; behind it, counters are one pixel ahead.
+
     Members
     -------
     o : ``Out(stream.Signature(window_layout(plan)))``
 
     Timing
     ------
-    ``o.valid`` from the first cycle after reset. Throughput: one per cycle.
+    ``o.valid`` from the second cycle after reset. Throughput: one per cycle.
     """
 
     o: stream.Interface
@@ -67,10 +69,10 @@ class WindowWalker(wiring.Component):
         address = Signal(range(depth), init=window.origin(0, 0) * words % depth)
         last_line = (window.height - 1) * window.width
         newest_column = x + kw - 1
+        found = Signal(window_layout(plan))
         m.d.comb += [
-            self.o.valid.eq(1),
-            self.o.payload.address.eq(address),
-            self.o.payload.needed.eq(
+            found.address.eq(address),
+            found.needed.eq(
                 frame
                 + Mux(newest_row > last_line, last_line, newest_row)
                 + Mux(newest_column > window.width - 1, window.width - 1, newest_column)
@@ -79,14 +81,18 @@ class WindowWalker(wiring.Component):
         ]
         for tap in range(kh):
             inside = (y + tap >= 0) & (y + tap < window.height)
-            m.d.comb += self.o.payload.rows[tap].eq(inside)
+            m.d.comb += found.rows[tap].eq(inside)
         for tap in range(kw):
             inside = (x + tap >= 0) & (x + tap < window.width)
-            m.d.comb += self.o.payload.columns[tap].eq(inside)
+            m.d.comb += found.columns[tap].eq(inside)
+        following = Signal()
+        m.d.comb += following.eq(self.o.ready | ~self.o.valid)
+        with m.If(following):
+            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(found)]
         row_step = window.origin(1, 0) - window.origin(0, columns - 1)
         last_origin = window.origin(rows - 1, columns - 1)
         frame_step = window.input_pixels + window.origin(0, 0) - last_origin
-        with m.If(self.o.ready):
+        with m.If(following):
             m.d.sync += [
                 column.eq(column + 1),
                 x.eq(x + sw),

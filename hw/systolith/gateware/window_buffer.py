@@ -163,7 +163,7 @@ class Sequencer(wiring.Component):
             last_slot.eq(slot == plan.slot_folds - 1),
             last.eq(last_slot & (fold == plan.folds - 1)),
             last_pass.eq(number == plan.passes - 1),
-            start.eq(first & (ahead >= 0) & self.room),
+            start.eq(first & walker.o.valid & (ahead >= 0) & self.room),
             issue.eq(start | ~first),
             walker.o.ready.eq(issue & last & last_pass),
         ]

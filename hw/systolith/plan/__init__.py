@@ -11,6 +11,7 @@ from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.gearbox_plan import GearboxPlan
+from systolith.plan.latency import MULTIPLIER_LATENCY, requantize_latency
 from systolith.plan.memory import BlockRam, Memory, MemoryKind
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
@@ -24,6 +25,7 @@ from systolith.plan.work import Work, no_engine, output_ports, source_of, work_o
 __all__ = [
     "DEFAULT_MULTIPLIERS",
     "DEVICES",
+    "MULTIPLIER_LATENCY",
     "AddPlan",
     "ArrayShape",
     "BlockRam",
@@ -58,6 +60,7 @@ __all__ = [
     "output_ports",
     "pack_weights",
     "plan_network",
+    "requantize_latency",
     "resources_of",
     "row_taps",
     "source_of",

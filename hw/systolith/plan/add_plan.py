@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from math import ceil
 
 from systolith.network import Tensor
+from systolith.plan.latency import MULTIPLIER_LATENCY, requantize_latency
 
 __all__ = ["AddPlan"]
 
-SUM_LATENCY = 2
+SUM_LATENCY = MULTIPLIER_LATENCY + 1
 """Cycles from a pair of transfers to its sum: products, sum."""
-REQUANTIZE_LATENCY = 5
-"""Cycles from accumulator to activation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class AddPlan:
     @property
     def latency(self) -> int:
         """Cycles from a pair of transfers to the write of their result."""
-        return SUM_LATENCY + REQUANTIZE_LATENCY
+        return SUM_LATENCY + requantize_latency(self.scale_bits)
 
     @property
     def fifo_depth(self) -> int:

@@ -55,6 +55,9 @@ KINDS = {
 SHARES = Resources(multipliers=156, dsps=156, luts=83640, block_rams=208)
 """What shares are of where there is no limit: an ECP5-85F."""
 SHARE = 1 << 20
+WEIGHTS = {"dsps": 1, "luts": 8, "block_rams": 1}
+"""What shares count, against each other. LUTs that are left make placement and routing easier, and
+the clock faster; multipliers and blocks of memory that are left are of no use to anybody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,14 +102,15 @@ class Budget:
                 yield kind
 
     def share(self, used: Resources) -> int:
-        """Weigh resources by their shares of the limits, in units of 2**-20, and add up.
+        """Add up the shares of the limits, in units of 2**-20, each by its weight.
 
-        Multipliers in PE arrays have no weight of their own.
+        LUTs weigh 8 times as much as DSPs and block RAMs; multipliers in PE arrays weigh nothing of
+        their own.
         """
         return sum(
-            getattr(used, kind) * max(SHARE // max(self.limits.get(kind, most), 1), 1)
-            for kind in KINDS
-            if kind != "multipliers" and (most := getattr(SHARES, kind))
+            getattr(used, kind) * max(weight * SHARE // max(self.limits.get(kind, most), 1), 1)
+            for kind, weight in WEIGHTS.items()
+            if (most := getattr(SHARES, kind))
         )
 
 

@@ -7,18 +7,17 @@ from numbers import Integral
 
 from systolith.network import Tensor
 from systolith.plan.errors import PlanError
+from systolith.plan.latency import MULTIPLIER_LATENCY, requantize_latency
 from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.reduction import Reduction
 from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
 
 __all__ = ["ArrayShape", "ConvPlan", "MultiplierKind"]
 
-PE_LATENCY = 3
-"""Cycles from the activations of a PE with one multiplier to its partial sum."""
+PE_LATENCY = 2
+"""Cycles from the activations of a PE to its partial sum, beside those of the multiplication."""
 COLLECT_LATENCY = 1
 """Cycles from a column's held result to the requantizer."""
-REQUANTIZE_LATENCY = 5
-"""Cycles from accumulator to activation."""
 
 
 class MultiplierKind(Enum):
@@ -242,16 +241,16 @@ class ConvPlan(WindowedPlan):
 
     @property
     def multiply_latency(self) -> int:
-        """Cycles from operands to product: registers of a tree with a leaf for each weight bit."""
-        return (
-            (self.weight_bits - 1).bit_length() if self.multiplier_kind is MultiplierKind.LUT else 1
-        )
+        """Cycles from operands to product; of LUTs, a tree with a leaf for each weight bit."""
+        if self.multiplier_kind is MultiplierKind.LUT:
+            return (self.weight_bits - 1).bit_length()
+        return MULTIPLIER_LATENCY
 
     @property
     def pe_latency(self) -> int:
         """Cycles from activations to partial sum; one more for each doubling of multipliers."""
         adders = (self.array.multipliers - 1).bit_length()
-        return PE_LATENCY - 1 + self.multiply_latency + adders
+        return PE_LATENCY + self.multiply_latency + adders
 
     @property
     def drain_delay(self) -> int:
@@ -274,7 +273,7 @@ class ConvPlan(WindowedPlan):
     def latency(self) -> int:
         """Cycles from the last step of a pass to the write of its first output transfer."""
         array = READ_LATENCY + self.array.rows - 1 + self.pe_latency
-        return array + self.drain_delay + COLLECT_LATENCY + REQUANTIZE_LATENCY
+        return array + self.drain_delay + COLLECT_LATENCY + requantize_latency(self.scale_bits)
 
     @property
     def free_latency(self) -> int:

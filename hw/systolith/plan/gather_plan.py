@@ -9,9 +9,7 @@ from systolith.plan.windowed import FREE_LATENCY
 
 __all__ = ["GatherPlan"]
 
-GATHER_LATENCY = 1
-"""Cycles that a PE with its own activations takes more than one that is given them."""
-FETCH_LATENCY = 2
+FETCH_LATENCY = 1
 """Cycles that it reads later than a row's common memory is read."""
 
 
@@ -54,11 +52,6 @@ class GatherPlan(ConvPlan):
         width = self.group * self.input.type.bits
         array = self.array
         return Memory(count=array.rows * array.columns, depth=self.buffer_depth, width=width)
-
-    @property
-    def pe_latency(self) -> int:
-        """Cycles from where a row's activations would come to the partial sum."""
-        return super().pe_latency + GATHER_LATENCY
 
     @property
     def free_latency(self) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from systolith.network import Tensor
+from systolith.plan.latency import requantize_latency
 from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
 
@@ -10,8 +11,6 @@ __all__ = ["PoolPlan"]
 
 POOL_LATENCY = 1
 """Cycles from the activations of a pool's last tap to its maximum or sum."""
-REQUANTIZE_LATENCY = 5
-"""Cycles from accumulator to activation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +103,11 @@ class PoolPlan(WindowedPlan):
     @property
     def latency(self) -> int:
         """Cycles from the last step of a pass to its output transfer."""
-        return READ_LATENCY + POOL_LATENCY + (REQUANTIZE_LATENCY if self.average else 0)
+        return (
+            READ_LATENCY
+            + POOL_LATENCY
+            + (requantize_latency(self.scale_bits) if self.average else 0)
+        )
 
     @property
     def free_latency(self) -> int:

@@ -9,9 +9,9 @@ from systolith.plan.window import Window
 
 __all__ = ["FREE_LATENCY", "READ_LATENCY", "WindowedPlan"]
 
-READ_LATENCY = 5
+READ_LATENCY = 7
 """Cycles from the issue of a step to the activations at column 0 of row 0."""
-FREE_LATENCY = 4
+FREE_LATENCY = 5
 """Cycles from the issue of a pixel's last step in row 0 to the writer's knowledge of the room."""
 
 

@@ -75,7 +75,7 @@ async def _contents(ctx, dut) -> list[tuple[int, ...]]:  # type: ignore[no-untyp
         words = []
         for address in range(len(memory.table.words)):
             ctx.set(dut.address, address)
-            await ctx.tick()
+            await ctx.tick().repeat(ParameterMemory.LATENCY)
             words.append(ctx.get(dut.word[number]))
         found.append(tuple(words))
     return found

@@ -40,14 +40,14 @@ def _hardware(
     results: list[int] = []
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
-        for number in range(len(acc) + Requantizer.LATENCY):
+        for number in range(len(acc) + dut.shape.latency):
             if number < len(acc):
                 channel = number % channels
                 ctx.set(dut.acc, int(acc[number]))
                 parameters = (int(bias[channel]), int(multiplier[channel]), int(shift[channel]))
                 ctx.set(dut.parameters.as_value(), shape.pack(*parameters))
             await ctx.tick()
-            if number >= Requantizer.LATENCY - 1:
+            if number >= dut.shape.latency - 1:
                 results.append(ctx.get(dut.o))
 
     simulator = Simulator(dut)

@@ -1,0 +1,18 @@
+"""What a device has ready made: multipliers and memories with their own registers.
+
+Each has one behaviour and a fixed latency. In plain Verilog it is described; for a device that is
+known, it is made of the device's own cells, with the registers that are in them.
+"""
+
+from systolith.gateware.primitives.clock import Ecp5Pll, choose_pll
+from systolith.gateware.primitives.multiplier import Multiplier, multiplied
+from systolith.gateware.primitives.ram import RegisteredRam, rams_of
+
+__all__ = [
+    "Ecp5Pll",
+    "Multiplier",
+    "RegisteredRam",
+    "choose_pll",
+    "multiplied",
+    "rams_of",
+]

@@ -1,0 +1,125 @@
+"""A multiplier with registers before, within and behind it."""
+
+from collections.abc import Iterator
+
+from amaranth import C, Cat, ClockSignal, Instance, Module, Shape, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.cells import place
+from systolith.gateware.delay import payload
+from systolith.gateware.technology import Technology, technology_of
+from systolith.plan import MULTIPLIER_LATENCY
+
+__all__ = ["Multiplier", "multiplied"]
+
+PORT = 18
+"""Bits of a factor of MULT18X18D."""
+
+
+class Multiplier(wiring.Component):
+    """``o = a * b``, exactly.
+
+    Parameters
+    ----------
+    a_shape, b_shape : Shape
+        Of the factors, signed or not.
+
+    Members
+    -------
+    a, b : ``In(a_shape)``, ``In(b_shape)``
+    o : ``Out(signed(a_width + b_width + 1))``, or as narrow as Amaranth's product
+
+    Timing
+    ------
+    `o` ``plan.MULTIPLIER_LATENCY`` cycles after the factors: registers for factors, partial
+    products and product in the multiplier, and one in the fabric, in front of which the products of
+    factors of more than 18 bits are added up. Throughput: one per cycle. No reset.
+    """
+
+    a: Signal
+    b: Signal
+    o: Signal
+
+    def __init__(self, a_shape: Shape, b_shape: Shape) -> None:
+        self.a_shape, self.b_shape = a_shape, b_shape
+        product = (Signal(a_shape) * Signal(b_shape)).shape()
+        super().__init__({"a": In(a_shape), "b": In(b_shape), "o": Out(product)})
+
+    @property
+    def cell_name(self) -> str:
+        """Name of the Verilog module."""
+        a, b = (
+            f"{'s' if shape.signed else 'u'}{shape.width}" for shape in (self.a_shape, self.b_shape)
+        )
+        return f"multiplier_{a}_{b}"
+
+    def elaborate(self, platform: object) -> Module:
+        """Describe the product, or add up those of the device's multipliers."""
+        m = Module()
+        if technology_of(platform) is Technology.ECP5:
+            parts = [
+                _ecp5(m, f"part_{first}_{second}", left, right) << (first + second)
+                for first, left in _limbs(self.a)
+                for second, right in _limbs(self.b)
+            ]
+            m.d.sync += self.o.eq(sum(parts[1:], start=parts[0]))
+            return m
+        a, b = payload(m, self.a, 1, "a"), payload(m, self.b, 1, "b")
+        m.d.comb += self.o.eq(payload(m, a * b, MULTIPLIER_LATENCY - 1, "product"))
+        return m
+
+
+def multiplied(platform: object, m: Module, name: str, a: Value, b: Value) -> Value:
+    """Add a :class:`Multiplier` of two values. Returns the product."""
+    multiplier = place(platform, m, name, Multiplier, a.shape(), b.shape())
+    m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
+    return multiplier.o
+
+
+def _limbs(value: Value) -> Iterator[tuple[int, Value]]:
+    """Places and digits of at most 18 bits; all unsigned but for the highest of a signed value."""
+    shape = value.shape()
+    for low in range(0, shape.width, PORT):
+        limb = value[low : low + PORT]
+        highest = low + PORT >= shape.width
+        yield low, limb.as_signed() if highest and shape.signed else limb
+
+
+def _ecp5(m: Module, name: str, a: Value, b: Value) -> Value:
+    """One MULT18X18D with all its registers. Returns the product, three cycles late."""
+    product = Signal(signed(2 * PORT), name=f"{name}_product")
+    registers = {
+        f"p_REG_{stage}_{pin}": value
+        for stage in ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT")
+        for pin, value in (("CLK", "CLK0"), ("CE", "CE0"), ("RST", "RST0"))
+    }
+    pins: dict[str, Value] = {}
+    for factor, value in (("A", a), ("B", b)):
+        # Widened to the port's bits by its sign.
+        port = Signal(Shape(PORT, value.shape().signed), name=f"{name}_{factor.lower()}")
+        m.d.comb += port.eq(value)
+        pins |= {f"i_{factor}{bit}": port[bit] for bit in range(PORT)}
+        pins[f"i_SIGNED{factor}"] = C(int(value.shape().signed), 1)
+    # The inputs of the cascade, SRIA and SRIB, have wires of their own and stay open.
+    zeros = {f"i_C{bit}": C(0, 1) for bit in range(PORT)}
+    m.submodules[name] = Instance(
+        "MULT18X18D",
+        **registers,
+        p_CLK0_DIV="ENABLED",
+        p_GSR="DISABLED",
+        p_MULT_BYPASS="DISABLED",
+        p_SOURCEB_MODE="B_SHIFT",
+        p_RESETMODE="SYNC",
+        i_CLK0=ClockSignal(),
+        i_CE0=C(1, 1),
+        i_RST0=C(0, 1),
+        i_SOURCEA=C(0, 1),
+        i_SOURCEB=C(0, 1),
+        **zeros,
+        **pins,
+        **{f"o_P{bit}": product[bit] for bit in range(2 * PORT)},
+    )
+    if a.shape().signed or b.shape().signed:
+        return product
+    return Cat(product)

@@ -1,0 +1,151 @@
+"""Primitives made of a device's cells do what their plain description does, cycle by cycle."""
+
+import random
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from amaranth import Shape
+from amaranth.lib import wiring
+
+from systolith.bench import find_toolchain
+from systolith.bench.compile import QUICK_FLAGS, run_make, run_verilator
+from systolith.build import to_verilog
+from systolith.gateware import Multiplier, RegisteredRam, Technology
+from systolith.plan import MULTIPLIER_LATENCY
+
+CELLS = files("systolith.netlist").joinpath("ecp5.v").read_text()
+CYCLES = 5000
+DRIVER = """
+#include <cstdint>
+#include <cstdio>
+#include <random>
+#include "Vbench.h"
+int main() {
+    std::mt19937_64 random(5);
+    Vbench bench;
+    long wrong[COUNT] = {};
+    for (long cycle = 0; cycle < CYCLES; cycle++) {
+        bench.stimulus = random();
+        bench.clk = 0;
+        bench.eval();
+        for (int n = 0; n < COUNT; n++)
+            if (cycle > WARM_UP && !(bench.same >> n & 1)) wrong[n]++;
+        bench.clk = 1;
+        bench.eval();
+    }
+    for (long count : wrong) std::printf("%ld ", count);
+}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A primitive in both forms, and how 64 random bits drive it."""
+
+    forms: tuple[wiring.Component, wiring.Component]
+    ports: str
+    output: str
+    width: int
+    undefined: str = "1'b0"
+    """Whether the output that comes two cycles later means nothing."""
+
+
+def _differences(cases: Sequence[Case], folder: Path, cells: str = CELLS) -> list[int]:
+    """Simulate both forms; count for each case the cycles in which they differ."""
+    modules, pairs = [cells], []
+    for number, case in enumerate(cases):
+        outputs = []
+        for form, technology in zip(case.forms, Technology, strict=True):
+            name = f"{technology.value}_{number}"
+            modules.append(to_verilog(form, name, technology))
+            outputs.append(f"{name}_out")
+            pairs.append(f"wire [{case.width - 1}:0] {outputs[-1]};")
+            ports = f".clk(clk), .rst(1'b0), {case.ports}, .{case.output}({outputs[-1]})"
+            pairs.append(f"{name} {name}({ports});")
+        pairs.append(f"reg u1_{number}, u2_{number};")
+        pairs.append(f"always @(posedge clk) u1_{number} <= {case.undefined};")
+        pairs.append(f"always @(posedge clk) u2_{number} <= u1_{number};")
+        pairs.append(f"assign same[{number}] = u2_{number} || {outputs[0]} == {outputs[1]};")
+    most = len(cases) - 1
+    header = f"module bench(input clk, input [63:0] stimulus, output [{most}:0] same);"
+    (folder / "bench.v").write_text("\n".join([header, *pairs, "endmodule", *modules]))
+    settings = {"CYCLES": CYCLES, "COUNT": len(cases), "WARM_UP": 2 * MULTIPLIER_LATENCY}
+    defines = "".join(f"#define {name} {value}\n" for name, value in settings.items())
+    (folder / "driver.cpp").write_text(defines + DRIVER)
+    toolchain = find_toolchain()
+    arguments = ["--top-module", "bench", "--Mdir", "obj", "bench.v", "../driver.cpp"]
+    run_verilator(toolchain, folder, arguments)
+    run_make(toolchain, folder / "obj", "Vbench.mk", QUICK_FLAGS)
+    done = subprocess.run([folder / "obj" / "Vbench"], capture_output=True, text=True, check=True)
+    return [int(count) for count in done.stdout.split()]
+
+
+def _multiplier(a: tuple[int, bool], b: tuple[int, bool]) -> Case:
+    forms = Multiplier(Shape(*a), Shape(*b)), Multiplier(Shape(*a), Shape(*b))
+    ports = f".a(stimulus[{a[0] - 1}:0]), .b(stimulus[63:{64 - b[0]}])"
+    return Case(forms=forms, ports=ports, output="o", width=forms[0].o.shape().width)
+
+
+def _ram(width: int, depth: int, *, written: bool) -> Case:
+    rng = random.Random(width * depth)
+    words = [rng.randrange(1 << width) for _ in range(depth)]
+    first, second = (
+        RegisteredRam(width=width, depth=depth, words=words, written=written) for _ in range(2)
+    )
+    bits = (depth - 1).bit_length()
+    read, write = f"stimulus[{bits - 1}:0]", f"stimulus[{2 * bits - 1}:{bits}]"
+    # Addresses beyond the end are never read, nor written.
+    read, write = (f"({address} % {depth})" for address in (read, write))
+    ports = f".read_address({read})"
+    undefined = "1'b0"
+    if written:
+        data = f"{{stimulus, ~stimulus}} >> {2 * bits}"
+        ports += f", .write_enable(stimulus[63]), .write_address({write}), .write_data({data})"
+        undefined = f"stimulus[63] && {read} == {write}"
+    return Case(
+        forms=(first, second), ports=ports, output="read_data", width=width, undefined=undefined
+    )
+
+
+FACTORS = [
+    ((8, False), (8, True)),
+    ((8, False), (17, True)),
+    ((18, True), (18, True)),
+    ((18, False), (18, False)),
+    ((27, True), (16, False)),
+    ((37, True), (19, True)),
+    ((1, False), (1, True)),
+]
+SIZES = [(10, 72), (36, 512), (9, 2048), (18, 1024), (40, 16), (11, 1500), (1, 3), (64, 600)]
+
+
+@pytest.fixture
+def cases() -> list[Case]:
+    found = [_multiplier(a, b) for a, b in FACTORS]
+    return found + [_ram(*size, written=written) for size in SIZES for written in (False, True)]
+
+
+def test_cells_do_what_plain_verilog_does(cases: list[Case], tmp_path: Path) -> None:
+    assert _differences(cases, tmp_path) == [0] * len(cases)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("product = a * b", "product = a * b + 1"),
+        ("SIGNEDA & A17", "A17"),
+        ("output_register <= piped", "output_register <= product"),
+        ("(n % 2) * 9 +: 9", "9 +: 9"),
+        ("read_register : read;", "read : read;"),
+        ("WIDTH_A == 36 && ada[2]", "WIDTH_A == 36 && ada[2] && ada[4]"),
+    ],
+)
+def test_a_cell_that_does_something_else_is_seen(
+    cases: list[Case], tmp_path: Path, right: str, wrong: str
+) -> None:
+    assert CELLS.count(right) == 1
+    assert any(_differences(cases, tmp_path, CELLS.replace(right, wrong)))
