@@ -6,7 +6,7 @@ from typing import Any, get_args
 from systolith.config import PruneSection
 from systolith.steps import UsageError
 
-__all__ = ["METHODS", "hardware_changes", "pruning_changes", "training_changes"]
+__all__ = ["METHODS", "build_changes", "hardware_changes", "pruning_changes", "training_changes"]
 
 METHODS = tuple(
     method
@@ -26,6 +26,22 @@ def hardware_changes(**settings: str | float | None) -> dict[str, Any]:
     """Change the keys of ``[hardware]`` that are given."""
     given = {name: value for name, value in settings.items() if value is not None}
     return {"hardware": given} if given else {}
+
+
+def build_changes(**settings: str | float | None) -> dict[str, Any]:
+    """Change the keys of ``[build]`` that are given; engines are planned within the device."""
+    given: dict[str, str | float | None] = {
+        name: value for name, value in settings.items() if value is not None
+    }
+    if not given:
+        return {}
+    board = given.get("board")
+    if isinstance(board, str):
+        # What the file says of a device gives way to a board, and the other way round.
+        given = {"device": None, "speed": None, "package": None, **given}
+    elif "device" in given:
+        given = {"board": None, **given}
+    return {"build": given}
 
 
 def pruning_changes(

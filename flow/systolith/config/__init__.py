@@ -1,5 +1,6 @@
 """Experiment files: what one TOML says, checked as a whole."""
 
+from systolith.config.build import BuildSection
 from systolith.config.errors import ConfigError
 from systolith.config.experiment import (
     BitsSection,
@@ -38,6 +39,7 @@ __all__ = [
     "ArraySection",
     "BitsSection",
     "BudgetSection",
+    "BuildSection",
     "ConfigError",
     "DJPQSection",
     "DPPFiltersSection",

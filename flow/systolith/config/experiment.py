@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from systolith.config.build import BuildSection
 from systolith.config.errors import ConfigError
 from systolith.config.hardware import HardwareSection
 from systolith.config.pruning import PruneSection, order_problems
@@ -129,6 +130,7 @@ class Experiment(_Section):
     hardware: HardwareSection = HardwareSection()
     verify: VerifySection = VerifySection()
     simulate: SimulateSection = SimulateSection()
+    build: BuildSection = BuildSection()
 
     @field_validator("prune")
     @classmethod

@@ -40,6 +40,8 @@ class Report:
         The pipeline, stage by stage.
     stages : list of dict
         ``name``, ``seconds``, ``cached`` of each stage of the run.
+    build : dict
+        ``part``, ``timing_met``, ``fmax_mhz`` by seed, ``frames_per_second``, ``used`` and more.
     files : dict
         What the run wrote, relative to its folder.
     """
@@ -52,7 +54,13 @@ class Report:
     sparsity: dict[str, list[SparsityRow]] = field(default_factory=dict)
     engines: list[EngineRow] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
+    build: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a check found something: a difference, or a clock that is too slow."""
+        return self.verified is False or self.build.get("timing_met") is False
 
     @property
     def verified(self) -> bool | None:

@@ -1,6 +1,7 @@
 """Results as tables that a person reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -19,6 +20,15 @@ ACCURACIES = {
     "integer": "integer",
     "rtl": "RTL simulation",
 }
+
+
+CELLS = {
+    "TRELLIS_COMB": "LUTs",
+    "TRELLIS_FF": "flip-flops",
+    "MULT18X18D": "DSP multipliers",
+    "DP16KD": "block RAMs",
+}
+"""Names of the device's cells, and what people call them."""
 
 
 def report_view(report: Report, *, planning: bool = False) -> RenderableType:
@@ -95,6 +105,7 @@ def _summary(report: Report) -> Table:
         table.add_row("multiplications per frame", f"{kept:,} of {dense:,} dense")
         busy = f"{yields['utilization']:.1%} of all cycles of {yields['multipliers']} multipliers"
         table.add_row("utilization", busy)
+    _add_build(table, report.build)
     checks = report.verification
     if "cycles_predicted" in checks:
         equal = "equal" if checks["cycles_predicted"] == checks["cycles_simulated"] else "DIFFERENT"
@@ -107,3 +118,28 @@ def _summary(report: Report) -> Table:
         mark = "equal" if check["passed"] else "NOT EQUAL"
         table.add_row(f"  {check['name']}", f"{mark}: {check['what']}")
     return table
+
+
+def _add_build(table: Table, build: Mapping[str, Any]) -> None:
+    """What place and route reached, if anything was built."""
+    if not build:
+        return
+    table.add_row("built for", build["board"] or build["part"])
+    clocks = build["fmax_mhz"]
+    seeds = f"best of {len(clocks)} seeds; median {build['fmax_mhz_median']:.1f} MHz"
+    reached = Text(f"{build['fmax_mhz_best']:.1f} MHz", "bold green")
+    if not build["timing_met"]:
+        reached.stylize("bold red")
+    reached.append(f" of {build['clock_mhz']:g} MHz wanted", "default")
+    table.add_row("clock", reached.append(f" ({seeds})" if len(clocks) > 1 else ""))
+    rate, wanted = build["frames_per_second"], build["frames_per_second_at_target"]
+    rates = f"{rate:,.0f} at the clock reached, {wanted:,.0f} at the one wanted"
+    table.add_row("frames per second", rates)
+    for kind, name in CELLS.items():
+        if used := build["used"].get(kind):
+            available = build["available"][kind]
+            table.add_row(f"  {name}", f"{used:,} of {available:,} ({used / available:.0%})")
+    if build["critical_path"]:
+        table.add_row("critical path", build["critical_path"])
+    if build["bitstream"]:
+        table.add_row("bitstream", f"fpga/{build['bitstream']}")

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from systolith.config import Experiment, Interface, check_experiment, load_experiment
+from systolith.config import (
+    BuildSection,
+    Experiment,
+    HardwareSection,
+    Interface,
+    check_experiment,
+    load_experiment,
+)
 from systolith.network import load
 from systolith.steps.errors import UsageError
 from systolith.steps.experiment import ExperimentSource
@@ -79,6 +86,7 @@ def open_run(
         hardware = hardware.model_copy(update={"multipliers": multipliers})
     if interface is not None:
         hardware = hardware.model_copy(update={"interface": interface})
+    hardware = _within(hardware, experiment.build)
     simulated = experiment.simulate.images
     settings = Settings(
         name=name,
@@ -89,9 +97,21 @@ def open_run(
         simulate_images=_number(simulated if count is None else count),
         jobs=experiment.simulate.jobs,
         waveform=waveform or experiment.simulate.waveform,
+        build=experiment.build,
         rtl=rtl,
     )
     return Session(source, settings, folder, listener or Silent())
+
+
+def _within(hardware: HardwareSection, build: BuildSection) -> HardwareSection:
+    """Plan within the device that is built for, if no other is named."""
+    if (part := build.part) is None or hardware.device == part.device.name:
+        return hardware
+    if hardware.device is not None:
+        raise UsageError(
+            f"[hardware] plans for {hardware.device}, but [build] is for {part.device.name}"
+        )
+    return hardware.model_copy(update={"device": part.device.name})
 
 
 def _count(images: str | int | None) -> int | str | None:

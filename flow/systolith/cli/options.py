@@ -1,0 +1,52 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from systolith.plan import DEVICES
+
+__all__ = [
+    "ClockMhz",
+    "Config",
+    "Device",
+    "Images",
+    "Json",
+    "LearningRate",
+    "Multipliers",
+    "Output",
+    "Seed",
+    "Target",
+    "TargetFps",
+]
+
+Target = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG.toml|NETWORK.json",
+        help="An experiment file, or a saved integer network.",
+    ),
+]
+Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="An experiment file.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Folder for results. Default: out/NAME."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, nothing else.")]
+Multipliers = Annotated[
+    int | None, typer.Option(min=1, help="Budget of multipliers, instead of the file's.")
+]
+Device = Annotated[
+    str | None, typer.Option(help=f"Budget: what a device has. One of {', '.join(DEVICES)}.")
+]
+TargetFps = Annotated[
+    float | None,
+    typer.Option(help="Frames per second: the smallest design that has them, not the fastest."),
+]
+ClockMhz = Annotated[float | None, typer.Option(help="Clock that frames per second count with.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Seed, instead of the file's.")]
+LearningRate = Annotated[float | None, typer.Option(help="Learning rate, instead of the file's.")]
+Images = Annotated[
+    str | None, typer.Option(metavar="N|all", help="How many images, instead of the file's.")
+]

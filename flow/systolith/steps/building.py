@@ -1,0 +1,84 @@
+"""From a plan to a bitstream: what the build stage does."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from systolith.build import BOARD_TOP, emit_board, emit_verilog
+from systolith.config import BuildSection
+from systolith.fpga import Placed, build_bitstream, find_board
+from systolith.gateware import Technology
+from systolith.plan import NetworkPlan
+from systolith.steps.proving import Progress
+
+__all__ = ["build_design"]
+
+TOP = "systolith_top"
+
+
+def build_design(
+    plan: NetworkPlan, section: BuildSection, folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """Synthesize, place and route a plan; pack a bitstream if the clock is reached.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+    section : BuildSection
+        Of a part or a board.
+    folder : Path
+        Gets netlist, logs, reports and bitstream.
+    progress : callable
+
+    Returns
+    -------
+    dict
+        JSON values: part, clocks, frames per second, what is used, the critical path.
+
+    Raises
+    ------
+    PlanError
+        If a board cannot serve the network.
+    MissingProgramError, ToolError
+    """
+    part = section.part
+    assert part is not None
+    progress(0, section.seeds + 2, "generating")
+    if section.board is not None:
+        board = find_board(section.board)
+        top, constraints = BOARD_TOP, board.constraints
+        verilog = emit_board(plan, board, clock_mhz=section.clock_mhz, baud=section.baud)
+    else:
+        top, constraints = TOP, ""
+        verilog = emit_verilog(plan, top=top, technology=Technology.ECP5)
+    placed = build_bitstream(
+        verilog,
+        top,
+        part,
+        folder,
+        freq_mhz=section.clock_mhz,
+        seeds=section.seeds,
+        jobs=section.jobs,
+        constraints=constraints,
+        progress=progress,
+    )
+    return {"part": str(part), "board": section.board, **_found(placed, plan)}
+
+
+def _found(placed: Placed, plan: NetworkPlan) -> Mapping[str, Any]:
+    """Gather what people want to know of a placed design."""
+    best = placed.best
+    return {
+        "clock_mhz": best.target_mhz,
+        "timing_met": best.timing_met,
+        "fmax_mhz": {str(seed): report.fmax_mhz for seed, report in placed.reports.items()},
+        "fmax_mhz_best": best.fmax_mhz,
+        "fmax_mhz_median": placed.median_mhz,
+        "best_seed": placed.best_seed,
+        "frames_per_second": best.fmax_mhz * 1e6 / plan.cycles_per_frame,
+        "frames_per_second_at_target": best.target_mhz * 1e6 / plan.cycles_per_frame,
+        "used": dict(best.used),
+        "available": dict(best.available),
+        "critical_path": best.path.words() if best.path else None,
+        "bitstream": placed.bitstream.name if placed.bitstream else None,
+    }

@@ -1,0 +1,58 @@
+"""Verilog of a network on a board, behind a serial line."""
+
+from systolith.build.verilog import to_verilog
+from systolith.fpga import Board
+from systolith.gateware import Technology
+from systolith.gateware.board import BoardConfig, BoardTop
+from systolith.gateware.primitives import choose_pll
+from systolith.plan import NetworkPlan, PlanError
+
+__all__ = ["BOARD_TOP", "board_config", "emit_board"]
+
+BOARD_TOP = "systolith_board"
+
+
+def board_config(plan: NetworkPlan, board: Board, *, clock_mhz: float, baud: int) -> BoardConfig:
+    """Constants of the server on a board; see :meth:`BoardConfig.of` for what is refused."""
+    return BoardConfig.of(plan, clock_hz=_clock(board, clock_mhz) * 1e6, baud=baud)
+
+
+def emit_board(
+    plan: NetworkPlan,
+    board: Board,
+    *,
+    clock_mhz: float,
+    baud: int,
+    technology: Technology = Technology.ECP5,
+) -> str:
+    """Generate the Verilog of everything on the device; the top module is :data:`BOARD_TOP`.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+    board : Board
+    clock_mhz : float
+        Of the design. The nearest that a PLL makes of the board's, not above.
+    baud : int
+        Of the serial line.
+    technology : Technology
+        ECP5 for synthesis; GENERIC for simulation, where `clk` is the design's clock.
+
+    Raises
+    ------
+    PlanError
+        If the network cannot be served, or no PLL makes such a clock.
+    """
+    config = board_config(plan, board, clock_mhz=clock_mhz, baud=baud)
+    pll = None if clock_mhz == board.clock_mhz else choose_pll(board.clock_mhz, clock_mhz)
+    return to_verilog(BoardTop(plan, config, pll), BOARD_TOP, technology)
+
+
+def _clock(board: Board, clock_mhz: float) -> float:
+    """What the design's clock really is."""
+    if clock_mhz == board.clock_mhz:
+        return clock_mhz
+    try:
+        return choose_pll(board.clock_mhz, clock_mhz).output_mhz
+    except ValueError as error:
+        raise PlanError([str(error)]) from error

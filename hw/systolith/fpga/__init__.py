@@ -1,0 +1,28 @@
+"""From Verilog to a bitstream, with the open tools: synthesis, place and route, timing."""
+
+from systolith.fpga.boards import BOARDS, Board, find_board
+from systolith.fpga.build import Placed, build_bitstream, check_programs
+from systolith.fpga.errors import MissingProgramError, PlacementError, ToolError
+from systolith.fpga.parts import Part, find_part
+from systolith.fpga.programs import find_programs, run_program
+from systolith.fpga.timing import CriticalPath, Hop, PlacementReport, read_report
+
+__all__ = [
+    "BOARDS",
+    "Board",
+    "CriticalPath",
+    "Hop",
+    "MissingProgramError",
+    "Part",
+    "Placed",
+    "PlacementError",
+    "PlacementReport",
+    "ToolError",
+    "build_bitstream",
+    "check_programs",
+    "find_board",
+    "find_part",
+    "find_programs",
+    "read_report",
+    "run_program",
+]

@@ -1,0 +1,104 @@
+"""What a board's server is built for."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from systolith.network import content_hash
+from systolith.plan import NetworkPlan, PlanError
+
+__all__ = ["BoardConfig"]
+
+LARGEST_PAYLOAD = (1 << 16) - 1
+HASH_BYTES = 8
+MOST_BITS = {"input": 8, "output": 32}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardConfig:
+    """Constants of a server.
+
+    Parameters
+    ----------
+    divisor : int
+        Cycles per bit of the line.
+    idle_bits : int
+        Bits of silence after which a packet that is not whole is given up.
+    lanes_in, lanes_out : int
+        Values per transfer.
+    transfers_in, transfers_out : int
+        Transfers per image.
+    outputs : int
+        Values that an answer has.
+    identity : bytes
+        Of the network, 8 bytes.
+    """
+
+    divisor: int
+    idle_bits: int = 64
+    lanes_in: int
+    lanes_out: int
+    transfers_in: int
+    transfers_out: int
+    outputs: int
+    identity: bytes
+
+    @classmethod
+    def of(cls, plan: NetworkPlan, *, clock_hz: float, baud: int) -> "BoardConfig":
+        """Serve a plan's network at a clock.
+
+        Raises
+        ------
+        PlanError
+            With all that keeps the network from being served: more than one output, an output that
+            is no vector, values that are too wide, images that are too large, a line too fast.
+        """
+        network = plan.network
+        problems = []
+        if len(network.outputs) != 1:
+            problems.append(f"a board answers with one output, the network has {network.outputs}")
+        output = network.tensors[network.outputs[0]]
+        if len(output.shape) != 1:
+            problems.append(f"a board answers with a vector, the output has shape {output.shape}")
+        bits = {"input": network.input.type.bits, "output": output.type.bits}
+        for name, most in MOST_BITS.items():
+            if bits[name] > most:
+                problems.append(f"{name} values must have at most {most} bits, got {bits[name]}")
+        channels, height, width = network.input.shape
+        transfers_in = height * width * ceil(channels / plan.lanes_in)
+        size = transfers_in * plan.lanes_in
+        if size > LARGEST_PAYLOAD:
+            problems.append(f"an image must have at most {LARGEST_PAYLOAD} bytes, it has {size}")
+        divisor = round(clock_hz / baud)
+        if divisor < 4:
+            problems.append(f"{baud} baud needs a clock of at least {4 * baud / 1e6:g} MHz")
+        if problems:
+            raise PlanError(problems)
+        (lanes_out,) = plan.lanes_out
+        return cls(
+            divisor=divisor,
+            lanes_in=plan.lanes_in,
+            lanes_out=lanes_out,
+            transfers_in=transfers_in,
+            transfers_out=ceil(output.shape[0] / lanes_out),
+            outputs=output.shape[0],
+            identity=bytes.fromhex(content_hash(network))[:HASH_BYTES],
+        )
+
+    @property
+    def image_bytes(self) -> int:
+        """Payload of a request to classify."""
+        return self.transfers_in * self.lanes_in
+
+    @property
+    def answer_bytes(self) -> int:
+        """Payload of the answer: outputs, class, cycles."""
+        return 4 * self.outputs + 6
+
+    @property
+    def identity_payload(self) -> bytes:
+        """Payload of the answer to IDENTIFY."""
+        return (
+            self.identity
+            + self.image_bytes.to_bytes(4, "little")
+            + self.outputs.to_bytes(2, "little")
+        )

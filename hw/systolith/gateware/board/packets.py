@@ -1,0 +1,48 @@
+"""What goes over the line: packets with a version, a sequence number and a checksum.
+
+```
+request:  sync  version  kind    sequence  length (2)  payload  checksum (4)
+answer:   sync  version  status  sequence  length (2)  payload  checksum (4)
+```
+
+Numbers are little endian. The checksum is the CRC-32 of Ethernet and zlib, of all from the version
+to the end of the payload.
+"""
+
+from enum import IntEnum
+
+from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
+
+__all__ = ["CHECKSUM", "CHECKSUM_BYTES", "HEADER_BYTES", "SYNC", "VERSION", "Kind", "Status"]
+
+SYNC = 0xA5
+VERSION = 1
+HEADER_BYTES = 6
+CHECKSUM_BYTES = 4
+CHECKSUM = CRC32_ISO_HDLC
+
+
+class Kind(IntEnum):
+    """What is asked."""
+
+    IDENTIFY = 0
+    """No payload. Answer: hash of the network (8 bytes), bytes of an image (4), outputs (2)."""
+    CLASSIFY = 1
+    """Payload: an image, as its transfers, a byte for each lane. Answer: outputs (4 bytes each,
+    signed), class (2), cycles (4) from the first transfer in to the last out."""
+
+
+class Status(IntEnum):
+    """How it went."""
+
+    OK = 0
+    CHECKSUM = 1
+    """The packet was damaged on its way; what it asked was not done."""
+    VERSION = 2
+    """It has another version."""
+    KIND = 3
+    """It asks for something unknown."""
+    LENGTH = 4
+    """Its payload is not as long as it should be."""
+    TRUNCATED = 5
+    """It broke off."""

@@ -1,0 +1,88 @@
+"""What the accelerator found, and how long it took."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.board.config import BoardConfig
+
+__all__ = ["ResultStore"]
+
+WORD = 32
+
+
+class ResultStore(wiring.Component):
+    """Keeps the transfers of one frame; counts cycles.
+
+    Members
+    -------
+    start : ``In(1)``
+        For a cycle: another frame.
+    first : ``In(1)``
+        A transfer enters the accelerator; the first begins the count.
+    i : ``In(stream.Signature(layout))``
+        Always ready.
+    address : ``In(range(transfers))``
+    word : ``Out(layout)``
+    cycles : ``Out(32)``
+        From the first transfer in to the last out, both counted.
+    finished : ``Out(1)``
+        For a cycle, after the last.
+
+    Timing
+    ------
+    `word` one cycle after `address`.
+    """
+
+    start: Signal
+    first: Signal
+    i: stream.Interface
+    address: Signal
+    word: data.View
+    cycles: Signal
+    finished: Signal
+
+    def __init__(self, config: BoardConfig, layout: data.ArrayLayout) -> None:
+        self.config, self.layout = config, layout
+        super().__init__(
+            {
+                "start": In(1),
+                "first": In(1),
+                "i": In(stream.Signature(layout)),
+                "address": In(range(config.transfers_out)),
+                "word": Out(layout),
+                "cycles": Out(WORD),
+                "finished": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Write transfers in their order."""
+        m = Module()
+        transfers = self.config.transfers_out
+        m.submodules.memory = store = memory.Memory(
+            shape=self.layout, depth=transfers, init=[], attrs={"ram_style": "distributed"}
+        )
+        write, read = store.write_port(), store.read_port()
+        number, counting = Signal(range(transfers)), Signal()
+        m.d.comb += [
+            self.i.ready.eq(1),
+            write.addr.eq(number),
+            write.data.eq(self.i.payload),
+            write.en.eq(self.i.valid),
+            read.addr.eq(self.address),
+            read.en.eq(1),
+            self.word.eq(read.data),
+        ]
+        m.d.sync += self.finished.eq(0)
+        with m.If(self.first):
+            m.d.sync += counting.eq(1)
+        with m.If(counting | self.first):
+            m.d.sync += self.cycles.eq(self.cycles + 1)
+        with m.If(self.i.valid):
+            m.d.sync += number.eq(number + 1)
+            with m.If(number == transfers - 1):
+                m.d.sync += [number.eq(0), counting.eq(0), self.finished.eq(1)]
+        with m.If(self.start):
+            m.d.sync += [self.cycles.eq(0), number.eq(0)]
+        return m

@@ -1,0 +1,79 @@
+"""The top module of a board: clock, serial line, lights, and the accelerator between them."""
+
+from amaranth import ClockDomain, Module, ResetSignal, Signal
+from amaranth.lib import cdc, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.board.config import BoardConfig
+from systolith.gateware.board.server import Server
+from systolith.gateware.pipeline import Pipeline
+from systolith.gateware.primitives.clock import Ecp5Pll
+from systolith.gateware.streams import act_shape
+from systolith.gateware.technology import Technology, technology_of
+from systolith.plan import NetworkPlan
+
+__all__ = ["BoardTop"]
+
+LEDS = 8
+
+
+class BoardTop(wiring.Component):
+    """Everything on the device.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+    config : BoardConfig
+    pll : Ecp5Pll, optional
+        Makes the design's clock of the board's; None if that is it. In plain Verilog there is no
+        PLL: there, `clk` is the design's clock.
+
+    Members
+    -------
+    clk : ``In(1)``
+        Of the board.
+    rx, tx : ``In(1)``, ``Out(1)``
+        Serial line.
+    led : ``Out(8)``
+        0: a request is being answered. 1: it is classified right now. 7: the clock runs.
+    """
+
+    clk: Signal
+    rx: Signal
+    tx: Signal
+    led: Signal
+
+    def __init__(self, plan: NetworkPlan, config: BoardConfig, pll: Ecp5Pll | None = None) -> None:
+        self.plan, self.config, self.pll = plan, config, pll
+        super().__init__({"clk": In(1), "rx": In(1, init=1), "tx": Out(1), "led": Out(LEDS)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Clock and reset first, then the line and the accelerator."""
+        m = Module()
+        m.domains.sync = sync = ClockDomain()
+        unlocked = Signal()
+        if self.pll is not None and technology_of(platform) is Technology.ECP5:
+            m.d.comb += unlocked.eq(~self.pll.place(m, self.clk, sync.clk))
+        else:
+            m.d.comb += sync.clk.eq(self.clk)
+        m.submodules.reset = cdc.ResetSynchronizer(unlocked)
+        m.submodules.accelerator = accelerator = Pipeline(self.plan)
+        network = self.plan.network
+        output = network.tensors[network.outputs[0]].type
+        m.submodules.server = server = Server(
+            self.config, input_bits=network.input.type.bits, output_shape=act_shape(output)
+        )
+        (results,) = accelerator.outputs
+        images = server.images
+        running = Signal()
+        m.d.comb += [
+            server.rx.eq(self.rx),
+            self.tx.eq(server.tx),
+            accelerator.i.payload.as_value().eq(images.payload),
+            accelerator.i.valid.eq(images.valid),
+            images.ready.eq(accelerator.i.ready),
+            running.eq(images.valid),
+            self.led.eq(server.busy | running << 1 | ~ResetSignal() << (LEDS - 1)),
+        ]
+        wiring.connect(m, results, server.results)
+        return m

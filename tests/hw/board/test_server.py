@@ -1,0 +1,220 @@
+"""The server of a board: right answers to right requests, and to no others."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from amaranth import Shape
+from amaranth.sim import Simulator
+
+from systolith.gateware.board import BoardConfig, Kind, Server, Status
+from systolith.host import Answer, Identity, decode, encode
+
+DIVISOR, IDLE_BITS = 4, 24
+OUTPUTS = 3
+CONFIG = BoardConfig(
+    divisor=DIVISOR,
+    idle_bits=IDLE_BITS,
+    lanes_in=2,
+    lanes_out=2,
+    transfers_in=3,
+    transfers_out=2,
+    outputs=OUTPUTS,
+    identity=bytes(range(1, 9)),
+)
+LATENCY = 7
+"""Cycles of the accelerator in the test from its last transfer in to its first out."""
+
+
+def _expected(image: bytes) -> list[int]:
+    """Some outputs of 20 bits, negative ones among them."""
+    total = sum(byte << number for number, byte in enumerate(image))
+    return [total - 4000, -total, (total * 37) % 5000 - 2500]
+
+
+def _class(outputs: list[int]) -> int:
+    return outputs.index(max(outputs))
+
+
+class Harness:
+    """A server between a line that is driven bit by bit and an accelerator made of Python."""
+
+    def __init__(self) -> None:
+        self.dut = Server(CONFIG, input_bits=8, output_shape=Shape(20, signed=True))
+        self.received = b""
+        self.frames: list[bytes] = []
+
+    def run(self, host: Callable[[Any], Any]) -> None:
+        """Simulate until the host is done."""
+        dut = self.dut
+
+        async def accelerator(ctx):  # type: ignore[no-untyped-def]
+            rng, frame = random.Random(1), b""
+            while True:
+                ctx.set(dut.images.ready, ready := rng.random() < 0.7)
+                *_, valid, payload = await ctx.tick().sample(dut.images.valid, dut.images.payload)
+                if valid and ready:
+                    frame += payload.to_bytes(2, "little")
+                if len(frame) == CONFIG.image_bytes:
+                    self.frames.append(frame)
+                    ctx.set(dut.images.ready, 0)
+                    await ctx.tick().repeat(LATENCY)
+                    values = [*_expected(frame), 0]
+                    for first in range(0, 2 * CONFIG.transfers_out, 2):
+                        ctx.set(dut.results.payload, values[first : first + 2])
+                        ctx.set(dut.results.valid, 1)
+                        await ctx.tick()
+                    ctx.set(dut.results.valid, 0)
+                    frame = b""
+
+        async def line(ctx):  # type: ignore[no-untyped-def]
+            while True:
+                while ctx.get(dut.tx):
+                    await ctx.tick()
+                await ctx.tick().repeat(DIVISOR + DIVISOR // 2)
+                byte = 0
+                for bit in range(8):
+                    byte |= ctx.get(dut.tx) << bit
+                    await ctx.tick().repeat(DIVISOR)
+                assert ctx.get(dut.tx), "a stop bit"
+                self.received += bytes([byte])
+
+        simulator = Simulator(dut)
+        simulator.add_clock(1e-6)
+        simulator.add_testbench(host)
+        simulator.add_testbench(accelerator, background=True)
+        simulator.add_testbench(line, background=True)
+        simulator.run()
+
+    async def send(self, ctx: Any, data: bytes, *, stop: int = 1) -> None:
+        """Drive bytes onto the line."""
+        for byte in data:
+            for bit in (0, *(byte >> n & 1 for n in range(8)), stop):
+                ctx.set(self.dut.rx, bit)
+                await ctx.tick().repeat(DIVISOR)
+        ctx.set(self.dut.rx, 1)
+
+    async def answer(self, ctx: Any, cycles: int = 6000) -> Answer | None:
+        """Wait for the next answer; None if none comes."""
+        for _ in range(cycles):
+            found, self.received = decode(self.received)
+            if found is not None:
+                return found
+            await ctx.tick()
+        return None
+
+
+def _check(answer: Answer | None, image: bytes, sequence: int) -> None:
+    assert answer is not None
+    assert (answer.status, answer.sequence) == (Status.OK, sequence)
+    outputs = _expected(image)
+    assert answer.payload[: 4 * OUTPUTS] == b"".join(
+        value.to_bytes(4, "little", signed=True) for value in outputs
+    )
+    assert int.from_bytes(answer.payload[4 * OUTPUTS :][:2], "little") == _class(outputs)
+    assert int.from_bytes(answer.payload[-4:], "little") > LATENCY
+
+
+def test_images_are_classified_one_after_the_other() -> None:
+    rng, harness = random.Random(0), Harness()
+    images = [rng.randbytes(CONFIG.image_bytes) for _ in range(4)]
+
+    async def host(ctx):  # type: ignore[no-untyped-def]
+        for number, image in enumerate(images):
+            await harness.send(ctx, encode(Kind.CLASSIFY, number, image))
+            _check(await harness.answer(ctx), image, number)
+
+    harness.run(host)
+    assert harness.frames == images
+
+
+def test_it_says_what_it_computes() -> None:
+    harness = Harness()
+
+    async def host(ctx):  # type: ignore[no-untyped-def]
+        await harness.send(ctx, encode(Kind.IDENTIFY, 9))
+        answer = await harness.answer(ctx)
+        assert answer is not None and answer.sequence == 9
+        assert Identity.from_bytes(answer.payload) == Identity(
+            network=CONFIG.identity, image_bytes=CONFIG.image_bytes, outputs=OUTPUTS
+        )
+
+    harness.run(host)
+
+
+IMAGE = bytes(range(10, 16))
+GOOD = encode(Kind.CLASSIFY, 5, IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("packet", "status"),
+    [
+        (GOOD[:-1] + bytes([GOOD[-1] ^ 1]), Status.CHECKSUM),
+        (GOOD[:8] + bytes([GOOD[8] ^ 0x80]) + GOOD[9:], Status.CHECKSUM),
+        (GOOD[:-3], Status.TRUNCATED),
+        (GOOD[:3], Status.TRUNCATED),
+        (encode(Kind.CLASSIFY, 5, IMAGE[:-1]), Status.LENGTH),
+        (encode(Kind.CLASSIFY, 5, IMAGE + b"x"), Status.LENGTH),
+        (encode(Kind.IDENTIFY, 5, IMAGE), Status.LENGTH),
+        (encode(Kind.CLASSIFY, 5), Status.LENGTH),
+    ],
+    ids=["checksum", "payload", "end", "header", "short", "long", "kind", "empty"],
+)
+def test_a_wrong_request_is_declined_and_the_next_one_answered(
+    packet: bytes, status: Status
+) -> None:
+    harness = Harness()
+
+    async def host(ctx):  # type: ignore[no-untyped-def]
+        await harness.send(ctx, packet)
+        answer = await harness.answer(ctx)
+        assert answer is not None
+        assert (answer.status, answer.payload) == (status, b"")
+        await harness.send(ctx, encode(Kind.CLASSIFY, 6, IMAGE))
+        _check(await harness.answer(ctx), IMAGE, 6)
+
+    harness.run(host)
+    assert harness.frames == [IMAGE], "only the good one reached the accelerator"
+
+
+def test_a_byte_without_stop_bit_spoils_its_packet() -> None:
+    harness = Harness()
+
+    async def host(ctx):  # type: ignore[no-untyped-def]
+        await harness.send(ctx, GOOD[:8])
+        await harness.send(ctx, GOOD[8:9], stop=0)
+        await harness.send(ctx, GOOD[9:])
+        answer = await harness.answer(ctx)
+        assert answer is not None and answer.status is not Status.OK
+        await harness.send(ctx, GOOD)
+        _check(await harness.answer(ctx), IMAGE, 5)
+
+    harness.run(host)
+    assert harness.frames == [IMAGE]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_is_never_taken_for_an_image(seed: int) -> None:
+    rng, harness = random.Random(seed), Harness()
+
+    async def host(ctx):  # type: ignore[no-untyped-def]
+        for _ in range(3):
+            noise = bytearray(GOOD)
+            for _ in range(rng.randint(1, 3)):
+                noise[rng.randrange(len(noise))] = rng.choice([0xA5, rng.randrange(256)])
+            if bytes(noise) == GOOD:
+                continue
+            await harness.send(ctx, bytes(noise))
+            answer = await harness.answer(ctx, 3000)
+            assert answer is None or answer.status is not Status.OK
+        await ctx.tick().repeat(2 * IDLE_BITS * DIVISOR)
+        await harness.answer(ctx, 2000)
+        await harness.send(ctx, GOOD)
+        answer = await harness.answer(ctx)
+        while answer is not None and answer.status is not Status.OK:
+            answer = await harness.answer(ctx)
+        _check(answer, IMAGE, 5)
+
+    harness.run(host)
+    assert harness.frames == [IMAGE]
