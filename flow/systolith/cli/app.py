@@ -6,6 +6,7 @@ from dataclasses import asdict
 import typer
 from rich.table import Table
 
+from systolith.cli.board import classify, flash
 from systolith.cli.doctor import diagnose
 from systolith.cli.fuzzing import fuzz
 from systolith.cli.hardware import build, estimate, generate, simulate, verify
@@ -55,7 +56,8 @@ def run(
     run_stages(config, None, output=output, as_json=as_json, images=images)
 
 
-for command in (train, prune, quantize, lower, estimate, generate, verify, simulate, build, fuzz):
+HALVES = (train, prune, quantize, lower, estimate, generate, verify, simulate, build)
+for command in (*HALVES, flash, classify, fuzz):
     app.command()(command)
 
 

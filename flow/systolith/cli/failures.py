@@ -10,6 +10,7 @@ from rich.markup import escape
 from systolith.bench import BuildError, MissingToolError, SimulationError
 from systolith.config import ConfigError
 from systolith.fpga import MissingProgramError, ToolError
+from systolith.host import BoardError
 from systolith.network import NetworkError
 from systolith.plan import PlanError
 from systolith.prune import PruneError
@@ -29,7 +30,7 @@ BAD_INPUT = (
     UnsupportedModelError,
     UsageError,
 )
-FAILED_CHECK = (BuildError, DivergedError, SimulationError, ToolError)
+FAILED_CHECK = (BoardError, BuildError, DivergedError, SimulationError, ToolError)
 INTERRUPTED = 130
 
 

@@ -1,6 +1,7 @@
 """The stages from model to report."""
 
 from systolith.steps.budgets import cycle_cost
+from systolith.steps.classifying import Verdict, classify_on_board
 from systolith.steps.errors import UsageError
 from systolith.steps.listener import Listener, Silent
 from systolith.steps.opening import open_run
@@ -16,6 +17,8 @@ __all__ = [
     "Silent",
     "Source",
     "UsageError",
+    "Verdict",
+    "classify_on_board",
     "cycle_cost",
     "open_run",
 ]

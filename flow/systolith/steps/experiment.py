@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from systolith.config import Experiment
-from systolith.data import Dataset
+from systolith.data import Dataset, load_image_files
 from systolith.frontend import IntegerModel, lower
 from systolith.network import IntArray, IntegerNetwork, load, save, trace
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
+from systolith.steps.errors import UsageError
 from systolith.steps.factories import AUGMENTS, make_data, make_model
 from systolith.steps.gallery import draw_pruned
 from systolith.steps.proving import Progress
@@ -119,6 +120,14 @@ class ExperimentSource:
         images = self.data.test_images[:count]
         labels = np.asarray(self.data.test_labels[:count].numpy(), dtype=np.int64)
         return self.integer_model.quantize_input(images), labels
+
+    def pictures(self, files: Sequence[Path]) -> IntArray:
+        """Read image files, scaled to the network's input, prepared as the data set is."""
+        try:
+            images = load_image_files(files, self.data.input_shape)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        return self.integer_model.quantize_input(self.data.prepared(images))
 
     def reference(self, images: IntArray) -> dict[str, IntArray]:
         """Outputs of every layer, computed by PyTorch."""

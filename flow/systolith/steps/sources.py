@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from systolith.frontend import mirror
 from systolith.network import IntArray, IntegerNetwork
+from systolith.steps.errors import UsageError
 from systolith.steps.proving import Progress
 
 __all__ = ["NetworkSource", "Preparation", "Source"]
@@ -50,6 +52,9 @@ class Source(Protocol):
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
         """Input integers of `count` images (None: all there are), and their labels if known."""
 
+    def pictures(self, files: Sequence[Path]) -> IntArray:
+        """Input integers of image files; UsageError if they cannot be read or do not fit."""
+
     def reference(self, images: IntArray) -> dict[str, IntArray]:
         """Outputs of every layer, computed by PyTorch."""
 
@@ -78,6 +83,28 @@ class NetworkSource:
         rng = np.random.default_rng(self.seed)
         shape = (count or self.ALL, *self.network.input.shape)
         return rng.integers(act.low, act.high + 1, shape), None
+
+    def pictures(self, files: Sequence[Path]) -> IntArray:
+        """Read integers from ``*.npy``: how pictures become integers is not in a saved network."""
+        tensor = self.network.input
+        images, problems = [], []
+        for file in files:
+            try:
+                image = np.load(file)
+            except (OSError, ValueError) as error:
+                problems.append(f"'{file}' cannot be read as .npy: {error}")
+                continue
+            if image.shape != tensor.shape or image.dtype.kind not in "iu":
+                wanted = f"integers of shape {tensor.shape}"
+                problems.append(f"'{file}' must have {wanted}, got {image.dtype} {image.shape}")
+            elif image.min() < tensor.type.low or image.max() > tensor.type.high:
+                ends = f"{tensor.type.low}..{tensor.type.high}"
+                problems.append(f"'{file}' must be within {ends}, got {image.min()}..{image.max()}")
+            else:
+                images.append(image)
+        if problems:
+            raise UsageError("; ".join(problems))
+        return np.stack(images).astype(np.int64)
 
     def reference(self, images: IntArray) -> dict[str, IntArray]:
         """Outputs of every layer, computed by PyTorch."""

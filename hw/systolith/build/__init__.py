@@ -2,7 +2,7 @@
 
 from systolith.build.board import BOARD_TOP, board_config, emit_board
 from systolith.build.design import Design, StreamPort, load_design
-from systolith.build.emit import emit_verilog, output_streams, write_design
+from systolith.build.emit import emit_verilog, input_stream, output_streams, write_design
 from systolith.build.load import load_bytes
 from systolith.build.shell import Bus, emit_shell, shell_config, write_shell
 from systolith.build.verilog import to_verilog
@@ -16,6 +16,7 @@ __all__ = [
     "emit_board",
     "emit_shell",
     "emit_verilog",
+    "input_stream",
     "load_bytes",
     "load_design",
     "output_streams",

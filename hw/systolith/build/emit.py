@@ -12,7 +12,7 @@ from systolith.gateware import Pipeline, Technology, signal_name
 from systolith.network import INPUT, content_hash
 from systolith.plan import NetworkPlan, output_ports, source_of
 
-__all__ = ["emit_verilog", "output_streams", "write_design"]
+__all__ = ["emit_verilog", "input_stream", "output_streams", "write_design"]
 
 TOP = "systolith_top"
 MEMORY_WORD = re.compile(r"\[\d+\] = \d+'")
@@ -64,7 +64,7 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
     design = Design(
         top=top,
         sources=(source,),
-        input=StreamPort(layer=INPUT, tensor=network.input, lanes=plan.lanes_in, signal="i"),
+        input=input_stream(plan),
         outputs=output_streams(plan),
         probes=tuple(_probes(plan)),
         network_hash=content_hash(network),
@@ -85,6 +85,11 @@ def _circuit_hash(verilog: str) -> str:
     """Hash all lines but those that set a word of a memory."""
     lines = (line for line in verilog.splitlines() if not MEMORY_WORD.search(line))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def input_stream(plan: NetworkPlan) -> StreamPort:
+    """Describe the port at which images enter."""
+    return StreamPort(layer=INPUT, tensor=plan.network.input, lanes=plan.lanes_in, signal="i")
 
 
 def output_streams(plan: NetworkPlan) -> tuple[StreamPort, ...]:

@@ -7,12 +7,12 @@ from math import ceil
 from pathlib import Path
 
 from systolith.build.design import StreamPort
-from systolith.build.emit import output_streams
+from systolith.build.emit import input_stream, output_streams
 from systolith.build.load import load_bytes
 from systolith.build.verilog import to_verilog
 from systolith.gateware import Pipeline
 from systolith.gateware.shell import AxiTop, ShellConfig, StreamFormat, WishboneTop
-from systolith.network import INPUT, content_hash
+from systolith.network import content_hash
 from systolith.plan import NetworkPlan
 
 __all__ = ["Bus", "emit_shell", "shell_config", "write_shell"]
@@ -27,12 +27,11 @@ class Bus(Enum):
 
 def shell_config(plan: NetworkPlan) -> ShellConfig:
     """Constants of the shell around a network's pipeline."""
-    source = StreamPort(layer=INPUT, tensor=plan.network.input, lanes=plan.lanes_in, signal="i")
     major, minor, patch = map(int, re.findall(r"\d+", version("systolith"))[:3])
     return ShellConfig(
         version=(major, minor, patch),
         network_hash=int(content_hash(plan.network)[:16], 16),
-        input=_format(source),
+        input=_format(input_stream(plan)),
         outputs=tuple(map(_format, output_streams(plan))),
         # As many as are under way when the pipeline is full, and one more.
         most_frames=ceil(plan.latency_cycles / plan.cycles_per_frame) + 1,

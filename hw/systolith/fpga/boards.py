@@ -31,6 +31,8 @@ class Board:
         Of its oscillator.
     pins : dict of str to str
         Of the device, by port of the top module.
+    loader : str
+        What openFPGALoader calls it.
     standard : str
         Of all pins.
     """
@@ -39,6 +41,7 @@ class Board:
     part: Part
     clock_mhz: float
     pins: dict[str, str]
+    loader: str
     standard: str = "LVCMOS33"
 
     @property
@@ -60,6 +63,7 @@ def _ulx3s(platform: Any, size: str) -> Board:
         name=f"ulx3s-{size}",
         part=find_part(f"ecp5-{size}", speed=6, package="CABGA381"),
         clock_mhz=clock.clock.frequency / 1e6,
+        loader="ulx3s",
         pins={"clk": clock.ios[0].names[0], "rx": line["rx"], "tx": line["tx"], **lights},
     )
 

@@ -4,7 +4,7 @@ from systolith.data.augment import Augment, crop_and_flip, shift_images
 from systolith.data.cifar10 import load_cifar10
 from systolith.data.dataset import Dataset
 from systolith.data.digits import load_digits
-from systolith.data.image_folder import load_image_folder
+from systolith.data.image_folder import load_image_files, load_image_folder
 from systolith.data.mnist import load_fashion_mnist, load_mnist
 from systolith.data.split import HeldOut, hold_out
 
@@ -17,6 +17,7 @@ __all__ = [
     "load_cifar10",
     "load_digits",
     "load_fashion_mnist",
+    "load_image_files",
     "load_image_folder",
     "load_mnist",
     "shift_images",

@@ -21,6 +21,8 @@ class Dataset:
         In 0..1, or normalized.
     train_labels, test_labels : Tensor of int64, shape (N,)
         In ``0..classes-1``.
+    mean, deviation : tuple of float, optional
+        Per channel, of what images were normalized with; None if they were not.
 
     Raises
     ------
@@ -33,6 +35,8 @@ class Dataset:
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
+    mean: tuple[float, ...] | None = None
+    deviation: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if problems := list(self._problems()):
@@ -71,12 +75,21 @@ class Dataset:
                 f"normalizing '{self.name}' needs {channels} means and positive deviations, "
                 f"got {list(mean)} and {list(deviation)}"
             )
-        shift, scale = (torch.tensor(each).reshape(-1, 1, 1) for each in (mean, deviation))
+        bare = replace(self, mean=tuple(mean), deviation=tuple(deviation))
         return replace(
-            self,
-            train_images=(self.train_images - shift) / scale,
-            test_images=(self.test_images - shift) / scale,
+            bare,
+            train_images=bare.prepared(self.train_images),
+            test_images=bare.prepared(self.test_images),
         )
+
+    def prepared(self, images: Tensor) -> Tensor:
+        """Normalize other images in 0..1, shape (N, C, H, W), as those here were."""
+        if self.mean is None or self.deviation is None:
+            return images
+        shift, scale = (
+            torch.tensor(each).reshape(-1, 1, 1) for each in (self.mean, self.deviation)
+        )
+        return (images - shift) / scale
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """Images from folders, one for each class."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,13 @@ from torch import Tensor
 from systolith.data.dataset import Dataset
 from systolith.data.split import draw_stratified
 
-__all__ = ["load_image_folder"]
+__all__ = ["load_image_files", "load_image_folder"]
 
 SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
 DEEP = ("I", "F")
 """How modes of Pillow start that have more than 8 bits per channel."""
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What reading a picture may raise."""
 SHOWN = 10
 """Problems that are told one by one; of more, only how many."""
 
@@ -151,6 +153,40 @@ def _share_problems(
                 yield f"test_share {test_share} leaves no image of class '{name}' for {purpose}"
 
 
+def load_image_files(files: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
+    """Read pictures, scaled to a network's input.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        Of any format that Pillow reads.
+    shape : tuple of int
+        (C, H, W); C is 1 for grey, 3 for colour.
+
+    Returns
+    -------
+    Tensor of float32, shape (N, C, H, W)
+        In 0..1.
+
+    Raises
+    ------
+    ValueError
+        With every file that cannot be read; or if there is another number of channels.
+    """
+    channels, *size = shape
+    if channels not in (1, 3):
+        raise ValueError(f"pictures have 1 or 3 channels, the network's input has {channels}")
+    images, problems = [], []
+    for file in files:
+        try:
+            images.append(_read_image(file, (size[0], size[1]), channels == 3))
+        except UNREADABLE as error:
+            problems.append(f"'{file}' cannot be read: {error}")
+    if problems:
+        raise ValueError("; ".join(problems))
+    return torch.from_numpy(np.stack(images)).float().div_(255)
+
+
 def _read(
     path: Path, files: list[Path], size: tuple[int, int] | None, color: bool
 ) -> tuple[Tensor, list[str]]:
@@ -161,7 +197,7 @@ def _read(
         name = file.relative_to(path)
         try:
             image = _read_image(file, size, color)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             problems.append(f"'{name}' cannot be read: {error}")
             continue
         if images and image.shape != images[0].shape:

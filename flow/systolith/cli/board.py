@@ -1,0 +1,99 @@
+"""Commands for a board: flash, classify."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from systolith.cli.changes import build_changes
+from systolith.cli.console import listening
+from systolith.cli.failures import explained
+from systolith.cli.options import Json, Multipliers, Output, Target
+from systolith.cli.running import err, out
+from systolith.fpga import BOARDS, find_board, run_program
+from systolith.host import Board, open_line
+from systolith.steps import UsageError, classify_on_board, open_run
+
+__all__ = ["classify", "flash"]
+
+BoardName = Annotated[str | None, typer.Option(help=f"Instead of the file's: {', '.join(BOARDS)}.")]
+
+
+def classify(
+    target: Target,
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IMAGE]...", help="Pictures; of a saved network, .npy integers."),
+    ] = None,
+    port: Annotated[str, typer.Option(help="Serial port of the board.")] = "/dev/ttyUSB0",
+    images: Annotated[
+        int | None, typer.Option(min=1, help="So many test images, instead of pictures.")
+    ] = None,
+    board: BoardName = None,
+    multipliers: Multipliers = None,
+    output: Output = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer.")] = 2.0,
+    as_json: Json = False,
+) -> None:
+    """Let a board classify images. Exit 1 if an output is not the reference's."""
+    with explained(err), listening(err, quiet=as_json) as listener:
+        if bool(pictures) == bool(images):
+            raise UsageError("give either pictures or --images N")
+        session = open_run(
+            target,
+            output,
+            multipliers=multipliers,
+            changes=build_changes(board=board),
+            listener=listener,
+        )
+        if session.settings.build.board is None:
+            raise UsageError("which board? --board or [build]")
+        session.run("estimate")
+        source = session.source
+        values = source.pictures(pictures) if pictures else source.images(images)[0]
+        with open_line(port, session.settings.build.baud) as line:
+            found = list(classify_on_board(Board(line, timeout), session.plan, source, values))
+    names = [str(path) for path in pictures or ()] or [f"test image {n}" for n in range(len(found))]
+    if as_json:
+        rows = [
+            {"image": name, **asdict(verdict), "equal": verdict.equal}
+            for name, verdict in zip(names, found, strict=True)
+        ]
+        print(json.dumps(rows, indent=1))
+    else:
+        table = Table("image", "class", "cycles", "outputs")
+        for name, verdict in zip(names, found, strict=True):
+            equal = "equal to the reference" if verdict.equal else "[bold red]NOT EQUAL[/]"
+            table.add_row(name, str(verdict.category), f"{verdict.cycles:,}", equal)
+        out.print(table)
+    raise typer.Exit(0 if all(verdict.equal for verdict in found) else 1)
+
+
+def flash(
+    bitstream: Annotated[
+        Path, typer.Argument(metavar="BITSTREAM", help="fpga/NAME.bit of a build.")
+    ],
+    board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")],
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Into the flash, to stay after power is off.")
+    ] = False,
+) -> None:
+    """Load a bitstream into a board, with openFPGALoader."""
+    with explained(err):
+        if not bitstream.is_file():
+            raise UsageError(f"there is no bitstream {bitstream}")
+        try:
+            loader = find_board(board).loader
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        arguments = ["--board", loader, *(["--write-flash"] if keep else []), bitstream.name]
+        run_program(
+            "openfpgaloader-cli",
+            arguments,
+            bitstream.absolute().parent,
+            "flash.log",
+            lambda line: out.print(line, highlight=False),
+        )

@@ -1,0 +1,178 @@
+"""The host's command and a whole board, which is simulated at the level of its pins."""
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from systolith.build import BOARD_TOP, board_config, emit_board, input_stream
+from systolith.cli import app
+from systolith.data import load_digits
+from systolith.fpga import find_board
+from systolith.frontend import IntegerModel, lower
+from systolith.gateware import Technology
+from systolith.gateware.board import Kind, Status
+from systolith.host import Board, BoardError, decode, encode, open_line
+from systolith.models import DigitsCNN
+from systolith.network import IntArray, KOutOfN, Pattern, forward, save
+from systolith.plan import DEVICES, Budget, NetworkPlan, plan_network
+from systolith.prune import all_convolutions_but_first
+from systolith.train import Recipe, train_pruned_quantized
+from systolith.virtual import VirtualBoard, build_virtual_board
+from tests.flow.networks import small_network
+
+MULTIPLIERS, IMAGES, BAUD = 6, 20, 1_000_000
+BOARD = find_board("ulx3s-25f")
+RECIPE = Recipe(float_epochs=1, prune_epochs=1, quantize_epochs=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A network, the board that computes it, and images with what the network makes of them."""
+
+    plan: NetworkPlan
+    board: VirtualBoard
+    folder: Path
+    images: IntArray
+    outputs: IntArray
+
+    def request(self, number: int, sequence: int = 1) -> bytes:
+        return encode(Kind.CLASSIFY, sequence, self.payload(number))
+
+    def payload(self, number: int) -> bytes:
+        transfers = input_stream(self.plan).to_transfers(self.images[number : number + 1])
+        return transfers.astype(np.uint8).tobytes()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    data, model = load_digits(), DigitsCNN()
+    patterns = all_convolutions_but_first(model, Pattern(select=KOutOfN(2, 8)))
+    quantized = train_pruned_quantized(model, data, patterns, recipe=RECIPE)
+    network = lower(quantized)
+    images = IntegerModel(quantized).quantize_input(data.test_images[:IMAGES])
+    folder = tmp_path_factory.mktemp("board")
+    save(network, folder / "network.json")
+    limits = DEVICES["ecp5-25f"].budget.limits
+    plan = plan_network(network, budget=Budget(multipliers=MULTIPLIERS, **limits))
+    config = board_config(plan, BOARD, clock_mhz=100, baud=BAUD)
+    verilog = emit_board(plan, BOARD, clock_mhz=100, baud=BAUD, technology=Technology.GENERIC)
+    board = build_virtual_board(verilog, BOARD_TOP, divisor=config.divisor, workdir=folder)
+    outputs = forward(network, images)[network.outputs[0]]
+    return Served(plan=plan, board=board, folder=folder, images=images, outputs=outputs)
+
+
+@pytest.fixture
+def port(served: Served) -> Iterator[str]:
+    with served.board.running() as name:
+        yield name
+
+
+def _classify(served: Served, port: str, *arguments: str) -> tuple[int, str, str]:
+    fixed = ["--port", port, "--board", "ulx3s-25f", "--multipliers", str(MULTIPLIERS)]
+    result = CliRunner().invoke(
+        app,
+        ["classify", str(served.folder / "network.json"), *arguments, *fixed]
+        + ["--timeout", "20", "--output", str(served.folder / "out"), "--json"],
+    )
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_command_classifies_digits_as_the_network_does(served: Served, port: str) -> None:
+    files = []
+    for number, image in enumerate(served.images):
+        files.append(str(served.folder / f"image{number}.npy"))
+        np.save(files[-1], image)
+    code, printed, _ = _classify(served, port, *files)
+    rows = json.loads(printed)
+    assert code == 0
+    assert [row["outputs"] for row in rows] == served.outputs.tolist()
+    assert [row["category"] for row in rows] == served.outputs.argmax(axis=1).tolist()
+    assert {row["cycles"] for row in rows} == {served.plan.latency_cycles}
+
+
+def test_damaged_packets_are_never_answered_wrongly(served: Served, port: str) -> None:
+    """A hundred of them; after each, the next image is classified as if nothing had been."""
+    rng = random.Random(11)
+    with open_line(port, BAUD) as line:
+        board = Board(line, timeout=20)
+        for number in range(100):
+            good, other = served.request(number % IMAGES, 7), served.request(3, 8)
+            line.write(_damaged(rng, good, other))
+            end, received = time.monotonic() + 0.05, b""
+            while time.monotonic() < end:
+                received += line.read(4096)
+            answer, _ = decode(received)
+            assert answer is None or answer.status is not Status.OK, number
+            found = board.classify(served.payload(number % IMAGES))
+            assert list(found.outputs) == served.outputs[number % IMAGES].tolist()
+            assert found.category == int(served.outputs[number % IMAGES].argmax())
+
+
+def _damaged(rng: random.Random, packet: bytes, other: bytes) -> bytes:
+    """Flip bits, break off, lose or repeat bytes, or mix two packets."""
+    place = rng.randrange(1, len(packet) - 1)
+    match rng.randrange(5):
+        case 0:
+            changed = bytearray(packet)
+            for _ in range(rng.randint(1, 8)):
+                changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+            return bytes(changed) if changed != packet else packet[:-1]
+        case 1:
+            return packet[:place]
+        case 2:
+            return packet[:place] + packet[place + 1 :]
+        case 3:
+            return packet[:place] + packet[place - 1 :]
+        case _:
+            return packet[:place] + other[:place] + packet[place:] + other[place:]
+
+
+def test_another_network_is_refused(served: Served, port: str, tmp_path: Path) -> None:
+    other = small_network()
+    save(other, tmp_path / "other.json")
+    np.save(tmp_path / "image.npy", np.zeros(other.input.shape, dtype=np.int64))
+    arguments = ["classify", str(tmp_path / "other.json"), str(tmp_path / "image.npy")]
+    result = CliRunner().invoke(
+        app,
+        [*arguments, "--port", port, "--board", "ulx3s-25f", "--timeout", "20"]
+        + ["--output", str(tmp_path / "out")],
+    )
+    assert result.exit_code == 1
+    assert "the board computes network" in result.stderr
+
+
+def test_a_board_that_is_silent_or_not_there_is_told(served: Served, tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", served.images[0])
+    code, _, told = _classify(served, "/dev/no-such-port", str(tmp_path / "image.npy"))
+    assert code == 1
+    assert "cannot open /dev/no-such-port" in told
+
+    class Silent:
+        def read(self, size: int = 1) -> bytes:
+            time.sleep(0.01)
+            return b""
+
+        def write(self, data: bytes, /) -> int:
+            return len(data)
+
+        def reset_input_buffer(self) -> None:
+            pass
+
+    with pytest.raises(BoardError, match="^gave up after 4 attempts: no answer within 0.05 s$"):
+        Board(Silent(), timeout=0.05).identify()
+
+
+def test_images_that_do_not_fit_are_all_named(served: Served, tmp_path: Path) -> None:
+    np.save(tmp_path / "small.npy", np.zeros((1, 2, 2), dtype=np.int64))
+    np.save(tmp_path / "float.npy", np.zeros((1, 8, 8)))
+    files = [str(tmp_path / name) for name in ("small.npy", "float.npy", "missing.npy")]
+    code, _, told = _classify(served, "/dev/null", *files)
+    assert code == 2
+    assert all(name in told for name in ("small.npy", "float.npy", "missing.npy"))
