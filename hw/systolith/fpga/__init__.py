@@ -2,7 +2,7 @@
 
 from systolith.fpga.boards import BOARDS, Board, find_board
 from systolith.fpga.build import Placed, build_bitstream, check_programs
-from systolith.fpga.errors import MissingProgramError, PlacementError, ToolError
+from systolith.fpga.errors import MissingProgramError, ToolError
 from systolith.fpga.parts import Part, find_part
 from systolith.fpga.programs import find_programs, run_program
 from systolith.fpga.timing import CriticalPath, Hop, PlacementReport, read_report
@@ -15,7 +15,6 @@ __all__ = [
     "MissingProgramError",
     "Part",
     "Placed",
-    "PlacementError",
     "PlacementReport",
     "ToolError",
     "build_bitstream",

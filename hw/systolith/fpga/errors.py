@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["MissingProgramError", "PlacementError", "ToolError"]
+__all__ = ["MissingProgramError", "ToolError"]
 
 
 class MissingProgramError(RuntimeError):
@@ -31,7 +31,3 @@ class ToolError(RuntimeError):
         super().__init__(
             f"{program} failed with exit status {status}; its log is {log} and ends:\n{last}"
         )
-
-
-class PlacementError(RuntimeError):
-    """A design that cannot be placed on the device, for what it takes or how it is asked for."""
