@@ -32,7 +32,8 @@ FOUND = re.compile(
 
 def _flip(bit: int) -> Callable[[Design, Path], Design]:
     def mutate(design: Design, folder: Path) -> Design:
-        (memory,) = [m for m in memories(design) if m.module.endswith("conv2.array.weights_0_0")]
+        name = "conv2.array.weights_0_0.memory"
+        (memory,) = [m for m in memories(design) if m.module.endswith(name)]
         return flip_memory_bit(design, folder, memory, word=1, bit=bit)
 
     return mutate
