@@ -12,6 +12,7 @@ module systolith_bench_monitor #(
   output logic changed // payload changed before the transfer
 );
   logic waited /*verilator public_flat_rd*/; // valid was seen without ready since reset
+  logic eager /*verilator public_flat_rd*/; // ready was seen without valid since reset
   logic [WIDTH-1:0] last /*verilator public_flat_rd*/; // payload of the last transfer
   logic held;
   logic [WIDTH-1:0] held_payload;
@@ -24,6 +25,7 @@ module systolith_bench_monitor #(
     held <= !rst && valid && !ready;
     held_payload <= payload;
     waited <= !rst && (waited || (valid && !ready));
+    eager <= !rst && (eager || (ready && !valid));
     if (transfer) last <= payload;
   end
 endmodule

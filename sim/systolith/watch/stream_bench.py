@@ -135,8 +135,18 @@ class Observer:
         )
 
     def _waited(self) -> tuple[bool, ...]:
-        monitors = (getattr(self._dut, f"monitor_{index}") for index in range(self._count))
-        return tuple(str(monitor.waited.value) == "1" for monitor in monitors)
+        """For each stream, whether it was seen that valid rises without ready.
+
+        Either it was there first; or there were transfers, though ready never came before valid:
+        then it is ready that waits, as where a consumer takes two streams at a time.
+        """
+        return tuple(map(self._rises_alone, range(self._count)))
+
+    def _rises_alone(self, index: int) -> bool:
+        signals = getattr(self._dut, f"monitor_{index}")
+        if str(signals.waited.value) == "1":
+            return True
+        return bool(self._monitors[index].cycles) and str(signals.eager.value) == "0"
 
     def _step(self, status: int) -> bool:
         """Take in one status; whether the simulation shall go on."""
