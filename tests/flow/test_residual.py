@@ -3,10 +3,22 @@
 import json
 from pathlib import Path
 
+import numpy as np
 from typer.testing import CliRunner
 
+from systolith.build import write_design
 from systolith.cli import app
-from systolith.network import save
+from systolith.network import (
+    ActType,
+    Add,
+    IntegerNetwork,
+    Requantize,
+    Tensor,
+    save,
+    trace,
+)
+from systolith.plan import plan_network
+from systolith.verify import verify
 from tests.flow.networks import residual_network
 
 
@@ -29,3 +41,19 @@ def test_a_residual_network_passes_every_stage(tmp_path: Path) -> None:
     assert checks["mismatches"] == 0 and checks["passed"]
     assert checks["cycles_predicted"] == checks["cycles_simulated"] > 0
     assert reports["simulate"]["accuracy"] == {}
+
+
+def test_a_stream_that_starves_behind_a_full_queue_breaks_no_rule(tmp_path: Path) -> None:
+    """The first sum is always taken at once; when the last one stalls, it is no longer fed."""
+    act = ActType(bits=4, signed=False)
+    unit = Requantize(multiplier=np.array([1]), shift=np.array([1]))
+    sums = tuple(
+        Add(name=name, inputs=("input", other), multipliers=(1, 1), requantize=unit, output=act)
+        for name, other in (("first", "input"), ("second", "first"), ("third", "second"))
+    )
+    network = IntegerNetwork(input=Tensor((1, 1, 1), act), layers=sums)
+    design = write_design(plan_network(network), tmp_path / "rtl")
+    images = np.arange(4).reshape(4, 1, 1, 1)
+    result = verify(design, images, trace(network, images), workdir=tmp_path / "builds", quick=True)
+    result.raise_if_failed()
+    assert result.patterns[-1].stalls == "ready withheld"

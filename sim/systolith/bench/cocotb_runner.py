@@ -69,7 +69,7 @@ class StreamRun:
     violations : tuple of Violation
         In the order of time.
     waited : frozenset of str
-        Layers whose stream was ever valid without being ready: their valid rises alone.
+        Layers whose stream was seen to need no ready for its valid to rise.
     seconds : float
         Wall-clock time.
     """

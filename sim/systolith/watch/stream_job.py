@@ -77,7 +77,7 @@ class StreamLog:
     violations : tuple of (int, str, int, str)
         Stream, name of the :class:`~systolith.watch.rules.Rule`, cycle, detail; in order of time.
     waited : tuple of bool
-        Whether each stream was ever valid without being ready.
+        Whether each stream was seen to need no ready for its valid to rise.
     """
 
     words: tuple[WordArray, ...]
