@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from systolith.build import BOARD_TOP, emit_board, emit_verilog
+from systolith.build import BOARD_TOP, TOP, emit_board, emit_verilog
 from systolith.config import BuildSection
 from systolith.fpga import Placed, build_bitstream, find_board
 from systolith.gateware import Technology
@@ -12,8 +12,6 @@ from systolith.plan import NetworkPlan
 from systolith.steps.proving import Progress
 
 __all__ = ["build_design"]
-
-TOP = "systolith_top"
 
 
 def build_design(
@@ -50,7 +48,7 @@ def build_design(
         verilog = emit_board(plan, board, clock_mhz=section.clock_mhz, baud=section.baud)
     else:
         top, constraints = TOP, ""
-        verilog = emit_verilog(plan, top=top, technology=Technology.ECP5)
+        verilog = emit_verilog(plan, technology=Technology.ECP5)
     placed = build_bitstream(
         verilog,
         top,

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from systolith.build import input_stream
+from systolith.gateware.board import identity_of
 from systolith.host import Board, BoardError
-from systolith.network import IntArray, content_hash
+from systolith.network import IntArray
 from systolith.plan import NetworkPlan
 from systolith.steps.sources import Source
 
 __all__ = ["Verdict", "classify_on_board"]
-
-HASH_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ def classify_on_board(
     """
     network = plan.network
     identity = board.identify()
-    wanted = bytes.fromhex(content_hash(network))[:HASH_BYTES]
+    wanted = identity_of(network)
     port = input_stream(plan)
     size = port.transfers_per_frame * port.lanes
     if identity.network != wanted:

@@ -2,13 +2,14 @@
 
 from systolith.build.board import BOARD_TOP, board_config, emit_board
 from systolith.build.design import Design, StreamPort, load_design
-from systolith.build.emit import emit_verilog, input_stream, output_streams, write_design
+from systolith.build.emit import TOP, emit_verilog, input_stream, output_streams, write_design
 from systolith.build.load import load_bytes
 from systolith.build.shell import Bus, emit_shell, shell_config, write_shell
 from systolith.build.verilog import to_verilog
 
 __all__ = [
     "BOARD_TOP",
+    "TOP",
     "Bus",
     "Design",
     "StreamPort",

@@ -4,7 +4,7 @@ from systolith.build.verilog import to_verilog
 from systolith.fpga import Board
 from systolith.gateware import Technology
 from systolith.gateware.board import BoardConfig, BoardTop
-from systolith.gateware.primitives import choose_pll
+from systolith.gateware.primitives import Ecp5Pll, choose_pll
 from systolith.plan import NetworkPlan, PlanError
 
 __all__ = ["BOARD_TOP", "board_config", "emit_board"]
@@ -14,7 +14,9 @@ BOARD_TOP = "systolith_board"
 
 def board_config(plan: NetworkPlan, board: Board, *, clock_mhz: float, baud: int) -> BoardConfig:
     """Constants of the server on a board; see :meth:`BoardConfig.of` for what is refused."""
-    return BoardConfig.of(plan, clock_hz=_clock(board, clock_mhz) * 1e6, baud=baud)
+    pll = _pll(board, clock_mhz)
+    clock = pll.output_mhz if pll else board.clock_mhz
+    return BoardConfig.of(plan, clock_hz=clock * 1e6, baud=baud)
 
 
 def emit_board(
@@ -44,15 +46,15 @@ def emit_board(
         If the network cannot be served, or no PLL makes such a clock.
     """
     config = board_config(plan, board, clock_mhz=clock_mhz, baud=baud)
-    pll = None if clock_mhz == board.clock_mhz else choose_pll(board.clock_mhz, clock_mhz)
-    return to_verilog(BoardTop(plan, config, pll), BOARD_TOP, technology)
+    top = BoardTop(plan, config, _pll(board, clock_mhz))
+    return to_verilog(top, BOARD_TOP, technology)
 
 
-def _clock(board: Board, clock_mhz: float) -> float:
-    """What the design's clock really is."""
+def _pll(board: Board, clock_mhz: float) -> Ecp5Pll | None:
+    """What makes the design's clock; None if it is the board's."""
     if clock_mhz == board.clock_mhz:
-        return clock_mhz
+        return None
     try:
-        return choose_pll(board.clock_mhz, clock_mhz).output_mhz
+        return choose_pll(board.clock_mhz, clock_mhz)
     except ValueError as error:
         raise PlanError([str(error)]) from error

@@ -12,7 +12,7 @@ from systolith.gateware import Pipeline, Technology, signal_name
 from systolith.network import INPUT, content_hash
 from systolith.plan import NetworkPlan, output_ports, source_of
 
-__all__ = ["emit_verilog", "input_stream", "output_streams", "write_design"]
+__all__ = ["TOP", "emit_verilog", "input_stream", "output_streams", "write_design"]
 
 TOP = "systolith_top"
 MEMORY_WORD = re.compile(r"\[\d+\] = \d+'")

@@ -1,12 +1,11 @@
 """Verilog from Amaranth components: equal ones become one module."""
 
 import subprocess
-import sysconfig
-from pathlib import Path
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
+from systolith.fpga import find_programs
 from systolith.gateware import CellLibrary, Technology
 
 __all__ = ["to_verilog"]
@@ -55,7 +54,7 @@ def to_verilog(
 
 def _yosys(script: str) -> str:
     """Run the Yosys of this Python environment. Returns what it wrote to its output."""
-    program = Path(sysconfig.get_path("scripts")) / YOSYS
+    program = find_programs([YOSYS])[YOSYS]
     done = subprocess.run(
         [str(program), "-q", "-"], input=script, capture_output=True, text=True, check=False
     )

@@ -5,7 +5,7 @@ import json
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from systolith.fpga import ecp5
@@ -31,13 +31,13 @@ class Placed:
         By seed.
     bitstream : Path or None
         Of the best seed; None if no seed is as fast as wanted.
-    placement : Path
-        The best seed's cells with their places, as JSON.
+    folder : Path
+        With all that the tools wrote.
     """
 
     reports: dict[int, PlacementReport]
     bitstream: Path | None
-    placement: Path
+    folder: Path
 
     @property
     def best_seed(self) -> int:
@@ -48,6 +48,11 @@ class Placed:
     def best(self) -> PlacementReport:
         """Of the fastest seed."""
         return self.reports[self.best_seed]
+
+    @property
+    def placement(self) -> Path:
+        """The best seed's cells with their places, as JSON."""
+        return self.folder / f"seed{self.best_seed}.placed.json"
 
     @property
     def median_mhz(self) -> float:
@@ -120,18 +125,14 @@ def build_bitstream(
     with ThreadPoolExecutor(jobs) as pool:
         numbers = range(1, seeds + 1)
         reports = dict(zip(numbers, pool.map(placed, numbers), strict=True))
-    found = Placed(reports=reports, bitstream=None, placement=folder)
-    name = f"seed{found.best_seed}"
+    found = Placed(reports=reports, bitstream=None, folder=folder)
     bitstream = folder / f"{top}.bit"
     bitstream.unlink(missing_ok=True)
-    if found.best.timing_met:
-        say("bitstream")
-        ecp5.pack(folder / f"{name}.config").replace(bitstream)
-    return Placed(
-        reports=reports,
-        bitstream=bitstream if found.best.timing_met else None,
-        placement=folder / f"{name}.placed.json",
-    )
+    if not found.best.timing_met:
+        return found
+    say("bitstream")
+    ecp5.pack(folder / f"seed{found.best_seed}.config").replace(bitstream)
+    return replace(found, bitstream=bitstream)
 
 
 def _synthesized(verilog: str, top: str, folder: Path, say: Callable[[str], None]) -> Path:

@@ -3,14 +3,19 @@
 from dataclasses import dataclass
 from math import ceil
 
-from systolith.network import content_hash
+from systolith.network import IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, PlanError
 
-__all__ = ["BoardConfig"]
+__all__ = ["BoardConfig", "identity_of"]
 
 LARGEST_PAYLOAD = (1 << 16) - 1
 HASH_BYTES = 8
 MOST_BITS = {"input": 8, "output": 32}
+
+
+def identity_of(network: IntegerNetwork) -> bytes:
+    """What a board tells of its network: the first 8 bytes of the hash of its content."""
+    return bytes.fromhex(content_hash(network))[:HASH_BYTES]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +86,7 @@ class BoardConfig:
             transfers_in=transfers_in,
             transfers_out=ceil(output.shape[0] / lanes_out),
             outputs=output.shape[0],
-            identity=bytes.fromhex(content_hash(network))[:HASH_BYTES],
+            identity=identity_of(network),
         )
 
     @property

@@ -6,7 +6,7 @@ known, it is made of the device's own cells, with the registers that are in them
 
 from systolith.gateware.primitives.clock import Ecp5Pll, choose_pll
 from systolith.gateware.primitives.multiplier import Multiplier, multiplied
-from systolith.gateware.primitives.ram import RegisteredRam, rams_of
+from systolith.gateware.primitives.ram import RegisteredRam
 
 __all__ = [
     "Ecp5Pll",
@@ -14,5 +14,4 @@ __all__ = [
     "RegisteredRam",
     "choose_pll",
     "multiplied",
-    "rams_of",
 ]

@@ -10,10 +10,10 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.delay import payload
 from systolith.gateware.memory_style import memory_style
 from systolith.gateware.technology import Technology, technology_of
-from systolith.plan import Memory, MemoryKind
+from systolith.plan import MemoryKind
 from systolith.plan.memory import ECP5_BLOCK
 
-__all__ = ["RegisteredRam", "rams_of"]
+__all__ = ["RegisteredRam"]
 
 HALF = 18
 """Bits of one port of DP16KD; both together make the widest shape."""
@@ -163,11 +163,6 @@ class RegisteredRam(wiring.Component):
             **{f"i_CS{port}{bit}": C(0, 1) for port in "AB" for bit in range(3)},
             **pins,
         )
-
-
-def rams_of(memory_: Memory) -> int:
-    """Count the DP16KD that :class:`RegisteredRam` makes of memories."""
-    return memory_.blocks(ECP5_BLOCK)
 
 
 def _initial(words: Sequence[int], wide: int) -> dict[str, Const]:
