@@ -1,13 +1,23 @@
 """From a plan to a bitstream: what the build stage does."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from systolith.build import BOARD_TOP, TOP, emit_board, emit_verilog
 from systolith.config import BuildSection
-from systolith.fpga import Placed, build_bitstream, find_board
-from systolith.gateware import Technology
+from systolith.fpga import (
+    Constraints,
+    Part,
+    Placed,
+    build_bitstream,
+    estimate_cells,
+    find_board,
+    flow_of,
+    variants_of,
+)
+from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
 from systolith.steps.proving import Progress
 
@@ -18,6 +28,8 @@ def build_design(
     plan: NetworkPlan, section: BuildSection, folder: Path, progress: Progress
 ) -> dict[str, Any]:
     """Synthesize, place and route a plan; pack a bitstream if the clock is reached.
+
+    For a device that nothing places on, there is but an estimate of what the design takes.
 
     Parameters
     ----------
@@ -31,7 +43,8 @@ def build_design(
     Returns
     -------
     dict
-        JSON values: part, clocks, frames per second, what is used, the critical path.
+        JSON values: part, what is used, and if it is placed, clocks, frames per second, the
+        critical path.
 
     Raises
     ------
@@ -42,25 +55,42 @@ def build_design(
     part = section.part
     assert part is not None
     progress(0, section.seeds + 2, "generating")
+    found: Mapping[str, Any]
+    if flow_of(part.device).placer is None:
+        verilog = emit_verilog(plan, technology=technology_for(part.device.family))
+        cells = estimate_cells(verilog, TOP, part.device, folder, progress=progress)
+        found = {"estimate": True, "used": cells, "bitstream": None}
+    else:
+        found = {"estimate": False, **_placed(plan, part, section, folder, progress)}
+    resources = [asdict(use) for use in flow_of(part.device).uses(part.device, found["used"])]
+    return {"part": str(part), "board": section.board, **found, "resources": resources}
+
+
+def _placed(
+    plan: NetworkPlan, part: Part, section: BuildSection, folder: Path, progress: Progress
+) -> Mapping[str, Any]:
+    clock_mhz = section.target_mhz
     if section.board is not None:
         board = find_board(section.board)
         top, constraints = BOARD_TOP, board.constraints
-        verilog = emit_board(plan, board, clock_mhz=section.clock_mhz, baud=section.baud)
+        verilog = emit_board(plan, board, clock_mhz=clock_mhz, baud=section.baud)
     else:
-        top, constraints = TOP, ""
-        verilog = emit_verilog(plan, technology=Technology.ECP5)
+        alone = variants_of(part.device).alone
+        top, constraints = TOP, Constraints(pins=alone or {})
+        technology = technology_for(part.device.family)
+        verilog = emit_verilog(plan, technology=technology, enclosed=alone is not None)
     placed = build_bitstream(
         verilog,
         top,
         part,
         folder,
-        freq_mhz=section.clock_mhz,
+        freq_mhz=clock_mhz,
         seeds=section.seeds,
         jobs=section.jobs,
         constraints=constraints,
         progress=progress,
     )
-    return {"part": str(part), "board": section.board, **_found(placed, plan)}
+    return _found(placed, plan)
 
 
 def _found(placed: Placed, plan: NetworkPlan) -> Mapping[str, Any]:

@@ -288,9 +288,9 @@ class Session:
 
     def _check_build(self) -> None:
         """See that there is something to build for and with, before work starts."""
-        if self.settings.build.part is None:
+        if (part := self.settings.build.part) is None:
             raise UsageError("a build needs a device or a board: --device, --board or [build]")
-        check_programs()
+        check_programs(part.device)
 
     def _build(self) -> None:
         section = self.settings.build
