@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth import Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import C, Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -306,5 +306,17 @@ def _clamp(value: Value, low: int, high: int) -> Value:
     shape = value.shape()
     most = (1 << (shape.width - shape.signed)) - 1
     least = -most - 1 if shape.signed else 0
-    clamped = Mux(value < low, low, value) if least < low else value
-    return Mux(value > high, high, clamped) if most > high else clamped
+    if not shape.signed:
+        value = Cat(value, C(0, 1)).as_signed()
+    clamped = Mux(_less(value, low), low, value) if least < low else value
+    return Mux(_less(~value, ~high), high, clamped) if most > high else clamped
+
+
+def _less(value: Value, bound: int) -> Value:
+    """Compare a signed value; where the high bits alone tell, they are faster than a carry."""
+    bits = (bound if bound >= 0 else ~bound).bit_length()
+    if bound == 0:
+        return value[-1]
+    if bound == -1 << bits:
+        return value[-1] & ~value[bits:].all()
+    return value < bound
