@@ -2,9 +2,11 @@
 
 from systolith.fpga.boards import BOARDS, Board, find_board
 from systolith.fpga.build import Placed, build_bitstream, check_programs, estimate_cells
+from systolith.fpga.cells import CellCounts, cells_by_engine, count_cells
 from systolith.fpga.errors import MissingProgramError, ToolError
 from systolith.fpga.families import find_part, flow_of, variants_of
 from systolith.fpga.flow import Constraints, Use
+from systolith.fpga.netlist import OTHER, Netlist, engine_of, read_netlist
 from systolith.fpga.parts import Part
 from systolith.fpga.placement import place
 from systolith.fpga.programs import PACKAGES, find_programs, run_program
@@ -13,25 +15,32 @@ from systolith.fpga.timing import CriticalPath, Hop, PlacementReport, read_repor
 
 __all__ = [
     "BOARDS",
+    "OTHER",
     "PACKAGES",
     "Board",
+    "CellCounts",
     "Constraints",
     "CriticalPath",
     "Hop",
     "MissingProgramError",
+    "Netlist",
     "Part",
     "Placed",
     "PlacementReport",
     "ToolError",
     "Use",
     "build_bitstream",
+    "cells_by_engine",
     "check_programs",
+    "count_cells",
+    "engine_of",
     "estimate_cells",
     "find_board",
     "find_part",
     "find_programs",
     "flow_of",
     "place",
+    "read_netlist",
     "read_report",
     "run_program",
     "synthesize",

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import statistics
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -10,10 +11,11 @@ from pathlib import Path
 
 from systolith.fpga.families import flow_of
 from systolith.fpga.flow import Constraints
+from systolith.fpga.netlist import read_netlist
 from systolith.fpga.parts import Part
 from systolith.fpga.placement import pack, place
 from systolith.fpga.programs import find_programs
-from systolith.fpga.synthesis import count_cells, synthesize
+from systolith.fpga.synthesis import synthesize
 from systolith.fpga.timing import PlacementReport, read_report
 from systolith.plan import Device
 
@@ -93,7 +95,8 @@ def estimate_cells(
         if progress is not None:
             progress(0, 1, text)
 
-    return count_cells(_synthesized(verilog, top, device, folder, say), top)
+    netlist = read_netlist(_synthesized(verilog, top, device, folder, say))
+    return dict(Counter(cell["type"] for cell in netlist.cells.values()))
 
 
 def build_bitstream(

@@ -1,6 +1,5 @@
 """From Verilog to a netlist of a device's cells."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from systolith.fpga.families import flow_of
 from systolith.fpga.programs import Heard, run_program
 from systolith.plan import Device
 
-__all__ = ["count_cells", "synthesize"]
+__all__ = ["synthesize"]
 
 PASS = re.compile(r"\d+\.\d+\. Executing ([A-Z0-9_]+) pass")
 LOG = "synthesis.log"
@@ -67,14 +66,6 @@ def synthesize(
     if flow.finish is not None:
         flow.finish(temporary)
     return temporary.replace(folder / f"{top}.json")
-
-
-def count_cells(netlist: Path, top: str) -> dict[str, int]:
-    """Count the cells of a flat netlist, by type."""
-    counts: dict[str, int] = {}
-    for cell in json.loads(netlist.read_text())["modules"][top]["cells"].values():
-        counts[cell["type"]] = counts.get(cell["type"], 0) + 1
-    return counts
 
 
 def _passes(heard: Heard | None) -> Heard | None:

@@ -42,7 +42,7 @@ class Enclosed(wiring.Component):
         m.domains.sync = sync = ClockDomain()
         m.domains.chain = chain = ClockDomain(reset_less=True)
         m.d.comb += [sync.clk.eq(self.clk), chain.clk.eq(self.clk)]
-        m.submodules.inside = inside = self.component
+        m.submodules.accelerator = inside = self.component
         ports = [(member.flow, value) for _, member, value in inside.signature.flatten(inside)]
         inputs = Cat(ResetSignal(), *(value for flow, value in ports if flow is In))
         outputs = Cat(value for flow, value in ports if flow is Out)

@@ -11,7 +11,7 @@ from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.gearbox_plan import GearboxPlan
-from systolith.plan.latency import MULTIPLIER_LATENCY, requantize_latency
+from systolith.plan.latency import ARRIVE_LATENCY, MULTIPLIER_LATENCY, requantize_latency
 from systolith.plan.memory import BlockRam, Memory, MemoryKind
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
@@ -23,6 +23,7 @@ from systolith.plan.window import Window
 from systolith.plan.work import Work, no_engine, output_ports, source_of, work_of
 
 __all__ = [
+    "ARRIVE_LATENCY",
     "DEFAULT_MULTIPLIERS",
     "DEVICES",
     "MULTIPLIER_LATENCY",
