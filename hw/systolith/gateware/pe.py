@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth import C, Module, Mux, Value, signed, unsigned
+from amaranth import Module, Mux, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -191,7 +191,7 @@ def added_up(m: Module, act: Value, weight: Value, name: str) -> Value:
 
     The registers of the tree are all there are: ``plan.multiply_latency`` cycles.
     """
-    *low, high = [Mux(bit, act << place, 0) for place, bit in enumerate(weight)]
+    *low, high = [Mux(bit, act.shift_left(place), 0) for place, bit in enumerate(weight)]
     return _tree(m, [*low, -high], name)
 
 
@@ -205,9 +205,11 @@ def _tree(m: Module, terms: list[Value], name: str) -> Value:
 
 def _side_by_side(weights: data.View, product_bits: int) -> Value:
     """One factor for all products: the weights side by side, carries and all."""
-    return sum(
-        (weight << (number * product_bits) for number, weight in enumerate(weights)), start=C(0)
-    )
+    first, *others = weights
+    for number, weight in enumerate(others, 1):
+        # Shifted by `<<`, it would have as many bits as for any shift of as many digits.
+        first = first + weight.shift_left(number * product_bits)
+    return first
 
 
 def _apart(product: Value, number: int, product_bits: int) -> Value:
