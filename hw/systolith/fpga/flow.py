@@ -40,7 +40,9 @@ class Placer:
     program : str
         The variant of nextpnr.
     options : callable
-        Its options for a part, and for the files of a placement with a name.
+        Its options for a part.
+    files : callable
+        Its options for constraints and results of a placement with a name.
     constraints : callable
         Text of the file of constraints, ``NAME.pins``.
     packer : str
@@ -52,7 +54,8 @@ class Placer:
     """
 
     program: str
-    options: Callable[[Part, str], list[str]]
+    options: Callable[[Part], list[str]]
+    files: Callable[[str], list[str]]
     constraints: Callable[[Constraints], str]
     packer: str
     packing: Callable[[Part, str, str], list[str]]
