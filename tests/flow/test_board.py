@@ -17,7 +17,7 @@ from systolith.data import load_digits
 from systolith.fpga import find_board
 from systolith.frontend import IntegerModel, lower
 from systolith.gateware import Technology
-from systolith.gateware.board import Kind, Status
+from systolith.gateware.board import SERVER, Kind, Status
 from systolith.host import Board, BoardError, decode, encode, open_line
 from systolith.models import DigitsCNN
 from systolith.network import IntArray, KOutOfN, Pattern, forward, save
@@ -59,7 +59,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     images = IntegerModel(quantized).quantize_input(data.test_images[:IMAGES])
     folder = tmp_path_factory.mktemp("board")
     save(network, folder / "network.json")
-    limits = DEVICES["ecp5-25f"].budget.limits
+    limits = DEVICES[BOARD.part.device.name].budget.left(SERVER).limits
     plan = plan_network(network, budget=Budget(multipliers=MULTIPLIERS, **limits))
     config = board_config(plan, BOARD, clock_mhz=100, baud=BAUD)
     verilog = emit_board(plan, BOARD, clock_mhz=100, baud=BAUD, technology=Technology.GENERIC)

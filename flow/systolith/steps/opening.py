@@ -12,6 +12,7 @@ from systolith.config import (
     check_experiment,
     load_experiment,
 )
+from systolith.gateware.board import SERVER
 from systolith.network import load
 from systolith.steps.errors import UsageError
 from systolith.steps.experiment import ExperimentSource
@@ -104,14 +105,20 @@ def open_run(
 
 
 def _within(hardware: HardwareSection, build: BuildSection) -> HardwareSection:
-    """Plan within the device that is built for, if no other is named."""
-    if (part := build.part) is None or hardware.device == part.device.name:
+    """Plan within the device that is built for, if no other is named; leave room on a board."""
+    if (part := build.part) is None:
         return hardware
-    if hardware.device is not None:
+    device = part.device
+    if hardware.device not in (None, device.name):
         raise UsageError(
-            f"[hardware] plans for {hardware.device}, but [build] is for {part.device.name}"
+            f"[hardware] plans for {hardware.device}, but [build] is for {device.name}"
         )
-    return hardware.model_copy(update={"device": part.device.name})
+    changes: dict[str, str | int] = {"device": device.name}
+    if build.board is not None:
+        left = device.budget.left(SERVER).limits
+        given = hardware.model_dump(include=set(left), exclude_none=True)
+        changes |= {kind: most for kind, most in left.items() if kind not in given}
+    return hardware.model_copy(update=changes)
 
 
 def _count(images: str | int | None) -> int | str | None:

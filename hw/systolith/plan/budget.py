@@ -1,7 +1,7 @@
 """What a design takes of a device, and how much of it it may take."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 from systolith.plan.memory import BLOCK_18K, BlockRam
@@ -91,6 +91,11 @@ class Budget:
     def trades_luts(self) -> bool:
         """Whether LUTs may multiply: only where both they and DSP multipliers are limited."""
         return self.dsps is not None and self.luts is not None
+
+    def left(self, taken: Resources) -> "Budget":
+        """What is left if something else takes some."""
+        limits = {kind: max(most - getattr(taken, kind), 0) for kind, most in self.limits.items()}
+        return replace(self, **limits)
 
     def problems(self) -> Iterator[str]:
         """Name every limit that is none."""
