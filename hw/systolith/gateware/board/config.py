@@ -11,7 +11,7 @@ __all__ = ["SERVER", "BoardConfig", "identity_of"]
 LARGEST_PAYLOAD = (1 << 16) - 1
 HASH_BYTES = 8
 MOST_BITS = {"input": 8, "output": 32}
-SERVER = Resources(luts=800, block_rams=2)
+SERVER = Resources(luts=700, block_rams=2)
 """What all on a board takes beside the accelerator, about."""
 
 
