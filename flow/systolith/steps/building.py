@@ -11,7 +11,12 @@ from systolith.gateware import Technology
 from systolith.plan import NetworkPlan
 from systolith.steps.proving import Progress
 
-__all__ = ["build_design"]
+__all__ = ["build_design", "top_of"]
+
+
+def top_of(section: BuildSection) -> str:
+    """Top module of what is built."""
+    return TOP if section.board is None else BOARD_TOP
 
 
 def build_design(
@@ -44,14 +49,14 @@ def build_design(
     progress(0, section.seeds + 2, "generating")
     if section.board is not None:
         board = find_board(section.board)
-        top, constraints = BOARD_TOP, board.constraints
+        constraints = board.constraints
         verilog = emit_board(plan, board, clock_mhz=section.clock_mhz, baud=section.baud)
     else:
-        top, constraints = TOP, ""
+        constraints = ""
         verilog = emit_verilog(plan, technology=Technology.ECP5)
     placed = build_bitstream(
         verilog,
-        top,
+        top_of(section),
         part,
         folder,
         freq_mhz=section.clock_mhz,
