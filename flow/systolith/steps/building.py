@@ -1,17 +1,23 @@
 """From a plan to a bitstream: what the build stage does."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from systolith.build import BOARD_TOP, TOP, emit_board, emit_verilog
 from systolith.config import BuildSection
-from systolith.fpga import Placed, build_bitstream, find_board
+from systolith.fpga import Placed, available_cells, build_bitstream, find_board, read_placement
 from systolith.gateware import Technology
 from systolith.plan import NetworkPlan
+from systolith.report import draw_floorplan, utilization_rows
 from systolith.steps.proving import Progress
 
-__all__ = ["build_design", "top_of"]
+__all__ = ["BITSTREAM", "PICTURES", "build_design", "top_of"]
+
+BITSTREAM = "fpga"
+"""Folder of a build, in that of the run."""
+PICTURES = ("floorplan.png", "floorplan.svg")
 
 
 def top_of(section: BuildSection) -> str:
@@ -30,13 +36,14 @@ def build_design(
     section : BuildSection
         Of a part or a board.
     folder : Path
-        Gets netlist, logs, reports and bitstream.
+        Of the run: gets pictures, and ``fpga/`` with netlist, logs, reports and bitstream.
     progress : callable
 
     Returns
     -------
     dict
-        JSON values: part, clocks, frames per second, what is used, the critical path.
+        JSON values: part, clocks, frames per second, what is used, by each engine too, the critical
+        path.
 
     Raises
     ------
@@ -58,14 +65,28 @@ def build_design(
         verilog,
         top_of(section),
         part,
-        folder,
+        folder / BITSTREAM,
         freq_mhz=section.clock_mhz,
         seeds=section.seeds,
         jobs=section.jobs,
         constraints=constraints,
         progress=progress,
     )
-    return {"part": str(part), "board": section.board, **_found(placed, plan)}
+    progress(section.seeds + 2, section.seeds + 2, "drawing")
+    placement = read_placement(placed.placement)
+    draw_floorplan(
+        placement,
+        placed.best.path,
+        available_cells(placed.best.available),
+        f"{plan.network.name} on {section.board or part}: {placed.best.fmax_mhz:.1f} MHz",
+        [folder / name for name in PICTURES],
+    )
+    return {
+        "part": str(part),
+        "board": section.board,
+        **_found(placed, plan),
+        "engines": [asdict(row) for row in utilization_rows(plan, placement.counts)],
+    }
 
 
 def _found(placed: Placed, plan: NetworkPlan) -> Mapping[str, Any]:

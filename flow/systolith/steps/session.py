@@ -16,7 +16,7 @@ from systolith.fpga import check_programs
 from systolith.network import IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.report import Report, engine_rows, performance, sparsity_rows
-from systolith.steps.building import build_design, top_of
+from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
 from systolith.steps.checking import check_netlist
 from systolith.steps.errors import UsageError
 from systolith.steps.isolate import additions
@@ -33,7 +33,6 @@ STAGES = (
     *("estimate", "generate", "verify", "simulate", "build"),
 )
 BUILDS = "build"
-BITSTREAM = "fpga"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,12 +298,13 @@ class Session:
         section = self.settings.build
 
         def work() -> dict[str, Any]:
-            return build_design(self.plan, section, self.folder / BITSTREAM, self._heard)
+            return build_design(self.plan, section, self.folder, self._heard)
 
         made_for = section.model_dump(exclude={"jobs", "check_netlist"})
         depends = [*self._network_key, self._hardware_key, made_for]
-        record = self._stage("build", depends, [f"{BITSTREAM}/"], work)
+        record = self._stage("build", depends, [f"{BITSTREAM}/", *PICTURES], work)
         self.report.build = dict(record.result)
+        self.report.files["floorplan"] = PICTURES[0]
         if self.report.build["bitstream"] is not None:
             self.report.files["bitstream"] = f"{BITSTREAM}/{self.report.build['bitstream']}"
         if section.check_netlist:

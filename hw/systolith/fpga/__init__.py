@@ -2,10 +2,11 @@
 
 from systolith.fpga.boards import BOARDS, Board, find_board
 from systolith.fpga.build import Placed, build_bitstream, check_programs
-from systolith.fpga.cells import CellCounts, cells_by_engine, count_cells
+from systolith.fpga.cells import CellCounts, available_cells, cells_by_engine, count_cells
 from systolith.fpga.errors import MissingProgramError, ToolError
 from systolith.fpga.netlist import OTHER, Netlist, engine_of, read_netlist
 from systolith.fpga.parts import Part, find_part
+from systolith.fpga.placement import PlacedCell, Placement, Site, read_placement
 from systolith.fpga.programs import find_programs, run_program
 from systolith.fpga.timing import CriticalPath, Hop, PlacementReport, read_report
 
@@ -20,8 +21,12 @@ __all__ = [
     "Netlist",
     "Part",
     "Placed",
+    "PlacedCell",
+    "Placement",
     "PlacementReport",
+    "Site",
     "ToolError",
+    "available_cells",
     "build_bitstream",
     "cells_by_engine",
     "check_programs",
@@ -31,6 +36,7 @@ __all__ = [
     "find_part",
     "find_programs",
     "read_netlist",
+    "read_placement",
     "read_report",
     "run_program",
 ]

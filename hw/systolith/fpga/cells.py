@@ -1,13 +1,13 @@
 """What each engine takes of a device, counted in a netlist."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from systolith.fpga.netlist import OTHER, Cell, Netlist, engine_of, read_netlist
 
-__all__ = ["CellCounts", "cells_by_engine", "count_cells"]
+__all__ = ["CellCounts", "available_cells", "cells_by_engine", "count_cells", "engines_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +92,26 @@ def cells_by_engine(path: Path) -> dict[str, CellCounts]:
 def count_cells(netlist: Netlist) -> dict[str, CellCounts]:
     """Count as :func:`cells_by_engine`, in a netlist that has been read."""
     chains = _Chains(netlist.cells)
-    kinds = Counter(
-        (chains.engine(name), cell["type"])
-        for name, cell in netlist.cells.items()
-        if cell["type"] in TAKES
-    )
+    engines = chains.engines(netlist.cells)
+    kinds = Counter((engines[name], cell["type"]) for name, cell in netlist.cells.items())
     # Between a chain and other logic nextpnr puts a cell of its own.
-    kinds.update((chains.engine(name), "CCU2C") for name in chains.synthesized_ends())
+    kinds.update((engines[name], "CCU2C") for name in chains.synthesized_ends())
     counts: dict[str, CellCounts] = {}
     for (engine, kind), times in kinds.items():
-        counts[engine] = counts.get(engine, CellCounts()) + TAKES[kind] * times
+        if kind in TAKES:
+            counts[engine] = counts.get(engine, CellCounts()) + TAKES[kind] * times
     return dict(sorted(counts.items(), key=lambda item: (-item[1].luts, item[0])))
+
+
+def engines_of(netlist: Netlist) -> dict[str, str]:
+    """Name the engine of every cell, by name of the cell."""
+    return _Chains(netlist.cells).engines(netlist.cells)
+
+
+def available_cells(available: Mapping[str, int]) -> CellCounts:
+    """Count what a device has, of what nextpnr reports by type of cell."""
+    kinds = [TAKES[kind] * count for kind, count in available.items() if kind in TAKES]
+    return sum(kinds, start=CellCounts())
 
 
 class _Chains:
@@ -115,8 +124,11 @@ class _Chains:
         self.after = {to_bit[bit]: name for bit, name in from_bit.items() if bit in to_bit}
         self.before = {later: earlier for earlier, later in self.after.items()}
 
-    def engine(self, name: str) -> str:
-        """What the name says, else what neighbours' names say."""
+    def engines(self, names: Iterable[str]) -> dict[str, str]:
+        """Of each cell: what its name says, else what its neighbours' say."""
+        return {name: self._engine(name) for name in names}
+
+    def _engine(self, name: str) -> str:
         for along in (self.before, self.after):
             cell: str | None = name
             while cell is not None:
