@@ -6,7 +6,7 @@ from systolith.fpga.cells import CellCounts, available_cells, cells_by_engine, c
 from systolith.fpga.errors import MissingProgramError, ToolError
 from systolith.fpga.netlist import OTHER, Netlist, engine_of, read_netlist
 from systolith.fpga.parts import Part, find_part
-from systolith.fpga.placement import PlacedCell, Placement, Site, read_placement
+from systolith.fpga.places import PlacedCell, Placement, Site, read_placement
 from systolith.fpga.programs import find_programs, run_program
 from systolith.fpga.timing import CriticalPath, Hop, PlacementReport, read_report
 
