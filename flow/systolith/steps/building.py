@@ -7,8 +7,19 @@ from typing import Any
 
 from systolith.build import BOARD_TOP, TOP, emit_board, emit_verilog
 from systolith.config import BuildSection
-from systolith.fpga import Placed, available_cells, build_bitstream, find_board, read_placement
-from systolith.gateware import Technology
+from systolith.fpga import (
+    CellCounts,
+    Constraints,
+    Part,
+    Placed,
+    build_bitstream,
+    estimate_cells,
+    find_board,
+    flow_of,
+    read_placement,
+    variants_of,
+)
+from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
 from systolith.report import draw_floorplan, utilization_rows
 from systolith.steps.proving import Progress
@@ -30,6 +41,8 @@ def build_design(
 ) -> dict[str, Any]:
     """Synthesize, place and route a plan; pack a bitstream if the clock is reached.
 
+    For a device that nothing places on, there is but an estimate of what the design takes.
+
     Parameters
     ----------
     plan : NetworkPlan
@@ -42,8 +55,8 @@ def build_design(
     Returns
     -------
     dict
-        JSON values: part, clocks, frames per second, what is used, by each engine too, the critical
-        path.
+        JSON values: part, what is used, and if it is placed, by each engine too, clocks, frames
+        per second, the critical path.
 
     Raises
     ------
@@ -54,19 +67,36 @@ def build_design(
     part = section.part
     assert part is not None
     progress(0, section.seeds + 2, "generating")
+    found: Mapping[str, Any]
+    if flow_of(part.device).placer is None:
+        verilog = emit_verilog(plan, technology=technology_for(part.device.family))
+        cells = estimate_cells(verilog, TOP, part.device, folder / BITSTREAM, progress=progress)
+        found = {"estimate": True, "used": cells, "bitstream": None}
+    else:
+        found = {"estimate": False, **_placed(plan, part, section, folder, progress)}
+    resources = [asdict(use) for use in flow_of(part.device).uses(part.device, found["used"])]
+    return {"part": str(part), "board": section.board, **found, "resources": resources}
+
+
+def _placed(
+    plan: NetworkPlan, part: Part, section: BuildSection, folder: Path, progress: Progress
+) -> Mapping[str, Any]:
+    clock_mhz = section.target_mhz
     if section.board is not None:
         board = find_board(section.board)
         constraints = board.constraints
-        verilog = emit_board(plan, board, clock_mhz=section.clock_mhz, baud=section.baud)
+        verilog = emit_board(plan, board, clock_mhz=clock_mhz, baud=section.baud)
     else:
-        constraints = ""
-        verilog = emit_verilog(plan, technology=Technology.ECP5)
+        alone = variants_of(part.device).alone
+        constraints = Constraints(pins=alone or {})
+        technology = technology_for(part.device.family)
+        verilog = emit_verilog(plan, technology=technology, enclosed=alone is not None)
     placed = build_bitstream(
         verilog,
         top_of(section),
         part,
         folder / BITSTREAM,
-        freq_mhz=section.clock_mhz,
+        freq_mhz=clock_mhz,
         seeds=section.seeds,
         jobs=section.jobs,
         constraints=constraints,
@@ -74,19 +104,21 @@ def build_design(
     )
     progress(section.seeds + 2, section.seeds + 2, "drawing")
     placement = read_placement(placed.placement)
+    device = part.device
     draw_floorplan(
         placement,
         placed.best.path,
-        available_cells(placed.best.available),
+        CellCounts(
+            luts=device.luts,
+            flip_flops=device.ffs,
+            dsps=device.dsps,
+            block_rams=device.block_rams,
+        ),
         f"{plan.network.name} on {section.board or part}: {placed.best.fmax_mhz:.1f} MHz",
         [folder / name for name in PICTURES],
     )
-    return {
-        "part": str(part),
-        "board": section.board,
-        **_found(placed, plan),
-        "engines": [asdict(row) for row in utilization_rows(plan, placement.counts)],
-    }
+    rows = utilization_rows(plan, placement.counts)
+    return {**_found(placed, plan), "engines": [asdict(row) for row in rows]}
 
 
 def _found(placed: Placed, plan: NetworkPlan) -> Mapping[str, Any]:

@@ -63,10 +63,11 @@ def check_netlist(
     BoardError, BuildError, MissingToolError, SimulationError, ToolError
     """
     progress(0, len(images), "the netlist as Verilog")
-    findings: list[str] = []
+    assert section.part is not None
+    family, findings = section.part.device.family, list[str]()
     if section.board is None:
         bulk = bulk_simulation(
-            netlist_design(design, netlist, workdir),
+            netlist_design(design, netlist, family, workdir),
             plan,
             images,
             source.reference(images),
@@ -77,7 +78,7 @@ def check_netlist(
         )
         findings += bulk.findings
     else:
-        verilog = netlist_verilog(netlist, workdir).read_text()
+        verilog = netlist_verilog(netlist, family, workdir).read_text()
         findings += _on_board(verilog, plan, source, images, section, workdir, progress)
     return {
         "name": "synthesized netlist",
@@ -100,7 +101,7 @@ def _on_board(
     assert section.board is not None
     progress(0, len(images), "compiling the board with Verilator")
     board = find_board(section.board)
-    config = board_config(plan, board, clock_mhz=section.clock_mhz, baud=section.baud)
+    config = board_config(plan, board, clock_mhz=section.target_mhz, baud=section.baud)
     built = build_virtual_board(
         verilog, BOARD_TOP, divisor=config.divisor, workdir=workdir, quick=True
     )

@@ -13,6 +13,7 @@ from systolith.bench import find_toolchain
 from systolith.build import Bus, Design, load_design, write_design, write_shell
 from systolith.config import BuildSection, HardwareSection, Interface
 from systolith.fpga import check_programs
+from systolith.netlist import MODELS
 from systolith.network import IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.report import Report, engine_rows, performance, sparsity_rows
@@ -290,9 +291,15 @@ class Session:
 
     def _check_build(self) -> None:
         """See that there is something to build for and with, before work starts."""
-        if self.settings.build.part is None:
+        if (part := self.settings.build.part) is None:
             raise UsageError("a build needs a device or a board: --device, --board or [build]")
-        check_programs()
+        check_programs(part.device)
+        if self.settings.build.check_netlist and (family := part.device.family) not in MODELS:
+            known = ", ".join(each.value for each in MODELS)
+            raise UsageError(
+                f"a netlist is simulated with models of its cells, which there are for {known}, "
+                f"but {part.device.name} is a {family.value}"
+            )
 
     def _build(self) -> None:
         section = self.settings.build
@@ -304,7 +311,8 @@ class Session:
         depends = [*self._network_key, self._hardware_key, made_for]
         record = self._stage("build", depends, [f"{BITSTREAM}/", *PICTURES], work)
         self.report.build = dict(record.result)
-        self.report.files["floorplan"] = PICTURES[0]
+        if "engines" in self.report.build:
+            self.report.files["floorplan"] = PICTURES[0]
         if self.report.build["bitstream"] is not None:
             self.report.files["bitstream"] = f"{BITSTREAM}/{self.report.build['bitstream']}"
         if section.check_netlist:

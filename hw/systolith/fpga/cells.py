@@ -7,7 +7,7 @@ from pathlib import Path
 
 from systolith.fpga.netlist import OTHER, Cell, Netlist, engine_of, read_netlist
 
-__all__ = ["CellCounts", "available_cells", "cells_by_engine", "count_cells", "engines_of"]
+__all__ = ["TAKES", "CellCounts", "cells_by_engine", "count_cells", "engines_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,19 @@ TAKES = {
     "TRELLIS_FF": CellCounts(flip_flops=1),
     "MULT18X18D": CellCounts(dsps=1),
     "DP16KD": CellCounts(block_rams=1),
+    # after placement, of other families
+    "OXIDE_COMB": CellCounts(luts=1),
+    "OXIDE_FF": CellCounts(flip_flops=1),
+    "MULT18_CORE": CellCounts(dsps=1),
+    "OXIDE_EBR": CellCounts(block_rams=1),
+    "ICESTORM_LC": CellCounts(luts=1),
+    "ICESTORM_DSP": CellCounts(dsps=1),
+    "ICESTORM_RAM": CellCounts(block_rams=1),
+    "ALU": CellCounts(luts=1),
+    "RAM16SDP4": CellCounts(luts=4),
+    "DFF": CellCounts(flip_flops=1),
+    "MULT18X18": CellCounts(dsps=1),
+    "BSRAM": CellCounts(block_rams=1),
 }
 """Of a device, by type of cell. Others take none of this: PFUMX and L6MUX21 stand beside LUTs."""
 
@@ -106,12 +119,6 @@ def count_cells(netlist: Netlist) -> dict[str, CellCounts]:
 def engines_of(netlist: Netlist) -> dict[str, str]:
     """Name the engine of every cell, by name of the cell."""
     return _Chains(netlist.cells).engines(netlist.cells)
-
-
-def available_cells(available: Mapping[str, int]) -> CellCounts:
-    """Count what a device has, of what nextpnr reports by type of cell."""
-    kinds = [TAKES[kind] * count for kind, count in available.items() if kind in TAKES]
-    return sum(kinds, start=CellCounts())
 
 
 class _Chains:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from systolith.fpga.cells import CellCounts, count_cells, engines_of
+from systolith.fpga.cells import TAKES, CellCounts, count_cells, engines_of
 from systolith.fpga.netlist import Netlist, read_netlist
 
 __all__ = ["PlacedCell", "Placement", "Site", "read_placement"]
@@ -25,13 +25,19 @@ class Site(Enum):
     OTHER = "other"
 
 
-KINDS = {
-    "TRELLIS_COMB": Site.LOGIC,
-    "TRELLIS_FF": Site.LOGIC,
-    "MULT18X18D": Site.DSP,
-    "DP16KD": Site.BLOCK_RAM,
-    "TRELLIS_IO": Site.PIN,
-}
+PINS = ("TRELLIS_IO", "SB_IO", "IBUF", "OBUF", "SEIO33_CORE", "SEIO18_CORE")
+
+
+def site_of(kind: str) -> Site:
+    """Where a cell of a type stands."""
+    takes = TAKES.get(kind, CellCounts())
+    if takes.luts or takes.flip_flops:
+        return Site.LOGIC
+    if takes.dsps:
+        return Site.DSP
+    if takes.block_rams:
+        return Site.BLOCK_RAM
+    return Site.PIN if kind in PINS else Site.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +102,7 @@ def _placed(netlist: Netlist) -> list[PlacedCell]:
     return [
         PlacedCell(
             engine=engines[name],
-            site=KINDS.get(cell["type"], Site.OTHER),
+            site=site_of(cell["type"]),
             x=int(place[1]),
             y=int(place[2]),
         )

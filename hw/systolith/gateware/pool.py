@@ -70,18 +70,18 @@ class PoolEngine(wiring.Component):
             plan, word, tap_table(plan, taps), fill=fill, words=plan.passes
         )
         m.submodules.output = output = CreditFifo(
-            act_word(plan.output.type, plan.lanes), depth=plan.fifo_depth, most=1
+            act_word(plan.output.type, plan.lanes), depth=plan.fifo_depth
         )
         wiring.connect(m, wiring.flipped(self.i), writer.i)
         m.d.comb += [
             sequencer.arrived.eq(writer.arrived),
             sequencer.room.eq(output.room),
-            output.reserve.eq(sequencer.reserve),
+            output.start.eq(sequencer.start),
             reader.write.eq(writer.write),
             reader.address.eq(writer.address),
-            reader.word.eq(writer.i.payload),
+            reader.word.eq(writer.word),
             reader.step.eq(sequencer.step),
-            writer.done.eq(delayed(m, sequencer.step.done, plan.free_latency - 2, "done")),
+            writer.done.eq(delayed(m, sequencer.step.done, plan.free_latency - 3, "done")),
         ]
         first = delayed(m, sequencer.step.first, RowReader.LATENCY, "first")
         last = delayed(m, sequencer.step.last, RowReader.LATENCY, "last")

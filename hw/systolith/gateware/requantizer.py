@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth import Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import C, Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -171,7 +171,7 @@ class Requantizer(wiring.Component):
         return f"requantizer_{self.shape.acc_bits}to{self.shape.output.bits}"
 
     def elaborate(self, platform: object) -> Module:
-        """Registers: bias, those of a multiplier if there is one, shifted, clamped."""
+        """Registers: bias, those of a multiplier if there is one, shifted, rounded, clamped."""
         m = Module()
         shape = self.shape
         product = payload(m, self.acc + self.parameters.bias, 1, "biased")
@@ -180,16 +180,16 @@ class Requantizer(wiring.Component):
             factor = payload(m, self.parameters.multiplier, 1, "factor")
             product = multiplied(platform, m, "multiplier", product, factor)
             scaled += MULTIPLIER_LATENCY
+        # One bit of the fraction stays, to round by.
         if shape.shift_bits:
-            shift = payload(m, self.parameters.shift, scaled, "shift")
-            if shape.rounding is Rounding.HALF_UP:
-                shifted = (((product << 1) >> shift) + 1) >> 1
-            else:
-                shifted = product >> shift
+            doubled = product << 1 >> payload(m, self.parameters.shift, scaled, "shift")
         else:
-            shifted = _rounded(product, shape.shifts[0], shape.rounding)
-        shifted = payload(m, shifted, 1, "shifted")
-        m.d.sync += self.o.eq(self._clamped(shifted + shape.output.zero_point))
+            doubled = product << 1 >> shape.shifts[0]
+        doubled = payload(m, doubled, 1, "shifted")
+        half = 1 if shape.rounding is Rounding.HALF_UP else 0
+        # The zero point comes in by the same addition.
+        rounded = payload(m, (doubled + (2 * shape.output.zero_point + half)) >> 1, 1, "rounded")
+        m.d.sync += self.o.eq(self._clamped(rounded))
         return m
 
     def _clamped(self, value: Value) -> Value:
@@ -301,18 +301,22 @@ class RequantizeLanes(wiring.Component):
         return m
 
 
-def _rounded(value: Value, shift: int, rounding: Rounding) -> Value:
-    half = (1 << shift) >> 1 if rounding is Rounding.HALF_UP else 0
-    return (value + half) >> shift
-
-
 def _clamp(value: Value, low: int, high: int) -> Value:
     """Compare only with bounds that the value's width lets it pass."""
     shape = value.shape()
     most = (1 << (shape.width - shape.signed)) - 1
     least = -most - 1 if shape.signed else 0
-    if most > high:
-        value = Mux(value > high, high, value)
-    if least < low:
-        value = Mux(value < low, low, value)
-    return value
+    if not shape.signed:
+        value = Cat(value, C(0, 1)).as_signed()
+    clamped = Mux(_less(value, low), low, value) if least < low else value
+    return Mux(_less(~value, ~high), high, clamped) if most > high else clamped
+
+
+def _less(value: Value, bound: int) -> Value:
+    """Compare a signed value; where the high bits alone tell, they are faster than a carry."""
+    bits = (bound if bound >= 0 else ~bound).bit_length()
+    if bound == 0:
+        return value[-1]
+    if bound == -1 << bits:
+        return value[-1] & ~value[bits:].all()
+    return value < bound

@@ -1,9 +1,13 @@
 """The path of a window over a frame, as counters."""
 
-from amaranth import Module, Mux, Signal, signed
+from collections.abc import Sequence
+from itertools import pairwise
+
+from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.raster import Raster
 from systolith.plan import WindowedEngine
 
 __all__ = ["FreedCounter", "WindowWalker", "window_layout"]
@@ -48,86 +52,53 @@ class WindowWalker(wiring.Component):
         super().__init__({"o": Out(stream.Signature(window_layout(plan)))})
 
     def elaborate(self, platform: object) -> Module:
-        """Count rows, columns and positions, each by additions of constants."""
+        """Follow the raster; what moves with it moves by steps that are known beforehand."""
         m = Module()
         plan, window = self.plan, self.plan.window
-        rows, columns = window.output_size
         (kh, kw), (sh, sw), (top, _, left, _) = window.kernel, window.stride, window.padding
-        words, depth = plan.words_per_pixel, plan.buffer_depth
-        row, column = Signal(range(rows)), Signal(range(columns))
-        last_column, last_row = Signal(), Signal()
-        m.d.comb += [last_column.eq(column == columns - 1), last_row.eq(row == rows - 1)]
-        # Image coordinates of the window's origin.
-        y = Signal(signed((window.height + kh + sh).bit_length() + 1), init=-top)
-        x = Signal(signed((window.width + kw + sw).bit_length() + 1), init=-left)
-        # Pixel number of the last tap's row, before it is held at the image's last row.
-        newest_row = Signal(
-            signed((plan.window.input_pixels + (kh + sh) * window.width).bit_length() + 1),
-            init=(kh - 1 - top) * window.width,
-        )
-        frame = Signal(plan.position_bits)
-        address = Signal(range(depth), init=window.origin(0, 0) * words % depth)
-        last_line = (window.height - 1) * window.width
-        newest_column = x + kw - 1
-        found = Signal(window_layout(plan))
-        m.d.comb += [
-            found.address.eq(address),
-            found.needed.eq(
-                frame
-                + Mux(newest_row > last_line, last_line, newest_row)
-                + Mux(newest_column > window.width - 1, window.width - 1, newest_column)
-                + 1
-            ),
-        ]
-        for tap in range(kh):
-            inside = (y + tap >= 0) & (y + tap < window.height)
-            m.d.comb += found.rows[tap].eq(inside)
-        for tap in range(kw):
-            inside = (x + tap >= 0) & (x + tap < window.width)
-            m.d.comb += found.columns[tap].eq(inside)
+        rows, columns = window.output_size
         following = Signal()
-        m.d.comb += following.eq(self.o.ready | ~self.o.valid)
-        with m.If(following):
-            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(found)]
-        row_step = window.origin(1, 0) - window.origin(0, columns - 1)
-        last_origin = window.origin(rows - 1, columns - 1)
-        frame_step = window.input_pixels + window.origin(0, 0) - last_origin
+        raster = Raster(m, window.output_size, following)
+        origins = [window.origin(row, column) for row in range(rows) for column in range(columns)]
+        words, depth = plan.words_per_pixel, plan.buffer_depth
+        address = Signal(range(depth), init=origins[0] * words % depth)
+        needed = Signal(plan.position_bits, init=next(window.needed()))
+        found = Signal(window_layout(plan))
+        inside_rows = [_inside(row * sh - top, kh, window.height) for row in range(rows)]
+        inside_columns = [
+            _inside(column * sw - left, kw, window.width) for column in range(columns)
+        ]
+        m.d.comb += [
+            following.eq(self.o.ready | ~self.o.valid),
+            found.address.eq(address),
+            found.needed.eq(needed),
+            found.rows.eq(raster.at_row(inside_rows, kh)),
+            found.columns.eq(raster.at_column(inside_columns, kw)),
+        ]
+        frame = window.input_pixels
+        moves = [words * move for move in _moves(origins, frame)]
+        more = _moves(list(window.needed()), frame)
         with m.If(following):
             m.d.sync += [
-                column.eq(column + 1),
-                x.eq(x + sw),
-                address.eq(address + sw * words),
+                address.eq(address + raster.at_position(moves, len(address))),
+                needed.eq(needed + raster.at_position(more, len(needed))),
+                self.o.valid.eq(1),
+                self.o.payload.eq(found),
             ]
-            with m.If(last_column):
-                m.d.sync += [
-                    column.eq(0),
-                    row.eq(row + 1),
-                    x.eq(-left),
-                    y.eq(y + sh),
-                    newest_row.eq(newest_row + sh * window.width),
-                    address.eq(address + row_step * words),
-                ]
-                with m.If(last_row):
-                    m.d.sync += [
-                        row.eq(0),
-                        y.eq(-top),
-                        newest_row.eq((kh - 1 - top) * window.width),
-                        frame.eq(frame + window.input_pixels),
-                        address.eq(address + frame_step * words),
-                    ]
         return m
 
 
 class FreedCounter(wiring.Component):
-    """Count the pixels that no coming window reads.
+    """Count the pixels that may arrive.
 
     Members
     -------
     done : ``In(1)``
         All reads of one output pixel have happened.
-    freed : ``Out(plan.position_bits)``
-        Pixels since reset, modulo, that may be overwritten. Can be ahead of what has arrived: the
-        last rows of a frame may not be read at all.
+    limit : ``Out(plan.position_bits)``
+        Pixels since reset, modulo, that there has been room for: as many as the buffer holds, and
+        those that no coming window reads. That many may arrive, and more may be given up than have
+        arrived: the last rows of a frame may not be read at all.
 
     Timing
     ------
@@ -137,45 +108,30 @@ class FreedCounter(wiring.Component):
     LATENCY = 1
 
     done: Signal
-    freed: Signal
+    limit: Signal
 
     def __init__(self, plan: WindowedEngine) -> None:
         self.plan = plan
-        super().__init__({"done": In(1), "freed": Out(plan.position_bits)})
+        limit = Out(plan.position_bits, init=plan.capacity)
+        super().__init__({"done": In(1), "limit": limit})
 
     def elaborate(self, platform: object) -> Module:
-        """Follow the origin of the next window, which does not always move forward in padding."""
+        """Follow the raster."""
         m = Module()
-        plan, window = self.plan, self.plan.window
-        rows, columns = window.output_size
-        column, pixel = Signal(range(columns)), Signal(range(window.output_pixels))
-        bound = window.input_pixels + (window.kernel[0] + window.stride[0]) * window.width
-        start = window.origin(0, 0)
-        origin = Signal(signed(bound.bit_length() + 2), init=start)
-        following, reached = Signal.like(origin), Signal(range(bound + 1))
-        frame = Signal(plan.position_bits)
-        last_column, last_pixel = Signal(), Signal()
-        m.d.comb += [
-            last_column.eq(column == columns - 1),
-            last_pixel.eq(pixel == window.output_pixels - 1),
-        ]
-        row_step = window.origin(1, 0) - window.origin(0, columns - 1)
-        m.d.comb += following.eq(origin + Mux(last_column, row_step, window.stride[1]))
+        window = self.plan.window
+        raster = Raster(m, window.output_size, self.done)
+        freed = [0, *window.freed()]
+        given_up = [after - before for before, after in pairwise(freed)]
         with m.If(self.done):
-            m.d.sync += [
-                column.eq(Mux(last_column, 0, column + 1)),
-                pixel.eq(pixel + 1),
-                origin.eq(following),
-            ]
-            with m.If(following > reached):
-                m.d.sync += [reached.eq(following), self.freed.eq(frame + following)]
-            with m.If(last_pixel):
-                m.d.sync += [
-                    column.eq(0),
-                    pixel.eq(0),
-                    origin.eq(start),
-                    reached.eq(0),
-                    frame.eq(frame + window.input_pixels),
-                    self.freed.eq(frame + window.input_pixels),
-                ]
+            m.d.sync += self.limit.eq(self.limit + raster.at_position(given_up, len(self.limit)))
         return m
+
+
+def _moves(positions: Sequence[int], frame: int) -> list[int]:
+    """By how much each position of a frame differs from the one after it."""
+    return [after - before for before, after in pairwise([*positions, positions[0] + frame])]
+
+
+def _inside(start: int, taps: int, size: int) -> int:
+    """Which of neighbouring taps lie inside an image, as bits."""
+    return sum(1 << tap for tap in range(taps) if 0 <= start + tap < size)

@@ -1,10 +1,10 @@
 """The circular buffer that windows are read from: who writes it, and who says what is read."""
 
-from amaranth import Array, C, Module, Mux, Signal, signed
+from amaranth import C, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.streams import act_stream
+from systolith.gateware.streams import act_stream, act_word
 from systolith.gateware.walker import FreedCounter, WindowWalker, window_layout
 from systolith.network import ActType
 from systolith.plan import WindowedEngine
@@ -49,21 +49,22 @@ class WindowWriter(wiring.Component):
         All reads of one output pixel have happened, see :class:`FreedCounter`.
     write : ``Out(banks)``
         Which banks are written in this cycle.
-    address : ``Out(range(plan.buffer_depth))``
-        Their word.
+    address, word : ``Out(range(plan.buffer_depth))``, ``Out(act_word(act, plan.lanes_in))``
+        Where, and with what.
     arrived : ``Out(plan.position_bits)``
         Pixels completely written since reset, modulo.
 
     Timing
     ------
-    ``write`` in the cycle of the transfer; `arrived` counts it in the next. ``i.ready`` depends on
-    registers only.
+    `write` comes a cycle after the transfer, as does `arrived`. ``i.ready`` is a register: `limit`
+    counts a cycle later.
     """
 
     i: stream.Interface
     done: Signal
     write: Signal
     address: Signal
+    word: data.View
     arrived: Signal
 
     def __init__(self, plan: WindowedEngine, act: ActType) -> None:
@@ -74,6 +75,7 @@ class WindowWriter(wiring.Component):
                 "done": In(1),
                 "write": Out(plan.banks),
                 "address": Out(range(plan.buffer_depth)),
+                "word": Out(act_word(act, plan.lanes_in)),
                 "arrived": Out(plan.position_bits),
             }
         )
@@ -85,28 +87,32 @@ class WindowWriter(wiring.Component):
         m.submodules.freed_counter = freed = FreedCounter(plan)
         turns = plan.banks // plan.banks_per_transfer
         turn, word = Signal(range(turns)), Signal(range(plan.words_per_pixel))
-        last_turn, last_word = Signal(), Signal()
-        # Signed, because pixels may be given up before they arrive.
-        held = Signal(signed(plan.position_bits))
-        taken = Signal()
+        address = Signal(range(plan.buffer_depth))
+        ready = Signal(init=1)
+        taken, last_turn, completes = Signal(), Signal(), Signal()
+        # How many pixels have arrived beyond the limit: less than 0 is room.
+        beyond = Signal(signed(plan.position_bits))
         m.d.comb += [
             freed.done.eq(self.done),
-            held.eq(self.arrived - freed.freed),
-            self.i.ready.eq(held < plan.capacity),
-            taken.eq(self.i.valid & self.i.ready),
+            beyond.eq(self.arrived - freed.limit),
+            self.i.ready.eq(ready),
+            taken.eq(self.i.valid & ready),
             last_turn.eq(turn == turns - 1),
-            last_word.eq(word == plan.words_per_pixel - 1),
+            completes.eq(taken & last_turn & (word == plan.words_per_pixel - 1)),
         ]
         selected = C((1 << plan.banks_per_transfer) - 1, plan.banks)
+        written = selected << (turn * plan.banks_per_transfer)
+        m.d.sync += [
+            ready.eq((beyond < 0) & ~(completes & (beyond == -1))),
+            self.write.eq(Mux(taken, written, 0)),
+            self.address.eq(address),
+            self.word.eq(self.i.payload),
+            self.arrived.eq(self.arrived + completes),
+        ]
         with m.If(taken):
-            m.d.comb += self.write.eq(selected << (turn * plan.banks_per_transfer))
             m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))
             with m.If(last_turn):
-                m.d.sync += [
-                    self.address.eq(self.address + 1),
-                    word.eq(Mux(last_word, 0, word + 1)),
-                    self.arrived.eq(self.arrived + last_word),
-                ]
+                m.d.sync += [address.eq(address + 1), word.eq(Mux(completes, 0, word + 1))]
         return m
 
 
@@ -118,21 +124,21 @@ class Sequencer(wiring.Component):
     arrived : ``In(plan.position_bits)``
         From :class:`WindowWriter`.
     room : ``In(1)``
-        Whether the results of a full pass may be reserved.
-    reserve : ``Out(range(plan.drain_cycles + 1))``
-        Output transfers of the pass that starts in this cycle; 0 in the others.
+        Whether room for the results of a pass is reserved.
+    start : ``Out(1)``
+        A pass starts in this cycle.
     step : ``Out(step_layout(plan))``
 
     Timing
     ------
-    A pass starts in the first cycle in which the window has arrived, `room` is given and the pass
-    before has ended; its steps then follow each other without a pause. `step` comes one cycle after
-    its issue.
+    A pass starts in the first cycle in which `room` is given, the pass before has ended, and the
+    window had arrived the cycle before; its steps then follow each other without a pause. `step`
+    comes one cycle after its issue.
     """
 
     arrived: Signal
     room: Signal
-    reserve: Signal
+    start: Signal
     step: data.View
 
     def __init__(self, plan: WindowedEngine) -> None:
@@ -141,7 +147,7 @@ class Sequencer(wiring.Component):
             {
                 "arrived": In(plan.position_bits),
                 "room": In(1),
-                "reserve": Out(range(plan.drain_cycles + 1)),
+                "start": Out(1),
                 "step": Out(step_layout(plan)),
             }
         )
@@ -151,27 +157,28 @@ class Sequencer(wiring.Component):
         m = Module()
         plan = self.plan
         m.submodules.walker = walker = WindowWalker(plan)
-        window = walker.o.payload
+        coming, window = walker.o.payload, Signal(window_layout(plan), reset_less=True)
+        present, complete, leaves = Signal(), Signal(), Signal()
         slot, fold = Signal(range(plan.slot_folds)), Signal(range(plan.folds))
         number, word = Signal(range(plan.passes)), Signal(range(plan.steps))
-        first, last, last_slot, last_pass = Signal(), Signal(), Signal(), Signal()
+        last, last_slot, last_pass = Signal(), Signal(), Signal()
         ahead = Signal(signed(plan.position_bits))
-        start, issue = Signal(), Signal()
+        first, issue = Signal(init=1), Signal()
         m.d.comb += [
-            ahead.eq(self.arrived - window.needed),
-            first.eq((slot == 0) & (fold == 0)),
+            ahead.eq(self.arrived - coming.needed),
+            complete.eq(walker.o.valid & (ahead >= 0)),
+            walker.o.ready.eq((ahead >= 0) & (leaves | ~present)),
             last_slot.eq(slot == plan.slot_folds - 1),
             last.eq(last_slot & (fold == plan.folds - 1)),
             last_pass.eq(number == plan.passes - 1),
-            start.eq(first & walker.o.valid & (ahead >= 0) & self.room),
-            issue.eq(start | ~first),
-            walker.o.ready.eq(issue & last & last_pass),
+            self.start.eq(first & present & self.room),
+            issue.eq(self.start | ~first),
+            leaves.eq(issue & last & last_pass),
         ]
-        with m.If(start):
-            transfers = Array(plan.transfers_of_pass(n) for n in range(plan.passes))
-            m.d.comb += self.reserve.eq(transfers[number])
+        with m.If(leaves | ~present):
+            m.d.sync += [present.eq(complete), window.eq(coming)]
         with m.If(issue):
-            m.d.sync += [slot.eq(slot + 1), word.eq(word + 1)]
+            m.d.sync += [first.eq(last), slot.eq(slot + 1), word.eq(word + 1)]
             with m.If(last_slot):
                 m.d.sync += [slot.eq(0), fold.eq(fold + 1)]
             with m.If(last):

@@ -6,12 +6,12 @@ from systolith.plan.arrays import choose_arrays, least_cycles
 from systolith.plan.budget import Budget, Resources
 from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
 from systolith.plan.depthwise_plan import DepthwisePlan
-from systolith.plan.devices import DEVICES, Device
+from systolith.plan.devices import DEVICES, Device, Family
 from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.gearbox_plan import GearboxPlan
-from systolith.plan.latency import MULTIPLIER_LATENCY, requantize_latency
+from systolith.plan.latency import ARRIVE_LATENCY, MULTIPLIER_LATENCY, requantize_latency
 from systolith.plan.memory import BlockRam, Memory, MemoryKind
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
@@ -23,6 +23,7 @@ from systolith.plan.window import Window
 from systolith.plan.work import Work, no_engine, output_ports, source_of, work_of
 
 __all__ = [
+    "ARRIVE_LATENCY",
     "DEFAULT_MULTIPLIERS",
     "DEVICES",
     "MULTIPLIER_LATENCY",
@@ -35,6 +36,7 @@ __all__ = [
     "Device",
     "Edge",
     "EnginePlan",
+    "Family",
     "ForkPlan",
     "GatherPlan",
     "GearboxPlan",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from systolith.network import Tensor
-from systolith.plan.latency import MULTIPLIER_LATENCY, requantize_latency
+from systolith.plan.latency import CREDIT_LATENCY, MULTIPLIER_LATENCY, requantize_latency
 
 __all__ = ["AddPlan"]
 
@@ -72,4 +72,4 @@ class AddPlan:
     @property
     def fifo_depth(self) -> int:
         """Results in flight while one pair comes per cycle."""
-        return self.latency + 4
+        return self.latency + CREDIT_LATENCY + 3

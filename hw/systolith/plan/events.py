@@ -16,7 +16,8 @@ ENGINE, GEARBOX, ADD, FORK, SINK = range(5)
 PARAMETERS = (
     *("kind", "source", "other", "sink", "frames"),
     *("transfers_per_pixel", "input_pixels", "output_pixels", "capacity", "passes"),
-    *("pass_cycles", "latency", "free_latency", "credit_spare", "table", "branches"),
+    *("pass_cycles", "latency", "arrive_latency", "free_latency", "credit_latency"),
+    *("credit_spare", "table", "branches"),
 )
 """Columns of the table of stages: numbers of streams, and what the plan says.
 
@@ -27,7 +28,8 @@ streams, their depths and latencies.
 """
 KIND, SOURCE, OTHER, SINK_STREAM, FRAMES = range(5)
 TRANSFERS, INPUT_PIXELS, OUTPUT_PIXELS, CAPACITY, PASSES = range(5, 10)
-PASS_CYCLES, LATENCY, FREE_LATENCY, CREDIT_SPARE, TABLE, BRANCHES = range(10, 16)
+PASS_CYCLES, LATENCY, ARRIVE_LATENCY, FREE_LATENCY, CREDIT_LATENCY = range(10, 15)
+CREDIT_SPARE, TABLE, BRANCHES = range(15, 18)
 
 (FREEING, FREED, PIXEL, NUMBER, FREE_AT, RESERVED, FILLED) = range(7)
 STATES = 7
@@ -84,9 +86,9 @@ def _issue(
         credit = state[RESERVED] - stage[CREDIT_SPARE]
         if credit > takes[sink]:
             break
-        time = max(state[FREE_AT], taken[base[source] + arrival] + 1)
+        time = max(state[FREE_AT], taken[base[source] + arrival] + stage[ARRIVE_LATENCY])
         if credit > 0:
-            time = max(time, taken[base[sink] + credit - 1] + 1)
+            time = max(time, taken[base[sink] + credit - 1] + stage[CREDIT_LATENCY])
         last_step = time + stage[PASS_CYCLES] - 1
         state[FREE_AT] = last_step + 1
         for part in range(table[transfers + state[NUMBER]]):
@@ -154,7 +156,7 @@ def _add(stage: Ints, base: Ints, offered: Ints, taken: Ints, offers: Ints, take
         if number:
             time = max(time, taken[base[first] + number - 1] + 1)
         if credit > 0:
-            time = max(time, taken[base[sink] + credit - 1] + 1)
+            time = max(time, taken[base[sink] + credit - 1] + stage[CREDIT_LATENCY])
         taken[base[first] + number] = taken[base[second] + number] = time
         offered[base[sink] + number] = time + stage[LATENCY] + 1
         number += 1

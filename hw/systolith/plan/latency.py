@@ -1,11 +1,15 @@
 """Cycles that the parts of engines take, which plan and gateware agree on."""
 
-__all__ = ["MULTIPLIER_LATENCY", "requantize_latency"]
+__all__ = ["ARRIVE_LATENCY", "CREDIT_LATENCY", "MULTIPLIER_LATENCY", "requantize_latency"]
 
+ARRIVE_LATENCY = 2
+"""Cycles from a pixel's last transfer until a pass that reads it may start."""
+CREDIT_LATENCY = 3
+"""Cycles from an output transfer until a pass that needs its room may start."""
 MULTIPLIER_LATENCY = 4
 """From factors to product: three registers in the multiplier, one in the fabric."""
-AROUND_SCALE = 4
-"""Of a requantizer, around its multiplier: parameters, bias, shift, clamp."""
+AROUND_SCALE = 5
+"""Of a requantizer, around its multiplier: parameters, bias, shift, rounding, clamp."""
 
 
 def requantize_latency(scale_bits: int) -> int:

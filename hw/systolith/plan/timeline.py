@@ -19,6 +19,7 @@ from systolith.plan.add_plan import AddPlan
 from systolith.plan.conv_plan import ConvPlan
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gearbox_plan import GearboxPlan
+from systolith.plan.latency import ARRIVE_LATENCY, CREDIT_LATENCY
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.stages import Edge, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.window import Window
@@ -178,7 +179,9 @@ def _row(
                 passes=stage.passes,
                 pass_cycles=stage.pass_cycles,
                 latency=stage.latency,
+                arrive_latency=ARRIVE_LATENCY,
                 free_latency=stage.free_latency,
+                credit_latency=CREDIT_LATENCY,
                 credit_spare=stage.fifo_depth - stage.drain_cycles,
             )
         case GearboxPlan():
@@ -193,6 +196,7 @@ def _row(
                 kind=events.ADD,
                 other=sources[1],
                 latency=stage.latency,
+                credit_latency=CREDIT_LATENCY,
                 credit_spare=stage.fifo_depth - 1,
             )
         case ForkPlan():

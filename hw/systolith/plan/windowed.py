@@ -5,13 +5,14 @@ from functools import cached_property
 from math import ceil
 
 from systolith.network import Tensor
+from systolith.plan.latency import CREDIT_LATENCY
 from systolith.plan.window import Window
 
 __all__ = ["FREE_LATENCY", "READ_LATENCY", "WindowedPlan"]
 
 READ_LATENCY = 7
 """Cycles from the issue of a step to the activations at column 0 of row 0."""
-FREE_LATENCY = 5
+FREE_LATENCY = 4
 """Cycles from the issue of a pixel's last step in row 0 to the writer's knowledge of the room."""
 
 
@@ -116,7 +117,8 @@ class WindowedPlan:
     @property
     def fifo_depth(self) -> int:
         """Output transfers in flight while passes follow each other without a pause."""
-        in_flight = ceil((self.latency + self.drain_cycles + 2) / self.pass_cycles) + 1
+        taken = self.latency + self.drain_cycles + 1
+        in_flight = ceil((taken + CREDIT_LATENCY) / self.pass_cycles) + 1
         return in_flight * self.drain_cycles
 
     @property

@@ -1,5 +1,5 @@
 """Netlists that synthesis makes: models of their cells, and Verilog that can be simulated."""
 
-from systolith.netlist.verilog import netlist_design, netlist_verilog
+from systolith.netlist.verilog import MODELS, netlist_design, netlist_verilog
 
-__all__ = ["netlist_design", "netlist_verilog"]
+__all__ = ["MODELS", "netlist_design", "netlist_verilog"]

@@ -8,32 +8,44 @@ from amaranth.sim import Simulator
 
 from systolith.gateware import CreditFifo
 
+PASSES = (2, 1, 3)
+
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("delay", [1, 5])
-def test_reserved_transfers_always_fit_and_keep_their_order(seed: int, delay: int) -> None:
-    depth, most = 6, 2
-    dut = CreditFifo(data.ArrayLayout(8, 1), depth=depth, most=most)
+def test_promised_transfers_always_fit_and_keep_their_order(seed: int, delay: int) -> None:
+    depth = 7
+    dut = CreditFifo(data.ArrayLayout(8, 1), depth=depth, passes=PASSES)
     rng = random.Random(seed)
     sent: list[int] = []
     received: list[int] = []
+    rooms: list[int] = []
+    expected: list[bool] = []
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
         due: list[int] = []
-        for cycle in range(300):
-            ready = rng.random() < 0.4
+        number, promised, left, room = 0, 0, [0, 0], False
+        for cycle in range(400):
+            rooms.append(ctx.get(dut.room))
+            expected.append(room)
+            ready, start = rng.random() < 0.4, room and rng.random() < 0.7
             ctx.set(dut.o.ready, ready)
-            reserve = rng.randrange(most + 1) if ctx.get(dut.room) else 0
-            ctx.set(dut.reserve, reserve)
-            due += [cycle + delay + extra for extra in range(reserve)]
+            ctx.set(dut.start, start)
+            if start:
+                due += [cycle + delay + extra for extra in range(PASSES[number % len(PASSES)])]
+                number += 1
             writing = bool(due) and due[0] <= cycle
             ctx.set(dut.write, writing)
             if writing:
                 due.pop(0)
                 sent.append(rng.randrange(256))
                 ctx.set(dut.payload, [sent[-1]])
+            if start or not room:
+                room = depth - promised + left[-2] >= max(PASSES)
+                promised += PASSES[number % len(PASSES)] if room else 0
             if ready and ctx.get(dut.o.valid):
                 received.append(ctx.get(dut.o.payload[0]))
+            left.append(len(received))
             await ctx.tick()
 
     simulator = Simulator(dut)
@@ -42,22 +54,5 @@ def test_reserved_transfers_always_fit_and_keep_their_order(seed: int, delay: in
     simulator.run()
     assert len(received) > 50
     assert received == sent[: len(received)]
-    assert len(sent) - len(received) <= depth
-
-
-def test_room_is_refused_when_all_is_promised() -> None:
-    dut = CreditFifo(data.ArrayLayout(8, 1), depth=3, most=2)
-    rooms = []
-
-    async def bench(ctx):  # type: ignore[no-untyped-def]
-        ctx.set(dut.reserve, 2)
-        rooms.append(ctx.get(dut.room))
-        await ctx.tick()
-        ctx.set(dut.reserve, 0)
-        rooms.append(ctx.get(dut.room))
-
-    simulator = Simulator(dut)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    assert rooms == [1, 0]
+    assert rooms == expected, "room is given as soon as there is some, and never earlier"
+    assert 0 in rooms[2:]

@@ -27,7 +27,7 @@ from systolith.network import (
     Tensor,
     forward,
 )
-from systolith.plan import ArrayShape, GearboxPlan, NetworkPlan, plan_network
+from systolith.plan import ARRIVE_LATENCY, ArrayShape, GearboxPlan, NetworkPlan, plan_network
 from tests.flow.networks import convolution, small_network
 from tests.hw.simulate import simulate
 from tests.hw.stream_bench import Run, run_stream
@@ -141,9 +141,9 @@ def test_latency_of_an_engine_is_the_documented_one(array: ArrayShape) -> None:
     (engine,) = plan.convolutions
     assert engine.window.output_pixels == 1
     run = _check(plan, random_images(whole, 1, 0))
-    # A pass starts in the cycle after the last input; the write comes `latency` cycles after its
-    # last step, and the output buffer takes one.
-    assert run.output_cycles[0] == run.input_cycles[-1] + engine.pass_cycles + engine.latency + 1
+    # The write comes `latency` cycles after a pass has ended, and the output buffer takes one.
+    last_step = run.input_cycles[-1] + ARRIVE_LATENCY + engine.pass_cycles - 1
+    assert run.output_cycles[0] == last_step + engine.latency + 1
     later = run.output_cycles[0] + (engine.passes - 1) * engine.pass_cycles
     assert run.output_cycles[-1] == later + engine.transfers_of_pass(engine.passes - 1) - 1
 
@@ -156,7 +156,8 @@ def test_a_pool_has_the_documented_latency() -> None:
     plan = plan_network(network)
     (engine,) = plan.engines
     run = _check(plan, random_images(network, 1, 0))
-    assert run.output_cycles[0] == run.input_cycles[-1] + engine.pass_cycles + engine.latency + 1
+    last_step = run.input_cycles[-1] + ARRIVE_LATENCY + engine.pass_cycles - 1
+    assert run.output_cycles[0] == last_step + engine.latency + 1
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 2)])

@@ -84,17 +84,18 @@ def test_walker_describes_every_window(window: Window) -> None:
 @settings(max_examples=60, deadline=None)
 @given(windows())
 @example(WIDE)
-def test_counter_frees_what_the_geometry_frees(window: Window) -> None:
+def test_counter_gives_room_for_what_the_geometry_frees(window: Window) -> None:
     plan = _plan(window)
     dut = FreedCounter(plan)
     expected = _over_frames(window, list(window.freed()))
     seen: list[int] = []
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
+        seen.append(ctx.get(dut.limit))
         ctx.set(dut.done, 1)
         for _ in expected:
             await ctx.tick()
-            seen.append(ctx.get(dut.freed))
+            seen.append(ctx.get(dut.limit))
 
     _simulate(dut, bench)
-    assert seen == [freed % (1 << plan.position_bits) for freed in expected]
+    assert seen == [(plan.capacity + freed) % (1 << plan.position_bits) for freed in [0, *expected]]

@@ -40,12 +40,12 @@ def _gearbox(channels: int, lanes_in: int, lanes_out: int) -> GearboxPlan:
 
 def test_one_frame_by_hand() -> None:
     # Pixel 5 completes the first window in cycle 5; the fourth window's pixel 15 comes in cycle 15
-    # and its four taps follow. One cycle to issue each, then `latency` and the output buffer's.
+    # and its four taps follow a cycle later. Then come `latency` and the output buffer's cycle.
     pool = _pool(channels=1, lanes=1)
     run = timeline(StageGraph.chain([pool]), 1)
     assert run.first_input == (0,)
-    # Third window: pixel 13 arrives in cycle 13, steps 14..17; the fourth has to wait for them.
-    assert run.last_output == (18 + 3 + pool.latency + 1,)
+    # Third window: pixel 13 arrives in cycle 13, steps 15..18; the fourth has to wait for them.
+    assert run.last_output == (19 + 3 + pool.latency + 1,)
     assert run.latency == run.cycles == run.last_output[0] + 1
 
 

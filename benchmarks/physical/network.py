@@ -1,0 +1,79 @@
+"""A whole network on an FPGA: what it takes, how fast its clock is, how many frames a second.
+
+python -m benchmarks.physical.network resnet8-1of4 --cycles 32768 --device ecp5-85f --freq 120
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.engine.networks import NETWORKS, kept
+from benchmarks.results import write_result
+from systolith.build import TOP, emit_verilog
+from systolith.fpga import Part, build_bitstream, find_part
+from systolith.gateware import Technology
+from systolith.plan import NetworkPlan, plan_network
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def measure(plan: NetworkPlan, part: Part, freq: float, seeds: int, folder: Path) -> dict[str, Any]:
+    """Generate, synthesize once, place with several seeds."""
+    console = Console(stderr=True)
+    placed = build_bitstream(
+        emit_verilog(plan, technology=Technology.ECP5),
+        TOP,
+        part,
+        folder,
+        freq_mhz=freq,
+        seeds=seeds,
+        progress=lambda done, steps, what: console.print(f"{done}/{steps} {what}"),
+    )
+    best = placed.best
+    frames = best.fmax_mhz * 1e6 / plan.cycles_per_frame
+    luts, dsps = best.used["TRELLIS_COMB"], best.used["MULT18X18D"]
+    return {
+        "part": str(part),
+        "cycles_per_frame": plan.cycles_per_frame,
+        "multipliers": plan.multipliers,
+        "utilization": round(plan.utilization, 4),
+        "target_mhz": freq,
+        "fmax_mhz": {seed: round(each.fmax_mhz, 1) for seed, each in placed.reports.items()},
+        "fmax_mhz_median": round(placed.median_mhz, 1),
+        "best_seed": placed.best_seed,
+        "frames_per_second": round(frames),
+        "used": {kind: count for kind, count in best.used.items() if count},
+        "available": {kind: best.available[kind] for kind, count in best.used.items() if count},
+        "luts_per_multiplier": round(luts / plan.multipliers, 1),
+        "frames_per_second_and_dsp": round(frames / dsps, 2),
+        "critical_path": best.path.words() if best.path else None,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", choices=sorted(NETWORKS))
+    parser.add_argument("--cycles", type=int, required=True, help="per frame")
+    parser.add_argument("--device", default="ecp5-85f")
+    parser.add_argument("--speed", type=int, default=6)
+    parser.add_argument("--freq", type=float, default=120.0, help="what nextpnr aims at, MHz")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--work", type=Path, help="folder that keeps what the tools wrote")
+    arguments = parser.parse_args()
+    part = find_part(arguments.device, speed=arguments.speed)
+    network, _ = kept(arguments.network)
+    plan = plan_network(network, budget=part.device.budget, cycles=arguments.cycles)
+    folder = arguments.work or Path(tempfile.mkdtemp())
+    found = measure(plan, part, arguments.freq, arguments.seeds, folder)
+    Console().print(found)
+    command = f"python -m benchmarks.physical.network {' '.join(sys.argv[1:])}"
+    name = f"{arguments.network}-{arguments.cycles}-{part.device.name}-speed{part.speed}"
+    write_result(RESULTS / f"{name}.json", command, {"network": arguments.network, **found})
+
+
+if __name__ == "__main__":
+    main()
