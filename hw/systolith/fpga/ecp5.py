@@ -20,7 +20,7 @@ def _options(part: Part, name: str) -> list[str]:
     size = part.device.name.removeprefix("ecp5-")[:-1]
     return [
         *(f"--{size}k", "--speed", str(part.speed), "--package", str(part.package)),
-        *("--lpf", f"{name}.pins", "--lpf-allow-unconstrained", "--textcfg", f"{name}.config"),
+        *("--lpf", f"{name}.pins", "--lpf-allow-unconstrained"),
     ]
 
 
@@ -56,6 +56,7 @@ ECP5 = Flow(
             ["--compress", "--input", f"{name}.config", "--bit", target]
         ),
         bitstream=".bit",
+        whole=lambda name: ["--textcfg", f"{name}.config"],
     ),
 )
 """Of yosys, nextpnr-ecp5 and prjtrellis."""

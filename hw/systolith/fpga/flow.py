@@ -49,6 +49,8 @@ class Placer:
         Its arguments: of a part, a placement with a name, and a file to write.
     bitstream : str
         How the name of a bitstream ends.
+    whole : callable
+        Options, by the name of a placement, that only a design with pins can have.
     """
 
     program: str
@@ -57,6 +59,7 @@ class Placer:
     packer: str
     packing: Callable[[Part, str, str], list[str]]
     bitstream: str
+    whole: Callable[[str], list[str]] = lambda name: []
 
 
 @dataclass(frozen=True, slots=True)

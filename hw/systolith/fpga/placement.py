@@ -65,8 +65,7 @@ def place(
         *("--freq", f"{freq_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
         *("--report", report.name, "--write", f"{name}.placed.json"),
     ]
-    if not pins:
-        arguments.append("--out-of-context")
+    arguments += placer.whole(name) if pins else ["--out-of-context"]
 
     def phase(line: str) -> None:
         for begin, word in PHASES.items():
