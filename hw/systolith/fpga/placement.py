@@ -1,6 +1,7 @@
 """Place and route a netlist, and make a bitstream of it."""
 
 from pathlib import Path
+from threading import Event
 
 from systolith.fpga.families import flow_of
 from systolith.fpga.flow import Constraints
@@ -29,6 +30,7 @@ def place(
     constraints: Constraints | None = None,
     pins: bool = True,
     heard: Heard | None = None,
+    stop: Event | None = None,
 ) -> PlacementReport:
     """Place and route a netlist, whether or not the clock is reached.
 
@@ -49,10 +51,14 @@ def place(
         tools for ECP5 can.
     heard : callable, optional
         Hears of phases.
+    stop : Event, optional
+        Set by another thread to end it.
 
     Raises
     ------
     MissingProgramError, ToolError
+    CancelledError
+        If it was stopped.
     """
     placer = flow_of(part.device).placer
     assert placer is not None
@@ -73,7 +79,7 @@ def place(
                 heard(word)
 
     report.unlink(missing_ok=True)
-    run_program(placer.program, arguments, folder, f"{name}.log", phase)
+    run_program(placer.program, arguments, folder, f"{name}.log", phase, stop=stop)
     return read_report(report)
 
 
