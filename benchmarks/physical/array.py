@@ -17,8 +17,7 @@ from rich.console import Console
 
 from benchmarks.results import write_result
 from systolith.build import to_verilog
-from systolith.fpga import find_part
-from systolith.fpga.ecp5 import place, synthesize
+from systolith.fpga import find_part, place, synthesize
 from systolith.gateware import ConvContents, PEArray, Technology
 from systolith.gateware.delay import payload
 from systolith.network import (
@@ -90,10 +89,10 @@ def measure(rows: int, columns: int, speed: int, seeds: int, folder: Path) -> di
     folder.mkdir(parents=True, exist_ok=True)
     verilog = to_verilog(Alone(plan, contents), TOP, Technology.ECP5)
     (folder / f"{TOP}.v").write_text(verilog)
+    part = find_part("ecp5-85f", speed=speed)
     netlist = folder / f"{TOP}.json"
     if not netlist.exists():
-        synthesize([f"{TOP}.v"], TOP, folder)
-    part = find_part("ecp5-85f", speed=speed)
+        synthesize([f"{TOP}.v"], TOP, folder, part.device)
     reports = [
         place(netlist, part, freq_mhz=TARGET_MHZ, seed=seed, pins=False)
         for seed in range(1, seeds + 1)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from systolith.fpga import BOARDS, Part, find_board, find_part
+from systolith.fpga import BOARDS, Part, find_board, find_part, variants_of
 
 __all__ = ["BuildSection"]
 
@@ -22,14 +22,16 @@ class BuildSection(BaseModel):
     package: str | None = None
     board: str | None = None
     """Instead of device, speed and package; the design answers on the board's serial line."""
-    clock_mhz: Rate = 100.0
-    """What placement must reach."""
+    clock_mhz: Rate | None = None
+    """What placement must reach; else what is usual for the device."""
     seeds: Count = 1
     """Placements to try; the fastest is kept."""
     jobs: Count = 1
     """Placements at once."""
     baud: Annotated[int, Field(ge=1200)] = 1_000_000
     """Of a board's serial line."""
+    check_netlist: Annotated[int, Field(ge=0)] = 0
+    """Images with which what was synthesized is simulated; 0: it is not."""
 
     @model_validator(mode="after")
     def _exists(self) -> "BuildSection":
@@ -58,3 +60,9 @@ class BuildSection(BaseModel):
         if self.device is not None:
             return find_part(self.device, speed=self.speed, package=self.package)
         return None
+
+    @property
+    def target_mhz(self) -> float:
+        """What placement must reach."""
+        assert self.part is not None
+        return self.clock_mhz or variants_of(self.part.device).clock_mhz

@@ -101,7 +101,9 @@ class HardwareSection(_Section):
         multipliers = self.multipliers
         if multipliers is None and not limits and self.cycles is None:
             multipliers = DEFAULT_MULTIPLIERS
-        return Budget(multipliers=multipliers, **limits, block=device.block)
+        return Budget(
+            multipliers=multipliers, **limits, block=device.block, distributed=device.distributed
+        )
 
     @property
     def cycles(self) -> int | None:

@@ -41,7 +41,8 @@ class Report:
     stages : list of dict
         ``name``, ``seconds``, ``cached`` of each stage of the run.
     build : dict
-        ``part``, ``timing_met``, ``fmax_mhz`` by seed, ``frames_per_second``, ``used`` and more.
+        ``part``, ``estimate``, ``resources``, and of what is placed ``timing_met``, ``fmax_mhz`` by
+        seed, ``frames_per_second`` and more.
     files : dict
         What the run wrote, relative to its folder.
     """

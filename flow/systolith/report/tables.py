@@ -11,6 +11,7 @@ from rich.text import Text
 from systolith.report.engines import EngineRow
 from systolith.report.plan_table import plan_table
 from systolith.report.report import Report, SparsityRow
+from systolith.report.utilization import utilization_table
 
 __all__ = ["engine_table", "report_view", "sparsity_table"]
 
@@ -20,15 +21,6 @@ ACCURACIES = {
     "integer": "integer",
     "rtl": "RTL simulation",
 }
-
-
-CELLS = {
-    "TRELLIS_COMB": "LUTs",
-    "TRELLIS_FF": "flip-flops",
-    "MULT18X18D": "DSP multipliers",
-    "DP16KD": "block RAMs",
-}
-"""Names of the device's cells, and what people call them."""
 
 
 def report_view(report: Report, *, planning: bool = False) -> RenderableType:
@@ -44,6 +36,8 @@ def _parts(report: Report, planning: bool) -> Iterator[RenderableType]:
         yield plan_table(report.engines, found["resources"], found["budget"])
     elif report.engines:
         yield engine_table(report.engines)
+    if "engines" in report.build:
+        yield utilization_table(report.build["engines"])
     yield _summary(report)
 
 
@@ -124,7 +118,23 @@ def _add_build(table: Table, build: Mapping[str, Any]) -> None:
     """What place and route reached, if anything was built."""
     if not build:
         return
-    table.add_row("built for", build["board"] or build["part"])
+    name = build["board"] or build["part"]
+    if build["estimate"]:
+        table.add_row("estimate for", f"{name}: synthesis only, nothing is placed")
+    else:
+        table.add_row("built for", name)
+        _add_clock(table, build)
+    for use in build["resources"]:
+        used, available = use["used"], use["available"]
+        share = f" ({used / available:.0%})" if available else ""
+        table.add_row(f"  {use['name']}", f"{used:,} of {available:,}{share}")
+    if build.get("critical_path"):
+        table.add_row("critical path", build["critical_path"])
+    if build["bitstream"]:
+        table.add_row("bitstream", f"fpga/{build['bitstream']}")
+
+
+def _add_clock(table: Table, build: Mapping[str, Any]) -> None:
     clocks = build["fmax_mhz"]
     seeds = f"best of {len(clocks)} seeds; median {build['fmax_mhz_median']:.1f} MHz"
     reached = Text(f"{build['fmax_mhz_best']:.1f} MHz", "bold green")
@@ -135,11 +145,3 @@ def _add_build(table: Table, build: Mapping[str, Any]) -> None:
     rate, wanted = build["frames_per_second"], build["frames_per_second_at_target"]
     rates = f"{rate:,.0f} at the clock reached, {wanted:,.0f} at the one wanted"
     table.add_row("frames per second", rates)
-    for kind, name in CELLS.items():
-        if used := build["used"].get(kind):
-            available = build["available"][kind]
-            table.add_row(f"  {name}", f"{used:,} of {available:,} ({used / available:.0%})")
-    if build["critical_path"]:
-        table.add_row("critical path", build["critical_path"])
-    if build["bitstream"]:
-        table.add_row("bitstream", f"fpga/{build['bitstream']}")

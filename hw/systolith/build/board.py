@@ -2,9 +2,9 @@
 
 from systolith.build.verilog import to_verilog
 from systolith.fpga import Board
-from systolith.gateware import Technology
+from systolith.gateware import Technology, technology_for
 from systolith.gateware.board import BoardConfig, BoardTop
-from systolith.gateware.primitives import Ecp5Pll, choose_pll
+from systolith.gateware.primitives import Pll, choose_pll
 from systolith.plan import NetworkPlan, PlanError
 
 __all__ = ["BOARD_TOP", "board_config", "emit_board"]
@@ -25,7 +25,7 @@ def emit_board(
     *,
     clock_mhz: float,
     baud: int,
-    technology: Technology = Technology.ECP5,
+    technology: Technology | None = None,
 ) -> str:
     """Generate the Verilog of everything on the device; the top module is :data:`BOARD_TOP`.
 
@@ -37,8 +37,8 @@ def emit_board(
         Of the design. The nearest that a PLL makes of the board's, not above.
     baud : int
         Of the serial line.
-    technology : Technology
-        ECP5 for synthesis; GENERIC for simulation, where `clk` is the design's clock.
+    technology : Technology, optional
+        GENERIC for simulation, where `clk` is the design's clock. Default: that of the board.
 
     Raises
     ------
@@ -46,15 +46,20 @@ def emit_board(
         If the network cannot be served, or no PLL makes such a clock.
     """
     config = board_config(plan, board, clock_mhz=clock_mhz, baud=baud)
-    top = BoardTop(plan, config, _pll(board, clock_mhz))
-    return to_verilog(top, BOARD_TOP, technology)
+    pll = _pll(board, clock_mhz)
+    top = BoardTop(plan, config, pll, lights=board.lights, dark_is_one=board.dark_is_one)
+    return to_verilog(top, BOARD_TOP, technology or _technology(board))
 
 
-def _pll(board: Board, clock_mhz: float) -> Ecp5Pll | None:
+def _pll(board: Board, clock_mhz: float) -> Pll | None:
     """What makes the design's clock; None if it is the board's."""
     if clock_mhz == board.clock_mhz:
         return None
     try:
-        return choose_pll(board.clock_mhz, clock_mhz)
+        return choose_pll(board.clock_mhz, clock_mhz, _technology(board))
     except ValueError as error:
         raise PlanError([str(error)]) from error
+
+
+def _technology(board: Board) -> Technology:
+    return technology_for(board.part.device.family)

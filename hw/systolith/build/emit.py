@@ -8,7 +8,7 @@ from pathlib import Path
 from systolith.build.design import Design, StreamPort
 from systolith.build.load import load_bytes
 from systolith.build.verilog import to_verilog
-from systolith.gateware import Pipeline, Technology, signal_name
+from systolith.gateware import Enclosed, Pipeline, Technology, signal_name
 from systolith.network import INPUT, content_hash
 from systolith.plan import NetworkPlan, output_ports, source_of
 
@@ -20,7 +20,11 @@ MEMORY_WORD = re.compile(r"\[\d+\] = \d+'")
 
 
 def emit_verilog(
-    plan: NetworkPlan, *, top: str = TOP, technology: Technology = Technology.GENERIC
+    plan: NetworkPlan,
+    *,
+    top: str = TOP,
+    technology: Technology = Technology.GENERIC,
+    enclosed: bool = False,
 ) -> str:
     """Generate the Verilog of a whole network.
 
@@ -32,13 +36,16 @@ def emit_verilog(
         Name of the top module.
     technology : Technology
         What multipliers and memories are made of; all else is the same.
+    enclosed : bool
+        Whether all ports are on a chain between two pins, see :class:`systolith.gateware.Enclosed`.
 
     Returns
     -------
     str
         Synthesizable Verilog-2005; equal plans give equal text.
     """
-    return to_verilog(Pipeline(plan), top, technology)
+    pipeline = Pipeline(plan)
+    return to_verilog(Enclosed(pipeline) if enclosed else pipeline, top, technology)
 
 
 def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:

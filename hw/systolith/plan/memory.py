@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from math import ceil
 
-__all__ = ["ECP5_BLOCK", "BlockRam", "Memory", "MemoryKind"]
+__all__ = ["BLOCK_18K", "ICE40_BLOCK", "BlockRam", "Memory", "MemoryKind"]
 
 RAM_DEPTH, RAM_WIDTH, RAM_LUTS = 16, 4, 6
 """A distributed RAM of an ECP5 slice trio: words, bits, and LUTs that it takes from logic."""
@@ -35,8 +35,10 @@ class BlockRam:
     shapes: tuple[tuple[int, int], ...]
 
 
-ECP5_BLOCK = BlockRam(((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36)))
-"""DP16KD: 18 kbit."""
+BLOCK_18K = BlockRam(((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36)))
+"""18 kbit: of ECP5, Gowin, CrossLink-NX; half a block of the 7 series."""
+ICE40_BLOCK = BlockRam(((2048, 2), (1024, 4), (512, 8), (256, 16)))
+"""SB_RAM40_4K: 4 kbit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

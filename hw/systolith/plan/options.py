@@ -75,8 +75,10 @@ def engine_options(
     PlanError
         If the multipliers do not suffice.
     """
+    windows = list(MemoryKind) if budget.distributed else [MemoryKind.BLOCK]
+    weights = windows if reloadable else list(MemoryKind)
     others = {
-        layer.name: list(_other_engines(network, layer, reloadable))
+        layer.name: list(_other_engines(network, layer, windows, reloadable))
         for layer in network.layers
         if isinstance(layer, MaxPool2d | AvgPool2d | Add)
     }
@@ -100,7 +102,8 @@ def engine_options(
         # Layers that are alike share their options.
         key = replace(work, name=""), tuple(shapes[work.name])
         if key not in known:
-            known[key] = options(_conv_engines(work, shapes[work.name], kinds))
+            engines = _conv_engines(work, shapes[work.name], kinds, weights, windows)
+            known[key] = options(engines)
         found[work.name] = known[key]
     return {layer.name: found[layer.name] for layer in network.layers if layer.name in found}
 
@@ -162,24 +165,30 @@ def _best_shapes(
     }
 
 
-def _other_engines(network: IntegerNetwork, layer: Layer, reloadable: bool) -> Iterator[EnginePlan]:
+def _other_engines(
+    network: IntegerNetwork, layer: Layer, windows: Sequence[MemoryKind], reloadable: bool
+) -> Iterator[EnginePlan]:
     for lanes in divisors(network.tensors[layer.name].shape[0]):
         match layer:
             case MaxPool2d() | AvgPool2d():
                 pool = pool_engine(network, layer, lanes, reloadable=reloadable)
-                for window in MemoryKind:
+                for window in windows:
                     yield replace(pool, window_memory=window)
             case Add():
                 yield add_engine(network, layer, lanes, reloadable=reloadable)
 
 
 def _conv_engines(
-    work: Work, shapes: Iterable[ArrayShape], kinds: Sequence[MultiplierKind]
+    work: Work,
+    shapes: Iterable[ArrayShape],
+    kinds: Sequence[MultiplierKind],
+    weights: Sequence[MemoryKind],
+    windows: Sequence[MemoryKind],
 ) -> Iterator[EnginePlan]:
     for shape in shapes:
         for lanes in divisors(work.channels) if work.gathers else [None]:
             engine = conv_engine(work, shape, lanes=lanes)
-            for kind, weights, window in product(kinds, MemoryKind, MemoryKind):
+            for kind, weight, window in product(kinds, weights, windows):
                 yield replace(
-                    engine, multiplier_kind=kind, weight_memory=weights, window_memory=window
+                    engine, multiplier_kind=kind, weight_memory=weight, window_memory=window
                 )

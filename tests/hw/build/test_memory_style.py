@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from systolith.build import emit_verilog
-from systolith.fpga.ecp5 import synthesize
+from systolith.fpga import synthesize
 from systolith.gateware import Technology
 from systolith.plan import (
+    DEVICES,
     ArrayShape,
     Budget,
     MemoryKind,
@@ -93,7 +94,7 @@ def test_yosys_finds_the_blocks_and_multipliers_that_are_planned(
 ) -> None:
     plan = _plan(weights, window, reloadable=reloadable)
     (tmp_path / "top.v").write_text(emit_verilog(plan, technology=Technology.ECP5))
-    netlist = synthesize(["top.v"], "systolith_top", tmp_path)
+    netlist = synthesize(["top.v"], "systolith_top", tmp_path, DEVICES["ecp5-25f"])
     module = json.loads(netlist.read_text())["modules"]["systolith_top"]
     cells = Counter(cell["type"] for cell in module["cells"].values())
     assert cells["DP16KD"] == plan.resources.block_rams

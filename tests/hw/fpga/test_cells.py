@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from systolith.fpga import CellCounts, cells_by_engine, engine_of, find_part
-from systolith.fpga.ecp5 import place, synthesize
+from systolith.fpga import (
+    CellCounts,
+    cells_by_engine,
+    engine_of,
+    find_part,
+    place,
+    synthesize,
+)
 
 DESIGN = """
 module top(input clk, input [7:0] i, output reg o);
@@ -50,8 +56,9 @@ def test_names_of_cells_begin_with_their_engine(cell: str, engine: str) -> None:
 
 def test_counts_agree_before_and_after_placement_and_with_the_report(tmp_path: Path) -> None:
     (tmp_path / "top.v").write_text(DESIGN)
-    netlist = synthesize(["top.v"], "top", tmp_path)
-    report = place(netlist, find_part("ecp5-12f"), freq_mhz=50, seed=1, pins=False)
+    part = find_part("ecp5-12f")
+    netlist = synthesize(["top.v"], "top", tmp_path, part.device)
+    report = place(netlist, part, freq_mhz=50, seed=1, pins=False)
     before, after = cells_by_engine(netlist), cells_by_engine(tmp_path / "seed1.placed.json")
     assert {"conv1", "pool1", "other"} == set(before) == set(after)
     constants = after["other"].luts - before["other"].luts

@@ -7,14 +7,12 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.board.config import BoardConfig
 from systolith.gateware.board.server import Server
 from systolith.gateware.pipeline import Pipeline
-from systolith.gateware.primitives.clock import Ecp5Pll
+from systolith.gateware.primitives.clock import Pll
 from systolith.gateware.streams import act_shape
-from systolith.gateware.technology import Technology, technology_of
+from systolith.gateware.technology import technology_of
 from systolith.plan import NetworkPlan
 
 __all__ = ["BoardTop"]
-
-LEDS = 8
 
 
 class BoardTop(wiring.Component):
@@ -24,9 +22,13 @@ class BoardTop(wiring.Component):
     ----------
     plan : NetworkPlan
     config : BoardConfig
-    pll : Ecp5Pll, optional
-        Makes the design's clock of the board's; None if that is it. In plain Verilog there is no
-        PLL: there, `clk` is the design's clock.
+    pll : Pll, optional
+        Makes the design's clock of the board's; None if that is it. Where designs are made of other
+        cells than the PLL's, there is none: there, `clk` is the design's clock.
+    lights : int
+        How many the board has, 2 at least.
+    dark_is_one : bool
+        Whether a light is on at 0.
 
     Members
     -------
@@ -34,8 +36,8 @@ class BoardTop(wiring.Component):
         Of the board.
     rx, tx : ``In(1)``, ``Out(1)``
         Serial line.
-    led : ``Out(8)``
-        0: a request is being answered. 1: it is classified right now. 7: the clock runs.
+    led : ``Out(lights)``
+        0: a request is being answered. 1: it is classified right now. The last: the clock runs.
     """
 
     clk: Signal
@@ -43,16 +45,25 @@ class BoardTop(wiring.Component):
     tx: Signal
     led: Signal
 
-    def __init__(self, plan: NetworkPlan, config: BoardConfig, pll: Ecp5Pll | None = None) -> None:
+    def __init__(
+        self,
+        plan: NetworkPlan,
+        config: BoardConfig,
+        pll: Pll | None = None,
+        *,
+        lights: int = 8,
+        dark_is_one: bool = False,
+    ) -> None:
         self.plan, self.config, self.pll = plan, config, pll
-        super().__init__({"clk": In(1), "rx": In(1, init=1), "tx": Out(1), "led": Out(LEDS)})
+        self.lights, self.dark_is_one = lights, dark_is_one
+        super().__init__({"clk": In(1), "rx": In(1, init=1), "tx": Out(1), "led": Out(lights)})
 
     def elaborate(self, platform: object) -> Module:
         """Clock and reset first, then the line and the accelerator."""
         m = Module()
         m.domains.sync = sync = ClockDomain()
         unlocked = Signal()
-        if self.pll is not None and technology_of(platform) is Technology.ECP5:
+        if self.pll is not None and technology_of(platform) is self.pll.technology:
             m.d.comb += unlocked.eq(~self.pll.place(m, self.clk, sync.clk))
         else:
             m.d.comb += sync.clk.eq(self.clk)
@@ -65,7 +76,7 @@ class BoardTop(wiring.Component):
         )
         (results,) = accelerator.outputs
         images = server.images
-        running = Signal()
+        running, lit = Signal(), Signal(self.lights)
         m.d.comb += [
             server.rx.eq(self.rx),
             self.tx.eq(server.tx),
@@ -73,7 +84,8 @@ class BoardTop(wiring.Component):
             accelerator.i.valid.eq(images.valid),
             images.ready.eq(accelerator.i.ready),
             running.eq(images.valid),
-            self.led.eq(server.busy | running << 1 | ~ResetSignal() << (LEDS - 1)),
+            lit.eq(server.busy | running << 1 | ~ResetSignal() << (self.lights - 1)),
+            self.led.eq(~lit if self.dark_is_one else lit),
         ]
         wiring.connect(m, results, server.results)
         return m

@@ -4,13 +4,15 @@ Each has one behaviour and a fixed latency. In plain Verilog it is described; fo
 known, it is made of the device's own cells, with the registers that are in them.
 """
 
-from systolith.gateware.primitives.clock import Ecp5Pll, choose_pll
+from systolith.gateware.primitives.clock import Ecp5Pll, GowinPll, Pll, choose_pll
 from systolith.gateware.primitives.multiplier import Multiplier, multiplied
 from systolith.gateware.primitives.ram import RegisteredRam
 
 __all__ = [
     "Ecp5Pll",
+    "GowinPll",
     "Multiplier",
+    "Pll",
     "RegisteredRam",
     "choose_pll",
     "multiplied",

@@ -1,16 +1,68 @@
 """Another frequency from a board's clock."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
+from typing import Protocol
 
 from amaranth import C, Instance, Module, Signal
 
-__all__ = ["Ecp5Pll", "choose_pll"]
+from systolith.gateware.technology import Technology
 
-VCO_MHZ = (400.0, 800.0)
-COMPARED_MHZ = (3.125, 400.0)
-"""Ranges of the oscillator and of the clocks that are compared (Lattice FPGA-DS-02012)."""
-MOST_INPUT_DIVISOR, MOST_FEEDBACK, MOST_OUTPUT_DIVISOR = 16, 80, 128
+__all__ = ["Ecp5Pll", "GowinPll", "Pll", "choose_pll"]
+
+
+class Pll(Protocol):
+    """A PLL with divisors."""
+
+    @property
+    def technology(self) -> Technology:
+        """Whose cell it is."""
+
+    @property
+    def output_mhz(self) -> float:
+        """What comes out."""
+
+    def place(self, m: Module, source: Signal, clock: Signal) -> Signal:
+        """Add it to a module. Returns whether it is locked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Limits:
+    """What divisors may be, and frequencies within a PLL."""
+
+    input_divisors: int
+    feedbacks: int
+    output_divisors: Iterable[int]
+    compared_mhz: tuple[float, float]
+    oscillator_mhz: tuple[float, float]
+
+    @property
+    def middle_mhz(self) -> float:
+        return sum(self.oscillator_mhz) / 2
+
+    def fitting(self, output_mhz: float) -> list[int]:
+        """Divisors from the oscillator to the output with the former in its range."""
+        low, high = self.oscillator_mhz
+        return [each for each in self.output_divisors if low <= output_mhz * each <= high]
+
+
+ECP5_LIMITS = _Limits(
+    input_divisors=16,
+    feedbacks=80,
+    output_divisors=range(1, 129),
+    compared_mhz=(3.125, 400),
+    oscillator_mhz=(400, 800),
+)
+"""Lattice FPGA-DS-02012."""
+GOWIN_LIMITS = _Limits(
+    input_divisors=64,
+    feedbacks=64,
+    output_divisors=(2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128),
+    compared_mhz=(3, 400),
+    oscillator_mhz=(500, 1200),
+)
+"""What GW1NR-9 at C6 (Gowin DS117) and GW2AR-18 at C8 (DS226) both allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +81,11 @@ class Ecp5Pll:
     input_divisor: int
     feedback: int
     output_divisor: int
+
+    @property
+    def technology(self) -> Technology:
+        """Whose cell it is."""
+        return Technology.ECP5
 
     @property
     def output_mhz(self) -> float:
@@ -69,32 +126,86 @@ class Ecp5Pll:
         return locked
 
 
-def choose_pll(input_mhz: float, output_mhz: float) -> Ecp5Pll:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GowinPll:
+    """Divisors of an rPLL.
+
+    Parameters
+    ----------
+    input_mhz : float
+    input_divisor, feedback, output_divisor : int
+        As of :class:`Ecp5Pll`.
+    """
+
+    input_mhz: float
+    input_divisor: int
+    feedback: int
+    output_divisor: int
+
+    @property
+    def technology(self) -> Technology:
+        """Whose cell it is."""
+        return Technology.GOWIN
+
+    @property
+    def output_mhz(self) -> float:
+        """What comes out."""
+        return self.input_mhz * self.feedback / self.input_divisor
+
+    def place(self, m: Module, source: Signal, clock: Signal) -> Signal:
+        """Add it to a module. Returns whether it is locked."""
+        locked = Signal(name="pll_locked")
+        unused = {"FBDSEL": 6, "IDSEL": 6, "ODSEL": 6, "PSDA": 4, "DUTYDA": 4, "FDLY": 4}
+        m.submodules.pll = Instance(
+            "rPLL",
+            p_FCLKIN=f"{self.input_mhz:g}",
+            p_IDIV_SEL=self.input_divisor - 1,
+            p_FBDIV_SEL=self.feedback - 1,
+            p_ODIV_SEL=self.output_divisor,
+            p_CLKFB_SEL="internal",
+            i_CLKIN=source,
+            i_CLKFB=C(0, 1),
+            i_RESET=C(0, 1),
+            i_RESET_P=C(0, 1),
+            **{f"i_{pin}": C(0, bits) for pin, bits in unused.items()},
+            o_CLKOUT=clock,
+            o_LOCK=locked,
+        )
+        return locked
+
+
+def choose_pll(
+    input_mhz: float, output_mhz: float, technology: Technology = Technology.ECP5
+) -> Pll:
     """Find the divisors that come closest to a frequency without exceeding it.
+
+    Parameters
+    ----------
+    input_mhz, output_mhz : float
+    technology : Technology
+        ECP5 or GOWIN.
 
     Raises
     ------
     ValueError
         If nothing comes within a tenth of it.
     """
+    kind, limits = (
+        (GowinPll, GOWIN_LIMITS) if technology is Technology.GOWIN else (Ecp5Pll, ECP5_LIMITS)
+    )
     fits = [
-        Ecp5Pll(
+        kind(
             input_mhz=input_mhz,
             input_divisor=divisor,
             feedback=feedback,
-            output_divisor=max(round(sum(VCO_MHZ) / 2 / out), 1),
+            output_divisor=min(fitting, key=lambda each: abs(out * each - limits.middle_mhz)),
         )
         for divisor, feedback in product(
-            range(1, MOST_INPUT_DIVISOR + 1), range(1, MOST_FEEDBACK + 1)
+            range(1, limits.input_divisors + 1), range(1, limits.feedbacks + 1)
         )
         if 0.9 * output_mhz <= (out := input_mhz * feedback / divisor) <= output_mhz + 1e-9
-        and COMPARED_MHZ[0] <= input_mhz / divisor <= COMPARED_MHZ[1]
-    ]
-    fits = [
-        pll
-        for pll in fits
-        if VCO_MHZ[0] <= pll.output_mhz * pll.output_divisor <= VCO_MHZ[1]
-        and pll.output_divisor <= MOST_OUTPUT_DIVISOR
+        and limits.compared_mhz[0] <= input_mhz / divisor <= limits.compared_mhz[1]
+        and (fitting := limits.fitting(out))
     ]
     if not fits:
         raise ValueError(f"no PLL makes {output_mhz:g} MHz of {input_mhz:g} MHz")

@@ -11,7 +11,7 @@ from systolith.gateware.delay import payload
 from systolith.gateware.memory_style import memory_style
 from systolith.gateware.technology import Technology, technology_of
 from systolith.plan import MemoryKind
-from systolith.plan.memory import ECP5_BLOCK
+from systolith.plan.memory import BLOCK_18K
 
 __all__ = ["RegisteredRam"]
 
@@ -21,7 +21,7 @@ INIT_WORDS, INIT_PITCH, INIT_ROWS = 16, 20, 64
 """How DP16KD takes its initial contents: rows of so many half words, each with some bits unused."""
 BYTE, ADDRESS = 9, 14
 """Bits that one write enable is for, and pins of an address."""
-SHAPES = tuple((depth, bits) for depth, bits in ECP5_BLOCK.shapes if bits >= BYTE)
+SHAPES = tuple((depth, bits) for depth, bits in BLOCK_18K.shapes if bits >= BYTE)
 """Shapes in which all 18 kbit can be used."""
 DEEPEST = max(depth for depth, _ in SHAPES)
 
