@@ -13,6 +13,7 @@ from systolith.bench import find_toolchain
 from systolith.build import Bus, Design, load_design, write_design, write_shell
 from systolith.config import BuildSection, HardwareSection, Interface
 from systolith.fpga import check_programs
+from systolith.gateware.board import server_resources
 from systolith.netlist import MODELS
 from systolith.network import IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
@@ -146,13 +147,16 @@ class Session:
 
     @cached_property
     def plan(self) -> NetworkPlan:
-        """The engines."""
+        """The engines; on a board they leave room for what serves them."""
         hardware = self.settings.hardware
+        budget = hardware.budget
+        if self.settings.build.board is not None:
+            budget = budget.without(server_resources(self.source.network, budget.block))
         arrays = {name: section.shape for name, section in hardware.arrays.items()}
         return plan_network(
             self.source.network,
             arrays=arrays,
-            budget=hardware.budget,
+            budget=budget,
             cycles=hardware.cycles,
             reloadable=hardware.reloadable,
         )
@@ -371,7 +375,7 @@ class Session:
     @property
     def _hardware_key(self) -> object:
         """Everything that decides the engines."""
-        return self.settings.hardware.model_dump(exclude={"interface"})
+        return [self.settings.hardware.model_dump(exclude={"interface"}), self.settings.build.board]
 
     @property
     def _design_key(self) -> list[object]:

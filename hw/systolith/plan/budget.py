@@ -1,7 +1,7 @@
 """What a design takes of a device, and how much of it it may take."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 from systolith.plan.memory import BLOCK_18K, BlockRam
@@ -86,6 +86,11 @@ class Budget:
         """The limits that there are, by resource."""
         given = {kind: getattr(self, kind) for kind in KINDS}
         return {kind: limit for kind, limit in given.items() if limit is not None}
+
+    def without(self, used: Resources) -> "Budget":
+        """What is left when something else has its share; no less than 0."""
+        left = {kind: max(most - getattr(used, kind), 0) for kind, most in self.limits.items()}
+        return replace(self, **left)
 
     @property
     def trades_luts(self) -> bool:

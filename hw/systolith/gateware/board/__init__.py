@@ -2,6 +2,7 @@
 
 from systolith.gateware.board.config import BoardConfig, identity_of
 from systolith.gateware.board.packets import Kind, Status
+from systolith.gateware.board.room import server_resources
 from systolith.gateware.board.server import Server
 from systolith.gateware.board.top import BoardTop
 from systolith.gateware.board.uart import UartReceiver, UartTransmitter
@@ -15,4 +16,5 @@ __all__ = [
     "UartReceiver",
     "UartTransmitter",
     "identity_of",
+    "server_resources",
 ]
