@@ -13,16 +13,18 @@ from typer.testing import CliRunner
 
 from systolith.build import BOARD_TOP, board_config, emit_board, input_stream
 from systolith.cli import app
+from systolith.cli.changes import build_changes
 from systolith.data import load_digits
 from systolith.fpga import find_board
 from systolith.frontend import IntegerModel, lower
 from systolith.gateware import Technology
-from systolith.gateware.board import SERVER, Kind, Status
+from systolith.gateware.board import Kind, Status, server_resources
 from systolith.host import Board, BoardError, decode, encode, open_line
 from systolith.models import DigitsCNN
 from systolith.network import IntArray, KOutOfN, Pattern, forward, save
 from systolith.plan import DEVICES, Budget, NetworkPlan, plan_network
 from systolith.prune import all_convolutions_but_first
+from systolith.steps import open_run
 from systolith.train import Recipe, train_pruned_quantized
 from systolith.virtual import VirtualBoard, build_virtual_board
 from tests.flow.networks import small_network
@@ -59,7 +61,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     images = IntegerModel(quantized).quantize_input(data.test_images[:IMAGES])
     folder = tmp_path_factory.mktemp("board")
     save(network, folder / "network.json")
-    limits = DEVICES[BOARD.part.device.name].budget.left(SERVER).limits
+    limits = DEVICES["ecp5-25f"].budget.limits
     plan = plan_network(network, budget=Budget(multipliers=MULTIPLIERS, **limits))
     config = board_config(plan, BOARD, clock_mhz=100, baud=BAUD)
     verilog = emit_board(plan, BOARD, clock_mhz=100, baud=BAUD, technology=Technology.GENERIC)
@@ -100,7 +102,8 @@ def test_the_command_classifies_digits_as_the_network_does(served: Served, port:
 def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: Path) -> None:
     network, tang = small_network(), find_board("tangnano9k")
     save(network, tmp_path / "network.json")
-    plan = plan_network(network, budget=tang.part.device.budget.left(SERVER))
+    budget = tang.part.device.budget
+    plan = plan_network(network, budget=budget.without(server_resources(network, budget.block)))
     verilog = emit_board(
         plan, tang, clock_mhz=tang.clock_mhz, baud=BAUD, technology=Technology.GENERIC
     )
@@ -202,3 +205,21 @@ def test_images_that_do_not_fit_are_all_named(served: Served, tmp_path: Path) ->
     code, _, told = _classify(served, "/dev/null", *files)
     assert code == 2
     assert all(name in told for name in ("small.npy", "float.npy", "missing.npy"))
+
+
+def test_a_plan_for_a_board_leaves_room_for_what_serves_it(tmp_path: Path) -> None:
+    network = small_network()
+    save(network, tmp_path / "network.json")
+    budgets = []
+    for changes in ({"board": "ulx3s-12f"}, {"device": "ecp5-12f"}):
+        session = open_run(
+            tmp_path / "network.json", tmp_path / "out", changes=build_changes(**changes)
+        )
+        budgets.append(session.plan.budget)
+        assert not list(session.plan.budget.exceeded(session.plan.resources))
+    board, device = budgets
+    assert device == DEVICES["ecp5-12f"].budget
+    assert board == device.without(server_resources(network, device.block))
+    assert device.luts is not None and board.luts is not None
+    assert device.luts - board.luts > 900
+    assert device.block_rams is not None and board.block_rams == device.block_rams - 1

@@ -1,7 +1,10 @@
 """Errors that are the user's to mend: a clear message and the right exit code."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
+from types import FrameType
 
 import typer
 from rich.console import Console
@@ -43,9 +46,13 @@ INTERRUPTED = 130
 
 @contextmanager
 def explained(console: Console) -> Iterator[None]:
-    """Turn foreseen errors into a message and an exit code; others keep their traceback."""
+    """Turn foreseen errors into a message and an exit code; others keep their traceback.
+
+    A signal to end is an interrupt: so whatever runs is ended, too.
+    """
     try:
-        yield
+        with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
+            yield
     except BAD_INPUT as error:
         _say(console, error)
         raise typer.Exit(2) from error
@@ -55,6 +62,25 @@ def explained(console: Console) -> Iterator[None]:
     except KeyboardInterrupt as error:
         console.print("interrupted; finished stages are kept, run again to go on")
         raise typer.Exit(INTERRUPTED) from error
+
+
+@contextmanager
+def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+    """Let signals raise KeyboardInterrupt, where nobody else has said what they do."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    ours = []
+    if current_thread() is main_thread():
+        ours = [each for each in signals if signal.getsignal(each) is signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _say(console: Console, error: Exception) -> None:

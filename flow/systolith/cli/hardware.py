@@ -147,9 +147,16 @@ def build(
         int | None, typer.Option(min=1, help="Placements to try; the fastest is kept.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Placements at once.")] = None,
+    check_netlist: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Simulate what was synthesized with N images."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Synthesize, place and route: fpga/, with a bitstream. Exit 1 if the clock is too slow."""
+    """Synthesize, place and route: fpga/, with a bitstream. Exit 1 if the clock is too slow.
+
+    With --check-netlist, also if what was synthesized computes anything else than PyTorch does.
+    """
     run_stages(
         target,
         "build",
@@ -164,5 +171,6 @@ def build(
             clock_mhz=freq,
             seeds=seeds,
             jobs=jobs,
+            check_netlist=check_netlist,
         ),
     )

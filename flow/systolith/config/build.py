@@ -30,6 +30,8 @@ class BuildSection(BaseModel):
     """Placements at once."""
     baud: Annotated[int, Field(ge=1200)] = 1_000_000
     """Of a board's serial line."""
+    check_netlist: Annotated[int, Field(ge=0)] = 0
+    """Images with which what was synthesized is simulated; 0: it is not."""
 
     @model_validator(mode="after")
     def _exists(self) -> "BuildSection":

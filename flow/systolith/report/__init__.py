@@ -1,17 +1,21 @@
 """Results for people and machines."""
 
 from systolith.report.engines import EngineRow, engine_rows, performance
+from systolith.report.floorplan import draw_floorplan
 from systolith.report.pictures import draw_density, draw_filters, draw_mask, draw_statistics
 from systolith.report.plan_table import plan_table
 from systolith.report.report import Report, SparsityRow, sparsity_rows
 from systolith.report.tables import engine_table, report_view, sparsity_table
+from systolith.report.utilization import UtilizationRow, utilization_rows, utilization_table
 
 __all__ = [
     "EngineRow",
     "Report",
     "SparsityRow",
+    "UtilizationRow",
     "draw_density",
     "draw_filters",
+    "draw_floorplan",
     "draw_mask",
     "draw_statistics",
     "engine_rows",
@@ -21,4 +25,6 @@ __all__ = [
     "report_view",
     "sparsity_rows",
     "sparsity_table",
+    "utilization_rows",
+    "utilization_table",
 ]

@@ -11,6 +11,7 @@ from rich.text import Text
 from systolith.report.engines import EngineRow
 from systolith.report.plan_table import plan_table
 from systolith.report.report import Report, SparsityRow
+from systolith.report.utilization import utilization_table
 
 __all__ = ["engine_table", "report_view", "sparsity_table"]
 
@@ -35,6 +36,8 @@ def _parts(report: Report, planning: bool) -> Iterator[RenderableType]:
         yield plan_table(report.engines, found["resources"], found["budget"])
     elif report.engines:
         yield engine_table(report.engines)
+    if "engines" in report.build:
+        yield utilization_table(report.build["engines"])
     yield _summary(report)
 
 

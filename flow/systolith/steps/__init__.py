@@ -1,6 +1,7 @@
 """The stages from model to report."""
 
 from systolith.steps.budgets import cycle_cost
+from systolith.steps.checking import check_netlist
 from systolith.steps.classifying import Verdict, classify_on_board
 from systolith.steps.errors import UsageError
 from systolith.steps.listener import Listener, Silent
@@ -18,6 +19,7 @@ __all__ = [
     "Source",
     "UsageError",
     "Verdict",
+    "check_netlist",
     "classify_on_board",
     "cycle_cost",
     "open_run",

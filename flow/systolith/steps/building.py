@@ -8,6 +8,7 @@ from typing import Any
 from systolith.build import BOARD_TOP, TOP, emit_board, emit_verilog
 from systolith.config import BuildSection
 from systolith.fpga import (
+    CellCounts,
     Constraints,
     Part,
     Placed,
@@ -15,13 +16,24 @@ from systolith.fpga import (
     estimate_cells,
     find_board,
     flow_of,
+    read_placement,
     variants_of,
 )
 from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
+from systolith.report import draw_floorplan, utilization_rows
 from systolith.steps.proving import Progress
 
-__all__ = ["build_design"]
+__all__ = ["BITSTREAM", "PICTURES", "build_design", "top_of"]
+
+BITSTREAM = "fpga"
+"""Folder of a build, in that of the run."""
+PICTURES = ("floorplan.png", "floorplan.svg")
+
+
+def top_of(section: BuildSection) -> str:
+    """Top module of what is built."""
+    return TOP if section.board is None else BOARD_TOP
 
 
 def build_design(
@@ -37,14 +49,14 @@ def build_design(
     section : BuildSection
         Of a part or a board.
     folder : Path
-        Gets netlist, logs, reports and bitstream.
+        Of the run: gets pictures, and ``fpga/`` with netlist, logs, reports and bitstream.
     progress : callable
 
     Returns
     -------
     dict
-        JSON values: part, what is used, and if it is placed, clocks, frames per second, the
-        critical path.
+        JSON values: part, what is used, and if it is placed, by each engine too, clocks, frames
+        per second, the critical path.
 
     Raises
     ------
@@ -58,7 +70,7 @@ def build_design(
     found: Mapping[str, Any]
     if flow_of(part.device).placer is None:
         verilog = emit_verilog(plan, technology=technology_for(part.device.family))
-        cells = estimate_cells(verilog, TOP, part.device, folder, progress=progress)
+        cells = estimate_cells(verilog, TOP, part.device, folder / BITSTREAM, progress=progress)
         found = {"estimate": True, "used": cells, "bitstream": None}
     else:
         found = {"estimate": False, **_placed(plan, part, section, folder, progress)}
@@ -72,25 +84,41 @@ def _placed(
     clock_mhz = section.target_mhz
     if section.board is not None:
         board = find_board(section.board)
-        top, constraints = BOARD_TOP, board.constraints
+        constraints = board.constraints
         verilog = emit_board(plan, board, clock_mhz=clock_mhz, baud=section.baud)
     else:
         alone = variants_of(part.device).alone
-        top, constraints = TOP, Constraints(pins=alone or {})
+        constraints = Constraints(pins=alone or {})
         technology = technology_for(part.device.family)
         verilog = emit_verilog(plan, technology=technology, enclosed=alone is not None)
     placed = build_bitstream(
         verilog,
-        top,
+        top_of(section),
         part,
-        folder,
+        folder / BITSTREAM,
         freq_mhz=clock_mhz,
         seeds=section.seeds,
         jobs=section.jobs,
         constraints=constraints,
         progress=progress,
     )
-    return _found(placed, plan)
+    progress(section.seeds + 2, section.seeds + 2, "drawing")
+    placement = read_placement(placed.placement)
+    device = part.device
+    draw_floorplan(
+        placement,
+        placed.best.path,
+        CellCounts(
+            luts=device.luts,
+            flip_flops=device.ffs,
+            dsps=device.dsps,
+            block_rams=device.block_rams,
+        ),
+        f"{plan.network.name} on {section.board or part}: {placed.best.fmax_mhz:.1f} MHz",
+        [folder / name for name in PICTURES],
+    )
+    rows = utilization_rows(plan, placement.counts)
+    return {**_found(placed, plan), "engines": [asdict(row) for row in rows]}
 
 
 def _found(placed: Placed, plan: NetworkPlan) -> Mapping[str, Any]:

@@ -12,7 +12,6 @@ from systolith.config import (
     check_experiment,
     load_experiment,
 )
-from systolith.gateware.board import SERVER
 from systolith.network import load
 from systolith.steps.errors import UsageError
 from systolith.steps.experiment import ExperimentSource
@@ -105,20 +104,14 @@ def open_run(
 
 
 def _within(hardware: HardwareSection, build: BuildSection) -> HardwareSection:
-    """Plan within the device that is built for, if no other is named; leave room on a board."""
-    if (part := build.part) is None:
+    """Plan within the device that is built for, if no other is named."""
+    if (part := build.part) is None or hardware.device == part.device.name:
         return hardware
-    device = part.device
-    if hardware.device not in (None, device.name):
+    if hardware.device is not None:
         raise UsageError(
-            f"[hardware] plans for {hardware.device}, but [build] is for {device.name}"
+            f"[hardware] plans for {hardware.device}, but [build] is for {part.device.name}"
         )
-    changes: dict[str, str | int] = {"device": device.name}
-    if build.board is not None:
-        left = device.budget.left(SERVER).limits
-        given = hardware.model_dump(include=set(left), exclude_none=True)
-        changes |= {kind: most for kind, most in left.items() if kind not in given}
-    return hardware.model_copy(update=changes)
+    return hardware.model_copy(update={"device": part.device.name})
 
 
 def _count(images: str | int | None) -> int | str | None:

@@ -165,10 +165,14 @@ def bulk_simulation(
     workdir: Path,
     jobs: int,
     progress: Progress,
+    quick: bool = False,
 ) -> Bulk:
-    """Simulate many images natively and compare every output and the number of cycles."""
+    """Simulate many images natively and compare every output and the number of cycles.
+
+    If `quick`, time is saved in compiling, at the expense of simulation.
+    """
     progress(0, len(images), "compiling the design with Verilator")
-    model = build_native(design, workdir)
+    model = build_native(design, workdir, quick=quick)
 
     def heard(done: int, speed: float) -> None:
         progress(done, len(images), f"{speed:.0f} images/s")

@@ -13,10 +13,13 @@ from systolith.bench import find_toolchain
 from systolith.build import Bus, Design, load_design, write_design, write_shell
 from systolith.config import BuildSection, HardwareSection, Interface
 from systolith.fpga import check_programs
+from systolith.gateware.board import server_resources
+from systolith.netlist import MODELS
 from systolith.network import IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.report import Report, engine_rows, performance, sparsity_rows
-from systolith.steps.building import build_design
+from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
+from systolith.steps.checking import check_netlist
 from systolith.steps.errors import UsageError
 from systolith.steps.isolate import additions
 from systolith.steps.listener import Listener
@@ -32,7 +35,6 @@ STAGES = (
     *("estimate", "generate", "verify", "simulate", "build"),
 )
 BUILDS = "build"
-BITSTREAM = "fpga"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,8 @@ class Session:
             self._check_build()
         if "verify" in wanted or "simulate" in wanted:
             find_toolchain(cocotb=True, waveforms=self.settings.waveform)
+        elif "build" in wanted and self.settings.build.check_netlist:
+            find_toolchain()
         stages: dict[str, Callable[[], None]] = {
             "estimate": self._estimate,
             "generate": self._generate,
@@ -143,13 +147,16 @@ class Session:
 
     @cached_property
     def plan(self) -> NetworkPlan:
-        """The engines."""
+        """The engines; on a board they leave room for what serves them."""
         hardware = self.settings.hardware
+        budget = hardware.budget
+        if self.settings.build.board is not None:
+            budget = budget.without(server_resources(self.source.network, budget.block))
         arrays = {name: section.shape for name, section in hardware.arrays.items()}
         return plan_network(
             self.source.network,
             arrays=arrays,
-            budget=hardware.budget,
+            budget=budget,
             cycles=hardware.cycles,
             reloadable=hardware.reloadable,
         )
@@ -291,18 +298,50 @@ class Session:
         if (part := self.settings.build.part) is None:
             raise UsageError("a build needs a device or a board: --device, --board or [build]")
         check_programs(part.device)
+        if self.settings.build.check_netlist and (family := part.device.family) not in MODELS:
+            known = ", ".join(each.value for each in MODELS)
+            raise UsageError(
+                f"a netlist is simulated with models of its cells, which there are for {known}, "
+                f"but {part.device.name} is a {family.value}"
+            )
 
     def _build(self) -> None:
         section = self.settings.build
 
         def work() -> dict[str, Any]:
-            return build_design(self.plan, section, self.folder / BITSTREAM, self._heard)
+            return build_design(self.plan, section, self.folder, self._heard)
 
-        depends = [*self._network_key, self._hardware_key, section.model_dump(exclude={"jobs"})]
-        record = self._stage("build", depends, [f"{BITSTREAM}/"], work)
+        made_for = section.model_dump(exclude={"jobs", "check_netlist"})
+        depends = [*self._network_key, self._hardware_key, made_for]
+        record = self._stage("build", depends, [f"{BITSTREAM}/", *PICTURES], work)
         self.report.build = dict(record.result)
+        if "engines" in self.report.build:
+            self.report.files["floorplan"] = PICTURES[0]
         if self.report.build["bitstream"] is not None:
             self.report.files["bitstream"] = f"{BITSTREAM}/{self.report.build['bitstream']}"
+        if section.check_netlist:
+            self._check_netlist([record.key, record.files])
+
+    def _check_netlist(self, built: Sequence[object]) -> None:
+        """Simulate what was synthesized."""
+        section = self.settings.build
+        images, _ = self.source.images(section.check_netlist)
+
+        def work() -> dict[str, Any]:
+            check = check_netlist(
+                self.folder / BITSTREAM / f"{top_of(section)}.json",
+                self.design,
+                self.plan,
+                self.source,
+                images,
+                section,
+                workdir=self.folder / BUILDS,
+                progress=self._heard,
+            )
+            return {"checks": [check]}
+
+        record = self._stage("netlist", [*built, _digest(images)], [], work)
+        self._add_checks(record.result["checks"])
 
     def _stage(
         self,
@@ -336,7 +375,7 @@ class Session:
     @property
     def _hardware_key(self) -> object:
         """Everything that decides the engines."""
-        return self.settings.hardware.model_dump(exclude={"interface"})
+        return [self.settings.hardware.model_dump(exclude={"interface"}), self.settings.build.board]
 
     @property
     def _design_key(self) -> list[object]:

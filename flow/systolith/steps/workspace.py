@@ -20,7 +20,7 @@ __all__ = ["StageRecord", "Workspace", "source_digest", "write_json"]
 
 PACKAGES = (
     *("network", "prune", "quant", "models", "data", "frontend", "train"),
-    *("plan", "gateware", "build", "fpga", "bench", "verify", "steps"),
+    *("plan", "gateware", "build", "fpga", "bench", "netlist", "verify", "steps"),
 )
 SOURCES = (".py", ".cpp", ".v", ".sv")
 LIBRARIES = (

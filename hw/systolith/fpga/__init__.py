@@ -9,6 +9,7 @@ from systolith.fpga.flow import Constraints, Use
 from systolith.fpga.netlist import OTHER, Netlist, engine_of, read_netlist
 from systolith.fpga.parts import Part
 from systolith.fpga.placement import place
+from systolith.fpga.places import PlacedCell, Placement, Site, read_placement
 from systolith.fpga.programs import PACKAGES, find_programs, run_program
 from systolith.fpga.synthesis import synthesize
 from systolith.fpga.timing import CriticalPath, Hop, PlacementReport, read_report
@@ -26,7 +27,10 @@ __all__ = [
     "Netlist",
     "Part",
     "Placed",
+    "PlacedCell",
+    "Placement",
     "PlacementReport",
+    "Site",
     "TooLargeError",
     "ToolError",
     "Use",
@@ -42,6 +46,7 @@ __all__ = [
     "flow_of",
     "place",
     "read_netlist",
+    "read_placement",
     "read_report",
     "run_program",
     "synthesize",

@@ -5,9 +5,10 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
 from systolith.fpga.families import flow_of
 from systolith.fpga.flow import Constraints
@@ -153,22 +154,20 @@ def build_bitstream(
         if progress is not None:
             progress(done, steps, text)
 
+    bitstream = folder / f"{top}{flow.placer.bitstream}"
+    # It may be of another design; should this build not end well, there is none.
+    bitstream.unlink(missing_ok=True)
     netlist = _synthesized(verilog, top, part.device, folder, say)
     done = 1
     key = _key(netlist.read_text(), str(part), f"{freq_mhz:g}", str(constraints))
 
-    def placed(seed: int) -> PlacementReport:
+    def placed(seed: int, stop: Event) -> PlacementReport:
         nonlocal done
-        report = _placed(netlist, part, seed, freq_mhz, constraints, key, say)
+        report = _placed(netlist, part, seed, freq_mhz, constraints, key, say, stop)
         done += 1
         return report
 
-    with ThreadPoolExecutor(jobs) as pool:
-        numbers = range(1, seeds + 1)
-        reports = dict(zip(numbers, pool.map(placed, numbers), strict=True))
-    found = Placed(reports=reports, bitstream=None, folder=folder)
-    bitstream = folder / f"{top}{flow.placer.bitstream}"
-    bitstream.unlink(missing_ok=True)
+    found = Placed(reports=_each(placed, seeds, jobs), bitstream=None, folder=folder)
     if not found.best.timing_met:
         return found
     say("bitstream")
@@ -190,6 +189,23 @@ def _synthesized(
     return netlist
 
 
+def _each(
+    placed: Callable[[int, Event], PlacementReport], seeds: int, jobs: int
+) -> dict[int, PlacementReport]:
+    """Place with every seed; if one fails, or this is interrupted, end the others at once."""
+    stop = Event()
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {seed: pool.submit(placed, seed, stop) for seed in range(1, seeds + 1)}
+        try:
+            for future in wait(running.values(), return_when=FIRST_EXCEPTION).done:
+                future.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    return {seed: future.result() for seed, future in running.items()}
+
+
 def _placed(
     netlist: Path,
     part: Part,
@@ -198,6 +214,7 @@ def _placed(
     constraints: Constraints | None,
     key: str,
     say: Callable[[str], None],
+    stop: Event,
 ) -> PlacementReport:
     """Find a placement again, or make it."""
     folder, name = netlist.parent, f"seed{seed}"
@@ -212,6 +229,7 @@ def _placed(
         seed=seed,
         constraints=constraints,
         heard=lambda word: say(f"seed {seed}: {word}"),
+        stop=stop,
     )
     record.write_text(key)
     return report

@@ -1,13 +1,13 @@
 """What each engine takes of a device, counted in a netlist."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from systolith.fpga.netlist import OTHER, Cell, Netlist, engine_of, read_netlist
 
-__all__ = ["CellCounts", "cells_by_engine", "count_cells"]
+__all__ = ["TAKES", "CellCounts", "cells_by_engine", "count_cells", "engines_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,19 @@ TAKES = {
     "TRELLIS_FF": CellCounts(flip_flops=1),
     "MULT18X18D": CellCounts(dsps=1),
     "DP16KD": CellCounts(block_rams=1),
+    # after placement, of other families
+    "OXIDE_COMB": CellCounts(luts=1),
+    "OXIDE_FF": CellCounts(flip_flops=1),
+    "MULT18_CORE": CellCounts(dsps=1),
+    "OXIDE_EBR": CellCounts(block_rams=1),
+    "ICESTORM_LC": CellCounts(luts=1),
+    "ICESTORM_DSP": CellCounts(dsps=1),
+    "ICESTORM_RAM": CellCounts(block_rams=1),
+    "ALU": CellCounts(luts=1),
+    "RAM16SDP4": CellCounts(luts=4),
+    "DFF": CellCounts(flip_flops=1),
+    "MULT18X18": CellCounts(dsps=1),
+    "BSRAM": CellCounts(block_rams=1),
 }
 """Of a device, by type of cell. Others take none of this: PFUMX and L6MUX21 stand beside LUTs."""
 
@@ -92,17 +105,20 @@ def cells_by_engine(path: Path) -> dict[str, CellCounts]:
 def count_cells(netlist: Netlist) -> dict[str, CellCounts]:
     """Count as :func:`cells_by_engine`, in a netlist that has been read."""
     chains = _Chains(netlist.cells)
-    kinds = Counter(
-        (chains.engine(name), cell["type"])
-        for name, cell in netlist.cells.items()
-        if cell["type"] in TAKES
-    )
+    engines = chains.engines(netlist.cells)
+    kinds = Counter((engines[name], cell["type"]) for name, cell in netlist.cells.items())
     # Between a chain and other logic nextpnr puts a cell of its own.
-    kinds.update((chains.engine(name), "CCU2C") for name in chains.synthesized_ends())
+    kinds.update((engines[name], "CCU2C") for name in chains.synthesized_ends())
     counts: dict[str, CellCounts] = {}
     for (engine, kind), times in kinds.items():
-        counts[engine] = counts.get(engine, CellCounts()) + TAKES[kind] * times
+        if kind in TAKES:
+            counts[engine] = counts.get(engine, CellCounts()) + TAKES[kind] * times
     return dict(sorted(counts.items(), key=lambda item: (-item[1].luts, item[0])))
+
+
+def engines_of(netlist: Netlist) -> dict[str, str]:
+    """Name the engine of every cell, by name of the cell."""
+    return _Chains(netlist.cells).engines(netlist.cells)
 
 
 class _Chains:
@@ -115,8 +131,11 @@ class _Chains:
         self.after = {to_bit[bit]: name for bit, name in from_bit.items() if bit in to_bit}
         self.before = {later: earlier for earlier, later in self.after.items()}
 
-    def engine(self, name: str) -> str:
-        """What the name says, else what neighbours' names say."""
+    def engines(self, names: Iterable[str]) -> dict[str, str]:
+        """Of each cell: what its name says, else what its neighbours' say."""
+        return {name: self._engine(name) for name in names}
+
+    def _engine(self, name: str) -> str:
         for along in (self.before, self.after):
             cell: str | None = name
             while cell is not None:

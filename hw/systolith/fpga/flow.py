@@ -42,7 +42,7 @@ class Placer:
     options : callable
         Its options for a part.
     files : callable
-        Its options for constraints and results of a placement with a name.
+        Its options for constraints and results of a placement with a name: for a design with pins.
     constraints : callable
         Text of the file of constraints, ``NAME.pins``.
     packer : str

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from threading import Event
 
 from systolith.fpga.errors import TooLargeError
 from systolith.fpga.families import flow_of
@@ -34,6 +35,7 @@ def place(
     constraints: Constraints | None = None,
     pins: bool = True,
     heard: Heard | None = None,
+    stop: Event | None = None,
 ) -> PlacementReport:
     """Place and route a netlist, whether or not the clock is reached.
 
@@ -54,12 +56,16 @@ def place(
         tools for ECP5 can.
     heard : callable, optional
         Hears of phases.
+    stop : Event, optional
+        Set by another thread to end it.
 
     Raises
     ------
     TooLargeError
         If the device has too few cells of a type: nextpnr would go on looking for places.
     MissingProgramError, ToolError
+    CancelledError
+        If it was stopped.
     """
     flow = flow_of(part.device)
     placer, counted = flow.placer, set().union(*flow.cells.values())
@@ -88,7 +94,7 @@ def place(
                 heard(word)
 
     report.unlink(missing_ok=True)
-    run_program(placer.program, arguments, folder, f"{name}.log", phase)
+    run_program(placer.program, arguments, folder, f"{name}.log", phase, stop=stop)
     return read_report(report)
 
 

@@ -1,10 +1,13 @@
 """The open FPGA tools, which are wheels: found beside this Python, run with a log and progress."""
 
+import os
+import signal
 import subprocess
 import sysconfig
-import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
+from threading import Event
 
 from systolith.fpga.errors import MissingProgramError, ToolError
 
@@ -53,8 +56,11 @@ def run_program(
     heard: Heard | None = None,
     *,
     writes_log: bool = False,
+    stop: Event | None = None,
 ) -> None:
     """Run a program in a folder, whose files it may name by relative paths only.
+
+    However this ends, the program and all that it has started have ended.
 
     Parameters
     ----------
@@ -69,11 +75,16 @@ def run_program(
         Hears each line.
     writes_log : bool
         Whether the program writes that file itself.
+    stop : Event, optional
+        Set by another thread to end the program.
 
     Raises
     ------
     MissingProgramError, ToolError
+    CancelledError
+        If it was stopped.
     """
+    stop = stop or Event()
     program = find_programs([name])[name]
     path = folder / log
     path.write_text("")
@@ -84,16 +95,18 @@ def run_program(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if writes_log else file,
             stderr=subprocess.DEVNULL if writes_log else subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             while (status := process.poll()) is None:
-                time.sleep(POLL_SECONDS)
+                if stop.wait(POLL_SECONDS):
+                    raise CancelledError(f"{name} was stopped")
                 for line in written:
                     if heard is not None:
                         heard(line.rstrip())
         finally:
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     if status:
         raise ToolError(name, status, path, _last(path.read_text(errors="replace").splitlines()))

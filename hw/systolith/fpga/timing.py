@@ -40,11 +40,14 @@ class CriticalPath:
         Cells, as synthesis named them.
     hops : tuple of Hop
         From start to end, neighbours of one module together.
+    tiles : tuple of (int, int)
+        Column and row of each tile from start to end.
     """
 
     start: str
     end: str
     hops: tuple[Hop, ...]
+    tiles: tuple[tuple[int, int], ...] = ()
 
     @property
     def delay_ns(self) -> float:
@@ -128,7 +131,9 @@ def _path(segments: list[dict[str, Any]]) -> CriticalPath:
         cells = len({each["to"]["cell"] for each in inside})
         hops.append(Hop(module=module, logic_ns=logic, routing_ns=routing, cells=cells))
     start, end = segments[0]["from"]["cell"], segments[-1]["to"]["cell"]
-    return CriticalPath(start=start, end=end, hops=tuple(hops))
+    ends = [segments[0]["from"], *(each["to"] for each in segments)]
+    tiles = [tile for tile, _ in groupby((x, y) for x, y in (each["loc"] for each in ends))]
+    return CriticalPath(start=start, end=end, hops=tuple(hops), tiles=tuple(tiles))
 
 
 def module_of(cell: str) -> str:

@@ -190,7 +190,7 @@ class Requantizer(wiring.Component):
         # The zero point comes in by the same addition.
         rounded = (doubled + (2 * shape.output.zero_point + half)).shift_right(1)
         rounded = payload(m, rounded, 1, "rounded")
-        m.d.sync += self.o.eq(self._clamped(rounded))
+        m.d.comb += self.o.eq(payload(m, self._clamped(rounded), 1, "clamped"))
         return m
 
     def _clamped(self, value: Value) -> Value:

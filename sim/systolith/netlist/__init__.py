@@ -1,1 +1,5 @@
-"""Netlists that synthesis makes: models of their cells, and proof that they compute the same."""
+"""Netlists that synthesis makes: models of their cells, and Verilog that can be simulated."""
+
+from systolith.netlist.verilog import MODELS, netlist_design, netlist_verilog
+
+__all__ = ["MODELS", "netlist_design", "netlist_verilog"]

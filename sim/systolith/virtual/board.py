@@ -9,7 +9,7 @@ from pathlib import Path
 
 from systolith.bench import find_toolchain
 from systolith.bench.build_cache import built_once, content_key
-from systolith.bench.compile import FLAGS, check_folder, run_make, run_verilator
+from systolith.bench.compile import FLAGS, QUICK_FLAGS, check_folder, run_make, run_verilator
 from systolith.bench.errors import SimulationError
 
 __all__ = ["VirtualBoard", "build_virtual_board"]
@@ -55,18 +55,23 @@ class VirtualBoard:
                 process.stdout.close()
 
 
-def build_virtual_board(verilog: str, top: str, *, divisor: int, workdir: Path) -> VirtualBoard:
-    """Compile the plain Verilog of a board, or find what was compiled before.
+def build_virtual_board(
+    verilog: str, top: str, *, divisor: int, workdir: Path, quick: bool = False
+) -> VirtualBoard:
+    """Compile the Verilog of a board, or find what was compiled before.
 
     Parameters
     ----------
     verilog : str
-        With ports `clk`, `rx`, `tx`; of the generic technology, so that `clk` is the design's.
+        With ports `clk`, `rx`, `tx`; of the generic technology, or a netlist, so that `clk` is the
+        design's.
     top : str
     divisor : int
         Cycles per bit of its serial line.
     workdir : Path
         Holds builds by content hash.
+    quick : bool
+        Compile in the least time, for a board that answers a few times.
 
     Raises
     ------
@@ -76,15 +81,17 @@ def build_virtual_board(verilog: str, top: str, *, divisor: int, workdir: Path) 
     toolchain = find_toolchain()
     driver = files("systolith.virtual").joinpath("board.cpp").read_text()
 
+    flags = QUICK_FLAGS if quick else FLAGS
+
     def build(folder: Path) -> None:
         (folder / "board.v").write_text(verilog)
         (folder / "driver.cpp").write_text(driver)
         options = ["--top-module", top, "--prefix", "Vboard", "-o", EXECUTABLE, "--Mdir", "obj"]
         run_verilator(toolchain, folder, [*options, "../driver.cpp", "board.v"])
-        run_make(toolchain, folder / "obj", "Vboard.mk", [*FLAGS, EXECUTABLE])
+        run_make(toolchain, folder / "obj", "Vboard.mk", [*flags, EXECUTABLE])
         (folder / "obj" / EXECUTABLE).rename(folder / EXECUTABLE)
 
-    key = content_key([verilog, driver, toolchain.identity, top, *FLAGS])
+    key = content_key([verilog, driver, toolchain.identity, top, *flags])
     folder = workdir / f"virtual-{key}"
     built_once(folder, build, (EXECUTABLE,))
     return VirtualBoard(executable=folder / EXECUTABLE, divisor=divisor)

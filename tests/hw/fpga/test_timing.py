@@ -11,12 +11,15 @@ from systolith.fpga import Hop, read_report
 CLOCK = "$glbnet$clk"
 
 
+PLACES = {"conv1.array.acc_1": [3, 4], "conv1.array.sum_2": [3, 4], "conv1.output.full_3": [9, 1]}
+
+
 def _segment(kind: str, delay: float, source: str, sink: str) -> dict[str, Any]:
     return {
         "type": kind,
         "delay": delay,
-        "from": {"cell": source, "port": "Q"},
-        "to": {"cell": sink, "port": "D"},
+        "from": {"cell": source, "port": "Q", "loc": PLACES.get(source, [0, 0])},
+        "to": {"cell": sink, "port": "D", "loc": PLACES.get(sink, [0, 0])},
     }
 
 
@@ -51,6 +54,7 @@ def test_clock_use_and_path_are_read(tmp_path: Path) -> None:
         Hop(module="conv1/array", logic_ns=0.75, routing_ns=1.5, cells=2),
         Hop(module="conv1/output", logic_ns=0.125, routing_ns=2.0, cells=1),
     )
+    assert report.path.tiles == ((3, 4), (9, 1))
     assert report.path.delay_ns == 4.375
     assert report.path.words() == (
         "4.4 ns: conv1/array (0.8 ns in 2 cells, 1.5 ns on wires) -> "

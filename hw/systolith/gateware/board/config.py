@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from math import ceil
 
 from systolith.network import IntegerNetwork, content_hash
-from systolith.plan import NetworkPlan, PlanError, Resources
+from systolith.plan import NetworkPlan, PlanError
 
-__all__ = ["SERVER", "BoardConfig", "identity_of"]
+__all__ = ["BoardConfig", "identity_of"]
 
 LARGEST_PAYLOAD = (1 << 16) - 1
 HASH_BYTES = 8
 MOST_BITS = {"input": 8, "output": 32}
-SERVER = Resources(luts=700, block_rams=2)
-"""What all on a board takes beside the accelerator, about."""
 
 
 def identity_of(network: IntegerNetwork) -> bytes:

@@ -5,6 +5,8 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.board.config import BoardConfig
+from systolith.gateware.memory_style import memory_style
+from systolith.plan import MemoryKind
 
 __all__ = ["ImageStore"]
 
@@ -52,7 +54,9 @@ class ImageStore(wiring.Component):
         m = Module()
         lanes, transfers = self.config.lanes_in, self.config.transfers_in
         width = lanes * self.bits
-        m.submodules.memory = store = memory.Memory(shape=width, depth=transfers, init=[])
+        m.submodules.memory = store = memory.Memory(
+            shape=width, depth=transfers, init=[], attrs=memory_style(MemoryKind.BLOCK)
+        )
         write, read = store.write_port(), store.read_port()
         lane, number = Signal(range(lanes)), Signal(range(transfers + 1))
         earlier = Signal(width)

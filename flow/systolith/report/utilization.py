@@ -1,0 +1,105 @@
+"""What each engine takes of a device, beside what was planned."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from systolith.fpga import OTHER, CellCounts
+from systolith.gateware import signal_name
+from systolith.plan import NetworkPlan
+
+__all__ = ["UtilizationRow", "utilization_rows", "utilization_table"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UtilizationRow:
+    """One engine, or what stands beside the accelerator on a board.
+
+    Attributes
+    ----------
+    name : str
+        ``other`` for cells whose names tell of no engine.
+    luts, flip_flops, dsps, block_rams : int
+        As placed.
+    planned_luts, planned_dsps, planned_block_rams : int or None
+        None for what is not planned.
+    """
+
+    name: str
+    luts: int
+    flip_flops: int
+    dsps: int
+    block_rams: int
+    planned_luts: int | None = None
+    planned_dsps: int | None = None
+    planned_block_rams: int | None = None
+
+
+def utilization_rows(plan: NetworkPlan, counts: Mapping[str, CellCounts]) -> list[UtilizationRow]:
+    """Join a plan with the cells of each engine: in the order of the data, then all else."""
+    rows = []
+    left = dict(counts)
+    for stage in plan.stages:
+        found = left.pop(signal_name(stage.name), CellCounts())
+        planned = plan.resources_of(stage)
+        rows.append(
+            UtilizationRow(
+                name=stage.name,
+                luts=found.luts,
+                flip_flops=found.flip_flops,
+                dsps=found.dsps,
+                block_rams=found.block_rams,
+                planned_luts=planned.luts,
+                planned_dsps=planned.dsps,
+                planned_block_rams=planned.block_rams,
+            )
+        )
+    for name, found in sorted(left.items(), key=lambda item: item[0] == OTHER):
+        rows.append(
+            UtilizationRow(
+                name=name,
+                luts=found.luts,
+                flip_flops=found.flip_flops,
+                dsps=found.dsps,
+                block_rams=found.block_rams,
+            )
+        )
+    return rows
+
+
+def utilization_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What was placed, and what was planned.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Fields of :class:`UtilizationRow`.
+    """
+    table = Table(
+        title="What engines take, as placed and as planned",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        show_footer=True,
+    )
+    table.add_column("stage", "all", no_wrap=True)
+    for label, kind in (("LUTs", "luts"), ("DSPs", "dsps"), ("block\nRAMs", "block_rams")):
+        table.add_column(label, _sum(row[kind] for row in rows), justify="right")
+        planned = (row[f"planned_{kind}"] for row in rows)
+        table.add_column("plan", _sum(planned), justify="right", style="dim")
+    table.add_column("flip-\nflops", _sum(row["flip_flops"] for row in rows), justify="right")
+    for row in rows:
+        cells = []
+        for kind in ("luts", "dsps", "block_rams"):
+            planned = row[f"planned_{kind}"]
+            cells += [f"{row[kind]:,}" if row[kind] else "", f"{planned:,}" if planned else ""]
+        table.add_row(row["name"], *cells, f"{row['flip_flops']:,}" if row["flip_flops"] else "")
+    return table
+
+
+def _sum(values: Iterable[int | None]) -> str:
+    return f"{sum(value or 0 for value in values):,}"

