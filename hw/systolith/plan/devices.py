@@ -22,7 +22,7 @@ __all__ = ["DEVICES", "ROUTABLE_PERCENT", "Device", "Family"]
 ROUTABLE_PERCENT = 80
 """Share of the LUTs that a plan may take: placement and routing need some to spare."""
 LUTS_PER_10_FFS = 11
-"""Of designs as they are planned; as measured on a GW1NR-9, which has fewer flip-flops than LUTs."""
+"""That a plan may count, as measured on a GW1NR-9, which has fewer flip-flops than LUTs."""
 
 
 class Family(Enum):
