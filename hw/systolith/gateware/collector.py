@@ -4,7 +4,7 @@ from amaranth import Array, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.delay import delayed
+from systolith.gateware.delay import delayed, payload
 from systolith.plan import ConvPlan
 
 __all__ = ["Collector"]
@@ -70,7 +70,7 @@ class Collector(wiring.Component):
             m.d.sync += acc.eq(total)
             with m.If(last):
                 m.d.sync += hold.eq(total)
-            held.append(delayed(m, hold, plan.hold_delay(number), f"hold_{number}"))
+            held.append(payload(m, hold, plan.hold_delay(number), f"hold_{number}"))
             if (number + 1) % plan.packed == 0:
                 first = delayed(m, first, 1, f"first_{number}")
                 last = delayed(m, last, 1, f"last_{number}")
@@ -87,5 +87,6 @@ class Collector(wiring.Component):
                     m.d.sync += [number.eq(0), self.transfer.eq(0)]
         m.d.sync += self.o_valid.eq(drain)
         for lane in range(plan.lanes_out):
-            m.d.sync += self.o[lane].eq(Array(held[lane :: plan.lanes_out])[part])
+            collected = Array(held[lane :: plan.lanes_out])[part]
+            m.d.comb += self.o[lane].eq(payload(m, collected, 1, f"collected_{lane}"))
         return m

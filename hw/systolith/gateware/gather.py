@@ -123,7 +123,8 @@ class GatherPE(wiring.Component):
             product = added_up(m, act, weight, "product")
         else:
             product = multiplied(platform, m, "multiplier", act, weight)
-        m.d.sync += self.psum_o[0].eq(self.psum_i[0] + product)
+        psum = (self.psum_i[0] + product)[: plan.acc_bits]
+        m.d.comb += self.psum_o[0].eq(payload(m, psum, 1, "psum"))
         return m
 
 

@@ -1,6 +1,8 @@
 """The processing element: select, multiply, add, pass on."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from amaranth import C, Module, Mux, Value, signed, unsigned
 from amaranth.lib import data, wiring
@@ -156,7 +158,8 @@ class PE(wiring.Component):
         m = Module()
         shape = self.shape
         lane = shape.act.bits if shape.turn else 0
-        m.d.sync += self.acts_o.eq(self.acts_i.as_value().rotate_right(lane))
+        moved = self.acts_i.as_value().rotate_right(lane)
+        m.d.comb += self.acts_o.eq(payload(m, moved, 1, "acts"))
         products: list[list[Value]] = []
         for number in range(shape.multipliers):
             kept = self.weights[number]
@@ -173,7 +176,8 @@ class PE(wiring.Component):
                 products.append(self._by_multiplier(platform, m, act, kept.weight, number))
         for filter_ in range(shape.packed):
             total = _tree(m, [product[filter_] for product in products], "tree")
-            m.d.sync += self.psum_o[filter_].eq(self.psum_i[filter_] + total)
+            psum = (self.psum_i[filter_] + total)[: shape.acc_bits]
+            m.d.comb += self.psum_o[filter_].eq(payload(m, psum, 1, f"psum_{filter_}"))
         return m
 
     def _by_multiplier(
@@ -191,23 +195,28 @@ def added_up(m: Module, act: Value, weight: Value, name: str) -> Value:
 
     The registers of the tree are all there are: ``plan.multiply_latency`` cycles.
     """
-    *low, high = [Mux(bit, act << place, 0) for place, bit in enumerate(weight)]
-    return _tree(m, [*low, -high], name)
+    *low, high = [Mux(bit, act.shift_left(place), 0) for place, bit in enumerate(weight)]
+    # A difference is one chain of carries, a sum with something negative would be two.
+    partner = low.pop() if len(low) % 2 else C(0)
+    leaves = [low[i] + low[i + 1] for i in range(0, len(low), 2)] + [partner - high]
+    return _tree(m, [payload(m, leaf, 1, name) for leaf in leaves], name)
 
 
 def _tree(m: Module, terms: list[Value], name: str) -> Value:
     """Add terms in pairs, a register after each level; a single term passes."""
     while len(terms) > 1:
         pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
-        terms = [payload(m, sum(pair), 1, name) for pair in pairs]
+        terms = [payload(m, reduce(add, pair), 1, name) for pair in pairs]
     return terms[0]
 
 
 def _side_by_side(weights: data.View, product_bits: int) -> Value:
     """One factor for all products: the weights side by side, carries and all."""
-    return sum(
-        (weight << (number * product_bits) for number, weight in enumerate(weights)), start=C(0)
-    )
+    first, *others = weights
+    for number, weight in enumerate(others, 1):
+        # Shifted by `<<`, it would have as many bits as for any shift of as many digits.
+        first = first + weight.shift_left(number * product_bits)
+    return first
 
 
 def _apart(product: Value, number: int, product_bits: int) -> Value:

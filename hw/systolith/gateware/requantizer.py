@@ -182,14 +182,15 @@ class Requantizer(wiring.Component):
             scaled += MULTIPLIER_LATENCY
         # One bit of the fraction stays, to round by.
         if shape.shift_bits:
-            doubled = product << 1 >> payload(m, self.parameters.shift, scaled, "shift")
+            doubled = product.shift_left(1) >> payload(m, self.parameters.shift, scaled, "shift")
         else:
-            doubled = product << 1 >> shape.shifts[0]
+            doubled = product.shift_left(1).shift_right(shape.shifts[0])
         doubled = payload(m, doubled, 1, "shifted")
         half = 1 if shape.rounding is Rounding.HALF_UP else 0
         # The zero point comes in by the same addition.
-        rounded = payload(m, (doubled + (2 * shape.output.zero_point + half)) >> 1, 1, "rounded")
-        m.d.sync += self.o.eq(self._clamped(rounded))
+        rounded = (doubled + (2 * shape.output.zero_point + half)).shift_right(1)
+        rounded = payload(m, rounded, 1, "rounded")
+        m.d.comb += self.o.eq(payload(m, self._clamped(rounded), 1, "clamped"))
         return m
 
     def _clamped(self, value: Value) -> Value:

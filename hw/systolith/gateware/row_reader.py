@@ -92,10 +92,9 @@ class RowReader(wiring.Component):
             store.write_data.eq(self.word),
             store.read_address.eq(address),
         ]
-        m.d.sync += [
-            address.eq(origin + tap.offset + pass_word),
-            self.acts.eq(Mux(inside, store.read_data, self._filled())),
-        ]
+        m.d.sync += address.eq(origin + tap.offset + pass_word)
+        acts = Mux(inside, store.read_data, self._filled())
+        m.d.comb += self.acts.eq(payload(m, acts, 1, "acts"))
         if self.loadable:
             lead_through(m, self, [table])
         return m

@@ -4,6 +4,7 @@ from amaranth import C, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.delay import payload
 from systolith.gateware.streams import act_stream, act_word
 from systolith.gateware.walker import FreedCounter, WindowWalker, window_layout
 from systolith.network import ActType
@@ -105,9 +106,11 @@ class WindowWriter(wiring.Component):
         m.d.sync += [
             ready.eq((beyond < 0) & ~(completes & (beyond == -1))),
             self.write.eq(Mux(taken, written, 0)),
-            self.address.eq(address),
-            self.word.eq(self.i.payload),
             self.arrived.eq(self.arrived + completes),
+        ]
+        m.d.comb += [
+            self.address.eq(payload(m, address, 1, "address")),
+            self.word.eq(payload(m, self.i.payload, 1, "word")),
         ]
         with m.If(taken):
             m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))

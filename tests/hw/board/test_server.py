@@ -129,6 +129,18 @@ def test_images_are_classified_one_after_the_other() -> None:
     assert harness.frames == images
 
 
+def test_of_equal_outputs_the_first_is_the_class() -> None:
+    harness, image = Harness(), bytes([29, 0, 0, 0, 0, 128])
+    first, _, last = _expected(image)
+    assert first == last > 0
+
+    async def host(ctx):  # type: ignore[no-untyped-def]
+        await harness.send(ctx, encode(Kind.CLASSIFY, 1, image))
+        _check(await harness.answer(ctx), image, 1)
+
+    harness.run(host)
+
+
 def test_it_says_what_it_computes() -> None:
     harness = Harness()
 

@@ -1,6 +1,7 @@
 """The processing element: selection, products, sum, timing."""
 
 import random
+import re
 from dataclasses import replace
 from itertools import product
 
@@ -9,7 +10,8 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.sim import Simulator
 
-from systolith.gateware import PE, PEShape
+from systolith.build import to_verilog
+from systolith.gateware import PE, PEShape, Technology
 from systolith.network import (
     ActType,
     Conv2d,
@@ -145,3 +147,12 @@ def test_adders_need_no_multiplier(kept: tuple[int, int] | None) -> None:
     }
     selects = 0 if kept is None else 1  # index times width, by a constant
     assert count == {MultiplierKind.DSP: selects + 1, MultiplierKind.LUT: selects}
+
+
+@pytest.mark.parametrize("act", [ActType(bits=8, signed=False), ActType(bits=8, signed=True)])
+def test_two_filters_share_one_multiplier_of_an_ecp5(act: ActType) -> None:
+    shape = PEShape(
+        act=act, group=4, index_bits=2, weight_bits=4, multipliers=1, packed=2, acc_bits=20
+    )
+    text = to_verilog(PE(shape), "pe", Technology.ECP5)
+    assert len(re.findall(r"^ *MULT18X18D ", text, re.MULTILINE)) == 1

@@ -133,6 +133,12 @@ def test_luts_multiply_where_they_and_dsps_are_limited() -> None:
     assert MultiplierKind.LUT in kinds(Budget(dsps=8, luts=30000))
 
 
+def test_multipliers_that_are_left_are_used_before_luts() -> None:
+    network = convolution(channels=16, filters=8, size=(8, 8))
+    plan = plan_network(network, budget=DEVICES["ecp5-25f"].budget, cycles=4608)
+    assert [engine.multiplier_kind for engine in plan.convolutions] == [MultiplierKind.DSP]
+
+
 def test_a_smaller_device_is_no_faster() -> None:
     paces = [
         plan_network(small_network(), budget=device.budget).cycles_per_frame

@@ -59,7 +59,7 @@ class Multiplier(wiring.Component):
         m = Module()
         if technology_of(platform) is Technology.ECP5:
             parts = [
-                _ecp5(m, f"part_{first}_{second}", left, right) << (first + second)
+                _ecp5(m, f"part_{first}_{second}", left, right).shift_left(first + second)
                 for first, left in _limbs(self.a)
                 for second, right in _limbs(self.b)
             ]

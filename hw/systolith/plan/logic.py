@@ -1,0 +1,284 @@
+"""LUTs and flip-flops of each stage: what it is made of, times what such a thing takes.
+
+The parts are counted from the plan; what each takes is fitted to synthesized designs, see
+``benchmarks/physical/calibrate.py``, which writes the table beside this module.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from math import ceil
+
+from systolith.plan.add_plan import AddPlan
+from systolith.plan.conv_plan import ConvPlan, MultiplierKind
+from systolith.plan.fork_plan import ForkPlan
+from systolith.plan.gather_plan import GatherPlan
+from systolith.plan.gearbox_plan import GearboxPlan
+from systolith.plan.memory import Memory, MemoryKind
+from systolith.plan.pool_plan import PoolPlan
+from systolith.plan.stages import StagePlan, WindowedEngine
+
+__all__ = ["FITTED", "Logic", "flip_flop_parts", "logic_of", "lut_parts"]
+
+FITTED = "logic.json"
+"""What one of each part takes, in the folder of this module."""
+
+Parts = Mapping[str, float]
+"""How many there are of each part, by name."""
+
+BIAS_BITS, SHIFT_BITS = 1, 5
+"""By which a bias is wider than an accumulator; of a shift."""
+TREE_BITS = 2
+"""By which the sums of a tree of adders are wider than their terms, about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logic:
+    """What a stage takes of LUTs, with four inputs, and of flip-flops: estimates."""
+
+    luts: int
+    flip_flops: int
+
+
+def logic_of(stage: StagePlan, *, reloadable: bool = False) -> Logic:
+    """Estimate what a stage takes.
+
+    Parameters
+    ----------
+    stage : StagePlan
+    reloadable : bool
+        Whether parameters can be written, so that LUTs that hold them must be RAM.
+    """
+    luts, flip_flops = _fitted()
+    return Logic(
+        luts=_sum(lut_parts(stage, reloadable=reloadable), luts),
+        flip_flops=_sum(flip_flop_parts(stage, reloadable=reloadable), flip_flops),
+    )
+
+
+@cache
+def _fitted() -> tuple[Parts, Parts]:
+    found = json.loads((files("systolith.plan") / FITTED).read_text())
+    return found["luts"], found["flip_flops"]
+
+
+def _sum(parts: Parts, each: Parts) -> int:
+    return round(sum(number * each.get(part, 1.0) for part, number in parts.items()))
+
+
+def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
+    """Count the parts that are made of LUTs, mostly in bits."""
+    match stage:
+        case ConvPlan():
+            return _sequence(stage) + _array_luts(stage, reloadable) + _ends(stage, reloadable)
+        case PoolPlan():
+            return _sequence(stage) + _pool_luts(stage, reloadable)
+        case AddPlan():
+            bits = stage.lanes * _sum_bits(stage)
+            return Counter({"add": 1.0, "add bits": bits}) + _ends(stage, reloadable)
+        case ForkPlan():
+            return Counter({"queue": len(stage.depths)}) + _queues(stage)
+        case GearboxPlan():
+            return Counter({"gearbox": 1.0, "gearbox bits": _gearbox_bits(stage)})
+
+
+def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
+    """Count the parts that are made of flip-flops, mostly in bits."""
+    match stage:
+        case ConvPlan():
+            parts = _sequence(stage) + _array_flip_flops(stage)
+            parts += _end_flip_flops(stage, stage.acc_bits)
+            if reloadable:
+                parts["loading"] = _loading(stage.weight_memories)
+            return parts
+        case PoolPlan():
+            bits = stage.lanes * stage.input.type.bits
+            parts = _sequence(stage) + Counter({"pool bits": bits})
+            return parts + (_end_flip_flops(stage, bits) if stage.average else Counter())
+        case AddPlan():
+            bits = stage.lanes * _sum_bits(stage)
+            return Counter({"add": 1.0, "add bits": bits}) + _end_flip_flops(stage, bits)
+        case ForkPlan():
+            bits = stage.lanes * stage.tensor.type.bits * sum(stage.deep)
+            return Counter({"queue": len(stage.depths), "queue bits": bits})
+        case GearboxPlan():
+            return Counter({"gearbox": 1.0, "gearbox bits": _gearbox_bits(stage)})
+
+
+def _sequence(plan: WindowedEngine) -> Counter[str]:
+    """Of what writes the window and issues steps."""
+    address = (plan.buffer_depth - 1).bit_length()
+    return Counter({"engine": 1.0, "position bits": plan.position_bits + address})
+
+
+def _array_luts(plan: ConvPlan, reloadable: bool) -> Counter[str]:
+    array, act_bits = plan.array, plan.input.type.bits
+    pes = array.rows * array.columns
+    products = pes * array.multipliers * plan.packed
+    selected = pes * array.multipliers * act_bits * _select(plan.group if plan.index_bits else 1)
+    parts = Counter(
+        {
+            "selected bits": selected,
+            "tree bits": (products - pes * plan.packed) * _product_bits(plan),
+            "psum bits": pes * plan.packed * plan.acc_bits,
+            "accumulator bits": plan.width * plan.acc_bits,
+            "drained bits": plan.acc_bits * plan.lanes_out * _select(plan.drain_cycles),
+        }
+    )
+    if plan.multiplier_kind is MultiplierKind.LUT:
+        parts["multiplied bits"] = products * plan.weight_bits * (act_bits + TREE_BITS)
+    elif plan.packed > 1:
+        parts["packed bits"] = pes * array.multipliers * _product_bits(plan)
+    if plan.weight_memory is MemoryKind.DISTRIBUTED:
+        kind = "RAM" if reloadable else "ROM"
+        parts[kind] += plan.weight_memories.luts(written=reloadable)
+    if plan.window_memory is MemoryKind.DISTRIBUTED:
+        parts["RAM"] += plan.window_memories.luts(written=True)
+    if reloadable:
+        parts["loading"] = _loading(plan.weight_memories)
+    if isinstance(plan, GatherPlan):
+        parts["gathering"] = pes * (_step_bits(plan) + plan.window.taps)
+    else:
+        parts["row bits"] = array.rows * (2 * _address_bits(plan) + plan.group * act_bits)
+        taps = _taps(plan)
+        parts["RAM" if reloadable and plan.skips_taps else "ROM"] += taps.luts(
+            written=reloadable and plan.skips_taps
+        )
+    return parts
+
+
+def _array_flip_flops(plan: ConvPlan) -> Counter[str]:
+    array, act_bits = plan.array, plan.input.type.bits
+    pes = array.rows * array.columns
+    group_bits = plan.group * act_bits
+    word = plan.weight_memories.width
+    products = pes * array.multipliers
+    # Two registers of a memory are within a block of it.
+    reads = 1 if plan.weight_memory is MemoryKind.BLOCK else 3
+    parts = Counter(
+        {
+            "operand bits": products * (act_bits + plan.packed * plan.weight_bits),
+            "word bits": pes * word * reads,
+            "product bits": products * _product_bits(plan),
+            "psum bits": pes * plan.packed * plan.acc_bits,
+            "accumulator bits": plan.width * plan.acc_bits,
+            "held bits": sum(plan.hold_delay(n) for n in range(plan.width)) * plan.acc_bits,
+            "word address bits": pes * (plan.steps - 1).bit_length(),
+        }
+    )
+    if plan.multiplier_kind is MultiplierKind.LUT:
+        parts["multiplied bits"] = (
+            products * plan.packed * plan.weight_bits * (act_bits + TREE_BITS)
+        )
+    if isinstance(plan, GatherPlan):
+        parts["gathering"] = pes * (_step_bits(plan) + group_bits)
+    else:
+        parts["group bits"] = array.rows * (array.columns - 1) * group_bits
+        parts["row bits"] = array.rows * (_step_bits(plan) + group_bits)
+    return parts
+
+
+def _ends(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+    """Of requantizers with their parameters, and the output buffer."""
+    lanes, scaled = _lanes(plan), _scaled_bits(plan)
+    word = scaled + BIAS_BITS + SHIFT_BITS
+    depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel
+    parameters = Memory(count=lanes, depth=depth, width=word)
+    parts = Counter({"scaled bits": float(lanes * scaled), "output": 1.0})
+    parts["RAM" if reloadable else "ROM"] += parameters.luts(written=reloadable)
+    parts["RAM"] += _output_buffer(plan)
+    if reloadable:
+        parts["loading"] = _loading(parameters)
+    return parts
+
+
+def _end_flip_flops(plan: ConvPlan | AddPlan | PoolPlan, acc_bits: int) -> Counter[str]:
+    lanes = _lanes(plan)
+    return Counter({"output": 1.0, "lane bits": lanes * acc_bits, "scaled bits": lanes * 16.0})
+
+
+def _pool_luts(plan: PoolPlan, reloadable: bool) -> Counter[str]:
+    parts = Counter({"pool bits": plan.lanes * plan.input.type.bits})
+    if plan.window_memory is MemoryKind.DISTRIBUTED:
+        parts["RAM"] += plan.window_memories.luts(written=True)
+    if plan.average:
+        return parts + _ends(plan, reloadable)
+    parts["RAM"] += _output_buffer(plan)
+    parts["output"] = 1.0
+    return parts
+
+
+def _queues(plan: ForkPlan) -> Counter[str]:
+    parts = Counter[str]()
+    width = plan.lanes * plan.tensor.type.bits
+    for depth, deep in zip(plan.depths, plan.deep, strict=True):
+        if deep:
+            parts["queue bits"] += width
+        else:
+            parts["RAM"] += Memory(count=1, depth=depth, width=width).luts(written=True)
+    return parts
+
+
+def _output_buffer(plan: ConvPlan | AddPlan | PoolPlan) -> float:
+    width = _lanes(plan) * plan.output.type.bits
+    return Memory(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
+
+
+def _lanes(plan: ConvPlan | AddPlan | PoolPlan) -> int:
+    return plan.lanes_out
+
+
+def _scaled_bits(plan: ConvPlan | AddPlan | PoolPlan) -> int:
+    """Width of what a requantizer shifts."""
+    match plan:
+        case ConvPlan():
+            bits = plan.acc_bits
+        case PoolPlan():
+            bits = plan.input.type.bits + plan.window.taps.bit_length()
+        case AddPlan():
+            bits = _sum_bits(plan)
+    return bits + plan.scale_bits
+
+
+def _sum_bits(plan: AddPlan) -> int:
+    return max(tensor.type.bits for tensor in plan.inputs) + plan.scale_bits + 2
+
+
+def _product_bits(plan: ConvPlan) -> int:
+    """Width of a multiplier's product."""
+    return plan.packed * plan.weight_bits + plan.input.type.bits * plan.packed
+
+
+def _address_bits(plan: WindowedEngine) -> int:
+    return (plan.buffer_depth - 1).bit_length()
+
+
+def _step_bits(plan: ConvPlan) -> int:
+    """Width of what a row is told of a step."""
+    kernel = sum(plan.window.kernel)
+    counters = (plan.folds, plan.steps, plan.passes)
+    return _address_bits(plan) + kernel + sum((count - 1).bit_length() for count in counters)
+
+
+def _taps(plan: ConvPlan) -> Memory:
+    """Tables of taps, one for each row."""
+    height, width = plan.window.kernel
+    bits = _address_bits(plan) + (height - 1).bit_length() + (width - 1).bit_length()
+    return Memory(count=plan.array.rows, depth=plan.folds, width=bits)
+
+
+def _gearbox_bits(plan: GearboxPlan) -> int:
+    return max(plan.lanes_in, plan.lanes_out) * plan.tensor.type.bits
+
+
+def _loading(memory: Memory) -> float:
+    """Of what gathers bytes and writes them word by word."""
+    return memory.load_luts
+
+
+def _select(parts: int) -> int:
+    """LUTs for each bit of a choice among so many."""
+    return ceil(parts / 2) + parts // 8 if parts > 1 else 0
