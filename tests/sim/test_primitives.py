@@ -17,7 +17,10 @@ from systolith.build import to_verilog
 from systolith.gateware import Multiplier, RegisteredRam, Technology
 from systolith.plan import MULTIPLIER_LATENCY
 
-CELLS = files("systolith.netlist").joinpath("ecp5.v").read_text()
+CELLS = {
+    technology: files("systolith.netlist").joinpath(f"{technology.value}.v").read_text()
+    for technology in (Technology.ECP5, Technology.GOWIN)
+}
 CYCLES = 5000
 DRIVER = """
 #include <cstdint>
@@ -54,12 +57,12 @@ class Case:
     """Whether the output that comes two cycles later means nothing."""
 
 
-def _differences(cases: Sequence[Case], folder: Path, cells: str = CELLS) -> list[int]:
+def _differences(cases: Sequence[Case], folder: Path, made_of: Technology, cells: str) -> list[int]:
     """Simulate both forms; count for each case the cycles in which they differ."""
     modules, pairs = [cells], []
     for number, case in enumerate(cases):
         outputs = []
-        for form, technology in zip(case.forms, Technology, strict=True):
+        for form, technology in zip(case.forms, (Technology.GENERIC, made_of), strict=True):
             name = f"{technology.value}_{number}"
             modules.append(to_verilog(form, name, technology))
             outputs.append(f"{name}_out")
@@ -119,33 +122,43 @@ FACTORS = [
     ((27, True), (16, False)),
     ((37, True), (19, True)),
     ((1, False), (1, True)),
+    ((9, True), (9, True)),
+    ((9, False), (9, False)),
 ]
 SIZES = [(10, 72), (36, 512), (9, 2048), (18, 1024), (40, 16), (11, 1500), (1, 3), (64, 600)]
 
 
-@pytest.fixture
-def cases() -> list[Case]:
+def _cases(technology: Technology) -> list[Case]:
     found = [_multiplier(a, b) for a, b in FACTORS]
+    if technology is Technology.GOWIN:
+        return found
     return found + [_ram(*size, written=written) for size in SIZES for written in (False, True)]
 
 
-def test_cells_do_what_plain_verilog_does(cases: list[Case], tmp_path: Path) -> None:
-    assert _differences(cases, tmp_path) == [0] * len(cases)
+@pytest.mark.parametrize("technology", CELLS)
+def test_cells_do_what_plain_verilog_does(technology: Technology, tmp_path: Path) -> None:
+    cases = _cases(technology)
+    assert _differences(cases, tmp_path, technology, CELLS[technology]) == [0] * len(cases)
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"),
+    ("technology", "right", "wrong"),
     [
-        ("product = a * b", "product = a * b + 1"),
-        ("SIGNEDA & A17", "A17"),
-        ("output_register <= piped", "output_register <= product"),
-        ("(n % 2) * 9 +: 9", "9 +: 9"),
-        ("read_register : read;", "read : read;"),
-        ("WIDTH_A == 36 && ada[2]", "WIDTH_A == 36 && ada[2] && ada[4]"),
+        (Technology.ECP5, "product = a * b", "product = a * b + 1"),
+        (Technology.ECP5, "SIGNEDA & A17", "A17"),
+        (Technology.ECP5, "output_register <= piped", "output_register <= product"),
+        (Technology.ECP5, "(n % 2) * 9 +: 9", "9 +: 9"),
+        (Technology.ECP5, "read_register : read;", "read : read;"),
+        (Technology.ECP5, "WIDTH_A == 36 && ada[2]", "WIDTH_A == 36 && ada[2] && ada[4]"),
+        (Technology.GOWIN, "product = a * b", "product = a * b + 1"),
+        (Technology.GOWIN, "ASIGN & A[8]", "A[8]"),
+        (Technology.GOWIN, "BSIGN & B[17]", "1'b0"),
+        (Technology.GOWIN, "PIPE_REG ? pipe_register : product", "product"),
     ],
 )
 def test_a_cell_that_does_something_else_is_seen(
-    cases: list[Case], tmp_path: Path, right: str, wrong: str
+    technology: Technology, tmp_path: Path, right: str, wrong: str
 ) -> None:
-    assert CELLS.count(right) == 1
-    assert any(_differences(cases, tmp_path, CELLS.replace(right, wrong)))
+    cells = CELLS[technology]
+    assert cells.count(right) == 1
+    assert any(_differences(_cases(technology), tmp_path, technology, cells.replace(right, wrong)))

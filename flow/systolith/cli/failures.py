@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from systolith.bench import BuildError, MissingToolError, SimulationError
 from systolith.config import ConfigError
-from systolith.fpga import MissingProgramError, ToolError
+from systolith.fpga import MissingProgramError, TooLargeError, ToolError
 from systolith.host import BoardError
 from systolith.network import NetworkError
 from systolith.plan import PlanError
@@ -33,7 +33,14 @@ BAD_INPUT = (
     UnsupportedModelError,
     UsageError,
 )
-FAILED_CHECK = (BoardError, BuildError, DivergedError, SimulationError, ToolError)
+FAILED_CHECK = (
+    BoardError,
+    BuildError,
+    DivergedError,
+    SimulationError,
+    TooLargeError,
+    ToolError,
+)
 INTERRUPTED = 130
 
 

@@ -3,7 +3,7 @@
 from systolith.fpga.boards import BOARDS, Board, find_board
 from systolith.fpga.build import Placed, build_bitstream, check_programs, estimate_cells
 from systolith.fpga.cells import CellCounts, cells_by_engine, count_cells
-from systolith.fpga.errors import MissingProgramError, ToolError
+from systolith.fpga.errors import MissingProgramError, TooLargeError, ToolError
 from systolith.fpga.families import find_part, flow_of, variants_of
 from systolith.fpga.flow import Constraints, Use
 from systolith.fpga.netlist import OTHER, Netlist, engine_of, read_netlist
@@ -31,6 +31,7 @@ __all__ = [
     "Placement",
     "PlacementReport",
     "Site",
+    "TooLargeError",
     "ToolError",
     "Use",
     "build_bitstream",

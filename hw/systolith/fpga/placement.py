@@ -1,8 +1,10 @@
 """Place and route a netlist, and make a bitstream of it."""
 
+import re
 from pathlib import Path
 from threading import Event
 
+from systolith.fpga.errors import TooLargeError
 from systolith.fpga.families import flow_of
 from systolith.fpga.flow import Constraints
 from systolith.fpga.parts import Part
@@ -19,6 +21,9 @@ PHASES = {
     "Info: Program finished": "done",
 }
 """What nextpnr prints when it begins something, and a word for it."""
+
+UTILISATION = re.compile(r"Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%")
+"""How it says how many cells of a type are used, of how many."""
 
 
 def place(
@@ -56,24 +61,34 @@ def place(
 
     Raises
     ------
+    TooLargeError
+        If the device has too few cells of a type: nextpnr would go on looking for places.
     MissingProgramError, ToolError
     CancelledError
         If it was stopped.
     """
-    placer = flow_of(part.device).placer
+    flow = flow_of(part.device)
+    placer, counted = flow.placer, set().union(*flow.cells.values())
     assert placer is not None
     folder, name = netlist.parent, f"seed{seed}"
     report = folder / f"{name}.report.json"
     (folder / f"{name}.pins").write_text(placer.constraints(constraints or Constraints(pins={})))
     arguments = [
-        *placer.options(part, name),
+        *placer.options(part),
+        *(placer.files(name) if pins else ["--out-of-context"]),
         *("--json", netlist.name, "--top", netlist.stem),
         *("--freq", f"{freq_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
         *("--report", report.name, "--write", f"{name}.placed.json"),
     ]
-    arguments += placer.whole(name) if pins else ["--out-of-context"]
 
     def phase(line: str) -> None:
+        if (found := UTILISATION.match(line)) and found[1] in counted:
+            kind, used, available = found[1], int(found[2]), int(found[3])
+            if used > available:
+                raise TooLargeError(
+                    f"the design takes {used:,} {kind}, but {part.device.name} has {available:,}; "
+                    f"the whole log is {folder / name}.log"
+                )
         for begin, word in PHASES.items():
             if heard is not None and line.startswith(begin):
                 heard(word)

@@ -15,7 +15,7 @@ class Technology(Enum):
     ECP5 = "ecp5"
     """Cells of a Lattice ECP5: EHXPLLL, MULT18X18D, DP16KD."""
     GOWIN = "gowin"
-    """The clock's PLL, rPLL; all else is plain Verilog."""
+    """Cells of a Gowin GW1N or GW2A: rPLL, MULT9X9, MULT18X18; memories are plain Verilog."""
 
 
 def technology_for(family: Family) -> Technology:

@@ -67,10 +67,10 @@ class Device:
 
     @property
     def budget(self) -> Budget:
-        """What a design may take of it."""
+        """What a design may take of it, which has about as many flip-flops as LUTs."""
         return Budget(
             dsps=self.dsps,
-            luts=self.luts * ROUTABLE_PERCENT // 100,
+            luts=min(self.luts, self.ffs) * ROUTABLE_PERCENT // 100,
             block_rams=self.block_rams,
             block=self.block,
             distributed=self.distributed,

@@ -14,7 +14,9 @@ from systolith.plan import MULTIPLIER_LATENCY
 __all__ = ["Multiplier", "multiplied"]
 
 PORT = 18
-"""Bits of a factor of MULT18X18D."""
+"""Bits of a factor of a device's multiplier: of MULT18X18D, of MULT18X18."""
+HALF = 9
+"""Bits of a factor of MULT9X9, half of a Gowin MULT18X18."""
 
 
 class Multiplier(wiring.Component):
@@ -57,9 +59,10 @@ class Multiplier(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Describe the product, or add up those of the device's multipliers."""
         m = Module()
-        if technology_of(platform) is Technology.ECP5:
+        cell = {Technology.ECP5: _ecp5, Technology.GOWIN: _gowin}.get(technology_of(platform))
+        if cell is not None:
             parts = [
-                _ecp5(m, f"part_{first}_{second}", left, right).shift_left(first + second)
+                cell(m, f"part_{first}_{second}", left, right).shift_left(first + second)
                 for first, left in _limbs(self.a)
                 for second, right in _limbs(self.b)
             ]
@@ -123,3 +126,32 @@ def _ecp5(m: Module, name: str, a: Value, b: Value) -> Value:
     if a.shape().signed or b.shape().signed:
         return product
     return Cat(product)
+
+
+def _gowin(m: Module, name: str, a: Value, b: Value) -> Value:
+    """One MULT9X9 or MULT18X18 with all its registers. Returns the product, three cycles late."""
+    bits = HALF if max(len(a), len(b)) <= HALF else PORT
+    signs = a.shape().signed or b.shape().signed
+    product = Signal(Shape(2 * bits, signs), name=f"{name}_product")
+    pins: dict[str, Value] = {}
+    for factor, value in (("A", a), ("B", b)):
+        # Widened to the port's bits by its sign.
+        port = Signal(Shape(bits, value.shape().signed), name=f"{name}_{factor.lower()}")
+        m.d.comb += port.eq(value)
+        pins[f"i_{factor}"] = port
+        pins[f"i_{factor}SIGN"] = C(int(value.shape().signed), 1)
+        # The inputs of the cascade are not selected.
+        pins[f"i_SI{factor}"] = C(0, bits)
+        pins[f"i_{factor}SEL"] = C(0, 1)
+    registers = ("AREG", "BREG", "PIPE_REG", "OUT_REG")
+    m.submodules[name] = Instance(
+        f"MULT{bits}X{bits}",
+        **{f"p_{register}": C(1, 1) for register in registers},
+        p_MULT_RESET_MODE="SYNC",
+        i_CLK=ClockSignal(),
+        i_CE=C(1, 1),
+        i_RESET=C(0, 1),
+        **pins,
+        o_DOUT=product,
+    )
+    return product
