@@ -74,7 +74,7 @@ def classify(
 
 def flash(
     bitstream: Annotated[
-        Path, typer.Argument(metavar="BITSTREAM", help="fpga/NAME.bit of a build.")
+        Path, typer.Argument(metavar="BITSTREAM", help="What a build left in fpga/.")
     ],
     board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")],
     keep: Annotated[

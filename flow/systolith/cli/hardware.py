@@ -135,13 +135,13 @@ def build(
         str | None,
         typer.Option(help=f"Build for, and plan within. One of {', '.join(DEVICES)}."),
     ] = None,
-    speed: Annotated[int | None, typer.Option(help="Speed grade: 6, 7 or 8.")] = None,
+    speed: Annotated[int | None, typer.Option(help="Speed grade, such as 6 of ECP5.")] = None,
     package: Annotated[str | None, typer.Option(help="Package, such as CABGA381.")] = None,
     board: Annotated[
         str | None, typer.Option(help=f"Board, instead of a device: {', '.join(BOARDS)}.")
     ] = None,
     freq: Annotated[
-        float | None, typer.Option(help="Clock in MHz that must be reached. Default: 100.")
+        float | None, typer.Option(help="Clock in MHz that must be reached. Default: the device's.")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Placements to try; the fastest is kept.")

@@ -9,7 +9,7 @@ module MULT9X9 (
 );
     parameter AREG = 1'b0, BREG = 1'b0, PIPE_REG = 1'b0, OUT_REG = 1'b0;
     parameter ASIGN_REG = 1'b0, BSIGN_REG = 1'b0, SOA_REG = 1'b0, MULT_RESET_MODE = "SYNC";
-    multiplier #(9, AREG, BREG, PIPE_REG, OUT_REG) inside(CLK, {ASIGN & A[8], A}, {BSIGN & B[8], B}, DOUT);
+    multiplier #(9, AREG, BREG, PIPE_REG, OUT_REG) of_bits(CLK, {ASIGN & A[8], A}, {BSIGN & B[8], B}, DOUT);
 endmodule
 
 module MULT18X18 (
@@ -20,7 +20,7 @@ module MULT18X18 (
 );
     parameter AREG = 1'b0, BREG = 1'b0, PIPE_REG = 1'b0, OUT_REG = 1'b0;
     parameter ASIGN_REG = 1'b0, BSIGN_REG = 1'b0, SOA_REG = 1'b0, MULT_RESET_MODE = "SYNC";
-    multiplier #(18, AREG, BREG, PIPE_REG, OUT_REG) inside(CLK, {ASIGN & A[17], A}, {BSIGN & B[17], B}, DOUT);
+    multiplier #(18, AREG, BREG, PIPE_REG, OUT_REG) of_bits(CLK, {ASIGN & A[17], A}, {BSIGN & B[17], B}, DOUT);
 endmodule
 
 // The highest bit of a factor is its sign, or 0.
