@@ -100,6 +100,33 @@ def test_the_command_classifies_digits_as_the_network_does(served: Served, port:
     assert {row["cycles"] for row in rows} == {served.plan.latency_cycles}
 
 
+def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: Path) -> None:
+    network, tang = small_network(), find_board("tangnano9k")
+    save(network, tmp_path / "network.json")
+    budget = tang.part.device.budget
+    plan = plan_network(network, budget=budget.left(server_resources(network, budget.block)))
+    verilog = emit_board(
+        plan, tang, clock_mhz=tang.clock_mhz, baud=BAUD, technology=Technology.GENERIC
+    )
+    assert "output [5:0] led" in verilog
+    divisor = board_config(plan, tang, clock_mhz=tang.clock_mhz, baud=BAUD).divisor
+    board = build_virtual_board(verilog, BOARD_TOP, divisor=divisor, workdir=tmp_path)
+    low, high = network.input.type.low, network.input.type.high
+    images = np.random.default_rng(3).integers(low, high + 1, (3, *network.input.shape))
+    files = [str(tmp_path / f"image{number}.npy") for number in range(len(images))]
+    for file, image in zip(files, images, strict=True):
+        np.save(file, image)
+    with board.running() as port:
+        result = CliRunner().invoke(
+            app,
+            ["classify", str(tmp_path / "network.json"), *files, "--board", "tangnano9k"]
+            + ["--port", port, "--timeout", "20", "--output", str(tmp_path / "out"), "--json"],
+        )
+    rows = json.loads(result.stdout)
+    assert [row["outputs"] for row in rows] == forward(network, images)["fc"].tolist()
+    assert {row["cycles"] for row in rows} == {plan.latency_cycles}
+
+
 def test_damaged_packets_are_never_answered_wrongly(served: Served, port: str) -> None:
     """A hundred of them; after each, the next image is classified as if nothing had been."""
     rng = random.Random(11)

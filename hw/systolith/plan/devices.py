@@ -21,6 +21,8 @@ __all__ = ["DEVICES", "ROUTABLE_PERCENT", "Device", "Family"]
 
 ROUTABLE_PERCENT = 80
 """Share of the LUTs that a plan may take: placement and routing need some to spare."""
+LUTS_PER_10_FFS = 11
+"""That a plan may count, as measured on a GW1NR-9, which has fewer flip-flops than LUTs."""
 
 
 class Family(Enum):
@@ -67,10 +69,10 @@ class Device:
 
     @property
     def budget(self) -> Budget:
-        """What a design may take of it, which has about as many flip-flops as LUTs."""
+        """What a design may take of it; by its LUTs, flip-flops are limited, too."""
         return Budget(
             dsps=self.dsps,
-            luts=min(self.luts, self.ffs) * ROUTABLE_PERCENT // 100,
+            luts=min(self.luts, self.ffs * LUTS_PER_10_FFS // 10) * ROUTABLE_PERCENT // 100,
             block_rams=self.block_rams,
             block=self.block,
             distributed=self.distributed,

@@ -11,14 +11,16 @@ from systolith.build import to_verilog
 from systolith.fpga import (
     Constraints,
     Placed,
+    TooLargeError,
     build_bitstream,
     estimate_cells,
     find_part,
     flow_of,
     variants_of,
 )
+from systolith.fpga.families import FLOWS
 from systolith.gateware import Enclosed, Multiplier, RegisteredRam, technology_for
-from systolith.plan import DEVICES, Device, MemoryKind
+from systolith.plan import DEVICES, Device, Family, MemoryKind
 
 PLACED = [device for device in DEVICES.values() if flow_of(device).placer]
 ESTIMATED = [device for device in DEVICES.values() if not flow_of(device).placer]
@@ -86,6 +88,30 @@ def test_a_small_design_becomes_a_bitstream(device: Device, tmp_path: Path) -> N
             assert placed.best.available.get(kind, 0) * each == uses[name].available, name
 
 
+def test_a_design_with_too_many_flip_flops_is_told(tmp_path: Path) -> None:
+    chains = """
+module top(input clk, input i, output o);
+    wire [69:0] x;
+    genvar n;
+    generate for (n = 0; n < 70; n = n + 1) begin:part
+        chain #(n) chain(.clk(clk), .i(i), .o(x[n]));
+    end endgenerate
+    assign o = ^x;
+endmodule
+module chain #(parameter TAP = 0) (input clk, input i, output o);
+    reg [99:0] x;
+    always @(posedge clk) x <= {x[98:0], i ^ x[TAP]};
+    assign o = x[99];
+endmodule
+"""
+    part = find_part("gw1nr-9")
+    pins = Constraints(pins=variants_of(part.device).alone or {})
+    with pytest.raises(TooLargeError, match="takes 7,000 DFF, but gw1nr-9 has 6,480"):
+        build_bitstream(chains, "top", part, tmp_path, freq_mhz=10, constraints=pins)
+    assert not list(tmp_path.glob("*.fs"))
+    assert not list(tmp_path.glob("seed*.key"))
+
+
 @pytest.mark.parametrize("device", ESTIMATED, ids=lambda device: device.name)
 def test_what_is_not_placed_is_estimated(device: Device, tmp_path: Path) -> None:
     cells = estimate_cells(_verilog(device), "parts", device, tmp_path)
@@ -94,3 +120,18 @@ def test_what_is_not_placed_is_estimated(device: Device, tmp_path: Path) -> None
     assert uses == {"LUTs": 24, "flip-flops": 58, "multipliers": 1, "block RAMs": 1}
     with pytest.raises(ValueError, match=f"^{device.name} is for estimates only: "):
         build_bitstream("", "parts", find_part(device.name), tmp_path, freq_mhz=5)
+
+
+def test_pins_are_told_in_each_tools_words() -> None:
+    wanted = Constraints(pins={"clk": "7"}, clock_mhz=25)
+    texts = {
+        family: flow.placer.constraints(wanted) for family, flow in FLOWS.items() if flow.placer
+    }
+    assert texts == {
+        Family.ECP5: 'FREQUENCY PORT "clk" 25 MHZ;\nLOCATE COMP "clk" SITE "7";\n'
+        'IOBUF PORT "clk" IO_TYPE=LVCMOS33;\n',
+        Family.GOWIN: 'IO_LOC "clk" 7;\nIO_PORT "clk" IO_TYPE=LVCMOS33;\n',
+        Family.ICE40: "set_io clk 7\n",
+        Family.NEXUS: "ldc_set_location -site {7} [get_ports clk]\n"
+        "ldc_set_port -iobuf {IO_TYPE=LVCMOS33} [get_ports clk]\n",
+    }

@@ -15,6 +15,7 @@ from systolith.plan import (
     ArrayShape,
     Budget,
     ConvPlan,
+    Family,
     ForkPlan,
     MemoryKind,
     MultiplierKind,
@@ -143,8 +144,15 @@ def test_a_smaller_device_is_no_faster() -> None:
     paces = [
         plan_network(small_network(), budget=device.budget).cycles_per_frame
         for device in DEVICES.values()
+        if device.family is Family.ECP5
     ]
     assert paces == sorted(paces, reverse=True)
+
+
+def test_what_a_device_lacks_is_named() -> None:
+    # Requantizers do not multiply with LUTs.
+    with pytest.raises(PlanError, match=r"need at least \d+ DSP multipliers, but the budget is 0$"):
+        plan_network(small_network(), budget=DEVICES["ice40-hx8k"].budget)
 
 
 def test_all_that_is_lacking_is_named() -> None:
