@@ -100,7 +100,7 @@ def test_a_family_without_models_is_refused_before_work_starts(tmp_path: Path) -
     result = CliRunner().invoke(
         app,
         ["build", str(tmp_path / "network.json"), "-o", str(tmp_path / "out")]
-        + ["--device", "up5k", "--check-netlist", "1"],
+        + ["--device", "ice40-up5k", "--check-netlist", "1"],
     )
     assert result.exit_code == 2
     assert "which there are for Lattice ECP5" in result.stderr
