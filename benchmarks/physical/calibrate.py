@@ -9,7 +9,7 @@ import argparse
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,19 @@ from systolith.build import TOP, emit_verilog
 from systolith.fpga import cells_by_engine, place, synthesize
 from systolith.gateware import Technology, signal_name
 from systolith.plan import NetworkPlan, logic
-from systolith.plan.stages import StagePlan
 
 RESULTS = Path(__file__).parent / "results" / "calibration"
 TARGET_MHZ = 200.0
 """More than can be reached, so that the tools do not rest early."""
 SEED = 1
+GUESSED, THING = 50, 20
+"""Bits of a guess; what is guessed of a thing that has no bits."""
+SMALL = 200
+"""Engines that take less than this count for less."""
 COMMAND = "python -m benchmarks.physical.calibrate"
 
 Found = Mapping[str, Any]
+Fitted = Mapping[str, Mapping[str, float]]
 
 
 def collect(design: PhysicalDesign, work: Path, *, placing: bool) -> tuple[NetworkPlan, Found]:
@@ -64,6 +68,82 @@ def collect(design: PhysicalDesign, work: Path, *, placing: bool) -> tuple[Netwo
     return plan, known
 
 
+def fit(rows: Sequence[tuple[Mapping[str, int], int]]) -> dict[str, float]:
+    """Find what one of each part takes, by least squares of relative errors, none less than 0.
+
+    Parameters
+    ----------
+    rows : sequence
+        Of each engine: its parts, and what it was found to take.
+    """
+    names = sorted({name for parts, _ in rows for name in parts})
+    # A part that few engines have, or always beside another, is taken to be as one would guess.
+    rows = [*rows, *(({name: count}, guess) for name in names for count, guess in [_guess(name)])]
+    parts = np.array([[row.get(name, 0) for name in names] for row, _ in rows], dtype=float)
+    taken = np.array([count for _, count in rows], dtype=float)
+    weight = 1 / (taken + SMALL)
+    each, _ = nnls(parts * weight[:, None], taken * weight)
+    return {name: round(float(value), 4) for name, value in zip(names, each, strict=True)}
+
+
+def _guess(part: str) -> tuple[int, int]:
+    """Some of a part, and what they take: each bit one, each thing some."""
+    return (GUESSED, GUESSED) if part.endswith("bits") or part.isupper() else (1, THING)
+
+
+def fit_logic(found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]]) -> Fitted:
+    """Fit LUTs and flip-flops to the engines of all designs that are not held back."""
+    luts, flip_flops = [], []
+    for design, plan, known in found:
+        if design.held_back:
+            continue
+        for stage in plan.stages:
+            if (counts := known["engines"].get(signal_name(stage.name))) is None:
+                continue
+            reloadable = design.reloadable
+            luts.append((logic.lut_parts(stage, reloadable=reloadable), counts["luts"]))
+            flip_flops.append(
+                (logic.flip_flop_parts(stage, reloadable=reloadable), counts["flip_flops"])
+            )
+    fitted = {"luts": fit(luts), "flip_flops": fit(flip_flops)}
+    path = Path(logic.__file__).parent / logic.FITTED
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(fitted, indent=2) + "\n")
+    temporary.replace(path)
+    return fitted
+
+
+def errors(
+    found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]], fitted: Fitted
+) -> list[dict[str, Any]]:
+    """Compare models and designs."""
+    rows = []
+    for design, plan, known in found:
+        counts = known["engines"].values()
+        luts = [logic.lut_parts(each, reloadable=design.reloadable) for each in plan.stages]
+        ffs = [logic.flip_flop_parts(each, reloadable=design.reloadable) for each in plan.stages]
+        rows.append(
+            {
+                "design": design.name,
+                "held_back": design.held_back,
+                **_compared("luts", _total(luts, fitted["luts"]), counts),
+                **_compared("flip_flops", _total(ffs, fitted["flip_flops"]), counts),
+                **_compared("dsps", plan.resources.dsps, counts),
+                **_compared("block_rams", plan.resources.block_rams, counts),
+            }
+        )
+    return rows
+
+
+def _total(stages: Iterable[Mapping[str, int]], each: Mapping[str, float]) -> int:
+    return round(sum(logic.weighed(parts, each) for parts in stages))
+
+
+def _compared(kind: str, planned: int, counts: Iterable[Mapping[str, int]]) -> dict[str, Any]:
+    made = sum(each[kind] for each in counts)
+    return {kind: made, f"{kind}_planned": planned, f"{kind}_error": planned / made - 1}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="folder that keeps what the tools wrote")
@@ -78,6 +158,9 @@ def main() -> None:
             continue
         console.print(f"[bold]{design.name}[/]")
         found.append((design, *collect(design, work, placing=not arguments.no_place)))
+    if arguments.only:
+        return
+    console.print(errors(found, fit_logic(found)))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ DESIGNS = (
     PhysicalDesign(network="digits", device="ecp5-45f", cycles=1024, placed=True),
     PhysicalDesign(network="digits", device="ecp5-45f", cycles=4096, reloadable=True),
     PhysicalDesign(network="ds-cnn", device="ecp5-25f", placed=True),
-    PhysicalDesign(network="lenet5-neuron", device="ecp5-25f", placed=True),
+    PhysicalDesign(network="lenet5-neuron", device="ecp5-25f"),
     PhysicalDesign(network="resnet8-1of4", device="ecp5-25f", placed=True),
     PhysicalDesign(network="resnet8-1of4", device="ecp5-45f"),
     PhysicalDesign(network="resnet8-dense", device="ecp5-45f"),
@@ -77,7 +77,7 @@ DESIGNS = (
     PhysicalDesign(network=PACKED, device="ecp5-85f", cycles=8192),
     PhysicalDesign(network="digits", device="ecp5-25f", placed=True, held_back=True),
     PhysicalDesign(network="ds-cnn", device="ecp5-45f", placed=True, held_back=True),
-    PhysicalDesign(network="lenet5-neuron", device="ecp5-45f", placed=True, held_back=True),
+    PhysicalDesign(network="digits", device="ecp5-85f", cycles=512, placed=True, held_back=True),
     PhysicalDesign(
         network="resnet8-1of4", device="ecp5-85f", cycles=32768, placed=True, held_back=True
     ),

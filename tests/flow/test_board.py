@@ -61,7 +61,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     images = IntegerModel(quantized).quantize_input(data.test_images[:IMAGES])
     folder = tmp_path_factory.mktemp("board")
     save(network, folder / "network.json")
-    limits = DEVICES["ecp5-25f"].budget.limits
+    budget = BOARD.part.device.budget
+    limits = budget.left(server_resources(network, budget.block)).limits
     plan = plan_network(network, budget=Budget(multipliers=MULTIPLIERS, **limits))
     config = board_config(plan, BOARD, clock_mhz=100, baud=BAUD)
     verilog = emit_board(plan, BOARD, clock_mhz=100, baud=BAUD, technology=Technology.GENERIC)
@@ -103,7 +104,7 @@ def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: 
     network, tang = small_network(), find_board("tangnano9k")
     save(network, tmp_path / "network.json")
     budget = tang.part.device.budget
-    plan = plan_network(network, budget=budget.without(server_resources(network, budget.block)))
+    plan = plan_network(network, budget=budget.left(server_resources(network, budget.block)))
     verilog = emit_board(
         plan, tang, clock_mhz=tang.clock_mhz, baud=BAUD, technology=Technology.GENERIC
     )
@@ -219,7 +220,7 @@ def test_a_plan_for_a_board_leaves_room_for_what_serves_it(tmp_path: Path) -> No
         assert not list(session.plan.budget.exceeded(session.plan.resources))
     board, device = budgets
     assert device == DEVICES["ecp5-12f"].budget
-    assert board == device.without(server_resources(network, device.block))
+    assert board == device.left(server_resources(network, device.block))
     assert device.luts is not None and board.luts is not None
     assert device.luts - board.luts > 900
     assert device.block_rams is not None and board.block_rams == device.block_rams - 1

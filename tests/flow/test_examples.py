@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,11 +15,23 @@ from systolith.train import Recipe
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_digits_from_training_to_verified_rtl(tmp_path: Path) -> None:
-    arguments = ["run", str(ROOT / "examples/digits.toml"), "--output", str(tmp_path), "--json"]
+PROVEN = ("train", "prune", "quantize", "lower", "estimate", "generate", "verify", "simulate")
+
+
+def _run(experiment: Path, folder: Path) -> dict[str, Any]:
+    arguments = ["run", str(experiment), "--output", str(folder), "--json"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.stderr
-    report = json.loads((tmp_path / "report.json").read_text())
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return report
+
+
+def test_digits_from_training_to_verified_rtl(tmp_path: Path) -> None:
+    # Place and route take minutes: they have a test of their own.
+    proven, _, _ = (ROOT / "examples/digits.toml").read_text().partition("[build]")
+    experiment = tmp_path / "digits.toml"
+    experiment.write_text(proven)
+    report = _run(experiment, tmp_path)
     accuracy, checks = report["accuracy"], report["verification"]
     assert accuracy["test_images"] == checks["images"] == 599
     assert accuracy["float"] >= 0.975
@@ -31,9 +44,15 @@ def test_digits_from_training_to_verified_rtl(tmp_path: Path) -> None:
     assert sparsity["conv1"] == 1
     assert sparsity["conv2"] == sparsity["conv3"] == 0.25
     assert report["performance"]["utilization"] > 0.95
-    assert [stage["name"] for stage in report["stages"]] == [
-        *("train", "prune", "quantize", "lower", "estimate", "generate", "verify", "simulate")
-    ]
+    assert [stage["name"] for stage in report["stages"]] == list(PROVEN)
+
+
+@pytest.mark.slow
+def test_digits_ends_in_a_bitstream(tmp_path: Path) -> None:
+    report = _run(ROOT / "examples/digits.toml", tmp_path)
+    assert [stage["name"] for stage in report["stages"]] == [*PROVEN, "build"]
+    assert report["build"]["timing_met"]
+    assert (tmp_path / "fpga" / report["build"]["bitstream"]).stat().st_size > 100_000
 
 
 def test_python_example_builds_and_verifies(

@@ -103,7 +103,7 @@ def test_an_interrupted_build_ends_all_and_can_go_on(
         expected = 2 * min(seeds, 2)
         assert _until(lambda: len(_pids(fake.parent)) == expected or process.poll() is not None)
         process.send_signal(number)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "run again to go on" in said
     pids = _pids(fake.parent)

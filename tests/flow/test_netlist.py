@@ -93,3 +93,15 @@ def test_a_netlist_with_one_cell_changed_is_found(
     assert not check["passed"] and not report["verification"]["passed"]
     assert check["findings"][0].startswith("layer 'conv', image 0, channel ")
     assert ": expected " in check["findings"][0] and ", got " in check["findings"][0]
+
+
+def test_a_family_without_models_is_refused_before_work_starts(tmp_path: Path) -> None:
+    save(convolution(channels=1, filters=1, size=(2, 2)), tmp_path / "network.json")
+    result = CliRunner().invoke(
+        app,
+        ["build", str(tmp_path / "network.json"), "-o", str(tmp_path / "out")]
+        + ["--device", "ice40-up5k", "--check-netlist", "1"],
+    )
+    assert result.exit_code == 2
+    assert "which there are for Lattice ECP5" in result.stderr
+    assert not (tmp_path / "out" / "fpga").exists()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from systolith.plan import DEFAULT_MULTIPLIERS, DEVICES, ArrayShape, Budget, Device
+from systolith.plan import DEFAULT_MULTIPLIERS, DEVICES, ArrayShape, Budget, Device, Resources
 
 __all__ = ["ArraySection", "HardwareSection", "Interface"]
 
@@ -94,8 +94,12 @@ class HardwareSection(_Section):
 
     @property
     def budget(self) -> Budget:
-        """What the engines may take."""
-        device = DEVICES[self.device].budget if self.device else Budget()
+        """What the engines may take, if there is nothing else on the device."""
+        return self.budget_beside(Resources())
+
+    def budget_beside(self, taken: Resources) -> Budget:
+        """What the engines may take: limits of their own, or what others leave of the device."""
+        device = DEVICES[self.device].budget.left(taken) if self.device else Budget()
         given = {"dsps": self.dsps, "luts": self.luts, "block_rams": self.block_rams}
         limits = device.limits | {kind: most for kind, most in given.items() if most is not None}
         multipliers = self.multipliers

@@ -105,9 +105,9 @@ def open_run(
 
 def _within(hardware: HardwareSection, build: BuildSection) -> HardwareSection:
     """Plan within the device that is built for, if no other is named."""
-    if (part := build.part) is None or hardware.device == part.device.name:
+    if (part := build.part) is None:
         return hardware
-    if hardware.device is not None:
+    if hardware.device not in (None, part.device.name):
         raise UsageError(
             f"[hardware] plans for {hardware.device}, but [build] is for {part.device.name}"
         )

@@ -151,7 +151,8 @@ class Session:
         hardware = self.settings.hardware
         budget = hardware.budget
         if self.settings.build.board is not None:
-            budget = budget.without(server_resources(self.source.network, budget.block))
+            taken = server_resources(self.source.network, budget.block)
+            budget = hardware.budget_beside(taken)
         arrays = {name: section.shape for name, section in hardware.arrays.items()}
         return plan_network(
             self.source.network,

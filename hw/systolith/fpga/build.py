@@ -22,6 +22,8 @@ from systolith.plan import Device
 
 __all__ = ["Placed", "build_bitstream", "check_programs", "estimate_cells"]
 
+POLL_SECONDS = 0.1
+
 Progress = Callable[[int, int, str], None]
 """Hears how many steps of how many are done, and what is going on."""
 
@@ -197,8 +199,12 @@ def _each(
     with ThreadPoolExecutor(jobs) as pool:
         running = {seed: pool.submit(placed, seed, stop) for seed in range(1, seeds + 1)}
         try:
-            for future in wait(running.values(), return_when=FIRST_EXCEPTION).done:
-                future.result()
+            # With a timeout, as a signal may come to a thread other than this, which handles it.
+            left = set(running.values())
+            while left:
+                done, left = wait(left, POLL_SECONDS, FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)

@@ -73,7 +73,7 @@ class AddEngine(wiring.Component):
             self.i_1.ready.eq(take),
             output.start.eq(take),
         ]
-        sums = Signal(data.ArrayLayout(signed(contents.sum_bits), plan.lanes))
+        sums = Signal(data.ArrayLayout(signed(plan.sum_bits), plan.lanes))
         for lane in range(plan.lanes):
             products = [
                 multiplied(

@@ -17,9 +17,16 @@ from systolith.network import (
     Conv2d,
     IntArray,
     Linear,
-    signed_bits,
 )
-from systolith.plan import AddPlan, ConvPlan, GatherPlan, PoolPlan, pack_weights, row_taps
+from systolith.plan import (
+    AddPlan,
+    ConvPlan,
+    GatherPlan,
+    PoolPlan,
+    folded_bias,
+    pack_weights,
+    row_taps,
+)
 
 __all__ = ["AddContents", "ConvContents", "PoolContents"]
 
@@ -56,7 +63,7 @@ class ConvContents:
 
         A requantizer that exists is kept: ValueError if the layer's parameters do not fit it.
         """
-        biases = _folded_bias(layer, plan.input.type)
+        biases = folded_bias(layer, plan.input.type)
         shape = requantizer or _requantizer(
             plan.acc_bits, biases, layer, plan.output.type, loadable
         )
@@ -85,15 +92,12 @@ class AddContents:
     ----------
     multipliers : ParameterTable
         One word: of both inputs.
-    sum_bits : int
-        Width of the sum.
     requantizer : RequantizerShape
     parameters : tuple of ParameterTable
         For each requantizer.
     """
 
     multipliers: ParameterTable
-    sum_bits: int
     requantizer: RequantizerShape
     parameters: tuple[ParameterTable, ...]
 
@@ -101,16 +105,13 @@ class AddContents:
     def of(cls, plan: AddPlan, layer: Add, *, loadable: bool) -> "AddContents":
         """See :meth:`ConvContents.of`."""
         first, second = layer.multipliers
-        most = (1 << MAX_MULTIPLIER_BITS) - 1
-        sum_bits = _sum_bits(plan, (most, most) if loadable else (first, second))
         biases = np.zeros(plan.output.shape[0], dtype=np.int64)
-        shape = _requantizer(sum_bits, biases, layer, plan.output.type, loadable)
+        shape = _requantizer(plan.sum_bits, biases, layer, plan.output.type, loadable)
         word = first | second << MAX_MULTIPLIER_BITS
         return cls(
             multipliers=ParameterTable(
                 name="multipliers", width=2 * MAX_MULTIPLIER_BITS, words=(word,)
             ),
-            sum_bits=sum_bits,
             requantizer=shape,
             parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes),
         )
@@ -127,27 +128,20 @@ class PoolContents:
 
     Attributes
     ----------
-    sum_bits : int
-        Width of the sum over a window.
     requantizer : RequantizerShape
     parameters : tuple of ParameterTable
         For each requantizer.
     """
 
-    sum_bits: int
     requantizer: RequantizerShape
     parameters: tuple[ParameterTable, ...]
 
     @classmethod
     def of(cls, plan: PoolPlan, layer: AvgPool2d, *, loadable: bool) -> "PoolContents":
         """See :meth:`ConvContents.of`."""
-        act = plan.input.type
-        low, high = (plan.window.taps * (end - act.zero_point) for end in (act.low, act.high))
-        sum_bits = signed_bits(min(low, 0), max(high, 0))
         biases = np.zeros(plan.output.shape[0], dtype=np.int64)
-        shape = _requantizer(sum_bits, biases, layer, plan.output.type, loadable)
+        shape = _requantizer(plan.sum_bits, biases, layer, plan.output.type, loadable)
         return cls(
-            sum_bits=sum_bits,
             requantizer=shape,
             parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes),
         )
@@ -167,18 +161,3 @@ def _requantizer(
     if loadable:
         return RequantizerShape.loadable(acc_bits, biases, layer.requantize, output)
     return RequantizerShape.of(acc_bits, biases, layer.requantize, output)
-
-
-def _folded_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
-    """Bias less what the zero point adds to the sum: padding is read as the zero point."""
-    weight = layer.weight.reshape(len(layer.weight), -1)
-    return np.asarray(layer.bias - act.zero_point * weight.sum(axis=1))
-
-
-def _sum_bits(plan: AddPlan, multipliers: tuple[int, int]) -> int:
-    """Width of the sum of both scaled inputs, and of either alone."""
-    low = high = 0
-    for multiplier, tensor in zip(multipliers, plan.inputs, strict=True):
-        low += multiplier * (tensor.type.low - tensor.type.zero_point)
-        high += multiplier * (tensor.type.high - tensor.type.zero_point)
-    return signed_bits(min(low, 0), max(high, 0))

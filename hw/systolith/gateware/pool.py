@@ -114,7 +114,7 @@ class PoolEngine(wiring.Component):
         m.submodules.requantize = requantize = RequantizeLanes(
             contents.requantizer, contents.parameters, loadable=self.loadable
         )
-        sums = Signal(data.ArrayLayout(signed(contents.sum_bits), plan.lanes))
+        sums = Signal(data.ArrayLayout(signed(plan.sum_bits), plan.lanes))
         for lane in range(plan.lanes):
             m.d.sync += sums[lane].eq(Mux(first, 0, sums[lane]) + (acts[lane] - zero_point))
         m.d.comb += [

@@ -22,12 +22,9 @@ from systolith.network import (
     Rounding,
     signed_bits,
 )
-from systolith.plan import MULTIPLIER_LATENCY, requantize_latency
+from systolith.plan import MULTIPLIER_LATENCY, SPARE_BIAS_BITS, requantize_latency
 
 __all__ = ["RequantizeLanes", "Requantizer", "RequantizerShape", "requantizer_tables"]
-
-SPARE_BIAS_BITS = 2
-"""By which biases that may be loaded are wider than sums."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,13 +20,22 @@ from systolith.plan.reduction import Reduction
 from systolith.plan.stages import Edge, EnginePlan, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.window import Window
-from systolith.plan.work import Work, no_engine, output_ports, source_of, work_of
+from systolith.plan.work import (
+    SPARE_BIAS_BITS,
+    Work,
+    folded_bias,
+    no_engine,
+    output_ports,
+    source_of,
+    work_of,
+)
 
 __all__ = [
     "ARRIVE_LATENCY",
     "DEFAULT_MULTIPLIERS",
     "DEVICES",
     "MULTIPLIER_LATENCY",
+    "SPARE_BIAS_BITS",
     "AddPlan",
     "ArrayShape",
     "BlockRam",
@@ -57,6 +66,7 @@ __all__ = [
     "WindowedEngine",
     "Work",
     "choose_arrays",
+    "folded_bias",
     "least_cycles",
     "no_engine",
     "output_ports",

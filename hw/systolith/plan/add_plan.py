@@ -28,6 +28,8 @@ class AddPlan:
         What leaves.
     lanes : int
         Channels per transfer, on all sides.
+    sum_bits : int
+        Width of the sum of both scaled inputs, and of either alone.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
     """
@@ -36,6 +38,7 @@ class AddPlan:
     inputs: tuple[Tensor, Tensor]
     output: Tensor
     lanes: int
+    sum_bits: int
     scale_bits: int = 16
 
     @property

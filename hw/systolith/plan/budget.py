@@ -87,15 +87,15 @@ class Budget:
         given = {kind: getattr(self, kind) for kind in KINDS}
         return {kind: limit for kind, limit in given.items() if limit is not None}
 
-    def without(self, used: Resources) -> "Budget":
-        """What is left when something else has its share; no less than 0."""
-        left = {kind: max(most - getattr(used, kind), 0) for kind, most in self.limits.items()}
-        return replace(self, **left)
-
     @property
     def trades_luts(self) -> bool:
         """Whether LUTs may multiply: only where both they and DSP multipliers are limited."""
         return self.dsps is not None and self.luts is not None
+
+    def left(self, taken: Resources) -> "Budget":
+        """What is left if something else takes some."""
+        limits = {kind: max(most - getattr(taken, kind), 0) for kind, most in self.limits.items()}
+        return replace(self, **limits)
 
     def problems(self) -> Iterator[str]:
         """Name every limit that is none."""

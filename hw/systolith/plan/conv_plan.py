@@ -109,8 +109,8 @@ class ConvPlan(WindowedPlan):
         Filters in one output transfer; a divisor of the columns.
     weight_bits : int
         Width of a weight.
-    acc_bits : int
-        Width of partial sums.
+    acc_bits, biased_bits : int
+        Width of partial sums, and of a sum with its bias.
     buffer_depth : int
         Words of each row's activation memory; a power of two.
     scale_bits : int
@@ -129,6 +129,7 @@ class ConvPlan(WindowedPlan):
     lanes_out: int
     weight_bits: int
     acc_bits: int
+    biased_bits: int
     scale_bits: int = 16
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
     weight_memory: MemoryKind = MemoryKind.BLOCK

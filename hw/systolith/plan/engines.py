@@ -5,7 +5,14 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
-from systolith.network import Add, AvgPool2d, IntegerNetwork, MaxPool2d
+from systolith.network import (
+    MAX_MULTIPLIER_BITS,
+    Add,
+    AvgPool2d,
+    IntegerNetwork,
+    MaxPool2d,
+    signed_bits,
+)
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.depthwise_plan import DepthwisePlan
@@ -35,6 +42,7 @@ def conv_engine(work: Work, array: ArrayShape, *, lanes: int | None = None) -> C
         "lanes_out": least_divisor(width, lambda lanes: width // lanes <= pass_cycles),
         "weight_bits": work.weight_bits,
         "acc_bits": work.acc_bits,
+        "biased_bits": work.biased_bits,
         "scale_bits": work.scale_bits,
     }
     if work.multiplicity:
@@ -92,11 +100,18 @@ def add_engine(
 ) -> AddPlan:
     """Plan an addition of so many channels at a time."""
     first, second = network.inputs_of(layer)
+    most = (1 << MAX_MULTIPLIER_BITS) - 1
+    low = high = 0
+    for multiplier, tensor in zip(layer.multipliers, (first, second), strict=True):
+        act, factor = tensor.type, most if reloadable else multiplier
+        low += factor * (act.low - act.zero_point)
+        high += factor * (act.high - act.zero_point)
     return AddPlan(
         name=layer.name,
         inputs=(first, second),
         output=network.tensors[layer.name],
         lanes=lanes,
+        sum_bits=signed_bits(min(low, 0), max(high, 0)),
         scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
     )
 

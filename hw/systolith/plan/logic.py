@@ -21,12 +21,12 @@ from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.stages import StagePlan, WindowedEngine
 
-__all__ = ["FITTED", "Logic", "flip_flop_parts", "logic_of", "lut_parts"]
+__all__ = ["FITTED", "Logic", "flip_flop_parts", "logic_of", "lut_parts", "weighed"]
 
 FITTED = "logic.json"
 """What one of each part takes, in the folder of this module."""
 
-Parts = Mapping[str, float]
+Parts = Mapping[str, int]
 """How many there are of each part, by name."""
 
 BIAS_BITS, SHIFT_BITS = 1, 5
@@ -54,19 +54,20 @@ def logic_of(stage: StagePlan, *, reloadable: bool = False) -> Logic:
     """
     luts, flip_flops = _fitted()
     return Logic(
-        luts=_sum(lut_parts(stage, reloadable=reloadable), luts),
-        flip_flops=_sum(flip_flop_parts(stage, reloadable=reloadable), flip_flops),
+        luts=round(weighed(lut_parts(stage, reloadable=reloadable), luts)),
+        flip_flops=round(weighed(flip_flop_parts(stage, reloadable=reloadable), flip_flops)),
     )
 
 
 @cache
-def _fitted() -> tuple[Parts, Parts]:
+def _fitted() -> tuple[Mapping[str, float], Mapping[str, float]]:
     found = json.loads((files("systolith.plan") / FITTED).read_text())
     return found["luts"], found["flip_flops"]
 
 
-def _sum(parts: Parts, each: Parts) -> int:
-    return round(sum(number * each.get(part, 1.0) for part, number in parts.items()))
+def weighed(parts: Parts, each: Mapping[str, float]) -> float:
+    """Add up the parts, each times what one takes."""
+    return sum(number * each[part] for part, number in parts.items())
 
 
 def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
@@ -77,12 +78,12 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
         case PoolPlan():
             return _sequence(stage) + _pool_luts(stage, reloadable)
         case AddPlan():
-            bits = stage.lanes * _sum_bits(stage)
-            return Counter({"add": 1.0, "add bits": bits}) + _ends(stage, reloadable)
+            bits = stage.lanes * stage.sum_bits
+            return Counter({"add": 1, "add bits": bits}) + _ends(stage, reloadable)
         case ForkPlan():
             return Counter({"queue": len(stage.depths)}) + _queues(stage)
         case GearboxPlan():
-            return Counter({"gearbox": 1.0, "gearbox bits": _gearbox_bits(stage)})
+            return Counter({"gearbox": 1, "gearbox bits": _gearbox_bits(stage)})
 
 
 def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
@@ -90,28 +91,28 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
     match stage:
         case ConvPlan():
             parts = _sequence(stage) + _array_flip_flops(stage)
-            parts += _end_flip_flops(stage, stage.acc_bits)
+            parts += _end_flip_flops(stage)
             if reloadable:
-                parts["loading"] = _loading(stage.weight_memories)
+                parts["loading"] = stage.weight_memories.load_luts
             return parts
         case PoolPlan():
             bits = stage.lanes * stage.input.type.bits
             parts = _sequence(stage) + Counter({"pool bits": bits})
-            return parts + (_end_flip_flops(stage, bits) if stage.average else Counter())
+            return parts + (_end_flip_flops(stage) if stage.average else Counter())
         case AddPlan():
-            bits = stage.lanes * _sum_bits(stage)
-            return Counter({"add": 1.0, "add bits": bits}) + _end_flip_flops(stage, bits)
+            bits = stage.lanes * stage.sum_bits
+            return Counter({"add": 1, "add bits": bits}) + _end_flip_flops(stage)
         case ForkPlan():
             bits = stage.lanes * stage.tensor.type.bits * sum(stage.deep)
             return Counter({"queue": len(stage.depths), "queue bits": bits})
         case GearboxPlan():
-            return Counter({"gearbox": 1.0, "gearbox bits": _gearbox_bits(stage)})
+            return Counter({"gearbox": 1, "gearbox bits": _gearbox_bits(stage)})
 
 
 def _sequence(plan: WindowedEngine) -> Counter[str]:
     """Of what writes the window and issues steps."""
     address = (plan.buffer_depth - 1).bit_length()
-    return Counter({"engine": 1.0, "position bits": plan.position_bits + address})
+    return Counter({"engine": 1, "position bits": plan.position_bits + address})
 
 
 def _array_luts(plan: ConvPlan, reloadable: bool) -> Counter[str]:
@@ -138,9 +139,9 @@ def _array_luts(plan: ConvPlan, reloadable: bool) -> Counter[str]:
     if plan.window_memory is MemoryKind.DISTRIBUTED:
         parts["RAM"] += plan.window_memories.luts(written=True)
     if reloadable:
-        parts["loading"] = _loading(plan.weight_memories)
+        parts["loading"] = plan.weight_memories.load_luts
     if isinstance(plan, GatherPlan):
-        parts["gathering"] = pes * (_step_bits(plan) + plan.window.taps)
+        parts["gathered bits"] = pes * (_step_bits(plan) + plan.window.taps)
     else:
         parts["row bits"] = array.rows * (2 * _address_bits(plan) + plan.group * act_bits)
         taps = _taps(plan)
@@ -174,7 +175,7 @@ def _array_flip_flops(plan: ConvPlan) -> Counter[str]:
             products * plan.packed * plan.weight_bits * (act_bits + TREE_BITS)
         )
     if isinstance(plan, GatherPlan):
-        parts["gathering"] = pes * (_step_bits(plan) + group_bits)
+        parts["gathered bits"] = pes * (_step_bits(plan) + group_bits)
     else:
         parts["group bits"] = array.rows * (array.columns - 1) * group_bits
         parts["row bits"] = array.rows * (_step_bits(plan) + group_bits)
@@ -183,21 +184,20 @@ def _array_flip_flops(plan: ConvPlan) -> Counter[str]:
 
 def _ends(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
     """Of requantizers with their parameters, and the output buffer."""
-    lanes, scaled = _lanes(plan), _scaled_bits(plan)
+    lanes, scaled = plan.lanes_out, _scaled_bits(plan)
     word = scaled + BIAS_BITS + SHIFT_BITS
     depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel
     parameters = Memory(count=lanes, depth=depth, width=word)
-    parts = Counter({"scaled bits": float(lanes * scaled), "output": 1.0})
+    parts = Counter({"scaled bits": lanes * scaled, "output": 1})
     parts["RAM" if reloadable else "ROM"] += parameters.luts(written=reloadable)
     parts["RAM"] += _output_buffer(plan)
     if reloadable:
-        parts["loading"] = _loading(parameters)
+        parts["loading"] = parameters.load_luts
     return parts
 
 
-def _end_flip_flops(plan: ConvPlan | AddPlan | PoolPlan, acc_bits: int) -> Counter[str]:
-    lanes = _lanes(plan)
-    return Counter({"output": 1.0, "lane bits": lanes * acc_bits, "scaled bits": lanes * 16.0})
+def _end_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
+    return Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
 
 
 def _pool_luts(plan: PoolPlan, reloadable: bool) -> Counter[str]:
@@ -207,7 +207,7 @@ def _pool_luts(plan: PoolPlan, reloadable: bool) -> Counter[str]:
     if plan.average:
         return parts + _ends(plan, reloadable)
     parts["RAM"] += _output_buffer(plan)
-    parts["output"] = 1.0
+    parts["output"] = 1
     return parts
 
 
@@ -222,29 +222,18 @@ def _queues(plan: ForkPlan) -> Counter[str]:
     return parts
 
 
-def _output_buffer(plan: ConvPlan | AddPlan | PoolPlan) -> float:
-    width = _lanes(plan) * plan.output.type.bits
+def _output_buffer(plan: ConvPlan | AddPlan | PoolPlan) -> int:
+    width = plan.lanes_out * plan.output.type.bits
     return Memory(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
-
-
-def _lanes(plan: ConvPlan | AddPlan | PoolPlan) -> int:
-    return plan.lanes_out
 
 
 def _scaled_bits(plan: ConvPlan | AddPlan | PoolPlan) -> int:
     """Width of what a requantizer shifts."""
     match plan:
         case ConvPlan():
-            bits = plan.acc_bits
-        case PoolPlan():
-            bits = plan.input.type.bits + plan.window.taps.bit_length()
-        case AddPlan():
-            bits = _sum_bits(plan)
-    return bits + plan.scale_bits
-
-
-def _sum_bits(plan: AddPlan) -> int:
-    return max(tensor.type.bits for tensor in plan.inputs) + plan.scale_bits + 2
+            return plan.biased_bits + plan.scale_bits
+        case PoolPlan() | AddPlan():
+            return plan.sum_bits + plan.scale_bits
 
 
 def _product_bits(plan: ConvPlan) -> int:
@@ -272,11 +261,6 @@ def _taps(plan: ConvPlan) -> Memory:
 
 def _gearbox_bits(plan: GearboxPlan) -> int:
     return max(plan.lanes_in, plan.lanes_out) * plan.tensor.type.bits
-
-
-def _loading(memory: Memory) -> float:
-    """Of what gathers bytes and writes them word by word."""
-    return memory.load_luts
 
 
 def _select(parts: int) -> int:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from systolith.network import Tensor
+from systolith.network import Tensor, signed_bits
 from systolith.plan.latency import requantize_latency
 from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.windowed import FREE_LATENCY, READ_LATENCY, WindowedPlan
@@ -40,6 +40,13 @@ class PoolPlan(WindowedPlan):
     average: bool = False
     scale_bits: int = 16
     window_memory: MemoryKind = MemoryKind.BLOCK
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of the sum over a window, of what differs from the zero point."""
+        act, taps = self.input.type, self.window.taps
+        low, high = (taps * (end - act.zero_point) for end in (act.low, act.high))
+        return signed_bits(min(low, 0), max(high, 0))
 
     @property
     def window_memories(self) -> Memory:

@@ -10,11 +10,13 @@ import numpy as np
 from systolith.network import (
     INPUT,
     MAX_MULTIPLIER_BITS,
+    ActType,
     Add,
     AllTaps,
     AvgPool2d,
     Conv2d,
     Flatten,
+    IntArray,
     IntegerNetwork,
     KOutOfN,
     Layer,
@@ -31,7 +33,9 @@ from systolith.plan.reduction import Reduction
 from systolith.plan.window import Window
 
 __all__ = [
+    "SPARE_BIAS_BITS",
     "Work",
+    "folded_bias",
     "image_of",
     "no_engine",
     "output_ports",
@@ -42,6 +46,8 @@ __all__ = [
     "work_of",
 ]
 
+SPARE_BIAS_BITS = 2
+"""By which biases that may be loaded are wider than sums."""
 PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8
 """At most, so that two products fit a multiplier of 18 x 18 bits."""
 
@@ -62,8 +68,8 @@ class Work:
         k and n of the pattern; both 1 for dense.
     reads : Reduction
         What one output sums over; of a depthwise layer, one channel.
-    weight_bits, acc_bits : int
-        Width of weights and of partial sums.
+    weight_bits, acc_bits, biased_bits : int
+        Width of weights, of partial sums, and of those with their bias.
     packed : int
         Filters that can share a multiplier, at most.
     multiplicity : int
@@ -83,6 +89,7 @@ class Work:
     reads: Reduction
     weight_bits: int
     acc_bits: int
+    biased_bits: int
     packed: int = 1
     multiplicity: int = 0
     scale_bits: int = MAX_MULTIPLIER_BITS
@@ -117,6 +124,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
 
     Sums are as wide as the weights at hand need, or if `reloadable`, any of the same pattern.
     """
+    wide = _any_sum_bits if reloadable else _partial_sum_bits
     image = image_of(network, layer)
     gathers = _gathers(layer, image)
     slots, group = _slots_and_group(layer, image)
@@ -134,8 +142,27 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
         packed=_packed(layer, image),
         scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
         weight_bits=max(layer.weight_bits, 2),
-        acc_bits=_any_sum_bits(layer, image) if reloadable else _partial_sum_bits(layer, image),
+        acc_bits=(acc_bits := wide(layer, image)),
+        biased_bits=_biased_bits(layer, image, acc_bits, reloadable),
     )
+
+
+def folded_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
+    """Bias less what the zero point adds to the sum: padding is read as the zero point.
+
+    Returns
+    -------
+    array of int64, shape (F,)
+    """
+    weight = layer.weight.reshape(len(layer.weight), -1)
+    return np.asarray(layer.bias - act.zero_point * weight.sum(axis=1))
+
+
+def _biased_bits(layer: Conv2d | Linear, image: Tensor, acc_bits: int, reloadable: bool) -> int:
+    """Width of a sum and its bias."""
+    biases = folded_bias(layer, image.type)
+    own_bits = signed_bits(int(biases.min()), int(biases.max()))
+    return max(acc_bits + (SPARE_BIAS_BITS if reloadable else 0), own_bits) + 1
 
 
 def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:

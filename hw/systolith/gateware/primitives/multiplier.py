@@ -1,6 +1,8 @@
 """A multiplier with registers before, within and behind it."""
 
 from collections.abc import Iterator
+from functools import reduce
+from operator import add
 
 from amaranth import C, Cat, ClockSignal, Instance, Module, Shape, Signal, Value, signed
 from amaranth.lib import wiring
@@ -57,16 +59,19 @@ class Multiplier(wiring.Component):
         return f"multiplier_{a}_{b}"
 
     def elaborate(self, platform: object) -> Module:
-        """Describe the product, or add up those of the device's multipliers."""
+        """Describe the product, or add up those of the device's multipliers, and of single bits."""
         m = Module()
         cell = {Technology.ECP5: _ecp5, Technology.GOWIN: _gowin}.get(technology_of(platform))
         if cell is not None:
-            parts = [
-                cell(m, f"part_{first}_{second}", left, right).shift_left(first + second)
-                for first, left in _limbs(self.a)
-                for second, right in _limbs(self.b)
-            ]
-            m.d.sync += self.o.eq(sum(parts[1:], start=parts[0]))
+            parts: list[Value] = []
+            for first, left in _limbs(self.a):
+                for second, right in _limbs(self.b):
+                    if 1 in (len(left), len(right)):
+                        part = payload(m, left * right, MULTIPLIER_LATENCY - 1, "product")
+                    else:
+                        part = cell(m, f"part_{first}_{second}", left, right)
+                    parts.append(part.shift_left(first + second))
+            m.d.sync += self.o.eq(reduce(add, parts))
             return m
         a, b = payload(m, self.a, 1, "a"), payload(m, self.b, 1, "b")
         m.d.comb += self.o.eq(payload(m, a * b, MULTIPLIER_LATENCY - 1, "product"))
