@@ -1,6 +1,7 @@
 """What each stage of a pipeline takes of a device.
 
-Multipliers and blocks of memory are counted; LUTs are estimated, see :mod:`systolith.plan.logic`.
+Multipliers and blocks of memory are counted; LUTs and flip-flops are estimated, see
+:mod:`systolith.plan.logic`.
 """
 
 from systolith.plan.add_plan import AddPlan
@@ -31,24 +32,25 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
     reloadable : bool
         Whether parameters can be written, so that LUTs that hold them must be RAM.
     """
-    luts = Resources(luts=logic_of(stage, reloadable=reloadable).luts)
+    logic = logic_of(stage, reloadable=reloadable)
+    logic_used = Resources(luts=logic.luts, flip_flops=logic.flip_flops)
     spare = 1 + (SPARE_BIAS_BITS if reloadable else 0)
     match stage:
         case ConvPlan():
-            return luts + _conv(stage, block)
+            return logic_used + _conv(stage, block)
         case PoolPlan():
             memories = Resources(
                 block_rams=_blocks(stage.window_memories, stage.window_memory, block)
             )
             dsps = _requantizers(stage.lanes, stage.sum_bits + spare, stage.scale_bits)
-            return luts + memories + Resources(dsps=dsps if stage.average else 0)
+            return logic_used + memories + Resources(dsps=dsps if stage.average else 0)
         case AddPlan():
             dsps = _requantizers(stage.lanes, stage.sum_bits + spare, stage.scale_bits)
-            return luts + Resources(dsps=2 * stage.lanes + dsps)
+            return logic_used + Resources(dsps=2 * stage.lanes + dsps)
         case ForkPlan():
-            return luts + Resources(block_rams=_queues(stage, block))
+            return logic_used + Resources(block_rams=_queues(stage, block))
         case GearboxPlan():
-            return luts
+            return logic_used
 
 
 def _conv(plan: ConvPlan, block: BlockRam) -> Resources:

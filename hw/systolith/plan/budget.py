@@ -23,12 +23,15 @@ class Resources:
         Estimate.
     block_rams : int
         Blocks of memory.
+    flip_flops : int
+        Estimate.
     """
 
     multipliers: int = 0
     dsps: int = 0
     luts: int = 0
     block_rams: int = 0
+    flip_flops: int = 0
 
     def __add__(self, other: "Resources") -> "Resources":
         return Resources(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
@@ -49,6 +52,7 @@ KINDS = {
     "dsps": "DSP multipliers",
     "luts": "LUTs",
     "block_rams": "block RAMs",
+    "flip_flops": "flip-flops",
 }
 """Names of the resources, and what people call them."""
 
@@ -66,7 +70,7 @@ class Budget:
 
     Parameters
     ----------
-    multipliers, dsps, luts, block_rams : int, optional
+    multipliers, dsps, luts, block_rams, flip_flops : int, optional
         At most so many, see :class:`Resources`.
     block : BlockRam
         What a block of memory is.
@@ -78,6 +82,7 @@ class Budget:
     dsps: int | None = None
     luts: int | None = None
     block_rams: int | None = None
+    flip_flops: int | None = None
     block: BlockRam = BLOCK_18K
     distributed: bool = True
 

@@ -7,7 +7,7 @@ from systolith.plan import BlockRam, Memory, Resources
 
 __all__ = ["SERVER_LUTS", "server_resources"]
 
-SERVER_LUTS = 1050
+SERVER_LUTS, SERVER_FLIP_FLOPS = 1050, 350
 """Of a server without its stores.
 
 Measured for ECP5 with ``python -m benchmarks.physical.board``.
@@ -17,8 +17,8 @@ Measured for ECP5 with ``python -m benchmarks.physical.board``.
 def server_resources(network: IntegerNetwork, block: BlockRam) -> Resources:
     """Count what serial line, packets and stores take.
 
-    Blocks of memory are exact, for the least favourable width of transfers; LUTs are rounded up
-    from what was measured. Outputs are taken to leave one by one.
+    Blocks of memory are exact, for the least favourable width of transfers; LUTs and flip-flops
+    are rounded up from what was measured. Outputs are taken to leave one by one.
 
     Parameters
     ----------
@@ -42,6 +42,7 @@ def server_resources(network: IntegerNetwork, block: BlockRam) -> Resources:
         + results.luts(written=True)
         + max(_choice(each, block) for each in images),
         block_rams=max(each.blocks(block) for each in images),
+        flip_flops=SERVER_FLIP_FLOPS,
     )
 
 
