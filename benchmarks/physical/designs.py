@@ -71,13 +71,10 @@ DESIGNS = (
     PhysicalDesign(network="ds-cnn", device="ecp5-25f", placed=True),
     PhysicalDesign(network="lenet5-neuron", device="ecp5-25f"),
     PhysicalDesign(network="resnet8-1of4", device="ecp5-25f", placed=True),
-    PhysicalDesign(network="resnet8-1of4", device="ecp5-45f"),
-    PhysicalDesign(network="resnet8-dense", device="ecp5-45f"),
     PhysicalDesign(network=PACKED, device="ecp5-25f", placed=True),
-    PhysicalDesign(network=PACKED, device="ecp5-85f", cycles=8192),
     PhysicalDesign(network="digits", device="ecp5-25f", placed=True, held_back=True),
+    PhysicalDesign(network="digits", device="ecp5-45f", cycles=1536, placed=True, held_back=True),
     PhysicalDesign(network="ds-cnn", device="ecp5-45f", placed=True, held_back=True),
-    PhysicalDesign(network="digits", device="ecp5-85f", cycles=512, placed=True, held_back=True),
     PhysicalDesign(
         network="resnet8-1of4", device="ecp5-85f", cycles=32768, placed=True, held_back=True
     ),

@@ -1,9 +1,13 @@
 """One stream for several readers."""
 
-from amaranth import Module
+from functools import reduce
+from operator import and_
+
+from amaranth import Module, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.deep_queue import DeepQueue
 from systolith.gateware.streams import act_stream
 from systolith.plan import ForkPlan
 
@@ -34,25 +38,37 @@ class Fork(wiring.Component):
         super().__init__({"i": In(acts), "o": Out(acts).array(len(plan.depths))})
 
     def elaborate(self, platform: object) -> Module:
-        """Write all queues at once; deep ones have an output register, as block memory needs."""
+        """Write all queues at once."""
         m = Module()
         width = self.i.payload.as_value().shape().width
-        queues: list[fifo.FIFOInterface] = []
-        for number, (depth, deep) in enumerate(zip(self.plan.depths, self.plan.deep, strict=True)):
-            kind = fifo.SyncFIFOBuffered if deep else fifo.SyncFIFO
-            queue = kind(width=width, depth=depth)
-            m.submodules[f"queue_{number}"] = queue
-            queues.append(queue)
-        ready = True
-        for queue in queues:
-            ready = ready & queue.w_rdy
-        m.d.comb += self.i.ready.eq(ready)
-        for queue, reader in zip(queues, self.o, strict=True):
-            m.d.comb += [
-                queue.w_data.eq(self.i.payload),
-                queue.w_en.eq(self.i.valid & self.i.ready),
-                reader.payload.eq(queue.r_data),
-                reader.valid.eq(queue.r_rdy),
-                queue.r_en.eq(reader.ready),
-            ]
+        readies = []
+        taken = Signal()
+        plan = self.plan
+        for number, (depth, deep) in enumerate(zip(plan.depths, plan.deep, strict=True)):
+            reader = self.o[number]
+            name = f"queue_{number}"
+            if deep:
+                m.submodules[name] = deep_queue = DeepQueue(width, depth)
+                readies.append(deep_queue.i.ready)
+                m.d.comb += [
+                    deep_queue.i.payload.eq(self.i.payload),
+                    deep_queue.i.valid.eq(taken),
+                    reader.payload.eq(deep_queue.o.payload),
+                    reader.valid.eq(deep_queue.o.valid),
+                    deep_queue.o.ready.eq(reader.ready),
+                ]
+            else:
+                m.submodules[name] = queue = fifo.SyncFIFO(width=width, depth=depth)
+                readies.append(queue.w_rdy)
+                m.d.comb += [
+                    queue.w_data.eq(self.i.payload),
+                    queue.w_en.eq(taken),
+                    reader.payload.eq(queue.r_data),
+                    reader.valid.eq(queue.r_rdy),
+                    queue.r_en.eq(reader.ready),
+                ]
+        m.d.comb += [
+            self.i.ready.eq(reduce(and_, readies)),
+            taken.eq(self.i.valid & self.i.ready),
+        ]
         return m

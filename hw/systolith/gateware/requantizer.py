@@ -195,7 +195,8 @@ class Requantizer(wiring.Component):
         if self.shape.overflow is Overflow.SATURATE:
             low, high = clamp or (output.low, output.high)
             return _clamp(value, low, high)
-        wrapped = value[: output.bits]
+        # A value may be narrower than what it wraps to: it is as wide by its sign.
+        wrapped = (value + C(0, signed(output.bits)))[: output.bits]
         wrapped = wrapped.as_signed() if output.signed else wrapped
         return _clamp(wrapped, *clamp) if clamp else wrapped
 

@@ -11,7 +11,13 @@ from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.gearbox_plan import GearboxPlan
-from systolith.plan.latency import ARRIVE_LATENCY, MULTIPLIER_LATENCY, requantize_latency
+from systolith.plan.latency import (
+    ARRIVE_LATENCY,
+    DEEP_LATENCY,
+    MULTIPLIER_LATENCY,
+    PREFETCHED,
+    requantize_latency,
+)
 from systolith.plan.memory import BlockRam, Memory, MemoryKind
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
@@ -32,9 +38,11 @@ from systolith.plan.work import (
 
 __all__ = [
     "ARRIVE_LATENCY",
+    "DEEP_LATENCY",
     "DEFAULT_MULTIPLIERS",
     "DEVICES",
     "MULTIPLIER_LATENCY",
+    "PREFETCHED",
     "SPARE_BIAS_BITS",
     "AddPlan",
     "ArrayShape",

@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from systolith.network import Tensor
+from systolith.plan.latency import DEEP_LATENCY
 
 __all__ = ["ForkPlan"]
 
 DEEP = 64
-"""Transfers from which on a queue is in block memory, which reads a cycle later."""
+"""Transfers from which on a queue is in block memory, which reads later."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class ForkPlan:
     @property
     def latencies(self) -> tuple[int, ...]:
         """Cycles from a transfer to its offer, for each reader."""
-        return tuple(2 if deep else 1 for deep in self.deep)
+        return tuple(DEEP_LATENCY if deep else 1 for deep in self.deep)
 
     def with_depth(self, branch: int, depth: int) -> "ForkPlan":
         """The same with another depth of one queue."""

@@ -1,6 +1,18 @@
 """Cycles that the parts of engines take, which plan and gateware agree on."""
 
-__all__ = ["ARRIVE_LATENCY", "CREDIT_LATENCY", "MULTIPLIER_LATENCY", "requantize_latency"]
+__all__ = [
+    "ARRIVE_LATENCY",
+    "CREDIT_LATENCY",
+    "DEEP_LATENCY",
+    "MULTIPLIER_LATENCY",
+    "PREFETCHED",
+    "requantize_latency",
+]
+
+DEEP_LATENCY = 4
+"""Cycles from a transfer into a queue of block memory to its offer."""
+PREFETCHED = 4
+"""Transfers that such a queue reads ahead: as many as a read and its credit take cycles."""
 
 ARRIVE_LATENCY = 2
 """Cycles from a pixel's last transfer until a pass that reads it may start."""

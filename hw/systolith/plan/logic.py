@@ -17,6 +17,7 @@ from systolith.plan.conv_plan import ConvPlan, MultiplierKind
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.gearbox_plan import GearboxPlan
+from systolith.plan.latency import PREFETCHED
 from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.stages import StagePlan, WindowedEngine
@@ -103,8 +104,7 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
             bits = stage.lanes * stage.sum_bits
             return Counter({"add": 1, "add bits": bits}) + _end_flip_flops(stage)
         case ForkPlan():
-            bits = stage.lanes * stage.tensor.type.bits * sum(stage.deep)
-            return Counter({"queue": len(stage.depths), "queue bits": bits})
+            return Counter({"queue": len(stage.depths), "deep queue": sum(stage.deep)})
         case GearboxPlan():
             return Counter({"gearbox": 1, "gearbox bits": _gearbox_bits(stage)})
 
@@ -215,10 +215,9 @@ def _queues(plan: ForkPlan) -> Counter[str]:
     parts = Counter[str]()
     width = plan.lanes * plan.tensor.type.bits
     for depth, deep in zip(plan.depths, plan.deep, strict=True):
-        if deep:
-            parts["queue bits"] += width
-        else:
-            parts["RAM"] += Memory(count=1, depth=depth, width=width).luts(written=True)
+        parts["deep queue"] += deep
+        held = Memory(count=1, depth=PREFETCHED if deep else depth, width=width)
+        parts["RAM"] += held.luts(written=True)
     return parts
 
 

@@ -73,7 +73,7 @@ def _golden(spec: Requantize, output: ActType, acc: IntArray, bias: IntArray) ->
 @pytest.mark.parametrize("rounding", Rounding)
 @pytest.mark.parametrize("overflow", Overflow)
 @pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("shift", [0, 1, 12])
+@pytest.mark.parametrize("shift", [0, 1, 12, 25])
 def test_edges(rounding: Rounding, overflow: Overflow, signed: bool, shift: int) -> None:
     output = ActType(bits=8, signed=signed, zero_point=5)
     spec = Requantize(

@@ -1,0 +1,76 @@
+"""A FIFO in block memory whose output is as fast as a register's."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.delay import delayed
+from systolith.gateware.primitives import RegisteredRam
+from systolith.plan import PREFETCHED, MemoryKind
+
+__all__ = ["DeepQueue"]
+
+
+class DeepQueue(wiring.Component):
+    """A FIFO that reads ahead, so that a block of memory may use its output register.
+
+    Parameters
+    ----------
+    width, depth : int
+        Bits of a transfer, and transfers.
+
+    Members
+    -------
+    i : ``In(stream.Signature(width))``
+    o : ``Out(stream.Signature(width))``
+
+    Timing
+    ------
+    Latency: :data:`systolith.plan.DEEP_LATENCY` cycles from a transfer on `i` to ``o.valid``.
+    Throughput: one transfer per cycle. A transfer that leaves makes room in the next cycle. No
+    combinational path between `i` and `o`.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, width: int, depth: int) -> None:
+        self.width, self.depth = width, depth
+        transfers = stream.Signature(width)
+        super().__init__({"i": In(transfers), "o": Out(transfers)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Read whatever is stored while what was read before has room in front of the output."""
+        m = Module()
+        m.submodules.memory = store = RegisteredRam(
+            width=self.width, depth=self.depth, kind=MemoryKind.BLOCK
+        )
+        m.submodules.ahead = ahead = fifo.SyncFIFO(width=self.width, depth=PREFETCHED)
+        room = Signal(range(self.depth + 1), init=self.depth)
+        stored = Signal(range(self.depth + 1))
+        credit = Signal(range(PREFETCHED + 1), init=PREFETCHED)
+        taken, read, given = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(room != 0),
+            taken.eq(self.i.valid & self.i.ready),
+            read.eq((stored != 0) & (credit != 0)),
+            given.eq(self.o.valid & self.o.ready),
+            store.write_enable.eq(taken),
+            store.write_data.eq(self.i.payload),
+            ahead.w_en.eq(delayed(m, read, RegisteredRam.LATENCY, "read")),
+            ahead.w_data.eq(store.read_data),
+            ahead.r_en.eq(self.o.ready),
+            self.o.valid.eq(ahead.r_rdy),
+            self.o.payload.eq(ahead.r_data),
+        ]
+        m.d.sync += [
+            room.eq(room - taken + given),
+            stored.eq(stored + taken - read),
+            credit.eq(credit - read + given),
+        ]
+        for address, step in ((store.write_address, taken), (store.read_address, read)):
+            place = Signal(range(self.depth))
+            m.d.comb += address.eq(place)
+            with m.If(step):
+                m.d.sync += place.eq(Mux(place == self.depth - 1, 0, place + 1))
+        return m
