@@ -23,8 +23,8 @@ class EngineRow:
         Filters per multiplier; 0 if there is no PE array.
     weight_memory, window_memory : str
         ``block`` or ``distributed``; empty if there is none.
-    multipliers, dsps, luts, block_rams : int
-        LUTs are an estimate.
+    multipliers, dsps, luts, block_rams, flip_flops : int
+        LUTs and flip-flops are estimates.
     lanes : str
         Channels per transfer, in and out.
     cycles : int
@@ -45,6 +45,7 @@ class EngineRow:
     dsps: int
     luts: int
     block_rams: int
+    flip_flops: int
     lanes: str
     cycles: int
     idle: float

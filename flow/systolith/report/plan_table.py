@@ -36,6 +36,8 @@ def plan_table(
         show_edge=False,
         show_footer=True,
     )
+    if most := budget.get("flip_flops"):
+        table.caption = f"{resources['flip_flops']:,} flip-flops of a budget of {most:,}"
     table.add_column("stage", "all stages" + ("\nbudget" if budget else ""), no_wrap=True)
     table.add_column("array", no_wrap=True)
     table.add_column("kind", no_wrap=True)
