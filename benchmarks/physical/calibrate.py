@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from scipy.optimize import nnls
 
 from benchmarks.physical.designs import DESIGNS, PhysicalDesign
@@ -23,7 +25,7 @@ from benchmarks.results import write_result
 from systolith.build import TOP, emit_verilog
 from systolith.fpga import cells_by_engine, place, synthesize
 from systolith.gateware import Technology, signal_name
-from systolith.plan import NetworkPlan, logic
+from systolith.plan import NetworkPlan, clock, logic
 
 RESULTS = Path(__file__).parent / "results" / "calibration"
 TARGET_MHZ = 200.0
@@ -37,6 +39,15 @@ COMMAND = "python -m benchmarks.physical.calibrate"
 
 Found = Mapping[str, Any]
 Fitted = Mapping[str, Mapping[str, float]]
+Clock = Mapping[str, float]
+
+TITLES = {
+    "luts": "LUTs",
+    "flip_flops": "flip-flops",
+    "dsps": "multipliers",
+    "block_rams": "block RAMs",
+    "fmax_mhz": "clock, MHz",
+}
 
 
 def collect(design: PhysicalDesign, work: Path, *, placing: bool) -> tuple[NetworkPlan, Found]:
@@ -106,42 +117,75 @@ def fit_logic(found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]]) -> Fit
                 (logic.flip_flop_parts(stage, reloadable=reloadable), counts["flip_flops"])
             )
     fitted = {"luts": fit(luts), "flip_flops": fit(flip_flops)}
-    path = Path(logic.__file__).parent / logic.FITTED
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(fitted, indent=2) + "\n")
-    temporary.replace(path)
+    _write(Path(logic.__file__).parent / logic.FITTED, fitted)
     return fitted
 
 
+def fit_clock(found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]], fitted: Fitted) -> Clock:
+    """Fit base and slope to the placed designs that are not held back."""
+    placed = [
+        (_planned(design, plan, fitted)["luts"], known["fmax_mhz"])
+        for design, plan, known in found
+        if "fmax_mhz" in known and not design.held_back
+    ]
+    luts, fmax_mhz = np.log(np.array(placed, dtype=float)).T
+    slope, base = np.polyfit(luts, fmax_mhz, 1)
+    content = {"base_mhz": round(float(np.exp(base)), 1), "slope": round(float(-slope), 4)}
+    _write(Path(clock.__file__).parent / clock.FITTED, content)
+    return content
+
+
 def errors(
-    found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]], fitted: Fitted
+    found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]], fitted: Fitted, clock_fit: Clock
 ) -> list[dict[str, Any]]:
-    """Compare models and designs."""
+    """Compare models and designs: what was made, what was planned, by how much that is more."""
     rows = []
     for design, plan, known in found:
-        counts = known["engines"].values()
-        luts = [logic.lut_parts(each, reloadable=design.reloadable) for each in plan.stages]
-        ffs = [logic.flip_flop_parts(each, reloadable=design.reloadable) for each in plan.stages]
-        rows.append(
-            {
-                "design": design.name,
-                "held_back": design.held_back,
-                **_compared("luts", _total(luts, fitted["luts"]), counts),
-                **_compared("flip_flops", _total(ffs, fitted["flip_flops"]), counts),
-                **_compared("dsps", plan.resources.dsps, counts),
-                **_compared("block_rams", plan.resources.block_rams, counts),
-            }
-        )
+        planned = _planned(design, plan, fitted)
+        row: dict[str, Any] = {"design": design.name, "held_back": design.held_back}
+        for kind, number in planned.items():
+            made = sum(each[kind] for each in known["engines"].values())
+            row[kind] = {"made": made, "planned": number, "error": number / made - 1}
+        if "fmax_mhz" in known:
+            made = known["fmax_mhz"]
+            number = clock_fit["base_mhz"] * planned["luts"] ** -clock_fit["slope"]
+            row["fmax_mhz"] = {"made": made, "planned": number, "error": number / made - 1}
+        rows.append(row)
     return rows
+
+
+def _planned(design: PhysicalDesign, plan: NetworkPlan, fitted: Fitted) -> dict[str, int]:
+    reloadable, stages = design.reloadable, plan.stages
+    luts = [logic.lut_parts(stage, reloadable=reloadable) for stage in stages]
+    flip_flops = [logic.flip_flop_parts(stage, reloadable=reloadable) for stage in stages]
+    return {
+        "luts": _total(luts, fitted["luts"]),
+        "flip_flops": _total(flip_flops, fitted["flip_flops"]),
+        "dsps": plan.resources.dsps,
+        "block_rams": plan.resources.block_rams,
+    }
 
 
 def _total(stages: Iterable[Mapping[str, int]], each: Mapping[str, float]) -> int:
     return round(sum(logic.weighed(parts, each) for parts in stages))
 
 
-def _compared(kind: str, planned: int, counts: Iterable[Mapping[str, int]]) -> dict[str, Any]:
-    made = sum(each[kind] for each in counts)
-    return {kind: made, f"{kind}_planned": planned, f"{kind}_error": planned / made - 1}
+def _write(path: Path, content: object) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Lay the comparison out."""
+    table = Table("design", "held back", *TITLES.values(), box=box.SIMPLE)
+    for row in rows:
+        cells = [
+            f"{row[kind]['made']:,.0f} ({row[kind]['error']:+.1%})" if kind in row else ""
+            for kind in TITLES
+        ]
+        table.add_row(row["design"], "yes" if row["held_back"] else "", *cells)
+    return table
 
 
 def main() -> None:
@@ -160,7 +204,10 @@ def main() -> None:
         found.append((design, *collect(design, work, placing=not arguments.no_place)))
     if arguments.only:
         return
-    console.print(errors(found, fit_logic(found)))
+    fitted = fit_logic(found)
+    rows = errors(found, fitted, fit_clock(found, fitted))
+    console.print(table_of(rows))
+    write_result(RESULTS.parent / "models.json", COMMAND, {"designs": rows})
 
 
 if __name__ == "__main__":
