@@ -74,20 +74,25 @@ def _row(plan: NetworkPlan, stage: StagePlan) -> EngineRow:
     )
 
 
-def performance(plan: NetworkPlan, *, clock_mhz: float | None = None) -> dict[str, Any]:
+def performance(
+    plan: NetworkPlan, *, clock_mhz: float | None = None, fmax_mhz: float | None = None
+) -> dict[str, Any]:
     """Sum up what the cycle model says, and what the engines take of their budget.
 
     Cycles per frame, latency, multiplications and utilization; ``resources`` and ``budget`` by
-    kind of resource, the budget of those that are limited; with a clock, frames per second.
+    kind of resource, the budget of those that are limited; with a clock, frames per second; with an
+    estimate of the clock that can be reached, that.
     """
     clocked = {}
     if clock_mhz is not None:
         rate = clock_mhz * 1e6 / plan.cycles_per_frame
         clocked = {"clock_mhz": clock_mhz, "frames_per_second": rate}
+    estimated = {} if fmax_mhz is None else {"fmax_mhz_estimated": fmax_mhz}
     return {
         "cycles_per_frame": plan.cycles_per_frame,
         "latency_cycles": plan.latency_cycles,
         **clocked,
+        **estimated,
         "bottleneck": plan.bottleneck,
         "multipliers": plan.multipliers,
         "requantizers": plan.requantizers,

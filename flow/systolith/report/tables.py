@@ -94,6 +94,9 @@ def _summary(report: Report) -> Table:
         if "frames_per_second" in yields:
             rate, clock = yields["frames_per_second"], yields["clock_mhz"]
             table.add_row("frames per second", f"{rate:,.1f} at {clock:g} MHz")
+        if (fmax := yields.get("fmax_mhz_estimated")) and not report.build:
+            rate = fmax * 1e6 / yields["cycles_per_frame"]
+            table.add_row("clock, estimated", f"{fmax:.0f} MHz: {rate:,.0f} frames per second")
         table.add_row("latency", f"{yields['latency_cycles']:,} cycles")
         dense, kept = yields["macs_dense"], yields["macs_kept"]
         table.add_row("multiplications per frame", f"{kept:,} of {dense:,} dense")

@@ -16,7 +16,14 @@ from systolith.fpga import check_programs
 from systolith.gateware.board import server_resources
 from systolith.netlist import MODELS
 from systolith.network import IntArray, IntegerNetwork, content_hash
-from systolith.plan import NetworkPlan, plan_network
+from systolith.plan import (
+    DEVICES,
+    SPEED_FACTORS,
+    Family,
+    NetworkPlan,
+    fmax_of,
+    plan_network,
+)
 from systolith.report import Report, engine_rows, performance, sparsity_rows
 from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
 from systolith.steps.checking import check_netlist
@@ -181,8 +188,20 @@ class Session:
         self._add_checks(record.result.get("checks", []))
         self.report.files.update(record.result.get("files", {}))
 
+    def _estimated_fmax(self) -> float | None:
+        """Estimate the clock on the device that is planned for, if there is a model of it."""
+        name, part = self.settings.hardware.device, self.settings.build.part
+        if name is None or DEVICES[name].family is not Family.ECP5:
+            return None
+        speed = part.speed if part is not None and part.speed is not None else min(SPEED_FACTORS)
+        return fmax_of(self.plan.resources.luts, speed=speed)
+
     def _estimate(self) -> None:
-        found = performance(self.plan, clock_mhz=self.settings.hardware.clock_mhz)
+        found = performance(
+            self.plan,
+            clock_mhz=self.settings.hardware.clock_mhz,
+            fmax_mhz=self._estimated_fmax(),
+        )
 
         def work() -> dict[str, Any]:
             engines = [asdict(row) for row in engine_rows(self.plan)]

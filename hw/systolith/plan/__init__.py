@@ -4,6 +4,7 @@ from systolith.plan.add_plan import AddPlan
 from systolith.plan.area import resources_of
 from systolith.plan.arrays import choose_arrays, least_cycles
 from systolith.plan.budget import Budget, Resources
+from systolith.plan.clock import SPEED_FACTORS, fmax_of
 from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
 from systolith.plan.depthwise_plan import DepthwisePlan
 from systolith.plan.devices import DEVICES, Device, Family
@@ -44,6 +45,7 @@ __all__ = [
     "MULTIPLIER_LATENCY",
     "PREFETCHED",
     "SPARE_BIAS_BITS",
+    "SPEED_FACTORS",
     "AddPlan",
     "ArrayShape",
     "BlockRam",
@@ -74,6 +76,7 @@ __all__ = [
     "WindowedEngine",
     "Work",
     "choose_arrays",
+    "fmax_of",
     "folded_bias",
     "least_cycles",
     "no_engine",
