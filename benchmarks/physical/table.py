@@ -1,0 +1,79 @@
+"""Tables of what was measured on FPGAs, for the documentation."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["array_rows", "model_rows", "network_rows"]
+
+RESULTS = Path(__file__).parent / "results"
+YARDSTICKS = (
+    ("fpgaConvNet, ResNet-8 8 bits, ZC706", 525, "187 MHz", 6790),
+    ("fpgaConvNet, ResNet-8 8 bits, ZedBoard", 211, "", 2431),
+    ("fpgaConvNet, ResNet-8 8 bits, ZyBo", 78, "", 317),
+    ("FINN, CNV 1 bit", None, "", 661),
+    ("hls4ml, RN08", None, "", 131),
+)
+"""Published for MLPerf Tiny: multipliers, clock, images per second."""
+
+
+def array_rows() -> Iterator[str]:
+    """List the arrays that were placed alone."""
+    yield "| array | speed | clocks, MHz | median | LUTs | flip-flops |"
+    yield "|---|---|---|---|---|---|"
+    for path in sorted(RESULTS.glob("array-*.json"), key=lambda each: (len(each.stem), each.stem)):
+        found, used = _read(path)
+        clocks = ", ".join(f"{clock:.0f}" for clock in found["fmax_mhz"])
+        speed = found["part"].split()[2]
+        yield (
+            f"| {found['array']} | {speed} | {clocks} | {found['fmax_mhz_median']:.0f} | "
+            f"{used['TRELLIS_COMB']:,} | {used['TRELLIS_FF']:,} |"
+        )
+
+
+def network_rows() -> Iterator[str]:
+    """List the networks that were placed, and what others have published."""
+    yield (
+        "| network | device | LUTs | per multiplier | DSPs | block RAMs | clock | cycles | "
+        "frames/s | per DSP |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for path in sorted(RESULTS.glob("*-speed*.json")):
+        found, used = _read(path)
+        if "network" not in found:
+            continue
+        yield (
+            f"| {found['network']} | {found['part']} | {used['TRELLIS_COMB']:,} | "
+            f"{found['luts_per_multiplier']:.0f} | {used['MULT18X18D']} | {used['DP16KD']} | "
+            f"{max(found['fmax_mhz'].values()):.1f} MHz | {found['cycles_per_frame']:,} | "
+            f"{found['frames_per_second']:,} | {found['frames_per_second_and_dsp']:.1f} |"
+        )
+    for name, dsps, clock, rate in YARDSTICKS:
+        per_dsp = f"{rate / dsps:.1f}" if dsps else ""
+        yield f"| {name} | | | | {dsps or ''} | | {clock} | | {rate:,} | {per_dsp} |"
+
+
+def model_rows() -> Iterator[str]:
+    """List how far the models are off, the designs that they were not fitted to first."""
+    designs = json.loads((RESULTS / "models.json").read_text())["designs"]
+    kinds = {
+        "luts": "LUTs",
+        "flip_flops": "flip-flops",
+        "dsps": "multipliers",
+        "block_rams": "block RAMs",
+        "fmax_mhz": "clock, MHz",
+    }
+    yield f"| design | held back | {' | '.join(kinds.values())} |"
+    yield f"|---|---|{'---|' * len(kinds)}"
+    for row in sorted(designs, key=lambda row: not row["held_back"]):
+        cells = [
+            f"{row[kind]['made']:,.0f} ({row[kind]['error']:+.1%})" if kind in row else ""
+            for kind in kinds
+        ]
+        yield f"| {row['design']} | {'yes' if row['held_back'] else ''} | {' | '.join(cells)} |"
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    found = json.loads(path.read_text())
+    return found, found["used"]
