@@ -21,9 +21,13 @@ __all__ = ["DEVICES", "ROUTABLE_PERCENT", "Device", "Family"]
 
 ROUTABLE_PERCENT = 80
 """Share of the LUTs that a plan may take: placement and routing need some to spare."""
-SCARCE_PERCENT = 65
-"""The same of flip-flops, where there are fewer than LUTs: two share their control signals. On a
-GW1NR-9 57 % were placed in minutes, 70 % barely, 77 % not at all."""
+LOGIC_CELL_PERCENT = 45
+"""The same where LUT and flip-flop are one logic cell, which often holds but one of them: a plan of
+4,153 LUTs took 7,241 cells of an iCE40."""
+SCARCE_PERCENT = 50
+"""The same of flip-flops, where there are fewer than LUTs. Memories have registers of these, which
+the plan, fitted to ECP5, does not count: a quarter more on a GW1NR-9. There, 57 % were placed in
+minutes, 70 % barely, 77 % not at all."""
 
 
 class Family(Enum):
@@ -56,6 +60,8 @@ class Device:
     block : BlockRam
     distributed : bool
         Whether LUTs can be memory that is written; else flip-flops are.
+    usable_percent : int
+        Share of the LUTs that a plan may take.
     """
 
     name: str
@@ -67,13 +73,14 @@ class Device:
     block_rams: int
     block: BlockRam = BLOCK_18K
     distributed: bool = True
+    usable_percent: int = ROUTABLE_PERCENT
 
     @property
     def budget(self) -> Budget:
         """What a design may take of it."""
         return Budget(
             dsps=self.dsps,
-            luts=self.luts * ROUTABLE_PERCENT // 100,
+            luts=self.luts * self.usable_percent // 100,
             block_rams=self.block_rams,
             flip_flops=self.ffs * SCARCE_PERCENT // 100 if self.ffs < self.luts else None,
             block=self.block,
@@ -109,6 +116,7 @@ def _ice40(name: str, luts: int, dsps: int, block_rams: int) -> Device:
         block_rams=block_rams,
         block=ICE40_BLOCK,
         distributed=False,
+        usable_percent=LOGIC_CELL_PERCENT,
     )
 
 
