@@ -15,8 +15,8 @@ PACKAGES = {
     "ecp5-85f": ("CABGA381", "CABGA554", "CABGA756"),
 }
 SPREADING = "0.3"
-"""How soon the placer spreads cells. With its default, 0.1, a design that left most of an 85F empty was
-far from spread after 48 rounds; with this it is after 40."""
+"""How soon the placer spreads cells. With its default, 0.1, a design that left most of an 85F empty
+was far from spread after 48 rounds; with this it is after 40."""
 
 
 def _options(part: Part) -> list[str]:
