@@ -46,8 +46,9 @@ def _skip_accumulation(design: Design, folder: Path) -> Design:
 
 
 def _drop_rounding(design: Design, folder: Path) -> Design:
-    """Let fc truncate instead of rounding: half of 2**12 is not added."""
-    return substitute(design, folder, r"\$signed\(13'h0800\)", "$signed(13'h0000)")
+    """Let fc truncate instead of rounding: half of the last bit is not added."""
+    half = r"(?s)(requantizer_21to16 ?\(.*?\$signed\(shifted_1\) \+ \$signed\()2'h1"
+    return substitute(design, folder, half, r"\g<1>2'h0")
 
 
 MUTATIONS: dict[str, tuple[Callable[[Design, Path], Design], str]] = {
