@@ -19,27 +19,45 @@ TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 """Where a table stands in the page, and which."""
 
 
-def tables() -> dict[str, Iterable[str]]:
-    """Lines of each table, by name."""
-    weights = [_read(path) for path in sorted(pruning.RESULTS.glob("*.json"))]
-    names = [name for name in NETWORKS if (engine.RESULTS / f"{name}.json").exists()]
-    networks = [_read(engine.RESULTS / f"{name}.json") for name in names]
-    return {
-        "weights": pruning.weight_rows([row for row in weights if "granularity" in row]),
-        "filters": pruning.filter_rows([row for row in weights if "epochs_finetune" in row]),
-        "layers": engine.pattern_rows(_read(engine.RESULTS / "layers.json")["rows"]),
-        "networks": engine.network_rows(networks),
-        "times": engine.time_rows(networks),
-        "arrays": physical.array_rows(),
-        "placed": physical.network_rows(),
-        "models": physical.model_rows(),
-    }
+def rows_of(name: str) -> Iterable[str]:
+    """Lines of a table."""
+    match name:
+        case "weights":
+            return pruning.weight_rows([row for row in _pruned() if "granularity" in row])
+        case "filters":
+            return pruning.filter_rows([row for row in _pruned() if "epochs_finetune" in row])
+        case "layers":
+            return engine.pattern_rows(_read(engine.RESULTS / "layers.json")["rows"])
+        case "networks":
+            return engine.network_rows(_simulated())
+        case "times":
+            return engine.time_rows(_simulated())
+        case "arrays":
+            return physical.array_rows()
+        case "placed":
+            return physical.network_rows()
+        case "models":
+            return physical.model_rows()
+    raise ValueError(f"there is no table {name!r}")
 
 
 def filled(page: str) -> str:
     """Replace what stands between the marks of each table."""
-    found = {name: "\n".join(rows) for name, rows in tables().items()}
-    return TABLE.sub(lambda mark: f"{mark[1]}{found[mark[2]]}\n{mark[3]}", page)
+
+    def table(mark: re.Match[str]) -> str:
+        rows = "\n".join(rows_of(mark[2]))
+        return f"{mark[1]}{rows}\n{mark[3]}"
+
+    return TABLE.sub(table, page)
+
+
+def _pruned() -> list[Any]:
+    return [_read(path) for path in sorted(pruning.RESULTS.glob("*.json"))]
+
+
+def _simulated() -> list[Any]:
+    names = [name for name in NETWORKS if (engine.RESULTS / f"{name}.json").exists()]
+    return [_read(engine.RESULTS / f"{name}.json") for name in names]
 
 
 def _read(path: Path) -> Any:

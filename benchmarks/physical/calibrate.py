@@ -25,7 +25,7 @@ from benchmarks.results import write_result
 from systolith.build import TOP, emit_verilog
 from systolith.fpga import cells_by_engine, place, synthesize
 from systolith.gateware import Technology, signal_name
-from systolith.plan import NetworkPlan, clock, logic
+from systolith.plan import NetworkPlan, Resources, clock, logic
 
 RESULTS = Path(__file__).parent / "results" / "calibration"
 TARGET_MHZ = 200.0
@@ -124,12 +124,12 @@ def fit_logic(found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]]) -> Fit
 def fit_clock(found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]], fitted: Fitted) -> Clock:
     """Fit base and slope to the placed designs that are not held back."""
     placed = [
-        (_planned(design, plan, fitted)["luts"], known["fmax_mhz"])
+        (_extent(design, _planned(design, plan, fitted)), known["fmax_mhz"])
         for design, plan, known in found
         if "fmax_mhz" in known and not design.held_back
     ]
-    luts, fmax_mhz = np.log(np.array(placed, dtype=float)).T
-    slope, base = np.polyfit(luts, fmax_mhz, 1)
+    extent, fmax_mhz = np.log(np.array(placed, dtype=float)).T
+    slope, base = np.polyfit(extent, fmax_mhz, 1)
     content = {"base_mhz": round(float(np.exp(base)), 1), "slope": round(float(-slope), 4)}
     _write(Path(clock.__file__).parent / clock.FITTED, content)
     return content
@@ -148,7 +148,7 @@ def errors(
             row[kind] = {"made": made, "planned": number, "error": number / made - 1}
         if "fmax_mhz" in known:
             made = known["fmax_mhz"]
-            number = clock_fit["base_mhz"] * planned["luts"] ** -clock_fit["slope"]
+            number = clock_fit["base_mhz"] * _extent(design, planned) ** -clock_fit["slope"]
             row["fmax_mhz"] = {"made": made, "planned": number, "error": number / made - 1}
         rows.append(row)
     return rows
@@ -164,6 +164,10 @@ def _planned(design: PhysicalDesign, plan: NetworkPlan, fitted: Fitted) -> dict[
         "dsps": plan.resources.dsps,
         "block_rams": plan.resources.block_rams,
     }
+
+
+def _extent(design: PhysicalDesign, planned: Mapping[str, int]) -> float:
+    return clock.extent_of(Resources(**planned), design.part.device)
 
 
 def _total(stages: Iterable[Mapping[str, int]], each: Mapping[str, float]) -> int:

@@ -191,10 +191,10 @@ class Session:
     def _estimated_fmax(self) -> float | None:
         """Estimate the clock on the device that is planned for, if there is a model of it."""
         name, part = self.settings.hardware.device, self.settings.build.part
-        if name is None or DEVICES[name].family is not Family.ECP5:
+        if name is None or (device := DEVICES[name]).family is not Family.ECP5:
             return None
         speed = part.speed if part is not None and part.speed is not None else min(SPEED_FACTORS)
-        return fmax_of(self.plan.resources.luts, speed=speed)
+        return fmax_of(self.plan.resources, device, speed=speed)
 
     def _estimate(self) -> None:
         found = performance(
