@@ -4,7 +4,6 @@ python -m benchmarks.physical.network resnet8-1of4 --cycles 32768 --device ecp5-
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,9 @@ def main() -> None:
     folder = arguments.work or Path(tempfile.mkdtemp())
     found = measure(plan, part, arguments.freq, arguments.seeds, folder)
     Console().print(found)
-    command = f"python -m benchmarks.physical.network {' '.join(sys.argv[1:])}"
+    options = ("cycles", "device", "speed", "freq", "seeds")
+    given = " ".join(f"--{name} {getattr(arguments, name)}" for name in options)
+    command = f"python -m benchmarks.physical.network {arguments.network} {given}"
     name = f"{arguments.network}-{arguments.cycles}-{part.device.name}-speed{part.speed}"
     write_result(RESULTS / f"{name}.json", command, {"network": arguments.network, **found})
 

@@ -1,7 +1,7 @@
 """How fast the clock of a design will be, before it is placed.
 
-What limits a clock are wires, and they are as long as a design is spread out: one that takes half of
-the multipliers reaches over half of the device, however few its LUTs. So
+What limits a clock are wires, and they are as long as a design is spread out: one that takes half
+of the multipliers reaches over half of the device, however few its LUTs. So
 ``fmax = base * extent ** -slope``, where the extent is the largest share that it takes of anything,
 times the LUTs of the device. Base and slope are fitted to placed designs, see
 ``benchmarks/physical/calibrate.py``, which writes them beside this module.
