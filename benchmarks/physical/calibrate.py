@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from scipy.optimize import nnls
 
 from benchmarks.physical.designs import DESIGNS, PhysicalDesign
+from benchmarks.physical.table import model_rows
 from benchmarks.results import write_result
 from systolith.build import TOP, emit_verilog
 from systolith.fpga import cells_by_engine, place, synthesize
@@ -41,14 +40,6 @@ Found = Mapping[str, Any]
 Fitted = Mapping[str, Mapping[str, float]]
 Clock = Mapping[str, float]
 
-TITLES = {
-    "luts": "LUTs",
-    "flip_flops": "flip-flops",
-    "dsps": "multipliers",
-    "block_rams": "block RAMs",
-    "fmax_mhz": "clock, MHz",
-}
-
 
 def collect(design: PhysicalDesign, work: Path, *, placing: bool) -> tuple[NetworkPlan, Found]:
     """Synthesize a design, and place it if its clock counts; or find what was made before."""
@@ -59,18 +50,16 @@ def collect(design: PhysicalDesign, work: Path, *, placing: bool) -> tuple[Netwo
     if known.get("verilog") != key:
         known = {}
     folder, netlist = work / design.name, work / design.name / f"{TOP}.json"
-    if "engines" not in known:
+    to_place = placing and design.placed and "fmax_mhz" not in known
+    if "engines" not in known or (to_place and not netlist.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{TOP}.v").write_text(verilog)
         synthesize([f"{TOP}.v"], TOP, folder, design.part.device)
+    if "engines" not in known:
         counts = {name: asdict(each) for name, each in cells_by_engine(netlist).items()}
         known = {"design": asdict(design), "verilog": key, "engines": counts}
         write_result(path, COMMAND, known)
-    if placing and design.placed and "fmax_mhz" not in known:
-        if not netlist.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{TOP}.v").write_text(verilog)
-            synthesize([f"{TOP}.v"], TOP, folder, design.part.device)
+    if to_place:
         report = place(netlist, design.part, freq_mhz=TARGET_MHZ, seed=SEED)
         used = {kind: count for kind, count in report.used.items() if count}
         words = report.path.words() if report.path else None
@@ -180,18 +169,6 @@ def _write(path: Path, content: object) -> None:
     temporary.replace(path)
 
 
-def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Lay the comparison out."""
-    table = Table("design", "held back", *TITLES.values(), box=box.SIMPLE)
-    for row in rows:
-        cells = [
-            f"{row[kind]['made']:,.0f} ({row[kind]['error']:+.1%})" if kind in row else ""
-            for kind in TITLES
-        ]
-        table.add_row(row["design"], "yes" if row["held_back"] else "", *cells)
-    return table
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="folder that keeps what the tools wrote")
@@ -210,7 +187,8 @@ def main() -> None:
         return
     fitted = fit_logic(found)
     rows = errors(found, fitted, fit_clock(found, fitted))
-    console.print(table_of(rows))
+    for line in model_rows(rows):
+        console.print(line)
     write_result(RESULTS.parent / "models.json", COMMAND, {"designs": rows})
 
 

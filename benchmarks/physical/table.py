@@ -1,7 +1,7 @@
 """Tables of what was measured on FPGAs, for the documentation."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,8 @@ def network_rows() -> Iterator[str]:
         yield f"| {name} | | | | {dsps or ''} | | {clock} | | {rate:,} | {per_dsp} |"
 
 
-def model_rows() -> Iterator[str]:
+def model_rows(designs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """List how far the models are off, the designs that they were not fitted to first."""
-    designs = json.loads((RESULTS / "models.json").read_text())["designs"]
     kinds = {
         "luts": "LUTs",
         "flip_flops": "flip-flops",

@@ -111,8 +111,7 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
 
 def _sequence(plan: WindowedEngine) -> Counter[str]:
     """Of what writes the window and issues steps."""
-    address = (plan.buffer_depth - 1).bit_length()
-    return Counter({"engine": 1, "position bits": plan.position_bits + address})
+    return Counter({"engine": 1, "position bits": plan.position_bits + _address_bits(plan)})
 
 
 def _array_luts(plan: ConvPlan, reloadable: bool) -> Counter[str]:
