@@ -2,16 +2,13 @@
 
 import random
 import re
-import subprocess
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
 import pytest
 
-from systolith.bench import find_toolchain
-from systolith.bench.compile import QUICK_FLAGS, run_make, run_verilator
-from tests.sim.test_primitives import CYCLES, DRIVER
+from tests.sim.test_primitives import DRIVER, count_differences
 
 CELLS = files("systolith.netlist").joinpath("ecp5_fabric.v").read_text()
 INPUTS = {
@@ -95,15 +92,7 @@ def _differences(folder: Path, cells: str) -> list[int]:
     driver = driver.replace(change, f"bench.clk = 0; bench.eval(); {change}")
     assert words > 2  # else the simulator's type of `same` is an integer
     # By then all registers were reset: what those start with that are reset to M is undefined.
-    settings = {"CYCLES": CYCLES, "COUNT": memory + 1, "WARM_UP": 50}
-    defines = "".join(f"#define {name} {value}\n" for name, value in settings.items())
-    (folder / "driver.cpp").write_text(defines + driver)
-    toolchain = find_toolchain()
-    arguments = ["--top-module", "bench", "--Mdir", "obj", "bench.v", "../driver.cpp"]
-    run_verilator(toolchain, folder, arguments)
-    run_make(toolchain, folder / "obj", "Vbench.mk", QUICK_FLAGS)
-    done = subprocess.run([folder / "obj" / "Vbench"], capture_output=True, text=True, check=True)
-    return [int(count) for count in done.stdout.split()]
+    return count_differences(folder, driver, pairs=memory + 1, warm_up=50)
 
 
 def test_cells_do_what_yosys_says(tmp_path: Path) -> None:

@@ -76,9 +76,14 @@ def _differences(cases: Sequence[Case], folder: Path, made_of: Technology, cells
     most = len(cases) - 1
     header = f"module bench(input clk, input [63:0] stimulus, output [{most}:0] same);"
     (folder / "bench.v").write_text("\n".join([header, *pairs, "endmodule", *modules]))
-    settings = {"CYCLES": CYCLES, "COUNT": len(cases), "WARM_UP": 2 * MULTIPLIER_LATENCY}
+    return count_differences(folder, DRIVER, pairs=len(cases), warm_up=2 * MULTIPLIER_LATENCY)
+
+
+def count_differences(folder: Path, driver: str, *, pairs: int, warm_up: int) -> list[int]:
+    """Simulate ``bench.v`` of a folder, and count the cycles in which each pair differs."""
+    settings = {"CYCLES": CYCLES, "COUNT": pairs, "WARM_UP": warm_up}
     defines = "".join(f"#define {name} {value}\n" for name, value in settings.items())
-    (folder / "driver.cpp").write_text(defines + DRIVER)
+    (folder / "driver.cpp").write_text(defines + driver)
     toolchain = find_toolchain()
     arguments = ["--top-module", "bench", "--Mdir", "obj", "bench.v", "../driver.cpp"]
     run_verilator(toolchain, folder, arguments)

@@ -40,35 +40,28 @@ class Fork(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Write all queues at once."""
         m = Module()
-        width = self.i.payload.as_value().shape().width
-        readies = []
-        taken = Signal()
         plan = self.plan
+        width = self.i.payload.as_value().shape().width
+        entrances, taken = [], Signal()
         for number, (depth, deep) in enumerate(zip(plan.depths, plan.deep, strict=True)):
-            reader = self.o[number]
-            name = f"queue_{number}"
             if deep:
-                m.submodules[name] = deep_queue = DeepQueue(width, depth)
-                readies.append(deep_queue.i.ready)
-                m.d.comb += [
-                    deep_queue.i.payload.eq(self.i.payload),
-                    deep_queue.i.valid.eq(taken),
-                    reader.payload.eq(deep_queue.o.payload),
-                    reader.valid.eq(deep_queue.o.valid),
-                    deep_queue.o.ready.eq(reader.ready),
-                ]
+                queue = DeepQueue(width, depth)
+                entrance, exit_ = queue.i, queue.o
             else:
-                m.submodules[name] = queue = fifo.SyncFIFO(width=width, depth=depth)
-                readies.append(queue.w_rdy)
-                m.d.comb += [
-                    queue.w_data.eq(self.i.payload),
-                    queue.w_en.eq(taken),
-                    reader.payload.eq(queue.r_data),
-                    reader.valid.eq(queue.r_rdy),
-                    queue.r_en.eq(reader.ready),
-                ]
+                queue = fifo.SyncFIFO(width=width, depth=depth)
+                entrance, exit_ = queue.w_stream, queue.r_stream
+            m.submodules[f"queue_{number}"] = queue
+            entrances.append(entrance)
+            reader = self.o[number]
+            m.d.comb += [
+                entrance.payload.eq(self.i.payload),
+                entrance.valid.eq(taken),
+                reader.payload.eq(exit_.payload),
+                reader.valid.eq(exit_.valid),
+                exit_.ready.eq(reader.ready),
+            ]
         m.d.comb += [
-            self.i.ready.eq(reduce(and_, readies)),
+            self.i.ready.eq(reduce(and_, (entrance.ready for entrance in entrances))),
             taken.eq(self.i.valid & self.i.ready),
         ]
         return m

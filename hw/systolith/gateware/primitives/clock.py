@@ -66,8 +66,8 @@ GOWIN_LIMITS = _Limits(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ecp5Pll:
-    """Divisors of an EHXPLLL whose output is fed back.
+class Divisors:
+    """What a PLL makes of its input.
 
     Parameters
     ----------
@@ -83,14 +83,19 @@ class Ecp5Pll:
     output_divisor: int
 
     @property
-    def technology(self) -> Technology:
-        """Whose cell it is."""
-        return Technology.ECP5
-
-    @property
     def output_mhz(self) -> float:
         """What comes out."""
         return self.input_mhz * self.feedback / self.input_divisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ecp5Pll(Divisors):
+    """An EHXPLLL whose output is fed back."""
+
+    @property
+    def technology(self) -> Technology:
+        """Whose cell it is."""
+        return Technology.ECP5
 
     def place(self, m: Module, source: Signal, clock: Signal) -> Signal:
         """Add it to a module. Returns whether it is locked."""
@@ -127,30 +132,13 @@ class Ecp5Pll:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GowinPll:
-    """Divisors of an rPLL.
-
-    Parameters
-    ----------
-    input_mhz : float
-    input_divisor, feedback, output_divisor : int
-        As of :class:`Ecp5Pll`.
-    """
-
-    input_mhz: float
-    input_divisor: int
-    feedback: int
-    output_divisor: int
+class GowinPll(Divisors):
+    """An rPLL."""
 
     @property
     def technology(self) -> Technology:
         """Whose cell it is."""
         return Technology.GOWIN
-
-    @property
-    def output_mhz(self) -> float:
-        """What comes out."""
-        return self.input_mhz * self.feedback / self.input_divisor
 
     def place(self, m: Module, source: Signal, clock: Signal) -> Signal:
         """Add it to a module. Returns whether it is locked."""
