@@ -27,8 +27,9 @@ class DeepQueue(wiring.Component):
     Timing
     ------
     Latency: :data:`systolith.plan.DEEP_LATENCY` cycles from a transfer on `i` to ``o.valid``.
-    Throughput: one transfer per cycle. A transfer that leaves makes room in the next cycle. No
-    combinational path between `i` and `o`.
+    Throughput: one transfer per cycle. A transfer that leaves makes room
+    :data:`systolith.plan.DEEP_ROOM_LATENCY` cycles later. No combinational path between `i` and
+    `o`, and none from ``o.ready`` to what is counted.
     """
 
     i: stream.Interface
@@ -54,7 +55,6 @@ class DeepQueue(wiring.Component):
             self.i.ready.eq(room != 0),
             taken.eq(self.i.valid & self.i.ready),
             read.eq((stored != 0) & (credit != 0)),
-            given.eq(self.o.valid & self.o.ready),
             store.write_enable.eq(taken),
             store.write_data.eq(self.i.payload),
             ahead.w_en.eq(delayed(m, read, RegisteredRam.LATENCY, "read")),
@@ -64,6 +64,7 @@ class DeepQueue(wiring.Component):
             self.o.payload.eq(ahead.r_data),
         ]
         m.d.sync += [
+            given.eq(self.o.valid & self.o.ready),
             room.eq(room - taken + given),
             stored.eq(stored + taken - read),
             credit.eq(credit - read + given),

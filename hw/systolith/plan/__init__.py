@@ -15,6 +15,7 @@ from systolith.plan.gearbox_plan import GearboxPlan
 from systolith.plan.latency import (
     ARRIVE_LATENCY,
     DEEP_LATENCY,
+    DEEP_ROOM_LATENCY,
     MULTIPLIER_LATENCY,
     PREFETCHED,
     requantize_latency,
@@ -40,6 +41,7 @@ from systolith.plan.work import (
 __all__ = [
     "ARRIVE_LATENCY",
     "DEEP_LATENCY",
+    "DEEP_ROOM_LATENCY",
     "DEFAULT_MULTIPLIERS",
     "DEVICES",
     "MULTIPLIER_LATENCY",

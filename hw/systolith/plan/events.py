@@ -24,7 +24,7 @@ PARAMETERS = (
 `table` is where the stage's part of the table of numbers begins: for an engine, the pixels needed
 and freed by each output pixel and the transfers of each pass; for a gearbox, the transfers that
 fill and empty its register, for each filling of a pixel (`passes` of them); for a fork, its
-streams, their depths and latencies.
+streams, their depths, latencies and latencies of room.
 """
 KIND, SOURCE, OTHER, SINK_STREAM, FRAMES = range(5)
 TRANSFERS, INPUT_PIXELS, OUTPUT_PIXELS, CAPACITY, PASSES = range(5, 10)
@@ -33,6 +33,8 @@ CREDIT_SPARE, TABLE, BRANCHES = range(15, 18)
 
 (FREEING, FREED, PIXEL, NUMBER, FREE_AT, RESERVED, FILLED) = range(7)
 STATES = 7
+QUEUE = 4
+"""Numbers of each queue of a fork."""
 
 Ints = NDArray[np.int64]
 
@@ -178,17 +180,19 @@ def _copy(
             time = max(time, taken[base[source] + number - 1] + 1)
         blocked = False
         for branch in range(stage[BRANCHES]):
-            sink, depth = table[stage[TABLE] + 3 * branch], table[stage[TABLE] + 3 * branch + 1]
+            at = stage[TABLE] + QUEUE * branch
+            sink, depth, room_latency = table[at], table[at + 1], table[at + 3]
             if number >= depth:
                 if takes[sink] <= number - depth:
                     blocked = True
                     break
-                time = max(time, taken[base[sink] + number - depth] + 1)
+                time = max(time, taken[base[sink] + number - depth] + room_latency)
         if blocked:
             break
         taken[base[source] + number] = time
         for branch in range(stage[BRANCHES]):
-            sink, latency = table[stage[TABLE] + 3 * branch], table[stage[TABLE] + 3 * branch + 2]
+            at = stage[TABLE] + QUEUE * branch
+            sink, latency = table[at], table[at + 2]
             offered[base[sink] + number] = time + latency
             offers[sink] = number + 1
         number += 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from systolith.network import Tensor
-from systolith.plan.latency import DEEP_LATENCY
+from systolith.plan.latency import DEEP_LATENCY, DEEP_ROOM_LATENCY
 
 __all__ = ["ForkPlan"]
 
@@ -66,6 +66,11 @@ class ForkPlan:
     def latencies(self) -> tuple[int, ...]:
         """Cycles from a transfer to its offer, for each reader."""
         return tuple(DEEP_LATENCY if deep else 1 for deep in self.deep)
+
+    @property
+    def room_latencies(self) -> tuple[int, ...]:
+        """Cycles from a transfer to its reader until it makes room, for each reader."""
+        return tuple(DEEP_ROOM_LATENCY if deep else 1 for deep in self.deep)
 
     def with_depth(self, branch: int, depth: int) -> "ForkPlan":
         """The same with another depth of one queue."""

@@ -4,6 +4,7 @@ __all__ = [
     "ARRIVE_LATENCY",
     "CREDIT_LATENCY",
     "DEEP_LATENCY",
+    "DEEP_ROOM_LATENCY",
     "MULTIPLIER_LATENCY",
     "PREFETCHED",
     "requantize_latency",
@@ -11,7 +12,9 @@ __all__ = [
 
 DEEP_LATENCY = 4
 """Cycles from a transfer into a queue of block memory to its offer."""
-PREFETCHED = 4
+DEEP_ROOM_LATENCY = 2
+"""Cycles from a transfer out of such a queue until it makes room."""
+PREFETCHED = 5
 """Transfers that such a queue reads ahead: as many as a read and its credit take cycles."""
 
 ARRIVE_LATENCY = 2

@@ -28,7 +28,7 @@ __all__ = ["Timeline", "timeline"]
 
 Ints = NDArray[np.int64]
 Queue = tuple[Ints, Ints]
-"""Cycles in which transfers enter and leave."""
+"""Cycles in which transfers enter, and from which on their room can be used again."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,9 +134,11 @@ def timeline(graph: StageGraph, frames: int) -> Timeline:
             stage.name: tuple(
                 (
                     offered[base[numbers[edge]] : base[numbers[edge] + 1]] - latency,
-                    taken[base[numbers[edge]] : base[numbers[edge] + 1]],
+                    taken[base[numbers[edge]] : base[numbers[edge] + 1]] + room_latency,
                 )
-                for edge, latency in zip(out_of[stage.name], stage.latencies, strict=True)
+                for edge, latency, room_latency in zip(
+                    out_of[stage.name], stage.latencies, stage.room_latencies, strict=True
+                )
             )
             for stage in graph.stages
             if isinstance(stage, ForkPlan)
@@ -200,8 +202,10 @@ def _row(
                 credit_spare=stage.fifo_depth - 1,
             )
         case ForkPlan():
-            for branch in zip(sinks, stage.depths, stage.latencies, strict=True):
-                table += branch
+            for queue in zip(
+                sinks, stage.depths, stage.latencies, stage.room_latencies, strict=True
+            ):
+                table += queue
             return _fields(**common, kind=events.FORK, branches=len(stage.depths))
 
 
@@ -249,7 +253,7 @@ def _transfers(stages: Mapping[str, StagePlan], edge: Edge) -> int:
             return plan.cycles
 
 
-def _most_queued(entered: Ints, left: Ints) -> int:
-    """Most transfers between entering and leaving at once; one that leaves makes room after."""
-    before = np.searchsorted(left, entered, side="left")
+def _most_queued(entered: Ints, room_from: Ints) -> int:
+    """Most transfers that take room at once."""
+    before = np.searchsorted(room_from, entered, side="right")
     return int((np.arange(1, len(entered) + 1) - before).max())

@@ -51,7 +51,7 @@ def test_every_reader_gets_every_transfer_in_order(
 def test_room_and_latency_are_as_planned(depth: int) -> None:
     plan = _fork(depth)
     dut = Fork(plan)
-    (latency,) = plan.latencies
+    (latency,), (room_latency,) = plan.latencies, plan.room_latencies
     offered_at, taken = [], 0
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
@@ -62,8 +62,9 @@ def test_room_and_latency_are_as_planned(depth: int) -> None:
             taken += ctx.get(dut.i.ready)
             await ctx.tick()
         ctx.set(dut.o[0].ready, 1)
-        assert not ctx.get(dut.i.ready)
-        await ctx.tick()
+        for _ in range(room_latency):
+            assert not ctx.get(dut.i.ready)
+            await ctx.tick()
         assert ctx.get(dut.i.ready)
 
     simulator = Simulator(dut)

@@ -1,6 +1,7 @@
 """Whole networks in Amaranth's simulator: values, cycles, stalls."""
 
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -114,8 +115,11 @@ def test_stalls_change_no_value_where_branches_meet(seed: int, gap: float, stall
     _simulate(_random_residual_plan(seed), gap=gap, stall=stall, seed=seed)
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_shallower_queues_are_slower_and_the_model_knows(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "deep"), zip(range(8), cycle((DEEP, 2)), strict=False))
+def test_shallower_queues_are_slower_and_the_model_knows(
+    seed: int, deep: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("systolith.plan.fork_plan.DEEP", deep)
     plan = _random_residual_plan(seed)
     for fork in [stage for stage in plan.stages if isinstance(stage, ForkPlan)]:
         for branch, depth in enumerate(fork.depths):
