@@ -6,7 +6,8 @@ from systolith.steps.classifying import Verdict, classify_on_board
 from systolith.steps.errors import UsageError
 from systolith.steps.listener import Listener, Silent
 from systolith.steps.opening import open_run
-from systolith.steps.session import STAGES, Session, Settings
+from systolith.steps.session import STAGES, Session
+from systolith.steps.settings import Settings
 from systolith.steps.sources import NetworkSource, Source
 
 __all__ = [

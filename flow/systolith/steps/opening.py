@@ -16,7 +16,8 @@ from systolith.network import load
 from systolith.steps.errors import UsageError
 from systolith.steps.experiment import ExperimentSource
 from systolith.steps.listener import Listener, Silent
-from systolith.steps.session import Session, Settings
+from systolith.steps.session import Session
+from systolith.steps.settings import Settings
 from systolith.steps.sources import NetworkSource, Source
 
 __all__ = ["open_run"]

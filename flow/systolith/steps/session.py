@@ -1,21 +1,19 @@
 """The stages of one run, in order; each is found again if nothing it depends on has changed."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from systolith.bench import find_toolchain
 from systolith.build import Bus, Design, load_design, write_design, write_shell
-from systolith.config import BuildSection, HardwareSection, Interface
+from systolith.config import Interface
 from systolith.fpga import check_programs
 from systolith.gateware.board import server_resources
 from systolith.netlist import MODELS
-from systolith.network import IntArray, IntegerNetwork, content_hash
+from systolith.network import IntArray, content_hash
 from systolith.plan import (
     DEVICES,
     SPEED_FACTORS,
@@ -28,60 +26,21 @@ from systolith.report import Report, engine_rows, performance, sparsity_rows
 from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
 from systolith.steps.checking import check_netlist
 from systolith.steps.errors import UsageError
-from systolith.steps.isolate import additions
 from systolith.steps.listener import Listener
+from systolith.steps.proofs import proof_of, proof_of_bulk
 from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform
+from systolith.steps.settings import Settings
 from systolith.steps.sources import Source
 from systolith.steps.workspace import StageRecord, Workspace, write_json
 from systolith.verify import Verification
 
-__all__ = ["STAGES", "Session", "Settings"]
+__all__ = ["STAGES", "Session"]
 
 STAGES = (
     *("train", "prune", "quantize", "lower"),
     *("estimate", "generate", "verify", "simulate", "build"),
 )
 BUILDS = "build"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What the stages after lowering do.
-
-    Attributes
-    ----------
-    name : str
-        Of the experiment or network.
-    seed : int
-        Of stalls and random images.
-    hardware : HardwareSection
-        Budget and fixed arrays.
-    verify_images : int
-        Images for cocotb.
-    per_layer : bool
-        Whether each layer is also verified alone.
-    simulate_images : int or None
-        Images for bulk simulation; None is all.
-    jobs : int
-        Processes for bulk simulation.
-    waveform : bool
-        Whether one image's signals are written as FST.
-    build : BuildSection
-        Part or board to build for; nothing is built if there is none.
-    rtl : Path or None
-        A folder with a design to verify in place of the generated one.
-    """
-
-    name: str
-    seed: int
-    hardware: HardwareSection
-    verify_images: int
-    per_layer: bool
-    simulate_images: int | None
-    jobs: int
-    waveform: bool
-    build: BuildSection
-    rtl: Path | None = None
 
 
 class Session:
@@ -241,7 +200,7 @@ class Session:
                 network=self.source.network,
                 progress=self._heard,
             )
-            checks = [_check("whole network", {settings.name: whole})]
+            alone: dict[str, Verification] = {}
             if settings.per_layer:
                 alone = layer_checks(
                     self.plan,
@@ -252,11 +211,7 @@ class Session:
                     seed=settings.seed,
                     progress=self._heard,
                 )
-                if alone:
-                    checks.append(_check("each layer alone", alone))
-                    checks[-1]["what"] += _not_alone(self.source.network)
-            mismatches = sum(len(check["findings"]) for check in checks)
-            return {"checks": checks, "mismatches": mismatches}
+            return proof_of({settings.name: whole}, alone, self.source.network)
 
         depends = [*self._design_key, settings.per_layer, settings.seed, _digest(images)]
         record = self._stage("verify", depends, [], work)
@@ -282,24 +237,7 @@ class Session:
             if settings.waveform:
                 path = self.folder / "waveform.fst"
                 write_waveform(self.design, images[:1], path, workdir=self.folder / BUILDS)
-            known = labels is not None and bulk.classes is not None
-            accuracy = float(np.mean(bulk.classes == labels)) if known else None
-            return {
-                "accuracy": accuracy,
-                "images": bulk.images,
-                "mismatches": bulk.mismatches,
-                "cycles_predicted": bulk.cycles_predicted,
-                "cycles_simulated": bulk.cycles_simulated,
-                "images_per_second": bulk.images / bulk.seconds,
-                "checks": [
-                    {
-                        "name": "every image",
-                        "what": f"all outputs of {bulk.images} images",
-                        "passed": bulk.passed,
-                        "findings": bulk.findings,
-                    }
-                ],
-            }
+            return proof_of_bulk(bulk, labels)
 
         files = ["waveform.fst"] if settings.waveform else []
         depends = [*self._design_key, self._hardware_key, settings.jobs, _digest(images)]
@@ -403,34 +341,6 @@ class Session:
         design = self.design
         sources = [source.read_text() for source in design.sources]
         return [*self._network_key, str(design.input), str(design.outputs), *sources]
-
-
-def _not_alone(network: IntegerNetwork) -> str:
-    """Say which layers were not verified alone."""
-    if not (names := additions(network)):
-        return ""
-    verb = "has" if len(names) == 1 else "have"
-    return f"; {', '.join(names)} {verb} two inputs: in the whole network only"
-
-
-def _check(name: str, found: Mapping[str, Verification]) -> dict[str, Any]:
-    """One line of the report's list of checks, for one design or several."""
-    results = list(found.values())
-    streams = sum(len(result.layers) for result in results)
-    patterns = max(len(result.patterns) for result in results)
-    cycles = sum(result.cycles for result in results)
-    return {
-        "name": name,
-        "what": f"{streams} streams under {patterns} stall patterns, "
-        f"{results[0].images} images, {cycles:,} cycles",
-        "passed": all(result.passed for result in results),
-        "findings": [
-            f"{finding} (stalls: {pattern.stalls}, seed {pattern.seed})"
-            for result in results
-            for pattern in result.patterns
-            for finding in (*pattern.mismatches, *pattern.violations)
-        ],
-    }
 
 
 def _digest(images: IntArray) -> str:
