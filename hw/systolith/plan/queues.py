@@ -18,8 +18,9 @@ def sized_queues(graph: StageGraph) -> StageGraph:
 
     First come the depths that deep queues really use: with those, every event stays where it was.
     Those still hold what runs ahead of the slowest stage without need; so queue by queue, bisection
-    finds the smallest depth at which the last of some frames leaves no later, until none is left
-    that could be smaller.
+    finds the smallest depth at which the last of some frames leaves no later. Shallower queues
+    elsewhere never make that depth smaller, unless one of them has moved from block memory into
+    registers, which are quicker: then all are looked at again.
 
     Parameters
     ----------
@@ -30,9 +31,11 @@ def sized_queues(graph: StageGraph) -> StageGraph:
     for fork in [stage for stage in graph.stages if isinstance(stage, ForkPlan)]:
         used = tuple(max(depth, LEAST_DEPTH) for depth in run.most_queued[fork.name])
         graph = _with(graph, replace(fork, depths=used))
-    while (smaller := _reduced(graph, timeline(graph, FRAMES).last_output[-1])) != graph:
+    while True:
+        smaller = _reduced(graph, timeline(graph, FRAMES).last_output[-1])
+        if _deep(smaller) == _deep(graph):
+            return smaller
         graph = smaller
-    return graph
 
 
 def _reduced(graph: StageGraph, end: int) -> StageGraph:
@@ -63,6 +66,10 @@ def _ends_by(graph: StageGraph, end: int) -> bool:
         return timeline(graph, FRAMES).last_output[-1] <= end
     except RuntimeError:
         return False
+
+
+def _deep(graph: StageGraph) -> list[tuple[bool, ...]]:
+    return [stage.deep for stage in graph.stages if isinstance(stage, ForkPlan)]
 
 
 def _fork(graph: StageGraph, name: str) -> ForkPlan:
