@@ -13,6 +13,8 @@ from systolith.config.experiment import (
     VerifySection,
     check_experiment,
     load_experiment,
+    merged,
+    read_content,
 )
 from systolith.config.hardware import ArraySection, HardwareSection, Interface
 from systolith.config.pruning import (
@@ -34,6 +36,14 @@ from systolith.config.pruning import (
     TaylorSection,
     WeightSection,
 )
+from systolith.config.tuning import (
+    LayersSection,
+    ObjectiveName,
+    PatternSection,
+    SamplerName,
+    TuneHardwareSection,
+    TuneSection,
+)
 
 __all__ = [
     "ArraySection",
@@ -51,9 +61,12 @@ __all__ = [
     "HardwareSection",
     "Interface",
     "LFESection",
+    "LayersSection",
     "MagnitudeSection",
     "ModelSection",
+    "ObjectiveName",
     "ParticlesSection",
+    "PatternSection",
     "PruneSection",
     "PruneStep",
     "QuantizeSection",
@@ -61,11 +74,16 @@ __all__ = [
     "RuleSection",
     "SPPSection",
     "SRSTESection",
+    "SamplerName",
     "SimulateSection",
     "TaylorSection",
     "TrainSection",
+    "TuneHardwareSection",
+    "TuneSection",
     "VerifySection",
     "WeightSection",
     "check_experiment",
     "load_experiment",
+    "merged",
+    "read_content",
 ]

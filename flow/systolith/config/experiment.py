@@ -16,6 +16,7 @@ from systolith.config.build import BuildSection
 from systolith.config.errors import ConfigError
 from systolith.config.hardware import HardwareSection
 from systolith.config.pruning import PruneSection, order_problems
+from systolith.config.tuning import TuneSection
 from systolith.plan import DEFAULT_MULTIPLIERS
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "VerifySection",
     "check_experiment",
     "load_experiment",
+    "merged",
+    "read_content",
 ]
 
 Count = Annotated[int, Field(ge=1)]
@@ -120,7 +123,8 @@ class SimulateSection(_Section):
 class Experiment(_Section):
     """One experiment, from model to report."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
+    """Verilog modules and files are named after it, too."""
     seed: Annotated[int, Field(ge=0)] = 0
     model: ModelSection
     data: DataSection
@@ -131,6 +135,7 @@ class Experiment(_Section):
     verify: VerifySection = VerifySection()
     simulate: SimulateSection = SimulateSection()
     build: BuildSection = BuildSection()
+    tune: TuneSection | None = None
 
     @field_validator("prune")
     @classmethod
@@ -160,13 +165,23 @@ def load_experiment(path: Path, changes: Mapping[str, Any] | None = None) -> Exp
     ConfigError
         If the file is missing, is not TOML, or has mistakes; all of them are listed.
     """
+    return check_experiment(read_content(path), path, changes)
+
+
+def read_content(path: Path) -> dict[str, Any]:
+    """Read what a TOML file says.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, or is not TOML.
+    """
     try:
-        content = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise ConfigError(path, ["no such file"]) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(path, [f"cannot be read as TOML: {error}"]) from error
-    return check_experiment(content, path, changes)
 
 
 def check_experiment(
@@ -180,21 +195,21 @@ def check_experiment(
         If there are mistakes; all of them are listed, as those of `path`.
     """
     try:
-        return Experiment.model_validate(_merged(content, changes or {}))
+        return Experiment.model_validate(merged(content, changes or {}))
     except ValidationError as error:
         raise ConfigError(path, list(_mistakes(error.errors()))) from error
 
 
-def _merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Lay changes over content; tables are merged, anything else is replaced."""
-    merged = dict(content)
+    found = dict(content)
     for key, change in changes.items():
-        before = merged.get(key)
+        before = found.get(key)
         if isinstance(before, Mapping) and isinstance(change, Mapping):
-            merged[key] = _merged(before, change)
+            found[key] = merged(before, change)
         else:
-            merged[key] = change
-    return merged
+            found[key] = change
+    return found
 
 
 def _mistakes(details: list[ErrorDetails]) -> Iterator[str]:

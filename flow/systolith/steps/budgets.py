@@ -19,7 +19,7 @@ from systolith.prune import (
 from systolith.prune.topk import weight_shape
 from systolith.quant import prepare
 
-__all__ = ["cycle_cost", "patterns_for_budget"]
+__all__ = ["cycle_cost", "patterns_for_budget", "with_pattern"]
 
 
 def patterns_for_budget(
@@ -82,6 +82,18 @@ def cycle_cost(model: nn.Module, images: Tensor, multipliers: int) -> PatternCos
     return _CycleCost(model, images, multipliers)
 
 
+def with_pattern(layer: Conv2d | Linear, pattern: Pattern) -> Conv2d | Linear:
+    """Lay a pattern over a layer; of each group the greatest weights stay."""
+    mask = pattern.best_mask(abs(layer.weight).reshape(layer.weight_shape))
+    mask = mask.reshape(layer.weight.shape)
+    return replace(
+        layer,
+        pattern=pattern,
+        mask=None if pattern.is_dense else mask,
+        weight=layer.weight * mask,
+    )
+
+
 class _CycleCost:
     """Looks at each layer under each pattern once: allocation asks for the same ones over and over.
 
@@ -115,12 +127,4 @@ class _CycleCost:
         return self._works[name, pattern]
 
     def _layer(self, name: str, pattern: Pattern) -> Conv2d | Linear:
-        layer = self.layers[name]
-        mask = pattern.best_mask(abs(layer.weight).reshape(layer.weight_shape))
-        mask = mask.reshape(layer.weight.shape)
-        return replace(
-            layer,
-            pattern=pattern,
-            mask=None if pattern.is_dense else mask,
-            weight=layer.weight * mask,
-        )
+        return with_pattern(self.layers[name], pattern)

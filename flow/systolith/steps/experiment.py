@@ -17,9 +17,9 @@ from systolith.config import Experiment
 from systolith.data import Dataset, load_image_files
 from systolith.frontend import IntegerModel, lower
 from systolith.network import IntArray, IntegerNetwork, load, save, trace
-from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
+from systolith.quant import QuantizedModel, prepare
 from systolith.steps.errors import UsageError
-from systolith.steps.factories import AUGMENTS, make_data, make_model
+from systolith.steps.factories import make_data, make_model
 from systolith.steps.gallery import draw_pruned
 from systolith.steps.proving import Progress
 from systolith.steps.pruned import (
@@ -37,10 +37,11 @@ from systolith.steps.pruning import (
     prune_model,
     quantize_pruned,
 )
+from systolith.steps.recipes import bits_of, recipe_of
 from systolith.steps.sources import Preparation
 from systolith.steps.workspace import source_digest
-from systolith.train import Algorithm, Precision, Recipe, Report, evaluate, train_float
 from systolith.train import Progress as TrainProgress
+from systolith.train import Report, evaluate, train_float
 
 __all__ = ["ExperimentSource"]
 
@@ -136,48 +137,14 @@ class ExperimentSource:
     def _fresh_model(self) -> nn.Module:
         return make_model(self.experiment.model, self.experiment.seed, self.folder)
 
-    @cached_property
-    def _recipe(self) -> Recipe:
-        section = self.experiment.train
-        return Recipe(
-            float_epochs=section.float_epochs,
-            prune_epochs=section.prune_epochs,
-            quantize_epochs=section.quantize_epochs,
-            learning_rate=section.learning_rate,
-            batch_size=section.batch_size,
-            weight_decay=section.weight_decay,
-            algorithm=Algorithm(section.algorithm),
-            precision=Precision(section.precision),
-            augment=AUGMENTS[self.experiment.data.augment],
-            seed=self.experiment.seed,
-        )
-
-    @property
-    def _bits(self) -> QuantConfig:
-        section = self.experiment.quantize
-        layers = {
-            name: LayerBits(
-                weight_bits=bits.weight_bits,
-                act_bits=bits.act_bits,
-                narrow_range=bits.narrow_range,
-            )
-            for name, bits in section.layers.items()
-        }
-        return QuantConfig(
-            weight_bits=section.weight_bits,
-            act_bits=section.act_bits,
-            narrow_range=section.narrow_range,
-            layers=layers,
-        )
-
     def _train(self, progress: Progress) -> dict[str, Any]:
         """Train the dense float network."""
         model, data = self._fresh_model(), self.data
         # What cannot be pruned or quantized must be known before hours of training, not after.
-        prepare(model, data.train_images[:CALIBRATION_IMAGES], self._bits)
+        prepare(model, data.train_images[:CALIBRATION_IMAGES], bits_of(self.experiment))
         check_steps(model, data, self.experiment.prune)
         checkpoint = self._checkpoint("train")
-        train_float(model, data, self._recipe, _heard_by(progress), checkpoint)
+        train_float(model, data, recipe_of(self.experiment), _heard_by(progress), checkpoint)
         self._save("train/weights", dict(model.state_dict()))
         clear_checkpoints(checkpoint)
         return self._result("float", evaluate(model, data.test_images, data.test_labels), "train")
@@ -203,7 +170,9 @@ class ExperimentSource:
     def _quantize(self, progress: Progress) -> dict[str, Any]:
         """Train with quantized weights and activations; joint pruning happens here, too."""
         context = self._context("quantize", progress)
-        quantized = quantize_pruned(self._pruned, self.experiment.prune, self._bits, context)
+        quantized = quantize_pruned(
+            self._pruned, self.experiment.prune, bits_of(self.experiment), context
+        )
         save_quantized(quantized, self.output / "quantize")
         clear_checkpoints(context.checkpoint)
         return {"files": {"quantize": "quantize"}}
@@ -211,7 +180,7 @@ class ExperimentSource:
     def _context(self, stage: str, progress: Progress) -> PruneContext:
         return PruneContext(
             data=self.data,
-            recipe=self._recipe,
+            recipe=recipe_of(self.experiment),
             multipliers=self.experiment.multipliers,
             report=_heard_by(progress),
             checkpoint=self._checkpoint(stage),
@@ -264,7 +233,9 @@ class ExperimentSource:
     def _quantized(self) -> QuantizedModel:
         """The quantized model, put together again from what training wrote."""
         calibration = self.data.train_images[:CALIBRATION_IMAGES]
-        return load_quantized(self._pruned, calibration, self._bits, self.output / "quantize")
+        return load_quantized(
+            self._pruned, calibration, bits_of(self.experiment), self.output / "quantize"
+        )
 
     def _save(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
         save_tensors(tensors, self.output / f"{name}.safetensors")

@@ -2,7 +2,7 @@
 
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.area import resources_of
-from systolith.plan.arrays import choose_arrays, least_cycles
+from systolith.plan.arrays import array_shapes, choose_arrays, least_cycles
 from systolith.plan.budget import Budget, Resources
 from systolith.plan.clock import SPEED_FACTORS, fmax_of
 from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
@@ -22,9 +22,11 @@ from systolith.plan.latency import (
 )
 from systolith.plan.memory import BlockRam, Memory, MemoryKind
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
+from systolith.plan.options import EngineOption, conv_options, other_options
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.reduction import Reduction
+from systolith.plan.sketch import OptionTable, Sketch, sketch
 from systolith.plan.stages import Edge, EnginePlan, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.window import Window
@@ -56,6 +58,7 @@ __all__ = [
     "DepthwisePlan",
     "Device",
     "Edge",
+    "EngineOption",
     "EnginePlan",
     "Family",
     "ForkPlan",
@@ -65,11 +68,13 @@ __all__ = [
     "MemoryKind",
     "MultiplierKind",
     "NetworkPlan",
+    "OptionTable",
     "PackedWeights",
     "PlanError",
     "PoolPlan",
     "Reduction",
     "Resources",
+    "Sketch",
     "StageGraph",
     "StagePlan",
     "Tap",
@@ -77,17 +82,21 @@ __all__ = [
     "Window",
     "WindowedEngine",
     "Work",
+    "array_shapes",
     "choose_arrays",
+    "conv_options",
     "fmax_of",
     "folded_bias",
     "least_cycles",
     "no_engine",
+    "other_options",
     "output_ports",
     "pack_weights",
     "plan_network",
     "requantize_latency",
     "resources_of",
     "row_taps",
+    "sketch",
     "source_of",
     "timeline",
     "work_of",

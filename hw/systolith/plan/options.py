@@ -15,7 +15,7 @@ from systolith.plan.solver import choose
 from systolith.plan.stages import EnginePlan
 from systolith.plan.work import Work
 
-__all__ = ["EngineOption", "choose_engines", "engine_options"]
+__all__ = ["EngineOption", "choose_engines", "conv_options", "engine_options", "other_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,7 @@ def engine_options(
 ) -> Options:
     """List the engines that each layer could have.
 
-    LUTs multiply only where both they and DSP multipliers are limited. Window buffers are taken to
-    be as deep as they should do.
+    Window buffers are taken to be as deep as they should do.
 
     Parameters
     ----------
@@ -75,10 +74,8 @@ def engine_options(
     PlanError
         If the multipliers do not suffice.
     """
-    windows = list(MemoryKind) if budget.distributed else [MemoryKind.BLOCK]
-    weights = windows if reloadable else list(MemoryKind)
     others = {
-        layer.name: list(_other_engines(network, layer, windows, reloadable))
+        layer.name: other_options(network, layer, budget, reloadable=reloadable)
         for layer in network.layers
         if isinstance(layer, MaxPool2d | AvgPool2d | Add)
     }
@@ -88,24 +85,36 @@ def engine_options(
     }
     if set(budget.limits) <= {"multipliers"}:
         shapes = _best_shapes(works, shapes, others, budget, cycles)
-    kinds = list(MultiplierKind) if budget.trades_luts else [MultiplierKind.DSP]
-
-    def options(engines: Iterable[EnginePlan]) -> list[EngineOption]:
-        return [
-            EngineOption(engine, engine.cycles, resources_of(engine, budget.block, reloadable))
-            for engine in engines
-        ]
-
-    found = {name: options(engines) for name, engines in others.items()}
+    found = dict(others)
     known: dict[tuple[Work, tuple[ArrayShape, ...]], list[EngineOption]] = {}
     for work in works:
         # Layers that are alike share their options.
         key = replace(work, name=""), tuple(shapes[work.name])
         if key not in known:
-            engines = _conv_engines(work, shapes[work.name], kinds, weights, windows)
-            known[key] = options(engines)
+            known[key] = conv_options(work, shapes[work.name], budget, reloadable=reloadable)
         found[work.name] = known[key]
     return {layer.name: found[layer.name] for layer in network.layers if layer.name in found}
+
+
+def conv_options(
+    work: Work, shapes: Iterable[ArrayShape], budget: Budget, *, reloadable: bool = False
+) -> list[EngineOption]:
+    """List the engines of a convolution or linear layer, given the shapes that its array may have.
+
+    LUTs multiply only where both they and DSP multipliers are limited.
+    """
+    kinds = list(MultiplierKind) if budget.trades_luts else [MultiplierKind.DSP]
+    windows = _windows(budget)
+    weights = windows if reloadable else list(MemoryKind)
+    return _options(_conv_engines(work, shapes, kinds, weights, windows), budget, reloadable)
+
+
+def other_options(
+    network: IntegerNetwork, layer: Layer, budget: Budget, *, reloadable: bool = False
+) -> list[EngineOption]:
+    """List the engines of a pool or an addition."""
+    engines = _other_engines(network, layer, _windows(budget), reloadable)
+    return _options(engines, budget, reloadable)
 
 
 def choose_engines(
@@ -138,10 +147,22 @@ def choose_engines(
     ]
 
 
+def _windows(budget: Budget) -> list[MemoryKind]:
+    """What window buffers may be made of."""
+    return list(MemoryKind) if budget.distributed else [MemoryKind.BLOCK]
+
+
+def _options(engines: Iterable[EnginePlan], budget: Budget, reloadable: bool) -> list[EngineOption]:
+    return [
+        EngineOption(engine, engine.cycles, resources_of(engine, budget.block, reloadable))
+        for engine in engines
+    ]
+
+
 def _best_shapes(
     works: Sequence[Work],
     shapes: Mapping[str, Sequence[ArrayShape]],
-    others: Mapping[str, Sequence[EnginePlan]],
+    others: Mapping[str, Sequence[EngineOption]],
     budget: Budget,
     cycles: int | None,
 ) -> dict[str, list[ArrayShape]]:
@@ -152,7 +173,7 @@ def _best_shapes(
     options = [
         [_Shape(shape, least_cycles(work, shape)) for shape in shapes[work.name]] for work in works
     ]
-    fastest = [[_Shape(None, min(e.cycles for e in engines))] for engines in others.values()]
+    fastest = [[_Shape(None, min(o.cycles for o in every))] for every in others.values()]
     chosen = choose([*options, *fastest], budget, cycles=cycles)
     pace = max((shape.cycles for shape in chosen), default=0)
     return {

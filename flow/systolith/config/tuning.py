@@ -1,0 +1,183 @@
+"""What a search may choose, what it is after, and how long it may take."""
+
+import re
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from systolith.config.pruning import RuleSection
+from systolith.network import Pattern
+from systolith.plan import DEVICES
+
+__all__ = [
+    "LayersSection",
+    "ObjectiveName",
+    "PatternSection",
+    "SamplerName",
+    "TuneHardwareSection",
+    "TuneSection",
+]
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+WeightBits = Annotated[int, Field(ge=1, le=8)]
+ActBits = Annotated[int, Field(ge=2, le=8)]
+Method = Literal["magnitude", "sr-ste", "dpp"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ObjectiveName(StrEnum):
+    """What can be traded."""
+
+    ACCURACY = "accuracy"
+    FPS = "fps"
+    LATENCY = "latency"
+    CYCLES = "cycles"
+    MULTIPLIERS = "multipliers"
+    DSPS = "dsps"
+    LUTS = "luts"
+    BLOCK_RAMS = "block_rams"
+    MODEL_BITS = "model_bits"
+
+
+class SamplerName(StrEnum):
+    """Who proposes points."""
+
+    NSGA2 = "nsga2"
+    NSGA3 = "nsga3"
+    TPE = "tpe"
+    GP = "gp"
+    RANDOM = "random"
+
+
+class PatternSection(_Section):
+    """k out of n, as in a pruning rule."""
+
+    k: Count
+    n: Count | None = None
+    granularity: Literal["weight", "kernel", "neuron"] = "weight"
+    shared_by: Count = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PatternSection":
+        self.rule(".*")
+        return self
+
+    def rule(self, layers: str) -> RuleSection:
+        """The pruning rule that gives layers this pattern."""
+        return RuleSection(layers=layers, **self.model_dump())
+
+    @property
+    def pattern(self) -> Pattern:
+        """The same as the contract has it."""
+        return self.rule(".*").pattern
+
+
+class LayersSection(_Section):
+    """Layers that are chosen for: together, or each for itself."""
+
+    layers: str
+    """Regular expression for whole layer names."""
+    each: bool = False
+    dense: bool = True
+    """Whether they may stay dense."""
+    patterns: tuple[PatternSection, ...] = Field(default=(), strict=False)
+    weight_bits: tuple[WeightBits, ...] = Field(default=(), strict=False)
+    act_bits: tuple[ActBits, ...] = Field(default=(), strict=False)
+    """None given: as [quantize] says."""
+
+    @model_validator(mode="after")
+    def _something(self) -> "LayersSection":
+        problems = []
+        try:
+            re.compile(self.layers)
+        except re.error as error:
+            problems.append(f"layers = {self.layers!r} is not a regular expression: {error}")
+        if not (self.patterns or self.weight_bits or self.act_bits):
+            problems.append("needs patterns, weight_bits or act_bits to choose from")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class TuneHardwareSection(_Section):
+    """Hardware to choose from; what is not given is as [hardware] says."""
+
+    devices: tuple[str, ...] = Field(default=(), strict=False)
+    multipliers: tuple[Count, ...] = Field(default=(), strict=False)
+    """Of all PE arrays together, at most."""
+    target_fps: tuple[Rate, ...] = Field(default=(), strict=False)
+    """Frames per second: the smallest design that has them; needs clock_mhz."""
+    clock_mhz: tuple[Rate, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _known(self) -> "TuneHardwareSection":
+        if unknown := [name for name in self.devices if name not in DEVICES]:
+            raise ValueError(f"no such device {', '.join(unknown)}; there are {', '.join(DEVICES)}")
+        return self
+
+
+class TuneSection(_Section):
+    """A search over pruning and hardware together."""
+
+    objectives: tuple[Annotated[ObjectiveName, Field(strict=False)], ...] = Field(
+        default=(ObjectiveName.ACCURACY, ObjectiveName.FPS, ObjectiveName.LUTS), strict=False
+    )
+    limits: dict[Annotated[ObjectiveName, Field(strict=False)], Rate] = {}
+    """At least so much of what should be great, at most of what should be small."""
+    points: Count = 60
+    """Trained at the last fidelity."""
+    minutes: Rate | None = None
+    """After which no new points are begun."""
+    sampler: Annotated[SamplerName, Field(strict=False)] = SamplerName.NSGA2
+    batch: Count = 16
+    """Points that are proposed and trained together; a generation of NSGA."""
+    candidates: Count = 8
+    """Points drawn for each that is trained; hardware model and sensitivity choose among them."""
+    fidelities: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
+        default=(0.0, 0.1), strict=False
+    )
+    """Shares of the experiment's epochs, rising; 0 is masks without training. Half of the points
+    reach the next one; what the last one finds is what counts."""
+    warm_start: bool = True
+    """Begin with the dense design and with every pattern in all layers."""
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of the training images that points are judged by; 0: by the test images."""
+    images: Count | None = None
+    """Training images that points are trained with; None: all."""
+    timeout_seconds: Rate = 3600.0
+    """For training one point."""
+    filters: tuple[Share, ...] = Field(default=(), strict=False)
+    """Shares of each layer's filters that are kept."""
+    methods: tuple[Method, ...] = Field(default=(), strict=False)
+    """Of pruning; none given: as the experiment's step, or sr-ste."""
+    layers: tuple[LayersSection, ...] = Field(strict=False, min_length=1)
+    hardware: TuneHardwareSection = TuneHardwareSection()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> "TuneSection":
+        if problems := list(self._contradictions()):
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        for name in ("objectives", "fidelities", "filters", "methods"):
+            if len(set(given := getattr(self, name))) < len(given):
+                yield f"{name} must differ, got {', '.join(map(str, given))}"
+        if not self.objectives:
+            yield "objectives must name at least one"
+        if not self.fidelities or not _rises(self.fidelities):
+            yield f"fidelities must rise, got {list(self.fidelities)}"
+        accuracy = self.limits.get(ObjectiveName.ACCURACY)
+        if accuracy is not None and accuracy > 1:
+            yield f"limits.accuracy must be within 0..1, got {accuracy:g}"
+
+
+def _rises(values: Sequence[float]) -> bool:
+    return all(low < high for low, high in zip(values, values[1:], strict=False))

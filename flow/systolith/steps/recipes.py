@@ -1,0 +1,42 @@
+"""How an experiment trains and quantizes, as the software half wants to hear it."""
+
+from systolith.config import Experiment
+from systolith.quant import LayerBits, QuantConfig
+from systolith.steps.factories import AUGMENTS
+from systolith.train import Algorithm, Precision, Recipe
+
+__all__ = ["bits_of", "recipe_of"]
+
+
+def recipe_of(experiment: Experiment) -> Recipe:
+    """Read [train], the augmentation of [data], and the seed."""
+    section = experiment.train
+    return Recipe(
+        float_epochs=section.float_epochs,
+        prune_epochs=section.prune_epochs,
+        quantize_epochs=section.quantize_epochs,
+        learning_rate=section.learning_rate,
+        batch_size=section.batch_size,
+        weight_decay=section.weight_decay,
+        algorithm=Algorithm(section.algorithm),
+        precision=Precision(section.precision),
+        augment=AUGMENTS[experiment.data.augment],
+        seed=experiment.seed,
+    )
+
+
+def bits_of(experiment: Experiment) -> QuantConfig:
+    """Read [quantize]."""
+    section = experiment.quantize
+    layers = {
+        name: LayerBits(
+            weight_bits=bits.weight_bits, act_bits=bits.act_bits, narrow_range=bits.narrow_range
+        )
+        for name, bits in section.layers.items()
+    }
+    return QuantConfig(
+        weight_bits=section.weight_bits,
+        act_bits=section.act_bits,
+        narrow_range=section.narrow_range,
+        layers=layers,
+    )

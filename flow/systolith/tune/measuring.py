@@ -1,0 +1,293 @@
+"""How accurate a point is after so much training; and what its trained network takes, exactly."""
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache, lru_cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from systolith.config import Experiment, HardwareSection, check_experiment
+from systolith.data import Dataset, hold_out
+from systolith.frontend import IntegerModel, lower
+from systolith.network import load, save
+from systolith.plan import ArrayShape, ConvPlan, PlanError, Resources, plan_network
+from systolith.report import engine_rows
+from systolith.steps import bits_of, make_data, make_model, recipe_of
+from systolith.steps.pruning import PruneContext, prune_model, quantize_pruned
+from systolith.steps.workspace import source_digest, write_json
+from systolith.train import Progress, evaluate
+
+__all__ = ["Layout", "Measurement", "PlanTask", "TrainTask", "measure", "plan_exactly"]
+
+TRAINED_FROM = ("seed", "model", "data", "train", "prune", "quantize")
+"""Sections that an accuracy depends on."""
+NETWORK = "network.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainTask:
+    """Train a point for a while, and judge it.
+
+    Attributes
+    ----------
+    content : mapping
+        Of an experiment file, with the point's changes.
+    folder : Path
+        Of that file.
+    weights : Path
+        The dense, trained model.
+    fidelity : float
+        Share of the experiment's epochs, 0..1.
+    results : Path
+        Folder of all measurements.
+    seconds : float
+        After which training is given up.
+    """
+
+    content: Mapping[str, Any]
+    folder: Path
+    weights: Path
+    fidelity: float
+    results: Path
+    seconds: float
+
+    @property
+    def experiment(self) -> Experiment:
+        """The point's experiment."""
+        return check_experiment(self.content, self.folder / "point.toml")
+
+    @property
+    def key(self) -> str:
+        """Hash of all that the result depends on."""
+        experiment = self.experiment
+        tune = experiment.tune
+        assert tune is not None
+        judged = {"held_out": tune.held_out, "images": tune.images, "fidelity": self.fidelity}
+        content = experiment.model_dump(mode="json", include=set(TRAINED_FROM))
+        values = [_program(), _digest(self.weights), content, judged]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:24]
+
+
+@cache
+def _program() -> str:
+    return source_digest()
+
+
+@cache
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What was found.
+
+    Attributes
+    ----------
+    key : str
+        Of the task.
+    accuracy : float
+        0..1, of the integer network.
+    seconds : float
+        That it took when it was first found.
+    """
+
+    key: str
+    accuracy: float
+    seconds: float
+
+
+def measure(job: tuple[TrainTask, str]) -> Measurement:
+    """Do what a task says, or find what was found before; it is written before it is returned.
+
+    Parameters
+    ----------
+    job : pair of TrainTask and str
+        The task and its key.
+
+    Raises
+    ------
+    TimeoutError
+        If training takes too long.
+    PruneError, DivergedError
+        If the point cannot be trained.
+    """
+    task, key = job
+    folder = task.results / key
+    if (found := _found(folder)) is not None:
+        return found
+    start = time.monotonic()
+    experiment = task.experiment
+    assert experiment.tune is not None
+    torch.set_num_threads(experiment.train.threads)
+    data = judged_data(experiment, task.folder)
+    model = make_model(experiment.model, experiment.seed, task.folder)
+    model.load_state_dict(load_file(task.weights))
+    recipe = recipe_of(experiment)
+    shorter = replace(
+        recipe,
+        prune_epochs=_epochs(recipe.prune_epochs, task.fidelity),
+        quantize_epochs=_epochs(recipe.quantize_epochs, task.fidelity),
+    )
+    steps = [
+        step.model_copy(
+            update={
+                "epochs": None if step.epochs is None else _epochs(step.epochs, task.fidelity),
+                "finetune_epochs": _epochs(step.finetune_epochs, task.fidelity),
+            }
+        )
+        for step in experiment.prune
+    ]
+
+    def heard(progress: Progress) -> None:
+        if (taken := time.monotonic() - start) > task.seconds:
+            raise TimeoutError(f"training took more than {task.seconds:g} s, namely {taken:.0f} s")
+
+    with tempfile.TemporaryDirectory() as scratch:
+        context = PruneContext(
+            data=data,
+            recipe=shorter,
+            multipliers=experiment.multipliers,
+            report=heard,
+            checkpoint=Path(scratch) / "point",
+        )
+        pruned = prune_model(model.eval(), steps, context)
+        quantized = quantize_pruned(pruned, steps, bits_of(experiment), context)
+    accuracy = evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
+    folder.mkdir(parents=True, exist_ok=True)
+    save(lower(quantized, name=experiment.name), folder / NETWORK)
+    found = Measurement(key=key, accuracy=accuracy, seconds=time.monotonic() - start)
+    # Written last: with it, the rest is there.
+    write_json(folder / "measurement.json", asdict(found))
+    return found
+
+
+def _found(folder: Path) -> Measurement | None:
+    try:
+        return Measurement(**json.loads((folder / "measurement.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _epochs(epochs: int, fidelity: float) -> int:
+    return ceil(epochs * fidelity)
+
+
+def judged_data(experiment: Experiment, folder: Path) -> Dataset:
+    """Give the data that points are trained with; its test part is what they are judged by."""
+    return _judged_data(experiment.model_dump_json(include={"seed", "data", "tune"}), folder)
+
+
+@lru_cache(maxsize=1)
+def _judged_data(content: str, folder: Path) -> Dataset:
+    sections = json.loads(content)
+    rest = {"name": "data", "model": {"factory": ""}}
+    experiment = check_experiment({**sections, **rest}, folder / "data.toml")
+    tune = experiment.tune
+    assert tune is not None
+    data = make_data(experiment.data, experiment.seed, folder)
+    if tune.held_out:
+        held = hold_out(data, round(tune.held_out * len(data.train_labels)), experiment.seed)
+        data = replace(held.dataset, test_images=held.images, test_labels=held.labels)
+    if tune.images is not None and tune.images < len(data.train_labels):
+        some = hold_out(data, tune.images, experiment.seed + 1)
+        data = replace(data, train_images=some.images, train_labels=some.labels)
+    return data
+
+
+def dense_model(experiment: Experiment, folder: Path, weights: Path) -> nn.Module:
+    """Make the experiment's model with trained weights."""
+    model = make_model(experiment.model, experiment.seed, folder)
+    model.load_state_dict(load_file(weights))
+    return model.eval()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanTask:
+    """Plan a trained network.
+
+    Attributes
+    ----------
+    results : Path
+        Folder of all measurements.
+    key : str
+        Of the measurement whose network it is.
+    hardware : HardwareSection
+    """
+
+    results: Path
+    key: str
+    hardware: HardwareSection
+
+    @property
+    def path(self) -> Path:
+        """Where the layout is kept."""
+        content = f"{_program()}{self.hardware.model_dump_json()}"
+        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+        return self.results / self.key / f"plan-{digest}.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What the planner says of a design.
+
+    Attributes
+    ----------
+    cycles, latency_cycles : int
+    resources : Resources
+    engines : list of dict
+        Rows of the table of engines.
+    arrays : dict
+        Shape of each PE array, as [hardware.arrays] has it.
+    """
+
+    cycles: int
+    latency_cycles: int
+    resources: Resources
+    engines: list[dict[str, Any]]
+    arrays: dict[str, dict[str, int]]
+
+
+def plan_exactly(task: PlanTask) -> Layout | None:
+    """Plan with streams and queues, or find what was planned before; None if it does not fit."""
+    path = task.path
+    if path.exists():
+        content = json.loads(path.read_text())
+    else:
+        content = _planned(task)
+        write_json(path, content)
+    if content is None:
+        return None
+    return Layout(**{**content, "resources": Resources(**content["resources"])})
+
+
+def _planned(task: PlanTask) -> dict[str, Any] | None:
+    hardware = task.hardware
+    try:
+        plan = plan_network(
+            load(task.results / task.key / NETWORK),
+            budget=hardware.budget,
+            cycles=hardware.cycles,
+            reloadable=hardware.reloadable,
+        )
+    except PlanError:
+        return None
+    shapes: dict[str, ArrayShape] = {
+        stage.name: stage.array for stage in plan.stages if isinstance(stage, ConvPlan)
+    }
+    return {
+        "cycles": plan.cycles_per_frame,
+        "latency_cycles": plan.latency_cycles,
+        "resources": asdict(plan.resources),
+        "engines": [asdict(row) for row in engine_rows(plan)],
+        "arrays": {name: asdict(shape) for name, shape in shapes.items()},
+    }

@@ -1,0 +1,243 @@
+"""The hardware of a point before anything is trained: hundreds of points in a second."""
+
+from dataclasses import dataclass, replace
+from math import ceil, log2
+
+from torch import Tensor, nn
+
+from systolith.config import HardwareSection
+from systolith.fpga import variants_of
+from systolith.frontend import lower
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    IntegerNetwork,
+    KOutOfN,
+    Linear,
+    MaxPool2d,
+    Pattern,
+    PerNeuron,
+)
+from systolith.plan import (
+    DEVICES,
+    SPEED_FACTORS,
+    Budget,
+    Family,
+    OptionTable,
+    Resources,
+    Sketch,
+    Work,
+    array_shapes,
+    conv_options,
+    fmax_of,
+    no_engine,
+    other_options,
+    sketch,
+    work_of,
+)
+from systolith.prune import DPPFilters, find_channel_groups, remove_filters
+from systolith.quant import LayerBits, QuantConfig, prepare
+from systolith.steps import bits_of, with_pattern
+from systolith.tune.space import Point, Space
+
+__all__ = ["DEFAULT_CLOCK_MHZ", "Estimate", "HardwareModel", "clock_of", "model_bits"]
+
+DEFAULT_CLOCK_MHZ = 100.0
+"""Where neither a clock is given nor a device whose clock can be estimated."""
+
+Bits = tuple[tuple[str, int], ...]
+"""Widths of activations that differ from [quantize], by layer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What hardware does and takes.
+
+    Attributes
+    ----------
+    cycles, latency_cycles : int
+        Per frame; from its first input to its last output, where that is not known one frame's.
+    clock_mhz : float
+    resources : Resources
+    model_bits : int
+    """
+
+    cycles: int
+    latency_cycles: int
+    clock_mhz: float
+    resources: Resources
+    model_bits: int
+
+
+class HardwareModel:
+    """Estimates the hardware of points; what it has seen of a layer, it need not see again.
+
+    Cycles and resources are those of the engines that the planner would choose; without the streams
+    between them, see :mod:`systolith.plan.sketch`.
+
+    Parameters
+    ----------
+    space : Space
+    model : nn.Module
+        Dense; trained, if widths of sums are to be as they will be.
+    images : Tensor, shape (N, C, H, W)
+        To calibrate with.
+    """
+
+    def __init__(self, space: Space, model: nn.Module, images: Tensor) -> None:
+        self.space, self.model, self.images = space, model, images
+        self._models: dict[float, nn.Module] = {1.0: model}
+        self._networks: dict[tuple[float, int, Bits], _Lowered] = {}
+        self._works: dict[tuple[str, Pattern, int, float, Bits], Work | None] = {}
+        self._sizes: dict[tuple[str, Pattern, int, float], int] = {}
+        self._tables: dict[tuple[Work | str, Bits, float, Budget], OptionTable] = {}
+
+    def estimate(self, point: Point) -> Estimate | None:
+        """Estimate a point; None if no engine computes it or no device holds it."""
+        share, acts = float(point.get("filters", 1.0)), self._acts(point)
+        config = bits_of(self.space.experiment)
+        lowered = self._lowered(share, config.weight_bits, acts)
+        hardware = self.space.hardware(point)
+        budget = hardware.budget
+        # What a table is relative to does not depend on how many multipliers there may be.
+        relative = replace(budget, multipliers=None)
+        choices = self._choices(point)
+        tables, size = [], 0
+        for layer in lowered.network.layers:
+            key: Work | str = layer.name
+            if isinstance(layer, Flatten):
+                continue
+            if isinstance(layer, Conv2d | Linear):
+                origin = lowered.origins[layer.name]
+                pattern, bits = choices.get(origin, (Pattern(), config.weight_bits))
+                work = self._work(origin, pattern, bits, share, acts)
+                if work is None:
+                    return None
+                key = replace(work, name="")
+                size += self._sizes[origin, pattern, bits, share]
+            found = key, () if isinstance(key, Work) else acts, share, relative
+            if found not in self._tables:
+                self._tables[found] = self._table(lowered.network, key, relative)
+            tables.append(self._tables[found])
+        drawn = sketch(tables, budget, cycles=hardware.cycles)
+        return None if drawn is None else _estimate(drawn, hardware, size)
+
+    def _choices(self, point: Point) -> dict[str, tuple[Pattern, int]]:
+        """Pattern and width of weights by layer."""
+        width = self.space.experiment.quantize.weight_bits
+        return {
+            layer: (group.pattern(point), int(point.get(f"{group.name} weight bits", width)))
+            for group in self.space.groups
+            for layer in group.layers
+        }
+
+    def _acts(self, point: Point) -> Bits:
+        return tuple(
+            (layer, int(point[name]))
+            for group in self.space.groups
+            if (name := f"{group.name} activation bits") in point
+            for layer in group.layers
+        )
+
+    def _table(self, network: IntegerNetwork, key: Work | str, budget: Budget) -> OptionTable:
+        if isinstance(key, Work):
+            return OptionTable(conv_options(key, array_shapes(key), budget), budget)
+        layer = network[key]
+        assert isinstance(layer, MaxPool2d | AvgPool2d | Add)
+        return OptionTable(other_options(network, layer, budget), budget)
+
+    def _work(
+        self, origin: str, pattern: Pattern, bits: int, share: float, acts: Bits
+    ) -> Work | None:
+        key = (origin, pattern, bits, share, acts)
+        if key not in self._works:
+            lowered = self._lowered(share, bits, acts)
+            layer = lowered.layers[origin]
+            if any(pattern.problems(layer.weight_shape)):
+                self._works[key] = None
+                return None
+            layer = with_pattern(layer, pattern)
+            unfit = any(no_engine(lowered.network, layer))
+            self._works[key] = None if unfit else work_of(lowered.network, layer)
+            self._sizes[origin, pattern, bits, share] = _layer_bits(layer)
+        return self._works[key]
+
+    def _lowered(self, share: float, bits: int, acts: Bits) -> "_Lowered":
+        """The network without masks, all weights equally wide."""
+        key = (share, bits, acts)
+        if key not in self._networks:
+            config = bits_of(self.space.experiment)
+            layers = {name: LayerBits(act_bits=width) for name, width in acts}
+            self._networks[key] = _Lowered(
+                self._narrowed(share),
+                self.images,
+                replace(config, weight_bits=bits, layers=layers),
+            )
+        return self._networks[key]
+
+    def _narrowed(self, share: float) -> nn.Module:
+        """The model with a share of its filters; which ones does not matter here."""
+        if share not in self._models:
+            groups = find_channel_groups(self.model, self.images[:2])
+            filters = DPPFilters(groups, keep=share).filters(self.model)
+            self._models[share] = remove_filters(self.model, filters, self.images[:2])
+        return self._models[share]
+
+
+class _Lowered:
+    """A network, and its layers with weights by the names that they have in the model."""
+
+    def __init__(self, model: nn.Module, images: Tensor, config: QuantConfig) -> None:
+        quantized = prepare(model, images, config)
+        self.network = lower(quantized)
+        self.origins = {
+            layer.name: quantized.origins[layer.name]
+            for layer in self.network.layers
+            if isinstance(layer, Conv2d | Linear)
+        }
+        self.layers: dict[str, Conv2d | Linear] = {
+            self.origins[layer.name]: layer
+            for layer in self.network.layers
+            if isinstance(layer, Conv2d | Linear)
+        }
+
+
+def clock_of(hardware: HardwareSection, resources: Resources, *, speed: int | None = None) -> float:
+    """Say the clock that is given, or else how fast the device will probably be, in MHz."""
+    if hardware.clock_mhz is not None:
+        return hardware.clock_mhz
+    if hardware.device is None:
+        return DEFAULT_CLOCK_MHZ
+    device = DEVICES[hardware.device]
+    if device.family is not Family.ECP5:
+        return variants_of(device).clock_mhz
+    return fmax_of(resources, device, speed=speed or min(SPEED_FACTORS))
+
+
+def model_bits(network: IntegerNetwork) -> int:
+    """Bits of all kept weights, and of the numbers that say where they are in their group."""
+    return sum(_layer_bits(layer) for layer in network.layers if isinstance(layer, Conv2d | Linear))
+
+
+def _layer_bits(layer: Conv2d | Linear) -> int:
+    kept = layer.weight.size if layer.mask is None else int(layer.mask.sum())
+    places = 1
+    match layer.pattern.select:
+        case KOutOfN(n=n, k=k) as select if k < n:
+            places, shared = n, select.shared_by
+        case PerNeuron(shared_by=shared):
+            places = layer.weight[0].size
+    index = kept // shared * ceil(log2(places)) if places > 1 else 0
+    return kept * layer.weight_bits + index
+
+
+def _estimate(drawn: Sketch, hardware: HardwareSection, size: int) -> Estimate:
+    return Estimate(
+        cycles=drawn.cycles,
+        latency_cycles=drawn.cycles,
+        clock_mhz=clock_of(hardware, drawn.resources),
+        resources=drawn.resources,
+        model_bits=size,
+    )

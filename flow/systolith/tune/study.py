@@ -1,0 +1,382 @@
+"""The search: batches of points are drawn, screened, trained in rounds, and told to the sampler."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from systolith.config import Experiment, merged
+from systolith.steps import UsageError, make_model, recipe_of
+from systolith.steps.pruned import save_tensors
+from systolith.train import train_float
+from systolith.tune.designs import Designs
+from systolith.tune.fronts import Scale, most_promising
+from systolith.tune.measuring import Measurement, TrainTask, dense_model, judged_data, measure
+from systolith.tune.model import HardwareModel
+from systolith.tune.objectives import Values, breaks, losses
+from systolith.tune.space import AxisKind, Label, Point, Space
+from systolith.tune.trials import Trial, Trials, point_of, same
+from systolith.tune.workers import Failure, Workers
+
+__all__ = ["Heard", "Study"]
+
+DENSE, METHOD = "dense", "method"
+TRIES = 4
+"""Times as many points as are wanted that are drawn, before a space counts as searched."""
+
+Heard = Callable[[str, int, int], None]
+"""Hears what is done, how much of it, and of how much."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Candidate:
+    trial: Trial
+    point: dict[str, Label]
+    accuracies: list[float]
+    keys: list[str]
+
+
+class Study:
+    """A search in a folder, which it goes on with if there is one already.
+
+    Parameters
+    ----------
+    content : mapping
+        Of the experiment file, with a [tune] section.
+    experiment : Experiment
+        The same, checked.
+    base : Path
+        Folder of the experiment file.
+    folder : Path
+        Where results go.
+    workers : Workers
+    storage : str, optional
+        URL of Optuna's store; by default SQLite in the folder.
+    heard : callable, optional
+        Hears of progress.
+
+    Raises
+    ------
+    UsageError
+        If [tune] does not fit the model, or the folder has another study.
+    """
+
+    def __init__(
+        self,
+        content: Mapping[str, Any],
+        experiment: Experiment,
+        base: Path,
+        folder: Path,
+        workers: Workers,
+        *,
+        storage: str | None = None,
+        heard: Heard | None = None,
+    ) -> None:
+        self.content, self.experiment, self.base = content, experiment, base
+        self.folder, self.workers = folder, workers
+        self.heard: Heard = heard or (lambda what, done, total: None)
+        self.space = Space.of(experiment, make_model(experiment.model, experiment.seed, base))
+        self.section = self.space.section
+        folder.mkdir(parents=True, exist_ok=True)
+        self.results = folder / "evaluations"
+        self.sensitivity: dict[str, float] = {}
+        """Accuracy with each option alone, without training."""
+        self.trials = Trials(
+            self.space,
+            storage or f"sqlite:///{folder / 'study.db'}",
+            name=experiment.name,
+            settings=self._settings,
+            seed=experiment.seed,
+            sampler=self.section.sampler,
+        )
+
+    def run(self) -> None:
+        """Search until enough points are trained, time is up, or nothing new is found."""
+        self._train_dense()
+        self._measure_sensitivity()
+        begun = time.monotonic() - self.trials.seconds
+        limit = None if self.section.minutes is None else 60 * self.section.minutes
+        while len(self.trials.complete) < self.section.points:
+            if limit is not None and time.monotonic() - begun > limit:
+                break
+            start, number = time.monotonic(), self.trials.batches
+            found = self._batch(number)
+            volume = self.designs.hypervolume(exact=False)
+            entry = {"evaluations": float(len(self.trials.complete)), "hypervolume": volume}
+            self.trials.end_batch(number, time.monotonic() - start, entry)
+            if not found:
+                break
+        self.designs.settle(self.workers, self.heard)
+
+    @property
+    def weights(self) -> Path:
+        """The dense, trained model."""
+        return self.folder / "dense" / "weights.safetensors"
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The same, ready to run."""
+        return dense_model(self.experiment, self.base, self.weights)
+
+    @cached_property
+    def hardware(self) -> HardwareModel:
+        """What points would take."""
+        data = judged_data(self.experiment, self.base)
+        return HardwareModel(self.space, self.model, data.train_images[:512])
+
+    @cached_property
+    def scale(self) -> Scale:
+        """The best and the worst of the uniform designs, on all hardware."""
+        chance = 1 / judged_data(self.experiment, self.base).classes
+        found = []
+        for _, software in self.space.uniform:
+            for hardware in self.space.hardware_points:
+                estimate = self.hardware.estimate({**software, **hardware})
+                if estimate is not None:
+                    found += [Values.of_estimate(estimate, accuracy) for accuracy in (chance, 1.0)]
+        table = self._losses(found)
+        return Scale(table.min(axis=0), table.max(axis=0))
+
+    @cached_property
+    def designs(self) -> Designs:
+        """Every trained point on all hardware."""
+        return Designs(self.space, self.hardware, self.trials, self.results, self.scale)
+
+    @cached_property
+    def dense_accuracy(self) -> float:
+        """Without training, quantized as the first options say."""
+        return self.sensitivity[DENSE]
+
+    @property
+    def _settings(self) -> str:
+        """All that decides what is found, but how long it is searched for."""
+        left_out = {"tune": {"points", "minutes", "timeout_seconds"}}
+        content = self.experiment.model_dump_json(
+            exclude={**left_out, "verify": True, "simulate": True, "build": True}
+        )
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def _train_dense(self) -> None:
+        """Train the dense model that all points start from, if that is not done."""
+        if self.weights.exists():
+            return
+        self.heard("training the dense model", 0, 1)
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.experiment.train.threads)
+        model = make_model(self.experiment.model, self.experiment.seed, self.base)
+        data = judged_data(self.experiment, self.base)
+        checkpoint = self.folder / "dense" / "checkpoint"
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        train_float(
+            model,
+            data,
+            recipe_of(self.experiment),
+            lambda now: self.heard("training the dense model", now.epoch, now.epochs),
+            checkpoint,
+        )
+        save_tensors(dict(model.state_dict()), self.weights)
+        checkpoint.unlink(missing_ok=True)
+        torch.set_num_threads(before)
+
+    def _measure_sensitivity(self) -> None:
+        """Measure the accuracy with each option alone, masks and widths only, nothing trained."""
+        first = self.space.uniform[0][1]
+        points: dict[str, Point] = {DENSE: first}
+        for axis in self.space.axes:
+            if axis.kind is AxisKind.SOFTWARE and axis.name != METHOD:
+                for label in axis.options[1:]:
+                    points[_alone(axis.name, label)] = {**first, axis.name: label}
+        found = self._measure(list(points.values()), 0.0, "sensitivity of each layer")
+        for (name, _), result in zip(points.items(), found, strict=True):
+            if isinstance(result, Failure):
+                continue
+            self.sensitivity[name] = result.accuracy
+        if DENSE not in self.sensitivity:
+            raise UsageError(f"the dense model cannot be quantized: {found[0]}")
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Sensitivity as a table: group, option, change of accuracy."""
+        return [
+            {"group": axis.name, "option": label, "change": self._change(axis.name, label)}
+            for axis in self.space.axes
+            if axis.kind is AxisKind.SOFTWARE and axis.name != METHOD
+            for label in axis.options[1:]
+            if _alone(axis.name, label) in self.sensitivity
+        ]
+
+    def _change(self, axis: str, label: Label) -> float:
+        found = self.sensitivity.get(_alone(axis, label), self.dense_accuracy)
+        return found - self.dense_accuracy
+
+    def _expected(self, point: Point) -> float:
+        """Accuracy without training, if each option did what it does alone."""
+        changes = (self._change(axis, label) for axis, label in point.items())
+        return max(self.dense_accuracy + sum(changes), 0.0)
+
+    def _batch(self, number: int) -> bool:
+        """Draw, screen, train and tell one batch; false if nothing new could be drawn."""
+        fixed = self._given() if number == 0 and self.section.warm_start else []
+        room = max(self.section.points - len(self.trials.before(number)), 0)
+        want = len(fixed) or min(self.section.batch, room)
+        drawn = self._drawn(number, want, fixed)
+        if not drawn:
+            return False
+        rounds = len(self.section.fidelities)
+        sizes = [want << (rounds - 1 - level) for level in range(rounds)]
+        earlier = self.trials.before(number)
+        alive = drawn
+        if not fixed:
+            alive = self._promising(alive, [self._expected(c.point) for c in alive], None, sizes[0])
+        failed: dict[int, str] = {}
+        for level, fidelity in enumerate(self.section.fidelities):
+            what = (
+                f"batch {number}, {fidelity:.0%} of the training"
+                if fidelity
+                else (f"batch {number}, masks without training")
+            )
+            results = self._measure([c.point for c in alive], fidelity, what)
+            for candidate, result in zip(alive, results, strict=True):
+                if isinstance(result, Failure):
+                    failed[candidate.trial.number] = result.reason
+                else:
+                    candidate.accuracies.append(result.accuracy)
+                    candidate.keys.append(result.key)
+            alive = [c for c in alive if c.trial.number not in failed]
+            if level + 1 < rounds and not fixed:
+                found = [c.accuracies[level] for c in alive]
+                alive = self._promising(alive, found, level, sizes[level + 1], earlier)
+        finished = {c.trial.number: c for c in alive}
+        for candidate in drawn:
+            trial = candidate.trial
+            if trial.number in failed:
+                self.trials.fail(trial, failed[trial.number])
+            elif trial.number not in finished:
+                self.trials.drop(trial, "screened")
+            else:
+                values = self._values(candidate.point, candidate.accuracies[-1])
+                self.trials.tell(
+                    trial,
+                    [values.of(objective) for objective in self.section.objectives],
+                    broken=breaks(values, self.section.limits),
+                    accuracies=candidate.accuracies,
+                    keys=candidate.keys,
+                )
+        return True
+
+    def _given(self) -> list[tuple[str, Point]]:
+        """The uniform designs, each on the hardware in the middle that holds it."""
+        options, found = self.space.hardware_points, list[tuple[str, Point]]()
+        order = sorted(range(len(options)), key=lambda n: abs(2 * n - len(options) + 1))
+        for name, software in self.space.uniform:
+            for hardware in (options[n] for n in order):
+                point = {**software, **hardware}
+                if self.hardware.estimate(point) is not None:
+                    found.append((DENSE if name == DENSE else "uniform", point))
+                    break
+        return found
+
+    def _drawn(
+        self, number: int, want: int, fixed: Sequence[tuple[str, Point]]
+    ) -> list[_Candidate]:
+        """Ask until there are enough points that hardware can hold, or it has been tried enough."""
+        asked = self.trials.in_batch(number)
+        mine = {trial.number for trial in asked}
+        earlier = {same(point_of(t)) for t in self.trials.asked if t.number not in mine}
+        found: list[_Candidate] = []
+        wanted = len(fixed) or want * self.section.candidates
+        tries = len(fixed) or TRIES * wanted
+        place = 0
+        while len(found) < wanted and place < tries:
+            if place < len(asked):
+                trial = asked[place]
+            else:
+                population = self.section.batch
+                given = fixed[place] if fixed else None
+                trial = self.trials.ask(number, population, given)
+            place += 1
+            point = point_of(trial)
+            key = same(point)
+            if key in earlier:
+                self.trials.drop(trial, "repeated")
+            elif self.hardware.estimate(point) is None:
+                self.trials.drop(trial, "infeasible")
+            else:
+                found.append(_Candidate(trial=trial, point=point, accuracies=[], keys=[]))
+            earlier.add(key)
+            self.heard(f"batch {number}, drawing points", len(found), wanted)
+        return found
+
+    def _promising(
+        self,
+        candidates: Sequence[_Candidate],
+        accuracies: Sequence[float],
+        level: int | None,
+        count: int,
+        earlier: Sequence[Trial] = (),
+    ) -> list[_Candidate]:
+        """Keep those that would add most to the front, all judged by as little training."""
+        if len(candidates) <= count:
+            return list(candidates)
+        known = []
+        for trial in earlier or self.trials.before(self.trials.batches):
+            point = point_of(trial)
+            found = trial.user_attrs["accuracies"]
+            accuracy = self._expected(point) if level is None else found[level]
+            known.append(self._values(point, accuracy))
+        front = self._losses(known)
+        values = [self._values(c.point, a) for c, a in zip(candidates, accuracies, strict=True)]
+        chosen = most_promising(self._losses(values), front, self.scale, count)
+        return [candidates[n] for n in sorted(chosen)]
+
+    def _measure(
+        self, points: Sequence[Point], fidelity: float, what: str
+    ) -> list[Measurement | Failure]:
+        """Train and judge points, each software once; those that were judged before are found."""
+        tasks = [self._task(point, fidelity) for point in points]
+        keys = [task.key for task in tasks]
+        unique = {key: task for key, task in zip(keys, tasks, strict=True)}
+        found: dict[str, Measurement | Failure] = {}
+        self.heard(what, 0, len(unique))
+        for _, (key, result) in self._results(unique):
+            found[key] = result
+            self.heard(what, len(found), len(unique))
+        return [found[key] for key in keys]
+
+    def _results(
+        self, tasks: Mapping[str, TrainTask]
+    ) -> Iterator[tuple[int, tuple[str, Measurement | Failure]]]:
+        keys = list(tasks)
+        for number, result in self.workers.run(measure, [(tasks[key], key) for key in keys]):
+            if isinstance(result, Measurement) and not np.isfinite(result.accuracy):
+                result = Failure(reason=f"its accuracy is {result.accuracy}")
+            yield number, (keys[number], result)
+
+    def _task(self, point: Point, fidelity: float) -> TrainTask:
+        return TrainTask(
+            content=merged(self.content, self.space.changes(point, hardware=False)),
+            folder=self.base,
+            weights=self.weights,
+            fidelity=fidelity,
+            results=self.results,
+            seconds=self.section.timeout_seconds,
+        )
+
+    def _values(self, point: Point, accuracy: float) -> Values:
+        estimate = self.hardware.estimate(point)
+        assert estimate is not None, "only feasible points are trained"
+        return Values.of_estimate(estimate, accuracy)
+
+    def _losses(self, values: Sequence[Values]) -> NDArray[np.float64]:
+        return losses(values, self.section.objectives)
+
+
+def _alone(axis: str, label: Label) -> str:
+    return f"{axis} = {label}"

@@ -1,0 +1,188 @@
+"""The trials of a study in Optuna's store: asked in batches, told at the end of each."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from systolith.config import ObjectiveName, SamplerName
+from systolith.steps import UsageError
+from systolith.tune.objectives import MAXIMIZED
+from systolith.tune.samplers import BROKEN, sampler_for
+from systolith.tune.space import Label, Point, Space
+
+__all__ = ["Trial", "TrialState", "Trials"]
+
+BATCH, DONE, OUTCOME, ORIGIN, SETTINGS = "batch", "batches", "outcome", "origin", "settings"
+ACCURACIES, KEYS, REASON, HISTORY, SECONDS = "accuracies", "keys", "reason", "history", "seconds"
+
+Trial = FrozenTrial
+
+
+class Trials:
+    """What Optuna keeps of a study.
+
+    A batch counts once all its trials are told: a study that was cut off goes on within its batch,
+    and what it asks next is what it would have asked.
+
+    Parameters
+    ----------
+    space : Space
+    storage : str
+        URL.
+    name : str
+        Of the study.
+    settings : str
+        All that decides what the study finds; a store with another study of this name is refused.
+    seed : int
+    sampler : SamplerName
+
+    Raises
+    ------
+    UsageError
+        If the store cannot be opened, or has another study of this name.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        storage: str,
+        *,
+        name: str,
+        settings: str,
+        seed: int,
+        sampler: SamplerName,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.space, self.seed, self.sampler = space, seed, sampler
+        objectives = space.section.objectives
+        try:
+            self.study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                directions=[_direction(objective) for objective in objectives],
+                load_if_exists=True,
+            )
+        except Exception as error:  # whatever the driver of a database raises
+            raise UsageError(f"the study cannot be kept in {storage}: {error}") from error
+        if self.study.user_attrs.setdefault(SETTINGS, settings) != settings:
+            raise UsageError(
+                f"{storage} has a study '{name}' of other settings; "
+                "choose another folder with --output, or remove it"
+            )
+        self.study.set_user_attr(SETTINGS, settings)
+
+    @property
+    def batches(self) -> int:
+        """How many batches are told."""
+        return int(self.study.user_attrs.get(DONE, 0))
+
+    @property
+    def complete(self) -> list[Trial]:
+        """Trials that were trained to the end."""
+        return self.of(TrialState.COMPLETE)
+
+    def of(self, *states: TrialState) -> list[Trial]:
+        """Trials in some states; all if none is given."""
+        return self.study.get_trials(deepcopy=False, states=states or None)
+
+    @property
+    def asked(self) -> list[Trial]:
+        """All trials whose point is drawn."""
+        return [trial for trial in self.of() if trial.state is not TrialState.WAITING]
+
+    def in_batch(self, number: int) -> list[Trial]:
+        """Trials that were asked for a batch that is not told, in order."""
+        return [trial for trial in self.asked if trial.user_attrs.get(BATCH, number) == number]
+
+    def before(self, number: int) -> list[Trial]:
+        """Trials of earlier batches that were trained to the end."""
+        return [trial for trial in self.complete if trial.user_attrs[BATCH] < number]
+
+    def ask(self, batch: int, population: int, fixed: tuple[str, Point] | None = None) -> Trial:
+        """Draw a point for a batch, or take one that is given, with where it comes from."""
+        if fixed is not None:
+            origin, point = fixed
+            self.study.enqueue_trial(dict(point), user_attrs={ORIGIN: origin})
+        number = len(self.of())
+        self.study.sampler = sampler_for(self.sampler, self.seed, number, population)
+        trial = self.study.ask(fixed_distributions=self._distributions)
+        trial.set_user_attr(BATCH, batch)
+        return self.of()[trial.number]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a point was given that is not yet asked for."""
+        return bool(self.of(TrialState.WAITING))
+
+    @property
+    def _distributions(self) -> dict[str, BaseDistribution]:
+        return {axis.name: CategoricalDistribution(axis.options) for axis in self.space.axes}
+
+    def note(self, trial: Trial, **attributes: Any) -> None:
+        """Keep something with a trial."""
+        storage = self.study._storage
+        for name, value in attributes.items():
+            storage.set_trial_user_attr(trial._trial_id, name, value)
+
+    def drop(self, trial: Trial, outcome: str) -> None:
+        """End a trial without values: infeasible, repeated, or screened out."""
+        if trial.state is TrialState.RUNNING:
+            self.note(trial, **{OUTCOME: outcome})
+            self.study.tell(trial.number, state=TrialState.PRUNED)
+
+    def fail(self, trial: Trial, reason: str) -> None:
+        """End a trial that could not be trained."""
+        if trial.state is TrialState.RUNNING:
+            self.note(trial, **{OUTCOME: "failed", REASON: reason})
+            self.study.tell(trial.number, state=TrialState.FAIL)
+
+    def tell(
+        self,
+        trial: Trial,
+        values: Sequence[float],
+        *,
+        broken: Sequence[float],
+        accuracies: Sequence[float],
+        keys: Sequence[str],
+    ) -> None:
+        """End a trial with its values, one for each objective."""
+        if trial.state is TrialState.RUNNING:
+            noted = {BROKEN: list(broken), ACCURACIES: list(accuracies), KEYS: list(keys)}
+            self.note(trial, **noted, **{OUTCOME: "complete"})
+            self.study.tell(trial.number, list(values))
+
+    def end_batch(self, number: int, seconds: float, entry: Mapping[str, float]) -> None:
+        """Count a batch as told."""
+        history = [*self.history, dict(entry)]
+        self.study.set_user_attr(HISTORY, history)
+        self.study.set_user_attr(SECONDS, self.seconds + seconds)
+        self.study.set_user_attr(DONE, number + 1)
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """What was noted at the end of each batch."""
+        return list(self.study.user_attrs.get(HISTORY, []))[: self.batches]
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of all batches, in all sessions."""
+        return float(self.study.user_attrs.get(SECONDS, 0.0))
+
+
+def point_of(trial: Trial) -> dict[str, Label]:
+    """What a trial chose."""
+    return dict(trial.params)
+
+
+def same(point: Point) -> str:
+    """A text that is equal for equal points."""
+    return json.dumps(dict(point), sort_keys=True)
+
+
+def _direction(objective: ObjectiveName) -> StudyDirection:
+    return StudyDirection.MAXIMIZE if objective in MAXIMIZED else StudyDirection.MINIMIZE

@@ -1,0 +1,173 @@
+"""Work in other processes or on other machines, whatever becomes of them."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from systolith.network import NetworkError
+from systolith.plan import PlanError
+from systolith.prune import PruneError
+from systolith.steps import UsageError
+from systolith.train import DivergedError
+
+__all__ = ["Failure", "Workers"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+RETRIES = 3
+"""Times that work begins whose worker died."""
+GRACE = 1.5
+"""Times the allowed seconds, after which a worker that says nothing is ended."""
+LEAST_GRACE = 30.0
+POLL_SECONDS = 0.5
+EXPECTED = (
+    *(DivergedError, NetworkError, PlanError, PruneError, UsageError),
+    *(ArithmeticError, MemoryError, TimeoutError),
+)
+"""Errors that are a point's own: it failed, and the search goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why there is no result."""
+
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Job(Generic[T]):
+    number: int
+    task: T
+    began: float | None = None
+    attempts: int = 0
+
+
+class Workers(AbstractContextManager["Workers"]):
+    """Runs a function over many tasks, several at once; tasks whose worker dies begin again.
+
+    Parameters
+    ----------
+    jobs : int
+        Processes on this machine, at least 1.
+    scheduler : str, optional
+        Address of a Dask scheduler, whose workers are used instead. They must see the same files
+        and have the same systolith.
+    seconds : float
+        That one task may take. A worker that does not stop by itself is ended somewhat later.
+    """
+
+    def __init__(self, jobs: int, *, scheduler: str | None = None, seconds: float) -> None:
+        self.jobs, self.scheduler, self.seconds = jobs, scheduler, seconds
+        self._executor: Executor | None = None
+        self._client: Any = None
+
+    def run(
+        self, function: Callable[[T], R], tasks: Sequence[T]
+    ) -> Iterator[tuple[int, R | Failure]]:
+        """Give results in the order in which they come, with the number of the task.
+
+        `function` and tasks must be picklable. Errors that are a task's own become failures; others
+        are raised.
+        """
+        waiting = [_Job(number=number, task=task) for number, task in enumerate(tasks)]
+        running: dict[Future[R], _Job[T]] = {}
+        while waiting or running:
+            # No more than can begin at once: so it is known when each one began.
+            while waiting and len(running) < self.jobs:
+                job = waiting.pop(0)
+                job.attempts, job.began = job.attempts + 1, time.monotonic()
+                running[self._submit(function, job.task)] = job
+            done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                job = running.pop(future)
+                result = self._result(future)
+                if result is None and job.attempts < RETRIES:
+                    waiting.insert(0, job)
+                elif result is None:
+                    yield job.number, Failure(reason=f"its worker died {RETRIES} times")
+                else:
+                    yield job.number, result
+            for job in self._overdue(running.values()):
+                yield job.number, Failure(reason=f"took more than {self.seconds:g} s, and hung")
+                running = {future: each for future, each in running.items() if each is not job}
+
+    def close(self) -> None:
+        """Let all workers go; those of this machine end."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._end_processes()
+        if self._client is not None:
+            self._client.close()
+        self._executor = self._client = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def _submit(self, function: Callable[[T], R], task: T) -> Future[R]:
+        if self._executor is None:
+            self._executor = self._start()
+        try:
+            return self._executor.submit(function, task)
+        except BrokenProcessPool:
+            self._executor = self._start()
+            return self._executor.submit(function, task)
+
+    def _start(self) -> Executor:
+        if self.scheduler is None:
+            context = multiprocessing.get_context("spawn")
+            return ProcessPoolExecutor(self.jobs, mp_context=context)
+        try:
+            from distributed import Client
+        except ImportError:
+            raise UsageError("--scheduler needs Dask: pip install systolith[cluster]") from None
+        try:
+            client = Client(self.scheduler)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"no Dask scheduler answers at {self.scheduler}: {error}") from error
+        self._client = client
+        self.jobs = max(sum(client.nthreads().values()), 1)
+        executor: Executor = client.get_executor(pure=False)
+        return executor
+
+    def _result(self, future: Future[R]) -> R | Failure | None:
+        """What came of it; None if its worker died."""
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            return None
+        except EXPECTED as error:
+            return Failure(reason=f"{type(error).__name__}: {error}")
+        except Exception as error:
+            if type(error).__name__ == "KilledWorker":  # of Dask, which has tried again itself
+                return Failure(reason=f"its worker died: {error}")
+            raise
+
+    def _overdue(self, jobs: Iterable[_Job[T]]) -> Iterator[_Job[T]]:
+        limit = max(GRACE * self.seconds, self.seconds + LEAST_GRACE)
+        late = [
+            job for job in jobs if job.began is not None and time.monotonic() - job.began > limit
+        ]
+        if late and self.scheduler is None:
+            self._end_processes()
+        yield from late
+
+    def _end_processes(self) -> None:
+        """End the processes of this machine; the pool notices, and others take their place."""
+        if self.scheduler is None:
+            for process in multiprocessing.active_children():
+                process.kill()
