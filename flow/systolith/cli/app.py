@@ -13,6 +13,7 @@ from systolith.cli.hardware import build, estimate, generate, simulate, verify
 from systolith.cli.options import Config, Images, Json, Output
 from systolith.cli.running import out, run_stages
 from systolith.cli.software import lower, prune, quantize, train
+from systolith.cli.tuning import tune
 
 __all__ = ["app", "main"]
 
@@ -59,6 +60,7 @@ def run(
 HALVES = (train, prune, quantize, lower, estimate, generate, verify, simulate, build)
 for command in (*HALVES, flash, classify, fuzz):
     app.command()(command)
+app.add_typer(tune, name="tune")
 
 
 def main() -> None:

@@ -26,11 +26,21 @@ from systolith.steps.pruning import PruneContext, prune_model, quantize_pruned
 from systolith.steps.workspace import source_digest, write_json
 from systolith.train import Progress, evaluate
 
-__all__ = ["Layout", "Measurement", "PlanTask", "TrainTask", "measure", "plan_exactly"]
+__all__ = [
+    "Layout",
+    "Measurement",
+    "PlanTask",
+    "TrainTask",
+    "dense_model",
+    "judged_data",
+    "measure",
+    "measured_before",
+    "plan_exactly",
+]
 
 TRAINED_FROM = ("seed", "model", "data", "train", "prune", "quantize")
 """Sections that an accuracy depends on."""
-NETWORK = "network.json"
+NETWORK, FOUND = "network.json", "measurement.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +133,7 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
     """
     task, key = job
     folder = task.results / key
-    if (found := _found(folder)) is not None:
+    if (found := measured_before(task.results, key)) is not None:
         return found
     start = time.monotonic()
     experiment = task.experiment
@@ -167,13 +177,14 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
     save(lower(quantized, name=experiment.name), folder / NETWORK)
     found = Measurement(key=key, accuracy=accuracy, seconds=time.monotonic() - start)
     # Written last: with it, the rest is there.
-    write_json(folder / "measurement.json", asdict(found))
+    write_json(folder / FOUND, asdict(found))
     return found
 
 
-def _found(folder: Path) -> Measurement | None:
+def measured_before(results: Path, key: str) -> Measurement | None:
+    """Find what was measured for a key, if it was."""
     try:
-        return Measurement(**json.loads((folder / "measurement.json").read_text()))
+        return Measurement(**json.loads((results / key / FOUND).read_text()))
     except (OSError, ValueError, TypeError):
         return None
 

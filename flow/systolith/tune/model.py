@@ -1,6 +1,7 @@
 """The hardware of a point before anything is trained: hundreds of points in a second."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil, log2
 
 from torch import Tensor, nn
@@ -93,6 +94,12 @@ class HardwareModel:
         self._works: dict[tuple[str, Pattern, int, float, Bits], Work | None] = {}
         self._sizes: dict[tuple[str, Pattern, int, float], int] = {}
         self._tables: dict[tuple[Work | str, Bits, float, Budget], OptionTable] = {}
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers with weights, in the network's order, as the model has them."""
+        config = bits_of(self.space.experiment)
+        return tuple(self._lowered(1.0, config.weight_bits, ()).origins.values())
 
     def estimate(self, point: Point) -> Estimate | None:
         """Estimate a point; None if no engine computes it or no device holds it."""

@@ -17,9 +17,16 @@ from systolith.config import Experiment, merged
 from systolith.steps import UsageError, make_model, recipe_of
 from systolith.steps.pruned import save_tensors
 from systolith.train import train_float
-from systolith.tune.designs import Designs
+from systolith.tune.designs import Design, Designs
 from systolith.tune.fronts import Scale, most_promising
-from systolith.tune.measuring import Measurement, TrainTask, dense_model, judged_data, measure
+from systolith.tune.measuring import (
+    Measurement,
+    TrainTask,
+    dense_model,
+    judged_data,
+    measure,
+    measured_before,
+)
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, breaks, losses
 from systolith.tune.space import AxisKind, Label, Point, Space
@@ -34,6 +41,8 @@ TRIES = 4
 
 Heard = Callable[[str, int, int], None]
 """Hears what is done, how much of it, and of how much."""
+Told = Callable[[Sequence[Design]], None]
+"""Hears of the front after each batch."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,6 +92,7 @@ class Study:
         self.content, self.experiment, self.base = content, experiment, base
         self.folder, self.workers = folder, workers
         self.heard: Heard = heard or (lambda what, done, total: None)
+        self.told: Told = lambda front: None
         self.space = Space.of(experiment, make_model(experiment.model, experiment.seed, base))
         self.section = self.space.section
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,6 +122,7 @@ class Study:
             volume = self.designs.hypervolume(exact=False)
             entry = {"evaluations": float(len(self.trials.complete)), "hypervolume": volume}
             self.trials.end_batch(number, time.monotonic() - start, entry)
+            self.told(self.designs.front(self.designs.all(exact=False)))
             if not found:
                 break
         self.designs.settle(self.workers, self.heard)
@@ -344,20 +355,24 @@ class Study:
         keys = [task.key for task in tasks]
         unique = {key: task for key, task in zip(keys, tasks, strict=True)}
         found: dict[str, Measurement | Failure] = {}
-        self.heard(what, 0, len(unique))
-        for _, (key, result) in self._results(unique):
+        for key in unique:
+            if (before := measured_before(self.results, key)) is not None:
+                found[key] = before
+        self.heard(what, len(found), len(unique))
+        missing = {key: task for key, task in unique.items() if key not in found}
+        for key, result in self._results(missing):
             found[key] = result
             self.heard(what, len(found), len(unique))
         return [found[key] for key in keys]
 
     def _results(
         self, tasks: Mapping[str, TrainTask]
-    ) -> Iterator[tuple[int, tuple[str, Measurement | Failure]]]:
+    ) -> Iterator[tuple[str, Measurement | Failure]]:
         keys = list(tasks)
         for number, result in self.workers.run(measure, [(tasks[key], key) for key in keys]):
             if isinstance(result, Measurement) and not np.isfinite(result.accuracy):
                 result = Failure(reason=f"its accuracy is {result.accuracy}")
-            yield number, (keys[number], result)
+            yield keys[number], result
 
     def _task(self, point: Point, fidelity: float) -> TrainTask:
         return TrainTask(

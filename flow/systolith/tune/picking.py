@@ -1,0 +1,118 @@
+"""The experiment file of a chosen design."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from systolith.config import check_experiment, merged
+from systolith.steps import UsageError
+
+__all__ = ["find_design", "load_account", "write_pick"]
+
+RELATIVE = (("model", "weights"), ("data", "path"))
+"""Keys whose values are paths, relative to the experiment file."""
+REPLACED = ("multipliers", "target_fps", "arrays")
+"""Keys of [hardware] that arrays of their own say better."""
+
+
+def load_account(folder: Path) -> dict[str, Any]:
+    """Read what a study has told of itself.
+
+    Raises
+    ------
+    UsageError
+        If there is no study in the folder.
+    """
+    try:
+        found: dict[str, Any] = json.loads((folder / "study.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{folder} has no study.json of a search: {error}") from error
+    return found
+
+
+def find_design(account: Mapping[str, Any], wanted: str) -> dict[str, Any]:
+    """Find a design by its number, or the best of the front by the name of an objective.
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    points: list[dict[str, Any]] = account["points"]
+    names = {objective["name"]: objective["direction"] for objective in account["objectives"]}
+    if wanted in names:
+        front = [point for point in points if point["front"]]
+        if not front:
+            raise UsageError("the study has no front: no design keeps all limits")
+        best = max if names[wanted] == "maximize" else min
+        return best(front, key=lambda point: point["values"][wanted])
+    for point in points:
+        if point["number"] == wanted:
+            return point
+    front_names = ", ".join(point["number"] for point in points if point["front"])
+    known = f"of its front: {front_names or 'none'}; or the best by {', '.join(names)}"
+    raise UsageError(f"the study has no design '{wanted}'; {known}")
+
+
+def write_pick(
+    account: Mapping[str, Any], design: Mapping[str, Any], path: Path, *, build: bool = True
+) -> None:
+    """Write an experiment file that trains a design in full, verifies it, and builds it.
+
+    PE arrays are those of the study, if the planner was asked about the design. Comments of the
+    study's experiment file stay.
+
+    Parameters
+    ----------
+    account : mapping
+        Of the study.
+    design : mapping
+        One of its points.
+    path : Path
+        Where to.
+    build : bool
+        Whether a bitstream is made, if the design has a device that is no estimate only.
+
+    Raises
+    ------
+    ConfigError
+        If the experiment file of the study has changed so that the design does not fit it.
+    """
+    source = Path(account["experiment"]["path"])
+    document = tomlkit.parse(account["experiment"]["text"])
+    document.pop("tune", None)
+    number = str(design["number"]).replace(".", "_")
+    changes = {"name": f"{account['name']}_{number}", **design["changes"]}
+    if design["arrays"]:
+        # The arrays say how many multipliers there are, and how fast they are.
+        given = merged(document.get("hardware", {}), changes.get("hardware", {}))
+        hardware = {key: value for key, value in given.items() if key not in REPLACED}
+        document["hardware"] = {}
+        changes["hardware"] = {**hardware, "arrays": design["arrays"]}
+    device = merged(document.get("hardware", {}), changes.get("hardware", {})).get("device")
+    if build and device is not None and "build" not in document:
+        changes["build"] = {"device": device}
+    for section, key in RELATIVE:
+        if (given := document.get(section, {}).get(key)) is not None:
+            there = (source.parent / given).resolve()
+            document[section][key] = os.path.relpath(there, path.parent.resolve())
+    _lay_over(document, changes)
+    text = tomlkit.dumps(document)
+    check_experiment(tomlkit.parse(text).unwrap(), path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def _lay_over(table: Any, changes: Mapping[str, Any]) -> None:
+    """Change a TOML document in place; tables are merged, anything else is replaced."""
+    for key, change in changes.items():
+        if isinstance(change, Mapping) and isinstance(table.get(key), Mapping):
+            _lay_over(table[key], change)
+        else:
+            table[key] = change
