@@ -72,7 +72,9 @@ def search(
     sampler: Annotated[
         SamplerName | None, typer.Option(help="Who proposes points, instead of the file's.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of the sampler, instead of the file's.")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Points trained at once. Default: one per core.")
     ] = None,
@@ -95,11 +97,14 @@ def search(
     Writes study.json and index.html into the folder: open it, choose a design, and take it on with
     `systolith tune pick`.
     """
-    given = {"points": points, "minutes": minutes, "sampler": sampler and sampler.value}
+    given = {
+        "points": points,
+        "minutes": minutes,
+        "sampler": sampler and sampler.value,
+        "seed": seed,
+    }
     tuned = {key: value for key, value in given.items() if value is not None}
     changes: dict[str, Any] = {"tune": tuned} if tuned else {}
-    if seed is not None:
-        changes["seed"] = seed
     with explained(err):
         content = read_content(config)
         experiment = check_experiment(content, config, changes)

@@ -136,6 +136,8 @@ class TuneSection(_Section):
     minutes: Rate | None = None
     """After which no new points are begun."""
     sampler: Annotated[SamplerName, Field(strict=False)] = SamplerName.NSGA2
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the sampler; the experiment's own seed is that of all training."""
     batch: Count = 16
     """Points that are proposed and trained together; a generation of NSGA."""
     candidates: Count = 8

@@ -95,11 +95,15 @@ class Designs:
     def front(self, designs: Sequence[Design]) -> list[Design]:
         """Those that keep the limits, and that no other of these beats."""
         kept = [design for design in designs if design.feasible]
-        return [kept[number] for number in front_of(self._losses(kept))]
+        return [kept[number] for number in front_of(self.losses(kept))]
 
     def hypervolume(self, *, exact: bool = True) -> float:
         """Share of the space's volume that the front dominates."""
-        return self.scale.hypervolume(self._losses(self.front(self.all(exact=exact))))
+        return self.volume_of(self.all(exact=exact))
+
+    def volume_of(self, designs: Sequence[Design]) -> float:
+        """The same of some designs."""
+        return self.scale.hypervolume(self.losses(self.front(designs)))
 
     def settle(self, workers: Workers, heard: Callable[[str, int, int], None]) -> None:
         """Ask the planner about the front, until all of what is then the front is exact."""
@@ -155,5 +159,6 @@ class Designs:
             self._layouts[key, number] = plan_exactly(task)
         return (key, number) in self._layouts
 
-    def _losses(self, designs: Sequence[Design]) -> NDArray[np.float64]:
+    def losses(self, designs: Sequence[Design]) -> NDArray[np.float64]:
+        """Objectives as numbers that should be small, shape (designs, objectives)."""
         return losses([design.values for design in designs], self.space.section.objectives)

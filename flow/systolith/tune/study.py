@@ -99,17 +99,21 @@ class Study:
         self.results = folder / "evaluations"
         self.sensitivity: dict[str, float] = {}
         """Accuracy with each option alone, without training."""
+        self.sensitivity_keys: set[str] = set()
         self.trials = Trials(
             self.space,
             storage or f"sqlite:///{folder / 'study.db'}",
             name=experiment.name,
             settings=self._settings,
-            seed=experiment.seed,
+            seed=self.section.seed,
             sampler=self.section.sampler,
         )
 
-    def run(self) -> None:
-        """Search until enough points are trained, time is up, or nothing new is found."""
+    def run(self, *, settle: bool = True) -> None:
+        """Search until enough points are trained, time is up, or nothing new is found.
+
+        At the end the planner is asked about the front, unless `settle` is false.
+        """
         self._train_dense()
         self._measure_sensitivity()
         begun = time.monotonic() - self.trials.seconds
@@ -125,7 +129,14 @@ class Study:
             self.told(self.designs.front(self.designs.all(exact=False)))
             if not found:
                 break
-        self.designs.settle(self.workers, self.heard)
+        if settle:
+            self.designs.settle(self.workers, self.heard)
+
+    def seconds_spent(self, trials: Sequence[Trial]) -> float:
+        """Seconds that training and judging took, sensitivity included, whenever it was done."""
+        keys = {key for trial in trials for key in trial.user_attrs.get("keys", [])}
+        found = [measured_before(self.results, key) for key in keys | self.sensitivity_keys]
+        return sum(each.seconds for each in found if each is not None)
 
     @property
     def weights(self) -> Path:
@@ -210,6 +221,7 @@ class Study:
             if isinstance(result, Failure):
                 continue
             self.sensitivity[name] = result.accuracy
+            self.sensitivity_keys.add(result.key)
         if DENSE not in self.sensitivity:
             raise UsageError(f"the dense model cannot be quantized: {found[0]}")
 
@@ -270,7 +282,7 @@ class Study:
             if trial.number in failed:
                 self.trials.fail(trial, failed[trial.number])
             elif trial.number not in finished:
-                self.trials.drop(trial, "screened")
+                self.trials.drop(trial, "screened", candidate.keys)
             else:
                 values = self._values(candidate.point, candidate.accuracies[-1])
                 self.trials.tell(

@@ -129,10 +129,10 @@ class Trials:
         for name, value in attributes.items():
             storage.set_trial_user_attr(trial._trial_id, name, value)
 
-    def drop(self, trial: Trial, outcome: str) -> None:
+    def drop(self, trial: Trial, outcome: str, keys: Sequence[str] = ()) -> None:
         """End a trial without values: infeasible, repeated, or screened out."""
         if trial.state is TrialState.RUNNING:
-            self.note(trial, **{OUTCOME: outcome})
+            self.note(trial, **{OUTCOME: outcome, KEYS: list(keys)})
             self.study.tell(trial.number, state=TrialState.PRUNED)
 
     def fail(self, trial: Trial, reason: str) -> None:

@@ -15,7 +15,7 @@ class Collector(wiring.Component):
 
     Column c is c cycles behind column 0, so results come one after the other, or two at once. Each
     is held for the cycles of a pass, which is mostly long enough to collect it; where passes are
-    shorter than the drain, that of filter f is delayed by ``plan.hold_delay(f)`` more.
+    shorter than the drain, that of filter f is delayed by ``plan.hold_delays[f]`` more.
 
     Members
     -------
@@ -70,7 +70,7 @@ class Collector(wiring.Component):
             m.d.sync += acc.eq(total)
             with m.If(last):
                 m.d.sync += hold.eq(total)
-            held.append(payload(m, hold, plan.hold_delay(number), f"hold_{number}"))
+            held.append(payload(m, hold, plan.hold_delays[number], f"hold_{number}"))
             if (number + 1) % plan.packed == 0:
                 first = delayed(m, first, 1, f"first_{number}")
                 last = delayed(m, last, 1, f"last_{number}")

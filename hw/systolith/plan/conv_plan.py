@@ -261,14 +261,15 @@ class ConvPlan(WindowedPlan):
         )
         return max(column - part for part, column in enumerate(last_columns))
 
-    def hold_delay(self, number: int) -> int:
-        """Extra cycles that the result of filter `number` of a pass is delayed.
+    @property
+    def hold_delays(self) -> tuple[int, ...]:
+        """Extra cycles that the result of each filter of a pass is delayed.
 
         A result stands for the cycles of a pass; only passes shorter than the drain need delays
         for it to meet its transfer.
         """
-        collected = self.drain_delay + number // self.lanes_out
-        return max(0, collected - number // self.packed - self.pass_cycles)
+        spare, lanes, packed = self.drain_delay - self.pass_cycles, self.lanes_out, self.packed
+        return tuple(max(0, spare + n // lanes - n // packed) for n in range(self.width))
 
     @property
     def latency(self) -> int:

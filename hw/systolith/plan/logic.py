@@ -165,7 +165,7 @@ def _array_flip_flops(plan: ConvPlan) -> Counter[str]:
             "product bits": products * _product_bits(plan),
             "psum bits": pes * plan.packed * plan.acc_bits,
             "accumulator bits": plan.width * plan.acc_bits,
-            "held bits": sum(plan.hold_delay(n) for n in range(plan.width)) * plan.acc_bits,
+            "held bits": sum(plan.hold_delays) * plan.acc_bits,
             "word address bits": pes * (plan.steps - 1).bit_length(),
         }
     )

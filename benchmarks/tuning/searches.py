@@ -1,0 +1,113 @@
+"""The search of examples/digits_tune.toml against random search that trains for as long.
+
+python -m benchmarks.tuning.searches --work FOLDER
+
+Measurements are shared by all studies, as they depend on the points only; each study still counts
+the seconds that each of its points took when it was first trained.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.results import write_result
+from systolith.config import ObjectiveName, check_experiment, merged, read_content
+from systolith.tune import Design, Study, Workers
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIG = ROOT / "examples" / "digits_tune.toml"
+RESULTS = Path(__file__).parent / "results"
+RANDOM = {"sampler": "random", "candidates": 1, "warm_start": False}
+
+
+def studied(name: str, changes: Mapping[str, Any], work: Path, workers: Workers) -> Study:
+    """Run a study in a folder of its own, with the measurements of all."""
+    content = merged(read_content(CONFIG), {"tune": {"minutes": 1000.0, **changes}})
+    folder = work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for shared in ("evaluations", "dense"):
+        (work / shared).mkdir(exist_ok=True)
+        if not (folder / shared).exists():
+            (folder / shared).symlink_to(work.resolve() / shared)
+    study = Study(content, check_experiment(content, CONFIG), CONFIG.parent, folder, workers)
+    study.run(settle=False)
+    return study
+
+
+def within(study: Study, seconds: float) -> list[Design]:
+    """Designs of the trials that were trained in the first seconds of training."""
+    trials = study.trials.complete
+    count = len(trials)
+    while count and study.seconds_spent(trials[:count]) > seconds:
+        count -= 1
+    kept = {trial.number for trial in trials[:count]}
+    return [design for design in study.designs.all(exact=False) if design.trial in kept]
+
+
+def better_than_uniform(study: Study, pattern: str) -> int:
+    """Count designs more accurate than a uniform one, and nowhere worse than it."""
+    designs = study.designs.all(exact=False)
+    accuracy, found = study.section.objectives.index(ObjectiveName.ACCURACY), set()
+    for uniform in designs:
+        labels = {label for name, label in uniform.point.items() if name.endswith(" pattern")}
+        if uniform.origin != "uniform" or labels != {pattern}:
+            continue
+        for design in designs:
+            values = study.designs.losses([uniform, design])
+            if values[1][accuracy] < values[0][accuracy] and (values[1] <= values[0]).all():
+                found.add(design.name)
+    return len(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--points", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    rows = []
+    with Workers(arguments.jobs, seconds=600) as workers:
+        for seed in range(arguments.seeds):
+            one = {"points": arguments.points, "seed": seed}
+            search = studied(f"search-{seed}", one, arguments.work, workers)
+            seconds, more = search.seconds_spent(search.trials.asked), arguments.points
+            while True:
+                options = {**RANDOM, "points": more, "seed": seed}
+                random = studied(f"random-{seed}", options, arguments.work, workers)
+                if random.seconds_spent(random.trials.asked) >= seconds:
+                    break
+                more += arguments.points // 2
+            chosen = within(random, seconds)
+            rows.append(
+                {
+                    "seed": seed,
+                    "seconds": round(seconds, 1),
+                    "search": search.designs.volume_of(search.designs.all(exact=False)),
+                    "search_points": len(search.trials.complete),
+                    "random": random.designs.volume_of(chosen),
+                    "random_points": len({design.trial for design in chosen}),
+                    "better_than_uniform": better_than_uniform(search, "1-out-of-4 shared by 2"),
+                }
+            )
+            print(rows[-1], flush=True)
+    table = Table("hypervolume", "first quartile", "median", "third quartile")
+    summary = {}
+    for name in ("search", "random"):
+        summary[name] = quantiles([row[name] for row in rows], n=4, method="inclusive")
+        table.add_row(name, *(f"{value:.4f}" for value in summary[name]))
+    Console().print(table)
+    command = (
+        f"python -m benchmarks.tuning.searches --work FOLDER --points {arguments.points} "
+        f"--seeds {arguments.seeds}"
+    )
+    write_result(RESULTS / "searches.json", command, {"quartiles": summary, "studies": rows})
+
+
+if __name__ == "__main__":
+    main()
