@@ -30,7 +30,7 @@ from systolith.prune import (
 from systolith.prune.topk import weight_shape
 from systolith.quant import prepare
 from systolith.steps import cycle_cost
-from systolith.steps.budgets import patterns_for_budget
+from systolith.steps.budgets import pattern_budget, patterns_for_budget
 
 IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -90,7 +90,8 @@ def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
     cost = cycle_cost(model, images, 64)
     candidates = [Pattern(select=PerNeuron(k)) for k in (2, 16)]
     budget = BudgetSection(cycles=int(cost({}) * 0.8))
-    patterns = patterns_for_budget(model, images, candidates, budget, multipliers=64)
+    found = pattern_budget(model, images, candidates, budget, multipliers=64)
+    patterns = patterns_for_budget(model, found)
     assert 0 < cost(patterns) <= cost({}) * 0.8
     depthwise = [
         name for name, layer in prunable_layers(model).items() if layer.weight.shape[1] == 1
@@ -101,11 +102,7 @@ def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
 
 
 def test_an_impossible_number_of_cycles_is_refused() -> None:
+    model, candidates = DigitsCNN(), [Pattern(select=KOutOfN(1, 8))]
+    budget = pattern_budget(model, IMAGES, candidates, BudgetSection(cycles=10), multipliers=16)
     with pytest.raises(PruneError, match="budget of 10 cannot be met: the least cost is"):
-        patterns_for_budget(
-            DigitsCNN(),
-            IMAGES,
-            [Pattern(select=KOutOfN(1, 8))],
-            BudgetSection(cycles=10),
-            multipliers=16,
-        )
+        patterns_for_budget(model, budget)

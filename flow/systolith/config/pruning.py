@@ -142,6 +142,14 @@ class DPPSection(WeightSection):
     init: Literal["random", "magnitude"] = "magnitude"
     joint: bool = False
     """Prune while training quantized, instead of before."""
+    learn_patterns: bool = False
+    """Learn while pruning which candidate each layer gets, instead of choosing by magnitude."""
+
+    @model_validator(mode="after")
+    def _from_candidates(self) -> "DPPSection":
+        if self.learn_patterns and self.budget is None:
+            raise ValueError("learn_patterns needs a budget to choose patterns for, got rules")
+        return self
 
 
 class SPPSection(WeightSection):
