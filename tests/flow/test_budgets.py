@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from systolith.config import BudgetSection
+from systolith.data import load_digits
 from systolith.frontend import lower
 from systolith.models import DSCNN, DigitsCNN, ResNet8
 from systolith.network import (
@@ -22,6 +23,8 @@ from systolith.network import (
 )
 from systolith.plan import PlanError, choose_arrays, least_cycles, plan_network, work_of
 from systolith.prune import (
+    LearnedPatterns,
+    MaskSet,
     PruneError,
     ScorePruner,
     all_convolutions_but_first,
@@ -31,6 +34,7 @@ from systolith.prune.topk import weight_shape
 from systolith.quant import prepare
 from systolith.steps import cycle_cost
 from systolith.steps.budgets import pattern_budget, patterns_for_budget
+from systolith.train import fit
 
 IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -99,6 +103,22 @@ def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
     assert patterns and not set(patterns) & set(depthwise[1:])
     with pytest.raises(PlanError, match="no engine computes 2 per neuron of a depthwise convolut"):
         cost({depthwise[-1]: candidates[0]})
+
+
+@pytest.mark.parametrize("cycles", [700, 1100, 2500])
+def test_learned_patterns_meet_the_planners_own_count(cycles: int) -> None:
+    model, data = DigitsCNN(), load_digits()
+    candidates = [Pattern(select=KOutOfN(k, 16)) for k in (8, 4, 3, 2, 1)]
+    found = pattern_budget(model, IMAGES, candidates, BudgetSection(cycles=cycles), multipliers=64)
+    learned = LearnedPatterns(
+        model, found.candidates, cost=found.cost, budget=found.limit, slope=found.slope
+    )
+    fit(model, data, epochs=1, sparsifier=learned)
+    masks = learned.masks(model)
+    masks.apply_(model)
+    checked = MaskSet(dict(masks), masks.patterns)
+    plan = plan_network(lower(prepare(model, IMAGES, None, checked)), multipliers=64)
+    assert plan.cycles_per_frame == found.cost(learned.patterns()) <= cycles
 
 
 def test_an_impossible_number_of_cycles_is_refused() -> None:

@@ -104,7 +104,7 @@ class WeightSection(PruneStep):
 
     rules: tuple[RuleSection, ...] = Field(default=(), strict=False)
     budget: BudgetSection | None = None
-    candidates: tuple[tuple[Count, Count], ...] = Field(
+    candidates: tuple[Annotated[tuple[Count, Count], Field(strict=False)], ...] = Field(
         default=((2, 4), (1, 4), (2, 8), (1, 8)), strict=False
     )
     """k and n that a budget chooses from, besides dense."""
@@ -115,6 +115,8 @@ class WeightSection(PruneStep):
     def _either(self) -> "WeightSection":
         if bool(self.rules) == (self.budget is not None):
             raise ValueError("needs either rules or a budget")
+        if self.budget is not None and not self.candidates:
+            raise ValueError("a budget needs candidates to choose from, got none")
         return self
 
 

@@ -37,7 +37,7 @@ class LearnedPatterns:
     Parameters
     ----------
     model : nn.Module
-        Its weights say where mask logits start, and what the budget is in terms of `slope`.
+        Its weights say where the odds of masks and patterns start.
     candidates : mapping of str to iterable of Pattern
         By layer name; dense is added.
     cost : PatternCost
@@ -77,7 +77,7 @@ class LearnedPatterns:
         noise: float | None = None,
         entropy: float | None = None,
         temperature: tuple[float, float] = (5.0, 0.5),
-        decide_at: float = 0.4,
+        decide_at: float = 0.1,
         draw_until: float = 0.8,
         seed: int = 0,
     ) -> None:
@@ -103,12 +103,14 @@ class LearnedPatterns:
         self._decide_at, self._budget, self._options = decide_at, budget, options
         self._cost = _remembered(cost)
         slope = cost if slope is None else slope
-        start = allocate_patterns(magnitude_losses(model, options), self._cost, budget)
+        losses = magnitude_losses(model, options)
+        start = allocate_patterns(losses, self._cost, budget)
         dense = slope({})
         costs = [[slope({name: p}) - dense for p in found] for name, found in options.items()]
         least = [min(found) for found in costs]
         self._odds = PatternOdds(
             [[cost - low for cost in found] for found, low in zip(costs, least, strict=True)],
+            [[losses[name][p] for p in found] for name, found in options.items()],
             slope(start) * budget / self._cost(start) - dense - sum(least),
         )
         self._generator = torch.Generator().manual_seed(seed)

@@ -20,16 +20,19 @@ class PatternOdds:
     ``price * (sum_lq p_lq c_lq - limit)``, with a multiplier that is as large as the limit needs,
     and 0 if it is kept anyway. The odds follow the gradient on the simplex::
 
-        worth = -sum_t s_t / sqrt(sum_t mean(s_t ** 2))
+        worth = -losses - sum_t s_t / sqrt(sum_t mean(s_t ** 2))
         p_l = softmax(worth_l - price * c_l)
 
     with the scores of each layer centred. So no rate needs choosing: a worth is in deviations of
-    its noise, and grows with the root of the number of steps if the scores agree.
+    its noise, and grows with the root of the number of steps if the scores agree. What was known
+    beforehand counts as one such deviation, at most, and is all there is where nothing is heard.
 
     Parameters
     ----------
     costs : sequence of L sequences of float
         Of each pattern of each layer, at least 0; layers may have different numbers of patterns.
+    losses : sequence of L sequences of float
+        What is known beforehand of what is lost with each pattern, 0..1.
     limit : float
         Of the expected cost; no less than the costs of the cheapest patterns together.
 
@@ -42,13 +45,20 @@ class PatternOdds:
     are projected onto those within the limit.
     """
 
-    def __init__(self, costs: Sequence[Sequence[float]], limit: float) -> None:
+    def __init__(
+        self,
+        costs: Sequence[Sequence[float]],
+        losses: Sequence[Sequence[float]],
+        limit: float,
+    ) -> None:
         shape = len(costs), max(map(len, costs), default=1)
         self._there = torch.zeros(shape, dtype=torch.bool)
         self._costs = torch.zeros(shape, dtype=torch.float64)
-        for layer, found in enumerate(costs):
-            self._there[layer, : len(found)] = True
-            self._costs[layer, : len(found)] = torch.tensor(found, dtype=torch.float64)
+        self._losses = torch.zeros_like(self._costs)
+        for layer, (cost, loss) in enumerate(zip(costs, losses, strict=True)):
+            self._there[layer, : len(cost)] = True
+            self._costs[layer, : len(cost)] = torch.tensor(cost, dtype=torch.float64)
+            self._losses[layer, : len(cost)] = torch.tensor(loss, dtype=torch.float64)
         most = float(self._costs.amax(1).sum()) or 1.0
         self._costs /= most
         self._limit = limit / most
@@ -59,7 +69,7 @@ class PatternOdds:
     def worth(self) -> Tensor:
         """What speaks for each pattern whatever it costs, float64 (L, P); -inf where none is."""
         scale = self._square.sqrt().clamp_min(torch.finfo(torch.float64).tiny)
-        return (-self._sums / scale).masked_fill(~self._there, -torch.inf)
+        return (-self._losses - self._sums / scale).masked_fill(~self._there, -torch.inf)
 
     @property
     def price(self) -> float:
@@ -100,11 +110,18 @@ class PatternOdds:
             self._square += score.square().mean() / len(scores)
 
     def state_dict(self) -> dict[str, Any]:
-        """What was heard."""
-        return {"sums": self._sums.clone(), "square": self._square.clone()}
+        """What was known beforehand, and what was heard."""
+        return {
+            "losses": self._losses.clone(),
+            "limit": self._limit,
+            "sums": self._sums.clone(),
+            "square": self._square.clone(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from such a state."""
+        self._losses.copy_(state["losses"])
+        self._limit = state["limit"]
         self._sums.copy_(state["sums"])
         self._square.copy_(state["square"])
 

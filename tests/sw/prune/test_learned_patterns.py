@@ -94,7 +94,12 @@ def test_masks_are_exact_at_every_step_and_patterns_vary(kind: str) -> None:
     images = torch.rand(2, 8, 3, 3)
     cost = weight_cost(model, images, macs=True)
     learned = LearnedPatterns(
-        model, {"0": CANDIDATES[kind]}, cost=cost, budget=0.6 * cost({}), noise=1.0, seed=0
+        model,
+        {"0": CANDIDATES[kind]},
+        cost=cost,
+        budget=0.6 * cost({}),
+        noise=1.0,
+        decide_at=0.5,
     )
     dense = model[0].weight.detach().clone()
     shape, drawn = (6, 8, 3, 3), set()
@@ -134,6 +139,20 @@ def test_the_layer_that_matters_stays_denser() -> None:
     assert learned.patterns() == {"right": HALVES[-1]}
     odds = learned.odds()
     assert odds["left"][DENSE] > 0.5 > odds["right"][DENSE]
+
+
+def test_without_training_magnitude_chooses() -> None:
+    model = _seeded()
+    losses = magnitude_losses(model, {"left": HALVES, "right": HALVES})
+    assert _learned(model, 50.0).patterns() == allocate_patterns(losses, _kept(model), 50.0)
+
+
+def test_a_layer_without_any_gradient_is_pruned_like_others() -> None:
+    model = _seeded()
+    learned = _learned(model, 20.0)
+    with learned.step(model, 0.0):
+        model(torch.zeros(2, 1, 4, 8)).sum().backward()
+    assert _kept(model)(learned.patterns()) <= 20
 
 
 def test_expected_cost_is_in_the_budget_while_patterns_are_drawn() -> None:
@@ -191,7 +210,7 @@ class _Interruption(Exception):
 
 def _fresh() -> tuple[_Branches, LearnedPatterns]:
     model = _seeded()
-    return model, _learned(model, noise=1.0, seed=3)
+    return model, _learned(model, noise=1.0, decide_at=0.5, seed=3)
 
 
 @pytest.mark.parametrize("epoch", [2, 5], ids=["while choosing", "decided"])
@@ -235,7 +254,11 @@ def test_quantized_models_learn_like_others() -> None:
     name = quantized_names(quantized)["2"]
     cost = weight_cost(model, images, macs=False)
     learned = LearnedPatterns(
-        quantized, {name: HALVES}, cost=lambda p: cost({"2": p.get(name, DENSE)}), budget=64 + 8
+        quantized,
+        {name: HALVES},
+        cost=lambda patterns: cost({"2": patterns.get(name, DENSE)}),
+        budget=64 + 8,
+        decide_at=0.5,
     )
     assert isinstance(learned, WeightSparsifier)
     for step in range(10):

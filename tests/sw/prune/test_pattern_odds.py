@@ -13,6 +13,11 @@ SCORES = [[-1.0, 0.0, 2.0], [-3.0, 1.0]]
 """Of each pattern of each layer; the denser, the smaller the loss."""
 
 
+def _odds(costs: list[list[float]], limit: float) -> PatternOdds:
+    """Nothing is known beforehand."""
+    return PatternOdds(costs, [[0.0] * len(found) for found in costs], limit)
+
+
 def _expected(odds: Tensor, costs: list[list[float]]) -> float:
     return sum(
         float(p) * cost
@@ -37,7 +42,7 @@ def test_no_odds_within_the_limit_are_better(
     costs = [[float(cost) for cost, _ in layer] for layer in found]
     least, most = (sum(pick(layer) for layer in costs) for pick in (min, max))
     limit = least + share * (most - least)
-    odds = PatternOdds(costs, limit)
+    odds = _odds(costs, limit)
     odds.learn_([[score / 10 for _, score in layer] for layer in found])
     best = odds.odds()
     assert _expected(best, costs) <= limit + 1e-6 * (most + 1)
@@ -58,7 +63,7 @@ def test_no_odds_within_the_limit_are_better(
 
 
 def test_costs_have_a_price_only_where_the_limit_needs_one() -> None:
-    generous, tight = PatternOdds(COSTS, 14.0), PatternOdds(COSTS, 5.0)
+    generous, tight = _odds(COSTS, 14.0), _odds(COSTS, 5.0)
     for odds in (generous, tight):
         odds.learn_(SCORES)
     assert generous.price == 0.0 and tight.price > 0.0
@@ -67,21 +72,21 @@ def test_costs_have_a_price_only_where_the_limit_needs_one() -> None:
 
 
 def test_a_limit_at_the_cheapest_leaves_no_choice() -> None:
-    odds = PatternOdds(COSTS, 3.0)
+    odds = _odds(COSTS, 3.0)
     odds.learn_(SCORES)
     drawn = {tuple(odds.draw(torch.Generator().manual_seed(seed))) for seed in range(20)}
     assert drawn == {(2, 1)}
 
 
 def test_scale_and_offsets_of_scores_do_not_matter() -> None:
-    plain, other = PatternOdds(COSTS, 7.0), PatternOdds(COSTS, 7.0)
+    plain, other = _odds(COSTS, 7.0), _odds(COSTS, 7.0)
     for scores in (SCORES, [[0.5, 0.25, 1.0], [2.0, -1.0]]):
         plain.learn_(scores)
         other.learn_([[1024 * score for score in layer] for layer in scores])
     assert torch.equal(plain.odds(), other.odds())
-    offset = PatternOdds(COSTS, 7.0)
+    offset = _odds(COSTS, 7.0)
     offset.learn_([[score + 3 for score in layer] for layer in SCORES])
-    plain = PatternOdds(COSTS, 7.0)
+    plain = _odds(COSTS, 7.0)
     plain.learn_(SCORES)
     assert torch.allclose(plain.odds(), offset.odds())
 
@@ -89,7 +94,7 @@ def test_scale_and_offsets_of_scores_do_not_matter() -> None:
 def test_what_agrees_decides_and_noise_does_not() -> None:
     """Worth grows with the root of the number of steps, or stays about 1."""
     generator = torch.Generator().manual_seed(0)
-    agreeing, noisy = PatternOdds([[1.0, 1.0]], 1.0), PatternOdds([[1.0, 1.0]], 1.0)
+    agreeing, noisy = _odds([[1.0, 1.0]], 1.0), _odds([[1.0, 1.0]], 1.0)
     for _ in range(400):
         agreeing.learn_([[-1.0, 1.0]])
         noise = float(torch.randn((), generator=generator))
@@ -99,7 +104,7 @@ def test_what_agrees_decides_and_noise_does_not() -> None:
 
 
 def test_the_layer_that_loses_more_keeps_more() -> None:
-    odds = PatternOdds([[4.0, 1.0], [4.0, 1.0]], 5.0)
+    odds = _odds([[4.0, 1.0], [4.0, 1.0]], 5.0)
     for _ in range(50):
         odds.learn_([[-1.0, 1.0], [-0.1, 0.1]])
     first, second = odds.odds().tolist()
@@ -107,7 +112,7 @@ def test_the_layer_that_loses_more_keeps_more() -> None:
 
 
 def test_draws_have_the_odds() -> None:
-    odds = PatternOdds(COSTS, 7.0)
+    odds = _odds(COSTS, 7.0)
     odds.learn_(SCORES)
     generator = torch.Generator().manual_seed(0)
     counts = torch.zeros(2, 3, dtype=torch.float64)
@@ -117,13 +122,18 @@ def test_draws_have_the_odds() -> None:
     assert torch.allclose(counts / 2000, odds.odds(), atol=0.04)
 
 
-def test_nothing_heard_makes_no_difference_but_cost() -> None:
-    assert PatternOdds([[3.0, 2.0, 1.0]], 3.0).odds().tolist() == [pytest.approx([1 / 3] * 3)]
+def test_what_is_known_beforehand_decides_where_nothing_is_heard() -> None:
+    assert _odds([[3.0, 2.0, 1.0]], 3.0).odds().tolist() == [pytest.approx([1 / 3] * 3)]
+    known = PatternOdds([[3.0, 2.0, 1.0]], [[0.0, 0.25, 1.0]], 3.0)
+    assert known.worth.tolist() == [[0.0, -0.25, -1.0]]
+    known.learn_([[2.0, 2.0, 2.0]])
+    assert known.worth.tolist() == [[0.0, -0.25, -1.0]]
 
 
 def test_goes_on_from_a_state() -> None:
-    odds, other = PatternOdds(COSTS, 7.0), PatternOdds(COSTS, 7.0)
+    odds = _odds(COSTS, 7.0)
     odds.learn_(SCORES)
+    other = PatternOdds(COSTS, [[0.5] * 3, [0.0, 1.0]], 6.0)
     other.load_state_dict(odds.state_dict())
     for found in (odds, other):
         found.learn_([[0.5, 0.25, 1.0], [2.0, -1.0]])
