@@ -122,7 +122,7 @@ class LearnedPatterns:
         for name, layer in self._layers.items():
             for family in layer.families.values():
                 family.start_(self._generator, layers[name].weight, init)
-        self._decided: dict[str, Pattern] | None = None
+        self._chosen: dict[str, Pattern] | None = None
 
     def parameters(self) -> list[nn.Parameter]:
         """Mask logits of all layers; odds of patterns are learned here."""
@@ -135,30 +135,31 @@ class LearnedPatterns:
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`Sparsifier.step`."""
-        choosing = self._decided is None and progress < self._decide_at
+        choosing = progress < self._decide_at
         drawing = self._annealing.draws_at(progress)
         if choosing:
             drawn = self._odds.draw(self._generator)
             patterns = {n: o[i] for (n, o), i in zip(self._options.items(), drawn, strict=True)}
         else:
-            patterns = self._decided = self.patterns()
+            patterns = self.patterns()
         masks = self._masks(patterns, self._generator if drawing else None)
         with masks.applied(model):
             yield
         scores = []
         for name, layer in self._layers.items():
             weight = model.get_parameter(f"{name}.weight")
-            assert weight.grad is not None, "a backward pass reached every layer"
-            at_mask = weight.grad * weight.detach()
+            gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            at_mask = gradient * weight.detach()
             pattern = patterns.get(name, Pattern())
             if choosing:
                 scores.append(layer.scores(at_mask, pattern, self._generator))
             if drawing and (family := layer.family(pattern)) is not None:
                 family.learn_(at_mask, self._annealing.temperature_at(progress))
             if (mask := masks.get(f"{name}.weight")) is not None:
-                weight.grad.masked_fill_(~mask, 0.0)
+                gradient.masked_fill_(~mask, 0.0)
         if choosing:
             self._odds.learn_(scores)
+            self._chosen = None
 
     def masks(self, model: nn.Module) -> MaskSet:
         """Masks of :meth:`patterns`, without noise."""
@@ -166,14 +167,15 @@ class LearnedPatterns:
 
     def patterns(self) -> dict[str, Pattern]:
         """Patterns by layer, those that are worth most within the budget; without dense ones."""
-        if self._decided is not None:
-            return self._decided
-        worth = self._odds.worth.tolist()
-        losses = {
-            name: {pattern: -value for pattern, value in zip(found, row, strict=False)}
-            for (name, found), row in zip(self._options.items(), worth, strict=True)
-        }
-        return allocate_patterns(losses, self._cost, self._budget)
+        if self._chosen is None:
+            losses = {
+                name: {pattern: -value for pattern, value in zip(found, row, strict=False)}
+                for (name, found), row in zip(
+                    self._options.items(), self._odds.worth.tolist(), strict=True
+                )
+            }
+            self._chosen = allocate_patterns(losses, self._cost, self._budget)
+        return dict(self._chosen)
 
     def odds(self) -> dict[str, dict[Pattern, float]]:
         """Probability with which each candidate of each layer is drawn, while any is."""
@@ -193,17 +195,10 @@ class LearnedPatterns:
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        """Odds, logits, the patterns decided on, and the state of the random generator."""
-        decided = None
-        if self._decided is not None:
-            decided = [
-                found.index(self._decided.get(name, Pattern()))
-                for name, found in self._options.items()
-            ]
+        """Odds, logits, and the state of the random generator."""
         return {
             "odds": self._odds.state_dict(),
             "logits": [parameter.detach().clone() for parameter in self.parameters()],
-            "decided": decided,
             "generator": self._generator.get_state(),
         }
 
@@ -212,11 +207,7 @@ class LearnedPatterns:
         self._odds.load_state_dict(state["odds"])
         for parameter, value in zip(self.parameters(), state["logits"], strict=True):
             parameter.detach().copy_(value)
-        self._decided = None
-        if state["decided"] is not None:
-            found = zip(self._options.items(), state["decided"], strict=True)
-            chosen = {name: options[index] for (name, options), index in found}
-            self._decided = {name: p for name, p in chosen.items() if not p.is_dense}
+        self._chosen = None
         self._generator.set_state(state["generator"])
 
     def _masks(self, patterns: Mapping[str, Pattern], generator: Generator | None) -> MaskSet:
