@@ -14,8 +14,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import nn
 from torch.nn import functional as F
 
@@ -57,7 +55,7 @@ def main() -> None:
             rows.append(row)
             print(row, flush=True)
     medians = list(summary(rows))
-    show(medians)
+    print(*table_rows(medians), sep="\n", flush=True)
     write_result(
         RESULT,
         f"python -m benchmarks.tuning.learned --seeds {arguments.seeds} "
@@ -136,18 +134,15 @@ def summary(rows: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
             }
 
 
-def show(medians: list[Mapping[str, Any]]) -> None:
-    table = Table("budget", "patterns", "cycles", "accuracy", "test loss", "seconds")
+def table_rows(medians: list[Mapping[str, Any]]) -> Iterator[str]:
+    """Lines of the table of medians."""
+    yield "| budget, cycles | patterns | cycles | accuracy | test loss | seconds |"
+    yield "|---|---|---|---|---|---|"
     for row in medians:
-        table.add_row(
-            f"{row['budget']:,.0f}",
-            row["way"],
-            f"{row['cycles']:,.0f}",
-            f"{row['accuracy']:.2%}",
-            f"{row['test_loss']:.4f}",
-            f"{row['seconds']:.1f}",
+        yield (
+            f"| {row['budget']:,.0f} | {row['way']} | {row['cycles']:,.0f} | "
+            f"{row['accuracy']:.2%} | {row['test_loss']:.4f} | {row['seconds']:.1f} |"
         )
-    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,17 @@ def test_learned_patterns_meet_the_planners_own_count(cycles: int) -> None:
     assert plan.cycles_per_frame == found.cost(learned.patterns()) <= cycles
 
 
+def test_a_budget_means_the_same_under_other_names() -> None:
+    model, pattern = DigitsCNN(), Pattern(select=KOutOfN(1, 8))
+    own = pattern_budget(model, IMAGES, [pattern], BudgetSection(cycles=2000), multipliers=64)
+    other = own.renamed({name: f"layers.{name}" for name in ("conv2", "conv3", "fc")})
+    assert list(other.candidates) == ["layers.conv2", "layers.conv3", "layers.fc"]
+    for name in own.candidates:
+        renamed = {f"layers.{name}": pattern}
+        assert other.cost(renamed) == own.cost({name: pattern})
+        assert other.slope(renamed) == own.slope({name: pattern}) < own.slope({})
+
+
 def test_an_impossible_number_of_cycles_is_refused() -> None:
     model, candidates = DigitsCNN(), [Pattern(select=KOutOfN(1, 8))]
     budget = pattern_budget(model, IMAGES, candidates, BudgetSection(cycles=10), multipliers=16)

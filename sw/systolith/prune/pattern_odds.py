@@ -73,7 +73,7 @@ class PatternOdds:
 
     @property
     def price(self) -> float:
-        """The least multiplier of costs, relative to the largest, that keeps the limit; from 0."""
+        """The multiplier: the least, from 0, that keeps the limit; costs are shares of the most."""
         worth = self.worth
         if self._expected(worth, 0.0) <= self._limit:
             return 0.0
