@@ -74,6 +74,16 @@ def _seeded(seed: int = 0) -> _Branches:
         return _Branches()
 
 
+def _misleading() -> _Branches:
+    """By magnitude, the left branch can go: few of its weights are large, and all of the right."""
+    model = _seeded()
+    with torch.no_grad():
+        model.right.weight.sign_().mul_(0.2)
+        model.left.weight[:, 1:8] *= 0.1
+        model.left.weight[:, 9:] *= 0.1
+    return model
+
+
 CANDIDATES = {
     "weights": HALVES,
     "kinds": (
@@ -125,11 +135,7 @@ def test_masks_are_exact_at_every_step_and_patterns_vary(kind: str) -> None:
 
 def test_the_layer_that_matters_stays_denser() -> None:
     """By magnitude it is the other way round: the weights of one layer are equally large."""
-    model = _seeded()
-    with torch.no_grad():
-        model.right.weight.sign_().mul_(0.2)
-        model.left.weight[:, 1:8] *= 0.1
-        model.left.weight[:, 9:] *= 0.1
+    model = _misleading()
     budget = 64.0 + 8.0
     losses = magnitude_losses(model, {"left": HALVES, "right": HALVES})
     by_magnitude = allocate_patterns(losses, _kept(model), budget)
@@ -243,6 +249,14 @@ def test_resumed_training_equals_uninterrupted(epoch: int, tmp_path: Path) -> No
     assert masks.patterns == other_masks.patterns
     assert all(torch.equal(masks[name], other_masks[name]) for name in masks)
     assert learned.odds() == other_learned.odds()
+
+
+def test_a_state_replaces_what_was_chosen_before() -> None:
+    model, other = _seeded(), _misleading()
+    learned, changed = _learned(model, 72.0), _learned(other, 72.0)
+    assert learned.patterns() != changed.patterns()
+    changed.load_state_dict(learned.state_dict())
+    assert learned.patterns() == changed.patterns()
 
 
 def test_quantized_models_learn_like_others() -> None:
