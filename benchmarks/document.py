@@ -13,6 +13,7 @@ from benchmarks.engine import table as engine
 from benchmarks.engine.networks import NETWORKS
 from benchmarks.physical import table as physical
 from benchmarks.pruning import table as pruning
+from benchmarks.tuning import learned
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -38,6 +39,8 @@ def rows_of(name: str) -> Iterable[str]:
             return physical.network_rows()
         case "models":
             return physical.model_rows(_read(physical.RESULTS / "models.json")["designs"])
+        case "learned":
+            return learned.table_rows(_read(learned.RESULT)["median"])
     raise ValueError(f"there is no table {name!r}")
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from systolith.config import BudgetSection
+from systolith.data import load_digits
 from systolith.frontend import lower
 from systolith.models import DSCNN, DigitsCNN, ResNet8
 from systolith.network import (
@@ -22,6 +23,8 @@ from systolith.network import (
 )
 from systolith.plan import PlanError, choose_arrays, least_cycles, plan_network, work_of
 from systolith.prune import (
+    LearnedPatterns,
+    MaskSet,
     PruneError,
     ScorePruner,
     all_convolutions_but_first,
@@ -30,7 +33,8 @@ from systolith.prune import (
 from systolith.prune.topk import weight_shape
 from systolith.quant import prepare
 from systolith.steps import cycle_cost
-from systolith.steps.budgets import patterns_for_budget
+from systolith.steps.budgets import pattern_budget, patterns_for_budget
+from systolith.train import fit
 
 IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -90,7 +94,8 @@ def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
     cost = cycle_cost(model, images, 64)
     candidates = [Pattern(select=PerNeuron(k)) for k in (2, 16)]
     budget = BudgetSection(cycles=int(cost({}) * 0.8))
-    patterns = patterns_for_budget(model, images, candidates, budget, multipliers=64)
+    found = pattern_budget(model, images, candidates, budget, multipliers=64)
+    patterns = patterns_for_budget(model, found)
     assert 0 < cost(patterns) <= cost({}) * 0.8
     depthwise = [
         name for name, layer in prunable_layers(model).items() if layer.weight.shape[1] == 1
@@ -100,12 +105,35 @@ def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
         cost({depthwise[-1]: candidates[0]})
 
 
+@pytest.mark.parametrize("cycles", [700, 1100, 2500])
+def test_learned_patterns_meet_the_planners_own_count(cycles: int) -> None:
+    model, data = DigitsCNN(), load_digits()
+    candidates = [Pattern(select=KOutOfN(k, 16)) for k in (8, 4, 3, 2, 1)]
+    found = pattern_budget(model, IMAGES, candidates, BudgetSection(cycles=cycles), multipliers=64)
+    learned = LearnedPatterns(
+        model, found.candidates, cost=found.cost, budget=found.limit, slope=found.slope
+    )
+    fit(model, data, epochs=1, sparsifier=learned)
+    masks = learned.masks(model)
+    masks.apply_(model)
+    checked = MaskSet(dict(masks), masks.patterns)
+    plan = plan_network(lower(prepare(model, IMAGES, None, checked)), multipliers=64)
+    assert plan.cycles_per_frame == found.cost(learned.patterns()) <= cycles
+
+
+def test_a_budget_means_the_same_under_other_names() -> None:
+    model, pattern = DigitsCNN(), Pattern(select=KOutOfN(1, 8))
+    own = pattern_budget(model, IMAGES, [pattern], BudgetSection(cycles=2000), multipliers=64)
+    other = own.renamed({name: f"layers.{name}" for name in ("conv2", "conv3", "fc")})
+    assert list(other.candidates) == ["layers.conv2", "layers.conv3", "layers.fc"]
+    for name in own.candidates:
+        renamed = {f"layers.{name}": pattern}
+        assert other.cost(renamed) == own.cost({name: pattern})
+        assert other.slope(renamed) == own.slope({name: pattern}) < own.slope({})
+
+
 def test_an_impossible_number_of_cycles_is_refused() -> None:
+    model, candidates = DigitsCNN(), [Pattern(select=KOutOfN(1, 8))]
+    budget = pattern_budget(model, IMAGES, candidates, BudgetSection(cycles=10), multipliers=16)
     with pytest.raises(PruneError, match="budget of 10 cannot be met: the least cost is"):
-        patterns_for_budget(
-            DigitsCNN(),
-            IMAGES,
-            [Pattern(select=KOutOfN(1, 8))],
-            BudgetSection(cycles=10),
-            multipliers=16,
-        )
+        patterns_for_budget(model, budget)

@@ -66,6 +66,30 @@ def test_all_mistakes_are_reported_together(tmp_path: Path) -> None:
         assert any(re.search(pattern, problem) for problem in problems), pattern
 
 
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (
+            'method = "dpp"\nlearn_patterns = true\nrules = [{layers = "a", k = 1, n = 8}]\n',
+            "prune[0]: learn_patterns needs a budget to choose patterns for, got rules",
+        ),
+        (
+            'method = "dpp"\nlearn_patterns = true\ncandidates = []\nbudget = {macs = 0.5}\n',
+            "prune[0]: a budget needs candidates to choose from, got none",
+        ),
+        (
+            'method = "sr-ste"\nlearn_patterns = true\nbudget = {macs = 0.5}\n',
+            "prune[0].learn_patterns: unknown key",
+        ),
+    ],
+)
+def test_patterns_are_learned_by_dpp_for_a_budget_only(
+    step: str, message: str, tmp_path: Path
+) -> None:
+    (problem,) = _problems(tmp_path, f"{LEAST}[[prune]]\n{step}")
+    assert problem.startswith(message)
+
+
 def test_missing_sections_are_named(tmp_path: Path) -> None:
     problems = _problems(tmp_path, 'name = "x"\n')
     assert set(problems) == {"model: is required", "data: is required"}

@@ -184,6 +184,43 @@ def test_budgets_are_met(budget: str, tmp_path: Path) -> None:
     assert kept < total
 
 
+LEARNED = 'method = "dpp"\nlearn_patterns = true\nepochs = 3\n'
+
+
+@pytest.mark.parametrize("budget", ["cycles = 2048", "macs = 0.4", "parameters = 0.3"])
+def test_budgets_are_met_by_patterns_that_are_learned(budget: str, tmp_path: Path) -> None:
+    path = _write(tmp_path, f"{LEARNED}[prune.budget]\n{budget}\n")
+    code, shown, said = _run("estimate", path, "-o", tmp_path / "out", "--json")
+    assert code == 0, said
+    report = json.loads(shown)
+    performance, rows = report["performance"], report["sparsity"]["layers"]
+    kept, total = (sum(row[key] for row in rows) for key in ("kept", "total"))
+    match budget.split(" = "):
+        case "cycles", cycles:
+            assert performance["cycles_per_frame"] <= int(cycles)
+        case "macs", share:
+            assert performance["macs_kept"] <= float(share) * performance["macs_dense"]
+        case _, share:
+            assert kept <= float(share) * total
+    assert kept < total
+    assert (tmp_path / "out/prune/pictures/odds.png").exists()
+
+
+def test_patterns_are_learned_while_training_quantized(tmp_path: Path) -> None:
+    step = f"{LEARNED}joint = true\ncandidates = [[4, 16], [2, 16], [1, 16]]\n"
+    path = _write(tmp_path, f"{step}[prune.budget]\ncycles = 1500\n")
+    code, shown, said = _run("estimate", path, "-o", tmp_path / "out", "--json")
+    assert code == 0, said
+    assert json.loads(shown)["performance"]["cycles_per_frame"] <= 1500
+    layers = [la for la in load(tmp_path / "out/network.json").layers if isinstance(la, Conv2d)]
+    found = {layer.name: layer.pattern for layer in layers}
+    known = {Pattern(), *(Pattern(select=KOutOfN(k, 16)) for k in (4, 2, 1))}
+    assert set(found.values()) <= known and found["conv2"] != Pattern()
+    for layer in layers:
+        if layer.mask is not None:
+            assert not any(layer.pattern.violations(layer.mask))
+
+
 class _Interruption(Exception):
     pass
 

@@ -104,7 +104,7 @@ class WeightSection(PruneStep):
 
     rules: tuple[RuleSection, ...] = Field(default=(), strict=False)
     budget: BudgetSection | None = None
-    candidates: tuple[tuple[Count, Count], ...] = Field(
+    candidates: tuple[Annotated[tuple[Count, Count], Field(strict=False)], ...] = Field(
         default=((2, 4), (1, 4), (2, 8), (1, 8)), strict=False
     )
     """k and n that a budget chooses from, besides dense."""
@@ -115,6 +115,8 @@ class WeightSection(PruneStep):
     def _either(self) -> "WeightSection":
         if bool(self.rules) == (self.budget is not None):
             raise ValueError("needs either rules or a budget")
+        if self.budget is not None and not self.candidates:
+            raise ValueError("a budget needs candidates to choose from, got none")
         return self
 
 
@@ -142,6 +144,14 @@ class DPPSection(WeightSection):
     init: Literal["random", "magnitude"] = "magnitude"
     joint: bool = False
     """Prune while training quantized, instead of before."""
+    learn_patterns: bool = False
+    """Learn while pruning which candidate each layer gets, instead of choosing by magnitude."""
+
+    @model_validator(mode="after")
+    def _from_candidates(self) -> "DPPSection":
+        if self.learn_patterns and self.budget is None:
+            raise ValueError("learn_patterns needs a budget to choose patterns for, got rules")
+        return self
 
 
 class SPPSection(WeightSection):

@@ -1,6 +1,7 @@
 """Pictures of what pruning kept."""
 
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -124,16 +125,18 @@ def draw_statistics(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     Parameters
     ----------
     history : sequence of mapping
-        Each with `epoch`, and `layers`: by name, `confidence` and `diversity`, both 0..1.
+        Each with `epoch`, and `layers`: by name, `confidence` and `diversity`, both 0..1. Layers
+        may be missing where they were dense.
     path : Path
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
     epochs = [entry["epoch"] for entry in history]
+    names = dict.fromkeys(name for entry in history for name in entry["layers"])
     for axes, what in zip(
         figure.subplots(1, 2, sharey=True), ("confidence", "diversity"), strict=True
     ):
-        for name in history[0]["layers"]:
-            values = [entry["layers"][name][what] for entry in history]
+        for name in names:
+            values = [entry["layers"].get(name, {}).get(what, nan) for entry in history]
             axes.plot(epochs, values, marker="o", markersize=3, label=name)
         axes.set_title(what, loc="left")
         axes.set_xlabel("epoch")

@@ -1,7 +1,7 @@
 """Patterns found for a budget of the experiment: cycles, kept MACs, or kept weights."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -19,23 +19,54 @@ from systolith.prune import (
 from systolith.prune.topk import weight_shape
 from systolith.quant import prepare
 
-__all__ = ["cycle_cost", "patterns_for_budget", "with_pattern"]
+__all__ = ["PatternBudget", "cycle_cost", "pattern_budget", "patterns_for_budget", "with_pattern"]
 
 
-def patterns_for_budget(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatternBudget:
+    """What the patterns of a network may cost, and which there are to choose from.
+
+    Attributes
+    ----------
+    candidates : mapping of str to list of Pattern
+        Of all layers but the first for which there are any, by layer name, besides dense.
+    cost : PatternCost
+    limit : float
+        The most that it may be.
+    slope : PatternCost
+        A sum over layers to which `cost` is about proportional: with arrays in balance, cycles are
+        kept MACs over multipliers.
+    """
+
+    candidates: Mapping[str, list[Pattern]]
+    cost: PatternCost
+    limit: float
+    slope: PatternCost
+
+    def renamed(self, names: Mapping[str, str]) -> "PatternBudget":
+        """Put the same for a model whose layers have other names, given by those here."""
+        own = {new: old for old, new in names.items()}
+
+        def of(cost: PatternCost) -> PatternCost:
+            return lambda patterns: cost({own[name]: p for name, p in patterns.items()})
+
+        candidates = {names[name]: found for name, found in self.candidates.items()}
+        return replace(self, candidates=candidates, cost=of(self.cost), slope=of(self.slope))
+
+
+def pattern_budget(
     model: nn.Module,
     images: Tensor,
     candidates: Iterable[Pattern],
     budget: BudgetSection,
     *,
     multipliers: int,
-) -> dict[str, Pattern]:
-    """Choose patterns for all layers but the first.
+) -> PatternBudget:
+    """Put a budget in terms of patterns.
 
     Parameters
     ----------
     model : nn.Module
-        Trained.
     images : Tensor, shape (N, C, H, W)
         Of which only the shape matters.
     candidates : iterable of Pattern
@@ -43,29 +74,34 @@ def patterns_for_budget(
     budget : BudgetSection
     multipliers : int
         Of the hardware, for cycles.
-
-    Raises
-    ------
-    PruneError
-        If the budget cannot be met.
     """
     patterns = list(candidates)
     fitting = {
         name: [p for p in patterns if not any(p.problems(weight_shape(layer.weight)))]
         for name, layer in list(prunable_layers(model).items())[1:]
     }
-    cost: PatternCost
+    kept = weight_cost(model, images, macs=budget.parameters is None)
+    cost, limit = kept, (budget.macs or budget.parameters or 1.0) * kept({})
     if budget.cycles is not None:
         cost, limit = _CycleCost(model, images, multipliers), float(budget.cycles)
         fitting = {
             name: [pattern for pattern in found if not any(cost.problems(name, pattern))]
             for name, found in fitting.items()
         }
-    else:
-        cost = weight_cost(model, images, macs=budget.macs is not None)
-        limit = (budget.macs or budget.parameters or 1.0) * cost({})
     fitting = {name: found for name, found in fitting.items() if found}
-    return allocate_patterns(magnitude_losses(model, fitting), cost, limit)
+    return PatternBudget(candidates=fitting, cost=cost, limit=limit, slope=kept)
+
+
+def patterns_for_budget(model: nn.Module, budget: PatternBudget) -> dict[str, Pattern]:
+    """Choose patterns of a trained model by magnitude.
+
+    Raises
+    ------
+    PruneError
+        If the budget cannot be met.
+    """
+    losses = magnitude_losses(model, budget.candidates)
+    return allocate_patterns(losses, budget.cost, budget.limit)
 
 
 def cycle_cost(model: nn.Module, images: Tensor, multipliers: int) -> PatternCost:

@@ -150,7 +150,7 @@ class Designs:
             point=point,
             values=values,
             layout=layout,
-            feasible=max(breaks(values, self.space.section.limits), default=0.0) <= 0,
+            feasible=max(breaks(values, self.space.section.limits).values(), default=0.0) <= 0,
         )
 
     def _asked(self, key: str, number: int) -> bool:

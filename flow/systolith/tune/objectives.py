@@ -78,9 +78,11 @@ def losses(designs: Sequence[Values], objectives: Sequence[ObjectiveName]) -> ND
     return found
 
 
-def breaks(values: Values, limits: Mapping[ObjectiveName, float]) -> list[float]:
+def breaks(values: Values, limits: Mapping[ObjectiveName, float]) -> dict[str, float]:
     """By what share each limit is broken; 0 or less where it is kept."""
-    return [
-        (limit - values.of(name)) / limit if name in MAXIMIZED else values.of(name) / limit - 1
+    return {
+        name.value: (limit - values.of(name)) / limit
+        if name in MAXIMIZED
+        else values.of(name) / limit - 1
         for name, limit in limits.items()
-    ]
+    }

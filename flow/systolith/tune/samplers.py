@@ -2,7 +2,6 @@
 
 import hashlib
 import warnings
-from collections.abc import Sequence
 
 import optuna
 from optuna.samplers import (
@@ -13,14 +12,10 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.trial import FrozenTrial
 
 from systolith.config import SamplerName
 
-__all__ = ["BROKEN", "sampler_for"]
-
-BROKEN = "broken limits"
-"""Attribute of a trial: by what share it breaks each limit."""
+__all__ = ["sampler_for"]
 
 
 def sampler_for(name: SamplerName, seed: int, number: int, batch: int) -> BaseSampler:
@@ -42,19 +37,12 @@ def sampler_for(name: SamplerName, seed: int, number: int, batch: int) -> BaseSa
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match name:
             case SamplerName.NSGA2:
-                return NSGAIISampler(population_size=batch, seed=own, constraints_func=_broken)
+                return NSGAIISampler(population_size=batch, seed=own)
             case SamplerName.NSGA3:
-                return NSGAIIISampler(population_size=batch, seed=own, constraints_func=_broken)
+                return NSGAIIISampler(population_size=batch, seed=own)
             case SamplerName.TPE:
-                return TPESampler(
-                    seed=own, n_startup_trials=batch, constraints_func=_broken, constant_liar=True
-                )
+                return TPESampler(seed=own, n_startup_trials=batch, constant_liar=True)
             case SamplerName.GP:
-                return GPSampler(seed=own, n_startup_trials=batch, constraints_func=_broken)
+                return GPSampler(seed=own, n_startup_trials=batch)
             case SamplerName.RANDOM:
                 return RandomSampler(seed=own)
-
-
-def _broken(trial: FrozenTrial) -> Sequence[float]:
-    found: list[float] = trial.user_attrs.get(BROKEN, [])
-    return found

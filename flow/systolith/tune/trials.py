@@ -1,6 +1,7 @@
 """The trials of a study in Optuna's store: asked in batches, told at the end of each."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from systolith.config import ObjectiveName, SamplerName
 from systolith.steps import UsageError
 from systolith.tune.objectives import MAXIMIZED
-from systolith.tune.samplers import BROKEN, sampler_for
+from systolith.tune.samplers import sampler_for
 from systolith.tune.space import Label, Point, Space
 
 __all__ = ["Trial", "TrialState", "Trials"]
@@ -125,9 +126,9 @@ class Trials:
 
     def note(self, trial: Trial, **attributes: Any) -> None:
         """Keep something with a trial."""
-        storage = self.study._storage
+        handle = optuna.trial.Trial(self.study, trial._trial_id)
         for name, value in attributes.items():
-            storage.set_trial_user_attr(trial._trial_id, name, value)
+            handle.set_user_attr(name, value)
 
     def drop(self, trial: Trial, outcome: str, keys: Sequence[str] = ()) -> None:
         """End a trial without values: infeasible, repeated, or screened out."""
@@ -146,14 +147,19 @@ class Trials:
         trial: Trial,
         values: Sequence[float],
         *,
-        broken: Sequence[float],
+        broken: Mapping[str, float],
         accuracies: Sequence[float],
         keys: Sequence[str],
     ) -> None:
-        """End a trial with its values, one for each objective."""
+        """End a trial with its values, one for each objective, and by how much it breaks limits."""
         if trial.state is TrialState.RUNNING:
-            noted = {BROKEN: list(broken), ACCURACIES: list(accuracies), KEYS: list(keys)}
+            noted = {ACCURACIES: list(accuracies), KEYS: list(keys)}
             self.note(trial, **noted, **{OUTCOME: "complete"})
+            handle = optuna.trial.Trial(self.study, trial._trial_id)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it was set before, if the study was cut off here
+                for name, share in broken.items():
+                    handle.set_constraint(name, share)
             self.study.tell(trial.number, list(values))
 
     def end_batch(self, number: int, seconds: float, entry: Mapping[str, float]) -> None:

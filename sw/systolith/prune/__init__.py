@@ -11,7 +11,8 @@ from systolith.prune.allocation import (
     magnitude_losses,
     weight_cost,
 )
-from systolith.prune.dpp import DPP, LogitInit
+from systolith.prune.dpp import DPP
+from systolith.prune.drawn_layer import LogitInit
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import (
     GDP,
@@ -39,6 +40,7 @@ from systolith.prune.filters import (
     taylor_scores,
     unit_costs,
 )
+from systolith.prune.learned_patterns import LearnedPatterns
 from systolith.prune.mask_statistics import MaskStatistics, mask_statistics
 from systolith.prune.masks import MaskSet
 from systolith.prune.pruner import Pruner, ScorePruner
@@ -84,6 +86,7 @@ __all__ = [
     "KeptCost",
     "LayerCost",
     "LayerPlan",
+    "LearnedPatterns",
     "LinearFilterEnsemble",
     "LogitInit",
     "Loss",

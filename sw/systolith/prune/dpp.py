@@ -2,34 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import Enum
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from systolith.network import Dense, Granularity, KOutOfN, Pattern, PerNeuron
-from systolith.prune.decisions import Decisions
+from systolith.network import Dense, Pattern
+from systolith.prune.drawn_layer import DrawnLayer, LogitInit
 from systolith.prune.errors import PruneError
-from systolith.prune.mask_logits import Annealing, MaskLogits
+from systolith.prune.mask_logits import Annealing
 from systolith.prune.mask_statistics import MaskStatistics
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.topk import topk_mask
 
-__all__ = ["DPP", "LogitInit"]
-
-LINEAR_NOISE, CONVOLUTION_NOISE = 0.1, 0.01
-WEIGHT_ENTROPY, KERNEL_ENTROPY = 5e-5, 1e-5
-
-
-class LogitInit(Enum):
-    """Where mask logits start."""
-
-    RANDOM = "random"
-    """Normal with deviation 0.5, as in the paper: nothing is known."""
-    MAGNITUDE = "magnitude"
-    """By the weights' size, standardized to the same deviation: for networks that are trained."""
+__all__ = ["DPP"]
 
 
 class DPP:
@@ -108,20 +95,15 @@ class DPP:
             f"{name}.weight": p for name, p in check_patterns(model, patterns).items()
         }
         self._generator = torch.Generator().manual_seed(seed)
-        self._layers: dict[str, _Layer] = {}
+        self._layers: dict[str, DrawnLayer] = {}
         for name, layer in prunable_layers(model).items():
             pattern = patterns.get(name)
             if pattern is None or isinstance(pattern.select, Dense):
                 continue
             if not layer.weight.requires_grad:
                 continue  # what is not trained has nothing to learn odds from
-            drawn = _Layer(pattern, pattern.select, layer.weight, noise=noise, entropy=entropy)
-            drawn.logits.start_(
-                self._generator,
-                drawn.decisions.rows(layer.weight.detach().abs())
-                if init is LogitInit.MAGNITUDE
-                else None,
-            )
+            drawn = DrawnLayer(pattern, pattern.select, layer.weight, noise=noise, entropy=entropy)
+            drawn.start_(self._generator, layer.weight, init)
             self._layers[f"{name}.weight"] = drawn
 
     def parameters(self) -> list[nn.Parameter]:
@@ -140,9 +122,8 @@ class DPP:
             if weight.grad is None:
                 continue
             if drawing and name in self._layers:
-                layer = self._layers[name]
-                at_mask = layer.decisions.rows(weight.grad * weight.detach())
-                layer.logits.learn_(at_mask, self._annealing.temperature_at(progress))
+                at_mask = weight.grad * weight.detach()
+                self._layers[name].learn_(at_mask, self._annealing.temperature_at(progress))
             weight.grad.masked_fill_(~mask, 0.0)
 
     def masks(self, model: nn.Module) -> MaskSet:
@@ -176,30 +157,3 @@ class DPP:
             else:
                 masks[name] = topk_mask(model.get_parameter(name).detach().abs(), pattern)
         return MaskSet.trusted(masks, self._patterns)
-
-
-class _Layer:
-    """Decisions on one layer, and their logits."""
-
-    def __init__(
-        self,
-        pattern: Pattern,
-        select: KOutOfN | PerNeuron,
-        weight: Tensor,
-        *,
-        noise: float | None,
-        entropy: float | None,
-    ) -> None:
-        if noise is None:
-            noise = LINEAR_NOISE if weight.ndim == 2 else CONVOLUTION_NOISE
-        if entropy is None:
-            kernel = isinstance(select, KOutOfN) and select.granularity is Granularity.KERNEL
-            entropy = KERNEL_ENTROPY if kernel else WEIGHT_ENTROPY
-        self.decisions = Decisions(pattern, select, weight)
-        self.logits = MaskLogits(self.decisions.read, select.k, noise=noise, entropy=entropy)
-
-    def mask(self, generator: torch.Generator | None) -> Tensor:
-        """Mask in the shape of the weight: a draw, or without a generator, the final one."""
-        return self.decisions.mask(
-            self.logits.final() if generator is None else self.logits.draw(generator)
-        )

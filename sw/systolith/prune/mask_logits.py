@@ -55,7 +55,7 @@ class MaskLogits:
         Which choices there are; rows have equally many, at least k, or none at all: such rows are
         drawn like others, mean nothing, and count for nothing.
     k : int
-        1..n.
+        1..n; another one may be set between draws.
     noise : float
         Scale of the standard Gumbel noise G.
     entropy : float
@@ -73,7 +73,7 @@ class MaskLogits:
         self._read = None if bool(read.all()) else read
         self._noise, self._entropy = noise, entropy
         self._noisy: Tensor | None = None
-        self._drawn: Tensor | None = None
+        self._order: Tensor | None = None
 
     @property
     def value(self) -> Tensor:
@@ -94,8 +94,13 @@ class MaskLogits:
         """Draw a mask, bool (J, n), with exactly k ones in each row."""
         noise = gumbel_noise(self.value, generator)
         self._noisy = self._competing(self.value + self._noise * noise)
-        self._drawn = draw_top_k(self._noisy, self.k)
-        return self._mask(self._drawn)
+        self._order = draw_top_k(self._noisy, self._noisy.shape[1])
+        return self.had_kept(self.k)
+
+    def had_kept(self, k: int) -> Tensor:
+        """Mask, bool (J, n), that the latest draw would have been with this k: they are nested."""
+        assert self._order is not None, "there was a draw"
+        return self._mask(self._order[:, :k])
 
     def final(self) -> Tensor:
         """Mask without noise, bool (J, n)."""
@@ -103,8 +108,9 @@ class MaskLogits:
 
     def learn_(self, gradient: Tensor, temperature: float) -> None:
         """Add to the logits' gradient, given the one at the latest mask drawn, float (J, n)."""
-        assert self._noisy is not None and self._drawn is not None, "learning follows a draw"
-        found = relaxed_gradient(self._noisy, self._drawn, gradient, temperature)
+        assert self._noisy is not None and self._order is not None, "learning follows a draw"
+        drawn = self._order[:, : self.k]
+        found = relaxed_gradient(self._noisy, drawn, gradient, temperature)
         if self._entropy:
             found += self._entropy * _entropy_gradient(self._competing(self.value))
         self.parameter.grad = found if self.parameter.grad is None else self.parameter.grad + found

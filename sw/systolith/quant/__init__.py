@@ -20,7 +20,7 @@ from systolith.quant.layers import (
 from systolith.quant.learned_width import LearnedWidth
 from systolith.quant.lsq import fake_quantize, quantize, round_half_up
 from systolith.quant.model import QuantizedModel, Wiring
-from systolith.quant.names import float_masks, quantized_masks, quantized_patterns
+from systolith.quant.names import float_masks, quantized_masks, quantized_names, quantized_patterns
 from systolith.quant.prepare import prepare
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
 from systolith.quant.requantizing import Activation, Scaling
@@ -55,6 +55,7 @@ __all__ = [
     "prepare",
     "quantize",
     "quantized_masks",
+    "quantized_names",
     "quantized_patterns",
     "round_half_up",
 ]

@@ -11,7 +11,14 @@ from systolith.prune import MaskSet, prunable_layers
 from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.model import QuantizedModel
 
-__all__ = ["float_masks", "quantized_masks", "quantized_patterns"]
+__all__ = ["float_masks", "quantized_masks", "quantized_names", "quantized_patterns"]
+
+
+def quantized_names(model: QuantizedModel) -> dict[str, str]:
+    """Names in `model` of all layers with weights, by their names in the float model."""
+    layers = prunable_layers(model)
+    names = {origin: f"layers.{name}" for name, origin in model.origins.items()}
+    return {origin: name for origin, name in names.items() if name in layers}
 
 
 def quantized_patterns(
@@ -36,7 +43,7 @@ def quantized_patterns(
     UnsupportedModelError
         With every name that is no layer with weights, and every pattern that does not fit.
     """
-    names, layers = _weighted(model), prunable_layers(model)
+    names, layers = quantized_names(model), prunable_layers(model)
     problems = list(_name_problems(patterns, names, "patterns", "layer"))
     for name, pattern in patterns.items():
         if name in names:
@@ -67,7 +74,9 @@ def quantized_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
     UnsupportedModelError
         With every name that is no weight of a layer.
     """
-    return _renamed(masks, {f"{a}.weight": f"{b}.weight" for a, b in _weighted(model).items()})
+    return _renamed(
+        masks, {f"{a}.weight": f"{b}.weight" for a, b in quantized_names(model).items()}
+    )
 
 
 def float_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
@@ -78,14 +87,9 @@ def float_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
     UnsupportedModelError
         With every name that is no weight of a layer.
     """
-    return _renamed(masks, {f"{b}.weight": f"{a}.weight" for a, b in _weighted(model).items()})
-
-
-def _weighted(model: QuantizedModel) -> dict[str, str]:
-    """Names in `model` of all layers with weights, by their names in the float model."""
-    layers = prunable_layers(model)
-    names = {origin: f"layers.{name}" for name, origin in model.origins.items()}
-    return {origin: name for origin, name in names.items() if name in layers}
+    return _renamed(
+        masks, {f"{b}.weight": f"{a}.weight" for a, b in quantized_names(model).items()}
+    )
 
 
 def _renamed(masks: MaskSet, names: Mapping[str, str]) -> MaskSet:

@@ -18,7 +18,7 @@ from systolith.config import (
 )
 from systolith.data import Dataset
 from systolith.prune import FilterMasks, FrozenMasks, MaskSet, remove_filters
-from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare, quantized_patterns
+from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.steps.errors import UsageError
 from systolith.steps.odds import read_history
 from systolith.steps.pruned import Pruned
@@ -30,7 +30,6 @@ from systolith.steps.pruning.filters import (
 )
 from systolith.steps.pruning.weights import (
     check_masks,
-    find_patterns,
     make_sparsifier,
     search_masks,
     train_masks,
@@ -126,9 +125,7 @@ def quantize_pruned(
         )
     assert isinstance(joint, SRSTESection | DPPSection)
     quantized = prepare(pruned.model, data.train_images[:CALIBRATION_IMAGES], config)
-    patterns = find_patterns(pruned.model, joint, context.multipliers, data)
-    patterns = quantized_patterns(quantized, patterns)
-    sparsifier = make_sparsifier(quantized, patterns, joint, recipe)
+    sparsifier = make_sparsifier(pruned.model, joint, context, quantized)
     slower = replace(recipe, learning_rate=recipe.learning_rate / 3)
     context = replace(context, recipe=slower)
     epochs, name = context.epochs(joint), f"quantize-{joint.method}"

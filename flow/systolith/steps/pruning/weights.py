@@ -12,7 +12,6 @@ from systolith.config import (
     SRSTESection,
     WeightSection,
 )
-from systolith.data import Dataset
 from systolith.network import Granularity, KOutOfN, Pattern
 from systolith.prune import (
     DPP,
@@ -22,6 +21,7 @@ from systolith.prune import (
     Cubic,
     FrozenMasks,
     LayerPlan,
+    LearnedPatterns,
     LogitInit,
     Loss,
     MaskSet,
@@ -35,11 +35,11 @@ from systolith.prune import (
     prunable_layers,
     prune_by_particles,
 )
-from systolith.steps.budgets import patterns_for_budget
+from systolith.quant import QuantizedModel, quantized_names, quantized_patterns
+from systolith.steps.budgets import PatternBudget, pattern_budget, patterns_for_budget
 from systolith.steps.pruning.context import PruneContext
-from systolith.train import Recipe
 
-__all__ = ["check_masks", "find_patterns", "make_sparsifier", "search_masks", "train_masks"]
+__all__ = ["check_masks", "make_sparsifier", "search_masks", "train_masks"]
 
 SCHEDULES: Mapping[str, Schedule] = {"one-shot": OneShot(), "cubic": Cubic()}
 
@@ -60,8 +60,7 @@ def check_masks(model: nn.Module, step: WeightSection | ParticlesSection) -> Non
 
 def train_masks(model: nn.Module, step: WeightSection, context: PruneContext, name: str) -> MaskSet:
     """Train with masks, and apply them."""
-    patterns = find_patterns(model, step, context.multipliers, context.data)
-    sparsifier = make_sparsifier(model, patterns, step, context.recipe)
+    sparsifier = make_sparsifier(model, step, context)
     context.fit(model, step, context.epochs(step), name, sparsifier)
     masks = sparsifier.masks(model)
     masks.apply_(model)
@@ -91,39 +90,63 @@ def search_masks(
     return masks
 
 
-def find_patterns(
-    model: nn.Module, step: WeightSection, multipliers: int, data: Dataset
-) -> dict[str, Pattern]:
-    """Patterns by layer, from the rules or for the budget."""
-    if step.budget is None:
-        return match_patterns(model, [(rule.layers, rule.pattern) for rule in step.rules])
-    candidates = [
-        Pattern(select=KOutOfN(k, n, shared_by=step.shared_by)) for k, n in step.candidates
-    ]
-    return patterns_for_budget(
-        model, data.train_images[:1], candidates, step.budget, multipliers=multipliers
-    )
-
-
 def make_sparsifier(
-    model: nn.Module, patterns: Mapping[str, Pattern], step: WeightSection, recipe: Recipe
+    model: nn.Module,
+    step: WeightSection,
+    context: PruneContext,
+    quantized: QuantizedModel | None = None,
 ) -> WeightSparsifier:
-    """Make what prunes while training."""
+    """Make what prunes a model while training, or its quantized form if there is one."""
+    trained = model if quantized is None else quantized
+    if isinstance(step, DPPSection) and step.learn_patterns:
+        found = _budget(model, step, context)
+        if quantized is not None:
+            found = found.renamed(quantized_names(quantized))
+        return LearnedPatterns(
+            trained,
+            found.candidates,
+            cost=found.cost,
+            budget=found.limit,
+            slope=found.slope,
+            init=LogitInit(step.init),
+            seed=context.recipe.seed,
+        )
+    patterns = _find_patterns(model, step, context)
+    if quantized is not None:
+        patterns = quantized_patterns(quantized, patterns)
     match step:
         case MagnitudeSection():
             pruner = ScorePruner(patterns=patterns, schedule=SCHEDULES[step.schedule])
             if step.schedule == "one-shot":
-                return FrozenMasks(pruner.masks(model))
+                return FrozenMasks(pruner.masks(trained))
             return SRSTE(pruner, decay=0.0)
         case SRSTESection():
             pruner = ScorePruner(patterns=patterns, schedule=SCHEDULES[step.schedule])
             return SRSTE(pruner, decay=step.decay)
         case DPPSection():
-            return DPP(model, patterns, init=LogitInit(step.init), seed=recipe.seed)
+            return DPP(trained, patterns, init=LogitInit(step.init), seed=context.recipe.seed)
         case SPPSection():
-            return SPP(model, patterns)
+            return SPP(trained, patterns)
         case _:
             raise AssertionError(step)
+
+
+def _find_patterns(
+    model: nn.Module, step: WeightSection, context: PruneContext
+) -> dict[str, Pattern]:
+    """Patterns by layer, from the rules or for the budget."""
+    if step.budget is None:
+        return match_patterns(model, [(rule.layers, rule.pattern) for rule in step.rules])
+    return patterns_for_budget(model, _budget(model, step, context))
+
+
+def _budget(model: nn.Module, step: WeightSection, context: PruneContext) -> PatternBudget:
+    assert step.budget is not None, "sections have rules or a budget"
+    candidates = [
+        Pattern(select=KOutOfN(k, n, shared_by=step.shared_by)) for k, n in step.candidates
+    ]
+    images = context.data.train_images[:1]
+    return pattern_budget(model, images, candidates, step.budget, multipliers=context.multipliers)
 
 
 def _plan(model: nn.Module, step: ParticlesSection) -> dict[str, LayerPlan]:
