@@ -151,6 +151,8 @@ class TuneSection(_Section):
     """Begin with the dense design and with every pattern in all layers."""
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """Share of the training images that points are judged by; 0: by the test images."""
+    judged_images: Count | None = None
+    """By how many of these at most; None: by all."""
     images: Count | None = None
     """Training images that points are trained with; None: all."""
     timeout_seconds: Rate = 3600.0

@@ -17,6 +17,7 @@ from torch import nn
 
 from systolith.config import Experiment, HardwareSection, check_experiment
 from systolith.data import Dataset, hold_out
+from systolith.data.split import draw_stratified
 from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, Resources, plan_network
@@ -81,7 +82,12 @@ class TrainTask:
         experiment = self.experiment
         tune = experiment.tune
         assert tune is not None
-        judged = {"held_out": tune.held_out, "images": tune.images, "fidelity": self.fidelity}
+        judged = {
+            "held_out": tune.held_out,
+            "judged_images": tune.judged_images,
+            "images": tune.images,
+            "fidelity": self.fidelity,
+        }
         content = experiment.model_dump(mode="json", include=set(TRAINED_FROM))
         values = [_program(), _digest(self.weights), content, judged]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:24]
@@ -212,6 +218,11 @@ def _judged_data(content: str, folder: Path) -> Dataset:
     if tune.images is not None and tune.images < len(data.train_labels):
         some = hold_out(data, tune.images, experiment.seed + 1)
         data = replace(data, train_images=some.images, train_labels=some.labels)
+    if tune.judged_images is not None and tune.judged_images < len(data.test_labels):
+        drawn = draw_stratified(data.test_labels, tune.judged_images, experiment.seed + 2)
+        data = replace(
+            data, test_images=data.test_images[drawn], test_labels=data.test_labels[drawn]
+        )
     return data
 
 
