@@ -323,7 +323,9 @@ class Study:
             else:
                 population = self.section.batch
                 given = fixed[place] if fixed else None
-                trial = self.trials.ask(number, population, given)
+                # A sampler that keeps repeating itself is helped by chance.
+                by_chance = given is None and place >= tries // 2
+                trial = self.trials.ask(number, population, given, by_chance=by_chance)
             place += 1
             point = point_of(trial)
             key = same(point)

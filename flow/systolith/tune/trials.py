@@ -104,13 +104,21 @@ class Trials:
         """Trials of earlier batches that were trained to the end."""
         return [trial for trial in self.complete if trial.user_attrs[BATCH] < number]
 
-    def ask(self, batch: int, population: int, fixed: tuple[str, Point] | None = None) -> Trial:
+    def ask(
+        self,
+        batch: int,
+        population: int,
+        fixed: tuple[str, Point] | None = None,
+        *,
+        by_chance: bool = False,
+    ) -> Trial:
         """Draw a point for a batch, or take one that is given, with where it comes from."""
         if fixed is not None:
             origin, point = fixed
             self.study.enqueue_trial(dict(point), user_attrs={ORIGIN: origin})
         number = len(self.of())
-        self.study.sampler = sampler_for(self.sampler, self.seed, number, population)
+        sampler = SamplerName.RANDOM if by_chance else self.sampler
+        self.study.sampler = sampler_for(sampler, self.seed, number, population)
         trial = self.study.ask(fixed_distributions=self._distributions)
         trial.set_user_attr(BATCH, batch)
         return self.of()[trial.number]

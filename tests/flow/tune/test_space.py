@@ -1,0 +1,115 @@
+"""What may be chosen, and what it means in an experiment file."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from systolith.config import ConfigError, check_experiment, merged
+from systolith.network import Pattern
+from systolith.steps import UsageError
+from systolith.tune import Space
+from tests.flow.tune.inline import CONTENT, tiny_model
+
+PATH = Path("tiny.toml")
+
+
+def _space(changes: dict[str, Any] | None = None) -> Space:
+    return Space.of(check_experiment(merged(CONTENT, changes or {}), PATH), tiny_model())
+
+
+def test_axes_are_the_choices_that_there_are() -> None:
+    found = {axis.name: axis.options for axis in _space().axes}
+    assert found == {
+        "0 weight bits": (8, 4),
+        "0 pattern": ("dense",),
+        "2 pattern": ("dense", "2-out-of-4", "1-out-of-4"),
+        "2 weight bits": (8, 4),
+        "6 weight bits": (8, 4),
+        "multipliers": (4, 8),
+    }
+
+
+def test_a_point_changes_just_what_it_chooses() -> None:
+    space = _space()
+    point = {
+        **{axis.name: axis.options[0] for axis in space.axes},
+        "2 pattern": "1-out-of-4",
+        "6 weight bits": 4,
+        "multipliers": 8,
+    }
+    changes = space.changes(point)
+    experiment = check_experiment(merged(CONTENT, changes), PATH)
+    (step,) = experiment.prune
+    assert step.method == "sr-ste"
+    assert [(rule.layers, rule.k, rule.n) for rule in step.rules] == [("2", 1, 4)]
+    assert experiment.quantize.layers["6"].weight_bits == 4
+    assert experiment.quantize.layers["2"].weight_bits == 8
+    assert experiment.hardware.multipliers == 8
+    assert "hardware" not in space.changes(point, hardware=False)
+    assert space.groups[1].pattern(point) == Pattern(
+        select=space.groups[1].patterns["1-out-of-4"].pattern.select  # type: ignore[union-attr]
+    )
+
+
+def test_filters_leave_before_weights_are_masked() -> None:
+    space = _space({"tune": {"filters": [1.0, 0.5], "methods": ["dpp", "sr-ste"]}})
+    point = {axis.name: axis.options[0] for axis in space.axes}
+    assert space.changes(point)["prune"] == []
+    point = {**point, "filters": 0.5, "2 pattern": "2-out-of-4", "method": "dpp"}
+    assert [step["method"] for step in space.changes(point)["prune"]] == ["dpp-filters", "dpp"]
+    check_experiment(merged(CONTENT, space.changes(point)), PATH)
+
+
+def test_the_experiments_own_step_is_what_patterns_are_pruned_with() -> None:
+    own = {"method": "magnitude", "epochs": 3, "rules": [{"layers": "2", "k": 1, "n": 2}]}
+    space = _space({"prune": [own]})
+    point = {**{axis.name: axis.options[0] for axis in space.axes}, "2 pattern": "2-out-of-4"}
+    (step,) = space.changes(point)["prune"]
+    assert (step["method"], step["epochs"], step["rules"][0]["k"]) == ("magnitude", 3, 2)
+
+
+def test_uniform_points_come_one_for_each_pattern() -> None:
+    names = [name for name, _ in _space().uniform]
+    assert names == ["dense", "2-out-of-4", "1-out-of-4"]
+
+
+def test_all_that_does_not_fit_is_named_at_once() -> None:
+    layers = [
+        {"layers": "nothing", "weight_bits": [8]},
+        {"layers": "2", "patterns": [{"k": 1, "n": 3}]},
+        {"layers": "[0-2]", "weight_bits": [4]},
+    ]
+    hardware = {"target_fps": [100.0]}
+    with pytest.raises(UsageError) as error:
+        _space({"tune": {"layers": layers, "hardware": hardware}})
+    for words in (
+        "'nothing' must name a layer; there are 0, 2, 6",
+        "1-out-of-3 fits no layer of '2'",
+        "2 named twice",
+        "target_fps needs clock_mhz",
+    ):
+        assert words in str(error.value)
+
+
+def test_an_experiment_without_the_section_is_refused() -> None:
+    content = {key: value for key, value in CONTENT.items() if key != "tune"}
+    with pytest.raises(UsageError, match=r"needs a \[tune\] section"):
+        Space.of(check_experiment(content, PATH), tiny_model())
+
+
+def test_mistakes_in_the_section_are_listed() -> None:
+    wrong = {
+        "objectives": ["accuracy", "beauty"],
+        "fidelities": [0.5, 0.1],
+        "limits": {"accuracy": 97.0},
+        "hardware": {"devices": ["ecp5-1f"]},
+    }
+    with pytest.raises(ConfigError) as error:
+        _space({"tune": wrong})
+    text = str(error.value)
+    assert "tune.objectives[1]" in text and "no such device ecp5-1f" in text
+    with pytest.raises(ConfigError) as error:
+        _space({"tune": {**wrong, "objectives": ["accuracy"], "hardware": {}}})
+    assert "fidelities must rise" in str(error.value)
+    assert "limits.accuracy must be within 0..1" in str(error.value)

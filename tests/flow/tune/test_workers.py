@@ -1,0 +1,81 @@
+"""Work in other processes: those that die, hang, or fail."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from systolith.tune import Failure, Workers
+from systolith.tune import workers as module
+
+
+def _double(number: int) -> int:
+    return 2 * number
+
+
+def _fails_on_three(number: int) -> int:
+    if number == 3:
+        raise ZeroDivisionError("three")
+    return number
+
+
+def _dies_once(task: tuple[str, int]) -> int:
+    folder, number = task
+    mark = Path(folder) / str(number)
+    with (Path(folder) / "log").open("a") as log:
+        log.write(f"{number}\n")
+    if number == 1 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def _dies(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def _hangs(number: int) -> int:
+    if number == 0:
+        time.sleep(600)
+    return number
+
+
+def _bug(number: int) -> int:
+    raise KeyError("a bug, not a point's own failure")
+
+
+def test_results_come_with_their_numbers_and_failures_do_not_stop_others() -> None:
+    with Workers(2, seconds=60) as workers:
+        assert dict(workers.run(_double, [5, 6, 7])) == {0: 10, 1: 12, 2: 14}
+        found = dict(workers.run(_fails_on_three, [2, 3, 4]))
+    assert found == {0: 2, 1: Failure(reason="ZeroDivisionError: three"), 2: 4}
+
+
+def test_what_a_dead_worker_did_begins_again(tmp_path: Path) -> None:
+    with Workers(1, seconds=60) as workers:
+        found = dict(workers.run(_dies_once, [(str(tmp_path), number) for number in range(3)]))
+    assert found == {0: 0, 1: 1, 2: 2}
+    assert (tmp_path / "log").read_text().split() == ["0", "1", "1", "2"]
+
+
+def test_what_kills_every_worker_is_given_up() -> None:
+    with Workers(1, seconds=60) as workers:
+        assert dict(workers.run(_dies, [0])) == {0: Failure(reason="its worker died 3 times")}
+        assert dict(workers.run(_double, [1])) == {0: 2}
+
+
+def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Workers(2, seconds=0.1) as workers:
+        list(workers.run(_double, [1, 2]))  # so that processes are there
+        monkeypatch.setattr(module, "LEAST_GRACE", 2.0)
+        found = dict(workers.run(_hangs, [0, 1, 2, 3]))
+    assert found[0] == Failure(reason="took more than 0.1 s, and hung")
+    assert [found[number] for number in (1, 2, 3)] == [1, 2, 3]
+
+
+def test_a_bug_is_no_failure_of_a_point() -> None:
+    with Workers(1, seconds=60) as workers, pytest.raises(KeyError):
+        list(workers.run(_bug, [0]))
