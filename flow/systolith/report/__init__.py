@@ -6,6 +6,7 @@ from systolith.report.pictures import draw_density, draw_filters, draw_mask, dra
 from systolith.report.plan_table import plan_table
 from systolith.report.report import Report, SparsityRow, sparsity_rows
 from systolith.report.tables import engine_table, report_view, sparsity_table
+from systolith.report.tuning_page import write_tuning_page
 from systolith.report.utilization import UtilizationRow, utilization_rows, utilization_table
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "sparsity_table",
     "utilization_rows",
     "utilization_table",
+    "write_tuning_page",
 ]
