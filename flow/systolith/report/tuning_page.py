@@ -1,9 +1,68 @@
-"""Stand-in."""
+"""A study as a page: one HTML file with plots one can pick points from."""
 
+import json
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+__all__ = ["write_tuning_page"]
+
+WEB = Path(__file__).with_name("web")
+SCRIPTS = ("values", "theme", "pareto", "parallel", "summaries", "selected", "front", "page")
+"""In this order: later ones use what earlier ones define."""
 
 
 def write_tuning_page(study: Mapping[str, Any], path: Path) -> None:
-    """Write nothing."""
+    """Write a study as one HTML file, which a browser opens from disk and which fetches nothing.
+
+    Parameters
+    ----------
+    study : mapping
+        JSON values; what is not known is None.
+
+        ``name``; ``seconds``, wall-clock; ``evaluations``; ``hypervolume``, 0..1; ``states``, the
+        number of points by state.
+
+        ``objectives``: each with ``name``, ``label``, ``unit``, ``direction`` ("maximize" or
+        "minimize") and ``limit``. Values and limits in the unit "%" are shares, 0..1.
+
+        ``choices``: each with ``name`` and its ``options``.
+
+        ``points``: each with ``number``, ``state``, ``front``, ``feasible``, ``origin`` ("search",
+        "uniform" or "dense"), ``epochs``, ``seed``, ``values`` by objective, ``choices`` by name,
+        ``layers`` and ``commands`` that build it. A layer has ``layer``, ``pattern``,
+        ``weight_bits``, ``act_bits``, ``array``, ``multipliers``, ``cycles``, ``utilization``
+        (0..1), ``luts``, ``dsps`` and ``block_rams``.
+
+        ``importance``: by objective and choice, 0..1. ``sensitivity``: each with ``group``,
+        ``option`` and ``change`` of accuracy, -1..1. ``history``: each with ``evaluations`` and
+        ``hypervolume``.
+    path : Path
+        Written to a temporary name, then renamed.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite: JSON has no such.
+    """
+    page = Template((WEB / "page.html").read_text(encoding="utf-8")).substitute(
+        title=escape(f"{study['name']}: co-tuning"),
+        style=(WEB / "page.css").read_text(encoding="utf-8"),
+        study=_embedded(study),
+        plotly=get_plotlyjs(),
+        script="\n".join((WEB / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _embedded(study: Mapping[str, Any]) -> str:
+    """JSON that may stand in a script element: no ``<`` can end it or open a comment."""
+    text = json.dumps(study, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
