@@ -101,7 +101,7 @@ class Workers(AbstractContextManager["Workers"]):
     def close(self) -> None:
         """Let all workers go; those of this machine end."""
         if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor.shutdown(wait=False)
             self._end_processes()
         if self._client is not None:
             self._client.close()
