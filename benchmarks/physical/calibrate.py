@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,11 @@ def _total(stages: Iterable[Mapping[str, int]], each: Mapping[str, float]) -> in
     return round(sum(logic.weighed(parts, each) for parts in stages))
 
 
+def _read(module: ModuleType, name: str) -> Any:
+    """Read what was fitted before."""
+    return json.loads((Path(str(module.__file__)).parent / name).read_text())
+
+
 def _write(path: Path, content: object) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(content, indent=2) + "\n")
@@ -173,6 +179,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, help="folder that keeps what the tools wrote")
     parser.add_argument("--no-place", action="store_true", help="areas only")
+    parser.add_argument(
+        "--compare", action="store_true", help="fit nothing: errors of the models as they are"
+    )
     parser.add_argument("--only", nargs="+", help="make these designs, and fit nothing")
     arguments = parser.parse_args()
     work = arguments.work or Path(tempfile.mkdtemp())
@@ -185,11 +194,16 @@ def main() -> None:
         found.append((design, *collect(design, work, placing=not arguments.no_place)))
     if arguments.only:
         return
-    fitted = fit_logic(found)
-    rows = errors(found, fitted, fit_clock(found, fitted))
+    if arguments.compare:
+        fitted, clock_fit = _read(logic, logic.FITTED), _read(clock, clock.FITTED)
+    else:
+        fitted = fit_logic(found)
+        clock_fit = fit_clock(found, fitted)
+    rows = errors(found, fitted, clock_fit)
     for line in model_rows(rows):
         console.print(line)
-    write_result(RESULTS.parent / "models.json", COMMAND, {"designs": rows})
+    command = f"{COMMAND} --compare" if arguments.compare else COMMAND
+    write_result(RESULTS.parent / "models.json", command, {"designs": rows})
 
 
 if __name__ == "__main__":

@@ -22,12 +22,14 @@ from systolith.tune import Design, Study, Workers
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = ROOT / "examples" / "digits_tune.toml"
 RESULTS = Path(__file__).parent / "results"
+ALIKE = {"minutes": 1000.0, "fidelities": [0.1]}
+"""Trainings are short here, so masks without training would cost nearly as much."""
 RANDOM = {"sampler": "random", "candidates": 1, "warm_start": False}
 
 
 def studied(name: str, changes: Mapping[str, Any], work: Path, workers: Workers) -> Study:
     """Run a study in a folder of its own, with the measurements of all."""
-    content = merged(read_content(CONFIG), {"tune": {"minutes": 1000.0, **changes}})
+    content = merged(read_content(CONFIG), {"tune": {**ALIKE, **changes}})
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     for shared in ("evaluations", "dense"):
