@@ -66,24 +66,24 @@ function commandBlock(point) {
   const commands = point.commands ?? [];
   if (!commands.length) return [];
   const text = element("pre", { id: "commands" },
-    ...commands.map((command) => element("code", {}, `${command}\n`)));
+    ...commands.map((command) => element("code", {}, command)));
   const button = element("button", { type: "button", id: "copy" }, "Copy");
   const said = element("span", { role: "status", class: "note" });
   button.addEventListener("click", async () => {
-    said.textContent = await copy(text) ? "Copied." : "Selected: press Ctrl+C.";
+    said.textContent = await copy(commands.join("\n"), text) ? "Copied." : "Selected: press Ctrl+C.";
   });
   return [
     element("h3", {}, "Build it"), text,
     element("p", { class: "copying" }, button, said)];
 }
 
-/** Whether the text of an element reached the clipboard; if not, it is left selected. */
-async function copy(source) {
+/** Whether a text reached the clipboard; if not, the element that shows it is left selected. */
+async function copy(text, shown) {
   try {
-    await navigator.clipboard.writeText(source.textContent);
+    await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    getSelection().selectAllChildren(source);
+    getSelection().selectAllChildren(shown);
     return false;
   }
 }

@@ -2,6 +2,10 @@
 "use strict";
 
 const study = JSON.parse(document.getElementById("study").textContent);
+for (const point of study.points) { // a failed one may have neither
+  point.values ??= {};
+  point.choices ??= {};
+}
 const objectives = study.objectives;
 const complete = study.points.filter((point) => point.state === "complete");
 const front = complete.filter((point) => point.front);
