@@ -7,11 +7,13 @@ from typing import Any
 from systolith.report import write_tuning_page
 
 
-def open_page(browser: Any, study: dict[str, Any], folder: Path) -> None:
+def open_page(browser: Any, study: dict[str, Any], folder: Path) -> str:
+    """Write the page of a study and open it; returns its address."""
     write_tuning_page(study, folder / "page.html")
     browser.set_window_size(1280, 1000)
     browser.get_log("performance")
     browser.get((folder / "page.html").as_uri())
+    return str(browser.current_url)
 
 
 def errors_in(browser: Any) -> list[str]:

@@ -150,6 +150,14 @@ def test_every_study_opens_without_errors_and_asks_for_nothing(
     study = STUDIES[name]()
     open_page(browser, study, tmp_path)
     assert errors_in(browser) == []
+    browser.execute_script("""
+        document.querySelectorAll('input').forEach((box) => box.click());
+        document.querySelectorAll('select').forEach((list) => {
+          list.selectedIndex = list.length - 1;
+          list.dispatchEvent(new Event('change'));
+        });
+    """)
+    assert errors_in(browser) == [], "with all boxes ticked and other axes"
     assert "file" in (requested := requested_by(browser))
     assert requested <= {"file", "data", "blob"}
     assert browser.execute_script("return window.hacked") is None

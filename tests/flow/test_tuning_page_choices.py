@@ -29,18 +29,19 @@ FRONT = [point for point in COMPLETE if point["front"]]
 
 
 @pytest.fixture(scope="module")
-def opened(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The page of the study, once for all tests here."""
-    open_page(browser, STUDY, tmp_path_factory.mktemp("page"))
-    return browser
+def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the page of the study is, opened once for all tests here."""
+    return open_page(browser, STUDY, tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture
-def page(opened: Any) -> Iterator[Any]:
+def page(browser: Any, address: str) -> Iterator[Any]:
     """The page of the study; whatever a test does on it must leave no error behind."""
-    opened.execute_script("select(front[0])")
-    yield opened
-    assert errors_in(opened) == []
+    if browser.current_url != address:
+        browser.get(address)
+    browser.execute_script("select(front[0])")
+    yield browser
+    assert errors_in(browser) == []
 
 
 def _run(page: Any, script: str) -> Any:
@@ -92,19 +93,12 @@ def _alone(points: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _click_at(page: Any, x: float, y: float) -> None:
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.actions.pointer_input import PointerInput
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
 
-    mouse = PointerInput("mouse", "mouse")
-    actions = ActionChains(page, duration=50)
-    actions.w3c_actions.pointer_action.source = mouse
-    actions.w3c_actions.devices = [mouse]
-    pointer = actions.w3c_actions.pointer_action
-    pointer.move_to_location(int(x) - 3, int(y))
-    pointer.move_to_location(int(x), int(y))
-    pointer.pause(0.3)
-    pointer.click()
-    actions.perform()
+    mouse = ActionBuilder(page, duration=50)
+    mouse.pointer_action.move_to_location(int(x) - 3, int(y))
+    mouse.pointer_action.move_to_location(int(x), int(y)).pause(0.3).click()
+    mouse.perform()
 
 
 def test_all_plots_are_drawn(page: Any) -> None:
@@ -184,6 +178,29 @@ def test_click_on_a_line_selects_its_point(page: Any) -> None:
     })()""")  # fmt: skip
     _click_at(page, x, top + height * (1 - heights[chosen]))
     assert _selected(page) == _expected(COMPLETE[chosen])
+
+
+def test_lines_of_the_front_alone_are_drawn_on_request(page: Any) -> None:
+    accuracies = "document.getElementById('parallel').data[0].dimensions[0].values"
+    box = page.find_element("id", "front-only")
+    box.click()
+    drawn = _run(page, accuracies)
+    box.click()
+    expected = sorted((100 * point["values"]["accuracy"] for point in FRONT), reverse=True)
+    assert drawn[: len(FRONT)] == expected
+    assert _run(page, f"{accuracies}.length") > len(COMPLETE) >= len(drawn)
+
+
+def test_lines_that_were_brushed_away_are_told_from_the_others(page: Any) -> None:
+    """As Plotly stores what was dragged on an axis: nothing, one range, or several."""
+    ranges: dict[str, list[bool]] = {
+        "undefined": [False, False, False],
+        "[1, 2]": [True, False, True],
+        "[[0, 1], [3, 4]]": [False, True, False],
+    }
+    for drawn, away in ranges.items():
+        axis = f"{{constraintrange: {drawn}, values: [0, 1.5, 3]}}"
+        assert _run(page, f"[0, 1, 2].map((line) => brushedAway({axis}, line))") == away
 
 
 def test_click_on_a_row_selects_its_point(page: Any) -> None:
@@ -351,7 +368,8 @@ def test_colours_follow_the_preference_for_light_or_dark(page: Any) -> None:
 
 def test_every_control_has_a_name(page: Any) -> None:
     unnamed = """[...document.querySelectorAll('button, select, input, [tabindex="0"]:not(tr)')]
-        .filter((control) => !control.closest('svg') && !(control.textContent.trim() ||
-          control.labels?.length || control.ariaLabel || control.getAttribute('aria-labelledby')))
+        .filter((control) => !(control.labels?.length || control.ariaLabel ||
+          control.getAttribute('aria-labelledby') ||
+          (control.tagName === 'BUTTON' && control.textContent.trim())))
         .map((control) => control.outerHTML)"""
     assert _run(page, unnamed) == []
