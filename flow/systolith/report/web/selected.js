@@ -102,7 +102,7 @@ function layerTable(layers) {
     element("th", { scope: "col", class: place(column) }, column.title));
   const rows = layers.map((layer) => element("tr", {}, ...LAYER_COLUMNS.map((column, nth) => {
     const value = layer[column.key];
-    const text = column.share ? percentage(value) : column.number ? written(value) : value ?? MISSING;
+    const text = column.share ? percentage(value, 0) : column.number ? written(value) : value ?? MISSING;
     const cell = element(nth ? "td" : "th", { class: place(column) }, text);
     if (!nth) cell.scope = "row";
     if (column.share && known(value)) {
@@ -115,7 +115,7 @@ function layerTable(layers) {
     const values = layers.map((layer) => layer[column.key]).filter(known);
     const total = !values.length || !column.total ? "" : column.total === "sum"
       ? written(values.reduce((sum, value) => sum + value, 0))
-      : `max ${written(Math.max(...values))}`;
+      : written(Math.max(...values)); // the slowest engine sets the pace of all
     return element(nth ? "td" : "th", { class: place(column) }, nth ? total : "together");
   });
   return element("table", { id: "layer-table" }, element("thead", {}, element("tr", {}, ...heads)),

@@ -34,7 +34,8 @@ function written(value) {
     "en-US", rounded ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 4 });
 }
 
-const percentage = (share) => known(share) ? `${(100 * share).toFixed(2)}${SPACE}%` : MISSING;
+const percentage = (share, digits = 2) =>
+  known(share) ? `${(100 * share).toFixed(digits)}${SPACE}%` : MISSING;
 
 function signed(value) {
   const digits = Math.abs(value).toFixed(2);
