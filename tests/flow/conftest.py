@@ -1,5 +1,33 @@
 """One thread: a second one gains nothing on small tensors, and loses all when cores are busy."""
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Chromium without a window, which draws WebGL in software."""
+    selenium = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    driver_path, binary = shutil.which("chromedriver"), shutil.which("chromium")
+    if not (driver_path and binary):
+        pytest.skip("needs chromium and chromedriver on PATH")
+    options = selenium.ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage",
+                     "--use-angle=swiftshader", "--enable-unsafe-swiftshader"):  # fmt: skip
+        options.add_argument(argument)
+    folder = str(tmp_path_factory.mktemp("downloads"))
+    options.add_experimental_option("prefs", {"download.default_directory": folder})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = selenium.Chrome(options=options, service=selenium.ChromeService(driver_path))
+    driver.set_script_timeout(60)
+    driver.downloads = Path(folder)
+    yield driver
+    driver.quit()

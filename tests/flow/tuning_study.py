@@ -5,13 +5,19 @@ from typing import Any
 
 import numpy as np
 
-LAYERS = {"conv1": (1, 8), "conv2": (8, 16), "conv3": (16, 16), "conv4": (16, 32), "conv5": (32, 32),
-          "classes": (512, 10)}  # fmt: skip
+LAYERS = {
+    "conv1": (1, 8),
+    "conv2": (8, 16),
+    "conv3": (16, 16),
+    "conv4": (16, 32),
+    "conv5": (32, 32),
+    "classes": (512, 10),
+}
 PATTERNS = {"dense": 1.0, "2 of 4": 0.5, "1 of 4": 0.25}
 BITS = (4, 6, 8)
 BUDGETS = (32, 64, 96, 128, 192, 256)
 OBJECTIVES: tuple[dict[str, Any], ...] = (
-    {"name": "accuracy", "direction": "maximize", "unit": "%", "label": "accuracy", "limit": 0.96},
+    {"name": "accuracy", "direction": "maximize", "unit": "%", "label": "accuracy", "limit": 0.978},
     {"name": "fps", "direction": "maximize", "unit": "frames/s", "label": "frames per second",
      "limit": None},
     {"name": "luts", "direction": "minimize", "unit": "", "label": "LUTs", "limit": 24288},
@@ -34,7 +40,7 @@ def tuning_study(
 ) -> dict[str, Any]:
     """A study with this many objectives and points, and two baselines if any point is complete."""
     random = np.random.default_rng(seed)
-    goals = list(OBJECTIVES[:objectives])
+    goals = [dict(objective) for objective in OBJECTIVES[:objectives]]
     points = [_point(random, number, goals) for number in range(complete + screened)]
     for point in points[complete:]:
         point.update(state="screened", epochs=None, layers=[])
@@ -55,7 +61,7 @@ def tuning_study(
         "hypervolume": 0.7134 if complete else None,
         "states": {"complete": complete, "screened": screened, "infeasible": 88, "failed": 1},
         "objectives": goals,
-        "choices": CHOICES,
+        "choices": [dict(choice) for choice in CHOICES],
         "points": points,
         "importance": _importance(random, goals) if complete else {},
         "sensitivity": _sensitivity(random) if complete else [],

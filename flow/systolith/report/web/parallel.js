@@ -2,12 +2,15 @@
 
 const MOST_AXES = 60; // of Plotly's parallel coordinates
 const AXIS_WIDTH = 88; // pixels, at least
+const NEAR = 8; // pixels from a click to its line
 const LONGEST_LABEL = 24; // characters
 const STRANDS = [-2, -1, 1, 2]; // further lines beside the selected one, which make it thick
 
+const drawnLines = (state) => bestFirst(state.frontOnly ? front : complete);
+
 /** Draw a line for each complete point; a click on one is handed to `select`. */
 function drawParallel(state, select) {
-  const shown = bestFirst(state.frontOnly ? front : complete);
+  const shown = drawnLines(state);
   const varies = (choice) => new Set(shown.map((point) => point.choices[choice.name])).size > 1;
   const varied = study.choices.filter(varies);
   const same = study.choices.filter((choice) => !varies(choice)).map((choice) => choice.name);
@@ -50,14 +53,40 @@ function drawParallel(state, select) {
   const plot = draw("parallel", shown.length ? "" : "No complete point yet.", traces, layout);
   if (plot && !plot.dataset.listens) {
     plot.dataset.listens = "yes";
-    let hovered = null; // parallel coordinates tell which line is hovered over, but of no clicks
-    plot.on("plotly_hover", (event) => { hovered = event.curveNumber; });
-    plot.on("plotly_unhover", () => { hovered = null; });
-    plot.addEventListener("click", () => {
-      const point = bestFirst(state.frontOnly ? front : complete)[hovered];
-      if (point) select(point);
+    plot.addEventListener("click", (event) => { // of which Plotly does not tell
+      const point = drawnLines(state)[lineAt(plot, event)];
+      if (point && event.target.tagName === "CANVAS") select(point);
     });
   }
+}
+
+/** Index of the line nearest to a click, if it is near and has not been brushed away. */
+function lineAt(plot, event) {
+  const { margin, height } = plot.layout;
+  const { dimensions } = plot.data[0];
+  const box = plot.getBoundingClientRect();
+  const gap = (box.width - margin.l - margin.r) / (dimensions.length - 1);
+  const along = (event.clientX - box.left - margin.l) / gap;
+  const left = Math.floor(along);
+  if (!(left >= 0 && left < dimensions.length - 1)) return -1;
+  const heightOn = ({ range, values }, line) => margin.t +
+    (height - margin.t - margin.b) * (range[1] - values[line]) / (range[1] - range[0]);
+  let [nearest, least] = [-1, NEAR];
+  dimensions[0].values.forEach((_, line) => {
+    if (dimensions.some((dimension) => brushedAway(dimension, line))) return;
+    const start = heightOn(dimensions[left], line);
+    const rise = heightOn(dimensions[left + 1], line) - start;
+    const below = start + rise * (along - left) - (event.clientY - box.top);
+    const distance = Math.abs(below) / Math.hypot(1, rise / gap);
+    if (distance < least) [nearest, least] = [line, distance];
+  });
+  return nearest;
+}
+
+function brushedAway({ constraintrange, values }, line) {
+  if (!constraintrange) return false;
+  const ranges = Array.isArray(constraintrange[0]) ? constraintrange : [constraintrange];
+  return !ranges.some(([low, high]) => values[line] >= low && values[line] <= high);
 }
 
 const shortened = (text) =>

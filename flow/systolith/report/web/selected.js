@@ -66,24 +66,24 @@ function commandBlock(point) {
   const commands = point.commands ?? [];
   if (!commands.length) return [];
   const text = element("pre", { id: "commands" },
-    ...commands.map((command) => element("code", {}, `${command}\n`)));
+    ...commands.map((command) => element("code", {}, command)));
   const button = element("button", { type: "button", id: "copy" }, "Copy");
   const said = element("span", { role: "status", class: "note" });
   button.addEventListener("click", async () => {
-    said.textContent = await copy(text) ? "Copied." : "Selected: press Ctrl+C.";
+    said.textContent = await copy(commands.join("\n"), text) ? "Copied." : "Selected: press Ctrl+C.";
   });
   return [
     element("h3", {}, "Build it"), text,
     element("p", { class: "copying" }, button, said)];
 }
 
-/** Whether the text of an element reached the clipboard; if not, it is left selected. */
-async function copy(source) {
+/** Whether a text reached the clipboard; if not, the element that shows it is left selected. */
+async function copy(text, shown) {
   try {
-    await navigator.clipboard.writeText(source.textContent);
+    await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    getSelection().selectAllChildren(source);
+    getSelection().selectAllChildren(shown);
     return false;
   }
 }
@@ -102,7 +102,7 @@ function layerTable(layers) {
     element("th", { scope: "col", class: place(column) }, column.title));
   const rows = layers.map((layer) => element("tr", {}, ...LAYER_COLUMNS.map((column, nth) => {
     const value = layer[column.key];
-    const text = column.share ? percentage(value) : column.number ? written(value) : value ?? MISSING;
+    const text = column.share ? percentage(value, 0) : column.number ? written(value) : value ?? MISSING;
     const cell = element(nth ? "td" : "th", { class: place(column) }, text);
     if (!nth) cell.scope = "row";
     if (column.share && known(value)) {
@@ -115,7 +115,7 @@ function layerTable(layers) {
     const values = layers.map((layer) => layer[column.key]).filter(known);
     const total = !values.length || !column.total ? "" : column.total === "sum"
       ? written(values.reduce((sum, value) => sum + value, 0))
-      : `max ${written(Math.max(...values))}`;
+      : written(Math.max(...values)); // the slowest engine sets the pace of all
     return element(nth ? "td" : "th", { class: place(column) }, nth ? total : "together");
   });
   return element("table", { id: "layer-table" }, element("thead", {}, element("tr", {}, ...heads)),

@@ -2,6 +2,10 @@
 "use strict";
 
 const study = JSON.parse(document.getElementById("study").textContent);
+for (const point of study.points) { // a failed one may have neither
+  point.values ??= {};
+  point.choices ??= {};
+}
 const objectives = study.objectives;
 const complete = study.points.filter((point) => point.state === "complete");
 const front = complete.filter((point) => point.front);
@@ -30,7 +34,8 @@ function written(value) {
     "en-US", rounded ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 4 });
 }
 
-const percentage = (share) => known(share) ? `${(100 * share).toFixed(2)}${SPACE}%` : MISSING;
+const percentage = (share, digits = 2) =>
+  known(share) ? `${(100 * share).toFixed(digits)}${SPACE}%` : MISSING;
 
 function signed(value) {
   const digits = Math.abs(value).toFixed(2);
