@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def _told(study: Study, design: Design, front: set[str], folder: Path) -> dict[s
         "feasible": design.feasible,
         "exact": design.layout is not None,
         "origin": design.origin,
+        "epochs": _epochs(study),
+        "seed": study.experiment.seed,
         "layers": list(_layers(study, design)),
         "changes": study.space.changes(design.point),
         "arrays": {} if design.layout is None else design.layout.arrays,
@@ -94,6 +97,12 @@ def _told(study: Study, design: Design, front: set[str], folder: Path) -> dict[s
             f"systolith run {design.name}.toml",
         ],
     }
+
+
+def _epochs(study: Study) -> int:
+    """Count the epochs of pruning and quantized training that points are judged after."""
+    train, share = study.experiment.train, study.section.fidelities[-1]
+    return ceil(train.prune_epochs * share) + ceil(train.quantize_epochs * share)
 
 
 def _layers(study: Study, design: Design) -> list[dict[str, Any]]:

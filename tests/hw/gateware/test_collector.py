@@ -25,10 +25,7 @@ def _plan(array: ArrayShape) -> ConvPlan:
 
 
 def test_the_shapes_need_delays_and_need_none() -> None:
-    delays = {
-        name: max(_plan(array).hold_delays)
-        for name, array in SHAPES.items()
-    }
+    delays = {name: max(_plan(array).hold_delays) for name, array in SHAPES.items()}
     assert delays["passes of one cycle"] > 0 == delays["one column"]
 
 
