@@ -128,40 +128,60 @@ def sketch(
         None if none was found within the budget.
     """
     least = max(int(table.cycles[0]) for table in tables)
+    limits = np.array([budget.limits.get(kind, np.inf) for kind in KIND_NAMES])
     if cycles is not None:
-        return None if least > cycles else _at_pace(tables, budget, cycles)
+        return None if least > cycles else _best(tables, limits, cycles)
     every = np.unique(np.concatenate([table.cycles for table in set(tables)]))
     paces = every[every >= least]
     low, high = 0, len(paces) - 1
-    if (found := _at_pace(tables, budget, int(paces[high]))) is None:
+    if not _fits(tables, limits, int(paces[high])):
         return None
     while low < high:
         middle = (low + high) // 2
-        faster = _at_pace(tables, budget, int(paces[middle]))
-        if faster is None:
-            low = middle + 1
+        if _fits(tables, limits, int(paces[middle])):
+            high = middle
         else:
-            found, high = faster, middle
-    return found
+            low = middle + 1
+    return _best(tables, limits, int(paces[low]))
 
 
-def _at_pace(tables: Sequence[OptionTable], budget: Budget, pace: int) -> Sketch | None:
-    """Of the designs that prices lead to, take the best one, and mend it layer by layer."""
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """The best of the designs that prices lead to."""
+
+    picks: list[int]
+    total: Ints
+    fits: bool
+    hopeless: bool
+
+
+def _priced(tables: Sequence[OptionTable], limits: Floats, pace: int) -> _Priced:
     tried = [table.picks(pace) for table in tables]
     taken = np.sum([table.taken[n] for table, n in zip(tables, tried, strict=True)], axis=0)
     shares = np.sum([table.shares[n] for table, n in zip(tables, tried, strict=True)], axis=0)
-    limits = np.array([budget.limits.get(kind, np.inf) for kind in KIND_NAMES])
     excess = _excess(taken, limits)
-    best = np.lexsort((shares, taken[:, MULTIPLIERS], excess))[0]
-    picks, total = [int(numbers[best]) for numbers in tried], taken[best]
-    for _ in range(PASSES):
-        for place, table in enumerate(tables):
-            end = table.keeping(pace)
-            others = total - table.taken[picks[place]] + table.taken[:end]
-            excess = _excess(others, limits)
-            least = np.flatnonzero(excess == excess.min())
-            picks[place] = int(least[table.rank[least].argmin()])
-            total = others[picks[place]]
+    best = int(np.lexsort((shares, taken[:, MULTIPLIERS], excess))[0])
+    return _Priced(
+        picks=[int(numbers[best]) for numbers in tried],
+        total=taken[best],
+        fits=excess[best] == 0,
+        # Some prices lead to the fewest multipliers that there can be.
+        hopeless=bool(taken[:, MULTIPLIERS].min() > limits[MULTIPLIERS]),
+    )
+
+
+def _fits(tables: Sequence[OptionTable], limits: Floats, pace: int) -> bool:
+    """Whether a design is found that keeps a pace."""
+    priced = _priced(tables, limits, pace)
+    if priced.fits or priced.hopeless:
+        return priced.fits
+    _, total = _mended(tables, limits, pace, priced)
+    return bool((total <= limits).all())
+
+
+def _best(tables: Sequence[OptionTable], limits: Floats, pace: int) -> Sketch | None:
+    """The best design that is found at a pace."""
+    picks, total = _mended(tables, limits, pace, _priced(tables, limits, pace))
     if (total > limits).any():
         return None
     engines = tuple(table.options[n] for table, n in zip(tables, picks, strict=True))
@@ -170,6 +190,22 @@ def _at_pace(tables: Sequence[OptionTable], budget: Budget, pace: int) -> Sketch
         resources=Resources(**dict(zip(KIND_NAMES, total.tolist(), strict=True))),
         engines=engines,
     )
+
+
+def _mended(
+    tables: Sequence[OptionTable], limits: Floats, pace: int, priced: _Priced
+) -> tuple[list[int], Ints]:
+    """Let each layer choose anew, the others being as they are: numbers of options, and the sum."""
+    picks, total = list(priced.picks), priced.total
+    for _ in range(PASSES):
+        for place, table in enumerate(tables):
+            end = table.keeping(pace)
+            others = total - table.taken[picks[place]] + table.taken[:end]
+            excess = _excess(others, limits)
+            least = np.flatnonzero(excess == excess.min())
+            picks[place] = int(least[table.rank[least].argmin()])
+            total = others[picks[place]]
+    return picks, total
 
 
 def _excess(taken: Ints, limits: Floats) -> Floats:
