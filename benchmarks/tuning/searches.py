@@ -1,9 +1,8 @@
-"""The search of examples/digits_tune.toml against random search that trains for as long.
+"""The search of examples/digits_tune.toml against random search, as many evaluations each.
 
 python -m benchmarks.tuning.searches --work FOLDER
 
-Measurements are shared by all studies, as they depend on the points only; each study still counts
-the seconds that each of its points took when it was first trained.
+Measurements are shared by all studies, as they depend on the points only; each study counts its own.
 """
 
 import argparse
@@ -17,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.results import write_result
 from systolith.config import ObjectiveName, check_experiment, merged, read_content
-from systolith.tune import Design, Study, Workers
+from systolith.tune import Study, Workers
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = ROOT / "examples" / "digits_tune.toml"
@@ -39,16 +38,6 @@ def studied(name: str, changes: Mapping[str, Any], work: Path, workers: Workers)
     study = Study(content, check_experiment(content, CONFIG), CONFIG.parent, folder, workers)
     study.run(settle=False)
     return study
-
-
-def within(study: Study, seconds: float) -> list[Design]:
-    """Designs of the trials that were trained in the first seconds of training."""
-    trials = study.trials.complete
-    count = len(trials)
-    while count and study.seconds_spent(trials[:count]) > seconds:
-        count -= 1
-    kept = {trial.number for trial in trials[:count]}
-    return [design for design in study.designs.all(exact=False) if design.trial in kept]
 
 
 def better_than_uniform(study: Study, pattern: str) -> int:
@@ -78,22 +67,18 @@ def main() -> None:
         for seed in range(arguments.seeds):
             one = {"points": arguments.points, "seed": seed}
             search = studied(f"search-{seed}", one, arguments.work, workers)
-            seconds, more = search.seconds_spent(search.trials.asked), arguments.points
-            while True:
-                options = {**RANDOM, "points": more, "seed": seed}
-                random = studied(f"random-{seed}", options, arguments.work, workers)
-                if random.seconds_spent(random.trials.asked) >= seconds:
-                    break
-                more += arguments.points // 2
-            chosen = within(random, seconds)
+            # Measuring sensitivity counts as much as training.
+            evaluations = arguments.points + len(search.sensitivity_keys)
+            options = {**RANDOM, "points": evaluations, "seed": seed}
+            random = studied(f"random-{seed}", options, arguments.work, workers)
             rows.append(
                 {
                     "seed": seed,
-                    "seconds": round(seconds, 1),
-                    "search": search.designs.volume_of(search.designs.all(exact=False)),
-                    "search_points": len(search.trials.complete),
-                    "random": random.designs.volume_of(chosen),
-                    "random_points": len({design.trial for design in chosen}),
+                    "evaluations": evaluations,
+                    "search": search.designs.hypervolume(exact=False),
+                    "search_trained": len(search.trials.complete),
+                    "random": random.designs.hypervolume(exact=False),
+                    "random_trained": len(random.trials.complete),
                     "better_than_uniform": better_than_uniform(search, "1-out-of-4 shared by 2"),
                 }
             )

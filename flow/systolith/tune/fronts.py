@@ -48,15 +48,18 @@ def front_of(losses: Floats) -> list[int]:
     return [int(number) for number in np.flatnonzero(kept)]
 
 
-def most_promising(losses: Floats, front: Floats, scale: Scale, count: int) -> list[int]:
+def most_promising(
+    candidates: Sequence[Floats], front: Floats, scale: Scale, count: int
+) -> list[int]:
     """Choose candidates one by one, each that which adds most hypervolume to all before it.
 
-    Where none adds any, the one that is nearest to the best of the space is next.
+    What one adds can only become less as others are chosen; so it is looked at again only when it
+    seems to be the best. Where none adds anything, the one nearest to the best of the space is next.
 
     Parameters
     ----------
-    losses : array of float, shape (N, objectives)
-        Of candidates.
+    candidates : sequence of array of float, shape (designs, objectives)
+        Losses of all designs that a candidate would give.
     front : array of float, shape (M, objectives)
         Of what is there already.
     scale : Scale
@@ -68,15 +71,22 @@ def most_promising(losses: Floats, front: Floats, scale: Scale, count: int) -> l
     list of int
         Numbers of candidates, the best first.
     """
-    left, chosen, known = list(range(len(losses))), list[int](), front
-    distance = np.square(np.maximum(scale.shares(losses), 0)).sum(axis=1)
+    known, chosen = front, list[int]()
     volume = scale.hypervolume(known)
-    while left and len(chosen) < count:
-        volumes = [scale.hypervolume(np.vstack([known, losses[[number]]])) for number in left]
-        gains = [found - volume for found in volumes]
-        place = min(range(len(left)), key=lambda n: (-gains[n], distance[left[n]], left[n]))
-        volume = volumes[place]
-        number = left.pop(place)
-        known = np.vstack([known, losses[[number]]])
+    distances = [
+        float(np.square(np.maximum(scale.shares(losses), 0)).sum(axis=1).min())
+        for losses in candidates
+    ]
+    queue = [(-np.inf, distances[n], n, -1) for n in range(len(candidates))]
+    heapify(queue)
+    while queue and len(chosen) < count:
+        _, distance, number, round_ = heappop(queue)
+        enlarged = np.vstack([known, candidates[number]])
+        if round_ < len(chosen):
+            gain = scale.hypervolume(enlarged) - volume
+            heappush(queue, (-gain, distance, number, len(chosen)))
+            continue
+        known = enlarged[front_of(enlarged)]
+        volume = scale.hypervolume(known)
         chosen.append(number)
     return chosen

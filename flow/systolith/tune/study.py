@@ -30,12 +30,15 @@ from systolith.tune.measuring import (
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, breaks, losses
 from systolith.tune.space import AxisKind, Label, Point, Space
+from systolith.tune.surrogate import AccuracySurrogate
 from systolith.tune.trials import Trial, Trials, point_of, same
 from systolith.tune.workers import Failure, Workers
 
 __all__ = ["Heard", "Study"]
 
 DENSE, METHOD = "dense", "method"
+EXPECTED = -1
+"""Level before the first fidelity."""
 TRIES = 4
 """Times as many points as are wanted that are drawn, before a space counts as searched."""
 
@@ -257,15 +260,12 @@ class Study:
         earlier = self.trials.before(number)
         alive = drawn
         if not fixed:
-            alive = self._promising(alive, [self._expected(c.point) for c in alive], None, sizes[0])
+            alive = self._promising(alive, sizes[0], earlier, EXPECTED)
         failed: dict[int, str] = {}
         for level, fidelity in enumerate(self.section.fidelities):
-            what = (
-                f"batch {number}, {fidelity:.0%} of the training"
-                if fidelity
-                else (f"batch {number}, masks without training")
-            )
-            results = self._measure([c.point for c in alive], fidelity, what)
+            what = f"{fidelity:.0%} of the training" if fidelity else "masks without training"
+            points = [candidate.point for candidate in alive]
+            results = self._measure(points, fidelity, f"batch {number}, {what}")
             for candidate, result in zip(alive, results, strict=True):
                 if isinstance(result, Failure):
                     failed[candidate.trial.number] = result.reason
@@ -274,8 +274,7 @@ class Study:
                     candidate.keys.append(result.key)
             alive = [c for c in alive if c.trial.number not in failed]
             if level + 1 < rounds and not fixed:
-                found = [c.accuracies[level] for c in alive]
-                alive = self._promising(alive, found, level, sizes[level + 1], earlier)
+                alive = self._promising(alive, sizes[level + 1], earlier, level)
         finished = {c.trial.number: c for c in alive}
         for candidate in drawn:
             trial = candidate.trial
@@ -340,26 +339,46 @@ class Study:
         return found
 
     def _promising(
-        self,
-        candidates: Sequence[_Candidate],
-        accuracies: Sequence[float],
-        level: int | None,
-        count: int,
-        earlier: Sequence[Trial] = (),
+        self, candidates: Sequence[_Candidate], count: int, earlier: Sequence[Trial], level: int
     ) -> list[_Candidate]:
-        """Keep those that would add most to the front, all judged by as little training."""
+        """Keep those that would add most to the front, on all hardware, once they are trained.
+
+        At level EXPECTED little is known but what sensitivity says; others are measured.
+        """
         if len(candidates) <= count:
             return list(candidates)
-        known = []
-        for trial in earlier or self.trials.before(self.trials.batches):
-            point = point_of(trial)
-            found = trial.user_attrs["accuracies"]
-            accuracy = self._expected(point) if level is None else found[level]
-            known.append(self._values(point, accuracy))
-        front = self._losses(known)
-        values = [self._values(c.point, a) for c, a in zip(candidates, accuracies, strict=True)]
-        chosen = most_promising(self._losses(values), front, self.scale, count)
-        return [candidates[n] for n in sorted(chosen)]
+        known = [point_of(trial) for trial in earlier]
+        final = [trial.user_attrs["accuracies"][-1] for trial in earlier]
+        if level == EXPECTED:
+            before = [self._expected(point) for point in known]
+            now = [self._expected(each.point) for each in candidates]
+        else:
+            before = [trial.user_attrs["accuracies"][level] for trial in earlier]
+            now = [each.accuracies[level] for each in candidates]
+        surrogate = AccuracySurrogate(self.space.axes, known, before, final)
+        accuracies = surrogate.accuracies([each.point for each in candidates], now)
+        front = [
+            row
+            for point, accuracy in zip(known, final, strict=True)
+            for row in self._on_all_hardware(point, accuracy)
+        ]
+        found = [
+            self._losses(self._on_all_hardware(each.point, accuracy))
+            for each, accuracy in zip(candidates, accuracies, strict=True)
+        ]
+        chosen = most_promising(found, self._losses(front), self.scale, count)
+        return [candidates[number] for number in sorted(chosen)]
+
+    def _on_all_hardware(self, point: Point, accuracy: float) -> list[Values]:
+        """What a trained point would be on each hardware; within the limits, if that can be."""
+        found = []
+        for hardware in self.space.hardware_points:
+            estimate = self.hardware.estimate({**point, **hardware})
+            if estimate is not None:
+                found.append(Values.of_estimate(estimate, accuracy))
+        limits = self.section.limits
+        kept = [each for each in found if max(breaks(each, limits).values(), default=0.0) <= 0]
+        return kept or found
 
     def _measure(
         self, points: Sequence[Point], fidelity: float, what: str

@@ -46,15 +46,26 @@ def test_the_front_is_what_no_other_beats(points: Points) -> None:
 
 @given(_points(2), _points(2))
 def test_the_first_choice_adds_most(candidates: Points, front: Points) -> None:
-    (first, *_) = most_promising(candidates, front, SCALES[2], len(candidates))
+    (first, *_) = most_promising([c[None] for c in candidates], front, SCALES[2], 8)
     gains = [_cells(np.vstack([front, [c]])) - _cells(front) for c in candidates]
     assert gains[first] == max(gains)
 
 
 def test_each_choice_counts_those_before() -> None:
     candidates = np.array([[0.0, 3.0], [0.0, 3.0], [3.0, 0.0], [1.0, 3.0]])
-    chosen = most_promising(candidates, np.empty((0, 2)), SCALES[2], 2)
+    chosen = most_promising([c[None] for c in candidates], np.empty((0, 2)), SCALES[2], 2)
     assert sorted(chosen) in ([0, 2], [1, 2])
+
+
+@given(st.lists(_points(2), min_size=1, max_size=6), _points(2))
+def test_looking_again_only_at_the_best_changes_no_choice(
+    candidates: list[Points], front: Points
+) -> None:
+    known = front
+    for number in most_promising(candidates, front, SCALES[2], len(candidates)):
+        cells = [_cells(np.vstack([known, c])) for c in candidates]
+        assert cells[number] == max(cells)
+        known = np.vstack([known, candidates[number]])
 
 
 def test_nothing_beyond_the_worst_counts() -> None:
