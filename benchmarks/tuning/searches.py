@@ -2,7 +2,7 @@
 
 python -m benchmarks.tuning.searches --work FOLDER
 
-Measurements are shared by all studies, as they depend on the points only; each study counts its own.
+Measurements are shared by all studies, as they depend on points only; each study counts its own.
 """
 
 import argparse

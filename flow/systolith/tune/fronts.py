@@ -1,5 +1,8 @@
 """Pareto fronts, their hypervolume, and which candidates would enlarge it most."""
 
+from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+
 import moocore
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +57,7 @@ def most_promising(
     """Choose candidates one by one, each that which adds most hypervolume to all before it.
 
     What one adds can only become less as others are chosen; so it is looked at again only when it
-    seems to be the best. Where none adds anything, the one nearest to the best of the space is next.
+    seems to be the best. Where none adds anything, the one nearest to the best of all is next.
 
     Parameters
     ----------
