@@ -13,7 +13,7 @@ from benchmarks.engine import table as engine
 from benchmarks.engine.networks import NETWORKS
 from benchmarks.physical import table as physical
 from benchmarks.pruning import table as pruning
-from benchmarks.tuning import learned
+from benchmarks.tuning import front, learned, searches
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -39,6 +39,10 @@ def rows_of(name: str) -> Iterable[str]:
             return physical.network_rows()
         case "models":
             return physical.model_rows(_read(physical.RESULTS / "models.json")["designs"])
+        case "searched":
+            return searches.table_rows(_read(searches.RESULTS / "searches.json"))
+        case "built":
+            return front.built_rows(_read(front.RESULTS / "digits.json")["built"])
         case "learned":
             return learned.table_rows(_read(learned.RESULT)["median"])
     raise ValueError(f"there is no table {name!r}")

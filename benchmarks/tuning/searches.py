@@ -6,7 +6,7 @@ Measurements are shared by all studies, as they depend on points only; each stud
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -53,6 +53,14 @@ def better_than_uniform(study: Study, pattern: str) -> int:
             if values[1][accuracy] < values[0][accuracy] and (values[1] <= values[0]).all():
                 found.add(design.name)
     return len(found)
+
+
+def table_rows(found: Mapping[str, Any]) -> Iterator[str]:
+    """Quartiles of both, and their medians' studies."""
+    yield "| hypervolume | first quartile | median | third quartile |"
+    yield "|---|---|---|---|"
+    for name, values in found["quartiles"].items():
+        yield f"| {name} | {' | '.join(f'{value:.4f}' for value in values)} |"
 
 
 def main() -> None:

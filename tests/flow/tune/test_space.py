@@ -4,14 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from systolith.config import ConfigError, check_experiment, merged
+from systolith.config import (
+    ConfigError,
+    LayersSection,
+    TuneHardwareSection,
+    TuneSection,
+    check_experiment,
+    merged,
+    read_content,
+)
+from systolith.models import DigitsCNN, ResNet8
 from systolith.network import Pattern
 from systolith.steps import UsageError
 from systolith.tune import Space
 from tests.flow.tune.inline import CONTENT, tiny_model
 
 PATH = Path("tiny.toml")
+EXAMPLES = Path(__file__).parent.parent.parent.parent / "examples"
 
 
 def _space(changes: dict[str, Any] | None = None) -> Space:
@@ -113,3 +124,22 @@ def test_mistakes_in_the_section_are_listed() -> None:
         _space({"tune": {**wrong, "objectives": ["accuracy"], "hardware": {}}})
     assert "fidelities must rise" in str(error.value)
     assert "limits.accuracy must be within 0..1" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["digits_tune", "resnet8_tune"])
+def test_examples_fit_their_models(name: str) -> None:
+    path = EXAMPLES / f"{name}.toml"
+    experiment = check_experiment(read_content(path), path)
+    model = {"digits_cnn": DigitsCNN(), "resnet8": ResNet8()}[experiment.model.factory]
+    space = Space.of(experiment, model)
+    assert len(space.hardware_points) == 4
+    for _, software in space.uniform:
+        point = {**software, **space.hardware_points[0]}
+        check_experiment(merged(read_content(path), space.changes(point)), path)
+
+
+@pytest.mark.parametrize("section", [TuneSection, LayersSection, TuneHardwareSection])
+def test_every_key_is_documented(section: type[BaseModel]) -> None:
+    page = (EXAMPLES.parent / "docs" / "tuning.md").read_text()
+    missing = [key for key in section.model_fields if f"`{key}`" not in page]
+    assert missing in ([], ["layers", "hardware"], ["hardware"])
