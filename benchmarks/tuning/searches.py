@@ -76,7 +76,7 @@ def main() -> None:
             one = {"points": arguments.points, "seed": seed}
             search = studied(f"search-{seed}", one, arguments.work, workers)
             # Measuring sensitivity counts as much as training.
-            evaluations = arguments.points + len(search.sensitivity_keys)
+            evaluations = arguments.points + 1 + len(search.sensitivity.alone)
             options = {**RANDOM, "points": evaluations, "seed": seed}
             random = studied(f"random-{seed}", options, arguments.work, workers)
             rows.append(

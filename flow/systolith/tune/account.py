@@ -51,7 +51,7 @@ def account_of(study: Study, folder: Path) -> dict[str, Any]:
         ],
         "points": [_told(study, design, front, folder) for design in designs],
         "importance": _importance(study),
-        "sensitivity": study.changes(),
+        "sensitivity": study.sensitivity.rows(),
         "history": trials.history,
     }
 

@@ -24,9 +24,9 @@ from systolith.prune import prunable_layers
 from systolith.prune.topk import weight_shape
 from systolith.steps import UsageError
 
-__all__ = ["Axis", "AxisKind", "Group", "Label", "Point", "Space"]
+__all__ = ["DENSE", "METHOD", "Axis", "AxisKind", "Group", "Label", "Point", "Space"]
 
-DENSE = "dense"
+DENSE, METHOD = "dense", "method"
 
 Label = str | int | float
 Point = Mapping[str, Label]
@@ -145,7 +145,7 @@ class Space:
         section, found = self.section, [axis for group in self.groups for axis in group.axes]
         for name, options, kind in (
             ("filters", section.filters, AxisKind.SOFTWARE),
-            ("method", section.methods, AxisKind.SOFTWARE),
+            (METHOD, section.methods, AxisKind.SOFTWARE),
             ("device", section.hardware.devices, AxisKind.HARDWARE),
             ("multipliers", section.hardware.multipliers, AxisKind.HARDWARE),
             ("target fps", section.hardware.target_fps, AxisKind.HARDWARE),
@@ -218,7 +218,7 @@ class Space:
         found: dict[str, Any] = {"method": "sr-ste"}
         for step in own:
             found = step.model_dump(mode="json", exclude_unset=True, exclude={"rules", "budget"})
-        if (method := point.get("method", found["method"])) != found["method"]:
+        if (method := point.get(METHOD, found["method"])) != found["method"]:
             found = {"method": method}
         return found
 

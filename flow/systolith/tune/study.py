@@ -29,14 +29,14 @@ from systolith.tune.measuring import (
 )
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, breaks, losses
-from systolith.tune.space import AxisKind, Label, Point, Space
+from systolith.tune.sensitivity import Sensitivity, points_alone
+from systolith.tune.space import DENSE, Label, Point, Space
 from systolith.tune.surrogate import AccuracySurrogate
 from systolith.tune.trials import Trial, Trials, point_of, same
 from systolith.tune.workers import Failure, Workers
 
 __all__ = ["Heard", "Study"]
 
-DENSE, METHOD = "dense", "method"
 EXPECTED = -1
 """Level before the first fidelity."""
 TRIES = 4
@@ -100,9 +100,6 @@ class Study:
         self.section = self.space.section
         folder.mkdir(parents=True, exist_ok=True)
         self.results = folder / "evaluations"
-        self.sensitivity: dict[str, float] = {}
-        """Accuracy with each option alone, without training."""
-        self.sensitivity_keys: set[str] = set()
         self.trials = Trials(
             self.space,
             storage or f"sqlite:///{folder / 'study.db'}",
@@ -118,7 +115,6 @@ class Study:
         At the end the planner is asked about the front, unless `settle` is false.
         """
         self._train_dense()
-        self._measure_sensitivity()
         begun = time.monotonic() - self.trials.seconds
         limit = None if self.section.minutes is None else 60 * self.section.minutes
         while len(self.trials.complete) < self.section.points:
@@ -134,12 +130,6 @@ class Study:
                 break
         if settle:
             self.designs.settle(self.workers, self.heard)
-
-    def seconds_spent(self, trials: Sequence[Trial]) -> float:
-        """Seconds that training and judging took, sensitivity included, whenever it was done."""
-        keys = {key for trial in trials for key in trial.user_attrs.get("keys", [])}
-        found = [measured_before(self.results, key) for key in keys | self.sensitivity_keys]
-        return sum(each.seconds for each in found if each is not None)
 
     @property
     def weights(self) -> Path:
@@ -167,6 +157,8 @@ class Study:
                 estimate = self.hardware.estimate({**software, **hardware})
                 if estimate is not None:
                     found += [Values.of_estimate(estimate, accuracy) for accuracy in (chance, 1.0)]
+        if not found:
+            raise UsageError("no hardware of [tune.hardware] holds any uniform design")
         table = self._losses(found)
         return Scale(table.min(axis=0), table.max(axis=0))
 
@@ -176,9 +168,18 @@ class Study:
         return Designs(self.space, self.hardware, self.trials, self.results, self.scale)
 
     @cached_property
-    def dense_accuracy(self) -> float:
-        """Without training, quantized as the first options say."""
-        return self.sensitivity[DENSE]
+    def sensitivity(self) -> Sensitivity:
+        """What each option alone does, measured once."""
+        first, others = points_alone(self.space)
+        dense, *found = self._measure([first, *others.values()], 0.0, "sensitivity of each layer")
+        if isinstance(dense, Failure):
+            raise UsageError(f"the dense model cannot be quantized: {dense.reason}")
+        alone = {
+            each: result.accuracy
+            for each, result in zip(others, found, strict=True)
+            if isinstance(result, Measurement)
+        }
+        return Sensitivity(dense=dense.accuracy, alone=alone)
 
     @property
     def _settings(self) -> str:
@@ -210,42 +211,6 @@ class Study:
         save_tensors(dict(model.state_dict()), self.weights)
         checkpoint.unlink(missing_ok=True)
         torch.set_num_threads(before)
-
-    def _measure_sensitivity(self) -> None:
-        """Measure the accuracy with each option alone, masks and widths only, nothing trained."""
-        first = self.space.uniform[0][1]
-        points: dict[str, Point] = {DENSE: first}
-        for axis in self.space.axes:
-            if axis.kind is AxisKind.SOFTWARE and axis.name != METHOD:
-                for label in axis.options[1:]:
-                    points[_alone(axis.name, label)] = {**first, axis.name: label}
-        found = self._measure(list(points.values()), 0.0, "sensitivity of each layer")
-        for (name, _), result in zip(points.items(), found, strict=True):
-            if isinstance(result, Failure):
-                continue
-            self.sensitivity[name] = result.accuracy
-            self.sensitivity_keys.add(result.key)
-        if DENSE not in self.sensitivity:
-            raise UsageError(f"the dense model cannot be quantized: {found[0]}")
-
-    def changes(self) -> list[dict[str, Any]]:
-        """Sensitivity as a table: group, option, change of accuracy."""
-        return [
-            {"group": axis.name, "option": label, "change": self._change(axis.name, label)}
-            for axis in self.space.axes
-            if axis.kind is AxisKind.SOFTWARE and axis.name != METHOD
-            for label in axis.options[1:]
-            if _alone(axis.name, label) in self.sensitivity
-        ]
-
-    def _change(self, axis: str, label: Label) -> float:
-        found = self.sensitivity.get(_alone(axis, label), self.dense_accuracy)
-        return found - self.dense_accuracy
-
-    def _expected(self, point: Point) -> float:
-        """Accuracy without training, if each option did what it does alone."""
-        changes = (self._change(axis, label) for axis, label in point.items())
-        return max(self.dense_accuracy + sum(changes), 0.0)
 
     def _batch(self, number: int) -> bool:
         """Draw, screen, train and tell one batch; false if nothing new could be drawn."""
@@ -350,8 +315,8 @@ class Study:
         known = [point_of(trial) for trial in earlier]
         final = [trial.user_attrs["accuracies"][-1] for trial in earlier]
         if level == EXPECTED:
-            before = [self._expected(point) for point in known]
-            now = [self._expected(each.point) for each in candidates]
+            before = [self.sensitivity.expected(point) for point in known]
+            now = [self.sensitivity.expected(each.point) for each in candidates]
         else:
             before = [trial.user_attrs["accuracies"][level] for trial in earlier]
             now = [each.accuracies[level] for each in candidates]
@@ -424,7 +389,3 @@ class Study:
 
     def _losses(self, values: Sequence[Values]) -> NDArray[np.float64]:
         return losses(values, self.section.objectives)
-
-
-def _alone(axis: str, label: Label) -> str:
-    return f"{axis} = {label}"
