@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from systolith.config.build import BuildSection
 from systolith.config.errors import ConfigError
 from systolith.config.hardware import HardwareSection
 from systolith.config.pruning import PruneSection, order_problems
+from systolith.config.section import Section
 from systolith.config.tuning import TuneSection
 from systolith.plan import DEFAULT_MULTIPLIERS
 
@@ -40,11 +41,7 @@ Bits = Annotated[int, Field(ge=2, le=8)]
 WeightBits = Annotated[int, Field(ge=1, le=8)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ModelSection(_Section):
+class ModelSection(Section):
     """Which network.
 
     `factory` is the name of an example network, or ``module:callable`` of your own, called without
@@ -58,7 +55,7 @@ class ModelSection(_Section):
     """255 for weights that were trained on pixels 0..255."""
 
 
-class DataSection(_Section):
+class DataSection(Section):
     """Which images: the name of a data set, or ``module:callable`` returning a Dataset."""
 
     factory: str
@@ -69,7 +66,7 @@ class DataSection(_Section):
     augment: Literal["none", "shift", "crop-flip"] = "none"
 
 
-class TrainSection(_Section):
+class TrainSection(Section):
     """How long each phase of training takes, in epochs, and how.
 
     `threads` is fixed, and 1 if not given, so that a result depends on the machine no more than it
@@ -87,7 +84,7 @@ class TrainSection(_Section):
     threads: Count = 1
 
 
-class BitsSection(_Section):
+class BitsSection(Section):
     """Widths of one layer; what is left out follows the default."""
 
     weight_bits: WeightBits | None = None
@@ -95,7 +92,7 @@ class BitsSection(_Section):
     narrow_range: bool | None = None
 
 
-class QuantizeSection(_Section):
+class QuantizeSection(Section):
     """Widths of weights and activations."""
 
     weight_bits: WeightBits = 8
@@ -105,14 +102,14 @@ class QuantizeSection(_Section):
     layers: dict[str, BitsSection] = {}
 
 
-class VerifySection(_Section):
+class VerifySection(Section):
     """Images for verification with cocotb, under each pattern of stalls."""
 
     images: Count = 8
     per_layer: bool = True
 
 
-class SimulateSection(_Section):
+class SimulateSection(Section):
     """Images for bulk simulation, processes, and whether to write a waveform of one image."""
 
     images: Count | Literal["all"] = "all"
@@ -120,7 +117,7 @@ class SimulateSection(_Section):
     waveform: bool = False
 
 
-class Experiment(_Section):
+class Experiment(Section):
     """One experiment, from model to report."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from systolith.config.section import Section
 from systolith.plan import DEFAULT_MULTIPLIERS, DEVICES, ArrayShape, Budget, Device, Resources
 
 __all__ = ["ArraySection", "HardwareSection", "Interface"]
@@ -15,11 +16,7 @@ Amount = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ArraySection(_Section):
+class ArraySection(Section):
     """Shape of one layer's PE array."""
 
     rows: Count
@@ -44,7 +41,7 @@ class Interface(StrEnum):
     """AXI4-Stream, and registers on Wishbone."""
 
 
-class HardwareSection(_Section):
+class HardwareSection(Section):
     """Limits on what the engines take, arrays that are fixed, and the way in and out.
 
     Without any limit or target, all PE arrays have 64 multipliers together.

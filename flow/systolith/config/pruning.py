@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from systolith.config.section import Section
 from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron
 
 __all__ = [
@@ -33,11 +34,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class RuleSection(_Section):
+class RuleSection(Section):
     """Layers whose names match get exactly k out of n; later rules win.
 
     `granularity` "neuron" keeps k weights of each filter, wherever they are, and has no n.
@@ -69,7 +66,7 @@ class RuleSection(_Section):
         return Pattern(select=KOutOfN(self.k, self.n, granularity, self.shared_by))
 
 
-class BudgetSection(_Section):
+class BudgetSection(Section):
     """What the network may cost: exactly one of cycles, kept MACs or kept weights.
 
     Cycles are those of the engines, per frame, with the experiment's multipliers; MACs and
@@ -89,7 +86,7 @@ class BudgetSection(_Section):
         return self
 
 
-class PruneStep(_Section):
+class PruneStep(Section):
     """What every pruning step has."""
 
     epochs: Annotated[int, Field(ge=0)] | None = None

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from systolith.config.pruning import RuleSection
+from systolith.config.section import Section
 from systolith.network import Pattern
 from systolith.plan import DEVICES
 
@@ -26,10 +27,6 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WeightBits = Annotated[int, Field(ge=1, le=8)]
 ActBits = Annotated[int, Field(ge=2, le=8)]
 Method = Literal["magnitude", "sr-ste", "dpp"]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ObjectiveName(StrEnum):
@@ -56,7 +53,7 @@ class SamplerName(StrEnum):
     RANDOM = "random"
 
 
-class PatternSection(_Section):
+class PatternSection(Section):
     """k out of n, as in a pruning rule."""
 
     k: Count
@@ -79,7 +76,7 @@ class PatternSection(_Section):
         return self.rule(".*").pattern
 
 
-class LayersSection(_Section):
+class LayersSection(Section):
     """Layers that are chosen for: together, or each for itself."""
 
     layers: str
@@ -106,7 +103,7 @@ class LayersSection(_Section):
         return self
 
 
-class TuneHardwareSection(_Section):
+class TuneHardwareSection(Section):
     """Hardware to choose from; what is not given is as [hardware] says."""
 
     devices: tuple[str, ...] = Field(default=(), strict=False)
@@ -123,7 +120,7 @@ class TuneHardwareSection(_Section):
         return self
 
 
-class TuneSection(_Section):
+class TuneSection(Section):
     """A search over pruning and hardware together."""
 
     objectives: tuple[Annotated[ObjectiveName, Field(strict=False)], ...] = Field(

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["StageRecord", "Workspace", "source_digest", "write_json"]
+__all__ = ["StageRecord", "Workspace", "source_digest", "write_json", "write_text"]
 
 PACKAGES = (
     *("network", "prune", "quant", "models", "data", "frontend", "train"),
@@ -143,7 +143,11 @@ def sources_in(folder: Path) -> list[Path]:
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file whole or not at all."""
-    text = json.dumps(content, indent=1) + "\n"
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text)

@@ -3,7 +3,6 @@
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import optuna
 
 from systolith.config import ObjectiveName
 from systolith.tune.designs import Design
+from systolith.tune.measuring import epochs_at
 from systolith.tune.objectives import MAXIMIZED, UNITS
 from systolith.tune.space import Group, Point
 from systolith.tune.study import Study
@@ -39,7 +39,7 @@ def account_of(study: Study, folder: Path) -> dict[str, Any]:
         "name": study.experiment.name,
         "seconds": trials.seconds,
         "evaluations": len(trials.complete),
-        "hypervolume": study.designs.hypervolume(),
+        "hypervolume": study.designs.volume_of(designs),
         "states": dict(outcomes),
         "failures": [
             {"trial": trial.number, "reason": trial.user_attrs.get("reason", "")}
@@ -102,7 +102,7 @@ def _told(study: Study, design: Design, front: set[str], folder: Path) -> dict[s
 def _epochs(study: Study) -> int:
     """Count the epochs of pruning and quantized training that points are judged after."""
     train, share = study.experiment.train, study.section.fidelities[-1]
-    return ceil(train.prune_epochs * share) + ceil(train.quantize_epochs * share)
+    return epochs_at(train.prune_epochs, share) + epochs_at(train.quantize_epochs, share)
 
 
 def _layers(study: Study, design: Design) -> list[dict[str, Any]]:

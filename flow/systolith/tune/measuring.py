@@ -33,6 +33,7 @@ __all__ = [
     "PlanTask",
     "TrainTask",
     "dense_model",
+    "epochs_at",
     "judged_data",
     "measure",
     "measured_before",
@@ -146,19 +147,18 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
     assert experiment.tune is not None
     torch.set_num_threads(experiment.train.threads)
     data = judged_data(experiment, task.folder)
-    model = make_model(experiment.model, experiment.seed, task.folder)
-    model.load_state_dict(load_file(task.weights))
+    model = dense_model(experiment, task.folder, task.weights)
     recipe = recipe_of(experiment)
     shorter = replace(
         recipe,
-        prune_epochs=_epochs(recipe.prune_epochs, task.fidelity),
-        quantize_epochs=_epochs(recipe.quantize_epochs, task.fidelity),
+        prune_epochs=epochs_at(recipe.prune_epochs, task.fidelity),
+        quantize_epochs=epochs_at(recipe.quantize_epochs, task.fidelity),
     )
     steps = [
         step.model_copy(
             update={
-                "epochs": None if step.epochs is None else _epochs(step.epochs, task.fidelity),
-                "finetune_epochs": _epochs(step.finetune_epochs, task.fidelity),
+                "epochs": None if step.epochs is None else epochs_at(step.epochs, task.fidelity),
+                "finetune_epochs": epochs_at(step.finetune_epochs, task.fidelity),
             }
         )
         for step in experiment.prune
@@ -176,7 +176,7 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
             report=heard,
             checkpoint=Path(scratch) / "point",
         )
-        pruned = prune_model(model.eval(), steps, context)
+        pruned = prune_model(model, steps, context)
         quantized = quantize_pruned(pruned, steps, bits_of(experiment), context)
     accuracy = evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
     folder.mkdir(parents=True, exist_ok=True)
@@ -195,7 +195,8 @@ def measured_before(results: Path, key: str) -> Measurement | None:
         return None
 
 
-def _epochs(epochs: int, fidelity: float) -> int:
+def epochs_at(epochs: int, fidelity: float) -> int:
+    """Count the epochs of a share of the training, rounded up."""
     return ceil(epochs * fidelity)
 
 

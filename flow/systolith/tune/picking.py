@@ -10,6 +10,7 @@ import tomlkit
 
 from systolith.config import check_experiment, merged
 from systolith.steps import UsageError
+from systolith.steps.workspace import write_text
 
 __all__ = ["find_design", "load_account", "write_pick"]
 
@@ -103,10 +104,7 @@ def write_pick(
     _lay_over(document, changes)
     text = tomlkit.dumps(document)
     check_experiment(tomlkit.parse(text).unwrap(), path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    write_text(path, text)
 
 
 def _lay_over(table: Any, changes: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from systolith.config import Experiment, merged
 from systolith.steps import UsageError, make_model, recipe_of
 from systolith.steps.pruned import save_tensors
+from systolith.steps.pruning.context import CALIBRATION_IMAGES
 from systolith.train import train_float
 from systolith.tune.designs import Design, Designs
 from systolith.tune.fronts import Scale, most_promising
@@ -145,7 +146,7 @@ class Study:
     def hardware(self) -> HardwareModel:
         """What points would take."""
         data = judged_data(self.experiment, self.base)
-        return HardwareModel(self.space, self.model, data.train_images[:512])
+        return HardwareModel(self.space, self.model, data.train_images[:CALIBRATION_IMAGES])
 
     @cached_property
     def scale(self) -> Scale:
