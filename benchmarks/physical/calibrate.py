@@ -23,14 +23,13 @@ from benchmarks.physical.designs import DESIGNS, PhysicalDesign
 from benchmarks.physical.table import model_rows
 from benchmarks.results import write_result
 from systolith.build import TOP, emit_verilog
-from systolith.fpga import cells_by_engine, place, synthesize
+from systolith.fpga import build_bitstream, cells_by_engine, estimate_cells
 from systolith.gateware import Technology, signal_name
 from systolith.plan import NetworkPlan, Resources, clock, logic
 
 RESULTS = Path(__file__).parent / "results" / "calibration"
 TARGET_MHZ = 200.0
 """More than can be reached, so that the tools do not rest early."""
-SEED = 1
 GUESSED, THING = 50, 20
 """Bits of a guess; what is guessed of a thing that has no bits."""
 SMALL = 200
@@ -45,23 +44,21 @@ Clock = Mapping[str, float]
 def collect(design: PhysicalDesign, work: Path, *, placing: bool) -> tuple[NetworkPlan, Found]:
     """Synthesize a design, and place it if its clock counts; or find what was made before."""
     plan, path = design.plan(), RESULTS / f"{design.name}.json"
+    folder = work / design.name
     verilog = emit_verilog(plan, technology=Technology.ECP5)
     key = hashlib.sha256(verilog.encode()).hexdigest()
     known = json.loads(path.read_text()) if path.exists() else {}
     if known.get("verilog") != key:
         known = {}
-    folder, netlist = work / design.name, work / design.name / f"{TOP}.json"
     to_place = placing and design.placed and "fmax_mhz" not in known
-    if "engines" not in known or (to_place and not netlist.exists()):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{TOP}.v").write_text(verilog)
-        synthesize([f"{TOP}.v"], TOP, folder, design.part.device)
     if "engines" not in known:
-        counts = {name: asdict(each) for name, each in cells_by_engine(netlist).items()}
-        known = {"design": asdict(design), "verilog": key, "engines": counts}
+        estimate_cells(verilog, TOP, design.part.device, folder)
+        counts = cells_by_engine(folder / f"{TOP}.json")
+        engines = {name: asdict(each) for name, each in counts.items()}
+        known = {"design": asdict(design), "verilog": key, "engines": engines}
         write_result(path, COMMAND, known)
     if to_place:
-        report = place(netlist, design.part, freq_mhz=TARGET_MHZ, seed=SEED)
+        report = build_bitstream(verilog, TOP, design.part, folder, freq_mhz=TARGET_MHZ).best
         used = {kind: count for kind, count in report.used.items() if count}
         words = report.path.words() if report.path else None
         known = {**known, "fmax_mhz": report.fmax_mhz, "placed": used, "critical_path": words}
@@ -118,6 +115,8 @@ def fit_clock(found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]], fitted
         for design, plan, known in found
         if "fmax_mhz" in known and not design.held_back
     ]
+    if len(placed) < 2:
+        raise SystemExit("the clock is fitted to two designs at least; place more, or --fit area")
     extent, fmax_mhz = np.log(np.array(placed, dtype=float)).T
     slope, base = np.polyfit(extent, fmax_mhz, 1)
     content = {"base_mhz": round(float(np.exp(base)), 1), "slope": round(float(-slope), 4)}
@@ -180,7 +179,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder that keeps what the tools wrote")
     parser.add_argument("--no-place", action="store_true", help="areas only")
     parser.add_argument(
-        "--compare", action="store_true", help="fit nothing: errors of the models as they are"
+        "--fit",
+        nargs="*",
+        choices=("area", "clock"),
+        default=("area", "clock"),
+        help="models to fit, both by default; the errors of the others are shown as they are",
     )
     parser.add_argument("--only", nargs="+", help="make these designs, and fit nothing")
     arguments = parser.parse_args()
@@ -194,15 +197,15 @@ def main() -> None:
         found.append((design, *collect(design, work, placing=not arguments.no_place)))
     if arguments.only:
         return
-    if arguments.compare:
-        fitted, clock_fit = _read(logic, logic.FITTED), _read(clock, clock.FITTED)
-    else:
-        fitted = fit_logic(found)
+    fitted = fit_logic(found) if "area" in arguments.fit else _read(logic, logic.FITTED)
+    if "clock" in arguments.fit:
         clock_fit = fit_clock(found, fitted)
+    else:
+        clock_fit = _read(clock, clock.FITTED)
     rows = errors(found, fitted, clock_fit)
     for line in model_rows(rows):
         console.print(line)
-    command = f"{COMMAND} --compare" if arguments.compare else COMMAND
+    command = " ".join([COMMAND, "--fit", *arguments.fit])
     write_result(RESULTS.parent / "models.json", command, {"designs": rows})
 
 
