@@ -1,0 +1,198 @@
+"""Quantizers of float graphs: what integers they give, and how layers give the same."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from systolith.exchange.scaling import Scaled, real_scale
+from systolith.exchange.values import FloatArray, Pending
+from systolith.network import ActType, IntArray, Requantize, Rounding
+
+__all__ = ["InputQuantizer", "Quantizer", "Requantized", "requantized"]
+
+ROUNDINGS = {
+    "ROUND": Rounding.HALF_EVEN,
+    "HALF_EVEN": Rounding.HALF_EVEN,
+    "FLOOR": Rounding.FLOOR,
+}
+OF_POSITIVE = {"HALF_UP": Rounding.HALF_UP, "DOWN": Rounding.FLOOR}
+"""These round by magnitude, so they are the contract's only where nothing is negative."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantizer:
+    """From real values to integers of a type: ``clip(round(x / scale) + zero_point)``.
+
+    Attributes
+    ----------
+    scale : float
+    type : ActType
+    rounding : str
+        As QONNX calls it; ONNX's own quantizers round ties to even.
+    narrow : bool
+        Without the least value of a signed type, or the greatest of an unsigned one.
+    """
+
+    scale: float
+    type: ActType
+    rounding: str = "ROUND"
+    narrow: bool = False
+
+    @property
+    def low(self) -> int:
+        """Least integer."""
+        return self.type.low + (self.narrow and self.type.signed)
+
+    @property
+    def high(self) -> int:
+        """Greatest integer."""
+        return self.type.high - (self.narrow and not self.type.signed)
+
+    def of(self, real: FloatArray, rounding: Rounding = Rounding.HALF_EVEN) -> IntArray:
+        """Quantize real values."""
+        with np.errstate(over="ignore"):
+            ratio = np.clip(np.asarray(real, dtype=np.float64) / self.scale, -(2.0**31), 2.0**31)
+        match rounding:
+            case Rounding.HALF_EVEN:
+                rounded = np.rint(ratio)
+            case Rounding.HALF_UP:
+                rounded = np.floor(ratio + 0.5)
+            case Rounding.FLOOR:
+                rounded = np.floor(ratio)
+        integers = rounded.astype(np.int64) + self.type.zero_point
+        return np.asarray(np.clip(integers, self.low, self.high))
+
+    def mode(self, *, positive: bool) -> Rounding | None:
+        """The contract's rounding that does the same; None if none does.
+
+        Parameters
+        ----------
+        positive : bool
+            Whether nothing that is rounded is less than 0.
+        """
+        if positive and self.rounding in OF_POSITIVE:
+            return OF_POSITIVE[self.rounding]
+        return ROUNDINGS.get(self.rounding)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class InputQuantizer:
+    """What the host does to images before the network reads them.
+
+    Attributes
+    ----------
+    scale, offset : array of float64, that images can be multiplied by
+        What the model does to images first, such as normalization.
+    quantizer : Quantizer
+    """
+
+    scale: FloatArray
+    offset: FloatArray
+    quantizer: Quantizer
+
+    def of(self, images: ArrayLike) -> IntArray:
+        """Quantize float images, shape (N, *input shape), to integers of the network's input."""
+        real = np.asarray(images, dtype=np.float32)
+        if self.scale.size > 1 or self.scale.flat[0] != 1 or self.offset.any():
+            real = (real * self.scale + self.offset).astype(np.float32)
+        # In float32, as the model's own quantizer divides.
+        ratio = real / np.float32(self.quantizer.scale)
+        unit = Quantizer(scale=1.0, type=self.quantizer.type, narrow=self.quantizer.narrow)
+        mode = self.quantizer.mode(positive=bool((real >= 0).all()))
+        return unit.of(ratio.astype(np.float64), mode or Rounding.HALF_EVEN)
+
+    def same(self, other: "InputQuantizer") -> bool:
+        """Whether another gives the same integers."""
+        return (
+            self.quantizer == other.quantizer
+            and np.array_equal(self.scale, other.scale)
+            and np.array_equal(self.offset, other.offset)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Requantized:
+    """How a pending layer is quantized.
+
+    Attributes
+    ----------
+    spec : Requantize
+    bias : array of int64, shape (channels,)
+        At accumulator scale.
+    units : float
+        By how much the result may differ from the real one, before it is rounded, in units of the
+        output; 0 if it never does.
+    """
+
+    spec: Requantize
+    bias: IntArray
+    units: float
+
+
+def requantized(pending: Pending, quantizer: Quantizer) -> Requantized | list[str]:
+    """Bring a layer's accumulators to a quantizer's type, or say why that cannot be."""
+    silent = pending.scale == 0
+    ratio = np.where(silent, 0.0, pending.scale / quantizer.scale)
+    unit = np.where(silent, 1.0, pending.scale)
+    wanted = pending.offset / unit
+    bias = np.rint(wanted).astype(np.int64)
+    positive = pending.low >= 0 and quantizer.type.zero_point == 0
+    rounding = quantizer.mode(positive=positive)
+    problems = list(_problems(pending, quantizer, ratio, rounding))
+    if problems or rounding is None:
+        return problems
+    scaled = real_scale(ratio)
+    units = _units(pending, scaled, ratio, bias, np.abs(wanted - bias))
+    if rounding is Rounding.HALF_EVEN and not _has_ties(scaled):
+        rounding = Rounding.HALF_UP
+    spec = Requantize(
+        multiplier=scaled.multiplier,
+        shift=scaled.shift,
+        rounding=rounding,
+        clamp=_clamp(pending, quantizer, rounding),
+    )
+    return Requantized(spec=spec, bias=bias, units=units)
+
+
+def _problems(
+    pending: Pending, quantizer: Quantizer, ratio: FloatArray, rounding: Rounding | None
+) -> Iterator[str]:
+    if rounding is None:
+        yield (
+            f"rounds by '{quantizer.rounding}', which is supported for results that are never "
+            "negative only"
+            if quantizer.rounding in OF_POSITIVE
+            else f"rounds by '{quantizer.rounding}'; ROUND (ties to even) and FLOOR are supported"
+        )
+    if (ratio >= 1 << 16).any():
+        yield f"its scale {quantizer.scale:g} is less than a 65536th of the accumulator's"
+    if pending.offset.any() and not pending.biased:
+        yield "adds a constant where no layer with a bias comes before it"
+
+
+def _clamp(pending: Pending, quantizer: Quantizer, rounding: Rounding) -> tuple[int, int] | None:
+    """Bounds of the result, where they are narrower than its type."""
+    low, high = quantizer.low, quantizer.high
+    if pending.low > -inf:
+        low = max(low, int(quantizer.of(np.array(pending.low), rounding)))
+    if pending.high < inf:
+        high = min(high, int(quantizer.of(np.array(pending.high), rounding)))
+    return None if (low, high) == (quantizer.type.low, quantizer.type.high) else (low, high)
+
+
+def _units(
+    pending: Pending, scaled: Scaled, ratio: FloatArray, bias: IntArray, moved: FloatArray
+) -> float:
+    """Bound by how much the scaled result is off: multiplier and bias are rounded."""
+    # Scales of float32 are met to 2**-22; biases stored as integers are off by no more than that.
+    moved = np.where(moved <= np.maximum(np.abs(bias), 1) * 2.0**-20, 0.0, moved)
+    largest = max(abs(bound) for bound in pending.accumulated(bias))
+    return float((scaled.error * largest + moved * ratio).max())
+
+
+def _has_ties(scaled: Scaled) -> bool:
+    """Whether halves come up often enough that rounding them up would show."""
+    return scaled.exact

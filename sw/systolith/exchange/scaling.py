@@ -1,0 +1,94 @@
+"""Real scales as the multipliers and shifts of the contract."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from systolith.network import MAX_MULTIPLIER_BITS, MAX_SHIFT, IntArray
+
+__all__ = ["Scaled", "real_scale"]
+
+LARGEST = (1 << MAX_MULTIPLIER_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scaled:
+    """Scales as ``multiplier / 2**shift``.
+
+    Attributes
+    ----------
+    multiplier : array of int64, shape (channels,)
+        0..65535.
+    shift : array of int64, shape (channels,) or (1,)
+        0..47; one for all channels where that loses nothing.
+    error : array of float64, shape (channels,)
+        How far each is off, absolute; 0 where the scale is met exactly.
+    """
+
+    multiplier: IntArray
+    shift: IntArray
+    error: NDArray[np.float64]
+
+    @property
+    def exact(self) -> bool:
+        """Whether all scales are met exactly."""
+        return not self.error.any()
+
+
+def real_scale(scale: ArrayLike) -> Scaled:
+    """Write positive real scales as integers, each with all the bits that a multiplier has.
+
+    Powers of two, and whatever else has at most 16 significant bits, are met exactly. Others are
+    off by 2**-17 of themselves at most, or by 2**-48 if they are that small.
+
+    Parameters
+    ----------
+    scale : array of float, shape (channels,)
+        Positive and less than 65536; zero stands for channels that are 0 throughout.
+
+    Raises
+    ------
+    ValueError
+        If a scale is out of range.
+
+    Examples
+    --------
+    >>> found = real_scale([0.75, 0.25])
+    >>> found.multiplier, found.shift, found.exact
+    (array([3, 1]), array([2]), True)
+    """
+    scales = np.asarray(scale, dtype=np.float64)
+    if not (np.isfinite(scales).all() and (scales >= 0).all() and (scales <= LARGEST).all()):
+        raise ValueError(f"scales must lie in 0..{LARGEST}, got {scales.tolist()}")
+    # frexp: scale = fraction * 2**exponent with a fraction of at least one half.
+    _, exponent = np.frexp(scales)
+    shift = np.clip(MAX_MULTIPLIER_BITS - exponent, 0, MAX_SHIFT).astype(np.int64)
+    multiplier = np.rint(scales * np.exp2(shift)).astype(np.int64)
+    shift = np.where(multiplier > LARGEST, shift - 1, shift)
+    multiplier = np.rint(scales * np.exp2(shift)).astype(np.int64)
+    multiplier, shift = _reduced(multiplier, shift)
+    multiplier, shift = _shared(multiplier, shift)
+    met = multiplier * np.exp2(-shift.astype(np.float64))
+    return Scaled(multiplier=multiplier, shift=shift, error=np.abs(scales - met))
+
+
+def _reduced(multiplier: IntArray, shift: IntArray) -> tuple[IntArray, IntArray]:
+    """Take out common factors of two, channel by channel."""
+    shift = np.where(multiplier == 0, 0, shift)
+    while (even := (multiplier % 2 == 0) & (shift > 0)).any():
+        multiplier = np.where(even, multiplier // 2, multiplier)
+        shift = np.where(even, shift - 1, shift)
+    return multiplier, shift
+
+
+def _shared(multiplier: IntArray, shift: IntArray) -> tuple[IntArray, IntArray]:
+    """Use one shift for all channels if their multipliers stay within their bits."""
+    largest = int(shift.max())
+    widened = [
+        value << (largest - by)
+        for value, by in zip(multiplier.tolist(), shift.tolist(), strict=True)
+    ]
+    if max(widened) <= LARGEST:
+        return np.array(widened, dtype=np.int64), np.array([largest])
+    return multiplier, shift

@@ -1,0 +1,170 @@
+"""What a tensor of a float graph stands for, once its quantizers are read as integers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from systolith.network import (
+    ActType,
+    IntArray,
+    Layer,
+    Requantize,
+    Shape,
+    Tensor,
+)
+
+__all__ = [
+    "Activation",
+    "Constant",
+    "Emit",
+    "FloatArray",
+    "Follow",
+    "Images",
+    "Pending",
+    "QuantizedConstant",
+    "Unknown",
+    "Value",
+]
+
+FloatArray = NDArray[np.float64]
+
+Emit = Callable[[str, IntArray, Requantize, ActType], Layer]
+"""Makes a layer of its name, its integer bias, its requantization and its output type."""
+Follow = Callable[[str, str], Layer]
+"""Makes a layer that keeps types, of its name and that of the layer it reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Unknown:
+    """Something that a problem was reported about; what reads it reports nothing more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Images:
+    """The model's input, ``scale * image + offset``, not quantized yet.
+
+    Attributes
+    ----------
+    integer : ActType or None
+        Where images come as integers.
+    """
+
+    shape: Shape
+    integer: ActType | None
+    scale: FloatArray
+    offset: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Constant:
+    """Numbers that the model was saved with."""
+
+    values: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class QuantizedConstant:
+    """Integers that stand for ``integers * scale``: weights and biases.
+
+    Attributes
+    ----------
+    integers : array of int64
+        The zero point is taken off already.
+    scale : array of float64
+        Of as many axes as `integers`, each of its size or 1.
+    bits : int
+        Of the integers, as weights.
+    """
+
+    integers: IntArray
+    scale: FloatArray
+    bits: int
+
+    @property
+    def real(self) -> FloatArray:
+        """What they stand for."""
+        return np.asarray(self.integers * self.scale)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Activation:
+    """What a layer gives: integers `q` that stand for ``scale * (q - zero_point)``.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer of the contract, or of the network's input.
+    tensor : Tensor
+        Its shape and type.
+    scale : float
+    padding : tuple of int
+        Zeros around it that the next layer has to add: top, bottom, left, right.
+    """
+
+    layer: str
+    tensor: Tensor
+    scale: float
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pending:
+    """A layer whose result waits to be quantized.
+
+    Its value is ``clip(scale * acc + offset, low, high)``, and then what `then` makes of it.
+
+    Attributes
+    ----------
+    name : str
+        Of the node that it comes from.
+    shape : Shape
+        Before `then`.
+    result : Shape
+        After it.
+    emit : callable
+        Makes the layer.
+    accumulated : callable
+        Least and greatest accumulator for an integer bias, shape (channels,).
+    scale, offset : array of float64, shape (channels,)
+    biased : bool
+        Whether the layer can add an offset.
+    low, high : float
+    then : tuple of callable
+        Layers without arithmetic that come after: pools, flattening.
+    """
+
+    name: str
+    shape: Shape
+    result: Shape
+    emit: Emit
+    accumulated: Callable[[IntArray], tuple[int, int]]
+    scale: FloatArray
+    offset: FloatArray
+    biased: bool
+    low: float = -inf
+    high: float = inf
+    then: tuple[Follow, ...] = field(default=())
+
+    @property
+    def clipped(self) -> bool:
+        """Whether anything is cut off."""
+        return self.low > -inf or self.high < inf
+
+    def scaled(self, factor: FloatArray) -> "Pending":
+        """Multiply the value by positive factors, shape (channels,) or (1,)."""
+        # A bound other than 0 or infinity is the same for all channels, and so is the factor then.
+        by = float(factor.flat[0])
+        return replace(
+            self,
+            scale=self.scale * factor,
+            offset=self.offset * factor,
+            low=self.low * by if self.low else 0.0,
+            high=self.high * by if self.high else 0.0,
+        )
+
+
+Value = Unknown | Images | Constant | QuantizedConstant | Activation | Pending
