@@ -73,16 +73,27 @@ class Requantizer(nn.Module):
         channels = (-1, *[1] * (acc.ndim - 2))
         # At most 47 + 16 bits.
         product = acc * self.multiplier.reshape(channels)
-        if self.rounding is Rounding.HALF_UP:
-            half = torch.ones_like(self.shift).bitwise_left_shift(self.shift).bitwise_right_shift(1)
-            product += half.reshape(channels)
-        # Arithmetic shifts round down, as floor division would, several times as fast.
-        scaled = product.bitwise_right_shift(self.shift.reshape(channels)) + self.output.zero_point
+        scaled = self._shifted(product, self.shift.reshape(channels)) + self.output.zero_point
         if self.overflow is Overflow.WRAP:
             modulus = 1 << self.output.bits
             scaled = torch.remainder(scaled - self.output.low, modulus) + self.output.low
         scaled = scaled.clamp(self.output.low, self.output.high)
         return scaled if self.clamp is None else scaled.clamp(*self.clamp)
+
+    def _shifted(self, product: Tensor, shift: Tensor) -> Tensor:
+        """Round ``product / 2**shift``."""
+        half = torch.ones_like(shift).bitwise_left_shift(shift).bitwise_right_shift(1)
+        match self.rounding:
+            # Arithmetic shifts round down, as floor division would, several times as fast.
+            case Rounding.FLOOR:
+                return product.bitwise_right_shift(shift)
+            case Rounding.HALF_UP:
+                return (product + half).bitwise_right_shift(shift)
+            case Rounding.HALF_EVEN:
+                # Half less one does not reach over a tie, the odd bit does: from odd to even only.
+                odd = product.bitwise_right_shift(shift).bitwise_and(1)
+                added = torch.where(shift > 0, half - 1 + odd, 0)
+                return (product + added).bitwise_right_shift(shift)
 
 
 class IntegerConv2d(nn.Module):

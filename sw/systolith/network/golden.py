@@ -174,10 +174,8 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     raise_if_any(spec.problems(acc.shape[1], output))
     channels = (1, -1) + (1,) * (acc.ndim - 2)
     shift = spec.shift.reshape(channels)
-    y = acc.astype(np.int64, copy=False) * spec.multiplier.reshape(channels)
-    if spec.rounding is Rounding.HALF_UP:
-        y = y + ((1 << shift) >> 1)
-    y = (y >> shift) + output.zero_point
+    product = acc.astype(np.int64, copy=False) * spec.multiplier.reshape(channels)
+    y = _shift_right(product, shift, spec.rounding) + output.zero_point
     if spec.overflow is Overflow.SATURATE:
         y = np.clip(y, output.low, output.high)
     else:
@@ -185,6 +183,20 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     if spec.clamp is not None:
         y = np.clip(y, *spec.clamp)
     return np.asarray(y)
+
+
+def _shift_right(product: IntArray, shift: IntArray, rounding: Rounding) -> IntArray:
+    """Divide by ``2**shift`` and round."""
+    unit = np.int64(1) << shift
+    match rounding:
+        case Rounding.FLOOR:
+            return np.asarray(product >> shift)
+        case Rounding.HALF_UP:
+            return np.asarray((product + (unit >> 1)) >> shift)
+        case Rounding.HALF_EVEN:
+            nearest = product + (unit >> 1)
+            tied = (nearest & (unit - 1) == 0) & (shift > 0)
+            return np.asarray((nearest >> shift) & ~tied.astype(np.int64))
 
 
 def _linear(layer: Linear, x: IntArray) -> IntArray:

@@ -25,6 +25,13 @@ class Rounding(Enum):
     """To nearest, ties towards plus infinity: add half of the last kept bit, then floor."""
     FLOOR = "floor"
     """Towards minus infinity: the bits are dropped."""
+    HALF_EVEN = "half_even"
+    """To nearest, ties to the even integer, as ONNX, QONNX and IEEE 754 round by default."""
+
+    @property
+    def to_nearest(self) -> bool:
+        """Whether half of the last kept bit is added before the shift."""
+        return self is not Rounding.FLOOR
 
 
 class Overflow(Enum):
@@ -105,8 +112,11 @@ class Requantize:
     """From accumulator to activation, per output channel.
 
     ``y = overflow(((acc * multiplier + half) >> shift) + zero_point)``, then clamped to `clamp`.
-    ``half`` is ``2**(shift-1)`` for :attr:`Rounding.HALF_UP` with shift > 0, and 0 otherwise; type
-    and zero_point are those of the layer's output.
+    ``half`` is ``2**(shift-1)`` if :attr:`Rounding.to_nearest` and shift > 0, and 0 otherwise; type
+    and zero_point are those of the layer's output. With :attr:`Rounding.HALF_EVEN`, the lowest bit
+    of the shifted value is cleared before zero_point is added if the shift drops zeros only from
+    ``acc * multiplier + half``, which then was a tie: so ties are even relative to the scaled
+    value, as in ``round(x / scale) + zero_point``.
 
     Parameters
     ----------
