@@ -1,7 +1,8 @@
 """Networks from and to the files of other tools: QONNX, ONNX with quantizers; sparsity found."""
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.importing import Imported, import_onnx
+from systolith.exchange.exporting import Format, export_model, export_onnx
+from systolith.exchange.importing import Imported, import_model, import_onnx
 from systolith.exchange.operators import OPERATORS, operator_rows
 from systolith.exchange.quantizing import InputQuantizer, Quantizer
 from systolith.exchange.structure import Structure, detect, structures
@@ -9,11 +10,15 @@ from systolith.exchange.structure import Structure, detect, structures
 __all__ = [
     "OPERATORS",
     "ExchangeError",
+    "Format",
     "Imported",
     "InputQuantizer",
     "Quantizer",
     "Structure",
     "detect",
+    "export_model",
+    "export_onnx",
+    "import_model",
     "import_onnx",
     "operator_rows",
     "structures",

@@ -48,7 +48,14 @@ class Building:
         ExchangeError
             If they are quantized in another way already.
         """
-        found = InputQuantizer(scale=images.scale, offset=images.offset, quantizer=quantizer)
+        quantizer = quantizer.within(images.low, images.high)
+        found = InputQuantizer(
+            scale=images.scale,
+            offset=images.offset,
+            low=images.low,
+            high=images.high,
+            quantizer=quantizer,
+        )
         if self.input is not None and not self.input.same(found):
             raise ExchangeError(["quantizes the model's input in another way than a node before"])
         self.input = found
@@ -63,6 +70,8 @@ class Building:
         ExchangeError
             If the contract has no such arithmetic.
         """
+        if pending.clipped:
+            quantizer = quantizer.within(pending.low, pending.high)
         found = requantized(pending, quantizer)
         if not isinstance(found, Requantized):
             raise ExchangeError(found)

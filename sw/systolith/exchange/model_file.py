@@ -186,8 +186,8 @@ def _image_shape(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], list[str]
     if not all(shape):
         return shape, [
             (
-                f"input '{value.name}' has sizes that are not known before it runs: {shown}; only the "
-                f"batch may be dynamic: export it with fixed sizes, or fix them by "
+                f"input '{value.name}' has sizes that are not known before it runs: {shown}; only "
+                f"the batch may be dynamic: export it with fixed sizes, or fix them by "
                 f"onnxruntime.tools.make_dynamic_shape_fixed"
             )
         ]

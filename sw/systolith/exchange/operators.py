@@ -46,6 +46,7 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "Relu": Operator(plain_nodes.relu, PART, ""),
     "Clip": Operator(plain_nodes.clip, PART, "constant bounds"),
+    "Floor": Operator(plain_nodes.floor, PART, "before a quantizer of the same steps"),
     "MaxPool": Operator(plain_nodes.max_pool, "MaxPool2d", POOL),
     "AveragePool": Operator(
         plain_nodes.average_pool, "AvgPool2d", "count_include_pad=1 where there is padding"

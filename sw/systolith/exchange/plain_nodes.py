@@ -43,6 +43,7 @@ __all__ = [
     "clip",
     "divide",
     "flatten",
+    "floor",
     "global_average_pool",
     "identity",
     "max_pool",
@@ -87,8 +88,16 @@ def _cut(node: Node, x: Value, low: float, high: float) -> Value:
         act, zero = x.tensor.type, x.tensor.type.zero_point
         if low <= x.scale * (act.low - zero) and x.scale * (act.high - zero) <= high:
             return x
-    held = pending_of(node, x)
+    held = x if isinstance(x, Images) else pending_of(node, x)
     return replace(held, low=max(held.low, low), high=max(min(held.high, high), low))
+
+
+def floor(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Floor: a quantizer that comes after it, of the same steps, drops fractions."""
+    held = pending_of(node, values[0])
+    if held.step is not None:
+        raise ExchangeError(["rounds what was rounded down already"])
+    return replace(held, step=1.0)
 
 
 def pending_of(node: Node, x: Value) -> Pending:
@@ -287,7 +296,7 @@ def subtract(node: Node, values: Sequence[Value], made: Building) -> Value:
 
 def _moved(x: Value, by: FloatArray) -> Value:
     match x:
-        case Images():
+        case Images() if x.low == -inf and x.high == inf:
             return replace(x, offset=x.offset + by)
         case Pending():
             return shifted(x, _per_channel(by, len(x.result)))
@@ -312,7 +321,7 @@ def divide(node: Node, values: Sequence[Value], made: Building) -> Value:
 
 def _scaled(node: Node, x: Value, by: FloatArray) -> Value:
     match x:
-        case Images():
+        case Images() if x.low == -inf and x.high == inf:
             return replace(x, scale=x.scale * by, offset=x.offset * by)
         case Activation() if by.size == 1 and by.flat[0] > 0:
             return replace(x, scale=x.scale * float(by.flat[0]))
@@ -364,8 +373,8 @@ def _activation(value: Value) -> Activation:
             raise ExchangeError(
                 [
                     (
-                        f"reads '{value.name}' without its being quantized: put a quantizer (Quant, or "
-                        "QuantizeLinear and DequantizeLinear) between"
+                        f"reads '{value.name}' without its being quantized: put a quantizer "
+                        "(Quant, or QuantizeLinear and DequantizeLinear) between"
                     )
                 ]
             )

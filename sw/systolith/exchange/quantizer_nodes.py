@@ -214,8 +214,8 @@ def transpose(node: Node, values: Sequence[Value], made: Building) -> Value:
             raise ExchangeError(
                 [
                     (
-                        f"reorders the axes of activations by {order}; supported for constants: export "
-                        "the model channels first (N, C, H, W)"
+                        f"reorders the axes of activations by {order}; supported for constants: "
+                        "export the model channels first (N, C, H, W)"
                     )
                 ]
             )

@@ -1,8 +1,8 @@
 """Quantizers of float graphs: what integers they give, and how layers give the same."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, replace
+from math import inf, isclose
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +13,14 @@ from systolith.network import ActType, IntArray, Requantize, Rounding
 
 __all__ = ["InputQuantizer", "Quantizer", "Requantized", "requantized"]
 
+HALF_TO_PLUS_INFINITY = "half to plus infinity"
+"""Made by a quantizer that drops fractions, of values that are half a unit more."""
+
+NOISE = 2.0**-20
+"""Scales are stored as float32: biases are whole numbers of steps but for this share of them."""
+
 ROUNDINGS = {
+    HALF_TO_PLUS_INFINITY: Rounding.HALF_UP,
     "ROUND": Rounding.HALF_EVEN,
     "HALF_EVEN": Rounding.HALF_EVEN,
     "FLOOR": Rounding.FLOOR,
@@ -65,6 +72,16 @@ class Quantizer:
         integers = rounded.astype(np.int64) + self.type.zero_point
         return np.asarray(np.clip(integers, self.low, self.high))
 
+    def within(self, low: float, high: float) -> "Quantizer":
+        """Use a narrower type, where the bounds of real values are just its range."""
+        first, last = (int(each) for each in self.of(np.array([low, high])))
+        for bits in range(2 if self.type.signed else 1, self.type.bits):
+            if first <= self.type.zero_point <= last:
+                narrower = replace(self.type, bits=bits, zero_point=0)
+                if (narrower.low, narrower.high) == (first, last):
+                    return replace(self, type=replace(self.type, bits=bits))
+        return self
+
     def mode(self, *, positive: bool) -> Rounding | None:
         """The contract's rounding that does the same; None if none does.
 
@@ -86,11 +103,15 @@ class InputQuantizer:
     ----------
     scale, offset : array of float64, that images can be multiplied by
         What the model does to images first, such as normalization.
+    low, high : float
+        What it cuts off then.
     quantizer : Quantizer
     """
 
     scale: FloatArray
     offset: FloatArray
+    low: float
+    high: float
     quantizer: Quantizer
 
     def of(self, images: ArrayLike) -> IntArray:
@@ -98,6 +119,7 @@ class InputQuantizer:
         real = np.asarray(images, dtype=np.float32)
         if self.scale.size > 1 or self.scale.flat[0] != 1 or self.offset.any():
             real = (real * self.scale + self.offset).astype(np.float32)
+        real = real.clip(self.low, self.high)
         # In float32, as the model's own quantizer divides.
         ratio = real / np.float32(self.quantizer.scale)
         unit = Quantizer(scale=1.0, type=self.quantizer.type, narrow=self.quantizer.narrow)
@@ -134,6 +156,15 @@ class Requantized:
 
 def requantized(pending: Pending, quantizer: Quantizer) -> Requantized | list[str]:
     """Bring a layer's accumulators to a quantizer's type, or say why that cannot be."""
+    if pending.step is not None:
+        if not isclose(pending.step, quantizer.scale, rel_tol=NOISE):
+            return [
+                f"quantizes in steps of {quantizer.scale:g} what Floor made of {pending.step:g}"
+            ]
+        return requantized(replace(pending, step=None), replace(quantizer, rounding="FLOOR"))
+    if quantizer.rounding == "FLOOR" and _adds_half(pending, quantizer.scale):
+        half = replace(pending, offset=pending.offset - quantizer.scale / 2)
+        return requantized(half, replace(quantizer, rounding=HALF_TO_PLUS_INFINITY))
     silent = pending.scale == 0
     ratio = np.where(silent, 0.0, pending.scale / quantizer.scale)
     unit = np.where(silent, 1.0, pending.scale)
@@ -155,6 +186,18 @@ def requantized(pending: Pending, quantizer: Quantizer) -> Requantized | list[st
         clamp=_clamp(pending, quantizer, rounding),
     )
     return Requantized(spec=spec, bias=bias, units=units)
+
+
+def _adds_half(pending: Pending, scale: float) -> bool:
+    """Whether an offset makes sense as half a unit of the output and a bias, not as a bias."""
+    unit = np.where(pending.scale == 0, 1.0, pending.scale)
+
+    def is_bias(offset: FloatArray) -> bool:
+        steps = offset / unit if pending.biased else np.abs(offset) / scale
+        whole = np.rint(steps) if pending.biased else np.zeros_like(steps)
+        return bool((np.abs(steps - whole) <= NOISE * np.maximum(np.abs(steps), 1)).all())
+
+    return not is_bias(pending.offset) and is_bias(pending.offset - scale / 2)
 
 
 def _problems(
@@ -188,7 +231,7 @@ def _units(
 ) -> float:
     """Bound by how much the scaled result is off: multiplier and bias are rounded."""
     # Scales of float32 are met to 2**-22; biases stored as integers are off by no more than that.
-    moved = np.where(moved <= np.maximum(np.abs(bias), 1) * 2.0**-20, 0.0, moved)
+    moved = np.where(moved <= np.maximum(np.abs(bias), 1) * NOISE, 0.0, moved)
     largest = max(abs(bound) for bound in pending.accumulated(bias))
     return float((scaled.error * largest + moved * ratio).max())
 

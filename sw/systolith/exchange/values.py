@@ -45,7 +45,7 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Images:
-    """The model's input, ``scale * image + offset``, not quantized yet.
+    """The model's input, ``clip(scale * image + offset, low, high)``, not quantized yet.
 
     Attributes
     ----------
@@ -57,6 +57,8 @@ class Images:
     integer: ActType | None
     scale: FloatArray
     offset: FloatArray
+    low: float = -inf
+    high: float = inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -133,6 +135,8 @@ class Pending:
     biased : bool
         Whether the layer can add an offset.
     low, high : float
+    step : float or None
+        The value was rounded down to multiples of this.
     then : tuple of callable
         Layers without arithmetic that come after: pools, flattening.
     """
@@ -147,6 +151,7 @@ class Pending:
     biased: bool
     low: float = -inf
     high: float = inf
+    step: float | None = None
     then: tuple[Follow, ...] = field(default=())
 
     @property
@@ -164,6 +169,7 @@ class Pending:
             offset=self.offset * factor,
             low=self.low * by if self.low else 0.0,
             high=self.high * by if self.high else 0.0,
+            step=None if self.step is None else self.step * by,
         )
 
 

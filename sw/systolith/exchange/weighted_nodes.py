@@ -241,15 +241,15 @@ def multiplied(x: Pending, factor: FloatArray) -> Pending:
         if not x.biased or x.clipped:
             raise ExchangeError(["multiplies by a negative constant after something was cut off"])
         x = _negated(x, np.broadcast_to(factor < 0, x.scale.shape))
-    if x.clipped and factor.size > 1 and (factor != factor.flat[0]).any():
+    if (x.clipped or x.step is not None) and factor.size > 1 and (factor != factor.flat[0]).any():
         raise ExchangeError(["multiplies channels differently after something was cut off"])
     return x.scaled(np.abs(factor))
 
 
 def shifted(x: Pending, by: FloatArray) -> Pending:
     """Add constants, shape (channels,) or (1,)."""
-    if x.clipped or not x.biased:
-        raise ExchangeError(["adds a constant where no layer with a bias comes right before it"])
+    if x.clipped or x.step is not None:
+        raise ExchangeError(["adds a constant after something was cut off"])
     return replace(x, offset=x.offset + by)
 
 
