@@ -8,6 +8,7 @@ from rich.table import Table
 
 from systolith.cli.board import classify, flash
 from systolith.cli.doctor import diagnose
+from systolith.cli.exchanging import export_network, import_network
 from systolith.cli.fuzzing import fuzz
 from systolith.cli.hardware import build, estimate, generate, simulate, verify
 from systolith.cli.options import Config, Images, Json, Output
@@ -60,6 +61,8 @@ def run(
 HALVES = (train, prune, quantize, lower, estimate, generate, verify, simulate, build)
 for command in (*HALVES, flash, classify, fuzz):
     app.command()(command)
+app.command("import")(import_network)
+app.command("export")(export_network)
 app.add_typer(tune, name="tune")
 
 

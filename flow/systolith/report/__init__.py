@@ -2,6 +2,7 @@
 
 from systolith.report.engines import EngineRow, engine_rows, performance
 from systolith.report.floorplan import draw_floorplan
+from systolith.report.network_table import LayerRow, layer_rows, network_table
 from systolith.report.pictures import draw_density, draw_filters, draw_mask, draw_statistics
 from systolith.report.plan_table import plan_table
 from systolith.report.report import Report, SparsityRow, sparsity_rows
@@ -11,6 +12,7 @@ from systolith.report.utilization import UtilizationRow, utilization_rows, utili
 
 __all__ = [
     "EngineRow",
+    "LayerRow",
     "Report",
     "SparsityRow",
     "UtilizationRow",
@@ -21,6 +23,8 @@ __all__ = [
     "draw_statistics",
     "engine_rows",
     "engine_table",
+    "layer_rows",
+    "network_table",
     "performance",
     "plan_table",
     "report_view",

@@ -73,7 +73,8 @@ def export_onnx(
     Raises
     ------
     ExchangeError
-        If a layer wraps: floats saturate.
+        If a layer wraps: floats saturate. If, in QONNX, it rounds ties to even and has an odd zero
+        point.
     """
     model, path = export_model(network, form, input_scale=input_scale), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,7 @@ def export_onnx(
 
 def export_model(network: IntegerNetwork, form: Format, *, input_scale: float = 1.0) -> ModelProto:
     """Make the model that :func:`export_onnx` writes."""
-    if problems := list(_problems(network)):
+    if problems := list(_problems(network, form)):
         raise ExchangeError(problems)
     graph = _Graph(network, form, real_scales(network, input_scale))
     for layer in network.layers:
@@ -101,9 +102,18 @@ def export_model(network: IntegerNetwork, form: Format, *, input_scale: float = 
     return graph.model(domains)
 
 
-def _problems(network: IntegerNetwork) -> Iterator[str]:
+def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
     for layer in network.layers:
-        if isinstance(layer, MaxPool2d | Flatten) or layer.requantize.overflow is Overflow.SATURATE:
+        if isinstance(layer, MaxPool2d | Flatten):
+            continue
+        to_even = layer.requantize.rounding is Rounding.HALF_EVEN
+        if form is Format.QONNX and to_even and layer.output.zero_point % 2:
+            yield (
+                f"layer '{layer.name}': rounds ties to even before adding zero point "
+                f"{layer.output.zero_point}; QONNX adds it first, which differs as it is odd: "
+                "export as qdq"
+            )
+        if layer.requantize.overflow is Overflow.SATURATE:
             continue
         sources = [(each.shape, each.type) for each in network.inputs_of(layer)]
         least, most = accumulator_range(layer, sources)

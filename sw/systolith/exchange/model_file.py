@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from systolith.exchange.errors import ExchangeError
+from systolith.exchange.folding import folded
 from systolith.network import ActType
 
 __all__ = ["ModelFile", "Node", "integer_type", "read_model"]
@@ -100,15 +101,8 @@ def read_model(path: Path) -> ModelFile:
     """
     model = _load(path)
     problems = list(_opset_problems(model))
-    graph = model.graph
-    constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
-    nodes = []
-    for each in graph.node:
-        if each.op_type == "Constant":
-            constants[each.output[0]] = _constant(each)
-        else:
-            nodes.append(_node(each))
-    inputs = [each for each in graph.input if each.name not in constants]
+    stored = {each.name for each in model.graph.initializer}
+    inputs = [each for each in model.graph.input if each.name not in stored]
     shape: tuple[int, ...] = ()
     if len(inputs) != 1:
         names = ", ".join(f"'{each.name}'" for each in inputs) or "none"
@@ -116,13 +110,15 @@ def read_model(path: Path) -> ModelFile:
     else:
         shape, found = _image_shape(inputs[0])
         problems += found
-    if not problems:
-        problems += _checker_problems(model)
+    problems = problems or _checker_problems(model)
     if problems:
         raise ExchangeError(f"{path.name}: {problem}" for problem in problems)
+    graph = folded(model).graph
+    constants = {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+    constants |= {each.output[0]: _constant(each) for each in graph.node if _is_constant(each)}
     return ModelFile(
         name=graph.name or path.stem,
-        nodes=tuple(nodes),
+        nodes=tuple(_node(each) for each in graph.node if not _is_constant(each)),
         constants=constants,
         input=inputs[0].name,
         shape=shape,
@@ -192,6 +188,10 @@ def _image_shape(value: onnx.ValueInfoProto) -> tuple[tuple[int, ...], list[str]
             )
         ]
     return shape, []
+
+
+def _is_constant(node: onnx.NodeProto) -> bool:
+    return node.op_type == "Constant"
 
 
 def _constant(node: onnx.NodeProto) -> Array:

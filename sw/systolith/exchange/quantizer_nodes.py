@@ -62,7 +62,9 @@ def quant(node: Node, values: Sequence[Value], made: Building) -> Value:
             ["makes activations of one bit, -1 or +1; at least 2 signed bits are supported"]
         )
     act = _act_type(width, signed, zero)
-    quantizer = Quantizer(scale=_single(scale), type=act, rounding=rounding, narrow=narrow)
+    quantizer = Quantizer(
+        scale=_single(scale), type=act, rounding=rounding, narrow=narrow, after_zero_point=True
+    )
     return _quantized(node, values[0], quantizer, made)
 
 

@@ -41,12 +41,15 @@ class Quantizer:
         As QONNX calls it; ONNX's own quantizers round ties to even.
     narrow : bool
         Without the least value of a signed type, or the greatest of an unsigned one.
+    after_zero_point : bool
+        Whether the zero point is added before it is rounded, as QONNX does; ONNX adds it after.
     """
 
     scale: float
     type: ActType
     rounding: str = "ROUND"
     narrow: bool = False
+    after_zero_point: bool = False
 
     @property
     def low(self) -> int:
@@ -129,7 +132,7 @@ class InputQuantizer:
     def same(self, other: "InputQuantizer") -> bool:
         """Whether another gives the same integers."""
         return (
-            self.quantizer == other.quantizer
+            (self.quantizer, self.low, self.high) == (other.quantizer, other.low, other.high)
             and np.array_equal(self.scale, other.scale)
             and np.array_equal(self.offset, other.offset)
         )
@@ -176,6 +179,14 @@ def requantized(pending: Pending, quantizer: Quantizer) -> Requantized | list[st
     if problems or rounding is None:
         return problems
     scaled = real_scale(ratio)
+    if rounding is Rounding.HALF_EVEN and quantizer.after_zero_point and _has_ties(scaled):
+        if quantizer.type.zero_point % 2:
+            return [
+                (
+                    f"rounds ties to even after adding zero point {quantizer.type.zero_point}, "
+                    "which is odd; an even one is supported, or ONNX's own quantizers"
+                )
+            ]
     units = _units(pending, scaled, ratio, bias, np.abs(wanted - bias))
     if rounding is Rounding.HALF_EVEN and not _has_ties(scaled):
         rounding = Rounding.HALF_UP

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import prod
+from math import isfinite, prod
 
+from systolith.exchange.errors import ExchangeError
 from systolith.network import (
     INPUT,
     Add,
@@ -55,7 +56,14 @@ def real_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[st
     -------
     dict of str to Fraction
         By tensor, ``"input"`` included.
+
+    Raises
+    ------
+    ExchangeError
+        If `input_scale` is not positive.
     """
+    if not (isfinite(input_scale) and input_scale > 0):
+        raise ExchangeError([f"input_scale must be a positive number, got {input_scale:g}"])
     names = list(network.tensors)
     found = _Related(root={name: name for name in names}, factor=dict.fromkeys(names, Fraction(1)))
     for layer in network.layers:

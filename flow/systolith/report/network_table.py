@@ -1,0 +1,114 @@
+"""An integer network as a table: layers, types, work, and the sparsity that is in the weights."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import prod
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from systolith.exchange import structures
+from systolith.network import Conv2d, IntegerNetwork, Layer, Linear
+
+__all__ = ["LayerRow", "layer_rows", "network_table"]
+
+MOST_PATTERNS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """One layer.
+
+    Attributes
+    ----------
+    name, kind : str
+    output : str
+        Shape and type.
+    weights : str
+        Shape and bits; empty without weights.
+    macs : int
+        Multiplications for an image if no weight is skipped.
+    zeros : float or None
+        Share of weights that are 0; None without weights.
+    pattern : str
+        What the engine is made for; empty without weights.
+    conforms : tuple of str
+        The best other patterns that the weights conform to.
+    """
+
+    name: str
+    kind: str
+    output: str
+    weights: str = ""
+    macs: int = 0
+    zeros: float | None = None
+    pattern: str = ""
+    conforms: tuple[str, ...] = ()
+
+
+def layer_rows(network: IntegerNetwork) -> Iterator[LayerRow]:
+    """Describe each layer of a network."""
+    for layer in network.layers:
+        result = network.tensors[layer.name]
+        row = LayerRow(name=layer.name, kind=_kind(layer), output=str(result))
+        if isinstance(layer, Conv2d | Linear):
+            row = replace(
+                row,
+                weights=f"{'x'.join(map(str, layer.weight.shape))} int{layer.weight_bits}",
+                macs=layer.weight.size * prod(result.shape[1:]),
+                zeros=float(np.mean(layer.weight == 0)),
+                pattern=str(layer.pattern),
+                conforms=_conforming(layer),
+            )
+        yield row
+
+
+def _kind(layer: Layer) -> str:
+    if isinstance(layer, Conv2d) and layer.groups != 1:
+        return "Conv2d, depthwise"
+    return type(layer).__name__
+
+
+def _conforming(layer: Conv2d | Linear) -> tuple[str, ...]:
+    if isinstance(layer, Conv2d) and layer.groups != 1:
+        return ()
+    found = islice(structures(layer.weight), MOST_PATTERNS)
+    return tuple(
+        str(each.pattern)
+        for each in found
+        if not each.pattern.is_dense and each.pattern != layer.pattern
+    )
+
+
+def network_table(network: IntegerNetwork) -> Table:
+    """Draw the layers of a network."""
+    rows = list(layer_rows(network))
+    table = Table(
+        title=f"{network.name}: input {network.input}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        show_footer=True,
+    )
+    table.add_column("layer", "all layers", overflow="fold")
+    table.add_column("kind")
+    table.add_column("output")
+    table.add_column("weights")
+    table.add_column("MACs", f"{sum(row.macs for row in rows):,}", justify="right")
+    table.add_column("zeros", justify="right")
+    table.add_column("pattern, and others that fit", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.name,
+            row.kind,
+            row.output,
+            row.weights,
+            f"{row.macs:,}" if row.macs else "",
+            "" if row.zeros is None else f"{row.zeros:.0%}",
+            "\n".join([f"[bold]{row.pattern}[/]" if row.conforms else row.pattern, *row.conforms]),
+            style=None if row.weights else "dim",
+        )
+    return table
