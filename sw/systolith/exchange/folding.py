@@ -27,5 +27,6 @@ def folded(model: ModelProto) -> ModelProto:
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
-    wrapped = ModelWrapper(fixed).transform(InferShapes())
-    return wrapped.transform(FoldConstants(exclude_op_types=QUANTIZERS)).model
+    shaped = ModelWrapper(fixed).transform(InferShapes())
+    found: ModelProto = shaped.transform(FoldConstants(exclude_op_types=QUANTIZERS)).model
+    return found
