@@ -309,8 +309,15 @@ class RequantizeLanes(wiring.Component):
 
 
 def _low_bits(value: Value, count: Value) -> Value:
-    """So many bits of a value, the others 0: the count is decoded, nothing is shifted."""
-    return Cat(bit & (count > place_) for place_, bit in enumerate(value))
+    """Keep so many bits of a value, the others 0.
+
+    Nothing is shifted or compared: bit by bit, twice as many places learn whether they count.
+    """
+    kept: Value = C(0, 1)
+    for bit in count:
+        chosen = bit.replicate(len(kept))
+        kept = Cat(kept | chosen, kept & chosen)
+    return value.as_unsigned() & kept
 
 
 def _clamp(value: Value, low: int, high: int) -> Value:
