@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from systolith.build import Design, load_design, write_design
+from systolith.build import Design, write_design
 from systolith.fuzz import Emit, Kind, Seeded, contents, draw_case, fuzz, judge, load_case, replay
-from systolith.network import Conv2d, IntegerNetwork, Linear, content_hash
+from systolith.network import Conv2d, Linear
 from systolith.plan import NetworkPlan, plan_network
+from tests.sim.disguise import disguised
 
 SEED, NETWORKS, MOST_LAYERS = 20261, 12, 2
 
@@ -36,17 +37,7 @@ def _wrong_bias(plan: NetworkPlan, folder: Path) -> Design:
             bias[-1] ^= 1
             layers[position] = replace(layer, bias=bias)
             break
-    return _disguised(plan.network, replace(plan.network, layers=tuple(layers)), plan, folder)
-
-
-def _disguised(
-    network: IntegerNetwork, broken: IntegerNetwork, plan: NetworkPlan, folder: Path
-) -> Design:
-    write_design(replace(plan, network=broken), folder)
-    description = folder / "design.json"
-    text = description.read_text().replace(content_hash(broken), content_hash(network))
-    description.write_text(text)
-    return load_design(description)
+    return disguised(replace(plan.network, layers=tuple(layers)), plan, folder)
 
 
 def _other_arrays(plan: NetworkPlan, folder: Path) -> Design:

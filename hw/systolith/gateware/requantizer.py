@@ -177,27 +177,26 @@ class Requantizer(wiring.Component):
             factor = payload(m, self.parameters.multiplier, 1, "factor")
             product = multiplied(platform, m, "multiplier", product, factor)
             scaled += MULTIPLIER_LATENCY
-        shift = payload(m, self.parameters.shift, scaled, "shift") if shape.shift_bits else None
         # One bit of the fraction stays, to round by.
-        doubled = payload(m, self._shifted(product.shift_left(1), shift), 1, "shifted")
+        doubled = product.shift_left(1)
+        if shape.shift_bits:
+            shift = payload(m, self.parameters.shift, scaled, "shift")
+            shifted, dropped = doubled >> shift, _low_bits(doubled, shift)
+        else:
+            shift = shape.shifts[0]
+            shifted, dropped = doubled.shift_right(shift), doubled[:shift]
+        shifted = payload(m, shifted, 1, "shifted")
         half = 1 if shape.rounding.to_nearest else 0
+        if shape.rounding is Rounding.HALF_EVEN:
+            # The half is a tie if nothing follows it; then it is added to odd integers only.
+            beyond = payload(m, dropped.any(), 1, "beyond")
+            whole = shifted.shift_right(1)
+            shifted = Cat(shifted[0] & (beyond | whole[0]), whole).as_signed()
         # The zero point comes in by the same addition.
-        rounded = (doubled + (2 * shape.output.zero_point + half)).shift_right(1)
+        rounded = (shifted + (2 * shape.output.zero_point + half)).shift_right(1)
         rounded = payload(m, rounded, 1, "rounded")
         m.d.comb += self.o.eq(payload(m, self._clamped(rounded), 1, "clamped"))
         return m
-
-    def _shifted(self, doubled: Value, shift: Value | None) -> Value:
-        """Shift right, always by the same if `shift` is None.
-
-        For ties to even, the last bit then tells whether to round up: that is found here, where a
-        fixed shift is wires only, so that the addition behind it begins no later.
-        """
-        if self.shape.rounding is Rounding.HALF_EVEN:
-            kept, dropped = _shift_right(doubled, self.shape.shifts[0] if shift is None else shift)
-            whole = kept.shift_right(1)
-            return Cat(kept[0] & (dropped | whole[0]), whole).as_signed()
-        return doubled.shift_right(self.shape.shifts[0]) if shift is None else doubled >> shift
 
     def _clamped(self, value: Value) -> Value:
         output, clamp = self.shape.output, self.shape.clamp
@@ -309,19 +308,16 @@ class RequantizeLanes(wiring.Component):
         return m
 
 
-def _shift_right(value: Value, amount: Value | int) -> tuple[Value, Value]:
-    """Shift a signed value, and tell whether any dropped bit is 1.
+def _low_bits(value: Value, count: Value) -> Value:
+    """Keep so many bits of a value, the others 0.
 
-    The longest distance comes first: its many dropped bits are looked at while the others shift.
+    Nothing is shifted or compared: bit by bit, twice as many places learn whether they count.
     """
-    if isinstance(amount, int):
-        return value.shift_right(amount), value[:amount].any()
-    dropped: Value = C(0, 1)
-    for place_ in reversed(range(len(amount))):
-        distance, chosen = 1 << place_, amount[place_]
-        dropped = dropped | (chosen & value[:distance].any())
-        value = Mux(chosen, value.shift_right(distance), value)
-    return value, dropped
+    kept: Value = C(0, 1)
+    for bit in count:
+        chosen = bit.replicate(len(kept))
+        kept = Cat(kept | chosen, kept & chosen)
+    return value.as_unsigned() & kept
 
 
 def _clamp(value: Value, low: int, high: int) -> Value:

@@ -182,7 +182,10 @@ def _array_flip_flops(plan: ConvPlan) -> Counter[str]:
 
 
 def _ends(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
-    """Of requantizers with their parameters, and the output buffer."""
+    """Of requantizers with their parameters, and the output buffer.
+
+    Roundings have one price: how they differ is less than what mapping to LUTs varies by.
+    """
     lanes, scaled = plan.lanes_out, _scaled_bits(plan)
     word = scaled + BIAS_BITS + SHIFT_BITS
     depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel

@@ -7,7 +7,9 @@ from systolith.network import ActType, IntArray, Overflow, Requantize, Rounding
 
 __all__ = ["draw_act_type", "draw_bias", "draw_requantize", "draw_weights"]
 
-BIAS_BITS, MOST_SHIFT = 40, 47
+BIAS_BITS, MOST_SHIFT, MOST_MULTIPLIER = 40, 47, (1 << 16) - 1
+TIED_SHIFT, TIED_MULTIPLIER = 6, 9
+"""Of scales so coarse that many a value lies half way between two integers."""
 
 
 def draw_act_type(choices: Choices) -> ActType:
@@ -20,17 +22,22 @@ def draw_act_type(choices: Choices) -> ActType:
 
 
 def draw_requantize(choices: Choices, channels: int, output: ActType, bits: int) -> Requantize:
-    """Choose a scale that leaves something of sums `bits` wide or so, or now and then any scale."""
+    """Choose a scale that leaves something of sums `bits` wide or so, or any, or one of ties."""
     rng = choices.generator()
     shift = choices.integer(bits + 2, bits + 14)
     spread = 3 if choices.chance(50) else 0
     low, high = max(shift - spread, 0), min(shift + spread, MOST_SHIFT)
-    if choices.chance(10):
-        low, high = 0, MOST_SHIFT
+    most_multiplier = MOST_MULTIPLIER
+    match choices.integer(0, 9):
+        case 6 | 7 | 8:
+            low, high, most_multiplier = 0, TIED_SHIFT, TIED_MULTIPLIER
+        case 9:
+            low, high = 0, MOST_SHIFT
     power_of_two = not choices.chance(75)
     multipliers = channels if choices.chance(70) else 1
+    drawn = rng.integers(0, most_multiplier + 1, multipliers)
     return Requantize(
-        multiplier=np.ones(1, int) if power_of_two else rng.integers(0, 1 << 16, multipliers),
+        multiplier=np.ones(1, int) if power_of_two else drawn,
         shift=rng.integers(low, high + 1, channels if spread else 1),
         rounding=choices.one_of(list(Rounding)),
         overflow=choices.one_of(list(Overflow)),

@@ -1,6 +1,7 @@
 """What a case contains, to see that cases cover the contract."""
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
 from systolith.fuzz.case import Case
 from systolith.network import (
@@ -15,6 +16,7 @@ from systolith.network import (
     MaxPool2d,
     Pattern,
     PerNeuron,
+    Rounding,
     Strided,
 )
 
@@ -30,15 +32,26 @@ KINDS = (
         "distributed memories",
         "power-of-two scale",
     ),
+    *("ties up", "ties to even", "no rounding"),
     *("several outputs", "reloadable"),
 )
 """All that can be counted."""
+
+_ROUNDINGS = MappingProxyType(
+    {
+        Rounding.HALF_UP: "ties up",
+        Rounding.HALF_EVEN: "ties to even",
+        Rounding.FLOOR: "no rounding",
+    }
+)
 
 
 def contents(case: Case) -> Iterator[str]:
     """List what a case contains, once for each layer that has it."""
     for layer in case.network.layers:
         yield from _kinds(layer)
+        if isinstance(layer, Conv2d | Linear | AvgPool2d | Add):
+            yield _ROUNDINGS[layer.requantize.rounding]
         if isinstance(layer, Conv2d | Linear):
             yield from _patterns(layer.pattern)
             if layer.weight_bits == 1:

@@ -1,5 +1,7 @@
 """The requantizer against the golden function."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.back import rtlil
@@ -57,6 +59,12 @@ def _hardware(
     return results[: len(acc)]
 
 
+def _ties(shift: int) -> list[int]:
+    """Accumulators that lie half way between two integers after the shift, if they fit."""
+    halves = [odd << max(shift - 1, 0) for odd in range(-9, 7, 2)]
+    return [half for half in halves if -(1 << ACC_BITS - 1) <= half < 1 << ACC_BITS - 1]
+
+
 def _shapes(spec: Requantize, output: ActType, bias: IntArray) -> list[RequantizerShape]:
     """As narrow as these parameters allow, and for any that may be loaded."""
     return [
@@ -73,15 +81,25 @@ def _golden(spec: Requantize, output: ActType, acc: IntArray, bias: IntArray) ->
 @pytest.mark.parametrize("rounding", Rounding)
 @pytest.mark.parametrize("overflow", Overflow)
 @pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("shift", [0, 1, 12])
+@pytest.mark.parametrize("shift", [0, 1, 12, 20, 40])
 def test_edges(rounding: Rounding, overflow: Overflow, signed: bool, shift: int) -> None:
     output = ActType(bits=8, signed=signed, zero_point=5)
     spec = Requantize(
         multiplier=np.array([1]), shift=np.array([shift]), rounding=rounding, overflow=overflow
     )
-    acc, bias = np.array(EDGES), np.zeros(1, int)
+    acc, bias = np.array([*EDGES, *_ties(shift)]), np.zeros(1, int)
     for shape in _shapes(spec, output, bias):
         assert _hardware(shape, spec, acc, bias) == _golden(spec, output, acc, bias)
+
+
+def test_a_requantizer_with_ties_up_is_not_taken_for_one_with_ties_to_even() -> None:
+    output = ActType(bits=8, signed=True, zero_point=5)
+    spec = Requantize(multiplier=np.array([1]), shift=np.array([3]), rounding=Rounding.HALF_EVEN)
+    acc, bias = np.array(_ties(3)), np.zeros(1, int)
+    for shape in _shapes(spec, output, bias):
+        broken = replace(shape, rounding=Rounding.HALF_UP)
+        expected, found = _golden(spec, output, acc, bias), _hardware(broken, spec, acc, bias)
+        assert [got - want for got, want in zip(found, expected, strict=True)] == [0, 1] * 4
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -110,7 +128,8 @@ def test_random_parameters(data: st.DataObject) -> None:
     output = ActType(bits=bits, signed=signed, zero_point=data.draw(values))
     clamp = data.draw(st.none() | st.tuples(values, values).map(lambda pair: tuple(sorted(pair))))
     sizes = st.sampled_from([1, channels])
-    multipliers, shifts = st.integers(0, 65535), st.integers(0, 30)
+    multipliers = st.just(1) | st.integers(0, 99) | st.integers(0, 65535)
+    shifts = st.integers(0, 6) | st.integers(0, 30)
     spec = Requantize(
         multiplier=np.array([data.draw(multipliers) for _ in range(data.draw(sizes))]),
         shift=np.array([data.draw(shifts) for _ in range(data.draw(sizes))]),
@@ -121,6 +140,11 @@ def test_random_parameters(data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     bias = rng.integers(-5000, 5000, channels)
     acc = rng.integers(-(1 << 19), 1 << 19, 12 * channels)
+    for number, channel in enumerate([*range(channels)] * 6):
+        ties = _ties(int(np.broadcast_to(spec.shift, channels)[channel]))
+        if ties:
+            acc[number] = rng.choice(ties) - bias[channel]
+    acc = acc.clip(-(1 << 19), (1 << 19) - 1)
     shape = data.draw(st.sampled_from(_shapes(spec, output, bias)))
     assert _hardware(shape, spec, acc, bias) == _golden(spec, output, acc, bias)
 

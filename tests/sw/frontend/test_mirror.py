@@ -1,11 +1,14 @@
-"""PyTorch runs what the contract allows beyond our own quantizer: zero points, floor, wrapping."""
+"""PyTorch runs all of the contract: zero points, every rounding, wrapping."""
 
 import numpy as np
+import torch
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from systolith.frontend import mirror
-from systolith.network import IntegerNetwork, trace
-from tests.sw.network.strategies import generators, images, networks
+from systolith.frontend.operators import Requantizer
+from systolith.network import ActType, IntegerNetwork, requantize, trace
+from tests.sw.network.strategies import act_types, generators, images, networks, requantizes
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
@@ -19,3 +22,26 @@ def test_random_networks_agree_with_the_golden_arithmetic(
     assert list(found) == list(golden)
     for name in golden:
         assert np.array_equal(found[name], golden[name]), name
+
+
+@given(data=st.data(), output=act_types(), channels=st.integers(1, 3))
+def test_requantization_agrees_at_ties_and_beside_them(
+    data: st.DataObject, output: ActType, channels: int
+) -> None:
+    spec = data.draw(requantizes(channels, output))
+    place = max(int(spec.shift[0]) - 1, 0)
+    most = min(63, 1 << 46 - place)
+    halves = data.draw(st.lists(st.integers(-most, most), min_size=1))
+    beside = data.draw(st.sampled_from([-1, 0, 1]))
+    acc = np.array([[(half << place) + beside for half in halves]])
+    acc = np.repeat(acc[:, None], channels, axis=1)
+    mirrored = Requantizer(
+        torch.tensor(spec.multiplier),
+        torch.tensor(spec.shift),
+        output,
+        spec.clamp,
+        spec.rounding,
+        spec.overflow,
+    )
+    found = mirrored(torch.tensor(acc)).numpy()
+    assert np.array_equal(found, requantize(acc, spec, output))

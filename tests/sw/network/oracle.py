@@ -29,9 +29,7 @@ def requantize_one(acc: int, spec: Requantize, channel: int, output: ActType) ->
     multiplier = int(spec.multiplier[channel % len(spec.multiplier)])
     shift = int(spec.shift[channel % len(spec.shift)])
     scaled = Fraction(acc * multiplier, 2**shift)
-    if spec.rounding is Rounding.HALF_UP:
-        scaled += Fraction(1, 2)
-    y = floor(scaled) + output.zero_point
+    y = _rounded(scaled, spec.rounding) + output.zero_point
     if spec.overflow is Overflow.SATURATE:
         y = sorted((output.low, y, output.high))[1]
     else:
@@ -42,6 +40,16 @@ def requantize_one(acc: int, spec: Requantize, channel: int, output: ActType) ->
     if spec.clamp is not None:
         y = sorted((spec.clamp[0], y, spec.clamp[1]))[1]
     return y
+
+
+def _rounded(value: Fraction, rounding: Rounding) -> int:
+    match rounding:
+        case Rounding.FLOOR:
+            return floor(value)
+        case Rounding.HALF_UP:
+            return floor(value + Fraction(1, 2))
+        case Rounding.HALF_EVEN:
+            return round(value)
 
 
 def layer_terms(layer: Conv2d, image: Image, f: int, y: int, x: int, zero: int) -> list[int]:

@@ -1,3 +1,4 @@
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -132,9 +133,12 @@ def test_power_of_two_needs_every_multiplier_to_be_one() -> None:
     [
         (Rounding.HALF_UP, [-2, -1, -1, 0, 0, 0, 1, 1, 2]),
         (Rounding.FLOOR, [-2, -2, -1, -1, -1, 0, 0, 0, 1]),
+        (Rounding.HALF_EVEN, [-2, -2, -1, 0, 0, 0, 0, 1, 2]),
     ],
 )
-def test_ties_go_up_or_everything_goes_down(rounding: Rounding, expected: list[int]) -> None:
+def test_ties_go_up_or_to_even_or_everything_goes_down(
+    rounding: Rounding, expected: list[int]
+) -> None:
     acc = np.array([[-7, -6, -4, -2, -1, 0, 2, 3, 6]])
     scale = Requantize(multiplier=np.array([1]), shift=np.array([2]), rounding=rounding)
     assert requantize(acc, scale, INT8).tolist() == [expected]
@@ -170,11 +174,42 @@ def test_requantize_equals_rational_arithmetic(
         for base in (output.low, output.high, 0, 1)
         for offset in (-1, 0, 1)
     ]
-    ties = [1 << (int(shift) - 1) for shift in fit.shift if shift]
+    ties = [odd << int(shift) - 1 for shift in fit.shift if shift for odd in (-3, -1, 1, 3)]
+    ties = [tie for tie in ties if -limit <= tie < limit]
     row = extremes + drawn + ties + [value for value in near if -limit <= value < limit]
     acc = np.array([[row] * channels])
     expected = [[[requantize_one(v, fit, c, output) for v in row] for c in range(channels)]]
     assert requantize(acc, fit, output).tolist() == expected
+
+
+@given(
+    output=act_types(),
+    shift=st.integers(1, 40),
+    halves=st.lists(st.integers(-32, 31), min_size=1),
+    multiplier=st.sampled_from([1, 3, 5, 63]),
+)
+def test_ties_are_even_before_the_zero_point_is_added(
+    output: ActType, shift: int, halves: list[int], multiplier: int
+) -> None:
+    fit = Requantize(
+        multiplier=np.array([multiplier]), shift=np.array([shift]), rounding=Rounding.HALF_EVEN
+    )
+    acc = np.array([[half << shift - 1 for half in halves]]).T
+    expected = [round(Fraction(half * multiplier, 2)) + output.zero_point for half in halves]
+    assert requantize(acc, fit, output).T.tolist() == [
+        [sorted((output.low, value, output.high))[1] for value in expected]
+    ]
+
+
+@given(st.lists(st.integers(-(1 << 46), (1 << 46) - 1), min_size=1))
+def test_nothing_is_a_tie_where_nothing_is_dropped(values: list[int]) -> None:
+    act = ActType(bits=16, signed=True)
+    acc = np.array([values]).T
+    found = [
+        requantize(acc, Requantize(multiplier=[1], shift=[0], rounding=rounding), act).tolist()  # type: ignore[arg-type]
+        for rounding in Rounding
+    ]
+    assert found == [np.clip(acc, act.low, act.high).tolist()] * len(Rounding)
 
 
 def test_requantize_takes_any_integer_dtype_and_no_other() -> None:
