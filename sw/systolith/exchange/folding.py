@@ -1,6 +1,6 @@
 """Shape arithmetic in ONNX graphs, worked out before the graph is read."""
 
-from onnx import ModelProto
+from onnx import ModelProto, NodeProto
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.transformation.fold_constants import FoldConstants
 from qonnx.transformation.infer_shapes import InferShapes
@@ -17,7 +17,9 @@ def folded(model: ModelProto) -> ModelProto:
     Exporters write ``x.view(x.size(0), -1)`` as a handful of nodes that compute a shape. The batch
     becomes 1 for that. Quantizers stay, and so does a graph without such nodes.
     """
-    if not any(node.op_type in SHAPE_OPERATORS for node in model.graph.node):
+    constants = {each.name for each in model.graph.initializer}
+    constants |= {each.output[0] for each in model.graph.node if each.op_type == "Constant"}
+    if not any(_foldable(node, constants) for node in model.graph.node):
         return model
     fixed = ModelProto()
     fixed.CopyFrom(model)
@@ -30,3 +32,10 @@ def folded(model: ModelProto) -> ModelProto:
     shaped = ModelWrapper(fixed).transform(InferShapes())
     found: ModelProto = shaped.transform(FoldConstants(exclude_op_types=QUANTIZERS)).model
     return found
+
+
+def _foldable(node: NodeProto, constants: set[str]) -> bool:
+    """Whether a node computes a shape, or something from constants."""
+    if node.op_type in ("Constant", *QUANTIZERS):
+        return False
+    return node.op_type in SHAPE_OPERATORS or all(name in constants for name in node.input)

@@ -163,8 +163,13 @@ def _opset_problems(model: ModelProto) -> Iterator[str]:
 
 def _checker_problems(model: ModelProto) -> list[str]:
     """What ONNX itself finds wrong; operators of other domains are not looked at by it."""
+    checked = ModelProto()
+    checked.CopyFrom(model)
+    for value in checked.graph.output:
+        # Sizes of results follow from all else; some exporters leave them out.
+        value.type.tensor_type.shape.SetInParent()
     try:
-        checker.check_model(model)
+        checker.check_model(checked)
     except checker.ValidationError as error:
         return [f"not a valid ONNX model: {' '.join(str(error).split())}"]
     return []

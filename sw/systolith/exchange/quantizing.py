@@ -6,6 +6,7 @@ from math import inf, isclose
 
 import numpy as np
 from numpy.typing import ArrayLike
+from qonnx.custom_op.general.intquant import resolve_rounding_mode
 
 from systolith.exchange.scaling import Scaled, real_scale
 from systolith.exchange.values import FloatArray, Pending
@@ -123,11 +124,15 @@ class InputQuantizer:
         if self.scale.size > 1 or self.scale.flat[0] != 1 or self.offset.any():
             real = (real * self.scale + self.offset).astype(np.float32)
         real = real.clip(self.low, self.high)
-        # In float32, as the model's own quantizer divides.
-        ratio = real / np.float32(self.quantizer.scale)
-        unit = Quantizer(scale=1.0, type=self.quantizer.type, narrow=self.quantizer.narrow)
-        mode = self.quantizer.mode(positive=bool((real >= 0).all()))
-        return unit.of(ratio.astype(np.float64), mode or Rounding.HALF_EVEN)
+        # In float32, and in the order that the model's own quantizer works in.
+        quantizer, zero = self.quantizer, self.quantizer.type.zero_point
+        ratio = real / np.float32(quantizer.scale)
+        rounded = resolve_rounding_mode(quantizer.rounding)
+        if quantizer.after_zero_point:
+            integers = rounded(ratio + np.float32(zero))
+        else:
+            integers = rounded(ratio).astype(np.float64) + zero
+        return np.clip(integers, quantizer.low, quantizer.high).astype(np.int64)
 
     def same(self, other: "InputQuantizer") -> bool:
         """Whether another gives the same integers."""

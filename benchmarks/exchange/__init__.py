@@ -1,0 +1,1 @@
+"""Networks of other tools: what their integers compute beside ours."""

@@ -1,0 +1,207 @@
+"""Integer networks as ONNX: other tools compute the same, and so does what comes back."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from systolith.exchange import ExchangeError, Format, export_model, export_onnx, import_onnx
+from systolith.exchange.real_scales import real_scales
+from systolith.fuzz import random_images, random_network
+from systolith.network import (
+    ActType,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    IntArray,
+    IntegerNetwork,
+    KOutOfN,
+    MaxPool2d,
+    Overflow,
+    Pattern,
+    Requantize,
+    Rounding,
+    Tensor,
+    accumulator_bits,
+    forward,
+)
+from tests.sw.exchange.graphs import run_qonnx, run_runtime
+
+FLOAT_BITS = 23
+RUNNERS: dict[Format, Callable[[Path, NDArray[np.float32]], NDArray[np.float32]]] = {
+    Format.QONNX: run_qonnx,
+    Format.QDQ: run_runtime,
+}
+
+
+def _held_by_floats(network: IntegerNetwork) -> bool:
+    """Whether multipliers are powers of two, and float32 holds every sum."""
+    for layer in network.layers:
+        if isinstance(layer, MaxPool2d | Flatten):
+            continue
+        sources = [(tensor.shape, tensor.type) for tensor in network.inputs_of(layer)]
+        if accumulator_bits(layer, sources) > FLOAT_BITS or not layer.requantize.power_of_two:
+            return False
+        if isinstance(layer, AvgPool2d):
+            height, width = layer.window(sources[0][0])
+            if (height * width) & (height * width - 1):
+                return False
+        if isinstance(layer, Add) and max(layer.multipliers) > 1:
+            return False
+    return len(network.outputs) == 1
+
+
+def _drawn(count: int) -> list[int]:
+    """Seeds of networks that floats can hold."""
+    found: list[int] = []
+    seed = 0
+    while len(found) < count:
+        network = random_network(seed)
+        if _held_by_floats(network) and _exportable(network):
+            found.append(seed)
+        seed += 1
+    return found
+
+
+def _exportable(network: IntegerNetwork) -> bool:
+    try:
+        export_model(network, Format.QONNX)
+    except ExchangeError as error:
+        assert all("wraps" in each or "ties to even" in each for each in error.problems)
+        return False
+    return True
+
+
+def _integers(network: IntegerNetwork, real: NDArray[np.float32]) -> IntArray:
+    (name,) = network.outputs
+    scale = float(real_scales(network)[name])
+    return np.rint(real / scale).astype(np.int64) + network.tensors[name].type.zero_point
+
+
+@pytest.mark.parametrize("seed", _drawn(20))
+@pytest.mark.parametrize("form", list(Format))
+def test_other_tools_compute_the_same(form: Format, seed: int, tmp_path: Path) -> None:
+    network, path = random_network(seed), tmp_path / "model.onnx"
+    export_onnx(network, path, form)
+    integers = random_images(network, 5, seed)
+    images = (integers - network.input.type.zero_point).astype(np.float32)
+    (wanted,) = forward(network, integers).values()
+    assert np.array_equal(_integers(network, RUNNERS[form](path, images)), wanted)
+    back = import_onnx(path)
+    assert np.array_equal(back.quantize_input(images), integers)
+    (found,) = forward(back.network, integers).values()
+    assert np.array_equal(found, wanted)
+
+
+def _conv(spec: Requantize, zero_point: int = 0) -> IntegerNetwork:
+    rng = np.random.default_rng(0)
+    pattern = Pattern(select=KOutOfN(2, 4))
+    mask = pattern.best_mask(rng.random((4, 8, 3, 3)))
+    return IntegerNetwork(
+        input=Tensor((8, 6, 6), ActType(bits=8, signed=True, zero_point=3)),
+        layers=(
+            Conv2d(
+                name="conv",
+                input="input",
+                weight=rng.integers(-128, 128, (4, 8, 3, 3)) * mask,
+                bias=rng.integers(-1000, 1000, 4),
+                requantize=spec,
+                output=ActType(bits=8, signed=True, zero_point=zero_point),
+                padding=(1, 1, 1, 1),
+                pattern=pattern,
+                mask=mask,
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("rounding", list(Rounding))
+def test_each_rounding_at_its_ties(rounding: Rounding, form: Format, tmp_path: Path) -> None:
+    network = IntegerNetwork(
+        input=Tensor((1, 1, 32), ActType(bits=5, signed=True)),
+        layers=(
+            Conv2d(
+                name="conv",
+                input="input",
+                weight=np.ones((1, 1, 1, 1), dtype=np.int64),
+                bias=np.array([3]),
+                requantize=Requantize(
+                    multiplier=np.array([1]), shift=np.array([2]), rounding=rounding
+                ),
+                output=ActType(bits=4, signed=True),
+            ),
+        ),
+    )
+    integers = np.arange(-16, 16).reshape(1, 1, 1, 32)
+    path = tmp_path / "ties.onnx"
+    export_onnx(network, path, form)
+    (wanted,) = forward(network, integers).values()
+    images = integers.astype(np.float32)
+    assert np.array_equal(_integers(network, RUNNERS[form](path, images)), wanted)
+    (back,) = forward(import_onnx(path).network, integers).values()
+    assert np.array_equal(back, wanted)
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_real_multipliers_are_off_by_one_at_most(form: Format, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    spec = Requantize(multiplier=rng.integers(30000, 1 << 16, 4), shift=np.array([26]))
+    network, path = _conv(spec), tmp_path / "real.onnx"
+    export_onnx(network, path, form, input_scale=0.037)
+    integers = rng.integers(-128, 128, (20, 8, 6, 6))
+    images = ((integers - 3) * np.float32(0.037)).astype(np.float32)
+    (wanted,) = forward(network, integers).values()
+    found = _integers(network, RUNNERS[form](path, images))
+    assert np.abs(found - wanted).max() <= 1 and np.mean(found != wanted) < 1e-3
+    back = import_onnx(path)
+    assert np.array_equal(back.quantize_input(images), integers)
+    (again,) = forward(back.network, integers).values()
+    assert np.abs(again - wanted).max() <= 1 and np.mean(again != wanted) < 1e-2
+
+
+def test_sidecar_names_patterns_and_the_import_finds_them(tmp_path: Path) -> None:
+    network = _conv(Requantize(multiplier=np.array([1]), shift=np.array([9])))
+    export_onnx(network, tmp_path / "model.onnx", Format.QDQ)
+    found = json.loads((tmp_path / "model.patterns.json").read_text())["layers"]["conv"]
+    assert (found["pattern"], found["k"], found["n"], found["axis"]) == ("2-out-of-4", 2, 4, 1)
+    layer = network.layers[0]
+    assert isinstance(layer, Conv2d) and layer.mask is not None
+    for kept, mask in zip(found["indices"], layer.mask, strict=True):
+        assert np.array_equal(np.flatnonzero(mask), kept)
+    back = import_onnx(tmp_path / "model.onnx").network.layers[0]
+    assert isinstance(back, Conv2d) and back.pattern == layer.pattern
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_files_are_valid_onnx(form: Format, tmp_path: Path) -> None:
+    network = _conv(Requantize(multiplier=np.array([1]), shift=np.array([9])))
+    model = export_onnx(network, tmp_path / "model.onnx", form)
+    onnx.checker.check_model(model, full_check=form is Format.QDQ)
+
+
+def test_wrapping_is_refused(tmp_path: Path) -> None:
+    spec = Requantize(multiplier=np.array([1]), shift=np.array([0]), overflow=Overflow.WRAP)
+    with pytest.raises(ExchangeError, match="'conv': wraps where it overflows"):
+        export_onnx(_conv(spec), tmp_path / "model.onnx", Format.QDQ)
+    assert not list(tmp_path.iterdir())
+
+
+def test_odd_zero_points_are_refused_where_they_move_ties(tmp_path: Path) -> None:
+    spec = Requantize(multiplier=np.array([1]), shift=np.array([9]), rounding=Rounding.HALF_EVEN)
+    export_onnx(_conv(spec, zero_point=5), tmp_path / "model.onnx", Format.QDQ)
+    with pytest.raises(ExchangeError, match="zero point 5"):
+        export_onnx(_conv(spec, zero_point=5), tmp_path / "model.onnx", Format.QONNX)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_input_scale_must_be_positive(scale: float, tmp_path: Path) -> None:
+    network = _conv(Requantize(multiplier=np.array([1]), shift=np.array([9])))
+    with pytest.raises(ExchangeError, match="input_scale must be a positive number"):
+        export_onnx(network, tmp_path / "model.onnx", Format.QDQ, input_scale=scale)
