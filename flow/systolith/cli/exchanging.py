@@ -29,6 +29,9 @@ def import_network(
         Path | None,
         typer.Option("--output", "-o", help="Folder to write the network to. Default: only show."),
     ] = None,
+    multiplier_bits: Annotated[
+        int, typer.Option(min=1, max=24, help="Of requantizers: fewer take fewer multipliers.")
+    ] = 24,
     as_json: Json = False,
 ) -> None:
     """Show a quantized ONNX file as a network, and the sparsity it has; with -o, save it.
@@ -36,7 +39,7 @@ def import_network(
     The saved network.json goes into estimate, generate, verify, simulate and build.
     """
     with explained(err):
-        found = import_onnx(file)
+        found = import_onnx(file, multiplier_bits=multiplier_bits)
         meaning = _meaning(found)
         if output is not None:
             output.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,6 @@ def _arithmetic(found: Imported) -> str:
         return "arithmetic: exactly the file's"
     worst = max(found.units, key=lambda name: found.units[name])
     return (
-        f"arithmetic: scales have 16 bits; before rounding, layers are within "
+        f"arithmetic: multipliers are rounded; before rounding, layers are within "
         f"{found.units[worst]:.2g} units of the file's ('{worst}')"
     )

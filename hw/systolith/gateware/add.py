@@ -11,7 +11,7 @@ from systolith.gateware.parameters import ParameterMemory, lead_through, load_po
 from systolith.gateware.primitives import multiplied
 from systolith.gateware.requantizer import RequantizeLanes
 from systolith.gateware.streams import act_stream, act_word
-from systolith.network import MAX_MULTIPLIER_BITS, Add
+from systolith.network import ADDED_MULTIPLIER_BITS, Add
 from systolith.plan import MULTIPLIER_LATENCY, AddPlan
 
 __all__ = ["AddEngine"]
@@ -62,7 +62,7 @@ class AddEngine(wiring.Component):
         multipliers = self.layer.multipliers
         if self.loadable:
             m.submodules.multipliers = table = ParameterMemory(contents.multipliers, loadable=True)
-            multipliers = data.View(data.ArrayLayout(MAX_MULTIPLIER_BITS, 2), table.word)
+            multipliers = data.View(data.ArrayLayout(ADDED_MULTIPLIER_BITS, 2), table.word)
             lead_through(m, self, [table, requantize])
         word = act_word(plan.output.type, plan.lanes)
         m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth)

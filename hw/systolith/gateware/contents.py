@@ -10,7 +10,7 @@ from systolith.gateware.pe_array import WeightTables, weight_tables
 from systolith.gateware.requantizer import RequantizerShape, requantizer_tables
 from systolith.gateware.row_reader import tap_table
 from systolith.network import (
-    MAX_MULTIPLIER_BITS,
+    ADDED_MULTIPLIER_BITS,
     ActType,
     Add,
     AvgPool2d,
@@ -107,10 +107,10 @@ class AddContents:
         first, second = layer.multipliers
         biases = np.zeros(plan.output.shape[0], dtype=np.int64)
         shape = _requantizer(plan.sum_bits, biases, layer, plan.output.type, loadable)
-        word = first | second << MAX_MULTIPLIER_BITS
+        word = first | second << ADDED_MULTIPLIER_BITS
         return cls(
             multipliers=ParameterTable(
-                name="multipliers", width=2 * MAX_MULTIPLIER_BITS, words=(word,)
+                name="multipliers", width=2 * ADDED_MULTIPLIER_BITS, words=(word,)
             ),
             requantizer=shape,
             parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes),

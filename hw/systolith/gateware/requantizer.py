@@ -13,8 +13,8 @@ from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_
 from systolith.gateware.primitives import multiplied
 from systolith.gateware.streams import act_shape, act_word
 from systolith.network import (
-    MAX_MULTIPLIER_BITS,
     MAX_SHIFT,
+    USUAL_MULTIPLIER_BITS,
     ActType,
     IntArray,
     Overflow,
@@ -77,10 +77,11 @@ class RequantizerShape:
     ) -> "RequantizerShape":
         """Make wide enough for other parameters, too."""
         own_bits = signed_bits(int(biases.min()), int(biases.max()))
+        largest = int(spec.multiplier.max()).bit_length()
         return cls(
             acc_bits=acc_bits,
             bias_bits=max(acc_bits + SPARE_BIAS_BITS, own_bits),
-            multiplier_bits=0 if spec.power_of_two else MAX_MULTIPLIER_BITS,
+            multiplier_bits=0 if spec.power_of_two else max(largest, USUAL_MULTIPLIER_BITS),
             shifts=(0, MAX_SHIFT),
             rounding=spec.rounding,
             overflow=spec.overflow,

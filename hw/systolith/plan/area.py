@@ -15,10 +15,10 @@ from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.stages import StagePlan
 from systolith.plan.work import SPARE_BIAS_BITS
 
-__all__ = ["resources_of"]
+__all__ = ["requantizer_dsps", "resources_of"]
 
-DSP_BITS = 19
-"""Width of a signed factor up to which one multiplier is enough: a single bit is done by LUTs."""
+DSP_BITS = 18
+"""Of a factor of a device's multiplier."""
 
 
 def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) -> Resources:
@@ -42,10 +42,10 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             memories = Resources(
                 block_rams=_blocks(stage.window_memories, stage.window_memory, block)
             )
-            dsps = _requantizers(stage.lanes, stage.sum_bits + spare, stage.scale_bits)
+            dsps = requantizer_dsps(stage.lanes, stage.sum_bits + spare, stage.scale_bits)
             return logic_used + memories + Resources(dsps=dsps if stage.average else 0)
         case AddPlan():
-            dsps = _requantizers(stage.lanes, stage.sum_bits + spare, stage.scale_bits)
+            dsps = requantizer_dsps(stage.lanes, stage.sum_bits + spare, stage.scale_bits)
             return logic_used + Resources(dsps=2 * stage.lanes + dsps)
         case ForkPlan():
             return logic_used + Resources(block_rams=_queues(stage, block))
@@ -58,17 +58,22 @@ def _conv(plan: ConvPlan, block: BlockRam) -> Resources:
     multiply = 0 if plan.multiplier_kind is MultiplierKind.LUT else total
     return Resources(
         multipliers=total,
-        dsps=multiply + _requantizers(plan.lanes_out, plan.biased_bits, plan.scale_bits),
+        dsps=multiply + requantizer_dsps(plan.lanes_out, plan.biased_bits, plan.scale_bits),
         block_rams=_blocks(plan.weight_memories, plan.weight_memory, block)
         + _blocks(plan.window_memories, plan.window_memory, block),
     )
 
 
-def _requantizers(lanes: int, bits: int, scale_bits: int) -> int:
+def requantizer_dsps(lanes: int, bits: int, scale_bits: int) -> int:
     """Multipliers of requantizers whose factor is so wide; none if they only shift."""
     if not scale_bits:
         return 0
-    return lanes * (1 if bits <= DSP_BITS else 2)
+    return lanes * _limbs(bits) * _limbs(scale_bits)
+
+
+def _limbs(bits: int) -> int:
+    """Digits of a device's multiplier that a factor has; single bits are multiplied by gates."""
+    return bits // DSP_BITS + (bits % DSP_BITS > 1)
 
 
 def _queues(plan: ForkPlan, block: BlockRam) -> int:

@@ -6,7 +6,7 @@ from math import ceil
 from typing import Any
 
 from systolith.network import (
-    MAX_MULTIPLIER_BITS,
+    ADDED_MULTIPLIER_BITS,
     Add,
     AvgPool2d,
     IntegerNetwork,
@@ -100,7 +100,7 @@ def add_engine(
 ) -> AddPlan:
     """Plan an addition of so many channels at a time."""
     first, second = network.inputs_of(layer)
-    most = (1 << MAX_MULTIPLIER_BITS) - 1
+    most = (1 << ADDED_MULTIPLIER_BITS) - 1
     low = high = 0
     for multiplier, tensor in zip(layer.multipliers, (first, second), strict=True):
         act, factor = tensor.type, most if reloadable else multiplier

@@ -9,7 +9,7 @@ import numpy as np
 
 from systolith.network import (
     INPUT,
-    MAX_MULTIPLIER_BITS,
+    USUAL_MULTIPLIER_BITS,
     ActType,
     Add,
     AllTaps,
@@ -92,7 +92,7 @@ class Work:
     biased_bits: int
     packed: int = 1
     multiplicity: int = 0
-    scale_bits: int = MAX_MULTIPLIER_BITS
+    scale_bits: int = USUAL_MULTIPLIER_BITS
     gathers: bool = False
 
     @property
@@ -169,7 +169,8 @@ def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
     """Width of the multiplier of a requantizer; 0 if it has none."""
     if requantize.power_of_two:
         return 0
-    return MAX_MULTIPLIER_BITS if reloadable else int(requantize.multiplier.max()).bit_length()
+    own = int(requantize.multiplier.max()).bit_length()
+    return max(own, USUAL_MULTIPLIER_BITS) if reloadable else own
 
 
 def image_of(network: IntegerNetwork, layer: Layer, port: int = 0) -> Tensor:

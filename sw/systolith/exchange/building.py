@@ -10,6 +10,7 @@ from systolith.exchange.quantizing import InputQuantizer, Quantizer, Requantized
 from systolith.exchange.values import Activation, Follow, Images, Pending
 from systolith.network import (
     INPUT,
+    MAX_MULTIPLIER_BITS,
     ActType,
     Layer,
     Tensor,
@@ -32,10 +33,13 @@ class Building:
     units : dict of str to float
         By layer: by how many units its result may differ before it is rounded, given the same
         input; 0 where the arithmetic is the same.
+    multiplier_bits : int
+        Of requantizers.
     input : InputQuantizer or None
         Once it is known.
     """
 
+    multiplier_bits: int = MAX_MULTIPLIER_BITS
     input: InputQuantizer | None = None
     layers: list[Layer] = field(default_factory=list)
     units: dict[str, float] = field(default_factory=dict)
@@ -72,7 +76,7 @@ class Building:
         """
         if pending.clipped:
             quantizer = quantizer.within(pending.low, pending.high)
-        found = requantized(pending, quantizer)
+        found = requantized(pending, quantizer, self.multiplier_bits)
         if not isinstance(found, Requantized):
             raise ExchangeError(found)
         name = self._name(pending.name)

@@ -20,7 +20,7 @@ from systolith.exchange.values import (
     Unknown,
     Value,
 )
-from systolith.network import IntArray, IntegerNetwork, NetworkError, Tensor
+from systolith.network import MAX_MULTIPLIER_BITS, IntArray, IntegerNetwork, NetworkError, Tensor
 
 __all__ = ["Imported", "import_model", "import_onnx"]
 
@@ -72,20 +72,22 @@ class Imported:
         }
 
 
-def import_onnx(path: Path | str) -> Imported:
+def import_onnx(path: Path | str, *, multiplier_bits: int = MAX_MULTIPLIER_BITS) -> Imported:
     """Read an ONNX file whose tensors are quantized, as an integer network.
 
     Supported are Quant and BipolarQuant nodes of QONNX (Brevitas, QKeras), QuantizeLinear with
     DequantizeLinear, and QLinear operators (ONNX Runtime's static quantization). Sparsity that the
     weights have is detected: see :func:`systolith.exchange.detect`.
 
-    Scales with at most 16 significant bits, powers of two for instance, are met exactly, rounding
-    included; others are rounded to 16 bits, and `units` says how far that reaches.
+    Scales with at most 24 significant bits, powers of two for instance, are met exactly, rounding
+    included; others are rounded to 24 bits, and `units` says how far that reaches.
 
     Parameters
     ----------
     path : Path or str
         Of the file.
+    multiplier_bits : int
+        Of requantizers, 1..24. Up to 18 take half of the device's multipliers, and are less exact.
 
     Raises
     ------
@@ -93,12 +95,16 @@ def import_onnx(path: Path | str) -> Imported:
         With every problem of the file: each names the node, what is required, and the nearest
         rewrite that is supported.
     """
-    return import_model(read_model(Path(path)))
+    return import_model(read_model(Path(path)), multiplier_bits=multiplier_bits)
 
 
-def import_model(model: ModelFile) -> Imported:
+def import_model(model: ModelFile, *, multiplier_bits: int = MAX_MULTIPLIER_BITS) -> Imported:
     """Import what :func:`read_model` read; else as :func:`import_onnx`."""
-    made, problems = Building(), []
+    if not 1 <= multiplier_bits <= MAX_MULTIPLIER_BITS:
+        wanted = f"1..{MAX_MULTIPLIER_BITS}"
+        raise ExchangeError([f"multiplier_bits must lie in {wanted}, got {multiplier_bits}"])
+    problems: list[str] = []
+    made = Building(multiplier_bits=multiplier_bits)
     values: dict[str, Value] = {
         name: Constant(values=array) for name, array in model.constants.items()
     }

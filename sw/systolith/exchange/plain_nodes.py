@@ -9,7 +9,6 @@ import numpy as np
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.model_file import Node
-from systolith.exchange.scaling import LARGEST
 from systolith.exchange.values import (
     Activation,
     Constant,
@@ -24,6 +23,7 @@ from systolith.exchange.values import (
 from systolith.exchange.weighted_nodes import multiplied, shifted
 from systolith.exchange.windows import window_of
 from systolith.network import (
+    ADDED_MULTIPLIER_BITS,
     ActType,
     Add,
     AvgPool2d,
@@ -58,6 +58,7 @@ __all__ = [
 
 PROBE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
 WIDE = ActType(bits=16, signed=True)
+LARGEST = (1 << ADDED_MULTIPLIER_BITS) - 1
 MATCHING_BITS = 12
 """Of the greater multiplier, where the scales of an addition are no simple ratio."""
 

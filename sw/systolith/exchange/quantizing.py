@@ -10,13 +10,14 @@ from qonnx.custom_op.general.intquant import resolve_rounding_mode
 
 from systolith.exchange.scaling import Scaled, real_scale
 from systolith.exchange.values import FloatArray, Pending
-from systolith.network import ActType, IntArray, Requantize, Rounding
+from systolith.network import MAX_MULTIPLIER_BITS, ActType, IntArray, Requantize, Rounding
 
 __all__ = ["InputQuantizer", "Quantizer", "Requantized", "requantized"]
 
 HALF_TO_PLUS_INFINITY = "half to plus infinity"
 """Made by a quantizer that drops fractions, of values that are half a unit more."""
 
+LARGEST_BIAS = 1 << 39
 NOISE = 2.0**-20
 """Scales are stored as float32: biases are whole numbers of steps but for this share of them."""
 
@@ -132,7 +133,7 @@ class InputQuantizer:
             integers = rounded(ratio + np.float32(zero))
         else:
             integers = rounded(ratio).astype(np.float64) + zero
-        return np.clip(integers, quantizer.low, quantizer.high).astype(np.int64)
+        return np.asarray(np.clip(integers, quantizer.low, quantizer.high).astype(np.int64))
 
     def same(self, other: "InputQuantizer") -> bool:
         """Whether another gives the same integers."""
@@ -162,17 +163,19 @@ class Requantized:
     units: float
 
 
-def requantized(pending: Pending, quantizer: Quantizer) -> Requantized | list[str]:
+def requantized(
+    pending: Pending, quantizer: Quantizer, bits: int = MAX_MULTIPLIER_BITS
+) -> Requantized | list[str]:
     """Bring a layer's accumulators to a quantizer's type, or say why that cannot be."""
     if pending.step is not None:
         if not isclose(pending.step, quantizer.scale, rel_tol=NOISE):
             return [
                 f"quantizes in steps of {quantizer.scale:g} what Floor made of {pending.step:g}"
             ]
-        return requantized(replace(pending, step=None), replace(quantizer, rounding="FLOOR"))
+        return requantized(replace(pending, step=None), replace(quantizer, rounding="FLOOR"), bits)
     if quantizer.rounding == "FLOOR" and _adds_half(pending, quantizer.scale):
         half = replace(pending, offset=pending.offset - quantizer.scale / 2)
-        return requantized(half, replace(quantizer, rounding=HALF_TO_PLUS_INFINITY))
+        return requantized(half, replace(quantizer, rounding=HALF_TO_PLUS_INFINITY), bits)
     silent = pending.scale == 0
     ratio = np.where(silent, 0.0, pending.scale / quantizer.scale)
     unit = np.where(silent, 1.0, pending.scale)
@@ -180,10 +183,10 @@ def requantized(pending: Pending, quantizer: Quantizer) -> Requantized | list[st
     bias = np.rint(wanted).astype(np.int64)
     positive = pending.low >= 0 and quantizer.type.zero_point == 0
     rounding = quantizer.mode(positive=positive)
-    problems = list(_problems(pending, quantizer, ratio, rounding))
+    problems = list(_problems(pending, quantizer, ratio, rounding, bits))
     if problems or rounding is None:
         return problems
-    scaled = real_scale(ratio)
+    scaled = real_scale(ratio, bits)
     if rounding is Rounding.HALF_EVEN and quantizer.after_zero_point and _has_ties(scaled):
         if quantizer.type.zero_point % 2:
             return [
@@ -192,7 +195,8 @@ def requantized(pending: Pending, quantizer: Quantizer) -> Requantized | list[st
                     "which is odd; an even one is supported, or ONNX's own quantizers"
                 )
             ]
-    units = _units(pending, scaled, ratio, bias, np.abs(wanted - bias))
+    span = quantizer.high - quantizer.low + 1
+    units = _units(pending, scaled, ratio, bias, np.abs(wanted - bias), span)
     if rounding is Rounding.HALF_EVEN and not _has_ties(scaled):
         rounding = Rounding.HALF_UP
     spec = Requantize(
@@ -211,13 +215,14 @@ def _adds_half(pending: Pending, scale: float) -> bool:
     def is_bias(offset: FloatArray) -> bool:
         steps = offset / unit if pending.biased else np.abs(offset) / scale
         whole = np.rint(steps) if pending.biased else np.zeros_like(steps)
-        return bool((np.abs(steps - whole) <= NOISE * np.maximum(np.abs(steps), 1)).all())
+        fits = np.abs(steps) < LARGEST_BIAS
+        return bool((fits & (np.abs(steps - whole) <= NOISE * np.maximum(np.abs(steps), 1))).all())
 
     return not is_bias(pending.offset) and is_bias(pending.offset - scale / 2)
 
 
 def _problems(
-    pending: Pending, quantizer: Quantizer, ratio: FloatArray, rounding: Rounding | None
+    pending: Pending, quantizer: Quantizer, ratio: FloatArray, rounding: Rounding | None, bits: int
 ) -> Iterator[str]:
     if rounding is None:
         yield (
@@ -226,8 +231,11 @@ def _problems(
             if quantizer.rounding in OF_POSITIVE
             else f"rounds by '{quantizer.rounding}'; ROUND (ties to even) and FLOOR are supported"
         )
-    if (ratio >= 1 << 16).any():
-        yield f"its scale {quantizer.scale:g} is less than a 65536th of the accumulator's"
+    if (ratio >= 1 << bits).any():
+        yield (
+            f"has a scale, {quantizer.scale:g}, so small beside the accumulator's that the ratio "
+            f"does not fit {bits}-bit multipliers"
+        )
     if pending.offset.any() and not pending.biased:
         yield "adds a constant where no layer with a bias comes before it"
 
@@ -243,13 +251,20 @@ def _clamp(pending: Pending, quantizer: Quantizer, rounding: Rounding) -> tuple[
 
 
 def _units(
-    pending: Pending, scaled: Scaled, ratio: FloatArray, bias: IntArray, moved: FloatArray
+    pending: Pending,
+    scaled: Scaled,
+    ratio: FloatArray,
+    bias: IntArray,
+    moved: FloatArray,
+    span: int,
 ) -> float:
     """Bound by how much the scaled result is off: multiplier and bias are rounded."""
     # Scales of float32 are met to 2**-22; biases stored as integers are off by no more than that.
     moved = np.where(moved <= np.maximum(np.abs(bias), 1) * NOISE, 0.0, moved)
-    largest = max(abs(bound) for bound in pending.accumulated(bias))
-    return float((scaled.error * largest + moved * ratio).max())
+    reached = max(abs(bound) for bound in pending.accumulated(bias))
+    # What is cut off to the type's range may be off by more.
+    within = np.divide(span, ratio, out=np.zeros_like(ratio), where=ratio > 0)
+    return float((scaled.error * np.minimum(reached, within) + moved * ratio).max())
 
 
 def _has_ties(scaled: Scaled) -> bool:

@@ -9,8 +9,6 @@ from systolith.network import MAX_MULTIPLIER_BITS, MAX_SHIFT, IntArray
 
 __all__ = ["Scaled", "real_scale"]
 
-LARGEST = (1 << MAX_MULTIPLIER_BITS) - 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scaled:
@@ -19,7 +17,7 @@ class Scaled:
     Attributes
     ----------
     multiplier : array of int64, shape (channels,)
-        0..65535.
+        0 and up, of so many bits.
     shift : array of int64, shape (channels,) or (1,)
         0..47; one for all channels where that loses nothing.
     error : array of float64, shape (channels,)
@@ -36,16 +34,18 @@ class Scaled:
         return not self.error.any()
 
 
-def real_scale(scale: ArrayLike) -> Scaled:
+def real_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> Scaled:
     """Write positive real scales as integers, each with all the bits that a multiplier has.
 
-    Powers of two, and whatever else has at most 16 significant bits, are met exactly. Others are
-    off by 2**-17 of themselves at most, or by 2**-48 if they are that small.
+    Powers of two, and whatever else has no more significant bits, are met exactly. Others are off
+    by ``2**-bits`` of themselves at most, or by 2**-48 if they are that small.
 
     Parameters
     ----------
     scale : array of float, shape (channels,)
-        Positive and less than 65536; zero stands for channels that are 0 throughout.
+        Positive and less than ``2**bits``; zero stands for channels that are 0 throughout.
+    bits : int
+        Of multipliers, 1..24.
 
     Raises
     ------
@@ -59,16 +59,17 @@ def real_scale(scale: ArrayLike) -> Scaled:
     (array([3, 1]), array([2]), True)
     """
     scales = np.asarray(scale, dtype=np.float64)
-    if not (np.isfinite(scales).all() and (scales >= 0).all() and (scales <= LARGEST).all()):
-        raise ValueError(f"scales must lie in 0..{LARGEST}, got {scales.tolist()}")
+    largest = (1 << bits) - 1
+    if not (np.isfinite(scales).all() and (scales >= 0).all() and (scales <= largest).all()):
+        raise ValueError(f"scales must lie in 0..{largest}, got {scales.tolist()}")
     # frexp: scale = fraction * 2**exponent with a fraction of at least one half.
     _, exponent = np.frexp(scales)
-    shift = np.clip(MAX_MULTIPLIER_BITS - exponent, 0, MAX_SHIFT).astype(np.int64)
+    shift = np.clip(bits - exponent, 0, MAX_SHIFT).astype(np.int64)
     multiplier = np.rint(scales * np.exp2(shift)).astype(np.int64)
-    shift = np.where(multiplier > LARGEST, shift - 1, shift)
+    shift = np.where(multiplier > largest, shift - 1, shift)
     multiplier = np.rint(scales * np.exp2(shift)).astype(np.int64)
     multiplier, shift = _reduced(multiplier, shift)
-    multiplier, shift = _shared(multiplier, shift)
+    multiplier, shift = _shared(multiplier, shift, largest)
     met = multiplier * np.exp2(-shift.astype(np.float64))
     return Scaled(multiplier=multiplier, shift=shift, error=np.abs(scales - met))
 
@@ -82,13 +83,12 @@ def _reduced(multiplier: IntArray, shift: IntArray) -> tuple[IntArray, IntArray]
     return multiplier, shift
 
 
-def _shared(multiplier: IntArray, shift: IntArray) -> tuple[IntArray, IntArray]:
+def _shared(multiplier: IntArray, shift: IntArray, largest: int) -> tuple[IntArray, IntArray]:
     """Use one shift for all channels if their multipliers stay within their bits."""
-    largest = int(shift.max())
+    most = int(shift.max())
     widened = [
-        value << (largest - by)
-        for value, by in zip(multiplier.tolist(), shift.tolist(), strict=True)
+        value << (most - by) for value, by in zip(multiplier.tolist(), shift.tolist(), strict=True)
     ]
-    if max(widened) <= LARGEST:
-        return np.array(widened, dtype=np.int64), np.array([largest])
+    if max(widened) <= largest:
+        return np.array(widened, dtype=np.int64), np.array([most])
     return multiplier, shift

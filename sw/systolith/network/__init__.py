@@ -18,6 +18,7 @@ from systolith.network.errors import NetworkError
 from systolith.network.golden import apply_layer, forward, requantize, trace
 from systolith.network.graph import INPUT, IntegerNetwork, Tensor
 from systolith.network.layers import (
+    ADDED_MULTIPLIER_BITS,
     Add,
     AvgPool2d,
     Conv2d,
@@ -31,6 +32,7 @@ from systolith.network.layers import (
 from systolith.network.numbers import (
     MAX_MULTIPLIER_BITS,
     MAX_SHIFT,
+    USUAL_MULTIPLIER_BITS,
     ActType,
     IntArray,
     Overflow,
@@ -41,9 +43,11 @@ from systolith.network.pattern import Pattern
 from systolith.network.storage import content_hash, load, save
 
 __all__ = [
+    "ADDED_MULTIPLIER_BITS",
     "INPUT",
     "MAX_MULTIPLIER_BITS",
     "MAX_SHIFT",
+    "USUAL_MULTIPLIER_BITS",
     "ActType",
     "Add",
     "AllTaps",

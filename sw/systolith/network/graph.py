@@ -26,6 +26,7 @@ INPUT = "input"
 """The name by which layers read the network's input."""
 
 MAX_ACCUMULATOR_BITS = 47
+MAX_PRODUCT_BITS = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,12 @@ def layer_problems(layer: Layer, inputs: Sequence[Tensor]) -> list[str]:
     bits = accumulator_bits(layer, [(tensor.shape, tensor.type) for tensor in inputs])
     if bits > MAX_ACCUMULATOR_BITS:
         return [f"needs a {bits}-bit accumulator; at most {MAX_ACCUMULATOR_BITS} are supported"]
+    if isinstance(layer, MaxPool2d | Flatten):
+        return []
+    multiplier_bits = int(layer.requantize.multiplier.max()).bit_length()
+    if bits + multiplier_bits > MAX_PRODUCT_BITS:
+        given = f"a {bits}-bit accumulator and requantizes with {multiplier_bits}-bit multipliers"
+        return [f"needs {given}; together at most {MAX_PRODUCT_BITS} bits are supported"]
     return []
 
 

@@ -19,7 +19,11 @@ from systolith.network.numbers import ActType, Requantize
 from systolith.network.pooling import AvgPool2d, MaxPool2d
 from systolith.network.weighted import Conv2d, Linear
 
+ADDED_MULTIPLIER_BITS = 16
+"""Of what additions multiply with."""
+
 __all__ = [
+    "ADDED_MULTIPLIER_BITS",
     "Add",
     "AvgPool2d",
     "Conv2d",
@@ -71,7 +75,7 @@ class Add:
         else:
             fields.problems.append(f"inputs must be the names of two layers, got {show(given)}")
         if fields.integers("multipliers", 2) and not all(
-            1 <= multiplier < 1 << 16 for multiplier in self.multipliers
+            1 <= multiplier < 1 << ADDED_MULTIPLIER_BITS for multiplier in self.multipliers
         ):
             fields.problems.append(f"multipliers must lie in 1..65535, got {self.multipliers}")
         fields.instance("requantize", Requantize)

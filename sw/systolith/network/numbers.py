@@ -9,12 +9,24 @@ from numpy.typing import NDArray
 
 from systolith.network._fields import Fields
 
-__all__ = ["ActType", "IntArray", "Overflow", "Requantize", "Rounding"]
+__all__ = [
+    "MAX_MULTIPLIER_BITS",
+    "MAX_SHIFT",
+    "USUAL_MULTIPLIER_BITS",
+    "ActType",
+    "IntArray",
+    "Overflow",
+    "Requantize",
+    "Rounding",
+]
 
 IntArray = NDArray[np.int64]
 
 MAX_ACT_BITS = 16
-MAX_MULTIPLIER_BITS = 16
+MAX_MULTIPLIER_BITS = 24
+"""Of requantizers."""
+USUAL_MULTIPLIER_BITS = 16
+"""What our own lowering uses, and hardware whose parameters can be loaded has at least."""
 MAX_SHIFT = 47
 
 
@@ -121,7 +133,8 @@ class Requantize:
     Parameters
     ----------
     multiplier : array of int, shape (channels,) or (1,)
-        0..65535. All ones is the power-of-two mode, which costs no hardware multiplier.
+        0..16777215, usually of 16 bits. All ones is the power-of-two mode, which costs no hardware
+        multiplier.
     shift : array of int, shape (channels,) or (1,)
         0..47.
     rounding, overflow

@@ -128,7 +128,7 @@ def test_random_parameters(data: st.DataObject) -> None:
     output = ActType(bits=bits, signed=signed, zero_point=data.draw(values))
     clamp = data.draw(st.none() | st.tuples(values, values).map(lambda pair: tuple(sorted(pair))))
     sizes = st.sampled_from([1, channels])
-    multipliers = st.just(1) | st.integers(0, 99) | st.integers(0, 65535)
+    multipliers = st.just(1) | st.integers(0, 99) | st.integers(0, (1 << 24) - 1)
     shifts = st.integers(0, 6) | st.integers(0, 30)
     spec = Requantize(
         multiplier=np.array([data.draw(multipliers) for _ in range(data.draw(sizes))]),

@@ -142,6 +142,25 @@ def test_accumulators_must_not_be_wider_than_47_bits() -> None:
     )
 
 
+def test_products_of_requantizers_must_not_be_wider_than_63_bits() -> None:
+    wide = ActType(bits=16, signed=False)
+    layer = Linear(
+        name="fc",
+        input="input",
+        weight=np.full((1, 1 << 10), -(1 << 15)),
+        bias=np.array([0]),
+        weight_bits=16,
+        requantize=Requantize(multiplier=np.array([(1 << 24) - 1]), shift=np.array([40])),
+        output=wide,
+    )
+    assert problems(input=Tensor((1 << 10,), wide), layers=(layer,)) == (
+        (
+            "layer 'fc': needs a 42-bit accumulator and requantizes with 24-bit multipliers; "
+            "together at most 63 bits are supported"
+        ),
+    )
+
+
 def test_results_too_big_to_count_are_a_problem() -> None:
     huge = Tensor((1 << 31, 1 << 31, 1 << 31), UINT8)
     (problem,) = problems(input=huge, layers=(Flatten(name="flat", input="input"),))

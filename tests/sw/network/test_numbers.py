@@ -62,8 +62,11 @@ def test_numpy_scalars_become_plain() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"multiplier": [-1]}, r"^requantize multiplier must lie in 0\.\.65535, got -1\.\.-1$"),
-        ({"multiplier": [65536]}, r"^requantize multiplier must lie in 0\.\.65535, got 65536"),
+        ({"multiplier": [-1]}, r"^requantize multiplier must lie in 0\.\.16777215, got -1\.\.-1$"),
+        (
+            {"multiplier": [1 << 24]},
+            r"^requantize multiplier must lie in 0\.\.16777215, got 1677721",
+        ),
         ({"multiplier": [1.0]}, r"^requantize multiplier must be integers, got float64$"),
         ({"multiplier": [True]}, r"^requantize multiplier must be integers, got bool$"),
         (
