@@ -231,7 +231,7 @@ def _problems(
             if quantizer.rounding in OF_POSITIVE
             else f"rounds by '{quantizer.rounding}'; ROUND (ties to even) and FLOOR are supported"
         )
-    if (ratio >= 1 << bits).any():
+    if (ratio > (1 << bits) - 1).any():
         yield (
             f"has a scale, {quantizer.scale:g}, so small beside the accumulator's that the ratio "
             f"does not fit {bits}-bit multipliers"

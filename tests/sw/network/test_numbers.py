@@ -95,7 +95,7 @@ def test_rejects_wrong_requantize(fields: dict[str, Any], message: str) -> None:
 
 def test_reports_all_wrong_fields_of_requantize() -> None:
     with pytest.raises(NetworkError) as error:
-        Requantize(multiplier=[70000], shift=[99], clamp=(2, 1), rounding=1, overflow=2)  # type: ignore[arg-type]
+        Requantize(multiplier=[1 << 24], shift=[99], clamp=(2, 1), rounding=1, overflow=2)  # type: ignore[arg-type]
     assert len(error.value.problems) == 5
 
 
