@@ -7,7 +7,7 @@ from math import inf, isclose
 import numpy as np
 from numpy.typing import ArrayLike
 
-from systolith.exchange.scaling import Scaled, real_scale
+from systolith.exchange.scaling import LARGEST, Scaled, real_scale
 from systolith.exchange.values import FloatArray, Pending
 from systolith.network import ActType, IntArray, Requantize, Rounding
 
@@ -221,8 +221,8 @@ def _problems(
             if quantizer.rounding in OF_POSITIVE
             else f"rounds by '{quantizer.rounding}'; ROUND (ties to even) and FLOOR are supported"
         )
-    if (ratio >= 1 << 16).any():
-        yield f"its scale {quantizer.scale:g} is less than a 65536th of the accumulator's"
+    if (ratio > LARGEST).any():
+        yield f"its scale {quantizer.scale:g} is less than a {LARGEST}th of the accumulator's"
     if pending.offset.any() and not pending.biased:
         yield "adds a constant where no layer with a bias comes before it"
 

@@ -7,9 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from systolith.network import MAX_MULTIPLIER_BITS, MAX_SHIFT, IntArray
 
-__all__ = ["Scaled", "real_scale"]
+__all__ = ["LARGEST", "Scaled", "real_scale"]
 
 LARGEST = (1 << MAX_MULTIPLIER_BITS) - 1
+"""Scale that a multiplier can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,12 +41,12 @@ def real_scale(scale: ArrayLike) -> Scaled:
     """Write positive real scales as integers, each with all the bits that a multiplier has.
 
     Powers of two, and whatever else has at most 16 significant bits, are met exactly. Others are
-    off by 2**-17 of themselves at most, or by 2**-48 if they are that small.
+    off by 2**-16 of themselves at most, or by 2**-48 if that is more.
 
     Parameters
     ----------
     scale : array of float, shape (channels,)
-        Positive and less than 65536; zero stands for channels that are 0 throughout.
+        At most 65535; zero stands for channels that are 0 throughout.
 
     Raises
     ------
