@@ -1,6 +1,7 @@
 """The contract: integer networks, sparsity patterns and golden arithmetic. NumPy only."""
 
 from systolith.network._encoding import decode_pattern, encode_pattern
+from systolith.network._layer_checks import MAX_WEIGHT_BITS
 from systolith.network.accumulator import accumulator_bits, accumulator_range, signed_bits
 from systolith.network.axes import (
     AllTaps,
@@ -29,6 +30,7 @@ from systolith.network.layers import (
     Shape,
 )
 from systolith.network.numbers import (
+    MAX_ACT_BITS,
     MAX_MULTIPLIER_BITS,
     MAX_SHIFT,
     ActType,
@@ -42,8 +44,10 @@ from systolith.network.storage import content_hash, load, save
 
 __all__ = [
     "INPUT",
+    "MAX_ACT_BITS",
     "MAX_MULTIPLIER_BITS",
     "MAX_SHIFT",
+    "MAX_WEIGHT_BITS",
     "ActType",
     "Add",
     "AllTaps",
