@@ -1,4 +1,4 @@
-"""Write the tables of docs/benchmarks.md from the result files.
+"""Write the tables of the documentation: measured ones from result files, others from the code.
 
 python -m benchmarks.document
 """
@@ -14,8 +14,10 @@ from benchmarks.engine.networks import NETWORKS
 from benchmarks.physical import table as physical
 from benchmarks.pruning import table as pruning
 from benchmarks.tuning import front, learned, searches
+from systolith.exchange import operator_rows, rewrite_rows, type_rows
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = (DOCS / "benchmarks.md", DOCS / "onnx.md")
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 """Where a table stands in the page, and which."""
 
@@ -45,6 +47,12 @@ def rows_of(name: str) -> Iterable[str]:
             return front.built_rows(_read(front.RESULTS / "digits.json")["built"])
         case "learned":
             return learned.table_rows(_read(learned.RESULT)["median"])
+        case "operators":
+            return operator_rows()
+        case "types":
+            return type_rows()
+        case "rewrites":
+            return rewrite_rows()
     raise ValueError(f"there is no table {name!r}")
 
 
@@ -72,9 +80,10 @@ def _read(path: Path) -> Any:
 
 
 def main() -> None:
-    temporary = PAGE.with_suffix(".part")
-    temporary.write_text(filled(PAGE.read_text()))
-    temporary.replace(PAGE)
+    for page in PAGES:
+        temporary = page.with_suffix(".part")
+        temporary.write_text(filled(page.read_text()))
+        temporary.replace(page)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from systolith.exchange.importing import Imported, import_model, import_onnx
 from systolith.exchange.operators import OPERATORS, operator_rows
 from systolith.exchange.quantizing import InputQuantizer, Quantizer
 from systolith.exchange.structure import Structure, detect, structures
+from systolith.exchange.tables import rewrite_rows, type_rows
 
 __all__ = [
     "OPERATORS",
@@ -21,5 +22,7 @@ __all__ = [
     "import_model",
     "import_onnx",
     "operator_rows",
+    "rewrite_rows",
     "structures",
+    "type_rows",
 ]

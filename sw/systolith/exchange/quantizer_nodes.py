@@ -38,6 +38,9 @@ __all__ = [
 
 Handler = Callable[[Node, Sequence[Value], Building], Value]
 
+WEIGHT_ROUNDINGS = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "CEIL": np.ceil}
+"""As QONNX calls them; weights are rounded once, so all that NumPy has will do."""
+
 
 def quant(node: Node, values: Sequence[Value], made: Building) -> Value:
     """Quant of QONNX: of weights, of activations, of the model's input."""
@@ -90,9 +93,9 @@ def _quantized_weights(
     narrow: bool,
     rounding: str,
 ) -> QuantizedConstant:
-    modes = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "CEIL": np.ceil}
-    if rounding not in modes:
-        raise ExchangeError([f"rounds weights by '{rounding}'; {', '.join(modes)} are supported"])
+    if rounding not in WEIGHT_ROUNDINGS:
+        known = ", ".join(WEIGHT_ROUNDINGS)
+        raise ExchangeError([f"rounds weights by '{rounding}'; {known} are supported"])
     scale, zero = _aligned(scale, real.ndim), _aligned(zero, real.ndim)
     # As QONNX does it: in float32, and clipped first.
     ratio = real.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
@@ -104,7 +107,8 @@ def _quantized_weights(
             if signed
             else (0, (1 << bits) - 1 - narrow)
         )
-        integers = modes[rounding](np.clip(ratio, low, high)).astype(np.int64)
+        rounded = WEIGHT_ROUNDINGS[rounding](np.clip(ratio, low, high))
+        integers = np.asarray(rounded).astype(np.int64)
     return _weights(integers - np.rint(zero).astype(np.int64), scale, bits if signed else 0)
 
 

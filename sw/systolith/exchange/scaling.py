@@ -38,12 +38,12 @@ def real_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> Scaled:
     """Write positive real scales as integers, each with all the bits that a multiplier has.
 
     Powers of two, and whatever else has no more significant bits, are met exactly. Others are off
-    by ``2**-bits`` of themselves at most, or by 2**-48 if they are that small.
+    by ``2**-bits`` of themselves at most, or by 2**-48 if that is more.
 
     Parameters
     ----------
     scale : array of float, shape (channels,)
-        Positive and less than ``2**bits``; zero stands for channels that are 0 throughout.
+        Less than ``2**bits``; zero stands for channels that are 0 throughout.
     bits : int
         Of multipliers, 1..24.
 

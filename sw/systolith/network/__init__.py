@@ -1,6 +1,7 @@
 """The contract: integer networks, sparsity patterns and golden arithmetic. NumPy only."""
 
 from systolith.network._encoding import decode_pattern, encode_pattern
+from systolith.network._layer_checks import MAX_WEIGHT_BITS
 from systolith.network.accumulator import accumulator_bits, accumulator_range, signed_bits
 from systolith.network.axes import (
     AllTaps,
@@ -30,6 +31,7 @@ from systolith.network.layers import (
     Shape,
 )
 from systolith.network.numbers import (
+    MAX_ACT_BITS,
     MAX_MULTIPLIER_BITS,
     MAX_SHIFT,
     USUAL_MULTIPLIER_BITS,
@@ -45,8 +47,10 @@ from systolith.network.storage import content_hash, load, save
 __all__ = [
     "ADDED_MULTIPLIER_BITS",
     "INPUT",
+    "MAX_ACT_BITS",
     "MAX_MULTIPLIER_BITS",
     "MAX_SHIFT",
+    "MAX_WEIGHT_BITS",
     "USUAL_MULTIPLIER_BITS",
     "ActType",
     "Add",

@@ -1,0 +1,72 @@
+"""Pages for those who come from other tools: every block runs, in order, as it stands there."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.document import PAGES, filled
+from systolith.cli import app
+from systolith.exchange import Format, export_onnx
+from tests.flow.networks import small_network
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+BLOCK = re.compile(r"```(python|console)\n(.*?)```", re.DOTALL)
+PROMPT = "$ "
+
+
+def _run(page: str) -> dict[str, object]:
+    """Run the blocks of a page in the current folder; gives the names that Python has then."""
+    names: dict[str, object] = {}
+    for kind, block in BLOCK.findall((DOCS / page).read_text()):
+        if kind == "python":
+            exec(compile(block, page, "exec"), names)
+        else:
+            _run_commands(block)
+    return names
+
+
+def _run_commands(block: str) -> None:
+    """Run each command; what stands below it is part of what it prints."""
+    shown = ""
+    for line in block.splitlines():
+        if not line.startswith(PROMPT):
+            assert line in shown, line
+            continue
+        program, *arguments = shlex.split(line.removeprefix(PROMPT), comments=True)
+        assert program == "systolith"
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, (line, result.output, result.exception)
+        shown = result.stdout
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_onnx_page(capsys: pytest.CaptureFixture[str]) -> None:
+    export_onnx(small_network(), "model.onnx", Format.QDQ)
+    _run("onnx.md")
+    shown = capsys.readouterr().out
+    assert "True {'conv1': 0.0, 'conv2': 0.0, 'fc': 0.0}" in shown
+    assert "2-out-of-4 50%\n" in shown and shown.endswith("dense 100%\n")
+    assert Path("again.patterns.json").exists()
+
+
+def test_coming_from_finn(capsys: pytest.CaptureFixture[str]) -> None:
+    _run("coming-from-finn.md")
+    (percent,) = re.findall(r"([\d.]+)% of the test images", capsys.readouterr().out)
+    assert float(percent) > 80
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_what_the_code_gives(page: Path) -> None:
+    assert filled(page.read_text()) == page.read_text()
+
+
+def test_a_changed_table_is_seen() -> None:
+    page = (DOCS / "onnx.md").read_text()
+    assert filled(page.replace("| Softmax", "| Softmin")) == page

@@ -1,0 +1,179 @@
+"""Every operator of the table runs, and computes what ONNX Runtime or QONNX's executor does."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import parser
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.transformation.infer_shapes import InferShapes
+
+from systolith.exchange import (
+    OPERATORS,
+    ExchangeError,
+    import_model,
+    import_onnx,
+    operator_rows,
+    rewrite_rows,
+)
+from systolith.exchange.model_file import ModelFile, Node
+from systolith.exchange.operators import REWRITES
+from systolith.network import forward
+
+CONSTANTS = """
+    float s = {0.125}, uint8 z = {100}, float t = {0.5}, uint8 o = {128},
+    int8[2,2,3,3] k = {1,-2,3, 4,5,-6, 7,8,9, 0,3,0, 9,-7,5, 1,1,2,
+                       5,-1,2, 0,0,-3, 4,4,1, 6,-6,2, 1,0,7, -3,2,2},
+    int8[32,3] l = {LINEAR}, float u = {0.25}, int8 i = {0}, float[2] h = {0.5, -1.5},
+    float[2] g = {2.0, -0.5}, float[2] m = {0.25, 1.0}, float[2] v = {4.0, 0.25},
+    float low = {-2.5}, float high = {20.0}, float c = {0.5}, int64[2] hw = {2, 3},
+    int64[8] pads = {0,0,1,0, 0,0,1,2}, int64[2] flat = {0, -1},
+    float half = {0.25}, float eight = {8.0}, float four = {4.0}, float none = {0.0},
+    float[2,2,1,1] signs = {0.25,-0.5,0.75,0.0}
+""".replace("LINEAR", ",".join(str(by % 11 - 5) for by in range(96)))
+HEAD = """
+<ir_version: 10, opset_import: ["": 21, "com.microsoft": 1, "qonnx.custom_op.general": 2]>
+case (float[N,2,4,4] x) => (float y) <CONSTANTS> {
+"""
+QUANTIZED = "q = QuantizeLinear(x, s, z) a = DequantizeLinear(q, s, z) "
+REQUANTIZED = "p = QuantizeLinear(r, t, o) y = DequantizeLinear(p, t, o)"
+KERNELS = "w = DequantizeLinear(k, u, i) "
+CONV = KERNELS + "d = Conv <pads=[1,1,1,1]> (a, w, h) "
+MATRIX = "f = Flatten(a) w = DequantizeLinear(l, u, i) "
+QONNX = "qonnx.custom_op.general"
+QUANT = f'{QONNX}.Quant <signed=1, narrow=0, rounding_mode="ROUND">'
+
+FLOAT = {
+    "Conv": CONV + "r = Identity(d) ",
+    "Gemm": MATRIX + "r = Gemm(f, w) ",
+    "MatMul": MATRIX + "r = MatMul(f, w) ",
+    "BatchNormalization": CONV + "r = BatchNormalization <epsilon=0.0> (d, g, h, m, v) ",
+    "Relu": CONV + "r = Relu(d) ",
+    "Clip": CONV + "r = Clip(d, low, high) ",
+    "Floor": CONV + "n = Div(d, t) e = Floor(n) r = Mul(e, t) ",
+    "MaxPool": CONV + "r = MaxPool <kernel_shape=[2,2], strides=[2,2]> (d) ",
+    "AveragePool": "r = AveragePool <kernel_shape=[2,2], strides=[1,2]> (a) ",
+    "GlobalAveragePool": "r = GlobalAveragePool(a) ",
+    "ReduceMean": "r = ReduceMean <keepdims=0> (a, hw) ",
+    "Add": CONV + "b = QuantizeLinear(d, t, o) e = DequantizeLinear(b, t, o) r = Add(a, e) ",
+    "Sub": CONV + "r = Sub(d, c) ",
+    "Mul": CONV + "r = Mul(d, c) ",
+    "Div": CONV + "r = Div(d, c) ",
+    "Pad": "n = Pad(a, pads) " + KERNELS + "r = Conv(n, w) ",
+    "Flatten": CONV + "r = Flatten(d) ",
+    "Reshape": CONV + "r = Reshape(d, flat) ",
+    "Squeeze": "e = GlobalAveragePool(a) r = Squeeze(e, hw) ",
+    "Transpose": "j = Transpose <perm=[1,0,3,2]> (k) w = DequantizeLinear(j, u, i) r = Conv(a, w) ",
+    "Identity": "e = Identity(a) " + KERNELS + "r = Conv(e, w) ",
+    "Dropout": "e = Dropout(a) " + KERNELS + "r = Conv(e, w) ",
+    "QuantizeLinear": CONV + "r = Relu(d) ",
+    "DequantizeLinear": CONV + "r = Relu(d) ",
+}
+"""Nodes from `a` to `r`, both quantized by ONNX's own quantizers."""
+INTEGER = {
+    "QLinearConv": "p = QLinearConv(q, s, z, k, u, i, t, o) ",
+    "QLinearMatMul": "f = Flatten(q) p = QLinearMatMul(f, s, z, l, u, i, eight, o) ",
+    "QGemm": "f = Flatten(q) p = com.microsoft.QGemm(f, s, z, l, u, i, , eight, o) ",
+    "QLinearAdd": "p = com.microsoft.QLinearAdd(q, s, z, q, s, z, t, o) ",
+    "QLinearAveragePool": "p = com.microsoft.QLinearAveragePool "
+    "<kernel_shape=[2,2], strides=[1,2]> (q, s, z, t, o) ",
+    "QLinearGlobalAveragePool": "p = com.microsoft.QLinearGlobalAveragePool (q, s, z, t, o) ",
+}
+"""Nodes from `q` to `p`, which are integers."""
+WITH_QUANT = {
+    "Quant": f"w = {QUANT} (signs, half, none, four) r = Conv(a, w) ",
+    "IntQuant": f"w = {QUANT.replace('.Quant', '.IntQuant')} (signs, half, none, four) "
+    "r = Conv(a, w) ",
+    "BipolarQuant": f"w = {QONNX}.BipolarQuant (signs, half) r = Conv(a, w) ",
+}
+"""Nodes from `a` to `r`, both quantized by Quant of QONNX."""
+
+
+def _model(operator: str) -> onnx.ModelProto:
+    if operator in WITH_QUANT:
+        body = (
+            f"a = {QUANT} (x, s, none, eight) {WITH_QUANT[operator]}"
+            f"y = {QUANT} (r, half, none, four)"
+        )
+    elif operator in INTEGER:
+        scale = "eight" if "eight" in INTEGER[operator] else "t"
+        body = (
+            f"q = QuantizeLinear(x, s, z) {INTEGER[operator]} y = DequantizeLinear(p, {scale}, o)"
+        )
+    else:
+        body = QUANTIZED + FLOAT[operator] + REQUANTIZED
+    model = parser.parse_model(HEAD.replace("CONSTANTS", CONSTANTS) + body + "}")
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [each for each in model.graph.initializer if each.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    return model
+
+
+def _reference(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
+    if any(node.domain == QONNX for node in model.graph.node):
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = len(images)
+        wrapped = ModelWrapper(model).transform(InferShapes())
+        found: np.ndarray = execute_onnx(wrapped, {"x": images})["y"]
+        return found
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    (result,) = session.run(None, {"x": images})
+    return np.asarray(result)
+
+
+def test_every_operator_has_a_case() -> None:
+    assert {**FLOAT, **INTEGER, **WITH_QUANT}.keys() == OPERATORS.keys()
+
+
+@pytest.mark.parametrize("operator", sorted(OPERATORS))
+def test_operator_computes_what_others_do(operator: str, tmp_path: Path) -> None:
+    model = _model(operator)
+    assert operator in {node.op_type for node in model.graph.node}
+    onnx.save(model, tmp_path / "case.onnx")
+    found = import_onnx(tmp_path / "case.onnx")
+    images = np.random.default_rng(0).normal(0, 6, (20, 2, 4, 4)).astype(np.float32)
+    ((name, result),) = found.real(forward(found.network, found.quantize_input(images))).items()
+    assert found.exact
+    assert np.unique(result).size > 3
+    assert np.array_equal(result, _reference(model, images)), name
+
+
+@pytest.mark.parametrize("operator", sorted(REWRITES))
+def test_refusal_names_the_rewrite(operator: str) -> None:
+    node = Node(name="it", op=operator, inputs=("x",), outputs=("y",), attributes={})
+    model = ModelFile(
+        name="case",
+        nodes=(node,),
+        constants={},
+        input="x",
+        shape=(2, 4, 4),
+        integer=None,
+        outputs=("y",),
+        metadata={},
+    )
+    with pytest.raises(ExchangeError) as error:
+        import_model(model)
+    assert error.value.problems == (f"node 'it' ({operator}): not supported: {REWRITES[operator]}",)
+
+
+def test_tables_name_each_operator_once() -> None:
+    assert not OPERATORS.keys() & REWRITES.keys()
+    named = [row.split(" | ")[0].strip("| ") for row in operator_rows()[2:]]
+    assert named == sorted(OPERATORS)
+    rewritten = [row.split(" | ")[0].strip("| ") for row in rewrite_rows()[2:]]
+    assert sorted(", ".join(rewritten).split(", ")) == sorted(REWRITES)
+
+
+def test_scale_that_no_multiplier_reaches_is_a_problem_of_its_node(tmp_path: Path) -> None:
+    model = _model("Relu")
+    (step,) = (each for each in model.graph.initializer if each.name == "t")
+    # Accumulators have steps of 1/32.
+    step.CopyFrom(onnx.numpy_helper.from_array(np.float32(1 / 32 / 70000), "t"))
+    onnx.save(model, tmp_path / "case.onnx")
+    with pytest.raises(ExchangeError, match="^node 'p' .* does not fit 16-bit mult"):
+        import_onnx(tmp_path / "case.onnx", multiplier_bits=16)
