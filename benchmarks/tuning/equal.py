@@ -98,9 +98,8 @@ class Costs:
     def measurement(self, fidelity: float) -> float:
         """Training so long, calibration, and judging."""
         train = self.space.experiment.train
-        looked_at = min(CALIBRATION_IMAGES, len(self.data.train_labels)) + len(
-            self.data.test_labels
-        )
+        data = self.data
+        looked_at = min(CALIBRATION_IMAGES, len(data.train_labels)) + len(data.test_labels)
         trained = steps_of(data, epochs_at(train.prune_epochs, fidelity), train.batch_size)
         return trained + FORWARD * ceil(looked_at / train.batch_size)
 

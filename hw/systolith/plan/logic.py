@@ -6,11 +6,13 @@ The parts are counted from the plan; what each takes is fitted to synthesized de
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from importlib.resources import files
 from math import ceil
+from typing import NamedTuple
 
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.conv_plan import ConvPlan, MultiplierKind
@@ -22,7 +24,19 @@ from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.stages import StagePlan, WindowedEngine
 
-__all__ = ["FITTED", "Logic", "flip_flop_parts", "logic_of", "lut_parts", "weighed"]
+__all__ = [
+    "FITTED",
+    "Choice",
+    "Logic",
+    "LogicShare",
+    "chosen_logic",
+    "common_logic",
+    "flip_flop_parts",
+    "logic_of",
+    "lut_parts",
+    "summed",
+    "weighed",
+]
 
 FITTED = "logic.json"
 """What one of each part takes, in the folder of this module."""
@@ -44,6 +58,21 @@ class Logic:
     flip_flops: int
 
 
+class Choice(Enum):
+    """What an engine's parts can be made of, each chosen for itself."""
+
+    MULTIPLIERS = "multiplier_kind"
+    WEIGHTS = "weight_memory"
+    WINDOW = "window_memory"
+
+
+class LogicShare(NamedTuple):
+    """What some parts take, before rounding."""
+
+    luts: float
+    flip_flops: float
+
+
 def logic_of(stage: StagePlan, *, reloadable: bool = False) -> Logic:
     """Estimate what a stage takes.
 
@@ -53,10 +82,45 @@ def logic_of(stage: StagePlan, *, reloadable: bool = False) -> Logic:
     reloadable : bool
         Whether parameters can be written, so that LUTs that hold them must be RAM.
     """
+    if isinstance(stage, ConvPlan):
+        shares = [common_logic(stage, reloadable=reloadable)]
+        shares += [chosen_logic(stage, choice, reloadable=reloadable) for choice in Choice]
+        return summed(shares)
     luts, flip_flops = _fitted()
+    return summed(
+        [
+            LogicShare(
+                weighed(lut_parts(stage, reloadable=reloadable), luts),
+                weighed(flip_flop_parts(stage, reloadable=reloadable), flip_flops),
+            )
+        ]
+    )
+
+
+def common_logic(plan: ConvPlan, *, reloadable: bool = False) -> LogicShare:
+    """Estimate what takes as much whatever multipliers and memories are made of."""
+    return _share(_COMMON, plan, reloadable)
+
+
+def chosen_logic(plan: ConvPlan, choice: Choice, *, reloadable: bool = False) -> LogicShare:
+    """Estimate what depends on one of the choices, and on no other."""
+    return _share(_CHOSEN[choice], plan, reloadable)
+
+
+def summed(shares: Sequence[LogicShare]) -> Logic:
+    """Add up the shares of an engine: the common one, then those of its choices in their order."""
     return Logic(
-        luts=round(weighed(lut_parts(stage, reloadable=reloadable), luts)),
-        flip_flops=round(weighed(flip_flop_parts(stage, reloadable=reloadable), flip_flops)),
+        luts=round(sum(share.luts for share in shares)),
+        flip_flops=round(sum(share.flip_flops for share in shares)),
+    )
+
+
+def _share(parts: "_Both", plan: ConvPlan, reloadable: bool) -> LogicShare:
+    luts, flip_flops = _fitted()
+    of_luts, of_flip_flops = parts
+    return LogicShare(
+        weighed(of_luts(plan, reloadable), luts),
+        weighed(of_flip_flops(plan, reloadable), flip_flops),
     )
 
 
@@ -75,7 +139,7 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
     """Count the parts that are made of LUTs, mostly in bits."""
     match stage:
         case ConvPlan():
-            return _sequence(stage) + _array_luts(stage, reloadable) + _ends(stage, reloadable)
+            return _together(*(part(stage, reloadable) for part, _ in (_COMMON, *_CHOSEN.values())))
         case PoolPlan():
             return _sequence(stage) + _pool_luts(stage, reloadable)
         case AddPlan():
@@ -91,11 +155,7 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
     """Count the parts that are made of flip-flops, mostly in bits."""
     match stage:
         case ConvPlan():
-            parts = _sequence(stage) + _array_flip_flops(stage)
-            parts += _end_flip_flops(stage)
-            if reloadable:
-                parts["loading"] = stage.weight_memories.load_luts
-            return parts
+            return _together(*(part(stage, reloadable) for _, part in (_COMMON, *_CHOSEN.values())))
         case PoolPlan():
             bits = stage.lanes * stage.input.type.bits
             parts = _sequence(stage) + Counter({"pool bits": bits})
@@ -114,7 +174,7 @@ def _sequence(plan: WindowedEngine) -> Counter[str]:
     return Counter({"engine": 1, "position bits": plan.position_bits + _address_bits(plan)})
 
 
-def _array_luts(plan: ConvPlan, reloadable: bool) -> Counter[str]:
+def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     array, act_bits = plan.array, plan.input.type.bits
     pes = array.rows * array.columns
     products = pes * array.multipliers * plan.packed
@@ -128,15 +188,6 @@ def _array_luts(plan: ConvPlan, reloadable: bool) -> Counter[str]:
             "drained bits": plan.acc_bits * plan.lanes_out * _select(plan.drain_cycles),
         }
     )
-    if plan.multiplier_kind is MultiplierKind.LUT:
-        parts["multiplied bits"] = products * plan.weight_bits * (act_bits + TREE_BITS)
-    elif plan.packed > 1:
-        parts["packed bits"] = pes * array.multipliers * _product_bits(plan)
-    if plan.weight_memory is MemoryKind.DISTRIBUTED:
-        kind = "RAM" if reloadable else "ROM"
-        parts[kind] += plan.weight_memories.luts(written=reloadable)
-    if plan.window_memory is MemoryKind.DISTRIBUTED:
-        parts["RAM"] += plan.window_memories.luts(written=True)
     if reloadable:
         parts["loading"] = plan.weight_memories.load_luts
     if isinstance(plan, GatherPlan):
@@ -147,49 +198,110 @@ def _array_luts(plan: ConvPlan, reloadable: bool) -> Counter[str]:
         parts["RAM" if reloadable and plan.skips_taps else "ROM"] += taps.luts(
             written=reloadable and plan.skips_taps
         )
-    return parts
+    return _together(_sequence(plan), parts, _end_luts(plan, reloadable))
 
 
-def _array_flip_flops(plan: ConvPlan) -> Counter[str]:
-    array, act_bits = plan.array, plan.input.type.bits
-    pes = array.rows * array.columns
-    group_bits = plan.group * act_bits
-    word = plan.weight_memories.width
-    products = pes * array.multipliers
-    # Two registers of a memory are within a block of it.
-    reads = 1 if plan.weight_memory is MemoryKind.BLOCK else 3
-    parts = Counter(
-        {
-            "operand bits": products * (act_bits + plan.packed * plan.weight_bits),
-            "word bits": pes * word * reads,
-            "product bits": products * _product_bits(plan),
-            "psum bits": pes * plan.packed * plan.acc_bits,
-            "accumulator bits": plan.width * plan.acc_bits,
-            "held bits": sum(plan.hold_delays) * plan.acc_bits,
-            "word address bits": pes * (plan.steps - 1).bit_length(),
-        }
-    )
+def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
+    """What results wait in is as deep as multiplications take long."""
+    array = plan.array
+    parts = {"RAM": _output_buffer(plan)}
+    products = array.rows * array.columns * array.multipliers
     if plan.multiplier_kind is MultiplierKind.LUT:
+        act_bits = plan.input.type.bits
         parts["multiplied bits"] = (
             products * plan.packed * plan.weight_bits * (act_bits + TREE_BITS)
         )
+    elif plan.packed > 1:
+        parts["packed bits"] = products * _product_bits(plan)
+    return parts
+
+
+def _weight_luts(plan: ConvPlan, reloadable: bool) -> Parts:
+    if plan.weight_memory is MemoryKind.BLOCK:
+        return {}
+    return {"RAM" if reloadable else "ROM": plan.weight_memories.luts(written=reloadable)}
+
+
+def _window_luts(plan: ConvPlan, reloadable: bool) -> Parts:
+    if plan.window_memory is MemoryKind.BLOCK:
+        return {}
+    return {"RAM": plan.window_memories.luts(written=True)}
+
+
+def _common_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
+    array, act_bits = plan.array, plan.input.type.bits
+    pes = array.rows * array.columns
+    group_bits = plan.group * act_bits
+    products = pes * array.multipliers
+    parts = {
+        "operand bits": products * (act_bits + plan.packed * plan.weight_bits),
+        "product bits": products * _product_bits(plan),
+        "psum bits": pes * plan.packed * plan.acc_bits,
+        "accumulator bits": plan.width * plan.acc_bits,
+        "held bits": sum(plan.hold_delays) * plan.acc_bits,
+        "word address bits": pes * (plan.steps - 1).bit_length(),
+    }
     if isinstance(plan, GatherPlan):
         parts["gathered bits"] = pes * (_step_bits(plan) + group_bits)
     else:
         parts["group bits"] = array.rows * (array.columns - 1) * group_bits
         parts["row bits"] = array.rows * (_step_bits(plan) + group_bits)
-    return parts
+    if reloadable:
+        parts["loading"] = plan.weight_memories.load_luts
+    return _together(_sequence(plan), parts, _end_flip_flops(plan))
 
 
-def _ends(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
+    if plan.multiplier_kind is MultiplierKind.DSP:
+        return {}
+    array, width = plan.array, plan.weight_bits * (plan.input.type.bits + TREE_BITS)
+    return {"multiplied bits": array.total * plan.packed * width}
+
+
+def _weight_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
+    """Two registers of a memory are within a block of it."""
+    reads = 1 if plan.weight_memory is MemoryKind.BLOCK else 3
+    array = plan.array
+    return {"word bits": array.rows * array.columns * plan.weight_memories.width * reads}
+
+
+def _no_parts(plan: ConvPlan, reloadable: bool) -> Parts:
+    return {}
+
+
+_PartsOf = Callable[[ConvPlan, bool], Parts]
+_Both = tuple[_PartsOf, _PartsOf]
+"""LUTs and flip-flops."""
+_COMMON: _Both = (_common_luts, _common_flip_flops)
+_CHOSEN: Mapping[Choice, _Both] = {
+    Choice.MULTIPLIERS: (_multiplier_luts, _multiplier_flip_flops),
+    Choice.WEIGHTS: (_weight_luts, _weight_flip_flops),
+    Choice.WINDOW: (_window_luts, _no_parts),
+}
+
+
+def _together(*several: Parts) -> Counter[str]:
+    """Add up the same parts."""
+    found = Counter[str]()
+    for parts in several:
+        for part, number in parts.items():
+            found[part] += number
+    return found
+
+
+def _ends(plan: AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
     """Of requantizers with their parameters, and the output buffer."""
+    return _end_luts(plan, reloadable) + Counter({"RAM": _output_buffer(plan)})
+
+
+def _end_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+    """Of requantizers with their parameters."""
     lanes, scaled = plan.lanes_out, _scaled_bits(plan)
     word = scaled + BIAS_BITS + SHIFT_BITS
     depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel
     parameters = Memory(count=lanes, depth=depth, width=word)
     parts = Counter({"scaled bits": lanes * scaled, "output": 1})
     parts["RAM" if reloadable else "ROM"] += parameters.luts(written=reloadable)
-    parts["RAM"] += _output_buffer(plan)
     if reloadable:
         parts["loading"] = parameters.load_luts
     return parts
