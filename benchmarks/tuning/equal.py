@@ -134,7 +134,14 @@ def search(
     costs = Costs(Space.of(experiment, DigitsCNN()), judged_data(experiment, folder))
     tune = experiment.tune.model_copy(update={"points": costs.points(steps)})
     start = perf_counter()
-    study = Study(content, experiment.model_copy(update={"tune": tune}), folder, folder, workers)
+    study = Study(
+        content,
+        experiment.model_copy(update={"tune": tune}),
+        folder,
+        folder,
+        workers,
+        storage="sqlite:///:memory:",
+    )
     study.run()
     best = max(study.designs.front(study.designs.all()), key=lambda each: each.values.accuracy)
     patterns = {}
@@ -260,19 +267,19 @@ def summary(rows: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for budget in sorted({row["budget"] for row in rows}):
         for way in WAYS:
             found = [row for row in rows if (row["budget"], row["way"]) == (budget, way)]
-            keys = ("steps", "cycles", "accuracy", "test_loss", "seconds")
+            keys = ("steps", "cycles", "accuracy", "test_loss")
             medians = {key: median(row[key] for row in found) for key in keys}
             yield {"budget": budget, "way": way, **medians}
 
 
 def table_rows(medians: list[Mapping[str, Any]]) -> Iterator[str]:
     """Lines of the table of medians."""
-    yield "| budget, cycles | patterns | steps | cycles | accuracy | test loss | seconds |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| budget, cycles | patterns | steps | cycles | accuracy | test loss |"
+    yield "|---|---|---|---|---|---|"
     for row in medians:
         yield (
             f"| {row['budget']:,.0f} | {row['way']} | {row['steps']:,.0f} | {row['cycles']:,.0f} | "
-            f"{row['accuracy']:.2%} | {row['test_loss']:.4f} | {row['seconds']:.1f} |"
+            f"{row['accuracy']:.2%} | {row['test_loss']:.4f} |"
         )
 
 
@@ -295,17 +302,23 @@ def main() -> None:
             for row in comparison.rows(workers):
                 rows.append(row)
                 print(row, flush=True)
-    medians = list(summary(rows))
-    print(*table_rows(medians), sep="\n", flush=True)
+            write(rows, arguments)
+    print(*table_rows(list(summary(rows))), sep="\n")
+
+
+def write(rows: list[Mapping[str, Any]], arguments: argparse.Namespace) -> None:
+    """Write what the seeds so far have found."""
+    seeds = len({row["seed"] for row in rows})
     write_result(
         RESULT,
-        f"python -m benchmarks.tuning.equal --seeds {arguments.seeds} "
+        f"python -m benchmarks.tuning.equal --seeds {seeds} "
         f"--epochs {arguments.epochs} --total {arguments.total}",
         {
             "network": "DigitsCNN",
             "multipliers": MULTIPLIERS,
             "candidates": ["dense", *(f"{k}-out-of-{GROUP}" for k in KEPT)],
-            "median": medians,
+            "seeds": seeds,
+            "median": list(summary(rows)),
             "runs": rows,
         },
     )

@@ -12,10 +12,10 @@ from typing import Any
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.budget import Resources
 from systolith.plan.conv_plan import ConvPlan, MultiplierKind
+from systolith.plan.engine_logic import Choice
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gearbox_plan import GearboxPlan
 from systolith.plan.logic import (
-    Choice,
     LogicShare,
     chosen_logic,
     common_logic,
@@ -104,7 +104,9 @@ def engine_resources(
 
     def logic_with(choice: Choice, kind: MultiplierKind | MemoryKind) -> LogicShare:
         made: dict[str, Any] = {choice.value: kind}
-        return chosen_logic(replace(plan, **made), choice, reloadable=reloadable)
+        same = getattr(plan, choice.value) is kind
+        of_kind = plan if same else replace(plan, **made)
+        return chosen_logic(of_kind, choice, reloadable=reloadable)
 
     multipliers = [
         (kind, 0 if kind is MultiplierKind.LUT else total, logic_with(Choice.MULTIPLIERS, kind))

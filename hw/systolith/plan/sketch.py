@@ -8,6 +8,7 @@ engine of every layer the cheapest; so it may miss designs that only just fit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import moocore
 import numpy as np
@@ -76,16 +77,14 @@ class OptionTable:
     def __init__(self, options: Sequence[EngineOption], budget: Budget) -> None:
         options = sorted(options, key=lambda option: option.cycles)
         cycles = np.array([option.cycles for option in options], dtype=np.int64)
-        taken = np.array(
-            [[getattr(o.resources, kind) for kind in KIND_NAMES] for o in options], dtype=np.int64
-        )
+        amounts = attrgetter(*KIND_NAMES)
+        taken = np.array([amounts(option.resources) for option in options], dtype=np.int64)
         kept = moocore.is_nondominated(np.column_stack([cycles, taken]).astype(float))
         self.options = [option for option, keep in zip(options, kept, strict=True) if keep]
         self.cycles: Ints = cycles[kept]
         self.taken: Ints = taken[kept]
-        self.shares: Ints = np.array(
-            [budget.share(option.resources) for option in self.options], dtype=np.int64
-        )
+        units = [budget.share(Resources(**{kind: 1})) for kind in KIND_NAMES]
+        self.shares: Ints = self.taken @ np.array(units, dtype=np.int64)
         self.rank: Ints = np.empty(len(self.options), dtype=np.int64)
         """Place of each option by multipliers, and then shares."""
         order = np.lexsort((self.shares, self.taken[:, MULTIPLIERS]))
