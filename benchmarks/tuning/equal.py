@@ -52,7 +52,7 @@ from systolith.tune.measuring import epochs_at, judged_data
 from systolith.tune.sensitivity import points_alone
 
 RESULT = Path(__file__).parent / "results" / "equal.json"
-WAYS = ("searched", "learned", "retrained", "magnitude")
+WAYS = ("magnitude", "learned", "retrained", "searched")
 CLOCK_MHZ = 100.0
 FORWARD = 1 / 3
 """Optimizer steps that a mini-batch costs which is only looked at."""
@@ -75,6 +75,7 @@ def content_of(seed: int, epochs: int, cycles: float) -> dict[str, Any]:
         "tune": {
             "objectives": ["accuracy"],
             "batch": 4,
+            "candidates": 4,
             "seed": seed,
             "warm_start": False,
             "methods": ["dpp"],
