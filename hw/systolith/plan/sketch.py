@@ -83,6 +83,8 @@ class OptionTable:
         self.options = [option for option, keep in zip(options, kept, strict=True) if keep]
         self.cycles: Ints = cycles[kept]
         self.taken: Ints = taken[kept]
+        self.least: Ints = np.minimum.accumulate(self.taken, axis=0)
+        """Of each resource the least that an option up to this one takes."""
         units = [budget.share(Resources(**{kind: 1})) for kind in KIND_NAMES]
         self.shares: Ints = self.taken @ np.array(units, dtype=np.int64)
         self.rank: Ints = np.empty(len(self.options), dtype=np.int64)
@@ -151,29 +153,31 @@ class _Priced:
     picks: list[int]
     total: Ints
     fits: bool
-    hopeless: bool
 
 
 def _priced(tables: Sequence[OptionTable], limits: Floats, pace: int) -> _Priced:
     tried = [table.picks(pace) for table in tables]
-    taken = np.sum([table.taken[n] for table, n in zip(tables, tried, strict=True)], axis=0)
-    shares = np.sum([table.shares[n] for table, n in zip(tables, tried, strict=True)], axis=0)
+    taken, shares = tables[0].taken[tried[0]], tables[0].shares[tried[0]]
+    for table, numbers in zip(tables[1:], tried[1:], strict=True):
+        taken += table.taken[numbers]
+        shares += table.shares[numbers]
     excess = _excess(taken, limits)
     best = int(np.lexsort((shares, taken[:, MULTIPLIERS], excess))[0])
     return _Priced(
         picks=[int(numbers[best]) for numbers in tried],
         total=taken[best],
         fits=excess[best] == 0,
-        # Some prices lead to the fewest multipliers that there can be.
-        hopeless=bool(taken[:, MULTIPLIERS].min() > limits[MULTIPLIERS]),
     )
 
 
 def _fits(tables: Sequence[OptionTable], limits: Floats, pace: int) -> bool:
     """Whether a design is found that keeps a pace."""
+    least = np.sum([table.least[table.keeping(pace) - 1] for table in tables], axis=0)
+    if (least > limits).any():
+        return False
     priced = _priced(tables, limits, pace)
-    if priced.fits or priced.hopeless:
-        return priced.fits
+    if priced.fits:
+        return True
     _, total = _mended(tables, limits, pace, priced)
     return bool((total <= limits).all())
 
