@@ -13,7 +13,7 @@ from benchmarks.engine import table as engine
 from benchmarks.engine.networks import NETWORKS
 from benchmarks.physical import table as physical
 from benchmarks.pruning import table as pruning
-from benchmarks.tuning import front, learned, searches
+from benchmarks.tuning import equal, front, learned, searches
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -45,6 +45,8 @@ def rows_of(name: str) -> Iterable[str]:
             return front.built_rows(_read(front.RESULTS / "digits.json")["built"])
         case "learned":
             return learned.table_rows(_read(learned.RESULT)["median"])
+        case "equal":
+            return equal.table_rows(_read(equal.RESULT)["median"])
     raise ValueError(f"there is no table {name!r}")
 
 

@@ -45,8 +45,15 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
         Whether parameters can be written, so that LUTs that hold them must be RAM.
     """
     if isinstance(stage, ConvPlan):
-        kinds = stage.multiplier_kind, stage.weight_memory, stage.window_memory
-        ((_, found),) = engine_resources(stage, *([kind] for kind in kinds), block, reloadable)
+        variants = engine_resources(
+            stage,
+            [stage.multiplier_kind],
+            [stage.weight_memory],
+            [stage.window_memory],
+            block,
+            reloadable,
+        )
+        ((_, found),) = variants
         return found
     logic = logic_of(stage, reloadable=reloadable)
     logic_used = Resources(luts=logic.luts, flip_flops=logic.flip_flops)
@@ -112,15 +119,16 @@ def engine_resources(
         (kind, 0 if kind is MultiplierKind.LUT else total, logic_with(Choice.MULTIPLIERS, kind))
         for kind in kinds
     ]
-    memories = [
-        [(kind, _blocks(memory, kind, block), logic_with(choice, kind)) for kind in given]
-        for choice, given, memory in (
-            (Choice.WEIGHTS, weights, plan.weight_memories),
-            (Choice.WINDOW, windows, plan.window_memories),
-        )
-    ]
+
+    def memories(
+        choice: Choice, given: Sequence[MemoryKind], memory: Memory
+    ) -> list[tuple[MemoryKind, int, LogicShare]]:
+        return [(kind, _blocks(memory, kind, block), logic_with(choice, kind)) for kind in given]
+
     for (kind, dsps, multiply), (weight, rams, held), (window, buffers, read) in product(
-        multipliers, *memories
+        multipliers,
+        memories(Choice.WEIGHTS, weights, plan.weight_memories),
+        memories(Choice.WINDOW, windows, plan.window_memories),
     ):
         logic = summed([common, multiply, held, read])
         yield (

@@ -6,6 +6,7 @@ And it does not search: it tries a few hundred prices of what is scarce, each of
 engine of every layer the cheapest; so it may miss designs that only just fit.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -82,6 +83,7 @@ class OptionTable:
         kept = moocore.is_nondominated(np.column_stack([cycles, taken]).astype(float))
         self.options = [option for option, keep in zip(options, kept, strict=True) if keep]
         self.cycles: Ints = cycles[kept]
+        self._paces: list[int] = self.cycles.tolist()
         self.taken: Ints = taken[kept]
         self.least: Ints = np.minimum.accumulate(self.taken, axis=0)
         """Of each resource the least that an option up to this one takes."""
@@ -102,7 +104,7 @@ class OptionTable:
 
     def keeping(self, pace: int) -> int:
         """How many options take no more cycles."""
-        return int(np.searchsorted(self.cycles, pace, side="right"))
+        return bisect_right(self._paces, pace)
 
     def picks(self, pace: int) -> Ints:
         """For each price, the cheapest option that takes no more cycles; shape (2 P,)."""
