@@ -269,17 +269,19 @@ def summary(rows: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
         for way in WAYS:
             found = [row for row in rows if (row["budget"], row["way"]) == (budget, way)]
             keys = ("steps", "cycles", "accuracy", "test_loss")
-            medians = {key: median(row[key] for row in found) for key in keys}
-            yield {"budget": budget, "way": way, **medians}
+            if found:
+                medians = {key: median(row[key] for row in found) for key in keys}
+                yield {"budget": budget, "way": way, "seeds": len(found), **medians}
 
 
 def table_rows(medians: list[Mapping[str, Any]]) -> Iterator[str]:
     """Lines of the table of medians."""
-    yield "| budget, cycles | patterns | steps | cycles | accuracy | test loss |"
-    yield "|---|---|---|---|---|---|"
+    yield "| budget, cycles | patterns | seeds | steps | cycles | accuracy | test loss |"
+    yield "|---|---|---|---|---|---|---|"
     for row in medians:
         yield (
-            f"| {row['budget']:,.0f} | {row['way']} | {row['steps']:,.0f} | {row['cycles']:,.0f} | "
+            f"| {row['budget']:,.0f} | {row['way']} | {row['seeds']} "
+            f"| {row['steps']:,.0f} | {row['cycles']:,.0f} | "
             f"{row['accuracy']:.2%} | {row['test_loss']:.4f} |"
         )
 
