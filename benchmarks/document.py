@@ -13,7 +13,7 @@ from benchmarks.engine import table as engine
 from benchmarks.engine.networks import NETWORKS
 from benchmarks.physical import table as physical
 from benchmarks.pruning import table as pruning
-from benchmarks.tuning import front, learned, searches
+from benchmarks.tuning import equal, front, learned, searches
 from systolith.exchange import operator_rows, rewrite_rows, type_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -53,6 +53,8 @@ def rows_of(name: str) -> Iterable[str]:
             return type_rows()
         case "rewrites":
             return rewrite_rows()
+        case "equal":
+            return equal.table_rows(list(equal.summary(_read(equal.RESULT)["runs"])))
     raise ValueError(f"there is no table {name!r}")
 
 

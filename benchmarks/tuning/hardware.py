@@ -1,4 +1,4 @@
-"""How many points a second the hardware model of a search looks at, on one core.
+"""How many points the hardware model of a search looks at in a second of one core.
 
 python -m benchmarks.tuning.hardware
 """
@@ -40,9 +40,9 @@ def measured(name: str, points: int, seed: int) -> dict[str, Any]:
     ]
     seconds, feasible = [], 0
     for point in drawn:
-        start = time.perf_counter()
+        start = time.process_time()
         feasible += hardware.estimate(point) is not None
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     later = seconds[points // 2 :]
     return {
         "space": name,

@@ -104,13 +104,14 @@ def measure(recipe: Recipe) -> Iterator[Mapping[str, Any]]:
                 "budget": budget,
                 "way": way,
                 "seconds": round(seconds, 1),
-                **_found(model, data, patterns[way], cost),
+                **found_of(model, data, patterns[way], cost),
             }
 
 
-def _found(
+def found_of(
     model: nn.Module, data: Dataset, patterns: Mapping[str, Pattern], cost: PatternCost
 ) -> Mapping[str, Any]:
+    """Judge a trained network by the test images."""
     with torch.no_grad():
         loss = float(F.cross_entropy(model(data.test_images), data.test_labels))
     return {

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from systolith.config import ConfigError, Experiment, SRSTESection, load_experiment
-from systolith.network import KOutOfN, Pattern
+from systolith.network import KOutOfN
 from systolith.plan import ArrayShape
 
 ROOT = Path(__file__).parent.parent.parent
@@ -44,7 +44,7 @@ def test_rules_become_patterns_and_arrays_become_shapes(tmp_path: Path) -> None:
     )
     (step,) = experiment.prune
     assert isinstance(step, SRSTESection)
-    assert step.rules[0].pattern == Pattern(select=KOutOfN(2, 8))
+    assert step.rules[0].select == KOutOfN(2, 8)
     assert experiment.hardware.arrays["conv2"].shape == ArrayShape(rows=9, columns=4, multipliers=2)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from systolith.config.section import Section
-from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron
+from systolith.network import Dense, Granularity, KOutOfN, PerNeuron, Select
 
 __all__ = [
     "BudgetSection",
@@ -35,20 +35,28 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class RuleSection(Section):
-    """Layers whose names match get exactly k out of n; later rules win.
+    """Layers whose names match get exactly k out of n, strided taps, or both; later rules win.
 
     `granularity` "neuron" keeps k weights of each filter, wherever they are, and has no n.
     """
 
     layers: str
-    k: Count
+    k: Count | None = None
     n: Count | None = None
     granularity: Literal["weight", "kernel", "neuron"] = "weight"
     shared_by: Count = 1
+    stride: Count | None = None
+    """Keep every stride-th tap, with an offset per input channel; None: all."""
 
     @model_validator(mode="after")
     def _fits(self) -> "RuleSection":
-        if self.granularity == "neuron":
+        if self.k is None:
+            if self.stride is None:
+                raise ValueError("needs k, a stride, or both")
+            given = [name for name in ("n", "granularity", "shared_by") if self._given(name)]
+            if given:
+                raise ValueError(f"{', '.join(given)} needs k, got none")
+        elif self.granularity == "neuron":
             if self.n is not None:
                 raise ValueError(f"k per neuron has no groups, so no n, got n={self.n}")
         elif self.n is None:
@@ -57,13 +65,17 @@ class RuleSection(Section):
             raise ValueError(f"k-out-of-n needs k <= n, got k={self.k}, n={self.n}")
         return self
 
+    def _given(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
+
     @property
-    def pattern(self) -> Pattern:
-        """The pattern of the matching layers."""
+    def select(self) -> Select:
+        """What the filters of matching layers select."""
+        if self.k is None:
+            return Dense()
         if self.n is None:
-            return Pattern(select=PerNeuron(self.k, self.shared_by))
-        granularity = Granularity(self.granularity)
-        return Pattern(select=KOutOfN(self.k, self.n, granularity, self.shared_by))
+            return PerNeuron(self.k, self.shared_by)
+        return KOutOfN(self.k, self.n, Granularity(self.granularity), self.shared_by)
 
 
 class BudgetSection(Section):

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 
 from systolith.config.pruning import RuleSection
 from systolith.config.section import Section
-from systolith.network import Pattern
 from systolith.plan import DEVICES
 
 __all__ = [
@@ -63,17 +62,12 @@ class PatternSection(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> "PatternSection":
-        self.rule(".*")
+        self.rule()
         return self
 
-    def rule(self, layers: str) -> RuleSection:
+    def rule(self) -> RuleSection:
         """The pruning rule that gives layers this pattern."""
-        return RuleSection(layers=layers, **self.model_dump())
-
-    @property
-    def pattern(self) -> Pattern:
-        """The same as the contract has it."""
-        return self.rule(".*").pattern
+        return RuleSection(layers=".*", **self.model_dump())
 
 
 class LayersSection(Section):
@@ -85,6 +79,8 @@ class LayersSection(Section):
     dense: bool = True
     """Whether they may stay dense."""
     patterns: tuple[PatternSection, ...] = Field(default=(), strict=False)
+    strides: tuple[Count, ...] = Field(default=(), strict=False)
+    """Keep every stride-th tap, with any pattern; 1: all."""
     weight_bits: tuple[WeightBits, ...] = Field(default=(), strict=False)
     act_bits: tuple[ActBits, ...] = Field(default=(), strict=False)
     """None given: as [quantize] says."""
@@ -96,8 +92,10 @@ class LayersSection(Section):
             re.compile(self.layers)
         except re.error as error:
             problems.append(f"layers = {self.layers!r} is not a regular expression: {error}")
-        if not (self.patterns or self.weight_bits or self.act_bits):
-            problems.append("needs patterns, weight_bits or act_bits to choose from")
+        if not (self.patterns or self.strides or self.weight_bits or self.act_bits):
+            problems.append("needs patterns, strides, weight_bits or act_bits to choose from")
+        if len(set(self.strides)) < len(self.strides):
+            problems.append(f"strides must differ, got {', '.join(map(str, self.strides))}")
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -38,7 +38,13 @@ from systolith.plan import (
     sketch,
     work_of,
 )
-from systolith.prune import DPPFilters, find_channel_groups, remove_filters
+from systolith.prune import (
+    DPPFilters,
+    StridedPattern,
+    find_channel_groups,
+    prunable_layers,
+    remove_filters,
+)
 from systolith.quant import LayerBits, QuantConfig, prepare
 from systolith.steps import bits_of, with_pattern
 from systolith.tune.space import Point, Space
@@ -50,6 +56,7 @@ DEFAULT_CLOCK_MHZ = 100.0
 
 Bits = tuple[tuple[str, int], ...]
 """Widths of activations that differ from [quantize], by layer."""
+Chosen = Pattern | StridedPattern
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +98,8 @@ class HardwareModel:
         self.space, self.model, self.images = space, model, images
         self._models: dict[float, nn.Module] = {1.0: model}
         self._networks: dict[tuple[float, int, Bits], _Lowered] = {}
-        self._works: dict[tuple[str, Pattern, int, float, Bits], Work | None] = {}
-        self._sizes: dict[tuple[str, Pattern, int, float], int] = {}
+        self._works: dict[tuple[str, Chosen, int, float, Bits], Work | None] = {}
+        self._sizes: dict[tuple[str, Chosen, int, float], int] = {}
         self._tables: dict[tuple[Work | str, Bits, float, Budget], OptionTable] = {}
 
     @cached_property
@@ -131,7 +138,7 @@ class HardwareModel:
         drawn = sketch(tables, budget, cycles=hardware.cycles)
         return None if drawn is None else _estimate(drawn, hardware, size)
 
-    def _choices(self, point: Point) -> dict[str, tuple[Pattern, int]]:
+    def _choices(self, point: Point) -> dict[str, tuple[Chosen, int]]:
         """Pattern and width of weights by layer."""
         width = self.space.experiment.quantize.weight_bits
         return {
@@ -156,20 +163,26 @@ class HardwareModel:
         return OptionTable(other_options(network, layer, budget), budget)
 
     def _work(
-        self, origin: str, pattern: Pattern, bits: int, share: float, acts: Bits
+        self, origin: str, chosen: Chosen, bits: int, share: float, acts: Bits
     ) -> Work | None:
-        key = (origin, pattern, bits, share, acts)
+        key = (origin, chosen, bits, share, acts)
         if key not in self._works:
             lowered = self._lowered(share, bits, acts)
             layer = lowered.layers[origin]
-            if any(pattern.problems(layer.weight_shape)):
+            if any(chosen.problems(layer.weight_shape)):
                 self._works[key] = None
                 return None
-            layer = with_pattern(layer, pattern)
+            layer = with_pattern(layer, self._placed(origin, chosen, share))
             unfit = any(no_engine(lowered.network, layer))
             self._works[key] = None if unfit else work_of(lowered.network, layer)
-            self._sizes[origin, pattern, bits, share] = _layer_bits(layer)
+            self._sizes[origin, chosen, bits, share] = _layer_bits(layer)
         return self._works[key]
+
+    def _placed(self, origin: str, chosen: Chosen, share: float) -> Pattern:
+        """Choose offsets of taps as training will, by the float model's weights."""
+        if isinstance(chosen, Pattern):
+            return chosen
+        return chosen.over(prunable_layers(self._narrowed(share))[origin].weight)
 
     def _lowered(self, share: float, bits: int, acts: Bits) -> "_Lowered":
         """The network without masks, all weights equally wide."""

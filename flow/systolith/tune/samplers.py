@@ -2,6 +2,7 @@
 
 import hashlib
 import warnings
+from collections.abc import Collection, Sequence
 
 import optuna
 from optuna.samplers import (
@@ -14,12 +15,21 @@ from optuna.samplers import (
 )
 
 from systolith.config import SamplerName
+from systolith.tune.repeats import Items, Unrepeated
+from systolith.tune.space import Axis
 
 __all__ = ["sampler_for"]
 
 
-def sampler_for(name: SamplerName, seed: int, number: int, batch: int) -> BaseSampler:
-    """Make the sampler of one trial.
+def sampler_for(
+    name: SamplerName,
+    seed: int,
+    number: int,
+    batch: int,
+    axes: Sequence[Axis],
+    known: Collection[Items],
+) -> BaseSampler:
+    """Make the sampler of one trial, which draws nothing that is known if it can.
 
     Parameters
     ----------
@@ -30,9 +40,17 @@ def sampler_for(name: SamplerName, seed: int, number: int, batch: int) -> BaseSa
         Of the trial.
     batch : int
         Points that are trained together: a generation, for those that have any.
+    axes : sequence of Axis
+        Of the space.
+    known : collection of Items
+        Points that were drawn before.
     """
     digest = hashlib.sha256(f"{seed} {number}".encode()).digest()
-    own = int.from_bytes(digest[:4], "big")
+    own, changes = (int.from_bytes(digest[at : at + 4], "big") for at in (0, 4))
+    return Unrepeated(_sampler(name, own, batch), axes, known, changes)
+
+
+def _sampler(name: SamplerName, own: int, batch: int) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match name:

@@ -16,13 +16,15 @@ from systolith.config import (
     LayersSection,
     PatternSection,
     RemovalStep,
+    RuleSection,
     TuneSection,
     WeightSection,
 )
-from systolith.network import Pattern
-from systolith.prune import prunable_layers
+from systolith.network import Pattern, WeightShape
+from systolith.prune import StridedPattern, prunable_layers
 from systolith.prune.topk import weight_shape
 from systolith.steps import UsageError
+from systolith.steps.pruning import pattern_of
 
 __all__ = ["DENSE", "METHOD", "Axis", "AxisKind", "Group", "Label", "Point", "Space"]
 
@@ -68,6 +70,8 @@ class Group:
         Qualified names.
     patterns : mapping of str to PatternSection or None
         By label; None is dense. Those that fit all the layers.
+    strides : tuple of int
+        Of taps, those that fit all the layers; empty: all taps are kept.
     weight_bits, act_bits : tuple of int
         Empty: as [quantize] says.
     """
@@ -75,6 +79,7 @@ class Group:
     name: str
     layers: tuple[str, ...]
     patterns: Mapping[str, PatternSection | None]
+    strides: tuple[int, ...]
     weight_bits: tuple[int, ...]
     act_bits: tuple[int, ...]
 
@@ -83,16 +88,26 @@ class Group:
         """Its choices; one that is none is no axis."""
         for what, options in (
             ("pattern", tuple(self.patterns)),
+            ("stride", self.strides),
             ("weight bits", self.weight_bits),
             ("activation bits", self.act_bits),
         ):
             if options:
                 yield Axis(name=f"{self.name} {what}", options=options, kind=AxisKind.SOFTWARE)
 
-    def pattern(self, point: Point) -> Pattern:
-        """The pattern that a point chooses."""
+    def rule(self, point: Point) -> RuleSection | None:
+        """The pruning rule that a point chooses; None if the layers stay dense."""
         section = self.patterns.get(str(point.get(f"{self.name} pattern", DENSE)))
-        return Pattern() if section is None else section.pattern
+        stride = int(point.get(f"{self.name} stride", 1))
+        chosen = {} if section is None else section.model_dump(exclude_defaults=True)
+        if stride > 1:
+            chosen["stride"] = stride
+        return RuleSection(layers=_exactly(self.layers), **chosen) if chosen else None
+
+    def pattern(self, point: Point) -> Pattern | StridedPattern:
+        """The pattern that a point chooses."""
+        rule = self.rule(point)
+        return Pattern() if rule is None else pattern_of(rule)
 
 
 @dataclass(frozen=True)
@@ -171,7 +186,7 @@ class Space:
 
     @cached_property
     def uniform(self) -> tuple[tuple[str, Point], ...]:
-        """The first option everywhere, and each pattern in all layers that it fits; with names."""
+        """The first option everywhere, and each pattern and stride in all layers that it fits."""
         first = {axis.name: axis.options[0] for axis in self.axes if axis.kind is AxisKind.SOFTWARE}
         labels = dict.fromkeys(label for group in self.groups for label in group.patterns)
         found: dict[str, Point] = {DENSE: first}
@@ -180,6 +195,11 @@ class Space:
                 f"{group.name} pattern": label for group in self.groups if label in group.patterns
             }
             found.setdefault(label, {**first, **changed})
+        for stride in dict.fromkeys(stride for group in self.groups for stride in group.strides):
+            axes = [f"{group.name} stride" for group in self.groups if stride in group.strides]
+            point = {**first, **dict.fromkeys(axes, stride)}
+            if point != first:
+                found[f"stride {stride}"] = point
         return tuple(found.items())
 
     def hardware(self, point: Point) -> HardwareSection:
@@ -207,10 +227,8 @@ class Space:
 
     def _rules(self, point: Point) -> Iterator[dict[str, Any]]:
         for group in self.groups:
-            section = group.patterns.get(str(point.get(f"{group.name} pattern", DENSE)))
-            if section is not None:
-                fields = section.model_dump(mode="json", exclude_defaults=True)
-                yield {"layers": "|".join(map(re.escape, group.layers)), **fields}
+            if (rule := group.rule(point)) is not None:
+                yield rule.model_dump(mode="json", exclude_defaults=True)
 
     def _template(self, point: Point) -> dict[str, Any]:
         """The experiment's own step of weights, without what is chosen here."""
@@ -256,34 +274,58 @@ def _groups(section: TuneSection, model: nn.Module, problems: list[str]) -> Iter
             )
         fitted: set[str] = set()
         for names in [(name,) for name in matched] if entry.each else [tuple(matched)]:
-            patterns = dict(_fitting(entry, [shapes[name] for name in names]))
-            fitted |= set(patterns)
+            own = [shapes[name] for name in names]
+            patterns, strides = dict(_fitting(entry, own)), _fitting_strides(entry, own)
+            fitted |= {*patterns, *map(str, strides)}
             yield Group(
                 name=names[0] if entry.each else entry.layers,
                 layers=names,
                 patterns=patterns,
+                strides=strides,
                 weight_bits=entry.weight_bits,
                 act_bits=entry.act_bits,
             )
         problems += [
-            f"tune.layers: {pattern.pattern} fits no layer of '{entry.layers}'"
-            for pattern in entry.patterns
-            if matched and str(pattern.pattern) not in fitted
+            f"tune.layers: {label} fits no layer of '{entry.layers}'"
+            for label, name in [
+                *((_label(section), _label(section)) for section in entry.patterns),
+                *((f"stride {stride}", str(stride)) for stride in entry.strides if stride > 1),
+            ]
+            if matched and name not in fitted
         ]
 
 
 def _fitting(
-    entry: LayersSection, shapes: Sequence[tuple[int, int, int, int]]
+    entry: LayersSection, shapes: Sequence[WeightShape]
 ) -> Iterator[tuple[str, PatternSection | None]]:
     """Patterns by label that fit all of some layers, densest first as they are given."""
-    fitting = [
-        section
-        for section in entry.patterns
-        if not any(problem for shape in shapes for problem in section.pattern.problems(shape))
-    ]
+    fitting = [section for section in entry.patterns if _fits(section.rule(), shapes)]
     if entry.patterns and (entry.dense or not fitting):
         yield DENSE, None
-    yield from ((str(section.pattern), section) for section in fitting)
+    yield from ((_label(section), section) for section in fitting)
+
+
+def _fitting_strides(entry: LayersSection, shapes: Sequence[WeightShape]) -> tuple[int, ...]:
+    """Strides that fit all of some layers, by themselves; none if all taps are all there is."""
+    found = tuple(
+        stride
+        for stride in entry.strides
+        if stride == 1 or _fits(RuleSection(layers=".*", stride=stride), shapes)
+    )
+    return () if found == (1,) else found
+
+
+def _fits(rule: RuleSection, shapes: Sequence[WeightShape]) -> bool:
+    return not any(problem for shape in shapes for problem in pattern_of(rule).problems(shape))
+
+
+def _label(section: PatternSection) -> str:
+    return str(pattern_of(section.rule()))
+
+
+def _exactly(layers: Sequence[str]) -> str:
+    """Regular expression for just these names."""
+    return "|".join(map(re.escape, layers))
 
 
 def _hardware_problems(experiment: Experiment) -> Iterator[str]:

@@ -288,7 +288,7 @@ class Study:
             else:
                 population = self.section.batch
                 given = fixed[place] if fixed else None
-                # A sampler that keeps repeating itself is helped by chance.
+                # A sampler that keeps to what no hardware holds is helped by chance.
                 by_chance = given is None and place >= tries // 2
                 trial = self.trials.ask(number, population, given, by_chance=by_chance)
             place += 1

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from systolith.config import ObjectiveName, SamplerName
 from systolith.steps import UsageError
 from systolith.tune.objectives import MAXIMIZED
+from systolith.tune.repeats import Items, items_of
 from systolith.tune.samplers import sampler_for
 from systolith.tune.space import Label, Point, Space
 
@@ -60,6 +61,7 @@ class Trials:
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.seed, self.sampler = space, seed, sampler
+        self._items: dict[int, Items] = {}
         objectives = space.section.objectives
         try:
             self.study = optuna.create_study(
@@ -116,12 +118,21 @@ class Trials:
         if fixed is not None:
             origin, point = fixed
             self.study.enqueue_trial(dict(point), user_attrs={ORIGIN: origin})
-        number = len(self.of())
+        known = self._known()
         sampler = SamplerName.RANDOM if by_chance else self.sampler
-        self.study.sampler = sampler_for(sampler, self.seed, number, population)
+        self.study.sampler = sampler_for(
+            sampler, self.seed, len(self.of()), population, self.space.axes, known
+        )
         trial = self.study.ask(fixed_distributions=self._distributions)
         trial.set_user_attr(BATCH, batch)
         return self.of()[trial.number]
+
+    def _known(self) -> set[Items]:
+        """Points of all trials so far."""
+        for trial in self.asked:
+            if trial.number not in self._items:
+                self._items[trial.number] = items_of(point_of(trial))
+        return set(self._items.values())
 
     @property
     def waiting(self) -> bool:

@@ -4,18 +4,30 @@ Multipliers and blocks of memory are counted; LUTs and flip-flops are estimated,
 :mod:`systolith.plan.logic`.
 """
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.budget import Resources
 from systolith.plan.conv_plan import ConvPlan, MultiplierKind
+from systolith.plan.engine_logic import Choice
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gearbox_plan import GearboxPlan
-from systolith.plan.logic import logic_of
+from systolith.plan.logic import (
+    LogicShare,
+    chosen_logic,
+    common_logic,
+    logic_of,
+    summed,
+)
 from systolith.plan.memory import BlockRam, Memory, MemoryKind
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.stages import StagePlan
 from systolith.plan.work import SPARE_BIAS_BITS
 
-__all__ = ["requantizer_dsps", "resources_of"]
+__all__ = ["Choices", "engine_resources", "requantizer_dsps", "resources_of"]
 
 DSP_BITS = 18
 """Of a factor of a device's multiplier."""
@@ -32,12 +44,21 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
     reloadable : bool
         Whether parameters can be written, so that LUTs that hold them must be RAM.
     """
+    if isinstance(stage, ConvPlan):
+        variants = engine_resources(
+            stage,
+            [stage.multiplier_kind],
+            [stage.weight_memory],
+            [stage.window_memory],
+            block,
+            reloadable,
+        )
+        ((_, found),) = variants
+        return found
     logic = logic_of(stage, reloadable=reloadable)
     logic_used = Resources(luts=logic.luts, flip_flops=logic.flip_flops)
     spare = 1 + (SPARE_BIAS_BITS if reloadable else 0)
     match stage:
-        case ConvPlan():
-            return logic_used + _conv(stage, block)
         case PoolPlan():
             memories = Resources(
                 block_rams=_blocks(stage.window_memories, stage.window_memory, block)
@@ -53,15 +74,73 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             return logic_used
 
 
-def _conv(plan: ConvPlan, block: BlockRam) -> Resources:
+Choices = tuple[MultiplierKind, MemoryKind, MemoryKind]
+"""What multipliers, weights' memories and the window buffer are made of."""
+
+
+def engine_resources(
+    plan: ConvPlan,
+    kinds: Sequence[MultiplierKind],
+    weights: Sequence[MemoryKind],
+    windows: Sequence[MemoryKind],
+    block: BlockRam,
+    reloadable: bool = False,
+) -> Iterator[tuple[Choices, Resources]]:
+    """Count what an engine takes with each kind of multipliers and memories.
+
+    What they have in common is looked at once.
+
+    Parameters
+    ----------
+    plan : ConvPlan
+        What its own parts are made of does not matter.
+    kinds, weights, windows : sequence
+        To choose from.
+    block : BlockRam
+    reloadable : bool
+        See :func:`resources_of`.
+
+    Yields
+    ------
+    pair of Choices and Resources
+        Each combination, the last choice changing fastest.
+    """
+    common = common_logic(plan, reloadable=reloadable)
+    requantizers = requantizer_dsps(plan.lanes_out, plan.biased_bits, plan.scale_bits)
     total = plan.array.total
-    multiply = 0 if plan.multiplier_kind is MultiplierKind.LUT else total
-    return Resources(
-        multipliers=total,
-        dsps=multiply + requantizer_dsps(plan.lanes_out, plan.biased_bits, plan.scale_bits),
-        block_rams=_blocks(plan.weight_memories, plan.weight_memory, block)
-        + _blocks(plan.window_memories, plan.window_memory, block),
-    )
+
+    def logic_with(choice: Choice, kind: MultiplierKind | MemoryKind) -> LogicShare:
+        made: dict[str, Any] = {choice.value: kind}
+        same = getattr(plan, choice.value) is kind
+        of_kind = plan if same else replace(plan, **made)
+        return chosen_logic(of_kind, choice, reloadable=reloadable)
+
+    multipliers = [
+        (kind, 0 if kind is MultiplierKind.LUT else total, logic_with(Choice.MULTIPLIERS, kind))
+        for kind in kinds
+    ]
+
+    def memories(
+        choice: Choice, given: Sequence[MemoryKind], memory: Memory
+    ) -> list[tuple[MemoryKind, int, LogicShare]]:
+        return [(kind, _blocks(memory, kind, block), logic_with(choice, kind)) for kind in given]
+
+    for (kind, dsps, multiply), (weight, rams, held), (window, buffers, read) in product(
+        multipliers,
+        memories(Choice.WEIGHTS, weights, plan.weight_memories),
+        memories(Choice.WINDOW, windows, plan.window_memories),
+    ):
+        logic = summed([common, multiply, held, read])
+        yield (
+            (kind, weight, window),
+            Resources(
+                multipliers=total,
+                dsps=dsps + requantizers,
+                luts=logic.luts,
+                block_rams=rams + buffers,
+                flip_flops=logic.flip_flops,
+            ),
+        )
 
 
 def requantizer_dsps(lanes: int, bits: int, scale_bits: int) -> int:

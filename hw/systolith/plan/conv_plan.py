@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from math import ceil
 from numbers import Integral
 
@@ -253,7 +254,7 @@ class ConvPlan(WindowedPlan):
         adders = (self.array.multipliers - 1).bit_length()
         return PE_LATENCY + self.multiply_latency + adders
 
-    @property
+    @cached_property
     def drain_delay(self) -> int:
         """Cycles from column 0's finished accumulator until transfer 0 is collected."""
         last_columns = (

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 from systolith.network import Add, AvgPool2d, IntegerNetwork, Layer, MaxPool2d
-from systolith.plan.area import resources_of
+from systolith.plan.area import Choices, engine_resources, resources_of
 from systolith.plan.arrays import array_shapes, least_cycles
 from systolith.plan.budget import NOTHING, Budget, Resources
-from systolith.plan.conv_plan import ArrayShape, MultiplierKind
+from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
 from systolith.plan.engines import add_engine, conv_engine, divisors, narrowed, pool_engine
 from systolith.plan.memory import MemoryKind
 from systolith.plan.solver import choose
@@ -20,11 +19,32 @@ __all__ = ["EngineOption", "choose_engines", "conv_options", "engine_options", "
 
 @dataclass(frozen=True, slots=True)
 class EngineOption:
-    """An engine with its input stream at its widest, and what it takes."""
+    """An engine with its input stream at its widest, and what it takes.
 
-    engine: EnginePlan
+    Attributes
+    ----------
+    alike : EnginePlan
+        The engine, but for what its parts are made of.
+    cycles : int
+        Per frame.
+    resources : Resources
+    choices : Choices, optional
+        What the parts are made of; None: as `alike` has it.
+    """
+
+    alike: EnginePlan
     cycles: int
     resources: Resources
+    choices: Choices | None = None
+
+    @property
+    def engine(self) -> EnginePlan:
+        """The engine; made when asked for, as most options are beaten by others."""
+        if self.choices is None:
+            return self.alike
+        kind, weight, window = self.choices
+        assert isinstance(self.alike, ConvPlan)
+        return replace(self.alike, multiplier_kind=kind, weight_memory=weight, window_memory=window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +126,24 @@ def conv_options(
     kinds = list(MultiplierKind) if budget.trades_luts else [MultiplierKind.DSP]
     windows = _windows(budget)
     weights = windows if reloadable else list(MemoryKind)
-    return _options(_conv_engines(work, shapes, kinds, weights, windows), budget, reloadable)
+    return [
+        EngineOption(engine, cycles, resources, choices)
+        for engine in _conv_engines(work, shapes)
+        for cycles in [engine.cycles]
+        for choices, resources in engine_resources(
+            engine, kinds, weights, windows, budget.block, reloadable
+        )
+    ]
 
 
 def other_options(
     network: IntegerNetwork, layer: Layer, budget: Budget, *, reloadable: bool = False
 ) -> list[EngineOption]:
     """List the engines of a pool or an addition."""
-    engines = _other_engines(network, layer, _windows(budget), reloadable)
-    return _options(engines, budget, reloadable)
+    return [
+        EngineOption(engine, engine.cycles, resources_of(engine, budget.block, reloadable))
+        for engine in _other_engines(network, layer, _windows(budget), reloadable)
+    ]
 
 
 def choose_engines(
@@ -150,13 +179,6 @@ def choose_engines(
 def _windows(budget: Budget) -> list[MemoryKind]:
     """What window buffers may be made of."""
     return list(MemoryKind) if budget.distributed else [MemoryKind.BLOCK]
-
-
-def _options(engines: Iterable[EnginePlan], budget: Budget, reloadable: bool) -> list[EngineOption]:
-    return [
-        EngineOption(engine, engine.cycles, resources_of(engine, budget.block, reloadable))
-        for engine in engines
-    ]
 
 
 def _best_shapes(
@@ -199,17 +221,8 @@ def _other_engines(
                 yield add_engine(network, layer, lanes, reloadable=reloadable)
 
 
-def _conv_engines(
-    work: Work,
-    shapes: Iterable[ArrayShape],
-    kinds: Sequence[MultiplierKind],
-    weights: Sequence[MemoryKind],
-    windows: Sequence[MemoryKind],
-) -> Iterator[EnginePlan]:
+def _conv_engines(work: Work, shapes: Iterable[ArrayShape]) -> Iterator[ConvPlan]:
+    """One engine for each shape, and for each width of a word where filters gather."""
     for shape in shapes:
         for lanes in divisors(work.channels) if work.gathers else [None]:
-            engine = conv_engine(work, shape, lanes=lanes)
-            for kind, weight, window in product(kinds, weights, windows):
-                yield replace(
-                    engine, multiplier_kind=kind, weight_memory=weight, window_memory=window
-                )
+            yield conv_engine(work, shape, lanes=lanes)

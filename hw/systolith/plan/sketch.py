@@ -6,8 +6,10 @@ And it does not search: it tries a few hundred prices of what is scarce, each of
 engine of every layer the cheapest; so it may miss designs that only just fit.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import moocore
 import numpy as np
@@ -76,16 +78,17 @@ class OptionTable:
     def __init__(self, options: Sequence[EngineOption], budget: Budget) -> None:
         options = sorted(options, key=lambda option: option.cycles)
         cycles = np.array([option.cycles for option in options], dtype=np.int64)
-        taken = np.array(
-            [[getattr(o.resources, kind) for kind in KIND_NAMES] for o in options], dtype=np.int64
-        )
+        amounts = attrgetter(*KIND_NAMES)
+        taken = np.array([amounts(option.resources) for option in options], dtype=np.int64)
         kept = moocore.is_nondominated(np.column_stack([cycles, taken]).astype(float))
         self.options = [option for option, keep in zip(options, kept, strict=True) if keep]
         self.cycles: Ints = cycles[kept]
+        self._paces: list[int] = self.cycles.tolist()
         self.taken: Ints = taken[kept]
-        self.shares: Ints = np.array(
-            [budget.share(option.resources) for option in self.options], dtype=np.int64
-        )
+        self.least: Ints = np.minimum.accumulate(self.taken, axis=0)
+        """Of each resource the least that an option up to this one takes."""
+        units = [budget.share(Resources(**{kind: 1})) for kind in KIND_NAMES]
+        self.shares: Ints = self.taken @ np.array(units, dtype=np.int64)
         self.rank: Ints = np.empty(len(self.options), dtype=np.int64)
         """Place of each option by multipliers, and then shares."""
         order = np.lexsort((self.shares, self.taken[:, MULTIPLIERS]))
@@ -101,7 +104,7 @@ class OptionTable:
 
     def keeping(self, pace: int) -> int:
         """How many options take no more cycles."""
-        return int(np.searchsorted(self.cycles, pace, side="right"))
+        return bisect_right(self._paces, pace)
 
     def picks(self, pace: int) -> Ints:
         """For each price, the cheapest option that takes no more cycles; shape (2 P,)."""
@@ -152,29 +155,31 @@ class _Priced:
     picks: list[int]
     total: Ints
     fits: bool
-    hopeless: bool
 
 
 def _priced(tables: Sequence[OptionTable], limits: Floats, pace: int) -> _Priced:
     tried = [table.picks(pace) for table in tables]
-    taken = np.sum([table.taken[n] for table, n in zip(tables, tried, strict=True)], axis=0)
-    shares = np.sum([table.shares[n] for table, n in zip(tables, tried, strict=True)], axis=0)
+    taken, shares = tables[0].taken[tried[0]], tables[0].shares[tried[0]]
+    for table, numbers in zip(tables[1:], tried[1:], strict=True):
+        taken += table.taken[numbers]
+        shares += table.shares[numbers]
     excess = _excess(taken, limits)
     best = int(np.lexsort((shares, taken[:, MULTIPLIERS], excess))[0])
     return _Priced(
         picks=[int(numbers[best]) for numbers in tried],
         total=taken[best],
         fits=excess[best] == 0,
-        # Some prices lead to the fewest multipliers that there can be.
-        hopeless=bool(taken[:, MULTIPLIERS].min() > limits[MULTIPLIERS]),
     )
 
 
 def _fits(tables: Sequence[OptionTable], limits: Floats, pace: int) -> bool:
     """Whether a design is found that keeps a pace."""
+    least = np.sum([table.least[table.keeping(pace) - 1] for table in tables], axis=0)
+    if (least > limits).any():
+        return False
     priced = _priced(tables, limits, pace)
-    if priced.fits or priced.hopeless:
-        return priced.fits
+    if priced.fits:
+        return True
     _, total = _mended(tables, limits, pace, priced)
     return bool((total <= limits).all())
 

@@ -89,12 +89,12 @@ class WindowedPlan:
         """Cycles from the last step of a pixel until its room may be written again."""
         raise NotImplementedError
 
-    @property
+    @cached_property
     def pass_cycles(self) -> int:
         """Steps of one pass."""
         return self.folds * self.slot_folds
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Steps per output pixel."""
         return self.passes * self.pass_cycles

@@ -65,6 +65,7 @@ from systolith.prune.search import (
 )
 from systolith.prune.sparsifier import SRSTE, FrozenMasks, Sparsifier, WeightSparsifier
 from systolith.prune.spp import SPP, spp_increment
+from systolith.prune.strided import StridedPattern
 from systolith.prune.topk import topk_mask
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "Score",
     "ScorePruner",
     "Sparsifier",
+    "StridedPattern",
     "TaylorGates",
     "WeightSparsifier",
     "all_convolutions_but_first",

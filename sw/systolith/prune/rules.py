@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from systolith.network import KOutOfN, Pattern
 from systolith.prune.errors import PruneError
+from systolith.prune.strided import StridedPattern
 from systolith.prune.topk import weight_shape
 
 __all__ = ["all_convolutions_but_first", "check_patterns", "match_patterns", "prunable_layers"]
@@ -51,15 +52,18 @@ def all_convolutions_but_first(model: nn.Module, pattern: Pattern) -> dict[str, 
     )
 
 
-def match_patterns(model: nn.Module, rules: Sequence[tuple[str, Pattern]]) -> dict[str, Pattern]:
+def match_patterns(
+    model: nn.Module, rules: Sequence[tuple[str, Pattern | StridedPattern]]
+) -> dict[str, Pattern]:
     """Give each layer the pattern of the last rule whose regular expression is its whole name.
 
     Parameters
     ----------
     model : nn.Module
         Its convolutions and linear layers are matched; layers that no rule names stay dense.
-    rules : sequence of (str, Pattern)
-        Regular expression for qualified layer names, and the pattern.
+    rules : sequence of (str, Pattern or StridedPattern)
+        Regular expression for qualified layer names, and the pattern; offsets of strided taps are
+        chosen by the weights that the layer has now.
 
     Returns
     -------
@@ -79,8 +83,9 @@ def match_patterns(model: nn.Module, rules: Sequence[tuple[str, Pattern]]) -> di
     {'1': Pattern(select=KOutOfN(k=2, n=8, granularity=<Granularity.WEIGHT: 'weight'>, \
 shared_by=1), taps=AllTaps())}
     """
-    names = list(prunable_layers(model))
-    patterns: dict[str, Pattern] = {}
+    layers = prunable_layers(model)
+    names = list(layers)
+    patterns: dict[str, Pattern | StridedPattern] = {}
     problems: list[str] = []
     for rule, pattern in rules:
         try:
@@ -94,7 +99,11 @@ shared_by=1), taps=AllTaps())}
     problems += _problems(model, patterns)
     if problems:
         raise PruneError(problems)
-    return {name: patterns[name] for name in names if name in patterns}
+    found = {name: patterns[name] for name in names if name in patterns}
+    return {
+        name: pattern.over(layers[name].weight) if isinstance(pattern, StridedPattern) else pattern
+        for name, pattern in found.items()
+    }
 
 
 def check_patterns(model: nn.Module, patterns: Mapping[str, Pattern]) -> dict[str, Pattern]:
@@ -110,7 +119,7 @@ def check_patterns(model: nn.Module, patterns: Mapping[str, Pattern]) -> dict[st
     return dict(patterns)
 
 
-def _problems(model: nn.Module, patterns: Mapping[str, Pattern]) -> Iterator[str]:
+def _problems(model: nn.Module, patterns: Mapping[str, Pattern | StridedPattern]) -> Iterator[str]:
     layers = prunable_layers(model)
     for name, pattern in patterns.items():
         if name not in layers:

@@ -16,7 +16,7 @@ from systolith.config import (
     read_content,
 )
 from systolith.models import DigitsCNN, ResNet8
-from systolith.network import Pattern
+from systolith.network import KOutOfN, Pattern
 from systolith.steps import UsageError
 from systolith.tune import Space
 from tests.flow.tune.inline import CONTENT, tiny_model
@@ -58,9 +58,7 @@ def test_a_point_changes_just_what_it_chooses() -> None:
     assert experiment.quantize.layers["2"].weight_bits == 8
     assert experiment.hardware.multipliers == 8
     assert "hardware" not in space.changes(point, hardware=False)
-    assert space.groups[1].pattern(point) == Pattern(
-        select=space.groups[1].patterns["1-out-of-4"].pattern.select  # type: ignore[union-attr]
-    )
+    assert space.groups[1].pattern(point) == Pattern(select=KOutOfN(1, 4))
 
 
 def test_filters_leave_before_weights_are_masked() -> None:

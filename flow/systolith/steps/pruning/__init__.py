@@ -2,5 +2,13 @@
 
 from systolith.steps.pruning.context import PruneContext, clear_checkpoints
 from systolith.steps.pruning.run import check_steps, prune_model, quantize_pruned
+from systolith.steps.pruning.weights import pattern_of
 
-__all__ = ["PruneContext", "check_steps", "clear_checkpoints", "prune_model", "quantize_pruned"]
+__all__ = [
+    "PruneContext",
+    "check_steps",
+    "clear_checkpoints",
+    "pattern_of",
+    "prune_model",
+    "quantize_pruned",
+]

@@ -8,6 +8,7 @@ from systolith.config import (
     DPPSection,
     MagnitudeSection,
     ParticlesSection,
+    RuleSection,
     SPPSection,
     SRSTESection,
     WeightSection,
@@ -30,6 +31,7 @@ from systolith.prune import (
     PruneError,
     Schedule,
     ScorePruner,
+    StridedPattern,
     WeightSparsifier,
     match_patterns,
     prunable_layers,
@@ -39,9 +41,16 @@ from systolith.quant import QuantizedModel, quantized_names, quantized_patterns
 from systolith.steps.budgets import PatternBudget, pattern_budget, patterns_for_budget
 from systolith.steps.pruning.context import PruneContext
 
-__all__ = ["check_masks", "make_sparsifier", "search_masks", "train_masks"]
+__all__ = ["check_masks", "make_sparsifier", "pattern_of", "search_masks", "train_masks"]
 
 SCHEDULES: Mapping[str, Schedule] = {"one-shot": OneShot(), "cubic": Cubic()}
+
+
+def pattern_of(rule: RuleSection) -> Pattern | StridedPattern:
+    """Say what pattern a rule gives its layers; offsets of strided taps are up to the weights."""
+    if rule.stride in (None, 1):
+        return Pattern(select=rule.select)
+    return StridedPattern(select=rule.select, stride=rule.stride)
 
 
 def check_masks(model: nn.Module, step: WeightSection | ParticlesSection) -> None:
@@ -55,7 +64,7 @@ def check_masks(model: nn.Module, step: WeightSection | ParticlesSection) -> Non
     if isinstance(step, ParticlesSection):
         _plan(model, step)
     elif step.rules:
-        match_patterns(model, [(rule.layers, rule.pattern) for rule in step.rules])
+        match_patterns(model, [(rule.layers, pattern_of(rule)) for rule in step.rules])
 
 
 def train_masks(model: nn.Module, step: WeightSection, context: PruneContext, name: str) -> MaskSet:
@@ -136,7 +145,7 @@ def _find_patterns(
 ) -> dict[str, Pattern]:
     """Patterns by layer, from the rules or for the budget."""
     if step.budget is None:
-        return match_patterns(model, [(rule.layers, rule.pattern) for rule in step.rules])
+        return match_patterns(model, [(rule.layers, pattern_of(rule)) for rule in step.rules])
     return patterns_for_budget(model, _budget(model, step, context))
 
 
