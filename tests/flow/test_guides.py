@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from benchmarks.document import PAGES, filled
 from systolith.cli import app
 from systolith.exchange import Format, export_onnx
+from systolith.network import load
 from tests.flow.networks import small_network
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -70,3 +71,16 @@ def test_tables_are_what_the_code_gives(page: Path) -> None:
 def test_a_changed_table_is_seen() -> None:
     page = (DOCS / "onnx.md").read_text()
     assert filled(page.replace("| Softmax", "| Softmin")) == page
+
+
+def test_coming_from_torch_pruning(capsys: pytest.CaptureFixture[str]) -> None:
+    _run("coming-from-torch-pruning.md")
+    shown = capsys.readouterr().out
+    assert shown.startswith("2-out-of-4\nconv1: dense\nconv2: 2-out-of-4\nfc: 2-out-of-4\n")
+    (percent,) = re.findall(r"([\d.]+)% after training quantized", shown)
+    assert float(percent) > 80
+    for name in ("network.json", "imported/network.json"):
+        patterns = [str(each.pattern) for each in load(Path(name)).layers if hasattr(each, "mask")]
+        assert patterns == ["dense", "2-out-of-4", "2-out-of-4"]
+    sparse, dense = map(int, re.findall(r": (\d+) cycles per frame", shown))
+    assert sparse < dense

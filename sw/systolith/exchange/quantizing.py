@@ -174,7 +174,8 @@ def requantized(
             ]
         return requantized(replace(pending, step=None), replace(quantizer, rounding="FLOOR"), bits)
     if quantizer.rounding == "FLOOR" and _adds_half(pending, quantizer.scale):
-        half = replace(pending, offset=pending.offset - quantizer.scale / 2)
+        left = pending.offset - quantizer.scale / 2 if pending.biased else np.zeros(1)
+        half = replace(pending, offset=left)
         return requantized(half, replace(quantizer, rounding=HALF_TO_PLUS_INFINITY), bits)
     silent = pending.scale == 0
     ratio = np.where(silent, 0.0, pending.scale / quantizer.scale)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -21,6 +21,9 @@ from systolith.network import (
     PerNeuron,
     Strided,
 )
+
+RELAXED = settings(deadline=None, max_examples=60)
+"""Machines differ in speed by more than any deadline."""
 
 Drawn = tuple[Pattern, BoolArray, IntArray]
 """A pattern, a mask of it, and weights that are 0 just outside the mask."""
@@ -54,6 +57,7 @@ def conforming(draw: st.DrawFn) -> Drawn:
     return pattern, mask, rng.choice([-8, -3, 1, 7], shape) * mask
 
 
+@RELAXED
 @given(conforming())
 def test_finds_at_most_what_the_pattern_keeps(drawn: Drawn) -> None:
     pattern, mask, weight = drawn
@@ -62,6 +66,7 @@ def test_finds_at_most_what_the_pattern_keeps(drawn: Drawn) -> None:
     assert _cost(found) <= (_cost(given) if _cost(given) <= MOST_KEPT else 1.0)
 
 
+@RELAXED
 @given(conforming(), st.floats(0, 1))
 def test_masks_conform_and_keep_every_weight(drawn: Drawn, zeros: float) -> None:
     _, _, weight = drawn
@@ -75,6 +80,7 @@ def test_masks_conform_and_keep_every_weight(drawn: Drawn, zeros: float) -> None
         assert found.density == found.mask.mean() == found.pattern.kept(weight.shape) / weight.size
 
 
+@RELAXED
 @given(conforming())
 def test_the_pattern_that_pruned_is_among_those_listed(drawn: Drawn) -> None:
     pattern, mask, weight = drawn
@@ -87,6 +93,7 @@ def test_the_pattern_that_pruned_is_among_those_listed(drawn: Drawn) -> None:
     assert pattern in [found.pattern for found in structures(weight)]
 
 
+@RELAXED
 @given(conforming(), st.randoms(use_true_random=False))
 def test_one_more_weight_breaks_the_pattern(drawn: Drawn, random: Any) -> None:
     pattern, mask, weight = drawn
@@ -97,6 +104,7 @@ def test_one_more_weight_breaks_the_pattern(drawn: Drawn, random: Any) -> None:
     assert pattern not in [found.pattern for found in structures(broken)]
 
 
+@RELAXED
 @given(conforming())
 def test_best_comes_first_and_dense_last(drawn: Drawn) -> None:
     found = list(structures(drawn[2]))
@@ -108,6 +116,7 @@ def test_best_comes_first_and_dense_last(drawn: Drawn) -> None:
     assert detect(drawn[2]).pattern == found[0].pattern
 
 
+@RELAXED
 @given(
     arrays.arrays(
         np.int64,
@@ -120,6 +129,7 @@ def test_weights_without_zeros_are_dense(weight: IntArray) -> None:
     assert only.pattern == Pattern() and only.mask is None and only.density == 1.0
 
 
+@RELAXED
 @given(conforming())
 def test_matrices_are_kernels_of_one_weight(drawn: Drawn) -> None:
     matrix = drawn[2][:, :, 0, 0]
@@ -131,6 +141,7 @@ def test_matrices_are_kernels_of_one_weight(drawn: Drawn) -> None:
         assert np.array_equal(_four_axes(flat.mask), kernels.mask)
 
 
+@RELAXED
 @given(conforming())
 def test_scale_and_sign_do_not_matter(drawn: Drawn) -> None:
     real, integers = detect(drawn[2] * -0.125), detect(drawn[2])
@@ -162,6 +173,7 @@ def test_recovers_what_weights_were_pruned_by(pattern: Pattern) -> None:
     assert np.array_equal(found.mask, mask)  # type: ignore[arg-type]
 
 
+@RELAXED
 @given(st.integers(2, 9), st.data())
 def test_finds_strided_taps_with_any_offsets(stride: int, data: st.DataObject) -> None:
     offsets = data.draw(st.lists(st.integers(0, stride - 1), min_size=3, max_size=3))

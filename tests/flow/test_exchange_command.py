@@ -1,0 +1,254 @@
+"""systolith import and systolith export: what they write and print, and their exit codes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+from systolith.cli import app
+from systolith.exchange import Format, export_onnx, import_onnx
+from systolith.network import (
+    ActType,
+    Conv2d,
+    IntegerNetwork,
+    KOutOfN,
+    Overflow,
+    Pattern,
+    Requantize,
+    Tensor,
+    forward,
+    load,
+    save,
+)
+from tests.flow.networks import residual_network, small_network
+
+
+def _run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def _tiny(**changes: object) -> IntegerNetwork:
+    """One convolution, 2 out of 4, whose scales are powers of two."""
+    rng = np.random.default_rng(0)
+    pattern = Pattern(select=KOutOfN(2, 4))
+    mask = pattern.best_mask(rng.random((4, 4, 2, 2)))
+    requantize = {"multiplier": np.array([1]), "shift": np.array([6])} | changes
+    layer = Conv2d(
+        name="conv",
+        input="input",
+        weight=rng.integers(1, 8, mask.shape) * mask,
+        weight_bits=4,
+        bias=rng.integers(-99, 99, 4),
+        mask=mask,
+        pattern=pattern,
+        requantize=Requantize(**requantize),  # type: ignore[arg-type]
+        output=ActType(bits=4, signed=False),
+    )
+    source = Tensor((4, 3, 3), ActType(bits=4, signed=False))
+    return IntegerNetwork(name="tiny", input=source, layers=(layer,))
+
+
+def _saved(network: IntegerNetwork, folder: Path) -> Path:
+    path = folder / "network.json"
+    save(network, path)
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.onnx"
+    export_onnx(_tiny(), path, Format.QONNX)
+    return path
+
+
+def _images(network: IntegerNetwork, count: int = 5) -> np.ndarray:
+    act = network.input.type
+    shape = (count, *network.input.shape)
+    return np.random.default_rng(1).integers(act.low, act.high + 1, shape)
+
+
+def test_import_shows_layers_and_writes_nothing(model: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    code, shown, said = _run("import", model)
+    assert (code, said) == (0, "")
+    for text in ("tiny: input 4x3x3 uint4", "conv", "4x4x2x2 int4", "50%", "2-out-of-4"):
+        assert text in shown
+    assert "arithmetic: exactly the file's" in shown
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_import_writes_the_network_and_what_it_means(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a/b"
+    code, shown, _ = _run("import", model, "-o", folder)
+    assert code == 0
+    assert f"results: {folder / 'network.json'}" in shown
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"network.json", "network.safetensors", "import.json"}
+    network, meaning = (
+        load(folder / "network.json"),
+        json.loads((folder / "import.json").read_text()),
+    )
+    assert [str(each.pattern) for each in network.layers if isinstance(each, Conv2d)] == [
+        "2-out-of-4"
+    ]
+    assert meaning["exact"] is True
+    assert meaning["input"] == {
+        "scale": 1.0,
+        "zero_point": 0,
+        "first_multiply_by": [1.0],
+        "then_add": [0.0],
+    }
+    assert meaning["outputs"].keys() == meaning["units"].keys() == {network.outputs[0]}
+
+
+def test_import_as_json_is_all_that_is_printed(model: Path, tmp_path: Path) -> None:
+    code, shown, said = _run("import", model, "-o", tmp_path / "out", "--json")
+    assert (code, said) == (0, "")
+    described = json.loads(shown)
+    (layer,) = described.pop("layers")
+    assert described.pop("network") == "tiny"
+    assert described == json.loads((tmp_path / "out/import.json").read_text())
+    assert (layer["kind"], layer["pattern"], layer["zeros"]) == ("Conv2d", "2-out-of-4", 0.5)
+    assert layer["macs"] == 64 * 4
+
+
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize(
+    "network", [small_network(), residual_network(), _tiny()], ids=lambda network: network.name
+)
+def test_an_exported_network_comes_back_with_the_same_outputs(
+    network: IntegerNetwork, form: Format, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.onnx"
+    source = _saved(network, tmp_path)
+    assert _run("export", source, "-o", path, "--format", form.value)[0] == 0
+    assert _run("import", path, "-o", tmp_path / "back")[0] == 0
+    back = load(tmp_path / "back/network.json")
+    images = _images(network)
+    wanted, found = forward(network, images), forward(back, images)
+    assert len(wanted) == len(found)
+    for ours, theirs in zip(wanted.values(), found.values(), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+def test_export_names_patterns_beside_the_model(tmp_path: Path) -> None:
+    path = tmp_path / "new/model.onnx"
+    code, shown, _ = _run("export", _saved(_tiny(), tmp_path), "-o", path, "--json")
+    assert code == 0
+    assert json.loads(shown) == {
+        "model": str(path),
+        "patterns": str(path.with_suffix(".patterns.json")),
+    }
+    assert {each.name for each in path.parent.iterdir()} == {"model.onnx", "model.patterns.json"}
+    patterns = json.loads(path.with_suffix(".patterns.json").read_text())
+    layer = patterns["layers"]["conv"]
+    assert (layer["pattern"], layer["k"], layer["n"], layer["axis"]) == ("2-out-of-4", 2, 4, 1)
+    weight = _tiny().layers[0].weight.reshape(4, -1)  # type: ignore[union-attr]
+    assert [np.flatnonzero(row).tolist() for row in weight] == layer["indices"]
+
+
+def test_export_puts_the_scale_of_images_into_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    source = _saved(_tiny(), tmp_path)
+    assert _run("export", source, "-o", path, "--input-scale", 0.25)[0] == 0
+    found = import_onnx(path)
+    integers = _images(_tiny())
+    assert np.array_equal(found.quantize_input(integers * 0.25), integers)
+
+
+def test_refused_file_leaves_nothing_and_names_every_problem(tmp_path: Path) -> None:
+    export_onnx(_tiny(), tmp_path / "model.onnx", Format.QONNX)
+    broken = onnx.load(tmp_path / "model.onnx")
+    (conv,) = (node for node in broken.graph.node if node.op_type == "Conv")
+    conv.attribute.append(onnx.helper.make_attribute("dilations", [2, 2]))
+    extra = [
+        onnx.helper.make_node("Softmax", [broken.graph.output[0].name], ["s"], name="odds"),
+        onnx.helper.make_node("Tanh", [broken.graph.output[0].name], ["t"], name="bend"),
+    ]
+    broken.graph.node.extend(extra)
+    onnx.save(broken, tmp_path / "broken.onnx")
+    code, shown, said = _run("import", tmp_path / "broken.onnx", "-o", tmp_path / "out", "--json")
+    assert (code, shown) == (2, "")
+    for text in ("'conv' (Conv): is dilated", "'odds' (Softmax): not supp", "'bend' (Tanh): not s"):
+        assert text in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no model at all"])
+def test_no_model_is_bad_input(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "missing.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    code, shown, said = _run("import", path, "-o", tmp_path / "out")
+    assert (code, shown) == (2, "")
+    assert said.startswith("error: ") and "missing.onnx" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrapping_network_is_not_exported(tmp_path: Path) -> None:
+    source = _saved(_tiny(overflow=Overflow.WRAP), tmp_path)
+    code, shown, said = _run("export", source, "-o", tmp_path / "out/model.onnx")
+    assert (code, shown) == (2, "")
+    assert "layer 'conv': wraps where it overflows" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--format", "tflite"], "Invalid value for '--format'"),
+        (["--input-scale", "-1"], "Invalid value for '--input-scale'"),
+        (["--input-scale", "0"], "input_scale must be a positive number, got 0"),
+    ],
+)
+def test_export_options_are_checked(arguments: list[str], said: str, tmp_path: Path) -> None:
+    source = _saved(_tiny(), tmp_path)
+    code, _, error = _run("export", source, "-o", tmp_path / "out/model.onnx", *arguments)
+    assert code == 2
+    assert said in " ".join(error.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_export_of_a_damaged_network_is_bad_input(tmp_path: Path) -> None:
+    source = _saved(_tiny(), tmp_path)
+    source.with_suffix(".safetensors").unlink()
+    code, _, said = _run("export", source, "-o", tmp_path / "model.onnx")
+    assert code == 2
+    assert said.startswith("error: ")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_failure_while_writing_keeps_the_file_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"earlier")
+    write = Path.write_bytes
+
+    def half(self: Path, data: bytes) -> int:
+        if self.name.startswith("model.onnx"):
+            write(self, data[: len(data) // 2])
+            raise OSError("no space left on device")
+        return write(self, data)
+
+    source = _saved(_tiny(), tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OSError, match="no space left"):
+        _run("export", source, "-o", path)
+    assert path.read_bytes() == b"earlier"
+
+
+def test_imported_network_is_verified_in_rtl(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    assert _run("import", model, "-o", folder)[0] == 0
+    code, shown, said = _run(
+        "verify", folder / "network.json", "-o", folder / "rtl", "--images", 2, "--json"
+    )
+    assert code == 0, said
+    assert json.loads(shown)["verification"]["passed"]
