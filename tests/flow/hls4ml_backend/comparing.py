@@ -43,7 +43,8 @@ def both(
     """What RTL and C simulation predict."""
     outputs = []
     for backend in ("Systolith", "Vitis"):
-        converted = convert(model, config, folder, backend)
+        few = {"multipliers": 8} if backend == "Systolith" else {}
+        converted = convert(model, config, folder, backend, **few)
         converted.compile()
         outputs.append(converted.predict(x))
     return outputs[0], outputs[1]

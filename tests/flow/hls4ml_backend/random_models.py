@@ -70,8 +70,8 @@ class RandomModel(nn.Module):
         return self.flatten(x)
 
 
-def random_type(rng: random.Random, *, exact: bool = False) -> str:
-    """A type of 3 to 12 bits; of weights, whose text has few digits, with the modes of no choice."""
+def random_type(rng: random.Random) -> str:
+    """A type of 3 to 12 bits."""
     width = rng.randint(3, 12)
     integer = rng.randint(1, min(width, 5))
     modes = (rng.choice(ROUNDINGS), rng.choice(OVERFLOWS))
