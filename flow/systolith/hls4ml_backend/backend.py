@@ -67,9 +67,9 @@ class SystolithBackend(FPGABackend):
     @model_optimizer()
     def check_configuration(self, model: Any) -> None:
         """Refuse unknown keys and wrong values before any work."""
-        from systolith.hls4ml_backend.configuration import read_configuration
+        from systolith.hls4ml_backend.configuration import check_configuration
 
-        read_configuration(model)
+        check_configuration(model)
 
     @model_optimizer()
     def map_layers(self, model: Any) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 from systolith.hls4ml_backend.errors import raise_if_any
 from systolith.hls4ml_backend.keys import OPTIONS, key_problems
 
-__all__ = ["DEFAULT_PART", "Configuration", "initial_config", "read_configuration"]
+__all__ = [
+    "DEFAULT_PART",
+    "Configuration",
+    "check_configuration",
+    "initial_config",
+    "read_configuration",
+]
 
 DEFAULT_PART = "ecp5-85f"
 
@@ -57,23 +63,21 @@ def initial_config(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_configuration(model: Any) -> Configuration:
-    """Check and read the configuration of a graph.
-
-    Parameters
-    ----------
-    model : hls4ml.model.ModelGraph
-        At any time; layers that hls4ml has removed by now may be named.
+def check_configuration(model: Any) -> None:
+    """Check the configuration of a graph that nothing was done to yet.
 
     Raises
     ------
     ConversionError
         With every unknown key and every wrong value.
     """
-    config = model.config.config
     names = frozenset(node.name for node in model.get_layers())
-    known = frozenset(config.setdefault("KnownLayers", sorted(names))) | names
-    raise_if_any(key_problems(config, known))
+    raise_if_any(key_problems(model.config.config, names))
+
+
+def read_configuration(model: Any) -> Configuration:
+    """Read the checked configuration of a graph, to which hls4ml may have added layers."""
+    config = model.config.config
     hls = config["HLSConfig"]
     general = hls.get("Model") or {}
     sections: dict[str, dict[str, Any]] = {}

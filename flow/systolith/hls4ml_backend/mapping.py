@@ -47,15 +47,22 @@ SHAPED: Mapping[str, Callable[[Assembly, Any, Value], Value | None]] = {
     "ZeroPadding2D": zero_padding,
 }
 POOLS = ("Pooling1D", "Pooling2D", "GlobalPooling1D", "GlobalPooling2D")
+ACTIVATION_KINDS = ("Activation", "ParametrizedActivation")
 REWRITES = {
     "Softmax": "remove the softmax: the class is the same; or set Skip of the layer to true",
     "Concatenate": "add tensors instead of concatenating them",
-    "LeakyReLU": "use ReLU",
     "PReLU": "use ReLU",
-    "ELU": "use ReLU",
+    "HardActivation": "use ReLU",
+    "Quant": "give it constant scale and zero point, so that hls4ml makes a type of it",
     "SeparableConv2D": "write a depthwise and a pointwise convolution",
 }
 ACTIVATIONS = {"relu": (Clip(low=0),), "linear": ()}
+
+
+def _activation(node: Any) -> str:
+    """Name an activation; a threshold of 0, as which hls4ml reads Keras' ReLU, makes a ReLU."""
+    name = str(node.get_attr("activation", "linear")).lower()
+    return "relu" if name == "thresholdedrelu" and not node.get_attr("activ_param") else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,11 +197,11 @@ def _mapped(
     if kind == "Merge":
         return _cast(assembly, node, _added(assembly, node, given))
     value = given[0]
-    if kind in ("Activation", "Clone"):
+    if kind in ACTIVATION_KINDS:
         if any(value.padding):
             assembly.refuse(node.name, "follows zero padding; pad after it")
             return None
-        steps = ACTIVATIONS[node.get_attr("activation", "linear").lower()]
+        steps = ACTIVATIONS[_activation(node)]
         return _cast(assembly, node, value.then(node.name, *steps))
     tensor = assembly.tensor(node.inputs[0], value)
     if tensor is None:
@@ -212,12 +219,10 @@ def _unknown(node: Any) -> str | None:
     if kind == "Merge":
         operation = str(node.get_attr("op")).lower()
         return None if operation == "add" else f"merges by {operation}; only add is supported"
-    if kind == "Activation":
-        name = str(node.get_attr("activation")).lower()
-        if name in ACTIVATIONS:
-            return None
-        return f"activation {name} is not supported; use relu"
-    if kind in SHAPED or kind in WEIGHTED or kind in POOLS or kind == "Clone":
+    if kind in ACTIVATION_KINDS:
+        name = _activation(node)
+        return None if name in ACTIVATIONS else f"activation {name} is not supported; use relu"
+    if kind in SHAPED or kind in WEIGHTED or kind in POOLS:
         return None
     known = ", ".join((*WEIGHTED, *POOLS, *SHAPED, "Activation", "Merge"))
     return f"{kind} is not supported; {REWRITES.get(kind, f'there are {known}')}"
