@@ -14,6 +14,7 @@ __all__ = ["Scaled", "common_scale", "parameter_problems", "read_parameter"]
 
 MAX_WEIGHT_BITS = 16
 TERNARY = IntegerPrecisionType(width=2, signed=True)
+BINARY = IntegerPrecisionType(width=1, signed=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ def parameter_problems(variable: Any, name: str) -> Iterator[str]:
     precision = variable.type.precision
     if problem := type_problem(precision):
         yield f"{name} {problem}"
+    elif name == "weight" and precision == BINARY:
+        yield "weight has the type ap_uint<1>, which hls4ml reads as -1 and 1; use ap_ufixed<1,1>"
     elif name == "weight" and precision == TERNARY and (read_parameter(variable).values < -1).any():
         yield (
             "weight has the type ap_int<2>, by which hls4ml multiplies as by -1, 0 or 1, but it "

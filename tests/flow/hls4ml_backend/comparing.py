@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+QUANTIZED = "ap_fixed<9,3,AP_RND,AP_SAT>"
+
 
 def pytorch_config(model: nn.Module, shape: tuple[int, ...]) -> dict[str, Any]:
     """What hls4ml makes of a PyTorch model whose images come with channels last."""
