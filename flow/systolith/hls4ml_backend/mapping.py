@@ -184,7 +184,7 @@ def _mapped(
     """Map one layer; None if that, or one before, is impossible."""
     kind = node.class_name
     if kind == "Input":
-        return _input(assembly, node)
+        return _input(assembly, node, _is_transposed_first(node))
     read = [values.get(name) for name in node.inputs]
     if unknown := _unknown(node):
         assembly.refuse(node.name, unknown)
@@ -228,7 +228,16 @@ def _unknown(node: Any) -> str | None:
     return f"{kind} is not supported; {REWRITES.get(kind, f'there are {known}')}"
 
 
-def _input(assembly: Assembly, node: Any) -> Value | None:
+def _is_transposed_first(node: Any) -> bool:
+    """Whether images come with channels first, which all that read them put last."""
+    readers = [reader for reader in node.model.get_layers() if node.outputs[0] in reader.inputs]
+    return bool(readers) and all(
+        reader.class_name == "Transpose" and list(reader.get_attr("perm")) in ([1, 2, 0], [1, 0])
+        for reader in readers
+    )
+
+
+def _input(assembly: Assembly, node: Any, channels_first: bool) -> Value | None:
     variable = node.get_output_variable()
     shape = tuple(int(size) for size in variable.shape)
     precision = variable.type.precision
@@ -246,9 +255,14 @@ def _input(assembly: Assembly, node: Any) -> Value | None:
         return None
     height, width, channels = (1, 1, 1, *shape)[-3:]
     image = (channels, height, width)
+    if channels_first:
+        image = (shape[0], shape[1] if len(shape) == 3 else 1, shape[-1])
     assembly.add_input(Tensor(image, act))
     form = Form(fraction=kind.fraction, low=act.low, high=act.high)
-    return Value(source=INPUT, form=form, view=image_view(image, len(shape)), shape=image)
+    view = np.arange(np.prod(image)).reshape(shape)
+    if not channels_first:
+        view = image_view(image, len(shape))
+    return Value(source=INPUT, form=form, view=view, shape=image)
 
 
 def _cast(assembly: Assembly, node: Any, value: Value | None) -> Value | None:

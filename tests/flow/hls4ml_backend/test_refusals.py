@@ -1,5 +1,6 @@
 """What has no counterpart is refused by name, all of it at once, before any work."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from torch import Tensor, nn
 
 from systolith.hls4ml_backend import ConversionError
-from tests.flow.hls4ml_backend.comparing import QUANTIZED, convert, pytorch_config
+from tests.flow.hls4ml_backend.comparing import QUANTIZED, convert, images, pytorch_config
 
 
 def quantized(model: nn.Module, shape: tuple[int, ...], **types: str) -> dict[str, Any]:
@@ -88,6 +89,18 @@ def test_merging_otherwise_than_by_adding_is_refused(tmp_path: Path) -> None:
     model = Product()
     found = problems(model, quantized(model, (4,)), tmp_path)
     assert "merges by multiply; only add is supported" in found[0]
+
+
+def test_channels_may_come_first(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(3 * 2 * 1, 2))
+    last = quantized(model, (2, 4, 3))
+    first = copy.deepcopy(last)
+    first["Model"]["ChannelsLastConversion"] = "full"
+    x = images((4, 3, 2), 2, 0, scale=1.0)
+    wanted = convert(model, last, tmp_path).quantize(x)
+    converted = convert(model, first, tmp_path)
+    assert np.array_equal(converted.quantize(x.transpose(0, 3, 1, 2)), wanted)
+    assert converted.mapped.network.input.shape == (2, 4, 3)
 
 
 def test_wrong_images_are_refused(tmp_path: Path) -> None:
