@@ -156,6 +156,8 @@ def _finished(assembly: Assembly, graph: Any, values: Mapping[str, Value | None]
         value = values[name]
         assert value is not None
         outputs.append(Output(layer=value.source, fraction=value.form.fraction, view=value.view))
+        if any(value.padding):
+            assembly.refuse(name, "zero padding is no output; leave it out")
         if value.source == INPUT:
             assembly.refuse(name, "nothing is computed; a network needs a layer")
     entry = next(node for node in graph.get_layers() if node.outputs[0] in graph.inputs)
@@ -284,6 +286,9 @@ def _added(assembly: Assembly, node: Any, values: list[Value]) -> Value | None:
     if len(tensors) != 2 or first is None or others[0] is None:
         return None
     second = others[0]
+    if any(first.padding) or any(second.padding):
+        assembly.refuse(node.name, "follows zero padding; only convolutions and pools can")
+        return None
     if first.shape != second.shape or not np.array_equal(first.view, second.view):
         assembly.refuse(node.name, "adds tensors of different shape or order; reshape after adding")
         return None

@@ -1,18 +1,18 @@
 """From a model to a bitstream, and the report of it."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from systolith.config import BuildSection
-from systolith.hls4ml_backend.errors import ConversionError
+from systolith.hls4ml_backend.errors import ConversionError, raise_if_any
 from systolith.hls4ml_backend.names import REPORT
 from systolith.steps.building import build_design
 from systolith.steps.workspace import write_json
 
-__all__ = ["build_report", "read_report"]
+__all__ = ["build_report"]
+
+OPTIONS = ("device", "speed", "package", "freq_mhz", "seeds", "jobs")
 
 
 def build_report(
@@ -24,6 +24,7 @@ def build_report(
     freq_mhz: float | None = None,
     seeds: int = 1,
     jobs: int = 1,
+    **others: object,
 ) -> dict[str, Any]:
     """Synthesize, place and route; write ``report.json`` and, if the clock is reached, a bitstream.
 
@@ -43,14 +44,17 @@ def build_report(
     Returns
     -------
     dict
-        JSON values: ``Device``, ``ClockMHz`` and so on, see :func:`read_report`.
+        JSON values, see :func:`systolith.hls4ml_backend.read_report`.
 
     Raises
     ------
     ConversionError
-        If there is no such part.
+        If there is no such part or option.
     MissingProgramError, ToolError, TooLargeError
     """
+    raise_if_any(
+        f"build() has no option {name!r}; there are {', '.join(OPTIONS)}" for name in others
+    )
     wanted = model.configuration
     try:
         section = BuildSection(
@@ -74,30 +78,4 @@ def build_report(
         "Implementation": found,
     }
     write_json(model.folder / REPORT, report)
-    return report
-
-
-def read_report(folder: str | Path) -> dict[str, Any]:
-    """Read what the last build of a project found.
-
-    Parameters
-    ----------
-    folder : str or Path
-        ``output_dir`` of the conversion.
-
-    Returns
-    -------
-    dict
-        ``CyclesPerFrame``, ``LatencyCycles`` and ``Multipliers`` of the plan; ``Implementation``
-        has part, cells used, clocks, frames per second, the critical path.
-
-    Raises
-    ------
-    FileNotFoundError
-        If nothing was built there.
-    """
-    path = Path(folder) / REPORT
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: nothing was built there; call build() first")
-    report: dict[str, Any] = json.loads(path.read_text())
     return report

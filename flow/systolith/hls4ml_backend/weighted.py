@@ -59,8 +59,8 @@ def depthwise(assembly: Assembly, node: Any, value: Value, pattern: str | None) 
     """Slide over each channel by itself; filters of a channel are neighbours, as in hls4ml."""
 
     def arrange(weight: IntArray) -> IntArray:
-        height, width, channels, multiplicity = weight.shape
-        return weight.transpose(2, 3, 0, 1).reshape(channels * multiplicity, 1, height, width)
+        height, width = weight.shape[:2]
+        return weight.reshape(height, width, -1).transpose(2, 0, 1)[:, None]
 
     return _sliding(assembly, node, value, pattern, arrange, groups=value.shape[0])
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from systolith.hls4ml_backend import ConversionError
-from systolith.hls4ml_backend.synthesis import read_report
+from systolith.hls4ml_backend import ConversionError, read_report
 from tests.flow.hls4ml_backend.comparing import convert
 from tests.flow.hls4ml_backend.test_refusals import problems, quantized
 
@@ -83,11 +82,13 @@ def test_there_is_no_report_before_a_build(tmp_path: Path) -> None:
         read_report(tmp_path)
 
 
-def test_unknown_parts_are_refused_by_build(tmp_path: Path) -> None:
+def test_unknown_parts_and_options_are_refused_by_build(tmp_path: Path) -> None:
     model = small()
     converted = convert(model, quantized(model, (4, 4, 4)), tmp_path)
     with pytest.raises(ConversionError, match="there is no device 'ecp6'"):
         converted.build(device="ecp6")
+    with pytest.raises(ConversionError, match="has no option 'csim'; there are device, speed"):
+        converted.build(csim=False)
 
 
 @pytest.mark.slow
