@@ -38,6 +38,8 @@ class Configuration:
         Rows and columns, by layer.
     reuse : dict of str to int
         ReuseFactor by layer, where it is more than 1.
+    quick : bool
+        Whether the simulator is compiled in the least time, at the expense of its speed.
     """
 
     part: str
@@ -47,6 +49,7 @@ class Configuration:
     patterns: dict[str, str]
     arrays: dict[str, tuple[int, int]]
     reuse: dict[str, int]
+    quick: bool
 
 
 def initial_config(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,6 +61,7 @@ def initial_config(given: Mapping[str, Any]) -> dict[str, Any]:
         "IOType": known.get("IOType") or "io_stream",
         "Device": known.get("Device"),
         "Multipliers": known.get("Multipliers"),
+        "QuickSimulation": known.get("QuickSimulation"),
         "HLSConfig": {},
         "UnknownKeys": [key for key in given if key not in OPTIONS],
     }
@@ -89,6 +93,7 @@ def read_configuration(model: Any) -> Configuration:
     return Configuration(
         part=config["Part"],
         clock_mhz=None if period is None else 1000 / period,
+        quick=bool(config.get("QuickSimulation")),
         device=config.get("Device") or general.get("Device"),
         multipliers=config.get("Multipliers") or general.get("Multipliers"),
         patterns={name: part["Pattern"] for name, part in sections.items() if "Pattern" in part},

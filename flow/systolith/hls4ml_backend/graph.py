@@ -57,7 +57,8 @@ class SystolithGraph(ModelGraph):
     def build_simulator(self) -> None:
         """Do what :meth:`compile` does, without writing the project."""
         self.design = write_design(self.plan, self.folder / RTL)
-        self.simulator = build_native(self.design, self.folder / SIMULATOR)
+        quick = self.configuration.quick
+        self.simulator = build_native(self.design, self.folder / SIMULATOR, quick=quick)
 
     def run(self, x: Floats) -> Any:
         """Simulate the Verilog.

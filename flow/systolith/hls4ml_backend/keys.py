@@ -38,6 +38,10 @@ def _strategy(value: object) -> str | None:
     return f"must be one of {', '.join(known)}, which all give the same engines, got {value!r}"
 
 
+def _boolean(value: object) -> str | None:
+    return None if isinstance(value, bool) else f"must be True or False, got {value!r}"
+
+
 def _optional(check: Check) -> Check:
     return lambda value: None if value is None else check(value)
 
@@ -52,6 +56,7 @@ BACKEND_KEYS: Mapping[str, Check] = {
     "IOType": _io_type,
     "Device": _optional(_device),
     "Multipliers": _optional(_count),
+    "QuickSimulation": _optional(_boolean),
 }
 """What ``convert_from_...`` takes for this backend: part, clock_period, io_type, and so on."""
 IGNORED = (
@@ -136,5 +141,6 @@ OPTIONS: Mapping[str, str] = {
     "io_type": "IOType",
     "device": "Device",
     "multipliers": "Multipliers",
+    "quick_simulation": "QuickSimulation",
 }
 """Options of ``convert_from_...``, and the keys that they set."""

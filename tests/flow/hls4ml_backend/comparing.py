@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+SMALL = {"multipliers": 8, "quick_simulation": True}
+"""What compiles soon."""
 QUANTIZED = "ap_fixed<9,3,AP_RND,AP_SAT>"
 
 
@@ -45,8 +47,8 @@ def both(
     """What RTL and C simulation predict."""
     outputs = []
     for backend in ("Systolith", "Vitis"):
-        few = {"multipliers": 8} if backend == "Systolith" else {}
-        converted = convert(model, config, folder, backend, **few)
+        given = SMALL if backend == "Systolith" else {}
+        converted = convert(model, config, folder, backend, **given)
         converted.compile()
         outputs.append(converted.predict(x))
     return outputs[0], outputs[1]

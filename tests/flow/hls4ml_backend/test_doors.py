@@ -6,11 +6,12 @@ from typing import Any
 
 import hls4ml
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from torch import nn
 
-from systolith.network import load
-from tests.flow.hls4ml_backend.comparing import QUANTIZED, convert, images, pytorch_config
+from systolith.network import IntArray, IntegerNetwork, load, trace
+from tests.flow.hls4ml_backend.comparing import QUANTIZED, SMALL, convert, images, pytorch_config
 from tests.flow.hls4ml_backend.keras_models import keras_config, many_layers
 from tests.flow.hls4ml_backend.onnx_models import conv_and_dense
 
@@ -20,14 +21,14 @@ def predictions(
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     found = []
     for backend in ("Systolith", "Vitis"):
-        few = {"multipliers": 16} if backend == "Systolith" else {}
+        given = SMALL if backend == "Systolith" else {}
         converted = door(
             model,
             hls_config=copy.deepcopy(config),
             backend=backend,
             io_type="io_stream",
             output_dir=str(folder / backend),
-            **few,
+            **given,
         )
         converted.compile()
         result = converted.predict(x)
@@ -53,7 +54,9 @@ def test_qonnx(tmp_path: Path) -> None:
     assert np.array_equal(rtl[0], csim[0])
 
 
-def test_pytorch_writes_traces_and_predicts(tmp_path: Path) -> None:
+def test_pytorch_writes_traces_and_predicts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = nn.Sequential(
         nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, 2)
     )
@@ -63,7 +66,7 @@ def test_pytorch_writes_traces_and_predicts(tmp_path: Path) -> None:
         for key in section["Precision"]:
             section["Precision"][key] = "auto" if key == "accum" else QUANTIZED
     x = images((4, 4, 2), 3, 3, scale=2.0)
-    ours = convert(model, config, tmp_path, multipliers=4)
+    ours = convert(model, config, tmp_path, **SMALL)
     theirs = convert(model, config, tmp_path, "Vitis")
     (output, layers), (csim_output, csim_layers) = ours.trace(x), theirs.trace(x)
     assert np.array_equal(output, csim_output)
@@ -74,3 +77,10 @@ def test_pytorch_writes_traces_and_predicts(tmp_path: Path) -> None:
     written = {path.name for path in (tmp_path / "Systolith").iterdir()}
     assert {"network.json", "network.safetensors", "tensors.json", "rtl"} <= written
     assert load(tmp_path / "Systolith" / "network.json").name == "myproject"
+
+    def wrong(network: IntegerNetwork, images: IntArray) -> dict[str, IntArray]:
+        return {name: values + 1 for name, values in trace(network, images).items()}
+
+    monkeypatch.setattr("systolith.hls4ml_backend.graph.trace", wrong)
+    with pytest.raises(RuntimeError, match="differs from golden arithmetic"):
+        ours.trace(x)
