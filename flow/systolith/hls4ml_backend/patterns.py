@@ -19,9 +19,9 @@ __all__ = ["pattern_of", "pattern_problem"]
 WRITTEN = re.compile(r"(\d+)-of-(\d+)(-kernel)?")
 
 
-def detected(weight: IntArray) -> Pattern:
-    """Recognise the pattern that weights conform to; dense unless something is recognised."""
-    return Pattern()
+def detected(weight: IntArray) -> tuple[Pattern, BoolArray | None]:
+    """Recognise the pattern that weights conform to, and its mask: for now, every one is dense."""
+    return Pattern(), None
 
 
 def pattern_problem(text: object) -> str | None:
@@ -50,7 +50,9 @@ def pattern_of(weight: IntArray, text: str | None) -> tuple[Pattern, BoolArray |
     NetworkError
         If the weights do not conform.
     """
-    pattern = detected(weight) if text is None else _read(text)
+    if text is None:
+        return detected(weight)
+    pattern = _read(text)
     if pattern.is_dense:
         return pattern, None
     if isinstance(pattern.select, KOutOfN) and weight.shape[1] % pattern.select.n:
