@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from systolith.hls4ml_backend.division import stand_in
 from systolith.hls4ml_backend.form import MAX_ACT_BITS, Form
 from systolith.hls4ml_backend.value import Make, Recipe, Value
 from systolith.network import (
@@ -150,27 +151,22 @@ class Assembly:
         """
         form, source, make = value.form, value.source, value.make
         for named in value.steps:
-            joined = named.step.joined(form)
+            step = named.step
+            if problem := step.problem(form):
+                self.refuse(named.layer, problem)
+                # What follows is checked as if the step were a plain one.
+                step = stand_in(step)
+            if (joined := step.joined(form)) is None:
+                source, form = self._emit(layer, source, make, form, value.shape)
+                make = None
+                joined = step.joined(form)
             if joined is None:
-                if problem := named.step.problem(form):
-                    self.refuse(named.layer, problem)
-                    return None
-                if (emitted := self._emit(layer, source, make, form, value.shape)) is None:
-                    return None
-                source, make = emitted, None
-                form = self._plain(source, form)
-                joined = named.step.joined(form)
-                if joined is None:
-                    problem = named.step.problem(form) or f"no requantization does {named.step}"
-                    self.refuse(named.layer, problem)
-                    return None
-            form = joined
-            layer = named.layer
-        if make is not None or not form.changes_nothing:
-            if (emitted := self._emit(layer, source, make, form, value.shape)) is None:
+                self.refuse(named.layer, f"no requantization does {step}")
                 return None
-            source = emitted
-        return replace(value, source=source, make=None, steps=(), form=self._plain(source, form))
+            form, layer = joined, named.layer
+        if make is not None or not form.changes_nothing:
+            source, form = self._emit(layer, source, make, form, value.shape)
+        return replace(value, source=source, make=None, steps=(), form=form)
 
     def network(self, outputs: Sequence[str], name: str) -> IntegerNetwork:
         """Put the layers together; NetworkError if they do not fit."""
@@ -181,9 +177,6 @@ class Assembly:
             name=_identifier(name),
         )
 
-    def _plain(self, source: str, form: Form) -> Form:
-        return Form(fraction=form.fraction, low=form.low, high=form.high)
-
     def _emit(
         self,
         layer: str,
@@ -191,34 +184,38 @@ class Assembly:
         make: Make | None,
         form: Form,
         shape: tuple[int, int, int],
-    ) -> str | None:
-        """Append the layer of a form; return its name."""
-        output = form.type
-        if output is None:
-            kept = f"{form.low}..{form.high} with {form.fraction} fractional bits"
+    ) -> tuple[str, Form]:
+        """Append the layer of a form; return its name and what it gives.
+
+        Of what is too wide the problem is noted, and the rest is checked as if it were narrower.
+        """
+        if form.type is None:
             self.refuse(
                 layer,
-                f"its result has the values {kept}, more than {MAX_ACT_BITS} bits; set "
-                f"Precision.result to at most {MAX_ACT_BITS} bits, and Precision.accum to 'auto' "
-                "or to a type that no sum overflows",
+                f"its result has the values {form.low}..{form.high} with {form.fraction} "
+                f"fractional bits, more than {MAX_ACT_BITS} bits; set Precision.result to at most "
+                f"{MAX_ACT_BITS} bits, and Precision.accum to 'auto' or to a type that no sum "
+                "overflows",
             )
-            return None
-        if make is None:
-            name = self.name(layer)
-            read = source
-            made: Layer = AvgPool2d(
+            widest = ActType(bits=MAX_ACT_BITS, signed=form.low < 0)
+            form = replace(form, wrap=None).clip(widest.low, widest.high)
+        output = form.type
+        assert output is not None
+        name = source if make is not None else self.name(layer)
+        made: Layer
+        if make is not None:
+            made = make(name, form.requantize(), output)
+        else:
+            made = AvgPool2d(
                 name=name,
-                input=read,
+                input=source,
                 kernel_size=(1, 1),
                 requantize=form.requantize(),
                 output=output,
             )
-        else:
-            name = source
-            made = make(name, form.requantize(), output)
         self.layers.append(made)
         self._tensors[name] = Tensor(shape, output)
-        return name
+        return name, Form(fraction=form.fraction, low=form.low, high=form.high)
 
     def name(self, layer: str) -> str:
         """Find a name that is free."""

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from hls4ml.model.types import RoundingMode
 
 from systolith.hls4ml_backend.fixed_type import FixedType
-from systolith.hls4ml_backend.form import Cast, Form
+from systolith.hls4ml_backend.form import Cast, Clip, Form, Step
 from systolith.network import (
     MAX_MULTIPLIER_BITS,
     MAX_SHIFT,
@@ -16,7 +17,7 @@ from systolith.network import (
     requantize,
 )
 
-__all__ = ["Divide"]
+__all__ = ["Divide", "stand_in"]
 
 MOST_SUMS = 1 << 24
 """So many sums are tried out."""
@@ -101,3 +102,12 @@ class Divide:
                     closed=True,
                 )
         return None
+
+
+def stand_in(step: Step) -> Step:
+    """Find a step that is always possible, of the same type as one that is not."""
+    match step:
+        case Cast(type=kind) | Divide(result=kind):
+            return Cast(replace(kind, rounding=RoundingMode.TRN))
+        case _:
+            return Clip()

@@ -208,7 +208,7 @@ def _maker(
     return make
 
 
-def _accumulated(assembly: Assembly, node: Any, value: Value) -> Value | None:
+def _accumulated(assembly: Assembly, node: Any, value: Value) -> Value:
     """See that products are added exactly; sums may wrap, for that is one cast of the whole sum."""
     kind = fixed_type(node.types["accum_t"].precision)
     form = value.form
@@ -220,7 +220,7 @@ def _accumulated(assembly: Assembly, node: Any, value: Value) -> Value | None:
             f"accum {kind} drops bits of products, which have {form.fraction} fractional bits; "
             f"set Precision.accum to 'auto' or at least {enough}",
         )
-        return None
+        return value
     spare = kind.fraction - form.fraction
     if kind.wraps or (kind.low <= form.low << spare and form.high << spare <= kind.high):
         return value.then(node.name, Cast(kind))
@@ -229,4 +229,4 @@ def _accumulated(assembly: Assembly, node: Any, value: Value) -> Value | None:
         f"accum {kind} saturates between additions, whose sums are {form.low}..{form.high} "
         f"with {form.fraction} fractional bits; set Precision.accum to 'auto' or at least {enough}",
     )
-    return None
+    return value

@@ -50,6 +50,15 @@ def test_wide_results_are_refused_with_what_to_set(tmp_path: Path) -> None:
     assert "set Precision.result to at most 16 bits" in found[0]
 
 
+def test_types_are_checked_also_behind_a_wrong_one(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    config = quantized(model, (4,), accum="ap_fixed<20,12>")
+    config["LayerName"]["_1"]["Precision"]["result"] = "ap_fixed<9,4,AP_RND_MIN_INF>"
+    config["LayerName"]["_0"]["Precision"]["accum"] = "auto"
+    found = problems(model, config, tmp_path)
+    assert [problem.partition(":")[0] for problem in found] == ["layer '_1'", "layer '_2'"]
+
+
 @pytest.mark.parametrize(
     ("accum", "message"),
     [
