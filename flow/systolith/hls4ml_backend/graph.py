@@ -1,0 +1,166 @@
+"""A model of hls4ml that is computed by RTL."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hls4ml.model import ModelGraph
+from numpy.typing import NDArray
+
+from systolith.bench import NativeModel, build_native
+from systolith.build import Design, write_design
+from systolith.hls4ml_backend.configuration import Configuration, read_configuration
+from systolith.hls4ml_backend.mapping import Mapped, map_graph
+from systolith.hls4ml_backend.names import RTL, SIMULATOR
+from systolith.hls4ml_backend.planning import plan_mapped
+from systolith.hls4ml_backend.tracing import trace_layers
+from systolith.network import IntArray, trace
+from systolith.plan import NetworkPlan
+
+__all__ = ["SystolithGraph", "adopt"]
+
+Floats = NDArray[Any]
+
+
+class SystolithGraph(ModelGraph):
+    """A graph of hls4ml with the integer network that it was mapped onto.
+
+    Attributes
+    ----------
+    mapped : Mapped
+        The integer network, and how tensors of hls4ml are to be had from it.
+    configuration : Configuration
+    plan : NetworkPlan
+        The engines; cycles are known before anything is built.
+    design : Design or None
+        The Verilog, once it is written.
+    simulator : NativeModel or None
+        Once it is compiled.
+    """
+
+    mapped: Mapped
+    configuration: Configuration
+    plan: NetworkPlan
+    design: Design | None
+    simulator: NativeModel | None
+
+    @property
+    def folder(self) -> Path:
+        """Where everything is written."""
+        return Path(self.config.get_output_dir())
+
+    def compile(self) -> None:
+        """Write the project and its Verilog, and compile it with Verilator."""
+        self.write()
+        self.config.backend.compile(self)
+
+    def build_simulator(self) -> None:
+        """Do what :meth:`compile` does, without writing the project."""
+        self.design = write_design(self.plan, self.folder / RTL)
+        quick = self.configuration.quick
+        self.simulator = build_native(self.design, self.folder / SIMULATOR, quick=quick)
+
+    def run(self, x: Floats) -> Any:
+        """Simulate the Verilog.
+
+        Parameters
+        ----------
+        x : array of float32 or float64, shape (N, ...) or of one sample
+            In the order of hls4ml: channels last unless the graph begins with a transposition.
+            Converted to the type of the input, with its rounding and overflow.
+
+        Returns
+        -------
+        array of the dtype of `x`, shape (N, size of the output)
+            As from hls4ml's own backends: without the first axis if N is 1; a list of arrays if
+            there are several outputs.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not compiled.
+        ValueError
+            If `x` has another size or dtype.
+        """
+        if self.simulator is None:
+            raise RuntimeError("the model is not compiled: call compile() first")
+        images = self.quantize(x)
+        result = self.simulator.run(images)
+        assert self.design is not None
+        outputs = dict(
+            zip((port.layer for port in self.design.outputs), result.outputs, strict=True)
+        )
+        return self._as_floats(outputs, x.dtype)
+
+    def trace(self, x: Floats) -> tuple[Any, dict[str, Floats]]:
+        """Simulate, and compute what every layer with ``Trace`` gives.
+
+        Layers inside the network are computed by golden arithmetic, whose outputs are compared with
+        the simulation.
+
+        Returns
+        -------
+        tuple of output as of :meth:`run`, dict of str to array, shape (N, ...)
+
+        Raises
+        ------
+        RuntimeError
+            If the simulation differs; or as :meth:`run`.
+        """
+        if self.simulator is None:
+            self.compile()
+        predicted = self.run(x)
+        tensors = trace(self.mapped.network, self.quantize(x))
+        golden = self._as_floats(tensors, x.dtype)
+        pairs = zip(_listed(predicted), _listed(golden), strict=True)
+        if not all(np.array_equal(got, wanted) for got, wanted in pairs):
+            raise RuntimeError("the simulation of the Verilog differs from golden arithmetic")
+        wanted = [node.name for node in self.get_layers() if node.get_attr("trace", False)]
+        return predicted, trace_layers(self.mapped, tensors, wanted, x.dtype)
+
+    def quantize(self, x: Floats) -> IntArray:
+        """Convert floats, as given to :meth:`run`, to images of the network (N, C, H, W)."""
+        if not isinstance(x, np.ndarray) or x.dtype not in (np.float32, np.float64):
+            raise ValueError("x must be an array of float32 or float64")
+        size = self.mapped.input_view.size
+        if x.size == 0 or x.size % size:
+            shape = self.mapped.input_view.shape
+            raise ValueError(f"x must hold samples of shape {shape}, got {x.shape}")
+        integers = self.mapped.input.quantize(x.reshape(-1, size))
+        images = np.empty_like(integers)
+        images[:, self.mapped.input_view.reshape(-1)] = integers
+        return images.reshape(-1, *self.mapped.network.input.shape)
+
+    def _as_floats(self, tensors: dict[str, IntArray], dtype: Any) -> Any:
+        found = []
+        for output in self.mapped.outputs:
+            flat = tensors[output.layer].reshape(len(tensors[output.layer]), -1)
+            ordered = flat[:, output.view.reshape(-1)]
+            floats = np.ldexp(ordered.astype(np.float64), -output.fraction).astype(dtype)
+            found.append(floats[0] if len(floats) == 1 else floats)
+        return found[0] if len(found) == 1 else found
+
+
+def adopt(model: Any) -> None:
+    """Map a graph, which hls4ml has made, and make it one of these.
+
+    Parameters
+    ----------
+    model : hls4ml.model.ModelGraph
+        Converted and optimized by hls4ml.
+
+    Raises
+    ------
+    ConversionError
+        If it cannot be mapped, or there is no plan as configured.
+    """
+    configuration = read_configuration(model)
+    mapped = map_graph(model, configuration.patterns)
+    plan = plan_mapped(mapped.network, configuration, mapped.origins)
+    model.__class__ = SystolithGraph
+    model.mapped, model.configuration, model.plan = mapped, configuration, plan
+    model.design = model.simulator = None
+
+
+def _listed(outputs: Any) -> list[Any]:
+    return outputs if isinstance(outputs, list) else [outputs]

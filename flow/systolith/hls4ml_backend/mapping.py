@@ -1,0 +1,310 @@
+"""From a converted graph of hls4ml to an integer network."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from systolith.hls4ml_backend.assembly import Assembly
+from systolith.hls4ml_backend.errors import raise_if_any
+from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
+from systolith.hls4ml_backend.form import Cast, Clip, Form
+from systolith.hls4ml_backend.pools import average_pool, is_average, max_pool
+from systolith.hls4ml_backend.shapes import reshape, transpose, zero_padding
+from systolith.hls4ml_backend.value import Recipe, Value, image_view
+from systolith.hls4ml_backend.weighted import batch_norm, convolution, dense, depthwise
+from systolith.network import (
+    INPUT,
+    ActType,
+    Add,
+    IntArray,
+    IntegerNetwork,
+    Layer,
+    NetworkError,
+    Requantize,
+    Tensor,
+)
+
+__all__ = ["Mapped", "Output", "map_graph"]
+
+WEIGHTED: Mapping[str, Callable[[Assembly, Any, Value, str | None], Value | None]] = {
+    "Dense": dense,
+    "Conv1D": convolution,
+    "Conv2D": convolution,
+    "Conv2DBatchnorm": convolution,
+    "PointwiseConv1D": convolution,
+    "PointwiseConv2D": convolution,
+    "DepthwiseConv1D": depthwise,
+    "DepthwiseConv2D": depthwise,
+    "BatchNormalization": batch_norm,
+    "ApplyAlpha": batch_norm,
+}
+SHAPED: Mapping[str, Callable[[Assembly, Any, Value], Value | None]] = {
+    "Reshape": reshape,
+    "Transpose": transpose,
+    "ZeroPadding1D": zero_padding,
+    "ZeroPadding2D": zero_padding,
+}
+POOLS = ("Pooling1D", "Pooling2D", "GlobalPooling1D", "GlobalPooling2D")
+ACTIVATION_KINDS = ("Activation", "ParametrizedActivation")
+REWRITES = {
+    "Softmax": "remove the softmax: the class is the same; or set Skip of the layer to true",
+    "Concatenate": "add tensors instead of concatenating them",
+    "PReLU": "use ReLU",
+    "HardActivation": "use ReLU",
+    "Quant": "give it constant scale and zero point, so that hls4ml makes a type of it",
+    "SeparableConv2D": "write a depthwise and a pointwise convolution",
+}
+ACTIVATIONS = {"relu": (Clip(low=0),), "linear": ()}
+
+
+def _activation(node: Any) -> str:
+    """Name an activation; a threshold of 0, as which hls4ml reads Keras' ReLU, makes a ReLU."""
+    name = str(node.get_attr("activation", "linear")).lower()
+    return "relu" if name == "thresholdedrelu" and not node.get_attr("activ_param") else name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """An output of the model.
+
+    Attributes
+    ----------
+    layer : str
+        Output of the network.
+    fraction : int
+        Its integers are times ``2**-fraction``.
+    view : array of int64
+        Elements of the network's output in the order and shape of hls4ml.
+    """
+
+    layer: str
+    fraction: int
+    view: IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mapped:
+    """A graph of hls4ml as an integer network.
+
+    Attributes
+    ----------
+    network : IntegerNetwork
+    input : FixedType
+        Floats are converted to this type.
+    input_view : array of int64
+    outputs : tuple of Output
+        In the order of the model's.
+    recipes : dict of str to Recipe
+        How every layer's output follows, by name in hls4ml.
+    origins : dict of str to str
+        The layer of hls4ml whose configuration counts, by layer of the network.
+    """
+
+    network: IntegerNetwork
+    input: FixedType
+    input_view: IntArray
+    outputs: tuple[Output, ...]
+    recipes: dict[str, Recipe]
+    origins: dict[str, str]
+
+
+def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> Mapped:
+    """Map every layer, or say all that cannot be mapped.
+
+    Parameters
+    ----------
+    graph : hls4ml.model.ModelGraph
+        After hls4ml's own optimizations, all types inferred, channels last.
+    patterns : mapping of str to str, optional
+        ``Pattern`` of layers, by name.
+
+    Returns
+    -------
+    Mapped
+
+    Raises
+    ------
+    ConversionError
+        With every layer that has no counterpart, why, and what would have one.
+    """
+    assembly, values = Assembly(), dict[str, Value | None]()
+    nodes = list(graph.get_layers())
+    readers = {
+        name: sum(list(node.inputs).count(name) for node in nodes)
+        for node in nodes
+        for name in node.outputs
+    }
+    for node in nodes:
+        value = _mapped(assembly, node, values, dict(patterns or {}).get(node.name))
+        if value is not None:
+            assembly.record(node.name, value)
+            if readers[node.outputs[0]] != 1 or node.outputs[0] in graph.outputs:
+                value = assembly.tensor(node.name, value)
+        for name in node.outputs:
+            values[name] = value
+    if len(graph.inputs) != 1:
+        assembly.problems.append(f"a model needs one input, got {', '.join(graph.inputs)}")
+    raise_if_any(assembly.problems)
+    return _finished(assembly, graph, values)
+
+
+def _finished(assembly: Assembly, graph: Any, values: Mapping[str, Value | None]) -> Mapped:
+    outputs = []
+    for name in graph.outputs:
+        value = values[name]
+        assert value is not None
+        outputs.append(Output(layer=value.source, fraction=value.form.fraction, view=value.view))
+        if any(value.padding):
+            assembly.refuse(name, "zero padding is no output; leave it out")
+        if value.source == INPUT:
+            assembly.refuse(name, "nothing is computed; a network needs a layer")
+    entry = next(node for node in graph.get_layers() if node.outputs[0] in graph.inputs)
+    raise_if_any(assembly.problems)
+    leaving = list(dict.fromkeys(output.layer for output in outputs))
+    try:
+        network = assembly.network(leaving, graph.config.get_project_name())
+    except NetworkError as error:
+        raise_if_any(error.problems)
+        raise
+    read = values[graph.inputs[0]]
+    assert read is not None
+    return Mapped(
+        network=network,
+        input=fixed_type(entry.get_output_variable().type.precision),
+        input_view=read.view,
+        outputs=tuple(outputs),
+        recipes=assembly.recipes,
+        origins=dict(assembly.origins),
+    )
+
+
+def _mapped(
+    assembly: Assembly, node: Any, values: Mapping[str, Value | None], pattern: str | None
+) -> Value | None:
+    """Map one layer; None if that, or one before, is impossible."""
+    kind = node.class_name
+    if kind == "Input":
+        return _input(assembly, node, _is_transposed_first(node))
+    read = [values.get(name) for name in node.inputs]
+    if unknown := _unknown(node):
+        assembly.refuse(node.name, unknown)
+        return None
+    if any(value is None for value in read):
+        return None
+    given = [value for value in read if value is not None]
+    if kind in SHAPED:
+        return _cast(assembly, node, SHAPED[kind](assembly, node, given[0]))
+    if kind == "Merge":
+        return _cast(assembly, node, _added(assembly, node, given))
+    value = given[0]
+    if kind in ACTIVATION_KINDS:
+        if any(value.padding):
+            assembly.refuse(node.name, "follows zero padding; pad after it")
+            return None
+        steps = ACTIVATIONS[_activation(node)]
+        return _cast(assembly, node, value.then(node.name, *steps))
+    tensor = assembly.tensor(node.inputs[0], value)
+    if tensor is None:
+        return None
+    if kind in POOLS and is_average(node):
+        return average_pool(assembly, node, tensor)
+    if kind in POOLS:
+        return _cast(assembly, node, max_pool(assembly, node, tensor))
+    return _cast(assembly, node, WEIGHTED[kind](assembly, node, tensor, pattern))
+
+
+def _unknown(node: Any) -> str | None:
+    """Say why a layer has no counterpart at all."""
+    kind = node.class_name
+    if kind == "Merge":
+        operation = str(node.get_attr("op")).lower()
+        return None if operation == "add" else f"merges by {operation}; only add is supported"
+    if kind in ACTIVATION_KINDS:
+        name = _activation(node)
+        return None if name in ACTIVATIONS else f"activation {name} is not supported; use relu"
+    if kind in SHAPED or kind in WEIGHTED or kind in POOLS:
+        return None
+    known = ", ".join((*WEIGHTED, *POOLS, *SHAPED, "Activation", "Merge"))
+    return f"{kind} is not supported; {REWRITES.get(kind, f'there are {known}')}"
+
+
+def _is_transposed_first(node: Any) -> bool:
+    """Whether images come with channels first, which all that read them put last."""
+    readers = [reader for reader in node.model.get_layers() if node.outputs[0] in reader.inputs]
+    return bool(readers) and all(
+        reader.class_name == "Transpose" and list(reader.get_attr("perm")) in ([1, 2, 0], [1, 0])
+        for reader in readers
+    )
+
+
+def _input(assembly: Assembly, node: Any, channels_first: bool) -> Value | None:
+    variable = node.get_output_variable()
+    shape = tuple(int(size) for size in variable.shape)
+    precision = variable.type.precision
+    if problem := type_problem(precision):
+        assembly.refuse(node.name, problem)
+        return None
+    if not 1 <= len(shape) <= 3:
+        assembly.refuse(node.name, f"inputs have 1 to 3 dimensions, got shape {shape}")
+        return None
+    kind = fixed_type(precision)
+    try:
+        act = ActType(bits=kind.width, signed=kind.signed)
+    except NetworkError as error:
+        assembly.refuse(node.name, f"{error}; set Precision.result to at most 16 bits")
+        return None
+    height, width, channels = (1, 1, 1, *shape)[-3:]
+    image = (channels, height, width)
+    if channels_first:
+        image = (shape[0], shape[1] if len(shape) == 3 else 1, shape[-1])
+    assembly.add_input(Tensor(image, act))
+    form = Form(fraction=kind.fraction, low=act.low, high=act.high)
+    view = np.arange(np.prod(image)).reshape(shape)
+    if not channels_first:
+        view = image_view(image, len(shape))
+    return Value(source=INPUT, form=form, view=view, shape=image)
+
+
+def _cast(assembly: Assembly, node: Any, value: Value | None) -> Value | None:
+    """Append the cast to a layer's result type."""
+    if value is None:
+        return None
+    precision = node.get_output_variable().type.precision
+    if problem := type_problem(precision):
+        assembly.refuse(node.name, f"result {problem}")
+        return None
+    return value.then(node.name, Cast(fixed_type(precision)))
+
+
+def _added(assembly: Assembly, node: Any, values: list[Value]) -> Value | None:
+    tensors = [
+        assembly.tensor(name, value) for name, value in zip(node.inputs, values, strict=True)
+    ]
+    first, *others = tensors
+    if len(tensors) != 2 or first is None or others[0] is None:
+        return None
+    second = others[0]
+    if any(first.padding) or any(second.padding):
+        assembly.refuse(node.name, "follows zero padding; only convolutions and pools can")
+        return None
+    if first.shape != second.shape or not np.array_equal(first.view, second.view):
+        assembly.refuse(node.name, "adds tensors of different shape or order; reshape after adding")
+        return None
+    fraction = max(first.form.fraction, second.form.fraction)
+    multipliers = (
+        1 << (fraction - first.form.fraction),
+        1 << (fraction - second.form.fraction),
+    )
+
+    def make(name: str, requantize: Requantize, output: ActType) -> Layer:
+        return Add(
+            name=name,
+            inputs=(first.source, second.source),
+            multipliers=multipliers,
+            requantize=requantize,
+            output=output,
+        )
+
+    return assembly.accumulate(node.name, make, [first, second], fraction, first.view)

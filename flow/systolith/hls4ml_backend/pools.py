@@ -1,0 +1,137 @@
+"""Pooling layers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from systolith.hls4ml_backend.assembly import Assembly
+from systolith.hls4ml_backend.division import Divide
+from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
+from systolith.hls4ml_backend.form import Cast
+from systolith.hls4ml_backend.value import Value, image_view
+from systolith.hls4ml_backend.weighted import padding_of
+from systolith.network import (
+    ActType,
+    AvgPool2d,
+    IntArray,
+    Layer,
+    MaxPool2d,
+    NetworkError,
+    Requantize,
+    signed_bits,
+)
+
+__all__ = ["average_pool", "is_average", "max_pool"]
+
+
+def is_average(node: Any) -> bool:
+    """Whether a pooling layer averages."""
+    return str(node.get_attr("pool_op")).lower() == "average"
+
+
+def max_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
+    """Cast to the accumulator's type, take maxima."""
+    if (read := _read(assembly, node, value)) is None:
+        return None
+    kernel, stride, view = _window(node, read)
+    padding = padding_of(node, value)
+    if any(value.padding) and read.form.low < 0:
+        assembly.refuse(
+            node.name, "takes maxima over zeros around values below zero; put a ReLU before them"
+        )
+        return None
+    try:
+        made = MaxPool2d(
+            name=assembly.name(node.name),
+            input=read.source,
+            kernel_size=kernel,
+            stride=stride,
+            padding=padding,
+        )
+    except NetworkError as error:
+        for problem in error.problems:
+            assembly.refuse(node.name, problem.partition(": ")[2])
+        return None
+    return assembly.add_layer(node.name, made, read, view)
+
+
+def average_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
+    """Cast to the accumulator's type, sum, divide towards zero in that type, cast."""
+    if (read := _read(assembly, node, value)) is None:
+        return None
+    kernel, stride, view = _window(node, read)
+    padding = padding_of(node, value)
+    count = kernel[0] * kernel[1]
+    if any(padding) and not node.get_attr("count_pad", False):
+        assembly.refuse(
+            node.name, "averages over less than the window at the border; give it no padding"
+        )
+        return None
+
+    def make(name: str, requantize: Requantize, output: ActType) -> Layer:
+        return AvgPool2d(
+            name=name,
+            input=read.source,
+            kernel_size=kernel,
+            stride=stride,
+            padding=padding,
+            requantize=requantize,
+            output=output,
+        )
+
+    made = assembly.accumulate(node.name, make, [read], read.form.fraction, view)
+    if made is None:
+        return None
+    accumulator = fixed_type(node.types["accum_t"].precision)
+    spare, form = accumulator.fraction - made.form.fraction, made.form
+    if spare < 0 or form.low << spare < accumulator.low or form.high << spare > accumulator.high:
+        width = signed_bits(form.low, form.high)
+        assembly.refuse(
+            node.name,
+            f"accum {accumulator} does not hold sums of {count} values, {form.low}..{form.high} "
+            f"with {form.fraction} fractional bits; set Precision.accum to at least "
+            f"ap_fixed<{width},{width - form.fraction}>",
+        )
+        return None
+    precision = node.get_output_variable().type.precision
+    if problem := type_problem(precision):
+        assembly.refuse(node.name, f"result {problem}")
+        return None
+    return made.then(node.name, Divide(count, accumulator, fixed_type(precision)))
+
+
+def _read(assembly: Assembly, node: Any, value: Value) -> Value | None:
+    """Cast what is read to the accumulator's type, as a tensor."""
+    problems = list(_problems(node, value))
+    for problem in problems:
+        assembly.refuse(node.name, problem)
+    if problems:
+        return None
+    kind: FixedType = fixed_type(node.types["accum_t"].precision)
+    return assembly.tensor(node.name, value.then(node.name, Cast(kind)))
+
+
+def _problems(node: Any, value: Value) -> Iterator[str]:
+    rank = 2 if "1D" in node.class_name else 3
+    if not value.is_unpadded_image or value.view.ndim != rank:
+        yield f"reads a reshaped tensor of shape {value.view.shape}; it needs an image"
+    if problem := type_problem(node.types["accum_t"].precision):
+        yield f"accum {problem}"
+
+
+def _window(node: Any, value: Value) -> tuple[tuple[int, int], tuple[int, int], IntArray]:
+    """Kernel, stride and the view of the result."""
+    channels, height, width = value.shape
+    rank = 2 if "1D" in node.class_name else 3
+    if "Global" in node.class_name:
+        size = (height, width)
+        shape = tuple(node.get_output_variable().shape)
+        return size, size, np.arange(channels).reshape(shape)
+    kernel = (node.get_attr("pool_height", 1), node.get_attr("pool_width"))
+    stride = (node.get_attr("stride_height", 1), node.get_attr("stride_width"))
+    if rank == 2:
+        size = (1, node.get_attr("n_out"))
+    else:
+        size = (node.get_attr("out_height"), node.get_attr("out_width"))
+    return kernel, stride, image_view((channels, *size), rank)

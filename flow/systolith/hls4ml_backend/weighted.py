@@ -1,0 +1,232 @@
+"""Layers with weights: dense, convolutions, batch normalization."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from systolith.hls4ml_backend.assembly import Assembly
+from systolith.hls4ml_backend.fixed_type import fixed_type, type_problem
+from systolith.hls4ml_backend.form import Cast
+from systolith.hls4ml_backend.patterns import pattern_of
+from systolith.hls4ml_backend.value import Make, Value, image_view
+from systolith.hls4ml_backend.weights import (
+    Scaled,
+    common_scale,
+    parameter_problems,
+    read_parameter,
+)
+from systolith.network import (
+    ActType,
+    BoolArray,
+    Conv2d,
+    IntArray,
+    Layer,
+    NetworkError,
+    Padding,
+    Pattern,
+    Requantize,
+    signed_bits,
+)
+
+__all__ = ["batch_norm", "convolution", "dense", "depthwise"]
+
+Arrange = Callable[[IntArray], IntArray]
+
+
+def dense(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> Value | None:
+    """Read a vector, wherever its elements stand in an image: a kernel as large as the image."""
+    if value.view.ndim != 1:
+        assembly.refuse(node.name, f"reads a tensor of shape {value.view.shape}; flatten it before")
+        return None
+    channels, height, width = value.shape
+
+    def arrange(weight: IntArray) -> IntArray:
+        placed = np.zeros((channels * height * width, weight.shape[1]), dtype=np.int64)
+        placed[value.view] = weight
+        return placed.T.reshape(-1, channels, height, width)
+
+    view = np.arange(node.get_attr("n_out"))
+    return _weighted(assembly, node, value, arrange, view, pattern, "weight")
+
+
+def convolution(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> Value | None:
+    """Slide over an image; one dimension is an image of one row."""
+    return _sliding(assembly, node, value, pattern, lambda weight: weight.transpose(3, 2, 0, 1))
+
+
+def depthwise(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> Value | None:
+    """Slide over each channel by itself; filters of a channel are neighbours, as in hls4ml."""
+
+    def arrange(weight: IntArray) -> IntArray:
+        height, width = weight.shape[:2]
+        return weight.reshape(height, width, -1).transpose(2, 0, 1)[:, None]
+
+    return _sliding(assembly, node, value, pattern, arrange, groups=value.shape[0])
+
+
+def batch_norm(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> Value | None:
+    """Scale and shift channels: a depthwise convolution of one tap."""
+    channels = value.shape[0]
+    if not value.is_image:
+        assembly.refuse(node.name, "normalizes a reshaped tensor; normalize before reshaping")
+        return None
+    sizes = {np.size(node.get_weights(name).data) for name in ("scale", "bias")}
+    if not sizes <= {1, channels}:
+        assembly.refuse(node.name, f"needs one scale for each of {channels} channels, got {sizes}")
+        return None
+
+    def arrange(weight: IntArray) -> IntArray:
+        return np.broadcast_to(weight.reshape(-1), (channels,)).reshape(channels, 1, 1, 1)
+
+    return _weighted(assembly, node, value, arrange, value.view, pattern, "scale", groups=channels)
+
+
+def _sliding(
+    assembly: Assembly,
+    node: Any,
+    value: Value,
+    pattern: str | None,
+    order: Arrange,
+    groups: int = 1,
+) -> Value | None:
+    rank = 2 if "1D" in node.class_name else 3
+    if problems := list(_sliding_problems(node, value, rank)):
+        for problem in problems:
+            assembly.refuse(node.name, problem)
+        return None
+
+    def arrange(weight: IntArray) -> IntArray:
+        return order(weight[None] if rank == 2 else weight)
+
+    filters = node.get_attr("n_filt")
+    size = (node.get_attr("out_height", 1), node.get_attr("out_width"))
+    return _weighted(
+        assembly,
+        node,
+        value,
+        arrange,
+        image_view((filters, *size), rank),
+        pattern,
+        "weight",
+        groups=groups,
+        stride=(node.get_attr("stride_height", 1), node.get_attr("stride_width")),
+        padding=padding_of(node, value),
+    )
+
+
+def _sliding_problems(node: Any, value: Value, rank: int) -> Iterator[str]:
+    if not value.is_unpadded_image or value.view.ndim != rank:
+        yield f"reads a reshaped tensor of shape {value.view.shape}; it needs an image"
+    for name in ("dilation", "dilation_height", "dilation_width", "dilation_rate"):
+        given = node.get_attr(name, None)
+        if given is not None and (np.asarray(given) != 1).any():
+            yield f"{name} must be 1, got {given}; spread the kernel with zeros"
+            return
+
+
+def padding_of(node: Any, value: Value) -> Padding:
+    """Add up the padding of a layer and of zeros before it: top, bottom, left, right."""
+    own = [node.get_attr(f"pad_{side}", 0) for side in ("top", "bottom", "left", "right")]
+    top, bottom, left, right = (int(a) + b for a, b in zip(own, value.padding, strict=True))
+    return top, bottom, left, right
+
+
+def _weighted(
+    assembly: Assembly,
+    node: Any,
+    value: Value,
+    arrange: Arrange,
+    view: IntArray,
+    pattern: str | None,
+    name: str,
+    *,
+    groups: int = 1,
+    stride: tuple[int, int] = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
+) -> Value | None:
+    variables = {name: node.get_weights(name), "bias": node.get_weights("bias")}
+    problems = [
+        problem
+        for key, variable in variables.items()
+        for problem in parameter_problems(variable, key)
+    ]
+    accum = node.types.get("accum_t")
+    if accum is not None and (problem := type_problem(accum.precision)):
+        problems.append(f"accum {problem}")
+    for problem in problems:
+        assembly.refuse(node.name, problem)
+    if problems:
+        return None
+    weight, bias = (read_parameter(variable) for variable in variables.values())
+    scaled = common_scale(weight, bias, value.form.fraction)
+    if isinstance(scaled, str):
+        assembly.refuse(node.name, scaled)
+        return None
+    integers, biases, bits = Scaled(arrange(scaled[0].values), scaled[0].fraction), *scaled[1:]
+    filters = len(integers.values)
+    biases = np.broadcast_to(biases.reshape(-1), (filters,)).copy()
+    try:
+        found, mask = pattern_of(integers.values, pattern)
+    except NetworkError as error:
+        for problem in error.problems:
+            assembly.refuse(node.name, problem)
+        return None
+    make = _maker(value.source, integers.values, biases, bits, stride, padding, groups, found, mask)
+    fraction = integers.fraction + value.form.fraction
+    made = assembly.accumulate(node.name, make, [value], fraction, view)
+    return made if made is None or accum is None else _accumulated(assembly, node, made)
+
+
+def _maker(
+    source: str,
+    weight: IntArray,
+    bias: IntArray,
+    bits: int,
+    stride: tuple[int, int],
+    padding: Padding,
+    groups: int,
+    pattern: Pattern,
+    mask: BoolArray | None,
+) -> Make:
+    def make(name: str, requantize: Requantize, output: ActType) -> Layer:
+        return Conv2d(
+            name=name,
+            input=source,
+            weight=weight,
+            bias=bias,
+            requantize=requantize,
+            output=output,
+            weight_bits=bits,
+            stride=stride,
+            padding=padding,
+            groups=groups,
+            pattern=pattern,
+            mask=mask,
+        )
+
+    return make
+
+
+def _accumulated(assembly: Assembly, node: Any, value: Value) -> Value:
+    """See that products are added exactly; sums may wrap, for that is one cast of the whole sum."""
+    kind = fixed_type(node.types["accum_t"].precision)
+    form = value.form
+    width = signed_bits(form.low, form.high)
+    enough = f"ap_fixed<{width},{width - form.fraction}>"
+    if kind.fraction < form.fraction:
+        assembly.refuse(
+            node.name,
+            f"accum {kind} drops bits of products, which have {form.fraction} fractional bits; "
+            f"set Precision.accum to 'auto' or at least {enough}",
+        )
+        return value
+    spare = kind.fraction - form.fraction
+    if kind.wraps or (kind.low <= form.low << spare and form.high << spare <= kind.high):
+        return value.then(node.name, Cast(kind))
+    assembly.refuse(
+        node.name,
+        f"accum {kind} saturates between additions, whose sums are {form.low}..{form.high} "
+        f"with {form.fraction} fractional bits; set Precision.accum to 'auto' or at least {enough}",
+    )
+    return value

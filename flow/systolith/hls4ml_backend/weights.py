@@ -1,0 +1,112 @@
+"""Weights and biases as the integers that hls4ml's C simulation reads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hls4ml.model.types import IntegerPrecisionType, WeightVariable
+
+from systolith.hls4ml_backend.fixed_type import fixed_type, type_problem
+from systolith.network import IntArray, signed_bits
+
+__all__ = ["Scaled", "common_scale", "parameter_problems", "read_parameter"]
+
+MAX_WEIGHT_BITS = 16
+TERNARY = IntegerPrecisionType(width=2, signed=True)
+BINARY = IntegerPrecisionType(width=1, signed=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Integers times ``2**-fraction``."""
+
+    values: IntArray
+    fraction: int
+
+    def reduced(self) -> "Scaled":
+        """Divide by the greatest power of two that divides every value."""
+        combined = int(np.bitwise_or.reduce(self.values, axis=None))
+        if combined == 0:
+            return Scaled(self.values, 0)
+        zeros = (combined & -combined).bit_length() - 1
+        return Scaled(self.values >> zeros, self.fraction - zeros)
+
+    def at(self, fraction: int) -> IntArray:
+        """Bring to another, finer fraction."""
+        return self.values << (fraction - self.fraction)
+
+
+def parameter_problems(variable: Any, name: str) -> Iterator[str]:
+    """Say what keeps weights or biases of hls4ml from being integers."""
+    if type(variable) is not WeightVariable:
+        yield f"{name} is kept as {type(variable).__name__}; use fixed-point weights, uncompressed"
+        return
+    precision = variable.type.precision
+    if problem := type_problem(precision):
+        yield f"{name} {problem}"
+    elif name == "weight" and precision == BINARY:
+        yield "weight has the type ap_uint<1>, which hls4ml reads as -1 and 1; use ap_ufixed<1,1>"
+    elif name == "weight" and precision == TERNARY and (read_parameter(variable).values < -1).any():
+        yield (
+            "weight has the type ap_int<2>, by which hls4ml multiplies as by -1, 0 or 1, but it "
+            "contains -2; use ap_fixed<2,2>"
+        )
+
+
+def read_parameter(variable: Any) -> Scaled:
+    """Read what the text files of hls4ml's writer would give to C++.
+
+    Each number is written with as many decimals as its type has fractional bits, read back as a
+    double, and converted to the type.
+
+    Parameters
+    ----------
+    variable : WeightVariable
+
+    Returns
+    -------
+    Scaled
+        Of the shape of the data.
+    """
+    written = np.array([float(text) for text in variable], dtype=np.float64)
+    kind = fixed_type(variable.type.precision)
+    return Scaled(kind.quantize(written).reshape(np.shape(variable.data)), kind.fraction)
+
+
+def common_scale(
+    weight: Scaled, bias: Scaled, input_fraction: int
+) -> tuple[Scaled, IntArray, int] | str:
+    """Bring weights and biases to one scale of the accumulators.
+
+    Weights that have nothing in their last bits lose them; if the bias has bits below those of the
+    products, weights get bits.
+
+    Returns
+    -------
+    tuple of Scaled, array of int64, int
+        Weights, biases in units of the accumulators, and the width of the weights in bits.
+    str
+        Instead, if that takes too many bits.
+    """
+    weight, bias = weight.reduced(), bias.reduced()
+    if not bias.values.any():
+        bias = Scaled(bias.values, weight.fraction + input_fraction)
+    spare = bias.fraction - (weight.fraction + input_fraction)
+    if spare > 0:
+        bits = signed_bits(int(weight.values.min()), int(weight.values.max())) + spare
+        if bits > MAX_WEIGHT_BITS:
+            return (
+                f"bias has {bias.fraction} fractional bits, and products of weights and inputs "
+                f"have {weight.fraction + input_fraction}; set Precision.bias to a type with at "
+                f"most {weight.fraction + input_fraction + spare - bits + MAX_WEIGHT_BITS}"
+            )
+        weight = Scaled(weight.values << spare, weight.fraction + spare)
+    least, most = int(weight.values.min()), int(weight.values.max())
+    bits = max(signed_bits(least, most), 2)
+    if bits > MAX_WEIGHT_BITS:
+        return (
+            f"weights {least}..{most} need {bits} bits; set Precision.weight to at most "
+            f"{MAX_WEIGHT_BITS} bits"
+        )
+    return weight, bias.at(weight.fraction + input_fraction), bits

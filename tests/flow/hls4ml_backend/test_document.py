@@ -1,0 +1,28 @@
+"""The example of docs/hls4ml.md."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+DOCUMENT = Path(__file__).parents[3] / "docs/hls4ml.md"
+
+
+def test_the_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    names: dict[str, object] = {"FOLDER": str(tmp_path / "project")}
+    exec(compile(block, str(DOCUMENT), "exec"), names)
+    scores = names["scores"]
+    assert isinstance(scores, np.ndarray) and scores.shape == (10, 3)
+    assert "cycles per frame" in capsys.readouterr().out
+
+
+def test_every_key_is_explained() -> None:
+    from systolith.hls4ml_backend.keys import OPTIONS
+
+    text = DOCUMENT.read_text()
+    for option, key in OPTIONS.items():
+        assert f"| `{option}` | `{key}` |" in text
