@@ -167,7 +167,9 @@ def _weighted(
     filters = len(integers.values)
     biases = np.broadcast_to(biases.reshape(-1), (filters,)).copy()
     try:
-        found, mask = pattern_of(integers.values, pattern)
+        # Engines for depthwise layers have all weights of a channel.
+        wanted = "dense" if pattern is None and groups != 1 else pattern
+        found, mask = pattern_of(integers.values, wanted)
     except NetworkError as error:
         for problem in error.problems:
             assembly.refuse(node.name, problem)

@@ -7,7 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from systolith.network import Add, AvgPool2d, Conv2d, Overflow, trace
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    KOutOfN,
+    Overflow,
+    Pattern,
+    Rounding,
+    trace,
+)
 from tests.flow.hls4ml_backend.comparing import convert
 from tests.flow.hls4ml_backend.test_refusals import quantized
 
@@ -72,3 +81,22 @@ def test_scales_are_aligned_by_the_factors_of_an_addition(tmp_path: Path) -> Non
     add = convert(model, config, tmp_path).mapped.network.layers[-1]
     assert isinstance(add, Add)
     assert add.multipliers == (4, 1)
+
+
+def test_weights_that_are_2_of_4_get_their_engine_without_being_told(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(8, 4, 3), nn.ReLU())
+    pattern = Pattern(select=KOutOfN(2, 4))
+    with torch.no_grad():
+        nn.init.uniform_(model[0].weight, 0.5, 1.0)
+        mask = pattern.best_mask(torch.rand(4, 8, 3, 3).numpy())
+        model[0].weight *= torch.from_numpy(mask)
+    config = quantized(model, (8, 5, 5))
+    config["LayerName"]["_0"]["Precision"]["result"] = "auto"
+    config["LayerName"]["_1"]["Precision"]["result"] = "ap_ufixed<8,4,AP_RND_CONV,AP_SAT>"
+    converted = convert(model, config, tmp_path)
+    (layer,) = converted.mapped.network.layers
+    assert layer.pattern == pattern and np.array_equal(layer.mask, mask)
+    assert layer.requantize.rounding is Rounding.HALF_EVEN
+    (engine,) = converted.plan.convolutions
+    assert (engine.group, engine.macs_kept) == (4, layer.weight.size // 2 * 9)
