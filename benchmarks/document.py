@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.engine import table as engine
 from benchmarks.engine.networks import NETWORKS
+from benchmarks.exchange.table import runtime_rows
 from benchmarks.physical import table as physical
 from benchmarks.pruning import table as pruning
 from benchmarks.tuning import equal, front, learned, searches
@@ -53,6 +54,8 @@ def rows_of(name: str) -> Iterable[str]:
             return type_rows()
         case "rewrites":
             return rewrite_rows()
+        case "runtime":
+            return runtime_rows()
         case "equal":
             return equal.table_rows(list(equal.summary(_read(equal.RESULT)["runs"])))
     raise ValueError(f"there is no table {name!r}")
