@@ -308,7 +308,7 @@ def _act_type(bits: int, signed: bool, zero: FloatArray) -> ActType:
     if point != round(point):
         raise ExchangeError([f"has zero point {point}; whole numbers are supported"])
     if not 1 + signed <= bits <= 16:
-        raise ExchangeError([f"makes activations of {bits} bits; 2 to 16 are supported"])
+        raise ExchangeError([f"makes activations of {bits} bits; {1 + signed} to 16 are supported"])
     return ActType(bits=bits, signed=signed, zero_point=int(point))
 
 
