@@ -21,7 +21,7 @@ from systolith.network import (
     WeightShape,
 )
 
-__all__ = ["Structure", "detect", "structures"]
+__all__ = ["DENSE", "Structure", "detect", "structures"]
 
 GROUPS = (2, 4, 8, 16)
 SHARED_BY = (2, 1)
@@ -48,6 +48,10 @@ class Structure:
     pattern: Pattern
     mask: BoolArray | None
     density: float
+
+
+DENSE = Structure(pattern=Pattern(), mask=None, density=1.0)
+"""What all weights conform to."""
 
 
 def detect(weight: ArrayLike) -> Structure:
@@ -102,7 +106,7 @@ def structures(weight: ArrayLike) -> Iterator[Structure]:
                 )
     found = [each for each in found if _cost(each)[0] <= MOST_KEPT]
     yield from sorted(found, key=_cost)
-    yield Structure(pattern=Pattern(), mask=None, density=1.0)
+    yield DENSE
 
 
 def _cost(found: Structure) -> tuple[float, int, int, int]:

@@ -8,7 +8,7 @@ import numpy as np
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.model_file import Node
-from systolith.exchange.structure import Structure, detect
+from systolith.exchange.structure import DENSE, Structure, detect
 from systolith.exchange.values import (
     Activation,
     Constant,
@@ -62,7 +62,8 @@ def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
     if problems + found:
         raise ExchangeError(problems + found)
     scale = weight.scale.reshape(-1)
-    structure = detect(weight.integers) if groups == 1 else detect(np.ones((1, 1)))
+    # Engines for depthwise layers have all weights of a channel.
+    structure = detect(weight.integers) if groups == 1 else DENSE
 
     def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         return Conv2d(
