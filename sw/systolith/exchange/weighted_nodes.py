@@ -239,11 +239,14 @@ def batch_norm(node: Node, values: Sequence[Value], made: Building) -> Value:
 def multiplied(x: Pending, factor: FloatArray) -> Pending:
     """Multiply what a layer gives by constants, shape (channels,) or (1,), of any sign."""
     if (factor < 0).any():
-        if not x.biased or x.clipped:
-            raise ExchangeError(["multiplies by a negative constant after something was cut off"])
+        if not x.biased or x.clipped or x.then:
+            raise ExchangeError(
+                ["multiplies by a negative constant where no layer with weights comes right before"]
+            )
         x = _negated(x, np.broadcast_to(factor < 0, x.scale.shape))
     if (x.clipped or x.step is not None) and factor.size > 1 and (factor != factor.flat[0]).any():
         raise ExchangeError(["multiplies channels differently after something was cut off"])
+    _check_channels(x, factor)
     return x.scaled(np.abs(factor))
 
 
@@ -251,7 +254,16 @@ def shifted(x: Pending, by: FloatArray) -> Pending:
     """Add constants, shape (channels,) or (1,)."""
     if x.clipped or x.step is not None:
         raise ExchangeError(["adds a constant after something was cut off"])
+    _check_channels(x, by)
     return replace(x, offset=x.offset + by)
+
+
+def _check_channels(x: Pending, values: FloatArray) -> None:
+    """See that constants are for the channels of the layer, not for what became of them."""
+    if values.size > 1 and len(x.result) != len(x.shape):
+        raise ExchangeError(["has a constant for each feature of a flattened image; put it before"])
+    if values.size not in (1, x.shape[0]):
+        raise ExchangeError([f"has {values.size} constants for {x.shape[0]} channels"])
 
 
 def _negated(x: Pending, where: BoolArray) -> Pending:

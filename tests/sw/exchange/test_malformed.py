@@ -113,6 +113,26 @@ def _groups(path: Path) -> None:
     made.save(path, made.linear(y, 1.0))
 
 
+def _negative_after_a_pool(path: Path) -> None:
+    made = GraphBuilder((1, 6, 6))
+    y = made.node("Conv", made.linear("x", 1.0), _weights(made, 2, 1, 3, 3))
+    y = made.node("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+    made.save(path, made.linear(made.node("Mul", y, made.const(-1.0)), 1.0))
+
+
+def _constants_of_features(path: Path) -> None:
+    made = GraphBuilder((1, 4, 4))
+    y = made.node("Conv", made.linear("x", 1.0), _weights(made, 2, 1, 3, 3))
+    y = made.node("Add", made.node("Flatten", y), made.const(np.arange(8)))
+    made.save(path, made.linear(y, 1.0))
+
+
+def _constants_of_columns(path: Path) -> None:
+    made = GraphBuilder((1, 4, 4))
+    y = made.node("Conv", made.linear("x", 1.0), _weights(made, 2, 1, 3, 3))
+    made.save(path, made.linear(made.node("Add", y, made.const([1, 2])), 1.0))
+
+
 CASES: dict[Callable[[Path], None], list[str]] = {
     _truncated: ["not an ONNX file, or a truncated one"],
     _empty: ["not an ONNX file, or a truncated one"],
@@ -129,6 +149,9 @@ CASES: dict[Callable[[Path], None], list[str]] = {
     _float_images: ["(Conv): its input is the model's float input: put a quantizer before"],
     _unquantized_between: ["without being quantized: put a quantizer"],
     _dynamically_quantized: ["quantize statically"],
+    _negative_after_a_pool: ["(Mul): multiplies by a negative constant"],
+    _constants_of_features: ["(Add): has a constant for each feature of a flattened image"],
+    _constants_of_columns: ["(Add): has constants of shape (2,); one, or one for each channel"],
     _groups: ["has 2 groups of 2 channels", "write its weights as one group"],
 }
 
