@@ -14,7 +14,6 @@ from systolith.gateware.primitives import multiplied
 from systolith.gateware.streams import act_shape, act_word
 from systolith.network import (
     MAX_SHIFT,
-    USUAL_MULTIPLIER_BITS,
     ActType,
     IntArray,
     Overflow,
@@ -22,7 +21,7 @@ from systolith.network import (
     Rounding,
     signed_bits,
 )
-from systolith.plan import MULTIPLIER_LATENCY, SPARE_BIAS_BITS, requantize_latency
+from systolith.plan import MULTIPLIER_LATENCY, SPARE_BIAS_BITS, requantize_latency, scale_bits
 
 __all__ = ["RequantizeLanes", "Requantizer", "RequantizerShape", "requantizer_tables"]
 
@@ -59,11 +58,10 @@ class RequantizerShape:
         cls, acc_bits: int, biases: IntArray, spec: Requantize, output: ActType
     ) -> "RequantizerShape":
         """Make no wider than these parameters need."""
-        largest = int(spec.multiplier.max())
         return cls(
             acc_bits=acc_bits,
             bias_bits=signed_bits(int(biases.min()), int(biases.max())),
-            multiplier_bits=0 if spec.power_of_two else max(largest.bit_length(), 1),
+            multiplier_bits=scale_bits(spec),
             shifts=(int(spec.shift.min()), int(spec.shift.max())),
             rounding=spec.rounding,
             overflow=spec.overflow,
@@ -77,11 +75,10 @@ class RequantizerShape:
     ) -> "RequantizerShape":
         """Make wide enough for other parameters, too."""
         own_bits = signed_bits(int(biases.min()), int(biases.max()))
-        largest = int(spec.multiplier.max()).bit_length()
         return cls(
             acc_bits=acc_bits,
             bias_bits=max(acc_bits + SPARE_BIAS_BITS, own_bits),
-            multiplier_bits=0 if spec.power_of_two else max(largest, USUAL_MULTIPLIER_BITS),
+            multiplier_bits=scale_bits(spec, reloadable=True),
             shifts=(0, MAX_SHIFT),
             rounding=spec.rounding,
             overflow=spec.overflow,

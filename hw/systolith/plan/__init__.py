@@ -36,6 +36,7 @@ from systolith.plan.work import (
     folded_bias,
     no_engine,
     output_ports,
+    scale_bits,
     source_of,
     work_of,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "requantize_latency",
     "resources_of",
     "row_taps",
+    "scale_bits",
     "sketch",
     "source_of",
     "timeline",

@@ -166,10 +166,10 @@ def _biased_bits(layer: Conv2d | Linear, image: Tensor, acc_bits: int, reloadabl
 
 
 def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
-    """Width of the multiplier of a requantizer; 0 if it has none."""
+    """Width of the multiplier of a requantizer; 0 if it has none, as it only shifts."""
     if requantize.power_of_two:
         return 0
-    own = int(requantize.multiplier.max()).bit_length()
+    own = max(int(requantize.multiplier.max()).bit_length(), 1)
     return max(own, USUAL_MULTIPLIER_BITS) if reloadable else own
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from systolith.fuzz import random_images, random_network, random_residual_network
 from systolith.gateware import Pipeline
-from systolith.network import forward
+from systolith.network import IntegerNetwork, Requantize, forward
 from systolith.plan import (
     ArrayShape,
     ConvPlan,
@@ -19,7 +19,7 @@ from systolith.plan import (
     plan_network,
 )
 from systolith.plan.fork_plan import DEEP
-from tests.flow.networks import convolution
+from tests.flow.networks import convolution, residual_network
 from tests.hw.pipeline_bench import Frames, run_frames
 
 FRAMES = 3
@@ -159,3 +159,20 @@ def test_cycles_are_exact_with_multipliers_of_adders(seed: int) -> None:
     ]
     soft = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
     assert _simulate(soft, gap=0, stall=0, seed=seed).cycles == soft.cycles(FRAMES)
+
+
+@pytest.mark.parametrize("multiplier", [0, 1, 2])
+@pytest.mark.parametrize("reloadable", [False, True])
+def test_cycles_are_exact_whatever_scales(multiplier: int, reloadable: bool) -> None:
+    """Only where all multipliers are 1 is nothing multiplied: zeros take a multiplier's time."""
+    plan = plan_network(_scaled_by(residual_network(), multiplier), reloadable=reloadable)
+    assert _simulate(plan, gap=0, stall=0, seed=multiplier).cycles == plan.cycles(FRAMES)
+
+
+def _scaled_by(network: IntegerNetwork, multiplier: int) -> IntegerNetwork:
+    requantize = Requantize(multiplier=np.array([multiplier]), shift=np.array([6]))
+    layers = (
+        replace(layer, requantize=requantize) if hasattr(layer, "requantize") else layer
+        for layer in network.layers
+    )
+    return replace(network, layers=tuple(layers))
