@@ -27,10 +27,10 @@ lint: $(READY) ## ruff and mypy --strict
 	$(BIN)/mypy
 
 test: lint ## lint, then every test but the slow ones
-	$(BIN)/pytest -q -n $(JOBS) -m 'not slow'
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m 'not slow'
 
 test-full: lint ## lint, then every test
-	$(BIN)/pytest -q -n $(JOBS)
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal
 
 bench: $(READY) ## measure: cycles of every pattern against dense, simulation speed
 	$(BIN)/python -m benchmarks.engine.layers

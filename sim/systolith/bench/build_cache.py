@@ -3,15 +3,42 @@
 import fcntl
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["built_once", "content_key"]
+from platformdirs import user_cache_path
+
+__all__ = ["CACHE_VARIABLE", "built_once", "content_key", "shared_folder"]
 
 MANIFEST = "manifest.json"
+CACHE_VARIABLE = "SYSTOLITH_CACHE"
+"""Environment variable that names the folder of what a user's designs share."""
+
+
+def shared_folder(otherwise: Path) -> Path:
+    """Find the folder for what is the same for all designs.
+
+    It is the one named by ``SYSTOLITH_CACHE``, or ``systolith`` where the system keeps caches of
+    users.
+
+    Parameters
+    ----------
+    otherwise : Path
+        Taken if that folder cannot be written, or has blanks in its path, which make cannot deal
+        with.
+    """
+    folder = Path(os.environ.get(CACHE_VARIABLE) or user_cache_path("systolith")).absolute()
+    if any(character.isspace() for character in str(folder)):
+        return otherwise
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return otherwise
+    return folder if os.access(folder, os.W_OK) else otherwise
 
 
 def content_key(parts: Iterable[str | Path]) -> str:

@@ -1,15 +1,19 @@
-"""Verilator's runtime library, compiled once for all designs: more work than a small design."""
+"""Verilator's runtime library, compiled once for all of a user's designs.
+
+It is more work than a small design is.
+"""
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from systolith.bench.build_cache import built_once, content_key
+from systolith.bench.build_cache import built_once, content_key, shared_folder
 from systolith.bench.compile import run_make, run_verilator
 from systolith.bench.toolchain import Toolchain
 
 __all__ = ["place_runtime"]
 
+GLOBAL = "OPT_GLOBAL="
 EMPTY = "module empty(input wire clk);\nendmodule\n"
 
 
@@ -28,7 +32,7 @@ def place_runtime(
     toolchain : Toolchain
         That compiles.
     workdir : Path
-        Holds the objects, found again by later builds.
+        Holds the objects if :func:`shared_folder` cannot.
     folder : Path
         Where a design is about to be compiled; created.
     objects : sequence of str
@@ -36,21 +40,22 @@ def place_runtime(
     arguments : sequence of str
         Of Verilator, as far as they change the runtime: tracing, VPI.
     make_arguments : sequence of str
-        Optimization.
+        Optimization; only that of what is global changes the runtime.
 
     Returns
     -------
     tuple of str
         The same arguments, and those with which make leaves the objects alone.
     """
-    key = content_key([toolchain.identity, *objects, *arguments, *make_arguments])
+    optimization = [each for each in make_arguments if each.startswith(GLOBAL)]
+    key = content_key([toolchain.identity, *objects, *arguments, *optimization])
 
     def build(work: Path) -> None:
         (work / "empty.v").write_text(EMPTY)
         run_verilator(toolchain, work, [*arguments, "--prefix", "Vempty", "--Mdir", ".", "empty.v"])
-        run_make(toolchain, work, "Vempty.mk", [*make_arguments, *objects])
+        run_make(toolchain, work, "Vempty.mk", [*optimization, *objects])
 
-    runtime = workdir / f"runtime-{key}"
+    runtime = shared_folder(workdir) / f"runtime-{key}"
     built_once(runtime, build, tuple(objects))
     folder.mkdir(parents=True, exist_ok=True)
     for name in objects:

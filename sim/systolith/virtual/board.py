@@ -11,10 +11,12 @@ from systolith.bench import find_toolchain
 from systolith.bench.build_cache import built_once, content_key
 from systolith.bench.compile import FLAGS, QUICK_FLAGS, check_folder, run_make, run_verilator
 from systolith.bench.errors import SimulationError
+from systolith.bench.runtime import place_runtime
 
 __all__ = ["VirtualBoard", "build_virtual_board"]
 
 EXECUTABLE = "board"
+RUNTIME = ("verilated.o", "verilated_threads.o")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +89,9 @@ def build_virtual_board(
         (folder / "board.v").write_text(verilog)
         (folder / "driver.cpp").write_text(driver)
         options = ["--top-module", top, "--prefix", "Vboard", "-o", EXECUTABLE, "--Mdir", "obj"]
+        make = place_runtime(toolchain, workdir, folder / "obj", RUNTIME, [], flags)
         run_verilator(toolchain, folder, [*options, "../driver.cpp", "board.v"])
-        run_make(toolchain, folder / "obj", "Vboard.mk", [*flags, EXECUTABLE])
+        run_make(toolchain, folder / "obj", "Vboard.mk", [*make, EXECUTABLE])
         (folder / "obj" / EXECUTABLE).rename(folder / EXECUTABLE)
 
     key = content_key([verilog, driver, toolchain.identity, top, *flags])
