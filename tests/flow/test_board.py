@@ -28,6 +28,7 @@ from systolith.steps import open_run
 from systolith.train import Recipe, train_pruned_quantized
 from systolith.virtual import VirtualBoard, build_virtual_board
 from tests.flow.networks import small_network
+from tests.slow import first_few
 
 MULTIPLIERS, IMAGES, BAUD = 6, 20, 1_000_000
 BOARD = find_board("ulx3s-25f")
@@ -127,12 +128,15 @@ def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: 
     assert {row["cycles"] for row in rows} == {plan.latency_cycles}
 
 
-def test_damaged_packets_are_never_answered_wrongly(served: Served, port: str) -> None:
-    """A hundred of them; after each, the next image is classified as if nothing had been."""
+@pytest.mark.parametrize("packets", first_few((25, 100), 1))
+def test_damaged_packets_are_never_answered_wrongly(
+    packets: int, served: Served, port: str
+) -> None:
+    """After each, the next image is classified as if nothing had been."""
     rng = random.Random(11)
     with open_line(port, BAUD) as line:
         board = Board(line, timeout=20)
-        for number in range(100):
+        for number in range(packets):
             good, other = served.request(number % IMAGES, 7), served.request(3, 8)
             line.write(_damaged(rng, good, other))
             end, received = time.monotonic() + 0.05, b""

@@ -89,7 +89,10 @@ def _until(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("name", "seeds"), [(YOSYS, 1), (NEXTPNR, 1), (NEXTPNR, 3)])
+@pytest.mark.parametrize(
+    ("name", "seeds"),
+    [(YOSYS, 1), pytest.param(NEXTPNR, 1, marks=pytest.mark.slow), (NEXTPNR, 3)],
+)
 def test_an_interrupted_build_ends_all_and_can_go_on(
     name: str, seeds: int, number: signal.Signals, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from tests.hw.twins import twin
 from tests.sim import shell_bench
 from tests.sim.shell_job import Results, ShellJob
 from tests.sim.shell_networks import forked_network, framed_network
+from tests.slow import first_few
 
 IMAGES = 4
 DESIGNS = {
@@ -117,7 +118,7 @@ def _simulate(plan: NetworkPlan, bus: Bus, folder: Path, workdir: Path) -> dict[
     return failures
 
 
-@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("design", first_few(DESIGNS, 2))
 def test_seen_from_outside(design: str, workdir: Path, tmp_path: Path) -> None:
     make, bus, reloadable = DESIGNS[design]
     plan = plan_network(make(), multipliers=8, reloadable=reloadable)

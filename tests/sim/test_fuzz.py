@@ -46,7 +46,11 @@ def _other_arrays(plan: NetworkPlan, folder: Path) -> Design:
 
 
 @pytest.mark.parametrize(
-    ("saboteur", "kind"), [(_wrong_bias, Kind.MISMATCH), (_other_arrays, Kind.CYCLES)]
+    ("saboteur", "kind"),
+    [
+        (_wrong_bias, Kind.MISMATCH),
+        pytest.param(_other_arrays, Kind.CYCLES, marks=pytest.mark.slow),
+    ],
 )
 def test_a_broken_design_is_found_shrunk_kept_and_replayed(
     saboteur: Emit, kind: Kind, tmp_path: Path

@@ -1,6 +1,7 @@
 """Each family of devices, with the real tools: a small design becomes a bitstream or a count."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from amaranth import Module, Signal, signed
@@ -21,10 +22,18 @@ from systolith.fpga import (
 from systolith.fpga.families import FLOWS
 from systolith.gateware import Enclosed, Multiplier, RegisteredRam, technology_for
 from systolith.plan import DEVICES, Device, Family, MemoryKind
+from tests.slow import first_few
 
 PLACED = [device for device in DEVICES.values() if flow_of(device).placer]
 ESTIMATED = [device for device in DEVICES.values() if not flow_of(device).placer]
+ONE_OF_EACH = {device.family: device for device in (*PLACED, *ESTIMATED)}
 WORDS, TABLE = 256, 24
+
+
+def _one_of_each_first(devices: list[Device]) -> list[Any]:
+    """The others of a family are slow tests."""
+    ones = [device for device in devices if device in ONE_OF_EACH.values()]
+    return first_few([*ones, *(device for device in devices if device not in ones)], len(ones))
 
 
 class Parts(wiring.Component):
@@ -70,7 +79,7 @@ def _placed(device: Device, folder: Path) -> Placed:
     )
 
 
-@pytest.mark.parametrize("device", PLACED, ids=lambda device: device.name)
+@pytest.mark.parametrize("device", _one_of_each_first(PLACED), ids=lambda device: device.name)
 def test_a_small_design_becomes_a_bitstream(device: Device, tmp_path: Path) -> None:
     placed = _placed(device, tmp_path)
     assert placed.best.timing_met
@@ -112,7 +121,7 @@ endmodule
     assert not list(tmp_path.glob("seed*.key"))
 
 
-@pytest.mark.parametrize("device", ESTIMATED, ids=lambda device: device.name)
+@pytest.mark.parametrize("device", _one_of_each_first(ESTIMATED), ids=lambda device: device.name)
 def test_what_is_not_placed_is_estimated(device: Device, tmp_path: Path) -> None:
     cells = estimate_cells(_verilog(device), "parts", device, tmp_path)
     uses = {use.name: use.used for use in flow_of(device).uses(device, cells)}

@@ -106,6 +106,7 @@ def test_range_and_width_by_layer() -> None:
 @pytest.mark.parametrize("power_of_two", [False, True])
 @pytest.mark.parametrize("narrow", [False, True])
 def test_few_bits_learn(narrow: bool, power_of_two: bool) -> None:
+    torch.manual_seed(0)
     target = nn.Conv2d(2, 4, 3)(IMAGES).detach()
     for bits in (1, 2):
         config = QuantConfig(weight_bits=bits, narrow_range=narrow, power_of_two=power_of_two)

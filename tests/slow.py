@@ -1,0 +1,14 @@
+"""Parameters of tests of which a few are enough for every change, and all for a release."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+
+def first_few(values: Iterable[Any], count: int) -> list[Any]:
+    """Mark all but the first `count` values as slow: ``make test-full`` takes these, too."""
+    return [
+        value if number < count else pytest.param(value, marks=pytest.mark.slow)
+        for number, value in enumerate(values)
+    ]
