@@ -30,6 +30,8 @@ from systolith.plan import NetworkPlan, Resources, clock, logic
 RESULTS = Path(__file__).parent / "results" / "calibration"
 TARGET_MHZ = 200.0
 """More than can be reached, so that the tools do not rest early."""
+SPREAD = 1.5
+"""Of the extents that a clock is fitted to: a slope of designs that are alike means nothing."""
 GUESSED, THING = 50, 20
 """Bits of a guess; what is guessed of a thing that has no bits."""
 SMALL = 200
@@ -115,8 +117,12 @@ def fit_clock(found: Sequence[tuple[PhysicalDesign, NetworkPlan, Found]], fitted
         for design, plan, known in found
         if "fmax_mhz" in known and not design.held_back
     ]
-    if len(placed) < 2:
-        raise SystemExit("the clock is fitted to two designs at least; place more, or --fit area")
+    extents = [extent for extent, _ in placed]
+    if not placed or max(extents) < SPREAD * min(extents):
+        raise SystemExit(
+            f"the clock is fitted to designs that differ {SPREAD} times in extent, got "
+            f"{', '.join(f'{extent:,.0f}' for extent in extents)}; place more, or --fit area"
+        )
     extent, fmax_mhz = np.log(np.array(placed, dtype=float)).T
     slope, base = np.polyfit(extent, fmax_mhz, 1)
     content = {"base_mhz": round(float(np.exp(base)), 1), "slope": round(float(-slope), 4)}
