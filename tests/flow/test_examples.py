@@ -55,6 +55,7 @@ def test_digits_ends_in_a_bitstream(tmp_path: Path) -> None:
     assert (tmp_path / "fpga" / report["build"]["bitstream"]).stat().st_size > 100_000
 
 
+@pytest.mark.slow
 def test_python_example_builds_and_verifies(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

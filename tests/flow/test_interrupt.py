@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from systolith.fpga import ToolError, build_bitstream, find_part, find_programs, programs
+from tests.slow import first_few
 
 COUNTER = """
 module counter(input clk, output reg [7:0] o);
@@ -88,10 +89,19 @@ def _until(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    ("name", "seeds"),
-    [(YOSYS, 1), pytest.param(NEXTPNR, 1, marks=pytest.mark.slow), (NEXTPNR, 3)],
+    ("name", "seeds", "number"),
+    first_few(
+        [
+            (YOSYS, 1, signal.SIGINT),
+            (NEXTPNR, 3, signal.SIGTERM),
+            (YOSYS, 1, signal.SIGTERM),
+            (NEXTPNR, 1, signal.SIGINT),
+            (NEXTPNR, 1, signal.SIGTERM),
+            (NEXTPNR, 3, signal.SIGINT),
+        ],
+        2,
+    ),
 )
 def test_an_interrupted_build_ends_all_and_can_go_on(
     name: str, seeds: int, number: signal.Signals, tmp_path: Path

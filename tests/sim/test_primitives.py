@@ -165,11 +165,14 @@ BREAKS = [
 ]
 
 
-@pytest.mark.parametrize("broken", first_few(BREAKS, 3), ids=lambda broken: broken[2])
+@pytest.mark.parametrize(("technology", "cases", "right", "wrong"), first_few(BREAKS, 3))
 def test_a_cell_that_does_something_else_is_seen(
-    broken: tuple[Technology, Callable[[], list[Case]], str, str], tmp_path: Path
+    technology: Technology,
+    cases: Callable[[], list[Case]],
+    right: str,
+    wrong: str,
+    tmp_path: Path,
 ) -> None:
-    technology, cases, right, wrong = broken
     cells = CELLS[technology]
     assert cells.count(right) == 1
     assert any(_differences(cases(), tmp_path, technology, cells.replace(right, wrong)))

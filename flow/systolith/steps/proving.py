@@ -135,7 +135,9 @@ def layer_checks(
         return Alone(name, write_design(single, folder / name), inputs, outputs)
 
     def verified(alone: Alone) -> Verification:
-        return verify(alone.design, alone.inputs, alone.outputs, workdir=workdir, seed=seed)
+        return verify(
+            alone.design, alone.inputs, alone.outputs, workdir=workdir, seed=seed, quick=True
+        )
 
     # Emission is Python and stays in this thread; verification waits for compilers and simulators.
     singles = [designed(name) for name in names]

@@ -61,6 +61,7 @@ def test_what_a_dead_worker_did_begins_again(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().split() == ["0", "1", "1", "2"]
 
 
+@pytest.mark.slow
 def test_what_kills_every_worker_is_given_up() -> None:
     with Workers(1, seconds=60) as workers:
         assert dict(workers.run(_dies, [0])) == {0: Failure(reason="its worker died 3 times")}
