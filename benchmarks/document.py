@@ -46,6 +46,8 @@ def rows_of(name: str) -> Iterable[str]:
             return searches.table_rows(_read(searches.RESULTS / "searches.json"))
         case "built":
             return front.built_rows(_read(front.RESULTS / "digits.json")["built"])
+        case "front":
+            return front.front_rows(_read(front.RESULTS / "resnet8.json")["front"])
         case "learned":
             return learned.table_rows(_read(learned.RESULT)["median"])
         case "operators":

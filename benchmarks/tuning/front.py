@@ -7,7 +7,7 @@ python -m benchmarks.tuning.front NAME --study STUDY --built fps=out/NAME_NUMBER
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,22 @@ def built_rows(designs: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             f"({luts['search'] / luts['placed'] - 1:+.1%}) "
             f"| {dsps['search']:.0f}, {dsps['placed']} | {rams['search']:.0f}, {rams['placed']} "
             f"| {row['fmax_mhz']:.1f} |"
+        )
+
+
+def front_rows(front: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Table of a front's ends; of equals, the most accurate."""
+    yield "| best by | design | accuracy | frames/s | LUTs | multipliers | model bits |"
+    yield "|---|---|---|---|---|---|---|"
+    for name, sign in (("accuracy", -1), ("fps", -1), ("luts", 1), ("dsps", 1), ("model_bits", 1)):
+        ends = (sign * point["values"][name] for point in front)
+        least = min(ends)
+        best = [point for point in front if sign * point["values"][name] == least]
+        point = max(best, key=lambda point: float(point["values"]["accuracy"]))
+        values = point["values"]
+        yield (
+            f"| {name} | {point['number']} | {values['accuracy']:.2%} | {values['fps']:,.0f} "
+            f"| {values['luts']:,.0f} | {values['dsps']:.0f} | {values['model_bits']:,.0f} |"
         )
 
 
