@@ -87,7 +87,7 @@ def main() -> None:
         report = json.loads((Path(folder) / "report.json").read_text())
         designs[objective] = built(find_design(account, objective), report)
     front = [
-        {key: point[key] for key in ("number", "origin", "values", "choices")}
+        {key: point[key] for key in ("number", "origin", "exact", "values", "choices")}
         for point in account["points"]
         if point["front"]
     ]
