@@ -1,12 +1,14 @@
 """Work in other processes or on other machines, whatever becomes of them."""
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from threading import Thread
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -130,7 +132,7 @@ class Workers(AbstractContextManager["Workers"]):
     def _start(self) -> Executor:
         if self.scheduler is None:
             context = multiprocessing.get_context("spawn")
-            return ProcessPoolExecutor(self.jobs, mp_context=context)
+            return ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_end_with_driver)
         try:
             from distributed import Client
         except ImportError:
@@ -171,3 +173,15 @@ class Workers(AbstractContextManager["Workers"]):
         if self.scheduler is None:
             for process in multiprocessing.active_children():
                 process.kill()
+
+
+def _end_with_driver() -> None:
+    """In a worker: end as soon as the process that started it has ended, even if it was killed."""
+    driver = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if driver is not None:
+            driver.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()

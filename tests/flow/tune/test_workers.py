@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -80,3 +82,37 @@ def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_bug_is_no_failure_of_a_point() -> None:
     with Workers(1, seconds=60) as workers, pytest.raises(KeyError):
         list(workers.run(_bug, [0]))
+
+
+DRIVER = """
+import os, time
+from systolith.tune.workers import Workers
+from tests.flow.tune.test_workers import number_of_process
+if __name__ == "__main__":
+    with Workers(1, seconds=60.0) as workers:
+        for _, found in workers.run(number_of_process, [0]):
+            print(found, flush=True)
+        time.sleep(60)
+"""
+
+
+def number_of_process(_: int) -> int:
+    return os.getpid()
+
+
+def test_workers_end_with_a_driver_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *filter(None, sys.path)])
+    }
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        worker = Path(f"/proc/{int(driver.stdout.readline())}")
+        assert worker.exists()
+        driver.kill()
+    end = time.monotonic() + 20
+    while worker.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not worker.exists()
