@@ -63,10 +63,8 @@ def front_rows(front: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield "| best by | design | accuracy | frames/s | LUTs | multipliers | model bits |"
     yield "|---|---|---|---|---|---|---|"
     for name, sign in (("accuracy", -1), ("fps", -1), ("luts", 1), ("dsps", 1), ("model_bits", 1)):
-        ends = (sign * point["values"][name] for point in front)
-        least = min(ends)
-        best = [point for point in front if sign * point["values"][name] == least]
-        point = max(best, key=lambda point: float(point["values"]["accuracy"]))
+        losses = [(sign * point["values"][name], -point["values"]["accuracy"]) for point in front]
+        point = front[losses.index(min(losses))]
         values = point["values"]
         yield (
             f"| {name} | {point['number']} | {values['accuracy']:.2%} | {values['fps']:,.0f} "

@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 
 from systolith.bench import find_toolchain
 from systolith.bench.compile import QUICK_FLAGS, run_make, run_verilator
-from systolith.bench.runtime import place_runtime
+from systolith.bench.runtime import RUNTIME, place_runtime
 from systolith.build import to_verilog
 from systolith.gateware import Multiplier, RegisteredRam, Technology
 from systolith.plan import MULTIPLIER_LATENCY
@@ -24,7 +24,6 @@ CELLS = {
     for technology in (Technology.ECP5, Technology.GOWIN)
 }
 CYCLES = 5000
-RUNTIME = ("verilated.o", "verilated_threads.o")
 DRIVER = """
 #include <cstdint>
 #include <cstdio>

@@ -12,11 +12,16 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-__all__ = ["CACHE_VARIABLE", "built_once", "content_key", "shared_folder"]
+__all__ = ["CACHE_VARIABLE", "built_once", "content_key", "has_blanks", "shared_folder"]
 
 MANIFEST = "manifest.json"
 CACHE_VARIABLE = "SYSTOLITH_CACHE"
 """Environment variable that names the folder of what a user's designs share."""
+
+
+def has_blanks(path: Path) -> bool:
+    """Whether make cannot build there."""
+    return any(character.isspace() for character in str(path))
 
 
 def shared_folder(otherwise: Path) -> Path:
@@ -28,11 +33,10 @@ def shared_folder(otherwise: Path) -> Path:
     Parameters
     ----------
     otherwise : Path
-        Taken if that folder cannot be written, or has blanks in its path, which make cannot deal
-        with.
+        Taken if that folder cannot be written, or has blanks in its path.
     """
     folder = Path(os.environ.get(CACHE_VARIABLE) or user_cache_path("systolith")).absolute()
-    if any(character.isspace() for character in str(folder)):
+    if has_blanks(folder):
         return otherwise
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from systolith.bench.build_cache import has_blanks
 from systolith.bench.errors import BuildError
 from systolith.bench.toolchain import Toolchain
 
@@ -59,7 +60,7 @@ def package_file(name: str) -> str:
 def check_folder(workdir: Path) -> Path:
     """Make a work folder absolute; make cannot build where a path has blanks in it."""
     absolute = workdir.absolute()
-    if any(character.isspace() for character in str(absolute)):
+    if has_blanks(absolute):
         raise BuildError(f"the work folder must have no blanks in its path, got '{absolute}'")
     absolute.mkdir(parents=True, exist_ok=True)
     return absolute

@@ -18,7 +18,7 @@ from systolith.bench.compile import (
 )
 from systolith.bench.native_run import simulate
 from systolith.bench.payload import check_images
-from systolith.bench.runtime import place_runtime
+from systolith.bench.runtime import RUNTIME, place_runtime
 from systolith.bench.stalls import NONE, Stalls
 from systolith.bench.toolchain import find_toolchain
 from systolith.bench.wrapper import TOP, native_outputs, native_wrapper
@@ -217,7 +217,7 @@ def build_native(
             (folder / name).write_text(text)
         sources = [str(source.absolute()) for source in design.sources]
         arguments = [*options, "--Mdir", "obj", "driver.cpp", "bench.v", *sources]
-        runtime = ("verilated.o", "verilated_threads.o", *(("verilated_fst_c.o",) if trace else ()))
+        runtime = (*RUNTIME, *(("verilated_fst_c.o",) if trace else ()))
         make = place_runtime(toolchain, workdir, folder / "obj", runtime, features, flags)
         run_verilator(toolchain, folder, arguments)
         run_make(toolchain, folder / "obj", "Vbench.mk", [*make, EXECUTABLE])

@@ -11,7 +11,10 @@ from systolith.bench.build_cache import built_once, content_key, shared_folder
 from systolith.bench.compile import run_make, run_verilator
 from systolith.bench.toolchain import Toolchain
 
-__all__ = ["place_runtime"]
+__all__ = ["RUNTIME", "place_runtime"]
+
+RUNTIME = ("verilated.o", "verilated_threads.o")
+"""What every model needs of it."""
 
 GLOBAL = "OPT_GLOBAL="
 EMPTY = "module empty(input wire clk);\nendmodule\n"

@@ -11,12 +11,11 @@ from systolith.bench import find_toolchain
 from systolith.bench.build_cache import built_once, content_key
 from systolith.bench.compile import FLAGS, QUICK_FLAGS, check_folder, run_make, run_verilator
 from systolith.bench.errors import SimulationError
-from systolith.bench.runtime import place_runtime
+from systolith.bench.runtime import RUNTIME, place_runtime
 
 __all__ = ["VirtualBoard", "build_virtual_board"]
 
 EXECUTABLE = "board"
-RUNTIME = ("verilated.o", "verilated_threads.o")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
