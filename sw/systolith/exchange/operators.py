@@ -3,7 +3,15 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from systolith.exchange import plain_nodes, quantizer_nodes, weighted_nodes
+from systolith.exchange import (
+    arithmetic_nodes,
+    clamp_nodes,
+    pool_nodes,
+    qlinear_nodes,
+    quantizer_nodes,
+    shape_nodes,
+    weighted_nodes,
+)
 from systolith.exchange.building import Building
 from systolith.exchange.model_file import Node
 from systolith.exchange.values import Value
@@ -44,28 +52,28 @@ OPERATORS: Mapping[str, Operator] = {
     "BatchNormalization": Operator(
         weighted_nodes.batch_norm, PART, "right after Conv, Gemm or MatMul"
     ),
-    "Relu": Operator(plain_nodes.relu, PART, ""),
-    "Clip": Operator(plain_nodes.clip, PART, "constant bounds"),
-    "Floor": Operator(plain_nodes.floor, PART, "before a quantizer of the same steps"),
-    "MaxPool": Operator(plain_nodes.max_pool, "MaxPool2d", POOL),
+    "Relu": Operator(clamp_nodes.relu, PART, ""),
+    "Clip": Operator(clamp_nodes.clip, PART, "constant bounds"),
+    "Floor": Operator(clamp_nodes.floor, PART, "before a quantizer of the same steps"),
+    "MaxPool": Operator(pool_nodes.max_pool, "MaxPool2d", POOL),
     "AveragePool": Operator(
-        plain_nodes.average_pool, "AvgPool2d", "count_include_pad=1 where there is padding"
+        pool_nodes.average_pool, "AvgPool2d", "count_include_pad=1 where there is padding"
     ),
-    "GlobalAveragePool": Operator(plain_nodes.global_average_pool, "AvgPool2d", ""),
-    "ReduceMean": Operator(plain_nodes.reduce_mean, "AvgPool2d", "over height and width"),
+    "GlobalAveragePool": Operator(pool_nodes.global_average_pool, "AvgPool2d", ""),
+    "ReduceMean": Operator(pool_nodes.reduce_mean, "AvgPool2d", "over height and width"),
     "Add": Operator(
-        plain_nodes.add, "Add, or part of the layer before it", "two activations, or constants"
+        arithmetic_nodes.add, "Add, or part of the layer before it", "two activations, or constants"
     ),
-    "Sub": Operator(plain_nodes.subtract, PART, CONSTANTS),
-    "Mul": Operator(plain_nodes.multiply, PART, CONSTANTS),
-    "Div": Operator(plain_nodes.divide, PART, CONSTANTS),
-    "Pad": Operator(plain_nodes.pad, "padding of the layer after it", "zeros, height and width"),
-    "Flatten": Operator(plain_nodes.flatten, "Flatten", "axis 1"),
-    "Reshape": Operator(plain_nodes.reshape, "Flatten", "images to vectors"),
-    "Squeeze": Operator(plain_nodes.reshape, "Flatten", "images of one pixel to vectors"),
-    "Transpose": Operator(quantizer_nodes.transpose, "nothing", "of constants"),
-    "Identity": Operator(plain_nodes.identity, "nothing", ""),
-    "Dropout": Operator(plain_nodes.identity, "nothing", ""),
+    "Sub": Operator(arithmetic_nodes.subtract, PART, CONSTANTS),
+    "Mul": Operator(arithmetic_nodes.multiply, PART, CONSTANTS),
+    "Div": Operator(arithmetic_nodes.divide, PART, CONSTANTS),
+    "Pad": Operator(shape_nodes.pad, "padding of the layer after it", "zeros, height and width"),
+    "Flatten": Operator(shape_nodes.flatten, "Flatten", "axis 1"),
+    "Reshape": Operator(shape_nodes.reshape, "Flatten", "images to vectors"),
+    "Squeeze": Operator(shape_nodes.reshape, "Flatten", "images of one pixel to vectors"),
+    "Transpose": Operator(shape_nodes.transpose, "nothing", "of constants"),
+    "Identity": Operator(shape_nodes.identity, "nothing", ""),
+    "Dropout": Operator(shape_nodes.identity, "nothing", ""),
     "Quant": Operator(
         quantizer_nodes.quant,
         "requantization of the layer before it",
@@ -81,15 +89,15 @@ OPERATORS: Mapping[str, Operator] = {
     "DequantizeLinear": Operator(
         quantizer_nodes.dequantize_linear, "nothing", "of constants, one scale or one per channel"
     ),
-    "QLinearConv": Operator(quantizer_nodes.q_linear_conv, "Conv2d", CONV),
-    "QLinearMatMul": Operator(quantizer_nodes.q_linear_matmul, "Linear", "constant weights"),
-    "QGemm": Operator(quantizer_nodes.q_gemm, "Linear", "ONNX Runtime's; a quantized result"),
-    "QLinearAdd": Operator(quantizer_nodes.q_linear_add, "Add", "ONNX Runtime's"),
+    "QLinearConv": Operator(qlinear_nodes.q_linear_conv, "Conv2d", CONV),
+    "QLinearMatMul": Operator(qlinear_nodes.q_linear_matmul, "Linear", "constant weights"),
+    "QGemm": Operator(qlinear_nodes.q_gemm, "Linear", "ONNX Runtime's; a quantized result"),
+    "QLinearAdd": Operator(qlinear_nodes.q_linear_add, "Add", "ONNX Runtime's"),
     "QLinearAveragePool": Operator(
-        quantizer_nodes.q_linear_average_pool, "AvgPool2d", "ONNX Runtime's; channels first"
+        qlinear_nodes.q_linear_average_pool, "AvgPool2d", "ONNX Runtime's; channels first"
     ),
     "QLinearGlobalAveragePool": Operator(
-        quantizer_nodes.q_linear_global_average_pool, "AvgPool2d", "ONNX Runtime's; channels first"
+        qlinear_nodes.q_linear_global_average_pool, "AvgPool2d", "ONNX Runtime's; channels first"
     ),
 }
 

@@ -1,6 +1,6 @@
-"""Nodes that quantize: QONNX's Quant, ONNX's QuantizeLinear and operators on integers."""
+"""Nodes that quantize: QONNX's Quant, ONNX's QuantizeLinear."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,35 +8,24 @@ import numpy as np
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.model_file import Node, integer_type
-from systolith.exchange.plain_nodes import add, average_pool, global_average_pool, pending_of
+from systolith.exchange.plain_layers import pending_of
 from systolith.exchange.quantizing import Quantizer
 from systolith.exchange.values import (
     Activation,
     Constant,
     FloatArray,
     Images,
-    Pending,
     QuantizedConstant,
     Value,
 )
-from systolith.exchange.weighted_nodes import convolve, gemm, matmul
 from systolith.network import ActType, IntArray, signed_bits
 
 __all__ = [
     "bipolar_quant",
     "dequantize_linear",
-    "q_gemm",
-    "q_linear_add",
-    "q_linear_average_pool",
-    "q_linear_conv",
-    "q_linear_global_average_pool",
-    "q_linear_matmul",
     "quant",
     "quantize_linear",
-    "transpose",
 ]
-
-Handler = Callable[[Node, Sequence[Value], Building], Value]
 
 WEIGHT_ROUNDINGS = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "CEIL": np.ceil}
 """As QONNX calls them; weights are rounded once, so all that NumPy has will do."""
@@ -202,105 +191,6 @@ def _changes_nothing(x: Activation, quantizer: Quantizer) -> bool:
         and act.high <= quantizer.high
         and not any(x.padding)
     )
-
-
-def transpose(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """Transpose of constants."""
-    order = node.get("perm", None)
-    match values[0]:
-        case Constant():
-            return Constant(values=values[0].values.transpose(order))
-        case QuantizedConstant() as found:
-            return replace(
-                found,
-                integers=found.integers.transpose(order),
-                scale=found.scale.transpose(order),
-            )
-        case _:
-            raise ExchangeError(
-                [
-                    (
-                        f"reorders the axes of activations by {order}; supported for constants: "
-                        "export the model channels first (N, C, H, W)"
-                    )
-                ]
-            )
-
-
-def q_linear_conv(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """QLinearConv."""
-    x, xs, xz, w, ws, wz, ys, yz, *bias = values
-    return _on_integers(
-        node, made, convolve, [(x, xs, xz, None), (w, ws, wz, 0)], (ys, yz), bias, axis=0
-    )
-
-
-def q_linear_matmul(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """QLinearMatMul."""
-    x, xs, xz, w, ws, wz, ys, yz = values
-    return _on_integers(node, made, matmul, [(x, xs, xz, None), (w, ws, wz, 1)], (ys, yz), [])
-
-
-def q_gemm(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """QGemm of ONNX Runtime."""
-    if len(values) < 8 or not isinstance(values[7], Constant):
-        raise ExchangeError(["gives floats; a quantized result is supported"])
-    x, xs, xz, w, ws, wz, bias, ys, *yz = values
-    axis = 0 if node.get("transB", 0) else 1
-    return _on_integers(
-        node, made, gemm, [(x, xs, xz, None), (w, ws, wz, axis)], (ys, *yz), [bias], axis=axis
-    )
-
-
-def q_linear_add(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """QLinearAdd of ONNX Runtime."""
-    a, sa, za, b, sb, zb, ys, *yz = values
-    return _on_integers(node, made, add, [(a, sa, za, None), (b, sb, zb, None)], (ys, *yz), [])
-
-
-def q_linear_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """QLinearAveragePool of ONNX Runtime."""
-    return _pool_on_integers(node, values, made, average_pool)
-
-
-def q_linear_global_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """QLinearGlobalAveragePool of ONNX Runtime."""
-    return _pool_on_integers(node, values, made, global_average_pool)
-
-
-def _pool_on_integers(node: Node, values: Sequence[Value], made: Building, pool: Handler) -> Value:
-    if node.get("channels_last", 0):
-        raise ExchangeError(["keeps channels last; channels first is supported"])
-    x, xs, xz, ys, *yz = values
-    return _on_integers(node, made, pool, [(x, xs, xz, None)], (ys, *yz), [])
-
-
-def _on_integers(
-    node: Node,
-    made: Building,
-    compute: Handler,
-    inputs: Sequence[tuple[Value, Value, Value, int | None]],
-    output: Sequence[Value],
-    bias: Sequence[Value],
-    axis: int = 0,
-) -> Value:
-    """Read an operator on integers as dequantizers, a float operator and a quantizer."""
-    real = [
-        dequantize_linear(
-            replace(node, attributes={} if along is None else {"axis": along}),
-            [value, scale, zero],
-            made,
-        )
-        for value, scale, zero, along in inputs
-    ]
-    if bias and isinstance(bias[0], Constant) and bias[0].values.size:
-        x, w = real
-        assert isinstance(x, Activation) and isinstance(w, QuantizedConstant)
-        unit = x.scale * w.scale.reshape(-1)
-        real.append(Constant(values=bias[0].values.astype(np.float64) * unit))
-    held = compute(node, real, made)
-    assert isinstance(held, Pending)
-    return quantize_linear(replace(node, attributes={}), [held, *output], made)
 
 
 def _act_type(bits: int, signed: bool, zero: FloatArray) -> ActType:

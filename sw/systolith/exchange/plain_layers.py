@@ -1,0 +1,99 @@
+"""Layers without weights, made or waiting to be quantized."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from systolith.exchange.building import Building
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.model_file import Node
+from systolith.exchange.operands import activation_of
+from systolith.exchange.values import Activation, Emit, Follow, Pending, Value
+from systolith.network import (
+    ActType,
+    AvgPool2d,
+    IntArray,
+    Layer,
+    Padding,
+    Requantize,
+    accumulator_range,
+)
+
+__all__ = [
+    "followed",
+    "pending_of",
+    "plain",
+    "pooled",
+]
+
+PROBE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
+WIDE = ActType(bits=16, signed=True)
+
+
+def pending_of(node: Node, x: Value) -> Pending:
+    """See an activation as a layer that changes nothing and waits to be quantized anew."""
+    if isinstance(x, Pending):
+        return x
+    image = activation_of(x)
+    if len(image.tensor.shape) != 3:
+        raise ExchangeError(
+            ["changes a vector that is quantized already; quantize it once only, after this"]
+        )
+    return pooled(node, image, (1, 1), (1, 1), image.padding)
+
+
+def followed(node: Node, x: Value, follow: Follow, made: Building) -> Value:
+    """Put a layer without arithmetic after a layer, or after what is waiting."""
+    if not isinstance(x, Pending):
+        return made.follow(node.name, activation_of(x), follow)
+    layer = follow("probe", "input")
+    if problems := list(layer.problems([x.result])):
+        raise ExchangeError(problems)
+    return replace(x, result=layer.output_shape([x.result]), then=(*x.then, follow))
+
+
+def pooled(
+    node: Node,
+    x: Activation,
+    kernel: tuple[int, int] | None,
+    stride: tuple[int, int],
+    padding: Padding,
+) -> Pending:
+    """Make averages over windows, the whole image without a kernel."""
+
+    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+        return AvgPool2d(
+            name=name,
+            input=x.layer,
+            requantize=requantize,
+            output=output,
+            kernel_size=kernel,
+            stride=stride,
+            padding=padding,
+        )
+
+    probe = emit("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
+    assert isinstance(probe, AvgPool2d)
+    area = prod(probe.window(x.tensor.shape))
+    return plain(node, emit, [x], x.scale / area)
+
+
+def plain(node: Node, emit: Emit, sources: Sequence[Activation], scale: float) -> Pending:
+    """A layer without weights whose result waits to be quantized."""
+    tensors = [(x.tensor.shape, x.tensor.type) for x in sources]
+    probe = emit("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
+    if problems := list(probe.problems([shape for shape, _ in tensors])):
+        raise ExchangeError(problems)
+    shape = probe.output_shape([each for each, _ in tensors])
+    return Pending(
+        name=node.name,
+        shape=shape,
+        result=shape,
+        emit=emit,
+        accumulated=lambda bias: accumulator_range(probe, tensors),
+        scale=np.array([scale]),
+        offset=np.zeros(1),
+        biased=False,
+    )
