@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import systolith.steps.pruning.context as pruning_context
 from systolith.cli import app
-from systolith.cli.changes import METHODS
+from systolith.cli.choices import METHODS
 from systolith.models import DigitsCNN
 from systolith.network import Conv2d, KOutOfN, Linear, Pattern, load
 from systolith.prune import MaskSet, prunable_layers

@@ -1,47 +1,73 @@
-"""The command line. Exit codes: 0 fine, 1 a check failed, 2 bad usage or input."""
+"""The command line. Exit codes: 0 fine, 1 a check failed, 2 bad usage or input.
 
-import json
-from dataclasses import asdict
+Commands import what they need when they run, so that ``--help`` is quick.
+"""
+
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from typer.core import TyperGroup
 
 from systolith.cli.board import classify, flash
-from systolith.cli.doctor import diagnose
+from systolith.cli.doctor import doctor
 from systolith.cli.exchanging import export_network, import_network
+from systolith.cli.failures import explained
 from systolith.cli.fuzzing import fuzz
 from systolith.cli.hardware import build, estimate, generate, simulate, verify
 from systolith.cli.options import Config, Images, Json, Output
-from systolith.cli.running import out, run_stages
+from systolith.cli.running import run_stages
 from systolith.cli.software import lower, prune, quantize, train
+from systolith.cli.terminal import err, out
 from systolith.cli.tuning import tune
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "out"]
+
+TRACEBACK = "--traceback"
+
+
+class Commands(TyperGroup):
+    """Commands whose errors are explained. ``--traceback`` may stand before them or after."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read options; commands read what is left."""
+        if TRACEBACK in args:
+            args = [TRACEBACK, *(each for each in args if each != TRACEBACK)]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        with explained(err, traceback=ctx.params["traceback"]):
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="systolith",
-    help="From a PyTorch CNN to a verified sparse FPGA accelerator.",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 
-@app.command()
-def doctor(as_json: Json = False) -> None:
-    """Say what this machine has of what systolith needs. Exit 1 if something is missing."""
-    checks = diagnose()
-    if as_json:
-        print(json.dumps([asdict(check) | {"passed": check.passed} for check in checks], indent=1))
-    else:
-        table = Table(title="systolith doctor", title_justify="left")
-        for column in ("what", "found", "for, or how to get it"):
-            table.add_column(column)
-        for check in checks:
-            missing = "[red]missing[/]" if check.required else "[yellow]missing (optional)[/]"
-            table.add_row(check.name, check.found or missing, check.purpose)
-        out.print(table)
-    raise typer.Exit(0 if all(check.passed for check in checks) else 1)
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"systolith {version('systolith')}")
+        raise typer.Exit
+
+
+@app.callback()
+def systolith(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version, and end."
+        ),
+    ] = False,
+    traceback: Annotated[
+        bool, typer.Option(TRACEBACK, help="Show where in the code an error was found, too.")
+    ] = False,
+) -> None:
+    """From a PyTorch CNN to a verified sparse FPGA accelerator."""
 
 
 @app.command()
@@ -59,7 +85,7 @@ def run(
 
 
 HALVES = (train, prune, quantize, lower, estimate, generate, verify, simulate, build)
-for command in (*HALVES, flash, classify, fuzz):
+for command in (*HALVES, flash, classify, fuzz, doctor):
     app.command()(command)
 app.command("import")(import_network)
 app.command("export")(export_network)

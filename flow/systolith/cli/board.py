@@ -9,13 +9,9 @@ import typer
 from rich.table import Table
 
 from systolith.cli.changes import build_changes
-from systolith.cli.console import listening
-from systolith.cli.failures import explained
+from systolith.cli.choices import BOARDS
 from systolith.cli.options import Json, Multipliers, Output, Target
-from systolith.cli.running import err, out
-from systolith.fpga import BOARDS, find_board, run_program
-from systolith.host import Board, open_line
-from systolith.steps import UsageError, classify_on_board, open_run
+from systolith.cli.terminal import err, out
 
 __all__ = ["classify", "flash"]
 
@@ -39,9 +35,13 @@ def classify(
     as_json: Json = False,
 ) -> None:
     """Let a board classify images. Exit 1 if an output is not the reference's."""
-    with explained(err), listening(err, quiet=as_json) as listener:
-        if bool(pictures) == bool(images):
-            raise UsageError("give either pictures or --images N")
+    if bool(pictures) == bool(images):
+        raise typer.BadParameter("give either pictures or --images N")
+    from systolith.cli.console import listening
+    from systolith.host import Board, open_line
+    from systolith.steps import classify_on_board, open_run
+
+    with listening(err, quiet=as_json) as listener:
         session = open_run(
             target,
             output,
@@ -50,7 +50,7 @@ def classify(
             listener=listener,
         )
         if session.settings.build.board is None:
-            raise UsageError("which board? --board or [build]")
+            raise typer.BadParameter("which board? --board or [build]")
         session.run("estimate")
         source = session.source
         values = source.pictures(pictures) if pictures else source.images(images)[0]
@@ -82,18 +82,19 @@ def flash(
     ] = False,
 ) -> None:
     """Load a bitstream into a board, with openFPGALoader."""
-    with explained(err):
-        if not bitstream.is_file():
-            raise UsageError(f"there is no bitstream {bitstream}")
-        try:
-            loader = find_board(board).loader
-        except ValueError as error:
-            raise UsageError(str(error)) from error
-        arguments = ["--board", loader, *(["--write-flash"] if keep else []), bitstream.name]
-        run_program(
-            "openfpgaloader-cli",
-            arguments,
-            bitstream.absolute().parent,
-            "flash.log",
-            lambda line: out.print(line, highlight=False),
-        )
+    from systolith.fpga import find_board, run_program
+
+    if not bitstream.is_file():
+        raise typer.BadParameter(f"there is no bitstream {bitstream}")
+    try:
+        loader = find_board(board).loader
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    arguments = ["--board", loader, *(["--write-flash"] if keep else []), bitstream.name]
+    run_program(
+        "openfpgaloader-cli",
+        arguments,
+        bitstream.absolute().parent,
+        "flash.log",
+        lambda line: out.print(line, highlight=False),
+    )

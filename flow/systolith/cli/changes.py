@@ -1,18 +1,11 @@
 """Options of the command line as changes to an experiment file."""
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
-from systolith.config import PruneSection
-from systolith.steps import UsageError
+import typer
 
-__all__ = ["METHODS", "build_changes", "hardware_changes", "pruning_changes", "training_changes"]
-
-METHODS = tuple(
-    method
-    for section in get_args(get_args(PruneSection)[0])
-    for method in get_args(section.model_fields["method"].annotation)
-)
+__all__ = ["build_changes", "hardware_changes", "pruning_changes", "training_changes"]
 
 
 def training_changes(*, seed: int | None = None, **settings: float | None) -> dict[str, Any]:
@@ -51,12 +44,14 @@ def pruning_changes(
 
     Raises
     ------
-    UsageError
+    typer.BadParameter
         If there are rules or a share to keep without a method, or a rule is malformed.
     """
     if method is None:
         if rules or keep is not None:
-            raise UsageError("--rule and --keep describe a step of their own: they need --method")
+            raise typer.BadParameter(
+                "--rule and --keep describe a step of their own: they need --method"
+            )
         return {}
     step: dict[str, Any] = {"method": method}
     if rules:
@@ -70,5 +65,5 @@ def _rule(text: str) -> dict[str, Any]:
     layers, _, kept = text.rpartition("=")
     k, _, n = kept.partition(":")
     if not layers or not (k.isdecimal() and n.isdecimal()):
-        raise UsageError(f"--rule needs LAYERS=K:N, such as 'conv[2-9]=2:8', got '{text}'")
+        raise typer.BadParameter(f"--rule needs LAYERS=K:N, such as 'conv[2-9]=2:8', got '{text}'")
     return {"layers": layers, "k": int(k), "n": int(n)}

@@ -1,7 +1,9 @@
 """Errors that are the user's to mend: a clear message and the right exit code."""
 
+import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
@@ -10,58 +12,111 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from systolith.bench import BuildError, MissingToolError, SimulationError
-from systolith.config import ConfigError
-from systolith.fpga import MissingProgramError, TooLargeError, ToolError
-from systolith.host import BoardError
-from systolith.network import NetworkError
-from systolith.plan import PlanError
-from systolith.prune import PruneError
-from systolith.quant import UnsupportedModelError
-from systolith.steps import UsageError
-from systolith.train import DivergedError
-
-__all__ = ["explained"]
+__all__ = [
+    "BAD_INPUT",
+    "BAD_USAGE",
+    "CHECK_FAILED",
+    "FAILED_CHECK",
+    "INTERRUPTED",
+    "READER_LEFT",
+    "explained",
+    "loaded",
+    "say",
+]
 
 BAD_INPUT = (
-    ConfigError,
-    MissingProgramError,
-    MissingToolError,
-    NetworkError,
-    PlanError,
-    PruneError,
-    UnsupportedModelError,
-    UsageError,
+    "systolith.bench:MissingToolError",
+    "systolith.config:ConfigError",
+    "systolith.fpga:MissingProgramError",
+    "systolith.network:NetworkError",
+    "systolith.plan:PlanError",
+    "systolith.prune:PruneError",
+    "systolith.quant:UnsupportedModelError",
+    "systolith.steps:UsageError",
 )
+"""Errors by package, so that none has to be loaded to name them."""
 FAILED_CHECK = (
-    BoardError,
-    BuildError,
-    DivergedError,
-    SimulationError,
-    TooLargeError,
-    ToolError,
+    "systolith.bench:BuildError",
+    "systolith.bench:SimulationError",
+    "systolith.fpga:TooLargeError",
+    "systolith.fpga:ToolError",
+    "systolith.host:BoardError",
+    "systolith.train:DivergedError",
 )
-INTERRUPTED = 130
+CHECK_FAILED, BAD_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
+"""Exit codes. The last two are 128 and the number of the signal, as in a shell."""
 
 
 @contextmanager
-def explained(console: Console) -> Iterator[None]:
-    """Turn foreseen errors into a message and an exit code; others keep their traceback.
+def explained(console: Console, *, traceback: bool = False) -> Iterator[None]:
+    """Turn foreseen errors into a message and an exit code; others pass.
 
     A signal to end is an interrupt: so whatever runs is ended, too.
+
+    Parameters
+    ----------
+    console : Console
+        Says what is wrong.
+    traceback : bool
+        Whether it also says where that was found.
     """
     try:
         with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
             yield
-    except BAD_INPUT as error:
-        _say(console, error)
-        raise typer.Exit(2) from error
-    except FAILED_CHECK as error:
-        _say(console, error)
-        raise typer.Exit(1) from error
+        _flush()
+    except BrokenPipeError as error:
+        if not _reader_left():
+            raise
+        raise typer.Exit(READER_LEFT) from error
+    except OSError as error:
+        if error.errno is None:
+            raise
+        say(console, _of_the_system(error), traceback=traceback)
+        raise typer.Exit(BAD_USAGE) from error
     except KeyboardInterrupt as error:
         console.print("interrupted; finished stages are kept, run again to go on")
         raise typer.Exit(INTERRUPTED) from error
+    except Exception as error:
+        for names, code in ((BAD_INPUT, BAD_USAGE), (FAILED_CHECK, CHECK_FAILED)):
+            if isinstance(error, loaded(names)):
+                say(console, str(error), traceback=traceback)
+                raise typer.Exit(code) from error
+        raise
+
+
+def loaded(names: Sequence[str]) -> tuple[type[BaseException], ...]:
+    """Look up ``package:name``; what is not loaded cannot have been raised."""
+    pairs = (name.split(":") for name in names)
+    found = (getattr(sys.modules.get(package), name, None) for package, name in pairs)
+    return tuple(each for each in found if each is not None)
+
+
+def say(console: Console, text: str, *, traceback: bool = False) -> None:
+    """Print an error; with the traceback of the one that is handled, if wanted."""
+    if traceback:
+        console.print_exception()
+    console.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def _of_the_system(error: OSError) -> str:
+    """Say which file, and what is the matter."""
+    name = f"'{os.fspath(error.filename)!s}': " if error.filename is not None else ""
+    return f"{name}{error.strerror}"
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads what is printed; then nothing more is."""
+    try:
+        _flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 @contextmanager
@@ -81,7 +136,3 @@ def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
     finally:
         for each in ours:
             signal.signal(each, signal.SIG_DFL)
-
-
-def _say(console: Console, error: Exception) -> None:
-    console.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)

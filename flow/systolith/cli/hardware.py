@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from systolith.cli.changes import build_changes, hardware_changes
+from systolith.cli.choices import BOARDS, DEVICES, InterfaceName
 from systolith.cli.options import (
     ClockMhz,
     Device,
@@ -17,9 +18,6 @@ from systolith.cli.options import (
     TargetFps,
 )
 from systolith.cli.running import run_stages
-from systolith.config import Interface
-from systolith.fpga import BOARDS
-from systolith.plan import DEVICES
 
 __all__ = ["build", "estimate", "generate", "simulate", "verify"]
 
@@ -52,7 +50,7 @@ def generate(
     target_fps: TargetFps = None,
     clock_mhz: ClockMhz = None,
     interface: Annotated[
-        Interface | None, typer.Option(help="Around the accelerator, instead of the file's.")
+        InterfaceName | None, typer.Option(help="Around the accelerator, instead of the file's.")
     ] = None,
     as_json: Json = False,
 ) -> None:

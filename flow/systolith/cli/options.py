@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from systolith.plan import DEVICES
+from systolith.cli.choices import DEVICES
 
 __all__ = [
     "ClockMhz",

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from systolith.cli.changes import METHODS, pruning_changes, training_changes
-from systolith.cli.failures import explained
+from systolith.cli.changes import pruning_changes, training_changes
+from systolith.cli.choices import METHODS
 from systolith.cli.options import Config, Json, LearningRate, Output, Seed
-from systolith.cli.running import err, run_stages
+from systolith.cli.running import run_stages
 
 __all__ = ["lower", "prune", "quantize", "train"]
 
@@ -50,9 +50,8 @@ def prune(
     as_json: Json = False,
 ) -> None:
     """Train, then prune: exact masks, filters removed, pictures of what was kept: prune/."""
-    with explained(err):
-        changes = pruning_changes(method=method, rules=rule or [], keep=keep)
-        changes |= training_changes(seed=seed, prune_epochs=epochs)
+    changes = pruning_changes(method=method, rules=rule or [], keep=keep)
+    changes |= training_changes(seed=seed, prune_epochs=epochs)
     run_stages(config, "prune", output=output, as_json=as_json, changes=changes)
 
 

@@ -1,0 +1,160 @@
+"""What ``systolith tune`` and ``systolith tune pick`` do and print."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from systolith.cli.terminal import err, out
+from systolith.config import check_experiment, read_content
+from systolith.report import write_tuning_page
+from systolith.steps.workspace import write_json
+from systolith.tune import (
+    Design,
+    Study,
+    Workers,
+    account_of,
+    briefly,
+    find_design,
+    load_account,
+    objectives_of,
+    write_pick,
+)
+
+__all__ = ["front_table", "pick_design", "search_designs"]
+
+MOST_ROWS = 24
+"""Of the front, in a terminal."""
+
+
+def search_designs(
+    config: Path,
+    output: Path | None,
+    tuned: Mapping[str, Any],
+    *,
+    jobs: int | None,
+    scheduler: str | None,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Search as an experiment file says, with some keys of ``[tune]`` changed; print the front."""
+    changes: dict[str, Any] = {"tune": tuned} if tuned else {}
+    content = read_content(config)
+    experiment = check_experiment(content, config, changes)
+    folder = output or Path("out") / experiment.name
+    cores = len(os.sched_getaffinity(0))
+    seconds = experiment.tune.timeout_seconds if experiment.tune else 1.0
+    with Workers(jobs or cores, scheduler=scheduler, seconds=seconds) as workers:
+        study = Study(
+            {**content, **changes, "tune": {**content.get("tune", {}), **tuned}},
+            experiment,
+            config.parent,
+            folder,
+            workers,
+            storage=storage,
+        )
+        with _watched(study, quiet=as_json):
+            study.run()
+        account = {
+            **account_of(study, folder),
+            "experiment": {"path": str(config.resolve()), "text": config.read_text()},
+        }
+    write_json(folder / "study.json", account)
+    write_tuning_page(account, folder / "index.html")
+    if as_json:
+        print(json.dumps(account, indent=1))
+        return
+    out.print(front_table(account["objectives"], [p for p in account["points"] if p["front"]]))
+    out.print(f"page: {folder}/index.html", highlight=False, soft_wrap=True)
+    out.print(
+        f"take one on: systolith tune pick {folder} NUMBER --output chosen.toml",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def pick_design(folder: Path, design: str, output: Path | None, *, build: bool) -> None:
+    """Write a design's experiment file, and say what it is."""
+    account = load_account(folder)
+    found = find_design(account, design)
+    name = f"{account['name']}_{found['number'].replace('.', '_')}"
+    path = output or Path(f"{name}.toml")
+    write_pick(account, found, path, build=build)
+    values = ", ".join(
+        f"{_shown(objective, found['values'][objective['name']])} {objective['label']}"
+        for objective in account["objectives"]
+    )
+    out.print(f"design {found['number']}: {values}", highlight=False, soft_wrap=True)
+    out.print(f"wrote {path}; next: systolith run {path}", highlight=False, soft_wrap=True)
+
+
+def front_table(objectives: Sequence[dict[str, Any]], front: Sequence[dict[str, Any]]) -> Table:
+    """Show designs of the front, the best by the first objective first."""
+    sign = -1 if objectives[0]["direction"] == "maximize" else 1
+    ordered = sorted(front, key=lambda point: sign * point["values"][objectives[0]["name"]])
+    table = Table(title=f"front: {len(front)} designs", title_justify="left")
+    table.add_column("design")
+    for objective in objectives:
+        table.add_column(objective["label"], justify="right")
+    table.add_column("choices", overflow="fold")
+    for point in ordered[:MOST_ROWS]:
+        choices = _briefly(point["choices"])
+        values = [_shown(objective, point["values"][objective["name"]]) for objective in objectives]
+        table.add_row(point["number"], *values, choices)
+    if len(ordered) > MOST_ROWS:
+        table.add_row("...", *[""] * len(objectives), f"{len(ordered) - MOST_ROWS} more")
+    return table
+
+
+def _briefly(choices: dict[str, Any]) -> str:
+    """Write choices as in ``conv2 2:8 w4, fc w8, multipliers 16``."""
+    words: dict[str, list[str]] = {}
+    for name, label in choices.items():
+        for ending, letter in ((" pattern", ""), (" weight bits", "w"), (" activation bits", "a")):
+            if name.endswith(ending):
+                word = f"{letter}{label}".replace("-out-of-", ":")
+                words.setdefault(name.removesuffix(ending), []).append(word)
+                break
+        else:
+            words[name] = [str(label)]
+    return ", ".join(" ".join([name, *each]) for name, each in words.items())
+
+
+def _shown(objective: dict[str, Any], value: float) -> str:
+    if objective["name"] == "accuracy":
+        return f"{value:.2%}"
+    return f"{value:,.1f}" if value < 1000 and value != int(value) else f"{value:,.0f}"
+
+
+@contextmanager
+def _watched(study: Study, *, quiet: bool) -> Iterator[None]:
+    """Show what is being done, and after each batch the front."""
+    if quiet:
+        yield
+        return
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+    )
+    task = progress.add_task("begin", total=None)
+    with Live(progress, console=err, refresh_per_second=4) as live:
+
+        def heard(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total)
+
+        def told(front: Sequence[Design]) -> None:
+            table = front_table(objectives_of(study), [briefly(design) for design in front])
+            live.update(Group(table, progress))
+
+        study.heard, study.told = heard, told
+        yield

@@ -1,0 +1,84 @@
+"""What the command line loads before it has something to do, and the names it knows without."""
+
+import json
+import subprocess
+import sys
+from typing import get_args
+
+import pytest
+from typer.main import get_command
+
+from systolith.cli import app, choices
+from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, loaded
+from systolith.config import Interface, PruneSection, SamplerName
+from systolith.exchange import Format
+from systolith.fpga import BOARDS
+from systolith.fuzz import MOST_LAYERS
+from systolith.plan import DEVICES
+
+HEAVY = {
+    *("amaranth", "cocotb", "hypothesis", "matplotlib", "numba", "numpy", "onnx", "optuna"),
+    *("ortools", "pandas", "plotly", "qonnx", "scipy", "sklearn", "torch"),
+}
+PROBE = """
+import json, sys
+sys.argv = ["systolith", *json.loads(sys.argv[1])]
+from systolith.cli import main
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+    print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})), file=sys.stderr)
+"""
+COMMANDS = sorted(getattr(get_command(app), "commands", {}))
+
+
+def _loaded(*arguments: str) -> set[str]:
+    """Load whatever a command needs, in a process of its own; gives the packages."""
+    command = [sys.executable, "-c", PROBE, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("--show-completion",)])
+def test_nothing_heavy_is_loaded_to_answer_a_question(arguments: tuple[str, ...]) -> None:
+    assert not _loaded(*arguments) & HEAVY
+
+
+def test_help_of_every_command_loads_nothing_heavy() -> None:
+    assert {"run", "tune", "fuzz", "import", "doctor"} <= set(COMMANDS)
+    together = "\n".join(
+        f"    try: app([{name!r}, '--help'])\n    except SystemExit as stop: assert not stop.code"
+        for name in COMMANDS
+    )
+    code = f"import sys\nfrom systolith.cli import app\nif True:\n{together}\n"
+    code += "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("Usage: ") == len(COMMANDS)
+    assert not set(done.stderr.split()) & HEAVY
+
+
+def test_names_are_those_of_the_tables() -> None:
+    assert tuple(DEVICES) == choices.DEVICES
+    assert tuple(BOARDS) == choices.BOARDS
+    methods = [
+        method
+        for section in get_args(get_args(PruneSection)[0])
+        for method in get_args(section.model_fields["method"].annotation)
+    ]
+    assert methods == list(choices.METHODS)
+    for names, values in (
+        (choices.FormatName, Format),
+        (choices.InterfaceName, Interface),
+        (choices.SamplerLabel, SamplerName),
+    ):
+        assert list(get_args(names)) == [each.value for each in values]
+    assert choices.MOST_LAYERS == MOST_LAYERS
+
+
+@pytest.mark.parametrize("name", [*BAD_INPUT, *FAILED_CHECK])
+def test_every_foreseen_error_exists(name: str) -> None:
+    package, _, attribute = name.partition(":")
+    __import__(package)
+    (found,) = loaded([name])
+    assert issubclass(found, Exception) and found.__name__ == attribute
