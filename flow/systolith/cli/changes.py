@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-import typer
+from systolith.cli.failures import OptionError
 
 __all__ = ["build_changes", "hardware_changes", "pruning_changes", "training_changes"]
 
@@ -44,14 +44,12 @@ def pruning_changes(
 
     Raises
     ------
-    typer.BadParameter
+    OptionError
         If there are rules or a share to keep without a method, or a rule is malformed.
     """
     if method is None:
         if rules or keep is not None:
-            raise typer.BadParameter(
-                "--rule and --keep describe a step of their own: they need --method"
-            )
+            raise OptionError("--rule and --keep describe a step of their own: they need --method")
         return {}
     step: dict[str, Any] = {"method": method}
     if rules:
@@ -65,5 +63,5 @@ def _rule(text: str) -> dict[str, Any]:
     layers, _, kept = text.rpartition("=")
     k, _, n = kept.partition(":")
     if not layers or not (k.isdecimal() and n.isdecimal()):
-        raise typer.BadParameter(f"--rule needs LAYERS=K:N, such as 'conv[2-9]=2:8', got '{text}'")
+        raise OptionError(f"--rule needs LAYERS=K:N, such as 'conv[2-9]=2:8', got '{text}'")
     return {"layers": layers, "k": int(k), "n": int(n)}

@@ -19,12 +19,14 @@ __all__ = [
     "FAILED_CHECK",
     "INTERRUPTED",
     "READER_LEFT",
+    "OptionError",
     "explained",
     "loaded",
     "say",
 ]
 
 BAD_INPUT = (
+    "systolith.cli.failures:OptionError",
     "systolith.bench:MissingToolError",
     "systolith.config:ConfigError",
     "systolith.fpga:MissingProgramError",
@@ -45,6 +47,10 @@ FAILED_CHECK = (
 )
 CHECK_FAILED, BAD_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
 """Exit codes. The last two are 128 and the number of the signal, as in a shell."""
+
+
+class OptionError(ValueError):
+    """Options that do not go together, or one that cannot be understood."""
 
 
 @contextmanager
