@@ -6,8 +6,9 @@ Cycles are lists of int64 in two flat arrays, one part per stream.
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from systolith.plan.compiling import compiled
 
 __all__ = ["ADD", "ENGINE", "FORK", "GEARBOX", "PARAMETERS", "SINK", "evaluate"]
 
@@ -39,7 +40,7 @@ QUEUE = 4
 Ints = NDArray[np.int64]
 
 
-@njit(cache=True)
+@compiled
 def _accept(
     stage: Ints, state: Ints, table: Ints, freed_at: Ints, base: Ints, offered: Ints, taken: Ints,
     offers: Ints, takes: Ints,
@@ -70,7 +71,7 @@ def _accept(
     return bool(number > before)
 
 
-@njit(cache=True)
+@compiled
 def _issue(
     stage: Ints, state: Ints, table: Ints, freed_at: Ints, base: Ints, offered: Ints, taken: Ints,
     offers: Ints, takes: Ints,
@@ -107,7 +108,7 @@ def _issue(
     return progress
 
 
-@njit(cache=True)
+@compiled
 def _change(
     stage: Ints, state: Ints, table: Ints, base: Ints, offered: Ints, taken: Ints,
     offers: Ints, takes: Ints,
@@ -144,7 +145,7 @@ def _change(
     return progress
 
 
-@njit(cache=True)
+@compiled
 def _add(stage: Ints, base: Ints, offered: Ints, taken: Ints, offers: Ints, takes: Ints) -> bool:
     """A pair is taken when both are offered and their result has room."""
     first, second, sink = stage[SOURCE], stage[OTHER], stage[SINK_STREAM]
@@ -166,7 +167,7 @@ def _add(stage: Ints, base: Ints, offered: Ints, taken: Ints, offers: Ints, take
     return bool(number > before)
 
 
-@njit(cache=True)
+@compiled
 def _copy(
     stage: Ints, table: Ints, base: Ints, offered: Ints, taken: Ints, offers: Ints, takes: Ints
 ) -> bool:
@@ -200,7 +201,7 @@ def _copy(
     return bool(number > before)
 
 
-@njit(cache=True)
+@compiled
 def _consume(
     stage: Ints, base: Ints, offered: Ints, taken: Ints, offers: Ints, takes: Ints
 ) -> bool:
@@ -216,7 +217,7 @@ def _consume(
     return bool(offers[source] > before)
 
 
-@njit(cache=True)
+@compiled
 def evaluate(
     stages: Ints, neighbours: Ints, table: Ints, base: Ints, offered: Ints, taken: Ints,
     offers: Ints, takes: Ints,
