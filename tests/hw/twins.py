@@ -14,6 +14,7 @@ from systolith.network import (
     Requantize,
     Strided,
 )
+from systolith.plan import scale_bits
 
 
 def twin(network: IntegerNetwork, seed: int) -> IntegerNetwork:
@@ -61,6 +62,11 @@ def _twin(rng: np.random.Generator, layer: Layer) -> Layer:
 
 def _requantize(rng: np.random.Generator, spec: Requantize) -> Requantize:
     shift = rng.integers(0, 48, spec.shift.shape) if rng.random() < 0.2 else spec.shift
-    if spec.power_of_two:
-        return replace(spec, shift=shift)
-    return replace(spec, multiplier=rng.integers(2, 1 << 16, spec.multiplier.shape), shift=shift)
+    offset = None
+    if spec.offset is not None and rng.random() < 0.8:
+        most = 1 << int(spec.multiplier.max()).bit_length()
+        offset = rng.integers(-most, most, spec.offset.shape)
+    spec = replace(spec, shift=shift, offset=offset)
+    if not scale_bits(spec):
+        return spec
+    return replace(spec, multiplier=rng.integers(2, 1 << 16, spec.multiplier.shape))

@@ -22,6 +22,7 @@ from systolith.plan import (
     NetworkPlan,
     PlanError,
     PoolPlan,
+    scale_bits,
     work_of,
 )
 
@@ -40,7 +41,7 @@ def load_bytes(plan: NetworkPlan, network: IntegerNetwork) -> bytes:
         Of the design; reloadable.
     network : IntegerNetwork
         The same layers, shapes, types, patterns, rounding and clamps. Weights, which of them are
-        kept, biases, multipliers and shifts may differ.
+        kept, biases, multipliers, shifts and offsets may differ; offsets need a design with some.
 
     Returns
     -------
@@ -71,6 +72,7 @@ def _tables(
     engine: EnginePlan, design: IntegerNetwork, network: IntegerNetwork
 ) -> Iterator[ParameterTable]:
     layer = network[engine.name]
+    # The requantizers are those of the design, not what this network would have got.
     match engine:
         case ConvPlan():
             assert isinstance(layer, Conv2d | Linear)
@@ -82,10 +84,17 @@ def _tables(
             )
             yield from contents.chain(engine)
         case AddPlan():
-            assert isinstance(layer, Add)
-            yield from AddContents.of(engine, layer, loadable=True).chain()
+            addition = design[engine.name]
+            assert isinstance(layer, Add) and isinstance(addition, Add)
+            requantizer = AddContents.of(engine, addition, loadable=True).requantizer
+            sums = AddContents.of(engine, layer, loadable=True, requantizer=requantizer)
+            yield from sums.chain()
         case PoolPlan() if isinstance(layer, AvgPool2d):
-            yield from PoolContents.of(engine, layer, loadable=True).chain()
+            pool = design[engine.name]
+            assert isinstance(pool, AvgPool2d)
+            requantizer = PoolContents.of(engine, pool, loadable=True).requantizer
+            means = PoolContents.of(engine, layer, loadable=True, requantizer=requantizer)
+            yield from means.chain()
 
 
 def _with_taps(engine: ConvPlan, network: IntegerNetwork, layer: Conv2d | Linear) -> ConvPlan:
@@ -134,7 +143,7 @@ def _fixed(value: Any) -> Any:
     """What of a field is no parameter."""
     match value:
         case Requantize():
-            power_of_two = "power of two" if value.power_of_two else "multiplier"
+            power_of_two = "multiplier" if scale_bits(value) else "power of two"
             return power_of_two, value.rounding.name, value.overflow.name, value.clamp
         case Pattern():
             taps = value.taps

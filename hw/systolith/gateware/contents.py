@@ -102,11 +102,20 @@ class AddContents:
     parameters: tuple[ParameterTable, ...]
 
     @classmethod
-    def of(cls, plan: AddPlan, layer: Add, *, loadable: bool) -> "AddContents":
+    def of(
+        cls,
+        plan: AddPlan,
+        layer: Add,
+        *,
+        loadable: bool,
+        requantizer: RequantizerShape | None = None,
+    ) -> "AddContents":
         """See :meth:`ConvContents.of`."""
         first, second = layer.multipliers
         biases = np.zeros(plan.output.shape[0], dtype=np.int64)
-        shape = _requantizer(plan.sum_bits, biases, layer, plan.output.type, loadable)
+        shape = requantizer or _requantizer(
+            plan.sum_bits, biases, layer, plan.output.type, loadable
+        )
         word = first | second << ADDED_MULTIPLIER_BITS
         return cls(
             multipliers=ParameterTable(
@@ -137,10 +146,19 @@ class PoolContents:
     parameters: tuple[ParameterTable, ...]
 
     @classmethod
-    def of(cls, plan: PoolPlan, layer: AvgPool2d, *, loadable: bool) -> "PoolContents":
+    def of(
+        cls,
+        plan: PoolPlan,
+        layer: AvgPool2d,
+        *,
+        loadable: bool,
+        requantizer: RequantizerShape | None = None,
+    ) -> "PoolContents":
         """See :meth:`ConvContents.of`."""
         biases = np.zeros(plan.output.shape[0], dtype=np.int64)
-        shape = _requantizer(plan.sum_bits, biases, layer, plan.output.type, loadable)
+        shape = requantizer or _requantizer(
+            plan.sum_bits, biases, layer, plan.output.type, loadable
+        )
         return cls(
             requantizer=shape,
             parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes),

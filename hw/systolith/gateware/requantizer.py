@@ -21,7 +21,15 @@ from systolith.network import (
     Rounding,
     signed_bits,
 )
-from systolith.plan import MULTIPLIER_LATENCY, SPARE_BIAS_BITS, requantize_latency, scale_bits
+from systolith.plan import (
+    MULTIPLIER_LATENCY,
+    SPARE_BIAS_BITS,
+    addends,
+    offset_bits,
+    raised_by,
+    requantize_latency,
+    scale_bits,
+)
 
 __all__ = ["RequantizeLanes", "Requantizer", "RequantizerShape", "requantizer_tables"]
 
@@ -36,6 +44,10 @@ class RequantizerShape:
         Widths of accumulator and bias, signed.
     multiplier_bits : int
         0 if every multiplier is 1: then there is none.
+    raised : int
+        Zeros at the end of multipliers, which are no part of `multiplier_bits`.
+    has_offsets : bool
+        Whether the bias is added behind the multiplier, as part of an offset.
     shifts : pair of int
         Least and greatest shift.
     rounding : Rounding
@@ -52,6 +64,8 @@ class RequantizerShape:
     overflow: Overflow
     clamp: tuple[int, int] | None
     output: ActType
+    raised: int = 0
+    has_offsets: bool = False
 
     @classmethod
     def of(
@@ -60,13 +74,16 @@ class RequantizerShape:
         """Make no wider than these parameters need."""
         return cls(
             acc_bits=acc_bits,
-            bias_bits=signed_bits(int(biases.min()), int(biases.max())),
+            bias_bits=offset_bits(acc_bits, biases, spec)
+            or signed_bits(int(biases.min()), int(biases.max())),
             multiplier_bits=scale_bits(spec),
             shifts=(int(spec.shift.min()), int(spec.shift.max())),
             rounding=spec.rounding,
             overflow=spec.overflow,
             clamp=spec.clamp,
             output=output,
+            raised=raised_by(spec),
+            has_offsets=spec.offset is not None,
         )
 
     @classmethod
@@ -75,15 +92,19 @@ class RequantizerShape:
     ) -> "RequantizerShape":
         """Make wide enough for other parameters, too."""
         own_bits = signed_bits(int(biases.min()), int(biases.max()))
+        raised = raised_by(spec, reloadable=True)
         return cls(
             acc_bits=acc_bits,
-            bias_bits=max(acc_bits + SPARE_BIAS_BITS, own_bits),
+            bias_bits=offset_bits(acc_bits, biases, spec, reloadable=True)
+            or max(acc_bits + SPARE_BIAS_BITS, own_bits),
             multiplier_bits=scale_bits(spec, reloadable=True),
-            shifts=(0, MAX_SHIFT),
+            shifts=(0, MAX_SHIFT + raised),
             rounding=spec.rounding,
             overflow=spec.overflow,
             clamp=spec.clamp,
             output=output,
+            raised=raised,
+            has_offsets=spec.offset is not None,
         )
 
     @property
@@ -111,15 +132,32 @@ class RequantizerShape:
     def pack(self, bias: int, multiplier: int, shift: int) -> int:
         """Lay the parameters of a channel out as a word.
 
+        Parameters
+        ----------
+        bias : int
+            With offsets, what is added to the product.
+        multiplier, shift : int
+            As in the contract.
+
         Raises
         ------
         ValueError
             If a parameter is wider than its field.
         """
+        # As many zeros at the end of the multiplier as there are wires for.
+        missing = max(self.raised - _zeros_at_end(multiplier), 0) if multiplier else 0
+        bias, multiplier, shift = bias << missing, multiplier << missing, shift + missing
+        multiplier >>= self.raised
         if signed_bits(bias, bias) > self.bias_bits:
-            raise ValueError(f"bias must fit {self.bias_bits} bits, got {bias}")
+            what = "bias and offset" if self.has_offsets else "bias"
+            raise ValueError(f"{what} must fit {self.bias_bits} bits, got {bias}")
         if self.multiplier_bits == 0 and multiplier != 1:
             raise ValueError(f"multiplier must be 1, got {multiplier}")
+        if self.multiplier_bits and multiplier.bit_length() > self.multiplier_bits:
+            raise ValueError(f"multiplier must fit {self.multiplier_bits} bits, got {multiplier}")
+        least, most = self.shifts
+        if not least <= shift <= most:
+            raise ValueError(f"shift must lie in {least}..{most}, got {shift}")
         parts = [(bias, self.bias_bits), (multiplier, self.multiplier_bits)]
         parts.append((shift, self.shift_bits))
         word = place_ = 0
@@ -166,15 +204,24 @@ class Requantizer(wiring.Component):
         return f"requantizer_{self.shape.acc_bits}to{self.shape.output.bits}"
 
     def elaborate(self, platform: object) -> Module:
-        """Registers: bias, those of a multiplier if there is one, shifted, rounded, clamped."""
+        """Registers: bias, those of a multiplier if there is one, shifted, rounded, clamped.
+
+        With offsets, the bias comes behind the multiplier; else in front of it.
+        """
         m = Module()
-        shape = self.shape
-        product = payload(m, self.acc + self.parameters.bias, 1, "biased")
+        shape, bias = self.shape, self.parameters.bias
+        product, factor = self.acc, self.parameters.multiplier
         scaled = 1
+        if not shape.has_offsets:
+            product = payload(m, product + bias, 1, "biased")
         if shape.multiplier_bits:
-            factor = payload(m, self.parameters.multiplier, 1, "factor")
+            if not shape.has_offsets:
+                factor = payload(m, factor, 1, "factor")
             product = multiplied(platform, m, "multiplier", product, factor)
             scaled += MULTIPLIER_LATENCY
+        if shape.has_offsets:
+            late = payload(m, bias, scaled - 1, "offset")
+            product = payload(m, product.shift_left(shape.raised) + late, 1, "biased")
         # One bit of the fraction stays, to round by.
         doubled = product.shift_left(1)
         if shape.shift_bits:
@@ -227,10 +274,10 @@ def requantizer_tables(
     channels = len(biases)
     multiplier = np.broadcast_to(spec.multiplier, channels).tolist()
     shift = np.broadcast_to(spec.shift, channels).tolist()
-    words = [
-        shape.pack(*parameters)
-        for parameters in zip(biases.tolist(), multiplier, shift, strict=True)
-    ]
+    added = addends(biases, spec) if shape.has_offsets else biases.tolist()
+    if spec.offset is not None and not shape.has_offsets:
+        raise ValueError("offsets need a design with offsets, but this one has none")
+    words = [shape.pack(*parameters) for parameters in zip(added, multiplier, shift, strict=True)]
     words += [0] * (-channels % lanes)
     width = Shape.cast(shape.word).width
     return tuple(
@@ -304,6 +351,11 @@ class RequantizeLanes(wiring.Component):
         if self.loadable:
             lead_through(m, self, memories)
         return m
+
+
+def _zeros_at_end(value: int) -> int:
+    """Count zeros below the lowest 1 of a positive number."""
+    return (value & -value).bit_length() - 1
 
 
 def _low_bits(value: Value, count: Value) -> Value:

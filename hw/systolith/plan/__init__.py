@@ -26,17 +26,22 @@ from systolith.plan.options import EngineOption, conv_options, other_options
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.reduction import Reduction
+from systolith.plan.requantizing import (
+    SPARE_BIAS_BITS,
+    addends,
+    offset_bits,
+    raised_by,
+    scale_bits,
+)
 from systolith.plan.sketch import OptionTable, Sketch, sketch
 from systolith.plan.stages import Edge, EnginePlan, StageGraph, StagePlan, WindowedEngine
 from systolith.plan.timeline import Timeline, timeline
 from systolith.plan.window import Window
 from systolith.plan.work import (
-    SPARE_BIAS_BITS,
     Work,
     folded_bias,
     no_engine,
     output_ports,
-    scale_bits,
     source_of,
     work_of,
 )
@@ -83,6 +88,7 @@ __all__ = [
     "Window",
     "WindowedEngine",
     "Work",
+    "addends",
     "array_shapes",
     "choose_arrays",
     "conv_options",
@@ -90,10 +96,12 @@ __all__ = [
     "folded_bias",
     "least_cycles",
     "no_engine",
+    "offset_bits",
     "other_options",
     "output_ports",
     "pack_weights",
     "plan_network",
+    "raised_by",
     "requantize_latency",
     "resources_of",
     "row_taps",

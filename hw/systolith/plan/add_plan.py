@@ -32,6 +32,8 @@ class AddPlan:
         Width of the sum of both scaled inputs, and of either alone.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
+    offset_bits : int
+        Width of what it adds behind it; 0 if there are no offsets.
     """
 
     name: str
@@ -40,6 +42,7 @@ class AddPlan:
     lanes: int
     sum_bits: int
     scale_bits: int = 16
+    offset_bits: int = 0
 
     @property
     def lanes_in(self) -> int:

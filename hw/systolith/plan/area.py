@@ -24,8 +24,8 @@ from systolith.plan.logic import (
 )
 from systolith.plan.memory import BlockRam, Memory, MemoryKind
 from systolith.plan.pool_plan import PoolPlan
+from systolith.plan.requantizing import SPARE_BIAS_BITS
 from systolith.plan.stages import StagePlan
-from systolith.plan.work import SPARE_BIAS_BITS
 
 __all__ = ["Choices", "engine_resources", "requantizer_dsps", "resources_of"]
 
@@ -57,16 +57,15 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
         return found
     logic = logic_of(stage, reloadable=reloadable)
     logic_used = Resources(luts=logic.luts, flip_flops=logic.flip_flops)
-    spare = 1 + (SPARE_BIAS_BITS if reloadable else 0)
     match stage:
         case PoolPlan():
             memories = Resources(
                 block_rams=_blocks(stage.window_memories, stage.window_memory, block)
             )
-            dsps = requantizer_dsps(stage.lanes, stage.sum_bits + spare, stage.scale_bits)
+            dsps = requantizer_dsps(stage.lanes, _scaled(stage, reloadable), stage.scale_bits)
             return logic_used + memories + Resources(dsps=dsps if stage.average else 0)
         case AddPlan():
-            dsps = requantizer_dsps(stage.lanes, stage.sum_bits + spare, stage.scale_bits)
+            dsps = requantizer_dsps(stage.lanes, _scaled(stage, reloadable), stage.scale_bits)
             return logic_used + Resources(dsps=2 * stage.lanes + dsps)
         case ForkPlan():
             return logic_used + Resources(block_rams=_queues(stage, block))
@@ -141,6 +140,13 @@ def engine_resources(
                 flip_flops=logic.flip_flops,
             ),
         )
+
+
+def _scaled(stage: AddPlan | PoolPlan, reloadable: bool) -> int:
+    """Width of what a requantizer multiplies: a sum and a bias of 0, or of what may be loaded."""
+    if stage.offset_bits:
+        return stage.sum_bits
+    return stage.sum_bits + 1 + (SPARE_BIAS_BITS if reloadable else 0)
 
 
 def requantizer_dsps(lanes: int, bits: int, scale_bits: int) -> int:

@@ -111,11 +111,13 @@ class ConvPlan(WindowedPlan):
     weight_bits : int
         Width of a weight.
     acc_bits, biased_bits : int
-        Width of partial sums, and of a sum with its bias.
+        Width of partial sums, and of what a requantizer multiplies.
     buffer_depth : int
         Words of each row's activation memory; a power of two.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
+    offset_bits : int
+        Width of what it adds behind it; 0 if biases are added in front of it.
     multiplier_kind : MultiplierKind
     weight_memory, window_memory : MemoryKind
         What weights and activations are kept in.
@@ -132,6 +134,7 @@ class ConvPlan(WindowedPlan):
     acc_bits: int
     biased_bits: int
     scale_bits: int = 16
+    offset_bits: int = 0
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
     weight_memory: MemoryKind = MemoryKind.BLOCK
     window_memory: MemoryKind = MemoryKind.BLOCK

@@ -172,7 +172,8 @@ def end_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[s
     Roundings have one price: how they differ is less than what mapping to LUTs varies by.
     """
     lanes, scaled = plan.lanes_out, _scaled_bits(plan)
-    word = scaled + BIAS_BITS + SHIFT_BITS
+    # A word holds a multiplier, a shift, and a bias as wide as a sum or an offset as a product.
+    word = scaled + (plan.offset_bits or BIAS_BITS) + SHIFT_BITS
     depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel
     parameters = Memory(count=lanes, depth=depth, width=word)
     parts = Counter({"scaled bits": lanes * scaled, "output": 1})
@@ -197,9 +198,10 @@ def _scaled_bits(plan: ConvPlan | AddPlan | PoolPlan) -> int:
     """Width of what a requantizer shifts."""
     match plan:
         case ConvPlan():
-            return plan.biased_bits + plan.scale_bits
+            bits = plan.biased_bits + plan.scale_bits
         case PoolPlan() | AddPlan():
-            return plan.sum_bits + plan.scale_bits
+            bits = plan.sum_bits + plan.scale_bits
+    return max(bits, plan.offset_bits) + 1 if plan.offset_bits else bits
 
 
 def _product_bits(plan: ConvPlan) -> int:

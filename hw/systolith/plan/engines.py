@@ -5,6 +5,8 @@ from dataclasses import replace
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from systolith.network import (
     ADDED_MULTIPLIER_BITS,
     Add,
@@ -18,8 +20,9 @@ from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.depthwise_plan import DepthwisePlan
 from systolith.plan.gather_plan import GatherPlan
 from systolith.plan.pool_plan import PoolPlan
+from systolith.plan.requantizing import offset_bits, scale_bits
 from systolith.plan.stages import EnginePlan
-from systolith.plan.work import Work, image_of, scale_bits, window_of
+from systolith.plan.work import Work, image_of, window_of
 
 __all__ = ["add_engine", "conv_engine", "divisors", "narrowed", "pool_engine"]
 
@@ -44,6 +47,7 @@ def conv_engine(work: Work, array: ArrayShape, *, lanes: int | None = None) -> C
         "acc_bits": work.acc_bits,
         "biased_bits": work.biased_bits,
         "scale_bits": work.scale_bits,
+        "offset_bits": work.offset_bits,
     }
     if work.multiplicity:
         words = work.transfers(array)
@@ -80,18 +84,23 @@ def pool_engine(
 ) -> PoolPlan:
     """Plan a pool of so many channels at a time."""
     window, output = window_of(network, layer), network.tensors[layer.name]
-    average = isinstance(layer, AvgPool2d)
-    return PoolPlan(
+    made = PoolPlan(
         name=layer.name,
         window=window,
         input=image_of(network, layer),
         output=output,
         buffer_depth=_power_of_two(window.steady_span * (output.shape[0] // lanes)),
         lanes=lanes,
-        average=average,
-        scale_bits=scale_bits(layer.requantize, reloadable=reloadable)
-        if isinstance(layer, AvgPool2d)
-        else 0,
+        average=isinstance(layer, AvgPool2d),
+        scale_bits=0,
+    )
+    if not isinstance(layer, AvgPool2d):
+        return made
+    spec, biases = layer.requantize, np.zeros(output.shape[0], dtype=np.int64)
+    return replace(
+        made,
+        scale_bits=scale_bits(spec, reloadable=reloadable),
+        offset_bits=offset_bits(made.sum_bits, biases, spec, reloadable=reloadable),
     )
 
 
@@ -106,13 +115,16 @@ def add_engine(
         act, factor = tensor.type, most if reloadable else multiplier
         low += factor * (act.low - act.zero_point)
         high += factor * (act.high - act.zero_point)
+    output, spec = network.tensors[layer.name], layer.requantize
+    sum_bits, biases = signed_bits(min(low, 0), max(high, 0)), np.zeros(output.shape[0], np.int64)
     return AddPlan(
         name=layer.name,
         inputs=(first, second),
-        output=network.tensors[layer.name],
+        output=output,
         lanes=lanes,
-        sum_bits=signed_bits(min(low, 0), max(high, 0)),
-        scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
+        sum_bits=sum_bits,
+        scale_bits=scale_bits(spec, reloadable=reloadable),
+        offset_bits=offset_bits(sum_bits, biases, spec, reloadable=reloadable),
     )
 
 

@@ -31,6 +31,8 @@ class PoolPlan(WindowedPlan):
         Whether sums are requantized, instead of maxima passed on.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
+    offset_bits : int
+        Width of what it adds behind it; 0 if there are no offsets.
     window_memory : MemoryKind
         What activations are kept in.
     """
@@ -39,6 +41,7 @@ class PoolPlan(WindowedPlan):
     lanes: int
     average: bool = False
     scale_bits: int = 16
+    offset_bits: int = 0
     window_memory: MemoryKind = MemoryKind.BLOCK
 
     @property

@@ -23,31 +23,27 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     PerNeuron,
-    Requantize,
     Strided,
     Tensor,
     signed_bits,
 )
 from systolith.plan.conv_plan import ArrayShape
 from systolith.plan.reduction import Reduction
+from systolith.plan.requantizing import SPARE_BIAS_BITS, offset_bits, scale_bits
 from systolith.plan.window import Window
 
 __all__ = [
-    "SPARE_BIAS_BITS",
     "Work",
     "folded_bias",
     "image_of",
     "no_engine",
     "output_ports",
-    "scale_bits",
     "source_of",
     "unsupported",
     "window_of",
     "work_of",
 ]
 
-SPARE_BIAS_BITS = 2
-"""By which biases that may be loaded are wider than sums."""
 PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8
 """At most, so that two products fit a multiplier of 18 x 18 bits."""
 
@@ -69,13 +65,16 @@ class Work:
     reads : Reduction
         What one output sums over; of a depthwise layer, one channel.
     weight_bits, acc_bits, biased_bits : int
-        Width of weights, of partial sums, and of those with their bias.
+        Width of weights, of partial sums, and of what a requantizer multiplies: those with their
+        bias, if that is not added behind the multiplier.
     packed : int
         Filters that can share a multiplier, at most.
     multiplicity : int
         Filters per channel of a depthwise layer; 0 for others.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
+    offset_bits : int
+        Width of what it adds behind it; 0 if biases are added in front of it.
     gathers : bool
         Whether each filter reads anything anywhere; `reads` then are its k weights.
     """
@@ -93,6 +92,7 @@ class Work:
     packed: int = 1
     multiplicity: int = 0
     scale_bits: int = USUAL_MULTIPLIER_BITS
+    offset_bits: int = 0
     gathers: bool = False
 
     @property
@@ -129,6 +129,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
     gathers = _gathers(layer, image)
     slots, group = _slots_and_group(layer, image)
     depthwise = isinstance(layer, Conv2d) and layer.groups != 1
+    acc_bits = wide(layer, image)
     return Work(
         name=layer.name,
         window=window_of(network, layer),
@@ -141,8 +142,11 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
         gathers=gathers,
         packed=_packed(layer, image),
         scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
+        offset_bits=offset_bits(
+            acc_bits, folded_bias(layer, image.type), layer.requantize, reloadable=reloadable
+        ),
         weight_bits=max(layer.weight_bits, 2),
-        acc_bits=(acc_bits := wide(layer, image)),
+        acc_bits=acc_bits,
         biased_bits=_biased_bits(layer, image, acc_bits, reloadable),
     )
 
@@ -159,18 +163,12 @@ def folded_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
 
 
 def _biased_bits(layer: Conv2d | Linear, image: Tensor, acc_bits: int, reloadable: bool) -> int:
-    """Width of a sum and its bias."""
+    """Width of a sum and its bias; of the sum alone if an offset contains the bias."""
+    if layer.requantize.offset is not None:
+        return acc_bits
     biases = folded_bias(layer, image.type)
     own_bits = signed_bits(int(biases.min()), int(biases.max()))
     return max(acc_bits + (SPARE_BIAS_BITS if reloadable else 0), own_bits) + 1
-
-
-def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
-    """Width of the multiplier of a requantizer; 0 if it has none, as it only shifts."""
-    if requantize.power_of_two:
-        return 0
-    own = max(int(requantize.multiplier.max()).bit_length(), 1)
-    return max(own, USUAL_MULTIPLIER_BITS) if reloadable else own
 
 
 def image_of(network: IntegerNetwork, layer: Layer, port: int = 0) -> Tensor:

@@ -36,9 +36,18 @@ def draw_requantize(choices: Choices, channels: int, output: ActType, bits: int)
     power_of_two = not choices.chance(75)
     multipliers = channels if choices.chance(70) else 1
     drawn = rng.integers(0, most_multiplier + 1, multipliers)
+    shifts = rng.integers(low, high + 1, channels if spread else 1)
+    offset, raised = None, 0
+    if choices.chance(35):
+        # Some units of the output; zeros at the end of multipliers leave room for shares of one.
+        offset = rng.integers(-9, 10, channels) << rng.integers(0, high + 1)
+        offset += rng.integers(-9, 10, channels)
+        raised = choices.integer(0, 7)
+        shifts = np.minimum(shifts + raised, MOST_SHIFT)
     return Requantize(
-        multiplier=np.ones(1, int) if power_of_two else drawn,
-        shift=rng.integers(low, high + 1, channels if spread else 1),
+        multiplier=(np.ones(1, int) if power_of_two else drawn) << raised,
+        shift=shifts,
+        offset=offset,
         rounding=choices.one_of(list(Rounding)),
         overflow=choices.one_of(list(Overflow)),
         clamp=_draw_clamp(choices, output) if choices.chance(40) else None,

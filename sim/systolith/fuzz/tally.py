@@ -19,6 +19,7 @@ from systolith.network import (
     Rounding,
     Strided,
 )
+from systolith.plan import scale_bits
 
 __all__ = ["KINDS", "contents"]
 
@@ -32,6 +33,7 @@ KINDS = (
         "distributed memories",
         "power-of-two scale",
     ),
+    *("offsets", "power-of-two scale with offsets"),
     *("ties up", "ties to even", "no rounding"),
     *("several outputs", "reloadable"),
 )
@@ -52,6 +54,10 @@ def contents(case: Case) -> Iterator[str]:
         yield from _kinds(layer)
         if isinstance(layer, Conv2d | Linear | AvgPool2d | Add):
             yield _ROUNDINGS[layer.requantize.rounding]
+            if layer.requantize.offset is not None:
+                yield "offsets"
+                if not scale_bits(layer.requantize):
+                    yield "power-of-two scale with offsets"
         if isinstance(layer, Conv2d | Linear):
             yield from _patterns(layer.pattern)
             if layer.weight_bits == 1:

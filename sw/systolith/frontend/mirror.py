@@ -102,6 +102,7 @@ def _requantizer(spec: Requantize, output: ActType) -> Requantizer:
         spec.clamp,
         spec.rounding,
         spec.overflow,
+        None if spec.offset is None else _tensor(spec.offset),
     )
 
 

@@ -46,10 +46,13 @@ class Requantizer(nn.Module):
         Narrower range.
     rounding, overflow
         See the contract.
+    offset : Tensor of int64, shape (channels,) or (1,), optional
+        Added to the product.
     """
 
     multiplier: Tensor
     shift: Tensor
+    offset: Tensor | None
 
     def __init__(
         self,
@@ -59,10 +62,12 @@ class Requantizer(nn.Module):
         clamp: tuple[int, int] | None = None,
         rounding: Rounding = Rounding.HALF_UP,
         overflow: Overflow = Overflow.SATURATE,
+        offset: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("multiplier", multiplier.to(torch.int64))
         self.register_buffer("shift", shift.to(torch.int64))
+        self.register_buffer("offset", None if offset is None else offset.to(torch.int64))
         self.output = output
         self.clamp = clamp
         self.rounding = rounding
@@ -71,8 +76,10 @@ class Requantizer(nn.Module):
     def forward(self, acc: Tensor) -> Tensor:
         """Outputs for accumulators of shape (N, channels, ...)."""
         channels = (-1, *[1] * (acc.ndim - 2))
-        # At most 47 + 16 bits.
+        # At most 63 bits, and 64 with an offset.
         product = acc * self.multiplier.reshape(channels)
+        if self.offset is not None:
+            product = product + self.offset.reshape(channels)
         scaled = self._shifted(product, self.shift.reshape(channels)) + self.output.zero_point
         if self.overflow is Overflow.WRAP:
             modulus = 1 << self.output.bits

@@ -33,6 +33,7 @@ from systolith.network.layers import (
 from systolith.network.numbers import (
     MAX_ACT_BITS,
     MAX_MULTIPLIER_BITS,
+    MAX_OFFSET_BITS,
     MAX_SHIFT,
     USUAL_MULTIPLIER_BITS,
     ActType,
@@ -49,6 +50,7 @@ __all__ = [
     "INPUT",
     "MAX_ACT_BITS",
     "MAX_MULTIPLIER_BITS",
+    "MAX_OFFSET_BITS",
     "MAX_SHIFT",
     "MAX_WEIGHT_BITS",
     "USUAL_MULTIPLIER_BITS",

@@ -34,6 +34,8 @@ _LAYERS = (Conv2d, Linear, Add, MaxPool2d, AvgPool2d, Flatten)
 _PARTS = (ActType, Requantize, Pattern, Dense, KOutOfN, PerNeuron, AllTaps, Strided)
 _TYPES = MappingProxyType({kind.__name__: kind for kind in (*_LAYERS, *_PARTS)})
 _ENUMS = MappingProxyType({kind.__name__: kind for kind in (Rounding, Overflow, Granularity)})
+_LATER = MappingProxyType({"Requantize": ("offset",)})
+"""Fields that the first files of this version did not have; left out where they are None."""
 _NETWORK = ("name", "input", "layers", "outputs")
 _TENSOR = ("shape", "type")
 
@@ -83,8 +85,11 @@ def decode_pattern(value: Any) -> Pattern:
 def _encode(value: Any, where: str, tensors: Tensors) -> Any:
     """Turn contract objects into JSON values; arrays go to `tensors` under the name `where`."""
     if type(value) in _TYPES.values():
-        encoded = {"kind": type(value).__name__}
+        kind = type(value).__name__
+        encoded = {"kind": kind}
         for part in fields(value):
+            if part.name in _LATER.get(kind, ()) and getattr(value, part.name) is None:
+                continue
             encoded[part.name] = _encode(getattr(value, part.name), f"{where}.{part.name}", tensors)
         return encoded
     if isinstance(value, Enum):
@@ -183,7 +188,8 @@ def _decode(value: Any, tensors: Tensors, unused: set[str]) -> Any:
     if not isinstance(kind, str) or kind not in _TYPES:
         raise NetworkError([f"needs a kind of {', '.join(_TYPES)}, got {show(kind)}"])
     wanted = [part.name for part in fields(_TYPES[kind])]
-    problems = _key_problems(value, ["kind", *wanted])
+    absent = [name for name in _LATER.get(kind, ()) if name not in value]
+    problems = _key_problems(value, ["kind", *(name for name in wanted if name not in absent)])
     arguments = {}
     for name in wanted:
         if name not in value:

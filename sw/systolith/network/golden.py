@@ -150,7 +150,7 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     acc : array of int64, shape (N, channels, ...)
         Accumulators of at most 47 bits, so that the product with a 16-bit multiplier fits 63.
     spec : Requantize
-        Multiplier and shift for each channel, rounding, overflow, clamp.
+        Multiplier, shift and offset for each channel, rounding, overflow, clamp.
     output : ActType
         Type and zero point of the result.
 
@@ -175,6 +175,8 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     channels = (1, -1) + (1,) * (acc.ndim - 2)
     shift = spec.shift.reshape(channels)
     product = acc.astype(np.int64, copy=False) * spec.multiplier.reshape(channels)
+    if spec.offset is not None:
+        product = product + spec.offset.reshape(channels)
     y = _shift_right(product, shift, spec.rounding) + output.zero_point
     if spec.overflow is Overflow.SATURATE:
         y = np.clip(y, output.low, output.high)

@@ -11,6 +11,7 @@ from systolith.network._fields import Fields
 
 __all__ = [
     "MAX_MULTIPLIER_BITS",
+    "MAX_OFFSET_BITS",
     "MAX_SHIFT",
     "USUAL_MULTIPLIER_BITS",
     "ActType",
@@ -28,6 +29,8 @@ MAX_MULTIPLIER_BITS = 24
 USUAL_MULTIPLIER_BITS = 16
 """What our own lowering uses, and hardware whose parameters can be loaded has at least."""
 MAX_SHIFT = 47
+MAX_OFFSET_BITS = 62
+"""Of requantizers, signed: with the largest product and its half, 64 bits hold the sum."""
 
 
 class Rounding(Enum):
@@ -123,12 +126,15 @@ class ActType:
 class Requantize:
     """From accumulator to activation, per output channel.
 
-    ``y = overflow(((acc * multiplier + half) >> shift) + zero_point)``, then clamped to `clamp`.
-    ``half`` is ``2**(shift-1)`` if :attr:`Rounding.to_nearest` and shift > 0, and 0 otherwise; type
-    and zero_point are those of the layer's output. With :attr:`Rounding.HALF_EVEN`, the lowest bit
-    of the shifted value is cleared before zero_point is added if the shift drops zeros only from
-    ``acc * multiplier + half``, which then was a tie: so ties are even relative to the scaled
-    value, as in ``round(x / scale) + zero_point``.
+    ``y = overflow(((acc * multiplier + offset + half) >> shift) + zero_point)``, then clamped to
+    `clamp`. ``half`` is ``2**(shift-1)`` if :attr:`Rounding.to_nearest` and shift > 0, and 0
+    otherwise; type and zero_point are those of the layer's output. With
+    :attr:`Rounding.HALF_EVEN`, the lowest bit of the shifted value is cleared before zero_point is
+    added if the shift drops zeros only from ``acc * multiplier + offset + half``, which then was a
+    tie: so ties are even relative to the scaled value, as in ``round(x / scale) + zero_point``.
+
+    A layer's bias is a whole number of steps of the accumulator. What lies between two steps, such
+    as the shift of a batch norm, is an offset: it counts steps of ``2**-shift`` of an output unit.
 
     Parameters
     ----------
@@ -137,6 +143,8 @@ class Requantize:
         multiplier.
     shift : array of int, shape (channels,) or (1,)
         0..47.
+    offset : array of int, shape (channels,) or (1,), optional
+        Added to the product, 62 bits signed. None: 0 for all channels.
     rounding, overflow
         See the enumerations.
     clamp : pair of int, optional
@@ -156,15 +164,23 @@ class Requantize:
 
     multiplier: IntArray
     shift: IntArray
+    offset: IntArray | None = None
     rounding: Rounding = Rounding.HALF_UP
     overflow: Overflow = Overflow.SATURATE
     clamp: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         fields = Fields(self)
-        for field, high in (("multiplier", (1 << MAX_MULTIPLIER_BITS) - 1), ("shift", MAX_SHIFT)):
+        most_offset = (1 << (MAX_OFFSET_BITS - 1)) - 1
+        for field, low, high in (
+            ("multiplier", 0, (1 << MAX_MULTIPLIER_BITS) - 1),
+            ("shift", 0, MAX_SHIFT),
+            ("offset", -most_offset - 1, most_offset),
+        ):
+            if field == "offset" and self.offset is None:
+                continue
             if fields.int_array(field, f"requantize {field}"):
-                fields.problems += _range_problems(field, getattr(self, field), high)
+                fields.problems += _range_problems(field, getattr(self, field), low, high)
         fields.instance("rounding", Rounding)
         fields.instance("overflow", Overflow)
         if self.clamp is not None and fields.integers("clamp", 2) and self.clamp[0] > self.clamp[1]:
@@ -178,8 +194,9 @@ class Requantize:
 
     def problems(self, channels: int, output: ActType) -> Iterator[str]:
         """What does not fit a layer of `channels` outputs of type `output`."""
-        for field in ("multiplier", "shift"):
-            size = getattr(self, field).size
+        for field in ("multiplier", "shift", "offset"):
+            values = getattr(self, field)
+            size = 1 if values is None else values.size
             if size not in (1, channels):
                 wanted = f"1 or {channels} values" if channels > 1 else "1 value"
                 yield f"requantize {field} needs {wanted}, got {size}"
@@ -189,8 +206,8 @@ class Requantize:
             yield f"requantize clamp must lie within {output.low}..{output.high}, got {self.clamp}"
 
 
-def _range_problems(field: str, values: IntArray, high: int) -> Iterator[str]:
+def _range_problems(field: str, values: IntArray, low: int, high: int) -> Iterator[str]:
     if values.ndim != 1 or values.size == 0:
         yield f"requantize {field} must have shape (channels,) or (1,), got {values.shape}"
-    elif (least := values.min()) < 0 or values.max() > high:
-        yield f"requantize {field} must lie in 0..{high}, got {least}..{values.max()}"
+    elif (least := values.min()) < low or values.max() > high:
+        yield f"requantize {field} must lie in {low}..{high}, got {least}..{values.max()}"

@@ -11,7 +11,18 @@ import pytest
 from systolith.build import load_bytes, write_design
 from systolith.fuzz import random_images, random_network, random_residual_network
 from systolith.gateware import Pipeline
-from systolith.network import Conv2d, IntegerNetwork, KOutOfN, Pattern, Requantize, forward
+from systolith.network import (
+    ActType,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    IntegerNetwork,
+    KOutOfN,
+    Pattern,
+    Requantize,
+    Tensor,
+    forward,
+)
 from systolith.plan import ArrayShape, NetworkPlan, PlanError, plan_network
 from tests.flow.networks import convolution, small_network
 from tests.hw.pipeline_bench import run_frames
@@ -140,3 +151,71 @@ def test_a_design_that_is_not_reloadable_says_so() -> None:
     network = small_network()
     with pytest.raises(PlanError, match="was not planned as reloadable"):
         load_bytes(plan_network(network, multipliers=12), network)
+
+
+def _with_offsets(spec: Requantize, network: IntegerNetwork) -> IntegerNetwork:
+    layer = network["conv"]
+    assert isinstance(layer, Conv2d)
+    return replace(network, layers=(replace(layer, requantize=spec),))
+
+
+def test_finer_and_coarser_offsets_fit_a_design_that_only_shifts() -> None:
+    network = convolution(channels=8, filters=4, size=(4, 4), kept=(2, 4))
+    own, finer, coarser, none = (
+        _with_offsets(
+            Requantize(
+                multiplier=np.array([1 << raised]), shift=np.array([7 + raised]), offset=offset
+            ),
+            network,
+        )
+        for raised, offset in (
+            (4, np.array([-9, 3, 7, 15])),
+            (20, np.array([-(1 << 19) - 1, 1 << 20, 3, 5])),
+            (1, np.array([-1, 1, 0, 2])),
+            (0, None),
+        )
+    )
+    plan = plan_network(own, multipliers=8, reloadable=True)
+    assert all(engine.scale_bits == 0 for engine in plan.convolutions)
+    for other in (own, finer, coarser, none):
+        _frames(plan, other, load_bytes(plan, other), 0)
+
+
+def test_offsets_need_a_design_that_has_some() -> None:
+    network = convolution(channels=8, filters=4, size=(4, 4), kept=(2, 4))
+    plan = plan_network(network, multipliers=8, reloadable=True)
+    layer = network["conv"]
+    assert isinstance(layer, Conv2d)
+    spec = replace(layer.requantize, offset=np.array([1]))
+    with pytest.raises(PlanError, match="layer 'conv': offsets need a design with offsets"):
+        load_bytes(plan, _with_offsets(spec, network))
+
+
+def test_a_multiplier_too_wide_for_the_design_is_refused_wherever_it_stands() -> None:
+    wide = Requantize(multiplier=np.array([(1 << 24) - 1]), shift=np.array([30]))
+    narrow = replace(wide, multiplier=np.array([3]))
+    act = ActType(bits=8, signed=False)
+
+    def network(spec: Requantize) -> IntegerNetwork:
+        pool = AvgPool2d(name="mean", input="input", requantize=spec, output=act)
+        conv = Conv2d(
+            name="conv",
+            input="input",
+            weight=np.ones((2, 2, 1, 1), dtype=np.int64),
+            bias=np.zeros(2, dtype=np.int64),
+            requantize=spec,
+            output=act,
+        )
+        add = Add(
+            name="sum", inputs=("input", "conv"), multipliers=(1, 1), requantize=spec, output=act
+        )
+        return IntegerNetwork(
+            input=Tensor((2, 4, 4), act), layers=(pool, conv, add), outputs=("mean", "sum")
+        )
+
+    plan = plan_network(network(narrow), multipliers=8, reloadable=True)
+    with pytest.raises(PlanError) as caught:
+        load_bytes(plan, network(wide))
+    for name in ("mean", "conv", "sum"):
+        wanted = f"layer '{name}': multiplier must fit 16 bits, got 16777215"
+        assert wanted in caught.value.problems

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from systolith.gateware import Requantizer, RequantizerShape
 from systolith.network import ActType, IntArray, Overflow, Requantize, Rounding, requantize
+from systolith.plan import addends
 
 ACC_BITS = 20
 EDGES = [
@@ -46,7 +47,8 @@ def _hardware(
             if number < len(acc):
                 channel = number % channels
                 ctx.set(dut.acc, int(acc[number]))
-                parameters = (int(bias[channel]), int(multiplier[channel]), int(shift[channel]))
+                added = addends(bias, spec) if shape.has_offsets else bias.tolist()
+                parameters = (added[channel], int(multiplier[channel]), int(shift[channel]))
                 ctx.set(dut.parameters.as_value(), shape.pack(*parameters))
             await ctx.tick()
             if number >= dut.shape.latency - 1:
@@ -130,9 +132,15 @@ def test_random_parameters(data: st.DataObject) -> None:
     sizes = st.sampled_from([1, channels])
     multipliers = st.just(1) | st.integers(0, 99) | st.integers(0, (1 << 24) - 1)
     shifts = st.integers(0, 6) | st.integers(0, 30)
+    raised = data.draw(st.just(0) | st.integers(0, 8))
+    offsets = st.integers(-9, 9) | st.integers(-(1 << 30), 1 << 30)
+    drawn = [min(data.draw(multipliers) << raised, (1 << 24) - 1) for _ in range(data.draw(sizes))]
     spec = Requantize(
-        multiplier=np.array([data.draw(multipliers) for _ in range(data.draw(sizes))]),
+        multiplier=np.array(drawn),
         shift=np.array([data.draw(shifts) for _ in range(data.draw(sizes))]),
+        offset=np.array([data.draw(offsets) for _ in range(data.draw(sizes))])
+        if data.draw(st.booleans())
+        else None,
         rounding=data.draw(st.sampled_from(Rounding)),
         overflow=data.draw(st.sampled_from(Overflow)),
         clamp=clamp,
@@ -156,6 +164,29 @@ def test_power_of_two_needs_no_multiplier() -> None:
         assert shape.multiplier_bits == 0
         text = rtlil.convert(Requantizer(shape))
         assert "cell $add" in text and "cell $mul" not in text
+
+
+@pytest.mark.parametrize("rounding", Rounding)
+def test_offsets_at_powers_of_two_need_no_multiplier_either(rounding: Rounding) -> None:
+    spec = Requantize(
+        multiplier=np.array([16]), shift=np.array([7, 9]), offset=np.array([-3, 8]),
+        rounding=rounding,
+    )  # fmt: skip
+    output, bias = ActType(bits=8, signed=True, zero_point=5), np.array([-7, 9])
+    acc = np.array([value for edge in range(-40, 40) for value in (edge, edge)])
+    for shape in _shapes(spec, output, bias):
+        assert shape.multiplier_bits == 0
+        assert "cell $mul" not in rtlil.convert(Requantizer(shape))
+        assert _hardware(shape, spec, acc, bias) == _golden(spec, output, acc, bias)
+
+
+@pytest.mark.parametrize("multiplier", [1, 77])
+def test_offsets_take_no_cycle(multiplier: int) -> None:
+    plain = Requantize(multiplier=np.array([multiplier]), shift=np.array([9]))
+    output, bias = ActType(bits=8, signed=True), np.array([5])
+    shape = RequantizerShape.of(ACC_BITS, bias, plain, output)
+    moved = RequantizerShape.of(ACC_BITS, bias, replace(plain, offset=np.array([3])), output)
+    assert moved.latency == shape.latency
 
 
 @pytest.mark.parametrize(

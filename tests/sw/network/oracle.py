@@ -28,7 +28,8 @@ def requantize_one(acc: int, spec: Requantize, channel: int, output: ActType) ->
     """Requantize one accumulator with rationals."""
     multiplier = int(spec.multiplier[channel % len(spec.multiplier)])
     shift = int(spec.shift[channel % len(spec.shift)])
-    scaled = Fraction(acc * multiplier, 2**shift)
+    offset = 0 if spec.offset is None else int(spec.offset[channel % len(spec.offset)])
+    scaled = Fraction(acc * multiplier + offset, 2**shift)
     y = _rounded(scaled, spec.rounding) + output.zero_point
     if spec.overflow is Overflow.SATURATE:
         y = sorted((output.low, y, output.high))[1]

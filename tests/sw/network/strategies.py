@@ -66,6 +66,13 @@ def per_channel(
 
 
 @st.composite
+def offsets(draw: st.DrawFn, channels: int) -> IntArray:
+    """Some that leave ties, some that matter, some as large as there may be."""
+    most = 1 << draw(st.sampled_from([2, 8, 24, 61]))
+    return per_channel(draw, channels, -most, most - 1)
+
+
+@st.composite
 def requantizes(draw: st.DrawFn, channels: int, output: ActType) -> Requantize:
     power = draw(st.booleans())
     most_shift = draw(st.sampled_from([0, 8, 20, 47]))
@@ -75,6 +82,7 @@ def requantizes(draw: st.DrawFn, channels: int, output: ActType) -> Requantize:
     return Requantize(
         multiplier=per_channel(draw, channels, 0, 65535, fixed=1 if power else None),
         shift=per_channel(draw, channels, 0, most_shift),
+        offset=draw(st.none() | offsets(channels)),
         rounding=draw(st.sampled_from(Rounding)),
         overflow=draw(st.sampled_from(Overflow)),
         clamp=draw(st.none() | clamps),

@@ -78,6 +78,10 @@ def test_numpy_scalars_become_plain() -> None:
         ({"shift": [-1]}, r"^requantize shift must lie in 0\.\.47, got -1\.\.-1$"),
         ({"shift": [[0]]}, r"^requantize shift must have shape \(channels,\) or \(1,\), got \(1, "),
         ({"shift": 0}, r"^requantize shift must have shape \(channels,\) or \(1,\), got \(\)$"),
+        ({"offset": [1 << 61]}, r"^requantize offset must lie in -2305843009213693952\.\.2305843"),
+        ({"offset": [-(1 << 61) - 1]}, r"^requantize offset must lie in -230584300921369395"),
+        ({"offset": [0.5]}, r"^requantize offset must be integers, got float64$"),
+        ({"offset": 0}, r"^requantize offset must have shape \(channels,\) or \(1,\), got \(\)$"),
         ({"shift": np.array([], dtype=int)}, r"^requantize shift must have shape .* got \(0,\)$"),
         ({"rounding": "half_up"}, r"^rounding must be Rounding, got 'half_up'$"),
         ({"overflow": None}, r"^overflow must be Overflow, got None$"),
@@ -113,6 +117,7 @@ def test_arrays_are_copied_and_read_only() -> None:
     [
         ({"multiplier": [1, 1]}, 3, r"^requantize multiplier needs 1 or 3 values, got 2$"),
         ({"shift": [1, 1]}, 1, r"^requantize shift needs 1 value, got 2$"),
+        ({"offset": [1, 1]}, 3, r"^requantize offset needs 1 or 3 values, got 2$"),
         ({"clamp": (0, 128)}, 1, r"^requantize clamp must lie within -128\.\.127, got \(0, 128\)$"),
         ({"clamp": (-129, 0)}, 1, r"^requantize clamp must lie within -128\.\.127, got \(-129, 0"),
     ],

@@ -118,6 +118,27 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "net.json"
 
 
+def test_offsets_are_stored_and_count_in_the_hash(path: Path) -> None:
+    plain = every_kind()
+    first = plain.layers[0]
+    assert isinstance(first, Conv2d)
+    spec = replace(first.requantize, offset=np.array([1, -(1 << 40), 3, 1 << 60]))
+    changed = replace(plain, layers=(replace(first, requantize=spec), *plain.layers[1:]))
+    save(changed, path)
+    found = load(path)
+    assert content_hash(found) == content_hash(changed) != content_hash(plain)
+    layer = found.layers[0]
+    assert isinstance(layer, Conv2d) and layer.requantize.offset is not None
+    assert layer.requantize.offset.tolist() == [1, -(1 << 40), 3, 1 << 60]
+
+
+def test_files_without_offsets_are_those_of_before_there_were_any(path: Path) -> None:
+    network = every_kind()
+    save(network, path)
+    assert '"offset"' not in path.read_text()
+    assert content_hash(network).startswith("d02fa666474bf4bb")
+
+
 @pytest.fixture
 def saved(path: Path) -> Path:
     save(every_kind(), path)

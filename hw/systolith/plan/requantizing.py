@@ -1,0 +1,91 @@
+"""What a requantizer multiplies by and what it adds, and how wide that is."""
+
+import numpy as np
+
+from systolith.network import (
+    MAX_MULTIPLIER_BITS,
+    USUAL_MULTIPLIER_BITS,
+    IntArray,
+    Requantize,
+    signed_bits,
+)
+
+__all__ = ["SPARE_BIAS_BITS", "addends", "offset_bits", "raised_by", "scale_bits"]
+
+SPARE_BIAS_BITS = 2
+"""By which biases that may be loaded are wider than sums."""
+
+
+def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
+    """Width of the multiplier of a requantizer; 0 if it has none, as it only shifts."""
+    raised = raised_by(requantize, reloadable=reloadable)
+    if _only_shifts(requantize):
+        return 0
+    own = max((int(requantize.multiplier.max()) >> raised).bit_length(), 1)
+    return max(own, USUAL_MULTIPLIER_BITS) if reloadable else own
+
+
+def raised_by(requantize: Requantize, *, reloadable: bool = False) -> int:
+    """Zeros at the end of every multiplier, if there are offsets: these take wires only.
+
+    Without offsets there are none to spare. A design that only shifts and can be loaded has as many
+    as any multiplier may have, so that other offsets fit.
+    """
+    if requantize.offset is None:
+        return 0
+    if reloadable:
+        return MAX_MULTIPLIER_BITS - 1 if _only_shifts(requantize) else 0
+    return _zeros_at_end(requantize)
+
+
+def addends(biases: IntArray, requantize: Requantize) -> list[int]:
+    """What a requantizer with offsets adds to each channel's product: its bias, multiplied, too.
+
+    These may need more than 64 bits.
+    """
+    channels = len(biases)
+    offset = np.zeros(1, dtype=np.int64) if requantize.offset is None else requantize.offset
+    parameters = (
+        np.broadcast_to(each, channels).tolist() for each in (requantize.multiplier, offset)
+    )
+    return [
+        bias * multiplier + by
+        for bias, multiplier, by in zip(biases.tolist(), *parameters, strict=True)
+    ]
+
+
+def offset_bits(
+    sum_bits: int, biases: IntArray, requantize: Requantize, *, reloadable: bool = False
+) -> int:
+    """Width of what is added behind the multiplier; 0 if biases are added in front of it.
+
+    Parameters
+    ----------
+    sum_bits : int
+        Of sums without their biases.
+    biases : array of int, shape (channels,)
+    requantize : Requantize
+    reloadable : bool
+        Whether parameters can be written: then as wide as any bias times any multiplier, and a bit
+        wider.
+    """
+    if requantize.offset is None:
+        return 0
+    own = addends(biases, requantize)
+    bits = signed_bits(min(own), max(own))
+    if not reloadable:
+        return bits
+    bias = max(sum_bits + SPARE_BIAS_BITS, signed_bits(int(biases.min()), int(biases.max())))
+    multiplier = scale_bits(requantize, reloadable=True) + raised_by(requantize, reloadable=True)
+    return max(bits, bias + multiplier + 1)
+
+
+def _only_shifts(requantize: Requantize) -> bool:
+    """Whether every multiplier is 1, or with offsets the same power of two."""
+    unit = 1 << (0 if requantize.offset is None else _zeros_at_end(requantize))
+    return bool((requantize.multiplier == unit).all())
+
+
+def _zeros_at_end(requantize: Requantize) -> int:
+    together = int(np.bitwise_or.reduce(requantize.multiplier))
+    return (together & -together).bit_length() - 1 if together else 0
