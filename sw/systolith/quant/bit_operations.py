@@ -72,7 +72,7 @@ def multipliers(
         With every layer that has no integer form.
     """
     removable = [group for group in groups if group.removable]
-    layers = {layer.name: layer for layer in trace_layers(model)}
+    layers = {layer.name: layer for layer in trace_layers(model, images)}
     cost = count(model, images)
     return tuple(
         Multiplier(

@@ -42,6 +42,8 @@ class QuantizedModel(nn.Module):
     origins : mapping of str to str, optional
         By layer name: the qualified name of the float module that it comes from. Default: the
         layer's own name.
+    notes : tuple of str
+        What the float model has and this one leaves out, as it does not change the predicted class.
     """
 
     def __init__(
@@ -50,12 +52,14 @@ class QuantizedModel(nn.Module):
         layers: Sequence[tuple[Wiring, QuantLayer]],
         input_shape: Shape,
         origins: Mapping[str, str] | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.input_quantizer = input_quantizer
         self.layers = nn.ModuleDict({wiring.name: layer for wiring, layer in layers})
         self.wirings = tuple(wiring for wiring, _ in layers)
         self.input_shape = input_shape
+        self.notes = notes
         own = {wiring.name: wiring.name for wiring in self.wirings}
         self._origins = {**own, **(origins or {})}
 

@@ -1,8 +1,8 @@
-"""What one node of a traced model does, in the terms of hardware."""
+"""What one node of a recorded model does, in the terms of hardware."""
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from systolith.network import Padding
 from systolith.quant.requantizing import Activation
@@ -19,6 +19,9 @@ __all__ = [
     "Operation",
     "Pad",
     "Pass",
+    "Reshape",
+    "Scale",
+    "Softmax",
 ]
 
 
@@ -41,7 +44,20 @@ class Multiply:
 class Normalize:
     """A batch norm, to be folded."""
 
-    module: nn.BatchNorm2d
+    module: nn.BatchNorm2d | nn.BatchNorm1d
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """``x * factor + shift`` with constants, to be folded into the layer behind.
+
+    `factor` and `shift` have the shape of one image's tensor; `reason` is why it is refused where
+    no layer takes it.
+    """
+
+    factor: Tensor
+    shift: Tensor
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,16 @@ class AveragePool:
 
 
 @dataclass(frozen=True, slots=True)
+class Reshape:
+    """Another shape for the same values in the same order.
+
+    It becomes a :class:`Flatten` or nothing; `reason` is why it is refused where it is neither.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Flatten:
     """Images as vectors."""
 
@@ -91,15 +117,23 @@ class Pass:
     """Nothing in evaluation: identity, dropout."""
 
 
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """Probabilities of logits, to be left out at the very end."""
+
+
 Operation = (
     Convolve
     | Multiply
     | Normalize
+    | Scale
     | Activate
     | MaxPool
     | AveragePool
+    | Reshape
     | Flatten
     | AddUp
     | Pad
     | Pass
+    | Softmax
 )

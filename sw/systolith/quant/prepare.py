@@ -1,5 +1,6 @@
 """From a trained float model to one that trains with quantized weights and activations."""
 
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from systolith.network import INPUT, ActType, Pattern
 from systolith.prune import MaskSet
 from systolith.quant.batch_norm import fold_batch_norm
+from systolith.quant.comparison import comparison_problems
 from systolith.quant.config import LayerBits, QuantConfig
 from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.layers import (
@@ -18,10 +20,11 @@ from systolith.quant.layers import (
     QuantMaxPool2d,
 )
 from systolith.quant.model import QuantizedModel, Wiring
+from systolith.quant.model_checks import not_finite
 from systolith.quant.operations import AddUp, AveragePool, Convolve, Flatten, MaxPool, Multiply
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
 from systolith.quant.requantizing import Activation
-from systolith.quant.tracing import TracedLayer, trace_layers
+from systolith.quant.tracing import TracedLayer, trace
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["prepare"]
@@ -45,7 +48,8 @@ def prepare(
         residual additions, in any order that hardware can fuse. Frozen weights, such as those of a
         fixed shortcut, stay frozen.
     images : Tensor of float32, shape (N, *input_shape)
-        Training images to calibrate the steps with; some hundred are enough.
+        Training images to calibrate the steps with; some hundred are enough. Other floats become
+        float32.
     config : QuantConfig, optional
         Widths. Default: 8 bits.
     masks : MaskSet, optional
@@ -59,18 +63,28 @@ def prepare(
     Raises
     ------
     UnsupportedModelError
-        With every layer that has no integer form, and every name or image that does not fit.
+        With every layer that has no integer form, every name, number or image that does not fit;
+        or with the first layer that was understood as something else than the model computes, by
+        comparison on a few of the images.
     """
     config = config or QuantConfig()
     masks = masks if masks is not None else MaskSet({}, {})
-    traced = trace_layers(model)
+    if problems := list(_tensor_problems(images)):
+        raise UnsupportedModelError(problems)
+    images = images.float()
+    found = trace(model, images)
+    traced = found.layers
     problems = [
         *_config_problems(traced, config),
         *_mask_problems(traced, masks),
-        *_image_problems(images, config),
+        *_sign_problems(images, config),
+        *_number_problems(traced),
     ]
+    problems = problems or list(comparison_problems(model, found, images))
     if problems:
         raise UnsupportedModelError(problems)
+    for note in found.notes:
+        warnings.warn(note, stacklevel=2)
     builder = _Builder(traced, config, masks)
     input_quantizer = ActQuantizer(
         ActType(bits=config.input_bits, signed=config.input_signed),
@@ -84,14 +98,10 @@ def prepare(
         builder.build(),
         tuple(images.shape[1:]),
         {layer.name: layer.qualified_name for layer in traced},
+        found.notes,
     )
     quantized.to(images.device)
-    try:
-        quantized.calibrate_(images)
-    except RuntimeError as error:
-        raise UnsupportedModelError(
-            [f"images of shape {tuple(images.shape)} do not fit the model: {error}"]
-        ) from error
+    quantized.calibrate_(images)
     if problems := list(_shape_problems(quantized)):
         raise UnsupportedModelError(problems)
     return quantized
@@ -117,8 +127,9 @@ class _Builder:
             case Convolve():
                 return self._convolution(layer, operation)
             case Multiply():
+                linear = operation.module
                 return QuantLinear(
-                    operation.module,
+                    linear if layer.norm is None else fold_batch_norm(linear, layer.norm),
                     activation=layer.activation,
                     weight_quantizer=self._weight_quantizer(layer, operation),
                     output=self._output(layer),
@@ -248,16 +259,30 @@ def _shape_problems(model: QuantizedModel) -> Iterator[str]:
             yield f"'{wiring.name}' (Linear): needs vectors, got {inputs[0]}; flatten before it"
 
 
-def _image_problems(images: Tensor, config: QuantConfig) -> Iterator[str]:
-    if not images.is_floating_point() or images.ndim not in (2, 4) or not len(images):
+def _tensor_problems(images: Tensor) -> Iterator[str]:
+    if not images.is_floating_point() or images.ndim not in (2, 4) or not images.numel():
         yield (
             "calibration images must be float of shape (N, C, H, W) or (N, features), "
             f"got {images.dtype} {tuple(images.shape)}"
         )
     elif not torch.isfinite(images).all():
         yield "calibration images must be finite"
-    elif not config.input_signed and images.min() < 0:
+
+
+def _sign_problems(images: Tensor, config: QuantConfig) -> Iterator[str]:
+    if not config.input_signed and images.min() < 0:
         yield (
             "images of an unsigned input must not be negative, "
             f"got {float(images.min()):.3g}; set input_signed=True"
         )
+
+
+def _number_problems(traced: list[TracedLayer]) -> Iterator[str]:
+    for layer in traced:
+        if isinstance(layer.operation, Convolve | Multiply):
+            module = layer.operation.module
+            yield from not_finite(layer.title, {"weight": module.weight, "bias": module.bias})
+        if (norm := layer.norm) is not None:
+            title = f"batch norm of '{layer.qualified_name}'"
+            statistics = {"running_mean": norm.running_mean, "running_var": norm.running_var}
+            yield from not_finite(title, {**dict(norm.named_parameters()), **statistics})

@@ -1,86 +1,127 @@
-"""Recognize modules and functions of PyTorch, and say what is wrong with those that do not fit."""
+"""Recognize modules of PyTorch, and say what is wrong with those that do not fit."""
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import fx, nn
-from torch.nn import functional as F
+from torch import nn
 
-from systolith.network import Padding
+from systolith.network import Padding, Shape
 from systolith.quant.operations import (
     Activate,
-    AddUp,
     AveragePool,
     Convolve,
-    Flatten,
     MaxPool,
     Multiply,
     Normalize,
     Operation,
     Pad,
     Pass,
+    Reshape,
+    Softmax,
 )
-from systolith.quant.requantizing import Activation
+from systolith.quant.requantizing import RELU6_LIMIT, Activation
+from systolith.quant.used_modules import kind_of
 
-__all__ = ["recognize_call", "recognize_module"]
+__all__ = [
+    "AVG_POOL",
+    "FLATTEN",
+    "MAX_POOL",
+    "SUPPORTED",
+    "Recognized",
+    "Shapes",
+    "adaptive_average_pool",
+    "adaptive_max_pool",
+    "average_pool",
+    "clip",
+    "flatten",
+    "max_pool",
+    "recognize_module",
+    "softmax",
+    "zero_pad",
+]
 
 Recognized = tuple[Operation | None, list[str]]
 """The operation, and the reasons why it is not supported."""
+
+Settings = Mapping[str, Any]
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
     "AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
 )
 
+MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+AVG_POOL = (
+    "kernel_size",
+    "stride",
+    "padding",
+    "ceil_mode",
+    "count_include_pad",
+    "divisor_override",
+)
+FLATTEN = ("start_dim", "end_dim")
+_IMAGE_AXES = 4
 
-def recognize_module(module: nn.Module) -> Recognized:
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Shapes of what an operation reads and gives, batch axis first."""
+
+    input: Shape
+    output: Shape
+
+    @property
+    def image(self) -> tuple[int, int]:
+        """Height and width of what it reads."""
+        return self.input[2], self.input[3]
+
+    @property
+    def are_images(self) -> bool:
+        """Whether both are (N, C, H, W)."""
+        return len(self.input) == len(self.output) == _IMAGE_AXES
+
+
+def recognize_module(module: nn.Module, shapes: Shapes) -> Recognized:
     """Recognize a leaf module by its exact type; a subclass may compute something else."""
-    match type(module), module:
+    match kind_of(module), module:
         case nn.Conv2d, nn.Conv2d():
             return _convolution(module)
         case nn.Linear, nn.Linear():
             return Multiply(module), []
-        case nn.BatchNorm2d, nn.BatchNorm2d():
-            tracks = module.running_mean is not None
-            return Normalize(module), [] if tracks else ["needs running statistics, tracks none"]
+        case ((nn.BatchNorm2d | nn.BatchNorm1d), (nn.BatchNorm2d() | nn.BatchNorm1d())):
+            return _batch_norm(module, shapes)
         case nn.ReLU, _:
             return Activate(Activation.RELU), []
         case nn.ReLU6, _:
             return Activate(Activation.RELU6), []
+        case nn.Hardtanh, nn.Hardtanh():
+            return clip({"min": module.min_val, "max": module.max_val}, shapes)
         case nn.MaxPool2d, nn.MaxPool2d():
-            return _max_pool(_settings(module, _MAX_POOL))
+            return max_pool(_settings(module, MAX_POOL), shapes)
         case nn.AvgPool2d, nn.AvgPool2d():
-            return _average_pool(_settings(module, _AVG_POOL))
+            return average_pool(_settings(module, AVG_POOL), shapes)
         case nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool2d():
-            return _adaptive_pool({"output_size": module.output_size})
+            return adaptive_average_pool({"output_size": module.output_size}, shapes)
+        case nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool2d():
+            names = ("output_size", "return_indices")
+            return adaptive_max_pool(_settings(module, names), shapes)
         case nn.Flatten, nn.Flatten():
-            return _flatten(_settings(module, _FLATTEN))
+            return flatten(_settings(module, FLATTEN), shapes)
+        case nn.Unflatten, nn.Unflatten():
+            return Reshape("supported before a Flatten only"), []
         case nn.ZeroPad2d, nn.ZeroPad2d():
-            return _zero_pad({"pad": module.padding})
-        case ((nn.Identity | nn.Dropout | nn.Dropout2d), _):
+            return zero_pad({"pad": module.padding}, shapes)
+        case nn.ConstantPad2d, nn.ConstantPad2d():
+            return zero_pad({"pad": module.padding, "value": module.value}, shapes)
+        case _ if kind_of(module) in _NOTHING:
             return Pass(), []
-        case ((nn.Softmax | nn.LogSoftmax), _):
-            return None, ["does not change the predicted class; return the logits"]
+        case ((nn.Softmax | nn.LogSoftmax), (nn.Softmax() | nn.LogSoftmax())):
+            return softmax({"dim": module.dim}, shapes)
+        case nn.Softmax2d, _:
+            return softmax({"dim": -3}, shapes)
         case _:
             return None, [SUPPORTED]
-
-
-def recognize_call(node: fx.Node) -> Recognized:
-    """Recognize a function or method call by its target."""
-    target = f"Tensor.{node.target}" if node.op == "call_method" else node.target
-    for targets, parameters, recognizer in _CALLS:
-        if target in targets:
-            bound = dict(zip(parameters, node.args[1:], strict=False))
-            return recognizer({**bound, **node.kwargs})
-    if target in ("Tensor.view", "Tensor.reshape", "Tensor.size"):
-        return None, ["flatten with torch.flatten(x, 1) or nn.Flatten()"]
-    if target in (F.softmax, F.log_softmax, "Tensor.softmax", "Tensor.log_softmax"):
-        return None, ["does not change the predicted class; return the logits"]
-    if target in (F.conv2d, torch.conv2d, F.linear, F.batch_norm):
-        return None, ["call it through its module, such as nn.Conv2d, which owns the weights"]
-    return None, [SUPPORTED]
 
 
 def _settings(module: nn.Module, names: tuple[str, ...]) -> dict[str, Any]:
@@ -114,8 +155,18 @@ def _conv_padding(module: nn.Conv2d) -> Padding:
             return _symmetric(module.padding)
 
 
-def _max_pool(settings: Mapping[str, Any]) -> Recognized:
-    problems = list(_pool_problems(settings))
+def _batch_norm(module: nn.BatchNorm2d | nn.BatchNorm1d, shapes: Shapes) -> Recognized:
+    problems = []
+    if module.running_mean is None:
+        problems.append("needs running statistics, tracks none")
+    if len(shapes.input) not in (2, _IMAGE_AXES):
+        problems.append(f"needs (N, C, H, W) or (N, features), got {shapes.input}")
+    return Normalize(module), problems
+
+
+def max_pool(settings: Settings, shapes: Shapes) -> Recognized:
+    """Recognize a max pool."""
+    problems = list(_pool_problems(settings, shapes))
     if _pair(settings.get("dilation", 1)) != (1, 1):
         problems.append(f"needs dilation 1, got {settings['dilation']}")
     if settings.get("return_indices"):
@@ -125,8 +176,9 @@ def _max_pool(settings: Mapping[str, Any]) -> Recognized:
     return MaxPool(kernel, stride, _symmetric(settings.get("padding", 0))), problems
 
 
-def _average_pool(settings: Mapping[str, Any]) -> Recognized:
-    problems = list(_pool_problems(settings))
+def average_pool(settings: Settings, shapes: Shapes) -> Recognized:
+    """Recognize an average pool."""
+    problems = list(_pool_problems(settings, shapes))
     padding = _symmetric(settings.get("padding", 0))
     if any(padding) and not settings.get("count_include_pad", True):
         problems.append("needs count_include_pad=True with padding, got False")
@@ -136,47 +188,78 @@ def _average_pool(settings: Mapping[str, Any]) -> Recognized:
     return AveragePool(kernel, _pair(settings.get("stride") or kernel), padding), problems
 
 
-def _pool_problems(settings: Mapping[str, Any]) -> Iterator[str]:
-    if settings.get("ceil_mode"):
-        yield "needs ceil_mode=False, got True"
+def _pool_problems(settings: Settings, shapes: Shapes) -> Iterator[str]:
+    kernel = _pair(settings["kernel_size"])
+    stride = _pair(settings.get("stride") or kernel)
     padding = _symmetric(settings.get("padding", 0))
-    yield from _padding_problems(padding, _pair(settings["kernel_size"]))
+    if not shapes.are_images:
+        yield f"needs images (N, C, H, W), got {shapes.input}"
+    elif settings.get("ceil_mode"):
+        top, _, left, _ = padding
+        sizes = zip(shapes.image, (top, left), kernel, stride, strict=True)
+        whole = tuple((size + 2 * pad - window) // step + 1 for size, pad, window, step in sizes)
+        if whole != shapes.output[2:]:
+            yield "needs ceil_mode=False, got True"
+    yield from _padding_problems(padding, kernel)
 
 
-def _adaptive_pool(settings: Mapping[str, Any]) -> Recognized:
-    size = settings["output_size"]
-    problems = [] if size in (1, (1, 1), [1, 1]) else [f"needs output_size 1, got {size}"]
-    return AveragePool(None, (1, 1), (0, 0, 0, 0)), problems
+def adaptive_average_pool(settings: Settings, shapes: Shapes) -> Recognized:
+    """Recognize an adaptive average pool whose windows are all of one size."""
+    window = _adaptive_window(shapes)
+    if window is None:
+        return None, [f"needs output_size 1, got {settings['output_size']}"]
+    if window == (1, 1):
+        return Pass(), []
+    if window == shapes.image:
+        return AveragePool(None, (1, 1), (0, 0, 0, 0)), []
+    return AveragePool(window, window, (0, 0, 0, 0)), []
 
 
-def _flatten(settings: Mapping[str, Any]) -> Recognized:
+def adaptive_max_pool(settings: Settings, shapes: Shapes) -> Recognized:
+    """Recognize an adaptive max pool whose windows are all of one size."""
+    if settings.get("return_indices"):
+        return None, ["needs return_indices=False, got True"]
+    window = _adaptive_window(shapes)
+    if window is None:
+        return None, [f"needs output_size 1, got {settings['output_size']}"]
+    return Pass() if window == (1, 1) else MaxPool(window, window, (0, 0, 0, 0)), []
+
+
+def _adaptive_window(shapes: Shapes) -> tuple[int, int] | None:
+    if not shapes.are_images:
+        return None
+    (rows, columns), (height, width) = shapes.image, shapes.output[2:]
+    if rows % height or columns % width:
+        return None
+    return rows // height, columns // width
+
+
+def flatten(settings: Settings, shapes: Shapes) -> Recognized:
+    """Recognize flattening."""
     axes = settings.get("start_dim", 0), settings.get("end_dim", -1)
-    whole = axes in ((1, -1), (1, 3))
-    return Flatten(), [] if whole else [f"needs axes 1 to -1, got {axes[0]} to {axes[1]}"]
+    return Reshape(f"needs axes 1 to -1, got {axes[0]} to {axes[1]}"), []
 
 
-def _add(settings: Mapping[str, Any]) -> Recognized:
-    problems = []
-    if not isinstance(settings.get("other"), fx.Node):
-        problems.append(f"needs two activations, got {settings.get('other')}")
-    if settings.get("alpha", 1) != 1:
-        problems.append(f"needs alpha 1, got {settings['alpha']}")
-    return AddUp(), problems
+def clip(settings: Settings, shapes: Shapes) -> Recognized:
+    """Recognize a clip to what ReLU and ReLU6 keep."""
+    low, high = settings.get("min"), settings.get("max")
+    if low == 0 and high in (None, float("inf")):
+        return Activate(Activation.RELU), []
+    if low == 0 and high == RELU6_LIMIT:
+        return Activate(Activation.RELU6), []
+    return None, [f"needs limits 0 and 6, as ReLU6, or 0 and none, as ReLU, got {low} and {high}"]
 
 
-def _relu(settings: Mapping[str, Any]) -> Recognized:
-    return Activate(Activation.RELU), []
+def softmax(settings: Settings, shapes: Shapes) -> Recognized:
+    """Recognize what does not change the predicted class."""
+    axis = settings.get("dim")
+    if axis is None or axis % len(shapes.input) != 1:
+        return None, [f"needs axis 1, that of the classes, got {axis}; or return the logits"]
+    return Softmax(), []
 
 
-def _relu6(settings: Mapping[str, Any]) -> Recognized:
-    return Activate(Activation.RELU6), []
-
-
-def _pass(settings: Mapping[str, Any]) -> Recognized:
-    return Pass(), []
-
-
-def _zero_pad(settings: Mapping[str, Any]) -> Recognized:
+def zero_pad(settings: Settings, shapes: Shapes) -> Recognized:
+    """Recognize added rows and columns of zeros."""
     problems = []
     sides = settings["pad"]
     whole = isinstance(sides, tuple | list) and all(isinstance(side, int) for side in sides)
@@ -197,8 +280,9 @@ def _padding_problems(padding: Padding, kernel: tuple[int, int]) -> Iterator[str
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    first, second = value if isinstance(value, tuple | list) else (value, value)
-    return int(first), int(second)
+    """Two numbers of one, of a list of one, or of two."""
+    values = tuple(value) if isinstance(value, tuple | list) else (value,)
+    return int(values[0]), int(values[-1])
 
 
 def _symmetric(padding: Any) -> Padding:
@@ -206,31 +290,7 @@ def _symmetric(padding: Any) -> Padding:
     return vertical, vertical, horizontal, horizontal
 
 
-_MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
-_AVG_POOL = (
-    "kernel_size",
-    "stride",
-    "padding",
-    "ceil_mode",
-    "count_include_pad",
-    "divisor_override",
-)
-_FLATTEN = ("start_dim", "end_dim")
-
-_Recognizer = Callable[[Mapping[str, Any]], Recognized]
-
-_CALLS: tuple[tuple[tuple[Any, ...], tuple[str, ...], _Recognizer], ...] = (
-    ((F.relu, torch.relu, torch.relu_, "Tensor.relu", "Tensor.relu_"), ("inplace",), _relu),
-    ((F.relu6,), ("inplace",), _relu6),
-    ((F.max_pool2d, torch.max_pool2d), _MAX_POOL, _max_pool),
-    ((F.avg_pool2d,), _AVG_POOL, _average_pool),
-    ((F.adaptive_avg_pool2d,), ("output_size",), _adaptive_pool),
-    ((torch.flatten, "Tensor.flatten"), _FLATTEN, _flatten),
-    (
-        (operator.add, operator.iadd, torch.add, "Tensor.add", "Tensor.add_"),
-        ("other", "alpha"),
-        _add,
-    ),
-    ((F.dropout, F.dropout2d), (), _pass),
-    ((F.pad,), ("pad", "mode", "value"), _zero_pad),
+_NOTHING = (
+    *(nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    *(nn.AlphaDropout, nn.FeatureAlphaDropout),
 )

@@ -1,15 +1,18 @@
-"""From a float model to a list of layers: trace, recognize, fold, fuse; or refuse, with reasons."""
+"""From a float model to a list of layers: record, recognize, fold, fuse; or refuse."""
 
-import operator
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import UnionType
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
 
-from systolith.network import INPUT
+from systolith.network import INPUT, Shape
+from systolith.quant.calls import recognize_call
+from systolith.quant.constants import normalizing_scale
 from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.model_checks import model_problems
 from systolith.quant.operations import (
     Activate,
     AddUp,
@@ -17,19 +20,27 @@ from systolith.quant.operations import (
     Convolve,
     Flatten,
     MaxPool,
+    Multiply,
     Normalize,
     Operation,
     Pad,
     Pass,
+    Reshape,
+    Scale,
+    Softmax,
 )
-from systolith.quant.recognize import recognize_call, recognize_module
+from systolith.quant.pending import FOLDS_ZEROS, TO_BE_FOLDED, Pending, fold
+from systolith.quant.recognize import Shapes, recognize_module
+from systolith.quant.recording import Recording, record
 from systolith.quant.requantizing import Activation
+from systolith.quant.used_modules import kind_of
 
-__all__ = ["TracedLayer", "trace_layers"]
+__all__ = ["Trace", "TracedLayer", "trace_layers"]
 
-_OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
-_FOLDS_ZEROS = "a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d"
-_TO_BE_FOLDED = "to be folded into"
+_OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
+_FUSES = Convolve | Multiply | AddUp | AveragePool
+_IMAGES = 2
+"""More than one, so that the batch axis is not taken for one of length 1."""
 
 
 @dataclass(kw_only=True)
@@ -45,21 +56,52 @@ class TracedLayer:
     operation : Convolve, Multiply, AddUp, AveragePool, MaxPool or Flatten
     inputs : tuple of str
         Layers read.
-    norm : nn.BatchNorm2d, optional
-        To fold into the convolution.
+    norm : nn.BatchNorm2d or nn.BatchNorm1d, optional
+        To fold into the convolution or linear layer.
     activation : Activation
         To fuse.
+    reference : str
+        Name of the node of the recording whose value this layer computes; empty if an activation
+        has moved, so that the model has no such value.
+    title : str
+        Of the node that the layer was made of, for messages.
     """
 
     name: str
     qualified_name: str
     operation: Operation
     inputs: tuple[str, ...]
-    norm: nn.BatchNorm2d | None = None
+    norm: nn.BatchNorm2d | nn.BatchNorm1d | None = None
     activation: Activation = Activation.NONE
+    reference: str = ""
+    title: str = ""
 
 
-def trace_layers(model: nn.Module) -> list[TracedLayer]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The layers of a model.
+
+    Parameters
+    ----------
+    layers : list of TracedLayer
+        In an order in which every layer comes after its inputs; the last one is the output.
+    notes : tuple of str
+        What was left out because it does not change the predicted class.
+    output : str
+        Name of the node of the recording whose value the last layer computes.
+    """
+
+    layers: list[TracedLayer]
+    notes: tuple[str, ...]
+    output: str
+
+
+def trace_layers(model: nn.Module, images: Tensor) -> list[TracedLayer]:
+    """List the layers of a model: those of :func:`trace`."""
+    return trace(model, images).layers
+
+
+def trace(model: nn.Module, images: Tensor) -> Trace:
     """List the layers of a model, batch norms folded and activations fused where they belong.
 
     A ReLU after a max pool or flattening moves in front of it, which changes no result.
@@ -67,150 +109,252 @@ def trace_layers(model: nn.Module) -> list[TracedLayer]:
     Parameters
     ----------
     model : nn.Module
-        With one input and one output tensor, and no control flow that depends on values.
-
-    Returns
-    -------
-    list of TracedLayer
-        In an order in which every layer comes after its inputs; the last one is the output.
+        That reads one tensor and returns one, with no control flow that depends on values. It runs
+        once, in evaluation mode.
+    images : Tensor of float, shape (N, *input_shape)
+        At most two are used.
 
     Raises
     ------
     UnsupportedModelError
         With every module and call that cannot become a layer: qualified name, type, reason.
     """
-    try:
-        traced = fx.symbolic_trace(model)
-    except Exception as error:  # whatever the model's own code raises when it meets a proxy
-        problem = (
-            f"'{type(model).__name__}' (model): needs a forward() that torch.fx can trace, one "
-            f"that does not branch on values or shapes, got {type(error).__name__}: {error}"
-        )
-        raise UnsupportedModelError([problem]) from error
-    return _Reader(traced).read()
+    if problems := list(model_problems(model)):
+        raise UnsupportedModelError(problems)
+    return _Reader(record(model, first_images(model, images))).read()
+
+
+def first_images(model: nn.Module, images: Tensor) -> Tensor:
+    """Two images, of the type and on the device of the model; a single one is repeated."""
+    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+    given = torch.cat([images[:_IMAGES], images[:1]])[:_IMAGES]
+    return given.float() if weight is None else given.to(weight)
 
 
 @dataclass
 class _Reader:
-    """Reads a traced graph node by node."""
+    """Reads a recorded graph node by node."""
 
-    traced: fx.GraphModule
+    recording: Recording
     layers: dict[str, TracedLayer] = field(default_factory=dict)
     sources: dict[fx.Node, str] = field(default_factory=dict)
     """Name of the layer that computes a node's value."""
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    """Shape of one image's output of each layer."""
     operations: dict[fx.Node, Operation | None] = field(default_factory=dict)
+    pending: dict[fx.Node, Pending] = field(default_factory=dict)
+    """What has to be folded into the readers of a node."""
+    refused: set[fx.Node] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
-    def read(self) -> list[TracedLayer]:
-        self.traced.graph.eliminate_dead_code()
-        nodes = list(self.traced.graph.nodes)
-        self.problems += _shared(self.traced, nodes)
-        placeholders = [node for node in nodes if node.op == "placeholder"]
-        if len(placeholders) != 1:
-            names = ", ".join(str(node.target) for node in placeholders)
-            self.problems.append(f"forward() (model): needs exactly one input, got {names}")
-        self.sources.update({node: INPUT for node in placeholders})
+    def read(self) -> Trace:
+        recording = self.recording
+        if recording.output is not None:
+            _erase_unused(recording.graph, recording.output)
+        nodes = list(recording.graph.nodes)
+        self.problems += recording.problems
+        self.problems += _shared(nodes)
         for node in nodes:
-            if node.op not in ("placeholder", "output"):
+            if node.op == "placeholder":
+                self.sources[node] = INPUT
+                self.shapes[INPUT] = self._shape(node)
+            else:
                 self.operations[node] = self._recognize(node)
                 self._add(node, self.operations[node])
-        self._check_output(nodes[-1])
+        notes, output = self._check_output()
         if self.problems:
-            raise UnsupportedModelError(self.problems)
-        return _reachable(list(self.layers.values()), self.sources[nodes[-1].args[0]])
+            raise UnsupportedModelError(list(dict.fromkeys(self.problems)))
+        layers = _reachable(list(self.layers.values()), self.sources[output])
+        return Trace(layers=layers, notes=notes, output=output.name)
+
+    def _shape(self, node: fx.Node) -> Shape:
+        return tuple(self.recording.values[node].shape[1:])
 
     def _recognize(self, node: fx.Node) -> Operation | None:
-        if node.op == "get_attr":
-            self.problems.append(f"{_title(self.traced, node)}: activations only, no constants")
-            return None
-        if node.op == "call_module":
-            operation, reasons = recognize_module(self.traced.get_submodule(str(node.target)))
+        nothing = torch.empty(0)  # of a list of tensors, or a mark
+        before = [self.recording.values.get(source, nothing) for source in node.all_input_nodes]
+        value = before[0] if "failed" in node.meta else self.recording.values.get(node, nothing)
+        shapes = Shapes(tuple(before[0].shape), tuple(value.shape))
+        module = node.meta.get("module")
+        if module is not None:
+            operation, reasons = recognize_module(module, shapes)
         else:
-            operation, reasons = recognize_call(node)
-        self.problems += [f"{_title(self.traced, node)}: {reason}" for reason in reasons]
-        return operation
+            operation, reasons = recognize_call(node, shapes)
+        if reasons:
+            self.refused.add(node)
+        elif value.dtype != before[0].dtype:
+            reasons = [f"needs {before[0].dtype}, as its input, got {value.dtype}"]
+        self.problems += [f"{_title(node)}: {reason}" for reason in reasons]
+        return None if reasons and operation is None else operation
 
     def _add(self, node: fx.Node, operation: Operation | None) -> None:
         """Make a layer of a node, or fuse it into the layer before."""
         if any(source not in self.sources for source in node.all_input_nodes):
             return  # what it reads has been reported
-        inputs = [self.sources[source] for source in node.all_input_nodes]
-        if operation is None or not inputs:
+        if operation is None or "failed" in node.meta:
             return
-        before, name = inputs[0], _readable(node)
-        self.sources[node] = name
-        operation = self._padded(node, operation)
+        (first, *_) = node.all_input_nodes
+        before, name = self.sources[first], _readable(node)
+        self.sources[node] = before
         match operation:
-            case Pass() | Pad():
-                self.sources[node] = before
+            case Pass():
+                self._keep_pending(first, node)
+            case Reshape():
+                self._reshape(node, first)
+            case Pad() | Scale():
+                self._keep_pending(first, node, operation)
             case Normalize():
-                self._fold(node, operation, before)
-                self.sources[node] = before
+                self._normalize(node, operation, before)
             case Activate():
-                self._fuse(node, operation)
-                self.sources[node] = before
+                if not self._settle(node):
+                    self._fuse(node, operation)
+            case Softmax():
+                self._settle(node)
             case _:
-                if isinstance(operation, AddUp):
-                    self._check_in_place(node)
-                    inputs *= 3 - len(inputs)  # x + x has one input node
-                self.layers[name] = TracedLayer(
-                    name=name,
-                    qualified_name=_qualified(node),
-                    operation=operation,
-                    inputs=tuple(inputs),
-                )
+                self._check_shapes(node)
+                operation = self._folded(node, operation)
+                operands = _operands(node) if isinstance(operation, AddUp) else [first]
+                inputs = tuple(self.sources[operand] for operand in operands)
+                self._layer(node, name, operation, inputs)
 
-    def _padded(self, node: fx.Node, operation: Operation) -> Operation:
-        """Take over zeros that were added in front; only what pads with zeros itself can.
+    def _layer(
+        self, node: fx.Node, name: str, operation: Operation, inputs: tuple[str, ...]
+    ) -> None:
+        self.layers[name] = TracedLayer(
+            name=name,
+            qualified_name=_qualified(node),
+            operation=operation,
+            inputs=inputs,
+            reference=node.name,
+            title=_title(node),
+        )
+        self.sources[node] = name
+        shape = self._shape(node)
+        if isinstance(operation, AveragePool | MaxPool) and len(shape) != 3:
+            self._drop_axes(node, name, operation, shape)
+        else:
+            self.shapes[name] = shape
 
-        A max pool's own padding never wins. Zeros do not win either over what a ReLU left.
-        """
+    def _drop_axes(
+        self, node: fx.Node, name: str, operation: AveragePool | MaxPool, shape: Shape
+    ) -> None:
+        """A reduction without ``keepdim`` is a pool and, if it leaves vectors, a flattening."""
+        channels, height, width = self.shapes[self.layers[name].inputs[0]]
+        rows, columns = operation.kernel_size or (height, width)
+        self.shapes[name] = channels, height // rows, width // columns
+        if len(shape) == 1:
+            self._flatten(node, f"{name}_flatten", name)
+
+    def _flatten(self, node: fx.Node, name: str, before: str) -> None:
+        while name in self.layers:
+            name += "_"
+        self._layer(node, name, Flatten(), (before,))
+        self.layers[name].qualified_name = _qualified(node) if name == _readable(node) else name
+
+    def _reshape(self, node: fx.Node, first: fx.Node) -> None:
+        """Make a flattening of it if it leaves vectors; other shapes must be undone behind it."""
+        before, shape = self.sources[first], self._shape(node)
+        whole = len(self.recording.values[node]) == len(self.recording.values[first])
+        if not whole:
+            self._refuse_operation(node)
+            return
+        self._keep_pending(first, node, self.operations[node])
+        if self.pending[node].pads and shape != self._shape(first):
+            self._settle(node)
+        if len(shape) == 1 and self.shapes[before] != shape:
+            self._flatten(node, _readable(node), before)
+
+    def _keep_pending(
+        self, first: fx.Node, node: fx.Node, operation: Operation | None = None
+    ) -> None:
+        """Add an operation to what has to be folded behind it."""
+        pending = self.pending.get(first, Pending())
+        match operation:
+            case Pad() if pending.shifts or self._is_reshaped(first):
+                self._settle(node)
+            case Scale() if pending.pads:
+                self._settle(node)
+        match operation:
+            case Pad():
+                pending = pending.padded(node, operation)
+            case Scale():
+                pending = pending.scaled(node, operation)
+            case Reshape():
+                pending = pending.reshaped(self._shape(node))
+        self.pending[node] = pending
+
+    def _is_reshaped(self, node: fx.Node) -> bool:
+        """Whether a node's shape is another than that of the layer which computes its value."""
+        pending = self.pending.get(node, Pending())
+        return self._shape(node) != pending.around(self.shapes[self.sources[node]])
+
+    def _check_shapes(self, node: fx.Node) -> None:
+        """Refuse shapes that hardware does not have: it knows images, and vectors."""
         for source in node.all_input_nodes:
-            pad = self.operations.get(source)
-            if not isinstance(pad, Pad):
+            if not self._is_reshaped(source):
                 continue
-            kernel = _kernel(operation)
-            if kernel is None or (isinstance(operation, MaxPool) and not self._activated(source)):
-                self._refuse(source, f"needs only {_FOLDS_ZEROS} to read it, {_TO_BE_FOLDED}")
+            while source in self.operations and isinstance(self.operations[source], Pass):
+                source = source.all_input_nodes[0]
+            self._refuse_operation(source)
+
+    def _refuse_operation(self, node: fx.Node) -> None:
+        """Refuse what was recognized, but does not fit here."""
+        if node in self.refused:
+            return
+        match self.operations[node]:
+            case Reshape(reason=reason) | Scale(reason=reason):
+                self._refuse(node, reason)
+            case _:
+                self._refuse(node, "needs keepdim=True, or a flattening behind it")
+
+    def _folded(self, node: fx.Node, operation: Operation) -> Operation:
+        """Fold what is pending in front of a layer into it, or refuse it."""
+        for source in node.all_input_nodes:
+            pending = self.pending.get(source, Pending())
+            if not pending:
                 continue
-            assert isinstance(operation, Convolve | AveragePool | MaxPool)
-            top, bottom, left, right = (
-                own + added for own, added in zip(operation.padding, pad.padding, strict=True)
+            operation, refused = fold(
+                pending, operation, activated=self._activated(source), reader=_title(node)
             )
-            if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
-                self._refuse(
-                    source,
-                    f"needs padding smaller than the kernel {kernel} it is folded into, "
-                    f"got {(top, bottom, left, right)}",
-                )
-            operation = replace(operation, padding=(top, bottom, left, right))
+            for origin, reason in refused:
+                self._refuse(origin, reason)
         return operation
+
+    def _settle(self, node: fx.Node) -> bool:
+        """Refuse what is pending in front of what cannot take it; say whether anything was."""
+        pending = [self.pending.get(source, Pending()) for source in node.all_input_nodes]
+        refused = [refusal for before in pending for refusal in before.unread()]
+        for origin, reason in refused:
+            self._refuse(origin, reason)
+        return bool(refused)
 
     def _activated(self, node: fx.Node) -> bool:
         """Whether the layer that computes a node's value ends in a ReLU or ReLU6."""
         layer = self.layers.get(self.sources[node])
         return layer is not None and layer.activation is not Activation.NONE
 
-    def _fold(self, node: fx.Node, operation: Normalize, before: str) -> None:
-        conv = self.layers.get(before)
+    def _normalize(self, node: fx.Node, operation: Normalize, before: str) -> None:
+        """Fold a batch norm into the layer before it, or else keep it for the one behind."""
+        (first,) = node.all_input_nodes
+        layer = self.layers.get(before)
         origin = self._only_origin(node, through=Pass)
-        if conv is None or origin is None or not isinstance(self.operations[origin], Convolve):
-            self._refuse(
-                node, "needs a Conv2d directly before it, read by nothing else, to be folded into"
-            )
+        if (
+            layer is None
+            or origin is None
+            or self.pending.get(first)
+            or not isinstance(self.operations[origin], Convolve | Multiply)
+        ):
+            scale = normalizing_scale(operation.module, self.recording.values[node].shape[1:])
+            self.operations[node] = scale
+            self._keep_pending(first, node, scale)
             return
-        assert isinstance(conv.operation, Convolve)
-        if operation.module.num_features != conv.operation.module.out_channels:
-            self._refuse(
-                node,
-                f"needs num_features {conv.operation.module.out_channels} as "
-                f"'{conv.qualified_name}' before it, got {operation.module.num_features}",
-            )
-        conv.norm = operation.module
+        layer.norm = operation.module
+        layer.reference = node.name
 
     def _fuse(self, node: fx.Node, operation: Activate) -> None:
         # Maximum and flattening commute with a monotone function of each value.
-        origin = self._only_origin(node, through=Pass | MaxPool | Flatten | Normalize | Activate)
+        through = Pass | MaxPool | Reshape | Flatten | Normalize | Activate
+        origin = self._only_origin(node, through=through)
         if origin is None:
             self._refuse(
                 node,
@@ -218,7 +362,12 @@ class _Reader:
                 "read by nothing else, to be fused into",
             )
             return
-        layer = self.layers[self.sources[origin]]
+        last = self.layers[self.sources[node.all_input_nodes[0]]]
+        layer = last
+        while isinstance(layer.operation, MaxPool | Flatten):
+            layer.reference = ""
+            layer = self.layers[layer.inputs[0]]
+        layer.reference, last.reference = "", node.name
         if layer.activation is not Activation.RELU6:
             layer.activation = operation.activation
 
@@ -229,49 +378,68 @@ class _Reader:
             if len(node.users) > 1 or self.operations.get(node) is None:
                 return None
             if not isinstance(self.operations[node], through):
-                return node
+                return node if isinstance(self.operations[node], _FUSES) else None
 
-    def _check_in_place(self, node: fx.Node) -> None:
-        """Refuse ``x += y`` if x is read again later, which would see the sum."""
-        if node.target in (operator.iadd, "add_"):
-            (changed, *_) = node.all_input_nodes
-            order = list(self.traced.graph.nodes)
-            if any(order.index(user) > order.index(node) for user in changed.users):
-                self._refuse(node, "changes in place what is read again later; write x = x + y")
-
-    def _check_output(self, node: fx.Node) -> None:
-        if not isinstance(node.args[0], fx.Node):
-            self.problems.append("forward() (model): needs to return one tensor, got several")
-        elif self.sources.get(node.args[0]) == INPUT:
+    def _check_output(self) -> tuple[tuple[str, ...], fx.Node]:
+        """Check what the model returns; without the softmax that it may end in."""
+        node, notes = self.recording.output, []
+        softmaxes = [n for n, operation in self.operations.items() if operation == Softmax()]
+        while node is not None and isinstance(self.operations.get(node), Softmax | Pass):
+            if node in softmaxes:
+                softmaxes.remove(node)
+                notes.append(
+                    f"{_title(node)} is left out, as it does not change the predicted class"
+                )
+            node = node.all_input_nodes[0]
+        for inner in softmaxes:
+            self._refuse(inner, "needs to be the very last operation, where it is left out")
+        if node is None:
+            if not self.recording.problems:
+                self.problems.append("forward() (model): needs to return what a layer computes")
+        elif self.sources.get(node) == INPUT:
+            self._unread(node)
             self.problems.append("forward() (model): needs at least one layer, got none")
-        elif isinstance(self.operations.get(node.args[0]), Pad):
-            self._refuse(node.args[0], f"needs {_FOLDS_ZEROS} behind it, {_TO_BE_FOLDED}")
-        elif node.args[0] not in self.sources and not self.problems:
+        elif node in self.sources:
+            self._unread(node)
+            if self._is_reshaped(node):
+                self._refuse_operation(node)
+        elif not self.problems:
             self.problems.append("forward() (model): needs to return what a layer computes")
+        assert node is not None or self.problems
+        return tuple(notes), node  # type: ignore[return-value]
+
+    def _unread(self, node: fx.Node) -> None:
+        for origin, reason in self.pending.get(node, Pending()).unread():
+            behind = isinstance(self.operations[origin], Pad)
+            self._refuse(
+                origin, f"needs {FOLDS_ZEROS} behind it, {TO_BE_FOLDED}" if behind else reason
+            )
 
     def _refuse(self, node: fx.Node, reason: str) -> None:
-        self.problems.append(f"{_title(self.traced, node)}: {reason}")
+        self.refused.add(node)
+        self.problems.append(f"{_title(node)}: {reason}")
 
 
-def _kernel(operation: Operation) -> tuple[int, int] | None:
-    """Kernel of what can pad with zeros: a global pool cannot, for its kernel would grow."""
-    match operation:
-        case Convolve(module=module):
-            return module.kernel_size[0], module.kernel_size[1]
-        case AveragePool(kernel_size=kernel) | MaxPool(kernel_size=kernel):
-            return kernel
-        case _:
-            return None
+def _erase_unused(graph: fx.Graph, output: fx.Node) -> None:
+    for node in reversed(list(graph.nodes)):
+        if not node.users and node is not output and node.op != "placeholder":
+            graph.erase_node(node)
 
 
-def _shared(traced: fx.GraphModule, nodes: list[fx.Node]) -> Iterator[str]:
+def _operands(node: fx.Node) -> list[fx.Node]:
+    """Both sides of an addition, which may be the same."""
+    sides = [*node.args, *(node.kwargs[name] for name in ("input", "other") if name in node.kwargs)]
+    return [side for side in sides if isinstance(side, fx.Node)]
+
+
+def _shared(nodes: list[fx.Node]) -> Iterator[str]:
     calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
+    modules = {str(node.target): node.meta["module"] for node in nodes if node.op == "call_module"}
     for target, count in calls.items():
-        module = traced.get_submodule(target)
-        if count > 1 and isinstance(module, _OWNERS):
+        if count > 1 and isinstance(modules[target], _OWNERS):
             yield (
-                f"'{target}' ({type(module).__name__}): needs to be called once, as each call is a "
-                f"layer of its own in hardware, got {count} calls"
+                f"'{target}' ({kind_of(modules[target]).__name__}): needs to be called once, as "
+                f"each call is a layer of its own in hardware, got {count} calls"
             )
 
 
@@ -284,21 +452,19 @@ def _reachable(layers: list[TracedLayer], output: str) -> list[TracedLayer]:
     return [layer for layer in layers if layer.name in needed]
 
 
-def _title(traced: fx.GraphModule, node: fx.Node) -> str:
+def _title(node: fx.Node) -> str:
     match node.op:
         case "call_module":
-            kind = type(traced.get_submodule(str(node.target))).__name__
+            kind = str(node.meta["title"])
         case "call_method":
             kind = f"method {node.target}"
-        case "get_attr":
-            kind = "constant"
         case _:
             kind = f"function {getattr(node.target, '__name__', node.target)}"
     return f"'{_qualified(node)}' ({kind})"
 
 
 def _qualified(node: fx.Node) -> str:
-    return str(node.target) if node.op in ("call_module", "get_attr") else _readable(node)
+    return str(node.target) if node.op == "call_module" else _readable(node)
 
 
 def _readable(node: fx.Node) -> str:

@@ -50,8 +50,9 @@ class _Weighted(Requantizing):
     ) -> None:
         super().__init__(activation, output)
         # What was frozen, such as the weights of a fixed shortcut, stays so.
-        self.weight = nn.Parameter(weight.detach().clone(), requires_grad=weight.requires_grad)
-        self.bias = nn.Parameter(bias.detach().clone(), requires_grad=bias.requires_grad)
+        own, added = (tensor.detach().float().clone() for tensor in (weight, bias))
+        self.weight = nn.Parameter(own, requires_grad=weight.requires_grad)
+        self.bias = nn.Parameter(added, requires_grad=bias.requires_grad)
         mask = torch.ones_like(weight, dtype=torch.bool) if mask is None else mask
         self.register_buffer("mask", mask.detach().clone())
         self.pattern = pattern or Pattern()

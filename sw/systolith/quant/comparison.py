@@ -1,0 +1,143 @@
+"""Compare the layers that were found in a float model with the model itself, before quantization.
+
+The layers are evaluated from their list, in floats, with nothing of the recording but the list.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.network import INPUT
+from systolith.prune.filters.following import evaluating
+from systolith.quant.operations import (
+    AddUp,
+    AveragePool,
+    Convolve,
+    Flatten,
+    MaxPool,
+    Multiply,
+)
+from systolith.quant.recording import record
+from systolith.quant.requantizing import pad
+from systolith.quant.tracing import Trace, TracedLayer
+
+__all__ = ["comparison_problems", "evaluate_layers"]
+
+TOLERANCE = 1e-4
+"""Relative to a layer's largest value; sums in another order stay far below it in float32."""
+_LAST, _HALVED = 3, 1
+
+
+def comparison_problems(model: nn.Module, trace: Trace, images: Tensor) -> Iterator[str]:
+    """Find where the traced layers compute something else than the model.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Runs once as the user runs it, without being recorded; and a second time, to find the layer,
+        if something differs.
+    trace : Trace
+        Of the model.
+    images : Tensor of float, shape (N, *input_shape)
+        The last ones are used, and one at half its brightness: others than the trace was made of,
+        if there are more.
+
+    Yields
+    ------
+    str
+        The first layer that differs, and by how much.
+    """
+    weight = next((p for p in model.parameters() if p.is_floating_point()), images)
+    chosen = torch.cat([images[-_LAST:], images[:_HALVED] / 2]).to(weight)
+    values = evaluate_layers(trace.layers, chosen)
+    for layer in trace.layers:
+        if not torch.isfinite(values[layer.name]).all():
+            yield f"{layer.title}: gives infinite values, or none, for the calibration images"
+            return
+    if not trace.notes:  # what was left out is part of what the model returns
+        try:
+            with evaluating(model):
+                expected = model(chosen.clone())
+        except Exception as error:
+            yield (
+                f"forward() (model): needs to take any number of images, but with {len(chosen)} it "
+                f"raises {type(error).__name__}: {error}"
+            )
+            return
+        if _difference(values[trace.layers[-1].name], expected) <= TOLERANCE:
+            return
+    problems = list(_first_difference(model, trace, chosen, values))
+    if not (problems or trace.notes):
+        problems = ["forward() (model): gives other outputs each time for the same images"]
+    yield from problems
+
+
+def evaluate_layers(layers: Sequence[TracedLayer], images: Tensor) -> dict[str, Tensor]:
+    """Compute every layer of a float network, and its input, for images of shape (N, ...)."""
+    values = {INPUT: images}
+    with torch.no_grad():
+        for layer in layers:
+            values[layer.name] = _evaluate(layer, [values[name] for name in layer.inputs])
+    return values
+
+
+def _evaluate(layer: TracedLayer, inputs: Sequence[Tensor]) -> Tensor:
+    (x, *others) = inputs
+    match layer.operation:
+        case Convolve(module=conv, padding=padding):
+            stride = (conv.stride[0], conv.stride[1])
+            y = F.conv2d(pad(x, padding), conv.weight, conv.bias, stride, groups=conv.groups)
+        case Multiply(module=linear):
+            y = F.linear(x, linear.weight, linear.bias)
+        case AddUp():
+            y = x + others[0]
+        case AveragePool(kernel_size=kernel, stride=stride, padding=padding):
+            y = F.avg_pool2d(pad(x, padding), kernel or (x.shape[2], x.shape[3]), stride)
+        case MaxPool(kernel_size=kernel, stride=stride, padding=padding):
+            y = F.max_pool2d(pad(x, padding, -torch.inf), kernel, stride)
+        case Flatten():
+            y = x.flatten(1)
+        case _:
+            raise AssertionError(f"{layer.operation} has been folded or fused")
+    if (norm := layer.norm) is not None:
+        assert norm.running_mean is not None
+        parts = norm.running_mean, norm.running_var, norm.weight, norm.bias
+        y = F.batch_norm(y, *parts, eps=norm.eps)
+    return layer.activation(y)
+
+
+def _first_difference(
+    model: nn.Module, trace: Trace, images: Tensor, values: Mapping[str, Tensor]
+) -> Iterator[str]:
+    recording = record(model, images)
+    expected = {node.name: value for node, value in recording.values.items()}
+    outputs = {layer.name: layer.reference for layer in trace.layers}
+    outputs[trace.layers[-1].name] = trace.output
+    for layer in trace.layers:
+        reference = outputs[layer.name]
+        if not reference:
+            continue
+        if reference not in expected:
+            yield f"{layer.title}: needs to be computed for all images, but is not for some"
+            return
+        difference = _difference(values[layer.name], expected[reference])
+        if not difference <= TOLERANCE:
+            yield (
+                f"{layer.title}: is the first layer that was understood wrongly: its values differ "
+                f"by {difference:.2g} of the largest; the model may depend on chance, or on what "
+                "it computed before"
+            )
+            return
+    yield from recording.problems
+
+
+def _difference(got: Tensor, expected: Tensor) -> float:
+    """Largest difference, relative to the largest value; infinite where shapes differ."""
+    if got.numel() != expected.numel():
+        return float("inf")
+    got, expected = got.flatten().double(), expected.flatten().double().to(got.device)
+    scale = float(expected.abs().max())
+    difference = float((got - expected).abs().max())
+    return difference / scale if scale else difference

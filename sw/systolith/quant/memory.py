@@ -1,0 +1,111 @@
+"""Which node's value lies where in memory: views and aliases see what is changed in place."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, fx
+
+__all__ = ["Memory", "changed_through_a_view"]
+
+_Place = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+"""Address of the storage, offset, shape, strides."""
+
+
+def changed_through_a_view(*values: Tensor) -> None:
+    """Target of the node of a value whose memory was changed through another view of it."""
+    raise AssertionError("a mark in a graph, not to be called")
+
+
+@dataclass
+class Memory:
+    """Nodes by the place of their values.
+
+    Tensors at one place are one value, whichever Python objects they are; all of them are kept,
+    so that no address is used again.
+    """
+
+    graph: fx.Graph
+    _nodes: dict[_Place, fx.Node] = field(default_factory=dict)
+    _tensors: dict[_Place, Tensor] = field(default_factory=dict)
+    _copies: dict[_Place, Tensor] = field(default_factory=dict)
+    _changed: dict[int, fx.Node] = field(default_factory=dict)
+    """By address of a storage: the last node that changed something in it."""
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether a value depends on the images."""
+        place = _place(tensor)
+        return place in self._nodes or place[0] in self._changed
+
+    def is_same(self, one: Tensor, other: Tensor) -> bool:
+        """Whether two tensors lie at one place."""
+        return _place(one) == _place(other)
+
+    def is_stale(self, tensor: Tensor) -> bool:
+        """Whether a known tensor holds something else than it did when it was written."""
+        copy = self._copies.get(_place(tensor))
+        return copy is not None and not _equal(tensor, copy)
+
+    def write(self, tensor: Tensor, node: fx.Node) -> Tensor:
+        """Say that a node's value is at a tensor's place; returns a copy of it."""
+        place, copy = _place(tensor), tensor.detach().clone()
+        self._nodes[place], self._tensors[place], self._copies[place] = node, tensor, copy
+        return copy
+
+    def read(self, tensor: Tensor) -> fx.Node | None:
+        """Node whose value a tensor is; None if it does not depend on the images."""
+        place = _place(tensor)
+        node = self._nodes.get(place)
+        if node is None:  # if a view of it was changed, the tensor was a constant until then
+            node = self._changed.get(place[0])
+            return None if node is None else self._mark(tensor, node)
+        return self._mark(tensor, node) if self.is_stale(tensor) else node
+
+    def change(self, tensor: Tensor, node: fx.Node, values: dict[fx.Node, Tensor]) -> None:
+        """Let all views of a tensor's memory see that a node changed it.
+
+        The tensor's own value is written before.
+        """
+        place = _place(tensor)
+        self._changed[place[0]] = node
+        for other, view in list(self._tensors.items()):
+            if other[0] != place[0] or other == place or not _overlap(view, tensor):
+                continue
+            if view.is_contiguous() and tensor.is_contiguous() and _span(view) == _span(tensor):
+                sizes = tuple(view.shape)
+                node = self.graph.call_method("view", (self._nodes[place], *sizes))
+                values[node] = self.write(view, node)
+            else:
+                self._mark(view, self._nodes[other])
+
+    def _mark(self, tensor: Tensor, node: fx.Node) -> fx.Node:
+        mark = self.graph.call_function(changed_through_a_view, (node,))
+        self.write(tensor, mark)
+        return mark
+
+
+def _place(tensor: Tensor) -> _Place:
+    if tensor.layout is not torch.strided or tensor.device.type == "meta":
+        return id(tensor), 0, (), ()
+    address = tensor.untyped_storage().data_ptr()
+    return address, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """First and last element of the storage that a tensor may touch."""
+    reach = sum(
+        (size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+    first = int(tensor.storage_offset())
+    return first, first + int(reach)
+
+
+def _overlap(one: Tensor, other: Tensor) -> bool:
+    (first, last), (start, end) = _span(one), _span(other)
+    return first <= end and start <= last
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Equality in which NaN equals itself."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())

@@ -1,0 +1,176 @@
+"""What a layer takes over from in front of it: zeros around images, factors and shifts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from torch import Tensor, fx, nn
+
+from systolith.network import Padding, Shape
+from systolith.quant.constants import fold_scale
+from systolith.quant.operations import (
+    AveragePool,
+    Convolve,
+    MaxPool,
+    Multiply,
+    Operation,
+    Pad,
+    Scale,
+)
+
+__all__ = ["FOLDS_ZEROS", "TO_BE_FOLDED", "Pending", "Refusal", "fold"]
+
+FOLDS_ZEROS = "a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d"
+TO_BE_FOLDED = "to be folded into"
+_UNREAD = f"needs only {FOLDS_ZEROS} to read it, {TO_BE_FOLDED}"
+
+Refusal = tuple[fx.Node, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Nodes without a layer of their own, in front of a reader.
+
+    Parameters
+    ----------
+    pads : tuple of (fx.Node, Pad)
+    scales : tuple of (fx.Node, Scale)
+    factor, shift : Tensor, optional
+        Of all scales together, of one image's shape.
+    """
+
+    pads: tuple[tuple[fx.Node, Pad], ...] = ()
+    scales: tuple[tuple[fx.Node, Scale], ...] = ()
+    factor: Tensor | None = None
+    shift: Tensor | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.pads or self.scales)
+
+    @property
+    def padding(self) -> Padding:
+        """Zeros of all pads together."""
+        top, bottom, left, right = (
+            sum(pad.padding[side] for _, pad in self.pads) for side in range(4)
+        )
+        return top, bottom, left, right
+
+    @property
+    def shifts(self) -> bool:
+        """Whether zeros become something else."""
+        return self.shift is not None and bool(self.shift.any())
+
+    def around(self, shape: Shape) -> Shape:
+        """Shape of an image with the zeros around it."""
+        if not self.pads:
+            return shape
+        top, bottom, left, right = self.padding
+        return shape[0], shape[1] + top + bottom, shape[2] + left + right
+
+    def padded(self, node: fx.Node, pad: Pad) -> "Pending":
+        """Add a node that pads; factors and shifts must not come before it."""
+        return replace(self, pads=(*self.pads, (node, pad)))
+
+    def scaled(self, node: fx.Node, scale: Scale) -> "Pending":
+        """Add a node that scales."""
+        factor, shift = scale.factor, scale.shift
+        if self.factor is not None and self.shift is not None:
+            factor, shift = self.factor * factor, self.shift * factor + shift
+        return replace(self, scales=(*self.scales, (node, scale)), factor=factor, shift=shift)
+
+    def reshaped(self, shape: Shape) -> "Pending":
+        """The same for images of another shape."""
+        if self.factor is None or self.shift is None:
+            return self
+        return replace(self, factor=self.factor.reshape(shape), shift=self.shift.reshape(shape))
+
+    def unread(self) -> Iterator[Refusal]:
+        """Refuse all of it, in front of what cannot take it."""
+        yield from ((node, _UNREAD) for node, _ in self.pads)
+        yield from ((node, scale.reason) for node, scale in self.scales)
+
+
+def fold(
+    pending: Pending, operation: Operation, *, activated: bool, reader: str
+) -> tuple[Operation, list[Refusal]]:
+    """Fold what is pending into the operation that reads it.
+
+    A max pool's own padding never wins. Zeros do not win either over what a ReLU left.
+
+    Parameters
+    ----------
+    pending : Pending
+    operation : Operation
+    activated : bool
+        Whether a ReLU comes before.
+    reader : str
+        Title of the operation, for messages.
+
+    Returns
+    -------
+    operation : Operation
+    refused : list of Refusal
+        What could not be folded.
+    """
+    refused: list[Refusal] = []
+    if pending.pads:
+        operation = _fold_pads(pending, operation, activated, refused)
+    if pending.scales:
+        operation = _fold_scales(pending, operation, reader, refused)
+    return operation, refused
+
+
+def _fold_pads(
+    pending: Pending, operation: Operation, activated: bool, refused: list[Refusal]
+) -> Operation:
+    kernel = _kernel(operation)
+    if kernel is None or (isinstance(operation, MaxPool) and not activated):
+        refused.extend((node, _UNREAD) for node, _ in pending.pads)
+        return operation
+    assert isinstance(operation, Convolve | AveragePool | MaxPool)
+    top, bottom, left, right = (
+        own + added for own, added in zip(operation.padding, pending.padding, strict=True)
+    )
+    if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
+        reason = (
+            f"needs padding smaller than the kernel {kernel} it is folded into, "
+            f"got {(top, bottom, left, right)}"
+        )
+        refused.extend((node, reason) for node, _ in pending.pads)
+    return replace(operation, padding=(top, bottom, left, right))
+
+
+def _fold_scales(
+    pending: Pending, operation: Operation, reader: str, refused: list[Refusal]
+) -> Operation:
+    nodes = [node for node, _ in pending.scales]
+    if isinstance(operation, Convolve) and any(operation.padding) and pending.shifts:
+        reason = (
+            f"needs no padding in {reader} behind it, whose zeros would have to be shifted, too; "
+            "normalize the images in the data set"
+        )
+        refused.extend((node, reason) for node in nodes)
+    elif isinstance(operation, Convolve | Multiply):
+        assert pending.factor is not None and pending.shift is not None
+        module = fold_scale(operation.module, pending.factor, pending.shift)
+        match operation, module:
+            case Convolve(padding=padding), nn.Conv2d():
+                return Convolve(module, padding)
+            case Multiply(), nn.Linear():
+                return Multiply(module)
+        refused.extend(
+            (node, "needs the same factor and shift for all pixels of a channel") for node in nodes
+        )
+    else:
+        refused.extend((node, scale.reason) for node, scale in pending.scales)
+    return operation
+
+
+def _kernel(operation: Operation) -> tuple[int, int] | None:
+    """Kernel of what can pad with zeros: a global pool cannot, for its kernel would grow."""
+    match operation:
+        case Convolve(module=module):
+            return module.kernel_size[0], module.kernel_size[1]
+        case AveragePool(kernel_size=kernel) | MaxPool(kernel_size=kernel):
+            return kernel
+        case _:
+            return None

@@ -1,0 +1,298 @@
+"""Run a float model on a few images and record what it does to them, free of side effects."""
+
+import inspect
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+
+from systolith.prune.filters.following import evaluating
+from systolith.quant.memory import Memory
+from systolith.quant.used_modules import as_used, is_leaf, kind_of, misfit, of_function
+
+__all__ = ["Recording", "record"]
+
+_METADATA = {
+    *("size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "type"),
+    *("element_size", "get_device", "is_contiguous", "is_floating_point", "is_complex"),
+    *("is_signed", "is_same_size", "has_names", "__len__", "__hash__", "__repr__", "__format__"),
+    *("register_hook", "retain_grad", "untyped_storage", "is_inference", "is_shared"),
+}
+"""Calls on a tensor that give no tensor, and that do not depend on its values."""
+
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+    "matmul": operator.matmul,
+    "neg": operator.neg,
+    "add_": operator.iadd,
+    "__getitem__": operator.getitem,
+    "__setitem__": operator.setitem,
+}
+"""Methods of tensors that PyTorch calls for Python's operators."""
+
+
+@dataclass(kw_only=True)
+class Recording:
+    """What a model did to some images.
+
+    Parameters
+    ----------
+    graph : fx.Graph
+        One node per call of a module of ``torch.nn``, or of a function or method outside of these.
+        In-place operations give new values, which all later readers read. Arguments that do not
+        depend on the images are values: numbers, shapes, tensors. A call of a module has it in
+        ``meta["module"]``, with the weights that it computed with.
+    values : dict of fx.Node to Tensor
+        What each node gave.
+    output : fx.Node or None
+        What the model returned; None if that does not depend on the images or was no tensor.
+    problems : list of str
+        What kept the recording from being complete.
+    """
+
+    graph: fx.Graph = field(default_factory=fx.Graph)
+    values: dict[fx.Node, Tensor] = field(default_factory=dict)
+    output: fx.Node | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def record(model: nn.Module, images: Tensor) -> Recording:
+    """Run a model in evaluation mode and record it.
+
+    Whatever Python does meanwhile happens as usual: hooks run, sizes are numbers, loops and
+    branches on shapes are resolved. Only the values of tensors must not reach Python.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Left as it is, but for what its own hooks compute before each forward pass.
+    images : Tensor, shape (N, *input_shape)
+        Of the type and on the device that the model takes.
+    """
+    recorder = _Recorder(model)
+    recording = recorder.recording
+    try:
+        with evaluating(model), _eager(), recorder.watching(), recorder:
+            given = images.clone()
+            recorder.see(recording.graph.placeholder(_argument_name(model)), given)
+            result = model(given)
+    except Exception as error:  # whatever the model's own code raises
+        recording.problems.append(
+            f"images of shape {tuple(images.shape)} do not fit the model: "
+            f"{recorder.failed}{str(error) or type(error).__name__}"
+        )
+        if recorder.misfit:
+            recording.problems[-1] = recorder.misfit
+        return recording
+    recorder.finish(result)
+    return recording
+
+
+class _Recorder(TorchFunctionMode):
+    """Sees all calls of PyTorch's functions while it is active."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.recording = Recording()
+        self.memory = Memory(self.recording.graph)
+        self.failed = ""
+        self.misfit = ""
+        self._names = {module: name for name, module in model.named_modules()}
+        self._owners: list[nn.Module] = []
+        self._inside = False
+        """Whether a leaf module computes, whose own calls are not recorded."""
+
+    def see(self, node: fx.Node, value: Tensor) -> None:
+        self.recording.values[node] = self.memory.write(value, node)
+
+    def finish(self, result: Any) -> None:
+        if not isinstance(result, Tensor):
+            self.recording.problems.append(
+                "forward() (model): needs to return one tensor, got "
+                + ("several" if isinstance(result, tuple | list | dict) else type(result).__name__)
+            )
+        else:
+            self.recording.output = self.memory.read(result)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Replace the forward() of modules by one that records; hooks run around it as usual."""
+        watched = []
+        for module in self._names:
+            if "forward" in vars(module):  # replaced by the user: what it calls is recorded
+                continue
+            if module is not self.model and is_leaf(module):
+                replacement = partial(self._leaf, module, module.forward)
+            elif isinstance(module, nn.Conv2d | nn.Linear):  # a subclass
+                replacement = partial(self._owner, module, module.forward)
+            else:
+                continue
+            vars(module)["forward"] = replacement
+            watched.append(module)
+        try:
+            yield
+        finally:
+            for module in watched:
+                del vars(module)["forward"]
+
+    def _owner(self, module: nn.Module, forward: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        self._owners.append(module)
+        try:
+            return forward(*args, **kw)
+        finally:
+            self._owners.pop()
+
+    def _leaf(self, module: nn.Module, forward: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+        if self._inside:
+            return forward(*args, **kw)
+        name = self._names[module]
+        self._inside = True
+        try:
+            if not self._knows_any((args, kw)):
+                return forward(*args, **kw)
+            run = partial(forward, *args, **kw)
+            kind = kind_of(module).__name__
+            return self._call("call_module", name, args, kw, run, as_used(module), kind)
+        except Exception:
+            title = f"'{name}' ({kind_of(module).__name__})"
+            before = self.memory.read(args[0]) if args and isinstance(args[0], Tensor) else None
+            reason = "" if before is None else misfit(module, args[0], str(before.target))
+            self.failed, self.misfit = f"{title}: ", f"{title}: {reason}" if reason else ""
+            raise
+        finally:
+            self._inside = False
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        run = partial(func, *args, **kwargs)
+        if self._inside or not self._knows_any((args, kwargs)):
+            return run()
+        owner = self._owners[-1] if self._owners else None
+        module = of_function(owner, func, args, kwargs)
+        if owner is not None and module is not None:
+            name, kind = self._names[owner], kind_of(owner).__name__
+            return self._call("call_module", name, args[:1], {}, run, module, kind)
+        path = str(resolve_name(func) or "").split(".")
+        name = str(getattr(func, "__name__", func))
+        if "Tensor" not in path[:-1]:
+            return self._call("call_function", func, args, kwargs, run)
+        if name in _OPERATORS:
+            return self._call("call_function", _OPERATORS[name], args, kwargs, run)
+        if name in ("__get__", "__set__"):
+            name = path[-2] if name == "__get__" else f"{path[-2]}.__set__"
+        return self._call("call_method", name, args, kwargs, run)
+
+    def _call(
+        self,
+        op: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        run: Callable[[], Any],
+        module: nn.Module | None = None,
+        title: str = "",
+    ) -> Any:
+        """Run a call that reads what depends on the images, and make a node of it."""
+        graph, memory = self.recording.graph, self.memory
+        tensors = list(_tensors((args, kwargs)))
+        read = fx.node.map_aggregate((args, kwargs), self._argument)
+        versions = [_version(tensor) for tensor in tensors]
+        try:
+            result = run()
+        except Exception:
+            node = graph.create_node(op, target, *read, name=_name(target))
+            node.meta.update(module=module, title=title, failed=True)
+            self.failed = self.failed or f"{node.name}: "
+            raise
+        changed = [
+            tensor
+            for tensor, version in zip(tensors, versions, strict=True)
+            if _version(tensor) != version or memory.is_stale(tensor)
+        ]
+        given = list(_tensors(result))
+        if not given and not changed:
+            self._check_reading(target, result)
+            return result
+        node = graph.create_node(op, target, *read, name=_name(target))
+        node.meta.update(module=module, title=title)
+        if isinstance(result, Tensor):
+            self.see(node, result)
+        else:
+            for index, part in enumerate(given):
+                self.see(graph.call_function(operator.getitem, (node, index)), part)
+        for tensor in changed:
+            if not any(memory.is_same(tensor, part) for part in given):
+                self.see(node, tensor)
+            memory.change(tensor, node, self.recording.values)
+        return result
+
+    def _argument(self, value: Any) -> Any:
+        node = self.memory.read(value) if isinstance(value, Tensor) else None
+        return value if node is None else node
+
+    def _knows_any(self, values: Any) -> bool:
+        return any(self.memory.knows(tensor) for tensor in _tensors(values))
+
+    def _check_reading(self, target: Any, result: Any) -> None:
+        """Find values that reach Python, which a recording would take for constants."""
+        name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        attribute = hasattr(Tensor, name) and not callable(getattr(Tensor, name))
+        if name in _METADATA or attribute or isinstance(result, torch.Size):
+            return
+        problem = (
+            f"'{type(self.model).__name__}' (model): needs a forward() that does not branch on "
+            f"values, but it calls {name}() of what depends on the images"
+        )
+        if problem not in self.recording.problems:
+            self.recording.problems.append(problem)
+
+
+def _argument_name(model: nn.Module) -> str:
+    return next(iter(inspect.signature(model.forward).parameters), "x")
+
+
+@contextmanager
+def _eager() -> Iterator[None]:
+    """Run compiled models as they were written."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    match values:
+        case Tensor():
+            yield values
+        case tuple() | list():
+            for value in values:
+                yield from _tensors(value)
+        case dict():
+            yield from _tensors(list(values.values()))
+        case slice():
+            yield from _tensors([values.start, values.stop, values.step])
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _name(target: Any) -> str | None:
+    """Name for a node of a function; those of modules and methods are fx's own choice."""
+    if isinstance(target, str):
+        return target.strip("_") if target.startswith("__") else None
+    return str(getattr(target, "__name__", target))
