@@ -3,8 +3,9 @@
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.exporting import Format, export_model, export_onnx
 from systolith.exchange.importing import Imported, import_model, import_onnx
+from systolith.exchange.input_quantizer import InputQuantizer
 from systolith.exchange.operators import OPERATORS, operator_rows
-from systolith.exchange.quantizing import InputQuantizer, Quantizer
+from systolith.exchange.quantizer import Quantizer
 from systolith.exchange.structure import Structure, detect, structures
 from systolith.exchange.tables import rewrite_rows, type_rows
 

@@ -4,29 +4,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
+import numpy as np
+
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
+from systolith.exchange.identity_layers import affine_of
+from systolith.exchange.input_quantizer import Step
+from systolith.exchange.layouts import channel_constants, shape_of, unbatched
 from systolith.exchange.model_file import Node
-from systolith.exchange.operands import activation_of, constant_of, per_channel
-from systolith.exchange.plain_layers import pending_of, plain
-from systolith.exchange.values import (
-    Activation,
-    Constant,
-    FloatArray,
-    Images,
-    Pending,
-    QuantizedConstant,
-    Value,
-)
-from systolith.exchange.weighted_nodes import multiplied, shifted
+from systolith.exchange.operands import activation_of, constant_of, is_constant
+from systolith.exchange.plain_layers import plain
+from systolith.exchange.quantizer import FloatArray
+from systolith.exchange.values import Activation, Images, Pending, QuantizedConstant, Value
+from systolith.exchange.weighted_layers import multiplied, shifted
 from systolith.network import ADDED_MULTIPLIER_BITS, ActType, Add, IntArray, Layer, Requantize
 
-__all__ = [
-    "add",
-    "divide",
-    "multiply",
-    "subtract",
-]
+__all__ = ["add", "batch_norm", "divide", "multiply", "subtract"]
 
 LARGEST = (1 << ADDED_MULTIPLIER_BITS) - 1
 MATCHING_BITS = 12
@@ -36,11 +29,18 @@ MATCHING_BITS = 12
 def add(node: Node, values: Sequence[Value], made: Building) -> Value:
     """Add: two activations of one shape, or constants to what a layer gives."""
     for x, other in (values, values[::-1]):
-        if isinstance(other, Constant | QuantizedConstant):
-            return _moved(x, constant_of(other))
-    a, b = (activation_of(value) for value in values)
+        if is_constant(other):
+            return _moved(node, x, constant_of(other, "constants"), "Add", made)
+    a, b = (activation_of(value, made) for value in values)
     if any(a.padding) or any(b.padding):
-        raise ExchangeError(["adds padded images"])
+        raise ExchangeError(["adds padded images; pad their sum"])
+    if shape_of(a) != shape_of(b):
+        shapes = f"{shape_of(a)} and {shape_of(b)}"
+        raise ExchangeError([f"adds shapes {shapes}; two of one shape are supported"])
+    if not np.array_equal(_order(a), _order(b)):
+        raise ExchangeError(
+            ["adds what is ordered in two ways; move the Transpose or Reshape after the addition"]
+        )
     multipliers, unit = _common_unit(a.scale, b.scale)
 
     def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
@@ -52,50 +52,110 @@ def add(node: Node, values: Sequence[Value], made: Building) -> Value:
             output=output,
         )
 
-    return plain(node, emit, [a, b], unit)
+    return replace(plain(node, emit, [a, b], unit), places=a.places)
+
+
+def _order(x: Activation) -> IntArray:
+    return np.zeros(0, dtype=np.int64) if x.places is None else x.places
 
 
 def subtract(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """Sub of a constant."""
-    if not isinstance(values[1], Constant | QuantizedConstant):
-        raise ExchangeError(["subtracts what is computed; constants are supported"])
-    return _moved(values[0], -constant_of(values[1]))
+    """Sub of a constant, or of an activation from a constant."""
+    if is_constant(values[1]):
+        return _moved(node, values[0], constant_of(values[1], "constants"), "Sub", made)
+    if is_constant(values[0]) and not isinstance(values[1], Images):
+        turned = _scaled(node, values[1], np.array([-1.0]), "Mul", made)
+        return _moved(node, turned, constant_of(values[0], "constants"), "Add", made)
+    raise ExchangeError(["subtracts two activations; one with a constant is supported"])
 
 
-def _moved(x: Value, by: FloatArray) -> Value:
-    match x:
-        case Images() if x.low == -inf and x.high == inf:
-            return replace(x, offset=x.offset + by)
-        case Pending():
-            return shifted(x, per_channel(by, len(x.result)))
-        case _:
-            raise ExchangeError(["adds constants to what is quantized already; add them before"])
+def _moved(node: Node, x: Value, by: FloatArray, op: str, made: Building) -> Value:
+    """Add a constant, or subtract it."""
+    if isinstance(x, Images) and x.quantizer is None:
+        return _on_images(x, by, op)
+    held = affine_of(node, x, made)
+    return shifted(held, channel_constants(-by if op == "Sub" else by, held))
 
 
 def multiply(node: Node, values: Sequence[Value], made: Building) -> Value:
     """Mul by constants: what is positive is part of a scale."""
     for x, other in (values, values[::-1]):
-        if isinstance(other, Constant | QuantizedConstant):
-            return _scaled(node, x, constant_of(other))
-    raise ExchangeError(["multiplies two computed tensors; constants are supported"])
+        if is_constant(other):
+            return _scaled(node, x, constant_of(other, "constants"), "Mul", made)
+    raise ExchangeError(["multiplies two activations; one with constants is supported"])
 
 
 def divide(node: Node, values: Sequence[Value], made: Building) -> Value:
     """Div by constants."""
-    if not isinstance(values[1], Constant | QuantizedConstant):
-        raise ExchangeError(["divides by what is computed; constants are supported"])
-    return _scaled(node, values[0], 1 / constant_of(values[1]))
+    if not is_constant(values[1]):
+        raise ExchangeError(["divides by what the model computes; constants are supported"])
+    by = constant_of(values[1], "constants")
+    if (by == 0).any():
+        raise ExchangeError(["divides by 0; other constants are supported"])
+    return _scaled(node, values[0], by, "Div", made)
 
 
-def _scaled(node: Node, x: Value, by: FloatArray) -> Value:
-    match x:
-        case Images() if x.low == -inf and x.high == inf:
-            return replace(x, scale=x.scale * by, offset=x.offset * by)
-        case Activation() if by.size == 1 and by.flat[0] > 0:
-            return replace(x, scale=x.scale * float(by.flat[0]))
-        case _:
-            held = pending_of(node, x)
-            return multiplied(held, per_channel(by, len(held.result)))
+def _scaled(node: Node, x: Value, by: FloatArray, op: str, made: Building) -> Value:
+    """Multiply by constants, or divide by them."""
+    if isinstance(x, Images) and x.quantizer is None:
+        return _on_images(x, by, op)
+    factor = 1 / by if op == "Div" else by
+    if isinstance(x, QuantizedConstant) and factor.size == 1 and factor.flat[0] > 0:
+        return replace(x, scale=x.scale * float(factor.flat[0]))
+    if isinstance(x, Images):
+        x = made.take(x)
+    if isinstance(x, Activation) and factor.size == 1 and factor.flat[0] > 0:
+        return replace(x, scale=x.scale * float(factor.flat[0]))
+    if isinstance(x, Pending):
+        return multiplied(x, channel_constants(factor, x))
+    held = affine_of(node, x, made)
+    return multiplied(held, channel_constants(factor, held))
+
+
+def _on_images(x: Images, by: FloatArray, op: str) -> Images:
+    """What the host does, as the model does it."""
+    if x.low > -inf or x.high < inf:
+        raise ExchangeError(
+            [
+                (
+                    "changes the model's input after it was cut off; cut it off last, before its "
+                    "quantizer"
+                )
+            ]
+        )
+    return replace(x, steps=(*x.steps, Step(op=op, values=unbatched(by, x.places.shape))))
+
+
+def batch_norm(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """BatchNormalization: a factor and a shift for each channel."""
+    x = values[0]
+    names = ("scale", "B", "mean", "variance")
+    gamma, beta, mean, variance = (
+        constant_of(value, name).reshape(-1) for value, name in zip(values[1:], names, strict=True)
+    )
+    factor = gamma / np.sqrt(variance + float(node.attributes["epsilon"]))
+    if not (np.isfinite(factor).all() and np.isfinite(beta).all() and np.isfinite(mean).all()):
+        raise ExchangeError(["has parameters that give infinite or undefined factors"])
+    shape = shape_of(x)
+    if shape is None or {each.size for each in (gamma, beta, mean, variance)} != {shape[0]}:
+        sizes = [each.size for each in (gamma, beta, mean, variance)]
+        raise ExchangeError([f"has {sizes} parameters for an input of shape (N, *{shape})"])
+    along = (-1, *[1] * (len(shape) - 1))
+    shift = (beta - mean * factor).reshape(along)
+    if isinstance(x, Images) and x.quantizer is None:
+        return _on_images(_on_images(x, factor.reshape(along), "Mul"), shift, "Add")
+    held = affine_of(node, x, made)
+    if held.clipped or held.then or held.step is not None:
+        raise ExchangeError(
+            [
+                (
+                    "stands after something else than a convolution, a fully connected layer or a "
+                    "quantizer: fold it, or put a quantizer before it"
+                )
+            ]
+        )
+    held = multiplied(held, channel_constants(factor.reshape(along), held))
+    return shifted(held, channel_constants(shift, held))
 
 
 def _common_unit(a: float, b: float) -> tuple[tuple[int, int], float]:

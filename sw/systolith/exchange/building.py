@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.quantizing import InputQuantizer, Quantizer, Requantized, requantized
+from systolith.exchange.input_quantizer import InputQuantizer
+from systolith.exchange.quantizer import Quantizer
+from systolith.exchange.quantizing import Requantized, requantized
 from systolith.exchange.values import Activation, Follow, Images, Pending
 from systolith.network import (
     INPUT,
@@ -21,6 +23,7 @@ __all__ = ["Building"]
 
 OUTPUT_BITS = 16
 """Of results that the model does not quantize."""
+OUTPUT = ActType(bits=OUTPUT_BITS, signed=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,35 +38,76 @@ class Building:
         input; 0 where the arithmetic is the same.
     multiplier_bits : int
         Of requantizers.
+    input_type : Quantizer or None
+        Of float images that the file does not quantize.
     input : InputQuantizer or None
         Once it is known.
+    notes : list of str
+        What a user has to know of how the file was read.
+    lenient : bool
+        While a node is looked at that reads something a problem was reported about: then
+        nothing is said of numbers that depend on that.
     """
 
     multiplier_bits: int = MAX_MULTIPLIER_BITS
+    input_type: Quantizer | None = None
     input: InputQuantizer | None = None
     layers: list[Layer] = field(default_factory=list)
     units: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    lenient: bool = False
+    made: dict[tuple[Pending | Activation, Quantizer], Activation] = field(default_factory=dict)
 
-    def take(self, images: Images, quantizer: Quantizer) -> Activation:
-        """Quantize the images: what the host does, before the network.
+    def take(self, images: Images) -> Activation:
+        """Read the images: what the host does before ends here.
 
         Raises
         ------
         ExchangeError
-            If they are quantized in another way already.
+            If nothing quantizes them, if they are read in another way already, or have a shape
+            that networks do not have.
         """
+        quantizer = images.quantizer or self.input_type
+        if images.integer is not None and images.quantizer is None:
+            raise ExchangeError(
+                [f"reads integers, {images.integer}, as they come: put a DequantizeLinear before"]
+            )
+        if quantizer is None:
+            raise ExchangeError(
+                [
+                    (
+                        "its input is the model's float input: put a quantizer before, or "
+                        "say what its integers are (--input-type int8:1/64, "
+                        "import_onnx(..., input_type='int8:1/64'))"
+                    )
+                ]
+            )
+        if images.places.ndim not in (1, 3):
+            shape = ", ".join(map(str, images.places.shape))
+            raise ExchangeError(
+                [f"reads the input as (N, {shape}); images (N, C, H, W) and vectors are supported"]
+            )
         quantizer = quantizer.within(images.low, images.high)
         found = InputQuantizer(
-            scale=images.scale,
-            offset=images.offset,
+            shape=images.image,
+            places=images.places,
+            steps=images.steps,
             low=images.low,
             high=images.high,
             quantizer=quantizer,
+            integer=images.integer,
         )
-        if self.input is not None and not self.input.same(found):
-            raise ExchangeError(["quantizes the model's input in another way than a node before"])
+        if self.input is not None and not self.input.same(found) and not self.lenient:
+            raise ExchangeError(
+                [
+                    (
+                        "reads the model's input quantized or arranged in another way than a node "
+                        "before; one way is supported: quantize it once, and move it after that"
+                    )
+                ]
+            )
         self.input = found
-        tensor = Tensor(images.shape, quantizer.type)
+        tensor = Tensor(images.places.shape, quantizer.type)
         return Activation(layer=INPUT, tensor=tensor, scale=quantizer.scale)
 
     def quantize(self, pending: Pending, quantizer: Quantizer) -> Activation:
@@ -74,20 +118,33 @@ class Building:
         ExchangeError
             If the contract has no such arithmetic.
         """
-        if pending.clipped:
-            quantizer = quantizer.within(pending.low, pending.high)
-        found = requantized(pending, quantizer, self.multiplier_bits)
-        if not isinstance(found, Requantized):
-            raise ExchangeError(found)
+        quantizer = quantizer.within(pending.low, pending.high)
         name = self._name(pending.name)
-        self.layers.append(pending.emit(name, found.bias, found.spec, quantizer.type))
-        self.units[name] = found.units
-        made = Activation(
-            layer=name, tensor=Tensor(pending.shape, quantizer.type), scale=quantizer.scale
-        )
+        tensor = Tensor(pending.shape, quantizer.type)
+        if (
+            any(pending.padding)
+            and not quantizer.low <= quantizer.type.zero_point <= quantizer.high
+        ):
+            raise ExchangeError(["cuts off the zeros that an image was padded with before"])
+        if not self.lenient:
+            found = requantized(pending, quantizer, self.multiplier_bits)
+            if not isinstance(found, Requantized):
+                raise ExchangeError(found)
+            self.layers.append(pending.emit(name, found.bias, found.spec, quantizer.type))
+            self.units[name] = found.units
+        made = Activation(layer=name, tensor=tensor, scale=quantizer.scale)
         for follow in pending.then:
             made = self.follow(pending.name, made, follow)
-        return made
+        return replace(made, padding=pending.padding, places=pending.places)
+
+    def quantized(
+        self, x: Pending | Activation, quantizer: Quantizer, pending: Pending
+    ) -> Activation:
+        """Quantize `pending`, which `x` was read as, but once for all that read it."""
+        key = (x, quantizer)
+        if key not in self.made or self.lenient:
+            self.made[key] = self.quantize(pending, quantizer)
+        return self.made[key]
 
     def follow(self, node: str, x: Activation, make: Follow) -> Activation:
         """Add a layer that keeps types."""
@@ -105,11 +162,12 @@ class Building:
         All channels get one scale, a power of two times the accumulator's where these are equal:
         then nothing is lost but what does not fit 16 bits.
         """
+        if self.lenient:
+            return self.quantize(pending, Quantizer(scale=1.0, type=OUTPUT))
         coarsest = float(pending.scale.max())
         low, high = pending.accumulated(np.rint(pending.offset / coarsest).astype(np.int64))
         surplus = max(signed_bits(low, high) - OUTPUT_BITS, 0)
-        output = ActType(bits=OUTPUT_BITS, signed=True)
-        return self.quantize(pending, Quantizer(scale=coarsest * 2.0**surplus, type=output))
+        return self.quantize(pending, Quantizer(scale=coarsest * 2.0**surplus, type=OUTPUT))
 
     def _name(self, node: str) -> str:
         """A name that Verilog takes, and that no layer has yet."""

@@ -1,26 +1,23 @@
 """From an ONNX file, QONNX or with quantizers of ONNX's own, to an integer network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
 
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.model_file import ModelFile, Node, read_model
-from systolith.exchange.operators import OPERATORS, REWRITES
-from systolith.exchange.quantizing import InputQuantizer
-from systolith.exchange.values import (
-    Activation,
-    Constant,
-    FloatArray,
-    Images,
-    Pending,
-    Unknown,
-    Value,
-)
-from systolith.network import MAX_MULTIPLIER_BITS, IntArray, IntegerNetwork, NetworkError, Tensor
+from systolith.exchange.input_quantizer import InputQuantizer
+from systolith.exchange.input_type import input_type_of
+from systolith.exchange.layouts import file_order
+from systolith.exchange.model_file import ModelFile, read_model
+from systolith.exchange.quantizer import FloatArray, Quantizer
+from systolith.exchange.running import Run
+from systolith.exchange.tails import without_tail
+from systolith.exchange.values import Activation, Constant, Images, Integers, Value
+from systolith.network import MAX_MULTIPLIER_BITS, IntArray, IntegerNetwork, Tensor
 
 __all__ = ["Imported", "import_model", "import_onnx"]
 
@@ -40,12 +37,23 @@ class Imported:
         By layer: how far its result may be from the file's arithmetic before it is rounded, given
         the same input, in units of its output; 0 where the two are the same. Rounded results then
         differ by no more than this, rounded up.
+    tensors : dict of str to str
+        By output layer: the tensor of the file that it stands for. One that the file does not give
+        itself is read by what is left to the host.
+    orders : dict of str to array of int64
+        By output layer whose elements the file orders or shapes otherwise: of the file's shape,
+        which element of a flattened result each is.
+    notes : tuple of str
+        What was left to the host or chosen, in words.
     """
 
     network: IntegerNetwork
     input: InputQuantizer
     scales: Mapping[str, float]
     units: Mapping[str, float]
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    orders: Mapping[str, IntArray] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -53,11 +61,11 @@ class Imported:
         return not any(self.units.values())
 
     def quantize_input(self, images: FloatArray) -> IntArray:
-        """Quantize float images, shape (N, *input shape), as the file's first quantizer does."""
+        """Quantize images, shape (N, *shape of the file's input), as its first quantizer does."""
         return self.input.of(images)
 
     def real(self, outputs: Mapping[str, IntArray]) -> dict[str, FloatArray]:
-        """What the network's outputs stand for.
+        """What the network's outputs stand for, shaped as the file has it.
 
         Parameters
         ----------
@@ -65,14 +73,20 @@ class Imported:
             From :func:`systolith.network.forward`, or from hardware.
         """
         return {
-            name: np.asarray(
-                self.scales[name] * (values - self.network.tensors[name].type.zero_point)
+            name: file_order(
+                self.scales[name] * (values - self.network.tensors[name].type.zero_point),
+                self.orders.get(name),
             )
             for name, values in outputs.items()
         }
 
 
-def import_onnx(path: Path | str, *, multiplier_bits: int = MAX_MULTIPLIER_BITS) -> Imported:
+def import_onnx(
+    path: Path | str,
+    *,
+    multiplier_bits: int = MAX_MULTIPLIER_BITS,
+    input_type: str | Quantizer | None = None,
+) -> Imported:
     """Read an ONNX file whose tensors are quantized, as an integer network.
 
     Supported are Quant and BipolarQuant nodes of QONNX (Brevitas, QKeras), QuantizeLinear with
@@ -88,6 +102,9 @@ def import_onnx(path: Path | str, *, multiplier_bits: int = MAX_MULTIPLIER_BITS)
         Of the file.
     multiplier_bits : int
         Of requantizers, 1..24. Up to 18 take half of the device's multipliers, and are less exact.
+    input_type : str or Quantizer
+        How to quantize a float input that the file does not quantize: its type, scale and, if not
+        0, zero point, such as ``"int8:1/64"`` or ``"uint8:0.02:128"``.
 
     Raises
     ------
@@ -95,71 +112,73 @@ def import_onnx(path: Path | str, *, multiplier_bits: int = MAX_MULTIPLIER_BITS)
         With every problem of the file: each names the node, what is required, and the nearest
         rewrite that is supported.
     """
-    return import_model(read_model(Path(path)), multiplier_bits=multiplier_bits)
+    return import_model(
+        read_model(Path(path)), multiplier_bits=multiplier_bits, input_type=input_type
+    )
 
 
-def import_model(model: ModelFile, *, multiplier_bits: int = MAX_MULTIPLIER_BITS) -> Imported:
+def import_model(
+    model: ModelFile,
+    *,
+    multiplier_bits: int = MAX_MULTIPLIER_BITS,
+    input_type: str | Quantizer | None = None,
+) -> Imported:
     """Import what :func:`read_model` read; else as :func:`import_onnx`."""
     if not 1 <= multiplier_bits <= MAX_MULTIPLIER_BITS:
         wanted = f"1..{MAX_MULTIPLIER_BITS}"
         raise ExchangeError([f"multiplier_bits must lie in {wanted}, got {multiplier_bits}"])
-    problems: list[str] = []
-    made = Building(multiplier_bits=multiplier_bits)
-    values: dict[str, Value] = {
-        name: Constant(values=array) for name, array in model.constants.items()
-    }
-    values[model.input] = Images(
-        shape=model.shape, integer=model.integer, scale=np.ones(1), offset=np.zeros(1)
-    )
-    for node in model.nodes:
-        try:
-            found = _run(node, values, made)
-        except (ExchangeError, NetworkError) as error:
-            problems += [f"{node}: {problem}" for problem in error.problems]
-            found = Unknown()
-        values.update(dict.fromkeys(node.outputs, Unknown()))
-        values[node.outputs[0]] = found
+    given = input_type_of(input_type)
+    made = Building(multiplier_bits=multiplier_bits, input_type=given)
+    ended = without_tail(model)
+    made.notes += ended.notes
+    constants = {name: Constant(values=array) for name, array in model.constants.items()}
+    values: dict[str, Value] = {**constants, model.input: _images(model)}
+    run = Run(made=made, opsets=model.opsets, values=values)
+    run.nodes(ended.model)
     outputs: dict[str, Activation] = {}
-    for name in model.outputs:
-        try:
-            activation = _output(name, values.get(name, Unknown()), made)
-        except NetworkError as error:
-            problems += error.problems
+    tensors: dict[str, str] = {}
+    for name in ended.model.outputs:
+        activation = run.output(name)
+        if activation is None:
             continue
-        if activation is not None:
-            outputs[activation.layer] = activation
-    if problems:
-        raise ExchangeError(problems)
-    if made.input is None:
-        raise ExchangeError(["the model's input is read by no quantizer"])
-    network = _network(model, made, made.input, outputs)
-    scales = {name: each.scale for name, each in outputs.items()}
-    return Imported(network=network, input=made.input, scales=scales, units=made.units)
+        before = outputs.setdefault(activation.layer, activation)
+        tensors.setdefault(activation.layer, name)
+        if before.scale != activation.scale or not _same_order(before, activation):
+            run.problems.append(
+                f"outputs '{tensors[activation.layer]}' and '{name}' are the same integers, scaled "
+                "or shaped in two ways; leave one out"
+            )
+    if made.input is None and not run.problems:
+        run.problems.append("the model's input is read by no quantizer")
+    if given is not None and made.input is not None and made.input.quantizer.scale != given.scale:
+        run.problems.append("input_type is given, but the file quantizes its input; leave it out")
+    if run.problems or made.input is None:
+        raise ExchangeError(run.problems)
+    return Imported(
+        network=_network(model, made, made.input, outputs),
+        input=made.input,
+        scales={name: each.scale for name, each in outputs.items()},
+        units=made.units,
+        tensors=tensors,
+        orders={name: each.places for name, each in outputs.items() if each.places is not None},
+        notes=tuple(made.notes),
+    )
 
 
-def _run(node: Node, values: Mapping[str, Value], made: Building) -> Value:
-    """What a node gives; unknown without more words if what it reads is."""
-    operator = OPERATORS.get(node.op)
-    if operator is None:
-        rewrite = REWRITES.get(node.op, "see the table of supported operators in docs/onnx.md")
-        raise ExchangeError([f"not supported: {rewrite}"])
-    empty = Constant(values=np.zeros(0))
-    read = [values.get(name, Unknown()) if name else empty for name in node.inputs]
-    if any(isinstance(value, Unknown) for value in read):
-        return Unknown()
-    return operator.run(node, read, made)
+def _images(model: ModelFile) -> Images | Integers:
+    """The model's input; integers stand for themselves until something says what for."""
+    places = np.arange(prod(model.shape)).reshape(model.shape)
+    images = Images(image=model.shape, places=places, integer=model.integer)
+    if model.integer is None:
+        return images
+    quantizer = Quantizer(scale=1.0, type=model.integer)
+    return Integers(of=images, quantizer=quantizer, node=f"input '{model.input}'")
 
 
-def _output(name: str, value: Value, made: Building) -> Activation | None:
-    match value:
-        case Activation():
-            return value
-        case Pending():
-            return made.finish(value)
-        case Unknown():
-            return None
-        case _:
-            raise ExchangeError([f"output '{name}' is no layer's result"])
+def _same_order(a: Activation, b: Activation) -> bool:
+    if a.places is None or b.places is None:
+        return a.places is b.places
+    return np.array_equal(a.places, b.places)
 
 
 def _network(
@@ -168,7 +187,7 @@ def _network(
     name = "".join(each if each.isalnum() and each.isascii() else "_" for each in model.name)
     return IntegerNetwork(
         name=f"n{name}" if not name or name[0].isdigit() else name,
-        input=Tensor(model.shape, source.quantizer.type),
+        input=Tensor(source.places.shape, source.quantizer.type),
         layers=tuple(made.layers),
         outputs=tuple(outputs),
     )

@@ -1,7 +1,7 @@
 """ONNX files as plain nodes and constants, checked before anything is made of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Node:
         Tensors; an empty name is an input left out.
     attributes : dict of str to object
         As Python values.
+    domain : str
+        Of the operator; empty for ONNX's own.
     """
 
     name: str
@@ -49,13 +51,10 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any]
+    domain: str = ""
 
     def __str__(self) -> str:
         return f"node '{self.name}' ({self.op})"
-
-    def get(self, name: str, default: Any) -> Any:
-        """An attribute, or what it is by default."""
-        return self.attributes.get(name, default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,6 +77,8 @@ class ModelFile:
     outputs : tuple of str
     metadata : dict of str to str
         What the file says about itself.
+    opsets : dict of str to int
+        Versions of the domains of operators; of ONNX itself, the latest where none is given.
     """
 
     name: str
@@ -88,6 +89,7 @@ class ModelFile:
     integer: ActType | None
     outputs: tuple[str, ...]
     metadata: Mapping[str, str]
+    opsets: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_model(path: Path) -> ModelFile:
@@ -125,6 +127,7 @@ def read_model(path: Path) -> ModelFile:
         integer=integer_type(helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)),
         outputs=tuple(each.name for each in graph.output),
         metadata={each.key: each.value for each in model.metadata_props},
+        opsets={each.domain.removeprefix("ai.onnx"): each.version for each in model.opset_import},
     )
 
 
@@ -218,6 +221,7 @@ def _node(node: onnx.NodeProto) -> Node:
         inputs=tuple(node.input),
         outputs=tuple(node.output),
         attributes={each.name: _value(each) for each in node.attribute},
+        domain=node.domain,
     )
 
 

@@ -2,26 +2,31 @@
 
 import numpy as np
 
+from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
+from systolith.exchange.quantizer import FloatArray
 from systolith.exchange.values import (
+    Absent,
     Activation,
     Constant,
-    FloatArray,
     Images,
+    Integers,
     Pending,
     QuantizedConstant,
     Value,
 )
 
-__all__ = [
-    "activation_of",
-    "constant_of",
-    "per_channel",
-]
+__all__ = ["activation_of", "constant_of", "integers_of", "is_constant", "straight"]
 
 
-def activation_of(value: Value) -> Activation:
-    """See a value as what a layer gives, quantized."""
+def activation_of(value: Value, made: Building) -> Activation:
+    """See a value as what a layer gives, quantized; the images as the network's input.
+
+    Raises
+    ------
+    ExchangeError
+        If it is not quantized, or no activation.
+    """
     match value:
         case Activation():
             return value
@@ -29,27 +34,75 @@ def activation_of(value: Value) -> Activation:
             raise ExchangeError(
                 [
                     (
-                        f"reads '{value.name}' without its being quantized: put a quantizer "
+                        f"its input comes from '{value.name}' without being quantized: put a "
+                        "quantizer "
                         "(Quant, or QuantizeLinear and DequantizeLinear) between"
                     )
                 ]
             )
         case Images():
-            raise ExchangeError(["reads the model's float input: put a quantizer before"])
+            return made.take(value)
+        case Integers():
+            raise ExchangeError(["reads integers: put their DequantizeLinear before"])
         case _:
-            raise ExchangeError(["works on a constant"])
+            raise ExchangeError(["works on a constant; an activation is supported"])
 
 
-def constant_of(value: Constant | QuantizedConstant) -> FloatArray:
-    """What constants stand for."""
-    return value.real if isinstance(value, QuantizedConstant) else value.values.astype(np.float64)
+def straight(value: Value, made: Building) -> Activation:
+    """See a value as what a layer gives, in the layer's own order: (C, H, W) or (features,).
 
-
-def per_channel(values: FloatArray, axes: int) -> FloatArray:
-    """Constants for images or vectors as an array (channels,) or (1,)."""
-    shape = (1,) * (1 + axes - values.ndim) + values.shape
-    if len(shape) != 1 + axes or any(size != 1 for place, size in enumerate(shape) if place != 1):
+    Raises
+    ------
+    ExchangeError
+        If the file ordered or shaped it in another way.
+    """
+    x = activation_of(value, made)
+    if x.places is not None:
         raise ExchangeError(
-            [f"has constants of shape {values.shape}; one, or one for each channel, is supported"]
+            [
+                (
+                    f"reads shape {x.places.shape}, which is {x.tensor.shape} reordered; the "
+                    "layer's "
+                    "own order, channels first, is supported: move the Transpose or Reshape "
+                    "after it"
+                )
+            ]
         )
-    return values.reshape(-1)
+    return x
+
+
+def is_constant(value: Value) -> bool:
+    """Whether it is known when the file is read."""
+    return isinstance(value, Constant | QuantizedConstant)
+
+
+def constant_of(value: Value, what: str) -> FloatArray:
+    """What constants stand for.
+
+    Raises
+    ------
+    ExchangeError
+        If `what` is computed from the images, or left out.
+    """
+    match value:
+        case Constant():
+            return np.asarray(value.values.astype(np.float64))
+        case QuantizedConstant():
+            return value.real
+        case Absent():
+            raise ExchangeError([f"leaves out its {what}, which must be given as constants"])
+        case _:
+            raise ExchangeError(
+                [f"has {what} that the model computes; constants are supported: fold them"]
+            )
+
+
+def integers_of(value: Value, what: str) -> list[int]:
+    """Whole numbers, such as a shape.
+
+    Raises
+    ------
+    ExchangeError
+        If they are no constants.
+    """
+    return [int(number) for number in constant_of(value, what).reshape(-1)]

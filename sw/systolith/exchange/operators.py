@@ -1,137 +1,323 @@
 """The operators that can be imported, each with what of it is supported."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+
+from onnx import TensorProto
 
 from systolith.exchange import (
     arithmetic_nodes,
     clamp_nodes,
+    integer_nodes,
     pool_nodes,
     qlinear_nodes,
     quantizer_nodes,
     shape_nodes,
     weighted_nodes,
 )
-from systolith.exchange.building import Building
-from systolith.exchange.model_file import Node
-from systolith.exchange.values import Value
+from systolith.exchange.declarations import Attribute, Operator
+from systolith.exchange.integer_nodes import keeping_integers
 
-__all__ = ["OPERATORS", "REWRITES", "Operator", "operator_rows"]
+__all__ = ["OPERATORS", "operator_rows"]
 
-Handler = Callable[[Node, Sequence[Value], Building], Value]
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """How to import one kind of node.
-
-    Attributes
-    ----------
-    run : callable
-        Gives what the node's first output stands for.
-    becomes : str
-        Layer of the contract, in words.
-    limits : str
-        What of it is supported, in words.
-    """
-
-    run: Handler
-    becomes: str
-    limits: str
-
-
+ANY = Attribute()
 CONV = "one group or depthwise, no dilation; zero padding, also auto_pad"
 POOL = "no dilation, no ceil_mode"
 CONSTANTS = "constants, one or one for each channel"
 PART = "part of the layer before it"
+MOVES = "whole images, before the first quantizer or between layers"
+
+
+def _ones(words: str) -> Attribute:
+    return Attribute(accepts=lambda value: set(value) <= {1}, words=words)
+
+
+def _zero(words: str) -> Attribute:
+    return Attribute(default=0, accepts=lambda value: not value, words=words)
+
+
+def _one(name: str) -> Attribute:
+    words = f"has {name} {{value}}; 1 is supported: fold it into the weights"
+    return Attribute(default=1.0, accepts=lambda value: float(value) == 1.0, words=words)
+
+
+def _float(name: str) -> Attribute:
+    words = f"has {name} {{value}}, a type with fewer digits; FLOAT is supported: leave it out"
+    return Attribute(default=0, accepts=lambda value: value in (0, TensorProto.FLOAT), words=words)
+
+
+WINDOW = {
+    "kernel_shape": ANY,
+    "strides": ANY,
+    "pads": ANY,
+    "auto_pad": Attribute(
+        default="NOTSET",
+        accepts=lambda value: value in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
+        words="has auto_pad {value}; NOTSET, SAME_UPPER, SAME_LOWER and VALID are supported",
+    ),
+}
+CONVOLUTION = {
+    **WINDOW,
+    "group": Attribute(default=1),
+    "dilations": _ones("is dilated by {value}; not supported: write zeros between the weights"),
+}
+POOLING = {
+    **WINDOW,
+    "ceil_mode": Attribute(default=0),
+    "dilations": _ones("is dilated by {value}; dilations of 1 are supported"),
+}
+MAX_POOLING = {**POOLING, "storage_order": Attribute(default=0)}
+AVERAGING = {**POOLING, "count_include_pad": Attribute(default=0)}
+TRANSPOSED = _zero("transposes its activations (transA {value}); 0 is supported")
+CHANNELS_LAST = {
+    "channels_last": _zero("keeps channels last; channels first is supported (channels_last 0)")
+}
+BLOCKS = _zero("has scales for blocks of {value}; one scale, or one for each channel, is supported")
+QUANT = {
+    "signed": Attribute(default=1),
+    "narrow": Attribute(default=0),
+    "rounding_mode": Attribute(default="ROUND"),
+}
+QUANT_INPUTS = "x scale zero_point bit_width"
+TWO = "A B"
 
 OPERATORS: Mapping[str, Operator] = {
-    "Conv": Operator(weighted_nodes.convolve, "Conv2d", CONV),
-    "Gemm": Operator(weighted_nodes.gemm, "Linear", "alpha and beta 1, activations as they are"),
-    "MatMul": Operator(weighted_nodes.matmul, "Linear", "an activation and constant weights"),
-    "BatchNormalization": Operator(
-        weighted_nodes.batch_norm, PART, "right after Conv, Gemm or MatMul"
+    "Conv": Operator(weighted_nodes.convolve, "Conv2d", CONV, "X W B?", CONVOLUTION),
+    "Gemm": Operator(
+        weighted_nodes.gemm,
+        "Linear",
+        "alpha and beta 1, activations as they are",
+        "A B C?",
+        {"alpha": _one("alpha"), "beta": _one("beta"), "transA": TRANSPOSED, "transB": ANY},
     ),
-    "Relu": Operator(clamp_nodes.relu, PART, ""),
-    "Clip": Operator(clamp_nodes.clip, PART, "constant bounds"),
+    "MatMul": Operator(weighted_nodes.matmul, "Linear", "an activation and constant weights", TWO),
+    "BatchNormalization": Operator(
+        arithmetic_nodes.batch_norm,
+        PART,
+        "right after Conv, Gemm, MatMul or a quantizer; not in training",
+        "X scale B mean var",
+        {
+            "epsilon": Attribute(default=1e-5),
+            "momentum": ANY,
+            "training_mode": _zero(
+                "has training_mode {value}, so it reads the batch; export the model for inference "
+                "(model.eval())"
+            ),
+        },
+    ),
+    "Relu": Operator(clamp_nodes.relu, PART, "", integers=clamp_nodes.relu),
+    "Clip": Operator(
+        clamp_nodes.clip,
+        PART,
+        "constant bounds",
+        "input min? max?",
+        {"min": ANY, "max": ANY},
+        clamp_nodes.clip,
+    ),
+    "Min": Operator(clamp_nodes.minimum, PART, "of a constant", TWO, integers=clamp_nodes.minimum),
+    "Max": Operator(clamp_nodes.maximum, PART, "of a constant", TWO, integers=clamp_nodes.maximum),
     "Floor": Operator(clamp_nodes.floor, PART, "before a quantizer of the same steps"),
-    "MaxPool": Operator(pool_nodes.max_pool, "MaxPool2d", POOL),
+    "MaxPool": Operator(
+        pool_nodes.max_pool,
+        "MaxPool2d",
+        POOL,
+        "X",
+        MAX_POOLING,
+        keeping_integers(pool_nodes.max_pool),
+    ),
+    "GlobalMaxPool": Operator(
+        pool_nodes.global_max_pool,
+        "MaxPool2d",
+        "",
+        integers=keeping_integers(pool_nodes.global_max_pool),
+    ),
     "AveragePool": Operator(
-        pool_nodes.average_pool, "AvgPool2d", "count_include_pad=1 where there is padding"
+        pool_nodes.average_pool,
+        "AvgPool2d",
+        "count_include_pad=1 where there is padding",
+        "X",
+        AVERAGING,
     ),
     "GlobalAveragePool": Operator(pool_nodes.global_average_pool, "AvgPool2d", ""),
-    "ReduceMean": Operator(pool_nodes.reduce_mean, "AvgPool2d", "over height and width"),
-    "Add": Operator(
-        arithmetic_nodes.add, "Add, or part of the layer before it", "two activations, or constants"
+    "ReduceMean": Operator(
+        pool_nodes.reduce_mean,
+        "AvgPool2d",
+        "over height and width",
+        "data axes?",
+        {
+            "axes": ANY,
+            "keepdims": Attribute(default=1),
+            "noop_with_empty_axes": Attribute(default=0),
+        },
     ),
-    "Sub": Operator(arithmetic_nodes.subtract, PART, CONSTANTS),
-    "Mul": Operator(arithmetic_nodes.multiply, PART, CONSTANTS),
-    "Div": Operator(arithmetic_nodes.divide, PART, CONSTANTS),
-    "Pad": Operator(shape_nodes.pad, "padding of the layer after it", "zeros, height and width"),
-    "Flatten": Operator(shape_nodes.flatten, "Flatten", "axis 1"),
-    "Reshape": Operator(shape_nodes.reshape, "Flatten", "images to vectors"),
-    "Squeeze": Operator(shape_nodes.reshape, "Flatten", "images of one pixel to vectors"),
-    "Transpose": Operator(shape_nodes.transpose, "nothing", "of constants"),
-    "Identity": Operator(shape_nodes.identity, "nothing", ""),
-    "Dropout": Operator(shape_nodes.identity, "nothing", ""),
+    "Add": Operator(
+        arithmetic_nodes.add,
+        "Add, or part of the layer before it",
+        "two activations, or constants",
+        TWO,
+    ),
+    "Sub": Operator(arithmetic_nodes.subtract, PART, CONSTANTS, TWO),
+    "Mul": Operator(arithmetic_nodes.multiply, PART, CONSTANTS, TWO),
+    "Div": Operator(arithmetic_nodes.divide, PART, CONSTANTS, TWO),
+    "Pad": Operator(
+        shape_nodes.pad,
+        "padding of the layer after it",
+        "zeros, height and width; anything before the first quantizer",
+        "data pads? constant_value? axes?",
+        {
+            "mode": Attribute(
+                default="constant",
+                accepts=lambda value: value == "constant",
+                words="pads by '{value}'; constant is supported: zeros",
+            ),
+            "pads": ANY,
+            "value": ANY,
+        },
+        integer_nodes.pad_integers,
+    ),
+    "Flatten": Operator(
+        shape_nodes.flatten,
+        "Flatten",
+        "axis 1",
+        "input",
+        {"axis": Attribute(default=1)},
+        keeping_integers(shape_nodes.flatten),
+    ),
+    "Reshape": Operator(
+        shape_nodes.reshape,
+        "Flatten, or nothing",
+        MOVES,
+        "data shape",
+        {"allowzero": Attribute(default=0)},
+        keeping_integers(shape_nodes.reshape),
+    ),
+    "Squeeze": Operator(
+        shape_nodes.squeeze,
+        "Flatten, or nothing",
+        MOVES,
+        "data axes?",
+        {"axes": ANY},
+        keeping_integers(shape_nodes.squeeze),
+    ),
+    "Unsqueeze": Operator(
+        shape_nodes.unsqueeze,
+        "nothing",
+        MOVES,
+        "data axes?",
+        {"axes": ANY},
+        keeping_integers(shape_nodes.unsqueeze),
+    ),
+    "Transpose": Operator(
+        shape_nodes.transpose,
+        "nothing",
+        "of images before the first quantizer, of pairs, before Flatten; of constants",
+        "data",
+        {"perm": ANY},
+        keeping_integers(shape_nodes.transpose),
+    ),
+    "Identity": Operator(shape_nodes.identity, "nothing", "", integers=shape_nodes.identity),
+    "Dropout": Operator(
+        shape_nodes.dropout,
+        "nothing",
+        "not in training",
+        "data ratio? training_mode?",
+        {"ratio": ANY, "seed": ANY},
+        shape_nodes.dropout,
+    ),
+    "Cast": Operator(
+        integer_nodes.cast,
+        "nothing",
+        "to a type that holds the same numbers",
+        "input",
+        {"to": ANY, "saturate": ANY, "round_mode": ANY},
+        integer_nodes.cast,
+    ),
     "Quant": Operator(
         quantizer_nodes.quant,
         "requantization of the layer before it",
         "QONNX; ROUND and FLOOR, of results >= 0 also HALF_UP and DOWN",
+        QUANT_INPUTS,
+        QUANT,
     ),
-    "IntQuant": Operator(quantizer_nodes.quant, "as Quant", "QONNX"),
-    "BipolarQuant": Operator(quantizer_nodes.bipolar_quant, "weights of one bit", "QONNX; weights"),
+    "IntQuant": Operator(quantizer_nodes.quant, "as Quant", "QONNX", QUANT_INPUTS, QUANT),
+    "BipolarQuant": Operator(
+        quantizer_nodes.bipolar_quant, "weights of one bit", "QONNX; weights", "x scale"
+    ),
     "QuantizeLinear": Operator(
         quantizer_nodes.quantize_linear,
         "requantization of the layer before it",
         "to 4, 8 or 16 bits; one scale and zero point for activations",
+        "x y_scale y_zero_point?",
+        {
+            "axis": Attribute(default=1),
+            "output_dtype": Attribute(default=0),
+            "block_size": BLOCKS,
+            "precision": _float("precision"),
+            "saturate": ANY,
+        },
     ),
     "DequantizeLinear": Operator(
-        quantizer_nodes.dequantize_linear, "nothing", "of constants, one scale or one per channel"
+        quantizer_nodes.dequantize_linear,
+        "nothing",
+        "of what is quantized; of constants, one scale or one per channel",
+        "x x_scale x_zero_point?",
+        {
+            "axis": Attribute(default=1),
+            "block_size": BLOCKS,
+            "output_dtype": _float("output_dtype"),
+        },
+        quantizer_nodes.dequantize_linear,
     ),
-    "QLinearConv": Operator(qlinear_nodes.q_linear_conv, "Conv2d", CONV),
-    "QLinearMatMul": Operator(qlinear_nodes.q_linear_matmul, "Linear", "constant weights"),
-    "QGemm": Operator(qlinear_nodes.q_gemm, "Linear", "ONNX Runtime's; a quantized result"),
-    "QLinearAdd": Operator(qlinear_nodes.q_linear_add, "Add", "ONNX Runtime's"),
+    "QLinearConv": Operator(
+        qlinear_nodes.q_linear_conv,
+        "Conv2d",
+        CONV,
+        "x x_scale x_zero_point w w_scale w_zero_point y_scale y_zero_point B?",
+        CONVOLUTION,
+        qlinear_nodes.q_linear_conv,
+    ),
+    "QLinearMatMul": Operator(
+        qlinear_nodes.q_linear_matmul,
+        "Linear",
+        "constant weights",
+        "a a_scale a_zero_point b b_scale b_zero_point y_scale y_zero_point",
+        integers=qlinear_nodes.q_linear_matmul,
+    ),
+    "QGemm": Operator(
+        qlinear_nodes.q_gemm,
+        "Linear",
+        "ONNX Runtime's; a quantized result",
+        "A a_scale a_zero_point B b_scale b_zero_point C? y_scale? y_zero_point?",
+        {
+            "alpha": _one("alpha"),
+            "transA": TRANSPOSED,
+            "transB": Attribute(default=0),
+        },
+        qlinear_nodes.q_gemm,
+    ),
+    "QLinearAdd": Operator(
+        qlinear_nodes.q_linear_add,
+        "Add",
+        "ONNX Runtime's",
+        "A A_scale A_zero_point? B B_scale B_zero_point? C_scale C_zero_point?",
+        integers=qlinear_nodes.q_linear_add,
+    ),
     "QLinearAveragePool": Operator(
-        qlinear_nodes.q_linear_average_pool, "AvgPool2d", "ONNX Runtime's; channels first"
+        qlinear_nodes.q_linear_average_pool,
+        "AvgPool2d",
+        "ONNX Runtime's; channels first",
+        "X x_scale x_zero_point? y_scale y_zero_point?",
+        {**AVERAGING, **CHANNELS_LAST},
+        qlinear_nodes.q_linear_average_pool,
     ),
     "QLinearGlobalAveragePool": Operator(
-        qlinear_nodes.q_linear_global_average_pool, "AvgPool2d", "ONNX Runtime's; channels first"
+        qlinear_nodes.q_linear_global_average_pool,
+        "AvgPool2d",
+        "ONNX Runtime's; channels first",
+        "X x_scale x_zero_point y_scale y_zero_point",
+        CHANNELS_LAST,
+        qlinear_nodes.q_linear_global_average_pool,
     ),
 }
-
-REWRITES: Mapping[str, str] = {
-    "Softmax": "leave it out: the greatest logit is the same",
-    "LogSoftmax": "leave it out: the greatest logit is the same",
-    "ArgMax": "leave it out: the host finds the greatest logit",
-    "TopK": "leave it out: the host finds the greatest logits",
-    "Sigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
-    "HardSigmoid": "use Relu or Clip",
-    "HardSwish": "use Relu or Clip",
-    "LeakyRelu": "use Relu",
-    "PRelu": "use Relu",
-    "Elu": "use Relu",
-    "Gelu": "use Relu",
-    "Tanh": "use Clip",
-    "ConvTranspose": "use strided convolutions only",
-    "Concat": "add the branches instead of putting them beside each other",
-    "Upsample": "not supported yet",
-    "Resize": "not supported yet",
-    "GlobalMaxPool": "use MaxPool with a kernel as large as the image",
-    "LayerNormalization": "use BatchNormalization",
-    "InstanceNormalization": "use BatchNormalization",
-    "ConvInteger": "quantize statically: QuantizeLinear with constant scales",
-    "MatMulInteger": "quantize statically: QuantizeLinear with constant scales",
-    "DynamicQuantizeLinear": "quantize statically: QuantizeLinear with constant scales",
-    "Trunc": "use a Quant with rounding_mode FLOOR",
-    "MultiThreshold": "export before streamlining: Quant nodes are read",
-    "LSTM": "feed-forward convolutional networks are supported",
-    "GRU": "feed-forward convolutional networks are supported",
-    "RNN": "feed-forward convolutional networks are supported",
-    "Attention": "feed-forward convolutional networks are supported",
-}
-"""What to write instead of common operators that are not supported."""
 
 
 def operator_rows() -> list[str]:

@@ -13,6 +13,7 @@ from systolith.exchange.operands import activation_of
 from systolith.exchange.values import Activation, Emit, Follow, Pending, Value
 from systolith.network import (
     ActType,
+    Add,
     AvgPool2d,
     IntArray,
     Layer,
@@ -21,33 +22,41 @@ from systolith.network import (
     accumulator_range,
 )
 
-__all__ = [
-    "followed",
-    "pending_of",
-    "plain",
-    "pooled",
-]
+__all__ = ["followed", "pending_of", "plain", "pooled"]
 
 PROBE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
 WIDE = ActType(bits=16, signed=True)
 
 
-def pending_of(node: Node, x: Value) -> Pending:
-    """See an activation as a layer that changes nothing and waits to be quantized anew."""
+def pending_of(node: Node, x: Value, made: Building) -> Pending:
+    """See an activation as a layer that changes nothing and waits to be quantized anew.
+
+    For images that is a pool of one pixel; for vectors, the sum of them and themselves, halved.
+    """
     if isinstance(x, Pending):
         return x
-    image = activation_of(x)
-    if len(image.tensor.shape) != 3:
-        raise ExchangeError(
-            ["changes a vector that is quantized already; quantize it once only, after this"]
-        )
-    return pooled(node, image, (1, 1), (1, 1), image.padding)
+    act = activation_of(x, made)
+    if len(act.tensor.shape) == 3:
+        held = pooled(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
+    else:
+
+        def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+            return Add(
+                name=name,
+                inputs=(act.layer, act.layer),
+                multipliers=(1, 1),
+                requantize=requantize,
+                output=output,
+            )
+
+        held = plain(node, emit, [act, act], act.scale / 2)
+    return replace(held, padding=act.padding, places=act.places)
 
 
-def followed(node: Node, x: Value, follow: Follow, made: Building) -> Value:
+def followed(node: Node, x: Activation | Pending, follow: Follow, made: Building) -> Value:
     """Put a layer without arithmetic after a layer, or after what is waiting."""
-    if not isinstance(x, Pending):
-        return made.follow(node.name, activation_of(x), follow)
+    if isinstance(x, Activation):
+        return made.follow(node.name, x, follow)
     layer = follow("probe", "input")
     if problems := list(layer.problems([x.result])):
         raise ExchangeError(problems)

@@ -4,32 +4,22 @@ from collections.abc import Sequence
 
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
+from systolith.exchange.layouts import inner_shape
 from systolith.exchange.model_file import Node
-from systolith.exchange.operands import activation_of
+from systolith.exchange.operands import integers_of, straight
 from systolith.exchange.plain_layers import followed, pooled
-from systolith.exchange.shape_nodes import flatten
-from systolith.exchange.values import Activation, Constant, Pending, Value
+from systolith.exchange.shape_nodes import flatten_image
+from systolith.exchange.values import Absent, Activation, Pending, Value
 from systolith.exchange.windows import window_of
 from systolith.network import Layer, MaxPool2d
 
-__all__ = [
-    "average_pool",
-    "global_average_pool",
-    "max_pool",
-    "reduce_mean",
-]
+__all__ = ["average_pool", "global_average_pool", "global_max_pool", "max_pool", "reduce_mean"]
 
 
 def max_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
     """MaxPool: of quantized values, or before they are quantized, which is the same."""
-    kernel = _kernel(node)
-    if any(by != 1 for by in node.get("dilations", [1])):
-        raise ExchangeError(["is dilated; not supported"])
-    x = values[0]
-    shape = x.result if isinstance(x, Pending) else activation_of(x).tensor.shape
-    if isinstance(x, Activation) and any(x.padding):
-        raise ExchangeError(["reads an image padded with zeros; give the pool pads of its own"])
-    stride, padding, problems = window_of(node, kernel, shape)
+    kernel, x = _kernel(node), _ordered(values[0], made)
+    stride, padding, problems = window_of(node, kernel, inner_shape(x))
     if problems:
         raise ExchangeError(problems)
 
@@ -41,11 +31,33 @@ def max_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
     return followed(node, x, follow, made)
 
 
+def global_max_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """GlobalMaxPool: a window as large as the image."""
+    x = _ordered(values[0], made)
+    shape = inner_shape(x)
+    if len(shape) != 3:
+        raise ExchangeError([f"reads shape {shape}; images (N, C, H, W) are supported"])
+
+    def follow(name: str, source: str) -> Layer:
+        kernel = (shape[1], shape[2])
+        return MaxPool2d(name=name, input=source, kernel_size=kernel, stride=(1, 1))
+
+    return followed(node, x, follow, made)
+
+
+def _ordered(x: Value, made: Building) -> Activation | Pending:
+    """What a pool of maxima can read, quantized or not."""
+    held = x if isinstance(x, Pending) and x.places is None else straight(x, made)
+    if any(held.padding):
+        raise ExchangeError(["reads an image padded with zeros; give the pool pads of its own"])
+    return held
+
+
 def average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
     """AveragePool; zeros of the padding count, or there are none."""
-    x, kernel = activation_of(values[0]), _kernel(node)
+    x, kernel = straight(values[0], made), _kernel(node)
     stride, padding, problems = window_of(node, kernel, x.tensor.shape, x.padding)
-    if any(padding) and not any(x.padding) and not node.get("count_include_pad", 0):
+    if padding != x.padding and not node.attributes["count_include_pad"]:
         problems.append(
             "leaves its padding out of the average; only count_include_pad=1 is supported"
         )
@@ -56,25 +68,37 @@ def average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
 
 def global_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
     """GlobalAveragePool."""
-    x = activation_of(values[0])
+    x = straight(values[0], made)
     if any(x.padding) or len(x.tensor.shape) != 3:
-        raise ExchangeError(["works on vectors, or on a padded image"])
+        raise ExchangeError(
+            [
+                (
+                    f"reads shape {x.tensor.shape} padded by {x.padding}; images (N, C, H, W) "
+                    "that are "
+                    "not padded are supported"
+                )
+            ]
+        )
     return pooled(node, x, None, (1, 1), (0, 0, 0, 0))
 
 
 def reduce_mean(node: Node, values: Sequence[Value], made: Building) -> Value:
     """ReduceMean over height and width."""
-    axes = node.get("axes", None)
-    if axes is None and len(values) > 1 and isinstance(values[1], Constant):
-        axes = values[1].values.reshape(-1).tolist()
+    axes = node.attributes["axes"]
+    if not isinstance(values[1], Absent):
+        axes = integers_of(values[1], "axes")
+    if not axes and node.attributes["noop_with_empty_axes"]:
+        return values[0]
     if sorted(axis % 4 for axis in axes or []) != [2, 3]:
         raise ExchangeError([f"averages over axes {axes}; height and width are supported"])
-    pooled = global_average_pool(node, values, made)
-    return pooled if node.get("keepdims", 1) else flatten(node, [pooled], made)
+    result = global_average_pool(node, values, made)
+    return result if node.attributes["keepdims"] else flatten_image(node, result, made)
 
 
 def _kernel(node: Node) -> tuple[int, int]:
-    kernel = [int(size) for size in node.get("kernel_shape", [])]
-    if len(kernel) != 2:
-        raise ExchangeError([f"is {len(kernel)}-dimensional; two-dimensional ones are supported"])
+    kernel = [int(size) for size in node.attributes["kernel_shape"] or []]
+    if len(kernel) != 2 or min(kernel) < 1:
+        raise ExchangeError(
+            [f"has kernel_shape {kernel}; two sizes of 1 or more are supported: height and width"]
+        )
     return kernel[0], kernel[1]

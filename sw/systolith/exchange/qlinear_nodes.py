@@ -1,17 +1,19 @@
 """Operators on integers: dequantizers, a float operator and a quantizer in one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from systolith.exchange.arithmetic_nodes import add
 from systolith.exchange.building import Building
+from systolith.exchange.declarations import Handler
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.model_file import Node
+from systolith.exchange.operands import activation_of, constant_of
 from systolith.exchange.pool_nodes import average_pool, global_average_pool
 from systolith.exchange.quantizer_nodes import dequantize_linear, quantize_linear
-from systolith.exchange.values import Activation, Constant, Pending, QuantizedConstant, Value
+from systolith.exchange.values import Absent, Constant, QuantizedConstant, Value
 from systolith.exchange.weighted_nodes import convolve, gemm, matmul
 
 __all__ = [
@@ -23,80 +25,72 @@ __all__ = [
     "q_linear_matmul",
 ]
 
-Handler = Callable[[Node, Sequence[Value], Building], Value]
+Operand = tuple[Value, Value, Value, int]
+"""Integers, their scale, their zero point, the axis of these."""
 
 
 def q_linear_conv(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QLinearConv."""
-    x, xs, xz, w, ws, wz, ys, yz, *bias = values
-    return _on_integers(
-        node, made, convolve, [(x, xs, xz, None), (w, ws, wz, 0)], (ys, yz), bias, axis=0
-    )
+    x, xs, xz, w, ws, wz, ys, yz, bias = values
+    return _on_integers(node, made, convolve, [(x, xs, xz, 1), (w, ws, wz, 0)], (ys, yz), bias)
 
 
 def q_linear_matmul(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QLinearMatMul."""
     x, xs, xz, w, ws, wz, ys, yz = values
-    return _on_integers(node, made, matmul, [(x, xs, xz, None), (w, ws, wz, 1)], (ys, yz), [])
+    return _on_integers(node, made, matmul, [(x, xs, xz, 1), (w, ws, wz, 1)], (ys, yz))
 
 
 def q_gemm(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QGemm of ONNX Runtime."""
-    if len(values) < 8 or not isinstance(values[7], Constant):
-        raise ExchangeError(["gives floats; a quantized result is supported"])
-    x, xs, xz, w, ws, wz, bias, ys, *yz = values
-    axis = 0 if node.get("transB", 0) else 1
-    return _on_integers(
-        node, made, gemm, [(x, xs, xz, None), (w, ws, wz, axis)], (ys, *yz), [bias], axis=axis
-    )
+    x, xs, xz, w, ws, wz, bias, ys, yz = values
+    if isinstance(ys, Absent):
+        raise ExchangeError(["gives floats; a quantized result is supported: give it y_scale"])
+    axis = 0 if node.attributes["transB"] else 1
+    return _on_integers(node, made, gemm, [(x, xs, xz, 1), (w, ws, wz, axis)], (ys, yz), bias)
 
 
 def q_linear_add(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QLinearAdd of ONNX Runtime."""
-    a, sa, za, b, sb, zb, ys, *yz = values
-    return _on_integers(node, made, add, [(a, sa, za, None), (b, sb, zb, None)], (ys, *yz), [])
+    a, sa, za, b, sb, zb, ys, yz = values
+    return _on_integers(node, made, add, [(a, sa, za, 1), (b, sb, zb, 1)], (ys, yz))
 
 
 def q_linear_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QLinearAveragePool of ONNX Runtime."""
-    return _pool_on_integers(node, values, made, average_pool)
+    x, xs, xz, ys, yz = values
+    return _on_integers(node, made, average_pool, [(x, xs, xz, 1)], (ys, yz))
 
 
 def q_linear_global_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QLinearGlobalAveragePool of ONNX Runtime."""
-    return _pool_on_integers(node, values, made, global_average_pool)
-
-
-def _pool_on_integers(node: Node, values: Sequence[Value], made: Building, pool: Handler) -> Value:
-    if node.get("channels_last", 0):
-        raise ExchangeError(["keeps channels last; channels first is supported"])
-    x, xs, xz, ys, *yz = values
-    return _on_integers(node, made, pool, [(x, xs, xz, None)], (ys, *yz), [])
+    x, xs, xz, ys, yz = values
+    return _on_integers(node, made, global_average_pool, [(x, xs, xz, 1)], (ys, yz))
 
 
 def _on_integers(
     node: Node,
     made: Building,
     compute: Handler,
-    inputs: Sequence[tuple[Value, Value, Value, int | None]],
-    output: Sequence[Value],
-    bias: Sequence[Value],
-    axis: int = 0,
+    inputs: Sequence[Operand],
+    output: tuple[Value, Value],
+    bias: Value | None = None,
 ) -> Value:
     """Read an operator on integers as dequantizers, a float operator and a quantizer."""
     real = [
-        dequantize_linear(
-            replace(node, attributes={} if along is None else {"axis": along}),
-            [value, scale, zero],
-            made,
-        )
-        for value, scale, zero, along in inputs
+        dequantize_linear(replace(node, attributes={"axis": axis}), [value, scale, zero], made)
+        for value, scale, zero, axis in inputs
     ]
-    if bias and isinstance(bias[0], Constant) and bias[0].values.size:
-        x, w = real
-        assert isinstance(x, Activation) and isinstance(w, QuantizedConstant)
+    if isinstance(bias, Absent):
+        real.append(bias)
+    elif bias is not None:
+        x, w = activation_of(real[0], made), real[1]
+        real[0] = x
+        if not isinstance(w, QuantizedConstant):
+            raise ExchangeError(["has weights that the model computes; constants are supported"])
         unit = x.scale * w.scale.reshape(-1)
-        real.append(Constant(values=bias[0].values.astype(np.float64) * unit))
+        integers = constant_of(bias, "a bias")
+        real.append(Constant(values=np.asarray(integers.reshape(-1) * unit)))
     held = compute(node, real, made)
-    assert isinstance(held, Pending)
-    return quantize_linear(replace(node, attributes={}), [held, *output], made)
+    attributes = {"axis": 1, "output_dtype": 0}
+    return quantize_linear(replace(node, attributes=attributes), [held, *output], made)

@@ -1,31 +1,32 @@
-"""Nodes that quantize: QONNX's Quant, ONNX's QuantizeLinear."""
+"""Nodes that quantize: QONNX's Quant, ONNX's QuantizeLinear and DequantizeLinear."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
+from systolith.exchange.integer_nodes import quantized, represented
 from systolith.exchange.model_file import Node, integer_type
-from systolith.exchange.plain_layers import pending_of
-from systolith.exchange.quantizing import Quantizer
+from systolith.exchange.operands import constant_of
+from systolith.exchange.quantizer import FloatArray, Quantizer
 from systolith.exchange.values import (
+    Absent,
     Activation,
     Constant,
-    FloatArray,
     Images,
+    Integers,
+    Pending,
     QuantizedConstant,
     Value,
 )
 from systolith.network import ActType, IntArray, signed_bits
 
-__all__ = [
-    "bipolar_quant",
-    "dequantize_linear",
-    "quant",
-    "quantize_linear",
-]
+__all__ = ["bipolar_quant", "dequantize_linear", "quant", "quantize_linear"]
 
 WEIGHT_ROUNDINGS = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "CEIL": np.ceil}
 """As QONNX calls them; weights are rounded once, so all that NumPy has will do."""
@@ -33,31 +34,34 @@ WEIGHT_ROUNDINGS = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "
 
 def quant(node: Node, values: Sequence[Value], made: Building) -> Value:
     """Quant of QONNX: of weights, of activations, of the model's input."""
-    scale, zero, bits = (_numbers(value) for value in values[1:4])
-    signed, narrow = bool(node.get("signed", 1)), bool(node.get("narrow", 0))
-    rounding = str(node.get("rounding_mode", "ROUND")).upper()
-    if bits.size != 1 or bits.flat[0] != round(bits.flat[0]):
+    scale, bits = _scales(values[1]), constant_of(values[3], "a number of bits")
+    zero = constant_of(values[2], "a zero point")
+    signed, narrow = bool(node.attributes["signed"]), bool(node.attributes["narrow"])
+    rounding = str(node.attributes["rounding_mode"]).upper()
+    if bits.size != 1 or bits.flat[0] != np.rint(bits.flat[0]):
         raise ExchangeError(
             [f"has {bits.reshape(-1).tolist()} bits; one whole number is supported"]
         )
-    if (scale <= 0).any():
-        raise ExchangeError(["has a scale that is not positive"])
-    width = int(bits.flat[0])
-    if isinstance(values[0], Constant):
-        return _quantized_weights(
-            values[0].values.astype(np.float64), scale, zero, width, signed, narrow, rounding
-        )
-    if isinstance(values[0], QuantizedConstant):
-        raise ExchangeError(["quantizes weights a second time"])
+    width, x = int(bits.flat[0]), values[0]
+    if isinstance(x, Constant):
+        real = x.values.astype(np.float64)
+        return _quantized_weights(real, scale, zero, width, signed, narrow, rounding)
+    if isinstance(x, QuantizedConstant):
+        raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
     if width == 1 and signed:
         raise ExchangeError(
             ["makes activations of one bit, -1 or +1; at least 2 signed bits are supported"]
         )
     act = _act_type(width, signed, zero)
     quantizer = Quantizer(
-        scale=_single(scale), type=act, rounding=rounding, narrow=narrow, after_zero_point=True
+        scale=_single(scale, "scales"),
+        type=act,
+        rounding=rounding,
+        narrow=narrow,
+        after_zero_point=True,
     )
-    return _quantized(node, values[0], quantizer, made)
+    assert isinstance(x, Images | Activation | Pending)
+    return quantized(node, x, quantizer, made)
 
 
 def bipolar_quant(node: Node, values: Sequence[Value], made: Building) -> Value:
@@ -68,9 +72,8 @@ def bipolar_quant(node: Node, values: Sequence[Value], made: Building) -> Value:
         )
     weights = values[0].values
     integers = np.where(weights >= 0, 1, -1).astype(np.int64)
-    return QuantizedConstant(
-        integers=integers, scale=_aligned(_numbers(values[1]), weights.ndim), bits=1
-    )
+    scale = _broadcast(_scales(values[1]), weights.shape)
+    return QuantizedConstant(integers=integers, scale=scale, bits=1)
 
 
 def _quantized_weights(
@@ -85,9 +88,13 @@ def _quantized_weights(
     if rounding not in WEIGHT_ROUNDINGS:
         known = ", ".join(WEIGHT_ROUNDINGS)
         raise ExchangeError([f"rounds weights by '{rounding}'; {known} are supported"])
-    scale, zero = _aligned(scale, real.ndim), _aligned(zero, real.ndim)
+    if bits < 1:
+        raise ExchangeError([f"makes weights of {bits} bits; 1 or more are supported"])
+    scale, zero = _broadcast(scale, real.shape), _broadcast(zero, real.shape)
     # As QONNX does it: in float32, and clipped first.
     ratio = real.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
+    if not np.isfinite(ratio).all():
+        raise ExchangeError(["quantizes weights that are no finite numbers"])
     if bits == 1 and signed:
         integers = np.where(ratio >= 0, 1, -1).astype(np.int64)
     else:
@@ -113,126 +120,136 @@ def _weights(integers: IntArray, scale: FloatArray, bits: int) -> QuantizedConst
 
 def quantize_linear(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QuantizeLinear: of activations or the model's input; of weights, too."""
-    scale, act = _linear_type(node, values)
-    if isinstance(values[0], Constant):
-        real = values[0].values.astype(np.float32)
-        scale = _aligned(scale, real.ndim, int(node.get("axis", 1)))
-        zero = _aligned(_zero_points(values), real.ndim, int(node.get("axis", 1)))
+    x, scale = values[0], _scales(values[1])
+    dtype = _dtype(node, values[2])
+    act = integer_type(dtype)
+    if act is None:
+        raise ExchangeError([f"makes {dtype}; integers of up to 16 bits are supported"])
+    zero = _zero_points(values[2])
+    if isinstance(x, Constant):
+        real, axis = x.values.astype(np.float32), int(node.attributes["axis"])
+        scale, zero = _along(scale, real.shape, axis), _along(zero, real.shape, axis)
         integers = np.clip(np.rint(real / scale.astype(np.float32)) + zero, act.low, act.high)
-        return Constant(values=integers.astype(np.int64))
-    return _quantized(node, values[0], Quantizer(scale=_single(scale), type=act), made)
+        return Constant(values=integers.astype(dtype))
+    if not isinstance(x, Images | Activation | Pending):
+        raise ExchangeError(["quantizes what is quantized already; leave one quantizer out"])
+    act = replace(act, zero_point=int(_single(zero, "zero points")))
+    quantizer = Quantizer(scale=_single(scale, "scales"), type=act)
+    return Integers(of=x, quantizer=quantizer, node=str(node))
 
 
-def _linear_type(node: Node, values: Sequence[Value]) -> tuple[FloatArray, ActType]:
-    """Scale and type, of an activation where they are for one."""
-    scale = _numbers(values[1])
-    if len(values) < 3 or not isinstance(values[2], Constant):
-        return scale, ActType(bits=8, signed=False)
-    found = integer_type(values[2].values.dtype)
-    if found is None:
-        raise ExchangeError(
-            [f"makes {values[2].values.dtype}; integers of up to 16 bits are supported"]
-        )
-    zero = _zero_points(values)
-    if isinstance(values[0], Constant):
-        return scale, found
-    return scale, replace(found, zero_point=int(_single(zero)))
+def _dtype(node: Node, zero: Value) -> np.dtype[Any]:
+    """Type of the integers: that of the zero point, or what an attribute says."""
+    if isinstance(zero, Constant):
+        return zero.values.dtype
+    wanted = int(node.attributes["output_dtype"] or TensorProto.UINT8)
+    return np.dtype(helper.tensor_dtype_to_np_dtype(wanted))
 
 
 def dequantize_linear(node: Node, values: Sequence[Value], made: Building) -> Value:
     """DequantizeLinear: of constants, of quantized activations, of integer images."""
-    x, scale = values[0], _numbers(values[1])
-    zero = _zero_points(values)
-    match x:
-        case Constant():
-            axis = int(node.get("axis", 1))
-            if x.values.dtype.kind not in "iu" and integer_type(x.values.dtype) is None:
-                raise ExchangeError(["reads constants that are no integers"])
-            integers = x.values.astype(np.int64)
-            aligned = _aligned(zero, integers.ndim, axis).astype(np.int64)
-            stored = integer_type(x.values.dtype)
-            bits = stored.bits if stored and stored.signed and not zero.any() else 0
-            return _weights(integers - aligned, _aligned(scale, integers.ndim, axis), bits)
-        case Images() if x.integer is not None:
-            act = replace(x.integer, zero_point=int(_single(zero)))
-            return made.take(x, Quantizer(scale=_single(scale), type=act))
-        case Activation():
-            if x.tensor.type.zero_point != int(_single(zero)):
-                raise ExchangeError(
-                    [
-                        (
-                            f"reads with zero point {int(_single(zero))} what was quantized with "
-                            f"{x.tensor.type.zero_point}"
-                        )
-                    ]
-                )
-            return replace(x, scale=_single(scale))
-        case _:
-            raise ExchangeError(["reads what is not quantized"])
-
-
-def _quantized(node: Node, x: Value, quantizer: Quantizer, made: Building) -> Value:
-    match x:
-        case Images():
-            return made.take(x, quantizer)
-        case Activation() if _changes_nothing(x, quantizer):
+    x, scale, zero = values[0], _scales(values[1], least=0), _zero_points(values[2])
+    if isinstance(x, Constant):
+        return _dequantized_constant(x.values, scale, zero, int(node.attributes["axis"]))
+    if not isinstance(x, Integers):
+        if made.lenient and isinstance(x, Activation):
             return x
-        case _:
-            return made.quantize(pending_of(node, x), quantizer)
+        raise ExchangeError(["reads what is not quantized; put a QuantizeLinear before"])
+    step, point = _single(scale, "scales"), int(_single(zero, "zero points"))
+    if step <= 0:
+        raise ExchangeError([f"has scale {step:g}; a positive one is supported"])
+    before = x.quantizer
+    if isinstance(x.of, Images) and x.of.integer is not None:
+        act = replace(x.of.integer, zero_point=point)
+        return replace(x.of, quantizer=replace(before, scale=step, type=act))
+    if before.type.zero_point != point:
+        was = before.type.zero_point
+        raise ExchangeError(
+            [f"reads with zero point {point} what was quantized with {was}; one is supported"]
+        )
+    found = represented(node, x, made)
+    if step == before.scale:
+        return found
+    act_found = made.take(found) if isinstance(found, Images) else found
+    return replace(act_found, scale=step)
 
 
-def _changes_nothing(x: Activation, quantizer: Quantizer) -> bool:
-    """Whether all of an activation's values stay as they are."""
-    act = x.tensor.type
-    return (
-        x.scale == quantizer.scale
-        and act.zero_point == quantizer.type.zero_point
-        and quantizer.low <= act.low
-        and act.high <= quantizer.high
-        and not any(x.padding)
-    )
+def _dequantized_constant(
+    stored: NDArray[Any], scale: FloatArray, zero: FloatArray, axis: int
+) -> QuantizedConstant:
+    act = integer_type(stored.dtype)
+    if stored.dtype.kind not in "iu" and act is None:
+        raise ExchangeError([f"reads constants of type {stored.dtype}; integers are supported"])
+    points = _along(zero, stored.shape, axis).astype(np.int64)
+    bits = act.bits if act and act.signed and not zero.any() else 0
+    integers = stored.astype(np.int64) - points
+    return _weights(integers, _along(scale, stored.shape, axis), bits)
 
 
 def _act_type(bits: int, signed: bool, zero: FloatArray) -> ActType:
-    point = _single(zero)
-    if point != round(point):
+    point = _single(zero, "zero points")
+    if point != np.rint(point):
         raise ExchangeError([f"has zero point {point}; whole numbers are supported"])
     if not 1 + signed <= bits <= 16:
         raise ExchangeError([f"makes activations of {bits} bits; {1 + signed} to 16 are supported"])
     return ActType(bits=bits, signed=signed, zero_point=int(point))
 
 
-def _zero_points(values: Sequence[Value]) -> FloatArray:
-    given = values[2] if len(values) > 2 else None
-    if isinstance(given, Constant) and given.values.size:
-        return given.values.astype(np.float64)
-    return np.zeros(1)
+def _zero_points(value: Value) -> FloatArray:
+    return np.zeros(1) if isinstance(value, Absent) else constant_of(value, "a zero point")
 
 
-def _numbers(value: Value) -> FloatArray:
-    """Scales, zero points or bits, which must be constants."""
-    match value:
-        case Constant():
-            return np.atleast_1d(value.values.astype(np.float64))
-        case _:
-            raise ExchangeError(["has scales that are computed; constant ones are supported"])
+def _scales(value: Value, *, least: float = 5e-324) -> FloatArray:
+    """Positive scales; weights that are 0 throughout may have 0."""
+    scale = constant_of(value, "scales")
+    if scale.size == 0 or not np.isfinite(scale).all() or (scale < least).any():
+        raise ExchangeError(["has a scale that is not positive; positive numbers are supported"])
+    return scale
 
 
-def _single(values: FloatArray) -> float:
+def _single(values: FloatArray, what: str) -> float:
     """One number for a whole activation."""
-    if values.size != 1 and (values != values.flat[0]).any():
+    if values.size == 0 or (values != values.flat[0]).any():
         raise ExchangeError(
-            [f"has scales of shape {values.shape} for an activation; one for all is supported"]
+            [
+                (
+                    f"has {what} of shape {values.shape} for an activation; one for all is "
+                    "supported: "
+                    "quantize activations per tensor"
+                )
+            ]
         )
     return float(values.flat[0])
 
 
-def _aligned(values: FloatArray, axes: int, axis: int = 0) -> FloatArray:
-    """Parameters as an array of as many axes as what they are for."""
+def _broadcast(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Parameters with as many axes as what they are for, from the last axis on, as NumPy does."""
+    try:
+        fits = np.broadcast_shapes(values.shape, shape) == shape
+    except ValueError:
+        fits = False
     if values.size == 1:
-        return values.reshape((1,) * axes)
-    if values.ndim == axes:
-        return values
-    if values.ndim != 1:
-        raise ExchangeError([f"has scales of shape {values.shape} for {axes} axes"])
-    return values.reshape([-1 if place == axis % axes else 1 for place in range(axes)])
+        return values.reshape((1,) * len(shape))
+    if not fits:
+        raise ExchangeError(
+            [f"has scales or zero points of shape {values.shape} for a tensor of {shape}"]
+        )
+    return values.reshape((1,) * (len(shape) - values.ndim) + values.shape)
+
+
+def _along(values: FloatArray, shape: tuple[int, ...], axis: int) -> FloatArray:
+    """Parameters for one axis of a tensor of some shape, as ONNX does."""
+    if values.size == 1:
+        return values.reshape((1,) * len(shape))
+    axis += len(shape) * (axis < 0)
+    if values.ndim != 1 or not 0 <= axis < len(shape) or values.size != shape[axis]:
+        raise ExchangeError(
+            [
+                (
+                    f"has scales or zero points of shape {values.shape} for axis {axis} of a "
+                    "tensor of "
+                    f"{shape}; one for each place along the axis is supported"
+                )
+            ]
+        )
+    return values.reshape([-1 if place == axis else 1 for place in range(len(shape))])

@@ -1,147 +1,21 @@
-"""Quantizers of float graphs: what integers they give, and how layers give the same."""
+"""How layers give the same integers as the quantizers of float graphs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import inf, isclose
 
 import numpy as np
-from numpy.typing import ArrayLike
-from qonnx.custom_op.general.intquant import resolve_rounding_mode
 
+from systolith.exchange.quantizer import HALF_TO_PLUS_INFINITY, OF_POSITIVE, FloatArray, Quantizer
 from systolith.exchange.scaling import Scaled, real_scale
-from systolith.exchange.values import FloatArray, Pending
-from systolith.network import MAX_MULTIPLIER_BITS, ActType, IntArray, Requantize, Rounding
+from systolith.exchange.values import Pending
+from systolith.network import MAX_MULTIPLIER_BITS, IntArray, Requantize, Rounding
 
-__all__ = ["InputQuantizer", "Quantizer", "Requantized", "requantized"]
-
-HALF_TO_PLUS_INFINITY = "half to plus infinity"
-"""Made by a quantizer that drops fractions, of values that are half a unit more."""
+__all__ = ["Requantized", "requantized"]
 
 LARGEST_BIAS = 1 << 39
 NOISE = 2.0**-20
 """Scales are stored as float32: biases are whole numbers of steps but for this share of them."""
-
-ROUNDINGS = {
-    HALF_TO_PLUS_INFINITY: Rounding.HALF_UP,
-    "ROUND": Rounding.HALF_EVEN,
-    "HALF_EVEN": Rounding.HALF_EVEN,
-    "FLOOR": Rounding.FLOOR,
-}
-OF_POSITIVE = {"HALF_UP": Rounding.HALF_UP, "DOWN": Rounding.FLOOR}
-"""These round by magnitude, so they are the contract's only where nothing is negative."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quantizer:
-    """From real values to integers of a type: ``clip(round(x / scale) + zero_point)``.
-
-    Attributes
-    ----------
-    scale : float
-    type : ActType
-    rounding : str
-        As QONNX calls it; ONNX's own quantizers round ties to even.
-    narrow : bool
-        Without the least value of a signed type, or the greatest of an unsigned one.
-    after_zero_point : bool
-        Whether the zero point is added before it is rounded, as QONNX does; ONNX adds it after.
-    """
-
-    scale: float
-    type: ActType
-    rounding: str = "ROUND"
-    narrow: bool = False
-    after_zero_point: bool = False
-
-    @property
-    def low(self) -> int:
-        """Least integer."""
-        return self.type.low + (self.narrow and self.type.signed)
-
-    @property
-    def high(self) -> int:
-        """Greatest integer."""
-        return self.type.high - (self.narrow and not self.type.signed)
-
-    def of(self, real: FloatArray, rounding: Rounding = Rounding.HALF_EVEN) -> IntArray:
-        """Quantize real values."""
-        with np.errstate(over="ignore"):
-            ratio = np.clip(np.asarray(real, dtype=np.float64) / self.scale, -(2.0**31), 2.0**31)
-        match rounding:
-            case Rounding.HALF_EVEN:
-                rounded = np.rint(ratio)
-            case Rounding.HALF_UP:
-                rounded = np.floor(ratio + 0.5)
-            case Rounding.FLOOR:
-                rounded = np.floor(ratio)
-        integers = rounded.astype(np.int64) + self.type.zero_point
-        return np.asarray(np.clip(integers, self.low, self.high))
-
-    def within(self, low: float, high: float) -> "Quantizer":
-        """Use a narrower type, where the bounds of real values are just its range."""
-        first, last = (int(each) for each in self.of(np.array([low, high])))
-        for bits in range(2 if self.type.signed else 1, self.type.bits):
-            if first <= self.type.zero_point <= last:
-                narrower = replace(self.type, bits=bits, zero_point=0)
-                if (narrower.low, narrower.high) == (first, last):
-                    return replace(self, type=replace(self.type, bits=bits))
-        return self
-
-    def mode(self, *, positive: bool) -> Rounding | None:
-        """The contract's rounding that does the same; None if none does.
-
-        Parameters
-        ----------
-        positive : bool
-            Whether nothing that is rounded is less than 0.
-        """
-        if positive and self.rounding in OF_POSITIVE:
-            return OF_POSITIVE[self.rounding]
-        return ROUNDINGS.get(self.rounding)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class InputQuantizer:
-    """What the host does to images before the network reads them.
-
-    Attributes
-    ----------
-    scale, offset : array of float64, that images can be multiplied by
-        What the model does to images first, such as normalization.
-    low, high : float
-        What it cuts off then.
-    quantizer : Quantizer
-    """
-
-    scale: FloatArray
-    offset: FloatArray
-    low: float
-    high: float
-    quantizer: Quantizer
-
-    def of(self, images: ArrayLike) -> IntArray:
-        """Quantize float images, shape (N, *input shape), to integers of the network's input."""
-        real = np.asarray(images, dtype=np.float32)
-        if self.scale.size > 1 or self.scale.flat[0] != 1 or self.offset.any():
-            real = (real * self.scale + self.offset).astype(np.float32)
-        real = real.clip(self.low, self.high)
-        # In float32, and in the order that the model's own quantizer works in.
-        quantizer, zero = self.quantizer, self.quantizer.type.zero_point
-        ratio = real / np.float32(quantizer.scale)
-        rounded = resolve_rounding_mode(quantizer.rounding)
-        if quantizer.after_zero_point:
-            integers = rounded(ratio + np.float32(zero))
-        else:
-            integers = rounded(ratio).astype(np.float64) + zero
-        return np.asarray(np.clip(integers, quantizer.low, quantizer.high).astype(np.int64))
-
-    def same(self, other: "InputQuantizer") -> bool:
-        """Whether another gives the same integers."""
-        return (
-            (self.quantizer, self.low, self.high) == (other.quantizer, other.low, other.high)
-            and np.array_equal(self.scale, other.scale)
-            and np.array_equal(self.offset, other.offset)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

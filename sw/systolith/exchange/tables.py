@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from systolith.exchange.building import OUTPUT_BITS
 from systolith.exchange.model_file import INTEGERS_OF_ONNX
-from systolith.exchange.operators import REWRITES
+from systolith.exchange.quantizer import HALF_TO_PLUS_INFINITY, OF_POSITIVE, ROUNDINGS
 from systolith.exchange.quantizer_nodes import WEIGHT_ROUNDINGS
-from systolith.exchange.quantizing import HALF_TO_PLUS_INFINITY, OF_POSITIVE, ROUNDINGS
+from systolith.exchange.rewrites import REWRITES
 from systolith.network import MAX_ACT_BITS, MAX_MULTIPLIER_BITS, MAX_SHIFT, MAX_WEIGHT_BITS
 
 __all__ = ["rewrite_rows", "type_rows"]

@@ -8,34 +8,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from systolith.exchange.input_quantizer import Step
+from systolith.exchange.quantizer import FloatArray, Quantizer
 from systolith.network import (
     ActType,
     IntArray,
     Layer,
+    Padding,
     Requantize,
     Shape,
     Tensor,
 )
 
 __all__ = [
+    "Absent",
     "Activation",
     "Constant",
     "Emit",
     "FloatArray",
     "Follow",
     "Images",
+    "Integers",
     "Pending",
     "QuantizedConstant",
     "Unknown",
     "Value",
 ]
 
-FloatArray = NDArray[np.float64]
-
 Emit = Callable[[str, IntArray, Requantize, ActType], Layer]
 """Makes a layer of its name, its integer bias, its requantization and its output type."""
 Follow = Callable[[str, str], Layer]
 """Makes a layer that keeps types, of its name and that of the layer it reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Absent:
+    """An optional input that is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,20 +53,31 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Images:
-    """The model's input, ``clip(scale * image + offset, low, high)``, not quantized yet.
+    """The model's input before the network reads it: what the host has to do.
 
     Attributes
     ----------
+    image : tuple of int
+        Shape of one image of the file.
+    places : array of int64, of this tensor's shape
+        Which element of the flattened image each is; -1: none, what `steps` add to 0.
     integer : ActType or None
         Where images come as integers.
+    steps : tuple of Step
+        Arithmetic with constants.
+    low, high : float
+        What is cut off then.
+    quantizer : Quantizer or None
+        What quantizes it then; None: nothing did so far.
     """
 
-    shape: Shape
-    integer: ActType | None
-    scale: FloatArray
-    offset: FloatArray
+    image: Shape
+    places: IntArray
+    integer: ActType | None = None
+    steps: tuple[Step, ...] = ()
     low: float = -inf
     high: float = inf
+    quantizer: Quantizer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,12 +124,35 @@ class Activation:
     scale : float
     padding : tuple of int
         Zeros around it that the next layer has to add: top, bottom, left, right.
+    places : array of int64 or None
+        Where the file orders elements in another way than the layer: of the file's shape, which
+        element of the flattened `tensor` each is. None: in the same way.
     """
 
     layer: str
     tensor: Tensor
     scale: float
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    padding: Padding = (0, 0, 0, 0)
+    places: IntArray | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Integers:
+    """The integers themselves, between a quantizer and what dequantizes them.
+
+    Attributes
+    ----------
+    of : Images, Activation or Pending
+        What they stand for, before it is quantized.
+    quantizer : Quantizer
+        What gives them.
+    node : str
+        The node that quantizes.
+    """
+
+    of: "Images | Activation | Pending"
+    quantizer: Quantizer
+    node: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,6 +181,8 @@ class Pending:
         The value was rounded down to multiples of this.
     then : tuple of callable
         Layers without arithmetic that come after: pools, flattening.
+    padding, places
+        As of :class:`Activation`.
     """
 
     name: str
@@ -153,6 +197,8 @@ class Pending:
     high: float = inf
     step: float | None = None
     then: tuple[Follow, ...] = field(default=())
+    padding: Padding = (0, 0, 0, 0)
+    places: IntArray | None = None
 
     @property
     def clipped(self) -> bool:
@@ -173,4 +219,4 @@ class Pending:
         )
 
 
-Value = Unknown | Images | Constant | QuantizedConstant | Activation | Pending
+Value = Absent | Unknown | Images | Constant | QuantizedConstant | Activation | Integers | Pending

@@ -180,7 +180,7 @@ def test_all_problems_are_told_at_once_and_nothing_that_follows_from_them(tmp_pa
     made = GraphBuilder((2, 8, 8))
     x = made.linear("x", 1.0)
     first = made.node("Conv", x, made.const(np.ones((2, 2, 3, 3))))
-    y = made.linear(made.node("Sigmoid", made.linear(first, 1.0)), 1.0)
+    y = made.linear(made.node("Relu", made.node("Sigmoid", made.linear(first, 1.0))), 1.0)
     second = made.node("Conv", x, _weights(made, 2, 2, 3, 3), dilations=[2, 2])
     z = made.linear(made.node("LeakyRelu", x), 1.0)
     path = made.save(tmp_path / "model.onnx", y, made.linear(second, 1.0), z)

@@ -1,0 +1,83 @@
+"""Nodes whose result is known when the file is read: clips, casts, moves of weights."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.model_file import Node
+from systolith.exchange.values import Absent, Constant, QuantizedConstant, Value
+
+__all__ = ["QUANTIZERS", "worked_out"]
+
+QUANTIZERS = {"BipolarQuant", "DequantizeLinear", "IntQuant", "Quant", "QuantizeLinear"}
+"""Of constants these give integers with a scale."""
+MOVES = {"Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+"""What these do to a tensor they do to its integers and their scales."""
+
+
+def worked_out(
+    node: Node, values: Sequence[Value], opsets: Mapping[str, int]
+) -> Constant | QuantizedConstant | None:
+    """Compute a node of constants by ONNX's own definition; None if it reads something else.
+
+    Raises
+    ------
+    ExchangeError
+        If ONNX cannot compute it.
+    """
+    given = [value for value in values if not isinstance(value, Absent)]
+    if not given or node.op in QUANTIZERS or node.domain not in ("", "ai.onnx"):
+        return None
+    first, *others = values
+    if isinstance(first, QuantizedConstant) and node.op in MOVES:
+        arrays = [value.values if isinstance(value, Constant) else None for value in others]
+        if len(arrays) != sum(isinstance(value, Constant | Absent) for value in others):
+            return None
+        full = np.array(np.broadcast_to(first.scale, first.integers.shape))
+        return QuantizedConstant(
+            integers=_run(node, [first.integers, *arrays], opsets),
+            scale=_run(node, [full, *arrays], opsets),
+            bits=first.bits,
+        )
+    if not all(isinstance(value, Constant) for value in given):
+        return None
+    arrays = [value.values if isinstance(value, Constant) else None for value in values]
+    return Constant(values=_run(node, arrays, opsets))
+
+
+def _run(
+    node: Node, arrays: Sequence[NDArray[Any] | None], opsets: Mapping[str, int]
+) -> NDArray[Any]:
+    names = ["" if array is None else f"x{place}" for place, array in enumerate(arrays)]
+    graph = helper.make_graph(
+        [helper.make_node(node.op, names, ["y"], **node.attributes)],
+        "constants",
+        [
+            helper.make_tensor_value_info(name, _element(array), array.shape)
+            for name, array in zip(names, arrays, strict=True)
+            if array is not None
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.UNDEFINED, None)],
+    )
+    version = opsets.get("", opsets.get("ai.onnx", 0))
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", version)] if version else None
+    )
+    feeds = {name: array for name, array in zip(names, arrays, strict=True) if name}
+    try:
+        (result,) = ReferenceEvaluator(model).run(None, feeds)
+    except Exception as error:  # ONNX raises whatever its NumPy code does.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExchangeError(
+            [f"reads constants only, and cannot be computed: {reason[0]}"]
+        ) from error
+    return np.asarray(result)
+
+
+def _element(array: NDArray[Any]) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(array.dtype))

@@ -1,0 +1,147 @@
+"""Node after node of a file: each gives a value, or what is wrong with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from systolith.exchange.building import Building
+from systolith.exchange.constant_nodes import worked_out
+from systolith.exchange.errors import ExchangeError, NodeError
+from systolith.exchange.integer_nodes import represented
+from systolith.exchange.model_file import ModelFile, Node
+from systolith.exchange.operators import OPERATORS
+from systolith.exchange.rewrites import REWRITES
+from systolith.exchange.standing_in import standing_in
+from systolith.exchange.values import (
+    Absent,
+    Activation,
+    Images,
+    Integers,
+    Pending,
+    Unknown,
+    Value,
+)
+from systolith.network import NetworkError
+
+__all__ = ["Run"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What is known while a file is read.
+
+    Attributes
+    ----------
+    made : Building
+    opsets : dict of str to int
+    values : dict of str to Value
+        By tensor.
+    problems : list of str
+    doubtful : set of str
+        Tensors that depend on something a problem was reported about.
+    """
+
+    made: Building
+    opsets: Mapping[str, int]
+    values: dict[str, Value]
+    problems: list[str] = field(default_factory=list)
+    doubtful: set[str] = field(default_factory=set)
+
+    def nodes(self, model: ModelFile) -> None:
+        """Read all nodes."""
+        read = {name for node in model.nodes for name in node.inputs} | set(model.outputs)
+        for node in model.nodes:
+            doubtful = any(name in self.doubtful for name in node.inputs)
+            self.made.lenient = doubtful
+            value, problems = self._node(node)
+            more = [name for name in node.outputs[1:] if name in read]
+            if more and node.op in OPERATORS:
+                problems.append(
+                    f"{node}: its output '{more[0]}' is read; only its first one is supported"
+                )
+            self.problems += [problem for problem in problems if problem not in self.problems]
+            self.values.update(dict.fromkeys(node.outputs, Unknown()))
+            self.values[node.outputs[0]] = value
+            if problems or doubtful:
+                self.doubtful.update(node.outputs)
+
+    def output(self, name: str) -> Activation | None:
+        """What one of the model's outputs is; None where it depends on what is wrong."""
+        self.made.lenient = name in self.doubtful
+        value = self.values.get(name, Unknown())
+        try:
+            found = self._output(name, value)
+        except NetworkError as error:
+            self._report(error, f"output '{name}'")
+            return None
+        return None if self.made.lenient else found
+
+    def _output(self, name: str, value: Value) -> Activation | None:
+        end = Node(name=name, op="end", inputs=(name,), outputs=(), attributes={})
+        match value:
+            case Integers():
+                found: Value = represented(end, value, self.made)
+            case Pending():
+                found = self.made.finish(value)
+            case _:
+                found = value
+        match found:
+            case Activation() if any(found.padding):
+                raise ExchangeError(["ends with a Pad; leave it to the host"])
+            case Activation():
+                return found
+            case Unknown():
+                return None
+            case Images():
+                raise ExchangeError(["is the model's input itself; a layer's result is supported"])
+            case _:
+                raise ExchangeError(["is no layer's result"])
+
+    def _node(self, node: Node) -> tuple[Value, list[str]]:
+        """What a node gives, and what is wrong with it."""
+        missing = Absent()
+        given = [self.values.get(name, Unknown()) if name else missing for name in node.inputs]
+        operator = OPERATORS.get(node.op)
+        try:
+            if (constant := worked_out(node, given, self.opsets)) is not None:
+                return constant, []
+        except ExchangeError as error:
+            return Unknown(), self._told(error, node)
+        if operator is None:
+            rewrite = REWRITES.get(node.op, "see the table of supported operators in docs/onnx.md")
+            return self._instead(node, given), [f"{node}: not supported: {rewrite}"]
+        understood, problems = operator.understood(node, self.opsets)
+        problems = [f"{node}: {problem}" for problem in problems]
+        declared = len(operator.inputs.split())
+        values = [*given, *[missing] * (declared - len(given))][:declared]
+        if any(isinstance(value, Unknown) for value in values):
+            return self._instead(node, given), problems
+        run = operator.run
+        if any(isinstance(value, Integers) for value in values):
+            if operator.integers is None:
+                problems.append(
+                    f"{node}: works on the integers of {_quantizer(values)}; what it does with "
+                    "those is not supported: put a DequantizeLinear before it"
+                )
+                return self._instead(node, given), problems
+            run = operator.integers
+        try:
+            value = run(understood, values, self.made)
+        except NetworkError as error:
+            return self._instead(node, given), problems + self._told(error, node)
+        return (self._instead(node, given) if problems else value), problems
+
+    def _instead(self, node: Node, given: list[Value]) -> Value:
+        return standing_in(node, given, self.opsets)
+
+    def _report(self, error: NetworkError, who: str) -> None:
+        told = self._told(error, who)
+        self.problems += [problem for problem in told if problem not in self.problems]
+
+    def _told(self, error: NetworkError, who: object) -> list[str]:
+        """Problems with the name of whom they are about."""
+        about = error.node if isinstance(error, NodeError) else who
+        return [f"{about}: {problem}" for problem in error.problems]
+
+
+def _quantizer(values: list[Value]) -> str:
+    return next(value.node for value in values if isinstance(value, Integers))
