@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from systolith.hls4ml_backend.division import stand_in
 from systolith.hls4ml_backend.form import MAX_ACT_BITS, Form
-from systolith.hls4ml_backend.value import Make, Recipe, Value
+from systolith.hls4ml_backend.value import Make, Recipe, Value, image_view
 from systolith.network import (
     INPUT,
     ActType,
@@ -69,7 +69,7 @@ class Assembly:
             self.problems.append(text)
 
     def accumulate(
-        self, layer: str, make: Make, inputs: Sequence[Value], fraction: int, view: IntArray
+        self, layer: str, make: Make, inputs: Sequence[Value], fraction: int, view: IntArray | int
     ) -> Value | None:
         """See the accumulators of a layer to be made as a value.
 
@@ -82,8 +82,8 @@ class Assembly:
             Tensors that it reads, see :meth:`tensor`.
         fraction : int
             Of its accumulators.
-        view : array of int64
-            Of its output.
+        view : array of int64, or int
+            Of its output; or the rank that hls4ml gives it.
 
         Returns
         -------
@@ -107,21 +107,36 @@ class Assembly:
             return None
         form = Form(fraction=fraction, low=low, high=high)
         channels, height, width = shape
-        return Value(source=name, form=form, view=view, shape=(channels, height, width), make=make)
+        seen = self._seen(layer, (channels, height, width), view)
+        if seen is None:
+            return None
+        return Value(source=name, form=form, view=seen, shape=(channels, height, width), make=make)
 
-    def add_layer(self, layer: str, made: Layer, read: Value, view: IntArray) -> Value | None:
+    def _seen(
+        self, layer: str, shape: tuple[int, int, int], view: IntArray | int
+    ) -> IntArray | None:
+        """Find the view of a layer's output; None if there is none, of which a problem is noted."""
+        if not isinstance(view, int):
+            return view
+        if (found := image_view(shape, view)) is None:
+            self.refuse(layer, f"has an output (C, H, W) = {shape}, which has no {view} dimensions")
+        return found
+
+    def add_layer(self, layer: str, made: Layer, read: Value, view: int) -> Value | None:
         """Append a layer without accumulators, which keeps its input's type."""
         tensor = self._tensors[read.source]
         if found := list(made.problems([tensor.shape])):
             for problem in found:
                 self.refuse(layer, problem)
             return None
-        shape = made.output_shape([tensor.shape])
+        channels, height, width = shape = made.output_shape([tensor.shape])
+        seen = self._seen(layer, (channels, height, width), view)
+        if seen is None:
+            return None
         self.layers.append(made)
         self._tensors[made.name] = Tensor(shape, tensor.type)
-        channels, height, width = shape
         return replace(
-            read, source=made.name, view=view, shape=(channels, height, width), padding=(0, 0, 0, 0)
+            read, source=made.name, view=seen, shape=(channels, height, width), padding=(0, 0, 0, 0)
         )
 
     def record(self, layer: str, value: Value) -> None:

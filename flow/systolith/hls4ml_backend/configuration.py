@@ -40,6 +40,9 @@ class Configuration:
         ReuseFactor by layer, where it is more than 1.
     quick : bool
         Whether the simulator is compiled in the least time, at the expense of its speed.
+    check_model, check_csimulation : bool
+        Whether hls4ml's graph is compared with the user's model, when it is converted, and the
+        network with hls4ml's own C simulation, when it is compiled.
     """
 
     part: str
@@ -50,6 +53,8 @@ class Configuration:
     arrays: dict[str, tuple[int, int]]
     reuse: dict[str, int]
     quick: bool
+    check_model: bool
+    check_csimulation: bool
 
 
 def initial_config(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +67,8 @@ def initial_config(given: Mapping[str, Any]) -> dict[str, Any]:
         "Device": known.get("Device"),
         "Multipliers": known.get("Multipliers"),
         "QuickSimulation": known.get("QuickSimulation"),
+        "CheckModel": known.get("CheckModel", True),
+        "CheckCSimulation": known.get("CheckCSimulation", True),
         "HLSConfig": {},
         "UnknownKeys": [key for key in given if key not in OPTIONS],
     }
@@ -94,6 +101,8 @@ def read_configuration(model: Any) -> Configuration:
         part=config["Part"],
         clock_mhz=None if period is None else 1000 / period,
         quick=bool(config.get("QuickSimulation")),
+        check_model=config.get("CheckModel") is not False,
+        check_csimulation=config.get("CheckCSimulation") is not False,
         device=config.get("Device") or general.get("Device"),
         multipliers=config.get("Multipliers") or general.get("Multipliers"),
         patterns={name: part["Pattern"] for name, part in sections.items() if "Pattern" in part},

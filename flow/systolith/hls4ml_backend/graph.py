@@ -11,6 +11,7 @@ from systolith.bench import NativeModel, build_native
 from systolith.build import Design, write_design
 from systolith.hls4ml_backend.configuration import Configuration, read_configuration
 from systolith.hls4ml_backend.mapping import Mapped, map_graph
+from systolith.hls4ml_backend.model_check import check_model
 from systolith.hls4ml_backend.names import RTL, SIMULATOR
 from systolith.hls4ml_backend.planning import plan_mapped
 from systolith.hls4ml_backend.tracing import trace_layers
@@ -36,6 +37,9 @@ class SystolithGraph(ModelGraph):
         The Verilog, once it is written.
     simulator : NativeModel or None
         Once it is compiled.
+    checks : dict of str to str
+        What was compared with the user's model (``"model"``) and, once it is compiled, with
+        hls4ml's own C simulation (``"csimulation"``), or why nothing was.
     """
 
     mapped: Mapped
@@ -43,6 +47,7 @@ class SystolithGraph(ModelGraph):
     plan: NetworkPlan
     design: Design | None
     simulator: NativeModel | None
+    checks: dict[str, str]
 
     @property
     def folder(self) -> Path:
@@ -157,7 +162,9 @@ def adopt(model: Any) -> None:
     configuration = read_configuration(model)
     mapped = map_graph(model, configuration.patterns)
     plan = plan_mapped(mapped.network, configuration, mapped.origins)
+    checked = check_model(model) if configuration.check_model else "not asked for"
     model.__class__ = SystolithGraph
+    model.checks = {"model": checked}
     model.mapped, model.configuration, model.plan = mapped, configuration, plan
     model.design = model.simulator = None
 

@@ -57,6 +57,8 @@ BACKEND_KEYS: Mapping[str, Check] = {
     "Device": _optional(_device),
     "Multipliers": _optional(_count),
     "QuickSimulation": _optional(_boolean),
+    "CheckModel": _optional(_boolean),
+    "CheckCSimulation": _optional(_boolean),
 }
 """What ``convert_from_...`` takes for this backend: part, clock_period, io_type, and so on."""
 IGNORED = (
@@ -142,5 +144,7 @@ OPTIONS: Mapping[str, str] = {
     "device": "Device",
     "multipliers": "Multipliers",
     "quick_simulation": "QuickSimulation",
+    "check_model": "CheckModel",
+    "check_csimulation": "CheckCSimulation",
 }
 """Options of ``convert_from_...``, and the keys that they set."""

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from systolith.hls4ml_backend.assembly import Assembly
-from systolith.hls4ml_backend.errors import raise_if_any
+from systolith.hls4ml_backend.attributes import attribute_problems
+from systolith.hls4ml_backend.errors import ConversionError, raise_if_any
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast, Clip, Form
 from systolith.hls4ml_backend.pools import average_pool, is_average, max_pool
 from systolith.hls4ml_backend.shapes import reshape, transpose, zero_padding
-from systolith.hls4ml_backend.value import Recipe, Value, image_view
+from systolith.hls4ml_backend.value import Recipe, Value
 from systolith.hls4ml_backend.weighted import batch_norm, convolution, dense, depthwise
 from systolith.network import (
     INPUT,
@@ -26,7 +27,7 @@ from systolith.network import (
     Tensor,
 )
 
-__all__ = ["Mapped", "Output", "map_graph"]
+__all__ = ["Mapped", "Output", "is_transposed_first", "map_graph"]
 
 WEIGHTED: Mapping[str, Callable[[Assembly, Any, Value, str | None], Value | None]] = {
     "Dense": dense,
@@ -138,6 +139,8 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> Mapped:
     }
     for node in nodes:
         value = _mapped(assembly, node, values, dict(patterns or {}).get(node.name))
+        if value is not None and not _has_shape(assembly, node, value):
+            value = None
         if value is not None:
             assembly.record(node.name, value)
             if readers[node.outputs[0]] != 1 or node.outputs[0] in graph.outputs:
@@ -150,17 +153,35 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> Mapped:
     return _finished(assembly, graph, values)
 
 
+def _has_shape(assembly: Assembly, node: Any, value: Value) -> bool:
+    """Compare a tensor's shape with the one that hls4ml computed; note a difference."""
+    wanted = tuple(int(size) for size in node.get_output_variable().shape)
+    if value.padded_shape == wanted:
+        return True
+    assembly.refuse(
+        node.name,
+        f"hls4ml says that its output has the shape {wanted}, but with its kernel, stride and "
+        f"padding it has {value.padded_shape}; give the layer no dilation, and padding as numbers",
+    )
+    return False
+
+
 def _finished(assembly: Assembly, graph: Any, values: Mapping[str, Value | None]) -> Mapped:
     outputs = []
     for name in graph.outputs:
-        value = values[name]
-        assert value is not None
+        if (value := values.get(name)) is None:
+            assembly.problems.append(f"output '{name}': no layer gives this tensor")
+            continue
         outputs.append(Output(layer=value.source, fraction=value.form.fraction, view=value.view))
         if any(value.padding):
             assembly.refuse(name, "zero padding is no output; leave it out")
         if value.source == INPUT:
             assembly.refuse(name, "nothing is computed; a network needs a layer")
-    entry = next(node for node in graph.get_layers() if node.outputs[0] in graph.inputs)
+    entries = [node for node in graph.get_layers() if node.outputs[0] in graph.inputs]
+    read = values.get(graph.inputs[0])
+    if read is None or not entries:
+        assembly.problems.append(f"input '{graph.inputs[0]}': no layer reads it")
+        raise ConversionError(assembly.problems)
     raise_if_any(assembly.problems)
     leaving = list(dict.fromkeys(output.layer for output in outputs))
     try:
@@ -168,11 +189,9 @@ def _finished(assembly: Assembly, graph: Any, values: Mapping[str, Value | None]
     except NetworkError as error:
         raise_if_any(error.problems)
         raise
-    read = values[graph.inputs[0]]
-    assert read is not None
     return Mapped(
         network=network,
-        input=fixed_type(entry.get_output_variable().type.precision),
+        input=fixed_type(entries[0].get_output_variable().type.precision),
         input_view=read.view,
         outputs=tuple(outputs),
         recipes=assembly.recipes,
@@ -183,17 +202,17 @@ def _finished(assembly: Assembly, graph: Any, values: Mapping[str, Value | None]
 def _mapped(
     assembly: Assembly, node: Any, values: Mapping[str, Value | None], pattern: str | None
 ) -> Value | None:
-    """Map one layer; None if that, or one before, is impossible."""
+    """Map one layer; None if that, or one before, is impossible, which was noted."""
     kind = node.class_name
+    problems = [unknown] if (unknown := _unknown(node)) else list(attribute_problems(node))
+    for problem in problems:
+        assembly.refuse(node.name, problem)
+    if problems:
+        return None
     if kind == "Input":
-        return _input(assembly, node, _is_transposed_first(node))
-    read = [values.get(name) for name in node.inputs]
-    if unknown := _unknown(node):
-        assembly.refuse(node.name, unknown)
+        return _input(assembly, node, is_transposed_first(node))
+    if (given := _read(assembly, node, values)) is None:
         return None
-    if any(value is None for value in read):
-        return None
-    given = [value for value in read if value is not None]
     if kind in SHAPED:
         return _cast(assembly, node, SHAPED[kind](assembly, node, given[0]))
     if kind == "Merge":
@@ -215,9 +234,28 @@ def _mapped(
     return _cast(assembly, node, WEIGHTED[kind](assembly, node, tensor, pattern))
 
 
+def _read(assembly: Assembly, node: Any, values: Mapping[str, Value | None]) -> list[Value] | None:
+    """Find the tensors that a layer reads; None if one is impossible, which was noted."""
+    # hls4ml leaves an empty name where it has taken an input away, as the shape of a Reshape.
+    names = [name for name in node.inputs if name]
+    count = 2 if node.class_name == "Merge" else 1
+    missing = [name for name in names if name not in values]
+    for name in missing:
+        assembly.refuse(node.name, f"reads '{name}', which no layer gives")
+    if not missing and len(names) != count:
+        assembly.refuse(
+            node.name, f"needs {count} input{'s'[: count - 1]}, got {', '.join(names) or 'none'}"
+        )
+        return None
+    given = [value for name in names if (value := values.get(name)) is not None]
+    return given if len(given) == len(names) else None
+
+
 def _unknown(node: Any) -> str | None:
     """Say why a layer has no counterpart at all."""
     kind = node.class_name
+    if kind == "Input":
+        return None
     if kind == "Merge":
         operation = str(node.get_attr("op")).lower()
         return None if operation == "add" else f"merges by {operation}; only add is supported"
@@ -230,7 +268,7 @@ def _unknown(node: Any) -> str | None:
     return f"{kind} is not supported; {REWRITES.get(kind, f'there are {known}')}"
 
 
-def _is_transposed_first(node: Any) -> bool:
+def is_transposed_first(node: Any) -> bool:
     """Whether images come with channels first, which all that read them put last."""
     readers = [reader for reader in node.model.get_layers() if node.outputs[0] in reader.inputs]
     return bool(readers) and all(
@@ -261,9 +299,10 @@ def _input(assembly: Assembly, node: Any, channels_first: bool) -> Value | None:
         image = (shape[0], shape[1] if len(shape) == 3 else 1, shape[-1])
     assembly.add_input(Tensor(image, act))
     form = Form(fraction=kind.fraction, low=act.low, high=act.high)
-    view = np.arange(np.prod(image)).reshape(shape)
+    view = np.arange(np.prod(image)).reshape(image)
     if not channels_first:
-        view = image_view(image, len(shape))
+        view = view.transpose(1, 2, 0)
+    view = view.reshape(shape)
     return Value(source=INPUT, form=form, view=view, shape=image)
 
 
@@ -282,10 +321,9 @@ def _added(assembly: Assembly, node: Any, values: list[Value]) -> Value | None:
     tensors = [
         assembly.tensor(name, value) for name, value in zip(node.inputs, values, strict=True)
     ]
-    first, *others = tensors
-    if len(tensors) != 2 or first is None or others[0] is None:
+    first, second = tensors
+    if first is None or second is None:
         return None
-    second = others[0]
     if any(first.padding) or any(second.padding):
         assembly.refuse(node.name, "follows zero padding; only convolutions and pools can")
         return None

@@ -3,18 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.division import Divide
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast
-from systolith.hls4ml_backend.value import Value, image_view
+from systolith.hls4ml_backend.value import Value
 from systolith.hls4ml_backend.weighted import padding_of
 from systolith.network import (
     ActType,
     AvgPool2d,
-    IntArray,
     Layer,
     MaxPool2d,
     NetworkError,
@@ -34,7 +31,7 @@ def max_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
     """Cast to the accumulator's type, take maxima."""
     if (read := _read(assembly, node, value)) is None:
         return None
-    kernel, stride, view = _window(node, read)
+    kernel, stride = _window(node, read)
     padding = padding_of(node, value)
     if any(value.padding) and read.form.low < 0:
         assembly.refuse(
@@ -53,14 +50,14 @@ def max_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
         for problem in error.problems:
             assembly.refuse(node.name, problem.partition(": ")[2])
         return None
-    return assembly.add_layer(node.name, made, read, view)
+    return assembly.add_layer(node.name, made, read, _rank(node))
 
 
 def average_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
     """Cast to the accumulator's type, sum, divide towards zero in that type, cast."""
     if (read := _read(assembly, node, value)) is None:
         return None
-    kernel, stride, view = _window(node, read)
+    kernel, stride = _window(node, read)
     padding = padding_of(node, value)
     count = kernel[0] * kernel[1]
     if any(padding) and not node.get_attr("count_pad", False):
@@ -80,7 +77,7 @@ def average_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
             output=output,
         )
 
-    made = assembly.accumulate(node.name, make, [read], read.form.fraction, view)
+    made = assembly.accumulate(node.name, make, [read], read.form.fraction, _rank(node))
     if made is None:
         return None
     accumulator = fixed_type(node.types["accum_t"].precision)
@@ -120,18 +117,17 @@ def _problems(node: Any, value: Value) -> Iterator[str]:
         yield f"accum {problem}"
 
 
-def _window(node: Any, value: Value) -> tuple[tuple[int, int], tuple[int, int], IntArray]:
-    """Kernel, stride and the view of the result."""
-    channels, height, width = value.shape
-    rank = 2 if "1D" in node.class_name else 3
+def _window(node: Any, value: Value) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Kernel and stride."""
+    _, height, width = value.shape
     if "Global" in node.class_name:
-        size = (height, width)
-        shape = tuple(node.get_output_variable().shape)
-        return size, size, np.arange(channels).reshape(shape)
+        return (height, width), (height, width)
     kernel = (node.get_attr("pool_height", 1), node.get_attr("pool_width"))
-    stride = (node.get_attr("stride_height", 1), node.get_attr("stride_width"))
-    if rank == 2:
-        size = (1, node.get_attr("n_out"))
-    else:
-        size = (node.get_attr("out_height"), node.get_attr("out_width"))
-    return kernel, stride, image_view((channels, *size), rank)
+    return kernel, (node.get_attr("stride_height", 1), node.get_attr("stride_width"))
+
+
+def _rank(node: Any) -> int:
+    """Dimensions that hls4ml gives the result."""
+    if "Global" in node.class_name:
+        return len(node.get_output_variable().shape)
+    return 2 if "1D" in node.class_name else 3

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.value import Value
 
@@ -14,6 +16,10 @@ def reshape(assembly: Assembly, node: Any, value: Value) -> Value | None:
     if _is_padded(assembly, node, value):
         return None
     shape = tuple(int(size) for size in node.get_output_variable().shape)
+    if np.prod(shape) != value.view.size:
+        given = f"a tensor of shape {value.view.shape}"
+        assembly.refuse(node.name, f"gives {given} the shape {shape}, which has another size")
+        return None
     return replace(value, view=value.view.reshape(shape))
 
 
@@ -21,7 +27,12 @@ def transpose(assembly: Assembly, node: Any, value: Value) -> Value | None:
     """Permute axes."""
     if _is_padded(assembly, node, value):
         return None
-    return replace(value, view=value.view.transpose(node.get_attr("perm")))
+    perm = tuple(int(axis) for axis in node.get_attr("perm"))
+    if sorted(perm) != list(range(value.view.ndim)):
+        given = f"a tensor of shape {value.view.shape}"
+        assembly.refuse(node.name, f"permutes the axes of {given} by {perm}")
+        return None
+    return replace(value, view=value.view.transpose(perm))
 
 
 def zero_padding(assembly: Assembly, node: Any, value: Value) -> Value | None:

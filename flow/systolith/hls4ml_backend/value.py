@@ -57,6 +57,16 @@ class Value:
         return replace(self, steps=(*self.steps, *(NamedStep(layer, step) for step in steps)))
 
     @property
+    def padded_shape(self) -> tuple[int, ...]:
+        """Shape that hls4ml gives the tensor, zeros around it counted."""
+        if not any(self.padding):
+            return self.view.shape
+        top, bottom, left, right = self.padding
+        *size, channels = self.view.shape
+        sides = (top + bottom, left + right)[-len(size) :]
+        return (*(a + b for a, b in zip(size, sides, strict=True)), channels)
+
+    @property
     def is_image(self) -> bool:
         """Whether hls4ml sees the network's image with channels last."""
         return not any(self.padding) and self.is_unpadded_image
@@ -95,9 +105,12 @@ class Recipe:
     padding: Padding = (0, 0, 0, 0)
 
 
-def image_view(shape: tuple[int, int, int], rank: int) -> IntArray:
-    """View an image (C, H, W) as hls4ml does: (H, W, C), (W, C) if H is 1, or (C,) of a pixel."""
-    return next(view for view in _views(shape) if view.ndim == rank)
+def image_view(shape: tuple[int, int, int], rank: int) -> IntArray | None:
+    """View an image (C, H, W) as hls4ml does: (H, W, C), (W, C) if H is 1, or (C,) of a pixel.
+
+    None if there is no view of this rank.
+    """
+    return next((view for view in _views(shape) if view.ndim == rank), None)
 
 
 def _views(shape: tuple[int, int, int]) -> list[IntArray]:

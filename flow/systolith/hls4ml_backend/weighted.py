@@ -9,7 +9,7 @@ from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.fixed_type import fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast
 from systolith.hls4ml_backend.patterns import pattern_of
-from systolith.hls4ml_backend.value import Make, Value, image_view
+from systolith.hls4ml_backend.value import Make, Value
 from systolith.hls4ml_backend.weights import (
     Scaled,
     common_scale,
@@ -40,14 +40,16 @@ def dense(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> V
         assembly.refuse(node.name, f"reads a tensor of shape {value.view.shape}; flatten it before")
         return None
     channels, height, width = value.shape
+    if (features := len(node.get_weights("weight").data)) != value.view.size:
+        assembly.refuse(node.name, f"has weights for {features} features, reads {value.view.size}")
+        return None
 
     def arrange(weight: IntArray) -> IntArray:
         placed = np.zeros((channels * height * width, weight.shape[1]), dtype=np.int64)
         placed[value.view] = weight
         return placed.T.reshape(-1, channels, height, width)
 
-    view = np.arange(node.get_attr("n_out"))
-    return _weighted(assembly, node, value, arrange, view, pattern, "weight")
+    return _weighted(assembly, node, value, arrange, 1, pattern, "weight")
 
 
 def convolution(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> Value | None:
@@ -99,14 +101,12 @@ def _sliding(
     def arrange(weight: IntArray) -> IntArray:
         return order(weight[None] if rank == 2 else weight)
 
-    filters = node.get_attr("n_filt")
-    size = (node.get_attr("out_height", 1), node.get_attr("out_width"))
     return _weighted(
         assembly,
         node,
         value,
         arrange,
-        image_view((filters, *size), rank),
+        rank,
         pattern,
         "weight",
         groups=groups,
@@ -118,11 +118,6 @@ def _sliding(
 def _sliding_problems(node: Any, value: Value, rank: int) -> Iterator[str]:
     if not value.is_unpadded_image or value.view.ndim != rank:
         yield f"reads a reshaped tensor of shape {value.view.shape}; it needs an image"
-    for name in ("dilation", "dilation_height", "dilation_width", "dilation_rate"):
-        given = node.get_attr(name, None)
-        if given is not None and (np.asarray(given) != 1).any():
-            yield f"{name} must be 1, got {given}; spread the kernel with zeros"
-            return
 
 
 def padding_of(node: Any, value: Value) -> Padding:
@@ -137,7 +132,7 @@ def _weighted(
     node: Any,
     value: Value,
     arrange: Arrange,
-    view: IntArray,
+    view: IntArray | int,
     pattern: str | None,
     name: str,
     *,

@@ -1,0 +1,147 @@
+"""A graph of hls4ml in floating point: what it has read, without types."""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["run_floats"]
+
+Floats = NDArray[np.float64]
+
+
+def run_floats(graph: Any, x: Floats) -> dict[str, Floats]:
+    """Compute every tensor of a graph without rounding or overflow.
+
+    Weights that the model itself quantizes are quantized, all others are as they were trained.
+
+    Parameters
+    ----------
+    graph : hls4ml.model.ModelGraph
+        With one input, and none but layers that are mapped; channels last.
+    x : array of float64, shape (N, ...)
+        In the shape of its input.
+
+    Returns
+    -------
+    dict of str to array of float64
+        By tensor of hls4ml.
+    """
+    tensors: dict[str, Tensor] = {}
+    for node in graph.get_layers():
+        if node.class_name == "Input":
+            made = torch.from_numpy(np.asarray(x, dtype=np.float64))
+        else:
+            read = [tensors[name] for name in node.inputs if name]
+            made = COMPUTED[node.class_name](node, *read)
+        for name in node.outputs:
+            tensors[name] = made
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _weight(node: Any, name: str) -> Tensor:
+    return torch.from_numpy(np.array(node.get_weights(name).data, dtype=np.float64))
+
+
+def _image(x: Tensor) -> Tensor:
+    """Bring (N, H, W, C) or (N, W, C) to (N, C, H, W)."""
+    whole = x.unsqueeze(1) if x.ndim == 3 else x
+    return whole.permute(0, 3, 1, 2)
+
+
+def _seen(y: Tensor, node: Any) -> Tensor:
+    """Bring (N, C, H, W) to the rank that hls4ml gives it, channels last."""
+    last = y.permute(0, 2, 3, 1)
+    return last.squeeze(1) if "1D" in node.class_name else last
+
+
+def _padded(node: Any, image: Tensor, value: float = 0.0) -> Tensor:
+    sides = [int(node.get_attr(f"pad_{side}", 0)) for side in ("left", "right", "top", "bottom")]
+    return functional.pad(image, sides, value=value)
+
+
+def _stride(node: Any) -> tuple[int, int]:
+    return int(node.get_attr("stride_height", 1)), int(node.get_attr("stride_width", 1))
+
+
+def _dense(node: Any, x: Tensor) -> Tensor:
+    return x @ _weight(node, "weight") + _weight(node, "bias").reshape(-1)
+
+
+def _convolution(node: Any, x: Tensor) -> Tensor:
+    weight = _weight(node, "weight")
+    weight = weight.unsqueeze(0) if weight.ndim == 3 else weight
+    image = _padded(node, _image(x))
+    if "Depthwise" in node.class_name:
+        groups = image.shape[1]
+        kernel = weight.flatten(2).permute(2, 0, 1).unsqueeze(1)
+    else:
+        groups, kernel = 1, weight.permute(3, 2, 0, 1)
+    bias = _weight(node, "bias").reshape(-1)
+    return _seen(functional.conv2d(image, kernel, bias, _stride(node), groups=groups), node)
+
+
+def _scaled(node: Any, x: Tensor) -> Tensor:
+    scale, bias = (_weight(node, name) for name in ("scale", "bias"))
+    return x * scale.reshape(-1) + bias.reshape(-1)
+
+
+def _pool(node: Any, x: Tensor) -> Tensor:
+    image = _image(x)
+    average = str(node.get_attr("pool_op")).lower() == "average"
+    if "Global" in node.class_name:
+        kept = image.mean(dim=(2, 3)) if average else image.amax(dim=(2, 3))
+        return kept.reshape(len(x), *map(int, node.get_output_variable().shape))
+    kernel = (int(node.get_attr("pool_height", 1)), int(node.get_attr("pool_width")))
+    if average:
+        return _seen(functional.avg_pool2d(_padded(node, image), kernel, _stride(node)), node)
+    padded = _padded(node, image, float("-inf"))
+    return _seen(functional.max_pool2d(padded, kernel, _stride(node)), node)
+
+
+def _activation(node: Any, x: Tensor) -> Tensor:
+    # What is mapped is either nothing or a ReLU, whatever its name.
+    return x if str(node.get_attr("activation", "linear")).lower() == "linear" else x.relu()
+
+
+def _added(node: Any, x: Tensor, y: Tensor) -> Tensor:
+    return x + y
+
+
+def _reshaped(node: Any, x: Tensor) -> Tensor:
+    shape = [int(size) for size in node.get_output_variable().shape]
+    assert prod(shape) == prod(x.shape[1:])  # compared while the layer was mapped
+    return x.reshape(len(x), *shape)
+
+
+def _transposed(node: Any, x: Tensor) -> Tensor:
+    return x.permute(0, *(int(axis) + 1 for axis in node.get_attr("perm")))
+
+
+def _zero_padded(node: Any, x: Tensor) -> Tensor:
+    return _seen(_padded(node, _image(x)), node)
+
+
+COMPUTED: Mapping[str, Callable[..., Tensor]] = {
+    "Dense": _dense,
+    **dict.fromkeys(
+        (
+            *("Conv1D", "Conv2D", "Conv2DBatchnorm", "PointwiseConv1D", "PointwiseConv2D"),
+            *("DepthwiseConv1D", "DepthwiseConv2D"),
+        ),
+        _convolution,
+    ),
+    **dict.fromkeys(("BatchNormalization", "ApplyAlpha"), _scaled),
+    **dict.fromkeys(("Pooling1D", "Pooling2D", "GlobalPooling1D", "GlobalPooling2D"), _pool),
+    **dict.fromkeys(("Activation", "ParametrizedActivation"), _activation),
+    "Merge": _added,
+    "Reshape": _reshaped,
+    "Transpose": _transposed,
+    **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D"), _zero_padded),
+}
+"""By class of layer, all that are mapped."""

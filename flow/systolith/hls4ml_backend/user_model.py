@@ -1,0 +1,187 @@
+"""The model that a user gave to hls4ml, run by its own framework."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["NotComparable", "UserOutputs", "run_user_model"]
+
+Floats = NDArray[np.float64]
+QUANTIZED_KERAS = ("qkeras", "hgq")
+"""Packages whose layers round: what they compute is not what hls4ml reads without types."""
+
+
+class NotComparable(Exception):
+    """A model that cannot be run beside hls4ml's graph, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserOutputs:
+    """What a model computes.
+
+    Attributes
+    ----------
+    framework : str
+        For messages.
+    outputs : list of array of float64, shape (N, ...)
+        In the model's order, channels last.
+    layers : dict of str to array of float64
+        Channels last, by the name that hls4ml gives the layer or the tensor; not all there are.
+    """
+
+    framework: str
+    outputs: list[Floats]
+    layers: dict[str, Floats]
+
+
+def run_user_model(config: Mapping[str, Any], names: frozenset[str], x: Floats) -> UserOutputs:
+    """Run the model that a configuration of hls4ml holds.
+
+    Parameters
+    ----------
+    config : mapping
+        Of a graph; ``PytorchModel``, ``KerasModel`` or ``OnnxModel`` in it is the model.
+    names : frozenset of str
+        Layers of the graph.
+    x : array of float64, shape (N, ...)
+        Channels last.
+
+    Raises
+    ------
+    NotComparable
+        If there is no model, or it quantizes on its own.
+    """
+    for key, run in RUNNERS.items():
+        if (model := config.get(key)) is not None:
+            if isinstance(model, str) and key != "OnnxModel":
+                raise NotComparable(f"{key} is the path of a file, not a model")
+            return run(config, model, names, x)
+    raise NotComparable("the configuration has no model")
+
+
+def _channels_last(values: Floats) -> Floats:
+    return np.moveaxis(values, 1, -1) if values.ndim > 2 else values
+
+
+def _channels_first(values: Floats) -> Floats:
+    return np.moveaxis(values, -1, 1) if values.ndim > 2 else values
+
+
+def _run_pytorch(
+    config: Mapping[str, Any], model: Any, names: frozenset[str], x: Floats
+) -> UserOutputs:
+    import torch
+    from hls4ml.utils.torch import CustomFXTracer
+
+    layers: dict[str, Floats] = {}
+
+    def floats(tensor: Any) -> Floats:
+        return _channels_last(tensor.detach().cpu().double().numpy().copy())
+
+    class Recorder(torch.fx.Interpreter):
+        def run_node(self, n: Any) -> Any:
+            result = super().run_node(n)
+            if isinstance(result, torch.Tensor):
+                layers[n.name] = floats(result)
+            return result
+
+    like = next(model.parameters(), torch.zeros(()))
+    images = torch.from_numpy(np.ascontiguousarray(_channels_first(x))).to(like)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            result = model(images)
+            traced = torch.fx.GraphModule(model, CustomFXTracer().trace(model))
+            Recorder(traced).run(images)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    outputs = result if isinstance(result, tuple | list) else [result]
+    return UserOutputs(
+        framework="PyTorch", outputs=[floats(output) for output in outputs], layers=layers
+    )
+
+
+def _run_keras(
+    config: Mapping[str, Any], model: Any, names: frozenset[str], x: Floats
+) -> UserOutputs:
+    import keras
+
+    flat = list(model.layers)
+    for layer in flat:
+        if (package := type(layer).__module__.partition(".")[0]) in QUANTIZED_KERAS:
+            raise NotComparable(f"layer '{layer.name}' is of {package}, whose layers round")
+    first = any(getattr(layer, "data_format", None) == "channels_first" for layer in flat)
+    if first:
+        raise NotComparable("its channels come first")
+    seen = [layer for layer in flat if len(getattr(layer, "_inbound_nodes", ())) == 1]
+    whole = keras.Model(model.inputs, [model.outputs, [layer.output for layer in seen]])
+    outputs, inner = whole(keras.ops.convert_to_tensor(x.astype(np.float32)), training=False)
+
+    def floats(tensor: Any) -> Floats:
+        return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
+
+    layers = {}
+    for layer, tensor in zip(seen, inner, strict=True):
+        # hls4ml makes a layer of an activation; the layer's own name then stands for the sums.
+        activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
+        named = f"{layer.name}_{activation}"
+        if activation == "linear" or named in names:
+            layers[named if named in names else layer.name] = floats(tensor)
+    return UserOutputs(
+        framework="Keras", outputs=[floats(output) for output in outputs], layers=layers
+    )
+
+
+def _run_onnx(
+    config: Mapping[str, Any], model: Any, names: frozenset[str], x: Floats
+) -> UserOutputs:
+    import onnx
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+
+    proto = onnx.load(model) if isinstance(model, str) else getattr(model, "model", model)
+    wrapper = ModelWrapper(_without_activation_quantizers(proto))
+    entry, results = wrapper.graph.input[0].name, [out.name for out in wrapper.graph.output]
+    collected: dict[str, list[Floats]] = {}
+    for image in x.astype(np.float32):
+        context = execute_onnx(wrapper, {entry: image[None]}, return_full_exec_context=True)
+        for name, value in context.items():
+            collected.setdefault(name, []).append(np.asarray(value, dtype=np.float64))
+    layers = {
+        name: np.concatenate(values)
+        for name, values in collected.items()
+        if values[0].ndim and len(values[0]) == 1
+    }
+    return UserOutputs(framework="ONNX", outputs=[layers[name] for name in results], layers=layers)
+
+
+def _without_activation_quantizers(proto: Any) -> Any:
+    """Copy a model whose quantizers of activations do nothing; those of parameters stay."""
+    from onnx import helper
+
+    copied = copy.deepcopy(proto)
+    constant = {tensor.name for tensor in copied.graph.initializer}
+    nodes = []
+    for node in copied.graph.node:
+        if all(name in constant for name in node.input):
+            constant.update(node.output)
+        if node.op_type in ("Quant", "IntQuant") and node.input[0] not in constant:
+            node = helper.make_node("Identity", [node.input[0]], node.output, name=node.name)
+        nodes.append(node)
+    del copied.graph.node[:]
+    copied.graph.node.extend(nodes)
+    return copied
+
+
+Run = Callable[[Mapping[str, Any], Any, frozenset[str], Floats], UserOutputs]
+RUNNERS: Mapping[str, Run] = {
+    "PytorchModel": _run_pytorch,
+    "KerasModel": _run_keras,
+    "OnnxModel": _run_onnx,
+}
