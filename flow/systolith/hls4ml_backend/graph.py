@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from systolith.bench import NativeModel, build_native
 from systolith.build import Design, write_design
 from systolith.hls4ml_backend.configuration import Configuration, read_configuration
+from systolith.hls4ml_backend.csimulation import check_csimulation
 from systolith.hls4ml_backend.mapping import Mapped, map_graph
 from systolith.hls4ml_backend.model_check import check_model
-from systolith.hls4ml_backend.names import RTL, SIMULATOR
+from systolith.hls4ml_backend.names import CSIMULATION, RTL, SIMULATOR
 from systolith.hls4ml_backend.planning import plan_mapped
 from systolith.hls4ml_backend.tracing import trace_layers
 from systolith.network import IntArray, trace
@@ -55,8 +56,19 @@ class SystolithGraph(ModelGraph):
         return Path(self.config.get_output_dir())
 
     def compile(self) -> None:
-        """Write the project and its Verilog, and compile it with Verilator."""
+        """Write the project and its Verilog, and compile it with Verilator.
+
+        Unless ``check_csimulation`` is False, the network is compared with hls4ml's own C
+        simulation first; see :attr:`checks`.
+
+        Raises
+        ------
+        ConversionError
+            If they differ.
+        """
         self.write()
+        if self.configuration.check_csimulation and "csimulation" not in self.checks:
+            self.checks["csimulation"] = check_csimulation(self, self.folder / CSIMULATION)
         self.config.backend.compile(self)
 
     def build_simulator(self) -> None:
@@ -95,7 +107,7 @@ class SystolithGraph(ModelGraph):
         outputs = dict(
             zip((port.layer for port in self.design.outputs), result.outputs, strict=True)
         )
-        return self._as_floats(outputs, x.dtype)
+        return self.as_floats(outputs, x.dtype)
 
     def trace(self, x: Floats) -> tuple[Any, dict[str, Floats]]:
         """Simulate, and compute what every layer with ``Trace`` gives.
@@ -116,7 +128,7 @@ class SystolithGraph(ModelGraph):
             self.compile()
         predicted = self.run(x)
         tensors = trace(self.mapped.network, self.quantize(x))
-        golden = self._as_floats(tensors, x.dtype)
+        golden = self.as_floats(tensors, x.dtype)
         pairs = zip(_listed(predicted), _listed(golden), strict=True)
         if not all(np.array_equal(got, wanted) for got, wanted in pairs):
             raise RuntimeError("the simulation of the Verilog differs from golden arithmetic")
@@ -136,7 +148,8 @@ class SystolithGraph(ModelGraph):
         images[:, self.mapped.input_view.reshape(-1)] = integers
         return images.reshape(-1, *self.mapped.network.input.shape)
 
-    def _as_floats(self, tensors: dict[str, IntArray], dtype: Any) -> Any:
+    def as_floats(self, tensors: dict[str, IntArray], dtype: Any) -> Any:
+        """Bring outputs of the network to hls4ml's order, units and ranks, as :meth:`run` does."""
         found = []
         for output in self.mapped.outputs:
             flat = tensors[output.layer].reshape(len(tensors[output.layer]), -1)

@@ -43,8 +43,8 @@ def check_model(graph: Any) -> str:
         If they differ: with the first layer whose output does.
     """
     shape = tuple(int(size) for size in graph.get_input_variables()[0].shape)
-    x = np.random.default_rng(0).normal(size=(SAMPLES, *shape)).astype(np.float32)
-    x = x.astype(np.float64)
+    single = np.random.default_rng(0).normal(size=(SAMPLES, *shape)).astype(np.float32)
+    x: Floats = single.astype(np.float64)
     names = frozenset(node.name for node in graph.get_layers())
     entry = next(node for node in graph.get_layers() if node.outputs[0] in graph.inputs)
     images = np.moveaxis(x, 1, -1) if is_transposed_first(entry) else x
@@ -91,8 +91,11 @@ def _difference(graph: Any, tensors: dict[str, Floats], wanted: UserOutputs) -> 
                 shape = theirs.shape[1:]
                 how = f"the shape {ours.shape[1:]}, but in the {wanted.framework} model {shape}"
             else:
-                off = _distance(ours.reshape(-1), theirs.reshape(-1)) / np.abs(theirs).max()
-                how = f"values up to {off:.0%} of the greatest off the {wanted.framework} model's"
+                off = _distance(ours.reshape(-1), theirs.reshape(-1))
+                how = (
+                    f"values up to {off:.3g} off the {wanted.framework} model's, of which the "
+                    f"greatest is {np.abs(theirs).max():.3g}"
+                )
             return (
                 f"layer '{node.name}' ({node.class_name}): as hls4ml has read it, its output has "
                 f"{how}; hls4ml's converter ignores a setting of it (dilation, rounding of sizes, "

@@ -1,6 +1,6 @@
 """Names of the backend and of what it writes."""
 
-__all__ = ["CONFIG", "NAME", "NETWORK", "REPORT", "RTL", "SIMULATOR", "TENSORS"]
+__all__ = ["CONFIG", "CSIMULATION", "NAME", "NETWORK", "REPORT", "RTL", "SIMULATOR", "TENSORS"]
 
 NAME = "Systolith"
 """Of the backend, in any case of letters."""
@@ -10,4 +10,5 @@ TENSORS = "tensors.json"
 CONFIG = "hls4ml_config.yml"
 RTL = "rtl"
 SIMULATOR = "simulator"
+CSIMULATION = "csimulation"
 REPORT = "report.json"

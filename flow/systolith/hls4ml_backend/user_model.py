@@ -90,7 +90,9 @@ def _run_pytorch(
             return result
 
     like = next(model.parameters(), torch.zeros(()))
-    images = torch.from_numpy(np.ascontiguousarray(_channels_first(x))).to(like)
+    first = _channels_first(x)
+    # A copy into new memory: views of one channel look like channels last to PyTorch.
+    images = torch.zeros(first.shape).copy_(torch.from_numpy(first)).to(like)
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

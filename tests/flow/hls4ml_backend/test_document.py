@@ -17,7 +17,10 @@ def test_the_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     exec(compile(block, str(DOCUMENT), "exec"), names)
     scores = names["scores"]
     assert isinstance(scores, np.ndarray) and scores.shape == (10, 3)
-    assert "cycles per frame" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "cycles per frame" in printed
+    assert "'model': 'equal to the PyTorch model on 4 random inputs" in printed
+    assert "'csimulation': \"equal to hls4ml's C simulation (Vitis) on 8 random inputs" in printed
 
 
 def test_every_key_is_explained() -> None:
