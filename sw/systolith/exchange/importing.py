@@ -1,6 +1,6 @@
 """From an ONNX file, QONNX or with quantizers of ONNX's own, to an integer network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -86,6 +86,7 @@ def import_onnx(
     *,
     multiplier_bits: int = MAX_MULTIPLIER_BITS,
     input_type: str | Quantizer | None = None,
+    input_shape: Sequence[int] | None = None,
 ) -> Imported:
     """Read an ONNX file whose tensors are quantized, as an integer network.
 
@@ -105,6 +106,8 @@ def import_onnx(
     input_type : str or Quantizer
         How to quantize a float input that the file does not quantize: its type, scale and, if not
         0, zero point, such as ``"int8:1/64"`` or ``"uint8:0.02:128"``.
+    input_shape : sequence of int, optional
+        Of one image, such as (3, 32, 32), where the file leaves sizes open.
 
     Raises
     ------
@@ -112,9 +115,8 @@ def import_onnx(
         With every problem of the file: each names the node, what is required, and the nearest
         rewrite that is supported.
     """
-    return import_model(
-        read_model(Path(path)), multiplier_bits=multiplier_bits, input_type=input_type
-    )
+    model = read_model(Path(path), input_shape=input_shape)
+    return import_model(model, multiplier_bits=multiplier_bits, input_type=input_type)
 
 
 def import_model(
