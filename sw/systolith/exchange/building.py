@@ -42,6 +42,8 @@ class Building:
         Of float images that the file does not quantize.
     input : InputQuantizer or None
         Once it is known.
+    input_given : bool
+        Whether `input_type` quantizes it.
     notes : list of str
         What a user has to know of how the file was read.
     lenient : bool
@@ -52,6 +54,7 @@ class Building:
     multiplier_bits: int = MAX_MULTIPLIER_BITS
     input_type: Quantizer | None = None
     input: InputQuantizer | None = None
+    input_given: bool = False
     layers: list[Layer] = field(default_factory=list)
     units: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -107,6 +110,7 @@ class Building:
                 ]
             )
         self.input = found
+        self.input_given = images.quantizer is None
         tensor = Tensor(images.places.shape, quantizer.type)
         return Activation(layer=INPUT, tensor=tensor, scale=quantizer.scale)
 

@@ -1,6 +1,6 @@
 """From an ONNX file, QONNX or with quantizers of ONNX's own, to an integer network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -17,7 +17,7 @@ from systolith.exchange.quantizer import FloatArray, Quantizer
 from systolith.exchange.running import Run
 from systolith.exchange.tails import without_tail
 from systolith.exchange.values import Activation, Constant, Images, Integers, Value
-from systolith.network import MAX_MULTIPLIER_BITS, IntArray, IntegerNetwork, Tensor
+from systolith.network import MAX_MULTIPLIER_BITS, IntArray, IntegerNetwork, Layer, Tensor
 
 __all__ = ["Imported", "import_model", "import_onnx"]
 
@@ -152,15 +152,23 @@ def import_model(
             )
     if made.input is None and not run.problems:
         run.problems.append("the model's input is read by no quantizer")
-    if given is not None and made.input is not None and made.input.quantizer.scale != given.scale:
-        run.problems.append("input_type is given, but the file quantizes its input; leave it out")
+    if given is not None and made.input is not None:
+        if not made.input_given:
+            run.problems.append(
+                "input_type is given, but the file quantizes its input itself; leave it out"
+            )
+        made.notes.append(
+            f"the file does not quantize its input: it is read as {given.type} in steps of "
+            f"{given.scale:g}, and what lies between two steps is rounded"
+        )
     if run.problems or made.input is None:
         raise ExchangeError(run.problems)
+    network = _network(model, made, made.input, outputs)
     return Imported(
-        network=_network(model, made, made.input, outputs),
+        network=network,
         input=made.input,
         scales={name: each.scale for name, each in outputs.items()},
-        units=made.units,
+        units={name: units for name, units in made.units.items() if name in network.tensors},
         tensors=tensors,
         orders={name: each.places for name, each in outputs.items() if each.places is not None},
         notes=tuple(made.notes),
@@ -190,6 +198,15 @@ def _network(
     return IntegerNetwork(
         name=f"n{name}" if not name or name[0].isdigit() else name,
         input=Tensor(source.places.shape, source.quantizer.type),
-        layers=tuple(made.layers),
+        layers=tuple(reversed(list(_read(made, outputs)))),
         outputs=tuple(outputs),
     )
+
+
+def _read(made: Building, outputs: Mapping[str, Activation]) -> Iterator[Layer]:
+    """The layers that outputs depend on, last ones first."""
+    wanted = set(outputs)
+    for layer in reversed(made.layers):
+        if layer.name in wanted:
+            wanted.update(layer.inputs)
+            yield layer

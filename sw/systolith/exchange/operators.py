@@ -85,9 +85,14 @@ OPERATORS: Mapping[str, Operator] = {
     "Gemm": Operator(
         weighted_nodes.gemm,
         "Linear",
-        "alpha and beta 1, activations as they are",
+        "activations as they are",
         "A B C?",
-        {"alpha": _one("alpha"), "beta": _one("beta"), "transA": TRANSPOSED, "transB": ANY},
+        {
+            "alpha": Attribute(default=1.0),
+            "beta": Attribute(default=1.0),
+            "transA": TRANSPOSED,
+            "transB": Attribute(default=0),
+        },
     ),
     "MatMul": Operator(weighted_nodes.matmul, "Linear", "an activation and constant weights", TWO),
     "BatchNormalization": Operator(

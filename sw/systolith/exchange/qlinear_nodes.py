@@ -13,7 +13,7 @@ from systolith.exchange.model_file import Node
 from systolith.exchange.operands import activation_of, constant_of
 from systolith.exchange.pool_nodes import average_pool, global_average_pool
 from systolith.exchange.quantizer_nodes import dequantize_linear, quantize_linear
-from systolith.exchange.values import Absent, Constant, QuantizedConstant, Value
+from systolith.exchange.values import Absent, Constant, Integers, QuantizedConstant, Value
 from systolith.exchange.weighted_nodes import convolve, gemm, matmul
 
 __all__ = [
@@ -47,13 +47,15 @@ def q_gemm(node: Node, values: Sequence[Value], made: Building) -> Value:
     if isinstance(ys, Absent):
         raise ExchangeError(["gives floats; a quantized result is supported: give it y_scale"])
     axis = 0 if node.attributes["transB"] else 1
+    node = replace(node, attributes={**node.attributes, "beta": 1.0})
     return _on_integers(node, made, gemm, [(x, xs, xz, 1), (w, ws, wz, axis)], (ys, yz), bias)
 
 
 def q_linear_add(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """QLinearAdd of ONNX Runtime."""
+    """QLinearAdd of ONNX Runtime, which adds the zero point before it rounds."""
     a, sa, za, b, sb, zb, ys, yz = values
-    return _on_integers(node, made, add, [(a, sa, za, 1), (b, sb, zb, 1)], (ys, yz))
+    found = _on_integers(node, made, add, [(a, sa, za, 1), (b, sb, zb, 1)], (ys, yz))
+    return replace(found, quantizer=replace(found.quantizer, after_zero_point=True))
 
 
 def q_linear_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
@@ -75,7 +77,7 @@ def _on_integers(
     inputs: Sequence[Operand],
     output: tuple[Value, Value],
     bias: Value | None = None,
-) -> Value:
+) -> Integers:
     """Read an operator on integers as dequantizers, a float operator and a quantizer."""
     real = [
         dequantize_linear(replace(node, attributes={"axis": axis}), [value, scale, zero], made)
@@ -93,4 +95,6 @@ def _on_integers(
         real.append(Constant(values=np.asarray(integers.reshape(-1) * unit)))
     held = compute(node, real, made)
     attributes = {"axis": 1, "output_dtype": 0}
-    return quantize_linear(replace(node, attributes=attributes), [held, *output], made)
+    found = quantize_linear(replace(node, attributes=attributes), [held, *output], made)
+    assert isinstance(found, Integers)
+    return found

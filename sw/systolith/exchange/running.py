@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from systolith.exchange.building import Building
-from systolith.exchange.constant_nodes import worked_out
+from systolith.exchange.constant_nodes import QUANTIZERS, worked_out
 from systolith.exchange.errors import ExchangeError, NodeError
 from systolith.exchange.integer_nodes import represented
 from systolith.exchange.model_file import ModelFile, Node
@@ -23,6 +23,9 @@ from systolith.exchange.values import (
 from systolith.network import NetworkError
 
 __all__ = ["Run"]
+
+PROBE = "layer 'probe': "
+"""Layers that are tried before they have a name."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +116,9 @@ class Run:
         problems = [f"{node}: {problem}" for problem in problems]
         declared = len(operator.inputs.split())
         values = [*given, *[missing] * (declared - len(given))][:declared]
-        if any(isinstance(value, Unknown) for value in values):
+        # What scales of blocks are wrong with otherwise only follows from their being blocks.
+        known = not any(isinstance(value, Unknown) for value in values)
+        if not known or (problems and node.op in QUANTIZERS):
             return self._instead(node, given), problems
         run = operator.run
         if any(isinstance(value, Integers) for value in values):
@@ -140,7 +145,7 @@ class Run:
     def _told(self, error: NetworkError, who: object) -> list[str]:
         """Problems with the name of whom they are about."""
         about = error.node if isinstance(error, NodeError) else who
-        return [f"{about}: {problem}" for problem in error.problems]
+        return [f"{about}: {problem.removeprefix(PROBE)}" for problem in error.problems]
 
 
 def _quantizer(values: list[Value]) -> str:

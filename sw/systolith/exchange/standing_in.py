@@ -44,6 +44,8 @@ def standing_in(
     node: Node, values: Sequence[Value], opsets: Mapping[str, int]
 ) -> Unknown | Activation | Pending:
     """Make a value of the shape that the node's result has, or none if that is not known."""
+    if all(isinstance(value, Absent | Constant | QuantizedConstant) for value in values):
+        return Unknown()
     shape = _shape(node, values, opsets)
     if shape is None or len(shape) not in (1, 3) or min(shape) < 1:
         return Unknown()
@@ -60,8 +62,8 @@ def standing_in(
         result=shape,
         emit=emit,
         accumulated=lambda bias: (0, 0),
-        scale=np.ones(1),
-        offset=np.zeros(1),
+        scale=np.ones(shape[0]),
+        offset=np.zeros(shape[0]),
         biased=True,
     )
 

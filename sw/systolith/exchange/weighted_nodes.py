@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
+from math import isfinite, prod
 
 import numpy as np
 
@@ -13,8 +13,15 @@ from systolith.exchange.model_file import Node
 from systolith.exchange.operands import activation_of, constant_of, straight
 from systolith.exchange.quantizer import FloatArray
 from systolith.exchange.structure import DENSE, Structure, detect
-from systolith.exchange.values import Absent, Activation, Constant, QuantizedConstant, Value
-from systolith.exchange.weighted_layers import weighted
+from systolith.exchange.values import (
+    Absent,
+    Activation,
+    Constant,
+    Pending,
+    QuantizedConstant,
+    Value,
+)
+from systolith.exchange.weighted_layers import multiplied, weighted
 from systolith.exchange.windows import window_of
 from systolith.network import ActType, Conv2d, Flatten, IntArray, Layer, Linear, Requantize
 
@@ -66,16 +73,21 @@ def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
 
 
 def gemm(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """Gemm, without factors, and with plain activations."""
-    return _linear(node, values, made, transposed=not node.attributes["transB"])
+    """Gemm, with plain activations; its factors become part of scale and bias."""
+    alpha, beta = (float(node.attributes[name]) for name in ("alpha", "beta"))
+    if not (isfinite(alpha) and isfinite(beta) and alpha):
+        raise ExchangeError([f"has alpha {alpha:g} and beta {beta:g}; finite ones are supported"])
+    held = _linear(node, values, made, transposed=not node.attributes["transB"])
+    held = multiplied(held, np.array([alpha]))
+    return replace(held, offset=_bias(values[2], held.offset.size, (1, held.offset.size)) * beta)
 
 
 def matmul(node: Node, values: Sequence[Value], made: Building) -> Value:
     """MatMul of an activation and constant weights."""
-    return _linear(node, [*values, Absent()], made, transposed=True)
+    return _linear(node, values, made, transposed=True)
 
 
-def _linear(node: Node, values: Sequence[Value], made: Building, *, transposed: bool) -> Value:
+def _linear(node: Node, values: Sequence[Value], made: Building, *, transposed: bool) -> Pending:
     weight = _weights(values[1], axis=1 if transposed else 0)
     if weight.integers.ndim != 2:
         raise ExchangeError(
@@ -102,7 +114,7 @@ def _linear(node: Node, values: Sequence[Value], made: Building, *, transposed: 
             mask=structure.mask,
         )
 
-    offset = _bias(values[2], len(integers), (1, len(integers)))
+    offset = np.zeros(len(integers))
     scale = np.broadcast_to(weight.scale.reshape(-1), len(integers))
     return weighted(node.name, emit, x.tensor, scale * x.scale, offset)
 

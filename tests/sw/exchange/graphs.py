@@ -13,9 +13,13 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 
-__all__ = ["QONNX", "GraphBuilder", "run_qonnx", "run_runtime"]
+from systolith.exchange import Imported, import_onnx
+from systolith.network import forward
+
+__all__ = ["MICROSOFT", "QONNX", "GraphBuilder", "equal_to_runtime", "run_qonnx", "run_runtime"]
 
 QONNX = "qonnx.custom_op.general"
+MICROSOFT = "com.microsoft"
 Floats = NDArray[np.float32]
 
 
@@ -24,6 +28,7 @@ class GraphBuilder:
     """Writes nodes one after the other; each method gives the name of its result."""
 
     shape: tuple[int, ...]
+    element: int = TensorProto.FLOAT
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
 
@@ -33,6 +38,7 @@ class GraphBuilder:
         return name
 
     def node(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """One node; an empty name leaves an input out."""
         name = f"{op}_{len(self.nodes)}"
         self.nodes.append(
             helper.make_node(op, inputs, [f"{name}_out"], name=name, domain=domain, **attributes)
@@ -80,12 +86,13 @@ class GraphBuilder:
         graph = helper.make_graph(
             self.nodes,
             "drawn",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, *self.shape])],
+            [helper.make_tensor_value_info("x", self.element, [batch, *self.shape])],
             [_output(name) for name in outputs],
             initializer=self.constants,
         )
         opsets = [helper.make_opsetid("", opset), helper.make_opsetid(QONNX, 2)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+        opsets.append(helper.make_opsetid(MICROSOFT, 1))
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10)
         onnx.save(model, path)
         return path
 
@@ -106,7 +113,7 @@ def run_qonnx(path: Path, images: Floats) -> Floats:
     return np.concatenate([execute_onnx(model, {name: image[None]})[result] for image in images])
 
 
-def run_runtime(path: Path, images: Floats, *, optimized: bool = False) -> Floats:
+def run_runtime(path: Path, images: NDArray[Any], *, optimized: bool = False) -> Floats:
     """Compute by ONNX Runtime, as the file says or with its operators on integers."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -114,3 +121,17 @@ def run_runtime(path: Path, images: Floats, *, optimized: bool = False) -> Float
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
+
+
+def equal_to_runtime(path: Path, images: NDArray[Any] | None = None) -> Imported:
+    """Import a file, and see that its results are those of ONNX Runtime, all of them equal."""
+    found = import_onnx(path)
+    if images is None:
+        shape = found.input.shape
+        images = np.random.default_rng(1).normal(0, 4, (16, *shape)).astype(np.float32)
+    (ours,) = found.real(forward(found.network, found.quantize_input(images))).values()
+    theirs = run_runtime(path, images)
+    assert ours.shape == theirs.shape
+    assert found.exact and np.array_equal(ours, theirs)
+    assert np.unique(ours).size > 2
+    return found
