@@ -12,7 +12,8 @@ from onnx import AttributeProto, TensorProto, defs
 import systolith.exchange
 from systolith.exchange import OPERATORS, ExchangeError, import_onnx
 from systolith.exchange.declarations import LATEST_OPSET
-from systolith.exchange.model_file import LEAST_OPSET, Node
+from systolith.exchange.loading import LEAST_OPSET
+from systolith.exchange.model_file import Node
 from tests.sw.exchange.graphs import MICROSOFT, GraphBuilder, equal_to_runtime
 
 MODULES = Path(systolith.exchange.__file__).parent
