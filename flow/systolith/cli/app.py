@@ -1,8 +1,12 @@
-"""The command line. Exit codes: 0 fine, 1 a check failed, 2 bad usage or input.
+"""The command line.
+
+Exit codes: 0 fine, 1 a check failed, 2 bad usage or input, 3 a fault of systolith; 130 interrupted,
+141 nobody reads what is printed.
 
 Commands import what they need when they run, so that ``--help`` is quick.
 """
 
+import sys
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -10,9 +14,11 @@ import typer
 from typer.core import TyperGroup
 
 from systolith.cli.board import classify, flash
+from systolith.cli.caches import provide_caches
 from systolith.cli.doctor import doctor
 from systolith.cli.exchanging import export_network, import_network
 from systolith.cli.failures import explained
+from systolith.cli.faults import reported
 from systolith.cli.fuzzing import fuzz
 from systolith.cli.hardware import build, estimate, generate, simulate, verify
 from systolith.cli.options import Config, Images, Json, Output
@@ -38,6 +44,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         with explained(err, traceback=ctx.params["traceback"]):
+            provide_caches()
             return super().invoke(ctx)
 
 
@@ -94,4 +101,5 @@ app.add_typer(tune, name="tune")
 
 def main() -> None:
     """Enter from the shell."""
-    app()
+    with reported(err, traceback=TRACEBACK in sys.argv):
+        app()

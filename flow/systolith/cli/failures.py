@@ -1,6 +1,7 @@
 """Errors that are the user's to mend: a clear message and the right exit code."""
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -67,9 +68,11 @@ def explained(console: Console, *, traceback: bool = False) -> Iterator[None]:
         Whether it also says where that was found.
     """
     try:
-        with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
-            yield
-        _flush()
+        try:
+            with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
+                yield
+        finally:
+            _flush()
     except BrokenPipeError as error:
         if not _reader_left():
             raise
@@ -117,12 +120,13 @@ def _flush() -> None:
 
 def _reader_left() -> bool:
     """Whether nobody reads what is printed; then nothing more is."""
-    try:
-        _flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    descriptor = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    left = any(event & select.POLLERR for _, event in poll.poll(0))
+    if left:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    return left
 
 
 @contextmanager

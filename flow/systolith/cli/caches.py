@@ -1,0 +1,48 @@
+"""Where libraries keep what they compile: in the user's cache, or elsewhere if there is none."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+__all__ = ["VARIABLE", "provide_caches", "spare_folder"]
+
+VARIABLE = "XDG_CACHE_HOME"
+"""Numba, YoWASP, matplotlib and our own cache of simulators look here."""
+PLOTTING = "MPLCONFIGDIR"
+
+
+def provide_caches() -> None:
+    """Let caches be in the folder for temporary files if the user's cannot be written.
+
+    Containers often run without a home. Nothing is lost then but time, at most once per container.
+    """
+    if _writable(user_cache_path()):
+        return
+    folder = spare_folder()
+    if folder is not None:
+        os.environ[VARIABLE] = str(folder)
+        os.environ.setdefault(PLOTTING, str(folder / "matplotlib"))
+
+
+def spare_folder() -> Path | None:
+    """Make a folder of this user's own; None if there cannot be one.
+
+    Code from it is run, so one that another user has made is refused.
+    """
+    folder = Path(tempfile.gettempdir()) / f"systolith-cache-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return None
+    return folder if status.st_uid == os.getuid() and not status.st_mode & 0o022 else None
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)

@@ -1,0 +1,158 @@
+"""Errors of the user's code, of the machine, and of systolith: a message each, no traceback."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from systolith.cli import caches
+from systolith.network import save
+from tests.flow.networks import small_network
+
+EXPERIMENT = """
+name = "mine"
+[model]
+factory = "my_network:make"
+[data]
+factory = "digits"
+[train]
+float_epochs = 1
+"""
+RAISES_IN_FORWARD = """
+from torch import nn
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1), 2)
+
+def make():
+    return Network()
+"""
+RAISES_IN_FACTORY = "def make():\n    return {}['layers']\n"
+COMMAND = [sys.executable, "-W", "ignore", "-c", "from systolith.cli import main; main()"]
+
+
+def _systolith(*arguments: object, folder: Path | None = None) -> tuple[int, str, str]:
+    command = [*COMMAND, *map(str, arguments)]
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env=os.environ | paths
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def _told(error: str) -> tuple[int, str]:
+    """Let `systolith doctor` raise an error; gives the exit code and what is said."""
+    code = f"""
+from systolith.cli import diagnosis, main
+def fail():
+    raise {error}
+diagnosis.diagnose = fail
+main()
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (RAISES_IN_FORWARD, ["TypeError: Linear.forward() takes 2", "line 10, in forward"]),
+        (RAISES_IN_FACTORY, ["KeyError: 'layers'", "line 2, in make", "return {}['layers']"]),
+        ("def make(:\n    pass\n", ["invalid syntax", "my_network.py", "line 1"]),
+    ],
+    ids=["forward", "factory", "syntax"],
+)
+def test_an_error_in_the_users_code_shows_the_users_line(
+    source: str, expected: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "my_network.py").write_text(source)
+    (tmp_path / "mine.toml").write_text(EXPERIMENT)
+    code, _, said = _systolith("train", "mine.toml", folder=tmp_path)
+    assert code == 2
+    for text in ("error: ", "my_network.py", *expected):
+        assert text in said
+    assert "Traceback" not in said and "/systolith/steps" not in said
+
+
+def test_traceback_shows_all_of_it_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "my_network.py").write_text(RAISES_IN_FACTORY)
+    (tmp_path / "mine.toml").write_text(EXPERIMENT)
+    for arguments in (["train", "mine.toml", "--traceback"], ["--traceback", "train", "mine.toml"]):
+        code, _, said = _systolith(*arguments, folder=tmp_path)
+        assert code == 2
+        assert "Traceback" in said and "make_model" in said and "error: " in said
+
+
+def test_a_fault_of_ours_says_so_and_keeps_the_traceback() -> None:
+    code, said = _told("KeyError('conv9')")
+    assert code == 3
+    assert "this is a fault of systolith, not yours: KeyError: 'conv9'" in said
+    assert "Traceback" not in said
+    (path,) = re.findall(r"The traceback is in (\S+):", said)
+    assert "Traceback (most recent call last)" in Path(path).read_text()
+    Path(path).unlink()
+
+
+def test_a_missing_package_is_named() -> None:
+    code, said = _told("ModuleNotFoundError('No module', name='torch')")
+    assert code == 2
+    assert "the Python package 'torch' is not installed; `systolith doctor` lists" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("OSError(28, 'No space left on device', 'x.json')", "'x.json': No space left on device"),
+        ("PermissionError(13, 'Permission denied', 'out')", "'out': Permission"),
+        ("IsADirectoryError(21, 'Is a directory', 'x.toml')", "'x.toml': Is a directory"),
+    ],
+)
+def test_the_machine_refuses_in_one_sentence(error: str, expected: str) -> None:
+    code, said = _told(error)
+    assert code == 2
+    assert expected in said and said.count("\n") == 1
+
+
+def test_an_interrupt_says_how_to_go_on() -> None:
+    code, said = _told("KeyboardInterrupt")
+    assert code == 130
+    assert "run again to go on" in said
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
+    save(small_network(), tmp_path / "small.json")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*COMMAND, "estimate", str(tmp_path / "small.json"), "-o", str(tmp_path), "--json"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_caches_go_elsewhere_without_a_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(caches.VARIABLE, str(tmp_path / "file/cache"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    caches.provide_caches()
+    assert os.environ[caches.VARIABLE] == str(tmp_path / f"systolith-cache-{os.getuid()}")
+    (tmp_path / f"systolith-cache-{os.getuid()}").chmod(0o777)
+    assert caches.spare_folder() is None, "anybody could put code into it"
+
+
+def test_caches_stay_where_they_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(caches.VARIABLE, str(tmp_path / "cache"))
+    caches.provide_caches()
+    assert os.environ[caches.VARIABLE] == str(tmp_path / "cache")
