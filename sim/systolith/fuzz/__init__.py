@@ -2,16 +2,20 @@
 
 from systolith.fuzz.case import Case, draw_case, load_case
 from systolith.fuzz.choices import Choices, Drawn, Seeded
-from systolith.fuzz.judge import Emit, Kind, Verdict, judge
+from systolith.fuzz.judge import Emit, judge
 from systolith.fuzz.networks import (
     draw_network,
     random_images,
     random_network,
     random_residual_network,
 )
-from systolith.fuzz.search import MOST_LAYERS, Failure, FuzzResult, fuzz, replay
+from systolith.fuzz.reduce import reduced
+from systolith.fuzz.rtl import MOST_LAYERS, RtlTarget, fuzz, replay
+from systolith.fuzz.search import Failure, FuzzResult, search
 from systolith.fuzz.shrink import shrunk
 from systolith.fuzz.tally import KINDS, contents
+from systolith.fuzz.target import Target, timed
+from systolith.fuzz.verdict import Kind, Verdict
 
 __all__ = [
     "KINDS",
@@ -23,7 +27,9 @@ __all__ = [
     "Failure",
     "FuzzResult",
     "Kind",
+    "RtlTarget",
     "Seeded",
+    "Target",
     "Verdict",
     "contents",
     "draw_case",
@@ -34,6 +40,9 @@ __all__ = [
     "random_images",
     "random_network",
     "random_residual_network",
+    "reduced",
     "replay",
+    "search",
     "shrunk",
+    "timed",
 ]

@@ -3,8 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,51 +11,18 @@ import numpy as np
 from systolith.bench import NONE, build_native
 from systolith.build import Design, load_design, write_design
 from systolith.fuzz.case import Case
+from systolith.fuzz.verdict import Kind, Verdict
 from systolith.network import IntArray, content_hash, load, save, trace
 from systolith.plan import NetworkPlan, timeline
 from systolith.verify import Verification, compare, verify
 
-__all__ = ["Emit", "Kind", "Verdict", "judge"]
+__all__ = ["Emit", "judge"]
 
 Emit = Callable[[NetworkPlan, Path], Design]
 """Writes the Verilog of a plan; :func:`systolith.build.write_design`, or a saboteur of it."""
 
 WATCHDOG_CYCLES = 20_000
 BUILDS = ("cocotb-*", "native-*", ".cocotb-*", ".native-*")
-
-
-class Kind(Enum):
-    """What can be wrong."""
-
-    MISMATCH = "mismatch"
-    """A value differs from the reference, or a stream breaks a rule."""
-    CYCLES = "cycle error"
-    """The cycle model predicts another cycle."""
-    ERROR = "error"
-    """Something fails that must not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What was found.
-
-    Attributes
-    ----------
-    findings : tuple of (Kind, str)
-        In words; empty if all is as it must be.
-    """
-
-    findings: tuple[tuple[Kind, str], ...] = ()
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing was found."""
-        return not self.findings
-
-    @property
-    def kinds(self) -> frozenset[Kind]:
-        """What is wrong."""
-        return frozenset(kind for kind, _ in self.findings)
 
 
 def judge(case: Case, workdir: Path, emit: Emit = write_design) -> Verdict:

@@ -5,25 +5,22 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Generic, TypeVar
 
-from systolith.bench import find_toolchain
-from systolith.build import write_design
-from systolith.fuzz.case import Case, draw_case
 from systolith.fuzz.choices import Seeded
-from systolith.fuzz.judge import Emit, Kind, Verdict, judge
-from systolith.fuzz.shrink import shrunk
-from systolith.fuzz.tally import contents
+from systolith.fuzz.target import Kept, Target, timed
+from systolith.fuzz.verdict import Kind, Verdict
 
-__all__ = ["MOST_LAYERS", "Failure", "FuzzResult", "fuzz", "replay"]
+__all__ = ["Failure", "FuzzResult", "search"]
 
-MOST_LAYERS = 4
+C = TypeVar("C", bound=Kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +55,13 @@ class FuzzResult:
     failed : Counter of Kind
         Cases with a finding of each kind.
     contents : Counter of str
-        What all cases together contained; see :func:`systolith.fuzz.contents`.
+        What all cases together contained.
+    outcomes : dict of str to Counter of str
+        By outcome (``accepted``, ``refused``, ``wrong``): cases that contain each thing.
+    ended : Counter of str
+        Cases with each outcome.
+    refusals : Counter of str
+        Cases by reason for which a door did not take them.
     failures : list of Failure
     seconds : float
         Wall-clock time.
@@ -68,6 +71,9 @@ class FuzzResult:
     networks: int = 0
     failed: Counter[Kind] = field(default_factory=Counter)
     contents: Counter[str] = field(default_factory=Counter)
+    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    ended: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -76,25 +82,48 @@ class FuzzResult:
         """Whether nothing was found."""
         return not self.failures
 
+    def add(self, outcome: "Outcome") -> None:
+        """Count a case."""
+        self.networks += 1
+        self.contents += outcome.contents
+        self.failed.update(outcome.verdict.kinds)
+        self.ended[outcome.verdict.outcome] += 1
+        self.outcomes[outcome.verdict.outcome].update(outcome.contents.keys())
+        self.refusals.update(set(outcome.verdict.refusals))
+        if outcome.failure is not None:
+            self.failures.append(outcome.failure)
 
-def fuzz(
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one case came to; its failure is on the simplest case like it."""
+
+    verdict: Verdict
+    contents: Counter[str]
+    failure: Failure | None
+
+
+def search(
+    target: Target[C],
     count: int,
     seed: int,
     folder: Path,
     *,
     first: int = 0,
     jobs: int = 1,
-    most_layers: int = MOST_LAYERS,
+    most_failures: int = 1,
     shrink_attempts: int = 80,
-    emit: Emit = write_design,
+    seconds: int | None = None,
     progress: Callable[[FuzzResult], None] | None = None,
 ) -> FuzzResult:
     """Judge random cases.
 
-    After a failure no new case begins: those at work end, and each that fails is shrunk.
+    After so many failures no new case begins: those at work end, and each that fails is shrunk.
 
     Parameters
     ----------
+    target : Target
+        What they go through.
     count : int
         Cases; each is drawn from the seed and its number, so more of them begin with the same ones.
     seed : int
@@ -105,12 +134,12 @@ def fuzz(
         Number of the first one.
     jobs : int
         Cases at once, each in a process of its own; 1 is this process.
-    most_layers : int
-        Of each network, besides flattenings.
+    most_failures : int
+        Failures that end the search.
     shrink_attempts : int
         Cases to judge for each failure, looking for a simpler one.
-    emit : callable
-        Writes the Verilog; one that breaks it shows that fuzzing finds it.
+    seconds : int, optional
+        That a case may take; None: any.
     progress : callable, optional
         Called after each case.
 
@@ -119,19 +148,16 @@ def fuzz(
     MissingToolError
         Before anything is drawn.
     """
-    find_toolchain(cocotb=True)
+    target.require()
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     result = FuzzResult(seed=seed)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".builds-") as builds:
-        task = _Task(seed, folder, Path(builds), most_layers, shrink_attempts, emit)
-        with _outcomes(task, range(first, first + count), jobs) as outcomes:
+        task = _Task(target, seed, folder, Path(builds), shrink_attempts, seconds)
+        numbers = range(first, first + count)
+        with _outcomes(task, numbers, jobs, most_failures) as outcomes:
             for outcome in outcomes:
-                result.networks += 1
-                result.contents += outcome.contents
-                result.failed.update(outcome.kinds)
-                if outcome.failure is not None:
-                    result.failures.append(outcome.failure)
+                result.add(outcome)
                 if progress is not None:
                     progress(result)
     result.failures.sort(key=lambda failure: failure.number)
@@ -139,52 +165,31 @@ def fuzz(
     return result
 
 
-def replay(case: Case, *, emit: Emit = write_design) -> Verdict:
-    """Judge one case, such as :func:`systolith.fuzz.load_case` reads.
-
-    Raises
-    ------
-    MissingToolError
-        Before anything is built.
-    """
-    find_toolchain(cocotb=True)
-    with tempfile.TemporaryDirectory() as builds:
-        return judge(case, Path(builds), emit)
-
-
 @dataclass(frozen=True, slots=True)
-class _Outcome:
-    kinds: frozenset[Kind]
-    contents: Counter[str]
-    failure: Failure | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(Generic[C]):
     """Draw, judge, and if it fails, shrink and keep the case of a number."""
 
+    target: Target[C]
     seed: int
     folder: Path
     builds: Path
-    most_layers: int
     shrink_attempts: int
-    emit: Emit
+    seconds: int | None
 
-    def __call__(self, number: int) -> _Outcome:
+    def __call__(self, number: int) -> Outcome:
         workdir = self.builds / str(os.getpid())
         workdir.mkdir(exist_ok=True)
         choices = Seeded(f"{self.seed}/{number}")
-        case = draw_case(choices, self.most_layers)
-        verdict = judge(case, workdir, self.emit)
+        case = self.target.draw(choices)
+        verdict = self._judged(case, workdir)
         failure = None
         if not verdict.passed:
-            simplest, found = shrunk(
+            simplest, found = self.target.shrink(
                 case,
                 verdict,
                 choices.made,
-                self.most_layers,
-                lambda case: judge(case, workdir, self.emit),
-                attempts=self.shrink_attempts,
+                lambda smaller: self._judged(smaller, workdir),
+                self.shrink_attempts,
             )
             failure = Failure(
                 number=number,
@@ -192,14 +197,19 @@ class _Task:
                 verdict=found,
             )
             self._keep(failure, simplest)
-        return _Outcome(verdict.kinds, Counter(contents(case)), failure)
+        return Outcome(verdict, Counter(self.target.contents(case)), failure)
 
-    def _keep(self, failure: Failure, case: Case) -> None:
+    def _judged(self, case: C, workdir: Path) -> Verdict:
+        if self.seconds is None:
+            return self.target.judge(case, workdir)
+        return timed(lambda: self.target.judge(case, workdir), self.seconds)
+
+    def _keep(self, failure: Failure, case: C) -> None:
         """Write the case, and beside it what was found: a whole folder, or none."""
         note = {
             "seed": self.seed,
             "number": failure.number,
-            "most_layers": self.most_layers,
+            **self.target.settings,
             "systolith": version("systolith"),
             "findings": [f"{kind.value}: {text}" for kind, text in failure.verdict.findings],
         }
@@ -213,32 +223,38 @@ class _Task:
 
 
 @contextmanager
-def _outcomes(task: _Task, numbers: range, jobs: int) -> Iterator[Iterator[_Outcome]]:
-    """Outcomes in the order in which cases end; none is begun after a failure."""
+def _outcomes(
+    task: _Task[C], numbers: range, jobs: int, most_failures: int
+) -> Iterator[Iterator[Outcome]]:
+    """Outcomes in the order in which cases end; none is begun after so many failures."""
     if jobs == 1:
-        yield _one_by_one(task, numbers)
+        yield _one_by_one(task, numbers, most_failures)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(jobs, len(numbers)), mp_context=context) as pool:
         futures = [pool.submit(task, number) for number in numbers]
         try:
-            yield _as_they_end(futures)
+            yield _as_they_end(futures, most_failures)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_by_one(task: _Task, numbers: range) -> Iterator[_Outcome]:
+def _one_by_one(task: _Task[C], numbers: range, most_failures: int) -> Iterator[Outcome]:
+    failures = 0
     for number in numbers:
         yield (outcome := task(number))
-        if outcome.failure is not None:
+        failures += outcome.failure is not None
+        if failures >= most_failures:
             return
 
 
-def _as_they_end(futures: list[Future[_Outcome]]) -> Iterator[_Outcome]:
+def _as_they_end(futures: list[Future[Outcome]], most_failures: int) -> Iterator[Outcome]:
+    failures = 0
     for future in as_completed(futures):
         if future.cancelled():
             continue
         yield (outcome := future.result())
-        if outcome.failure is not None:
+        failures += outcome.failure is not None
+        if failures >= most_failures:
             for waiting in futures:
                 waiting.cancel()

@@ -8,7 +8,7 @@ from hypothesis.database import ExampleDatabase, choices_to_bytes
 
 from systolith.fuzz.case import Case, draw_case
 from systolith.fuzz.choices import Drawn
-from systolith.fuzz.judge import Verdict
+from systolith.fuzz.verdict import Verdict
 
 __all__ = ["shrunk"]
 

@@ -1,0 +1,16 @@
+"""Random PyTorch programs, through the PyTorch door."""
+
+from systolith.fuzz.programs.drawing import draw_program
+from systolith.fuzz.programs.judging import judge_program
+from systolith.fuzz.programs.program import Program, Statement, load_program
+from systolith.fuzz.programs.running import images_of, model_of
+
+__all__ = [
+    "Program",
+    "Statement",
+    "draw_program",
+    "images_of",
+    "judge_program",
+    "load_program",
+    "model_of",
+]

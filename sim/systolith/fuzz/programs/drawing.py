@@ -1,0 +1,293 @@
+"""Draw PyTorch programs, written as people write them."""
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from systolith.fuzz.choices import Choices
+from systolith.fuzz.programs import forms
+from systolith.fuzz.programs.layers import draw_convolution, draw_norm, draw_pad, draw_pool
+from systolith.fuzz.programs.program import PRELUDE, Program, Statement
+from systolith.fuzz.programs.running import runs
+
+__all__ = ["draw_program"]
+
+MOST_SEED = 9999
+RARE_PERCENT = 12
+"""Of statements, in half of all programs, that most doors refuse. None in the other half."""
+ATTEMPTS = 30
+OWNED = re.compile(r"<(\w+)=((?:[^<>]|<=)+)>")
+
+
+def draw_program(choices: Choices, most_statements: int = 9) -> Program:
+    """Choose a program that runs, and whose outputs depend on its images."""
+    for _ in range(ATTEMPTS):
+        program = _Drawing(choices).program(choices.integer(2, most_statements))
+        if runs(program):
+            return program
+    raise AssertionError(f"{ATTEMPTS} programs did not run")
+
+
+class _Drawing:
+    """A program as far as it is drawn; each statement is tried as it is written."""
+
+    def __init__(self, choices: Choices) -> None:
+        self.choices = choices
+        self.rare = RARE_PERCENT if choices.chance(50) else 0
+        size = choices.integer(4, 10)
+        self.shape: tuple[int, ...] = (choices.integer(1, 4), size, choices.integer(4, 10))
+        if choices.chance(12):
+            self.shape = (choices.integer(3, 20),)
+        self.own = nn.Module().eval()
+        scope: dict[str, Any] = {"__name__": "fuzzed"}
+        exec(PRELUDE, scope)
+        self.scope = {**scope, "prune": prune, "self": self.own}
+        self.variables: dict[str, Tensor] = {"x": torch.rand(2, *self.shape)}
+        self.modules: dict[str, str] = {}
+        self.statements: list[Statement] = []
+        self.current = "x"
+
+    def program(self, statements: int) -> Program:
+        choices = self.choices
+        for _ in range(statements):
+            self._draw_statement()
+        if choices.chance(70):
+            self._classify()
+        return Program(
+            modules=self.modules,
+            statements=tuple(self.statements),
+            result=self.current,
+            setup=tuple(self._draw_setup()),
+            signature="x, mask=None" if choices.chance(self.rare) else "x",
+            input_shape=self.shape,
+            signed=choices.chance(25),
+            stale=choices.chance(25),
+            seed=choices.integer(0, MOST_SEED),
+            config=self._draw_config(),
+        )
+
+    @property
+    def image(self) -> Tensor:
+        """What the current variable holds."""
+        return self.variables[self.current]
+
+    def _draw_statement(self) -> None:
+        choices = self.choices
+        if choices.chance(self.rare):
+            self._say(choices.one_of(forms.RARE_STATEMENTS))
+            return
+        if self.image.ndim == 2:
+            self._draw_vector_statement()
+            return
+        match choices.integer(0, 19):
+            case 0 | 1 | 2 | 3 | 4 | 5:
+                self._draw_layer()
+            case 6 | 7 | 8:
+                self._activate()
+            case 9 | 10:
+                self._draw_residual()
+            case 11 | 12:
+                self._draw_branch()
+            case 13 | 14:
+                self._draw_addition()
+            case 15 | 16:
+                text, covers = draw_pool(choices, self.image, self.rare)
+                self._say(text, covers=covers)
+            case 17:
+                text, covers = draw_pad(choices)
+                if self._say(text, covers=covers):
+                    self._draw_layer(same_size=False)
+            case 18:
+                self._say(choices.one_of(forms.NOTHINGS))
+            case _:
+                self._draw_composite()
+
+    def _draw_layer(self, same_size: bool = False) -> bool:
+        """A convolution, perhaps with a batch norm and an activation."""
+        choices = self.choices
+        text, covers = draw_convolution(choices, self.image, self.rare, same_size=same_size)
+        name = next((n for n in self.modules if n.startswith("conv")), None)
+        if name and choices.chance(self.rare):
+            text, covers = f"self.{name}({{0}})", ("module called twice",)
+        if not self._say(text, covers=covers):
+            return False
+        if choices.chance(35):
+            text, covers = draw_norm(choices, self.image, self.rare)
+            self._say(text, covers=covers)
+        if choices.chance(55):
+            self._activate()
+        return True
+
+    def _activate(self) -> None:
+        choices = self.choices
+        if choices.chance(22):
+            self._say(choices.one_of(forms.BARE_ACTIVATIONS), bare=True)
+        else:
+            self._say(self._form(forms.ACTIVATIONS, forms.RARE_ACTIVATIONS))
+
+    def _draw_residual(self) -> None:
+        """Keep a tensor, compute on, and add both."""
+        kept = self._new_name()
+        alias = self._form(forms.ALIASES, forms.RARE_ALIASES)
+        if self._say(alias, target=kept, follow=False) and self._draw_layer(same_size=True):
+            self._add(kept)
+
+    def _draw_branch(self) -> None:
+        """Compute two things of one tensor, and add them."""
+        start, branch = self.current, self._new_name()
+        text, covers = draw_convolution(self.choices, self.image, self.rare, same_size=True)
+        if self._say(text, target=branch, covers=covers):
+            if self.choices.chance(50):
+                self._activate()
+            branch, self.current = self.current, start
+            if self._draw_layer(same_size=True):
+                self._add(branch)
+
+    def _draw_addition(self) -> None:
+        """Add any other tensor of the same shape, mostly."""
+        names = [name for name, each in self.variables.items() if each.shape == self.image.shape]
+        self._add(self.choices.one_of(names))
+
+    def _add(self, other: str) -> None:
+        if self.choices.chance(25):
+            self._say(self.choices.one_of(forms.BARE_ADDITIONS), other, bare=True)
+        else:
+            self._say(self._form(forms.ADDITIONS, forms.RARE_ADDITIONS), other)
+
+    def _draw_composite(self) -> None:
+        """Modules that hold modules."""
+        choices, channels = self.choices, self.image.shape[1]
+        if not choices.chance(self.rare):
+            kind = choices.one_of(list(forms.COMPOSITES))
+            sizes = {"channels": str(channels), "filters": str(choices.integer(1, 6))}
+            text = forms.COMPOSITES[kind]
+            for size, value in sizes.items():
+                text = text.replace(f"[{size}]", value)
+            self._say(text, covers=(kind,))
+            return
+        count = choices.integer(1, 2)
+        layers = ", ".join([f"nn.Conv2d({channels}, {channels}, 3, padding=1)"] * count)
+        loop = "for layer in <stack=nn.ModuleList([" + layers + "])>:\n    {0} = layer({0})"
+        self._say(loop, bare=True, covers=("ModuleList in a loop",))
+
+    def _draw_vector_statement(self) -> None:
+        choices = self.choices
+        match choices.integer(0, 9):
+            case 0 | 1 | 2 | 3 | 4:
+                self._say_linear()
+            case 5 | 6 | 7:
+                self._activate()
+            case 8:
+                self._say(choices.one_of(forms.NOTHINGS))
+            case _:
+                self._draw_addition()
+
+    def _say_linear(self) -> None:
+        choices, features = self.choices, self.image.shape[1]
+        bias = ", bias=False" if choices.chance(25) else ""
+        text = f"<fc=nn.Linear({features}, {choices.integer(2, 10)}{bias})>({{0}})"
+        if self._say(text, covers=("Linear" + bias,)) and choices.chance(self.rare):
+            norm = f"<norm=nn.BatchNorm1d({self.image.shape[1]})>({{0}})"
+            self._say(norm, covers=("BatchNorm1d",))
+
+    def _classify(self) -> None:
+        choices = self.choices
+        if self.image.ndim == 4:
+            if choices.chance(45):
+                self._say(self._form(forms.GLOBAL_POOLS, forms.RARE_GLOBAL_POOLS))
+            if self.image.ndim == 4:
+                self._say(self._form(forms.FLATTENINGS, forms.RARE_FLATTENINGS))
+        if self.image.ndim == 2:
+            self._say_linear()
+            if choices.chance(30):
+                self._activate()
+                self._say_linear()
+        if choices.chance(self.rare):
+            self._say(choices.one_of(forms.ENDS))
+
+    def _draw_setup(self) -> list[str]:
+        """Hooks and the like, rarely."""
+        choices = self.choices
+        names = [name for name in self.modules if name.startswith(("conv", "fc"))]
+        if not names or not choices.chance(14 if self.rare else 4):
+            return []
+        return [choices.one_of(forms.SETUPS).format(name=choices.one_of(names))]
+
+    def _draw_config(self) -> dict[str, Any]:
+        choices = self.choices
+        if choices.chance(40):
+            return {}
+        return {
+            "weight_bits": choices.integer(1, 8),
+            "act_bits": choices.integer(2, 8),
+            "input_bits": choices.integer(2, 8),
+            "output_bits": choices.integer(2, 16),
+            "narrow_range": choices.chance(30),
+            "power_of_two": choices.chance(30),
+        }
+
+    def _form(self, usual: tuple[str, ...], rare: tuple[str, ...]) -> str:
+        return self.choices.one_of(rare if self.choices.chance(2 * self.rare) else usual)
+
+    def _new_name(self) -> str:
+        return self.choices.one_of([name for name in "yzuvw" if name not in self.variables] or "y")
+
+    def _say(
+        self,
+        form: str,
+        *others: str,
+        target: str = "",
+        bare: bool = False,
+        follow: bool = True,
+        covers: tuple[str, ...] | None = None,
+    ) -> bool:
+        """Write a statement that reads the current variable, if it runs; else write nothing."""
+        fresh: dict[str, str] = {}
+        text = form.replace("{channels}", str(self.image.shape[1]))
+        text = OWNED.sub(lambda found: self._owned(found, fresh), text)
+        target = "" if bare else target or self._draw_target()
+        shown = covers if covers is not None else (OWNED.sub(lambda f: f[2], form),)
+        shown = tuple(f"{each} as a statement" for each in shown) if bare else shown
+        statement = Statement(text=text, reads=(self.current, *others), target=target, covers=shown)
+        if not self._tried(statement, fresh):
+            return False
+        self.statements.append(statement)
+        self.modules |= fresh
+        if target and follow:
+            self.current = target
+        return True
+
+    def _draw_target(self) -> str:
+        return self._new_name() if self.choices.chance(15) else self.current
+
+    def _owned(self, found: re.Match[str], fresh: dict[str, str]) -> str:
+        """Name the module of a form; an activation may be the one there is already."""
+        kind, constructor = found[1], found[2].replace("{{", "{").replace("}}", "}")
+        for name, text in self.modules.items():
+            if text == constructor and kind in ("relu", "drop", "same") and self.choices.chance(60):
+                return f"self.{name}"
+        count = sum(name.startswith(kind) for name in self.modules) + len(fresh)
+        name = f"{kind}{count + 1}" if count else kind
+        fresh[name] = constructor
+        return f"self.{name}"
+
+    def _tried(self, statement: Statement, fresh: dict[str, str]) -> bool:
+        variables = dict(self.variables)
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                for name, text in fresh.items():
+                    self.own.add_module(name, eval(text, self.scope).eval())
+                exec(statement.line, self.scope, variables)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+            return False
+        variables.pop("layer", None)
+        value = variables[statement.target or self.current]
+        if not isinstance(value, Tensor) or value.ndim not in (2, 4) or value.numel() > 4000:
+            return False
+        if not value.is_floating_point() or len(value) != 2:
+            return False
+        self.variables = variables
+        return True
