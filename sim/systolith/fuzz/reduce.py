@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol, Self, TypeVar
 
-from systolith.fuzz.verdict import Verdict
+from systolith.fuzz.verdict import Kind, Verdict
 
 __all__ = ["Reducible", "reduced"]
 
@@ -68,11 +68,10 @@ def reduced(
 
 def _alike(found: Verdict, wanted: Verdict) -> bool:
     """Whether both fail in the same way; of errors, with the same exception."""
-    first = [
-        (kind, text.split(":")[0] if kind.value == "error" else "") for kind, text in found.findings
-    ]
-    second = [
-        (kind, text.split(":")[0] if kind.value == "error" else "")
-        for kind, text in wanted.findings
-    ]
-    return bool(set(first) & set(second))
+    return bool(_ways(found) & _ways(wanted))
+
+
+def _ways(verdict: Verdict) -> set[tuple[Kind, str]]:
+    return {
+        (kind, text.split(":")[0] if kind is Kind.ERROR else "") for kind, text in verdict.findings
+    }
