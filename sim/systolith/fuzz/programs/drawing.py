@@ -19,6 +19,7 @@ MOST_SEED = 9999
 RARE_PERCENT = 12
 """Of statements, in half of all programs, that most doors refuse. None in the other half."""
 ATTEMPTS = 30
+MOST_VALUES = 4000
 OWNED = re.compile(r"<(\w+)=((?:[^<>]|<=)+)>")
 
 
@@ -285,7 +286,9 @@ class _Drawing:
             return False
         variables.pop("layer", None)
         value = variables[statement.target or self.current]
-        if not isinstance(value, Tensor) or value.ndim not in (2, 4) or value.numel() > 4000:
+        if not isinstance(value, Tensor) or value.ndim not in (2, 4):
+            return False
+        if not 0 < value.numel() <= MOST_VALUES:
             return False
         if not value.is_floating_point() or len(value) != 2:
             return False

@@ -51,6 +51,7 @@ def runs(program: Program) -> bool:
         isinstance(first, Tensor)
         and first.is_floating_point()
         and len(first) == len(images)
+        and first.numel() > 0
         and bool(torch.isfinite(first).all())
         and torch.equal(first, again)
         and float(first.std(0).max()) > LEAST_SPREAD * float(first.abs().max())

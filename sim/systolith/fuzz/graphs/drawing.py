@@ -1,0 +1,230 @@
+"""Draw ONNX graphs: QDQ, QONNX, and operators on integers."""
+
+import numpy as np
+
+from systolith.fuzz.choices import Choices
+from systolith.fuzz.graphs import nodes
+from systolith.fuzz.graphs.graph import Graph
+from systolith.fuzz.graphs.integers import draw_integer_graph
+from systolith.fuzz.graphs.quantizers import Point, quantize, quantize_integers
+from systolith.fuzz.graphs.writer import Writer
+
+__all__ = ["draw_graph"]
+
+IMAGES = 6
+RARE_PERCENT = 7
+OPSETS = (13, 17, 11, 14, 15, 16, 18, 19, 20, 21, 10, 12)
+QONNX_OPSETS = (13, 11, 17, 9, 14, 16)
+IR_VERSIONS = (8, 9, 7, 10, 6, 4, 3)
+LEAST_CHANNELS = 10
+ATTEMPTS = 30
+
+
+def draw_graph(choices: Choices, most_layers: int = 5) -> Graph:
+    """Choose a graph that the reference runs and whose outputs depend on its images."""
+    for _ in range(ATTEMPTS):
+        found = _draw(choices, most_layers)
+        if found is not None:
+            return found
+    raise AssertionError(f"{ATTEMPTS} graphs did not run")
+
+
+def _draw(choices: Choices, most_layers: int) -> Graph | None:
+    qonnx = choices.chance(30)
+    writer = Writer(
+        choices=choices,
+        opset=choices.one_of(QONNX_OPSETS if qonnx else OPSETS),
+        ir_version=choices.one_of(IR_VERSIONS) if choices.chance(50) else 8,
+        rare=RARE_PERCENT if choices.chance(50) else 0,
+        listed=choices.chance(10),
+        qonnx=qonnx,
+        dyadic=choices.chance(75),
+    )
+    on_integers = not qonnx and choices.chance(25)
+    _draw_images(writer, integer=not qonnx and choices.chance(8))
+    output = (
+        draw_integer_graph(writer, most_layers)
+        if on_integers
+        else _Drawing(writer).graph(most_layers)
+    )
+    if output is None:
+        return None
+    values = writer.values[output].astype(np.float64)
+    if not np.isfinite(values).all() or values.std(0).max() == 0 or len(values) != IMAGES:
+        return None
+    covers = ["on integers"] if on_integers else ["QONNX"] if qonnx else ["QDQ"]
+    covers += [f"operator set {writer.opset}", f"IR {writer.ir_version}"]
+    covers += ["initializers listed as inputs"] if writer.listed else []
+    covers += ["dyadic"] if writer.dyadic else ["any scales"]
+    batch: int | str = "N" if choices.chance(70) else IMAGES
+    return Graph(
+        model=writer.model(output, batch=batch),
+        images=writer.values[writer.input_name],
+        qonnx=qonnx,
+        dyadic=writer.dyadic,
+        types=writer.types,
+        covers=tuple(sorted({*covers, *writer.covers})),
+    )
+
+
+def _draw_images(writer: Writer, *, integer: bool) -> None:
+    choices = writer.choices
+    shape: tuple[int, ...] = (choices.integer(1, 3), choices.integer(4, 8), choices.integer(4, 8))
+    if choices.chance(20):
+        shape = (choices.integer(3, 16),)
+    rng = choices.generator()
+    if integer:
+        dtype = choices.one_of([np.uint8, np.int8])
+        info = np.iinfo(dtype)
+        images = rng.integers(info.min, info.max + 1, (IMAGES, *shape)).astype(dtype)
+    else:
+        images = (rng.integers(-64, 65, (IMAGES, *shape)) / 16).astype(np.float32)
+        if choices.chance(50):
+            images = np.abs(images)
+    writer.values[writer.input_name] = images
+
+
+class _Drawing:
+    """A graph of float operators between quantizers."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.choices = writer.choices
+        self.points: list[str] = []
+
+    def graph(self, most_layers: int) -> str | None:
+        """Draw layer after layer; gives the output."""
+        writer = self.writer
+        x = writer.tried(self._draw_front)
+        if x is None:
+            return None
+        self.points.append(x)
+        for _ in range(self.choices.integer(1, most_layers)):
+            source = self.points[-1]
+            found = writer.tried(lambda source=source: self._draw_layer(source))
+            if found is not None:
+                self.points.append(found)
+        if len(writer.shape(self.points[-1])) == 3 and writer.chance(50):
+            found = writer.tried(lambda: self._draw_end(self.points[-1]))
+            if found is not None:
+                self.points.append(found)
+        if len(self.points) < 2:
+            return None
+        return writer.tried(lambda: self._draw_output(self.points[-1])) or self.points[-1]
+
+    def _draw_front(self) -> str:
+        """Quantize the images, perhaps after something that the host can do."""
+        writer, x = self.writer, self.writer.input_name
+        if writer.values[x].dtype.kind in "iu":
+            dtype = writer.values[x].dtype.type
+            zero = int(writer.choices.integer(0, 100)) if writer.chance(40) else 0
+            scale = 0.125 if writer.dyadic else 0.1
+            point = Point(name=x, scale=scale, zero=zero, dtype=dtype)
+            parameters = [writer.const(scale), writer.const(zero, dtype)]
+            found = writer.add("DequantizeLinear", point.name, *parameters)
+            writer.scales[found] = np.asarray(scale)
+            return found
+        if writer.chance(15):
+            forms = [nodes.draw_nothing, nodes.draw_constant, nodes.draw_cut]
+            if len(writer.shape(x)) == 3:
+                forms += [nodes.draw_flatten] * 2
+                if writer.rare:
+                    forms += [nodes.draw_pad]
+            x = writer.choices.one_of(forms)(writer, x)
+        return quantize(writer, x)
+
+    def _draw_layer(self, x: str) -> str:
+        """An operator, perhaps with a batch norm and an activation, and a quantizer."""
+        writer, choices = self.writer, self.choices
+        if len(writer.shape(x)) != 3:
+            return self._draw_vector_layer(x)
+        match choices.integer(0, 19):
+            case 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7:
+                y = self._finished(nodes.draw_convolution(writer, x))
+            case 8 | 9 | 10:
+                y = self._draw_residual(x)
+            case 11:
+                y = nodes.draw_convolution(writer, nodes.draw_pad(writer, x))
+            case 12 | 13 | 14:
+                y = nodes.draw_pool(writer, x)
+            case 15:
+                y = nodes.draw_global_pool(writer, x)
+            case 16:
+                return nodes.draw_flatten(writer, x)
+            case 17:
+                return nodes.draw_nothing(writer, x)
+            case 18:
+                y = nodes.draw_cut(writer, x)
+            case _:
+                y = nodes.draw_constant(writer, x)
+        if writer.rarely() and not writer.qonnx:
+            return quantize(writer, nodes.draw_batch_norm(writer, y))
+        return quantize(writer, y)
+
+    def _draw_vector_layer(self, x: str) -> str:
+        writer = self.writer
+        if len(writer.shape(x)) != 1:
+            return quantize(writer, nodes.draw_cut(writer, x))
+        match self.choices.integer(0, 9):
+            case 0:
+                return quantize(writer, nodes.draw_cut(writer, x))
+            case 1:
+                return nodes.draw_nothing(writer, x)
+            case 2:
+                return quantize(writer, writer.add("Add", x, self._partner(x)))
+            case _:
+                return quantize(writer, self._finished(nodes.draw_dense(writer, x)))
+
+    def _finished(self, y: str) -> str:
+        """What comes between a layer with weights and its quantizer."""
+        writer = self.writer
+        if writer.chance(25):
+            y = nodes.draw_batch_norm(writer, y)
+        elif writer.chance(10):
+            y = nodes.draw_constant(writer, y)
+        if writer.chance(55):
+            y = nodes.draw_cut(writer, y)
+        if len(writer.shape(y)) == 3 and writer.chance(8):
+            y = writer.add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+        if len(writer.shape(y)) == 3 and writer.chance(6):
+            y = nodes.draw_flatten(writer, y)
+        return y
+
+    def _draw_residual(self, x: str) -> str:
+        writer = self.writer
+        y = quantize(writer, self._finished(nodes.draw_convolution(writer, x, same_size=True)))
+        partner = self._partner(y) if writer.chance(30) else x
+        operands = [y, partner] if writer.chance(50) else [partner, y]
+        op = "Add" if not writer.rarely() else self.choices.one_of(["Sub", "Mul", "Concat"])
+        options = {"axis": 1} if op == "Concat" else {}
+        found = writer.add(op, *operands, **options)
+        return nodes.draw_cut(writer, found) if writer.chance(40) else found
+
+    def _partner(self, x: str) -> str:
+        shape = self.writer.shape(x)
+        names = [name for name in [x, *self.points] if self.writer.shape(name) == shape]
+        return self.choices.one_of(names)
+
+    def _draw_end(self, x: str) -> str:
+        """Pool, flatten and classify."""
+        writer = self.writer
+        if writer.chance(50):
+            x = nodes.draw_global_pool(writer, x)
+            if writer.chance(70):
+                x = quantize(writer, x)
+        if len(writer.shape(x)) == 3:
+            x = nodes.draw_flatten(writer, x)
+        return quantize(writer, nodes.draw_dense(writer, x))
+
+    def _draw_output(self, x: str) -> str | None:
+        """Leave the result unquantized, or go on with a Softmax."""
+        writer = self.writer
+        if len(writer.shape(x)) == 1 and writer.chance(25):
+            y = nodes.draw_dense(writer, x)
+            if writer.rarely(2):
+                writer.dyadic = False
+                return writer.add("Softmax", y, axis=-1)
+            return y
+        if writer.chance(5) and not writer.qonnx:
+            return quantize_integers(writer, writer.add("Identity", x)).name
+        return None

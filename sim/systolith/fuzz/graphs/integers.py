@@ -1,0 +1,204 @@
+"""Graphs of operators on integers, as ONNX Runtime's static quantization writes them."""
+
+from typing import Any
+
+import numpy as np
+
+from systolith.fuzz.graphs import nodes
+from systolith.fuzz.graphs.quantizers import Point, quantize_integers
+from systolith.fuzz.graphs.writer import MICROSOFT, Writer
+
+__all__ = ["draw_integer_graph"]
+
+BYTES = (np.uint8, np.int8)
+
+
+def draw_integer_graph(writer: Writer, most_layers: int) -> str | None:
+    """Draw layer after layer on integers; gives the output."""
+    writer.dyadic = writer.dyadic and writer.values[writer.input_name].dtype.kind == "f"
+    points: list[Point] = []
+
+    def begin() -> str:
+        x = writer.input_name
+        if writer.values[x].dtype.kind in "iu":
+            point = Point(name=x, scale=0.125, zero=0, dtype=writer.values[x].dtype.type)
+        else:
+            point = quantize_integers(writer, x)
+        points.append(point)
+        return point.name
+
+    if writer.tried(begin) is None or points[0].dtype not in BYTES:
+        return None
+    for _ in range(writer.choices.integer(1, most_layers)):
+        before = len(points)
+
+        def layer() -> str:
+            points.append(_draw_layer(writer, points))
+            return points[-1].name
+
+        if writer.tried(layer) is None:
+            del points[before:]
+    if len(points) < 2:
+        return None
+    last = points[-1]
+    if writer.chance(80):
+        given = _parameters(writer, last)
+        return writer.tried(lambda: writer.add("DequantizeLinear", last.name, *given))
+    return last.name
+
+
+def _parameters(writer: Writer, point: Point) -> list[str]:
+    return [writer.const(point.scale), writer.const(point.zero, point.dtype)]
+
+
+def _draw_layer(writer: Writer, points: list[Point]) -> Point:
+    x, choices = points[-1], writer.choices
+    if len(writer.shape(x.name)) != 3:
+        if choices.integer(0, 3):
+            return _dense(writer, x)
+        return _add(writer, x, points)
+    match choices.integer(0, 11):
+        case 0 | 1 | 2 | 3 | 4:
+            return _convolution(writer, x)
+        case 5 | 6:
+            return _add(writer, x, points)
+        case 7:
+            return _average(writer, x)
+        case 8:
+            kernel = [choices.integer(1, 2), choices.integer(1, 3)]
+            name = writer.add("MaxPool", x.name, kernel_shape=kernel)
+        case 9 | 10:
+            name = nodes.draw_flatten(writer, x.name)
+        case _:
+            if not writer.rarely(3):
+                return _convolution(writer, x)
+            pads = writer.const([0, 0, 1, 0, 0, 0, 1, 1], np.int64)
+            fill = [writer.const(x.zero, x.dtype)] if writer.chance(60) else []
+            name = writer.add("Pad", x.name, pads, *fill)
+    return Point(name=name, scale=x.scale, zero=x.zero, dtype=x.dtype)
+
+
+def _result(writer: Writer, x: Point, reach: float) -> tuple[float, int, Any]:
+    """Choose scale and zero point of a result that reaches about so far."""
+    low = int(np.iinfo(x.dtype).min)
+    zero = low + writer.choices.one_of([128, 0, 100, 140])
+    return writer.scale(reach, 128), zero, x.dtype
+
+
+def _weights(writer: Writer, x: Point, shape: tuple[int, ...], axis: int) -> tuple[list[str], Any]:
+    """Choose weights with their scale and zero point."""
+    rng, choices = writer.choices.generator(), writer.choices
+    dtype: Any = np.int8 if writer.chance(70) else np.uint8
+    per_channel = writer.chance(35) and dtype is np.int8
+    size = (shape[axis],) if per_channel else ()
+    scale = np.exp2(rng.integers(-6, -3, size))
+    if not writer.dyadic:
+        scale = scale * rng.uniform(0.8, 1.2)
+    zero = (
+        np.zeros(size, dtype) if dtype is np.int8 else np.asarray(choices.one_of([128, 120]), dtype)
+    )
+    info = np.iinfo(dtype)
+    # ONNX Runtime's kernels for bytes saturate sums of two products with greater weights.
+    integers = rng.integers(-60, 60, shape) + (0 if info.min else 128)
+    return [
+        writer.const(integers, dtype),
+        writer.const(scale),
+        writer.const(zero, dtype),
+    ], scale
+
+
+def _convolution(writer: Writer, x: Point) -> Point:
+    choices, (channels, height, width) = writer.choices, writer.shape(x.name)
+    kernel = (choices.integer(1, min(3, height)), choices.integer(1, min(3, width)))
+    depthwise = writer.chance(20)
+    filters = channels if depthwise else choices.integer(1, 5)
+    shape = (filters, 1 if depthwise else channels, *kernel)
+    options: dict[str, Any] = {"group": channels} if depthwise else {}
+    if writer.chance(40):
+        options["pads"] = [choices.integer(0, kernel[place % 2] - 1) for place in range(4)]
+    if writer.chance(30):
+        options["strides"] = [choices.integer(1, 2), choices.integer(1, 2)]
+    if writer.rarely():
+        options["dilations"] = [1, 2]
+    if writer.rarely():
+        options["auto_pad"] = "SAME_LOWER"
+        options.pop("pads", None)
+    weights, scale = _weights(writer, x, shape, 0)
+    reach = 60 * 60 * np.sqrt(np.prod(shape[1:])) * x.scale * float(np.max(scale))
+    out, zero, dtype = _result(writer, x, reach)
+    bias = []
+    if writer.chance(50):
+        bias = [writer.const(choices.generator().integers(-3000, 3000, filters), np.int32)]
+    elif writer.chance(20):
+        bias = [""]
+    given = [*_parameters(writer, x), *weights, writer.const(out), writer.const(zero, dtype)]
+    name = writer.add("QLinearConv", x.name, *given, *bias, **options)
+    return Point(name=name, scale=out, zero=zero, dtype=dtype)
+
+
+def _dense(writer: Writer, x: Point) -> Point:
+    choices, (features,) = writer.choices, writer.shape(x.name)
+    outputs = choices.integer(2, 6)
+    transposed = writer.chance(50)
+    gemm = writer.chance(50)
+    shape = (outputs, features) if gemm and transposed else (features, outputs)
+    weights, scale = _weights(writer, x, shape, shape.index(outputs) if outputs != features else 1)
+    if gemm and transposed and np.ndim(scale):
+        weights, scale = _weights(writer, x, shape, 0)
+    out, zero, dtype = _result(
+        writer, x, 60 * 60 * np.sqrt(features) * x.scale * float(np.max(scale))
+    )
+    result = [writer.const(out), writer.const(zero, dtype)]
+    given = [x.name, *_parameters(writer, x), *weights]
+    if not gemm:
+        name = writer.add("QLinearMatMul", *given, *result)
+        return Point(name=name, scale=out, zero=zero, dtype=dtype)
+    rng = choices.generator()
+    bias = writer.const(rng.integers(-3000, 3000, outputs), np.int32) if writer.chance(60) else ""
+    options: dict[str, Any] = {"transB": 1} if transposed else {}
+    if writer.rarely():
+        options["alpha"] = 2.0
+    name = writer.add("QGemm", *given, bias, *result, domain=MICROSOFT, **options)
+    return Point(name=name, scale=out, zero=zero, dtype=dtype)
+
+
+def _add(writer: Writer, x: Point, points: list[Point]) -> Point:
+    alike = [
+        each
+        for each in points
+        if writer.shape(each.name) == writer.shape(x.name) and each.dtype is x.dtype
+    ]
+    other = writer.choices.one_of(alike)
+    out, zero, dtype = _result(writer, x, 100 * (x.scale + other.scale))
+    operands = [[each.name, *_parameters(writer, each)] for each in (x, other)]
+    if writer.rarely(2):
+        size = (writer.shape(x.name)[0], *[1] * (len(writer.shape(x.name)) - 1))
+        values = writer.choices.generator().integers(0, 100, size)
+        operands[1][0] = writer.const(values, x.dtype)
+    given = [*operands[0], *operands[1], writer.const(out), writer.const(zero, dtype)]
+    name = writer.add("QLinearAdd", *given, domain=MICROSOFT)
+    return Point(name=name, scale=out, zero=zero, dtype=dtype)
+
+
+def _average(writer: Writer, x: Point) -> Point:
+    choices = writer.choices
+    out, zero, dtype = _result(writer, x, 100 * x.scale)
+    given = [x.name, *_parameters(writer, x), writer.const(out), writer.const(zero, dtype)]
+    if writer.chance(50):
+        area = int(np.prod(writer.shape(x.name)[1:]))
+        writer.dyadic &= area.bit_count() == 1
+        name = writer.add("QLinearGlobalAveragePool", *given, domain=MICROSOFT, channels_last=0)
+        return Point(name=name, scale=out, zero=zero, dtype=dtype)
+    kernel = [choices.integer(1, 3), choices.integer(1, 2)]
+    options: dict[str, Any] = {"kernel_shape": kernel}
+    writer.dyadic &= (kernel[0] * kernel[1]).bit_count() == 1
+    if writer.chance(40):
+        options["strides"] = [choices.integer(1, 2), choices.integer(1, 2)]
+    if writer.rarely():
+        options["ceil_mode"] = 1
+    if writer.rarely():
+        options["pads"] = [kernel[0] - 1, 0, 0, 0]
+        options["count_include_pad"] = choices.integer(0, 1)
+        writer.dyadic = False
+    name = writer.add("QLinearAveragePool", *given, domain=MICROSOFT, **options)
+    return Point(name=name, scale=out, zero=zero, dtype=dtype)

@@ -1,0 +1,88 @@
+"""Run ONNX models as others do: ONNX Runtime with its optimizations off, and qonnx."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+from qonnx.core.modelwrapper import ModelWrapper
+from qonnx.core.onnx_exec import execute_onnx
+from qonnx.custom_op.general.bipolar_quant import binary_quant
+from qonnx.custom_op.general.intquant import int_quant
+from qonnx.transformation.infer_shapes import InferShapes
+
+__all__ = ["QONNX_DOMAIN", "Array", "run_model", "run_node", "run_qonnx"]
+
+Array = NDArray[Any]
+QONNX_DOMAIN = "qonnx.custom_op.general"
+
+
+def run_model(model: ModelProto, images: Array, outputs: Sequence[str] = ()) -> list[Array]:
+    """Run a model by ONNX Runtime as the file says; `outputs` instead of its own, if given."""
+    if outputs:
+        copy = ModelProto()
+        copy.CopyFrom(model)
+        del copy.graph.output[:]
+        copy.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in outputs)
+        model = copy
+    session = _session(model)
+    stored = {each.name for each in model.graph.initializer}
+    (name,) = [each.name for each in model.graph.input if each.name not in stored]
+    return [np.asarray(each) for each in session.run(None, {name: images})]
+
+
+def run_qonnx(model: ModelProto, images: Array, outputs: Sequence[str] = ()) -> list[Array]:
+    """Run a model by qonnx's executor."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    wrapped = ModelWrapper(copy)
+    stored = {each.name for each in model.graph.initializer}
+    (name,) = [each.name for each in model.graph.input if each.name not in stored]
+    wrapped.set_tensor_shape(name, list(images.shape))
+    del wrapped.graph.value_info[:]
+    wrapped = wrapped.transform(InferShapes())
+    found = execute_onnx(wrapped, {name: images}, return_full_exec_context=True)
+    names = outputs or [each.name for each in model.graph.output]
+    return [np.asarray(found[name]) for name in names]
+
+
+def run_node(
+    node: NodeProto, values: Mapping[str, Array], opset: int, ir_version: int
+) -> dict[str, Array]:
+    """Run one node on arrays; what it gives by tensor name."""
+    if node.domain == QONNX_DOMAIN:
+        return {node.output[0]: _run_custom(node, [values[name] for name in node.input])}
+    names = [name for name in dict.fromkeys(node.input) if name]
+    outputs = [name for name in node.output if name]
+    graph = helper.make_graph(
+        [node],
+        "node",
+        [],
+        [helper.make_empty_tensor_value_info(name) for name in outputs],
+        [numpy_helper.from_array(values[name], name) for name in names],
+    )
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=max(ir_version, 4))
+    given = _session(model).run(None, {})
+    return dict(zip(outputs, (np.asarray(each) for each in given), strict=True))
+
+
+def _run_custom(node: NodeProto, inputs: Sequence[Array]) -> Array:
+    settings = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    if node.op_type == "BipolarQuant":
+        return np.asarray(binary_quant(*inputs), dtype=np.float32)
+    mode = settings["rounding_mode"].decode()
+    found = int_quant(*inputs, settings["signed"], settings["narrow"], mode)
+    return np.asarray(found, dtype=np.float32)
+
+
+def _session(model: ModelProto) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

@@ -1,0 +1,47 @@
+"""The ONNX door as something that can be searched."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from systolith.fuzz.choices import Choices
+from systolith.fuzz.graphs.drawing import draw_graph
+from systolith.fuzz.graphs.graph import Graph
+from systolith.fuzz.graphs.judging import judge_graph
+from systolith.fuzz.reduce import reduced
+from systolith.fuzz.verdict import Verdict
+
+__all__ = ["GraphTarget"]
+
+
+@dataclass(frozen=True, slots=True)
+class GraphTarget:
+    """From ONNX files to the golden arithmetic."""
+
+    settings: dict[str, int] = field(default_factory=dict)
+
+    def require(self) -> None:
+        """Need no tools."""
+
+    def draw(self, choices: Choices) -> Graph:
+        """Choose a graph."""
+        return draw_graph(choices)
+
+    def judge(self, case: Graph, workdir: Path) -> Verdict:
+        """Take it through the door."""
+        return judge_graph(case)
+
+    def shrink(
+        self,
+        case: Graph,
+        verdict: Verdict,
+        made: Sequence[int],
+        judged: Callable[[Graph], Verdict],
+        attempts: int,
+    ) -> tuple[Graph, Verdict]:
+        """Take nodes away."""
+        return reduced(case, verdict, judged, attempts=attempts)
+
+    def contents(self, case: Graph) -> Iterator[str]:
+        """List what it contains."""
+        yield from case.covers

@@ -1,0 +1,192 @@
+"""Write ONNX graphs node by node; each node is run as it is written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, DTypeLike
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from systolith.fuzz.choices import Choices
+from systolith.fuzz.graphs.reference import QONNX_DOMAIN, Array, run_node
+
+__all__ = ["MICROSOFT", "ImpossibleNodeError", "Writer"]
+
+MICROSOFT = "com.microsoft"
+IN_FLOAT32 = 1 << 24
+
+
+class ImpossibleNodeError(Exception):
+    """The reference does not run this node."""
+
+
+@dataclass(kw_only=True)
+class Writer:
+    """A graph as far as it is written.
+
+    Attributes
+    ----------
+    choices : Choices
+    opset, ir_version : int
+    rare : int
+        Percent of decisions for what most importers refuse.
+    listed : bool
+        Initializers are inputs as well, as files of IR 3 have it.
+    input_name : str
+    values : dict of str to array
+        Of all tensors, for the case's images.
+    scales : dict of str to array
+        Of quantized tensors.
+    dyadic : bool
+        Whether scales are powers of two; cleared by what makes the reference round.
+    """
+
+    choices: Choices
+    opset: int
+    ir_version: int
+    rare: int
+    listed: bool
+    qonnx: bool
+    dyadic: bool
+    input_name: str = "x"
+    values: dict[str, Array] = field(default_factory=dict)
+    scales: dict[str, Array] = field(default_factory=dict)
+    nodes: list[NodeProto] = field(default_factory=list)
+    constants: list[TensorProto] = field(default_factory=list)
+    covers: list[str] = field(default_factory=list)
+
+    def chance(self, percent: int) -> bool:
+        """Choose True so often."""
+        return self.choices.chance(percent)
+
+    def rarely(self, times: int = 1) -> bool:
+        """Choose what is rarely supported, in graphs that may have it."""
+        return self.choices.chance(self.rare * times)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of one image's value."""
+        return tuple(self.values[name].shape[1:])
+
+    def const(self, values: ArrayLike, dtype: DTypeLike = np.float32) -> str:
+        """Add a constant: an initializer, or now and then a Constant node."""
+        name = f"c{len(self.constants) + len(self.nodes)}_{len(self.constants)}"
+        array = np.asarray(values, dtype=dtype)
+        return self.stored(numpy_helper.from_array(array, name), array)
+
+    def stored(self, tensor: TensorProto, array: Array) -> str:
+        """Add a constant as it is stored."""
+        name = str(tensor.name)
+        self.values[name] = array
+        if self.chance(8):
+            self.nodes.append(
+                helper.make_node("Constant", [], [name], name=f"n{name}", value=tensor)
+            )
+            self.covers.append("Constant node")
+        else:
+            self.constants.append(tensor)
+        return name
+
+    def add(
+        self, op: str, *inputs: str, domain: str = "", outputs: int = 1, **attributes: Any
+    ) -> str:
+        """Add a node and run it; gives the name of its first result.
+
+        Raises
+        ------
+        ImpossibleNodeError
+            If the reference cannot run it, or gives what is not finite or far too large.
+        """
+        name = f"{op}_{len(self.nodes)}"
+        results = [f"{name}_out{place or ''}" for place in range(outputs)]
+        node = helper.make_node(op, inputs, results, name=name, domain=domain, **attributes)
+        if domain not in (QONNX_DOMAIN, MICROSOFT):
+            _check_schema(node, self.opset)
+        try:
+            found = run_node(node, self.values, self.opset, self.ir_version)
+        except Exception as error:  # ONNX Runtime raises many of its own
+            raise ImpossibleNodeError(str(error)) from error
+        first = found[results[0]]
+        if not first.size or first.size > 1 << 14:
+            raise ImpossibleNodeError("too large, or nothing")
+        if first.dtype.kind == "f" and not np.isfinite(first).all():
+            raise ImpossibleNodeError("not finite")
+        self.values |= found
+        self.nodes.append(node)
+        self.covers += [f"{op} {key}={_shown(value)}" for key, value in attributes.items()]
+        self.covers.append(op)
+        return results[0]
+
+    def tried(self, write: Callable[[], str | None]) -> str | None:
+        """Write something, or nothing at all if some node of it is impossible."""
+        nodes, constants, covers = len(self.nodes), len(self.constants), len(self.covers)
+        dyadic = self.dyadic
+        try:
+            return write()
+        except ImpossibleNodeError:
+            del self.nodes[nodes:], self.constants[constants:], self.covers[covers:]
+            self.dyadic = dyadic
+            return None
+
+    def scale(self, greatest: float, levels: int) -> float:
+        """Choose a scale with which so many levels reach about so far."""
+        base = max(greatest, 2.0**-10) / levels
+        if self.dyadic:
+            return float(2.0 ** (np.ceil(np.log2(base)) + self.choices.integer(-2, 1)))
+        return float(np.float32(base * (50 + self.choices.integer(0, 100)) / 100))
+
+    def model(self, *outputs: str, batch: int | str) -> ModelProto:
+        """Finish with these outputs."""
+        images = self.values[self.input_name]
+        kind = helper.np_dtype_to_tensor_dtype(images.dtype)
+        shape = [batch, *images.shape[1:]]
+        inputs = [helper.make_tensor_value_info(self.input_name, kind, shape)]
+        if self.listed or self.ir_version < 4:
+            inputs += [
+                helper.make_tensor_value_info(each.name, each.data_type, list(each.dims))
+                for each in self.constants
+            ]
+        graph = helper.make_graph(
+            self.nodes,
+            "drawn",
+            inputs,
+            [self._output(name) for name in outputs],
+            initializer=self.constants,
+        )
+        opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid(MICROSOFT, 1)]
+        if self.qonnx:
+            opsets = [opsets[0], helper.make_opsetid(QONNX_DOMAIN, 2)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=self.ir_version)
+
+    @property
+    def types(self) -> dict[str, int]:
+        """Element type of each tensor."""
+        return {
+            name: helper.np_dtype_to_tensor_dtype(array.dtype)
+            for name, array in self.values.items()
+        }
+
+    def _output(self, name: str) -> onnx.ValueInfoProto:
+        kind = helper.np_dtype_to_tensor_dtype(self.values[name].dtype)
+        value = helper.make_tensor_value_info(name, kind, [])
+        value.type.tensor_type.ClearField("shape")
+        return value
+
+
+def _check_schema(node: NodeProto, opset: int) -> None:
+    """See that this version of the operator has the attributes and as many inputs."""
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset)
+    except onnx.defs.SchemaError as error:
+        raise ImpossibleNodeError(str(error)) from error
+    unknown = {each.name for each in node.attribute} - set(schema.attributes)
+    if unknown or not schema.min_input <= len(node.input) <= schema.max_input:
+        raise ImpossibleNodeError(f"{node.op_type} of operator set {opset}: {unknown}")
+
+
+def _shown(value: Any) -> str:
+    """An attribute's value, without sizes, of which there are too many."""
+    if isinstance(value, list | tuple):
+        return "[0..]" if not any(value) else "[1..]" if set(value) <= {1} else "[..]"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
