@@ -227,7 +227,7 @@ def _linear_weights(
         return _four_bits(writer, shape, scale, options)
     else:
         stored = writer.const(integers, dtype)
-    if writer.rarely() and not unsigned:
+    if writer.rarely() and np.iinfo(dtype).min < 0:
         bounds = writer.const(-8, dtype), writer.const(7, dtype)
         stored = writer.add("Clip", stored, *bounds)
     if writer.rarely():

@@ -16,7 +16,7 @@ from systolith.fuzz.programs.running import runs
 __all__ = ["draw_program"]
 
 MOST_SEED = 9999
-RARE_PERCENT = 12
+RARE_PERCENT = 7
 """Of statements, in half of all programs, that most doors refuse. None in the other half."""
 ATTEMPTS = 30
 MOST_VALUES = 4000
@@ -87,7 +87,8 @@ class _Drawing:
             case 0 | 1 | 2 | 3 | 4 | 5:
                 self._draw_layer()
             case 6 | 7 | 8:
-                self._activate()
+                if self.statements or choices.chance(20):
+                    self._activate()
             case 9 | 10:
                 self._draw_residual()
             case 11 | 12:
@@ -98,18 +99,21 @@ class _Drawing:
                 text, covers = draw_pool(choices, self.image, self.rare)
                 self._say(text, covers=covers)
             case 17:
-                text, covers = draw_pad(choices)
+                text, covers = draw_pad(choices, self.rare)
                 if self._say(text, covers=covers):
-                    self._draw_layer(same_size=False)
+                    kernel = choices.integer(3, 4) if not choices.chance(self.rare) else None
+                    self._draw_layer(kernel=kernel)
             case 18:
                 self._say(choices.one_of(forms.NOTHINGS))
             case _:
                 self._draw_composite()
 
-    def _draw_layer(self, same_size: bool = False) -> bool:
+    def _draw_layer(self, *, same_size: bool = False, kernel: int | None = None) -> bool:
         """A convolution, perhaps with a batch norm and an activation."""
         choices = self.choices
-        text, covers = draw_convolution(choices, self.image, self.rare, same_size=same_size)
+        text, covers = draw_convolution(
+            choices, self.image, self.rare, same_size=same_size, kernel=kernel
+        )
         name = next((n for n in self.modules if n.startswith("conv")), None)
         if name and choices.chance(self.rare):
             text, covers = f"self.{name}({{0}})", ("module called twice",)
@@ -154,7 +158,7 @@ class _Drawing:
 
     def _add(self, other: str) -> None:
         if self.choices.chance(25):
-            self._say(self.choices.one_of(forms.BARE_ADDITIONS), other, bare=True)
+            self._say(self._form(forms.BARE_ADDITIONS, forms.RARE_BARE_ADDITIONS), other, bare=True)
         else:
             self._say(self._form(forms.ADDITIONS, forms.RARE_ADDITIONS), other)
 

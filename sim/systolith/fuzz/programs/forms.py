@@ -14,6 +14,7 @@ __all__ = [
     "RARE_ACTIVATIONS",
     "RARE_ADDITIONS",
     "RARE_ALIASES",
+    "RARE_BARE_ADDITIONS",
     "RARE_FLATTENINGS",
     "RARE_GLOBAL_POOLS",
     "RARE_STATEMENTS",
@@ -99,6 +100,8 @@ RARE_ADDITIONS = (
 BARE_ADDITIONS = (
     "{0} += {1}",
     "{0}.add_({1})",
+)
+RARE_BARE_ADDITIONS = (
     "{0}.add_({1}, alpha=2)",
     "torch.add({0}, {1}, out={0})",
     "{0}.copy_({1})",
@@ -109,11 +112,11 @@ ALIASES = (
     "{0}",
     "<same=nn.Identity()>({0})",
     "<drop=nn.Dropout(0.3)>({0})",
-    "{0}.clone()",
     "F.dropout({0}, 0.5, self.training)",
 )
 """A second name for a tensor, or for one that is equal."""
 RARE_ALIASES = (
+    "{0}.clone()",
     "{0}.contiguous()",
     "{0}.detach()",
     "{0}.view({0}.shape)",
@@ -195,6 +198,7 @@ ENDS = (
     "F.normalize({0})",
 )
 RARE_STATEMENTS = (
+    "<conv=OwnConv2d({channels}, 2, 3)>({0})",
     "1 + {0}",
     "{0} + 1",
     "0 + {0}",
@@ -245,7 +249,6 @@ COMPOSITES = {
     "ModuleDict": (
         "<layers=nn.ModuleDict([('first', nn.Conv2d([channels], [filters], 1))])>['first']({0})"
     ),
-    "subclass": "<conv=OwnConv2d([channels], [filters], 3)>({0})",
 }
 """Modules that hold modules, by what they are."""
 SETUPS = (

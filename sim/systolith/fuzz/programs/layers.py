@@ -10,21 +10,28 @@ Drawn = tuple[str, tuple[str, ...]]
 """Form of the call, and what it covers."""
 
 
-def draw_convolution(choices: Choices, image: Tensor, rare: int, *, same_size: bool) -> Drawn:
+def draw_convolution(
+    choices: Choices,
+    image: Tensor,
+    rare: int,
+    *,
+    same_size: bool = False,
+    kernel: int | None = None,
+) -> Drawn:
     """Choose a convolution of the image, now and then a depthwise one."""
     channels, height, width = image.shape[1:]
-    kernel = _draw_size(choices, min(height, 4), min(width, 4))
+    size = kernel or _draw_size(choices, min(height, 4), min(width, 4))
     filters, options = choices.integer(1, 6), {}
     if same_size:
         filters = channels
         options["padding"] = "'same'"
-        if isinstance(kernel, int) and kernel % 2 and choices.chance(75):
-            options["padding"] = str(kernel // 2)
+        if isinstance(size, int) and size % 2 and choices.chance(75):
+            options["padding"] = str(size // 2)
     else:
         if choices.chance(30):
             options["stride"] = str(_draw_size(choices, 3, 3))
-        if choices.chance(60):
-            options["padding"] = _draw_padding(choices, kernel, same="stride" not in options)
+        if kernel is None and choices.chance(60):
+            options["padding"] = _draw_padding(choices, size, rare, same="stride" not in options)
     if choices.chance(20):
         options["groups"] = str(channels)
         filters = channels if same_size else channels * choices.integer(1, 2)
@@ -43,7 +50,7 @@ def draw_convolution(choices: Choices, image: Tensor, rare: int, *, same_size: b
         covers.append("Conv2d depthwise" if options["groups"] == str(channels) else "Conv2d groups")
     if "padding_mode" in options:
         covers.append(f"Conv2d padding_mode {options['padding_mode']}")
-    text = f"<conv=nn.Conv2d({channels}, {filters}, {kernel}{arguments})>({{0}})"
+    text = f"<conv=nn.Conv2d({channels}, {filters}, {size}{arguments})>({{0}})"
     return text, ("Conv2d", *covers)
 
 
@@ -85,7 +92,7 @@ def draw_pool(choices: Choices, image: Tensor, rare: int) -> Drawn:
     return text, (name, *(f"{name} {option}" for option in options))
 
 
-def draw_pad(choices: Choices) -> Drawn:
+def draw_pad(choices: Choices, rare: int) -> Drawn:
     """Choose zeros around an image."""
     sides = tuple(choices.integer(0, 2) for _ in range(4))
     text = choices.one_of(
@@ -95,9 +102,10 @@ def draw_pad(choices: Choices) -> Drawn:
             f"F.pad({{0}}, {sides[:2]})",
             f"F.pad({{0}}, {sides}, 'constant', 0)",
             f"F.pad({{0}}, {list(sides)}, value=0.0)",
-            f"<pad=nn.ConstantPad2d({sides}, 0.0)>({{0}})",
         ]
     )
+    if choices.chance(rare):
+        text = f"<pad=nn.ConstantPad2d({sides}, 0.0)>({{0}})"
     return text, ("pad in front of a layer",)
 
 
@@ -107,10 +115,12 @@ def _draw_size(choices: Choices, most_high: int, most_wide: int) -> int | tuple[
     return choices.integer(1, most_high), choices.integer(1, most_wide)
 
 
-def _draw_padding(choices: Choices, kernel: int | tuple[int, int], *, same: bool) -> str:
+def _draw_padding(choices: Choices, kernel: int | tuple[int, int], rare: int, *, same: bool) -> str:
     high, wide = kernel if isinstance(kernel, tuple) else (kernel, kernel)
     options = [str((choices.integer(0, high - 1), choices.integer(0, wide - 1))), "'valid'"]
     if same:
         options.append("'same'")
-    options.append(str(choices.integer(0, min(high, wide))))
+    options.append(str(choices.integer(0, min(high, wide) - 1)))
+    if choices.chance(rare):
+        return str(choices.integer(0, min(high, wide)))
     return choices.one_of(options)
