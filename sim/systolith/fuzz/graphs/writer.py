@@ -131,7 +131,7 @@ class Writer:
 
     def scale(self, greatest: float, levels: int) -> float:
         """Choose a scale with which so many levels reach about so far."""
-        base = max(greatest, 2.0**-10) / levels
+        base = max(greatest, 2.0**-10) / max(levels, 1)
         if self.dyadic:
             return float(2.0 ** (np.ceil(np.log2(base)) + self.choices.integer(-2, 1)))
         return float(np.float32(base * (50 + self.choices.integer(0, 100)) / 100))
