@@ -10,6 +10,7 @@ __all__ = [
     "DEVICES",
     "METHODS",
     "MOST_LAYERS",
+    "DoorName",
     "FormatName",
     "InterfaceName",
     "SamplerLabel",
@@ -36,6 +37,9 @@ MOST_LAYERS = 4
 
 FormatName = Literal["qonnx", "qdq"]
 """Values of :class:`systolith.exchange.Format`."""
+
+DoorName = Literal["rtl", "pytorch", "onnx"]
+"""Keys of :data:`systolith.cli.fuzz_runs.DOORS`."""
 
 InterfaceName = Literal["stream", "axi", "wishbone"]
 """Values of :class:`systolith.config.Interface`."""

@@ -3,8 +3,10 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,76 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from systolith.cli.terminal import err, out
-from systolith.fuzz import KINDS, FuzzResult, Kind, Verdict, fuzz, load_case, replay
+from systolith.fuzz import (
+    KINDS,
+    FuzzResult,
+    Kind,
+    RtlTarget,
+    Target,
+    Verdict,
+    load_case,
+    search,
+    timed,
+)
 from systolith.steps import UsageError
 
-__all__ = ["replay_case", "run_search"]
+__all__ = ["DOORS", "replay_case", "run_search"]
 
 LINE_EVERY = 10
-"""Networks."""
+"""Cases."""
+DOOR_SECONDS = 120
+"""That a case of a door may take; it takes well under one."""
+DOOR_ATTEMPTS = 400
+"""Smaller cases that a door judges for each failure."""
+MOST_REASONS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What cases can go through.
+
+    Attributes
+    ----------
+    cases : str
+        What they are called.
+    file : str
+        Tells a kept case of this door from others.
+    seconds : int, optional
+        That a case may take.
+    attempts : int
+        Smaller cases to judge for each failure.
+    load : callable
+        Gives the target, and a function that reads kept cases.
+    """
+
+    cases: str
+    file: str
+    seconds: int | None
+    attempts: int
+    load: Callable[[int], tuple[Target[Any], Callable[[Path], Any]]]
+
+
+def _rtl(most_layers: int) -> tuple[Target[Any], Callable[[Path], Any]]:
+    return RtlTarget(most_layers), load_case
+
+
+def _pytorch(most_layers: int) -> tuple[Target[Any], Callable[[Path], Any]]:
+    from systolith.fuzz.programs import ProgramTarget, load_program
+
+    return ProgramTarget(), load_program
+
+
+def _onnx(most_layers: int) -> tuple[Target[Any], Callable[[Path], Any]]:
+    from systolith.fuzz.graphs import GraphTarget, load_graph
+
+    return GraphTarget(), load_graph
+
+
+DOORS: Mapping[str, Door] = {
+    "rtl": Door("networks", "network.json", None, 80, _rtl),
+    "pytorch": Door("programs", "model.py", DOOR_SECONDS, DOOR_ATTEMPTS, _pytorch),
+    "onnx": Door("graphs", "model.onnx", DOOR_SECONDS, DOOR_ATTEMPTS, _onnx),
+}
 
 
 def replay_case(folder: Path, *, as_json: bool) -> bool:
@@ -31,6 +96,7 @@ def replay_case(folder: Path, *, as_json: bool) -> bool:
 
 
 def run_search(
+    door: str,
     count: int,
     seed: int,
     output: Path,
@@ -38,44 +104,57 @@ def run_search(
     first: int,
     jobs: int | None,
     most_layers: int,
+    most_failures: int,
     as_json: bool,
 ) -> bool:
-    """Check random networks, and print what is found; gives whether all are equal."""
-    with _bar(count, quiet=as_json) as heard:
-        result = fuzz(
+    """Check random cases, and print what is found; gives whether all are equal."""
+    chosen = DOORS[door]
+    target, _ = chosen.load(most_layers)
+    with _bar(chosen.cases, count, quiet=as_json) as heard:
+        result = search(
+            target,
             count,
             seed,
             output,
             first=first,
             jobs=jobs or len(os.sched_getaffinity(0)),
-            most_layers=most_layers,
+            most_failures=most_failures,
+            shrink_attempts=chosen.attempts,
+            seconds=chosen.seconds,
             progress=heard,
         )
-    _show(result, as_json=as_json)
+    _show(door, result, as_json=as_json)
     return result.passed
 
 
 def _replayed(folder: Path) -> Verdict:
     if not (folder / "case.json").is_file():
         raise UsageError(f"--replay needs a folder with a case.json, got {folder}")
+    door = next((each for each in DOORS.values() if (folder / each.file).is_file()), DOORS["rtl"])
+    target, load = door.load(0)
     try:
-        return replay(load_case(folder))
+        case = load(folder)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    target.require()
+    with tempfile.TemporaryDirectory() as builds:
+        if door.seconds is None:
+            return target.judge(case, Path(builds))
+        return timed(lambda: target.judge(case, Path(builds)), door.seconds)
 
 
 @contextmanager
-def _bar(count: int, *, quiet: bool) -> Iterator[Callable[[FuzzResult], None] | None]:
+def _bar(cases: str, count: int, *, quiet: bool) -> Iterator[Callable[[FuzzResult], None] | None]:
     if quiet:
         yield None
         return
     if not err.is_terminal:
-        yield _lines(count)
+        yield _lines(cases, count)
         return
     columns = (
         TextColumn("fuzz"),
         BarColumn(bar_width=30),
-        TextColumn("{task.completed} of {task.total} networks"),
+        TextColumn(f"{{task.completed}} of {{task.total}} {cases}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[text]}"),
         TimeRemainingColumn(),
@@ -91,13 +170,13 @@ def _bar(count: int, *, quiet: bool) -> Iterator[Callable[[FuzzResult], None] | 
         yield heard
 
 
-def _lines(count: int) -> Callable[[FuzzResult], None]:
+def _lines(cases: str, count: int) -> Callable[[FuzzResult], None]:
     """Progress for a file."""
 
     def heard(result: FuzzResult) -> None:
         if result.networks % LINE_EVERY == 0:
             print(
-                f"{result.networks} of {count} networks, {len(result.failures)} failed",
+                f"{result.networks} of {count} {cases}, {len(result.failures)} failed",
                 file=sys.stderr,
                 flush=True,
             )
@@ -105,18 +184,20 @@ def _lines(count: int) -> Callable[[FuzzResult], None]:
     return heard
 
 
-def _show(result: FuzzResult, *, as_json: bool) -> None:
+def _show(door: str, result: FuzzResult, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(_to_json(result), indent=1))
+        print(json.dumps(_to_json(door, result), indent=1))
         return
-    out.print(Panel(Group(*_tables(result)), title="systolith: fuzz", expand=False))
+    tables = _rtl_tables(result) if door == "rtl" else _door_tables(door, result)
+    out.print(Panel(Group(*tables), title="systolith: fuzz", expand=False))
     for failure in result.failures:
         _say(failure.verdict)
         again = f"systolith fuzz --replay {failure.folder}"
-        err.print(f"network {failure.number}, simplified: {again}", highlight=False, soft_wrap=True)
+        text = f"{DOORS[door].cases[:-1]} {failure.number}, simplified: {again}"
+        err.print(text, highlight=False, soft_wrap=True)
 
 
-def _tables(result: FuzzResult) -> Iterator[RenderableType]:
+def _rtl_tables(result: FuzzResult) -> Iterator[RenderableType]:
     covered = Table(title="Layers drawn", title_justify="left", show_header=False)
     for kind in KINDS:
         covered.add_row(kind, f"{result.contents[kind]:,}")
@@ -130,8 +211,42 @@ def _tables(result: FuzzResult) -> Iterator[RenderableType]:
     yield table
 
 
-def _to_json(result: FuzzResult) -> dict[str, Any]:
+def _door_tables(door: str, result: FuzzResult) -> Iterator[RenderableType]:
+    covered = Table(title="Cases that contain", title_justify="left")
+    covered.add_column("")
+    for outcome in ("accepted", "refused", "wrong"):
+        covered.add_column(outcome, justify="right")
+    for kind, counts in _coverage(result).items():
+        covered.add_row(kind, *(f"{count:,}" for count in counts.values()))
+    yield covered
+    refused = Table(title="Reasons to refuse", title_justify="left", show_header=False)
+    for reason, count in result.refusals.most_common(MOST_REASONS):
+        refused.add_row(f"{count:,}", reason)
+    yield refused
+    table = Table(title="Result", title_justify="left", show_header=False)
+    table.add_row(DOORS[door].cases, f"{result.networks:,} (seed {result.seed})")
+    for outcome in ("accepted", "refused", "wrong"):
+        share = result.ended[outcome] / max(result.networks, 1)
+        table.add_row(outcome, f"{result.ended[outcome]:,} ({share:.0%})")
+    table.add_row("wrong values", f"{result.failed[Kind.MISMATCH]:,}")
+    table.add_row("errors", f"{result.failed[Kind.ERROR]:,}")
+    table.add_row("time", f"{result.seconds:,.0f} s")
+    yield table
+
+
+def _coverage(result: FuzzResult) -> dict[str, dict[str, int]]:
+    """Count the cases of each outcome that contain each thing."""
     return {
+        kind: {
+            outcome: result.outcomes[outcome][kind] for outcome in ("accepted", "refused", "wrong")
+        }
+        for kind in sorted(result.contents)
+    }
+
+
+def _to_json(door: str, result: FuzzResult) -> dict[str, Any]:
+    found = {
+        "door": door,
         "seed": result.seed,
         "networks": result.networks,
         "mismatches": result.failed[Kind.MISMATCH],
@@ -139,7 +254,6 @@ def _to_json(result: FuzzResult) -> dict[str, Any]:
         "errors": result.failed[Kind.ERROR],
         "passed": result.passed,
         "seconds": result.seconds,
-        "layers": {kind: result.contents[kind] for kind in KINDS},
         "failures": [
             {
                 "number": failure.number,
@@ -148,6 +262,14 @@ def _to_json(result: FuzzResult) -> dict[str, Any]:
             }
             for failure in result.failures
         ],
+    }
+    if door == "rtl":
+        return found | {"layers": {kind: result.contents[kind] for kind in KINDS}}
+    outcomes = {outcome: result.ended[outcome] for outcome in ("accepted", "refused", "wrong")}
+    return found | {
+        **outcomes,
+        "contents": _coverage(result),
+        "refusals": dict(result.refusals.most_common()),
     }
 
 
@@ -158,10 +280,16 @@ def _findings(verdict: Verdict) -> list[str]:
 def _show_verdict(folder: Path, verdict: Verdict, *, as_json: bool) -> None:
     if as_json:
         findings = _findings(verdict)
-        print(json.dumps({"passed": verdict.passed, "findings": findings}, indent=1))
+        shown = {"passed": verdict.passed, "findings": findings}
+        if verdict.refusals:
+            shown["refusals"] = list(verdict.refusals)
+        print(json.dumps(shown, indent=1))
         return
     _say(verdict)
-    out.print(f"{folder}: {'equal' if verdict.passed else 'NOT EQUAL'}", highlight=False)
+    words = {"accepted": "equal", "refused": "refused", "wrong": "NOT EQUAL"}
+    for reason in verdict.refusals:
+        err.print(reason, highlight=False, soft_wrap=True, markup=False)
+    out.print(f"{folder}: {words[verdict.outcome]}", highlight=False)
 
 
 def _say(verdict: Verdict) -> None:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -89,9 +90,14 @@ class FuzzResult:
         self.failed.update(outcome.verdict.kinds)
         self.ended[outcome.verdict.outcome] += 1
         self.outcomes[outcome.verdict.outcome].update(outcome.contents.keys())
-        self.refusals.update(set(outcome.verdict.refusals))
+        self.refusals.update({_plain(reason) for reason in outcome.verdict.refusals})
         if outcome.failure is not None:
             self.failures.append(outcome.failure)
+
+
+def _plain(reason: str) -> str:
+    """A reason without the names and numbers of one case."""
+    return re.sub(r"-?\b\d[\d.e+-]*\b", "N", re.sub(r"'[^']*'", "'..'", reason))
 
 
 @dataclass(frozen=True, slots=True)
