@@ -108,7 +108,7 @@ def _weights(writer: Writer, x: Point, shape: tuple[int, ...], axis: int) -> tup
 
 
 def _convolution(writer: Writer, x: Point) -> Point:
-    choices, (channels, height, width) = writer.choices, writer.shape(x.name)
+    choices, (channels, height, width) = writer.choices, writer.image(x.name)
     kernel = (choices.integer(1, min(3, height)), choices.integer(1, min(3, width)))
     depthwise = writer.chance(20)
     filters = channels if depthwise else choices.integer(1, 5)
@@ -137,7 +137,7 @@ def _convolution(writer: Writer, x: Point) -> Point:
 
 
 def _dense(writer: Writer, x: Point) -> Point:
-    choices, (features,) = writer.choices, writer.shape(x.name)
+    choices, (features,) = writer.choices, writer.vector(x.name)
     outputs = choices.integer(2, 6)
     transposed = writer.chance(50)
     gemm = writer.chance(50)

@@ -1,7 +1,7 @@
 """Import an ONNX graph, and compare what comes out with what the reference computes."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,10 @@ from systolith.fuzz.graphs.reference import Array, run_model, run_qonnx
 from systolith.fuzz.verdict import Kind, Verdict
 from systolith.network import NetworkError, forward
 
-__all__ = ["judge_graph"]
+__all__ = ["Read", "judge_graph"]
+
+Read = Callable[[Path], Imported]
+"""Imports a file."""
 
 NOT_RUN = "the reference does not run it"
 FLOAT32 = 2.0**-19
@@ -23,34 +26,40 @@ SELDOM = 0.3
 """Share of results of an operator on integers that may lie next to a tie: its sums are not seen."""
 
 
-def judge_graph(graph: Graph) -> Verdict:
+def judge_graph(graph: Graph, read: Read = import_onnx) -> Verdict:
     """Import a graph and run it.
 
     Results must be equal where the import is called exact and the reference, in float32, rounds
     nothing. Else they may differ where a quantizer is next to a tie: the first quantizer at which
     an image differs is looked at, and there each value that differs must lie as near to one as the
     import's `units` and float32 say, and differ by one step.
+
+    Parameters
+    ----------
+    graph : Graph
+    read : callable
+        Imports; another one than :func:`import_onnx` shows that faults are found.
     """
     try:
         (wanted,) = _run(graph, [_logits(graph)])
     except Exception:  # graphs of a search for smaller ones; whatever the reference raises
         return Verdict(refusals=(NOT_RUN,))
     try:
-        found = imported(graph)
+        found = _imported(graph, read)
         ours = _ours(found, graph.images, integer=wanted.dtype.kind in "iu")
-        return Verdict(findings=tuple(_findings(graph, found, ours, wanted)))
+        return Verdict(findings=tuple(_findings(graph, read, found, ours, wanted)))
     except NetworkError as error:
         return Verdict(refusals=tuple(error.problems))
     except Exception as error:  # whatever a random case brings to light is a finding
         return Verdict(findings=((Kind.ERROR, f"{type(error).__name__}: {error}"),))
 
 
-def imported(graph: Graph) -> Imported:
+def _imported(graph: Graph, read: Read) -> Imported:
     """Import the model from a file, as users do."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(graph.model, path)
-        return import_onnx(path)
+        return read(path)
 
 
 def _run(graph: Graph, outputs: list[str]) -> list[Array]:
@@ -74,7 +83,7 @@ def _ours(found: Imported, images: Array, *, integer: bool) -> Array:
 
 
 def _findings(
-    graph: Graph, found: Imported, ours: Array, wanted: Array
+    graph: Graph, read: Read, found: Imported, ours: Array, wanted: Array
 ) -> Iterator[tuple[Kind, str]]:
     claim = "called exact" if found.exact else f"called equal to {max(found.units.values()):.2g}"
     if ours.shape != wanted.shape:
@@ -94,7 +103,7 @@ def _findings(
         return
     clean = np.ones(len(ours), dtype=bool)
     for point in points_of(graph):
-        reason, clean = _at_point(graph, point, clean)
+        reason, clean = _at_point(graph, read, point, clean)
         if reason:
             yield Kind.MISMATCH, f"{what}: {reason}"
             return
@@ -108,10 +117,10 @@ def _findings(
         yield Kind.MISMATCH, f"{what}: although all quantizers before give equal integers"
 
 
-def _at_point(graph: Graph, point: Point, clean: Array) -> tuple[str, Array]:
+def _at_point(graph: Graph, read: Read, point: Point, clean: Array) -> tuple[str, Array]:
     """Compare one quantizer's results, for images for which all before are equal."""
     try:
-        found = imported(point.graph)
+        found = _imported(point.graph, read)
         wanted, *before = _run(graph, [point.result, *point.before])
         integer = wanted.dtype.kind in "iu"
         ours = _ours(found, graph.images, integer=integer)

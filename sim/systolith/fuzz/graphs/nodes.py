@@ -27,7 +27,7 @@ MOST_FILTERS = 5
 
 def draw_convolution(writer: Writer, x: str, *, same_size: bool = False) -> str:
     """Write a Conv."""
-    choices, (channels, height, width) = writer.choices, writer.shape(x)
+    choices, (channels, height, width) = writer.choices, writer.image(x)
     kernel = [choices.integer(1, min(3, height)), choices.integer(1, min(3, width))]
     filters, group = choices.integer(1, MOST_FILTERS), 1
     options: dict[str, Any] = {}
@@ -74,7 +74,7 @@ def _draw_window(writer: Writer, kernel: list[int], *, most_pad: int = 2) -> dic
 
 def draw_dense(writer: Writer, x: str) -> str:
     """Write a Gemm, or a MatMul with or without an Add."""
-    choices, (features,) = writer.choices, writer.shape(x)
+    choices, (features,) = writer.choices, writer.vector(x)
     outputs = choices.integer(2, 7)
     if writer.chance(40):
         weights = draw_weights(writer, (features, outputs), 1)
@@ -98,7 +98,7 @@ def draw_dense(writer: Writer, x: str) -> str:
 
 def draw_batch_norm(writer: Writer, x: str) -> str:
     """Write a BatchNormalization."""
-    rng, channels = writer.choices.generator(), writer.shape(x)[0]
+    rng, channels = writer.choices.generator(), writer.values[x].shape[1]
     if writer.dyadic:
         gamma, variance = (
             np.exp2(rng.integers(-1, 2, channels)),
@@ -171,7 +171,7 @@ def draw_constant(writer: Writer, x: str) -> str:
 
 def draw_pool(writer: Writer, x: str) -> str:
     """Write a MaxPool or an AveragePool."""
-    choices, (_, height, width) = writer.choices, writer.shape(x)
+    choices, (_, height, width) = writer.choices, writer.image(x)
     kernel = [choices.integer(1, min(3, height)), choices.integer(1, min(3, width))]
     options = {"kernel_shape": kernel, **_draw_window(writer, kernel, most_pad=1)}
     op = choices.one_of(["MaxPool", "AveragePool"])
@@ -195,7 +195,7 @@ def draw_pool(writer: Writer, x: str) -> str:
 def draw_global_pool(writer: Writer, x: str) -> str:
     """Write a pool over the whole image."""
     choices = writer.choices
-    area = int(np.prod(writer.shape(x)[1:]))
+    area = int(np.prod(writer.image(x)[1:]))
     writer.dyadic &= area.bit_count() == 1
     if writer.chance(50):
         return writer.add("GlobalAveragePool", x)

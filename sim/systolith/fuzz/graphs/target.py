@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from systolith.exchange import import_onnx
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.graphs.drawing import draw_graph
 from systolith.fuzz.graphs.graph import Graph
-from systolith.fuzz.graphs.judging import judge_graph
+from systolith.fuzz.graphs.judging import Read, judge_graph
 from systolith.fuzz.reduce import reduced
 from systolith.fuzz.verdict import Verdict
 
@@ -16,7 +17,15 @@ __all__ = ["GraphTarget"]
 
 @dataclass(frozen=True, slots=True)
 class GraphTarget:
-    """From ONNX files to the golden arithmetic."""
+    """From ONNX files to the golden arithmetic.
+
+    Attributes
+    ----------
+    read : callable
+        Imports.
+    """
+
+    read: Read = import_onnx
 
     settings: dict[str, int] = field(default_factory=dict)
 
@@ -29,7 +38,7 @@ class GraphTarget:
 
     def judge(self, case: Graph, workdir: Path) -> Verdict:
         """Take it through the door."""
-        return judge_graph(case)
+        return judge_graph(case, self.read)
 
     def shrink(
         self,

@@ -69,6 +69,19 @@ class Writer:
         """Shape of one image's value."""
         return tuple(self.values[name].shape[1:])
 
+    def image(self, name: str) -> tuple[int, int, int]:
+        """Channels, height and width of what must be images."""
+        if self.values[name].ndim != 4:
+            raise ImpossibleNodeError(f"{name} holds no images")
+        _, channels, height, width = self.values[name].shape
+        return channels, height, width
+
+    def vector(self, name: str) -> tuple[int]:
+        """Features of what must be vectors."""
+        if self.values[name].ndim != 2:
+            raise ImpossibleNodeError(f"{name} holds no vectors")
+        return (self.values[name].shape[1],)
+
     def const(self, values: ArrayLike, dtype: DTypeLike = np.float32) -> str:
         """Add a constant: an initializer, or now and then a Constant node."""
         name = f"c{len(self.constants) + len(self.nodes)}_{len(self.constants)}"

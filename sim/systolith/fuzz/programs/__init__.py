@@ -3,7 +3,7 @@
 from systolith.fuzz.programs.drawing import draw_program
 from systolith.fuzz.programs.judging import judge_program
 from systolith.fuzz.programs.program import Program, Statement, load_program
-from systolith.fuzz.programs.running import images_of, model_of
+from systolith.fuzz.programs.running import images_of, model_of, randomize
 from systolith.fuzz.programs.target import ProgramTarget
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "judge_program",
     "load_program",
     "model_of",
+    "randomize",
 ]

@@ -186,7 +186,7 @@ class _Drawing:
             case 5 | 6 | 7:
                 self._activate()
             case 8:
-                self._say(choices.one_of(forms.NOTHINGS))
+                self._say(choices.one_of(forms.NOTHINGS_OF_VECTORS))
             case _:
                 self._draw_addition()
 

@@ -11,6 +11,7 @@ __all__ = [
     "FLATTENINGS",
     "GLOBAL_POOLS",
     "NOTHINGS",
+    "NOTHINGS_OF_VECTORS",
     "RARE_ACTIVATIONS",
     "RARE_ADDITIONS",
     "RARE_ALIASES",
@@ -131,14 +132,14 @@ RARE_ALIASES = (
     "{0}.flatten(1).view({0}.shape)",
     "{0}.flip(-1)",
 )
-NOTHINGS = (
+NOTHINGS_OF_VECTORS = (
     "<drop=nn.Dropout(0.5)>({0})",
-    "<drop=nn.Dropout2d(0.2)>({0})",
     "<same=nn.Identity()>({0})",
     "F.dropout({0}, 0.5, self.training)",
     "F.dropout({0}, training=self.training)",
     "F.dropout({0}, p=0.2, training=False)",
 )
+NOTHINGS = (*NOTHINGS_OF_VECTORS, "<drop=nn.Dropout2d(0.2)>({0})")
 FLATTENINGS = (
     "torch.flatten({0}, 1)",
     "{0}.flatten(1)",

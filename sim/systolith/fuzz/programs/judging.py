@@ -1,6 +1,6 @@
 """Take a PyTorch program through the door, and compare what comes out with the program."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 
 import numpy as np
@@ -14,7 +14,10 @@ from systolith.fuzz.verdict import Kind, Verdict
 from systolith.network import IntegerNetwork, NetworkError, trace
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 
-__all__ = ["judge_program"]
+__all__ = ["Door", "judge_program"]
+
+Door = Callable[[nn.Module, Tensor, QuantConfig], QuantizedModel]
+"""Quantizes a model with these images and widths."""
 
 WIDE_BITS = 16
 """Of everything in the first run, so that rounding hides nothing: the contract allows them."""
@@ -25,35 +28,41 @@ TOLERANCE = 0.02
 NOT_RUN = "the program itself does not run"
 
 
-def judge_program(program: Program) -> Verdict:
+def judge_program(program: Program, door: Door = prepare) -> Verdict:
     """Quantize a program's module, lower it and run it.
 
     With 16 bits the integers must stand for what the program computes. With the widths of its
     configuration, as well as with these, the golden arithmetic must give the values of the PyTorch
     model in integer mode, in every layer.
+
+    Parameters
+    ----------
+    program : Program
+    door : callable
+        Quantizes; another one than :func:`systolith.quant.prepare` shows that faults are found.
     """
     if not runs(program):
         return Verdict(refusals=(NOT_RUN,))
     try:
-        return Verdict(findings=tuple(_findings(program)))
+        return Verdict(findings=tuple(_findings(program, door)))
     except NetworkError as error:
         return Verdict(refusals=tuple(error.problems))
     except Exception as error:  # whatever a random case brings to light is a finding
         return Verdict(findings=((Kind.ERROR, f"{type(error).__name__}: {error}"),))
 
 
-def _findings(program: Program) -> Iterator[tuple[Kind, str]]:
+def _findings(program: Program, door: Door) -> Iterator[tuple[Kind, str]]:
     images = images_of(program)
     with torch.no_grad():
         wanted = model_of(program)(images.clone())
     model = model_of(program)
-    wide = prepare(model, images.clone(), _wide(program.signed))
+    wide = door(model, images.clone(), _wide(program.signed))
     network = lower(wide)
     got = _real(wide, network, images)
     yield from _float_findings(got, wanted)
     yield from _integer_findings(wide, network, images)
     config = QuantConfig(input_signed=program.signed, **program.config)
-    narrow = prepare(model_of(program), images.clone(), config)
+    narrow = door(model_of(program), images.clone(), config)
     yield from _integer_findings(narrow, lower(narrow), images)
     yield from _unchanged(model, program)
 
@@ -71,7 +80,7 @@ def _real(model: QuantizedModel, network: IntegerNetwork, images: Tensor) -> Ten
     """What the integers that leave the network stand for."""
     integers = IntegerModel(model).quantize_input(images)
     (name,) = network.outputs
-    step = float(model.quantizer(name).step)
+    step = float(model.quantizer(name).step.detach())
     return torch.from_numpy(trace(network, integers)[name] * step)
 
 

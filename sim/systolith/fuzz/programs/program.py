@@ -48,6 +48,8 @@ class Block(nn.Module):
 
 
 '''
+HEADER = "from systolith.fuzz.programs import randomize\n\n"
+"""Of the file to be read, which can be run, too."""
 INDENT = " " * 8
 OPTION = re.compile(r", \w+=(?:\([^()]*\)|[^,()]+)(?=[,)])")
 """One keyword argument of a constructor."""
@@ -145,7 +147,7 @@ class Program:
         """Write ``case.json`` and, to be read, ``model.py``."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "case.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
-        (folder / "model.py").write_text(self.source)
+        (folder / "model.py").write_text(HEADER + self.source)
 
     def contents(self) -> Iterator[str]:
         """List what the program contains."""

@@ -6,17 +6,26 @@ from pathlib import Path
 
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.programs.drawing import draw_program
-from systolith.fuzz.programs.judging import judge_program
+from systolith.fuzz.programs.judging import Door, judge_program
 from systolith.fuzz.programs.program import Program
 from systolith.fuzz.reduce import reduced
 from systolith.fuzz.verdict import Verdict
+from systolith.quant import prepare
 
 __all__ = ["ProgramTarget"]
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramTarget:
-    """From PyTorch modules to the golden arithmetic."""
+    """From PyTorch modules to the golden arithmetic.
+
+    Attributes
+    ----------
+    door : callable
+        Quantizes.
+    """
+
+    door: Door = prepare
 
     settings: dict[str, int] = field(default_factory=dict)
 
@@ -29,7 +38,7 @@ class ProgramTarget:
 
     def judge(self, case: Program, workdir: Path) -> Verdict:
         """Take it through the door."""
-        return judge_program(case)
+        return judge_program(case, self.door)
 
     def shrink(
         self,
