@@ -1,6 +1,7 @@
 """Exit codes of ``systolith fuzz``: 0 all equal, 1 a difference, 2 bad usage or input."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from systolith.cli import app
+from systolith.cli.fuzz_runs import DOORS
 from systolith.fuzz import KINDS, Seeded, draw_case
 
 
@@ -68,3 +70,34 @@ def test_a_folder_without_a_case_ends_with_two(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--count", "--jobs", "--most-layers"])
 def test_none_is_too_few(option: str) -> None:
     assert _fuzz(option, 0)[0] == 2
+
+
+@pytest.mark.parametrize("door", ["pytorch", "onnx"])
+def test_a_door_says_what_was_covered_and_why_it_refused(door: str, tmp_path: Path) -> None:
+    options = ("--door", door, "--count", 6, "--seed", 4, "--jobs", 1, "-o", tmp_path)
+    code, shown, _ = _fuzz(*options, "--json")
+    result = json.loads(shown)
+    assert code == 0 and result["passed"] and result["door"] == door
+    assert result["accepted"] + result["refused"] == result["networks"] == 6
+    assert result["accepted"] and result["contents"] and not result["failures"]
+    assert all(sum(counts.values()) for counts in result["contents"].values())
+    assert bool(result["refused"]) == bool(result["refusals"])
+    code, shown, _ = _fuzz(*options)
+    assert code == 0 and "Reasons to refuse" in shown and "accepted" in shown
+
+
+@pytest.mark.parametrize("door", ["pytorch", "onnx"])
+def test_a_kept_case_of_a_door_is_replayed(door: str, tmp_path: Path) -> None:
+    target, _ = DOORS[door].load(0)
+    drawn = map(target.draw, _seeds())
+    case = next(each for each in drawn if target.judge(each, tmp_path).outcome == "accepted")
+    case.save(tmp_path / "kept")
+    code, shown, _ = _fuzz("--replay", tmp_path / "kept")
+    assert code == 0 and "equal" in shown
+    (tmp_path / "kept" / "case.json").write_text("{}")
+    code, _, said = _fuzz("--replay", tmp_path / "kept")
+    assert code == 2 and "does not hold" in said
+
+
+def _seeds() -> Iterator[Seeded]:
+    return (Seeded(f"1/{number}") for number in range(20))

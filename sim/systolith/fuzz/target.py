@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Protocol, TypeVar
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.verdict import Kind, Verdict
 
-__all__ = ["Kept", "Target", "timed"]
+__all__ = ["Kept", "Target", "silent", "timed"]
 
 
 class Kept(Protocol):
@@ -56,6 +57,14 @@ class Target(Protocol[C]):
     @property
     def settings(self) -> dict[str, int]:
         """What else decides which case a number is."""
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Drop warnings: of thousands of odd models, these are many."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class _TooLongError(BaseException):

@@ -1,5 +1,8 @@
 """Draw ONNX graphs: QDQ, QONNX, and operators on integers."""
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 
 from systolith.fuzz.choices import Choices
@@ -101,7 +104,7 @@ class _Drawing:
         self.points.append(x)
         for _ in range(self.choices.integer(1, most_layers)):
             source = self.points[-1]
-            found = writer.tried(lambda source=source: self._draw_layer(source))
+            found = writer.tried(partial(self._draw_layer, source))
             if found is not None:
                 self.points.append(found)
         if len(writer.shape(self.points[-1])) == 3 and writer.chance(50):
@@ -196,7 +199,7 @@ class _Drawing:
         partner = self._partner(y) if writer.chance(30) else x
         operands = [y, partner] if writer.chance(50) else [partner, y]
         op = "Add" if not writer.rarely() else self.choices.one_of(["Sub", "Mul", "Concat"])
-        options = {"axis": 1} if op == "Concat" else {}
+        options: dict[str, Any] = {"axis": 1} if op == "Concat" else {}
         found = writer.add(op, *operands, **options)
         return nodes.draw_cut(writer, found) if writer.chance(40) else found
 

@@ -86,7 +86,8 @@ class Graph:
 
     def _without(self, nodes: list[NodeProto], *places: int) -> "Graph":
         """Leave nodes out; who reads their results reads their first inputs."""
-        kept, instead = [], {}
+        kept: list[NodeProto] = []
+        instead: dict[str, str] = {}
         for place, node in enumerate(nodes):
             copy = NodeProto()
             copy.CopyFrom(node)

@@ -57,7 +57,8 @@ def _unit(writer: Writer, x: str, weights: str) -> Any:
 
 def _draw_window(writer: Writer, kernel: list[int], *, most_pad: int = 2) -> dict[str, Any]:
     """Choose strides and pads, or an automatic padding."""
-    choices, options = writer.choices, {}
+    choices = writer.choices
+    options: dict[str, Any] = {}
     if writer.chance(40):
         options["strides"] = [choices.integer(1, 3), choices.integer(1, 3)]
     match choices.integer(0, 9):
@@ -99,6 +100,10 @@ def draw_dense(writer: Writer, x: str) -> str:
 def draw_batch_norm(writer: Writer, x: str) -> str:
     """Write a BatchNormalization."""
     rng, channels = writer.choices.generator(), writer.values[x].shape[1]
+    gamma: Any
+    variance: Any
+    mean: Any
+    beta: Any
     if writer.dyadic:
         gamma, variance = (
             np.exp2(rng.integers(-1, 2, channels)),
@@ -263,7 +268,7 @@ def draw_flatten(writer: Writer, x: str) -> str:
         return writer.add("Flatten", x, axis=axis)
     match choices.integer(0, 7):
         case 0 | 1 | 2:
-            options = choices.one_of([{}, {"axis": 1}, {"axis": -3}])
+            options: dict[str, Any] = choices.one_of([{}, {"axis": 1}, {"axis": -3}])
             return writer.add("Flatten", x, **options)
         case 3 if shape[1:] == (1, 1):
             axes = choices.one_of([[2, 3], [-1, -2], [3, 2]])

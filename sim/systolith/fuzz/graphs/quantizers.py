@@ -31,7 +31,7 @@ def linear_type(writer: Writer, x: str) -> tuple[float, int, Any]:
     """Choose scale, zero point and type for a float tensor."""
     choices = writer.choices
     values = writer.values[x]
-    dtypes = [np.uint8, np.int8]
+    dtypes: list[Any] = [np.uint8, np.int8]
     if writer.opset >= WIDE_OPSET and writer.chance(20):
         dtypes = [np.uint16, np.int16]
     dtype = choices.one_of(dtypes)
@@ -285,7 +285,7 @@ def draw_bias(writer: Writer, channels: int, unit: Any) -> list[str]:
             return [writer.const(integers * unit)]
         case 2 if not writer.qonnx:
             scale = writer.const(unit)
-            axis = {"axis": 0} if np.ndim(unit) else {}
+            axis: dict[str, Any] = {"axis": 0} if np.ndim(unit) else {}
             stored = writer.const(integers, np.int32)
             return [writer.add("DequantizeLinear", stored, scale, **axis)]
         case 3:

@@ -10,6 +10,7 @@ from systolith.fuzz.graphs.drawing import draw_graph
 from systolith.fuzz.graphs.graph import Graph
 from systolith.fuzz.graphs.judging import Read, judge_graph
 from systolith.fuzz.reduce import reduced
+from systolith.fuzz.target import silent
 from systolith.fuzz.verdict import Verdict
 
 __all__ = ["GraphTarget"]
@@ -34,11 +35,13 @@ class GraphTarget:
 
     def draw(self, choices: Choices) -> Graph:
         """Choose a graph."""
-        return draw_graph(choices)
+        with silent():
+            return draw_graph(choices)
 
     def judge(self, case: Graph, workdir: Path) -> Verdict:
         """Take it through the door."""
-        return judge_graph(case, self.read)
+        with silent():
+            return judge_graph(case, self.read)
 
     def shrink(
         self,

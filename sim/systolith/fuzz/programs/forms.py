@@ -191,7 +191,7 @@ RARE_GLOBAL_POOLS = (
 )
 ENDS = (
     "F.softmax({0}, dim=1)",
-    "<soft=nn.Softmax(dim=1)>({0})",
+    "<softmax=nn.Softmax(dim=1)>({0})",
     "F.log_softmax({0}, dim=1)",
     "{0}.softmax(-1)",
     "torch.sigmoid({0})",

@@ -9,6 +9,7 @@ from systolith.fuzz.programs.drawing import draw_program
 from systolith.fuzz.programs.judging import Door, judge_program
 from systolith.fuzz.programs.program import Program
 from systolith.fuzz.reduce import reduced
+from systolith.fuzz.target import silent
 from systolith.fuzz.verdict import Verdict
 from systolith.quant import prepare
 
@@ -34,11 +35,13 @@ class ProgramTarget:
 
     def draw(self, choices: Choices) -> Program:
         """Choose a program."""
-        return draw_program(choices)
+        with silent():
+            return draw_program(choices)
 
     def judge(self, case: Program, workdir: Path) -> Verdict:
         """Take it through the door."""
-        return judge_program(case, self.door)
+        with silent():
+            return judge_program(case, self.door)
 
     def shrink(
         self,
