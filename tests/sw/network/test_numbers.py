@@ -161,6 +161,28 @@ def test_saturates_or_wraps_on_both_sides(overflow: Overflow, expected: list[int
     assert requantize(acc, spec(overflow=overflow), INT8).tolist() == [expected]
 
 
+def test_an_offset_is_a_share_of_an_output_unit() -> None:
+    acc = np.array([[-1, -1, 0, 0, 1, 1]])
+    between = spec(4, 3, offset=[-1, 1] * 3)
+    assert requantize(acc, between, INT8).tolist() == [[-1, 0, 0, 0, 0, 1]]
+
+
+def test_ties_are_those_of_the_sum_with_the_offset() -> None:
+    acc = np.array([[0, 1, 2, 3]])
+    for offset, up, even in ((4, [1, 1, 1, 1], [0, 1, 1, 1]), (12, [2, 2, 2, 2], [2, 2, 2, 2])):
+        for rounding, wanted in ((Rounding.HALF_UP, up), (Rounding.HALF_EVEN, even)):
+            fit = spec(1, 3, offset=[offset], rounding=rounding)
+            assert requantize(acc, fit, INT8).tolist() == [wanted]
+
+
+def test_the_largest_sum_fits_64_bits() -> None:
+    largest = np.array([[-(1 << 46), (1 << 46) - 1]])
+    for offset in (-(1 << 61), (1 << 61) - 1):
+        fit = spec(65535, 47, offset=[offset])
+        wanted = [requantize_one(int(acc), fit, 0, INT8) for acc in largest[0]]
+        assert requantize(largest.reshape(2, 1), fit, INT8).ravel().tolist() == wanted
+
+
 def test_clamp_comes_after_zero_point_and_overflow() -> None:
     act = ActType(bits=8, signed=True, zero_point=-100)
     acc = np.array([[-50, 0, 10, 400]])
