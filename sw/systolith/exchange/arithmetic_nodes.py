@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from math import inf
 
 import numpy as np
@@ -15,15 +16,13 @@ from systolith.exchange.model_file import Node
 from systolith.exchange.operands import activation_of, constant_of, is_constant
 from systolith.exchange.plain_layers import plain
 from systolith.exchange.quantizer import FloatArray
-from systolith.exchange.values import Activation, Images, Pending, QuantizedConstant, Value
+from systolith.exchange.values import Activation, Images, Pending, QuantizedConstant, Term, Value
 from systolith.exchange.weighted_layers import multiplied, shifted
 from systolith.network import ADDED_MULTIPLIER_BITS, ActType, Add, IntArray, Layer, Requantize
 
 __all__ = ["add", "batch_norm", "divide", "multiply", "subtract"]
 
 LARGEST = (1 << ADDED_MULTIPLIER_BITS) - 1
-MATCHING_BITS = 12
-"""Of the greater multiplier, where the scales of an addition are no simple ratio."""
 
 
 def add(node: Node, values: Sequence[Value], made: Building) -> Value:
@@ -52,7 +51,13 @@ def add(node: Node, values: Sequence[Value], made: Building) -> Value:
             output=output,
         )
 
-    return replace(plain(node, emit, [a, b], unit), places=a.places)
+    terms = tuple(
+        Term(scale=x.scale, multiplier=multiplier, type=x.tensor.type)
+        for x, multiplier in zip((a, b), multipliers, strict=True)
+    )
+    error = float(sum(term.error(unit) for term in terms))
+    held = plain(node, emit, [a, b], unit)
+    return replace(held, error=error, terms=terms if error else (), places=a.places)
 
 
 def _order(x: Activation) -> IntArray:
@@ -159,14 +164,9 @@ def batch_norm(node: Node, values: Sequence[Value], made: Building) -> Value:
 
 
 def _common_unit(a: float, b: float) -> tuple[tuple[int, int], float]:
-    """Multipliers and the unit that give both scales, exactly for simple ratios."""
+    """Multipliers and the unit that come next to both scales, exactly for simple ratios."""
     greater, less = max(a, b), min(a, b)
-    for divisor in range(1, 1 + (1 << MATCHING_BITS)):
-        factor = greater / less * divisor
-        if factor > LARGEST:
-            break
-        if factor == round(factor):
-            found = (round(factor), divisor)
-            return (found if a >= b else found[::-1]), less / divisor
-    unit = greater / LARGEST
-    return (max(round(a / unit), 1), max(round(b / unit), 1)), unit
+    share = (Fraction(less) / Fraction(greater)).limit_denominator(LARGEST)
+    multiplier, divisor = (share.numerator, share.denominator) if share else (1, LARGEST)
+    found = (divisor, multiplier)
+    return (found if a >= b else found[::-1]), greater / divisor

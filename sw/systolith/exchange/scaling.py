@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from systolith.network import MAX_MULTIPLIER_BITS, MAX_SHIFT, IntArray
+from systolith.network import MAX_MULTIPLIER_BITS, MAX_OFFSET_BITS, MAX_SHIFT, IntArray
 
-__all__ = ["Scaled", "real_scale"]
+__all__ = ["Scaled", "real_scale", "scale_and_offset"]
+
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,6 +74,40 @@ def real_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> Scaled:
     multiplier, shift = _shared(multiplier, shift, largest)
     met = multiplier * np.exp2(-shift.astype(np.float64))
     return Scaled(multiplier=multiplier, shift=shift, error=np.abs(scales - met))
+
+
+def scale_and_offset(
+    scale: FloatArray, offset: FloatArray, bits: int = MAX_MULTIPLIER_BITS
+) -> tuple[Scaled, IntArray]:
+    """Write scales, and what is added to the product, with all the bits that they may have.
+
+    Parameters
+    ----------
+    scale, offset : array of float64, shape (channels,)
+        Scales as in :func:`real_scale`; offsets of a few times 2**16 at most.
+    bits : int
+
+    Returns
+    -------
+    Scaled, array of int64, shape (channels,)
+        Offsets count ``2**-shift``.
+
+    Examples
+    --------
+    >>> scaled, added = scale_and_offset(np.array([0.75]), np.array([0.3]), 4)
+    >>> scaled.multiplier, scaled.shift, added
+    (array([12]), array([4]), array([5]))
+    """
+    _, exponent = np.frexp(scale)
+    _, size = np.frexp(offset)
+    shift = np.where(scale == 0, bits - exponent.max(), bits - exponent)
+    shift = np.minimum(shift.clip(0, MAX_SHIFT), MAX_OFFSET_BITS - 2 - size.clip(0))
+    rounded_up = np.rint(np.ldexp(scale, shift)) >= 1 << bits
+    shift = np.where(rounded_up, shift - 1, shift).astype(np.int64)
+    multiplier = np.rint(np.ldexp(scale, shift)).astype(np.int64)
+    error = np.abs(scale - np.ldexp(multiplier.astype(np.float64), -shift))
+    added = np.rint(np.ldexp(offset, shift)).astype(np.int64)
+    return Scaled(multiplier=multiplier, shift=shift, error=error), added
 
 
 def _reduced(multiplier: IntArray, shift: IntArray) -> tuple[IntArray, IntArray]:

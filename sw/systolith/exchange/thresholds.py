@@ -72,7 +72,9 @@ class Staircase:
         product = self.first * multiplier[:, None]
         limit = np.int64(1) << (MAX_OFFSET_BITS - 1)
         least = np.where(self.first <= self.high, wanted - product, -limit)
-        most = np.where(self.first > self.low, wanted - (product - multiplier[:, None]) - 1, limit - 1)
+        most = np.where(
+            self.first > self.low, wanted - (product - multiplier[:, None]) - 1, limit - 1
+        )
         return least.max(axis=1, initial=-limit), most.min(axis=1, initial=limit - 1)
 
     def contains(
@@ -223,7 +225,4 @@ def _reduced(
     whole = -(-least // step)
     biased = np.where(multiplier > 0, whole * multiplier <= most, (least <= 0) & (most >= 0))
     bias = np.where(multiplier > 0, whole, 0) if biased.all() else None
-    return Steps(
-        multiplier=multiplier, offset=chosen, shift=shift, rounding=rounding, bias=bias
-    )
-
+    return Steps(multiplier=multiplier, offset=chosen, shift=shift, rounding=rounding, bias=bias)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from math import inf
 from typing import Any
 
@@ -31,6 +32,7 @@ __all__ = [
     "Integers",
     "Pending",
     "QuantizedConstant",
+    "Term",
     "Unknown",
     "Value",
 ]
@@ -156,6 +158,36 @@ class Integers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Term:
+    """One of the activations that an addition adds.
+
+    Attributes
+    ----------
+    scale : float
+        Of the activation.
+    multiplier : int
+        That stands for it.
+    type : ActType
+    """
+
+    scale: float
+    multiplier: int
+    type: ActType
+
+    @property
+    def centred(self) -> IntArray:
+        """All values, less the zero point."""
+        zero = self.type.zero_point
+        return np.arange(self.type.low - zero, self.type.high - zero + 1, dtype=np.int64)
+
+    def error(self, unit: float) -> float:
+        """How far the term is off at most, if a step of the sum is `unit`."""
+        off = abs(Fraction(self.scale) - Fraction(unit) * self.multiplier)
+        zero = self.type.zero_point
+        return float(off) * max(zero - self.type.low, self.type.high - zero)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pending:
     """A layer whose result waits to be quantized.
 
@@ -179,6 +211,10 @@ class Pending:
     low, high : float
     step : float or None
         The value was rounded down to multiples of this.
+    error : float
+        How far ``scale * acc`` is off at most; 0 if it is what the model says.
+    terms : tuple of Term
+        What an addition adds up, where that is off.
     then : tuple of callable
         Layers without arithmetic that come after: pools, flattening.
     padding, places
@@ -196,6 +232,8 @@ class Pending:
     low: float = -inf
     high: float = inf
     step: float | None = None
+    error: float = 0.0
+    terms: tuple[Term, ...] = ()
     then: tuple[Follow, ...] = field(default=())
     padding: Padding = (0, 0, 0, 0)
     places: IntArray | None = None
@@ -216,6 +254,10 @@ class Pending:
             low=self.low * by if self.low else 0.0,
             high=self.high * by if self.high else 0.0,
             step=None if self.step is None else self.step * by,
+            error=self.error * float(factor.max()),
+            terms=tuple(replace(term, scale=term.scale * by) for term in self.terms)
+            if factor.size == 1
+            else (),
         )
 
 
