@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.real_scales import real_scales, requantized_by
+from systolith.exchange.offset_constants import offset_constants
+from systolith.exchange.real_scales import offset_by, real_scales, requantized_by
 from systolith.exchange.sidecar import sidecar
 from systolith.network import (
     INPUT,
@@ -118,12 +119,12 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
         sources = [(each.shape, each.type) for each in network.inputs_of(layer)]
         least, most = accumulator_range(layer, sources)
         factors = [
-            requantized_by(layer.requantize, channel)
+            (requantized_by(layer.requantize, channel), offset_by(layer.requantize, channel))
             for channel in range(network.tensors[layer.name].shape[0])
         ]
         # Half a unit for rounding.
-        low = min(least * factor for factor in factors) + layer.output.zero_point - 1
-        high = max(most * factor for factor in factors) + layer.output.zero_point + 1
+        low = min(least * factor + by for factor, by in factors) + layer.output.zero_point - 1
+        high = max(most * factor + by for factor, by in factors) + layer.output.zero_point + 1
         if low < layer.output.low or high > layer.output.high:
             yield f"layer '{layer.name}': wraps where it overflows; ONNX's quantizers saturate"
 
@@ -257,7 +258,13 @@ class _Graph:
         output: ActType = layer.output
         scale = float(self.scales[layer.name])
         rounding = spec.rounding
-        if rounding is Rounding.HALF_UP and not self._has_ties(layer):
+        if constants := offset_constants(self.network, layer):
+            offset, rounding = constants
+            axes = [1] * (len(self.network.tensors[layer.name].shape) - 1)
+            by = (offset * scale).astype(np.float32).reshape(-1, *axes)
+            given = [result, self._constant(f"{layer.name}.offset", by)]
+            result = self._node("Add", given, f"{layer.name}.shifted")
+        elif rounding is Rounding.HALF_UP and not self._has_ties(layer):
             rounding = Rounding.HALF_EVEN
         if rounding is Rounding.HALF_UP:
             half = self._constant(f"{layer.name}.half", np.array(scale / 2, np.float32))

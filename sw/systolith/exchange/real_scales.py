@@ -18,7 +18,7 @@ from systolith.network import (
     Requantize,
 )
 
-__all__ = ["real_scales", "requantized_by"]
+__all__ = ["offset_by", "real_scales", "requantized_by"]
 
 
 @dataclass(slots=True)
@@ -86,6 +86,12 @@ def real_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[st
         name: found.factor[name] * (at_input if found.root[name] == found.root[INPUT] else 1)
         for name in names
     }
+
+
+def offset_by(spec: Requantize, channel: int = 0) -> Fraction:
+    """What is added to a channel's accumulators when they are multiplied, in output units."""
+    offset = 0 if spec.offset is None else int(spec.offset[channel % spec.offset.size])
+    return Fraction(offset, 1 << int(spec.shift[channel % spec.shift.size]))
 
 
 def requantized_by(spec: Requantize, channel: int = 0) -> Fraction:

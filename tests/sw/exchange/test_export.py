@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +206,70 @@ def test_input_scale_must_be_positive(scale: float, tmp_path: Path) -> None:
     network = _conv(Requantize(multiplier=np.array([1]), shift=np.array([9])))
     with pytest.raises(ExchangeError, match="input_scale must be a positive number"):
         export_onnx(network, tmp_path / "model.onnx", Format.QDQ, input_scale=scale)
+
+
+def _with_offsets(rounding: Rounding) -> IntegerNetwork:
+    """Each kind of layer that has a requantizer, one channel without a multiplier among them."""
+    act = ActType(bits=5, signed=True, zero_point=2)
+
+    def spec(multiplier: list[int], shift: int, offset: list[int]) -> Requantize:
+        return Requantize(
+            multiplier=np.array(multiplier),
+            shift=np.array([shift]),
+            offset=np.array(offset),
+            rounding=rounding,
+        )
+
+    return IntegerNetwork(
+        input=Tensor((2, 4, 4), ActType(bits=5, signed=True)),
+        layers=(
+            Conv2d(
+                name="conv",
+                input="input",
+                weight=np.array([[1, 1], [-1, 2], [3, 0]]).reshape(3, 2, 1, 1),
+                bias=np.array([0, 3, 1]),
+                requantize=spec([11, 5, 0], 5, [3, -77, 60]),
+                output=act,
+            ),
+            AvgPool2d(
+                name="mean",
+                input="conv",
+                kernel_size=(2, 2),
+                stride=(1, 1),
+                requantize=spec([1 << 6], 8, [9, -17, 33]),
+                output=act,
+            ),
+            Add(
+                name="sum",
+                inputs=("mean", "mean"),
+                multipliers=(1, 1),
+                requantize=spec([3], 3, [1]),
+                output=act,
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("rounding", [Rounding.HALF_UP, Rounding.FLOOR])
+def test_offsets_are_constants_that_are_added(
+    rounding: Rounding, form: Format, tmp_path: Path
+) -> None:
+    network, path = _with_offsets(rounding), tmp_path / "moved.onnx"
+    export_onnx(network, path, form, input_scale=0.25)
+    integers = random_images(network, 400, 0)
+    images = integers.astype(np.float32) * np.float32(0.25)
+    (wanted,) = forward(network, integers).values()
+    plain = [
+        replace(layer, requantize=replace(layer.requantize, offset=None))
+        for layer in network.layers
+        if isinstance(layer, Conv2d | AvgPool2d | Add)
+    ]
+    (without,) = forward(replace(network, layers=tuple(plain)), integers).values()
+    assert np.mean(without != wanted) > 0.1
+    scale = float(real_scales(network, 0.25)["sum"])
+    found = np.rint(RUNNERS[form](path, images) / scale).astype(np.int64) + 2
+    assert np.array_equal(found, wanted)
+    back = import_onnx(path)
+    (again,) = forward(back.network, integers).values()
+    assert np.array_equal(again, wanted)
