@@ -42,6 +42,7 @@ def test_requantization_agrees_at_ties_and_beside_them(
         spec.clamp,
         spec.rounding,
         spec.overflow,
+        None if spec.offset is None else torch.tensor(spec.offset),
     )
     found = mirrored(torch.tensor(acc)).numpy()
     assert np.array_equal(found, requantize(acc, spec, output))
