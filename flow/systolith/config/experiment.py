@@ -50,7 +50,7 @@ class ModelSection(Section):
 
     factory: str
     weights: str | None = None
-    """Safetensors file to start from, relative to the experiment file."""
+    """State dict to start from, relative to the experiment file: safetensors, .pt or .pth."""
     input_scale: Annotated[float, Field(gt=0)] = 1.0
     """255 for weights that were trained on pixels 0..255."""
 

@@ -1,59 +1,80 @@
 """Trained weights from files, checked against the network before anything is changed."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from systolith.models.checkpoint import read_state, unusable, without_prefix
 
 __all__ = ["load_weights"]
 
+HOOKS = {
+    "_orig": "torch.nn.utils.prune.remove",
+    "_g": "torch.nn.utils.remove_weight_norm",
+    "_v": "torch.nn.utils.remove_weight_norm",
+}
+"""Endings of names that hooks leave in a state dict, and what takes the hooks away."""
+PARAMETRIZED = "parametrizations."
+
 
 def load_weights(model: nn.Module, path: Path, *, input_scale: float = 1.0) -> None:
-    """Load a safetensors file into a model, in place.
+    """Load a checkpoint into a model, in place.
 
     Parameters
     ----------
     model : nn.Module
         Its frozen parameters and batch counters need not be in the file.
     path : Path
-        Of the file.
+        Of a safetensors file, or one that ``torch.save`` wrote: a state dict, or a dictionary with
+        one under a key such as ``state_dict``, ``model_state_dict`` or ``model``. What DataParallel
+        or torch.compile put before all names is taken away. No code from the file is run.
     input_scale : float
         Images that the weights were trained on, divided by those that the model will get: 255 for
-        weights that want pixels 0..255 where the data set has 0..1. The first convolution is scaled
-        by it.
+        weights that want pixels 0..255 where the data set has 0..1. The first convolution or linear
+        layer, in the order of ``model.modules()``, is scaled by it.
 
     Raises
     ------
     ValueError
         If the file is missing or damaged, or names or shapes do not fit; all problems are listed.
     """
-    try:
-        given = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"weights '{path}' cannot be read: {error}") from error
     wanted = model.state_dict()
+    given = without_prefix(read_state(path), wanted)
     optional = {name for name, value in model.named_parameters() if not value.requires_grad}
     optional |= {name for name in wanted if name.endswith("num_batches_tracked")}
-    problems = _problems(wanted, given, optional)
+    problems = [*_problems(wanted, given, optional), *unusable(given)]
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    if input_scale != 1 and not layers:
+        problems.append(f"there is no Conv2d or Linear to scale by input_scale = {input_scale:g}")
     if problems:
         raise ValueError(f"weights '{path}' do not fit the model: {'; '.join(problems)}")
     model.load_state_dict(given, strict=False)
-    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear))
-    with torch.no_grad():
-        first.weight.mul_(input_scale)
+    if input_scale != 1:
+        with torch.no_grad():
+            layers[0].weight.mul_(input_scale)
 
 
-def _problems(wanted: dict[str, Tensor], given: dict[str, Tensor], optional: set[str]) -> list[str]:
-    missing = sorted(wanted.keys() - given.keys() - optional)
+def _problems(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], optional: set[str]
+) -> Iterator[str]:
     unknown = sorted(given.keys() - wanted.keys())
-    return [
-        *(f"'{name}' is missing" for name in missing),
-        *(f"'{name}' is in the file but not in the model" for name in unknown),
-        *(
-            f"'{name}' must have shape {tuple(wanted[name].shape)}, got {tuple(value.shape)}"
-            for name, value in sorted(given.items())
-            if name in wanted and wanted[name].shape != value.shape
-        ),
-    ]
+    for name in sorted(wanted.keys() - given.keys() - optional):
+        yield f"'{name}' is missing"
+    for name in unknown:
+        yield f"'{name}' is in the file but not in the model{_remedy(name, wanted)}"
+    for name, value in sorted(given.items()):
+        if name in wanted and wanted[name].shape != value.shape:
+            shapes = f"{tuple(wanted[name].shape)}, got {tuple(value.shape)}"
+            yield f"'{name}' must have shape {shapes}"
+
+
+def _remedy(name: str, wanted: Mapping[str, Tensor]) -> str:
+    """Say how to save a model without the hooks that a name comes from."""
+    if PARAMETRIZED in name:
+        return " (saved with a parametrization: torch.nn.utils.parametrize.remove_parametrizations)"
+    for ending, remove in HOOKS.items():
+        if name.endswith(ending) and name.removesuffix(ending) in wanted:
+            return f" (saved with a hook: call {remove} before)"
+    return ""

@@ -5,6 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 
 from systolith.data import load_cifar10
 from systolith.models import CifarResNet, LeNet5, ResNet8, load_weights, resnet20
@@ -78,3 +80,147 @@ def test_published_weights_classify_as_published() -> None:
         data = load_cifar10(archive, normalize=normalize)
         accuracy = evaluate(model, data.test_images, data.test_labels)
         assert abs(10_000 * accuracy - correct) <= 3, "machines add up in different orders"
+
+
+def _model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3))
+
+
+def _equal(model: nn.Module, state: dict[str, torch.Tensor]) -> bool:
+    found = model.state_dict()
+    return found.keys() == state.keys() and all(
+        torch.equal(found[key], state[key]) for key in found
+    )
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.pth", "weights.bin", "weights"])
+@pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model"])
+def test_loads_what_torch_save_wrote(name: str, key: str | None, tmp_path: Path) -> None:
+    state = _model(1).state_dict()
+    optimizer = torch.optim.SGD(_model().parameters(), 0.1).state_dict()
+    around = {"epoch": 3, "optimizer_state_dict": optimizer, "best": 0.5}
+    torch.save(state if key is None else {**around, key: state}, tmp_path / name)
+    model = _model(2)
+    load_weights(model, tmp_path / name)
+    assert _equal(model, state)
+
+
+def test_loads_the_format_of_old_versions(tmp_path: Path) -> None:
+    state = _model(1).state_dict()
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    model = _model(2)
+    load_weights(model, tmp_path / "old.pth")
+    assert _equal(model, state)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "model."])
+def test_names_of_wrappers_are_taken_away(prefix: str, tmp_path: Path) -> None:
+    state = _model(1).state_dict()
+    path = tmp_path / "weights.pt"
+    torch.save({f"{prefix}{name}": value for name, value in state.items()}, path)
+    model = _model(2)
+    load_weights(model, path)
+    assert _equal(model, state)
+
+
+def test_a_prefix_of_the_models_own_stays(tmp_path: Path) -> None:
+    class Wrapped(nn.Module):
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            self.model = _model(seed)
+
+    state, model = Wrapped(1).state_dict(), Wrapped(2)
+    assert all(name.startswith("model.") for name in state)
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt")
+    assert _equal(model, state)
+
+
+class Bomb:
+    """Its pickle would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_no_code_from_a_file_is_run(tmp_path: Path) -> None:
+    torch.save(
+        {"state_dict": _model().state_dict(), "x": Bomb(tmp_path / "ran")}, tmp_path / "w.pt"
+    )
+    with pytest.raises(ValueError, match=r"holds Python objects besides tensors .*state_dict\(\)"):
+        load_weights(_model(), tmp_path / "w.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_whole_model_or_a_script_is_refused_with_what_to_save(tmp_path: Path) -> None:
+    torch.save(_model(), tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="Python objects besides tensors .*Sequential"):
+        load_weights(_model(), tmp_path / "model.pt")
+    torch.jit.trace(_model().eval(), torch.rand(1, 1, 3, 3)).save(str(tmp_path / "script.pt"))
+    with pytest.raises(ValueError, match=r"TorchScript.*torch.save\(model.state_dict\(\)"):
+        load_weights(_model(), tmp_path / "script.pt")
+
+
+@pytest.mark.parametrize(
+    ("content", "given"),
+    [
+        ({"epoch": 3, "params": {"a": torch.ones(1)}}, "other keys: 'epoch', 'params'"),
+        ([torch.ones(1)], "a list"),
+        ({}, "a dict"),
+        (
+            {"model": {"a": torch.ones(1)}, "state_dict": {"a": torch.ones(1)}},
+            "several: 'state_dict', 'model'",
+        ),
+    ],
+)
+def test_a_file_without_one_state_dict_is_refused(
+    content: object, given: str, tmp_path: Path
+) -> None:
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=f"must hold a state dict, .*it has {given}"):
+        load_weights(_model(), tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("start", [b"PK\x03\x04", b"\x80\x02"])
+def test_a_truncated_checkpoint_is_refused(start: bytes, tmp_path: Path) -> None:
+    (tmp_path / "w.pt").write_bytes(start + b"and no more")
+    with pytest.raises(ValueError, match="cannot be read: damaged, or not written by torch.save"):
+        load_weights(_model(), tmp_path / "w.pt")
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be read: Is a directory"):
+        load_weights(_model(), tmp_path)
+
+
+def test_values_that_no_network_can_have_are_named(tmp_path: Path) -> None:
+    state = _model(1).state_dict()
+    state["0.bias"][1] = torch.nan
+    state["3.bias"] = torch.ones(3, dtype=torch.complex64)
+    torch.save(state, tmp_path / "w.pt")
+    message = "'0.bias' has values that are not finite; '3.bias' must be a dense tensor of real"
+    with pytest.raises(ValueError, match=message):
+        load_weights(_model(), tmp_path / "w.pt")
+
+
+def test_hooks_in_a_checkpoint_are_named_with_what_removes_them(tmp_path: Path) -> None:
+    model = _model(1)
+    prune.l1_unstructured(model[3], "weight", amount=0.5)
+    weight_norm(model[0])
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"prune\.remove before") as caught:
+        load_weights(_model(), tmp_path / "w.pt")
+    assert "'0.weight' is missing" in str(caught.value)
+    assert "parametrize.remove_parametrizations" in str(caught.value)
+
+
+def test_an_input_scale_needs_a_layer_to_scale(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.BatchNorm2d(1))
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    load_weights(model, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"no Conv2d or Linear to scale by input_scale = 255"):
+        load_weights(model, tmp_path / "w.pt", input_scale=255.0)
