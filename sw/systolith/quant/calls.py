@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from systolith.network import Shape
 from systolith.quant.constants import scale_of
-from systolith.quant.memory import changed_through_a_view
 from systolith.quant.operations import (
     Activate,
     AddUp,
@@ -43,7 +42,6 @@ Settings = Mapping[str, Any]
 
 RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
 MODULES_ONLY = "call it through its module, such as nn.Conv2d, which owns the weights"
-IN_PLACE = "changes in place what is read again later through a view; write x = x + y"
 _ZEROS_AND_ONES = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
 SLICE = (
     f"cannot leave parts of a tensor out; {_ZEROS_AND_ONES} and a stride, computes every second "
@@ -76,7 +74,7 @@ def recognize_call(node: fx.Node, shapes: Shapes) -> Recognized:
     if unknown := sorted(settings.keys() - {*names, *_HARMLESS}):
         return None, [f"has an argument that is not understood: {name}" for name in unknown]
     for name, value in settings.items():
-        if isinstance(value, fx.Node) and name not in ("input", "other"):
+        if isinstance(value, fx.Node) and name not in ("input", "other") and row[1] is not _reshape:
             return None, [f"needs {name} to be a constant, got an activation"]
     if not isinstance(settings.get("input"), fx.Node) and target not in _TWO_SIDED:
         return None, [SUPPORTED]
@@ -279,5 +277,4 @@ _REASONS: dict[Any, str] = {
     F.conv2d: MODULES_ONLY,
     F.linear: MODULES_ONLY,
     F.batch_norm: MODULES_ONLY,
-    changed_through_a_view: IN_PLACE,
 }

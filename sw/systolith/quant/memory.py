@@ -11,8 +11,8 @@ _Place = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 """Address of the storage, offset, shape, strides."""
 
 
-def changed_through_a_view(*values: Tensor) -> None:
-    """Target of the node of a value whose memory was changed through another view of it."""
+def changed_through_a_view(changer: object) -> None:
+    """Target of the node of a value that `changer` changed through another view of its memory."""
     raise AssertionError("a mark in a graph, not to be called")
 
 
@@ -58,7 +58,9 @@ class Memory:
         if node is None:  # if a view of it was changed, the tensor was a constant until then
             node = self._changed.get(place[0])
             return None if node is None else self._mark(tensor, node)
-        return self._mark(tensor, node) if self.is_stale(tensor) else node
+        if self.is_stale(tensor):
+            return self._mark(tensor, self._changed.get(place[0], node))
+        return node
 
     def change(self, tensor: Tensor, node: fx.Node, values: dict[fx.Node, Tensor]) -> None:
         """Let all views of a tensor's memory see that a node changed it.
@@ -72,13 +74,13 @@ class Memory:
                 continue
             if view.is_contiguous() and tensor.is_contiguous() and _span(view) == _span(tensor):
                 sizes = tuple(view.shape)
-                node = self.graph.call_method("view", (self._nodes[place], *sizes))
-                values[node] = self.write(view, node)
+                viewed = self.graph.call_method("view", (node, *sizes))
+                values[viewed] = self.write(view, viewed)
             else:
-                self._mark(view, self._nodes[other])
+                self._mark(view, node)
 
-    def _mark(self, tensor: Tensor, node: fx.Node) -> fx.Node:
-        mark = self.graph.call_function(changed_through_a_view, (node,))
+    def _mark(self, tensor: Tensor, changer: fx.Node) -> fx.Node:
+        mark = self.graph.call_function(changed_through_a_view, (changer,))
         self.write(tensor, mark)
         return mark
 

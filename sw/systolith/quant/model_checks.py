@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from systolith.quant.used_modules import is_leaf
 
@@ -39,6 +40,9 @@ def model_problems(model: nn.Module) -> Iterator[str]:
         tensors = {**module._parameters, **module._buffers}
         for tensor in (tensor for tensor in tensors.values() if tensor is not None):
             title = f"'{name or kind}' ({type(module).__name__})"
+            if is_lazy(tensor):
+                yield f"{title}: has no weights yet; run the model on images once, before"
+                break
             if tensor.device.type == "meta":
                 yield f"{title}: needs weights, but they are on the meta device, without values"
                 break

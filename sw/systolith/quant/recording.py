@@ -167,7 +167,8 @@ class _Recorder(TorchFunctionMode):
         except Exception:
             title = f"'{name}' ({kind_of(module).__name__})"
             before = self.memory.read(args[0]) if args and isinstance(args[0], Tensor) else None
-            reason = "" if before is None else misfit(module, args[0], str(before.target))
+            reader = "" if before is None else str(_qualified(before))
+            reason = "" if before is None else misfit(module, args[0], reader)
             self.failed, self.misfit = f"{title}: ", f"{title}: {reason}" if reason else ""
             raise
         finally:
@@ -254,7 +255,8 @@ class _Recorder(TorchFunctionMode):
             return
         problem = (
             f"'{type(self.model).__name__}' (model): needs a forward() that does not branch on "
-            f"values, but it calls {name}() of what depends on the images"
+            f"values or take them out of tensors, but it, or a hook, calls {name}() of what "
+            "depends on the images"
         )
         if problem not in self.recording.problems:
             self.recording.problems.append(problem)
@@ -289,6 +291,10 @@ def _tensors(values: Any) -> Iterator[Tensor]:
 
 def _version(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
+
+
+def _qualified(node: fx.Node) -> str:
+    return str(node.target) if node.op == "call_module" else node.name
 
 
 def _name(target: Any) -> str | None:

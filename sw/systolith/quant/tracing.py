@@ -12,6 +12,7 @@ from systolith.network import INPUT, Shape
 from systolith.quant.calls import recognize_call
 from systolith.quant.constants import normalizing_scale
 from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.memory import changed_through_a_view
 from systolith.quant.model_checks import model_problems
 from systolith.quant.operations import (
     Activate,
@@ -38,6 +39,7 @@ from systolith.quant.used_modules import kind_of
 __all__ = ["Trace", "TracedLayer", "trace_layers"]
 
 _OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
+IN_PLACE = "changes in place what is read later through another view of it; write x = x + y"
 _FUSES = Convolve | Multiply | AddUp | AveragePool
 _IMAGES = 2
 """More than one, so that the batch axis is not taken for one of length 1."""
@@ -152,7 +154,6 @@ class _Reader:
         if recording.output is not None:
             _erase_unused(recording.graph, recording.output)
         nodes = list(recording.graph.nodes)
-        self.problems += recording.problems
         self.problems += _shared(nodes)
         for node in nodes:
             if node.op == "placeholder":
@@ -161,6 +162,7 @@ class _Reader:
             else:
                 self.operations[node] = self._recognize(node)
                 self._add(node, self.operations[node])
+        self.problems += recording.problems
         notes, output = self._check_output()
         if self.problems:
             raise UnsupportedModelError(list(dict.fromkeys(self.problems)))
@@ -171,8 +173,14 @@ class _Reader:
         return tuple(self.recording.values[node].shape[1:])
 
     def _recognize(self, node: fx.Node) -> Operation | None:
-        nothing = torch.empty(0)  # of a list of tensors, or a mark
-        before = [self.recording.values.get(source, nothing) for source in node.all_input_nodes]
+        if node.target is changed_through_a_view:
+            (changer,) = node.all_input_nodes
+            self.problems.append(f"{_title(changer)}: {IN_PLACE}")
+            return None
+        if any(source not in self.recording.values for source in node.all_input_nodes):
+            return None  # it reads a list of tensors, which has been reported
+        nothing = torch.empty(0)  # of a list of tensors
+        before = [self.recording.values[source] for source in node.all_input_nodes]
         value = before[0] if "failed" in node.meta else self.recording.values.get(node, nothing)
         shapes = Shapes(tuple(before[0].shape), tuple(value.shape))
         module = node.meta.get("module")
@@ -261,6 +269,7 @@ class _Reader:
         self._keep_pending(first, node, self.operations[node])
         if self.pending[node].pads and shape != self._shape(first):
             self._settle(node)
+            self.pending[node] = Pending()
         if len(shape) == 1 and self.shapes[before] != shape:
             self._flatten(node, _readable(node), before)
 
@@ -270,10 +279,14 @@ class _Reader:
         """Add an operation to what has to be folded behind it."""
         pending = self.pending.get(first, Pending())
         match operation:
-            case Pad() if pending.shifts or self._is_reshaped(first):
+            case Pad() if pending.shifts:
                 self._settle(node)
+                pending = Pending()
+            case Pad() if self._is_reshaped(first):
+                self._refuse_operation(first)
             case Scale() if pending.pads:
                 self._settle(node)
+                pending = Pending()
         match operation:
             case Pad():
                 pending = pending.padded(node, operation)

@@ -429,8 +429,8 @@ def test_refuses_control_flow_on_values() -> None:
 
     assert _refusal(Model(forward, conv=_conv())) == [
         (
-            "'Model' (model): needs a forward() that does not branch on values, but it calls "
-            "__bool__() of what depends on the images"
+            "'Model' (model): needs a forward() that does not branch on values or take them out "
+            "of tensors, but it, or a hook, calls __bool__() of what depends on the images"
         )
     ]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.spreading import module_gates
@@ -87,7 +88,8 @@ class FilterMasks(Mapping[str, Tensor]):
         Raises
         ------
         PruneError
-            If a module is missing or has another number of channels; then nothing has been changed.
+            If a module is missing, has another number of channels, or weights that hooks or
+            parametrizations compute; then nothing has been changed.
         """
         masks = self.channel_masks()
         if problems := list(_misfits(masks, model)):
@@ -127,6 +129,10 @@ def _by_module(parts: Iterable[tuple[Mapping[str, tuple[int, ...]], Tensor]]) ->
 def _misfits(masks: Mapping[str, Tensor], model: nn.Module) -> Iterator[str]:
     modules = dict(model.named_modules())
     for name, mask in masks.items():
+        if name in modules and (remedies := list(computed_weights(modules[name]))):
+            calls = " and ".join(remedies)
+            yield f"masks need parameters, but '{name}' computes its weights; call {calls}"
+            continue
         channels = (
             {len(parameter) for parameter in modules[name].parameters()}
             if name in modules

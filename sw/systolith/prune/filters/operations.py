@@ -3,6 +3,7 @@
 from enum import Enum, auto
 
 from torch import nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 __all__ = ["IMAGE_AXES", "Flow", "module_flow"]
 
@@ -44,7 +45,7 @@ def module_flow(module: nn.Module, axes: int) -> Flow:
 
     Modules are known by their exact types; a subclass may compute something else.
     """
-    kind, images = type(module), axes == IMAGE_AXES
+    kind, images = type_before_parametrizations(module), axes == IMAGE_AXES
     match module:
         case nn.Conv2d() if kind is nn.Conv2d and images:
             if module.groups == 1:

@@ -6,6 +6,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from systolith.prune.computed_weights import with_plain_weights
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.following import evaluating
 from systolith.prune.filters.groups import find_channel_groups
@@ -36,13 +37,15 @@ def remove_filters(model: nn.Module, masks: FilterMasks, images: Tensor) -> nn.M
     -------
     nn.Module
         A copy of the same class whose convolutions, linear layers and batch norms are smaller; its
-        parameters are new ones, without gradients.
+        parameters are new ones, without gradients. Weights that hooks or parametrizations compute
+        are parameters there.
 
     Raises
     ------
     PruneError
         If the masks were made for another model, or the outputs differ.
     """
+    model = with_plain_weights(model)
     groups = find_channel_groups(model, images)
     if others := [group.name for group in masks.groups if group not in groups]:
         raise PruneError(

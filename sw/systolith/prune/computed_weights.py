@@ -1,0 +1,76 @@
+"""Weights that are no parameters: hooks and parametrizations compute them before they are used."""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+__all__ = ["computed_weights", "with_plain_weights"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """A tensor of a module, and how to make a parameter of it."""
+
+    tensor: str
+    remedy: str
+    make_plain_: Callable[[nn.Module], object]
+
+
+def computed_weights(module: nn.Module) -> Iterator[str]:
+    """Yield, for each tensor that a module computes, the call that makes a parameter of it."""
+    for computed in _computed(module):
+        yield f"torch.nn.utils.{computed.remedy}(module, '{computed.tensor}')"
+
+
+def with_plain_weights(model: nn.Module) -> nn.Module:
+    """Copy a model; what it computes of other parameters before it is used becomes parameters."""
+    # Results of the last forward pass, which cannot be copied while gradients flow through them.
+    results = [
+        value
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    ]
+    copy = deepcopy(model, {id(value): value.detach().clone() for value in results})
+    for module in copy.modules():
+        for computed in _computed(module):
+            computed.make_plain_(module)
+    return copy
+
+
+def _computed(module: nn.Module) -> list[_Computed]:
+    found = []
+    if parametrize.is_parametrized(module) and isinstance(module.parametrizations, nn.ModuleDict):
+        for name in module.parametrizations:
+            found.append(_parametrized(name))
+    for hook in module._forward_pre_hooks.values():
+        match hook:
+            case prune.BasePruningMethod():
+                found.append(_pruned(hook._tensor_name))
+            case WeightNorm():
+                found.append(_normed(hook.name, remove_weight_norm))
+            case SpectralNorm():
+                found.append(_normed(hook.name, remove_spectral_norm))
+    return found
+
+
+def _parametrized(name: str) -> _Computed:
+    return _Computed(
+        name,
+        "parametrize.remove_parametrizations",
+        lambda module: parametrize.remove_parametrizations(module, name),
+    )
+
+
+def _pruned(name: str) -> _Computed:
+    remove: Callable[[nn.Module, str], nn.Module] = prune.remove
+    return _Computed(name, "prune.remove", lambda module: remove(module, name))
+
+
+def _normed(name: str, remove: Callable[[nn.Module, str], nn.Module]) -> _Computed:
+    return _Computed(name, remove.__name__, lambda module: remove(module, name))

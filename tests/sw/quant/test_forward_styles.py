@@ -1,0 +1,341 @@
+"""Commonplace ways to write a classifier that need no hardware of their own."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.frontend import lower
+from systolith.network import AvgPool2d, MaxPool2d
+from systolith.quant import prepare
+from systolith.quant.operations import AveragePool, Flatten
+from systolith.quant.requantizing import Activation
+from systolith.quant.tracing import trace_layers
+from tests.sw.quant.written_models import IMAGES, Written, assert_computes_the_same, problems_of
+
+Forward = Callable[[Written, Tensor], Tensor]
+
+
+@pytest.mark.parametrize(
+    "flatten",
+    [
+        lambda x: x.view(x.size(0), -1),
+        lambda x: x.view(-1, 144),
+        lambda x: x.view(size=(len(x), 144)),
+        lambda x: x.reshape(x.shape[0], -1),
+        lambda x: torch.reshape(x, (-1, 4 * 6 * 6)),
+        lambda x: x.flatten(-3),
+        lambda x: x.flatten(2).flatten(1),
+        lambda x: torch.flatten(x, start_dim=1, end_dim=3),
+        lambda x: nn.Flatten()(x),
+        lambda x: x.unsqueeze(1).flatten(1),
+    ],
+)
+def test_flattening_however_it_is_written(flatten: Callable[[Tensor], Tensor]) -> None:
+    layers = assert_computes_the_same(Written(lambda m, x: m.fc(flatten(m.a(x)))))
+    assert [type(layer.operation) is Flatten for layer in layers] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "reshape",
+    [
+        lambda x: x.view(-1, 4),
+        lambda x: x.flatten(0, 1),
+        lambda x: x.flatten(2),
+        lambda x: x.view(len(x), 4, 36),
+        lambda x: x.view(len(x), 6, 6, 4),
+    ],
+)
+def test_other_shapes_are_refused(reshape: Callable[[Tensor], Tensor]) -> None:
+    (problem,) = problems_of(Written(lambda m, x: reshape(m.a(x))))
+    assert "flatten with torch.flatten(x, 1)" in problem or "needs axes 1 to -1" in problem
+
+
+@pytest.mark.parametrize("write", ["permute", "transpose"])
+def test_another_order_of_values_is_refused(write: str) -> None:
+    def forward(m: Written, x: Tensor) -> Tensor:
+        y = m.a(x)
+        y = y.permute(0, 2, 3, 1) if write == "permute" else y.transpose(2, 3)
+        return m.fc(y.flatten(1))
+
+    assert problems_of(Written(forward))[0].startswith(f"'{write}' (method {write}): supported are")
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda x: x.mean((2, 3)),
+        lambda x: x.mean([-1, -2], True).flatten(1),
+        lambda x: torch.mean(x, dim=(2, 3), keepdim=True)[:, :, 0, 0],
+        lambda x: F.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1),
+        lambda x: F.avg_pool2d(x, x.size()[3]).view(x.size(0), -1),
+        lambda x: F.avg_pool2d(x, kernel_size=x.shape[2:]).flatten(1),
+        lambda x: nn.AdaptiveAvgPool2d((1, 1))(x).reshape(len(x), -1),
+    ],
+)
+def test_global_average_pools_however_they_are_written(
+    pool: Callable[[Tensor], Tensor],
+) -> None:
+    layers = assert_computes_the_same(Written(lambda m, x: pool(m.a(x))))
+    assert isinstance(layers[1].operation, AveragePool)
+    assert isinstance(layers[-1].operation, Flatten)
+
+
+def test_a_relu_behind_a_mean_is_fused_into_it() -> None:
+    layers = assert_computes_the_same(Written(lambda m, x: F.relu(m.a(x).mean((2, 3)))))
+    assert [layer.activation for layer in layers][1] is Activation.RELU
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_a_mean_over_one_axis_is_a_pool_if_the_axis_is_kept(axis: int) -> None:
+    assert_computes_the_same(Written(lambda m, x: m.a(x).mean(axis, keepdim=True)))
+    assert problems_of(Written(lambda m, x: m.a(x).mean(axis))) == [
+        "'mean' (method mean): needs keepdim=True, or a flattening behind it"
+    ]
+
+
+@pytest.mark.parametrize("options", [{"dim": 1}, {"dim": None}, {"dim": (0, 2, 3)}])
+def test_means_over_other_axes_are_refused(options: dict[str, object]) -> None:
+    (problem,) = problems_of(Written(lambda m, x: m.a(x).mean(**options)))
+    assert problem.startswith("'mean' (method mean): needs axes of images, 2 and 3")
+
+
+@pytest.mark.parametrize(
+    ("pool", "kernel"),
+    [
+        (nn.AdaptiveMaxPool2d(1), (6, 6)),
+        (nn.AdaptiveMaxPool2d((3, 2)), (2, 3)),
+        (lambda x: F.adaptive_max_pool2d(x, 2), (3, 3)),
+        (lambda x: x.amax((2, 3), keepdim=True), (6, 6)),
+        (nn.MaxPool2d(2, ceil_mode=True), (2, 2)),
+        (nn.MaxPool2d([3], 3), (3, 3)),
+    ],
+)
+def test_max_pools_however_they_are_written(
+    pool: Callable[[Tensor], Tensor], kernel: tuple[int, int]
+) -> None:
+    model = Written(lambda m, x: pool(m.a(x)))
+    assert_computes_the_same(model)
+    (_, layer) = lower(prepare(model.eval(), IMAGES)).layers
+    assert isinstance(layer, MaxPool2d) and layer.kernel_size == kernel
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel"), [(1, None), (3, (2, 2)), ((2, 1), (3, 6)), ((None, 1), (1, 6))]
+)
+def test_adaptive_average_pools_of_equal_windows(
+    size: object, kernel: tuple[int, int] | None
+) -> None:
+    model = Written(lambda m, x: F.adaptive_avg_pool2d(m.a(x), size))
+    assert_computes_the_same(model)
+    (_, layer) = lower(prepare(model.eval(), IMAGES)).layers
+    assert isinstance(layer, AvgPool2d) and layer.kernel_size == kernel
+
+
+def test_adaptive_pools_as_large_as_the_image_vanish() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(6), nn.AdaptiveMaxPool2d(6))
+    assert len(assert_computes_the_same(model)) == 1
+
+
+@pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d(4), nn.AdaptiveMaxPool2d(4)])
+def test_adaptive_pools_of_unequal_windows_are_refused(pool: nn.Module) -> None:
+    (problem,) = problems_of(nn.Sequential(nn.Conv2d(3, 4, 3), pool))
+    assert problem.endswith("needs output_size 1, got 4")
+
+
+@pytest.mark.parametrize(
+    ("clip", "activation"),
+    [
+        (nn.Hardtanh(0, 6), Activation.RELU6),
+        (lambda x: F.hardtanh(x, 0.0, 6.0), Activation.RELU6),
+        (lambda x: torch.clamp(x, 0, 6), Activation.RELU6),
+        (lambda x: x.clip(min=0, max=6), Activation.RELU6),
+        (lambda x: x.clamp(min=0), Activation.RELU),
+        (lambda x: torch.clamp_min(x, 0), Activation.RELU),
+    ],
+)
+def test_clips_are_activations(clip: Callable[[Tensor], Tensor], activation: Activation) -> None:
+    (layer,) = assert_computes_the_same(Written(lambda m, x: clip(m.a(x))))
+    assert layer.activation is activation
+
+
+@pytest.mark.parametrize(
+    ("clip", "limits"),
+    [
+        (nn.Hardtanh(), "-1.0 and 1.0"),
+        (lambda x: F.hardtanh(x), "-1.0 and 1.0"),
+        (lambda x: x.clamp(0, 1), "0 and 1"),
+        (lambda x: x.clamp(max=6), "None and 6"),
+    ],
+)
+def test_other_clips_are_refused(clip: Callable[[Tensor], Tensor], limits: str) -> None:
+    (problem,) = problems_of(Written(lambda m, x: clip(m.a(x))))
+    assert problem.endswith(f"needs limits 0 and 6, as ReLU6, or 0 and none, as ReLU, got {limits}")
+
+
+@pytest.mark.parametrize(
+    "drop",
+    [
+        nn.Dropout(0.9).eval(),
+        nn.AlphaDropout(0.9).eval(),
+        lambda x: F.dropout(x, 0.9, False),
+        lambda x: F.dropout2d(x, 0.9, training=False),
+        lambda x: F.dropout(x, 0.0),
+    ],
+)
+def test_dropout_vanishes(drop: Callable[[Tensor], Tensor]) -> None:
+    assert len(assert_computes_the_same(Written(lambda m, x: m.b(drop(m.a(x)))))) == 2
+
+
+def test_dropout_that_stays_in_evaluation_is_refused() -> None:
+    assert problems_of(Written(lambda m, x: m.b(F.dropout(m.a(x))))) == [
+        (
+            "'dropout' (function dropout): drops values in evaluation, too; "
+            "write training=self.training"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "normalize",
+    [
+        lambda m, x: (x - 0.5) / 0.25,
+        lambda m, x: 2 * x - 1,
+        lambda m, x: x / 255.0,
+        lambda m, x: (x - m.mean) / (m.mean + 1),
+        lambda m, x: x.sub(m.mean[None]).div_(0.5),
+    ],
+)
+def test_normalization_is_folded_into_the_first_layer(normalize: Forward) -> None:
+    layers = assert_computes_the_same(Written(lambda m, x: m.b(m.a(normalize(m, x)))))
+    assert [layer.qualified_name for layer in layers] == ["a", "b"]
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
+    flat.mean = torch.rand(3, 1, 1)
+    flat.register_forward_pre_hook(lambda m, given: normalize(m, given[0]))
+    assert len(assert_computes_the_same(flat)) == 2
+
+
+def test_a_shift_in_front_of_padding_is_refused_and_a_factor_is_not() -> None:
+    class Padded(nn.Module):
+        def __init__(self, shift: float) -> None:
+            super().__init__()
+            self.conv, self.shift = nn.Conv2d(3, 4, 3, padding=1), shift
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.conv(x * 2 - self.shift)
+            return logits
+
+    assert_computes_the_same(Padded(0.0))
+    reason = (
+        "needs no padding in 'conv' (Conv2d) behind it, whose zeros would have to be shifted, too; "
+        "normalize the images in the data set"
+    )
+    assert problems_of(Padded(1.0)) == [
+        f"'mul' (function mul): {reason}",
+        f"'sub' (function sub): {reason}",
+    ]
+
+
+def _with_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> nn.Module:
+    with torch.no_grad():
+        for values in (norm.running_mean, norm.running_var, norm.weight, norm.bias):
+            values.uniform_(0.5, 1.5)
+    return norm
+
+
+@pytest.mark.parametrize(
+    ("layers", "names"),
+    [
+        ([nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)], ["1"]),
+        ([nn.BatchNorm2d(3), nn.Conv2d(3, 6, 3, groups=3)], ["1"]),
+        ([nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)], ["0", "3"]),
+        (
+            [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1)],
+            ["0", "3"],
+        ),
+        ([nn.Flatten(), nn.Linear(192, 8), nn.BatchNorm1d(8), nn.ReLU()], ["0", "1"]),
+        ([nn.Flatten(), nn.Linear(192, 8, bias=False), nn.BatchNorm1d(8)], ["0", "1"]),
+        ([nn.Flatten(), nn.BatchNorm1d(192), nn.Linear(192, 8)], ["0", "2"]),
+        ([nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(192, 8)], ["1", "2"]),
+    ],
+)
+def test_batch_norms_are_folded_into_a_neighbour(layers: list[nn.Module], names: list[str]) -> None:
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            _with_statistics(layer)
+    found = assert_computes_the_same(nn.Sequential(*layers))
+    assert [layer.qualified_name for layer in found] == names
+
+
+@pytest.mark.parametrize(
+    "end",
+    [nn.Softmax(dim=1), nn.LogSoftmax(-1), lambda x: F.softmax(x, 1), lambda x: x.log_softmax(-1)],
+)
+def test_a_softmax_at_the_very_end_is_left_out_with_a_note(end: Forward) -> None:
+    model = Written(lambda m, x: end(m.fc(m.a(x).flatten(1)))).eval()
+    with pytest.warns(UserWarning, match="is left out, as it does not change the predicted class"):
+        quantized = prepare(model, IMAGES)
+    assert len(quantized.notes) == 1
+    with torch.no_grad():
+        logits, probabilities = quantized(IMAGES), model(IMAGES)
+    assert torch.equal(logits.argmax(1), probabilities.argmax(1))
+    assert [layer.name for layer in trace_layers(model, IMAGES)] == ["a", "flatten", "fc"]
+
+
+@pytest.mark.parametrize("options", [{}, {"dim": 0}, {"dim": 2}])
+def test_a_softmax_over_other_axes_is_refused(options: dict[str, int]) -> None:
+    (problem,) = problems_of(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softmax(**options)))
+    assert problem == (
+        f"'1' (Softmax): needs axis 1, that of the classes, got {options.get('dim')}; or return "
+        "the logits"
+    )
+
+
+def test_an_optional_input_keeps_its_default() -> None:
+    class Optional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+            logits: Tensor = self.conv(x if mask is None else x * mask)
+            return logits
+
+    assert len(assert_computes_the_same(Optional())) == 1
+
+
+def test_a_convolution_of_a_class_of_its_own() -> None:
+    class Standardized(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+            return F.conv2d(F.pad(x, (0, 1, 0, 1)), weight, self.bias, self.stride)
+
+    class Named(nn.Linear):
+        pass
+
+    model = nn.Sequential(Standardized(3, 4, 3, stride=2), nn.ReLU(), nn.Flatten(), Named(64, 5))
+    layers = assert_computes_the_same(model)
+    assert [layer.qualified_name for layer in layers] == ["0", "2", "3"]
+    assert prepare(model, IMAGES).layer("layer_0").weight.requires_grad
+
+
+def test_data_parallel_and_compiled_models() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    (layer,) = assert_computes_the_same(nn.DataParallel(model))
+    assert layer.qualified_name == "module.0"
+    (layer,) = assert_computes_the_same(torch.compile(model, backend="eager"))
+    assert layer.activation is Activation.RELU
+
+
+def test_what_hardware_does_not_have_is_refused_with_a_rewrite() -> None:
+    def shortcut(m: Written, x: Tensor) -> Tensor:
+        y = m.a(x)
+        z = F.pad(y[:, :, ::2, ::2], (0, 0, 0, 0, 2, 2))
+        return torch.cat([z, z], 1)
+
+    problems = problems_of(Written(shortcut))
+    rewrite = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
+    assert [rewrite in problem for problem in problems] == [True, False, True, False]
+    assert problems[3].startswith("'cat' (function cat): supported are")
