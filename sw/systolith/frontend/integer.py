@@ -123,9 +123,15 @@ class IntegerModel(IntegerGraph):
         Its integers are copied; training it further does not change this model.
     input_shape : Shape, optional
         (C, H, W) or (features,) of one image. Default: that of the calibration images.
+
+    Raises
+    ------
+    NetworkError
+        If training has left NaN or infinities.
     """
 
     def __init__(self, model: QuantizedModel, input_shape: Shape | None = None) -> None:
+        model.check_numbers()
         shapes = model.shapes(input_shape)
         layers = [
             _integer_layer(model, wiring, shapes[wiring.inputs[0]]) for wiring in model.wirings
@@ -137,8 +143,27 @@ class IntegerModel(IntegerGraph):
         self.requires_grad_(False)
 
     def quantize_input(self, images: Tensor | NDArray[np.float32]) -> IntArray:
-        """Quantize float images, shape (N, *input_shape), to int64 of the input type."""
-        integers = self.input_quantizer.integers(torch.as_tensor(images))
+        """Quantize float images, shape (N, *input_shape), to int64 of the input type.
+
+        Raises
+        ------
+        NetworkError
+            If the images are integers, which would be divided by the step once more; if they are
+            not finite, or of another shape.
+        """
+        given = torch.as_tensor(images)
+        if not given.is_floating_point():
+            problem = (
+                f"images to quantize must be float, got {given.dtype}; integers are what the "
+                "network itself takes: the model in integer mode, trace() and forward()"
+            )
+            raise NetworkError([problem])
+        if tuple(given.shape[1:]) != self.input_shape:
+            shape = f"(N, {str(self.input_shape)[1:]}"
+            raise NetworkError([f"images must have shape {shape}, got {tuple(given.shape)}"])
+        if not given.isfinite().all():
+            raise NetworkError(["images must be finite"])
+        integers = self.input_quantizer.integers(given)
         return np.asarray(integers.numpy(), dtype=np.int64)
 
     def logits(self, images: Tensor) -> Tensor:

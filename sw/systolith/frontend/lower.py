@@ -64,8 +64,10 @@ def lower(
     Raises
     ------
     NetworkError
-        If the result breaks the contract, by an accumulator of more than 47 bits for instance.
+        If training has left NaN or infinities, or if the result breaks the contract, by an
+        accumulator of more than 47 bits for instance.
     """
+    model.check_numbers()
     shapes = model.shapes(input_shape)
     return IntegerNetwork(
         name=name,

@@ -60,11 +60,21 @@ def _computed(module: nn.Module) -> list[_Computed]:
 
 
 def _parametrized(name: str) -> _Computed:
-    return _Computed(
-        name,
-        "parametrize.remove_parametrizations",
-        lambda module: parametrize.remove_parametrizations(module, name),
-    )
+    return _Computed(name, "parametrize.remove_parametrizations", _unparametrize_)
+
+
+def _unparametrize_(module: nn.Module) -> None:
+    """Make parameters of all tensors; PyTorch's own function changes a class that copies share."""
+    if not parametrize.is_parametrized(module):
+        return  # done for another tensor
+    parametrizations = module.parametrizations
+    assert isinstance(parametrizations, nn.ModuleDict)
+    values = {name: getattr(module, name).detach().clone() for name in parametrizations}
+    trained = any(parameter.requires_grad for parameter in parametrizations.parameters())
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value, requires_grad=trained))
 
 
 def _pruned(name: str) -> _Computed:

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from systolith.network import INPUT, Shape
 from systolith.prune import MaskSet
+from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
+from systolith.quant.model_checks import not_finite
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
@@ -118,6 +120,20 @@ class QuantizedModel(nn.Module):
             {name: layer.mask for name, layer in masked.items()},
             {name: layer.pattern for name, layer in masked.items()},
         )
+
+    def check_numbers(self) -> None:
+        """Check that training has left numbers.
+
+        Raises
+        ------
+        UnsupportedModelError
+            With every tensor of every layer that holds NaN or infinities.
+        """
+        problems = list(not_finite("input", dict(self.input_quantizer.named_parameters())))
+        for wiring, layer in self.named_layers():
+            problems += not_finite(f"layer '{wiring.name}'", dict(layer.named_parameters()))
+        if problems:
+            raise UnsupportedModelError(problems)
 
     def freeze_masks_(self, masks: MaskSet) -> None:
         """Prune by these masks from here on, in place; they go into the integer network.

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 from systolith.models import ResNet8
 from systolith.prune import PruneError
@@ -12,6 +13,7 @@ from systolith.prune.filters import (
     FilterMasks,
     count,
     find_channel_groups,
+    gated,
     macs_after,
     parameters_after,
     remove_filters,
@@ -104,3 +106,72 @@ def test_refuses_a_network_that_computes_something_else_when_it_is_small() -> No
     )
     with pytest.raises(PruneError, match="must compute the same, but differs by"):
         remove_filters(model, masks, x)
+
+
+def _hooked(kind: str) -> nn.Sequential:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.Conv2d(3, 2, 1)
+    )
+    for layer in (model[0], model[3]):
+        match kind:
+            case "prune":
+                prune.l1_unstructured(layer, "weight", 0.5)
+                prune.random_unstructured(layer, "bias", 0.5)
+            case "weight_norm":
+                weight_norm(layer)
+            case "spectral_norm":
+                spectral_norm(layer)
+            case "parametrization":
+                parametrizations.weight_norm(layer)
+    return model
+
+
+KINDS = ("none", "prune", "weight_norm", "spectral_norm", "parametrization")
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_that_are_computed_become_parameters_of_the_smaller_network(kind: str) -> None:
+    model, x = _hooked(kind), torch.rand(2, 3, 8, 8)
+    model(x).sum().backward()  # leaves results that gradients flow through
+    model.eval()
+    groups = find_channel_groups(model, x)
+    assert [(group.name, group.size, group.removable) for group in groups] == [
+        ("0", 4, True),
+        ("3", 3, True),
+        ("4", 2, False),
+    ]
+    kept = {"0": torch.tensor([True, False, True, False]), "3": torch.tensor([False, True, True])}
+    small = remove_filters(model, FilterMasks(kept, groups), x).eval()
+    assert [tuple(p.shape) for name, p in small.named_parameters() if name.endswith("weight")] == [
+        (2, 3, 3, 3),
+        (2,),
+        (2, 2, 1, 1),
+        (2, 2, 1, 1),
+    ]
+    gates = FilterMasks(kept, groups).gates()
+    with gated(model, gates):
+        expected = model(x)
+    assert torch.allclose(small(x), expected, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize(
+    ("kind", "remedy"),
+    [
+        ("prune", "prune.remove(module, 'weight') and torch.nn.utils.prune.remove(module, 'bias')"),
+        ("weight_norm", "remove_weight_norm(module, 'weight')"),
+        ("spectral_norm", "remove_spectral_norm(module, 'weight')"),
+        ("parametrization", "parametrize.remove_parametrizations(module, 'weight')"),
+    ],
+)
+def test_masks_are_not_applied_to_weights_that_are_computed(kind: str, remedy: str) -> None:
+    model = _hooked(kind)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    groups = find_channel_groups(model, torch.rand(2, 3, 8, 8))
+    masks = FilterMasks({"3": torch.tensor([False, True, True])}, groups)
+    message = f"masks need parameters, but '3' computes its weights; call torch.nn.utils.{remedy}"
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        masks.apply_(model)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
