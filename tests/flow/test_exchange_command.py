@@ -24,6 +24,7 @@ from systolith.network import (
     save,
 )
 from tests.flow.networks import residual_network, small_network
+from tests.sw.exchange.graphs import GraphBuilder
 
 
 def _run(*arguments: object) -> tuple[int, str, str]:
@@ -252,3 +253,27 @@ def test_imported_network_is_verified_in_rtl(model: Path, tmp_path: Path) -> Non
     )
     assert code == 0, said
     assert json.loads(shown)["verification"]["passed"]
+
+
+def test_import_tells_what_is_left_to_the_host(tmp_path: Path) -> None:
+    made = GraphBuilder((4, 4, 2))
+    x = made.node("Transpose", "x", perm=[0, 3, 1, 2])
+    weight = made.stored(np.ones((3, 2, 4, 4)), 0.25)
+    y = made.linear(made.node("Conv", x, weight), 1.0, 128)
+    y = made.node("Softmax", made.node("Transpose", y, perm=[0, 2, 3, 1]))
+    path = made.save(tmp_path / "model.onnx", y)
+    code, _, words = _run("import", path)
+    assert code == 2 and "--input-type" in words
+    code, shown, _ = _run("import", path, "--input-type", "int8:1/64", "-o", tmp_path / "network")
+    assert code == 0
+    notes = [line for line in shown.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 2 and "(Softmax) at the end is left to the host" in notes[0]
+    assert "it is read as int8 in steps of 0.015625" in notes[1]
+    meaning = json.loads((tmp_path / "network/import.json").read_text())
+    assert meaning["input"]["image"] == [4, 4, 2]
+    assert meaning["input"]["elements"][:3] == [0, 2, 4]
+    (output,) = meaning["outputs"].values()
+    assert output["shape"] == [1, 1, 3] and output["tensor"] == made.nodes[-1].input[0]
+    assert [f"note: {note}" for note in meaning["notes"]] == notes
+    code, _, words = _run("import", path, "--input-type", "int8")
+    assert code == 2 and "input_type must be TYPE:SCALE" in words

@@ -25,6 +25,13 @@ def import_network(
     multiplier_bits: Annotated[
         int, typer.Option(min=1, max=24, help="Of requantizers: fewer take fewer multipliers.")
     ] = 24,
+    input_type: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TYPE:SCALE[:ZERO]",
+            help="How to quantize a float input that the file does not, such as int8:1/64.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show a quantized ONNX file as a network, and the sparsity it has; with -o, save it.
@@ -37,7 +44,7 @@ def import_network(
     from systolith.report import layer_rows, network_table
     from systolith.steps.workspace import write_text
 
-    found = import_onnx(file, multiplier_bits=multiplier_bits)
+    found = import_onnx(file, multiplier_bits=multiplier_bits, input_type=input_type)
     meaning = meaning_of(found)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
@@ -49,6 +56,8 @@ def import_network(
         return
     out.print(network_table(found.network))
     out.print(arithmetic_of(found), highlight=False, soft_wrap=True)
+    for note in found.notes:
+        out.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if output is not None:
         out.print(f"results: {output / NETWORK}", highlight=False, soft_wrap=True)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from systolith.exchange import Imported
+from systolith.exchange import Imported, InputQuantizer
 
 __all__ = ["arithmetic_of", "meaning_of"]
 
@@ -16,17 +16,36 @@ def meaning_of(found: Imported) -> dict[str, Any]:
             "zero_point": source.quantizer.type.zero_point,
             "first_multiply_by": source.scale.tolist(),
             "then_add": source.offset.tolist(),
+            **_moves(source),
         },
         "outputs": {
             name: {
                 "scale": scale,
                 "zero_point": found.network.tensors[name].type.zero_point,
+                "tensor": found.tensors.get(name, name),
+                **_order(found, name),
             }
             for name, scale in found.scales.items()
         },
         "exact": found.exact,
         "units": dict(found.units),
+        "notes": list(found.notes),
     }
+
+
+def _moves(source: InputQuantizer) -> dict[str, Any]:
+    """Shape of the file's images, and which of their elements goes where; -1: none."""
+    if not source.moves:
+        return {}
+    return {"image": list(source.shape), "elements": source.places.ravel().tolist()}
+
+
+def _order(found: Imported, name: str) -> dict[str, Any]:
+    """How the file shapes an output, where it does so in another way."""
+    order = found.orders.get(name)
+    if order is None:
+        return {}
+    return {"shape": list(order.shape), "elements": order.ravel().tolist()}
 
 
 def arithmetic_of(found: Imported) -> str:

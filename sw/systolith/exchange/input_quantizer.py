@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,12 @@ class InputQuantizer:
     def offset(self) -> FloatArray:
         """What is added to them then."""
         return self._after(np.zeros(1))
+
+    @property
+    def moves(self) -> bool:
+        """Whether the network has elements in other places, or another shape, than the file."""
+        given = np.arange(prod(self.shape)).reshape(self.shape)
+        return not np.array_equal(self.places, given)
 
     def of(self, images: ArrayLike) -> IntArray:
         """Quantize images, shape (N, *shape), to integers of the network's input.
