@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from systolith.cli.changes import build_changes
 from systolith.cli.choices import BOARDS
@@ -65,7 +64,13 @@ def classify(
         ]
         print(json.dumps(rows, indent=1))
     else:
-        table = Table("image", "class", "cycles", "outputs")
+        from systolith.report import FittedTable
+
+        table = FittedTable()
+        table.add_column("image", wraps=True)
+        table.add_column("class", justify="right")
+        table.add_column("cycles", justify="right", rank=1)
+        table.add_column("outputs", wraps=True)
         for name, verdict in zip(names, found, strict=True):
             equal = "equal to the reference" if verdict.equal else "[bold red]NOT EQUAL[/]"
             table.add_row(name, str(verdict.category), f"{verdict.cycles:,}", equal)

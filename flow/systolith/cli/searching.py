@@ -10,11 +10,10 @@ from typing import Any
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from systolith.cli.terminal import err, out
 from systolith.config import check_experiment, read_content
-from systolith.report import write_tuning_page
+from systolith.report import FittedTable, write_tuning_page
 from systolith.steps.workspace import write_json
 from systolith.tune import (
     Design,
@@ -95,15 +94,17 @@ def pick_design(folder: Path, design: str, output: Path | None, *, build: bool) 
     out.print(f"wrote {path}; next: systolith run {path}", highlight=False, soft_wrap=True)
 
 
-def front_table(objectives: Sequence[dict[str, Any]], front: Sequence[dict[str, Any]]) -> Table:
+def front_table(
+    objectives: Sequence[dict[str, Any]], front: Sequence[dict[str, Any]]
+) -> FittedTable:
     """Show designs of the front, the best by the first objective first."""
     sign = -1 if objectives[0]["direction"] == "maximize" else 1
     ordered = sorted(front, key=lambda point: sign * point["values"][objectives[0]["name"]])
-    table = Table(title=f"front: {len(front)} designs", title_justify="left")
+    table = FittedTable(f"front: {len(front)} designs")
     table.add_column("design")
-    for objective in objectives:
-        table.add_column(objective["label"], justify="right")
-    table.add_column("choices", overflow="fold")
+    for number, objective in enumerate(objectives):
+        table.add_column(objective["label"], rank=number, justify="right")
+    table.add_column("choices", wraps=True)
     for point in ordered[:MOST_ROWS]:
         choices = _briefly(point["choices"])
         values = [_shown(objective, point["values"][objective["name"]]) for objective in objectives]

@@ -6,7 +6,7 @@ from typing import NoReturn, TextIO
 
 from rich.console import Console
 
-__all__ = ["FILE_WIDTH", "Terminal", "err", "out"]
+__all__ = ["FILE_WIDTH", "Terminal", "err", "out", "width_of"]
 
 FILE_WIDTH = 160
 """Columns of what goes into a file or a pipe, unless COLUMNS says another number."""
@@ -20,11 +20,11 @@ class Terminal(Console):
         raise
 
 
-def _width(stream: TextIO | None) -> int | None:
-    """Columns; None is the terminal's."""
+def width_of(stream: TextIO | None) -> int | None:
+    """Columns of what is printed; None is what rich finds out: the terminal's, or COLUMNS."""
     in_terminal = stream is not None and stream.isatty()
     return None if in_terminal or "COLUMNS" in os.environ else FILE_WIDTH
 
 
-out = Terminal(width=_width(sys.stdout))
-err = Terminal(width=_width(sys.stderr), stderr=True)
+out = Terminal(width=width_of(sys.stdout))
+err = Terminal(width=width_of(sys.stderr), stderr=True)

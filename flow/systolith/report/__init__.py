@@ -1,6 +1,7 @@
 """Results for people and machines."""
 
 from systolith.report.engines import EngineRow, engine_rows, performance
+from systolith.report.fitting import FittedTable
 from systolith.report.floorplan import draw_floorplan
 from systolith.report.network_table import LayerRow, layer_rows, network_table
 from systolith.report.pictures import draw_density, draw_filters, draw_mask, draw_statistics
@@ -12,6 +13,7 @@ from systolith.report.utilization import UtilizationRow, utilization_rows, utili
 
 __all__ = [
     "EngineRow",
+    "FittedTable",
     "LayerRow",
     "Report",
     "SparsityRow",

@@ -7,10 +7,10 @@ from math import prod
 
 import numpy as np
 from rich import box
-from rich.table import Table
 
 from systolith.exchange import structures
 from systolith.network import Conv2d, IntegerNetwork, Layer, Linear
+from systolith.report.fitting import FittedTable
 
 __all__ = ["LayerRow", "layer_rows", "network_table"]
 
@@ -82,24 +82,23 @@ def _conforming(layer: Conv2d | Linear) -> tuple[str, ...]:
     )
 
 
-def network_table(network: IntegerNetwork) -> Table:
+def network_table(network: IntegerNetwork) -> FittedTable:
     """Draw the layers of a network."""
     rows = list(layer_rows(network))
-    table = Table(
-        title=f"{network.name}: input {network.input}",
-        title_justify="left",
+    table = FittedTable(
+        f"{network.name}: input {network.input}",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
         show_footer=True,
     )
-    table.add_column("layer", "all layers", overflow="fold")
-    table.add_column("kind")
-    table.add_column("output")
-    table.add_column("weights")
+    table.add_column("layer", "all layers", wraps=True)
+    table.add_column("kind", rank=2)
+    table.add_column("output", rank=3)
+    table.add_column("weights", rank=1)
     table.add_column("MACs", f"{sum(row.macs for row in rows):,}", justify="right")
-    table.add_column("zeros", justify="right")
-    table.add_column("pattern, and others that fit", overflow="fold")
+    table.add_column("zeros", rank=4, justify="right")
+    table.add_column("pattern, and others that fit", wraps=True)
     for row in rows:
         table.add_row(
             row.name,

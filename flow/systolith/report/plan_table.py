@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from rich import box
-from rich.table import Table
 
 from systolith.report.engines import EngineRow
+from systolith.report.fitting import FittedTable
 
 __all__ = ["plan_table"]
 
@@ -14,7 +14,7 @@ MEMORIES = {"block": "block", "distributed": "LUT", "": ""}
 
 def plan_table(
     rows: Sequence[EngineRow], resources: Mapping[str, int], budget: Mapping[str, int]
-) -> Table:
+) -> FittedTable:
     """The pipeline, stage by stage, with what it takes; below, totals and the budget.
 
     Parameters
@@ -28,9 +28,8 @@ def plan_table(
         limit = budget.get(kind)
         return f"{resources[kind]:,}" + ("\n" if not budget else f"\n{limit:,}" if limit else "\n-")
 
-    table = Table(
-        title="Engines (array: rows x columns x multipliers of a kind per PE; * sets the pace)",
-        title_justify="left",
+    table = FittedTable(
+        "Engines (array: rows x columns x multipliers of a kind per PE; * sets the pace)",
         box=box.SIMPLE_HEAD,
         padding=0,
         show_edge=False,
@@ -38,18 +37,18 @@ def plan_table(
     )
     if most := budget.get("flip_flops"):
         table.caption = f"{resources['flip_flops']:,} flip-flops of a budget of {most:,}"
-    table.add_column("stage", "all stages" + ("\nbudget" if budget else ""), no_wrap=True)
-    table.add_column("array", no_wrap=True)
-    table.add_column("kind", no_wrap=True)
-    table.add_column("pack-\ned", justify="right")
-    table.add_column("weights\nin")
-    table.add_column("window\nin")
+    table.add_column("stage", "all stages" + ("\nbudget" if budget else ""))
+    table.add_column("array", rank=1)
+    table.add_column("kind", rank=2)
+    table.add_column("pack-\ned", rank=4, justify="right")
+    table.add_column("weights\nin", rank=5)
+    table.add_column("window\nin", rank=6)
     table.add_column("multi-\npliers", foot("multipliers"), justify="right")
     table.add_column("\nDSPs", foot("dsps"), justify="right")
     table.add_column("\nLUTs", foot("luts"), justify="right")
     table.add_column("block\nRAMs", foot("block_rams"), justify="right")
     table.add_column("cycles\nper frame", justify="right")
-    table.add_column("\nidle", justify="right", no_wrap=True)
+    table.add_column("\nidle", rank=3, justify="right")
     for row in rows:
         table.add_row(
             row.name,

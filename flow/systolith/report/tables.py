@@ -5,10 +5,10 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from systolith.report.engines import EngineRow
+from systolith.report.fitting import FittedTable
 from systolith.report.plan_table import plan_table
 from systolith.report.report import Report, SparsityRow
 from systolith.report.utilization import utilization_table
@@ -41,30 +41,28 @@ def _parts(report: Report, planning: bool) -> Iterator[RenderableType]:
     yield _summary(report)
 
 
-def sparsity_table(rows: Sequence[SparsityRow]) -> Table:
+def sparsity_table(rows: Sequence[SparsityRow]) -> FittedTable:
     """Weights kept, layer by layer."""
-    table = Table(title="Weights", title_justify="left", show_footer=True)
+    table = FittedTable("Weights", show_footer=True)
     kept, total = sum(row.kept for row in rows), sum(row.total for row in rows)
-    table.add_column("layer", "all layers")
-    table.add_column("pattern")
+    table.add_column("layer", "all layers", wraps=True)
+    table.add_column("pattern", wraps=True)
     table.add_column("kept", f"{kept:,}", justify="right")
     table.add_column("of", f"{total:,}", justify="right")
-    table.add_column("sparsity", f"{1 - kept / total:.1%}", justify="right")
+    table.add_column("sparsity", f"{1 - kept / total:.1%}", rank=1, justify="right")
     for row in rows:
         sparsity = f"{1 - row.kept / row.total:.1%}"
         table.add_row(row.name, row.pattern, f"{row.kept:,}", f"{row.total:,}", sparsity)
     return table
 
 
-def engine_table(rows: Sequence[EngineRow]) -> Table:
+def engine_table(rows: Sequence[EngineRow]) -> FittedTable:
     """The pipeline, stage by stage."""
-    table = Table(
-        title="Engines (array: rows x columns x multipliers per PE)", title_justify="left"
-    )
-    table.add_column("stage", no_wrap=True)
-    table.add_column("array", no_wrap=True)
-    table.add_column("multi-\npliers", justify="right")
-    table.add_column("channels\nper transfer", justify="right")
+    table = FittedTable("Engines (array: rows x columns x multipliers per PE)")
+    table.add_column("stage")
+    table.add_column("array", rank=1)
+    table.add_column("multi-\npliers", justify="right", rank=2)
+    table.add_column("channels\nper transfer", justify="right", rank=3)
     table.add_column("cycles\nper frame", justify="right")
     table.add_column("idle", justify="right")
     for row in rows:
@@ -80,10 +78,10 @@ def engine_table(rows: Sequence[EngineRow]) -> Table:
     return table
 
 
-def _summary(report: Report) -> Table:
-    table = Table(title="Result", title_justify="left", show_header=False)
-    table.add_column("what", style="bold")
-    table.add_column("value")
+def _summary(report: Report) -> FittedTable:
+    table = FittedTable("Result", show_header=False)
+    table.add_column("what", wraps=True, style="bold")
+    table.add_column("value", wraps=True)
     for name, label in ACCURACIES.items():
         if (accuracy := report.accuracy.get(name)) is not None:
             images = report.accuracy["test_images"]
@@ -117,7 +115,7 @@ def _summary(report: Report) -> Table:
     return table
 
 
-def _add_build(table: Table, build: Mapping[str, Any]) -> None:
+def _add_build(table: FittedTable, build: Mapping[str, Any]) -> None:
     """What place and route reached, if anything was built."""
     if not build:
         return
@@ -137,7 +135,7 @@ def _add_build(table: Table, build: Mapping[str, Any]) -> None:
         table.add_row("bitstream", f"fpga/{build['bitstream']}")
 
 
-def _add_clock(table: Table, build: Mapping[str, Any]) -> None:
+def _add_clock(table: FittedTable, build: Mapping[str, Any]) -> None:
     clocks = build["fmax_mhz"]
     seeds = f"best of {len(clocks)} seeds; median {build['fmax_mhz_median']:.1f} MHz"
     reached = Text(f"{build['fmax_mhz_best']:.1f} MHz", "bold green")

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich import box
-from rich.table import Table
 
 from systolith.fpga import OTHER, CellCounts
 from systolith.gateware import signal_name
 from systolith.plan import NetworkPlan
+from systolith.report.fitting import FittedTable
 
 __all__ = ["UtilizationRow", "utilization_rows", "utilization_table"]
 
@@ -70,7 +70,7 @@ def utilization_rows(plan: NetworkPlan, counts: Mapping[str, CellCounts]) -> lis
     return rows
 
 
-def utilization_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def utilization_table(rows: Sequence[Mapping[str, Any]]) -> FittedTable:
     """What was placed, and what was planned.
 
     Parameters
@@ -78,20 +78,27 @@ def utilization_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     rows : sequence of mapping
         Fields of :class:`UtilizationRow`.
     """
-    table = Table(
-        title="What engines take, as placed and as planned",
-        title_justify="left",
+    table = FittedTable(
+        "What engines take, as placed and as planned",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         show_edge=False,
         show_footer=True,
     )
-    table.add_column("stage", "all", no_wrap=True)
+    table.add_column("stage", "all")
     for label, kind in (("LUTs", "luts"), ("DSPs", "dsps"), ("block\nRAMs", "block_rams")):
         table.add_column(label, _sum(row[kind] for row in rows), justify="right")
         planned = (row[f"planned_{kind}"] for row in rows)
-        table.add_column("plan", _sum(planned), justify="right", style="dim")
-    table.add_column("flip-\nflops", _sum(row["flip_flops"] for row in rows), justify="right")
+        table.add_column(
+            "plan", _sum(planned), rank=2, name="what was planned", justify="right", style="dim"
+        )
+    table.add_column(
+        "flip-\nflops",
+        _sum(row["flip_flops"] for row in rows),
+        rank=1,
+        name="flip-flops",
+        justify="right",
+    )
     for row in rows:
         cells = []
         for kind in ("luts", "dsps", "block_rams"):
