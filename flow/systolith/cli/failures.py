@@ -36,6 +36,7 @@ BAD_INPUT = (
     "systolith.prune:PruneError",
     "systolith.quant:UnsupportedModelError",
     "systolith.steps:UsageError",
+    "systolith.train:TrainingError",
 )
 """Errors by package, so that none has to be loaded to name them."""
 FAILED_CHECK = (

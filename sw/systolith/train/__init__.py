@@ -1,7 +1,7 @@
 """Training: one compact loop, and the phases from a float model to a quantized one."""
 
 from systolith.train.checkpoint import CheckpointError
-from systolith.train.fit import Algorithm, DivergedError, Precision, evaluate, fit
+from systolith.train.fit import Algorithm, DivergedError, Precision, TrainingError, evaluate, fit
 from systolith.train.progress import Progress, Report
 from systolith.train.recipe import (
     Recipe,
@@ -19,6 +19,7 @@ __all__ = [
     "Progress",
     "Recipe",
     "Report",
+    "TrainingError",
     "evaluate",
     "fit",
     "train_float",

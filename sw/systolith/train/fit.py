@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import Enum
-from math import cos, isfinite, pi
+from math import cos, inf, isfinite, pi
 from pathlib import Path
 from time import monotonic
 
@@ -14,14 +14,18 @@ from torch.nn import functional as F
 
 from systolith.data import Augment, Dataset
 from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier
+from systolith.prune.filters.following import evaluating
 from systolith.train.checkpoint import TrainingState
+from systolith.train.fitting import fit_problems, output_problems
 from systolith.train.progress import Progress, Report
 
-__all__ = ["Algorithm", "DivergedError", "Precision", "evaluate", "fit"]
+__all__ = ["Algorithm", "DivergedError", "Precision", "TrainingError", "evaluate", "fit"]
 
 EVALUATION_BATCH = 512
 SGD_MOMENTUM = 0.9
 REPORT_SECONDS = 1.0
+LARGEST_SEED = (1 << 64) - 1
+"""That PyTorch's generators take."""
 
 
 class Algorithm(Enum):
@@ -41,6 +45,10 @@ class Precision(Enum):
 
     Two to three times as fast on processors and GPUs that multiply it; slower on others.
     """
+
+
+class TrainingError(ValueError):
+    """Numbers or data that a model cannot be trained or evaluated with; all problems at once."""
 
 
 class DivergedError(ArithmeticError):
@@ -112,16 +120,18 @@ def fit(
 
     Raises
     ------
-    ValueError
-        If a number is out of range; all problems are listed.
+    TrainingError
+        If a number is out of range, or the data does not fit the model; all problems are listed.
     DivergedError
         If the loss is no number any more.
     CheckpointError
         If the checkpoint is damaged or of other training.
     """
-    problems = list(_problems(epochs, learning_rate, warmup, batch_size, weight_decay, data))
+    problems = list(_problems(epochs, learning_rate, warmup, batch_size, weight_decay, data, seed))
+    if not problems and epochs:
+        problems = list(fit_problems(model, data, batch_size))
     if problems:
-        raise ValueError("; ".join(problems))
+        raise TrainingError("; ".join(problems))
     extra = [] if sparsifier is None else sparsifier.parameters()
     optimizer = _optimizer(model, extra, algorithm, learning_rate, weight_decay)
     generator = torch.Generator().manual_seed(seed)
@@ -239,19 +249,21 @@ def evaluate(
 
     Raises
     ------
-    ValueError
-        If there are no images, or not as many labels.
+    TrainingError
+        If there are no images, not as many labels, or labels beyond the outputs.
     """
     if not len(images) or len(images) != len(labels):
-        raise ValueError(
+        raise TrainingError(
             f"evaluation needs images and as many labels, got {len(images)} and {len(labels)}"
         )
-    training = isinstance(classifier, nn.Module) and classifier.training
-    if isinstance(classifier, nn.Module):
-        classifier.eval()
-    predictions = [classifier(batch).argmax(1) for batch in torch.split(images, EVALUATION_BATCH)]
-    if isinstance(classifier, nn.Module):
-        classifier.train(training)
+    mode = evaluating(classifier) if isinstance(classifier, nn.Module) else nullcontext()
+    predictions: list[Tensor] = []
+    with mode:
+        for batch in torch.split(images, EVALUATION_BATCH):
+            logits = classifier(batch)
+            if not predictions and (problems := list(output_problems(logits, labels, "labels"))):
+                raise TrainingError("; ".join(problems))
+            predictions.append(logits.argmax(1))
     return float((torch.cat(predictions) == labels).double().mean())
 
 
@@ -322,16 +334,19 @@ def _problems(
     batch_size: int,
     weight_decay: float,
     data: Dataset,
+    seed: int,
 ) -> Iterator[str]:
     if not len(data.train_images):
         yield f"data set '{data.name}' needs training images, got none"
+    if not 0 <= seed <= LARGEST_SEED:
+        yield f"seed must lie in 0..{LARGEST_SEED}, got {seed}"
     if epochs < 0:
         yield f"epochs must be at least 0, got {epochs}"
-    if learning_rate <= 0:
+    if not 0 < learning_rate < inf:
         yield f"learning_rate must be positive, got {learning_rate}"
     if not 0 <= warmup < 1:
         yield f"warmup must lie in 0..1, below 1, got {warmup}"
     if batch_size < 1:
         yield f"batch_size must be at least 1, got {batch_size}"
-    if weight_decay < 0:
+    if not 0 <= weight_decay < inf:
         yield f"weight_decay must be at least 0, got {weight_decay}"

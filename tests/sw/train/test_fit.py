@@ -284,3 +284,110 @@ def test_evaluate_leaves_the_mode_as_it_is_and_takes_functions() -> None:
     right = torch.nn.functional.one_hot(data.test_labels)
     assert evaluate(lambda images: right, data.test_images, data.test_labels) == 1.0
     assert evaluate(lambda images: -right, data.test_images, data.test_labels) == 0.0
+
+
+def _changed(**parts: Tensor) -> Dataset:
+    return replace(_data(), **parts)
+
+
+def _named(outputs: int) -> nn.Sequential:
+    model = _model()
+    model[-1] = nn.Linear(16, outputs)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "problem"),
+    [
+        (
+            _named(5),
+            _changed(train_labels=torch.arange(70) % 10),
+            (
+                "training labels of data set 'halves' must lie in 0..4, as the model has 5 "
+                "outputs, got 0..9"
+            ),
+        ),
+        (
+            _named(2),
+            _changed(train_labels=torch.arange(70) % 2 - 1),
+            (
+                "training labels of data set 'halves' must lie in 0..1, as the model has 2 "
+                "outputs, got -1..0"
+            ),
+        ),
+        (
+            nn.Sequential(nn.Conv2d(1, 2, 4)),
+            _data(),
+            "a classifier must give logits of shape (N, classes), got (2, 2, 1, 1)",
+        ),
+        (
+            nn.Sequential(nn.Conv2d(3, 2, 3)),
+            _data(),
+            (
+                "images of shape (70, 1, 4, 4) do not fit the model: Given groups=1, weight of "
+                "size [2, 3, 3, 3], expected input[2, 1, 4, 4] to have 3 channels, but got 1 "
+                "channels instead"
+            ),
+        ),
+        (
+            _named(2),
+            _changed(train_images=torch.full((70, 1, 4, 4), torch.nan)),
+            "training images of data set 'halves' must be finite",
+        ),
+    ],
+)
+def test_refuses_data_that_does_not_fit_the_model_before_training(
+    model: nn.Module, data: Dataset, problem: str
+) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
+        fit(model, data, epochs=1)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    fit(model, data, epochs=0)
+
+
+@pytest.mark.parametrize(("batch_size", "left"), [(1, 1), (23, 1), (69, 1)])
+def test_refuses_batches_of_one_image_that_a_batch_norm_cannot_average(
+    batch_size: int, left: int
+) -> None:
+    assert len(_data().train_images) % batch_size in (0, left)
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(16, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2)
+    )
+    message = (
+        f"batch_size {batch_size} leaves a last batch of 1 image of 70, whose 2 would be the mean "
+        "of one value each; give another batch_size"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        fit(model, _data(), epochs=1, batch_size=batch_size)
+    fit(model, _data(), epochs=1, batch_size=68)
+    fit(_model(), _data(), epochs=1, batch_size=69)  # whose batch norm sees 2x2 pixels
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 64])
+def test_refuses_seeds_that_generators_do_not_take(seed: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"^seed must lie in 0\.\.18446744073709551615, got {seed}$"
+    ):
+        fit(_model(), _data(), epochs=1, seed=seed)
+    fit(_model(), _data(), epochs=1, seed=(1 << 64) - 1)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_refuses_rates_that_are_no_numbers(number: float) -> None:
+    with pytest.raises(
+        ValueError, match="^learning_rate must be positive, got .*weight_decay must"
+    ):
+        fit(_model(), _data(), epochs=1, learning_rate=number, weight_decay=number)
+    with pytest.raises(ValueError, match=r"^warmup must lie in 0..1, below 1, got nan$"):
+        fit(_model(), _data(), epochs=1, warmup=float("nan"))
+
+
+def test_evaluation_refuses_labels_beyond_the_outputs() -> None:
+    data = _data()
+    message = "labels must lie in 0..1, as the model has 2 outputs, got 0..2"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        evaluate(_model(), data.test_images, torch.arange(30) % 3)
+    message = "a classifier must give logits of shape (N, classes), got (30, 2, 1, 1)"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        evaluate(nn.Conv2d(1, 2, 4), data.test_images, data.test_labels)

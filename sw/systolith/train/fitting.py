@@ -1,0 +1,89 @@
+"""Whether data fits a model, before it is trained: outputs, labels, numbers, single images."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from systolith.data import Dataset
+from systolith.prune.filters.following import evaluating
+
+__all__ = ["fit_problems", "output_problems"]
+
+IMAGES = 2
+
+
+def fit_problems(model: nn.Module, data: Dataset, batch_size: int) -> Iterator[str]:
+    """Find why a classifier cannot be trained on a data set.
+
+    The model runs once, in evaluation mode, on two images.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Of any kind; hooks run.
+    data : Dataset
+        Only its training part is read; it has an image.
+    batch_size : int
+        The last batch of an epoch has what is left.
+    """
+    images, labels = data.train_images, data.train_labels
+    if not images.isfinite().all():
+        yield f"training images of data set '{data.name}' must be finite"
+    device = next((parameter.device for parameter in model.parameters()), images.device)
+    single: list[str] = []
+
+    def look(name: str, channels: int, given: Tensor) -> None:
+        if given.numel() == len(given) * channels:
+            single.append(name)
+
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if isinstance(module, _BatchNorm) and module.track_running_stats:
+
+                def before(m: nn.Module, given: tuple[Tensor, ...], name: str = name) -> None:
+                    assert isinstance(m, _BatchNorm)
+                    look(name, m.num_features, given[0])
+
+                hooks.enter_context(module.register_forward_pre_hook(before))
+        try:
+            with evaluating(model):
+                outputs = model(images[:IMAGES].to(device))
+        except Exception as error:  # whatever the model's own code raises
+            yield (
+                f"images of shape {tuple(images.shape)} do not fit the model: "
+                f"{str(error) or type(error).__name__}"
+            )
+            return
+    yield from output_problems(outputs, labels, f"training labels of data set '{data.name}'")
+    left = len(images) % batch_size or batch_size
+    if left == 1 and single:
+        yield (
+            f"batch_size {batch_size} leaves a last batch of 1 image of {len(images)}, whose "
+            f"{', '.join(single)} would be the mean of one value each; give another batch_size"
+        )
+
+
+def output_problems(outputs: Tensor, labels: Tensor, what: str) -> Iterator[str]:
+    """Find why outputs are no logits for labels.
+
+    Parameters
+    ----------
+    outputs : Tensor
+        What a model gives; (N, classes) is right.
+    labels : Tensor of int64, shape (N,)
+    what : str
+        The labels, for messages.
+    """
+    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
+        shape = (
+            tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        )
+        yield f"a classifier must give logits of shape (N, classes), got {shape}"
+    elif len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < outputs.shape[1]:
+        yield (
+            f"{what} must lie in 0..{outputs.shape[1] - 1}, as the model has {outputs.shape[1]} "
+            f"outputs, got {int(labels.min())}..{int(labels.max())}"
+        )
