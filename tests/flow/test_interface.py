@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from systolith.build import Meaning
 from systolith.cli import app
 from systolith.config import ConfigError, Interface, load_experiment
 from systolith.network import save
@@ -40,14 +41,47 @@ def _verilog(folder: Path) -> set[str]:
     return {path.name for path in (folder / "out/rtl").glob("*.v")}
 
 
-def test_an_interface_is_written_beside_the_bare_design(tmp_path: Path) -> None:
+def test_an_interface_is_written_beside_the_bare_design_and_stays(tmp_path: Path) -> None:
+    expected = {"systolith_top.v"}
     for interface in ("axi", "wishbone"):
         _generate(tmp_path, "--interface", interface)
         top = f"systolith_{interface}"
-        assert _verilog(tmp_path) == {f"{top}.v", "systolith_top.v"}
+        expected.add(f"{top}.v")
+        assert _verilog(tmp_path) == expected
         assert f"module {top}(" in (tmp_path / f"out/rtl/{top}.v").read_text()
-    assert _generate(tmp_path) == {"estimate": True, "generate": False}
-    assert _verilog(tmp_path) == {"systolith_top.v"}
+    # What another command made is not this one's to remove, and there is nothing to make anew.
+    again = {"estimate": True, "generate": True, "generate axi": True, "generate wishbone": True}
+    assert _generate(tmp_path) == again
+    assert _verilog(tmp_path) == expected
+
+
+def test_an_interface_is_renewed_with_the_design(tmp_path: Path) -> None:
+    _generate(tmp_path, "--interface", "axi")
+    shell = tmp_path / "out/rtl/systolith_axi.v"
+    before = shell.read_text()
+    stages = _generate(tmp_path, "--multipliers", "2")
+    assert stages["generate"] is stages["generate axi"] is False
+    design = json.loads((tmp_path / "out/rtl/design.json").read_text())
+    assert shell.read_text() != before
+    assert design["network_hash"] in shell.read_text()
+
+
+def test_scales_beside_a_network_come_along(tmp_path: Path) -> None:
+    network = framed_network()
+    (output,) = network.outputs
+    _generate(tmp_path)
+    design = tmp_path / "out/rtl/design.json"
+    assert json.loads(design.read_text())["scales"] == {}
+    meaning = Meaning(input_scale=0.25, output_scales={output: 0.5}, rounding="half_even")
+    (tmp_path / "meaning.json").write_text(json.dumps(meaning.to_json(network)))
+    assert _generate(tmp_path)["generate"] is False
+    assert json.loads(design.read_text())["scales"] == meaning.to_json(network)
+    assert "0.25, rounded to the nearest integer, ties to the even" in (
+        design.with_name("README.md").read_text()
+    )
+    (tmp_path / "meaning.json").write_text("[]")
+    result = CliRunner().invoke(app, ["generate", str(tmp_path / "small.json")])
+    assert result.exit_code == 2 and "meaning.json" in result.output
 
 
 @pytest.mark.parametrize("interface", Interface)

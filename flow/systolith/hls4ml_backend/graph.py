@@ -12,6 +12,7 @@ from systolith.build import Design, write_design
 from systolith.hls4ml_backend.configuration import Configuration, read_configuration
 from systolith.hls4ml_backend.csimulation import check_csimulation
 from systolith.hls4ml_backend.mapping import Mapped, map_graph
+from systolith.hls4ml_backend.meanings import meaning_of
 from systolith.hls4ml_backend.model_check import check_model
 from systolith.hls4ml_backend.names import CSIMULATION, RTL, SIMULATOR
 from systolith.hls4ml_backend.planning import plan_mapped
@@ -73,7 +74,7 @@ class SystolithGraph(ModelGraph):
 
     def build_simulator(self) -> None:
         """Do what :meth:`compile` does, without writing the project."""
-        self.design = write_design(self.plan, self.folder / RTL)
+        self.design = write_design(self.plan, self.folder / RTL, meaning=meaning_of(self.mapped))
         quick = self.configuration.quick
         self.simulator = build_native(self.design, self.folder / SIMULATOR, quick=quick)
 

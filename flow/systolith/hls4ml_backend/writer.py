@@ -19,12 +19,16 @@ class SystolithWriter(Writer):
     """Writes the integer network, the scales of its tensors and the configuration."""
 
     def write_hls(self, model: Any) -> None:
-        """Write ``network.json``, ``network.safetensors``, ``tensors.json`` and the YAML file."""
+        """Write the network, ``meaning.json``, ``tensors.json`` and the YAML file."""
         # Not above: hls4ml imports this whenever it is imported, and the stages take seconds.
+        from systolith.build import MEANING
+        from systolith.hls4ml_backend.meanings import meaning_of
         from systolith.steps.workspace import write_text
 
         model.folder.mkdir(parents=True, exist_ok=True)
         save(model.mapped.network, model.folder / NETWORK)
+        meaning = meaning_of(model.mapped).to_json(model.mapped.network)
+        write_text(model.folder / MEANING, json.dumps(meaning, indent=1) + "\n")
         write_text(model.folder / TENSORS, json.dumps(_tensors(model), indent=1) + "\n")
         plain = {key: value for key, value in model.config.config.items() if key not in MODELS}
         write_text(model.folder / CONFIG, yaml.safe_dump(_plain(plain), sort_keys=False))

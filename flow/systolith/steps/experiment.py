@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from systolith.build import MEANING, Meaning, read_meaning
 from systolith.config import Experiment
 from systolith.data import Dataset, load_image_files
 from systolith.frontend import IntegerModel, lower
@@ -21,6 +22,7 @@ from systolith.quant import QuantizedModel, prepare
 from systolith.steps.errors import UsageError
 from systolith.steps.factories import make_data, make_model
 from systolith.steps.gallery import draw_pruned
+from systolith.steps.meanings import meaning_of
 from systolith.steps.proving import Progress
 from systolith.steps.pruned import (
     Pruned,
@@ -39,7 +41,7 @@ from systolith.steps.pruning import (
 )
 from systolith.steps.recipes import bits_of, recipe_of
 from systolith.steps.sources import Preparation
-from systolith.steps.workspace import source_digest
+from systolith.steps.workspace import source_digest, write_json
 from systolith.train import Progress as TrainProgress
 from systolith.train import Report, evaluate, train_float
 
@@ -90,7 +92,9 @@ class ExperimentSource:
                 self._quantize,
             ),
             "lower": self._preparation(
-                ("name", "quantize"), ["network.json", "network.safetensors"], self._lower
+                ("name", "quantize"),
+                ["network.json", "network.safetensors", MEANING],
+                self._lower,
             ),
         }
 
@@ -110,6 +114,11 @@ class ExperimentSource:
     def network(self) -> IntegerNetwork:
         """The lowered network."""
         return load(self.output / "network.json")
+
+    @cached_property
+    def meaning(self) -> Meaning | None:
+        """Scales that training found, and what the data set is normalized with."""
+        return read_meaning(self.output / "network.json")
 
     @cached_property
     def integer_model(self) -> IntegerModel:
@@ -201,6 +210,8 @@ class ExperimentSource:
         """Write the integer network, and compare NumPy with PyTorch on every test image."""
         network = lower(self._quantized, name=self.experiment.name)
         save(network, self.output / "network.json")
+        meaning = meaning_of(self._quantized, self.data, network.outputs)
+        write_json(self.output / MEANING, meaning.to_json(network))
         data = self.data
         images, _ = self.images(None)
         golden, reference = trace(network, images), self.reference(images)

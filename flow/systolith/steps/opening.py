@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from systolith.build import Meaning, read_meaning
 from systolith.config import (
     BuildSection,
     Experiment,
@@ -79,7 +80,7 @@ def open_run(
             name, seed = network.name, 0
             experiment = _defaults(name, target, changes)
             folder = output or Path("out") / name
-            source = NetworkSource(network, seed)
+            source = NetworkSource(network, seed, _meaning(target))
         case _:
             raise UsageError(f"needs an experiment (.toml) or a network (.json), got {target}")
     hardware = experiment.hardware
@@ -102,6 +103,13 @@ def open_run(
         rtl=rtl,
     )
     return Session(source, settings, folder, listener or Silent())
+
+
+def _meaning(network: Path) -> Meaning | None:
+    try:
+        return read_meaning(network)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _within(hardware: HardwareSection, build: BuildSection) -> HardwareSection:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from systolith.bench import find_toolchain
-from systolith.build import Bus, Design, load_design, write_design, write_shell
-from systolith.config import Interface
+from systolith.build import Bus, Design, design_files, load_design, write_design, write_shell
 from systolith.fpga import check_programs
 from systolith.gateware.board import server_resources
 from systolith.netlist import MODELS
@@ -173,17 +172,28 @@ class Session:
 
     def _generate(self) -> None:
         def work() -> dict[str, Any]:
-            self.workspace.clear("rtl")
-            design = write_design(self.plan, self.folder / "rtl")
-            if interface is not Interface.STREAM:
-                write_shell(self.plan, self.folder / "rtl", bus=Bus[interface.name])
-            return {"top": design.top}
+            return {"top": write_design(self.plan, folder, meaning=meaning).top}
 
-        interface = self.settings.hardware.interface
-        if self.settings.rtl is None:
-            depends = [*self._network_key, self._hardware_key, interface]
-            self._stage("generate", depends, ["rtl/"], work)
-            self.report.files["rtl"] = "rtl"
+        if self.settings.rtl is not None:
+            return
+        folder, meaning = self.folder / "rtl", self.source.meaning
+        told = None if meaning is None else meaning.to_json(self.source.network)
+        depends = [*self._network_key, self._hardware_key]
+        files = [f"rtl/{name}" for name in design_files(self.plan)]
+        self._stage("generate", [*depends, told], files, work)
+        self.report.files["rtl"] = "rtl"
+        wanted = self.settings.hardware.interface
+        for bus in Bus:
+            # A shell that is there is renewed with the design: it is another run's result.
+            if wanted.name == bus.name or (folder / f"{bus.value}.v").exists():
+                self._generate_shell(bus, depends)
+
+    def _generate_shell(self, bus: Bus, depends: Sequence[object]) -> None:
+        def work() -> dict[str, Any]:
+            return {"file": write_shell(self.plan, self.folder / "rtl", bus=bus).name}
+
+        name = f"generate {bus.name.lower()}"
+        self._stage(name, [*depends, bus.value], [f"rtl/{bus.value}.v"], work)
 
     def _verify(self) -> None:
         settings = self.settings

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from systolith.build import Meaning
 from systolith.frontend import mirror
 from systolith.network import IntArray, IntegerNetwork
 from systolith.steps.errors import UsageError
@@ -46,6 +47,10 @@ class Source(Protocol):
     def network(self) -> IntegerNetwork:
         """What the hardware computes; there once the stages have run."""
 
+    @property
+    def meaning(self) -> Meaning | None:
+        """What the network's integers stand for, where that is known."""
+
     def running(self) -> AbstractContextManager[None]:
         """Hold for the whole run what the source needs around it."""
 
@@ -63,6 +68,14 @@ class NetworkSource:
     """A saved network with random images, uniform over the input type.
 
     The reference is PyTorch carrying out the network's integer arithmetic.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+    seed : int
+        Of the images.
+    meaning : Meaning, optional
+        What its integers stand for.
     """
 
     ALL = 256
@@ -70,8 +83,8 @@ class NetworkSource:
 
     stages: Mapping[str, Preparation] = {}
 
-    def __init__(self, network: IntegerNetwork, seed: int) -> None:
-        self.network, self.seed = network, seed
+    def __init__(self, network: IntegerNetwork, seed: int, meaning: Meaning | None = None) -> None:
+        self.network, self.seed, self.meaning = network, seed, meaning
 
     def running(self) -> AbstractContextManager[None]:
         """Need nothing."""

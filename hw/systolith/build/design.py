@@ -1,7 +1,8 @@
 """What a generated design is to those who simulate or place it: files, top module, streams."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -119,11 +120,15 @@ class Design:
         Streams between layers, in the order of the data flow; wires inside the top module. No layer
         has both a probe and an output.
     network_hash : str
-        Content hash of the network that the design computes.
+        Content hash of the network that the design computes, weights included.
     circuit_hash : str
-        Of the Verilog without the contents of memories. A load fits every design with this hash.
+        Of the Verilog without the contents of memories, so without weights: networks that differ
+        in nothing but weights have the same one. A load fits every design with this hash.
     load_size : int
         Bytes of a load, which is in ``load.bin`` beside the sources; 0 if the design takes none.
+    scales : dict
+        What the integers of input and outputs stand for, as :meth:`Meaning.to_json` gives it;
+        empty if that is unknown.
     """
 
     top: str
@@ -134,6 +139,7 @@ class Design:
     network_hash: str = ""
     circuit_hash: str = ""
     load_size: int = 0
+    scales: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def output(self) -> StreamPort:
@@ -154,6 +160,7 @@ class Design:
             "network_hash": self.network_hash,
             "circuit_hash": self.circuit_hash,
             "load_size": self.load_size,
+            "scales": dict(self.scales),
         }
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(json.dumps(description, indent=1) + "\n")
@@ -172,6 +179,7 @@ def load_design(path: Path) -> Design:
         network_hash=description["network_hash"],
         circuit_hash=description["circuit_hash"],
         load_size=description["load_size"],
+        scales=description.get("scales", {}),
     )
 
 

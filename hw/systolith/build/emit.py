@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from systolith.build.design import Design, StreamPort
+from systolith.build.header import header
 from systolith.build.load import load_bytes
+from systolith.build.meaning import Meaning
+from systolith.build.page import LINT, PAGE, lint_waivers, page
 from systolith.build.verilog import to_verilog
 from systolith.gateware import Enclosed, Pipeline, Technology, signal_name
 from systolith.network import INPUT, content_hash
 from systolith.plan import NetworkPlan, output_ports, source_of
 
-__all__ = ["TOP", "emit_verilog", "input_stream", "output_streams", "write_design"]
+__all__ = ["TOP", "design_files", "emit_verilog", "input_stream", "output_streams", "write_design"]
 
 TOP = "systolith_top"
 MEMORY_WORD = re.compile(r"\[\d+\] = \d+'")
@@ -48,11 +51,24 @@ def emit_verilog(
     return to_verilog(Enclosed(pipeline) if enclosed else pipeline, top, technology)
 
 
-def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
+def write_design(
+    plan: NetworkPlan, folder: Path, *, top: str = TOP, meaning: Meaning | None = None
+) -> Design:
     """Write ``{top}.v`` and ``design.json`` into `folder`, each whole or not at all.
 
     While there is a ``design.json``, the Verilog beside it is what it describes. If the plan is
     reloadable, ``load.bin`` has the network's parameters, for this design and others like it.
+    ``README.md`` is the page for those who use the Verilog elsewhere, ``lint.vlt`` has waivers for
+    Verilator. Other files in the folder are left alone.
+
+    Parameters
+    ----------
+    plan : NetworkPlan
+    folder : Path
+    top : str
+        Name of the top module.
+    meaning : Meaning, optional
+        What the integers stand for, to be told in ``design.json`` and on the page.
 
     Returns
     -------
@@ -63,10 +79,6 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
     source, description = folder / f"{top}.v", folder / "design.json"
     verilog = emit_verilog(plan, top=top)
     load = load_bytes(plan, plan.network) if plan.reloadable else b""
-    description.unlink(missing_ok=True)
-    _write(source, verilog.encode())
-    if load:
-        _write(folder / "load.bin", load)
     network = plan.network
     design = Design(
         top=top,
@@ -77,9 +89,26 @@ def write_design(plan: NetworkPlan, folder: Path, *, top: str = TOP) -> Design:
         network_hash=content_hash(network),
         circuit_hash=_circuit_hash(verilog),
         load_size=len(load),
+        scales={} if meaning is None else meaning.to_json(network),
     )
+    text = header(verilog, design, plan) + verilog
+    kit = page(verilog, design, plan, meaning)
+    description.unlink(missing_ok=True)
+    _write(source, text.encode())
+    if load:
+        _write(folder / "load.bin", load)
+    else:
+        (folder / "load.bin").unlink(missing_ok=True)
+    _write(folder / LINT, lint_waivers().encode())
+    _write(folder / PAGE, kit.encode())
     design.save(description)
     return design
+
+
+def design_files(plan: NetworkPlan, top: str = TOP) -> tuple[str, ...]:
+    """Name the files that :func:`write_design` writes."""
+    load = ("load.bin",) if plan.reloadable else ()
+    return (f"{top}.v", "design.json", LINT, PAGE, *load)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from systolith.build.design import StreamPort
 from systolith.build.emit import input_stream, output_streams
+from systolith.build.header import shell_header
 from systolith.build.load import load_bytes
 from systolith.build.verilog import to_verilog
 from systolith.gateware import Pipeline
@@ -71,5 +72,6 @@ def write_shell(
     folder.mkdir(parents=True, exist_ok=True)
     name = top or bus.value
     temporary = folder / f".{name}.v.tmp"
-    temporary.write_text(emit_shell(plan, bus=bus, top=name))
+    verilog = emit_shell(plan, bus=bus, top=name)
+    temporary.write_text(shell_header(verilog, name, plan, content_hash(plan.network)) + verilog)
     return temporary.replace(folder / f"{name}.v")

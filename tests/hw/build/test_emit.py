@@ -74,7 +74,9 @@ def test_a_design_comes_with_its_description(tmp_path: Path) -> None:
     assert [port.layer for port in design.probes] == ["conv1", "conv2", "pool2"]
     assert design.output.layer == "fc"
     assert sorted(path.name for path in (tmp_path / "rtl").iterdir()) == [
+        "README.md",
         "design.json",
+        "lint.vlt",
         "systolith_top.v",
     ]
 
@@ -99,7 +101,7 @@ def test_an_interrupted_write_leaves_no_description_of_other_verilog(
         patch.setattr(Design, "save", interrupted)
         with pytest.raises(KeyboardInterrupt):
             write_design(plan_network(small_network(), multipliers=20), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["systolith_top.v"]
+    assert "design.json" not in [path.name for path in tmp_path.iterdir()]
 
 
 def test_files_are_written_beside_and_then_renamed(
@@ -117,8 +119,8 @@ def test_files_are_written_beside_and_then_renamed(
     monkeypatch.setattr(Path, "replace", observed)
     write_design(plan_network(small_network(), multipliers=12), tmp_path)
     assert renamed == [
-        (".systolith_top.v.tmp", "systolith_top.v"),
-        (".design.json.tmp", "design.json"),
+        (f".{name}.tmp", name)
+        for name in ("systolith_top.v", "lint.vlt", "README.md", "design.json")
     ]
 
 

@@ -1,0 +1,117 @@
+"""What the integers of a design's inputs and outputs stand for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from systolith.network import IntegerNetwork
+
+__all__ = ["MEANING", "MEANING_FILES", "Meaning", "read_meaning"]
+
+MEANING = "meaning.json"
+MEANING_FILES = (MEANING, "import.json")
+"""Names of a meaning beside a network: of one that was trained or converted, of one imported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """Scales of a network's input and outputs.
+
+    An input element x becomes ``round((x * multiply_by + add) / input_scale) + zero_point``,
+    brought into the range of its type; an output integer q stands for ``scale * (q - zero_point)``.
+    Zero points are those of the network's types.
+
+    Attributes
+    ----------
+    input_scale : float
+        What one unit of the input stands for.
+    multiply_by, add : list of float, may be nested
+        What images are normalized with first: one element, one per channel, or as many as
+        broadcast to an image (C, H, W).
+    rounding : str
+        ``"half_up"``, ``"half_even"``, ``"floor"``, or what the tool that made it calls it; empty
+        if it is unknown.
+    wraps : bool
+        Whether what is out of range wraps round; else it is clamped.
+    low, high : int or None
+        Range of the integers, if it is less than that of the type.
+    output_scales : mapping of str to float
+        What one unit of an output stands for, by layer.
+    """
+
+    input_scale: float
+    output_scales: Mapping[str, float]
+    multiply_by: list[Any] = field(default_factory=lambda: [1.0])
+    add: list[Any] = field(default_factory=lambda: [0.0])
+    rounding: str = ""
+    wraps: bool = False
+    low: int | None = None
+    high: int | None = None
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether images are multiplied or moved before they are quantized."""
+        return (self.multiply_by, self.add) != ([1.0], [0.0])
+
+    def to_json(self, network: IntegerNetwork) -> dict[str, Any]:
+        """Give JSON values, with the zero points of the network."""
+        act = network.input.type
+        return {
+            "input": {
+                "scale": self.input_scale,
+                "zero_point": act.zero_point,
+                "first_multiply_by": self.multiply_by,
+                "then_add": self.add,
+                "rounding": self.rounding,
+                "overflow": "wrap" if self.wraps else "saturate",
+                "low": act.low if self.low is None else self.low,
+                "high": act.high if self.high is None else self.high,
+            },
+            "outputs": {
+                name: {"scale": scale, "zero_point": network.tensors[name].type.zero_point}
+                for name, scale in self.output_scales.items()
+            },
+        }
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "Meaning":
+        """Read what :meth:`to_json` gives; other keys are left aside."""
+        source = values["input"]
+        return Meaning(
+            input_scale=float(source["scale"]),
+            multiply_by=_listed(source["first_multiply_by"]),
+            add=_listed(source["then_add"]),
+            rounding=str(source.get("rounding", "")),
+            wraps=source.get("overflow", "saturate") == "wrap",
+            low=source.get("low"),
+            high=source.get("high"),
+            output_scales={
+                name: float(output["scale"]) for name, output in values["outputs"].items()
+            },
+        )
+
+
+def read_meaning(network: Path) -> Meaning | None:
+    """Find the meaning beside a saved network; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        If there is a file, and it cannot be read.
+    """
+    for name in MEANING_FILES:
+        path = network.with_name(name)
+        if not path.is_file():
+            continue
+        try:
+            return Meaning.from_json(json.loads(path.read_text()))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            wanted = "needs input.scale, input.first_multiply_by, input.then_add and outputs"
+            raise ValueError(f"'{path}' {wanted}; write it again, or remove it") from error
+    return None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [float(value)]
