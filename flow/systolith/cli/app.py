@@ -24,6 +24,7 @@ from systolith.cli.hardware import build, estimate, generate, simulate, verify
 from systolith.cli.options import Config, Images, Json, Output
 from systolith.cli.running import run_stages
 from systolith.cli.software import lower, prune, quantize, train
+from systolith.cli.starting import init
 from systolith.cli.terminal import err, out
 from systolith.cli.tuning import tune
 
@@ -75,6 +76,9 @@ def systolith(
     ] = False,
 ) -> None:
     """From a PyTorch CNN to a verified sparse FPGA accelerator."""
+
+
+app.command()(init)
 
 
 @app.command()
