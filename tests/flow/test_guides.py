@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,20 @@ from systolith.network import load
 from tests.flow.networks import small_network
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-BLOCK = re.compile(r"```(python|console)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"```(python|console|toml)(?: ([\w.]+))?\n(.*?)```", re.DOTALL)
+"""Kind and text of a block, and the file that it is, if it is one."""
 PROMPT = "$ "
 
 
 def _run(page: str) -> dict[str, object]:
     """Run the blocks of a page in the current folder; gives the names that Python has then."""
     names: dict[str, object] = {}
-    for kind, block in BLOCK.findall((DOCS / page).read_text()):
-        if kind == "python":
+    for kind, file, block in BLOCK.findall((DOCS / page).read_text()):
+        if file:
+            Path(file).write_text(block)
+        elif kind == "python":
             exec(compile(block, page, "exec"), names)
-        else:
+        elif kind == "console":
             _run_commands(block)
     return names
 
@@ -84,3 +88,17 @@ def test_coming_from_torch_pruning(capsys: pytest.CaptureFixture[str]) -> None:
         assert patterns == ["dense", "2-out-of-4", "2-out-of-4"]
     sparse, dense = map(int, re.findall(r": (\d+) cycles per frame", shown))
     assert sparse < dense
+
+
+def test_your_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))  # as a script's own folder is
+    _run("your-checkpoint.md")
+    before, after, sparse = map(
+        float, re.findall(r"([\d.]+)% (?:in|with)", capsys.readouterr().out)
+    )
+    assert min(before, after, sparse) > 80 and abs(before - after) < 3
+    assert Path("out/mine/network.json").exists()
+    for name in ("my_model", "my_data"):
+        sys.modules.pop(name)
