@@ -175,6 +175,7 @@ class IntegerModel(IntegerGraph):
 def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> nn.Module:
     layer = model.layer(wiring.name)
     steps = [model.quantizer(name).step for name in wiring.inputs]
+    types = [model.quantizer(name).act_type for name in wiring.inputs]
     match layer:
         case QuantConv2d():
             conv = layer.integers(steps[0])
@@ -194,7 +195,7 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
             return IntegerAdd(multipliers, _requantizer(scaling))
         case QuantAvgPool2d():
             return IntegerAvgPool2d(
-                _requantizer(layer.integers(steps[0], input_shape)),
+                _requantizer(layer.integers(steps[0], input_shape, types[0])),
                 kernel_size=layer.kernel_size,
                 stride=layer.stride,
                 padding=layer.padding,
@@ -209,4 +210,10 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
 
 def _requantizer(scaling: Scaling) -> Requantizer:
     shift = torch.tensor([scaling.fixed_point.shift])
-    return Requantizer(scaling.fixed_point.multiplier, shift, scaling.output, scaling.clamp)
+    return Requantizer(
+        scaling.fixed_point.multiplier,
+        shift,
+        scaling.output,
+        scaling.clamp,
+        offset=scaling.offset,
+    )

@@ -81,6 +81,7 @@ def lower(
 def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> Layer:
     layer = model.layer(wiring.name)
     steps = [model.quantizer(source).step for source in wiring.inputs]
+    types = [model.quantizer(source).act_type for source in wiring.inputs]
     name, source = wiring.name, wiring.inputs[0]
     match layer:
         case QuantConv2d():
@@ -122,7 +123,7 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
                 output=scaling.output,
             )
         case QuantAvgPool2d():
-            scaling = layer.integers(steps[0], input_shape)
+            scaling = layer.integers(steps[0], input_shape, types[0])
             return AvgPool2d(
                 name=name,
                 input=source,
@@ -149,6 +150,7 @@ def _requantize(scaling: Scaling) -> Requantize:
         multiplier=_array(scaling.fixed_point.multiplier),
         shift=np.array([scaling.fixed_point.shift]),
         clamp=scaling.clamp,
+        offset=None if scaling.offset is None else _array(scaling.offset),
     )
 
 

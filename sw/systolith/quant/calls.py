@@ -210,8 +210,8 @@ _CALLS = _table(
         ("inplace",),
         _relu,
     ),
-    ((F.relu6,), ("inplace",), _relu6),
-    ((F.hardtanh,), ("min_val", "max_val", "inplace"), _hardtanh),
+    ((F.relu6, torch._C._nn.relu6_), ("inplace",), _relu6),
+    ((F.hardtanh, F.hardtanh_), ("min_val", "max_val", "inplace"), _hardtanh),
     (
         (torch.clamp, torch.clamp_, torch.clip, torch.clip_)
         + ("Tensor.clamp", "Tensor.clamp_", "Tensor.clip", "Tensor.clip_"),

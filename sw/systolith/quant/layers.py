@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from systolith.network import Padding
+from systolith.network import ActType, Padding
 from systolith.quant.fixed_point import FixedPoint
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.requantizing import Activation, Requantizing, Scaling, pad
+from systolith.quant.ties import with_exact_ties
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["QuantAdd", "QuantAvgPool2d", "QuantFlatten", "QuantLayer", "QuantMaxPool2d"]
@@ -75,10 +76,18 @@ class QuantAvgPool2d(Requantizing):
         """Fake-quantized output."""
         return self.finish(self.accumulate(x))
 
-    def integers(self, input_step: Tensor, input_shape: Sequence[int]) -> Scaling:
-        """Scaling of the windows' sums, for an input (C, H, W)."""
+    def integers(
+        self, input_step: Tensor, input_shape: Sequence[int], input_type: ActType
+    ) -> Scaling:
+        """Scaling of the windows' sums, for an input (C, H, W) of `input_type`.
+
+        Averages that lie between two integers are rounded as in floats, upwards: see
+        :func:`with_exact_ties`.
+        """
         height, width = self.kernel_size or (input_shape[1], input_shape[2])
-        return self.scaling(input_step.detach().double().reshape(1) / (height * width))
+        ratio = input_step.detach().double() / self.output.step.detach().double()
+        scaling = self.scaling(input_step.detach().double().reshape(1) / (height * width))
+        return with_exact_ties(scaling, float(ratio), height * width, input_type)
 
 
 class QuantMaxPool2d(nn.Module):

@@ -260,6 +260,8 @@ def softmax(settings: Settings, shapes: Shapes) -> Recognized:
 
 def zero_pad(settings: Settings, shapes: Shapes) -> Recognized:
     """Recognize added rows and columns of zeros."""
+    if not shapes.are_images:
+        return None, [f"needs images (N, C, H, W), got {shapes.input}"]
     problems = []
     sides = settings["pad"]
     whole = isinstance(sides, tuple | list) and all(isinstance(side, int) for side in sides)

@@ -38,12 +38,14 @@ class Activation(Enum):
 class Scaling:
     """From accumulator to output: one multiplier per channel (or one), one shift, one clamp.
 
-    ``clamp(((acc * multiplier + 2**(shift-1)) >> shift), *clamp)``, then saturated to `output`.
+    ``clamp(((acc * multiplier + offset + 2**(shift-1)) >> shift), *clamp)``, then saturated to
+    `output`. No `offset` is 0.
     """
 
     fixed_point: FixedPoint
     output: ActType
     clamp: tuple[int, int] | None
+    offset: Tensor | None = None
 
 
 class Requantizing(nn.Module):

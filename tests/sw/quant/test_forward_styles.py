@@ -339,3 +339,9 @@ def test_what_hardware_does_not_have_is_refused_with_a_rewrite() -> None:
     rewrite = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
     assert [rewrite in problem for problem in problems] == [True, False, True, False]
     assert problems[3].startswith("'cat' (function cat): supported are")
+
+
+@pytest.mark.parametrize("pad", [(0, 1), (0, -1)])
+def test_padding_of_vectors_is_refused(pad: tuple[int, int]) -> None:
+    model = Written(lambda m, x: F.pad(m.fc(m.a(x).flatten(1)), pad))
+    assert problems_of(model) == ["'pad' (function pad): needs images (N, C, H, W), got (2, 5)"]
