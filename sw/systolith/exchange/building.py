@@ -9,6 +9,7 @@ from systolith.exchange.errors import ExchangeError
 from systolith.exchange.input_quantizer import InputQuantizer
 from systolith.exchange.quantizer import Quantizer
 from systolith.exchange.quantizing import Requantized, requantized
+from systolith.exchange.ties import true_ties
 from systolith.exchange.values import Activation, Follow, Images, Pending
 from systolith.network import (
     INPUT,
@@ -136,6 +137,11 @@ class Building:
                 raise ExchangeError(found)
             self.layers.append(pending.emit(name, found.bias, found.spec, quantizer.type))
             self.units[name] = found.units
+            if found.units and true_ties(pending, quantizer):
+                self.notes.append(
+                    f"layer '{name}' has true ties, sums that give half a step: the file rounds "
+                    "them to even, the network may round them the other way"
+                )
         made = Activation(layer=name, tensor=tensor, scale=quantizer.scale)
         for follow in pending.then:
             made = self.follow(pending.name, made, follow)

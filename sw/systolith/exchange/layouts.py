@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from math import prod
 from typing import Any
 
@@ -22,6 +23,7 @@ from systolith.network import IntArray, Shape
 
 __all__ = [
     "Move",
+    "axes_of",
     "channel_constants",
     "file_order",
     "inner_shape",
@@ -56,16 +58,33 @@ def shape_of(x: Value) -> Shape | None:
         case Images():
             return x.places.shape
         case Activation() | Pending():
-            if x.places is not None:
-                return x.places.shape
-            shape, (top, bottom, left, right) = inner_shape(x), x.padding
-            if len(shape) != 3:
-                return shape
-            return shape[0], shape[1] + top + bottom, shape[2] + left + right
+            return _padded_shape(x)
         case Integers():
             return shape_of(x.of)
         case _:
             return None
+
+
+def _padded_shape(x: Activation | Pending) -> Shape:
+    shape, (top, bottom, left, right) = inner_shape(x), x.padding
+    axes = axes_of(x) if any(x.padding) else None
+    if axes is None:
+        return shape if x.places is None else x.places.shape
+    padded = (shape[0], shape[1] + top + bottom, shape[2] + left + right)
+    return tuple(padded[axis] for axis in axes)
+
+
+def axes_of(x: Activation | Pending) -> tuple[int, ...] | None:
+    """For each axis of the file's tensor, which axis of the layer's it is; None: reshaped."""
+    shape = inner_shape(x)
+    if x.places is None:
+        return tuple(range(len(shape)))
+    plain = np.arange(prod(shape)).reshape(shape)
+    for order in permutations(range(len(shape))):
+        turned = plain.transpose(order)
+        if turned.shape == x.places.shape and np.array_equal(turned, x.places):
+            return order
+    return None
 
 
 def moved(x: Value, by: Move) -> Value:
@@ -84,14 +103,21 @@ def moved(x: Value, by: Move) -> Value:
         case Images():
             return replace(x, places=by(x.places), steps=_moved_steps(x, by))
         case Activation() | Pending():
-            if any(x.padding):
-                raise ExchangeError(["moves a padded image; pad it right before the layer"])
-            places = by(places_of(x))
-            shape = inner_shape(x)
-            same = places.shape == shape and np.array_equal(places.ravel(), np.arange(prod(shape)))
-            return replace(x, places=None if same else places)
+            return _moved_result(x, by)
         case _:
             raise ExchangeError(["moves what is neither an activation nor a constant"])
+
+
+def _moved_result(x: Activation | Pending, by: Move) -> Activation | Pending:
+    shape = inner_shape(x)
+    try:
+        places = by(places_of(x))
+    except ValueError:
+        if not any(x.padding):
+            raise
+        raise ExchangeError(["reshapes a padded image; pad it right before the layer"]) from None
+    same = places.shape == shape and np.array_equal(places.ravel(), np.arange(prod(shape)))
+    return replace(x, places=None if same else places)
 
 
 def _moved_steps(x: Images, by: Move) -> tuple[Step, ...]:

@@ -1,12 +1,13 @@
 """Pools."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.layouts import inner_shape
+from systolith.exchange.layouts import axes_of, inner_shape, moved
 from systolith.exchange.model_file import Node
-from systolith.exchange.operands import integers_of, straight
+from systolith.exchange.operands import activation_of, integers_of, straight
 from systolith.exchange.plain_layers import followed, pooled
 from systolith.exchange.shape_nodes import flatten_image
 from systolith.exchange.values import Absent, Activation, Pending, Value
@@ -89,10 +90,15 @@ def reduce_mean(node: Node, values: Sequence[Value], made: Building) -> Value:
         axes = integers_of(values[1], "axes")
     if not axes and node.attributes["noop_with_empty_axes"]:
         return values[0]
-    if sorted(axis % 4 for axis in axes or []) != [2, 3]:
+    x = activation_of(values[0], made)
+    order = axes_of(x)
+    inner = [] if order is None else [order[axis % 4 - 1] for axis in axes or [] if axis % 4]
+    if order is None or len(order) != 3 or len(axes or []) != 2 or sorted(inner) != [1, 2]:
         raise ExchangeError([f"averages over axes {axes}; height and width are supported"])
-    result = global_average_pool(node, values, made)
-    return result if node.attributes["keepdims"] else flatten_image(node, result, made)
+    result = global_average_pool(node, [replace(x, places=None)], made)
+    if not node.attributes["keepdims"]:
+        return flatten_image(node, result, made)
+    return moved(result, lambda pixel: pixel.transpose(order))
 
 
 def _kernel(node: Node) -> tuple[int, int]:

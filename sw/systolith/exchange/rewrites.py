@@ -7,9 +7,11 @@ __all__ = ["LEFT_TO_HOST", "REWRITES"]
 LEFT_TO_HOST: Mapping[str, str] = {
     "Softmax": "leave it out: the greatest logit is the same",
     "LogSoftmax": "leave it out: the greatest logit is the same",
+    "QLinearSoftmax": "leave it out: the greatest logit is the same",
     "Hardmax": "leave it out: the host finds the greatest logit",
     "ArgMax": "leave it out: the host finds the greatest logit",
     "TopK": "leave it out: the host finds the greatest logits",
+    "QLinearSigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
     "Sigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
 }
 """At the end of a model these are left out, with a note; elsewhere they are not supported."""

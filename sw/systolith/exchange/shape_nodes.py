@@ -9,6 +9,7 @@ import numpy as np
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.layouts import (
+    axes_of,
     inner_shape,
     moved,
     padded_images,
@@ -179,15 +180,17 @@ def pad(node: Node, values: Sequence[Value], made: Building) -> Value:
     if isinstance(x, Images):
         x = made.take(x)
     assert isinstance(x, Activation | Pending)
-    if x.places is not None or len(inner_shape(x)) != 3:
+    axes = axes_of(x)
+    if axes is None or len(axes) != 3:
         raise ExchangeError(
-            ["pads what was reshaped or reordered; pad images (N, C, H, W), before that or after"]
+            ["pads what was reshaped; pad images (N, C, H, W), before that or after"]
         )
-    if any(pads[0]):
-        raise ExchangeError([f"pads channels by {pads[0]}; height and width are supported"])
+    inner = [pads[axes.index(axis)] for axis in range(3)]
+    if any(inner[0]):
+        raise ExchangeError([f"pads channels by {inner[0]}; height and width are supported"])
     if isinstance(x, Pending) and not x.low <= 0 <= x.high:
         raise ExchangeError(["pads with zeros what was cut off above or below zero; cut it after"])
-    around, (rows, columns) = x.padding, pads[1:]
+    around, (rows, columns) = x.padding, inner[1:]
     padding = (
         rows[0] + around[0],
         rows[1] + around[1],

@@ -1,6 +1,6 @@
 """What stands at the end of a model and is left to the host, such as Softmax."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from systolith.exchange.model_file import ModelFile, Node
@@ -8,6 +8,8 @@ from systolith.exchange.rewrites import LEFT_TO_HOST
 
 __all__ = ["Tailless", "without_tail"]
 
+ENDS = {*LEFT_TO_HOST, "BipolarQuant"}
+"""The last of these gives signs, which the host can take, too."""
 CARRIES_ON = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
 """What may come after, up to the model's output."""
 
@@ -31,7 +33,7 @@ class Tailless:
 
 
 def without_tail(model: ModelFile) -> Tailless:
-    """Let the model end before a last Softmax, ArgMax or the like."""
+    """Let the model end before a last Softmax or the like, without what no output depends on."""
     read = [name for node in model.nodes for name in node.inputs]
     maker = {name: node for node in model.nodes for name in node.outputs if name}
     outputs, instead, notes, gone = [], {}, [], set()
@@ -48,7 +50,7 @@ def without_tail(model: ModelFile) -> Tailless:
         notes.append(
             f"{tail[-1]} at the end is left to the host: the network gives '{name}', which it reads"
         )
-    nodes = tuple(node for node in model.nodes if id(node) not in gone)
+    nodes = _needed([node for node in model.nodes if id(node) not in gone], outputs)
     found = replace(model, nodes=nodes, outputs=tuple(dict.fromkeys(outputs)))
     return Tailless(model=found, instead=instead, notes=tuple(notes))
 
@@ -56,9 +58,19 @@ def without_tail(model: ModelFile) -> Tailless:
 def _tail(output: str, maker: Mapping[str, Node]) -> tuple[list[Node], str]:
     """Nodes from an output back to what is left to the host, and what that reads."""
     tail, name, found, start = [], output, 0, output
-    while (node := maker.get(name)) is not None and node.op in (*CARRIES_ON, *LEFT_TO_HOST):
+    while (node := maker.get(name)) is not None and node.op in (*CARRIES_ON, *ENDS):
         tail.append(node)
         name = node.inputs[0]
-        if node.op in LEFT_TO_HOST:
+        if node.op in ENDS:
             found, start = len(tail), name
     return tail[:found], start
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
+    """The nodes that outputs depend on."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))

@@ -1,6 +1,7 @@
 """Layers with weights whose results wait to be quantized, and constants in them."""
 
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
@@ -66,7 +67,9 @@ def multiplied(x: Pending, factor: FloatArray) -> Pending:
                 ]
             )
         x = _negated(x, np.broadcast_to(factor < 0, x.scale.shape))
-    if (x.clipped or x.step is not None) and factor.size > 1 and (factor != factor.flat[0]).any():
+    # Zero and infinity stay what they are.
+    bounded = {x.low, x.high} - {0.0, inf, -inf}
+    if (bounded or x.step is not None) and factor.size > 1 and (factor != factor.flat[0]).any():
         raise ExchangeError(
             [
                 (

@@ -9,7 +9,7 @@ import pytest
 from systolith.exchange import ExchangeError, Quantizer, import_onnx
 from systolith.exchange.input_type import input_type_of
 from systolith.network import ActType, forward
-from tests.sw.exchange.graphs import GraphBuilder, equal_to_runtime, run_runtime
+from tests.sw.exchange.graphs import MICROSOFT, QONNX, GraphBuilder, equal_to_runtime, run_runtime
 
 ENDS: dict[str, dict[str, Any]] = {
     "Softmax": {"axis": -1},
@@ -47,6 +47,42 @@ def test_the_network_ends_before_it(op: str, quantized: bool, tmp_path: Path) ->
     images = np.random.default_rng(1).normal(0, 4, (16, 16)).astype(np.float32)
     (ours,) = found.real(forward(found.network, found.quantize_input(images))).values()
     assert np.array_equal(ours, run_runtime(tmp_path / "logits.onnx", images))
+
+
+def test_an_operator_on_integers_ends_it_too(tmp_path: Path) -> None:
+    made = GraphBuilder((16,))
+    logits = _logits(made)
+    integers = made.nodes[-2].output[0]
+    scales = [
+        made.const(0.5),
+        made.const(128, np.uint8),
+        made.const(2.0**-8),
+        made.const(0, np.uint8),
+    ]
+    y = made.node("QLinearSoftmax", integers, *scales, domain=MICROSOFT, axis=-1, opset=13)
+    y = made.node("DequantizeLinear", y, *scales[2:])
+    found = import_onnx(made.save(tmp_path / "integers.onnx", y))
+    assert found.tensors == {found.network.outputs[0]: integers}
+    assert "(QLinearSoftmax) at the end" in found.notes[0]
+    plain = import_onnx(made.save(tmp_path / "logits.onnx", logits))
+    assert found.network.outputs == plain.network.outputs and found.scales == plain.scales
+
+
+def test_signs_at_the_end_are_the_hosts(tmp_path: Path) -> None:
+    made = GraphBuilder((16,))
+    y = made.node("BipolarQuant", _logits(made), made.const(1.0), domain=QONNX)
+    found = import_onnx(made.save(tmp_path / "signs.onnx", y))
+    assert "(BipolarQuant) at the end is left to the host" in found.notes[0]
+
+
+@pytest.mark.parametrize(("kernel", "ties"), [([2, 3], True), ([2, 2], False), ([3, 3], False)])
+def test_averages_with_true_ties_are_told(kernel: list[int], ties: bool, tmp_path: Path) -> None:
+    made = GraphBuilder((2, 6, 6))
+    y = made.node("AveragePool", made.linear("x", 0.5, 100), kernel_shape=kernel)
+    found = import_onnx(made.save(tmp_path / "ties.onnx", made.linear(y, 0.5, 100)))
+    assert len(found.notes) == ties
+    if ties:
+        assert found.notes[0].startswith("layer 'AveragePool_2' has true ties, sums that give half")
 
 
 def test_a_softmax_that_something_reads_is_refused(tmp_path: Path) -> None:

@@ -234,6 +234,35 @@ def test_padding(where: str, tmp_path: Path) -> None:
     equal_to_runtime(_quantized(made, y, tmp_path / "padded.onnx", opset=18))
 
 
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_averages_channels_last(keepdims: int, tmp_path: Path) -> None:
+    made = GraphBuilder((2, 4, 4))
+    x = made.linear(made.node("Conv", made.linear("x", 0.5), _weights(made, 3, 2, 1, 1)), 1.0, 100)
+    x = made.node("Transpose", x, perm=[0, 2, 3, 1])
+    y = made.node("ReduceMean", x, axes=[1, 2], keepdims=keepdims)
+    path = _quantized(made, made.linear(y, 0.25, 90), tmp_path / "last.onnx")
+    found = equal_to_runtime(path)
+    assert bool(found.orders) == bool(keepdims)
+
+
+def test_padding_channels_last(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 4, 5))
+    x = made.linear(made.node("Conv", made.linear("x", 0.5), _weights(made, 3, 2, 1, 1)), 1.0, 100)
+    x = made.node("Transpose", x, perm=[0, 2, 3, 1])
+    x = made.node("Pad", x, _shape(made, 0, 1, 0, 0, 0, 2, 1, 0))
+    x = made.node("Transpose", x, perm=[0, 3, 1, 2])
+    y = made.node("Conv", x, _weights(made, 3, 3, 3, 3))
+    equal_to_runtime(_quantized(made, y, tmp_path / "padded.onnx"))
+
+
+def test_reshape_of_a_padded_image_is_refused(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 4, 4))
+    x = made.node("Pad", made.linear("x", 0.5), _shape(made, 0, 0, 1, 1, 0, 0, 1, 1))
+    y = made.node("MatMul", made.node("Flatten", x), _weights(made, 72, 3))
+    with pytest.raises(ExchangeError, match="reshapes a padded image; pad it right before"):
+        import_onnx(_quantized(made, y, tmp_path / "padded.onnx"))
+
+
 def test_averages_of_padded_images_that_leave_out_more_padding_are_refused(tmp_path: Path) -> None:
     made = GraphBuilder((2, 5, 6))
     x = made.node("Pad", made.linear("x", 0.5), _shape(made, 0, 0, 1, 1, 0, 0, 1, 1))

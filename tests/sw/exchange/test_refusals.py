@@ -122,3 +122,10 @@ def test_scales_of_activations(
     y = made.quant("x", np.reshape(scale, shape))
     (found,) = _problems(made, y, tmp_path)
     assert re.search(words, found)
+
+
+def test_channels_scaled_after_a_relu(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 5, 6))
+    y = made.node("Conv", made.linear("x", 0.5, 100), _weights(made, 2, 2, 3, 3))
+    y = made.node("Mul", made.node("Relu", y), made.const(np.reshape([0.5, 2.0], (2, 1, 1))))
+    equal_to_runtime(made.save(tmp_path / "scaled.onnx", made.linear(y, 1.0, 0)))
