@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from systolith.cli import app
+from systolith.cli import app, diagnosis
 from systolith.network import save
 from tests.flow.networks import small_network
 
@@ -230,3 +230,22 @@ def test_a_budget_that_is_too_small_is_refused(network_file: Path, tmp_path: Pat
     code, _, said = _run("estimate", network_file, "-o", tmp_path, "--multipliers", 2)
     assert code == 2
     assert "need at least 3 multipliers in PE arrays, but the budget is 2" in said
+
+
+def test_doctor_says_how_to_get_pytorch_without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, mentioned in (("2.13.0+cpu", False), ("2.13.0", True), (None, True)):
+        monkeypatch.setattr(
+            diagnosis, "_package", lambda name, found=version: found if name == "torch" else "1"
+        )
+        checks = {check.name: check for check in diagnosis.diagnose()}
+        assert (diagnosis.CPU_BUILD in checks["torch"].purpose) == mentioned
+        assert checks["torch"].passed == (version is not None)
+
+
+def test_doctor_names_every_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = diagnosis._package
+    gone = {"onnx", "optuna"}
+    monkeypatch.setattr(diagnosis, "_package", lambda name: None if name in gone else found(name))
+    checks = {check.name: check for check in diagnosis.diagnose()}
+    assert checks["other packages"].purpose == "pip install onnx optuna"
+    assert not checks["other packages"].passed

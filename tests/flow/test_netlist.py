@@ -14,7 +14,7 @@ from systolith.network import save
 from tests.flow.networks import convolution
 
 IMAGES = 3
-OPTIONS = ["--device", "ecp5-12f", "--freq", "20", "--multipliers", "1"]
+OPTIONS = ["--device", "ecp5-12f", "--clock-mhz", "20", "--multipliers", "1"]
 NETLIST = Path("fpga/systolith_top.json")
 
 

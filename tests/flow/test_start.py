@@ -9,7 +9,8 @@ import pytest
 from typer.main import get_command
 
 from systolith.cli import app, choices
-from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, loaded
+from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, OptionError, loaded
+from systolith.cli.options import same_option
 from systolith.config import Interface, PruneSection, SamplerName
 from systolith.exchange import Format
 from systolith.fpga import BOARDS
@@ -82,3 +83,27 @@ def test_every_foreseen_error_exists(name: str) -> None:
     __import__(package)
     (found,) = loaded([name])
     assert issubclass(found, Exception) and found.__name__ == attribute
+
+
+def test_an_option_has_one_name_in_all_commands() -> None:
+    commands = getattr(get_command(app), "commands", {})
+    shown = {
+        name: {
+            option
+            for parameter in command.params
+            if not getattr(parameter, "hidden", False)
+            for option in parameter.opts
+        }
+        for name, command in commands.items()
+    }
+    for command in ("estimate", "generate", "verify", "simulate", "build"):
+        assert {"--clock-mhz", "--device", "--multipliers", "--output"} <= shown[command], command
+    assert not {"--freq"} & set().union(*shown.values())
+    assert "--keep" in shown["prune"] and "--keep" not in shown["flash"]
+
+
+def test_earlier_names_of_options_are_taken_unless_they_contradict() -> None:
+    assert same_option("--clock-mhz", None, "--freq", 50.0) == 50.0
+    assert same_option("--clock-mhz", 50.0, "--freq", None) == 50.0
+    with pytest.raises(OptionError, match="--freq is an earlier name of --clock-mhz"):
+        same_option("--clock-mhz", 50.0, "--freq", 60.0)

@@ -83,9 +83,10 @@ def flash(
         Path, typer.Argument(metavar="BITSTREAM", help="What a build left in fpga/.")
     ],
     board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")],
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Into the flash, to stay after power is off.")
+    permanent: Annotated[
+        bool, typer.Option("--permanent", help="Into the flash, to stay after power is off.")
     ] = False,
+    keep: Annotated[bool, typer.Option("--keep", hidden=True)] = False,
 ) -> None:
     """Load a bitstream into a board, with openFPGALoader."""
     from systolith.fpga import find_board, run_program
@@ -96,7 +97,12 @@ def flash(
         loader = find_board(board).loader
     except ValueError as error:
         raise OptionError(str(error)) from error
-    arguments = ["--board", loader, *(["--write-flash"] if keep else []), bitstream.name]
+    arguments = [
+        "--board",
+        loader,
+        *(["--write-flash"] if permanent or keep else []),
+        bitstream.name,
+    ]
     run_program(
         "openfpgaloader-cli",
         arguments,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-__all__ = ["VARIABLE", "provide_caches", "spare_folder"]
+__all__ = ["VARIABLE", "is_writable", "provide_caches", "spare_folder"]
 
 VARIABLE = "XDG_CACHE_HOME"
 """Numba, YoWASP, matplotlib and our own cache of simulators look here."""
@@ -18,7 +18,7 @@ def provide_caches() -> None:
 
     Containers often run without a home. Nothing is lost then but time, at most once per container.
     """
-    if _writable(user_cache_path()):
+    if is_writable(user_cache_path()):
         return
     folder = spare_folder()
     if folder is not None:
@@ -40,7 +40,8 @@ def spare_folder() -> Path | None:
     return folder if status.st_uid == os.getuid() and not status.st_mode & 0o022 else None
 
 
-def _writable(folder: Path) -> bool:
+def is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, which is made if it is not there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

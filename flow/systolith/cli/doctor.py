@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 import typer
+from rich.table import Table
 
 from systolith.cli.options import Json
 from systolith.cli.terminal import out
@@ -14,16 +15,14 @@ __all__ = ["doctor"]
 def doctor(as_json: Json = False) -> None:
     """Say what this machine has of what systolith needs. Exit 1 if something is missing."""
     from systolith.cli.diagnosis import diagnose
-    from systolith.report import FittedTable
 
     checks = diagnose()
     if as_json:
         print(json.dumps([asdict(check) | {"passed": check.passed} for check in checks], indent=1))
     else:
-        table = FittedTable("systolith doctor")
-        table.add_column("what", wraps=True)
-        table.add_column("found", wraps=True)
-        table.add_column("for, or how to get it", wraps=True)
+        table = Table(title="systolith doctor", title_justify="left")
+        for column in ("what", "found", "for, or how to get it"):
+            table.add_column(column, overflow="fold")
         for check in checks:
             missing = "[red]missing[/]" if check.required else "[yellow]missing (optional)[/]"
             table.add_row(check.name, check.found or missing, check.purpose)

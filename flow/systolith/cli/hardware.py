@@ -16,6 +16,7 @@ from systolith.cli.options import (
     Output,
     Target,
     TargetFps,
+    same_option,
 )
 from systolith.cli.running import run_stages
 
@@ -138,9 +139,11 @@ def build(
     board: Annotated[
         str | None, typer.Option(help=f"Board, instead of a device: {', '.join(BOARDS)}.")
     ] = None,
-    freq: Annotated[
-        float | None, typer.Option(help="Clock in MHz that must be reached. Default: the device's.")
+    clock_mhz: Annotated[
+        float | None,
+        typer.Option(min=0, help="Clock that must be reached. Default: the device's."),
     ] = None,
+    freq: Annotated[float | None, typer.Option(min=0, hidden=True)] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Placements to try; the fastest is kept.")
     ] = None,
@@ -166,7 +169,7 @@ def build(
             speed=speed,
             package=package,
             board=board,
-            clock_mhz=freq,
+            clock_mhz=same_option("--clock-mhz", clock_mhz, "--freq", freq),
             seeds=seeds,
             jobs=jobs,
             check_netlist=check_netlist,

@@ -1,11 +1,12 @@
 """Arguments and options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from systolith.cli.choices import DEVICES
+from systolith.cli.failures import OptionError
 
 __all__ = [
     "ClockMhz",
@@ -19,7 +20,10 @@ __all__ = [
     "Seed",
     "Target",
     "TargetFps",
+    "same_option",
 ]
+
+Value = TypeVar("Value")
 
 Target = Annotated[
     Path,
@@ -50,3 +54,16 @@ LearningRate = Annotated[float | None, typer.Option(help="Learning rate, instead
 Images = Annotated[
     str | None, typer.Option(metavar="N|all", help="How many images, instead of the file's.")
 ]
+
+
+def same_option(name: str, given: Value | None, earlier: str, also: Value | None) -> Value | None:
+    """Take an option under its name, or under the one that it had in earlier versions.
+
+    Raises
+    ------
+    OptionError
+        If both are given, with different values.
+    """
+    if given is not None and also is not None and given != also:
+        raise OptionError(f"{earlier} is an earlier name of {name}, but they are {also}, {given}")
+    return also if given is None else given
