@@ -110,7 +110,8 @@ def _scaled(node: Node, x: Value, by: FloatArray, op: str, made: Building) -> Va
     if isinstance(x, Images):
         x = made.take(x)
     if isinstance(x, Activation) and factor.size == 1 and factor.flat[0] > 0:
-        return replace(x, scale=x.scale * float(factor.flat[0]))
+        times = float(factor.flat[0])
+        return replace(x, scale=x.scale * times, origin=x.origin * times)
     if isinstance(x, Pending):
         return multiplied(x, channel_constants(factor, x))
     held = affine_of(node, x, made)

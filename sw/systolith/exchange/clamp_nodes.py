@@ -70,7 +70,8 @@ def _cut(node: Node, x: Value, low: float, high: float, made: Building) -> Value
         x = made.take(x)
     if isinstance(x, Activation):
         act, zero = x.tensor.type, x.tensor.type.zero_point
-        if low <= x.scale * (act.low - zero) and x.scale * (act.high - zero) <= high:
+        ends = (x.scale * (end - zero) + x.origin for end in (act.low, act.high))
+        if all(low <= end <= high for end in ends):
             return x
     held = x if isinstance(x, Images) else pending_of(node, x, made)
     if not isinstance(held, Images) and any(held.padding) and not low <= 0 <= high:

@@ -61,5 +61,5 @@ def affine_of(node: Node, x: Value, made: Building) -> Pending:
             mask=structure.mask,
         )
 
-    scale, offset = np.full(shape[0], act.scale), np.zeros(shape[0])
+    scale, offset = np.full(shape[0], act.scale), np.full(shape[0], act.origin)
     return replace(weighted(node.name, emit, act.tensor, scale, offset), places=act.places)

@@ -40,6 +40,7 @@ def _changes_nothing(x: Activation, quantizer: Quantizer) -> bool:
     act = x.tensor.type
     return (
         x.scale == quantizer.scale
+        and not x.origin
         and act.zero_point == quantizer.type.zero_point
         and quantizer.low <= act.low
         and act.high <= quantizer.high

@@ -245,7 +245,10 @@ OPERATORS: Mapping[str, Operator] = {
     ),
     "IntQuant": Operator(quantizer_nodes.quant, "as Quant", "QONNX", QUANT_INPUTS, QUANT),
     "BipolarQuant": Operator(
-        quantizer_nodes.bipolar_quant, "weights of one bit", "QONNX; weights", "x scale"
+        quantizer_nodes.bipolar_quant,
+        "weights of one bit; requantization of the layer before it",
+        "QONNX; activations not padded with zeros",
+        "x scale",
     ),
     "QuantizeLinear": Operator(
         quantizer_nodes.quantize_linear,

@@ -36,6 +36,8 @@ def pending_of(node: Node, x: Value, made: Building) -> Pending:
     if isinstance(x, Pending):
         return x
     act = activation_of(x, made)
+    if act.origin and any(act.padding):
+        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
     if len(act.tensor.shape) == 3:
         held = pooled(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
     else:
@@ -50,6 +52,7 @@ def pending_of(node: Node, x: Value, made: Building) -> Pending:
             )
 
         held = plain(node, emit, [act, act], act.scale / 2)
+        held = replace(held, offset=np.array([act.origin]))
     return replace(held, padding=act.padding, places=act.places)
 
 
@@ -86,6 +89,8 @@ def pooled(
     probe = emit("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
     assert isinstance(probe, AvgPool2d)
     area = prod(probe.window(x.tensor.shape))
+    if x.origin and any(padding):
+        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
     return plain(node, emit, [x], x.scale / area)
 
 
@@ -103,6 +108,6 @@ def plain(node: Node, emit: Emit, sources: Sequence[Activation], scale: float) -
         emit=emit,
         accumulated=lambda bias: accumulator_range(probe, tensors),
         scale=np.array([scale]),
-        offset=np.zeros(1),
+        offset=np.array([sum(x.origin for x in sources)]),
         biased=False,
     )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
+from systolith.exchange.bipolar import signs_of
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.integer_nodes import quantized, represented
@@ -48,10 +49,8 @@ def quant(node: Node, values: Sequence[Value], made: Building) -> Value:
         return _quantized_weights(real, scale, zero, width, signed, narrow, rounding)
     if isinstance(x, QuantizedConstant):
         raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
-    if width == 1 and signed:
-        raise ExchangeError(
-            ["makes activations of one bit, -1 or +1; at least 2 signed bits are supported"]
-        )
+    if width == 1 and signed and not zero.any():
+        return signs_of(node, x, _single(scale, "scales"), made)
     act = _act_type(width, signed, zero)
     quantizer = Quantizer(
         scale=_single(scale, "scales"),
@@ -65,11 +64,11 @@ def quant(node: Node, values: Sequence[Value], made: Building) -> Value:
 
 
 def bipolar_quant(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """BipolarQuant of QONNX: of weights, which become -1 or +1."""
+    """BipolarQuant of QONNX: of weights and activations, which become -1 or +1."""
+    if isinstance(values[0], QuantizedConstant):
+        raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
     if not isinstance(values[0], Constant):
-        raise ExchangeError(
-            ["makes activations of one bit, -1 or +1; at least 2 signed bits are supported"]
-        )
+        return signs_of(node, values[0], _single(_scales(values[1]), "scales"), made)
     weights = values[0].values
     integers = np.where(weights >= 0, 1, -1).astype(np.int64)
     scale = _broadcast(_scales(values[1]), weights.shape)

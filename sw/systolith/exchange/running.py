@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from systolith.exchange.bipolar import whole_numbers
 from systolith.exchange.building import Building
 from systolith.exchange.constant_nodes import QUANTIZERS, worked_out
 from systolith.exchange.errors import ExchangeError, NodeError
@@ -91,7 +92,7 @@ class Run:
             case Activation() if any(found.padding):
                 raise ExchangeError(["ends with a Pad; leave it to the host"])
             case Activation():
-                return found
+                return whole_numbers(end, found, self.made) if found.origin else found
             case Unknown():
                 return None
             case Images():

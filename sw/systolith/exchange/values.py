@@ -115,7 +115,7 @@ class QuantizedConstant:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Activation:
-    """What a layer gives: integers `q` that stand for ``scale * (q - zero_point)``.
+    """What a layer gives: integers `q` that stand for ``scale * (q - zero_point) + origin``.
 
     Attributes
     ----------
@@ -124,6 +124,8 @@ class Activation:
     tensor : Tensor
         Its shape and type.
     scale : float
+    origin : float
+        0, but for -1 and +1 that are stored in one bit.
     padding : tuple of int
         Zeros around it that the next layer has to add: top, bottom, left, right.
     places : array of int64 or None
@@ -136,6 +138,7 @@ class Activation:
     scale: float
     padding: Padding = (0, 0, 0, 0)
     places: IntArray | None = None
+    origin: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

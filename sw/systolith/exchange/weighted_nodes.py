@@ -67,8 +67,10 @@ def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
             mask=structure.mask,
         )
 
-    offset = _bias(values[2], filters, (filters,))
+    if x.origin and any(padding):
+        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
     scale = np.broadcast_to(weight.scale.reshape(-1), filters)
+    offset = _bias(values[2], filters, (filters,)) + _of_origin(x, weight.integers, scale)
     return weighted(node.name, emit, x.tensor, scale * x.scale, offset)
 
 
@@ -79,7 +81,8 @@ def gemm(node: Node, values: Sequence[Value], made: Building) -> Value:
         raise ExchangeError([f"has alpha {alpha:g} and beta {beta:g}; finite ones are supported"])
     held = _linear(node, values, made, transposed=not node.attributes["transB"])
     held = multiplied(held, np.array([alpha]))
-    return replace(held, offset=_bias(values[2], held.offset.size, (1, held.offset.size)) * beta)
+    bias = _bias(values[2], held.offset.size, (1, held.offset.size))
+    return replace(held, offset=held.offset + bias * beta)
 
 
 def matmul(node: Node, values: Sequence[Value], made: Building) -> Value:
@@ -114,9 +117,14 @@ def _linear(node: Node, values: Sequence[Value], made: Building, *, transposed: 
             mask=structure.mask,
         )
 
-    offset = np.zeros(len(integers))
     scale = np.broadcast_to(weight.scale.reshape(-1), len(integers))
+    offset = _of_origin(x, integers, scale)
     return weighted(node.name, emit, x.tensor, scale * x.scale, offset)
+
+
+def _of_origin(x: Activation, integers: IntArray, scale: FloatArray) -> FloatArray:
+    """What the weights make of what an activation of 0 steps stands for."""
+    return np.asarray(x.origin * scale * integers.reshape(len(integers), -1).sum(axis=1))
 
 
 def _features(node: Node, x: Activation, made: Building) -> tuple[Activation, IntArray]:
