@@ -67,8 +67,12 @@ def _convolution(
 @pytest.mark.parametrize("bits", range(1, MAX_ACT_BITS + 1))
 def test_activations_of_every_width(bits: int, signed: bool) -> None:
     if signed and bits == 1:
-        with pytest.raises(ExchangeError, match="at least 2 signed bits are supported"):
-            _convolution(bits=bits, signed=signed)
+        # Signs: one bit between layers, two where they leave.
+        network = _convolution(bits=bits, signed=signed).network
+        assert network.input.type == ActType(bits=1, signed=False, zero_point=1)
+        assert network.tensors[network.outputs[0]].type == ActType(bits=2, signed=True)
+        with pytest.raises(ExchangeError, match="makes activations of 1 bits; 2 to 16 are supp"):
+            _convolution(bits=bits, signed=signed, zero=-1)
         return
     zero = -1 if signed else 1
     found = _convolution(bits=bits, signed=signed, zero=zero, rounding="FLOOR")
