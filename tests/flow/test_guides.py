@@ -61,6 +61,14 @@ def test_onnx_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("again.patterns.json").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*is left out:UserWarning")
+def test_pytorch_models(capsys: pytest.CaptureFixture[str]) -> None:
+    _run("pytorch-models.md")
+    notes, layers = capsys.readouterr().out.splitlines()
+    assert notes.startswith("(\"'log_softmax' (function log_softmax) is left out")
+    assert layers == "['conv1', 'conv2', 'iadd', 'avg_pool2d', 'view', 'fc']"
+
+
 def test_coming_from_finn(capsys: pytest.CaptureFixture[str]) -> None:
     _run("coming-from-finn.md")
     (percent,) = re.findall(r"([\d.]+)% of the test images", capsys.readouterr().out)
