@@ -1,5 +1,6 @@
 """Networks from and to the files of other tools: QONNX, ONNX with quantizers; sparsity found."""
 
+from systolith.exchange.agreement import Agreement, DisagreementError
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.exporting import Format, export_model, export_onnx
 from systolith.exchange.importing import Imported, import_model, import_onnx
@@ -11,6 +12,8 @@ from systolith.exchange.tables import rewrite_rows, type_rows
 
 __all__ = [
     "OPERATORS",
+    "Agreement",
+    "DisagreementError",
     "ExchangeError",
     "Format",
     "Imported",

@@ -3,10 +3,9 @@
 import re
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.input_quantizer import InputQuantizer
+from systolith.exchange.output_type import OUTPUT, output_quantizer
 from systolith.exchange.quantizer import Quantizer
 from systolith.exchange.quantizing import Requantized, requantized
 from systolith.exchange.ties import true_ties
@@ -14,17 +13,11 @@ from systolith.exchange.values import Activation, Follow, Images, Pending
 from systolith.network import (
     INPUT,
     MAX_MULTIPLIER_BITS,
-    ActType,
     Layer,
     Tensor,
-    signed_bits,
 )
 
 __all__ = ["Building"]
-
-OUTPUT_BITS = 16
-"""Of results that the model does not quantize."""
-OUTPUT = ActType(bits=OUTPUT_BITS, signed=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +30,9 @@ class Building:
     units : dict of str to float
         By layer: by how many units its result may differ before it is rounded, given the same
         input; 0 where the arithmetic is the same.
+    rounded : dict of str to float
+        By layer whose result the model leaves unquantized and that has to be rounded all the same:
+        to whole numbers of this.
     multiplier_bits : int
         Of requantizers.
     input_type : Quantizer or None
@@ -58,6 +54,7 @@ class Building:
     input_given: bool = False
     layers: list[Layer] = field(default_factory=list)
     units: dict[str, float] = field(default_factory=dict)
+    rounded: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     lenient: bool = False
     made: dict[tuple[Pending | Activation, Quantizer], Activation] = field(default_factory=dict)
@@ -167,17 +164,15 @@ class Building:
         return replace(x, layer=name, tensor=Tensor(shape, x.tensor.type))
 
     def finish(self, pending: Pending) -> Activation:
-        """Give a result that the model leaves unquantized as many bits as there are.
-
-        All channels get one scale, a power of two times the accumulator's where these are equal:
-        then nothing is lost but what does not fit 16 bits.
-        """
+        """Give a result that the model leaves unquantized a type: as :func:`output_quantizer`."""
         if self.lenient:
             return self.quantize(pending, Quantizer(scale=1.0, type=OUTPUT))
-        coarsest = float(pending.scale.max())
-        low, high = pending.accumulated(np.rint(pending.offset / coarsest).astype(np.int64))
-        surplus = max(signed_bits(low, high) - OUTPUT_BITS, 0)
-        return self.quantize(pending, Quantizer(scale=coarsest * 2.0**surplus, type=OUTPUT))
+        quantizer, exact = output_quantizer(pending)
+        place = len(self.layers)
+        made = self.quantize(pending, quantizer)
+        if not exact:
+            self.rounded[self.layers[place].name] = quantizer.scale
+        return made
 
     def _name(self, node: str) -> str:
         """A name that Verilog takes, and that no layer has yet."""

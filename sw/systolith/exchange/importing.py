@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from systolith.exchange.agreement import Agreement, compare
 from systolith.exchange.building import Building
+from systolith.exchange.correspondence import counterparts
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.input_quantizer import InputQuantizer
 from systolith.exchange.input_type import input_type_of
@@ -36,7 +38,11 @@ class Imported:
     units : dict of str to float
         By layer: how far its result may be from the file's arithmetic before it is rounded, given
         the same input, in units of its output; 0 where the two are the same. Rounded results then
-        differ by no more than this, rounded up.
+        differ by no more than this, rounded up. Half a unit of it is the rounding itself, where
+        the file leaves a result unquantized and the network cannot.
+    rounded : dict of str to float
+        By layer that the file leaves unquantized and that has to be rounded all the same: to whole
+        numbers of this.
     tensors : dict of str to str
         By output layer: the tensor of the file that it stands for. One that the file does not give
         itself is read by what is left to the host.
@@ -45,19 +51,27 @@ class Imported:
         which element of a flattened result each is.
     notes : tuple of str
         What was left to the host or chosen, in words.
+    agreement : Agreement or None
+        With the file's own executor; None if nothing was compared.
     """
 
     network: IntegerNetwork
     input: InputQuantizer
     scales: Mapping[str, float]
     units: Mapping[str, float]
+    rounded: Mapping[str, float] = field(default_factory=dict)
     tensors: Mapping[str, str] = field(default_factory=dict)
     orders: Mapping[str, IntArray] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    agreement: Agreement | None = None
 
     @property
     def exact(self) -> bool:
-        """Whether every layer computes just what the file says, in real arithmetic."""
+        """Whether every layer computes just what the file says, in real arithmetic.
+
+        It follows from scales, biases and types, and is not what :attr:`agreement` measures: the
+        file's own executor computes in float32.
+        """
         return not any(self.units.values())
 
     def quantize_input(self, images: FloatArray) -> IntArray:
@@ -87,6 +101,7 @@ def import_onnx(
     multiplier_bits: int = MAX_MULTIPLIER_BITS,
     input_type: str | Quantizer | None = None,
     input_shape: Sequence[int] | None = None,
+    check: bool = True,
 ) -> Imported:
     """Read an ONNX file whose tensors are quantized, as an integer network.
 
@@ -108,15 +123,20 @@ def import_onnx(
         0, zero point, such as ``"int8:1/64"`` or ``"uint8:0.02:128"``.
     input_shape : sequence of int, optional
         Of one image, such as (3, 32, 32), where the file leaves sizes open.
+    check : bool
+        Whether to compare the network with the file's own executor (ONNX Runtime, or QONNX's) on
+        a few random images.
 
     Raises
     ------
     ExchangeError
         With every problem of the file: each names the node, what is required, and the nearest
         rewrite that is supported.
+    DisagreementError
+        If the executor computes something else: it names the first layer that differs.
     """
     model = read_model(Path(path), input_shape=input_shape)
-    return import_model(model, multiplier_bits=multiplier_bits, input_type=input_type)
+    return import_model(model, multiplier_bits=multiplier_bits, input_type=input_type, check=check)
 
 
 def import_model(
@@ -124,6 +144,7 @@ def import_model(
     *,
     multiplier_bits: int = MAX_MULTIPLIER_BITS,
     input_type: str | Quantizer | None = None,
+    check: bool = True,
 ) -> Imported:
     """Import what :func:`read_model` read; else as :func:`import_onnx`."""
     if not 1 <= multiplier_bits <= MAX_MULTIPLIER_BITS:
@@ -164,11 +185,27 @@ def import_model(
     if run.problems or made.input is None:
         raise ExchangeError(run.problems)
     network = _network(model, made, made.input, outputs)
+    agreement = None
+    if check and model.proto is not None:
+        agreement = compare(
+            model.proto,
+            network,
+            made.input,
+            counterparts(run.values, made, outputs, tensors),
+            made.units,
+            whole=made.input_given,
+        )
     return Imported(
         network=network,
         input=made.input,
         scales={name: each.scale for name, each in outputs.items()},
-        units={name: units for name, units in made.units.items() if name in network.tensors},
+        units={
+            name: units + (name in made.rounded) / 2
+            for name, units in made.units.items()
+            if name in network.tensors
+        },
+        rounded={name: by for name, by in made.rounded.items() if name in network.tensors},
+        agreement=agreement,
         tensors=tensors,
         orders={name: each.places for name, each in outputs.items() if each.places is not None},
         notes=tuple(made.notes),

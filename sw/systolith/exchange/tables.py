@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from systolith.exchange.building import OUTPUT_BITS
 from systolith.exchange.model_file import INTEGERS_OF_ONNX
+from systolith.exchange.output_type import OUTPUT_BITS
 from systolith.exchange.quantizer import HALF_TO_PLUS_INFINITY, OF_POSITIVE, ROUNDINGS
 from systolith.exchange.quantizer_nodes import WEIGHT_ROUNDINGS
 from systolith.exchange.rewrites import REWRITES

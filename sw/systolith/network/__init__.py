@@ -16,7 +16,7 @@ from systolith.network.axes import (
     WeightShape,
 )
 from systolith.network.errors import NetworkError
-from systolith.network.golden import apply_layer, forward, requantize, trace
+from systolith.network.golden import accumulate, apply_layer, forward, requantize, trace
 from systolith.network.graph import INPUT, IntegerNetwork, Tensor
 from systolith.network.layers import (
     ADDED_MULTIPLIER_BITS,
@@ -82,6 +82,7 @@ __all__ = [
     "Taps",
     "Tensor",
     "WeightShape",
+    "accumulate",
     "accumulator_bits",
     "accumulator_range",
     "apply_layer",

@@ -25,7 +25,7 @@ from systolith.network.layers import (
 )
 from systolith.network.numbers import ActType, IntArray, Overflow, Requantize, Rounding
 
-__all__ = ["apply_layer", "forward", "requantize", "trace"]
+__all__ = ["accumulate", "apply_layer", "forward", "requantize", "trace"]
 
 BATCH = 256
 LOWERED_BYTES = 1 << 26
@@ -121,25 +121,49 @@ def apply_layer(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tenso
 
 def _compute(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
     """Compute a layer that fits its inputs, all of them checked before."""
-    x, zero = values[0], inputs[0].type.zero_point
+    x = values[0]
     match layer:
-        case Conv2d() | Linear():
-            acc = _linear(layer, x - zero) if isinstance(layer, Linear) else _conv(layer, x - zero)
-            return requantize(acc, layer.requantize, layer.output)
-        case Add():
-            other = values[1] - inputs[1].type.zero_point
-            acc = (x - zero) * layer.multipliers[0] + other * layer.multipliers[1]
-            return requantize(acc, layer.requantize, layer.output)
-        case AvgPool2d():
-            kernel = layer.window(inputs[0].shape)
-            acc = _windows(x - zero, kernel, layer.stride, layer.padding, 0).sum(axis=(-2, -1))
-            return requantize(acc, layer.requantize, layer.output)
+        case Conv2d() | Linear() | Add() | AvgPool2d():
+            return requantize(accumulate(layer, values, inputs), layer.requantize, layer.output)
         case MaxPool2d():
             lowest = inputs[0].type.low
             windows = _windows(x, layer.kernel_size, layer.stride, layer.padding, lowest)
             return np.asarray(windows.max(axis=(-2, -1)))
         case Flatten():
             return x.reshape(len(x), prod(x.shape[1:]))
+
+
+def accumulate(
+    layer: Conv2d | Linear | Add | AvgPool2d, values: Sequence[IntArray], inputs: Sequence[Tensor]
+) -> IntArray:
+    """Compute a layer up to its requantization, which :func:`requantize` does.
+
+    Parameters
+    ----------
+    layer : Conv2d, Linear, Add or AvgPool2d
+        A layer that fits `inputs`; nothing is checked.
+    values : sequence of array of int64, shape (N, ...)
+        Its input activations, one array for each layer read, with the same N.
+    inputs : sequence of Tensor
+        Their shapes and types.
+
+    Returns
+    -------
+    array of int64, shape (N, channels, ...)
+    """
+    x = values[0] - inputs[0].type.zero_point
+    match layer:
+        case Conv2d():
+            return _conv(layer, x)
+        case Linear():
+            return _linear(layer, x)
+        case Add():
+            other = values[1] - inputs[1].type.zero_point
+            return np.asarray(x * layer.multipliers[0] + other * layer.multipliers[1])
+        case AvgPool2d():
+            kernel = layer.window(inputs[0].shape)
+            windows = _windows(x, kernel, layer.stride, layer.padding, 0)
+            return np.asarray(windows.sum(axis=(-2, -1)))
 
 
 def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:

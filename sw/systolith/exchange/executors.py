@@ -1,0 +1,168 @@
+"""Programs that run ONNX files themselves, so that an imported network is compared with them."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, ValueInfoProto
+from onnx.reference import ReferenceEvaluator
+
+__all__ = ["EXECUTORS", "Executor", "ExecutorError"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+OF_QONNX = {"finn.custom_op.general", "onnx.brevitas", "qonnx.custom_op.general"}
+PRECISE = "session.x64quantprecision"
+"""Without it, kernels for AVX2 saturate sums of two products at 16 bits."""
+ERRORS_ONLY = 4
+
+
+class ExecutorError(Exception):
+    """A program that cannot run a file, in its words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executor:
+    """A program that runs ONNX files.
+
+    Attributes
+    ----------
+    name : str
+        For the user.
+    package : str
+        That it is part of.
+    qonnx : bool
+        Whether it runs files with QONNX's operators, or files without.
+    begin : callable
+        From a model and names of tensors to what gives these tensors for a batch of images.
+    """
+
+    name: str
+    package: str
+    qonnx: bool
+    begin: Callable[[ModelProto, Sequence[str]], Callable[[NDArray[Any]], Arrays]]
+
+    def __str__(self) -> str:
+        return f"{self.name} {metadata.version(self.package)}"
+
+    def runs(self, model: ModelProto) -> bool:
+        """Whether the file has operators of the kind that it runs."""
+        return self.qonnx == any(node.domain in OF_QONNX for node in model.graph.node)
+
+    def run(self, model: ModelProto, images: NDArray[Any], tensors: Sequence[str]) -> Arrays:
+        """Compute tensors of a model.
+
+        Parameters
+        ----------
+        model : ModelProto
+        images : array, shape (N, ...)
+            In as many batches as the file asks for.
+        tensors : sequence of str
+
+        Raises
+        ------
+        ExecutorError
+            If it cannot run the file.
+        """
+        stored = {each.name for each in model.graph.initializer}
+        (source,) = (each for each in model.graph.input if each.name not in stored)
+        sizes = source.type.tensor_type.shape.dim
+        batch = sizes[0].dim_value if sizes and sizes[0].dim_value > 0 else len(images)
+        try:
+            compute = self.begin(model, tensors)
+            parts = [compute(images[start : start + batch]) for start in _starts(images, batch)]
+        except Exception as error:  # These programs raise whatever they like.
+            said = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ExecutorError(said) from error
+        return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
+
+
+def _starts(images: NDArray[Any], batch: int) -> Iterable[int]:
+    if len(images) % batch:
+        raise ValueError(f"the file reads {batch} images at once, {len(images)} were given")
+    return range(0, len(images), batch)
+
+
+def _showing(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
+    """Make tensors inside the graph outputs of it."""
+    shown = ModelProto()
+    shown.CopyFrom(model)
+    del shown.graph.output[:]
+    shown.graph.output.extend(ValueInfoProto(name=name) for name in tensors)
+    return shown
+
+
+def _runtime(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]], Arrays]:
+    """ONNX Runtime, operator by operator as the file says."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = ERRORS_ONLY
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry(PRECISE, "1")
+    session = onnxruntime.InferenceSession(
+        _showing(model, tensors).SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    (source,) = (each.name for each in session.get_inputs())
+
+    def compute(images: NDArray[Any]) -> Arrays:
+        return dict(zip(tensors, session.run(list(tensors), {source: images}), strict=True))
+
+    return compute
+
+
+def _reference(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]], Arrays]:
+    """ONNX's own definitions, in NumPy."""
+    evaluator = ReferenceEvaluator(_showing(model, tensors))
+    stored = {each.name for each in model.graph.initializer}
+    (source,) = (each.name for each in model.graph.input if each.name not in stored)
+
+    def compute(images: NDArray[Any]) -> Arrays:
+        return dict(zip(tensors, evaluator.run(None, {source: images}), strict=True))
+
+    return compute
+
+
+def _qonnx(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]], Arrays]:
+    """QONNX's executor, node by node."""
+    from qonnx.core.modelwrapper import ModelWrapper
+    from qonnx.core.onnx_exec import execute_onnx
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    fixed = ModelProto()
+    fixed.CopyFrom(model)
+    stored = {each.name for each in fixed.graph.initializer}
+    (source,) = (each for each in fixed.graph.input if each.name not in stored)
+    source.type.tensor_type.shape.dim[0].dim_value = 1
+    # Sizes that were written down for another batch would contradict.
+    del fixed.graph.value_info[:]
+    for value in fixed.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    shaped = ModelWrapper(fixed).transform(InferShapes())
+    name = source.name
+
+    def compute(images: NDArray[Any]) -> Arrays:
+        def one(image: NDArray[Any]) -> Arrays:
+            found: Arrays = execute_onnx(shaped, {name: image}, return_full_exec_context=True)
+            return found
+
+        parts = [one(image) for image in _singly(images)]
+        return {each: np.concatenate([part[each] for part in parts]) for each in tensors}
+
+    return compute
+
+
+def _singly(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    return (images[place : place + 1] for place in range(len(images)))
+
+
+EXECUTORS = (
+    Executor(name="ONNX Runtime", package="onnxruntime", qonnx=False, begin=_runtime),
+    Executor(name="QONNX's executor", package="qonnx", qonnx=True, begin=_qonnx),
+    Executor(name="ONNX's reference", package="onnx", qonnx=False, begin=_reference),
+)
+"""In the order in which they are tried."""

@@ -1,0 +1,70 @@
+"""The integers of results that a file leaves unquantized, such as logits."""
+
+from math import ceil, inf, log2
+
+import numpy as np
+
+from systolith.exchange.quantizer import FloatArray, Quantizer
+from systolith.exchange.values import Pending
+from systolith.network import ActType
+
+__all__ = ["OUTPUT", "OUTPUT_BITS", "output_quantizer"]
+
+OUTPUT_BITS = 16
+OUTPUT = ActType(bits=OUTPUT_BITS, signed=True)
+NOISE = 2.0**-20
+"""Scales are stored as float32: whole numbers of steps are whole but for this share."""
+FINEST = 2.0**-20
+"""Of the accumulator's scale: multipliers have few bits more."""
+
+
+def output_quantizer(pending: Pending) -> tuple[Quantizer, bool]:
+    """Give a result as many bits as there are, and all channels one scale.
+
+    The scale is that of the channel with the finest sums, where all results are whole numbers of
+    it and fit: then nothing is lost. Else it is the coarsest channel's times a power of two, the
+    finest with which everything fits.
+
+    Returns
+    -------
+    quantizer : Quantizer
+    exact : bool
+        Whether nothing has to be rounded.
+    """
+    scales = pending.scale[pending.scale > 0]
+    if pending.step is not None:
+        return Quantizer(scale=pending.step, type=OUTPUT), _fits(pending, pending.step)
+    if not scales.size:
+        largest = float(np.abs(pending.offset).max(initial=0))
+        return Quantizer(scale=largest or 1.0, type=OUTPUT), False
+    finest, coarsest = float(scales.min()), float(scales.max())
+    if _whole(pending, finest) and _fits(pending, finest):
+        return Quantizer(scale=finest, type=OUTPUT), True
+    needed = _reach(pending, coarsest) / (OUTPUT.high - 1)
+    step = coarsest * max(2.0 ** ceil(log2(max(needed, FINEST))), FINEST)
+    exact = _whole(pending, step) and _fits(pending, step)
+    return Quantizer(scale=step, type=OUTPUT), exact
+
+
+def _whole(pending: Pending, step: float) -> bool:
+    """Whether every value is a whole number of steps."""
+    bounds = [bound for bound in (pending.low, pending.high) if abs(bound) < inf]
+    values = np.concatenate([pending.scale, pending.offset, np.asarray(bounds)]) / step
+    away: FloatArray = np.abs(values - np.rint(values))
+    return bool((away <= NOISE * np.maximum(np.abs(values), 1)).all())
+
+
+def _fits(pending: Pending, step: float) -> bool:
+    return _reach(pending, float(pending.scale.max())) * float(pending.scale.max()) <= (
+        step * OUTPUT.high
+    )
+
+
+def _reach(pending: Pending, coarsest: float) -> float:
+    """The largest magnitude, in steps of the coarsest channel, that this can have."""
+    bias = np.ceil(np.abs(pending.offset) / coarsest).astype(np.int64) * np.sign(
+        pending.offset
+    ).astype(np.int64)
+    low, high = pending.accumulated(bias)
+    least, most = max(low, pending.low / coarsest), min(high, pending.high / coarsest)
+    return float(max(abs(least), abs(most), 1))
