@@ -1,6 +1,8 @@
 """systolith import and systolith export: what they write and print, and their exit codes."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from systolith.cli import app
-from systolith.exchange import Format, export_onnx, import_onnx
+from systolith.exchange import OPERATORS, Format, export_onnx, import_onnx
+from systolith.exchange.building import Building
+from systolith.exchange.model_file import Node
+from systolith.exchange.values import Absent, Value
 from systolith.network import (
     ActType,
     Conv2d,
@@ -25,6 +30,8 @@ from systolith.network import (
 )
 from tests.flow.networks import residual_network, small_network
 from tests.sw.exchange.graphs import GraphBuilder
+
+OPERATORS_BEFORE = dict(OPERATORS)
 
 
 def _run(*arguments: object) -> tuple[int, str, str]:
@@ -109,7 +116,64 @@ def test_import_writes_the_network_and_what_it_means(model: Path, tmp_path: Path
         "low": 0,
         "high": 15,
     }
+    assert meaning["check"]["executor"].startswith("QONNX's executor")
+    assert meaning["check"]["differing"] == 0 and meaning["rounded"] == {}
     assert meaning["outputs"].keys() == meaning["units"].keys() == {network.outputs[0]}
+
+
+def test_import_says_what_the_file_was_compared_with(model: Path) -> None:
+    _, shown, _ = _run("import", model)
+    assert "check: equal to QONNX's executor" in shown and "random images, all" in shown
+    _, shown, _ = _run("import", model, "--no-check")
+    assert "check: not compared with the file, as asked" in shown
+
+
+def test_disagreement_fails_and_saves_nothing(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped = replace(OPERATORS["Conv"], run=_without_bias)
+    monkeypatch.setitem(OPERATORS, "Conv", dropped)  # type: ignore[arg-type]
+    code, shown, said = _run("import", model, "-o", tmp_path / "out")
+    assert (code, shown) == (1, "")
+    assert "does not compute what QONNX's executor" in said and "--no-check" in said
+    assert not (tmp_path / "out").exists()
+    assert _run("import", model, "-o", tmp_path / "out", "--no-check")[0] == 0
+    assert json.loads((tmp_path / "out/import.json").read_text())["check"] is None
+
+
+def _without_bias(node: Node, values: Sequence[Value], made: Building) -> Value:
+    return OPERATORS_BEFORE["Conv"].run(node, [*values[:2], Absent()], made)
+
+
+def test_import_takes_sizes_that_the_file_leaves_open(model: Path, tmp_path: Path) -> None:
+    opened = onnx.load(model)
+    for dim in opened.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_param = "size"
+    onnx.save(opened, model)
+    code, _, said = _run("import", model)
+    assert code == 2 and "--input-shape 3,32,32" in said
+    code, shown, _ = _run("import", model, "--input-shape", "4,3,5")
+    assert code == 0 and "input 4x3x5 uint4" in shown
+    code, _, said = _run("import", model, "--input-shape", "large")
+    assert code == 2 and "--input-shape must be sizes such as 3,32,32, got 'large'" in said
+
+
+def test_import_names_what_had_to_be_rounded(tmp_path: Path) -> None:
+    export_onnx(_tiny(), tmp_path / "model.onnx", Format.QONNX)
+    model = onnx.load(tmp_path / "model.onnx")
+    last = model.graph.output[0].name
+    final = next(node for node in model.graph.node if last in node.output)
+    while final.op_type != "Conv":
+        model.graph.node.remove(final)
+        final = next(node for node in model.graph.node if final.input[0] in node.output)
+    bias = next(each for each in model.graph.initializer if each.name == final.input[2])
+    bias.CopyFrom(
+        onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float32(0.3), bias.name)
+    )
+    model.graph.output[0].name = final.output[0]
+    onnx.save(model, tmp_path / "model.onnx")
+    _, shown, _ = _run("import", tmp_path / "model.onnx")
+    assert "which the file leaves unquantized, is rounded to 16 bits, in steps of" in shown
 
 
 def test_import_as_json_is_all_that_is_printed(model: Path, tmp_path: Path) -> None:

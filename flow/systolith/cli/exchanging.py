@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from systolith.cli.choices import FormatName
+from systolith.cli.failures import OptionError
 from systolith.cli.options import Json
 from systolith.cli.terminal import out
 
@@ -32,19 +33,35 @@ def import_network(
             help="How to quantize a float input that the file does not, such as int8:1/64.",
         ),
     ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(metavar="C,H,W", help="Sizes of an image, where the file leaves them open."),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(help="Compare with the file's own executor on a few random images."),
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Show a quantized ONNX file as a network, and the sparsity it has; with -o, save it.
 
-    The saved network.json goes into estimate, generate, verify, simulate and build.
+    The network is compared with ONNX Runtime, or QONNX's executor, first: if they disagree, the
+    exit code is 1 and nothing is saved. The saved network.json goes into estimate, generate,
+    verify, simulate and build.
     """
-    from systolith.cli.imported import arithmetic_of, meaning_of
+    from systolith.cli.imported import arithmetic_of, check_of, meaning_of
     from systolith.exchange import import_onnx
     from systolith.network import save
     from systolith.report import layer_rows, network_table
     from systolith.steps.workspace import write_text
 
-    found = import_onnx(file, multiplier_bits=multiplier_bits, input_type=input_type)
+    found = import_onnx(
+        file,
+        multiplier_bits=multiplier_bits,
+        input_type=input_type,
+        input_shape=None if input_shape is None else _sizes(input_shape),
+        check=check,
+    )
     meaning = meaning_of(found)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
@@ -55,11 +72,19 @@ def import_network(
         print(json.dumps({"network": found.network.name, "layers": rows, **meaning}, indent=1))
         return
     out.print(network_table(found.network))
-    out.print(arithmetic_of(found), highlight=False, soft_wrap=True)
+    for line in (arithmetic_of(found), check_of(found)):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
     for note in found.notes:
         out.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if output is not None:
         out.print(f"results: {output / NETWORK}", highlight=False, soft_wrap=True)
+
+
+def _sizes(given: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(size) for size in given.replace("x", ",").split(","))
+    except ValueError:
+        raise OptionError(f"--input-shape must be sizes such as 3,32,32, got '{given}'") from None
 
 
 def export_network(

@@ -42,6 +42,7 @@ BAD_INPUT = (
 FAILED_CHECK = (
     "systolith.bench:BuildError",
     "systolith.bench:SimulationError",
+    "systolith.exchange:DisagreementError",
     "systolith.fpga:TooLargeError",
     "systolith.fpga:ToolError",
     "systolith.host:BoardError",

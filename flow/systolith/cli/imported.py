@@ -1,10 +1,11 @@
 """What the integers of an imported network stand for."""
 
+from dataclasses import asdict
 from typing import Any
 
-from systolith.exchange import Imported, InputQuantizer
+from systolith.exchange import OUTPUT_BITS, Imported, InputQuantizer
 
-__all__ = ["arithmetic_of", "meaning_of"]
+__all__ = ["arithmetic_of", "check_of", "meaning_of"]
 
 ROUNDINGS = {"ROUND": "half_even", "HALF_EVEN": "half_even", "FLOOR": "floor"}
 """Names of QONNX, and those of :class:`systolith.build.Meaning`."""
@@ -37,6 +38,8 @@ def meaning_of(found: Imported) -> dict[str, Any]:
         },
         "exact": found.exact,
         "units": dict(found.units),
+        "rounded": dict(found.rounded),
+        "check": None if found.agreement is None else asdict(found.agreement),
         "notes": list(found.notes),
     }
 
@@ -57,11 +60,25 @@ def _order(found: Imported, name: str) -> dict[str, Any]:
 
 
 def arithmetic_of(found: Imported) -> str:
-    """Say how near the arithmetic is to the file's."""
+    """Say how near the arithmetic is to the file's, and why no nearer."""
     if found.exact:
         return "arithmetic: exactly the file's"
-    worst = max(found.units, key=lambda name: found.units[name])
-    return (
-        f"arithmetic: multipliers are rounded; before rounding, layers are within "
-        f"{found.units[worst]:.2g} units of the file's ('{worst}')"
-    )
+    reasons = [
+        f"'{name}', which the file leaves unquantized, is rounded to {OUTPUT_BITS} bits, in steps "
+        f"of {step:.3g}"
+        for name, step in found.rounded.items()
+    ]
+    # Half a unit of what is rounded is the rounding itself.
+    units = {name: by - (name in found.rounded) / 2 for name, by in found.units.items()}
+    worst = max(units, key=lambda name: units[name])
+    if units[worst] > 0:
+        reasons.append(
+            "scales are rounded to multipliers: before rounding, layers are within "
+            f"{units[worst]:.2g} units of the file's ('{worst}')"
+        )
+    return f"arithmetic: {'; '.join(reasons)}"
+
+
+def check_of(found: Imported) -> str:
+    """Say how near results were to those of the file's own executor."""
+    return f"check: {found.agreement or 'not compared with the file, as asked'}"

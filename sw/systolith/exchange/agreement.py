@@ -27,6 +27,7 @@ __all__ = ["Agreement", "DisagreementError", "compare"]
 MOST_IMAGES = 16
 MULTIPLICATIONS = 1 << 25
 """Of all images together, about; but two images are run in any case."""
+REPORT = "please report this with the file; --no-check (check=False) imports it all the same"
 INPUT_SHARE = 1e-3
 """Of input values that two orders of float operations may round to neighbouring integers."""
 
@@ -55,7 +56,11 @@ class Agreement:
         By how many of their units at most.
     layers : int
         How many layers were compared one by one, each given what the executor's layers before
-        it gave; every difference there is less than `units` and the executor's float32 explain.
+        it gave; every difference there is one that `units` and the executor's float32 explain.
+    inner : int
+        Elements of their results.
+    apart : int
+        How many of these differ.
     """
 
     executor: str | None
@@ -65,6 +70,8 @@ class Agreement:
     differing: int = 0
     steps: int = 0
     layers: int = 0
+    inner: int = 0
+    apart: int = 0
 
     @property
     def equal(self) -> bool:
@@ -74,15 +81,19 @@ class Agreement:
     def __str__(self) -> str:
         if self.executor is None:
             return f"not compared: {self.reason}"
-        images = "1 image" if self.images == 1 else f"{self.images} random images"
+        head = f"{self.executor} on {_count(self.images, 'random image')}"
         if self.equal:
-            return f"equal to {self.executor} on {images}, all {self.values:,} results"
-        steps = "1 step" if self.steps == 1 else f"{self.steps} steps"
+            return f"equal to {head}, all {_count(self.values, 'result')}"
         return (
-            f"beside {self.executor} on {images}: {self.differing:,} of {self.values:,} results "
-            f"({self.differing / self.values:.1%}) differ, by at most {steps} of the output; "
-            f"each of {self.layers} layers alone as far as rounding explains"
+            f"beside {head}, {self.differing:,} of {_count(self.values, 'result')} differ "
+            f"({self.differing / self.values:.1%}), by at most {_count(self.steps, 'step')}; of "
+            f"{_count(self.layers, 'layer')} alone, {self.apart:,} of {_count(self.inner, 'value')}"
+            ", where its float32 comes to the other side of a half"
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + "s" * (number != 1)
 
 
 def compare(
@@ -153,7 +164,7 @@ class _Check:
         self.network, self.units, self.executor = network, units, executor
         self.tensors, self.ran = tensors, ran
         self.scales = {name: each.scale for name, each in tensors.items()}
-        self.compared = 0
+        self.compared = self.inner = self.apart = 0
 
     def layers(self, inputs: IntArray) -> None:
         """Compute every layer from what the executor gives before it, and compare."""
@@ -169,7 +180,6 @@ class _Check:
             theirs = self._theirs(layer.name)
             if theirs is not None and found is not None:
                 self._see(layer, found, theirs)
-                self.compared += 1
             known[layer.name] = self._agreed(layer, found, theirs)
 
     def agreement(self, inputs: IntArray) -> Agreement:
@@ -190,19 +200,21 @@ class _Check:
             differing=differing,
             steps=steps,
             layers=self.compared,
+            inner=self.inner,
+            apart=self.apart,
         )
 
     def _input(self, ours: IntArray) -> Bounds:
         theirs = self._theirs(INPUT)
         if theirs is None:
-            return Bounds(low=ours, high=ours)
+            return Bounds.of(ours)
         away = np.abs(theirs - ours)
         if away.max(initial=0) > 1 or (away > 0).mean() > INPUT_SHARE:
             raise DisagreementError(
                 f"the input is quantized in another way than by {self.executor} (tensor "
-                f"'{self.tensors[INPUT].tensor}'): {_difference(ours, ours, theirs)}"
+                f"'{self.tensors[INPUT].tensor}'): {_difference(ours, ours, theirs)}; {REPORT}"
             )
-        return Bounds(low=theirs, high=theirs)
+        return Bounds.of(theirs)
 
     def _see(self, layer: Layer, ours: Bounds, theirs: IntArray) -> None:
         counterpart = self.tensors[layer.name]
@@ -210,13 +222,17 @@ class _Check:
         if low.shape != theirs.shape:
             raise DisagreementError(
                 f"layer '{layer.name}' gives results of shape {low.shape[1:]}, tensor "
-                f"'{counterpart.tensor}' of {self.executor} has {theirs.shape[1:]}"
+                f"'{counterpart.tensor}' of {self.executor} has {theirs.shape[1:]}; {REPORT}"
             )
         if ((theirs < low) | (theirs > high)).any():
             raise DisagreementError(
                 f"layer '{layer.name}' does not compute what {self.executor} does (tensor "
-                f"'{counterpart.tensor}'), given the same input: {_difference(low, high, theirs)}"
+                f"'{counterpart.tensor}'), given the same input: {_difference(low, high, theirs)}; "
+                f"{REPORT}"
             )
+        self.compared += 1
+        self.inner += theirs.size
+        self.apart += int((counterpart.arranged(ours.value) != theirs).sum())
 
     def _agreed(self, layer: Layer, ours: Bounds | None, theirs: IntArray | None) -> Bounds:
         """What the layers after it are given."""
@@ -225,12 +241,11 @@ class _Check:
             return ours
         places = self.tensors[layer.name].places
         if places is None:
-            return Bounds(low=theirs, high=theirs)
+            return Bounds.of(theirs)
         shape = self.network.tensors[layer.name].shape
         flat = np.zeros((len(theirs), int(np.prod(shape))), dtype=np.int64)
         flat[:, places] = theirs
-        inner = flat.reshape(-1, *shape)
-        return Bounds(low=inner, high=inner)
+        return Bounds.of(flat.reshape(-1, *shape))
 
     def _theirs(self, name: str) -> IntArray | None:
         """What the executor gives for a layer, as integers, in the file's order."""

@@ -23,21 +23,23 @@ class Counterpart:
     Attributes
     ----------
     tensor : str
-    scale : float or None
-        Of one unit of the layer's output, where the tensor holds real numbers; None: it holds
-        the layer's integers.
+    scale : float
+        What one unit of the layer's output stands for.
+    whole : bool
+        Whether the tensor holds the layer's integers, or real numbers.
     places : array of int64 or None
         As of :class:`~systolith.exchange.values.Activation`.
     """
 
     tensor: str
-    scale: float | None
+    scale: float
+    whole: bool
     places: IntArray | None
 
     def integers(self, values: NDArray[Any], zero_point: int) -> NDArray[np.float64]:
         """Read the tensor as integers of the layer; nothing is rounded, order is the file's."""
         real = np.asarray(values, dtype=np.float64)
-        return real if self.scale is None else real / self.scale + zero_point
+        return real if self.whole else real / self.scale + zero_point
 
     def arranged(self, integers: IntArray) -> IntArray:
         """Bring what the layer gives into the file's order."""
@@ -64,7 +66,8 @@ def counterparts(
     found = {
         name: Counterpart(
             tensor=tensors[name],
-            scale=None if isinstance(values.get(tensors[name]), Integers) else act.scale,
+            scale=act.scale,
+            whole=isinstance(values.get(tensors[name]), Integers),
             places=act.places,
         )
         for name, act in outputs.items()
@@ -73,17 +76,20 @@ def counterparts(
         match value:
             case Images() if made.input is not None and _is_input(value, made.input):
                 scale = made.input.quantizer.scale
-                found.setdefault(INPUT, Counterpart(tensor=tensor, scale=scale, places=None))
+                found.setdefault(
+                    INPUT, Counterpart(tensor=tensor, scale=scale, whole=False, places=None)
+                )
             case Activation() if not any(value.padding):
                 found.setdefault(
                     value.layer,
-                    Counterpart(tensor=tensor, scale=value.scale, places=value.places),
+                    Counterpart(tensor=tensor, scale=value.scale, whole=False, places=value.places),
                 )
             case Integers(of=of, quantizer=quantizer) if not isinstance(of, Images):
                 act = made.made.get((of, quantizer))
                 if act is not None and not any(act.padding):
                     found.setdefault(
-                        act.layer, Counterpart(tensor=tensor, scale=None, places=act.places)
+                        act.layer,
+                        Counterpart(tensor=tensor, scale=act.scale, whole=True, places=act.places),
                     )
             case _:
                 pass

@@ -1,5 +1,6 @@
 """Programs that run ONNX files themselves, so that an imported network is compared with them."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -147,7 +148,10 @@ def _qonnx(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]]
 
     def compute(images: NDArray[Any]) -> Arrays:
         def one(image: NDArray[Any]) -> Arrays:
-            found: Arrays = execute_onnx(shaped, {name: image}, return_full_exec_context=True)
+            with warnings.catch_warnings():
+                # It warns of sizes that a file does not write down.
+                warnings.simplefilter("ignore")
+                found: Arrays = execute_onnx(shaped, {name: image}, return_full_exec_context=True)
             return found
 
         parts = [one(image) for image in _singly(images)]

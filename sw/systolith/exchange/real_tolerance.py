@@ -35,10 +35,16 @@ SINGLE_ROUNDINGS = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bounds:
-    """Least and greatest integers that a layer may give, arrays of one shape."""
+    """What a layer gives, and the least and greatest integers it may be; arrays of one shape."""
 
+    value: IntArray
     low: IntArray
     high: IntArray
+
+    @classmethod
+    def of(cls, value: IntArray) -> "Bounds":
+        """Let it be nothing else."""
+        return cls(value=value, low=value, high=value)
 
     @property
     def known(self) -> bool:
@@ -78,18 +84,22 @@ def bounds_of(
     """
     match layer:
         case MaxPool2d() | Flatten():
-            low = apply_layer(layer, [each.low for each in values], inputs)
+
+            def kept(arrays: list[IntArray]) -> IntArray:
+                return apply_layer(layer, arrays, inputs)
+
+            value = kept([each.value for each in values])
             if all(each.known for each in values):
-                return Bounds(low=low, high=low)
-            high = apply_layer(layer, [each.high for each in values], inputs)
-            return Bounds(low=low, high=high)
+                return Bounds.of(value)
+            low, high = kept([each.low for each in values]), kept([each.high for each in values])
+            return Bounds(value=value, low=low, high=high)
         case Conv2d() | Linear() | Add() | AvgPool2d():
             if not all(each.known for each in values):
                 return None
-            acc = accumulate(layer, [each.low for each in values], inputs)
+            acc = accumulate(layer, [each.value for each in values], inputs)
             away: float | FloatArray = units
             if not (units == 0 and _exact(layer.requantize, acc, scales)):
-                away = units + _noise(layer, acc, [each.low for each in values], inputs)
+                away = units + _noise(layer, acc, [each.value for each in values], inputs)
             return _rounded(layer, acc, away)
 
 
@@ -132,9 +142,9 @@ def _rounded(
     layer: Conv2d | Linear | Add | AvgPool2d, acc: IntArray, away: float | FloatArray
 ) -> Bounds:
     spec, output = layer.requantize, layer.output
+    value = requantize(acc, spec, output)
     if not np.any(away):
-        exact = requantize(acc, spec, output)
-        return Bounds(low=exact, high=exact)
+        return Bounds.of(value)
     channels = (1, -1, *[1] * (acc.ndim - 2))
     product = acc * spec.multiplier.reshape(channels)
     if spec.offset is not None:
@@ -150,4 +160,4 @@ def _rounded(
     def within(values: FloatArray) -> IntArray:
         return np.clip(values + output.zero_point, least, most).astype(np.int64)
 
-    return Bounds(low=within(low), high=within(high))
+    return Bounds(value=value, low=within(low), high=within(high))
