@@ -156,3 +156,10 @@ def test_caches_stay_where_they_can_be_written(
     monkeypatch.setenv(caches.VARIABLE, str(tmp_path / "cache"))
     caches.provide_caches()
     assert os.environ[caches.VARIABLE] == str(tmp_path / "cache")
+
+
+def test_a_full_disk_in_a_librarys_words_is_no_fault_of_ours() -> None:
+    code, said = _told("RuntimeError('I/O error: No space left on device (os error 28)')")
+    assert code == 2
+    assert "No space left on device" in said and "--output names another folder" in said
+    assert "fault of systolith" not in said

@@ -1,5 +1,6 @@
 """Errors that are the user's to mend: a clear message and the right exit code."""
 
+import errno
 import os
 import select
 import signal
@@ -48,6 +49,8 @@ FAILED_CHECK = (
     "systolith.host:BoardError",
     "systolith.train:DivergedError",
 )
+NO_PLACE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS)
+ELSEWHERE = "; for results, --output names another folder"
 CHECK_FAILED, BAD_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
 """Exit codes. The last two are 128 and the number of the signal, as in a shell."""
 
@@ -112,7 +115,8 @@ def say(console: Console, text: str, *, traceback: bool = False) -> None:
 def _of_the_system(error: OSError) -> str:
     """Say which file, and what is the matter."""
     name = f"'{os.fspath(error.filename)!s}': " if error.filename is not None else ""
-    return f"{name}{error.strerror}"
+    remedy = ELSEWHERE if error.errno in NO_PLACE else ""
+    return f"{name}{error.strerror}{remedy}"
 
 
 def _flush() -> None:

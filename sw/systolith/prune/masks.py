@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from systolith.network import NetworkError, Pattern, decode_pattern, encode_pattern
@@ -67,8 +67,12 @@ class MaskSet(Mapping[str, Tensor]):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
         masks = {name: mask.cpu().contiguous() for name, mask in self._masks.items()}
-        save_file(masks, temporary, metadata={PATTERNS: json.dumps(patterns)})
-        temporary.replace(path)
+        content = save(masks, metadata={PATTERNS: json.dumps(patterns)})
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> "MaskSet":

@@ -1,6 +1,6 @@
 """Training: one compact loop, and the phases from a float model to a quantized one."""
 
-from systolith.train.checkpoint import CheckpointError
+from systolith.train.checkpoint import CheckpointError, save_state
 from systolith.train.fit import Algorithm, DivergedError, Precision, TrainingError, evaluate, fit
 from systolith.train.progress import Progress, Report
 from systolith.train.recipe import (
@@ -22,6 +22,7 @@ __all__ = [
     "TrainingError",
     "evaluate",
     "fit",
+    "save_state",
     "train_float",
     "train_pruned",
     "train_pruned_quantized",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from systolith.prune import Sparsifier
 
-__all__ = ["CheckpointError", "TrainingState"]
+__all__ = ["CheckpointError", "TrainingState", "save_state"]
 
 
 class CheckpointError(ValueError):
@@ -38,7 +39,7 @@ class TrainingState:
     settings: Mapping[str, Any]
 
     def save(self, path: Path, epochs_done: int) -> None:
-        """Write to a temporary name, then rename: the file is whole at any time."""
+        """Write the state; the file is whole at any time."""
         content = {
             "settings": dict(self.settings),
             "epochs_done": epochs_done,
@@ -48,10 +49,7 @@ class TrainingState:
             "generator": self.generator.get_state(),
             "random": torch.get_rng_state(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.part")
-        torch.save(content, temporary)
-        temporary.replace(path)
+        save_state(content, path)
 
     def load(self, path: Path) -> int:
         """Restore the state; return how many epochs were done.
@@ -78,6 +76,25 @@ class TrainingState:
         self.generator.set_state(content["generator"])
         torch.set_rng_state(content["random"])
         return int(content["epochs_done"])
+
+
+def save_state(content: Mapping[str, Any], path: Path) -> None:
+    """Write what ``torch.load`` reads, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; PyTorch itself would raise a RuntimeError on a full disk.
+    """
+    buffer = BytesIO()
+    torch.save(dict(content), buffer)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        temporary.write_bytes(buffer.getbuffer())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _differences(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:

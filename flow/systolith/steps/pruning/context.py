@@ -12,7 +12,7 @@ from systolith.config import PruneStep
 from systolith.data import Dataset, hold_out
 from systolith.prune import EvaluationSplit, Loss, Sparsifier
 from systolith.steps.odds import recording
-from systolith.train import Recipe, Report, fit
+from systolith.train import Recipe, Report, fit, save_state
 
 __all__ = ["CALIBRATION_IMAGES", "HISTORY", "PruneContext", "clear_checkpoints"]
 
@@ -87,11 +87,7 @@ class PruneContext:
 
     def save_search(self, name: str, state: Mapping[str, Any]) -> None:
         """Keep what a search has found so far."""
-        path = self.part(f"{name}-search")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.part")
-        torch.save(dict(state), temporary)
-        temporary.replace(path)
+        save_state(state, self.part(f"{name}-search"))
 
     def load_search(self, name: str) -> Mapping[str, Any] | None:
         """Read what :meth:`save_search` kept, if there is anything."""
