@@ -51,14 +51,30 @@ def small_plan(*, reloadable: bool = False) -> NetworkPlan:
     return plan_network(small_network(), multipliers=12, reloadable=reloadable)
 
 
-@pytest.mark.parametrize("reloadable", [False, True])
-def test_the_documented_command_finds_nothing(reloadable: bool, tmp_path: Path) -> None:
-    write_design(small_plan(reloadable=reloadable), tmp_path)
-    page = (tmp_path / "README.md").read_text()
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a design of which no scales are known."""
+    folder = tmp_path_factory.mktemp("bare")
+    write_design(small_plan(), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a reloadable design, and scales."""
+    folder = tmp_path_factory.mktemp("full")
+    write_design(small_plan(reloadable=True), folder, meaning=MEANING)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["bare", "full"])
+def test_the_documented_command_finds_nothing(name: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(name)
+    page = (folder / "README.md").read_text()
     (command,) = re.findall(r"^\$ verilator (.*?) +# no warnings$", page, re.MULTILINE)
-    assert verilator(command.split(), tmp_path) == []
+    assert verilator(command.split(), folder) == []
     without = [each for each in command.split() if each != "lint.vlt"]
-    assert len(verilator(without, tmp_path)) > 10
+    assert len(verilator(without, folder)) > 10
 
 
 @pytest.mark.parametrize("network", [small_network(), forked_network()])
@@ -76,9 +92,8 @@ def test_the_instance_of_the_page_fits(network: IntegerNetwork, tmp_path: Path) 
             assert f"{port.signal}__{part}" in names
 
 
-def test_the_header_tells_ports_streams_and_timing(tmp_path: Path) -> None:
-    plan = small_plan(reloadable=True)
-    design = write_design(plan, tmp_path)
+def test_the_header_tells_ports_streams_and_timing(full: Path) -> None:
+    plan, design = small_plan(reloadable=True), load_design(full / "design.json")
     text = design.sources[0].read_text()
     comment, _, rest = text.partition("\nmodule ")
     assert all(line.startswith("//") or not line for line in comment.splitlines())
@@ -102,17 +117,16 @@ def test_shells_have_a_header_that_names_every_port(bus: Bus, tmp_path: Path) ->
         assert re.search(rf"^//   (input|output) .*\b{name} +\S", comment, re.MULTILINE), name
 
 
-def test_scales_are_in_the_description_and_on_the_page(tmp_path: Path) -> None:
-    design = write_design(small_plan(), tmp_path, meaning=MEANING)
-    found = json.loads((tmp_path / "design.json").read_text())["scales"]
+def test_scales_are_in_the_description_and_on_the_page(full: Path) -> None:
+    found = json.loads((full / "design.json").read_text())["scales"]
     assert found["input"]["scale"] == 1 / 255
     assert (found["input"]["low"], found["input"]["high"]) == (0, 255)
     assert found["input"]["first_multiply_by"] == [[[2.0]]]
     assert found["outputs"] == {"fc": {"scale": 0.125, "zero_point": 0}}
-    assert load_design(tmp_path / "design.json") == design
-    assert Meaning.from_json(found) == replace(MEANING, low=0, high=255)
     assert found["notes"] == []
-    page = (tmp_path / "README.md").read_text()
+    assert load_design(full / "design.json").scales == found
+    assert Meaning.from_json(found) == replace(MEANING, low=0, high=255)
+    page = (full / "README.md").read_text()
     assert "x / 0.00392156862745098, rounded to the nearest integer, ties to the greater" in page
     assert "clamped to 0..255" in page
     assert "| fc | 0 | 0.125 |" in page and "- then_add: [[[-1.0]]]" in page
@@ -136,21 +150,19 @@ def test_what_is_left_to_the_host_is_on_the_page(tmp_path: Path) -> None:
     assert "- the softmax is left to the host" in page
 
 
-def test_a_network_without_scales_is_said_to_have_none(tmp_path: Path) -> None:
-    assert write_design(small_plan(), tmp_path).scales == {}
-    assert "came without scales" in (tmp_path / "README.md").read_text()
+def test_a_network_without_scales_is_said_to_have_none(bare: Path) -> None:
+    assert load_design(bare / "design.json").scales == {}
+    assert "came without scales" in (bare / "README.md").read_text()
 
 
-def test_hashes_say_what_they_cover(tmp_path: Path) -> None:
+def test_hashes_say_what_they_cover(bare: Path, tmp_path: Path) -> None:
     network = small_network()
     first, *others = network.layers
     changed = replace(network, layers=(replace(first, bias=first.bias + 1), *others))
-    one, two = (
-        write_design(plan_network(each, multipliers=12), tmp_path / str(number))
-        for number, each in enumerate((network, changed))
-    )
+    one = load_design(bare / "design.json")
+    two = write_design(plan_network(changed, multipliers=12), tmp_path)
     assert one.circuit_hash == two.circuit_hash and one.network_hash != two.network_hash
-    page = (tmp_path / "0" / "README.md").read_text()
+    page = (bare / "README.md").read_text()
     assert f"network hash `{one.network_hash}`: covers everything that is computed, weights" in page
     assert f"circuit hash `{one.circuit_hash}`: covers the circuit without the contents" in page
 
