@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 from systolith.hls4ml_backend.errors import ConversionError
 from systolith.hls4ml_backend.float_graph import run_floats
 from systolith.hls4ml_backend.mapping import is_transposed_first
-from systolith.hls4ml_backend.user_model import NotComparable, UserOutputs, run_user_model
+from systolith.hls4ml_backend.user_model import (
+    NotComparable,
+    UserInputs,
+    UserOutputs,
+    run_user_model,
+)
 
 __all__ = ["check_model"]
 
@@ -47,9 +52,9 @@ def check_model(graph: Any) -> str:
     x: Floats = single.astype(np.float64)
     names = frozenset(node.name for node in graph.get_layers())
     entry = next(node for node in graph.get_layers() if node.outputs[0] in graph.inputs)
-    images = np.moveaxis(x, 1, -1) if is_transposed_first(entry) else x
+    given = UserInputs(x=x, channels_first=is_transposed_first(entry), layers=names)
     try:
-        wanted = run_user_model(graph.config.config, names, images)
+        wanted = run_user_model(graph.config.config, given)
     except NotComparable as reason:
         return _uncompared(f"the graph was not compared with the user's model: {reason}")
     except Exception as error:  # a model is the user's code, and may do anything

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NotComparable", "UserOutputs", "run_user_model"]
+__all__ = ["NotComparable", "UserInputs", "UserOutputs", "run_user_model"]
 
 Floats = NDArray[np.float64]
 QUANTIZED_KERAS = ("qkeras", "hgq")
@@ -17,6 +17,25 @@ QUANTIZED_KERAS = ("qkeras", "hgq")
 
 class NotComparable(Exception):
     """A model that cannot be run beside hls4ml's graph, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserInputs:
+    """What a model is run on.
+
+    Attributes
+    ----------
+    x : array of float64, shape (N, ...)
+        In the shape of the graph's input.
+    channels_first : bool
+        Whether channels come first there, as a PyTorch model has them.
+    layers : frozenset of str
+        Names of the graph's layers.
+    """
+
+    x: Floats
+    channels_first: bool
+    layers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +57,14 @@ class UserOutputs:
     layers: dict[str, Floats]
 
 
-def run_user_model(config: Mapping[str, Any], names: frozenset[str], x: Floats) -> UserOutputs:
+def run_user_model(config: Mapping[str, Any], given: UserInputs) -> UserOutputs:
     """Run the model that a configuration of hls4ml holds.
 
     Parameters
     ----------
     config : mapping
         Of a graph; ``PytorchModel``, ``KerasModel`` or ``OnnxModel`` in it is the model.
-    names : frozenset of str
-        Layers of the graph.
-    x : array of float64, shape (N, ...)
-        Channels last.
+    given : UserInputs
 
     Raises
     ------
@@ -59,7 +75,7 @@ def run_user_model(config: Mapping[str, Any], names: frozenset[str], x: Floats) 
         if (model := config.get(key)) is not None:
             if isinstance(model, str) and key != "OnnxModel":
                 raise NotComparable(f"{key} is the path of a file, not a model")
-            return run(config, model, names, x)
+            return run(model, given)
     raise NotComparable("the configuration has no model")
 
 
@@ -71,9 +87,7 @@ def _channels_first(values: Floats) -> Floats:
     return np.moveaxis(values, -1, 1) if values.ndim > 2 else values
 
 
-def _run_pytorch(
-    config: Mapping[str, Any], model: Any, names: frozenset[str], x: Floats
-) -> UserOutputs:
+def _run_pytorch(model: Any, given: UserInputs) -> UserOutputs:
     import torch
     from hls4ml.utils.torch import CustomFXTracer
 
@@ -90,7 +104,7 @@ def _run_pytorch(
             return result
 
     like = next(model.parameters(), torch.zeros(()))
-    first = _channels_first(x)
+    first = given.x if given.channels_first else _channels_first(given.x)
     # A copy into new memory: views of one channel look like channels last to PyTorch.
     images = torch.zeros(first.shape).copy_(torch.from_numpy(first)).to(like)
     modes = [(module, module.training) for module in model.modules()]
@@ -109,9 +123,7 @@ def _run_pytorch(
     )
 
 
-def _run_keras(
-    config: Mapping[str, Any], model: Any, names: frozenset[str], x: Floats
-) -> UserOutputs:
+def _run_keras(model: Any, given: UserInputs) -> UserOutputs:
     import keras
 
     flat = list(model.layers)
@@ -123,7 +135,7 @@ def _run_keras(
         raise NotComparable("its channels come first")
     seen = [layer for layer in flat if len(getattr(layer, "_inbound_nodes", ())) == 1]
     whole = keras.Model(model.inputs, [model.outputs, [layer.output for layer in seen]])
-    outputs, inner = whole(keras.ops.convert_to_tensor(x.astype(np.float32)), training=False)
+    outputs, inner = whole(keras.ops.convert_to_tensor(given.x.astype(np.float32)), training=False)
 
     def floats(tensor: Any) -> Floats:
         return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
@@ -133,16 +145,14 @@ def _run_keras(
         # hls4ml makes a layer of an activation; the layer's own name then stands for the sums.
         activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
         named = f"{layer.name}_{activation}"
-        if activation == "linear" or named in names:
-            layers[named if named in names else layer.name] = floats(tensor)
+        if activation == "linear" or named in given.layers:
+            layers[named if named in given.layers else layer.name] = floats(tensor)
     return UserOutputs(
         framework="Keras", outputs=[floats(output) for output in outputs], layers=layers
     )
 
 
-def _run_onnx(
-    config: Mapping[str, Any], model: Any, names: frozenset[str], x: Floats
-) -> UserOutputs:
+def _run_onnx(model: Any, given: UserInputs) -> UserOutputs:
     import onnx
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
@@ -151,7 +161,7 @@ def _run_onnx(
     wrapper = ModelWrapper(_without_activation_quantizers(proto))
     entry, results = wrapper.graph.input[0].name, [out.name for out in wrapper.graph.output]
     collected: dict[str, list[Floats]] = {}
-    for image in x.astype(np.float32):
+    for image in given.x.astype(np.float32):
         context = execute_onnx(wrapper, {entry: image[None]}, return_full_exec_context=True)
         for name, value in context.items():
             collected.setdefault(name, []).append(np.asarray(value, dtype=np.float64))
@@ -181,7 +191,7 @@ def _without_activation_quantizers(proto: Any) -> Any:
     return copied
 
 
-Run = Callable[[Mapping[str, Any], Any, frozenset[str], Floats], UserOutputs]
+Run = Callable[[Any, UserInputs], UserOutputs]
 RUNNERS: Mapping[str, Run] = {
     "PytorchModel": _run_pytorch,
     "KerasModel": _run_keras,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.hls4ml_backend import ConversionError
-from systolith.hls4ml_backend.user_model import NotComparable, run_user_model
+from systolith.hls4ml_backend.user_model import NotComparable, UserInputs, run_user_model
 from systolith.network import trace
 from tests.flow.hls4ml_backend.comparing import convert
 from tests.flow.hls4ml_backend.keras_models import keras_config, many_layers
@@ -98,14 +98,37 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"not compared with the user's model.*not today"):
         converted = convert(model, quantized(model, (4,)), tmp_path)
     assert "not today" in converted.checks["model"]
+    nothing = UserInputs(x=np.zeros((1, 4)), channels_first=False, layers=frozenset())
     with pytest.raises(NotComparable, match="the configuration has no model"):
-        run_user_model({}, frozenset(), np.zeros((1, 4)))
+        run_user_model({}, nothing)
     with pytest.raises(NotComparable, match="PytorchModel is the path of a file"):
-        run_user_model({"PytorchModel": "model.pt"}, frozenset(), np.zeros((1, 4)))
+        run_user_model({"PytorchModel": "model.pt"}, nothing)
 
 
 def test_a_keras_model_with_all_kinds_of_layers_is_equal(tmp_path: Path) -> None:
     model = many_layers()
+    converted = hls4ml.converters.convert_from_keras_model(
+        model, hls_config=keras_config(model), backend="Systolith", output_dir=str(tmp_path)
+    )
+    assert converted.checks["model"].startswith("equal to the Keras model")
+
+
+@pytest.mark.parametrize("conversion", ["internal", "full"])
+def test_pytorch_models_are_equal_wherever_channels_stand(conversion: str, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 2))
+    config = quantized(model, (2, 4, 5))
+    config["Model"]["ChannelsLastConversion"] = conversion
+    converted = convert(model, config, tmp_path)
+    assert converted.checks["model"].startswith("equal to the PyTorch model")
+    assert converted.mapped.input_view.shape == (
+        (4, 5, 2) if conversion == "internal" else (2, 4, 5)
+    )
+
+
+def test_keras_models_that_begin_with_a_permutation_are_equal(tmp_path: Path) -> None:
+    entry = keras.layers.Input((2, 4, 5))
+    x = keras.layers.Conv2D(3, 2)(keras.layers.Permute((2, 3, 1))(entry))
+    model = keras.Model(entry, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
     converted = hls4ml.converters.convert_from_keras_model(
         model, hls_config=keras_config(model), backend="Systolith", output_dir=str(tmp_path)
     )
