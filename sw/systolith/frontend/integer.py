@@ -64,7 +64,17 @@ class IntegerGraph(nn.Module):
         self.input_type = input_type
 
     def forward(self, images: Tensor) -> Tensor:
-        """Integer logits, int64 of shape (N, ...), of int64 images of the input type."""
+        """Integer logits, int64 of shape (N, ...), of int64 images of the input type.
+
+        Raises
+        ------
+        NetworkError
+            If the images are floats.
+        """
+        if images.is_floating_point():
+            raise NetworkError(
+                [f"images must be integers, got {images.dtype}; quantize_input() makes them"]
+            )
         return self._run(images)[self.wirings[-1].name]
 
     def trace(self, images: IntArray) -> dict[str, IntArray]:
@@ -151,7 +161,9 @@ class IntegerModel(IntegerGraph):
             If the images are integers, which would be divided by the step once more; if they are
             not finite, or of another shape.
         """
-        given = torch.as_tensor(images)
+        return np.asarray(self._quantized(torch.as_tensor(images)).numpy(), dtype=np.int64)
+
+    def _quantized(self, given: Tensor) -> Tensor:
         if not given.is_floating_point():
             problem = (
                 f"images to quantize must be float, got {given.dtype}; integers are what the "
@@ -163,12 +175,11 @@ class IntegerModel(IntegerGraph):
             raise NetworkError([f"images must have shape {shape}, got {tuple(given.shape)}"])
         if not given.isfinite().all():
             raise NetworkError(["images must be finite"])
-        integers = self.input_quantizer.integers(given)
-        return np.asarray(integers.numpy(), dtype=np.int64)
+        return self.input_quantizer.integers(given)
 
     def logits(self, images: Tensor) -> Tensor:
         """Integer logits of float images; what a classifier is evaluated with."""
-        integers = self.input_quantizer.integers(images)
+        integers = self._quantized(images)
         return torch.cat([self(batch) for batch in torch.split(integers, BATCH)])
 
 

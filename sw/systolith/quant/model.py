@@ -46,6 +46,8 @@ class QuantizedModel(nn.Module):
         layer's own name.
     notes : tuple of str
         What the float model has and this one leaves out, as it does not change the predicted class.
+    fixed_shape : bool
+        Whether layers may depend on `input_shape`.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class QuantizedModel(nn.Module):
         input_shape: Shape,
         origins: Mapping[str, str] | None = None,
         notes: tuple[str, ...] = (),
+        fixed_shape: bool = False,
     ) -> None:
         super().__init__()
         self.input_quantizer = input_quantizer
@@ -62,6 +65,7 @@ class QuantizedModel(nn.Module):
         self.wirings = tuple(wiring for wiring, _ in layers)
         self.input_shape = input_shape
         self.notes = notes
+        self.fixed_shape = fixed_shape
         own = {wiring.name: wiring.name for wiring in self.wirings}
         self._origins = {**own, **(origins or {})}
 
@@ -75,7 +79,10 @@ class QuantizedModel(nn.Module):
         return self.trace(images)[self.wirings[-1].name]
 
     def trace(self, images: Tensor) -> dict[str, Tensor]:
-        """Fake-quantized input and output of every layer, by name."""
+        """Fake-quantized input and output of every layer, by name, of images of any float type."""
+        if not images.is_floating_point():
+            raise UnsupportedModelError([f"images must be float, got {images.dtype}"])
+        images = images.to(self.input_quantizer.log2_step.dtype)
         return self._run(images, lambda layer, values: layer(*values))
 
     def named_layers(self) -> Iterator[tuple[Wiring, QuantLayer]]:
@@ -103,7 +110,18 @@ class QuantizedModel(nn.Module):
         """Shape of the input and of every layer's output, without the batch axis.
 
         For images of `input_shape`; None: of the shape that it was calibrated with.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If the float model may have read sizes of images, and these are of another shape.
         """
+        if self.fixed_shape and input_shape not in (None, self.input_shape):
+            problem = (
+                f"images must have shape {self.input_shape}, got {input_shape}: the model reads "
+                "the size of images, so it has to be prepared on images of that size"
+            )
+            raise UnsupportedModelError([problem])
         device = self.input_quantizer.log2_step.device
         zeros = torch.zeros(1, *(input_shape or self.input_shape), device=device)
         with torch.no_grad():

@@ -99,6 +99,7 @@ def prepare(
         tuple(images.shape[1:]),
         {layer.name: layer.qualified_name for layer in traced},
         found.notes,
+        found.fixed_shape,
     )
     quantized.to(images.device)
     quantized.calibrate_(images)

@@ -208,10 +208,10 @@ def adaptive_average_pool(settings: Settings, shapes: Shapes) -> Recognized:
     window = _adaptive_window(shapes)
     if window is None:
         return None, [f"needs output_size 1, got {settings['output_size']}"]
+    if shapes.output[2:] == (1, 1):
+        return AveragePool(None, (1, 1), (0, 0, 0, 0)), []
     if window == (1, 1):
         return Pass(), []
-    if window == shapes.image:
-        return AveragePool(None, (1, 1), (0, 0, 0, 0)), []
     return AveragePool(window, window, (0, 0, 0, 0)), []
 
 

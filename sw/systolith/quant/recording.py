@@ -58,12 +58,15 @@ class Recording:
         What the model returned; None if that does not depend on the images or was no tensor.
     problems : list of str
         What kept the recording from being complete.
+    reads_sizes : bool
+        Whether the model may have read height or width of an image, which are numbers in the graph.
     """
 
     graph: fx.Graph = field(default_factory=fx.Graph)
     values: dict[fx.Node, Tensor] = field(default_factory=dict)
     output: fx.Node | None = None
     problems: list[str] = field(default_factory=list)
+    reads_sizes: bool = False
 
 
 def record(model: nn.Module, images: Tensor) -> Recording:
@@ -225,7 +228,7 @@ class _Recorder(TorchFunctionMode):
         ]
         given = list(_tensors(result))
         if not given and not changed:
-            self._check_reading(target, result)
+            self._check_reading(target, result, tensors[0], args[1:])
             return result
         node = graph.create_node(op, target, *read, name=_name(target))
         node.meta.update(module=module, title=title)
@@ -247,9 +250,15 @@ class _Recorder(TorchFunctionMode):
     def _knows_any(self, values: Any) -> bool:
         return any(self.memory.knows(tensor) for tensor in _tensors(values))
 
-    def _check_reading(self, target: Any, result: Any) -> None:
+    def _check_reading(
+        self, target: Any, result: Any, tensor: Tensor, arguments: tuple[Any, ...]
+    ) -> None:
         """Find values that reach Python, which a recording would take for constants."""
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+        if name in ("shape", "size", "numel", "nelement") and tensor.ndim > 2:
+            axes = [axis for axis in arguments if isinstance(axis, int)]
+            if name != "size" or not axes or axes[0] % tensor.ndim > 1:
+                self.recording.reads_sizes = True
         attribute = hasattr(Tensor, name) and not callable(getattr(Tensor, name))
         if name in _METADATA or attribute or isinstance(result, torch.Size):
             return

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from systolith.frontend import IntegerModel, lower
 from systolith.network import NetworkError
-from systolith.quant import QuantConfig, UnsupportedModelError, prepare
+from systolith.quant import UnsupportedModelError, prepare
 from tests.sw.quant.written_models import IMAGES, assert_computes_the_same, problems_of
 
 
@@ -140,12 +140,19 @@ def test_steps_and_weights_that_training_made_nan_are_named(use: Callable[..., o
 
 
 def test_integer_images_are_not_quantized_again() -> None:
-    model = IntegerModel(prepare(_net(), IMAGES, QuantConfig()))
+    quantized = prepare(_net(), IMAGES)
+    model = IntegerModel(quantized)
     pixels = (IMAGES * 255).to(torch.uint8)
     message = r"^images to quantize must be float, got torch.uint8; integers are what the network "
     for images in (pixels, pixels.numpy()):
         with pytest.raises(NetworkError, match=message):
             model.quantize_input(images)
+        with pytest.raises(NetworkError, match=message):
+            model.logits(torch.as_tensor(images))
+        with pytest.raises(UnsupportedModelError, match="^images must be float, got torch.uint8$"):
+            quantized(torch.as_tensor(images))
+    with pytest.raises(NetworkError, match="^images must be integers, got torch.float32; quantize"):
+        model(IMAGES)
     with pytest.raises(NetworkError, match="^images must be finite$"):
         model.quantize_input(torch.full((1, 3, 8, 8), torch.nan))
     message = r"^images must have shape \(N, 3, 8, 8\), got \(8, 8\)$"

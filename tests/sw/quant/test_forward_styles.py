@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from systolith.frontend import lower
 from systolith.network import AvgPool2d, MaxPool2d
-from systolith.quant import prepare
+from systolith.quant import UnsupportedModelError, prepare
 from systolith.quant.operations import AveragePool, Flatten
 from systolith.quant.requantizing import Activation
 from systolith.quant.tracing import trace_layers
@@ -345,3 +345,32 @@ def test_what_hardware_does_not_have_is_refused_with_a_rewrite() -> None:
 def test_padding_of_vectors_is_refused(pad: tuple[int, int]) -> None:
     model = Written(lambda m, x: F.pad(m.fc(m.a(x).flatten(1)), pad))
     assert problems_of(model) == ["'pad' (function pad): needs images (N, C, H, W), got (2, 5)"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "fixed"),
+    [
+        (lambda x: F.avg_pool2d(x, x.size(3)), True),
+        (lambda x: F.avg_pool2d(x, x.shape[2:]), True),
+        (lambda x: F.adaptive_max_pool2d(x, 1), True),
+        (lambda x: F.adaptive_avg_pool2d(x, 2), True),
+        (lambda x: x.amax((2, 3), keepdim=True), True),
+        (lambda x: x.mean((2, 3)).view(x.size(0), -1), False),
+        (lambda x: F.adaptive_avg_pool2d(x, 1), False),
+        (lambda x: F.avg_pool2d(x, 6), False),
+    ],
+)
+def test_other_sizes_are_refused_if_the_model_read_the_size(
+    pool: Callable[[Tensor], Tensor], fixed: bool
+) -> None:
+    model = Written(lambda m, x: pool(m.a(x))).eval()
+    quantized = prepare(model, IMAGES)
+    assert lower(quantized, (3, 8, 8)).input.shape == (3, 8, 8)
+    if not fixed:
+        larger = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+        assert lower(quantized, (3, 12, 12)).input.shape == (3, 12, 12)
+        assert (quantized(larger) - model(larger)).abs().max() < 0.1 * model(larger).abs().max()
+        return
+    message = r"^images must have shape \(3, 8, 8\), got \(3, 12, 12\): the model reads the size"
+    with pytest.raises(UnsupportedModelError, match=message):
+        lower(quantized, (3, 12, 12))

@@ -64,7 +64,7 @@ def follow_channels(model: nn.Module, images: Tensor) -> Followed:
     Raises
     ------
     PruneError
-        If torch.fx cannot trace the model.
+        If torch.fx cannot trace the model, or the images do not fit it.
     """
     try:
         traced = fx.symbolic_trace(model)
@@ -74,10 +74,15 @@ def follow_channels(model: nn.Module, images: Tensor) -> Followed:
             f"not branch on values or shapes, got {type(error).__name__}: {error}"
         )
         raise PruneError([problem]) from error
-    device = next((parameter.device for parameter in model.parameters()), images.device)
+    weight = next(model.parameters(), images)
     follower = _Follower(traced)
-    with evaluating(model):
-        follower.run(images[:IMAGES].to(device))
+    try:
+        with evaluating(model):
+            follower.run(images[:IMAGES].to(weight))
+    except Exception as error:  # whatever PyTorch raises
+        reason = str(error).split("\n", 1)[0]  # without where fx was
+        problem = f"images of shape {tuple(images.shape)} do not fit the model: {reason}"
+        raise PruneError([problem]) from error
     follower.find_exposed()
     _fix_shared_parameters(model, follower.found)
     return follower.found

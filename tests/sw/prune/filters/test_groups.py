@@ -199,3 +199,13 @@ def test_gates_of_groups_become_gates_of_modules() -> None:
     assert found["bn"].tolist() == [[1, 2, 3, 4, 5, 6, 7]] * 2
     assert found["conv2"].tolist() == [[4, 5, 6, 7]] * 2
     assert module_gates(groups, {}) == {}
+
+
+def test_images_of_any_type_do_and_those_of_another_shape_are_refused() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Conv2d(3, 1, 1)).double()
+    for kind in (torch.float32, torch.float64, torch.uint8):
+        found = find_channel_groups(model, torch.zeros(2, 2, 5, 5).to(kind))
+        assert [group.name for group in found] == ["0", "1"]
+    message = r"^images of shape \(2, 3, 5, 5\) do not fit the model: Given groups=1, weight"
+    with pytest.raises(PruneError, match=message):
+        find_channel_groups(model, torch.zeros(2, 3, 5, 5))

@@ -1,0 +1,386 @@
+"""From a recording to a list of layers: recognize, fold, fuse; or refuse, with reasons."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import UnionType
+
+import torch
+from torch import fx, nn
+
+from systolith.network import INPUT, Shape
+from systolith.quant.calls import recognize_call
+from systolith.quant.constants import normalizing_scale
+from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.memory import changed_through_a_view
+from systolith.quant.nodes import operands, qualified, readable, title
+from systolith.quant.operations import (
+    Activate,
+    AddUp,
+    AveragePool,
+    Convolve,
+    Flatten,
+    MaxPool,
+    Multiply,
+    Normalize,
+    Operation,
+    Pad,
+    Pass,
+    Reshape,
+    Scale,
+    Softmax,
+)
+from systolith.quant.pending import FOLDS_ZEROS, TO_BE_FOLDED, Pending, fold
+from systolith.quant.recognize import Shapes, recognize_module
+from systolith.quant.recording import Recording
+from systolith.quant.requantizing import Activation
+from systolith.quant.traced_layers import Trace, TracedLayer
+from systolith.quant.used_modules import kind_of
+
+__all__ = ["Reader"]
+
+_OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
+IN_PLACE = "changes in place what is read later through another view of it; write x = x + y"
+_FUSES = Convolve | Multiply | AddUp | AveragePool
+
+
+@dataclass
+class Reader:
+    """Reads a recorded graph node by node."""
+
+    recording: Recording
+    layers: dict[str, TracedLayer] = field(default_factory=dict)
+    sources: dict[fx.Node, str] = field(default_factory=dict)
+    """Name of the layer that computes a node's value."""
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    """Shape of one image's output of each layer."""
+    operations: dict[fx.Node, Operation | None] = field(default_factory=dict)
+    pending: dict[fx.Node, Pending] = field(default_factory=dict)
+    """What has to be folded into the readers of a node."""
+    refused: set[fx.Node] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
+    fixed_shape: bool = False
+
+    def read(self) -> Trace:
+        """Make layers of all nodes that the output depends on, or raise with all reasons."""
+        recording = self.recording
+        if recording.output is not None:
+            _erase_unused(recording.graph, recording.output)
+        nodes = list(recording.graph.nodes)
+        self.problems += _shared(nodes)
+        for node in nodes:
+            if node.op == "placeholder":
+                self.sources[node] = INPUT
+                self.shapes[INPUT] = self._shape(node)
+            else:
+                self.operations[node] = self._recognize(node)
+                self._add(node, self.operations[node])
+        self.problems += recording.problems
+        notes, output = self._check_output()
+        if self.problems:
+            raise UnsupportedModelError(list(dict.fromkeys(self.problems)))
+        layers = _reachable(list(self.layers.values()), self.sources[output])
+        return Trace(
+            layers=layers,
+            notes=notes,
+            output=output.name,
+            fixed_shape=recording.reads_sizes or self.fixed_shape,
+        )
+
+    def _shape(self, node: fx.Node) -> Shape:
+        return tuple(self.recording.values[node].shape[1:])
+
+    def _recognize(self, node: fx.Node) -> Operation | None:
+        if node.target is changed_through_a_view:
+            (changer,) = node.all_input_nodes
+            self.problems.append(f"{title(changer)}: {IN_PLACE}")
+            return None
+        if any(source not in self.recording.values for source in node.all_input_nodes):
+            return None  # it reads a list of tensors, which has been reported
+        nothing = torch.empty(0)  # of a list of tensors
+        before = [self.recording.values[source] for source in node.all_input_nodes]
+        value = before[0] if "failed" in node.meta else self.recording.values.get(node, nothing)
+        shapes = Shapes(tuple(before[0].shape), tuple(value.shape))
+        module = node.meta.get("module")
+        if module is not None:
+            operation, reasons = recognize_module(module, shapes)
+        else:
+            operation, reasons = recognize_call(node, shapes)
+        self.fixed_shape |= self._depends_on_size(node, operation)
+        if reasons:
+            self.refused.add(node)
+        elif value.dtype != before[0].dtype:
+            reasons = [f"needs {before[0].dtype}, as its input, got {value.dtype}"]
+        self.problems += [f"{title(node)}: {reason}" for reason in reasons]
+        return None if reasons and operation is None else operation
+
+    def _depends_on_size(self, node: fx.Node, operation: Operation | None) -> bool:
+        """Whether a window was computed from the size of the image."""
+        target = type(node.meta["module"]) if node.meta.get("module") else node.target
+        name = getattr(target, "__name__", str(target)).lower()
+        computed = name.startswith("adaptive") or name in ("mean", "amax")
+        whole = isinstance(operation, AveragePool) and operation.kernel_size is None
+        return computed and not whole
+
+    def _add(self, node: fx.Node, operation: Operation | None) -> None:
+        """Make a layer of a node, or fuse it into the layer before."""
+        if any(source not in self.sources for source in node.all_input_nodes):
+            return  # what it reads has been reported
+        if operation is None or "failed" in node.meta:
+            return
+        (first, *_) = node.all_input_nodes
+        before, name = self.sources[first], readable(node)
+        self.sources[node] = before
+        match operation:
+            case Pass():
+                self._keep_pending(first, node)
+            case Reshape():
+                self._reshape(node, first)
+            case Pad() | Scale():
+                self._keep_pending(first, node, operation)
+            case Normalize():
+                self._normalize(node, operation, before)
+            case Activate():
+                if not self._settle(node):
+                    self._fuse(node, operation)
+            case Softmax():
+                self._settle(node)
+            case _:
+                self._check_shapes(node)
+                operation = self._folded(node, operation)
+                read = operands(node) if isinstance(operation, AddUp) else [first]
+                inputs = tuple(self.sources[source] for source in read)
+                self._layer(node, name, operation, inputs)
+
+    def _layer(
+        self, node: fx.Node, name: str, operation: Operation, inputs: tuple[str, ...]
+    ) -> None:
+        self.layers[name] = TracedLayer(
+            name=name,
+            qualified_name=qualified(node),
+            operation=operation,
+            inputs=inputs,
+            reference=node.name,
+            title=title(node),
+        )
+        self.sources[node] = name
+        shape = self._shape(node)
+        if isinstance(operation, AveragePool | MaxPool) and len(shape) != 3:
+            self._drop_axes(node, name, operation, shape)
+        else:
+            self.shapes[name] = shape
+
+    def _drop_axes(
+        self, node: fx.Node, name: str, operation: AveragePool | MaxPool, shape: Shape
+    ) -> None:
+        """A reduction without ``keepdim`` is a pool and, if it leaves vectors, a flattening."""
+        channels, height, width = self.shapes[self.layers[name].inputs[0]]
+        rows, columns = operation.kernel_size or (height, width)
+        self.shapes[name] = channels, height // rows, width // columns
+        if len(shape) == 1:
+            self._flatten(node, f"{name}_flatten", name)
+
+    def _flatten(self, node: fx.Node, name: str, before: str) -> None:
+        while name in self.layers:
+            name += "_"
+        self._layer(node, name, Flatten(), (before,))
+        self.layers[name].qualified_name = qualified(node) if name == readable(node) else name
+
+    def _reshape(self, node: fx.Node, first: fx.Node) -> None:
+        """Make a flattening of it if it leaves vectors; other shapes must be undone behind it."""
+        before, shape = self.sources[first], self._shape(node)
+        whole = len(self.recording.values[node]) == len(self.recording.values[first])
+        if not whole:
+            self._refuse_operation(node)
+            return
+        self._keep_pending(first, node, self.operations[node])
+        if self.pending[node].pads and shape != self._shape(first):
+            self._settle(node)
+            self.pending[node] = Pending()
+        if len(shape) == 1 and self.shapes[before] != shape:
+            self._flatten(node, readable(node), before)
+
+    def _keep_pending(
+        self, first: fx.Node, node: fx.Node, operation: Operation | None = None
+    ) -> None:
+        """Add an operation to what has to be folded behind it."""
+        pending = self.pending.get(first, Pending())
+        match operation:
+            case Pad() if pending.shifts:
+                self._settle(node)
+                pending = Pending()
+            case Pad() if self._is_reshaped(first):
+                self._refuse_operation(first)
+            case Scale() if pending.pads:
+                self._settle(node)
+                pending = Pending()
+        match operation:
+            case Pad():
+                pending = pending.padded(node, operation)
+            case Scale():
+                pending = pending.scaled(node, operation)
+            case Reshape():
+                pending = pending.reshaped(self._shape(node))
+        self.pending[node] = pending
+
+    def _is_reshaped(self, node: fx.Node) -> bool:
+        """Whether a node's shape is another than that of the layer which computes its value."""
+        pending = self.pending.get(node, Pending())
+        return self._shape(node) != pending.around(self.shapes[self.sources[node]])
+
+    def _check_shapes(self, node: fx.Node) -> None:
+        """Refuse shapes that hardware does not have: it knows images, and vectors."""
+        for source in node.all_input_nodes:
+            if not self._is_reshaped(source):
+                continue
+            while source in self.operations and isinstance(self.operations[source], Pass):
+                source = source.all_input_nodes[0]
+            self._refuse_operation(source)
+
+    def _refuse_operation(self, node: fx.Node) -> None:
+        """Refuse what was recognized, but does not fit here."""
+        if node in self.refused:
+            return
+        match self.operations[node]:
+            case Reshape(reason=reason) | Scale(reason=reason):
+                self._refuse(node, reason)
+            case _:
+                self._refuse(node, "needs keepdim=True, or a flattening behind it")
+
+    def _folded(self, node: fx.Node, operation: Operation) -> Operation:
+        """Fold what is pending in front of a layer into it, or refuse it."""
+        for source in node.all_input_nodes:
+            pending = self.pending.get(source, Pending())
+            if not pending:
+                continue
+            operation, refused = fold(
+                pending, operation, activated=self._activated(source), reader=title(node)
+            )
+            for origin, reason in refused:
+                self._refuse(origin, reason)
+        return operation
+
+    def _settle(self, node: fx.Node) -> bool:
+        """Refuse what is pending in front of what cannot take it; say whether anything was."""
+        pending = [self.pending.get(source, Pending()) for source in node.all_input_nodes]
+        refused = [refusal for before in pending for refusal in before.unread()]
+        for origin, reason in refused:
+            self._refuse(origin, reason)
+        return bool(refused)
+
+    def _activated(self, node: fx.Node) -> bool:
+        """Whether the layer that computes a node's value ends in a ReLU or ReLU6."""
+        layer = self.layers.get(self.sources[node])
+        return layer is not None and layer.activation is not Activation.NONE
+
+    def _normalize(self, node: fx.Node, operation: Normalize, before: str) -> None:
+        """Fold a batch norm into the layer before it, or else keep it for the one behind."""
+        (first,) = node.all_input_nodes
+        layer = self.layers.get(before)
+        origin = self._only_origin(node, through=Pass)
+        if (
+            layer is None
+            or origin is None
+            or self.pending.get(first)
+            or not isinstance(self.operations[origin], Convolve | Multiply)
+        ):
+            scale = normalizing_scale(operation.module, self.recording.values[node].shape[1:])
+            self.operations[node] = scale
+            self._keep_pending(first, node, scale)
+            return
+        layer.norm = operation.module
+        layer.reference = node.name
+
+    def _fuse(self, node: fx.Node, operation: Activate) -> None:
+        # Maximum and flattening commute with a monotone function of each value.
+        through = Pass | MaxPool | Reshape | Flatten | Normalize | Activate
+        origin = self._only_origin(node, through=through)
+        if origin is None:
+            self._refuse(
+                node,
+                "needs a convolution, linear layer, addition or average pool before it, "
+                "read by nothing else, to be fused into",
+            )
+            return
+        last = self.layers[self.sources[node.all_input_nodes[0]]]
+        layer = last
+        while isinstance(layer.operation, MaxPool | Flatten):
+            layer.reference = ""
+            layer = self.layers[layer.inputs[0]]
+        layer.reference, last.reference = "", node.name
+        if layer.activation is not Activation.RELU6:
+            layer.activation = operation.activation
+
+    def _only_origin(self, node: fx.Node, through: type | UnionType) -> fx.Node | None:
+        """Walk up from a one-input node to what computes its value, if nothing else reads that."""
+        while True:
+            node = node.all_input_nodes[0]
+            if len(node.users) > 1 or self.operations.get(node) is None:
+                return None
+            if not isinstance(self.operations[node], through):
+                return node if isinstance(self.operations[node], _FUSES) else None
+
+    def _check_output(self) -> tuple[tuple[str, ...], fx.Node]:
+        """Check what the model returns; without the softmax that it may end in."""
+        node, notes = self.recording.output, []
+        softmaxes = [n for n, operation in self.operations.items() if operation == Softmax()]
+        while node is not None and isinstance(self.operations.get(node), Softmax | Pass):
+            if node in softmaxes:
+                softmaxes.remove(node)
+                notes.append(
+                    f"{title(node)} is left out, as it does not change the predicted class"
+                )
+            node = node.all_input_nodes[0]
+        for inner in softmaxes:
+            self._refuse(inner, "needs to be the very last operation, where it is left out")
+        if node is None:
+            if not self.recording.problems:
+                self.problems.append("forward() (model): needs to return what a layer computes")
+        elif self.sources.get(node) == INPUT:
+            self._unread(node)
+            self.problems.append("forward() (model): needs at least one layer, got none")
+        elif node in self.sources:
+            self._unread(node)
+            if self._is_reshaped(node):
+                self._refuse_operation(node)
+        elif not self.problems:
+            self.problems.append("forward() (model): needs to return what a layer computes")
+        assert node is not None or self.problems
+        return tuple(notes), node  # type: ignore[return-value]
+
+    def _unread(self, node: fx.Node) -> None:
+        for origin, reason in self.pending.get(node, Pending()).unread():
+            behind = isinstance(self.operations[origin], Pad)
+            self._refuse(
+                origin, f"needs {FOLDS_ZEROS} behind it, {TO_BE_FOLDED}" if behind else reason
+            )
+
+    def _refuse(self, node: fx.Node, reason: str) -> None:
+        self.refused.add(node)
+        self.problems.append(f"{title(node)}: {reason}")
+
+
+def _erase_unused(graph: fx.Graph, output: fx.Node) -> None:
+    for node in reversed(list(graph.nodes)):
+        if not node.users and node is not output and node.op != "placeholder":
+            graph.erase_node(node)
+
+
+def _shared(nodes: list[fx.Node]) -> Iterator[str]:
+    calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
+    modules = {str(node.target): node.meta["module"] for node in nodes if node.op == "call_module"}
+    for target, count in calls.items():
+        if count > 1 and isinstance(modules[target], _OWNERS):
+            yield (
+                f"'{target}' ({kind_of(modules[target]).__name__}): needs to be called once, as "
+                f"each call is a layer of its own in hardware, got {count} calls"
+            )
+
+
+def _reachable(layers: list[TracedLayer], output: str) -> list[TracedLayer]:
+    """Keep what the output depends on, and put the output last."""
+    needed = {output}
+    for layer in reversed(layers):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+    return [layer for layer in layers if layer.name in needed]
