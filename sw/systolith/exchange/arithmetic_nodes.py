@@ -139,7 +139,8 @@ def batch_norm(node: Node, values: Sequence[Value], made: Building) -> Value:
     gamma, beta, mean, variance = (
         constant_of(value, name).reshape(-1) for value, name in zip(values[1:], names, strict=True)
     )
-    factor = gamma / np.sqrt(variance + float(node.attributes["epsilon"]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = gamma / np.sqrt(variance + float(node.attributes["epsilon"]))
     if not (np.isfinite(factor).all() and np.isfinite(beta).all() and np.isfinite(mean).all()):
         raise ExchangeError(["has parameters that give infinite or undefined factors"])
     shape = shape_of(x)

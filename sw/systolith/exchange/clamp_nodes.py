@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf, isnan
+from math import inf
+
+import numpy as np
 
 from systolith.exchange.building import Building
 from systolith.exchange.errors import ExchangeError
@@ -51,7 +53,9 @@ def _beside_constant(values: Sequence[Value]) -> tuple[Value, float]:
 
 
 def _bound(value: Value) -> float:
-    bounds = constant_of(value, "bounds").reshape(-1)
+    bounds = constant_of(value, "bounds", finite=False).reshape(-1)
+    if np.isnan(bounds).any():
+        raise ExchangeError(["has NaN as a bound; numbers are supported"])
     if bounds.size == 0 or (bounds != bounds[0]).any():
         raise ExchangeError([f"has {bounds.size} different bounds; one for all is supported"])
     return float(bounds[0])
@@ -59,8 +63,6 @@ def _bound(value: Value) -> float:
 
 def _cut(node: Node, x: Value, low: float, high: float, made: Building) -> Value:
     """Cut off what lies beyond bounds, the greater one last, as ONNX does."""
-    if isnan(low) or isnan(high):
-        raise ExchangeError([f"has the bounds {low:g} and {high:g}; numbers are supported"])
     low = min(low, high)
     if isinstance(x, Integers):
         before = x.quantizer.bounds

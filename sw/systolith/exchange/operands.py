@@ -76,25 +76,30 @@ def is_constant(value: Value) -> bool:
     return isinstance(value, Constant | QuantizedConstant)
 
 
-def constant_of(value: Value, what: str) -> FloatArray:
-    """What constants stand for.
+def constant_of(value: Value, what: str, *, finite: bool = True) -> FloatArray:
+    """What constants stand for; numbers, unless `finite` is false.
 
     Raises
     ------
     ExchangeError
-        If `what` is computed from the images, or left out.
+        If `what` is computed from the images, left out, or contains infinity or NaN.
     """
     match value:
+        case Constant() if value.values.dtype.kind in "OSU":
+            raise ExchangeError([f"has {what} of type {value.values.dtype}; numbers are supported"])
         case Constant():
-            return np.asarray(value.values.astype(np.float64))
+            found = np.asarray(value.values.astype(np.float64))
         case QuantizedConstant():
-            return value.real
+            found = value.real
         case Absent():
             raise ExchangeError([f"leaves out its {what}, which must be given as constants"])
         case _:
             raise ExchangeError(
                 [f"has {what} that the model computes; constants are supported: fold them"]
             )
+    if finite and not np.isfinite(found).all():
+        raise ExchangeError([f"has {what} that are infinite or no numbers; numbers are supported"])
+    return found
 
 
 def integers_of(value: Value, what: str) -> list[int]:

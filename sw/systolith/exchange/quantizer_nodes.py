@@ -200,7 +200,7 @@ def _zero_points(value: Value) -> FloatArray:
 
 def _scales(value: Value, *, least: float = 5e-324) -> FloatArray:
     """Positive scales; weights that are 0 throughout may have 0."""
-    scale = constant_of(value, "scales")
+    scale = constant_of(value, "scales", finite=False)
     if scale.size == 0 or not np.isfinite(scale).all() or (scale < least).any():
         raise ExchangeError(["has a scale that is not positive; positive numbers are supported"])
     return scale

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 import numpy as np
@@ -254,8 +254,8 @@ class Pending:
             self,
             scale=self.scale * factor,
             offset=self.offset * factor,
-            low=self.low * by if self.low else 0.0,
-            high=self.high * by if self.high else 0.0,
+            low=self.low * by if self.low and isfinite(self.low) else self.low,
+            high=self.high * by if self.high and isfinite(self.high) else self.high,
             step=None if self.step is None else self.step * by,
             error=self.error * float(factor.max()),
             terms=tuple(replace(term, scale=term.scale * by) for term in self.terms)
