@@ -8,8 +8,6 @@ from systolith.exchange.rewrites import LEFT_TO_HOST
 
 __all__ = ["Tailless", "without_tail"]
 
-ENDS = {*LEFT_TO_HOST, "BipolarQuant"}
-"""The last of these gives signs, which the host can take, too."""
 CARRIES_ON = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
 """What may come after, up to the model's output."""
 
@@ -58,10 +56,10 @@ def without_tail(model: ModelFile) -> Tailless:
 def _tail(output: str, maker: Mapping[str, Node]) -> tuple[list[Node], str]:
     """Nodes from an output back to what is left to the host, and what that reads."""
     tail, name, found, start = [], output, 0, output
-    while (node := maker.get(name)) is not None and node.op in (*CARRIES_ON, *ENDS):
+    while (node := maker.get(name)) is not None and node.op in (*CARRIES_ON, *LEFT_TO_HOST):
         tail.append(node)
         name = node.inputs[0]
-        if node.op in ENDS:
+        if node.op in LEFT_TO_HOST:
             found, start = len(tail), name
     return tail[:found], start
 

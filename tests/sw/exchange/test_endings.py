@@ -9,7 +9,7 @@ import pytest
 from systolith.exchange import ExchangeError, Quantizer, import_onnx
 from systolith.exchange.input_type import input_type_of
 from systolith.network import ActType, forward
-from tests.sw.exchange.graphs import MICROSOFT, QONNX, GraphBuilder, equal_to_runtime, run_runtime
+from tests.sw.exchange.graphs import MICROSOFT, GraphBuilder, equal_to_runtime, run_runtime
 
 ENDS: dict[str, dict[str, Any]] = {
     "Softmax": {"axis": -1},
@@ -66,13 +66,6 @@ def test_an_operator_on_integers_ends_it_too(tmp_path: Path) -> None:
     assert "(QLinearSoftmax) at the end" in found.notes[0]
     plain = import_onnx(made.save(tmp_path / "logits.onnx", logits))
     assert found.network.outputs == plain.network.outputs and found.scales == plain.scales
-
-
-def test_signs_at_the_end_are_the_hosts(tmp_path: Path) -> None:
-    made = GraphBuilder((16,))
-    y = made.node("BipolarQuant", _logits(made), made.const(1.0), domain=QONNX)
-    found = import_onnx(made.save(tmp_path / "signs.onnx", y))
-    assert "(BipolarQuant) at the end is left to the host" in found.notes[0]
 
 
 @pytest.mark.parametrize(("kernel", "ties"), [([2, 3], True), ([2, 2], False), ([3, 3], False)])
