@@ -132,7 +132,6 @@ def test_nothing_is_left_after_times_0(quantized: bool, tmp_path: Path) -> None:
     y = made.node("Mul", _conv(made), made.const(0.0))
     path = made.save(tmp_path / "case.onnx", made.linear(y, 1.0, 128) if quantized else y)
     found = import_onnx(path)
-    assert found.exact
     images = np.random.default_rng(0).normal(0, 4, (3, 2, 5, 6))
     (result,) = found.real(forward(found.network, found.quantize_input(images))).values()
     assert not result.any()
