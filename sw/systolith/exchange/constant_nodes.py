@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from systolith.exchange.errors import ExchangeError
@@ -54,29 +54,34 @@ def _run(
     node: Node, arrays: Sequence[NDArray[Any] | None], opsets: Mapping[str, int]
 ) -> NDArray[Any]:
     names = ["" if array is None else f"x{place}" for place, array in enumerate(arrays)]
+    feeds = {name: array for name, array in zip(names, arrays, strict=True) if array is not None}
+    try:
+        (result,) = ReferenceEvaluator(_model(node, names, feeds, opsets)).run(None, feeds)
+    except Exception as error:  # ONNX raises whatever its NumPy code does.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExchangeError([f"cannot be computed from its constants: {reason[0]}"]) from error
+    return np.asarray(result)
+
+
+def _model(
+    node: Node,
+    names: Sequence[str],
+    feeds: Mapping[str, NDArray[Any]],
+    opsets: Mapping[str, int],
+) -> ModelProto:
     graph = helper.make_graph(
         [helper.make_node(node.op, names, ["y"], **node.attributes)],
         "constants",
         [
             helper.make_tensor_value_info(name, _element(array), array.shape)
-            for name, array in zip(names, arrays, strict=True)
-            if array is not None
+            for name, array in feeds.items()
         ],
         [helper.make_tensor_value_info("y", TensorProto.UNDEFINED, None)],
     )
-    version = opsets.get("", opsets.get("ai.onnx", 0))
-    model = helper.make_model(
+    version = opsets.get("", 0)
+    return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", version)] if version else None
     )
-    feeds = {name: array for name, array in zip(names, arrays, strict=True) if name}
-    try:
-        (result,) = ReferenceEvaluator(model).run(None, feeds)
-    except Exception as error:  # ONNX raises whatever its NumPy code does.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExchangeError(
-            [f"reads constants only, and cannot be computed: {reason[0]}"]
-        ) from error
-    return np.asarray(result)
 
 
 def _element(array: NDArray[Any]) -> int:

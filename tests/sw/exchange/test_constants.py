@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from systolith.exchange import ExchangeError, import_onnx
 from systolith.network import forward
 from tests.sw.exchange.graphs import GraphBuilder, equal_to_runtime
 
+INT4 = helper.tensor_dtype_to_np_dtype(TensorProto.INT4)
 Write = Callable[[GraphBuilder], str]
 
 
@@ -135,3 +137,22 @@ def test_nothing_is_left_after_times_0(quantized: bool, tmp_path: Path) -> None:
     images = np.random.default_rng(0).normal(0, 4, (3, 2, 5, 6))
     (result,) = found.real(forward(found.network, found.quantize_input(images))).values()
     assert not result.any()
+
+
+@pytest.mark.parametrize("op", ["Transpose", "Cast"])
+def test_integers_of_4_bits_that_are_moved(op: str, tmp_path: Path) -> None:
+    made = GraphBuilder((4,))
+    integers = made.const(np.random.default_rng(0).integers(-8, 8, (4, 4)), INT4)
+    how = {"Transpose": {"perm": [1, 0]}, "Cast": {"to": TensorProto.INT8}}.get(op, {})
+    moved = made.node(op, integers, **how)
+    weight = made.node("DequantizeLinear", moved, made.const(0.25))
+    y = made.node("MatMul", made.linear("x", 0.5, 100), weight)
+    equal_to_runtime(made.save(tmp_path / "narrow.onnx", made.linear(y, 1.0, 128), opset=21))
+
+
+def test_constants_that_cannot_be_computed(tmp_path: Path) -> None:
+    made = GraphBuilder((4,))
+    weight = made.node("Reshape", made.stored(np.ones((4, 3)), 0.25), made.const([5], np.int64))
+    y = made.linear(made.node("MatMul", made.linear("x", 0.5), weight), 1.0)
+    with pytest.raises(ExchangeError, match="cannot be computed from its constants: cannot resh"):
+        import_onnx(made.save(tmp_path / "wrong.onnx", y))
