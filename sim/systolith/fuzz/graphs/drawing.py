@@ -134,7 +134,11 @@ class _Drawing:
                 if writer.rare:
                     forms += [nodes.draw_pad]
             x = writer.choices.one_of(forms)(writer, x)
-        return quantize(writer, x)
+        turned = len(writer.shape(x)) == 3 and writer.chance(10)
+        if turned and writer.chance(60):
+            return quantize(writer, writer.add("Transpose", x, perm=[0, 3, 1, 2]))
+        x = quantize(writer, x)
+        return writer.add("Transpose", x, perm=[0, 3, 1, 2]) if turned else x
 
     def _draw_layer(self, x: str) -> str:
         """An operator, perhaps with a batch norm and an activation, and a quantizer."""
@@ -172,6 +176,8 @@ class _Drawing:
             case 0:
                 return quantize(writer, nodes.draw_cut(writer, x))
             case 1:
+                if writer.rarely(4):
+                    return nodes.draw_image(writer, x)
                 return nodes.draw_nothing(writer, x)
             case 2:
                 return quantize(writer, writer.add("Add", x, self._partner(x)))
@@ -226,7 +232,8 @@ class _Drawing:
             y = nodes.draw_dense(writer, x)
             if writer.rarely(2):
                 writer.dyadic = False
-                return writer.add("Softmax", y, axis=-1)
+                y = writer.add("Softmax", y, axis=-1)
+                return quantize(writer, y) if writer.chance(40) else y
             return y
         if writer.chance(5) and not writer.qonnx:
             return quantize_integers(writer, writer.add("Identity", x)).name

@@ -15,6 +15,7 @@ __all__ = [
     "draw_dense",
     "draw_flatten",
     "draw_global_pool",
+    "draw_image",
     "draw_nothing",
     "draw_pad",
     "draw_pool",
@@ -78,7 +79,12 @@ def draw_dense(writer: Writer, x: str) -> str:
     choices, (features,) = writer.choices, writer.vector(x)
     outputs = choices.integer(2, 7)
     if writer.chance(40):
-        weights = draw_weights(writer, (features, outputs), 1)
+        if writer.chance(15):
+            weights = draw_weights(writer, (outputs, features), 0)
+            turned = writer.add("Transpose", weights, perm=[1, 0])
+            writer.scales[turned], weights = writer.scales[weights], turned
+        else:
+            weights = draw_weights(writer, (features, outputs), 1)
         found = writer.add("MatMul", x, weights)
         bias = draw_bias(writer, outputs, _unit(writer, x, weights))
         return writer.add("Add", found, *bias) if bias and bias[0] else found
@@ -257,6 +263,17 @@ def draw_nothing(writer: Writer, x: str) -> str:
             return writer.add("Cast", x, to=1)
         case _:
             return writer.add("Identity", x)
+
+
+def draw_image(writer: Writer, x: str) -> str:
+    """Make images of vectors."""
+    (features,) = writer.vector(x)
+    if writer.chance(50):
+        shape = writer.choices.one_of([[0, features, 1, 1], [-1, 1, features, 1], [0, 1, 1, -1]])
+        return writer.add("Reshape", x, writer.const(shape, np.int64))
+    if writer.opset < AXES_AS_INPUT["Unsqueeze"]:
+        return writer.add("Unsqueeze", x, axes=[2, 3])
+    return writer.add("Unsqueeze", x, writer.const([2, 3], np.int64))
 
 
 def draw_flatten(writer: Writer, x: str) -> str:
