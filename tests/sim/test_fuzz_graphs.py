@@ -12,7 +12,7 @@ from systolith.exchange import Imported, import_onnx
 from systolith.fuzz import Kind, Seeded, search
 from systolith.fuzz.graphs import Graph, GraphTarget, draw_graph, judge_graph, load_graph
 
-SEED, DRAWS = 20263, 60
+SEED, DRAWS, CASES = 20263, 60, 30
 
 Read = Callable[[Path], Imported]
 
@@ -48,6 +48,14 @@ def test_every_flavour_and_much_else_is_drawn(graphs: list[Graph]) -> None:
     assert covered >= {"initializers listed as inputs", "Conv", "Gemm", "MatMul", "QLinearConv"}
     assert covered >= {"BatchNormalization", "Relu", "Clip", "MaxPool", "AveragePool", "Add"}
     assert len({what for what in covered if what.startswith("operator set")}) >= 8
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_random_graphs_are_equal_or_refused(graphs: list[Graph]) -> None:
+    verdicts = {number: judge_graph(graph) for number, graph in enumerate(graphs[:CASES])}
+    assert {n: each.findings for n, each in verdicts.items() if not each.passed} == {}
+    accepted = [number for number, each in verdicts.items() if each.outcome == "accepted"]
+    assert len(accepted) > CASES / 3, "a door that refuses most is hardly tested"
 
 
 def _changed(change: Callable[[ModelProto], None]) -> Read:
@@ -121,6 +129,7 @@ def test_a_broken_door_is_found_and_its_graph_shrunk_kept_and_replayed(
     kept = load_graph(failure.folder)
     assert len(kept.model.graph.node) <= len(drawn.model.graph.node)
     assert judge_graph(kept, read) == failure.verdict
+    assert judge_graph(kept).passed, "the door itself is as it must be"
 
 
 def test_an_exception_is_a_finding() -> None:

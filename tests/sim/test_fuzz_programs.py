@@ -21,7 +21,7 @@ from systolith.fuzz.programs import (
 )
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 
-SEED, DRAWS = 20262, 60
+SEED, DRAWS, CASES = 20262, 60, 24
 
 Door = Callable[[nn.Module, Tensor, QuantConfig], QuantizedModel]
 
@@ -77,6 +77,14 @@ def test_a_smaller_program_keeps_the_weights_of_what_is_left() -> None:
     assert all(torch.equal(state[name], value) for name, value in other.items())
     images = images_of(kept)
     assert model_of(kept)(images).shape == (len(images), 1, 2, 2)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_random_programs_are_equal_or_refused(programs: list[Program]) -> None:
+    verdicts = {number: judge_program(program) for number, program in enumerate(programs[:CASES])}
+    assert {n: each.findings for n, each in verdicts.items() if not each.passed} == {}
+    accepted = [number for number, each in verdicts.items() if each.outcome == "accepted"]
+    assert len(accepted) > CASES / 3, "a door that refuses most is hardly tested"
 
 
 def _dead_code_removed(model: nn.Module, images: Tensor, config: QuantConfig) -> QuantizedModel:
@@ -143,6 +151,7 @@ def test_a_broken_door_is_found_and_its_program_shrunk_kept_and_replayed(
     kept = load_program(failure.folder)
     assert len(kept.statements) <= len(drawn.statements)
     assert judge_program(kept, door) == failure.verdict
+    assert judge_program(kept).passed, "the door itself is as it must be"
 
 
 def test_an_exception_is_a_finding() -> None:
