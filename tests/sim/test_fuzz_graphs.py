@@ -110,26 +110,28 @@ def _zero_points_lost(model: ModelProto) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "count"),
+    ("change", "first"),
     [
-        (_relu_dropped, 40),
-        (_zero_points_lost, 40),
-        (_attributes_ignored, 120),
-        pytest.param(_integer_operators_dropped, 600, marks=pytest.mark.slow),
+        (_relu_dropped, 30),
+        (_zero_points_lost, 0),
+        (_attributes_ignored, 40),
+        (_integer_operators_dropped, 5),
     ],
 )
 def test_a_broken_door_is_found_and_its_graph_shrunk_kept_and_replayed(
-    change: Callable[[ModelProto], None], count: int, tmp_path: Path
+    change: Callable[[ModelProto], None], first: int, tmp_path: Path
 ) -> None:
     read = _changed(change)
-    result = search(GraphTarget(read), count, SEED, tmp_path, shrink_attempts=60, seconds=60)
+    result = search(
+        GraphTarget(read), 200, SEED, tmp_path, first=first, shrink_attempts=25, seconds=60
+    )
     (failure,) = result.failures
     assert failure.verdict.kinds == {Kind.MISMATCH} and result.ended["wrong"] == 1
     drawn = draw_graph(Seeded(f"{SEED}/{failure.number}"))
     kept = load_graph(failure.folder)
     assert len(kept.model.graph.node) <= len(drawn.model.graph.node)
     assert judge_graph(kept, read) == failure.verdict
-    assert judge_graph(kept).passed, "the door itself is as it must be"
+    assert judge_graph(drawn).passed, "the door itself is as it must be"
 
 
 def test_an_exception_is_a_finding() -> None:

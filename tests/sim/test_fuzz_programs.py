@@ -131,27 +131,27 @@ def _odd_biases(model: nn.Module, images: Tensor, config: QuantConfig) -> Quanti
 
 
 @pytest.mark.parametrize(
-    ("door", "count"),
+    ("door", "first"),
     [
-        (_dead_code_removed, 40),
-        (_sums_doubled, 40),
-        (_odd_biases, 20),
-        pytest.param(_hooks_dropped, 300, marks=pytest.mark.slow),
-        pytest.param(_ceil_mode_ignored, 300, marks=pytest.mark.slow),
+        (_dead_code_removed, 8),
+        (_sums_doubled, 4),
+        (_odd_biases, 0),
+        (_hooks_dropped, 133),
+        (_ceil_mode_ignored, 73),
     ],
 )
 def test_a_broken_door_is_found_and_its_program_shrunk_kept_and_replayed(
-    door: Door, count: int, tmp_path: Path
+    door: Door, first: int, tmp_path: Path
 ) -> None:
     target = ProgramTarget(door)
-    result = search(target, count, SEED, tmp_path, shrink_attempts=60, seconds=60)
+    result = search(target, 300, SEED, tmp_path, first=first, shrink_attempts=25, seconds=60)
     (failure,) = result.failures
     assert failure.verdict.kinds == {Kind.MISMATCH} and result.ended["wrong"] == 1
     drawn = draw_program(Seeded(f"{SEED}/{failure.number}"))
     kept = load_program(failure.folder)
     assert len(kept.statements) <= len(drawn.statements)
     assert judge_program(kept, door) == failure.verdict
-    assert judge_program(kept).passed, "the door itself is as it must be"
+    assert judge_program(drawn).passed, "the door itself is as it must be"
 
 
 def test_an_exception_is_a_finding() -> None:

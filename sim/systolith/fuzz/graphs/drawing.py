@@ -228,7 +228,7 @@ class _Drawing:
     def _draw_output(self, x: str) -> str | None:
         """Leave the result unquantized, or go on with a Softmax."""
         writer = self.writer
-        if len(writer.shape(x)) == 1 and writer.chance(25):
+        if len(writer.shape(x)) == 1 and writer.chance(12):
             y = nodes.draw_dense(writer, x)
             if writer.rarely(2):
                 writer.dyadic = False

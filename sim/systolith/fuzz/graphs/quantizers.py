@@ -56,7 +56,7 @@ def quantize(writer: Writer, x: str) -> str:
         return _quant(writer, x)
     point = quantize_integers(writer, x)
     integers = point.name
-    if writer.rarely(3):
+    if writer.chance(8):
         integers = _draw_on_integers(writer, point)
     return _dequantize(writer, integers, point)
 
