@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from systolith.cli import app, choices
 from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, OptionError, loaded
+from systolith.cli.fuzz_runs import DOORS
 from systolith.cli.options import same_option
 from systolith.config import Interface, PruneSection, SamplerName
 from systolith.exchange import Format
@@ -74,6 +75,7 @@ def test_names_are_those_of_the_tables() -> None:
         (choices.SamplerLabel, SamplerName),
     ):
         assert list(get_args(names)) == [each.value for each in values]
+    assert list(get_args(choices.DoorName)) == list(DOORS)
     assert choices.MOST_LAYERS == MOST_LAYERS
 
 
