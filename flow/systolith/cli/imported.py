@@ -1,7 +1,10 @@
 """What the integers of an imported network stand for."""
 
 from dataclasses import asdict
+from math import isinf
 from typing import Any
+
+import numpy as np
 
 from systolith.exchange import OUTPUT_BITS, Imported, InputQuantizer
 
@@ -23,8 +26,8 @@ def meaning_of(found: Imported) -> dict[str, Any]:
             "rounding": ROUNDINGS.get(quantizer.rounding, quantizer.rounding),
             # Ties go to even integers: an even zero point moves none.
             "zero_point_first": bool(quantizer.after_zero_point and quantizer.type.zero_point % 2),
-            "low": quantizer.low,
-            "high": quantizer.high,
+            "low": _end(source, source.low, quantizer.low),
+            "high": _end(source, source.high, quantizer.high),
             **_moves(source),
         },
         "outputs": {
@@ -42,6 +45,11 @@ def meaning_of(found: Imported) -> dict[str, Any]:
         "check": None if found.agreement is None else asdict(found.agreement),
         "notes": list(found.notes),
     }
+
+
+def _end(source: InputQuantizer, cut: float, end: int) -> int:
+    """Where integers of the input end, as what is cut off first becomes one of them."""
+    return end if isinf(cut) else int(source.quantizer.of(np.array(cut)))
 
 
 def _moves(source: InputQuantizer) -> dict[str, Any]:

@@ -52,7 +52,11 @@ ClockMhz = Annotated[float | None, typer.Option(help="Clock that frames per seco
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed, instead of the file's.")]
 LearningRate = Annotated[float | None, typer.Option(help="Learning rate, instead of the file's.")]
 Images = Annotated[
-    str | None, typer.Option(metavar="N|all", help="How many images, instead of the file's.")
+    str | None,
+    typer.Option(
+        metavar="N|all|FILE",
+        help="How many images, instead of the file's. Of a network.json also images: .npz, .npy.",
+    ),
 ]
 
 

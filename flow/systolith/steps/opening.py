@@ -48,7 +48,8 @@ def open_run(
         Budget, instead of the file's.
     images : str or int, optional
         A number or ``"all"``, instead of the file's, for both verification and simulation; "all" is
-        for simulation only.
+        for simulation only. For a saved network also a file or folder with images: all of them for
+        simulation.
     interface : Interface, optional
         What is generated around the engines, instead of the file's.
     rtl : Path, optional
@@ -65,12 +66,18 @@ def open_run(
     ConfigError, NetworkError, UsageError
         If a file or an argument is wrong.
     """
-    count = _count(images)
+    own = _own_images(images)
+    count = _count(images if own is None else None)
     if rtl is not None and not (rtl / "design.json").is_file():
         raise UsageError(f"--rtl needs a folder with a design.json, got {rtl}")
     source: Source
     match target.suffix:
         case ".toml":
+            if own is not None:
+                raise UsageError(
+                    f"--images {own}: an experiment names its data itself; a number, or 'all', of "
+                    "these is needed"
+                )
             experiment = load_experiment(target, changes)
             name, seed = experiment.name, experiment.seed
             folder = output or Path("out") / name
@@ -80,7 +87,7 @@ def open_run(
             name, seed = network.name, 0
             experiment = _defaults(name, target, changes)
             folder = output or Path("out") / name
-            source = NetworkSource(network, seed, _meaning(target))
+            source = NetworkSource(network, seed, _meaning(target), own)
         case _:
             raise UsageError(f"needs an experiment (.toml) or a network (.json), got {target}")
     hardware = experiment.hardware
@@ -96,7 +103,7 @@ def open_run(
         hardware=hardware,
         verify_images=count if isinstance(count, int) else experiment.verify.images,
         per_layer=experiment.verify.per_layer and rtl is None,
-        simulate_images=_number(simulated if count is None else count),
+        simulate_images=None if own else _number(simulated if count is None else count),
         jobs=experiment.simulate.jobs,
         waveform=waveform or experiment.simulate.waveform,
         build=experiment.build,
@@ -121,6 +128,14 @@ def _within(hardware: HardwareSection, build: BuildSection) -> HardwareSection:
             f"[hardware] plans for {hardware.device}, but [build] is for {part.device.name}"
         )
     return hardware.model_copy(update={"device": part.device.name})
+
+
+def _own_images(images: str | int | None) -> Path | None:
+    """Whether a file or folder is meant: something with a slash or an ending, or that is there."""
+    if not isinstance(images, str) or images == "all" or images.lstrip("-").isdigit():
+        return None
+    path = Path(images)
+    return path if path.suffix or path.exists() or len(path.parts) > 1 else None
 
 
 def _count(images: str | int | None) -> int | str | None:

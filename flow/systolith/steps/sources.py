@@ -12,6 +12,7 @@ from systolith.build import Meaning
 from systolith.frontend import mirror
 from systolith.network import IntArray, IntegerNetwork
 from systolith.steps.errors import UsageError
+from systolith.steps.image_files import integers_of, read_images
 from systolith.steps.proving import Progress
 
 __all__ = ["NetworkSource", "Preparation", "Source"]
@@ -65,7 +66,7 @@ class Source(Protocol):
 
 
 class NetworkSource:
-    """A saved network with random images, uniform over the input type.
+    """A saved network with a user's images, or with random ones, uniform over the input type.
 
     The reference is PyTorch carrying out the network's integer arithmetic.
 
@@ -76,6 +77,8 @@ class NetworkSource:
         Of the images.
     meaning : Meaning, optional
         What its integers stand for.
+    own : Path, optional
+        Where the user's images are: see :func:`~systolith.steps.image_files.read_images`.
     """
 
     ALL = 256
@@ -83,15 +86,28 @@ class NetworkSource:
 
     stages: Mapping[str, Preparation] = {}
 
-    def __init__(self, network: IntegerNetwork, seed: int, meaning: Meaning | None = None) -> None:
+    def __init__(
+        self,
+        network: IntegerNetwork,
+        seed: int,
+        meaning: Meaning | None = None,
+        own: Path | None = None,
+    ) -> None:
         self.network, self.seed, self.meaning = network, seed, meaning
+        self.own: tuple[IntArray, IntArray | None] | None = None
+        if own is not None:
+            images, labels = read_images(own)
+            self.own = integers_of(images, network, meaning), labels
 
     def running(self) -> AbstractContextManager[None]:
         """Need nothing."""
         return nullcontext()
 
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
-        """Draw images; labels are unknown."""
+        """Take the user's images, or draw some, whose labels are unknown."""
+        if self.own is not None:
+            images, labels = self.own
+            return images[:count], None if labels is None else labels[:count]
         act = self.network.input.type
         rng = np.random.default_rng(self.seed)
         shape = (count or self.ALL, *self.network.input.shape)
