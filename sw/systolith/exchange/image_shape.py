@@ -7,8 +7,8 @@ from onnx import TensorProto, ValueInfoProto, helper
 
 __all__ = ["image_shape"]
 
-AXES = (2, 4)
-"""Of the model's input, the batch included."""
+AXES = (2, 3, 4)
+"""Of the model's input, the batch included; three where the model reshapes it first."""
 NUMBERS = "fiub"
 """Kinds of NumPy that images may have."""
 
@@ -47,7 +47,7 @@ def image_shape(
     shape, shown = tuple(dim.dim_value for dim in dims[1:]), _shown(value)
     if len(dims) not in AXES:
         what = "images (N, C, H, W) or vectors (N, features)"
-        hint = " (one- and three-dimensional data are not supported)" if dims else ""
+        hint = " (three-dimensional data are not supported)" if dims else ""
         return shape, [f"input '{value.name}' must hold {what}, got {shown}{hint}"]
     if any(dim.dim_value < 0 for dim in dims):
         return shape, [

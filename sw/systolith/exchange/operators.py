@@ -160,6 +160,7 @@ OPERATORS: Mapping[str, Operator] = {
         "two activations, or constants",
         TWO,
     ),
+    "Sum": Operator(arithmetic_nodes.add, "as Add", "of two", TWO),
     "Sub": Operator(arithmetic_nodes.subtract, PART, CONSTANTS, TWO),
     "Mul": Operator(arithmetic_nodes.multiply, PART, CONSTANTS, TWO),
     "Div": Operator(arithmetic_nodes.divide, PART, CONSTANTS, TWO),

@@ -94,6 +94,32 @@ def test_channels_last_images(when: str, tmp_path: Path) -> None:
     assert found.input.shape == (4, 5, 2) and found.network.input.shape == (2, 4, 5)
 
 
+@pytest.mark.parametrize("op", ["Unsqueeze", "Reshape", "Flatten"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_images_without_an_axis_of_channels(when: str, op: str, tmp_path: Path) -> None:
+    made = GraphBuilder((4, 5))
+    x = made.linear("x", 0.125, 100) if when == "after" else "x"
+    more = {"Unsqueeze": [[1]], "Reshape": [[-1, 1, 4, 5]], "Flatten": []}[op]
+    x = made.node(op, x, *[_shape(made, *sizes) for sizes in more])
+    x = made.linear(x, 0.125, 100) if when == "before" else x
+    if op == "Flatten":
+        y = made.node("MatMul", x, _weights(made, 20, 3))
+    else:
+        y = made.node("Conv", x, _weights(made, 3, 1, 3, 3))
+    assert equal_to_runtime(_quantized(made, y, tmp_path / "grey.onnx")).input.shape == (4, 5)
+
+
+def test_other_data_of_three_axes_are_refused(tmp_path: Path) -> None:
+    made = GraphBuilder((4, 5))
+    x = made.linear("x", 0.125, 100)
+    path = _quantized(made, made.node("Relu", x), tmp_path / "rows.onnx")
+    with pytest.raises(ExchangeError, match=r"reads the input as \(N, 4, 5\); images \(N, C, H"):
+        import_onnx(path)
+    y = made.node("Conv", x, _weights(made, 3, 4, 3))
+    with pytest.raises(ExchangeError, match="is 1-dimensional; two-dimensional ones are supp"):
+        import_onnx(_quantized(made, y, tmp_path / "rows.onnx"))
+
+
 def test_normalized_per_channel_before_it_is_moved(tmp_path: Path) -> None:
     made = GraphBuilder((4, 5, 2))
     x = made.node("Sub", "x", made.const([0.5, -1.25]))

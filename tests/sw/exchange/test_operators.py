@@ -64,6 +64,7 @@ FLOAT = {
     "GlobalAveragePool": "r = GlobalAveragePool(a) ",
     "ReduceMean": "r = ReduceMean <keepdims=0> (a, hw) ",
     "Add": CONV + "b = QuantizeLinear(d, t, o) e = DequantizeLinear(b, t, o) r = Add(a, e) ",
+    "Sum": CONV + "r = Sum(d, c) ",
     "Sub": CONV + "r = Sub(d, c) ",
     "Mul": CONV + "r = Mul(d, c) ",
     "Div": CONV + "r = Div(d, c) ",
