@@ -91,7 +91,9 @@ def export_network(
     network: Annotated[
         Path, typer.Argument(metavar="NETWORK.json", help="A saved integer network.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", dir_okay=False, help="The file to write.")
+    ],
     form: Annotated[
         FormatName, typer.Option("--format", help="qonnx: Quant nodes; qdq: ONNX's own quantizers.")
     ] = "qdq",

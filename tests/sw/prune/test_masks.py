@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import MaskSet, PruneError, topk_mask
@@ -117,14 +117,16 @@ def test_saving_that_fails_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = _saved(tmp_path)
+    write = Path.write_bytes
 
-    def fail(tensors: dict[str, Tensor], file: Path, metadata: dict[str, str]) -> None:
-        file.write_bytes(b"half of")
+    def fail(self: Path, data: bytes) -> int:
+        write(self, data[: len(data) // 2])
         raise OSError("disk full")
 
-    monkeypatch.setattr("systolith.prune.masks.save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(OSError, match="disk full"):
         MaskSet({}, {}).save(path)
+    assert list(path.parent.iterdir()) == [path]
     assert MaskSet.load(path)["fc.weight"].tolist() == [[True, False]]
 
 
