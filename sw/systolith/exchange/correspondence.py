@@ -28,6 +28,7 @@ class Counterpart:
     whole : bool
         Whether the tensor holds the layer's integers, or real numbers.
     places : array of int64 or None
+    origin : float
         As of :class:`~systolith.exchange.values.Activation`.
     """
 
@@ -35,11 +36,12 @@ class Counterpart:
     scale: float
     whole: bool
     places: IntArray | None
+    origin: float = 0.0
 
     def integers(self, values: NDArray[Any], zero_point: int) -> NDArray[np.float64]:
         """Read the tensor as integers of the layer; nothing is rounded, order is the file's."""
         real = np.asarray(values, dtype=np.float64)
-        return real if self.whole else real / self.scale + zero_point
+        return real if self.whole else (real - self.origin) / self.scale + zero_point
 
     def arranged(self, integers: IntArray) -> IntArray:
         """Bring what the layer gives into the file's order."""
@@ -69,6 +71,7 @@ def counterparts(
             scale=act.scale,
             whole=isinstance(values.get(tensors[name]), Integers),
             places=act.places,
+            origin=act.origin,
         )
         for name, act in outputs.items()
     }
@@ -82,7 +85,13 @@ def counterparts(
             case Activation() if not any(value.padding):
                 found.setdefault(
                     value.layer,
-                    Counterpart(tensor=tensor, scale=value.scale, whole=False, places=value.places),
+                    Counterpart(
+                        tensor=tensor,
+                        scale=value.scale,
+                        whole=False,
+                        places=value.places,
+                        origin=value.origin,
+                    ),
                 )
             case Integers(of=of, quantizer=quantizer) if not isinstance(of, Images):
                 act = made.made.get((of, quantizer))

@@ -20,7 +20,7 @@ from systolith.exchange import (
 from systolith.exchange.agreement import compare
 from systolith.exchange.correspondence import Counterpart
 from systolith.network import Conv2d, IntegerNetwork, Layer, Requantize, Rounding, forward
-from tests.sw.exchange.graphs import GraphBuilder, run_runtime
+from tests.sw.exchange.graphs import QONNX, GraphBuilder, run_runtime
 
 SCALES = (0.5, 1.0, 32.0)
 """Of the input and the two layers."""
@@ -263,6 +263,15 @@ def test_results_that_fit_16_bits_are_exact(case: str, tmp_path: Path) -> None:
     images = np.random.default_rng(1).normal(0, 8, (200, 64)).astype(np.float32)
     (ours,) = found.real(forward(found.network, found.quantize_input(images))).values()
     assert np.array_equal(ours, run_runtime(path, images))
+
+
+def test_signs_are_compared_as_signs(tmp_path: Path) -> None:
+    made = GraphBuilder((6,))
+    weights = made.quant(made.const(np.arange(24).reshape(6, 4) / 8 - 1), 0.25, bits=4)
+    x = made.node("BipolarQuant", "x", made.const(1.0), domain=QONNX)
+    y = made.node("BipolarQuant", made.node("MatMul", x, weights), made.const(0.5), domain=QONNX)
+    found = import_onnx(made.save(tmp_path / "model.onnx", y)).agreement
+    assert found is not None and found.equal and found.layers >= 1
 
 
 def test_disagreement_is_no_bad_input() -> None:
