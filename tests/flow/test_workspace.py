@@ -1,9 +1,11 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from systolith.steps.workspace import Workspace, source_digest, sources_in, write_json
+from systolith.steps.inputs import Inputs, changes
+from systolith.steps.workspace import Workspace, write_json
 
 
 class Counter:
@@ -25,8 +27,8 @@ def workspace(tmp_path: Path) -> Workspace:
 
 def test_a_stage_that_is_done_is_found_again(workspace: Workspace) -> None:
     work = Counter(workspace.folder)
-    first = workspace.stage("a", [1], ["data.txt"], work)
-    again = workspace.stage("a", [1], ["data.txt"], work)
+    first = workspace.stage("a", {"setting": {"x": 1}}, ["data.txt"], work)
+    again = workspace.stage("a", {"setting": {"x": 1}}, ["data.txt"], work)
     assert (work.runs, first.cached, again.cached) == (1, False, True)
     assert again.result == first.result
     assert again.seconds == first.seconds
@@ -35,7 +37,7 @@ def test_a_stage_that_is_done_is_found_again(workspace: Workspace) -> None:
 @pytest.mark.parametrize("change", ["depends", "changed file", "missing file", "damaged record"])
 def test_a_change_runs_the_stage_again(workspace: Workspace, change: str) -> None:
     work = Counter(workspace.folder)
-    workspace.stage("a", [1], ["data.txt"], work)
+    workspace.stage("a", {"setting": {"x": 1}}, ["data.txt"], work)
     match change:
         case "changed file":
             (workspace.folder / "data.txt").write_text("other")
@@ -43,7 +45,7 @@ def test_a_change_runs_the_stage_again(workspace: Workspace, change: str) -> Non
             (workspace.folder / "data.txt").unlink()
         case "damaged record":
             (workspace.folder / "stages/a.json").write_text("{")
-    workspace.stage("a", [2 if change == "depends" else 1], ["data.txt"], work)
+    workspace.stage("a", {"setting": {"x": 2 if change == "depends" else 1}}, ["data.txt"], work)
     assert work.runs == 2
 
 
@@ -53,10 +55,10 @@ def test_a_changed_file_in_a_folder_is_noticed(workspace: Workspace) -> None:
         (workspace.folder / "rtl/top.v").write_text("module")
         return {}
 
-    assert not workspace.stage("g", [], ["rtl/"], work).cached
-    assert workspace.stage("g", [], ["rtl/"], work).cached
+    assert not workspace.stage("g", {"setting": {"x": 0}}, ["rtl/"], work).cached
+    assert workspace.stage("g", {"setting": {"x": 0}}, ["rtl/"], work).cached
     (workspace.folder / "rtl/extra.v").write_text("")
-    assert not workspace.stage("g", [], ["rtl/"], work).cached
+    assert not workspace.stage("g", {"setting": {"x": 0}}, ["rtl/"], work).cached
 
 
 def test_an_interrupted_stage_leaves_no_record(workspace: Workspace) -> None:
@@ -64,10 +66,10 @@ def test_an_interrupted_stage_leaves_no_record(workspace: Workspace) -> None:
         raise KeyboardInterrupt
 
     work = Counter(workspace.folder)
-    workspace.stage("a", [1], ["data.txt"], work)
+    workspace.stage("a", {"setting": {"x": 1}}, ["data.txt"], work)
     with pytest.raises(KeyboardInterrupt):
-        workspace.stage("a", [2], ["data.txt"], interrupted)
-    assert not workspace.stage("a", [1], ["data.txt"], work).cached
+        workspace.stage("a", {"setting": {"x": 2}}, ["data.txt"], interrupted)
+    assert not workspace.stage("a", {"setting": {"x": 1}}, ["data.txt"], work).cached
 
 
 def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -79,13 +81,29 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_source_digest_is_stable_within_a_process() -> None:
-    assert source_digest() == source_digest()
+@pytest.mark.parametrize(
+    ("before", "now", "reasons"),
+    [
+        ({"setting": {"k": 2}}, {"setting": {"k": 4}}, ["k changed: 2 -> 4"]),
+        ({"setting": {}}, {"setting": {"k": 4}}, ["k changed: none -> 4"]),
+        ({"source": {"m.py": "a"}}, {"source": {"m.py": "b"}}, ["source changed: m.py"]),
+        ({"source": {"m.py": "a"}}, {}, ["source changed: m.py"]),
+        (
+            {"program": dict.fromkeys("abcd", 0)},
+            {"program": dict.fromkeys("abcd", 1)},
+            ["systolith changed: a, b, c and 1 more"],
+        ),
+        ({"library": {"torch": "1"}}, {"library": {"torch": "2"}}, ["torch changed: 1 -> 2"]),
+        ({"weights": {"w": "a"}}, {"weights": {"w": "a"}}, []),
+    ],
+)
+def test_reasons_name_what_changed(before: Inputs, now: Inputs, reasons: list[str]) -> None:
+    assert list(changes(before, now)) == reasons
 
 
-def test_sources_are_those_of_subpackages_too(tmp_path: Path) -> None:
-    (tmp_path / "inner").mkdir()
-    for name in ("a.py", "inner/b.py", "inner/c.v", "inner/notes.txt"):
-        (tmp_path / name).write_text("")
-    found = [str(path.relative_to(tmp_path)) for path in sources_in(tmp_path)]
-    assert found == ["a.py", "inner/b.py", "inner/c.v"]
+def test_a_stage_tells_why_before_it_runs_again(workspace: Workspace) -> None:
+    told: list[Sequence[str]] = []
+    work = Counter(workspace.folder)
+    for number in (1, 1, 2):
+        record = workspace.stage("a", {"setting": {"x": number}}, [], work, told.append)
+    assert told == [("x changed: 1 -> 2",)] == [record.reasons]

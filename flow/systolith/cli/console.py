@@ -1,6 +1,6 @@
 """What people see while a run goes on: one bar per stage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -22,6 +22,11 @@ class ProgressBars:
         """Start a bar."""
         self.bars.start()
         self.task = self.bars.add_task(name, total=None, text="")
+
+    def stage_reruns(self, name: str, reasons: Sequence[str]) -> None:
+        """Say above the bars why a stage runs again."""
+        text = f"{name} runs again: {'; '.join(reasons)}"
+        self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def progress(self, done: float, total: float, text: str) -> None:
         """Move the bar."""

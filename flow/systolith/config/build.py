@@ -15,7 +15,7 @@ Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class BuildSection(BaseModel):
     """Part or board, and how fast its clock must be."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     device: str | None = None
     speed: int | None = None

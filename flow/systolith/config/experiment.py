@@ -39,6 +39,8 @@ Count = Annotated[int, Field(ge=1)]
 Epochs = Annotated[int, Field(ge=0)]
 Bits = Annotated[int, Field(ge=2, le=8)]
 WeightBits = Annotated[int, Field(ge=1, le=8)]
+MOST_SEEDS = 2**62
+"""PyTorch keeps seeds in 64 bits with a sign; some parts of a run add to the seed."""
 
 
 class ModelSection(Section):
@@ -99,6 +101,8 @@ class QuantizeSection(Section):
     act_bits: Bits = 8
     narrow_range: bool = False
     """Weights without their smallest integer: 2 bits are then ternary. 1 bit is binary."""
+    input_signed: bool | None = None
+    """Whether the network's input has a sign; None: if any pixel of the data is negative."""
     layers: dict[str, BitsSection] = {}
 
 
@@ -122,7 +126,7 @@ class Experiment(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")]
     """Verilog modules and files are named after it, too."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=MOST_SEEDS)] = 0
     model: ModelSection
     data: DataSection
     train: TrainSection = TrainSection()

@@ -8,4 +8,4 @@ __all__ = ["Section"]
 class Section(BaseModel):
     """Keys with types; unknown ones are mistakes, and nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -6,10 +6,11 @@ from systolith.report.floorplan import draw_floorplan
 from systolith.report.network_table import LayerRow, layer_rows, network_table
 from systolith.report.pictures import draw_density, draw_filters, draw_mask, draw_statistics
 from systolith.report.plan_table import plan_table
-from systolith.report.report import Report, SparsityRow, sparsity_rows
+from systolith.report.report import Report, SparsityRow, dense_macs, sparsity_rows
 from systolith.report.tables import engine_table, report_view, sparsity_table
 from systolith.report.tuning_page import write_tuning_page
 from systolith.report.utilization import UtilizationRow, utilization_rows, utilization_table
+from systolith.report.words import count_of
 
 __all__ = [
     "EngineRow",
@@ -18,6 +19,8 @@ __all__ = [
     "Report",
     "SparsityRow",
     "UtilizationRow",
+    "count_of",
+    "dense_macs",
     "draw_density",
     "draw_filters",
     "draw_floorplan",

@@ -2,19 +2,30 @@
 
 import os
 import platform
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
+from math import prod
 from typing import Any
 
 from systolith.network import Conv2d, IntegerNetwork, Linear
 from systolith.report.engines import EngineRow
 
-__all__ = ["Report", "SparsityRow", "sparsity_rows"]
+__all__ = ["Report", "SparsityRow", "dense_macs", "sparsity_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparsityRow:
-    """Weights of one layer: how many are kept of how many."""
+    """Weights of one layer: how many are kept of how many.
+
+    Attributes
+    ----------
+    name : str
+    pattern : str
+        And what is left of filters and input channels, if some were removed.
+    kept, total : int
+        `total` counts the layer of the dense network, with filters that were removed since.
+    """
 
     name: str
     pattern: str
@@ -29,9 +40,11 @@ class Report:
     Attributes
     ----------
     accuracy : dict
-        ``float``, ``integer`` and ``rtl``: share of test images classified correctly.
+        ``float``, ``pruned``, ``integer`` and ``rtl``: share of test images classified correctly;
+        ``test_images``: how many there are; ``rtl_images``: how many were simulated.
     verification : dict
-        ``passed``, ``images``, ``mismatches``, ``cycles_predicted``, ``cycles_simulated`` and more.
+        ``passed``, ``hardware`` (whether any RTL or netlist ran), ``images``, ``mismatches``,
+        ``cycles_predicted``, ``cycles_simulated`` and more.
     performance : dict
         See :func:`systolith.report.performance`.
     sparsity : dict
@@ -68,6 +81,11 @@ class Report:
         """Whether every check passed; None before any has run."""
         return self.verification.get("passed")
 
+    @property
+    def simulated(self) -> bool:
+        """Whether RTL, or what was synthesized of it, is among what was checked."""
+        return bool(self.verification.get("hardware"))
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, with the versions and the machine that produced them."""
         return {
@@ -77,18 +95,46 @@ class Report:
         }
 
 
-def sparsity_rows(network: IntegerNetwork) -> list[SparsityRow]:
-    """Count kept weights, layer by layer."""
+def sparsity_rows(
+    network: IntegerNetwork, dense: Mapping[str, Sequence[int]] | None = None
+) -> list[SparsityRow]:
+    """Count kept weights, layer by layer.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+    dense : mapping of str to sequence of int, optional
+        Shape of each layer's weights before filters were removed; by default as they are.
+    """
     rows = []
     for layer in network.layers:
         if isinstance(layer, Conv2d | Linear):
+            shape = layer.weight.shape
+            before = tuple((dense or {}).get(layer.name, shape))
             kept = layer.weight.size if layer.mask is None else int(layer.mask.sum())
             rows.append(
                 SparsityRow(
                     name=layer.name,
-                    pattern=str(layer.pattern),
+                    pattern="; ".join([str(layer.pattern), *_removed(before, shape)]),
                     kept=kept,
-                    total=layer.weight.size,
+                    total=prod(before),
                 )
             )
     return rows
+
+
+def dense_macs(network: IntegerNetwork, dense: Mapping[str, Sequence[int]]) -> int:
+    """Multiplications per frame of the network before filters were removed."""
+    return sum(
+        prod(dense.get(layer.name, layer.weight.shape))
+        * prod(network.tensors[layer.name].shape[1:])
+        for layer in network.layers
+        if isinstance(layer, Conv2d | Linear)
+    )
+
+
+def _removed(before: Sequence[int], after: Sequence[int]) -> Iterator[str]:
+    """Say how many filters and inputs of a layer are left, if not all are."""
+    for what, of, left in zip(("filters", "inputs"), before, after, strict=False):
+        if left != of:
+            yield f"{left} of {of} {what}"

@@ -17,7 +17,7 @@ from systolith.prune import (
     weight_cost,
 )
 from systolith.prune.topk import weight_shape
-from systolith.quant import prepare
+from systolith.quant import QuantConfig, prepare
 
 __all__ = ["PatternBudget", "cycle_cost", "pattern_budget", "patterns_for_budget", "with_pattern"]
 
@@ -137,7 +137,8 @@ class _CycleCost:
     """
 
     def __init__(self, model: nn.Module, images: Tensor, multipliers: int) -> None:
-        quantized = prepare(model, images)
+        signed = bool((images < 0).any())
+        quantized = prepare(model, images, QuantConfig(input_signed=signed))
         self.network, self.multipliers = lower(quantized), multipliers
         self.layers = {
             quantized.origins[layer.name]: layer

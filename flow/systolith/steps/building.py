@@ -22,7 +22,7 @@ from systolith.fpga import (
 from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
 from systolith.report import draw_floorplan, utilization_rows
-from systolith.steps.proving import Progress
+from systolith.steps.listener import Progress
 
 __all__ = ["BITSTREAM", "PICTURES", "build_design", "top_of"]
 

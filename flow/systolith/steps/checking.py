@@ -11,8 +11,10 @@ from systolith.host import Board, open_line
 from systolith.netlist import netlist_design, netlist_verilog
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
+from systolith.report import count_of
 from systolith.steps.classifying import classify_on_board
-from systolith.steps.proving import Progress, bulk_simulation
+from systolith.steps.listener import Progress
+from systolith.steps.proving import bulk_simulation
 from systolith.steps.sources import Source
 from systolith.virtual import build_virtual_board
 
@@ -82,7 +84,8 @@ def check_netlist(
         findings += _on_board(verilog, plan, source, images, section, workdir, progress)
     return {
         "name": "synthesized netlist",
-        "what": f"all outputs and cycles of {len(images)} images",
+        "hardware": True,
+        "what": f"all outputs and cycles of {count_of(len(images), 'image')}",
         "passed": not findings,
         "findings": findings,
     }

@@ -1,6 +1,5 @@
 """The network of an experiment: trained, pruned, quantized and lowered."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,30 +17,30 @@ from systolith.config import Experiment
 from systolith.data import Dataset, load_image_files
 from systolith.frontend import IntegerModel, lower
 from systolith.network import IntArray, IntegerNetwork, load, save, trace
-from systolith.quant import QuantizedModel, prepare
+from systolith.prune import prunable_layers
+from systolith.quant import QuantConfig, QuantizedModel
 from systolith.steps.errors import UsageError
 from systolith.steps.factories import make_data, make_model
 from systolith.steps.gallery import draw_pruned
+from systolith.steps.listener import Progress
 from systolith.steps.meanings import meaning_of
-from systolith.steps.proving import Progress
 from systolith.steps.pruned import (
     Pruned,
     load_pruned,
     load_quantized,
     save_pruned,
     save_quantized,
-    save_tensors,
 )
 from systolith.steps.pruning import (
     PruneContext,
-    check_steps,
-    clear_checkpoints,
     prune_model,
     quantize_pruned,
 )
+from systolith.steps.reading import Reading
 from systolith.steps.recipes import bits_of, recipe_of
 from systolith.steps.sources import Preparation
-from systolith.steps.workspace import source_digest, write_json
+from systolith.steps.tensor_files import clear_checkpoints, save_tensors
+from systolith.steps.workspace import write_json
 from systolith.train import Progress as TrainProgress
 from systolith.train import Report, evaluate, train_float
 
@@ -49,7 +48,7 @@ __all__ = ["ExperimentSource"]
 
 CALIBRATION_IMAGES = 512
 
-Work = Callable[[Progress], dict[str, Any]]
+Work = Callable[[Progress, Path], dict[str, Any]]
 
 
 class ExperimentSource:
@@ -80,30 +79,24 @@ class ExperimentSource:
 
     @property
     def stages(self) -> Mapping[str, Preparation]:
-        """Training, pruning, quantizing, lowering; each depends on the files of the one before."""
+        """Training, pruning, quantizing, lowering; each reads files of those before."""
+        lowered = ["network.json", "network.safetensors", MEANING]
         return {
-            "train": self._preparation(("seed", "model", "data", "train"), ["train/"], self._train),
-            "prune": self._preparation(
-                ("seed", "data", "train", "prune", "hardware"), ["prune/"], self._prune
-            ),
-            "quantize": self._preparation(
-                ("seed", "data", "train", "prune", "quantize", "hardware"),
-                ["quantize/"],
-                self._quantize,
-            ),
-            "lower": self._preparation(
-                ("name", "quantize"),
-                ["network.json", "network.safetensors", MEANING],
-                self._lower,
-            ),
+            "train": self._preparation("train", [], ["train/"], self._train),
+            "prune": self._preparation("prune", ["train/"], ["prune/"], self._prune),
+            "quantize": self._preparation("quantize", ["prune/"], ["quantize/"], self._quantize),
+            "lower": self._preparation("lower", ["prune/", "quantize/"], lowered, self._lower),
         }
 
-    def _preparation(self, sections: Sequence[str], files: Sequence[str], run: Work) -> Preparation:
-        content = self.experiment.model_dump(mode="json", include=set(sections) - {"hardware"})
-        if "hardware" in sections:
-            # All of it that training looks at.
-            content["hardware"] = {"multipliers": self.experiment.multipliers}
-        return Preparation(depends=[content], files=files, run=run)
+    def _preparation(
+        self, name: str, reads: Sequence[str], files: Sequence[str], run: Work
+    ) -> Preparation:
+        return Preparation(inputs=lambda: self.reading.of(name), reads=reads, files=files, run=run)
+
+    @cached_property
+    def reading(self) -> Reading:
+        """What the stages read."""
+        return Reading(self.experiment, self.folder, self.data, self._fresh_model)
 
     @cached_property
     def data(self) -> Dataset:
@@ -125,6 +118,11 @@ class ExperimentSource:
         """The trained model in integer mode: the reference."""
         return IntegerModel(self._quantized)
 
+    @property
+    def available(self) -> int | None:
+        """Test images that there are."""
+        return len(self.data.test_images)
+
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
         """Quantize the first `count` test images."""
         images = self.data.test_images[:count]
@@ -143,25 +141,25 @@ class ExperimentSource:
         """Outputs of every layer, computed by PyTorch."""
         return self.integer_model.trace(images)
 
+    @cached_property
+    def _bits(self) -> QuantConfig:
+        return bits_of(self.experiment, self.data.train_images, self.data.test_images)
+
     def _fresh_model(self) -> nn.Module:
         return make_model(self.experiment.model, self.experiment.seed, self.folder)
 
-    def _train(self, progress: Progress) -> dict[str, Any]:
+    def _train(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
         """Train the dense float network."""
         model, data = self._fresh_model(), self.data
-        # What cannot be pruned or quantized must be known before hours of training, not after.
-        prepare(model, data.train_images[:CALIBRATION_IMAGES], bits_of(self.experiment))
-        check_steps(model, data, self.experiment.prune)
-        checkpoint = self._checkpoint("train")
         train_float(model, data, recipe_of(self.experiment), _heard_by(progress), checkpoint)
         self._save("train/weights", dict(model.state_dict()))
         clear_checkpoints(checkpoint)
         return self._result("float", evaluate(model, data.test_images, data.test_labels), "train")
 
-    def _prune(self, progress: Progress) -> dict[str, Any]:
+    def _prune(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
         """Carry the pruning steps out; what was kept is saved, and drawn."""
         model, data = self._trained_model(), self.data
-        context = self._context("prune", progress)
+        context = self._context(progress, checkpoint)
         pruned = prune_model(model, self.experiment.prune, context)
         save_pruned(pruned, self.output / "prune")
         draw_pruned(
@@ -173,40 +171,33 @@ class ExperimentSource:
             self.output / "prune" / "pictures",
         )
         clear_checkpoints(context.checkpoint)
+        if not pruned.filters and not pruned.masks:
+            return {"files": {"prune": "prune"}}
         accuracy = evaluate(pruned.model, data.test_images, data.test_labels)
         return self._result("pruned", accuracy, "prune")
 
-    def _quantize(self, progress: Progress) -> dict[str, Any]:
+    def _quantize(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
         """Train with quantized weights and activations; joint pruning happens here, too."""
-        context = self._context("quantize", progress)
-        quantized = quantize_pruned(
-            self._pruned, self.experiment.prune, bits_of(self.experiment), context
-        )
+        context = self._context(progress, checkpoint)
+        quantized = quantize_pruned(self._pruned, self.experiment.prune, self._bits, context)
         save_quantized(quantized, self.output / "quantize")
         clear_checkpoints(context.checkpoint)
         return {"files": {"quantize": "quantize"}}
 
-    def _context(self, stage: str, progress: Progress) -> PruneContext:
+    def _context(self, progress: Progress, checkpoint: Path) -> PruneContext:
         return PruneContext(
             data=self.data,
             recipe=recipe_of(self.experiment),
             multipliers=self.experiment.multipliers,
             report=_heard_by(progress),
-            checkpoint=self._checkpoint(stage),
+            checkpoint=checkpoint,
         )
 
     def _result(self, name: str, accuracy: float, folder: str) -> dict[str, Any]:
         counted = {name: accuracy, "test_images": len(self.data.test_labels)}
         return {"accuracy": counted, "files": {folder: folder}}
 
-    def _checkpoint(self, stage: str) -> Path:
-        """Name the unfinished training of this very stage, of this very program."""
-        content = self.experiment.model_dump_json(exclude={"verify", "simulate", "hardware"})
-        identity = f"{source_digest()}{content}{self.experiment.multipliers}"
-        digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        return self.output / "checkpoints" / f"{stage}-{digest}"
-
-    def _lower(self, progress: Progress) -> dict[str, Any]:
+    def _lower(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
         """Write the integer network, and compare NumPy with PyTorch on every test image."""
         network = lower(self._quantized, name=self.experiment.name)
         save(network, self.output / "network.json")
@@ -220,15 +211,24 @@ class ExperimentSource:
         return {
             "accuracy": {"integer": accuracy, "test_images": len(images)},
             "files": {"network": "network.json"},
+            "dense": dict(self._dense_shapes()),
             "checks": [
                 {
                     "name": "NumPy and PyTorch",
+                    "hardware": False,
                     "what": f"{len(golden)} tensors of {len(images)} images",
                     "passed": not unequal,
                     "findings": [f"layer '{name}' differs" for name in unequal],
                 }
             ],
         }
+
+    def _dense_shapes(self) -> Iterator[tuple[str, list[int]]]:
+        """Shapes of weights before filters were removed, by the network's layers."""
+        before = prunable_layers(self._fresh_model())
+        for name, origin in self._quantized.origins.items():
+            if origin in before:
+                yield name, list(before[origin].weight.shape)
 
     def _trained_model(self) -> nn.Module:
         model = self._fresh_model()
@@ -244,9 +244,7 @@ class ExperimentSource:
     def _quantized(self) -> QuantizedModel:
         """The quantized model, put together again from what training wrote."""
         calibration = self.data.train_images[:CALIBRATION_IMAGES]
-        return load_quantized(
-            self._pruned, calibration, bits_of(self.experiment), self.output / "quantize"
-        )
+        return load_quantized(self._pruned, calibration, self._bits, self.output / "quantize")
 
     def _save(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
         save_tensors(tensors, self.output / f"{name}.safetensors")

@@ -1,12 +1,8 @@
 """From the names in an experiment file to models and data sets."""
 
-import sys
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import nn
 
 from systolith.config import DataSection, ModelSection
@@ -36,8 +32,9 @@ from systolith.models import (
     resnet110,
 )
 from systolith.steps.errors import UsageError
+from systolith.steps.user_code import call_seeded, find_callable
 
-__all__ = ["AUGMENTS", "make_data", "make_model"]
+__all__ = ["AUGMENTS", "MODELS", "check_factory", "is_bundled_data", "make_data", "make_model"]
 
 MODELS: Mapping[str, Callable[[int], nn.Module]] = {
     "digits_cnn": lambda seed: DigitsCNN(seed=seed),
@@ -88,17 +85,36 @@ def make_model(section: ModelSection, seed: int, folder: Path) -> nn.Module:
     if factory in MODELS:
         model = MODELS[factory](seed)
     else:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = _find(factory, "model", MODELS, folder)()
+        made = find_callable(factory, "model.factory", MODELS, folder)
+        model = call_seeded(made, seed, f"model.factory '{factory}'", folder)
     if not isinstance(model, nn.Module):
-        raise UsageError(f"model.factory '{factory}' must make an nn.Module, got {type(model)}")
+        raise UsageError(
+            f"model.factory '{factory}' must make an nn.Module, got {type(model).__name__}"
+        )
     if section.weights is not None:
         try:
             load_weights(model, folder / section.weights, input_scale=section.input_scale)
         except ValueError as error:
             raise UsageError(f"model.{error}") from error
     return model
+
+
+def is_bundled_data(factory: str) -> bool:
+    """Whether a data set is one of systolith's own."""
+    return factory in BUNDLED or factory in FROM_FILES
+
+
+def check_factory(factory: str, section: str, folder: Path) -> None:
+    """See that a factory is known or can be imported.
+
+    Raises
+    ------
+    UsageError
+        If not.
+    """
+    known = MODELS if section == "model" else {**BUNDLED, **FROM_FILES}
+    if factory not in known:
+        find_callable(factory, f"{section}.factory", known, folder)
 
 
 def make_data(section: DataSection, seed: int, folder: Path) -> Dataset:
@@ -111,31 +127,15 @@ def make_data(section: DataSection, seed: int, folder: Path) -> Dataset:
             if section.path is None:
                 raise UsageError(f"data.factory '{factory}' needs data.path, its file or folder")
             return FROM_FILES[factory](folder / section.path, section.normalize, seed)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    data = _find(factory, "data", {**BUNDLED, **FROM_FILES}, folder)()
+    except UsageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise UsageError(f"data.path: {error}") from error
+    made = find_callable(factory, "data.factory", {**BUNDLED, **FROM_FILES}, folder)
+    data = call_seeded(made, seed, f"data.factory '{factory}'", folder)
     if not isinstance(data, Dataset):
         raise UsageError(
-            f"data.factory '{factory}' must make a systolith.data.Dataset, got {type(data)}"
+            f"data.factory '{factory}' must make a systolith.data.Dataset, "
+            f"got {type(data).__name__}"
         )
     return data
-
-
-def _find(
-    factory: str, section: str, known: Mapping[str, object], folder: Path
-) -> Callable[[], Any]:
-    module, _, name = factory.partition(":")
-    if not name:
-        raise UsageError(
-            f"{section}.factory must be one of {', '.join(known)}, or 'module:callable', "
-            f"got '{factory}'"
-        )
-    search = [str(folder.resolve())]
-    sys.path[:0] = search
-    try:
-        found: Callable[[], Any] = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{section}.factory '{factory}' cannot be found: {error}") from error
-    finally:
-        del sys.path[: len(search)]
-    return found

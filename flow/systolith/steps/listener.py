@@ -1,8 +1,12 @@
 """How a run tells what it is doing, whoever listens."""
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-__all__ = ["Listener", "Silent"]
+__all__ = ["Listener", "Progress", "Silent"]
+
+Progress = Callable[[float, float, str], None]
+"""Called with what is done, of how much, and what is going on."""
 
 
 class Listener(Protocol):
@@ -10,6 +14,9 @@ class Listener(Protocol):
 
     def stage_begins(self, name: str) -> None:
         """Begin a stage."""
+
+    def stage_reruns(self, name: str, reasons: Sequence[str]) -> None:
+        """Note that a stage with an earlier result runs again, and why."""
 
     def progress(self, done: float, total: float, text: str) -> None:
         """Note that `done` of `total` units are finished; `text` says what is going on."""
@@ -22,6 +29,9 @@ class Silent:
     """Hears nothing."""
 
     def stage_begins(self, name: str) -> None:
+        """Ignore."""
+
+    def stage_reruns(self, name: str, reasons: Sequence[str]) -> None:
         """Ignore."""
 
     def progress(self, done: float, total: float, text: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from systolith.network import IntArray, IntegerNetwork
+from systolith.report import count_of
 from systolith.steps.isolate import additions
 from systolith.steps.proving import Bulk
 from systolith.verify import Verification
@@ -35,11 +36,21 @@ def proof_of(
     return {"checks": checks, "mismatches": sum(len(check["findings"]) for check in checks)}
 
 
-def proof_of_bulk(bulk: Bulk, labels: IntArray | None) -> dict[str, Any]:
-    """Tell of a bulk simulation: counts, its check, and the accuracy if `labels` (N,) are known."""
-    known = labels is not None and bulk.classes is not None
+def proof_of_bulk(bulk: Bulk, labels: IntArray | None, known: int | None) -> dict[str, Any]:
+    """Tell of a bulk simulation: counts, its check, and the accuracy if labels are known.
+
+    Parameters
+    ----------
+    bulk : Bulk
+    labels : array of int, shape (N,), or None
+        Of the images that were simulated.
+    known : int or None
+        Images that there are; None if they are random.
+    """
+    labelled = labels is not None and bulk.classes is not None
+    name, images = _simulated(bulk.images, known)
     return {
-        "accuracy": float(np.mean(bulk.classes == labels)) if known else None,
+        "accuracy": float(np.mean(bulk.classes == labels)) if labelled else None,
         "images": bulk.images,
         "mismatches": bulk.mismatches,
         "cycles_predicted": bulk.cycles_predicted,
@@ -47,13 +58,23 @@ def proof_of_bulk(bulk: Bulk, labels: IntArray | None) -> dict[str, Any]:
         "images_per_second": bulk.images / bulk.seconds,
         "checks": [
             {
-                "name": "every image",
-                "what": f"all outputs of {bulk.images} images",
+                "name": name,
+                "hardware": True,
+                "what": f"all outputs of {images}",
                 "passed": bulk.passed,
                 "findings": bulk.findings,
             }
         ],
     }
+
+
+def _simulated(images: int, known: int | None) -> tuple[str, str]:
+    """Name the check of so many images, and the images."""
+    if known is None:
+        return "random images", count_of(images, "random image")
+    if images < known:
+        return "some images", f"the first {images:,} of {count_of(known, 'image')}"
+    return "every image", count_of(images, "image")
 
 
 def _check(name: str, found: Mapping[str, Verification]) -> dict[str, Any]:
@@ -64,8 +85,9 @@ def _check(name: str, found: Mapping[str, Verification]) -> dict[str, Any]:
     cycles = sum(result.cycles for result in results)
     return {
         "name": name,
+        "hardware": True,
         "what": f"{streams} streams under {patterns} stall patterns, "
-        f"{results[0].images} images, {cycles:,} cycles",
+        f"{count_of(results[0].images, 'image')}, {cycles:,} cycles",
         "passed": all(result.passed for result in results),
         "findings": [
             f"{finding} (stalls: {pattern.stalls}, seed {pattern.seed})"

@@ -1,7 +1,7 @@
 """Verification with cocotb and bulk simulation, against the PyTorch model in integer mode."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,10 @@ from systolith.build import Design, write_design
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.steps.isolate import isolate, single_layers
+from systolith.steps.listener import Progress
 from systolith.verify import PatternResult, Verification, compare, verify
 
-__all__ = ["Bulk", "Progress", "bulk_simulation", "layer_checks", "network_check", "write_waveform"]
-
-Progress = Callable[[float, float, str], None]
+__all__ = ["Bulk", "bulk_simulation", "layer_checks", "network_check", "write_waveform"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from systolith.data import Dataset
 from systolith.prune import FilterMasks, MaskSet, find_channel_groups, remove_filters
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
+from systolith.steps.tensor_files import save_tensors
 from systolith.steps.workspace import write_json
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "load_quantized",
     "save_pruned",
     "save_quantized",
-    "save_tensors",
 ]
 
 
@@ -93,18 +92,6 @@ def load_quantized(
     quantized.load_state_dict(load_file(folder / "weights.safetensors"))
     quantized.freeze_masks_(MaskSet.load(folder / "masks.safetensors"))
     return quantized.eval()
-
-
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors to a safetensors file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    contiguous = {
-        name: tensor.contiguous(memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-    save_file(contiguous, temporary)
-    temporary.replace(path)
 
 
 def _together(

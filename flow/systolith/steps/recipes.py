@@ -1,5 +1,7 @@
 """How an experiment trains and quantizes, as the software half wants to hear it."""
 
+from torch import Tensor
+
 from systolith.config import Experiment
 from systolith.quant import LayerBits, QuantConfig
 from systolith.steps.factories import AUGMENTS
@@ -25,9 +27,20 @@ def recipe_of(experiment: Experiment) -> Recipe:
     )
 
 
-def bits_of(experiment: Experiment) -> QuantConfig:
-    """Read [quantize]."""
+def bits_of(experiment: Experiment, *images: Tensor) -> QuantConfig:
+    """Read [quantize].
+
+    Parameters
+    ----------
+    experiment : Experiment
+    *images : Tensor
+        Inputs of the network. If [quantize] does not say whether they are signed, they are if any
+        pixel is negative.
+    """
     section = experiment.quantize
+    signed = section.input_signed
+    if signed is None:
+        signed = any(bool((part < 0).any()) for part in images)
     layers = {
         name: LayerBits(
             weight_bits=bits.weight_bits, act_bits=bits.act_bits, narrow_range=bits.narrow_range
@@ -39,4 +52,5 @@ def bits_of(experiment: Experiment) -> QuantConfig:
         act_bits=section.act_bits,
         narrow_range=section.narrow_range,
         layers=layers,
+        input_signed=signed,
     )

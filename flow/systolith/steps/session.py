@@ -1,7 +1,6 @@
 """The stages of one run, in order; each is found again if nothing it depends on has changed."""
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -21,16 +20,19 @@ from systolith.plan import (
     fmax_of,
     plan_network,
 )
-from systolith.report import Report, engine_rows, performance, sparsity_rows
+from systolith.report import Report, dense_macs, engine_rows, performance, sparsity_rows
 from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
 from systolith.steps.checking import check_netlist
 from systolith.steps.errors import UsageError
+from systolith.steps.inputs import Inputs, joined
 from systolith.steps.listener import Listener
+from systolith.steps.program import array_digest, digest_of, program_of
 from systolith.steps.proofs import proof_of, proof_of_bulk
 from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform
+from systolith.steps.reading import flat
 from systolith.steps.settings import Settings
 from systolith.steps.sources import Source
-from systolith.steps.workspace import StageRecord, Workspace, write_json
+from systolith.steps.workspace import StageRecord, Workspace, key_of, write_json
 from systolith.verify import Verification
 
 __all__ = ["STAGES", "Session"]
@@ -62,7 +64,8 @@ class Session:
     ) -> None:
         self.source, self.settings, self.listener = source, settings, listener
         self.workspace = Workspace(folder)
-        self._prepared: dict[str, str] = {}
+        self._written: dict[str, str] = {}
+        self._dense: dict[str, list[int]] | None = None
         self.report = Report(name=settings.name, seed=settings.seed)
 
     @property
@@ -139,9 +142,12 @@ class Session:
     def _prepare(self, name: str) -> None:
         """Train, prune, quantize or lower; what is learned goes into the report."""
         stage = self.source.stages[name]
-        depends = [*stage.depends, self._prepared]
-        record = self._stage(name, depends, stage.files, lambda: stage.run(self._heard))
-        self._prepared = record.files
+        earlier = {file: self._written[file] for file in stage.reads}
+        inputs = joined(stage.inputs(), {"result": earlier})
+        unfinished = self.folder / "checkpoints" / f"{name}-{key_of(name, inputs)[:16]}"
+        record = self._stage(name, inputs, stage.files, lambda: stage.run(self._heard, unfinished))
+        self._written.update(record.files)
+        self._dense = record.result.get("dense", self._dense)
         self.report.accuracy.update(record.result.get("accuracy", {}))
         self._add_checks(record.result.get("checks", []))
         self.report.files.update(record.result.get("files", {}))
@@ -165,8 +171,12 @@ class Session:
             engines = [asdict(row) for row in engine_rows(self.plan)]
             return {"engines": engines, **found}
 
-        self._stage("estimate", [*self._network_key, self._hardware_key], [], work)
-        self.report.sparsity = {"layers": sparsity_rows(self.source.network)}
+        clocked = {"hardware.clock_mhz": self.settings.hardware.clock_mhz}
+        inputs = joined(program_of("estimate"), self._network, self._hardware, {"setting": clocked})
+        self._stage("estimate", inputs, [], work)
+        if self._dense is not None:
+            found["macs_unpruned"] = dense_macs(self.source.network, self._dense)
+        self.report.sparsity = {"layers": sparsity_rows(self.source.network, self._dense)}
         self.report.engines = engine_rows(self.plan)
         self.report.performance = found
 
@@ -178,22 +188,22 @@ class Session:
             return
         folder, meaning = self.folder / "rtl", self.source.meaning
         told = None if meaning is None else meaning.to_json(self.source.network)
-        depends = [*self._network_key, self._hardware_key]
+        inputs = joined(program_of("generate"), self._network, self._hardware)
         files = [f"rtl/{name}" for name in design_files(self.plan)]
-        self._stage("generate", [*depends, told], files, work)
+        self._stage("generate", joined(inputs, {"network": {"meaning": told}}), files, work)
         self.report.files["rtl"] = "rtl"
         wanted = self.settings.hardware.interface
         for bus in Bus:
             # A shell that is there is renewed with the design: it is another run's result.
             if wanted.name == bus.name or (folder / f"{bus.value}.v").exists():
-                self._generate_shell(bus, depends)
+                self._generate_shell(bus, inputs)
 
-    def _generate_shell(self, bus: Bus, depends: Sequence[object]) -> None:
+    def _generate_shell(self, bus: Bus, inputs: Inputs) -> None:
         def work() -> dict[str, Any]:
             return {"file": write_shell(self.plan, self.folder / "rtl", bus=bus).name}
 
         name = f"generate {bus.name.lower()}"
-        self._stage(name, [*depends, bus.value], [f"rtl/{bus.value}.v"], work)
+        self._stage(name, inputs, [f"rtl/{bus.value}.v"], work)
 
     def _verify(self) -> None:
         settings = self.settings
@@ -223,8 +233,11 @@ class Session:
                 )
             return proof_of({settings.name: whole}, alone, self.source.network)
 
-        depends = [*self._design_key, settings.per_layer, settings.seed, _digest(images)]
-        record = self._stage("verify", depends, [], work)
+        given = {"seed": settings.seed, "verify.per_layer": settings.per_layer}
+        inputs = joined(
+            program_of("verify"), self._network, self._design, _images(images), {"setting": given}
+        )
+        record = self._stage("verify", inputs, [], work)
         self._add_checks(record.result["checks"])
         self.report.verification["images"] = len(images)
         self.report.verification["mismatches"] = record.result["mismatches"]
@@ -247,15 +260,19 @@ class Session:
             if settings.waveform:
                 path = self.folder / "waveform.fst"
                 write_waveform(self.design, images[:1], path, workdir=self.folder / BUILDS)
-            return proof_of_bulk(bulk, labels)
+            return proof_of_bulk(bulk, labels, self.source.available)
 
         files = ["waveform.fst"] if settings.waveform else []
-        depends = [*self._design_key, self._hardware_key, settings.jobs, _digest(images)]
-        record = self._stage("simulate", [*depends, settings.waveform], files, work)
+        given = {"simulate.jobs": settings.jobs, "simulate.waveform": settings.waveform}
+        inputs = joined(
+            *(program_of("simulate"), self._network, self._hardware, self._design),
+            *(_images(images, labels), {"setting": {**given, "images": self.source.available}}),
+        )
+        record = self._stage("simulate", inputs, files, work)
         result = dict(record.result)
         self._add_checks(result.pop("checks"))
         if (accuracy := result.pop("accuracy")) is not None:
-            self.report.accuracy["rtl"] = accuracy
+            self.report.accuracy |= {"rtl": accuracy, "rtl_images": result["images"]}
         result["mismatches"] += self.report.verification.get("mismatches", 0)
         self.report.verification.update(result)
         if settings.waveform:
@@ -280,17 +297,18 @@ class Session:
             return build_design(self.plan, section, self.folder, self._heard)
 
         made_for = section.model_dump(exclude={"jobs", "check_netlist"})
-        depends = [*self._network_key, self._hardware_key, made_for]
-        record = self._stage("build", depends, [f"{BITSTREAM}/", *PICTURES], work)
+        given = {"setting": dict(flat("build", made_for))}
+        inputs = joined(program_of("build"), self._network, self._hardware, given)
+        record = self._stage("build", inputs, [f"{BITSTREAM}/", *PICTURES], work)
         self.report.build = dict(record.result)
         if "engines" in self.report.build:
             self.report.files["floorplan"] = PICTURES[0]
         if self.report.build["bitstream"] is not None:
             self.report.files["bitstream"] = f"{BITSTREAM}/{self.report.build['bitstream']}"
         if section.check_netlist:
-            self._check_netlist([record.key, record.files])
+            self._check_netlist(record.files)
 
-    def _check_netlist(self, built: Sequence[object]) -> None:
+    def _check_netlist(self, built: Mapping[str, str]) -> None:
         """Simulate what was synthesized."""
         section = self.settings.build
         images, _ = self.source.images(section.check_netlist)
@@ -308,21 +326,33 @@ class Session:
             )
             return {"checks": [check]}
 
-        record = self._stage("netlist", [*built, _digest(images)], [], work)
+        board = dict(flat("build", section.model_dump(include={"board", "clock_mhz", "baud"})))
+        inputs = joined(
+            *(program_of("netlist"), self._network, self._hardware, _images(images)),
+            *({"result": built}, {"setting": board}),
+        )
+        record = self._stage("netlist", inputs, [], work)
         self._add_checks(record.result["checks"])
 
     def _stage(
         self,
         name: str,
-        depends: Sequence[object],
+        inputs: Inputs,
         files: Sequence[str],
         work: Callable[[], dict[str, Any]],
     ) -> StageRecord:
         self.listener.stage_begins(name)
-        record = self.workspace.stage(name, depends, files, work)
+        record = self.workspace.stage(
+            name, inputs, files, work, lambda reasons: self.listener.stage_reruns(name, reasons)
+        )
         self.listener.stage_ends(name, record.seconds, record.cached)
         self.report.stages.append(
-            {"name": name, "seconds": record.seconds, "cached": record.cached}
+            {
+                "name": name,
+                "seconds": record.seconds,
+                "cached": record.cached,
+                "reasons": list(record.reasons),
+            }
         )
         return record
 
@@ -335,23 +365,30 @@ class Session:
         verification = self.report.verification
         verification.setdefault("checks", []).extend(checks)
         verification["passed"] = all(check["passed"] for check in verification["checks"])
+        verification["hardware"] = any(check["hardware"] for check in verification["checks"])
 
     @property
-    def _network_key(self) -> list[object]:
-        return [content_hash(self.source.network)]
+    def _network(self) -> Inputs:
+        return {"network": {"network.json": content_hash(self.source.network)}}
 
     @property
-    def _hardware_key(self) -> object:
+    def _hardware(self) -> Inputs:
         """Everything that decides the engines."""
-        return [self.settings.hardware.model_dump(exclude={"interface"}), self.settings.build.board]
+        hardware, build = self.settings.hardware, self.settings.build
+        unread = {"interface", *(() if hardware.target_fps is not None else ("clock_mhz",))}
+        given = dict(flat("hardware", hardware.model_dump(mode="json", exclude=unread)))
+        return {"setting": {**given, "build.board": build.board}}
 
     @property
-    def _design_key(self) -> list[object]:
+    def _design(self) -> Inputs:
         """Everything of the design: its description and its sources."""
         design = self.design
-        sources = [source.read_text() for source in design.sources]
-        return [*self._network_key, str(design.input), str(design.outputs), *sources]
+        sources = {source.name: digest_of(source) for source in design.sources}
+        return {"design": {**sources, "streams": f"{design.input} {design.outputs}"}}
 
 
-def _digest(images: IntArray) -> str:
-    return hashlib.sha256(images.tobytes()).hexdigest()
+def _images(images: IntArray, labels: IntArray | None = None) -> Inputs:
+    digests = {"images": array_digest(images)}
+    if labels is not None:
+        digests["labels"] = array_digest(labels)
+    return {"images": digests}

@@ -13,7 +13,8 @@ from systolith.frontend import mirror
 from systolith.network import IntArray, IntegerNetwork
 from systolith.steps.errors import UsageError
 from systolith.steps.image_files import integers_of, read_images
-from systolith.steps.proving import Progress
+from systolith.steps.inputs import Inputs
+from systolith.steps.listener import Progress
 
 __all__ = ["NetworkSource", "Preparation", "Source"]
 
@@ -24,17 +25,19 @@ class Preparation:
 
     Attributes
     ----------
-    depends : sequence
-        JSON values that decide the result.
-    files : sequence of str
-        What it writes.
+    inputs : callable
+        Finds out what decides the result, but for files of earlier stages.
+    reads, files : sequence of str
+        Files of earlier stages that it reads, and those that it writes.
     run : callable
-        Does the work; returns JSON values.
+        Does the work; returns JSON values. Files whose names begin like the given path are for what
+        is unfinished.
     """
 
-    depends: Sequence[object]
+    inputs: Callable[[], Inputs]
+    reads: Sequence[str]
     files: Sequence[str]
-    run: Callable[[Progress], dict[str, Any]]
+    run: Callable[[Progress, Path], dict[str, Any]]
 
 
 class Source(Protocol):
@@ -54,6 +57,10 @@ class Source(Protocol):
 
     def running(self) -> AbstractContextManager[None]:
         """Hold for the whole run what the source needs around it."""
+
+    @property
+    def available(self) -> int | None:
+        """Images that there are; None if they are random."""
 
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
         """Input integers of `count` images (None: all there are), and their labels if known."""
@@ -98,6 +105,11 @@ class NetworkSource:
         if own is not None:
             images, labels = read_images(own)
             self.own = integers_of(images, network, meaning), labels
+
+    @property
+    def available(self) -> int | None:
+        """Images of the user's own."""
+        return None if self.own is None else len(self.own[0])
 
     def running(self) -> AbstractContextManager[None]:
         """Need nothing."""

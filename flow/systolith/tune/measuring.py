@@ -23,8 +23,9 @@ from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, Resources, plan_network
 from systolith.report import engine_rows
 from systolith.steps import bits_of, make_data, make_model, recipe_of
+from systolith.steps.program import program_digest
 from systolith.steps.pruning import PruneContext, prune_model, quantize_pruned
-from systolith.steps.workspace import source_digest, write_json
+from systolith.steps.workspace import write_json
 from systolith.train import Progress, evaluate
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
 
 TRAINED_FROM = ("seed", "model", "data", "train", "prune", "quantize")
 """Sections that an accuracy depends on."""
+TRAINED = ("train", "prune", "quantize", "lower")
+"""Stages that it runs."""
 NETWORK, FOUND = "network.json", "measurement.json"
 
 
@@ -90,13 +93,13 @@ class TrainTask:
             "fidelity": self.fidelity,
         }
         content = experiment.model_dump(mode="json", include=set(TRAINED_FROM))
-        values = [_program(), _digest(self.weights), content, judged]
+        values = [
+            program_digest("train", "prune", "quantize", "lower"),
+            _digest(self.weights),
+            content,
+            judged,
+        ]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:24]
-
-
-@cache
-def _program() -> str:
-    return source_digest()
 
 
 @cache
@@ -177,7 +180,8 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
             checkpoint=Path(scratch) / "point",
         )
         pruned = prune_model(model, steps, context)
-        quantized = quantize_pruned(pruned, steps, bits_of(experiment), context)
+        bits = bits_of(experiment, data.train_images, data.test_images)
+        quantized = quantize_pruned(pruned, steps, bits, context)
     accuracy = evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
     folder.mkdir(parents=True, exist_ok=True)
     save(lower(quantized, name=experiment.name), folder / NETWORK)
@@ -254,7 +258,7 @@ class PlanTask:
     @property
     def path(self) -> Path:
         """Where the layout is kept."""
-        content = f"{_program()}{self.hardware.model_dump_json()}"
+        content = f"{program_digest('estimate')}{self.hardware.model_dump_json()}"
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         return self.results / self.key / f"plan-{digest}.json"
 

@@ -105,13 +105,13 @@ class HardwareModel:
     @cached_property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers with weights, in the network's order, as the model has them."""
-        config = bits_of(self.space.experiment)
+        config = bits_of(self.space.experiment, self.images)
         return tuple(self._lowered(1.0, config.weight_bits, ()).origins.values())
 
     def estimate(self, point: Point) -> Estimate | None:
         """Estimate a point; None if no engine computes it or no device holds it."""
         share, acts = float(point.get("filters", 1.0)), self._acts(point)
-        config = bits_of(self.space.experiment)
+        config = bits_of(self.space.experiment, self.images)
         lowered = self._lowered(share, config.weight_bits, acts)
         hardware = self.space.hardware(point)
         budget = hardware.budget
@@ -188,7 +188,7 @@ class HardwareModel:
         """The network without masks, all weights equally wide."""
         key = (share, bits, acts)
         if key not in self._networks:
-            config = bits_of(self.space.experiment)
+            config = bits_of(self.space.experiment, self.images)
             layers = {name: LayerBits(act_bits=width) for name, width in acts}
             self._networks[key] = _Lowered(
                 self._narrowed(share),

@@ -15,8 +15,8 @@ from torch import nn
 
 from systolith.config import Experiment, merged
 from systolith.steps import UsageError, make_model, recipe_of
-from systolith.steps.pruned import save_tensors
 from systolith.steps.pruning.context import CALIBRATION_IMAGES
+from systolith.steps.tensor_files import save_tensors
 from systolith.train import train_float
 from systolith.tune.designs import Design, Designs
 from systolith.tune.fronts import Scale, most_promising

@@ -14,7 +14,7 @@ from systolith.prune import EvaluationSplit, Loss, Sparsifier
 from systolith.steps.odds import recording
 from systolith.train import Recipe, Report, fit, save_state
 
-__all__ = ["CALIBRATION_IMAGES", "HISTORY", "PruneContext", "clear_checkpoints"]
+__all__ = ["CALIBRATION_IMAGES", "HISTORY", "PruneContext"]
 
 CALIBRATION_IMAGES = 512
 HISTORY = "odds.json"
@@ -93,9 +93,3 @@ class PruneContext:
         """Read what :meth:`save_search` kept, if there is anything."""
         path = self.part(f"{name}-search")
         return torch.load(path, weights_only=True) if path.exists() else None
-
-
-def clear_checkpoints(checkpoint: Path) -> None:
-    """Remove all files whose names begin like this."""
-    for path in checkpoint.parent.glob(f"{checkpoint.name}*"):
-        path.unlink()

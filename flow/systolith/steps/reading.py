@@ -1,0 +1,174 @@
+"""What each stage of training reads of an experiment: settings, the user's code, weights, data."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from systolith.config import Experiment, PruneSection
+from systolith.data import Dataset
+from systolith.steps.closure import Import
+from systolith.steps.factories import MODELS, is_bundled_data
+from systolith.steps.inputs import Inputs, joined
+from systolith.steps.program import array_digest, digest_of, program_of
+from systolith.steps.user_code import sources_of
+
+__all__ = ["Reading", "flat", "tensor_digest"]
+
+TRAINING = ("batch_size", "learning_rate", "weight_decay", "algorithm", "precision")
+
+
+class Reading:
+    """The inputs of the stages of one experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    folder : Path
+        Where the experiment file lies.
+    data : Dataset
+    fresh : callable
+        Makes the model as it is before any training.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        folder: Path,
+        data: Dataset,
+        fresh: Callable[[], nn.Module],
+    ) -> None:
+        self.experiment, self.folder, self.data, self.fresh = experiment, folder, data, fresh
+
+    def of(self, stage: str) -> Inputs:
+        """Give all that a stage reads, but for what earlier stages wrote."""
+        settings = {
+            "train": self._train,
+            "prune": self._prune,
+            "quantize": self._quantize,
+            "lower": self._lower,
+        }[stage]
+        used = [self.model, self.pixels]
+        program = program_of(stage, sorted(self._imports, key=str))
+        return joined(program, *used, {"setting": dict(settings())})
+
+    @cached_property
+    def model(self) -> Inputs:
+        """Where the untrained model comes from: the user's files, its weights, and their file."""
+        section = self.experiment.model
+        found: dict[str, Any] = {"setting": {"model.factory": section.factory}}
+        if section.weights is not None:
+            path = self.folder / section.weights
+            found["weights"] = {section.weights: digest_of(path)}
+            found["setting"]["model.input_scale"] = section.input_scale
+        if section.factory in MODELS:
+            return found
+        sources, _ = sources_of(section.factory, self.folder)
+        first, second = (_state_digest(self.fresh()) for _ in range(2))
+        # A factory may read a file of its own; one that draws weights unseeded is left alone.
+        initial = {"initial weights": first} if first == second else {}
+        return joined(found, sources, {"weights": initial})
+
+    @cached_property
+    def pixels(self) -> Inputs:
+        """The data set, value by value, however it was loaded."""
+        data = self.data
+        parts = ("train_images", "train_labels", "test_images", "test_labels")
+        values = {part: tensor_digest(getattr(data, part)) for part in parts}
+        normal = {"mean and deviation": [data.mean, data.deviation]}
+        return {"data": {**values, **normal}}
+
+    @cached_property
+    def sources(self) -> Inputs:
+        """The user's own files, of the model and of the data set's loader."""
+        return joined(*(sources_of(factory, self.folder)[0] for factory in self._own))
+
+    @property
+    def _own(self) -> Iterator[str]:
+        if self.experiment.model.factory not in MODELS:
+            yield self.experiment.model.factory
+        if not is_bundled_data(self.experiment.data.factory):
+            yield self.experiment.data.factory
+
+    @property
+    def _imports(self) -> frozenset[Import]:
+        factory = self.experiment.model.factory
+        return frozenset() if factory in MODELS else sources_of(factory, self.folder)[1]
+
+    def _train(self) -> Iterator[tuple[str, Any]]:
+        train = self.experiment.train
+        yield "seed", self.experiment.seed
+        yield "train.float_epochs", train.float_epochs
+        if train.float_epochs:
+            yield from self._training()
+
+    def _prune(self) -> Iterator[tuple[str, Any]]:
+        steps = {n: step for n, step in enumerate(self.experiment.prune) if not _is_joint(step)}
+        if steps:
+            yield from self._steps(steps)
+
+    def _quantize(self) -> Iterator[tuple[str, Any]]:
+        train = self.experiment.train
+        joint = {n: step for n, step in enumerate(self.experiment.prune) if _is_joint(step)}
+        yield from flat("quantize", self.experiment.quantize.model_dump(mode="json"))
+        yield "train.quantize_epochs", train.quantize_epochs
+        yield "train.threads", train.threads
+        if joint:
+            yield from self._steps(joint)
+        elif train.quantize_epochs:
+            yield "seed", self.experiment.seed
+            yield from self._training()
+
+    def _lower(self) -> Iterator[tuple[str, Any]]:
+        yield "name", self.experiment.name
+        yield "train.threads", self.experiment.train.threads
+        yield from flat("quantize", self.experiment.quantize.model_dump(mode="json"))
+
+    def _steps(self, steps: Mapping[int, PruneSection]) -> Iterator[tuple[str, Any]]:
+        """What pruning steps read; multipliers only if cycles are a budget."""
+        yield "seed", self.experiment.seed
+        yield from self._training()
+        for number, step in steps.items():
+            yield from flat(f"prune[{number}]", step.model_dump(mode="json"))
+        if any(step.epochs is None for step in steps.values()):
+            yield "train.prune_epochs", self.experiment.train.prune_epochs
+        budgets = [getattr(step, "budget", None) for step in steps.values()]
+        if any(budget is not None and budget.cycles is not None for budget in budgets):
+            yield "hardware.multipliers", self.experiment.multipliers
+
+    def _training(self) -> Iterator[tuple[str, Any]]:
+        train = self.experiment.train
+        for key in (*TRAINING, "threads"):
+            yield f"train.{key}", getattr(train, key)
+        yield "data.augment", self.experiment.data.augment
+
+
+def flat(name: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name each value as the file does: ``quantize.layers.conv1.act_bits``; none that is None."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from flat(f"{name}.{key}", value)
+        elif value is not None:
+            yield f"{name}.{key}", value
+
+
+def _is_joint(step: PruneSection) -> bool:
+    return bool(getattr(step, "joint", False))
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """Hash a tensor's type, shape and values."""
+    values = tensor.detach().cpu()
+    if values.dtype is torch.bfloat16:
+        values = values.float()
+    return array_digest(values.numpy())
+
+
+def _state_digest(model: nn.Module) -> str:
+    state = model.state_dict()
+    content = "".join(f"{name} {tensor_digest(value)}" for name, value in sorted(state.items()))
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
