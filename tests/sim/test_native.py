@@ -1,6 +1,7 @@
 """The native driver: equality, exact cycle counts, every error path, builds that are reused."""
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from systolith.bench import (
     build_native,
     build_streams,
 )
+from systolith.bench.compile import check_folder
 from systolith.verify import compare
 
 SLOW_CONSUMER = PATTERNS[4]
@@ -95,9 +97,23 @@ def test_other_sources_get_another_build(chain: Any, model: NativeModel, tmp_pat
     assert not list(model.workdir.glob(".native-*.[!l]*"))
 
 
-def test_work_folder_with_blanks_is_refused(chain: Any, tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match=r"^the work folder must have no blanks in its path, got"):
-        build_native(chain.design, tmp_path / "a b")
+def test_a_work_folder_with_blanks_is_one_of_the_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path / "cache"))
+    folder, other = check_folder(tmp_path / "a b"), check_folder(tmp_path / "c d")
+    assert folder.is_dir() and folder.is_relative_to(tmp_path / "cache") and folder != other
+    assert check_folder(tmp_path / "a b") == folder
+    assert check_folder(tmp_path / "plain") == tmp_path / "plain"
+
+
+def test_no_folder_without_blanks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path / "my cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "my temp"))
+    with pytest.raises(BuildError, match=r"^make needs a folder without blanks in its path, got"):
+        check_folder(tmp_path / "a b")
 
 
 @pytest.mark.parametrize(

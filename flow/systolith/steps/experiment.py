@@ -24,6 +24,7 @@ from systolith.steps.factories import make_data, make_model
 from systolith.steps.gallery import draw_pruned
 from systolith.steps.listener import Progress
 from systolith.steps.meanings import meaning_of
+from systolith.steps.preflight import Judge, Problems, check_training
 from systolith.steps.pruned import (
     Pruned,
     load_pruned,
@@ -87,6 +88,11 @@ class ExperimentSource:
             "quantize": self._preparation("quantize", ["prune/"], ["quantize/"], self._quantize),
             "lower": self._preparation("lower", ["prune/", "quantize/"], lowered, self._lower),
         }
+
+    def check(self, problems: Problems, judge: Judge | None) -> None:
+        """Check the model, the data and what the file says of them, all together."""
+        make, load = self._fresh_model, lambda: self.data
+        check_training(self.experiment, make, load, lambda: self._bits, problems, judge)
 
     def _preparation(
         self, name: str, reads: Sequence[str], files: Sequence[str], run: Work

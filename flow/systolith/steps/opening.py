@@ -7,15 +7,19 @@ from typing import Any
 from systolith.build import Meaning, read_meaning
 from systolith.config import (
     BuildSection,
+    ConfigError,
     Experiment,
     HardwareSection,
     Interface,
     check_experiment,
     load_experiment,
+    merged,
+    read_content,
 )
 from systolith.network import load
 from systolith.steps.errors import UsageError
 from systolith.steps.experiment import ExperimentSource
+from systolith.steps.factories import check_factory
 from systolith.steps.listener import Listener, Silent
 from systolith.steps.session import Session
 from systolith.steps.settings import Settings
@@ -78,7 +82,7 @@ def open_run(
                     f"--images {own}: an experiment names its data itself; a number, or 'all', of "
                     "these is needed"
                 )
-            experiment = load_experiment(target, changes)
+            experiment = _load(target, changes)
             name, seed = experiment.name, experiment.seed
             folder = output or Path("out") / name
             source = ExperimentSource(experiment, folder, target.parent)
@@ -117,6 +121,27 @@ def _meaning(network: Path) -> Meaning | None:
         return read_meaning(network)
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _load(target: Path, changes: Mapping[str, Any] | None) -> Experiment:
+    """Read an experiment; its factories are looked for even if there are other mistakes."""
+    try:
+        return load_experiment(target, changes)
+    except ConfigError as error:
+        found = list(error.problems)
+        try:
+            content = merged(read_content(target), changes or {})
+        except ConfigError:
+            raise error from None
+        for section in ("model", "data"):
+            given = content.get(section)
+            factory = given.get("factory") if isinstance(given, Mapping) else None
+            if isinstance(factory, str):
+                try:
+                    check_factory(factory, section, target.parent)
+                except UsageError as problem:
+                    found.append(str(problem))
+        raise ConfigError(target, found) from error
 
 
 def _within(hardware: HardwareSection, build: BuildSection) -> HardwareSection:

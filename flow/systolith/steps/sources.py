@@ -15,6 +15,7 @@ from systolith.steps.errors import UsageError
 from systolith.steps.image_files import integers_of, read_images
 from systolith.steps.inputs import Inputs
 from systolith.steps.listener import Progress
+from systolith.steps.preflight import Judge, Problems
 
 __all__ = ["NetworkSource", "Preparation", "Source"]
 
@@ -54,6 +55,9 @@ class Source(Protocol):
     @property
     def meaning(self) -> Meaning | None:
         """What the network's integers stand for, where that is known."""
+
+    def check(self, problems: Problems, judge: Judge | None) -> None:
+        """Check before any work what the stages to run first will need."""
 
     def running(self) -> AbstractContextManager[None]:
         """Hold for the whole run what the source needs around it."""
@@ -110,6 +114,9 @@ class NetworkSource:
     def available(self) -> int | None:
         """Images of the user's own."""
         return None if self.own is None else len(self.own[0])
+
+    def check(self, problems: Problems, judge: Judge | None) -> None:
+        """Need nothing: there are no such stages."""
 
     def running(self) -> AbstractContextManager[None]:
         """Need nothing."""

@@ -55,7 +55,6 @@ class Workspace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def stage(
         self,
@@ -88,14 +87,7 @@ class Workspace:
         if before is not None:
             reasons = tuple(self._reasons(before, inputs))
             if not reasons:
-                return StageRecord(
-                    name=name,
-                    key=key,
-                    seconds=before["seconds"],
-                    cached=True,
-                    files=before["files"],
-                    result=before["result"],
-                )
+                return _found(name, key, before)
             reruns(reasons)
         path.unlink(missing_ok=True)
         start = time.perf_counter()
@@ -114,6 +106,14 @@ class Workspace:
             reasons=reasons,
         )
 
+    def record(self, name: str, inputs: Inputs) -> StageRecord | None:
+        """Find the earlier result of a stage, if it counts."""
+        inputs = json.loads(json.dumps(inputs))  # as it is read again
+        before = _read(self._record_path(name))
+        if before is None or any(self._reasons(before, inputs)):
+            return None
+        return _found(name, key_of(name, inputs), before)
+
     def clear(self, name: str) -> None:
         """Remove a stage's folder, so that nothing of an earlier run is left in it."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
@@ -127,6 +127,17 @@ class Workspace:
         for file, digest in before["files"].items():
             if (now := _digest_path(self.folder / file)) != digest:
                 yield f"its output {'is missing' if now == MISSING else 'was changed'}: {file}"
+
+
+def _found(name: str, key: str, content: dict[str, Any]) -> StageRecord:
+    return StageRecord(
+        name=name,
+        key=key,
+        seconds=content["seconds"],
+        cached=True,
+        files=content["files"],
+        result=content["result"],
+    )
 
 
 def key_of(name: str, inputs: Inputs) -> str:

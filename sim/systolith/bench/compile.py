@@ -2,11 +2,12 @@
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from systolith.bench.build_cache import has_blanks
+from systolith.bench.build_cache import CACHE_VARIABLE, content_key, has_blanks, shared_folder
 from systolith.bench.errors import BuildError
 from systolith.bench.toolchain import Toolchain
 
@@ -58,10 +59,25 @@ def package_file(name: str) -> str:
 
 
 def check_folder(workdir: Path) -> Path:
-    """Make a work folder absolute; make cannot build where a path has blanks in it."""
+    """Make a work folder, absolute and without blanks in its path, where make cannot build.
+
+    If the path has blanks, the folder is one where caches lie, of its own for that path.
+
+    Raises
+    ------
+    BuildError
+        If the path of caches has blanks, too.
+    """
     absolute = workdir.absolute()
     if has_blanks(absolute):
-        raise BuildError(f"the work folder must have no blanks in its path, got '{absolute}'")
+        elsewhere = Path(tempfile.gettempdir()) / f"systolith-{os.getuid()}"
+        cache = shared_folder(elsewhere) / "builds"
+        if has_blanks(cache):
+            raise BuildError(
+                f"make needs a folder without blanks in its path, got '{absolute}', and for "
+                f"caches '{cache}'; {CACHE_VARIABLE} may name another"
+            )
+        absolute = cache / content_key([str(absolute)])
     absolute.mkdir(parents=True, exist_ok=True)
     return absolute
 

@@ -1,0 +1,80 @@
+"""The engines of a run: planned within what [hardware] and [build] leave room for."""
+
+from dataclasses import replace
+
+from systolith.config import BuildSection, HardwareSection
+from systolith.gateware.board import server_resources
+from systolith.network import Conv2d, IntegerNetwork, Linear
+from systolith.plan import NetworkPlan, PlanError, no_engine, plan_network
+
+__all__ = ["judge_untrained", "plan_engines"]
+
+UNTRAINED_LUTS = 1.25
+"""Times the budget of LUTs that a network may seem to need before training: it may need fewer."""
+
+
+def plan_engines(
+    network: IntegerNetwork,
+    hardware: HardwareSection,
+    build: BuildSection,
+    *,
+    more_luts: float = 1.0,
+) -> NetworkPlan:
+    """Plan a network's engines; on a board they leave room for what serves them.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+    hardware : HardwareSection
+    build : BuildSection
+        Of the board, if there is one.
+    more_luts : float
+        Times the budget of LUTs.
+
+    Raises
+    ------
+    PlanError
+    """
+    budget = hardware.budget
+    if build.board is not None:
+        budget = hardware.budget_beside(server_resources(network, budget.block))
+    if budget.luts is not None:
+        budget = replace(budget, luts=int(budget.luts * more_luts))
+    return plan_network(
+        network,
+        arrays={name: section.shape for name, section in hardware.arrays.items()},
+        budget=budget,
+        cycles=hardware.cycles,
+        reloadable=hardware.reloadable,
+    )
+
+
+def judge_untrained(
+    network: IntegerNetwork, hardware: HardwareSection, build: BuildSection, *, will_change: bool
+) -> None:
+    """See that there can be engines for a network that is not trained yet.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+    hardware : HardwareSection
+    build : BuildSection
+    will_change : bool
+        Whether pruning decides on shapes or patterns only later; then no budget is judged.
+
+    Raises
+    ------
+    PlanError
+    """
+    if not will_change:
+        plan_engines(network, hardware, build, more_luts=UNTRAINED_LUTS)
+        return
+    names = [layer.name for layer in network.layers if isinstance(layer, Conv2d | Linear)]
+    problems = [text for layer in network.layers for text in no_engine(network, layer)]
+    problems += [
+        f"hardware.arrays must name a layer with weights, one of {', '.join(names)}; got '{name}'"
+        for name in hardware.arrays
+        if name not in names
+    ]
+    if problems:
+        raise PlanError(problems)
