@@ -24,7 +24,8 @@ from systolith.steps.factories import make_data, make_model
 from systolith.steps.gallery import draw_pruned
 from systolith.steps.listener import Progress
 from systolith.steps.meanings import meaning_of
-from systolith.steps.preflight import Judge, Problems, check_training
+from systolith.steps.preflight import check_training
+from systolith.steps.problems import Judge, Problems
 from systolith.steps.pruned import (
     Pruned,
     load_pruned,

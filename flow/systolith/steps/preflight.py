@@ -4,16 +4,14 @@ import copy
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from systolith.bench import MissingToolError
 from systolith.config import BuildSection, Experiment, RemovalStep, WeightSection
 from systolith.data import Dataset
-from systolith.fpga import MissingProgramError, check_programs
+from systolith.fpga import check_programs
 from systolith.frontend import lower
 from systolith.netlist import MODELS
 from systolith.network import Conv2d, IntegerNetwork, Linear, NetworkError
@@ -22,42 +20,16 @@ from systolith.prune import match_patterns
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 from systolith.steps.budgets import with_pattern
 from systolith.steps.errors import UsageError
+from systolith.steps.problems import Judge, Problems
 from systolith.steps.pruning import check_steps, pattern_of
 from systolith.steps.pruning.context import CALIBRATION_IMAGES
 from systolith.steps.user_code import explaining
 
-__all__ = ["Problems", "check_build", "check_folder", "check_training"]
+__all__ = ["check_build", "check_folder", "check_training"]
 
-FORESEEN = (MissingProgramError, MissingToolError, NetworkError, UsageError)
 FREE_BYTES = 100_000_000
 """Free on the disk, at least: a compiled simulator takes some ten million."""
 MOST_NAMES = 3
-
-Judge = Callable[[IntegerNetwork, bool], None]
-"""Called with a network, and whether it will change in shape or pattern. Raises PlanError if there
-can be no engines for it."""
-
-
-class Problems:
-    """Errors that were found, to be told together."""
-
-    def __init__(self) -> None:
-        self.errors: list[Exception] = []
-
-    @contextmanager
-    def collected(self) -> Iterator[None]:
-        """Keep an error of the block, if it is one that the user can mend."""
-        try:
-            yield
-        except FORESEEN as error:
-            self.errors.append(error)
-
-    def raise_if_any(self) -> None:
-        """Raise the error that was found, or one with all of them."""
-        if len(self.errors) == 1:
-            raise self.errors[0]
-        if self.errors:
-            raise UsageError(_listed(self.errors)) from self.errors[0]
 
 
 def check_training(
@@ -150,13 +122,6 @@ def check_folder(folder: Path) -> None:
             f"results need {FREE_BYTES // 10**6} MB of disk, but '{folder}' has "
             f"{free // 10**6} MB; free some, or name another folder with --output"
         )
-
-
-def _listed(errors: Sequence[Exception]) -> str:
-    found: list[str] = []
-    for error in errors:
-        found += getattr(error, "problems", None) or [str(error)]
-    return f"{len(found)} problems:" + "".join(f"\n  - {problem}" for problem in found)
 
 
 def _raise(problems: Iterator[str]) -> None:

@@ -24,7 +24,8 @@ from systolith.steps.engines import judge_untrained, plan_engines
 from systolith.steps.errors import UsageError
 from systolith.steps.inputs import Inputs, joined
 from systolith.steps.listener import Listener
-from systolith.steps.preflight import Problems, check_build, check_folder
+from systolith.steps.preflight import check_build, check_folder
+from systolith.steps.problems import Problems
 from systolith.steps.program import array_digest, digest_of, program_of
 from systolith.steps.proofs import proof_of, proof_of_bulk
 from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform

@@ -15,7 +15,7 @@ from systolith.steps.errors import UsageError
 from systolith.steps.image_files import integers_of, read_images
 from systolith.steps.inputs import Inputs
 from systolith.steps.listener import Progress
-from systolith.steps.preflight import Judge, Problems
+from systolith.steps.problems import Judge, Problems
 
 __all__ = ["NetworkSource", "Preparation", "Source"]
 
