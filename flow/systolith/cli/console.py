@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from systolith.steps import Listener, Silent
+from systolith.steps import Journal, Listener, Silent
 
 __all__ = ["ProgressBars", "listening"]
 
@@ -44,9 +44,15 @@ class ProgressBars:
 
 @contextmanager
 def listening(console: Console, *, quiet: bool) -> Iterator[Listener]:
-    """Draw bars on `console` while the block runs; none if `quiet`."""
+    """Draw bars on `console` while the block runs, or write lines if it is no terminal.
+
+    Nothing is shown if `quiet`.
+    """
     if quiet:
         yield Silent()
+        return
+    if not console.is_terminal:
+        yield Journal(lambda line: _write_line(console, line))
         return
     columns = (
         TextColumn("{task.description:<10}"),
@@ -59,3 +65,9 @@ def listening(console: Console, *, quiet: bool) -> Iterator[Listener]:
         yield ProgressBars(progress)
     finally:
         progress.stop()
+
+
+def _write_line(console: Console, line: str) -> None:
+    """Write one line, at once, as it is."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.file.flush()

@@ -7,15 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from systolith.cli.failures import CHECK_FAILED, say
 from systolith.cli.terminal import err, out
-from systolith.config import check_experiment, read_content
-from systolith.report import FittedTable, write_tuning_page
+from systolith.config import ObjectiveName, check_experiment, read_content
+from systolith.report import FittedTable, count_of, write_tuning_page
+from systolith.steps import Journal, log_in
 from systolith.steps.workspace import write_json
 from systolith.tune import (
+    MAXIMIZED,
     Design,
     Study,
     Workers,
@@ -59,7 +63,7 @@ def search_designs(
             workers,
             storage=storage,
         )
-        with _watched(study, quiet=as_json):
+        with _watched(study, folder, quiet=as_json):
             study.run()
         account = {
             **account_of(study, folder),
@@ -70,13 +74,32 @@ def search_designs(
     if as_json:
         print(json.dumps(account, indent=1))
         return
-    out.print(front_table(account["objectives"], [p for p in account["points"] if p["front"]]))
+    front = [point for point in account["points"] if point["front"]]
+    if not front:
+        limits = experiment.tune.limits if experiment.tune else {}
+        say(err, _nothing_found(account, limits))
+        raise typer.Exit(CHECK_FAILED)
+    out.print(front_table(account["objectives"], front))
     out.print(f"page: {folder}/index.html", highlight=False, soft_wrap=True)
     out.print(
         f"take one on: systolith tune pick {folder} NUMBER --output chosen.toml",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _nothing_found(account: Mapping[str, Any], limits: Mapping[ObjectiveName, float]) -> str:
+    """Say why a front is empty: which limits are broken, and the best there is of each."""
+    if not account["points"]:
+        reasons = {failure["reason"] for failure in account["failures"]}
+        return f"no design was trained: {'; '.join(sorted(reasons)) or account['states']}"
+    told = []
+    for name, limit in limits.items():
+        best = max if name in MAXIMIZED else min
+        found = best(point["values"][name.value] for point in account["points"])
+        told.append(f"limits.{name} = {limit:g}, the best is {found:g}")
+    designs = count_of(len(account["points"]), "design")
+    return f"none of {designs} keeps to the limits: {'; '.join(told)}"
 
 
 def pick_design(folder: Path, design: str, output: Path | None, *, build: bool) -> None:
@@ -114,6 +137,11 @@ def front_table(
     return table
 
 
+def _write(line: str) -> None:
+    err.print(line, markup=False, highlight=False, soft_wrap=True)
+    err.file.flush()
+
+
 def _briefly(choices: dict[str, Any]) -> str:
     """Write choices as in ``conv2 2:8 w4, fc w8, multipliers 16``."""
     words: dict[str, list[str]] = {}
@@ -135,9 +163,21 @@ def _shown(objective: dict[str, Any], value: float) -> str:
 
 
 @contextmanager
-def _watched(study: Study, *, quiet: bool) -> Iterator[None]:
-    """Show what is being done, and after each batch the front."""
-    if quiet:
+def _watched(study: Study, folder: Path, *, quiet: bool) -> Iterator[None]:
+    """Show what is being done, and after each batch the front; plain lines are logged, too."""
+    log = Journal(log_in(folder))
+    plain = [log] if quiet or err.is_terminal else [log, Journal(lambda line: _write(line))]
+
+    def noted(what: str, done: int, total: int) -> None:
+        for journal in plain:
+            journal.task(what, done, total)
+
+    def counted(front: Sequence[Design]) -> None:
+        for journal in plain:
+            journal.note(f"front: {count_of(len(front), 'design')}")
+
+    study.heard, study.told = noted, counted
+    if quiet or not err.is_terminal:
         yield
         return
     progress = Progress(
@@ -151,9 +191,11 @@ def _watched(study: Study, *, quiet: bool) -> Iterator[None]:
     with Live(progress, console=err, refresh_per_second=4) as live:
 
         def heard(what: str, done: int, total: int) -> None:
+            noted(what, done, total)
             progress.update(task, description=what, completed=done, total=total)
 
         def told(front: Sequence[Design]) -> None:
+            counted(front)
             table = front_table(objectives_of(study), [briefly(design) for design in front])
             live.update(Group(table, progress))
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
+from systolith.config.all_errors import all_errors
 from systolith.config.build import BuildSection
 from systolith.config.errors import ConfigError
 from systolith.config.hardware import HardwareSection
@@ -195,10 +196,12 @@ def check_experiment(
     ConfigError
         If there are mistakes; all of them are listed, as those of `path`.
     """
+    given = merged(content, changes or {})
     try:
-        return Experiment.model_validate(merged(content, changes or {}))
+        return Experiment.model_validate(given)
     except ValidationError as error:
-        raise ConfigError(path, list(_mistakes(error.errors()))) from error
+        details = all_errors(Experiment, given, error)
+        raise ConfigError(path, list(_mistakes(details))) from error
 
 
 def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "train": ("train", "steps.tensor_files", *MAKING),
     "prune": (*PRUNING, "steps.gallery"),
     "quantize": PRUNING,
-    "lower": (*REFERENCE, "network", "train"),
+    "lower": (*REFERENCE, "network", "steps.meanings", "train"),
     "estimate": ("report.engines", "report.report", "steps.engines"),
     "generate": ("build", "steps.engines"),
     "verify": ("steps.engines", "steps.proving", "steps.proofs", *REFERENCE),

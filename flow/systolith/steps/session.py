@@ -23,6 +23,7 @@ from systolith.steps.checking import check_netlist
 from systolith.steps.engines import judge_untrained, plan_engines
 from systolith.steps.errors import UsageError
 from systolith.steps.inputs import Inputs, joined
+from systolith.steps.journal import Journal, Several, log_in
 from systolith.steps.listener import Listener
 from systolith.steps.preflight import check_build, check_folder
 from systolith.steps.problems import Problems
@@ -63,8 +64,10 @@ class Session:
     def __init__(
         self, source: Source, settings: Settings, folder: Path, listener: Listener
     ) -> None:
-        self.source, self.settings, self.listener = source, settings, listener
+        self.source, self.settings = source, settings
         self.workspace = Workspace(folder)
+        self._journal = Journal(log_in(folder))
+        self.listener = Several(listener, self._journal)
         self._written: dict[str, str] = {}
         self._dense: dict[str, list[int]] | None = None
         self.report = Report(name=settings.name, seed=settings.seed)
@@ -93,6 +96,7 @@ class Session:
         elif self.settings.build.part is None:
             wanted = STAGES[: STAGES.index("build")]
         self._check(wanted)
+        self._journal.note(f"run of '{self.settings.name}': {', '.join(wanted)}")
         stages: dict[str, Callable[[], None]] = {
             "estimate": self._estimate,
             "generate": self._generate,

@@ -3,13 +3,14 @@
 from systolith.tune.account import account_of, briefly, objectives_of
 from systolith.tune.designs import Design, Designs
 from systolith.tune.model import Estimate, HardwareModel
-from systolith.tune.objectives import UNITS, Values
+from systolith.tune.objectives import MAXIMIZED, UNITS, Values
 from systolith.tune.picking import find_design, load_account, write_pick
 from systolith.tune.space import Axis, AxisKind, Space
 from systolith.tune.study import Study
 from systolith.tune.workers import Failure, Workers
 
 __all__ = [
+    "MAXIMIZED",
     "UNITS",
     "Axis",
     "AxisKind",

@@ -20,6 +20,9 @@ from systolith.tune.space import Axis
 
 __all__ = ["sampler_for"]
 
+LEAST_POPULATION = 2
+"""Of a generation that has parents; smaller batches are joined to such."""
+
 
 def sampler_for(
     name: SamplerName,
@@ -55,9 +58,9 @@ def _sampler(name: SamplerName, own: int, batch: int) -> BaseSampler:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match name:
             case SamplerName.NSGA2:
-                return NSGAIISampler(population_size=batch, seed=own)
+                return NSGAIISampler(population_size=max(batch, LEAST_POPULATION), seed=own)
             case SamplerName.NSGA3:
-                return NSGAIIISampler(population_size=batch, seed=own)
+                return NSGAIIISampler(population_size=max(batch, LEAST_POPULATION), seed=own)
             case SamplerName.TPE:
                 return TPESampler(seed=own, n_startup_trials=batch, constant_liar=True)
             case SamplerName.GP:

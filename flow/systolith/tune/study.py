@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from systolith.config import Experiment, merged
-from systolith.steps import UsageError, make_model, recipe_of
+from systolith.steps import UsageError, bits_of, make_model, recipe_of
+from systolith.steps.preflight import check_training
+from systolith.steps.problems import Problems
 from systolith.steps.pruning.context import CALIBRATION_IMAGES
 from systolith.steps.tensor_files import save_tensors
 from systolith.train import train_float
 from systolith.tune.designs import Design, Designs
 from systolith.tune.fronts import Scale, most_promising
+from systolith.tune.limits import limit_problems
 from systolith.tune.measuring import (
     Measurement,
     TrainTask,
@@ -115,6 +118,8 @@ class Study:
 
         At the end the planner is asked about the front, unless `settle` is false.
         """
+        if not self.weights.exists():
+            self._check()
         self._train_dense()
         begun = time.monotonic() - self.trials.seconds
         limit = None if self.section.minutes is None else 60 * self.section.minutes
@@ -131,6 +136,23 @@ class Study:
                 break
         if settle:
             self.designs.settle(self.workers, self.heard)
+
+    def _check(self) -> None:
+        """Find out before any training what training, or a limit, would fail at."""
+        problems = Problems()
+        experiment, base = self.experiment, self.base
+        data = judged_data(experiment, base)
+        bits = bits_of(experiment, data.train_images, data.test_images)
+
+        def make() -> nn.Module:
+            return make_model(experiment.model, experiment.seed, base)
+
+        check_training(experiment, make, lambda: data, lambda: bits, problems, None)
+        problems.raise_if_any()
+        images = data.train_images[:CALIBRATION_IMAGES]
+        untrained = HardwareModel(self.space, make().eval(), images)
+        if found := list(limit_problems(self.space, untrained)):
+            raise UsageError("; ".join(found))
 
     @property
     def weights(self) -> Path:

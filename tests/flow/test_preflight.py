@@ -1,0 +1,213 @@
+"""Mistakes that are found before any training, all together."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from systolith.cli import app
+from systolith.config import ConfigError
+from systolith.network import NetworkError
+from systolith.plan import PlanError
+from systolith.steps import UsageError, open_run
+
+MINE = """
+import torch
+from torch import nn
+from systolith.data import Dataset
+
+torch.manual_seed(0)
+X, Y = torch.rand(30, 1, 6, 6), torch.arange(30) % 3
+
+def data(x=X, y=Y, test=20):
+    return Dataset(name="mine", train_images=x[:test], train_labels=y[:test],
+                   test_images=x[test:], test_labels=y[test:])
+
+def net(*more, outputs=3):
+    return nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(),
+                         nn.Flatten(), nn.Linear(32, outputs), *more)
+
+def from_one(): return data(y=Y + 1)
+def negative(): return data(x=X - 0.5)
+def nan_pixels():
+    x = X.clone(); x[3] = torch.nan; return data(x=x)
+def negative_labels(): return data(y=Y - 1)
+def no_test(): return data(test=30)
+def twenty_one(): return data(test=21)
+def two_outputs(): return net(outputs=2)
+def maps(): return nn.Sequential(nn.Conv2d(1, 3, 3), nn.AdaptiveAvgPool2d(1))
+def nan_weights():
+    model = net(); model[0].weight.data[0, 0, 0, 0] = torch.nan; return model
+def double(): return net().double()
+def half(): return net().half()
+def odd(): return net(nn.Softplus())
+def normed(): return nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.ReLU(),
+                                   nn.Linear(4, 3))
+def broken(): return nn.Linear(1 // 0, 3)
+def leaving(): raise SystemExit("enough")
+def with_argument(classes): return net()
+def not_a_model(): return 7
+class Failing(nn.Module):
+    def __init__(self):
+        super().__init__(); self.fc = nn.Linear(36, 3)
+    def forward(self, x):
+        return self.fc(x.flatten(1)[:, :35])
+seven = 7
+"""
+TEXT = """
+name = "mine"
+model.factory = "mistaken:MODEL"
+data.factory = "mistaken:DATA"
+train = { float_epochs = 1, prune_epochs = 1, quantize_epochs = 1, batch_size = 10 }
+"""
+
+
+class Trained(Exception):
+    """Training would have begun."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    def begun(*arguments: object) -> None:
+        raise Trained
+
+    monkeypatch.setattr("systolith.steps.experiment.train_float", begun)
+    (tmp_path / "mistaken.py").write_text(MINE)
+    yield tmp_path
+    sys.modules.pop("mistaken", None)
+
+
+def _text(model: str = "net", data: str = "data", more: str = "") -> str:
+    return TEXT.replace("MODEL", model).replace("DATA", data) + more
+
+
+def _said(folder: Path, text: str, goal: str = "estimate") -> str:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    with pytest.raises((ConfigError, NetworkError, UsageError)) as caught:
+        open_run(path, folder / "out").run(goal)
+    return str(caught.value)
+
+
+def test_what_is_right_begins_to_train(folder: Path) -> None:
+    for data in ("data", "negative"):
+        (folder / "mine.toml").write_text(_text(data=data))
+        with pytest.raises(Trained):
+            open_run(folder / "mine.toml", folder / data).run("estimate")
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        ("net", "from_one", "labels up to 3, .* has 3 outputs.*the least label is 1$"),
+        ("two_outputs", "data", "labels up to 2, but .* has 2 outputs, for labels 0..1$"),
+        ("maps", "data", r"logits of shape \(2, classes\) .*got \(2, 3, 1, 1\); flatten before"),
+        ("net", "nan_pixels", "train_images must be finite, got NaN"),
+        ("net", "negative_labels", "train_labels must be classes from 0, got -1"),
+        ("net", "no_test", "test_images must have at least one image, got none"),
+        ("nan_weights", "data", "weights must be finite, but '0.weight' has NaN"),
+        ("double", "data", r"float32, but '0.weight'.* has torch.float64: return model.float\(\)"),
+        ("half", "data", "has torch.float16"),
+        ("odd", "data", "Softplus"),
+        ("normed", "twenty_one", "batch_size = 10 leaves a batch of one of 21 images"),
+        ("broken", "data", "raised ZeroDivisionError: .*, in broken at mistaken.py:.*1 // 0"),
+        ("leaving", "data", "raised SystemExit: enough, in leaving at mistaken.py:"),
+        ("with_argument", "data", "raised TypeError: .*missing 1 required positional argument"),
+        ("not_a_model", "data", "must make an nn.Module, got int"),
+        ("Failing", "data", r"forward\(\), .*raised RuntimeError: .*in forward at mistaken.py:"),
+        ("seven", "data", "must be callable, got int"),
+        ("absent", "data", "module 'mistaken' has no 'absent'"),
+        ("net", "net", "must make a systolith.data.Dataset, got Sequential"),
+    ],
+)  # fmt: skip
+def test_model_and_data_are_checked_before_training(
+    folder: Path, model: str, data: str, message: str
+) -> None:
+    said = _said(folder, _text(model, data))
+    assert re.search(message, said, re.DOTALL), said
+
+
+def test_problems_of_model_data_and_tools_are_told_together(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    said = _said(folder, _text("broken", "no_test"), "simulate")
+    for part in ("problems:", "GNU make", "ZeroDivisionError", "test_images must have"):
+        assert part in said, said
+
+
+def test_rules_and_layers_are_checked_before_training(folder: Path) -> None:
+    rules = '[[prune]]\nmethod = "magnitude"\nrules = [{layers = "2", k = 2, n = 3}]\n'
+    said = _said(folder, _text(more=f"{rules}[quantize.layers.conv9]\nact_bits = 4\n"))
+    assert "in_channels divisible by 3, but layer '2' has 8" in said
+    assert "conv9" in said
+
+
+@pytest.mark.parametrize(
+    ("hardware", "message"),
+    [
+        ("multipliers = 2\n", "need at least 3 multipliers in PE arrays, but the budget is 2"),
+        ("[hardware.arrays.conv9]\nrows = 1\ncolumns = 1\n", "conv9"),
+    ],
+)
+def test_engines_are_looked_for_before_training(folder: Path, hardware: str, message: str) -> None:
+    path = folder / "mine.toml"
+    path.write_text(_text(more=f"[hardware]\n{hardware}"))
+    with pytest.raises(PlanError, match=rf"^before training: .*{message}"):
+        open_run(path, folder / "out").run("estimate")
+    with pytest.raises(Trained):
+        open_run(path, folder / "out").run("lower")
+
+
+def test_a_file_with_many_mistakes_names_its_factories_too(folder: Path) -> None:
+    text = _text("absent", "data", "seed = 18446744073709551616\nepochs = 3\n").replace(
+        "mistaken:data", "nowhere:data"
+    )
+    more = (
+        '[hardware]\ndevice = "ecp6"\nmultipliers = 0\n[train2]\n'
+        '[[prune]]\nmethod = "dpp"\nrules = [{layers = "a", k = 9, n = 8, strid = 2}]\n'
+    )
+    said = _said(folder, text + more)
+    for part in (
+        "seed: must be less than",
+        "epochs: unknown key",
+        "train2: unknown key",
+        "hardware.multipliers: must be greater",
+        "no such device 'ecp6'",
+        "prune[0].rules[0].strid: unknown key",
+        "k-out-of-n needs k <= n, got k=9, n=8",
+        "module 'mistaken' has no 'absent'",
+        "no module 'nowhere'",
+    ):
+        assert part in said, (part, said)
+
+
+def test_a_folder_that_cannot_be_made_is_named(folder: Path) -> None:
+    (folder / "file").write_text("")
+    (folder / "mine.toml").write_text(_text())
+    with pytest.raises(UsageError, match="results need a folder that can be written, but"):
+        open_run(folder / "mine.toml", folder / "file" / "out").run("train")
+
+
+def test_a_full_disk_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("systolith.steps.preflight.FREE_BYTES", 2**60)
+    (folder / "mine.toml").write_text(_text())
+    with pytest.raises(UsageError, match=r"results need \d+ MB of disk"):
+        open_run(folder / "mine.toml", folder / "out").run("train")
+
+
+def test_explicit_signs_of_the_input_are_kept(folder: Path) -> None:
+    assert "input_signed" in _said(
+        folder, _text(data="negative", more="[quantize]\ninput_signed = false\n")
+    )
+
+
+def test_the_command_line_says_it_in_a_sentence(folder: Path) -> None:
+    (folder / "mine.toml").write_text(_text("broken"))
+    done = CliRunner().invoke(app, ["train", str(folder / "mine.toml"), "-o", str(folder / "o")])
+    assert done.exit_code == 2
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "error: model.factory 'mistaken:broken' raised ZeroDivisionError" in done.stderr
