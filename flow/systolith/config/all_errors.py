@@ -93,7 +93,8 @@ def _repair(content: Any, error: ErrorDetails) -> str | None:
 
 def _walk(content: Any, loc: Sequence[int | str]) -> tuple[Any, int | str | None]:
     """Find the table and the key that an error is about; names of a union's branches are none."""
-    inside, key = content, None
+    inside: Any = content
+    key: Any = None
     for part in loc:
         if key is not None and isinstance(inside, dict | list):
             try:
