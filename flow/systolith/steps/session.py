@@ -96,7 +96,6 @@ class Session:
         elif self.settings.build.part is None:
             wanted = STAGES[: STAGES.index("build")]
         self._check(wanted)
-        self._journal.note(f"run of '{self.settings.name}': {', '.join(wanted)}")
         stages: dict[str, Callable[[], None]] = {
             "estimate": self._estimate,
             "generate": self._generate,
@@ -104,6 +103,8 @@ class Session:
             "simulate": self._simulate,
             "build": self._build,
         }
+        names = [name for name in wanted if name in stages or name in self.source.stages]
+        self._journal.note(f"run of '{self.settings.name}': {', '.join(names)}")
         with self.source.running():
             for name in wanted:
                 if name in self.source.stages:

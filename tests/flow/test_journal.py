@@ -1,0 +1,81 @@
+"""Lines of progress, where no bars can be drawn."""
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from systolith.cli import app
+from systolith.network import save
+from systolith.steps import LOG, Journal, log_in
+from tests.flow.networks import small_network
+
+
+class Clock:
+    """Time that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_a_stage_has_lines_for_begin_epochs_and_end() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    journal = Journal(lines.append, clock)
+    journal.stage_begins("train")
+    journal.stage_reruns("train", ["source changed: mine.py"])
+    for done in (0.5, 1.0, 1.5, 2.0):
+        clock.seconds += 1
+        journal.progress(done, 4, f"loss {done}")
+    journal.stage_ends("train", 4.0, cached=False)
+    assert lines == [
+        "train: begins",
+        "train: runs again: source changed: mine.py",
+        "train: 1 of 4, loss 1.0, 0:00:06 left",
+        "train: 2 of 4, loss 2.0, 0:00:04 left",
+        "train: done in 4.0 s",
+    ]
+
+
+def test_many_units_have_a_line_a_minute() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    journal = Journal(lines.append, clock)
+    journal.stage_begins("simulate")
+    for done in range(1, 151):
+        clock.seconds += 1
+        journal.progress(done, 1000, "1 images/s")
+    assert lines[1:] == [
+        "simulate: 60 of 1000, 1 images/s, 0:15:40 left",
+        "simulate: 120 of 1000, 1 images/s, 0:14:40 left",
+    ]
+
+
+def test_a_task_begins_when_it_is_first_heard_of() -> None:
+    lines: list[str] = []
+    journal = Journal(lines.append, Clock())
+    for what, done in (("batch 0", 0), ("batch 0", 1), ("batch 1", 0)):
+        journal.task(what, done, 2)
+    assert lines == ["batch 0: begins", "batch 0: 1 of 2, 0:00:00 left", "batch 1: begins"]
+
+
+def test_a_log_grows_line_by_line(tmp_path: Path) -> None:
+    write = log_in(tmp_path / "out")
+    write("first")
+    write("second")
+    first, second = (tmp_path / "out" / LOG).read_text().splitlines()
+    assert first.endswith(" first") and second.endswith(" second")
+
+
+def test_output_that_is_no_terminal_gets_lines(tmp_path: Path) -> None:
+    save(small_network(), tmp_path / "small.json")
+    arguments = ["estimate", str(tmp_path / "small.json"), "-o", str(tmp_path / "out")]
+    said = CliRunner().invoke(app, arguments).stderr.splitlines()
+    assert said[0] == "estimate: begins"
+    assert said[-1].startswith("estimate: done in ")
+    again = CliRunner().invoke(app, [*arguments, "--multipliers", "20"]).stderr
+    assert "estimate: runs again: hardware.multipliers changed: none -> 20" in again
+    logged = (tmp_path / "out" / LOG).read_text()
+    assert "run of 'small': estimate" in logged and "estimate: done in" in logged
