@@ -1,6 +1,7 @@
 """What the command line loads before it has something to do, and the names it knows without."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import get_args
@@ -109,3 +110,29 @@ def test_earlier_names_of_options_are_taken_unless_they_contradict() -> None:
     assert same_option("--clock-mhz", 50.0, "--freq", None) == 50.0
     with pytest.raises(OptionError, match="--freq is an earlier name of --clock-mhz"):
         same_option("--clock-mhz", 50.0, "--freq", 60.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("estimate --device ecp5-1", "ecp5-12f"),
+        ("build --board tang", "tangnano9k"),
+        ("prune --method tay", "taylor"),
+        ("generate --interface wish", "wishbone"),
+        ("tune search --sampler nsga3", "nsga3"),
+        ("dia", ""),
+        ("doc", "doctor"),
+    ],
+)
+def test_a_shell_completes_names(words: str, expected: str) -> None:
+    whole = f"systolith {words}"
+    number = len(whole.split()) - 1
+    variables = {"_SYSTOLITH_COMPLETE": "complete_bash", "COMP_WORDS": whole}
+    done = subprocess.run(
+        [sys.executable, "-c", "from systolith.cli import app; app(prog_name='systolith')"],
+        env={**os.environ, **variables, "COMP_CWORD": str(number)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ([expected] if expected else []), done.stderr

@@ -10,12 +10,17 @@ import typer
 from systolith.cli.changes import build_changes
 from systolith.cli.choices import BOARDS
 from systolith.cli.failures import OptionError
-from systolith.cli.options import Json, Multipliers, Output, Target
+from systolith.cli.options import Json, Multipliers, Output, Target, beginning_in
 from systolith.cli.terminal import err, out
 
 __all__ = ["classify", "flash"]
 
-BoardName = Annotated[str | None, typer.Option(help=f"Instead of the file's: {', '.join(BOARDS)}.")]
+BoardName = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Instead of the file's: {', '.join(BOARDS)}.", autocompletion=beginning_in(BOARDS)
+    ),
+]
 
 
 def classify(
@@ -82,7 +87,9 @@ def flash(
     bitstream: Annotated[
         Path, typer.Argument(metavar="BITSTREAM", help="What a build left in fpga/.")
     ],
-    board: Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")],
+    board: Annotated[
+        str, typer.Option(help=f"One of {', '.join(BOARDS)}.", autocompletion=beginning_in(BOARDS))
+    ],
     permanent: Annotated[
         bool, typer.Option("--permanent", help="Into the flash, to stay after power is off.")
     ] = False,

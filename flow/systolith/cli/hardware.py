@@ -16,6 +16,7 @@ from systolith.cli.options import (
     Output,
     Target,
     TargetFps,
+    beginning_in,
     same_option,
 )
 from systolith.cli.running import run_stages
@@ -132,12 +133,19 @@ def build(
     multipliers: Multipliers = None,
     device: Annotated[
         str | None,
-        typer.Option(help=f"Build for, and plan within. One of {', '.join(DEVICES)}."),
+        typer.Option(
+            help=f"Build for, and plan within. One of {', '.join(DEVICES)}.",
+            autocompletion=beginning_in(DEVICES),
+        ),
     ] = None,
     speed: Annotated[int | None, typer.Option(help="Speed grade, such as 6 of ECP5.")] = None,
     package: Annotated[str | None, typer.Option(help="Package, such as CABGA381.")] = None,
     board: Annotated[
-        str | None, typer.Option(help=f"Board, instead of a device: {', '.join(BOARDS)}.")
+        str | None,
+        typer.Option(
+            help=f"Board, instead of a device: {', '.join(BOARDS)}.",
+            autocompletion=beginning_in(BOARDS),
+        ),
     ] = None,
     clock_mhz: Annotated[
         float | None,

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -20,10 +21,21 @@ __all__ = [
     "Seed",
     "Target",
     "TargetFps",
+    "beginning_in",
     "same_option",
 ]
 
 Value = TypeVar("Value")
+
+
+def beginning_in(names: Sequence[str]) -> Callable[[str], list[str]]:
+    """Complete names in a shell."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
 
 Target = Annotated[
     Path,
@@ -42,7 +54,11 @@ Multipliers = Annotated[
     int | None, typer.Option(min=1, help="Budget of multipliers, instead of the file's.")
 ]
 Device = Annotated[
-    str | None, typer.Option(help=f"Budget: what a device has. One of {', '.join(DEVICES)}.")
+    str | None,
+    typer.Option(
+        help=f"Budget: what a device has. One of {', '.join(DEVICES)}.",
+        autocompletion=beginning_in(DEVICES),
+    ),
 ]
 TargetFps = Annotated[
     float | None,

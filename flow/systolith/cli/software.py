@@ -6,7 +6,7 @@ import typer
 
 from systolith.cli.changes import pruning_changes, training_changes
 from systolith.cli.choices import METHODS
-from systolith.cli.options import Config, Json, LearningRate, Output, Seed
+from systolith.cli.options import Config, Json, LearningRate, Output, Seed, beginning_in
 from systolith.cli.running import run_stages
 
 __all__ = ["lower", "prune", "quantize", "train"]
@@ -32,7 +32,10 @@ def prune(
     output: Output = None,
     method: Annotated[
         str | None,
-        typer.Option(help=f"Instead of the file's steps: {', '.join(METHODS)}."),
+        typer.Option(
+            help=f"Instead of the file's steps: {', '.join(METHODS)}.",
+            autocompletion=beginning_in(METHODS),
+        ),
     ] = None,
     rule: Annotated[
         list[str] | None,

@@ -11,7 +11,7 @@ from systolith.plan.conv_plan import ArrayShape
 from systolith.plan.solver import choose
 from systolith.plan.work import Work, no_engine, work_of
 
-__all__ = ["array_shapes", "bad_arrays", "choose_arrays", "least_cycles"]
+__all__ = ["array_shapes", "bad_arrays", "choose_arrays", "least_cycles", "shapes_by_layer"]
 
 
 def least_cycles(work: Work, array: ArrayShape) -> int:
@@ -26,6 +26,22 @@ def least_cycles(work: Work, array: ArrayShape) -> int:
     )
     window = work.window
     return max(window.output_pixels * folds, window.input_pixels * work.transfers(array))
+
+
+def shapes_by_layer(
+    network: IntegerNetwork, arrays: Mapping[str, ArrayShape]
+) -> dict[str, ArrayShape]:
+    """Name layers as the network does: ``layer1.0.conv1`` of PyTorch is its ``layer1_0_conv1``.
+
+    Names that are no layer's, or the same layer's twice, stay as they are.
+    """
+    layers = {layer.name for layer in network.layers}
+    found: dict[str, ArrayShape] = {}
+    for name, array in arrays.items():
+        own = name if name in layers else name.replace(".", "_")
+        unclear = own not in layers or own in found or (own != name and own in arrays)
+        found[name if unclear else own] = array
+    return found
 
 
 def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Iterator[str]:

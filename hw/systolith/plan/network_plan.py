@@ -8,7 +8,7 @@ import numpy as np
 
 from systolith.network import INPUT, Conv2d, IntegerNetwork, Linear
 from systolith.plan.area import resources_of
-from systolith.plan.arrays import bad_arrays
+from systolith.plan.arrays import bad_arrays, shapes_by_layer
 from systolith.plan.budget import Budget, Resources, is_count
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.errors import PlanError
@@ -198,7 +198,8 @@ def plan_network(
     network : IntegerNetwork
         Convolutions, linear layers, additions, pools and flattenings.
     arrays : mapping of str to ArrayShape, optional
-        Shapes that are fixed, by layer name. They count towards the budget, unless all are fixed.
+        Shapes that are fixed, by layer name, with dots as in PyTorch or without. They count towards
+        the budget, unless all are fixed.
     multipliers : int, optional
         Budget for all PE arrays together, if nothing else is limited; 64 if nothing is given.
     budget : Budget, optional
@@ -219,7 +220,7 @@ def plan_network(
         With every layer that no engine supports, every array that does not fit its layer, or a
         budget that is too small.
     """
-    shapes = dict(arrays or {})
+    shapes = shapes_by_layer(network, arrays or {})
     if problems := [
         *unsupported(network),
         *bad_arrays(network, shapes),

@@ -1,6 +1,7 @@
 """The choice of array shapes, against a search over every shape."""
 
 import re
+from dataclasses import replace
 from itertools import product
 from math import ceil, gcd, prod
 
@@ -8,7 +9,16 @@ import numpy as np
 import pytest
 
 from systolith.fuzz import random_network
-from systolith.network import Add, AvgPool2d, Conv2d, IntegerNetwork, Layer, Linear, MaxPool2d
+from systolith.network import (
+    INPUT,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    IntegerNetwork,
+    Layer,
+    Linear,
+    MaxPool2d,
+)
 from systolith.plan import ArrayShape, PlanError, plan_network
 from systolith.plan.work import Work, work_of
 from tests.flow.networks import convolution, small_network
@@ -171,3 +181,20 @@ def test_what_is_no_array_and_no_budget_is_named() -> None:
 def test_several_problems_are_one_list() -> None:
     assert re.fullmatch(r"2 problems:\n  - a\n  - b", str(PlanError(["a", "b"])))
     assert str(PlanError(["a"])) == "a"
+
+
+def test_arrays_are_named_with_dots_or_without() -> None:
+    plain = small_network()
+    layers = [replace(layer, name=f"body_0_{layer.name}",
+                      input=layer.input if layer.input == INPUT else f"body_0_{layer.input}")
+              for layer in plain.layers]  # fmt: skip
+    outputs = tuple(f"body_0_{name}" for name in plain.outputs)
+    network = replace(plain, layers=tuple(layers), outputs=outputs)
+    shape = ArrayShape(rows=2, columns=4)
+    for name in ("body.0.conv1", "body_0_conv1"):
+        plan = plan_network(network, arrays={name: shape}, multipliers=40)
+        (found,) = (each for each in plan.convolutions if each.name == "body_0_conv1")
+        assert found.array == shape
+    both = {"body.0.conv1": shape, "body_0_conv1": ArrayShape(rows=1, columns=1)}
+    with pytest.raises(PlanError, match=r"array for 'body\.0\.conv1': no such convolution"):
+        plan_network(network, arrays=both)
