@@ -208,13 +208,15 @@ class _Check:
         theirs = self._theirs(INPUT)
         if theirs is None:
             return Bounds.of(ours)
-        away = np.abs(theirs - ours)
+        arranged = self.tensors[INPUT].arranged(ours)
+        away = np.abs(theirs - arranged)
         if away.max(initial=0) > 1 or (away > 0).mean() > INPUT_SHARE:
             raise DisagreementError(
                 f"the input is quantized in another way than by {self.executor} (tensor "
-                f"'{self.tensors[INPUT].tensor}'): {_difference(ours, ours, theirs)}; {REPORT}"
+                f"'{self.tensors[INPUT].tensor}'): {_difference(arranged, arranged, theirs)}; "
+                f"{REPORT}"
             )
-        return Bounds.of(theirs)
+        return self._inner(INPUT, theirs)
 
     def _see(self, layer: Layer, ours: Bounds, theirs: IntArray) -> None:
         counterpart = self.tensors[layer.name]
@@ -239,10 +241,14 @@ class _Check:
         if theirs is None:
             assert ours is not None
             return ours
-        places = self.tensors[layer.name].places
+        return self._inner(layer.name, theirs)
+
+    def _inner(self, name: str, theirs: IntArray) -> Bounds:
+        """What the executor gives, in the network's order."""
+        places = self.tensors[name].places
         if places is None:
             return Bounds.of(theirs)
-        shape = self.network.tensors[layer.name].shape
+        shape = self.network.tensors[name].shape
         flat = np.zeros((len(theirs), int(np.prod(shape))), dtype=np.int64)
         flat[:, places] = theirs
         return Bounds.of(flat.reshape(-1, *shape))

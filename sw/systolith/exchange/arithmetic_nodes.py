@@ -129,7 +129,9 @@ def _on_images(x: Images, by: FloatArray, op: str) -> Images:
                 )
             ]
         )
-    return replace(x, steps=(*x.steps, Step(op=op, values=unbatched(by, x.places.shape))))
+    # One for all has no axes, so that moves need not look at it.
+    values = by.reshape(1) if by.size == 1 else unbatched(by, x.places.shape)
+    return replace(x, steps=(*x.steps, Step(op=op, values=values)))
 
 
 def batch_norm(node: Node, values: Sequence[Value], made: Building) -> Value:

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.input_quantizer import InputQuantizer
 from systolith.exchange.output_type import OUTPUT, output_quantizer
@@ -65,8 +67,7 @@ class Building:
         Raises
         ------
         ExchangeError
-            If nothing quantizes them, if they are read in another way already, or have a shape
-            that networks do not have.
+            If nothing quantizes them, or if they are read in another way already.
         """
         quantizer = images.quantizer or self.input_type
         if images.integer is not None and images.quantizer is None:
@@ -83,11 +84,11 @@ class Building:
                     )
                 ]
             )
-        if images.places.ndim not in (1, 3):
-            shape = ", ".join(map(str, images.places.shape))
-            raise ExchangeError(
-                [f"reads the input as (N, {shape}); images (N, C, H, W) and vectors are supported"]
-            )
+        places, order = images.places, None
+        if places.ndim not in (1, 3):
+            # Neither an image nor a vector: elements are what they are wherever they stand.
+            order = np.arange(places.size).reshape(places.shape)
+            images = images.moved(np.ravel)
         quantizer = quantizer.within(images.low, images.high)
         found = InputQuantizer(
             shape=images.image,
@@ -110,7 +111,7 @@ class Building:
         self.input = found
         self.input_given = images.quantizer is None
         tensor = Tensor(images.places.shape, quantizer.type)
-        return Activation(layer=INPUT, tensor=tensor, scale=quantizer.scale)
+        return Activation(layer=INPUT, tensor=tensor, scale=quantizer.scale, places=order)
 
     def quantize(self, pending: Pending, quantizer: Quantizer) -> Activation:
         """Make the layer that was waiting, and what follows it.

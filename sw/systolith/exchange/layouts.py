@@ -1,6 +1,5 @@
 """Moves of values: reshaping, reordering, padding, which commute with quantizing."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import permutations
 from math import prod
@@ -16,6 +15,7 @@ from systolith.exchange.values import (
     Activation,
     Images,
     Integers,
+    Move,
     Pending,
     Value,
 )
@@ -33,9 +33,6 @@ __all__ = [
     "shape_of",
     "unbatched",
 ]
-
-Move = Callable[[NDArray[Any]], NDArray[Any]]
-"""Moves the elements of an array that has no axis of the batch."""
 
 
 def inner_shape(x: Activation | Pending) -> Shape:
@@ -101,7 +98,7 @@ def moved(x: Value, by: Move) -> Value:
             assert isinstance(of, Images | Activation | Pending)
             return replace(x, of=of)
         case Images():
-            return replace(x, places=by(x.places), steps=_moved_steps(x, by))
+            return x.moved(by)
         case Activation() | Pending():
             return _moved_result(x, by)
         case _:
@@ -118,15 +115,6 @@ def _moved_result(x: Activation | Pending, by: Move) -> Activation | Pending:
         raise ExchangeError(["reshapes a padded image; pad it right before the layer"]) from None
     same = places.shape == shape and np.array_equal(places.ravel(), np.arange(prod(shape)))
     return replace(x, places=None if same else places)
-
-
-def _moved_steps(x: Images, by: Move) -> tuple[Step, ...]:
-    return tuple(
-        step
-        if step.values.size == 1
-        else replace(step, values=by(np.broadcast_to(step.values, x.places.shape)))
-        for step in x.steps
-    )
 
 
 def padded_images(x: Images, pads: list[tuple[int, int]], fill: float) -> Images:

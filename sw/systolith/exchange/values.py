@@ -30,6 +30,7 @@ __all__ = [
     "Follow",
     "Images",
     "Integers",
+    "Move",
     "Pending",
     "QuantizedConstant",
     "Term",
@@ -41,6 +42,8 @@ Emit = Callable[[str, IntArray, Requantize, ActType], Layer]
 """Makes a layer of its name, its integer bias, its requantization and its output type."""
 Follow = Callable[[str, str], Layer]
 """Makes a layer that keeps types, of its name and that of the layer it reads."""
+Move = Callable[[NDArray[Any]], NDArray[Any]]
+"""Moves the elements of an array that has no axis of the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,6 +83,16 @@ class Images:
     low: float = -inf
     high: float = inf
     quantizer: Quantizer | None = None
+
+    def moved(self, by: Move) -> "Images":
+        """Move elements, and the constants of `steps` along with them."""
+        steps = tuple(
+            step
+            if step.values.size == 1
+            else replace(step, values=by(np.broadcast_to(step.values, self.places.shape)))
+            for step in self.steps
+        )
+        return replace(self, places=by(self.places), steps=steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -109,15 +109,39 @@ def test_images_without_an_axis_of_channels(when: str, op: str, tmp_path: Path) 
     assert equal_to_runtime(_quantized(made, y, tmp_path / "grey.onnx")).input.shape == (4, 5)
 
 
-def test_other_data_of_three_axes_are_refused(tmp_path: Path) -> None:
+def test_other_data_are_vectors_for_what_looks_at_elements_only(tmp_path: Path) -> None:
     made = GraphBuilder((4, 5))
-    x = made.linear("x", 0.125, 100)
-    path = _quantized(made, made.node("Relu", x), tmp_path / "rows.onnx")
-    with pytest.raises(ExchangeError, match=r"reads the input as \(N, 4, 5\); images \(N, C, H"):
-        import_onnx(path)
-    y = made.node("Conv", x, _weights(made, 3, 4, 3))
+    y = made.node("Relu", made.linear("x", 0.125, 100))
+    found = equal_to_runtime(made.save(tmp_path / "rows.onnx", made.linear(y, 0.25, 0)))
+    assert found.network.input.shape == (20,)
+    made = GraphBuilder((4, 5))
+    y = made.node("GlobalMaxPool", made.linear("x", 0.125, 100))
+    with pytest.raises(ExchangeError, match=r"reads shape \(4, 5\), which is \(20,\) reordered"):
+        import_onnx(_quantized(made, y, tmp_path / "pooled.onnx"))
+
+
+def test_convolutions_of_one_axis_are_refused(tmp_path: Path) -> None:
+    made = GraphBuilder((4, 5))
+    y = made.node("Conv", made.linear("x", 0.125, 100), _weights(made, 3, 4, 3))
     with pytest.raises(ExchangeError, match="is 1-dimensional; two-dimensional ones are supp"):
         import_onnx(_quantized(made, y, tmp_path / "rows.onnx"))
+
+
+def test_one_constant_of_many_axes_before_the_image_is_flattened(tmp_path: Path) -> None:
+    made = GraphBuilder((1, 4, 5))
+    x = made.node("Add", "x", made.const(np.full((1, 1, 1, 1), 2.0)))
+    x = made.linear(made.node("Flatten", x), 0.125, 100)
+    y = made.node("MatMul", x, _weights(made, 20, 3))
+    found = equal_to_runtime(_quantized(made, y, tmp_path / "one.onnx"))
+    assert found.quantize_input(np.zeros((2, 1, 4, 5))).shape == (2, 20)
+
+
+def test_other_data_normalized_by_column(tmp_path: Path) -> None:
+    made = GraphBuilder((4, 5))
+    x = made.node("Sub", "x", made.const(np.arange(5)))
+    y = made.node("Reshape", made.linear(x, 0.125, 100), _shape(made, -1, 20))
+    y = made.node("MatMul", made.linear(y, 0.25, 90), _weights(made, 20, 3))
+    equal_to_runtime(_quantized(made, y, tmp_path / "columns.onnx"))
 
 
 def test_normalized_per_channel_before_it_is_moved(tmp_path: Path) -> None:
