@@ -123,7 +123,7 @@ def run_runtime(path: Path, images: NDArray[Any], *, optimized: bool = False) ->
     return np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
 
 
-def equal_to_runtime(path: Path, images: NDArray[Any] | None = None) -> Imported:
+def equal_to_runtime(path: Path, images: NDArray[Any] | None = None, *, least: int = 3) -> Imported:
     """Import a file, and see that its results are those of ONNX Runtime, all of them equal."""
     found = import_onnx(path)
     if images is None:
@@ -133,5 +133,5 @@ def equal_to_runtime(path: Path, images: NDArray[Any] | None = None) -> Imported
     theirs = run_runtime(path, images)
     assert ours.shape == theirs.shape
     assert found.exact and np.array_equal(ours, theirs)
-    assert np.unique(ours).size > 2
+    assert np.unique(ours).size >= least, "too few different results to see anything"
     return found
