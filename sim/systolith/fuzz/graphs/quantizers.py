@@ -34,6 +34,7 @@ def linear_type(writer: Writer, x: str) -> tuple[float, int, Any]:
     dtypes: list[Any] = [np.uint8, np.int8]
     if writer.opset >= WIDE_OPSET and writer.chance(20):
         dtypes = [np.uint16, np.int16]
+        writer.dyadic = False  # float32 rounds sums of more than 24 bits
     dtype = choices.one_of(dtypes)
     info = np.iinfo(dtype)
     levels = (info.max - info.min) // 2
@@ -132,6 +133,7 @@ def _quant(writer: Writer, x: str) -> str:
     bits, signed = choices.integer(2, 8), int(not positive)
     if writer.rarely():
         bits = choices.one_of([1, 12, 16])
+        writer.dyadic &= bits == 1  # float32 rounds sums of more than 24 bits
     scale = writer.scale(float(np.abs(values).max()), (1 << (bits - signed)) - 1)
     zero = choices.integer(0, 3) if writer.rarely() else 0
     mode = "ROUND"

@@ -15,7 +15,6 @@ from systolith.fuzz.graphs.reference import QONNX_DOMAIN, Array, run_node
 __all__ = ["MICROSOFT", "ImpossibleNodeError", "Writer"]
 
 MICROSOFT = "com.microsoft"
-IN_FLOAT32 = 1 << 24
 
 
 class ImpossibleNodeError(Exception):
