@@ -6,11 +6,17 @@ from systolith.config import BuildSection, HardwareSection
 from systolith.gateware.board import server_resources
 from systolith.network import Conv2d, IntegerNetwork, Linear
 from systolith.plan import NetworkPlan, PlanError, no_engine, plan_network
+from systolith.steps.narrowing import ONE_MULTIPLIER_BITS, narrowed
 
 __all__ = ["judge_untrained", "plan_engines"]
 
 UNTRAINED_LUTS = 1.25
 """Times the budget of LUTs that a network may seem to need before training: it may need fewer."""
+
+NARROWER_FITS = (
+    f"with multipliers of {ONE_MULTIPLIER_BITS} bits in requantizers it fits: import the model "
+    f"with --multiplier-bits {ONE_MULTIPLIER_BITS}"
+)
 
 
 def plan_engines(
@@ -34,19 +40,34 @@ def plan_engines(
     Raises
     ------
     PlanError
+        Also saying whether narrower multipliers of requantizers would fit, where these are wide.
     """
     budget = hardware.budget
     if build.board is not None:
         budget = hardware.budget_beside(server_resources(network, budget.block))
     if budget.luts is not None:
         budget = replace(budget, luts=int(budget.luts * more_luts))
-    return plan_network(
-        network,
-        arrays={name: section.shape for name, section in hardware.arrays.items()},
-        budget=budget,
-        cycles=hardware.cycles,
-        reloadable=hardware.reloadable,
-    )
+
+    def planned(of: IntegerNetwork) -> NetworkPlan:
+        return plan_network(
+            of,
+            arrays={name: section.shape for name, section in hardware.arrays.items()},
+            budget=budget,
+            cycles=hardware.cycles,
+            reloadable=hardware.reloadable,
+        )
+
+    try:
+        return planned(network)
+    except PlanError as error:
+        narrow = narrowed(network)
+        if narrow is None:
+            raise
+        try:
+            planned(narrow)
+        except PlanError:
+            raise error from None
+        raise PlanError([*error.problems, NARROWER_FITS]) from error
 
 
 def judge_untrained(
