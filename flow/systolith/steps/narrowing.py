@@ -58,4 +58,4 @@ def _narrower(layer: Layer) -> Layer:
 def _surplus(multiplier: IntArray, shift: IntArray) -> IntArray:
     """Bits that each multiplier has too many."""
     bits = np.array([int(each).bit_length() for each in multiplier])
-    return np.minimum(np.maximum(bits - ONE_MULTIPLIER_BITS, 0), shift)
+    return np.asarray(np.minimum(np.maximum(bits - ONE_MULTIPLIER_BITS, 0), shift))
