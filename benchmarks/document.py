@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.engine import table as engine
 from benchmarks.engine.networks import NETWORKS
-from benchmarks.exchange.table import runtime_rows
+from benchmarks.exchange.table import few_bit_rows, runtime_rows
 from benchmarks.physical import table as physical
 from benchmarks.pruning import table as pruning
 from benchmarks.tuning import equal, front, learned, searches
@@ -58,6 +58,8 @@ def rows_of(name: str) -> Iterable[str]:
             return rewrite_rows()
         case "runtime":
             return runtime_rows()
+        case "few_bits":
+            return few_bit_rows()
         case "equal":
             return equal.table_rows(list(equal.summary(_read(equal.RESULT)["runs"])))
     raise ValueError(f"there is no table {name!r}")

@@ -27,12 +27,12 @@ from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 from torch import nn
 
+from benchmarks.exchange.table import FEW_BITS, few_bit_rows
 from benchmarks.results import write_result
 from systolith.data import Dataset, load_fashion_mnist
 from systolith.exchange import import_onnx
 from systolith.network import Conv2d, Linear, forward
 
-RESULTS = Path(__file__).parent / "results"
 COMMAND = "python -m benchmarks.exchange.few_bits"
 WIDTHS = ((1, 1), (1, 2), (2, 2), (3, 3))
 """Of weights and of activations, with the constant scales of FINN's examples."""
@@ -222,15 +222,10 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 rows[name] = compare(model, images, labels, Path(folder))
             print(name, rows[name], flush=True)
-    print("| network | outputs | differ from QONNX | from float64 | multipliers | accuracy |")
-    print("|---|---|---|---|---|---|")
-    for name, row in rows.items():
-        bits = "/".join(map(str, row["multiplier_bits"]))
-        counts = f"{row['outputs']:,} | {row['differ_from_qonnx']} | {row['differ_from_float64']}"
-        print(f"| {name} | {counts} | {bits} | {row['accuracy']:.1%} |")
     if not arguments.only:
         command = f"{COMMAND} --images {arguments.images} --steps {arguments.steps}"
-        write_result(RESULTS / "few_bits.json", command, {"networks": rows})
+        write_result(FEW_BITS, command, {"networks": rows})
+        print("\n".join(few_bit_rows()))
 
 
 if __name__ == "__main__":
