@@ -144,7 +144,10 @@ def _toolchain(
     except ModuleNotFoundError as error:
         return Check(name=name, purpose=f"needs {error.name}", found=None, required=required)
     try:
-        find_toolchain(cocotb=cocotb, waveforms=waveforms)
+        found = find_toolchain(cocotb=cocotb, waveforms=waveforms)
     except MissingToolError as error:
         return Check(name=name, purpose="; ".join(error.missing), found=None, required=required)
-    return Check(name=name, purpose="all parts found", found="ready", required=required)
+    purpose = "all parts found"
+    if found.stand_ins:
+        purpose = f"files are not compressed without {' and '.join(found.stand_ins)}"
+    return Check(name=name, purpose=purpose, found="ready", required=required)
