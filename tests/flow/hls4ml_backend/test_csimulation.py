@@ -1,5 +1,6 @@
 """The network is compared with hls4ml's own C simulation when it is compiled."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,13 @@ from systolith.hls4ml_backend.csimulation import check_csimulation
 from systolith.hls4ml_backend.tracing import trace_layers
 from systolith.network import IntegerNetwork, trace
 from tests.flow.hls4ml_backend.comparing import convert
+from tests.flow.hls4ml_backend.random_doors import (
+    Case,
+    keras_case,
+    onnx_case,
+    pytorch_case,
+    silence,
+)
 from tests.flow.hls4ml_backend.test_refusals import quantized
 
 EQUAL = "equal to hls4ml's C simulation (Vitis) on 8 random inputs"
@@ -73,6 +81,27 @@ def test_equal_networks_and_the_first_layer_that_differs(tmp_path: Path) -> None
         check_csimulation(graph, tmp_path / "second")
     assert "none of the layers before it" in str(refused.value)
     assert "check_csimulation=False" in str(refused.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", [pytorch_case, keras_case, onnx_case])
+def test_random_models_of_all_doors_are_equal(door: Callable[[int], Case], tmp_path: Path) -> None:
+    equal = 0
+    for seed in range(20):
+        try:
+            with silence():
+                graph = door(seed).convert(tmp_path / str(seed))
+                checked = check_csimulation(graph, tmp_path / f"{seed}-csimulation")
+        except ConversionError as error:
+            assert "C simulation" not in str(error)
+            continue
+        except Exception:  # refused by hls4ml's converters
+            continue
+        assert checked == EQUAL or "padded or overlapping pool" in checked
+        equal += checked == EQUAL
+        if equal == 3:
+            return
+    assert equal
 
 
 def test_what_the_cpp_computes_otherwise_is_said(tmp_path: Path) -> None:
