@@ -237,14 +237,22 @@ def test_refused_file_leaves_nothing_and_names_every_problem(tmp_path: Path) -> 
     (conv,) = (node for node in broken.graph.node if node.op_type == "Conv")
     conv.attribute.append(onnx.helper.make_attribute("dilations", [2, 2]))
     extra = [
-        onnx.helper.make_node("Softmax", [broken.graph.output[0].name], ["s"], name="odds"),
+        onnx.helper.make_node("HardSwish", [broken.graph.output[0].name], ["s"], name="odds"),
         onnx.helper.make_node("Tanh", [broken.graph.output[0].name], ["t"], name="bend"),
     ]
     broken.graph.node.extend(extra)
+    for name in ("s", "t"):
+        broken.graph.output.append(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        )
     onnx.save(broken, tmp_path / "broken.onnx")
     code, shown, said = _run("import", tmp_path / "broken.onnx", "-o", tmp_path / "out", "--json")
     assert (code, shown) == (2, "")
-    for text in ("'conv' (Conv): is dilated", "'odds' (Softmax): not supp", "'bend' (Tanh): not s"):
+    for text in (
+        "'conv' (Conv): is dilated",
+        "'odds' (HardSwish): not supp",
+        "'bend' (Tanh): not s",
+    ):
         assert text in said
     assert not (tmp_path / "out").exists()
 
