@@ -5,11 +5,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from systolith.cli import caches
+from systolith.cli.faults import users_frame
 from systolith.network import save
+from systolith.train import TrainingError, evaluate
 from tests.flow.networks import small_network
 
 EXPERIMENT = """
@@ -65,7 +69,7 @@ main()
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        (RAISES_IN_FORWARD, ["TypeError: Linear.forward() takes 2", "line 10, in forward"]),
+        (RAISES_IN_FORWARD, ["TypeError: Linear.forward() takes 2", "in forward"]),
         (RAISES_IN_FACTORY, ["KeyError: 'layers'", "return {}['layers']"]),
         ("def make(:\n    pass\n", ["invalid syntax", "my_network.py", "line 1"]),
     ],
@@ -163,3 +167,18 @@ def test_a_full_disk_in_a_librarys_words_is_no_fault_of_ours() -> None:
     assert code == 2
     assert "No space left on device" in said and "--output names another folder" in said
     assert "fault of systolith" not in said
+
+
+def test_the_innermost_line_of_the_users_that_we_called_is_found(tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    source = "def classify(images):\n    return images.reshape(-1, 7)\n"
+    exec(compile(source, str(tmp_path / "mine.py"), "exec"), names)
+    images, labels = torch.rand(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(RuntimeError) as caught:
+        evaluate(names["classify"], images, labels)
+    frame = users_frame(caught.value)
+    assert frame is not None
+    assert (frame.filename, frame.lineno) == (str(tmp_path / "mine.py"), 2)
+    with pytest.raises(TrainingError) as ours:
+        evaluate(names["classify"], images, labels[:1])
+    assert users_frame(ours.value) is None
