@@ -6,9 +6,10 @@ from systolith.config import BuildSection, HardwareSection
 from systolith.gateware.board import server_resources
 from systolith.network import Conv2d, IntegerNetwork, Linear
 from systolith.plan import NetworkPlan, PlanError, no_engine, plan_network
+from systolith.steps.inputs import Inputs, flat
 from systolith.steps.narrowing import ONE_MULTIPLIER_BITS, narrowed
 
-__all__ = ["judge_untrained", "plan_engines"]
+__all__ = ["engine_inputs", "judge_untrained", "plan_engines"]
 
 UNTRAINED_LUTS = 1.25
 """Times the budget of LUTs that a network may seem to need before training: it may need fewer."""
@@ -68,6 +69,13 @@ def plan_engines(
         except PlanError:
             raise error from None
         raise PlanError([*error.problems, NARROWER_FITS]) from error
+
+
+def engine_inputs(hardware: HardwareSection, build: BuildSection) -> Inputs:
+    """Give everything of a file that decides the engines; a clock does with a target only."""
+    unread = {"interface", *(() if hardware.target_fps is not None else ("clock_mhz",))}
+    given = dict(flat("hardware", hardware.model_dump(mode="json", exclude=unread)))
+    return {"setting": {**given, "build.board": build.board}}
 
 
 def judge_untrained(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["Inputs", "changes", "joined"]
+__all__ = ["Inputs", "changes", "flat", "joined"]
 
 Inputs = Mapping[str, Mapping[str, Any]]
 """JSON values by kind, then by name: settings, and digests of what is too large to keep."""
@@ -29,6 +29,15 @@ def joined(*parts: Inputs) -> dict[str, dict[str, Any]]:
         for kind, values in part.items():
             found.setdefault(kind, {}).update(values)
     return found
+
+
+def flat(name: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name each value as the file does: ``quantize.layers.conv1.act_bits``; none that is None."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from flat(f"{name}.{key}", value)
+        elif value is not None:
+            yield f"{name}.{key}", value
 
 
 def changes(before: Inputs, now: Inputs) -> Iterator[str]:

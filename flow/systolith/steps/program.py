@@ -19,6 +19,7 @@ __all__ = [
     "PROGRAMS",
     "array_digest",
     "digest_of",
+    "image_inputs",
     "library_versions",
     "program_digest",
     "program_of",
@@ -120,6 +121,14 @@ def array_digest(values: NDArray[Any]) -> str:
     digest = hashlib.blake2b(f"{values.dtype} {values.shape} ".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
     return f"{values.shape} {digest.hexdigest()}"
+
+
+def image_inputs(images: NDArray[Any], labels: NDArray[Any] | None = None) -> Inputs:
+    """Digest images that go in, and their labels if they count."""
+    digests = {"images": array_digest(images)}
+    if labels is not None:
+        digests["labels"] = array_digest(labels)
+    return {"images": digests}
 
 
 def _foreign(module: str) -> bool:

@@ -13,11 +13,11 @@ from systolith.config import Experiment, PruneSection
 from systolith.data import Dataset
 from systolith.steps.closure import Import
 from systolith.steps.factories import MODELS, is_bundled_data
-from systolith.steps.inputs import Inputs, joined
+from systolith.steps.inputs import Inputs, flat, joined
 from systolith.steps.program import array_digest, digest_of, program_of
 from systolith.steps.user_code import sources_of
 
-__all__ = ["Reading", "flat", "tensor_digest"]
+__all__ = ["Reading", "tensor_digest"]
 
 TRAINING = ("batch_size", "learning_rate", "weight_decay", "algorithm", "precision")
 
@@ -145,15 +145,6 @@ class Reading:
         for key in (*TRAINING, "threads"):
             yield f"train.{key}", getattr(train, key)
         yield "data.augment", self.experiment.data.augment
-
-
-def flat(name: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Name each value as the file does: ``quantize.layers.conv1.act_bits``; none that is None."""
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            yield from flat(f"{name}.{key}", value)
-        elif value is not None:
-            yield f"{name}.{key}", value
 
 
 def _is_joint(step: PruneSection) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from systolith.bench import find_toolchain
 from systolith.build import Bus, Design, design_files, load_design, write_design, write_shell
 from systolith.fpga import find_programs
-from systolith.network import IntArray, IntegerNetwork, NetworkError, content_hash
+from systolith.network import IntegerNetwork, NetworkError, content_hash
 from systolith.plan import (
     DEVICES,
     SPEED_FACTORS,
@@ -21,17 +21,16 @@ from systolith.plan import (
 from systolith.report import Report, dense_macs, engine_rows, performance, sparsity_rows
 from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
 from systolith.steps.checking import check_netlist
-from systolith.steps.engines import judge_untrained, plan_engines
+from systolith.steps.engines import engine_inputs, judge_untrained, plan_engines
 from systolith.steps.errors import UsageError
-from systolith.steps.inputs import Inputs, joined
+from systolith.steps.inputs import Inputs, flat, joined
 from systolith.steps.journal import Journal, Several, log_in
 from systolith.steps.listener import Listener
 from systolith.steps.preflight import check_build, check_folder
 from systolith.steps.problems import Problems
-from systolith.steps.program import array_digest, digest_of, program_of
+from systolith.steps.program import digest_of, image_inputs, program_of
 from systolith.steps.proofs import proof_of, proof_of_bulk
 from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform
-from systolith.steps.reading import flat
 from systolith.steps.settings import Settings
 from systolith.steps.sources import Preparation, Source
 from systolith.steps.workspace import StageRecord, Workspace, key_of, write_json
@@ -265,7 +264,11 @@ class Session:
 
         given = {"seed": settings.seed, "verify.per_layer": settings.per_layer}
         inputs = joined(
-            program_of("verify"), self._network, self._design, _images(images), {"setting": given}
+            program_of("verify"),
+            self._network,
+            self._design,
+            image_inputs(images),
+            {"setting": given},
         )
         record = self._stage("verify", inputs, [], work)
         self._add_checks(record.result["checks"])
@@ -294,10 +297,9 @@ class Session:
 
         files = ["waveform.fst"] if settings.waveform else []
         given = {"simulate.jobs": settings.jobs, "simulate.waveform": settings.waveform}
-        inputs = joined(
-            *(program_of("simulate"), self._network, self._hardware, self._design),
-            *(_images(images, labels), {"setting": {**given, "images": self.source.available}}),
-        )
+        known = {"setting": {**given, "images": self.source.available}}
+        program, shown = program_of("simulate"), image_inputs(images, labels)
+        inputs = joined(program, self._network, self._hardware, self._design, shown, known)
         record = self._stage("simulate", inputs, files, work)
         result = dict(record.result)
         self._add_checks(result.pop("checks"))
@@ -346,7 +348,7 @@ class Session:
 
         board = dict(flat("build", section.model_dump(include={"board", "clock_mhz", "baud"})))
         inputs = joined(
-            *(program_of("netlist"), self._network, self._hardware, _images(images)),
+            *(program_of("netlist"), self._network, self._hardware, image_inputs(images)),
             *({"result": built}, {"setting": board}),
         )
         record = self._stage("netlist", inputs, [], work)
@@ -368,14 +370,8 @@ class Session:
         # Of a result that was kept, the seconds are those it took once.
         seconds = record.seconds + (0.0 if record.cached else before)
         self.listener.stage_ends(name, seconds, record.cached)
-        self.report.stages.append(
-            {
-                "name": name,
-                "seconds": seconds,
-                "cached": record.cached,
-                "reasons": list(record.reasons),
-            }
-        )
+        entry = {"name": name, "seconds": seconds, "cached": record.cached}
+        self.report.stages.append({**entry, "reasons": list(record.reasons)})
         return record
 
     def _heard(self, done: float, total: float, text: str) -> None:
@@ -395,11 +391,7 @@ class Session:
 
     @property
     def _hardware(self) -> Inputs:
-        """Everything that decides the engines."""
-        hardware, build = self.settings.hardware, self.settings.build
-        unread = {"interface", *(() if hardware.target_fps is not None else ("clock_mhz",))}
-        given = dict(flat("hardware", hardware.model_dump(mode="json", exclude=unread)))
-        return {"setting": {**given, "build.board": build.board}}
+        return engine_inputs(self.settings.hardware, self.settings.build)
 
     @property
     def _design(self) -> Inputs:
@@ -411,10 +403,3 @@ class Session:
 
 def _results(stage: Preparation, written: Mapping[str, str]) -> Inputs:
     return {"result": {file: written[file] for file in stage.reads}}
-
-
-def _images(images: IntArray, labels: IntArray | None = None) -> Inputs:
-    digests = {"images": array_digest(images)}
-    if labels is not None:
-        digests["labels"] = array_digest(labels)
-    return {"images": digests}

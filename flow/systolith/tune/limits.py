@@ -2,15 +2,47 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from torch import nn
+
 from systolith.config import ObjectiveName
+from systolith.data import Dataset
+from systolith.steps import UsageError, bits_of
+from systolith.steps.preflight import check_training
+from systolith.steps.problems import Problems
+from systolith.steps.pruning.context import CALIBRATION_IMAGES
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, breaks
 from systolith.tune.space import Label, Space
 
-__all__ = ["limit_problems"]
+__all__ = ["check_search", "limit_problems"]
 
 PERFECT = 1.0
 """Accuracy that is not known yet."""
+
+
+def check_search(space: Space, make: Callable[[], nn.Module], data: Dataset) -> None:
+    """Find out before any training what training, or a limit, would fail at.
+
+    Parameters
+    ----------
+    space : Space
+    make : callable
+        Makes the untrained model.
+    data : Dataset
+        That points are trained with and judged by.
+
+    Raises
+    ------
+    UsageError, NetworkError
+        With all that is wrong.
+    """
+    bits = bits_of(space.experiment, data.train_images, data.test_images)
+    problems = Problems()
+    check_training(space.experiment, make, lambda: data, lambda: bits, problems, None)
+    problems.raise_if_any()
+    untrained = HardwareModel(space, make().eval(), data.train_images[:CALIBRATION_IMAGES])
+    if found := list(limit_problems(space, untrained)):
+        raise UsageError("; ".join(found))
 
 
 def limit_problems(space: Space, hardware: HardwareModel) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The search: batches of points are drawn, screened, trained in rounds, and told to the sampler."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +15,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from systolith.config import Experiment, merged
-from systolith.steps import UsageError, bits_of, make_model, recipe_of
-from systolith.steps.preflight import check_training
-from systolith.steps.problems import Problems
+from systolith.steps import UsageError, make_model, recipe_of
+from systolith.steps.inputs import joined
 from systolith.steps.pruning.context import CALIBRATION_IMAGES
+from systolith.steps.reading import Reading
 from systolith.steps.tensor_files import save_tensors
 from systolith.train import train_float
 from systolith.tune.designs import Design, Designs
 from systolith.tune.fronts import Scale, most_promising
-from systolith.tune.limits import limit_problems
+from systolith.tune.limits import check_search
 from systolith.tune.measuring import (
     Measurement,
     TrainTask,
@@ -119,7 +120,8 @@ class Study:
         At the end the planner is asked about the front, unless `settle` is false.
         """
         if not self.weights.exists():
-            self._check()
+            data = judged_data(self.experiment, self.base)
+            check_search(self.space, self._fresh_model, data)
         self._train_dense()
         begun = time.monotonic() - self.trials.seconds
         limit = None if self.section.minutes is None else 60 * self.section.minutes
@@ -136,23 +138,6 @@ class Study:
                 break
         if settle:
             self.designs.settle(self.workers, self.heard)
-
-    def _check(self) -> None:
-        """Find out before any training what training, or a limit, would fail at."""
-        problems = Problems()
-        experiment, base = self.experiment, self.base
-        data = judged_data(experiment, base)
-        bits = bits_of(experiment, data.train_images, data.test_images)
-
-        def make() -> nn.Module:
-            return make_model(experiment.model, experiment.seed, base)
-
-        check_training(experiment, make, lambda: data, lambda: bits, problems, None)
-        problems.raise_if_any()
-        images = data.train_images[:CALIBRATION_IMAGES]
-        untrained = HardwareModel(self.space, make().eval(), images)
-        if found := list(limit_problems(self.space, untrained)):
-            raise UsageError("; ".join(found))
 
     @property
     def weights(self) -> Path:
@@ -206,12 +191,18 @@ class Study:
 
     @property
     def _settings(self) -> str:
-        """All that decides what is found, but how long it is searched for."""
+        """All that decides what is found, model and data too, but how long it is searched for."""
         left_out = {"tune": {"points", "minutes", "timeout_seconds"}}
         content = self.experiment.model_dump_json(
             exclude={**left_out, "verify": True, "simulate": True, "build": True}
         )
-        return hashlib.sha256(content.encode()).hexdigest()
+        data = judged_data(self.experiment, self.base)
+        reading = Reading(self.experiment, self.base, data, self._fresh_model)
+        made_of = json.dumps(joined(reading.model, reading.pixels), sort_keys=True)
+        return hashlib.sha256((content + made_of).encode()).hexdigest()
+
+    def _fresh_model(self) -> nn.Module:
+        return make_model(self.experiment.model, self.experiment.seed, self.base)
 
     def _train_dense(self) -> None:
         """Train the dense model that all points start from, if that is not done."""

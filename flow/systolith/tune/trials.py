@@ -74,8 +74,8 @@ class Trials:
             raise UsageError(f"the study cannot be kept in {storage}: {error}") from error
         if self.study.user_attrs.setdefault(SETTINGS, settings) != settings:
             raise UsageError(
-                f"{storage} has a study '{name}' of other settings; "
-                "choose another folder with --output, or remove it"
+                f"{storage} has a study '{name}' of other settings, another model or other data; "
+                "choose another folder with --output, or remove that one"
             )
         self.study.set_user_attr(SETTINGS, settings)
 
