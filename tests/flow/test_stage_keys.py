@@ -322,7 +322,13 @@ class Tracer:
             threading.setprofile(None)  # type: ignore[arg-type]
 
 
-ROOM = ("steps/workspace.py", "steps/inputs.py", "steps/listener.py", "steps/session.py")
+ROOM = (
+    "steps/workspace.py",
+    "steps/inputs.py",
+    "steps/listener.py",
+    "steps/journal.py",
+    "steps/session.py",
+)
 """What stands around the work of a stage, whatever it finds."""
 
 
