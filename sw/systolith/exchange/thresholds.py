@@ -4,8 +4,7 @@ A quantized layer gives a staircase: each integer from some accumulator on. Two 
 if all steps of their staircases are, whatever arithmetic they are made of.
 """
 
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +19,8 @@ MOST_THRESHOLDS = 1 << 22
 """Of a layer; more are not looked at."""
 MOST_BITS = 61
 """Of numbers in the comparison, so that int64 holds their sums."""
+FEW_LEVELS = 16
+"""That tell most multipliers that will not do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,6 +78,11 @@ class Staircase:
         )
         return least.max(axis=1, initial=-limit), most.min(axis=1, initial=limit - 1)
 
+    def thinned(self, levels: int) -> "Staircase":
+        """Keep some levels, first and last among them: what these rule out, all of them do."""
+        places = np.unique(np.linspace(0, self.levels.size - 1, levels).astype(np.int64))
+        return replace(self, levels=self.levels[places], first=self.first[:, places])
+
     def contains(
         self, multiplier: IntArray, shift: IntArray, offset: IntArray, rounding: Rounding
     ) -> bool:
@@ -119,7 +125,7 @@ def staircase(
     level = np.arange(levels[0] + 1, levels[1] + 1, dtype=np.int64)
     if level.size == 0 or level.size * scale.size > MOST_THRESHOLDS:
         return None
-    edge = level - (0.5 if rounding.to_nearest else 0.0)
+    edge = level.astype(np.float64) - (0.5 if rounding.to_nearest else 0.0)
     silent = (scale == 0)[:, None]
     step = np.where(silent, 1.0, scale[:, None])
     # A silent channel is looked at as one whose step is a whole unit.
@@ -129,20 +135,36 @@ def staircase(
     first = np.ceil(real).astype(np.int64)
     unclear = np.abs(real - np.rint(real)) <= doubt
     unclear &= np.where(silent, np.rint(real) == 0, (real > low - 0.5) & (real < high + 0.5))
-    for channel, place in zip(*np.nonzero(unclear), strict=True):
-        exact = _threshold(scale[channel], offset[channel], unit, edge[place])
-        if exact.denominator != 1 and not silent[channel, 0]:
+    down = (level % 2 != odd) & (rounding is Rounding.HALF_EVEN)
+    for channel in np.flatnonzero(unclear.any(axis=1)):
+        places = np.flatnonzero(unclear[channel])
+        by, added = float(step[channel, 0]), float(offset[channel])
+        whole, rest = _thresholds(by, added, unit, edge[places])
+        if rest.any() and not silent[channel, 0]:
             return None
-        down = rounding is Rounding.HALF_EVEN and bool(level[place] % 2) != odd
-        first[channel, place] = -(-exact // 1) + (exact.denominator == 1 and down)
+        first[channel, places] = whole + np.where(rest, 1, down[places])
     # What a silent channel gives, it gives for every accumulator.
     first = np.where(silent, np.where(first <= 0, low, high + 1), first)
     return Staircase(levels=level, first=first.clip(low, high + 1), low=low, high=high)
 
 
-def _threshold(scale: float, offset: float, unit: float, edge: float) -> Fraction:
-    distance = Fraction(edge) * Fraction(unit) - Fraction(offset)
-    return distance / Fraction(scale) if scale else distance
+def _thresholds(
+    scale: float, offset: float, unit: float, edges: FloatArray
+) -> tuple[IntArray, BoolArray]:
+    """Divide ``edges * unit - offset`` by the scale: what is whole of it, and whether more is left.
+
+    All are integers over one power of two, so nothing is rounded.
+    """
+    ratios = [each.as_integer_ratio() for each in (unit, offset, scale)]
+    common = max(denominator for _, denominator in ratios)
+    units, added, step = (each * (common // denominator) for each, denominator in ratios)
+    # Edges are whole or halves: twice an edge is whole.
+    edge = np.rint(edges * 2).astype(np.int64)
+    largest = max(int(np.abs(edge).max()), 1) * units + 2 * max(abs(added), step)
+    number = np.int64 if largest.bit_length() <= MOST_BITS else object
+    distance = edge.astype(number) * units - 2 * added
+    whole = distance // (2 * step)
+    return whole.astype(np.int64), np.asarray(distance != whole * (2 * step))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -185,6 +207,7 @@ def found_steps(
     ways = [Rounding.HALF_UP] if rounding is Rounding.HALF_EVEN else []
     inside = (stairs.first > stairs.low) & (stairs.first <= stairs.high)
     apart = _extent(stairs.first, inside)
+    few = stairs.thinned(FEW_LEVELS)
     for width in range(1, bits + 1):
         shift = width - int(exponent)
         if not 0 <= shift <= MAX_SHIFT:
@@ -195,10 +218,13 @@ def found_steps(
         if multiplier.max() >= 1 << width or (drift > ratio).any():
             continue
         for way in (*ways, rounding):
-            bounds = stairs.offsets(multiplier, shift, way)
-            if bounds is None:
+            likely = few.offsets(multiplier, shift, way)
+            if likely is None:
                 return None
-            if (bounds[0] <= bounds[1]).all():
+            if (likely[0] > likely[1]).any():
+                continue
+            bounds = stairs.offsets(multiplier, shift, way)
+            if bounds is not None and (bounds[0] <= bounds[1]).all():
                 return _reduced(multiplier, offset, shift, way, bounds)
     return None
 
