@@ -134,7 +134,10 @@ def dense_macs(network: IntegerNetwork, dense: Mapping[str, Sequence[int]]) -> i
 
 
 def _removed(before: Sequence[int], after: Sequence[int]) -> Iterator[str]:
-    """Say how many filters and inputs of a layer are left, if not all are."""
+    """Say how many filters and inputs of a layer are left, if not all are.
+
+    Where a convolution has several groups, `after` counts the inputs of all.
+    """
     for what, of, left in zip(("filters", "inputs"), before, after, strict=False):
-        if left != of:
+        if left < of:
             yield f"{left} of {of} {what}"

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from systolith.config import BudgetSection
 from systolith.frontend import lower
-from systolith.network import Conv2d, Linear, Pattern
+from systolith.network import Conv2d, Linear, NetworkError, Pattern
 from systolith.plan import PlanError, Work, choose_arrays, least_cycles, no_engine, work_of
 from systolith.prune import (
     PatternCost,
@@ -139,7 +139,8 @@ class _CycleCost:
     def __init__(self, model: nn.Module, images: Tensor, multipliers: int) -> None:
         signed = bool((images < 0).any())
         quantized = prepare(model, images, QuantConfig(input_signed=signed))
-        self.network, self.multipliers = lower(quantized), multipliers
+        self.quantized, self.multipliers = quantized, multipliers
+        self.network = lower(quantized)
         self.layers = {
             quantized.origins[layer.name]: layer
             for layer in self.network.layers
@@ -154,7 +155,12 @@ class _CycleCost:
 
     def problems(self, name: str, pattern: Pattern) -> Iterator[str]:
         """Say why no engine computes a layer under a pattern; nothing if one does."""
-        yield from no_engine(self.network, self._layer(name, pattern))
+        try:
+            layer = self._layer(name, pattern)
+        except NetworkError as error:
+            yield from error.problems
+        else:
+            yield from no_engine(self.network, layer)
 
     def _work(self, name: str, pattern: Pattern) -> Work:
         if (name, pattern) not in self._works:
@@ -164,4 +170,5 @@ class _CycleCost:
         return self._works[name, pattern]
 
     def _layer(self, name: str, pattern: Pattern) -> Conv2d | Linear:
-        return with_pattern(self.layers[name], pattern)
+        layer = self.layers[name]
+        return with_pattern(layer, self.quantized.network_pattern(layer.name, pattern))

@@ -234,7 +234,7 @@ def _pruned(
         origin = quantized.origins.get(layer.name, layer.name)
         pattern = patterns.get(origin)
         if pattern is not None and isinstance(layer, Conv2d | Linear):
-            layer = with_pattern(layer, pattern)
+            layer = with_pattern(layer, quantized.network_pattern(layer.name, pattern))
         changed.append(layer)
     return IntegerNetwork(
         name=network.name, input=network.input, layers=tuple(changed), outputs=network.outputs

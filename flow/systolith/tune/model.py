@@ -18,6 +18,7 @@ from systolith.network import (
     KOutOfN,
     Linear,
     MaxPool2d,
+    NetworkError,
     Pattern,
     PerNeuron,
 )
@@ -45,6 +46,7 @@ from systolith.prune import (
     prunable_layers,
     remove_filters,
 )
+from systolith.prune.topk import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
 from systolith.steps import bits_of, with_pattern
 from systolith.tune.space import Point, Space
@@ -169,14 +171,29 @@ class HardwareModel:
         if key not in self._works:
             lowered = self._lowered(share, bits, acts)
             layer = lowered.layers[origin]
-            if any(chosen.problems(layer.weight_shape)):
+            pattern = self._network_pattern(origin, chosen, share, lowered)
+            if pattern is None:
                 self._works[key] = None
                 return None
-            layer = with_pattern(layer, self._placed(origin, chosen, share))
+            layer = with_pattern(layer, pattern)
             unfit = any(no_engine(lowered.network, layer))
             self._works[key] = None if unfit else work_of(lowered.network, layer)
             self._sizes[origin, chosen, bits, share] = _layer_bits(layer)
         return self._works[key]
+
+    def _network_pattern(
+        self, origin: str, chosen: Chosen, share: float, lowered: "_Lowered"
+    ) -> Pattern | None:
+        """Pattern of the integer network; None if there is none."""
+        layer = lowered.layers[origin]
+        weight = prunable_layers(self._narrowed(share))[origin].weight
+        if any(chosen.problems(weight_shape(weight))):
+            return None
+        try:
+            placed = self._placed(origin, chosen, share)
+            return lowered.quantized.network_pattern(layer.name, placed)
+        except NetworkError:
+            return None
 
     def _placed(self, origin: str, chosen: Chosen, share: float) -> Pattern:
         """Choose offsets of taps as training will, by the float model's weights."""
@@ -210,7 +227,7 @@ class _Lowered:
     """A network, and its layers with weights by the names that they have in the model."""
 
     def __init__(self, model: nn.Module, images: Tensor, config: QuantConfig) -> None:
-        quantized = prepare(model, images, config)
+        self.quantized = quantized = prepare(model, images, config)
         self.network = lower(quantized)
         self.origins = {
             layer.name: quantized.origins[layer.name]

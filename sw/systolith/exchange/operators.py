@@ -20,7 +20,7 @@ from systolith.exchange.integer_nodes import keeping_integers
 __all__ = ["OPERATORS", "operator_rows"]
 
 ANY = Attribute()
-CONV = "one group or depthwise, no dilation; zero padding, also auto_pad"
+CONV = "any groups, no dilation; zero padding, also auto_pad"
 POOL = "no dilation, no ceil_mode"
 CONSTANTS = "constants, one or one for each channel"
 PART = "part of the layer before it"

@@ -12,7 +12,7 @@ from systolith.exchange.layouts import shape_of
 from systolith.exchange.model_file import Node
 from systolith.exchange.operands import activation_of, constant_of, straight
 from systolith.exchange.quantizer import FloatArray
-from systolith.exchange.structure import DENSE, Structure, detect
+from systolith.exchange.structure import Structure, detect, structures
 from systolith.exchange.values import (
     Absent,
     Activation,
@@ -23,13 +23,24 @@ from systolith.exchange.values import (
 )
 from systolith.exchange.weighted_layers import multiplied, weighted
 from systolith.exchange.windows import window_of
-from systolith.network import ActType, Conv2d, Flatten, IntArray, Layer, Linear, Requantize
+from systolith.network import (
+    ActType,
+    Conv2d,
+    Flatten,
+    IntArray,
+    Layer,
+    Linear,
+    NetworkError,
+    Requantize,
+    Ungrouped,
+    ungrouped,
+)
 
 __all__ = ["convolve", "gemm", "matmul"]
 
 
 def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
-    """Conv: two-dimensional, of one group or depthwise."""
+    """Conv: two-dimensional, of any groups."""
     weight = _weights(values[1], axis=0)
     if weight.integers.ndim != 4:
         axes = weight.integers.ndim - 2
@@ -38,33 +49,29 @@ def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
     problems = []
     groups = int(node.attributes["group"])
     filters, channels, *kernel = weight.integers.shape
-    if groups != 1 and channels != 1:
-        problems.append(
-            f"has {groups} groups of {channels} channels; 1 group or depthwise is supported: write "
-            "its weights as one group, with zeros between the groups"
-        )
+    if groups < 1 or filters % groups:
+        problems.append(f"has {filters} filters in {groups} groups, which must be equally large")
     if (named := node.attributes["kernel_shape"]) not in (None, kernel):
         problems.append(f"has kernel_shape {tuple(named)}, but weights of {tuple(kernel)}")
     stride, padding, found = window_of(node, (kernel[0], kernel[1]), x.tensor.shape, x.padding)
     if problems + found:
         raise ExchangeError(problems + found)
-    # Engines for depthwise layers have all weights of a channel.
-    structure = detect(weight.integers) if groups == 1 else DENSE
+    whole = _ungrouped(weight.integers, groups)
 
     def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         return Conv2d(
             name=name,
             input=x.layer,
-            weight=weight.integers,
+            weight=whole.weight,
             bias=bias,
             requantize=requantize,
             output=output,
             weight_bits=weight.bits,
             stride=stride,
             padding=padding,
-            groups=groups,
-            pattern=structure.pattern,
-            mask=structure.mask,
+            groups=whole.groups,
+            pattern=whole.pattern,
+            mask=whole.mask,
         )
 
     if x.origin and any(padding):
@@ -72,6 +79,19 @@ def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
     scale = np.broadcast_to(weight.scale.reshape(-1), filters)
     offset = _bias(values[2], filters, (filters,)) + _of_origin(x, weight.integers, scale)
     return weighted(node.name, emit, x.tensor, scale * x.scale, offset)
+
+
+def _ungrouped(weight: IntArray, groups: int) -> Ungrouped:
+    """Find the sparsity that weights of any groups have, and write them as of a single one."""
+    if groups > 1 and weight.shape[1] == 1:
+        # Engines for depthwise layers have all weights of a channel.
+        return ungrouped(weight, groups)
+    for found in structures(weight):
+        try:
+            return ungrouped(weight, groups, found.pattern, found.mask)
+        except NetworkError:  # strided taps of more than one offset
+            continue
+    raise AssertionError("the last structure is the dense one")
 
 
 def gemm(node: Node, values: Sequence[Value], made: Building) -> Value:

@@ -18,6 +18,7 @@ from systolith.network import (
     Pattern,
     Requantize,
     Shape,
+    ungrouped,
 )
 from systolith.network import (
     Tensor as TypedShape,
@@ -45,7 +46,7 @@ def lower(
     Weights are ``round(w / step)``, 0 where pruned; biases are at accumulator scale. All channels
     of a layer share one shift, and their multipliers have up to 16 bits: see :func:`fixed_point`
     for what that costs, and :class:`WeightQuantizer` for what bounds it. ReLU is an unsigned
-    output, ReLU6 a clamp.
+    output, ReLU6 a clamp. Convolutions of several groups are :func:`ungrouped`.
 
     Parameters
     ----------
@@ -86,19 +87,25 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
     match layer:
         case QuantConv2d():
             conv = layer.integers(steps[0])
+            whole = ungrouped(
+                _array(conv.weight),
+                layer.groups,
+                layer.pattern,
+                _mask(layer.pattern, layer.mask),
+            )
             return Conv2d(
                 name=name,
                 input=source,
-                weight=_array(conv.weight),
+                weight=whole.weight,
                 bias=_array(conv.bias),
                 requantize=_requantize(conv.scaling),
                 output=conv.scaling.output,
                 weight_bits=layer.weight_quantizer.bits,
                 stride=layer.stride,
                 padding=layer.padding,
-                groups=layer.groups,
-                pattern=layer.pattern,
-                mask=_mask(layer.pattern, layer.mask),
+                groups=whole.groups,
+                pattern=whole.pattern,
+                mask=whole.mask,
             )
         case QuantLinear():
             linear = layer.integers(steps[0])

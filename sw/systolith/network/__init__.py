@@ -18,6 +18,7 @@ from systolith.network.axes import (
 from systolith.network.errors import NetworkError
 from systolith.network.golden import accumulate, apply_layer, forward, requantize, trace
 from systolith.network.graph import INPUT, IntegerNetwork, Tensor
+from systolith.network.grouped import Ungrouped, ungrouped, ungrouped_pattern
 from systolith.network.layers import (
     ADDED_MULTIPLIER_BITS,
     Add,
@@ -81,6 +82,7 @@ __all__ = [
     "Strided",
     "Taps",
     "Tensor",
+    "Ungrouped",
     "WeightShape",
     "accumulate",
     "accumulator_bits",
@@ -95,4 +97,6 @@ __all__ = [
     "save",
     "signed_bits",
     "trace",
+    "ungrouped",
+    "ungrouped_pattern",
 ]

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from systolith.network import INPUT, Shape
+from systolith.network import INPUT, NetworkError, Pattern, Shape, ungrouped_pattern
 from systolith.prune import MaskSet
 from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
@@ -139,6 +139,26 @@ class QuantizedModel(nn.Module):
             {name: layer.pattern for name, layer in masked.items()},
         )
 
+    def network_pattern(self, name: str, pattern: Pattern) -> Pattern:
+        """Give the pattern that a layer has in the integer network if its weights have this one.
+
+        They differ for convolutions of several groups: see :func:`ungrouped_pattern`.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If there is none, or `pattern` does not fit the layer.
+        """
+        layer = self.layer(name)
+        assert isinstance(layer, QuantConv2d | QuantLinear)
+        groups = layer.groups if isinstance(layer, QuantConv2d) else 1
+        filters, channels, kh, kw = (*layer.weight.shape, 1, 1)[:4]
+        try:
+            return ungrouped_pattern(pattern, (filters, channels, kh, kw), groups)
+        except NetworkError as error:
+            problems = [f"layer '{self.origins[name]}': {problem}" for problem in error.problems]
+            raise UnsupportedModelError(problems) from error
+
     def check_numbers(self) -> None:
         """Check that training has left numbers.
 
@@ -166,13 +186,37 @@ class QuantizedModel(nn.Module):
         ------
         PruneError
             If a mask names no weight of this model, or has another shape; nothing is changed then.
+        UnsupportedModelError
+            If the integer network has no such pattern; nothing is changed then, either.
         """
+        self.check_patterns(masks)
         masks.apply_(self)
         for name, mask in masks.items():
             layer = self.layers[name.split(".")[1]]
             assert isinstance(layer, QuantConv2d | QuantLinear)
             layer.mask.copy_(mask)
             layer.pattern = masks.patterns[name]
+
+    def check_patterns(self, masks: MaskSet) -> None:
+        """Check that the integer network has the patterns of these masks, by parameter name.
+
+        Raises
+        ------
+        UnsupportedModelError
+            With every pattern that it has not.
+        """
+        problems: list[str] = []
+        for wiring, layer in self.named_layers():
+            mask = masks.get(name := f"layers.{wiring.name}.weight")
+            if not isinstance(layer, QuantConv2d) or mask is None:
+                continue
+            if mask.shape == layer.mask.shape:
+                try:
+                    self.network_pattern(wiring.name, masks.patterns[name])
+                except UnsupportedModelError as error:
+                    problems += error.problems
+        if problems:
+            raise UnsupportedModelError(problems)
 
     @torch.no_grad()
     def calibrate_(self, images: Tensor) -> None:

@@ -43,13 +43,14 @@ def quantized_patterns(
     UnsupportedModelError
         With every name that is no layer with weights, and every pattern that does not fit.
     """
-    names, layers = quantized_names(model), prunable_layers(model)
+    names = quantized_names(model)
     problems = list(_name_problems(patterns, names, "patterns", "layer"))
     for name, pattern in patterns.items():
         if name in names:
-            filters, channels, kh, kw = (*layers[names[name]].weight.shape, 1, 1)[:4]
-            found = pattern.problems((filters, channels, kh, kw))
-            problems += (f"layer '{name}': {problem}" for problem in found)
+            try:
+                model.network_pattern(names[name].removeprefix("layers."), pattern)
+            except UnsupportedModelError as error:
+                problems += error.problems
     if problems:
         raise UnsupportedModelError(problems)
     return {names[name]: pattern for name, pattern in patterns.items()}

@@ -43,7 +43,7 @@ def prepare(
     Parameters
     ----------
     model : nn.Module
-        Trained; left as it is. Convolutions (groups 1 or depthwise) with or without batch norm,
+        Trained; left as it is. Convolutions of any groups with or without batch norm,
         linear layers, ReLU and ReLU6, max, average and global pools, flattening, zero padding and
         residual additions, in any order that hardware can fuse. Frozen weights, such as those of a
         fixed shortcut, stay frozen.
@@ -102,6 +102,7 @@ def prepare(
         found.fixed_shape,
     )
     quantized.to(images.device)
+    quantized.check_patterns(quantized.masks())
     quantized.calibrate_(images)
     if problems := list(_shape_problems(quantized)):
         raise UnsupportedModelError(problems)

@@ -134,10 +134,6 @@ def _convolution(module: nn.Conv2d) -> Recognized:
         problems.append(f"needs dilation 1, got {module.dilation}")
     if module.padding_mode != "zeros":
         problems.append(f"needs padding_mode 'zeros', got '{module.padding_mode}'")
-    if module.groups not in (1, module.in_channels):
-        problems.append(
-            f"needs groups 1 or in_channels ({module.in_channels}, depthwise), got {module.groups}"
-        )
     padding = _conv_padding(module)
     problems += _padding_problems(padding, _pair(module.kernel_size))
     return Convolve(module, padding), problems

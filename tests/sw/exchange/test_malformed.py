@@ -109,7 +109,7 @@ def _dynamically_quantized(path: Path) -> None:
 
 def _groups(path: Path) -> None:
     made = GraphBuilder((4, 6, 6))
-    y = made.node("Conv", made.linear("x", 1.0), _weights(made, 4, 2, 3, 3), group=2)
+    y = made.node("Conv", made.linear("x", 1.0), _weights(made, 3, 2, 3, 3), group=2)
     made.save(path, made.linear(y, 1.0))
 
 
@@ -152,7 +152,7 @@ CASES: dict[Callable[[Path], None], list[str]] = {
     _negative_after_a_pool: ["(Mul): multiplies by a negative constant"],
     _constants_of_features: ["(Add): has a constant for each feature of a flattened image"],
     _constants_of_columns: ["(Add): has constants of shape (2,); one, or one for each channel"],
-    _groups: ["has 2 groups of 2 channels", "write its weights as one group"],
+    _groups: ["(Conv): has 3 filters in 2 groups, which must be equally large"],
 }
 
 

@@ -27,6 +27,7 @@ def test_chain_of_problems_is_told_in_one_go(tmp_path: Path) -> None:
     x = made.node("Conv", x, _weights(made, 4, 4, 3, 3), pads=[1] * 4)
     x = made.node("LeakyRelu", made.linear(x, 0.5))
     x = made.node("Conv", made.linear(x, 0.5), _weights(made, 4, 2, 3, 3), group=2)
+    x = made.node("Selu", x)
     x = made.linear(made.node("Relu", x), 0.5)
     x = made.node("Conv", x, _weights(made, 4, 4, 3, 3), dilations=[2, 2])
     x = made.node("MatMul", made.linear(x, 0.5), _weights(made, 4, 4))
@@ -35,7 +36,7 @@ def test_chain_of_problems_is_told_in_one_go(tmp_path: Path) -> None:
         "(Conv): its weights are float constants",
         "(Conv): its input comes from 'Conv_2' without being quantized: put a quantizer",
         "(LeakyRelu): not supported: use Relu",
-        "(Conv): has 2 groups of 2 channels",
+        "(Selu): not supported",
         "(Conv): is dilated by (2, 2)",
         "(MatMul): reads images (4, 2, 2); vectors are supported",
     ]

@@ -149,10 +149,6 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
             "'conv' (Conv2d): needs padding_mode 'zeros', got 'reflect'",
         ),
         (
-            Model(lambda m, x: m.conv(x), conv=_conv(4, groups=2)),
-            "'conv' (Conv2d): needs groups 1 or in_channels (4, depthwise), got 2",
-        ),
-        (
             Model(lambda m, x: m.conv(x), conv=_conv(padding=3)),
             "'conv' (Conv2d): needs padding smaller than the kernel (3, 3), got (3, 3)",
         ),
