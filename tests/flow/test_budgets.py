@@ -89,6 +89,28 @@ def test_every_kind_of_layer_and_pattern_costs_what_the_plan_says(
     assert cycle_cost(model, images, 64)(patterns) == slowest
 
 
+@pytest.mark.parametrize("kind", ["none", "1 of 4", "kernels", "neurons"])
+def test_grouped_convolutions_cost_what_the_plan_says(kind: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2)).eval()
+    patterns = {} if kind == "none" else {"2": _pattern(kind, (8, 4, 3, 3))}
+    masks = ScorePruner(patterns=patterns).masks(model)
+    masks.apply_(model)
+    plan = plan_network(lower(prepare(model, IMAGES, None, masks)), multipliers=64)
+    cost = cycle_cost(model, IMAGES, 64)
+    assert cost(patterns) == plan.cycles_per_frame
+    if kind != "none":
+        assert cost(patterns) < cost({})
+
+
+def test_patterns_that_grouped_convolutions_cannot_have_are_no_candidates() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2)).eval()
+    candidates = [Pattern(taps=Strided(3, offsets)) for offsets in [(0, 1, 2, 0), (1, 1, 1, 1)]]
+    budget = BudgetSection(cycles=400)
+    found = pattern_budget(model, IMAGES, candidates, budget, multipliers=64)
+    assert found.candidates == {"2": candidates[1:]}
+
+
 def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
     model, images = DSCNN().eval(), torch.rand(2, 1, 49, 10)
     cost = cycle_cost(model, images, 64)

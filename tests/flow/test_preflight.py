@@ -30,6 +30,9 @@ def net(*more, outputs=3):
     return nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(),
                          nn.Flatten(), nn.Linear(32, outputs), *more)
 
+def grouped():
+    model = net(); model[2] = nn.Conv2d(8, 8, 3, groups=2); return model
+
 def from_one(): return data(y=Y + 1)
 def negative(): return data(x=X - 0.5)
 def nan_pixels():
@@ -144,6 +147,17 @@ def test_rules_and_layers_are_checked_before_training(folder: Path) -> None:
     said = _said(folder, _text(more=f"{rules}[quantize.layers.conv9]\nact_bits = 4\n"))
     assert "in_channels divisible by 3, but layer '2' has 8" in said
     assert "conv9" in said
+
+
+@pytest.mark.parametrize("rule", ["stride = 2", "k = 1, n = 2", "k = 3, n = 4, stride = 3"])
+def test_patterns_of_grouped_convolutions_begin_to_train(folder: Path, rule: str) -> None:
+    rules = f'[[prune]]\nmethod = "magnitude"\nrules = [{{layers = "2", {rule}}}]\n'
+    path = folder / "mine.toml"
+    path.write_text(_text("grouped", more=rules))
+    with pytest.raises(Trained):
+        open_run(path, folder / "out").run("estimate")
+    said = _said(folder, _text("grouped", more=rules.replace(rule, "k = 4, n = 8")))
+    assert "in_channels divisible by 8, but layer '2' has 4" in said
 
 
 @pytest.mark.parametrize(

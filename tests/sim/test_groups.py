@@ -49,7 +49,7 @@ def test_cycles_are_those_of_the_weights_within_groups() -> None:
         layer, (_, height, width) = network[name], network.tensors[name].shape
         assert isinstance(layer, Conv2d) and layer.groups == 1
         cycles = height * width * _rows(layer, ARRAYS[name])
-        assert engine.cycles == cycles
+        assert engine.compute_cycles == cycles
 
 
 @pytest.mark.parametrize("reloadable", [False, True])

@@ -199,7 +199,8 @@ class HardwareModel:
         """Choose offsets of taps as training will, by the float model's weights."""
         if isinstance(chosen, Pattern):
             return chosen
-        return chosen.over(prunable_layers(self._narrowed(share))[origin].weight)
+        layer = prunable_layers(self._narrowed(share))[origin]
+        return chosen.over(layer.weight, getattr(layer, "groups", 1))
 
     def _lowered(self, share: float, bits: int, acts: Bits) -> "_Lowered":
         """The network without masks, all weights equally wide."""

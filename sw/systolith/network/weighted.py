@@ -47,7 +47,7 @@ class Conv2d:
     padding : Padding
         At top, bottom, left, right; smaller than the kernel on each side.
     groups : int
-        1, or the number of input channels (depthwise).
+        1, or the number of input channels (depthwise). Others become 1: see :func:`ungrouped`.
     pattern : Pattern
         Which weights are kept; `mask` must conform to it exactly.
     mask : array of bool, shape of weight, optional

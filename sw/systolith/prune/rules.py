@@ -101,7 +101,9 @@ shared_by=1), taps=AllTaps())}
         raise PruneError(problems)
     found = {name: patterns[name] for name in names if name in patterns}
     return {
-        name: pattern.over(layers[name].weight) if isinstance(pattern, StridedPattern) else pattern
+        name: pattern.over(layers[name].weight, getattr(layers[name], "groups", 1))
+        if isinstance(pattern, StridedPattern)
+        else pattern
         for name, pattern in found.items()
     }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from systolith.network import Dense, KOutOfN, Pattern, Select, Strided, WeightShape
+from systolith.network import Dense, KOutOfN, Pattern, PerNeuron, Select, Strided, WeightShape
 from systolith.prune.topk import topk_mask, weight_shape
 
 __all__ = ["StridedPattern"]
@@ -49,15 +49,18 @@ class StridedPattern:
         """Why it cannot be laid over weights of this shape; nothing if it can."""
         return self._at(0, shape).problems(shape)
 
-    def over(self, weight: Tensor) -> Pattern:
+    def over(self, weight: Tensor, groups: int = 1) -> Pattern:
         """Choose the offsets at which the weights that are kept have the greatest magnitudes.
 
         Channels of a k-out-of-n group share one. k per neuron does not count: it may choose among
-        all the weights that are left.
+        all the weights that are left. Channels of a grouped convolution share one, too, as engines
+        need it, unless k are kept per neuron.
 
         Parameters
         ----------
         weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
+        groups : int
+            Of the convolution, whose weights are (F, C/groups, Kh, Kw).
 
         Returns
         -------
@@ -72,6 +75,8 @@ class StridedPattern:
         shape = weight_shape(weight)
         counted = isinstance(self.select, KOutOfN)
         team = self.select.n if isinstance(self.select, KOutOfN) else 1
+        if groups > 1 and not isinstance(self.select, PerNeuron):
+            team = shape[1]
         score = weight.detach().abs().double()
         rows = []
         for offset in range(self.stride):

@@ -30,13 +30,15 @@ def _kept(weight: Tensor, select: Select, stride: int, offsets: tuple[int, ...])
     return float((weight.abs() * topk_mask(weight.abs(), pattern)).sum())
 
 
-@given(st.integers(0, 1000), st.sampled_from(SELECTS), st.integers(2, 3))
-def test_no_other_offsets_keep_more(seed: int, select: Select, stride: int) -> None:
+@given(st.integers(0, 1000), st.sampled_from(SELECTS), st.integers(2, 3), st.sampled_from([1, 2]))
+def test_no_other_offsets_keep_more(seed: int, select: Select, stride: int, groups: int) -> None:
     weight = _weight(seed)
-    pattern = StridedPattern(select=select, stride=stride).over(weight)
+    pattern = StridedPattern(select=select, stride=stride).over(weight, groups)
     assert isinstance(pattern.taps, Strided)
     assert not any(pattern.problems((2, 4, 2, 3)))
     team = select.n if isinstance(select, KOutOfN) else 1
+    if groups > 1:
+        team = 4
     every = [
         tuple(offset for offset in offsets for _ in range(team))
         for offsets in product(range(stride), repeat=4 // team)
@@ -50,6 +52,14 @@ def test_k_per_neuron_chooses_among_all_that_is_left() -> None:
     weight = _weight(0)
     offsets = StridedPattern(stride=3).over(weight).taps
     assert StridedPattern(select=PerNeuron(3), stride=3).over(weight).taps == offsets
+
+
+def test_rules_give_grouped_convolutions_one_offset() -> None:
+    model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.Conv2d(8, 4, 3, groups=2))
+    taps = match_patterns(model, [("1", StridedPattern(stride=3))])["1"].taps
+    assert isinstance(taps, Strided) and len(taps.offsets) == 4 and len(set(taps.offsets)) == 1
+    free = match_patterns(model, [("1", StridedPattern(select=PerNeuron(3), stride=3))])["1"].taps
+    assert free == StridedPattern(stride=3).over(model[1].weight).taps
 
 
 def test_rules_choose_offsets_by_the_weights_of_their_layer() -> None:

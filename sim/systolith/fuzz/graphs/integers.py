@@ -111,9 +111,11 @@ def _convolution(writer: Writer, x: Point) -> Point:
     choices, (channels, height, width) = writer.choices, writer.image(x.name)
     kernel = (choices.integer(1, min(3, height)), choices.integer(1, min(3, width)))
     depthwise = writer.chance(20)
-    filters = channels if depthwise else choices.integer(1, 5)
-    shape = (filters, 1 if depthwise else channels, *kernel)
-    options: dict[str, Any] = {"group": channels} if depthwise else {}
+    filters, group = (channels, channels) if depthwise else (choices.integer(1, 5), 1)
+    if not depthwise and channels % 2 == 0 and writer.chance(20):
+        filters, group = 2 * filters, 2
+    shape = (filters, channels // group, *kernel)
+    options: dict[str, Any] = {"group": group} if group > 1 else {}
     if writer.chance(40):
         options["pads"] = [choices.integer(0, kernel[place % 2] - 1) for place in range(4)]
     if writer.chance(30):

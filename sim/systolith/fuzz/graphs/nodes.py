@@ -39,8 +39,9 @@ def draw_convolution(writer: Writer, x: str, *, same_size: bool = False) -> str:
         options = _draw_window(writer, kernel)
     if writer.chance(20):
         group, filters = channels, channels if same_size else channels * choices.integer(1, 2)
-    elif writer.rarely() and channels % 2 == 0:
-        group, filters = 2, 2 * -(-filters // 2)
+    elif writer.chance(15) and (divisors := [d for d in range(2, channels) if channels % d == 0]):
+        group = choices.one_of(divisors)
+        filters = -(-filters // group) * group
     if group > 1:
         options["group"] = group
     if writer.rarely() and not same_size:

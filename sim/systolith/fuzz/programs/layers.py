@@ -35,9 +35,10 @@ def draw_convolution(
     if choices.chance(20):
         options["groups"] = str(channels)
         filters = channels if same_size else channels * choices.integer(1, 2)
-    elif choices.chance(rare) and channels % 2 == 0:
-        options["groups"] = "2"
-        filters += filters % 2
+    elif choices.chance(15) and (divisors := [d for d in range(2, channels) if channels % d == 0]):
+        groups = choices.one_of(divisors)
+        options["groups"] = str(groups)
+        filters = -(-filters // groups) * groups
     if choices.chance(30):
         options["bias"] = "False"
     if choices.chance(rare):
