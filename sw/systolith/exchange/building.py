@@ -2,12 +2,13 @@
 
 import re
 from dataclasses import dataclass, field, replace
+from math import isinf
 
 import numpy as np
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.input_quantizer import InputQuantizer
-from systolith.exchange.output_type import OUTPUT, output_quantizer
+from systolith.exchange.output_type import OUTPUT, output_quantizer, whole_quantizer
 from systolith.exchange.quantizer import Quantizer
 from systolith.exchange.quantizing import Requantized, requantized
 from systolith.exchange.ties import true_ties
@@ -174,6 +175,35 @@ class Building:
         if not exact:
             self.rounded[self.layers[place].name] = quantizer.scale
         return made
+
+    def whole(self, pending: Pending) -> Activation:
+        """Read a result that the model leaves unquantized: as the whole numbers that it is.
+
+        Raises
+        ------
+        ExchangeError
+            If it is none, or needs more bits than there are.
+        """
+        known = not self.lenient or isinf(pending.error)
+        quantizer = whole_quantizer(pending) if known else Quantizer(scale=1.0, type=OUTPUT)
+        if quantizer is None:
+            raise ExchangeError(
+                [
+                    (
+                        f"its input comes from '{pending.name}' without being quantized: put a "
+                        "quantizer (Quant, or QuantizeLinear and DequantizeLinear) between; 16 "
+                        "bits do not hold it without rounding"
+                    )
+                ]
+            )
+        found = self.quantized(pending, quantizer, pending)
+        note = (
+            f"layer '{found.layer}' is not quantized in the file: the network keeps its results "
+            f"whole, in {quantizer.type.bits} bits"
+        )
+        if note not in self.notes:
+            self.notes.append(note)
+        return found
 
     def _name(self, node: str) -> str:
         """A name that Verilog takes, and that no layer has yet."""

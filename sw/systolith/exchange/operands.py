@@ -31,15 +31,7 @@ def activation_of(value: Value, made: Building) -> Activation:
         case Activation():
             return value
         case Pending():
-            raise ExchangeError(
-                [
-                    (
-                        f"its input comes from '{value.name}' without being quantized: put a "
-                        "quantizer "
-                        "(Quant, or QuantizeLinear and DequantizeLinear) between"
-                    )
-                ]
-            )
+            return made.whole(value)
         case Images():
             return made.take(value)
         case Integers():

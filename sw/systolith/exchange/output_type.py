@@ -1,6 +1,7 @@
 """The integers of results that a file leaves unquantized, such as logits."""
 
-from math import ceil, inf, log2
+from dataclasses import replace
+from math import ceil, floor, log2
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from systolith.exchange.quantizer import FloatArray, Quantizer
 from systolith.exchange.values import Pending
 from systolith.network import ActType
 
-__all__ = ["OUTPUT", "OUTPUT_BITS", "output_quantizer"]
+__all__ = ["OUTPUT", "OUTPUT_BITS", "output_quantizer", "whole_quantizer"]
 
 OUTPUT_BITS = 16
 OUTPUT = ActType(bits=OUTPUT_BITS, signed=True)
@@ -46,9 +47,35 @@ def output_quantizer(pending: Pending) -> tuple[Quantizer, bool]:
     return Quantizer(scale=step, type=OUTPUT), exact
 
 
+def whole_quantizer(pending: Pending) -> Quantizer | None:
+    """Give a result the fewest bits in which nothing has to be rounded; None if 16 do not do."""
+    if pending.error:
+        return None
+    quantizer, exact = output_quantizer(pending)
+    if not exact:
+        return None
+    low, high = (bound / quantizer.scale for bound in _range(pending))
+    act = ActType(bits=OUTPUT_BITS, signed=floor(low) < 0)
+    while act.bits > 1 + act.signed:
+        narrower = replace(act, bits=act.bits - 1)
+        if low < narrower.low - NOISE or high > narrower.high + NOISE:
+            break
+        act = narrower
+    return replace(quantizer, type=act)
+
+
+def _range(pending: Pending) -> tuple[float, float]:
+    """What the values lie between, bounds that cut something off included."""
+    least, most = pending.accumulated(np.zeros(pending.scale.size, dtype=np.int64))
+    low = float((least * pending.scale + pending.offset).min())
+    high = float((most * pending.scale + pending.offset).max())
+    return min(max(low, pending.low), pending.high), max(min(high, pending.high), pending.low)
+
+
 def _whole(pending: Pending, step: float) -> bool:
     """Whether every value is a whole number of steps."""
-    bounds = [bound for bound in (pending.low, pending.high) if abs(bound) < inf]
+    low, high = _range(pending)
+    bounds = [bound for bound in (pending.low, pending.high) if low <= bound <= high]
     values = np.concatenate([pending.scale, pending.offset, np.asarray(bounds)]) / step
     away: FloatArray = np.abs(values - np.rint(values))
     return bool((away <= NOISE * np.maximum(np.abs(values), 1)).all())

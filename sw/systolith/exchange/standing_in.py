@@ -1,6 +1,7 @@
 """What a node gives that a problem was reported about, so that later nodes are looked at, too."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,7 @@ def standing_in(
         scale=np.ones(shape[0]),
         offset=np.zeros(shape[0]),
         biased=True,
+        error=inf,
     )
 
 

@@ -96,7 +96,8 @@ def _float_images(path: Path) -> None:
 
 def _unquantized_between(path: Path) -> None:
     made = GraphBuilder((2, 6, 6))
-    y = made.node("Conv", made.linear("x", 1.0), _weights(made, 2, 2, 3, 3))
+    uneven = made.stored(np.ones((2, 2, 3, 3)), [1.0, 0.3])
+    y = made.node("Conv", made.linear("x", 1.0), uneven)
     y = made.node("Conv", made.node("Relu", y), _weights(made, 2, 2, 3, 3))
     made.save(path, made.linear(y, 1.0))
 
