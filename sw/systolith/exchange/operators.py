@@ -16,11 +16,14 @@ from systolith.exchange import (
 )
 from systolith.exchange.declarations import Attribute, Operator
 from systolith.exchange.integer_nodes import keeping_integers
+from systolith.exchange.one_axis import along_one_axis
 
 __all__ = ["OPERATORS", "operator_rows"]
 
 ANY = Attribute()
-CONV = "any groups, no dilation; zero padding, also auto_pad"
+MAX_POOL = along_one_axis(pool_nodes.max_pool)
+GLOBAL_MAX_POOL = along_one_axis(pool_nodes.global_max_pool)
+CONV = "along one axis or two; any groups, no dilation; zero padding, also auto_pad"
 POOL = "no dilation, no ceil_mode"
 CONSTANTS = "constants, one or one for each channel"
 PART = "part of the layer before it"
@@ -81,7 +84,9 @@ QUANT_INPUTS = "x scale zero_point bit_width"
 TWO = "A B"
 
 OPERATORS: Mapping[str, Operator] = {
-    "Conv": Operator(weighted_nodes.convolve, "Conv2d", CONV, "X W B?", CONVOLUTION),
+    "Conv": Operator(
+        along_one_axis(weighted_nodes.convolve), "Conv2d", CONV, "X W B?", CONVOLUTION
+    ),
     "Gemm": Operator(
         weighted_nodes.gemm,
         "Linear",
@@ -122,27 +127,27 @@ OPERATORS: Mapping[str, Operator] = {
     "Max": Operator(clamp_nodes.maximum, PART, "of a constant", TWO, integers=clamp_nodes.maximum),
     "Floor": Operator(clamp_nodes.floor, PART, "before a quantizer of the same steps"),
     "MaxPool": Operator(
-        pool_nodes.max_pool,
+        MAX_POOL,
         "MaxPool2d",
         POOL,
         "X",
         MAX_POOLING,
-        keeping_integers(pool_nodes.max_pool),
+        keeping_integers(MAX_POOL),
     ),
     "GlobalMaxPool": Operator(
-        pool_nodes.global_max_pool,
+        GLOBAL_MAX_POOL,
         "MaxPool2d",
         "",
-        integers=keeping_integers(pool_nodes.global_max_pool),
+        integers=keeping_integers(GLOBAL_MAX_POOL),
     ),
     "AveragePool": Operator(
-        pool_nodes.average_pool,
+        along_one_axis(pool_nodes.average_pool),
         "AvgPool2d",
         "count_include_pad=1 where there is padding",
         "X",
         AVERAGING,
     ),
-    "GlobalAveragePool": Operator(pool_nodes.global_average_pool, "AvgPool2d", ""),
+    "GlobalAveragePool": Operator(along_one_axis(pool_nodes.global_average_pool), "AvgPool2d", ""),
     "ReduceMean": Operator(
         pool_nodes.reduce_mean,
         "AvgPool2d",

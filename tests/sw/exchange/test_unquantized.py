@@ -26,7 +26,7 @@ def test_a_branch_of_whole_numbers_is_added_as_it_is(tmp_path: Path) -> None:
     (note,) = found.notes
     conv = found.network.layers[0]
     bits = found.network.tensors[conv.name].type.bits
-    assert "layer '{conv.name}' is not quantized in the file: the network keeps its results" in note
+    assert note.startswith(f"layer '{conv.name}' is not quantized in the file: the network keeps")
     assert 8 < bits < 16 and f"whole, in {bits} bits" in note
 
 
