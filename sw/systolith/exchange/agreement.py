@@ -10,6 +10,7 @@ from onnx import ModelProto, helper
 from systolith.exchange.correspondence import Counterpart
 from systolith.exchange.executors import EXECUTORS, Arrays, Executor, ExecutorError
 from systolith.exchange.input_quantizer import InputQuantizer
+from systolith.exchange.quantizing import Affine
 from systolith.exchange.real_tolerance import Bounds, bounds_of
 from systolith.exchange.sample_images import sample_images
 from systolith.network import (
@@ -103,6 +104,7 @@ def compare(
     tensors: Mapping[str, Counterpart],
     units: Mapping[str, float],
     *,
+    reals: Mapping[str, Affine] | None = None,
     images: int | None = None,
     whole: bool = False,
 ) -> Agreement:
@@ -121,6 +123,9 @@ def compare(
         By layer, and the network's input.
     units : dict of str to float
         By layer: how far its result may be from the file's before it is rounded.
+    reals : dict of str to Affine, optional
+        By layer: what the file computes there before it rounds; where it is not told, what the
+        network does.
     images : int, optional
         How many; by default some for small networks, two for large ones.
     whole : bool
@@ -144,7 +149,7 @@ def compare(
         except ExecutorError as error:
             said.append(f"{executor} does not run it ({error})")
             continue
-        check = _Check(network, units, executor, shown, ran)
+        check = _Check(network, units, reals or {}, executor, shown, ran)
         check.layers(source.of(drawn))
         return check.agreement(source.of(drawn))
     return Agreement(executor=None, reason="; ".join(said) or "no program here runs such files")
@@ -157,11 +162,13 @@ class _Check:
         self,
         network: IntegerNetwork,
         units: Mapping[str, float],
+        reals: Mapping[str, Affine],
         executor: Executor,
         tensors: Mapping[str, Counterpart],
         ran: Arrays,
     ) -> None:
-        self.network, self.units, self.executor = network, units, executor
+        self.network, self.executor = network, executor
+        self.units, self.reals = units, reals
         self.tensors, self.ran = tensors, ran
         self.scales = {name: each.scale for name, each in tensors.items()}
         self.compared = self.inner = self.apart = 0
@@ -174,6 +181,7 @@ class _Check:
                 layer,
                 [known[name] for name in layer.inputs],
                 self.network.inputs_of(layer),
+                real=self.reals.get(layer.name),
                 units=self.units.get(layer.name, 0.0),
                 scales=[self.scales.get(name) for name in (layer.name, *layer.inputs)],
             )

@@ -10,7 +10,7 @@ from systolith.exchange.errors import ExchangeError
 from systolith.exchange.input_quantizer import InputQuantizer
 from systolith.exchange.output_type import OUTPUT, output_quantizer, whole_quantizer
 from systolith.exchange.quantizer import Quantizer
-from systolith.exchange.quantizing import Requantized, requantized
+from systolith.exchange.quantizing import Affine, Requantized, requantized
 from systolith.exchange.ties import true_ties
 from systolith.exchange.values import Activation, Follow, Images, Pending
 from systolith.network import (
@@ -33,6 +33,8 @@ class Building:
     units : dict of str to float
         By layer: by how many units its result may differ before it is rounded, given the same
         input; 0 where the arithmetic is the same.
+    reals : dict of str to Affine
+        By layer: what the file computes before it rounds.
     rounded : dict of str to float
         By layer whose result the model leaves unquantized and that has to be rounded all the same:
         to whole numbers of this.
@@ -57,6 +59,7 @@ class Building:
     input_given: bool = False
     layers: list[Layer] = field(default_factory=list)
     units: dict[str, float] = field(default_factory=dict)
+    reals: dict[str, Affine] = field(default_factory=dict)
     rounded: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     lenient: bool = False
@@ -136,6 +139,7 @@ class Building:
                 raise ExchangeError(found)
             self.layers.append(pending.emit(name, found.bias, found.spec, quantizer.type))
             self.units[name] = found.units
+            self.reals[name] = found.real
             if found.units and true_ties(pending, quantizer):
                 self.notes.append(
                     f"layer '{name}' has true ties, sums that give half a step: the file rounds "

@@ -193,6 +193,7 @@ def import_model(
             made.input,
             counterparts(run.values, made, outputs, tensors),
             made.units,
+            reals=made.reals,
             whole=made.input_given,
         )
     return Imported(

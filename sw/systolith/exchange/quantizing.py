@@ -13,7 +13,7 @@ from systolith.exchange.thresholds import Staircase, Steps, found_steps, stairca
 from systolith.exchange.values import Pending
 from systolith.network import MAX_MULTIPLIER_BITS, IntArray, Requantize, Rounding
 
-__all__ = ["Requantized", "requantized"]
+__all__ = ["Affine", "Requantized", "requantized"]
 
 LARGEST_BIAS = 1 << 39
 LARGEST_OFFSET = 1 << 61
@@ -21,6 +21,23 @@ NOISE = 2.0**-20
 """Scales are stored as float32: equal ones may differ by this share of them."""
 BIAS_NOISE = 2.0**-22
 """A float32 cannot tell a bias from a whole number of steps that differs by this share of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Affine:
+    """What a file computes before it rounds: ``scale * acc + offset``, in units of the output.
+
+    Attributes
+    ----------
+    scale, offset : array of float64, shape (channels,) or (1,)
+        For accumulators without bias.
+    error : float
+        How far the file's own value is from that at most.
+    """
+
+    scale: FloatArray
+    offset: FloatArray
+    error: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,11 +52,14 @@ class Requantized:
     units : float
         By how much the result may differ from the real one, before it is rounded, in units of the
         output; 0 if it never does.
+    real : Affine
+        That real one.
     """
 
     spec: Requantize
     bias: IntArray
     units: float
+    real: Affine
 
 
 def requantized(
@@ -77,7 +97,7 @@ def requantized(
     if isinstance(found, list):
         return found
     spec = replace(found.spec, clamp=clamp)
-    units = found.units + pending.error / quantizer.scale
+    units = found.units + found.real.error
     if pending.terms and equal_for_all_pairs(pending.terms, pending.offset, spec, quantizer):
         units = 0.0
     return replace(found, spec=spec, units=units)
@@ -169,7 +189,7 @@ def _with_biases(
     within = np.divide(span, ratio, out=np.zeros_like(ratio), where=ratio > 0)
     units = 0.0 if met else float((scaled.error * np.minimum(reached, within)).max())
     spec = Requantize(multiplier=scaled.multiplier, shift=scaled.shift, rounding=way)
-    return Requantized(spec=spec, bias=bias, units=units)
+    return Requantized(spec=spec, bias=bias, units=units, real=_real(pending, quantizer))
 
 
 def _with_offsets(
@@ -187,7 +207,7 @@ def _with_offsets(
     range_ = max(abs(quantizer.type.low), abs(quantizer.type.high)) * 2 + 1
     offset = offset.clip(-range_ - ratio * reached, range_ + ratio * reached)
     if stairs and (steps := found_steps(stairs, ratio, offset, bits, rounding)):
-        return _of_steps(steps, biased=pending.biased)
+        return _of_steps(steps, pending, quantizer)
     scaled, added = scale_and_offset(ratio, offset, bits)
     moved = np.abs(offset - np.ldexp(added.astype(np.float64), -scaled.shift))
     exact = scaled.exact and not moved.any()
@@ -197,13 +217,14 @@ def _with_offsets(
     within = np.divide(range_ + np.abs(offset), ratio, out=np.zeros_like(ratio), where=ratio > 0)
     units = float((scaled.error * np.minimum(reached, within) + moved).max())
     spec = Requantize(multiplier=scaled.multiplier, shift=scaled.shift, offset=added, rounding=way)
-    return Requantized(spec=spec, bias=np.zeros(len(ratio), dtype=np.int64), units=units)
+    bias = np.zeros(len(ratio), dtype=np.int64)
+    return Requantized(spec=spec, bias=bias, units=units, real=_real(pending, quantizer))
 
 
-def _of_steps(steps: Steps, *, biased: bool) -> Requantized:
+def _of_steps(steps: Steps, pending: Pending, quantizer: Quantizer) -> Requantized:
     """Take biases where they will do, and where the layer has some."""
     bias, offset = np.zeros(len(steps.offset), dtype=np.int64), None
-    if biased and steps.bias is not None and (np.abs(steps.bias) < LARGEST_BIAS).all():
+    if pending.biased and steps.bias is not None and (np.abs(steps.bias) < LARGEST_BIAS).all():
         bias = steps.bias
     else:
         offset = steps.offset
@@ -213,7 +234,16 @@ def _of_steps(steps: Steps, *, biased: bool) -> Requantized:
         offset=offset,
         rounding=steps.rounding,
     )
-    return Requantized(spec=spec, bias=bias, units=0.0)
+    return Requantized(spec=spec, bias=bias, units=0.0, real=_real(pending, quantizer))
+
+
+def _real(pending: Pending, quantizer: Quantizer) -> Affine:
+    """What the file rounds; as it is told, a bias near a whole number of steps is not one."""
+    return Affine(
+        scale=pending.scale / quantizer.scale,
+        offset=pending.offset / quantizer.scale,
+        error=pending.error / quantizer.scale,
+    )
 
 
 def _ties_to_odd(quantizer: Quantizer, rounding: Rounding) -> list[str]:

@@ -3,20 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import frexp
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from systolith.exchange.quantizer import FloatArray
+from systolith.exchange.quantizing import Affine
 from systolith.network import (
     Add,
     AvgPool2d,
+    BoolArray,
     Conv2d,
     Flatten,
     IntArray,
     Layer,
     Linear,
     MaxPool2d,
-    Requantize,
     Rounding,
     Tensor,
     accumulate,
@@ -57,13 +60,14 @@ def bounds_of(
     values: Sequence[Bounds],
     inputs: Sequence[Tensor],
     *,
+    real: Affine | None,
     units: float,
     scales: Sequence[float | None],
 ) -> Bounds | None:
     """Compute a layer, and how far an executor's result may be from that.
 
-    A value before rounding may be `units` away, and what float32 adds to that: a result may then
-    be another integer only where the value lies that near to where rounding changes.
+    The file's own value before rounding tells: a result may be another integer only where that
+    lies so near to where rounding changes as `units` and the errors of float32 reach.
 
     Parameters
     ----------
@@ -72,6 +76,8 @@ def bounds_of(
         Of its inputs.
     inputs : sequence of Tensor
         Their shapes and types.
+    real : Affine or None
+        What the file computes; None: what the layer does.
     units : float
         Of the layer.
     scales : sequence of float or None
@@ -97,28 +103,54 @@ def bounds_of(
             if not all(each.known for each in values):
                 return None
             acc = accumulate(layer, [each.value for each in values], inputs)
-            away: float | FloatArray = units
-            if not (units == 0 and _exact(layer.requantize, acc, scales)):
-                away = units + _noise(layer, acc, [each.value for each in values], inputs)
-            return _rounded(layer, acc, away)
+            known = real or _real(layer)
+            noise = _noise(layer, known, [each.value for each in values], inputs)
+            away = max(units, known.error) + noise
+            if units == 0 and known.error == 0:
+                away = np.where(_exact(layer, known, acc, scales), 0.0, away)
+            return _rounded(layer, known, acc, away)
 
 
-def _exact(spec: Requantize, acc: IntArray, scales: Sequence[float | None]) -> bool:
-    """Whether float32 has no errors here: all scales are powers of two, sums are short."""
+def _bias(layer: Conv2d | Linear | Add | AvgPool2d) -> IntArray:
+    return layer.bias if isinstance(layer, Conv2d | Linear) else np.zeros(1, dtype=np.int64)
+
+
+def _real(layer: Conv2d | Linear | Add | AvgPool2d) -> Affine:
+    """What the layer itself rounds."""
+    spec = layer.requantize
+    added = _bias(layer) * spec.multiplier + (0 if spec.offset is None else spec.offset)
+    unit = 2.0**-spec.shift
+    return Affine(scale=spec.multiplier * unit, offset=added * unit)
+
+
+def _exact(
+    layer: Conv2d | Linear | Add | AvgPool2d,
+    real: Affine,
+    acc: IntArray,
+    scales: Sequence[float | None],
+) -> BoolArray:
+    """In which channels float32 has no errors.
+
+    All scales are powers of two there, sums are short, and the file's own offset is the bias: one
+    between two steps of the sum has more bits.
+    """
     powers = all(scale is not None and frexp(scale)[0] == 0.5 for scale in scales)
-    multipliers = spec.multiplier[spec.multiplier > 0]
-    shifts = bool((multipliers & (multipliers - 1) == 0).all())
-    plain = spec.offset is None or not spec.offset.any()
-    return powers and shifts and plain and int(np.abs(acc).max(initial=0)) < 1 << SIGNIFICAND - 1
+    short = int(np.abs(acc).max(initial=0)) < 1 << SIGNIFICAND - 1
+    if not (powers and short):
+        return np.zeros(1, dtype=np.bool_)
+    bias = _bias(layer)
+    power = (np.frexp(real.scale)[0] == 0.5) | (real.scale == 0)
+    whole = (real.offset == bias * real.scale) & (np.abs(bias) < 1 << SIGNIFICAND - 1)
+    return np.asarray(power & whole)
 
 
 def _noise(
     layer: Conv2d | Linear | Add | AvgPool2d,
-    acc: IntArray,
+    real: Affine,
     values: Sequence[IntArray],
     inputs: Sequence[Tensor],
 ) -> FloatArray:
-    """Bound for errors of float32, in units of the output, shape (1, channels, 1...)."""
+    """Bound for errors of float32, in units of the output, shape (channels,) or (1,)."""
     largest = max(
         int(np.abs(each - tensor.type.zero_point).max(initial=0))
         for each, tensor in zip(values, inputs, strict=True)
@@ -126,30 +158,30 @@ def _noise(
     match layer:
         case Conv2d() | Linear():
             rows = np.abs(layer.weight.reshape(len(layer.weight), -1))
-            reach, terms = rows.sum(axis=1) * largest + np.abs(layer.bias), rows.shape[1]
+            reach, terms = rows.sum(axis=1) * largest, rows.shape[1]
         case Add():
             reach, terms = np.array([sum(layer.multipliers) * largest]), 2
         case AvgPool2d():
             terms = int(np.prod(layer.window(inputs[0].shape)))
             reach = np.array([terms * largest])
-    ratio = layer.requantize.multiplier / 2.0**layer.requantize.shift
     spread = SINGLE_ROUNDINGS + np.sqrt(terms)
-    errors = np.broadcast_to(reach * ratio * ULP * spread, acc.shape[1])
-    return np.asarray(errors.reshape(1, -1, *[1] * (acc.ndim - 2)))
+    return np.asarray((reach * real.scale + np.abs(real.offset)) * ULP * spread)
 
 
 def _rounded(
-    layer: Conv2d | Linear | Add | AvgPool2d, acc: IntArray, away: float | FloatArray
+    layer: Conv2d | Linear | Add | AvgPool2d, known: Affine, acc: IntArray, away: FloatArray
 ) -> Bounds:
     spec, output = layer.requantize, layer.output
     value = requantize(acc, spec, output)
     if not np.any(away):
         return Bounds.of(value)
-    channels = (1, -1, *[1] * (acc.ndim - 2))
-    product = acc * spec.multiplier.reshape(channels)
-    if spec.offset is not None:
-        product = product + spec.offset.reshape(channels)
-    real = product / 2.0 ** spec.shift.reshape(channels)
+
+    def by_channel(each: NDArray[Any]) -> NDArray[Any]:
+        return each.reshape(1, -1, *[1] * (acc.ndim - 2))
+
+    sums = acc - by_channel(_bias(layer))
+    real = sums * by_channel(known.scale) + by_channel(known.offset)
+    away = by_channel(away)
     if spec.rounding is Rounding.FLOOR:
         low, high = np.floor(real - away), np.floor(real + away)
     else:
@@ -160,4 +192,11 @@ def _rounded(
     def within(values: FloatArray) -> IntArray:
         return np.clip(values + output.zero_point, least, most).astype(np.int64)
 
-    return Bounds(value=value, low=within(low), high=within(high))
+    lowest, highest = within(low), within(high)
+    # A result that the file's value does not explain is right only if the executor's is the same.
+    explained = (away > 0) & (lowest <= value) & (value <= highest)
+    return Bounds(
+        value=value,
+        low=np.where(explained, lowest, value),
+        high=np.where(explained, highest, value),
+    )
