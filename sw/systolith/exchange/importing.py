@@ -153,7 +153,7 @@ def import_model(
     given = input_type_of(input_type)
     made = Building(multiplier_bits=multiplier_bits, input_type=given)
     ended = without_tail(model)
-    made.notes += ended.notes
+    made.notes += [*model.notes, *ended.notes]
     constants = {name: Constant(values=array) for name, array in model.constants.items()}
     values: dict[str, Value] = {**constants, model.input: _images(model)}
     run = Run(made=made, opsets=model.opsets, values=values)

@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
+from systolith.exchange.batch_axis import with_batch
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.folding import constant_of, folded
 from systolith.exchange.image_shape import image_shape
@@ -79,6 +80,8 @@ class ModelFile:
         Versions of the domains of operators; of ONNX itself, the latest where none is given.
     proto : ModelProto or None
         The whole of it, as other programs run it.
+    notes : tuple of str
+        How it was read, where a user has to know.
     """
 
     name: str
@@ -91,6 +94,7 @@ class ModelFile:
     metadata: Mapping[str, str]
     opsets: Mapping[str, int] = field(default_factory=dict)
     proto: ModelProto | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> ModelFile:
@@ -108,7 +112,7 @@ def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> Model
         If there is no such file, if it is damaged, if it has another number of inputs than one,
         sizes that are not known, or operator sets that this cannot know.
     """
-    model = load_model(path)
+    model, notes = with_batch(load_model(path))
     problems = list(version_problems(model))
     stored = {each.name for each in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in stored]
@@ -121,7 +125,7 @@ def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> Model
         )
     else:
         shape, found = image_shape(inputs[0], input_shape)
-        problems += found
+        problems += ["; ".join([problem, *notes]) for problem in found]
     problems = problems or validity_problems(model)
     graph = model.graph if problems else folded(model).graph
     constants, found = _constants(graph)
@@ -139,6 +143,7 @@ def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> Model
         metadata={each.key: each.value for each in model.metadata_props},
         opsets={each.domain.removeprefix("ai.onnx"): each.version for each in model.opset_import},
         proto=model,
+        notes=notes,
     )
 
 

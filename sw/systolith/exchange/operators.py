@@ -22,6 +22,9 @@ __all__ = ["OPERATORS", "operator_rows"]
 
 ANY = Attribute()
 MAX_POOL = along_one_axis(pool_nodes.max_pool)
+Q_LINEAR_CONV = along_one_axis(qlinear_nodes.q_linear_conv)
+Q_LINEAR_AVERAGE_POOL = along_one_axis(qlinear_nodes.q_linear_average_pool)
+Q_LINEAR_GLOBAL_AVERAGE_POOL = along_one_axis(qlinear_nodes.q_linear_global_average_pool)
 GLOBAL_MAX_POOL = along_one_axis(pool_nodes.global_max_pool)
 CONV = "along one axis or two; any groups, no dilation; zero padding, also auto_pad"
 POOL = "no dilation, no ceil_mode"
@@ -282,12 +285,12 @@ OPERATORS: Mapping[str, Operator] = {
         quantizer_nodes.dequantize_linear,
     ),
     "QLinearConv": Operator(
-        qlinear_nodes.q_linear_conv,
+        Q_LINEAR_CONV,
         "Conv2d",
         CONV,
         "x x_scale x_zero_point w w_scale w_zero_point y_scale y_zero_point B?",
         CONVOLUTION,
-        qlinear_nodes.q_linear_conv,
+        Q_LINEAR_CONV,
     ),
     "QLinearMatMul": Operator(
         qlinear_nodes.q_linear_matmul,
@@ -316,20 +319,20 @@ OPERATORS: Mapping[str, Operator] = {
         integers=qlinear_nodes.q_linear_add,
     ),
     "QLinearAveragePool": Operator(
-        qlinear_nodes.q_linear_average_pool,
+        Q_LINEAR_AVERAGE_POOL,
         "AvgPool2d",
         "ONNX Runtime's; channels first",
         "X x_scale x_zero_point? y_scale y_zero_point?",
         {**AVERAGING, **CHANNELS_LAST},
-        qlinear_nodes.q_linear_average_pool,
+        Q_LINEAR_AVERAGE_POOL,
     ),
     "QLinearGlobalAveragePool": Operator(
-        qlinear_nodes.q_linear_global_average_pool,
+        Q_LINEAR_GLOBAL_AVERAGE_POOL,
         "AvgPool2d",
         "ONNX Runtime's; channels first",
         "X x_scale x_zero_point y_scale y_zero_point",
         CHANNELS_LAST,
-        qlinear_nodes.q_linear_global_average_pool,
+        Q_LINEAR_GLOBAL_AVERAGE_POOL,
     ),
 }
 

@@ -10,7 +10,6 @@ from systolith.exchange.building import Building
 from systolith.exchange.declarations import Handler
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.model_file import Node
-from systolith.exchange.one_axis import along_one_axis
 from systolith.exchange.operands import activation_of, constant_of
 from systolith.exchange.pool_nodes import average_pool, global_average_pool
 from systolith.exchange.quantizer_nodes import dequantize_linear, quantize_linear
@@ -33,9 +32,7 @@ Operand = tuple[Value, Value, Value, int]
 def q_linear_conv(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QLinearConv."""
     x, xs, xz, w, ws, wz, ys, yz, bias = values
-    return _on_integers(
-        node, made, along_one_axis(convolve), [(x, xs, xz, 1), (w, ws, wz, 0)], (ys, yz), bias
-    )
+    return _on_integers(node, made, convolve, [(x, xs, xz, 1), (w, ws, wz, 0)], (ys, yz), bias)
 
 
 def q_linear_matmul(node: Node, values: Sequence[Value], made: Building) -> Value:
@@ -64,13 +61,13 @@ def q_linear_add(node: Node, values: Sequence[Value], made: Building) -> Value:
 def q_linear_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QLinearAveragePool of ONNX Runtime."""
     x, xs, xz, ys, yz = values
-    return _on_integers(node, made, along_one_axis(average_pool), [(x, xs, xz, 1)], (ys, yz))
+    return _on_integers(node, made, average_pool, [(x, xs, xz, 1)], (ys, yz))
 
 
 def q_linear_global_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
     """QLinearGlobalAveragePool of ONNX Runtime."""
     x, xs, xz, ys, yz = values
-    return _on_integers(node, made, along_one_axis(global_average_pool), [(x, xs, xz, 1)], (ys, yz))
+    return _on_integers(node, made, global_average_pool, [(x, xs, xz, 1)], (ys, yz))
 
 
 def _on_integers(

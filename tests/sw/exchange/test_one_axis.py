@@ -69,9 +69,9 @@ def test_operators_on_integers(tmp_path: Path) -> None:
     made = GraphBuilder((2, 9))
     parameters = [made.const(0.125), made.const(100, np.uint8)]
     x = made.node("QuantizeLinear", "x", *parameters)
-    x = made.node("MaxPool", x, kernel_shape=[2])
+    bias = made.const([40, -30, 0], np.int32)
     out = [made.const(2.0), made.const(128, np.uint8)]
-    y = made.node("QLinearConv", x, *parameters, *_kernel(made, 3, 2, 3), *out)
+    y = made.node("QLinearConv", x, *parameters, *_kernel(made, 3, 2, 3), *out, bias)
     equal_to_runtime(made.save(tmp_path / "q.onnx", made.node("DequantizeLinear", y, *out)))
 
 
