@@ -1,7 +1,7 @@
 """Programs that run ONNX files themselves, so that an imported network is compared with them."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -71,7 +71,8 @@ class Executor:
         stored = {each.name for each in model.graph.initializer}
         (source,) = (each for each in model.graph.input if each.name not in stored)
         sizes = source.type.tensor_type.shape.dim
-        batch = sizes[0].dim_value if sizes and sizes[0].dim_value > 0 else len(images)
+        fixed = bool(sizes and sizes[0].dim_value > 0) and not self.qonnx
+        batch = sizes[0].dim_value if fixed else len(images)
         try:
             compute = self.begin(model, tensors)
             parts = [compute(images[start : start + batch]) for start in _starts(images, batch)]
@@ -129,39 +130,66 @@ def _reference(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[A
 
 
 def _qonnx(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]], Arrays]:
-    """QONNX's executor, node by node."""
+    """QONNX's executor, node by node.
+
+    It takes much longer for each node than for each image. So all images go as one batch, unless
+    the file is written for one image alone.
+    """
+    moved = _following(model)
+
+    def compute(images: NDArray[Any]) -> Arrays:
+        try:
+            found = _executed(_of_batch(model, len(images)), images)
+            if all(len(found[name]) == len(images) for name in moved):
+                return {name: found[name] for name in tensors}
+        except Exception:  # It raises whatever it likes, and does so again for one image.
+            if len(images) == 1:
+                raise
+        single = _of_batch(model, 1)
+        parts = [_executed(single, images[place : place + 1]) for place in range(len(images))]
+        return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
+
+    return compute
+
+
+def _of_batch(model: ModelProto, batch: int) -> Any:
+    """The model as QONNX has it, with all sizes."""
     from qonnx.core.modelwrapper import ModelWrapper
-    from qonnx.core.onnx_exec import execute_onnx
     from qonnx.transformation.infer_shapes import InferShapes
 
     fixed = ModelProto()
     fixed.CopyFrom(model)
     stored = {each.name for each in fixed.graph.initializer}
     (source,) = (each for each in fixed.graph.input if each.name not in stored)
-    source.type.tensor_type.shape.dim[0].dim_value = 1
+    source.type.tensor_type.shape.dim[0].dim_value = batch
     # Sizes that were written down for another batch would contradict.
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
-    shaped = ModelWrapper(fixed).transform(InferShapes())
-    name = source.name
-
-    def compute(images: NDArray[Any]) -> Arrays:
-        def one(image: NDArray[Any]) -> Arrays:
-            with warnings.catch_warnings():
-                # It warns of sizes that a file does not write down.
-                warnings.simplefilter("ignore")
-                found: Arrays = execute_onnx(shaped, {name: image}, return_full_exec_context=True)
-            return found
-
-        parts = [one(image) for image in _singly(images)]
-        return {each: np.concatenate([part[each] for part in parts]) for each in tensors}
-
-    return compute
+    return ModelWrapper(fixed).transform(InferShapes())
 
 
-def _singly(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    return (images[place : place + 1] for place in range(len(images)))
+def _executed(shaped: Any, images: NDArray[Any]) -> Arrays:
+    """All tensors of a model of QONNX."""
+    from qonnx.core.onnx_exec import execute_onnx
+
+    stored = {each.name for each in shaped.graph.initializer}
+    (source,) = (each.name for each in shaped.graph.input if each.name not in stored)
+    with warnings.catch_warnings():
+        # It warns of sizes that a file does not write down.
+        warnings.simplefilter("ignore")
+        found: Arrays = execute_onnx(shaped, {source: images}, return_full_exec_context=True)
+    return found
+
+
+def _following(model: ModelProto) -> set[str]:
+    """Tensors that depend on the images, and not on their sizes alone."""
+    stored = {each.name for each in model.graph.initializer}
+    found = {each.name for each in model.graph.input} - stored
+    for node in model.graph.node:
+        if node.op_type != "Shape" and found.intersection(node.input):
+            found.update(name for name in node.output if name)
+    return found
 
 
 EXECUTORS = (
