@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, ValueInfoProto
+from onnx import ModelProto, ValueInfoProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 __all__ = ["EXECUTORS", "Executor", "ExecutorError"]
@@ -136,15 +136,18 @@ def _qonnx(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]]
     the file is written for one image alone.
     """
     moved = _following(model)
+    for_one = _reshapes_one(model, moved)
 
-    def compute(images: NDArray[Any]) -> Arrays:
+    def together(images: NDArray[Any]) -> Arrays | None:
         try:
             found = _executed(_of_batch(model, len(images)), images)
-            if all(len(found[name]) == len(images) for name in moved):
-                return {name: found[name] for name in tensors}
+            return found if all(len(found[name]) == len(images) for name in moved) else None
         except Exception:  # It raises whatever it likes, and does so again for one image.
-            if len(images) == 1:
-                raise
+            return None
+
+    def compute(images: NDArray[Any]) -> Arrays:
+        if len(images) > 1 and not for_one and (found := together(images)) is not None:
+            return {name: found[name] for name in tensors}
         single = _of_batch(model, 1)
         parts = [_executed(single, images[place : place + 1]) for place in range(len(images))]
         return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
@@ -190,6 +193,21 @@ def _following(model: ModelProto) -> set[str]:
         if node.op_type != "Shape" and found.intersection(node.input):
             found.update(name for name in node.output if name)
     return found
+
+
+def _reshapes_one(model: ModelProto, moved: set[str]) -> bool:
+    """Whether a Reshape says how many images there are."""
+    stored = {each.name: each for each in model.graph.initializer}
+    for node in model.graph.node:
+        values = [each.t for each in node.attribute if each.name == "value"]
+        if node.op_type == "Constant" and values:
+            stored[node.output[0]] = values[0]
+    shapes = [
+        numpy_helper.to_array(stored[node.input[1]]).ravel()
+        for node in model.graph.node
+        if node.op_type == "Reshape" and node.input[0] in moved and node.input[1] in stored
+    ]
+    return any((shape[:1] > 0).any() for shape in shapes)
 
 
 EXECUTORS = (
