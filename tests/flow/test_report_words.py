@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
+from torch import nn
 
+from systolith.frontend import lower
 from systolith.network import Conv2d
+from systolith.quant import prepare
 from systolith.report import Report, dense_macs, report_view, sparsity_rows
 from systolith.steps.proofs import proof_of_bulk
 from systolith.steps.proving import Bulk
@@ -85,3 +89,14 @@ def test_removed_filters_count_in_the_totals() -> None:
     pixels = {name: 36 for name in ("conv1", "conv2")}
     assert all(isinstance(network[name], Conv2d) for name in pixels)
     assert dense_macs(network, dense) == 144 * 36 + 1152 * 36 + 5 * 72
+
+
+def test_weights_of_grouped_convolutions_count_as_the_model_has_them() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(8, 4, 3, groups=2)).eval()
+    network = lower(prepare(model, torch.rand(2, 8, 5, 5)))
+    dense = {"layer_0": (4, 4, 3, 3)}
+    (row,) = sparsity_rows(network, dense)
+    assert (row.kept, row.total) == (144, 144)
+    assert row.pattern == "4-out-of-8 kernels shared by 2"
+    assert dense_macs(network, dense) == 144 * 9
