@@ -44,7 +44,7 @@ def test_average_divides_by_the_area_of_its_window(
         activation=Activation.NONE,
         output=_output(1.0),
     )
-    scaling = layer.integers(torch.tensor(1.0), (3, 2, 16))
+    scaling = layer.integers(torch.tensor(1.0), (3, 2, 16), ActType(bits=8, signed=False))
     assert 2**scaling.fixed_point.shift == area
     assert scaling.fixed_point.multiplier.tolist() == [1]
 
