@@ -1,7 +1,7 @@
 """Kernels and strided taps of convolutions, chosen layer by layer by trying them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from systolith.network import KOutOfN, Pattern, WeightShape
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
-from systolith.prune.rules import prunable_layers
+from systolith.prune.rules import Prunable, prunable_layers
 from systolith.prune.search.evaluation import LayerEvaluator
 from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes
 from systolith.prune.search.particles import Objective, ParticleFilter, Search
@@ -116,14 +116,14 @@ def prune_by_particles(
     Anwar, Hwang, Sung: Structured pruning of deep convolutional neural networks (ACM JETC 13(3),
     2017).
 
-    **Deviation:** masks of all particles of a layer run at once; channels of a k-out-of-n group
-    share the offset of their strided taps.
+    **Deviation:** masks of all particles of a layer run at once; channels of a k-out-of-n group,
+    and all channels of a grouped convolution, share the offset of their strided taps.
     """
-    shapes = _shapes(model, plan)
+    shapes, layers = _shapes(model, plan), prunable_layers(model)
     stages = [
         _LayerStage(name, decision, shapes[name], split)
         for name in plan
-        for decision in plan[name].decisions
+        for decision in _decisions(plan[name], layers[name])
     ]
 
     def masks(chosen: Sequence[Tensor]) -> MaskSet:
@@ -187,6 +187,14 @@ def _masks(model: nn.Module, stages: Sequence[_LayerStage], chosen: Sequence[Ten
     return MaskSet(masks, patterns)
 
 
+def _decisions(plan: LayerPlan, layer: nn.Conv2d | nn.Linear | Prunable) -> Iterator[Genes]:
+    """Decide as planned, with one offset of taps for all channels of a grouped convolution."""
+    for decision in plan.decisions:
+        if isinstance(decision, TapGenes) and getattr(layer, "groups", 1) > 1:
+            decision = replace(decision, group=layer.weight.shape[1])
+        yield decision
+
+
 def _shapes(model: nn.Module, plan: Mapping[str, LayerPlan]) -> dict[str, WeightShape]:
     if problems := list(_problems(model, plan)):
         raise PruneError(problems)
@@ -203,5 +211,5 @@ def _problems(model: nn.Module, plan: Mapping[str, LayerPlan]) -> Iterator[str]:
             yield f"a plan must name a layer of {', '.join(layers)}, got '{name}'"
             continue
         shape = weight_shape(layers[name].weight)
-        for decision in plan[name].decisions:
+        for decision in _decisions(plan[name], layers[name]):
             yield from (f"layer '{name}': {problem}" for problem in decision.problems(shape))

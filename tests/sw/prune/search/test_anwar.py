@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from systolith.frontend import lower
 from systolith.models import DigitsCNN, TinyResNet
 from systolith.network import Granularity, KOutOfN, Strided
 from systolith.prune import MaskSet, PruneError
@@ -22,6 +23,7 @@ from systolith.prune.search import (
     SearchReport,
     prune_by_particles,
 )
+from systolith.quant import prepare
 
 SMALL = ParticleFilter(particles=6, generations=3)
 KERNELS = LayerPlan(select=KOutOfN(2, 8, Granularity.KERNEL))
@@ -54,6 +56,19 @@ def test_masks_conform_and_are_applied(search: Search) -> None:
     assert isinstance(taps, Strided)
     assert taps.stride == 3
     assert len(set(taps.offsets[:8])) == len(set(taps.offsets[8:])) == 1
+
+
+@pytest.mark.parametrize("select", [None, KOutOfN(1, 2, Granularity.KERNEL)])
+def test_taps_of_a_grouped_convolution_share_an_offset(select: KOutOfN | None) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2)]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 10))
+    plan = {"2": LayerPlan(select=select, stride=3)}
+    masks = prune_by_particles(model, _split(), plan, search=SMALL)
+    taps = masks.patterns["2.weight"].taps
+    assert isinstance(taps, Strided) and len(taps.offsets) == 4 and len(set(taps.offsets)) == 1
+    network = lower(prepare(model.eval(), _split().images.abs(), masks=masks))
+    assert str(network["layer_2"].pattern).endswith("every 3. tap")
 
 
 def test_stages_go_coarse_to_fine_and_see_the_earlier_ones() -> None:
