@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
 
+import numpy as np
 import onnx
 from onnx import helper
 
@@ -16,10 +17,10 @@ from systolith.exchange.operands import constant_of
 from systolith.exchange.plain_layers import pending_of
 from systolith.exchange.quantizer import Quantizer
 from systolith.exchange.shape_nodes import pad, pads_of
-from systolith.exchange.values import Absent, Activation, Images, Integers, Pending, Value
+from systolith.exchange.values import Absent, Activation, Constant, Images, Integers, Pending, Value
 from systolith.network import NetworkError
 
-__all__ = ["cast", "keeping_integers", "pad_integers", "quantized", "represented"]
+__all__ = ["cast", "cast_like", "keeping_integers", "pad_integers", "quantized", "represented"]
 
 
 def quantized(
@@ -120,6 +121,16 @@ def cast(node: Node, values: Sequence[Value], made: Building) -> Value:
     if name in ("INT32", "INT64") or (act is not None and act.low <= low and high <= act.high):
         return x
     raise ExchangeError([f"makes {name} of integers {low}..{high}, which do not fit"])
+
+
+def cast_like(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """CastLike: to reals, as which torch writes bounds of activations."""
+    x, like = values
+    if isinstance(like, Integers | Constant):
+        raise ExchangeError(["takes the type of constants or integers; use a Cast to that type"])
+    if isinstance(x, Constant):
+        return Constant(values=x.values.astype(np.float32))
+    return cast(replace(node, attributes={"to": onnx.TensorProto.FLOAT}), [x], made)
 
 
 def _as_reals(node: Node, x: Integers, made: Building) -> Value:

@@ -245,6 +245,14 @@ OPERATORS: Mapping[str, Operator] = {
         {"to": ANY, "saturate": ANY, "round_mode": ANY},
         integer_nodes.cast,
     ),
+    "CastLike": Operator(
+        integer_nodes.cast_like,
+        "nothing",
+        "to the type of what is no constant: reals",
+        "input target_type",
+        {"saturate": ANY, "round_mode": ANY},
+        integer_nodes.cast_like,
+    ),
     "Quant": Operator(
         quantizer_nodes.quant,
         "requantization of the layer before it",

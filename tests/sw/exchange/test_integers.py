@@ -236,3 +236,22 @@ def test_changes_of_integer_images_before_they_are_dequantized(op: str, tmp_path
     images = np.random.default_rng(0).integers(0, 256, (8, 2, 5, 6)).astype(np.uint8)
     found = equal_to_runtime(path, images)
     assert found.network.input.type.bits == (4 if op == "Clip" else 8)
+
+
+def test_bounds_of_the_type_of_an_activation(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 4, 4))
+    x = made.linear("x", 0.125, 100)
+    bounds = [made.node("CastLike", made.const(each, np.float64), x) for each in (-2, 3.5)]
+    y = made.node("Clip", made.node("CastLike", x, x), *bounds)
+    path = made.save(tmp_path / "like.onnx", made.linear(y, 0.125, 100), opset=19)
+    found = import_onnx(path)
+    assert found.agreement is not None and found.agreement.equal and found.exact
+
+
+def test_type_of_integers_is_refused(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 4, 4))
+    q = made.node("QuantizeLinear", "x", made.const(0.125), made.const(100, np.uint8))
+    y = made.node("CastLike", made.linear("x", 0.125, 100), q)
+    path = made.save(tmp_path / "like.onnx", y, opset=19)
+    with pytest.raises(ExchangeError, match=r"\(CastLike\): takes the type of .* use a Cast"):
+        import_onnx(path)
