@@ -1,6 +1,7 @@
 """Nodes whose result is known when the file is read: clips, casts, moves of weights."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from systolith.exchange.errors import ExchangeError
 from systolith.exchange.model_file import Node
 from systolith.exchange.values import Absent, Constant, QuantizedConstant, Value
 
-__all__ = ["QUANTIZERS", "worked_out"]
+__all__ = ["QUANTIZERS", "reordered", "worked_out"]
 
 QUANTIZERS = {"BipolarQuant", "DequantizeLinear", "IntQuant", "Quant", "QuantizeLinear"}
 """Of constants these give integers with a scale."""
@@ -48,6 +49,17 @@ def worked_out(
         return None
     arrays = [value.values if isinstance(value, Constant) else None for value in values]
     return Constant(values=_run(node, arrays, opsets))
+
+
+def reordered(value: Value, order: tuple[int, ...]) -> Value:
+    """Reorder the axes of a constant that has as many; others stay."""
+    match value:
+        case Constant(values=array) if array.ndim == len(order):
+            return Constant(values=array.transpose(order))
+        case QuantizedConstant(integers=integers, scale=scale) if integers.ndim == len(order):
+            return replace(value, integers=integers.transpose(order), scale=scale.transpose(order))
+        case _:
+            return value
 
 
 def _run(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, ValueInfoProto, numpy_helper
+from onnx import ModelProto, ValueInfoProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 __all__ = ["EXECUTORS", "Executor", "ExecutorError"]
@@ -16,6 +16,7 @@ __all__ = ["EXECUTORS", "Executor", "ExecutorError"]
 Arrays = Mapping[str, NDArray[Any]]
 
 OF_QONNX = {"finn.custom_op.general", "onnx.brevitas", "qonnx.custom_op.general"}
+CHANNELS_LAST = "qonnx.custom_op.channels_last"
 PRECISE = "session.x64quantprecision"
 """Without it, kernels for AVX2 saturate sums of two products at 16 bits."""
 ERRORS_ONLY = 4
@@ -169,6 +170,7 @@ def _of_batch(model: ModelProto, batch: int) -> Any:
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
+    _channels_first(fixed)
     return ModelWrapper(fixed).transform(InferShapes())
 
 
@@ -208,6 +210,31 @@ def _reshapes_one(model: ModelProto, moved: set[str]) -> bool:
         if node.op_type == "Reshape" and node.input[0] in moved and node.input[1] in stored
     ]
     return any((shape[:1] > 0).any() for shape in shapes)
+
+
+def _channels_first(model: ModelProto) -> None:
+    """Write operators with channels last as ONNX's own between transposes.
+
+    QONNX's executor does the same, but not for files that leave sizes out.
+    """
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.domain != CHANNELS_LAST:
+            model.graph.node.append(node)
+            continue
+        turned = len(node.input) if node.op_type == "Conv" else 1
+        for place, name in enumerate(node.input[: min(turned, 2)]):
+            node.input[place] = f"{node.output[0]}_input_{place}"
+            model.graph.node.append(
+                helper.make_node("Transpose", [name], [node.input[place]], perm=[0, 3, 1, 2])
+            )
+        result, node.output[0] = node.output[0], f"{node.output[0]}_channels_first"
+        node.domain = ""
+        model.graph.node.append(node)
+        model.graph.node.append(
+            helper.make_node("Transpose", [node.output[0]], [result], perm=[0, 2, 3, 1])
+        )
 
 
 EXECUTORS = (

@@ -23,11 +23,14 @@ __all__ = ["STANDARD", "load_model", "validity_problems", "version_problems"]
 
 QONNX = "qonnx.custom_op.general"
 OPERATORS_OF_QONNX = ("BipolarQuant", "IntQuant", "Quant", "Trunc")
-KNOWN_DOMAINS = ("", "com.microsoft", "finn.custom_op.general", "onnx.brevitas", QONNX)
-INSTEAD = {
-    "qonnx.custom_op.channels_last": "import the file from before qonnx made channels the last axis"
-}
-"""Domains that are known, and not read."""
+KNOWN_DOMAINS = (
+    "",
+    "com.microsoft",
+    "finn.custom_op.general",
+    "onnx.brevitas",
+    "qonnx.custom_op.channels_last",
+    QONNX,
+)
 LEAST_OPSET, GREATEST_OPSET = 9, onnx.defs.onnx_opset_version()
 GREATEST_IR = int(onnx.IR_VERSION)
 STANDARD = ("", "ai.onnx")
@@ -162,8 +165,10 @@ def version_problems(model: ModelProto) -> Iterator[str]:
     used = {each.domain for each in model.graph.node}
     for domain in sorted(used - set(KNOWN_DOMAINS)):
         ops = sorted({each.op_type for each in model.graph.node if each.domain == domain})
-        hint = INSTEAD.get(domain, "export the model with operators of ONNX or QONNX instead")
-        yield f"operators of domain '{domain}' are not known: {', '.join(ops)}; {hint}"
+        yield (
+            f"operators of domain '{domain}' are not known: {', '.join(ops)}; export the model "
+            "with operators of ONNX or QONNX instead"
+        )
 
 
 def validity_problems(model: ModelProto) -> list[str]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from systolith.exchange.bipolar import whole_numbers
 from systolith.exchange.building import Building
+from systolith.exchange.channels_last import DOMAIN, operator_of
 from systolith.exchange.constant_nodes import QUANTIZERS, worked_out
 from systolith.exchange.errors import ExchangeError, NodeError
 from systolith.exchange.integer_nodes import represented
 from systolith.exchange.model_file import ModelFile, Node
-from systolith.exchange.operators import OPERATORS
 from systolith.exchange.rewrites import REWRITES
 from systolith.exchange.standing_in import standing_in
 from systolith.exchange.values import (
@@ -58,7 +58,7 @@ class Run:
             self.made.lenient = doubtful
             value, problems = self._node(node)
             more = [name for name in node.outputs[1:] if name in read]
-            if more and node.op in OPERATORS:
+            if more and operator_of(node) is not None:
                 problems.append(
                     f"{node}: its output '{more[0]}' is read; only its first one is supported"
                 )
@@ -104,7 +104,7 @@ class Run:
         """What a node gives, and what is wrong with it."""
         missing = Absent()
         given = [self.values.get(name, Unknown()) if name else missing for name in node.inputs]
-        operator = OPERATORS.get(node.op)
+        operator = operator_of(node)
         try:
             if (constant := worked_out(node, given, self.opsets)) is not None:
                 return constant, []
@@ -112,6 +112,8 @@ class Run:
             return Unknown(), self._told(error, node)
         if operator is None:
             rewrite = REWRITES.get(node.op, "see the table of supported operators in docs/onnx.md")
+            if node.domain == DOMAIN:
+                rewrite = "import the file from before qonnx made channels the last axis"
             return self._instead(node, given), [f"{node}: not supported: {rewrite}"]
         understood, problems = operator.understood(node, self.opsets)
         problems = [f"{node}: {problem}" for problem in problems]

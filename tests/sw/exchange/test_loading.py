@@ -306,7 +306,7 @@ BAD: dict[Callable[[onnx.ModelProto], None], str] = {
     _negative_size: r"sizes less than 1: \(N, 2, -3, 5\); .*--input-shape",
     _empty_images: r"sizes that are not known before it runs: .*--input-shape",
     _twice: "not a valid ONNX model: .*; no tool that follows the standard can read it",
-    _channels_last: "channels_last' are not known: .*; import the file from before qonnx",
+    _channels_last: r"\(DequantizeLinear\): not supported: import the file from before qonnx",
     _sparse: "constant 'sparse' is stored sparsely; store it densely",
 }
 
