@@ -1,5 +1,6 @@
 """Verification with cocotb and bulk simulation, against the PyTorch model in integer mode."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,9 @@ from systolith.steps.listener import Progress
 from systolith.verify import PatternResult, Verification, compare, verify
 
 __all__ = ["Bulk", "bulk_simulation", "layer_checks", "network_check", "write_waveform"]
+
+LONGEST_NAME = 100
+"""Letters of a layer's name in a path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,7 @@ def layer_checks(
         inputs = reference[source][: len(images)]
         outputs = {INPUT: inputs, name: reference[name][: len(images)]}
         single = plan_network(alone, arrays={name: arrays[name]} if name in arrays else {})
-        return Alone(name, write_design(single, folder / name), inputs, outputs)
+        return Alone(name, write_design(single, folder / folder_name(name)), inputs, outputs)
 
     def verified(alone: Alone) -> Verification:
         return verify(
@@ -146,6 +150,13 @@ def layer_checks(
             results[name] = result
             progress(len(results), len(names), f"layer {name} alone")
     return results
+
+
+def folder_name(layer: str) -> str:
+    """Name a folder after a layer; names of files are short, those of layers need not be."""
+    if len(layer) <= LONGEST_NAME:
+        return layer
+    return f"{layer[:LONGEST_NAME]}-{hashlib.sha256(layer.encode()).hexdigest()[:8]}"
 
 
 class Alone(NamedTuple):

@@ -1,5 +1,7 @@
 """The whole network: engines joined by streams."""
 
+import re
+
 from amaranth import Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -25,6 +27,14 @@ from systolith.plan import (
 )
 
 __all__ = ["Pipeline", "signal_name"]
+
+TAKEN = re.compile(
+    r"(clk|rst|i|o|o_[0-9]+|load|loaded|overflow|other|.*__(payload|valid|ready))_*", re.DOTALL
+)
+"""Names of ports, of what belongs to no engine and of streams' wires, and what these become.
+
+Keywords are none: Verilog escapes them.
+"""
 
 Stage = ConvEngine | PoolEngine | AddEngine | Gearbox | Fork
 
@@ -135,5 +145,14 @@ def _name(m: Module, source: stream.Interface, name: str) -> None:
 
 
 def signal_name(layer: str) -> str:
-    """Turn a layer's name into a Verilog identifier."""
-    return layer.replace(".", "_")
+    """Turn the name of a layer or stage into that of its submodule and of its stream's wires.
+
+    Different names, dots read as underscores, give different signals, and none gives a port's.
+
+    Examples
+    --------
+    >>> [signal_name(layer) for layer in ("block.0", "always", "o", "o_", "fc__valid")]
+    ['block_0', 'always', 'o_', 'o__', 'fc__valid_']
+    """
+    name = layer.replace(".", "_")
+    return f"{name}_" if TAKEN.fullmatch(name) else name

@@ -208,14 +208,8 @@ def output_ports(network: IntegerNetwork) -> tuple[str, ...]:
 
 def unsupported(network: IntegerNetwork) -> Iterator[str]:
     """Name every layer that no engine computes, and why."""
-    ports = ("clk", "rst", "i", "load", "loaded", "overflow", *output_ports(network))
     for layer in network.layers:
         yield from no_engine(network, layer)
-        if layer.name.replace(".", "_") in ports:
-            yield (
-                f"layer '{layer.name}': its name is that of a port of the design "
-                f"({', '.join(ports)})"
-            )
     if all(isinstance(layer, Flatten) for layer in network.layers):
         yield "a network for engines needs a layer besides flattenings"
 

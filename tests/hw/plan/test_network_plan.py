@@ -1,7 +1,7 @@
 """The plan: formulas, choices, refusals."""
 
 import re
-from itertools import pairwise, product
+from itertools import product
 from math import ceil
 from typing import Any
 
@@ -124,25 +124,6 @@ def test_layers_and_arrays_are_refused_together() -> None:
         "layer 'b': no engine computes 3 per neuron of a depthwise convolution",
         "array for 'a': rows must be 1..16, got 99",
         "array for 'c': rows must be 1..4, got 99",
-    )
-
-
-def test_names_of_ports_are_refused() -> None:
-    names = ("input", "clk", "rst", "i", "o")
-    layers = [_conv(name, source, Pattern()) for source, name in pairwise(names)]
-    assert _problems(_chain(*layers)) == tuple(
-        f"layer '{name}': its name is that of a port of the design "
-        "(clk, rst, i, load, loaded, overflow, o)"
-        for name in names[1:]
-    )
-
-
-def test_names_of_several_output_ports_are_refused() -> None:
-    layers = [_conv(name, "input", Pattern()) for name in ("o.1", "o_2", "o")]
-    assert _problems(_chain(*layers, outputs=("o_2", "o", "o.1"))) == tuple(
-        f"layer '{name}': its name is that of a port of the design "
-        "(clk, rst, i, load, loaded, overflow, o_0, o_1, o_2)"
-        for name in ("o.1", "o_2")
     )
 
 
