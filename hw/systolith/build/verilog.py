@@ -5,7 +5,7 @@ import subprocess
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from systolith.fpga import find_programs
+from systolith.fpga import find_programs, starting
 from systolith.gateware import CellLibrary, Technology
 
 __all__ = ["to_verilog"]
@@ -53,11 +53,12 @@ def to_verilog(
 
 
 def _yosys(script: str) -> str:
-    """Run the Yosys of this Python environment. Returns what it wrote to its output."""
+    """Run Yosys. Returns what it wrote to its output."""
     program = find_programs([YOSYS])[YOSYS]
-    done = subprocess.run(
-        [str(program), "-q", "-"], input=script, capture_output=True, text=True, check=False
-    )
+    with starting(YOSYS, program):
+        done = subprocess.run(
+            [str(program), "-q", "-"], input=script, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         raise RuntimeError(f"{YOSYS} failed:\n{done.stderr}")
     return done.stdout

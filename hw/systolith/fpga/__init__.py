@@ -10,7 +10,7 @@ from systolith.fpga.netlist import OTHER, Netlist, engine_of, read_netlist
 from systolith.fpga.parts import Part
 from systolith.fpga.placement import place
 from systolith.fpga.places import PlacedCell, Placement, Site, read_placement
-from systolith.fpga.programs import PACKAGES, find_programs, run_program
+from systolith.fpga.programs import PACKAGES, find_programs, run_program, starting
 from systolith.fpga.synthesis import synthesize
 from systolith.fpga.timing import CriticalPath, Hop, PlacementReport, read_report
 
@@ -49,6 +49,7 @@ __all__ = [
     "read_placement",
     "read_report",
     "run_program",
+    "starting",
     "synthesize",
     "variants_of",
 ]

