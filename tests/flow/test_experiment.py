@@ -119,6 +119,25 @@ def test_missing_file_and_broken_toml_are_config_errors(tmp_path: Path) -> None:
     assert "cannot be read as TOML" in _problems(tmp_path, "name = ")[0]
 
 
+def test_folders_and_files_that_are_no_text_are_told_as_such(tmp_path: Path) -> None:
+    folder = tmp_path / "mine.toml"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match="is a folder, but a file is needed$"):
+        load_experiment(folder)
+    (folder / "a.toml").write_bytes(b'name = "\xff"')
+    with pytest.raises(ConfigError, match="is a folder, but a file is needed: a.toml$"):
+        load_experiment(folder)
+    with pytest.raises(ConfigError, match="must be text in UTF-8, but is not$"):
+        load_experiment(folder / "a.toml")
+
+
+@pytest.mark.parametrize("section", ["simulate", "build"])
+@pytest.mark.parametrize("jobs", [0, 257, 10**9])
+def test_jobs_are_limited(tmp_path: Path, section: str, jobs: int) -> None:
+    (problem,) = _problems(tmp_path, LEAST + f"[{section}]\njobs = {jobs}\n")
+    assert problem.startswith(f"{section}.jobs:")
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda p: p.name)
 def test_examples_are_valid(path: Path) -> None:
     assert load_experiment(path).name

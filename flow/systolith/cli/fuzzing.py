@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from systolith.cli.choices import MOST_LAYERS, DoorName
+from systolith.cli.choices import MOST_JOBS, MOST_LAYERS, DoorName
 from systolith.cli.options import Json
 
 __all__ = ["fuzz"]
@@ -28,7 +28,8 @@ def fuzz(
         Path, typer.Option("--output", "-o", help="Folder for the cases that fail.")
     ] = Path("out/fuzz"),
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Cases at once. Default: one per core.")
+        int | None,
+        typer.Option(min=1, max=MOST_JOBS, help="Cases at once. Default: one per core."),
     ] = None,
     most_layers: Annotated[
         int, typer.Option(min=1, help="Layers of a network at most, besides flattenings; RTL only.")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from systolith.cli.changes import build_changes, hardware_changes
-from systolith.cli.choices import BOARDS, DEVICES, InterfaceName
+from systolith.cli.choices import BOARDS, DEVICES, MOST_JOBS, InterfaceName
 from systolith.cli.options import (
     ClockMhz,
     Device,
@@ -107,7 +107,8 @@ def simulate(
         bool, typer.Option("--waveform", help="Also write one image's signals as FST.")
     ] = False,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Simulators at once, instead of the file's.")
+        int | None,
+        typer.Option(min=1, max=MOST_JOBS, help="Simulators at once, instead of the file's."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -155,7 +156,9 @@ def build(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Placements to try; the fastest is kept.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Placements at once.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=MOST_JOBS, help="Placements at once.")
+    ] = None,
     check_netlist: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Simulate what was synthesized with N images."),

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from systolith.cli.choices import SamplerLabel
+from systolith.cli.choices import MOST_JOBS, SamplerLabel
 from systolith.cli.options import Config, Json
 
 __all__ = ["tune"]
@@ -47,7 +47,8 @@ def search(
         int | None, typer.Option(min=0, help="Of the sampler, instead of the file's.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Points trained at once. Default: one per core.")
+        int | None,
+        typer.Option(min=1, max=MOST_JOBS, help="Points trained at once. Default: one per core."),
     ] = None,
     scheduler: Annotated[
         str | None,

@@ -36,6 +36,7 @@ from systolith.config.pruning import (
     TaylorSection,
     WeightSection,
 )
+from systolith.config.section import MOST_JOBS
 from systolith.config.tuning import (
     LayersSection,
     ObjectiveName,
@@ -46,6 +47,7 @@ from systolith.config.tuning import (
 )
 
 __all__ = [
+    "MOST_JOBS",
     "ArraySection",
     "BitsSection",
     "BudgetSection",

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from systolith.config.section import Jobs
 from systolith.fpga import BOARDS, Part, find_board, find_part, variants_of
 
 __all__ = ["BuildSection"]
@@ -26,7 +27,7 @@ class BuildSection(BaseModel):
     """What placement must reach; else what is usual for the device."""
     seeds: Count = 1
     """Placements to try; the fastest is kept."""
-    jobs: Count = 1
+    jobs: Jobs = 1
     """Placements at once."""
     baud: Annotated[int, Field(ge=1200)] = 1_000_000
     """Of a board's serial line."""

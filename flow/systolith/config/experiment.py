@@ -17,7 +17,7 @@ from systolith.config.build import BuildSection
 from systolith.config.errors import ConfigError
 from systolith.config.hardware import HardwareSection
 from systolith.config.pruning import PruneSection, order_problems
-from systolith.config.section import Section
+from systolith.config.section import Jobs, Section
 from systolith.config.tuning import TuneSection
 from systolith.plan import DEFAULT_MULTIPLIERS
 
@@ -40,6 +40,7 @@ Count = Annotated[int, Field(ge=1)]
 Epochs = Annotated[int, Field(ge=0)]
 Bits = Annotated[int, Field(ge=2, le=8)]
 WeightBits = Annotated[int, Field(ge=1, le=8)]
+MOST_NAMES = 5
 MOST_SEEDS = 2**62
 """PyTorch keeps seeds in 64 bits with a sign; some parts of a run add to the seed."""
 
@@ -118,7 +119,7 @@ class SimulateSection(Section):
     """Images for bulk simulation, processes, and whether to write a waveform of one image."""
 
     images: Count | Literal["all"] = "all"
-    jobs: Count = 1
+    jobs: Jobs = 1
     waveform: bool = False
 
 
@@ -182,8 +183,20 @@ def read_content(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise ConfigError(path, ["no such file"]) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except IsADirectoryError:
+        raise ConfigError(path, [_folder_problem(path)]) from None
+    except OSError as error:
+        raise ConfigError(path, [f"cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError:
+        raise ConfigError(path, ["must be text in UTF-8, but is not"]) from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(path, [f"cannot be read as TOML: {error}"]) from error
+
+
+def _folder_problem(path: Path) -> str:
+    """Tell that a file is needed, and which of the folder's may be meant."""
+    inside = ", ".join(sorted(each.name for each in path.glob("*.toml"))[:MOST_NAMES])
+    return f"is a folder, but a file is needed{': ' if inside else ''}{inside}"
 
 
 def check_experiment(

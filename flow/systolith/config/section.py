@@ -1,8 +1,14 @@
 """What all sections of an experiment file have in common."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
 
-__all__ = ["Section"]
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["MOST_JOBS", "Jobs", "Section"]
+
+MOST_JOBS = 256
+"""Processes or threads at once: more are a slip of the hand, and would bring a machine down."""
+Jobs = Annotated[int, Field(ge=1, le=MOST_JOBS)]
 
 
 class Section(BaseModel):

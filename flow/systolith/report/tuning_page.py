@@ -9,6 +9,8 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from systolith.network import replacing
+
 __all__ = ["write_tuning_page"]
 
 WEB = Path(__file__).with_name("web")
@@ -57,9 +59,8 @@ def write_tuning_page(study: Mapping[str, Any], path: Path) -> None:
         script="\n".join((WEB / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def _embedded(study: Mapping[str, Any]) -> str:

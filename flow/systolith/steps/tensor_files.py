@@ -7,19 +7,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from systolith.network import replacing
+
 __all__ = ["clear_checkpoints", "save_tensors"]
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Write tensors to a safetensors file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     contiguous = {
         name: tensor.contiguous(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    save_file(contiguous, temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file(contiguous, temporary)
 
 
 def clear_checkpoints(checkpoint: Path) -> None:

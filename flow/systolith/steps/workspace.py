@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from systolith.network import replacing
 from systolith.steps.inputs import Inputs, changes
 
 __all__ = ["StageRecord", "Workspace", "key_of", "write_json", "write_text"]
@@ -163,9 +164,8 @@ def write_json(path: Path, content: object) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text)
 
 
 def _digest(values: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from systolith.network import ActType, IntArray, Tensor
+from systolith.network import ActType, IntArray, Tensor, replacing
 
 __all__ = ["Design", "StreamPort", "load_design"]
 
@@ -162,9 +162,8 @@ class Design:
             "load_size": self.load_size,
             "scales": dict(self.scales),
         }
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(description, indent=1) + "\n")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(description, indent=1) + "\n")
 
 
 def load_design(path: Path) -> Design:

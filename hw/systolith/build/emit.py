@@ -12,7 +12,7 @@ from systolith.build.meaning import Meaning
 from systolith.build.page import LINT, PAGE, lint_waivers, page
 from systolith.build.verilog import to_verilog
 from systolith.gateware import Enclosed, Pipeline, Technology, signal_name
-from systolith.network import INPUT, content_hash
+from systolith.network import INPUT, content_hash, replacing
 from systolith.plan import NetworkPlan, output_ports, source_of
 
 __all__ = ["TOP", "design_files", "emit_verilog", "input_stream", "output_streams", "write_design"]
@@ -112,9 +112,8 @@ def design_files(plan: NetworkPlan, top: str = TOP) -> tuple[str, ...]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _circuit_hash(verilog: str) -> str:

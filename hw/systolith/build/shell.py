@@ -13,7 +13,7 @@ from systolith.build.load import load_bytes
 from systolith.build.verilog import to_verilog
 from systolith.gateware import Pipeline
 from systolith.gateware.shell import AxiTop, ShellConfig, StreamFormat, WishboneTop
-from systolith.network import content_hash
+from systolith.network import content_hash, replacing
 from systolith.plan import NetworkPlan
 
 __all__ = ["Bus", "emit_shell", "shell_config", "write_shell"]
@@ -71,7 +71,9 @@ def write_shell(
     """Write ``{top}.v`` into `folder`, whole or not at all. Returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     name = top or bus.value
-    temporary = folder / f".{name}.v.tmp"
     verilog = emit_shell(plan, bus=bus, top=name)
-    temporary.write_text(shell_header(verilog, name, plan, content_hash(plan.network)) + verilog)
-    return temporary.replace(folder / f"{name}.v")
+    header = shell_header(verilog, name, plan, content_hash(plan.network))
+    path = folder / f"{name}.v"
+    with replacing(path) as temporary:
+        temporary.write_text(header + verilog)
+    return path

@@ -88,11 +88,15 @@ def load(path: Path) -> IntegerNetwork:
         contract; all problems of all layers are listed.
     """
     path, arrays = _files(path)
-    raise_if_any(f"{file}: no such file" for file in (path, arrays) if not file.is_file())
+    raise_if_any(
+        f"{file}: {'is a folder, but a file is needed' if file.is_dir() else 'no such file'}"
+        for file in (path, arrays)
+        if not file.is_file()
+    )
     try:
         return _load(path, arrays)
     except OSError as error:
-        raise NetworkError([f"{path}: cannot be read ({error})"]) from error
+        raise NetworkError([f"{path}: cannot be read ({error.strerror or error})"]) from error
     except RecursionError as error:
         raise NetworkError([f"{path}: damaged: nested too deeply"]) from error
 

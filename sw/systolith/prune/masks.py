@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from systolith.network import NetworkError, Pattern, decode_pattern, encode_pattern
+from systolith.network import NetworkError, Pattern, decode_pattern, encode_pattern, replacing
 from systolith.prune.errors import PruneError
 from systolith.prune.topk import weight_shape
 
@@ -65,14 +65,10 @@ class MaskSet(Mapping[str, Tensor]):
         """Write masks and patterns to one safetensors file, whole or not at all."""
         patterns = {name: encode_pattern(pattern) for name, pattern in self._patterns.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
         masks = {name: mask.cpu().contiguous() for name, mask in self._masks.items()}
         content = save(masks, metadata={PATTERNS: json.dumps(patterns)})
-        try:
+        with replacing(path) as temporary:
             temporary.write_bytes(content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> "MaskSet":

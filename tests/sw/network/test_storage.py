@@ -550,3 +550,12 @@ def test_unreadable_files_are_refused(saved: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Path, "read_bytes", deny)
     assert "cannot be read (no)" in str(refusal(saved))
+
+
+def test_a_folder_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "net.json").mkdir()
+    with pytest.raises(NetworkError) as caught:
+        load(tmp_path / "net.json")
+    first, second = caught.value.problems
+    assert first.endswith("net.json: is a folder, but a file is needed")
+    assert second.endswith("net.safetensors: no such file")
