@@ -5,7 +5,6 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import (
     GraphProto,
@@ -13,11 +12,12 @@ from onnx import (
     NodeProto,
     TensorProto,
     TypeProto,
-    defs,
     helper,
     numpy_helper,
 )
 from onnx.reference import ReferenceEvaluator
+
+from systolith.exchange.inference import inferred_types
 
 __all__ = ["constant_of", "folded"]
 
@@ -170,13 +170,9 @@ class _Folding:
                 if prod(_known_shape(given) or (LARGEST + 1,)) <= LARGEST
                 and (array := self._constant(name)) is not None
             }
-            schema = defs.get_schema(node.op_type, self.versions.get(node.domain, 1), node.domain)
-            found: Mapping[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
-                schema, node, types, data
-            )
         except NOT_COMPUTED:
             return {}
-        return found
+        return inferred_types(node, self.versions, types, data)
 
 
 def _with_one_image(given: TypeProto) -> TypeProto:

@@ -5,9 +5,9 @@ from math import inf
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, defs, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
+from systolith.exchange.inference import inferred_types
 from systolith.exchange.layouts import shape_of
 from systolith.exchange.model_file import Node
 from systolith.exchange.values import (
@@ -29,16 +29,8 @@ COMPUTES = {"AveragePool", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "Reduc
 SAME_SHAPE = {"BipolarQuant", "IntQuant", "MultiThreshold", "Quant", "Trunc"}
 """Of domains that ONNX knows nothing of; and all that ONNX Runtime calls QLinear.. of one input."""
 
-NOT_INFERRED = (
-    defs.SchemaError,
-    onnx.checker.ValidationError,
-    onnx.shape_inference.InferenceError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What ONNX raises where a node or what it reads makes no sense."""
+NOT_KNOWN = (KeyError, RuntimeError, TypeError, ValueError)
+"""What is raised where a node or what it reads makes no sense."""
 
 
 def standing_in(
@@ -76,9 +68,7 @@ def _shape(node: Node, values: Sequence[Value], opsets: Mapping[str, int]) -> Sh
     if node.op in SAME_SHAPE:
         return first
     domain = "" if node.domain == "ai.onnx" else node.domain
-    version = opsets.get(domain, defs.onnx_opset_version() if not domain else 1)
     try:
-        schema = defs.get_schema(node.op, version, domain)
         proto = helper.make_node(
             node.op, node.inputs, node.outputs, domain=domain, **node.attributes
         )
@@ -89,10 +79,10 @@ def _shape(node: Node, values: Sequence[Value], opsets: Mapping[str, int]) -> Sh
             types[name] = _type(value)
             if isinstance(value, Constant):
                 data[name] = numpy_helper.from_array(value.values)
-        found = onnx.shape_inference.infer_node_outputs(schema, proto, types, data)
+        found = inferred_types(proto, opsets, types, data)
         dims = found[node.outputs[0]].tensor_type.shape.dim
         return tuple(size.dim_value for size in dims)[1:]
-    except NOT_INFERRED:
+    except NOT_KNOWN:
         return None
 
 

@@ -57,6 +57,7 @@ FLOAT = {
     "Min": CONV + "r = Min(d, high) ",
     "Max": CONV + "r = Max(low, d) ",
     "Cast": CONV + "r = Cast <to=1> (d) ",
+    "CastLike": CONV + "e = CastLike(high, a) r = Min(d, e) ",
     "GlobalMaxPool": CONV + "r = GlobalMaxPool(d) ",
     "Unsqueeze": "e = GlobalAveragePool(a) b = Squeeze(e, hw) r = Unsqueeze(b, hw) ",
     "MaxPool": CONV + "r = MaxPool <kernel_shape=[2,2], strides=[2,2]> (d) ",

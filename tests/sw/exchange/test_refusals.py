@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from systolith.exchange import ExchangeError, import_onnx
 from tests.sw.exchange.graphs import QONNX, GraphBuilder, equal_to_runtime
@@ -130,3 +131,32 @@ def test_channels_scaled_after_a_relu(tmp_path: Path) -> None:
     y = made.node("Conv", made.linear("x", 0.5, 100), _weights(made, 2, 2, 3, 3))
     y = made.node("Mul", made.node("Relu", y), made.const(np.reshape([0.5, 2.0], (2, 1, 1))))
     equal_to_runtime(made.save(tmp_path / "scaled.onnx", made.linear(y, 1.0, 0)))
+
+
+@pytest.mark.parametrize("op", ["Conv", "MaxPool", "LpPool"])
+@pytest.mark.parametrize("computed", [False, True])
+def test_strides_of_zero_do_not_end_the_process(op: str, computed: bool, tmp_path: Path) -> None:
+    made = GraphBuilder((4, 6, 6))
+    inputs = [made.linear("x", 0.5, 0)]
+    if op == "Conv":
+        inputs.append(_weights(made, 4, 4, 2, 2))
+    y = made.linear(made.node(op, *inputs, kernel_shape=[2, 2], strides=[0, 1]), 0.5)
+    if computed:
+        y = made.node("Reshape", y, made.node("Shape", y))
+    (problem,) = _problems(made, y, tmp_path)[:1]
+    assert f"({op}): has strides [0, 1]" in problem or f"({op}): not supported" in problem
+
+
+def test_loops_are_refused_by_name(tmp_path: Path) -> None:
+    row = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Add", ["state", "each"], ["next"])],
+        "body",
+        [row("state", TensorProto.FLOAT, [4]), row("each", TensorProto.FLOAT, [4])],
+        [row("next", TensorProto.FLOAT, [4])],
+    )
+    made = GraphBuilder((6, 4))
+    x = made.linear("x", 0.5, 0)
+    y = made.node("Scan", made.const(np.zeros(4)), x, body=body, num_scan_inputs=1)
+    (problem,) = _problems(made, made.linear(y, 0.5), tmp_path)
+    assert "(Scan): not supported: feed-forward convolutional networks are" in problem
