@@ -107,6 +107,14 @@ def test_valid_waiting_for_ready_is_seen(
     assert [(v.layer, v.rule) for v in result.violations] == [(layer, Rule.VALID_RISES_ALONE)]
 
 
+@pytest.mark.parametrize(("stage", "layer"), [(FIRST, "conv1"), (SECOND, "conv2")])
+def test_valid_waiting_for_ready_is_not_taken_for_starving(
+    check: Callable[..., Verification], stage: int, layer: str
+) -> None:
+    result = check(stage + WAIT, patterns=[PATTERNS[3]])
+    assert [(v.layer, v.rule) for v in result.violations] == [(layer, Rule.VALID_RISES_ALONE)]
+
+
 def test_state_that_survives_reset_is_seen(check: Callable[..., Verification]) -> None:
     result = check(FIRST + STALE)
     assert [pattern.passed for pattern in result.patterns] == [True, False, True]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from systolith.bench import (
+    NEVER,
     PATTERNS,
     BenchError,
     Rule,
@@ -22,6 +23,7 @@ from systolith.bench import (
 from systolith.build import Design
 from systolith.network import IntArray
 from systolith.verify.mismatch import Mismatch, first_mismatch, reference_problems
+from systolith.verify.starvation import is_starved
 
 __all__ = ["PatternResult", "Verification", "VerificationError", "verify"]
 
@@ -218,22 +220,32 @@ def verify(
         if progress is not None:
             progress(results[-1])
 
-    gap, waited = 0, frozenset[str]()
+    inner = {probe.layer for probe in design.probes}
+    gap, waited, fed_slowly = 0, frozenset[str](), list[StreamRun]()
     with ThreadPoolExecutor(jobs) as pool:
         simulate = partial(model.run, images, seed=seed, watchdog_cycles=watchdog_cycles)
         runs = pool.map(lambda stalls: simulate(stalls=stalls), patterns)
         for stalls, run in zip(patterns, runs, strict=True):
             judge(run, stalls.name)
             gap, waited = max(gap, _longest_gap(run)), waited | run.waited
+            if stalls.producer != NEVER and stalls.consumer == NEVER:
+                fed_slowly.append(run)
     patience = min(watchdog_cycles, 4 * gap + LEAST_PATIENCE_CYCLES) if gap else watchdog_cycles
     middle = design.input.transfers_per_frame * 3 // 2 + 1
     judge(simulate(reset_after=middle), RESET)
     for number, output in enumerate(design.outputs):
         run = model.run(images, seed=seed, withhold=number, watchdog_cycles=patience)
         # where streams fork, one may starve for good reason; any run can show it needs no ready
-        known = waited - {output.layer}
-        acquitted = [v for v in run.violations if v.layer in known and v.rule is ALONE]
-        kept = tuple(v for v in run.violations if v not in acquitted)
+        kept = tuple(
+            violation
+            for violation in run.violations
+            if violation.rule is not ALONE
+            or violation.layer == output.layer
+            or not (
+                violation.layer in waited
+                or (violation.layer in inner and is_starved(violation.layer, run, fed_slowly))
+            )
+        )
         where = f" at '{output.layer}'" if len(design.outputs) > 1 else ""
         judge(replace(run, violations=kept), WITHHELD + where)
     return Verification(

@@ -76,6 +76,8 @@ def recognize_call(node: fx.Node, shapes: Shapes) -> Recognized:
     for name, value in settings.items():
         if isinstance(value, fx.Node) and name not in ("input", "other") and row[1] is not _reshape:
             return None, [f"needs {name} to be a constant, got an activation"]
+        if isinstance(value, Tensor) and name not in ("input", "other") and value.numel() != 1:
+            return None, [f"needs {name} to be one number, got shape {tuple(value.shape)}"]
     if not isinstance(settings.get("input"), fx.Node) and target not in _TWO_SIDED:
         return None, [SUPPORTED]
     return recognizer(settings, shapes)

@@ -34,6 +34,7 @@ from systolith.quant.pending import FOLDS_ZEROS, TO_BE_FOLDED, Pending, fold
 from systolith.quant.recognize import Shapes, recognize_module
 from systolith.quant.recording import Recording
 from systolith.quant.requantizing import Activation
+from systolith.quant.sizes import depends_on_size
 from systolith.quant.traced_layers import Trace, TracedLayer
 from systolith.quant.used_modules import kind_of
 
@@ -106,21 +107,13 @@ class Reader:
             operation, reasons = recognize_module(module, shapes)
         else:
             operation, reasons = recognize_call(node, shapes)
-        self.fixed_shape |= self._depends_on_size(node, operation)
+        self.fixed_shape |= depends_on_size(node, operation)
         if reasons:
             self.refused.add(node)
         elif value.dtype != before[0].dtype:
             reasons = [f"needs {before[0].dtype}, as its input, got {value.dtype}"]
         self.problems += [f"{title(node)}: {reason}" for reason in reasons]
         return None if reasons and operation is None else operation
-
-    def _depends_on_size(self, node: fx.Node, operation: Operation | None) -> bool:
-        """Whether a window was computed from the size of the image."""
-        target = type(node.meta["module"]) if node.meta.get("module") else node.target
-        name = getattr(target, "__name__", str(target)).lower()
-        computed = name.startswith("adaptive") or name in ("mean", "amax")
-        whole = isinstance(operation, AveragePool) and operation.kernel_size is None
-        return computed and not whole
 
     def _add(self, node: fx.Node, operation: Operation | None) -> None:
         """Make a layer of a node, or fuse it into the layer before."""

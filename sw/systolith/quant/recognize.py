@@ -162,11 +162,11 @@ def _batch_norm(module: nn.BatchNorm2d | nn.BatchNorm1d, shapes: Shapes) -> Reco
 
 def max_pool(settings: Settings, shapes: Shapes) -> Recognized:
     """Recognize a max pool."""
+    if settings.get("return_indices"):
+        return None, ["needs return_indices=False, got True"]
     problems = list(_pool_problems(settings, shapes))
     if _pair(settings.get("dilation", 1)) != (1, 1):
         problems.append(f"needs dilation 1, got {settings['dilation']}")
-    if settings.get("return_indices"):
-        problems.append("needs return_indices=False, got True")
     kernel = _pair(settings["kernel_size"])
     stride = _pair(settings.get("stride") or kernel)
     return MaxPool(kernel, stride, _symmetric(settings.get("padding", 0))), problems

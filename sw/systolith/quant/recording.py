@@ -27,6 +27,11 @@ _METADATA = {
 }
 """Calls on a tensor that give no tensor, and that do not depend on its values."""
 
+_SIZES = {
+    *("shape", "size", "numel", "nelement", "stride", "nbytes", "is_same_size", "__len__"),
+}
+"""What tells the size of an image."""
+
 _OPERATORS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "sub": operator.sub,
@@ -82,7 +87,7 @@ def record(model: nn.Module, images: Tensor) -> Recording:
     images : Tensor, shape (N, *input_shape)
         Of the type and on the device that the model takes.
     """
-    recorder = _Recorder(model)
+    recorder = _Recorder(model, len(images))
     recording = recorder.recording
     try:
         with evaluating(model), _eager(), recorder.watching(), recorder:
@@ -104,9 +109,10 @@ def record(model: nn.Module, images: Tensor) -> Recording:
 class _Recorder(TorchFunctionMode):
     """Sees all calls of PyTorch's functions while it is active."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, images: int) -> None:
         super().__init__()
         self.model = model
+        self._images = images
         self.recording = Recording()
         self.memory = Memory(self.recording.graph)
         self.failed = ""
@@ -255,9 +261,11 @@ class _Recorder(TorchFunctionMode):
     ) -> None:
         """Find values that reach Python, which a recording would take for constants."""
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
-        if name in ("shape", "size", "numel", "nelement") and tensor.ndim > 2:
+        vectors = tensor.ndim == 0 or (tensor.ndim <= 2 and len(tensor) == self._images)
+        if name in _SIZES and not vectors:
             axes = [axis for axis in arguments if isinstance(axis, int)]
-            if name != "size" or not axes or axes[0] % tensor.ndim > 1:
+            axis = 0 if name == "__len__" else axes[0] if name == "size" and axes else -1
+            if tensor.ndim <= 2 or axis % tensor.ndim > 1:
                 self.recording.reads_sizes = True
         attribute = hasattr(Tensor, name) and not callable(getattr(Tensor, name))
         if name in _METADATA or attribute or isinstance(result, torch.Size):

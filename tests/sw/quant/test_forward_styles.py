@@ -175,6 +175,20 @@ def test_other_clips_are_refused(clip: Callable[[Tensor], Tensor], limits: str) 
     assert problem.endswith(f"needs limits 0 and 6, as ReLU6, or 0 and none, as ReLU, got {limits}")
 
 
+def test_limits_by_channel_are_refused() -> None:
+    limits = torch.zeros(4, 1, 1)
+    (problem,) = problems_of(Written(lambda m, x: torch.clamp(m.a(x), limits, limits + 6)))
+    assert problem.endswith("needs min to be one number, got shape (4, 1, 1)")
+
+
+def test_indices_of_a_max_pool_are_refused() -> None:
+    pool = nn.MaxPool2d(2, return_indices=True)
+    model = Written(lambda m, x: pool(m.a(x))[0])
+    model.pool = pool
+    (problem,) = problems_of(model)
+    assert problem == "'pool' (MaxPool2d): needs return_indices=False, got True"
+
+
 @pytest.mark.parametrize(
     "drop",
     [
@@ -358,6 +372,14 @@ def test_padding_of_vectors_is_refused(pad: tuple[int, int]) -> None:
         (lambda x: x.mean((2, 3)).view(x.size(0), -1), False),
         (lambda x: F.adaptive_avg_pool2d(x, 1), False),
         (lambda x: F.avg_pool2d(x, 6), False),
+        (lambda x: F.max_pool2d(x, 2, ceil_mode=True), True),
+        (lambda x: nn.AvgPool2d(2, ceil_mode=True)(x), True),
+        (lambda x: x[:, :, :8, :], True),
+        (lambda x: x[:, :], False),
+        (lambda x: F.avg_pool2d(x, x[0, 0].shape), True),
+        (lambda x: F.avg_pool2d(x, len(x[0, 0])), True),
+        (lambda x: F.avg_pool2d(x, x.stride(2)), True),
+        (lambda x: x.view(len(x), -1), False),
     ],
 )
 def test_other_sizes_are_refused_if_the_model_read_the_size(
