@@ -130,7 +130,10 @@ def _bias(pending: Pending, quantizer: Quantizer) -> IntArray | None:
     bias = np.rint(wanted).astype(np.int64)
     close = np.abs(wanted - bias) <= np.maximum(np.abs(bias), 1) * BIAS_NOISE
     # A channel without accumulators has no steps either: it can only be what 0 is.
-    same = quantizer.of(pending.offset) == quantizer.of(np.zeros(1))
+    rounding = quantizer.mode(positive=pending.low >= 0) or Rounding.HALF_EVEN
+    same = quantizer.of(pending.offset, rounding) == quantizer.of(np.zeros(1), rounding)
+    if quantizer.after_zero_point:  # ties then depend on the zero point
+        same &= np.mod(pending.offset / quantizer.scale, 1) != 0.5
     bias = np.where(silent, 0, bias)
     if not np.where(silent, same, close).all() or (bias.any() and not pending.biased):
         return None

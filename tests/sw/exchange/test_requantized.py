@@ -5,10 +5,10 @@ from math import floor, inf
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from systolith.exchange.quantizing import Quantizer, Requantized, requantized
+from systolith.exchange.quantizing import NOISE, Quantizer, Requantized, requantized
 from systolith.exchange.values import FloatArray, Pending
 from systolith.network import ActType, IntArray, Layer, Requantize, requantize
 
@@ -73,6 +73,15 @@ SCALES = (
 SHARES = st.floats(-9, 9) | st.integers(-9, 9).map(lambda number: number / 4) | st.just(0.0)
 
 
+def test_channel_without_sums_rounds_its_offset_as_the_quantizer_does() -> None:
+    pending = _pending(np.zeros(3), np.array([0.0, -0.5, 1.5]), 5, biased=False)
+    for rounding, wanted in (("FLOOR", [0, -1, 1]), ("ROUND", [0, 0, 1])):
+        quantizer = Quantizer(scale=1.0, type=ActType(bits=2, signed=True), rounding=rounding)
+        found = requantized(pending, quantizer, 4)
+        assert isinstance(found, Requantized)
+        assert _ours(found, quantizer.type, np.arange(-5, 6)).tolist() == [wanted] * 11
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_what_is_called_exact_is_equal_for_every_sum(data: st.DataObject) -> None:
@@ -85,12 +94,15 @@ def test_what_is_called_exact_is_equal_for_every_sum(data: st.DataObject) -> Non
     bits = data.draw(st.integers(2, 5))
     zero = data.draw(st.just(0) | st.integers(0, 2)) if not signed or bits > 2 else 0
     quantizer = Quantizer(
-        scale=data.draw(SCALES),
+        scale=float(np.float32(data.draw(SCALES))),  # files hold float32
         type=ActType(bits=bits, signed=signed, zero_point=zero),
         rounding=data.draw(st.sampled_from(["ROUND", "ROUND", "FLOOR"])),
         narrow=data.draw(st.booleans()),
         after_zero_point=data.draw(st.booleans()),
     )
+    for unit in (np.where(scale == 0, 1, scale), quantizer.scale / 2):  # no nearly whole numbers
+        steps = offset / unit
+        assume(((np.abs(steps - np.rint(steps)) > NOISE) | (steps == np.rint(steps))).all())
     most = data.draw(st.sampled_from([5, 90]))
     low = data.draw(st.sampled_from([-inf, 0.0]))
     pending = _pending(scale, offset, most, biased=data.draw(st.booleans()), low=low)

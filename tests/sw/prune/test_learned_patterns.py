@@ -28,7 +28,7 @@ HALVES = tuple(Pattern(select=KOutOfN(k, 8)) for k in (4, 2, 1))
 
 
 class _Branches(nn.Module):
-    """Two layers that read different inputs; how their outputs were made is remembered."""
+    """Two layers that read different inputs; how training made their outputs is remembered."""
 
     def __init__(self, inputs: int = 16, outputs: int = 4) -> None:
         super().__init__()
@@ -38,7 +38,8 @@ class _Branches(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         names = ("left", "right")
-        self.seen.append({name: getattr(self, name).weight.detach().clone() for name in names})
+        if self.training:
+            self.seen.append({name: getattr(self, name).weight.detach().clone() for name in names})
         left, right = images.flatten(1).chunk(2, dim=1)
         y: Tensor = self.left(left) + self.right(right)
         return y
