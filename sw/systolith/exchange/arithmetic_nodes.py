@@ -78,6 +78,8 @@ def _moved(node: Node, x: Value, by: FloatArray, op: str, made: Building) -> Val
     """Add a constant, or subtract it."""
     if isinstance(x, Images) and x.quantizer is None:
         return _on_images(x, by, op)
+    if isinstance(x, Activation) and x.counts and by.size == 1 and not any(x.padding):
+        return replace(x, origin=x.origin + float(-by.flat[0] if op == "Sub" else by.flat[0]))
     held = affine_of(node, x, made)
     return shifted(held, channel_constants(-by if op == "Sub" else by, held))
 

@@ -170,6 +170,8 @@ def _of_batch(model: ModelProto, batch: int) -> Any:
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
+    # With types that FINN annotated, it refuses images that are no whole numbers.
+    del fixed.graph.quantization_annotation[:]
     _channels_first(fixed)
     return ModelWrapper(fixed).transform(InferShapes())
 

@@ -16,12 +16,16 @@ from systolith.exchange.input_type import input_type_of
 from systolith.exchange.layouts import file_order
 from systolith.exchange.model_file import ModelFile, read_model
 from systolith.exchange.quantizer import FloatArray, Quantizer
+from systolith.exchange.quantizer_nodes import whole_weights
 from systolith.exchange.running import Run
 from systolith.exchange.tails import without_tail
 from systolith.exchange.values import Activation, Constant, Images, Integers, Value
 from systolith.network import MAX_MULTIPLIER_BITS, IntArray, IntegerNetwork, Layer, Tensor
 
 __all__ = ["Imported", "import_model", "import_onnx"]
+
+WEIGHTED = {"Conv", "Gemm", "MatMul"}
+"""Operators whose second input is weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -154,7 +158,12 @@ def import_model(
     made = Building(multiplier_bits=multiplier_bits, input_type=given)
     ended = without_tail(model)
     made.notes += [*model.notes, *ended.notes]
-    constants = {name: Constant(values=array) for name, array in model.constants.items()}
+    constants: dict[str, Value] = {
+        name: Constant(values=array) for name, array in model.constants.items()
+    }
+    weights = {node.inputs[1] for node in model.nodes if node.op in WEIGHTED}
+    for name in model.whole & weights & constants.keys():
+        constants[name] = whole_weights(model.constants[name])
     values: dict[str, Value] = {**constants, model.input: _images(model)}
     run = Run(made=made, opsets=model.opsets, values=values)
     run.nodes(ended.model)

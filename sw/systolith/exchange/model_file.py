@@ -82,6 +82,8 @@ class ModelFile:
         The whole of it, as other programs run it.
     notes : tuple of str
         How it was read, where a user has to know.
+    whole : set of str
+        Constants that the file stores as reals, and says that they are whole numbers.
     """
 
     name: str
@@ -95,6 +97,7 @@ class ModelFile:
     opsets: Mapping[str, int] = field(default_factory=dict)
     proto: ModelProto | None = None
     notes: tuple[str, ...] = ()
+    whole: frozenset[str] = frozenset()
 
 
 def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> ModelFile:
@@ -144,6 +147,17 @@ def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> Model
         opsets={each.domain.removeprefix("ai.onnx"): each.version for each in model.opset_import},
         proto=model,
         notes=notes,
+        whole=_said_to_be_whole(graph),
+    )
+
+
+def _said_to_be_whole(graph: onnx.GraphProto) -> frozenset[str]:
+    """Tensors that FINN annotated with a type of integers, such as INT2 or BIPOLAR."""
+    return frozenset(
+        each.tensor_name
+        for each in graph.quantization_annotation
+        for pair in each.quant_parameter_tensor_names
+        if pair.key == "finn_datatype" and not pair.value.startswith(("FLOAT", "FIXED", "SCALED"))
     )
 
 

@@ -12,6 +12,7 @@ from systolith.exchange import (
     qlinear_nodes,
     quantizer_nodes,
     shape_nodes,
+    threshold_nodes,
     weighted_nodes,
 )
 from systolith.exchange.declarations import Attribute, Operator
@@ -266,6 +267,18 @@ OPERATORS: Mapping[str, Operator] = {
         "weights of one bit; requantization of the layer before it",
         "QONNX; activations not padded with zeros",
         "x scale",
+    ),
+    "MultiThreshold": Operator(
+        threshold_nodes.multi_threshold,
+        "as Quant",
+        "FINN's and QONNX's; evenly spaced thresholds",
+        "x thresholds",
+        {
+            "out_dtype": ANY,
+            "out_scale": Attribute(default=1.0),
+            "out_bias": Attribute(default=0.0),
+            "data_layout": Attribute(default="NCHW"),
+        },
     ),
     "QuantizeLinear": Operator(
         quantizer_nodes.quantize_linear,

@@ -27,7 +27,7 @@ from systolith.exchange.values import (
 )
 from systolith.network import ActType, IntArray, signed_bits
 
-__all__ = ["bipolar_quant", "dequantize_linear", "quant", "quantize_linear"]
+__all__ = ["bipolar_quant", "dequantize_linear", "quant", "quantize_linear", "whole_weights"]
 
 WEIGHT_ROUNDINGS = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "CEIL": np.ceil}
 """As QONNX calls them; weights are rounded once, so all that NumPy has will do."""
@@ -115,6 +115,15 @@ def _weights(integers: IntArray, scale: FloatArray, bits: int) -> QuantizedConst
     return QuantizedConstant(
         integers=integers, scale=scale, bits=bits if bits == 1 else max(bits, least, 2)
     )
+
+
+def whole_weights(values: NDArray[Any]) -> Constant | QuantizedConstant:
+    """Weights that are whole numbers, stored as reals; as they are, if they are not."""
+    integers = np.rint(values.astype(np.float64)).astype(np.int64)
+    if (integers != values).any():
+        return Constant(values=values)
+    ones = np.ones((1,) * integers.ndim)
+    return _weights(integers, ones, 1 if (np.abs(integers) == 1).all() else 0)
 
 
 def quantize_linear(node: Node, values: Sequence[Value], made: Building) -> Value:

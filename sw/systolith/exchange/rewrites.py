@@ -35,7 +35,6 @@ REWRITES: Mapping[str, str] = {
     "MatMulInteger": "quantize statically: QuantizeLinear with constant scales",
     "DynamicQuantizeLinear": "quantize statically: QuantizeLinear with constant scales",
     "Trunc": "use a Quant with rounding_mode FLOOR",
-    "MultiThreshold": "export before streamlining: Quant nodes are read",
     "LSTM": "feed-forward convolutional networks are supported",
     "GRU": "feed-forward convolutional networks are supported",
     "RNN": "feed-forward convolutional networks are supported",

@@ -138,7 +138,9 @@ class Activation:
         Its shape and type.
     scale : float
     origin : float
-        0, but for -1 and +1 that are stored in one bit.
+        0, but for -1 and +1 that are stored in one bit, and counts with a constant added.
+    counts : bool
+        Whether it counts thresholds, so that a constant moves `origin`, and needs no layer.
     padding : tuple of int
         Zeros around it that the next layer has to add: top, bottom, left, right.
     places : array of int64 or None
@@ -152,6 +154,7 @@ class Activation:
     padding: Padding = (0, 0, 0, 0)
     places: IntArray | None = None
     origin: float = 0.0
+    counts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

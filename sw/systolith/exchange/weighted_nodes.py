@@ -11,7 +11,8 @@ from systolith.exchange.errors import ExchangeError
 from systolith.exchange.layouts import shape_of
 from systolith.exchange.model_file import Node
 from systolith.exchange.operands import activation_of, constant_of, straight
-from systolith.exchange.quantizer import FloatArray
+from systolith.exchange.plain_layers import pending_of
+from systolith.exchange.quantizer import FloatArray, Quantizer
 from systolith.exchange.structure import Structure, detect, structures
 from systolith.exchange.values import (
     Absent,
@@ -56,6 +57,8 @@ def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
     stride, padding, found = window_of(node, (kernel[0], kernel[1]), x.tensor.shape, x.padding)
     if problems + found:
         raise ExchangeError(problems + found)
+    if x.origin and any(padding):
+        x = _with_zero(node, x, made)
     whole = _ungrouped(weight.integers, groups)
 
     def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
@@ -74,8 +77,6 @@ def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
             mask=whole.mask,
         )
 
-    if x.origin and any(padding):
-        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
     scale = np.broadcast_to(weight.scale.reshape(-1), filters)
     offset = _bias(values[2], filters, (filters,)) + _of_origin(x, weight.integers, scale)
     return weighted(node.name, emit, x.tensor, scale * x.scale, offset)
@@ -92,6 +93,17 @@ def _ungrouped(weight: IntArray, groups: int) -> Ungrouped:
         except NetworkError:  # strided taps of more than one offset
             continue
     raise AssertionError("the last structure is the dense one")
+
+
+def _with_zero(node: Node, x: Activation, made: Building) -> Activation:
+    """Give an activation that a constant was added to a zero point, so that it can be padded."""
+    act = x.tensor.type
+    zero = act.zero_point - x.origin / x.scale
+    if zero != np.rint(zero) or not act.low <= zero <= act.high:
+        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
+    quantizer = Quantizer(scale=x.scale, type=replace(act, zero_point=int(zero)))
+    held = pending_of(node, replace(x, padding=(0, 0, 0, 0)), made)
+    return made.quantized(x, quantizer, held)
 
 
 def gemm(node: Node, values: Sequence[Value], made: Building) -> Value:

@@ -32,7 +32,7 @@ CONSTANTS = """
     float low = {-2.5}, float high = {20.0}, float c = {0.5}, int64[2] hw = {2, 3},
     int64[8] pads = {0,0,1,0, 0,0,1,2}, int64[2] flat = {0, -1},
     float half = {0.25}, float eight = {8.0}, float four = {4.0}, float none = {0.0},
-    float[2,2,1,1] signs = {0.25,-0.5,0.75,0.0}
+    float[1,3] levels = {-0.75, 0.5, 1.75}, float[2,2,1,1] signs = {0.25,-0.5,0.75,0.0}
 """.replace("LINEAR", ",".join(str(by % 11 - 5) for by in range(96)))
 HEAD = """
 <ir_version: 10, opset_import: ["": 21, "com.microsoft": 1, "qonnx.custom_op.general": 2]>
@@ -94,6 +94,8 @@ WITH_QUANT = {
     "Quant": f"w = {QUANT} (signs, half, none, four) r = Conv(a, w) ",
     "IntQuant": f"w = {QUANT.replace('.Quant', '.IntQuant')} (signs, half, none, four) "
     "r = Conv(a, w) ",
+    "MultiThreshold": f"w = {QUANT} (signs, half, none, four) d = Conv(a, w) "
+    f'r = {QONNX}.MultiThreshold <out_dtype="UINT2", out_scale=0.5> (d, levels) ',
     "BipolarQuant": f"w = {QONNX}.BipolarQuant (signs, half) r = Conv(a, w) ",
 }
 """Nodes from `a` to `r`, both quantized by Quant of QONNX."""

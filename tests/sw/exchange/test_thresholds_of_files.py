@@ -1,0 +1,103 @@
+"""MultiThreshold nodes, as FINN writes them instead of quantizers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import StringStringEntryProto, TensorAnnotation
+
+from systolith.exchange import ExchangeError, Imported, import_onnx
+from tests.sw.exchange.graphs import QONNX, GraphBuilder
+
+
+def _counted(made: GraphBuilder, x: str, thresholds: Any, **attributes: Any) -> str:
+    given = {"out_dtype": "UINT2", **attributes}
+    return made.node("MultiThreshold", x, made.const(thresholds), domain=QONNX, **given)
+
+
+def _annotated(path: Path, **types: str) -> Path:
+    """Say of tensors which integers they hold."""
+    model = onnx.load(path)
+    for name, kind in types.items():
+        pair = StringStringEntryProto(key="finn_datatype", value=kind)
+        annotation = TensorAnnotation(tensor_name=name, quant_parameter_tensor_names=[pair])
+        model.graph.quantization_annotation.append(annotation)
+    onnx.save(model, path)
+    return path
+
+
+def _equal(path: Path) -> Imported:
+    found = import_onnx(path)
+    assert found.agreement is not None and found.agreement.equal and found.agreement.values > 50
+    return found
+
+
+@pytest.mark.parametrize(("kind", "most"), [("INT3", 3), ("BIPOLAR", 1)])
+def test_a_network_of_few_bits(kind: str, most: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    draw = rng.integers(-most, most + 1, (12 + 9, 9)) if most > 1 else rng.choice([-1, 1], (21, 9))
+    made = GraphBuilder((12,))
+    first, second = made.const(draw[:12]), made.const(draw[12:])
+    x = _counted(made, made.node("Sub", "x", made.const(0.5)), [[-1.0, 0.0, 1.0]])
+    y = made.node("Mul", made.node("Add", x, made.const(-1.0)), made.const(0.5))
+    y = _counted(made, made.node("MatMul", y, first), [[-0.5, 0.5]] * 9)
+    y = made.node("MatMul", made.node("Add", y, made.const(-1.0)), second)
+    path = made.save(tmp_path / "few.onnx", y)
+    assert _equal(_annotated(path, x="UINT8", **{first: kind, second: kind})).exact
+    with pytest.raises(ExchangeError, match="its weights are float constants"):
+        import_onnx(made.save(tmp_path / "reals.onnx", y))
+
+
+def test_signs(tmp_path: Path) -> None:
+    made = GraphBuilder((12,))
+    weights = made.const(np.random.default_rng(0).choice([-1, 1], (12, 12)))
+    signs = {"out_scale": 2.0, "out_bias": -1.0, "out_dtype": "BIPOLAR"}
+    x = _counted(made, "x", [[0.0]], **signs)
+    y = _counted(made, made.node("MatMul", x, weights), [[2.0]], **signs)
+    y = made.node("MatMul", y, weights)
+    path = made.save(tmp_path / "signs.onnx", y)
+    assert _equal(_annotated(path, **{weights: "BIPOLAR"})).exact
+
+
+def test_thresholds_of_channels_of_an_image(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 6, 6))
+    rng = np.random.default_rng(0)
+    kernels = [made.const(rng.integers(-3, 4, (2, 2, 3, 3))) for _ in range(2)]
+    y = made.node("Conv", made.quant("x", 1.0, 0, 4), kernels[0])
+    y = _counted(made, y, [[-3.5, 0.5, 4.5], [-8.0, -4.0, 0.0]])
+    y = made.node("Conv", made.node("Add", y, made.const(-1.0)), kernels[1], pads=[1] * 4)
+    path = made.save(tmp_path / "conv.onnx", made.quant(y, 1.0))
+    assert _equal(_annotated(path, **dict.fromkeys(kernels, "INT3"))).exact
+
+
+def test_counts_that_are_never_negative_are_padded_with_zeros(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 6, 6))
+    kernel = made.const(np.random.default_rng(0).integers(-3, 4, (2, 2, 3, 3)))
+    y = _counted(made, made.quant("x", 1.0, 0, 4), [[0.5, 2.5, 4.5]], out_scale=0.5)
+    y = made.quant(made.node("Conv", y, kernel, pads=[1] * 4), 1.0)
+    found = _equal(_annotated(made.save(tmp_path / "relu.onnx", y), **{kernel: "INT3"}))
+    assert found.exact and len(found.network.layers) == 2
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "options", "words"),
+    [
+        ([[0.0, 1.0, 3.0]], {}, "thresholds that are not evenly spaced"),
+        ([[0.0, 1.0], [0.0, 2.0]], {}, "thresholds that are not evenly spaced, or differently by"),
+        ([[1.0, 0.0]], {}, "thresholds that are not evenly spaced"),
+        ([0.0, 1.0], {}, r"has thresholds of shape \(2,\); \(channels, 1 to 255\) is supported"),
+        ([[0.0, 1.0]], {"out_scale": -1.0}, "has out_scale -1 and out_bias 0; positive scales"),
+        ([[0.0, 1.0]] * 3, {}, r"has constants of shape \(3,\)"),
+    ],
+)
+def test_others_are_refused(
+    thresholds: Any, options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    made = GraphBuilder((2,))
+    if len(thresholds) == 3:
+        thresholds = [[float(row), row + 1.0] for row in range(3)]
+    y = _counted(made, made.quant("x", 0.5), thresholds, **options)
+    with pytest.raises(ExchangeError, match=words):
+        import_onnx(made.save(tmp_path / "odd.onnx", y))
