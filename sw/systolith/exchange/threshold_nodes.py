@@ -48,6 +48,7 @@ def multi_threshold(node: Node, values: Sequence[Value], made: Building) -> Valu
     else:
         act = ActType(bits=count.bit_length(), signed=False, zero_point=zero)
         quantizer = Quantizer(scale=step, type=act, rounding="FLOOR", bounds=(0, count))
+        assert isinstance(x, Images | Activation | Pending)
         result = quantized(node, x, quantizer, made)
         found = made.take(result) if isinstance(result, Images) else result
     return replace(found, scale=scale, origin=scale * zero + bias, counts=True)
