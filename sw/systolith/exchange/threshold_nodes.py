@@ -14,7 +14,7 @@ from systolith.exchange.layouts import shape_of
 from systolith.exchange.model_file import Node
 from systolith.exchange.operands import constant_of, is_constant
 from systolith.exchange.quantizer import FloatArray, Quantizer
-from systolith.exchange.values import Constant, Images, Value
+from systolith.exchange.values import Activation, Constant, Images, Pending, Value
 from systolith.network import ActType
 
 __all__ = ["multi_threshold"]
