@@ -11,8 +11,8 @@ LEFT_TO_HOST: Mapping[str, str] = {
     "Hardmax": "leave it out at the end: the host finds the greatest logit",
     "ArgMax": "leave it out at the end: the host finds the greatest logit",
     "TopK": "leave it out at the end: the host finds the greatest logits",
-    "QLinearSigmoid": "leave it out at the end: its order is that of the logits; else use Relu",
-    "Sigmoid": "leave it out at the end: its order is that of the logits; else use Relu",
+    "QLinearSigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
+    "Sigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
 }
 """At the end of a model these are left out, with a note; elsewhere they are not supported."""
 
