@@ -5,8 +5,10 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from systolith.cli import app
@@ -59,6 +61,11 @@ class Failing(nn.Module):
         super().__init__(); self.fc = nn.Linear(36, 3)
     def forward(self, x):
         return self.fc(x.flatten(1)[:, :35])
+class LastFirst(nn.Module):
+    def __init__(self):
+        super().__init__(); self.fc = nn.Linear(32, 3); self.conv = nn.Conv2d(1, 2, 3)
+    def forward(self, x):
+        return self.fc(self.conv(x).flatten(1))
 seven = 7
 """
 TEXT = """
@@ -132,6 +139,22 @@ def test_model_and_data_are_checked_before_training(
 ) -> None:
     said = _said(folder, _text(model, data))
     assert re.search(message, said, re.DOTALL), said
+
+
+def test_the_layer_that_is_scaled_reads_the_images(folder: Path) -> None:
+    scope: dict[str, Any] = {}
+    exec(MINE, scope)
+    for name in ("net", "LastFirst"):
+        torch.save(scope[name]().state_dict(), folder / f"{name}.pt")
+    scaled = "model.weights = 'NAME.pt'\nmodel.input_scale = 255\n"
+    right, wrong = (
+        _text(name).replace("data.factory", scaled.replace("NAME", name) + "data.factory")
+        for name in ("net", "LastFirst")
+    )
+    assert re.search(r"^model.input_scale = 255 scales 'fc', the first ", _said(folder, wrong))
+    (folder / "mine.toml").write_text(right)
+    with pytest.raises(Trained):
+        open_run(folder / "mine.toml", folder / "right").run("estimate")
 
 
 def test_problems_of_model_data_and_tools_are_told_together(

@@ -30,6 +30,8 @@ __all__ = ["check_build", "check_folder", "check_training"]
 FREE_BYTES = 100_000_000
 """Free on the disk, at least: a compiled simulator takes some ten million."""
 MOST_NAMES = 3
+SCALED_TOLERANCE = 1e-3
+"""Relative to the largest output; float32 sums in another order stay far below it."""
 
 
 def check_training(
@@ -186,6 +188,7 @@ def _fit_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> It
             f"images, got {tuple(found.shape)}{after}"
         )
         return
+    yield from _scale_problems(model, images, found, experiment)
     highest = max(int(data.train_labels.max()), int(data.test_labels.max()))
     if highest >= found.shape[1]:
         hint = ""
@@ -205,6 +208,31 @@ def _fit_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> It
                 f"train.batch_size = {train.batch_size} leaves a batch of one of {count} images, "
                 f"with which {what} cannot be trained: {str(error).splitlines()[0]}"
             )
+
+
+def _scale_problems(
+    model: nn.Module, images: Tensor, found: Tensor, experiment: Experiment
+) -> Iterator[str]:
+    """See that scaled weights compute for images what the others do for brighter ones."""
+    scale = experiment.model.input_scale
+    if scale == 1 or experiment.model.weights is None:
+        return
+    unscaled = copy.deepcopy(model)
+    name, layer = next(
+        (name, each)
+        for name, each in unscaled.named_modules()
+        if isinstance(each, nn.Conv2d | nn.Linear)
+    )
+    with torch.no_grad():
+        layer.weight.div_(scale)
+    wanted = _outputs(unscaled, images * scale)
+    assert isinstance(wanted, Tensor)  # as `found` is
+    if not (found - wanted).abs().max() <= SCALED_TOLERANCE * wanted.abs().max():
+        yield (
+            f"model.input_scale = {scale:g} scales '{name}', the first layer of the model's "
+            "modules that has weights, but the images are read by another one, or changed before; "
+            "scale the images in the data set"
+        )
 
 
 def _outputs(model: nn.Module, images: Tensor) -> object:

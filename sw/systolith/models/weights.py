@@ -1,6 +1,7 @@
 """Trained weights from files, checked against the network before anything is changed."""
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -38,7 +39,8 @@ def load_weights(model: nn.Module, path: Path, *, input_scale: float = 1.0) -> N
     Raises
     ------
     ValueError
-        If the file is missing or damaged, or names or shapes do not fit; all problems are listed.
+        If the file is missing or damaged, names or shapes do not fit, or the scale is not positive;
+        all problems are listed.
     """
     wanted = model.state_dict()
     given = without_prefix(read_state(path), wanted)
@@ -46,7 +48,9 @@ def load_weights(model: nn.Module, path: Path, *, input_scale: float = 1.0) -> N
     optional |= {name for name in wanted if name.endswith("num_batches_tracked")}
     problems = [*_problems(wanted, given, optional), *unusable(given)]
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    if input_scale != 1 and not layers:
+    if not (isfinite(input_scale) and input_scale > 0):
+        problems.append(f"input_scale must be a positive number, got {input_scale:g}")
+    elif input_scale != 1 and not layers:
         problems.append(f"there is no Conv2d or Linear to scale by input_scale = {input_scale:g}")
     if problems:
         raise ValueError(f"weights '{path}' do not fit the model: {'; '.join(problems)}")

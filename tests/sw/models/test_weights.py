@@ -224,3 +224,10 @@ def test_an_input_scale_needs_a_layer_to_scale(tmp_path: Path) -> None:
     load_weights(model, tmp_path / "w.pt")
     with pytest.raises(ValueError, match=r"no Conv2d or Linear to scale by input_scale = 255"):
         load_weights(model, tmp_path / "w.pt", input_scale=255.0)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_an_input_scale_must_be_positive(tmp_path: Path, scale: float) -> None:
+    torch.save(_model(1).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"input_scale must be a positive number, got"):
+        load_weights(_model(), tmp_path / "w.pt", input_scale=scale)
