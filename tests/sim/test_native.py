@@ -105,6 +105,8 @@ def test_a_work_folder_with_blanks_is_one_of_the_caches(
     assert folder.is_dir() and folder.is_relative_to(tmp_path / "cache") and folder != other
     assert check_folder(tmp_path / "a b") == folder
     assert check_folder(tmp_path / "plain") == tmp_path / "plain"
+    for name in ("a$b", "a#b", "a%b", "a:b", "a'b", 'a"b', "a(b)", "a;b", "a\\b"):
+        assert check_folder(tmp_path / name).is_relative_to(tmp_path / "cache")
 
 
 def test_no_folder_without_blanks_is_refused(

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import zlib
+from importlib.util import spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,19 @@ def test_a_verilator_that_is_too_old_is_none(
     monkeypatch.setattr("systolith.bench.toolchain.find_spec", lambda name: None)
     with pytest.raises(MissingToolError, match="Verilator, 5.036 or later"):
         find_toolchain(search_path=f"{tmp_path}{os.pathsep}/usr/bin")
+
+
+def test_an_environment_where_make_cannot_build_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = tmp_path / "my environment" / "verilator"
+    (root / "bin").mkdir(parents=True)
+    (root / "__init__.py").touch()
+    (root / "bin" / "verilator_bin").symlink_to(find_toolchain().verilator)
+    spec = spec_from_file_location("verilator", root / "__init__.py")
+    monkeypatch.setattr("systolith.bench.toolchain.find_spec", lambda name: spec)
+    with pytest.raises(MissingToolError, match=f"without blanks.*, got '{root}'"):
+        find_toolchain()
 
 
 def test_headers_of_this_package_stand_in_for_libraries_of_waveforms(

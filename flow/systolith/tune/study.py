@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from systolith.config import Experiment, merged
-from systolith.steps import UsageError, make_model, recipe_of
+from systolith.steps import UsageError, make_model
 from systolith.steps.inputs import joined
 from systolith.steps.pruning.context import CALIBRATION_IMAGES
 from systolith.steps.reading import Reading
-from systolith.steps.tensor_files import save_tensors
-from systolith.train import train_float
+from systolith.tune.dense import Heard, train_dense
 from systolith.tune.designs import Design, Designs
 from systolith.tune.fronts import Scale, most_promising
 from systolith.tune.limits import check_search
@@ -47,8 +45,6 @@ EXPECTED = -1
 TRIES = 4
 """Times as many points as are wanted that are drawn, before a space counts as searched."""
 
-Heard = Callable[[str, int, int], None]
-"""Hears what is done, how much of it, and of how much."""
 Told = Callable[[Sequence[Design]], None]
 """Hears of the front after each batch."""
 
@@ -122,7 +118,7 @@ class Study:
         if not self.weights.exists():
             data = judged_data(self.experiment, self.base)
             check_search(self.space, self._fresh_model, data)
-        self._train_dense()
+        train_dense(self.experiment, self.base, self.weights, self.heard)
         begun = time.monotonic() - self.trials.seconds
         limit = None if self.section.minutes is None else 60 * self.section.minutes
         while len(self.trials.complete) < self.section.points:
@@ -203,28 +199,6 @@ class Study:
 
     def _fresh_model(self) -> nn.Module:
         return make_model(self.experiment.model, self.experiment.seed, self.base)
-
-    def _train_dense(self) -> None:
-        """Train the dense model that all points start from, if that is not done."""
-        if self.weights.exists():
-            return
-        self.heard("training the dense model", 0, 1)
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.experiment.train.threads)
-        model = make_model(self.experiment.model, self.experiment.seed, self.base)
-        data = judged_data(self.experiment, self.base)
-        checkpoint = self.folder / "dense" / "checkpoint"
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        train_float(
-            model,
-            data,
-            recipe_of(self.experiment),
-            lambda now: self.heard("training the dense model", now.epoch, now.epochs),
-            checkpoint,
-        )
-        save_tensors(dict(model.state_dict()), self.weights)
-        checkpoint.unlink(missing_ok=True)
-        torch.set_num_threads(before)
 
     def _batch(self, number: int) -> bool:
         """Draw, screen, train and tell one batch; false if nothing new could be drawn."""

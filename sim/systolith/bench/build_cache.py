@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,16 +13,21 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-__all__ = ["CACHE_VARIABLE", "built_once", "content_key", "has_blanks", "shared_folder"]
+__all__ = ["CACHE_VARIABLE", "breaks_make", "built_once", "content_key", "shared_folder"]
 
 MANIFEST = "manifest.json"
+PLAIN = re.compile(r"[\w./+,@=-]*")
 CACHE_VARIABLE = "SYSTOLITH_CACHE"
 """Environment variable that names the folder of what a user's designs share."""
 
 
-def has_blanks(path: Path) -> bool:
-    """Whether make cannot build there."""
-    return any(character.isspace() for character in str(path))
+def breaks_make(path: Path) -> bool:
+    """Whether make cannot build there: it splits paths at blanks, and reads $, #, %, : and others.
+
+    >>> [breaks_make(Path(path)) for path in ("/home/me/out-1", "/home/me/my out", "/home/me/#1")]
+    [False, True, True]
+    """
+    return PLAIN.fullmatch(str(path)) is None
 
 
 def shared_folder(otherwise: Path) -> Path:
@@ -33,10 +39,10 @@ def shared_folder(otherwise: Path) -> Path:
     Parameters
     ----------
     otherwise : Path
-        Taken if that folder cannot be written, or has blanks in its path.
+        Taken if that folder cannot be written, or make cannot build there.
     """
     folder = Path(os.environ.get(CACHE_VARIABLE) or user_cache_path("systolith")).absolute()
-    if has_blanks(folder):
+    if breaks_make(folder):
         return otherwise
     try:
         folder.mkdir(parents=True, exist_ok=True)

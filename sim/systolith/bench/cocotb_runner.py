@@ -17,6 +17,7 @@ from systolith.bench.compile import (
     QUICK_FLAGS,
     VERILATOR_FLAGS,
     check_folder,
+    copy_sources,
     error_lines,
     package_file,
 )
@@ -233,11 +234,12 @@ def build_streams(design: Design, workdir: Path, *, quick: bool = False) -> Stre
     def build(folder: Path) -> None:
         for name, text in bench.items():
             (folder / name).write_text(text)
+        copied = copy_sources(design.sources, folder)
         output = folder / "output.txt"
         make = place_runtime(toolchain, workdir, folder / "obj", RUNTIME, ["--vpi"], flags)
         try:
             PortsOnlyVerilator(toolchain, make).build(
-                sources=[*design.sources, *(folder / name for name in bench)],
+                sources=[folder / name for name in (*copied, *bench)],
                 build_args=list(BUILD_ARGUMENTS),
                 hdl_toplevel=TOP,
                 build_dir=folder / "obj",

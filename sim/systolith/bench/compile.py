@@ -1,13 +1,15 @@
 """From Verilog to a simulator: run Verilator and make, and tell what they said."""
 
 import os
+import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from systolith.bench.build_cache import CACHE_VARIABLE, content_key, has_blanks, shared_folder
+from systolith.bench.build_cache import CACHE_VARIABLE, breaks_make, content_key, shared_folder
 from systolith.bench.errors import BuildError
 from systolith.bench.toolchain import Toolchain
 
@@ -16,6 +18,7 @@ __all__ = [
     "QUICK_FLAGS",
     "VERILATOR_FLAGS",
     "check_folder",
+    "copy_sources",
     "error_lines",
     "package_file",
     "run_make",
@@ -59,27 +62,44 @@ def package_file(name: str) -> str:
 
 
 def check_folder(workdir: Path) -> Path:
-    """Make a work folder, absolute and without blanks in its path, where make cannot build.
+    """Make a work folder, absolute and where make can build.
 
-    If the path has blanks, the folder is one where caches lie, of its own for that path.
+    If the path has blanks or signs such as ``$``, the folder is one where caches lie, of its own
+    for that path.
 
     Raises
     ------
     BuildError
-        If the path of caches has blanks, too.
+        If the path of caches has, too.
     """
     absolute = workdir.absolute()
-    if has_blanks(absolute):
+    if breaks_make(absolute):
         elsewhere = Path(tempfile.gettempdir()) / f"systolith-{os.getuid()}"
         cache = shared_folder(elsewhere) / "builds"
-        if has_blanks(cache):
+        if breaks_make(cache):
             raise BuildError(
                 f"make needs a folder without blanks in its path, got '{absolute}', and for "
-                f"caches '{cache}'; {CACHE_VARIABLE} may name another"
+                f"caches '{cache}', nor with signs such as $ # % : '; "
+                f"{CACHE_VARIABLE} may name another"
             )
         absolute = cache / content_key([str(absolute)])
     absolute.mkdir(parents=True, exist_ok=True)
     return absolute
+
+
+def copy_sources(sources: Sequence[Path], folder: Path) -> list[str]:
+    """Copy Verilog into a folder, as what Verilator writes for make has the paths of its sources.
+
+    Returns
+    -------
+    list of str
+        The copies' names.
+    """
+    plain = [re.sub(r"[^\w.]", "_", source.name) for source in sources]
+    names = [f"source{number}_{name}" for number, name in enumerate(plain)]
+    for source, name in zip(sources, names, strict=True):
+        shutil.copyfile(source, folder / name)
+    return names
 
 
 def run_verilator(toolchain: Toolchain, folder: Path, arguments: Sequence[str]) -> None:

