@@ -2,46 +2,88 @@
 
 from dataclasses import replace
 
-from systolith.plan.fork_plan import ForkPlan
+from systolith.plan.fork_plan import DEEP, ForkPlan
 from systolith.plan.stages import StageGraph
-from systolith.plan.timeline import timeline
+from systolith.plan.timeline import Timeline, timeline
 
 __all__ = ["LEAST_DEPTH", "sized_queues"]
 
 LEAST_DEPTH = 2
 """So that a transfer can enter while another leaves."""
 FRAMES = 8
+NEVER_FULL = 1 << 30
 
 
 def sized_queues(graph: StageGraph) -> StageGraph:
     """Make each queue as shallow as the pace allows.
 
-    First come the depths that deep queues really use: with those, every event stays where it was.
-    Those still hold what runs ahead of the slowest stage without need; so queue by queue, bisection
-    finds the smallest depth at which the last of some frames leaves no later. Shallower queues
-    elsewhere never make that depth smaller, unless one of them has moved from block memory into
-    registers, which are quicker: then all are looked at again.
+    A queue in registers is quicker than one in block memory, but holds less. So the places come
+    first: for given ones, queues as deep as these allow make the pipeline as fast as it can be.
+    Queues move until no move is for the better: into registers where no frame leaves later, into
+    block memory where the last one leaves earlier.
+
+    Then come the depths. Those still hold what runs ahead of the slowest stage without need; so
+    queue by queue, bisection finds the smallest depth at which the last of some frames leaves no
+    later. Shallower queues elsewhere never make that depth smaller.
 
     Parameters
     ----------
     graph : StageGraph
         Whose queues are deep enough never to be full.
     """
-    run = timeline(graph, FRAMES)
-    for fork in [stage for stage in graph.stages if isinstance(stage, ForkPlan)]:
+    while True:
+        run = timeline(graph, FRAMES)
+        for move in (_as_used, _into_block_memory, _into_registers):
+            moved = move(graph, run)
+            if _deep(moved) != _deep(graph):
+                graph = _deepest(moved)
+                break
+        else:
+            return _reduced(_as_used(graph, run), run.last_output[-1])
+
+
+def _deepest(graph: StageGraph) -> StageGraph:
+    """Make each queue as deep as it can be where it is."""
+    for fork in _forks(graph):
+        depths = tuple(NEVER_FULL if deep else DEEP - 1 for deep in fork.deep)
+        graph = _with(graph, replace(fork, depths=depths))
+    return graph
+
+
+def _as_used(graph: StageGraph, run: Timeline) -> StageGraph:
+    """Make each queue as deep as it really is used: unless one moves, every event stays."""
+    for fork in _forks(graph):
         used = tuple(max(depth, LEAST_DEPTH) for depth in run.most_queued[fork.name])
         graph = _with(graph, replace(fork, depths=used))
-    while True:
-        smaller = _reduced(graph, timeline(graph, FRAMES).last_output[-1])
-        if _deep(smaller) == _deep(graph):
-            return smaller
-        graph = smaller
+    return graph
+
+
+def _into_block_memory(graph: StageGraph, run: Timeline) -> StageGraph:
+    """Move the first queue that is too full in registers, if the last frame then leaves earlier."""
+    for fork in _forks(graph):
+        for branch, most in enumerate(run.most_queued[fork.name]):
+            if most == fork.depths[branch]:
+                moved = _with(graph, fork.with_depth(branch, NEVER_FULL))
+                if _ends_by(moved, run.last_output[-1] - 1):
+                    return moved
+    return graph
+
+
+def _into_registers(graph: StageGraph, run: Timeline) -> StageGraph:
+    """Move queues from block memory, one after another, as long as no frame leaves later."""
+    for fork in _forks(graph):
+        for branch, deep in enumerate(fork.deep):
+            if deep:
+                shallow = fork.with_depth(branch, DEEP - 1)
+                if _ends_by(_with(graph, shallow), run.last_output[-1]):
+                    fork = shallow
+                    graph = _with(graph, fork)
+    return graph
 
 
 def _reduced(graph: StageGraph, end: int) -> StageGraph:
-    """Reduce each queue once, in turn."""
-    for name in [stage.name for stage in graph.stages if isinstance(stage, ForkPlan)]:
-        fork = _fork(graph, name)
+    """Reduce each queue once, in turn, where it is."""
+    for fork in _forks(graph):
         for branch, most in enumerate(fork.depths):
             fork = fork.with_depth(branch, _least_depth(graph, fork, branch, most, end))
             graph = _with(graph, fork)
@@ -49,7 +91,7 @@ def _reduced(graph: StageGraph, end: int) -> StageGraph:
 
 
 def _least_depth(graph: StageGraph, fork: ForkPlan, branch: int, most: int, end: int) -> int:
-    low, high = LEAST_DEPTH, most
+    low, high = DEEP if most >= DEEP else LEAST_DEPTH, most
     if low < high and not _ends_by(_with(graph, fork.with_depth(branch, most - 1)), end):
         return most
     while low < high:
@@ -69,13 +111,11 @@ def _ends_by(graph: StageGraph, end: int) -> bool:
 
 
 def _deep(graph: StageGraph) -> list[tuple[bool, ...]]:
-    return [stage.deep for stage in graph.stages if isinstance(stage, ForkPlan)]
+    return [fork.deep for fork in _forks(graph)]
 
 
-def _fork(graph: StageGraph, name: str) -> ForkPlan:
-    (fork,) = [stage for stage in graph.stages if stage.name == name]
-    assert isinstance(fork, ForkPlan)
-    return fork
+def _forks(graph: StageGraph) -> list[ForkPlan]:
+    return [stage for stage in graph.stages if isinstance(stage, ForkPlan)]
 
 
 def _with(graph: StageGraph, fork: ForkPlan) -> StageGraph:
