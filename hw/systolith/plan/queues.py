@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from systolith.plan.fork_plan import DEEP, ForkPlan
+from systolith.plan.joining import NEVER_FULL
 from systolith.plan.stages import StageGraph
 from systolith.plan.timeline import Timeline, timeline
 
@@ -11,20 +12,19 @@ __all__ = ["LEAST_DEPTH", "sized_queues"]
 LEAST_DEPTH = 2
 """So that a transfer can enter while another leaves."""
 FRAMES = 8
-NEVER_FULL = 1 << 30
 
 
 def sized_queues(graph: StageGraph) -> StageGraph:
     """Make each queue as shallow as the pace allows.
 
-    A queue in registers is quicker than one in block memory, but holds less. So the places come
-    first: for given ones, queues as deep as these allow make the pipeline as fast as it can be.
-    Queues move until no move is for the better: into registers where no frame leaves later, into
-    block memory where the last one leaves earlier.
+    A queue in registers is quicker than one in block memory, but holds less. So first each queue
+    gets its place: with all queues as deep as their places allow, one moves into registers if the
+    last of some frames leaves no later, or into block memory if it leaves earlier, until no move
+    helps. The end of that run is the earliest that any depths reach with these places.
 
-    Then come the depths. Those still hold what runs ahead of the slowest stage without need; so
-    queue by queue, bisection finds the smallest depth at which the last of some frames leaves no
-    later. Shallower queues elsewhere never make that depth smaller.
+    Then each queue gets its depth. As they are used, queues still hold what runs ahead of the
+    slowest stage without need; so queue by queue, bisection finds the smallest depth at which the
+    last frame leaves no later. Shallower queues elsewhere never make that depth smaller.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def _into_block_memory(graph: StageGraph, run: Timeline) -> StageGraph:
 
 
 def _into_registers(graph: StageGraph, run: Timeline) -> StageGraph:
-    """Move queues from block memory, one after another, as long as no frame leaves later."""
+    """Move each queue in block memory whose move makes the last frame leave no later."""
     for fork in _forks(graph):
         for branch, deep in enumerate(fork.deep):
             if deep:

@@ -13,7 +13,7 @@ from systolith.plan.queues import FRAMES, LEAST_DEPTH
 
 SEEDS = range(40)
 CLOSE_CALLS = (47, 59, 249)
-"""One transfer less is slower by a few cycles only, in 8 frames."""
+"""Seeds of networks where one transfer less costs a few cycles in all frames together."""
 DEEPEST = 10_000
 U8 = ActType(bits=8, signed=False)
 HALVE = Requantize(multiplier=np.array([1]), shift=np.array([1]))
@@ -38,7 +38,7 @@ def _ends(plan: NetworkPlan, fork: ForkPlan) -> int | None:
 
 
 def _assert_sufficient_and_minimal(plan: NetworkPlan) -> None:
-    """No deeper queues are faster, one or all, in registers or block memory; no shallower do."""
+    """Make one queue or all deeper: that is no faster. Make one shallower: that is slower."""
     end = timeline(plan.graph, FRAMES).last_output[-1]
     deepest = [
         replace(stage, depths=tuple(DEEPEST if deep else DEEP - 1 for deep in stage.deep))
@@ -111,7 +111,7 @@ def test_a_quicker_queue_elsewhere_needs_a_deeper_one_here() -> None:
 
 
 def test_a_queue_that_registers_make_too_shallow_is_in_block_memory() -> None:
-    """In registers, it would make up for its depth only while its neighbour is slower."""
+    """In registers it is no slower while its neighbour is in block memory, but slower after that."""
     arrays = {"first": ArrayShape(rows=5, columns=1), "second": ArrayShape(rows=20, columns=1)}
     plan = _plan_around_two_convolutions((4, 7), 2, 5, (5, 4), arrays)
     assert [fork.depths for fork in _forks(plan)] == [(2, DEEP), (2, 2)]
