@@ -111,7 +111,7 @@ def test_a_quicker_queue_elsewhere_needs_a_deeper_one_here() -> None:
 
 
 def test_a_queue_that_registers_make_too_shallow_is_in_block_memory() -> None:
-    """In registers it is no slower while its neighbour is in block memory, but slower after that."""
+    """In registers it is slower, but only once its neighbour is in registers as well."""
     arrays = {"first": ArrayShape(rows=5, columns=1), "second": ArrayShape(rows=20, columns=1)}
     plan = _plan_around_two_convolutions((4, 7), 2, 5, (5, 4), arrays)
     assert [fork.depths for fork in _forks(plan)] == [(2, DEEP), (2, 2)]
