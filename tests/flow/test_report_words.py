@@ -59,6 +59,13 @@ def test_accuracy_counts_the_images_that_ran() -> None:
     assert "100.00% of the first 1 of 500 test images" in shown
 
 
+def test_accuracy_of_given_images_needs_no_test_set() -> None:
+    report = Report(name="r", seed=0)
+    report.accuracy = {"rtl": 0.5, "rtl_images": 6}
+    assert "accuracy, RTL simulation" in _shown(report)
+    assert "50.00% of 6 images" in _shown(report)
+
+
 @pytest.mark.parametrize(
     ("known", "name", "what"),
     [

@@ -85,12 +85,7 @@ def _summary(report: Report) -> FittedTable:
     table.add_column("value", wraps=True)
     for name, label in ACCURACIES.items():
         if (accuracy := report.accuracy.get(name)) is not None:
-            known = report.accuracy["test_images"]
-            images = report.accuracy.get(f"{name}_images", known)
-            first = "" if images == known else f"the first {images:,} of "
-            table.add_row(
-                f"accuracy, {label}", f"{accuracy:.2%} of {first}{count_of(known, 'test image')}"
-            )
+            table.add_row(f"accuracy, {label}", f"{accuracy:.2%} of {_counted(report, name)}")
     if report.performance:
         yields = report.performance
         table.add_row("cycles per frame", f"{yields['cycles_per_frame']:,}")
@@ -117,6 +112,16 @@ def _summary(report: Report) -> FittedTable:
         mark = "equal" if check["passed"] else "NOT EQUAL"
         table.add_row(f"  {check['name']}", f"{mark}: {check['what']}")
     return table
+
+
+def _counted(report: Report, name: str) -> str:
+    """Name the images of an accuracy. Saved networks have the user's images, and no test set."""
+    known = report.accuracy.get("test_images")
+    images = report.accuracy.get(f"{name}_images", known)
+    if known is None:
+        return count_of(images, "image")
+    first = "" if images == known else f"the first {images:,} of "
+    return f"{first}{count_of(known, 'test image')}"
 
 
 def _verdict(report: Report) -> Text:
