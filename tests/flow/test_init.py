@@ -71,7 +71,8 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_results_go_where_no_blank_is(tmp_path: Path) -> None:
-    code, shown, _ = _run("init", tmp_path / "with blanks")
+def test_the_next_command_quotes_a_path_with_blanks(tmp_path: Path) -> None:
+    folder = tmp_path / "with blanks"
+    code, shown, _ = _run("init", folder)
     assert code == 0
-    assert "systolith run experiment.toml --output /tmp/my_network" in shown
+    assert f"next: cd '{folder}' && systolith run experiment.toml\n" in shown

@@ -29,7 +29,7 @@ def _experiment(folder: Path, interface: str) -> Path:
 
 
 def _generate(folder: Path, *options: str) -> dict[str, bool]:
-    """Run the command. Returns which stages were found again."""
+    """Run the command. Returns which stages were cached."""
     save(framed_network(), folder / "small.json")
     arguments = ["generate", str(folder / "small.json"), "-o", str(folder / "out"), "--json"]
     result = CliRunner().invoke(app, [*arguments, *options])

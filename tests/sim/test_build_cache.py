@@ -52,6 +52,19 @@ def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
     assert built_once(tmp_path / "key", _build, ("program",))
 
 
+def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
+    killed = tmp_path / ".kind-key.ab1_yz9x"
+    (killed / "work").mkdir(parents=True)
+    others = tmp_path / ".kind-key.b.ab1_yz9x"
+    others.mkdir()
+
+    def build(folder: Path) -> None:
+        (folder / "a").write_text("result")
+
+    assert built_once(tmp_path / "kind-key", build, ("a",))
+    assert not killed.exists() and others.exists()
+
+
 def test_racing_builders_build_once(tmp_path: Path) -> None:
     builds, together = list[int](), threading.Barrier(4)
 

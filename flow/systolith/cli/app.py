@@ -90,7 +90,7 @@ def run(
 ) -> None:
     """Run all stages: train, prune, quantize, lower, estimate, generate, verify, simulate.
 
-    Resumes by itself: finished stages are found again, and so are finished epochs.
+    Resumes by itself: finished stages and epochs are cached.
     """
     run_stages(config, None, output=output, as_json=as_json, images=images)
 

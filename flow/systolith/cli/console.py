@@ -34,9 +34,9 @@ class ProgressBars:
             self.bars.update(self.task, completed=done, total=total, text=text)
 
     def stage_ends(self, name: str, seconds: float, cached: bool) -> None:
-        """Fill the bar; a stage that was found again says so."""
+        """Fill the bar; a cached stage says so."""
         if self.task is not None:
-            text = "found again, nothing to do" if cached else f"done in {seconds:.1f} s"
+            text = "cached" if cached else f"done in {seconds:.1f} s"
             self.bars.update(self.task, completed=1, total=1, text=text)
             self.bars.stop_task(self.task)
             self.task = None

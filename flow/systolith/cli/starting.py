@@ -42,7 +42,4 @@ def init(
     for path in written:
         out.print(f"wrote {path}", highlight=False, soft_wrap=True)
     where = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
-    # make, which compiles simulators, splits paths at blanks.
-    output = " --output /tmp/my_network" if any(map(str.isspace, str(folder.resolve()))) else ""
-    command = f"{where}systolith run {FILES[0]}{output}"
-    out.print(f"next: {command}", highlight=False, soft_wrap=True)
+    out.print(f"next: {where}systolith run {FILES[0]}", highlight=False, soft_wrap=True)

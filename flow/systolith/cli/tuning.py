@@ -62,7 +62,7 @@ def search(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Search, or go on with a search: what was trained is found again.
+    """Search, or go on with a search: what was trained is cached.
 
     Writes study.json and index.html into the folder: open it, choose a design, and take it on with
     `systolith tune pick`.

@@ -117,9 +117,9 @@ def _summary(report: Report) -> FittedTable:
 def _counted(report: Report, name: str) -> str:
     """Name the images of an accuracy. Saved networks have the user's images, and no test set."""
     known = report.accuracy.get("test_images")
-    images = report.accuracy.get(f"{name}_images", known)
     if known is None:
-        return count_of(images, "image")
+        return count_of(report.accuracy[f"{name}_images"], "image")
+    images = report.accuracy.get(f"{name}_images", known)
     first = "" if images == known else f"the first {images:,} of "
     return f"{first}{count_of(known, 'test image')}"
 

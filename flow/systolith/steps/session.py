@@ -1,4 +1,4 @@
-"""The stages of one run, in order; each is found again if nothing it depends on has changed."""
+"""The stages of one run, in order; each is cached until something it depends on changes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The output folder of an experiment: stages that are done are found again by content.
+"""The output folder of an experiment: finished stages are cached by content.
 
 Each stage leaves its files and a record ``stages/NAME.json``. The record holds everything that the
 stage's result depends on, and a digest of each file. A stage for which all of that is unchanged is

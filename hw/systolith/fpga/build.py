@@ -85,7 +85,7 @@ def estimate_cells(
         Its top module.
     device : Device
     folder : Path
-        Gets the netlist and the log; a netlist of the same design is found again.
+        Gets the netlist and the log; a netlist of the same design is reused.
     progress : callable, optional
 
     Raises
@@ -116,7 +116,7 @@ def build_bitstream(
 ) -> Placed:
     """Synthesize, place, route and pack.
 
-    What an earlier run left in the folder is found again if it was made of the same things: so an
+    What an earlier run left in the folder is reused if it was made of the same things: so an
     interrupted build goes on where it was.
 
     Parameters

@@ -5,9 +5,11 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from platformdirs import user_cache_path
 __all__ = ["CACHE_VARIABLE", "breaks_make", "built_once", "content_key", "shared_folder"]
 
 MANIFEST = "manifest.json"
+SCRATCH_LETTERS = 8
+"""That tempfile ends names of folders with."""
 PLAIN = re.compile(r"[\w./+,@=-]*")
 CACHE_VARIABLE = "SYSTOLITH_CACHE"
 """Environment variable that names the folder of what a user's designs share."""
@@ -65,7 +69,8 @@ def built_once(folder: Path, build: Callable[[Path], None], keep: tuple[str, ...
 
     A folder is complete when its manifest is there and every kept file has the size and hash noted
     in it; anything else is built anew. The build happens in a temporary folder which is renamed, so
-    that no reader ever sees half of it; a second process waits for the first.
+    that no reader ever sees half of it; a second process waits for the first. What a killed build
+    left is removed.
 
     Parameters
     ----------
@@ -87,6 +92,7 @@ def built_once(folder: Path, build: Callable[[Path], None], keep: tuple[str, ...
     with _locked(folder.with_name(f".{folder.name}.lock")):
         if _complete(folder, keep):
             return False
+        _remove_killed(folder)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
             work, result = Path(scratch) / "work", Path(scratch) / "result"
             work.mkdir()
@@ -100,6 +106,12 @@ def built_once(folder: Path, build: Callable[[Path], None], keep: tuple[str, ...
                 folder.rename(Path(scratch) / "incomplete")
             result.rename(folder)
     return True
+
+
+def _remove_killed(folder: Path) -> None:
+    """Remove temporary folders of earlier builds. None is in use, as the lock is held."""
+    for scratch in folder.parent.glob(f".{escape(folder.name)}.{'?' * SCRATCH_LETTERS}"):
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _complete(folder: Path, keep: tuple[str, ...]) -> bool:

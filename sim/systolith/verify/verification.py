@@ -177,7 +177,7 @@ def verify(
         Outputs of the reference by layer name, including the input's, every probe's and the
         outputs'; others are ignored.
     workdir : Path
-        For builds, which are kept and found again, and for the files of each simulation.
+        For builds, which are cached, and for the files of each simulation.
     patterns : sequence of Stalls
         Each is simulated once.
     seed : int

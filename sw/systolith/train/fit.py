@@ -115,8 +115,8 @@ def fit(
     report : callable, optional
         Called with a :class:`Progress` after each epoch and about once per second.
     checkpoint : Path, optional
-        Written after each epoch, read if it is there: finished training is then found again. It is
-        the caller's to remove once the result is safe.
+        Written after each epoch, read if it is there: finished epochs are not repeated. It is the
+        caller's to remove once the result is safe.
 
     Raises
     ------

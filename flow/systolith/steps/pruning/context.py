@@ -66,7 +66,7 @@ class PruneContext:
         sparsifier: Sparsifier | None,
         weight_decay: float | None = None,
     ) -> None:
-        """Train a part of a step; resumable, and found again once it is done."""
+        """Train a part of a step; resumable, and cached once it is done."""
         recipe = self.recipe
         fit(
             model,
