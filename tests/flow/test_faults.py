@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+import typer
+from rich.console import Console
 
+from systolith.bench import BuildError
 from systolith.cli import caches
+from systolith.cli.failures import explained
 from systolith.cli.faults import users_frame
 from systolith.network import save
 from systolith.train import TrainingError, evaluate
@@ -167,6 +171,19 @@ def test_a_full_disk_in_a_librarys_words_is_no_fault_of_ours() -> None:
     assert code == 2
     assert "No space left on device" in said and "--output names another folder" in said
     assert "fault of systolith" not in said
+
+
+def test_a_full_disk_in_a_tools_words_is_no_failed_check(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = "make failed:\nrm x\ntop.cpp: error: No space left on device\nmake: *** Error 1"
+    with pytest.raises(typer.Exit) as ended, explained(Console(stderr=True, width=200)):
+        raise BuildError(output)
+    assert ended.value.exit_code == 2
+    assert capsys.readouterr().err == (
+        "error: top.cpp: error: No space left on device; for results, --output names another "
+        "folder\n"
+    )
 
 
 def test_the_innermost_line_of_the_users_that_we_called_is_found(tmp_path: Path) -> None:

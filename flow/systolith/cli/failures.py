@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import select
 import signal
 import sys
@@ -23,6 +24,7 @@ __all__ = [
     "READER_LEFT",
     "OptionError",
     "explained",
+    "full_disk",
     "loaded",
     "say",
 ]
@@ -50,6 +52,8 @@ FAILED_CHECK = (
     "systolith.train:DivergedError",
 )
 NO_PLACE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS)
+FULL = re.compile(os.strerror(errno.ENOSPC) + "|disk is full", re.IGNORECASE)
+"""What libraries and tools say, whose errors have no number any more."""
 ELSEWHERE = "; for results, --output names another folder"
 CHECK_FAILED, BAD_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
 """Exit codes. The last two are 128 and the number of the signal, as in a shell."""
@@ -93,8 +97,9 @@ def explained(console: Console, *, traceback: bool = False) -> Iterator[None]:
     except Exception as error:
         for names, code in ((BAD_INPUT, BAD_USAGE), (FAILED_CHECK, CHECK_FAILED)):
             if isinstance(error, loaded(names)):
-                say(console, str(error), traceback=traceback)
-                raise typer.Exit(code) from error
+                full = full_disk(str(error))
+                say(console, full or str(error), traceback=traceback)
+                raise typer.Exit(BAD_USAGE if full else code) from error
         raise
 
 
@@ -110,6 +115,12 @@ def say(console: Console, text: str, *, traceback: bool = False) -> None:
     if traceback:
         console.print_exception()
     console.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def full_disk(text: str) -> str | None:
+    """Take from an error the line that tells of a full disk, and say what helps; None if none."""
+    line = next((line for line in text.splitlines() if FULL.search(line)), None)
+    return None if line is None else f"{line.strip()}{ELSEWHERE}"
 
 
 def _of_the_system(error: OSError) -> str:

@@ -1,8 +1,5 @@
 """Errors that nobody has foreseen: in the user's own code, of the installation, or our fault."""
 
-import errno
-import os
-import re
 import shlex
 import sys
 import sysconfig
@@ -16,12 +13,10 @@ from traceback import FrameSummary
 
 from rich.console import Console
 
-from systolith.cli.failures import BAD_USAGE, ELSEWHERE, say
+from systolith.cli.failures import BAD_USAGE, full_disk, say
 
 __all__ = ["OUR_FAULT", "reported", "users_frame"]
 
-FULL = re.compile(os.strerror(errno.ENOSPC) + "|disk is full", re.IGNORECASE)
-"""What libraries say that have error numbers no more."""
 OUR_FAULT = 3
 """Exit code of an error that is systolith's, not the user's."""
 
@@ -56,8 +51,8 @@ def users_frame(error: BaseException) -> FrameSummary | None:
 def _judge(error: Exception) -> tuple[int, str]:
     """Say whose error it is: exit code and message."""
     what = _one_line(error)
-    if FULL.search(what):
-        return BAD_USAGE, f"{what}{ELSEWHERE}"
+    if (full := full_disk(what)) is not None:
+        return BAD_USAGE, full
     if (frame := users_frame(error)) is not None:
         source = f"\n    {frame.line}" if frame.line else ""
         place = f"{frame.filename}, line {frame.lineno}, in {frame.name}"
