@@ -117,16 +117,39 @@ def test_files_that_hold_no_images(imported: Path, tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(b"")
     np.savez(tmp_path / "other.npz", pictures=_floats(1))
     np.savez(tmp_path / "labels.npz", images=_floats(2), labels=np.array([0.5, 1.5]))
+    whole = (tmp_path / "labels.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[:-30])
+    changed = bytearray(whole)
+    changed[200] ^= 255
+    (tmp_path / "changed.npz").write_bytes(changed)
     for name, said in {
         "nowhere.npy": "there is no file",
         "empty": "has no .npy files",
         "text.npy": "cannot be read as images",
         "cat.jpg": "must be a .npz or .npy file",
         "other.npz": "needs an array 'images', and 'labels' if they are known, got 'pictures'",
-        "labels.npz": "must be one integer for each of the 2 images, got float64",
+        "cut.npz": "cannot be read as images: .*; write it with numpy",
+        "changed.npz": "cannot be read as images: .*; write it with numpy",
+        "labels.npz": "^labels in .* must be one integer for each of the 2 images, got float64",
     }.items():
         with pytest.raises(UsageError, match=said):
             _source(imported, tmp_path / name)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1000])
+def test_labels_are_numbers_of_results(wrong: int, imported: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "images.npz", images=_floats(2), labels=np.array([0, wrong]))
+    with pytest.raises(UsageError, match=r"^labels must be classes 0\.\.\d+, as output 'fc' has"):
+        _source(imported, tmp_path / "images.npz")
+
+
+def test_an_import_replaces_the_meaning_of_another_network(imported: Path, tmp_path: Path) -> None:
+    meaning = json.loads((tmp_path / "import.json").read_text())
+    meaning["input"]["scale"] = 7.0
+    (tmp_path / "meaning.json").write_text(json.dumps(meaning))
+    arguments = ["import", str(tmp_path / "model.onnx"), "-o", str(tmp_path)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert _source(imported, "all").meaning.input_scale == 0.25
 
 
 def test_floats_need_to_know_what_integers_stand_for(tmp_path: Path) -> None:

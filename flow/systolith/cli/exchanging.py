@@ -49,6 +49,7 @@ def import_network(
     exit code is 1 and nothing is saved. The saved network.json goes into estimate, generate,
     verify, simulate and build.
     """
+    from systolith.build import MEANING_FILES
     from systolith.cli.imported import arithmetic_of, check_of, meaning_of
     from systolith.exchange import import_onnx
     from systolith.network import save
@@ -65,6 +66,9 @@ def import_network(
     meaning = meaning_of(found)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
+        # Should this be interrupted, no network stands beside the meaning of another.
+        for name in MEANING_FILES:
+            (output / name).unlink(missing_ok=True)
         save(found.network, output / NETWORK)
         write_text(output / MEANING, json.dumps(meaning, indent=1) + "\n")
     if as_json:

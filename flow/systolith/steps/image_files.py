@@ -1,6 +1,9 @@
 """A user's own images for a saved network: arrays in files, in the layout of who made it."""
 
+import zipfile
+import zlib
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from systolith.build import Meaning
 from systolith.network import IntArray, IntegerNetwork
 from systolith.steps.errors import UsageError
 
-__all__ = ["integers_of", "read_images"]
+__all__ = ["check_labels", "integers_of", "read_images"]
 
 Array = NDArray[Any]
 
@@ -62,10 +65,14 @@ def read_images(path: Path) -> tuple[Array, IntArray | None]:
                 f"images must be a .npz or .npy file, or a folder of .npy, got '{path}'"
             )
         return np.load(path), None
+    except UsageError:
+        raise
     except FileNotFoundError as error:
         raise UsageError(f"there is no file '{path}' with images") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise UsageError(f"'{path}' cannot be read as images: {error}") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UsageError(
+            f"'{path}' cannot be read as images: {error}; write it with numpy.savez or numpy.save"
+        ) from error
 
 
 def _named(path: Path, arrays: dict[str, Array]) -> tuple[Array, IntArray | None]:
@@ -83,6 +90,24 @@ def _named(path: Path, arrays: dict[str, Array]) -> tuple[Array, IntArray | None
             f"{labels.dtype} {labels.shape}"
         )
     return images, labels.astype(np.int64)
+
+
+def check_labels(labels: IntArray, network: IntegerNetwork) -> None:
+    """See that each label is the number of one of a network's results.
+
+    Raises
+    ------
+    UsageError
+        If one is not. Labels of a network with several outputs mean nothing, and are not checked.
+    """
+    if len(network.outputs) != 1 or not len(labels):
+        return
+    count = prod(network.tensors[network.outputs[0]].shape)
+    if labels.min() < 0 or labels.max() >= count:
+        raise UsageError(
+            f"labels must be classes 0..{count - 1}, as output '{network.outputs[0]}' has {count} "
+            f"results, got {labels.min()}..{labels.max()}"
+        )
 
 
 def integers_of(images: Array, network: IntegerNetwork, meaning: Meaning | None) -> IntArray:

@@ -12,7 +12,7 @@ from systolith.build import Meaning
 from systolith.frontend import mirror
 from systolith.network import IntArray, IntegerNetwork
 from systolith.steps.errors import UsageError
-from systolith.steps.image_files import integers_of, read_images
+from systolith.steps.image_files import check_labels, integers_of, read_images
 from systolith.steps.inputs import Inputs
 from systolith.steps.listener import Progress
 from systolith.steps.problems import Judge, Problems
@@ -109,6 +109,8 @@ class NetworkSource:
         if own is not None:
             images, labels = read_images(own)
             self.own = integers_of(images, network, meaning), labels
+            if labels is not None:
+                check_labels(labels, network)
 
     @property
     def available(self) -> int | None:

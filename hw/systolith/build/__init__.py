@@ -11,13 +11,14 @@ from systolith.build.emit import (
     write_design,
 )
 from systolith.build.load import load_bytes
-from systolith.build.meaning import MEANING, Meaning, read_meaning
+from systolith.build.meaning import MEANING, MEANING_FILES, Meaning, read_meaning
 from systolith.build.shell import Bus, emit_shell, shell_config, write_shell
 from systolith.build.verilog import to_verilog
 
 __all__ = [
     "BOARD_TOP",
     "MEANING",
+    "MEANING_FILES",
     "TOP",
     "Bus",
     "Design",
