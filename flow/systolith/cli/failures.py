@@ -39,6 +39,7 @@ BAD_INPUT = (
     "systolith.prune:PruneError",
     "systolith.quant:UnsupportedModelError",
     "systolith.steps:UsageError",
+    "systolith.train:CheckpointError",
     "systolith.train:TrainingError",
 )
 """Errors by package, so that none has to be loaded to name them."""

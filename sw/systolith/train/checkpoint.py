@@ -63,7 +63,10 @@ class TrainingState:
             content = torch.load(path, weights_only=True)
             given = content["settings"]
         except Exception as error:
-            raise CheckpointError(f"checkpoint '{path}' cannot be read: {error}") from error
+            reason = str(error).partition(". ")[0]
+            raise CheckpointError(
+                f"checkpoint '{path}' cannot be read; remove it to start anew: {reason}"
+            ) from error
         if problems := list(_differences(self.settings, given)):
             raise CheckpointError(
                 f"checkpoint '{path}' is of other training; remove it to start anew: "

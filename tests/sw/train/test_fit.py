@@ -144,7 +144,7 @@ def test_a_checkpoint_of_other_training_is_refused(tmp_path: Path) -> None:
     ):
         fit(_model(), _data(), epochs=4, seed=1, checkpoint=checkpoint)
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    with pytest.raises(CheckpointError, match="cannot be read"):
+    with pytest.raises(CheckpointError, match="cannot be read; remove it to start anew: "):
         fit(_model(), _data(), epochs=3, checkpoint=checkpoint)
 
 
