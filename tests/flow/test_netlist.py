@@ -46,6 +46,7 @@ def test_a_netlist_computes_what_the_network_does(
         "checks": [
             {
                 "name": "synthesized netlist",
+                "hardware": True,
                 "what": "all outputs and cycles of 3 images",
                 "passed": True,
                 "findings": [],

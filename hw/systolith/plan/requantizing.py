@@ -76,8 +76,11 @@ def offset_bits(
     if not reloadable:
         return bits
     bias = max(sum_bits + SPARE_BIAS_BITS, signed_bits(int(biases.min()), int(biases.max())))
-    multiplier = scale_bits(requantize, reloadable=True) + raised_by(requantize, reloadable=True)
-    return max(bits, bias + multiplier + 1)
+    raised = raised_by(requantize, reloadable=True)
+    multiplier = scale_bits(requantize, reloadable=True) + raised
+    # The design's own parameters are written with as many zeros at the end, too.
+    missing = max(raised - _zeros_at_end(requantize), 0)
+    return max(bits + missing, bias + multiplier + 1)
 
 
 def _only_shifts(requantize: Requantize) -> bool:

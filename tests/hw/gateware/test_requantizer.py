@@ -119,6 +119,14 @@ def test_a_narrow_negative_value_wraps_by_its_sign(signed: bool) -> None:
         assert _hardware(shape, spec, acc, bias) == _golden(spec, output, acc, bias)
 
 
+def test_loadable_shifts_hold_offsets_as_wide_as_their_own() -> None:
+    output, bias = ActType(bits=2, signed=False), np.array([3506])
+    spec = Requantize(multiplier=np.array([1]), shift=np.array([0]), offset=np.array([4190798]))
+    acc = np.array(EDGES)
+    shape = RequantizerShape.loadable(ACC_BITS, bias, spec, output)
+    assert _hardware(shape, spec, acc, bias) == _golden(spec, output, acc, bias)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_random_parameters(data: st.DataObject) -> None:
