@@ -43,6 +43,7 @@ def test_a_netlist_computes_what_the_network_does(
     assert code == 0
     assert report["verification"] == {
         "passed": True,
+        "hardware": True,
         "checks": [
             {
                 "name": "synthesized netlist",
