@@ -130,7 +130,7 @@ def cnv(parts: Parts, channels: int, filters: int = 16) -> nn.Sequential:
 
 
 def trained(model: nn.Sequential, data: Dataset, steps: int, seed: int) -> nn.Sequential:
-    """Train for so many batches; weights of one bit by their signs, so within -1 and 1."""
+    """Train for `steps` batches; keep float weights that become signs within -1 and 1."""
     rng = np.random.default_rng(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     model.train()

@@ -35,7 +35,7 @@ def fuzz(
         int, typer.Option(min=1, help="Layers of a network at most, besides flattenings; RTL only.")
     ] = MOST_LAYERS,
     most_failures: Annotated[
-        int, typer.Option(min=1, help="End after so many cases that failed.")
+        int, typer.Option(min=1, help="Stop after this number of failed cases.")
     ] = 1,
     again: Annotated[
         Path | None,

@@ -115,7 +115,7 @@ class Assembly:
     def _seen(
         self, layer: str, shape: tuple[int, int, int], view: IntArray | int
     ) -> IntArray | None:
-        """Find the view of a layer's output; None if there is none, of which a problem is noted."""
+        """Find the view of a layer's output. If there is none, note a problem and return None."""
         if not isinstance(view, int):
             return view
         if (found := image_view(shape, view)) is None:
