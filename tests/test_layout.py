@@ -56,6 +56,7 @@ def test_imports_go_downward_only(path: Path) -> None:
 @pytest.mark.parametrize(
     ("package", "foreign"),
     [
+        ("foundation", {"numpy", "torch", "amaranth", "cocotb"}),
         ("network", {"torch", "amaranth", "cocotb"}),
         ("gateware", {"torch", "cocotb"}),
         ("plan", {"torch", "cocotb"}),
@@ -67,7 +68,10 @@ def test_package_stays_free_of_foreign_frameworks(package: str, foreign: set[str
         assert not {name.split(".")[0] for name in _imported(path)} & foreign, path
 
 
-def test_network_is_the_ground_floor() -> None:
-    for path in (ROOT / "sw/systolith/network").rglob("*.py"):
+@pytest.mark.parametrize(
+    ("package", "below"), [("foundation", ()), ("network", ("systolith.foundation",))]
+)
+def test_the_ground_floors_import_nothing_above(package: str, below: tuple[str, ...]) -> None:
+    for path in (ROOT / "sw/systolith" / package).rglob("*.py"):
         within = {name for name in _imported(path) if name.startswith("systolith")}
-        assert all(name.startswith("systolith.network") for name in within), path
+        assert all(name.startswith((f"systolith.{package}", *below)) for name in within), path

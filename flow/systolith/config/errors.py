@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from systolith.foundation import ProblemsError, listed
+
 __all__ = ["ConfigError"]
 
 
-class ConfigError(ValueError):
+class ConfigError(ProblemsError, ValueError):
     """An experiment file with mistakes.
 
     Attributes
@@ -18,11 +20,10 @@ class ConfigError(ValueError):
     """
 
     def __init__(self, path: Path, problems: Sequence[str]) -> None:
+        super().__init__(problems)
         self.path = path
-        self.problems = tuple(problems)
-        super().__init__(path, self.problems)
+        self.args = (path, self.problems)
 
     def __str__(self) -> str:
         count = len(self.problems)
-        lines = "".join(f"\n  - {problem}" for problem in self.problems)
-        return f"{self.path}: {count} mistake{'s' * (count > 1)}:{lines}"
+        return listed(f"{self.path}: {count} mistake{'s' * (count > 1)}", self.problems)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from systolith.hls4ml_backend.errors import raise_if_any
+from systolith.hls4ml_backend.errors import ConversionError
 from systolith.hls4ml_backend.keys import OPTIONS, key_problems
 
 __all__ = [
@@ -83,7 +83,7 @@ def check_configuration(model: Any) -> None:
         With every unknown key and every wrong value.
     """
     names = frozenset(node.name for node in model.get_layers())
-    raise_if_any(key_problems(model.config.config, names))
+    ConversionError.raise_if_any(key_problems(model.config.config, names))
 
 
 def read_configuration(model: Any) -> Configuration:

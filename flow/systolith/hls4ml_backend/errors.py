@@ -1,11 +1,11 @@
-"""What the backend says when it refuses something."""
+"""The error that a refused model or configuration raises."""
 
-from collections.abc import Iterable
+from systolith.foundation import ProblemsError, listed
 
-__all__ = ["ConversionError", "raise_if_any"]
+__all__ = ["ConversionError"]
 
 
-class ConversionError(ValueError):
+class ConversionError(ProblemsError, ValueError):
     """A model or a configuration that cannot become an integer network, with every reason.
 
     Attributes
@@ -14,17 +14,6 @@ class ConversionError(ValueError):
         Each names the layer or key, what is wrong, and the nearest thing that is supported.
     """
 
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(self.problems)
-
     def __str__(self) -> str:
         count = len(self.problems)
-        lines = "".join(f"\n  - {problem}" for problem in self.problems)
-        return f"{count} problem{'s' if count > 1 else ''}:{lines}"
-
-
-def raise_if_any(problems: Iterable[str]) -> None:
-    """Raise one :class:`ConversionError` with all of `problems`, or return if there are none."""
-    if found := tuple(problems):
-        raise ConversionError(found)
+        return listed(f"{count} problem{'s' if count > 1 else ''}", self.problems)

@@ -8,7 +8,7 @@ import numpy as np
 
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.attributes import attribute_problems
-from systolith.hls4ml_backend.errors import ConversionError, raise_if_any
+from systolith.hls4ml_backend.errors import ConversionError
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast, Clip, Form
 from systolith.hls4ml_backend.pools import average_pool, is_average, max_pool
@@ -149,7 +149,7 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> Mapped:
             values[name] = value
     if len(graph.inputs) != 1:
         assembly.problems.append(f"a model needs one input, got {', '.join(graph.inputs)}")
-    raise_if_any(assembly.problems)
+    ConversionError.raise_if_any(assembly.problems)
     return _finished(assembly, graph, values)
 
 
@@ -182,12 +182,12 @@ def _finished(assembly: Assembly, graph: Any, values: Mapping[str, Value | None]
     if read is None or not entries:
         assembly.problems.append(f"input '{graph.inputs[0]}': no layer reads it")
         raise ConversionError(assembly.problems)
-    raise_if_any(assembly.problems)
+    ConversionError.raise_if_any(assembly.problems)
     leaving = list(dict.fromkeys(output.layer for output in outputs))
     try:
         network = assembly.network(leaving, graph.config.get_project_name())
     except NetworkError as error:
-        raise_if_any(error.problems)
+        ConversionError.raise_if_any(error.problems)
         raise
     return Mapped(
         network=network,

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from systolith.config import BuildSection
-from systolith.hls4ml_backend.errors import ConversionError, raise_if_any
+from systolith.hls4ml_backend.errors import ConversionError
 from systolith.hls4ml_backend.names import REPORT
 from systolith.steps.building import build_design
 from systolith.steps.workspace import write_json
@@ -52,7 +52,7 @@ def build_report(
         If there is no such part or option.
     MissingProgramError, ToolError, TooLargeError
     """
-    raise_if_any(
+    ConversionError.raise_if_any(
         f"build() has no option {name!r}; there are {', '.join(OPTIONS)}" for name in others
     )
     wanted = model.configuration

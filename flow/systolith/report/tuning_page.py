@@ -9,7 +9,7 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from systolith.network import replacing
+from systolith.foundation import replacing
 
 __all__ = ["write_tuning_page"]
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from systolith.network import replacing
+from systolith.foundation import replacing
 
 __all__ = ["clear_checkpoints", "save_tensors"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from systolith.network import replacing
+from systolith.foundation import replacing
 from systolith.steps.inputs import Inputs, changes
 
 __all__ = ["StageRecord", "Workspace", "key_of", "write_json", "write_text"]

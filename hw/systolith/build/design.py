@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from systolith.network import ActType, IntArray, Tensor, replacing
+from systolith.foundation import replacing
+from systolith.network import ActType, IntArray, Tensor
 
 __all__ = ["Design", "StreamPort", "load_design"]
 

@@ -11,8 +11,9 @@ from systolith.build.load import load_bytes
 from systolith.build.meaning import Meaning
 from systolith.build.page import LINT, PAGE, lint_waivers, page
 from systolith.build.verilog import to_verilog
+from systolith.foundation import replacing
 from systolith.gateware import Enclosed, Pipeline, Technology, signal_name
-from systolith.network import INPUT, content_hash, replacing
+from systolith.network import INPUT, content_hash
 from systolith.plan import NetworkPlan, output_ports, source_of
 
 __all__ = ["TOP", "design_files", "emit_verilog", "input_stream", "output_streams", "write_design"]

@@ -11,9 +11,10 @@ from systolith.build.emit import input_stream, output_streams
 from systolith.build.header import shell_header
 from systolith.build.load import load_bytes
 from systolith.build.verilog import to_verilog
+from systolith.foundation import replacing
 from systolith.gateware import Pipeline
 from systolith.gateware.shell import AxiTop, ShellConfig, StreamFormat, WishboneTop
-from systolith.network import content_hash, replacing
+from systolith.network import content_hash
 from systolith.plan import NetworkPlan
 
 __all__ = ["Bus", "emit_shell", "shell_config", "write_shell"]

@@ -44,7 +44,6 @@ from systolith.network.numbers import (
     Rounding,
 )
 from systolith.network.pattern import Pattern
-from systolith.network.replacing import replacing
 from systolith.network.storage import content_hash, load, save
 
 __all__ = [
@@ -94,7 +93,6 @@ __all__ = [
     "encode_pattern",
     "forward",
     "load",
-    "replacing",
     "requantize",
     "save",
     "signed_bits",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from systolith.network._fields import is_name, show
 from systolith.network.axes import AllTaps, Dense, Granularity, KOutOfN, PerNeuron, Strided
-from systolith.network.errors import NetworkError, raise_if_any
+from systolith.network.errors import NetworkError
 from systolith.network.graph import IntegerNetwork, Tensor
 from systolith.network.layers import Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
 from systolith.network.numbers import ActType, Overflow, Requantize, Rounding
@@ -122,7 +122,7 @@ def decode_network(description: Mapping[str, Any], tensors: Tensors) -> IntegerN
         With all problems of all layers; those of the graph only if every layer is right.
     """
     problems = _key_problems(description, _NETWORK)
-    raise_if_any(problems)
+    NetworkError.raise_if_any(problems)
     unused = set(tensors)
     for key in ("layers", "outputs"):
         if not isinstance(description[key], list):
@@ -139,7 +139,7 @@ def decode_network(description: Mapping[str, Any], tensors: Tensors) -> IntegerN
         problems += [f"input: {problem}" for problem in error.problems]
     if not problems and unused:
         problems.append(f"tensors that no layer uses: {', '.join(map(show, sorted(unused)))}")
-    raise_if_any(problems)
+    NetworkError.raise_if_any(problems)
     return IntegerNetwork(
         name=description["name"],
         input=image,
@@ -151,7 +151,7 @@ def decode_network(description: Mapping[str, Any], tensors: Tensors) -> IntegerN
 def _decode_tensor(encoded: Any) -> Tensor:
     if not isinstance(encoded, dict):
         raise NetworkError([f"must have a shape and a type, got {show(encoded)}"])
-    raise_if_any(_key_problems(encoded, _TENSOR))
+    NetworkError.raise_if_any(_key_problems(encoded, _TENSOR))
     return Tensor(encoded["shape"], _decode(encoded["type"], {}, set()))
 
 
@@ -201,7 +201,7 @@ def _decode(value: Any, tensors: Tensors, unused: set[str]) -> Any:
                 problem if problem.startswith(name) else f"{name}: {problem}"
                 for problem in error.problems
             ]
-    raise_if_any(problems)
+    NetworkError.raise_if_any(problems)
     return _TYPES[kind](**arguments)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from systolith.network.errors import raise_if_any
+from systolith.network.errors import NetworkError
 
 __all__ = ["Fields", "as_int", "is_name", "show"]
 
@@ -108,7 +108,7 @@ class Fields:
 
     def finish(self, prefix: str = "") -> None:
         """Raise everything that was found."""
-        raise_if_any(prefix + problem for problem in self.problems)
+        NetworkError.raise_if_any(prefix + problem for problem in self.problems)
 
 
 def as_int(value: object) -> int | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from systolith.network._fields import show
-from systolith.network.errors import raise_if_any
+from systolith.network.errors import NetworkError
 from systolith.network.graph import INPUT, IntegerNetwork, Tensor, layer_problems
 from systolith.network.layers import (
     Add,
@@ -65,7 +65,7 @@ def trace(network: IntegerNetwork, images: IntArray) -> dict[str, IntArray]:
 
 def _traces(network: IntegerNetwork, images: ArrayLike) -> Iterator[dict[str, IntArray]]:
     images = np.asarray(images)
-    raise_if_any(_value_problems("images", images, network.input))
+    NetworkError.raise_if_any(_value_problems("images", images, network.input))
     for start in range(0, max(len(images), 1), BATCH):
         tensors = {INPUT: images[start : start + BATCH].astype(np.int64)}
         for layer in network.layers:
@@ -115,7 +115,7 @@ def apply_layer(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tenso
         problems.append(f"reads batches of equal size, got {[len(array) for array in arrays]}")
     for name, array, tensor in zip(layer.inputs, arrays, inputs, strict=False):
         problems += _value_problems(f"values of '{name}'", array, tensor)
-    raise_if_any(f"layer '{layer.name}': {problem}" for problem in problems)
+    NetworkError.raise_if_any(f"layer '{layer.name}': {problem}" for problem in problems)
     return _compute(layer, [array.astype(np.int64) for array in arrays], inputs)
 
 
@@ -194,8 +194,10 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     array([[-1,  0,  1,  2,  7]])
     """
     if acc.ndim < 2 or acc.dtype.kind not in "iu":
-        raise_if_any([f"accumulators must be integers (N, channels, ...), got {show(acc)}"])
-    raise_if_any(spec.problems(acc.shape[1], output))
+        NetworkError.raise_if_any(
+            [f"accumulators must be integers (N, channels, ...), got {show(acc)}"]
+        )
+    NetworkError.raise_if_any(spec.problems(acc.shape[1], output))
     channels = (1, -1) + (1,) * (acc.ndim - 2)
     shift = spec.shift.reshape(channels)
     product = acc.astype(np.int64, copy=False) * spec.multiplier.reshape(channels)

@@ -15,7 +15,7 @@ from systolith.network.axes import (
     Strided,
     WeightShape,
 )
-from systolith.network.errors import raise_if_any
+from systolith.network.errors import NetworkError
 from systolith.network.numbers import IntArray
 from systolith.network.pattern import Pattern
 
@@ -102,7 +102,7 @@ def ungrouped_pattern(pattern: Pattern, shape: WeightShape, groups: int) -> Patt
         it is not per neuron: an engine brings all channels at once, at the same taps.
     """
     filters, channels = shape[:2]
-    raise_if_any(pattern.problems(shape))
+    NetworkError.raise_if_any(pattern.problems(shape))
     if groups == 1 or channels == 1:
         return pattern
     # Filters that share a selection must be of one group.
@@ -122,7 +122,7 @@ def ungrouped_pattern(pattern: Pattern, shape: WeightShape, groups: int) -> Patt
                 f"strided taps of a convolution of {groups} groups need one offset for all "
                 f"channels, got {sorted(offsets)}"
             )
-            raise_if_any([problem])
+            NetworkError.raise_if_any([problem])
         taps = Strided(taps.stride, taps.offsets * groups)
     return Pattern(select=spread, taps=taps)
 

@@ -28,7 +28,7 @@ from systolith.network.axes import (
     Taps,
     WeightShape,
 )
-from systolith.network.errors import raise_if_any
+from systolith.network.errors import NetworkError
 
 __all__ = ["Pattern"]
 
@@ -156,7 +156,7 @@ class Pattern:
         NetworkError
             If `taps` cannot be laid over the shape; `select` does not matter.
         """
-        raise_if_any(_shape_problems(shape) or self._tap_problems(shape))
+        NetworkError.raise_if_any(_shape_problems(shape) or self._tap_problems(shape))
         return self._read(shape)
 
     def _read(self, shape: WeightShape) -> BoolArray:
@@ -175,7 +175,7 @@ class Pattern:
         NetworkError
             If the pattern cannot be laid over the shape.
         """
-        raise_if_any(self.problems(shape))
+        NetworkError.raise_if_any(self.problems(shape))
         read = int(np.count_nonzero(self._read(shape)))
         match self.select:
             case Dense():
@@ -208,7 +208,7 @@ class Pattern:
         unfit = list(self.problems(shape))
         if np.isnan(scores).any():
             unfit.append("scores must be numbers, got nan")
-        raise_if_any(unfit)
+        NetworkError.raise_if_any(unfit)
         read = self._read(shape)
         if isinstance(self.select, Dense):
             return np.broadcast_to(read, shape).copy()
@@ -250,7 +250,7 @@ def _shape_problems(shape: Sequence[int]) -> list[str]:
 
 
 def _as_weight_shape(shape: tuple[int, ...]) -> WeightShape:
-    raise_if_any(_shape_problems(shape))
+    NetworkError.raise_if_any(_shape_problems(shape))
     filters, channels, kh, kw = shape
     return filters, channels, kh, kw
 

@@ -15,7 +15,7 @@ from safetensors.numpy import save as save_tensors
 
 from systolith.network._encoding import Tensors, decode_network, encode_network, hash_of
 from systolith.network._fields import show
-from systolith.network.errors import NetworkError, raise_if_any
+from systolith.network.errors import NetworkError
 from systolith.network.graph import IntegerNetwork
 
 __all__ = ["content_hash", "load", "save"]
@@ -88,7 +88,7 @@ def load(path: Path) -> IntegerNetwork:
         contract; all problems of all layers are listed.
     """
     path, arrays = _files(path)
-    raise_if_any(
+    NetworkError.raise_if_any(
         f"{file}: {'is a folder, but a file is needed' if file.is_dir() else 'no such file'}"
         for file in (path, arrays)
         if not file.is_file()
@@ -116,7 +116,7 @@ def _load(path: Path, arrays: Path) -> IntegerNetwork:
         network = decode_network(description, tensors)
     except NetworkError as error:
         problems += error.problems
-    raise_if_any(f"{path}: {problem}" for problem in problems)
+    NetworkError.raise_if_any(f"{path}: {problem}" for problem in problems)
     return network
 
 

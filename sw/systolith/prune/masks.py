@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from systolith.network import NetworkError, Pattern, decode_pattern, encode_pattern, replacing
+from systolith.foundation import replacing
+from systolith.network import NetworkError, Pattern, decode_pattern, encode_pattern
 from systolith.prune.errors import PruneError
 from systolith.prune.topk import weight_shape
 

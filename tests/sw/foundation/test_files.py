@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from systolith.network import replacing
+from systolith.foundation import replacing
 
 
 def test_a_file_takes_its_place_at_the_end(tmp_path: Path) -> None:

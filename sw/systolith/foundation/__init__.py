@@ -1,0 +1,7 @@
+"""What every other package stands on: lists of problems, files written whole, progress."""
+
+from systolith.foundation.files import replacing
+from systolith.foundation.problems import ProblemsError, listed
+from systolith.foundation.progress import Progress, ProgressCallback, no_progress
+
+__all__ = ["ProblemsError", "Progress", "ProgressCallback", "listed", "no_progress", "replacing"]
