@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from systolith.build import write_design
 from systolith.data import load_digits
+from systolith.emit import write_design
 from systolith.frontend import IntegerModel, lower
 from systolith.models import DigitsCNN
 from systolith.network import KOutOfN, Pattern

@@ -19,7 +19,7 @@ from benchmarks.engine.networks import (
 )
 from benchmarks.results import write_result
 from systolith.bench import NativeResult, build_native
-from systolith.build import write_design
+from systolith.emit import write_design
 from systolith.frontend import mirror
 from systolith.network import IntArray, content_hash
 from systolith.plan import NetworkPlan, plan_network

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks.results import write_result
 from systolith.bench import build_native
-from systolith.build import write_design
+from systolith.emit import write_design
 from systolith.network import (
     ActType,
     Conv2d,

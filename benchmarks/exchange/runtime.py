@@ -23,8 +23,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks.results import write_result
 from systolith.bench import build_native
-from systolith.build import write_design
 from systolith.data import load_cifar10
+from systolith.emit import write_design
 from systolith.exchange import import_onnx
 from systolith.models import ResNet8, load_weights
 from systolith.network import forward

@@ -16,8 +16,9 @@ from amaranth.lib import data, wiring
 from rich.console import Console
 
 from benchmarks.results import write_result
-from systolith.build import to_verilog
-from systolith.fpga import find_part, place, synthesize
+from systolith.build import place, synthesize
+from systolith.devices import find_part
+from systolith.emit import to_verilog
 from systolith.gateware import ConvContents, PEArray, Technology
 from systolith.gateware.delay import payload
 from systolith.network import (

@@ -10,13 +10,13 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.results import write_result
-from systolith.build import to_verilog
-from systolith.fpga import CellCounts, cells_by_engine, synthesize
+from systolith.build import CellCounts, cells_by_engine, synthesize
+from systolith.devices import DEVICES
+from systolith.emit import to_verilog
 from systolith.gateware import Technology
 from systolith.gateware.board import BoardConfig, Server
 from systolith.gateware.streams import act_shape
 from systolith.network import ActType
-from systolith.plan import DEVICES
 
 RESULTS = Path(__file__).parent / "results"
 TOP = "server"

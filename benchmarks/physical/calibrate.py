@@ -22,10 +22,11 @@ from scipy.optimize import nnls
 from benchmarks.physical.designs import DESIGNS, PhysicalDesign
 from benchmarks.physical.table import model_rows
 from benchmarks.results import write_result
-from systolith.build import TOP, emit_verilog
-from systolith.fpga import build_bitstream, cells_by_engine, estimate_cells
+from systolith.build import build_bitstream, cells_by_engine, estimate_cells
+from systolith.devices import Resources
+from systolith.emit import TOP, emit_verilog
 from systolith.gateware import Technology, signal_name
-from systolith.plan import NetworkPlan, Resources, clock, logic
+from systolith.plan import NetworkPlan, clock, logic
 
 RESULTS = Path(__file__).parent / "results" / "calibration"
 TARGET_MHZ = 200.0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.engine.networks import kept
-from systolith.fpga import Part, find_part
+from systolith.devices import Part, find_part
 from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan, plan_network
 

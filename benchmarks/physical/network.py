@@ -12,8 +12,9 @@ from rich.console import Console
 
 from benchmarks.engine.networks import NETWORKS, kept
 from benchmarks.results import write_result
-from systolith.build import TOP, emit_verilog
-from systolith.fpga import Part, build_bitstream, find_part
+from systolith.build import build_bitstream
+from systolith.devices import Part, find_part
+from systolith.emit import TOP, emit_verilog
 from systolith.gateware import Technology
 from systolith.plan import NetworkPlan, plan_network
 

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from systolith.build import BOARD_TOP, board_config, emit_board, input_stream
 from systolith.cli import app
 from systolith.cli.changes import build_changes
 from systolith.data import load_digits
-from systolith.fpga import find_board
+from systolith.devices import DEVICES, Budget, find_board
+from systolith.emit import BOARD_TOP, board_config, emit_board, input_stream
 from systolith.frontend import IntegerModel, lower
 from systolith.gateware import Technology
 from systolith.gateware.board import Kind, Status, server_resources
 from systolith.host import Board, BoardError, decode, encode, open_line
 from systolith.models import DigitsCNN
 from systolith.network import IntArray, KOutOfN, Pattern, forward, save
-from systolith.plan import DEVICES, Budget, NetworkPlan, plan_network
+from systolith.plan import NetworkPlan, plan_network
 from systolith.prune import all_convolutions_but_first
 from systolith.steps import open_run
 from systolith.train import Recipe, train_pruned_quantized

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from systolith.bench import build_native
-from systolith.build import write_design
+from systolith.emit import write_design
 from systolith.network import IntegerNetwork, forward
 from systolith.plan import ArrayShape, NetworkPlan, plan_network
 from tests.flow.networks import convolution, random_convolution

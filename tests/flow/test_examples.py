@@ -52,7 +52,7 @@ def test_digits_ends_in_a_bitstream(tmp_path: Path) -> None:
     report = _run(ROOT / "examples/digits.toml", tmp_path)
     assert [stage["name"] for stage in report["stages"]] == [*PROVEN, "build"]
     assert report["build"]["timing_met"]
-    assert (tmp_path / "fpga" / report["build"]["bitstream"]).stat().st_size > 100_000
+    assert (tmp_path / "build" / report["build"]["bitstream"]).stat().st_size > 100_000
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from systolith.fpga import CellCounts, CriticalPath, Hop, PlacedCell, Site, read_placement
+from systolith.build import CellCounts, CriticalPath, Hop, PlacedCell, Site, read_placement
 from systolith.plan import plan_network
 from systolith.report import draw_floorplan, utilization_rows, utilization_table
 from tests.flow.networks import small_network

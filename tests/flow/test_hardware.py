@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from systolith.cli import app
 from systolith.config import ConfigError, HardwareSection, load_experiment
+from systolith.devices import DEVICES, Budget
 from systolith.network import save
-from systolith.plan import DEVICES, Budget, plan_network
+from systolith.plan import plan_network
 from tests.flow.networks import residual_network, small_network
 
 LEAST = 'name = "tiny"\n[model]\nfactory = "digits-cnn"\n[data]\nfactory = "digits"\n[hardware]\n'

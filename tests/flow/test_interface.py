@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from systolith.build import Meaning
 from systolith.cli import app
 from systolith.config import ConfigError, Interface, load_experiment
+from systolith.emit import Meaning
 from systolith.network import save
 from systolith.steps import open_run
 from tests.sim.shell_networks import framed_network

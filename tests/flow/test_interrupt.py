@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from systolith.fpga import ToolError, build_bitstream, find_part, find_programs, programs
+from systolith.build import build_bitstream, programs
+from systolith.devices import ToolError, find_part, find_programs
 from tests.slow import first_few
 
 COUNTER = """
@@ -40,7 +41,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from systolith.cli.failures import explained
-from systolith.fpga import build_bitstream, programs
+from systolith.build import build_bitstream, programs
 from tests.flow.test_interrupt import COUNTER, PART, replaced
 replaced(programs, sys.argv[1], Path(sys.argv[2]))
 try:

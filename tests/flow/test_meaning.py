@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from systolith.build import Meaning, load_design, read_meaning
 from systolith.data import load_digits
+from systolith.emit import Meaning, load_design, read_meaning
 from systolith.frontend import IntegerModel
 from systolith.models import DigitsCNN
 from systolith.quant import QuantConfig, prepare

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from systolith.build import Design, write_design
 from systolith.cli import app
+from systolith.emit import Design, write_design
 from systolith.network import save
 from systolith.plan import ArrayShape, plan_network
 from systolith.verify import flip_memory_bit, memories, substitute

@@ -15,7 +15,7 @@ from tests.flow.networks import convolution
 
 IMAGES = 3
 OPTIONS = ["--device", "ecp5-12f", "--clock-mhz", "20", "--multipliers", "1"]
-NETLIST = Path("fpga/systolith_top.json")
+NETLIST = Path("build/systolith_top.json")
 
 
 def _build(folder: Path) -> tuple[int, dict[str, Any], str]:
@@ -106,4 +106,4 @@ def test_a_family_without_models_is_refused_before_work_starts(tmp_path: Path) -
     )
     assert result.exit_code == 2
     assert "which there are for Lattice ECP5" in result.stderr
-    assert not (tmp_path / "out" / "fpga").exists()
+    assert not (tmp_path / "out" / "build").exists()

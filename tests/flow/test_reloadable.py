@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from systolith.build import load_design
 from systolith.config import HardwareSection
+from systolith.emit import load_design
 from systolith.network import save
 from systolith.steps import open_run
 from tests.flow.networks import small_network

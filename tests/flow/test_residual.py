@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from typer.testing import CliRunner
 
-from systolith.build import write_design
 from systolith.cli import app
+from systolith.emit import write_design
 from systolith.network import (
     ActType,
     Add,

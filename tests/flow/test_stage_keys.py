@@ -251,7 +251,7 @@ def test_a_file_that_the_model_reads_by_itself_counts(place: Place) -> None:
         ("report/tables.py", set()),
         ("steps/pruning/run.py", {"prune", "quantize"}),
         ("models/resnet8.py", {*SOFTWARE, "verify", "simulate", "netlist"}),
-        ("fpga/timing.py", {"build"}),
+        ("build/timing.py", {"build"}),
     ],
 )
 def test_a_source_file_is_in_the_keys_of_the_stages_that_run_it(

@@ -14,10 +14,9 @@ from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, OptionError, loaded
 from systolith.cli.fuzz_runs import DOORS
 from systolith.cli.options import same_option
 from systolith.config import MOST_JOBS, Interface, PruneSection, SamplerName
+from systolith.devices import BOARDS, DEVICES
 from systolith.exchange import Format
-from systolith.fpga import BOARDS
 from systolith.fuzz import MOST_LAYERS
-from systolith.plan import DEVICES
 
 HEAVY = {
     *("amaranth", "cocotb", "hypothesis", "matplotlib", "numba", "numpy", "onnx", "optuna"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from systolith.build import StreamPort, output_streams
+from systolith.emit import StreamPort, output_streams
 from systolith.gateware import Pipeline
 from systolith.network import IntArray
 from tests.hw.stream_bench import run_streams

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.build import Design, StreamPort
+from systolith.emit import Design, StreamPort
 from systolith.network import ActType, IntArray, Tensor
 
 HERE = Path(__file__).parent

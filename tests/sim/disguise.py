@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from systolith.build import Design, load_design, write_design
+from systolith.emit import Design, load_design, write_design
 from systolith.network import IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan
 

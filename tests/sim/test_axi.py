@@ -14,7 +14,7 @@ from systolith.bench.compile import QUICK_FLAGS, VERILATOR_FLAGS
 from systolith.bench.runtime import place_runtime
 from systolith.bench.toolchain import find_toolchain
 from systolith.bench.verilator_runner import PortsOnlyVerilator
-from systolith.build import Bus, StreamPort, load_bytes, output_streams, write_shell
+from systolith.emit import Bus, StreamPort, load_bytes, output_streams, write_shell
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash, forward
 from systolith.plan import NetworkPlan, plan_network
 from tests.hw.twins import twin

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from systolith.build import Design, write_design
+from systolith.emit import Design, write_design
 from systolith.fuzz import Emit, Kind, Seeded, contents, draw_case, fuzz, judge, load_case, replay
 from systolith.network import Conv2d, Linear
 from systolith.plan import NetworkPlan, plan_network

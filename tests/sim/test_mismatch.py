@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from systolith.build import Design, StreamPort
+from systolith.emit import Design, StreamPort
 from systolith.network import ActType, IntArray, Tensor
 from systolith.verify import Mismatch, compare, first_mismatch
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from systolith.build import write_design
+from systolith.emit import write_design
 from systolith.gateware import signal_name
 from systolith.network import (
     INPUT,

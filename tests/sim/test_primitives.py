@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from systolith.bench import find_toolchain
 from systolith.bench.compile import QUICK_FLAGS, run_make, run_verilator
 from systolith.bench.runtime import RUNTIME, place_runtime
-from systolith.build import to_verilog
+from systolith.emit import to_verilog
 from systolith.gateware import Multiplier, RegisteredRam, Technology
 from systolith.plan import MULTIPLIER_LATENCY
 from tests.slow import first_few

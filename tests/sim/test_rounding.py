@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.build import Design
+from systolith.emit import Design
 from systolith.fuzz import Case, Kind, judge, random_images
 from systolith.network import (
     ActType,

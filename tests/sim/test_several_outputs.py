@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from systolith.bench import NONE, PATTERNS, NativeModel, Rule, SimulationError, Stalls, build_native
-from systolith.build import Design, write_design
+from systolith.emit import Design, write_design
 from systolith.network import ActType, Conv2d, Flatten, IntegerNetwork, Requantize, Tensor, trace
 from systolith.plan import NetworkPlan, plan_network
 from systolith.verify import compare, substitute, verify

@@ -7,7 +7,7 @@ import pytest
 from numpy.random import default_rng
 
 from systolith.bench import StreamRun, StreamTrace, streams
-from systolith.build import Design, write_design
+from systolith.emit import Design, write_design
 from systolith.network import (
     ActType,
     Add,

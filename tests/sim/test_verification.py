@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from systolith.bench import NONE, PATTERNS, Rule
-from systolith.build import Design
+from systolith.emit import Design
 from systolith.verify import Verification, VerificationError, verify
 
 WATCHDOG = 200

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from systolith.bench import RANDOM, build_native, build_streams, from_words, to_words
-from systolith.build import Design, StreamPort
+from systolith.emit import Design, StreamPort
 from systolith.network import ActType, Tensor
 
 VERILOG = """\

@@ -85,7 +85,7 @@ def classify(
 
 def flash(
     bitstream: Annotated[
-        Path, typer.Argument(metavar="BITSTREAM", help="What a build left in fpga/.")
+        Path, typer.Argument(metavar="BITSTREAM", help="What a build left in build/.")
     ],
     board: Annotated[
         str, typer.Option(help=f"One of {', '.join(BOARDS)}.", autocompletion=beginning_in(BOARDS))
@@ -96,7 +96,7 @@ def flash(
     keep: Annotated[bool, typer.Option("--keep", hidden=True)] = False,
 ) -> None:
     """Load a bitstream into a board, with openFPGALoader."""
-    from systolith.fpga import find_board, run_program
+    from systolith.devices import find_board, run_program
 
     if not bitstream.is_file():
         raise OptionError(f"there is no bitstream {bitstream}")

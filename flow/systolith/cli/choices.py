@@ -22,10 +22,10 @@ DEVICES = (
     *("gw1nr-9", "gw2ar-18", "ice40-up5k", "ice40-hx8k", "lifcl-17", "lifcl-40"),
     *("xc7a35t", "xc7a100t", "xc7z020"),
 )
-"""Of :data:`systolith.plan.DEVICES`."""
+"""Of :data:`systolith.devices.DEVICES`."""
 
 BOARDS = ("ulx3s-12f", "ulx3s-25f", "ulx3s-45f", "ulx3s-85f", "tangnano9k")
-"""Of :data:`systolith.fpga.BOARDS`."""
+"""Of :data:`systolith.devices.BOARDS`."""
 
 METHODS = (
     *("magnitude", "sr-ste", "dpp", "spp", "particles"),

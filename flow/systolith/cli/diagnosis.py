@@ -112,7 +112,7 @@ def _on_path(package: str) -> str | None:
     if package == "verilator":
         return shutil.which("verilator_bin")
     try:
-        from systolith.fpga import PACKAGES, MissingProgramError, find_programs
+        from systolith.devices import PACKAGES, MissingProgramError, find_programs
     except ModuleNotFoundError:
         return None
     names = [name for name, wheel in PACKAGES.items() if wheel == package]

@@ -49,8 +49,8 @@ def import_network(
     exit code is 1 and nothing is saved. The saved network.json goes into estimate, generate,
     verify, simulate and build.
     """
-    from systolith.build import MEANING_FILES
     from systolith.cli.imported import arithmetic_of, check_of, meaning_of
+    from systolith.emit import MEANING_FILES
     from systolith.exchange import import_onnx
     from systolith.network import save
     from systolith.report import layer_rows, network_table

@@ -165,7 +165,7 @@ def build(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Synthesize, place and route: fpga/, with a bitstream. Exit 1 if the clock is too slow.
+    """Synthesize, place and route: build/, with a bitstream. Exit 1 if the clock is too slow.
 
     With --check-netlist, also if what was synthesized computes anything else than PyTorch does.
     """

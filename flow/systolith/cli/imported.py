@@ -11,7 +11,7 @@ from systolith.exchange import OUTPUT_BITS, Imported, InputQuantizer
 __all__ = ["arithmetic_of", "check_of", "meaning_of"]
 
 ROUNDINGS = {"ROUND": "half_even", "HALF_EVEN": "half_even", "FLOOR": "floor"}
-"""Names of QONNX, and those of :class:`systolith.build.Meaning`."""
+"""Names of QONNX, and those of :class:`systolith.emit.Meaning`."""
 
 
 def meaning_of(found: Imported) -> dict[str, Any]:

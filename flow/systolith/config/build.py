@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from systolith.config.section import Jobs
-from systolith.fpga import BOARDS, Part, find_board, find_part, variants_of
+from systolith.devices import BOARDS, Part, find_board, find_part, variants_of
 
 __all__ = ["BuildSection"]
 

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from systolith.config.section import Section
-from systolith.plan import DEFAULT_MULTIPLIERS, DEVICES, ArrayShape, Budget, Device, Resources
+from systolith.devices import DEVICES, Budget, Device, Resources
+from systolith.plan import DEFAULT_MULTIPLIERS, ArrayShape
 
 __all__ = ["ArraySection", "HardwareSection", "Interface"]
 

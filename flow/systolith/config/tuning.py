@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from systolith.config.pruning import RuleSection
 from systolith.config.section import Section
-from systolith.plan import DEVICES
+from systolith.devices import DEVICES
 
 __all__ = [
     "LayersSection",

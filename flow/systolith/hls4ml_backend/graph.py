@@ -8,7 +8,7 @@ from hls4ml.model import ModelGraph
 from numpy.typing import NDArray
 
 from systolith.bench import NativeModel, build_native
-from systolith.build import Design, write_design
+from systolith.emit import Design, write_design
 from systolith.hls4ml_backend.configuration import Configuration, read_configuration
 from systolith.hls4ml_backend.csimulation import check_csimulation
 from systolith.hls4ml_backend.mapping import Mapped, map_graph

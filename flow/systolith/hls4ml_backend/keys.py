@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from systolith.devices import DEVICES
 from systolith.hls4ml_backend.patterns import pattern_problem
-from systolith.plan import DEVICES
 
 __all__ = ["OPTIONS", "key_problems"]
 

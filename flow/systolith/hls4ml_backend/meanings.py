@@ -2,7 +2,7 @@
 
 from hls4ml.model.types import RoundingMode
 
-from systolith.build import Meaning
+from systolith.emit import Meaning
 from systolith.hls4ml_backend.mapping import Mapped
 
 __all__ = ["meaning_of"]

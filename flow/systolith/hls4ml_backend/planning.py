@@ -1,10 +1,10 @@
 """From ReuseFactor, Rows, Columns, Multipliers and Device to a plan."""
 
+from systolith.devices import DEVICES
 from systolith.hls4ml_backend.configuration import Configuration
 from systolith.hls4ml_backend.errors import ConversionError
 from systolith.network import Conv2d, IntegerNetwork
 from systolith.plan import (
-    DEVICES,
     ArrayShape,
     NetworkPlan,
     PlanError,

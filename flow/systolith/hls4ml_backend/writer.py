@@ -21,7 +21,7 @@ class SystolithWriter(Writer):
     def write_hls(self, model: Any) -> None:
         """Write the network, ``meaning.json``, ``tensors.json`` and the YAML file."""
         # Not above: hls4ml imports this whenever it is imported, and the stages take seconds.
-        from systolith.build import MEANING
+        from systolith.emit import MEANING
         from systolith.hls4ml_backend.meanings import meaning_of
         from systolith.steps.workspace import write_text
 

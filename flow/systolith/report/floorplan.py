@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from systolith.fpga import OTHER, CellCounts, CriticalPath, Placement, Site
+from systolith.build import OTHER, CellCounts, CriticalPath, Placement, Site
 
 __all__ = ["draw_floorplan"]
 

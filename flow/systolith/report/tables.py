@@ -150,7 +150,7 @@ def _add_build(table: FittedTable, build: Mapping[str, Any]) -> None:
     if build.get("critical_path"):
         table.add_row("critical path", build["critical_path"])
     if build["bitstream"]:
-        table.add_row("bitstream", f"fpga/{build['bitstream']}")
+        table.add_row("bitstream", f"build/{build['bitstream']}")
 
 
 def _add_clock(table: FittedTable, build: Mapping[str, Any]) -> None:

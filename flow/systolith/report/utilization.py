@@ -6,7 +6,7 @@ from typing import Any
 
 from rich import box
 
-from systolith.fpga import OTHER, CellCounts
+from systolith.build import OTHER, CellCounts
 from systolith.gateware import signal_name
 from systolith.plan import NetworkPlan
 from systolith.report.fitting import FittedTable

@@ -5,20 +5,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from systolith.build import BOARD_TOP, TOP, emit_board, emit_verilog
-from systolith.config import BuildSection
-from systolith.fpga import (
+from systolith.build import (
     CellCounts,
-    Constraints,
-    Part,
     Placed,
     build_bitstream,
     estimate_cells,
-    find_board,
     flow_of,
     read_placement,
-    variants_of,
 )
+from systolith.config import BuildSection
+from systolith.devices import Constraints, Part, find_board, variants_of
+from systolith.emit import BOARD_TOP, TOP, emit_board, emit_verilog
 from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
 from systolith.report import draw_floorplan, utilization_rows
@@ -26,7 +23,7 @@ from systolith.steps.listener import Progress
 
 __all__ = ["BITSTREAM", "PICTURES", "build_design", "top_of"]
 
-BITSTREAM = "fpga"
+BITSTREAM = "build"
 """Folder of a build, in that of the run."""
 PICTURES = ("floorplan.png", "floorplan.svg")
 
@@ -49,7 +46,7 @@ def build_design(
     section : BuildSection
         Of a part or a board.
     folder : Path
-        Of the run: gets pictures, and ``fpga/`` with netlist, logs, reports and bitstream.
+        Of the run: gets pictures, and ``build/`` with netlist, logs, reports and bitstream.
     progress : callable
 
     Returns

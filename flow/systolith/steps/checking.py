@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from systolith.build import BOARD_TOP, Design, board_config
 from systolith.config import BuildSection
-from systolith.fpga import find_board
+from systolith.devices import find_board
+from systolith.emit import BOARD_TOP, Design, board_config
 from systolith.host import Board, open_line
 from systolith.netlist import netlist_design, netlist_verilog
 from systolith.network import IntArray

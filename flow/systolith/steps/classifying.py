@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from systolith.build import input_stream
+from systolith.emit import input_stream
 from systolith.gateware.board import identity_of
 from systolith.host import Board, BoardError
 from systolith.network import IntArray

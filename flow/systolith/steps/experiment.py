@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from systolith.build import MEANING, Meaning, read_meaning
 from systolith.config import Experiment
 from systolith.data import Dataset, load_image_files
+from systolith.emit import MEANING, Meaning, read_meaning
 from systolith.frontend import IntegerModel, lower
 from systolith.network import IntArray, IntegerNetwork, load, save, trace
 from systolith.prune import prunable_layers

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.build import Meaning
+from systolith.emit import Meaning
 from systolith.network import IntArray, IntegerNetwork
 from systolith.steps.errors import UsageError
 

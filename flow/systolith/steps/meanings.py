@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from systolith.build import Meaning
 from systolith.data import Dataset
+from systolith.emit import Meaning
 from systolith.network import INPUT
 from systolith.quant import QuantizedModel
 

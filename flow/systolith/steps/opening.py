@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from systolith.build import Meaning, read_meaning
 from systolith.config import (
     BuildSection,
     ConfigError,
@@ -16,6 +15,7 @@ from systolith.config import (
     merged,
     read_content,
 )
+from systolith.emit import Meaning, read_meaning
 from systolith.network import load
 from systolith.steps.errors import UsageError
 from systolith.steps.experiment import ExperimentSource

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from systolith.build import check_programs
 from systolith.config import BuildSection, Experiment, RemovalStep, WeightSection
 from systolith.data import Dataset
-from systolith.fpga import check_programs
 from systolith.frontend import lower
 from systolith.netlist import MODELS
 from systolith.network import Conv2d, IntegerNetwork, Linear, NetworkError

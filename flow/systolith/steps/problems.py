@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from itertools import chain
 
 from systolith.bench import MissingToolError
-from systolith.fpga import MissingProgramError
+from systolith.devices import MissingProgramError
 from systolith.network import IntegerNetwork, NetworkError
 from systolith.steps.errors import UsageError
 

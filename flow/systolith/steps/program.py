@@ -43,7 +43,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "quantize": PRUNING,
     "lower": (*REFERENCE, "network", "steps.meanings", "train"),
     "estimate": ("report.engines", "report.report", "steps.engines"),
-    "generate": ("build", "steps.engines"),
+    "generate": ("emit", "steps.engines"),
     "verify": ("steps.engines", "steps.proving", "steps.proofs", *REFERENCE),
     "simulate": ("steps.engines", "steps.proving", "steps.proofs", *REFERENCE),
     "build": ("steps.building", "steps.engines"),

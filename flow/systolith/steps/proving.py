@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from systolith.bench import PATTERNS, NativeResult, build_native
-from systolith.build import Design, write_design
+from systolith.emit import Design, write_design
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.steps.isolate import isolate, single_layers

@@ -7,9 +7,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from systolith.build import Bus, Design, design_files, load_design, write_design, write_shell
+from systolith.devices import DEVICES, Family
+from systolith.emit import Bus, Design, design_files, load_design, write_design, write_shell
 from systolith.network import IntegerNetwork, NetworkError, content_hash
-from systolith.plan import DEVICES, SPEED_FACTORS, Family, NetworkPlan, fmax_of
+from systolith.plan import SPEED_FACTORS, NetworkPlan, fmax_of
 from systolith.report import Report, dense_macs, engine_rows, performance, sparsity_rows
 from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
 from systolith.steps.checking import check_netlist
@@ -34,7 +35,7 @@ STAGES = (
     *("train", "prune", "quantize", "lower"),
     *("estimate", "generate", "verify", "simulate", "build"),
 )
-BUILDS = "build"
+SIMULATORS = "sim"
 
 
 class Session:
@@ -108,7 +109,7 @@ class Session:
     def _check(self, wanted: Sequence[str]) -> None:
         """Find out all that can be known to be wrong before any work, and raise it together."""
         problems = Problems()
-        check_machine(wanted, self.settings, self.folder, self.folder / BUILDS, problems)
+        check_machine(wanted, self.settings, self.folder, self.folder / SIMULATORS, problems)
         if problems.errors or not self._is_trained(wanted):
             with self.source.running():
                 self.source.check(problems, self._judge if "estimate" in wanted else None)
@@ -225,7 +226,7 @@ class Session:
                 self.design,
                 images,
                 reference,
-                workdir=self.folder / BUILDS,
+                workdir=self.folder / SIMULATORS,
                 seed=settings.seed,
                 network=self.source.network,
                 progress=self._heard,
@@ -236,8 +237,8 @@ class Session:
                     self.plan,
                     images,
                     reference,
-                    folder=self.folder / BUILDS / "layers",
-                    workdir=self.folder / BUILDS,
+                    folder=self.folder / SIMULATORS / "layers",
+                    workdir=self.folder / SIMULATORS,
                     seed=settings.seed,
                     progress=self._heard,
                 )
@@ -267,13 +268,13 @@ class Session:
                 self.plan,
                 images,
                 reference,
-                workdir=self.folder / BUILDS,
+                workdir=self.folder / SIMULATORS,
                 jobs=settings.jobs,
                 progress=self._heard,
             )
             if settings.waveform:
                 path = self.folder / "waveform.fst"
-                write_waveform(self.design, images[:1], path, workdir=self.folder / BUILDS)
+                write_waveform(self.design, images[:1], path, workdir=self.folder / SIMULATORS)
             return proof_of_bulk(bulk, labels, self.source.available)
 
         files = ["waveform.fst"] if settings.waveform else []
@@ -322,7 +323,7 @@ class Session:
                 self.source,
                 images,
                 section,
-                workdir=self.folder / BUILDS,
+                workdir=self.folder / SIMULATORS,
                 progress=self._heard,
             )
             return {"checks": [check]}

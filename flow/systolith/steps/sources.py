@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from systolith.build import Meaning
+from systolith.emit import Meaning
 from systolith.frontend import mirror
 from systolith.network import IntArray, IntegerNetwork
 from systolith.steps.errors import UsageError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from systolith.bench import BuildError, find_toolchain
 from systolith.bench.compile import check_folder as check_builds
-from systolith.fpga import find_programs
+from systolith.devices import find_programs
 from systolith.steps.errors import UsageError
 from systolith.steps.preflight import check_build, check_folder
 from systolith.steps.problems import Problems

@@ -18,9 +18,10 @@ from torch import nn
 from systolith.config import Experiment, HardwareSection, check_experiment
 from systolith.data import Dataset, hold_out
 from systolith.data.split import draw_stratified
+from systolith.devices import Resources
 from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
-from systolith.plan import ArrayShape, ConvPlan, PlanError, Resources, plan_network
+from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
 from systolith.steps import bits_of, make_data, make_model, recipe_of
 from systolith.steps.program import program_digest

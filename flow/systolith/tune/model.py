@@ -7,7 +7,7 @@ from math import ceil, log2
 from torch import Tensor, nn
 
 from systolith.config import HardwareSection
-from systolith.fpga import variants_of
+from systolith.devices import DEVICES, Budget, Family, Resources, variants_of
 from systolith.frontend import lower
 from systolith.network import (
     Add,
@@ -23,12 +23,8 @@ from systolith.network import (
     PerNeuron,
 )
 from systolith.plan import (
-    DEVICES,
     SPEED_FACTORS,
-    Budget,
-    Family,
     OptionTable,
-    Resources,
     Sketch,
     Work,
     array_shapes,

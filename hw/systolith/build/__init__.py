@@ -1,41 +1,38 @@
-"""From engines to files: emitted Verilog, its description, and what one needs to use it."""
+"""From Verilog to a bitstream, with the open tools: synthesis, place and route, timing."""
 
-from systolith.build.board import BOARD_TOP, board_config, emit_board
-from systolith.build.design import Design, StreamPort, load_design
-from systolith.build.emit import (
-    TOP,
-    design_files,
-    emit_verilog,
-    input_stream,
-    output_streams,
-    write_design,
-)
-from systolith.build.load import load_bytes
-from systolith.build.meaning import MEANING, MEANING_FILES, Meaning, read_meaning
-from systolith.build.shell import Bus, emit_shell, shell_config, write_shell
-from systolith.build.verilog import to_verilog
+from systolith.build.bitstream import Placed, build_bitstream, check_programs, estimate_cells
+from systolith.build.cells import CellCounts, cells_by_engine, count_cells
+from systolith.build.families import flow_of
+from systolith.build.flow import Use
+from systolith.build.netlist import OTHER, Netlist, engine_of, read_netlist
+from systolith.build.placement import TooLargeError, place
+from systolith.build.places import PlacedCell, Placement, Site, read_placement
+from systolith.build.synthesis import synthesize
+from systolith.build.timing import CriticalPath, Hop, PlacementReport, read_report
 
 __all__ = [
-    "BOARD_TOP",
-    "MEANING",
-    "MEANING_FILES",
-    "TOP",
-    "Bus",
-    "Design",
-    "Meaning",
-    "StreamPort",
-    "board_config",
-    "design_files",
-    "emit_board",
-    "emit_shell",
-    "emit_verilog",
-    "input_stream",
-    "load_bytes",
-    "load_design",
-    "output_streams",
-    "read_meaning",
-    "shell_config",
-    "to_verilog",
-    "write_design",
-    "write_shell",
+    "OTHER",
+    "CellCounts",
+    "CriticalPath",
+    "Hop",
+    "Netlist",
+    "Placed",
+    "PlacedCell",
+    "Placement",
+    "PlacementReport",
+    "Site",
+    "TooLargeError",
+    "Use",
+    "build_bitstream",
+    "cells_by_engine",
+    "check_programs",
+    "count_cells",
+    "engine_of",
+    "estimate_cells",
+    "flow_of",
+    "place",
+    "read_netlist",
+    "read_placement",
+    "read_report",
+    "synthesize",
 ]

@@ -50,7 +50,7 @@ class Pipeline(wiring.Component):
         :attr:`outputs` are all of them. Each must be taken whatever the others do: a consumer that
         waits at one for data of another can wait for ever.
     load : ``In(LOAD_BUS)``
-        Bytes of :func:`systolith.build.load_bytes`, for other weights of the same patterns; only if
+        Bytes of :func:`systolith.emit.load_bytes`, for other weights of the same patterns; only if
         ``plan.reloadable``, like the two that follow.
     loaded : ``Out(1)``
         Whether the last memory has all its bytes since `load` started; also before any load.

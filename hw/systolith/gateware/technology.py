@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from systolith.plan import Family
+from systolith.devices import Family
 
 __all__ = ["Technology", "technology_for", "technology_of"]
 

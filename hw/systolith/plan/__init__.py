@@ -3,11 +3,9 @@
 from systolith.plan.add_plan import AddPlan
 from systolith.plan.area import resources_of
 from systolith.plan.arrays import array_shapes, choose_arrays, least_cycles
-from systolith.plan.budget import Budget, Resources
 from systolith.plan.clock import SPEED_FACTORS, fmax_of
 from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
 from systolith.plan.depthwise_plan import DepthwisePlan
-from systolith.plan.devices import DEVICES, Device, Family
 from systolith.plan.errors import PlanError
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gather_plan import GatherPlan
@@ -20,7 +18,7 @@ from systolith.plan.latency import (
     PREFETCHED,
     requantize_latency,
 )
-from systolith.plan.memory import BlockRam, Memory, MemoryKind
+from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.options import EngineOption, conv_options, other_options
 from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
@@ -51,22 +49,17 @@ __all__ = [
     "DEEP_LATENCY",
     "DEEP_ROOM_LATENCY",
     "DEFAULT_MULTIPLIERS",
-    "DEVICES",
     "MULTIPLIER_LATENCY",
     "PREFETCHED",
     "SPARE_BIAS_BITS",
     "SPEED_FACTORS",
     "AddPlan",
     "ArrayShape",
-    "BlockRam",
-    "Budget",
     "ConvPlan",
     "DepthwisePlan",
-    "Device",
     "Edge",
     "EngineOption",
     "EnginePlan",
-    "Family",
     "ForkPlan",
     "GatherPlan",
     "GearboxPlan",
@@ -79,7 +72,6 @@ __all__ = [
     "PlanError",
     "PoolPlan",
     "Reduction",
-    "Resources",
     "Sketch",
     "StageGraph",
     "StagePlan",

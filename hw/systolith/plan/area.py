@@ -9,20 +9,15 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+from systolith.devices import BlockRam
+from systolith.devices.budget import Resources
 from systolith.plan.add_plan import AddPlan
-from systolith.plan.budget import Resources
 from systolith.plan.conv_plan import ConvPlan, MultiplierKind
 from systolith.plan.engine_logic import Choice
 from systolith.plan.fork_plan import ForkPlan
 from systolith.plan.gearbox_plan import GearboxPlan
-from systolith.plan.logic import (
-    LogicShare,
-    chosen_logic,
-    common_logic,
-    logic_of,
-    summed,
-)
-from systolith.plan.memory import BlockRam, Memory, MemoryKind
+from systolith.plan.logic import LogicShare, chosen_logic, common_logic, logic_of, summed
+from systolith.plan.memory import Memory, MemoryKind
 from systolith.plan.pool_plan import PoolPlan
 from systolith.plan.requantizing import SPARE_BIAS_BITS
 from systolith.plan.stages import StagePlan

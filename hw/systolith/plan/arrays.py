@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import product
 from math import ceil
 
+from systolith.devices.budget import Budget, Resources
 from systolith.network import Conv2d, IntegerNetwork, Linear
-from systolith.plan.budget import Budget, Resources
 from systolith.plan.conv_plan import ArrayShape
 from systolith.plan.solver import choose
 from systolith.plan.work import Work, no_engine, work_of

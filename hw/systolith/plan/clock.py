@@ -11,8 +11,8 @@ import json
 from functools import cache
 from importlib.resources import files
 
-from systolith.plan.budget import Resources
-from systolith.plan.devices import DEVICES, Device, Family
+from systolith.devices.budget import Resources
+from systolith.devices.device import DEVICES, Device, Family
 
 __all__ = ["FITTED", "SPEED_FACTORS", "extent_of", "fmax_of"]
 

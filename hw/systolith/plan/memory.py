@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from enum import Enum
 from math import ceil
 
-__all__ = ["BLOCK_18K", "ICE40_BLOCK", "BlockRam", "Memory", "MemoryKind"]
+from systolith.devices import BlockRam
+
+__all__ = ["Memory", "MemoryKind"]
 
 RAM_DEPTH, RAM_WIDTH, RAM_LUTS = 16, 4, 6
 """A distributed RAM of an ECP5 slice trio: words, bits, and LUTs that it takes from logic."""
@@ -20,25 +22,6 @@ class MemoryKind(Enum):
     """Block RAM."""
     DISTRIBUTED = "distributed"
     """LUTs."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockRam:
-    """A block of memory with one port that writes and one that reads.
-
-    Parameters
-    ----------
-    shapes : tuple of pair of int
-        Words and bits per word of each way to use it.
-    """
-
-    shapes: tuple[tuple[int, int], ...]
-
-
-BLOCK_18K = BlockRam(((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36)))
-"""18 kbit: of ECP5, Gowin, CrossLink-NX; half a block of the 7 series."""
-ICE40_BLOCK = BlockRam(((2048, 2), (1024, 4), (512, 8), (256, 16)))
-"""SB_RAM40_4K: 4 kbit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

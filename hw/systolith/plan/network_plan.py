@@ -6,10 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from systolith.devices.budget import Budget, Resources, is_count
 from systolith.network import INPUT, Conv2d, IntegerNetwork, Linear
 from systolith.plan.area import resources_of
 from systolith.plan.arrays import bad_arrays, shapes_by_layer
-from systolith.plan.budget import Budget, Resources, is_count
 from systolith.plan.conv_plan import ArrayShape, ConvPlan
 from systolith.plan.errors import PlanError
 from systolith.plan.joining import join

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from systolith.devices.budget import NOTHING, Budget, Resources
 from systolith.network import Add, AvgPool2d, IntegerNetwork, Layer, MaxPool2d
 from systolith.plan.area import Choices, engine_resources, resources_of
 from systolith.plan.arrays import array_shapes, least_cycles
-from systolith.plan.budget import NOTHING, Budget, Resources
 from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
 from systolith.plan.engines import add_engine, conv_engine, divisors, narrowed, pool_engine
 from systolith.plan.memory import MemoryKind

@@ -15,7 +15,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.plan.budget import KINDS, SHARE, Budget, Resources
+from systolith.devices.budget import KINDS, SHARE, Budget, Resources
 from systolith.plan.options import EngineOption
 
 __all__ = ["OptionTable", "Sketch", "sketch"]

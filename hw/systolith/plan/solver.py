@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
-from systolith.plan.budget import KINDS, NOTHING, Budget, Resources
+from systolith.devices.budget import KINDS, NOTHING, Budget, Resources
 from systolith.plan.errors import PlanError
 from systolith.plan.knapsack import Vector, front, least_cost
 

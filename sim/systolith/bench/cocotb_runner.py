@@ -28,7 +28,7 @@ from systolith.bench.stalls import NONE, Stalls
 from systolith.bench.toolchain import Toolchain, find_toolchain
 from systolith.bench.verilator_runner import PortsOnlyVerilator
 from systolith.bench.wrapper import TOP, cocotb_wrapper, streams
-from systolith.build import Design, StreamPort
+from systolith.emit import Design, StreamPort
 from systolith.network import IntArray
 from systolith.watch.rules import Rule, Violation
 from systolith.watch.stream_job import StreamJob, StreamLog

@@ -23,7 +23,7 @@ from systolith.bench.runtime import RUNTIME, place_runtime
 from systolith.bench.stalls import NONE, Stalls
 from systolith.bench.toolchain import find_toolchain
 from systolith.bench.wrapper import TOP, native_outputs, native_wrapper
-from systolith.build import Design
+from systolith.emit import Design
 from systolith.network import IntArray
 
 __all__ = ["NativeModel", "NativeResult", "build_native"]

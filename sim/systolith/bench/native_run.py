@@ -14,7 +14,7 @@ import numpy as np
 from systolith.bench.errors import SimulationError
 from systolith.bench.payload import from_words, to_words, words_per_transfer
 from systolith.bench.stalls import Stalls
-from systolith.build import Design, StreamPort
+from systolith.emit import Design, StreamPort
 from systolith.network import IntArray
 
 __all__ = ["Shard", "simulate"]

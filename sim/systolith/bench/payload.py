@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from systolith.build import StreamPort
+from systolith.emit import StreamPort
 from systolith.network import IntArray
 from systolith.watch import WordArray
 

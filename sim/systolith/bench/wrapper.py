@@ -5,7 +5,7 @@ Names of the design are written as escaped identifiers, which may be any text wi
 
 from collections.abc import Sequence
 
-from systolith.build import Design, StreamPort
+from systolith.emit import Design, StreamPort
 
 __all__ = ["TOP", "cocotb_wrapper", "native_outputs", "native_wrapper", "streams"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from systolith.bench import NONE, build_native
-from systolith.build import Design, load_design, write_design
+from systolith.emit import Design, load_design, write_design
 from systolith.fuzz.case import Case
 from systolith.fuzz.verdict import Kind, Verdict
 from systolith.network import IntArray, content_hash, load, save, trace
@@ -19,7 +19,7 @@ from systolith.verify import Verification, compare, verify
 __all__ = ["Emit", "judge"]
 
 Emit = Callable[[NetworkPlan, Path], Design]
-"""Writes the Verilog of a plan; :func:`systolith.build.write_design`, or a saboteur of it."""
+"""Writes the Verilog of a plan; :func:`systolith.emit.write_design`, or a saboteur of it."""
 
 WATCHDOG_CYCLES = 20_000
 BUILDS = ("cocotb-*", "native-*", ".cocotb-*", ".native-*")

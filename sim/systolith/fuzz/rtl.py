@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from systolith.bench import find_toolchain
-from systolith.build import write_design
+from systolith.emit import write_design
 from systolith.fuzz.case import Case, draw_case
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.judge import Emit, judge

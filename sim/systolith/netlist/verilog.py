@@ -6,9 +6,8 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from systolith.build import Design
-from systolith.fpga import run_program
-from systolith.plan import Family
+from systolith.devices import Family, run_program
+from systolith.emit import Design
 
 __all__ = ["MODELS", "netlist_design", "netlist_verilog"]
 

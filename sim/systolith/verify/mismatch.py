@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from systolith.build import Design, StreamPort
+from systolith.emit import Design, StreamPort
 from systolith.network import IntArray
 
 __all__ = ["Mismatch", "compare", "first_mismatch", "reference_problems"]

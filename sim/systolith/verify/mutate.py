@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from systolith.build import Design
+from systolith.emit import Design
 
 __all__ = ["MemoryInit", "flip_memory_bit", "memories", "substitute"]
 

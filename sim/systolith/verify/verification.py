@@ -20,7 +20,7 @@ from systolith.bench import (
     check_images,
     streams,
 )
-from systolith.build import Design
+from systolith.emit import Design
 from systolith.network import IntArray
 from systolith.verify.mismatch import Mismatch, first_mismatch, reference_problems
 from systolith.verify.starvation import is_starved

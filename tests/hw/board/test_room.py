@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import benchmarks.physical.board as measured
+from systolith.devices import DEVICES, Resources
 from systolith.gateware.board import server_resources
 from systolith.network import ActType, Flatten, IntegerNetwork, Linear, Requantize, Tensor
-from systolith.plan import DEVICES, Resources
 
 RESULTS: list[dict[str, Any]] = json.loads((measured.RESULTS / "board.json").read_text())["servers"]
 

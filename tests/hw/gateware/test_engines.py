@@ -7,7 +7,7 @@ import pytest
 from amaranth.hdl import Elaboratable
 from amaranth.lib import data
 
-from systolith.build import StreamPort
+from systolith.emit import StreamPort
 from systolith.fuzz import random_images
 from systolith.gateware import ConvEngine, Gearbox, Pipeline, PoolEngine
 from systolith.network import (

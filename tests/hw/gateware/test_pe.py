@@ -10,7 +10,7 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.sim import Simulator
 
-from systolith.build import to_verilog
+from systolith.emit import to_verilog
 from systolith.gateware import PE, PEShape, Technology
 from systolith.network import (
     ActType,

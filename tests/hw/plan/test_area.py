@@ -6,8 +6,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from systolith.devices import DEVICES
 from systolith.network import Conv2d, IntegerNetwork, Pattern, PerNeuron
-from systolith.plan import DEVICES, MemoryKind, MultiplierKind, array_shapes, conv_options, work_of
+from systolith.plan import MemoryKind, MultiplierKind, array_shapes, conv_options, work_of
 from systolith.plan import engine_logic as module
 from systolith.plan.area import resources_of
 from tests.flow.networks import convolution

@@ -8,14 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from systolith.devices import DEVICES, Budget, Family
 from systolith.fuzz import random_network, random_residual_network
 from systolith.network import Add, Conv2d, IntegerNetwork
 from systolith.plan import (
-    DEVICES,
     ArrayShape,
-    Budget,
     ConvPlan,
-    Family,
     ForkPlan,
     MemoryKind,
     MultiplierKind,

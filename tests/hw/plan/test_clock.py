@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from systolith.plan import DEVICES, SPEED_FACTORS, Resources, fmax_of
+from systolith.devices import DEVICES, Resources
+from systolith.plan import SPEED_FACTORS, fmax_of
 
 DEVICE = DEVICES["ecp5-45f"]
 TAKEN = Resources(luts=5_000, dsps=10, block_rams=10)

@@ -2,9 +2,10 @@
 
 import pytest
 
+from systolith.devices import Budget
 from systolith.fuzz import random_network
 from systolith.network import Conv2d, IntegerNetwork, Linear
-from systolith.plan import Budget, OptionTable, PlanError, plan_network, sketch, work_of
+from systolith.plan import OptionTable, PlanError, plan_network, sketch, work_of
 from systolith.plan.options import EngineOption, engine_options
 from systolith.plan.solver import choose
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systolith.plan import Budget, PlanError, Resources
+from systolith.devices import Budget, Resources
+from systolith.plan import PlanError
 from systolith.plan.knapsack import Vector, least_cost
 from systolith.plan.solver import choose
 

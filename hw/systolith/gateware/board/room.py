@@ -2,8 +2,9 @@
 
 from math import ceil, prod
 
+from systolith.devices import BlockRam, Resources
 from systolith.network import IntegerNetwork
-from systolith.plan import BlockRam, Memory, Resources
+from systolith.plan import Memory
 
 __all__ = ["SERVER_LUTS", "server_resources"]
 

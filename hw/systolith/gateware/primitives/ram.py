@@ -7,11 +7,11 @@ from amaranth import C, Cat, ClockSignal, Const, Instance, Module, Signal, unsig
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.devices import BLOCK_18K
 from systolith.gateware.delay import payload
 from systolith.gateware.memory_style import memory_style
 from systolith.gateware.technology import Technology, technology_of
 from systolith.plan import MemoryKind
-from systolith.plan.memory import BLOCK_18K
 
 __all__ = ["RegisteredRam"]
 

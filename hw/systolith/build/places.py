@@ -1,0 +1,111 @@
+"""Where the cells of a placed design are."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from systolith.build.cells import TAKES, CellCounts, count_cells, engines_of
+from systolith.build.netlist import Netlist, read_netlist
+
+__all__ = ["PlacedCell", "Placement", "Site", "read_placement"]
+
+PLACE = re.compile(r"X(\d+)/?Y(\d+)/")
+
+
+class Site(Enum):
+    """Kinds of places on a device."""
+
+    LOGIC = "logic"
+    """LUTs and flip-flops."""
+    DSP = "dsp"
+    BLOCK_RAM = "block RAM"
+    PIN = "pin"
+    OTHER = "other"
+
+
+PINS = ("TRELLIS_IO", "SB_IO", "IBUF", "OBUF", "SEIO33_CORE", "SEIO18_CORE")
+
+
+def site_of(kind: str) -> Site:
+    """Where a cell of a type stands."""
+    takes = TAKES.get(kind, CellCounts())
+    if takes.luts or takes.flip_flops:
+        return Site.LOGIC
+    if takes.dsps:
+        return Site.DSP
+    if takes.block_rams:
+        return Site.BLOCK_RAM
+    return Site.PIN if kind in PINS else Site.OTHER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedCell:
+    """A cell on its tile.
+
+    Attributes
+    ----------
+    engine : str
+        See :func:`systolith.build.engine_of`.
+    site : Site
+    x, y : int
+        Tile, counted from the upper left corner.
+    """
+
+    engine: str
+    site: Site
+    x: int
+    y: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A placed design.
+
+    Attributes
+    ----------
+    cells : tuple of PlacedCell
+    counts : mapping of str to CellCounts
+        By engine, see :func:`systolith.build.cells_by_engine`.
+    """
+
+    cells: tuple[PlacedCell, ...]
+    counts: Mapping[str, CellCounts]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows of tiles up to the outermost cell.
+
+        Which is a pin, as a rule: then it is the device.
+        """
+        return 1 + max(cell.x for cell in self.cells), 1 + max(cell.y for cell in self.cells)
+
+
+def read_placement(path: Path) -> Placement:
+    """Read what nextpnr wrote with ``--write``.
+
+    Raises
+    ------
+    ValueError
+        If the file has no top module, or nothing in it is placed.
+    """
+    netlist = read_netlist(path)
+    cells = tuple(_placed(netlist))
+    if not cells:
+        raise ValueError(f"{path} has no cell that is placed")
+    return Placement(cells=cells, counts=count_cells(netlist))
+
+
+def _placed(netlist: Netlist) -> list[PlacedCell]:
+    engines = engines_of(netlist)
+    return [
+        PlacedCell(
+            engine=engines[name],
+            site=site_of(cell["type"]),
+            x=int(place[1]),
+            y=int(place[2]),
+        )
+        for name, cell in netlist.cells.items()
+        if (place := PLACE.match(cell["attributes"].get("NEXTPNR_BEL", "")))
+    ]

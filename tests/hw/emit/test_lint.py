@@ -1,0 +1,58 @@
+"""Emitted Verilog has no warnings but those that are waived, with a reason each."""
+
+import subprocess
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from systolith.bench import find_toolchain
+from systolith.emit import Bus, emit_shell, emit_verilog
+from systolith.fuzz import random_network, random_residual_network
+from systolith.network import IntegerNetwork
+from systolith.plan import plan_network
+from tests.flow.networks import small_network
+from tests.sim.shell_networks import forked_network, framed_network
+
+
+def _warnings(verilog: str, folder: Path) -> list[str]:
+    source = folder / "design.v"
+    source.write_text(verilog)
+    toolchain = find_toolchain()
+    waivers = files("systolith.emit").joinpath("lint.vlt")
+    done = subprocess.run(
+        [toolchain.verilator, "--lint-only", "-Wall", str(waivers), str(source)],
+        env=dict(toolchain.environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("%")]
+
+
+@pytest.mark.parametrize("reloadable", [False, True])
+def test_a_network_is_clean(reloadable: bool, tmp_path: Path) -> None:
+    plan = plan_network(small_network(), multipliers=12, reloadable=reloadable)
+    assert _warnings(emit_verilog(plan), tmp_path) == []
+
+
+@pytest.mark.parametrize("bus", Bus)
+@pytest.mark.parametrize("reloadable", [False, True])
+@pytest.mark.parametrize("make", [framed_network, forked_network])
+def test_outside_interfaces_are_clean(
+    make: Callable[[], IntegerNetwork], reloadable: bool, bus: Bus, tmp_path: Path
+) -> None:
+    plan = plan_network(make(), multipliers=12, reloadable=reloadable)
+    assert _warnings(emit_shell(plan, bus=bus), tmp_path) == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_networks_are_clean(seed: int, tmp_path: Path) -> None:
+    network = random_residual_network(seed) if seed % 2 else random_network(seed)
+    assert _warnings(emit_verilog(plan_network(network, multipliers=40)), tmp_path) == []
+
+
+def test_a_wire_that_nothing_drives_is_seen(tmp_path: Path) -> None:
+    verilog = "module top(input wire a, output wire b); wire c; assign b = a & c; endmodule\n"
+    assert "UNDRIVEN" in _warnings(verilog, tmp_path)[0]
