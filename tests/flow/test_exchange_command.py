@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from systolith.cli import app
 from systolith.exchange import OPERATORS, Format, export_onnx, import_onnx
-from systolith.exchange.building import Building
-from systolith.exchange.model_file import Node
-from systolith.exchange.values import Absent, Value
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.values.value import Absent, Value
 from systolith.network import (
     ActType,
     Conv2d,

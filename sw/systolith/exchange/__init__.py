@@ -1,15 +1,15 @@
 """Networks from and to the files of other tools: QONNX, ONNX with quantizers; sparsity found."""
 
-from systolith.exchange.agreement import Agreement, DisagreementError
+from systolith.exchange.check.agreement import Agreement, DisagreementError
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.exporting import Format, export_model, export_onnx
+from systolith.exchange.export_graph import Format
+from systolith.exchange.exporting import export_model, export_onnx
 from systolith.exchange.importing import Imported, import_model, import_onnx
-from systolith.exchange.input_quantizer import InputQuantizer
-from systolith.exchange.operators import OPERATORS, operator_rows
-from systolith.exchange.output_type import OUTPUT_BITS
-from systolith.exchange.quantizer import Quantizer
-from systolith.exchange.structure import Structure, detect, structures
+from systolith.exchange.layers.structure import Structure, detect, structures
+from systolith.exchange.nodes.operators import OPERATORS, operator_rows
 from systolith.exchange.tables import rewrite_rows, type_rows
+from systolith.exchange.values.open_types import OUTPUT_BITS
+from systolith.exchange.values.quantizer import InputQuantizer, Quantizer
 
 __all__ = [
     "OPERATORS",

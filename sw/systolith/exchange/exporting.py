@@ -1,55 +1,40 @@
 """From an integer network to ONNX: as QONNX, or with ONNX's own quantizers."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from enum import Enum
-from fractions import Fraction
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, helper
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.offset_constants import offset_constants
-from systolith.exchange.real_scales import offset_by, real_scales, requantized_by
-from systolith.exchange.sidecar import sidecar
+from systolith.exchange.export_graph import QONNX_DOMAIN, ExportGraph, Format
+from systolith.exchange.export_scales import (
+    offset_by,
+    real_scales,
+    requantized_by,
+)
+from systolith.foundation import replacing
 from systolith.network import (
-    INPUT,
-    ActType,
-    Add,
-    AvgPool2d,
     Conv2d,
     Flatten,
     IntegerNetwork,
-    Layer,
+    KOutOfN,
     Linear,
     MaxPool2d,
     Overflow,
-    Padding,
-    Requantize,
+    PerNeuron,
     Rounding,
+    Strided,
     accumulator_range,
+    encode_pattern,
 )
 
-__all__ = ["Format", "export_model", "export_onnx"]
+__all__ = ["export_model", "export_onnx", "sidecar"]
 
-OPSET, IR_VERSION = 21, 10
+OPSET = 21
 QONNX_OPSET = 2
-QONNX_DOMAIN = "qonnx.custom_op.general"
-Float = NDArray[np.float32]
-Weighted = Conv2d | Linear
-
-
-class Format(Enum):
-    """How quantization is written."""
-
-    QONNX = "qonnx"
-    """Quant nodes, for QONNX, FINN and hls4ml."""
-    QDQ = "qdq"
-    """QuantizeLinear and DequantizeLinear, for ONNX Runtime and everything else."""
 
 
 def export_onnx(
@@ -84,9 +69,8 @@ def export_onnx(
         (beside, (json.dumps(sidecar(network), indent=1) + "\n").encode()),
         (path, model.SerializeToString()),
     ):
-        temporary = target.with_name(target.name + ".part")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            temporary.write_bytes(content)
     return model
 
 
@@ -94,7 +78,7 @@ def export_model(network: IntegerNetwork, form: Format, *, input_scale: float = 
     """Make the model that :func:`export_onnx` writes."""
     if problems := list(_problems(network, form)):
         raise ExchangeError(problems)
-    graph = _Graph(network, form, real_scales(network, input_scale))
+    graph = ExportGraph(network, form, real_scales(network, input_scale))
     for layer in network.layers:
         graph.add(layer)
     domains = [helper.make_opsetid("", OPSET)]
@@ -129,267 +113,41 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
             yield f"layer '{layer.name}': wraps where it overflows; ONNX's quantizers saturate"
 
 
-class _Graph:
-    """Nodes and constants so far."""
+def sidecar(network: IntegerNetwork) -> dict[str, Any]:
+    """Name the pattern of each layer that has one.
 
-    def __init__(
-        self, network: IntegerNetwork, form: Format, scales: Mapping[str, Fraction]
-    ) -> None:
-        self.network = network
-        self.form = form
-        self.scales = scales
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: list[TensorProto] = []
-        self.real: dict[str, str] = {}
-        """By layer: the tensor of its real values."""
-        source = network.input.type
-        self.real[INPUT] = self._quantizer(INPUT, INPUT, source, Rounding.HALF_EVEN)
-
-    def add(self, layer: Layer) -> None:
-        """Write a layer, with its quantizer if it has arithmetic."""
-        match layer:
-            case MaxPool2d():
-                self.real[layer.name] = self._node(
-                    "MaxPool", [self.real[layer.input]], layer.name, **_window(layer)
-                )
-            case Flatten():
-                self.real[layer.name] = self._node("Flatten", [self.real[layer.input]], layer.name)
-            case Conv2d() | Linear():
-                self._requantized(layer, self._weighted(layer))
-            case AvgPool2d():
-                self._requantized(layer, self._rescaled(layer, self._average(layer)))
-            case Add():
-                self._requantized(layer, self._rescaled(layer, self._sum(layer)))
-
-    def _weighted(self, layer: Weighted) -> str:
-        """Convolution or matrix product, all of the multiplier in the scales of the weights."""
-        unit = self.scales[layer.name] / self.scales[layer.input]
-        spec, filters = layer.requantize, len(layer.weight)
-        zero = spec.multiplier == 0
-        scale = np.array(
-            [float(unit * requantized_by(spec, c)) for c in range(filters)], np.float32
-        )
-        silent = np.broadcast_to(zero, filters)
-        weight = layer.weight * ~silent.reshape(-1, *[1] * (layer.weight.ndim - 1))
-        bias = np.where(silent, 0, layer.bias)
-        inputs = [
-            self.real[layer.input],
-            self._weights(layer, weight, scale),
-            self._bias(layer, bias, scale),
-        ]
-        if isinstance(layer, Linear):
-            return self._node("Gemm", inputs, layer.name, transB=1)
-        return self._node("Conv", inputs, layer.name, group=layer.groups, **_window(layer))
-
-    def _weights(self, layer: Weighted, weight: NDArray[np.int64], scale: Float) -> str:
-        name = f"{layer.name}.weight"
-        if self.form is Format.QDQ:
-            stored = self._constant(f"{name}_q", weight.astype(_storage(layer.weight_bits, True)))
-            given = [stored, self._constant(f"{name}_scale", scale)]
-            return self._node("DequantizeLinear", given, name, axis=0)
-        by = scale.reshape(-1, *[1] * (weight.ndim - 1))
-        stored = self._constant(f"{name}_real", (weight * by).astype(np.float32))
-        if layer.weight_bits == 1 and (weight != 0).all():
-            return self._custom("BipolarQuant", [stored, self._constant(f"{name}_scale", by)], name)
-        return self._custom(
-            "Quant",
-            [
-                stored,
-                self._constant(f"{name}_scale", by),
-                self._constant(f"{name}_zero", np.zeros(1, np.float32)),
-                self._constant(f"{name}_bits", np.array(max(layer.weight_bits, 2), np.float32)),
-            ],
-            name,
-            signed=1,
-            narrow=0,
-            rounding_mode="ROUND",
-        )
-
-    def _bias(self, layer: Weighted, bias: NDArray[np.int64], scale: Float) -> str:
-        """Integers where 32 bits hold them; else floats."""
-        unit = np.float32(self.scales[layer.input]) * scale
-        name = f"{layer.name}.bias"
-        if self.form is Format.QONNX or np.abs(bias).max(initial=0) >= 1 << 31:
-            real = bias.astype(np.float64) * unit.astype(np.float64)
-            return self._constant(name, real.astype(np.float32))
-        stored = self._constant(f"{name}_q", bias.astype(np.int32))
-        return self._node(
-            "DequantizeLinear", [stored, self._constant(f"{name}_scale", unit)], name, axis=0
-        )
-
-    def _average(self, layer: AvgPool2d) -> str:
-        source = [self.real[layer.input]]
-        if layer.kernel_size is None:
-            return self._node("GlobalAveragePool", source, layer.name)
-        return self._node("AveragePool", source, layer.name, count_include_pad=1, **_window(layer))
-
-    def _sum(self, layer: Add) -> str:
-        a, b = layer.inputs
-        wanted = self.scales[a] * Fraction(layer.multipliers[1], layer.multipliers[0])
-        second = self.real[b]
-        if wanted != self.scales[b]:
-            by = np.array(float(wanted / self.scales[b]), np.float32)
-            factor = self._constant(f"{layer.name}.factor", by)
-            second = self._node("Mul", [second, factor], f"{layer.name}.second")
-        return self._node("Add", [self.real[a], second], layer.name)
-
-    def _rescaled(self, layer: Add | AvgPool2d, result: str) -> str:
-        """Bring the result to the scale of the layer's output, where that could not be chosen."""
-        shape = self.network.tensors[layer.name].shape
-        source = self.network.tensors[layer.inputs[0]].shape
-        unit = self.scales[layer.inputs[0]] / (
-            _pixels(layer, source) if isinstance(layer, AvgPool2d) else layer.multipliers[0]
-        )
-        spec = layer.requantize
-        silent = np.broadcast_to(spec.multiplier == 0, shape[0])
-        wanted = [
-            Fraction(0) if silent[c] else requantized_by(spec, c) * self.scales[layer.name] / unit
-            for c in range(shape[0])
-        ]
-        if all(each == 1 for each in wanted):
-            return result
-        by = np.array([float(each) for each in wanted], np.float32)
-        factor = self._constant(f"{layer.name}.rescale", by.reshape(-1, *[1] * (len(shape) - 1)))
-        return self._node("Mul", [result, factor], f"{layer.name}.rescaled")
-
-    def _requantized(self, layer: Any, result: str) -> None:
-        """Clip, round and quantize as the layer does."""
-        spec: Requantize = layer.requantize
-        output: ActType = layer.output
-        scale = float(self.scales[layer.name])
-        rounding = spec.rounding
-        if constants := offset_constants(self.network, layer):
-            offset, rounding = constants
-            axes = [1] * (len(self.network.tensors[layer.name].shape) - 1)
-            by = (offset * scale).astype(np.float32).reshape(-1, *axes)
-            given = [result, self._constant(f"{layer.name}.offset", by)]
-            result = self._node("Add", given, f"{layer.name}.shifted")
-        elif rounding is Rounding.HALF_UP and not self._has_ties(layer):
-            rounding = Rounding.HALF_EVEN
-        if rounding is Rounding.HALF_UP:
-            half = self._constant(f"{layer.name}.half", np.array(scale / 2, np.float32))
-            result = self._node("Add", [result, half], f"{layer.name}.moved")
-            rounding = Rounding.FLOOR
-        self.real[layer.name] = self._quantizer(layer.name, result, output, rounding, spec.clamp)
-
-    def _has_ties(self, layer: Conv2d | Linear | Add | AvgPool2d) -> bool:
-        """Whether a sum can lie just between two outputs."""
-        sources = [(each.shape, each.type) for each in self.network.inputs_of(layer)]
-        largest = max(abs(bound) for bound in accumulator_range(layer, sources))
-        channels = self.network.tensors[layer.name].shape[0]
-        factors = {requantized_by(layer.requantize, channel) for channel in range(channels)}
-        # A fraction in lowest terms over 2**s: halves come of multiples of 2**(s-1).
-        return any(each.denominator > 1 and largest >= each.denominator // 2 for each in factors)
-
-    def _quantizer(
-        self,
-        name: str,
-        source: str,
-        act: ActType,
-        rounding: Rounding,
-        clamp: tuple[int, int] | None = None,
-    ) -> str:
-        """Quantize a real tensor, and give the real tensor of what comes out."""
-        scale = np.array(float(self.scales[name]), np.float32)
-        low, high = clamp or (act.low, act.high)
-        if self.form is Format.QONNX:
-            if clamp is not None:
-                source = self._clip(name, source, act, (low, high), rounding)
-            return self._custom(
-                "Quant",
-                [
-                    source,
-                    self._constant(f"{name}.scale", scale),
-                    self._constant(f"{name}.zero", np.array(act.zero_point, np.float32)),
-                    self._constant(f"{name}.bits", np.array(act.bits, np.float32)),
-                ],
-                f"{name}.quant",
-                signed=int(act.signed),
-                narrow=0,
-                rounding_mode="FLOOR" if rounding is Rounding.FLOOR else "ROUND",
-            )
-        dtype = _storage(act.bits, act.signed)
-        limits = np.iinfo(dtype)
-        if rounding is Rounding.FLOOR:
-            unit = self._constant(f"{name}.unit", scale)
-            ratio = self._node("Div", [source, unit], f"{name}.ratio")
-            whole = self._node("Floor", [ratio], f"{name}.whole")
-            source = self._node("Mul", [whole, unit], f"{name}.floored")
-        if (low, high) != (limits.min, limits.max):
-            source = self._clip(name, source, act, (low, high), Rounding.HALF_EVEN)
-        parameters = [
-            self._constant(f"{name}.scale", scale),
-            self._constant(f"{name}.zero", np.array(act.zero_point, dtype)),
-        ]
-        integers = self._node("QuantizeLinear", [source, *parameters], f"{name}.q")
-        return self._node("DequantizeLinear", [integers, *parameters], f"{name}.dq")
-
-    def _clip(
-        self, name: str, source: str, act: ActType, bounds: tuple[int, int], rounding: Rounding
-    ) -> str:
-        scale = float(self.scales[name])
-        low, high = (scale * (bound - act.zero_point) for bound in bounds)
-        # Floats just below a bound must not be rounded below it.
-        if rounding is Rounding.FLOOR:
-            low, high = low + scale / 4, high + scale / 4
-        given = [
-            self._constant(f"{name}.low", np.array(low, np.float32)),
-            self._constant(f"{name}.high", np.array(high, np.float32)),
-        ]
-        return self._node("Clip", [source, *given], f"{name}.clip")
-
-    def _node(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
-        return output
-
-    def _custom(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        return self._node(op, inputs, output, domain=QONNX_DOMAIN, **attributes)
-
-    def _constant(self, name: str, values: NDArray[Any]) -> str:
-        self.constants.append(numpy_helper.from_array(values, name))
-        return name
-
-    def model(self, opsets: Sequence[onnx.OperatorSetIdProto]) -> ModelProto:
-        """The finished model; the real tensors of the outputs leave it."""
-        outputs = [self._value(self.real[name], name) for name in self.network.outputs]
-        graph = helper.make_graph(
-            self.nodes,
-            self.network.name,
-            [self._value(INPUT, INPUT)],
-            outputs,
-            initializer=self.constants,
-        )
-        model = helper.make_model(
-            graph, opset_imports=list(opsets), ir_version=IR_VERSION, producer_name="systolith"
-        )
-        helper.set_model_props(model, {"systolith.network": self.network.name})
-        return model
-
-    def _value(self, tensor: str, name: str) -> onnx.ValueInfoProto:
-        shape: list[str | int | None] = ["N", *self.network.tensors[name].shape]
-        return helper.make_tensor_value_info(tensor, TensorProto.FLOAT, shape)
-
-
-def _pixels(layer: AvgPool2d, shape: Sequence[int]) -> int:
-    """Pixels of a window."""
-    height, width = layer.window(tuple(shape))
-    return height * width
-
-
-def _window(layer: Conv2d | AvgPool2d | MaxPool2d) -> Mapping[str, Sequence[int]]:
-    """Attributes of a window."""
-    padding: Padding = layer.padding
-    top, bottom, left, right = padding
-    assert layer.kernel_size is not None
-    return {
-        "kernel_shape": list(layer.kernel_size),
-        "strides": list(layer.stride),
-        "pads": [top, left, bottom, right],
-    }
-
-
-def _storage(bits: int, signed: bool) -> type[np.int8 | np.int16 | np.uint8 | np.uint16]:
-    """The least type of ONNX and NumPy that holds integers of this many bits."""
-    if signed:
-        return np.int8 if bits <= 8 else np.int16
-    return np.uint8 if bits <= 8 else np.uint16
+    Returns
+    -------
+    dict
+        Under ``layers``, by layer: ``pattern`` in words; ``encoded`` as in network files; ``k``,
+        ``n`` and ``axis`` (the axis of the weights along which groups of n lie) of k-out-of-n;
+        ``stride`` and ``offsets`` of strided taps; ``indices``: of each filter, the kept weights'
+        places in its flattened weights.
+    """
+    layers: dict[str, Any] = {}
+    for layer in network.layers:
+        if not isinstance(layer, Conv2d | Linear) or layer.mask is None:
+            continue
+        pattern = layer.pattern
+        entry: dict[str, Any] = {}
+        match pattern.select:
+            case KOutOfN() as select:
+                entry = {
+                    "k": select.k,
+                    "n": select.n,
+                    "axis": 1,
+                    "granularity": select.granularity.value,
+                    "shared_by": select.shared_by,
+                }
+            case PerNeuron() as neuron:
+                entry = {"k": neuron.k, "n": int(layer.mask[0].size), "axis": None}
+        if isinstance(pattern.taps, Strided):
+            entry |= {"stride": pattern.taps.stride, "offsets": list(pattern.taps.offsets)}
+        kept = [np.flatnonzero(mask).tolist() for mask in layer.mask.reshape(len(layer.mask), -1)]
+        layers[layer.name] = {
+            "pattern": str(pattern),
+            "encoded": encode_pattern(pattern),
+            **entry,
+            "indices": kept,
+        }
+    return {"network": network.name, "layers": layers}

@@ -7,19 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from systolith.exchange.agreement import Agreement, compare
-from systolith.exchange.building import Building
-from systolith.exchange.correspondence import counterparts
+from systolith.exchange.check.agreement import Agreement, compare
+from systolith.exchange.check.counterparts import counterparts
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.input_quantizer import InputQuantizer
-from systolith.exchange.input_type import input_type_of
-from systolith.exchange.layouts import file_order
-from systolith.exchange.model_file import ModelFile, read_model
-from systolith.exchange.quantizer import FloatArray, Quantizer
-from systolith.exchange.quantizer_nodes import whole_weights
-from systolith.exchange.running import Run
-from systolith.exchange.tails import without_tail
-from systolith.exchange.values import Activation, Constant, Images, Integers, Value
+from systolith.exchange.file.model_file import ModelFile, read_model
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.nodes.quantizers import whole_weights
+from systolith.exchange.nodes.reader import Run
+from systolith.exchange.nodes.unsupported import without_tail
+from systolith.exchange.values.layouts import file_order
+from systolith.exchange.values.open_types import input_type_of
+from systolith.exchange.values.quantizer import FloatArray, InputQuantizer, Quantizer
+from systolith.exchange.values.value import Activation, Constant, Images, Integers, Value
 from systolith.network import MAX_MULTIPLIER_BITS, IntArray, IntegerNetwork, Layer, Tensor
 
 __all__ = ["Imported", "import_model", "import_onnx"]

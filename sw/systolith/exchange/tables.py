@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from systolith.exchange.model_file import INTEGERS_OF_ONNX
-from systolith.exchange.output_type import OUTPUT_BITS
-from systolith.exchange.quantizer import HALF_TO_PLUS_INFINITY, OF_POSITIVE, ROUNDINGS
-from systolith.exchange.quantizer_nodes import WEIGHT_ROUNDINGS
-from systolith.exchange.rewrites import REWRITES
+from systolith.exchange.file.model_file import INTEGERS_OF_ONNX
+from systolith.exchange.nodes.quantizers import WEIGHT_ROUNDINGS
+from systolith.exchange.nodes.unsupported import REWRITES
+from systolith.exchange.values.open_types import OUTPUT_BITS
+from systolith.exchange.values.quantizer import HALF_TO_PLUS_INFINITY, OF_POSITIVE, ROUNDINGS
 from systolith.network import MAX_ACT_BITS, MAX_MULTIPLIER_BITS, MAX_SHIFT, MAX_WEIGHT_BITS
 
 __all__ = ["rewrite_rows", "type_rows"]

@@ -17,8 +17,8 @@ from systolith.exchange import (
     agreement,
     import_onnx,
 )
-from systolith.exchange.agreement import compare
-from systolith.exchange.correspondence import Counterpart
+from systolith.exchange.check.agreement import compare
+from systolith.exchange.check.counterparts import Counterpart
 from systolith.network import Conv2d, IntegerNetwork, Layer, Requantize, Rounding, forward
 from tests.sw.exchange.graphs import QONNX, GraphBuilder, run_runtime
 

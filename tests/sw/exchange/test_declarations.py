@@ -11,9 +11,9 @@ from onnx import AttributeProto, TensorProto, defs
 
 import systolith.exchange
 from systolith.exchange import OPERATORS, ExchangeError, import_onnx
-from systolith.exchange.declarations import LATEST_OPSET
-from systolith.exchange.loading import LEAST_OPSET
-from systolith.exchange.model_file import Node
+from systolith.exchange.file.loading import LEAST_OPSET
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.nodes.declarations import LATEST_OPSET
 from tests.sw.exchange.graphs import MICROSOFT, GraphBuilder, equal_to_runtime
 
 MODULES = Path(systolith.exchange.__file__).parent
@@ -29,7 +29,7 @@ OTHER = {
 def _read_attributes() -> set[str]:
     """Names by which any module of the package reads an attribute of a node."""
     found = set()
-    for path in MODULES.glob("*.py"):
+    for path in MODULES.rglob("*.py"):
         for each in ast.walk(ast.parse(path.read_text())):
             match each:
                 case ast.Subscript(

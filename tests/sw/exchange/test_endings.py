@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from systolith.exchange import ExchangeError, Quantizer, import_onnx
-from systolith.exchange.input_type import input_type_of
+from systolith.exchange.values.open_types import input_type_of
 from systolith.network import ActType, forward
 from tests.sw.exchange.graphs import MICROSOFT, GraphBuilder, equal_to_runtime, run_runtime
 

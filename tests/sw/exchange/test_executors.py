@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from systolith.exchange import executors, import_onnx
+from systolith.exchange import import_onnx
+from systolith.exchange.check import executors
 from tests.sw.exchange.graphs import GraphBuilder
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from systolith.exchange import ExchangeError, Format, export_model, export_onnx, import_onnx
-from systolith.exchange.real_scales import real_scales
+from systolith.exchange.export_scales import real_scales
 from systolith.fuzz import random_images, random_network
 from systolith.network import (
     ActType,

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.exchange import DisagreementError, building, import_onnx
-from systolith.exchange.quantizer import Quantizer
-from systolith.exchange.quantizing import Requantized, requantized
-from systolith.exchange.values import FloatArray, Pending
+from systolith.exchange import DisagreementError, import_onnx
+from systolith.exchange.layers import draft
+from systolith.exchange.values.quantizer import Quantizer
+from systolith.exchange.values.requantizers import Requantized, requantized
+from systolith.exchange.values.value import FloatArray, Pending
 from systolith.network import Rounding
 from tests.sw.exchange.graphs import GraphBuilder
 
@@ -90,6 +91,6 @@ def test_errors_of_a_layer_are_found_all_the_same(
         assert isinstance(found, Requantized)
         return FAULTS[fault](found)
 
-    monkeypatch.setattr(building, "requantized", broken)
+    monkeypatch.setattr(draft, "requantized", broken)
     with pytest.raises(DisagreementError, match="does not compute what ONNX Runtime"):
         import_onnx(path)

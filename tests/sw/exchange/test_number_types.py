@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from systolith.exchange import ExchangeError, Imported, import_model, type_rows
-from systolith.exchange.model_file import ModelFile, Node
-from systolith.exchange.quantizer import HALF_TO_PLUS_INFINITY, OF_POSITIVE, ROUNDINGS
-from systolith.exchange.quantizer_nodes import WEIGHT_ROUNDINGS
+from systolith.exchange.file.model_file import ModelFile, Node
+from systolith.exchange.nodes.quantizers import WEIGHT_ROUNDINGS
+from systolith.exchange.values.quantizer import HALF_TO_PLUS_INFINITY, OF_POSITIVE, ROUNDINGS
 from systolith.network import MAX_ACT_BITS, MAX_WEIGHT_BITS, ActType, Conv2d
 
 

@@ -19,8 +19,8 @@ from systolith.exchange import (
     operator_rows,
     rewrite_rows,
 )
-from systolith.exchange.model_file import ModelFile, Node
-from systolith.exchange.rewrites import REWRITES
+from systolith.exchange.file.model_file import ModelFile, Node
+from systolith.exchange.nodes.unsupported import REWRITES
 from systolith.network import forward
 
 CONSTANTS = """

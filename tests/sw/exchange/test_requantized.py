@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from systolith.exchange.quantizing import NOISE, Quantizer, Requantized, requantized
-from systolith.exchange.values import FloatArray, Pending
+from systolith.exchange.values.requantizers import NOISE, Quantizer, Requantized, requantized
+from systolith.exchange.values.value import FloatArray, Pending
 from systolith.network import ActType, IntArray, Layer, Requantize, requantize
 
 

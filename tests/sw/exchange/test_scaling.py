@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systolith.exchange.scaling import Scaled, real_scale
+from systolith.exchange.values.scaling import Scaled, real_scale
 from systolith.network import MAX_MULTIPLIER_BITS, MAX_SHIFT
 
 LARGEST = (1 << MAX_MULTIPLIER_BITS) - 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from systolith.exchange import Structure, detect, structures
-from systolith.exchange.structure import GATHER_COST, GROUPS, MOST_KEPT
+from systolith.exchange.layers.structure import GATHER_COST, GROUPS, MOST_KEPT
 from systolith.network import (
     AllTaps,
     BoolArray,

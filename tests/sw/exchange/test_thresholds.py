@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systolith.exchange.thresholds import found_steps, staircase
-from systolith.exchange.values import FloatArray
+from systolith.exchange.values.thresholds import found_steps, staircase
+from systolith.exchange.values.value import FloatArray
 from systolith.network import IntArray, Rounding
 
 SUMS = (-(1 << 16), 1 << 16)

@@ -1,0 +1,172 @@
+"""Real scales and offsets for the float graph of an exported network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite, prod
+
+import numpy as np
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.values.quantizer import FloatArray
+from systolith.exchange.values.thresholds import Staircase
+from systolith.network import (
+    INPUT,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    IntArray,
+    IntegerNetwork,
+    Linear,
+    MaxPool2d,
+    Requantize,
+    Rounding,
+    accumulator_range,
+)
+
+__all__ = ["offset_by", "offset_constants", "real_scales", "requantized_by"]
+
+
+@dataclass(slots=True)
+class _Related:
+    """Tensors whose scales depend on each other: each a factor times that of a common root."""
+
+    root: dict[str, str]
+    factor: dict[str, Fraction]
+
+    def relate(self, a: str, b: str, ratio: Fraction) -> None:
+        """Let the scale of `b` be `ratio` times that of `a`, if nothing else was said of them."""
+        if self.root[a] == self.root[b]:
+            return
+        moved, onto = self.root[b], self.root[a]
+        by = self.factor[a] * ratio / self.factor[b]
+        for name, root in self.root.items():
+            if root == moved:
+                self.root[name] = onto
+                self.factor[name] *= by
+
+
+def real_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[str, Fraction]:
+    """Choose what one unit of each tensor stands for.
+
+    Layers with weights can give any scale; pools and additions cannot choose theirs. Where branches
+    ask for several, the first wins, and the others need a multiplication.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+    input_scale : float
+        Of the network's input.
+
+    Returns
+    -------
+    dict of str to Fraction
+        By tensor, ``"input"`` included.
+
+    Raises
+    ------
+    ExchangeError
+        If `input_scale` is not positive.
+    """
+    if not (isfinite(input_scale) and input_scale > 0):
+        raise ExchangeError([f"input_scale must be a positive number, got {input_scale:g}"])
+    names = list(network.tensors)
+    found = _Related(root={name: name for name in names}, factor=dict.fromkeys(names, Fraction(1)))
+    for layer in network.layers:
+        match layer:
+            case Add():
+                a, b = layer.inputs
+                ratio = Fraction(layer.multipliers[1], layer.multipliers[0])
+                found.relate(a, b, ratio)
+                unit = Fraction(1, layer.multipliers[0])
+                found.relate(a, layer.name, unit / requantized_by(layer.requantize))
+            case AvgPool2d():
+                area = prod(layer.window(network.tensors[layer.input].shape))
+                found.relate(layer.input, layer.name, 1 / (area * requantized_by(layer.requantize)))
+            case MaxPool2d() | Flatten():
+                found.relate(layer.input, layer.name, Fraction(1))
+            case Conv2d() | Linear():
+                pass
+    at_input = Fraction(input_scale) / found.factor[INPUT]
+    return {
+        name: found.factor[name] * (at_input if found.root[name] == found.root[INPUT] else 1)
+        for name in names
+    }
+
+
+def offset_by(spec: Requantize, channel: int = 0) -> Fraction:
+    """What is added to a channel's accumulators when they are multiplied, in output units."""
+    offset = 0 if spec.offset is None else int(spec.offset[channel % spec.offset.size])
+    return Fraction(offset, 1 << int(spec.shift[channel % spec.shift.size]))
+
+
+def requantized_by(spec: Requantize, channel: int = 0) -> Fraction:
+    """What a channel's accumulators are multiplied by; 1 for channels that are always 0."""
+    multiplier = int(spec.multiplier[channel % spec.multiplier.size])
+    return Fraction(multiplier or 1, 1 << int(spec.shift[channel % spec.shift.size]))
+
+
+def offset_constants(
+    network: IntegerNetwork, layer: Conv2d | Linear | Add | AvgPool2d
+) -> tuple[FloatArray, Rounding] | None:
+    """Choose what is added before rounding, far from where a float's error would matter.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+    layer : Layer
+
+    Returns
+    -------
+    tuple of array of float64, shape (channels,), and Rounding, or None
+        In units of the output, and how the sum is to be rounded; None if the layer has no offset.
+    """
+    spec = layer.requantize
+    if spec.offset is None:
+        return None
+    channels = network.tensors[layer.name].shape[0]
+    multiplier, shift, offset = (
+        np.broadcast_to(each, channels) for each in (spec.multiplier, spec.shift, spec.offset)
+    )
+    literal = np.ldexp(offset.astype(np.float64), -shift), spec.rounding
+    stairs = _staircase(network, layer, multiplier, shift, offset)
+    way = Rounding.HALF_UP if spec.rounding.to_nearest else Rounding.FLOOR
+    bounds = None if stairs is None else stairs.offsets(multiplier, shift, way)
+    if bounds is None or (bounds[0] > bounds[1]).any():
+        return literal
+    # Any number from the first bound up to the second plus 1 gives the same integers.
+    near = multiplier // 2 + 1
+    least = np.maximum(bounds[0], offset - near)
+    most = np.minimum(bounds[1] + 1, offset + near)
+    middle = least.astype(np.float64) / 2 + most.astype(np.float64) / 2
+    # No sum is a tie then, so ties may go anywhere.
+    return np.ldexp(middle, -shift), Rounding.HALF_EVEN if way is Rounding.HALF_UP else way
+
+
+def _staircase(
+    network: IntegerNetwork,
+    layer: Conv2d | Linear | Add | AvgPool2d,
+    multiplier: IntArray,
+    shift: IntArray,
+    offset: IntArray,
+) -> Staircase | None:
+    """Where the layer's integers step, biases included; None where numbers are too large."""
+    spec, act = layer.requantize, layer.output
+    least, most = spec.clamp or (act.low, act.high)
+    levels = np.arange(least, most, dtype=np.int64) + 1 - act.zero_point
+    sources = [(each.shape, each.type) for each in network.inputs_of(layer)]
+    low, high = accumulator_range(layer, sources)
+    if levels.size == 0 or max(-low, high) * int(multiplier.max()) >= 1 << 60:
+        return None
+    if int(shift.max()) + 17 > 60 or np.abs(offset).max() >= 1 << 60:
+        return None
+    by = shift[:, None]
+    half = (np.int64(1) << by) >> 1 if spec.rounding.to_nearest else np.zeros_like(by)
+    down = (levels % 2 == 1) & (by > 0) & (spec.rounding is Rounding.HALF_EVEN)
+    wanted = (levels << by) - half + down - offset[:, None]
+    reached = np.where(wanted <= 0, low, high + 1)
+    first = np.where(
+        multiplier[:, None] > 0, -(-wanted // np.maximum(multiplier, 1)[:, None]), reached
+    )
+    return Staircase(levels=levels, first=first.clip(low, high + 1), low=low, high=high)

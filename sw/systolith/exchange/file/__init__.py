@@ -1,0 +1,1 @@
+"""ONNX files as nodes and constants: read, completed, checked, shape arithmetic folded."""

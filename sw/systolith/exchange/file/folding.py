@@ -1,0 +1,247 @@
+"""Shape arithmetic in ONNX graphs, worked out before the graph is read."""
+
+from collections.abc import Iterator, Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    TypeProto,
+    defs,
+    helper,
+    numpy_helper,
+)
+from onnx.reference import ReferenceEvaluator
+
+__all__ = ["constant_of", "folded", "inferred_types"]
+
+Array = NDArray[Any]
+
+QUANTIZERS = {"BipolarQuant", "DequantizeLinear", "IntQuant", "Quant", "QuantizeLinear", "Trunc"}
+KEEP_SHAPE = QUANTIZERS | {"MultiThreshold", "QLinearAdd", "QLinearLeakyRelu", "QLinearSigmoid"}
+"""Of domains whose shapes ONNX does not know: results as large as the first input."""
+OF_SHAPES = {"Shape", "Size"}
+LEFT_ALONE = QUANTIZERS | {"Constant", "Dropout", "Identity", "If", "Loop", "Scan"}
+LARGEST = 4096
+"""Elements of constants that shapes may depend on."""
+
+NOT_COMPUTED = (Exception,)
+"""ONNX's definitions raise whatever NumPy does; the node is left to whoever reads the graph."""
+
+
+def folded(model: ModelProto) -> ModelProto:
+    """Replace what depends on constants and sizes only, such as the shape of a flattening.
+
+    Exporters write ``x.view(x.size(0), -1)`` as a handful of nodes that compute a shape. The batch
+    becomes 1 for that. Quantizers stay, and so does a graph without such nodes, and what cannot be
+    worked out.
+    """
+    constants = {each.name for each in model.graph.initializer}
+    constants |= {each.output[0] for each in model.graph.node if each.op_type == "Constant"}
+    if not any(_foldable(node, constants) for node in model.graph.node):
+        return model
+    found = ModelProto()
+    found.CopyFrom(model)
+    versions = {each.domain: each.version for each in model.opset_import}
+    folding = _Folding(found.graph, versions)
+    kept = [node for node in model.graph.node if not folding.take(node)]
+    del found.graph.node[:]
+    found.graph.node.extend(_used(kept, {each.name for each in model.graph.output}))
+    for name, array in folding.constants.items():
+        if name not in constants:
+            found.graph.initializer.append(numpy_helper.from_array(array, name))
+    return found
+
+
+def _foldable(node: NodeProto, constants: set[str]) -> bool:
+    """Whether a node tells a shape, or computes something from constants."""
+    if node.op_type in LEFT_ALONE or node.domain:
+        return False
+    return node.op_type in OF_SHAPES or (
+        len(node.input) > 0 and all(name in constants for name in node.input if name)
+    )
+
+
+def constant_of(node: NodeProto) -> Array | None:
+    """What a Constant node holds; None if that is no array of numbers."""
+    for attribute in node.attribute:
+        value = helper.get_attribute_value(attribute)
+        if attribute.name == "value":
+            return numpy_helper.to_array(value)
+        if attribute.name in ("value_float", "value_floats"):
+            return np.asarray(value, dtype=np.float32)
+        if attribute.name in ("value_int", "value_ints"):
+            return np.asarray(value, dtype=np.int64)
+    return None
+
+
+class _Folding:
+    """Types of tensors and small constants, as far as nodes were looked at."""
+
+    def __init__(self, graph: GraphProto, versions: Mapping[str, int]) -> None:
+        self.versions = versions
+        self.types: dict[str, TypeProto] = {}
+        self.stored: dict[str, TensorProto] = {}
+        self.constants: dict[str, Array] = {}
+        for tensor in graph.initializer:
+            self.types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+            self.stored[tensor.name] = tensor
+        for value in graph.input:
+            if value.name not in self.types:
+                self.types[value.name] = _with_one_image(value.type)
+
+    def take(self, node: NodeProto) -> bool:
+        """Look at a node; whether a constant stands in its place now."""
+        if node.op_type == "Constant":
+            array = constant_of(node)
+            if array is not None:
+                self._note(node.output[0], array)
+            return False
+        if node.domain == "" and node.op_type not in LEFT_ALONE:
+            array = self._computed(node)
+            if array is not None:
+                self._note(node.output[0], array)
+                return True
+        self.types.update(self._inferred(node))
+        return False
+
+    def _note(self, name: str, array: Array) -> None:
+        element = helper.np_dtype_to_tensor_dtype(array.dtype)
+        self.types[name] = helper.make_tensor_type_proto(element, array.shape)
+        self.constants[name] = array
+
+    def _constant(self, name: str) -> Array | None:
+        """A constant, read from the file when it is needed first."""
+        if name not in self.constants and name in self.stored:
+            self.constants[name] = numpy_helper.to_array(self.stored[name])
+        return self.constants.get(name)
+
+    def _computed(self, node: NodeProto) -> Array | None:
+        if len(node.output) != 1:
+            return None
+        if node.op_type in OF_SHAPES:
+            shape = _known_shape(self.types.get(node.input[0]))
+            if shape is None:
+                return None
+            if node.op_type == "Size":
+                return np.asarray(prod(shape), dtype=np.int64)
+            bounds = {each.name: each.i for each in node.attribute}
+            part = shape[bounds.get("start", 0) : bounds.get("end", len(shape))]
+            return np.asarray(part, dtype=np.int64)
+        names = {name for name in node.input if name}
+        if not names or not names <= self.constants.keys() | self.stored.keys():
+            return None
+        try:
+            given = {name: self._constant(name) for name in names}
+            (array,) = ReferenceEvaluator(self._alone(node)).run(None, given)
+        except NOT_COMPUTED:
+            return None
+        return np.asarray(array)
+
+    def _alone(self, node: NodeProto) -> ModelProto:
+        inputs = [
+            helper.make_value_info(name, self.types[name])
+            for name in dict.fromkeys(node.input)
+            if name
+        ]
+        output = helper.make_tensor_value_info(node.output[0], TensorProto.UNDEFINED, None)
+        graph = helper.make_graph([node], "constants", inputs, [output])
+        return helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", self.versions.get("", 1))]
+        )
+
+    def _inferred(self, node: NodeProto) -> Mapping[str, TypeProto]:
+        first = self.types.get(node.input[0]) if node.input else None
+        if node.op_type in KEEP_SHAPE and node.domain:
+            return {node.output[0]: first} if first is not None else {}
+        types = {name: self.types[name] for name in node.input if name in self.types}
+        if len(types) != len({name for name in node.input if name}):
+            return {}
+        try:
+            data = {
+                name: numpy_helper.from_array(array, name)
+                for name, given in types.items()
+                if prod(_known_shape(given) or (LARGEST + 1,)) <= LARGEST
+                and (array := self._constant(name)) is not None
+            }
+        except NOT_COMPUTED:
+            return {}
+        return inferred_types(node, self.versions, types, data)
+
+
+def _with_one_image(given: TypeProto) -> TypeProto:
+    found = TypeProto()
+    found.CopyFrom(given)
+    if found.tensor_type.shape.dim:
+        found.tensor_type.shape.dim[0].dim_value = 1
+    return found
+
+
+def _known_shape(of: TypeProto | None) -> tuple[int, ...] | None:
+    if of is None or not of.tensor_type.HasField("shape"):
+        return None
+    sizes = of.tensor_type.shape.dim
+    if not all(size.HasField("dim_value") for size in sizes):
+        return None
+    return tuple(size.dim_value for size in sizes)
+
+
+def _used(nodes: list[NodeProto], outputs: set[str]) -> Iterator[NodeProto]:
+    """Leave out what nothing reads any more."""
+    needed, kept = set(outputs), []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+    return reversed(kept)
+
+
+DIVISORS = {"blocksize", "group", "num_outputs", "strides"}
+"""Attributes that inference divides by, in C++: 0 ends the whole process."""
+WITH_GRAPHS = {AttributeProto.GRAPH, AttributeProto.GRAPHS}
+"""Of Scan, Loop and If, whose graphs inference does not always survive."""
+
+
+def inferred_types(
+    node: NodeProto,
+    versions: Mapping[str, int],
+    types: Mapping[str, TypeProto],
+    data: Mapping[str, TensorProto],
+) -> Mapping[str, TypeProto]:
+    """Infer the types of a node's results; none if that cannot be.
+
+    Parameters
+    ----------
+    node : NodeProto
+    versions : dict of str to int
+        Of operator sets by domain; that of ONNX itself is the latest where it is left out.
+    types : dict of str to TypeProto
+        Of all that the node reads.
+    data : dict of str to TensorProto
+        Constants of these.
+    """
+    if any(_crashes(each) for each in node.attribute):
+        return {}
+    latest = defs.onnx_opset_version() if not node.domain else 1
+    try:
+        schema = defs.get_schema(node.op_type, versions.get(node.domain, latest), node.domain)
+        found: Mapping[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
+            schema, node, dict(types), dict(data)
+        )
+    except Exception:  # ONNX raises whatever it likes where a node makes no sense.
+        return {}
+    return found
+
+
+def _crashes(attribute: AttributeProto) -> bool:
+    if attribute.type in WITH_GRAPHS:
+        return True
+    values = [attribute.i] if attribute.type == AttributeProto.INT else attribute.ints
+    return attribute.name in DIVISORS and any(value < 1 for value in values)

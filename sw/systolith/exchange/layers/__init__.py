@@ -1,0 +1,1 @@
+"""Layers of the integer network, made from values; the sparsity that their weights have."""

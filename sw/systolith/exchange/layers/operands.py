@@ -1,0 +1,161 @@
+"""The inputs and window attributes that handlers of nodes expect."""
+
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.values.quantizer import FloatArray
+from systolith.exchange.values.value import (
+    Absent,
+    Activation,
+    Constant,
+    Images,
+    Integers,
+    Pending,
+    QuantizedConstant,
+    Value,
+)
+from systolith.network import Padding, Shape
+
+__all__ = ["activation_of", "constant_of", "integers_of", "is_constant", "straight", "window_of"]
+
+
+def activation_of(value: Value, made: Building) -> Activation:
+    """See a value as what a layer gives, quantized; the images as the network's input.
+
+    Raises
+    ------
+    ExchangeError
+        If it is not quantized, or no activation.
+    """
+    match value:
+        case Activation():
+            return value
+        case Pending():
+            return made.whole(value)
+        case Images():
+            return made.take(value)
+        case Integers():
+            raise ExchangeError(["reads integers: put their DequantizeLinear before"])
+        case _:
+            raise ExchangeError(["works on a constant; an activation is supported"])
+
+
+def straight(value: Value, made: Building) -> Activation:
+    """See a value as what a layer gives, in the layer's own order: (C, H, W) or (features,).
+
+    Raises
+    ------
+    ExchangeError
+        If the file ordered or shaped it in another way.
+    """
+    x = activation_of(value, made)
+    if x.places is not None and made.lenient:
+        # Something stands in for what a problem was reported about; its order is made up.
+        return replace(x, places=None, tensor=replace(x.tensor, shape=x.places.shape))
+    if x.places is not None:
+        raise ExchangeError(
+            [
+                (
+                    f"reads shape {x.places.shape}, which is {x.tensor.shape} reordered; the "
+                    "layer's "
+                    "own order, channels first, is supported: move the Transpose or Reshape "
+                    "after it"
+                )
+            ]
+        )
+    return x
+
+
+def is_constant(value: Value) -> bool:
+    """Whether it is known when the file is read."""
+    return isinstance(value, Constant | QuantizedConstant)
+
+
+def constant_of(value: Value, what: str, *, finite: bool = True) -> FloatArray:
+    """What constants stand for; numbers, unless `finite` is false.
+
+    Raises
+    ------
+    ExchangeError
+        If `what` is computed from the images, left out, or contains infinity or NaN.
+    """
+    match value:
+        case Constant() if value.values.dtype.kind in "OSU":
+            raise ExchangeError([f"has {what} of type {value.values.dtype}; numbers are supported"])
+        case Constant():
+            found = np.asarray(value.values.astype(np.float64))
+        case QuantizedConstant():
+            found = value.real
+        case Absent():
+            raise ExchangeError([f"leaves out its {what}, which must be given as constants"])
+        case _:
+            raise ExchangeError(
+                [f"has {what} that the model computes; constants are supported: fold them"]
+            )
+    if finite and not np.isfinite(found).all():
+        raise ExchangeError([f"has {what} that are infinite or no numbers; numbers are supported"])
+    return found
+
+
+def integers_of(value: Value, what: str) -> list[int]:
+    """Whole numbers, such as a shape.
+
+    Raises
+    ------
+    ExchangeError
+        If they are no constants.
+    """
+    return [int(number) for number in constant_of(value, what).reshape(-1)]
+
+
+def window_of(
+    node: Node,
+    kernel: tuple[int, int],
+    shape: Shape,
+    around: Padding = (0, 0, 0, 0),
+) -> tuple[tuple[int, int], Padding, list[str]]:
+    """Stride and padding of a node, and what is wrong with them; `around` comes on top."""
+    strides = [int(by) for by in node.attributes["strides"] or [1, 1]]
+    pads = [int(by) for by in node.attributes["pads"] or [0, 0, 0, 0]]
+    if len(shape) != 3 or len(strides) != 2 or len(pads) != 4:
+        what = f"reads shape {shape} with strides {strides} and pads {pads}"
+        return (1, 1), (0, 0, 0, 0), [f"{what}; images (N, C, H, W) are supported"]
+    stride = (strides[0], strides[1])
+    if min(strides) < 1 or min(pads) < 0:
+        what = f"has strides {strides} and pads {pads}"
+        return stride, around, [f"{what}; strides of 1 or more and pads of 0 or more are supported"]
+    before = (shape[1] + around[0] + around[1], shape[2] + around[2] + around[3])
+    match node.attributes["auto_pad"]:
+        case "SAME_UPPER" | "SAME_LOWER" as same:
+            pads = _same(before, kernel, stride, upper=same == "SAME_UPPER")
+        case "VALID":
+            pads = [0, 0, 0, 0]
+    top, left, bottom, right = pads
+    padding = (top + around[0], bottom + around[1], left + around[2], right + around[3])
+    problems = []
+    if node.attributes.get("ceil_mode") and (
+        (before[0] + top + bottom - kernel[0]) % stride[0]
+        or (before[1] + left + right - kernel[1]) % stride[1]
+    ):
+        problems.append(
+            "has ceil_mode, and windows that reach beyond the image; not supported: pad it instead"
+        )
+    return stride, padding, problems
+
+
+def _same(
+    size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], *, upper: bool
+) -> list[int]:
+    """Pads that give ``ceil(size / stride)`` windows, the odd one after (upper) or before."""
+    before, after = [], []
+    for length, taps, by in zip(size, kernel, stride, strict=True):
+        total = max((ceil(length / by) - 1) * by + taps - length, 0)
+        less, more = total // 2, total - total // 2
+        before.append(less if upper else more)
+        after.append(more if upper else less)
+    return [*before, *after]

@@ -1,0 +1,165 @@
+"""Layers without weights, made or waiting to be quantized; activations of one bit."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import inf, prod
+
+import numpy as np
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.operands import activation_of
+from systolith.exchange.values.quantizer import Quantizer
+from systolith.exchange.values.value import Activation, Emit, Follow, Images, Pending, Value
+from systolith.network import (
+    ActType,
+    Add,
+    AvgPool2d,
+    IntArray,
+    Layer,
+    Padding,
+    Requantize,
+    accumulator_range,
+)
+
+__all__ = ["followed", "pending_of", "plain", "pooled", "signs_of", "whole_numbers"]
+
+PROBE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
+WIDE = ActType(bits=16, signed=True)
+
+
+def pending_of(node: Node, x: Value, made: Building) -> Pending:
+    """See an activation as a layer that changes nothing and waits to be quantized anew.
+
+    For images that is a pool of one pixel; for vectors, the sum of them and themselves, halved.
+    """
+    if isinstance(x, Pending):
+        return x
+    act = activation_of(x, made)
+    if act.origin and any(act.padding):
+        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
+    if len(act.tensor.shape) == 3:
+        held = pooled(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
+    else:
+
+        def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+            return Add(
+                name=name,
+                inputs=(act.layer, act.layer),
+                multipliers=(1, 1),
+                requantize=requantize,
+                output=output,
+            )
+
+        held = plain(node, emit, [act, act], act.scale / 2)
+        held = replace(held, offset=np.array([act.origin]))
+    return replace(held, padding=act.padding, places=act.places)
+
+
+def followed(node: Node, x: Activation | Pending, follow: Follow, made: Building) -> Value:
+    """Put a layer without arithmetic after a layer, or after what is waiting."""
+    if isinstance(x, Activation):
+        return made.follow(node.name, x, follow)
+    layer = follow("probe", "input")
+    if problems := list(layer.problems([x.result])):
+        raise ExchangeError(problems)
+    return replace(x, result=layer.output_shape([x.result]), then=(*x.then, follow))
+
+
+def pooled(
+    node: Node,
+    x: Activation,
+    kernel: tuple[int, int] | None,
+    stride: tuple[int, int],
+    padding: Padding,
+) -> Pending:
+    """Make averages over windows, the whole image without a kernel."""
+
+    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+        return AvgPool2d(
+            name=name,
+            input=x.layer,
+            requantize=requantize,
+            output=output,
+            kernel_size=kernel,
+            stride=stride,
+            padding=padding,
+        )
+
+    probe = emit("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
+    assert isinstance(probe, AvgPool2d)
+    area = prod(probe.window(x.tensor.shape))
+    if x.origin and any(padding):
+        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
+    return plain(node, emit, [x], x.scale / area)
+
+
+def plain(node: Node, emit: Emit, sources: Sequence[Activation], scale: float) -> Pending:
+    """A layer without weights whose result waits to be quantized."""
+    tensors = [(x.tensor.shape, x.tensor.type) for x in sources]
+    probe = emit("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
+    if problems := list(probe.problems([shape for shape, _ in tensors])):
+        raise ExchangeError(problems)
+    shape = probe.output_shape([each for each, _ in tensors])
+    return Pending(
+        name=node.name,
+        shape=shape,
+        result=shape,
+        emit=emit,
+        accumulated=lambda bias: accumulator_range(probe, tensors),
+        scale=np.array([scale]),
+        offset=np.array([sum(x.origin for x in sources)]),
+        biased=False,
+    )
+
+
+ONE_BIT = Quantizer(scale=1.0, type=ActType(bits=1, signed=False, zero_point=1), rounding="FLOOR")
+"""0 for what is negative, 1 for what is not: ``clip(floor(x) + 1, 0, 1)``."""
+
+
+def signs_of(node: Node, x: Value, scale: float, made: Building) -> Activation:
+    """Make -1 or +1 times the scale, stored in one bit.
+
+    The integer q is 0 or 1, and stands for ``2 * scale * (q - 1) + scale``.
+    """
+    if isinstance(x, Images) and x.quantizer is None:
+        found = made.take(replace(x, quantizer=ONE_BIT))
+    else:
+        held = pending_of(node, x, made)
+        found = made.quantized(_key(x), ONE_BIT, _scaleless(held))
+    return replace(found, scale=2 * scale, origin=scale)
+
+
+def whole_numbers(node: Node, x: Activation, made: Building) -> Activation:
+    """Store -1 and +1 as such, in two bits, where a result leaves the network."""
+    quantizer = Quantizer(scale=x.origin, type=ActType(bits=2, signed=True))
+    return made.quantized(x, quantizer, pending_of(node, x, made))
+
+
+def _key(x: Value) -> Pending | Activation:
+    assert isinstance(x, Pending | Activation)
+    return x
+
+
+def _scaleless(x: Pending) -> Pending:
+    """Keep the signs of a layer's results, each channel in steps of its accumulator."""
+    if any(x.padding):
+        raise ExchangeError(["makes +1 of the zeros of a padded image; pad after it"])
+    if x.low >= 0 or x.high < 0:
+        raise ExchangeError(
+            [f"makes -1 or +1 of numbers of {x.low:g} to {x.high:g}, which have one sign"]
+        )
+    silent = x.scale == 0
+    step = np.where(silent, 1.0, x.scale)
+    least = float(step.min())
+    return replace(
+        x,
+        scale=np.where(silent, 0.0, 1.0),
+        offset=x.offset / step,
+        low=-inf,
+        high=inf,
+        step=None,
+        error=x.error / least,
+        terms=tuple(replace(term, scale=term.scale / least) for term in x.terms),
+    )

@@ -1,0 +1,76 @@
+"""Handlers of images that read other layouts: one axis, and channels last."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.nodes.constants import reordered
+from systolith.exchange.nodes.declarations import Handler
+from systolith.exchange.values.layouts import moved, shape_of
+from systolith.exchange.values.value import Constant, QuantizedConstant, Value
+
+__all__ = ["DOMAIN", "along_one_axis", "channels_last"]
+
+ACROSS = {"dilations": 1, "kernel_shape": 1, "pads": 0, "strides": 1}
+"""What windows are across the axis that is put in."""
+
+
+def along_one_axis(run: Handler) -> Handler:
+    """Let a handler for images of height and width read sequences, too."""
+
+    def handler(node: Node, values: Sequence[Value], made: Building) -> Value:
+        shape = shape_of(values[0])
+        if shape is None or len(shape) != 2:
+            return run(node, values, made)
+        channels, length = shape
+        image = moved(values[0], lambda parts: parts.reshape(channels, 1, length))
+        result = run(_of_rows(node), [image, *map(_with_a_row, values[1:])], made)
+        wide = shape_of(result)
+        if wide is None or len(wide) != 3:
+            return result
+        return moved(result, lambda parts: parts.reshape(wide[0], wide[2]))
+
+    return handler
+
+
+def _of_rows(node: Node) -> Node:
+    """Give windows a height of 1."""
+    found = dict(node.attributes)
+    for name, across in ACROSS.items():
+        given = found.get(name)
+        if isinstance(given, list) and len(given) == 1 + (name == "pads"):
+            found[name] = [each for size in given for each in (across, size)]
+    return replace(node, attributes=found)
+
+
+def _with_a_row(value: Value) -> Value:
+    """Give kernels a height of 1."""
+    match value:
+        case Constant(values=kernel) if kernel.ndim == 3:
+            return replace(value, values=kernel[:, :, None])
+        case QuantizedConstant(integers=kernel, scale=scale) if kernel.ndim == 3:
+            return replace(value, integers=kernel[:, :, None], scale=scale[:, :, None])
+        case _:
+            return value
+
+
+DOMAIN = "qonnx.custom_op.channels_last"
+KERNEL = (0, 3, 1, 2)
+"""Of (filters, height, width, channels), so that channels come second."""
+
+
+def channels_last(run: Handler) -> Handler:
+    """Turn what a handler of images reads, and what it gives."""
+
+    def handler(node: Node, values: Sequence[Value], made: Building) -> Value:
+        shape = shape_of(values[0])
+        if shape is None or len(shape) != 3:
+            raise ExchangeError([f"reads shape {shape}; images (N, H, W, C) are supported"])
+        image = moved(values[0], lambda parts: parts.transpose(2, 0, 1))
+        others = [reordered(value, KERNEL) for value in values[1:]]
+        result = run(node, [image, *others], made)
+        return moved(result, lambda parts: parts.transpose(1, 2, 0))
+
+    return handler

@@ -1,0 +1,100 @@
+"""Nodes whose result is known when the file is read: clips, casts, moves of weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.values.value import Absent, Constant, QuantizedConstant, Value
+
+__all__ = ["QUANTIZERS", "reordered", "worked_out"]
+
+QUANTIZERS = {"BipolarQuant", "DequantizeLinear", "IntQuant", "Quant", "QuantizeLinear"}
+"""Of constants these give integers with a scale."""
+MOVES = {"Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+"""What these do to a tensor they do to its integers and their scales."""
+
+
+def worked_out(
+    node: Node, values: Sequence[Value], opsets: Mapping[str, int]
+) -> Constant | QuantizedConstant | None:
+    """Compute a node of constants by ONNX's own definition; None if it reads something else.
+
+    Raises
+    ------
+    ExchangeError
+        If ONNX cannot compute it.
+    """
+    given = [value for value in values if not isinstance(value, Absent)]
+    if not given or node.op in QUANTIZERS or node.domain not in ("", "ai.onnx"):
+        return None
+    first, *others = values
+    if isinstance(first, QuantizedConstant) and node.op in MOVES:
+        arrays = [value.values if isinstance(value, Constant) else None for value in others]
+        if len(arrays) != sum(isinstance(value, Constant | Absent) for value in others):
+            return None
+        full = np.array(np.broadcast_to(first.scale, first.integers.shape))
+        return QuantizedConstant(
+            integers=_run(node, [first.integers, *arrays], opsets),
+            scale=_run(node, [full, *arrays], opsets),
+            bits=first.bits,
+        )
+    if not all(isinstance(value, Constant) for value in given):
+        return None
+    arrays = [value.values if isinstance(value, Constant) else None for value in values]
+    return Constant(values=_run(node, arrays, opsets))
+
+
+def reordered(value: Value, order: tuple[int, ...]) -> Value:
+    """Reorder the axes of a constant that has as many; others stay."""
+    match value:
+        case Constant(values=array) if array.ndim == len(order):
+            return Constant(values=array.transpose(order))
+        case QuantizedConstant(integers=integers, scale=scale) if integers.ndim == len(order):
+            return replace(value, integers=integers.transpose(order), scale=scale.transpose(order))
+        case _:
+            return value
+
+
+def _run(
+    node: Node, arrays: Sequence[NDArray[Any] | None], opsets: Mapping[str, int]
+) -> NDArray[Any]:
+    names = ["" if array is None else f"x{place}" for place, array in enumerate(arrays)]
+    feeds = {name: array for name, array in zip(names, arrays, strict=True) if array is not None}
+    try:
+        (result,) = ReferenceEvaluator(_model(node, names, feeds, opsets)).run(None, feeds)
+    except Exception as error:  # ONNX raises whatever its NumPy code does.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExchangeError([f"cannot be computed from its constants: {reason[0]}"]) from error
+    return np.asarray(result)
+
+
+def _model(
+    node: Node,
+    names: Sequence[str],
+    feeds: Mapping[str, NDArray[Any]],
+    opsets: Mapping[str, int],
+) -> ModelProto:
+    graph = helper.make_graph(
+        [helper.make_node(node.op, names, ["y"], **node.attributes)],
+        "constants",
+        [
+            helper.make_tensor_value_info(name, _element(array), array.shape)
+            for name, array in feeds.items()
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.UNDEFINED, None)],
+    )
+    version = opsets.get("", 0)
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", version)] if version else None
+    )
+
+
+def _element(array: NDArray[Any]) -> int:
+    return int(helper.np_dtype_to_tensor_dtype(array.dtype))

@@ -1,0 +1,109 @@
+"""Pools."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.operands import activation_of, integers_of, straight, window_of
+from systolith.exchange.layers.plain import followed, pooled
+from systolith.exchange.nodes.shapes import flatten_image
+from systolith.exchange.values.layouts import axes_of, inner_shape, moved
+from systolith.exchange.values.value import Absent, Activation, Pending, Value
+from systolith.network import Layer, MaxPool2d
+
+__all__ = ["average_pool", "global_average_pool", "global_max_pool", "max_pool", "reduce_mean"]
+
+
+def max_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """MaxPool: of quantized values, or before they are quantized, which is the same."""
+    kernel, x = _kernel(node), _ordered(values[0], made)
+    stride, padding, problems = window_of(node, kernel, inner_shape(x))
+    if problems:
+        raise ExchangeError(problems)
+
+    def follow(name: str, source: str) -> Layer:
+        return MaxPool2d(
+            name=name, input=source, kernel_size=kernel, stride=stride, padding=padding
+        )
+
+    return followed(node, x, follow, made)
+
+
+def global_max_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """GlobalMaxPool: a window as large as the image."""
+    x = _ordered(values[0], made)
+    shape = inner_shape(x)
+    if len(shape) != 3:
+        raise ExchangeError([f"reads shape {shape}; images (N, C, H, W) are supported"])
+
+    def follow(name: str, source: str) -> Layer:
+        kernel = (shape[1], shape[2])
+        return MaxPool2d(name=name, input=source, kernel_size=kernel, stride=(1, 1))
+
+    return followed(node, x, follow, made)
+
+
+def _ordered(x: Value, made: Building) -> Activation | Pending:
+    """What a pool of maxima can read, quantized or not."""
+    held = x if isinstance(x, Pending) and x.places is None else straight(x, made)
+    if any(held.padding):
+        raise ExchangeError(["reads an image padded with zeros; give the pool pads of its own"])
+    return held
+
+
+def average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """AveragePool; zeros of the padding count, or there are none."""
+    x, kernel = straight(values[0], made), _kernel(node)
+    stride, padding, problems = window_of(node, kernel, x.tensor.shape, x.padding)
+    if padding != x.padding and not node.attributes["count_include_pad"]:
+        problems.append(
+            "leaves its padding out of the average; only count_include_pad=1 is supported"
+        )
+    if problems:
+        raise ExchangeError(problems)
+    return pooled(node, x, kernel, stride, padding)
+
+
+def global_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """GlobalAveragePool."""
+    x = straight(values[0], made)
+    if any(x.padding) or len(x.tensor.shape) != 3:
+        raise ExchangeError(
+            [
+                (
+                    f"reads shape {x.tensor.shape} padded by {x.padding}; images (N, C, H, W) "
+                    "that are "
+                    "not padded are supported"
+                )
+            ]
+        )
+    return pooled(node, x, None, (1, 1), (0, 0, 0, 0))
+
+
+def reduce_mean(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """ReduceMean over height and width."""
+    axes = node.attributes["axes"]
+    if not isinstance(values[1], Absent):
+        axes = integers_of(values[1], "axes")
+    if not axes and node.attributes["noop_with_empty_axes"]:
+        return values[0]
+    x = activation_of(values[0], made)
+    order = axes_of(x)
+    inner = [] if order is None else [order[axis % 4 - 1] for axis in axes or [] if axis % 4]
+    if order is None or len(order) != 3 or len(axes or []) != 2 or sorted(inner) != [1, 2]:
+        raise ExchangeError([f"averages over axes {axes}; height and width are supported"])
+    result = global_average_pool(node, [replace(x, places=None)], made)
+    if not node.attributes["keepdims"]:
+        return flatten_image(node, result, made)
+    return moved(result, lambda pixel: pixel.transpose(order))
+
+
+def _kernel(node: Node) -> tuple[int, int]:
+    kernel = [int(size) for size in node.attributes["kernel_shape"] or []]
+    if len(kernel) != 2 or min(kernel) < 1:
+        raise ExchangeError(
+            [f"has kernel_shape {kernel}; two sizes of 1 or more are supported: height and width"]
+        )
+    return kernel[0], kernel[1]

@@ -1,0 +1,337 @@
+"""Nodes that quantize: Quant, QuantizeLinear, DequantizeLinear and MultiThreshold."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.file.model_file import Node, integer_type
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.operands import constant_of, is_constant
+from systolith.exchange.layers.plain import signs_of
+from systolith.exchange.nodes.arithmetic import subtract
+from systolith.exchange.nodes.integers import quantized, represented
+from systolith.exchange.values.layouts import shape_of
+from systolith.exchange.values.quantizer import FloatArray, Quantizer
+from systolith.exchange.values.value import (
+    Absent,
+    Activation,
+    Constant,
+    Images,
+    Integers,
+    Pending,
+    QuantizedConstant,
+    Value,
+)
+from systolith.network import ActType, IntArray, signed_bits
+
+__all__ = [
+    "bipolar_quant",
+    "dequantize_linear",
+    "multi_threshold",
+    "quant",
+    "quantize_linear",
+    "whole_weights",
+]
+
+WEIGHT_ROUNDINGS = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "CEIL": np.ceil}
+"""As QONNX calls them; weights are rounded once, so all that NumPy has will do."""
+
+
+def quant(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Quant of QONNX: of weights, of activations, of the model's input."""
+    scale, bits = _scales(values[1]), constant_of(values[3], "a number of bits")
+    zero = constant_of(values[2], "a zero point")
+    signed, narrow = bool(node.attributes["signed"]), bool(node.attributes["narrow"])
+    rounding = str(node.attributes["rounding_mode"]).upper()
+    if bits.size != 1 or bits.flat[0] != np.rint(bits.flat[0]):
+        raise ExchangeError(
+            [f"has {bits.reshape(-1).tolist()} bits; one whole number is supported"]
+        )
+    width, x = int(bits.flat[0]), values[0]
+    if isinstance(x, Constant):
+        real = x.values.astype(np.float64)
+        return _quantized_weights(real, scale, zero, width, signed, narrow, rounding)
+    if isinstance(x, QuantizedConstant):
+        raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
+    if width == 1 and signed and not zero.any():
+        return signs_of(node, x, _single(scale, "scales"), made)
+    act = _act_type(width, signed, zero)
+    quantizer = Quantizer(
+        scale=_single(scale, "scales"),
+        type=act,
+        rounding=rounding,
+        narrow=narrow,
+        after_zero_point=True,
+    )
+    assert isinstance(x, Images | Activation | Pending)
+    return quantized(node, x, quantizer, made)
+
+
+def bipolar_quant(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """BipolarQuant of QONNX: of weights and activations, which become -1 or +1."""
+    if isinstance(values[0], QuantizedConstant):
+        raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
+    if not isinstance(values[0], Constant):
+        return signs_of(node, values[0], _single(_scales(values[1]), "scales"), made)
+    weights = values[0].values
+    integers = np.where(weights >= 0, 1, -1).astype(np.int64)
+    scale = _broadcast(_scales(values[1]), weights.shape)
+    return QuantizedConstant(integers=integers, scale=scale, bits=1)
+
+
+def _quantized_weights(
+    real: FloatArray,
+    scale: FloatArray,
+    zero: FloatArray,
+    bits: int,
+    signed: bool,
+    narrow: bool,
+    rounding: str,
+) -> QuantizedConstant:
+    if rounding not in WEIGHT_ROUNDINGS:
+        known = ", ".join(WEIGHT_ROUNDINGS)
+        raise ExchangeError([f"rounds weights by '{rounding}'; {known} are supported"])
+    if bits < 1:
+        raise ExchangeError([f"makes weights of {bits} bits; 1 or more are supported"])
+    scale, zero = _broadcast(scale, real.shape), _broadcast(zero, real.shape)
+    # As QONNX does it: in float32, and clipped first.
+    ratio = real.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
+    if not np.isfinite(ratio).all():
+        raise ExchangeError(["quantizes weights that are no finite numbers"])
+    if bits == 1 and signed:
+        integers = np.where(ratio >= 0, 1, -1).astype(np.int64)
+    else:
+        low, high = (
+            (-(1 << (bits - 1)) + narrow, (1 << (bits - 1)) - 1)
+            if signed
+            else (0, (1 << bits) - 1 - narrow)
+        )
+        rounded = WEIGHT_ROUNDINGS[rounding](np.clip(ratio, low, high))
+        integers = np.asarray(rounded).astype(np.int64)
+    return _weights(integers - np.rint(zero).astype(np.int64), scale, bits if signed else 0)
+
+
+def _weights(integers: IntArray, scale: FloatArray, bits: int) -> QuantizedConstant:
+    """As many bits as were said, or as a zero point makes necessary."""
+    least = signed_bits(int(integers.min(initial=0)), int(integers.max(initial=0)))
+    if bits == 1 and not (np.abs(integers) == 1).all():
+        bits = 2
+    return QuantizedConstant(
+        integers=integers, scale=scale, bits=bits if bits == 1 else max(bits, least, 2)
+    )
+
+
+def whole_weights(values: NDArray[Any]) -> Constant | QuantizedConstant:
+    """Weights that are whole numbers, stored as reals; as they are, if they are not."""
+    integers = np.rint(values.astype(np.float64)).astype(np.int64)
+    if (integers != values).any():
+        return Constant(values=values)
+    ones = np.ones((1,) * integers.ndim)
+    return _weights(integers, ones, 1 if (np.abs(integers) == 1).all() else 0)
+
+
+def quantize_linear(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """QuantizeLinear: of activations or the model's input; of weights, too."""
+    x, scale = values[0], _scales(values[1])
+    dtype = _dtype(node, values[2])
+    act = integer_type(dtype)
+    if act is None:
+        raise ExchangeError([f"makes {dtype}; integers of up to 16 bits are supported"])
+    zero = _zero_points(values[2])
+    if isinstance(x, Constant):
+        real, axis = x.values.astype(np.float32), int(node.attributes["axis"])
+        scale, zero = _along(scale, real.shape, axis), _along(zero, real.shape, axis)
+        integers = np.clip(np.rint(real / scale.astype(np.float32)) + zero, act.low, act.high)
+        return Constant(values=integers.astype(dtype))
+    if not isinstance(x, Images | Activation | Pending):
+        raise ExchangeError(["quantizes what is quantized already; leave one quantizer out"])
+    act = replace(act, zero_point=int(_single(zero, "zero points")))
+    quantizer = Quantizer(scale=_single(scale, "scales"), type=act)
+    return Integers(of=x, quantizer=quantizer, node=str(node))
+
+
+def _dtype(node: Node, zero: Value) -> np.dtype[Any]:
+    """Type of the integers: that of the zero point, or what an attribute says."""
+    if isinstance(zero, Constant):
+        return zero.values.dtype
+    wanted = int(node.attributes["output_dtype"] or TensorProto.UINT8)
+    return np.dtype(helper.tensor_dtype_to_np_dtype(wanted))
+
+
+def dequantize_linear(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """DequantizeLinear: of constants, of quantized activations, of integer images."""
+    x, scale, zero = values[0], _scales(values[1], least=0), _zero_points(values[2])
+    if isinstance(x, Constant):
+        return _dequantized_constant(x.values, scale, zero, int(node.attributes["axis"]))
+    if not isinstance(x, Integers):
+        if made.lenient and isinstance(x, Activation):
+            return x
+        raise ExchangeError(["reads what is not quantized; put a QuantizeLinear before"])
+    step, point = _single(scale, "scales"), int(_single(zero, "zero points"))
+    if step <= 0:
+        raise ExchangeError([f"has scale {step:g}; a positive one is supported"])
+    before = x.quantizer
+    if isinstance(x.of, Images) and x.of.integer is not None:
+        act = replace(x.of.integer, zero_point=point)
+        return replace(x.of, quantizer=replace(before, scale=step, type=act))
+    if before.type.zero_point != point:
+        was = before.type.zero_point
+        raise ExchangeError(
+            [f"reads with zero point {point} what was quantized with {was}; one is supported"]
+        )
+    found = represented(node, x, made)
+    if step == before.scale:
+        return found
+    act_found = made.take(found) if isinstance(found, Images) else found
+    return replace(act_found, scale=step)
+
+
+def _dequantized_constant(
+    stored: NDArray[Any], scale: FloatArray, zero: FloatArray, axis: int
+) -> QuantizedConstant:
+    act = integer_type(stored.dtype)
+    if stored.dtype.kind not in "iu" and act is None:
+        raise ExchangeError([f"reads constants of type {stored.dtype}; integers are supported"])
+    points = _along(zero, stored.shape, axis).astype(np.int64)
+    bits = act.bits if act and act.signed and not zero.any() else 0
+    integers = stored.astype(np.int64) - points
+    return _weights(integers, _along(scale, stored.shape, axis), bits)
+
+
+def _act_type(bits: int, signed: bool, zero: FloatArray) -> ActType:
+    point = _single(zero, "zero points")
+    if point != np.rint(point):
+        raise ExchangeError([f"has zero point {point}; whole numbers are supported"])
+    if not 1 + signed <= bits <= 16:
+        raise ExchangeError([f"makes activations of {bits} bits; {1 + signed} to 16 are supported"])
+    return ActType(bits=bits, signed=signed, zero_point=int(point))
+
+
+def _zero_points(value: Value) -> FloatArray:
+    return np.zeros(1) if isinstance(value, Absent) else constant_of(value, "a zero point")
+
+
+def _scales(value: Value, *, least: float = 5e-324) -> FloatArray:
+    """Positive scales; weights that are 0 throughout may have 0."""
+    scale = constant_of(value, "scales", finite=False)
+    if scale.size == 0 or not np.isfinite(scale).all() or (scale < least).any():
+        raise ExchangeError(["has a scale that is not positive; positive numbers are supported"])
+    return scale
+
+
+def _single(values: FloatArray, what: str) -> float:
+    """One number for a whole activation."""
+    if values.size == 0 or (values != values.flat[0]).any():
+        raise ExchangeError(
+            [
+                (
+                    f"has {what} of shape {values.shape} for an activation; one for all is "
+                    "supported: "
+                    "quantize activations per tensor"
+                )
+            ]
+        )
+    return float(values.flat[0])
+
+
+def _broadcast(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Parameters with as many axes as what they are for, from the last axis on, as NumPy does."""
+    try:
+        fits = np.broadcast_shapes(values.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if values.size == 1:
+        return values.reshape((1,) * len(shape))
+    if not fits:
+        raise ExchangeError(
+            [f"has scales or zero points of shape {values.shape} for a tensor of {shape}"]
+        )
+    return values.reshape((1,) * (len(shape) - values.ndim) + values.shape)
+
+
+def _along(values: FloatArray, shape: tuple[int, ...], axis: int) -> FloatArray:
+    """Parameters for one axis of a tensor of some shape, as ONNX does."""
+    if values.size == 1:
+        return values.reshape((1,) * len(shape))
+    axis += len(shape) * (axis < 0)
+    if values.ndim != 1 or not 0 <= axis < len(shape) or values.size != shape[axis]:
+        raise ExchangeError(
+            [
+                (
+                    f"has scales or zero points of shape {values.shape} for axis {axis} of a "
+                    "tensor of "
+                    f"{shape}; one for each place along the axis is supported"
+                )
+            ]
+        )
+    return values.reshape([-1 if place == axis else 1 for place in range(len(shape))])
+
+
+MOST = 255
+"""Thresholds of one value, so that counts have 8 bits."""
+
+
+def multi_threshold(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """MultiThreshold of FINN and QONNX, whose thresholds are the steps of a quantizer.
+
+    Counts q of thresholds stand for ``out_scale * q + out_bias``.
+    """
+    x = values[0]
+    if is_constant(x):
+        raise ExchangeError(["counts the thresholds that constants reach; fold it"])
+    first, step, count = _steps(constant_of(values[1], "thresholds"))
+    scale, bias = (float(node.attributes[name]) for name in ("out_scale", "out_bias"))
+    if not (np.isfinite([scale, bias]).all() and scale > 0):
+        raise ExchangeError(
+            [f"has out_scale {scale:g} and out_bias {bias:g}; positive scales are supported"]
+        )
+    # What counts of 0 stand for is a zero point, where the counts reach it.
+    zero = -bias / scale if count > 1 else 1
+    zero = int(zero) if zero == np.rint(zero) and 0 <= zero <= count else 1
+    moved = first - (1 - zero) * step
+    if moved.any():
+        x = subtract(node, [x, Constant(values=_along_channels(node, moved, x))], made)
+    if count == 1:
+        found = signs_of(node, x, 1.0, made)
+    else:
+        act = ActType(bits=count.bit_length(), signed=False, zero_point=zero)
+        quantizer = Quantizer(scale=step, type=act, rounding="FLOOR", bounds=(0, count))
+        assert isinstance(x, Images | Activation | Pending)
+        result = quantized(node, x, quantizer, made)
+        found = made.take(result) if isinstance(result, Images) else result
+    return replace(found, scale=scale, origin=scale * zero + bias, counts=True)
+
+
+def _steps(thresholds: FloatArray) -> tuple[FloatArray, float, int]:
+    """The first threshold of each channel, the step between two, and how many there are."""
+    if thresholds.ndim != 2 or not 1 <= thresholds.shape[1] <= MOST:
+        raise ExchangeError(
+            [(f"has thresholds of shape {thresholds.shape}; (channels, 1 to {MOST}) is supported")]
+        )
+    steps = np.diff(thresholds, axis=1)
+    step = float(steps.flat[0]) if steps.size else 1.0
+    if (steps != step).any() or step <= 0:
+        raise ExchangeError(
+            [
+                (
+                    "has thresholds that are not evenly spaced, or differently by channel; import "
+                    "the file from before its streamlining, with Quant nodes"
+                )
+            ]
+        )
+    return thresholds[:, 0], step, thresholds.shape[1]
+
+
+def _along_channels(node: Node, values: FloatArray, x: Value) -> FloatArray:
+    """One number for all, or for each channel."""
+    if (values == values[0]).all():
+        return values[:1]
+    shape = shape_of(x)
+    assert shape is not None
+    last = str(node.attributes["data_layout"]).endswith("C") and len(shape) > 1
+    return values if last else values.reshape(-1, *[1] * (len(shape) - 1))

@@ -1,0 +1,241 @@
+"""Node after node of a file: each gives a value, or what is wrong with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from systolith.exchange.errors import ExchangeError, NodeError
+from systolith.exchange.file.folding import inferred_types
+from systolith.exchange.file.model_file import ModelFile, Node
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.plain import whole_numbers
+from systolith.exchange.nodes.adapters import DOMAIN
+from systolith.exchange.nodes.constants import QUANTIZERS, worked_out
+from systolith.exchange.nodes.integers import represented
+from systolith.exchange.nodes.operators import operator_of
+from systolith.exchange.nodes.unsupported import REWRITES
+from systolith.exchange.values.layouts import shape_of
+from systolith.exchange.values.value import (
+    Absent,
+    Activation,
+    Constant,
+    Images,
+    Integers,
+    Pending,
+    QuantizedConstant,
+    Unknown,
+    Value,
+)
+from systolith.network import ActType, Flatten, Layer, NetworkError, Shape, Tensor
+
+__all__ = ["Run", "standing_in"]
+
+PROBE = "layer 'probe': "
+"""Layers that are tried before they have a name."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What is known while a file is read.
+
+    Attributes
+    ----------
+    made : Building
+    opsets : dict of str to int
+    values : dict of str to Value
+        By tensor.
+    problems : list of str
+    doubtful : set of str
+        Tensors that depend on something a problem was reported about.
+    """
+
+    made: Building
+    opsets: Mapping[str, int]
+    values: dict[str, Value]
+    problems: list[str] = field(default_factory=list)
+    doubtful: set[str] = field(default_factory=set)
+
+    def nodes(self, model: ModelFile) -> None:
+        """Read all nodes."""
+        read = {name for node in model.nodes for name in node.inputs} | set(model.outputs)
+        for node in model.nodes:
+            doubtful = any(name in self.doubtful for name in node.inputs)
+            self.made.lenient = doubtful
+            value, problems = self._node(node)
+            more = [name for name in node.outputs[1:] if name in read]
+            if more and operator_of(node) is not None:
+                problems.append(
+                    f"{node}: its output '{more[0]}' is read; only its first one is supported"
+                )
+            self.problems += [problem for problem in problems if problem not in self.problems]
+            self.values.update(dict.fromkeys(node.outputs, Unknown()))
+            self.values[node.outputs[0]] = value
+            if problems or doubtful:
+                self.doubtful.update(node.outputs)
+
+    def output(self, name: str) -> Activation | None:
+        """What one of the model's outputs is; None where it depends on what is wrong."""
+        self.made.lenient = name in self.doubtful
+        value = self.values.get(name, Unknown())
+        try:
+            found = self._output(name, value)
+        except NetworkError as error:
+            self._report(error, f"output '{name}'")
+            return None
+        return None if self.made.lenient else found
+
+    def _output(self, name: str, value: Value) -> Activation | None:
+        end = Node(name=name, op="end", inputs=(name,), outputs=(), attributes={})
+        match value:
+            case Integers():
+                found: Value = represented(end, value, self.made)
+            case Pending():
+                found = self.made.finish(value)
+            case _:
+                found = value
+        match found:
+            case Activation() if any(found.padding):
+                raise ExchangeError(["ends with a Pad; leave it to the host"])
+            case Activation():
+                return whole_numbers(end, found, self.made) if found.origin else found
+            case Unknown():
+                return None
+            case Images():
+                raise ExchangeError(["is the model's input itself; a layer's result is supported"])
+            case _:
+                raise ExchangeError(["is no layer's result"])
+
+    def _node(self, node: Node) -> tuple[Value, list[str]]:
+        """What a node gives, and what is wrong with it."""
+        missing = Absent()
+        given = [self.values.get(name, Unknown()) if name else missing for name in node.inputs]
+        operator = operator_of(node)
+        try:
+            if (constant := worked_out(node, given, self.opsets)) is not None:
+                return constant, []
+        except ExchangeError as error:
+            return Unknown(), self._told(error, node)
+        if operator is None:
+            rewrite = REWRITES.get(node.op, "see the table of supported operators in docs/onnx.md")
+            if node.domain == DOMAIN:
+                rewrite = "import the file from before qonnx made channels the last axis"
+            return self._instead(node, given), [f"{node}: not supported: {rewrite}"]
+        understood, problems = operator.understood(node, self.opsets)
+        problems = [f"{node}: {problem}" for problem in problems]
+        declared = len(operator.inputs.split())
+        values = [*given, *[missing] * (declared - len(given))][:declared]
+        # What scales of blocks are wrong with otherwise only follows from their being blocks.
+        known = not any(isinstance(value, Unknown) for value in values)
+        if not known or (problems and node.op in QUANTIZERS):
+            return self._instead(node, given), problems
+        run = operator.run
+        if any(isinstance(value, Integers) for value in values):
+            if operator.integers is None:
+                problems.append(
+                    f"{node}: works on the integers of {_quantizer(values)}; what it does with "
+                    "those is not supported: put a DequantizeLinear before it"
+                )
+                return self._instead(node, given), problems
+            run = operator.integers
+        try:
+            value = run(understood, values, self.made)
+        except NetworkError as error:
+            return self._instead(node, given), problems + self._told(error, node)
+        return (self._instead(node, given) if problems else value), problems
+
+    def _instead(self, node: Node, given: list[Value]) -> Value:
+        return standing_in(node, given, self.opsets)
+
+    def _report(self, error: NetworkError, who: str) -> None:
+        told = self._told(error, who)
+        self.problems += [problem for problem in told if problem not in self.problems]
+
+    def _told(self, error: NetworkError, who: object) -> list[str]:
+        """Problems with the name of whom they are about."""
+        about = error.node if isinstance(error, NodeError) else who
+        return [f"{about}: {problem.removeprefix(PROBE)}" for problem in error.problems]
+
+
+def _quantizer(values: list[Value]) -> str:
+    return next(value.node for value in values if isinstance(value, Integers))
+
+
+COMPUTES = {"AveragePool", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "ReduceMean"}
+"""What these give waits to be quantized."""
+SAME_SHAPE = {"BipolarQuant", "IntQuant", "MultiThreshold", "Quant", "Trunc"}
+"""Of domains that ONNX knows nothing of; and all that ONNX Runtime calls QLinear.. of one input."""
+
+NOT_KNOWN = (KeyError, RuntimeError, TypeError, ValueError)
+"""What is raised where a node or what it reads makes no sense."""
+
+
+def standing_in(
+    node: Node, values: Sequence[Value], opsets: Mapping[str, int]
+) -> Unknown | Activation | Pending:
+    """Make a value of the shape that the node's result has, or none if that is not known."""
+    if all(isinstance(value, Absent | Constant | QuantizedConstant) for value in values):
+        return Unknown()
+    shape = _shape(node, values, opsets)
+    if shape is None or len(shape) not in (1, 3) or min(shape) < 1:
+        return Unknown()
+    if node.op not in COMPUTES:
+        tensor = Tensor(shape, ActType(bits=8, signed=True))
+        return Activation(layer="unknown", tensor=tensor, scale=1.0)
+
+    def emit(name: str, *_: object) -> Layer:
+        return Flatten(name=name, input="unknown")
+
+    return Pending(
+        name=node.name,
+        shape=shape,
+        result=shape,
+        emit=emit,
+        accumulated=lambda bias: (0, 0),
+        scale=np.ones(shape[0]),
+        offset=np.zeros(shape[0]),
+        biased=True,
+        error=inf,
+    )
+
+
+def _shape(node: Node, values: Sequence[Value], opsets: Mapping[str, int]) -> Shape | None:
+    """Shape of a result without the batch, as ONNX infers it."""
+    first = shape_of(values[0]) if values else None
+    if node.op in SAME_SHAPE:
+        return first
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    try:
+        proto = helper.make_node(
+            node.op, node.inputs, node.outputs, domain=domain, **node.attributes
+        )
+        types, data = {}, {}
+        for name, value in zip(node.inputs, values, strict=False):
+            if isinstance(value, Absent):
+                continue
+            types[name] = _type(value)
+            if isinstance(value, Constant):
+                data[name] = numpy_helper.from_array(value.values)
+        found = inferred_types(proto, opsets, types, data)
+        dims = found[node.outputs[0]].tensor_type.shape.dim
+        return tuple(size.dim_value for size in dims)[1:]
+    except NOT_KNOWN:
+        return None
+
+
+def _type(value: Value) -> Any:
+    match value:
+        case Constant():
+            element = helper.np_dtype_to_tensor_dtype(value.values.dtype)
+            return helper.make_tensor_type_proto(element, value.values.shape)
+        case QuantizedConstant():
+            return helper.make_tensor_type_proto(TensorProto.FLOAT, value.integers.shape)
+        case _:
+            shape = shape_of(value)
+            if shape is None:
+                raise ValueError
+            element = TensorProto.INT8 if isinstance(value, Integers) else TensorProto.FLOAT
+            return helper.make_tensor_type_proto(element, (1, *shape))

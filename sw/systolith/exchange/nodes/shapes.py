@@ -1,0 +1,235 @@
+"""Nodes that move values, or leave them as they are."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+
+import numpy as np
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.operands import constant_of, integers_of
+from systolith.exchange.layers.plain import followed
+from systolith.exchange.values.layouts import (
+    axes_of,
+    inner_shape,
+    moved,
+    padded_images,
+    shape_of,
+)
+from systolith.exchange.values.value import Absent, Activation, Images, Pending, Value
+from systolith.network import Flatten, Shape
+
+__all__ = [
+    "dropout",
+    "flatten",
+    "flatten_image",
+    "identity",
+    "pad",
+    "pads_of",
+    "reshape",
+    "squeeze",
+    "transpose",
+    "unsqueeze",
+]
+
+
+def identity(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """What changes nothing when a network runs."""
+    return values[0]
+
+
+def dropout(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Dropout, which drops nothing when a network runs."""
+    training = values[2]
+    if not isinstance(training, Absent) and constant_of(training, "training_mode").any():
+        raise ExchangeError(["drops values, as its training_mode is true; false is supported"])
+    return values[0]
+
+
+def flatten(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Flatten, from the channels on."""
+    shape = _shape(values[0])
+    axis = int(node.attributes["axis"])
+    axis += (1 + len(shape)) * (axis < 0)
+    if axis < 1 or prod(shape[: axis - 1]) != 1:
+        raise ExchangeError(
+            [f"flattens {_tensor(shape)} from axis {axis}; axis 1 is supported: one row an image"]
+        )
+    return flatten_image(node, values[0], made)
+
+
+def flatten_image(node: Node, x: Value, made: Building) -> Value:
+    """Make one row of each image."""
+    return _reshaped(node, x, (prod(_shape(x)),), made)
+
+
+def reshape(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Reshape of each image for itself."""
+    shape = _shape(values[0])
+    sizes = integers_of(values[1], "a shape")
+    wanted = _wanted(sizes, shape, allow_zero=bool(node.attributes["allowzero"]))
+    return _reshaped(node, values[0], wanted, made)
+
+
+def _wanted(sizes: list[int], shape: Shape, *, allow_zero: bool) -> Shape:
+    """Shape of one result."""
+    each = prod(shape)
+    kept = [
+        shape[axis - 1] if size == 0 and not allow_zero and axis <= len(shape) else size
+        for axis, size in enumerate(sizes)
+        if axis
+    ]
+    known = prod(size for size in kept if size != -1)
+    if kept.count(-1) == 1 and sizes[0] != -1 and known > 0 and each % known == 0:
+        kept[kept.index(-1)] = each // known
+    if not kept or min(kept) < 1 or prod(kept) != each:
+        raise ExchangeError(
+            [
+                (
+                    f"gives shape {tuple(sizes)} to {_tensor(shape)}, which mixes images of a "
+                    "batch; "
+                    f"(-1, {each}) makes a vector of each"
+                )
+            ]
+        )
+    return tuple(kept)
+
+
+def squeeze(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Squeeze of named axes, not the batch's."""
+    shape = _shape(values[0])
+    axes = _axes(node, values, 1 + len(shape))
+    if any(shape[axis - 1] != 1 for axis in axes):
+        raise ExchangeError([f"squeezes axes {axes} of {_tensor(shape)}, which are not all 1"])
+    wanted = tuple(size for axis, size in enumerate(shape, 1) if axis not in axes)
+    return _reshaped(node, values[0], wanted, made)
+
+
+def unsqueeze(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Unsqueeze of axes after the batch's."""
+    shape = list(_shape(values[0]))
+    given = node.attributes["axes"] if isinstance(values[1], Absent) else values[1]
+    count = len(given) if isinstance(given, list) else len(integers_of(values[1], "axes"))
+    for axis in _axes(node, values, 1 + len(shape) + count):
+        shape.insert(axis - 1, 1)
+    return _reshaped(node, values[0], tuple(shape), made)
+
+
+def _axes(node: Node, values: Sequence[Value], rank: int) -> list[int]:
+    """Axes from 1 on, ascending."""
+    if isinstance(values[1], Absent):
+        given = [int(axis) for axis in node.attributes["axes"] or []]
+    else:
+        given = integers_of(values[1], "axes")
+    axes = sorted(axis + rank * (axis < 0) for axis in given)
+    if not axes or axes[0] < 1 or axes[-1] >= rank or len(set(axes)) != len(axes):
+        named = f"axes {given}" if given else "no axes, so the batch's where its size is 1"
+        raise ExchangeError([f"names {named}; different axes of 1..{rank - 1} are supported"])
+    return axes
+
+
+def _reshaped(node: Node, x: Value, wanted: Shape, made: Building) -> Value:
+    if isinstance(x, Images) and x.quantizer is not None and len(wanted) == 1 and _as_given(x):
+        x = made.take(x)
+    found = moved(x, lambda values: values.reshape(wanted))
+    if not isinstance(found, Activation | Pending) or found.places is None:
+        return found
+    inner = inner_shape(found)
+    if (
+        len(inner) == 3
+        and len(wanted) == 1
+        and np.array_equal(found.places, np.arange(prod(inner)))
+    ):
+        plain = replace(found, places=None)
+        return followed(node, plain, lambda name, source: Flatten(name=name, input=source), made)
+    return found
+
+
+def _as_given(x: Images) -> bool:
+    """Whether images have the shape (C, H, W) that the file gives them."""
+    same = np.array_equal(x.places, np.arange(prod(x.image)).reshape(x.image))
+    return len(x.image) == 3 and same
+
+
+def transpose(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Transpose of what an image consists of, such as channels last to channels first."""
+    shape = _shape(values[0])
+    order = node.attributes["perm"] or list(range(len(shape), -1, -1))
+    if sorted(order) != list(range(1 + len(shape))) or order[0] != 0:
+        raise ExchangeError(
+            [f"reorders the axes of {_tensor(shape)} by {tuple(order)}; the batch must stay first"]
+        )
+    return moved(values[0], lambda parts: parts.transpose([axis - 1 for axis in order[1:]]))
+
+
+def pad(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Pad with zeros, of height and width before a layer; of images that the host pads, at will."""
+    x = values[0]
+    fill = float(node.attributes["value"] or 0.0)
+    if not isinstance(values[2], Absent):
+        fill = float(constant_of(values[2], "fill values").reshape(-1)[0])
+    pads = pads_of(node, values, len(_shape(x)))
+    if isinstance(x, Images) and x.quantizer is None:
+        return padded_images(x, pads, fill)
+    if not any(map(any, pads)):
+        return x
+    if fill:
+        raise ExchangeError([f"pads with {fill:g}; zeros are supported"])
+    if isinstance(x, Images):
+        x = made.take(x)
+    assert isinstance(x, Activation | Pending)
+    axes = axes_of(x)
+    if axes is None or len(axes) != 3:
+        raise ExchangeError(
+            ["pads what was reshaped; pad images (N, C, H, W), before that or after"]
+        )
+    inner = [pads[axes.index(axis)] for axis in range(3)]
+    if any(inner[0]):
+        raise ExchangeError([f"pads channels by {inner[0]}; height and width are supported"])
+    if isinstance(x, Pending) and not x.low <= 0 <= x.high:
+        raise ExchangeError(["pads with zeros what was cut off above or below zero; cut it after"])
+    around, (rows, columns) = x.padding, inner[1:]
+    padding = (
+        rows[0] + around[0],
+        rows[1] + around[1],
+        columns[0] + around[2],
+        columns[1] + around[3],
+    )
+    return replace(x, padding=padding)
+
+
+def pads_of(node: Node, values: Sequence[Value], rank: int) -> list[tuple[int, int]]:
+    """How much is added before and after each axis of an image.
+
+    Raises
+    ------
+    ExchangeError
+        If the batch is padded, anything is cut off, or axes do not fit.
+    """
+    if isinstance(values[1], Absent):
+        given = [int(by) for by in node.attributes["pads"] or []]
+    else:
+        given = integers_of(values[1], "pads")
+    axes = list(range(1 + rank))
+    if not isinstance(values[3], Absent):
+        axes = [axis % (1 + rank) for axis in integers_of(values[3], "axes")]
+    if len(given) != 2 * len(axes) or len(set(axes)) != len(axes):
+        raise ExchangeError([f"has pads {given} for axes {axes}; two for each axis are needed"])
+    before, after = given[: len(axes)], given[len(axes) :]
+    found = {axis: pair for axis, *pair in zip(axes, before, after, strict=True)}
+    if any(found.get(0, [0, 0])) or min(given, default=0) < 0:
+        raise ExchangeError([f"has pads {given}; 0 or more, none of the batch, are supported"])
+    return [(pair[0], pair[1]) for axis in range(1, 1 + rank) for pair in [found.get(axis, [0, 0])]]
+
+
+def _shape(x: Value) -> Shape:
+    shape = shape_of(x)
+    if shape is None:
+        raise ExchangeError(["moves a constant that cannot be worked out; write it as it is read"])
+    return shape
+
+
+def _tensor(shape: Shape) -> str:
+    return f"(N, {', '.join(map(str, shape))})"

@@ -1,0 +1,115 @@
+"""Operators that are not imported: what to write instead, and what is left to the host."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from systolith.exchange.file.model_file import ModelFile, Node
+
+__all__ = ["LEFT_TO_HOST", "REWRITES", "Tailless", "without_tail"]
+
+LEFT_TO_HOST: Mapping[str, str] = {
+    "Softmax": "leave it out at the end: the greatest logit is the same",
+    "LogSoftmax": "leave it out at the end: the greatest logit is the same",
+    "QLinearSoftmax": "leave it out at the end: the greatest logit is the same",
+    "Hardmax": "leave it out at the end: the host finds the greatest logit",
+    "ArgMax": "leave it out at the end: the host finds the greatest logit",
+    "TopK": "leave it out at the end: the host finds the greatest logits",
+    "QLinearSigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
+    "Sigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
+}
+"""At the end of a model these are left out, with a note; elsewhere they are not supported."""
+
+REWRITES: Mapping[str, str] = {
+    **LEFT_TO_HOST,
+    "HardSigmoid": "use Relu or Clip",
+    "HardSwish": "use Relu or Clip",
+    "LeakyRelu": "use Relu",
+    "PRelu": "use Relu",
+    "Elu": "use Relu",
+    "Gelu": "use Relu",
+    "Tanh": "use Clip",
+    "ConvTranspose": "use strided convolutions only",
+    "Concat": "add the branches instead of putting them beside each other",
+    "Upsample": "resize on the host, before the network or after it",
+    "Resize": "resize on the host, before the network or after it",
+    "LayerNormalization": "use BatchNormalization",
+    "InstanceNormalization": "use BatchNormalization",
+    "ConvInteger": "quantize statically: QuantizeLinear with constant scales",
+    "MatMulInteger": "quantize statically: QuantizeLinear with constant scales",
+    "DynamicQuantizeLinear": "quantize statically: QuantizeLinear with constant scales",
+    "Trunc": "use a Quant with rounding_mode FLOOR",
+    "LSTM": "feed-forward convolutional networks are supported",
+    "GRU": "feed-forward convolutional networks are supported",
+    "RNN": "feed-forward convolutional networks are supported",
+    "Scan": "feed-forward convolutional networks are supported",
+    "Loop": "feed-forward convolutional networks are supported",
+    "If": "keep the branch that is taken: export the model for inference",
+    "Attention": "feed-forward convolutional networks are supported",
+}
+"""What to write instead of common operators that are not supported."""
+
+
+CARRIES_ON = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
+"""What may come after, up to the model's output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tailless:
+    """A model that ends earlier.
+
+    Attributes
+    ----------
+    model : ModelFile
+    instead : dict of str to str
+        By output of this model: the output of the file that is computed from it by the host.
+    notes : tuple of str
+        What was left out.
+    """
+
+    model: ModelFile
+    instead: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def without_tail(model: ModelFile) -> Tailless:
+    """Let the model end before a last Softmax or the like, without what no output depends on."""
+    read = [name for node in model.nodes for name in node.inputs]
+    maker = {name: node for node in model.nodes for name in node.outputs if name}
+    outputs, instead, notes, gone = [], {}, [], set()
+    for output in model.outputs:
+        tail, name = _tail(output, maker)
+        # What something else reads, too, is no end.
+        inner = [each for node in tail for each in node.outputs if each != output]
+        if not tail or any(read.count(each) > 1 for each in inner) or output in read:
+            outputs.append(output)
+            continue
+        outputs.append(name)
+        instead[name] = output
+        gone |= {id(node) for node in tail}
+        notes.append(
+            f"{tail[-1]} at the end is left to the host: the network gives '{name}', which it reads"
+        )
+    nodes = _needed([node for node in model.nodes if id(node) not in gone], outputs)
+    found = replace(model, nodes=nodes, outputs=tuple(dict.fromkeys(outputs)))
+    return Tailless(model=found, instead=instead, notes=tuple(notes))
+
+
+def _tail(output: str, maker: Mapping[str, Node]) -> tuple[list[Node], str]:
+    """Nodes from an output back to what is left to the host, and what that reads."""
+    tail, name, found, start = [], output, 0, output
+    while (node := maker.get(name)) is not None and node.op in (*CARRIES_ON, *LEFT_TO_HOST):
+        tail.append(node)
+        name = node.inputs[0]
+        if node.op in LEFT_TO_HOST:
+            found, start = len(tail), name
+    return tail[:found], start
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
+    """The nodes that outputs depend on."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))

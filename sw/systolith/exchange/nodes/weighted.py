@@ -1,0 +1,225 @@
+"""Nodes with weights: convolution, fully connected layers."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isfinite, prod
+
+import numpy as np
+
+from systolith.exchange.errors import ExchangeError
+from systolith.exchange.file.model_file import Node
+from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.operands import activation_of, constant_of, straight, window_of
+from systolith.exchange.layers.plain import pending_of
+from systolith.exchange.layers.structure import Structure, detect, structures
+from systolith.exchange.layers.weighted import multiplied, weighted
+from systolith.exchange.values.layouts import shape_of
+from systolith.exchange.values.quantizer import FloatArray, Quantizer
+from systolith.exchange.values.value import (
+    Absent,
+    Activation,
+    Constant,
+    Pending,
+    QuantizedConstant,
+    Value,
+)
+from systolith.network import (
+    ActType,
+    Conv2d,
+    Flatten,
+    IntArray,
+    Layer,
+    Linear,
+    NetworkError,
+    Requantize,
+    Ungrouped,
+    ungrouped,
+)
+
+__all__ = ["convolve", "gemm", "matmul"]
+
+
+def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Conv: two-dimensional, of any groups."""
+    weight = _weights(values[1], axis=0)
+    if weight.integers.ndim != 4:
+        axes = weight.integers.ndim - 2
+        raise ExchangeError([f"is {axes}-dimensional; two-dimensional ones are supported"])
+    x = straight(values[0], made)
+    problems = []
+    groups = int(node.attributes["group"])
+    filters, channels, *kernel = weight.integers.shape
+    if groups < 1 or filters % groups:
+        problems.append(f"has {filters} filters in {groups} groups, which must be equally large")
+    if (named := node.attributes["kernel_shape"]) not in (None, kernel):
+        problems.append(f"has kernel_shape {tuple(named)}, but weights of {tuple(kernel)}")
+    stride, padding, found = window_of(node, (kernel[0], kernel[1]), x.tensor.shape, x.padding)
+    if problems + found:
+        raise ExchangeError(problems + found)
+    if x.origin and any(padding):
+        x = _with_zero(node, x, made)
+    whole = _ungrouped(weight.integers, groups)
+
+    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+        return Conv2d(
+            name=name,
+            input=x.layer,
+            weight=whole.weight,
+            bias=bias,
+            requantize=requantize,
+            output=output,
+            weight_bits=weight.bits,
+            stride=stride,
+            padding=padding,
+            groups=whole.groups,
+            pattern=whole.pattern,
+            mask=whole.mask,
+        )
+
+    scale = np.broadcast_to(weight.scale.reshape(-1), filters)
+    offset = _bias(values[2], filters, (filters,)) + _of_origin(x, weight.integers, scale)
+    return weighted(node.name, emit, x.tensor, scale * x.scale, offset)
+
+
+def _ungrouped(weight: IntArray, groups: int) -> Ungrouped:
+    """Find the sparsity that weights of any groups have, and write them as of a single one."""
+    if groups > 1 and weight.shape[1] == 1:
+        # Engines for depthwise layers have all weights of a channel.
+        return ungrouped(weight, groups)
+    for found in structures(weight):
+        try:
+            return ungrouped(weight, groups, found.pattern, found.mask)
+        except NetworkError:  # strided taps of more than one offset
+            continue
+    raise AssertionError("the last structure is the dense one")
+
+
+def _with_zero(node: Node, x: Activation, made: Building) -> Activation:
+    """Give an activation that a constant was added to a zero point, so that it can be padded."""
+    act = x.tensor.type
+    zero = act.zero_point - x.origin / x.scale
+    if zero != np.rint(zero) or not act.low <= zero <= act.high:
+        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
+    quantizer = Quantizer(scale=x.scale, type=replace(act, zero_point=int(zero)))
+    held = pending_of(node, replace(x, padding=(0, 0, 0, 0)), made)
+    return made.quantized(x, quantizer, held)
+
+
+def gemm(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """Gemm, with plain activations; its factors become part of scale and bias."""
+    alpha, beta = (float(node.attributes[name]) for name in ("alpha", "beta"))
+    if not (isfinite(alpha) and isfinite(beta) and alpha):
+        raise ExchangeError([f"has alpha {alpha:g} and beta {beta:g}; finite ones are supported"])
+    held = _linear(node, values, made, transposed=not node.attributes["transB"])
+    held = multiplied(held, np.array([alpha]))
+    bias = _bias(values[2], held.offset.size, (1, held.offset.size))
+    return replace(held, offset=held.offset + bias * beta)
+
+
+def matmul(node: Node, values: Sequence[Value], made: Building) -> Value:
+    """MatMul of an activation and constant weights."""
+    return _linear(node, values, made, transposed=True)
+
+
+def _linear(node: Node, values: Sequence[Value], made: Building, *, transposed: bool) -> Pending:
+    weight = _weights(values[1], axis=1 if transposed else 0)
+    if weight.integers.ndim != 2:
+        raise ExchangeError(
+            [f"has weights of shape {weight.integers.shape}; a matrix is supported"]
+        )
+    x, order = _features(node, activation_of(values[0], made), made)
+    given = weight.integers.T if transposed else weight.integers
+    integers = np.empty_like(given)
+    if given.shape[1] != len(order):
+        raise ExchangeError([f"has weights for {given.shape[1]} features, but reads {len(order)}"])
+    integers[:, order] = given
+    structure: Structure = detect(integers)
+
+    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+        return Linear(
+            name=name,
+            input=x.layer,
+            weight=integers,
+            bias=bias,
+            requantize=requantize,
+            output=output,
+            weight_bits=weight.bits,
+            pattern=structure.pattern,
+            mask=structure.mask,
+        )
+
+    scale = np.broadcast_to(weight.scale.reshape(-1), len(integers))
+    offset = _of_origin(x, integers, scale)
+    return weighted(node.name, emit, x.tensor, scale * x.scale, offset)
+
+
+def _of_origin(x: Activation, integers: IntArray, scale: FloatArray) -> FloatArray:
+    """What the weights make of what an activation of 0 steps stands for."""
+    return np.asarray(x.origin * scale * integers.reshape(len(integers), -1).sum(axis=1))
+
+
+def _features(node: Node, x: Activation, made: Building) -> tuple[Activation, IntArray]:
+    """A vector, and where the file's features stand in it."""
+    shape = shape_of(x)
+    if shape is None or len(shape) != 1:
+        raise ExchangeError([f"reads images {shape}; vectors are supported: put a Flatten before"])
+    order = np.arange(prod(shape)) if x.places is None else x.places
+    plain = replace(x, places=None)
+    if len(x.tensor.shape) == 3:
+        flat = made.follow(
+            f"{node.name}_flatten",
+            plain,
+            lambda name, source: Flatten(name=name, input=source),
+        )
+        return flat, order
+    return plain, order
+
+
+def _bias(value: Value, channels: int, shape: tuple[int, ...]) -> FloatArray:
+    if isinstance(value, Absent):
+        return np.zeros(channels)
+    real = constant_of(value, "a bias")
+    try:
+        fits = np.broadcast_shapes(real.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ExchangeError(
+            [
+                (
+                    f"has a bias of shape {real.shape} for {channels} channels; one number, or one "
+                    "for each channel, is supported"
+                )
+            ]
+        )
+    return np.broadcast_to(real.reshape(-1), channels)
+
+
+def _weights(value: Value, axis: int) -> QuantizedConstant:
+    """Weights, with one scale for all or one for each output channel."""
+    match value:
+        case QuantizedConstant():
+            pass
+        case Constant():
+            raise ExchangeError(
+                ["its weights are float constants: quantize them (Quant, or DequantizeLinear)"]
+            )
+        case _:
+            raise ExchangeError(
+                ["its weights are computed from the images; constant ones are supported"]
+            )
+    scale = value.scale
+    if scale.ndim <= axis:
+        return value
+    others = tuple(place for place in range(scale.ndim) if place != axis)
+    least = scale.min(axis=others, keepdims=True)
+    if (scale != least).any():
+        raise ExchangeError(
+            [
+                (
+                    f"has weights with scales of shape {value.scale.shape}; one for each output "
+                    f"channel (axis {axis}) is supported"
+                )
+            ]
+        )
+    return replace(value, scale=least)

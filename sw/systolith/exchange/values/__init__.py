@@ -1,0 +1,1 @@
+"""What the tensors of a float graph stand for as integers, and the arithmetic of their scales."""
