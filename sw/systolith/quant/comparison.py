@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import INPUT
-from systolith.prune.filters.following import evaluating
 from systolith.quant.operations import (
     AddUp,
     AveragePool,
@@ -19,9 +18,10 @@ from systolith.quant.operations import (
     MaxPool,
     Multiply,
 )
-from systolith.quant.recording import record
 from systolith.quant.requantizing import pad
 from systolith.quant.tracing import Trace, TracedLayer
+from systolith.trace import evaluating
+from systolith.trace.recording import record
 
 __all__ = ["comparison_problems", "evaluate_layers"]
 
@@ -111,7 +111,7 @@ def _evaluate(layer: TracedLayer, inputs: Sequence[Tensor]) -> Tensor:
 def _first_difference(
     model: nn.Module, trace: Trace, images: Tensor, values: Mapping[str, Tensor]
 ) -> Iterator[str]:
-    recording = record(model, images)
+    recording = record(model, images, len(images))
     expected = {node.name: value for node, value in recording.values.items()}
     outputs = {layer.name: layer.reference for layer in trace.layers}
     outputs[trace.layers[-1].name] = trace.output

@@ -11,11 +11,10 @@ from systolith.network import INPUT, NetworkError, Pattern, Shape, ungrouped_pat
 from systolith.prune import MaskSet
 from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
-from systolith.quant.model_checks import not_finite
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
-__all__ = ["QuantizedModel", "Wiring"]
+__all__ = ["QuantizedModel", "Wiring", "not_finite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,3 +238,13 @@ def _calibrate(layer: QuantLayer, values: list[Tensor]) -> Tensor:
         layer.output.calibrate_(layer.activation(layer.accumulate(*values)))
     result: Tensor = layer(*values)
     return result
+
+
+def not_finite(title: str, tensors: Mapping[str, Tensor | None]) -> Iterator[str]:
+    """Find tensors of a layer that hold NaN or infinities, as after training that diverged."""
+    for name, tensor in tensors.items():
+        if tensor is not None and (bad := int((~tensor.isfinite()).sum())):
+            yield (
+                f"{title}: needs finite numbers, but {bad} of {tensor.numel()} of its {name} are "
+                "NaN or infinite"
+            )

@@ -19,8 +19,7 @@ from systolith.quant.layers import (
     QuantLayer,
     QuantMaxPool2d,
 )
-from systolith.quant.model import QuantizedModel, Wiring
-from systolith.quant.model_checks import not_finite
+from systolith.quant.model import QuantizedModel, Wiring, not_finite
 from systolith.quant.operations import AddUp, AveragePool, Convolve, Flatten, MaxPool, Multiply
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
 from systolith.quant.requantizing import Activation

@@ -12,8 +12,6 @@ from systolith.network import INPUT, Shape
 from systolith.quant.calls import recognize_call
 from systolith.quant.constants import normalizing_scale
 from systolith.quant.errors import UnsupportedModelError
-from systolith.quant.memory import changed_through_a_view
-from systolith.quant.nodes import operands, qualified, readable, title
 from systolith.quant.operations import (
     Activate,
     AddUp,
@@ -32,16 +30,17 @@ from systolith.quant.operations import (
 )
 from systolith.quant.pending import FOLDS_ZEROS, TO_BE_FOLDED, Pending, fold
 from systolith.quant.recognize import Shapes, recognize_module
-from systolith.quant.recording import Recording
 from systolith.quant.requantizing import Activation
 from systolith.quant.sizes import depends_on_size
 from systolith.quant.traced_layers import Trace, TracedLayer
-from systolith.quant.used_modules import kind_of
+from systolith.trace.aliases import changed_through_a_view
+from systolith.trace.modules import kind_of
+from systolith.trace.nodes import operands, qualified, readable, title
+from systolith.trace.recording import Recording
 
 __all__ = ["Reader"]
 
 _OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
-IN_PLACE = "changes in place what is read later through another view of it; write x = x + y"
 _FUSES = Convolve | Multiply | AddUp | AveragePool
 
 
@@ -65,8 +64,6 @@ class Reader:
     def read(self) -> Trace:
         """Make layers of all nodes that the output depends on, or raise with all reasons."""
         recording = self.recording
-        if recording.output is not None:
-            _erase_unused(recording.graph, recording.output)
         nodes = list(recording.graph.nodes)
         self.problems += _shared(nodes)
         for node in nodes:
@@ -93,9 +90,7 @@ class Reader:
 
     def _recognize(self, node: fx.Node) -> Operation | None:
         if node.target is changed_through_a_view:
-            (changer,) = node.all_input_nodes
-            self.problems.append(f"{title(changer)}: {IN_PLACE}")
-            return None
+            return None  # the recording has reported it
         if any(source not in self.recording.values for source in node.all_input_nodes):
             return None  # it reads a list of tensors, which has been reported
         nothing = torch.empty(0)  # of a list of tensors
@@ -351,12 +346,6 @@ class Reader:
     def _refuse(self, node: fx.Node, reason: str) -> None:
         self.refused.add(node)
         self.problems.append(f"{title(node)}: {reason}")
-
-
-def _erase_unused(graph: fx.Graph, output: fx.Node) -> None:
-    for node in reversed(list(graph.nodes)):
-        if not node.users and node is not output and node.op != "placeholder":
-            graph.erase_node(node)
 
 
 def _shared(nodes: list[fx.Node]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from systolith.quant.operations import (
     Softmax,
 )
 from systolith.quant.requantizing import RELU6_LIMIT, Activation
-from systolith.quant.used_modules import kind_of
+from systolith.trace.modules import kind_of
 
 __all__ = [
     "AVG_POOL",

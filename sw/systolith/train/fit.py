@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from systolith.data import Augment, Dataset
 from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier
-from systolith.prune.filters.following import evaluating
+from systolith.trace import evaluating
 from systolith.train.checkpoint import TrainingState
 from systolith.train.fitting import fit_problems, output_problems
 from systolith.train.progress import Progress, Report

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from systolith.data import Dataset
-from systolith.prune.filters.following import evaluating
+from systolith.trace import evaluating
 
 __all__ = ["fit_problems", "output_problems"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from systolith.prune.filters.following import evaluating
 from systolith.prune.filters.groups import ChannelGroup
+from systolith.trace import evaluating
 
 __all__ = ["Cost", "KeptCost", "LayerCost", "count", "macs_after", "parameters_after"]
 

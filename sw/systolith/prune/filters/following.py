@@ -1,21 +1,19 @@
 """Run a model and follow the identity of each channel through it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, fx, nn
 
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.calls import Call
 from systolith.prune.filters.channels import Channels, Labels
 from systolith.prune.filters.operations import Flow, module_flow
+from systolith.trace import evaluating
 
-__all__ = ["Followed", "evaluating", "follow_channels"]
+__all__ = ["Followed", "follow_channels"]
 
 IMAGES = 2
 
@@ -43,19 +41,6 @@ class Followed:
     inputs: dict[str, Labels] = field(default_factory=dict)
     producers: list[str] = field(default_factory=list)
     exposed: set[str] = field(default_factory=set)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode, without gradients; each module's own mode returns."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def follow_channels(model: nn.Module, images: Tensor) -> Followed:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from systolith.prune.computed_weights import with_plain_weights
 from systolith.prune.errors import PruneError
-from systolith.prune.filters.following import evaluating
 from systolith.prune.filters.groups import find_channel_groups
 from systolith.prune.filters.masks import FilterMasks
+from systolith.trace import evaluating
 
 __all__ = ["remove_filters"]
 

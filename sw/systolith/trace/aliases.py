@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx
 
-__all__ = ["Memory", "changed_through_a_view"]
+__all__ = ["AliasMap", "changed_through_a_view"]
 
 _Place = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 """Address of the storage, offset, shape, strides."""
@@ -17,7 +17,7 @@ def changed_through_a_view(changer: object) -> None:
 
 
 @dataclass
-class Memory:
+class AliasMap:
     """Nodes by the place of their values.
 
     Tensors at one place are one value, whichever Python objects they are; all of them are kept,

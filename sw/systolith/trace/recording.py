@@ -2,7 +2,6 @@
 
 import inspect
 import operator
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from systolith.prune.filters.following import evaluating
-from systolith.quant.memory import Memory
-from systolith.quant.used_modules import as_used, is_leaf, kind_of, misfit, of_function
+from systolith.trace.aliases import AliasMap, changed_through_a_view
+from systolith.trace.modules import as_used, is_leaf, kind_of, misfit, of_function
+from systolith.trace.nodes import qualified, title
+from systolith.trace.running import as_written, evaluating, first_images, model_problems
 
 __all__ = ["Recording", "record"]
 
@@ -44,6 +44,8 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "__setitem__": operator.setitem,
 }
 """Methods of tensors that PyTorch calls for Python's operators."""
+
+IN_PLACE = "changes in place what is read later through another view of it; write x = x + y"
 
 
 @dataclass(kw_only=True)
@@ -74,35 +76,46 @@ class Recording:
     reads_sizes: bool = False
 
 
-def record(model: nn.Module, images: Tensor) -> Recording:
+def record(model: nn.Module, images: Tensor, count: int = 2) -> Recording:
     """Run a model in evaluation mode and record it.
 
-    Whatever Python does meanwhile happens as usual: hooks run, sizes are numbers, loops and
-    branches on shapes are resolved. Only the values of tensors must not reach Python.
+    Python code runs as usual meanwhile: hooks run, sizes are numbers, loops and branches on shapes
+    are resolved. Only the values of tensors must not reach Python. Calls that the output does not
+    depend on are left out.
 
     Parameters
     ----------
     model : nn.Module
-        Left as it is, but for what its own hooks compute before each forward pass.
+        Left as it is, except for what its own hooks compute before each forward pass.
     images : Tensor, shape (N, *input_shape)
-        Of the type and on the device that the model takes.
+        The first `count` are used, converted as :func:`first_images` does.
+    count : int
+        More than 1, so that the batch axis is not taken for an axis of length 1.
+
+    Returns
+    -------
+    Recording
+        A model that cannot be run, or not be recorded completely, gives one with problems.
     """
-    recorder = _Recorder(model, len(images))
+    if problems := list(model_problems(model)):
+        return Recording(problems=problems)
+    chosen = first_images(model, images, count)
+    recorder = _Recorder(model, len(chosen))
     recording = recorder.recording
     try:
-        with evaluating(model), _eager(), recorder.watching(), recorder:
-            given = images.clone()
+        with evaluating(model), as_written(), recorder.watching(), recorder:
+            given = chosen.clone()
             recorder.see(recording.graph.placeholder(_argument_name(model)), given)
             result = model(given)
     except Exception as error:  # whatever the model's own code raises
         recording.problems.append(
-            f"images of shape {tuple(images.shape)} do not fit the model: "
+            f"images of shape {tuple(chosen.shape)} do not fit the model: "
             f"{recorder.failed}{str(error) or type(error).__name__}"
         )
         if recorder.misfit:
             recording.problems[-1] = recorder.misfit
-        return recording
-    recorder.finish(result)
+    else:
+        recorder.finish(result)
     return recording
 
 
@@ -114,7 +127,7 @@ class _Recorder(TorchFunctionMode):
         self.model = model
         self._images = images
         self.recording = Recording()
-        self.memory = Memory(self.recording.graph)
+        self.memory = AliasMap(self.recording.graph)
         self.failed = ""
         self.misfit = ""
         self._names = {module: name for name, module in model.named_modules()}
@@ -133,6 +146,12 @@ class _Recorder(TorchFunctionMode):
             )
         else:
             self.recording.output = self.memory.read(result)
+        if self.recording.output is not None:
+            _erase_unused(self.recording.graph, self.recording.output)
+        for node in self.recording.graph.nodes:
+            if node.target is changed_through_a_view:
+                (changer,) = node.all_input_nodes
+                self.recording.problems.append(f"{title(changer)}: {IN_PLACE}")
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -176,7 +195,7 @@ class _Recorder(TorchFunctionMode):
         except Exception:
             title = f"'{name}' ({kind_of(module).__name__})"
             before = self.memory.read(args[0]) if args and isinstance(args[0], Tensor) else None
-            reader = "" if before is None else str(_qualified(before))
+            reader = "" if before is None else str(qualified(before))
             reason = "" if before is None else misfit(module, args[0], reader)
             self.failed, self.misfit = f"{title}: ", f"{title}: {reason}" if reason else ""
             raise
@@ -279,18 +298,14 @@ class _Recorder(TorchFunctionMode):
             self.recording.problems.append(problem)
 
 
+def _erase_unused(graph: fx.Graph, output: fx.Node) -> None:
+    for node in reversed(list(graph.nodes)):
+        if not node.users and node is not output and node.op != "placeholder":
+            graph.erase_node(node)
+
+
 def _argument_name(model: nn.Module) -> str:
     return next(iter(inspect.signature(model.forward).parameters), "x")
-
-
-@contextmanager
-def _eager() -> Iterator[None]:
-    """Run compiled models as they were written."""
-    if "torch._dynamo" not in sys.modules:
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
@@ -308,10 +323,6 @@ def _tensors(values: Any) -> Iterator[Tensor]:
 
 def _version(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
-
-
-def _qualified(node: fx.Node) -> str:
-    return str(node.target) if node.op == "call_module" else node.name
 
 
 def _name(target: Any) -> str | None:

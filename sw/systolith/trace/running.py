@@ -1,17 +1,54 @@
-"""What is wrong with a model before it runs, and with its numbers."""
+"""How a model is run in order to be looked at, and what keeps it from being run."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from systolith.quant.used_modules import is_leaf
+from systolith.trace.modules import is_leaf
 
-__all__ = ["model_problems", "not_finite"]
+__all__ = ["as_written", "evaluating", "first_images", "model_problems"]
 
 _DTYPES = (torch.float32, torch.float64)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode without gradients; each module's mode is restored."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def as_written() -> Iterator[None]:
+    """Run compiled models as they were written."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def first_images(model: nn.Module, images: Tensor, count: int) -> Tensor:
+    """Take `count` images, repeating the first if there are fewer, as the model's weights are.
+
+    They get the type and the device of the model's floating-point parameters.
+    """
+    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
+    chosen = images[:count]
+    if missing := count - len(chosen):
+        chosen = torch.cat([chosen, images[:1].repeat(missing, *[1] * (images.ndim - 1))])
+    return chosen.float() if weight is None else chosen.to(weight)
 
 
 def model_problems(model: nn.Module) -> Iterator[str]:
@@ -62,13 +99,3 @@ def _input_problems(model: nn.Module) -> Iterator[str]:
     if len(needed) > 1 or not takes:
         names = ", ".join(parameter.name for parameter in needed) or "none"
         yield f"forward() (model): needs exactly one input, got {names}"
-
-
-def not_finite(title: str, tensors: Mapping[str, Tensor | None]) -> Iterator[str]:
-    """Find tensors of a layer that hold NaN or infinities, as after training that diverged."""
-    for name, tensor in tensors.items():
-        if tensor is not None and (bad := int((~tensor.isfinite()).sum())):
-            yield (
-                f"{title}: needs finite numbers, but {bad} of {tensor.numel()} of its {name} are "
-                "NaN or infinite"
-            )
