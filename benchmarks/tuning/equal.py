@@ -44,7 +44,7 @@ from systolith.prune import (
     prunable_layers,
     weight_cost,
 )
-from systolith.steps import cycle_cost
+from systolith.stages import cycle_cost
 from systolith.steps.pruning.context import CALIBRATION_IMAGES
 from systolith.train import Recipe, train_float, train_pruned
 from systolith.tune import Space, Study, Workers

@@ -32,7 +32,7 @@ from systolith.prune import (
     prunable_layers,
     weight_cost,
 )
-from systolith.steps import cycle_cost
+from systolith.stages import cycle_cost
 from systolith.train import Recipe, evaluate, train_float, train_pruned
 
 RESULT = Path(__file__).parent / "results" / "learned.json"

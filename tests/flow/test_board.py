@@ -24,7 +24,7 @@ from systolith.models import DigitsCNN
 from systolith.network import IntArray, KOutOfN, Pattern, forward, save
 from systolith.plan import NetworkPlan, plan_network
 from systolith.prune import all_convolutions_but_first
-from systolith.steps import open_run
+from systolith.stages import open_run
 from systolith.train import Recipe, train_pruned_quantized
 from systolith.virtual import VirtualBoard, build_virtual_board
 from tests.flow.networks import small_network

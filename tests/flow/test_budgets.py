@@ -32,7 +32,7 @@ from systolith.prune import (
 )
 from systolith.prune.topk import weight_shape
 from systolith.quant import prepare
-from systolith.steps import cycle_cost
+from systolith.stages import cycle_cost
 from systolith.steps.budgets import pattern_budget, patterns_for_budget
 from systolith.train import fit
 

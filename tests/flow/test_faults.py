@@ -88,7 +88,7 @@ def test_an_error_in_the_users_code_shows_the_users_line(
     assert code == 2
     for text in ("error: ", "my_network.py", *expected):
         assert text in said
-    assert "Traceback" not in said and "/systolith/steps" not in said
+    assert "Traceback" not in said and "/systolith/stages" not in said
 
 
 def test_traceback_shows_all_of_it_wherever_it_stands(tmp_path: Path) -> None:

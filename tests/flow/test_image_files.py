@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from systolith.cli import app
 from systolith.exchange import Format, export_onnx, import_onnx
 from systolith.network import save
-from systolith.steps import UsageError, open_run
+from systolith.stages import UsageError, open_run
 from tests.flow.networks import small_network
 
 

@@ -10,7 +10,7 @@ from systolith.cli import app
 from systolith.config import ConfigError, Interface, load_experiment
 from systolith.emit import Meaning
 from systolith.network import save
-from systolith.steps import open_run
+from systolith.stages import open_run
 from tests.sim.shell_networks import framed_network
 
 EXPERIMENT = """

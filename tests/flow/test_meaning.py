@@ -10,8 +10,8 @@ from systolith.emit import Meaning, load_design, read_meaning
 from systolith.frontend import IntegerModel
 from systolith.models import DigitsCNN
 from systolith.quant import QuantConfig, prepare
-from systolith.steps import open_run
-from systolith.steps.meanings import meaning_of
+from systolith.stages import open_run
+from systolith.stages.meanings import meaning_of
 
 EXPERIMENT = """
 name = "tiny"

@@ -8,8 +8,8 @@ import pytest
 from systolith.config import BuildSection, HardwareSection
 from systolith.network import Conv2d, IntegerNetwork, Linear, Requantize
 from systolith.plan import PlanError
-from systolith.steps.engines import plan_engines
-from systolith.steps.narrowing import narrowed
+from systolith.stages.engines import plan_engines
+from systolith.stages.narrowing import narrowed
 from tests.flow.networks import small_network
 
 WIDE = (1 << 24) - 3

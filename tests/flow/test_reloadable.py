@@ -6,7 +6,7 @@ from pathlib import Path
 from systolith.config import HardwareSection
 from systolith.emit import load_design
 from systolith.network import save
-from systolith.steps import open_run
+from systolith.stages import open_run
 from tests.flow.networks import small_network
 
 

@@ -10,8 +10,8 @@ from systolith.frontend import lower
 from systolith.network import Conv2d
 from systolith.quant import prepare
 from systolith.report import Report, dense_macs, report_view, sparsity_rows
-from systolith.steps.proofs import proof_of_bulk
-from systolith.steps.proving import Bulk
+from systolith.stages.proofs import proof_of_bulk
+from systolith.stages.proving import Bulk
 from tests.flow.networks import small_network
 
 

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from systolith.network import save
 from systolith.report import Report
-from systolith.steps import open_run, program, session
-from systolith.steps.workspace import Workspace
+from systolith.stages import open_run, program, session
+from systolith.stages.workspace import Workspace
 from tests.flow.networks import small_network
 
 MODEL = """
@@ -323,11 +323,11 @@ class Tracer:
 
 
 ROOM = (
-    "steps/workspace.py",
-    "steps/inputs.py",
-    "steps/listener.py",
-    "steps/journal.py",
-    "steps/session.py",
+    "stages/workspace.py",
+    "stages/inputs.py",
+    "stages/listener.py",
+    "stages/journal.py",
+    "stages/session.py",
 )
 """What stands around the work of a stage, whatever it finds."""
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from systolith.steps.inputs import Inputs, changes
-from systolith.steps.workspace import Workspace, write_json
+from systolith.stages.inputs import Inputs, changes
+from systolith.stages.workspace import Workspace, write_json
 
 
 class Counter:

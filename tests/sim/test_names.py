@@ -19,7 +19,7 @@ from systolith.network import (
     trace,
 )
 from systolith.plan import plan_network
-from systolith.steps.proving import layer_checks
+from systolith.stages.proving import layer_checks
 from systolith.verify import verify
 
 NAMES = (

@@ -44,7 +44,7 @@ def classify(
         raise OptionError("give either pictures or --images N")
     from systolith.cli.console import listening
     from systolith.host import Board, open_line
-    from systolith.steps import classify_on_board, open_run
+    from systolith.stages import classify_on_board, open_run
 
     with listening(err, quiet=as_json) as listener:
         session = open_run(

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from systolith.steps import Journal, Listener, Silent
+from systolith.stages import Journal, Listener, Silent
 
 __all__ = ["ProgressBars", "listening"]
 

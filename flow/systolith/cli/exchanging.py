@@ -54,7 +54,7 @@ def import_network(
     from systolith.exchange import import_onnx
     from systolith.network import save
     from systolith.report import layer_rows, network_table
-    from systolith.steps.workspace import write_text
+    from systolith.stages.workspace import write_text
 
     found = import_onnx(
         file,

@@ -38,7 +38,7 @@ BAD_INPUT = (
     "systolith.plan:PlanError",
     "systolith.prune:PruneError",
     "systolith.quant:UnsupportedModelError",
-    "systolith.steps:UsageError",
+    "systolith.stages:UsageError",
     "systolith.train:CheckpointError",
     "systolith.train:TrainingError",
 )

@@ -27,7 +27,7 @@ from systolith.fuzz import (
     search,
     timed,
 )
-from systolith.steps import UsageError
+from systolith.stages import UsageError
 
 __all__ = ["DOORS", "replay_case", "run_search"]
 

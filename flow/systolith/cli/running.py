@@ -30,7 +30,7 @@ def run_stages(
     from systolith.cli.console import listening
     from systolith.cli.results import show
     from systolith.config import Interface
-    from systolith.steps import open_run
+    from systolith.stages import open_run
 
     with listening(err, quiet=as_json) as listener:
         session = open_run(

@@ -16,8 +16,8 @@ from systolith.cli.failures import CHECK_FAILED, say
 from systolith.cli.terminal import err, out
 from systolith.config import ObjectiveName, check_experiment, read_content
 from systolith.report import FittedTable, count_of, write_tuning_page
-from systolith.steps import Journal, log_in
-from systolith.steps.workspace import write_json
+from systolith.stages import Journal, log_in
+from systolith.stages.workspace import write_json
 from systolith.tune import (
     MAXIMIZED,
     Design,

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from systolith.config import BuildSection
 from systolith.hls4ml_backend.errors import ConversionError
 from systolith.hls4ml_backend.names import REPORT
-from systolith.steps.building import build_design
-from systolith.steps.workspace import write_json
+from systolith.stages.building import build_design
+from systolith.stages.workspace import write_json
 
 __all__ = ["build_report"]
 

@@ -23,7 +23,7 @@ class SystolithWriter(Writer):
         # Not above: hls4ml imports this whenever it is imported, and the stages take seconds.
         from systolith.emit import MEANING
         from systolith.hls4ml_backend.meanings import meaning_of
-        from systolith.steps.workspace import write_text
+        from systolith.stages.workspace import write_text
 
         model.folder.mkdir(parents=True, exist_ok=True)
         save(model.mapped.network, model.folder / NETWORK)

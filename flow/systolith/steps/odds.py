@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from systolith.prune import MaskStatistics
-from systolith.steps.workspace import write_json
+from systolith.stages.workspace import write_json
 from systolith.train import Progress, Report
 
 __all__ = ["read_history", "recording"]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from systolith.data import Dataset
 from systolith.prune import FilterMasks, MaskSet, find_channel_groups, remove_filters
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
-from systolith.steps.tensor_files import save_tensors
-from systolith.steps.workspace import write_json
+from systolith.stages.tensor_files import save_tensors
+from systolith.stages.workspace import write_json
 
 __all__ = [
     "Pruned",

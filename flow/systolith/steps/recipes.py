@@ -4,7 +4,7 @@ from torch import Tensor
 
 from systolith.config import Experiment
 from systolith.quant import LayerBits, QuantConfig
-from systolith.steps.factories import AUGMENTS
+from systolith.stages.factories import AUGMENTS
 from systolith.train import Algorithm, Precision, Recipe
 
 __all__ = ["bits_of", "recipe_of"]

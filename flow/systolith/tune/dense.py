@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from systolith.config import Experiment
-from systolith.steps import make_model, recipe_of
-from systolith.steps.tensor_files import save_tensors
+from systolith.stages import make_model, recipe_of
+from systolith.stages.tensor_files import save_tensors
 from systolith.train import train_float
 from systolith.tune.measuring import judged_data
 

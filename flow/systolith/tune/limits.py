@@ -6,9 +6,9 @@ from torch import nn
 
 from systolith.config import ObjectiveName
 from systolith.data import Dataset
-from systolith.steps import UsageError, bits_of
-from systolith.steps.preflight import check_training
-from systolith.steps.problems import Problems
+from systolith.stages import UsageError, bits_of
+from systolith.stages.preflight import check_training
+from systolith.stages.problems import Problems
 from systolith.steps.pruning.context import CALIBRATION_IMAGES
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, breaks

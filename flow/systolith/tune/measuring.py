@@ -23,10 +23,10 @@ from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
-from systolith.steps import bits_of, make_data, make_model, recipe_of
-from systolith.steps.program import program_digest
+from systolith.stages import bits_of, make_data, make_model, recipe_of
+from systolith.stages.program import program_digest
+from systolith.stages.workspace import write_json
 from systolith.steps.pruning import PruneContext, prune_model, quantize_pruned
-from systolith.steps.workspace import write_json
 from systolith.train import Progress, evaluate
 
 __all__ = [

@@ -44,7 +44,7 @@ from systolith.prune import (
 )
 from systolith.prune.topk import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
-from systolith.steps import bits_of, with_pattern
+from systolith.stages import bits_of, with_pattern
 from systolith.tune.space import Point, Space
 
 __all__ = ["DEFAULT_CLOCK_MHZ", "Estimate", "HardwareModel", "clock_of", "model_bits"]

@@ -9,8 +9,8 @@ from typing import Any
 import tomlkit
 
 from systolith.config import check_experiment, merged
-from systolith.steps import UsageError
-from systolith.steps.workspace import write_text
+from systolith.stages import UsageError
+from systolith.stages.workspace import write_text
 
 __all__ = ["find_design", "load_account", "write_pick"]
 

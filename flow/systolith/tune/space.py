@@ -23,7 +23,7 @@ from systolith.config import (
 from systolith.network import Pattern, WeightShape
 from systolith.prune import StridedPattern, prunable_layers
 from systolith.prune.topk import weight_shape
-from systolith.steps import UsageError
+from systolith.stages import UsageError
 from systolith.steps.pruning import pattern_of
 
 __all__ = ["DENSE", "METHOD", "Axis", "AxisKind", "Group", "Label", "Point", "Space"]

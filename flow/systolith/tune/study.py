@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from systolith.config import Experiment, merged
-from systolith.steps import UsageError, make_model
-from systolith.steps.inputs import joined
+from systolith.stages import UsageError, make_model
+from systolith.stages.inputs import joined
+from systolith.stages.reading import Reading
 from systolith.steps.pruning.context import CALIBRATION_IMAGES
-from systolith.steps.reading import Reading
 from systolith.tune.dense import Heard, train_dense
 from systolith.tune.designs import Design, Designs
 from systolith.tune.fronts import Scale, most_promising

@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 from systolith.network import NetworkError
 from systolith.plan import PlanError
 from systolith.prune import PruneError
-from systolith.steps import UsageError
+from systolith.stages import UsageError
 from systolith.train import DivergedError
 
 __all__ = ["Failure", "Workers"]

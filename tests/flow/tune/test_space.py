@@ -17,7 +17,7 @@ from systolith.config import (
 )
 from systolith.models import DigitsCNN, ResNet8
 from systolith.network import KOutOfN, Pattern
-from systolith.steps import UsageError
+from systolith.stages import UsageError
 from systolith.tune import Space
 from tests.flow.tune.inline import CONTENT, tiny_model
 

@@ -35,7 +35,7 @@ from systolith.prune import (
     taylor_scores,
 )
 from systolith.quant import DJPQ, LayerBits
-from systolith.steps.errors import UsageError
+from systolith.stages.errors import UsageError
 from systolith.steps.pruning.context import CALIBRATION_IMAGES, PruneContext
 
 __all__ = ["check_removal", "choose_filters", "learn_filters_and_bits"]

@@ -19,7 +19,7 @@ from systolith.config import (
 from systolith.data import Dataset
 from systolith.prune import FilterMasks, FrozenMasks, MaskSet, remove_filters
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
-from systolith.steps.errors import UsageError
+from systolith.stages.errors import UsageError
 from systolith.steps.odds import read_history
 from systolith.steps.pruned import Pruned
 from systolith.steps.pruning.context import CALIBRATION_IMAGES, HISTORY, PruneContext

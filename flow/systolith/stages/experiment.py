@@ -19,13 +19,17 @@ from systolith.frontend import IntegerModel, lower
 from systolith.network import IntArray, IntegerNetwork, load, save, trace
 from systolith.prune import prunable_layers
 from systolith.quant import QuantConfig, QuantizedModel
-from systolith.steps.errors import UsageError
-from systolith.steps.factories import make_data, make_model
+from systolith.stages.errors import UsageError
+from systolith.stages.factories import make_data, make_model
+from systolith.stages.listener import Progress
+from systolith.stages.meanings import meaning_of
+from systolith.stages.preflight import check_training
+from systolith.stages.problems import Judge, Problems
+from systolith.stages.reading import Reading
+from systolith.stages.sources import Preparation
+from systolith.stages.tensor_files import clear_checkpoints, save_tensors
+from systolith.stages.workspace import write_json
 from systolith.steps.gallery import draw_pruned
-from systolith.steps.listener import Progress
-from systolith.steps.meanings import meaning_of
-from systolith.steps.preflight import check_training
-from systolith.steps.problems import Judge, Problems
 from systolith.steps.pruned import (
     Pruned,
     load_pruned,
@@ -38,11 +42,7 @@ from systolith.steps.pruning import (
     prune_model,
     quantize_pruned,
 )
-from systolith.steps.reading import Reading
 from systolith.steps.recipes import bits_of, recipe_of
-from systolith.steps.sources import Preparation
-from systolith.steps.tensor_files import clear_checkpoints, save_tensors
-from systolith.steps.workspace import write_json
 from systolith.train import Progress as TrainProgress
 from systolith.train import Report, evaluate, train_float
 

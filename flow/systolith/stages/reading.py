@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from systolith.config import Experiment, PruneSection
 from systolith.data import Dataset
-from systolith.steps.closure import Import
-from systolith.steps.factories import MODELS, is_bundled_data
-from systolith.steps.inputs import Inputs, flat, joined
-from systolith.steps.program import array_digest, digest_of, program_of
-from systolith.steps.user_code import sources_of
+from systolith.stages.closure import Import
+from systolith.stages.factories import MODELS, is_bundled_data
+from systolith.stages.inputs import Inputs, flat, joined
+from systolith.stages.program import array_digest, digest_of, program_of
+from systolith.stages.user_code import sources_of
 
 __all__ = ["Reading", "tensor_digest"]
 

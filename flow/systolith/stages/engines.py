@@ -6,8 +6,8 @@ from systolith.config import BuildSection, HardwareSection
 from systolith.gateware.board import server_resources
 from systolith.network import Conv2d, IntegerNetwork, Linear
 from systolith.plan import NetworkPlan, PlanError, no_engine, plan_network
-from systolith.steps.inputs import Inputs, flat
-from systolith.steps.narrowing import ONE_MULTIPLIER_BITS, narrowed
+from systolith.stages.inputs import Inputs, flat
+from systolith.stages.narrowing import ONE_MULTIPLIER_BITS, narrowed
 
 __all__ = ["engine_inputs", "judge_untrained", "plan_engines"]
 

@@ -19,7 +19,7 @@ from systolith.emit import BOARD_TOP, TOP, emit_board, emit_verilog
 from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
 from systolith.report import draw_floorplan, utilization_rows
-from systolith.steps.listener import Progress
+from systolith.stages.listener import Progress
 
 __all__ = ["BITSTREAM", "PICTURES", "build_design", "top_of"]
 

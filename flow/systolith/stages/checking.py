@@ -12,10 +12,10 @@ from systolith.netlist import netlist_design, netlist_verilog
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
 from systolith.report import count_of
-from systolith.steps.classifying import classify_on_board
-from systolith.steps.listener import Progress
-from systolith.steps.proving import bulk_simulation
-from systolith.steps.sources import Source
+from systolith.stages.classifying import classify_on_board
+from systolith.stages.listener import Progress
+from systolith.stages.proving import bulk_simulation
+from systolith.stages.sources import Source
 from systolith.virtual import build_virtual_board
 
 __all__ = ["check_netlist"]

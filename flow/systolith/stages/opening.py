@@ -17,13 +17,13 @@ from systolith.config import (
 )
 from systolith.emit import Meaning, read_meaning
 from systolith.network import load
-from systolith.steps.errors import UsageError
-from systolith.steps.experiment import ExperimentSource
-from systolith.steps.factories import check_factory
-from systolith.steps.listener import Listener, Silent
-from systolith.steps.session import Session
-from systolith.steps.settings import Settings
-from systolith.steps.sources import NetworkSource, Source
+from systolith.stages.errors import UsageError
+from systolith.stages.experiment import ExperimentSource
+from systolith.stages.factories import check_factory
+from systolith.stages.listener import Listener, Silent
+from systolith.stages.session import Session
+from systolith.stages.settings import Settings
+from systolith.stages.sources import NetworkSource, Source
 
 __all__ = ["open_run"]
 

@@ -10,7 +10,7 @@ from systolith.gateware.board import identity_of
 from systolith.host import Board, BoardError
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
-from systolith.steps.sources import Source
+from systolith.stages.sources import Source
 
 __all__ = ["Verdict", "classify_on_board"]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from systolith.network import IntArray, IntegerNetwork
 from systolith.report import count_of
-from systolith.steps.isolate import additions
-from systolith.steps.proving import Bulk
+from systolith.stages.isolate import additions
+from systolith.stages.proving import Bulk
 from systolith.verify import Verification
 
 __all__ = ["proof_of", "proof_of_bulk"]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
-from systolith.steps.listener import Listener
+from systolith.stages.listener import Listener
 
 __all__ = ["LOG", "Journal", "Several", "log_in"]
 

@@ -7,7 +7,7 @@ from itertools import chain
 from systolith.bench import MissingToolError
 from systolith.devices import MissingProgramError
 from systolith.network import IntegerNetwork, NetworkError
-from systolith.steps.errors import UsageError
+from systolith.stages.errors import UsageError
 
 __all__ = ["Judge", "Problems"]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from systolith.foundation import replacing
-from systolith.steps.inputs import Inputs, changes
+from systolith.stages.inputs import Inputs, changes
 
 __all__ = ["StageRecord", "Workspace", "key_of", "write_json", "write_text"]
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.steps.closure import Closure, Import, own_module
-from systolith.steps.inputs import Inputs
+from systolith.stages.closure import Closure, Import, own_module
+from systolith.stages.inputs import Inputs
 
 __all__ = [
     "PROGRAMS",
@@ -25,29 +25,29 @@ __all__ = [
     "program_of",
 ]
 
-SOFTWARE = ("steps.experiment",)
-HARDWARE = ("steps.session",)
-COMPARING = (*HARDWARE, *SOFTWARE, "steps.sources")
+SOFTWARE = ("stages.experiment",)
+HARDWARE = ("stages.session",)
+COMPARING = (*HARDWARE, *SOFTWARE, "stages.sources")
 AROUND = {
     **dict.fromkeys(("train", "prune", "quantize", "lower"), SOFTWARE),
     **dict.fromkeys(("estimate", "generate", "build"), HARDWARE),
     **dict.fromkeys(("verify", "simulate", "netlist"), COMPARING),
 }
 """Modules that say how a stage calls what does its work; not all they import is run by each."""
-MAKING = ("steps.factories", "steps.recipes")
+MAKING = ("stages.factories", "steps.recipes")
 PRUNING = ("steps.pruning", "steps.pruned", *MAKING)
 REFERENCE = ("steps.pruned", "frontend", *MAKING)
 PROGRAMS: dict[str, tuple[str, ...]] = {
-    "train": ("train", "steps.tensor_files", *MAKING),
+    "train": ("train", "stages.tensor_files", *MAKING),
     "prune": (*PRUNING, "steps.gallery"),
     "quantize": PRUNING,
-    "lower": (*REFERENCE, "network", "steps.meanings", "train"),
-    "estimate": ("report.engines", "report.report", "steps.engines"),
-    "generate": ("emit", "steps.engines"),
-    "verify": ("steps.engines", "steps.proving", "steps.proofs", *REFERENCE),
-    "simulate": ("steps.engines", "steps.proving", "steps.proofs", *REFERENCE),
-    "build": ("steps.building", "steps.engines"),
-    "netlist": ("steps.checking", "steps.engines", *REFERENCE),
+    "lower": (*REFERENCE, "network", "stages.meanings", "train"),
+    "estimate": ("report.engines", "report.report", "stages.engines"),
+    "generate": ("emit", "stages.engines"),
+    "verify": ("stages.engines", "stages.proving", "stages.proofs", *REFERENCE),
+    "simulate": ("stages.engines", "stages.proving", "stages.proofs", *REFERENCE),
+    "build": ("stages.building", "stages.engines"),
+    "netlist": ("stages.checking", "stages.engines", *REFERENCE),
 }
 """Modules that each stage begins with, within systolith: a full name would count as an import."""
 TOOLS = {

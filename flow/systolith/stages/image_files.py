@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from systolith.emit import Meaning
 from systolith.network import IntArray, IntegerNetwork
-from systolith.steps.errors import UsageError
+from systolith.stages.errors import UsageError
 
 __all__ = ["check_labels", "integers_of", "read_images"]
 

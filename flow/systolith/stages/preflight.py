@@ -18,12 +18,12 @@ from systolith.network import Conv2d, IntegerNetwork, Linear, NetworkError
 from systolith.plan import PlanError
 from systolith.prune import match_patterns
 from systolith.quant import QuantConfig, QuantizedModel, prepare
+from systolith.stages.errors import UsageError
+from systolith.stages.problems import Judge, Problems
+from systolith.stages.user_code import explaining
 from systolith.steps.budgets import with_pattern
-from systolith.steps.errors import UsageError
-from systolith.steps.problems import Judge, Problems
 from systolith.steps.pruning import check_steps, pattern_of
 from systolith.steps.pruning.context import CALIBRATION_IMAGES
-from systolith.steps.user_code import explaining
 
 __all__ = ["check_build", "check_folder", "check_training"]
 

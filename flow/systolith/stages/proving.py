@@ -15,8 +15,8 @@ from systolith.bench import PATTERNS, NativeResult, build_native
 from systolith.emit import Design, write_design
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
-from systolith.steps.isolate import isolate, single_layers
-from systolith.steps.listener import Progress
+from systolith.stages.isolate import isolate, single_layers
+from systolith.stages.listener import Progress
 from systolith.verify import PatternResult, Verification, compare, verify
 
 __all__ = ["Bulk", "bulk_simulation", "layer_checks", "network_check", "write_waveform"]

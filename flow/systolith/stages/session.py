@@ -12,21 +12,21 @@ from systolith.emit import Bus, Design, design_files, load_design, write_design,
 from systolith.network import IntegerNetwork, NetworkError, content_hash
 from systolith.plan import SPEED_FACTORS, NetworkPlan, fmax_of
 from systolith.report import Report, dense_macs, engine_rows, performance, sparsity_rows
-from systolith.steps.building import BITSTREAM, PICTURES, build_design, top_of
-from systolith.steps.checking import check_netlist
-from systolith.steps.engines import engine_inputs, judge_untrained, plan_engines
-from systolith.steps.errors import UsageError
-from systolith.steps.inputs import Inputs, flat, joined
-from systolith.steps.journal import Journal, Several, log_in
-from systolith.steps.listener import Listener
-from systolith.steps.problems import Problems
-from systolith.steps.program import digest_of, image_inputs, program_of
-from systolith.steps.proofs import proof_of, proof_of_bulk
-from systolith.steps.proving import bulk_simulation, layer_checks, network_check, write_waveform
-from systolith.steps.settings import Settings
-from systolith.steps.sources import Preparation, Source
-from systolith.steps.tools import check_machine
-from systolith.steps.workspace import StageRecord, Workspace, key_of, write_json
+from systolith.stages.building import BITSTREAM, PICTURES, build_design, top_of
+from systolith.stages.checking import check_netlist
+from systolith.stages.engines import engine_inputs, judge_untrained, plan_engines
+from systolith.stages.errors import UsageError
+from systolith.stages.inputs import Inputs, flat, joined
+from systolith.stages.journal import Journal, Several, log_in
+from systolith.stages.listener import Listener
+from systolith.stages.problems import Problems
+from systolith.stages.program import digest_of, image_inputs, program_of
+from systolith.stages.proofs import proof_of, proof_of_bulk
+from systolith.stages.proving import bulk_simulation, layer_checks, network_check, write_waveform
+from systolith.stages.settings import Settings
+from systolith.stages.sources import Preparation, Source
+from systolith.stages.tools import check_machine
+from systolith.stages.workspace import StageRecord, Workspace, key_of, write_json
 from systolith.verify import Verification
 
 __all__ = ["STAGES", "Session"]

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from systolith.steps.closure import Closure, is_installed, user_module
-from systolith.steps.errors import UsageError
-from systolith.steps.inputs import Inputs
-from systolith.steps.program import digest_of, library_versions
+from systolith.stages.closure import Closure, is_installed, user_module
+from systolith.stages.errors import UsageError
+from systolith.stages.inputs import Inputs
+from systolith.stages.program import digest_of, library_versions
 
 __all__ = ["call_seeded", "explaining", "find_callable", "sources_of"]
 

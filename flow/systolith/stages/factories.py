@@ -31,8 +31,8 @@ from systolith.models import (
     resnet56,
     resnet110,
 )
-from systolith.steps.errors import UsageError
-from systolith.steps.user_code import call_seeded, find_callable
+from systolith.stages.errors import UsageError
+from systolith.stages.user_code import call_seeded, find_callable
 
 __all__ = ["AUGMENTS", "MODELS", "check_factory", "is_bundled_data", "make_data", "make_model"]
 

@@ -11,11 +11,11 @@ import numpy as np
 from systolith.emit import Meaning
 from systolith.frontend import mirror
 from systolith.network import IntArray, IntegerNetwork
-from systolith.steps.errors import UsageError
-from systolith.steps.image_files import check_labels, integers_of, read_images
-from systolith.steps.inputs import Inputs
-from systolith.steps.listener import Progress
-from systolith.steps.problems import Judge, Problems
+from systolith.stages.errors import UsageError
+from systolith.stages.image_files import check_labels, integers_of, read_images
+from systolith.stages.inputs import Inputs
+from systolith.stages.listener import Progress
+from systolith.stages.problems import Judge, Problems
 
 __all__ = ["NetworkSource", "Preparation", "Source"]
 
@@ -89,7 +89,7 @@ class NetworkSource:
     meaning : Meaning, optional
         What its integers stand for.
     own : Path, optional
-        Where the user's images are: see :func:`~systolith.steps.image_files.read_images`.
+        Where the user's images are: see :func:`~systolith.stages.image_files.read_images`.
     """
 
     ALL = 256

@@ -6,10 +6,10 @@ from pathlib import Path
 from systolith.bench import BuildError, find_toolchain
 from systolith.bench.compile import check_folder as check_builds
 from systolith.devices import find_programs
-from systolith.steps.errors import UsageError
-from systolith.steps.preflight import check_build, check_folder
-from systolith.steps.problems import Problems
-from systolith.steps.settings import Settings
+from systolith.stages.errors import UsageError
+from systolith.stages.preflight import check_build, check_folder
+from systolith.stages.problems import Problems
+from systolith.stages.settings import Settings
 
 __all__ = ["check_machine"]
 
