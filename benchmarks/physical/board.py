@@ -14,8 +14,8 @@ from systolith.build import CellCounts, cells_by_engine, synthesize
 from systolith.devices import DEVICES
 from systolith.emit import to_verilog
 from systolith.gateware import Technology
+from systolith.gateware.activations import act_shape
 from systolith.gateware.board import BoardConfig, Server
-from systolith.gateware.streams import act_shape
 from systolith.network import ActType
 
 RESULTS = Path(__file__).parent / "results"

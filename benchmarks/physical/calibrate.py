@@ -26,7 +26,8 @@ from systolith.build import build_bitstream, cells_by_engine, estimate_cells
 from systolith.devices import Resources
 from systolith.emit import TOP, emit_verilog
 from systolith.gateware import Technology, signal_name
-from systolith.plan import NetworkPlan, clock, logic
+from systolith.plan import NetworkPlan
+from systolith.plan.area import clock, logic
 
 RESULTS = Path(__file__).parent / "results" / "calibration"
 TARGET_MHZ = 200.0

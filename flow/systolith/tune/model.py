@@ -81,7 +81,7 @@ class HardwareModel:
     """Estimates the hardware of points; what it has seen of a layer, it need not see again.
 
     Cycles and resources are those of the engines that the planner would choose; without the streams
-    between them, see :mod:`systolith.plan.sketch`.
+    between them, see :mod:`systolith.plan.choose.sketch`.
 
     Parameters
     ----------

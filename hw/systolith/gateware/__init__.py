@@ -1,26 +1,25 @@
 """Amaranth components: window buffers, systolic PE arrays, requantizers, whole pipelines."""
 
-from systolith.gateware.add import AddEngine
-from systolith.gateware.cells import CellLibrary
-from systolith.gateware.collector import Collector
-from systolith.gateware.contents import AddContents, ConvContents, PoolContents
-from systolith.gateware.conv import ConvEngine
-from systolith.gateware.credit_fifo import CreditFifo
-from systolith.gateware.enclosed import Enclosed
-from systolith.gateware.fork import Fork
-from systolith.gateware.gather import GatherArray, GatherPE
-from systolith.gateware.gearbox import Gearbox
+from systolith.gateware.array.collector import Collector
+from systolith.gateware.array.gather import GatherArray, GatherPE
+from systolith.gateware.array.pe import PE, PEShape
+from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray, weight_tables
+from systolith.gateware.cells import CellLibrary, Technology, technology_for
+from systolith.gateware.engines.add import AddEngine
+from systolith.gateware.engines.contents import AddContents, ConvContents, PoolContents
+from systolith.gateware.engines.conv import ConvEngine
+from systolith.gateware.engines.pool import PoolEngine
+from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer, RequantizerShape
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
-from systolith.gateware.pe import PE, PEShape
-from systolith.gateware.pe_array import WEIGHT_LATENCY, PEArray, weight_tables
+from systolith.gateware.pin_wrapper import Enclosed
 from systolith.gateware.pipeline import Pipeline, signal_name
-from systolith.gateware.pool import PoolEngine
 from systolith.gateware.primitives import Multiplier, RegisteredRam
-from systolith.gateware.requantizer import RequantizeLanes, Requantizer, RequantizerShape
-from systolith.gateware.row_reader import RowReader, tap_table
-from systolith.gateware.technology import Technology, technology_for
-from systolith.gateware.walker import FreedCounter, WindowWalker
-from systolith.gateware.window_buffer import Sequencer, WindowWriter
+from systolith.gateware.streams.credit_fifo import CreditFifo
+from systolith.gateware.streams.fork import Fork
+from systolith.gateware.streams.gearbox import Gearbox
+from systolith.gateware.window.row_reader import RowReader, tap_table
+from systolith.gateware.window.walker import FreedCounter, WindowWalker
+from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
 
 __all__ = [
     "LOAD_BUS",

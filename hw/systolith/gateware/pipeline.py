@@ -6,13 +6,13 @@ from amaranth import Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.add import AddEngine
-from systolith.gateware.conv import ConvEngine
-from systolith.gateware.fork import Fork
-from systolith.gateware.gearbox import Gearbox
+from systolith.gateware.activations import act_stream
+from systolith.gateware.engines.add import AddEngine
+from systolith.gateware.engines.conv import ConvEngine
+from systolith.gateware.engines.pool import PoolEngine
 from systolith.gateware.parameters import LOAD_BUS
-from systolith.gateware.pool import PoolEngine
-from systolith.gateware.streams import act_stream
+from systolith.gateware.streams.fork import Fork
+from systolith.gateware.streams.gearbox import Gearbox
 from systolith.network import INPUT, Add, AvgPool2d, Conv2d, Linear, MaxPool2d
 from systolith.plan import (
     AddPlan,

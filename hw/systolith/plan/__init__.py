@@ -1,16 +1,16 @@
 """Folding, array shapes and the cycle model: all that is known before there is hardware."""
 
-from systolith.plan.add_plan import AddPlan
-from systolith.plan.area import resources_of
-from systolith.plan.arrays import array_shapes, choose_arrays, least_cycles
-from systolith.plan.clock import SPEED_FACTORS, fmax_of
-from systolith.plan.conv_plan import ArrayShape, ConvPlan, MultiplierKind
-from systolith.plan.depthwise_plan import DepthwisePlan
-from systolith.plan.errors import PlanError
-from systolith.plan.fork_plan import ForkPlan
-from systolith.plan.gather_plan import GatherPlan
-from systolith.plan.gearbox_plan import GearboxPlan
-from systolith.plan.latency import (
+from systolith.plan.area.clock import SPEED_FACTORS, fmax_of
+from systolith.plan.area.resources import resources_of
+from systolith.plan.choose.arrays import array_shapes, choose_arrays, least_cycles
+from systolith.plan.choose.options import EngineOption, conv_options, other_options
+from systolith.plan.choose.sketch import OptionTable, Sketch, sketch
+from systolith.plan.cycles.timeline import Timeline, timeline
+from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.conv_plan import ArrayShape, ConvPlan, MultiplierKind
+from systolith.plan.engines.depthwise_plan import DepthwisePlan
+from systolith.plan.engines.gather_plan import GatherPlan
+from systolith.plan.engines.latency import (
     ARRIVE_LATENCY,
     DEEP_LATENCY,
     DEEP_ROOM_LATENCY,
@@ -18,30 +18,36 @@ from systolith.plan.latency import (
     PREFETCHED,
     requantize_latency,
 )
-from systolith.plan.memory import Memory, MemoryKind
-from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
-from systolith.plan.options import EngineOption, conv_options, other_options
-from systolith.plan.packing import PackedWeights, Tap, pack_weights, row_taps
-from systolith.plan.pool_plan import PoolPlan
-from systolith.plan.reduction import Reduction
-from systolith.plan.requantizing import (
+from systolith.plan.engines.memory import Memory, MemoryKind
+from systolith.plan.engines.packing import PackedWeights, Tap, pack_weights, row_taps
+from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.engines.reduction import Reduction
+from systolith.plan.engines.requantizer_widths import (
     SPARE_BIAS_BITS,
     addends,
     offset_bits,
     raised_by,
     scale_bits,
 )
-from systolith.plan.sketch import OptionTable, Sketch, sketch
-from systolith.plan.stages import Edge, EnginePlan, StageGraph, StagePlan, WindowedEngine
-from systolith.plan.timeline import Timeline, timeline
-from systolith.plan.window import Window
-from systolith.plan.work import (
+from systolith.plan.engines.window import Window
+from systolith.plan.engines.workload import (
     Work,
     folded_bias,
     no_engine,
     output_ports,
     source_of,
     work_of,
+)
+from systolith.plan.errors import PlanError
+from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
+from systolith.plan.streams.fork_plan import ForkPlan
+from systolith.plan.streams.gearbox_plan import GearboxPlan
+from systolith.plan.streams.stage_graph import (
+    Edge,
+    EnginePlan,
+    StageGraph,
+    StagePlan,
+    WindowedEngine,
 )
 
 __all__ = [

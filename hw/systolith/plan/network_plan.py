@@ -8,17 +8,17 @@ import numpy as np
 
 from systolith.devices.budget import Budget, Resources, is_count
 from systolith.network import INPUT, Conv2d, IntegerNetwork, Linear
-from systolith.plan.area import resources_of
-from systolith.plan.arrays import bad_arrays, shapes_by_layer
-from systolith.plan.conv_plan import ArrayShape, ConvPlan
+from systolith.plan.area.resources import resources_of
+from systolith.plan.choose.arrays import bad_arrays, shapes_by_layer
+from systolith.plan.choose.options import choose_engines, engine_options
+from systolith.plan.cycles.queues import sized_queues
+from systolith.plan.cycles.timeline import Timeline, timeline
+from systolith.plan.engines.conv_plan import ArrayShape, ConvPlan
+from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.engines.workload import unsupported, work_of
 from systolith.plan.errors import PlanError
-from systolith.plan.joining import join
-from systolith.plan.options import choose_engines, engine_options
-from systolith.plan.pool_plan import PoolPlan
-from systolith.plan.queues import sized_queues
-from systolith.plan.stages import EnginePlan, StageGraph, StagePlan, WindowedEngine
-from systolith.plan.timeline import Timeline, timeline
-from systolith.plan.work import unsupported, work_of
+from systolith.plan.streams.joining import join
+from systolith.plan.streams.stage_graph import EnginePlan, StageGraph, StagePlan, WindowedEngine
 
 __all__ = ["DEFAULT_MULTIPLIERS", "NetworkPlan", "plan_network"]
 
@@ -189,9 +189,9 @@ def plan_network(
 ) -> NetworkPlan:
     """Lay a network out on engines.
 
-    What is not given is chosen by :func:`systolith.plan.solver.choose`: the slowest layer is as
-    fast as the budget allows, or takes no more than a number of cycles; and no layer takes more
-    than it needs for that pace.
+    :func:`systolith.plan.choose.solver.choose` chooses what is not given: the slowest layer is as
+    fast as the budget allows, or takes at most `cycles`; no layer takes more resources than it
+    needs for that pace.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from systolith.plan import (
     WindowedEngine,
     plan_network,
 )
-from systolith.plan.fork_plan import DEEP
+from systolith.plan.streams.fork_plan import DEEP
 from tests.flow.networks import convolution, residual_network
 from tests.hw.pipeline_bench import Frames, run_frames
 from tests.slow import first_few
@@ -119,7 +119,7 @@ def test_stalls_change_no_value_where_branches_meet(seed: int, gap: float, stall
 def test_shallower_queues_are_slower_and_the_model_knows(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("systolith.plan.fork_plan.DEEP", 2 if seed % 2 else DEEP)
+    monkeypatch.setattr("systolith.plan.streams.fork_plan.DEEP", 2 if seed % 2 else DEEP)
     plan = _random_residual_plan(seed)
     for fork in [stage for stage in plan.stages if isinstance(stage, ForkPlan)]:
         for branch, depth in enumerate(fork.depths):

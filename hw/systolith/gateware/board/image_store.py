@@ -5,7 +5,7 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.board.config import BoardConfig
-from systolith.gateware.memory_style import memory_style
+from systolith.gateware.primitives.ram import memory_style
 from systolith.plan import MemoryKind
 
 __all__ = ["ImageStore"]

@@ -4,12 +4,12 @@ from amaranth import ClockDomain, Module, ResetSignal, Signal
 from amaranth.lib import cdc, wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.gateware.activations import act_shape
 from systolith.gateware.board.config import BoardConfig
 from systolith.gateware.board.server import Server
+from systolith.gateware.cells import technology_of
 from systolith.gateware.pipeline import Pipeline
 from systolith.gateware.primitives.clock import Pll
-from systolith.gateware.streams import act_shape
-from systolith.gateware.technology import technology_of
 from systolith.plan import NetworkPlan
 
 __all__ = ["BoardTop"]

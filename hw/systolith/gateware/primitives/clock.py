@@ -7,7 +7,7 @@ from typing import Protocol
 
 from amaranth import C, Instance, Module, Signal
 
-from systolith.gateware.technology import Technology
+from systolith.gateware.cells import Technology
 
 __all__ = ["Ecp5Pll", "GowinPll", "Pll", "choose_pll"]
 

@@ -8,9 +8,8 @@ from amaranth import C, Cat, ClockSignal, Instance, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.cells import place
+from systolith.gateware.cells import Technology, place, technology_of
 from systolith.gateware.delay import payload
-from systolith.gateware.technology import Technology, technology_of
 from systolith.plan import MULTIPLIER_LATENCY
 
 __all__ = ["Multiplier", "multiplied"]

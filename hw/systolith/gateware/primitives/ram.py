@@ -8,12 +8,11 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.devices import BLOCK_18K
+from systolith.gateware.cells import Technology, technology_of
 from systolith.gateware.delay import payload
-from systolith.gateware.memory_style import memory_style
-from systolith.gateware.technology import Technology, technology_of
 from systolith.plan import MemoryKind
 
-__all__ = ["RegisteredRam"]
+__all__ = ["RegisteredRam", "memory_style"]
 
 HALF = 18
 """Bits of one port of DP16KD; both together make the widest shape."""
@@ -163,6 +162,18 @@ class RegisteredRam(wiring.Component):
             **{f"i_CS{port}{bit}": C(0, 1) for port in "AB" for bit in range(3)},
             **pins,
         )
+
+
+def memory_style(kind: MemoryKind, *, written: bool = True) -> dict[str, str]:
+    """Attributes of a memory in Verilog; the circuit and its timing stay as they are.
+
+    Vivado and yosys read `ram_style`. Of a memory that is never written, Vivado reads `rom_style`
+    instead; LUTs that hold one are no RAM to yosys, but logic.
+    """
+    if written:
+        return {"ram_style": kind.value}
+    by_luts = kind is MemoryKind.DISTRIBUTED
+    return {"ram_style": "logic" if by_luts else kind.value, "rom_style": kind.value}
 
 
 def _initial(words: Sequence[int], wide: int) -> dict[str, Const]:

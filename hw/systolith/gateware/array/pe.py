@@ -1,0 +1,226 @@
+"""The processing element: select, multiply, add, pass on."""
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+from amaranth import C, Module, Mux, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.activations import act_word
+from systolith.gateware.delay import payload
+from systolith.gateware.primitives import multiplied
+from systolith.network import ActType
+from systolith.plan import ConvPlan, MultiplierKind
+
+__all__ = ["PE", "PEShape", "added_up"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PEShape:
+    """All that a processing element depends on; equal shapes are one Verilog module.
+
+    Parameters
+    ----------
+    act : ActType
+        Of activations.
+    group : int
+        Activations to select from.
+    index_bits : int
+        Width of an index; 0 if there is nothing to select.
+    weight_bits : int
+    multipliers : int
+        Products per step.
+    packed : int
+        Filters per multiplier, 1 or 2.
+    acc_bits : int
+        Width of a partial sum.
+    turn : bool
+        Whether activations move down by one lane on their way to the right.
+    kind : MultiplierKind
+    """
+
+    act: ActType
+    group: int
+    index_bits: int
+    weight_bits: int
+    multipliers: int
+    packed: int
+    acc_bits: int
+    turn: bool = False
+    kind: MultiplierKind = MultiplierKind.DSP
+
+    @classmethod
+    def of(cls, plan: ConvPlan, *, turn: bool = False) -> "PEShape":
+        """Take what a plan says."""
+        return cls(
+            act=plan.input.type,
+            group=plan.group,
+            index_bits=plan.index_bits,
+            weight_bits=plan.weight_bits,
+            multipliers=plan.array.multipliers,
+            packed=plan.packed,
+            acc_bits=plan.acc_bits,
+            turn=turn,
+            kind=plan.multiplier_kind,
+        )
+
+    @property
+    def product_bits(self) -> int:
+        """Bits between two products in one multiplier: as many as a product has."""
+        return self.weight_bits + self.act.bits
+
+    @property
+    def acts(self) -> data.ArrayLayout:
+        """Layout of a group of activations."""
+        return act_word(self.act, self.group)
+
+    @property
+    def weights(self) -> data.ArrayLayout:
+        """Layout of a word of weight memory, for each multiplier.
+
+        weight : one for each filter that shares it.
+        index : of the activation in the group that they meet.
+        """
+        weights = data.ArrayLayout(signed(self.weight_bits), self.packed)
+        kept = data.StructLayout({"weight": weights, "index": unsigned(self.index_bits)})
+        return data.ArrayLayout(kept, self.multipliers)
+
+    @property
+    def psums(self) -> data.ArrayLayout:
+        """Layout of the sums that go down a column: one for each of its filters."""
+        return data.ArrayLayout(signed(self.acc_bits), self.packed)
+
+    @property
+    def name(self) -> str:
+        """Describe the shape within a Verilog name."""
+        select = f"{self.multipliers}of{self.group}"
+        packed = f"x{self.packed}" if self.packed > 1 else ""
+        turn = "_turn" if self.turn else ""
+        lut = "_lut" if self.kind is MultiplierKind.LUT else ""
+        return f"{select}_w{self.weight_bits}{packed}_a{self.act.bits}_s{self.acc_bits}{turn}{lut}"
+
+
+class PE(wiring.Component):
+    """One processing element of a systolic array.
+
+    ``psum_o[p] = psum_i[p] + sum_m weight[m][p] * acts[index[m]]``
+
+    for each of the ``packed`` filters p of the column. Two filters whose weights are narrow share a
+    multiplier: ``(w_0 + w_1 2**s) * a = w_0 a + (w_1 a) 2**s``, with s the width of a product.
+
+    In a depthwise layer a group is of neighbouring channels, and each PE takes the first; those
+    that `turn` move the others down, so that the next PE finds its own there.
+
+    Members
+    -------
+    acts_i : ``In(shape.acts)``
+        The group of n activations, from the left.
+    acts_o : ``Out(shape.acts)``
+        The same, to the right; moved down by one lane if `turn`.
+    weights : ``In(shape.weights)``
+        The kept weights that meet this group; in the cycle of `acts_i`.
+    psum_i, psum_o : ``In(shape.psums)``, ``Out(shape.psums)``
+        Partial sums from above, and to below.
+
+    Timing
+    ------
+    `acts_o` one cycle after `acts_i`. `psum_o` ``plan.pe_latency`` cycles after `acts_i`, and one
+    after `psum_i`. Throughput: one group per cycle; nothing ever stalls. No reset is needed.
+    """
+
+    acts_i: data.View
+    acts_o: data.View
+    weights: data.View
+    psum_i: data.View
+    psum_o: data.View
+
+    def __init__(self, shape: PEShape) -> None:
+        self.shape = shape
+        super().__init__(
+            {
+                "acts_i": In(shape.acts),
+                "acts_o": Out(shape.acts),
+                "weights": In(shape.weights),
+                "psum_i": In(shape.psums),
+                "psum_o": Out(shape.psums),
+            }
+        )
+
+    @property
+    def cell_name(self) -> str:
+        """Name of the Verilog module."""
+        return f"pe_{self.shape.name}"
+
+    def elaborate(self, platform: object) -> Module:
+        """Registers: operands, those of a multiplier, an adder tree for several of them, sum."""
+        m = Module()
+        shape = self.shape
+        lane = shape.act.bits if shape.turn else 0
+        moved = self.acts_i.as_value().rotate_right(lane)
+        m.d.comb += self.acts_o.eq(payload(m, moved, 1, "acts"))
+        products: list[list[Value]] = []
+        for number in range(shape.multipliers):
+            kept = self.weights[number]
+            selected = self.acts_i[kept.index] if shape.index_bits else self.acts_i[0]
+            act = payload(m, selected, 1, f"act_{number}")
+            if shape.kind is MultiplierKind.LUT:
+                products.append(
+                    [
+                        added_up(m, act, payload(m, weight, 1, f"weight_{number}_{p}"), f"sum_{p}")
+                        for p, weight in enumerate(kept.weight)
+                    ]
+                )
+            else:
+                products.append(self._by_multiplier(platform, m, act, kept.weight, number))
+        for filter_ in range(shape.packed):
+            total = _tree(m, [product[filter_] for product in products], "tree")
+            psum = (self.psum_i[filter_] + total)[: shape.acc_bits]
+            m.d.comb += self.psum_o[filter_].eq(payload(m, psum, 1, f"psum_{filter_}"))
+        return m
+
+    def _by_multiplier(
+        self, platform: object, m: Module, act: Value, weights: data.View, number: int
+    ) -> list[Value]:
+        """All products of an activation, in one multiplier."""
+        bits = self.shape.product_bits
+        operand = payload(m, _side_by_side(weights, bits), 1, f"weight_{number}")
+        product = multiplied(platform, m, f"multiplier_{number}", act, operand)
+        return [_apart(product, filter_, bits) for filter_ in range(self.shape.packed)]
+
+
+def added_up(m: Module, act: Value, weight: Value, name: str) -> Value:
+    """Product of a tree of adders; the weight's highest bit counts negative.
+
+    The registers of the tree are all there are: ``plan.multiply_latency`` cycles.
+    """
+    *low, high = [Mux(bit, act.shift_left(place), 0) for place, bit in enumerate(weight)]
+    # A difference is one chain of carries, a sum with something negative would be two.
+    partner = low.pop() if len(low) % 2 else C(0)
+    leaves = [low[i] + low[i + 1] for i in range(0, len(low), 2)] + [partner - high]
+    return _tree(m, [payload(m, leaf, 1, name) for leaf in leaves], name)
+
+
+def _tree(m: Module, terms: list[Value], name: str) -> Value:
+    """Add terms in pairs, a register after each level; a single term passes."""
+    while len(terms) > 1:
+        pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
+        terms = [payload(m, reduce(add, pair), 1, name) for pair in pairs]
+    return terms[0]
+
+
+def _side_by_side(weights: data.View, product_bits: int) -> Value:
+    """One factor for all products: the weights side by side, carries and all."""
+    first, *others = weights
+    for number, weight in enumerate(others, 1):
+        # Shifted by `<<`, it would have as many bits as for any shift of as many digits.
+        first = first + weight.shift_left(number * product_bits)
+    return first
+
+
+def _apart(product: Value, number: int, product_bits: int) -> Value:
+    """Product `number` of several side by side; a negative one has taken 1 from the next."""
+    low, high = number * product_bits, (number + 1) * product_bits
+    own = product[low:high].as_signed()
+    return own + product[low - 1] if number else own

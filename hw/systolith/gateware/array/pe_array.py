@@ -1,0 +1,122 @@
+"""The systolic array: rows share activations, columns share sums."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.array.pe import PE, PEShape
+from systolith.gateware.cells import place
+from systolith.gateware.delay import payload
+from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
+from systolith.network import IntArray
+from systolith.plan import ConvPlan, DepthwisePlan, PackedWeights
+
+__all__ = ["WEIGHT_LATENCY", "PEArray", "WeightTables", "weight_tables"]
+
+WEIGHT_LATENCY = ParameterMemory.LATENCY + 1
+"""Cycles from an address to its weights. The last is a register at the PE: a memory may be far."""
+
+WeightTables = tuple[tuple[ParameterTable, ...], ...]
+"""Contents of the weight memories, by row and column."""
+
+
+def weight_tables(plan: ConvPlan, packed: PackedWeights) -> WeightTables:
+    """Lay packed weights out as words of memory, a word for each step of a pixel."""
+    return tuple(
+        tuple(
+            ParameterTable(
+                name=f"weights_{row}_{column}",
+                width=PEShape.of(plan).weights.size,
+                words=_words(plan, packed.weight[row, column], packed.index[row, column]),
+            )
+            for column in range(plan.array.columns)
+        )
+        for row in range(plan.array.rows)
+    )
+
+
+def _words(plan: ConvPlan, weight: IntArray, index: IntArray) -> tuple[int, ...]:
+    """See :attr:`PEShape.weights`."""
+    bits = plan.weight_bits
+    lanes = index << (plan.packed * bits)
+    for number in range(plan.packed):
+        lanes |= (weight[..., number] & ((1 << bits) - 1)) << number * bits
+    step = plan.packed * bits + plan.index_bits
+    return tuple(sum(lane << m * step for m, lane in enumerate(word)) for word in lanes.tolist())
+
+
+class PEArray(wiring.Component):
+    """`rows` x `columns` PEs with their weight memories, joined by neighbour wires only.
+
+    Row r works r cycles behind row 0, column c works c cycles behind column 0.
+
+    Members
+    -------
+    acts : ``In(act_word(act, group)).array(rows)``
+        Activations at column 0.
+    address : ``In(range(weight_depth)).array(rows)``
+        Words of the weights that meet them, :data:`WEIGHT_LATENCY` cycles ahead.
+    psums : ``Out(PEShape.psums).array(columns)``
+        Sums at the foot of each column.
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if loadable.
+
+    Timing
+    ------
+    ``psums[c]`` comes ``rows - 1 + plan.pe_latency + c`` cycles after ``acts[0]`` if ``acts[r]``
+    comes r cycles after ``acts[0]``. Throughput: one step per cycle.
+    """
+
+    acts: list[data.View]
+    address: list[Signal]
+    psums: list[data.View]
+    load_i: data.View
+    load_o: data.View
+    full: Signal
+
+    def __init__(self, plan: ConvPlan, tables: WeightTables, *, loadable: bool = False) -> None:
+        self.plan, self.tables, self.loadable = plan, tables, loadable
+        shape = PEShape.of(plan)
+        members = {
+            "acts": In(shape.acts).array(plan.array.rows),
+            "address": In(range(plan.steps)).array(plan.array.rows),
+            "psums": Out(shape.psums).array(plan.array.columns),
+        }
+        super().__init__(members | load_ports(loadable))
+
+    def elaborate(self, platform: object) -> Module:
+        """Chain activations and addresses along the rows, sums down the columns."""
+        m = Module()
+        plan = self.plan
+        sums: list[object] = [0] * plan.array.columns
+        memories = []
+        for row in range(plan.array.rows):
+            acts, address = self.acts[row], self.address[row]
+            for column in range(plan.array.columns):
+                table = self.tables[row][column]
+                memories.append(
+                    weights := ParameterMemory(
+                        table, loadable=self.loadable, kind=plan.weight_memory
+                    )
+                )
+                m.submodules[table.name] = weights
+                shape = PEShape.of(plan, turn=self._turns(column))
+                pe = place(platform, m, f"pe_{row}_{column}", PE, shape)
+                m.d.comb += [
+                    weights.address.eq(address),
+                    pe.weights.eq(payload(m, weights.word, 1, f"word_{row}_{column}")),
+                    pe.acts_i.eq(acts),
+                    pe.psum_i.eq(sums[column]),
+                ]
+                acts, sums[column] = pe.acts_o, pe.psum_o
+                address = payload(m, address, 1, f"address_{row}_{column}")
+        for column, psum in enumerate(sums):
+            m.d.comb += self.psums[column].eq(psum)
+        if self.loadable:
+            lead_through(m, self, memories)
+        return m
+
+    def _turns(self, column: int) -> bool:
+        """Whether the next column of a depthwise layer has another channel."""
+        plan = self.plan
+        return isinstance(plan, DepthwisePlan) and (column + 1) % plan.multiplicity == 0

@@ -1,0 +1,167 @@
+"""The engine of a convolution or linear layer."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.activations import act_stream, act_word
+from systolith.gateware.array.collector import Collector
+from systolith.gateware.array.gather import GatherArray
+from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray
+from systolith.gateware.delay import delayed
+from systolith.gateware.engines.contents import ConvContents
+from systolith.gateware.engines.requantizer import RequantizeLanes
+from systolith.gateware.parameters import lead_through, load_ports
+from systolith.gateware.streams.credit_fifo import CreditFifo
+from systolith.gateware.window.row_reader import RowReader
+from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
+from systolith.network import Conv2d, Linear
+from systolith.plan import ConvPlan, DepthwisePlan, GatherPlan
+
+__all__ = ["ConvEngine"]
+
+
+class ConvEngine(wiring.Component):
+    """Window buffer, PE array, accumulators, requantizers, output buffer.
+
+    Golden model: :func:`systolith.network.apply_layer`, bit for bit.
+
+    Members
+    -------
+    i : ``In(act_stream(plan.input.type, plan.lanes_in))``
+    o : ``Out(act_stream(plan.output.type, plan.lanes_out))``
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if loadable.
+
+    Timing
+    ------
+    One output pixel in ``plan.steps`` cycles while input and room last; the first transfer
+    of a pass comes ``plan.latency + 1`` cycles after its last step. No combinational path between
+    `i` and `o`.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    load_i: data.View
+    load_o: data.View
+    full: Signal
+
+    def __init__(self, plan: ConvPlan, layer: Conv2d | Linear, *, loadable: bool = False) -> None:
+        self.plan, self.loadable = plan, loadable
+        self.contents = ConvContents.of(plan, layer, loadable=loadable)
+        members = {
+            "i": In(act_stream(plan.input.type, plan.lanes_in)),
+            "o": Out(act_stream(plan.output.type, plan.lanes_out)),
+        }
+        super().__init__(members | load_ports(loadable))
+
+    def elaborate(self, platform: object) -> Module:
+        """Join the parts in the order of the data flow."""
+        m = Module()
+        plan = self.plan
+        m.submodules.writer = writer = WindowWriter(plan, plan.input.type)
+        m.submodules.sequencer = sequencer = Sequencer(plan)
+        m.submodules.collector = collector = Collector(plan)
+        m.submodules.requantize = requantize = RequantizeLanes(
+            self.contents.requantizer, self.contents.parameters, loadable=self.loadable
+        )
+        word = act_word(plan.output.type, plan.lanes_out)
+        m.submodules.output = output = CreditFifo(
+            word,
+            depth=plan.fifo_depth,
+            passes=[plan.transfers_of_pass(number) for number in range(plan.passes)],
+        )
+        wiring.connect(m, wiring.flipped(self.i), writer.i)
+        m.d.comb += [
+            sequencer.arrived.eq(writer.arrived),
+            sequencer.room.eq(output.room),
+            output.start.eq(sequencer.start),
+        ]
+        if isinstance(plan, GatherPlan):
+            array, last_step = self._gather(m, plan, writer, sequencer)
+            loaded = [array, requantize]
+        else:
+            array, last_step, readers = self._rows(m, writer, sequencer)
+            loaded = [*(readers if plan.skips_taps else ()), array, requantize]
+        m.d.comb += writer.done.eq(
+            delayed(m, last_step.done, plan.free_latency - plan.array.rows - 2, "done")
+        )
+        for flag in ("first", "last"):
+            arrives = delayed(
+                m, getattr(last_step, flag), RowReader.LATENCY + plan.pe_latency, flag
+            )
+            m.d.comb += getattr(collector, flag).eq(arrives)
+        for number in range(plan.width):
+            column, packed = divmod(number, plan.packed)
+            m.d.comb += collector.psums[number].eq(array.psums[column][packed])
+        m.d.comb += [
+            requantize.i.eq(collector.o),
+            requantize.valid.eq(collector.o_valid),
+            requantize.transfer.eq(collector.transfer),
+            output.payload.eq(requantize.o),
+            output.write.eq(requantize.o_valid),
+        ]
+        wiring.connect(m, output.o, wiring.flipped(self.o))
+        if self.loadable:
+            lead_through(m, self, loaded)
+        return m
+
+    def _gather(
+        self, m: Module, plan: GatherPlan, writer: WindowWriter, sequencer: Sequencer
+    ) -> tuple[GatherArray, data.View]:
+        """Give each PE the whole window. Returns the array, and the last row's steps."""
+        m.submodules.array = array = GatherArray(
+            plan, self.contents.weights, loadable=self.loadable
+        )
+        m.d.comb += [
+            array.write.en.eq(writer.write),
+            array.write.address.eq(writer.address),
+            array.write.word.eq(writer.word),
+        ]
+        step = sequencer.step
+        for row in range(plan.array.rows):
+            m.d.comb += array.step[row].eq(step)
+            if row < plan.array.rows - 1:
+                step = delayed(m, step, 1, f"step{row + 1}")
+        return array, step
+
+    def _rows(
+        self, m: Module, writer: WindowWriter, sequencer: Sequencer
+    ) -> tuple[PEArray, data.View, list[RowReader]]:
+        """Give each row its reader; steps move down a row per cycle.
+
+        Returns the array, the last row's steps, and the readers.
+        """
+        plan, contents = self.plan, self.contents
+        m.submodules.array = array = PEArray(plan, contents.weights, loadable=self.loadable)
+        layout = act_word(plan.input.type, plan.group)
+        per_transfer = plan.groups_per_transfer
+        step = sequencer.step
+        readers: list[RowReader] = []
+        for row in range(plan.array.rows):
+            reader = RowReader(
+                plan,
+                layout,
+                contents.taps[row],
+                fill=plan.input.type.zero_point,
+                words=plan.passes if isinstance(plan, DepthwisePlan) else 1,
+                loadable=self.loadable and plan.skips_taps,
+            )
+            readers.append(reader)
+            m.submodules[f"row_{row}"] = reader
+            bank = row % plan.banks
+            group = Signal(layout, name=f"group_{row}")
+            m.d.comb += [
+                group.eq(writer.word.as_value().word_select(bank % per_transfer, layout.size)),
+                reader.write.eq(writer.write[bank]),
+                reader.address.eq(writer.address),
+                reader.word.eq(group),
+                reader.step.eq(step),
+                array.acts[row].eq(reader.acts),
+                array.address[row].eq(
+                    delayed(m, step.word, RowReader.LATENCY - WEIGHT_LATENCY, f"word{row}")
+                ),
+            ]
+            if row < plan.array.rows - 1:
+                step = delayed(m, step, 1, f"step{row + 1}")
+        return array, step, readers

@@ -1,0 +1,128 @@
+"""The engine of a pool."""
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.activations import act_stream, act_word
+from systolith.gateware.delay import delayed
+from systolith.gateware.engines.contents import PoolContents
+from systolith.gateware.engines.requantizer import RequantizeLanes
+from systolith.gateware.parameters import lead_through, load_ports
+from systolith.gateware.streams.credit_fifo import CreditFifo
+from systolith.gateware.window.row_reader import RowReader, tap_table
+from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
+from systolith.network import AvgPool2d, MaxPool2d
+from systolith.plan import PoolPlan, Tap
+
+__all__ = ["PoolEngine"]
+
+
+class PoolEngine(wiring.Component):
+    """Window buffer, a running maximum or sum per lane, output buffer.
+
+    Golden model: :func:`systolith.network.apply_layer` of a pool, bit for bit.
+
+    Members
+    -------
+    i : ``In(act_stream(plan.input.type, plan.lanes))``
+    o : ``Out(act_stream(plan.output.type, plan.lanes))``
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if loadable, and an average.
+
+    Timing
+    ------
+    One tap of `lanes` channels per cycle while input and room last; a transfer comes
+    ``plan.latency + 1`` cycles after the last tap. No combinational path between `i` and `o`.
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    load_i: data.View
+    load_o: data.View
+    full: Signal
+
+    def __init__(
+        self, plan: PoolPlan, layer: MaxPool2d | AvgPool2d, *, loadable: bool = False
+    ) -> None:
+        self.plan = plan
+        self.loadable = loadable and plan.average
+        self.contents: PoolContents | None = None
+        if isinstance(layer, AvgPool2d):
+            self.contents = PoolContents.of(plan, layer, loadable=loadable)
+        members = {
+            "i": In(act_stream(plan.input.type, plan.lanes)),
+            "o": Out(act_stream(plan.output.type, plan.lanes)),
+        }
+        super().__init__(members | load_ports(self.loadable))
+
+    def elaborate(self, platform: object) -> Module:
+        """Join the parts in the order of the data flow."""
+        m = Module()
+        plan = self.plan
+        act = plan.input.type
+        word = act_word(act, plan.lanes)
+        taps = [Tap(row, column, 0) for row, column in plan.window.positions]
+        fill = act.zero_point if plan.average else act.low
+        m.submodules.writer = writer = WindowWriter(plan, act)
+        m.submodules.sequencer = sequencer = Sequencer(plan)
+        m.submodules.reader = reader = RowReader(
+            plan, word, tap_table(plan, taps), fill=fill, words=plan.passes
+        )
+        m.submodules.output = output = CreditFifo(
+            act_word(plan.output.type, plan.lanes), depth=plan.fifo_depth
+        )
+        wiring.connect(m, wiring.flipped(self.i), writer.i)
+        m.d.comb += [
+            sequencer.arrived.eq(writer.arrived),
+            sequencer.room.eq(output.room),
+            output.start.eq(sequencer.start),
+            reader.write.eq(writer.write),
+            reader.address.eq(writer.address),
+            reader.word.eq(writer.word),
+            reader.step.eq(sequencer.step),
+            writer.done.eq(delayed(m, sequencer.step.done, plan.free_latency - 3, "done")),
+        ]
+        first = delayed(m, sequencer.step.first, RowReader.LATENCY, "first")
+        last = delayed(m, sequencer.step.last, RowReader.LATENCY, "last")
+        number = delayed(m, sequencer.step.number, RowReader.LATENCY, "number")
+        found = delayed(m, last, 1, "found")
+        if self.contents is not None:
+            self._average(m, self.contents, reader.acts, first, found, number, output)
+        else:
+            greatest = Signal(word)
+            for lane in range(plan.lanes):
+                new, old = reader.acts[lane], greatest[lane]
+                m.d.sync += greatest[lane].eq(Mux(first | (new > old), new, old))
+            m.d.comb += [output.write.eq(found), output.payload.eq(greatest)]
+        wiring.connect(m, output.o, wiring.flipped(self.o))
+        return m
+
+    def _average(
+        self,
+        m: Module,
+        contents: PoolContents,
+        acts: data.View,
+        first: Signal,
+        found: Signal,
+        number: Signal,
+        output: CreditFifo,
+    ) -> None:
+        """Sum up what differs from the zero point; the requantizer divides."""
+        plan = self.plan
+        zero_point = plan.input.type.zero_point
+        m.submodules.requantize = requantize = RequantizeLanes(
+            contents.requantizer, contents.parameters, loadable=self.loadable
+        )
+        sums = Signal(data.ArrayLayout(signed(plan.sum_bits), plan.lanes))
+        for lane in range(plan.lanes):
+            m.d.sync += sums[lane].eq(Mux(first, 0, sums[lane]) + (acts[lane] - zero_point))
+        m.d.comb += [
+            requantize.i.eq(sums),
+            requantize.valid.eq(found),
+            requantize.transfer.eq(number),
+            output.write.eq(requantize.o_valid),
+            output.payload.eq(requantize.o),
+        ]
+        if self.loadable:
+            lead_through(m, self, [requantize])

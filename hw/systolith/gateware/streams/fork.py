@@ -1,0 +1,67 @@
+"""One stream for several readers."""
+
+from functools import reduce
+from operator import and_
+
+from amaranth import Module, Signal
+from amaranth.lib import fifo, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.activations import act_stream
+from systolith.gateware.streams.deep_queue import DeepQueue
+from systolith.plan import ForkPlan
+
+__all__ = ["Fork"]
+
+
+class Fork(wiring.Component):
+    """Copies each transfer into a queue per reader.
+
+    Members
+    -------
+    i : ``In(act_stream(act, plan.lanes))``
+    o : ``Out(act_stream(act, plan.lanes)).array(len(plan.depths))``
+
+    Timing
+    ------
+    Latency: ``plan.latencies`` cycles. Throughput: one transfer per cycle. A transfer is taken when
+    every queue has room; one that leaves makes room in the next cycle. No combinational path
+    between `i` and `o`.
+    """
+
+    i: stream.Interface
+    o: list[stream.Interface]
+
+    def __init__(self, plan: ForkPlan) -> None:
+        self.plan = plan
+        acts = act_stream(plan.tensor.type, plan.lanes)
+        super().__init__({"i": In(acts), "o": Out(acts).array(len(plan.depths))})
+
+    def elaborate(self, platform: object) -> Module:
+        """Write all queues at once."""
+        m = Module()
+        plan = self.plan
+        width = self.i.payload.as_value().shape().width
+        entrances, taken = [], Signal()
+        for number, (depth, deep) in enumerate(zip(plan.depths, plan.deep, strict=True)):
+            if deep:
+                queue = DeepQueue(width, depth)
+                entrance, exit_ = queue.i, queue.o
+            else:
+                queue = fifo.SyncFIFO(width=width, depth=depth)
+                entrance, exit_ = queue.w_stream, queue.r_stream
+            m.submodules[f"queue_{number}"] = queue
+            entrances.append(entrance)
+            reader = self.o[number]
+            m.d.comb += [
+                entrance.payload.eq(self.i.payload),
+                entrance.valid.eq(taken),
+                reader.payload.eq(exit_.payload),
+                reader.valid.eq(exit_.valid),
+                exit_.ready.eq(reader.ready),
+            ]
+        m.d.comb += [
+            self.i.ready.eq(reduce(and_, (entrance.ready for entrance in entrances))),
+            taken.eq(self.i.valid & self.i.ready),
+        ]
+        return m

@@ -1,0 +1,127 @@
+"""What one row of an array reads from its part of the window buffer."""
+
+from collections.abc import Sequence
+
+from amaranth import C, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from systolith.gateware.delay import payload
+from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
+from systolith.gateware.primitives import RegisteredRam
+from systolith.gateware.window.window_buffer import step_layout
+from systolith.plan import Tap, WindowedEngine
+
+__all__ = ["RowReader", "tap_layout", "tap_table"]
+
+
+class RowReader(wiring.Component):
+    """The memory of one array row, and what the row reads from it at each step.
+
+    With `words` above 1, pass p reads word p of each pixel rather than the one its tap names.
+
+    Members
+    -------
+    write, address, word : ``In(1)``, ``In(range(plan.buffer_depth))``, ``In(layout)``
+        From :class:`WindowWriter`: the word for this row's bank.
+    step : ``In(step_layout(plan))``
+    acts : ``Out(layout)``
+        Activations of the tap; `fill` in the padding.
+    load_i, load_o, full
+        See :class:`ParameterMemory`; only if the table of taps is loadable.
+
+    Timing
+    ------
+    `acts` :attr:`LATENCY` cycles after `step`. Throughput: one per cycle.
+    """
+
+    LATENCY = 6
+
+    write: Signal
+    address: Signal
+    word: data.View
+    step: data.View
+    acts: data.View
+    load_i: data.View
+    load_o: data.View
+    full: Signal
+
+    def __init__(
+        self,
+        plan: WindowedEngine,
+        layout: data.ArrayLayout,
+        taps: ParameterTable,
+        *,
+        fill: int,
+        words: int = 1,
+        loadable: bool = False,
+    ) -> None:
+        self.plan, self.layout, self.taps = plan, layout, taps
+        self.fill, self.words, self.loadable = fill, words, loadable
+        members = {
+            "write": In(1),
+            "address": In(range(plan.buffer_depth)),
+            "word": In(layout),
+            "step": In(step_layout(plan)),
+            "acts": Out(layout),
+        }
+        super().__init__(members | load_ports(loadable))
+
+    def elaborate(self, platform: object) -> Module:
+        """Registers: two of the table of taps, address, two of the memory, output."""
+        m = Module()
+        plan, step = self.plan, self.step
+        m.submodules.taps = table = ParameterMemory(self.taps, loadable=self.loadable)
+        m.submodules.memory = store = RegisteredRam(
+            width=self.layout.size, depth=plan.buffer_depth, kind=plan.window_memory
+        )
+        tap = data.View(tap_layout(plan), table.word)
+        known = ParameterMemory.LATENCY
+        origin = payload(m, step.address, known, "origin")
+        number = step.number if self.words > 1 else C(0, 0)
+        pass_word = payload(m, number, known, "pass_word")
+        rows = payload(m, step.rows, known, "rows")
+        columns = payload(m, step.columns, known, "columns")
+        address = Signal(range(plan.buffer_depth), reset_less=True)
+        inside = rows.bit_select(tap.row, 1) & columns.bit_select(tap.column, 1)
+        inside = payload(m, inside, 1 + RegisteredRam.LATENCY, "inside")
+        m.d.comb += [
+            table.address.eq(step.fold),
+            store.write_enable.eq(self.write),
+            store.write_address.eq(self.address),
+            store.write_data.eq(self.word),
+            store.read_address.eq(address),
+        ]
+        m.d.sync += address.eq(origin + tap.offset + pass_word)
+        acts = Mux(inside, store.read_data, self._filled())
+        m.d.comb += self.acts.eq(payload(m, acts, 1, "acts"))
+        if self.loadable:
+            lead_through(m, self, [table])
+        return m
+
+    def _filled(self) -> data.Const:
+        return self.layout.const([self.fill] * self.layout.length)
+
+
+def tap_layout(plan: WindowedEngine) -> data.StructLayout:
+    """Describe what a row knows of a fold.
+
+    offset : words of the buffer from the window's origin, modulo its depth.
+    row, column : kernel position.
+    """
+    kh, kw = plan.window.kernel
+    return data.StructLayout(
+        {"offset": range(plan.buffer_depth), "row": range(kh), "column": range(kw)}
+    )
+
+
+def tap_table(plan: WindowedEngine, taps: Sequence[Tap], name: str = "taps") -> ParameterTable:
+    """Lay a row's taps out as words of memory, one for each fold."""
+    layout = tap_layout(plan)
+    words = []
+    for tap in taps:
+        pixel = tap.row * plan.window.width + tap.column
+        offset = (pixel * plan.words_per_pixel + tap.word) % plan.buffer_depth
+        values = {"offset": offset, "row": tap.row, "column": tap.column}
+        words.append(sum(value << layout[field].offset for field, value in values.items()))
+    return ParameterTable(name=name, width=layout.size, words=tuple(words))

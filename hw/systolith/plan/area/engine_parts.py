@@ -1,0 +1,232 @@
+"""The parts of an engine with a PE array, in LUTs and flip-flops, by what they depend on.
+
+Multipliers, weights and the window buffer can each be made of something else; parts are counted
+apart for each of these choices, so that engines that differ in them only share the rest.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from enum import Enum
+from math import ceil
+
+from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.conv_plan import ConvPlan, MultiplierKind
+from systolith.plan.engines.gather_plan import GatherPlan
+from systolith.plan.engines.memory import Memory, MemoryKind
+from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.streams.stage_graph import WindowedEngine
+
+__all__ = [
+    "CHOSEN",
+    "COMMON",
+    "Choice",
+    "Parts",
+    "PartsOf",
+    "end_flip_flops",
+    "end_luts",
+    "output_buffer",
+    "sequence",
+    "together",
+]
+
+Parts = Mapping[str, int]
+"""How many there are of each part, by name."""
+
+BIAS_BITS, SHIFT_BITS = 1, 5
+"""By which a bias is wider than an accumulator; of a shift."""
+TREE_BITS = 2
+"""By which the sums of a tree of adders are wider than their terms, about."""
+
+
+class Choice(Enum):
+    """What an engine's parts can be made of, each chosen for itself."""
+
+    MULTIPLIERS = "multiplier_kind"
+    WEIGHTS = "weight_memory"
+    WINDOW = "window_memory"
+
+
+def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
+    array, act_bits = plan.array, plan.input.type.bits
+    pes = array.rows * array.columns
+    products = pes * array.multipliers * plan.packed
+    selected = pes * array.multipliers * act_bits * _select(plan.group if plan.index_bits else 1)
+    parts = Counter(
+        {
+            "selected bits": selected,
+            "tree bits": (products - pes * plan.packed) * _product_bits(plan),
+            "psum bits": pes * plan.packed * plan.acc_bits,
+            "accumulator bits": plan.width * plan.acc_bits,
+            "drained bits": plan.acc_bits * plan.lanes_out * _select(plan.drain_cycles),
+        }
+    )
+    if reloadable:
+        parts["loading"] = plan.weight_memories.load_luts
+    if isinstance(plan, GatherPlan):
+        parts["gathered bits"] = pes * (_step_bits(plan) + plan.window.taps)
+    else:
+        parts["row bits"] = array.rows * (2 * _address_bits(plan) + plan.group * act_bits)
+        taps = _taps(plan)
+        parts["RAM" if reloadable and plan.skips_taps else "ROM"] += taps.luts(
+            written=reloadable and plan.skips_taps
+        )
+    return together(sequence(plan), parts, end_luts(plan, reloadable))
+
+
+def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
+    """What results wait in is as deep as multiplications take long."""
+    array = plan.array
+    parts = {"RAM": output_buffer(plan)}
+    products = array.rows * array.columns * array.multipliers
+    if plan.multiplier_kind is MultiplierKind.LUT:
+        act_bits = plan.input.type.bits
+        parts["multiplied bits"] = (
+            products * plan.packed * plan.weight_bits * (act_bits + TREE_BITS)
+        )
+    elif plan.packed > 1:
+        parts["packed bits"] = products * _product_bits(plan)
+    return parts
+
+
+def _weight_luts(plan: ConvPlan, reloadable: bool) -> Parts:
+    if plan.weight_memory is MemoryKind.BLOCK:
+        return {}
+    return {"RAM" if reloadable else "ROM": plan.weight_memories.luts(written=reloadable)}
+
+
+def _window_luts(plan: ConvPlan, reloadable: bool) -> Parts:
+    if plan.window_memory is MemoryKind.BLOCK:
+        return {}
+    return {"RAM": plan.window_memories.luts(written=True)}
+
+
+def _common_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
+    array, act_bits = plan.array, plan.input.type.bits
+    pes = array.rows * array.columns
+    group_bits = plan.group * act_bits
+    products = pes * array.multipliers
+    parts = {
+        "operand bits": products * (act_bits + plan.packed * plan.weight_bits),
+        "product bits": products * _product_bits(plan),
+        "psum bits": pes * plan.packed * plan.acc_bits,
+        "accumulator bits": plan.width * plan.acc_bits,
+        "held bits": sum(plan.hold_delays) * plan.acc_bits,
+        "word address bits": pes * (plan.steps - 1).bit_length(),
+    }
+    if isinstance(plan, GatherPlan):
+        parts["gathered bits"] = pes * (_step_bits(plan) + group_bits)
+    else:
+        parts["group bits"] = array.rows * (array.columns - 1) * group_bits
+        parts["row bits"] = array.rows * (_step_bits(plan) + group_bits)
+    if reloadable:
+        parts["loading"] = plan.weight_memories.load_luts
+    return together(sequence(plan), parts, end_flip_flops(plan))
+
+
+def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
+    if plan.multiplier_kind is MultiplierKind.DSP:
+        return {}
+    array, width = plan.array, plan.weight_bits * (plan.input.type.bits + TREE_BITS)
+    return {"multiplied bits": array.total * plan.packed * width}
+
+
+def _weight_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
+    """Two registers of a memory are within a block of it."""
+    reads = 1 if plan.weight_memory is MemoryKind.BLOCK else 3
+    array = plan.array
+    return {"word bits": array.rows * array.columns * plan.weight_memories.width * reads}
+
+
+def _no_parts(plan: ConvPlan, reloadable: bool) -> Parts:
+    return {}
+
+
+_Counts = Callable[[ConvPlan, bool], Parts]
+PartsOf = tuple[_Counts, _Counts]
+"""Functions that count LUTs and flip-flops of an engine, reloadable or not."""
+COMMON: PartsOf = (_common_luts, _common_flip_flops)
+CHOSEN: Mapping[Choice, PartsOf] = {
+    Choice.MULTIPLIERS: (_multiplier_luts, _multiplier_flip_flops),
+    Choice.WEIGHTS: (_weight_luts, _weight_flip_flops),
+    Choice.WINDOW: (_window_luts, _no_parts),
+}
+
+
+def together(*several: Parts) -> Counter[str]:
+    """Add up the same parts."""
+    found = Counter[str]()
+    for parts in several:
+        for part, number in parts.items():
+            found[part] += number
+    return found
+
+
+def sequence(plan: WindowedEngine) -> Counter[str]:
+    """Of what writes the window and issues steps."""
+    return Counter({"engine": 1, "position bits": plan.position_bits + _address_bits(plan)})
+
+
+def end_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+    """Of requantizers with their parameters.
+
+    Roundings have one price: how they differ is less than what mapping to LUTs varies by.
+    """
+    lanes, scaled = plan.lanes_out, _scaled_bits(plan)
+    # A word holds a multiplier, a shift, and a bias as wide as a sum or an offset as a product.
+    word = scaled + (plan.offset_bits or BIAS_BITS) + SHIFT_BITS
+    depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel
+    parameters = Memory(count=lanes, depth=depth, width=word)
+    parts = Counter({"scaled bits": lanes * scaled, "output": 1})
+    parts["RAM" if reloadable else "ROM"] += parameters.luts(written=reloadable)
+    if reloadable:
+        parts["loading"] = parameters.load_luts
+    return parts
+
+
+def end_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
+    """Of requantizers and the output."""
+    return Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
+
+
+def output_buffer(plan: ConvPlan | AddPlan | PoolPlan) -> int:
+    """LUTs of the memory that results wait in."""
+    width = plan.lanes_out * plan.output.type.bits
+    return Memory(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
+
+
+def _scaled_bits(plan: ConvPlan | AddPlan | PoolPlan) -> int:
+    """Width of what a requantizer shifts."""
+    match plan:
+        case ConvPlan():
+            bits = plan.biased_bits + plan.scale_bits
+        case PoolPlan() | AddPlan():
+            bits = plan.sum_bits + plan.scale_bits
+    return max(bits, plan.offset_bits) + 1 if plan.offset_bits else bits
+
+
+def _product_bits(plan: ConvPlan) -> int:
+    """Width of a multiplier's product."""
+    return plan.packed * plan.weight_bits + plan.input.type.bits * plan.packed
+
+
+def _address_bits(plan: WindowedEngine) -> int:
+    return (plan.buffer_depth - 1).bit_length()
+
+
+def _step_bits(plan: ConvPlan) -> int:
+    """Width of what a row is told of a step."""
+    kernel = sum(plan.window.kernel)
+    counters = (plan.folds, plan.steps, plan.passes)
+    return _address_bits(plan) + kernel + sum((count - 1).bit_length() for count in counters)
+
+
+def _taps(plan: ConvPlan) -> Memory:
+    """Tables of taps, one for each row."""
+    height, width = plan.window.kernel
+    bits = _address_bits(plan) + (height - 1).bit_length() + (width - 1).bit_length()
+    return Memory(count=plan.array.rows, depth=plan.folds, width=bits)
+
+
+def _select(parts: int) -> int:
+    """LUTs for each bit of a choice among so many."""
+    return ceil(parts / 2) + parts // 8 if parts > 1 else 0

@@ -1,0 +1,192 @@
+"""LUTs and flip-flops of each stage: what it is made of, times what such a thing takes.
+
+The parts are counted from the plan; what each takes is fitted to synthesized designs, see
+``benchmarks/physical/calibrate.py``, which writes the table beside this module.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+from systolith.plan.area.engine_parts import (
+    CHOSEN,
+    COMMON,
+    Choice,
+    Parts,
+    PartsOf,
+    end_flip_flops,
+    end_luts,
+    output_buffer,
+    sequence,
+    together,
+)
+from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.conv_plan import ConvPlan
+from systolith.plan.engines.latency import PREFETCHED
+from systolith.plan.engines.memory import Memory, MemoryKind
+from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.streams.fork_plan import ForkPlan
+from systolith.plan.streams.gearbox_plan import GearboxPlan
+from systolith.plan.streams.stage_graph import StagePlan
+
+__all__ = [
+    "FITTED",
+    "Logic",
+    "LogicShare",
+    "chosen_logic",
+    "common_logic",
+    "flip_flop_parts",
+    "logic_of",
+    "lut_parts",
+    "summed",
+    "weighed",
+]
+
+FITTED = "logic.json"
+"""What one of each part takes, in the folder of this module."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logic:
+    """What a stage takes of LUTs, with four inputs, and of flip-flops: estimates."""
+
+    luts: int
+    flip_flops: int
+
+
+class LogicShare(NamedTuple):
+    """What some parts take, before rounding."""
+
+    luts: float
+    flip_flops: float
+
+
+def logic_of(stage: StagePlan, *, reloadable: bool = False) -> Logic:
+    """Estimate what a stage takes.
+
+    Parameters
+    ----------
+    stage : StagePlan
+    reloadable : bool
+        Whether parameters can be written, so that LUTs that hold them must be RAM.
+    """
+    if isinstance(stage, ConvPlan):
+        shares = [common_logic(stage, reloadable=reloadable)]
+        shares += [chosen_logic(stage, choice, reloadable=reloadable) for choice in Choice]
+        return summed(shares)
+    luts, flip_flops = _fitted()
+    return summed(
+        [
+            LogicShare(
+                weighed(lut_parts(stage, reloadable=reloadable), luts),
+                weighed(flip_flop_parts(stage, reloadable=reloadable), flip_flops),
+            )
+        ]
+    )
+
+
+def common_logic(plan: ConvPlan, *, reloadable: bool = False) -> LogicShare:
+    """Estimate what takes as much whatever multipliers and memories are made of."""
+    return _share(COMMON, plan, reloadable)
+
+
+def chosen_logic(plan: ConvPlan, choice: Choice, *, reloadable: bool = False) -> LogicShare:
+    """Estimate what depends on one of the choices, and on no other."""
+    return _share(CHOSEN[choice], plan, reloadable)
+
+
+def summed(shares: Sequence[LogicShare]) -> Logic:
+    """Add up the shares of an engine: the common one, then those of its choices in their order."""
+    luts = flip_flops = 0.0
+    for share in shares:
+        luts += share.luts
+        flip_flops += share.flip_flops
+    return Logic(luts=round(luts), flip_flops=round(flip_flops))
+
+
+def _share(parts: PartsOf, plan: ConvPlan, reloadable: bool) -> LogicShare:
+    luts, flip_flops = _fitted()
+    of_luts, of_flip_flops = parts
+    return LogicShare(
+        weighed(of_luts(plan, reloadable), luts),
+        weighed(of_flip_flops(plan, reloadable), flip_flops),
+    )
+
+
+@cache
+def _fitted() -> tuple[Mapping[str, float], Mapping[str, float]]:
+    found = json.loads((files("systolith.plan.area") / FITTED).read_text())
+    return found["luts"], found["flip_flops"]
+
+
+def weighed(parts: Parts, each: Mapping[str, float]) -> float:
+    """Add up the parts, each times what one takes."""
+    return sum(number * each[part] for part, number in parts.items())
+
+
+def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
+    """Count the parts that are made of LUTs, mostly in bits."""
+    match stage:
+        case ConvPlan():
+            return together(*(part(stage, reloadable) for part, _ in (COMMON, *CHOSEN.values())))
+        case PoolPlan():
+            return sequence(stage) + _pool_luts(stage, reloadable)
+        case AddPlan():
+            bits = stage.lanes * stage.sum_bits
+            return Counter({"add": 1, "add bits": bits}) + _ends(stage, reloadable)
+        case ForkPlan():
+            return Counter({"queue": len(stage.depths)}) + _queues(stage)
+        case GearboxPlan():
+            return Counter({"gearbox": 1, "gearbox bits": _gearbox_bits(stage)})
+
+
+def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
+    """Count the parts that are made of flip-flops, mostly in bits."""
+    match stage:
+        case ConvPlan():
+            return together(*(part(stage, reloadable) for _, part in (COMMON, *CHOSEN.values())))
+        case PoolPlan():
+            bits = stage.lanes * stage.input.type.bits
+            parts = sequence(stage) + Counter({"pool bits": bits})
+            return parts + (end_flip_flops(stage) if stage.average else Counter())
+        case AddPlan():
+            bits = stage.lanes * stage.sum_bits
+            return Counter({"add": 1, "add bits": bits}) + end_flip_flops(stage)
+        case ForkPlan():
+            return Counter({"queue": len(stage.depths), "deep queue": sum(stage.deep)})
+        case GearboxPlan():
+            return Counter({"gearbox": 1, "gearbox bits": _gearbox_bits(stage)})
+
+
+def _ends(plan: AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+    """Of requantizers with their parameters, and the output buffer."""
+    return end_luts(plan, reloadable) + Counter({"RAM": output_buffer(plan)})
+
+
+def _pool_luts(plan: PoolPlan, reloadable: bool) -> Counter[str]:
+    parts = Counter({"pool bits": plan.lanes * plan.input.type.bits})
+    if plan.window_memory is MemoryKind.DISTRIBUTED:
+        parts["RAM"] += plan.window_memories.luts(written=True)
+    if plan.average:
+        return parts + _ends(plan, reloadable)
+    parts["RAM"] += output_buffer(plan)
+    parts["output"] = 1
+    return parts
+
+
+def _queues(plan: ForkPlan) -> Counter[str]:
+    parts = Counter[str]()
+    width = plan.lanes * plan.tensor.type.bits
+    for depth, deep in zip(plan.depths, plan.deep, strict=True):
+        parts["deep queue"] += deep
+        held = Memory(count=1, depth=PREFETCHED if deep else depth, width=width)
+        parts["RAM"] += held.luts(written=True)
+    return parts
+
+
+def _gearbox_bits(plan: GearboxPlan) -> int:
+    return max(plan.lanes_in, plan.lanes_out) * plan.tensor.type.bits

@@ -1,0 +1,169 @@
+"""What each stage of a pipeline takes of a device.
+
+Multipliers and blocks of memory are counted; LUTs and flip-flops are estimated, see
+:mod:`systolith.plan.area.logic`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from systolith.devices import BlockRam
+from systolith.devices.budget import Resources
+from systolith.plan.area.engine_parts import Choice
+from systolith.plan.area.logic import LogicShare, chosen_logic, common_logic, logic_of, summed
+from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.conv_plan import ConvPlan, MultiplierKind
+from systolith.plan.engines.memory import Memory, MemoryKind
+from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS
+from systolith.plan.streams.fork_plan import ForkPlan
+from systolith.plan.streams.gearbox_plan import GearboxPlan
+from systolith.plan.streams.stage_graph import StagePlan
+
+__all__ = ["Choices", "engine_resources", "requantizer_dsps", "resources_of"]
+
+DSP_BITS = 18
+"""Of a factor of a device's multiplier."""
+
+
+def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) -> Resources:
+    """Count what a stage takes.
+
+    Parameters
+    ----------
+    stage : StagePlan
+    block : BlockRam
+        What the device's blocks of memory are.
+    reloadable : bool
+        Whether parameters can be written, so that LUTs that hold them must be RAM.
+    """
+    if isinstance(stage, ConvPlan):
+        variants = engine_resources(
+            stage,
+            [stage.multiplier_kind],
+            [stage.weight_memory],
+            [stage.window_memory],
+            block,
+            reloadable,
+        )
+        ((_, found),) = variants
+        return found
+    logic = logic_of(stage, reloadable=reloadable)
+    logic_used = Resources(luts=logic.luts, flip_flops=logic.flip_flops)
+    match stage:
+        case PoolPlan():
+            memories = Resources(
+                block_rams=_blocks(stage.window_memories, stage.window_memory, block)
+            )
+            dsps = requantizer_dsps(stage.lanes, _scaled(stage, reloadable), stage.scale_bits)
+            return logic_used + memories + Resources(dsps=dsps if stage.average else 0)
+        case AddPlan():
+            dsps = requantizer_dsps(stage.lanes, _scaled(stage, reloadable), stage.scale_bits)
+            return logic_used + Resources(dsps=2 * stage.lanes + dsps)
+        case ForkPlan():
+            return logic_used + Resources(block_rams=_queues(stage, block))
+        case GearboxPlan():
+            return logic_used
+
+
+Choices = tuple[MultiplierKind, MemoryKind, MemoryKind]
+"""What multipliers, weights' memories and the window buffer are made of."""
+
+
+def engine_resources(
+    plan: ConvPlan,
+    kinds: Sequence[MultiplierKind],
+    weights: Sequence[MemoryKind],
+    windows: Sequence[MemoryKind],
+    block: BlockRam,
+    reloadable: bool = False,
+) -> Iterator[tuple[Choices, Resources]]:
+    """Count what an engine takes with each kind of multipliers and memories.
+
+    What they have in common is looked at once.
+
+    Parameters
+    ----------
+    plan : ConvPlan
+        What its own parts are made of does not matter.
+    kinds, weights, windows : sequence
+        To choose from.
+    block : BlockRam
+    reloadable : bool
+        See :func:`resources_of`.
+
+    Yields
+    ------
+    pair of Choices and Resources
+        Each combination, the last choice changing fastest.
+    """
+    common = common_logic(plan, reloadable=reloadable)
+    requantizers = requantizer_dsps(plan.lanes_out, plan.biased_bits, plan.scale_bits)
+    total = plan.array.total
+
+    def logic_with(choice: Choice, kind: MultiplierKind | MemoryKind) -> LogicShare:
+        made: dict[str, Any] = {choice.value: kind}
+        same = getattr(plan, choice.value) is kind
+        of_kind = plan if same else replace(plan, **made)
+        return chosen_logic(of_kind, choice, reloadable=reloadable)
+
+    multipliers = [
+        (kind, 0 if kind is MultiplierKind.LUT else total, logic_with(Choice.MULTIPLIERS, kind))
+        for kind in kinds
+    ]
+
+    def memories(
+        choice: Choice, given: Sequence[MemoryKind], memory: Memory
+    ) -> list[tuple[MemoryKind, int, LogicShare]]:
+        return [(kind, _blocks(memory, kind, block), logic_with(choice, kind)) for kind in given]
+
+    for (kind, dsps, multiply), (weight, rams, held), (window, buffers, read) in product(
+        multipliers,
+        memories(Choice.WEIGHTS, weights, plan.weight_memories),
+        memories(Choice.WINDOW, windows, plan.window_memories),
+    ):
+        logic = summed([common, multiply, held, read])
+        yield (
+            (kind, weight, window),
+            Resources(
+                multipliers=total,
+                dsps=dsps + requantizers,
+                luts=logic.luts,
+                block_rams=rams + buffers,
+                flip_flops=logic.flip_flops,
+            ),
+        )
+
+
+def _scaled(stage: AddPlan | PoolPlan, reloadable: bool) -> int:
+    """Width of what a requantizer multiplies: a sum and a bias of 0, or of what may be loaded."""
+    if stage.offset_bits:
+        return stage.sum_bits
+    return stage.sum_bits + 1 + (SPARE_BIAS_BITS if reloadable else 0)
+
+
+def requantizer_dsps(lanes: int, bits: int, scale_bits: int) -> int:
+    """Multipliers of requantizers whose factor is so wide; none if they only shift."""
+    if not scale_bits:
+        return 0
+    return lanes * _limbs(bits) * _limbs(scale_bits)
+
+
+def _limbs(bits: int) -> int:
+    """Digits of a device's multiplier that a factor has; single bits are multiplied by gates."""
+    return bits // DSP_BITS + (bits % DSP_BITS > 1)
+
+
+def _queues(plan: ForkPlan, block: BlockRam) -> int:
+    width = plan.lanes * plan.tensor.type.bits
+    return sum(
+        Memory(count=1, depth=depth, width=width).blocks(block)
+        for depth, deep in zip(plan.depths, plan.deep, strict=True)
+        if deep
+    )
+
+
+def _blocks(memory: Memory, kind: MemoryKind, block: BlockRam) -> int:
+    return memory.blocks(block) if kind is MemoryKind.BLOCK else 0

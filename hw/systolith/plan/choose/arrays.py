@@ -1,0 +1,162 @@
+"""Which array shape each layer gets, so that all layers take nearly the same cycles."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+
+from systolith.devices.budget import Budget, Resources
+from systolith.network import Conv2d, IntegerNetwork, Linear
+from systolith.plan.choose.solver import choose
+from systolith.plan.engines.conv_plan import ArrayShape
+from systolith.plan.engines.workload import Work, no_engine, work_of
+
+__all__ = ["array_shapes", "bad_arrays", "choose_arrays", "least_cycles", "shapes_by_layer"]
+
+
+def least_cycles(work: Work, array: ArrayShape) -> int:
+    """Cycles per frame of an array: the ceiling formula, or its input stream at its widest.
+
+    A transfer is at most as wide as the rows' memories differ; see :meth:`Work.transfers`.
+    """
+    folds = (
+        work.reads.folds(array.rows)
+        * ceil(work.slots / array.multipliers)
+        * ceil(work.filters / array.width)
+    )
+    window = work.window
+    return max(window.output_pixels * folds, window.input_pixels * work.transfers(array))
+
+
+def shapes_by_layer(
+    network: IntegerNetwork, arrays: Mapping[str, ArrayShape]
+) -> dict[str, ArrayShape]:
+    """Name layers as the network does: ``layer1.0.conv1`` of PyTorch is its ``layer1_0_conv1``.
+
+    Names that are no layer's, or the same layer's twice, stay as they are.
+    """
+    layers = {layer.name for layer in network.layers}
+    found: dict[str, ArrayShape] = {}
+    for name, array in arrays.items():
+        own = name if name in layers else name.replace(".", "_")
+        unclear = own not in layers or own in found or (own != name and own in arrays)
+        found[name if unclear else own] = array
+    return found
+
+
+def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
+    """Name every array that is for no layer, no array at all, or larger than its layer."""
+    layers = {layer.name: layer for layer in network.layers if isinstance(layer, Conv2d | Linear)}
+    for name, array in arrays.items():
+        if name not in layers:
+            known = f"there are {', '.join(layers)}" if layers else "there are none"
+            yield f"array for '{name}': no such convolution or linear layer; {known}"
+            continue
+        if not isinstance(array, ArrayShape):
+            yield f"array for '{name}': must be an ArrayShape, got {array!r}"
+            continue
+        if any(no_engine(network, layers[name])):
+            continue
+        work = work_of(network, layers[name])
+        for what, given, most in (
+            ("rows", array.rows, work.reduction),
+            ("columns", array.columns, ceil(work.filters / max(array.packed, 1))),
+            ("multipliers", array.multipliers, work.slots),
+            ("packed", array.packed, work.packed),
+        ):
+            if not 1 <= given <= most:
+                yield f"array for '{name}': {what} must be 1..{most}, got {given}"
+        if work.multiplicity and array.columns % work.multiplicity:
+            yield (
+                f"array for '{name}': columns must be a multiple of the {work.multiplicity} "
+                f"filters per channel, got {array.columns}"
+            )
+
+
+def choose_arrays(
+    works: Sequence[Work], fixed: Mapping[str, ArrayShape], budget: int
+) -> dict[str, ArrayShape]:
+    """Find the shapes whose slowest layer is as fast as a number of multipliers allows; exact.
+
+    Nothing but multipliers counts, and so this is fast. At that pace, no layer has more of them
+    than it needs.
+
+    Parameters
+    ----------
+    works : sequence of Work
+        All layers with a PE array.
+    fixed : mapping of str to ArrayShape
+        Shapes that are given.
+    budget : int
+        Multipliers of all arrays together.
+
+    Returns
+    -------
+    dict of str to ArrayShape
+        One for every layer.
+
+    Raises
+    ------
+    PlanError
+        If even the smallest arrays exceed the budget.
+    """
+    options = [_frontier(work, fixed.get(work.name)) for work in works]
+    chosen = choose(options, Budget(multipliers=budget))
+    return {work.name: option.array for work, option in zip(works, chosen, strict=True)}
+
+
+def array_shapes(work: Work) -> list[ArrayShape]:
+    """List the shapes that are worth a thought, those with most rows first.
+
+    Others have a row, column or multiplier more than one of these that takes as many cycles.
+    """
+    return [
+        ArrayShape(rows=rows, columns=columns, multipliers=multipliers, packed=packed)
+        for packed in sorted({work.packed, 1}, reverse=True)
+        for rows, columns, multipliers in product(
+            sorted(_row_sizes(work), reverse=True),
+            _column_sizes(work, packed),
+            _folded(work.slots),
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Option:
+    array: ArrayShape
+    cycles: int
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(multipliers=self.array.total)
+
+
+def _frontier(work: Work, fixed: ArrayShape | None) -> list[_Option]:
+    """Shapes of one layer, without those that are beaten both in cycles and multipliers."""
+    shapes = array_shapes(work) if fixed is None else [fixed]
+    options = [_Option(shape, least_cycles(work, shape)) for shape in shapes]
+    frontier: list[_Option] = []
+    for option in sorted(options, key=lambda option: (option.cycles, option.array.total)):
+        if not frontier or option.array.total < frontier[-1].array.total:
+            frontier.append(option)
+    return frontier
+
+
+def _row_sizes(work: Work) -> list[int]:
+    """The fewest rows for each number of folds and of memories."""
+    fewest: dict[tuple[int, int], int] = {}
+    for rows in range(1, work.reduction + 1):
+        fewest.setdefault((work.reads.folds(rows), work.reads.banks(rows)), rows)
+    return list(fewest.values())
+
+
+def _column_sizes(work: Work, packed: int) -> list[int]:
+    """Columns with nothing to spare; all filters of a channel side by side."""
+    if not work.multiplicity:
+        return _folded(ceil(work.filters / packed))
+    return [channels * work.multiplicity for channels in _folded(work.channels)]
+
+
+def _folded(length: int) -> list[int]:
+    """Sizes that cover `length` in some number of folds with nothing to spare."""
+    return sorted({ceil(length / folds) for folds in range(1, length + 1)})

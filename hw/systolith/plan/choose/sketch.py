@@ -1,0 +1,231 @@
+"""What a design would take, in a fraction of a millisecond: for searches that ask very often.
+
+A sketch chooses an engine for each layer as the planner does, from tables that are made once. It
+leaves out what joins the engines: queues, gearboxes, and window buffers that turn out to be deeper.
+And it does not search: it tries a few hundred prices of what is scarce, each of which makes one
+engine of every layer the cheapest; so it may miss designs that only just fit.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+from systolith.devices.budget import KINDS, SHARE, Budget, Resources
+from systolith.plan.choose.options import EngineOption
+
+__all__ = ["OptionTable", "Sketch", "sketch"]
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+KIND_NAMES = tuple(KINDS)
+MULTIPLIERS = KIND_NAMES.index("multipliers")
+SCARCE = len(KIND_NAMES) - 1
+"""Kinds besides multipliers in PE arrays."""
+TRIES = 128
+PASSES = 2
+"""Over all layers, each of which may choose anew, the others being as they are."""
+LOW, HIGH = -3.0, 7.0
+"""Powers of two between which prices are drawn."""
+
+
+def _prices() -> Floats:
+    """Prices of all kinds but multipliers, shape (P, 4): none, one, and several of them at once."""
+    rng = np.random.default_rng(0)
+    alone = np.concatenate([np.outer(2.0 ** np.arange(LOW, HIGH), row) for row in np.eye(SCARCE)])
+    drawn = 2.0 ** rng.uniform(LOW, HIGH, (TRIES, SCARCE)) * (rng.random((TRIES, SCARCE)) < 0.6)
+    return np.concatenate([np.zeros((1, SCARCE)), alone, drawn])
+
+
+PRICES = _prices()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """A design without the streams between its engines.
+
+    Attributes
+    ----------
+    cycles : int
+        Per frame.
+    resources : Resources
+        Of all engines together.
+    engines : tuple of EngineOption
+        One for each table, in their order; their streams are at their widest.
+    """
+
+    cycles: int
+    resources: Resources
+    engines: tuple[EngineOption, ...]
+
+
+class OptionTable:
+    """The options of one layer, and the cheapest of them for any pace and many prices.
+
+    Parameters
+    ----------
+    options : sequence of EngineOption
+        At least one.
+    budget : Budget
+        Whose limits prices and shares are relative to.
+    """
+
+    def __init__(self, options: Sequence[EngineOption], budget: Budget) -> None:
+        options = sorted(options, key=lambda option: option.cycles)
+        cycles = np.array([option.cycles for option in options], dtype=np.int64)
+        amounts = attrgetter(*KIND_NAMES)
+        taken = np.array([amounts(option.resources) for option in options], dtype=np.int64)
+        kept = moocore.is_nondominated(np.column_stack([cycles, taken]).astype(float))
+        self.options = [option for option, keep in zip(options, kept, strict=True) if keep]
+        self.cycles: Ints = cycles[kept]
+        self._paces: list[int] = self.cycles.tolist()
+        self.taken: Ints = taken[kept]
+        self.least: Ints = np.minimum.accumulate(self.taken, axis=0)
+        """Of each resource the least that an option up to this one takes."""
+        units = [budget.share(Resources(**{kind: 1})) for kind in KIND_NAMES]
+        self.shares: Ints = self.taken @ np.array(units, dtype=np.int64)
+        self.rank: Ints = np.empty(len(self.options), dtype=np.int64)
+        """Place of each option by multipliers, and then shares."""
+        order = np.lexsort((self.shares, self.taken[:, MULTIPLIERS]))
+        self.rank[order] = np.arange(len(order))
+        scale = np.array([SHARE / max(budget.limits.get(kind, 0), 1) for kind in KIND_NAMES])
+        scale[[kind not in budget.limits for kind in KIND_NAMES]] = 0.0
+        scarce = np.delete(self.taken * scale, MULTIPLIERS, axis=1)
+        cost = self.shares[:, None] + scarce @ PRICES.T
+        # Fewest multipliers first, as the planner does; and without that, if it cannot be.
+        most = float(cost.max()) + 1
+        cost = np.concatenate([cost + most * self.taken[:, [MULTIPLIERS]], cost], axis=1)
+        self.cheapest: Ints = _first_least(cost)
+
+    def keeping(self, pace: int) -> int:
+        """How many options take no more cycles."""
+        return bisect_right(self._paces, pace)
+
+    def picks(self, pace: int) -> Ints:
+        """For each price, the cheapest option that takes no more cycles; shape (2 P,)."""
+        picked: Ints = self.cheapest[self.keeping(pace) - 1]
+        return picked
+
+
+def sketch(
+    tables: Sequence[OptionTable], budget: Budget, *, cycles: int | None = None
+) -> Sketch | None:
+    """Sketch the fastest design within a budget, or the smallest one at a pace.
+
+    Parameters
+    ----------
+    tables : sequence of OptionTable
+        One for each layer; layers that are alike may share theirs.
+    budget : Budget
+    cycles : int, optional
+        Per frame, at most.
+
+    Returns
+    -------
+    Sketch, or None
+        None if none was found within the budget.
+    """
+    least = max(int(table.cycles[0]) for table in tables)
+    limits = np.array([budget.limits.get(kind, np.inf) for kind in KIND_NAMES])
+    if cycles is not None:
+        return None if least > cycles else _best(tables, limits, cycles)
+    every = np.unique(np.concatenate([table.cycles for table in set(tables)]))
+    paces = every[every >= least]
+    low, high = 0, len(paces) - 1
+    if not _fits(tables, limits, int(paces[high])):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        if _fits(tables, limits, int(paces[middle])):
+            high = middle
+        else:
+            low = middle + 1
+    return _best(tables, limits, int(paces[low]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """The best of the designs that prices lead to."""
+
+    picks: list[int]
+    total: Ints
+    fits: bool
+
+
+def _priced(tables: Sequence[OptionTable], limits: Floats, pace: int) -> _Priced:
+    tried = [table.picks(pace) for table in tables]
+    taken, shares = tables[0].taken[tried[0]], tables[0].shares[tried[0]]
+    for table, numbers in zip(tables[1:], tried[1:], strict=True):
+        taken += table.taken[numbers]
+        shares += table.shares[numbers]
+    excess = _excess(taken, limits)
+    best = int(np.lexsort((shares, taken[:, MULTIPLIERS], excess))[0])
+    return _Priced(
+        picks=[int(numbers[best]) for numbers in tried],
+        total=taken[best],
+        fits=excess[best] == 0,
+    )
+
+
+def _fits(tables: Sequence[OptionTable], limits: Floats, pace: int) -> bool:
+    """Whether a design is found that keeps a pace."""
+    least = np.sum([table.least[table.keeping(pace) - 1] for table in tables], axis=0)
+    if (least > limits).any():
+        return False
+    priced = _priced(tables, limits, pace)
+    if priced.fits:
+        return True
+    _, total = _mended(tables, limits, pace, priced)
+    return bool((total <= limits).all())
+
+
+def _best(tables: Sequence[OptionTable], limits: Floats, pace: int) -> Sketch | None:
+    """The best design that is found at a pace."""
+    picks, total = _mended(tables, limits, pace, _priced(tables, limits, pace))
+    if (total > limits).any():
+        return None
+    engines = tuple(table.options[n] for table, n in zip(tables, picks, strict=True))
+    return Sketch(
+        cycles=max(engine.cycles for engine in engines),
+        resources=Resources(**dict(zip(KIND_NAMES, total.tolist(), strict=True))),
+        engines=engines,
+    )
+
+
+def _mended(
+    tables: Sequence[OptionTable], limits: Floats, pace: int, priced: _Priced
+) -> tuple[list[int], Ints]:
+    """Let each layer choose anew, the others being as they are: numbers of options, and the sum."""
+    picks, total = list(priced.picks), priced.total
+    for _ in range(PASSES):
+        for place, table in enumerate(tables):
+            end = table.keeping(pace)
+            others = total - table.taken[picks[place]] + table.taken[:end]
+            excess = _excess(others, limits)
+            least = np.flatnonzero(excess == excess.min())
+            picks[place] = int(least[table.rank[least].argmin()])
+            total = others[picks[place]]
+    return picks, total
+
+
+def _excess(taken: Ints, limits: Floats) -> Floats:
+    """By how much designs, shape (N, kinds), break limits, as a sum of shares of these."""
+    bounded = np.isfinite(limits)
+    most = limits[bounded]
+    found: Floats = np.maximum(taken[:, bounded] - most, 0) @ (1 / np.maximum(most, 1))
+    return found
+
+
+def _first_least(cost: Floats) -> Ints:
+    """For each row the number of the least one up to it, column by column; the first of equals."""
+    least = np.minimum.accumulate(cost, axis=0)
+    fresh = np.ones(cost.shape, dtype=bool)
+    fresh[1:] = cost[1:] < least[:-1]
+    numbers = np.where(fresh, np.arange(len(cost))[:, None], 0)
+    found: Ints = np.maximum.accumulate(numbers, axis=0)
+    return found

@@ -1,0 +1,122 @@
+"""How deep the queues of forks must be, by the cycle model."""
+
+from dataclasses import replace
+
+from systolith.plan.cycles.timeline import Timeline, timeline
+from systolith.plan.streams.fork_plan import DEEP, ForkPlan
+from systolith.plan.streams.joining import NEVER_FULL
+from systolith.plan.streams.stage_graph import StageGraph
+
+__all__ = ["LEAST_DEPTH", "sized_queues"]
+
+LEAST_DEPTH = 2
+"""So that a transfer can enter while another leaves."""
+FRAMES = 8
+
+
+def sized_queues(graph: StageGraph) -> StageGraph:
+    """Make each queue as shallow as the pace allows.
+
+    A queue in registers is quicker than one in block memory, but holds less. So first each queue
+    gets its place: with all queues as deep as their places allow, one moves into registers if the
+    last of some frames leaves no later, or into block memory if it leaves earlier, until no move
+    helps. The end of that run is the earliest that any depths reach with these places.
+
+    Then each queue gets its depth. As they are used, queues still hold what runs ahead of the
+    slowest stage without need; so queue by queue, bisection finds the smallest depth at which the
+    last frame leaves no later. Shallower queues elsewhere never make that depth smaller.
+
+    Parameters
+    ----------
+    graph : StageGraph
+        Whose queues are deep enough never to be full.
+    """
+    while True:
+        run = timeline(graph, FRAMES)
+        for move in (_as_used, _into_block_memory, _into_registers):
+            moved = move(graph, run)
+            if _deep(moved) != _deep(graph):
+                graph = _deepest(moved)
+                break
+        else:
+            return _reduced(_as_used(graph, run), run.last_output[-1])
+
+
+def _deepest(graph: StageGraph) -> StageGraph:
+    """Make each queue as deep as it can be where it is."""
+    for fork in _forks(graph):
+        depths = tuple(NEVER_FULL if deep else DEEP - 1 for deep in fork.deep)
+        graph = _with(graph, replace(fork, depths=depths))
+    return graph
+
+
+def _as_used(graph: StageGraph, run: Timeline) -> StageGraph:
+    """Make each queue as deep as it really is used: unless one moves, every event stays."""
+    for fork in _forks(graph):
+        used = tuple(max(depth, LEAST_DEPTH) for depth in run.most_queued[fork.name])
+        graph = _with(graph, replace(fork, depths=used))
+    return graph
+
+
+def _into_block_memory(graph: StageGraph, run: Timeline) -> StageGraph:
+    """Move the first queue that is too full in registers, if the last frame then leaves earlier."""
+    for fork in _forks(graph):
+        for branch, most in enumerate(run.most_queued[fork.name]):
+            if most == fork.depths[branch]:
+                moved = _with(graph, fork.with_depth(branch, NEVER_FULL))
+                if _ends_by(moved, run.last_output[-1] - 1):
+                    return moved
+    return graph
+
+
+def _into_registers(graph: StageGraph, run: Timeline) -> StageGraph:
+    """Move each queue in block memory whose move makes the last frame leave no later."""
+    for fork in _forks(graph):
+        for branch, deep in enumerate(fork.deep):
+            if deep:
+                shallow = fork.with_depth(branch, DEEP - 1)
+                if _ends_by(_with(graph, shallow), run.last_output[-1]):
+                    fork = shallow
+                    graph = _with(graph, fork)
+    return graph
+
+
+def _reduced(graph: StageGraph, end: int) -> StageGraph:
+    """Reduce each queue once, in turn, where it is."""
+    for fork in _forks(graph):
+        for branch, most in enumerate(fork.depths):
+            fork = fork.with_depth(branch, _least_depth(graph, fork, branch, most, end))
+            graph = _with(graph, fork)
+    return graph
+
+
+def _least_depth(graph: StageGraph, fork: ForkPlan, branch: int, most: int, end: int) -> int:
+    low, high = DEEP if most >= DEEP else LEAST_DEPTH, most
+    if low < high and not _ends_by(_with(graph, fork.with_depth(branch, most - 1)), end):
+        return most
+    while low < high:
+        middle = (low + high) // 2
+        if _ends_by(_with(graph, fork.with_depth(branch, middle)), end):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _ends_by(graph: StageGraph, end: int) -> bool:
+    try:
+        return timeline(graph, FRAMES).last_output[-1] <= end
+    except RuntimeError:
+        return False
+
+
+def _deep(graph: StageGraph) -> list[tuple[bool, ...]]:
+    return [fork.deep for fork in _forks(graph)]
+
+
+def _forks(graph: StageGraph) -> list[ForkPlan]:
+    return [stage for stage in graph.stages if isinstance(stage, ForkPlan)]
+
+
+def _with(graph: StageGraph, fork: ForkPlan) -> StageGraph:
+    return graph.replaced([fork if stage.name == fork.name else stage for stage in graph.stages])

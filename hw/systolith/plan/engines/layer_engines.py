@@ -1,0 +1,151 @@
+"""The engine of each layer, given its array or its lanes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from systolith.network import (
+    ADDED_MULTIPLIER_BITS,
+    Add,
+    AvgPool2d,
+    IntegerNetwork,
+    MaxPool2d,
+    signed_bits,
+)
+from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.conv_plan import ArrayShape, ConvPlan
+from systolith.plan.engines.depthwise_plan import DepthwisePlan
+from systolith.plan.engines.gather_plan import GatherPlan
+from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.engines.requantizer_widths import offset_bits, scale_bits
+from systolith.plan.engines.workload import Work, image_of, window_of
+from systolith.plan.streams.stage_graph import EnginePlan
+
+__all__ = ["add_engine", "conv_engine", "divisors", "narrowed", "pool_engine"]
+
+
+def conv_engine(work: Work, array: ArrayShape, *, lanes: int | None = None) -> ConvPlan:
+    """Plan one PE array, with its input stream at its widest.
+
+    If the layer gathers, `lanes` channels, a divisor of all, are in one word of the window.
+    """
+    pass_cycles = work.reads.folds(array.rows) * ceil(work.slots / array.multipliers)
+    width = array.width
+    common: dict[str, Any] = {
+        "name": work.name,
+        "window": work.window,
+        "input": work.image,
+        "output": work.output,
+        "slots": work.slots,
+        "reads": work.reads,
+        "array": array,
+        "lanes_out": least_divisor(width, lambda lanes: width // lanes <= pass_cycles),
+        "weight_bits": work.weight_bits,
+        "acc_bits": work.acc_bits,
+        "biased_bits": work.biased_bits,
+        "scale_bits": work.scale_bits,
+        "offset_bits": work.offset_bits,
+    }
+    if work.multiplicity:
+        words = work.transfers(array)
+        return DepthwisePlan(
+            **common,
+            group=array.columns // work.multiplicity,
+            groups_per_transfer=1,
+            buffer_depth=_power_of_two(work.window.steady_span * words),
+            multiplicity=work.multiplicity,
+        )
+    if work.gathers:
+        lanes = lanes or work.channels
+        return GatherPlan(
+            **common,
+            group=lanes,
+            groups_per_transfer=1,
+            buffer_depth=_power_of_two(work.window.steady_span * (work.channels // lanes)),
+        )
+    banks, groups = work.reads.banks(array.rows), work.reads.groups
+    return ConvPlan(
+        **common,
+        group=work.group,
+        groups_per_transfer=banks,
+        buffer_depth=_power_of_two(work.window.steady_span * (groups // banks)),
+    )
+
+
+def pool_engine(
+    network: IntegerNetwork,
+    layer: MaxPool2d | AvgPool2d,
+    lanes: int,
+    *,
+    reloadable: bool = False,
+) -> PoolPlan:
+    """Plan a pool of so many channels at a time."""
+    window, output = window_of(network, layer), network.tensors[layer.name]
+    made = PoolPlan(
+        name=layer.name,
+        window=window,
+        input=image_of(network, layer),
+        output=output,
+        buffer_depth=_power_of_two(window.steady_span * (output.shape[0] // lanes)),
+        lanes=lanes,
+        average=isinstance(layer, AvgPool2d),
+        scale_bits=0,
+    )
+    if not isinstance(layer, AvgPool2d):
+        return made
+    spec, biases = layer.requantize, np.zeros(output.shape[0], dtype=np.int64)
+    return replace(
+        made,
+        scale_bits=scale_bits(spec, reloadable=reloadable),
+        offset_bits=offset_bits(made.sum_bits, biases, spec, reloadable=reloadable),
+    )
+
+
+def add_engine(
+    network: IntegerNetwork, layer: Add, lanes: int, *, reloadable: bool = False
+) -> AddPlan:
+    """Plan an addition of so many channels at a time."""
+    first, second = network.inputs_of(layer)
+    most = (1 << ADDED_MULTIPLIER_BITS) - 1
+    low = high = 0
+    for multiplier, tensor in zip(layer.multipliers, (first, second), strict=True):
+        act, factor = tensor.type, most if reloadable else multiplier
+        low += factor * (act.low - act.zero_point)
+        high += factor * (act.high - act.zero_point)
+    output, spec = network.tensors[layer.name], layer.requantize
+    sum_bits, biases = signed_bits(min(low, 0), max(high, 0)), np.zeros(output.shape[0], np.int64)
+    return AddPlan(
+        name=layer.name,
+        inputs=(first, second),
+        output=output,
+        lanes=lanes,
+        sum_bits=sum_bits,
+        scale_bits=scale_bits(spec, reloadable=reloadable),
+        offset_bits=offset_bits(sum_bits, biases, spec, reloadable=reloadable),
+    )
+
+
+def narrowed(engine: EnginePlan, pace: int) -> EnginePlan:
+    """Narrow the input stream as far as the pace allows, where that changes no memory."""
+    if type(engine) is not ConvPlan:
+        return engine
+    words = engine.window.input_pixels * engine.groups
+    groups = least_divisor(engine.banks, lambda together: words // together <= pace)
+    return replace(engine, groups_per_transfer=groups)
+
+
+def divisors(number: int) -> Iterator[int]:
+    """Divisors, ascending."""
+    return (divisor for divisor in range(1, number + 1) if number % divisor == 0)
+
+
+def least_divisor(number: int, suffices: Callable[[int], bool]) -> int:
+    """Find the smallest divisor that suffices; `number` itself if none does."""
+    return next((divisor for divisor in divisors(number) if suffices(divisor)), number)
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(least - 1, 1).bit_length()

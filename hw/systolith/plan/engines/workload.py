@@ -1,0 +1,318 @@
+"""What a layer asks of its engine, and whether there is one."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+
+from systolith.network import (
+    INPUT,
+    USUAL_MULTIPLIER_BITS,
+    ActType,
+    Add,
+    AllTaps,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    IntArray,
+    IntegerNetwork,
+    KOutOfN,
+    Layer,
+    Linear,
+    MaxPool2d,
+    PerNeuron,
+    Strided,
+    Tensor,
+    signed_bits,
+)
+from systolith.plan.engines.conv_plan import ArrayShape
+from systolith.plan.engines.reduction import Reduction
+from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS, offset_bits, scale_bits
+from systolith.plan.engines.window import Window
+
+__all__ = [
+    "Work",
+    "folded_bias",
+    "image_of",
+    "no_engine",
+    "output_ports",
+    "source_of",
+    "unsupported",
+    "window_of",
+    "work_of",
+]
+
+PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8
+"""At most, so that two products fit a multiplier of 18 x 18 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A convolution or linear layer as a reduction over the windows of an image.
+
+    Attributes
+    ----------
+    name : str
+        The layer.
+    window : Window
+        How the kernel slides; the whole image for a linear layer.
+    image, output : Tensor
+        What is read, as an image (C, H, W) before any flattening, and what is computed.
+    slots, group : int
+        k and n of the pattern; both 1 for dense.
+    reads : Reduction
+        What one output sums over; of a depthwise layer, one channel.
+    weight_bits, acc_bits, biased_bits : int
+        Width of weights, of partial sums, and of what a requantizer multiplies: those with their
+        bias, if that is not added behind the multiplier.
+    packed : int
+        Filters that can share a multiplier, at most.
+    multiplicity : int
+        Filters per channel of a depthwise layer; 0 for others.
+    scale_bits : int
+        Width of the multiplier of a requantizer; 0 if there is none.
+    offset_bits : int
+        Width of what it adds behind it; 0 if biases are added in front of it.
+    gathers : bool
+        Whether each filter reads anything anywhere; `reads` then are its k weights.
+    """
+
+    name: str
+    window: Window
+    image: Tensor
+    output: Tensor
+    slots: int
+    group: int
+    reads: Reduction
+    weight_bits: int
+    acc_bits: int
+    biased_bits: int
+    packed: int = 1
+    multiplicity: int = 0
+    scale_bits: int = USUAL_MULTIPLIER_BITS
+    offset_bits: int = 0
+    gathers: bool = False
+
+    @property
+    def filters(self) -> int:
+        """Output channels."""
+        return self.output.shape[0]
+
+    @property
+    def channels(self) -> int:
+        """Input channels."""
+        return self.image.shape[0]
+
+    @property
+    def reduction(self) -> int:
+        """Parts that one output sums over: groups of channels at kept taps."""
+        return self.reads.length
+
+    def transfers(self, array: ArrayShape) -> int:
+        """Input transfers of a pixel at their widest: a group for each of the rows' memories."""
+        if self.gathers:
+            return 1
+        if self.multiplicity:
+            return ceil(self.channels * self.multiplicity / array.columns)
+        return self.reads.groups // self.reads.banks(array.rows)
+
+
+def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool = False) -> Work:
+    """See a layer as work for a PE array.
+
+    Sums are as wide as the weights at hand need, or if `reloadable`, any of the same pattern.
+    """
+    wide = _any_sum_bits if reloadable else _partial_sum_bits
+    image = image_of(network, layer)
+    gathers = _gathers(layer, image)
+    slots, group = _slots_and_group(layer, image)
+    depthwise = isinstance(layer, Conv2d) and layer.groups != 1
+    acc_bits = wide(layer, image)
+    return Work(
+        name=layer.name,
+        window=window_of(network, layer),
+        image=image,
+        output=network.tensors[layer.name],
+        slots=slots,
+        group=group,
+        reads=_reads(layer, image, group),
+        multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
+        gathers=gathers,
+        packed=_packed(layer, image),
+        scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
+        offset_bits=offset_bits(
+            acc_bits, folded_bias(layer, image.type), layer.requantize, reloadable=reloadable
+        ),
+        weight_bits=max(layer.weight_bits, 2),
+        acc_bits=acc_bits,
+        biased_bits=_biased_bits(layer, image, acc_bits, reloadable),
+    )
+
+
+def folded_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
+    """Bias less what the zero point adds to the sum: padding is read as the zero point.
+
+    Returns
+    -------
+    array of int64, shape (F,)
+    """
+    weight = layer.weight.reshape(len(layer.weight), -1)
+    return np.asarray(layer.bias - act.zero_point * weight.sum(axis=1))
+
+
+def _biased_bits(layer: Conv2d | Linear, image: Tensor, acc_bits: int, reloadable: bool) -> int:
+    """Width of a sum and its bias; of the sum alone if an offset contains the bias."""
+    if layer.requantize.offset is not None:
+        return acc_bits
+    biases = folded_bias(layer, image.type)
+    own_bits = signed_bits(int(biases.min()), int(biases.max()))
+    return max(acc_bits + (SPARE_BIAS_BITS if reloadable else 0), own_bits) + 1
+
+
+def image_of(network: IntegerNetwork, layer: Layer, port: int = 0) -> Tensor:
+    """What the engine of `layer` reads, as an image (C, H, W), before any flattening."""
+    tensor = network.tensors[source_of(network, layer.inputs[port])]
+    shape = tensor.shape if len(tensor.shape) == 3 else (*tensor.shape, 1, 1)
+    return Tensor(shape, tensor.type)
+
+
+def source_of(network: IntegerNetwork, name: str) -> str:
+    """Find the layer whose stream carries a tensor: flattening changes no stream."""
+    while name != INPUT and isinstance(layer := network[name], Flatten):
+        name = layer.input
+    return name
+
+
+def window_of(network: IntegerNetwork, layer: Layer) -> Window:
+    """How the window of `layer` slides over what it reads."""
+    _, height, width = shape = image_of(network, layer).shape
+    match layer:
+        case Conv2d() | MaxPool2d():
+            kernel = layer.kernel_size
+        case AvgPool2d():
+            kernel = layer.window(shape)
+        case _:
+            return Window(height=height, width=width, kernel=(height, width))
+    return Window(
+        height=height, width=width, kernel=kernel, stride=layer.stride, padding=layer.padding
+    )
+
+
+def output_ports(network: IntegerNetwork) -> tuple[str, ...]:
+    """Name the port of each output: ``o`` if there is one, else ``o_0``, ``o_1``, ..."""
+    count = len(network.outputs)
+    return ("o",) if count == 1 else tuple(f"o_{number}" for number in range(count))
+
+
+def unsupported(network: IntegerNetwork) -> Iterator[str]:
+    """Name every layer that no engine computes, and why."""
+    for layer in network.layers:
+        yield from no_engine(network, layer)
+    if all(isinstance(layer, Flatten) for layer in network.layers):
+        yield "a network for engines needs a layer besides flattenings"
+
+
+def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
+    """Say why no engine computes this layer, wherever it stands; nothing if one does."""
+    if isinstance(layer, Add) and any(
+        network.tensors[name].shape != image_of(network, layer, port).shape[:1]
+        for port, name in enumerate(layer.inputs)
+        if len(network.tensors[name].shape) == 1
+    ):
+        yield f"layer '{layer.name}': no engine adds flattened images; flatten after adding"
+    if isinstance(layer, Conv2d | Linear):
+        yield from _unsupported_pattern(layer)
+
+
+def _unsupported_pattern(layer: Conv2d | Linear) -> Iterator[str]:
+    select = layer.pattern.select
+    if isinstance(select, PerNeuron) and isinstance(layer, Conv2d) and layer.groups != 1:
+        yield f"layer '{layer.name}': no engine computes {select} of a depthwise convolution"
+
+
+def _gathers(layer: Conv2d | Linear, image: Tensor) -> bool:
+    """Whether filters read what no row could bring them all.
+
+    So it is if they choose anywhere, and if they choose among neighbouring features of a flattened
+    image: those are pixels of a channel, not channels of a pixel.
+    """
+    select = layer.pattern.select
+    chooses = isinstance(select, KOutOfN) and layer.mask is not None
+    return isinstance(select, PerNeuron) or (chooses and _is_flattened(layer, image))
+
+
+def _is_flattened(layer: Conv2d | Linear, image: Tensor) -> bool:
+    return isinstance(layer, Linear) and image.shape[1:] != (1, 1)
+
+
+def _packed(layer: Conv2d | Linear, image: Tensor) -> int:
+    """Filters whose weights fit one multiplier side by side, and always meet one activation.
+
+    That is so if they share their selection, or if there is nothing to select.
+    """
+    select = layer.pattern.select
+    narrow = layer.weight_bits <= PACKED_WEIGHT_BITS and image.type.bits <= PACKED_ACT_BITS
+    shared = not _gathers(layer, image) and (
+        not isinstance(select, KOutOfN) or select.k == select.n or select.shared_by % 2 == 0
+    )
+    depthwise = isinstance(layer, Conv2d) and layer.groups != 1
+    return 2 if narrow and shared and not depthwise and len(layer.weight) > 1 else 1
+
+
+def _reads(layer: Conv2d | Linear, image: Tensor, group: int) -> Reduction:
+    """Groups and their taps; a depthwise layer has one group, the channel itself."""
+    select = layer.pattern.select
+    if isinstance(select, PerNeuron):
+        return Reduction(taps=1, groups=select.k)
+    if _gathers(layer, image) and isinstance(select, KOutOfN):
+        return Reduction(taps=1, groups=layer.weight.shape[1] * select.k // select.n)
+    if isinstance(layer, Linear):
+        taps, channels = image.shape[1] * image.shape[2], image.shape[0]
+    else:
+        taps, channels = layer.kernel_size[0] * layer.kernel_size[1], layer.weight.shape[1]
+    if isinstance(layer, Linear) or isinstance(layer.pattern.taps, AllTaps):
+        return Reduction(taps=taps, groups=channels // group)
+    # All channels of a group keep the same taps.
+    kept = layer.pattern.tap_mask(layer.weight.shape).reshape(channels, taps)[::group]
+    reads = tuple(tuple(np.flatnonzero(taps_of_group).tolist()) for taps_of_group in kept)
+    return Reduction(taps=taps, groups=channels // group, reads=reads)
+
+
+def _slots_and_group(layer: Conv2d | Linear, image: Tensor) -> tuple[int, int]:
+    select = layer.pattern.select
+    if isinstance(select, KOutOfN) and not _is_flattened(layer, image):
+        return select.k, select.n
+    return 1, 1
+
+
+def _partial_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
+    """Width of sums of raw activations times the weights at hand, in any order and number."""
+    weight = layer.weight.reshape(len(layer.weight), -1)
+    positive = weight.clip(min=0).sum(axis=1)
+    negative = weight.clip(max=0).sum(axis=1)
+    low, high = image.type.low, image.type.high
+    least, most = positive * low + negative * high, positive * high + negative * low
+    return signed_bits(min(int(least.min()), 0), max(int(most.max()), 0))
+
+
+def _any_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
+    """Width of sums of raw activations times whatever weights the pattern allows."""
+    pattern, (channels, *kernel) = layer.pattern, layer.weight.shape[1:]
+    taps = math.prod(kernel)
+    if isinstance(pattern.taps, Strided):
+        taps = ceil(taps / pattern.taps.stride)
+    kept = channels * taps
+    match pattern.select:
+        case KOutOfN(k=k, n=n):
+            kept = kept * k // n
+        case PerNeuron(k=k):
+            kept = k
+    bits = max(layer.weight_bits, 2)
+    products = [
+        weight * act
+        for weight in (-(1 << bits - 1), (1 << bits - 1) - 1)
+        for act in (image.type.low, image.type.high)
+    ]
+    return signed_bits(kept * min(products), kept * max(products))

@@ -1,0 +1,79 @@
+"""The kinds of stages that a pipeline is made of, and how they are joined."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from systolith.network import INPUT
+from systolith.plan.engines.add_plan import AddPlan
+from systolith.plan.engines.conv_plan import ConvPlan
+from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.streams.fork_plan import ForkPlan
+from systolith.plan.streams.gearbox_plan import GearboxPlan
+
+__all__ = ["Edge", "EnginePlan", "StageGraph", "StagePlan", "WindowedEngine"]
+
+WindowedEngine = ConvPlan | PoolPlan
+EnginePlan = ConvPlan | PoolPlan | AddPlan
+StagePlan = ConvPlan | PoolPlan | AddPlan | GearboxPlan | ForkPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A stream from one stage to another.
+
+    `source` is :data:`systolith.network.INPUT` for what enters, `target` None for what leaves;
+    `branch` counts the streams out of `source`, `port` those into `target`.
+    """
+
+    source: str
+    branch: int
+    target: str | None
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageGraph:
+    """Stages joined by streams.
+
+    Only forks are read more than once: as often as they have queues.
+
+    Parameters
+    ----------
+    stages : tuple of StagePlan
+        In the order of the data flow, under different names.
+    sources : mapping of str to tuple of str
+        For each stage, the names of those it reads, port by port;
+        :data:`systolith.network.INPUT` is what enters.
+    outputs : tuple of str
+        Stages whose streams leave, one for each of the network's outputs, in their order.
+    """
+
+    stages: tuple[StagePlan, ...]
+    sources: Mapping[str, tuple[str, ...]]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def chain(cls, stages: Sequence[StagePlan]) -> "StageGraph":
+        """Stages one after the other."""
+        names = [INPUT, *(stage.name for stage in stages)]
+        sources = {after: (before,) for before, after in pairwise(names)}
+        return cls(stages=tuple(stages), sources=sources, outputs=(names[-1],))
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """All streams, in the order of those who read them; those that leave come last."""
+        return tuple(self._edges())
+
+    def replaced(self, stages: Sequence[StagePlan]) -> "StageGraph":
+        """The same graph of other stages with the same names, in the same order."""
+        return replace(self, stages=tuple(stages))
+
+    def _edges(self) -> Iterator[Edge]:
+        branches: Counter[str] = Counter()
+        readers = [(stage.name, self.sources[stage.name]) for stage in self.stages]
+        for target, sources in [*readers, (None, self.outputs)]:
+            for port, source in enumerate(sources):
+                yield Edge(source, branches[source], target, port)
+                branches[source] += 1

@@ -1,0 +1,38 @@
+"""Multipliers that requantizers take: as many as their circuit has."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+
+from systolith.gateware import Technology
+from systolith.gateware.engines.requantizer import Requantizer, RequantizerShape
+from systolith.network import ActType, Requantize
+from systolith.plan.area.resources import requantizer_dsps
+
+
+@pytest.mark.parametrize("acc_bits", [8, 17, 18, 19, 30, 35, 36, 37])
+@pytest.mark.parametrize("multiplier_bits", [1, 2, 16, 18, 19, 20, 24])
+def test_count_is_that_of_the_circuit(acc_bits: int, multiplier_bits: int) -> None:
+    spec = Requantize(multiplier=np.array([0, (1 << multiplier_bits) - 1]), shift=np.array([20]))
+    output = ActType(bits=8, signed=True)
+    shape = RequantizerShape.of(acc_bits, np.array([0]), spec, output)
+    ecp5 = SimpleNamespace(technology=Technology.ECP5)
+    text = rtlil.convert(Requantizer(shape), platform=ecp5)
+    # The bias makes the sum a bit wider.
+    found = text.count("cell \\MULT18X18D")
+    assert found == requantizer_dsps(1, acc_bits + 1, multiplier_bits)
+
+
+@pytest.mark.parametrize("acc_bits", [17, 18, 19, 36, 37])
+@pytest.mark.parametrize("multiplier", [0b1011, (1 << 18) - 1, (1 << 20) - 1, 0b101 << 20])
+def test_offsets_take_no_multipliers(acc_bits: int, multiplier: int) -> None:
+    spec = Requantize(
+        multiplier=np.array([multiplier]), shift=np.array([20]), offset=np.array([77])
+    )
+    shape = RequantizerShape.of(acc_bits, np.array([5]), spec, ActType(bits=8, signed=True))
+    ecp5 = SimpleNamespace(technology=Technology.ECP5)
+    text = rtlil.convert(Requantizer(shape), platform=ecp5)
+    found = text.count("cell \\MULT18X18D")
+    assert found == requantizer_dsps(1, acc_bits, shape.multiplier_bits)

@@ -1,0 +1,49 @@
+"""Compiled functions, with a cache on disk and without one."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+
+from systolith.plan.cycles.compiling import compiled
+
+SOURCE = "def double(number):\n    return 2 * number\n"
+
+
+def _double(path: Path | str) -> Callable[[int], int]:
+    names: dict[str, Any] = {"__name__": "double"}
+    exec(compile(SOURCE, str(path), "exec"), names)
+    function: Callable[[int], int] = names["double"]
+    return function
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that Numba's cache goes into."""
+    (tmp_path / "double.py").write_text(SOURCE)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_compiled_code_is_kept(folder: Path) -> None:
+    assert compiled(_double(folder / "double.py"))(21) == 42
+    assert {path.suffix for path in (folder / "cache").rglob("*.nb?")} == {".nbi", ".nbc"}
+
+
+def test_no_folder_that_can_be_written_is_no_obstacle() -> None:
+    with pytest.raises(RuntimeError, match="cannot cache function"):
+        numba.njit(cache=True)(_double("<nowhere>"))
+    assert compiled(_double("<nowhere>"))(21) == 42
+
+
+def test_a_full_disk_is_no_obstacle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    function = compiled(_double(folder / "double.py"))
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
+    assert function(21) == 42
+    assert not list((folder / "cache").rglob("*.nb?"))

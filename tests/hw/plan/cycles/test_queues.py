@@ -1,0 +1,132 @@
+"""Queues where branches part: deep enough, and no deeper."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from systolith.fuzz import random_residual_network
+from systolith.network import ActType, Add, Conv2d, IntegerNetwork, Requantize, Tensor
+from systolith.plan import ArrayShape, ForkPlan, NetworkPlan, plan_network, timeline
+from systolith.plan.cycles.queues import FRAMES, LEAST_DEPTH
+from systolith.plan.streams.fork_plan import DEEP
+
+SEEDS = range(40)
+CLOSE_CALLS = (47, 59, 249)
+"""Seeds of networks where one transfer less costs a few cycles in all frames together."""
+DEEPEST = 10_000
+U8 = ActType(bits=8, signed=False)
+HALVE = Requantize(multiplier=np.array([1]), shift=np.array([1]))
+
+
+def _plan(seed: int) -> NetworkPlan:
+    budget = int(np.random.default_rng(seed).integers(6, 100))
+    return plan_network(random_residual_network(seed), multipliers=budget)
+
+
+def _forks(plan: NetworkPlan) -> list[ForkPlan]:
+    return [stage for stage in plan.stages if isinstance(stage, ForkPlan)]
+
+
+def _ends(plan: NetworkPlan, fork: ForkPlan) -> int | None:
+    """When the last frame leaves with this fork in place of its namesake; None if it never does."""
+    stages = [fork if stage.name == fork.name else stage for stage in plan.stages]
+    try:
+        return timeline(plan.graph.replaced(stages), FRAMES).last_output[-1]
+    except RuntimeError:
+        return None
+
+
+def _assert_sufficient_and_minimal(plan: NetworkPlan) -> None:
+    """Make one queue or all deeper: that is no faster. Make one shallower: that is slower."""
+    end = timeline(plan.graph, FRAMES).last_output[-1]
+    deepest = [
+        replace(stage, depths=tuple(DEEPEST if deep else DEEP - 1 for deep in stage.deep))
+        if isinstance(stage, ForkPlan)
+        else stage
+        for stage in plan.stages
+    ]
+    assert timeline(plan.graph.replaced(deepest), FRAMES).last_output[-1] == end
+    for fork in _forks(plan):
+        for branch, depth in enumerate(fork.depths):
+            in_block_memory = _ends(plan, fork.with_depth(branch, DEEPEST))
+            assert in_block_memory is not None and in_block_memory >= end
+            if depth >= DEEP:
+                assert in_block_memory == end
+            else:
+                assert _ends(plan, fork.with_depth(branch, DEEP - 1)) == end
+            if depth > LEAST_DEPTH:
+                later = _ends(plan, fork.with_depth(branch, depth - 1))
+                assert later is None or later > end
+
+
+@pytest.mark.parametrize("seed", [*SEEDS, *CLOSE_CALLS])
+def test_queues_are_sufficient_and_each_is_minimal(seed: int) -> None:
+    _assert_sufficient_and_minimal(_plan(seed))
+
+
+def _convolution(
+    name: str, source: str, shape: tuple[int, ...], padding: tuple[int, int, int, int]
+) -> Conv2d:
+    return Conv2d(
+        name=name,
+        input=source,
+        weight=np.ones(shape, int),
+        bias=np.zeros(shape[0], int),
+        requantize=HALVE,
+        output=U8,
+        padding=padding,
+    )
+
+
+def _sum(name: str, one: str, other: str) -> Add:
+    return Add(name=name, inputs=(one, other), multipliers=(1, 1), requantize=HALVE, output=U8)
+
+
+def _plan_around_two_convolutions(
+    size: tuple[int, int],
+    filters: int,
+    down: int,
+    kernel: tuple[int, int],
+    arrays: dict[str, ArrayShape],
+) -> NetworkPlan:
+    """The input is added to what two convolutions make of it, with a fork between these."""
+    rows, columns = kernel
+    layers = (
+        _convolution("first", "input", (filters, 1, down, 1), (down - 1, 0, 0, 0)),
+        _sum("twice", "first", "first"),
+        _convolution("second", "twice", (1, filters, *kernel), (1, rows - 2, columns - 1, 0)),
+        _sum("sum", "second", "input"),
+    )
+    network = IntegerNetwork(input=Tensor((1, *size), U8), layers=layers)
+    return plan_network(network, arrays=arrays)
+
+
+def test_a_quicker_queue_elsewhere_needs_a_deeper_one_here() -> None:
+    """Sized with all queues in block memory, the first would be one transfer too shallow."""
+    arrays = {"first": ArrayShape(rows=2, columns=4), "second": ArrayShape(rows=24, columns=1)}
+    plan = _plan_around_two_convolutions((4, 5), 4, 4, (4, 3), arrays)
+    assert [fork.depths for fork in _forks(plan)] == [(2, 55), (2, 2)]
+    _assert_sufficient_and_minimal(plan)
+
+
+def test_a_queue_that_registers_make_too_shallow_is_in_block_memory() -> None:
+    """In registers it is slower, but only once its neighbour is in registers as well."""
+    arrays = {"first": ArrayShape(rows=5, columns=1), "second": ArrayShape(rows=20, columns=1)}
+    plan = _plan_around_two_convolutions((4, 7), 2, 5, (5, 4), arrays)
+    assert [fork.depths for fork in _forks(plan)] == [(2, DEEP), (2, 2)]
+    _assert_sufficient_and_minimal(plan)
+
+
+def test_some_branches_need_deep_queues() -> None:
+    depths = [depth for seed in SEEDS for fork in _forks(_plan(seed)) for depth in fork.depths]
+    assert sum(depth > LEAST_DEPTH for depth in depths) >= 15
+    assert max(depths) > 16
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_queue_ever_holds_more_than_its_depth(seed: int) -> None:
+    plan = _plan(seed)
+    held = timeline(plan.graph, FRAMES).most_queued
+    for fork in _forks(plan):
+        assert all(most <= depth for most, depth in zip(held[fork.name], fork.depths, strict=True))
