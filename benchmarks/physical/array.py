@@ -16,7 +16,7 @@ from amaranth.lib import data, wiring
 from rich.console import Console
 
 from benchmarks.results import write_result
-from systolith.build import place, synthesize
+from systolith.build import place_and_route, synthesize
 from systolith.devices import find_part
 from systolith.emit import to_verilog
 from systolith.gateware import ConvContents, PEArray, Technology
@@ -95,7 +95,7 @@ def measure(rows: int, columns: int, speed: int, seeds: int, folder: Path) -> di
     if not netlist.exists():
         synthesize([f"{TOP}.v"], TOP, folder, part.device)
     reports = [
-        place(netlist, part, freq_mhz=TARGET_MHZ, seed=seed, pins=False)
+        place_and_route(netlist, part, freq_mhz=TARGET_MHZ, seed=seed, pins=False)
         for seed in range(1, seeds + 1)
     ]
     clocks = [report.fmax_mhz for report in reports]

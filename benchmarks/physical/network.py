@@ -31,7 +31,7 @@ def measure(plan: NetworkPlan, part: Part, freq: float, seeds: int, folder: Path
         folder,
         freq_mhz=freq,
         seeds=seeds,
-        progress=lambda done, steps, what: console.print(f"{done}/{steps} {what}"),
+        progress=lambda now: console.print(f"{now.done}/{now.total} {now.text}"),
     )
     best = placed.best
     frames = best.fmax_mhz * 1e6 / plan.cycles_per_frame

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from systolith.build import build_bitstream, programs
-from systolith.devices import ToolError, find_part, find_programs
+from systolith.build import build_bitstream
+from systolith.devices import ToolError, find_part, find_programs, programs
 from tests.slow import first_few
 
 COUNTER = """
@@ -41,7 +41,8 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from systolith.cli.failures import explained
-from systolith.build import build_bitstream, programs
+from systolith.build import build_bitstream
+from systolith.devices import programs
 from tests.flow.test_interrupt import COUNTER, PART, replaced
 replaced(programs, sys.argv[1], Path(sys.argv[2]))
 try:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from systolith.build import (
+    BuildResult,
     CellCounts,
-    Placed,
     build_bitstream,
     estimate_cells,
-    flow_of,
+    find_tools,
     read_placement,
 )
 from systolith.config import BuildSection
@@ -65,13 +65,19 @@ def build_design(
     assert part is not None
     progress(0, section.seeds + 2, "generating")
     found: Mapping[str, Any]
-    if flow_of(part.device).placer is None:
+    if find_tools(part.device).placer is None:
         verilog = emit_verilog(plan, technology=technology_for(part.device.family))
-        cells = estimate_cells(verilog, TOP, part.device, folder / BITSTREAM, progress=progress)
+        cells = estimate_cells(
+            verilog,
+            TOP,
+            part.device,
+            folder / BITSTREAM,
+            progress=lambda now: progress(now.done, now.total, now.text),
+        )
         found = {"estimate": True, "used": cells, "bitstream": None}
     else:
         found = {"estimate": False, **_placed(plan, part, section, folder, progress)}
-    resources = [asdict(use) for use in flow_of(part.device).uses(part.device, found["used"])]
+    resources = [asdict(use) for use in find_tools(part.device).uses(part.device, found["used"])]
     return {"part": str(part), "board": section.board, **found, "resources": resources}
 
 
@@ -97,7 +103,7 @@ def _placed(
         seeds=section.seeds,
         jobs=section.jobs,
         constraints=constraints,
-        progress=progress,
+        progress=lambda now: progress(now.done, now.total, now.text),
     )
     progress(section.seeds + 2, section.seeds + 2, "drawing")
     placement = read_placement(placed.placement)
@@ -118,7 +124,7 @@ def _placed(
     return {**_found(placed, plan), "engines": [asdict(row) for row in rows]}
 
 
-def _found(placed: Placed, plan: NetworkPlan) -> Mapping[str, Any]:
+def _found(placed: BuildResult, plan: NetworkPlan) -> Mapping[str, Any]:
     """Gather what people want to know of a placed design."""
     best = placed.best
     return {

@@ -1,4 +1,4 @@
-"""From Verilog to a bitstream: synthesis once, place and route with several seeds."""
+"""From Verilog to a bitstream: synthesize once, place and route with several seeds."""
 
 import hashlib
 import json
@@ -10,35 +10,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from systolith.build.families import flow_of
+from systolith.build.families import find_tools
 from systolith.build.netlist import read_netlist
-from systolith.build.placement import pack, place
+from systolith.build.place_and_route import pack, place_and_route
 from systolith.build.synthesis import synthesize
 from systolith.build.timing import PlacementReport, read_report
-from systolith.devices import Constraints, Device
-from systolith.devices.parts import Part
-from systolith.devices.programs import find_programs
+from systolith.devices import Constraints, Device, Part, find_programs
+from systolith.foundation import Progress, ProgressCallback, no_progress
 
-__all__ = ["Placed", "build_bitstream", "check_programs", "estimate_cells"]
+__all__ = ["BuildResult", "build_bitstream", "check_programs", "estimate_cells"]
 
+TASK = "build"
 POLL_SECONDS = 0.1
-
-Progress = Callable[[int, int, str], None]
-"""Hears how many steps of how many are done, and what is going on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
-    """What place and route made of a design.
+class BuildResult:
+    """Result of :func:`build_bitstream`.
 
     Attributes
     ----------
     reports : dict of int to PlacementReport
         By seed.
     bitstream : Path or None
-        Of the best seed; None if no seed is as fast as wanted.
+        Of the best seed; None if no seed reaches the clock.
     folder : Path
-        With all that the tools wrote.
+        Holds all files that the tools wrote.
     """
 
     reports: dict[int, PlacementReport]
@@ -47,44 +44,54 @@ class Placed:
 
     @property
     def best_seed(self) -> int:
-        """The fastest; of equal ones the first."""
+        """Seed of the fastest placement; the lowest seed if several are equally fast."""
         return max(self.reports, key=lambda seed: (self.reports[seed].fmax_mhz, -seed))
 
     @property
     def best(self) -> PlacementReport:
-        """Of the fastest seed."""
+        """Report of the fastest placement."""
         return self.reports[self.best_seed]
 
     @property
     def placement(self) -> Path:
-        """The best seed's cells with their places, as JSON."""
+        """File with the cells of the fastest placement and their sites, as JSON."""
         return self.folder / f"seed{self.best_seed}.placed.json"
 
     @property
     def median_mhz(self) -> float:
-        """Clock of the middle seed."""
+        """Median clock over the seeds."""
         return statistics.median(report.fmax_mhz for report in self.reports.values())
 
 
 def check_programs(device: Device) -> None:
-    """See that all programs are there before work starts; MissingProgramError if not."""
-    find_programs(flow_of(device).programs)
+    """Check that all programs are installed before work starts.
+
+    Raises
+    ------
+    MissingProgramError
+    """
+    find_programs(find_tools(device).programs)
 
 
 def estimate_cells(
-    verilog: str, top: str, device: Device, folder: Path, *, progress: Progress | None = None
+    verilog: str,
+    top: str,
+    device: Device,
+    folder: Path,
+    *,
+    progress: ProgressCallback = no_progress,
 ) -> dict[str, int]:
     """Synthesize only, and count cells by type.
 
     Parameters
     ----------
     verilog : str
-        The whole design.
+        Text of the whole design.
     top : str
-        Its top module.
+        Name of its top module.
     device : Device
     folder : Path
-        Gets the netlist and the log; a netlist of the same design is reused.
+        Receives the netlist and the log; the netlist of an equal design is reused.
     progress : callable, optional
 
     Raises
@@ -93,11 +100,10 @@ def estimate_cells(
     """
     folder.mkdir(parents=True, exist_ok=True)
 
-    def say(text: str) -> None:
-        if progress is not None:
-            progress(0, 1, text)
+    def report(text: str) -> None:
+        progress(Progress(task=TASK, done=0, total=1, text=text))
 
-    netlist = read_netlist(_synthesized(verilog, top, device, folder, say))
+    netlist = read_netlist(_synthesize_once(verilog, top, device, folder, report))
     return dict(Counter(cell["type"] for cell in netlist.cells.values()))
 
 
@@ -111,29 +117,29 @@ def build_bitstream(
     seeds: int = 1,
     jobs: int = 1,
     constraints: Constraints | None = None,
-    progress: Progress | None = None,
-) -> Placed:
+    progress: ProgressCallback = no_progress,
+) -> BuildResult:
     """Synthesize, place, route and pack.
 
-    What an earlier run left in the folder is reused if it was made of the same things: so an
-    interrupted build goes on where it was.
+    Results of an earlier run in `folder` are reused if their inputs are equal, so an interrupted
+    build resumes.
 
     Parameters
     ----------
     verilog : str
-        The whole design.
+        Text of the whole design.
     top : str
-        Its top module.
+        Name of its top module.
     part : Part
     folder : Path
-        Gets everything: netlist, logs, reports; the bitstream, ``{top}`` with the family's ending,
-        if the clock is reached.
+        Receives netlist, logs and reports, and if the clock is reached the bitstream: ``{top}``
+        with the suffix of the family.
     freq_mhz : float
-        What the clock must be.
+        Target clock.
     seeds : int
         Placements to try, at least 1.
     jobs : int
-        At once.
+        Placements that run at the same time.
     constraints : Constraints, optional
     progress : callable, optional
 
@@ -145,64 +151,77 @@ def build_bitstream(
         If the device has too few cells.
     MissingProgramError, ToolError
     """
-    flow = flow_of(part.device)
-    if flow.placer is None:
+    placer = find_tools(part.device).placer
+    if placer is None:
         raise ValueError(f"{part.device.name} is for estimates only: nothing places on it")
     folder.mkdir(parents=True, exist_ok=True)
-    steps, done = seeds + 2, 0
+    done = 0
 
-    def say(text: str) -> None:
-        if progress is not None:
-            progress(done, steps, text)
+    def report(text: str) -> None:
+        progress(Progress(task=TASK, done=done, total=seeds + 2, text=text))
 
-    bitstream = folder / f"{top}{flow.placer.bitstream}"
-    # It may be of another design; should this build not end well, there is none.
+    bitstream = folder / f"{top}{placer.bitstream}"
+    # A bitstream of an earlier design must not remain if this build fails.
     bitstream.unlink(missing_ok=True)
-    netlist = _synthesized(verilog, top, part.device, folder, say)
+    netlist = _synthesize_once(verilog, top, part.device, folder, report)
     done = 1
     key = _key(netlist.read_text(), str(part), f"{freq_mhz:g}", str(constraints))
 
-    def placed(seed: int, stop: Event) -> PlacementReport:
+    def place(seed: int, stop: Event) -> PlacementReport:
         nonlocal done
-        report = _placed(netlist, part, seed, freq_mhz, constraints, key, say, stop)
+        record = folder / f"seed{seed}.key"
+        if _read(record) == key:
+            placed = read_report(folder / f"seed{seed}.report.json")
+        else:
+            record.unlink(missing_ok=True)
+            placed = place_and_route(
+                netlist,
+                part,
+                freq_mhz=freq_mhz,
+                seed=seed,
+                constraints=constraints,
+                progress=lambda phase: report(f"seed {seed}: {phase.text}"),
+                stop=stop,
+            )
+            record.write_text(key)
         done += 1
-        return report
+        return placed
 
-    found = Placed(reports=_each(placed, seeds, jobs), bitstream=None, folder=folder)
-    if not found.best.timing_met:
-        return found
-    say("bitstream")
-    pack(folder, part, found.best_seed).replace(bitstream)
-    return replace(found, bitstream=bitstream)
+    result = BuildResult(reports=_place_all(place, seeds, jobs), bitstream=None, folder=folder)
+    if not result.best.timing_met:
+        return result
+    report("bitstream")
+    pack(folder, part, result.best_seed).replace(bitstream)
+    return replace(result, bitstream=bitstream)
 
 
-def _synthesized(
-    verilog: str, top: str, device: Device, folder: Path, say: Callable[[str], None]
+def _synthesize_once(
+    verilog: str, top: str, device: Device, folder: Path, report: Callable[[str], None]
 ) -> Path:
-    """Find the netlist again, or make it."""
+    """Return the netlist of an earlier run if its inputs are equal; else synthesize."""
     netlist, record = folder / f"{top}.json", folder / "synthesis.key"
-    key = _key(verilog, top, *flow_of(device).synthesis(device))
-    if not (netlist.exists() and _recorded(record) == key):
+    key = _key(verilog, top, *find_tools(device).synthesis(device))
+    if not (netlist.exists() and _read(record) == key):
         record.unlink(missing_ok=True)
         (folder / f"{top}.v").write_text(verilog)
-        synthesize([f"{top}.v"], top, folder, device, say)
+        synthesize([f"{top}.v"], top, folder, device, lambda started: report(started.text))
         record.write_text(key)
     return netlist
 
 
-def _each(
-    placed: Callable[[int, Event], PlacementReport], seeds: int, jobs: int
+def _place_all(
+    place: Callable[[int, Event], PlacementReport], seeds: int, jobs: int
 ) -> dict[int, PlacementReport]:
-    """Place with every seed; if one fails, or this is interrupted, end the others at once."""
+    """Place with every seed; if one fails or the user interrupts, end the others at once."""
     stop = Event()
     with ThreadPoolExecutor(jobs) as pool:
-        running = {seed: pool.submit(placed, seed, stop) for seed in range(1, seeds + 1)}
+        running = {seed: pool.submit(place, seed, stop) for seed in range(1, seeds + 1)}
         try:
-            # With a timeout, as a signal may come to a thread other than this, which handles it.
+            # The timeout lets this thread, which handles signals, see those that others receive.
             left = set(running.values())
             while left:
-                done, left = wait(left, POLL_SECONDS, FIRST_EXCEPTION)
-                for future in done:
+                finished, left = wait(left, POLL_SECONDS, FIRST_EXCEPTION)
+                for future in finished:
                     future.result()
         except BaseException:
             stop.set()
@@ -211,36 +230,7 @@ def _each(
     return {seed: future.result() for seed, future in running.items()}
 
 
-def _placed(
-    netlist: Path,
-    part: Part,
-    seed: int,
-    freq_mhz: float,
-    constraints: Constraints | None,
-    key: str,
-    say: Callable[[str], None],
-    stop: Event,
-) -> PlacementReport:
-    """Find a placement again, or make it."""
-    folder, name = netlist.parent, f"seed{seed}"
-    record = folder / f"{name}.key"
-    if _recorded(record) == key:
-        return read_report(folder / f"{name}.report.json")
-    record.unlink(missing_ok=True)
-    report = place(
-        netlist,
-        part,
-        freq_mhz=freq_mhz,
-        seed=seed,
-        constraints=constraints,
-        heard=lambda word: say(f"seed {seed}: {word}"),
-        stop=stop,
-    )
-    record.write_text(key)
-    return report
-
-
-def _recorded(path: Path) -> str | None:
+def _read(path: Path) -> str | None:
     return path.read_text() if path.exists() else None
 
 

@@ -1,4 +1,4 @@
-"""What each engine takes of a device, counted in a netlist."""
+"""Count the cells that each engine of a netlist uses."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,12 +12,12 @@ __all__ = ["TAKES", "CellCounts", "cells_by_engine", "count_cells", "engines_of"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellCounts:
-    """Cells by what they take of a device.
+    """Resources of a device.
 
     Attributes
     ----------
     luts : int
-        With four inputs. What chains of carries and memories made of LUTs take is counted as LUTs.
+        LUTs with four inputs, including those in carry chains and in memories made of LUTs.
     flip_flops, dsps, block_rams : int
     """
 
@@ -27,7 +27,7 @@ class CellCounts:
     block_rams: int = 0
 
     def __add__(self, other: "CellCounts") -> "CellCounts":
-        """Count both."""
+        """Add the counts of two parts of a design."""
         return CellCounts(
             luts=self.luts + other.luts,
             flip_flops=self.flip_flops + other.flip_flops,
@@ -36,7 +36,7 @@ class CellCounts:
         )
 
     def __mul__(self, times: int) -> "CellCounts":
-        """Count so often."""
+        """Count a number of equal cells."""
         return CellCounts(
             luts=self.luts * times,
             flip_flops=self.flip_flops * times,
@@ -56,7 +56,7 @@ TAKES = {
     "TRELLIS_FF": CellCounts(flip_flops=1),
     "MULT18X18D": CellCounts(dsps=1),
     "DP16KD": CellCounts(block_rams=1),
-    # after placement, of other families
+    # after placement, other families
     "OXIDE_COMB": CellCounts(luts=1),
     "OXIDE_FF": CellCounts(flip_flops=1),
     "MULT18_CORE": CellCounts(dsps=1),
@@ -70,29 +70,29 @@ TAKES = {
     "MULT18X18": CellCounts(dsps=1),
     "BSRAM": CellCounts(block_rams=1),
 }
-"""Of a device, by type of cell. Others take none of this: PFUMX and L6MUX21 stand beside LUTs."""
+"""Resources by cell type. Other types use none: PFUMX and L6MUX21 are part of a slice with LUTs."""
 
 CARRY = {"CCU2C": ("CIN", "COUT"), "TRELLIS_COMB": ("FCI", "FCO")}
-"""Where a carry comes into a cell, and where it leaves."""
+"""Carry input and carry output of a cell type."""
 
 
 def cells_by_engine(path: Path) -> dict[str, CellCounts]:
     """Count the cells of each engine in a netlist, synthesized or placed.
 
-    Both give the same numbers for the same design, and their sum is what nextpnr reports. Only the
-    one or two LUTs that it makes of constants are not there before placement.
+    Both kinds of netlist give equal counts for one design, and their sum is what nextpnr reports.
+    Only the one or two LUTs that nextpnr creates for constants are missing before placement.
 
     Parameters
     ----------
     path : Path
-        JSON of yosys, ``TOP.json``, or of nextpnr, ``seedN.placed.json``.
+        ``TOP.json`` from Yosys or ``seedN.placed.json`` from nextpnr.
 
     Returns
     -------
     dict of str to CellCounts
-        By instance name of the engine, those with most LUTs first. :data:`OTHER` has the cells
-        whose names tell of none. Synthesis names a cell after a net beside it, which may be in the
-        neighbouring engine.
+        By instance name of the engine, most LUTs first. :data:`OTHER` has the cells whose names
+        contain no engine. Synthesis names a cell after a net that it connects to, which may belong
+        to the neighbouring engine.
 
     Raises
     ------
@@ -103,11 +103,11 @@ def cells_by_engine(path: Path) -> dict[str, CellCounts]:
 
 
 def count_cells(netlist: Netlist) -> dict[str, CellCounts]:
-    """Count as :func:`cells_by_engine`, in a netlist that has been read."""
+    """Count like :func:`cells_by_engine`, in a netlist in memory."""
     chains = _Chains(netlist.cells)
     engines = chains.engines(netlist.cells)
     kinds = Counter((engines[name], cell["type"]) for name, cell in netlist.cells.items())
-    # Between a chain and other logic nextpnr puts a cell of its own.
+    # nextpnr adds a cell between a carry chain and other logic.
     kinds.update((engines[name], "CCU2C") for name in chains.synthesized_ends())
     counts: dict[str, CellCounts] = {}
     for (engine, kind), times in kinds.items():
@@ -117,12 +117,12 @@ def count_cells(netlist: Netlist) -> dict[str, CellCounts]:
 
 
 def engines_of(netlist: Netlist) -> dict[str, str]:
-    """Name the engine of every cell, by name of the cell."""
+    """Find the engine of every cell, by cell name."""
     return _Chains(netlist.cells).engines(netlist.cells)
 
 
 class _Chains:
-    """Chains of carries: a cell without a name of its own is its neighbours'."""
+    """Carry chains. A cell whose name contains no engine belongs to that of its neighbours."""
 
     def __init__(self, cells: Mapping[str, Cell]) -> None:
         self.cells = {name: cell for name, cell in cells.items() if cell["type"] in CARRY}
@@ -132,7 +132,7 @@ class _Chains:
         self.before = {later: earlier for earlier, later in self.after.items()}
 
     def engines(self, names: Iterable[str]) -> dict[str, str]:
-        """Of each cell: what its name says, else what its neighbours' say."""
+        """Find the engine of each cell by its own name, else by the names of its neighbours."""
         return {name: self._engine(name) for name in names}
 
     def _engine(self, name: str) -> str:
@@ -145,7 +145,7 @@ class _Chains:
         return OTHER
 
     def synthesized_ends(self) -> Iterator[str]:
-        """First and last cells of chains that are not placed yet."""
+        """List the first and last cells of each chain that is not placed yet."""
         for name, cell in self.cells.items():
             if cell["type"] == "CCU2C":
                 for side, neighbours in enumerate((self.before, self.after)):

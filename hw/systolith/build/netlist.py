@@ -1,4 +1,4 @@
-"""Netlists as the tools write them, and which engine a cell belongs to."""
+"""Netlists as the tools write them, and the engine that each cell belongs to."""
 
 import json
 from collections.abc import Mapping
@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-__all__ = ["OTHER", "Cell", "Netlist", "Port", "engine_of", "read_netlist"]
+__all__ = ["OTHER", "Cell", "Netlist", "NetlistPort", "engine_of", "read_netlist"]
 
 OTHER = "other"
-"""In place of an engine, for cells whose names have none."""
+"""Stands for the engine of cells whose names contain none."""
 ACCELERATOR = "accelerator"
-"""The instance on a board that has the engines in it."""
+"""Instance of a board's top module that contains the engines."""
 
 
-class Port(TypedDict):
-    """A port of the top module; a bit is the number of a net, or a constant."""
+class NetlistPort(TypedDict):
+    """A port of the top module; each bit is the number of a net or a constant."""
 
     direction: str
     bits: list[int | str]
 
 
 class Cell(TypedDict):
-    """A cell as it stands in JSON."""
+    """A cell in the JSON format of Yosys."""
 
     type: str
     parameters: dict[str, str]
@@ -38,24 +38,24 @@ class Netlist:
     Attributes
     ----------
     top : str
-        Its name; nextpnr calls it ``top``.
-    ports : mapping of str to Port
+        Name; nextpnr always writes ``top``.
+    ports : mapping of str to NetlistPort
     cells : mapping of str to Cell
-        By name: instance names joined by ``.``, then what synthesis made up.
+        By name: instance names joined by ``.``, then a name that synthesis chose.
     """
 
     top: str
-    ports: Mapping[str, Port]
+    ports: Mapping[str, NetlistPort]
     cells: Mapping[str, Cell]
 
 
 def read_netlist(path: Path) -> Netlist:
-    """Read what yosys wrote with ``write_json``, or nextpnr with ``--write``.
+    """Read a file that Yosys wrote with ``write_json``, or nextpnr with ``--write``.
 
     Raises
     ------
     ValueError
-        If there is no top module in it.
+        If the file has no top module.
     """
     modules = json.loads(path.read_bytes())["modules"]
     for name, module in modules.items():
@@ -65,10 +65,10 @@ def read_netlist(path: Path) -> Netlist:
 
 
 def engine_of(cell: str) -> str:
-    """Instance of the accelerator that a cell of a flattened netlist came from.
+    """Return the instance of the accelerator that a cell of a flattened netlist belongs to.
 
-    Beside the accelerator, on a board: the instance that stands there. Names that synthesis made of
-    those of nets outside of all instances belong to :data:`OTHER`.
+    Cells of a board outside the accelerator belong to the instance of the board's top module. Cells
+    that synthesis named after nets outside all instances belong to :data:`OTHER`.
     """
     first, *rest = cell.removeprefix(f"{ACCELERATOR}.").split(".")
     return first if rest and not first.startswith("$") else OTHER

@@ -1,116 +1,111 @@
-"""Place and route a netlist, and make a bitstream of it."""
+"""Sites of the cells of a placed design."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from threading import Event
 
-from systolith.build.families import flow_of
-from systolith.build.timing import PlacementReport, read_report
-from systolith.devices import Constraints
-from systolith.devices.parts import Part
-from systolith.devices.programs import Heard, run_program
+from systolith.build.cells import TAKES, CellCounts, count_cells, engines_of
+from systolith.build.netlist import Netlist, read_netlist
 
-__all__ = ["TooLargeError", "pack", "place"]
+__all__ = ["PlacedCell", "Placement", "Site", "read_placement"]
 
-PHASES = {
-    "Info: Packing constants": "packing",
-    "Info: Creating initial analytic placement": "placing",
-    "Info: Running simulated annealing": "placing",
-    "Info: Routing": "routing",
-    "Info: Program finished": "done",
-}
-"""What nextpnr prints when it begins something, and a word for it."""
-
-UTILISATION = re.compile(r"Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%")
-"""How it says how many cells of a type are used, of how many."""
+PLACE = re.compile(r"X(\d+)/?Y(\d+)/")
 
 
-class TooLargeError(RuntimeError):
-    """A design that needs more cells than the device has."""
+class Site(Enum):
+    """Kind of a site on a device."""
+
+    LOGIC = "logic"
+    """LUTs and flip-flops."""
+    DSP = "dsp"
+    BLOCK_RAM = "block RAM"
+    PIN = "pin"
+    OTHER = "other"
 
 
-def place(
-    netlist: Path,
-    part: Part,
-    *,
-    freq_mhz: float,
-    seed: int,
-    constraints: Constraints | None = None,
-    pins: bool = True,
-    heard: Heard | None = None,
-    stop: Event | None = None,
-) -> PlacementReport:
-    """Place and route a netlist, whether or not the clock is reached.
+PINS = ("TRELLIS_IO", "SB_IO", "IBUF", "OBUF", "SEIO33_CORE", "SEIO18_CORE")
 
-    Writes ``seed{N}.report.json``, ``.placed.json`` and ``.log`` beside the netlist, and what the
-    bitstream is made of.
 
-    Parameters
+def site_of(kind: str) -> Site:
+    """Return the kind of site that holds a cell type."""
+    takes = TAKES.get(kind, CellCounts())
+    if takes.luts or takes.flip_flops:
+        return Site.LOGIC
+    if takes.dsps:
+        return Site.DSP
+    if takes.block_rams:
+        return Site.BLOCK_RAM
+    return Site.PIN if kind in PINS else Site.OTHER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedCell:
+    """A cell and its tile.
+
+    Attributes
     ----------
-    netlist : Path
-    part : Part
-    freq_mhz : float
-        What the clock should be.
-    seed : int
-        Of the placement.
-    constraints : Constraints, optional
-    pins : bool
-        Whether ports are pins; else they end inside, to measure a part of a design, which only the
-        tools for ECP5 can.
-    heard : callable, optional
-        Hears of phases.
-    stop : Event, optional
-        Set by another thread to end it.
+    engine : str
+        See :func:`systolith.build.engine_of`.
+    site : Site
+    x, y : int
+        Column and row of the tile, from the upper left corner.
+    """
+
+    engine: str
+    site: Site
+    x: int
+    y: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A placed design.
+
+    Attributes
+    ----------
+    cells : tuple of PlacedCell
+    counts : mapping of str to CellCounts
+        By engine, see :func:`systolith.build.cells_by_engine`.
+    """
+
+    cells: tuple[PlacedCell, ...]
+    counts: Mapping[str, CellCounts]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows of tiles up to the outermost cell.
+
+        The outermost cell usually is a pin; then this is the size of the device.
+        """
+        return 1 + max(cell.x for cell in self.cells), 1 + max(cell.y for cell in self.cells)
+
+
+def read_placement(path: Path) -> Placement:
+    """Read a file that nextpnr wrote with ``--write``.
 
     Raises
     ------
-    TooLargeError
-        If the device has too few cells of a type: nextpnr would go on looking for places.
-    MissingProgramError, ToolError
-    CancelledError
-        If it was stopped.
+    ValueError
+        If the file has no top module or no placed cell.
     """
-    flow = flow_of(part.device)
-    placer, counted = flow.placer, set().union(*flow.cells.values())
-    assert placer is not None
-    folder, name = netlist.parent, f"seed{seed}"
-    report = folder / f"{name}.report.json"
-    (folder / f"{name}.pins").write_text(placer.constraints(constraints or Constraints(pins={})))
-    arguments = [
-        *placer.options(part),
-        *(placer.files(name) if pins else ["--out-of-context"]),
-        *("--json", netlist.name, "--top", netlist.stem),
-        *("--freq", f"{freq_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
-        *("--report", report.name, "--write", f"{name}.placed.json"),
+    netlist = read_netlist(path)
+    cells = tuple(_placed_cells(netlist))
+    if not cells:
+        raise ValueError(f"{path} has no cell that is placed")
+    return Placement(cells=cells, counts=count_cells(netlist))
+
+
+def _placed_cells(netlist: Netlist) -> list[PlacedCell]:
+    engines = engines_of(netlist)
+    return [
+        PlacedCell(
+            engine=engines[name],
+            site=site_of(cell["type"]),
+            x=int(place[1]),
+            y=int(place[2]),
+        )
+        for name, cell in netlist.cells.items()
+        if (place := PLACE.match(cell["attributes"].get("NEXTPNR_BEL", "")))
     ]
-
-    def phase(line: str) -> None:
-        if (found := UTILISATION.match(line)) and found[1] in counted:
-            kind, used, available = found[1], int(found[2]), int(found[3])
-            if used > available:
-                raise TooLargeError(
-                    f"the design takes {used:,} {kind}, but {part.device.name} has {available:,}; "
-                    f"the whole log is {folder / name}.log"
-                )
-        for begin, word in PHASES.items():
-            if heard is not None and line.startswith(begin):
-                heard(word)
-
-    report.unlink(missing_ok=True)
-    run_program(placer.program, arguments, folder, f"{name}.log", phase, stop=stop)
-    return read_report(report)
-
-
-def pack(folder: Path, part: Part, seed: int) -> Path:
-    """Make a bitstream of what was placed: ``seed{N}`` with the family's ending.
-
-    Raises
-    ------
-    MissingProgramError, ToolError
-    """
-    placer, name = flow_of(part.device).placer, f"seed{seed}"
-    assert placer is not None
-    bitstream = folder / f"{name}{placer.bitstream}"
-    temporary = folder / f".{bitstream.name}.tmp"
-    run_program(placer.packer, placer.packing(part, name, temporary.name), folder, "pack.log")
-    return temporary.replace(bitstream)

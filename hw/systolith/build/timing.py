@@ -1,4 +1,4 @@
-"""What place and route reports: clock, critical path, what the design takes."""
+"""The report of place and route: clock, critical path, cells used."""
 
 import json
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ __all__ = ["CriticalPath", "Hop", "PlacementReport", "read_report"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hop:
-    """A piece of the critical path within one module.
+    """A section of the critical path within one module.
 
     Attributes
     ----------
     module : str
-        Of the design, by its instance names joined by ``/``.
+        Instance names joined by ``/``.
     logic_ns, routing_ns : float
-        Of cells, and of the wires that lead into them.
+        Delay of the cells, and of the wires into them.
     cells : int
-        Cells passed.
+        Number of cells.
     """
 
     module: str
@@ -32,14 +32,14 @@ class Hop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CriticalPath:
-    """The slowest way from register to register.
+    """The slowest path from register to register.
 
     Attributes
     ----------
     start, end : str
-        Cells, as synthesis named them.
+        Names of the cells from synthesis.
     hops : tuple of Hop
-        From start to end, neighbours of one module together.
+        From start to end; consecutive cells of one module are one hop.
     tiles : tuple of (int, int)
         Column and row of each tile from start to end.
     """
@@ -51,11 +51,11 @@ class CriticalPath:
 
     @property
     def delay_ns(self) -> float:
-        """Of the whole path."""
+        """Delay of the whole path."""
         return sum(hop.logic_ns + hop.routing_ns for hop in self.hops)
 
     def words(self) -> str:
-        """Say where the path leads, in the names of modules."""
+        """Describe the path by its modules and their delays."""
         parts = [
             f"{hop.module} ({hop.logic_ns:.1f} ns in {hop.cells} cells, "
             f"{hop.routing_ns:.1f} ns on wires)"
@@ -66,18 +66,18 @@ class CriticalPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementReport:
-    """One run of place and route.
+    """Result of one run of place and route.
 
     Attributes
     ----------
     fmax_mhz : float
-        Of the slowest clock that has a target, after routing.
+        Frequency after routing of the clock that misses its target most, relative to the target.
     target_mhz : float
-        Of the same clock.
+        Target of that clock.
     used, available : mapping of str to int
         Cells by type.
     path : CriticalPath or None
-        None if no path was reported.
+        None if the report has no path.
     """
 
     fmax_mhz: float
@@ -88,55 +88,54 @@ class PlacementReport:
 
     @property
     def timing_met(self) -> bool:
-        """Whether the clock is as fast as it was wanted."""
+        """Whether the clock reaches its target."""
         return self.fmax_mhz >= self.target_mhz
 
 
 def read_report(path: Path) -> PlacementReport:
-    """Read what nextpnr wrote with ``--report``.
+    """Read a file that nextpnr wrote with ``--report``.
 
     Raises
     ------
     ValueError
-        If there is no clock in it.
+        If the file has no clock.
     """
     content = json.loads(path.read_text())
     clocks = content["fmax"]
     if not clocks:
         raise ValueError(f"{path} reports no clock")
     slowest = min(clocks, key=lambda name: clocks[name]["achieved"] / clocks[name]["constraint"])
-    found = clocks[slowest]
     paths = content.get("critical_paths", [])
-    inside = [each for each in paths if _edge(each["from"]) == _edge(each["to"]) == slowest]
+    within = [path for path in paths if _edge(path["from"]) == _edge(path["to"]) == slowest]
     return PlacementReport(
-        fmax_mhz=found["achieved"],
-        target_mhz=found["constraint"],
+        fmax_mhz=clocks[slowest]["achieved"],
+        target_mhz=clocks[slowest]["constraint"],
         used={kind: count["used"] for kind, count in content["utilization"].items()},
         available={kind: count["available"] for kind, count in content["utilization"].items()},
-        path=_path(inside[0]["path"]) if inside else None,
+        path=_path(within[0]["path"]) if within else None,
     )
 
 
 def _edge(clock: str) -> str:
-    """A clock's name without its edge."""
+    """Return the name of a clock without its edge."""
     return clock.removeprefix("posedge ").removeprefix("negedge ")
 
 
 def _path(segments: list[dict[str, Any]]) -> CriticalPath:
     hops = []
-    for module, group in groupby(segments, key=lambda each: module_of(each["to"]["cell"])):
-        inside = list(group)
-        routing = sum(each["delay"] for each in inside if each["type"] == "routing")
-        logic = sum(each["delay"] for each in inside if each["type"] != "routing")
-        cells = len({each["to"]["cell"] for each in inside})
+    for module, group in groupby(segments, key=lambda segment: module_of(segment["to"]["cell"])):
+        within = list(group)
+        routing = sum(segment["delay"] for segment in within if segment["type"] == "routing")
+        logic = sum(segment["delay"] for segment in within if segment["type"] != "routing")
+        cells = len({segment["to"]["cell"] for segment in within})
         hops.append(Hop(module=module, logic_ns=logic, routing_ns=routing, cells=cells))
     start, end = segments[0]["from"]["cell"], segments[-1]["to"]["cell"]
-    ends = [segments[0]["from"], *(each["to"] for each in segments)]
-    tiles = [tile for tile, _ in groupby((x, y) for x, y in (each["loc"] for each in ends))]
+    ends = [segments[0]["from"], *(segment["to"] for segment in segments)]
+    tiles = [tile for tile, _ in groupby((x, y) for x, y in (end["loc"] for end in ends))]
     return CriticalPath(start=start, end=end, hops=tuple(hops), tiles=tuple(tiles))
 
 
 def module_of(cell: str) -> str:
-    """Instance names of the module that a cell of a flattened netlist came from."""
+    """Return the instance path of the module that a cell of a flattened netlist belongs to."""
     modules = cell.split(".")[:-1]
     return "/".join(modules) or "top"

@@ -1,4 +1,4 @@
-"""FPGAs, parts and boards that designs are made for, and the programs that serve them."""
+"""FPGAs, parts and boards that designs target, and the programs of the open FPGA tools."""
 
 from systolith.devices.boards import BOARDS, Board, Constraints, find_board
 from systolith.devices.budget import (
@@ -15,12 +15,12 @@ from systolith.devices.device import DEVICES, ROUTABLE_PERCENT, Device, Family
 from systolith.devices.parts import VARIANTS, Part, Variants, find_part, variants_of
 from systolith.devices.programs import (
     PACKAGES,
-    Heard,
     MissingProgramError,
     ToolError,
+    excerpt_log,
+    explain_start_failure,
     find_programs,
     run_program,
-    starting,
 )
 
 __all__ = [
@@ -39,17 +39,17 @@ __all__ = [
     "Constraints",
     "Device",
     "Family",
-    "Heard",
     "MissingProgramError",
     "Part",
     "Resources",
     "ToolError",
     "Variants",
+    "excerpt_log",
+    "explain_start_failure",
     "find_board",
     "find_part",
     "find_programs",
     "is_count",
     "run_program",
-    "starting",
     "variants_of",
 ]

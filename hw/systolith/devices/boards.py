@@ -1,6 +1,6 @@
-"""Boards: which part they carry, where its clock, serial line and lights are.
+"""Boards: their part, and the pins of clock, serial line and LEDs.
 
-Pins are those of amaranth-boards.
+The pins come from amaranth-boards.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,16 +22,16 @@ __all__ = ["BOARDS", "Board", "Constraints", "find_board"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
-    """Where the ports of a design go.
+    """Pins and electrical standard of a design's ports.
 
     Parameters
     ----------
     pins : mapping of str to str
-        Pin by port; others are as the tools please, where they can.
+        Pin by port. The tools choose the pins of other ports, where they can.
     clock_mhz : float, optional
-        Of port `clk`; None if it is the design's.
+        Frequency at port `clk`; None if it is the target clock of the design.
     standard : str
-        Of all pins.
+        I/O standard of all pins.
     """
 
     pins: Mapping[str, str]
@@ -41,22 +41,22 @@ class Constraints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """A board that a design is made for.
+    """A board with an FPGA, a clock, a serial line and LEDs.
 
     Parameters
     ----------
     name : str
     part : Part
     clock_mhz : float
-        Of its oscillator.
+        Frequency of the oscillator.
     pins : dict of str to str
-        Of the device, by port of the top module.
+        Pin of the device by port of the top module.
     lights : int
-        How many there are.
+        Number of LEDs.
     dark_is_one : bool
-        Whether a light is on at 0.
+        Whether the LEDs are active low.
     loader : str
-        What openFPGALoader calls it.
+        Name of the board in openFPGALoader.
     """
 
     name: str
@@ -69,13 +69,13 @@ class Board:
 
     @property
     def constraints(self) -> Constraints:
-        """Pins, and the clock of its port."""
+        """Constraints for a design whose `clk` is the oscillator."""
         return Constraints(pins=self.pins, clock_mhz=self.clock_mhz)
 
 
 def _board(platform: Any, name: str, part: Part, clock: str, lights: int, loader: str) -> Board:
-    """Take the pins from a description; there is a resource for each light."""
-    resources = {(each.name, each.number): each for each in platform.resources}
+    """Take the pins from an amaranth-boards platform with one resource per LED."""
+    resources = {(entry.name, entry.number): entry for entry in platform.resources}
     oscillator = resources[clock, 0]
     line = {signal.name: signal.ios[0].names[0] for signal in resources["uart", 0].ios}
     leds = [resources["led", number].ios[0] for number in range(lights)]
@@ -109,16 +109,16 @@ BOARDS: dict[str, Callable[[], Board]] = {
         TangNano9kPlatform, "tangnano9k", find_part("gw1nr-9"), "clk27", 6, "tangnano9k"
     ),
 }
-"""Descriptions by name."""
+"""Functions that describe a board, by its name."""
 
 
 def find_board(name: str) -> Board:
-    """Look a board up.
+    """Look up a board.
 
     Raises
     ------
     ValueError
-        If there is no such.
+        If there is no board of this name.
     """
     if name not in BOARDS:
         raise ValueError(f"there is no board {name!r}; there are {', '.join(BOARDS)}")

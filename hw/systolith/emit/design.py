@@ -1,4 +1,4 @@
-"""What a generated design is to those who simulate or place it: files, top module, streams."""
+"""Description of a generated design for simulators and programs: files, top module, streams."""
 
 import json
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ __all__ = ["Design", "StreamPort", "load_design"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPort:
-    """One stream of the top module, and how a tensor travels over it.
+    """One stream of the top module, and the order of a tensor's elements on it.
 
     Pixels come in raster order, channels innermost, `lanes` channels per transfer: channel c of a
     pixel is lane ``c % lanes`` of the pixel's transfer ``c // lanes``. Lane 0 is in the least
     significant bits. Lanes beyond the last channel carry no meaning. A vector (features,) travels
-    like an image (features, 1, 1), or like the image that it was before it was flattened.
+    like an image (features, 1, 1), or like the image from which it was flattened.
 
     Parameters
     ----------
     layer : str
-        Whose output travels here; ``"input"`` for the images.
+        Layer whose output the stream carries; ``"input"`` for the images.
     tensor : Tensor
-        Its shape and type.
+        Shape and type of one frame.
     lanes : int
         Channels per transfer.
     signal : str
@@ -51,7 +51,7 @@ class StreamPort:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Shape (C, H, W) of what travels; H and W are 1 for a vector that never was an image."""
+        """Shape (C, H, W) of one frame; H and W are 1 for a vector that was no image."""
         if self.flattened is not None:
             return self.flattened
         channels, *size = self.tensor.shape
@@ -60,7 +60,7 @@ class StreamPort:
 
     @property
     def transfers_per_frame(self) -> int:
-        """Transfers that one image takes."""
+        """Transfers per frame."""
         channels, height, width = self.image_shape
         return height * width * ceil(channels / self.lanes)
 
@@ -74,7 +74,7 @@ class StreamPort:
         return padded.reshape(-1, self.lanes)
 
     def from_transfers(self, values: IntArray) -> IntArray:
-        """Undo :meth:`to_transfers`; the number of transfers must be that of whole frames."""
+        """Undo :meth:`to_transfers`; the transfers must be those of whole frames."""
         channels, height, width = self.image_shape
         pixels = values.reshape(-1, height, width, ceil(channels / self.lanes) * self.lanes)
         images = pixels[..., :channels].transpose(0, 3, 1, 2)
@@ -115,21 +115,20 @@ class Design:
     input : StreamPort
         Port of the top module.
     outputs : tuple of StreamPort
-        Ports of the top module, in the order of the network's outputs. Each must be taken whatever
-        the others do.
+        Ports of the top module, in the order of the network's outputs. Each needs a consumer that
+        does not wait for the others.
     probes : tuple of StreamPort
-        Streams between layers, in the order of the data flow; wires inside the top module. No layer
-        has both a probe and an output.
+        Streams between layers, in the order of the data flow: wires inside the top module. A layer
+        with an output has no probe.
     network_hash : str
-        Content hash of the network that the design computes, weights included.
+        Content hash of the network, weights included.
     circuit_hash : str
-        Of the Verilog without the contents of memories, so without weights: networks that differ
-        in nothing but weights have the same one. A load fits every design with this hash.
+        Hash of the Verilog without the contents of memories. Networks that differ only in weights
+        have equal hashes. A load fits every design with this hash.
     load_size : int
-        Bytes of a load, which is in ``load.bin`` beside the sources; 0 if the design takes none.
+        Bytes of ``load.bin`` beside the sources; 0 if the design is not reloadable.
     scales : dict
-        What the integers of input and outputs stand for, as :meth:`Meaning.to_json` gives it;
-        empty if that is unknown.
+        Scales of input and outputs, as :meth:`Meaning.to_json` returns them; empty if unknown.
     """
 
     top: str
@@ -151,7 +150,7 @@ class Design:
         return self.outputs[0]
 
     def save(self, path: Path) -> None:
-        """Write a JSON description beside the sources, which are named relative to it."""
+        """Write a JSON description, which names the sources relative to itself."""
         description = {
             "top": self.top,
             "sources": [str(source.relative_to(path.parent)) for source in self.sources],
@@ -168,7 +167,7 @@ class Design:
 
 
 def load_design(path: Path) -> Design:
-    """Read what :meth:`Design.save` wrote."""
+    """Read a description that :meth:`Design.save` wrote."""
     description = json.loads(path.read_text())
     return Design(
         top=description["top"],

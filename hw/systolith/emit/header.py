@@ -1,25 +1,24 @@
-"""Comments at the top of emitted Verilog."""
+"""Comments at the top of emitted Verilog, and the sentence about its speed."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
 
 from systolith.emit.design import Design, StreamPort
 from systolith.emit.ports import STREAM_RULES, Port, read_ports
-from systolith.emit.timing import timing_words
 from systolith.plan import NetworkPlan
 
-__all__ = ["header", "shell_header"]
+__all__ = ["describe_timing", "format_header", "format_shell_header"]
 
 WIDTH = 100
 
 
-def header(verilog: str, design: Design, plan: NetworkPlan) -> str:
-    """Write comments for the top of a design's Verilog.
+def format_header(verilog: str, design: Design, plan: NetworkPlan) -> str:
+    """Format the comments at the top of a design's Verilog.
 
     Parameters
     ----------
     verilog : str
-        The design's, whose first module is the top module.
+        Text of the design; its first module is the top module.
     design : Design
     plan : NetworkPlan
     """
@@ -34,14 +33,14 @@ def header(verilog: str, design: Design, plan: NetworkPlan) -> str:
             "",
             *(line for port in (design.input, *design.outputs) for line in _stream_lines(port)),
             "",
-            *_wrapped(timing_words(plan)),
+            *_wrapped(describe_timing(plan)),
             "README.md beside this file says what the numbers stand for, and how to drive it.",
         ]
     )
 
 
-def shell_header(verilog: str, top: str, plan: NetworkPlan, network_hash: str) -> str:
-    """Write comments for the top of a shell's Verilog, which needs no other file."""
+def format_shell_header(verilog: str, top: str, plan: NetworkPlan, network_hash: str) -> str:
+    """Format the comments at the top of a shell's Verilog, which needs no other file."""
     return _comment(
         [
             f"{top}: the network '{plan.network.name}' with outside interfaces, all in this file",
@@ -51,10 +50,21 @@ def shell_header(verilog: str, top: str, plan: NetworkPlan, network_hash: str) -
             *_port_lines(read_ports(verilog, None)),
             "",
             *_wrapped(
-                timing_words(plan) + " The shell adds a cycle at its input and one at its output."
+                describe_timing(plan)
+                + " The shell adds a cycle at its input and one at its output."
             ),
             "Frames, registers and reset: docs/interfaces.md of systolith.",
         ]
+    )
+
+
+def describe_timing(plan: NetworkPlan) -> str:
+    """State latency and throughput of a design."""
+    latency, interval = plan.latency_cycles, plan.steady_interval
+    return (
+        f"Latency: {latency} cycles from the first transfer of a frame in to its last out. "
+        f"Throughput: a frame every {interval} cycles, if nobody pauses "
+        f"({100e6 / interval:,.1f} frames per second at 100 MHz)."
     )
 
 

@@ -1,4 +1,4 @@
-"""Other parameters for a design that exists: the bytes that a host sends through the load chain."""
+"""Parameters for an existing reloadable design: the bytes that a host sends to its load chain."""
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -29,33 +29,33 @@ from systolith.plan import (
 __all__ = ["load_bytes"]
 
 LOADED = ("weight", "bias", "mask", "multipliers")
-"""Fields of layers that are parameters; of patterns and requantization, parts are."""
+"""Fields of layers that a load may change. Parts of patterns and requantization may change too."""
 
 
 def load_bytes(plan: NetworkPlan, network: IntegerNetwork) -> bytes:
-    """Lay out the parameters of a network for a design that was made for one like it.
+    """Lay out the parameters of a network for a design of a similar network.
 
     Parameters
     ----------
     plan : NetworkPlan
-        Of the design; reloadable.
+        Plan of the design; reloadable.
     network : IntegerNetwork
-        The same layers, shapes, types, patterns, rounding and clamps. Weights, which of them are
-        kept, biases, multipliers, shifts and offsets may differ; offsets need a design with some.
+        Must have the same layers, shapes, types, patterns, rounding and clamps. Weights, masks,
+        biases, multipliers, shifts and offsets may differ; offsets need a design with offsets.
 
     Returns
     -------
     bytes
-        All memories in the order of the chain.
+        Contents of all memories in the order of the chain.
 
     Raises
     ------
     PlanError
-        With everything in which the network is of another kind, or does not fit.
+        With every difference between the networks and every parameter that does not fit.
     """
     if not plan.reloadable:
         raise PlanError(["the design cannot be loaded: it was not planned as reloadable"])
-    if problems := list(_unlike(plan.network, network)):
+    if problems := list(_list_differences(plan.network, network)):
         raise PlanError(problems)
     tables: list[ParameterTable] = []
     for engine in plan.engines:
@@ -72,7 +72,7 @@ def _tables(
     engine: EnginePlan, design: IntegerNetwork, network: IntegerNetwork
 ) -> Iterator[ParameterTable]:
     layer = network[engine.name]
-    # The requantizers are those of the design, not what this network would have got.
+    # The requantizers are those of the design, not those that this network would get.
     match engine:
         case ConvPlan():
             assert isinstance(layer, Conv2d | Linear)
@@ -98,7 +98,7 @@ def _tables(
 
 
 def _with_taps(engine: ConvPlan, network: IntegerNetwork, layer: Conv2d | Linear) -> ConvPlan:
-    """The same engine with the taps that a layer keeps, if those are parameters."""
+    """Return the engine with the taps that a layer keeps, if the design can load taps."""
     if not engine.skips_taps:
         return engine
     rows, reads = engine.array.rows, work_of(network, layer).reads
@@ -110,8 +110,8 @@ def _with_taps(engine: ConvPlan, network: IntegerNetwork, layer: Conv2d | Linear
     return replace(engine, reads=reads)
 
 
-def _unlike(first: IntegerNetwork, second: IntegerNetwork) -> Iterator[str]:
-    """In what, besides parameters, two networks differ."""
+def _list_differences(first: IntegerNetwork, second: IntegerNetwork) -> Iterator[str]:
+    """List the differences between two networks, except in parameters."""
     if first.input != second.input:
         yield f"input: the design takes {first.input}, got {second.input}"
     if first.outputs != second.outputs:
@@ -140,7 +140,7 @@ def _unlike(first: IntegerNetwork, second: IntegerNetwork) -> Iterator[str]:
 
 
 def _fixed(value: Any) -> Any:
-    """What of a field is no parameter."""
+    """Return the part of a field that a load cannot change."""
     match value:
         case Requantize():
             power_of_two = "multiplier" if scale_bits(value) else "power of two"

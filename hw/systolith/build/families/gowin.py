@@ -1,19 +1,19 @@
 """Gowin GW1N and GW2A.
 
-nextpnr knows no delays of multipliers: the clock that a design is said to reach leaves out all ways
-through one. A multiplier of 9 x 9 bits is half of one of 18 x 18.
+nextpnr has no delays for multipliers: the clock that it reports leaves out every path through
+one. A 9 x 9 bit multiplier is half of an 18 x 18 bit one.
 """
 
 from fractions import Fraction
 
-from systolith.build.flow import Flow, Placer
+from systolith.build.families.tools import FamilyTools, Placer
 from systolith.devices import Constraints, Device, Part
 
 __all__ = ["GOWIN"]
 
 SERIES = {"gw1nr-9": "gw1n", "gw2ar-18": "gw2a"}
 CHIPS = {"gw1nr-9": "GW1N-9C", "gw2ar-18": "GW2A-18C"}
-"""Names of the chips in the packages, of revision C."""
+"""Names of the dies in the packages, revision C."""
 NAMES = {
     "gw1nr-9": "GW1NR-LV9{package}C{speed}/I{industrial}",
     "gw2ar-18": "GW2AR-LV18{package}C{speed}/I{industrial}",
@@ -28,7 +28,7 @@ def _options(part: Part) -> list[str]:
 
 
 def _constraints(wanted: Constraints) -> str:
-    """Write a CST file; the clock is that of the whole design."""
+    """Format a CST file; the clock comes from the target of the whole design."""
     return "".join(
         f'IO_LOC "{port}" {pin};\nIO_PORT "{port}" IO_TYPE={wanted.standard};\n'
         for port, pin in wanted.pins.items()
@@ -36,14 +36,14 @@ def _constraints(wanted: Constraints) -> str:
 
 
 def _synthesis(device: Device) -> list[str]:
-    # The design reads no word that it writes in the same cycle.
+    # No design reads a word in the cycle that writes it.
     return [f"synth_gowin -family {SERIES[device.name]} -no-rw-check"]
 
 
-GOWIN = Flow(
+GOWIN = FamilyTools(
     synthesis=_synthesis,
     cells={
-        # Four LUTs are a memory of 16 words of 4 bits.
+        # Four LUTs form a memory of 16 words of 4 bits.
         "LUTs": {"LUT4": Fraction(1), "ALU": Fraction(1), "RAM16SDP4": Fraction(4)},
         "flip-flops": {"DFF": Fraction(1)},
         "multipliers": {"MULT18X18": Fraction(1), "MULT9X9": Fraction(1, 2)},
@@ -61,4 +61,4 @@ GOWIN = Flow(
         bitstream=".fs",
     ),
 )
-"""Of yosys, nextpnr-himbaechel and Apicula."""
+"""Yosys, nextpnr-himbaechel and Apicula."""

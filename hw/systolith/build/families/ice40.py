@@ -1,12 +1,12 @@
 """Lattice iCE40.
 
-LUTs are no memory there. A memory that is small and written becomes flip-flops: so no blocks are
-taken that the plan does not know of.
+LUTs of this family cannot be memories. A small memory that is written becomes flip-flops, so that
+the design uses no block RAM that the plan does not count.
 """
 
 from fractions import Fraction
 
-from systolith.build.flow import Flow, Placer
+from systolith.build.families.tools import FamilyTools, Placer
 from systolith.devices import Constraints, Device, Part
 
 __all__ = ["ICE40"]
@@ -21,7 +21,7 @@ def _files(name: str) -> list[str]:
 
 
 def _constraints(wanted: Constraints) -> str:
-    """Write a PCF file; the clock is that of the whole design, the standard the bank's."""
+    """Format a PCF file, which holds pins only: the bank sets the I/O standard."""
     return "".join(f"set_io {port} {pin}\n" for port, pin in wanted.pins.items())
 
 
@@ -29,12 +29,12 @@ def _synthesis(device: Device) -> list[str]:
     multipliers = "-device u -dsp" if device.dsps else "-device hx"
     return [
         'setattr -set ram_style "logic" a:ram_style=distributed',
-        # The design reads no word that it writes in the same cycle.
+        # No design reads a word in the cycle that writes it.
         f"synth_ice40 {multipliers} -no-rw-check",
     ]
 
 
-ICE40 = Flow(
+ICE40 = FamilyTools(
     synthesis=_synthesis,
     cells={
         "LUTs": {"ICESTORM_LC": Fraction(1)},
@@ -51,4 +51,4 @@ ICE40 = Flow(
         bitstream=".bin",
     ),
 )
-"""Of yosys, nextpnr-ice40 and Project IceStorm."""
+"""Yosys, nextpnr-ice40 and Project IceStorm."""

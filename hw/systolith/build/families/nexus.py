@@ -4,7 +4,7 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
-from systolith.build.flow import Flow, Placer
+from systolith.build.families.tools import FamilyTools, Placer
 from systolith.devices import Constraints, Part
 
 __all__ = ["NEXUS"]
@@ -12,12 +12,12 @@ __all__ = ["NEXUS"]
 
 def _options(part: Part) -> list[str]:
     sold = f"{part.device.name.upper()}-{part.speed}{part.package}C"
-    # Router 2, which is the usual one, finds no way from a pin to the clock's buffer.
+    # The default, router 2, finds no route from a pin to the clock buffer.
     return ["--device", sold, "--router", "router1"]
 
 
 def _constraints(wanted: Constraints) -> str:
-    """Write a PDC file; the clock is that of the whole design."""
+    """Format a PDC file; the clock comes from the target of the whole design."""
     return "".join(
         f"ldc_set_location -site {{{pin}}} [get_ports {port}]\n"
         f"ldc_set_port -iobuf {{IO_TYPE={wanted.standard}}} [get_ports {port}]\n"
@@ -26,23 +26,23 @@ def _constraints(wanted: Constraints) -> str:
 
 
 def _open_carries(netlist: Path) -> None:
-    """Leave the first carry of a chain open.
+    """Disconnect the carry input of the first cell of each chain.
 
-    Yosys 0.70 connects it to 0, which nextpnr 0.11 takes for a signal from the fabric. The first
-    cell of a chain does not look at it.
+    Yosys 0.70 connects it to 0, and nextpnr 0.11 routes that from the fabric. The first cell of a
+    chain ignores the input.
     """
     design = json.loads(netlist.read_text())
     for module in design["modules"].values():
         cells = module["cells"].values()
-        low = {bit for each in cells if each["type"] == "VLO" for bit in each["connections"]["Z"]}
+        low = {bit for cell in cells if cell["type"] == "VLO" for bit in cell["connections"]["Z"]}
         for cell in cells:
             if cell["type"] == "CCU2" and set(cell["connections"].get("CIN", ())) <= low | {"0"}:
                 cell["connections"].pop("CIN", None)
     netlist.write_text(json.dumps(design))
 
 
-NEXUS = Flow(
-    # The design reads no word that it writes in the same cycle.
+NEXUS = FamilyTools(
+    # No design reads a word in the cycle that writes it.
     synthesis=lambda device: ["synth_nexus -no-rw-check"],
     cells={
         "LUTs": {"OXIDE_COMB": Fraction(1)},
@@ -61,4 +61,4 @@ NEXUS = Flow(
     ),
     finish=_open_carries,
 )
-"""Of yosys, nextpnr-nexus and Project Oxide."""
+"""Yosys, nextpnr-nexus and Project Oxide."""

@@ -2,14 +2,17 @@
 
 from fractions import Fraction
 
-from systolith.build.flow import Flow, Placer
+from systolith.build.families.tools import FamilyTools, Placer
 from systolith.devices import Constraints, Part
 
 __all__ = ["ECP5"]
 
 SPREADING = "0.3"
-"""How soon the placer spreads cells. With its default, 0.1, a design that left most of an 85F empty
-was far from spread after 48 rounds; with this it is after 40."""
+"""How fast the placer spreads cells.
+
+With the default, 0.1, a design that leaves most of an 85F empty is far from spread after 48 rounds;
+with 0.3 it is spread after 40.
+"""
 
 
 def _options(part: Part) -> list[str]:
@@ -35,7 +38,7 @@ def _constraints(wanted: Constraints) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-ECP5 = Flow(
+ECP5 = FamilyTools(
     synthesis=lambda device: ["synth_ecp5"],
     cells={
         "LUTs": {"TRELLIS_COMB": Fraction(1)},
@@ -55,4 +58,4 @@ ECP5 = Flow(
         bitstream=".bit",
     ),
 )
-"""Of yosys, nextpnr-ecp5 and prjtrellis."""
+"""Yosys, nextpnr-ecp5 and Project Trellis."""

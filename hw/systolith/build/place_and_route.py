@@ -1,0 +1,117 @@
+"""Place and route a netlist, and pack a bitstream."""
+
+import re
+from pathlib import Path
+from threading import Event
+
+from systolith.build.families import find_tools
+from systolith.build.timing import PlacementReport, read_report
+from systolith.devices import Constraints, Part, run_program
+from systolith.foundation import Progress, ProgressCallback, no_progress, replacing
+
+__all__ = ["TooLargeError", "pack", "place_and_route"]
+
+PHASES = (
+    ("Info: Packing constants", "packing"),
+    ("Info: Creating initial analytic placement", "placing"),
+    ("Info: Running simulated annealing", "placing"),
+    ("Info: Routing", "routing"),
+    ("Info: Program finished", "done"),
+)
+"""How the line begins that nextpnr prints at the start of a phase, and the name of the phase."""
+ORDER = tuple(dict.fromkeys(name for _, name in PHASES))
+
+UTILISATION = re.compile(r"Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%")
+"""A line of nextpnr with a cell type, how many cells the design uses and how many there are."""
+
+
+class TooLargeError(RuntimeError):
+    """A design that needs more cells than the device has."""
+
+
+def place_and_route(
+    netlist: Path,
+    part: Part,
+    *,
+    freq_mhz: float,
+    seed: int,
+    constraints: Constraints | None = None,
+    pins: bool = True,
+    progress: ProgressCallback = no_progress,
+    stop: Event | None = None,
+) -> PlacementReport:
+    """Place and route a netlist, whether or not the design reaches the clock.
+
+    Writes ``seed{N}.report.json``, ``.placed.json`` and ``.log`` beside the netlist, and the files
+    that :func:`pack` reads.
+
+    Parameters
+    ----------
+    netlist : Path
+    part : Part
+    freq_mhz : float
+        Target clock.
+    seed : int
+        Seed of the placement.
+    constraints : Constraints, optional
+    pins : bool
+        Connect ports to pins. False leaves them inside, to measure a part of a design; only the
+        tools for ECP5 can do that.
+    progress : callable, optional
+        Called at the start of each phase of nextpnr.
+    stop : Event, optional
+        Another thread sets it to cancel.
+
+    Raises
+    ------
+    TooLargeError
+        If the device has too few cells of a type. nextpnr itself would go on searching.
+    MissingProgramError, ToolError
+    CancelledError
+        If `stop` was set.
+    """
+    tools = find_tools(part.device)
+    placer, counted = tools.placer, set().union(*tools.cells.values())
+    assert placer is not None
+    folder, name = netlist.parent, f"seed{seed}"
+    report = folder / f"{name}.report.json"
+    (folder / f"{name}.pins").write_text(placer.constraints(constraints or Constraints(pins={})))
+    arguments = [
+        *placer.options(part),
+        *(placer.files(name) if pins else ["--out-of-context"]),
+        *("--json", netlist.name, "--top", netlist.stem),
+        *("--freq", f"{freq_mhz:g}", "--seed", str(seed), "--timing-allow-fail"),
+        *("--report", report.name, "--write", f"{name}.placed.json"),
+    ]
+
+    def read_line(line: str) -> None:
+        if (use := UTILISATION.match(line)) and use[1] in counted:
+            kind, used, available = use[1], int(use[2]), int(use[3])
+            if used > available:
+                raise TooLargeError(
+                    f"the design takes {used:,} {kind}, but {part.device.name} has {available:,}; "
+                    f"the whole log is {folder / name}.log"
+                )
+        for start, phase in PHASES:
+            if line.startswith(start):
+                done, total = ORDER.index(phase), len(ORDER) - 1
+                progress(Progress(task=name, done=done, total=total, text=phase))
+
+    report.unlink(missing_ok=True)
+    run_program(placer.program, arguments, folder, f"{name}.log", read_line, stop=stop)
+    return read_report(report)
+
+
+def pack(folder: Path, part: Part, seed: int) -> Path:
+    """Make a bitstream from a placed design: ``seed{N}`` with the suffix of the family.
+
+    Raises
+    ------
+    MissingProgramError, ToolError
+    """
+    placer, name = find_tools(part.device).placer, f"seed{seed}"
+    assert placer is not None
+    bitstream = folder / f"{name}{placer.bitstream}"
+    with replacing(bitstream) as temporary:
+        run_program(placer.packer, placer.packing(part, name, temporary.name), folder, "pack.log")
+    return bitstream
