@@ -4,8 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from systolith.hls4ml_backend.division import stand_in
-from systolith.hls4ml_backend.form import MAX_ACT_BITS, Form
+from systolith.hls4ml_backend.form import MAX_ACT_BITS, Form, stand_in
 from systolith.hls4ml_backend.value import Make, Recipe, Value, image_view
 from systolith.network import (
     INPUT,

@@ -1,21 +1,33 @@
 """The backend that hls4ml finds.
 
-hls4ml makes its backends while it is imported itself: what reads its graphs, or takes long to
-import, is imported when it is used.
+hls4ml imports this module while it is imported itself. So functions import what reads its graphs,
+and what takes seconds to import.
 """
 
+import json
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from hls4ml.backends import FPGABackend
 from hls4ml.model.flow import register_flow
 from hls4ml.model.optimizer import model_optimizer
+from hls4ml.writer.writers import Writer
 
-from systolith.hls4ml_backend.names import NAME
+from systolith.hls4ml_backend.project import CONFIG, NAME, NETWORK, REPORT, TENSORS, ConversionError
+from systolith.network import save
+
+__all__ = [
+    "SystolithBackend",
+    "SystolithWriter",
+    "build_report",
+]
 
 if TYPE_CHECKING:
     from systolith.hls4ml_backend.graph import SystolithGraph
 
-__all__ = ["SystolithBackend"]
+MODELS = ("KerasModel", "PytorchModel", "OnnxModel")
+"""Entries of a configuration that are not text."""
+BUILD_OPTIONS = ("device", "speed", "package", "freq_mhz", "seeds", "jobs")
 
 
 class SystolithBackend(FPGABackend):
@@ -88,7 +100,117 @@ class SystolithBackend(FPGABackend):
         return model.run(x)
 
     def build(self, model: "SystolithGraph", **options: Any) -> dict[str, Any]:
-        """Synthesize, place and route; see :mod:`systolith.hls4ml_backend.synthesis`."""
-        from systolith.hls4ml_backend.synthesis import build_report
-
+        """Synthesize, place and route; see :func:`build_report`."""
         return build_report(model, **options)
+
+
+class SystolithWriter(Writer):
+    """Writes the integer network, the scales of its tensors and the configuration."""
+
+    def write_hls(self, model: Any) -> None:
+        """Write the network, ``meaning.json``, ``tensors.json`` and the YAML file."""
+        from systolith.emit import MEANING
+        from systolith.hls4ml_backend.graph import meaning_of
+        from systolith.stages.workspace import write_text
+
+        model.folder.mkdir(parents=True, exist_ok=True)
+        save(model.mapped.network, model.folder / NETWORK)
+        meaning = meaning_of(model.mapped).to_json(model.mapped.network)
+        write_text(model.folder / MEANING, json.dumps(meaning, indent=1) + "\n")
+        write_text(model.folder / TENSORS, json.dumps(_tensors(model), indent=1) + "\n")
+        plain = {key: value for key, value in model.config.config.items() if key not in MODELS}
+        write_text(model.folder / CONFIG, yaml.safe_dump(_plain(plain), sort_keys=False))
+
+
+def _tensors(model: Any) -> dict[str, Any]:
+    """Say how integers of the network become numbers of the model."""
+    mapped = model.mapped
+    return {
+        "input": {"type": str(mapped.input), "fraction": mapped.input.fraction},
+        "outputs": [
+            {"name": name, "layer": output.layer, "fraction": output.fraction}
+            for name, output in zip(model.outputs, mapped.outputs, strict=True)
+        ],
+        "layers": mapped.origins,
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = ((key, item) for key, item in value.items() if key not in MODELS)
+        return {str(key): _plain(item) for key, item in kept}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, int | float | str | None) else str(value)
+
+
+def build_report(
+    model: Any,
+    *,
+    device: str | None = None,
+    speed: int | None = None,
+    package: str | None = None,
+    freq_mhz: float | None = None,
+    seeds: int = 1,
+    jobs: int = 1,
+    **others: object,
+) -> dict[str, Any]:
+    """Synthesize, place and route; write ``report.json`` and, if the clock is reached, a bitstream.
+
+    Parameters
+    ----------
+    model : SystolithGraph
+    device : str, optional
+        Instead of the configuration's Part.
+    speed : int, optional
+        Grade.
+    package : str, optional
+    freq_mhz : float, optional
+        Instead of the configuration's ClockPeriod.
+    seeds, jobs : int
+        Placements to try, and at once.
+
+    Returns
+    -------
+    dict
+        JSON values, see :func:`systolith.hls4ml_backend.read_report`.
+
+    Raises
+    ------
+    ConversionError
+        If there is no such part or option.
+    MissingProgramError, ToolError, TooLargeError
+    """
+    from pydantic import ValidationError
+
+    from systolith.config import BuildSection
+    from systolith.stages.building import build_design
+    from systolith.stages.workspace import write_json
+
+    ConversionError.raise_if_any(
+        f"build() has no option {name!r}; there are {', '.join(BUILD_OPTIONS)}" for name in others
+    )
+    wanted = model.configuration
+    try:
+        section = BuildSection(
+            device=device or wanted.part,
+            speed=speed,
+            package=package,
+            clock_mhz=freq_mhz or wanted.clock_mhz,
+            seeds=seeds,
+            jobs=jobs,
+        )
+    except ValidationError as error:
+        raise ConversionError(problem["msg"] for problem in error.errors()) from error
+    if not model.folder.exists():
+        model.write()
+    found = build_design(model.plan, section, model.folder, lambda *_: None)
+    plan = model.plan
+    report = {
+        "CyclesPerFrame": plan.cycles_per_frame,
+        "LatencyCycles": plan.latency_cycles,
+        "Multipliers": plan.multipliers,
+        "Implementation": found,
+    }
+    write_json(model.folder / REPORT, report)
+    return report

@@ -1,17 +1,20 @@
 """A checked configuration: what the backend was asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from systolith.hls4ml_backend.errors import ConversionError
-from systolith.hls4ml_backend.keys import OPTIONS, key_problems
+from systolith.devices import DEVICES
+from systolith.hls4ml_backend.project import ConversionError
+from systolith.hls4ml_backend.weights import pattern_problem
 
 __all__ = [
     "DEFAULT_PART",
+    "OPTIONS",
     "Configuration",
     "check_configuration",
     "initial_config",
+    "key_problems",
     "read_configuration",
 ]
 
@@ -117,3 +120,145 @@ def read_configuration(model: Any) -> Configuration:
             if (part.get("ReuseFactor") or 1) > 1
         },
     )
+
+
+Check = Callable[[object], str | None]
+
+
+def _count(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return None
+    return f"must be an integer of at least 1, got {value!r}"
+
+
+def _period(value: object) -> str | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return None
+    return f"must be nanoseconds, more than 0, got {value!r}"
+
+
+def _device(value: object) -> str | None:
+    return None if value in DEVICES else f"must be one of {', '.join(DEVICES)}, got {value!r}"
+
+
+def _io_type(value: object) -> str | None:
+    return None if value == "io_stream" else f"must be 'io_stream', got {value!r}"
+
+
+def _strategy(value: object) -> str | None:
+    known = ("latency", "resource", "unrolled", "resource_unrolled", "distributed_arithmetic", "da")
+    if isinstance(value, str) and value.lower() in known:
+        return None
+    return f"must be one of {', '.join(known)}, which all give the same engines, got {value!r}"
+
+
+def _boolean(value: object) -> str | None:
+    return None if isinstance(value, bool) else f"must be True or False, got {value!r}"
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+def _anything(value: object) -> str | None:
+    return None
+
+
+BACKEND_KEYS: Mapping[str, Check] = {
+    "Part": _device,
+    "ClockPeriod": _optional(_period),
+    "IOType": _io_type,
+    "Device": _optional(_device),
+    "Multipliers": _optional(_count),
+    "QuickSimulation": _optional(_boolean),
+    "CheckModel": _optional(_boolean),
+    "CheckCSimulation": _optional(_boolean),
+}
+"""What ``convert_from_...`` takes for this backend: part, clock_period, io_type, and so on."""
+IGNORED = (
+    *("Trace", "ParallelizationFactor", "ConvImplementation", "TableSize", "Compression"),
+    *("TargetCycles", "Implementation", "Skip", "TimeStepLoopParallelism"),
+)
+"""Keys of hls4ml's layers that say how C++ is made, or that hls4ml itself heeds."""
+SHARED: Mapping[str, Check] = {
+    "Precision": _anything,
+    "ReuseFactor": _optional(_count),
+    "Strategy": _strategy,
+}
+LAYER_KEYS: Mapping[str, Check] = {
+    **SHARED,
+    **dict.fromkeys(IGNORED, _anything),
+    "Pattern": pattern_problem,
+    "Rows": _count,
+    "Columns": _count,
+}
+MODEL_KEYS: Mapping[str, Check] = {
+    **SHARED,
+    **dict.fromkeys(IGNORED, _anything),
+    **dict.fromkeys(
+        (
+            *("BramFactor", "TraceOutput", "ChannelsLastConversion", "TransposeOutputs"),
+            *("BitExact", "AllowDAFallback", "AllowV2Fallback", "PipelineStyle"),
+            *("PipelineInterval", "TableWarning"),
+        ),
+        _anything,
+    ),
+    "Multipliers": _optional(_count),
+    "Device": _optional(_device),
+}
+SECTIONS = ("Model", "LayerName", "LayerType", "Flows", "Optimizers", "SkipOptimizers")
+
+
+def key_problems(config: Mapping[str, Any], layers: frozenset[str]) -> Iterator[str]:
+    """Name every key that is none, and every value that is wrong.
+
+    Parameters
+    ----------
+    config : mapping
+        Of a ModelGraph.
+    layers : frozenset of str
+        Names of its layers.
+    """
+    for key, check in BACKEND_KEYS.items():
+        if problem := check(config.get(key)):
+            yield f"{key} {problem}"
+    for key in config.get("UnknownKeys", ()):
+        yield f"there is no option {key!r}; there are {', '.join(OPTIONS)}"
+    hls: Mapping[str, Any] = config.get("HLSConfig", {})
+    for key in hls:
+        if key not in SECTIONS:
+            yield f"HLSConfig: there is no section {key!r}; there are {', '.join(SECTIONS)}"
+    yield from _section("Model", hls.get("Model") or {}, MODEL_KEYS)
+    for name, section in (hls.get("LayerType") or {}).items():
+        yield from _section(f"LayerType {name}", section, LAYER_KEYS)
+    for name, section in (hls.get("LayerName") or {}).items():
+        if name not in layers:
+            yield f"LayerName: there is no layer {name!r}; there are {', '.join(sorted(layers))}"
+        else:
+            yield from _section(f"layer {name!r}", section, LAYER_KEYS)
+            if ("Rows" in section) != ("Columns" in section):
+                yield f"layer {name!r}: Rows and Columns are given together, or neither"
+
+
+def _section(where: str, section: object, keys: Mapping[str, Check]) -> Iterator[str]:
+    if not isinstance(section, Mapping):
+        yield f"{where}: must be a dictionary, got {section!r}"
+        return
+    for key, value in section.items():
+        if key not in keys:
+            yield f"{where}: there is no key {key!r}; there are {', '.join(keys)}"
+        elif problem := keys[key](value):
+            yield f"{where}: {key} {problem}"
+
+
+OPTIONS: Mapping[str, str] = {
+    "part": "Part",
+    "clock_period": "ClockPeriod",
+    "io_type": "IOType",
+    "device": "Device",
+    "multipliers": "Multipliers",
+    "quick_simulation": "QuickSimulation",
+    "check_model": "CheckModel",
+    "check_csimulation": "CheckCSimulation",
+}
+"""Options of ``convert_from_...``, and the keys that they set."""

@@ -8,11 +8,17 @@ import numpy as np
 
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.attributes import attribute_problems
-from systolith.hls4ml_backend.errors import ConversionError
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast, Clip, Form
-from systolith.hls4ml_backend.pools import average_pool, is_average, max_pool
-from systolith.hls4ml_backend.shapes import reshape, transpose, zero_padding
+from systolith.hls4ml_backend.project import ConversionError
+from systolith.hls4ml_backend.unweighted import (
+    average_pool,
+    is_average,
+    max_pool,
+    reshape,
+    transpose,
+    zero_padding,
+)
 from systolith.hls4ml_backend.value import Recipe, Value
 from systolith.hls4ml_backend.weighted import batch_norm, convolution, dense, depthwise
 from systolith.network import (

@@ -8,12 +8,12 @@ import numpy as np
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.fixed_type import fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast
-from systolith.hls4ml_backend.patterns import pattern_of
 from systolith.hls4ml_backend.value import Make, Value
 from systolith.hls4ml_backend.weights import (
     Scaled,
     common_scale,
     parameter_problems,
+    pattern_of,
     read_parameter,
 )
 from systolith.network import (

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from systolith.hls4ml_backend import ConversionError, csimulation
-from systolith.hls4ml_backend.csimulation import check_csimulation
+from systolith.hls4ml_backend import ConversionError, checks
+from systolith.hls4ml_backend.checks import check_csimulation
 from systolith.hls4ml_backend.tracing import trace_layers
 from systolith.network import IntegerNetwork, trace
 from tests.flow.hls4ml_backend.comparing import convert
@@ -52,18 +52,18 @@ def test_the_first_layer_that_differs_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = converted(tmp_path, nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-    x = csimulation._inputs(graph)
+    x = checks._draw_inputs(graph)
     tensors = trace(graph.mapped.network, graph.quantize(x))
     layers = trace_layers(graph.mapped, tensors, ["_0", "_1", "_2"], x.dtype)
     outputs = graph.as_floats(tensors, x.dtype)
-    monkeypatch.setattr(csimulation, "_compiled", lambda *_, **__: Stub(outputs, layers))
+    monkeypatch.setattr(checks, "_compile", lambda *_, **__: Stub(outputs, layers))
     assert check_csimulation(graph, tmp_path) == EQUAL
     layers["_1"][3, 1] += 1
     layers["_2"] += 1
-    monkeypatch.setattr(csimulation, "_compiled", lambda *_, **__: Stub(outputs + 1, layers))
+    monkeypatch.setattr(checks, "_compile", lambda *_, **__: Stub(outputs + 1, layers))
     with pytest.raises(ConversionError, match=r"layer '_1': 1 of 24 values differ"):
         check_csimulation(graph, tmp_path)
-    monkeypatch.setattr(csimulation, "_compiled", lambda *_, **__: Stub(outputs + 1, {}))
+    monkeypatch.setattr(checks, "_compile", lambda *_, **__: Stub(outputs + 1, {}))
     with pytest.raises(ConversionError, match="outputs differ .* no layer that it traces"):
         check_csimulation(graph, tmp_path)
 
@@ -117,7 +117,7 @@ def test_a_simulation_that_does_not_compile_is_said(
     def compiled(*_: Any, **__: Any) -> Any:
         raise RuntimeError("no compiler")
 
-    monkeypatch.setattr(csimulation, "_compiled", compiled)
+    monkeypatch.setattr(checks, "_compile", compiled)
     graph = converted(tmp_path, nn.Linear(4, 3))
     with pytest.warns(UserWarning, match="it does not compile: RuntimeError: no compiler"):
         check_csimulation(graph, tmp_path / "project")

@@ -24,7 +24,7 @@ def test_the_example_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_every_key_is_explained() -> None:
-    from systolith.hls4ml_backend.keys import OPTIONS
+    from systolith.hls4ml_backend.configuration import OPTIONS
 
     text = DOCUMENT.read_text()
     for option, key in OPTIONS.items():

@@ -16,9 +16,8 @@ from hls4ml.model.types import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systolith.hls4ml_backend.division import Divide
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
-from systolith.hls4ml_backend.form import Cast, Clip, Form, Step
+from systolith.hls4ml_backend.form import Cast, Clip, Divide, Form, Step
 from systolith.network import requantize
 
 OVERFLOWS = (SaturationMode.WRAP, SaturationMode.SAT, SaturationMode.SAT_SYM)
