@@ -15,7 +15,7 @@ venv: $(READY) ## make the Python environment with the pinned versions
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cluster,dev,devices]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: $(READY) ## a CNN on handwritten digits: train, prune, generate RTL, prove it equal, report

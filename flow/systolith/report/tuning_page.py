@@ -7,8 +7,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from plotly.offline import get_plotlyjs
-
 from systolith.foundation import replacing
 
 __all__ = ["write_tuning_page"]
@@ -51,6 +49,8 @@ def write_tuning_page(study: Mapping[str, Any], path: Path) -> None:
     ValueError
         If a number is not finite: JSON has no such.
     """
+    from plotly.offline import get_plotlyjs  # other results do without
+
     page = Template((WEB / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"{study['name']}: co-tuning"),
         style=(WEB / "page.css").read_text(encoding="utf-8"),

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-import moocore
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,6 +75,8 @@ class OptionTable:
     """
 
     def __init__(self, options: Sequence[EngineOption], budget: Budget) -> None:
+        import moocore  # only searches need it
+
         options = sorted(options, key=lambda option: option.cycles)
         cycles = np.array([option.cycles for option in options], dtype=np.int64)
         amounts = attrgetter(*KIND_NAMES)
