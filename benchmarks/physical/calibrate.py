@@ -25,8 +25,8 @@ from benchmarks.results import write_result
 from systolith.build import build_bitstream, cells_by_engine, estimate_cells
 from systolith.devices import Resources
 from systolith.emit import TOP, emit_verilog
-from systolith.gateware import Technology, signal_name
-from systolith.plan import NetworkPlan
+from systolith.gateware import Technology
+from systolith.plan import NetworkPlan, signal_name
 from systolith.plan.area import clock, logic
 
 RESULTS = Path(__file__).parent / "results" / "calibration"

@@ -98,7 +98,7 @@ def _text(model: str = "net", data: str = "data", more: str = "") -> str:
 def _said(folder: Path, text: str, goal: str = "estimate") -> str:
     path = folder / "mine.toml"
     path.write_text(text)
-    with pytest.raises((ConfigError, NetworkError, UsageError)) as caught:
+    with pytest.raises((ConfigError, NetworkError, PlanError, UsageError)) as caught:
         open_run(path, folder / "out").run(goal)
     return str(caught.value)
 

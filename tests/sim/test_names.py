@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from systolith.emit import write_design
-from systolith.gateware import signal_name
 from systolith.network import (
     INPUT,
     ActType,
@@ -18,7 +17,7 @@ from systolith.network import (
     content_hash,
     trace,
 )
-from systolith.plan import plan_network
+from systolith.plan import plan_network, signal_name
 from systolith.stages.proving import layer_checks
 from systolith.verify import verify
 

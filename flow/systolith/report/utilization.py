@@ -7,8 +7,7 @@ from typing import Any
 from rich import box
 
 from systolith.build import OTHER, CellCounts
-from systolith.gateware import signal_name
-from systolith.plan import NetworkPlan
+from systolith.plan import NetworkPlan, signal_name
 from systolith.report.fitting import FittedTable
 
 __all__ = ["UtilizationRow", "utilization_rows", "utilization_table"]

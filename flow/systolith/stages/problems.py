@@ -7,11 +7,12 @@ from itertools import chain
 from systolith.bench import MissingToolError
 from systolith.devices import MissingProgramError
 from systolith.network import IntegerNetwork, NetworkError
+from systolith.plan import PlanError
 from systolith.stages.errors import UsageError
 
 __all__ = ["Judge", "Problems"]
 
-FORESEEN = (MissingProgramError, MissingToolError, NetworkError, UsageError)
+FORESEEN = (MissingProgramError, MissingToolError, NetworkError, PlanError, UsageError)
 
 Judge = Callable[[IntegerNetwork, bool], None]
 """Called with a network, and whether it will change in shape or pattern. Raises PlanError if there

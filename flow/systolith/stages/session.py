@@ -10,7 +10,7 @@ from typing import Any
 from systolith.devices import DEVICES, Family
 from systolith.emit import Bus, Design, design_files, load_design, write_design, write_shell
 from systolith.network import IntegerNetwork, NetworkError, content_hash
-from systolith.plan import SPEED_FACTORS, NetworkPlan, fmax_of
+from systolith.plan import SPEED_FACTORS, NetworkPlan, PlanError, fmax_of
 from systolith.report import Report, dense_macs, engine_rows, performance, sparsity_rows
 from systolith.stages.building import BITSTREAM, PICTURES, build_design, top_of
 from systolith.stages.checking import check_netlist
@@ -122,7 +122,7 @@ class Session:
             if name in wanted:
                 try:
                     inputs = joined(stage.inputs(), _results(stage, written))
-                except (NetworkError, OSError, UsageError):
+                except (NetworkError, OSError, PlanError, UsageError):
                     return False  # the check says what is wrong
                 if (record := self.workspace.record(name, inputs)) is None:
                     return False

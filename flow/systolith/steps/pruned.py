@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from systolith.data import Dataset
+from systolith.network import identifier
 from systolith.prune import FilterMasks, MaskSet, find_channel_groups, remove_filters
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.stages.tensor_files import save_tensors
@@ -99,6 +100,6 @@ def _together(
 ) -> Iterator[tuple[str, LayerBits]]:
     """Widths by layer; a layer may be given under its qualified or its readable name."""
     for name, bits in learned.items():
-        if name not in given and name.replace(".", "_") not in given:
+        if name not in given and identifier(name) not in given:
             yield name, bits
     yield from given.items()

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 from systolith.config import ObjectiveName
+from systolith.network import identifier
 from systolith.tune.designs import Design
 from systolith.tune.measuring import epochs_at
 from systolith.tune.objectives import MAXIMIZED, UNITS
@@ -113,7 +114,7 @@ def _layers(study: Study, design: Design) -> list[dict[str, Any]]:
     told = []
     for name in study.hardware.layers:
         group, point = choices.get(name), design.point
-        row: Mapping[str, Any] = rows.get(name.replace(".", "_"), rows.get(name, {}))
+        row: Mapping[str, Any] = rows.get(identifier(name), rows.get(name, {}))
         told.append(
             {
                 "layer": name,

@@ -12,9 +12,9 @@ from systolith.emit.meaning import Meaning
 from systolith.emit.page import LINT, PAGE, format_page, lint_waivers
 from systolith.emit.verilog import to_verilog
 from systolith.foundation import replacing
-from systolith.gateware import Enclosed, Pipeline, Technology, signal_name
+from systolith.gateware import Enclosed, Pipeline, Technology
 from systolith.network import INPUT, content_hash
-from systolith.plan import NetworkPlan, output_ports, source_of
+from systolith.plan import NetworkPlan, output_ports, signal_name, source_of
 
 __all__ = ["TOP", "design_files", "emit_verilog", "input_stream", "output_streams", "write_design"]
 

@@ -12,7 +12,7 @@ from systolith.gateware.engines.pool import PoolEngine
 from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer, RequantizerShape
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
 from systolith.gateware.pin_wrapper import Enclosed
-from systolith.gateware.pipeline import Pipeline, signal_name
+from systolith.gateware.pipeline import Pipeline
 from systolith.gateware.primitives import Multiplier, RegisteredRam
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.streams.fork import Fork
@@ -55,7 +55,6 @@ __all__ = [
     "Technology",
     "WindowWalker",
     "WindowWriter",
-    "signal_name",
     "tap_table",
     "technology_for",
     "weight_tables",

@@ -1,7 +1,5 @@
 """The whole network: engines joined by streams."""
 
-import re
-
 from amaranth import Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -24,17 +22,10 @@ from systolith.plan import (
     PoolPlan,
     StagePlan,
     output_ports,
+    signal_name,
 )
 
-__all__ = ["Pipeline", "signal_name"]
-
-TAKEN = re.compile(
-    r"(clk|rst|i|o|o_[0-9]+|load|loaded|overflow|other|.*__(payload|valid|ready))_*", re.DOTALL
-)
-"""Names of ports, of what belongs to no engine and of streams' wires, and what these become.
-
-Keywords are none: Verilog escapes them.
-"""
+__all__ = ["Pipeline"]
 
 Stage = ConvEngine | PoolEngine | AddEngine | Gearbox | Fork
 
@@ -142,17 +133,3 @@ def _name(m: Module, source: stream.Interface, name: str) -> None:
         valid.eq(source.valid),
         ready.eq(source.ready),
     ]
-
-
-def signal_name(layer: str) -> str:
-    """Turn the name of a layer or stage into that of its submodule and of its stream's wires.
-
-    Different names, dots read as underscores, give different signals, and none gives a port's.
-
-    Examples
-    --------
-    >>> [signal_name(layer) for layer in ("block.0", "always", "o", "o_", "fc__valid")]
-    ['block_0', 'always', 'o_', 'o__', 'fc__valid_']
-    """
-    name = layer.replace(".", "_")
-    return f"{name}_" if TAKEN.fullmatch(name) else name

@@ -48,6 +48,7 @@ from systolith.plan.streams.stage_graph import (
     StageGraph,
     StagePlan,
     WindowedEngine,
+    signal_name,
 )
 
 __all__ = [
@@ -104,6 +105,7 @@ __all__ = [
     "resources_of",
     "row_taps",
     "scale_bits",
+    "signal_name",
     "sketch",
     "source_of",
     "timeline",

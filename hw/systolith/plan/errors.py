@@ -1,9 +1,9 @@
-"""The error of a network or array that the engines cannot carry out."""
+"""The error of designs that cannot be planned."""
 
-from systolith.network import NetworkError
+from systolith.foundation import ProblemsError
 
 __all__ = ["PlanError"]
 
 
-class PlanError(NetworkError):
-    """A network for which no engine exists, or an array shape that cannot work; all problems."""
+class PlanError(ProblemsError, ValueError):
+    """A network that no engine computes, an invalid array, or a budget that is too small."""

@@ -17,7 +17,7 @@ from systolith.network.axes import (
 )
 from systolith.network.errors import NetworkError
 from systolith.network.golden import accumulate, apply_layer, forward, requantize, trace
-from systolith.network.graph import INPUT, IntegerNetwork, Tensor
+from systolith.network.graph import INPUT, IntegerNetwork, Tensor, identifier
 from systolith.network.grouped import Ungrouped, ungrouped, ungrouped_pattern
 from systolith.network.layers import (
     ADDED_MULTIPLIER_BITS,
@@ -92,6 +92,7 @@ __all__ = [
     "decode_pattern",
     "encode_pattern",
     "forward",
+    "identifier",
     "load",
     "requantize",
     "save",

@@ -20,7 +20,7 @@ from systolith.network.layers import (
 )
 from systolith.network.numbers import ActType
 
-__all__ = ["INPUT", "IntegerNetwork", "Tensor", "layer_problems"]
+__all__ = ["INPUT", "IntegerNetwork", "Tensor", "identifier", "layer_problems"]
 
 INPUT = "input"
 """The name by which layers read the network's input."""
@@ -189,12 +189,20 @@ def _graph_problems(
             yield f"layer '{layer.name}': its result is read by no layer and is no output"
 
 
+def identifier(layer: str) -> str:
+    """Replace the dots of a layer's name: ``block.0`` of PyTorch is ``block_0`` in Verilog.
+
+    The layers of a network have different identifiers.
+    """
+    return layer.replace(".", "_")
+
+
 def _name_problems(layers: tuple[Layer, ...]) -> Iterator[str]:
     seen: dict[str, str] = {}
     for layer in layers:
         if layer.name == INPUT:
             yield f"no layer may have the name '{INPUT}', which is the network's input"
-        first = seen.setdefault(layer.name.replace(".", "_"), layer.name)
+        first = seen.setdefault(identifier(layer.name), layer.name)
         if first == layer.name:
             continue
         yield f"layer names must differ when '.' is read as '_', got '{first}' and '{layer.name}'"

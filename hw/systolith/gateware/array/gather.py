@@ -12,6 +12,7 @@ from systolith.gateware.delay import delayed, payload
 from systolith.gateware.parameters import ParameterMemory, lead_through, load_ports
 from systolith.gateware.primitives import RegisteredRam, multiplied
 from systolith.gateware.window.window_buffer import step_layout
+from systolith.network import identifier
 from systolith.plan import GatherPlan, MultiplierKind
 
 __all__ = ["GatherArray", "GatherPE", "write_layout"]
@@ -76,7 +77,7 @@ class GatherPE(wiring.Component):
     @property
     def cell_name(self) -> str:
         """Name of the Verilog module."""
-        return f"{self.plan.name}_gather_pe".replace(".", "_")
+        return f"{identifier(self.plan.name)}_gather_pe"
 
     def elaborate(self, platform: object) -> Module:
         """Registers: tap's offset, address, memory, operand, those of a multiplier, sum."""

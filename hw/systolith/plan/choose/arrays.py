@@ -6,7 +6,7 @@ from itertools import product
 from math import ceil
 
 from systolith.devices.budget import Budget, Resources
-from systolith.network import Conv2d, IntegerNetwork, Linear
+from systolith.network import Conv2d, IntegerNetwork, Linear, identifier
 from systolith.plan.choose.solver import choose
 from systolith.plan.engines.conv_plan import ArrayShape
 from systolith.plan.engines.workload import Work, no_engine, work_of
@@ -38,7 +38,7 @@ def shapes_by_layer(
     layers = {layer.name for layer in network.layers}
     found: dict[str, ArrayShape] = {}
     for name, array in arrays.items():
-        own = name if name in layers else name.replace(".", "_")
+        own = name if name in layers else identifier(name)
         unclear = own not in layers or own in found or (own != name and own in arrays)
         found[name if unclear else own] = array
     return found

@@ -9,6 +9,7 @@ from systolith.plan.streams.stage_graph import (
     StageGraph,
     StagePlan,
     WindowedEngine,
+    signal_name,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "WindowedEngine",
     "join",
     "readers_of",
+    "signal_name",
 ]

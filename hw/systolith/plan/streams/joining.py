@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import ceil, gcd, lcm
 
-from systolith.network import INPUT, Flatten, IntegerNetwork, Layer, Tensor
+from systolith.network import INPUT, Flatten, IntegerNetwork, Layer, Tensor, identifier
 from systolith.plan.engines.workload import source_of
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
@@ -55,7 +55,7 @@ class _Joining:
     def __init__(self, network: IntegerNetwork, engines: Sequence[EnginePlan], pace: int) -> None:
         self.network, self.pace = network, pace
         self.engines = {engine.name: engine for engine in engines}
-        self.names = {_identifier(name) for name in self.engines}
+        self.names = {identifier(name) for name in self.engines}
         self.stages: list[StagePlan] = []
         self.sources: dict[str, tuple[str, ...]] = {}
         self.ends: dict[tuple[str | None, int], str] = {}
@@ -135,12 +135,7 @@ class _Joining:
         self.sources[stage.name] = (source,)
 
     def _unused(self, name: str) -> str:
-        while _identifier(name) in self.names:
+        while identifier(name) in self.names:
             name += "_"
-        self.names.add(_identifier(name))
+        self.names.add(identifier(name))
         return name
-
-
-def _identifier(name: str) -> str:
-    """Names must differ as Verilog sees them."""
-    return name.replace(".", "_")

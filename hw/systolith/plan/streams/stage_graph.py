@@ -1,18 +1,26 @@
 """The kinds of stages that a pipeline is made of, and how they are joined."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from systolith.network import INPUT
+from systolith.network import INPUT, identifier
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 
-__all__ = ["Edge", "EnginePlan", "StageGraph", "StagePlan", "WindowedEngine"]
+__all__ = ["Edge", "EnginePlan", "StageGraph", "StagePlan", "WindowedEngine", "signal_name"]
+
+RESERVED = re.compile(
+    r"(clk|rst|i|o|o_[0-9]+|load|loaded|overflow|other|.*__(payload|valid|ready))_*", re.DOTALL
+)
+"""Names of ports, of logic outside engines and of the wires of streams, each with any number of
+underscores behind it. Verilog keywords are not reserved: Amaranth escapes them.
+"""
 
 WindowedEngine = ConvPlan | PoolPlan
 EnginePlan = ConvPlan | PoolPlan | AddPlan
@@ -77,3 +85,18 @@ class StageGraph:
             for port, source in enumerate(sources):
                 yield Edge(source, branches[source], target, port)
                 branches[source] += 1
+
+
+def signal_name(stage: str) -> str:
+    """Name of a stage's Verilog instance and of the wires of its output stream.
+
+    It is the identifier of the layer or stage, with one more underscore at the end where it would
+    equal a port or a wire of another stream.
+
+    Examples
+    --------
+    >>> [signal_name(stage) for stage in ("block.0", "always", "o", "o_", "fc__valid")]
+    ['block_0', 'always', 'o_', 'o__', 'fc__valid_']
+    """
+    name = identifier(stage)
+    return f"{name}_" if RESERVED.fullmatch(name) else name
