@@ -27,8 +27,8 @@ from systolith.prune import all_convolutions_but_first
 from systolith.stages import open_run
 from systolith.train import Recipe, train_pruned_quantized
 from systolith.virtual import VirtualBoard, build_virtual_board
-from tests.flow.networks import small_network
-from tests.slow import first_few
+from tests.support.networks import small_network
+from tests.support.slow import first_few
 
 MULTIPLIERS, IMAGES, BAUD = 6, 20, 1_000_000
 BOARD = find_board("ulx3s-25f")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from systolith.cli import app, diagnosis
 from systolith.network import save
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 TINY = """
 name = "tiny"

@@ -9,8 +9,8 @@ from systolith.bench import build_native
 from systolith.emit import write_design
 from systolith.network import IntegerNetwork, forward
 from systolith.plan import ArrayShape, NetworkPlan, plan_network
-from tests.flow.networks import convolution, random_convolution
-from tests.slow import first_few
+from tests.support.networks import convolution, random_convolution
+from tests.support.slow import first_few
 
 FRAMES = 6
 

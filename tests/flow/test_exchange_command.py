@@ -28,8 +28,8 @@ from systolith.network import (
     load,
     save,
 )
-from tests.flow.networks import residual_network, small_network
-from tests.sw.exchange.graphs import GraphBuilder
+from tests.support.networks import residual_network, small_network
+from tests.support.onnx_graphs import GraphBuilder
 
 OPERATORS_BEFORE = dict(OPERATORS)
 

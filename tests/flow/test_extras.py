@@ -13,7 +13,7 @@ import pytest
 from systolith.cli.diagnosis import MAIN_EXTRAS
 from systolith.cli.extras import EXTRAS, extra_of
 from systolith.network import save
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

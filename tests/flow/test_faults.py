@@ -18,7 +18,7 @@ from systolith.cli.failures import explained
 from systolith.cli.faults import users_frame
 from systolith.network import save
 from systolith.train import TrainingError, evaluate
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 EXPERIMENT = """
 name = "mine"

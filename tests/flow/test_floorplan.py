@@ -14,7 +14,7 @@ from rich.console import Console
 from systolith.build import CellCounts, CriticalPath, Hop, PlacedCell, Site, read_placement
 from systolith.plan import plan_network
 from systolith.report import draw_floorplan, utilization_rows, utilization_table
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 PATH = CriticalPath(
     start="conv1.a",

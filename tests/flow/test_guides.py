@@ -12,7 +12,7 @@ from benchmarks.document import PAGES, filled
 from systolith.cli import app
 from systolith.exchange import Format, export_onnx
 from systolith.network import load
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 BLOCK = re.compile(r"```(python|console|toml)(?: ([\w.]+))?\n(.*?)```", re.DOTALL)

@@ -14,7 +14,7 @@ from systolith.config import ConfigError, HardwareSection, load_experiment
 from systolith.devices import DEVICES, Budget
 from systolith.network import save
 from systolith.plan import plan_network
-from tests.flow.networks import residual_network, small_network
+from tests.support.networks import residual_network, small_network
 
 LEAST = 'name = "tiny"\n[model]\nfactory = "digits-cnn"\n[data]\nfactory = "digits"\n[hardware]\n'
 

@@ -13,7 +13,7 @@ from systolith.cli import app
 from systolith.exchange import Format, export_onnx, import_onnx
 from systolith.network import save
 from systolith.stages import UsageError, open_run
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from systolith.build import build_bitstream
 from systolith.devices import ToolError, find_part, find_programs, programs
-from tests.slow import first_few
+from tests.support.slow import first_few
 
 COUNTER = """
 module counter(input clk, output reg [7:0] o);

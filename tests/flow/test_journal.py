@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from systolith.cli import app
 from systolith.network import save
 from systolith.stages import LOG, Journal, log_in
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 
 class Clock:

@@ -10,7 +10,7 @@ from systolith.frontend import lower
 from systolith.fuzz import Case, judge, random_images
 from systolith.plan import PlanError
 from systolith.quant import QuantizedModel
-from tests.sw.frontend.random_models import quantized_models
+from tests.support.quantized_models import quantized_models
 
 Check = Callable[[QuantizedModel], None]
 CYCLES = 4000

@@ -12,8 +12,8 @@ from systolith.emit import Design, write_design
 from systolith.network import save
 from systolith.plan import ArrayShape, plan_network
 from systolith.verify import flip_memory_bit, memories, substitute
-from tests.flow.networks import small_network
-from tests.slow import first_few
+from tests.support.networks import small_network
+from tests.support.slow import first_few
 
 ARRAYS = {
     "conv1": ArrayShape(rows=3, columns=1),

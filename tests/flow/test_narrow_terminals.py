@@ -23,7 +23,7 @@ from systolith.report import (
     sparsity_rows,
     utilization_table,
 )
-from tests.flow.networks import residual_network
+from tests.support.networks import residual_network
 
 WIDE = 200
 NUMBER = re.compile(r"\d[\d,.]*")

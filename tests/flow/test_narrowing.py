@@ -10,7 +10,7 @@ from systolith.network import Conv2d, IntegerNetwork, Linear, Requantize
 from systolith.plan import PlanError
 from systolith.stages.engines import plan_engines
 from systolith.stages.narrowing import narrowed
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 WIDE = (1 << 24) - 3
 

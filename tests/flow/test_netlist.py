@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from systolith.cli import app
 from systolith.network import save
-from tests.flow.networks import convolution
+from tests.support.networks import convolution
 
 IMAGES = 3
 OPTIONS = ["--device", "ecp5-12f", "--clock-mhz", "20", "--multipliers", "1"]

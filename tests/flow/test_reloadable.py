@@ -7,7 +7,7 @@ from systolith.config import HardwareSection
 from systolith.emit import load_design
 from systolith.network import save
 from systolith.stages import open_run
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 
 def test_a_reloadable_design_is_proven_and_comes_with_its_load(tmp_path: Path) -> None:

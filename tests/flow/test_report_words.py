@@ -12,7 +12,7 @@ from systolith.quant import prepare
 from systolith.report import Report, dense_macs, report_view, sparsity_rows
 from systolith.stages.proofs import proof_of_bulk
 from systolith.stages.proving import Bulk
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 
 def _shown(report: Report) -> str:

@@ -19,7 +19,7 @@ from systolith.network import (
 )
 from systolith.plan import plan_network
 from systolith.verify import verify
-from tests.flow.networks import residual_network
+from tests.support.networks import residual_network
 
 
 def test_a_residual_network_passes_every_stage(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from systolith.network import save
 from systolith.report import Report
 from systolith.stages import open_run, program, session
 from systolith.stages.workspace import Workspace
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 MODEL = """
 from torch import nn

@@ -10,8 +10,8 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from systolith.report import write_tuning_page
-from tests.flow.browsing import errors_in, open_page, requested_by
-from tests.flow.tuning_study import tuning_study
+from tests.support.browsing import errors_in, open_page, requested_by
+from tests.support.tuning_study import tuning_study
 
 HOSTILE = (
     "</script><script>window.hacked = 1</script><!--<script><img src=x onerror='hacked=1'>&lt;"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.flow.browsing import errors_in, open_page
-from tests.flow.tuning_study import tuning_study
+from tests.support.browsing import errors_in, open_page
+from tests.support.tuning_study import tuning_study
 
 
 def test_fields_of_the_csv_file_are_quoted(browser: Any, tmp_path: Path) -> None:

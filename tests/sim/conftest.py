@@ -13,6 +13,7 @@ from systolith.emit import Design, StreamPort
 from systolith.network import ActType, IntArray, Tensor
 
 HERE = Path(__file__).parent
+CHAIN = HERE.parent / "support" / "chain.py"
 UINT8 = ActType(bits=8, signed=False)
 INT8 = ActType(bits=8, signed=True)
 
@@ -39,7 +40,7 @@ def random_images(shape: tuple[int, ...], act: ActType, seed: int = 0) -> IntArr
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """Three layers in Amaranth: multiply by a weight per channel, pool in pairs, count."""
     folder = tmp_path_factory.mktemp("chain")
-    subprocess.run([sys.executable, HERE / "chain.py", folder / "chain.v"], check=True)
+    subprocess.run([sys.executable, CHAIN, folder / "chain.v"], check=True)
     image, pooled = Tensor((4, 4, 6), INT8), Tensor((4, 4, 3), INT8)
     design = Design(
         top="chain",

@@ -17,11 +17,11 @@ from systolith.bench.verilator_runner import PortsOnlyVerilator
 from systolith.emit import Bus, StreamPort, load_bytes, output_streams, write_shell
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash, forward
 from systolith.plan import NetworkPlan, plan_network
-from tests.hw.twins import twin
-from tests.sim import shell_bench
-from tests.sim.shell_job import Results, ShellJob
-from tests.sim.shell_networks import forked_network, framed_network
-from tests.slow import first_few
+from tests.support import shell_bench
+from tests.support.shell_job import Results, ShellJob
+from tests.support.shell_networks import forked_network, framed_network
+from tests.support.slow import first_few
+from tests.support.twins import twin
 
 IMAGES = 4
 DESIGNS = {

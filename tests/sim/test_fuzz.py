@@ -11,8 +11,8 @@ from systolith.emit import Design, write_design
 from systolith.fuzz import Emit, Kind, Seeded, contents, draw_case, fuzz, judge, load_case, replay
 from systolith.network import Conv2d, Linear
 from systolith.plan import NetworkPlan, plan_network
-from tests.sim.disguise import disguised
-from tests.slow import first_few
+from tests.support.slow import first_few
+from tests.support.twins import disguise
 
 SEED, NETWORKS, MOST_LAYERS = 20261, 12, 2
 
@@ -40,7 +40,7 @@ def _wrong_bias(plan: NetworkPlan, folder: Path) -> Design:
             bias[-1] ^= 1
             layers[position] = replace(layer, bias=bias)
             break
-    return disguised(replace(plan.network, layers=tuple(layers)), plan, folder)
+    return disguise(replace(plan.network, layers=tuple(layers)), plan, folder)
 
 
 def _other_arrays(plan: NetworkPlan, folder: Path) -> Design:

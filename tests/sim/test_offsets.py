@@ -22,7 +22,7 @@ from systolith.network import (
     trace,
 )
 from systolith.plan import ArrayShape, NetworkPlan
-from tests.sim.disguise import disguised
+from tests.support.twins import disguise
 
 ACT = ActType(bits=4, signed=True, zero_point=-1)
 ARRAYS = {
@@ -139,7 +139,7 @@ def test_a_network_is_equal_on_every_stream_and_takes_the_cycles_predicted(
 
 def test_a_layer_without_its_offsets_is_found(builds: Path) -> None:
     def unmoved(plan: NetworkPlan, folder: Path) -> Design:
-        return disguised(_without(plan.network, "fc"), plan, folder)
+        return disguise(_without(plan.network, "fc"), plan, folder)
 
     verdict = judge(_case(), builds, unmoved)
     assert verdict.kinds == {Kind.MISMATCH}

@@ -17,7 +17,7 @@ from systolith.bench.runtime import RUNTIME, place_runtime
 from systolith.emit import to_verilog
 from systolith.gateware import Multiplier, RegisteredRam, Technology
 from systolith.plan import MULTIPLIER_LATENCY
-from tests.slow import first_few
+from tests.support.slow import first_few
 
 CELLS = {
     technology: files("systolith.netlist").joinpath(f"{technology.value}.v").read_text()

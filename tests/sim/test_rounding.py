@@ -24,7 +24,7 @@ from systolith.network import (
     trace,
 )
 from systolith.plan import ArrayShape, NetworkPlan
-from tests.sim.disguise import disguised
+from tests.support.twins import disguise
 
 ACT = ActType(bits=8, signed=True, zero_point=-3)
 ROUNDED = ("conv", "depthwise", "sum", "mean", "fc")
@@ -133,7 +133,7 @@ def test_a_layer_whose_ties_go_up_instead_is_found(builds: Path) -> None:
     case = _case(Overflow.SATURATE)
 
     def ties_up(plan: NetworkPlan, folder: Path) -> Design:
-        return disguised(_rounding(plan.network, "fc", Rounding.HALF_UP), plan, folder)
+        return disguise(_rounding(plan.network, "fc", Rounding.HALF_UP), plan, folder)
 
     verdict = judge(case, builds, ties_up)
     assert verdict.kinds == {Kind.MISMATCH}

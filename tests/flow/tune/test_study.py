@@ -13,7 +13,7 @@ from systolith.tune import Study, account_of, find_design, load_account, write_p
 from systolith.tune import study as module
 from systolith.tune.measuring import Measurement
 from tests.flow.tune.inline import CONTENT, Inline, make_study
-from tests.slow import first_few
+from tests.support.slow import first_few
 
 
 class Ended(BaseException):

@@ -14,7 +14,7 @@ from systolith.devices import DEVICES, Constraints, Device, Family, find_part, v
 from systolith.emit import to_verilog
 from systolith.gateware import Enclosed, Multiplier, RegisteredRam, technology_for
 from systolith.plan import MemoryKind
-from tests.slow import first_few
+from tests.support.slow import first_few
 
 PLACED = [device for device in DEVICES.values() if find_tools(device).placer]
 ESTIMATED = [device for device in DEVICES.values() if not find_tools(device).placer]

@@ -6,7 +6,7 @@ from pathlib import Path
 from systolith.build import find_tools
 from systolith.devices import DEVICES, VARIANTS, Budget, Device, variants_of
 from systolith.plan import ConvPlan, MemoryKind, PoolPlan, plan_network
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "silicon.md"
 HEAD = "| device | LUTs | flip-flops | multipliers | block RAMs | speeds | packages |"

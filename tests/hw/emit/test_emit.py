@@ -12,14 +12,14 @@ import pytest
 from systolith.emit import Design, emit_verilog, load_design, write_design
 from systolith.network import IntegerNetwork, content_hash
 from systolith.plan import ArrayShape, plan_network
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PROGRAM = """
 import hashlib
 from systolith.emit import emit_verilog
 from systolith.plan import ArrayShape, plan_network
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 text = emit_verilog(plan_network(small_network(), multipliers=12))
 print(hashlib.sha256(text.encode()).hexdigest())
 """

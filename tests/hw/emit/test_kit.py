@@ -20,8 +20,8 @@ from systolith.emit import (
 )
 from systolith.network import IntegerNetwork
 from systolith.plan import NetworkPlan, plan_network
-from tests.flow.networks import small_network
-from tests.sim.shell_networks import forked_network
+from tests.support.networks import small_network
+from tests.support.shell_networks import forked_network
 
 MEANING = Meaning(
     input_scale=1 / 255,

@@ -12,8 +12,8 @@ from systolith.emit import Bus, emit_shell, emit_verilog
 from systolith.fuzz import random_network, random_residual_network
 from systolith.network import IntegerNetwork
 from systolith.plan import plan_network
-from tests.flow.networks import small_network
-from tests.sim.shell_networks import forked_network, framed_network
+from tests.support.networks import small_network
+from tests.support.shell_networks import forked_network, framed_network
 
 
 def _warnings(verilog: str, folder: Path) -> list[str]:

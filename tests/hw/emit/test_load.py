@@ -24,9 +24,9 @@ from systolith.network import (
     forward,
 )
 from systolith.plan import ArrayShape, NetworkPlan, PlanError, plan_network
-from tests.flow.networks import convolution, small_network
-from tests.hw.pipeline_bench import run_frames
-from tests.hw.twins import twin
+from tests.support.networks import convolution, small_network
+from tests.support.pipeline_bench import run_frames
+from tests.support.twins import twin
 
 FRAMES = 2
 

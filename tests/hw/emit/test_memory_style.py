@@ -21,7 +21,7 @@ from systolith.plan import (
     PoolPlan,
     plan_network,
 )
-from tests.flow.networks import convolution, small_network
+from tests.support.networks import convolution, small_network
 
 BLOCK, DISTRIBUTED = MemoryKind
 

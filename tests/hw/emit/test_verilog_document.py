@@ -13,7 +13,7 @@ from systolith.bench import find_toolchain
 from systolith.emit import Meaning, write_design
 from systolith.network import forward
 from systolith.plan import plan_network
-from tests.flow.networks import small_network
+from tests.support.networks import small_network
 
 DOCUMENT = Path(__file__).parents[3] / "docs/verilog.md"
 

@@ -15,7 +15,7 @@ from systolith.gateware.parameters import (
     lead_through,
     load_ports,
 )
-from tests.hw.simulate import simulate
+from tests.support.stream_bench import simulate
 
 WIDTHS_AND_DEPTHS = [(1, 1), (8, 3), (9, 4), (31, 2), (17, 5)]
 

@@ -18,9 +18,9 @@ from systolith.plan import (
     plan_network,
 )
 from systolith.plan.streams.fork_plan import DEEP
-from tests.flow.networks import convolution, residual_network
-from tests.hw.pipeline_bench import Frames, run_frames
-from tests.slow import first_few
+from tests.support.networks import convolution, residual_network
+from tests.support.pipeline_bench import Frames, run_frames
+from tests.support.slow import first_few
 
 FRAMES = 3
 

@@ -23,7 +23,7 @@ from systolith.network import (
     Tensor,
 )
 from systolith.plan import ArrayShape, PlanError, plan_network, timeline
-from tests.flow.networks import convolution, small_network
+from tests.support.networks import convolution, small_network
 
 U8 = ActType(bits=8, signed=False)
 HALVE = Requantize(multiplier=np.array([1]), shift=np.array([1]))

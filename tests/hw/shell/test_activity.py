@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from systolith.gateware.shell import Activity, FrameJoin, Watchdog
-from tests.hw.simulate import simulate
+from tests.support.stream_bench import simulate
 
 FRAMES = 6
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from systolith.gateware.shell import FrameCheck, FrameEnd, StreamFormat, packet
 from systolith.network import ActType
-from tests.hw.simulate import simulate
+from tests.support.stream_bench import simulate
 
 BITS = 6
 LAST = 1 << 8

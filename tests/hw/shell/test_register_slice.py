@@ -6,8 +6,7 @@ import pytest
 from amaranth import ResetInserter, Signal
 
 from systolith.gateware.shell import RegisterSlice, packet
-from tests.hw.simulate import simulate
-from tests.hw.stream_bench import run_stream
+from tests.support.stream_bench import run_stream, simulate
 
 PAYLOADS = [(number * 37 + 5) % 256 for number in range(60)]
 

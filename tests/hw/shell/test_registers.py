@@ -18,7 +18,7 @@ from systolith.gateware.shell import (
     markdown,
     register_map,
 )
-from tests.hw.simulate import simulate
+from tests.support.stream_bench import simulate
 
 FULL = register_map(outputs=3, reloadable=True)
 DOCS = Path(__file__).parents[3] / "docs" / "interfaces.md"

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from systolith.data import Dataset, load_cifar10
-from tests.sw.data.real import real_archive
+from tests.support.real_data import real_archive
 
 Bytes = NDArray[np.uint8]
 Batches = dict[str, tuple[Bytes, Bytes]]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from systolith.data import Dataset, load_fashion_mnist, load_mnist
-from tests.sw.data.real import real_archive
+from tests.support.real_data import real_archive
 
 Bytes = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ import pytest
 
 from systolith.exchange import Imported, import_onnx
 from systolith.network import Add, IntArray, apply_layer
-from tests.sw.exchange.graphs import GraphBuilder
+from tests.support.onnx_graphs import GraphBuilder
 
 
 def _addition(

@@ -20,7 +20,7 @@ from systolith.exchange import (
 from systolith.exchange.check.agreement import compare
 from systolith.exchange.check.counterparts import Counterpart
 from systolith.network import Conv2d, IntegerNetwork, Layer, Requantize, Rounding, forward
-from tests.sw.exchange.graphs import QONNX, GraphBuilder, run_runtime
+from tests.support.onnx_graphs import QONNX, GraphBuilder, run_runtime
 
 SCALES = (0.5, 1.0, 32.0)
 """Of the input and the two layers."""

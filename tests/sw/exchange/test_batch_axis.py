@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from systolith.exchange import ExchangeError, import_onnx
 from systolith.network import forward
-from tests.sw.exchange.graphs import GraphBuilder
+from tests.support.onnx_graphs import GraphBuilder
 
 NOTE = "input 'x' has no axis of the batch, the file adds it: all 2 axes are one image"
 

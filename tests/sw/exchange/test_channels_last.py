@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from systolith.exchange import ExchangeError, Imported, import_onnx
-from tests.sw.exchange.graphs import GraphBuilder
+from tests.support.onnx_graphs import GraphBuilder
 
 DOMAIN = "qonnx.custom_op.channels_last"
 

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 
 from systolith.exchange import ExchangeError, import_onnx
 from systolith.network import forward
-from tests.sw.exchange.graphs import GraphBuilder, equal_to_runtime
+from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime
 
 INT4 = helper.tensor_dtype_to_np_dtype(TensorProto.INT4)
 Write = Callable[[GraphBuilder], str]

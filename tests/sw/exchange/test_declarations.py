@@ -14,7 +14,7 @@ from systolith.exchange import OPERATORS, ExchangeError, import_onnx
 from systolith.exchange.file.loading import LEAST_OPSET
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.nodes.declarations import LATEST_OPSET
-from tests.sw.exchange.graphs import MICROSOFT, GraphBuilder, equal_to_runtime
+from tests.support.onnx_graphs import MICROSOFT, GraphBuilder, equal_to_runtime
 
 MODULES = Path(systolith.exchange.__file__).parent
 OTHER = {

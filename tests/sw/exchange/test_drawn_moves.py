@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from systolith.exchange import ExchangeError
-from tests.sw.exchange.graphs import GraphBuilder, equal_to_runtime
+from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime
 
 CASES = 120
 SIZES = 300

@@ -9,7 +9,7 @@ import pytest
 from systolith.exchange import ExchangeError, Quantizer, import_onnx
 from systolith.exchange.values.open_types import input_type_of
 from systolith.network import ActType, forward
-from tests.sw.exchange.graphs import MICROSOFT, GraphBuilder, equal_to_runtime, run_runtime
+from tests.support.onnx_graphs import MICROSOFT, GraphBuilder, equal_to_runtime, run_runtime
 
 ENDS: dict[str, dict[str, Any]] = {
     "Softmax": {"axis": -1},

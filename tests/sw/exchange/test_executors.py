@@ -9,7 +9,7 @@ import pytest
 
 from systolith.exchange import import_onnx
 from systolith.exchange.check import executors
-from tests.sw.exchange.graphs import GraphBuilder
+from tests.support.onnx_graphs import GraphBuilder
 
 
 def _model(path: Path, batch: int | str, shape: list[int]) -> Path:

@@ -31,7 +31,7 @@ from systolith.network import (
     accumulator_bits,
     forward,
 )
-from tests.sw.exchange.graphs import run_qonnx, run_runtime
+from tests.support.onnx_graphs import run_qonnx, run_runtime
 
 FLOAT_BITS = 23
 RUNNERS: dict[Format, Callable[[Path, NDArray[np.float32]], NDArray[np.float32]]] = {

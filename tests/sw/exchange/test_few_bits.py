@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from systolith.exchange import ExchangeError, Imported, import_onnx
 from systolith.network import Conv2d, Linear, forward
-from tests.sw.exchange.graphs import GraphBuilder, run_qonnx
+from tests.support.onnx_graphs import GraphBuilder, run_qonnx
 
 torch = pytest.importorskip("torch")
 qnn = pytest.importorskip("brevitas.nn")

@@ -13,7 +13,7 @@ from systolith.exchange.values.quantizer import Quantizer
 from systolith.exchange.values.requantizers import Requantized, requantized
 from systolith.exchange.values.value import FloatArray, Pending
 from systolith.network import Rounding
-from tests.sw.exchange.graphs import GraphBuilder
+from tests.support.onnx_graphs import GraphBuilder
 
 CHANNELS = 24
 STEP, UNIT = 0.125, 1.0

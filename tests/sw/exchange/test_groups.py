@@ -7,7 +7,7 @@ import pytest
 
 from systolith.exchange import Format, export_onnx, import_onnx
 from systolith.network import Conv2d, IntArray, IntegerNetwork, Pattern, Strided, forward
-from tests.sw.exchange.graphs import GraphBuilder, equal_to_runtime, run_qonnx
+from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime, run_qonnx
 
 
 def _weights(*shape: int) -> IntArray:

@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from systolith.exchange import ExchangeError, import_onnx
 from systolith.network import Add, Conv2d
-from tests.sw.exchange.graphs import MICROSOFT, GraphBuilder, equal_to_runtime
+from tests.support.onnx_graphs import MICROSOFT, GraphBuilder, equal_to_runtime
 
 PADS = [0, 0, 1, 1, 0, 0, 1, 1]
 ZEROS = [(0, np.uint8), (128, np.uint8), (-128, np.int8), (0, np.int8), (20, np.int8)]

@@ -18,7 +18,7 @@ from qonnx.util.cleanup import cleanup_model
 
 from systolith.exchange import ExchangeError, import_onnx
 from systolith.network import forward
-from tests.sw.exchange.graphs import QONNX, GraphBuilder, run_runtime
+from tests.support.onnx_graphs import QONNX, GraphBuilder, run_runtime
 
 
 def _small(path: Path) -> onnx.ModelProto:

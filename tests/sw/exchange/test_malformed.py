@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from systolith.exchange import ExchangeError, import_onnx
-from tests.sw.exchange.graphs import GraphBuilder
+from tests.support.onnx_graphs import GraphBuilder
 
 
 def _weights(made: GraphBuilder, *shape: int) -> str:

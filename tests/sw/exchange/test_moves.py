@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from systolith.exchange import ExchangeError, import_onnx
 from systolith.network import Flatten, Linear
-from tests.sw.exchange.graphs import GraphBuilder, equal_to_runtime
+from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime
 
 
 def _weights(made: GraphBuilder, *shape: int) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from systolith.exchange import import_onnx
 from systolith.network import Conv2d, Rounding, forward
-from tests.sw.exchange.graphs import GraphBuilder, run_runtime
+from tests.support.onnx_graphs import GraphBuilder, run_runtime
 
 Floats = NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from systolith.exchange import ExchangeError, Imported, import_onnx
 from systolith.frontend import mirror
 from systolith.network import Conv2d, Linear, MaxPool2d, Rounding, forward
-from tests.sw.exchange.graphs import QONNX, GraphBuilder, run_qonnx
+from tests.support.onnx_graphs import QONNX, GraphBuilder, run_qonnx
 
 Floats = NDArray[np.float32]
 

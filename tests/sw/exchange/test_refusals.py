@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from systolith.exchange import ExchangeError, import_onnx
-from tests.sw.exchange.graphs import QONNX, GraphBuilder, equal_to_runtime
+from tests.support.onnx_graphs import QONNX, GraphBuilder, equal_to_runtime
 
 
 def _problems(made: GraphBuilder, y: str, path: Path, opset: int = 17) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 from onnx import StringStringEntryProto, TensorAnnotation
 
 from systolith.exchange import ExchangeError, Imported, import_onnx
-from tests.sw.exchange.graphs import QONNX, GraphBuilder
+from tests.support.onnx_graphs import QONNX, GraphBuilder
 
 
 def _counted(made: GraphBuilder, x: str, thresholds: Any, **attributes: Any) -> str:

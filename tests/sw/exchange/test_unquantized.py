@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from systolith.exchange import ExchangeError, import_onnx
-from tests.sw.exchange.graphs import GraphBuilder, equal_to_runtime
+from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime
 
 
 def _weights(made: GraphBuilder, *shape: int, scale: object = 0.25) -> str:

@@ -31,7 +31,7 @@ from systolith.quant import (
     QuantLinear,
     prepare,
 )
-from tests.sw.frontend.random_models import quantized_models
+from tests.support.quantized_models import quantized_models
 
 SLOW_TO_DRAW = settings(
     deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow]

@@ -22,7 +22,7 @@ from systolith.network import (
 )
 from systolith.prune import ScorePruner
 from systolith.quant import QuantConfig, QuantizedModel, prepare
-from tests.sw.frontend.random_models import quantized_models
+from tests.support.quantized_models import quantized_models
 
 IMAGES = torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 TWO_OF_EIGHT = Pattern(select=KOutOfN(2, 8))

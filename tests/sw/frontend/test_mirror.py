@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from systolith.frontend import mirror
 from systolith.frontend.operators import Requantizer
 from systolith.network import ActType, IntegerNetwork, requantize, trace
-from tests.sw.network.strategies import act_types, generators, images, networks, requantizes
+from tests.support.strategies import act_types, generators, images, networks, requantizes
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])

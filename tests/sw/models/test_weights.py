@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from systolith.data import load_cifar10
 from systolith.models import CifarResNet, LeNet5, ResNet8, load_weights, resnet20
 from systolith.train import evaluate
-from tests.sw.data.real import real_archive, real_weights
+from tests.support.real_data import real_archive, real_weights
 
 
 def test_loads_what_was_saved(tmp_path: Path) -> None:

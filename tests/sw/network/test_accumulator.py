@@ -19,8 +19,8 @@ from systolith.network import (
     accumulator_range,
     signed_bits,
 )
-from tests.sw.network.oracle import layer_terms, window
-from tests.sw.network.strategies import (
+from tests.support.oracle import layer_terms, window
+from tests.support.strategies import (
     act_types,
     adds,
     avg_pools,

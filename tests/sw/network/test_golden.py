@@ -28,8 +28,8 @@ from systolith.network import (
     requantize,
     trace,
 )
-from tests.sw.network.oracle import naive
-from tests.sw.network.strategies import (
+from tests.support.oracle import naive
+from tests.support.strategies import (
     act_types,
     adds,
     avg_pools,

@@ -25,7 +25,7 @@ from systolith.network import (
     Shape,
     Strided,
 )
-from tests.sw.network.strategies import conv2ds
+from tests.support.strategies import conv2ds
 
 INT8 = ActType(bits=8, signed=True)
 UNIT = Requantize(multiplier=np.array([1]), shift=np.array([0]))

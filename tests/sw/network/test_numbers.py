@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systolith.network import ActType, NetworkError, Overflow, Requantize, Rounding, requantize
-from tests.sw.network.oracle import requantize_one
-from tests.sw.network.strategies import act_types, requantizes
+from tests.support.oracle import requantize_one
+from tests.support.strategies import act_types, requantizes
 
 INT8 = ActType(bits=8, signed=True)
 

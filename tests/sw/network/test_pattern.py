@@ -19,7 +19,7 @@ from systolith.network import (
     Strided,
     WeightShape,
 )
-from tests.sw.network.strategies import generators, patterns, small_shapes
+from tests.support.strategies import generators, patterns, small_shapes
 
 WEIGHT, KERNEL = Granularity.WEIGHT, Granularity.KERNEL
 

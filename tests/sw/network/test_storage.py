@@ -37,7 +37,7 @@ from systolith.network import (
     load,
     save,
 )
-from tests.sw.network.strategies import generators, images, networks
+from tests.support.strategies import generators, images, networks
 
 UINT4 = ActType(bits=4, signed=False, zero_point=2)
 REUSE = settings(

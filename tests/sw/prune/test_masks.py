@@ -11,7 +11,7 @@ from torch import nn
 
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import MaskSet, PruneError, topk_mask
-from tests.sw.prune.test_topk import patterns_with_shapes
+from tests.support.strategies import patterns_with_shapes
 
 ONE_OF_TWO = Pattern(select=KOutOfN(1, 2))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron, Strided
 from systolith.prune import SPP, MaskSet, PruneError, WeightSparsifier, spp_increment
-from tests.sw.prune.test_topk import patterns_with_shapes
+from tests.support.strategies import patterns_with_shapes
 
 COLUMNS = Pattern(select=PerNeuron(8, shared_by=6))
 

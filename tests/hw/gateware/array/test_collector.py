@@ -6,8 +6,8 @@ import pytest
 
 from systolith.gateware import Collector
 from systolith.plan import ArrayShape, ConvPlan, plan_network
-from tests.flow.networks import convolution
-from tests.hw.simulate import simulate
+from tests.support.networks import convolution
+from tests.support.stream_bench import simulate
 
 SHAPES = {
     "one column": ArrayShape(rows=2, columns=1),

@@ -22,7 +22,7 @@ from systolith.network import (
     Tensor,
 )
 from systolith.plan import ArrayShape, ConvPlan, MultiplierKind, plan_network
-from tests.flow.networks import convolution
+from tests.support.networks import convolution
 
 
 def _plan(kept: tuple[int, int] | None, multipliers: int, kind: MultiplierKind) -> ConvPlan:

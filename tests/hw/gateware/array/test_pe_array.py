@@ -8,8 +8,8 @@ import pytest
 from systolith.gateware import WEIGHT_LATENCY, PEArray, PEShape, weight_tables
 from systolith.network import Conv2d
 from systolith.plan import ArrayShape, ConvPlan, PackedWeights, pack_weights, plan_network
-from tests.flow.networks import convolution
-from tests.hw.simulate import simulate
+from tests.support.networks import convolution
+from tests.support.stream_bench import simulate
 
 
 def _planned(array: ArrayShape, kept: tuple[int, int]) -> tuple[ConvPlan, PackedWeights]:

@@ -28,9 +28,8 @@ from systolith.network import (
     forward,
 )
 from systolith.plan import ARRIVE_LATENCY, ArrayShape, GearboxPlan, NetworkPlan, plan_network
-from tests.flow.networks import convolution, small_network
-from tests.hw.simulate import simulate
-from tests.hw.stream_bench import Run, run_stream
+from tests.support.networks import convolution, small_network
+from tests.support.stream_bench import Run, run_stream, simulate
 
 
 def _ports(plan: NetworkPlan) -> tuple[StreamPort, StreamPort]:

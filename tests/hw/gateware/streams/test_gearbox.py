@@ -8,7 +8,7 @@ import pytest
 from systolith.gateware import Gearbox
 from systolith.network import ActType, Tensor
 from systolith.plan import GearboxPlan
-from tests.hw.stream_bench import run_stream
+from tests.support.stream_bench import run_stream
 
 WIDTHS = [(1, 4, 4), (1, 4, 6), (1, 4, 3), (2, 8, 12), (4, 1, 4), (4, 1, 6), (4, 2, 6), (8, 4, 3)]
 PIXELS = 6

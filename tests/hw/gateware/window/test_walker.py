@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from systolith.gateware import FreedCounter, WindowWalker
 from systolith.network import ActType, Tensor
 from systolith.plan import PoolPlan, Window
-from tests.hw.window_strategy import windows
+from tests.support.windows import windows
 
 FRAMES = 3
 WIDE = Window(height=3, width=4, kernel=(3, 3), padding=(2, 2, 2, 2))

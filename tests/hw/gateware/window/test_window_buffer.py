@@ -9,8 +9,8 @@ from systolith.gateware import RowReader, Sequencer, WindowWriter, tap_table
 from systolith.gateware.activations import act_word
 from systolith.network import ActType, Tensor
 from systolith.plan import ArrayShape, ConvPlan, PoolPlan, Tap, Window, plan_network, row_taps
-from tests.flow.networks import convolution
-from tests.hw.simulate import simulate
+from tests.support.networks import convolution
+from tests.support.stream_bench import simulate
 
 U8 = ActType(bits=8, signed=False)
 

@@ -11,7 +11,7 @@ from systolith.network import Conv2d, IntegerNetwork, Pattern, PerNeuron
 from systolith.plan import MemoryKind, MultiplierKind, array_shapes, conv_options, work_of
 from systolith.plan.area import engine_parts as module
 from systolith.plan.area.resources import resources_of
-from tests.flow.networks import convolution
+from tests.support.networks import convolution
 
 BUDGET = DEVICES["ecp5-25f"].budget
 

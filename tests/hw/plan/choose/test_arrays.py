@@ -21,7 +21,7 @@ from systolith.network import (
 )
 from systolith.plan import ArrayShape, PlanError, plan_network
 from systolith.plan.engines.workload import Work, work_of
-from tests.flow.networks import convolution, small_network
+from tests.support.networks import convolution, small_network
 
 
 def _works(network: IntegerNetwork) -> list[Work]:

@@ -26,7 +26,7 @@ from systolith.plan import (
 from systolith.plan.choose.options import EngineOption, choose_engines, engine_options
 from systolith.plan.engines.layer_engines import conv_engine
 from systolith.plan.engines.workload import Work, work_of
-from tests.flow.networks import convolution, small_network
+from tests.support.networks import convolution, small_network
 
 LIMITS = {"dsps": (4, 40), "luts": (2500, 12000), "block_rams": (0, 30)}
 

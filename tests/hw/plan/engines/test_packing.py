@@ -5,7 +5,7 @@ import pytest
 
 from systolith.network import Conv2d
 from systolith.plan import ArrayShape, pack_weights, plan_network, row_taps
-from tests.flow.networks import convolution
+from tests.support.networks import convolution
 
 
 @pytest.mark.parametrize("kept", [None, (1, 4), (2, 4), (3, 8), (8, 8)])

@@ -3,7 +3,7 @@
 from hypothesis import given
 
 from systolith.plan import Window
-from tests.hw.window_strategy import windows
+from tests.support.windows import windows
 
 
 def _pixels_read(window: Window) -> list[set[int]]:

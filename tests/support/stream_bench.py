@@ -1,4 +1,4 @@
-"""A producer and a consumer for one stream component in Amaranth's simulator."""
+"""One clock, and a producer and a consumer for one stream component in Amaranth's simulator."""
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,6 +8,14 @@ from typing import Any
 from amaranth.hdl import Elaboratable
 from amaranth.lib import data, stream
 from amaranth.sim import Simulator
+
+
+def simulate(dut: Elaboratable, bench: object) -> None:
+    """Run one test bench with one clock."""
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
-"""Networks that differ from others in their parameters only."""
+"""Networks that differ from others in their parameters only, and designs that pass as others."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from systolith.emit import Design, load_design, write_design
 from systolith.network import (
     Add,
     AvgPool2d,
@@ -13,8 +15,9 @@ from systolith.network import (
     Linear,
     Requantize,
     Strided,
+    content_hash,
 )
-from systolith.plan import scale_bits
+from systolith.plan import NetworkPlan, scale_bits
 
 
 def twin(network: IntegerNetwork, seed: int) -> IntegerNetwork:
@@ -70,3 +73,12 @@ def _requantize(rng: np.random.Generator, spec: Requantize) -> Requantize:
     if not scale_bits(spec):
         return spec
     return replace(spec, multiplier=rng.integers(2, 1 << 16, spec.multiplier.shape))
+
+
+def disguise(broken: IntegerNetwork, plan: NetworkPlan, folder: Path) -> Design:
+    """Emit another network, as if it were that of the plan."""
+    write_design(replace(plan, network=broken), folder)
+    description = folder / "design.json"
+    wanted = content_hash(plan.network)
+    description.write_text(description.read_text().replace(content_hash(broken), wanted))
+    return load_design(description)

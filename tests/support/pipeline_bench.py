@@ -8,7 +8,7 @@ import numpy as np
 from systolith.emit import StreamPort, output_streams
 from systolith.gateware import Pipeline
 from systolith.network import IntArray
-from tests.hw.stream_bench import run_streams
+from tests.support.stream_bench import run_streams
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 __all__ = ["real_archive", "real_weights"]
 
-SHARED = Path(__file__).parents[4] / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def real_archive(name: str) -> Path:

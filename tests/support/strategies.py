@@ -302,3 +302,31 @@ def images(
 def small_shapes(most: Sequence[int] = (4, 4, 3, 3)) -> st.SearchStrategy[WeightShape]:
     """Shapes of weights."""
     return st.tuples(*[st.integers(1, size) for size in most])
+
+
+@st.composite
+def patterns_with_shapes(draw: st.DrawFn) -> tuple[Pattern, tuple[int, int, int, int]]:
+    n, groups = draw(st.integers(1, 4)), draw(st.integers(1, 3))
+    shared_by, teams = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    kh, kw = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    shape = (shared_by * teams, n * groups, kh, kw)
+    taps: AllTaps | Strided = AllTaps()
+    if draw(st.booleans()):
+        stride = draw(st.integers(1, kh * kw))
+        offsets = draw(st.lists(st.integers(0, stride - 1), min_size=groups, max_size=groups))
+        taps = Strided(stride, tuple(offset for offset in offsets for _ in range(n)))
+    read = int(Pattern(taps=taps).tap_mask(shape).sum())
+    select = draw(
+        st.one_of(
+            st.just(Dense()),
+            st.builds(
+                KOutOfN,
+                st.integers(1, n),
+                st.just(n),
+                st.sampled_from(Granularity),
+                st.just(shared_by),
+            ),
+            st.builds(PerNeuron, st.integers(1, read), st.just(shared_by)),
+        )
+    )
+    return Pattern(select=select, taps=taps), shape

@@ -6,7 +6,7 @@ from typing import Any
 
 import cocotb
 
-from tests.sim.shell_agents import Bench, BusError
+from tests.support.shell_agents import Bench, BusError
 
 ALL: list[str] = []
 """Names of the tests below."""
