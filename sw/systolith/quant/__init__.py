@@ -4,11 +4,9 @@
 other module and gives its integers to :mod:`systolith.frontend`.
 """
 
-from systolith.quant.batch_norm import fold_batch_norm
 from systolith.quant.binary import binarize
-from systolith.quant.config import LayerBits, QuantConfig
+from systolith.quant.config import LayerBits, QuantConfig, UnsupportedModelError
 from systolith.quant.djpq import DJPQ
-from systolith.quant.errors import UnsupportedModelError
 from systolith.quant.fixed_point import FixedPoint, fixed_point
 from systolith.quant.layers import (
     QuantAdd,
@@ -23,6 +21,7 @@ from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.names import float_masks, quantized_masks, quantized_names, quantized_patterns
 from systolith.quant.prepare import prepare
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
+from systolith.quant.recognition.folding import fold_batch_norm
 from systolith.quant.requantizing import Activation, Scaling
 from systolith.quant.weighted import QuantConv2d, QuantLinear, WeightIntegers
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune import ChannelGroup, count
-from systolith.quant.operations import AddUp, AveragePool, Convolve, Multiply
-from systolith.quant.tracing import TracedLayer, trace_layers
+from systolith.quant.recognition import FloatLayer, read_network
+from systolith.quant.recognition.operations import AddUp, AveragePool, Convolve, Multiply
 
 __all__ = ["Multiplier", "multipliers"]
 
@@ -72,7 +72,7 @@ def multipliers(
         With every layer that has no integer form.
     """
     removable = [group for group in groups if group.removable]
-    layers = {layer.name: layer for layer in trace_layers(model, images)}
+    layers = {layer.name: layer for layer in read_network(model, images).layers}
     cost = count(model, images)
     return tuple(
         Multiplier(
@@ -87,7 +87,7 @@ def multipliers(
     )
 
 
-def _source(layer: TracedLayer, layers: Mapping[str, TracedLayer]) -> str:
+def _source(layer: FloatLayer, layers: Mapping[str, FloatLayer]) -> str:
     """Name of the layer before that requantizes; max pools and flattening do not."""
     while (before := layers.get(layer.inputs[0])) is not None:
         if isinstance(before.operation, Convolve | Multiply | AddUp | AveragePool):
@@ -97,7 +97,7 @@ def _source(layer: TracedLayer, layers: Mapping[str, TracedLayer]) -> str:
 
 
 def _units(
-    layer: TracedLayer, groups: Mapping[str, Mapping[str, tuple[int, ...]]]
+    layer: FloatLayer, groups: Mapping[str, Mapping[str, tuple[int, ...]]]
 ) -> dict[str, tuple[int, ...]]:
     return {
         name: modules[layer.qualified_name]

@@ -1,14 +1,21 @@
-"""Widths of weights and activations, with exceptions for single layers."""
+"""Widths of weights and activations, with exceptions for single layers; and the error."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from systolith.quant.errors import UnsupportedModelError
+from systolith.network import NetworkError
 
-__all__ = ["LayerBits", "QuantConfig"]
+__all__ = ["LayerBits", "QuantConfig", "UnsupportedModelError"]
 
 MIN_WEIGHT_BITS, MIN_BITS, MAX_BITS = 1, 2, 8
 MAX_OUTPUT_BITS = 16
+
+
+class UnsupportedModelError(NetworkError):
+    """A model, or a configuration for it, that cannot be quantized.
+
+    Each problem gives the qualified name of a layer, its type and the reason.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

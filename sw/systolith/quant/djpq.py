@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from systolith.prune import ChannelGroup, FilterMasks, gated, module_gates
 from systolith.quant.bit_operations import Multiplier, multipliers
-from systolith.quant.config import LayerBits
-from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.config import LayerBits, UnsupportedModelError
 from systolith.quant.learned_width import MAX_WIDTH, LearnedWidth
 
 __all__ = ["DJPQ"]

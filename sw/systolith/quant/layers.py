@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from systolith.network import ActType, Padding
 from systolith.quant.fixed_point import FixedPoint
 from systolith.quant.quantizers import ActQuantizer
-from systolith.quant.requantizing import Activation, Requantizing, Scaling, pad
-from systolith.quant.ties import with_exact_ties
+from systolith.quant.requantizing import Activation, Requantizing, Scaling, pad, with_exact_ties
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["QuantAdd", "QuantAvgPool2d", "QuantFlatten", "QuantLayer", "QuantMaxPool2d"]

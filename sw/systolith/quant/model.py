@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from systolith.network import INPUT, NetworkError, Pattern, Shape, ungrouped_pattern
 from systolith.prune import MaskSet
-from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.config import UnsupportedModelError
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.weighted import QuantConv2d, QuantLinear

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from systolith.network import Pattern
 from systolith.prune import MaskSet, prunable_layers
-from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.config import UnsupportedModelError
 from systolith.quant.model import QuantizedModel
 
 __all__ = ["float_masks", "quantized_masks", "quantized_names", "quantized_patterns"]

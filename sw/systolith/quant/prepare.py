@@ -8,10 +8,7 @@ from torch import Tensor, nn
 
 from systolith.network import INPUT, ActType, Pattern
 from systolith.prune import MaskSet
-from systolith.quant.batch_norm import fold_batch_norm
-from systolith.quant.comparison import comparison_problems
-from systolith.quant.config import LayerBits, QuantConfig
-from systolith.quant.errors import UnsupportedModelError
+from systolith.quant.config import LayerBits, QuantConfig, UnsupportedModelError
 from systolith.quant.layers import (
     QuantAdd,
     QuantAvgPool2d,
@@ -20,10 +17,22 @@ from systolith.quant.layers import (
     QuantMaxPool2d,
 )
 from systolith.quant.model import QuantizedModel, Wiring, not_finite
-from systolith.quant.operations import AddUp, AveragePool, Convolve, Flatten, MaxPool, Multiply
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
+from systolith.quant.recognition import (
+    FloatLayer,
+    comparison_problems,
+    fold_batch_norm,
+    read_network,
+)
+from systolith.quant.recognition.operations import (
+    AddUp,
+    AveragePool,
+    Convolve,
+    MaxPool,
+    Multiply,
+    ToVectors,
+)
 from systolith.quant.requantizing import Activation
-from systolith.quant.tracing import TracedLayer, trace
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["prepare"]
@@ -71,18 +80,18 @@ def prepare(
     if problems := list(_tensor_problems(images)):
         raise UnsupportedModelError(problems)
     images = images.float()
-    found = trace(model, images)
-    traced = found.layers
+    network = read_network(model, images)
+    traced = network.layers
     problems = [
         *_config_problems(traced, config),
         *_mask_problems(traced, masks),
         *_sign_problems(images, config),
         *_number_problems(traced),
     ]
-    problems = problems or list(comparison_problems(model, found, images))
+    problems = problems or list(comparison_problems(model, network, images))
     if problems:
         raise UnsupportedModelError(problems)
-    for note in found.notes:
+    for note in network.notes:
         warnings.warn(note, stacklevel=2)
     builder = _Builder(traced, config, masks)
     input_quantizer = ActQuantizer(
@@ -97,8 +106,8 @@ def prepare(
         builder.build(),
         tuple(images.shape[1:]),
         {layer.name: layer.qualified_name for layer in traced},
-        found.notes,
-        found.fixed_shape,
+        network.notes,
+        network.fixed_shape,
     )
     quantized.to(images.device)
     quantized.check_patterns(quantized.masks())
@@ -111,7 +120,7 @@ def prepare(
 class _Builder:
     """Makes a quantized layer of each traced one."""
 
-    def __init__(self, traced: list[TracedLayer], config: QuantConfig, masks: MaskSet) -> None:
+    def __init__(self, traced: list[FloatLayer], config: QuantConfig, masks: MaskSet) -> None:
         self._traced = traced
         self._config = config
         self._masks = masks
@@ -121,7 +130,7 @@ class _Builder:
     def build(self) -> list[tuple[Wiring, QuantLayer]]:
         return [(Wiring(layer.name, layer.inputs), self._layer(layer)) for layer in self._traced]
 
-    def _layer(self, layer: TracedLayer) -> QuantLayer:
+    def _layer(self, layer: FloatLayer) -> QuantLayer:
         operation = layer.operation
         self._signed[layer.name] = self._is_signed(layer)
         match operation:
@@ -153,12 +162,12 @@ class _Builder:
                     stride=operation.stride,
                     padding=operation.padding,
                 )
-            case Flatten():
+            case ToVectors():
                 return QuantFlatten()
             case _:
                 raise AssertionError(f"{operation} has been folded or fused")
 
-    def _convolution(self, layer: TracedLayer, operation: Convolve) -> QuantConv2d:
+    def _convolution(self, layer: FloatLayer, operation: Convolve) -> QuantConv2d:
         conv = operation.module
         if layer.norm is not None:
             conv = fold_batch_norm(conv, layer.norm)
@@ -172,17 +181,17 @@ class _Builder:
             pattern=self._pattern(layer),
         )
 
-    def _is_signed(self, layer: TracedLayer) -> bool:
+    def _is_signed(self, layer: FloatLayer) -> bool:
         if layer.activation is not Activation.NONE:
             return False
         if isinstance(layer.operation, Convolve | Multiply):
             return True
         return any(self._signed[name] for name in layer.inputs)
 
-    def _pattern(self, layer: TracedLayer) -> Pattern:
+    def _pattern(self, layer: FloatLayer) -> Pattern:
         return self._masks.patterns.get(f"{layer.qualified_name}.weight", Pattern())
 
-    def _output(self, layer: TracedLayer) -> ActQuantizer:
+    def _output(self, layer: FloatLayer) -> ActQuantizer:
         bits = _bits(layer, self._config).act_bits
         if bits is None:
             last = layer.name == self._last
@@ -192,7 +201,7 @@ class _Builder:
             power_of_two=self._config.power_of_two,
         )
 
-    def _weight_quantizer(self, layer: TracedLayer, operation: Weighted) -> WeightQuantizer:
+    def _weight_quantizer(self, layer: FloatLayer, operation: Weighted) -> WeightQuantizer:
         config, own = self._config, _bits(layer, self._config)
         return WeightQuantizer(
             1 if config.power_of_two else len(operation.module.weight),
@@ -202,21 +211,21 @@ class _Builder:
         )
 
 
-def _bits(layer: TracedLayer, config: QuantConfig) -> LayerBits:
+def _bits(layer: FloatLayer, config: QuantConfig) -> LayerBits:
     layers = config.layers
     return layers.get(layer.qualified_name) or layers.get(layer.name) or LayerBits()
 
 
-def _last_requantizing(traced: list[TracedLayer]) -> str:
+def _last_requantizing(traced: list[FloatLayer]) -> str:
     """Name of the layer whose integers leave the network; all that reads them is pools after it."""
     by_name = {layer.name: layer for layer in traced}
     last = traced[-1]
-    while isinstance(last.operation, MaxPool | Flatten) and last.inputs[0] in by_name:
+    while isinstance(last.operation, MaxPool | ToVectors) and last.inputs[0] in by_name:
         last = by_name[last.inputs[0]]
     return last.name
 
 
-def _config_problems(traced: list[TracedLayer], config: QuantConfig) -> Iterator[str]:
+def _config_problems(traced: list[FloatLayer], config: QuantConfig) -> Iterator[str]:
     known = {name for layer in traced for name in (layer.qualified_name, layer.name)}
     for name in config.layers:
         if name not in known:
@@ -233,7 +242,7 @@ def _config_problems(traced: list[TracedLayer], config: QuantConfig) -> Iterator
                 )
 
 
-def _mask_problems(traced: list[TracedLayer], masks: MaskSet) -> Iterator[str]:
+def _mask_problems(traced: list[FloatLayer], masks: MaskSet) -> Iterator[str]:
     weights = {
         f"{layer.qualified_name}.weight": layer.operation.module.weight
         for layer in traced
@@ -278,7 +287,7 @@ def _sign_problems(images: Tensor, config: QuantConfig) -> Iterator[str]:
         )
 
 
-def _number_problems(traced: list[TracedLayer]) -> Iterator[str]:
+def _number_problems(traced: list[FloatLayer]) -> Iterator[str]:
     for layer in traced:
         if isinstance(layer.operation, Convolve | Multiply):
             module = layer.operation.module

@@ -1,9 +1,21 @@
 """Reading PyTorch models: what a model computes, recorded call by call.
 
 :func:`record` runs a model on a few images and returns a graph of its calls, free of side effects.
+:func:`read_call` gives each call in terms of one table of operators, with arguments by name.
 """
 
+from systolith.trace.calls import Call, qualified, read_call, readable, title
 from systolith.trace.recording import Recording, record
 from systolith.trace.running import evaluating, first_images
 
-__all__ = ["Recording", "evaluating", "first_images", "record"]
+__all__ = [
+    "Call",
+    "Recording",
+    "evaluating",
+    "first_images",
+    "qualified",
+    "read_call",
+    "readable",
+    "record",
+    "title",
+]

@@ -13,8 +13,8 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from systolith.trace.aliases import AliasMap, changed_through_a_view
+from systolith.trace.calls import qualified, title
 from systolith.trace.modules import as_used, is_leaf, kind_of, misfit, of_function
-from systolith.trace.nodes import qualified, title
 from systolith.trace.running import as_written, evaluating, first_images, model_problems
 
 __all__ = ["Recording", "record"]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from systolith.models import ResNet8, TinyResNet
 from systolith.quant import Activation, UnsupportedModelError, prepare
-from systolith.quant.comparison import comparison_problems
-from systolith.quant.operations import AddUp, AveragePool, Convolve, MaxPool
-from systolith.quant.tracing import Trace, TracedLayer, trace
+from systolith.quant.recognition import FloatLayer, FloatNetwork, read_network
+from systolith.quant.recognition.comparison import comparison_problems
+from systolith.quant.recognition.operations import AddUp, AveragePool, Convolve, MaxPool
 from tests.sw.quant.written_models import IMAGES, Written, problems_of
 
 PREPARE = sys.modules["systolith.quant.prepare"]
@@ -38,39 +38,39 @@ class _Net(nn.Module):
         return logits
 
 
-def _lose_norm(layer: TracedLayer) -> None:
+def _lose_norm(layer: FloatLayer) -> None:
     layer.norm = None
 
 
-def _lose_activation(layer: TracedLayer) -> None:
+def _lose_activation(layer: FloatLayer) -> None:
     layer.activation = Activation.NONE
 
 
-def _add_activation(layer: TracedLayer) -> None:
+def _add_activation(layer: FloatLayer) -> None:
     layer.activation = Activation.RELU
 
 
-def _move_padding(layer: TracedLayer) -> None:
+def _move_padding(layer: FloatLayer) -> None:
     assert isinstance(layer.operation, Convolve)
     layer.operation = replace(layer.operation, padding=(0, 2, 1, 1))
 
 
-def _pad_pool_elsewhere(layer: TracedLayer) -> None:
+def _pad_pool_elsewhere(layer: FloatLayer) -> None:
     assert isinstance(layer.operation, MaxPool)
     layer.operation = replace(layer.operation, padding=(0, 2, 1, 1))
 
 
-def _add_itself(layer: TracedLayer) -> None:
+def _add_itself(layer: FloatLayer) -> None:
     assert isinstance(layer.operation, AddUp)
     layer.inputs = layer.inputs[:1] * 2
 
 
-def _other_window(layer: TracedLayer) -> None:
+def _other_window(layer: FloatLayer) -> None:
     assert isinstance(layer.operation, AveragePool)
     layer.operation = AveragePool((1, 1), (2, 2), (0, 0, 0, 0))
 
 
-def _other_weight(layer: TracedLayer) -> None:
+def _other_weight(layer: FloatLayer) -> None:
     module = nn.Linear(16, 5)
     module.load_state_dict(layer.operation.module.state_dict())
     with torch.no_grad():
@@ -93,10 +93,10 @@ def _other_weight(layer: TracedLayer) -> None:
     ],
 )
 def test_a_planted_mistake_is_found_and_its_layer_named(
-    name: str, mistake: Callable[[TracedLayer], None]
+    name: str, mistake: Callable[[FloatLayer], None]
 ) -> None:
     model = _Net().eval()
-    found = trace(model, IMAGES)
+    found = read_network(model, IMAGES)
     assert list(comparison_problems(model, found, IMAGES)) == []
     (layer,) = (layer for layer in found.layers if layer.name == name)
     mistake(layer)
@@ -105,13 +105,13 @@ def test_a_planted_mistake_is_found_and_its_layer_named(
 
 
 def test_a_mistake_of_recognition_reaches_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mistaken(model: nn.Module, images: Tensor) -> Trace:
-        found = trace(model, images)
+    def mistaken(model: nn.Module, images: Tensor) -> FloatNetwork:
+        found = read_network(model, images)
         found.layers[0].norm = None
         return found
 
     prepare(_Net(), IMAGES)
-    monkeypatch.setattr(PREPARE, "trace", mistaken)
+    monkeypatch.setattr(PREPARE, "read_network", mistaken)
     message = r"^'first' \(Conv2d\): is the first layer that was understood wrongly: its values"
     with pytest.raises(UnsupportedModelError, match=message):
         prepare(_Net(), IMAGES)
@@ -119,7 +119,7 @@ def test_a_mistake_of_recognition_reaches_the_user(monkeypatch: pytest.MonkeyPat
 
 def test_a_mistake_in_front_of_a_softmax_is_found() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softmax(1)).eval()
-    found = trace(model, IMAGES)
+    found = read_network(model, IMAGES)
     assert list(comparison_problems(model, found, IMAGES)) == []
     found.layers[0].activation = Activation.RELU
     (problem,) = comparison_problems(model, found, IMAGES)
@@ -157,7 +157,7 @@ def test_models_that_depend_on_the_number_of_images_are_refused() -> None:
 def test_models_of_this_package_pass(model: nn.Module) -> None:
     channels = next(p for p in model.parameters() if p.ndim == 4).shape[1]
     images = torch.rand(5, channels, 16, 16)
-    assert list(comparison_problems(model, trace(model, images), images)) == []
+    assert list(comparison_problems(model, read_network(model, images), images)) == []
 
 
 def test_it_costs_little(monkeypatch: pytest.MonkeyPatch) -> None:

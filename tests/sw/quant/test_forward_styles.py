@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from systolith.frontend import lower
 from systolith.network import AvgPool2d, MaxPool2d
 from systolith.quant import UnsupportedModelError, prepare
-from systolith.quant.operations import AveragePool, Flatten
+from systolith.quant.recognition import read_network
+from systolith.quant.recognition.operations import AveragePool, ToVectors
 from systolith.quant.requantizing import Activation
-from systolith.quant.tracing import trace_layers
 from tests.sw.quant.written_models import IMAGES, Written, assert_computes_the_same, problems_of
 
 Forward = Callable[[Written, Tensor], Tensor]
@@ -35,7 +35,7 @@ Forward = Callable[[Written, Tensor], Tensor]
 )
 def test_flattening_however_it_is_written(flatten: Callable[[Tensor], Tensor]) -> None:
     layers = assert_computes_the_same(Written(lambda m, x: m.fc(flatten(m.a(x)))))
-    assert [type(layer.operation) is Flatten for layer in layers] == [False, True, False]
+    assert [type(layer.operation) is ToVectors for layer in layers] == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_global_average_pools_however_they_are_written(
 ) -> None:
     layers = assert_computes_the_same(Written(lambda m, x: pool(m.a(x))))
     assert isinstance(layers[1].operation, AveragePool)
-    assert isinstance(layers[-1].operation, Flatten)
+    assert isinstance(layers[-1].operation, ToVectors)
 
 
 def test_a_relu_behind_a_mean_is_fused_into_it() -> None:
@@ -295,7 +295,7 @@ def test_a_softmax_at_the_very_end_is_left_out_with_a_note(end: Forward) -> None
     with torch.no_grad():
         logits, probabilities = quantized(IMAGES), model(IMAGES)
     assert torch.equal(logits.argmax(1), probabilities.argmax(1))
-    assert [layer.name for layer in trace_layers(model, IMAGES)] == ["a", "flatten", "fc"]
+    assert [layer.name for layer in read_network(model, IMAGES).layers] == ["a", "flatten", "fc"]
 
 
 @pytest.mark.parametrize("options", [{}, {"dim": 0}, {"dim": 2}])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.quant import UnsupportedModelError, prepare
-from systolith.quant.operations import AddUp
+from systolith.quant.recognition.operations import AddUp
 from systolith.quant.requantizing import Activation
 from tests.sw.quant.written_models import IMAGES, Written, assert_computes_the_same, problems_of
 

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.quant import Activation, UnsupportedModelError, prepare
-from systolith.quant.operations import AveragePool, Convolve, MaxPool
-from systolith.quant.tracing import TracedLayer
-from systolith.quant.tracing import trace_layers as trace_with_images
+from systolith.quant.recognition import FloatLayer, read_network
+from systolith.quant.recognition.operations import AveragePool, Convolve, MaxPool
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
@@ -34,12 +33,12 @@ class Model(nn.Module):
         return self._forward(self, x)
 
 
-def trace_layers(model: nn.Module) -> list[TracedLayer]:
-    """Trace on images with as many channels as the first convolution reads."""
+def trace_layers(model: nn.Module) -> list[FloatLayer]:
+    """FloatNetwork on images with as many channels as the first convolution reads."""
     convs = (module for module in model.modules() if isinstance(module, nn.Conv2d))
     channels = next((conv.in_channels for conv in convs), 1)
     images = torch.rand(2, channels, 9, 9, generator=torch.Generator().manual_seed(0))
-    return trace_with_images(model, images)
+    return read_network(model, images).layers
 
 
 def _conv(inputs: int = 1, filters: int = 4, size: int = 3, **options: object) -> nn.Conv2d:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from systolith.quant import QuantizedModel, UnsupportedModelError, prepare
-from systolith.quant.comparison import evaluate_layers
-from systolith.quant.tracing import TracedLayer, trace_layers
+from systolith.quant.recognition import FloatLayer, read_network
+from systolith.quant.recognition.comparison import evaluate_layers
 
 IMAGES = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -33,10 +33,10 @@ class Written(nn.Module):
         return self.written(self, x)
 
 
-def assert_computes_the_same(model: nn.Module, images: Tensor = IMAGES) -> list[TracedLayer]:
+def assert_computes_the_same(model: nn.Module, images: Tensor = IMAGES) -> list[FloatLayer]:
     """Assert that the layers found compute what the model does, and that 8 bits come close."""
     model.eval()
-    layers = trace_layers(model, images)
+    layers = read_network(model, images).layers
     with torch.no_grad():
         expected = model(images.clone())
         quantized: QuantizedModel = prepare(model, images)

@@ -1,4 +1,4 @@
-"""What one node of a recorded model does, in the terms of hardware."""
+"""What a float model consists of, in terms of hardware: operations, and layers made of them."""
 
 from dataclasses import dataclass
 
@@ -12,16 +12,19 @@ __all__ = [
     "AddUp",
     "AveragePool",
     "Convolve",
-    "Flatten",
+    "FloatLayer",
+    "FloatNetwork",
     "MaxPool",
     "Multiply",
     "Normalize",
     "Operation",
     "Pad",
     "Pass",
+    "Recognized",
     "Reshape",
-    "Scale",
+    "ScaleAndShift",
     "Softmax",
+    "ToVectors",
 ]
 
 
@@ -48,7 +51,7 @@ class Normalize:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ScaleAndShift:
     """``x * factor + shift`` with constants, to be folded into the layer behind.
 
     `factor` and `shift` have the shape of one image's tensor; `reason` is why it is refused where
@@ -89,14 +92,14 @@ class AveragePool:
 class Reshape:
     """Another shape for the same values in the same order.
 
-    It becomes a :class:`Flatten` or nothing; `reason` is why it is refused where it is neither.
+    It becomes :class:`ToVectors` or nothing; `reason` is why it is refused where it is neither.
     """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Flatten:
+class ToVectors:
     """Images as vectors."""
 
 
@@ -126,14 +129,73 @@ Operation = (
     Convolve
     | Multiply
     | Normalize
-    | Scale
+    | ScaleAndShift
     | Activate
     | MaxPool
     | AveragePool
     | Reshape
-    | Flatten
+    | ToVectors
     | AddUp
     | Pad
     | Pass
     | Softmax
 )
+
+Recognized = tuple[Operation | None, list[str]]
+"""The operation, and the reasons why it is not supported."""
+
+
+@dataclass(kw_only=True)
+class FloatLayer:
+    """One layer of hardware: an operation with what has been fused into it.
+
+    Parameters
+    ----------
+    name : str
+        Readable and unique.
+    qualified_name : str
+        Of the module, such as ``"layer1.0.conv1"``; of a function call, its readable name.
+    operation : Convolve, Multiply, AddUp, AveragePool, MaxPool or ToVectors
+    inputs : tuple of str
+        Layers read.
+    norm : nn.BatchNorm2d or nn.BatchNorm1d, optional
+        To fold into the convolution or linear layer.
+    activation : Activation
+        To fuse.
+    reference : str
+        Name of the node of the recording whose value this layer computes; empty if an activation
+        has moved, so that the model has no such value.
+    title : str
+        Of the node that the layer was made of, for messages.
+    """
+
+    name: str
+    qualified_name: str
+    operation: Operation
+    inputs: tuple[str, ...]
+    norm: nn.BatchNorm2d | nn.BatchNorm1d | None = None
+    activation: Activation = Activation.NONE
+    reference: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FloatNetwork:
+    """The layers of a float model.
+
+    Parameters
+    ----------
+    layers : list of FloatLayer
+        In an order in which every layer comes after its inputs; the last one is the output.
+    notes : tuple of str
+        What was left out because it does not change the predicted class.
+    output : str
+        Name of the node of the recording whose value the last layer computes.
+    fixed_shape : bool
+        Whether layers may depend on the images' height and width, which were numbers to the model.
+    """
+
+    layers: list[FloatLayer]
+    notes: tuple[str, ...]
+    output: str
+    fixed_shape: bool

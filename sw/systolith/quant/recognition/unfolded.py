@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from systolith.network import Padding, Shape
-from systolith.quant.constants import fold_scale
-from systolith.quant.operations import (
+from systolith.quant.recognition.folding import fold_scale
+from systolith.quant.recognition.operations import (
     AveragePool,
     Convolve,
     MaxPool,
     Multiply,
     Operation,
     Pad,
-    Scale,
+    ScaleAndShift,
 )
 
-__all__ = ["FOLDS_ZEROS", "TO_BE_FOLDED", "Pending", "Refusal", "fold"]
+__all__ = ["FOLDS_ZEROS", "TO_BE_FOLDED", "Refusal", "Unfolded", "fold"]
 
 FOLDS_ZEROS = "a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d"
 TO_BE_FOLDED = "to be folded into"
@@ -27,19 +27,19 @@ Refusal = tuple[fx.Node, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class Unfolded:
     """Nodes without a layer of their own, in front of a reader.
 
     Parameters
     ----------
     pads : tuple of (fx.Node, Pad)
-    scales : tuple of (fx.Node, Scale)
+    scales : tuple of (fx.Node, ScaleAndShift)
     factor, shift : Tensor, optional
         Of all scales together, of one image's shape.
     """
 
     pads: tuple[tuple[fx.Node, Pad], ...] = ()
-    scales: tuple[tuple[fx.Node, Scale], ...] = ()
+    scales: tuple[tuple[fx.Node, ScaleAndShift], ...] = ()
     factor: Tensor | None = None
     shift: Tensor | None = None
 
@@ -66,18 +66,18 @@ class Pending:
         top, bottom, left, right = self.padding
         return shape[0], shape[1] + top + bottom, shape[2] + left + right
 
-    def padded(self, node: fx.Node, pad: Pad) -> "Pending":
+    def padded(self, node: fx.Node, pad: Pad) -> "Unfolded":
         """Add a node that pads; factors and shifts must not come before it."""
         return replace(self, pads=(*self.pads, (node, pad)))
 
-    def scaled(self, node: fx.Node, scale: Scale) -> "Pending":
+    def scaled(self, node: fx.Node, scale: ScaleAndShift) -> "Unfolded":
         """Add a node that scales."""
         factor, shift = scale.factor, scale.shift
         if self.factor is not None and self.shift is not None:
             factor, shift = self.factor * factor, self.shift * factor + shift
         return replace(self, scales=(*self.scales, (node, scale)), factor=factor, shift=shift)
 
-    def reshaped(self, shape: Shape) -> "Pending":
+    def reshaped(self, shape: Shape) -> "Unfolded":
         """The same for images of another shape."""
         if self.factor is None or self.shift is None:
             return self
@@ -90,15 +90,15 @@ class Pending:
 
 
 def fold(
-    pending: Pending, operation: Operation, *, activated: bool, reader: str
+    unfolded: Unfolded, operation: Operation, *, activated: bool, reader: str
 ) -> tuple[Operation, list[Refusal]]:
-    """Fold what is pending into the operation that reads it.
+    """Fold what is unfolded into the operation that reads it.
 
     A max pool's own padding never wins. Zeros do not win either over what a ReLU left.
 
     Parameters
     ----------
-    pending : Pending
+    unfolded : Unfolded
     operation : Operation
     activated : bool
         Whether a ReLU comes before.
@@ -112,56 +112,59 @@ def fold(
         What could not be folded.
     """
     refused: list[Refusal] = []
-    if pending.pads:
-        operation = _fold_pads(pending, operation, activated, refused)
-    if pending.scales:
-        operation = _fold_scales(pending, operation, reader, refused)
+    if unfolded.pads:
+        operation = _fold_pads(unfolded, operation, activated, refused)
+    if unfolded.scales:
+        operation = _fold_scales(unfolded, operation, reader, refused)
     return operation, refused
 
 
 def _fold_pads(
-    pending: Pending, operation: Operation, activated: bool, refused: list[Refusal]
+    unfolded: Unfolded, operation: Operation, activated: bool, refused: list[Refusal]
 ) -> Operation:
     kernel = _kernel(operation)
     if kernel is None or (isinstance(operation, MaxPool) and not activated):
-        refused.extend((node, _UNREAD) for node, _ in pending.pads)
+        refused.extend((node, _UNREAD) for node, _ in unfolded.pads)
         return operation
     assert isinstance(operation, Convolve | AveragePool | MaxPool)
     top, bottom, left, right = (
-        own + added for own, added in zip(operation.padding, pending.padding, strict=True)
+        own + added for own, added in zip(operation.padding, unfolded.padding, strict=True)
     )
     if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
         reason = (
             f"needs padding smaller than the kernel {kernel} it is folded into, "
             f"got {(top, bottom, left, right)}"
         )
-        refused.extend((node, reason) for node, _ in pending.pads)
+        refused.extend((node, reason) for node, _ in unfolded.pads)
     return replace(operation, padding=(top, bottom, left, right))
 
 
 def _fold_scales(
-    pending: Pending, operation: Operation, reader: str, refused: list[Refusal]
+    unfolded: Unfolded, operation: Operation, reader: str, refused: list[Refusal]
 ) -> Operation:
-    nodes = [node for node, _ in pending.scales]
-    if isinstance(operation, Convolve) and any(operation.padding) and pending.shifts:
+    nodes = [node for node, _ in unfolded.scales]
+    if isinstance(operation, Convolve) and any(operation.padding) and unfolded.shifts:
         reason = (
             f"needs no padding in {reader} behind it, whose zeros would have to be shifted, too; "
             "normalize the images in the data set"
         )
         refused.extend((node, reason) for node in nodes)
     elif isinstance(operation, Convolve | Multiply):
-        assert pending.factor is not None and pending.shift is not None
-        module = fold_scale(operation.module, pending.factor, pending.shift)
-        match operation, module:
-            case Convolve(padding=padding), nn.Conv2d():
-                return Convolve(module, padding)
-            case Multiply(), nn.Linear():
-                return Multiply(module)
+        assert unfolded.factor is not None and unfolded.shift is not None
+        match operation:
+            case Convolve(module=conv, padding=padding):
+                scaled_conv = fold_scale(conv, unfolded.factor, unfolded.shift)
+                if scaled_conv is not None:
+                    return Convolve(scaled_conv, padding)
+            case Multiply(module=linear):
+                scaled = fold_scale(linear, unfolded.factor, unfolded.shift)
+                if scaled is not None:
+                    return Multiply(scaled)
         refused.extend(
             (node, "needs the same factor and shift for all pixels of a channel") for node in nodes
         )
     else:
-        refused.extend((node, scale.reason) for node, scale in pending.scales)
+        refused.extend((node, scale.reason) for node, scale in unfolded.scales)
     return operation
 
 

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import INPUT
-from systolith.quant.operations import (
+from systolith.quant.recognition.operations import (
     AddUp,
     AveragePool,
     Convolve,
-    Flatten,
+    FloatLayer,
+    FloatNetwork,
     MaxPool,
     Multiply,
+    ToVectors,
 )
 from systolith.quant.requantizing import pad
-from systolith.quant.tracing import Trace, TracedLayer
-from systolith.trace import evaluating
-from systolith.trace.recording import record
+from systolith.trace import evaluating, record
 
 __all__ = ["comparison_problems", "evaluate_layers"]
 
@@ -30,7 +30,7 @@ TOLERANCE = 1e-4
 _LAST, _HALVED = 3, 1
 
 
-def comparison_problems(model: nn.Module, trace: Trace, images: Tensor) -> Iterator[str]:
+def comparison_problems(model: nn.Module, network: FloatNetwork, images: Tensor) -> Iterator[str]:
     """Find where the traced layers compute something else than the model.
 
     Parameters
@@ -38,10 +38,10 @@ def comparison_problems(model: nn.Module, trace: Trace, images: Tensor) -> Itera
     model : nn.Module
         Runs once as the user runs it, without being recorded; and a second time, to find the layer,
         if something differs.
-    trace : Trace
+    network : FloatNetwork
         Of the model.
     images : Tensor of float, shape (N, *input_shape)
-        The last ones are used, and one at half its brightness: others than the trace was made of,
+        The last ones are used, and one at half its brightness: others than the network was made of,
         if there are more.
 
     Yields
@@ -51,12 +51,12 @@ def comparison_problems(model: nn.Module, trace: Trace, images: Tensor) -> Itera
     """
     weight = next((p for p in model.parameters() if p.is_floating_point()), images)
     chosen = torch.cat([images[-_LAST:], images[:_HALVED] / 2]).to(weight)
-    values = evaluate_layers(trace.layers, chosen)
-    for layer in trace.layers:
+    values = evaluate_layers(network.layers, chosen)
+    for layer in network.layers:
         if not torch.isfinite(values[layer.name]).all():
             yield f"{layer.title}: gives infinite values, or none, for the calibration images"
             return
-    if not trace.notes:  # what was left out is part of what the model returns
+    if not network.notes:  # what was left out is part of what the model returns
         try:
             with evaluating(model):
                 expected = model(chosen.clone())
@@ -66,15 +66,15 @@ def comparison_problems(model: nn.Module, trace: Trace, images: Tensor) -> Itera
                 f"raises {type(error).__name__}: {error}"
             )
             return
-        if _difference(values[trace.layers[-1].name], expected) <= TOLERANCE:
+        if _difference(values[network.layers[-1].name], expected) <= TOLERANCE:
             return
-    problems = list(_first_difference(model, trace, chosen, values))
-    if not (problems or trace.notes):
+    problems = list(_first_difference(model, network, chosen, values))
+    if not (problems or network.notes):
         problems = ["forward() (model): gives other outputs each time for the same images"]
     yield from problems
 
 
-def evaluate_layers(layers: Sequence[TracedLayer], images: Tensor) -> dict[str, Tensor]:
+def evaluate_layers(layers: Sequence[FloatLayer], images: Tensor) -> dict[str, Tensor]:
     """Compute every layer of a float network, and its input, for images of shape (N, ...)."""
     values = {INPUT: images}
     with torch.no_grad():
@@ -83,7 +83,7 @@ def evaluate_layers(layers: Sequence[TracedLayer], images: Tensor) -> dict[str, 
     return values
 
 
-def _evaluate(layer: TracedLayer, inputs: Sequence[Tensor]) -> Tensor:
+def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
     (x, *others) = inputs
     match layer.operation:
         case Convolve(module=conv, padding=padding):
@@ -97,7 +97,7 @@ def _evaluate(layer: TracedLayer, inputs: Sequence[Tensor]) -> Tensor:
             y = F.avg_pool2d(pad(x, padding), kernel or (x.shape[2], x.shape[3]), stride)
         case MaxPool(kernel_size=kernel, stride=stride, padding=padding):
             y = F.max_pool2d(pad(x, padding, -torch.inf), kernel, stride)
-        case Flatten():
+        case ToVectors():
             y = x.flatten(1)
         case _:
             raise AssertionError(f"{layer.operation} has been folded or fused")
@@ -109,13 +109,13 @@ def _evaluate(layer: TracedLayer, inputs: Sequence[Tensor]) -> Tensor:
 
 
 def _first_difference(
-    model: nn.Module, trace: Trace, images: Tensor, values: Mapping[str, Tensor]
+    model: nn.Module, network: FloatNetwork, images: Tensor, values: Mapping[str, Tensor]
 ) -> Iterator[str]:
     recording = record(model, images, len(images))
     expected = {node.name: value for node, value in recording.values.items()}
-    outputs = {layer.name: layer.reference for layer in trace.layers}
-    outputs[trace.layers[-1].name] = trace.output
-    for layer in trace.layers:
+    outputs = {layer.name: layer.reference for layer in network.layers}
+    outputs[network.layers[-1].name] = network.output
+    for layer in network.layers:
         reference = outputs[layer.name]
         if not reference:
             continue

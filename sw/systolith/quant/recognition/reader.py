@@ -5,19 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import UnionType
 
-import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from systolith.network import INPUT, Shape
-from systolith.quant.calls import recognize_call
-from systolith.quant.constants import normalizing_scale
-from systolith.quant.errors import UnsupportedModelError
-from systolith.quant.operations import (
+from systolith.quant.config import UnsupportedModelError
+from systolith.quant.recognition.folding import batch_norm_scale
+from systolith.quant.recognition.operations import (
     Activate,
     AddUp,
     AveragePool,
     Convolve,
-    Flatten,
+    FloatLayer,
+    FloatNetwork,
     MaxPool,
     Multiply,
     Normalize,
@@ -25,43 +24,62 @@ from systolith.quant.operations import (
     Pad,
     Pass,
     Reshape,
-    Scale,
+    ScaleAndShift,
     Softmax,
+    ToVectors,
 )
-from systolith.quant.pending import FOLDS_ZEROS, TO_BE_FOLDED, Pending, fold
-from systolith.quant.recognize import Shapes, recognize_module
+from systolith.quant.recognition.recognize import depends_on_size, recognize
+from systolith.quant.recognition.unfolded import FOLDS_ZEROS, TO_BE_FOLDED, Unfolded, fold
 from systolith.quant.requantizing import Activation
-from systolith.quant.sizes import depends_on_size
-from systolith.quant.traced_layers import Trace, TracedLayer
+from systolith.trace import Recording, qualified, read_call, readable, record, title
 from systolith.trace.aliases import changed_through_a_view
 from systolith.trace.modules import kind_of
-from systolith.trace.nodes import operands, qualified, readable, title
-from systolith.trace.recording import Recording
 
-__all__ = ["Reader"]
+__all__ = ["read_network"]
 
 _OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
 _FUSES = Convolve | Multiply | AddUp | AveragePool
 
 
+def read_network(model: nn.Module, images: Tensor) -> FloatNetwork:
+    """List the layers of a model, batch norms folded and activations fused where they belong.
+
+    A ReLU after a max pool or flattening moves in front of it, which changes no result.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Reads one tensor and returns one, with no control flow that depends on values. It runs
+        once, in evaluation mode.
+    images : Tensor of float, shape (N, *input_shape)
+        At most two are used.
+
+    Raises
+    ------
+    UnsupportedModelError
+        With every module and call that cannot become a layer: qualified name, type, reason.
+    """
+    return _Reader(record(model, images)).read()
+
+
 @dataclass
-class Reader:
+class _Reader:
     """Reads a recorded graph node by node."""
 
     recording: Recording
-    layers: dict[str, TracedLayer] = field(default_factory=dict)
+    layers: dict[str, FloatLayer] = field(default_factory=dict)
     sources: dict[fx.Node, str] = field(default_factory=dict)
     """Name of the layer that computes a node's value."""
     shapes: dict[str, Shape] = field(default_factory=dict)
     """Shape of one image's output of each layer."""
     operations: dict[fx.Node, Operation | None] = field(default_factory=dict)
-    pending: dict[fx.Node, Pending] = field(default_factory=dict)
+    unfolded: dict[fx.Node, Unfolded] = field(default_factory=dict)
     """What has to be folded into the readers of a node."""
     refused: set[fx.Node] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     fixed_shape: bool = False
 
-    def read(self) -> Trace:
+    def read(self) -> FloatNetwork:
         """Make layers of all nodes that the output depends on, or raise with all reasons."""
         recording = self.recording
         nodes = list(recording.graph.nodes)
@@ -78,7 +96,7 @@ class Reader:
         if self.problems:
             raise UnsupportedModelError(list(dict.fromkeys(self.problems)))
         layers = _reachable(list(self.layers.values()), self.sources[output])
-        return Trace(
+        return FloatNetwork(
             layers=layers,
             notes=notes,
             output=output.name,
@@ -93,20 +111,15 @@ class Reader:
             return None  # the recording has reported it
         if any(source not in self.recording.values for source in node.all_input_nodes):
             return None  # it reads a list of tensors, which has been reported
-        nothing = torch.empty(0)  # of a list of tensors
-        before = [self.recording.values[source] for source in node.all_input_nodes]
-        value = before[0] if "failed" in node.meta else self.recording.values.get(node, nothing)
-        shapes = Shapes(tuple(before[0].shape), tuple(value.shape))
-        module = node.meta.get("module")
-        if module is not None:
-            operation, reasons = recognize_module(module, shapes)
-        else:
-            operation, reasons = recognize_call(node, shapes)
-        self.fixed_shape |= depends_on_size(node, operation)
+        call = read_call(node, self.recording.values)
+        operation, reasons = recognize(call)
+        self.fixed_shape |= depends_on_size(call, operation)
+        before = self.recording.values[node.all_input_nodes[0]]
+        value = self.recording.values.get(node, before)
         if reasons:
             self.refused.add(node)
-        elif value.dtype != before[0].dtype:
-            reasons = [f"needs {before[0].dtype}, as its input, got {value.dtype}"]
+        elif value.dtype != before.dtype:
+            reasons = [f"needs {before.dtype}, as its input, got {value.dtype}"]
         self.problems += [f"{title(node)}: {reason}" for reason in reasons]
         return None if reasons and operation is None else operation
 
@@ -121,11 +134,11 @@ class Reader:
         self.sources[node] = before
         match operation:
             case Pass():
-                self._keep_pending(first, node)
+                self._carry(first, node)
             case Reshape():
                 self._reshape(node, first)
-            case Pad() | Scale():
-                self._keep_pending(first, node, operation)
+            case Pad() | ScaleAndShift():
+                self._carry(first, node, operation)
             case Normalize():
                 self._normalize(node, operation, before)
             case Activate():
@@ -136,14 +149,14 @@ class Reader:
             case _:
                 self._check_shapes(node)
                 operation = self._folded(node, operation)
-                read = operands(node) if isinstance(operation, AddUp) else [first]
+                read = _summands(node) if isinstance(operation, AddUp) else [first]
                 inputs = tuple(self.sources[source] for source in read)
                 self._layer(node, name, operation, inputs)
 
     def _layer(
         self, node: fx.Node, name: str, operation: Operation, inputs: tuple[str, ...]
     ) -> None:
-        self.layers[name] = TracedLayer(
+        self.layers[name] = FloatLayer(
             name=name,
             qualified_name=qualified(node),
             operation=operation,
@@ -171,7 +184,7 @@ class Reader:
     def _flatten(self, node: fx.Node, name: str, before: str) -> None:
         while name in self.layers:
             name += "_"
-        self._layer(node, name, Flatten(), (before,))
+        self._layer(node, name, ToVectors(), (before,))
         self.layers[name].qualified_name = qualified(node) if name == readable(node) else name
 
     def _reshape(self, node: fx.Node, first: fx.Node) -> None:
@@ -181,40 +194,38 @@ class Reader:
         if not whole:
             self._refuse_operation(node)
             return
-        self._keep_pending(first, node, self.operations[node])
-        if self.pending[node].pads and shape != self._shape(first):
+        self._carry(first, node, self.operations[node])
+        if self.unfolded[node].pads and shape != self._shape(first):
             self._settle(node)
-            self.pending[node] = Pending()
+            self.unfolded[node] = Unfolded()
         if len(shape) == 1 and self.shapes[before] != shape:
             self._flatten(node, readable(node), before)
 
-    def _keep_pending(
-        self, first: fx.Node, node: fx.Node, operation: Operation | None = None
-    ) -> None:
+    def _carry(self, first: fx.Node, node: fx.Node, operation: Operation | None = None) -> None:
         """Add an operation to what has to be folded behind it."""
-        pending = self.pending.get(first, Pending())
+        unfolded = self.unfolded.get(first, Unfolded())
         match operation:
-            case Pad() if pending.shifts:
+            case Pad() if unfolded.shifts:
                 self._settle(node)
-                pending = Pending()
+                unfolded = Unfolded()
             case Pad() if self._is_reshaped(first):
                 self._refuse_operation(first)
-            case Scale() if pending.pads:
+            case ScaleAndShift() if unfolded.pads:
                 self._settle(node)
-                pending = Pending()
+                unfolded = Unfolded()
         match operation:
             case Pad():
-                pending = pending.padded(node, operation)
-            case Scale():
-                pending = pending.scaled(node, operation)
+                unfolded = unfolded.padded(node, operation)
+            case ScaleAndShift():
+                unfolded = unfolded.scaled(node, operation)
             case Reshape():
-                pending = pending.reshaped(self._shape(node))
-        self.pending[node] = pending
+                unfolded = unfolded.reshaped(self._shape(node))
+        self.unfolded[node] = unfolded
 
     def _is_reshaped(self, node: fx.Node) -> bool:
         """Whether a node's shape is another than that of the layer which computes its value."""
-        pending = self.pending.get(node, Pending())
-        return self._shape(node) != pending.around(self.shapes[self.sources[node]])
+        unfolded = self.unfolded.get(node, Unfolded())
+        return self._shape(node) != unfolded.around(self.shapes[self.sources[node]])
 
     def _check_shapes(self, node: fx.Node) -> None:
         """Refuse shapes that hardware does not have: it knows images, and vectors."""
@@ -230,28 +241,28 @@ class Reader:
         if node in self.refused:
             return
         match self.operations[node]:
-            case Reshape(reason=reason) | Scale(reason=reason):
+            case Reshape(reason=reason) | ScaleAndShift(reason=reason):
                 self._refuse(node, reason)
             case _:
                 self._refuse(node, "needs keepdim=True, or a flattening behind it")
 
     def _folded(self, node: fx.Node, operation: Operation) -> Operation:
-        """Fold what is pending in front of a layer into it, or refuse it."""
+        """Fold what is unfolded in front of a layer into it, or refuse it."""
         for source in node.all_input_nodes:
-            pending = self.pending.get(source, Pending())
-            if not pending:
+            unfolded = self.unfolded.get(source, Unfolded())
+            if not unfolded:
                 continue
             operation, refused = fold(
-                pending, operation, activated=self._activated(source), reader=title(node)
+                unfolded, operation, activated=self._activated(source), reader=title(node)
             )
             for origin, reason in refused:
                 self._refuse(origin, reason)
         return operation
 
     def _settle(self, node: fx.Node) -> bool:
-        """Refuse what is pending in front of what cannot take it; say whether anything was."""
-        pending = [self.pending.get(source, Pending()) for source in node.all_input_nodes]
-        refused = [refusal for before in pending for refusal in before.unread()]
+        """Refuse what is unfolded in front of what cannot take it; say whether anything was."""
+        unfolded = [self.unfolded.get(source, Unfolded()) for source in node.all_input_nodes]
+        refused = [refusal for before in unfolded for refusal in before.unread()]
         for origin, reason in refused:
             self._refuse(origin, reason)
         return bool(refused)
@@ -269,19 +280,19 @@ class Reader:
         if (
             layer is None
             or origin is None
-            or self.pending.get(first)
+            or self.unfolded.get(first)
             or not isinstance(self.operations[origin], Convolve | Multiply)
         ):
-            scale = normalizing_scale(operation.module, self.recording.values[node].shape[1:])
+            scale = batch_norm_scale(operation.module, self.recording.values[node].shape[1:])
             self.operations[node] = scale
-            self._keep_pending(first, node, scale)
+            self._carry(first, node, scale)
             return
         layer.norm = operation.module
         layer.reference = node.name
 
     def _fuse(self, node: fx.Node, operation: Activate) -> None:
         # Maximum and flattening commute with a monotone function of each value.
-        through = Pass | MaxPool | Reshape | Flatten | Normalize | Activate
+        through = Pass | MaxPool | Reshape | ToVectors | Normalize | Activate
         origin = self._only_origin(node, through=through)
         if origin is None:
             self._refuse(
@@ -292,7 +303,7 @@ class Reader:
             return
         last = self.layers[self.sources[node.all_input_nodes[0]]]
         layer = last
-        while isinstance(layer.operation, MaxPool | Flatten):
+        while isinstance(layer.operation, MaxPool | ToVectors):
             layer.reference = ""
             layer = self.layers[layer.inputs[0]]
         layer.reference, last.reference = "", node.name
@@ -337,7 +348,7 @@ class Reader:
         return tuple(notes), node  # type: ignore[return-value]
 
     def _unread(self, node: fx.Node) -> None:
-        for origin, reason in self.pending.get(node, Pending()).unread():
+        for origin, reason in self.unfolded.get(node, Unfolded()).unread():
             behind = isinstance(self.operations[origin], Pad)
             self._refuse(
                 origin, f"needs {FOLDS_ZEROS} behind it, {TO_BE_FOLDED}" if behind else reason
@@ -346,6 +357,12 @@ class Reader:
     def _refuse(self, node: fx.Node, reason: str) -> None:
         self.refused.add(node)
         self.problems.append(f"{title(node)}: {reason}")
+
+
+def _summands(node: fx.Node) -> list[fx.Node]:
+    """Both sides of an addition, which may be the same."""
+    sides = [*node.args, *(node.kwargs[name] for name in ("input", "other") if name in node.kwargs)]
+    return [side for side in sides if isinstance(side, fx.Node)]
 
 
 def _shared(nodes: list[fx.Node]) -> Iterator[str]:
@@ -359,7 +376,7 @@ def _shared(nodes: list[fx.Node]) -> Iterator[str]:
             )
 
 
-def _reachable(layers: list[TracedLayer], output: str) -> list[TracedLayer]:
+def _reachable(layers: list[FloatLayer], output: str) -> list[FloatLayer]:
     """Keep what the output depends on, and put the output last."""
     needed = {output}
     for layer in reversed(layers):

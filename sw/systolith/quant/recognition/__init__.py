@@ -1,0 +1,14 @@
+"""What a float model consists of, in terms of hardware: layers read from a recording of it."""
+
+from systolith.quant.recognition.comparison import comparison_problems
+from systolith.quant.recognition.folding import fold_batch_norm
+from systolith.quant.recognition.operations import FloatLayer, FloatNetwork
+from systolith.quant.recognition.reader import read_network
+
+__all__ = [
+    "FloatLayer",
+    "FloatNetwork",
+    "comparison_problems",
+    "fold_batch_norm",
+    "read_network",
+]

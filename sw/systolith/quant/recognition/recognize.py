@@ -1,0 +1,297 @@
+"""What one call of a recorded model is in hardware, or why hardware has no such operation."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Size, Tensor, fx, nn
+
+from systolith.network import Shape
+from systolith.quant.recognition.operations import (
+    Activate,
+    AddUp,
+    AveragePool,
+    Convolve,
+    MaxPool,
+    Multiply,
+    Normalize,
+    Operation,
+    Pass,
+    Recognized,
+    Reshape,
+    ScaleAndShift,
+    Softmax,
+)
+from systolith.quant.recognition.windows import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    average_pool,
+    convolution_padding,
+    max_pool,
+    maximum,
+    mean,
+    padding_problems,
+    pair,
+    zero_pad,
+)
+from systolith.quant.requantizing import RELU6_LIMIT, Activation
+from systolith.trace import Call
+
+__all__ = ["SUPPORTED", "depends_on_size", "recognize"]
+
+SUPPORTED = (
+    "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
+    "AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
+)
+RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
+MODULES_ONLY = "call it through its module, such as nn.Conv2d, which owns the weights"
+_ZEROS_AND_ONES = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
+SLICE = (
+    f"cannot leave parts of a tensor out; {_ZEROS_AND_ONES} and a stride, computes every second "
+    "pixel, or some of the channels"
+)
+CHANNELS = f"cannot add channels of zeros; {_ZEROS_AND_ONES} computes the same"
+
+_Constant = float | Tensor | None
+
+
+def recognize(call: Call) -> Recognized:
+    """Recognize a call; modules are known by their exact types, as subclasses may do otherwise."""
+    rule = _RULES.get(call.operator)
+    if rule is None:
+        return None, [SUPPORTED]
+    if call.operator in ("conv2d", "linear", "batch_norm"):
+        return rule(call)
+    if call.problems:
+        return None, list(call.problems)
+    for name, value in call.arguments.items():
+        if name in ("input", "other"):
+            continue
+        if isinstance(value, fx.Node):
+            return None, [f"needs {name} to be a constant, got an activation"]
+        if isinstance(value, Tensor) and value.numel() != 1:
+            return None, [f"needs {name} to be one number, got shape {tuple(value.shape)}"]
+    if call.operator not in ("add", "mul") and not isinstance(call.arguments.get("input"), fx.Node):
+        return None, [SUPPORTED]
+    return rule(call)
+
+
+def depends_on_size(call: Call, operation: Operation | None) -> bool:
+    """Whether images of another size would make another operation of a call.
+
+    Windows that were computed from the size do, and ``ceil_mode``, which adds a window at some
+    sizes, and indices, which leave something out at others.
+    """
+    if isinstance(operation, AveragePool) and operation.kernel_size is None:
+        return False
+    match call.operator:
+        case "max_pool2d" | "avg_pool2d" if isinstance(operation, AveragePool | MaxPool):
+            return bool(call.arguments.get("ceil_mode"))
+        case "getitem":
+            index = call.arguments["index"]
+            parts = index if isinstance(index, tuple) else (index,)
+            return any(part not in (None, Ellipsis, slice(None)) for part in parts)
+        case _:
+            return call.operator.startswith("adaptive") or call.operator in ("mean", "amax")
+
+
+def _convolution(call: Call) -> Recognized:
+    module, problems = call.module, []
+    if not isinstance(module, nn.Conv2d):
+        return None, [MODULES_ONLY]
+    if set(module.dilation) != {1}:
+        problems.append(f"needs dilation 1, got {module.dilation}")
+    if module.padding_mode != "zeros":
+        problems.append(f"needs padding_mode 'zeros', got '{module.padding_mode}'")
+    padding = convolution_padding(module)
+    problems += padding_problems(padding, pair(module.kernel_size))
+    return Convolve(module, padding), problems
+
+
+def _linear(call: Call) -> Recognized:
+    if not isinstance(call.module, nn.Linear):
+        return None, [MODULES_ONLY]
+    return Multiply(call.module), []
+
+
+def _batch_norm(call: Call) -> Recognized:
+    module, problems = call.module, []
+    if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return None, [MODULES_ONLY]
+    if module.running_mean is None:
+        problems.append("needs running statistics, tracks none")
+    if len(call.input) not in (2, 4):
+        problems.append(f"needs (N, C, H, W) or (N, features), got {call.input}")
+    return Normalize(module), problems
+
+
+def _relu(call: Call) -> Recognized:
+    return Activate(Activation.RELU), []
+
+
+def _relu6(call: Call) -> Recognized:
+    return Activate(Activation.RELU6), []
+
+
+def _hardtanh(call: Call) -> Recognized:
+    return _clip(call.arguments.get("min_val", -1.0), call.arguments.get("max_val", 1.0))
+
+
+def _clamp(call: Call) -> Recognized:
+    return _clip(call.arguments.get("min"), call.arguments.get("max"))
+
+
+def _clip(low: object, high: object) -> Recognized:
+    if low == 0 and high in (None, float("inf")):
+        return Activate(Activation.RELU), []
+    if low == 0 and high == RELU6_LIMIT:
+        return Activate(Activation.RELU6), []
+    return None, [f"needs limits 0 and 6, as ReLU6, or 0 and none, as ReLU, got {low} and {high}"]
+
+
+def _softmax(call: Call) -> Recognized:
+    """Recognize what does not change the predicted class."""
+    axis = call.arguments.get("dim")
+    if axis is None or axis % len(call.input) != 1:
+        return None, [f"needs axis 1, that of the classes, got {axis}; or return the logits"]
+    return Softmax(), []
+
+
+def _identity(call: Call) -> Recognized:
+    return Pass(), []
+
+
+def _dropout(call: Call) -> Recognized:
+    if call.arguments.get("training", True) and call.arguments.get("p", 0.5) != 0:
+        return None, ["drops values in evaluation, too; write training=self.training"]
+    return Pass(), []
+
+
+def _reshape(call: Call) -> Recognized:
+    return Reshape(RESHAPE), []
+
+
+def _unflatten(call: Call) -> Recognized:
+    return Reshape(RESHAPE if call.module is None else "supported before a Flatten only"), []
+
+
+def _flatten(call: Call) -> Recognized:
+    axes = call.arguments.get("start_dim", 0), call.arguments.get("end_dim", -1)
+    return Reshape(f"needs axes 1 to -1, got {axes[0]} to {axes[1]}"), []
+
+
+def _getitem(call: Call) -> Recognized:
+    """Axes of length 1 may be dropped, or added; anything else leaves something out."""
+    index = call.arguments["index"]
+    parts = index if isinstance(index, tuple) else (index,)
+    plain = all(part is None or part is Ellipsis or type(part) in (int, slice) for part in parts)
+    if plain and Size(call.input).numel() == Size(call.output).numel():
+        return Reshape(RESHAPE), []
+    return None, [SLICE]
+
+
+def _pad(call: Call) -> Recognized:
+    sides = call.arguments["pad"]
+    if len(call.output) == 4 and call.input[1] != call.output[1] and len(sides) == 6:
+        rows = [f"needs rows and columns to add on 2 or 4 sides, got {sides}"]
+        return None, rows if any(sides[:4]) else [*rows, CHANNELS]
+    return zero_pad(call)
+
+
+def _add(call: Call) -> Recognized:
+    alpha = call.arguments.get("alpha", 1)
+    one, other = call.arguments.get("input"), call.arguments.get("other")
+    if not (isinstance(one, fx.Node) and isinstance(other, fx.Node)):
+        constant = one if isinstance(other, fx.Node) else other
+        if isinstance(other, fx.Node) and alpha != 1:
+            return None, [f"needs alpha 1, got {alpha}"]
+        given = "a constant tensor" if isinstance(constant, Tensor) else constant
+        reason = f"needs two activations, got {given}"
+        return _scale(call, reason, shift=constant, times=alpha)
+    return AddUp(), [f"needs alpha 1, got {alpha}"] if alpha != 1 else []
+
+
+def _subtract(call: Call) -> Recognized:
+    if isinstance(other := call.arguments.get("other"), fx.Node):
+        return None, [SUPPORTED]
+    return _scale(call, SUPPORTED, shift=other, times=-call.arguments.get("alpha", 1))
+
+
+def _multiply(call: Call) -> Recognized:
+    one, other = call.arguments.get("input"), call.arguments.get("other")
+    if isinstance(one, fx.Node) and isinstance(other, fx.Node):
+        return None, [SUPPORTED]
+    return _scale(call, SUPPORTED, factor=one if isinstance(other, fx.Node) else other)
+
+
+def _divide(call: Call) -> Recognized:
+    if isinstance(other := call.arguments.get("other"), fx.Node):
+        return None, [SUPPORTED]
+    if call.arguments.get("rounding_mode") is not None:
+        return None, ["needs rounding_mode None"]
+    return _scale(call, SUPPORTED, divisor=other)
+
+
+def _scale(
+    call: Call,
+    reason: str,
+    *,
+    factor: _Constant = 1.0,
+    divisor: _Constant = 1.0,
+    shift: _Constant = 0.0,
+    times: float = 1.0,
+) -> Recognized:
+    """Recognize ``x * factor / divisor + shift * times``; nothing at all if that is x."""
+    constants = [
+        _spread(value, call.input) if isinstance(value, int | float | Tensor) else None
+        for value in (factor, divisor, shift)
+    ]
+    numerator, denominator, offset = constants
+    if not call.keeps_shape or numerator is None or denominator is None or offset is None:
+        return None, [reason]
+    scale, offset = numerator / denominator, offset * times
+    if bool((scale == 1).all()) and not bool(offset.any()):
+        return Pass(), []
+    return ScaleAndShift(scale, offset, reason), []
+
+
+def _spread(value: float | Tensor, shape: Shape) -> Tensor | None:
+    """Constant as a tensor of one image's shape; None if it has another for each image."""
+    tensor = torch.as_tensor(value).detach().double().cpu()
+    if tensor.ndim == len(shape) and len(tensor) != 1:
+        return None
+    if tensor.ndim == len(shape):
+        tensor = tensor[0]
+    return tensor.expand(shape[1:]) if tensor.ndim < len(shape) else None
+
+
+_RULES: dict[str, Callable[[Call], Recognized]] = {
+    "conv2d": _convolution,
+    "linear": _linear,
+    "batch_norm": _batch_norm,
+    "relu": _relu,
+    "relu6": _relu6,
+    "hardtanh": _hardtanh,
+    "clamp": _clamp,
+    "softmax": _softmax,
+    "max_pool2d": max_pool,
+    "avg_pool2d": average_pool,
+    "adaptive_avg_pool2d": adaptive_average_pool,
+    "adaptive_max_pool2d": adaptive_max_pool,
+    "mean": mean,
+    "amax": maximum,
+    "add": _add,
+    "sub": _subtract,
+    "mul": _multiply,
+    "div": _divide,
+    "flatten": _flatten,
+    "reshape": _reshape,
+    "reshape_as": _reshape,
+    "squeeze": _reshape,
+    "unsqueeze": _reshape,
+    "unflatten": _unflatten,
+    "getitem": _getitem,
+    "pad": _pad,
+    "identity": _identity,
+    "dropout": _dropout,
+    "alpha_dropout": _dropout,
+}

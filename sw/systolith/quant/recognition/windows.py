@@ -1,0 +1,179 @@
+"""Recognize operations whose windows slide over images: pools, reductions, padding."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from systolith.network import Padding
+from systolith.quant.recognition.operations import AveragePool, MaxPool, Pad, Pass, Recognized
+from systolith.trace import Call
+
+__all__ = [
+    "adaptive_average_pool",
+    "adaptive_max_pool",
+    "average_pool",
+    "convolution_padding",
+    "max_pool",
+    "maximum",
+    "mean",
+    "padding_problems",
+    "pair",
+    "zero_pad",
+]
+
+_NO_PADDING = (0, 0, 0, 0)
+
+
+def max_pool(call: Call) -> Recognized:
+    """Recognize a max pool."""
+    arguments = call.arguments
+    if arguments.get("return_indices"):
+        return None, ["needs return_indices=False, got True"]
+    problems = list(_pool_problems(call))
+    if pair(arguments.get("dilation", 1)) != (1, 1):
+        problems.append(f"needs dilation 1, got {arguments['dilation']}")
+    kernel, stride, padding = _window(call)
+    return MaxPool(kernel, stride, padding), problems
+
+
+def average_pool(call: Call) -> Recognized:
+    """Recognize an average pool."""
+    arguments, problems = call.arguments, list(_pool_problems(call))
+    kernel, stride, padding = _window(call)
+    if any(padding) and not arguments.get("count_include_pad", True):
+        problems.append("needs count_include_pad=True with padding, got False")
+    if arguments.get("divisor_override") is not None:
+        problems.append(f"needs divisor_override=None, got {arguments['divisor_override']}")
+    return AveragePool(kernel, stride, padding), problems
+
+
+def adaptive_average_pool(call: Call) -> Recognized:
+    """Recognize an adaptive average pool whose windows are all of one size."""
+    window = _adaptive_window(call)
+    if window is None:
+        return None, [f"needs output_size 1, got {call.arguments['output_size']}"]
+    if call.output[2:] == (1, 1):
+        return AveragePool(None, (1, 1), _NO_PADDING), []
+    if window == (1, 1):
+        return Pass(), []
+    return AveragePool(window, window, _NO_PADDING), []
+
+
+def adaptive_max_pool(call: Call) -> Recognized:
+    """Recognize an adaptive max pool whose windows are all of one size."""
+    if call.arguments.get("return_indices"):
+        return None, ["needs return_indices=False, got True"]
+    window = _adaptive_window(call)
+    if window is None:
+        return None, [f"needs output_size 1, got {call.arguments['output_size']}"]
+    return Pass() if window == (1, 1) else MaxPool(window, window, _NO_PADDING), []
+
+
+def mean(call: Call) -> Recognized:
+    """Recognize a mean over rows, columns or both."""
+    window = _reduction_window(call)
+    if window is None:
+        return None, ["needs axes of images, 2 and 3, and no other dtype; or use AvgPool2d"]
+    if window == call.image:
+        return AveragePool(None, (1, 1), _NO_PADDING), []
+    return AveragePool(window, window, _NO_PADDING), []
+
+
+def maximum(call: Call) -> Recognized:
+    """Recognize a maximum over rows, columns or both."""
+    window = _reduction_window(call)
+    if window is None:
+        return None, ["needs axes of images, 2 and 3; or use MaxPool2d"]
+    return MaxPool(window, window, _NO_PADDING), []
+
+
+def zero_pad(call: Call) -> Recognized:
+    """Recognize added rows and columns of zeros."""
+    if not call.are_images:
+        return None, [f"needs images (N, C, H, W), got {call.input}"]
+    problems = []
+    sides = call.arguments["pad"]
+    whole = isinstance(sides, tuple | list) and all(isinstance(side, int) for side in sides)
+    if not whole or len(sides) not in (2, 4) or min(sides) < 0:
+        problems.append(f"needs rows and columns to add on 2 or 4 sides, got {sides}")
+        sides = _NO_PADDING
+    mode, value = call.arguments.get("mode", "constant"), call.arguments.get("value")
+    if mode != "constant" or value:
+        problems.append(f"needs to pad with zeros, got mode '{mode}', value {value}")
+    left, right, top, bottom = (*sides, 0, 0)[:4]
+    return Pad((top, bottom, left, right)), problems
+
+
+def convolution_padding(module: nn.Conv2d) -> Padding:
+    """Rows and columns that a convolution adds."""
+    match module.padding:
+        case "valid":
+            return _NO_PADDING
+        case "same":
+            # As PyTorch: the odd row or column goes to the bottom and to the right.
+            rows, columns = (size - 1 for size in module.kernel_size)
+            return rows // 2, rows - rows // 2, columns // 2, columns - columns // 2
+        case _:
+            return _symmetric(module.padding)
+
+
+def padding_problems(padding: Padding, kernel: tuple[int, int]) -> Iterator[str]:
+    """Find padding that hides a whole window."""
+    top, bottom, left, right = padding
+    if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
+        yield f"needs padding smaller than the kernel {kernel}, got {(top, left)}"
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """Two numbers of one, of a list of one, or of two."""
+    values = tuple(value) if isinstance(value, tuple | list) else (value,)
+    return int(values[0]), int(values[-1])
+
+
+def _symmetric(padding: Any) -> Padding:
+    vertical, horizontal = pair(padding)
+    return vertical, vertical, horizontal, horizontal
+
+
+def _window(call: Call) -> tuple[tuple[int, int], tuple[int, int], Padding]:
+    """Kernel, stride and padding of a pool."""
+    kernel = pair(call.arguments["kernel_size"])
+    stride = pair(call.arguments.get("stride") or kernel)
+    return kernel, stride, _symmetric(call.arguments.get("padding", 0))
+
+
+def _pool_problems(call: Call) -> Iterator[str]:
+    kernel, stride, padding = _window(call)
+    if not call.are_images:
+        yield f"needs images (N, C, H, W), got {call.input}"
+    elif call.arguments.get("ceil_mode"):
+        top, _, left, _ = padding
+        sizes = zip(call.image, (top, left), kernel, stride, strict=True)
+        whole = tuple((size + 2 * pad - window) // step + 1 for size, pad, window, step in sizes)
+        if whole != call.output[2:]:
+            yield "needs ceil_mode=False, got True"
+    yield from padding_problems(padding, kernel)
+
+
+def _adaptive_window(call: Call) -> tuple[int, int] | None:
+    """Window of an adaptive pool; None if windows differ."""
+    if not call.are_images:
+        return None
+    (rows, columns), (height, width) = call.image, call.output[2:]
+    if rows % height or columns % width:
+        return None
+    return rows // height, columns // width
+
+
+def _reduction_window(call: Call) -> tuple[int, int] | None:
+    """Window of a reduction over whole rows, columns, or both."""
+    axes = call.arguments.get("dim")
+    axes = axes if isinstance(axes, tuple | list) else (axes,)
+    if len(call.input) != 4 or call.arguments.get("dtype") is not None:
+        return None
+    if not all(isinstance(axis, int) and axis % 4 in (2, 3) for axis in axes):
+        return None
+    reduced = {axis % 4 for axis in axes}
+    height, width = call.image
+    return height if 2 in reduced else 1, width if 3 in reduced else 1

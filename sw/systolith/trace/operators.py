@@ -1,0 +1,253 @@
+"""The operators that are understood: one table of functions, methods and modules.
+
+A row names an operator, everything in PyTorch that computes it, and its parameters. To add an
+operator, add a row here and a rule where it has a meaning: in :mod:`systolith.quant.recognition`
+for hardware, in :mod:`systolith.prune.filters` for pruning.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+__all__ = ["COMMON_PARAMETERS", "Operator", "operator_of_call", "operator_of_module"]
+
+COMMON_PARAMETERS = ("inplace", "keepdim", "memory_format", "_stacklevel")
+"""Parameters of any operator that do not change the values it computes, or only their layout."""
+
+_Settings = Callable[[Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One operator and the ways to call it.
+
+    Parameters
+    ----------
+    name : str
+        As in :mod:`torch.nn.functional`, if it is there.
+    calls : tuple
+        Functions; methods as strings, ``"Tensor.relu"``.
+    parameters : tuple of str
+        In PyTorch's order, after the first one.
+    modules : tuple of type
+        Modules that compute it; their attributes have the names of the parameters.
+    settings : mapping of type to callable
+        Further modules, with a function from the module to its arguments.
+    first : str
+        Name of the first parameter.
+    aliases : mapping of str to str
+        Other names of parameters.
+    variadic : bool
+        Whether all positional arguments after the first may be one sequence, as in
+        ``x.view(2, -1)``.
+    """
+
+    name: str
+    calls: tuple[Any, ...] = ()
+    parameters: tuple[str, ...] = ()
+    modules: tuple[type[nn.Module], ...] = ()
+    settings: Mapping[type[nn.Module], _Settings] = field(default_factory=dict)
+    first: str = "input"
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    variadic: bool = False
+
+    def module_arguments(self, module: nn.Module, kind: type[nn.Module]) -> dict[str, Any]:
+        """Arguments of a module of type `kind`, by name of the parameter."""
+        if kind in self.settings:
+            return dict(self.settings[kind](module))
+        return {name: getattr(module, name) for name in self.parameters if hasattr(module, name)}
+
+
+_AXIS = {"axis": "dim"}
+
+
+def _evaluating(module: nn.Module) -> Mapping[str, Any]:
+    """Arguments of a dropout, which models are read without."""
+    return {"training": False}
+
+
+OPERATORS = (
+    # Layers with weights.
+    Operator("conv2d", (F.conv2d, torch.conv2d), modules=(nn.Conv2d,)),
+    Operator("linear", (F.linear,), modules=(nn.Linear,)),
+    Operator("batch_norm", (F.batch_norm,), modules=(nn.BatchNorm1d, nn.BatchNorm2d)),
+    # Activations.
+    Operator(
+        "relu",
+        (F.relu, torch.relu, torch.relu_, "Tensor.relu", "Tensor.relu_"),
+        ("inplace",),
+        (nn.ReLU,),
+    ),
+    Operator("relu6", (F.relu6, torch._C._nn.relu6_), ("inplace",), (nn.ReLU6,)),
+    Operator(
+        "hardtanh",
+        (F.hardtanh, F.hardtanh_),
+        ("min_val", "max_val", "inplace"),
+        (nn.Hardtanh,),
+    ),
+    Operator(
+        "clamp",
+        (torch.clamp, torch.clamp_, torch.clip, torch.clip_)
+        + ("Tensor.clamp", "Tensor.clamp_", "Tensor.clip", "Tensor.clip_"),
+        ("min", "max"),
+    ),
+    Operator(
+        "clamp",
+        (torch.clamp_min, torch.clamp_min_, "Tensor.clamp_min", "Tensor.clamp_min_"),
+        ("min",),
+    ),
+    Operator("leaky_relu", (F.leaky_relu,), ("negative_slope", "inplace"), (nn.LeakyReLU,)),
+    Operator("elu", (F.elu,), ("alpha", "inplace"), (nn.ELU,)),
+    Operator("selu", (F.selu, torch.selu), ("inplace",), (nn.SELU,)),
+    Operator("celu", (F.celu, torch.celu), ("alpha", "inplace"), (nn.CELU,)),
+    Operator("gelu", (F.gelu,), ("approximate",), (nn.GELU,)),
+    Operator("silu", (F.silu,), ("inplace",), (nn.SiLU,)),
+    Operator("mish", (F.mish,), ("inplace",), (nn.Mish,)),
+    Operator("hardswish", (F.hardswish,), ("inplace",), (nn.Hardswish,)),
+    Operator("softsign", (F.softsign,), (), (nn.Softsign,)),
+    Operator("tanh", (torch.tanh, F.tanh, "Tensor.tanh", "Tensor.tanh_"), (), (nn.Tanh,)),
+    Operator(
+        "softmax",
+        (F.softmax, F.log_softmax, torch.softmax, torch.log_softmax)
+        + ("Tensor.softmax", "Tensor.log_softmax"),
+        ("dim", "_stacklevel", "dtype"),
+        (nn.Softmax, nn.LogSoftmax),
+        {nn.Softmax2d: lambda module: {"dim": -3}},
+    ),
+    # Pools and reductions.
+    Operator(
+        "max_pool2d",
+        (F.max_pool2d, torch.max_pool2d),
+        ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
+        (nn.MaxPool2d,),
+    ),
+    Operator(
+        "avg_pool2d",
+        (F.avg_pool2d,),
+        ("kernel_size", "stride", "padding")
+        + ("ceil_mode", "count_include_pad", "divisor_override"),
+        (nn.AvgPool2d,),
+    ),
+    Operator(
+        "adaptive_avg_pool2d", (F.adaptive_avg_pool2d,), ("output_size",), (nn.AdaptiveAvgPool2d,)
+    ),
+    Operator(
+        "adaptive_max_pool2d",
+        (F.adaptive_max_pool2d,),
+        ("output_size", "return_indices"),
+        (nn.AdaptiveMaxPool2d,),
+    ),
+    Operator("mean", (torch.mean, "Tensor.mean"), ("dim", "keepdim", "dtype"), aliases=_AXIS),
+    Operator("sum", (torch.sum, "Tensor.sum"), ("dim", "keepdim", "dtype"), aliases=_AXIS),
+    Operator("amax", (torch.amax, "Tensor.amax"), ("dim", "keepdim"), aliases=_AXIS),
+    # Arithmetic.
+    Operator(
+        "add",
+        (operator.add, operator.iadd, torch.add, "Tensor.add", "Tensor.add_"),
+        ("other", "alpha"),
+    ),
+    Operator(
+        "sub",
+        (operator.sub, operator.isub, torch.sub, torch.subtract, "Tensor.sub", "Tensor.sub_"),
+        ("other", "alpha"),
+    ),
+    Operator(
+        "mul",
+        (operator.mul, operator.imul, torch.mul, torch.multiply, "Tensor.mul", "Tensor.mul_"),
+        ("other",),
+    ),
+    Operator(
+        "div",
+        (operator.truediv, operator.itruediv, torch.div, torch.divide)
+        + ("Tensor.div", "Tensor.div_"),
+        ("other", "rounding_mode"),
+    ),
+    Operator("neg", (operator.neg, torch.neg, "Tensor.neg")),
+    # Shapes.
+    Operator("flatten", (torch.flatten, "Tensor.flatten"), ("start_dim", "end_dim"), (nn.Flatten,)),
+    Operator(
+        "reshape",
+        ("Tensor.view", "Tensor.reshape", torch.reshape),
+        ("shape",),
+        aliases={"size": "shape"},
+        variadic=True,
+    ),
+    Operator("reshape_as", ("Tensor.view_as", "Tensor.reshape_as"), ("other",)),
+    Operator(
+        "squeeze",
+        (torch.squeeze, "Tensor.squeeze", "Tensor.squeeze_"),
+        ("dim",),
+        variadic=True,
+    ),
+    Operator("unsqueeze", (torch.unsqueeze, "Tensor.unsqueeze", "Tensor.unsqueeze_"), ("dim",)),
+    Operator(
+        "unflatten",
+        (torch.unflatten, "Tensor.unflatten"),
+        ("dim", "sizes"),
+        settings={nn.Unflatten: lambda m: {"dim": m.dim, "sizes": m.unflattened_size}},
+    ),
+    Operator("getitem", (operator.getitem,), ("index",)),
+    Operator(
+        "cat",
+        (torch.cat, torch.concat, torch.concatenate),
+        ("dim",),
+        first="tensors",
+        aliases=_AXIS,
+    ),
+    Operator(
+        "pad",
+        (F.pad,),
+        ("pad", "mode", "value"),
+        settings={
+            nn.ZeroPad2d: lambda m: {"pad": m.padding},
+            nn.ConstantPad2d: lambda m: {"pad": m.padding, "value": m.value},
+            nn.ReflectionPad2d: lambda m: {"pad": m.padding, "mode": "reflect"},
+            nn.ReplicationPad2d: lambda m: {"pad": m.padding, "mode": "replicate"},
+        },
+    ),
+    Operator(
+        "interpolate",
+        (F.interpolate,),
+        ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor", "antialias"),
+        (nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d),
+    ),
+    # What computes nothing in evaluation mode.
+    Operator(
+        "identity",
+        (torch.clone, torch.detach, "Tensor.contiguous", "Tensor.clone", "Tensor.detach")
+        + ("Tensor.detach_", "Tensor.data", "Tensor.to", "Tensor.float", "Tensor.double")
+        + ("Tensor.cpu", "Tensor.cuda", "Tensor.type_as", "Tensor.requires_grad_"),
+        ("other", "dtype", "device", "non_blocking", "copy", "memory_format", "requires_grad"),
+        (nn.Identity,),
+    ),
+    Operator(
+        "dropout",
+        (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d),
+        ("p", "training", "inplace"),
+        settings=dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), _evaluating),
+    ),
+    Operator(
+        "alpha_dropout",
+        (F.alpha_dropout, F.feature_alpha_dropout),
+        ("p", "training", "inplace"),
+        settings=dict.fromkeys((nn.AlphaDropout, nn.FeatureAlphaDropout), _evaluating),
+    ),
+)
+
+_OF_CALLS = {call: row for row in OPERATORS for call in row.calls}
+_OF_MODULES = {kind: row for row in OPERATORS for kind in (*row.modules, *row.settings)}
+
+
+def operator_of_call(target: Any) -> Operator | None:
+    """Operator that a function, or a method such as ``"Tensor.relu"``, computes."""
+    return _OF_CALLS.get(target)
+
+
+def operator_of_module(kind: type[nn.Module]) -> Operator | None:
+    """Operator that a module of exactly this type computes; a subclass may do something else."""
+    return _OF_MODULES.get(kind)
