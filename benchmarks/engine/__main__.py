@@ -18,7 +18,7 @@ from benchmarks.engine.networks import (
     test_images,
 )
 from benchmarks.results import write_result
-from systolith.bench import NativeResult, build_native
+from systolith.bench import NativeResult, compile_native
 from systolith.emit import write_design
 from systolith.frontend import mirror
 from systolith.network import IntArray, content_hash
@@ -48,8 +48,8 @@ def measure(name: str, bench: Bench, images: int | None, jobs: int, work: Path) 
     start = time.perf_counter()
     design = write_design(plan, work / name)
     timed("generate", start)
-    model = build_native(design, work / "builds")
-    seconds["build"] = round(model.build_seconds, 1)
+    model = compile_native(design, work / "builds")
+    seconds["build"] = round(model.compile_seconds, 1)
     inputs, labels = test_images(network, origin, bench, images)
     start = time.perf_counter()
     expected = mirror(network).trace(inputs)[network.outputs[0]]
@@ -106,7 +106,7 @@ def _simulate(name: str, model: Any, inputs: IntArray, jobs: int) -> NativeResul
         return model.run(
             inputs,
             jobs=jobs,
-            progress=lambda done, speed: bar.update(task, completed=done, speed=speed),
+            progress=lambda now: bar.update(task, completed=now.done, speed=now.images_per_second),
         )
 
 

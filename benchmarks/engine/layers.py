@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.results import write_result
-from systolith.bench import build_native
+from systolith.bench import compile_native
 from systolith.emit import write_design
 from systolith.network import (
     ActType,
@@ -103,7 +103,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     start = time.perf_counter()
     design = write_design(plan, folder / name.replace(" ", "_"))
     generate = time.perf_counter() - start
-    model = build_native(design, folder / "builds")
+    model = compile_native(design, folder / "builds")
     images = np.random.default_rng(1).integers(0, 256, (FRAMES, *network.input.shape))
     result = model.run(images)
     assert np.array_equal(result.output, forward(network, images)["conv"]), name
@@ -120,7 +120,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
         "macs_per_multiplier_and_cycle": plan.macs_kept
         / (plan.multipliers * plan.cycles_per_frame),
         "generate_seconds": round(generate, 1),
-        "build_seconds": round(model.build_seconds, 1),
+        "build_seconds": round(model.compile_seconds, 1),
         "cycles_per_second": round(result.cycles / result.seconds),
     }
 

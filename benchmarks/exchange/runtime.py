@@ -22,7 +22,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks.results import write_result
-from systolith.bench import build_native
+from systolith.bench import compile_native
 from systolith.data import load_cifar10
 from systolith.emit import write_design
 from systolith.exchange import import_onnx
@@ -98,7 +98,7 @@ def compare(path: Path, images: Images, labels: NDArray[np.int64], rtl: int) -> 
     margins = np.rint((ranked[:, -1] - ranked[:, -2]) / imported.scales[name]).astype(int)
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_network(network, multipliers=MULTIPLIERS)
-        model = build_native(write_design(plan, Path(folder) / "rtl"), Path(folder) / "builds")
+        model = compile_native(write_design(plan, Path(folder) / "rtl"), Path(folder) / "builds")
         result = model.run(integers[:rtl], jobs=2)
     assert np.array_equal(result.output.reshape(rtl, -1), ours[:rtl]), "RTL differs"
     return {

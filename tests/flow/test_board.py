@@ -21,12 +21,12 @@ from systolith.gateware import Technology
 from systolith.gateware.board import Kind, Status, server_resources
 from systolith.host import Board, BoardError, decode, encode, open_line
 from systolith.models import DigitsCNN
+from systolith.netlist import SimulatedBoard, compile_board
 from systolith.network import IntArray, KOutOfN, Pattern, forward, save
 from systolith.plan import NetworkPlan, plan_network
 from systolith.prune import all_convolutions_but_first
 from systolith.stages import open_run
 from systolith.train import Recipe, train_pruned_quantized
-from systolith.virtual import VirtualBoard, build_virtual_board
 from tests.support.networks import small_network
 from tests.support.slow import first_few
 
@@ -40,7 +40,7 @@ class Served:
     """A network, the board that computes it, and images with what the network makes of them."""
 
     plan: NetworkPlan
-    board: VirtualBoard
+    board: SimulatedBoard
     folder: Path
     images: IntArray
     outputs: IntArray
@@ -67,7 +67,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     plan = plan_network(network, budget=Budget(multipliers=MULTIPLIERS, **limits))
     config = board_config(plan, BOARD, clock_mhz=100, baud=BAUD)
     verilog = emit_board(plan, BOARD, clock_mhz=100, baud=BAUD, technology=Technology.GENERIC)
-    board = build_virtual_board(verilog, BOARD_TOP, divisor=config.divisor, workdir=folder)
+    board = compile_board(verilog, BOARD_TOP, divisor=config.divisor, workdir=folder)
     outputs = forward(network, images)[network.outputs[0]]
     return Served(plan=plan, board=board, folder=folder, images=images, outputs=outputs)
 
@@ -111,7 +111,7 @@ def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: 
     )
     assert "output [5:0] led" in verilog
     divisor = board_config(plan, tang, clock_mhz=tang.clock_mhz, baud=BAUD).divisor
-    board = build_virtual_board(verilog, BOARD_TOP, divisor=divisor, workdir=tmp_path)
+    board = compile_board(verilog, BOARD_TOP, divisor=divisor, workdir=tmp_path)
     low, high = network.input.type.low, network.input.type.high
     images = np.random.default_rng(3).integers(low, high + 1, (3, *network.input.shape))
     files = [str(tmp_path / f"image{number}.npy") for number in range(len(images))]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.bench import build_native
+from systolith.bench import compile_native
 from systolith.emit import write_design
 from systolith.network import IntegerNetwork, forward
 from systolith.plan import ArrayShape, NetworkPlan, plan_network
@@ -18,7 +18,7 @@ FRAMES = 6
 def _simulated_cycles(network: IntegerNetwork, plan: NetworkPlan, folder: Path) -> int:
     """Simulate, see that the outputs are right, and count from first input to last output."""
     images = np.random.default_rng(0).integers(0, 256, (FRAMES, *network.input.shape))
-    result = build_native(write_design(plan, folder / "rtl"), folder, quick=True).run(images)
+    result = compile_native(write_design(plan, folder / "rtl"), folder, quick=True).run(images)
     assert np.array_equal(result.output, forward(network, images)["conv"])
     return int(result.last_output_cycle[-1] - result.first_input_cycle[0] + 1)
 

@@ -12,10 +12,11 @@ import torch
 import typer
 from rich.console import Console
 
-from systolith.bench import BuildError
+from systolith.bench import CompileError
 from systolith.cli import caches
 from systolith.cli.failures import explained
 from systolith.cli.faults import users_frame
+from systolith.foundation import spare_folder
 from systolith.network import save
 from systolith.train import TrainingError, evaluate
 from tests.support.networks import small_network
@@ -158,7 +159,7 @@ def test_caches_go_elsewhere_without_a_home(
     caches.provide_caches()
     assert os.environ[caches.VARIABLE] == str(tmp_path / f"systolith-cache-{os.getuid()}")
     (tmp_path / f"systolith-cache-{os.getuid()}").chmod(0o777)
-    assert caches.spare_folder() is None, "anybody could put code into it"
+    assert spare_folder() is None, "anybody could put code into it"
 
 
 def test_caches_stay_where_they_can_be_written(
@@ -181,7 +182,7 @@ def test_a_full_disk_in_a_tools_words_is_no_failed_check(
 ) -> None:
     output = "make failed:\nrm x\ntop.cpp: error: No space left on device\nmake: *** Error 1"
     with pytest.raises(typer.Exit) as ended, explained(Console(stderr=True, width=200)):
-        raise BuildError(output)
+        raise CompileError(output)
     assert ended.value.exit_code == 2
     assert capsys.readouterr().err == (
         "error: top.cpp: error: No space left on device; for results, --output names another "

@@ -11,7 +11,7 @@ from systolith.cli import app
 from systolith.emit import Design, write_design
 from systolith.network import save
 from systolith.plan import ArrayShape, plan_network
-from systolith.verify import flip_memory_bit, memories, substitute
+from tests.support.mutate import flip_memory_bit, list_memories, substitute
 from tests.support.networks import small_network
 from tests.support.slow import first_few
 
@@ -34,7 +34,7 @@ FOUND = re.compile(
 def _flip(bit: int) -> Callable[[Design, Path], Design]:
     def mutate(design: Design, folder: Path) -> Design:
         name = "conv2.array.weights_0_0.memory"
-        (memory,) = [m for m in memories(design) if m.module.endswith(name)]
+        (memory,) = [m for m in list_memories(design) if m.module.endswith(name)]
         return flip_memory_bit(design, folder, memory, word=1, bit=bit)
 
     return mutate

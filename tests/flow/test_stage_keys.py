@@ -242,10 +242,10 @@ def test_a_file_that_the_model_reads_by_itself_counts(place: Place) -> None:
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("watch/rules.py", {"verify", "simulate", "netlist"}),
+        ("watch/stream_job.py", {"verify", "simulate", "netlist"}),
         ("watch/stream_bench.py", {"verify", "simulate", "netlist"}),
         ("bench/driver.cpp", {"verify", "simulate", "netlist"}),
-        ("virtual/board.cpp", {"netlist"}),
+        ("netlist/board.cpp", {"netlist"}),
         ("host/client.py", {"netlist"}),
         ("report/engines.py", {"estimate"}),
         ("report/tables.py", set()),
@@ -269,14 +269,14 @@ def test_a_changed_checker_verifies_again_and_trains_nothing(
     digest_of = program.digest_of
 
     def other(path: Path) -> str:
-        return digest_of(path) + ("*" if path.parts[-2:] == ("watch", "rules.py") else "")
+        return digest_of(path) + ("*" if path.parts[-2:] == ("watch", "stream_job.py") else "")
 
     monkeypatch.setattr(program, "digest_of", other)
     program._program_of.cache_clear()
     report = place.run()
     program._program_of.cache_clear()
     assert _ran(report) == ("verify", "simulate")
-    assert _why(report, "verify") == ["systolith changed: watch/rules.py"]
+    assert _why(report, "verify") == ["systolith changed: watch/stream_job.py"]
 
 
 def test_another_version_of_a_library_counts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,5 +368,5 @@ def test_all_that_simulation_runs_is_in_its_keys(
     )
     assert {*files} == {*HARDWARE}
     _check_closed(files)
-    for module in ("watch/rules.py", "watch/stream_job.py"):
+    for module in ("watch/stream_job.py", "watch/stream_job.py"):
         assert module in program.program_of("verify")["program"]

@@ -9,11 +9,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from systolith.bench.cocotb_runner import RUNTIME
-from systolith.bench.compile import QUICK_FLAGS, VERILATOR_FLAGS
-from systolith.bench.runtime import place_runtime
+from systolith.bench.cocotb_runner import RUNTIME, PortsOnlyVerilator
+from systolith.bench.compile import QUICK_FLAGS, VERILATOR_FLAGS, place_runtime
 from systolith.bench.toolchain import find_toolchain
-from systolith.bench.verilator_runner import PortsOnlyVerilator
 from systolith.emit import Bus, StreamPort, load_bytes, output_streams, write_shell
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash, forward
 from systolith.plan import NetworkPlan, plan_network

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from systolith.bench import BuildError, SimulationError, StreamModel, build_streams
+from systolith.bench import CompileError, SimulationError, StreamModel, compile_streams
 
 
 @pytest.fixture(scope="module")
 def model(chain: Any, workdir: Path) -> StreamModel:
-    return build_streams(chain.design, workdir)
+    return compile_streams(chain.design, workdir)
 
 
 def test_second_build_does_no_work(chain: Any, model: StreamModel, workdir: Path) -> None:
-    assert build_streams(chain.design, workdir).build_seconds == 0
+    assert compile_streams(chain.design, workdir).compile_seconds == 0
     assert model.executable.exists()
 
 
@@ -25,8 +25,8 @@ def test_probe_that_is_not_there_is_told(chain: Any, workdir: Path) -> None:
     probe = replace(chain.design.probes[0], signal="nowhere")
     design = replace(chain.design, probes=(probe,))
     message = r"^Verilator cannot build 'chain' for cocotb:\n(.|\n)*nowhere__payload"
-    with pytest.raises(BuildError, match=message):
-        build_streams(design, workdir)
+    with pytest.raises(CompileError, match=message):
+        compile_streams(design, workdir)
 
 
 def test_simulator_that_ends_without_results_is_an_error(

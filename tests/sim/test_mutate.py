@@ -6,17 +6,18 @@ from typing import Any
 import pytest
 
 from systolith.bench import NONE
-from systolith.verify import flip_memory_bit, memories, substitute, verify
+from systolith.verify import verify
+from tests.support.mutate import flip_memory_bit, list_memories, substitute
 
 
 def test_lists_the_memories_that_amaranth_wrote(chain: Any) -> None:
-    (memory,) = memories(chain.design)
+    (memory,) = list_memories(chain.design)
     assert (memory.module, memory.name) == ("chain.scale_layer", "weights")
     assert (memory.width, memory.depth) == (16, 2)
 
 
 def test_flipped_memory_bit_is_seen(chain: Any, workdir: Path, tmp_path: Path) -> None:
-    (memory,) = memories(chain.design)
+    (memory,) = list_memories(chain.design)
     design = flip_memory_bit(chain.design, tmp_path / "mutant", memory, word=1, bit=8)
     assert design.sources == (tmp_path / "mutant" / "chain.v",)
     before, after = (d.sources[0].read_text() for d in (chain.design, design))
@@ -39,7 +40,7 @@ def test_refuses_bits_that_are_not_there(
     chain: Any, tmp_path: Path, word: int, bit: int, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        flip_memory_bit(chain.design, tmp_path, memories(chain.design)[0], word=word, bit=bit)
+        flip_memory_bit(chain.design, tmp_path, list_memories(chain.design)[0], word=word, bit=bit)
 
 
 def test_substitutes_once(faulty: Any, tmp_path: Path) -> None:
@@ -66,5 +67,5 @@ def test_refuses_substitutions_that_are_not_one(
 
 
 def test_design_can_be_saved_beside_its_mutant(chain: Any, tmp_path: Path) -> None:
-    mutant = flip_memory_bit(chain.design, tmp_path, memories(chain.design)[0], word=0, bit=0)
+    mutant = flip_memory_bit(chain.design, tmp_path, list_memories(chain.design)[0], word=0, bit=0)
     mutant.save(tmp_path / "design.json")

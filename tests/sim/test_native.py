@@ -14,15 +14,17 @@ from systolith.bench import (
     BURSTS,
     NONE,
     PATTERNS,
-    BuildError,
+    CompileError,
     NativeModel,
     Pause,
     SimulationError,
+    SimulationProgress,
     Stalls,
-    build_native,
-    build_streams,
+    compile_native,
+    compile_streams,
 )
 from systolith.bench.compile import check_folder
+from systolith.foundation import Progress
 from systolith.verify import compare
 
 SLOW_CONSUMER = PATTERNS[4]
@@ -32,12 +34,12 @@ WRONG, DROP, CHANGE, WAIT, MISSING, EXTRA, HANG = range(1, 8)
 
 @pytest.fixture(scope="module")
 def model(chain: Any, workdir: Path) -> NativeModel:
-    return build_native(chain.design, workdir)
+    return compile_native(chain.design, workdir)
 
 
 @pytest.fixture(scope="module")
 def faulty_model(faulty: Any, workdir: Path) -> NativeModel:
-    return build_native(faulty, workdir)
+    return compile_native(faulty, workdir)
 
 
 @pytest.mark.parametrize("stalls", PATTERNS, ids=lambda stalls: stalls.name)
@@ -60,7 +62,7 @@ def test_cycles_equal_those_of_the_cocotb_bench(
     chain: Any, model: NativeModel, workdir: Path, stalls: Stalls
 ) -> None:
     native = model.run(chain.images, stalls=stalls, seed=9)
-    run = build_streams(chain.design, workdir).run(chain.images, stalls=stalls, seed=9)
+    run = compile_streams(chain.design, workdir).run(chain.images, stalls=stalls, seed=9)
     frame_in, frame_out = 48, 24
     assert np.array_equal(run.traces[0].cycles[::frame_in], native.first_input_cycle)
     assert np.array_equal(
@@ -70,30 +72,32 @@ def test_cycles_equal_those_of_the_cocotb_bench(
 
 def test_images_may_be_split_over_processes(chain: Any, model: NativeModel) -> None:
     images = np.concatenate([chain.images] * 2)[:5]
-    seen: list[tuple[int, float]] = []
-    result = model.run(images, jobs=2, progress=lambda done, rate: seen.append((done, rate)))
+    seen: list[SimulationProgress] = []
+    result = model.run(images, jobs=2, progress=seen.append)
     expected = np.concatenate([chain.reference["count"]] * 2)[:5]
     assert np.array_equal(result.output, expected)
     assert result.shard_starts == (0, 2)
     assert result.first_input_cycle.tolist() == [0, 96, 0, 96, 192]
     assert result.cycles == 194 + 290
-    assert seen[-1][0] == 5 and seen[-1][1] > 0
+    assert seen[-1].done == seen[-1].total == 5 and seen[-1].images_per_second > 0
     assert not list(model.workdir.glob(".run-*"))
 
 
 def test_second_build_does_no_work(chain: Any, model: NativeModel, workdir: Path) -> None:
-    lines: list[str] = []
-    again = build_native(chain.design, workdir, progress=lines.append)
-    assert again.build_seconds == 0 and not lines
+    lines: list[Progress] = []
+    again = compile_native(chain.design, workdir, progress=lines.append)
+    assert again.compile_seconds == 0 and not lines
     assert again.executable == model.executable
-    assert model.build_seconds > 0
+    assert model.compile_seconds > 0
 
 
 def test_other_sources_get_another_build(chain: Any, model: NativeModel, tmp_path: Path) -> None:
     source = tmp_path / "broken.v"
     source.write_text("module chain(input clk); this is no Verilog endmodule")
-    with pytest.raises(BuildError, match=r"^verilator_bin failed with exit status 1:\n(.|\n)*rror"):
-        build_native(replace(chain.design, sources=(source,)), model.workdir)
+    with pytest.raises(
+        CompileError, match=r"^verilator_bin failed with exit status 1:\n(.|\n)*rror"
+    ):
+        compile_native(replace(chain.design, sources=(source,)), model.workdir)
     assert not list(model.workdir.glob(".native-*.[!l]*"))
 
 
@@ -114,7 +118,7 @@ def test_no_folder_without_blanks_is_refused(
 ) -> None:
     monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path / "my cache"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "my temp"))
-    with pytest.raises(BuildError, match=r"^make needs a folder without blanks in its path, got"):
+    with pytest.raises(CompileError, match=r"^make needs a folder without blanks in its path, got"):
         check_folder(tmp_path / "a b")
 
 
@@ -172,7 +176,7 @@ def test_all_problems_of_a_run_are_told_at_once(chain: Any, model: NativeModel) 
 
 
 def test_waveform_is_written(chain: Any, workdir: Path, tmp_path: Path) -> None:
-    model = build_native(chain.design, workdir, trace=True)
+    model = compile_native(chain.design, workdir, trace=True)
     result = model.run(chain.images[:1], waveform=tmp_path / "wave.fst")
     assert compare(chain.design, result.outputs, {"count": chain.reference["count"][:1]}) is None
     assert (tmp_path / "wave.fst").stat().st_size > 500

@@ -12,15 +12,14 @@ from amaranth import Shape
 from amaranth.lib import wiring
 
 from systolith.bench import find_toolchain
-from systolith.bench.compile import QUICK_FLAGS, run_make, run_verilator
-from systolith.bench.runtime import RUNTIME, place_runtime
+from systolith.bench.compile import QUICK_FLAGS, RUNTIME, place_runtime, run_make, run_verilator
 from systolith.emit import to_verilog
 from systolith.gateware import Multiplier, RegisteredRam, Technology
 from systolith.plan import MULTIPLIER_LATENCY
 from tests.support.slow import first_few
 
 CELLS = {
-    technology: files("systolith.netlist").joinpath(f"{technology.value}.v").read_text()
+    technology: files("systolith.bench").joinpath(f"{technology.value}.v").read_text()
     for technology in (Technology.ECP5, Technology.GOWIN)
 }
 CYCLES = 5000

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from systolith.bench.build_cache import CACHE_VARIABLE, shared_folder
-from systolith.bench.compile import FLAGS, QUICK_FLAGS, run_make, run_verilator
-from systolith.bench.runtime import place_runtime
+from systolith.bench.compile import FLAGS, QUICK_FLAGS, place_runtime, run_make, run_verilator
+from systolith.bench.compile_cache import CACHE_VARIABLE, shared_folder
 from systolith.bench.toolchain import Toolchain, find_toolchain
 
 OBJECTS = ("verilated_threads.o",)
@@ -60,7 +59,9 @@ def test_without_the_variable_the_system_says_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
-    monkeypatch.setattr("systolith.bench.build_cache.user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(
+        "systolith.bench.compile_cache.user_cache_path", lambda name: tmp_path / name
+    )
     assert shared_folder(tmp_path) == tmp_path / "systolith"
     assert (tmp_path / "systolith").is_dir()
 

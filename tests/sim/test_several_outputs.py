@@ -7,11 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.bench import NONE, PATTERNS, NativeModel, Rule, SimulationError, Stalls, build_native
+from systolith.bench import (
+    NONE,
+    PATTERNS,
+    NativeModel,
+    SimulationError,
+    Stalls,
+    StreamRule,
+    compile_native,
+)
 from systolith.emit import Design, write_design
 from systolith.network import ActType, Conv2d, Flatten, IntegerNetwork, Requantize, Tensor, trace
 from systolith.plan import NetworkPlan, plan_network
-from systolith.verify import compare, substitute, verify
+from systolith.verify import compare, verify
+from tests.support.mutate import substitute
 
 U8 = ActType(bits=8, signed=False)
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 2, 4, 5))
@@ -45,7 +54,7 @@ def design(plan: NetworkPlan, tmp_path_factory: pytest.TempPathFactory) -> Desig
 
 @pytest.fixture(scope="module")
 def model(design: Design, workdir: Path) -> NativeModel:
-    return build_native(design, workdir)
+    return compile_native(design, workdir)
 
 
 def test_each_output_is_a_port_and_no_probe(design: Design) -> None:
@@ -128,7 +137,7 @@ def test_an_output_that_waits_for_ready_is_seen(
         watchdog_cycles=500,
     )  # fmt: skip
     broken_rules = {(found.layer, found.rule) for found in result.violations}
-    assert broken_rules == {(port.layer, Rule.VALID_RISES_ALONE)}
+    assert broken_rules == {(port.layer, StreamRule.VALID_RISES_ALONE)}
     assert [not pattern.passed for pattern in result.patterns[-3:]] == [
         index == number for index in range(3)
     ]
@@ -137,7 +146,7 @@ def test_an_output_that_waits_for_ready_is_seen(
 def test_the_native_driver_names_the_output_that_stopped(
     design: Design, workdir: Path, tmp_path: Path
 ) -> None:
-    model = build_native(_broken(design, tmp_path, "o_1", "rst"), workdir)
+    model = compile_native(_broken(design, tmp_path, "o_1", "rst"), workdir)
     message = (
         r"^no transfer for 300 cycles: output o_1 is not valid at cycle \d+; input accepted 120 of "
         r"120 transfers, output o_0 gave 180 of 180, output o_1 gave 0 of 240, output o_2 gave 240 "

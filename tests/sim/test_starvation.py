@@ -21,7 +21,7 @@ from systolith.network import (
 )
 from systolith.plan import plan_network
 from systolith.verify import verify
-from systolith.verify.starvation import is_starved
+from systolith.verify.verification import is_starved
 
 U8 = ActType(bits=8, signed=False)
 END = Requantize(multiplier=np.array([1]), shift=np.array([3]))

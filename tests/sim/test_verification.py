@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systolith.bench import NONE, PATTERNS, Rule
+from systolith.bench import NONE, PATTERNS, StreamRule
 from systolith.emit import Design
 from systolith.verify import Verification, VerificationError, verify
 
@@ -60,7 +60,7 @@ def test_progress_sees_every_simulation(faulty_case: Callable[[int], Any], workd
         patterns=[NONE],
         workdir=workdir,
         watchdog_cycles=WATCHDOG,
-        progress=lambda pattern: seen.append(pattern.stalls),
+        progress=lambda now: seen.append(now.result.stalls),
     )
     assert result.passed
     assert seen == ["none", "reset in mid-frame", "ready withheld"]
@@ -88,11 +88,11 @@ def test_mismatch_in_the_last_layer_spares_those_before(
 
 
 @pytest.mark.parametrize(
-    ("fault", "rule"), [(DROP, Rule.VALID_HOLDS), (CHANGE, Rule.PAYLOAD_HOLDS)]
+    ("fault", "rule"), [(DROP, StreamRule.VALID_HOLDS), (CHANGE, StreamRule.PAYLOAD_HOLDS)]
 )
 @pytest.mark.parametrize(("stage", "layer"), [(FIRST, "conv1"), (SECOND, "conv2")])
 def test_broken_rule_is_seen_under_back_pressure(
-    check: Callable[..., Verification], stage: int, layer: str, fault: int, rule: Rule
+    check: Callable[..., Verification], stage: int, layer: str, fault: int, rule: StreamRule
 ) -> None:
     result = check(stage + fault, patterns=[PATTERNS[4]])
     assert (layer, rule) in [(found.layer, found.rule) for found in result.violations]
@@ -104,7 +104,7 @@ def test_valid_waiting_for_ready_is_seen(
 ) -> None:
     result = check(stage + WAIT)
     assert all(pattern.passed for pattern in result.patterns[:-1]), "equality cannot see it"
-    assert [(v.layer, v.rule) for v in result.violations] == [(layer, Rule.VALID_RISES_ALONE)]
+    assert [(v.layer, v.rule) for v in result.violations] == [(layer, StreamRule.VALID_RISES_ALONE)]
 
 
 @pytest.mark.parametrize(("stage", "layer"), [(FIRST, "conv1"), (SECOND, "conv2")])
@@ -112,7 +112,7 @@ def test_valid_waiting_for_ready_is_not_taken_for_starving(
     check: Callable[..., Verification], stage: int, layer: str
 ) -> None:
     result = check(stage + WAIT, patterns=[PATTERNS[3]])
-    assert [(v.layer, v.rule) for v in result.violations] == [(layer, Rule.VALID_RISES_ALONE)]
+    assert [(v.layer, v.rule) for v in result.violations] == [(layer, StreamRule.VALID_RISES_ALONE)]
 
 
 def test_state_that_survives_reset_is_seen(check: Callable[..., Verification]) -> None:
@@ -127,7 +127,7 @@ def test_missing_transfer_names_the_stream_that_stopped(
 ) -> None:
     result = check(stage + MISSING).patterns[0]
     (violation,) = result.violations
-    assert (violation.layer, violation.rule) == (layer, Rule.NO_HANG)
+    assert (violation.layer, violation.rule) == (layer, StreamRule.NO_HANG)
     assert f"'{layer}' 47 of 48 transfers" in violation.detail
     assert result.mismatches[0].layer == layer
 
@@ -136,7 +136,7 @@ def test_missing_transfer_names_the_stream_that_stopped(
 def test_extra_transfer_is_seen(check: Callable[..., Verification], stage: int, layer: str) -> None:
     result = check(stage + EXTRA).patterns[0]
     violation = result.violations[0]
-    assert (violation.layer, violation.rule) == (layer, Rule.NO_EXTRA_TRANSFER)
+    assert (violation.layer, violation.rule) == (layer, StreamRule.NO_EXTRA_TRANSFER)
     assert str(violation).endswith("48 transfers were expected")
     assert not result.mismatches
 
@@ -147,7 +147,7 @@ def test_hang_names_the_stream_that_stopped(
 ) -> None:
     result = check(stage + HANG).patterns[0]
     (violation,) = result.violations
-    assert (violation.layer, violation.rule) == (layer, Rule.NO_HANG)
+    assert (violation.layer, violation.rule) == (layer, StreamRule.NO_HANG)
     assert violation.detail.startswith("no transfer for 200 cycles; 'input' ")
     assert f"'{layer}' 7 of 48 transfers (valid=0, ready=1)" in violation.detail
 

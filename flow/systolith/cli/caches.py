@@ -1,12 +1,13 @@
 """Where libraries keep what they compile: in the user's cache, or elsewhere if there is none."""
 
 import os
-import tempfile
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
-__all__ = ["VARIABLE", "is_writable", "provide_caches", "spare_folder"]
+from systolith.foundation import spare_folder
+
+__all__ = ["VARIABLE", "is_writable", "provide_caches"]
 
 VARIABLE = "XDG_CACHE_HOME"
 """Numba, YoWASP, matplotlib and our own cache of simulators look here."""
@@ -24,20 +25,6 @@ def provide_caches() -> None:
     if folder is not None:
         os.environ[VARIABLE] = str(folder)
         os.environ.setdefault(PLOTTING, str(folder / "matplotlib"))
-
-
-def spare_folder() -> Path | None:
-    """Make a folder of this user's own; None if there cannot be one.
-
-    Code from it is run, so one that another user has made is refused.
-    """
-    folder = Path(tempfile.gettempdir()) / f"systolith-cache-{os.getuid()}"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-    except OSError:
-        return None
-    return folder if status.st_uid == os.getuid() and not status.st_mode & 0o022 else None
 
 
 def is_writable(folder: Path) -> bool:

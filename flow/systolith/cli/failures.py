@@ -44,7 +44,7 @@ BAD_INPUT = (
 )
 """Errors by package, so that none has to be loaded to name them."""
 FAILED_CHECK = (
-    "systolith.bench:BuildError",
+    "systolith.bench:CompileError",
     "systolith.bench:SimulationError",
     "systolith.exchange:DisagreementError",
     "systolith.build:TooLargeError",

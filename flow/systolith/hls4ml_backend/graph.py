@@ -8,7 +8,7 @@ from hls4ml.model import ModelGraph
 from hls4ml.model.types import RoundingMode
 from numpy.typing import NDArray
 
-from systolith.bench import NativeModel, build_native
+from systolith.bench import NativeModel, compile_native
 from systolith.devices import DEVICES
 from systolith.emit import Design, Meaning, write_design
 from systolith.hls4ml_backend.checks import check_csimulation, check_model
@@ -88,7 +88,7 @@ class SystolithGraph(ModelGraph):
         """Do what :meth:`compile` does, without writing the project."""
         self.design = write_design(self.plan, self.folder / RTL, meaning=meaning_of(self.mapped))
         quick = self.configuration.quick
-        self.simulator = build_native(self.design, self.folder / SIMULATOR, quick=quick)
+        self.simulator = compile_native(self.design, self.folder / SIMULATOR, quick=quick)
 
     def run(self, x: Floats) -> Any:
         """Simulate the Verilog.

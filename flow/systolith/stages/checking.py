@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from systolith.bench import compile_board, netlist_design, netlist_verilog
 from systolith.config import BuildSection
 from systolith.devices import find_board
 from systolith.emit import BOARD_TOP, Design, board_config
 from systolith.host import Board, open_line
-from systolith.netlist import netlist_design, netlist_verilog
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
 from systolith.report import count_of
@@ -16,7 +16,6 @@ from systolith.stages.classifying import classify_on_board
 from systolith.stages.listener import Progress
 from systolith.stages.proving import bulk_simulation
 from systolith.stages.sources import Source
-from systolith.virtual import build_virtual_board
 
 __all__ = ["check_netlist"]
 
@@ -62,7 +61,7 @@ def check_netlist(
 
     Raises
     ------
-    BoardError, BuildError, MissingToolError, SimulationError, ToolError
+    BoardError, CompileError, MissingToolError, SimulationError, ToolError
     """
     progress(0, len(images), "the netlist as Verilog")
     assert section.part is not None
@@ -105,9 +104,7 @@ def _on_board(
     progress(0, len(images), "compiling the board with Verilator")
     board = find_board(section.board)
     config = board_config(plan, board, clock_mhz=section.target_mhz, baud=section.baud)
-    built = build_virtual_board(
-        verilog, BOARD_TOP, divisor=config.divisor, workdir=workdir, quick=True
-    )
+    built = compile_board(verilog, BOARD_TOP, divisor=config.divisor, workdir=workdir, quick=True)
     with built.running() as port, open_line(port, section.baud) as line:
         verdicts = classify_on_board(Board(line, PATIENCE_SECONDS), plan, source, images)
         for image, verdict in enumerate(verdicts):

@@ -150,7 +150,7 @@ def _wheels() -> dict[str, list[str]]:
 
 
 def _within(path: Path) -> str:
-    """Name a source file from the namespace on: ``watch/rules.py``."""
+    """Name a source file from the namespace on: ``watch/stream_job.py``."""
     parts = path.parts
     place = len(parts) - 1 - parts[::-1].index("systolith")
     return "/".join(parts[place + 1 :])

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.bench import PATTERNS, NativeResult, build_native
+from systolith.bench import NativeResult, SimulationProgress, compile_native
 from systolith.emit import Design, write_design
 from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash
 from systolith.plan import NetworkPlan, plan_network
 from systolith.stages.isolate import isolate, single_layers
 from systolith.stages.listener import Progress
-from systolith.verify import PatternResult, Verification, compare, verify
+from systolith.verify import Verification, compare, verify
 
 __all__ = ["Bulk", "bulk_simulation", "layer_checks", "network_check", "write_waveform"]
 
@@ -80,14 +80,6 @@ def network_check(
     progress: Progress,
 ) -> Verification:
     """Verify a whole design under every pattern of stalls; see :func:`systolith.verify.verify`."""
-    # one with a reset in mid-frame, and one for each output that withholds ready
-    done, simulations = 0, len(PATTERNS) + 1 + len(design.outputs)
-
-    def heard(result: PatternResult) -> None:
-        nonlocal done
-        done += 1
-        progress(done, simulations, f"whole network, stalls: {result.stalls}")
-
     return verify(
         design,
         images,
@@ -95,7 +87,7 @@ def network_check(
         workdir=workdir,
         seed=seed,
         network_hash=content_hash(network),
-        progress=heard,
+        progress=lambda now: progress(now.done, now.total, f"whole network, {now.text}"),
     )
 
 
@@ -184,12 +176,12 @@ def bulk_simulation(
     If `quick`, time is saved in compiling, at the expense of simulation.
     """
     progress(0, len(images), "compiling the design with Verilator")
-    model = build_native(design, workdir, quick=quick)
+    model = compile_native(design, workdir, quick=quick)
 
-    def heard(done: int, speed: float) -> None:
-        progress(done, len(images), f"{speed:.0f} images/s")
+    def report(now: SimulationProgress) -> None:
+        progress(now.done, now.total, f"{now.images_per_second:.0f} images/s")
 
-    result = model.run(images, jobs=jobs, progress=heard)
+    result = model.run(images, jobs=jobs, progress=report)
     wrong = [
         np.count_nonzero(values != reference[port.layer])
         for port, values in zip(design.outputs, result.outputs, strict=True)
@@ -209,7 +201,7 @@ def bulk_simulation(
 def write_waveform(design: Design, image: IntArray, path: Path, *, workdir: Path) -> None:
     """Simulate one image (1, ...) and write an FST file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    build_native(design, workdir, trace=True).run(image, waveform=path)
+    compile_native(design, workdir, trace=True).run(image, waveform=path)
 
 
 def _classes(outputs: IntArray) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from systolith.bench import BuildError, find_toolchain
+from systolith.bench import CompileError, find_toolchain
 from systolith.bench.compile import check_folder as check_builds
 from systolith.devices import find_programs
 from systolith.stages.errors import UsageError
@@ -55,5 +55,5 @@ def check_machine(
 def _check_builds(folder: Path) -> None:
     try:
         check_builds(folder)
-    except (BuildError, OSError) as error:
+    except (CompileError, OSError) as error:
         raise UsageError(str(error)) from error

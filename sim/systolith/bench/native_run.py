@@ -15,22 +15,36 @@ from systolith.bench.errors import SimulationError
 from systolith.bench.payload import from_words, to_words, words_per_transfer
 from systolith.bench.stalls import Stalls
 from systolith.emit import Design, StreamPort
+from systolith.foundation import Progress
 from systolith.network import IntArray
 
-__all__ = ["Shard", "simulate"]
+__all__ = ["Shard", "SimulationProgress", "simulate"]
 
 BLOCK_BITS = 1 << 24
 FAILED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SimulationProgress(Progress):
+    """Progress of a bulk simulation, in images.
+
+    Parameters
+    ----------
+    images_per_second : float
+        Average since the start.
+    """
+
+    images_per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """What one process computed.
+    """Results of one process.
 
     Parameters
     ----------
     first_image : int
-        Of the whole batch.
+        Index of its first image in the whole batch.
     outputs : tuple of array of int, shape (n, *output shape)
         For each output of the design.
     first_input_cycle, last_output_cycle : array of int, shape (n,)
@@ -45,9 +59,10 @@ class Shard:
 
 @dataclass(slots=True)
 class _Processes:
-    """All simulators of a run: ended together, and their progress added up."""
+    """All simulators of a run: end together, and report the sum of their progress."""
 
-    progress: Callable[[int, float], None] | None
+    images: int
+    progress: Callable[[SimulationProgress], None] | None
     running: list[subprocess.Popen[str]] = field(default_factory=list)
     done: dict[int, int] = field(default_factory=dict)
     start: float = field(default_factory=time.perf_counter)
@@ -68,8 +83,15 @@ class _Processes:
         with self.lock:
             self.done[shard] = images
             if self.progress is not None:
-                total = sum(self.done.values())
-                self.progress(total, total / (time.perf_counter() - self.start))
+                done = sum(self.done.values())
+                self.progress(
+                    SimulationProgress(
+                        task="simulate",
+                        done=done,
+                        total=self.images,
+                        images_per_second=done / (time.perf_counter() - self.start),
+                    )
+                )
 
     def stop(self) -> None:
         with self.lock:
@@ -88,7 +110,7 @@ def simulate(
     seed: int,
     jobs: int,
     watchdog_cycles: int,
-    progress: Callable[[int, float], None] | None,
+    progress: Callable[[SimulationProgress], None] | None,
     waveform: Path | None,
 ) -> list[Shard]:
     """Run `jobs` simulators at once on consecutive parts of `images`.
@@ -96,10 +118,10 @@ def simulate(
     Raises
     ------
     SimulationError
-        If one of them fails; the others are ended.
+        If one of them fails; then all others are ended.
     """
     bounds = [len(images) * job // jobs for job in range(jobs + 1)]
-    processes = _Processes(progress)
+    processes = _Processes(len(images), progress)
     settings = _settings(design, stalls, seed, watchdog_cycles, waveform)
 
     def run(job: int, folder: Path) -> Shard:
@@ -136,7 +158,7 @@ def simulate(
 def _settings(
     design: Design, stalls: Stalls, seed: int, watchdog_cycles: int, waveform: Path | None
 ) -> dict[str, str]:
-    """Arguments of the driver that all processes share."""
+    """Return the arguments of the driver that all processes share."""
     settings: dict[str, object] = {
         "frame_in": design.input.transfers_per_frame,
         "watchdog": watchdog_cycles,
@@ -152,7 +174,7 @@ def _settings(
 
 
 def _follow(processes: _Processes, job: int, command: list[str]) -> None:
-    """Start one simulator, pass its progress on, and raise if it does not end well."""
+    """Run one simulator and report its progress; raise if it fails."""
     process = processes.launch(command)
     assert process.stdout is not None  # it was opened as a pipe
     lines: list[str] = []
@@ -171,7 +193,7 @@ def _follow(processes: _Processes, job: int, command: list[str]) -> None:
 
 
 def _block(port: StreamPort) -> int:
-    """Images to convert at once, so that memory stays small."""
+    """Return how many images to convert at a time, to limit memory."""
     return max(1, BLOCK_BITS // (port.transfers_per_frame * port.width))
 
 

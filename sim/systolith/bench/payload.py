@@ -1,4 +1,4 @@
-"""Tensors as the 32-bit words that a simulator reads and writes."""
+"""Convert tensors to and from the 32-bit words of a simulator."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ __all__ = ["check_images", "from_words", "to_words", "words_per_transfer"]
 
 
 def words_per_transfer(port: StreamPort) -> int:
-    """32-bit words that one payload takes, the last one filled up with zeros."""
+    """Return the number of 32-bit words of one payload; the last is padded with zeros."""
     return -(-port.width // 32)
 
 
@@ -39,7 +39,7 @@ def from_words(port: StreamPort, words: WordArray) -> IntArray:
 
 
 def check_images(port: StreamPort, images: IntArray) -> Iterator[str]:
-    """Problems of `images` as a batch of what the stream carries."""
+    """List what keeps `images` from being a batch for the stream."""
     act = port.tensor.type
     if images.dtype.kind not in "iu":
         yield f"images must be integers, got {images.dtype}"

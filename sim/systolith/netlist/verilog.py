@@ -1,4 +1,4 @@
-"""A synthesized netlist as Verilog, with a model of every cell."""
+"""Convert a synthesized netlist to Verilog with a model of every cell."""
 
 import shutil
 import tempfile
@@ -12,29 +12,29 @@ from systolith.emit import Design
 __all__ = ["MODELS", "netlist_design", "netlist_verilog"]
 
 MODELS = {Family.ECP5: ("ecp5.v", "ecp5_fabric.v")}
-"""Files that say what the cells of a family do."""
+"""Verilog models of the cells, by family."""
 
 
 def netlist_verilog(netlist: Path, family: Family, folder: Path) -> Path:
-    """Write a netlist as Verilog, followed by what its cells do.
+    """Write a netlist as Verilog, followed by the models of its cells.
 
     Parameters
     ----------
     netlist : Path
-        ``TOP.json``, as place and route reads it.
+        ``TOP.json`` from synthesis.
     family : Family
         One of :data:`MODELS`.
     folder : Path
-        Gets ``TOP.netlist.v``.
+        Receives ``TOP.netlist.v``.
 
     Raises
     ------
     MissingProgramError, ToolError
     """
     folder.mkdir(parents=True, exist_ok=True)
-    models = files("systolith.netlist")
+    models = files("systolith.bench")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".netlist-") as name:
-        # Yosys sees the folder it runs in, and nothing else.
+        # Yosys can reach only the folder that it runs in.
         work = Path(name)
         shutil.copyfile(netlist, work / "netlist.json")
         script = "read_json netlist.json; write_verilog -noattr -norename netlist.v"
@@ -46,8 +46,8 @@ def netlist_verilog(netlist: Path, family: Family, folder: Path) -> Path:
 
 
 def netlist_design(design: Design, netlist: Path, family: Family, folder: Path) -> Design:
-    """Put a design's netlist in the place of its Verilog: its streams are the same.
+    """Describe a design whose Verilog is replaced by its netlist; see :func:`netlist_verilog`.
 
-    Probes are left out, as wires between layers may be gone. See :func:`netlist_verilog`.
+    The ports stay. Probes are left out, because synthesis may remove wires between layers.
     """
     return replace(design, sources=(netlist_verilog(netlist, family, folder),), probes=())

@@ -1,4 +1,4 @@
-"""The first wrong value, and where it stands."""
+"""Find the first value of a stream that differs from the reference."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ class Mismatch:
     Parameters
     ----------
     layer : str
-        Whose output is wrong.
+        Layer with the wrong output.
     image, channel : int
         Counted from 0.
     row, column : int, optional
         None for a vector.
     cycle : int, optional
-        When it was transferred; 0 is the first rising clock edge after reset. None if unknown.
+        Cycle of the transfer; 0 is the first rising clock edge after reset. None if unknown.
     expected, got : int
         Value of the reference and of the design.
     wrong_values : int
-        How many values of the layer are wrong, over all images.
+        Wrong values of the layer over all images.
     """
 
     layer: str
@@ -53,18 +53,18 @@ class Mismatch:
 def first_mismatch(
     port: StreamPort, got: IntArray, expected: IntArray, cycles: IntArray | None = None
 ) -> Mismatch | None:
-    """Compare transfers with a reference; the first wrong one in the order of transfer, or None.
+    """Find the first wrong value in the order of transfers, or None.
 
     Parameters
     ----------
     port : StreamPort
         The stream.
     got : array of int, shape (transfers, lanes)
-        May end early; transfers beyond those expected are ignored.
+        Transfers, which may end early. Those beyond the expected number are ignored.
     expected : array of int, shape (N, *port.tensor.shape)
         The reference.
     cycles : array of int, shape (transfers,), optional
-        When each transfer happened.
+        Cycle of each transfer.
     """
     count = min(len(got), len(expected) * port.transfers_per_frame)
     wanted = port.to_transfers(expected)[:count]
@@ -100,17 +100,17 @@ def compare(
     Parameters
     ----------
     design : Design
-        What was simulated.
+        The simulated design.
     outputs : sequence of array of int, shape (N, *port.tensor.shape)
-        For each of ``design.outputs``, what :meth:`systolith.bench.NativeModel.run` returned.
+        Values of each of ``design.outputs`` from :meth:`systolith.bench.NativeModel.run`.
     reference : mapping of str to array of int
         By layer name; only the layers of ``design.outputs`` are read.
 
     Returns
     -------
     Mismatch or None
-        The first wrong value in the order of transfer at the first wrong output, without its cycle;
-        None if all are equal.
+        The first wrong value, in the order of transfers, of the first wrong output, without its
+        cycle; None if all are equal.
 
     Raises
     ------
@@ -120,17 +120,17 @@ def compare(
     problems = list(reference_problems(design.outputs, reference, len(outputs[0])))
     if problems:
         raise ValueError("; ".join(problems))
-    found = (
+    mismatches = (
         first_mismatch(port, port.to_transfers(values), reference[port.layer])
         for port, values in zip(design.outputs, outputs, strict=True)
     )
-    return next((mismatch for mismatch in found if mismatch is not None), None)
+    return next((mismatch for mismatch in mismatches if mismatch is not None), None)
 
 
 def reference_problems(
     ports: Sequence[StreamPort], reference: Mapping[str, IntArray], count: int
 ) -> Iterator[str]:
-    """What does not fit between streams and the reference of `count` images."""
+    """List why the streams and the reference of `count` images do not fit together."""
     for port in ports:
         shape = (count, *port.tensor.shape)
         if port.layer not in reference:

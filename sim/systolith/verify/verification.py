@@ -12,29 +12,36 @@ from systolith.bench import (
     NEVER,
     PATTERNS,
     BenchError,
-    Rule,
     Stalls,
+    StreamRule,
     StreamRun,
     Violation,
-    build_streams,
     check_images,
+    compile_streams,
     streams,
 )
 from systolith.emit import Design
+from systolith.foundation import Progress, listed
 from systolith.network import IntArray
 from systolith.verify.mismatch import Mismatch, first_mismatch, reference_problems
-from systolith.verify.starvation import is_starved
 
-__all__ = ["PatternResult", "Verification", "VerificationError", "verify"]
+__all__ = [
+    "PatternResult",
+    "Verification",
+    "VerificationError",
+    "VerificationProgress",
+    "is_starved",
+    "verify",
+]
 
 WITHHELD = "ready withheld"
 RESET = "reset in mid-frame"
 LEAST_PATIENCE_CYCLES = 1000
-ALONE = Rule.VALID_RISES_ALONE
+ALONE = StreamRule.VALID_RISES_ALONE
 
 
 class VerificationError(BenchError):
-    """The design and the reference are not equal, or a stream broke a rule.
+    """The design does not equal the reference, or a stream broke a rule.
 
     Attributes
     ----------
@@ -49,27 +56,27 @@ class VerificationError(BenchError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatternResult:
-    """What one simulation, under one pattern of stalls, showed.
+    """Result of one simulation under one pattern of stalls.
 
     Parameters
     ----------
     stalls : str
-        Name of the pattern, ``"reset in mid-frame"`` or ``"ready withheld"``; of several outputs,
-        ``"ready withheld at 'layer'"``.
+        Name of the pattern, ``"reset in mid-frame"`` or ``"ready withheld"``; with several
+        outputs, ``"ready withheld at 'layer'"``.
     seed : int
-        Repeats the simulation exactly.
+        Seed that repeats the simulation exactly.
     mismatches : tuple of Mismatch
-        The first of each wrong layer, layers in the order of the data flow: the first element is
-        where to look.
+        The first mismatch of each wrong layer, in the order of the data flow: the first element
+        shows where to look.
     violations : tuple of Violation
-        Broken rules in the order of time, streams that stopped included.
+        Broken rules, including stopped streams, in the order of time.
     transfers : mapping of str to int
-        Transfers seen, by layer.
+        Number of transfers by layer.
     cycles : int
-        Up to and including the last transfer.
+        Cycles up to and including the last transfer.
     first_input_cycle, last_output_cycle : tuple of int
-        Per image that was begun, and per image that was completed; 0 is the first rising clock
-        edge after reset.
+        One cycle for each image that was started, and for each that was completed; 0 is the first
+        rising clock edge after reset.
     seconds : float
         Wall-clock time of the simulation.
     """
@@ -86,7 +93,7 @@ class PatternResult:
 
     @property
     def passed(self) -> bool:
-        """Whether everything was equal and no rule was broken."""
+        """Whether all values are equal and no rule was broken."""
         return not self.mismatches and not self.violations
 
 
@@ -97,11 +104,11 @@ class Verification:
     Parameters
     ----------
     images : int
-        How many were simulated, under each pattern.
+        Number of images under each pattern.
     layers : tuple of str
-        Whose streams were compared, in the order of the data flow.
+        Layers of the compared streams, in the order of the data flow.
     patterns : tuple of PatternResult
-        One per simulation.
+        One result per simulation.
     """
 
     images: int
@@ -116,12 +123,12 @@ class Verification:
     @property
     def mismatches(self) -> tuple[Mismatch, ...]:
         """All mismatches, simulation by simulation."""
-        return tuple(found for result in self.patterns for found in result.mismatches)
+        return tuple(mismatch for result in self.patterns for mismatch in result.mismatches)
 
     @property
     def violations(self) -> tuple[Violation, ...]:
         """All broken rules, simulation by simulation."""
-        return tuple(found for result in self.patterns for found in result.violations)
+        return tuple(violation for result in self.patterns for violation in result.violations)
 
     @property
     def cycles(self) -> int:
@@ -139,12 +146,27 @@ class Verification:
                 f"{len(self.layers)} streams equal the reference: {self.images} images, "
                 f"{len(self.patterns)} stall patterns, {self.cycles} cycles"
             )
-        lines = [
-            f"{found} (stalls: {result.stalls}, seed {result.seed})"
-            for result in self.patterns
-            for found in (*result.mismatches, *result.violations)
-        ]
-        return "the design does not equal the reference:" + "".join(f"\n  - {x}" for x in lines)
+        return listed(
+            "the design does not equal the reference",
+            (
+                f"{finding} (stalls: {result.stalls}, seed {result.seed})"
+                for result in self.patterns
+                for finding in (*result.mismatches, *result.violations)
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationProgress(Progress):
+    """Progress of :func:`verify`, in simulations.
+
+    Parameters
+    ----------
+    result : PatternResult
+        Of the simulation that has just ended.
+    """
+
+    result: PatternResult
 
 
 def verify(
@@ -159,13 +181,13 @@ def verify(
     watchdog_cycles: int = 1_000_000,
     jobs: int = 1,
     quick: bool = False,
-    progress: Callable[[PatternResult], None] | None = None,
+    progress: Callable[[VerificationProgress], None] | None = None,
 ) -> Verification:
     """Simulate with cocotb and Verilator; compare every stream with the reference, by equality.
 
-    One simulation per pattern; one that begins with a reset in the middle of a frame; and for each
-    output one in which its consumer withholds ready, which shows that valid rises alone. Input,
-    probes and outputs are watched for the rules of a stream.
+    There is one simulation per pattern, one that starts with a reset in the middle of a frame, and
+    one per output whose consumer withholds ready, to show that valid rises alone. All of them check
+    the stream rules at input, probes and outputs.
 
     Parameters
     ----------
@@ -174,31 +196,30 @@ def verify(
     images : array of int, shape (N, *design.input.tensor.shape)
         Values of the input's type.
     reference : mapping of str to array of int, shape (N, ...)
-        Outputs of the reference by layer name, including the input's, every probe's and the
-        outputs'; others are ignored.
+        Values of the reference by layer name, for input, probes and outputs; others are ignored.
     workdir : Path
-        For builds, which are cached, and for the files of each simulation.
+        Holds cached simulators and the temporary files of each simulation.
     patterns : sequence of Stalls
-        Each is simulated once.
+        Patterns of stalls to simulate.
     seed : int
-        Of all stalls; the result tells it.
+        Seed of all stalls, noted in the result.
     network_hash : str, optional
-        Content hash of the network that the reference was computed with.
+        Content hash of the network of the reference.
     watchdog_cycles : int
-        This many cycles without a transfer on any stream are a hang.
+        Cycles without a transfer on any stream that count as a hang.
     jobs : int
-        Simulations at once.
+        Simulations that run at the same time.
     quick : bool
-        Compile in the least time, for simulations that take but a moment.
+        Compile without optimization, for short simulations.
     progress : callable, optional
-        Called with the result of each simulation.
+        Called after each simulation.
 
     Raises
     ------
     ValueError
-        If images, reference and design do not fit together, with every reason.
-    MissingToolError, BuildError, SimulationError
-        If there is no result; a failed comparison is a result.
+        With every reason why images, reference and design do not fit together.
+    MissingToolError, CompileError, SimulationError
+        If there is no result. A failed comparison is a result, not an error.
     """
     ports = streams(design)
     problems = [*check_images(design.input, images)]
@@ -212,13 +233,22 @@ def verify(
         )
     if problems:
         raise ValueError("cannot verify: " + "; ".join(problems))
-    model = build_streams(design, workdir, quick=quick)
+    model = compile_streams(design, workdir, quick=quick)
     results: list[PatternResult] = []
+    total = len(patterns) + 1 + len(design.outputs)
 
     def judge(run: StreamRun, name: str) -> None:
         results.append(_judge(design, run, reference, name, seed))
         if progress is not None:
-            progress(results[-1])
+            progress(
+                VerificationProgress(
+                    task="verify",
+                    done=len(results),
+                    total=total,
+                    text=f"stalls: {name}",
+                    result=results[-1],
+                )
+            )
 
     inner = {probe.layer for probe in design.probes}
     gap, waited, fed_slowly = 0, frozenset[str](), list[StreamRun]()
@@ -235,7 +265,7 @@ def verify(
     judge(simulate(reset_after=middle), RESET)
     for number, output in enumerate(design.outputs):
         run = model.run(images, seed=seed, withhold=number, watchdog_cycles=patience)
-        # where streams fork, one may starve for good reason; any run can show it needs no ready
+        # Where streams fork, one may starve because the other is blocked.
         kept = tuple(
             violation
             for violation in run.violations
@@ -255,8 +285,49 @@ def verify(
     )
 
 
+def is_starved(layer: str, stopped: StreamRun, fed_slowly: Sequence[StreamRun]) -> bool:
+    """Whether a stream stopped because its producer lacked data, rather than ready.
+
+    Where streams fork, one branch stops the other: once the queue of a shortcut is full, the
+    convolutions beside it receive no more data.
+
+    A producer that waits for ready has accepted all data for its next transfer. In runs with a slow
+    input, each transfer leaves as soon as it can. So the producer is starved if some stream before
+    it has had fewer transfers than it had at this point in every such run. Only a simulation of
+    the layer alone can show whether it waits for ready as well.
+
+    Parameters
+    ----------
+    layer : str
+        Layer whose output the stream carries.
+    stopped : StreamRun
+        Simulation that ended because all streams were idle. Its images may repeat.
+    fed_slowly : sequence of StreamRun
+        Simulations of the same design with whole frames. Without any, no stream counts as starved.
+    """
+    names = [trace.port.layer for trace in stopped.traces]
+    index = names.index(layer)
+    port = stopped.traces[index].port
+    frame, transfer = divmod(len(stopped.traces[index].cycles), port.transfers_per_frame)
+    for before, trace in enumerate(stopped.traces[:index]):
+        in_frame = trace.port.transfers_per_frame
+        needed = min(
+            (
+                int(np.searchsorted(run.traces[before].cycles, cycle, side="right")) - n * in_frame
+                for run in fed_slowly
+                for n, cycle in enumerate(
+                    run.traces[index].cycles[transfer :: port.transfers_per_frame]
+                )
+            ),
+            default=0,
+        )
+        if len(trace.cycles) < needed + frame * in_frame:
+            return True
+    return False
+
+
 def _longest_gap(run: StreamRun) -> int:
-    """Most cycles that passed between one transfer and the next, on whatever stream."""
+    """Return the most cycles between two consecutive transfers on any streams."""
     cycles = np.unique(np.concatenate([trace.cycles for trace in run.traces]))
     return int(np.diff(cycles, prepend=0).max(initial=0))
 
@@ -264,7 +335,7 @@ def _longest_gap(run: StreamRun) -> int:
 def _judge(
     design: Design, run: StreamRun, reference: Mapping[str, IntArray], name: str, seed: int
 ) -> PatternResult:
-    """Compare what was transferred, which may have ended early, with the reference."""
+    """Compare the transfers, which may have ended early, with the reference."""
     mismatches = [
         first_mismatch(trace.port, trace.values, reference[trace.port.layer], trace.cycles)
         for trace in run.traces
@@ -278,7 +349,7 @@ def _judge(
     return PatternResult(
         stalls=name,
         seed=seed,
-        mismatches=tuple(found for found in mismatches if found is not None),
+        mismatches=tuple(mismatch for mismatch in mismatches if mismatch is not None),
         violations=run.violations,
         transfers={trace.port.layer: len(trace.cycles) for trace in run.traces},
         cycles=max((int(t.cycles[-1]) + 1 for t in run.traces if len(t.cycles)), default=0),

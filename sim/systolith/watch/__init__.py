@@ -1,9 +1,8 @@
-"""What runs inside the simulator: drives one design, watches its streams, logs what they did.
+"""Code that runs inside the simulator: drives one design, watches its streams and logs them.
 
-It imports nothing else of systolith, so that a simulation begins at once.
+It imports no other package of systolith, so that a simulation starts at once.
 """
 
-from systolith.watch.rules import Rule, Violation
-from systolith.watch.stream_job import StreamJob, StreamLog, WordArray
+from systolith.watch.stream_job import StreamJob, StreamLog, StreamRule, Violation, WordArray
 
-__all__ = ["Rule", "StreamJob", "StreamLog", "Violation", "WordArray"]
+__all__ = ["StreamJob", "StreamLog", "StreamRule", "Violation", "WordArray"]

@@ -1,7 +1,7 @@
-"""The cocotb bench: drives one design, watches all its streams, and logs what they did.
+"""The cocotb bench: drives one design, watches all its streams and logs them.
 
-It runs inside the simulator, around the module that :mod:`systolith.bench.wrapper` writes, and
-knows nothing of layers or references: :mod:`systolith.verify` compares the log afterwards.
+It runs inside the simulator, around the module that :mod:`systolith.bench.wrapper` writes. It has
+no reference: :mod:`systolith.verify` compares the log afterwards.
 """
 
 from pathlib import Path
@@ -12,8 +12,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge
 
-from systolith.watch.rules import Rule
-from systolith.watch.stream_job import StreamJob, StreamLog, WordArray
+from systolith.watch.stream_job import StreamJob, StreamLog, StreamRule, WordArray
 
 __all__ = ["Driver", "Monitor", "Observer", "stream_bench"]
 
@@ -24,7 +23,7 @@ LEAST_DRAIN_CYCLES = 256
 
 
 class Driver:
-    """Offers payloads at the input; the wrapper decides in which cycle, see its `gap`.
+    """Offers payloads at the input; `gap` of the wrapper decides in which cycle.
 
     Parameters
     ----------
@@ -33,7 +32,7 @@ class Driver:
     words : array of uint32, shape (transfers, words)
         Payloads.
     endless : bool
-        Begin again after the last one.
+        Start again after the last payload.
     """
 
     def __init__(self, dut: Any, words: WordArray, *, endless: bool) -> None:
@@ -44,7 +43,7 @@ class Driver:
         self._next = 0
 
     def offer_next(self) -> None:
-        """Put up the next payload, or none after the last."""
+        """Offer the next payload, or none after the last."""
         if self._next == len(self._words):
             if not self._endless:
                 self._valid.value = 0
@@ -63,9 +62,9 @@ class Monitor:
     payload
         Handle of the last payload in the wrapper's monitor.
     width : int
-        Its bits.
+        Width of the payload in bits.
     expected : int, optional
-        Transfers to come; None for no end.
+        Number of transfers; None for no end.
     """
 
     def __init__(self, payload: Any, width: int, expected: int | None) -> None:
@@ -78,11 +77,11 @@ class Monitor:
 
     @property
     def complete(self) -> bool:
-        """Whether all expected transfers came."""
+        """Whether all expected transfers have happened."""
         return self.expected is None or len(self.cycles) >= self.expected
 
     def collect(self, cycle: int) -> None:
-        """Read the transfer that happened in `cycle`; those beyond the last are only counted."""
+        """Read the transfer of a cycle; transfers beyond the expected number are only counted."""
         if self.expected is not None and self.complete:
             self.extra += 1
             return
@@ -98,7 +97,7 @@ class Monitor:
 
 
 class Observer:
-    """Reads the wrapper's status, passes transfers to driver and monitors, notes broken rules."""
+    """Reads the wrapper's status, passes transfers to driver and monitors, records violations."""
 
     def __init__(self, dut: Any, job: StreamJob, driver: Driver) -> None:
         self._dut, self._job, self._driver = dut, job, driver
@@ -108,7 +107,7 @@ class Observer:
             Monitor(getattr(dut, f"monitor_{i}").last, width, None if self._endless else expected)
             for i, (width, expected) in enumerate(zip(job.widths, job.expected, strict=True))
         ]
-        self._violations: dict[tuple[int, Rule], tuple[int, str]] = {}
+        self._violations: dict[tuple[int, StreamRule], tuple[int, str]] = {}
         self._last_transfer = 0
         self._drain = LEAST_DRAIN_CYCLES
 
@@ -135,10 +134,10 @@ class Observer:
         )
 
     def _waited(self) -> tuple[bool, ...]:
-        """For each stream, whether it was seen that valid rises without ready.
+        """Return for each stream whether the simulation showed that valid rises without ready.
 
-        Either it was there first; or there were transfers, though ready never came before valid:
-        then it is ready that waits, as where a consumer takes two streams at a time.
+        Either valid rose first; or there were transfers although ready never rose before valid. In
+        that case ready waits for valid, as at a consumer of two streams at a time.
         """
         return tuple(map(self._rises_alone, range(self._count)))
 
@@ -149,7 +148,7 @@ class Observer:
         return bool(self._monitors[index].cycles) and str(signals.eager.value) == "0"
 
     def _step(self, status: int) -> bool:
-        """Take in one status; whether the simulation shall go on."""
+        """Process one status. Returns whether the simulation continues."""
         cycle = status & ((1 << CYCLE_BITS) - 1)
         status >>= CYCLE_BITS
         everywhere = (1 << self._count) - 1
@@ -163,11 +162,11 @@ class Observer:
                 monitor.collect(cycle)
                 if monitor.extra:
                     detail = f"{monitor.expected} transfers were expected"
-                    self._break(index, Rule.NO_EXTRA_TRANSFER, cycle, detail)
+                    self._break(index, StreamRule.NO_EXTRA_TRANSFER, cycle, detail)
             if dropped >> index & 1:
-                self._break(index, Rule.VALID_HOLDS, cycle, "")
+                self._break(index, StreamRule.VALID_HOLDS, cycle, "")
             if changed >> index & 1:
-                self._break(index, Rule.PAYLOAD_HOLDS, cycle, "")
+                self._break(index, StreamRule.PAYLOAD_HOLDS, cycle, "")
         if transfer:
             self._drain = max(self._drain, 2 * (cycle - self._last_transfer))
             self._last_transfer = cycle
@@ -177,7 +176,7 @@ class Observer:
         return sum(monitor.extra for monitor in self._monitors) < EXTRA_TRANSFERS
 
     def _judge_silence(self, cycle: int, valid: int, ready: int) -> None:
-        """Nothing moved for long: the end, a hang, or what withholding ready was for."""
+        """Judge why all streams are idle: the end, a hang, or a withheld ready."""
         incomplete = [i for i, monitor in enumerate(self._monitors) if not monitor.complete]
         if self._job.withhold is not None:
             detail = "its consumer was not ready, and it never became valid"
@@ -185,12 +184,12 @@ class Observer:
             for index in range(self._count):
                 stuck = not (valid | ready) >> index & 1
                 if stuck and (index == withheld or not self._waited()[index]):
-                    self._break(index, Rule.VALID_RISES_ALONE, cycle, detail)
+                    self._break(index, StreamRule.VALID_RISES_ALONE, cycle, detail)
         elif incomplete:
             blocked = [i for i in range(self._count) if (valid & ~ready) >> i & 1]
             after = [i for i in incomplete if i > max(blocked, default=-1)]
             stopped = (after or incomplete[-1:])[0]
-            self._break(stopped, Rule.NO_HANG, cycle, self._situation(valid, ready))
+            self._break(stopped, StreamRule.NO_HANG, cycle, self._situation(valid, ready))
 
     def _situation(self, valid: int, ready: int) -> str:
         parts = [
@@ -200,12 +199,12 @@ class Observer:
         ]
         return f"no transfer for {self._job.watchdog_cycles} cycles; {', '.join(parts)}"
 
-    def _break(self, stream: int, rule: Rule, cycle: int, detail: str) -> None:
+    def _break(self, stream: int, rule: StreamRule, cycle: int, detail: str) -> None:
         self._violations.setdefault((stream, rule), (cycle, detail))
 
 
 async def _reset(dut: Any, cycles: int) -> None:
-    """Hold reset over so many rising clock edges; the next one is the first without."""
+    """Hold reset for a number of rising clock edges and release it before the next."""
     dut.rst.value = 1
     await ClockCycles(dut.clk, cycles)
     await FallingEdge(dut.clk)
@@ -214,7 +213,7 @@ async def _reset(dut: Any, cycles: int) -> None:
 
 @cocotb.test()
 async def stream_bench(dut: Any) -> None:
-    """Run the job named by the plusarg ``job``; passes unless something unforeseen happens."""
+    """Run the job that the plusarg ``job`` names; fails only on unexpected errors."""
     job = StreamJob.load(Path(str(cocotb.plusargs["job"])))
     for name, value in zip(
         ("gap_begin", "gap_end", "stall_begin", "stall_end"), job.thresholds, strict=True

@@ -1,16 +1,53 @@
-"""What travels between Python outside the simulator and the bench inside it: files."""
+"""The files between Python outside the simulator and the bench inside it, and stream rules."""
 
 import json
 from dataclasses import asdict, dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["StreamJob", "StreamLog", "WordArray"]
+__all__ = ["StreamJob", "StreamLog", "StreamRule", "Violation", "WordArray"]
 
 WordArray = NDArray[np.uint32]
+
+
+class StreamRule(Enum):
+    """Rules that every stream must obey."""
+
+    VALID_HOLDS = "valid must not fall before the transfer"
+    PAYLOAD_HOLDS = "payload must not change while valid waits for ready"
+    VALID_RISES_ALONE = "valid must rise without waiting for ready"
+    NO_EXTRA_TRANSFER = "there must be no transfer after the last frame"
+    NO_HANG = "every transfer must come"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """A stream that broke a rule.
+
+    Parameters
+    ----------
+    layer : str
+        Layer whose output the stream carries.
+    rule : StreamRule
+        Only the first violation of each rule on each stream is kept.
+    cycle : int
+        0 is the first rising clock edge after reset.
+    detail : str
+        Description; may be empty.
+    """
+
+    layer: str
+    rule: StreamRule
+    cycle: int
+    detail: str = ""
+
+    def __str__(self) -> str:
+        detail = f": {self.detail}" if self.detail else ""
+        return f"stream '{self.layer}', at cycle {self.cycle}: {self.rule.value}{detail}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,21 +57,21 @@ class StreamJob:
     Parameters
     ----------
     layers : tuple of str
-        Of each stream, in the order of the data flow: input, probes, outputs.
+        Layer of each stream, in the order of the data flow: input, probes, outputs.
     widths : tuple of int
-        Bits of each payload.
+        Width of each payload in bits.
     expected : tuple of int
-        Transfers of each stream.
+        Number of transfers of each stream.
     thresholds : tuple of int
-        ``gap_begin, gap_end, stall_begin, stall_end`` where 2**32 is certainty.
+        ``gap_begin, gap_end, stall_begin, stall_end``: probabilities times 2**32.
     seeds : tuple of int
-        Of the producer, and of the consumer at each output: so many streams are outputs.
+        States of the producer and of the consumer at each output.
     watchdog_cycles : int
-        This many cycles without a transfer are a hang.
+        Cycles without a transfer that count as a hang.
     withhold : int, optional
-        Never be ready at this output, and repeat the input until nothing moves.
+        Output whose consumer is never ready; the input repeats until all streams are idle.
     reset_after : int
-        Work for this many cycles before the reset with which the simulation begins.
+        Cycles of work before the reset that starts the simulation.
     payloads : str
         File with the input's payload words, uint32, shape (transfers, words).
     log : str
@@ -66,18 +103,18 @@ class StreamJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamLog:
-    """What the bench saw.
+    """Log of the bench.
 
     Parameters
     ----------
     words : tuple of array of uint32
         Payloads of each stream's transfers, shape (transfers, words).
     cycles : tuple of array of int
-        When each transfer happened.
+        Cycle of each transfer.
     violations : tuple of (int, str, int, str)
-        Stream, name of the :class:`~systolith.watch.rules.Rule`, cycle, detail; in order of time.
+        Stream, name of the :class:`~systolith.watch.StreamRule`, cycle, detail; in order of time.
     waited : tuple of bool
-        Whether each stream was seen to need no ready for its valid to rise.
+        For each stream, whether the simulation showed that valid rises without ready.
     """
 
     words: tuple[WordArray, ...]

@@ -1,7 +1,15 @@
 """Base of every other package: lists of problems, atomic file writes, progress."""
 
-from systolith.foundation.files import replacing
+from systolith.foundation.files import replacing, spare_folder
 from systolith.foundation.problems import ProblemsError, listed
 from systolith.foundation.progress import Progress, ProgressCallback, no_progress
 
-__all__ = ["ProblemsError", "Progress", "ProgressCallback", "listed", "no_progress", "replacing"]
+__all__ = [
+    "ProblemsError",
+    "Progress",
+    "ProgressCallback",
+    "listed",
+    "no_progress",
+    "replacing",
+    "spare_folder",
+]

@@ -1,11 +1,12 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writes, and a folder for caches without a home."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing"]
+__all__ = ["replacing", "spare_folder"]
 
 
 @contextmanager
@@ -34,3 +35,17 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def spare_folder() -> Path | None:
+    """Make a folder for this user's caches among the temporary files; None if that is unsafe.
+
+    Programs run code from it, so a folder that another user owns or can write to is refused.
+    """
+    folder = Path(tempfile.gettempdir()) / f"systolith-cache-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return None
+    return folder if status.st_uid == os.getuid() and not status.st_mode & 0o022 else None

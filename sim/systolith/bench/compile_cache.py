@@ -1,4 +1,4 @@
-"""Build once: folders keyed by content, safe when several processes want the same one."""
+"""Compile once: folders keyed by content, shared safely between processes."""
 
 import fcntl
 import hashlib
@@ -15,18 +15,18 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-__all__ = ["CACHE_VARIABLE", "breaks_make", "built_once", "content_key", "shared_folder"]
+__all__ = ["CACHE_VARIABLE", "breaks_make", "compile_once", "content_key", "shared_folder"]
 
 MANIFEST = "manifest.json"
 SCRATCH_LETTERS = 8
-"""That tempfile ends names of folders with."""
+"""Length of the random suffix of :mod:`tempfile`."""
 PLAIN = re.compile(r"[\w./+,@=-]*")
 CACHE_VARIABLE = "SYSTOLITH_CACHE"
-"""Environment variable that names the folder of what a user's designs share."""
+"""Environment variable with the folder that all designs of a user share."""
 
 
 def breaks_make(path: Path) -> bool:
-    """Whether make cannot build there: it splits paths at blanks, and reads $, #, %, : and others.
+    """Whether make cannot run in a folder: it splits paths at blanks and interprets $, #, % and :.
 
     >>> [breaks_make(Path(path)) for path in ("/home/me/out-1", "/home/me/my out", "/home/me/#1")]
     [False, True, True]
@@ -35,15 +35,14 @@ def breaks_make(path: Path) -> bool:
 
 
 def shared_folder(otherwise: Path) -> Path:
-    """Find the folder for what is the same for all designs.
+    """Find the folder for files that all designs share.
 
-    It is the one named by ``SYSTOLITH_CACHE``, or ``systolith`` where the system keeps caches of
-    users.
+    It is named by ``SYSTOLITH_CACHE``; the default is ``systolith`` in the user's cache folder.
 
     Parameters
     ----------
     otherwise : Path
-        Taken if that folder cannot be written, or make cannot build there.
+        Returned if that folder is not writable or make cannot run in it.
     """
     folder = Path(os.environ.get(CACHE_VARIABLE) or user_cache_path("systolith")).absolute()
     if breaks_make(folder):
@@ -56,7 +55,7 @@ def shared_folder(otherwise: Path) -> Path:
 
 
 def content_key(parts: Iterable[str | Path]) -> str:
-    """Hash texts, and files by what is in them."""
+    """Hash texts and the contents of files."""
     digest = hashlib.sha256()
     for part in parts:
         content = part.read_bytes() if isinstance(part, Path) else part.encode()
@@ -64,27 +63,27 @@ def content_key(parts: Iterable[str | Path]) -> str:
     return digest.hexdigest()[:20]
 
 
-def built_once(folder: Path, build: Callable[[Path], None], keep: tuple[str, ...]) -> bool:
-    """Make sure that `folder` holds what `build` makes.
+def compile_once(folder: Path, make: Callable[[Path], None], keep: tuple[str, ...]) -> bool:
+    """Ensure that `folder` holds the files that `make` writes.
 
-    A folder is complete when its manifest is there and every kept file has the size and hash noted
-    in it; anything else is built anew. The build happens in a temporary folder which is renamed, so
-    that no reader ever sees half of it; a second process waits for the first. What a killed build
-    left is removed.
+    A folder is complete if it has a manifest and every kept file has the hash noted in the
+    manifest; anything else is made again. `make` works in a temporary folder, which is renamed when
+    complete: no reader sees a partial result, and a second process waits for the first. Remains of
+    killed processes are removed.
 
     Parameters
     ----------
     folder : Path
-        Where the result lies. Its name should contain a :func:`content_key`.
-    build : callable
-        Called with an empty folder, unless there is a result already.
+        Folder of the result. Its name should contain a :func:`content_key`.
+    make : callable
+        Called with an empty folder, unless the result exists.
     keep : tuple of str
-        Names of the files to keep; the rest of what `build` writes is dropped.
+        Names of the files to keep; other files that `make` writes are dropped.
 
     Returns
     -------
     bool
-        Whether `build` was called.
+        Whether `make` was called.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     if _complete(folder, keep):
@@ -97,7 +96,7 @@ def built_once(folder: Path, build: Callable[[Path], None], keep: tuple[str, ...
             work, result = Path(scratch) / "work", Path(scratch) / "result"
             work.mkdir()
             result.mkdir()
-            build(work)
+            make(work)
             for name in keep:
                 (work / name).rename(result / name)
             manifest = {name: _digest(result / name) for name in keep}
@@ -109,7 +108,7 @@ def built_once(folder: Path, build: Callable[[Path], None], keep: tuple[str, ...
 
 
 def _remove_killed(folder: Path) -> None:
-    """Remove temporary folders of earlier builds. None is in use, as the lock is held."""
+    """Remove temporary folders of earlier processes. None is in use, because the lock is held."""
     for scratch in folder.parent.glob(f".{escape(folder.name)}.{'?' * SCRATCH_LETTERS}"):
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""Break a design on purpose, to see that a check can fail."""
+"""Break a design on purpose, to test that a check can fail."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from systolith.emit import Design
 
-__all__ = ["MemoryInit", "flip_memory_bit", "memories", "substitute"]
+__all__ = ["MemoryInit", "flip_memory_bit", "list_memories", "substitute"]
 
 NAME = r"(?:\\\S+|[A-Za-z_][\w$]*)"
 LINE = re.compile(
@@ -41,22 +41,22 @@ class MemoryInit:
     depth: int
 
 
-def memories(design: Design) -> tuple[MemoryInit, ...]:
+def list_memories(design: Design) -> tuple[MemoryInit, ...]:
     """List the initialized memories of a design in the order of its files."""
-    found: dict[tuple[Path, str, str], MemoryInit] = {}
+    inits: dict[tuple[Path, str, str], MemoryInit] = {}
     for source in design.sources:
         for module, word in _words(source.read_text()):
             name = word["memory"].removeprefix("\\")
             depth = int(word["word"]) + 1
-            known = found.get((source, module, name))
-            found[source, module, name] = MemoryInit(
+            known = inits.get((source, module, name))
+            inits[source, module, name] = MemoryInit(
                 source=source,
                 module=module,
                 name=name,
                 width=int(word["width"]),
                 depth=max(depth, known.depth if known else 0),
             )
-    return tuple(found.values())
+    return tuple(inits.values())
 
 
 def flip_memory_bit(
@@ -71,7 +71,7 @@ def flip_memory_bit(
     folder : Path
         For the copy; created, and must not hold a file of the same name.
     memory : MemoryInit
-        One of :func:`memories`.
+        One of :func:`list_memories`.
     word : int
         0..depth-1.
     bit : int

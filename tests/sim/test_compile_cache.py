@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from systolith.bench.build_cache import built_once, content_key
+from systolith.bench.compile_cache import compile_once, content_key
 
 
 def _build(folder: Path) -> None:
@@ -17,15 +17,15 @@ def _build(folder: Path) -> None:
 
 def test_result_is_kept_and_found_again(tmp_path: Path) -> None:
     folder = tmp_path / "cache" / "key"
-    assert built_once(folder, _build, ("program",))
-    assert not built_once(folder, pytest.fail, ("program",))
+    assert compile_once(folder, _build, ("program",))
+    assert not compile_once(folder, pytest.fail, ("program",))
     assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "program"]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove", "manifest", "empty"])
 def test_damaged_result_is_built_anew(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "key"
-    built_once(folder, _build, ("program",))
+    compile_once(folder, _build, ("program",))
     match damage:
         case "truncate":
             (folder / "program").write_text("go")
@@ -36,9 +36,9 @@ def test_damaged_result_is_built_anew(tmp_path: Path, damage: str) -> None:
         case "empty":
             (folder / "program").unlink()
             (folder / "manifest.json").unlink()
-    assert built_once(folder, _build, ("program",))
+    assert compile_once(folder, _build, ("program",))
     assert (folder / "program").read_text() == "good"
-    assert not built_once(folder, pytest.fail, ("program",))
+    assert not compile_once(folder, pytest.fail, ("program",))
 
 
 def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
         raise RuntimeError("compiler")
 
     with pytest.raises(RuntimeError, match="^compiler$"):
-        built_once(tmp_path / "key", fail, ("program",))
+        compile_once(tmp_path / "key", fail, ("program",))
     assert [path.name for path in tmp_path.iterdir()] == [".key.lock"]
-    assert built_once(tmp_path / "key", _build, ("program",))
+    assert compile_once(tmp_path / "key", _build, ("program",))
 
 
 def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_a_killed_build_left_is_removed(tmp_path: Path) -> None:
     def build(folder: Path) -> None:
         (folder / "a").write_text("result")
 
-    assert built_once(tmp_path / "kind-key", build, ("a",))
+    assert compile_once(tmp_path / "kind-key", build, ("a",))
     assert not killed.exists() and others.exists()
 
 
@@ -75,7 +75,7 @@ def test_racing_builders_build_once(tmp_path: Path) -> None:
 
     def race(_: int) -> bool:
         together.wait()
-        return built_once(tmp_path / "key", build, ("program",))
+        return compile_once(tmp_path / "key", build, ("program",))
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(race, range(4))) == [False, False, False, True]

@@ -1,4 +1,4 @@
-"""Builds and runs the top module of a board in Verilator."""
+"""Compile the top module of a board with Verilator and run it behind a pseudo-terminal."""
 
 import subprocess
 from collections.abc import Iterator
@@ -8,25 +8,32 @@ from importlib.resources import files
 from pathlib import Path
 
 from systolith.bench import find_toolchain
-from systolith.bench.build_cache import built_once, content_key
-from systolith.bench.compile import FLAGS, QUICK_FLAGS, check_folder, run_make, run_verilator
+from systolith.bench.compile import (
+    FLAGS,
+    QUICK_FLAGS,
+    RUNTIME,
+    check_folder,
+    place_runtime,
+    run_make,
+    run_verilator,
+)
+from systolith.bench.compile_cache import compile_once, content_key
 from systolith.bench.errors import SimulationError
-from systolith.bench.runtime import RUNTIME, place_runtime
 
-__all__ = ["VirtualBoard", "build_virtual_board"]
+__all__ = ["SimulatedBoard", "compile_board"]
 
 EXECUTABLE = "board"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VirtualBoard:
-    """A compiled board.
+class SimulatedBoard:
+    """A simulated board; made by :func:`compile_board`.
 
     Parameters
     ----------
     executable : Path
     divisor : int
-        Cycles per bit of its serial line.
+        Clock cycles per bit of the serial line.
     """
 
     executable: Path
@@ -34,12 +41,12 @@ class VirtualBoard:
 
     @contextmanager
     def running(self) -> Iterator[str]:
-        """Simulate while the block runs. Yields the name of the terminal to open.
+        """Simulate the board inside the block. Yields the name of its pseudo-terminal.
 
         Raises
         ------
         SimulationError
-            If it does not start.
+            If the simulator does not start.
         """
         command = [str(self.executable), str(self.divisor)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -47,7 +54,7 @@ class VirtualBoard:
             assert process.stdout is not None
             port = process.stdout.readline().strip()
             if not port:
-                raise SimulationError("the virtual board did not start")
+                raise SimulationError("the simulated board did not start")
             yield port
         finally:
             process.kill()
@@ -56,35 +63,35 @@ class VirtualBoard:
                 process.stdout.close()
 
 
-def build_virtual_board(
+def compile_board(
     verilog: str, top: str, *, divisor: int, workdir: Path, quick: bool = False
-) -> VirtualBoard:
-    """Compile the Verilog of a board, or find what was compiled before.
+) -> SimulatedBoard:
+    """Compile the Verilog of a board, unless its simulator is cached.
 
     Parameters
     ----------
     verilog : str
-        With ports `clk`, `rx`, `tx`; of the generic technology, or a netlist, so that `clk` is the
-        design's.
+        Has ports `clk`, `rx` and `tx`. It uses the generic technology or is a netlist, so that
+        `clk` is the clock of the design.
     top : str
     divisor : int
-        Cycles per bit of its serial line.
+        Clock cycles per bit of the serial line.
     workdir : Path
-        Holds builds by content hash.
+        Holds simulators by content hash.
     quick : bool
-        Compile in the least time, for a board that answers a few times.
+        Compile without optimization, for a few requests.
 
     Raises
     ------
-    MissingToolError, BuildError
+    MissingToolError, CompileError
     """
     workdir = check_folder(workdir)
     toolchain = find_toolchain()
-    driver = files("systolith.virtual").joinpath("board.cpp").read_text()
+    driver = files("systolith.bench").joinpath("board.cpp").read_text()
 
     flags = QUICK_FLAGS if quick else FLAGS
 
-    def build(folder: Path) -> None:
+    def make_simulator(folder: Path) -> None:
         (folder / "board.v").write_text(verilog)
         (folder / "driver.cpp").write_text(driver)
         options = ["--top-module", top, "--prefix", "Vboard", "-o", EXECUTABLE, "--Mdir", "obj"]
@@ -94,6 +101,6 @@ def build_virtual_board(
         (folder / "obj" / EXECUTABLE).rename(folder / EXECUTABLE)
 
     key = content_key([verilog, driver, toolchain.identity, top, *flags])
-    folder = workdir / f"virtual-{key}"
-    built_once(folder, build, (EXECUTABLE,))
-    return VirtualBoard(executable=folder / EXECUTABLE, divisor=divisor)
+    folder = workdir / f"board-{key}"
+    compile_once(folder, make_simulator, (EXECUTABLE,))
+    return SimulatedBoard(executable=folder / EXECUTABLE, divisor=divisor)
