@@ -10,7 +10,7 @@ import pytest
 
 from tests.sim.test_primitives import DRIVER, count_differences
 
-CELLS = files("systolith.bench").joinpath("ecp5_fabric.v").read_text()
+CELLS = files("systolith.netlist").joinpath("ecp5_fabric.v").read_text()
 INPUTS = {
     "LUT4": ["A", "B", "C", "D"],
     "PFUMX": ["ALUT", "BLUT", "C0"],

@@ -19,7 +19,7 @@ from systolith.plan import MULTIPLIER_LATENCY
 from tests.support.slow import first_few
 
 CELLS = {
-    technology: files("systolith.bench").joinpath(f"{technology.value}.v").read_text()
+    technology: files("systolith.netlist").joinpath(f"{technology.value}.v").read_text()
     for technology in (Technology.ECP5, Technology.GOWIN)
 }
 CYCLES = 5000

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from systolith.bench import compile_board, netlist_design, netlist_verilog
 from systolith.config import BuildSection
 from systolith.devices import find_board
 from systolith.emit import BOARD_TOP, Design, board_config
 from systolith.host import Board, open_line
+from systolith.netlist import compile_board, netlist_design, netlist_verilog
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
 from systolith.report import count_of

@@ -87,7 +87,7 @@ def compile_board(
     """
     workdir = check_folder(workdir)
     toolchain = find_toolchain()
-    driver = files("systolith.bench").joinpath("board.cpp").read_text()
+    driver = files("systolith.netlist").joinpath("board.cpp").read_text()
 
     flags = QUICK_FLAGS if quick else FLAGS
 

@@ -32,7 +32,7 @@ def netlist_verilog(netlist: Path, family: Family, folder: Path) -> Path:
     MissingProgramError, ToolError
     """
     folder.mkdir(parents=True, exist_ok=True)
-    models = files("systolith.bench")
+    models = files("systolith.netlist")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".netlist-") as name:
         # Yosys can reach only the folder that it runs in.
         work = Path(name)
