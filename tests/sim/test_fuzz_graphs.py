@@ -8,13 +8,13 @@ import onnx
 import pytest
 from onnx import ModelProto, helper
 
-from systolith.exchange import Imported, import_onnx
+from systolith.exchange import ImportedModel, import_onnx
 from systolith.fuzz import Kind, Seeded, search
 from systolith.fuzz.graphs import Graph, GraphTarget, draw_graph, judge_graph, load_graph
 
 SEED, DRAWS, CASES = 20263, 60, 30
 
-Read = Callable[[Path], Imported]
+Read = Callable[[Path], ImportedModel]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_random_graphs_are_equal_or_refused(graphs: list[Graph]) -> None:
 def _changed(change: Callable[[ModelProto], None]) -> Read:
     """Import a file after it was changed: as a door does that overlooks something."""
 
-    def read(path: Path) -> Imported:
+    def read(path: Path) -> ImportedModel:
         model = onnx.load(path)
         change(model)
         onnx.save(model, path)
@@ -135,7 +135,7 @@ def test_a_broken_door_is_found_and_its_graph_shrunk_kept_and_replayed(
 
 
 def test_an_exception_is_a_finding() -> None:
-    def broken(path: Path) -> Imported:
+    def broken(path: Path) -> ImportedModel:
         raise IndexError("no such thing")
 
     verdict = judge_graph(draw_graph(Seeded("0/0")), broken)

@@ -13,7 +13,7 @@ from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
 from qonnx.transformation.infer_shapes import InferShapes
 
-from systolith.exchange import Imported, import_onnx
+from systolith.exchange import ImportedModel, import_onnx
 from systolith.network import forward
 
 __all__ = ["MICROSOFT", "QONNX", "GraphBuilder", "equal_to_runtime", "run_qonnx", "run_runtime"]
@@ -123,7 +123,9 @@ def run_runtime(path: Path, images: NDArray[Any], *, optimized: bool = False) ->
     return np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
 
 
-def equal_to_runtime(path: Path, images: NDArray[Any] | None = None, *, least: int = 3) -> Imported:
+def equal_to_runtime(
+    path: Path, images: NDArray[Any] | None = None, *, least: int = 3
+) -> ImportedModel:
     """Import a file, and see that its results are those of ONNX Runtime, all of them equal."""
     found = import_onnx(path)
     if images is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from systolith.exchange import OUTPUT_BITS, Imported, InputQuantizer
+from systolith.exchange import OUTPUT_BITS, ImportedModel, InputQuantizer
 
 __all__ = ["arithmetic_of", "check_of", "meaning_of"]
 
@@ -14,7 +14,7 @@ ROUNDINGS = {"ROUND": "half_even", "HALF_EVEN": "half_even", "FLOOR": "floor"}
 """Names of QONNX, and those of :class:`systolith.emit.Meaning`."""
 
 
-def meaning_of(found: Imported) -> dict[str, Any]:
+def meaning_of(found: ImportedModel) -> dict[str, Any]:
     """What the integers stand for, and how near the arithmetic is to the file's."""
     source, quantizer = found.input, found.input.quantizer
     return {
@@ -49,7 +49,7 @@ def meaning_of(found: Imported) -> dict[str, Any]:
 
 def _end(source: InputQuantizer, cut: float, end: int) -> int:
     """Where integers of the input end, as what is cut off first becomes one of them."""
-    return end if isinf(cut) else int(source.quantizer.of(np.array(cut)))
+    return end if isinf(cut) else int(source.quantizer.quantize(np.array(cut)))
 
 
 def _moves(source: InputQuantizer) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _moves(source: InputQuantizer) -> dict[str, Any]:
     return {"image": list(source.shape), "elements": source.places.ravel().tolist()}
 
 
-def _order(found: Imported, name: str) -> dict[str, Any]:
+def _order(found: ImportedModel, name: str) -> dict[str, Any]:
     """How the file shapes an output, where it does so in another way."""
     order = found.orders.get(name)
     if order is None:
@@ -67,7 +67,7 @@ def _order(found: Imported, name: str) -> dict[str, Any]:
     return {"shape": list(order.shape), "elements": order.ravel().tolist()}
 
 
-def arithmetic_of(found: Imported) -> str:
+def arithmetic_of(found: ImportedModel) -> str:
     """Say how near the arithmetic is to the file's, and why no nearer."""
     if found.exact:
         return "arithmetic: exactly the file's"
@@ -87,6 +87,6 @@ def arithmetic_of(found: Imported) -> str:
     return f"arithmetic: {'; '.join(reasons)}"
 
 
-def check_of(found: Imported) -> str:
+def check_of(found: ImportedModel) -> str:
     """Say how near results were to those of the file's own executor."""
     return f"check: {found.agreement or 'not compared with the file, as asked'}"

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from systolith.hls4ml_backend.form import MAX_ACT_BITS, Form, stand_in
-from systolith.hls4ml_backend.value import Make, Recipe, Value, image_view
+from systolith.hls4ml_backend.form import MAX_ACT_BITS, Form, choose_substitute
+from systolith.hls4ml_backend.tensors import Make, PendingTensor, TraceRecipe, image_view
 from systolith.network import (
     INPUT,
     ActType,
@@ -43,7 +43,7 @@ class Assembly:
     ----------
     problems : list of str
     layers : list of Layer
-    recipes : dict of str to Recipe
+    recipes : dict of str to TraceRecipe
         By layer of hls4ml.
     origins : dict of str to str
         The layer of hls4ml that each layer of the network was made for.
@@ -52,7 +52,7 @@ class Assembly:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.layers: list[Layer] = []
-        self.recipes: dict[str, Recipe] = {}
+        self.recipes: dict[str, TraceRecipe] = {}
         self._tensors: dict[str, Tensor] = {}
         self._names = set(TAKEN)
         self.origins: dict[str, str] = {}
@@ -68,8 +68,13 @@ class Assembly:
             self.problems.append(text)
 
     def accumulate(
-        self, layer: str, make: Make, inputs: Sequence[Value], fraction: int, view: IntArray | int
-    ) -> Value | None:
+        self,
+        layer: str,
+        make: Make,
+        inputs: Sequence[PendingTensor],
+        fraction: int,
+        view: IntArray | int,
+    ) -> PendingTensor | None:
         """See the accumulators of a layer to be made as a value.
 
         Parameters
@@ -77,7 +82,7 @@ class Assembly:
         layer : str
             Of hls4ml.
         make : callable
-        inputs : sequence of Value
+        inputs : sequence of PendingTensor
             Tensors that it reads, see :meth:`tensor`.
         fraction : int
             Of its accumulators.
@@ -109,7 +114,9 @@ class Assembly:
         seen = self._seen(layer, (channels, height, width), view)
         if seen is None:
             return None
-        return Value(source=name, form=form, view=seen, shape=(channels, height, width), make=make)
+        return PendingTensor(
+            source=name, form=form, view=seen, shape=(channels, height, width), make=make
+        )
 
     def _seen(
         self, layer: str, shape: tuple[int, int, int], view: IntArray | int
@@ -121,7 +128,9 @@ class Assembly:
             self.refuse(layer, f"has an output (C, H, W) = {shape}, which has no {view} dimensions")
         return found
 
-    def add_layer(self, layer: str, made: Layer, read: Value, view: int) -> Value | None:
+    def add_layer(
+        self, layer: str, made: Layer, read: PendingTensor, view: int
+    ) -> PendingTensor | None:
         """Append a layer without accumulators, which keeps its input's type."""
         tensor = self._tensors[read.source]
         if found := list(made.problems([tensor.shape])):
@@ -138,9 +147,9 @@ class Assembly:
             read, source=made.name, view=seen, shape=(channels, height, width), padding=(0, 0, 0, 0)
         )
 
-    def record(self, layer: str, value: Value) -> None:
+    def record(self, layer: str, value: PendingTensor) -> None:
         """Remember how a layer's output is to be had."""
-        self.recipes[layer] = Recipe(
+        self.recipes[layer] = TraceRecipe(
             source=value.source,
             accumulators=value.make is not None,
             fraction=value.form.fraction,
@@ -149,14 +158,14 @@ class Assembly:
             padding=value.padding,
         )
 
-    def tensor(self, layer: str, value: Value) -> Value | None:
+    def tensor(self, layer: str, value: PendingTensor) -> PendingTensor | None:
         """Make the layers that bring a value to a tensor of the network.
 
         Parameters
         ----------
         layer : str
             Whose output it is, for messages.
-        value : Value
+        value : PendingTensor
 
         Returns
         -------
@@ -169,7 +178,7 @@ class Assembly:
             if problem := step.problem(form):
                 self.refuse(named.layer, problem)
                 # What follows is checked as if the step were a plain one.
-                step = stand_in(step)
+                step = choose_substitute(step)
             if (joined := step.joined(form)) is None:
                 source, form = self._emit(layer, source, make, form, value.shape)
                 make = None

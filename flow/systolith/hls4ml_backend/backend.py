@@ -110,12 +110,12 @@ class SystolithWriter(Writer):
     def write_hls(self, model: Any) -> None:
         """Write the network, ``meaning.json``, ``tensors.json`` and the YAML file."""
         from systolith.emit import MEANING
-        from systolith.hls4ml_backend.graph import meaning_of
+        from systolith.hls4ml_backend.graph import meaning_of_graph
         from systolith.stages.workspace import write_text
 
         model.folder.mkdir(parents=True, exist_ok=True)
         save(model.mapped.network, model.folder / NETWORK)
-        meaning = meaning_of(model.mapped).to_json(model.mapped.network)
+        meaning = meaning_of_graph(model.mapped).to_json(model.mapped.network)
         write_text(model.folder / MEANING, json.dumps(meaning, indent=1) + "\n")
         write_text(model.folder / TENSORS, json.dumps(_tensors(model), indent=1) + "\n")
         plain = {key: value for key, value in model.config.config.items() if key not in MODELS}

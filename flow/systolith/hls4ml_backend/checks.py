@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from systolith.hls4ml_backend.float_graph import run_floats
 from systolith.hls4ml_backend.mapping import is_transposed_first
 from systolith.hls4ml_backend.project import ConversionError
-from systolith.hls4ml_backend.tracing import trace_layers
+from systolith.hls4ml_backend.tracing import compute_layer_outputs
 from systolith.hls4ml_backend.user_model import (
     NotComparable,
     UserInputs,
@@ -244,7 +244,7 @@ def _difference_from_csimulation(graph: Any, folder: Path, x: Singles) -> str:
         )
     names = [node.name for node in graph.get_layers() if node.name in theirs]
     tensors = trace(graph.mapped.network, graph.quantize(x))
-    for name, ours in trace_layers(graph.mapped, tensors, names, x.dtype).items():
+    for name, ours in compute_layer_outputs(graph.mapped, tensors, names, x.dtype).items():
         if not _is_equal(ours, theirs[name]):
             wrong = np.count_nonzero(ours.reshape(-1) != np.asarray(theirs[name]).reshape(-1))
             return (

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from systolith.network import IntArray, Rounding
 
-__all__ = ["ROUNDINGS", "FixedType", "fixed_type", "type_problem"]
+__all__ = ["CONTRACT_ROUNDINGS", "FixedType", "fixed_type", "type_problem"]
 
-ROUNDINGS = {
+CONTRACT_ROUNDINGS = {
     RoundingMode.TRN: Rounding.FLOOR,
     RoundingMode.RND: Rounding.HALF_UP,
     RoundingMode.RND_CONV: Rounding.HALF_EVEN,
@@ -74,7 +74,7 @@ class FixedType:
     def rounding_of(self, low: int) -> Rounding | None:
         """Find what rounds values of at least `low` alike in the contract; None if nothing does."""
         mode = NONNEGATIVE.get(self.rounding, self.rounding) if low >= 0 else self.rounding
-        return ROUNDINGS.get(mode)
+        return CONTRACT_ROUNDINGS.get(mode)
 
     def cast(self, values: IntArray, fraction: int) -> IntArray:
         """Cast integers times ``2**-fraction``, exactly as C++ does.

@@ -24,10 +24,10 @@ __all__ = [
     "Cast",
     "Clip",
     "Divide",
+    "ElementwiseStep",
     "Form",
-    "Step",
     "act_type",
-    "stand_in",
+    "choose_substitute",
 ]
 
 MAX_ACT_BITS = 16
@@ -114,7 +114,7 @@ def act_type(low: int, high: int) -> ActType | None:
     return ActType(bits=bits, signed=signed) if bits <= MAX_ACT_BITS else None
 
 
-class Step(Protocol):
+class ElementwiseStep(Protocol):
     """Something done to each value by itself."""
 
     def joined(self, form: Form) -> Form | None:
@@ -324,7 +324,7 @@ class Divide:
         return None
 
 
-def stand_in(step: Step) -> Step:
+def choose_substitute(step: ElementwiseStep) -> ElementwiseStep:
     """Find a step that is always possible, of the same type as one that is not."""
     match step:
         case Cast(type=kind) | Divide(result=kind):

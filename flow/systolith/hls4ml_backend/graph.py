@@ -13,9 +13,9 @@ from systolith.devices import DEVICES
 from systolith.emit import Design, Meaning, write_design
 from systolith.hls4ml_backend.checks import check_csimulation, check_model
 from systolith.hls4ml_backend.configuration import Configuration, read_configuration
-from systolith.hls4ml_backend.mapping import Mapped, map_graph
+from systolith.hls4ml_backend.mapping import MappedModel, map_graph
 from systolith.hls4ml_backend.project import CSIMULATION, RTL, SIMULATOR, ConversionError
-from systolith.hls4ml_backend.tracing import trace_layers
+from systolith.hls4ml_backend.tracing import compute_layer_outputs
 from systolith.network import Conv2d, IntArray, IntegerNetwork, trace
 from systolith.plan import (
     ArrayShape,
@@ -30,7 +30,7 @@ from systolith.plan import (
 __all__ = [
     "SystolithGraph",
     "adopt",
-    "meaning_of",
+    "meaning_of_graph",
     "plan_mapped",
 ]
 
@@ -42,7 +42,7 @@ class SystolithGraph(ModelGraph):
 
     Attributes
     ----------
-    mapped : Mapped
+    mapped : MappedModel
         The integer network, and how tensors of hls4ml are to be had from it.
     configuration : Configuration
     plan : NetworkPlan
@@ -56,7 +56,7 @@ class SystolithGraph(ModelGraph):
         hls4ml's own C simulation (``"csimulation"``), or why nothing was.
     """
 
-    mapped: Mapped
+    mapped: MappedModel
     configuration: Configuration
     plan: NetworkPlan
     design: Design | None
@@ -86,7 +86,9 @@ class SystolithGraph(ModelGraph):
 
     def build_simulator(self) -> None:
         """Do what :meth:`compile` does, without writing the project."""
-        self.design = write_design(self.plan, self.folder / RTL, meaning=meaning_of(self.mapped))
+        self.design = write_design(
+            self.plan, self.folder / RTL, meaning=meaning_of_graph(self.mapped)
+        )
         quick = self.configuration.quick
         self.simulator = compile_native(self.design, self.folder / SIMULATOR, quick=quick)
 
@@ -146,7 +148,7 @@ class SystolithGraph(ModelGraph):
         if not all(np.array_equal(got, wanted) for got, wanted in pairs):
             raise RuntimeError("the simulation of the Verilog differs from golden arithmetic")
         wanted = [node.name for node in self.get_layers() if node.get_attr("trace", False)]
-        return predicted, trace_layers(self.mapped, tensors, wanted, x.dtype)
+        return predicted, compute_layer_outputs(self.mapped, tensors, wanted, x.dtype)
 
     def quantize(self, x: Floats) -> IntArray:
         """Convert floats, as given to :meth:`run`, to images of the network (N, C, H, W)."""
@@ -206,7 +208,7 @@ ROUNDINGS = {
 }
 
 
-def meaning_of(mapped: Mapped) -> Meaning:
+def meaning_of_graph(mapped: MappedModel) -> Meaning:
     """Give the units of input and outputs: powers of two; the input's type rounds and overflows."""
     kind = mapped.input
     return Meaning(
@@ -267,11 +269,11 @@ def plan_mapped(
 def _smallest(work: Work, reuse: int) -> ArrayShape:
     """Find the array of fewest multipliers that computes an output position in `reuse` cycles."""
     shapes = array_shapes(work)
-    fitting = [shape for shape in shapes if folds(work, shape) <= reuse]
-    return min(fitting or shapes, key=lambda shape: (shape.total, folds(work, shape)))
+    fitting = [shape for shape in shapes if count_folds(work, shape) <= reuse]
+    return min(fitting or shapes, key=lambda shape: (shape.total, count_folds(work, shape)))
 
 
-def folds(work: Work, shape: ArrayShape) -> int:
+def count_folds(work: Work, shape: ArrayShape) -> int:
     """Cycles that an array takes for one output position."""
     slots = -(-work.slots // shape.multipliers)
     return work.reads.folds(shape.rows) * slots * -(-work.filters // shape.width)

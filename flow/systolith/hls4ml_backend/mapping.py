@@ -11,16 +11,21 @@ from systolith.hls4ml_backend.attributes import attribute_problems
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast, Clip, Form
 from systolith.hls4ml_backend.project import ConversionError
+from systolith.hls4ml_backend.tensors import PendingTensor, TraceRecipe
 from systolith.hls4ml_backend.unweighted import (
-    average_pool,
     is_average,
-    max_pool,
-    reshape,
-    transpose,
-    zero_padding,
+    map_average_pool,
+    map_max_pool,
+    map_reshape,
+    map_transpose,
+    map_zero_padding,
 )
-from systolith.hls4ml_backend.value import Recipe, Value
-from systolith.hls4ml_backend.weighted import batch_norm, convolution, dense, depthwise
+from systolith.hls4ml_backend.weighted import (
+    map_batch_norm,
+    map_convolution,
+    map_dense,
+    map_depthwise,
+)
 from systolith.network import (
     INPUT,
     ActType,
@@ -33,25 +38,27 @@ from systolith.network import (
     Tensor,
 )
 
-__all__ = ["Mapped", "Output", "is_transposed_first", "map_graph"]
+__all__ = ["MappedModel", "ModelOutput", "is_transposed_first", "map_graph"]
 
-WEIGHTED: Mapping[str, Callable[[Assembly, Any, Value, str | None], Value | None]] = {
-    "Dense": dense,
-    "Conv1D": convolution,
-    "Conv2D": convolution,
-    "Conv2DBatchnorm": convolution,
-    "PointwiseConv1D": convolution,
-    "PointwiseConv2D": convolution,
-    "DepthwiseConv1D": depthwise,
-    "DepthwiseConv2D": depthwise,
-    "BatchNormalization": batch_norm,
-    "ApplyAlpha": batch_norm,
+WEIGHTED: Mapping[
+    str, Callable[[Assembly, Any, PendingTensor, str | None], PendingTensor | None]
+] = {
+    "Dense": map_dense,
+    "Conv1D": map_convolution,
+    "Conv2D": map_convolution,
+    "Conv2DBatchnorm": map_convolution,
+    "PointwiseConv1D": map_convolution,
+    "PointwiseConv2D": map_convolution,
+    "DepthwiseConv1D": map_depthwise,
+    "DepthwiseConv2D": map_depthwise,
+    "BatchNormalization": map_batch_norm,
+    "ApplyAlpha": map_batch_norm,
 }
-SHAPED: Mapping[str, Callable[[Assembly, Any, Value], Value | None]] = {
-    "Reshape": reshape,
-    "Transpose": transpose,
-    "ZeroPadding1D": zero_padding,
-    "ZeroPadding2D": zero_padding,
+SHAPED: Mapping[str, Callable[[Assembly, Any, PendingTensor], PendingTensor | None]] = {
+    "Reshape": map_reshape,
+    "Transpose": map_transpose,
+    "ZeroPadding1D": map_zero_padding,
+    "ZeroPadding2D": map_zero_padding,
 }
 POOLS = ("Pooling1D", "Pooling2D", "GlobalPooling1D", "GlobalPooling2D")
 ACTIVATION_KINDS = ("Activation", "ParametrizedActivation")
@@ -73,7 +80,7 @@ def _activation(node: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class ModelOutput:
     """An output of the model.
 
     Attributes
@@ -92,7 +99,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mapped:
+class MappedModel:
     """A graph of hls4ml as an integer network.
 
     Attributes
@@ -101,9 +108,9 @@ class Mapped:
     input : FixedType
         Floats are converted to this type.
     input_view : array of int64
-    outputs : tuple of Output
+    outputs : tuple of ModelOutput
         In the order of the model's.
-    recipes : dict of str to Recipe
+    recipes : dict of str to TraceRecipe
         How every layer's output follows, by name in hls4ml.
     origins : dict of str to str
         The layer of hls4ml whose configuration counts, by layer of the network.
@@ -112,12 +119,12 @@ class Mapped:
     network: IntegerNetwork
     input: FixedType
     input_view: IntArray
-    outputs: tuple[Output, ...]
-    recipes: dict[str, Recipe]
+    outputs: tuple[ModelOutput, ...]
+    recipes: dict[str, TraceRecipe]
     origins: dict[str, str]
 
 
-def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> Mapped:
+def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> MappedModel:
     """Map every layer, or say all that cannot be mapped.
 
     Parameters
@@ -136,7 +143,7 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> Mapped:
     ConversionError
         With every layer that has no counterpart, why, and what would have one.
     """
-    assembly, values = Assembly(), dict[str, Value | None]()
+    assembly, values = Assembly(), dict[str, PendingTensor | None]()
     nodes = list(graph.get_layers())
     readers = {
         name: sum(list(node.inputs).count(name) for node in nodes)
@@ -159,7 +166,7 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> Mapped:
     return _finished(assembly, graph, values)
 
 
-def _has_shape(assembly: Assembly, node: Any, value: Value) -> bool:
+def _has_shape(assembly: Assembly, node: Any, value: PendingTensor) -> bool:
     """Compare a tensor's shape with the one that hls4ml computed; note a difference."""
     wanted = tuple(int(size) for size in node.get_output_variable().shape)
     if value.padded_shape == wanted:
@@ -172,13 +179,17 @@ def _has_shape(assembly: Assembly, node: Any, value: Value) -> bool:
     return False
 
 
-def _finished(assembly: Assembly, graph: Any, values: Mapping[str, Value | None]) -> Mapped:
+def _finished(
+    assembly: Assembly, graph: Any, values: Mapping[str, PendingTensor | None]
+) -> MappedModel:
     outputs = []
     for name in graph.outputs:
         if (value := values.get(name)) is None:
             assembly.problems.append(f"output '{name}': no layer gives this tensor")
             continue
-        outputs.append(Output(layer=value.source, fraction=value.form.fraction, view=value.view))
+        outputs.append(
+            ModelOutput(layer=value.source, fraction=value.form.fraction, view=value.view)
+        )
         if any(value.padding):
             assembly.refuse(name, "zero padding is no output; leave it out")
         if value.source == INPUT:
@@ -195,7 +206,7 @@ def _finished(assembly: Assembly, graph: Any, values: Mapping[str, Value | None]
     except NetworkError as error:
         ConversionError.raise_if_any(error.problems)
         raise
-    return Mapped(
+    return MappedModel(
         network=network,
         input=fixed_type(entries[0].get_output_variable().type.precision),
         input_view=read.view,
@@ -206,8 +217,8 @@ def _finished(assembly: Assembly, graph: Any, values: Mapping[str, Value | None]
 
 
 def _mapped(
-    assembly: Assembly, node: Any, values: Mapping[str, Value | None], pattern: str | None
-) -> Value | None:
+    assembly: Assembly, node: Any, values: Mapping[str, PendingTensor | None], pattern: str | None
+) -> PendingTensor | None:
     """Map one layer; None if that, or one before, is impossible, which was noted."""
     kind = node.class_name
     problems = [unknown] if (unknown := _unknown(node)) else list(attribute_problems(node))
@@ -234,13 +245,15 @@ def _mapped(
     if tensor is None:
         return None
     if kind in POOLS and is_average(node):
-        return average_pool(assembly, node, tensor)
+        return map_average_pool(assembly, node, tensor)
     if kind in POOLS:
-        return _cast(assembly, node, max_pool(assembly, node, tensor))
+        return _cast(assembly, node, map_max_pool(assembly, node, tensor))
     return _cast(assembly, node, WEIGHTED[kind](assembly, node, tensor, pattern))
 
 
-def _read(assembly: Assembly, node: Any, values: Mapping[str, Value | None]) -> list[Value] | None:
+def _read(
+    assembly: Assembly, node: Any, values: Mapping[str, PendingTensor | None]
+) -> list[PendingTensor] | None:
     """Find the tensors that a layer reads; None if one is impossible, which was noted."""
     # hls4ml leaves an empty name where it has taken an input away, as the shape of a Reshape.
     names = [name for name in node.inputs if name]
@@ -283,7 +296,7 @@ def is_transposed_first(node: Any) -> bool:
     )
 
 
-def _input(assembly: Assembly, node: Any, channels_first: bool) -> Value | None:
+def _input(assembly: Assembly, node: Any, channels_first: bool) -> PendingTensor | None:
     variable = node.get_output_variable()
     shape = tuple(int(size) for size in variable.shape)
     precision = variable.type.precision
@@ -309,10 +322,10 @@ def _input(assembly: Assembly, node: Any, channels_first: bool) -> Value | None:
     if not channels_first:
         view = view.transpose(1, 2, 0)
     view = view.reshape(shape)
-    return Value(source=INPUT, form=form, view=view, shape=image)
+    return PendingTensor(source=INPUT, form=form, view=view, shape=image)
 
 
-def _cast(assembly: Assembly, node: Any, value: Value | None) -> Value | None:
+def _cast(assembly: Assembly, node: Any, value: PendingTensor | None) -> PendingTensor | None:
     """Append the cast to a layer's result type."""
     if value is None:
         return None
@@ -323,7 +336,7 @@ def _cast(assembly: Assembly, node: Any, value: Value | None) -> Value | None:
     return value.then(node.name, Cast(fixed_type(precision)))
 
 
-def _added(assembly: Assembly, node: Any, values: list[Value]) -> Value | None:
+def _added(assembly: Assembly, node: Any, values: list[PendingTensor]) -> PendingTensor | None:
     tensors = [
         assembly.tensor(name, value) for name, value in zip(node.inputs, values, strict=True)
     ]

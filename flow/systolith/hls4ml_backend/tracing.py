@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.hls4ml_backend.mapping import Mapped
+from systolith.hls4ml_backend.mapping import MappedModel
 from systolith.network import (
     ActType,
     Add,
@@ -21,21 +21,21 @@ from systolith.network import (
     apply_layer,
 )
 
-__all__ = ["trace_layers"]
+__all__ = ["compute_layer_outputs"]
 
 PART_BITS = 16
 PARTS = 3
 """Accumulators have at most 47 bits: three parts of 16."""
 
 
-def trace_layers(
-    mapped: Mapped, tensors: Mapping[str, IntArray], wanted: Iterable[str], dtype: Any
+def compute_layer_outputs(
+    mapped: MappedModel, tensors: Mapping[str, IntArray], wanted: Iterable[str], dtype: Any
 ) -> dict[str, NDArray[Any]]:
     """Compute outputs of layers from those of the network.
 
     Parameters
     ----------
-    mapped : Mapped
+    mapped : MappedModel
     tensors : mapping of str to array of int64, shape (N, ...)
         Every tensor of the network.
     wanted : iterable of str
@@ -54,7 +54,7 @@ def trace_layers(
             continue
         values, fraction = tensors[recipe.source], recipe.fraction
         if recipe.accumulators:
-            values = accumulators(mapped.network, recipe.source, tensors)
+            values = compute_accumulators(mapped.network, recipe.source, tensors)
         for step in recipe.steps:
             values, fraction = step.apply(values, fraction)
         ordered = values.reshape(len(values), -1)[:, recipe.view.reshape(-1)]
@@ -68,7 +68,9 @@ def trace_layers(
     return found
 
 
-def accumulators(network: IntegerNetwork, name: str, tensors: Mapping[str, IntArray]) -> IntArray:
+def compute_accumulators(
+    network: IntegerNetwork, name: str, tensors: Mapping[str, IntArray]
+) -> IntArray:
     """Compute a layer's sums before requantization, part by part."""
     layer = network[name]
     assert isinstance(layer, Conv2d | Add | AvgPool2d)

@@ -9,7 +9,7 @@ import numpy as np
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast, Divide
-from systolith.hls4ml_backend.value import Value
+from systolith.hls4ml_backend.tensors import PendingTensor
 from systolith.hls4ml_backend.weighted import padding_of
 from systolith.network import (
     ActType,
@@ -22,12 +22,12 @@ from systolith.network import (
 )
 
 __all__ = [
-    "average_pool",
     "is_average",
-    "max_pool",
-    "reshape",
-    "transpose",
-    "zero_padding",
+    "map_average_pool",
+    "map_max_pool",
+    "map_reshape",
+    "map_transpose",
+    "map_zero_padding",
 ]
 
 
@@ -36,7 +36,7 @@ def is_average(node: Any) -> bool:
     return str(node.get_attr("pool_op")).lower() == "average"
 
 
-def max_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
+def map_max_pool(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
     """Cast to the accumulator's type, take maxima."""
     if (read := _read(assembly, node, value)) is None:
         return None
@@ -62,7 +62,7 @@ def max_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
     return assembly.add_layer(node.name, made, read, _rank(node))
 
 
-def average_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
+def map_average_pool(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
     """Cast to the accumulator's type, sum, divide towards zero in that type, cast."""
     if (read := _read(assembly, node, value)) is None:
         return None
@@ -107,7 +107,7 @@ def average_pool(assembly: Assembly, node: Any, value: Value) -> Value | None:
     return made.then(node.name, Divide(count, accumulator, fixed_type(precision)))
 
 
-def _read(assembly: Assembly, node: Any, value: Value) -> Value | None:
+def _read(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
     """Cast what is read to the accumulator's type, as a tensor."""
     problems = list(_problems(node, value))
     for problem in problems:
@@ -118,7 +118,7 @@ def _read(assembly: Assembly, node: Any, value: Value) -> Value | None:
     return assembly.tensor(node.name, value.then(node.name, Cast(kind)))
 
 
-def _problems(node: Any, value: Value) -> Iterator[str]:
+def _problems(node: Any, value: PendingTensor) -> Iterator[str]:
     rank = 2 if "1D" in node.class_name else 3
     if not value.is_unpadded_image or value.view.ndim != rank:
         yield f"reads a reshaped tensor of shape {value.view.shape}; it needs an image"
@@ -126,7 +126,7 @@ def _problems(node: Any, value: Value) -> Iterator[str]:
         yield f"accum {problem}"
 
 
-def _window(node: Any, value: Value) -> tuple[tuple[int, int], tuple[int, int]]:
+def _window(node: Any, value: PendingTensor) -> tuple[tuple[int, int], tuple[int, int]]:
     """Kernel and stride."""
     _, height, width = value.shape
     if "Global" in node.class_name:
@@ -142,7 +142,7 @@ def _rank(node: Any) -> int:
     return 2 if "1D" in node.class_name else 3
 
 
-def reshape(assembly: Assembly, node: Any, value: Value) -> Value | None:
+def map_reshape(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
     """Give the tensor another shape, in the order of hls4ml."""
     if _is_padded(assembly, node, value):
         return None
@@ -154,7 +154,7 @@ def reshape(assembly: Assembly, node: Any, value: Value) -> Value | None:
     return replace(value, view=value.view.reshape(shape))
 
 
-def transpose(assembly: Assembly, node: Any, value: Value) -> Value | None:
+def map_transpose(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
     """Permute axes."""
     if _is_padded(assembly, node, value):
         return None
@@ -166,7 +166,7 @@ def transpose(assembly: Assembly, node: Any, value: Value) -> Value | None:
     return replace(value, view=value.view.transpose(perm))
 
 
-def zero_padding(assembly: Assembly, node: Any, value: Value) -> Value | None:
+def map_zero_padding(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
     """Leave zeros to the layer that reads the image."""
     if not value.is_unpadded_image or value.view.ndim == 1:
         assembly.refuse(node.name, "pads a reshaped tensor; it needs an image")
@@ -179,7 +179,7 @@ def zero_padding(assembly: Assembly, node: Any, value: Value) -> Value | None:
     return replace(value, padding=(top, bottom, left, right))
 
 
-def _is_padded(assembly: Assembly, node: Any, value: Value) -> bool:
+def _is_padded(assembly: Assembly, node: Any, value: PendingTensor) -> bool:
     if any(value.padding):
         assembly.refuse(node.name, "follows zero padding; only convolutions and pools can")
         return True

@@ -191,8 +191,8 @@ def _without_activation_quantizers(proto: Any) -> Any:
     return copied
 
 
-Run = Callable[[Any, UserInputs], UserOutputs]
-RUNNERS: Mapping[str, Run] = {
+Runner = Callable[[Any, UserInputs], UserOutputs]
+RUNNERS: Mapping[str, Runner] = {
     "PytorchModel": _run_pytorch,
     "KerasModel": _run_keras,
     "OnnxModel": _run_onnx,

@@ -8,12 +8,12 @@ import numpy as np
 from systolith.hls4ml_backend.assembly import Assembly
 from systolith.hls4ml_backend.fixed_type import fixed_type, type_problem
 from systolith.hls4ml_backend.form import Cast
-from systolith.hls4ml_backend.value import Make, Value
+from systolith.hls4ml_backend.tensors import Make, PendingTensor
 from systolith.hls4ml_backend.weights import (
-    Scaled,
-    common_scale,
+    FixedArray,
+    find_common_scale,
+    find_pattern,
     parameter_problems,
-    pattern_of,
     read_parameter,
 )
 from systolith.network import (
@@ -29,12 +29,14 @@ from systolith.network import (
     signed_bits,
 )
 
-__all__ = ["batch_norm", "convolution", "dense", "depthwise"]
+__all__ = ["map_batch_norm", "map_convolution", "map_dense", "map_depthwise"]
 
 Arrange = Callable[[IntArray], IntArray]
 
 
-def dense(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> Value | None:
+def map_dense(
+    assembly: Assembly, node: Any, value: PendingTensor, pattern: str | None
+) -> PendingTensor | None:
     """Read a vector, wherever its elements stand in an image: a kernel as large as the image."""
     if value.view.ndim != 1:
         assembly.refuse(node.name, f"reads a tensor of shape {value.view.shape}; flatten it before")
@@ -52,12 +54,16 @@ def dense(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> V
     return _weighted(assembly, node, value, arrange, 1, pattern, "weight")
 
 
-def convolution(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> Value | None:
+def map_convolution(
+    assembly: Assembly, node: Any, value: PendingTensor, pattern: str | None
+) -> PendingTensor | None:
     """Slide over an image; one dimension is an image of one row."""
     return _sliding(assembly, node, value, pattern, lambda weight: weight.transpose(3, 2, 0, 1))
 
 
-def depthwise(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> Value | None:
+def map_depthwise(
+    assembly: Assembly, node: Any, value: PendingTensor, pattern: str | None
+) -> PendingTensor | None:
     """Slide over each channel by itself; filters of a channel are neighbours, as in hls4ml."""
 
     def arrange(weight: IntArray) -> IntArray:
@@ -67,7 +73,9 @@ def depthwise(assembly: Assembly, node: Any, value: Value, pattern: str | None) 
     return _sliding(assembly, node, value, pattern, arrange, groups=value.shape[0])
 
 
-def batch_norm(assembly: Assembly, node: Any, value: Value, pattern: str | None) -> Value | None:
+def map_batch_norm(
+    assembly: Assembly, node: Any, value: PendingTensor, pattern: str | None
+) -> PendingTensor | None:
     """Scale and shift channels: a depthwise convolution of one tap."""
     channels = value.shape[0]
     if not value.is_image:
@@ -87,11 +95,11 @@ def batch_norm(assembly: Assembly, node: Any, value: Value, pattern: str | None)
 def _sliding(
     assembly: Assembly,
     node: Any,
-    value: Value,
+    value: PendingTensor,
     pattern: str | None,
     order: Arrange,
     groups: int = 1,
-) -> Value | None:
+) -> PendingTensor | None:
     rank = 2 if "1D" in node.class_name else 3
     if problems := list(_sliding_problems(node, value, rank)):
         for problem in problems:
@@ -115,12 +123,12 @@ def _sliding(
     )
 
 
-def _sliding_problems(node: Any, value: Value, rank: int) -> Iterator[str]:
+def _sliding_problems(node: Any, value: PendingTensor, rank: int) -> Iterator[str]:
     if not value.is_unpadded_image or value.view.ndim != rank:
         yield f"reads a reshaped tensor of shape {value.view.shape}; it needs an image"
 
 
-def padding_of(node: Any, value: Value) -> Padding:
+def padding_of(node: Any, value: PendingTensor) -> Padding:
     """Add up the padding of a layer and of zeros before it: top, bottom, left, right."""
     own = [node.get_attr(f"pad_{side}", 0) for side in ("top", "bottom", "left", "right")]
     top, bottom, left, right = (int(a) + b for a, b in zip(own, value.padding, strict=True))
@@ -130,7 +138,7 @@ def padding_of(node: Any, value: Value) -> Padding:
 def _weighted(
     assembly: Assembly,
     node: Any,
-    value: Value,
+    value: PendingTensor,
     arrange: Arrange,
     view: IntArray | int,
     pattern: str | None,
@@ -139,7 +147,7 @@ def _weighted(
     groups: int = 1,
     stride: tuple[int, int] = (1, 1),
     padding: Padding = (0, 0, 0, 0),
-) -> Value | None:
+) -> PendingTensor | None:
     variables = {name: node.get_weights(name), "bias": node.get_weights("bias")}
     problems = [
         problem
@@ -154,17 +162,17 @@ def _weighted(
     if problems:
         return None
     weight, bias = (read_parameter(variable) for variable in variables.values())
-    scaled = common_scale(weight, bias, value.form.fraction)
+    scaled = find_common_scale(weight, bias, value.form.fraction)
     if isinstance(scaled, str):
         assembly.refuse(node.name, scaled)
         return None
-    integers, biases, bits = Scaled(arrange(scaled[0].values), scaled[0].fraction), *scaled[1:]
+    integers, biases, bits = FixedArray(arrange(scaled[0].values), scaled[0].fraction), *scaled[1:]
     filters = len(integers.values)
     biases = np.broadcast_to(biases.reshape(-1), (filters,)).copy()
     try:
         # Engines for depthwise layers have all weights of a channel.
         wanted = "dense" if pattern is None and groups != 1 else pattern
-        found, mask = pattern_of(integers.values, wanted)
+        found, mask = find_pattern(integers.values, wanted)
     except NetworkError as error:
         for problem in error.problems:
             assembly.refuse(node.name, problem)
@@ -205,7 +213,7 @@ def _maker(
     return make
 
 
-def _accumulated(assembly: Assembly, node: Any, value: Value) -> Value:
+def _accumulated(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor:
     """See that products are added exactly; sums may wrap, for that is one cast of the whole sum."""
     kind = fixed_type(node.types["accum_t"].precision)
     form = value.form

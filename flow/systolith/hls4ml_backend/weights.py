@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hls4ml.model.types import IntegerPrecisionType, WeightVariable
 
-from systolith.exchange import detect
+from systolith.exchange import detect_structure
 from systolith.hls4ml_backend.fixed_type import fixed_type, type_problem
 from systolith.network import (
     BoolArray,
@@ -22,10 +22,10 @@ from systolith.network import (
 )
 
 __all__ = [
-    "Scaled",
-    "common_scale",
+    "FixedArray",
+    "find_common_scale",
+    "find_pattern",
     "parameter_problems",
-    "pattern_of",
     "pattern_problem",
     "read_parameter",
 ]
@@ -36,19 +36,19 @@ BINARY = IntegerPrecisionType(width=1, signed=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
+class FixedArray:
     """Integers times ``2**-fraction``."""
 
     values: IntArray
     fraction: int
 
-    def reduced(self) -> "Scaled":
+    def reduced(self) -> "FixedArray":
         """Divide by the greatest power of two that divides every value."""
         combined = int(np.bitwise_or.reduce(self.values, axis=None))
         if combined == 0:
-            return Scaled(self.values, 0)
+            return FixedArray(self.values, 0)
         zeros = (combined & -combined).bit_length() - 1
-        return Scaled(self.values >> zeros, self.fraction - zeros)
+        return FixedArray(self.values >> zeros, self.fraction - zeros)
 
     def at(self, fraction: int) -> IntArray:
         """Bring to another, finer fraction."""
@@ -72,7 +72,7 @@ def parameter_problems(variable: Any, name: str) -> Iterator[str]:
         )
 
 
-def read_parameter(variable: Any) -> Scaled:
+def read_parameter(variable: Any) -> FixedArray:
     """Read what the text files of hls4ml's writer would give to C++.
 
     Each number is written with as many decimals as its type has fractional bits, read back as a
@@ -89,12 +89,12 @@ def read_parameter(variable: Any) -> Scaled:
     """
     written = np.array([float(text) for text in variable], dtype=np.float64)
     kind = fixed_type(variable.type.precision)
-    return Scaled(kind.quantize(written).reshape(np.shape(variable.data)), kind.fraction)
+    return FixedArray(kind.quantize(written).reshape(np.shape(variable.data)), kind.fraction)
 
 
-def common_scale(
-    weight: Scaled, bias: Scaled, input_fraction: int
-) -> tuple[Scaled, IntArray, int] | str:
+def find_common_scale(
+    weight: FixedArray, bias: FixedArray, input_fraction: int
+) -> tuple[FixedArray, IntArray, int] | str:
     """Bring weights and biases to one scale of the accumulators.
 
     Weights that have nothing in their last bits lose them; if the bias has bits below those of the
@@ -109,7 +109,7 @@ def common_scale(
     """
     weight, bias = weight.reduced(), bias.reduced()
     if not bias.values.any():
-        bias = Scaled(bias.values, weight.fraction + input_fraction)
+        bias = FixedArray(bias.values, weight.fraction + input_fraction)
     spare = bias.fraction - (weight.fraction + input_fraction)
     if spare > 0:
         bits = signed_bits(int(weight.values.min()), int(weight.values.max())) + spare
@@ -119,7 +119,7 @@ def common_scale(
                 f"have {weight.fraction + input_fraction}; set Precision.bias to a type with at "
                 f"most {weight.fraction + input_fraction + spare - bits + MAX_WEIGHT_BITS}"
             )
-        weight = Scaled(weight.values << spare, weight.fraction + spare)
+        weight = FixedArray(weight.values << spare, weight.fraction + spare)
     least, most = int(weight.values.min()), int(weight.values.max())
     bits = max(signed_bits(least, most), 2)
     if bits > MAX_WEIGHT_BITS:
@@ -140,7 +140,7 @@ def pattern_problem(text: object) -> str | None:
     return f"must be 'dense', 'K-of-N' such as '2-of-4', or 'K-of-N-kernel', got {text!r}"
 
 
-def pattern_of(weight: IntArray, text: str | None) -> tuple[Pattern, BoolArray | None]:
+def find_pattern(weight: IntArray, text: str | None) -> tuple[Pattern, BoolArray | None]:
     """Find the pattern of weights, and which of them are kept.
 
     Parameters
@@ -160,7 +160,7 @@ def pattern_of(weight: IntArray, text: str | None) -> tuple[Pattern, BoolArray |
         If the weights do not conform.
     """
     if text is None:
-        found = detect(weight)
+        found = detect_structure(weight)
         return found.pattern, found.mask
     pattern = _read(text)
     if pattern.is_dense:

@@ -71,11 +71,11 @@ def _kind(layer: Layer) -> str:
 
 
 def _conforming(layer: Conv2d | Linear) -> tuple[str, ...]:
-    from systolith.exchange import structures  # other tables do without ONNX
+    from systolith.exchange import detect_structures  # other tables do without ONNX
 
     if isinstance(layer, Conv2d) and layer.groups != 1:
         return ()
-    found = islice(structures(layer.weight), MOST_PATTERNS)
+    found = islice(detect_structures(layer.weight), MOST_PATTERNS)
     return tuple(
         str(each.pattern)
         for each in found

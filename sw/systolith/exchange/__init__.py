@@ -4,8 +4,8 @@ from systolith.exchange.check.agreement import Agreement, DisagreementError
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.export_graph import Format
 from systolith.exchange.exporting import export_model, export_onnx
-from systolith.exchange.importing import Imported, import_model, import_onnx
-from systolith.exchange.layers.structure import Structure, detect, structures
+from systolith.exchange.importing import ImportedModel, import_model, import_onnx
+from systolith.exchange.layers.structure import Structure, detect_structure, detect_structures
 from systolith.exchange.nodes.operators import OPERATORS, operator_rows
 from systolith.exchange.tables import rewrite_rows, type_rows
 from systolith.exchange.values.open_types import OUTPUT_BITS
@@ -18,17 +18,17 @@ __all__ = [
     "DisagreementError",
     "ExchangeError",
     "Format",
-    "Imported",
+    "ImportedModel",
     "InputQuantizer",
     "Quantizer",
     "Structure",
-    "detect",
+    "detect_structure",
+    "detect_structures",
     "export_model",
     "export_onnx",
     "import_model",
     "import_onnx",
     "operator_rows",
     "rewrite_rows",
-    "structures",
     "type_rows",
 ]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from systolith.exchange.export_scales import (
-    offset_constants,
-    requantized_by,
+    channel_factor,
+    choose_offsets,
 )
 from systolith.network import (
     INPUT,
@@ -86,7 +86,7 @@ class ExportGraph:
         spec, filters = layer.requantize, len(layer.weight)
         zero = spec.multiplier == 0
         scale = np.array(
-            [float(unit * requantized_by(spec, c)) for c in range(filters)], np.float32
+            [float(unit * channel_factor(spec, c)) for c in range(filters)], np.float32
         )
         silent = np.broadcast_to(zero, filters)
         weight = layer.weight * ~silent.reshape(-1, *[1] * (layer.weight.ndim - 1))
@@ -162,7 +162,7 @@ class ExportGraph:
         spec = layer.requantize
         silent = np.broadcast_to(spec.multiplier == 0, shape[0])
         wanted = [
-            Fraction(0) if silent[c] else requantized_by(spec, c) * self.scales[layer.name] / unit
+            Fraction(0) if silent[c] else channel_factor(spec, c) * self.scales[layer.name] / unit
             for c in range(shape[0])
         ]
         if all(each == 1 for each in wanted):
@@ -177,7 +177,7 @@ class ExportGraph:
         output: ActType = layer.output
         scale = float(self.scales[layer.name])
         rounding = spec.rounding
-        if constants := offset_constants(self.network, layer):
+        if constants := choose_offsets(self.network, layer):
             offset, rounding = constants
             axes = [1] * (len(self.network.tensors[layer.name].shape) - 1)
             by = (offset * scale).astype(np.float32).reshape(-1, *axes)
@@ -196,7 +196,7 @@ class ExportGraph:
         sources = [(each.shape, each.type) for each in self.network.inputs_of(layer)]
         largest = max(abs(bound) for bound in accumulator_range(layer, sources))
         channels = self.network.tensors[layer.name].shape[0]
-        factors = {requantized_by(layer.requantize, channel) for channel in range(channels)}
+        factors = {channel_factor(layer.requantize, channel) for channel in range(channels)}
         # A fraction in lowest terms over 2**s: halves come of multiples of 2**(s-1).
         return any(each.denominator > 1 and largest >= each.denominator // 2 for each in factors)
 

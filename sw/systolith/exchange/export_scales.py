@@ -25,11 +25,11 @@ from systolith.network import (
     accumulator_range,
 )
 
-__all__ = ["offset_by", "offset_constants", "real_scales", "requantized_by"]
+__all__ = ["channel_factor", "channel_offset", "choose_offsets", "choose_scales"]
 
 
 @dataclass(slots=True)
-class _Related:
+class _ScaleRelations:
     """Tensors whose scales depend on each other: each a factor times that of a common root."""
 
     root: dict[str, str]
@@ -47,7 +47,7 @@ class _Related:
                 self.factor[name] *= by
 
 
-def real_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[str, Fraction]:
+def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[str, Fraction]:
     """Choose what one unit of each tensor stands for.
 
     Layers with weights can give any scale; pools and additions cannot choose theirs. Where branches
@@ -72,7 +72,9 @@ def real_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[st
     if not (isfinite(input_scale) and input_scale > 0):
         raise ExchangeError([f"input_scale must be a positive number, got {input_scale:g}"])
     names = list(network.tensors)
-    found = _Related(root={name: name for name in names}, factor=dict.fromkeys(names, Fraction(1)))
+    found = _ScaleRelations(
+        root={name: name for name in names}, factor=dict.fromkeys(names, Fraction(1))
+    )
     for layer in network.layers:
         match layer:
             case Add():
@@ -80,10 +82,10 @@ def real_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[st
                 ratio = Fraction(layer.multipliers[1], layer.multipliers[0])
                 found.relate(a, b, ratio)
                 unit = Fraction(1, layer.multipliers[0])
-                found.relate(a, layer.name, unit / requantized_by(layer.requantize))
+                found.relate(a, layer.name, unit / channel_factor(layer.requantize))
             case AvgPool2d():
                 area = prod(layer.window(network.tensors[layer.input].shape))
-                found.relate(layer.input, layer.name, 1 / (area * requantized_by(layer.requantize)))
+                found.relate(layer.input, layer.name, 1 / (area * channel_factor(layer.requantize)))
             case MaxPool2d() | Flatten():
                 found.relate(layer.input, layer.name, Fraction(1))
             case Conv2d() | Linear():
@@ -95,19 +97,19 @@ def real_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[st
     }
 
 
-def offset_by(spec: Requantize, channel: int = 0) -> Fraction:
+def channel_offset(spec: Requantize, channel: int = 0) -> Fraction:
     """What is added to a channel's accumulators when they are multiplied, in output units."""
     offset = 0 if spec.offset is None else int(spec.offset[channel % spec.offset.size])
     return Fraction(offset, 1 << int(spec.shift[channel % spec.shift.size]))
 
 
-def requantized_by(spec: Requantize, channel: int = 0) -> Fraction:
+def channel_factor(spec: Requantize, channel: int = 0) -> Fraction:
     """What a channel's accumulators are multiplied by; 1 for channels that are always 0."""
     multiplier = int(spec.multiplier[channel % spec.multiplier.size])
     return Fraction(multiplier or 1, 1 << int(spec.shift[channel % spec.shift.size]))
 
 
-def offset_constants(
+def choose_offsets(
     network: IntegerNetwork, layer: Conv2d | Linear | Add | AvgPool2d
 ) -> tuple[FloatArray, Rounding] | None:
     """Choose what is added before rounding, far from where a float's error would matter.

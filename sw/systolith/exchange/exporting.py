@@ -11,9 +11,9 @@ from onnx import ModelProto, helper
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.export_graph import QONNX_DOMAIN, ExportGraph, Format
 from systolith.exchange.export_scales import (
-    offset_by,
-    real_scales,
-    requantized_by,
+    channel_factor,
+    channel_offset,
+    choose_scales,
 )
 from systolith.foundation import replacing
 from systolith.network import (
@@ -31,7 +31,7 @@ from systolith.network import (
     encode_pattern,
 )
 
-__all__ = ["export_model", "export_onnx", "sidecar"]
+__all__ = ["describe_patterns", "export_model", "export_onnx"]
 
 OPSET = 21
 QONNX_OPSET = 2
@@ -66,7 +66,7 @@ def export_onnx(
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".patterns.json")
     for target, content in (
-        (beside, (json.dumps(sidecar(network), indent=1) + "\n").encode()),
+        (beside, (json.dumps(describe_patterns(network), indent=1) + "\n").encode()),
         (path, model.SerializeToString()),
     ):
         with replacing(target) as temporary:
@@ -78,7 +78,7 @@ def export_model(network: IntegerNetwork, form: Format, *, input_scale: float = 
     """Make the model that :func:`export_onnx` writes."""
     if problems := list(_problems(network, form)):
         raise ExchangeError(problems)
-    graph = ExportGraph(network, form, real_scales(network, input_scale))
+    graph = ExportGraph(network, form, choose_scales(network, input_scale))
     for layer in network.layers:
         graph.add(layer)
     domains = [helper.make_opsetid("", OPSET)]
@@ -103,7 +103,7 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
         sources = [(each.shape, each.type) for each in network.inputs_of(layer)]
         least, most = accumulator_range(layer, sources)
         factors = [
-            (requantized_by(layer.requantize, channel), offset_by(layer.requantize, channel))
+            (channel_factor(layer.requantize, channel), channel_offset(layer.requantize, channel))
             for channel in range(network.tensors[layer.name].shape[0])
         ]
         # Half a unit for rounding.
@@ -113,7 +113,7 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
             yield f"layer '{layer.name}': wraps where it overflows; ONNX's quantizers saturate"
 
 
-def sidecar(network: IntegerNetwork) -> dict[str, Any]:
+def describe_patterns(network: IntegerNetwork) -> dict[str, Any]:
     """Name the pattern of each layer that has one.
 
     Returns

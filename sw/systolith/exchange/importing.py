@@ -7,28 +7,34 @@ from pathlib import Path
 
 import numpy as np
 
-from systolith.exchange.check.agreement import Agreement, compare
-from systolith.exchange.check.counterparts import counterparts
+from systolith.exchange.check.agreement import Agreement, compare_with_executor
+from systolith.exchange.check.counterparts import find_counterparts
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import ModelFile, read_model
-from systolith.exchange.layers.draft import Building
-from systolith.exchange.nodes.quantizers import whole_weights
-from systolith.exchange.nodes.reader import Run
-from systolith.exchange.nodes.unsupported import without_tail
+from systolith.exchange.layers.draft import Draft
+from systolith.exchange.nodes.quantizers import read_whole_weights
+from systolith.exchange.nodes.reader import NodeReader
+from systolith.exchange.nodes.unsupported import drop_tail
 from systolith.exchange.values.layouts import file_order
-from systolith.exchange.values.open_types import input_type_of
+from systolith.exchange.values.open_types import parse_input_type
 from systolith.exchange.values.quantizer import FloatArray, InputQuantizer, Quantizer
-from systolith.exchange.values.value import Activation, Constant, Images, Integers, Value
+from systolith.exchange.values.value import (
+    Constant,
+    Integers,
+    ModelInput,
+    QuantizedActivation,
+    Value,
+)
 from systolith.network import MAX_MULTIPLIER_BITS, IntArray, IntegerNetwork, Layer, Tensor
 
-__all__ = ["Imported", "import_model", "import_onnx"]
+__all__ = ["ImportedModel", "import_model", "import_onnx"]
 
 WEIGHTED = {"Conv", "Gemm", "MatMul"}
 """Operators whose second input is weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Imported:
+class ImportedModel:
     """A network from a file, and what its integers stand for.
 
     Attributes
@@ -79,7 +85,7 @@ class Imported:
 
     def quantize_input(self, images: FloatArray) -> IntArray:
         """Quantize images, shape (N, *shape of the file's input), as its first quantizer does."""
-        return self.input.of(images)
+        return self.input.quantize(images)
 
     def real(self, outputs: Mapping[str, IntArray]) -> dict[str, FloatArray]:
         """What the network's outputs stand for, shaped as the file has it.
@@ -105,12 +111,12 @@ def import_onnx(
     input_type: str | Quantizer | None = None,
     input_shape: Sequence[int] | None = None,
     check: bool = True,
-) -> Imported:
+) -> ImportedModel:
     """Read an ONNX file whose tensors are quantized, as an integer network.
 
     Supported are Quant and BipolarQuant nodes of QONNX (Brevitas, QKeras), QuantizeLinear with
     DequantizeLinear, and QLinear operators (ONNX Runtime's static quantization). Sparsity that the
-    weights have is detected: see :func:`systolith.exchange.detect`.
+    weights have is detected: see :func:`systolith.exchange.detect_structure`.
 
     Scales with at most 24 significant bits, powers of two for instance, are met exactly, rounding
     included; others are rounded to 24 bits, and `units` says how far that reaches.
@@ -148,25 +154,25 @@ def import_model(
     multiplier_bits: int = MAX_MULTIPLIER_BITS,
     input_type: str | Quantizer | None = None,
     check: bool = True,
-) -> Imported:
+) -> ImportedModel:
     """Import what :func:`read_model` read; else as :func:`import_onnx`."""
     if not 1 <= multiplier_bits <= MAX_MULTIPLIER_BITS:
         wanted = f"1..{MAX_MULTIPLIER_BITS}"
         raise ExchangeError([f"multiplier_bits must lie in {wanted}, got {multiplier_bits}"])
-    given = input_type_of(input_type)
-    made = Building(multiplier_bits=multiplier_bits, input_type=given)
-    ended = without_tail(model)
-    made.notes += [*model.notes, *ended.notes]
+    given = parse_input_type(input_type)
+    draft = Draft(multiplier_bits=multiplier_bits, input_type=given)
+    ended = drop_tail(model)
+    draft.notes += [*model.notes, *ended.notes]
     constants: dict[str, Value] = {
         name: Constant(values=array) for name, array in model.constants.items()
     }
     weights = {node.inputs[1] for node in model.nodes if node.op in WEIGHTED}
     for name in model.whole & weights & constants.keys():
-        constants[name] = whole_weights(model.constants[name])
+        constants[name] = read_whole_weights(model.constants[name])
     values: dict[str, Value] = {**constants, model.input: _images(model)}
-    run = Run(made=made, opsets=model.opsets, values=values)
+    run = NodeReader(draft=draft, opsets=model.opsets, values=values)
     run.nodes(ended.model)
-    outputs: dict[str, Activation] = {}
+    outputs: dict[str, QuantizedActivation] = {}
     tensors: dict[str, str] = {}
     for name in ended.model.outputs:
         activation = run.output(name)
@@ -179,80 +185,83 @@ def import_model(
                 f"outputs '{tensors[activation.layer]}' and '{name}' are the same integers, scaled "
                 "or shaped in two ways; leave one out"
             )
-    if made.input is None and not run.problems:
+    if draft.input is None and not run.problems:
         run.problems.append("the model's input is read by no quantizer")
-    if given is not None and made.input is not None:
-        if not made.input_given:
+    if given is not None and draft.input is not None:
+        if not draft.input_given:
             run.problems.append(
                 "input_type is given, but the file quantizes its input itself; leave it out"
             )
-        made.notes.append(
+        draft.notes.append(
             f"the file does not quantize its input: it is read as {given.type} in steps of "
             f"{given.scale:g}, and what lies between two steps is rounded"
         )
-    if run.problems or made.input is None:
+    if run.problems or draft.input is None:
         raise ExchangeError(run.problems)
-    network = _network(model, made, made.input, outputs)
+    network = _network(model, draft, draft.input, outputs)
     agreement = None
     if check and model.proto is not None:
-        agreement = compare(
+        agreement = compare_with_executor(
             model.proto,
             network,
-            made.input,
-            counterparts(run.values, made, outputs, tensors),
-            made.units,
-            reals=made.reals,
-            whole=made.input_given,
+            draft.input,
+            find_counterparts(run.values, draft, outputs, tensors),
+            draft.units,
+            reals=draft.reals,
+            whole=draft.input_given,
         )
-    return Imported(
+    return ImportedModel(
         network=network,
-        input=made.input,
+        input=draft.input,
         scales={name: each.scale for name, each in outputs.items()},
         units={
-            name: units + (name in made.rounded) / 2
-            for name, units in made.units.items()
+            name: units + (name in draft.rounded) / 2
+            for name, units in draft.units.items()
             if name in network.tensors
         },
-        rounded={name: by for name, by in made.rounded.items() if name in network.tensors},
+        rounded={name: by for name, by in draft.rounded.items() if name in network.tensors},
         agreement=agreement,
         tensors=tensors,
         orders={name: each.places for name, each in outputs.items() if each.places is not None},
-        notes=tuple(made.notes),
+        notes=tuple(draft.notes),
     )
 
 
-def _images(model: ModelFile) -> Images | Integers:
+def _images(model: ModelFile) -> ModelInput | Integers:
     """The model's input; integers stand for themselves until something says what for."""
     places = np.arange(prod(model.shape)).reshape(model.shape)
-    images = Images(image=model.shape, places=places, integer=model.integer)
+    images = ModelInput(image=model.shape, places=places, integer=model.integer)
     if model.integer is None:
         return images
     quantizer = Quantizer(scale=1.0, type=model.integer)
     return Integers(of=images, quantizer=quantizer, node=f"input '{model.input}'")
 
 
-def _same_order(a: Activation, b: Activation) -> bool:
+def _same_order(a: QuantizedActivation, b: QuantizedActivation) -> bool:
     if a.places is None or b.places is None:
         return a.places is b.places
     return np.array_equal(a.places, b.places)
 
 
 def _network(
-    model: ModelFile, made: Building, source: InputQuantizer, outputs: Mapping[str, Activation]
+    model: ModelFile,
+    draft: Draft,
+    source: InputQuantizer,
+    outputs: Mapping[str, QuantizedActivation],
 ) -> IntegerNetwork:
     name = "".join(each if each.isalnum() and each.isascii() else "_" for each in model.name)
     return IntegerNetwork(
         name=f"n{name}" if not name or name[0].isdigit() else name,
         input=Tensor(source.places.shape, source.quantizer.type),
-        layers=tuple(reversed(list(_read(made, outputs)))),
+        layers=tuple(reversed(list(_read(draft, outputs)))),
         outputs=tuple(outputs),
     )
 
 
-def _read(made: Building, outputs: Mapping[str, Activation]) -> Iterator[Layer]:
+def _read(draft: Draft, outputs: Mapping[str, QuantizedActivation]) -> Iterator[Layer]:
     """The layers that outputs depend on, last ones first."""
     wanted = set(outputs)
-    for layer in reversed(made.layers):
+    for layer in reversed(draft.layers):
         if layer.name in wanted:
             wanted.update(layer.inputs)
             yield layer

@@ -1,4 +1,4 @@
-"""Lines of the documentation's tables that follow from the code."""
+"""Tables of the documentation that are generated from the code."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,18 @@ from systolith.exchange.file.model_file import INTEGERS_OF_ONNX
 from systolith.exchange.nodes.quantizers import WEIGHT_ROUNDINGS
 from systolith.exchange.nodes.unsupported import REWRITES
 from systolith.exchange.values.open_types import OUTPUT_BITS
-from systolith.exchange.values.quantizer import HALF_TO_PLUS_INFINITY, OF_POSITIVE, ROUNDINGS
+from systolith.exchange.values.quantizer import (
+    HALF_TO_PLUS_INFINITY,
+    NONNEGATIVE_ROUNDINGS,
+    ROUNDINGS,
+)
 from systolith.network import MAX_ACT_BITS, MAX_MULTIPLIER_BITS, MAX_SHIFT, MAX_WEIGHT_BITS
 
 __all__ = ["rewrite_rows", "type_rows"]
 
 
 def rewrite_rows() -> list[str]:
-    """Lines of the table of rewrites; operators with the same one share a line."""
+    """Give the lines of the table of rewrites; operators with one rewrite share a line."""
     by_rewrite: dict[str, list[str]] = {}
     for name, rewrite in REWRITES.items():
         by_rewrite.setdefault(rewrite, []).append(name)
@@ -22,7 +26,7 @@ def rewrite_rows() -> list[str]:
 
 
 def type_rows() -> list[str]:
-    """Lines of the table of number types."""
+    """Give the lines of the table of number types."""
     return ["| what | QONNX | ONNX's own quantizers |", "|---|---|---|", *_types()]
 
 
@@ -50,8 +54,8 @@ def _types() -> Iterator[str]:
     )
     named = [name for name in ROUNDINGS if name != HALF_TO_PLUS_INFINITY]
     yield (
-        f"| rounding of results | {', '.join(named)}; {', '.join(OF_POSITIVE)} of what is never "
-        "negative | ties to even; Floor before the quantizer |"
+        f"| rounding of results | {', '.join(named)}; {', '.join(NONNEGATIVE_ROUNDINGS)} of what "
+        "is never negative | ties to even; Floor before the quantizer |"
     )
     yield f"| rounding of weights | {', '.join(WEIGHT_ROUNDINGS)} | ties to even |"
     yield (

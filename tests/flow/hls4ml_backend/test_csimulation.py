@@ -11,7 +11,7 @@ from torch import nn
 
 from systolith.hls4ml_backend import ConversionError, checks
 from systolith.hls4ml_backend.checks import check_csimulation
-from systolith.hls4ml_backend.tracing import trace_layers
+from systolith.hls4ml_backend.tracing import compute_layer_outputs
 from systolith.network import IntegerNetwork, trace
 from tests.flow.hls4ml_backend.comparing import convert
 from tests.flow.hls4ml_backend.random_doors import (
@@ -54,7 +54,7 @@ def test_the_first_layer_that_differs_is_named(
     graph = converted(tmp_path, nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
     x = checks._draw_inputs(graph)
     tensors = trace(graph.mapped.network, graph.quantize(x))
-    layers = trace_layers(graph.mapped, tensors, ["_0", "_1", "_2"], x.dtype)
+    layers = compute_layer_outputs(graph.mapped, tensors, ["_0", "_1", "_2"], x.dtype)
     outputs = graph.as_floats(tensors, x.dtype)
     monkeypatch.setattr(checks, "_compile", lambda *_, **__: Stub(outputs, layers))
     assert check_csimulation(graph, tmp_path) == EQUAL

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systolith.hls4ml_backend.fixed_type import FixedType, fixed_type, type_problem
-from systolith.hls4ml_backend.form import Cast, Clip, Divide, Form, Step
+from systolith.hls4ml_backend.form import Cast, Clip, Divide, ElementwiseStep, Form
 from systolith.network import requantize
 
 OVERFLOWS = (SaturationMode.WRAP, SaturationMode.SAT, SaturationMode.SAT_SYM)
@@ -76,7 +76,7 @@ STEPS = st.lists(st.one_of(types(EXACT).map(Cast), st.just(Clip(low=0))), min_si
 
 @given(STEPS, st.integers(-600, 0), st.integers(0, 600), st.integers(-2, 10))
 def test_what_is_joined_computes_the_same(
-    steps: list[Step], low: int, high: int, fraction: int
+    steps: list[ElementwiseStep], low: int, high: int, fraction: int
 ) -> None:
     form = Form(fraction=fraction, low=low, high=high)
     values = np.arange(low, high + 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.hls4ml_backend.tracing import accumulators
+from systolith.hls4ml_backend.tracing import compute_accumulators
 from systolith.network import Add, AvgPool2d, Conv2d, trace
 from tests.flow.hls4ml_backend.comparing import both, convert, images
 from tests.flow.hls4ml_backend.random_models import random_case
@@ -37,7 +37,10 @@ def test_values_do_overflow_and_bits_do_get_lost(tmp_path: Path) -> None:
         tensors = trace(network, converted.quantize(x))
         for layer in network.layers:
             if isinstance(layer, Conv2d | Add | AvgPool2d):
-                sums = accumulators(network, layer.name, tensors) * layer.requantize.multiplier[0]
+                sums = (
+                    compute_accumulators(network, layer.name, tensors)
+                    * layer.requantize.multiplier[0]
+                )
                 rounded = sums >> layer.requantize.shift[0]
                 overflows += np.count_nonzero(rounded > layer.output.high)
                 losses += np.count_nonzero(rounded << layer.requantize.shift[0] != sums)

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.exchange import Imported, import_onnx
+from systolith.exchange import ImportedModel, import_onnx
 from systolith.network import Add, IntArray, apply_layer
 from tests.support.onnx_graphs import GraphBuilder
 
 
 def _addition(
     scales: tuple[float, float], out: float, bits: int, path: Path, shift: float = 0.0
-) -> Imported:
+) -> ImportedModel:
     """Two channels of an image, each in steps of its own, added."""
     made = GraphBuilder((2, 1, 1))
     x = made.quant("x", 1.0, 0, bits)
@@ -29,7 +29,7 @@ def _addition(
     return import_onnx(made.save(path, made.quant(y, out, 0, bits)))
 
 
-def _sums(imported: Imported, pairs: IntArray) -> IntArray:
+def _sums(imported: ImportedModel, pairs: IntArray) -> IntArray:
     layer = imported.network.layers[-1]
     assert isinstance(layer, Add)
     values = [pairs[:, place].reshape(-1, 1, 1, 1) for place in (0, 1)]

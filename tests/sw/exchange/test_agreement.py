@@ -14,10 +14,10 @@ from systolith.exchange import (
     Agreement,
     DisagreementError,
     ExchangeError,
-    agreement,
     import_onnx,
 )
-from systolith.exchange.check.agreement import compare
+from systolith.exchange.check import agreement
+from systolith.exchange.check.agreement import compare_with_executor
 from systolith.exchange.check.counterparts import Counterpart
 from systolith.network import Conv2d, IntegerNetwork, Layer, Requantize, Rounding, forward
 from tests.support.onnx_graphs import QONNX, GraphBuilder, run_runtime
@@ -178,7 +178,7 @@ def test_one_fault_of_a_layer_is_found_there(fault: str, place: int, tmp_path: P
     }
 
     def run(network: IntegerNetwork) -> Agreement:
-        return compare(model, network, found.input, tensors, found.units)
+        return compare_with_executor(model, network, found.input, tensors, found.units)
 
     assert run(found.network).equal
     conv = layers[place]
@@ -196,7 +196,7 @@ def test_another_input_quantizer_is_found(tmp_path: Path) -> None:
     first = next(node for node in model.graph.node if node.op_type == "QuantizeLinear")
     tensors = {"input": Counterpart(tensor=first.output[0], scale=0.25, whole=True, places=None)}
     with pytest.raises(DisagreementError, match="the input is quantized in another way"):
-        compare(model, found.network, other, tensors, found.units)
+        compare_with_executor(model, found.network, other, tensors, found.units)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from systolith.exchange import ExchangeError, Imported, import_onnx
+from systolith.exchange import ExchangeError, ImportedModel, import_onnx
 from tests.support.onnx_graphs import GraphBuilder
 
 DOMAIN = "qonnx.custom_op.channels_last"
@@ -27,7 +27,7 @@ def _conv(made: GraphBuilder, x: str, filters: int, channels: int, group: int = 
     )
 
 
-def _equal(path: Path) -> Imported:
+def _equal(path: Path) -> ImportedModel:
     found = import_onnx(path)
     assert found.agreement is not None and found.agreement.equal and found.exact
     return found

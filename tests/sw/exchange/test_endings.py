@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from systolith.exchange import ExchangeError, Quantizer, import_onnx
-from systolith.exchange.values.open_types import input_type_of
+from systolith.exchange.values.open_types import parse_input_type
 from systolith.network import ActType, forward
 from tests.support.onnx_graphs import MICROSOFT, GraphBuilder, equal_to_runtime, run_runtime
 
@@ -130,13 +130,13 @@ def test_type_of_an_input_that_the_file_quantizes_itself_is_refused(tmp_path: Pa
 )
 def test_input_types_that_are_none(given: str) -> None:
     with pytest.raises(ExchangeError, match=f"must be TYPE:SCALE or .* got '{given}'"):
-        input_type_of(given)
+        parse_input_type(given)
 
 
 def test_input_types_that_networks_do_not_have() -> None:
     with pytest.raises(
         ExchangeError, match=r"^input_type int20:1: signed activations need 2\.\.16"
     ):
-        input_type_of("int20:1")
+        parse_input_type("int20:1")
     with pytest.raises(ExchangeError, match="zero_point of unsigned 8-bit activations must lie in"):
-        input_type_of("uint8:1:300")
+        parse_input_type("uint8:1:300")

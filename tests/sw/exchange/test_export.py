@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from systolith.exchange import ExchangeError, Format, export_model, export_onnx, import_onnx
-from systolith.exchange.export_scales import real_scales
+from systolith.exchange.export_scales import choose_scales
 from systolith.fuzz import random_images, random_network
 from systolith.network import (
     ActType,
@@ -80,7 +80,7 @@ def _exportable(network: IntegerNetwork) -> bool:
 
 def _integers(network: IntegerNetwork, real: NDArray[np.float32]) -> IntArray:
     (name,) = network.outputs
-    scale = float(real_scales(network)[name])
+    scale = float(choose_scales(network)[name])
     return np.rint(real / scale).astype(np.int64) + network.tensors[name].type.zero_point
 
 
@@ -267,7 +267,7 @@ def test_offsets_are_constants_that_are_added(
     ]
     (without,) = forward(replace(network, layers=tuple(plain)), integers).values()
     assert np.mean(without != wanted) > 0.1
-    scale = float(real_scales(network, 0.25)["sum"])
+    scale = float(choose_scales(network, 0.25)["sum"])
     found = np.rint(RUNNERS[form](path, images) / scale).astype(np.int64) + 2
     assert np.array_equal(found, wanted)
     back = import_onnx(path)

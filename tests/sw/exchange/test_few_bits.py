@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from systolith.exchange import ExchangeError, Imported, import_onnx
+from systolith.exchange import ExchangeError, ImportedModel, import_onnx
 from systolith.network import Conv2d, Linear, forward
 from tests.support.onnx_graphs import GraphBuilder, run_qonnx
 
@@ -46,7 +46,7 @@ def _settled(model: Any, images: Any) -> Any:
     return model.eval()
 
 
-def _equal(model: Any, images: Any, path: Path) -> Imported:
+def _equal(model: Any, images: Any, path: Path) -> ImportedModel:
     from brevitas.export import export_qonnx
 
     export_qonnx(model, images[:1], export_path=str(path), dynamo=False)
@@ -102,12 +102,12 @@ def test_convolutions_with_batch_norm(weight_bits: int, act_bits: int, tmp_path:
     assert sum(isinstance(each, Conv2d) for each in imported.network.layers) == 2
 
 
-def _imported(made: GraphBuilder, result: str, path: Path) -> tuple[Imported, Path]:
+def _imported(made: GraphBuilder, result: str, path: Path) -> tuple[ImportedModel, Path]:
     made.save(path, result)
     return import_onnx(path), path
 
 
-def _ours(imported: Imported, images: NDArray[np.float32]) -> NDArray[np.float64]:
+def _ours(imported: ImportedModel, images: NDArray[np.float32]) -> NDArray[np.float64]:
     (found,) = imported.real(forward(imported.network, imported.quantize_input(images))).values()
     return found
 

@@ -10,8 +10,8 @@ import pytest
 from systolith.exchange import DisagreementError, import_onnx
 from systolith.exchange.layers import draft
 from systolith.exchange.values.quantizer import Quantizer
-from systolith.exchange.values.requantizers import Requantized, requantized
-from systolith.exchange.values.value import FloatArray, Pending
+from systolith.exchange.values.requantizers import FittedRequantizer, fit_requantizer
+from systolith.exchange.values.value import FloatArray, PendingLayer
 from systolith.network import Rounding
 from tests.support.onnx_graphs import GraphBuilder
 
@@ -50,10 +50,10 @@ def test_narrow_multipliers_beside_float32_are_no_disagreement(tmp_path: Path) -
     assert found.agreement.apart > 0, "the executor's float32 made no error"
 
 
-Change = Callable[[Requantized], Requantized]
+Change = Callable[[FittedRequantizer], FittedRequantizer]
 
 
-def _spec(found: Requantized, **changes: object) -> Requantized:
+def _spec(found: FittedRequantizer, **changes: object) -> FittedRequantizer:
     return replace(found, spec=replace(found.spec, **changes))  # type: ignore[arg-type]
 
 
@@ -86,11 +86,13 @@ def test_errors_of_a_layer_are_found_all_the_same(
     path = _gemm(tmp_path / "model.onnx", bias)
     assert import_onnx(path).agreement is not None
 
-    def broken(pending: Pending, quantizer: Quantizer, bits: int) -> Requantized | list[str]:
-        found = requantized(pending, quantizer, bits)
-        assert isinstance(found, Requantized)
+    def broken(
+        pending: PendingLayer, quantizer: Quantizer, bits: int
+    ) -> FittedRequantizer | list[str]:
+        found = fit_requantizer(pending, quantizer, bits)
+        assert isinstance(found, FittedRequantizer)
         return FAULTS[fault](found)
 
-    monkeypatch.setattr(draft, "requantized", broken)
+    monkeypatch.setattr(draft, "fit_requantizer", broken)
     with pytest.raises(DisagreementError, match="does not compute what ONNX Runtime"):
         import_onnx(path)

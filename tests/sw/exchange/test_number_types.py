@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
-from systolith.exchange import ExchangeError, Imported, import_model, type_rows
+from systolith.exchange import ExchangeError, ImportedModel, import_model, type_rows
 from systolith.exchange.file.model_file import ModelFile, Node
 from systolith.exchange.nodes.quantizers import WEIGHT_ROUNDINGS
-from systolith.exchange.values.quantizer import HALF_TO_PLUS_INFINITY, OF_POSITIVE, ROUNDINGS
+from systolith.exchange.values.quantizer import (
+    HALF_TO_PLUS_INFINITY,
+    NONNEGATIVE_ROUNDINGS,
+    ROUNDINGS,
+)
 from systolith.network import MAX_ACT_BITS, MAX_WEIGHT_BITS, ActType, Conv2d
 
 
@@ -19,7 +23,7 @@ def _convolution(
     weight_bits: int = 8,
     weight_rounding: str = "ROUND",
     relu: bool = False,
-) -> Imported:
+) -> ImportedModel:
     """Import a quantized convolution 1x1 whose activations are all of one type."""
     weight = np.array([[-1.0], [0.75]], np.float32).reshape(2, 1, 1, 1)
     constants = {
@@ -96,12 +100,12 @@ def test_wider_types_are_refused() -> None:
         _convolution(weight_bits=MAX_WEIGHT_BITS + 1)
 
 
-@pytest.mark.parametrize("rounding", [*ROUNDINGS, *OF_POSITIVE])
+@pytest.mark.parametrize("rounding", [*ROUNDINGS, *NONNEGATIVE_ROUNDINGS])
 def test_roundings_of_results(rounding: str) -> None:
     if rounding == HALF_TO_PLUS_INFINITY:
         return
     assert _convolution(rounding=rounding, relu=True).exact
-    if rounding in OF_POSITIVE:
+    if rounding in NONNEGATIVE_ROUNDINGS:
         with pytest.raises(ExchangeError, match="results that are never negative only"):
             _convolution(rounding=rounding)
     else:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from systolith.exchange import ExchangeError, Imported, import_onnx
+from systolith.exchange import ExchangeError, ImportedModel, import_onnx
 from systolith.frontend import mirror
 from systolith.network import Conv2d, Linear, MaxPool2d, Rounding, forward
 from tests.support.onnx_graphs import QONNX, GraphBuilder, run_qonnx
@@ -19,7 +19,7 @@ def _images(rng: np.random.Generator, shape: tuple[int, ...], step: float) -> Fl
     return (rng.integers(-300, 300, (6, *shape)) * step / 2).astype(np.float32)
 
 
-def _ours(imported: Imported, images: Floats) -> NDArray[np.float64]:
+def _ours(imported: ImportedModel, images: Floats) -> NDArray[np.float64]:
     integers = imported.quantize_input(images)
     outputs = forward(imported.network, integers)
     twin = mirror(imported.network).trace(integers)

@@ -8,8 +8,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from systolith.exchange.values.requantizers import NOISE, Quantizer, Requantized, requantized
-from systolith.exchange.values.value import FloatArray, Pending
+from systolith.exchange.values.requantizers import (
+    SCALE_TOLERANCE,
+    FittedRequantizer,
+    Quantizer,
+    fit_requantizer,
+)
+from systolith.exchange.values.value import FloatArray, PendingLayer
 from systolith.network import ActType, IntArray, Layer, Requantize, requantize
 
 
@@ -19,15 +24,15 @@ def _no_layer(name: str, bias: IntArray, spec: Requantize, output: ActType) -> L
 
 def _pending(
     scale: FloatArray, offset: FloatArray, most: int, *, biased: bool = True, low: float = -inf
-) -> Pending:
+) -> PendingLayer:
     """A layer whose sums are -most..most, without a bias."""
     shape = (len(scale), 1, 1)
-    return Pending(
+    return PendingLayer(
         name="layer",
         shape=shape,
         result=shape,
-        emit=_no_layer,
-        accumulated=lambda bias: (
+        make=_no_layer,
+        sum_range=lambda bias: (
             min(0, int(bias.min())) - most,
             max(0, int(bias.max())) + most,
         ),
@@ -38,7 +43,7 @@ def _pending(
     )
 
 
-def _right(pending: Pending, quantizer: Quantizer, channel: int, acc: int) -> int:
+def _right(pending: PendingLayer, quantizer: Quantizer, channel: int, acc: int) -> int:
     """What the file says, in rationals."""
     real = Fraction(pending.scale[channel]) * acc + Fraction(pending.offset[channel])
     if pending.low > -inf:
@@ -53,12 +58,14 @@ def _right(pending: Pending, quantizer: Quantizer, channel: int, acc: int) -> in
     return min(max(whole, quantizer.low), quantizer.high)
 
 
-def _ours(found: Requantized, output: ActType, sums: IntArray) -> IntArray:
+def _ours(found: FittedRequantizer, output: ActType, sums: IntArray) -> IntArray:
     acc = sums[:, None] + found.bias[None, :]
     return requantize(acc, found.spec, output)
 
 
-def _differences(pending: Pending, quantizer: Quantizer, found: Requantized, most: int) -> IntArray:
+def _differences(
+    pending: PendingLayer, quantizer: Quantizer, found: FittedRequantizer, most: int
+) -> IntArray:
     sums = np.arange(-most, most + 1)
     channels = len(pending.scale)
     right = [[_right(pending, quantizer, c, int(acc)) for c in range(channels)] for acc in sums]
@@ -77,8 +84,8 @@ def test_channel_without_sums_rounds_its_offset_as_the_quantizer_does() -> None:
     pending = _pending(np.zeros(3), np.array([0.0, -0.5, 1.5]), 5, biased=False)
     for rounding, wanted in (("FLOOR", [0, -1, 1]), ("ROUND", [0, 0, 1])):
         quantizer = Quantizer(scale=1.0, type=ActType(bits=2, signed=True), rounding=rounding)
-        found = requantized(pending, quantizer, 4)
-        assert isinstance(found, Requantized)
+        found = fit_requantizer(pending, quantizer, 4)
+        assert isinstance(found, FittedRequantizer)
         assert _ours(found, quantizer.type, np.arange(-5, 6)).tolist() == [wanted] * 11
 
 
@@ -102,12 +109,14 @@ def test_what_is_called_exact_is_equal_for_every_sum(data: st.DataObject) -> Non
     )
     for unit in (np.where(scale == 0, 1, scale), quantizer.scale / 2):  # no nearly whole numbers
         steps = offset / unit
-        assume(((np.abs(steps - np.rint(steps)) > NOISE) | (steps == np.rint(steps))).all())
+        assume(
+            ((np.abs(steps - np.rint(steps)) > SCALE_TOLERANCE) | (steps == np.rint(steps))).all()
+        )
     most = data.draw(st.sampled_from([5, 90]))
     low = data.draw(st.sampled_from([-inf, 0.0]))
     pending = _pending(scale, offset, most, biased=data.draw(st.booleans()), low=low)
     width = data.draw(st.integers(4, 24))
-    found = requantized(pending, quantizer, width)
+    found = fit_requantizer(pending, quantizer, width)
     if isinstance(found, list):
         assert "does not fit" in found[0] or "ties to even" in found[0]
         return
@@ -121,8 +130,8 @@ def test_batch_norm_behind_few_bits_is_exact_with_one_narrow_shift(seed: int) ->
     rng = np.random.default_rng(seed)
     scale, offset = rng.uniform(0.02, 0.2, 32), rng.normal(size=32)
     quantizer = Quantizer(scale=0.3, type=ActType(bits=2, signed=False), after_zero_point=True)
-    found = requantized(_pending(scale, offset, 128), quantizer)
-    assert isinstance(found, Requantized) and found.units == 0
+    found = fit_requantizer(_pending(scale, offset, 128), quantizer)
+    assert isinstance(found, FittedRequantizer) and found.units == 0
     assert found.spec.offset is not None and found.spec.shift.size == 1
     assert int(found.spec.multiplier.max()).bit_length() <= 12
     assert not _differences(_pending(scale, offset, 128), quantizer, found, 128).any()
@@ -131,8 +140,8 @@ def test_batch_norm_behind_few_bits_is_exact_with_one_narrow_shift(seed: int) ->
 def test_scales_that_are_powers_of_two_need_neither_multiplier_nor_offset() -> None:
     scale, offset = np.full(4, 0.25), np.array([0.3, -1.7, 12.1, 0.01])
     quantizer = Quantizer(scale=2.0, type=ActType(bits=4, signed=True))
-    found = requantized(_pending(scale, offset, 300), quantizer)
-    assert isinstance(found, Requantized) and found.units == 0
+    found = fit_requantizer(_pending(scale, offset, 300), quantizer)
+    assert isinstance(found, FittedRequantizer) and found.units == 0
     assert found.spec.power_of_two and found.spec.offset is None
     assert not _differences(_pending(scale, offset, 300), quantizer, found, 300).any()
 
@@ -140,8 +149,8 @@ def test_scales_that_are_powers_of_two_need_neither_multiplier_nor_offset() -> N
 def test_a_channel_without_weights_gives_its_constant() -> None:
     scale, offset = np.array([0.0, 0.5, 0.0]), np.array([3.3, 0.25, -9.0])
     quantizer = Quantizer(scale=1.0, type=ActType(bits=4, signed=True))
-    found = requantized(_pending(scale, offset, 40), quantizer)
-    assert isinstance(found, Requantized) and found.units == 0
+    found = fit_requantizer(_pending(scale, offset, 40), quantizer)
+    assert isinstance(found, FittedRequantizer) and found.units == 0
     ours = _ours(found, quantizer.type, np.arange(-40, 41))
     assert (ours[:, 0] == 3).all() and (ours[:, 2] == -8).all()
     assert not _differences(_pending(scale, offset, 40), quantizer, found, 40).any()
@@ -150,8 +159,8 @@ def test_a_channel_without_weights_gives_its_constant() -> None:
 def test_a_bias_beyond_40_bits_is_an_offset() -> None:
     scale, offset = np.array([1e-12, 0.1]), np.array([2.2, 0.33])
     quantizer = Quantizer(scale=1.0, type=ActType(bits=4, signed=True))
-    found = requantized(_pending(scale, offset, 40), quantizer)
-    assert isinstance(found, Requantized) and found.units == 0
+    found = fit_requantizer(_pending(scale, offset, 40), quantizer)
+    assert isinstance(found, FittedRequantizer) and found.units == 0
     assert not _differences(_pending(scale, offset, 40), quantizer, found, 40).any()
 
 
@@ -159,8 +168,8 @@ def test_averages_over_an_odd_window_are_exact_and_over_an_even_one_are_not() ->
     quantizer = Quantizer(scale=1.0, type=ActType(bits=8, signed=True))
     for area in (9, 25, 49, 6, 36):
         pending = _pending(np.array([1 / area]), np.zeros(1), 127 * area, biased=False)
-        found = requantized(pending, quantizer)
-        assert isinstance(found, Requantized)
+        found = fit_requantizer(pending, quantizer)
+        assert isinstance(found, FittedRequantizer)
         differences = _differences(pending, quantizer, found, 3 * area)
         assert (found.units == 0) == (area % 2 == 1)
         assert differences.any() == (area % 2 == 0)
@@ -171,8 +180,8 @@ def test_what_no_multiplier_meets_is_bounded() -> None:
     scale, offset = rng.uniform(1e-5, 2e-5, 64), rng.normal(size=64)
     quantizer = Quantizer(scale=0.013, type=ActType(bits=8, signed=True))
     pending = _pending(scale, offset, 1 << 20)
-    found = requantized(pending, quantizer)
-    assert isinstance(found, Requantized)
+    found = fit_requantizer(pending, quantizer)
+    assert isinstance(found, FittedRequantizer)
     assert 0 < found.units < 2**-15
     sums = rng.integers(-(1 << 17), 1 << 17, 2000)
     right = np.array([[_right(pending, quantizer, c, int(a)) for c in range(64)] for a in sums])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systolith.exchange.values.scaling import Scaled, real_scale
+from systolith.exchange.values.scaling import IntegerScale, fit_scale
 from systolith.network import MAX_MULTIPLIER_BITS, MAX_SHIFT
 
 LARGEST = (1 << MAX_MULTIPLIER_BITS) - 1
@@ -21,7 +21,7 @@ SCALES = st.one_of(
 )
 
 
-def _met(found: Scaled, count: int) -> list[Fraction]:
+def _met(found: IntegerScale, count: int) -> list[Fraction]:
     """What the integers stand for, by channel."""
     shifts = np.broadcast_to(found.shift, count).tolist()
     return [
@@ -33,7 +33,7 @@ def _met(found: Scaled, count: int) -> list[Fraction]:
 @RELAXED
 @given(st.lists(SCALES, min_size=1, max_size=5))
 def test_error_is_what_it_says_and_within_its_bound(scales: list[float]) -> None:
-    found = real_scale(scales)
+    found = fit_scale(scales)
     for scale, met, error in zip(scales, _met(found, len(scales)), found.error, strict=True):
         off = abs(Fraction(scale) - met)
         assert off == Fraction(float(error))
@@ -44,7 +44,7 @@ def test_error_is_what_it_says_and_within_its_bound(scales: list[float]) -> None
 @RELAXED
 @given(st.lists(SCALES, min_size=1, max_size=5))
 def test_multipliers_and_shifts_are_those_of_the_contract(scales: list[float]) -> None:
-    found = real_scale(scales)
+    found = fit_scale(scales)
     assert found.multiplier.shape == (len(scales),)
     assert found.shift.shape in ((1,), (len(scales),))
     assert found.multiplier.dtype == found.shift.dtype == np.int64
@@ -58,7 +58,7 @@ def test_multipliers_and_shifts_are_those_of_the_contract(scales: list[float]) -
 )
 def test_what_has_at_most_sixteen_significant_bits_is_met(pairs: list[tuple[int, int]]) -> None:
     wanted = [Fraction(multiplier, 1 << shift) for multiplier, shift in pairs]
-    found = real_scale([float(each) for each in wanted])
+    found = fit_scale([float(each) for each in wanted])
     assert found.exact
     assert _met(found, len(wanted)) == wanted
 
@@ -66,7 +66,7 @@ def test_what_has_at_most_sixteen_significant_bits_is_met(pairs: list[tuple[int,
 @RELAXED
 @given(st.integers(-MAX_SHIFT, MAX_MULTIPLIER_BITS - 1))
 def test_powers_of_two_need_no_multiplication_that_a_shift_can_do(exponent: int) -> None:
-    found = real_scale([2.0**exponent])
+    found = fit_scale([2.0**exponent])
     assert found.exact
     assert (found.multiplier.tolist(), found.shift.tolist()) == (
         ([1], [-exponent]) if exponent <= 0 else ([1 << exponent], [0])
@@ -76,22 +76,22 @@ def test_powers_of_two_need_no_multiplication_that_a_shift_can_do(exponent: int)
 @RELAXED
 @given(st.lists(SCALES, min_size=1, max_size=5))
 def test_channels_do_not_change_each_other(scales: list[float]) -> None:
-    alone = [_met(real_scale([scale]), 1)[0] for scale in scales]
-    assert _met(real_scale(scales), len(scales)) == alone
+    alone = [_met(fit_scale([scale]), 1)[0] for scale in scales]
+    assert _met(fit_scale(scales), len(scales)) == alone
 
 
 @RELAXED
 @given(st.lists(SCALES, min_size=2, max_size=5))
 def test_one_shift_serves_all_channels_where_that_loses_nothing(scales: list[float]) -> None:
-    found = real_scale(scales)
-    alone = [real_scale([scale]) for scale in scales]
+    found = fit_scale(scales)
+    alone = [fit_scale([scale]) for scale in scales]
     most = max(int(each.shift[0]) for each in alone)
     widened = [int(each.multiplier[0]) << (most - int(each.shift[0])) for each in alone]
     assert (found.shift.size == 1) == (max(widened) <= LARGEST)
 
 
 def test_no_nearer_sixteen_bits_exist() -> None:
-    third = real_scale([1 / 3], bits=16)
+    third = fit_scale([1 / 3], bits=16)
     assert (third.multiplier.tolist(), third.shift.tolist()) == ([43691], [17])
     near = [abs(Fraction(1 / 3) - Fraction(m, 1 << 17)) for m in (43690, 43691, 43692)]
     assert near[1] == min(near) == Fraction(float(third.error[0]))
@@ -99,7 +99,7 @@ def test_no_nearer_sixteen_bits_exist() -> None:
 
 def test_rounding_up_to_one_bit_more_takes_a_shift_back() -> None:
     just_below = np.nextafter(1.0, 0.0)
-    found = real_scale([just_below])
+    found = fit_scale([just_below])
     assert (found.multiplier.tolist(), found.shift.tolist()) == ([1], [0])
     assert not found.exact
 
@@ -107,4 +107,4 @@ def test_rounding_up_to_one_bit_more_takes_a_shift_back() -> None:
 @pytest.mark.parametrize("scale", [-1.0, -0.25, LARGEST + 0.5, 2.0**24, np.inf, -np.inf, np.nan])
 def test_rejects_what_no_multiplier_holds(scale: float) -> None:
     with pytest.raises(ValueError, match=r"^scales must lie in 0\.\.16777215, got \[1\.0, "):
-        real_scale([1.0, scale])
+        fit_scale([1.0, scale])

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from systolith.exchange import Structure, detect, structures
+from systolith.exchange import Structure, detect_structure, detect_structures
 from systolith.exchange.layers.structure import GATHER_COST, GROUPS, MOST_KEPT
 from systolith.network import (
     AllTaps,
@@ -61,7 +61,7 @@ def conforming(draw: st.DrawFn) -> Drawn:
 @given(conforming())
 def test_finds_at_most_what_the_pattern_keeps(drawn: Drawn) -> None:
     pattern, mask, weight = drawn
-    found = detect(weight)
+    found = detect_structure(weight)
     given = Structure(pattern=pattern, mask=mask, density=float(mask.mean()))
     assert _cost(found) <= (_cost(given) if _cost(given) <= MOST_KEPT else 1.0)
 
@@ -71,7 +71,7 @@ def test_finds_at_most_what_the_pattern_keeps(drawn: Drawn) -> None:
 def test_masks_conform_and_keep_every_weight(drawn: Drawn, zeros: float) -> None:
     _, _, weight = drawn
     thinned = weight * (np.random.default_rng(0).random(weight.shape) >= zeros)
-    for found in structures(thinned):
+    for found in detect_structures(thinned):
         if found.mask is None:
             assert found.pattern.is_dense and found.density == 1.0
             continue
@@ -90,7 +90,7 @@ def test_the_pattern_that_pruned_is_among_those_listed(drawn: Drawn) -> None:
         pattern = Pattern(
             select=KOutOfN(pattern.select.k, pattern.select.n, shared_by=pattern.select.shared_by)
         )
-    assert pattern in [found.pattern for found in structures(weight)]
+    assert pattern in [found.pattern for found in detect_structures(weight)]
 
 
 @RELAXED
@@ -101,19 +101,19 @@ def test_one_more_weight_breaks_the_pattern(drawn: Drawn, random: Any) -> None:
     assume(pruned.size > 0)
     broken = weight.copy()
     broken.flat[random.choice(pruned.tolist())] = 1
-    assert pattern not in [found.pattern for found in structures(broken)]
+    assert pattern not in [found.pattern for found in detect_structures(broken)]
 
 
 @RELAXED
 @given(conforming())
 def test_best_comes_first_and_dense_last(drawn: Drawn) -> None:
-    found = list(structures(drawn[2]))
+    found = list(detect_structures(drawn[2]))
     assert found[-1].pattern.is_dense
     assert [each.pattern.is_dense for each in found].count(True) == 1
     costs = [_cost(each) for each in found]
     assert costs == sorted(costs)
     assert all(cost <= MOST_KEPT for cost in costs[:-1])
-    assert detect(drawn[2]).pattern == found[0].pattern
+    assert detect_structure(drawn[2]).pattern == found[0].pattern
 
 
 @RELAXED
@@ -125,7 +125,7 @@ def test_best_comes_first_and_dense_last(drawn: Drawn) -> None:
     )
 )
 def test_weights_without_zeros_are_dense(weight: IntArray) -> None:
-    (only,) = structures(weight)
+    (only,) = detect_structures(weight)
     assert only.pattern == Pattern() and only.mask is None and only.density == 1.0
 
 
@@ -133,7 +133,7 @@ def test_weights_without_zeros_are_dense(weight: IntArray) -> None:
 @given(conforming())
 def test_matrices_are_kernels_of_one_weight(drawn: Drawn) -> None:
     matrix = drawn[2][:, :, 0, 0]
-    flat, kernels = detect(matrix), detect(matrix[:, :, None, None])
+    flat, kernels = detect_structure(matrix), detect_structure(matrix[:, :, None, None])
     assert flat.pattern == kernels.pattern
     assert (flat.mask is None) == (kernels.mask is None)
     if flat.mask is not None and kernels.mask is not None:
@@ -144,7 +144,7 @@ def test_matrices_are_kernels_of_one_weight(drawn: Drawn) -> None:
 @RELAXED
 @given(conforming())
 def test_scale_and_sign_do_not_matter(drawn: Drawn) -> None:
-    real, integers = detect(drawn[2] * -0.125), detect(drawn[2])
+    real, integers = detect_structure(drawn[2] * -0.125), detect_structure(drawn[2])
     assert real.pattern == integers.pattern
     assert np.array_equal(real.mask, integers.mask)  # type: ignore[arg-type]
 
@@ -168,7 +168,7 @@ RECOVERED = [
 def test_recovers_what_weights_were_pruned_by(pattern: Pattern) -> None:
     rng = np.random.default_rng(0)
     mask = pattern.best_mask(rng.random((32, 32, 3, 3)))
-    found = detect(rng.integers(1, 100, mask.shape) * mask)
+    found = detect_structure(rng.integers(1, 100, mask.shape) * mask)
     assert found.pattern == pattern
     assert np.array_equal(found.mask, mask)  # type: ignore[arg-type]
 
@@ -180,20 +180,20 @@ def test_finds_strided_taps_with_any_offsets(stride: int, data: st.DataObject) -
     pattern = Pattern(taps=Strided(stride, tuple(offsets)))
     shape = (2, 3, 3, 3)
     read = np.broadcast_to(pattern.tap_mask(shape), shape)
-    found = detect(read * 5)
+    found = detect_structure(read * 5)
     assert found.density <= read.mean() or read.mean() > MOST_KEPT
     assert isinstance(found.pattern.select, Dense | KOutOfN | PerNeuron)
 
 
 def test_groups_with_fewer_weights_are_filled_up() -> None:
-    found = detect([[1, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 3]])
+    found = detect_structure([[1, 2, 0, 0], [0, 0, 0, 0], [0, 0, 0, 3]])
     assert (found.pattern, found.density) == (Pattern(select=KOutOfN(2, 4)), 0.5)
     assert found.mask is not None
     assert found.mask.sum(axis=1).tolist() == [2, 2, 2]
 
 
 def test_layers_of_zeros_keep_as_little_as_a_pattern_can() -> None:
-    found = detect(np.zeros((2, 16, 3, 3)))
+    found = detect_structure(np.zeros((2, 16, 3, 3)))
     assert found.density <= 1 / 16
     assert isinstance(found.pattern.taps, AllTaps | Strided)
 
@@ -202,7 +202,7 @@ def test_whole_kernels_win_over_weights_of_the_same_number() -> None:
     rng = np.random.default_rng(1)
     kernels = Pattern(select=KOutOfN(2, 4, granularity=Granularity.KERNEL))
     weight = kernels.best_mask(rng.random((8, 8, 3, 3))) * 9
-    listed = [found.pattern for found in structures(weight)]
+    listed = [found.pattern for found in detect_structures(weight)]
     assert listed[0] == kernels
     assert Pattern(select=KOutOfN(2, 4)) in listed
 
@@ -210,4 +210,4 @@ def test_whole_kernels_win_over_weights_of_the_same_number() -> None:
 @pytest.mark.parametrize("axes", [0, 1, 3, 5])
 def test_rejects_other_numbers_of_axes(axes: int) -> None:
     with pytest.raises(ValueError, match=r"^weights must be \(F, C, Kh, Kw\) or \(O, I\), got"):
-        detect(np.ones((2,) * axes))
+        detect_structure(np.ones((2,) * axes))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systolith.exchange.values.thresholds import found_steps, staircase
+from systolith.exchange.values.thresholds import compute_staircase, find_exact_requantizer
 from systolith.exchange.values.value import FloatArray
 from systolith.network import IntArray, Rounding
 
@@ -45,7 +45,9 @@ def test_steps_are_those_of_rational_arithmetic(data: st.DataObject) -> None:
     shares = st.integers(-99, 99).map(lambda number: number / 2)
     offset = np.array([unit * data.draw(shares) for _ in range(channels)])
     rounding, odd = data.draw(st.sampled_from(Rounding)), data.draw(st.booleans())
-    found = staircase(scale, offset, unit, rounding=rounding, levels=(-20, 33), sums=SUMS, odd=odd)
+    found = compute_staircase(
+        scale, offset, unit, rounding=rounding, levels=(-20, 33), sums=SUMS, odd=odd
+    )
     if found is None:
         assert common != 1.0, "only offsets that 53 bits do not hold are given up"
         return
@@ -58,7 +60,7 @@ def test_steps_are_those_of_rational_arithmetic(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("share", [1.0, 0.1, 1 / 3])
 def test_thresholds_near_whole_sums_are_told_from_whole_ones(share: float) -> None:
-    found = staircase(
+    found = compute_staircase(
         np.array([share * 2.0**-6]),
         np.array([share * 2.0**-52]),
         share * 2.0**-3,
@@ -67,7 +69,7 @@ def test_thresholds_near_whole_sums_are_told_from_whole_ones(share: float) -> No
         sums=(-100, 100),
     )
     assert found is None, "2**-46 of a sum away from a whole one is not told"
-    tied = staircase(
+    tied = compute_staircase(
         np.array([share * 2.0**-6]),
         np.array([share * 2.0**-4]),
         share * 2.0**-3,
@@ -109,11 +111,11 @@ def _every_width(
 def test_the_narrowest_multiplier_is_found(levels: int) -> None:
     rng = np.random.default_rng(levels)
     scale, offset = rng.uniform(0.1, 0.9, 2), rng.normal(size=2)
-    stairs = staircase(
+    stairs = compute_staircase(
         scale, offset, 1.0, rounding=Rounding.HALF_UP, levels=(0, levels), sums=(-150, 150)
     )
     assert stairs is not None
-    steps = found_steps(stairs, scale, offset, 24, Rounding.HALF_UP)
+    steps = find_exact_requantizer(stairs, scale, offset, 24, Rounding.HALF_UP)
     multiplier, shift = _every_width(scale, offset, levels, 150)[0]
     assert steps is not None
     assert steps.shift == shift and steps.multiplier.tolist() == multiplier.tolist()

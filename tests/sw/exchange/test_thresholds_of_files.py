@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import StringStringEntryProto, TensorAnnotation
 
-from systolith.exchange import ExchangeError, Imported, import_onnx
+from systolith.exchange import ExchangeError, ImportedModel, import_onnx
 from tests.support.onnx_graphs import QONNX, GraphBuilder
 
 
@@ -28,7 +28,7 @@ def _annotated(path: Path, **types: str) -> Path:
     return path
 
 
-def _equal(path: Path) -> Imported:
+def _equal(path: Path) -> ImportedModel:
     found = import_onnx(path)
     assert found.agreement is not None and found.agreement.equal and found.agreement.values > 50
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from systolith.exchange import Imported, import_onnx
+from systolith.exchange import ImportedModel, import_onnx
 from systolith.fuzz.graphs.graph import Graph
 from systolith.fuzz.graphs.points import Point, points_of
 from systolith.fuzz.graphs.reference import Array, run_model, run_qonnx
@@ -16,7 +16,7 @@ from systolith.network import NetworkError, forward
 
 __all__ = ["Read", "judge_graph"]
 
-Read = Callable[[Path], Imported]
+Read = Callable[[Path], ImportedModel]
 """Imports a file."""
 
 NOT_RUN = "the reference does not run it"
@@ -57,7 +57,7 @@ def judge_graph(graph: Graph, read: Read = import_onnx) -> Verdict:
         return Verdict(findings=((Kind.ERROR, f"{type(error).__name__}: {error}"),))
 
 
-def _imported(graph: Graph, read: Read) -> Imported:
+def _imported(graph: Graph, read: Read) -> ImportedModel:
     """Import the model from a file, as users do."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
@@ -80,7 +80,7 @@ def _left_out(graph: Graph, tensor: str) -> list[str]:
     return found
 
 
-def _ours(found: Imported, images: Array, *, integer: bool) -> Array:
+def _ours(found: ImportedModel, images: Array, *, integer: bool) -> Array:
     """Results as the file gives them, real or integer."""
     outputs = forward(found.network, found.quantize_input(images))
     ((name, real),) = found.real(outputs).items()

@@ -9,8 +9,8 @@ from onnx import ModelProto, helper
 
 from systolith.exchange.check.counterparts import Counterpart
 from systolith.exchange.check.executors import EXECUTORS, Arrays, Executor, ExecutorError
-from systolith.exchange.check.sample_images import sample_images
-from systolith.exchange.check.tolerance import Bounds, bounds_of
+from systolith.exchange.check.sample_images import draw_images
+from systolith.exchange.check.tolerance import Bounds, bound_results
 from systolith.exchange.values.quantizer import InputQuantizer
 from systolith.exchange.values.requantizers import Affine
 from systolith.network import (
@@ -23,7 +23,7 @@ from systolith.network import (
     apply_layer,
 )
 
-__all__ = ["Agreement", "DisagreementError", "compare"]
+__all__ = ["Agreement", "DisagreementError", "compare_with_executor"]
 
 MOST_IMAGES = 16
 MULTIPLICATIONS = 1 << 25
@@ -97,7 +97,7 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" + "s" * (number != 1)
 
 
-def compare(
+def compare_with_executor(
     model: ModelProto,
     network: IntegerNetwork,
     source: InputQuantizer,
@@ -138,7 +138,7 @@ def compare(
     """
     batch, dtype = _input_of(model)
     count = _affordable(network) if images is None else images
-    drawn = sample_images(source, max(batch, count // batch * batch), dtype, whole=whole)
+    drawn = draw_images(source, max(batch, count // batch * batch), dtype, whole=whole)
     shown = {name: each for name, each in tensors.items() if _exists(model, each.tensor)}
     said = []
     for executor in EXECUTORS:
@@ -150,7 +150,7 @@ def compare(
             said.append(f"{executor} does not run it ({error})")
             continue
         check = _Check(network, units, reals or {}, executor, shown, ran)
-        check.layers(source.of(drawn))
+        check.layers(source.quantize(drawn))
         return check.agreement()
     return Agreement(executor=None, reason="; ".join(said) or "no program here runs such files")
 
@@ -179,7 +179,7 @@ class _Check:
         known = {INPUT: self._input(inputs)}
         self.ours[INPUT] = inputs
         for layer in self.network.layers:
-            found = bounds_of(
+            found = bound_results(
                 layer,
                 [known[name] for name in layer.inputs],
                 self.network.inputs_of(layer),

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.draft import Draft
 from systolith.exchange.values.layouts import file_order
 from systolith.exchange.values.quantizer import InputQuantizer
-from systolith.exchange.values.value import Activation, Images, Integers, Value
+from systolith.exchange.values.value import Integers, ModelInput, QuantizedActivation, Value
 from systolith.network import INPUT, IntArray
 
-__all__ = ["Counterpart", "counterparts"]
+__all__ = ["Counterpart", "find_counterparts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,7 +29,7 @@ class Counterpart:
         Whether the tensor holds the layer's integers, or real numbers.
     places : array of int64 or None
     origin : float
-        As of :class:`~systolith.exchange.values.value.Activation`.
+        As of :class:`~systolith.exchange.values.value.QuantizedActivation`.
     """
 
     tensor: str
@@ -48,10 +48,10 @@ class Counterpart:
         return np.asarray(file_order(integers, self.places))
 
 
-def counterparts(
+def find_counterparts(
     values: Mapping[str, Value],
-    made: Building,
-    outputs: Mapping[str, Activation],
+    draft: Draft,
+    outputs: Mapping[str, QuantizedActivation],
     tensors: Mapping[str, str],
 ) -> dict[str, Counterpart]:
     """Find a tensor for each layer that has one, and for the network's input.
@@ -60,7 +60,7 @@ def counterparts(
     ----------
     values : dict of str to Value
         What the file's tensors stand for.
-    made : Building
+    made : Draft
         The network made of them.
     outputs, tensors : dict by layer
         What the network gives, and the tensors that it stands for.
@@ -77,12 +77,12 @@ def counterparts(
     }
     for tensor, value in values.items():
         match value:
-            case Images() if made.input is not None and _is_input(value, made.input):
-                scale = made.input.quantizer.scale
+            case ModelInput() if draft.input is not None and _is_input(value, draft.input):
+                scale = draft.input.quantizer.scale
                 found.setdefault(
                     INPUT, Counterpart(tensor=tensor, scale=scale, whole=False, places=None)
                 )
-            case Activation() if not any(value.padding):
+            case QuantizedActivation() if not any(value.padding):
                 found.setdefault(
                     value.layer,
                     Counterpart(
@@ -93,8 +93,8 @@ def counterparts(
                         origin=value.origin,
                     ),
                 )
-            case Integers(of=of, quantizer=quantizer) if not isinstance(of, Images):
-                act = made.made.get((of, quantizer))
+            case Integers(of=of, quantizer=quantizer) if not isinstance(of, ModelInput):
+                act = draft.cache.get((of, quantizer))
                 if act is not None and not any(act.padding):
                     found.setdefault(
                         act.layer,
@@ -105,7 +105,7 @@ def counterparts(
     return found
 
 
-def _is_input(images: Images, source: InputQuantizer) -> bool:
+def _is_input(images: ModelInput, source: InputQuantizer) -> bool:
     """Whether a quantized tensor is just what the network reads."""
     if images.quantizer is None or images.integer is not None:
         return False

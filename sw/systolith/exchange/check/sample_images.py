@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from systolith.exchange.values.quantizer import FloatArray, InputQuantizer
 
-__all__ = ["sample_images"]
+__all__ = ["draw_images"]
 
 CONTRASTS = (0.5, 1.5, 1.0, 0.25)
 """Of an image, as a share of what the input's type can hold; more than 1 is cut off."""
 
 
-def sample_images(
+def draw_images(
     source: InputQuantizer,
     count: int,
     dtype: np.dtype[Any],

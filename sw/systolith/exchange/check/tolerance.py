@@ -27,7 +27,7 @@ from systolith.network import (
     requantize,
 )
 
-__all__ = ["Bounds", "bounds_of"]
+__all__ = ["Bounds", "bound_results"]
 
 SIGNIFICAND = 24
 """Bits of float32: sums of fewer bits, in steps of a power of two, are exact."""
@@ -55,7 +55,7 @@ class Bounds:
         return self.low is self.high or bool((self.low == self.high).all())
 
 
-def bounds_of(
+def bound_results(
     layer: Layer,
     values: Sequence[Bounds],
     inputs: Sequence[Tensor],

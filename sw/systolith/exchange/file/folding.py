@@ -20,7 +20,7 @@ from onnx import (
 )
 from onnx.reference import ReferenceEvaluator
 
-__all__ = ["constant_of", "folded", "inferred_types"]
+__all__ = ["constant_of", "fold_shapes", "infer_types"]
 
 Array = NDArray[Any]
 
@@ -36,7 +36,7 @@ NOT_COMPUTED = (Exception,)
 """ONNX's definitions raise whatever NumPy does; the node is left to whoever reads the graph."""
 
 
-def folded(model: ModelProto) -> ModelProto:
+def fold_shapes(model: ModelProto) -> ModelProto:
     """Replace what depends on constants and sizes only, such as the shape of a flattening.
 
     Exporters write ``x.view(x.size(0), -1)`` as a handful of nodes that compute a shape. The batch
@@ -173,7 +173,7 @@ class _Folding:
             }
         except NOT_COMPUTED:
             return {}
-        return inferred_types(node, self.versions, types, data)
+        return infer_types(node, self.versions, types, data)
 
 
 def _with_one_image(given: TypeProto) -> TypeProto:
@@ -209,7 +209,7 @@ WITH_GRAPHS = {AttributeProto.GRAPH, AttributeProto.GRAPHS}
 """Of Scan, Loop and If, whose graphs inference does not always survive."""
 
 
-def inferred_types(
+def infer_types(
     node: NodeProto,
     versions: Mapping[str, int],
     types: Mapping[str, TypeProto],

@@ -15,7 +15,7 @@ from onnx import (
 
 from systolith.exchange.file.folding import constant_of
 
-__all__ = ["image_shape", "with_batch"]
+__all__ = ["add_batch_axis", "find_image_shape"]
 
 AXES = (2, 3, 4)
 """Of the model's input, the batch included; three where the model reshapes it first."""
@@ -23,7 +23,7 @@ NUMBERS = "fiub"
 """Kinds of NumPy that images may have."""
 
 
-def image_shape(
+def find_image_shape(
     value: ValueInfoProto, given: Sequence[int] | None = None
 ) -> tuple[tuple[int, ...], list[str]]:
     """Find the shape of one image, and write down there what the user gives.
@@ -112,7 +112,7 @@ def _shown(value: ValueInfoProto) -> str:
     return "(" + ", ".join(str(dim.dim_param or dim.dim_value or "?") for dim in sizes) + ")"
 
 
-def with_batch(model: ModelProto) -> tuple[ModelProto, tuple[str, ...]]:
+def add_batch_axis(model: ModelProto) -> tuple[ModelProto, tuple[str, ...]]:
     """Give the model's input an axis of the batch, of size 1, where the graph does so first.
 
     An Unsqueeze of axis 0 right behind the input makes one image of all that the file reads, and

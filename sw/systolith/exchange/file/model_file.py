@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.file.folding import constant_of, folded
-from systolith.exchange.file.image_shape import image_shape, with_batch
+from systolith.exchange.file.folding import constant_of, fold_shapes
+from systolith.exchange.file.image_shape import add_batch_axis, find_image_shape
 from systolith.exchange.file.loading import load_model, validity_problems, version_problems
 from systolith.network import ActType
 
@@ -114,7 +114,7 @@ def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> Model
         If there is no such file, if it is damaged, if it has another number of inputs than one,
         sizes that are not known, or operator sets that this cannot know.
     """
-    model, notes = with_batch(load_model(path))
+    model, notes = add_batch_axis(load_model(path))
     problems = list(version_problems(model))
     stored = {each.name for each in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in stored]
@@ -126,10 +126,10 @@ def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> Model
             "with the images alone, or make the others constants (initializers)"
         )
     else:
-        shape, found = image_shape(inputs[0], input_shape)
+        shape, found = find_image_shape(inputs[0], input_shape)
         problems += ["; ".join([problem, *notes]) for problem in found]
     problems = problems or validity_problems(model)
-    graph = model.graph if problems else folded(model).graph
+    graph = model.graph if problems else fold_shapes(model).graph
     constants, found = _constants(graph)
     problems += found
     if problems:

@@ -7,11 +7,20 @@ from math import isinf
 import numpy as np
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.values.open_types import OUTPUT, output_quantizer, whole_quantizer
+from systolith.exchange.values.open_types import (
+    OUTPUT,
+    choose_output_quantizer,
+    choose_whole_quantizer,
+)
 from systolith.exchange.values.quantizer import InputQuantizer, Quantizer
-from systolith.exchange.values.requantizers import Affine, Requantized, requantized
-from systolith.exchange.values.scaling import true_ties
-from systolith.exchange.values.value import Activation, Follow, Images, Pending
+from systolith.exchange.values.requantizers import Affine, FittedRequantizer, fit_requantizer
+from systolith.exchange.values.scaling import has_true_ties
+from systolith.exchange.values.value import (
+    AppendLayer,
+    ModelInput,
+    PendingLayer,
+    QuantizedActivation,
+)
 from systolith.network import (
     INPUT,
     MAX_MULTIPLIER_BITS,
@@ -19,11 +28,11 @@ from systolith.network import (
     Tensor,
 )
 
-__all__ = ["Building"]
+__all__ = ["Draft"]
 
 
 @dataclass(slots=True, kw_only=True)
-class Building:
+class Draft:
     """Layers of the contract, made so far.
 
     Attributes
@@ -62,9 +71,11 @@ class Building:
     rounded: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     lenient: bool = False
-    made: dict[tuple[Pending | Activation, Quantizer], Activation] = field(default_factory=dict)
+    cache: dict[tuple[PendingLayer | QuantizedActivation, Quantizer], QuantizedActivation] = field(
+        default_factory=dict
+    )
 
-    def take(self, images: Images) -> Activation:
+    def take(self, images: ModelInput) -> QuantizedActivation:
         """Read the images: what the host does before ends here.
 
         Raises
@@ -91,8 +102,8 @@ class Building:
         if places.ndim not in (1, 3):
             # Neither an image nor a vector: elements are what they are wherever they stand.
             order = np.arange(places.size).reshape(places.shape)
-            images = images.moved(np.ravel)
-        quantizer = quantizer.within(images.low, images.high)
+            images = images.move(np.ravel)
+        quantizer = quantizer.narrow_to(images.low, images.high)
         found = InputQuantizer(
             shape=images.image,
             places=images.places,
@@ -102,7 +113,7 @@ class Building:
             quantizer=quantizer,
             integer=images.integer,
         )
-        if self.input is not None and not self.input.same(found) and not self.lenient:
+        if self.input is not None and not self.input.is_same(found) and not self.lenient:
             raise ExchangeError(
                 [
                     (
@@ -114,9 +125,9 @@ class Building:
         self.input = found
         self.input_given = images.quantizer is None
         tensor = Tensor(images.places.shape, quantizer.type)
-        return Activation(layer=INPUT, tensor=tensor, scale=quantizer.scale, places=order)
+        return QuantizedActivation(layer=INPUT, tensor=tensor, scale=quantizer.scale, places=order)
 
-    def quantize(self, pending: Pending, quantizer: Quantizer) -> Activation:
+    def quantize(self, pending: PendingLayer, quantizer: Quantizer) -> QuantizedActivation:
         """Make the layer that was waiting, and what follows it.
 
         Raises
@@ -124,7 +135,7 @@ class Building:
         ExchangeError
             If the contract has no such arithmetic.
         """
-        quantizer = quantizer.within(pending.low, pending.high)
+        quantizer = quantizer.narrow_to(pending.low, pending.high)
         name = self._name(pending.name)
         tensor = Tensor(pending.shape, quantizer.type)
         if (
@@ -133,32 +144,32 @@ class Building:
         ):
             raise ExchangeError(["cuts off the zeros that an image was padded with before"])
         if not self.lenient:
-            found = requantized(pending, quantizer, self.multiplier_bits)
-            if not isinstance(found, Requantized):
+            found = fit_requantizer(pending, quantizer, self.multiplier_bits)
+            if not isinstance(found, FittedRequantizer):
                 raise ExchangeError(found)
-            self.layers.append(pending.emit(name, found.bias, found.spec, quantizer.type))
+            self.layers.append(pending.make(name, found.bias, found.spec, quantizer.type))
             self.units[name] = found.units
             self.reals[name] = found.real
-            if found.units and true_ties(pending, quantizer):
+            if found.units and has_true_ties(pending, quantizer):
                 self.notes.append(
                     f"layer '{name}' has true ties, sums that give half a step: the file rounds "
                     "them to even, the network may round them the other way"
                 )
-        made = Activation(layer=name, tensor=tensor, scale=quantizer.scale)
+        draft = QuantizedActivation(layer=name, tensor=tensor, scale=quantizer.scale)
         for follow in pending.then:
-            made = self.follow(pending.name, made, follow)
-        return replace(made, padding=pending.padding, places=pending.places)
+            draft = self.follow(pending.name, draft, follow)
+        return replace(draft, padding=pending.padding, places=pending.places)
 
     def quantized(
-        self, x: Pending | Activation, quantizer: Quantizer, pending: Pending
-    ) -> Activation:
+        self, x: PendingLayer | QuantizedActivation, quantizer: Quantizer, pending: PendingLayer
+    ) -> QuantizedActivation:
         """Quantize `pending`, which `x` was read as, but once for all that read it."""
         key = (x, quantizer)
-        if key not in self.made or self.lenient:
-            self.made[key] = self.quantize(pending, quantizer)
-        return self.made[key]
+        if key not in self.cache or self.lenient:
+            self.cache[key] = self.quantize(pending, quantizer)
+        return self.cache[key]
 
-    def follow(self, node: str, x: Activation, make: Follow) -> Activation:
+    def follow(self, node: str, x: QuantizedActivation, make: AppendLayer) -> QuantizedActivation:
         """Add a layer that keeps types."""
         name = self._name(node)
         layer = make(name, x.layer)
@@ -168,18 +179,18 @@ class Building:
         shape = layer.output_shape([x.tensor.shape])
         return replace(x, layer=name, tensor=Tensor(shape, x.tensor.type))
 
-    def finish(self, pending: Pending) -> Activation:
-        """Give a result that the model leaves unquantized a type: as :func:`output_quantizer`."""
+    def finish(self, pending: PendingLayer) -> QuantizedActivation:
+        """Give an unquantized result a type; see :func:`choose_output_quantizer`."""
         if self.lenient:
             return self.quantize(pending, Quantizer(scale=1.0, type=OUTPUT))
-        quantizer, exact = output_quantizer(pending)
+        quantizer, exact = choose_output_quantizer(pending)
         place = len(self.layers)
-        made = self.quantize(pending, quantizer)
+        draft = self.quantize(pending, quantizer)
         if not exact:
             self.rounded[self.layers[place].name] = quantizer.scale
-        return made
+        return draft
 
-    def whole(self, pending: Pending) -> Activation:
+    def whole(self, pending: PendingLayer) -> QuantizedActivation:
         """Read a result that the model leaves unquantized: as the whole numbers that it is.
 
         Raises
@@ -188,7 +199,7 @@ class Building:
             If it is none, or needs more bits than there are.
         """
         known = not self.lenient or isinf(pending.error)
-        quantizer = whole_quantizer(pending) if known else Quantizer(scale=1.0, type=OUTPUT)
+        quantizer = choose_whole_quantizer(pending) if known else Quantizer(scale=1.0, type=OUTPUT)
         if quantizer is None:
             raise ExchangeError(
                 [

@@ -7,24 +7,31 @@ import numpy as np
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.draft import Draft
 from systolith.exchange.values.quantizer import FloatArray
 from systolith.exchange.values.value import (
     Absent,
-    Activation,
     Constant,
-    Images,
     Integers,
-    Pending,
+    ModelInput,
+    PendingLayer,
+    QuantizedActivation,
     QuantizedConstant,
     Value,
 )
 from systolith.network import Padding, Shape
 
-__all__ = ["activation_of", "constant_of", "integers_of", "is_constant", "straight", "window_of"]
+__all__ = [
+    "activation_of",
+    "constant_of",
+    "integer_constants_of",
+    "is_constant",
+    "ordered_activation_of",
+    "read_window",
+]
 
 
-def activation_of(value: Value, made: Building) -> Activation:
+def activation_of(value: Value, draft: Draft) -> QuantizedActivation:
     """See a value as what a layer gives, quantized; the images as the network's input.
 
     Raises
@@ -33,19 +40,19 @@ def activation_of(value: Value, made: Building) -> Activation:
         If it is not quantized, or no activation.
     """
     match value:
-        case Activation():
+        case QuantizedActivation():
             return value
-        case Pending():
-            return made.whole(value)
-        case Images():
-            return made.take(value)
+        case PendingLayer():
+            return draft.whole(value)
+        case ModelInput():
+            return draft.take(value)
         case Integers():
             raise ExchangeError(["reads integers: put their DequantizeLinear before"])
         case _:
             raise ExchangeError(["works on a constant; an activation is supported"])
 
 
-def straight(value: Value, made: Building) -> Activation:
+def ordered_activation_of(value: Value, draft: Draft) -> QuantizedActivation:
     """See a value as what a layer gives, in the layer's own order: (C, H, W) or (features,).
 
     Raises
@@ -53,8 +60,8 @@ def straight(value: Value, made: Building) -> Activation:
     ExchangeError
         If the file ordered or shaped it in another way.
     """
-    x = activation_of(value, made)
-    if x.places is not None and made.lenient:
+    x = activation_of(value, draft)
+    if x.places is not None and draft.lenient:
         # Something stands in for what a problem was reported about; its order is made up.
         return replace(x, places=None, tensor=replace(x.tensor, shape=x.places.shape))
     if x.places is not None:
@@ -102,7 +109,7 @@ def constant_of(value: Value, what: str, *, finite: bool = True) -> FloatArray:
     return found
 
 
-def integers_of(value: Value, what: str) -> list[int]:
+def integer_constants_of(value: Value, what: str) -> list[int]:
     """Whole numbers, such as a shape.
 
     Raises
@@ -113,7 +120,7 @@ def integers_of(value: Value, what: str) -> list[int]:
     return [int(number) for number in constant_of(value, what).reshape(-1)]
 
 
-def window_of(
+def read_window(
     node: Node,
     kernel: tuple[int, int],
     shape: Shape,

@@ -8,10 +8,17 @@ import numpy as np
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.operands import activation_of
 from systolith.exchange.values.quantizer import Quantizer
-from systolith.exchange.values.value import Activation, Emit, Follow, Images, Pending, Value
+from systolith.exchange.values.value import (
+    AppendLayer,
+    MakeLayer,
+    ModelInput,
+    PendingLayer,
+    QuantizedActivation,
+    Value,
+)
 from systolith.network import (
     ActType,
     Add,
@@ -23,27 +30,34 @@ from systolith.network import (
     accumulator_range,
 )
 
-__all__ = ["followed", "pending_of", "plain", "pooled", "signs_of", "whole_numbers"]
+__all__ = [
+    "append_layer",
+    "make_average",
+    "make_unweighted",
+    "pending_of",
+    "quantize_signs",
+    "widen_signs",
+]
 
 PROBE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
 WIDE = ActType(bits=16, signed=True)
 
 
-def pending_of(node: Node, x: Value, made: Building) -> Pending:
+def pending_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
     """See an activation as a layer that changes nothing and waits to be quantized anew.
 
     For images that is a pool of one pixel; for vectors, the sum of them and themselves, halved.
     """
-    if isinstance(x, Pending):
+    if isinstance(x, PendingLayer):
         return x
-    act = activation_of(x, made)
+    act = activation_of(x, draft)
     if act.origin and any(act.padding):
         raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
     if len(act.tensor.shape) == 3:
-        held = pooled(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
+        held = make_average(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
     else:
 
-        def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+        def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
             return Add(
                 name=name,
                 inputs=(act.layer, act.layer),
@@ -52,31 +66,33 @@ def pending_of(node: Node, x: Value, made: Building) -> Pending:
                 output=output,
             )
 
-        held = plain(node, emit, [act, act], act.scale / 2)
+        held = make_unweighted(node, make, [act, act], act.scale / 2)
         held = replace(held, offset=np.array([act.origin]))
     return replace(held, padding=act.padding, places=act.places)
 
 
-def followed(node: Node, x: Activation | Pending, follow: Follow, made: Building) -> Value:
+def append_layer(
+    node: Node, x: QuantizedActivation | PendingLayer, follow: AppendLayer, draft: Draft
+) -> Value:
     """Put a layer without arithmetic after a layer, or after what is waiting."""
-    if isinstance(x, Activation):
-        return made.follow(node.name, x, follow)
+    if isinstance(x, QuantizedActivation):
+        return draft.follow(node.name, x, follow)
     layer = follow("probe", "input")
     if problems := list(layer.problems([x.result])):
         raise ExchangeError(problems)
     return replace(x, result=layer.output_shape([x.result]), then=(*x.then, follow))
 
 
-def pooled(
+def make_average(
     node: Node,
-    x: Activation,
+    x: QuantizedActivation,
     kernel: tuple[int, int] | None,
     stride: tuple[int, int],
     padding: Padding,
-) -> Pending:
+) -> PendingLayer:
     """Make averages over windows, the whole image without a kernel."""
 
-    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         return AvgPool2d(
             name=name,
             input=x.layer,
@@ -87,27 +103,29 @@ def pooled(
             padding=padding,
         )
 
-    probe = emit("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
+    probe = make("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
     assert isinstance(probe, AvgPool2d)
     area = prod(probe.window(x.tensor.shape))
     if x.origin and any(padding):
         raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
-    return plain(node, emit, [x], x.scale / area)
+    return make_unweighted(node, make, [x], x.scale / area)
 
 
-def plain(node: Node, emit: Emit, sources: Sequence[Activation], scale: float) -> Pending:
+def make_unweighted(
+    node: Node, make: MakeLayer, sources: Sequence[QuantizedActivation], scale: float
+) -> PendingLayer:
     """A layer without weights whose result waits to be quantized."""
     tensors = [(x.tensor.shape, x.tensor.type) for x in sources]
-    probe = emit("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
+    probe = make("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
     if problems := list(probe.problems([shape for shape, _ in tensors])):
         raise ExchangeError(problems)
     shape = probe.output_shape([each for each, _ in tensors])
-    return Pending(
+    return PendingLayer(
         name=node.name,
         shape=shape,
         result=shape,
-        emit=emit,
-        accumulated=lambda bias: accumulator_range(probe, tensors),
+        make=make,
+        sum_range=lambda bias: accumulator_range(probe, tensors),
         scale=np.array([scale]),
         offset=np.array([sum(x.origin for x in sources)]),
         biased=False,
@@ -118,31 +136,31 @@ ONE_BIT = Quantizer(scale=1.0, type=ActType(bits=1, signed=False, zero_point=1),
 """0 for what is negative, 1 for what is not: ``clip(floor(x) + 1, 0, 1)``."""
 
 
-def signs_of(node: Node, x: Value, scale: float, made: Building) -> Activation:
+def quantize_signs(node: Node, x: Value, scale: float, draft: Draft) -> QuantizedActivation:
     """Make -1 or +1 times the scale, stored in one bit.
 
     The integer q is 0 or 1, and stands for ``2 * scale * (q - 1) + scale``.
     """
-    if isinstance(x, Images) and x.quantizer is None:
-        found = made.take(replace(x, quantizer=ONE_BIT))
+    if isinstance(x, ModelInput) and x.quantizer is None:
+        found = draft.take(replace(x, quantizer=ONE_BIT))
     else:
-        held = pending_of(node, x, made)
-        found = made.quantized(_key(x), ONE_BIT, _scaleless(held))
+        held = pending_of(node, x, draft)
+        found = draft.quantized(_key(x), ONE_BIT, _scaleless(held))
     return replace(found, scale=2 * scale, origin=scale)
 
 
-def whole_numbers(node: Node, x: Activation, made: Building) -> Activation:
+def widen_signs(node: Node, x: QuantizedActivation, draft: Draft) -> QuantizedActivation:
     """Store -1 and +1 as such, in two bits, where a result leaves the network."""
     quantizer = Quantizer(scale=x.origin, type=ActType(bits=2, signed=True))
-    return made.quantized(x, quantizer, pending_of(node, x, made))
+    return draft.quantized(x, quantizer, pending_of(node, x, draft))
 
 
-def _key(x: Value) -> Pending | Activation:
-    assert isinstance(x, Pending | Activation)
+def _key(x: Value) -> PendingLayer | QuantizedActivation:
+    assert isinstance(x, PendingLayer | QuantizedActivation)
     return x
 
 
-def _scaleless(x: Pending) -> Pending:
+def _scaleless(x: PendingLayer) -> PendingLayer:
     """Keep the signs of a layer's results, each channel in steps of its accumulator."""
     if any(x.padding):
         raise ExchangeError(["makes +1 of the zeros of a padded image; pad after it"])

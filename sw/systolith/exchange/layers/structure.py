@@ -21,7 +21,7 @@ from systolith.network import (
     WeightShape,
 )
 
-__all__ = ["DENSE", "Structure", "detect", "structures"]
+__all__ = ["DENSE", "Structure", "detect_structure", "detect_structures"]
 
 GROUPS = (2, 4, 8, 16)
 SHARED_BY = (2, 1)
@@ -54,7 +54,7 @@ DENSE = Structure(pattern=Pattern(), mask=None, density=1.0)
 """What all weights conform to."""
 
 
-def detect(weight: ArrayLike) -> Structure:
+def detect_structure(weight: ArrayLike) -> Structure:
     """Find the pattern that serves hardware best of those that weights conform to already.
 
     The fewest kept weights win; of equal ones whole kernels, then selections shared by two filters,
@@ -77,15 +77,15 @@ def detect(weight: ArrayLike) -> Structure:
 
     Examples
     --------
-    >>> found = detect(np.array([[3, 0, 0, 1], [0, 0, 2, 2]]))
+    >>> found = detect_structure(np.array([[3, 0, 0, 1], [0, 0, 2, 2]]))
     >>> print(found.pattern, found.density)
     2-out-of-4 0.5
     """
-    return next(structures(weight))
+    return next(detect_structures(weight))
 
 
-def structures(weight: ArrayLike) -> Iterator[Structure]:
-    """List all that weights conform to, the best first, dense last; else as :func:`detect`."""
+def detect_structures(weight: ArrayLike) -> Iterator[Structure]:
+    """Yield every pattern that the weights conform to, best first, dense last."""
     weights = np.asarray(weight)
     if weights.ndim not in (2, 4):
         raise ValueError(f"weights must be (F, C, Kh, Kw) or (O, I), got shape {weights.shape}")

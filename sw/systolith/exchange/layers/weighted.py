@@ -7,11 +7,11 @@ import numpy as np
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.operands import activation_of
-from systolith.exchange.layers.structure import detect
+from systolith.exchange.layers.structure import detect_structure
 from systolith.exchange.values.quantizer import FloatArray
-from systolith.exchange.values.value import Emit, Pending, Value
+from systolith.exchange.values.value import MakeLayer, PendingLayer, Value
 from systolith.network import (
     ActType,
     BoolArray,
@@ -24,41 +24,41 @@ from systolith.network import (
     accumulator_range,
 )
 
-__all__ = ["affine_of", "multiplied", "shifted", "weighted"]
+__all__ = ["affine_of", "make_weighted", "multiply_pending", "shift_pending"]
 
 BIAS_FITS = 1 << 39
 """Biases have 40 bits."""
 
 
-def weighted(
-    name: str, emit: Emit, source: Tensor, scale: FloatArray, offset: FloatArray
-) -> Pending:
+def make_weighted(
+    name: str, make: MakeLayer, source: Tensor, scale: FloatArray, offset: FloatArray
+) -> PendingLayer:
     """A layer with weights whose result waits to be quantized."""
     channels = len(scale)
     probe = Requantize(multiplier=np.array([1]), shift=np.array([0]))
     wide = ActType(bits=16, signed=True)
 
-    def accumulated(bias: IntArray) -> tuple[int, int]:
-        layer = emit("probe", np.clip(bias, -BIAS_FITS, BIAS_FITS - 1), probe, wide)
+    def sum_range(bias: IntArray) -> tuple[int, int]:
+        layer = make("probe", np.clip(bias, -BIAS_FITS, BIAS_FITS - 1), probe, wide)
         return accumulator_range(layer, [(source.shape, source.type)])
 
-    layer = emit("probe", np.zeros(channels, dtype=np.int64), probe, wide)
+    layer = make("probe", np.zeros(channels, dtype=np.int64), probe, wide)
     if problems := list(layer.problems([source.shape])):
         raise ExchangeError(problems)
     shape = layer.output_shape([source.shape])
-    return Pending(
+    return PendingLayer(
         name=name,
         shape=shape,
         result=shape,
-        emit=emit,
-        accumulated=accumulated,
+        make=make,
+        sum_range=sum_range,
         scale=np.array(scale, dtype=np.float64),
         offset=np.array(offset, dtype=np.float64),
         biased=True,
     )
 
 
-def multiplied(x: Pending, factor: FloatArray) -> Pending:
+def multiply_pending(x: PendingLayer, factor: FloatArray) -> PendingLayer:
     """Multiply what a layer gives by constants, shape (channels,) or (1,), of any sign."""
     if (factor < 0).any():
         if not x.biased or x.clipped or x.then:
@@ -82,10 +82,10 @@ def multiplied(x: Pending, factor: FloatArray) -> Pending:
                 )
             ]
         )
-    return x.scaled(np.abs(factor))
+    return x.scale_by(np.abs(factor))
 
 
-def shifted(x: Pending, by: FloatArray) -> Pending:
+def shift_pending(x: PendingLayer, by: FloatArray) -> PendingLayer:
     """Add constants, shape (channels,) or (1,)."""
     if x.clipped or x.step is not None:
         raise ExchangeError(
@@ -96,12 +96,12 @@ def shifted(x: Pending, by: FloatArray) -> Pending:
     return replace(x, offset=x.offset + by)
 
 
-def _negated(x: Pending, where: BoolArray) -> Pending:
+def _negated(x: PendingLayer, where: BoolArray) -> PendingLayer:
     """Turn the signs of some channels, by those of their weights."""
     signs = np.where(where, -1, 1)
 
-    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
-        layer = x.emit(name, bias, requantize, output)
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+        layer = x.make(name, bias, requantize, output)
         assert isinstance(layer, Conv2d | Linear)
         turned = layer.weight * signs.reshape(-1, *[1] * (layer.weight.ndim - 1))
         # The least weight has no positive twin of as many bits.
@@ -109,14 +109,14 @@ def _negated(x: Pending, where: BoolArray) -> Pending:
         bits = layer.weight_bits + int(turned.max(initial=0) >= most and layer.weight_bits > 1)
         return replace(layer, weight=turned, weight_bits=bits)
 
-    def accumulated(bias: IntArray) -> tuple[int, int]:
-        low, high = x.accumulated(bias * signs)
+    def sum_range(bias: IntArray) -> tuple[int, int]:
+        low, high = x.sum_range(bias * signs)
         return min(low, -high), max(high, -low)
 
-    return replace(x, emit=emit, accumulated=accumulated, offset=x.offset * signs)
+    return replace(x, make=make, sum_range=sum_range, offset=x.offset * signs)
 
 
-def affine_of(node: Node, x: Value, made: Building) -> Pending:
+def affine_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
     """See a quantized activation as a layer with weights that keeps it, and waits for constants.
 
     Images go through a depthwise convolution of 1x1, vectors through a diagonal matrix; weights
@@ -127,17 +127,17 @@ def affine_of(node: Node, x: Value, made: Building) -> Pending:
     ExchangeError
         If it is no activation, or waits to be padded.
     """
-    if isinstance(x, Pending):
+    if isinstance(x, PendingLayer):
         return x
-    act = activation_of(x, made)
+    act = activation_of(x, draft)
     if any(act.padding):
         raise ExchangeError(["works on a padded image; pad it right before the layer"])
     shape = act.tensor.shape
     ones = np.ones((shape[0], 1, 1, 1), dtype=np.int64)
     matrix = np.eye(shape[0], dtype=np.int64)
-    structure = detect(matrix) if len(shape) == 1 else None
+    structure = detect_structure(matrix) if len(shape) == 1 else None
 
-    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         if structure is None:
             return Conv2d(
                 name=name,
@@ -162,4 +162,4 @@ def affine_of(node: Node, x: Value, made: Building) -> Pending:
         )
 
     scale, offset = np.full(shape[0], act.scale), np.full(shape[0], act.origin)
-    return replace(weighted(node.name, emit, act.tensor, scale, offset), places=act.places)
+    return replace(make_weighted(node.name, make, act.tensor, scale, offset), places=act.places)

@@ -5,32 +5,32 @@ from dataclasses import replace
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
-from systolith.exchange.nodes.constants import reordered
+from systolith.exchange.layers.draft import Draft
+from systolith.exchange.nodes.constants import reorder_constant
 from systolith.exchange.nodes.declarations import Handler
-from systolith.exchange.values.layouts import moved, shape_of
+from systolith.exchange.values.layouts import move_elements, shape_of
 from systolith.exchange.values.value import Constant, QuantizedConstant, Value
 
-__all__ = ["DOMAIN", "along_one_axis", "channels_last"]
+__all__ = ["CHANNELS_LAST_DOMAIN", "adapt_channels_last", "adapt_one_axis"]
 
 ACROSS = {"dilations": 1, "kernel_shape": 1, "pads": 0, "strides": 1}
 """What windows are across the axis that is put in."""
 
 
-def along_one_axis(run: Handler) -> Handler:
+def adapt_one_axis(run: Handler) -> Handler:
     """Let a handler for images of height and width read sequences, too."""
 
-    def handler(node: Node, values: Sequence[Value], made: Building) -> Value:
+    def handler(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         shape = shape_of(values[0])
         if shape is None or len(shape) != 2:
-            return run(node, values, made)
+            return run(node, values, draft)
         channels, length = shape
-        image = moved(values[0], lambda parts: parts.reshape(channels, 1, length))
-        result = run(_of_rows(node), [image, *map(_with_a_row, values[1:])], made)
+        image = move_elements(values[0], lambda parts: parts.reshape(channels, 1, length))
+        result = run(_of_rows(node), [image, *map(_with_a_row, values[1:])], draft)
         wide = shape_of(result)
         if wide is None or len(wide) != 3:
             return result
-        return moved(result, lambda parts: parts.reshape(wide[0], wide[2]))
+        return move_elements(result, lambda parts: parts.reshape(wide[0], wide[2]))
 
     return handler
 
@@ -56,21 +56,21 @@ def _with_a_row(value: Value) -> Value:
             return value
 
 
-DOMAIN = "qonnx.custom_op.channels_last"
+CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 KERNEL = (0, 3, 1, 2)
 """Of (filters, height, width, channels), so that channels come second."""
 
 
-def channels_last(run: Handler) -> Handler:
+def adapt_channels_last(run: Handler) -> Handler:
     """Turn what a handler of images reads, and what it gives."""
 
-    def handler(node: Node, values: Sequence[Value], made: Building) -> Value:
+    def handler(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         shape = shape_of(values[0])
         if shape is None or len(shape) != 3:
             raise ExchangeError([f"reads shape {shape}; images (N, H, W, C) are supported"])
-        image = moved(values[0], lambda parts: parts.transpose(2, 0, 1))
-        others = [reordered(value, KERNEL) for value in values[1:]]
-        result = run(node, [image, *others], made)
-        return moved(result, lambda parts: parts.transpose(1, 2, 0))
+        image = move_elements(values[0], lambda parts: parts.transpose(2, 0, 1))
+        others = [reorder_constant(value, KERNEL) for value in values[1:]]
+        result = run(node, [image, *others], draft)
+        return move_elements(result, lambda parts: parts.transpose(1, 2, 0))
 
     return handler

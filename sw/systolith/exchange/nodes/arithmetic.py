@@ -9,18 +9,18 @@ import numpy as np
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.operands import activation_of, constant_of, is_constant
-from systolith.exchange.layers.plain import pending_of, plain
-from systolith.exchange.layers.weighted import affine_of, multiplied, shifted
-from systolith.exchange.values.layouts import channel_constants, shape_of, unbatched
-from systolith.exchange.values.quantizer import FloatArray, Step
+from systolith.exchange.layers.plain import make_unweighted, pending_of
+from systolith.exchange.layers.weighted import affine_of, multiply_pending, shift_pending
+from systolith.exchange.values.layouts import channel_constants, drop_batch_axis, shape_of
+from systolith.exchange.values.quantizer import FloatArray, InputStep
 from systolith.exchange.values.value import (
     Absent,
-    Activation,
-    Images,
     Integers,
-    Pending,
+    ModelInput,
+    PendingLayer,
+    QuantizedActivation,
     QuantizedConstant,
     Term,
     Value,
@@ -28,27 +28,27 @@ from systolith.exchange.values.value import (
 from systolith.network import ADDED_MULTIPLIER_BITS, ActType, Add, IntArray, Layer, Requantize
 
 __all__ = [
-    "add",
-    "batch_norm",
-    "clip",
-    "divide",
-    "floor",
-    "maximum",
-    "minimum",
-    "multiply",
-    "relu",
-    "subtract",
+    "read_add",
+    "read_batch_norm",
+    "read_clip",
+    "read_divide",
+    "read_floor",
+    "read_maximum",
+    "read_minimum",
+    "read_multiply",
+    "read_relu",
+    "read_subtract",
 ]
 
 LARGEST = (1 << ADDED_MULTIPLIER_BITS) - 1
 
 
-def add(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_add(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Add: two activations of one shape, or constants to what a layer gives."""
     for x, other in (values, values[::-1]):
         if is_constant(other):
-            return _moved(node, x, constant_of(other, "constants"), "Add", made)
-    a, b = (activation_of(value, made) for value in values)
+            return _add_constant(node, x, constant_of(other, "constants"), "Add", draft)
+    a, b = (activation_of(value, draft) for value in values)
     if any(a.padding) or any(b.padding):
         raise ExchangeError(["adds padded images; pad their sum"])
     if shape_of(a) != shape_of(b):
@@ -60,7 +60,7 @@ def add(node: Node, values: Sequence[Value], made: Building) -> Value:
         )
     multipliers, unit = _common_unit(a.scale, b.scale)
 
-    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         return Add(
             name=name,
             inputs=(a.layer, b.layer),
@@ -74,71 +74,71 @@ def add(node: Node, values: Sequence[Value], made: Building) -> Value:
         for x, multiplier in zip((a, b), multipliers, strict=True)
     )
     error = float(sum(term.error(unit) for term in terms))
-    held = plain(node, emit, [a, b], unit)
+    held = make_unweighted(node, make, [a, b], unit)
     return replace(held, error=error, terms=terms if error else (), places=a.places)
 
 
-def _order(x: Activation) -> IntArray:
+def _order(x: QuantizedActivation) -> IntArray:
     return np.zeros(0, dtype=np.int64) if x.places is None else x.places
 
 
-def subtract(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_subtract(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Sub of a constant, or of an activation from a constant."""
     if is_constant(values[1]):
-        return _moved(node, values[0], constant_of(values[1], "constants"), "Sub", made)
-    if is_constant(values[0]) and not isinstance(values[1], Images):
-        turned = _scaled(node, values[1], np.array([-1.0]), "Mul", made)
-        return _moved(node, turned, constant_of(values[0], "constants"), "Add", made)
+        return _add_constant(node, values[0], constant_of(values[1], "constants"), "Sub", draft)
+    if is_constant(values[0]) and not isinstance(values[1], ModelInput):
+        turned = _multiply_constant(node, values[1], np.array([-1.0]), "Mul", draft)
+        return _add_constant(node, turned, constant_of(values[0], "constants"), "Add", draft)
     raise ExchangeError(["subtracts two activations; one with a constant is supported"])
 
 
-def _moved(node: Node, x: Value, by: FloatArray, op: str, made: Building) -> Value:
+def _add_constant(node: Node, x: Value, by: FloatArray, op: str, draft: Draft) -> Value:
     """Add a constant, or subtract it."""
-    if isinstance(x, Images) and x.quantizer is None:
+    if isinstance(x, ModelInput) and x.quantizer is None:
         return _on_images(x, by, op)
-    if isinstance(x, Activation) and x.counts and by.size == 1 and not any(x.padding):
+    if isinstance(x, QuantizedActivation) and x.counts and by.size == 1 and not any(x.padding):
         return replace(x, origin=x.origin + float(-by.flat[0] if op == "Sub" else by.flat[0]))
-    held = affine_of(node, x, made)
-    return shifted(held, channel_constants(-by if op == "Sub" else by, held))
+    held = affine_of(node, x, draft)
+    return shift_pending(held, channel_constants(-by if op == "Sub" else by, held))
 
 
-def multiply(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_multiply(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Mul by constants: what is positive is part of a scale."""
     for x, other in (values, values[::-1]):
         if is_constant(other):
-            return _scaled(node, x, constant_of(other, "constants"), "Mul", made)
+            return _multiply_constant(node, x, constant_of(other, "constants"), "Mul", draft)
     raise ExchangeError(["multiplies two activations; one with constants is supported"])
 
 
-def divide(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_divide(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Div by constants."""
     if not is_constant(values[1]):
         raise ExchangeError(["divides by what the model computes; constants are supported"])
     by = constant_of(values[1], "constants")
     if (by == 0).any():
         raise ExchangeError(["divides by 0; other constants are supported"])
-    return _scaled(node, values[0], by, "Div", made)
+    return _multiply_constant(node, values[0], by, "Div", draft)
 
 
-def _scaled(node: Node, x: Value, by: FloatArray, op: str, made: Building) -> Value:
+def _multiply_constant(node: Node, x: Value, by: FloatArray, op: str, draft: Draft) -> Value:
     """Multiply by constants, or divide by them."""
-    if isinstance(x, Images) and x.quantizer is None:
+    if isinstance(x, ModelInput) and x.quantizer is None:
         return _on_images(x, by, op)
     factor = 1 / by if op == "Div" else by
     if isinstance(x, QuantizedConstant) and factor.size == 1 and factor.flat[0] > 0:
         return replace(x, scale=x.scale * float(factor.flat[0]))
-    if isinstance(x, Images):
-        x = made.take(x)
-    if isinstance(x, Activation) and factor.size == 1 and factor.flat[0] > 0:
+    if isinstance(x, ModelInput):
+        x = draft.take(x)
+    if isinstance(x, QuantizedActivation) and factor.size == 1 and factor.flat[0] > 0:
         times = float(factor.flat[0])
         return replace(x, scale=x.scale * times, origin=x.origin * times)
-    if isinstance(x, Pending):
-        return multiplied(x, channel_constants(factor, x))
-    held = affine_of(node, x, made)
-    return multiplied(held, channel_constants(factor, held))
+    if isinstance(x, PendingLayer):
+        return multiply_pending(x, channel_constants(factor, x))
+    held = affine_of(node, x, draft)
+    return multiply_pending(held, channel_constants(factor, held))
 
 
-def _on_images(x: Images, by: FloatArray, op: str) -> Images:
+def _on_images(x: ModelInput, by: FloatArray, op: str) -> ModelInput:
     """What the host does, as the model does it."""
     if x.low > -inf or x.high < inf:
         raise ExchangeError(
@@ -150,11 +150,11 @@ def _on_images(x: Images, by: FloatArray, op: str) -> Images:
             ]
         )
     # One for all has no axes, so that moves need not look at it.
-    values = by.reshape(1) if by.size == 1 else unbatched(by, x.places.shape)
-    return replace(x, steps=(*x.steps, Step(op=op, values=values)))
+    values = by.reshape(1) if by.size == 1 else drop_batch_axis(by, x.places.shape)
+    return replace(x, steps=(*x.steps, InputStep(op=op, values=values)))
 
 
-def batch_norm(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_batch_norm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """BatchNormalization: a factor and a shift for each channel."""
     x = values[0]
     names = ("scale", "B", "mean", "variance")
@@ -171,9 +171,9 @@ def batch_norm(node: Node, values: Sequence[Value], made: Building) -> Value:
         raise ExchangeError([f"has {sizes} parameters for an input of shape (N, *{shape})"])
     along = (-1, *[1] * (len(shape) - 1))
     shift = (beta - mean * factor).reshape(along)
-    if isinstance(x, Images) and x.quantizer is None:
+    if isinstance(x, ModelInput) and x.quantizer is None:
         return _on_images(_on_images(x, factor.reshape(along), "Mul"), shift, "Add")
-    held = affine_of(node, x, made)
+    held = affine_of(node, x, draft)
     if held.clipped or held.then or held.step is not None:
         raise ExchangeError(
             [
@@ -183,8 +183,8 @@ def batch_norm(node: Node, values: Sequence[Value], made: Building) -> Value:
                 )
             ]
         )
-    held = multiplied(held, channel_constants(factor.reshape(along), held))
-    return shifted(held, channel_constants(shift, held))
+    held = multiply_pending(held, channel_constants(factor.reshape(along), held))
+    return shift_pending(held, channel_constants(shift, held))
 
 
 def _common_unit(a: float, b: float) -> tuple[tuple[int, int], float]:
@@ -196,12 +196,12 @@ def _common_unit(a: float, b: float) -> tuple[tuple[int, int], float]:
     return (found if a >= b else found[::-1]), greater / divisor
 
 
-def relu(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_relu(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Relu: a lower bound."""
-    return _cut(node, values[0], 0.0, inf, made)
+    return _cut(node, values[0], 0.0, inf, draft)
 
 
-def clip(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_clip(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Clip with constant bounds, such as ReLU6."""
     bounds = []
     for value, name, without in zip(values[1:3], ("min", "max"), (-inf, inf), strict=True):
@@ -210,19 +210,19 @@ def clip(node: Node, values: Sequence[Value], made: Building) -> Value:
             bounds.append(without if given is None else float(given))
         else:
             bounds.append(_bound(value))
-    return _cut(node, values[0], bounds[0], bounds[1], made)
+    return _cut(node, values[0], bounds[0], bounds[1], draft)
 
 
-def minimum(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_minimum(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Min of an activation and a constant: an upper bound."""
     x, bound = _beside_constant(values)
-    return _cut(node, x, -inf, bound, made)
+    return _cut(node, x, -inf, bound, draft)
 
 
-def maximum(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_maximum(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Max of an activation and a constant: a lower bound."""
     x, bound = _beside_constant(values)
-    return _cut(node, x, bound, inf, made)
+    return _cut(node, x, bound, inf, draft)
 
 
 def _beside_constant(values: Sequence[Value]) -> tuple[Value, float]:
@@ -241,31 +241,31 @@ def _bound(value: Value) -> float:
     return float(bounds[0])
 
 
-def _cut(node: Node, x: Value, low: float, high: float, made: Building) -> Value:
+def _cut(node: Node, x: Value, low: float, high: float, draft: Draft) -> Value:
     """Cut off what lies beyond bounds, the greater one last, as ONNX does."""
     low = min(low, high)
     if isinstance(x, Integers):
         before = x.quantizer.bounds
         bounds = (min(max(before[0], low), high), max(min(before[1], high), low))
         return replace(x, quantizer=replace(x.quantizer, bounds=bounds))
-    if isinstance(x, Images) and x.quantizer is not None:
-        x = made.take(x)
-    if isinstance(x, Activation):
+    if isinstance(x, ModelInput) and x.quantizer is not None:
+        x = draft.take(x)
+    if isinstance(x, QuantizedActivation):
         act, zero = x.tensor.type, x.tensor.type.zero_point
         ends = (x.scale * (end - zero) + x.origin for end in (act.low, act.high))
         if all(low <= end <= high for end in ends):
             return x
-    held = x if isinstance(x, Images) else pending_of(node, x, made)
-    if not isinstance(held, Images) and any(held.padding) and not low <= 0 <= high:
+    held = x if isinstance(x, ModelInput) else pending_of(node, x, draft)
+    if not isinstance(held, ModelInput) and any(held.padding) and not low <= 0 <= high:
         raise ExchangeError(
             [f"cuts the zeros of a padded image to {low:g}..{high:g}; pad after it"]
         )
     return replace(held, low=min(max(held.low, low), high), high=max(min(held.high, high), low))
 
 
-def floor(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_floor(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Floor: a quantizer that comes after it, of the same steps, drops fractions."""
-    held = pending_of(node, values[0], made)
+    held = pending_of(node, values[0], draft)
     if held.step is not None:
         raise ExchangeError(["rounds what was rounded down already; one Floor is supported"])
     return replace(held, step=1.0)

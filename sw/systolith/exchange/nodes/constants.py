@@ -13,7 +13,7 @@ from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.values.value import Absent, Constant, QuantizedConstant, Value
 
-__all__ = ["QUANTIZERS", "reordered", "worked_out"]
+__all__ = ["QUANTIZERS", "evaluate_constant", "reorder_constant"]
 
 QUANTIZERS = {"BipolarQuant", "DequantizeLinear", "IntQuant", "Quant", "QuantizeLinear"}
 """Of constants these give integers with a scale."""
@@ -21,7 +21,7 @@ MOVES = {"Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transp
 """What these do to a tensor they do to its integers and their scales."""
 
 
-def worked_out(
+def evaluate_constant(
     node: Node, values: Sequence[Value], opsets: Mapping[str, int]
 ) -> Constant | QuantizedConstant | None:
     """Compute a node of constants by ONNX's own definition; None if it reads something else.
@@ -51,7 +51,7 @@ def worked_out(
     return Constant(values=_run(node, arrays, opsets))
 
 
-def reordered(value: Value, order: tuple[int, ...]) -> Value:
+def reorder_constant(value: Value, order: tuple[int, ...]) -> Value:
     """Reorder the axes of a constant that has as many; others stay."""
     match value:
         case Constant(values=array) if array.ndim == len(order):

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, defs, helper
 
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.draft import Draft
 from systolith.exchange.values.value import Value
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "accept_zero",
 ]
 
-Handler = Callable[[Node, Sequence[Value], Building], Value]
+Handler = Callable[[Node, Sequence[Value], Draft], Value]
 
 LATEST_OPSET = 25
 """Changes of operators up to this set of ONNX are known."""

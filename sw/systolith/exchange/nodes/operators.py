@@ -12,7 +12,11 @@ from systolith.exchange.nodes import (
     shapes,
     weighted,
 )
-from systolith.exchange.nodes.adapters import DOMAIN, along_one_axis, channels_last
+from systolith.exchange.nodes.adapters import (
+    CHANNELS_LAST_DOMAIN,
+    adapt_channels_last,
+    adapt_one_axis,
+)
 from systolith.exchange.nodes.declarations import (
     ANY,
     AVERAGING,
@@ -28,15 +32,15 @@ from systolith.exchange.nodes.declarations import (
     accept_one,
     accept_zero,
 )
-from systolith.exchange.nodes.integers import keeping_integers
+from systolith.exchange.nodes.integers import keep_integers
 
 __all__ = ["OPERATORS", "operator_of", "operator_rows"]
 
-MAX_POOL = along_one_axis(pools.max_pool)
-Q_LINEAR_CONV = along_one_axis(qlinear.q_linear_conv)
-Q_LINEAR_AVERAGE_POOL = along_one_axis(qlinear.q_linear_average_pool)
-Q_LINEAR_GLOBAL_AVERAGE_POOL = along_one_axis(qlinear.q_linear_global_average_pool)
-GLOBAL_MAX_POOL = along_one_axis(pools.global_max_pool)
+MAX_POOL = adapt_one_axis(pools.read_max_pool)
+Q_LINEAR_CONV = adapt_one_axis(qlinear.read_q_linear_conv)
+Q_LINEAR_AVERAGE_POOL = adapt_one_axis(qlinear.read_q_linear_average_pool)
+Q_LINEAR_GLOBAL_AVERAGE_POOL = adapt_one_axis(qlinear.read_q_linear_global_average_pool)
+GLOBAL_MAX_POOL = adapt_one_axis(pools.read_global_max_pool)
 CONV = "along one axis or two; any groups, no dilation; zero padding, also auto_pad"
 POOL = "no dilation, no ceil_mode"
 CONSTANTS = "constants, one or one for each channel"
@@ -47,9 +51,9 @@ MOVES = "whole images, before the first quantizer or between layers"
 
 
 OPERATORS: Mapping[str, Operator] = {
-    "Conv": Operator(along_one_axis(weighted.convolve), "Conv2d", CONV, "X W B?", CONVOLUTION),
+    "Conv": Operator(adapt_one_axis(weighted.read_conv), "Conv2d", CONV, "X W B?", CONVOLUTION),
     "Gemm": Operator(
-        weighted.gemm,
+        weighted.read_gemm,
         "Linear",
         "activations as they are",
         "A B C?",
@@ -60,9 +64,9 @@ OPERATORS: Mapping[str, Operator] = {
             "transB": Attribute(default=0),
         },
     ),
-    "MatMul": Operator(weighted.matmul, "Linear", "an activation and constant weights", TWO),
+    "MatMul": Operator(weighted.read_matmul, "Linear", "an activation and constant weights", TWO),
     "BatchNormalization": Operator(
-        arithmetic.batch_norm,
+        arithmetic.read_batch_norm,
         PART,
         "right after Conv, Gemm, MatMul or a quantizer; not in training",
         "X scale B mean var",
@@ -75,42 +79,46 @@ OPERATORS: Mapping[str, Operator] = {
             ),
         },
     ),
-    "Relu": Operator(arithmetic.relu, PART, "", integers=arithmetic.relu),
+    "Relu": Operator(arithmetic.read_relu, PART, "", integers=arithmetic.read_relu),
     "Clip": Operator(
-        arithmetic.clip,
+        arithmetic.read_clip,
         PART,
         "constant bounds",
         "input min? max?",
         {"min": ANY, "max": ANY},
-        arithmetic.clip,
+        arithmetic.read_clip,
     ),
-    "Min": Operator(arithmetic.minimum, PART, "of a constant", TWO, integers=arithmetic.minimum),
-    "Max": Operator(arithmetic.maximum, PART, "of a constant", TWO, integers=arithmetic.maximum),
-    "Floor": Operator(arithmetic.floor, PART, "before a quantizer of the same steps"),
+    "Min": Operator(
+        arithmetic.read_minimum, PART, "of a constant", TWO, integers=arithmetic.read_minimum
+    ),
+    "Max": Operator(
+        arithmetic.read_maximum, PART, "of a constant", TWO, integers=arithmetic.read_maximum
+    ),
+    "Floor": Operator(arithmetic.read_floor, PART, "before a quantizer of the same steps"),
     "MaxPool": Operator(
         MAX_POOL,
         "MaxPool2d",
         POOL,
         "X",
         MAX_POOLING,
-        keeping_integers(MAX_POOL),
+        keep_integers(MAX_POOL),
     ),
     "GlobalMaxPool": Operator(
         GLOBAL_MAX_POOL,
         "MaxPool2d",
         "",
-        integers=keeping_integers(GLOBAL_MAX_POOL),
+        integers=keep_integers(GLOBAL_MAX_POOL),
     ),
     "AveragePool": Operator(
-        along_one_axis(pools.average_pool),
+        adapt_one_axis(pools.read_average_pool),
         "AvgPool2d",
         "count_include_pad=1 where there is padding",
         "X",
         AVERAGING,
     ),
-    "GlobalAveragePool": Operator(along_one_axis(pools.global_average_pool), "AvgPool2d", ""),
+    "GlobalAveragePool": Operator(adapt_one_axis(pools.read_global_average_pool), "AvgPool2d", ""),
     "ReduceMean": Operator(
-        pools.reduce_mean,
+        pools.read_reduce_mean,
         "AvgPool2d",
         "over height and width",
         "data axes?",
@@ -121,17 +129,17 @@ OPERATORS: Mapping[str, Operator] = {
         },
     ),
     "Add": Operator(
-        arithmetic.add,
+        arithmetic.read_add,
         "Add, or part of the layer before it",
         "two activations, or constants",
         TWO,
     ),
-    "Sum": Operator(arithmetic.add, "as Add", "of two", TWO),
-    "Sub": Operator(arithmetic.subtract, PART, CONSTANTS, TWO),
-    "Mul": Operator(arithmetic.multiply, PART, CONSTANTS, TWO),
-    "Div": Operator(arithmetic.divide, PART, CONSTANTS, TWO),
+    "Sum": Operator(arithmetic.read_add, "as Add", "of two", TWO),
+    "Sub": Operator(arithmetic.read_subtract, PART, CONSTANTS, TWO),
+    "Mul": Operator(arithmetic.read_multiply, PART, CONSTANTS, TWO),
+    "Div": Operator(arithmetic.read_divide, PART, CONSTANTS, TWO),
     "Pad": Operator(
-        shapes.pad,
+        shapes.read_pad,
         "padding of the layer after it",
         "zeros, height and width; anything before the first quantizer",
         "data pads? constant_value? axes?",
@@ -144,89 +152,91 @@ OPERATORS: Mapping[str, Operator] = {
             "pads": ANY,
             "value": ANY,
         },
-        integers.pad_integers,
+        integers.read_pad_integers,
     ),
     "Flatten": Operator(
-        shapes.flatten,
+        shapes.read_flatten,
         "Flatten",
         "axis 1",
         "input",
         {"axis": Attribute(default=1)},
-        keeping_integers(shapes.flatten),
+        keep_integers(shapes.read_flatten),
     ),
     "Reshape": Operator(
-        shapes.reshape,
+        shapes.read_reshape,
         "Flatten, or nothing",
         MOVES,
         "data shape",
         {"allowzero": Attribute(default=0)},
-        keeping_integers(shapes.reshape),
+        keep_integers(shapes.read_reshape),
     ),
     "Squeeze": Operator(
-        shapes.squeeze,
+        shapes.read_squeeze,
         "Flatten, or nothing",
         MOVES,
         "data axes?",
         {"axes": ANY},
-        keeping_integers(shapes.squeeze),
+        keep_integers(shapes.read_squeeze),
     ),
     "Unsqueeze": Operator(
-        shapes.unsqueeze,
+        shapes.read_unsqueeze,
         "nothing",
         MOVES,
         "data axes?",
         {"axes": ANY},
-        keeping_integers(shapes.unsqueeze),
+        keep_integers(shapes.read_unsqueeze),
     ),
     "Transpose": Operator(
-        shapes.transpose,
+        shapes.read_transpose,
         "nothing",
         "of images before the first quantizer, of pairs, before Flatten; of constants",
         "data",
         {"perm": ANY},
-        keeping_integers(shapes.transpose),
+        keep_integers(shapes.read_transpose),
     ),
-    "Identity": Operator(shapes.identity, "nothing", "", integers=shapes.identity),
+    "Identity": Operator(shapes.read_identity, "nothing", "", integers=shapes.read_identity),
     "Dropout": Operator(
-        shapes.dropout,
+        shapes.read_dropout,
         "nothing",
         "not in training",
         "data ratio? training_mode?",
         {"ratio": ANY, "seed": ANY},
-        shapes.dropout,
+        shapes.read_dropout,
     ),
     "Cast": Operator(
-        integers.cast,
+        integers.read_cast,
         "nothing",
         "to a type that holds the same numbers",
         "input",
         {"to": ANY, "saturate": ANY, "round_mode": ANY},
-        integers.cast,
+        integers.read_cast,
     ),
     "CastLike": Operator(
-        integers.cast_like,
+        integers.read_cast_like,
         "nothing",
         "to the type of what is no constant: reals",
         "input target_type",
         {"saturate": ANY, "round_mode": ANY},
-        integers.cast_like,
+        integers.read_cast_like,
     ),
     "Quant": Operator(
-        quantizers.quant,
+        quantizers.read_quant,
         "requantization of the layer before it",
         "QONNX; ROUND and FLOOR, of results >= 0 also HALF_UP and DOWN",
         QUANT_INPUTS,
         QUANT_ATTRIBUTES,
     ),
-    "IntQuant": Operator(quantizers.quant, "as Quant", "QONNX", QUANT_INPUTS, QUANT_ATTRIBUTES),
+    "IntQuant": Operator(
+        quantizers.read_quant, "as Quant", "QONNX", QUANT_INPUTS, QUANT_ATTRIBUTES
+    ),
     "BipolarQuant": Operator(
-        quantizers.bipolar_quant,
+        quantizers.read_bipolar_quant,
         "weights of one bit; requantization of the layer before it",
         "QONNX; activations not padded with zeros",
         "x scale",
     ),
     "MultiThreshold": Operator(
-        quantizers.multi_threshold,
+        quantizers.read_multi_threshold,
         "as Quant",
         "FINN's and QONNX's; evenly spaced thresholds",
         "x thresholds",
@@ -238,7 +248,7 @@ OPERATORS: Mapping[str, Operator] = {
         },
     ),
     "QuantizeLinear": Operator(
-        quantizers.quantize_linear,
+        quantizers.read_quantize_linear,
         "requantization of the layer before it",
         "to 4, 8 or 16 bits; one scale and zero point for activations",
         "x y_scale y_zero_point?",
@@ -251,7 +261,7 @@ OPERATORS: Mapping[str, Operator] = {
         },
     ),
     "DequantizeLinear": Operator(
-        quantizers.dequantize_linear,
+        quantizers.read_dequantize_linear,
         "nothing",
         "of what is quantized; of constants, one scale or one per channel",
         "x x_scale x_zero_point?",
@@ -260,7 +270,7 @@ OPERATORS: Mapping[str, Operator] = {
             "block_size": BLOCKS,
             "output_dtype": accept_float("output_dtype"),
         },
-        quantizers.dequantize_linear,
+        quantizers.read_dequantize_linear,
     ),
     "QLinearConv": Operator(
         Q_LINEAR_CONV,
@@ -271,14 +281,14 @@ OPERATORS: Mapping[str, Operator] = {
         Q_LINEAR_CONV,
     ),
     "QLinearMatMul": Operator(
-        qlinear.q_linear_matmul,
+        qlinear.read_q_linear_matmul,
         "Linear",
         "constant weights",
         "a a_scale a_zero_point b b_scale b_zero_point y_scale y_zero_point",
-        integers=qlinear.q_linear_matmul,
+        integers=qlinear.read_q_linear_matmul,
     ),
     "QGemm": Operator(
-        qlinear.q_gemm,
+        qlinear.read_q_gemm,
         "Linear",
         "ONNX Runtime's; a quantized result",
         "A a_scale a_zero_point B b_scale b_zero_point C? y_scale? y_zero_point?",
@@ -287,14 +297,14 @@ OPERATORS: Mapping[str, Operator] = {
             "transA": TRANSPOSED,
             "transB": Attribute(default=0),
         },
-        qlinear.q_gemm,
+        qlinear.read_q_gemm,
     ),
     "QLinearAdd": Operator(
-        qlinear.q_linear_add,
+        qlinear.read_q_linear_add,
         "Add",
         "ONNX Runtime's",
         "A A_scale A_zero_point? B B_scale B_zero_point? C_scale C_zero_point?",
-        integers=qlinear.q_linear_add,
+        integers=qlinear.read_q_linear_add,
     ),
     "QLinearAveragePool": Operator(
         Q_LINEAR_AVERAGE_POOL,
@@ -318,7 +328,7 @@ OPERATORS: Mapping[str, Operator] = {
 def _channels_last_operator(name: str) -> Operator:
     standard = OPERATORS[name]
     return Operator(
-        channels_last(standard.run),
+        adapt_channels_last(standard.run),
         standard.becomes,
         f"QONNX's, channels last: {standard.limits}",
         standard.inputs,
@@ -333,7 +343,7 @@ CHANNELS_LAST: Mapping[str, Operator] = {
 
 def operator_of(node: Node) -> Operator | None:
     """Find what imports a node; None if nothing does."""
-    return (CHANNELS_LAST if node.domain == DOMAIN else OPERATORS).get(node.op)
+    return (CHANNELS_LAST if node.domain == CHANNELS_LAST_DOMAIN else OPERATORS).get(node.op)
 
 
 def operator_rows() -> list[str]:

@@ -5,21 +5,32 @@ from dataclasses import replace
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
-from systolith.exchange.layers.operands import activation_of, integers_of, straight, window_of
-from systolith.exchange.layers.plain import followed, pooled
+from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.operands import (
+    activation_of,
+    integer_constants_of,
+    ordered_activation_of,
+    read_window,
+)
+from systolith.exchange.layers.plain import append_layer, make_average
 from systolith.exchange.nodes.shapes import flatten_image
-from systolith.exchange.values.layouts import axes_of, inner_shape, moved
-from systolith.exchange.values.value import Absent, Activation, Pending, Value
+from systolith.exchange.values.layouts import axes_of, inner_shape, move_elements
+from systolith.exchange.values.value import Absent, PendingLayer, QuantizedActivation, Value
 from systolith.network import Layer, MaxPool2d
 
-__all__ = ["average_pool", "global_average_pool", "global_max_pool", "max_pool", "reduce_mean"]
+__all__ = [
+    "read_average_pool",
+    "read_global_average_pool",
+    "read_global_max_pool",
+    "read_max_pool",
+    "read_reduce_mean",
+]
 
 
-def max_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_max_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """MaxPool: of quantized values, or before they are quantized, which is the same."""
-    kernel, x = _kernel(node), _ordered(values[0], made)
-    stride, padding, problems = window_of(node, kernel, inner_shape(x))
+    kernel, x = _kernel(node), _ordered(values[0], draft)
+    stride, padding, problems = read_window(node, kernel, inner_shape(x))
     if problems:
         raise ExchangeError(problems)
 
@@ -28,12 +39,12 @@ def max_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
             name=name, input=source, kernel_size=kernel, stride=stride, padding=padding
         )
 
-    return followed(node, x, follow, made)
+    return append_layer(node, x, follow, draft)
 
 
-def global_max_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_global_max_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """GlobalMaxPool: a window as large as the image."""
-    x = _ordered(values[0], made)
+    x = _ordered(values[0], draft)
     shape = inner_shape(x)
     if len(shape) != 3:
         raise ExchangeError([f"reads shape {shape}; images (N, C, H, W) are supported"])
@@ -42,33 +53,35 @@ def global_max_pool(node: Node, values: Sequence[Value], made: Building) -> Valu
         kernel = (shape[1], shape[2])
         return MaxPool2d(name=name, input=source, kernel_size=kernel, stride=(1, 1))
 
-    return followed(node, x, follow, made)
+    return append_layer(node, x, follow, draft)
 
 
-def _ordered(x: Value, made: Building) -> Activation | Pending:
+def _ordered(x: Value, draft: Draft) -> QuantizedActivation | PendingLayer:
     """What a pool of maxima can read, quantized or not."""
-    held = x if isinstance(x, Pending) and x.places is None else straight(x, made)
+    held = (
+        x if isinstance(x, PendingLayer) and x.places is None else ordered_activation_of(x, draft)
+    )
     if any(held.padding):
         raise ExchangeError(["reads an image padded with zeros; give the pool pads of its own"])
     return held
 
 
-def average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """AveragePool; zeros of the padding count, or there are none."""
-    x, kernel = straight(values[0], made), _kernel(node)
-    stride, padding, problems = window_of(node, kernel, x.tensor.shape, x.padding)
+    x, kernel = ordered_activation_of(values[0], draft), _kernel(node)
+    stride, padding, problems = read_window(node, kernel, x.tensor.shape, x.padding)
     if padding != x.padding and not node.attributes["count_include_pad"]:
         problems.append(
             "leaves its padding out of the average; only count_include_pad=1 is supported"
         )
     if problems:
         raise ExchangeError(problems)
-    return pooled(node, x, kernel, stride, padding)
+    return make_average(node, x, kernel, stride, padding)
 
 
-def global_average_pool(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_global_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """GlobalAveragePool."""
-    x = straight(values[0], made)
+    x = ordered_activation_of(values[0], draft)
     if any(x.padding) or len(x.tensor.shape) != 3:
         raise ExchangeError(
             [
@@ -79,25 +92,25 @@ def global_average_pool(node: Node, values: Sequence[Value], made: Building) -> 
                 )
             ]
         )
-    return pooled(node, x, None, (1, 1), (0, 0, 0, 0))
+    return make_average(node, x, None, (1, 1), (0, 0, 0, 0))
 
 
-def reduce_mean(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_reduce_mean(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """ReduceMean over height and width."""
     axes = node.attributes["axes"]
     if not isinstance(values[1], Absent):
-        axes = integers_of(values[1], "axes")
+        axes = integer_constants_of(values[1], "axes")
     if not axes and node.attributes["noop_with_empty_axes"]:
         return values[0]
-    x = activation_of(values[0], made)
+    x = activation_of(values[0], draft)
     order = axes_of(x)
     inner = [] if order is None else [order[axis % 4 - 1] for axis in axes or [] if axis % 4]
     if order is None or len(order) != 3 or len(axes or []) != 2 or sorted(inner) != [1, 2]:
         raise ExchangeError([f"averages over axes {axes}; height and width are supported"])
-    result = global_average_pool(node, [replace(x, places=None)], made)
+    result = read_global_average_pool(node, [replace(x, places=None)], draft)
     if not node.attributes["keepdims"]:
-        return flatten_image(node, result, made)
-    return moved(result, lambda pixel: pixel.transpose(order))
+        return flatten_image(node, result, draft)
+    return move_elements(result, lambda pixel: pixel.transpose(order))
 
 
 def _kernel(node: Node) -> tuple[int, int]:

@@ -10,39 +10,39 @@ from onnx import TensorProto, helper
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node, integer_type
-from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.operands import constant_of, is_constant
-from systolith.exchange.layers.plain import signs_of
-from systolith.exchange.nodes.arithmetic import subtract
-from systolith.exchange.nodes.integers import quantized, represented
+from systolith.exchange.layers.plain import quantize_signs
+from systolith.exchange.nodes.arithmetic import read_subtract
+from systolith.exchange.nodes.integers import quantize_integers, quantize_value
 from systolith.exchange.values.layouts import shape_of
 from systolith.exchange.values.quantizer import FloatArray, Quantizer
 from systolith.exchange.values.value import (
     Absent,
-    Activation,
     Constant,
-    Images,
     Integers,
-    Pending,
+    ModelInput,
+    PendingLayer,
+    QuantizedActivation,
     QuantizedConstant,
     Value,
 )
 from systolith.network import ActType, IntArray, signed_bits
 
 __all__ = [
-    "bipolar_quant",
-    "dequantize_linear",
-    "multi_threshold",
-    "quant",
-    "quantize_linear",
-    "whole_weights",
+    "read_bipolar_quant",
+    "read_dequantize_linear",
+    "read_multi_threshold",
+    "read_quant",
+    "read_quantize_linear",
+    "read_whole_weights",
 ]
 
 WEIGHT_ROUNDINGS = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "CEIL": np.ceil}
 """As QONNX calls them; weights are rounded once, so all that NumPy has will do."""
 
 
-def quant(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Quant of QONNX: of weights, of activations, of the model's input."""
     scale, bits = _scales(values[1]), constant_of(values[3], "a number of bits")
     zero = constant_of(values[2], "a zero point")
@@ -59,7 +59,7 @@ def quant(node: Node, values: Sequence[Value], made: Building) -> Value:
     if isinstance(x, QuantizedConstant):
         raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
     if width == 1 and signed and not zero.any():
-        return signs_of(node, x, _single(scale, "scales"), made)
+        return quantize_signs(node, x, _single(scale, "scales"), draft)
     act = _act_type(width, signed, zero)
     quantizer = Quantizer(
         scale=_single(scale, "scales"),
@@ -68,16 +68,16 @@ def quant(node: Node, values: Sequence[Value], made: Building) -> Value:
         narrow=narrow,
         after_zero_point=True,
     )
-    assert isinstance(x, Images | Activation | Pending)
-    return quantized(node, x, quantizer, made)
+    assert isinstance(x, ModelInput | QuantizedActivation | PendingLayer)
+    return quantize_value(node, x, quantizer, draft)
 
 
-def bipolar_quant(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_bipolar_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """BipolarQuant of QONNX: of weights and activations, which become -1 or +1."""
     if isinstance(values[0], QuantizedConstant):
         raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
     if not isinstance(values[0], Constant):
-        return signs_of(node, values[0], _single(_scales(values[1]), "scales"), made)
+        return quantize_signs(node, values[0], _single(_scales(values[1]), "scales"), draft)
     weights = values[0].values
     integers = np.where(weights >= 0, 1, -1).astype(np.int64)
     scale = _broadcast(_scales(values[1]), weights.shape)
@@ -126,7 +126,7 @@ def _weights(integers: IntArray, scale: FloatArray, bits: int) -> QuantizedConst
     )
 
 
-def whole_weights(values: NDArray[Any]) -> Constant | QuantizedConstant:
+def read_whole_weights(values: NDArray[Any]) -> Constant | QuantizedConstant:
     """Weights that are whole numbers, stored as reals; as they are, if they are not."""
     integers = np.rint(values.astype(np.float64)).astype(np.int64)
     if (integers != values).any():
@@ -135,7 +135,7 @@ def whole_weights(values: NDArray[Any]) -> Constant | QuantizedConstant:
     return _weights(integers, ones, 1 if (np.abs(integers) == 1).all() else 0)
 
 
-def quantize_linear(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_quantize_linear(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """QuantizeLinear: of activations or the model's input; of weights, too."""
     x, scale = values[0], _scales(values[1])
     dtype = _dtype(node, values[2])
@@ -148,7 +148,7 @@ def quantize_linear(node: Node, values: Sequence[Value], made: Building) -> Valu
         scale, zero = _along(scale, real.shape, axis), _along(zero, real.shape, axis)
         integers = np.clip(np.rint(real / scale.astype(np.float32)) + zero, act.low, act.high)
         return Constant(values=integers.astype(dtype))
-    if not isinstance(x, Images | Activation | Pending):
+    if not isinstance(x, ModelInput | QuantizedActivation | PendingLayer):
         raise ExchangeError(["quantizes what is quantized already; leave one quantizer out"])
     act = replace(act, zero_point=int(_single(zero, "zero points")))
     quantizer = Quantizer(scale=_single(scale, "scales"), type=act)
@@ -163,20 +163,20 @@ def _dtype(node: Node, zero: Value) -> np.dtype[Any]:
     return np.dtype(helper.tensor_dtype_to_np_dtype(wanted))
 
 
-def dequantize_linear(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_dequantize_linear(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """DequantizeLinear: of constants, of quantized activations, of integer images."""
     x, scale, zero = values[0], _scales(values[1], least=0), _zero_points(values[2])
     if isinstance(x, Constant):
         return _dequantized_constant(x.values, scale, zero, int(node.attributes["axis"]))
     if not isinstance(x, Integers):
-        if made.lenient and isinstance(x, Activation):
+        if draft.lenient and isinstance(x, QuantizedActivation):
             return x
         raise ExchangeError(["reads what is not quantized; put a QuantizeLinear before"])
     step, point = _single(scale, "scales"), int(_single(zero, "zero points"))
     if step <= 0:
         raise ExchangeError([f"has scale {step:g}; a positive one is supported"])
     before = x.quantizer
-    if isinstance(x.of, Images) and x.of.integer is not None:
+    if isinstance(x.of, ModelInput) and x.of.integer is not None:
         act = replace(x.of.integer, zero_point=point)
         return replace(x.of, quantizer=replace(before, scale=step, type=act))
     if before.type.zero_point != point:
@@ -184,10 +184,10 @@ def dequantize_linear(node: Node, values: Sequence[Value], made: Building) -> Va
         raise ExchangeError(
             [f"reads with zero point {point} what was quantized with {was}; one is supported"]
         )
-    found = represented(node, x, made)
+    found = quantize_integers(node, x, draft)
     if step == before.scale:
         return found
-    act_found = made.take(found) if isinstance(found, Images) else found
+    act_found = draft.take(found) if isinstance(found, ModelInput) else found
     return replace(act_found, scale=step)
 
 
@@ -276,7 +276,7 @@ MOST = 255
 """Thresholds of one value, so that counts have 8 bits."""
 
 
-def multi_threshold(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """MultiThreshold of FINN and QONNX, whose thresholds are the steps of a quantizer.
 
     Counts q of thresholds stand for ``out_scale * q + out_bias``.
@@ -295,15 +295,15 @@ def multi_threshold(node: Node, values: Sequence[Value], made: Building) -> Valu
     zero = int(zero) if zero == np.rint(zero) and 0 <= zero <= count else 1
     moved = first - (1 - zero) * step
     if moved.any():
-        x = subtract(node, [x, Constant(values=_along_channels(node, moved, x))], made)
+        x = read_subtract(node, [x, Constant(values=_along_channels(node, moved, x))], draft)
     if count == 1:
-        found = signs_of(node, x, 1.0, made)
+        found = quantize_signs(node, x, 1.0, draft)
     else:
         act = ActType(bits=count.bit_length(), signed=False, zero_point=zero)
         quantizer = Quantizer(scale=step, type=act, rounding="FLOOR", bounds=(0, count))
-        assert isinstance(x, Images | Activation | Pending)
-        result = quantized(node, x, quantizer, made)
-        found = made.take(result) if isinstance(result, Images) else result
+        assert isinstance(x, ModelInput | QuantizedActivation | PendingLayer)
+        result = quantize_value(node, x, quantizer, draft)
+        found = draft.take(result) if isinstance(result, ModelInput) else result
     return replace(found, scale=scale, origin=scale * zero + bias, counts=True)
 
 

@@ -9,42 +9,42 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from systolith.exchange.errors import ExchangeError, NodeError
-from systolith.exchange.file.folding import inferred_types
+from systolith.exchange.file.folding import infer_types
 from systolith.exchange.file.model_file import ModelFile, Node
-from systolith.exchange.layers.draft import Building
-from systolith.exchange.layers.plain import whole_numbers
-from systolith.exchange.nodes.adapters import DOMAIN
-from systolith.exchange.nodes.constants import QUANTIZERS, worked_out
-from systolith.exchange.nodes.integers import represented
+from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.plain import widen_signs
+from systolith.exchange.nodes.adapters import CHANNELS_LAST_DOMAIN
+from systolith.exchange.nodes.constants import QUANTIZERS, evaluate_constant
+from systolith.exchange.nodes.integers import quantize_integers
 from systolith.exchange.nodes.operators import operator_of
 from systolith.exchange.nodes.unsupported import REWRITES
 from systolith.exchange.values.layouts import shape_of
 from systolith.exchange.values.value import (
     Absent,
-    Activation,
     Constant,
-    Images,
     Integers,
-    Pending,
+    ModelInput,
+    PendingLayer,
+    QuantizedActivation,
     QuantizedConstant,
     Unknown,
     Value,
 )
 from systolith.network import ActType, Flatten, Layer, NetworkError, Shape, Tensor
 
-__all__ = ["Run", "standing_in"]
+__all__ = ["NodeReader", "substitute_value"]
 
 PROBE = "layer 'probe': "
 """Layers that are tried before they have a name."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Run:
+class NodeReader:
     """What is known while a file is read.
 
     Attributes
     ----------
-    made : Building
+    made : Draft
     opsets : dict of str to int
     values : dict of str to Value
         By tensor.
@@ -53,7 +53,7 @@ class Run:
         Tensors that depend on something a problem was reported about.
     """
 
-    made: Building
+    draft: Draft
     opsets: Mapping[str, int]
     values: dict[str, Value]
     problems: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Run:
         read = {name for node in model.nodes for name in node.inputs} | set(model.outputs)
         for node in model.nodes:
             doubtful = any(name in self.doubtful for name in node.inputs)
-            self.made.lenient = doubtful
+            self.draft.lenient = doubtful
             value, problems = self._node(node)
             more = [name for name in node.outputs[1:] if name in read]
             if more and operator_of(node) is not None:
@@ -77,34 +77,34 @@ class Run:
             if problems or doubtful:
                 self.doubtful.update(node.outputs)
 
-    def output(self, name: str) -> Activation | None:
+    def output(self, name: str) -> QuantizedActivation | None:
         """What one of the model's outputs is; None where it depends on what is wrong."""
-        self.made.lenient = name in self.doubtful
+        self.draft.lenient = name in self.doubtful
         value = self.values.get(name, Unknown())
         try:
             found = self._output(name, value)
         except NetworkError as error:
             self._report(error, f"output '{name}'")
             return None
-        return None if self.made.lenient else found
+        return None if self.draft.lenient else found
 
-    def _output(self, name: str, value: Value) -> Activation | None:
+    def _output(self, name: str, value: Value) -> QuantizedActivation | None:
         end = Node(name=name, op="end", inputs=(name,), outputs=(), attributes={})
         match value:
             case Integers():
-                found: Value = represented(end, value, self.made)
-            case Pending():
-                found = self.made.finish(value)
+                found: Value = quantize_integers(end, value, self.draft)
+            case PendingLayer():
+                found = self.draft.finish(value)
             case _:
                 found = value
         match found:
-            case Activation() if any(found.padding):
+            case QuantizedActivation() if any(found.padding):
                 raise ExchangeError(["ends with a Pad; leave it to the host"])
-            case Activation():
-                return whole_numbers(end, found, self.made) if found.origin else found
+            case QuantizedActivation():
+                return widen_signs(end, found, self.draft) if found.origin else found
             case Unknown():
                 return None
-            case Images():
+            case ModelInput():
                 raise ExchangeError(["is the model's input itself; a layer's result is supported"])
             case _:
                 raise ExchangeError(["is no layer's result"])
@@ -115,15 +115,15 @@ class Run:
         given = [self.values.get(name, Unknown()) if name else missing for name in node.inputs]
         operator = operator_of(node)
         try:
-            if (constant := worked_out(node, given, self.opsets)) is not None:
+            if (constant := evaluate_constant(node, given, self.opsets)) is not None:
                 return constant, []
         except ExchangeError as error:
-            return Unknown(), self._told(error, node)
+            return Unknown(), self._named_problems(error, node)
         if operator is None:
             rewrite = REWRITES.get(node.op, "see the table of supported operators in docs/onnx.md")
-            if node.domain == DOMAIN:
+            if node.domain == CHANNELS_LAST_DOMAIN:
                 rewrite = "import the file from before qonnx made channels the last axis"
-            return self._instead(node, given), [f"{node}: not supported: {rewrite}"]
+            return self._substitute(node, given), [f"{node}: not supported: {rewrite}"]
         understood, problems = operator.understood(node, self.opsets)
         problems = [f"{node}: {problem}" for problem in problems]
         declared = len(operator.inputs.split())
@@ -131,7 +131,7 @@ class Run:
         # What scales of blocks are wrong with otherwise only follows from their being blocks.
         known = not any(isinstance(value, Unknown) for value in values)
         if not known or (problems and node.op in QUANTIZERS):
-            return self._instead(node, given), problems
+            return self._substitute(node, given), problems
         run = operator.run
         if any(isinstance(value, Integers) for value in values):
             if operator.integers is None:
@@ -139,22 +139,22 @@ class Run:
                     f"{node}: works on the integers of {_quantizer(values)}; what it does with "
                     "those is not supported: put a DequantizeLinear before it"
                 )
-                return self._instead(node, given), problems
+                return self._substitute(node, given), problems
             run = operator.integers
         try:
-            value = run(understood, values, self.made)
+            value = run(understood, values, self.draft)
         except NetworkError as error:
-            return self._instead(node, given), problems + self._told(error, node)
-        return (self._instead(node, given) if problems else value), problems
+            return self._substitute(node, given), problems + self._named_problems(error, node)
+        return (self._substitute(node, given) if problems else value), problems
 
-    def _instead(self, node: Node, given: list[Value]) -> Value:
-        return standing_in(node, given, self.opsets)
+    def _substitute(self, node: Node, given: list[Value]) -> Value:
+        return substitute_value(node, given, self.opsets)
 
     def _report(self, error: NetworkError, who: str) -> None:
-        told = self._told(error, who)
+        told = self._named_problems(error, who)
         self.problems += [problem for problem in told if problem not in self.problems]
 
-    def _told(self, error: NetworkError, who: object) -> list[str]:
+    def _named_problems(self, error: NetworkError, who: object) -> list[str]:
         """Problems with the name of whom they are about."""
         about = error.node if isinstance(error, NodeError) else who
         return [f"{about}: {problem.removeprefix(PROBE)}" for problem in error.problems]
@@ -173,9 +173,9 @@ NOT_KNOWN = (KeyError, RuntimeError, TypeError, ValueError)
 """What is raised where a node or what it reads makes no sense."""
 
 
-def standing_in(
+def substitute_value(
     node: Node, values: Sequence[Value], opsets: Mapping[str, int]
-) -> Unknown | Activation | Pending:
+) -> Unknown | QuantizedActivation | PendingLayer:
     """Make a value of the shape that the node's result has, or none if that is not known."""
     if all(isinstance(value, Absent | Constant | QuantizedConstant) for value in values):
         return Unknown()
@@ -184,17 +184,17 @@ def standing_in(
         return Unknown()
     if node.op not in COMPUTES:
         tensor = Tensor(shape, ActType(bits=8, signed=True))
-        return Activation(layer="unknown", tensor=tensor, scale=1.0)
+        return QuantizedActivation(layer="unknown", tensor=tensor, scale=1.0)
 
-    def emit(name: str, *_: object) -> Layer:
+    def make(name: str, *_: object) -> Layer:
         return Flatten(name=name, input="unknown")
 
-    return Pending(
+    return PendingLayer(
         name=node.name,
         shape=shape,
         result=shape,
-        emit=emit,
-        accumulated=lambda bias: (0, 0),
+        make=make,
+        sum_range=lambda bias: (0, 0),
         scale=np.ones(shape[0]),
         offset=np.zeros(shape[0]),
         biased=True,
@@ -219,7 +219,7 @@ def _shape(node: Node, values: Sequence[Value], opsets: Mapping[str, int]) -> Sh
             types[name] = _type(value)
             if isinstance(value, Constant):
                 data[name] = numpy_helper.from_array(value.values)
-        found = inferred_types(proto, opsets, types, data)
+        found = infer_types(proto, opsets, types, data)
         dims = found[node.outputs[0]].tensor_type.shape.dim
         return tuple(size.dim_value for size in dims)[1:]
     except NOT_KNOWN:

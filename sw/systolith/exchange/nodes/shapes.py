@@ -8,39 +8,45 @@ import numpy as np
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
-from systolith.exchange.layers.operands import constant_of, integers_of
-from systolith.exchange.layers.plain import followed
+from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.operands import constant_of, integer_constants_of
+from systolith.exchange.layers.plain import append_layer
 from systolith.exchange.values.layouts import (
     axes_of,
     inner_shape,
-    moved,
-    padded_images,
+    move_elements,
+    pad_input,
     shape_of,
 )
-from systolith.exchange.values.value import Absent, Activation, Images, Pending, Value
+from systolith.exchange.values.value import (
+    Absent,
+    ModelInput,
+    PendingLayer,
+    QuantizedActivation,
+    Value,
+)
 from systolith.network import Flatten, Shape
 
 __all__ = [
-    "dropout",
-    "flatten",
     "flatten_image",
-    "identity",
-    "pad",
     "pads_of",
-    "reshape",
-    "squeeze",
-    "transpose",
-    "unsqueeze",
+    "read_dropout",
+    "read_flatten",
+    "read_identity",
+    "read_pad",
+    "read_reshape",
+    "read_squeeze",
+    "read_transpose",
+    "read_unsqueeze",
 ]
 
 
-def identity(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_identity(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """What changes nothing when a network runs."""
     return values[0]
 
 
-def dropout(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_dropout(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Dropout, which drops nothing when a network runs."""
     training = values[2]
     if not isinstance(training, Absent) and constant_of(training, "training_mode").any():
@@ -48,7 +54,7 @@ def dropout(node: Node, values: Sequence[Value], made: Building) -> Value:
     return values[0]
 
 
-def flatten(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_flatten(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Flatten, from the channels on."""
     shape = _shape(values[0])
     axis = int(node.attributes["axis"])
@@ -57,20 +63,20 @@ def flatten(node: Node, values: Sequence[Value], made: Building) -> Value:
         raise ExchangeError(
             [f"flattens {_tensor(shape)} from axis {axis}; axis 1 is supported: one row an image"]
         )
-    return flatten_image(node, values[0], made)
+    return flatten_image(node, values[0], draft)
 
 
-def flatten_image(node: Node, x: Value, made: Building) -> Value:
+def flatten_image(node: Node, x: Value, draft: Draft) -> Value:
     """Make one row of each image."""
-    return _reshaped(node, x, (prod(_shape(x)),), made)
+    return _reshaped(node, x, (prod(_shape(x)),), draft)
 
 
-def reshape(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_reshape(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Reshape of each image for itself."""
     shape = _shape(values[0])
-    sizes = integers_of(values[1], "a shape")
+    sizes = integer_constants_of(values[1], "a shape")
     wanted = _wanted(sizes, shape, allow_zero=bool(node.attributes["allowzero"]))
-    return _reshaped(node, values[0], wanted, made)
+    return _reshaped(node, values[0], wanted, draft)
 
 
 def _wanted(sizes: list[int], shape: Shape, *, allow_zero: bool) -> Shape:
@@ -97,24 +103,24 @@ def _wanted(sizes: list[int], shape: Shape, *, allow_zero: bool) -> Shape:
     return tuple(kept)
 
 
-def squeeze(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_squeeze(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Squeeze of named axes, not the batch's."""
     shape = _shape(values[0])
     axes = _axes(node, values, 1 + len(shape))
     if any(shape[axis - 1] != 1 for axis in axes):
         raise ExchangeError([f"squeezes axes {axes} of {_tensor(shape)}, which are not all 1"])
     wanted = tuple(size for axis, size in enumerate(shape, 1) if axis not in axes)
-    return _reshaped(node, values[0], wanted, made)
+    return _reshaped(node, values[0], wanted, draft)
 
 
-def unsqueeze(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_unsqueeze(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Unsqueeze of axes after the batch's."""
     shape = list(_shape(values[0]))
     given = node.attributes["axes"] if isinstance(values[1], Absent) else values[1]
-    count = len(given) if isinstance(given, list) else len(integers_of(values[1], "axes"))
+    count = len(given) if isinstance(given, list) else len(integer_constants_of(values[1], "axes"))
     for axis in _axes(node, values, 1 + len(shape) + count):
         shape.insert(axis - 1, 1)
-    return _reshaped(node, values[0], tuple(shape), made)
+    return _reshaped(node, values[0], tuple(shape), draft)
 
 
 def _axes(node: Node, values: Sequence[Value], rank: int) -> list[int]:
@@ -122,7 +128,7 @@ def _axes(node: Node, values: Sequence[Value], rank: int) -> list[int]:
     if isinstance(values[1], Absent):
         given = [int(axis) for axis in node.attributes["axes"] or []]
     else:
-        given = integers_of(values[1], "axes")
+        given = integer_constants_of(values[1], "axes")
     axes = sorted(axis + rank * (axis < 0) for axis in given)
     if not axes or axes[0] < 1 or axes[-1] >= rank or len(set(axes)) != len(axes):
         named = f"axes {given}" if given else "no axes, so the batch's where its size is 1"
@@ -130,11 +136,11 @@ def _axes(node: Node, values: Sequence[Value], rank: int) -> list[int]:
     return axes
 
 
-def _reshaped(node: Node, x: Value, wanted: Shape, made: Building) -> Value:
-    if isinstance(x, Images) and x.quantizer is not None and len(wanted) == 1 and _as_given(x):
-        x = made.take(x)
-    found = moved(x, lambda values: values.reshape(wanted))
-    if not isinstance(found, Activation | Pending) or found.places is None:
+def _reshaped(node: Node, x: Value, wanted: Shape, draft: Draft) -> Value:
+    if isinstance(x, ModelInput) and x.quantizer is not None and len(wanted) == 1 and _as_given(x):
+        x = draft.take(x)
+    found = move_elements(x, lambda values: values.reshape(wanted))
+    if not isinstance(found, QuantizedActivation | PendingLayer) or found.places is None:
         return found
     inner = inner_shape(found)
     if (
@@ -143,17 +149,19 @@ def _reshaped(node: Node, x: Value, wanted: Shape, made: Building) -> Value:
         and np.array_equal(found.places, np.arange(prod(inner)))
     ):
         plain = replace(found, places=None)
-        return followed(node, plain, lambda name, source: Flatten(name=name, input=source), made)
+        return append_layer(
+            node, plain, lambda name, source: Flatten(name=name, input=source), draft
+        )
     return found
 
 
-def _as_given(x: Images) -> bool:
+def _as_given(x: ModelInput) -> bool:
     """Whether images have the shape (C, H, W) that the file gives them."""
     same = np.array_equal(x.places, np.arange(prod(x.image)).reshape(x.image))
     return len(x.image) == 3 and same
 
 
-def transpose(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Transpose of what an image consists of, such as channels last to channels first."""
     shape = _shape(values[0])
     order = node.attributes["perm"] or list(range(len(shape), -1, -1))
@@ -161,25 +169,25 @@ def transpose(node: Node, values: Sequence[Value], made: Building) -> Value:
         raise ExchangeError(
             [f"reorders the axes of {_tensor(shape)} by {tuple(order)}; the batch must stay first"]
         )
-    return moved(values[0], lambda parts: parts.transpose([axis - 1 for axis in order[1:]]))
+    return move_elements(values[0], lambda parts: parts.transpose([axis - 1 for axis in order[1:]]))
 
 
-def pad(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Pad with zeros, of height and width before a layer; of images that the host pads, at will."""
     x = values[0]
     fill = float(node.attributes["value"] or 0.0)
     if not isinstance(values[2], Absent):
         fill = float(constant_of(values[2], "fill values").reshape(-1)[0])
     pads = pads_of(node, values, len(_shape(x)))
-    if isinstance(x, Images) and x.quantizer is None:
-        return padded_images(x, pads, fill)
+    if isinstance(x, ModelInput) and x.quantizer is None:
+        return pad_input(x, pads, fill)
     if not any(map(any, pads)):
         return x
     if fill:
         raise ExchangeError([f"pads with {fill:g}; zeros are supported"])
-    if isinstance(x, Images):
-        x = made.take(x)
-    assert isinstance(x, Activation | Pending)
+    if isinstance(x, ModelInput):
+        x = draft.take(x)
+    assert isinstance(x, QuantizedActivation | PendingLayer)
     axes = axes_of(x)
     if axes is None or len(axes) != 3:
         raise ExchangeError(
@@ -188,7 +196,7 @@ def pad(node: Node, values: Sequence[Value], made: Building) -> Value:
     inner = [pads[axes.index(axis)] for axis in range(3)]
     if any(inner[0]):
         raise ExchangeError([f"pads channels by {inner[0]}; height and width are supported"])
-    if isinstance(x, Pending) and not x.low <= 0 <= x.high:
+    if isinstance(x, PendingLayer) and not x.low <= 0 <= x.high:
         raise ExchangeError(["pads with zeros what was cut off above or below zero; cut it after"])
     around, (rows, columns) = x.padding, inner[1:]
     padding = (
@@ -211,10 +219,10 @@ def pads_of(node: Node, values: Sequence[Value], rank: int) -> list[tuple[int, i
     if isinstance(values[1], Absent):
         given = [int(by) for by in node.attributes["pads"] or []]
     else:
-        given = integers_of(values[1], "pads")
+        given = integer_constants_of(values[1], "pads")
     axes = list(range(1 + rank))
     if not isinstance(values[3], Absent):
-        axes = [axis % (1 + rank) for axis in integers_of(values[3], "axes")]
+        axes = [axis % (1 + rank) for axis in integer_constants_of(values[3], "axes")]
     if len(given) != 2 * len(axes) or len(set(axes)) != len(axes):
         raise ExchangeError([f"has pads {given} for axes {axes}; two for each axis are needed"])
     before, after = given[: len(axes)], given[len(axes) :]

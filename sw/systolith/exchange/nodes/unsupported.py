@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from systolith.exchange.file.model_file import ModelFile, Node
 
-__all__ = ["LEFT_TO_HOST", "REWRITES", "Tailless", "without_tail"]
+__all__ = ["LEFT_TO_HOST", "REWRITES", "TrimmedModel", "drop_tail"]
 
 LEFT_TO_HOST: Mapping[str, str] = {
     "Softmax": "leave it out at the end: the greatest logit is the same",
@@ -54,7 +54,7 @@ CARRIES_ON = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tailless:
+class TrimmedModel:
     """A model that ends earlier.
 
     Attributes
@@ -71,7 +71,7 @@ class Tailless:
     notes: tuple[str, ...]
 
 
-def without_tail(model: ModelFile) -> Tailless:
+def drop_tail(model: ModelFile) -> TrimmedModel:
     """Let the model end before a last Softmax or the like, without what no output depends on."""
     read = [name for node in model.nodes for name in node.inputs]
     maker = {name: node for node in model.nodes for name in node.outputs if name}
@@ -91,7 +91,7 @@ def without_tail(model: ModelFile) -> Tailless:
         )
     nodes = _needed([node for node in model.nodes if id(node) not in gone], outputs)
     found = replace(model, nodes=nodes, outputs=tuple(dict.fromkeys(outputs)))
-    return Tailless(model=found, instead=instead, notes=tuple(notes))
+    return TrimmedModel(model=found, instead=instead, notes=tuple(notes))
 
 
 def _tail(output: str, maker: Mapping[str, Node]) -> tuple[list[Node], str]:

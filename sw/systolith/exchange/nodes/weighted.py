@@ -8,18 +8,23 @@ import numpy as np
 
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
-from systolith.exchange.layers.operands import activation_of, constant_of, straight, window_of
+from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.operands import (
+    activation_of,
+    constant_of,
+    ordered_activation_of,
+    read_window,
+)
 from systolith.exchange.layers.plain import pending_of
-from systolith.exchange.layers.structure import Structure, detect, structures
-from systolith.exchange.layers.weighted import multiplied, weighted
+from systolith.exchange.layers.structure import Structure, detect_structure, detect_structures
+from systolith.exchange.layers.weighted import make_weighted, multiply_pending
 from systolith.exchange.values.layouts import shape_of
 from systolith.exchange.values.quantizer import FloatArray, Quantizer
 from systolith.exchange.values.value import (
     Absent,
-    Activation,
     Constant,
-    Pending,
+    PendingLayer,
+    QuantizedActivation,
     QuantizedConstant,
     Value,
 )
@@ -36,16 +41,16 @@ from systolith.network import (
     ungrouped,
 )
 
-__all__ = ["convolve", "gemm", "matmul"]
+__all__ = ["read_conv", "read_gemm", "read_matmul"]
 
 
-def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Conv: two-dimensional, of any groups."""
     weight = _weights(values[1], axis=0)
     if weight.integers.ndim != 4:
         axes = weight.integers.ndim - 2
         raise ExchangeError([f"is {axes}-dimensional; two-dimensional ones are supported"])
-    x = straight(values[0], made)
+    x = ordered_activation_of(values[0], draft)
     problems = []
     groups = int(node.attributes["group"])
     filters, channels, *kernel = weight.integers.shape
@@ -53,14 +58,14 @@ def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
         problems.append(f"has {filters} filters in {groups} groups, which must be equally large")
     if (named := node.attributes["kernel_shape"]) not in (None, kernel):
         problems.append(f"has kernel_shape {tuple(named)}, but weights of {tuple(kernel)}")
-    stride, padding, found = window_of(node, (kernel[0], kernel[1]), x.tensor.shape, x.padding)
+    stride, padding, found = read_window(node, (kernel[0], kernel[1]), x.tensor.shape, x.padding)
     if problems + found:
         raise ExchangeError(problems + found)
     if x.origin and any(padding):
-        x = _with_zero(node, x, made)
+        x = _with_zero(node, x, draft)
     whole = _ungrouped(weight.integers, groups)
 
-    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         return Conv2d(
             name=name,
             input=x.layer,
@@ -78,7 +83,7 @@ def convolve(node: Node, values: Sequence[Value], made: Building) -> Value:
 
     scale = np.broadcast_to(weight.scale.reshape(-1), filters)
     offset = _bias(values[2], filters, (filters,)) + _of_origin(x, weight.integers, scale)
-    return weighted(node.name, emit, x.tensor, scale * x.scale, offset)
+    return make_weighted(node.name, make, x.tensor, scale * x.scale, offset)
 
 
 def _ungrouped(weight: IntArray, groups: int) -> Ungrouped:
@@ -86,7 +91,7 @@ def _ungrouped(weight: IntArray, groups: int) -> Ungrouped:
     if groups > 1 and weight.shape[1] == 1:
         # Engines for depthwise layers have all weights of a channel.
         return ungrouped(weight, groups)
-    for found in structures(weight):
+    for found in detect_structures(weight):
         try:
             return ungrouped(weight, groups, found.pattern, found.mask)
         except NetworkError:  # strided taps of more than one offset
@@ -94,48 +99,48 @@ def _ungrouped(weight: IntArray, groups: int) -> Ungrouped:
     raise AssertionError("the last structure is the dense one")
 
 
-def _with_zero(node: Node, x: Activation, made: Building) -> Activation:
+def _with_zero(node: Node, x: QuantizedActivation, draft: Draft) -> QuantizedActivation:
     """Give an activation that a constant was added to a zero point, so that it can be padded."""
     act = x.tensor.type
     zero = act.zero_point - x.origin / x.scale
     if zero != np.rint(zero) or not act.low <= zero <= act.high:
         raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
     quantizer = Quantizer(scale=x.scale, type=replace(act, zero_point=int(zero)))
-    held = pending_of(node, replace(x, padding=(0, 0, 0, 0)), made)
-    return made.quantized(x, quantizer, held)
+    held = pending_of(node, replace(x, padding=(0, 0, 0, 0)), draft)
+    return draft.quantized(x, quantizer, held)
 
 
-def gemm(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_gemm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Gemm, with plain activations; its factors become part of scale and bias."""
     alpha, beta = (float(node.attributes[name]) for name in ("alpha", "beta"))
     if not (isfinite(alpha) and isfinite(beta) and alpha):
         raise ExchangeError([f"has alpha {alpha:g} and beta {beta:g}; finite ones are supported"])
-    held = _linear(node, values, made, transposed=not node.attributes["transB"])
-    held = multiplied(held, np.array([alpha]))
+    held = _linear(node, values, draft, transposed=not node.attributes["transB"])
+    held = multiply_pending(held, np.array([alpha]))
     bias = _bias(values[2], held.offset.size, (1, held.offset.size))
     return replace(held, offset=held.offset + bias * beta)
 
 
-def matmul(node: Node, values: Sequence[Value], made: Building) -> Value:
+def read_matmul(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """MatMul of an activation and constant weights."""
-    return _linear(node, values, made, transposed=True)
+    return _linear(node, values, draft, transposed=True)
 
 
-def _linear(node: Node, values: Sequence[Value], made: Building, *, transposed: bool) -> Pending:
+def _linear(node: Node, values: Sequence[Value], draft: Draft, *, transposed: bool) -> PendingLayer:
     weight = _weights(values[1], axis=1 if transposed else 0)
     if weight.integers.ndim != 2:
         raise ExchangeError(
             [f"has weights of shape {weight.integers.shape}; a matrix is supported"]
         )
-    x, order = _features(node, activation_of(values[0], made), made)
+    x, order = _features(node, activation_of(values[0], draft), draft)
     given = weight.integers.T if transposed else weight.integers
     integers = np.empty_like(given)
     if given.shape[1] != len(order):
         raise ExchangeError([f"has weights for {given.shape[1]} features, but reads {len(order)}"])
     integers[:, order] = given
-    structure: Structure = detect(integers)
+    structure: Structure = detect_structure(integers)
 
-    def emit(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         return Linear(
             name=name,
             input=x.layer,
@@ -150,15 +155,17 @@ def _linear(node: Node, values: Sequence[Value], made: Building, *, transposed: 
 
     scale = np.broadcast_to(weight.scale.reshape(-1), len(integers))
     offset = _of_origin(x, integers, scale)
-    return weighted(node.name, emit, x.tensor, scale * x.scale, offset)
+    return make_weighted(node.name, make, x.tensor, scale * x.scale, offset)
 
 
-def _of_origin(x: Activation, integers: IntArray, scale: FloatArray) -> FloatArray:
+def _of_origin(x: QuantizedActivation, integers: IntArray, scale: FloatArray) -> FloatArray:
     """What the weights make of what an activation of 0 steps stands for."""
     return np.asarray(x.origin * scale * integers.reshape(len(integers), -1).sum(axis=1))
 
 
-def _features(node: Node, x: Activation, made: Building) -> tuple[Activation, IntArray]:
+def _features(
+    node: Node, x: QuantizedActivation, draft: Draft
+) -> tuple[QuantizedActivation, IntArray]:
     """A vector, and where the file's features stand in it."""
     shape = shape_of(x)
     if shape is None or len(shape) != 1:
@@ -166,7 +173,7 @@ def _features(node: Node, x: Activation, made: Building) -> tuple[Activation, In
     order = np.arange(prod(shape)) if x.places is None else x.places
     plain = replace(x, places=None)
     if len(x.tensor.shape) == 3:
-        flat = made.follow(
+        flat = draft.follow(
             f"{node.name}_flatten",
             plain,
             lambda name, source: Flatten(name=name, input=source),

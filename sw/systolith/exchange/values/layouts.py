@@ -1,4 +1,4 @@
-"""Moves of values: reshaping, reordering, padding, which commute with quantizing."""
+"""Reshaping, reordering and padding of values, which commute with quantizing."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.values.quantizer import FloatArray, Step
+from systolith.exchange.values.quantizer import FloatArray, InputStep
 from systolith.exchange.values.value import (
-    Activation,
-    Images,
     Integers,
+    ModelInput,
     Move,
-    Pending,
+    PendingLayer,
+    QuantizedActivation,
     Value,
 )
 from systolith.network import IntArray, Shape
@@ -24,36 +24,36 @@ __all__ = [
     "Move",
     "axes_of",
     "channel_constants",
+    "drop_batch_axis",
     "file_order",
     "inner_shape",
-    "moved",
-    "padded_images",
+    "move_elements",
+    "pad_input",
     "places_of",
     "shape_of",
-    "unbatched",
 ]
 
 
-def inner_shape(x: Activation | Pending) -> Shape:
-    """Shape that the layer has, not the file."""
-    return x.tensor.shape if isinstance(x, Activation) else x.result
+def inner_shape(x: QuantizedActivation | PendingLayer) -> Shape:
+    """Give the shape in the network, without the batch."""
+    return x.tensor.shape if isinstance(x, QuantizedActivation) else x.result
 
 
-def places_of(x: Activation | Pending | Images) -> IntArray:
-    """Which element of the layer's tensor, or of the image, each element of the file's is."""
+def places_of(x: QuantizedActivation | PendingLayer | ModelInput) -> IntArray:
+    """Give the index of each element of the file's tensor in the layer's tensor or the image."""
     if x.places is not None:
         return x.places
-    assert not isinstance(x, Images)
+    assert not isinstance(x, ModelInput)
     shape = inner_shape(x)
     return np.arange(prod(shape)).reshape(shape)
 
 
 def shape_of(x: Value) -> Shape | None:
-    """Shape that the file has, without the batch; None for what has none."""
+    """Give the shape in the file, without the batch; None for constants and unknown values."""
     match x:
-        case Images():
+        case ModelInput():
             return x.places.shape
-        case Activation() | Pending():
+        case QuantizedActivation() | PendingLayer():
             return _padded_shape(x)
         case Integers():
             return shape_of(x.of)
@@ -61,7 +61,7 @@ def shape_of(x: Value) -> Shape | None:
             return None
 
 
-def _padded_shape(x: Activation | Pending) -> Shape:
+def _padded_shape(x: QuantizedActivation | PendingLayer) -> Shape:
     shape, (top, bottom, left, right) = inner_shape(x), x.padding
     axes = axes_of(x) if any(x.padding) else None
     if axes is None:
@@ -70,8 +70,8 @@ def _padded_shape(x: Activation | Pending) -> Shape:
     return tuple(padded[axis] for axis in axes)
 
 
-def axes_of(x: Activation | Pending) -> tuple[int, ...] | None:
-    """For each axis of the file's tensor, which axis of the layer's it is; None: reshaped."""
+def axes_of(x: QuantizedActivation | PendingLayer) -> tuple[int, ...] | None:
+    """Give the layer's axis for each axis of the file's tensor; None if it was reshaped."""
     shape = inner_shape(x)
     if x.places is None:
         return tuple(range(len(shape)))
@@ -83,28 +83,30 @@ def axes_of(x: Activation | Pending) -> tuple[int, ...] | None:
     return None
 
 
-def moved(x: Value, by: Move) -> Value:
-    """Move what is no constant.
+def move_elements(x: Value, by: Move) -> Value:
+    """Reorder or reshape a value that is not constant.
 
     Raises
     ------
     ExchangeError
-        If it waits to be padded.
+        If it is constant, or reshaped after padding.
     """
     match x:
         case Integers():
-            of = moved(x.of, by)
-            assert isinstance(of, Images | Activation | Pending)
+            of = move_elements(x.of, by)
+            assert isinstance(of, ModelInput | QuantizedActivation | PendingLayer)
             return replace(x, of=of)
-        case Images():
-            return x.moved(by)
-        case Activation() | Pending():
-            return _moved_result(x, by)
+        case ModelInput():
+            return x.move(by)
+        case QuantizedActivation() | PendingLayer():
+            return _move_result(x, by)
         case _:
             raise ExchangeError(["moves what is neither an activation nor a constant"])
 
 
-def _moved_result(x: Activation | Pending, by: Move) -> Activation | Pending:
+def _move_result(
+    x: QuantizedActivation | PendingLayer, by: Move
+) -> QuantizedActivation | PendingLayer:
     shape = inner_shape(x)
     try:
         places = by(places_of(x))
@@ -116,13 +118,13 @@ def _moved_result(x: Activation | Pending, by: Move) -> Activation | Pending:
     return replace(x, places=None if same else places)
 
 
-def padded_images(x: Images, pads: list[tuple[int, int]], fill: float) -> Images:
-    """Pad images that the network has not read yet.
+def pad_input(x: ModelInput, pads: list[tuple[int, int]], fill: float) -> ModelInput:
+    """Pad the model's input before the network reads it.
 
     Raises
     ------
     ExchangeError
-        If values were cut off before, so that `fill` would be, too.
+        If `fill` lies outside bounds that values were clipped to before.
     """
     if not x.low <= fill <= x.high:
         raise ExchangeError([f"pads with {fill:g} what was cut to {x.low:g}..{x.high:g} before"])
@@ -144,36 +146,36 @@ def padded_images(x: Images, pads: list[tuple[int, int]], fill: float) -> Images
     ]
     new = wider(np.zeros(x.places.shape, dtype=np.float64), 1.0)
     if x.steps or fill:
-        # What is new starts from 0, whatever the steps before make of that.
-        steps = [_neutral(step, new) for step in steps]
-        steps.append(Step(op="Add", values=new * fill))
+        # Padding starts from 0 and skips the steps before.
+        steps = [_skip_padding(step, new) for step in steps]
+        steps.append(InputStep(op="Add", values=new * fill))
     return replace(x, places=places, steps=tuple(steps))
 
 
-def _neutral(step: Step, new: FloatArray) -> Step:
-    """Let a step leave alone what padding added."""
+def _skip_padding(step: InputStep, new: FloatArray) -> InputStep:
+    """Give a step the neutral constant at the padding."""
     nothing = float(step.op in ("Mul", "Div"))
     return replace(step, values=np.where(new > 0, nothing, step.values))
 
 
 def file_order(values: NDArray[Any], places: IntArray | None) -> NDArray[Any]:
-    """Order a layer's results, shape (N, *shape), as the file does."""
+    """Bring a layer's results, shape (N, *shape), into the file's order."""
     return values if places is None else values.reshape(len(values), -1)[:, places]
 
 
-def unbatched(constant: FloatArray, shape: Shape) -> FloatArray:
-    """Take the batch's axis off a constant that tensors of `shape` meet.
+def drop_batch_axis(constant: FloatArray, shape: Shape) -> FloatArray:
+    """Remove the batch axis of a constant that is combined with tensors of `shape`.
 
     Raises
     ------
     ExchangeError
-        If it does not broadcast to them.
+        If it does not broadcast to `shape`.
     """
-    found = constant
-    if found.ndim == 1 + len(shape) and found.shape[0] == 1:
-        found = found[0]
+    values = constant
+    if values.ndim == 1 + len(shape) and values.shape[0] == 1:
+        values = values[0]
     try:
-        fits = np.broadcast_shapes(found.shape, shape) == shape
+        fits = np.broadcast_shapes(values.shape, shape) == shape
     except ValueError:
         fits = False
     if not fits:
@@ -185,11 +187,11 @@ def unbatched(constant: FloatArray, shape: Shape) -> FloatArray:
                 )
             ]
         )
-    return found
+    return values
 
 
-def channel_constants(constant: FloatArray, x: Activation | Pending) -> FloatArray:
-    """Bring constants of the file's layout to shape (channels,), or (1,) if all are equal.
+def channel_constants(constant: FloatArray, x: QuantizedActivation | PendingLayer) -> FloatArray:
+    """Reduce constants in the file's layout to shape (channels,), or (1,) if all are equal.
 
     Raises
     ------
@@ -200,12 +202,12 @@ def channel_constants(constant: FloatArray, x: Activation | Pending) -> FloatArr
         return constant.reshape(1)
     shape = shape_of(x)
     assert shape is not None
-    full = np.broadcast_to(unbatched(constant, shape), shape)
+    full = np.broadcast_to(drop_batch_axis(constant, shape), shape)
     if any(x.padding):
         raise ExchangeError(["has constants for each channel of a padded image; put it before"])
     inner = np.empty(prod(shape))
     inner[places_of(x).ravel()] = full.ravel()
-    channels = x.shape[0] if isinstance(x, Pending) else x.tensor.shape[0]
+    channels = x.shape[0] if isinstance(x, PendingLayer) else x.tensor.shape[0]
     rows = inner.reshape(channels, -1)
     if (rows != rows[:, :1]).any():
         if len(inner_shape(x)) == 1:
@@ -215,5 +217,5 @@ def channel_constants(constant: FloatArray, x: Activation | Pending) -> FloatArr
         raise ExchangeError(
             [f"has constants of shape {constant.shape}; one, or one for each channel, is supported"]
         )
-    found = rows[:, 0]
-    return found[:1] if (found == found[0]).all() else found
+    constants = rows[:, 0]
+    return constants[:1] if (constants == constants[0]).all() else constants

@@ -1,4 +1,4 @@
-"""Quantizers of float graphs and of their images, and the integers that they give."""
+"""Quantizers of float graphs, and the quantizer of the model's input."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,18 +14,18 @@ from systolith.network import ActType, IntArray, Rounding, Shape
 
 __all__ = [
     "HALF_TO_PLUS_INFINITY",
-    "OF_POSITIVE",
+    "NONNEGATIVE_ROUNDINGS",
     "ROUNDINGS",
     "FloatArray",
     "InputQuantizer",
+    "InputStep",
     "Quantizer",
-    "Step",
 ]
 
 FloatArray = NDArray[np.float64]
 
 HALF_TO_PLUS_INFINITY = "half to plus infinity"
-"""Made by a quantizer that drops fractions, of values that are half a unit more."""
+"""Rounding of a quantizer that drops fractions after half a unit was added."""
 
 ROUNDINGS = {
     HALF_TO_PLUS_INFINITY: Rounding.HALF_UP,
@@ -33,8 +33,8 @@ ROUNDINGS = {
     "HALF_EVEN": Rounding.HALF_EVEN,
     "FLOOR": Rounding.FLOOR,
 }
-OF_POSITIVE = {"HALF_UP": Rounding.HALF_UP, "DOWN": Rounding.FLOOR}
-"""These round by magnitude, so they are the contract's only where nothing is negative."""
+NONNEGATIVE_ROUNDINGS = {"HALF_UP": Rounding.HALF_UP, "DOWN": Rounding.FLOOR}
+"""They round the magnitude, so the contract has them only for values that are never negative."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +46,13 @@ class Quantizer:
     scale : float
     type : ActType
     rounding : str
-        As QONNX calls it; ONNX's own quantizers round ties to even.
+        Name in QONNX; ONNX's own quantizers round ties to even.
     narrow : bool
-        Without the least value of a signed type, or the greatest of an unsigned one.
+        Whether a signed type leaves out its least value, or an unsigned one its greatest.
     after_zero_point : bool
-        Whether the zero point is added before it is rounded, as QONNX does; ONNX adds it after.
+        Whether the zero point is added before rounding, as in QONNX; ONNX adds it after.
     bounds : pair of int
-        What the integers are cut to afterwards, besides their type.
+        Further bounds of the integers.
     """
 
     scale: float
@@ -72,7 +72,7 @@ class Quantizer:
         """Greatest integer."""
         return int(min(self.type.high - (self.narrow and not self.type.signed), self.bounds[1]))
 
-    def of(self, real: FloatArray, rounding: Rounding = Rounding.HALF_EVEN) -> IntArray:
+    def quantize(self, real: FloatArray, rounding: Rounding = Rounding.HALF_EVEN) -> IntArray:
         """Quantize real values."""
         with np.errstate(over="ignore"):
             ratio = np.clip(np.asarray(real, dtype=np.float64) / self.scale, -(2.0**31), 2.0**31)
@@ -86,9 +86,9 @@ class Quantizer:
         integers = rounded.astype(np.int64) + self.type.zero_point
         return np.asarray(np.clip(integers, self.low, self.high))
 
-    def within(self, low: float, high: float) -> "Quantizer":
-        """Use a narrower type, where the bounds of real values are just its range."""
-        first, last = (int(each) for each in self.of(np.array([low, high])))
+    def narrow_to(self, low: float, high: float) -> "Quantizer":
+        """Use a narrower type if the bounds of real values are exactly its range."""
+        first, last = self.quantize(np.array([low, high])).tolist()
         for bits in range(2 if self.type.signed else 1, self.type.bits):
             if first <= self.type.zero_point <= last:
                 narrower = replace(self.type, bits=bits, zero_point=0)
@@ -96,16 +96,16 @@ class Quantizer:
                     return replace(self, type=replace(self.type, bits=bits))
         return self
 
-    def mode(self, *, positive: bool) -> Rounding | None:
-        """The contract's rounding that does the same; None if none does.
+    def contract_rounding(self, *, positive: bool) -> Rounding | None:
+        """Find the contract's rounding that does the same; None if none does.
 
         Parameters
         ----------
         positive : bool
-            Whether nothing that is rounded is less than 0.
+            Whether no value is less than 0.
         """
-        if positive and self.rounding in OF_POSITIVE:
-            return OF_POSITIVE[self.rounding]
+        if positive and self.rounding in NONNEGATIVE_ROUNDINGS:
+            return NONNEGATIVE_ROUNDINGS[self.rounding]
         return ROUNDINGS.get(self.rounding)
 
 
@@ -118,48 +118,48 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Step:
-    """Arithmetic with constants, such as normalization.
+class InputStep:
+    """One arithmetic operation on the images, such as a part of their normalization.
 
     Attributes
     ----------
     op : str
         Add, Sub, Mul or Div.
     values : array of float64
-        That images of the network's layout can be combined with.
+        Broadcasts to images in the network's layout.
     """
 
     op: str
     values: FloatArray
 
-    def of(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def apply(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute it in float32, as programs that run the model do."""
-        found = OPERATIONS[self.op](images, self.values.astype(np.float32))
-        return np.asarray(found, dtype=np.float32)
+        result = OPERATIONS[self.op](images, self.values.astype(np.float32))
+        return np.asarray(result, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class InputQuantizer:
-    """From images as the file takes them to integers of the network's input.
+    """Turns images in the file's layout into integers of the network's input.
 
     Attributes
     ----------
     shape : tuple of int
-        Of one image of the file.
+        Shape of one image of the file.
     places : array of int64, of the network's input shape
-        Which element of the flattened image goes where; -1: none, what `steps` add to 0.
-    steps : tuple of Step
-        What the model does to images first.
+        Index of each element in the flattened image; -1 for padding, which starts from 0.
+    steps : tuple of InputStep
+        Arithmetic before the quantizer.
     low, high : float
-        What it cuts off then.
+        Bounds that values are clipped to after `steps`.
     quantizer : Quantizer
     integer : ActType or None
-        Where images are integers already, and are only cut off and moved: their type.
+        Type of images that are integers, which are only clipped and moved; None for real images.
     """
 
     shape: Shape
     places: IntArray
-    steps: tuple[Step, ...]
+    steps: tuple[InputStep, ...]
     low: float
     high: float
     quantizer: Quantizer
@@ -167,21 +167,21 @@ class InputQuantizer:
 
     @property
     def scale(self) -> FloatArray:
-        """What images are multiplied by before they are quantized."""
+        """Factor of images before they are quantized."""
         return np.asarray(self._after(np.ones(1)) - self.offset)
 
     @property
     def offset(self) -> FloatArray:
-        """What is added to them then."""
+        """Constant that is added after :attr:`scale`."""
         return self._after(np.zeros(1))
 
     @property
     def moves(self) -> bool:
-        """Whether the network has elements in other places, or another shape, than the file."""
+        """Whether the network orders or shapes elements differently from the file."""
         given = np.arange(prod(self.shape)).reshape(self.shape)
         return not np.array_equal(self.places, given)
 
-    def of(self, images: ArrayLike) -> IntArray:
+    def quantize(self, images: ArrayLike) -> IntArray:
         """Quantize images, shape (N, *shape), to integers of the network's input.
 
         Raises
@@ -196,17 +196,17 @@ class InputQuantizer:
                 [f"images must have shape (N, {wanted}), as the file's input, got {given.shape}"]
             )
         if self.integer is not None:
-            return self._of_integers(given, self.integer)
-        real = self._arranged(given.astype(np.float32))
+            return self._arrange_integers(given, self.integer)
+        real = self._arrange(given.astype(np.float32))
         for step in self.steps:
-            real = step.of(real)
-        return self._quantized(real.clip(np.float32(self.low), np.float32(self.high)))
+            real = step.apply(real)
+        return self._quantize_float32(real.clip(np.float32(self.low), np.float32(self.high)))
 
-    def same(self, other: "InputQuantizer") -> bool:
+    def is_same(self, other: "InputQuantizer") -> bool:
         """Whether another gives the same integers."""
         mine, theirs = (
-            (each.quantizer, each.low, each.high, each.shape, each.integer)
-            for each in (self, other)
+            (source.quantizer, source.low, source.high, source.shape, source.integer)
+            for source in (self, other)
         )
         steps = [step.op for step in self.steps] == [step.op for step in other.steps] and all(
             np.array_equal(a.values, b.values) for a, b in zip(self.steps, other.steps, strict=True)
@@ -218,14 +218,14 @@ class InputQuantizer:
             start = np.asarray(OPERATIONS[step.op](start, step.values))
         return start
 
-    def _arranged(self, images: NDArray[Any]) -> NDArray[Any]:
-        """Move elements to where the network has them."""
+    def _arrange(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Bring elements into the network's order."""
         flat = images.reshape(len(images), -1)
-        nothing = np.zeros((len(images), 1), dtype=flat.dtype)
-        return np.asarray(np.concatenate([flat, nothing], axis=1)[:, self.places])
+        padding = np.zeros((len(images), 1), dtype=flat.dtype)
+        return np.asarray(np.concatenate([flat, padding], axis=1)[:, self.places])
 
-    def _quantized(self, real: NDArray[np.float32]) -> IntArray:
-        """In float32, and in the order that the model's own quantizer works in."""
+    def _quantize_float32(self, real: NDArray[np.float32]) -> IntArray:
+        """Quantize in float32, with the operations in the order of the model's own quantizer."""
         quantizer, zero = self.quantizer, self.quantizer.type.zero_point
         ratio = real / np.float32(quantizer.scale)
         rounded = resolve_rounding_mode(quantizer.rounding)
@@ -235,10 +235,10 @@ class InputQuantizer:
             integers = rounded(ratio).astype(np.float64) + zero
         return np.asarray(np.clip(integers, quantizer.low, quantizer.high).astype(np.int64))
 
-    def _of_integers(self, images: NDArray[Any], act: ActType) -> IntArray:
-        """Take integers as they are; quantize floats first."""
+    def _arrange_integers(self, images: NDArray[Any], act: ActType) -> IntArray:
+        """Move and clip integers; real images are quantized first."""
         if images.dtype.kind not in "iu":
-            images = self._quantized(images.astype(np.float32))
+            images = self._quantize_float32(images.astype(np.float32))
         elif images.size and (images.min() < act.low or images.max() > act.high):
             raise ExchangeError(
                 [
@@ -249,7 +249,7 @@ class InputQuantizer:
                     )
                 ]
             )
-        moved = self._arranged(images.astype(np.int64))
+        moved = self._arrange(images.astype(np.int64))
         for step in self.steps:
             moved = moved + step.values.astype(np.int64)
         return np.asarray(np.clip(moved, self.quantizer.low, self.quantizer.high))

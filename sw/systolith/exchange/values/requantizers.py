@@ -1,4 +1,4 @@
-"""How layers give the same integers as the quantizers of float graphs."""
+"""Requantization of layers that gives the same integers as the quantizers of float graphs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,39 +8,44 @@ import numpy as np
 
 from systolith.exchange.values.quantizer import (
     HALF_TO_PLUS_INFINITY,
-    OF_POSITIVE,
+    NONNEGATIVE_ROUNDINGS,
     FloatArray,
     Quantizer,
 )
 from systolith.exchange.values.scaling import (
-    equal_for_all_pairs,
-    real_scale,
-    scale_and_offset,
+    fit_scale,
+    fit_scale_and_offset,
+    is_exact_addition,
 )
-from systolith.exchange.values.thresholds import Staircase, Steps, found_steps, staircase
-from systolith.exchange.values.value import Pending
+from systolith.exchange.values.thresholds import (
+    ExactRequantizer,
+    Staircase,
+    compute_staircase,
+    find_exact_requantizer,
+)
+from systolith.exchange.values.value import PendingLayer
 from systolith.network import MAX_MULTIPLIER_BITS, IntArray, Requantize, Rounding
 
-__all__ = ["Affine", "Requantized", "requantized"]
+__all__ = ["Affine", "FittedRequantizer", "fit_requantizer"]
 
 LARGEST_BIAS = 1 << 39
 LARGEST_OFFSET = 1 << 61
-NOISE = 2.0**-20
-"""Scales are stored as float32: equal ones may differ by this share of them."""
-BIAS_NOISE = 2.0**-22
-"""A float32 cannot tell a bias from a whole number of steps that differs by this share of it."""
+SCALE_TOLERANCE = 2.0**-20
+"""Relative difference of equal scales, as they are stored in float32."""
+BIAS_TOLERANCE = 2.0**-22
+"""Relative difference below which float32 cannot tell a bias from a whole number of steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Affine:
-    """What a file computes before it rounds: ``scale * acc + offset``, in units of the output.
+    """The file's result before rounding: ``scale * acc + offset``, in units of the output.
 
     Attributes
     ----------
     scale, offset : array of float64, shape (channels,) or (1,)
         For accumulators without bias.
     error : float
-        How far the file's own value is from that at most.
+        Greatest difference from the file's own value.
     """
 
     scale: FloatArray
@@ -49,19 +54,19 @@ class Affine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Requantized:
-    """How a pending layer is quantized.
+class FittedRequantizer:
+    """The requantization chosen for a pending layer.
 
     Attributes
     ----------
     spec : Requantize
     bias : array of int64, shape (channels,)
-        At accumulator scale.
+        In units of the accumulator.
     units : float
-        By how much the result may differ from the real one, before it is rounded, in units of the
-        output; 0 if it never does.
+        Greatest difference from `real` before rounding, in units of the output; 0 if the two are
+        equal.
     real : Affine
-        That real one.
+        The file's own arithmetic.
     """
 
     spec: Requantize
@@ -70,28 +75,32 @@ class Requantized:
     real: Affine
 
 
-def requantized(
-    pending: Pending, quantizer: Quantizer, bits: int = MAX_MULTIPLIER_BITS
-) -> Requantized | list[str]:
-    """Bring a layer's accumulators to a quantizer's type, or say why that cannot be.
+def fit_requantizer(
+    pending: PendingLayer, quantizer: Quantizer, bits: int = MAX_MULTIPLIER_BITS
+) -> FittedRequantizer | list[str]:
+    """Choose the requantization of a layer for a quantizer, or list why there is none.
 
-    Whole biases stay biases, and multipliers have all their bits. What lies between two steps of
-    the accumulator makes the narrowest multipliers and offsets that give the same result for every
-    accumulator; if there are none, those of all bits.
+    Biases that are whole steps of the accumulator stay biases, with multipliers of full width.
+    Other biases become offsets, with the narrowest multipliers that give the same result for every
+    accumulator, or with multipliers of full width if there are none.
     """
     if pending.step is not None:
-        if not isclose(pending.step, quantizer.scale, rel_tol=NOISE):
+        if not isclose(pending.step, quantizer.scale, rel_tol=SCALE_TOLERANCE):
             return [
                 f"quantizes in steps of {quantizer.scale:g} what Floor made of {pending.step:g}"
             ]
-        return requantized(replace(pending, step=None), replace(quantizer, rounding="FLOOR"), bits)
+        return fit_requantizer(
+            replace(pending, step=None), replace(quantizer, rounding="FLOOR"), bits
+        )
     if quantizer.rounding == "FLOOR" and _adds_half(pending, quantizer.scale):
         left = pending.offset - quantizer.scale / 2 if pending.biased else np.zeros(1)
         half = replace(pending, offset=left)
-        return requantized(half, replace(quantizer, rounding=HALF_TO_PLUS_INFINITY), bits)
-    pending = _whole(pending)
+        return fit_requantizer(half, replace(quantizer, rounding=HALF_TO_PLUS_INFINITY), bits)
+    pending = _expand_channels(pending)
     ratio = pending.scale / quantizer.scale
-    rounding = quantizer.mode(positive=pending.low >= 0 and quantizer.type.zero_point == 0)
+    rounding = quantizer.contract_rounding(
+        positive=pending.low >= 0 and quantizer.type.zero_point == 0
+    )
     problems = list(_problems(quantizer, ratio, rounding, bits))
     if problems or rounding is None:
         return problems
@@ -99,19 +108,19 @@ def requantized(
     stairs = _staircase(pending, quantizer, rounding, clamp)
     bias = _bias(pending, quantizer)
     if bias is None:
-        found = _with_offsets(pending, quantizer, rounding, bits, stairs)
+        fitted = _fit_offsets(pending, quantizer, rounding, bits, stairs)
     else:
-        found = _with_biases(pending, quantizer, rounding, bits, stairs, bias)
-    if isinstance(found, list):
-        return found
-    spec = replace(found.spec, clamp=clamp)
-    units = found.units + found.real.error
-    if pending.terms and equal_for_all_pairs(pending.terms, pending.offset, spec, quantizer):
+        fitted = _fit_biases(pending, quantizer, rounding, bits, stairs, bias)
+    if isinstance(fitted, list):
+        return fitted
+    spec = replace(fitted.spec, clamp=clamp)
+    units = fitted.units + fitted.real.error
+    if pending.terms and is_exact_addition(pending.terms, pending.offset, spec, quantizer):
         units = 0.0
-    return replace(found, spec=spec, units=units)
+    return replace(fitted, spec=spec, units=units)
 
 
-def _whole(pending: Pending) -> Pending:
+def _expand_channels(pending: PendingLayer) -> PendingLayer:
     """Give each channel its own scale and offset."""
     shape = (
         (pending.shape[0],)
@@ -125,21 +134,21 @@ def _whole(pending: Pending) -> Pending:
     )
 
 
-def _bias(pending: Pending, quantizer: Quantizer) -> IntArray | None:
-    """Offsets as whole steps of the accumulator; None if they are none.
+def _bias(pending: PendingLayer, quantizer: Quantizer) -> IntArray | None:
+    """Write offsets as whole steps of the accumulator; None if one of them is not whole.
 
-    Files store float32: what differs from a whole number by less than its rounding is one. Layers
-    without weights have no bias; 0 is one.
+    Files store float32: an offset closer to a whole number than float32 resolves counts as whole.
+    Layers without weights can only have the bias 0.
     """
     silent = pending.scale == 0
     wanted = pending.offset / np.where(silent, 1.0, pending.scale)
     if (np.abs(wanted) >= LARGEST_BIAS).any():
         return None
     bias = np.rint(wanted).astype(np.int64)
-    close = np.abs(wanted - bias) <= np.maximum(np.abs(bias), 1) * BIAS_NOISE
-    # A channel without accumulators has no steps either: it can only be what 0 is.
-    rounding = quantizer.mode(positive=pending.low >= 0) or Rounding.HALF_EVEN
-    same = quantizer.of(pending.offset, rounding) == quantizer.of(np.zeros(1), rounding)
+    close = np.abs(wanted - bias) <= np.maximum(np.abs(bias), 1) * BIAS_TOLERANCE
+    # A silent channel has no steps: its offset must quantize as 0 does.
+    rounding = quantizer.contract_rounding(positive=pending.low >= 0) or Rounding.HALF_EVEN
+    same = quantizer.quantize(pending.offset, rounding) == quantizer.quantize(np.zeros(1), rounding)
     if quantizer.after_zero_point:  # ties then depend on the zero point
         same &= np.mod(pending.offset / quantizer.scale, 1) != 0.5
     bias = np.where(silent, 0, bias)
@@ -149,12 +158,12 @@ def _bias(pending: Pending, quantizer: Quantizer) -> IntArray | None:
 
 
 def _staircase(
-    pending: Pending,
+    pending: PendingLayer,
     quantizer: Quantizer,
     rounding: Rounding,
     clamp: tuple[int, int] | None,
 ) -> Staircase | None:
-    """What the file says, for every accumulator; None if that cannot be told."""
+    """Compute the file's staircase; None if it cannot be decided."""
     if pending.error:
         return None
     act = quantizer.type
@@ -162,64 +171,64 @@ def _staircase(
     bias, offset = _bias(pending, quantizer), pending.offset
     if bias is not None:
         offset = np.where(pending.scale == 0, offset, bias * pending.scale)
-    return staircase(
+    return compute_staircase(
         pending.scale,
         offset,
         quantizer.scale,
         rounding=rounding,
         levels=(least - act.zero_point, most - act.zero_point),
-        sums=pending.accumulated(np.zeros(len(pending.scale), dtype=np.int64)),
+        sums=pending.sum_range(np.zeros(len(pending.scale), dtype=np.int64)),
         odd=quantizer.after_zero_point and act.zero_point % 2 == 1,
     )
 
 
-def _with_biases(
-    pending: Pending,
+def _fit_biases(
+    pending: PendingLayer,
     quantizer: Quantizer,
     rounding: Rounding,
     bits: int,
     stairs: Staircase | None,
     bias: IntArray,
-) -> Requantized | list[str]:
-    """Multipliers of all bits, behind whole biases."""
+) -> FittedRequantizer | list[str]:
+    """Choose multipliers of full width, after whole biases."""
     ratio = pending.scale / quantizer.scale
-    scaled = real_scale(ratio, bits)
+    scaled = fit_scale(ratio, bits)
     if scaled.exact and (problems := _ties_to_odd(quantizer, rounding)):
         return problems
-    # Ties come up where the scale is met exactly only.
+    # Only exact scales have ties.
     way = Rounding.HALF_UP if rounding is Rounding.HALF_EVEN and not scaled.exact else rounding
     added = bias * scaled.multiplier.astype(object)
-    met = scaled.exact or (
+    exact = scaled.exact or (
         stairs is not None
         and max(map(abs, added.tolist())) < LARGEST_OFFSET
         and stairs.contains(scaled.multiplier, scaled.shift, added.astype(np.int64), way)
     )
-    reached = max(abs(bound) for bound in pending.accumulated(bias))
+    reached = max(abs(bound) for bound in pending.sum_range(bias))
     span = quantizer.high - quantizer.low + 1
-    # What is cut off to the type's range may be off by more.
+    # A result outside the type's range may have a greater error: it is clipped.
     within = np.divide(span, ratio, out=np.zeros_like(ratio), where=ratio > 0)
-    units = 0.0 if met else float((scaled.error * np.minimum(reached, within)).max())
+    units = 0.0 if exact else float((scaled.error * np.minimum(reached, within)).max())
     spec = Requantize(multiplier=scaled.multiplier, shift=scaled.shift, rounding=way)
-    return Requantized(spec=spec, bias=bias, units=units, real=_real(pending, quantizer))
+    return FittedRequantizer(spec=spec, bias=bias, units=units, real=_real(pending, quantizer))
 
 
-def _with_offsets(
-    pending: Pending,
+def _fit_offsets(
+    pending: PendingLayer,
     quantizer: Quantizer,
     rounding: Rounding,
     bits: int,
     stairs: Staircase | None,
-) -> Requantized | list[str]:
-    """The narrowest multipliers that are as good as the file's scales, or those of all bits."""
+) -> FittedRequantizer | list[str]:
+    """Choose the narrowest exact multipliers, or those of full width."""
     ratio, offset = pending.scale / quantizer.scale, pending.offset / quantizer.scale
-    least, most = pending.accumulated(np.zeros(len(ratio), dtype=np.int64))
+    least, most = pending.sum_range(np.zeros(len(ratio), dtype=np.int64))
     reached = max(abs(least), abs(most))
-    # Beyond this, no accumulator brings the result back into the type's range.
+    # With a greater offset, no accumulator gives a result inside the type's range.
     range_ = max(abs(quantizer.type.low), abs(quantizer.type.high)) * 2 + 1
     offset = offset.clip(-range_ - ratio * reached, range_ + ratio * reached)
-    if stairs and (steps := found_steps(stairs, ratio, offset, bits, rounding)):
-        return _of_steps(steps, pending, quantizer)
-    scaled, added = scale_and_offset(ratio, offset, bits)
+    if stairs and (steps := find_exact_requantizer(stairs, ratio, offset, bits, rounding)):
+        return _use_exact(steps, pending, quantizer)
+    scaled, added = fit_scale_and_offset(ratio, offset, bits)
     moved = np.abs(offset - np.ldexp(added.astype(np.float64), -scaled.shift))
     exact = scaled.exact and not moved.any()
     if exact and (problems := _ties_to_odd(quantizer, rounding)):
@@ -229,11 +238,13 @@ def _with_offsets(
     units = float((scaled.error * np.minimum(reached, within) + moved).max())
     spec = Requantize(multiplier=scaled.multiplier, shift=scaled.shift, offset=added, rounding=way)
     bias = np.zeros(len(ratio), dtype=np.int64)
-    return Requantized(spec=spec, bias=bias, units=units, real=_real(pending, quantizer))
+    return FittedRequantizer(spec=spec, bias=bias, units=units, real=_real(pending, quantizer))
 
 
-def _of_steps(steps: Steps, pending: Pending, quantizer: Quantizer) -> Requantized:
-    """Take biases where they will do, and where the layer has some."""
+def _use_exact(
+    steps: ExactRequantizer, pending: PendingLayer, quantizer: Quantizer
+) -> FittedRequantizer:
+    """Use biases instead of offsets if the layer has them and they are exact."""
     bias, offset = np.zeros(len(steps.offset), dtype=np.int64), None
     if pending.biased and steps.bias is not None and (np.abs(steps.bias) < LARGEST_BIAS).all():
         bias = steps.bias
@@ -245,11 +256,11 @@ def _of_steps(steps: Steps, pending: Pending, quantizer: Quantizer) -> Requantiz
         offset=offset,
         rounding=steps.rounding,
     )
-    return Requantized(spec=spec, bias=bias, units=0.0, real=_real(pending, quantizer))
+    return FittedRequantizer(spec=spec, bias=bias, units=0.0, real=_real(pending, quantizer))
 
 
-def _real(pending: Pending, quantizer: Quantizer) -> Affine:
-    """What the file rounds; as it is told, a bias near a whole number of steps is not one."""
+def _real(pending: PendingLayer, quantizer: Quantizer) -> Affine:
+    """Give the file's arithmetic before rounding, with its offsets as they are stored."""
     return Affine(
         scale=pending.scale / quantizer.scale,
         offset=pending.offset / quantizer.scale,
@@ -258,7 +269,7 @@ def _real(pending: Pending, quantizer: Quantizer) -> Affine:
 
 
 def _ties_to_odd(quantizer: Quantizer, rounding: Rounding) -> list[str]:
-    """Why ties are not those of the contract, where there are any."""
+    """List why ties differ from the contract's, if there can be ties."""
     zero = quantizer.type.zero_point
     if rounding is not Rounding.HALF_EVEN or not quantizer.after_zero_point or zero % 2 == 0:
         return []
@@ -270,15 +281,17 @@ def _ties_to_odd(quantizer: Quantizer, rounding: Rounding) -> list[str]:
     ]
 
 
-def _adds_half(pending: Pending, scale: float) -> bool:
-    """Whether an offset makes sense as half a unit of the output and a bias, not as a bias."""
+def _adds_half(pending: PendingLayer, scale: float) -> bool:
+    """Whether an offset is half a unit of the output plus a bias, and not a bias alone."""
     unit = np.where(pending.scale == 0, 1.0, pending.scale)
 
     def is_bias(offset: FloatArray) -> bool:
         steps = offset / unit if pending.biased else np.abs(offset) / scale
         whole = np.rint(steps) if pending.biased else np.zeros_like(steps)
         fits = np.abs(steps) < LARGEST_BIAS
-        return bool((fits & (np.abs(steps - whole) <= NOISE * np.maximum(np.abs(steps), 1))).all())
+        return bool(
+            (fits & (np.abs(steps - whole) <= SCALE_TOLERANCE * np.maximum(np.abs(steps), 1))).all()
+        )
 
     return not is_bias(pending.offset) and is_bias(pending.offset - scale / 2)
 
@@ -290,7 +303,7 @@ def _problems(
         yield (
             f"rounds by '{quantizer.rounding}', which is supported for results that are never "
             "negative only"
-            if quantizer.rounding in OF_POSITIVE
+            if quantizer.rounding in NONNEGATIVE_ROUNDINGS
             else f"rounds by '{quantizer.rounding}'; ROUND (ties to even) and FLOOR are supported"
         )
     if (ratio > (1 << bits) - 1).any():
@@ -300,11 +313,13 @@ def _problems(
         )
 
 
-def _clamp(pending: Pending, quantizer: Quantizer, rounding: Rounding) -> tuple[int, int] | None:
-    """Bounds of the result, where they are narrower than its type."""
+def _clamp(
+    pending: PendingLayer, quantizer: Quantizer, rounding: Rounding
+) -> tuple[int, int] | None:
+    """Compute bounds of the result; None if its type has the same."""
     low, high = quantizer.low, quantizer.high
     if pending.low > -inf:
-        low = max(low, int(quantizer.of(np.array(pending.low), rounding)))
+        low = max(low, int(quantizer.quantize(np.array(pending.low), rounding)))
     if pending.high < inf:
-        high = min(high, int(quantizer.of(np.array(pending.high), rounding)))
+        high = min(high, int(quantizer.quantize(np.array(pending.high), rounding)))
     return None if (low, high) == (quantizer.type.low, quantizer.type.high) else (low, high)

@@ -1,4 +1,4 @@
-"""Real scales as multipliers and shifts, and where their rounding can be seen in results."""
+"""Real scales as multipliers and shifts, and whether their rounding changes results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from systolith.exchange.values.quantizer import FloatArray, Quantizer
-from systolith.exchange.values.value import Pending, Term
+from systolith.exchange.values.thresholds import FLOAT64_ERROR
+from systolith.exchange.values.value import PendingLayer, Term
 from systolith.network import (
     MAX_MULTIPLIER_BITS,
     MAX_OFFSET_BITS,
@@ -19,21 +20,27 @@ from systolith.network import (
     requantize,
 )
 
-__all__ = ["Scaled", "equal_for_all_pairs", "real_scale", "scale_and_offset", "true_ties"]
+__all__ = [
+    "IntegerScale",
+    "fit_scale",
+    "fit_scale_and_offset",
+    "has_true_ties",
+    "is_exact_addition",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scaled:
+class IntegerScale:
     """Scales as ``multiplier / 2**shift``.
 
     Attributes
     ----------
     multiplier : array of int64, shape (channels,)
-        0 and up, of so many bits.
+        At least 0.
     shift : array of int64, shape (channels,) or (1,)
-        0..47; one for all channels where that loses nothing.
+        0..47; a single one if that loses nothing.
     error : array of float64, shape (channels,)
-        How far each is off, absolute; 0 where the scale is met exactly.
+        Absolute error of each scale; 0 where the scale is exact.
     """
 
     multiplier: IntArray
@@ -42,22 +49,22 @@ class Scaled:
 
     @property
     def exact(self) -> bool:
-        """Whether all scales are met exactly."""
+        """Whether all scales are exact."""
         return not self.error.any()
 
 
-def real_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> Scaled:
-    """Write positive real scales as integers, each with all the bits that a multiplier has.
+def fit_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> IntegerScale:
+    """Find multipliers of up to `bits` bits, and shifts, for scales that are not negative.
 
-    Powers of two, and whatever else has no more significant bits, are met exactly. Others are off
-    by ``2**-bits`` of themselves at most, or by 2**-48 if that is more.
+    Scales with at most `bits` significant bits, such as powers of two, are exact. The error of the
+    others is at most ``2**-bits`` of the scale, or 2**-48 if that is more.
 
     Parameters
     ----------
     scale : array of float, shape (channels,)
-        Less than ``2**bits``; zero stands for channels that are 0 throughout.
+        Less than ``2**bits``; 0 for channels that are always 0.
     bits : int
-        Of multipliers, 1..24.
+        Bit width of the multipliers, 1..24.
 
     Raises
     ------
@@ -66,8 +73,8 @@ def real_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> Scaled:
 
     Examples
     --------
-    >>> found = real_scale([0.75, 0.25])
-    >>> found.multiplier, found.shift, found.exact
+    >>> scale = fit_scale([0.75, 0.25])
+    >>> scale.multiplier, scale.shift, scale.exact
     (array([3, 1]), array([2]), True)
     """
     scales = np.asarray(scale, dtype=np.float64)
@@ -80,31 +87,31 @@ def real_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> Scaled:
     multiplier = np.rint(scales * np.exp2(shift)).astype(np.int64)
     shift = np.where(multiplier > largest, shift - 1, shift)
     multiplier = np.rint(scales * np.exp2(shift)).astype(np.int64)
-    multiplier, shift = _reduced(multiplier, shift)
-    multiplier, shift = _shared(multiplier, shift, largest)
+    multiplier, shift = _reduce(multiplier, shift)
+    multiplier, shift = _share_shift(multiplier, shift, largest)
     met = multiplier * np.exp2(-shift.astype(np.float64))
-    return Scaled(multiplier=multiplier, shift=shift, error=np.abs(scales - met))
+    return IntegerScale(multiplier=multiplier, shift=shift, error=np.abs(scales - met))
 
 
-def scale_and_offset(
+def fit_scale_and_offset(
     scale: FloatArray, offset: FloatArray, bits: int = MAX_MULTIPLIER_BITS
-) -> tuple[Scaled, IntArray]:
-    """Write scales, and what is added to the product, with all the bits that they may have.
+) -> tuple[IntegerScale, IntArray]:
+    """Find multipliers, shifts and offsets for scales and for constants added to the product.
 
     Parameters
     ----------
     scale, offset : array of float64, shape (channels,)
-        Scales as in :func:`real_scale`; offsets of a few times 2**16 at most.
+        Scales as in :func:`fit_scale`; offsets of at most a few times 2**16.
     bits : int
 
     Returns
     -------
     Scaled, array of int64, shape (channels,)
-        Offsets count ``2**-shift``.
+        Scales, and offsets in units of ``2**-shift``.
 
     Examples
     --------
-    >>> scaled, added = scale_and_offset(np.array([0.75]), np.array([0.3]), 4)
+    >>> scaled, added = fit_scale_and_offset(np.array([0.75]), np.array([0.3]), 4)
     >>> scaled.multiplier, scaled.shift, added
     (array([12]), array([4]), array([5]))
     """
@@ -117,11 +124,11 @@ def scale_and_offset(
     multiplier = np.rint(np.ldexp(scale, shift)).astype(np.int64)
     error = np.abs(scale - np.ldexp(multiplier.astype(np.float64), -shift))
     added = np.rint(np.ldexp(offset, shift)).astype(np.int64)
-    return Scaled(multiplier=multiplier, shift=shift, error=error), added
+    return IntegerScale(multiplier=multiplier, shift=shift, error=error), added
 
 
-def _reduced(multiplier: IntArray, shift: IntArray) -> tuple[IntArray, IntArray]:
-    """Take out common factors of two, channel by channel."""
+def _reduce(multiplier: IntArray, shift: IntArray) -> tuple[IntArray, IntArray]:
+    """Remove factors of two that multiplier and shift of a channel have in common."""
     shift = np.where(multiplier == 0, 0, shift)
     while (even := (multiplier % 2 == 0) & (shift > 0)).any():
         multiplier = np.where(even, multiplier // 2, multiplier)
@@ -129,8 +136,8 @@ def _reduced(multiplier: IntArray, shift: IntArray) -> tuple[IntArray, IntArray]
     return multiplier, shift
 
 
-def _shared(multiplier: IntArray, shift: IntArray, largest: int) -> tuple[IntArray, IntArray]:
-    """Use one shift for all channels if their multipliers stay within their bits."""
+def _share_shift(multiplier: IntArray, shift: IntArray, largest: int) -> tuple[IntArray, IntArray]:
+    """Use one shift for all channels if their multipliers then still fit."""
     most = int(shift.max())
     widened = [
         value << (most - by) for value, by in zip(multiplier.tolist(), shift.tolist(), strict=True)
@@ -140,31 +147,29 @@ def _shared(multiplier: IntArray, shift: IntArray, largest: int) -> tuple[IntArr
     return multiplier, shift
 
 
-MOST_PAIRS = 1 << 20
-"""Of all channels that differ; more are not looked at."""
-DOUBT = 2.0**-42
-"""How far a real sum in float64 may be off, relative to its terms."""
+MAX_PAIRS = 1 << 20
+"""Additions with more pairs of values, over all channels, are not compared."""
 
 
-def equal_for_all_pairs(
+def is_exact_addition(
     terms: Sequence[Term], offset: FloatArray, spec: Requantize, quantizer: Quantizer
 ) -> bool:
-    """Whether an addition gives, for all values of its terms, what the quantizer gives.
+    """Whether an addition equals the quantizer for all pairs of values of its terms.
 
     Parameters
     ----------
     terms : sequence of two Term
     offset : array of float64, shape (channels,)
-        Added to the real sum.
+        Constant that is added to the real sum.
     spec : Requantize
-        With its clamp.
+        Includes the clamp.
     quantizer : Quantizer
-        That rounds to nearest even, or down.
+        Rounding other than ties to even, or down, gives False.
     """
     if len(terms) != 2 or quantizer.rounding not in ("ROUND", "HALF_EVEN", "FLOOR"):
         return False
     first, second = (term.centred for term in terms)
-    if first.size * second.size * offset.size > MOST_PAIRS:
+    if first.size * second.size * offset.size > MAX_PAIRS:
         return False
     acc = first[:, None] * terms[0].multiplier + second * terms[1].multiplier
     ours = requantize(np.broadcast_to(acc, (offset.size, *acc.shape))[None], spec, quantizer.type)
@@ -174,51 +179,51 @@ def equal_for_all_pairs(
         real = (parts[0] + parts[1] + constant) / quantizer.scale
         size = (np.abs(parts[0]) + np.abs(parts[1]) + abs(constant)) / quantizer.scale + 1
         edge = real if quantizer.rounding == "FLOOR" else real - 0.5
-        unclear = np.abs(edge - np.rint(edge)) <= DOUBT * size
-        theirs = _rounded(real, quantizer).clip(low, high)
+        unclear = np.abs(edge - np.rint(edge)) <= FLOAT64_ERROR * size
+        theirs = _round(real, quantizer).clip(low, high)
         for x, y in zip(*np.nonzero(unclear), strict=True):
             exact = (
                 Fraction(terms[0].scale) * int(first[x])
                 + Fraction(terms[1].scale) * int(second[y])
                 + Fraction(constant)
             ) / Fraction(quantizer.scale)
-            theirs[x, y] = min(max(_exactly(exact, quantizer), low), high)
+            theirs[x, y] = min(max(_round_exactly(exact, quantizer), low), high)
         if not np.array_equal(ours[0, channel], theirs):
             return False
     return True
 
 
-def _rounded(real: FloatArray, quantizer: Quantizer) -> IntArray:
+def _round(real: FloatArray, quantizer: Quantizer) -> IntArray:
     down = quantizer.rounding == "FLOOR"
     whole = quantizer.type.zero_point + np.floor(real if down else real + 0.5)
     return np.asarray(whole.clip(-(2.0**40), 2.0**40).astype(np.int64))
 
 
-def _exactly(real: Fraction, quantizer: Quantizer) -> int:
+def _round_exactly(real: Fraction, quantizer: Quantizer) -> int:
     zero = quantizer.type.zero_point
     if quantizer.rounding == "FLOOR":
         return real // 1 + zero
     return round(real + zero) if quantizer.after_zero_point else round(real) + zero
 
 
-LARGEST = 1 << 12
-"""Denominator of a ratio that is a fraction on purpose, such as 1/6, not by accident."""
+MAX_DENOMINATOR = 1 << 12
+"""Greatest denominator of a ratio that is meant as a fraction, such as 1/6."""
 TO_NEAREST = ("ROUND", "HALF_EVEN")
 
 
-def true_ties(pending: Pending, quantizer: Quantizer) -> bool:
-    """Whether a layer's sums reach halves of the output's step, as those over 6 pixels do.
+def has_true_ties(pending: PendingLayer, quantizer: Quantizer) -> bool:
+    """Whether sums of a layer reach half a step of the output at a ratio such as 1/6.
 
-    Such a ratio is no sum of powers of two: the hardware's is a little less or more, so it may
-    round up where the file rounds to the even integer, or down.
+    No multiplier and shift equal such a ratio. The hardware's ratio is slightly less or more, so
+    it may round a tie to the odd integer where the file rounds it to the even one.
     """
     if quantizer.rounding not in TO_NEAREST or pending.step is not None:
         return False
-    low, high = pending.accumulated(np.zeros(pending.scale.shape, dtype=np.int64))
+    low, high = pending.sum_range(np.zeros(pending.scale.shape, dtype=np.int64))
     reached = max(abs(low), abs(high))
     for scale in pending.scale.tolist():
         ratio = scale / quantizer.scale
-        near = Fraction(ratio).limit_denominator(LARGEST)
+        near = Fraction(ratio).limit_denominator(MAX_DENOMINATOR)
         odd = near.denominator // (near.denominator & -near.denominator)
         if (
             near

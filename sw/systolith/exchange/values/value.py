@@ -1,4 +1,4 @@
-"""What a tensor of a float graph stands for, once its quantizers are read as integers."""
+"""The kinds of values that a tensor of a float graph can have."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.exchange.values.quantizer import FloatArray, Quantizer, Step
+from systolith.exchange.values.quantizer import FloatArray, InputStep, Quantizer
 from systolith.network import (
     ActType,
     IntArray,
@@ -22,27 +22,27 @@ from systolith.network import (
 
 __all__ = [
     "Absent",
-    "Activation",
+    "AppendLayer",
     "Constant",
-    "Emit",
     "FloatArray",
-    "Follow",
-    "Images",
     "Integers",
+    "MakeLayer",
+    "ModelInput",
     "Move",
-    "Pending",
+    "PendingLayer",
+    "QuantizedActivation",
     "QuantizedConstant",
     "Term",
     "Unknown",
     "Value",
 ]
 
-Emit = Callable[[str, IntArray, Requantize, ActType], Layer]
-"""Makes a layer of its name, its integer bias, its requantization and its output type."""
-Follow = Callable[[str, str], Layer]
-"""Makes a layer that keeps types, of its name and that of the layer it reads."""
+MakeLayer = Callable[[str, IntArray, Requantize, ActType], Layer]
+"""Makes a layer from (name, integer bias, requantization, output type)."""
+AppendLayer = Callable[[str, str], Layer]
+"""Makes a layer that keeps its input's type, from (name, name of its input)."""
 Move = Callable[[NDArray[Any]], NDArray[Any]]
-"""Moves the elements of an array that has no axis of the batch."""
+"""Reorders or reshapes an array that has no batch axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,38 +52,38 @@ class Absent:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Unknown:
-    """Something that a problem was reported about; what reads it reports nothing more."""
+    """The result of a node with a problem. Nodes that read it report no further problem."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Images:
-    """The model's input before the network reads it: what the host has to do.
+class ModelInput:
+    """The model's input, and the steps that the host computes before the network reads it.
 
     Attributes
     ----------
     image : tuple of int
         Shape of one image of the file.
     places : array of int64, of this tensor's shape
-        Which element of the flattened image each is; -1: none, what `steps` add to 0.
+        Index of each element in the flattened image; -1 for padding, which starts from 0.
     integer : ActType or None
-        Where images come as integers.
-    steps : tuple of Step
+        Type of images that are integers; None if they are real numbers.
+    steps : tuple of InputStep
         Arithmetic with constants.
     low, high : float
-        What is cut off then.
+        Bounds that values are clipped to after `steps`.
     quantizer : Quantizer or None
-        What quantizes it then; None: nothing did so far.
+        Quantizer after that; None if there is none so far.
     """
 
     image: Shape
     places: IntArray
     integer: ActType | None = None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[InputStep, ...] = ()
     low: float = -inf
     high: float = inf
     quantizer: Quantizer | None = None
 
-    def moved(self, by: Move) -> "Images":
+    def move(self, by: Move) -> "ModelInput":
         """Move elements, and the constants of `steps` along with them."""
         steps = tuple(
             step
@@ -96,7 +96,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Constant:
-    """Numbers that the model was saved with."""
+    """Numbers that are stored in the model."""
 
     values: NDArray[Any]
 
@@ -108,11 +108,11 @@ class QuantizedConstant:
     Attributes
     ----------
     integers : array of int64
-        The zero point is taken off already.
+        Without the zero point.
     scale : array of float64
-        Of as many axes as `integers`, each of its size or 1.
+        Same number of axes as `integers`, each of the same size or 1.
     bits : int
-        Of the integers, as weights.
+        Bit width of the integers as weights.
     """
 
     integers: IntArray
@@ -121,30 +121,30 @@ class QuantizedConstant:
 
     @property
     def real(self) -> FloatArray:
-        """What they stand for."""
+        """Their real values."""
         return np.asarray(self.integers * self.scale)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Activation:
-    """What a layer gives: integers `q` that stand for ``scale * (q - zero_point) + origin``.
+class QuantizedActivation:
+    """A layer's result: integers `q` that stand for ``scale * (q - zero_point) + origin``.
 
     Attributes
     ----------
     layer : str
-        Name of the layer of the contract, or of the network's input.
+        Name of the layer, or of the network's input.
     tensor : Tensor
-        Its shape and type.
+        Shape and type of the layer's output.
     scale : float
     origin : float
-        0, but for -1 and +1 that are stored in one bit, and counts with a constant added.
+        Not 0 only for -1 and +1 stored in one bit, and for counts with a constant added.
     counts : bool
-        Whether it counts thresholds, so that a constant moves `origin`, and needs no layer.
+        Whether it counts thresholds. An added constant then moves `origin` and needs no layer.
     padding : tuple of int
-        Zeros around it that the next layer has to add: top, bottom, left, right.
+        Zeros that the next layer adds around it: top, bottom, left, right.
     places : array of int64 or None
-        Where the file orders elements in another way than the layer: of the file's shape, which
-        element of the flattened `tensor` each is. None: in the same way.
+        Index of each element of the file's tensor in the flattened `tensor`, in the file's shape;
+        None if the file orders elements as the layer does.
     """
 
     layer: str
@@ -158,33 +158,32 @@ class Activation:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Integers:
-    """The integers themselves, between a quantizer and what dequantizes them.
+    """The integers themselves, between a quantizer and a dequantizer.
 
     Attributes
     ----------
-    of : Images, Activation or Pending
-        What they stand for, before it is quantized.
+    of : ModelInput, QuantizedActivation or PendingLayer
+        The value that is quantized.
     quantizer : Quantizer
-        What gives them.
     node : str
-        The node that quantizes.
+        The node that quantizes, for messages.
     """
 
-    of: "Images | Activation | Pending"
+    of: "ModelInput | QuantizedActivation | PendingLayer"
     quantizer: Quantizer
     node: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Term:
-    """One of the activations that an addition adds.
+    """One operand of an addition.
 
     Attributes
     ----------
     scale : float
-        Of the activation.
+        Real value of one unit of the activation.
     multiplier : int
-        That stands for it.
+        Integer multiplier in the addition.
     type : ActType
     """
 
@@ -194,56 +193,54 @@ class Term:
 
     @property
     def centred(self) -> IntArray:
-        """All values, less the zero point."""
+        """All values of the type, minus the zero point."""
         zero = self.type.zero_point
         return np.arange(self.type.low - zero, self.type.high - zero + 1, dtype=np.int64)
 
     def error(self, unit: float) -> float:
-        """How far the term is off at most, if a step of the sum is `unit`."""
+        """Greatest error of the term if one step of the sum is `unit`."""
         off = abs(Fraction(self.scale) - Fraction(unit) * self.multiplier)
         zero = self.type.zero_point
         return float(off) * max(zero - self.type.low, self.type.high - zero)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Pending:
-    """A layer whose result waits to be quantized.
+class PendingLayer:
+    """A layer whose result is not quantized yet.
 
-    Its value is ``clip(scale * acc + offset, low, high)``, and then what `then` makes of it.
+    Its value is ``clip(scale * acc + offset, low, high)``, passed through the layers of `then`.
 
     Attributes
     ----------
     name : str
-        Of the node that it comes from.
-    shape : Shape
-        Before `then`.
-    result : Shape
-        After it.
-    emit : callable
+        Name of its node.
+    shape, result : Shape
+        Before and after `then`.
+    make : callable
         Makes the layer.
-    accumulated : callable
-        Least and greatest accumulator for an integer bias, shape (channels,).
+    sum_range : callable
+        Gives the least and greatest accumulator for an integer bias, shape (channels,).
     scale, offset : array of float64, shape (channels,)
     biased : bool
         Whether the layer can add an offset.
     low, high : float
     step : float or None
-        The value was rounded down to multiples of this.
+        Step that values were rounded down to multiples of; None if they were not.
     error : float
-        How far ``scale * acc`` is off at most; 0 if it is what the model says.
+        Greatest error of ``scale * acc`` against the model; 0 if it is exact.
     terms : tuple of Term
-        What an addition adds up, where that is off.
+        Operands of an addition whose `error` is not 0.
     then : tuple of callable
-        Layers without arithmetic that come after: pools, flattening.
+        Layers without arithmetic that follow: pools, flattening.
     padding, places
-        As of :class:`Activation`.
+        As in :class:`QuantizedActivation`.
     """
 
     name: str
     shape: Shape
     result: Shape
-    emit: Emit
-    accumulated: Callable[[IntArray], tuple[int, int]]
+    make: MakeLayer
+    sum_range: Callable[[IntArray], tuple[int, int]]
     scale: FloatArray
     offset: FloatArray
     biased: bool
@@ -252,18 +249,18 @@ class Pending:
     step: float | None = None
     error: float = 0.0
     terms: tuple[Term, ...] = ()
-    then: tuple[Follow, ...] = field(default=())
+    then: tuple[AppendLayer, ...] = field(default=())
     padding: Padding = (0, 0, 0, 0)
     places: IntArray | None = None
 
     @property
     def clipped(self) -> bool:
-        """Whether anything is cut off."""
+        """Whether values are clipped."""
         return self.low > -inf or self.high < inf
 
-    def scaled(self, factor: FloatArray) -> "Pending":
+    def scale_by(self, factor: FloatArray) -> "PendingLayer":
         """Multiply the value by positive factors, shape (channels,) or (1,)."""
-        # A bound other than 0 or infinity is the same for all channels, and so is the factor then.
+        # With a bound other than 0 or infinity, all channels have one factor.
         by = float(factor.flat[0])
         return replace(
             self,
@@ -279,4 +276,13 @@ class Pending:
         )
 
 
-Value = Absent | Unknown | Images | Constant | QuantizedConstant | Activation | Integers | Pending
+Value = (
+    Absent
+    | Unknown
+    | ModelInput
+    | Constant
+    | QuantizedConstant
+    | QuantizedActivation
+    | Integers
+    | PendingLayer
+)

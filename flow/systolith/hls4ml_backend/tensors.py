@@ -5,25 +5,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from systolith.hls4ml_backend.form import Form, Step
+from systolith.hls4ml_backend.form import ElementwiseStep, Form
 from systolith.network import ActType, IntArray, Layer, Padding, Requantize
 
-__all__ = ["Make", "NamedStep", "Recipe", "Value", "image_view"]
+__all__ = ["LayerStep", "Make", "PendingTensor", "TraceRecipe", "image_view"]
 
 Make = Callable[[str, Requantize, ActType], Layer]
 """Makes a layer of this name with this requantization and type."""
 
 
 @dataclass(frozen=True, slots=True)
-class NamedStep:
+class LayerStep:
     """A step, and the layer of hls4ml that asks for it."""
 
     layer: str
-    step: Step
+    step: ElementwiseStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
+class PendingTensor:
     """What a layer of hls4ml computes.
 
     Attributes
@@ -38,7 +38,7 @@ class Value:
         (C, H, W) of the network's tensor.
     make : callable or None
         Makes the layer whose accumulators `form` describes; None if `source` is there already.
-    steps : tuple of NamedStep
+    steps : tuple of LayerStep
         Still to do.
     padding : Padding
         Zeros around the image that the next layer has to read.
@@ -49,12 +49,12 @@ class Value:
     view: IntArray
     shape: tuple[int, int, int]
     make: Make | None = None
-    steps: tuple[NamedStep, ...] = ()
+    steps: tuple[LayerStep, ...] = ()
     padding: Padding = (0, 0, 0, 0)
 
-    def then(self, layer: str, *steps: Step) -> "Value":
+    def then(self, layer: str, *steps: ElementwiseStep) -> "PendingTensor":
         """Append steps."""
-        return replace(self, steps=(*self.steps, *(NamedStep(layer, step) for step in steps)))
+        return replace(self, steps=(*self.steps, *(LayerStep(layer, step) for step in steps)))
 
     @property
     def padded_shape(self) -> tuple[int, ...]:
@@ -81,7 +81,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class TraceRecipe:
     """How a layer's output follows from tensors of the network.
 
     Attributes
@@ -91,7 +91,7 @@ class Recipe:
     accumulators : bool
     fraction : int
         Of either.
-    steps : tuple of Step
+    steps : tuple of ElementwiseStep
     view : array of int64
     padding : Padding
         Zeros around it.
@@ -100,7 +100,7 @@ class Recipe:
     source: str
     accumulators: bool
     fraction: int
-    steps: tuple[Step, ...]
+    steps: tuple[ElementwiseStep, ...]
     view: IntArray
     padding: Padding = (0, 0, 0, 0)
 
