@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmarks.pruning import weights as pruning
 from benchmarks.pruning.workbench import Workbench
-from systolith.data import Dataset, load_fashion_mnist
+from systolith.data import CALIBRATION_IMAGES, Dataset, load_fashion_mnist
 from systolith.frontend import IntegerModel, lower
 from systolith.models import DSCNN, LeNet5
 from systolith.network import IntArray, IntegerNetwork, Pattern, PerNeuron, Strided, load, save
@@ -30,7 +30,6 @@ from systolith.quant.lsq import quantize
 from systolith.train import evaluate
 
 FOLDER = Path(__file__).parent / "networks"
-CALIBRATION_IMAGES = 512
 TAP_STRIDE = 3
 FASHION = "fashion-mnist"
 CIFAR, NORMALIZED_CIFAR = "cifar10", "cifar10, normalized"
@@ -199,7 +198,7 @@ def finetuned(
     config = QuantConfig(input_signed=bool(data.train_images.min() < 0))
 
     def train() -> Mapping[str, Any]:
-        quantized = prepare(model, data.train_images[:CALIBRATION_IMAGES], config, masks)
+        quantized = prepare(model, data.calibration_images, config, masks)
         bench.fit(
             f"{name}-8bit",
             quantized,

@@ -23,7 +23,6 @@ from systolith.prune import (
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.train import evaluate
 
-CALIBRATION_IMAGES = 512
 WEIGHT_DECAY = 1e-4
 SWEEP_EPOCHS = {"resnet8": 2, "resnet20": 1}
 SWEEP_RATES = {8: 0.001, 4: 0.003}
@@ -137,7 +136,7 @@ def quantized_accuracy(
     )
 
     def train() -> Mapping[str, Any]:
-        quantized = prepare(model, data.train_images[:CALIBRATION_IMAGES], config, masks)
+        quantized = prepare(model, data.calibration_images, config, masks)
         bench.fit(
             name,
             quantized,

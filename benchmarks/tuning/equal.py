@@ -29,6 +29,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.results import write_result
 from benchmarks.tuning.learned import GROUP, KEPT, MULTIPLIERS, UNIFORM, found_of
+from systolith.compress import Trainer
 from systolith.config import check_experiment
 from systolith.data import Dataset, load_digits
 from systolith.models import DigitsCNN
@@ -44,9 +45,8 @@ from systolith.prune import (
     prunable_layers,
     weight_cost,
 )
-from systolith.stages import cycle_cost
-from systolith.steps.pruning.context import CALIBRATION_IMAGES
-from systolith.train import Recipe, train_float, train_pruned
+from systolith.stages import CycleCost
+from systolith.train import Recipe, train_float
 from systolith.tune import Space, Study, Workers
 from systolith.tune.measuring import epochs_at, judged_data
 from systolith.tune.sensitivity import points_alone
@@ -100,7 +100,7 @@ class Costs:
         """Training so long, calibration, and judging."""
         train = self.space.experiment.train
         data = self.data
-        looked_at = min(CALIBRATION_IMAGES, len(data.train_labels)) + len(data.test_labels)
+        looked_at = len(data.calibration_images) + len(data.test_labels)
         trained = steps_of(data, epochs_at(train.prune_epochs, fidelity), train.batch_size)
         return trained + FORWARD * ceil(looked_at / train.batch_size)
 
@@ -181,7 +181,7 @@ class Comparison:
         seed, data = self.recipe.seed, load_digits(self.recipe.seed)
         dense = self.dense()
         layers = list(prunable_layers(dense))[1:]
-        cost = cycle_cost(dense, data.train_images[:1], MULTIPLIERS)
+        cost = CycleCost(dense, data.train_images[:1], MULTIPLIERS)
         last = steps_of(data, self.epochs)
         for kept in UNIFORM:
             budget = cost(dict.fromkeys(layers, Pattern(select=KOutOfN(kept, GROUP))))
@@ -245,7 +245,8 @@ class Comparison:
     ) -> None:
         """Prune while training."""
         recipe = Recipe(seed=self.recipe.seed, prune_epochs=epochs)
-        train_pruned(model, data, {}, recipe, sparsifier=sparsifier)
+        Trainer(data=data, recipe=recipe).fit(model, "prune", sparsifier)
+        sparsifier.masks(model).apply_(model)
 
     def dense(self) -> DigitsCNN:
         """Give a copy of the dense model that all ways begin from."""

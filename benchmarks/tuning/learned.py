@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.results import write_result
+from systolith.compress import Trainer
 from systolith.data import Dataset, load_digits
 from systolith.models import DigitsCNN
 from systolith.network import KOutOfN, Pattern
@@ -32,8 +33,8 @@ from systolith.prune import (
     prunable_layers,
     weight_cost,
 )
-from systolith.stages import cycle_cost
-from systolith.train import Recipe, evaluate, train_float, train_pruned
+from systolith.stages import CycleCost
+from systolith.train import Recipe, evaluate, train_float
 
 RESULT = Path(__file__).parent / "results" / "learned.json"
 MULTIPLIERS = 64
@@ -78,7 +79,7 @@ def measure(recipe: Recipe) -> Iterator[Mapping[str, Any]]:
     images = data.train_images[:1]
     layers = list(prunable_layers(dense))[1:]
     candidates = {name: [Pattern(select=KOutOfN(k, GROUP)) for k in KEPT] for name in layers}
-    cost, macs = cycle_cost(dense, images, MULTIPLIERS), weight_cost(dense, images, macs=True)
+    cost, macs = CycleCost(dense, images, MULTIPLIERS), weight_cost(dense, images, macs=True)
     for kept in UNIFORM:
         uniform = dict.fromkeys(layers, Pattern(select=KOutOfN(kept, GROUP)))
         budget = cost(uniform)
@@ -95,7 +96,8 @@ def measure(recipe: Recipe) -> Iterator[Mapping[str, Any]]:
                 init = LogitInit.MAGNITUDE
                 sparsifier = DPP(model, patterns[way], init=init, seed=recipe.seed)
             start = perf_counter()
-            train_pruned(model, data, {}, recipe, sparsifier=sparsifier)
+            Trainer(data=data, recipe=recipe).fit(model, "prune", sparsifier)
+            sparsifier.masks(model).apply_(model)
             seconds = perf_counter() - start
             if way == "learned":
                 patterns[way] = patterns["retrained"] = learned.patterns()

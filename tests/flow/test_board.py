@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from systolith.cli import app
 from systolith.cli.changes import build_changes
+from systolith.compress import SRSTEPruning, Trainer, compress_model
 from systolith.data import load_digits
 from systolith.devices import DEVICES, Budget, find_board
 from systolith.emit import BOARD_TOP, board_config, emit_board, input_stream
@@ -26,7 +27,7 @@ from systolith.network import IntArray, KOutOfN, Pattern, forward, save
 from systolith.plan import NetworkPlan, plan_network
 from systolith.prune import all_convolutions_but_first
 from systolith.stages import open_run
-from systolith.train import Recipe, train_pruned_quantized
+from systolith.train import Recipe
 from tests.support.networks import small_network
 from tests.support.slow import first_few
 
@@ -57,7 +58,9 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     data, model = load_digits(), DigitsCNN()
     patterns = all_convolutions_but_first(model, Pattern(select=KOutOfN(2, 8)))
-    quantized = train_pruned_quantized(model, data, patterns, recipe=RECIPE)
+    quantized = compress_model(
+        model, Trainer(data=data, recipe=RECIPE), [SRSTEPruning(patterns=patterns)]
+    )
     network = lower(quantized)
     images = IntegerModel(quantized).quantize_input(data.test_images[:IMAGES])
     folder = tmp_path_factory.mktemp("board")

@@ -1,13 +1,14 @@
 """The cost that budgets of cycles are met by is the planner's own number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 
 import pytest
 import torch
 from torch import nn
 
-from systolith.config import BudgetSection
+from systolith.compress import CycleBudget, PatternChoice, choose_patterns, pattern_budget
 from systolith.data import load_digits
 from systolith.frontend import lower
 from systolith.models import DSCNN, DigitsCNN, ResNet8
@@ -32,11 +33,15 @@ from systolith.prune import (
 )
 from systolith.prune.topk import weight_shape
 from systolith.quant import prepare
-from systolith.stages import cycle_cost
-from systolith.steps.budgets import pattern_budget, patterns_for_budget
+from systolith.stages import CycleCost
 from systolith.train import fit
 
 IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def _choice(candidates: Sequence[Pattern], cycles: int, multipliers: int = 64) -> PatternChoice:
+    budget = CycleBudget(cycles, partial(CycleCost, multipliers=multipliers))
+    return PatternChoice(budget=budget, candidates=tuple(candidates))
 
 
 @pytest.mark.parametrize("multipliers", [16, 64, 200])
@@ -49,7 +54,7 @@ def test_cycles_are_those_of_the_plan(kept: tuple[int, int] | None, multipliers:
     masks = ScorePruner(patterns=patterns).masks(model)
     masks.apply_(model)
     plan = plan_network(lower(prepare(model, IMAGES, None, masks)), multipliers=multipliers)
-    assert cycle_cost(model, IMAGES, multipliers)(patterns) == plan.cycles_per_frame
+    assert CycleCost(model, IMAGES, multipliers)(patterns) == plan.cycles_per_frame
 
 
 def _pattern(kind: str, shape: WeightShape) -> Pattern:
@@ -86,7 +91,7 @@ def test_every_kind_of_layer_and_pattern_costs_what_the_plan_says(
     ]
     arrays = choose_arrays(works, {}, 64)
     slowest = max(least_cycles(work, arrays[work.name]) for work in works)
-    assert cycle_cost(model, images, 64)(patterns) == slowest
+    assert CycleCost(model, images, 64)(patterns) == slowest
 
 
 @pytest.mark.parametrize("kind", ["none", "1 of 4", "kernels", "neurons"])
@@ -97,7 +102,7 @@ def test_grouped_convolutions_cost_what_the_plan_says(kind: str) -> None:
     masks = ScorePruner(patterns=patterns).masks(model)
     masks.apply_(model)
     plan = plan_network(lower(prepare(model, IMAGES, None, masks)), multipliers=64)
-    cost = cycle_cost(model, IMAGES, 64)
+    cost = CycleCost(model, IMAGES, 64)
     assert cost(patterns) == plan.cycles_per_frame
     if kind != "none":
         assert cost(patterns) < cost({})
@@ -106,18 +111,16 @@ def test_grouped_convolutions_cost_what_the_plan_says(kind: str) -> None:
 def test_patterns_that_grouped_convolutions_cannot_have_are_no_candidates() -> None:
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2)).eval()
     candidates = [Pattern(taps=Strided(3, offsets)) for offsets in [(0, 1, 2, 0), (1, 1, 1, 1)]]
-    budget = BudgetSection(cycles=400)
-    found = pattern_budget(model, IMAGES, candidates, budget, multipliers=64)
+    found = pattern_budget(model, IMAGES, _choice(candidates, 400))
     assert found.candidates == {"2": candidates[1:]}
 
 
 def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
     model, images = DSCNN().eval(), torch.rand(2, 1, 49, 10)
-    cost = cycle_cost(model, images, 64)
+    cost = CycleCost(model, images, 64)
     candidates = [Pattern(select=PerNeuron(k)) for k in (2, 16)]
-    budget = BudgetSection(cycles=int(cost({}) * 0.8))
-    found = pattern_budget(model, images, candidates, budget, multipliers=64)
-    patterns = patterns_for_budget(model, found)
+    found = pattern_budget(model, images, _choice(candidates, int(cost({}) * 0.8)))
+    patterns = choose_patterns(model, found)
     assert 0 < cost(patterns) <= cost({}) * 0.8
     depthwise = [
         name for name, layer in prunable_layers(model).items() if layer.weight.shape[1] == 1
@@ -131,7 +134,7 @@ def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
 def test_learned_patterns_meet_the_planners_own_count(cycles: int) -> None:
     model, data = DigitsCNN(), load_digits()
     candidates = [Pattern(select=KOutOfN(k, 16)) for k in (8, 4, 3, 2, 1)]
-    found = pattern_budget(model, IMAGES, candidates, BudgetSection(cycles=cycles), multipliers=64)
+    found = pattern_budget(model, IMAGES, _choice(candidates, cycles))
     learned = LearnedPatterns(
         model, found.candidates, cost=found.cost, budget=found.limit, slope=found.slope
     )
@@ -145,7 +148,7 @@ def test_learned_patterns_meet_the_planners_own_count(cycles: int) -> None:
 
 def test_a_budget_means_the_same_under_other_names() -> None:
     model, pattern = DigitsCNN(), Pattern(select=KOutOfN(1, 8))
-    own = pattern_budget(model, IMAGES, [pattern], BudgetSection(cycles=2000), multipliers=64)
+    own = pattern_budget(model, IMAGES, _choice([pattern], 2000))
     other = own.renamed({name: f"layers.{name}" for name in ("conv2", "conv3", "fc")})
     assert list(other.candidates) == ["layers.conv2", "layers.conv3", "layers.fc"]
     for name in own.candidates:
@@ -156,6 +159,6 @@ def test_a_budget_means_the_same_under_other_names() -> None:
 
 def test_an_impossible_number_of_cycles_is_refused() -> None:
     model, candidates = DigitsCNN(), [Pattern(select=KOutOfN(1, 8))]
-    budget = pattern_budget(model, IMAGES, candidates, BudgetSection(cycles=10), multipliers=16)
+    budget = pattern_budget(model, IMAGES, _choice(candidates, 10, multipliers=16))
     with pytest.raises(PruneError, match="budget of 10 cannot be met: the least cost is"):
-        patterns_for_budget(model, budget)
+        choose_patterns(model, budget)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import systolith.steps.pruning.context as pruning_context
 from systolith.cli import app
 from systolith.cli.choices import METHODS
+from systolith.compress import trainer
 from systolith.models import DigitsCNN
 from systolith.network import Conv2d, KOutOfN, Linear, Pattern, load
 from systolith.prune import MaskSet, prunable_layers
@@ -226,7 +226,7 @@ def test_an_interrupted_run_goes_on_with_identical_results(
     step = STEPS[method].replace("epochs = 2\n", "")
     path = _write(tmp_path, f'method = "{method}"\nepochs = 3\n{step}')
     assert _run("prune", path, "-o", tmp_path / "straight")[0] == 0
-    original = pruning_context.fit
+    original = trainer.fit
 
     def interrupted(*arguments: object, **settings: object) -> None:
         report = settings["report"]
@@ -239,7 +239,7 @@ def test_an_interrupted_run_goes_on_with_identical_results(
         original(*arguments, **{**settings, "report": stop_in_the_second})  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched, pytest.raises(_Interruption):
-        patched.setattr(pruning_context, "fit", interrupted)
+        patched.setattr(trainer, "fit", interrupted)
         _run("prune", path, "-o", tmp_path / "resumed")
     assert any((tmp_path / "resumed/checkpoints").iterdir())
     assert _run("prune", path, "-o", tmp_path / "resumed")[0] == 0

@@ -249,7 +249,7 @@ def test_a_file_that_the_model_reads_by_itself_counts(place: Place) -> None:
         ("host/client.py", {"netlist"}),
         ("report/engines.py", {"estimate"}),
         ("report/tables.py", set()),
-        ("steps/pruning/run.py", {"prune", "quantize"}),
+        ("compress/pipeline.py", {"prune", "quantize"}),
         ("models/resnet8.py", {*SOFTWARE, "verify", "simulate", "netlist"}),
         ("build/timing.py", {"build"}),
     ],

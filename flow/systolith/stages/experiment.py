@@ -12,6 +12,16 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from systolith.compress import (
+    PrunedModel,
+    Trainer,
+    load_pruned,
+    load_quantized,
+    prune_model,
+    quantize_model,
+    save_pruned,
+    save_quantized,
+)
 from systolith.config import Experiment
 from systolith.data import Dataset, load_image_files
 from systolith.emit import MEANING, Meaning, read_meaning
@@ -21,34 +31,20 @@ from systolith.prune import prunable_layers
 from systolith.quant import QuantConfig, QuantizedModel
 from systolith.stages.errors import UsageError
 from systolith.stages.factories import make_data, make_model
+from systolith.stages.gallery import draw_pruned
 from systolith.stages.listener import Progress
 from systolith.stages.meanings import meaning_of
 from systolith.stages.preflight import check_training
 from systolith.stages.problems import Judge, Problems
+from systolith.stages.prunings import prunings_of
 from systolith.stages.reading import Reading
+from systolith.stages.recipes import bits_of, recipe_of
 from systolith.stages.sources import Preparation
-from systolith.stages.tensor_files import clear_checkpoints, save_tensors
 from systolith.stages.workspace import write_json
-from systolith.steps.gallery import draw_pruned
-from systolith.steps.pruned import (
-    Pruned,
-    load_pruned,
-    load_quantized,
-    save_pruned,
-    save_quantized,
-)
-from systolith.steps.pruning import (
-    PruneContext,
-    prune_model,
-    quantize_pruned,
-)
-from systolith.steps.recipes import bits_of, recipe_of
 from systolith.train import Progress as TrainProgress
-from systolith.train import Report, evaluate, train_float
+from systolith.train import Report, clear_checkpoints, evaluate, save_tensors, train_float
 
 __all__ = ["ExperimentSource"]
-
-CALIBRATION_IMAGES = 512
 
 Work = Callable[[Progress, Path], dict[str, Any]]
 
@@ -166,8 +162,8 @@ class ExperimentSource:
     def _prune(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
         """Carry the pruning steps out; what was kept is saved, and drawn."""
         model, data = self._trained_model(), self.data
-        context = self._context(progress, checkpoint)
-        pruned = prune_model(model, self.experiment.prune, context)
+        trainer = self._trainer(progress, checkpoint)
+        pruned = prune_model(model, trainer, prunings_of(self.experiment))
         save_pruned(pruned, self.output / "prune")
         draw_pruned(
             self._fresh_model(),
@@ -177,7 +173,7 @@ class ExperimentSource:
             pruned.history,
             self.output / "prune" / "pictures",
         )
-        clear_checkpoints(context.checkpoint)
+        clear_checkpoints(checkpoint)
         if not pruned.filters and not pruned.masks:
             return {"files": {"prune": "prune"}}
         accuracy = evaluate(pruned.model, data.test_images, data.test_labels)
@@ -185,20 +181,15 @@ class ExperimentSource:
 
     def _quantize(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
         """Train with quantized weights and activations; joint pruning happens here, too."""
-        context = self._context(progress, checkpoint)
-        quantized = quantize_pruned(self._pruned, self.experiment.prune, self._bits, context)
+        trainer, prunings = self._trainer(progress, checkpoint), prunings_of(self.experiment)
+        quantized = quantize_model(self._pruned, trainer, self._bits, prunings=prunings)
         save_quantized(quantized, self.output / "quantize")
-        clear_checkpoints(context.checkpoint)
+        clear_checkpoints(checkpoint)
         return {"files": {"quantize": "quantize"}}
 
-    def _context(self, progress: Progress, checkpoint: Path) -> PruneContext:
-        return PruneContext(
-            data=self.data,
-            recipe=recipe_of(self.experiment),
-            multipliers=self.experiment.multipliers,
-            report=_heard_by(progress),
-            checkpoint=checkpoint,
-        )
+    def _trainer(self, progress: Progress, checkpoint: Path) -> Trainer:
+        recipe, report = recipe_of(self.experiment), _heard_by(progress)
+        return Trainer(data=self.data, recipe=recipe, report=report, checkpoint=checkpoint)
 
     def _result(self, name: str, accuracy: float, folder: str) -> dict[str, Any]:
         counted = {name: accuracy, "test_images": len(self.data.test_labels)}
@@ -243,15 +234,14 @@ class ExperimentSource:
         return model.eval()
 
     @cached_property
-    def _pruned(self) -> Pruned:
+    def _pruned(self) -> PrunedModel:
         """The pruned model, put together again from what pruning wrote."""
         return load_pruned(self._fresh_model(), self.data, self.output / "prune")
 
     @cached_property
     def _quantized(self) -> QuantizedModel:
         """The quantized model, put together again from what training wrote."""
-        calibration = self.data.train_images[:CALIBRATION_IMAGES]
-        return load_quantized(self._pruned, calibration, self._bits, self.output / "quantize")
+        return load_quantized(self._pruned, self.data, self._bits, self.output / "quantize")
 
     def _save(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
         save_tensors(tensors, self.output / f"{name}.safetensors")

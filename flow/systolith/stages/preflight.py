@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.build import check_programs
+from systolith.compress import check_prunings
 from systolith.config import BuildSection, Experiment, RemovalStep, WeightSection
 from systolith.data import Dataset
 from systolith.frontend import lower
@@ -18,12 +19,11 @@ from systolith.network import Conv2d, IntegerNetwork, Linear, NetworkError
 from systolith.plan import PlanError
 from systolith.prune import match_patterns
 from systolith.quant import QuantConfig, QuantizedModel, prepare
+from systolith.stages.cycle_costs import apply_pattern
 from systolith.stages.errors import UsageError
 from systolith.stages.problems import Judge, Problems
+from systolith.stages.prunings import pattern_of, prunings_of
 from systolith.stages.user_code import explaining
-from systolith.steps.budgets import with_pattern
-from systolith.steps.pruning import check_steps, pattern_of
-from systolith.steps.pruning.context import CALIBRATION_IMAGES
 
 __all__ = ["check_build", "check_folder", "check_training"]
 
@@ -68,9 +68,9 @@ def check_training(
         _raise(_fit_problems(model, data, experiment))
     quantized: QuantizedModel | None = None
     with problems.collected():
-        quantized = prepare(model, data.train_images[:CALIBRATION_IMAGES], bits())
+        quantized = prepare(model, data.calibration_images, bits())
     with problems.collected():
-        check_steps(model, data, experiment.prune)
+        check_prunings(model, data, prunings_of(experiment))
     if problems.errors or quantized is None or judge is None:
         return
     with problems.collected():
@@ -262,7 +262,7 @@ def _pruned(
         origin = quantized.origins.get(layer.name, layer.name)
         pattern = patterns.get(origin)
         if pattern is not None and isinstance(layer, Conv2d | Linear):
-            layer = with_pattern(layer, quantized.network_pattern(layer.name, pattern))
+            layer = apply_pattern(layer, quantized.network_pattern(layer.name, pattern))
         changed.append(layer)
     return IntegerNetwork(
         name=network.name, input=network.input, layers=tuple(changed), outputs=network.outputs

@@ -34,12 +34,12 @@ AROUND = {
     **dict.fromkeys(("verify", "simulate", "netlist"), COMPARING),
 }
 """Modules that say how a stage calls what does its work; not all they import is run by each."""
-MAKING = ("stages.factories", "steps.recipes")
-PRUNING = ("steps.pruning", "steps.pruned", *MAKING)
-REFERENCE = ("steps.pruned", "frontend", *MAKING)
+MAKING = ("stages.factories", "stages.recipes")
+PRUNING = ("compress.pipeline", "compress.pruned_model", "stages.prunings", *MAKING)
+REFERENCE = ("compress.pruned_model", "frontend", *MAKING)
 PROGRAMS: dict[str, tuple[str, ...]] = {
-    "train": ("train", "stages.tensor_files", *MAKING),
-    "prune": (*PRUNING, "steps.gallery"),
+    "train": ("train", *MAKING),
+    "prune": (*PRUNING, "stages.gallery"),
     "quantize": PRUNING,
     "lower": (*REFERENCE, "network", "stages.meanings", "train"),
     "estimate": ("report.engines", "report.report", "stages.engines"),

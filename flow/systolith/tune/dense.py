@@ -7,8 +7,7 @@ import torch
 
 from systolith.config import Experiment
 from systolith.stages import make_model, recipe_of
-from systolith.stages.tensor_files import save_tensors
-from systolith.train import train_float
+from systolith.train import save_tensors, train_float
 from systolith.tune.measuring import judged_data
 
 __all__ = ["Heard", "train_dense"]

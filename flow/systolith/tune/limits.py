@@ -9,7 +9,6 @@ from systolith.data import Dataset
 from systolith.stages import UsageError, bits_of
 from systolith.stages.preflight import check_training
 from systolith.stages.problems import Problems
-from systolith.steps.pruning.context import CALIBRATION_IMAGES
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, breaks
 from systolith.tune.space import Label, Space
@@ -40,7 +39,7 @@ def check_search(space: Space, make: Callable[[], nn.Module], data: Dataset) -> 
     problems = Problems()
     check_training(space.experiment, make, lambda: data, lambda: bits, problems, None)
     problems.raise_if_any()
-    untrained = HardwareModel(space, make().eval(), data.train_images[:CALIBRATION_IMAGES])
+    untrained = HardwareModel(space, make().eval(), data.calibration_images)
     if found := list(limit_problems(space, untrained)):
         raise UsageError("; ".join(found))
 

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from systolith.compress import Trainer, prune_model, quantize_model
 from systolith.config import Experiment, HardwareSection, check_experiment
 from systolith.data import Dataset, hold_out
 from systolith.data.split import draw_stratified
@@ -25,8 +26,8 @@ from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
 from systolith.stages import bits_of, make_data, make_model, recipe_of
 from systolith.stages.program import program_digest
+from systolith.stages.prunings import prunings_of
 from systolith.stages.workspace import write_json
-from systolith.steps.pruning import PruneContext, prune_model, quantize_pruned
 from systolith.train import Progress, evaluate
 
 __all__ = [
@@ -158,14 +159,13 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
         prune_epochs=epochs_at(recipe.prune_epochs, task.fidelity),
         quantize_epochs=epochs_at(recipe.quantize_epochs, task.fidelity),
     )
-    steps = [
-        step.model_copy(
-            update={
-                "epochs": None if step.epochs is None else epochs_at(step.epochs, task.fidelity),
-                "finetune_epochs": epochs_at(step.finetune_epochs, task.fidelity),
-            }
+    prunings = [
+        replace(
+            pruning,
+            epochs=None if pruning.epochs is None else epochs_at(pruning.epochs, task.fidelity),
+            finetune_epochs=epochs_at(pruning.finetune_epochs, task.fidelity),
         )
-        for step in experiment.prune
+        for pruning in prunings_of(experiment)
     ]
 
     def heard(progress: Progress) -> None:
@@ -173,16 +173,12 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
             raise TimeoutError(f"training took more than {task.seconds:g} s, namely {taken:.0f} s")
 
     with tempfile.TemporaryDirectory() as scratch:
-        context = PruneContext(
-            data=data,
-            recipe=shorter,
-            multipliers=experiment.multipliers,
-            report=heard,
-            checkpoint=Path(scratch) / "point",
+        trainer = Trainer(
+            data=data, recipe=shorter, report=heard, checkpoint=Path(scratch) / "point"
         )
-        pruned = prune_model(model, steps, context)
+        pruned = prune_model(model, trainer, prunings)
         bits = bits_of(experiment, data.train_images, data.test_images)
-        quantized = quantize_pruned(pruned, steps, bits, context)
+        quantized = quantize_model(pruned, trainer, bits, prunings=prunings)
     accuracy = evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
     folder.mkdir(parents=True, exist_ok=True)
     save(lower(quantized, name=experiment.name), folder / NETWORK)

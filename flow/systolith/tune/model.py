@@ -44,7 +44,7 @@ from systolith.prune import (
 )
 from systolith.prune.topk import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
-from systolith.stages import bits_of, with_pattern
+from systolith.stages import apply_pattern, bits_of
 from systolith.tune.space import Point, Space
 
 __all__ = ["DEFAULT_CLOCK_MHZ", "Estimate", "HardwareModel", "clock_of", "model_bits"]
@@ -171,7 +171,7 @@ class HardwareModel:
             if pattern is None:
                 self._works[key] = None
                 return None
-            layer = with_pattern(layer, pattern)
+            layer = apply_pattern(layer, pattern)
             unfit = any(no_engine(lowered.network, layer))
             self._works[key] = None if unfit else work_of(lowered.network, layer)
             self._sizes[origin, chosen, bits, share] = _layer_bits(layer)

@@ -24,7 +24,7 @@ from systolith.network import Pattern, WeightShape
 from systolith.prune import StridedPattern, prunable_layers
 from systolith.prune.topk import weight_shape
 from systolith.stages import UsageError
-from systolith.steps.pruning import pattern_of
+from systolith.stages.prunings import pattern_of
 
 __all__ = ["DENSE", "METHOD", "Axis", "AxisKind", "Group", "Label", "Point", "Space"]
 

@@ -17,7 +17,6 @@ from systolith.config import Experiment, merged
 from systolith.stages import UsageError, make_model
 from systolith.stages.inputs import joined
 from systolith.stages.reading import Reading
-from systolith.steps.pruning.context import CALIBRATION_IMAGES
 from systolith.tune.dense import Heard, train_dense
 from systolith.tune.designs import Design, Designs
 from systolith.tune.fronts import Scale, most_promising
@@ -149,7 +148,7 @@ class Study:
     def hardware(self) -> HardwareModel:
         """What points would take."""
         data = judged_data(self.experiment, self.base)
-        return HardwareModel(self.space, self.model, data.train_images[:CALIBRATION_IMAGES])
+        return HardwareModel(self.space, self.model, data.calibration_images)
 
     @cached_property
     def scale(self) -> Scale:

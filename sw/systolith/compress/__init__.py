@@ -1,13 +1,88 @@
-"""The pruning steps of an experiment, from its sections to a pruned model."""
+"""Compression: the one path from a float model to a pruned, quantized one.
 
-from systolith.steps.pruning.context import PruneContext
-from systolith.steps.pruning.run import check_steps, prune_model, quantize_pruned
-from systolith.steps.pruning.weights import pattern_of
+:func:`compress_model` goes all the way; :func:`prune_model` and :func:`quantize_model` are its
+parts. A :class:`Trainer` holds the data, the recipe and files of unfinished work. Each pruning
+method has a configuration, such as :class:`SRSTEPruning`.
+"""
+
+from systolith.compress.budgets import (
+    CycleBudget,
+    HardwareCost,
+    MacBudget,
+    ParameterBudget,
+    PatternBudget,
+    PatternChoice,
+    choose_patterns,
+    pattern_budget,
+)
+from systolith.compress.methods import (
+    DJPQPruning,
+    DPPFilterPruning,
+    DPPPruning,
+    EnsemblePruning,
+    FilterPruning,
+    FilterRemoval,
+    GDPPruning,
+    JointPruning,
+    MagnitudePruning,
+    ParticlePruning,
+    Pruning,
+    Rules,
+    SearchPruning,
+    SPPPruning,
+    SRSTEPruning,
+    TaylorPruning,
+    WeightPruning,
+)
+from systolith.compress.pipeline import (
+    check_prunings,
+    compress_model,
+    prune_model,
+    quantize_model,
+)
+from systolith.compress.pruned_model import (
+    PrunedModel,
+    load_pruned,
+    load_quantized,
+    save_pruned,
+    save_quantized,
+)
+from systolith.compress.trainer import Trainer
 
 __all__ = [
-    "PruneContext",
-    "check_steps",
-    "pattern_of",
+    "CycleBudget",
+    "DJPQPruning",
+    "DPPFilterPruning",
+    "DPPPruning",
+    "EnsemblePruning",
+    "FilterPruning",
+    "FilterRemoval",
+    "GDPPruning",
+    "HardwareCost",
+    "JointPruning",
+    "MacBudget",
+    "MagnitudePruning",
+    "ParameterBudget",
+    "ParticlePruning",
+    "PatternBudget",
+    "PatternChoice",
+    "PrunedModel",
+    "Pruning",
+    "Rules",
+    "SPPPruning",
+    "SRSTEPruning",
+    "SearchPruning",
+    "TaylorPruning",
+    "Trainer",
+    "WeightPruning",
+    "check_prunings",
+    "choose_patterns",
+    "compress_model",
+    "load_pruned",
+    "load_quantized",
+    "pattern_budget",
     "prune_model",
-    "quantize_pruned",
+    "quantize_model",
+    "save_pruned",
+    "save_quantized",
 ]

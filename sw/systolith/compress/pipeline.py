@@ -1,141 +1,201 @@
-"""The pruning steps of an experiment, carried out one after the other."""
+"""The path from a float model to a pruned, quantized one."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import TypeGuard
 
 from torch import nn
 
-from systolith.config import (
-    DJPQSection,
-    DPPSection,
-    FilterSection,
-    LFESection,
-    ParticlesSection,
-    PruneSection,
-    RemovalStep,
-    SRSTESection,
-    WeightSection,
+from systolith.compress.filters import check_removal, choose_filters, learn_filters_and_bits
+from systolith.compress.methods import (
+    DJPQPruning,
+    EnsemblePruning,
+    FilterPruning,
+    FilterRemoval,
+    JointPruning,
+    ParticlePruning,
+    Pruning,
+    SearchPruning,
+    WeightPruning,
 )
+from systolith.compress.pruned_model import PrunedModel
+from systolith.compress.trainer import Trainer
+from systolith.compress.weights import check_masks, make_sparsifier, search_masks, train_masks
 from systolith.data import Dataset
-from systolith.prune import FilterMasks, FrozenMasks, MaskSet, remove_filters
+from systolith.prune import FilterMasks, FrozenMasks, MaskSet, PruneError, remove_filters
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
-from systolith.stages.errors import UsageError
-from systolith.steps.odds import read_history
-from systolith.steps.pruned import Pruned
-from systolith.steps.pruning.context import CALIBRATION_IMAGES, HISTORY, PruneContext
-from systolith.steps.pruning.filters import (
-    check_removal,
-    choose_filters,
-    learn_filters_and_bits,
-)
-from systolith.steps.pruning.weights import (
-    check_masks,
-    make_sparsifier,
-    search_masks,
-    train_masks,
-)
-from systolith.train import train_quantized
+from systolith.train import train_float
 
-__all__ = ["check_steps", "prune_model", "quantize_pruned"]
+__all__ = ["check_prunings", "compress_model", "prune_model", "quantize_model"]
 
 
-def check_steps(model: nn.Module, data: Dataset, steps: Sequence[PruneSection]) -> None:
-    """Find out before any training whether steps fit the model.
+def compress_model(
+    model: nn.Module,
+    trainer: Trainer,
+    prunings: Sequence[Pruning] = (),
+    bits: QuantConfig | None = None,
+) -> QuantizedModel:
+    """Train a float model, prune it, and train it quantized.
 
-    What a step finds after filters have left is checked when it is its turn.
+    Parameters
+    ----------
+    model : nn.Module
+        Changed: unless filters are removed, it ends as the pruned float model.
+    trainer : Trainer
+    prunings : sequence of Pruning
+        Methods that remove filters come first.
+    bits : QuantConfig, optional
+        Bit widths; by default 8 bits everywhere.
+
+    Returns
+    -------
+    QuantizedModel
+        For :func:`systolith.frontend.lower`.
+
+    Raises
+    ------
+    PruneError, UnsupportedModelError
+        If a method or the model does not fit; as far as possible before any training.
+    """
+    check_prunings(model, trainer.data, prunings)
+    train_float(model, trainer.data, trainer.recipe, trainer.report, trainer.file("float"))
+    pruned = prune_model(model, trainer, prunings)
+    return quantize_model(pruned, trainer, bits, prunings=prunings)
+
+
+def check_prunings(model: nn.Module, data: Dataset, prunings: Sequence[Pruning]) -> None:
+    """Check, before any training, that methods fit the model and the data.
+
+    After filters were removed, a later method may still turn out not to fit.
 
     Raises
     ------
     PruneError
-        With every layer, pattern and budget that does not fit.
-    UsageError
-        If more images are to be held out than there are.
+        With every layer, pattern and budget that does not fit; or if a method holds out more images
+        than there are.
     """
-    for step in steps:
-        held = getattr(step, "images", 0)
-        if held >= len(data.train_images):
-            raise UsageError(
-                f"prune: {step.method} holds out {held} training images, but data set "
-                f"'{data.name}' has {len(data.train_images)}"
-            )
-    match steps[:1]:
-        case [RemovalStep() as first]:
+    count = len(data.train_images)
+    problems = [
+        f"prune: {pruning.method} holds out {pruning.images} training images, but data set "
+        f"'{data.name}' has {count}"
+        for pruning in prunings
+        if isinstance(pruning, SearchPruning) and pruning.images >= count
+    ]
+    if problems:
+        raise PruneError(problems)
+    match prunings[:1]:
+        case [FilterRemoval() as first]:
             check_removal(model, data, first)
-        case [WeightSection() | ParticlesSection() as first]:
+        case [WeightPruning() | ParticlePruning() as first]:
             check_masks(model, first)
 
 
-def prune_model(model: nn.Module, steps: Sequence[PruneSection], context: PruneContext) -> Pruned:
-    """Carry the steps out, one after the other.
+def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning]) -> PrunedModel:
+    """Prune a trained model with one method after the other.
 
     Parameters
     ----------
     model : nn.Module
         Trained; changed.
-    steps : sequence of PruneSection
-        Those of filters first.
-    context : PruneContext
+    trainer : Trainer
+    prunings : sequence of Pruning
+        Methods that remove filters come first. Joint methods are left to :func:`quantize_model`.
 
     Raises
     ------
     PruneError
-        If a step does not fit what the ones before have left.
+        If a method does not fit what earlier ones have left.
     """
     filters: list[FilterMasks] = []
     bits: dict[str, LayerBits] = {}
     masks = MaskSet({}, {})
-    for number, step in enumerate(steps):
-        name = f"{number}-{step.method}"
-        match step:
-            case DJPQSection():
-                chosen, bits = learn_filters_and_bits(model, step, context, name)
-                filters.append(chosen)
-            case FilterSection():
-                filters.append(choose_filters(model, step, context, name))
-            case ParticlesSection():
-                masks = search_masks(model, step, context, name)
-            case WeightSection() if not _is_joint(step):
-                masks = train_masks(model, step, context, name)
-        if isinstance(step, RemovalStep):
-            model = remove_filters(model, filters[-1], context.data.train_images[:2])
-        if isinstance(step, LFESection):
-            context.fit(model, step, context.epochs(step), name, None)
-        if step.finetune_epochs and not _is_joint(step):
+    for number, pruning in enumerate(prunings):
+        phase = f"{number}-{pruning.method}"
+        match pruning:
+            case DJPQPruning():
+                kept, bits = learn_filters_and_bits(model, trainer, pruning, phase)
+                filters.append(kept)
+            case FilterPruning():
+                filters.append(choose_filters(model, trainer, pruning, phase))
+            case ParticlePruning():
+                masks = search_masks(model, trainer, pruning, phase)
+            case WeightPruning() if not _is_joint(pruning):
+                masks = train_masks(model, trainer, pruning, phase)
+        if isinstance(pruning, FilterRemoval):
+            model = remove_filters(model, filters[-1], trainer.data.train_images[:2])
+        rate = pruning.learning_rate
+        if isinstance(pruning, EnsemblePruning):
+            trainer.fit(model, phase, epochs=trainer.epochs(pruning), learning_rate=rate)
+        if (epochs := pruning.finetune_epochs) and not _is_joint(pruning):
             frozen = FrozenMasks(masks) if masks else None
-            context.fit(model, step, step.finetune_epochs, f"{name}-finetune", frozen)
+            trainer.fit(model, f"{phase}-finetune", frozen, epochs=epochs, learning_rate=rate)
             masks.apply_(model)
-    return Pruned(
+    return PrunedModel(
         model=model.eval(),
         filters=tuple(filters),
         masks=MaskSet(dict(masks), masks.patterns),
         bits=bits,
-        history=read_history(context.part(HISTORY)),
+        history=trainer.history(),
     )
 
 
-def quantize_pruned(
-    pruned: Pruned, steps: Sequence[PruneSection], bits: QuantConfig, context: PruneContext
+def quantize_model(
+    pruned: PrunedModel,
+    trainer: Trainer,
+    bits: QuantConfig | None = None,
+    *,
+    prunings: Sequence[Pruning] = (),
 ) -> QuantizedModel:
-    """Train with quantized weights and activations; a joint step prunes meanwhile."""
-    joint = next((step for step in steps if _is_joint(step)), None)
-    config, data, recipe = pruned.config(bits), context.data, context.recipe
+    """Fold batch norms, quantize, and train with masks frozen.
+
+    Parameters
+    ----------
+    pruned : PrunedModel
+        Left as it is.
+    trainer : Trainer
+    bits : QuantConfig, optional
+        Bit widths; by default 8 bits everywhere. Widths that pruning learned win over the default
+        but not over widths that are given by layer.
+    prunings : sequence of Pruning
+        A joint method among them prunes during this training.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the model has layers without an integer form; all of them are listed.
+    """
+    recipe, images = trainer.recipe, trainer.data.calibration_images
+    config, rate = pruned.config(bits or QuantConfig()), recipe.quantize_learning_rate
+    joint = next((pruning for pruning in prunings if _is_joint(pruning)), None)
     if joint is None:
-        return train_quantized(
-            pruned.model, data, pruned.masks, config, recipe, context.report, context.checkpoint
+        quantized = prepare(pruned.model, images, config, pruned.masks)
+        frozen, seed = None, recipe.seed + 2
+    else:
+        quantized = prepare(pruned.model, images, config)
+        sparsifier = make_sparsifier(pruned.model, trainer, joint, quantized)
+        rate, seed = joint.learning_rate or rate, recipe.seed + 1
+        trainer.fit(
+            quantized,
+            f"quantize-{joint.method}",
+            sparsifier,
+            epochs=trainer.epochs(joint),
+            learning_rate=rate,
+            weight_decay=0.0,
+            seed=seed,
         )
-    assert isinstance(joint, SRSTESection | DPPSection)
-    quantized = prepare(pruned.model, data.train_images[:CALIBRATION_IMAGES], config)
-    sparsifier = make_sparsifier(pruned.model, joint, context, quantized)
-    slower = replace(recipe, learning_rate=recipe.learning_rate / 3)
-    context = replace(context, recipe=slower)
-    epochs, name = context.epochs(joint), f"quantize-{joint.method}"
-    context.fit(quantized, joint, epochs, name, sparsifier, weight_decay=0.0)
-    masks = sparsifier.masks(quantized)
-    quantized.freeze_masks_(MaskSet(dict(masks), masks.patterns))
-    epochs = recipe.quantize_epochs
-    context.fit(quantized, joint, epochs, "quantize", FrozenMasks(masks), weight_decay=0.0)
+        masks = sparsifier.masks(quantized)
+        quantized.freeze_masks_(MaskSet(dict(masks), masks.patterns))
+        frozen = FrozenMasks(masks)
+    trainer.fit(
+        quantized,
+        "quantize",
+        frozen,
+        epochs=recipe.quantize_epochs,
+        learning_rate=rate,
+        weight_decay=0.0,
+        seed=seed,
+    )
     return quantized
 
 
-def _is_joint(step: PruneSection) -> bool:
-    return bool(getattr(step, "joint", False))
+def _is_joint(pruning: Pruning) -> TypeGuard[JointPruning]:
+    return isinstance(pruning, JointPruning) and pruning.joint

@@ -1,95 +1,143 @@
-"""What all pruning steps share: data, recipe, and files of unfinished work."""
+"""What all phases of compression share: data, recipe, and files of unfinished work."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
-from systolith.config import PruneStep
+from systolith.compress.methods import Pruning
 from systolith.data import Dataset, hold_out
-from systolith.prune import EvaluationSplit, Loss, Sparsifier
-from systolith.steps.odds import recording
-from systolith.train import Recipe, Report, fit, save_state
+from systolith.foundation import replacing
+from systolith.prune import EvaluationSplit, Loss, MaskStatistics, Sparsifier
+from systolith.train import Progress, Recipe, Report, fit, save_state
 
-__all__ = ["CALIBRATION_IMAGES", "HISTORY", "PruneContext"]
+__all__ = ["Trainer"]
 
-CALIBRATION_IMAGES = 512
 HISTORY = "odds.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneContext:
-    """What all steps share.
+@runtime_checkable
+class _HasStatistics(Protocol):
+    def statistics(self) -> dict[str, MaskStatistics]: ...
 
-    Attributes
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainer:
+    """Trains a model in phases by one recipe, and keeps unfinished work in files.
+
+    Parameters
     ----------
     data : Dataset
-        To train on; images to choose masks by are held out of its training part.
+        Pruning methods that search hold out some of its training images.
     recipe : Recipe
-        Of training.
-    multipliers : int
-        Of the hardware, for budgets of cycles.
-    report : callable
-        Hears of progress.
-    checkpoint : Path
-        Files whose names begin like this hold unfinished work.
+    report : callable, optional
+        Called as :func:`systolith.train.fit` calls it.
+    checkpoint : Path, optional
+        Files whose names begin with this path hold unfinished work. Work resumes from them; remove
+        them with :func:`systolith.train.clear_checkpoints` once its result is safe.
     """
 
     data: Dataset
-    recipe: Recipe
-    multipliers: int
-    report: Report
-    checkpoint: Path
+    recipe: Recipe = Recipe()
+    report: Report | None = None
+    checkpoint: Path | None = None
 
-    def part(self, name: str) -> Path:
-        """Name the checkpoint of a part."""
+    def file(self, name: str) -> Path | None:
+        """Return the path of an unfinished phase's file, if there are files."""
+        if self.checkpoint is None:
+            return None
         return self.checkpoint.with_name(f"{self.checkpoint.name}-{name}")
 
-    def epochs(self, step: PruneStep) -> int:
-        """Epochs of training while pruning."""
-        return self.recipe.prune_epochs if step.epochs is None else step.epochs
+    def epochs(self, pruning: Pruning) -> int:
+        """Return the epochs of training while pruning."""
+        return self.recipe.prune_epochs if pruning.epochs is None else pruning.epochs
 
     def split(self, images: int, loss: Loss) -> EvaluationSplit:
-        """Training images to try masks on."""
+        """Return training images to evaluate masks on."""
         held = hold_out(self.data, images, self.recipe.seed)
         return EvaluationSplit(images=held.images, labels=held.labels, loss=loss)
 
     def fit(
         self,
         model: nn.Module,
-        step: PruneStep,
-        epochs: int,
-        name: str,
-        sparsifier: Sparsifier | None,
+        phase: str,
+        sparsifier: Sparsifier | None = None,
+        *,
+        epochs: int | None = None,
+        learning_rate: float | None = None,
         weight_decay: float | None = None,
+        seed: int | None = None,
     ) -> None:
-        """Train a part of a step; resumable, and cached once it is done."""
+        """Train one phase in place; a finished phase is read from its checkpoint.
+
+        Parameters
+        ----------
+        model : nn.Module
+        phase : str
+            Name in progress reports and of the checkpoint.
+        sparsifier : Sparsifier, optional
+            Prunes while training.
+        epochs, learning_rate, weight_decay, seed : optional
+            By default the recipe's for pruning.
+        """
         recipe = self.recipe
         fit(
             model,
             self.data,
-            epochs=epochs,
-            learning_rate=step.learning_rate or recipe.learning_rate / 2,
+            epochs=recipe.prune_epochs if epochs is None else epochs,
+            learning_rate=learning_rate or recipe.prune_learning_rate,
             batch_size=recipe.batch_size,
             weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
             algorithm=recipe.algorithm,
             precision=recipe.precision,
             augment=recipe.augment,
             sparsifier=sparsifier,
-            seed=recipe.seed + 1,
-            phase=name,
-            report=recording(sparsifier, self.report, self.part(HISTORY)),
-            checkpoint=self.part(name),
+            seed=recipe.seed + 1 if seed is None else seed,
+            phase=phase,
+            report=self._recording(sparsifier),
+            checkpoint=self.file(phase),
         )
 
     def save_search(self, name: str, state: Mapping[str, Any]) -> None:
-        """Keep what a search has found so far."""
-        save_state(state, self.part(f"{name}-search"))
+        """Keep the state of an unfinished search, if there are files."""
+        if (path := self.file(f"{name}-search")) is not None:
+            save_state(state, path)
 
     def load_search(self, name: str) -> Mapping[str, Any] | None:
-        """Read what :meth:`save_search` kept, if there is anything."""
-        path = self.part(f"{name}-search")
-        return torch.load(path, weights_only=True) if path.exists() else None
+        """Read what :meth:`save_search` wrote; None if there is no such file."""
+        path = self.file(f"{name}-search")
+        if path is None or not path.exists():
+            return None
+        state: Mapping[str, Any] = torch.load(path, weights_only=True)
+        return state
+
+    def history(self) -> list[dict[str, Any]]:
+        """Read the mask statistics of each epoch, if there are files and the method had any."""
+        path = self.file(HISTORY)
+        if path is None or not path.exists():
+            return []
+        entries: list[dict[str, Any]] = json.loads(path.read_text())
+        return entries
+
+    def _recording(self, sparsifier: Sparsifier | None) -> Report | None:
+        """Report as before; also write the sparsifier's statistics after each epoch."""
+        path = self.file(HISTORY)
+        if path is None or not isinstance(sparsifier, _HasStatistics):
+            return self.report
+        statistics: Callable[[], dict[str, MaskStatistics]] = sparsifier.statistics
+
+        def report(progress: Progress) -> None:
+            if progress.epoch_done:
+                earlier = [entry for entry in self.history() if entry["epoch"] < progress.epoch]
+                layers = {name: asdict(layer) for name, layer in statistics().items()}
+                entries = [*earlier, {"epoch": progress.epoch, "layers": layers}]
+                with replacing(path) as temporary:
+                    temporary.write_text(json.dumps(entries))
+            if self.report is not None:
+                self.report(progress)
+
+        return report

@@ -1,179 +1,172 @@
-"""Steps that mask weights, from their sections to masks."""
+"""Carry out the methods that mask weights."""
 
 from collections.abc import Mapping
 
 from torch import nn
 
-from systolith.config import (
-    DPPSection,
-    MagnitudeSection,
-    ParticlesSection,
-    RuleSection,
-    SPPSection,
-    SRSTESection,
-    WeightSection,
+from systolith.compress.budgets import PatternBudget, PatternChoice, choose_patterns, pattern_budget
+from systolith.compress.methods import (
+    DPPPruning,
+    MagnitudePruning,
+    ParticlePruning,
+    Rules,
+    SPPPruning,
+    SRSTEPruning,
+    WeightPruning,
 )
+from systolith.compress.trainer import Trainer
 from systolith.network import Granularity, KOutOfN, Pattern
 from systolith.prune import (
     DPP,
     SPP,
     SRSTE,
     BestOfRandom,
-    Cubic,
     FrozenMasks,
     LayerPlan,
     LearnedPatterns,
-    LogitInit,
     Loss,
     MaskSet,
     OneShot,
     ParticleFilter,
     PruneError,
-    Schedule,
     ScorePruner,
-    StridedPattern,
     WeightSparsifier,
+    check_patterns,
     match_patterns,
     prunable_layers,
     prune_by_particles,
 )
 from systolith.quant import QuantizedModel, quantized_names, quantized_patterns
-from systolith.steps.budgets import PatternBudget, pattern_budget, patterns_for_budget
-from systolith.steps.pruning.context import PruneContext
 
-__all__ = ["check_masks", "make_sparsifier", "pattern_of", "search_masks", "train_masks"]
+__all__ = ["check_masks", "make_sparsifier", "search_masks", "train_masks"]
 
-SCHEDULES: Mapping[str, Schedule] = {"one-shot": OneShot(), "cubic": Cubic()}
-
-
-def pattern_of(rule: RuleSection) -> Pattern | StridedPattern:
-    """Say what pattern a rule gives its layers; offsets of strided taps are up to the weights."""
-    if rule.stride in (None, 1):
-        return Pattern(select=rule.select)
-    return StridedPattern(select=rule.select, stride=rule.stride)
+IMAGE_CHANNELS = 3
+"""An input of at most this many channels is an image."""
 
 
-def check_masks(model: nn.Module, step: WeightSection | ParticlesSection) -> None:
-    """Find out before any training whether a step fits the model.
+def check_masks(model: nn.Module, pruning: WeightPruning | ParticlePruning) -> None:
+    """Check, before any training, that a method fits the model.
 
     Raises
     ------
     PruneError
         With every layer and pattern that does not fit.
     """
-    if isinstance(step, ParticlesSection):
-        _plan(model, step)
-    elif step.rules:
-        match_patterns(model, [(rule.layers, pattern_of(rule)) for rule in step.rules])
+    if isinstance(pruning, ParticlePruning):
+        _layer_plans(model, pruning)
+    elif not isinstance(pruning.patterns, PatternChoice):
+        _match(model, pruning.patterns)
 
 
-def train_masks(model: nn.Module, step: WeightSection, context: PruneContext, name: str) -> MaskSet:
-    """Train with masks, and apply them."""
-    sparsifier = make_sparsifier(model, step, context)
-    context.fit(model, step, context.epochs(step), name, sparsifier)
+def train_masks(model: nn.Module, trainer: Trainer, pruning: WeightPruning, phase: str) -> MaskSet:
+    """Train with masks, in place, and apply them."""
+    sparsifier = make_sparsifier(model, trainer, pruning)
+    epochs = trainer.epochs(pruning)
+    trainer.fit(model, phase, sparsifier, epochs=epochs, learning_rate=pruning.learning_rate)
     masks = sparsifier.masks(model)
     masks.apply_(model)
     return masks
 
 
 def search_masks(
-    model: nn.Module, step: ParticlesSection, context: PruneContext, name: str
+    model: nn.Module, trainer: Trainer, pruning: ParticlePruning, phase: str
 ) -> MaskSet:
-    """Search masks by forward passes, then train with them frozen."""
-    searches: Mapping[str, type[ParticleFilter | BestOfRandom]] = {
-        "filter": ParticleFilter,
-        "random": BestOfRandom,
-    }
-    search = searches[step.search](particles=step.particles, generations=step.generations)
+    """Search masks by forward passes, then train with them, in place, and apply them."""
+    search = BestOfRandom if pruning.random_search else ParticleFilter
     masks = prune_by_particles(
         model,
-        context.split(step.images, Loss.MISCLASSIFICATION),
-        _plan(model, step),
-        search=search,
-        seed=context.recipe.seed,
-        save=lambda state: context.save_search(name, state),
-        state=context.load_search(name),
+        trainer.split(pruning.images, Loss.MISCLASSIFICATION),
+        _layer_plans(model, pruning),
+        search=search(particles=pruning.particles, generations=pruning.generations),
+        seed=trainer.recipe.seed,
+        save=lambda state: trainer.save_search(phase, state),
+        state=trainer.load_search(phase),
     )
-    context.fit(model, step, context.epochs(step), name, FrozenMasks(masks))
+    epochs, frozen = trainer.epochs(pruning), FrozenMasks(masks)
+    trainer.fit(model, phase, frozen, epochs=epochs, learning_rate=pruning.learning_rate)
     masks.apply_(model)
     return masks
 
 
 def make_sparsifier(
     model: nn.Module,
-    step: WeightSection,
-    context: PruneContext,
+    trainer: Trainer,
+    pruning: WeightPruning,
     quantized: QuantizedModel | None = None,
 ) -> WeightSparsifier:
-    """Make what prunes a model while training, or its quantized form if there is one."""
-    trained = model if quantized is None else quantized
-    if isinstance(step, DPPSection) and step.learn_patterns:
-        found = _budget(model, step, context)
+    """Make the sparsifier that trains `model`, or its quantized form if there is one."""
+    trained, seed = model if quantized is None else quantized, trainer.recipe.seed
+    if isinstance(pruning, DPPPruning) and pruning.learn_patterns:
+        budget = _budget(model, trainer, pruning)
         if quantized is not None:
-            found = found.renamed(quantized_names(quantized))
+            budget = budget.renamed(quantized_names(quantized))
         return LearnedPatterns(
             trained,
-            found.candidates,
-            cost=found.cost,
-            budget=found.limit,
-            slope=found.slope,
-            init=LogitInit(step.init),
-            seed=context.recipe.seed,
+            budget.candidates,
+            cost=budget.cost,
+            budget=budget.limit,
+            slope=budget.slope,
+            init=pruning.init,
+            seed=seed,
         )
-    patterns = _find_patterns(model, step, context)
+    patterns = _find_patterns(model, trainer, pruning)
     if quantized is not None:
         patterns = quantized_patterns(quantized, patterns)
-    match step:
-        case MagnitudeSection():
-            pruner = ScorePruner(patterns=patterns, schedule=SCHEDULES[step.schedule])
-            if step.schedule == "one-shot":
+    match pruning:
+        case MagnitudePruning():
+            pruner = ScorePruner(patterns=patterns, schedule=pruning.schedule)
+            if isinstance(pruning.schedule, OneShot):
                 return FrozenMasks(pruner.masks(trained))
             return SRSTE(pruner, decay=0.0)
-        case SRSTESection():
-            pruner = ScorePruner(patterns=patterns, schedule=SCHEDULES[step.schedule])
-            return SRSTE(pruner, decay=step.decay)
-        case DPPSection():
-            return DPP(trained, patterns, init=LogitInit(step.init), seed=context.recipe.seed)
-        case SPPSection():
+        case SRSTEPruning():
+            pruner = ScorePruner(patterns=patterns, schedule=pruning.schedule)
+            return SRSTE(pruner, decay=pruning.decay)
+        case DPPPruning():
+            return DPP(trained, patterns, init=pruning.init, seed=seed)
+        case SPPPruning():
             return SPP(trained, patterns)
         case _:
-            raise AssertionError(step)
+            raise AssertionError(pruning)
 
 
 def _find_patterns(
-    model: nn.Module, step: WeightSection, context: PruneContext
+    model: nn.Module, trainer: Trainer, pruning: WeightPruning
 ) -> dict[str, Pattern]:
-    """Patterns by layer, from the rules or for the budget."""
-    if step.budget is None:
-        return match_patterns(model, [(rule.layers, pattern_of(rule)) for rule in step.rules])
-    return patterns_for_budget(model, _budget(model, step, context))
+    """Find patterns by layer name: as given, or for the budget."""
+    if isinstance(pruning.patterns, PatternChoice):
+        return choose_patterns(model, _budget(model, trainer, pruning))
+    return _match(model, pruning.patterns)
 
 
-def _budget(model: nn.Module, step: WeightSection, context: PruneContext) -> PatternBudget:
-    assert step.budget is not None, "sections have rules or a budget"
-    candidates = [
-        Pattern(select=KOutOfN(k, n, shared_by=step.shared_by)) for k, n in step.candidates
-    ]
-    images = context.data.train_images[:1]
-    return pattern_budget(model, images, candidates, step.budget, multipliers=context.multipliers)
+def _match(model: nn.Module, patterns: Rules | Mapping[str, Pattern]) -> dict[str, Pattern]:
+    if isinstance(patterns, Mapping):
+        return check_patterns(model, patterns)
+    return match_patterns(model, patterns)
 
 
-def _plan(model: nn.Module, step: ParticlesSection) -> dict[str, LayerPlan]:
-    """Plan for the convolutions that the step names, whose input is no image."""
-    names = match_patterns(model, [(step.layers, Pattern())])
-    plan: dict[str, LayerPlan] = {}
+def _budget(model: nn.Module, trainer: Trainer, pruning: WeightPruning) -> PatternBudget:
+    assert isinstance(pruning.patterns, PatternChoice)
+    return pattern_budget(model, trainer.data.train_images[:1], pruning.patterns)
+
+
+def _layer_plans(model: nn.Module, pruning: ParticlePruning) -> dict[str, LayerPlan]:
+    """Plan the search in the convolutions that the method names and whose input is no image."""
+    names = match_patterns(model, [(pruning.layers, Pattern())])
+    plans: dict[str, LayerPlan] = {}
     for name, layer in prunable_layers(model).items():
         weight = layer.weight
-        if name not in names or weight.ndim != 4 or weight.shape[1] <= 3:
+        if name not in names or weight.ndim != 4 or weight.shape[1] <= IMAGE_CHANNELS:
             continue
         channels, taps = weight.shape[1], weight.shape[2] * weight.shape[3]
         select = None
-        if step.kernels is not None:
-            kept = max(1, round(step.kernels * channels))
+        if pruning.kernels is not None:
+            kept = max(1, round(pruning.kernels * channels))
             select = KOutOfN(kept, channels, Granularity.KERNEL) if kept < channels else None
-        stride = min(step.stride or 1, taps)
+        stride = min(pruning.stride or 1, taps)
         if select is not None or stride > 1:
-            plan[name] = LayerPlan(select=select, stride=stride)
-    if not plan:
-        raise PruneError([f"particles need convolutions to prune, but '{step.layers}' names none"])
-    return plan
+            plans[name] = LayerPlan(select=select, stride=stride)
+    if not plans:
+        raise PruneError(
+            [f"particles need convolutions to prune, but '{pruning.layers}' names none"]
+        )
+    return plans

@@ -2,13 +2,14 @@
 
 from systolith.data.augment import Augment, crop_and_flip, shift_images
 from systolith.data.cifar10 import load_cifar10
-from systolith.data.dataset import Dataset
+from systolith.data.dataset import CALIBRATION_IMAGES, Dataset
 from systolith.data.digits import load_digits
 from systolith.data.image_folder import load_image_files, load_image_folder
 from systolith.data.mnist import load_fashion_mnist, load_mnist
 from systolith.data.split import HeldOut, hold_out
 
 __all__ = [
+    "CALIBRATION_IMAGES",
     "Augment",
     "Dataset",
     "HeldOut",

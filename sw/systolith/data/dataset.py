@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["Dataset"]
+__all__ = ["CALIBRATION_IMAGES", "Dataset"]
+
+CALIBRATION_IMAGES = 512
+"""Most training images that initial quantizer steps are chosen by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,6 +99,11 @@ class Dataset:
         """Shape (C, H, W) of one image."""
         channels, height, width = self.train_images.shape[1:]
         return channels, height, width
+
+    @property
+    def calibration_images(self) -> Tensor:
+        """The first training images, by which initial quantizer steps are chosen."""
+        return self.train_images[:CALIBRATION_IMAGES]
 
     @property
     def classes(self) -> int:

@@ -1,15 +1,14 @@
-"""Training: one compact loop, and the phases from a float model to a quantized one."""
+"""Training: one compact loop with checkpoints, and recipes for its phases."""
 
-from systolith.train.checkpoint import CheckpointError, save_state
+from systolith.train.checkpoint import (
+    CheckpointError,
+    clear_checkpoints,
+    save_state,
+    save_tensors,
+)
 from systolith.train.fit import Algorithm, DivergedError, Precision, TrainingError, evaluate, fit
 from systolith.train.progress import Progress, Report
-from systolith.train.recipe import (
-    Recipe,
-    train_float,
-    train_pruned,
-    train_pruned_quantized,
-    train_quantized,
-)
+from systolith.train.recipe import Recipe, train_float
 
 __all__ = [
     "Algorithm",
@@ -20,11 +19,10 @@ __all__ = [
     "Recipe",
     "Report",
     "TrainingError",
+    "clear_checkpoints",
     "evaluate",
     "fit",
     "save_state",
+    "save_tensors",
     "train_float",
-    "train_pruned",
-    "train_pruned_quantized",
-    "train_quantized",
 ]

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from systolith.foundation import replacing
 from systolith.prune import Sparsifier
 
-__all__ = ["CheckpointError", "TrainingState", "save_state"]
+__all__ = ["CheckpointError", "TrainingState", "clear_checkpoints", "save_state", "save_tensors"]
 
 
 class CheckpointError(ValueError):
@@ -92,12 +94,25 @@ def save_state(content: Mapping[str, Any], path: Path) -> None:
     buffer = BytesIO()
     torch.save(dict(content), buffer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.part")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def clear_checkpoints(checkpoint: Path) -> None:
+    """Remove all files whose names begin like `checkpoint`."""
+    for path in checkpoint.parent.glob(f"{checkpoint.name}*"):
+        path.unlink()
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors to a safetensors file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contiguous = {
+        name: tensor.contiguous(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    with replacing(path) as temporary:
+        save_file(contiguous, temporary)
 
 
 def _differences(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:

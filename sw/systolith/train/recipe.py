@@ -1,33 +1,22 @@
-"""The usual way from a fresh model to a pruned, quantized one: three phases, each resumable.
+"""How a network is trained, from float weights to quantized ones; and the float phase."""
 
-The state between phases is the model's ``state_dict`` and, from pruning on, a :class:`MaskSet`. A
-quantized model is made again by :func:`systolith.quant.prepare` with the same arguments, and takes
-its ``state_dict``.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from systolith.data import Augment, Dataset
-from systolith.network import Pattern
-from systolith.prune import SRSTE, MaskSet, ScorePruner, WeightSparsifier, check_patterns
-from systolith.quant import QuantConfig, QuantizedModel, prepare
 from systolith.train.fit import Algorithm, Precision, fit
 from systolith.train.progress import Report
 
-__all__ = [
-    "Recipe",
-    "train_float",
-    "train_pruned",
-    "train_pruned_quantized",
-    "train_quantized",
-]
+__all__ = ["Recipe", "train_float"]
 
-CALIBRATION_IMAGES = 512
+PRUNE_RATE_DIVISOR = 2
+"""Pruning starts from trained weights, which large steps would undo; but the kept weights must
+still move to make up for the pruned ones."""
+QUANTIZE_RATE_DIVISOR = 6
+"""Quantized training only moves weights between neighbouring integers; with larger steps they jump
+back and forth, and the loss of the float model is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +28,8 @@ class Recipe:
     float_epochs, prune_epochs, quantize_epochs : int
         0 skips training in that phase; masks and steps are still chosen.
     learning_rate : float
-        Of the float phase; pruning starts with half of it, quantization with a sixth.
+        Highest learning rate of the float phase, see also :attr:`prune_learning_rate` and
+        :attr:`quantize_learning_rate`.
     batch_size, weight_decay, algorithm, precision
         See :func:`fit`. Quantized training has no weight decay.
     augment : Augment, optional
@@ -58,6 +48,16 @@ class Recipe:
     precision: Precision = Precision.FLOAT32
     augment: Augment | None = None
     seed: int = 0
+
+    @property
+    def prune_learning_rate(self) -> float:
+        """Highest learning rate of training while pruning: half of the float phase's."""
+        return self.learning_rate / PRUNE_RATE_DIVISOR
+
+    @property
+    def quantize_learning_rate(self) -> float:
+        """Highest learning rate of quantized training: a sixth of the float phase's."""
+        return self.learning_rate / QUANTIZE_RATE_DIVISOR
 
 
 def train_float(
@@ -78,119 +78,9 @@ def train_float(
         phase="float",
         report=report,
         checkpoint=checkpoint,
+        batch_size=recipe.batch_size,
         weight_decay=recipe.weight_decay,
-        **_common(recipe),
+        algorithm=recipe.algorithm,
+        precision=recipe.precision,
+        augment=recipe.augment,
     )
-
-
-def train_pruned(
-    model: nn.Module,
-    data: Dataset,
-    patterns: Mapping[str, Pattern],
-    recipe: Recipe | None = None,
-    report: Report | None = None,
-    sparsifier: WeightSparsifier | None = None,
-    checkpoint: Path | None = None,
-) -> MaskSet:
-    """Train with masks, in place, and leave the pruned weights at zero.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Trained or fresh.
-    data : Dataset
-    patterns : mapping of str to Pattern
-        By layer name; checked for all layers before any work.
-    recipe : Recipe, optional
-    report : callable, optional
-    sparsifier : WeightSparsifier, optional
-        Default: SR-STE on magnitude, with the final pattern from the start.
-    checkpoint : Path, optional
-        Resumed from if it is there.
-
-    Returns
-    -------
-    MaskSet
-        Of the layers in `patterns`, each mask exact.
-
-    Raises
-    ------
-    PruneError
-        If a pattern does not fit its layer; all of them are listed.
-    """
-    recipe = recipe or Recipe()
-    check_patterns(model, patterns)
-    sparsifier = sparsifier or SRSTE(ScorePruner(patterns=patterns))
-    fit(
-        model,
-        data,
-        epochs=recipe.prune_epochs,
-        learning_rate=recipe.learning_rate / 2,
-        sparsifier=sparsifier,
-        seed=recipe.seed + 1,
-        phase="prune",
-        report=report,
-        checkpoint=checkpoint,
-        weight_decay=recipe.weight_decay,
-        **_common(recipe),
-    )
-    masks = sparsifier.masks(model)
-    masks.apply_(model)
-    return masks
-
-
-def train_quantized(
-    model: nn.Module,
-    data: Dataset,
-    masks: MaskSet | None = None,
-    config: QuantConfig | None = None,
-    recipe: Recipe | None = None,
-    report: Report | None = None,
-    checkpoint: Path | None = None,
-) -> QuantizedModel:
-    """Fold batch norms, quantize, and train with masks frozen; the float model is left as it is.
-
-    Raises
-    ------
-    UnsupportedModelError
-        If the model has layers without an integer form; all of them are listed.
-    """
-    recipe = recipe or Recipe()
-    quantized = prepare(model, data.train_images[:CALIBRATION_IMAGES], config, masks)
-    fit(
-        quantized,
-        data,
-        epochs=recipe.quantize_epochs,
-        learning_rate=recipe.learning_rate / 6,
-        weight_decay=0.0,
-        seed=recipe.seed + 2,
-        phase="quantize",
-        report=report,
-        checkpoint=checkpoint,
-        **_common(recipe),
-    )
-    return quantized
-
-
-def train_pruned_quantized(
-    model: nn.Module,
-    data: Dataset,
-    patterns: Mapping[str, Pattern],
-    config: QuantConfig | None = None,
-    recipe: Recipe | None = None,
-    report: Report | None = None,
-) -> QuantizedModel:
-    """All three phases: float, pruned, quantized; `model` ends as the pruned float one."""
-    check_patterns(model, patterns)
-    train_float(model, data, recipe, report)
-    masks = train_pruned(model, data, patterns, recipe, report)
-    return train_quantized(model, data, masks, config, recipe, report)
-
-
-def _common(recipe: Recipe) -> dict[str, Any]:
-    return {
-        "batch_size": recipe.batch_size,
-        "algorithm": recipe.algorithm,
-        "precision": recipe.precision,
-        "augment": recipe.augment,
-    }

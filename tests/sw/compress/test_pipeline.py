@@ -6,38 +6,39 @@ import numpy as np
 import pytest
 import torch
 
+from systolith.compress import (
+    PrunedModel,
+    SRSTEPruning,
+    Trainer,
+    compress_model,
+    prune_model,
+    quantize_model,
+)
 from systolith.data import load_digits
 from systolith.frontend import IntegerModel, lower
 from systolith.models import DigitsCNN
 from systolith.network import Conv2d, KOutOfN, Pattern, content_hash, forward, trace
 from systolith.prune import PruneError, all_convolutions_but_first
 from systolith.quant import QuantConfig, prepare
-from systolith.train import (
-    Progress,
-    Recipe,
-    evaluate,
-    train_float,
-    train_pruned,
-    train_pruned_quantized,
-    train_quantized,
-)
+from systolith.train import Progress, Recipe, evaluate, train_float
 
 TWO_OF_EIGHT = Pattern(select=KOutOfN(2, 8))
 
 
 def test_digits_stay_above_98_percent_from_float_to_two_out_of_eight_integers() -> None:
     data, model = load_digits(seed=0), DigitsCNN(seed=0)
+    trainer = Trainer(data=data)
     test = data.test_images, data.test_labels
     patterns = all_convolutions_but_first(model, TWO_OF_EIGHT)
 
     train_float(model, data)
     assert evaluate(model, *test) >= 0.985
 
-    masks = train_pruned(model, data, patterns)
-    assert masks.density == 0.25
+    pruned = prune_model(model, trainer, [SRSTEPruning(patterns=patterns)])
+    assert pruned.model is model and pruned.masks.density == 0.25
     assert evaluate(model, *test) >= 0.98
 
-    quantized = train_quantized(model, data, masks)
+    quantized = quantize_model(pruned, trainer)
     network, integer = lower(quantized, (1, 8, 8)), IntegerModel(quantized)
     assert evaluate(integer.logits, *test) >= 0.98
     for name in ("conv2", "conv3"):
@@ -54,10 +55,10 @@ def test_digits_stay_above_98_percent_from_float_to_two_out_of_eight_integers() 
 
 def test_power_of_two_steps_and_four_bits_still_work() -> None:
     data, model = load_digits(seed=1), DigitsCNN(seed=1)
-    recipe = Recipe(float_epochs=10, prune_epochs=6, quantize_epochs=4)
+    trainer = Trainer(data=data, recipe=Recipe(float_epochs=10, prune_epochs=6, quantize_epochs=4))
     patterns = all_convolutions_but_first(model, TWO_OF_EIGHT)
     config = QuantConfig(weight_bits=4, act_bits=4, power_of_two=True)
-    quantized = train_pruned_quantized(model, data, patterns, config, recipe)
+    quantized = compress_model(model, trainer, [SRSTEPruning(patterns=patterns)], config)
     accuracy = evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
     assert accuracy >= 0.96
 
@@ -65,20 +66,21 @@ def test_power_of_two_steps_and_four_bits_still_work() -> None:
 def test_phases_resume_from_state_dicts_and_masks() -> None:
     data = load_digits(seed=0)
     recipe = Recipe(float_epochs=1, prune_epochs=1, quantize_epochs=1)
-    patterns = {"conv2": TWO_OF_EIGHT}
+    prunings = [SRSTEPruning(patterns={"conv2": TWO_OF_EIGHT})]
     reports: list[Progress] = []
     model = DigitsCNN()
-    straight = train_pruned_quantized(model, data, patterns, recipe=recipe, report=reports.append)
-    assert [report.phase for report in reports] == ["float", "prune", "quantize"]
+    trainer = Trainer(data=data, recipe=recipe, report=reports.append)
+    straight = compress_model(model, trainer, prunings)
+    assert [report.phase for report in reports] == ["float", "0-sr-ste", "quantize"]
 
     first = DigitsCNN()
     train_float(first, data, recipe)
     second = DigitsCNN(seed=5)
     second.load_state_dict(first.state_dict())
-    masks = train_pruned(second, data, patterns, recipe)
+    masks = prune_model(second, trainer, prunings).masks
     third = DigitsCNN(seed=6)
     third.load_state_dict(second.state_dict())
-    resumed = train_quantized(third, data, masks, None, recipe)
+    resumed = quantize_model(PrunedModel(model=third, masks=masks), trainer)
     for name, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
 
@@ -92,6 +94,6 @@ def test_checks_patterns_before_any_work() -> None:
         raise AssertionError("training has begun")
 
     message = "2-out-of-8 pruning needs in_channels divisible by 8, but layer 'conv1' has 1"
-    patterns = {"conv1": TWO_OF_EIGHT}
+    prunings = [SRSTEPruning(patterns={"conv1": TWO_OF_EIGHT})]
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        train_pruned_quantized(DigitsCNN(), load_digits(), patterns, report=fail)
+        compress_model(DigitsCNN(), Trainer(data=load_digits(), report=fail), prunings)

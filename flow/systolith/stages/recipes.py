@@ -1,4 +1,4 @@
-"""How an experiment trains and quantizes, as the software half wants to hear it."""
+"""From [train] and [quantize] of an experiment file to a recipe and bit widths."""
 
 from torch import Tensor
 
@@ -11,7 +11,7 @@ __all__ = ["bits_of", "recipe_of"]
 
 
 def recipe_of(experiment: Experiment) -> Recipe:
-    """Read [train], the augmentation of [data], and the seed."""
+    """Translate [train], the augmentation of [data], and the seed."""
     section = experiment.train
     return Recipe(
         float_epochs=section.float_epochs,
@@ -28,14 +28,14 @@ def recipe_of(experiment: Experiment) -> Recipe:
 
 
 def bits_of(experiment: Experiment, *images: Tensor) -> QuantConfig:
-    """Read [quantize].
+    """Translate [quantize].
 
     Parameters
     ----------
     experiment : Experiment
     *images : Tensor
-        Inputs of the network. If [quantize] does not say whether they are signed, they are if any
-        pixel is negative.
+        Inputs of the network. Unless [quantize] says whether they are signed, they are if any pixel
+        is negative.
     """
     section = experiment.quantize
     signed = section.input_signed

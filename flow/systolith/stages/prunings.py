@@ -1,0 +1,120 @@
+"""From the [[prune]] sections of an experiment file to configurations of pruning methods."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from systolith.compress import (
+    CycleBudget,
+    DJPQPruning,
+    DPPFilterPruning,
+    DPPPruning,
+    EnsemblePruning,
+    GDPPruning,
+    MacBudget,
+    MagnitudePruning,
+    ParameterBudget,
+    ParticlePruning,
+    PatternChoice,
+    Pruning,
+    Rules,
+    SPPPruning,
+    SRSTEPruning,
+    TaylorPruning,
+)
+from systolith.config import (
+    BudgetSection,
+    DPPFiltersSection,
+    DPPSection,
+    Experiment,
+    FilterSection,
+    MagnitudeSection,
+    ParticlesSection,
+    PruneSection,
+    RuleSection,
+    SRSTESection,
+    WeightSection,
+)
+from systolith.network import KOutOfN, Pattern
+from systolith.prune import Cubic, LogitInit, OneShot, Schedule, StridedPattern
+from systolith.stages.cycle_costs import CycleCost
+
+__all__ = ["pattern_of", "prunings_of"]
+
+SCHEDULES: Mapping[str, Schedule] = {"one-shot": OneShot(), "cubic": Cubic()}
+METHODS: Mapping[str, type[Pruning]] = {
+    each.method: each
+    for each in (
+        DJPQPruning,
+        DPPFilterPruning,
+        DPPPruning,
+        EnsemblePruning,
+        GDPPruning,
+        MagnitudePruning,
+        ParticlePruning,
+        SPPPruning,
+        SRSTEPruning,
+        TaylorPruning,
+    )
+}
+
+
+def prunings_of(experiment: Experiment) -> tuple[Pruning, ...]:
+    """Translate the [[prune]] sections.
+
+    Raises
+    ------
+    PruneError
+        If the keys of a section exclude each other.
+    """
+    return tuple(_pruning(section, experiment.multipliers) for section in experiment.prune)
+
+
+def pattern_of(rule: RuleSection) -> Pattern | StridedPattern:
+    """Translate a rule; offsets of strided taps are chosen later, by the weights."""
+    if rule.stride in (None, 1):
+        return Pattern(select=rule.select)
+    return StridedPattern(select=rule.select, stride=rule.stride)
+
+
+def _pruning(section: PruneSection, multipliers: int) -> Pruning:
+    """Fields of the configuration are keys of the section, except those that are set here."""
+    values: dict[str, Any] = {name: getattr(section, name) for name in type(section).model_fields}
+    method = METHODS[values.pop("method")]
+    match section:
+        case WeightSection():
+            for name in ("rules", "budget", "candidates", "shared_by"):
+                del values[name]
+            values["patterns"] = _patterns(section, multipliers)
+        case FilterSection():
+            values["keep"] = section.keep
+            if (budget := values.pop("budget")) is not None:
+                values["keep"] = _budget(budget, multipliers)
+    match section:
+        case MagnitudeSection() | SRSTESection():
+            values["schedule"] = SCHEDULES[section.schedule]
+        case DPPSection():
+            values["init"] = LogitInit(section.init)
+        case DPPFiltersSection():
+            values["taylor_init"] = values.pop("init") == "taylor"
+        case ParticlesSection():
+            values["random_search"] = values.pop("search") == "random"
+    return method(**values)
+
+
+def _patterns(section: WeightSection, multipliers: int) -> Rules | PatternChoice:
+    if section.budget is None:
+        return [(rule.layers, pattern_of(rule)) for rule in section.rules]
+    candidates = tuple(
+        Pattern(select=KOutOfN(k, n, shared_by=section.shared_by)) for k, n in section.candidates
+    )
+    return PatternChoice(budget=_budget(section.budget, multipliers), candidates=candidates)
+
+
+def _budget(section: BudgetSection, multipliers: int) -> MacBudget | ParameterBudget | CycleBudget:
+    if section.macs is not None:
+        return MacBudget(section.macs)
+    if section.parameters is not None:
+        return ParameterBudget(section.parameters)
+    assert section.cycles is not None, "sections have one of the three"
+    return CycleBudget(section.cycles, partial(CycleCost, multipliers=multipliers))

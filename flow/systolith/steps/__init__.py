@@ -1,1 +1,0 @@
-"""Pruning and budgets of an experiment."""

@@ -1,0 +1,287 @@
+"""Configurations of the pruning methods: plain values, one class per method."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from systolith.compress.budgets import MacBudget, ParameterBudget, PatternChoice
+from systolith.network import Pattern
+from systolith.prune import LogitInit, OneShot, PruneError, Schedule, StridedPattern
+
+__all__ = [
+    "DJPQPruning",
+    "DPPFilterPruning",
+    "DPPPruning",
+    "EnsemblePruning",
+    "FilterPruning",
+    "FilterRemoval",
+    "GDPPruning",
+    "JointPruning",
+    "MagnitudePruning",
+    "ParticlePruning",
+    "Pruning",
+    "Rules",
+    "SPPPruning",
+    "SRSTEPruning",
+    "SearchPruning",
+    "TaylorPruning",
+    "WeightPruning",
+]
+
+Rules = Sequence[tuple[str, Pattern | StridedPattern]]
+"""Regular expressions for layer names, each with a pattern; later rules win."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """What every pruning method has.
+
+    Parameters
+    ----------
+    epochs : int, optional
+        Epochs of training while pruning; by default the recipe's.
+    finetune_epochs : int
+        Epochs of training afterwards, with masks fixed.
+    learning_rate : float, optional
+        Highest learning rate of both; by default the recipe's for pruning.
+    """
+
+    method: ClassVar[str]
+    """Name in messages and in names of checkpoints."""
+    epochs: int | None = None
+    finetune_epochs: int = 0
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPruning(Pruning):
+    """Evaluate masks by forward passes.
+
+    Parameters
+    ----------
+    images : int
+        Training images that are held out to evaluate masks.
+    """
+
+    images: int = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightPruning(Pruning):
+    """Mask weights.
+
+    Parameters
+    ----------
+    patterns : rules, mapping of str to Pattern, or PatternChoice
+        Rules, as for :func:`~systolith.prune.match_patterns`, or patterns by layer name, or those to
+        choose from for a budget.
+    """
+
+    patterns: Rules | Mapping[str, Pattern] | PatternChoice
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointPruning(WeightPruning):
+    """Mask weights before or during quantized training.
+
+    Parameters
+    ----------
+    joint : bool
+        Prune during quantized training instead of before.
+    """
+
+    joint: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class MagnitudePruning(WeightPruning):
+    """Keep the weights of greatest magnitude.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        When the layers reach their patterns. With :class:`~systolith.prune.OneShot` the masks stay
+        as they are at the start.
+    """
+
+    method: ClassVar[str] = "magnitude"
+    schedule: Schedule = OneShot()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SRSTEPruning(JointPruning):
+    """Sparse-refined straight-through estimator, see :class:`~systolith.prune.SRSTE`.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        When the layers reach their patterns.
+    decay : float
+        Pull of pruned weights towards zero.
+    """
+
+    method: ClassVar[str] = "sr-ste"
+    schedule: Schedule = OneShot()
+    decay: float = 2e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPPPruning(JointPruning):
+    """Dynamic probabilistic pruning, see :class:`~systolith.prune.DPP`.
+
+    Parameters
+    ----------
+    init : LogitInit
+        Initial logits.
+    learn_patterns : bool
+        Learn during training which pattern each layer gets, instead of choosing by magnitude.
+        Needs a :class:`PatternChoice`.
+    """
+
+    method: ClassVar[str] = "dpp"
+    init: LogitInit = LogitInit.MAGNITUDE
+    learn_patterns: bool = False
+
+    def __post_init__(self) -> None:
+        if self.learn_patterns and not isinstance(self.patterns, PatternChoice):
+            raise PruneError(["learn_patterns needs a budget to choose patterns for, got rules"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SPPPruning(WeightPruning):
+    """Structured probabilistic pruning, see :class:`~systolith.prune.SPP`."""
+
+    method: ClassVar[str] = "spp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticlePruning(SearchPruning):
+    """Search masks of convolutions by forward passes, then train with them.
+
+    Parameters
+    ----------
+    layers : str
+        Regular expression for layer names.
+    kernels : float, optional
+        Share of each filter's kernels to keep, 0..1.
+    stride : int, optional
+        Keep every stride-th tap.
+    particles, generations : int
+        Size and number of populations of the search.
+    random_search : bool
+        Take the best of as many random masks instead, as an ablation.
+    """
+
+    method: ClassVar[str] = "particles"
+    layers: str = ".*"
+    kernels: float | None = None
+    stride: int | None = None
+    particles: int = 50
+    generations: int = 10
+    random_search: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kernels is None and self.stride is None:
+            raise PruneError(["particle pruning needs kernels, a stride, or both"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterRemoval(Pruning):
+    """Remove filters from the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterPruning(FilterRemoval):
+    """Remove the least important filters.
+
+    Parameters
+    ----------
+    keep : float, MacBudget or ParameterBudget
+        Share of the filters to keep, 0..1; or a budget for the network.
+    least : float
+        Share of the smallest layer's filters that every layer keeps, 0..1.
+    multiple_of : int
+        Each layer keeps a multiple of this number of filters, so that they fill the hardware's
+        lanes.
+    """
+
+    keep: float | MacBudget | ParameterBudget
+    least: float = 0.1
+    multiple_of: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class GDPPruning(FilterPruning):
+    """Global and dynamic filter pruning, see :class:`~systolith.prune.GDP`.
+
+    Parameters
+    ----------
+    per_mac : bool
+        Rank filters by saliency per MAC; needs a :class:`MacBudget`.
+    """
+
+    method: ClassVar[str] = "gdp"
+    per_mac: bool = False
+
+    def __post_init__(self) -> None:
+        if self.per_mac and not isinstance(self.keep, MacBudget | ParameterBudget):
+            raise PruneError(["prune: per_mac needs a budget of macs, got keep"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaylorPruning(FilterPruning):
+    """Taylor importance of gates, see :class:`~systolith.prune.TaylorGates`."""
+
+    method: ClassVar[str] = "taylor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsemblePruning(FilterPruning, SearchPruning):
+    """Linear filter ensembles, see :func:`~systolith.prune.prune_by_ensembles`.
+
+    Parameters
+    ----------
+    members : int
+        Random masks to evaluate.
+    rounds : int
+        Rounds of evaluation and removal.
+    """
+
+    method: ClassVar[str] = "lfe"
+    members: int = 512
+    rounds: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPPFilterPruning(FilterPruning):
+    """Dynamic probabilistic pruning of filters: every layer keeps the same share.
+
+    Parameters
+    ----------
+    taylor_init : bool
+        Initialize logits with Taylor scores of the trained network; at random otherwise, as in the
+        paper.
+    """
+
+    method: ClassVar[str] = "dpp-filters"
+    taylor_init: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DJPQPruning(FilterRemoval):
+    """Learn gates of filters together with bit widths, see :class:`~systolith.quant.DJPQ`.
+
+    Parameters
+    ----------
+    information : float
+        Weight of open gates in the loss.
+    bit_operations : float
+        Weight of the network's bit operations in the loss, relative to 8 bits and no pruning.
+    power_of_two : bool
+        Restrict widths to 2, 4 and 8 bits.
+    """
+
+    method: ClassVar[str] = "djpq"
+    information: float = 1e-3
+    bit_operations: float = 1.0
+    power_of_two: bool = False
