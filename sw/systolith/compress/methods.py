@@ -73,8 +73,8 @@ class WeightPruning(Pruning):
     Parameters
     ----------
     patterns : rules, mapping of str to Pattern, or PatternChoice
-        Rules, as for :func:`~systolith.prune.match_patterns`, or patterns by layer name, or those to
-        choose from for a budget.
+        Rules, as for :func:`~systolith.prune.match_patterns`; patterns by layer name; or patterns
+        to choose from for a budget.
     """
 
     patterns: Rules | Mapping[str, Pattern] | PatternChoice
