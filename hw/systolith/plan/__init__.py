@@ -7,9 +7,8 @@ from systolith.plan.choose.options import EngineOption, conv_options, other_opti
 from systolith.plan.choose.sketch import OptionTable, Sketch, sketch
 from systolith.plan.cycles.timeline import Timeline, timeline
 from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.conv_plan import ArrayShape, ConvPlan, MultiplierKind
-from systolith.plan.engines.depthwise_plan import DepthwisePlan
-from systolith.plan.engines.gather_plan import GatherPlan
+from systolith.plan.engines.array_shape import ArrayShape, Feed, MultiplierKind
+from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.latency import (
     ARRIVE_LATENCY,
     DEEP_LATENCY,
@@ -18,7 +17,7 @@ from systolith.plan.engines.latency import (
     PREFETCHED,
     requantize_latency,
 )
-from systolith.plan.engines.memory import Memory, MemoryKind
+from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.packing import PackedWeights, Tap, pack_weights, row_taps
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.reduction import Reduction
@@ -63,14 +62,13 @@ __all__ = [
     "AddPlan",
     "ArrayShape",
     "ConvPlan",
-    "DepthwisePlan",
     "Edge",
     "EngineOption",
     "EnginePlan",
+    "Feed",
     "ForkPlan",
-    "GatherPlan",
     "GearboxPlan",
-    "Memory",
+    "Memories",
     "MemoryKind",
     "MultiplierKind",
     "NetworkPlan",

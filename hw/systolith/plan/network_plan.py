@@ -13,7 +13,8 @@ from systolith.plan.choose.arrays import bad_arrays, shapes_by_layer
 from systolith.plan.choose.options import choose_engines, engine_options
 from systolith.plan.cycles.queues import sized_queues
 from systolith.plan.cycles.timeline import Timeline, timeline
-from systolith.plan.engines.conv_plan import ArrayShape, ConvPlan
+from systolith.plan.engines.array_shape import ArrayShape
+from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.workload import unsupported, work_of
 from systolith.plan.errors import PlanError

@@ -13,12 +13,12 @@ from systolith.gateware.parameters import ParameterMemory, lead_through, load_po
 from systolith.gateware.primitives import RegisteredRam, multiplied
 from systolith.gateware.window.window_buffer import step_layout
 from systolith.network import identifier
-from systolith.plan import GatherPlan, MultiplierKind
+from systolith.plan import ConvPlan, MultiplierKind
 
 __all__ = ["GatherArray", "GatherPE", "write_layout"]
 
 
-def write_layout(plan: GatherPlan) -> data.StructLayout:
+def write_layout(plan: ConvPlan) -> data.StructLayout:
     """Describe what the window buffers of all PEs are written with: `word` at `address` if `en`."""
     return data.StructLayout(
         {
@@ -59,7 +59,7 @@ class GatherPE(wiring.Component):
     psum_i: data.View
     psum_o: data.View
 
-    def __init__(self, plan: GatherPlan) -> None:
+    def __init__(self, plan: ConvPlan) -> None:
         self.plan = plan
         shape = PEShape.of(plan)
         super().__init__(
@@ -158,7 +158,7 @@ class GatherArray(wiring.Component):
     load_o: data.View
     full: Signal
 
-    def __init__(self, plan: GatherPlan, tables: WeightTables, *, loadable: bool = False) -> None:
+    def __init__(self, plan: ConvPlan, tables: WeightTables, *, loadable: bool = False) -> None:
         self.plan, self.tables, self.loadable = plan, tables, loadable
         members = {
             "step": In(step_layout(plan)).array(plan.array.rows),

@@ -9,7 +9,7 @@ from systolith.gateware.cells import place
 from systolith.gateware.delay import payload
 from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
 from systolith.network import IntArray
-from systolith.plan import ConvPlan, DepthwisePlan, PackedWeights
+from systolith.plan import ConvPlan, PackedWeights
 
 __all__ = ["WEIGHT_LATENCY", "PEArray", "WeightTables", "weight_tables"]
 
@@ -100,7 +100,7 @@ class PEArray(wiring.Component):
                     )
                 )
                 m.submodules[table.name] = weights
-                shape = PEShape.of(plan, turn=self._turns(column))
+                shape = PEShape.of(plan, turn=plan.turns_after(column))
                 pe = place(platform, m, f"pe_{row}_{column}", PE, shape)
                 m.d.comb += [
                     weights.address.eq(address),
@@ -115,8 +115,3 @@ class PEArray(wiring.Component):
         if self.loadable:
             lead_through(m, self, memories)
         return m
-
-    def _turns(self, column: int) -> bool:
-        """Whether the next column of a depthwise layer has another channel."""
-        plan = self.plan
-        return isinstance(plan, DepthwisePlan) and (column + 1) % plan.multiplicity == 0

@@ -2,7 +2,7 @@
 
 from systolith.gateware.board.config import BoardConfig, identity_of
 from systolith.gateware.board.packets import Kind, Status
-from systolith.gateware.board.room import server_resources
+from systolith.gateware.board.resources import server_resources
 from systolith.gateware.board.server import Server
 from systolith.gateware.board.top import BoardTop
 from systolith.gateware.board.uart import UartReceiver, UartTransmitter

@@ -21,7 +21,6 @@ from systolith.network import (
 from systolith.plan import (
     AddPlan,
     ConvPlan,
-    GatherPlan,
     PoolPlan,
     folded_bias,
     pack_weights,
@@ -67,9 +66,10 @@ class ConvContents:
         shape = requantizer or _requantizer(
             plan.acc_bits, biases, layer, plan.output.type, loadable
         )
-        rows = () if isinstance(plan, GatherPlan) else range(plan.array.rows)
         return cls(
-            taps=tuple(tap_table(plan, row_taps(plan, row), f"taps_{row}") for row in rows),
+            taps=tuple(
+                tap_table(plan, row_taps(plan, row), f"taps_{row}") for row in range(plan.readers)
+            ),
             weights=weight_tables(plan, pack_weights(plan, layer)),
             requantizer=shape,
             parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes_out),

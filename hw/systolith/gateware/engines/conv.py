@@ -16,7 +16,7 @@ from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.window.row_reader import RowReader
 from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
 from systolith.network import Conv2d, Linear
-from systolith.plan import ConvPlan, DepthwisePlan, GatherPlan
+from systolith.plan import ConvPlan, Feed
 
 __all__ = ["ConvEngine"]
 
@@ -77,12 +77,8 @@ class ConvEngine(wiring.Component):
             sequencer.room.eq(output.room),
             output.start.eq(sequencer.start),
         ]
-        if isinstance(plan, GatherPlan):
-            array, last_step = self._gather(m, plan, writer, sequencer)
-            loaded = [array, requantize]
-        else:
-            array, last_step, readers = self._rows(m, writer, sequencer)
-            loaded = [*(readers if plan.skips_taps else ()), array, requantize]
+        feed = self._gather if plan.feed is Feed.GATHERED else self._read_rows
+        array, last_step, loadable_readers = feed(m, writer, sequencer)
         m.d.comb += writer.done.eq(
             delayed(m, last_step.done, plan.free_latency - plan.array.rows - 2, "done")
         )
@@ -103,13 +99,17 @@ class ConvEngine(wiring.Component):
         ]
         wiring.connect(m, output.o, wiring.flipped(self.o))
         if self.loadable:
-            lead_through(m, self, loaded)
+            lead_through(m, self, [*loadable_readers, array, requantize])
         return m
 
     def _gather(
-        self, m: Module, plan: GatherPlan, writer: WindowWriter, sequencer: Sequencer
-    ) -> tuple[GatherArray, data.View]:
-        """Give each PE the whole window. Returns the array, and the last row's steps."""
+        self, m: Module, writer: WindowWriter, sequencer: Sequencer
+    ) -> tuple[GatherArray, data.View, list[RowReader]]:
+        """Give each PE the whole window.
+
+        Returns the array, the last row's steps, and no readers.
+        """
+        plan = self.plan
         m.submodules.array = array = GatherArray(
             plan, self.contents.weights, loadable=self.loadable
         )
@@ -123,14 +123,14 @@ class ConvEngine(wiring.Component):
             m.d.comb += array.step[row].eq(step)
             if row < plan.array.rows - 1:
                 step = delayed(m, step, 1, f"step{row + 1}")
-        return array, step
+        return array, step, []
 
-    def _rows(
+    def _read_rows(
         self, m: Module, writer: WindowWriter, sequencer: Sequencer
     ) -> tuple[PEArray, data.View, list[RowReader]]:
-        """Give each row its reader; steps move down a row per cycle.
+        """Give each row a reader; steps move down one row per cycle.
 
-        Returns the array, the last row's steps, and the readers.
+        Returns the array, the last row's steps, and the readers whose taps can be loaded.
         """
         plan, contents = self.plan, self.contents
         m.submodules.array = array = PEArray(plan, contents.weights, loadable=self.loadable)
@@ -144,7 +144,7 @@ class ConvEngine(wiring.Component):
                 layout,
                 contents.taps[row],
                 fill=plan.input.type.zero_point,
-                words=plan.passes if isinstance(plan, DepthwisePlan) else 1,
+                words=plan.passes if plan.reads_word_of_pass else 1,
                 loadable=self.loadable and plan.skips_taps,
             )
             readers.append(reader)
@@ -164,4 +164,4 @@ class ConvEngine(wiring.Component):
             ]
             if row < plan.array.rows - 1:
                 step = delayed(m, step, 1, f"step{row + 1}")
-        return array, step, readers
+        return array, step, readers if plan.skips_taps else []

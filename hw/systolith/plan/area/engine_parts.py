@@ -10,9 +10,9 @@ from enum import Enum
 from math import ceil
 
 from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.conv_plan import ConvPlan, MultiplierKind
-from systolith.plan.engines.gather_plan import GatherPlan
-from systolith.plan.engines.memory import Memory, MemoryKind
+from systolith.plan.engines.array_shape import Feed, MultiplierKind
+from systolith.plan.engines.conv_plan import ConvPlan
+from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.streams.stage_graph import WindowedEngine
 
@@ -62,7 +62,7 @@ def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     )
     if reloadable:
         parts["loading"] = plan.weight_memories.load_luts
-    if isinstance(plan, GatherPlan):
+    if plan.feed is Feed.GATHERED:
         parts["gathered bits"] = pes * (_step_bits(plan) + plan.window.taps)
     else:
         parts["row bits"] = array.rows * (2 * _address_bits(plan) + plan.group * act_bits)
@@ -113,7 +113,7 @@ def _common_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
         "held bits": sum(plan.hold_delays) * plan.acc_bits,
         "word address bits": pes * (plan.steps - 1).bit_length(),
     }
-    if isinstance(plan, GatherPlan):
+    if plan.feed is Feed.GATHERED:
         parts["gathered bits"] = pes * (_step_bits(plan) + group_bits)
     else:
         parts["group bits"] = array.rows * (array.columns - 1) * group_bits
@@ -175,7 +175,7 @@ def end_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[s
     # A word holds a multiplier, a shift, and a bias as wide as a sum or an offset as a product.
     word = scaled + (plan.offset_bits or BIAS_BITS) + SHIFT_BITS
     depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel
-    parameters = Memory(count=lanes, depth=depth, width=word)
+    parameters = Memories(count=lanes, depth=depth, width=word)
     parts = Counter({"scaled bits": lanes * scaled, "output": 1})
     parts["RAM" if reloadable else "ROM"] += parameters.luts(written=reloadable)
     if reloadable:
@@ -191,7 +191,7 @@ def end_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
 def output_buffer(plan: ConvPlan | AddPlan | PoolPlan) -> int:
     """LUTs of the memory that results wait in."""
     width = plan.lanes_out * plan.output.type.bits
-    return Memory(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
+    return Memories(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
 
 
 def _scaled_bits(plan: ConvPlan | AddPlan | PoolPlan) -> int:
@@ -220,11 +220,11 @@ def _step_bits(plan: ConvPlan) -> int:
     return _address_bits(plan) + kernel + sum((count - 1).bit_length() for count in counters)
 
 
-def _taps(plan: ConvPlan) -> Memory:
+def _taps(plan: ConvPlan) -> Memories:
     """Tables of taps, one for each row."""
     height, width = plan.window.kernel
     bits = _address_bits(plan) + (height - 1).bit_length() + (width - 1).bit_length()
-    return Memory(count=plan.array.rows, depth=plan.folds, width=bits)
+    return Memories(count=plan.array.rows, depth=plan.folds, width=bits)
 
 
 def _select(parts: int) -> int:

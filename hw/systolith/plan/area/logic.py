@@ -27,7 +27,7 @@ from systolith.plan.area.engine_parts import (
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.latency import PREFETCHED
-from systolith.plan.engines.memory import Memory, MemoryKind
+from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
@@ -183,7 +183,7 @@ def _queues(plan: ForkPlan) -> Counter[str]:
     width = plan.lanes * plan.tensor.type.bits
     for depth, deep in zip(plan.depths, plan.deep, strict=True):
         parts["deep queue"] += deep
-        held = Memory(count=1, depth=PREFETCHED if deep else depth, width=width)
+        held = Memories(count=1, depth=PREFETCHED if deep else depth, width=width)
         parts["RAM"] += held.luts(written=True)
     return parts
 

@@ -14,8 +14,9 @@ from systolith.devices.budget import Resources
 from systolith.plan.area.engine_parts import Choice
 from systolith.plan.area.logic import LogicShare, chosen_logic, common_logic, logic_of, summed
 from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.conv_plan import ConvPlan, MultiplierKind
-from systolith.plan.engines.memory import Memory, MemoryKind
+from systolith.plan.engines.array_shape import MultiplierKind
+from systolith.plan.engines.conv_plan import ConvPlan
+from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS
 from systolith.plan.streams.fork_plan import ForkPlan
@@ -115,7 +116,7 @@ def engine_resources(
     ]
 
     def memories(
-        choice: Choice, given: Sequence[MemoryKind], memory: Memory
+        choice: Choice, given: Sequence[MemoryKind], memory: Memories
     ) -> list[tuple[MemoryKind, int, LogicShare]]:
         return [(kind, _blocks(memory, kind, block), logic_with(choice, kind)) for kind in given]
 
@@ -159,11 +160,11 @@ def _limbs(bits: int) -> int:
 def _queues(plan: ForkPlan, block: BlockRam) -> int:
     width = plan.lanes * plan.tensor.type.bits
     return sum(
-        Memory(count=1, depth=depth, width=width).blocks(block)
+        Memories(count=1, depth=depth, width=width).blocks(block)
         for depth, deep in zip(plan.depths, plan.deep, strict=True)
         if deep
     )
 
 
-def _blocks(memory: Memory, kind: MemoryKind, block: BlockRam) -> int:
+def _blocks(memory: Memories, kind: MemoryKind, block: BlockRam) -> int:
     return memory.blocks(block) if kind is MemoryKind.BLOCK else 0

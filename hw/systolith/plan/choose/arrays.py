@@ -8,7 +8,7 @@ from math import ceil
 from systolith.devices.budget import Budget, Resources
 from systolith.network import Conv2d, IntegerNetwork, Linear, identifier
 from systolith.plan.choose.solver import choose
-from systolith.plan.engines.conv_plan import ArrayShape
+from systolith.plan.engines.array_shape import ArrayShape
 from systolith.plan.engines.workload import Work, no_engine, work_of
 
 __all__ = ["array_shapes", "bad_arrays", "choose_arrays", "least_cycles", "shapes_by_layer"]

@@ -8,7 +8,8 @@ from systolith.network import Add, AvgPool2d, IntegerNetwork, Layer, MaxPool2d
 from systolith.plan.area.resources import Choices, engine_resources, resources_of
 from systolith.plan.choose.arrays import array_shapes, least_cycles
 from systolith.plan.choose.solver import choose
-from systolith.plan.engines.conv_plan import ArrayShape, ConvPlan, MultiplierKind
+from systolith.plan.engines.array_shape import ArrayShape, Feed, MultiplierKind
+from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.layer_engines import (
     add_engine,
     conv_engine,
@@ -230,5 +231,5 @@ def _other_engines(
 def _conv_engines(work: Work, shapes: Iterable[ArrayShape]) -> Iterator[ConvPlan]:
     """One engine for each shape, and for each width of a word where filters gather."""
     for shape in shapes:
-        for lanes in divisors(work.channels) if work.gathers else [None]:
+        for lanes in divisors(work.channels) if work.feed is Feed.GATHERED else [None]:
             yield conv_engine(work, shape, lanes=lanes)

@@ -4,12 +4,9 @@ from dataclasses import dataclass
 from math import ceil
 
 from systolith.network import Tensor
-from systolith.plan.engines.latency import CREDIT_LATENCY, MULTIPLIER_LATENCY, requantize_latency
+from systolith.plan.engines.latency import CREDIT_LATENCY, SUM_LATENCY, requantize_latency
 
 __all__ = ["AddPlan"]
-
-SUM_LATENCY = MULTIPLIER_LATENCY + 1
-"""Cycles from a pair of transfers to its sum: products, sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,17 +20,17 @@ class AddPlan:
     name : str
         The layer.
     inputs : pair of Tensor
-        What arrives, shaped alike.
+        Operands, of one shape.
     output : Tensor
-        What leaves.
+        Result, of the same shape.
     lanes : int
-        Channels per transfer, on all sides.
+        Channels per transfer, in and out.
     sum_bits : int
-        Width of the sum of both scaled inputs, and of either alone.
+        Width of each scaled input and of their sum.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
     offset_bits : int
-        Width of what it adds behind it; 0 if there are no offsets.
+        Width of the addend behind the multiplier; 0 if there are no offsets.
     """
 
     name: str
@@ -77,5 +74,5 @@ class AddPlan:
 
     @property
     def fifo_depth(self) -> int:
-        """Results in flight while one pair comes per cycle."""
+        """Results in flight while one pair arrives per cycle."""
         return self.latency + CREDIT_LATENCY + 3

@@ -1,84 +1,25 @@
 """How a convolution or linear layer is folded onto a systolic array."""
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from math import ceil
-from numbers import Integral
 
 from systolith.network import Tensor
-from systolith.plan.engines.latency import MULTIPLIER_LATENCY, requantize_latency
-from systolith.plan.engines.memory import Memory, MemoryKind
+from systolith.plan.engines.array_shape import ArrayShape, Feed, MultiplierKind
+from systolith.plan.engines.latency import (
+    COLLECT_LATENCY,
+    FETCH_LATENCY,
+    FREE_LATENCY,
+    MULTIPLIER_LATENCY,
+    PE_LATENCY,
+    READ_LATENCY,
+    requantize_latency,
+)
+from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.reduction import Reduction
-from systolith.plan.engines.windowed_plan import FREE_LATENCY, READ_LATENCY, WindowedPlan
-from systolith.plan.errors import PlanError
+from systolith.plan.engines.windowed_plan import WindowedPlan
 
-__all__ = ["ArrayShape", "ConvPlan", "MultiplierKind"]
-
-PE_LATENCY = 2
-"""Cycles from the activations of a PE to its partial sum, beside those of the multiplication."""
-COLLECT_LATENCY = 1
-"""Cycles from a column's held result to the requantizer."""
-
-
-class MultiplierKind(Enum):
-    """What a PE multiplies with."""
-
-    DSP = "DSP"
-    """A multiplier of the device."""
-    LUT = "LUT"
-    """A tree of adders, one term for each bit of the weight: cheap for narrow weights."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrayShape:
-    """Size of a PE array.
-
-    Parameters
-    ----------
-    rows : int
-        PEs that share a column's sum: they divide the reduction (taps x groups).
-    columns : int
-        PEs that share a row's activations: they divide the filters.
-    multipliers : int
-        Multipliers of each PE: they divide the k slots of a group.
-    packed : int
-        Filters per column, 1 or 2: a multiplier makes as many products, if weights are narrow and
-        both filters read the same.
-
-    Raises
-    ------
-    PlanError
-        If one is no integer. How large they may be depends on the layer.
-    """
-
-    rows: int
-    columns: int
-    multipliers: int = 1
-    packed: int = 1
-
-    def __post_init__(self) -> None:
-        names = ("rows", "columns", "multipliers", "packed")
-        given = {name: getattr(self, name) for name in names}
-        problems = [
-            f"{name} of an array must be an integer, got {value!r}"
-            for name, value in given.items()
-            if not isinstance(value, Integral) or isinstance(value, bool)
-        ]
-        if problems:
-            raise PlanError(problems)
-        for name, value in given.items():
-            object.__setattr__(self, name, int(value))
-
-    @property
-    def total(self) -> int:
-        """Multipliers of the array."""
-        return self.rows * self.columns * self.multipliers
-
-    @property
-    def width(self) -> int:
-        """Filters side by side."""
-        return self.columns * self.packed
+__all__ = ["ConvPlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +28,10 @@ class ConvPlan(WindowedPlan):
 
     A linear layer is a convolution whose kernel is the whole image.
 
-    ``cycles = Ho * Wo * ceil(taps * groups / rows) * ceil(k / multipliers) * ceil(F / columns)``,
-    where taps that are skipped do not count, and columns do twice if their multipliers are packed.
+    ``cycles = Ho * Wo * ceil(parts / rows) * ceil(k / multipliers) * ceil(F / width)``, where the
+    parts are the taps x groups that a filter sums over, without skipped taps; for a depthwise layer
+    its taps, and for gathered weights the k weights of a filter. The width is the number of columns
+    times the filters packed into each.
 
     Parameters
     ----------
@@ -97,9 +40,15 @@ class ConvPlan(WindowedPlan):
     window : Window
         Input size, kernel, stride, padding.
     input, output : Tensor
-        What arrives (C, H, W) and leaves (F, Ho, Wo) or (F,).
+        Shapes (C, H, W), and (F, Ho, Wo) or (F,), with their types.
+    feed : Feed
+        How activations reach the PEs.
+    multiplicity : int
+        Filters per channel of a depthwise layer; a divisor of the columns. 0 for other feeds.
     slots, group : int
-        k and n of the pattern; both 1 for dense.
+        Kept weights k and channels n of a group; both 1 for dense. The group of a depthwise layer
+        has as many channels as its columns need, the group of gathered weights those of one word of
+        the window.
     reads : Reduction
         What one output sums over.
     array : ArrayShape
@@ -111,19 +60,21 @@ class ConvPlan(WindowedPlan):
     weight_bits : int
         Width of a weight.
     acc_bits, biased_bits : int
-        Width of partial sums, and of what a requantizer multiplies.
+        Widths of partial sums, and of the factor of a requantizer's multiplier.
     buffer_depth : int
-        Words of each row's activation memory; a power of two.
+        Words of each activation memory; a power of two.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
     offset_bits : int
-        Width of what it adds behind it; 0 if biases are added in front of it.
+        Width of the addend behind the multiplier; 0 if biases are added in front of it.
     multiplier_kind : MultiplierKind
     weight_memory, window_memory : MemoryKind
-        What weights and activations are kept in.
+        Memories of weights and of activations.
     """
 
     input: Tensor
+    feed: Feed = Feed.ROWS
+    multiplicity: int = 0
     slots: int
     group: int
     reads: Reduction
@@ -150,34 +101,45 @@ class ConvPlan(WindowedPlan):
         return self.output.shape[0]
 
     @property
-    def groups(self) -> int:
-        """Groups of n input channels."""
-        return self.reads.groups
-
-    @property
     def banks(self) -> int:
-        """Different contents among the rows' memories: row r holds the groups g = r modulo this."""
-        return self.reads.banks(self.array.rows)
-
-    @property
-    def skips_taps(self) -> bool:
-        """Whether groups keep some taps only: which, is a parameter of the layer."""
-        return self.reads.reads is not None
-
-    @property
-    def words_per_pixel(self) -> int:
-        """Groups of each pixel in one bank."""
-        return self.groups // self.banks
-
-    @property
-    def lanes_in(self) -> int:
-        """Channels in one input transfer."""
-        return self.group * self.groups_per_transfer
+        """Different contents among the activation memories: row r holds bank r modulo this."""
+        return 1 if self.feed is Feed.GATHERED else self.reads.banks(self.array.rows)
 
     @property
     def banks_per_transfer(self) -> int:
         """Banks that one input transfer writes."""
         return self.groups_per_transfer
+
+    @property
+    def words_per_pixel(self) -> int:
+        """Groups of each pixel in one bank; the last may be partly empty unless rows feed them."""
+        if self.feed is Feed.ROWS:
+            return self.reads.groups // self.banks
+        return ceil(self.channels / self.group)
+
+    @property
+    def readers(self) -> int:
+        """Row readers with their tables of taps: one for each row, none if PEs gather."""
+        return 0 if self.feed is Feed.GATHERED else self.array.rows
+
+    @property
+    def reads_word_of_pass(self) -> bool:
+        """Whether pass p reads word p of each pixel, rather than the word that a tap names."""
+        return self.feed is Feed.DEPTHWISE
+
+    def turns_after(self, column: int) -> bool:
+        """Whether the column after `column` takes the next channel of a depthwise group."""
+        return self.feed is Feed.DEPTHWISE and (column + 1) % self.multiplicity == 0
+
+    @property
+    def skips_taps(self) -> bool:
+        """Whether groups keep only some taps; the kept ones are a parameter of the layer."""
+        return self.reads.reads is not None
+
+    @property
+    def lanes_in(self) -> int:
+        """Channels in one input transfer."""
+        return self.group * self.groups_per_transfer
 
     @property
     def folds(self) -> int:
@@ -205,34 +167,36 @@ class ConvPlan(WindowedPlan):
         return ceil(self.filters / self.width)
 
     @property
-    def index_bits(self) -> int:
-        """Width of the index of a kept weight within its group."""
-        return (self.group - 1).bit_length()
+    def index_widths(self) -> tuple[int, int, int]:
+        """Widths of the fields of a weight's index, lowest first: lane of a word, word, tap."""
+        if self.feed is Feed.GATHERED:
+            sizes = (self.group, self.words_per_pixel, self.window.taps)
+        else:
+            sizes = (self.group if self.feed is Feed.ROWS else 1, 1, 1)
+        lane, word, tap = ((size - 1).bit_length() for size in sizes)
+        return lane, word, tap
 
     @property
-    def weight_memories(self) -> Memory:
-        """Those of the PEs, a word for each step of a pixel."""
-        array = self.array
-        word = self.packed * self.weight_bits + self.index_bits
-        return Memory(
-            count=array.rows * array.columns, depth=self.steps, width=array.multipliers * word
+    def index_bits(self) -> int:
+        """Width of the index of a kept weight among the activations that its PE can reach."""
+        return sum(self.index_widths)
+
+    @property
+    def weight_memories(self) -> Memories:
+        """Weight memories of the PEs; a word for each step of a pixel."""
+        word_bits = self.packed * self.weight_bits + self.index_bits
+        return Memories(
+            count=self.array.pes, depth=self.steps, width=self.array.multipliers * word_bits
         )
 
     @property
-    def window_memories(self) -> Memory:
-        """Those of the rows, a word for each group of a pixel."""
-        width = self.group * self.input.type.bits
-        return Memory(count=self.array.rows, depth=self.buffer_depth, width=width)
-
-    @property
-    def weight_bits_stored(self) -> int:
-        """Bits of all memories for weights and their indices."""
-        return self.weight_memories.bits
-
-    @property
-    def window_bits(self) -> int:
-        """Bits of all memories for activations."""
-        return self.window_memories.bits
+    def window_memories(self) -> Memories:
+        """Activation memories: one for each row, or for each PE that gathers."""
+        return Memories(
+            count=self.array.pes if self.feed is Feed.GATHERED else self.array.rows,
+            depth=self.buffer_depth,
+            width=self.group * self.input.type.bits,
+        )
 
     @property
     def drain_cycles(self) -> int:
@@ -240,13 +204,13 @@ class ConvPlan(WindowedPlan):
         return self.width // self.lanes_out
 
     def transfers_of_pass(self, number: int) -> int:
-        """Output transfers of pass `number` of a pixel; fewer where filters run out."""
+        """Output transfers of pass `number` of a pixel; the last pass may have fewer filters."""
         filters = min(self.filters - number * self.width, self.width)
         return ceil(filters / self.lanes_out)
 
     @property
     def multiply_latency(self) -> int:
-        """Cycles from operands to product; of LUTs, a tree with a leaf for each weight bit."""
+        """Cycles from operands to product. A tree of LUTs has a leaf for each weight bit."""
         if self.multiplier_kind is MultiplierKind.LUT:
             return (self.weight_bits - 1).bit_length()
         return MULTIPLIER_LATENCY
@@ -267,10 +231,10 @@ class ConvPlan(WindowedPlan):
 
     @property
     def hold_delays(self) -> tuple[int, ...]:
-        """Extra cycles that the result of each filter of a pass is delayed.
+        """Extra cycles by which the result of each filter of a pass is delayed.
 
-        A result stands for the cycles of a pass; only passes shorter than the drain need delays
-        for it to meet its transfer.
+        A result is held for the cycles of a pass. Only results of passes that are shorter than the
+        drain need a delay to meet their transfer.
         """
         spare, lanes, packed = self.drain_delay - self.pass_cycles, self.lanes_out, self.packed
         return tuple(max(0, spare + n // lanes - n // packed) for n in range(self.width))
@@ -284,7 +248,8 @@ class ConvPlan(WindowedPlan):
     @property
     def free_latency(self) -> int:
         """Cycles from the last step of a pixel until its room may be written again."""
-        return self.array.rows - 1 + FREE_LATENCY
+        fetch = FETCH_LATENCY if self.feed is Feed.GATHERED else 0
+        return self.array.rows - 1 + FREE_LATENCY + fetch
 
     @property
     def macs_per_cycle(self) -> int:
@@ -294,7 +259,8 @@ class ConvPlan(WindowedPlan):
     @property
     def macs_dense(self) -> int:
         """Multiplications per frame without sparsity."""
-        return self.window.output_pixels * self.filters * self.channels * self.window.taps
+        channels = 1 if self.feed is Feed.DEPTHWISE else self.channels
+        return self.window.output_pixels * self.filters * channels * self.window.taps
 
     @property
     def macs_kept(self) -> int:

@@ -1,32 +1,54 @@
-"""Cycles that the parts of engines take, which plan and gateware agree on."""
+"""Latencies of the parts of engines, in cycles: the numbers that plan and gateware agree on."""
 
 __all__ = [
     "ARRIVE_LATENCY",
+    "COLLECT_LATENCY",
     "CREDIT_LATENCY",
     "DEEP_LATENCY",
     "DEEP_ROOM_LATENCY",
+    "FETCH_LATENCY",
+    "FREE_LATENCY",
     "MULTIPLIER_LATENCY",
+    "PE_LATENCY",
+    "POOL_LATENCY",
     "PREFETCHED",
+    "READ_LATENCY",
+    "SUM_LATENCY",
     "requantize_latency",
 ]
 
-DEEP_LATENCY = 4
-"""Cycles from a transfer into a queue of block memory to its offer."""
-DEEP_ROOM_LATENCY = 2
-"""Cycles from a transfer out of such a queue until it makes room."""
-PREFETCHED = 5
-"""Transfers that such a queue reads ahead: as many as a read and its credit take cycles."""
-
 ARRIVE_LATENCY = 2
-"""Cycles from a pixel's last transfer until a pass that reads it may start."""
-CREDIT_LATENCY = 3
-"""Cycles from an output transfer until a pass that needs its room may start."""
+"""From a pixel's last input transfer until a pass that reads the pixel may start."""
+READ_LATENCY = 7
+"""From the issue of a step to the activations at column 0 of row 0."""
+FREE_LATENCY = 4
+"""From the issue of a pixel's last step in row 0 until the window's writer knows of the room."""
+FETCH_LATENCY = 1
+"""A PE that gathers reads its window one cycle later than a row reads its memory."""
+
 MULTIPLIER_LATENCY = 4
 """From factors to product: three registers in the multiplier, one in the fabric."""
-AROUND_SCALE = 5
-"""Of a requantizer, around its multiplier: parameters, bias, shift, rounding, clamp."""
+PE_LATENCY = 2
+"""From the activations of a PE to its partial sum, without the multiplication."""
+COLLECT_LATENCY = 1
+"""From a column's held result to the requantizer."""
+SUM_LATENCY = MULTIPLIER_LATENCY + 1
+"""From a pair of transfers to their sum: products, then the sum."""
+POOL_LATENCY = 1
+"""From the activations of a pool's last tap to its maximum or sum."""
+AROUND_MULTIPLIER = 5
+"""Of a requantizer without its multiplier: parameters, bias, shift, rounding, clamp."""
+
+CREDIT_LATENCY = 3
+"""From an output transfer until a pass that needs its room may start."""
+DEEP_LATENCY = 4
+"""From a transfer into a queue of block memory to its offer."""
+DEEP_ROOM_LATENCY = 2
+"""From a transfer out of a queue of block memory until its room can be used again."""
+PREFETCHED = 5
+"""Transfers that a queue of block memory reads ahead: a read and its credit take as many cycles."""
 
 
 def requantize_latency(scale_bits: int) -> int:
     """Cycles from accumulator to activation; `scale_bits` is 0 if there is no multiplier."""
-    return AROUND_SCALE + (MULTIPLIER_LATENCY if scale_bits else 0)
+    return AROUND_MULTIPLIER + (MULTIPLIER_LATENCY if scale_bits else 0)

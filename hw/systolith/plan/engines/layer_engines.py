@@ -1,9 +1,8 @@
-"""The engine of each layer, given its array or its lanes."""
+"""The engine of a layer, given its array shape or its lanes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import ceil
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +15,8 @@ from systolith.network import (
     signed_bits,
 )
 from systolith.plan.engines.add_plan import AddPlan
-from systolith.plan.engines.conv_plan import ArrayShape, ConvPlan
-from systolith.plan.engines.depthwise_plan import DepthwisePlan
-from systolith.plan.engines.gather_plan import GatherPlan
+from systolith.plan.engines.array_shape import ArrayShape, Feed
+from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.requantizer_widths import offset_bits, scale_bits
 from systolith.plan.engines.workload import Work, image_of, window_of
@@ -30,48 +28,43 @@ __all__ = ["add_engine", "conv_engine", "divisors", "narrowed", "pool_engine"]
 def conv_engine(work: Work, array: ArrayShape, *, lanes: int | None = None) -> ConvPlan:
     """Plan one PE array, with its input stream at its widest.
 
-    If the layer gathers, `lanes` channels, a divisor of all, are in one word of the window.
+    Parameters
+    ----------
+    work : Work
+    array : ArrayShape
+    lanes : int, optional
+        Channels in one word of the window if weights are gathered; a divisor of all channels.
     """
     pass_cycles = work.reads.folds(array.rows) * ceil(work.slots / array.multipliers)
-    width = array.width
-    common: dict[str, Any] = {
-        "name": work.name,
-        "window": work.window,
-        "input": work.image,
-        "output": work.output,
-        "slots": work.slots,
-        "reads": work.reads,
-        "array": array,
-        "lanes_out": least_divisor(width, lambda lanes: width // lanes <= pass_cycles),
-        "weight_bits": work.weight_bits,
-        "acc_bits": work.acc_bits,
-        "biased_bits": work.biased_bits,
-        "scale_bits": work.scale_bits,
-        "offset_bits": work.offset_bits,
-    }
-    if work.multiplicity:
-        words = work.transfers(array)
-        return DepthwisePlan(
-            **common,
-            group=array.columns // work.multiplicity,
-            groups_per_transfer=1,
-            buffer_depth=_power_of_two(work.window.steady_span * words),
-            multiplicity=work.multiplicity,
-        )
-    if work.gathers:
-        lanes = lanes or work.channels
-        return GatherPlan(
-            **common,
-            group=lanes,
-            groups_per_transfer=1,
-            buffer_depth=_power_of_two(work.window.steady_span * (work.channels // lanes)),
-        )
-    banks, groups = work.reads.banks(array.rows), work.reads.groups
+    width, banks = array.width, 1
+    match work.feed:
+        case Feed.ROWS:
+            banks, group = work.reads.banks(array.rows), work.group
+            words = work.reads.groups // banks
+        case Feed.DEPTHWISE:
+            group, words = array.columns // work.multiplicity, work.transfers(array)
+        case Feed.GATHERED:
+            group = lanes or work.channels
+            words = work.channels // group
     return ConvPlan(
-        **common,
-        group=work.group,
+        name=work.name,
+        window=work.window,
+        input=work.image,
+        output=work.output,
+        feed=work.feed,
+        multiplicity=work.multiplicity,
+        slots=work.slots,
+        group=group,
+        reads=work.reads,
+        array=array,
         groups_per_transfer=banks,
-        buffer_depth=_power_of_two(work.window.steady_span * (groups // banks)),
+        lanes_out=least_divisor(width, lambda lanes: width // lanes <= pass_cycles),
+        weight_bits=work.weight_bits,
+        acc_bits=work.acc_bits,
+        biased_bits=work.biased_bits,
+        buffer_depth=_power_of_two(work.window.steady_span * words),
+        scale_bits=work.scale_bits,
+        offset_bits=work.offset_bits,
     )
 
 
@@ -82,7 +75,7 @@ def pool_engine(
     *,
     reloadable: bool = False,
 ) -> PoolPlan:
-    """Plan a pool of so many channels at a time."""
+    """Plan a pool that processes `lanes` channels at a time."""
     window, output = window_of(network, layer), network.tensors[layer.name]
     made = PoolPlan(
         name=layer.name,
@@ -107,7 +100,7 @@ def pool_engine(
 def add_engine(
     network: IntegerNetwork, layer: Add, lanes: int, *, reloadable: bool = False
 ) -> AddPlan:
-    """Plan an addition of so many channels at a time."""
+    """Plan an addition that processes `lanes` channels at a time."""
     first, second = network.inputs_of(layer)
     most = (1 << ADDED_MULTIPLIER_BITS) - 1
     low = high = 0
@@ -130,9 +123,9 @@ def add_engine(
 
 def narrowed(engine: EnginePlan, pace: int) -> EnginePlan:
     """Narrow the input stream as far as the pace allows, where that changes no memory."""
-    if type(engine) is not ConvPlan:
+    if not isinstance(engine, ConvPlan):
         return engine
-    words = engine.window.input_pixels * engine.groups
+    words = engine.window.input_pixels * engine.reads.groups
     groups = least_divisor(engine.banks, lambda together: words // together <= pace)
     return replace(engine, groups_per_transfer=groups)
 

@@ -1,4 +1,4 @@
-"""How many blocks, or how many LUTs, a memory takes."""
+"""How many blocks, or how many LUTs, the memories of an engine take."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -6,13 +6,14 @@ from math import ceil
 
 from systolith.devices import BlockRam
 
-__all__ = ["Memory", "MemoryKind"]
+__all__ = ["Memories", "MemoryKind"]
 
 RAM_DEPTH, RAM_WIDTH, RAM_LUTS = 16, 4, 6
-"""A distributed RAM of an ECP5 slice trio: words, bits, and LUTs that it takes from logic."""
+"""A distributed RAM of an ECP5 slice trio: words, bits, and the LUTs that it takes from logic."""
 ROM_DEPTH = 16
 """Words of one bit that a LUT holds."""
 LOAD_LUTS = 10
+"""LUTs that control the loading of one memory."""
 
 
 class MemoryKind(Enum):
@@ -25,13 +26,13 @@ class MemoryKind(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """Equal memories of an engine.
+class Memories:
+    """A number of equal memories.
 
     Parameters
     ----------
     count : int
-        How many.
+        Memories.
     depth : int
         Words of each.
     width : int
@@ -44,31 +45,31 @@ class Memory:
 
     @property
     def bits(self) -> int:
-        """Bits of all together."""
+        """Bits of all memories."""
         return self.count * self.depth * self.width
 
     def blocks(self, block: BlockRam) -> int:
-        """Count the blocks of all together; those of one memory are all used in one way."""
+        """Count the blocks of all memories; all blocks of a memory are used in the same shape."""
         return self.count * min(
             ceil(self.depth / depth) * ceil(self.width / width) for depth, width in block.shapes
         )
 
     def luts(self, *, written: bool) -> int:
-        """Estimate the LUTs of all together, with what chooses between parts of the depth.
+        """Estimate the LUTs of all memories, with the multiplexers between parts of the depth.
 
-        Fitted to what yosys makes of such memories for ECP5.
+        The numbers are fitted to the results of yosys for ECP5.
         """
         if not written:
             parts = ceil(self.depth / ROM_DEPTH)
-            # Four parts are joined by the multiplexers beside the LUTs.
-            joined = ceil(3 * (ceil(parts / 4) - 1) / 2)
-            return self.count * self.width * (parts + joined)
+            # The multiplexers beside the LUTs join four parts.
+            multiplexers = ceil(3 * (ceil(parts / 4) - 1) / 2)
+            return self.count * self.width * (parts + multiplexers)
         parts = ceil(self.depth / RAM_DEPTH)
         rams = RAM_LUTS * parts * ceil(self.width / RAM_WIDTH)
         return self.count * (rams + (self.width * parts if parts > 1 else 0))
 
     @property
     def load_luts(self) -> int:
-        """Estimate the LUTs that gather bytes and write them word by word, of all together."""
-        address = (self.depth - 1).bit_length()
-        return self.count * (self.width + 2 * address + LOAD_LUTS)
+        """Estimate the LUTs of all memories that gather bytes and write them word by word."""
+        address_bits = (self.depth - 1).bit_length()
+        return self.count * (self.width + 2 * address_bits + LOAD_LUTS)

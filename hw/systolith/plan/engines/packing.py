@@ -1,4 +1,4 @@
-"""Where each weight lives: from a layer's tensors to the words of each PE's memory."""
+"""Where each weight is stored: from a layer's tensors to the words of each PE's memory."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -6,26 +6,37 @@ from itertools import product
 import numpy as np
 
 from systolith.network import BoolArray, Conv2d, IntArray, Linear
+from systolith.plan.engines.array_shape import Feed
 from systolith.plan.engines.conv_plan import ConvPlan
-from systolith.plan.engines.gather_plan import GatherPlan
 
 __all__ = ["PackedWeights", "Tap", "pack_weights", "row_taps"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedWeights:
-    """Contents of the PE memories.
+    """Contents of the weight memories of an array.
 
     Attributes
     ----------
     weight : array of int64, shape (rows, columns, depth, multipliers, packed)
         Word d of PE (r, c): kept weights of the filters that share a multiplier.
     index : array of int64, shape (rows, columns, depth, multipliers)
-        Position of each within its group of n. Unused places hold weight 0, index 0.
+        Position of each weight's activation, see :attr:`ConvPlan.index_widths`. Unused places hold
+        weight 0 and index 0.
     """
 
     weight: IntArray
     index: IntArray
+
+    @classmethod
+    def empty(cls, plan: ConvPlan) -> "PackedWeights":
+        """Make memories with weight 0 and index 0 everywhere."""
+        array = plan.array
+        shape = (array.rows, array.columns, plan.steps, array.multipliers)
+        return cls(
+            weight=np.zeros((*shape, plan.packed), dtype=np.int64),
+            index=np.zeros(shape, dtype=np.int64),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +51,8 @@ class Tap:
 def row_taps(plan: ConvPlan, row: int) -> list[Tap]:
     """List what array row `row` reads, fold by fold.
 
-    Past the end of its part of the reduction the last is repeated, with weights 0.
+    Where the row's part of the reduction is shorter than the others, its last tap is repeated with
+    weights 0.
     """
     width = plan.window.kernel[1]
     parts = plan.reads.parts(plan.array.rows, row) or [(0, row % plan.banks)]
@@ -53,13 +65,13 @@ def pack_weights(plan: ConvPlan, layer: Conv2d | Linear) -> PackedWeights:
 
     Column fold c, row fold f and slot fold s meet in word ``(c * row_folds + f) * slot_folds + s``.
     """
-    if isinstance(plan, GatherPlan):
-        return _pack_gathered(plan, layer)
-    array = plan.array
+    return _pack_gathered(plan, layer) if plan.feed is Feed.GATHERED else _pack_rows(plan, layer)
+
+
+def _pack_rows(plan: ConvPlan, layer: Conv2d | Linear) -> PackedWeights:
+    """Deal weights so that they meet the groups that their row reads."""
+    array, packed = plan.array, PackedWeights.empty(plan)
     weight, index = _slots(plan, layer)
-    shape = (array.rows, array.columns, plan.steps, array.multipliers)
-    packed_weight = np.zeros((*shape, plan.packed), dtype=np.int64)
-    packed_index = np.zeros(shape, dtype=np.int64)
     for row in range(array.rows):
         parts = plan.reads.parts(array.rows, row)
         folds = product(range(plan.passes), range(plan.folds), range(plan.slot_folds))
@@ -74,15 +86,15 @@ def pack_weights(plan: ConvPlan, layer: Conv2d | Linear) -> PackedWeights:
             part = np.zeros((plan.width, multipliers), dtype=np.int64)
             part[:number] = kept
             by_column = part.reshape(array.columns, plan.packed, multipliers).swapaxes(1, 2)
-            packed_weight[row, :, depth, :multipliers] = by_column
+            packed.weight[row, :, depth, :multipliers] = by_column
             chosen = index[filters, tap, group, slots][:: plan.packed]
-            packed_index[row, : len(chosen), depth, :multipliers] = chosen
-    return PackedWeights(weight=packed_weight, index=packed_index)
+            packed.index[row, : len(chosen), depth, :multipliers] = chosen
+    return packed
 
 
 def _slots(plan: ConvPlan, layer: Conv2d | Linear) -> tuple[IntArray, IntArray]:
     """Kept weights and their index in the group, each of shape (F, taps, groups, k)."""
-    shape = (plan.filters, plan.groups, -1, plan.window.taps)
+    shape = (plan.filters, plan.reads.groups, -1, plan.window.taps)
     weight = layer.weight.reshape(shape).transpose(0, 3, 1, 2)
     mask: BoolArray = np.ones(weight.shape, dtype=np.bool_)
     if layer.mask is not None:
@@ -91,8 +103,8 @@ def _slots(plan: ConvPlan, layer: Conv2d | Linear) -> tuple[IntArray, IntArray]:
     return np.take_along_axis(weight, order, axis=-1), order
 
 
-def _pack_gathered(plan: GatherPlan, layer: Conv2d | Linear) -> PackedWeights:
-    """Weight j of a filter goes to row j modulo the rows, in fold j divided by them."""
+def _pack_gathered(plan: ConvPlan, layer: Conv2d | Linear) -> PackedWeights:
+    """Deal weight j of a filter to row ``j % rows``, in fold ``j // rows``."""
     array, kept = plan.array, plan.reads.length
     weight = layer.weight.reshape(plan.filters, -1)
     assert layer.mask is not None
@@ -102,8 +114,7 @@ def _pack_gathered(plan: GatherPlan, layer: Conv2d | Linear) -> PackedWeights:
     lane_bits, word_bits, _ = plan.index_widths
     index = lane | word << lane_bits | tap << (lane_bits + word_bits)
     values = np.take_along_axis(weight, position, axis=1)
-    shape = (array.rows, array.columns, plan.steps, array.multipliers)
-    packed = PackedWeights(weight=np.zeros((*shape, 1), np.int64), index=np.zeros(shape, np.int64))
+    packed = PackedWeights.empty(plan)
     for number, j in product(range(plan.filters), range(kept)):
         (column_fold, column), (fold, row) = divmod(number, array.columns), divmod(j, array.rows)
         place = row, column, column_fold * plan.folds + fold, 0

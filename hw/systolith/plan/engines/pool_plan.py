@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 from systolith.network import Tensor, signed_bits
-from systolith.plan.engines.latency import requantize_latency
-from systolith.plan.engines.memory import Memory, MemoryKind
-from systolith.plan.engines.windowed_plan import FREE_LATENCY, READ_LATENCY, WindowedPlan
+from systolith.plan.engines.latency import (
+    FREE_LATENCY,
+    POOL_LATENCY,
+    READ_LATENCY,
+    requantize_latency,
+)
+from systolith.plan.engines.memory import Memories, MemoryKind
+from systolith.plan.engines.windowed_plan import WindowedPlan
 
 __all__ = ["PoolPlan"]
-
-POOL_LATENCY = 1
-"""Cycles from the activations of a pool's last tap to its maximum or sum."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +24,19 @@ class PoolPlan(WindowedPlan):
     Parameters
     ----------
     name, window, output, buffer_depth
-        As :class:`ConvPlan`.
+        As in :class:`WindowedPlan`.
     input : Tensor
-        What arrives (C, H, W).
+        Activations, of shape (C, H, W).
     lanes : int
         Channels per transfer, in and out; a divisor of the channels.
     average : bool
-        Whether sums are requantized, instead of maxima passed on.
+        Whether sums are requantized; otherwise maxima are passed on.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
     offset_bits : int
-        Width of what it adds behind it; 0 if there are no offsets.
+        Width of the addend behind the multiplier; 0 if there are no offsets.
     window_memory : MemoryKind
-        What activations are kept in.
+        Memories of the activations.
     """
 
     input: Tensor
@@ -46,20 +48,15 @@ class PoolPlan(WindowedPlan):
 
     @property
     def sum_bits(self) -> int:
-        """Width of the sum over a window, of what differs from the zero point."""
+        """Width of the sum over a window of differences from the zero point."""
         act, taps = self.input.type, self.window.taps
         low, high = (taps * (end - act.zero_point) for end in (act.low, act.high))
         return signed_bits(min(low, 0), max(high, 0))
 
     @property
-    def window_memories(self) -> Memory:
+    def window_memories(self) -> Memories:
         """The window buffer."""
-        return Memory(count=1, depth=self.buffer_depth, width=self.lanes * self.input.type.bits)
-
-    @property
-    def window_bits(self) -> int:
-        """Bits of the window buffer."""
-        return self.window_memories.bits
+        return Memories(count=1, depth=self.buffer_depth, width=self.lanes * self.input.type.bits)
 
     @property
     def lanes_in(self) -> int:
@@ -113,11 +110,8 @@ class PoolPlan(WindowedPlan):
     @property
     def latency(self) -> int:
         """Cycles from the last step of a pass to its output transfer."""
-        return (
-            READ_LATENCY
-            + POOL_LATENCY
-            + (requantize_latency(self.scale_bits) if self.average else 0)
-        )
+        scale = requantize_latency(self.scale_bits) if self.average else 0
+        return READ_LATENCY + POOL_LATENCY + scale
 
     @property
     def free_latency(self) -> int:

@@ -1,4 +1,4 @@
-"""What engines with a window buffer have in common: words written in, passes read out."""
+"""Common part of engines with a window buffer: words are written, passes read them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,20 +8,15 @@ from systolith.network import Tensor
 from systolith.plan.engines.latency import CREDIT_LATENCY
 from systolith.plan.engines.window import Window
 
-__all__ = ["FREE_LATENCY", "READ_LATENCY", "WindowedPlan"]
-
-READ_LATENCY = 7
-"""Cycles from the issue of a step to the activations at column 0 of row 0."""
-FREE_LATENCY = 4
-"""Cycles from the issue of a pixel's last step in row 0 to the writer's knowledge of the room."""
+__all__ = ["WindowedPlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowedPlan:
     """An engine that reads a window buffer and issues passes.
 
-    For each output pixel there are :attr:`passes` passes of :attr:`pass_cycles` steps each; a step
-    takes one cycle. The numbers here are those that gateware is built from.
+    Each output pixel takes :attr:`passes` passes of :attr:`pass_cycles` steps; a step takes one
+    cycle. The gateware is built from these numbers.
 
     Parameters
     ----------
@@ -30,7 +25,7 @@ class WindowedPlan:
     window : Window
         Input size, kernel, stride, padding.
     output : Tensor
-        What leaves: (F, Ho, Wo) or (F,).
+        Result, of shape (F, Ho, Wo) or (F,).
     buffer_depth : int
         Words of each bank of the window buffer; a power of two.
     """
@@ -52,7 +47,7 @@ class WindowedPlan:
 
     @property
     def words_per_pixel(self) -> int:
-        """Words that a bank holds of each pixel."""
+        """Words of each pixel in one bank."""
         raise NotImplementedError
 
     @property
@@ -106,7 +101,7 @@ class WindowedPlan:
 
     @cached_property
     def position_bits(self) -> int:
-        """Width of pixel counters that are compared modulo; twice what they can differ by."""
+        """Width of pixel counters that are compared modulo: twice their largest difference."""
         return (2 * max(self.capacity, self.window.input_pixels)).bit_length() + 2
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a layer asks of its engine, and whether there is one."""
+"""What a layer asks of its engine, and why some layers have none."""
 
 import math
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from systolith.network import (
     Tensor,
     signed_bits,
 )
-from systolith.plan.engines.conv_plan import ArrayShape
+from systolith.plan.engines.array_shape import ArrayShape, Feed
 from systolith.plan.engines.reduction import Reduction
 from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS, offset_bits, scale_bits
 from systolith.plan.engines.window import Window
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8
-"""At most, so that two products fit a multiplier of 18 x 18 bits."""
+"""Largest widths at which two products fit one multiplier of 18 x 18 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,30 +59,33 @@ class Work:
     window : Window
         How the kernel slides; the whole image for a linear layer.
     image, output : Tensor
-        What is read, as an image (C, H, W) before any flattening, and what is computed.
+        Input, as an image (C, H, W) before any flattening, and result.
+    feed : Feed
+        How activations must reach the PEs.
+    multiplicity : int
+        Filters per channel of a depthwise layer; 0 for others.
     slots, group : int
         k and n of the pattern; both 1 for dense.
     reads : Reduction
-        What one output sums over; of a depthwise layer, one channel.
+        What one output sums over: one channel if the layer is depthwise, the k weights of a filter
+        if they are gathered.
     weight_bits, acc_bits, biased_bits : int
-        Width of weights, of partial sums, and of what a requantizer multiplies: those with their
-        bias, if that is not added behind the multiplier.
+        Widths of weights, of partial sums, and of a requantizer's factor: partial sums plus their
+        bias, if it is not added behind the multiplier.
     packed : int
-        Filters that can share a multiplier, at most.
-    multiplicity : int
-        Filters per channel of a depthwise layer; 0 for others.
+        Most filters that can share a multiplier.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
     offset_bits : int
-        Width of what it adds behind it; 0 if biases are added in front of it.
-    gathers : bool
-        Whether each filter reads anything anywhere; `reads` then are its k weights.
+        Width of the addend behind the multiplier; 0 if biases are added in front of it.
     """
 
     name: str
     window: Window
     image: Tensor
     output: Tensor
+    feed: Feed = Feed.ROWS
+    multiplicity: int = 0
     slots: int
     group: int
     reads: Reduction
@@ -90,10 +93,8 @@ class Work:
     acc_bits: int
     biased_bits: int
     packed: int = 1
-    multiplicity: int = 0
     scale_bits: int = USUAL_MULTIPLIER_BITS
     offset_bits: int = 0
-    gathers: bool = False
 
     @property
     def filters(self) -> int:
@@ -107,28 +108,30 @@ class Work:
 
     @property
     def reduction(self) -> int:
-        """Parts that one output sums over: groups of channels at kept taps."""
+        """Parts that one output sums over: channel groups at kept taps."""
         return self.reads.length
 
     def transfers(self, array: ArrayShape) -> int:
-        """Input transfers of a pixel at their widest: a group for each of the rows' memories."""
-        if self.gathers:
-            return 1
-        if self.multiplicity:
-            return ceil(self.channels * self.multiplicity / array.columns)
-        return self.reads.groups // self.reads.banks(array.rows)
+        """Fewest input transfers of a pixel: at most one group for each of the rows' memories."""
+        match self.feed:
+            case Feed.ROWS:
+                return self.reads.groups // self.reads.banks(array.rows)
+            case Feed.DEPTHWISE:
+                return ceil(self.channels * self.multiplicity / array.columns)
+            case Feed.GATHERED:
+                return 1
 
 
 def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool = False) -> Work:
-    """See a layer as work for a PE array.
+    """Describe a layer as a workload of a PE array.
 
-    Sums are as wide as the weights at hand need, or if `reloadable`, any of the same pattern.
+    Sums are as wide as the layer's own weights need; if `reloadable`, as wide as any weights of the
+    same pattern need.
     """
     wide = _any_sum_bits if reloadable else _partial_sum_bits
     image = image_of(network, layer)
-    gathers = _gathers(layer, image)
     slots, group = _slots_and_group(layer, image)
-    depthwise = isinstance(layer, Conv2d) and layer.groups != 1
+    depthwise = _is_depthwise(layer)
     acc_bits = wide(layer, image)
     return Work(
         name=layer.name,
@@ -139,7 +142,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
         group=group,
         reads=_reads(layer, image, group),
         multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
-        gathers=gathers,
+        feed=_feed(layer, image),
         packed=_packed(layer, image),
         scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
         offset_bits=offset_bits(
@@ -152,7 +155,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
 
 
 def folded_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
-    """Bias less what the zero point adds to the sum: padding is read as the zero point.
+    """Subtract the zero point's share of the sum from the bias; padding reads as the zero point.
 
     Returns
     -------
@@ -163,7 +166,7 @@ def folded_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
 
 
 def _biased_bits(layer: Conv2d | Linear, image: Tensor, acc_bits: int, reloadable: bool) -> int:
-    """Width of a sum and its bias; of the sum alone if an offset contains the bias."""
+    """Width of a sum plus its bias; of the sum alone if an offset contains the bias."""
     if layer.requantize.offset is not None:
         return acc_bits
     biases = folded_bias(layer, image.type)
@@ -172,21 +175,21 @@ def _biased_bits(layer: Conv2d | Linear, image: Tensor, acc_bits: int, reloadabl
 
 
 def image_of(network: IntegerNetwork, layer: Layer, port: int = 0) -> Tensor:
-    """What the engine of `layer` reads, as an image (C, H, W), before any flattening."""
+    """Input of the engine of `layer`, as an image (C, H, W) before any flattening."""
     tensor = network.tensors[source_of(network, layer.inputs[port])]
     shape = tensor.shape if len(tensor.shape) == 3 else (*tensor.shape, 1, 1)
     return Tensor(shape, tensor.type)
 
 
 def source_of(network: IntegerNetwork, name: str) -> str:
-    """Find the layer whose stream carries a tensor: flattening changes no stream."""
+    """Find the layer whose stream carries a tensor; flattening changes no stream."""
     while name != INPUT and isinstance(layer := network[name], Flatten):
         name = layer.input
     return name
 
 
 def window_of(network: IntegerNetwork, layer: Layer) -> Window:
-    """How the window of `layer` slides over what it reads."""
+    """Describe how the window of `layer` slides over its input."""
     _, height, width = shape = image_of(network, layer).shape
     match layer:
         case Conv2d() | MaxPool2d():
@@ -215,7 +218,7 @@ def unsupported(network: IntegerNetwork) -> Iterator[str]:
 
 
 def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
-    """Say why no engine computes this layer, wherever it stands; nothing if one does."""
+    """Say why no engine computes this layer; yield nothing if one does."""
     if isinstance(layer, Add) and any(
         network.tensors[name].shape != image_of(network, layer, port).shape[:1]
         for port, name in enumerate(layer.inputs)
@@ -228,19 +231,26 @@ def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
 
 def _unsupported_pattern(layer: Conv2d | Linear) -> Iterator[str]:
     select = layer.pattern.select
-    if isinstance(select, PerNeuron) and isinstance(layer, Conv2d) and layer.groups != 1:
+    if isinstance(select, PerNeuron) and _is_depthwise(layer):
         yield f"layer '{layer.name}': no engine computes {select} of a depthwise convolution"
 
 
-def _gathers(layer: Conv2d | Linear, image: Tensor) -> bool:
-    """Whether filters read what no row could bring them all.
+def _feed(layer: Conv2d | Linear, image: Tensor) -> Feed:
+    """Choose how activations reach the PEs.
 
-    So it is if they choose anywhere, and if they choose among neighbouring features of a flattened
-    image: those are pixels of a channel, not channels of a pixel.
+    Weights are gathered if no row can bring its activations to all filters: if filters keep weights
+    anywhere, or select among neighbouring features of a flattened image. These features are pixels
+    of one channel, not channels of one pixel.
     """
     select = layer.pattern.select
-    chooses = isinstance(select, KOutOfN) and layer.mask is not None
-    return isinstance(select, PerNeuron) or (chooses and _is_flattened(layer, image))
+    selects = isinstance(select, KOutOfN) and layer.mask is not None
+    if isinstance(select, PerNeuron) or (selects and _is_flattened(layer, image)):
+        return Feed.GATHERED
+    return Feed.DEPTHWISE if _is_depthwise(layer) else Feed.ROWS
+
+
+def _is_depthwise(layer: Conv2d | Linear) -> bool:
+    return isinstance(layer, Conv2d) and layer.groups != 1
 
 
 def _is_flattened(layer: Conv2d | Linear, image: Tensor) -> bool:
@@ -248,25 +258,24 @@ def _is_flattened(layer: Conv2d | Linear, image: Tensor) -> bool:
 
 
 def _packed(layer: Conv2d | Linear, image: Tensor) -> int:
-    """Filters whose weights fit one multiplier side by side, and always meet one activation.
+    """Number of filters whose weights fit one multiplier and always meet the same activation.
 
-    That is so if they share their selection, or if there is nothing to select.
+    They do if the filters share their selection, or if nothing is selected.
     """
     select = layer.pattern.select
     narrow = layer.weight_bits <= PACKED_WEIGHT_BITS and image.type.bits <= PACKED_ACT_BITS
-    shared = not _gathers(layer, image) and (
+    shared = _feed(layer, image) is Feed.ROWS and (
         not isinstance(select, KOutOfN) or select.k == select.n or select.shared_by % 2 == 0
     )
-    depthwise = isinstance(layer, Conv2d) and layer.groups != 1
-    return 2 if narrow and shared and not depthwise and len(layer.weight) > 1 else 1
+    return 2 if narrow and shared and len(layer.weight) > 1 else 1
 
 
 def _reads(layer: Conv2d | Linear, image: Tensor, group: int) -> Reduction:
-    """Groups and their taps; a depthwise layer has one group, the channel itself."""
+    """Groups and their taps; a depthwise layer has one group: the channel itself."""
     select = layer.pattern.select
     if isinstance(select, PerNeuron):
         return Reduction(taps=1, groups=select.k)
-    if _gathers(layer, image) and isinstance(select, KOutOfN):
+    if _feed(layer, image) is Feed.GATHERED and isinstance(select, KOutOfN):
         return Reduction(taps=1, groups=layer.weight.shape[1] * select.k // select.n)
     if isinstance(layer, Linear):
         taps, channels = image.shape[1] * image.shape[2], image.shape[0]
@@ -288,7 +297,7 @@ def _slots_and_group(layer: Conv2d | Linear, image: Tensor) -> tuple[int, int]:
 
 
 def _partial_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
-    """Width of sums of raw activations times the weights at hand, in any order and number."""
+    """Width of all partial sums of raw activations times the layer's own weights."""
     weight = layer.weight.reshape(len(layer.weight), -1)
     positive = weight.clip(min=0).sum(axis=1)
     negative = weight.clip(max=0).sum(axis=1)
@@ -298,7 +307,7 @@ def _partial_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
 
 
 def _any_sum_bits(layer: Conv2d | Linear, image: Tensor) -> int:
-    """Width of sums of raw activations times whatever weights the pattern allows."""
+    """Width of all partial sums of raw activations times any weights of the pattern."""
     pattern, (channels, *kernel) = layer.pattern, layer.weight.shape[1:]
     taps = math.prod(kernel)
     if isinstance(pattern.taps, Strided):

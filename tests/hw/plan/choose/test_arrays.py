@@ -19,7 +19,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
 )
-from systolith.plan import ArrayShape, PlanError, plan_network
+from systolith.plan import ArrayShape, Feed, PlanError, plan_network
 from systolith.plan.engines.workload import Work, work_of
 from tests.support.networks import convolution, small_network
 
@@ -62,7 +62,7 @@ def _folds(work: Work, rows: int) -> int:
 
 
 def _transfers(work: Work, rows: int, columns: int) -> int:
-    if work.gathers:
+    if work.feed is Feed.GATHERED:
         return 1
     if work.multiplicity:
         return ceil(work.channels * work.multiplicity / columns)
