@@ -2,20 +2,25 @@
 
 :func:`record` runs a model on a few images and returns a graph of its calls, free of side effects.
 :func:`read_call` gives each call in terms of one table of operators, with arguments by name.
+:func:`record_for_any_count` and :func:`run_node` run a recording again.
 """
 
 from systolith.trace.calls import Call, qualified, read_call, readable, title
 from systolith.trace.recording import Recording, record
+from systolith.trace.replay import first_difference, record_for_any_count, run_node
 from systolith.trace.running import evaluating, first_images
 
 __all__ = [
     "Call",
     "Recording",
     "evaluating",
+    "first_difference",
     "first_images",
     "qualified",
     "read_call",
     "readable",
     "record",
+    "record_for_any_count",
+    "run_node",
     "title",
 ]

@@ -6,6 +6,7 @@ them stay. :func:`gated_channels` silences the others while training goes on, an
 that meet a :class:`Budget`; sparsifiers such as :class:`GDP` find both while they train.
 """
 
+from systolith.prune.filters.analysis import find_channel_groups
 from systolith.prune.filters.costs import (
     Cost,
     KeptCost,
@@ -17,12 +18,11 @@ from systolith.prune.filters.costs import (
 from systolith.prune.filters.dpp import DPPFilters
 from systolith.prune.filters.gates import gated, gated_channels
 from systolith.prune.filters.gdp import GDP
-from systolith.prune.filters.groups import ChannelGroup, find_channel_groups
+from systolith.prune.filters.groups import ChannelGroup, module_gates
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.removal import remove_filters
 from systolith.prune.filters.selection import Budget, check_budget, select_filters, unit_costs
 from systolith.prune.filters.sparsifier import FilterSparsifier, FrozenFilters
-from systolith.prune.filters.spreading import module_gates
 from systolith.prune.filters.straight_through import straight_through
 from systolith.prune.filters.taylor import TaylorGates, taylor_scores
 

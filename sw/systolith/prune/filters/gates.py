@@ -7,8 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
-from systolith.prune.filters.groups import ChannelGroup
-from systolith.prune.filters.spreading import consumer_gates
+from systolith.prune.filters.groups import ChannelGroup, consumer_gates
 
 __all__ = ["gated", "gated_channels"]
 

@@ -1,14 +1,12 @@
-"""Groups of channels that can only be removed together, found exactly by tracing the model."""
+"""Groups of channels that are removed together, and gates of groups spread to modules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
-from systolith.prune.filters.channels import Channels, Labels
-from systolith.prune.filters.following import Followed, follow_channels
-
-__all__ = ["ChannelGroup", "find_channel_groups"]
+__all__ = ["NOT_HERE", "ChannelGroup", "consumer_gates", "module_gates", "producer_gates"]
 
 NOT_HERE = -1
 """Unit of a channel that belongs to another group."""
@@ -60,81 +58,57 @@ class ChannelGroup:
         return not self.reason
 
 
-def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup, ...]:
-    """Find which filters can be removed, and which only together.
-
-    The model is run on `images` while the identity of each channel is followed through additions,
-    concatenations, depthwise convolutions, batch norms, pools, flattening and activations that keep
-    zero at zero. What meets anything else is not removable, nor are the network's outputs.
+def module_gates(groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn gates of groups into gates of modules' outputs, for :func:`gated`.
 
     Parameters
     ----------
-    model : nn.Module
-        With a forward() that torch.fx can trace. It is not changed.
-    images : Tensor of float, shape (N, C, H, W)
-        At most two are used; only their shape matters.
+    groups : sequence of ChannelGroup
+        Those that `gates` does not name are left alone.
+    gates : mapping of str to Tensor, shape (size,) or (N, size)
+        By group name; bool or float.
 
     Returns
     -------
-    tuple of ChannelGroup
-        In the order in which their first producers run, those that are not removable included.
-
-    Raises
-    ------
-    PruneError
-        If the model cannot be traced.
-
-    Examples
-    --------
-    >>> import torch
-    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
-    >>> for group in find_channel_groups(model, torch.zeros(1, 1, 4, 4)):
-    ...     print(group.name, group.size, group.gated, group.consumers, group.removable)
-    0 4 ('1',) ('3',) True
-    3 2 ('3',) () False
+    dict of str to Tensor, shape (C,) or (N, C)
+        By module name; 1 for channels of other groups. Gradients flow back to `gates`.
     """
-    followed = follow_channels(model, images)
-    channels = followed.channels
-    members: dict[int, list[str]] = {}
-    for name in followed.producers:
-        for root in dict.fromkeys(channels.roots(followed.outputs[name]).tolist()):
-            members.setdefault(root, []).append(name)
-    units: dict[tuple[str, ...], list[int]] = {}
-    for root, names in members.items():
-        units.setdefault((channels.reason(root), *names), []).append(root)
-    groups: dict[str, ChannelGroup] = {}
-    for (reason, *names), roots in units.items():
-        title, number = names[0], 2
-        while title in groups:
-            title, number = f"{names[0]}#{number}", number + 1
-        groups[title] = _group(title, names, roots, reason, followed)
-    return tuple(groups.values())
-
-
-def _group(
-    title: str, producers: Sequence[str], roots: Sequence[int], reason: str, followed: Followed
-) -> ChannelGroup:
-    units = {root: unit for unit, root in enumerate(roots)}
-    outputs = _units(followed.outputs, units, followed.channels)
-    inputs = _units(followed.inputs, units, followed.channels)
-    return ChannelGroup(
-        name=title,
-        size=len(units),
-        producers=tuple(producers),
-        gated=tuple(name for name in outputs if name in followed.exposed),
-        consumers=tuple(inputs),
-        outputs=outputs,
-        inputs=inputs,
-        reason=reason,
+    named = [group for group in groups if group.name in gates]
+    return _spread(
+        (name, group.outputs[name], gates[group.name]) for group in named for name in group.gated
     )
 
 
-def _units(
-    labels: Mapping[str, Labels], units: Mapping[int, int], channels: Channels
-) -> dict[str, tuple[int, ...]]:
-    """Say which unit each channel of each module is, for modules that have any of them."""
-    found = {
-        name: tuple(units.get(root, NOT_HERE) for root in channels.roots(here).tolist())
-        for name, here in labels.items()
-    }
-    return {name: here for name, here in found.items() if set(here) != {NOT_HERE}}
+def consumer_gates(
+    groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Turn gates of groups into gates of what their consumers read, as :func:`module_gates`."""
+    named = [group for group in groups if group.name in gates]
+    return _spread(
+        (name, units, gates[group.name]) for group in named for name, units in group.inputs.items()
+    )
+
+
+def producer_gates(
+    groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Turn gates of groups into gates of their producers' filters, as :func:`module_gates`."""
+    named = [group for group in groups if group.name in gates]
+    return _spread(
+        (name, group.outputs[name], gates[group.name])
+        for group in named
+        for name in group.producers
+    )
+
+
+def _spread(parts: Iterable[tuple[str, tuple[int, ...], Tensor]]) -> dict[str, Tensor]:
+    """Gates by module, of which each part gives those of some channels: units, and their gates."""
+    result: dict[str, Tensor] = {}
+    for name, units, gate in parts:
+        here = gate
+        if units != tuple(range(gate.shape[-1])):
+            index = torch.tensor(units, device=gate.device)
+            here = gate[..., index.clamp(min=0)]
+            here = torch.where(index >= 0, here, torch.ones_like(here))
+        result[name] = result[name] * here if name in result else here
+    return result

@@ -1,14 +1,14 @@
-"""Masks of filters by group: which channels stay, and how the others are silenced."""
+"""Masks of filters by group: which channels stay; the others become zero or leave."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
 from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
-from systolith.prune.filters.groups import ChannelGroup
-from systolith.prune.filters.spreading import module_gates
+from systolith.prune.filters.groups import ChannelGroup, module_gates
 
 __all__ = ["FilterMasks"]
 
@@ -31,7 +31,7 @@ class FilterMasks(Mapping[str, Tensor]):
 
     Examples
     --------
-    >>> from systolith.prune.filters.groups import find_channel_groups
+    >>> from systolith.prune.filters.analysis import find_channel_groups
     >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 1))
     >>> groups = find_channel_groups(model, torch.zeros(1, 1, 3, 3))
     >>> FilterMasks({"0": torch.tensor([True, False])}, groups).kept
@@ -100,6 +100,20 @@ class FilterMasks(Mapping[str, Tensor]):
                     removed = ~mask.to(parameter.device)
                     parameter.masked_fill_(removed.view(-1, *[1] * (parameter.ndim - 1)), 0.0)
 
+    def shrink(self, model: nn.Module) -> nn.Module:
+        """Copy a model without the removed filters and all that reads them.
+
+        Parameters
+        ----------
+        model : nn.Module
+            With plain weights, and as many channels as the groups say. Not changed.
+        """
+        small = deepcopy(model)
+        outputs, inputs = self.channel_masks(), self.input_masks()
+        for name in {**outputs, **inputs}:
+            _shrink_(small.get_submodule(name), outputs.get(name), inputs.get(name))
+        return small
+
 
 def _problems(masks: Mapping[str, Tensor], groups: Mapping[str, ChannelGroup]) -> Iterator[str]:
     for name, mask in masks.items():
@@ -141,3 +155,30 @@ def _misfits(masks: Mapping[str, Tensor], model: nn.Module) -> Iterator[str]:
         if channels != {len(mask)}:
             got = f"one with {', '.join(map(str, channels))}" if channels else "none"
             yield f"masks need a module '{name}' with {len(mask)} filters, got {got}"
+
+
+def _shrink_(module: nn.Module, outputs: Tensor | None, inputs: Tensor | None) -> None:
+    if outputs is not None:
+        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+            if tensor.ndim:  # a batch norm counts its batches in a scalar
+                _replace(module, name, tensor[outputs.to(tensor.device)])
+    if inputs is not None:
+        weight = module.get_parameter("weight")
+        _replace(module, "weight", weight[:, inputs.to(weight.device)])
+    match module:
+        case nn.Conv2d():
+            multiplier = module.out_channels // module.in_channels
+            module.out_channels, module.in_channels = module.weight.shape[:2]
+            if module.groups > 1:  # depthwise: all filters of a channel went with it
+                module.in_channels = module.groups = module.out_channels // multiplier
+        case nn.Linear():
+            module.out_features, module.in_features = module.weight.shape
+        case nn.BatchNorm2d() | nn.BatchNorm1d():
+            module.num_features = len(module.weight)
+
+
+def _replace(module: nn.Module, name: str, value: Tensor) -> None:
+    old = getattr(module, name)
+    value = value.detach().clone(memory_format=torch.preserve_format)
+    is_parameter = isinstance(old, nn.Parameter)
+    setattr(module, name, nn.Parameter(value, old.requires_grad) if is_parameter else value)

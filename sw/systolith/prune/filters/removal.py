@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from copy import deepcopy
 
-import torch
 from torch import Tensor, nn
 
 from systolith.prune.computed_weights import with_plain_weights
 from systolith.prune.errors import PruneError
-from systolith.prune.filters.groups import find_channel_groups
+from systolith.prune.filters.analysis import find_channel_groups
 from systolith.prune.filters.masks import FilterMasks
 from systolith.trace import evaluating
 
@@ -52,42 +51,12 @@ def remove_filters(model: nn.Module, masks: FilterMasks, images: Tensor) -> nn.M
             f"masks must be made for this model, but its group '{name}' is another"
             for name in others
         )
-    small = deepcopy(model)
-    outputs, inputs = masks.channel_masks(), masks.input_masks()
-    for name in {**outputs, **inputs}:
-        _shrink_(small.get_submodule(name), outputs.get(name), inputs.get(name))
+    small = masks.shrink(model)
     masked = deepcopy(model)
     masks.apply_(masked)
     if problems := list(_differences(masked, small, images)):
         raise PruneError(problems)
     return small
-
-
-def _shrink_(module: nn.Module, outputs: Tensor | None, inputs: Tensor | None) -> None:
-    if outputs is not None:
-        for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-            if tensor.ndim:  # a batch norm counts its batches in a scalar
-                _replace(module, name, tensor[outputs.to(tensor.device)])
-    if inputs is not None:
-        weight = module.get_parameter("weight")
-        _replace(module, "weight", weight[:, inputs.to(weight.device)])
-    match module:
-        case nn.Conv2d():
-            multiplier = module.out_channels // module.in_channels
-            module.out_channels, module.in_channels = module.weight.shape[:2]
-            if module.groups > 1:  # depthwise: all filters of a channel went with it
-                module.in_channels = module.groups = module.out_channels // multiplier
-        case nn.Linear():
-            module.out_features, module.in_features = module.weight.shape
-        case nn.BatchNorm2d() | nn.BatchNorm1d():
-            module.num_features = len(module.weight)
-
-
-def _replace(module: nn.Module, name: str, value: Tensor) -> None:
-    old = getattr(module, name)
-    value = value.detach().clone(memory_format=torch.preserve_format)
-    is_parameter = isinstance(old, nn.Parameter)
-    setattr(module, name, nn.Parameter(value, old.requires_grad) if is_parameter else value)
 
 
 def _differences(masked: nn.Module, small: nn.Module, images: Tensor) -> Iterator[str]:

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from systolith.prune.filters.groups import ChannelGroup
-from systolith.prune.filters.spreading import consumer_gates, producer_gates
+from systolith.prune.filters.groups import ChannelGroup, consumer_gates, producer_gates
 
 __all__ = ["MaskedFilters", "straight_through"]
 

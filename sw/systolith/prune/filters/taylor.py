@@ -10,11 +10,10 @@ from torch.nn import functional as F
 
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.gates import gated
-from systolith.prune.filters.groups import ChannelGroup
+from systolith.prune.filters.groups import ChannelGroup, module_gates
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.saliency import Saliency
 from systolith.prune.filters.selection import Budget, check_budget, select_filters
-from systolith.prune.filters.spreading import module_gates
 
 __all__ = ["TaylorGates", "taylor_scores"]
 

@@ -32,11 +32,11 @@ class LayerEvaluator:
     Raises
     ------
     PruneError
-        If the model cannot be traced, does not call the layer, or mixes samples.
+        If the model cannot be recorded, does not call the layer, or mixes samples.
     """
 
     def __init__(self, model: nn.Module, layer: str, split: EvaluationSplit) -> None:
-        network = FoldedNetwork(model, layer=layer)
+        network = FoldedNetwork(model, split.images, layer=layer)
         self._layer = layer
         self._weight = model.get_parameter(f"{layer}.weight").detach().clone()
         self._batches = _Batches(network, split, {layer: self._weight[None]})
@@ -94,7 +94,7 @@ class GateEvaluator:
         ------
         PruneError
             If no group is named, an unknown one, or one that cannot be gated, or gates have another
-            shape; all are listed. If the model cannot be traced, or mixes samples.
+            shape; all are listed. If the model cannot be recorded, or mixes samples.
         """
         if problems := list(self._problems(gates)):
             raise PruneError(problems)
@@ -115,7 +115,7 @@ class GateEvaluator:
                 for group in sorted(named)
                 for name in self._groups[group].gated
             }
-            network = FoldedNetwork(self._model, gated=neutral)
+            network = FoldedNetwork(self._model, self._split.images, gated=neutral)
             self._latest = named, _Batches(network, self._split, neutral)
         return self._latest[1]
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.func import functional_call
+from torch.nn import functional as F
 
+from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
+from systolith.trace import record_for_any_count, run_node
 
 __all__ = ["FoldedNetwork", "Prefix"]
 
@@ -40,6 +42,8 @@ class FoldedNetwork:
     model : nn.Module
         Copied and put into evaluation mode, so later changes do not matter. Samples must not
         depend on each other.
+    images : Tensor of float, shape (N, ...)
+        The model is recorded on at most three of them.
     layer : str, optional
         Convolution or linear layer whose weights vary, called once.
     gated : iterable of str
@@ -48,68 +52,73 @@ class FoldedNetwork:
     Raises
     ------
     PruneError
-        If the model cannot be traced by torch.fx, or does not call these modules.
+        If the model cannot be recorded, or does not call these modules.
     """
 
     def __init__(
-        self, model: nn.Module, *, layer: str | None = None, gated: Iterable[str] = ()
+        self,
+        model: nn.Module,
+        images: Tensor,
+        *,
+        layer: str | None = None,
+        gated: Iterable[str] = (),
     ) -> None:
-        self._traced = _trace(model)
-        self._executor = fx.Interpreter(self._traced)
+        self._model = copy.deepcopy(model).eval()
+        recording = record_for_any_count(self._model, images)
+        PruneError.raise_if_any(recording.problems)
+        assert recording.output is not None, "else there is a problem"
+        self._graph, self._output = recording.graph, recording.output
         self._layer = layer
-        nodes = list(self._traced.graph.nodes)
         calls: dict[str, list[fx.Node]] = {}
-        for node in nodes:
+        for node in self._graph.nodes:
             if node.op == "call_module":
                 calls.setdefault(str(node.target), []).append(node)
         gated = tuple(gated)
-        if problems := list(_problems(self._traced, calls, layer, gated)):
+        if problems := list(_problems(self._model, calls, layer, gated)):
             raise PruneError(problems)
         self._varied: dict[fx.Node, str] = {}
         if layer is not None:
             self._varied[calls[layer][0]] = layer
         for name in gated:
             for node in calls[name]:
-                self._varied[_insert_gate(node)] = name
+                gate = _insert_gate(node)
+                self._varied[gate] = name
+                self._output = gate if node is self._output else self._output
         self._sort()
 
     def _sort(self) -> None:
-        """Tell what depends on the variation, what that reads, and when a value is last read."""
-        inputs: set[fx.Node] = set()  # what depends on the images has a batch axis
+        """Find what depends on the variation, what that reads, and when a value is last read."""
         folded: set[fx.Node] = set()
         self._suffix: list[fx.Node] = []
         self._last: dict[fx.Node, list[fx.Node]] = {}
         reader: dict[fx.Node, fx.Node] = {}
-        for node in self._traced.graph.nodes:
+        for node in self._graph.nodes:
             reads = node.all_input_nodes
-            if node.op == "placeholder" or any(read in inputs for read in reads):
-                inputs.add(node)
             if node in self._varied or any(read in folded for read in reads):
                 folded.add(node)
                 self._suffix.append(node)
                 reader.update(dict.fromkeys(reads, node))
+        reader.pop(self._output, None)
         for node, last in reader.items():
             self._last.setdefault(last, []).append(node)
         self._folded = folded
-        self._repeated = inputs - folded
-        self._frontier = {node for node in reader if node not in folded}
+        self._frontier = {node for node in (*reader, self._output) if node not in folded}
 
     def lay_channels_last(self) -> None:
         """Lay the weights of convolutions channels last; images must come so, too."""
-        self._traced.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        modules = {node.meta["module"] for node in self._graph.nodes if node.op == "call_module"}
+        for module in (self._model, *modules):
+            module.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def prefix(self, images: Tensor) -> Prefix:
         """Compute once, for a batch of images, shape (N, ...), what all variants share."""
         values: dict[fx.Node, Any] = {}
-        placeholders = iter((images,))
-        for node in self._traced.graph.nodes:
-            if node in self._folded or node.op == "output":
-                continue
+        for node in self._graph.nodes:
             if node.op == "placeholder":
-                values[node] = next(placeholders, None if not node.args else node.args[0])
-            else:
-                values[node] = self._execute(node, lambda read: values[read])
+                values[node] = images.clone()  # a network may overwrite what it reads
+            elif node not in self._folded:
+                values[node] = run_node(node, values.__getitem__, len(images))
         return Prefix(len(images), {node: values[node] for node in self._frontier})
 
     @torch.no_grad()
@@ -136,25 +145,23 @@ class FoldedNetwork:
                 return values[node]
             value = prefix.values[node]
             batched = isinstance(value, Tensor) and value.shape[:1] == (prefix.images,)
-            return _repeat(value, count) if batched and node in self._repeated else value
+            return _repeat(value, count) if batched else value
 
         for node in self._suffix:
-            if node.op == "output":
-                break
             if node in self._varied:
                 source = node.all_input_nodes[0]
                 value = values[source] if source in values else prefix.values[source]
                 variant = variants[self._varied[node]]
                 values[node] = (
-                    _run_layer(self._traced.get_submodule(str(node.target)), value, variant)
+                    _run_layer(node.meta["module"], value, variant)
                     if self._varied[node] == self._layer and node.op == "call_module"
                     else _apply_gates(value, variant, prefix.images)
                 )
             else:
-                values[node] = self._execute(node, read)
+                values[node] = run_node(node, read, count * prefix.images)
             for dead in self._last.get(node, ()):
                 values.pop(dead, None)
-        output = read(self._suffix[-1].all_input_nodes[0])
+        output = read(self._output)
         logits: Tensor = output.reshape(count, prefix.images, *output.shape[1:])
         return logits
 
@@ -175,7 +182,7 @@ class FoldedNetwork:
             them.
         """
         with torch.no_grad():
-            expected: Tensor = self._traced(images)
+            expected: Tensor = self._model(images.clone())
         if not expected.isfinite().all():
             bad = float(expected[~expected.isfinite()][0])
             raise PruneError([f"a network must give finite logits before it is pruned, got {bad}"])
@@ -194,27 +201,9 @@ class FoldedNetwork:
             )
             raise PruneError([problem])
 
-    def _execute(self, node: fx.Node, read: Callable[[fx.Node], Any]) -> Any:
-        args = fx.node.map_arg(node.args, read)
-        kwargs = fx.node.map_arg(node.kwargs, read)
-        return getattr(self._executor, node.op)(node.target, args, kwargs)
-
-
-def _trace(model: nn.Module) -> fx.GraphModule:
-    try:
-        traced = fx.symbolic_trace(copy.deepcopy(model).eval())
-    except Exception as error:  # whatever the model's own code raises when it meets a proxy
-        problem = (
-            "a network needs a forward() that torch.fx can trace, one that does not branch on "
-            f"values or shapes, got {type(error).__name__}: {error}"
-        )
-        raise PruneError([problem]) from error
-    traced.graph.eliminate_dead_code()
-    return traced
-
 
 def _problems(
-    traced: fx.GraphModule,
+    model: nn.Module,
     calls: Mapping[str, list[fx.Node]],
     layer: str | None,
     gated: tuple[str, ...],
@@ -224,10 +213,12 @@ def _problems(
             yield f"the model must call the module '{name}' to vary it, but calls none so named"
     if layer is None or layer not in calls:
         return
-    module = traced.get_submodule(layer)
-    if not isinstance(module, nn.Conv2d | nn.Linear):
-        kind = type(module).__name__
+    (node, *_) = calls[layer]
+    module, kind = node.meta["module"], node.meta["title"]
+    if not isinstance(module, nn.Conv2d | nn.Linear) or kind not in ("Conv2d", "Linear"):
         yield f"the layer to vary must be a Conv2d or Linear, but '{layer}' is a {kind}"
+    elif remedies := " and ".join(computed_weights(model.get_submodule(layer))):
+        yield f"masks need parameters, but '{layer}' computes its weights; call {remedies}"
     if (times := len(calls[layer])) > 1:
         yield f"the layer to vary must be called once, but '{layer}' is called {times} times"
 
@@ -247,16 +238,20 @@ def _repeat(value: Tensor, count: int) -> Tensor:
     return tiled.contiguous(memory_format=torch.channels_last) if last else tiled
 
 
-def _run_layer(layer: nn.Module, value: Tensor, weights: Tensor) -> Tensor:
+def _run_layer(layer: nn.Conv2d | nn.Linear, value: Tensor, weights: Tensor) -> Tensor:
     """Run a layer on N samples with P weights: one layer with P times the filters."""
     # Filters of a group must be neighbours: (P, g * F/g, ...) becomes (g, P, F/g, ...).
     groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
     sizes = (groups, len(weights), weights.shape[1] // groups)
     filters = weights.reshape(sizes[1], groups, sizes[2], *weights.shape[2:]).transpose(0, 1)
-    parameters = {"weight": filters.flatten(0, 2)}
-    if isinstance(layer.bias, Tensor):
-        parameters["bias"] = layer.bias.reshape(groups, 1, -1).expand(sizes).flatten()
-    output: Tensor = functional_call(layer, parameters, (value,))
+    weight, bias = filters.flatten(0, 2), layer.bias
+    if bias is not None:
+        bias = bias.reshape(groups, 1, -1).expand(sizes).flatten()
+    output: Tensor
+    if isinstance(layer, nn.Conv2d):
+        output = layer._conv_forward(value, weight, bias)
+    else:
+        output = F.linear(value, weight, bias)
     # From (N, H, W, g * P * F/g), where runs of F/g are copied, or (N, g * P * F/g, H, W).
     last = output.ndim == 4 and output.is_contiguous(memory_format=torch.channels_last)
     if last:

@@ -148,6 +148,27 @@ class Shared(nn.Module):
         return self.head(2 * torch.flatten(x.mean((-1, -2)) / 4, 1))
 
 
+class Written(nn.Module):
+    """Branches and loops on shapes, functions, statements in place: torch.fx cannot trace it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = _conv(2, 4, bias=False), nn.BatchNorm2d(4)
+        self.blocks = nn.ModuleList(_conv(4, 4) for _ in range(3))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        if x.ndim != 4 or len(x) < 1:
+            raise ValueError("images must have shape (N, C, H, W)")
+        x = F.relu(self.norm(self.stem(x)))
+        for block in self.blocks[: x.size(3) // 4]:  # the first two
+            y = torch.add(block(x), x)
+            y.clamp_(min=0)
+            x = y if scale is None else y * scale
+        x = F.avg_pool2d(x, x.shape[2:])
+        return self.head(x.reshape(len(x), -1))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "chain": chain,
     "residual": Residual,
@@ -156,6 +177,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "dense": Dense,
     "option-a": OptionA,
     "shared": Shared,
+    "written": Written,
 }
 
 

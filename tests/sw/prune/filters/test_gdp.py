@@ -229,4 +229,4 @@ def test_refuses_settings_out_of_range() -> None:
     with pytest.raises(PruneError, match="^keep=0.5 allows a cost of 7, but with floor=8"):
         GDP(GROUPS, Budget(keep=0.5, floor=8))
     with pytest.raises(PruneError, match="^a network needs filters that can be removed, got none$"):
-        GDP(find_channel_groups(nn.Linear(2, 2), torch.zeros(1, 2)), HALF)
+        GDP(find_channel_groups(nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2)), HALF)

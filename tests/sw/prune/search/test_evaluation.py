@@ -8,8 +8,9 @@ from functools import partial
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 
 from systolith.models import CifarResNet, DigitsCNN, MobileNetV1, TinyResNet
 from systolith.prune import PruneError
@@ -41,10 +42,41 @@ class _Awkward(nn.Module):
         return logits
 
 
+class _Written(nn.Module):
+    """Branches on shapes, sizes in arguments, statements in place: torch.fx cannot trace it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.blocks = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(3))
+        self.last = nn.Linear(16, 4)
+        self.first.register_forward_hook(lambda module, given, output: output / 2)
+
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        if x.ndim != 4 or len(x) < 1:
+            raise ValueError("images must have shape (N, C, H, W)")
+        x = torch.relu(self.norm(self.first(x)))
+        for block in self.blocks[: x.size(3) // 4]:  # the first two
+            y = torch.add(block(x), x)
+            y.clamp_(min=0)
+            x = y if scale is None else y * scale
+        x = F.avg_pool2d(x, x.size(3) // 2)
+        x = torch.cat([x.reshape(len(x), -1), torch.zeros(len(x), 0, dtype=x.dtype)], 1)
+        logits: Tensor = self.last(
+            x.view(x.size(0), 4, -1).view(x.size(0) * 4, -1).view(len(x), -1)
+        )
+        return logits
+
+
 def _model(name: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        kinds = {"chain": DigitsCNN, "residual": TinyResNet, "awkward": _Awkward}
+        kinds = {
+            "chain": DigitsCNN,
+            "residual": TinyResNet,
+            "awkward": _Awkward,
+            "written": _Written,
+        }
         model: nn.Module = kinds[name]()
     generator = torch.Generator().manual_seed(5)
     for module in model.modules():
@@ -95,6 +127,7 @@ LAYERS = [
     *[("chain", layer) for layer in ("conv1", "conv2", "conv3", "fc")],
     *[("residual", layer) for layer in ("stem.0", "conv1.0", "conv2.0", "depthwise.0", "fc")],
     *[("awkward", layer) for layer in ("first", "grouped", "hidden", "last")],
+    *[("written", layer) for layer in ("first", "blocks.0", "blocks.1", "last")],
 ]
 
 
@@ -142,6 +175,7 @@ GROUPS: dict[str, tuple[ChannelGroup, ...]] = {
         replace(_group("b", 3, "grouped"), outputs={"grouped": (0, -1, 1, 2, 2, -1)}),
         _group("c", 10, "hidden"),
     ),
+    "written": (_group("a", 4, "norm", "blocks.0", "blocks.1"),),
 }
 
 
@@ -315,6 +349,16 @@ class _Mixes(nn.Module):
         return logits.flip(0)
 
 
+class _Counts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layer(x.flatten(1))
+        return logits + 1 / len(x)
+
+
 class _Branches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
@@ -330,5 +374,25 @@ def test_refuses_networks_that_cannot_be_folded() -> None:
     )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         LayerEvaluator(_Mixes().double(), "layer", _split())
-    with pytest.raises(PruneError, match="^a network needs a forward.. that torch.fx can trace"):
+    message = "'_Branches' (model): needs a forward() that does not branch on values"
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}"):
         LayerEvaluator(_Branches(), "layer", _split())
+    message = "'add' (function add): needs to be the same for any number of images"
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        LayerEvaluator(_Counts().double(), "layer", _split())
+
+
+def test_refuses_layers_whose_weights_are_computed() -> None:
+    model = _model("chain")
+    parametrizations.weight_norm(model.conv2)
+    message = (
+        "masks need parameters, but 'conv2' computes its weights; call "
+        "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')"
+    )
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        LayerEvaluator(model, "conv2", _split())
+
+
+def test_networks_may_be_written_in_ways_that_fx_cannot_trace() -> None:
+    with pytest.raises(fx.proxy.TraceError):
+        fx.symbolic_trace(_model("written"))

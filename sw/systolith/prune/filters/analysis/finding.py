@@ -1,0 +1,138 @@
+"""Which filters can be removed, and which only together, from a recording of the model."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, fx, nn
+
+from systolith.prune.computed_weights import with_plain_weights
+from systolith.prune.errors import PruneError
+from systolith.prune.filters.analysis.channels import Channels, Labels
+from systolith.prune.filters.analysis.following import (
+    FollowedChannels,
+    follow_channels,
+    not_followed,
+)
+from systolith.prune.filters.groups import NOT_HERE, ChannelGroup
+from systolith.prune.filters.masks import FilterMasks
+from systolith.trace import Recording, first_difference, record
+
+__all__ = ["find_channel_groups"]
+
+
+def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup, ...]:
+    """Find which filters can be removed, and which only together.
+
+    The model is recorded on `images`, and the identity of each channel is followed through
+    additions, concatenations, depthwise convolutions, batch norms, pools, flattening and
+    activations that keep zero at zero. Channels that meet anything else are not removable, nor are
+    the network's outputs. A second recording, of the model with one unit less in each group, finds
+    what the model computes from the number of its channels.
+
+    Parameters
+    ----------
+    model : nn.Module
+        As quantization takes it: see :func:`systolith.trace.record`. It is not changed.
+    images : Tensor of float, shape (N, C, H, W)
+        At most two are used.
+
+    Returns
+    -------
+    tuple of ChannelGroup
+        In the order in which their first producers run, those that are not removable included.
+
+    Raises
+    ------
+    PruneError
+        With everything that keeps the model from being recorded.
+
+    Examples
+    --------
+    >>> import torch
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
+    >>> for group in find_channel_groups(model, torch.zeros(1, 1, 4, 4)):
+    ...     print(group.name, group.size, group.gated, group.consumers, group.removable)
+    0 4 ('1',) ('3',) True
+    3 2 ('3',) () False
+    """
+    model = with_plain_weights(model)
+    recording = record(model, images)
+    PruneError.raise_if_any(recording.problems)
+    groups = _groups(follow_channels(model, recording))
+    return tuple(_without_counted(groups, model, recording, images))
+
+
+def _without_counted(
+    groups: Sequence[ChannelGroup], model: nn.Module, recording: Recording, images: Tensor
+) -> Iterator[ChannelGroup]:
+    """Refuse groups whose size goes into what the model computes, as ``x / x.shape[1]``."""
+
+    def first_difference_without_one_of(*chosen: ChannelGroup) -> fx.Node | None:
+        masks = {
+            group.name: torch.arange(group.size) > 0
+            for group in chosen
+            if group.removable and group.size > 1
+        }
+        if not masks:
+            return None
+        smaller = FilterMasks(masks, groups).shrink(model)
+        return first_difference(recording, record(smaller, images))
+
+    if first_difference_without_one_of(*groups) is None:
+        yield from groups
+        return
+    for group in groups:
+        node = first_difference_without_one_of(group)
+        yield group if node is None else replace(group, reason=not_followed(node))
+
+
+def _groups(followed: FollowedChannels) -> list[ChannelGroup]:
+    channels = followed.channels
+    members: dict[int, list[str]] = {}
+    for name in followed.producers:
+        for root in dict.fromkeys(channels.roots(followed.outputs[name]).tolist()):
+            members.setdefault(root, []).append(name)
+    units: dict[tuple[str, ...], list[int]] = {}
+    for root, names in members.items():
+        units.setdefault((channels.reason(root), *names), []).append(root)
+    groups: dict[str, ChannelGroup] = {}
+    for (reason, *names), roots in units.items():
+        title, number = names[0], 2
+        while title in groups:
+            title, number = f"{names[0]}#{number}", number + 1
+        groups[title] = _group(title, names, roots, reason, followed)
+    return list(groups.values())
+
+
+def _group(
+    title: str,
+    producers: Sequence[str],
+    roots: Sequence[int],
+    reason: str,
+    followed: FollowedChannels,
+) -> ChannelGroup:
+    units = {root: unit for unit, root in enumerate(roots)}
+    outputs = _units(followed.outputs, units, followed.channels)
+    inputs = _units(followed.inputs, units, followed.channels)
+    return ChannelGroup(
+        name=title,
+        size=len(units),
+        producers=tuple(producers),
+        gated=tuple(name for name in outputs if name in followed.exposed),
+        consumers=tuple(inputs),
+        outputs=outputs,
+        inputs=inputs,
+        reason=reason,
+    )
+
+
+def _units(
+    labels: Mapping[str, Labels], units: Mapping[int, int], channels: Channels
+) -> dict[str, tuple[int, ...]]:
+    """Say which unit each channel of each module is, for modules that have any of them."""
+    by_module = {
+        name: tuple(units.get(root, NOT_HERE) for root in channels.roots(here).tolist())
+        for name, here in labels.items()
+    }
+    return {name: here for name, here in by_module.items() if set(here) != {NOT_HERE}}
