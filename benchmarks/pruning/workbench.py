@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.results import write_result
 from systolith.data import Dataset, crop_and_flip, load_cifar10
 from systolith.models import ResNet8, load_weights, resnet20, resnet56
-from systolith.train import Algorithm, Precision, Progress, fit
+from systolith.train import Algorithm, EpochProgress, Precision, fit
 
 RESULTS = Path(__file__).parent / "results"
 NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
@@ -77,7 +77,7 @@ class Workbench:
                 "precision": Precision.BFLOAT16,
                 "augment": crop_and_flip,
                 "phase": stage,
-                "report": log,
+                "progress": log,
                 "checkpoint": self.checkpoints[-1],
                 **settings,
             },
@@ -109,7 +109,7 @@ class Workbench:
         write_result(RESULTS / f"{name}.json", command, content)
 
 
-def log(progress: Progress) -> None:
+def log(progress: EpochProgress) -> None:
     if progress.epoch_done:
         print(
             f"{progress.phase}: epoch {progress.epoch}/{progress.epochs} loss {progress.loss:.4f} "

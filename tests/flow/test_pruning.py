@@ -229,14 +229,14 @@ def test_an_interrupted_run_goes_on_with_identical_results(
     original = trainer.fit
 
     def interrupted(*arguments: object, **settings: object) -> None:
-        report = settings["report"]
+        report = settings["progress"]
 
         def stop_in_the_second(progress: object) -> None:
             report(progress)  # type: ignore[operator]
             if progress.epoch == 2:  # type: ignore[attr-defined]
                 raise _Interruption
 
-        original(*arguments, **{**settings, "report": stop_in_the_second})  # type: ignore[arg-type]
+        original(*arguments, **{**settings, "progress": stop_in_the_second})  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched, pytest.raises(_Interruption):
         patched.setattr(trainer, "fit", interrupted)

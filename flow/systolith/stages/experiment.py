@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,8 +40,14 @@ from systolith.stages.reading import Reading
 from systolith.stages.recipes import bits_of, recipe_of
 from systolith.stages.sources import Preparation
 from systolith.stages.workspace import write_json
-from systolith.train import Progress as TrainProgress
-from systolith.train import Report, clear_checkpoints, evaluate, save_tensors, train_float
+from systolith.train import (
+    EpochCallback,
+    EpochProgress,
+    clear_checkpoints,
+    evaluate,
+    save_tensors,
+    train_float,
+)
 
 __all__ = ["ExperimentSource"]
 
@@ -189,7 +194,7 @@ class ExperimentSource:
 
     def _trainer(self, progress: Progress, checkpoint: Path) -> Trainer:
         recipe, report = recipe_of(self.experiment), _heard_by(progress)
-        return Trainer(data=self.data, recipe=recipe, report=report, checkpoint=checkpoint)
+        return Trainer(data=self.data, recipe=recipe, progress=report, checkpoint=checkpoint)
 
     def _result(self, name: str, accuracy: float, folder: str) -> dict[str, Any]:
         counted = {name: accuracy, "test_images": len(self.data.test_labels)}
@@ -247,14 +252,8 @@ class ExperimentSource:
         save_tensors(tensors, self.output / f"{name}.safetensors")
 
 
-def _heard_by(progress: Progress) -> Report:
-    def report(now: TrainProgress) -> None:
-        done = now.epoch - 1 + now.step / now.steps
-        kept = f", {now.density:.0%} kept" if now.density < 1 else ""
-        text = (
-            f"{now.phase} {now.epoch}/{now.epochs}, loss {now.loss:.3f}, {now.accuracy:.1%}{kept}, "
-            f"{timedelta(seconds=round(now.seconds_left))} left"
-        )
-        progress(done, now.epochs, text)
+def _heard_by(progress: Progress) -> EpochCallback:
+    def report(now: EpochProgress) -> None:
+        progress(now.done, now.total, now.text)
 
     return report

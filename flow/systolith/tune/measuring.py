@@ -28,7 +28,7 @@ from systolith.stages import bits_of, make_data, make_model, recipe_of
 from systolith.stages.program import program_digest
 from systolith.stages.prunings import prunings_of
 from systolith.stages.workspace import write_json
-from systolith.train import Progress, evaluate
+from systolith.train import EpochProgress, evaluate
 
 __all__ = [
     "Layout",
@@ -168,13 +168,13 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
         for pruning in prunings_of(experiment)
     ]
 
-    def heard(progress: Progress) -> None:
+    def heard(progress: EpochProgress) -> None:
         if (taken := time.monotonic() - start) > task.seconds:
             raise TimeoutError(f"training took more than {task.seconds:g} s, namely {taken:.0f} s")
 
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
-            data=data, recipe=shorter, report=heard, checkpoint=Path(scratch) / "point"
+            data=data, recipe=shorter, progress=heard, checkpoint=Path(scratch) / "point"
         )
         pruned = prune_model(model, trainer, prunings)
         bits = bits_of(experiment, data.train_images, data.test_images)

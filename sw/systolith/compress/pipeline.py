@@ -57,7 +57,7 @@ def compress_model(
         If a method or the model does not fit; as far as possible before any training.
     """
     check_prunings(model, trainer.data, prunings)
-    train_float(model, trainer.data, trainer.recipe, trainer.report, trainer.file("float"))
+    train_float(model, trainer.data, trainer.recipe, trainer.progress, trainer.file("float"))
     pruned = prune_model(model, trainer, prunings)
     return quantize_model(pruned, trainer, bits, prunings=prunings)
 

@@ -11,9 +11,9 @@ from torch import nn
 
 from systolith.compress.methods import Pruning
 from systolith.data import Dataset, hold_out
-from systolith.foundation import replacing
+from systolith.foundation import no_progress, replacing
 from systolith.prune import EvaluationSplit, Loss, MaskStatistics, Sparsifier
-from systolith.train import Progress, Recipe, Report, fit, save_state
+from systolith.train import EpochCallback, EpochProgress, Recipe, fit, save_state
 
 __all__ = ["Trainer"]
 
@@ -34,7 +34,7 @@ class Trainer:
     data : Dataset
         Pruning methods that search hold out some of its training images.
     recipe : Recipe
-    report : callable, optional
+    progress : callable, optional
         Called as :func:`systolith.train.fit` calls it.
     checkpoint : Path, optional
         Files whose names begin with this path hold unfinished work. Work resumes from them; remove
@@ -43,7 +43,7 @@ class Trainer:
 
     data: Dataset
     recipe: Recipe = Recipe()
-    report: Report | None = None
+    progress: EpochCallback = no_progress
     checkpoint: Path | None = None
 
     def file(self, name: str) -> Path | None:
@@ -98,7 +98,7 @@ class Trainer:
             sparsifier=sparsifier,
             seed=recipe.seed + 1 if seed is None else seed,
             phase=phase,
-            report=self._recording(sparsifier),
+            progress=self._recording(sparsifier),
             checkpoint=self.file(phase),
         )
 
@@ -123,21 +123,20 @@ class Trainer:
         entries: list[dict[str, Any]] = json.loads(path.read_text())
         return entries
 
-    def _recording(self, sparsifier: Sparsifier | None) -> Report | None:
+    def _recording(self, sparsifier: Sparsifier | None) -> EpochCallback:
         """Report as before; also write the sparsifier's statistics after each epoch."""
         path = self.file(HISTORY)
         if path is None or not isinstance(sparsifier, _HasStatistics):
-            return self.report
+            return self.progress
         statistics: Callable[[], dict[str, MaskStatistics]] = sparsifier.statistics
 
-        def report(progress: Progress) -> None:
+        def report(progress: EpochProgress) -> None:
             if progress.epoch_done:
                 earlier = [entry for entry in self.history() if entry["epoch"] < progress.epoch]
                 layers = {name: asdict(layer) for name, layer in statistics().items()}
                 entries = [*earlier, {"epoch": progress.epoch, "layers": layers}]
                 with replacing(path) as temporary:
                     temporary.write_text(json.dumps(entries))
-            if self.report is not None:
-                self.report(progress)
+            self.progress(progress)
 
         return report

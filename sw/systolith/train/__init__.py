@@ -7,17 +7,17 @@ from systolith.train.checkpoint import (
     save_tensors,
 )
 from systolith.train.fit import Algorithm, DivergedError, Precision, TrainingError, evaluate, fit
-from systolith.train.progress import Progress, Report
+from systolith.train.progress import EpochCallback, EpochProgress
 from systolith.train.recipe import Recipe, train_float
 
 __all__ = [
     "Algorithm",
     "CheckpointError",
     "DivergedError",
+    "EpochCallback",
+    "EpochProgress",
     "Precision",
-    "Progress",
     "Recipe",
-    "Report",
     "TrainingError",
     "clear_checkpoints",
     "evaluate",

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.data import Augment, Dataset
+from systolith.foundation import ProblemsError, no_progress
 from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier
 from systolith.trace import evaluating
 from systolith.train.checkpoint import TrainingState
-from systolith.train.fitting import fit_problems, output_problems
-from systolith.train.progress import Progress, Report
+from systolith.train.data_checks import fit_problems, output_problems
+from systolith.train.progress import EpochCallback, EpochProgress
 
 __all__ = ["Algorithm", "DivergedError", "Precision", "TrainingError", "evaluate", "fit"]
 
@@ -47,7 +48,7 @@ class Precision(Enum):
     """
 
 
-class TrainingError(ValueError):
+class TrainingError(ProblemsError, ValueError):
     """Numbers or data that a model cannot be trained or evaluated with; all problems at once."""
 
 
@@ -76,7 +77,7 @@ def fit(
     sparsifier: Sparsifier | None = None,
     seed: int = 0,
     phase: str = "float",
-    report: Report | None = None,
+    progress: EpochCallback = no_progress,
     checkpoint: Path | None = None,
 ) -> None:
     """Train a classifier in place, on cross entropy; it is left in evaluation mode.
@@ -112,8 +113,8 @@ def fit(
         Of the order of images, augmentation and dropout.
     phase : str
         Name in reports.
-    report : callable, optional
-        Called with a :class:`Progress` after each epoch and about once per second.
+    progress : callable, optional
+        Called with an :class:`EpochProgress` after each epoch and about once per second.
     checkpoint : Path, optional
         Written after each epoch, read if it is there: finished epochs are not repeated. It is the
         caller's to remove once the result is safe.
@@ -130,8 +131,7 @@ def fit(
     problems = list(_problems(epochs, learning_rate, warmup, batch_size, weight_decay, data, seed))
     if not problems and epochs:
         problems = list(fit_problems(model, data, batch_size))
-    if problems:
-        raise TrainingError("; ".join(problems))
+    TrainingError.raise_if_any(problems)
     extra = [] if sparsifier is None else sparsifier.parameters()
     optimizer = _optimizer(model, extra, algorithm, learning_rate, weight_decay)
     generator = torch.Generator().manual_seed(seed)
@@ -166,24 +166,24 @@ def fit(
             loss_sum, right, seen = 0.0, 0, 0
             batches = _batches(model, data, batch_size, augment, generator, precision)
             for step, (images, labels) in enumerate(batches, 1):
-                progress = (epoch * steps + step - 1) / (epochs * steps)
+                elapsed = (epoch * steps + step - 1) / (epochs * steps)
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate * _annealing(progress, warmup)
+                    group["lr"] = learning_rate * _annealing(elapsed, warmup)
                 optimizer.zero_grad()
-                loss, logits = _backward(model, images, labels, sparsifier, progress, precision)
+                loss, logits = _backward(model, images, labels, sparsifier, elapsed, precision)
                 if not isfinite(loss):
                     raise DivergedError(phase, epoch + 1, loss, learning_rate)
                 optimizer.step()
                 loss_sum += loss * len(labels)
                 right += int((logits.argmax(1) == labels).sum())
                 seen += len(labels)
-                if report is not None and clock.strikes(last=step == steps):
+                if clock.strikes(last=step == steps):
                     done = (epoch - first) * steps + step
-                    report(
-                        Progress(
-                            phase=phase,
-                            epoch=epoch + 1,
-                            epochs=epochs,
+                    progress(
+                        EpochProgress.of(
+                            phase,
+                            epoch + 1,
+                            epochs,
                             step=step,
                             steps=steps,
                             loss=loss_sum / seen,
@@ -226,11 +226,11 @@ def _density(sparsifier: Sparsifier | None, model: nn.Module) -> float:
             return 1.0
 
 
-def _annealing(progress: float, warmup: float) -> float:
+def _annealing(elapsed: float, warmup: float) -> float:
     """Learning rate relative to its highest: up a line, then down half a cosine."""
-    if progress < warmup:
-        return progress / warmup
-    return (1 + cos(pi * (progress - warmup) / (1 - warmup))) / 2
+    if elapsed < warmup:
+        return elapsed / warmup
+    return (1 + cos(pi * (elapsed - warmup) / (1 - warmup))) / 2
 
 
 @torch.no_grad()
@@ -254,15 +254,15 @@ def evaluate(
     """
     if not len(images) or len(images) != len(labels):
         raise TrainingError(
-            f"evaluation needs images and as many labels, got {len(images)} and {len(labels)}"
+            [f"evaluation needs images and as many labels, got {len(images)} and {len(labels)}"]
         )
     mode = evaluating(classifier) if isinstance(classifier, nn.Module) else nullcontext()
     predictions: list[Tensor] = []
     with mode:
         for batch in torch.split(images, EVALUATION_BATCH):
             logits = classifier(batch)
-            if not predictions and (problems := list(output_problems(logits, labels, "labels"))):
-                raise TrainingError("; ".join(problems))
+            if not predictions:
+                TrainingError.raise_if_any(output_problems(logits, labels, "labels"))
             predictions.append(logits.argmax(1))
     return float((torch.cat(predictions) == labels).double().mean())
 
@@ -272,11 +272,11 @@ def _backward(
     images: Tensor,
     labels: Tensor,
     sparsifier: Sparsifier | None,
-    progress: float,
+    elapsed: float,
     precision: Precision,
 ) -> tuple[float, Tensor]:
     """Leave gradients on the parameters; return loss and logits."""
-    with nullcontext() if sparsifier is None else sparsifier.step(model, progress):
+    with nullcontext() if sparsifier is None else sparsifier.step(model, elapsed):
         with torch.autocast(
             images.device.type, torch.bfloat16, enabled=precision is Precision.BFLOAT16
         ):

@@ -2,35 +2,36 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
-__all__ = ["Progress", "Report"]
+from systolith.foundation import Progress
+
+__all__ = ["EpochCallback", "EpochProgress"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class EpochProgress(Progress):
     """State of training, after an epoch or within one.
+
+    `task` is the name of the phase, such as ``"float"``; `done` and `total` count epochs.
 
     Parameters
     ----------
-    phase : str
-        ``"float"``, ``"prune"`` or ``"quantize"``, or what the caller named it.
-    epoch, epochs : int
-        The epoch at work, from 1, and their number.
+    epoch : int
+        The current epoch, from 1.
     step, steps : int
-        Steps of the epoch done, and in all; equal when the epoch is done.
+        Finished optimizer steps of the epoch, and all of them; equal at the end of the epoch.
     loss : float
         Mean over the training images of the epoch so far.
     accuracy : float
-        Share of those images, augmented, that were classified right while training; 0..1.
+        Share of those images, augmented, that were classified correctly during training; 0..1.
     density : float
-        Share kept of what is pruned, as it would be if training ended now; 1 without pruning.
+        Share kept of what is pruned, as if training ended now; 1 without pruning.
     seconds_left : float
         Estimate for the rest of this phase.
     """
 
-    phase: str
     epoch: int
-    epochs: int
     step: int
     steps: int
     loss: float
@@ -38,11 +39,52 @@ class Progress:
     density: float
     seconds_left: float
 
+    @classmethod
+    def of(
+        cls,
+        phase: str,
+        epoch: int,
+        epochs: int,
+        *,
+        step: int,
+        steps: int,
+        loss: float,
+        accuracy: float,
+        density: float,
+        seconds_left: float,
+    ) -> "EpochProgress":
+        """Make a record with `done` and `text` that follow from the other values."""
+        kept = f", {density:.0%} kept" if density < 1 else ""
+        left = timedelta(seconds=round(seconds_left))
+        return cls(
+            task=phase,
+            done=epoch - 1 + step / steps,
+            total=epochs,
+            text=f"{phase} {epoch}/{epochs}, loss {loss:.3f}, {accuracy:.1%}{kept}, {left} left",
+            epoch=epoch,
+            step=step,
+            steps=steps,
+            loss=loss,
+            accuracy=accuracy,
+            density=density,
+            seconds_left=seconds_left,
+        )
+
+    @property
+    def phase(self) -> str:
+        """Name of the phase."""
+        return self.task
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the phase."""
+        return round(self.total)
+
     @property
     def epoch_done(self) -> bool:
         """Whether the epoch is over."""
         return self.step == self.steps
 
 
-Report = Callable[[Progress], None]
+EpochCallback = Callable[[EpochProgress], None]
 """Called after each epoch, and about once per second within it."""

@@ -6,8 +6,9 @@ from pathlib import Path
 from torch import nn
 
 from systolith.data import Augment, Dataset
+from systolith.foundation import no_progress
 from systolith.train.fit import Algorithm, Precision, fit
-from systolith.train.progress import Report
+from systolith.train.progress import EpochCallback
 
 __all__ = ["Recipe", "train_float"]
 
@@ -64,7 +65,7 @@ def train_float(
     model: nn.Module,
     data: Dataset,
     recipe: Recipe | None = None,
-    report: Report | None = None,
+    progress: EpochCallback = no_progress,
     checkpoint: Path | None = None,
 ) -> None:
     """Train dense float weights, in place, resuming from the checkpoint if it is there."""
@@ -76,7 +77,7 @@ def train_float(
         learning_rate=recipe.learning_rate,
         seed=recipe.seed,
         phase="float",
-        report=report,
+        progress=progress,
         checkpoint=checkpoint,
         batch_size=recipe.batch_size,
         weight_decay=recipe.weight_decay,

@@ -20,7 +20,7 @@ from systolith.models import DigitsCNN
 from systolith.network import Conv2d, KOutOfN, Pattern, content_hash, forward, trace
 from systolith.prune import PruneError, all_convolutions_but_first
 from systolith.quant import QuantConfig, prepare
-from systolith.train import Progress, Recipe, evaluate, train_float
+from systolith.train import EpochProgress, Recipe, evaluate, train_float
 
 TWO_OF_EIGHT = Pattern(select=KOutOfN(2, 8))
 
@@ -67,11 +67,12 @@ def test_phases_resume_from_state_dicts_and_masks() -> None:
     data = load_digits(seed=0)
     recipe = Recipe(float_epochs=1, prune_epochs=1, quantize_epochs=1)
     prunings = [SRSTEPruning(patterns={"conv2": TWO_OF_EIGHT})]
-    reports: list[Progress] = []
+    reports: list[EpochProgress] = []
     model = DigitsCNN()
-    trainer = Trainer(data=data, recipe=recipe, report=reports.append)
+    trainer = Trainer(data=data, recipe=recipe, progress=reports.append)
     straight = compress_model(model, trainer, prunings)
-    assert [report.phase for report in reports] == ["float", "0-sr-ste", "quantize"]
+    phases = dict.fromkeys(report.phase for report in reports)
+    assert list(phases) == ["float", "0-sr-ste", "quantize"]
 
     first = DigitsCNN()
     train_float(first, data, recipe)
@@ -90,10 +91,10 @@ def test_phases_resume_from_state_dicts_and_masks() -> None:
 
 
 def test_checks_patterns_before_any_work() -> None:
-    def fail(progress: Progress) -> None:
+    def fail(progress: EpochProgress) -> None:
         raise AssertionError("training has begun")
 
     message = "2-out-of-8 pruning needs in_channels divisible by 8, but layer 'conv1' has 1"
     prunings = [SRSTEPruning(patterns={"conv1": TWO_OF_EIGHT})]
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        compress_model(DigitsCNN(), Trainer(data=load_digits(), report=fail), prunings)
+        compress_model(DigitsCNN(), Trainer(data=load_digits(), progress=fail), prunings)

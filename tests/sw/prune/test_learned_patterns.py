@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.data import Dataset
+from systolith.foundation import no_progress
 from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron, Strided
 from systolith.prune import (
     LearnedPatterns,
@@ -21,7 +22,7 @@ from systolith.prune import (
     weight_cost,
 )
 from systolith.quant import QuantConfig, prepare, quantized_names
-from systolith.train import Progress, Report, fit
+from systolith.train import EpochCallback, EpochProgress, fit
 
 DENSE = Pattern()
 HALVES = tuple(Pattern(select=KOutOfN(k, 8)) for k in (4, 2, 1))
@@ -167,7 +168,7 @@ def test_expected_cost_is_in_the_budget_while_patterns_are_drawn() -> None:
     cost, learned = _kept(model), _learned(model, 64.0, decide_at=0.8)
     costs = []
 
-    def note(progress: Progress) -> None:
+    def note(progress: EpochProgress) -> None:
         costs.append(
             sum(
                 odds * (cost({name: pattern}) - cost({}))
@@ -176,7 +177,7 @@ def test_expected_cost_is_in_the_budget_while_patterns_are_drawn() -> None:
             )
         )
 
-    fit(model, data, epochs=6, batch_size=16, sparsifier=learned, report=note)
+    fit(model, data, epochs=6, batch_size=16, sparsifier=learned, progress=note)
     assert len(costs) == 6 and max(costs) + cost({}) <= 64 + 1e-6
 
 
@@ -222,7 +223,7 @@ def _fresh() -> tuple[_Branches, LearnedPatterns]:
 
 @pytest.mark.parametrize("epoch", [2, 5], ids=["while choosing", "decided"])
 def test_resumed_training_equals_uninterrupted(epoch: int, tmp_path: Path) -> None:
-    def train(pair: tuple[_Branches, LearnedPatterns], report: Report | None, name: str) -> None:
+    def train(pair: tuple[_Branches, LearnedPatterns], progress: EpochCallback, name: str) -> None:
         model, learned = pair
         fit(
             model,
@@ -231,18 +232,18 @@ def test_resumed_training_equals_uninterrupted(epoch: int, tmp_path: Path) -> No
             batch_size=16,
             sparsifier=learned,
             checkpoint=tmp_path / name,
-            report=report,
+            progress=progress,
         )
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: EpochProgress) -> None:
         if progress.epoch == epoch + 1:
             raise _Interruption
 
     straight, resumed = _fresh(), _fresh()
-    train(straight, None, "straight")
+    train(straight, no_progress, "straight")
     with pytest.raises(_Interruption):
         train(_fresh(), stop, "resumed")
-    train(resumed, None, "resumed")
+    train(resumed, no_progress, "resumed")
     (model, learned), (other, other_learned) = straight, resumed
     weights = other.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from systolith.data import Dataset, shift_images
+from systolith.foundation import no_progress
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import SRSTE, ScorePruner
 from systolith.train import (
     Algorithm,
     CheckpointError,
     DivergedError,
+    EpochCallback,
+    EpochProgress,
     Precision,
-    Progress,
-    Report,
     evaluate,
     fit,
 )
@@ -98,7 +99,7 @@ def test_interrupted_training_resumes_with_identical_results(
 ) -> None:
     checkpoint = tmp_path / "folder" / "fit.checkpoint"
 
-    def train(model: nn.Module, report: Report | None, checkpoint: Path | None) -> None:
+    def train(model: nn.Module, progress: EpochCallback, checkpoint: Path | None) -> None:
         sparsifier = SRSTE(ScorePruner(patterns={"5": Pattern(select=KOutOfN(1, 4))}))
         fit(
             model,
@@ -108,16 +109,16 @@ def test_interrupted_training_resumes_with_identical_results(
             augment=shift_images,
             sparsifier=sparsifier if pruned else None,
             precision=precision,
-            report=report,
+            progress=progress,
             checkpoint=checkpoint,
         )
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: EpochProgress) -> None:
         if progress.epoch == 3:
             raise _Interruption
 
     straight, resumed = _model(), _model()
-    train(straight, None, None)
+    train(straight, no_progress, None)
     with pytest.raises(_Interruption):
         train(_model(), interrupt, checkpoint)
     epochs: list[int] = []
@@ -133,12 +134,12 @@ def test_interrupted_training_resumes_with_identical_results(
 def test_a_checkpoint_of_other_training_is_refused(tmp_path: Path) -> None:
     checkpoint = tmp_path / "fit.checkpoint"
 
-    def interrupt(progress: Progress) -> None:
+    def interrupt(progress: EpochProgress) -> None:
         if progress.epoch == 2:
             raise _Interruption
 
     with pytest.raises(_Interruption):
-        fit(_model(), _data(), epochs=3, report=interrupt, checkpoint=checkpoint)
+        fit(_model(), _data(), epochs=3, progress=interrupt, checkpoint=checkpoint)
     with pytest.raises(
         CheckpointError, match=r"other training.*epochs is 4, was 3; seed is 1, was 0$"
     ):
@@ -150,8 +151,8 @@ def test_a_checkpoint_of_other_training_is_refused(tmp_path: Path) -> None:
 
 def test_reports_within_a_long_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("systolith.train.fit"), "REPORT_SECONDS", 0.0)
-    reports: list[Progress] = []
-    fit(_model(), _data(), epochs=2, batch_size=16, report=reports.append)
+    reports: list[EpochProgress] = []
+    fit(_model(), _data(), epochs=2, batch_size=16, progress=reports.append)
     assert [(p.epoch, p.step, p.steps) for p in reports] == [
         (epoch, step, 5) for epoch in (1, 2) for step in range(1, 6)
     ]
@@ -167,10 +168,10 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
 
 
 def test_reports_the_density_of_what_is_pruned() -> None:
-    reports: list[Progress] = []
+    reports: list[EpochProgress] = []
     sparsifier = SRSTE(ScorePruner(patterns={"5": Pattern(select=KOutOfN(1, 4))}))
-    fit(_model(), _data(), epochs=1, sparsifier=sparsifier, report=reports.append)
-    fit(_model(), _data(), epochs=1, report=reports.append)
+    fit(_model(), _data(), epochs=1, sparsifier=sparsifier, progress=reports.append)
+    fit(_model(), _data(), epochs=1, progress=reports.append)
     assert [report.density for report in reports] == [0.25, 1.0]
 
 
@@ -193,8 +194,8 @@ def test_empty_parts_are_refused() -> None:
 
 
 def test_reports_after_each_epoch() -> None:
-    reports: list[Progress] = []
-    fit(_model(), _data(), epochs=3, batch_size=16, phase="warm-up", report=reports.append)
+    reports: list[EpochProgress] = []
+    fit(_model(), _data(), epochs=3, batch_size=16, phase="warm-up", progress=reports.append)
     assert [(p.phase, p.epoch, p.epochs) for p in reports] == [
         ("warm-up", epoch, 3) for epoch in (1, 2, 3)
     ]
@@ -249,9 +250,9 @@ def test_no_epochs_change_nothing() -> None:
 
 def test_refuses_numbers_out_of_range_all_at_once() -> None:
     message = (
-        "epochs must be at least 0, got -1; learning_rate must be positive, got 0; "
-        "warmup must lie in 0..1, below 1, got 1.5; "
-        "batch_size must be at least 1, got 0; weight_decay must be at least 0, got -1"
+        "5 problems:\n  - epochs must be at least 0, got -1\n"
+        "  - learning_rate must be positive, got 0\n  - warmup must lie in 0..1, below 1, got 1.5\n"
+        "  - batch_size must be at least 1, got 0\n  - weight_decay must be at least 0, got -1"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fit(
@@ -376,7 +377,7 @@ def test_refuses_seeds_that_generators_do_not_take(seed: int) -> None:
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_refuses_rates_that_are_no_numbers(number: float) -> None:
     with pytest.raises(
-        ValueError, match="^learning_rate must be positive, got .*weight_decay must"
+        ValueError, match=r"- learning_rate must be positive, got (nan|inf)\n  - weight_decay must"
     ):
         fit(_model(), _data(), epochs=1, learning_rate=number, weight_decay=number)
     with pytest.raises(ValueError, match=r"^warmup must lie in 0..1, below 1, got nan$"):
