@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from systolith.cli import app
 from systolith.cli.fuzz_runs import DOORS
-from systolith.fuzz import KINDS, Seeded, draw_case
+from systolith.fuzz import CONTENTS, SeededChoices, draw_case
 
 
 def _fuzz(*arguments: object) -> tuple[int, str, str]:
@@ -22,7 +22,7 @@ def _fuzz(*arguments: object) -> tuple[int, str, str]:
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    draw_case(Seeded("0/0"), 1).save(tmp_path / "kept")
+    draw_case(SeededChoices("0/0"), 1).save(tmp_path / "kept")
     return tmp_path / "kept"
 
 
@@ -33,7 +33,7 @@ def test_equal_networks_end_with_zero_and_are_counted(tmp_path: Path) -> None:
     assert code == 0
     assert (result["seed"], result["networks"], result["passed"]) == (4, 1, True)
     assert result["mismatches"] == result["cycle_errors"] == result["errors"] == 0
-    assert list(result["layers"]) == list(KINDS) and any(result["layers"].values())
+    assert list(result["layers"]) == list(CONTENTS) and any(result["layers"].values())
     assert result["failures"] == [] and not list(tmp_path.iterdir())
 
 
@@ -88,7 +88,7 @@ def test_a_door_says_what_was_covered_and_why_it_refused(door: str, tmp_path: Pa
 
 @pytest.mark.parametrize("door", ["pytorch", "onnx"])
 def test_a_kept_case_of_a_door_is_replayed(door: str, tmp_path: Path) -> None:
-    target, _ = DOORS[door].load(0)
+    target = DOORS[door].target(0)
     drawn = map(target.draw, _seeds())
     case = next(each for each in drawn if target.judge(each, tmp_path).outcome == "accepted")
     case.save(tmp_path / "kept")
@@ -99,5 +99,5 @@ def test_a_kept_case_of_a_door_is_replayed(door: str, tmp_path: Path) -> None:
     assert code == 2 and "does not hold" in said
 
 
-def _seeds() -> Iterator[Seeded]:
-    return (Seeded(f"1/{number}") for number in range(20))
+def _seeds() -> Iterator[SeededChoices]:
+    return (SeededChoices(f"1/{number}") for number in range(20))

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 
 from systolith.frontend import lower
-from systolith.fuzz import Case, judge, random_images
+from systolith.fuzz import Case, judge_case
 from systolith.plan import PlanError
 from systolith.quant import QuantizedModel
 from tests.support.quantized_models import quantized_models
+from tests.support.random_networks import random_images
 
 Check = Callable[[QuantizedModel], None]
 CYCLES = 4000
@@ -28,7 +29,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
         except PlanError:  # no engine computes k per neuron of a depthwise convolution
             assume(False)
         assume(plan.cycles(2) < CYCLES)
-        assert judge(case, builds).findings == ()
+        assert judge_case(case, builds).findings == ()
 
     return check
 

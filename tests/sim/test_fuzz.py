@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from systolith.emit import Design, write_design
-from systolith.fuzz import Emit, Kind, Seeded, contents, draw_case, fuzz, judge, load_case, replay
+from systolith.fuzz import (
+    Case,
+    EmitFunction,
+    FindingKind,
+    SeededChoices,
+    draw_case,
+    fuzz,
+    judge_case,
+    replay,
+)
 from systolith.network import Conv2d, Linear
 from systolith.plan import NetworkPlan, plan_network
 from tests.support.slow import first_few
@@ -27,12 +36,12 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "number", first_few(range(NETWORKS), 8), ids=lambda number: f"seed{SEED}-{number}"
 )
 def test_random_networks_are_equal_and_take_the_cycles_predicted(number: int, builds: Path) -> None:
-    verdict = judge(draw_case(Seeded(f"{SEED}/{number}"), MOST_LAYERS), builds)
+    verdict = judge_case(draw_case(SeededChoices(f"{SEED}/{number}"), MOST_LAYERS), builds)
     assert verdict.findings == ()
 
 
 def _wrong_bias(plan: NetworkPlan, folder: Path) -> Design:
-    """Emit with the lowest bit of one bias inverted, as if nothing were wrong."""
+    """EmitFunction with the lowest bit of one bias inverted, as if nothing were wrong."""
     layers = list(plan.network.layers)
     for position, layer in enumerate(layers):
         if isinstance(layer, Conv2d | Linear):
@@ -44,19 +53,19 @@ def _wrong_bias(plan: NetworkPlan, folder: Path) -> Design:
 
 
 def _other_arrays(plan: NetworkPlan, folder: Path) -> Design:
-    """Emit what computes the same in other cycles than the plan says."""
+    """EmitFunction what computes the same in other cycles than the plan says."""
     return write_design(plan_network(plan.network, multipliers=10_000), folder)
 
 
 @pytest.mark.parametrize(
     ("saboteur", "kind"),
     [
-        (_wrong_bias, Kind.MISMATCH),
-        pytest.param(_other_arrays, Kind.CYCLES, marks=pytest.mark.slow),
+        (_wrong_bias, FindingKind.MISMATCH),
+        pytest.param(_other_arrays, FindingKind.CYCLES, marks=pytest.mark.slow),
     ],
 )
 def test_a_broken_design_is_found_shrunk_kept_and_replayed(
-    saboteur: Emit, kind: Kind, tmp_path: Path
+    saboteur: EmitFunction, kind: FindingKind, tmp_path: Path
 ) -> None:
     heard: list[int] = []
     result = fuzz(
@@ -66,7 +75,7 @@ def test_a_broken_design_is_found_shrunk_kept_and_replayed(
         most_layers=2,
         shrink_attempts=3,
         emit=saboteur,
-        progress=lambda now: heard.append(now.networks),
+        progress=lambda now: heard.append(now.result.networks),
     )
     assert not result.passed
     assert result.networks == heard[-1] < 20, "a failure ends the search"
@@ -75,7 +84,7 @@ def test_a_broken_design_is_found_shrunk_kept_and_replayed(
     assert kind in failure.verdict.kinds and result.failed[kind] == 1
     assert [path.name for path in tmp_path.iterdir()] == [f"failure-10-{failure.number}"]
 
-    drawn, kept = draw_case(Seeded(f"10/{failure.number}"), 2), load_case(failure.folder)
+    drawn, kept = draw_case(SeededChoices(f"10/{failure.number}"), 2), Case.load(failure.folder)
     assert kept.key != drawn.key
     assert len(kept.network.layers) <= len(drawn.network.layers)
     found = json.loads((failure.folder / "findings.json").read_text())["findings"]
@@ -89,12 +98,12 @@ def test_whatever_goes_wrong_on_the_way_is_a_finding(tmp_path: Path) -> None:
     def refuses(plan: NetworkPlan, folder: Path) -> Design:
         raise IndexError("no such thing")
 
-    verdict = judge(draw_case(Seeded("0/0"), 1), tmp_path, refuses)
-    assert verdict.findings == ((Kind.ERROR, "IndexError: no such thing"),)
+    verdict = judge_case(draw_case(SeededChoices("0/0"), 1), tmp_path, refuses)
+    assert verdict.findings == ((FindingKind.ERROR, "IndexError: no such thing"),)
 
 
 def test_several_processes_judge_the_networks_of_these_numbers(tmp_path: Path) -> None:
     result = fuzz(2, 5, tmp_path, first=1, jobs=2, most_layers=1)
     assert result.passed and result.networks == 2
-    cases = [draw_case(Seeded(f"5/{number}"), 1) for number in (1, 2)]
-    assert result.contents == Counter(kind for case in cases for kind in contents(case))
+    cases = [draw_case(SeededChoices(f"5/{number}"), 1) for number in (1, 2)]
+    assert result.contents == Counter(kind for case in cases for kind in case.contents())

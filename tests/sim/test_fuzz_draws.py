@@ -9,15 +9,14 @@ import pytest
 
 from systolith.bench import PATTERNS
 from systolith.fuzz import (
-    KINDS,
+    CONTENTS,
     Case,
-    Kind,
-    Seeded,
+    Choices,
+    FindingKind,
+    SeededChoices,
     Verdict,
-    contents,
     draw_case,
-    load_case,
-    shrunk,
+    shrink_choices,
 )
 from systolith.network import (
     INPUT,
@@ -39,12 +38,12 @@ MOST_LAYERS = 4
 
 @pytest.fixture(scope="module")
 def cases() -> list[Case]:
-    return [draw_case(Seeded(f"0/{number}"), MOST_LAYERS) for number in range(DRAWS)]
+    return [draw_case(SeededChoices(f"0/{number}"), MOST_LAYERS) for number in range(DRAWS)]
 
 
 def test_everything_in_the_contract_is_drawn(cases: list[Case]) -> None:
-    drawn = Counter(kind for case in cases for kind in contents(case))
-    assert set(drawn) == set(KINDS)
+    drawn = Counter(kind for case in cases for kind in case.contents())
+    assert set(drawn) == set(CONTENTS)
     assert min(drawn.values()) >= LEAST, drawn
 
 
@@ -104,7 +103,7 @@ def test_every_case_can_be_planned_as_it_was_drawn(cases: list[Case]) -> None:
 
 
 def test_equal_seeds_draw_equal_cases(cases: list[Case]) -> None:
-    again = [draw_case(Seeded(f"0/{number}"), MOST_LAYERS) for number in range(DRAWS)]
+    again = [draw_case(SeededChoices(f"0/{number}"), MOST_LAYERS) for number in range(DRAWS)]
     assert [case.key for case in again] == [case.key for case in cases]
     assert len({case.key for case in cases}) == DRAWS
 
@@ -112,14 +111,14 @@ def test_equal_seeds_draw_equal_cases(cases: list[Case]) -> None:
 def test_a_saved_case_is_the_same_case(cases: list[Case], tmp_path: Path) -> None:
     for case in cases[:25]:
         case.save(tmp_path / case.key)
-        assert load_case(tmp_path / case.key).key == case.key
+        assert Case.load(tmp_path / case.key).key == case.key
 
 
 def test_a_folder_that_holds_no_case_is_refused(cases: list[Case], tmp_path: Path) -> None:
     cases[0].save(tmp_path)
     (tmp_path / "case.json").write_text('{"seed": 1}')
     with pytest.raises(ValueError, match=r"does not hold a case: 'arrays'"):
-        load_case(tmp_path)
+        Case.load(tmp_path)
 
 
 def _parts(case: Case) -> tuple[str, ...]:
@@ -141,23 +140,27 @@ def test_all_that_a_case_is_counts_in_its_key(cases: list[Case]) -> None:
     assert len({case.key, *(other.key for other in others)}) == 1 + len(others)
 
 
+def _draw(choices: Choices) -> Case:
+    return draw_case(choices, MOST_LAYERS)
+
+
 def test_a_failing_case_shrinks_to_what_makes_it_fail() -> None:
     def judged(case: Case) -> Verdict:
-        strided = any("strided" in kind for kind in contents(case))
-        return Verdict(findings=((Kind.MISMATCH, "strided"),) if strided else ())
+        strided = any("strided" in kind for kind in case.contents())
+        return Verdict(findings=((FindingKind.MISMATCH, "strided"),) if strided else ())
 
     for number in range(DRAWS):
-        choices = Seeded(f"3/{number}")
+        choices = SeededChoices(f"3/{number}")
         case = draw_case(choices, MOST_LAYERS)
         if not (verdict := judged(case)).passed and len(case.network.layers) >= MOST_LAYERS:
             break
-    simplest, found = shrunk(case, verdict, choices.made, MOST_LAYERS, judged, attempts=500)
+    simplest, found = shrink_choices(_draw, case, verdict, choices.made, judged, attempts=500)
     (layer,) = simplest.network.layers
     assert isinstance(layer, Conv2d)
-    assert "strided" in set(contents(simplest)) and not simplest.reloadable
+    assert "strided" in set(simplest.contents()) and not simplest.reloadable
     assert layer.weight.shape[0] == 1 and np.prod(simplest.network.input.shape) <= 4
     assert len(simplest.images) == 1
-    assert found.kinds == {Kind.MISMATCH}
+    assert found.kinds == {FindingKind.MISMATCH}
 
 
 def test_shrinking_judges_no_more_cases_than_it_may() -> None:
@@ -165,19 +168,21 @@ def test_shrinking_judges_no_more_cases_than_it_may() -> None:
 
     def judged(case: Case) -> Verdict:
         seen.append(case.key)
-        return Verdict(findings=((Kind.ERROR, "always"),))
+        return Verdict(findings=((FindingKind.ERROR, "always"),))
 
-    choices = Seeded("1/0")
+    choices = SeededChoices("1/0")
     case = draw_case(choices, MOST_LAYERS)
-    simplest, _ = shrunk(case, judged(case), choices.made, MOST_LAYERS, judged, attempts=5)
+    simplest, _ = shrink_choices(_draw, case, judged(case), choices.made, judged, attempts=5)
     assert len(seen) == len(set(seen)) <= 1 + 5
     assert len(simplest.network.layers) <= len(case.network.layers)
 
 
 def test_another_kind_of_finding_is_not_what_is_shrunk() -> None:
-    choices = Seeded("1/0")
+    choices = SeededChoices("1/0")
     case = draw_case(choices, MOST_LAYERS)
-    first = Verdict(findings=((Kind.MISMATCH, "first"),))
-    other = Verdict(findings=((Kind.CYCLES, "other"),))
-    simplest, verdict = shrunk(case, first, choices.made, MOST_LAYERS, lambda _: other, attempts=9)
+    first = Verdict(findings=((FindingKind.MISMATCH, "first"),))
+    other = Verdict(findings=((FindingKind.CYCLES, "other"),))
+    simplest, verdict = shrink_choices(
+        _draw, case, first, choices.made, lambda _: other, attempts=9
+    )
     assert (simplest.key, verdict) == (case.key, first)

@@ -9,8 +9,8 @@ import pytest
 from onnx import ModelProto, helper
 
 from systolith.exchange import ImportedModel, import_onnx
-from systolith.fuzz import Kind, Seeded, search
-from systolith.fuzz.graphs import Graph, GraphTarget, draw_graph, judge_graph, load_graph
+from systolith.fuzz import FindingKind, SeededChoices, search
+from systolith.fuzz.graphs import Graph, GraphTarget, draw_graph, judge_graph
 
 SEED, DRAWS, CASES = 20263, 60, 30
 
@@ -19,11 +19,11 @@ Read = Callable[[Path], ImportedModel]
 
 @pytest.fixture(scope="module")
 def graphs() -> list[Graph]:
-    return [draw_graph(Seeded(f"{SEED}/{number}")) for number in range(DRAWS)]
+    return [draw_graph(SeededChoices(f"{SEED}/{number}")) for number in range(DRAWS)]
 
 
 def test_equal_seeds_draw_equal_graphs(graphs: list[Graph]) -> None:
-    again = [draw_graph(Seeded(f"{SEED}/{number}")) for number in range(10)]
+    again = [draw_graph(SeededChoices(f"{SEED}/{number}")) for number in range(10)]
     assert [graph.key for graph in again] == [graph.key for graph in graphs[:10]]
     assert len({graph.key for graph in graphs}) == DRAWS
 
@@ -31,7 +31,7 @@ def test_equal_seeds_draw_equal_graphs(graphs: list[Graph]) -> None:
 def test_a_saved_graph_is_the_same_graph(graphs: list[Graph], tmp_path: Path) -> None:
     for graph in graphs[:10]:
         graph.save(tmp_path)
-        kept = load_graph(tmp_path)
+        kept = Graph.load(tmp_path)
         assert (kept.key, kept.qonnx, kept.dyadic) == (graph.key, graph.qonnx, graph.dyadic)
         assert kept.types == graph.types
 
@@ -39,7 +39,7 @@ def test_a_saved_graph_is_the_same_graph(graphs: list[Graph], tmp_path: Path) ->
 def test_a_folder_that_holds_no_graph_is_refused(tmp_path: Path) -> None:
     (tmp_path / "case.json").write_text("{}")
     with pytest.raises(ValueError, match="does not hold an ONNX graph"):
-        load_graph(tmp_path)
+        Graph.load(tmp_path)
 
 
 def test_every_flavour_and_much_else_is_drawn(graphs: list[Graph]) -> None:
@@ -126,9 +126,9 @@ def test_a_broken_door_is_found_and_its_graph_shrunk_kept_and_replayed(
         GraphTarget(read), 200, SEED, tmp_path, first=first, shrink_attempts=25, seconds=60
     )
     (failure,) = result.failures
-    assert failure.verdict.kinds == {Kind.MISMATCH} and result.ended["wrong"] == 1
-    drawn = draw_graph(Seeded(f"{SEED}/{failure.number}"))
-    kept = load_graph(failure.folder)
+    assert failure.verdict.kinds == {FindingKind.MISMATCH} and result.ended["wrong"] == 1
+    drawn = draw_graph(SeededChoices(f"{SEED}/{failure.number}"))
+    kept = Graph.load(failure.folder)
     assert len(kept.model.graph.node) <= len(drawn.model.graph.node)
     assert judge_graph(kept, read) == failure.verdict
     assert judge_graph(drawn).passed, "the door itself is as it must be"
@@ -138,5 +138,5 @@ def test_an_exception_is_a_finding() -> None:
     def broken(path: Path) -> ImportedModel:
         raise IndexError("no such thing")
 
-    verdict = judge_graph(draw_graph(Seeded("0/0")), broken)
-    assert verdict.findings == ((Kind.ERROR, "IndexError: no such thing"),)
+    verdict = judge_graph(draw_graph(SeededChoices("0/0")), broken)
+    assert verdict.findings == ((FindingKind.ERROR, "IndexError: no such thing"),)

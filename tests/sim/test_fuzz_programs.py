@@ -8,16 +8,13 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from systolith.fuzz import Kind, Seeded, search
+from systolith.fuzz import FindingKind, SeededChoices, search
 from systolith.fuzz.programs import (
     Program,
     ProgramTarget,
     Statement,
     draw_program,
-    images_of,
     judge_program,
-    load_program,
-    model_of,
 )
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 
@@ -28,11 +25,11 @@ Door = Callable[[nn.Module, Tensor, QuantConfig], QuantizedModel]
 
 @pytest.fixture(scope="module")
 def programs() -> list[Program]:
-    return [draw_program(Seeded(f"{SEED}/{number}")) for number in range(DRAWS)]
+    return [draw_program(SeededChoices(f"{SEED}/{number}")) for number in range(DRAWS)]
 
 
 def test_equal_seeds_draw_equal_programs(programs: list[Program]) -> None:
-    again = [draw_program(Seeded(f"{SEED}/{number}")) for number in range(10)]
+    again = [draw_program(SeededChoices(f"{SEED}/{number}")) for number in range(10)]
     assert [program.key for program in again] == [program.key for program in programs[:10]]
     assert len({program.key for program in programs}) == DRAWS
 
@@ -40,14 +37,14 @@ def test_equal_seeds_draw_equal_programs(programs: list[Program]) -> None:
 def test_a_saved_program_is_the_same_program(programs: list[Program], tmp_path: Path) -> None:
     for program in programs[:10]:
         program.save(tmp_path)
-        assert load_program(tmp_path).key == program.key
+        assert Program.load(tmp_path).key == program.key
         assert "class Net(nn.Module)" in (tmp_path / "model.py").read_text()
 
 
 def test_a_folder_that_holds_no_program_is_refused(tmp_path: Path) -> None:
     (tmp_path / "case.json").write_text('{"statements": []}')
     with pytest.raises(ValueError, match="does not hold a PyTorch program"):
-        load_program(tmp_path)
+        Program.load(tmp_path)
 
 
 def test_programs_are_written_in_many_ways(programs: list[Program]) -> None:
@@ -73,10 +70,10 @@ def test_a_smaller_program_keeps_the_weights_of_what_is_left() -> None:
         "y = self.conv(x)",
         "x = self.fc(y)",
     ]
-    state, other = model_of(program).state_dict(), model_of(kept).state_dict()
+    state, other = program.model().state_dict(), kept.model().state_dict()
     assert all(torch.equal(state[name], value) for name, value in other.items())
-    images = images_of(kept)
-    assert model_of(kept)(images).shape == (len(images), 1, 2, 2)
+    images = kept.images()
+    assert kept.model()(images).shape == (len(images), 1, 2, 2)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -146,9 +143,9 @@ def test_a_broken_door_is_found_and_its_program_shrunk_kept_and_replayed(
     target = ProgramTarget(door)
     result = search(target, 300, SEED, tmp_path, first=first, shrink_attempts=25, seconds=60)
     (failure,) = result.failures
-    assert failure.verdict.kinds == {Kind.MISMATCH} and result.ended["wrong"] == 1
-    drawn = draw_program(Seeded(f"{SEED}/{failure.number}"))
-    kept = load_program(failure.folder)
+    assert failure.verdict.kinds == {FindingKind.MISMATCH} and result.ended["wrong"] == 1
+    drawn = draw_program(SeededChoices(f"{SEED}/{failure.number}"))
+    kept = Program.load(failure.folder)
     assert len(kept.statements) <= len(drawn.statements)
     assert judge_program(kept, door) == failure.verdict
     assert judge_program(drawn).passed, "the door itself is as it must be"
@@ -158,5 +155,5 @@ def test_an_exception_is_a_finding() -> None:
     def broken(model: nn.Module, images: Tensor, config: QuantConfig) -> QuantizedModel:
         raise IndexError("no such thing")
 
-    verdict = judge_program(draw_program(Seeded("0/0")), broken)
-    assert verdict.findings == ((Kind.ERROR, "IndexError: no such thing"),)
+    verdict = judge_program(draw_program(SeededChoices("0/0")), broken)
+    assert verdict.findings == ((FindingKind.ERROR, "IndexError: no such thing"),)

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from systolith.frontend import lower
-from systolith.fuzz import Case, judge, random_images
+from systolith.fuzz import Case, judge_case
 from systolith.network import Conv2d, IntegerNetwork
 from systolith.plan import ArrayShape, plan_network
 from systolith.quant import LayerBits, QuantConfig, prepare
+from tests.support.random_networks import random_images
 
 GROUPS, CHANNELS, FILTERS = 2, 4, 8
 ARRAYS = {
@@ -57,4 +58,4 @@ def test_rtl_equals_the_network_under_stalls(reloadable: bool, tmp_path: Path) -
     network = _network()
     images = random_images(network, 2, 0)
     case = Case(network=network, images=images, arrays=ARRAYS, reloadable=reloadable)
-    assert judge(case, tmp_path).findings == ()
+    assert judge_case(case, tmp_path).findings == ()

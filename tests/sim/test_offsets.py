@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from systolith.emit import Design
-from systolith.fuzz import Case, Kind, judge, random_images
+from systolith.fuzz import Case, FindingKind, judge_case
 from systolith.network import (
     ActType,
     Add,
@@ -22,6 +22,7 @@ from systolith.network import (
     trace,
 )
 from systolith.plan import ArrayShape, NetworkPlan
+from tests.support.random_networks import random_images
 from tests.support.twins import disguise
 
 ACT = ActType(bits=4, signed=True, zero_point=-1)
@@ -134,13 +135,13 @@ def test_offsets_matter_in_each_layer(name: str) -> None:
 def test_a_network_is_equal_on_every_stream_and_takes_the_cycles_predicted(
     reloadable: bool, builds: Path
 ) -> None:
-    assert judge(_case(reloadable=reloadable), builds).findings == ()
+    assert judge_case(_case(reloadable=reloadable), builds).findings == ()
 
 
 def test_a_layer_without_its_offsets_is_found(builds: Path) -> None:
     def unmoved(plan: NetworkPlan, folder: Path) -> Design:
         return disguise(_without(plan.network, "fc"), plan, folder)
 
-    verdict = judge(_case(), builds, unmoved)
-    assert verdict.kinds == {Kind.MISMATCH}
+    verdict = judge_case(_case(), builds, unmoved)
+    assert verdict.kinds == {FindingKind.MISMATCH}
     assert all("layer 'fc'" in text for _, text in verdict.findings), verdict.findings

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from systolith.emit import Design
-from systolith.fuzz import Case, Kind, judge, random_images
+from systolith.fuzz import Case, FindingKind, judge_case
 from systolith.network import (
     ActType,
     Add,
@@ -24,6 +24,7 @@ from systolith.network import (
     trace,
 )
 from systolith.plan import ArrayShape, NetworkPlan
+from tests.support.random_networks import random_images
 from tests.support.twins import disguise
 
 ACT = ActType(bits=8, signed=True, zero_point=-3)
@@ -126,7 +127,7 @@ def test_there_are_ties_in_each_layer(name: str, overflow: Overflow) -> None:
 def test_a_network_is_equal_on_every_stream_and_takes_the_cycles_predicted(
     overflow: Overflow, reloadable: bool, builds: Path
 ) -> None:
-    assert judge(_case(overflow, reloadable=reloadable), builds).findings == ()
+    assert judge_case(_case(overflow, reloadable=reloadable), builds).findings == ()
 
 
 def test_a_layer_whose_ties_go_up_instead_is_found(builds: Path) -> None:
@@ -135,6 +136,6 @@ def test_a_layer_whose_ties_go_up_instead_is_found(builds: Path) -> None:
     def ties_up(plan: NetworkPlan, folder: Path) -> Design:
         return disguise(_rounding(plan.network, "fc", Rounding.HALF_UP), plan, folder)
 
-    verdict = judge(case, builds, ties_up)
-    assert verdict.kinds == {Kind.MISMATCH}
+    verdict = judge_case(case, builds, ties_up)
+    assert verdict.kinds == {FindingKind.MISMATCH}
     assert all("layer 'fc'" in text for _, text in verdict.findings), verdict.findings

@@ -17,15 +17,15 @@ from rich.table import Table
 
 from systolith.cli.terminal import err, out
 from systolith.fuzz import (
-    KINDS,
+    CONTENTS,
+    FindingKind,
+    FuzzProgress,
     FuzzResult,
-    Kind,
+    FuzzTarget,
     RtlTarget,
-    Target,
     Verdict,
-    load_case,
+    judge_within,
     search,
-    timed,
 )
 from systolith.stages import UsageError
 
@@ -54,35 +54,31 @@ class Door:
         That a case may take.
     attempts : int
         Smaller cases to judge for each failure.
-    load : callable
-        Gives the target, and a function that reads kept cases.
+    target : callable
+        Makes the target, given the most layers of a network.
     """
 
     cases: str
     file: str
     seconds: int | None
     attempts: int
-    load: Callable[[int], tuple[Target[Any], Callable[[Path], Any]]]
+    target: Callable[[int], FuzzTarget[Any]]
 
 
-def _rtl(most_layers: int) -> tuple[Target[Any], Callable[[Path], Any]]:
-    return RtlTarget(most_layers), load_case
+def _pytorch(most_layers: int) -> FuzzTarget[Any]:
+    from systolith.fuzz.programs import ProgramTarget
+
+    return ProgramTarget()
 
 
-def _pytorch(most_layers: int) -> tuple[Target[Any], Callable[[Path], Any]]:
-    from systolith.fuzz.programs import ProgramTarget, load_program
+def _onnx(most_layers: int) -> FuzzTarget[Any]:
+    from systolith.fuzz.graphs import GraphTarget
 
-    return ProgramTarget(), load_program
-
-
-def _onnx(most_layers: int) -> tuple[Target[Any], Callable[[Path], Any]]:
-    from systolith.fuzz.graphs import GraphTarget, load_graph
-
-    return GraphTarget(), load_graph
+    return GraphTarget()
 
 
 DOORS: Mapping[str, Door] = {
-    "rtl": Door("networks", "network.json", None, 80, _rtl),
+    "rtl": Door("networks", "network.json", None, 80, RtlTarget),
     "pytorch": Door("programs", "model.py", DOOR_SECONDS, DOOR_ATTEMPTS, _pytorch),
     "onnx": Door("graphs", "model.onnx", DOOR_SECONDS, DOOR_ATTEMPTS, _onnx),
 }
@@ -109,10 +105,9 @@ def run_search(
 ) -> bool:
     """Check random cases, and print what is found; gives whether all are equal."""
     chosen = DOORS[door]
-    target, _ = chosen.load(most_layers)
-    with _bar(chosen.cases, count, quiet=as_json) as heard:
+    with _bar(chosen.cases, count, quiet=as_json) as progress:
         result = search(
-            target,
+            chosen.target(most_layers),
             count,
             seed,
             output,
@@ -121,7 +116,7 @@ def run_search(
             most_failures=most_failures,
             shrink_attempts=chosen.attempts,
             seconds=chosen.seconds,
-            progress=heard,
+            progress=progress,
         )
     _show(door, result, as_json=as_json)
     return result.passed
@@ -131,25 +126,25 @@ def _replayed(folder: Path) -> Verdict:
     if not (folder / "case.json").is_file():
         raise UsageError(f"--replay needs a folder with a case.json, got {folder}")
     door = next((each for each in DOORS.values() if (folder / each.file).is_file()), DOORS["rtl"])
-    target, load = door.load(0)
+    target = door.target(0)
     try:
-        case = load(folder)
+        case = target.load(folder)
     except ValueError as error:
         raise UsageError(str(error)) from error
     target.require()
     with tempfile.TemporaryDirectory() as builds:
         if door.seconds is None:
             return target.judge(case, Path(builds))
-        return timed(lambda: target.judge(case, Path(builds)), door.seconds)
+        return judge_within(door.seconds, lambda: target.judge(case, Path(builds)))
 
 
 @contextmanager
-def _bar(cases: str, count: int, *, quiet: bool) -> Iterator[Callable[[FuzzResult], None] | None]:
+def _bar(cases: str, count: int, *, quiet: bool) -> Iterator[Callable[[FuzzProgress], None] | None]:
     if quiet:
         yield None
         return
     if not err.is_terminal:
-        yield _lines(cases, count)
+        yield _lines(cases)
         return
     columns = (
         TextColumn("fuzz"),
@@ -162,26 +157,26 @@ def _bar(cases: str, count: int, *, quiet: bool) -> Iterator[Callable[[FuzzResul
     with Progress(*columns, console=err) as progress:
         task = progress.add_task("fuzz", total=count, text="")
 
-        def heard(result: FuzzResult) -> None:
-            failed = len(result.failures)
+        def update(now: FuzzProgress) -> None:
+            failed = len(now.result.failures)
             text = f"[bold red]{failed} failed[/]" if failed else "all equal,"
-            progress.update(task, completed=result.networks, text=text)
+            progress.update(task, completed=now.done, text=text)
 
-        yield heard
+        yield update
 
 
-def _lines(cases: str, count: int) -> Callable[[FuzzResult], None]:
-    """Progress for a file."""
+def _lines(cases: str) -> Callable[[FuzzProgress], None]:
+    """Print lines, for output that is no terminal."""
 
-    def heard(result: FuzzResult) -> None:
-        if result.networks % LINE_EVERY == 0:
+    def print_line(now: FuzzProgress) -> None:
+        if now.done % LINE_EVERY == 0:
             print(
-                f"{result.networks} of {count} {cases}, {len(result.failures)} failed",
+                f"{now.done:.0f} of {now.total:.0f} {cases}, {len(now.result.failures)} failed",
                 file=sys.stderr,
                 flush=True,
             )
 
-    return heard
+    return print_line
 
 
 def _show(door: str, result: FuzzResult, *, as_json: bool) -> None:
@@ -199,14 +194,14 @@ def _show(door: str, result: FuzzResult, *, as_json: bool) -> None:
 
 def _rtl_tables(result: FuzzResult) -> Iterator[RenderableType]:
     covered = Table(title="Layers drawn", title_justify="left", show_header=False)
-    for kind in KINDS:
+    for kind in CONTENTS:
         covered.add_row(kind, f"{result.contents[kind]:,}")
     yield covered
     table = Table(title="Result", title_justify="left", show_header=False)
     table.add_row("networks", f"{result.networks:,} (seed {result.seed})")
-    table.add_row("mismatches", f"{result.failed[Kind.MISMATCH]:,}")
-    table.add_row("cycle errors", f"{result.failed[Kind.CYCLES]:,}")
-    table.add_row("errors", f"{result.failed[Kind.ERROR]:,}")
+    table.add_row("mismatches", f"{result.failed[FindingKind.MISMATCH]:,}")
+    table.add_row("cycle errors", f"{result.failed[FindingKind.CYCLES]:,}")
+    table.add_row("errors", f"{result.failed[FindingKind.ERROR]:,}")
     table.add_row("time", f"{result.seconds:,.0f} s")
     yield table
 
@@ -228,8 +223,8 @@ def _door_tables(door: str, result: FuzzResult) -> Iterator[RenderableType]:
     for outcome in ("accepted", "refused", "wrong"):
         share = result.ended[outcome] / max(result.networks, 1)
         table.add_row(outcome, f"{result.ended[outcome]:,} ({share:.0%})")
-    table.add_row("wrong values", f"{result.failed[Kind.MISMATCH]:,}")
-    table.add_row("errors", f"{result.failed[Kind.ERROR]:,}")
+    table.add_row("wrong values", f"{result.failed[FindingKind.MISMATCH]:,}")
+    table.add_row("errors", f"{result.failed[FindingKind.ERROR]:,}")
     table.add_row("time", f"{result.seconds:,.0f} s")
     yield table
 
@@ -249,9 +244,9 @@ def _to_json(door: str, result: FuzzResult) -> dict[str, Any]:
         "door": door,
         "seed": result.seed,
         "networks": result.networks,
-        "mismatches": result.failed[Kind.MISMATCH],
-        "cycle_errors": result.failed[Kind.CYCLES],
-        "errors": result.failed[Kind.ERROR],
+        "mismatches": result.failed[FindingKind.MISMATCH],
+        "cycle_errors": result.failed[FindingKind.CYCLES],
+        "errors": result.failed[FindingKind.ERROR],
         "passed": result.passed,
         "seconds": result.seconds,
         "failures": [
@@ -264,7 +259,7 @@ def _to_json(door: str, result: FuzzResult) -> dict[str, Any]:
         ],
     }
     if door == "rtl":
-        return found | {"layers": {kind: result.contents[kind] for kind in KINDS}}
+        return found | {"layers": {kind: result.contents[kind] for kind in CONTENTS}}
     outcomes = {outcome: result.ended[outcome] for outcome in ("accepted", "refused", "wrong")}
     return found | {
         **outcomes,

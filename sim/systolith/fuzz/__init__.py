@@ -1,48 +1,35 @@
-"""Fuzzing: random networks from the whole contract, through RTL, against the reference."""
+"""Fuzzing: random networks and models through systolith, compared with a reference."""
 
-from systolith.fuzz.case import Case, draw_case, load_case
-from systolith.fuzz.choices import Choices, Drawn, Seeded
-from systolith.fuzz.judge import Emit, judge
-from systolith.fuzz.networks import (
-    draw_network,
-    random_images,
-    random_network,
-    random_residual_network,
-)
-from systolith.fuzz.reduce import reduced
-from systolith.fuzz.rtl import MOST_LAYERS, RtlTarget, fuzz, replay
-from systolith.fuzz.search import Failure, FuzzResult, search
-from systolith.fuzz.shrink import shrunk
-from systolith.fuzz.tally import KINDS, contents
-from systolith.fuzz.target import Target, timed
-from systolith.fuzz.verdict import Kind, Verdict
+from systolith.fuzz.case import CONTENTS, Case, draw_case
+from systolith.fuzz.choices import Choices, HypothesisChoices, SeededChoices
+from systolith.fuzz.networks import draw_network
+from systolith.fuzz.rtl import MOST_LAYERS, EmitFunction, RtlTarget, fuzz, judge_case, replay
+from systolith.fuzz.search import FuzzFailure, FuzzProgress, FuzzResult, search
+from systolith.fuzz.shrink import remove_parts, shrink_choices
+from systolith.fuzz.target import FindingKind, FuzzTarget, Verdict, judge_within
 
 __all__ = [
-    "KINDS",
+    "CONTENTS",
     "MOST_LAYERS",
     "Case",
     "Choices",
-    "Drawn",
-    "Emit",
-    "Failure",
+    "EmitFunction",
+    "FindingKind",
+    "FuzzFailure",
+    "FuzzProgress",
     "FuzzResult",
-    "Kind",
+    "FuzzTarget",
+    "HypothesisChoices",
     "RtlTarget",
-    "Seeded",
-    "Target",
+    "SeededChoices",
     "Verdict",
-    "contents",
     "draw_case",
     "draw_network",
     "fuzz",
-    "judge",
-    "load_case",
-    "random_images",
-    "random_network",
-    "random_residual_network",
-    "reduced",
+    "judge_case",
+    "judge_within",
+    "remove_parts",
     "replay",
     "search",
-    "shrunk",
-    "timed",
+    "shrink_choices",
 ]

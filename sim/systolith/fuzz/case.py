@@ -1,7 +1,7 @@
-"""One case of fuzzing: a network, how it is laid out, and what it is simulated with."""
+"""A case of fuzzing the RTL: network, array shapes, images and stalls."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
@@ -13,7 +13,27 @@ import numpy as np
 from systolith.bench import PATTERNS, Stalls
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.networks import draw_network
-from systolith.network import Conv2d, IntArray, IntegerNetwork, Linear, content_hash, load, save
+from systolith.fuzz.target import explain_damage
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Dense,
+    Granularity,
+    IntArray,
+    IntegerNetwork,
+    KOutOfN,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Pattern,
+    PerNeuron,
+    Rounding,
+    Strided,
+    content_hash,
+    load,
+    save,
+)
 from systolith.plan import (
     ArrayShape,
     ConvPlan,
@@ -22,22 +42,44 @@ from systolith.plan import (
     NetworkPlan,
     Work,
     plan_network,
+    scale_bits,
     work_of,
 )
 
-__all__ = ["Case", "draw_case", "load_case"]
+__all__ = ["CONTENTS", "Case", "draw_case"]
 
 STALLS = {stalls.name: stalls for stalls in PATTERNS}
-KINDS_OF_PARTS = ("lookup", "distributed_weights", "distributed_windows")
-"""For each, a case names the layers that have it."""
+LAYER_SETS = ("lookup", "distributed_weights", "distributed_windows")
+"""Attributes of a case that name layers."""
 MOST_ROWS, MOST_COLUMNS = 12, 8
 MOST_FRAMES = 3
 MAX_SEED = 9999
+CONTENTS = (
+    *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool", "addition"),
+    *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
+    *(
+        "1-bit weights",
+        "packed",
+        "look-up multipliers",
+        "distributed memories",
+        "power-of-two scale",
+    ),
+    *("offsets", "power-of-two scale with offsets"),
+    *("ties up", "ties to even", "no rounding"),
+    *("several outputs", "reloadable"),
+)
+"""All features that :meth:`Case.contents` lists."""
+
+_ROUNDINGS = {
+    Rounding.HALF_UP: "ties up",
+    Rounding.HALF_EVEN: "ties to even",
+    Rounding.FLOOR: "no rounding",
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Case:
-    """What is built and simulated.
+    """A network with its hardware and its stimuli.
 
     Attributes
     ----------
@@ -45,16 +87,16 @@ class Case:
     images : array of int, shape (N, ...)
         Values of the input's type.
     arrays : mapping of str to ArrayShape
-        Of layers with weights; the planner chooses the others within its usual budget.
+        Array shapes by layer. The planner chooses those of other layers.
     lookup, distributed_weights, distributed_windows : tuple of str
-        Layers whose multipliers are trees of adders, and whose memories of weights or of
-        activations are distributed.
+        Layers with multipliers made of adders, with distributed weight memories, and with
+        distributed window buffers.
     reloadable : bool
-        Whether parameters can be loaded; none are.
+        Whether the design is reloadable; nothing is loaded.
     stalls : str
         Name of a pattern.
     seed : int
-        Of the stalls.
+        Seed of the stalls.
     """
 
     network: IntegerNetwork
@@ -74,13 +116,13 @@ class Case:
 
     @cached_property
     def key(self) -> str:
-        """Hash of all that the case is."""
+        """Hash of the whole content of the case."""
         settings = json.dumps(self._settings(), sort_keys=True)
         content = content_hash(self.network) + settings
         return sha256(content.encode() + self.images.astype("<i8").tobytes()).hexdigest()
 
     def plan(self) -> NetworkPlan:
-        """Lay the network out."""
+        """Plan the network with the engines of this case."""
         plan = plan_network(self.network, arrays=self.arrays, reloadable=self.reloadable)
         stages = [
             self._fitted(stage) if isinstance(stage, ConvPlan) else stage for stage in plan.stages
@@ -88,7 +130,7 @@ class Case:
         return replace(plan, graph=plan.graph.replaced(stages))
 
     def _fitted(self, plan: ConvPlan) -> ConvPlan:
-        """Give an engine the kinds of multipliers and memories that were drawn for it."""
+        """Return an engine with the multipliers and memories of this case."""
         memory = {True: MemoryKind.DISTRIBUTED, False: MemoryKind.BLOCK}
         multiplier = MultiplierKind.LUT if plan.name in self.lookup else plan.multiplier_kind
         return replace(
@@ -105,39 +147,63 @@ class Case:
         np.save(folder / "images.npy", self.images)
         (folder / "case.json").write_text(json.dumps(self._settings(), indent=1) + "\n")
 
+    @classmethod
+    def load(cls, folder: Path) -> "Case":
+        """Read a case that :meth:`save` wrote.
+
+        Raises
+        ------
+        NetworkError
+            If the network is missing or invalid.
+        ValueError
+            If another file is missing or damaged.
+        """
+        network = load(folder / "network.json")
+        with explain_damage(folder, "a case"):
+            settings = json.loads((folder / "case.json").read_text())
+            arrays = {name: ArrayShape(**array) for name, array in settings.pop("arrays").items()}
+            images = np.load(folder / "images.npy")
+            layers: dict[str, Any] = {name: tuple(settings.pop(name)) for name in LAYER_SETS}
+            return cls(network=network, images=images, arrays=arrays, **layers, **settings)
+
+    def contents(self) -> Iterator[str]:
+        """List the features of the case, once for each layer with the feature."""
+        for layer in self.network.layers:
+            yield from _layer_features(layer)
+            if isinstance(layer, Conv2d | Linear | AvgPool2d | Add):
+                yield _ROUNDINGS[layer.requantize.rounding]
+                if layer.requantize.offset is not None:
+                    yield "offsets"
+                    if not scale_bits(layer.requantize):
+                        yield "power-of-two scale with offsets"
+            if isinstance(layer, Conv2d | Linear):
+                yield from _pattern_features(layer.pattern)
+                if layer.weight_bits == 1:
+                    yield "1-bit weights"
+                if layer.requantize.power_of_two:
+                    yield "power-of-two scale"
+        yield from ("packed" for array in self.arrays.values() if array.packed > 1)
+        yield from ("look-up multipliers" for _ in self.lookup)
+        yield from (
+            "distributed memories" for _ in {*self.distributed_weights, *self.distributed_windows}
+        )
+        if len(self.network.outputs) > 1:
+            yield "several outputs"
+        if self.reloadable:
+            yield "reloadable"
+
     def _settings(self) -> dict[str, Any]:
         return {
             "arrays": {name: asdict(array) for name, array in self.arrays.items()},
-            **{kind: list(getattr(self, kind)) for kind in KINDS_OF_PARTS},
+            **{name: list(getattr(self, name)) for name in LAYER_SETS},
             "reloadable": self.reloadable,
             "stalls": self.stalls,
             "seed": self.seed,
         }
 
 
-def load_case(folder: Path) -> Case:
-    """Read what :meth:`Case.save` wrote.
-
-    Raises
-    ------
-    NetworkError
-        If the network is missing or wrong.
-    ValueError
-        If anything else is.
-    """
-    network = load(folder / "network.json")
-    try:
-        settings = json.loads((folder / "case.json").read_text())
-        arrays = {name: ArrayShape(**array) for name, array in settings.pop("arrays").items()}
-        images = np.load(folder / "images.npy")
-        parts: dict[str, Any] = {kind: tuple(settings.pop(kind)) for kind in KINDS_OF_PARTS}
-        return Case(network=network, images=images, arrays=arrays, **parts, **settings)
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder} does not hold a case: {error}") from error
-
-
 def draw_case(choices: Choices, most_layers: int) -> Case:
-    """Choose a network with at most so many layers, array shapes, images and stalls."""
+    """Draw a network with at most `most_layers` layers, array shapes, images and stalls."""
     network = draw_network(choices, most_layers=most_layers)
     reloadable = choices.chance(15)
     works = [
@@ -152,7 +218,7 @@ def draw_case(choices: Choices, most_layers: int) -> Case:
         network=network,
         images=choices.generator().integers(act.low, act.high + 1, shape),
         arrays={work.name: _draw_array(choices, work) for work in works},
-        **{kind: tuple(choices.subset(names, 20)) for kind in KINDS_OF_PARTS},
+        **{name: tuple(choices.subset(names, 20)) for name in LAYER_SETS},
         reloadable=reloadable,
         stalls=choices.one_of([name for name in STALLS if name != "none"]),
         seed=choices.integer(0, MAX_SEED),
@@ -160,7 +226,7 @@ def draw_case(choices: Choices, most_layers: int) -> Case:
 
 
 def _draw_array(choices: Choices, work: Work) -> ArrayShape:
-    """Choose any shape, but none too large to be simulated in a moment."""
+    """Draw any array shape that is small enough for a short simulation."""
     packed = choices.integer(1, work.packed)
     if work.multiplicity:
         most = min(work.channels, max(MOST_COLUMNS // work.multiplicity, 1))
@@ -173,3 +239,33 @@ def _draw_array(choices: Choices, work: Work) -> ArrayShape:
         multipliers=choices.integer(1, min(work.slots, 4)),
         packed=packed,
     )
+
+
+def _layer_features(layer: Layer) -> Iterator[str]:
+    match layer:
+        case Conv2d():
+            yield "convolution" if layer.groups == 1 else "depthwise"
+        case Linear():
+            yield "linear"
+        case MaxPool2d():
+            yield "max pool"
+        case AvgPool2d():
+            yield "global pool" if layer.kernel_size is None else "average pool"
+        case Add():
+            yield "addition"
+
+
+def _pattern_features(pattern: Pattern) -> Iterator[str]:
+    match pattern.select:
+        case Dense():
+            yield "dense"
+        case KOutOfN(granularity=granularity, shared_by=shared):
+            yield "k-of-n kernels" if granularity is Granularity.KERNEL else "k-of-n weights"
+            if shared > 1:
+                yield "shared"
+        case PerNeuron(shared_by=shared):
+            yield "per neuron"
+            if shared > 1:
+                yield "shared"
+    if isinstance(pattern.taps, Strided):
+        yield "strided"

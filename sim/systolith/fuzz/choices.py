@@ -1,4 +1,4 @@
-"""Where decisions come from: a seed, or hypothesis, which finds simpler ones that still fail."""
+"""Sources of random choices: a seed, or hypothesis, which finds simpler choices that still fail."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,26 +8,26 @@ from typing import TypeVar
 import numpy as np
 from hypothesis import strategies as st
 
-__all__ = ["Choices", "Drawn", "Seeded"]
+__all__ = ["Choices", "HypothesisChoices", "SeededChoices"]
 
 T = TypeVar("T")
 MAX_SEED = (1 << 32) - 1
 
 
 class Choices(ABC):
-    """Makes decisions, all of them by choosing integers; of each, the simplest comes first.
+    """Makes random choices, all of them integers. The first option of a choice is the simplest.
 
     Attributes
     ----------
     made : list of int
-        What was chosen so far, for hypothesis to begin from.
+        All choices so far, from which hypothesis starts to shrink.
     """
 
     def __init__(self) -> None:
         self.made: list[int] = []
 
     def integer(self, low: int, high: int) -> int:
-        """Choose from ``low..high``; `low` is the simplest."""
+        """Choose an integer from ``low..high``; `low` is the simplest."""
         if low == high:
             return low
         self.made.append(self._chosen(low, high))
@@ -38,15 +38,15 @@ class Choices(ABC):
         return options[self.integer(0, len(options) - 1)]
 
     def chance(self, percent: int) -> bool:
-        """Choose True so often; False is the simplest."""
+        """Choose True with a probability of `percent`; False is the simplest."""
         return self.integer(0, 99) >= 100 - percent
 
     def subset(self, options: Sequence[T], percent: int) -> list[T]:
-        """Choose each option so often, in their order; none is the simplest."""
+        """Choose each option with a probability of `percent`; the empty list is the simplest."""
         return [option for option in options if self.chance(percent)]
 
     def generator(self) -> np.random.Generator:
-        """Choose a seed for large arrays, whose values are not decided one by one."""
+        """Choose the seed of a generator, for large arrays."""
         return np.random.default_rng(self.integer(0, MAX_SEED))
 
     @abstractmethod
@@ -54,8 +54,8 @@ class Choices(ABC):
         """Choose from ``low..high``, where low < high."""
 
 
-class Seeded(Choices):
-    """Decisions from a seed, evenly: equal seeds, equal decisions."""
+class SeededChoices(Choices):
+    """Uniform choices from a seed; equal seeds make equal choices."""
 
     def __init__(self, seed: int | str) -> None:
         super().__init__()
@@ -65,8 +65,8 @@ class Seeded(Choices):
         return self._random.randint(low, high)
 
 
-class Drawn(Choices):
-    """Decisions by hypothesis: takes what a composite strategy gets as ``draw``."""
+class HypothesisChoices(Choices):
+    """Choices by hypothesis, with the argument ``draw`` of a composite strategy."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         super().__init__()

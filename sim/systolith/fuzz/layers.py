@@ -1,48 +1,62 @@
-"""Single layers of every kind, each with any pattern that an engine exists for."""
+"""Draw layers of every kind, with any pattern that the engines compute and any integer types."""
 
 from math import prod
 
 import numpy as np
 
 from systolith.fuzz.choices import Choices
-from systolith.fuzz.numbers import draw_act_type, draw_bias, draw_requantize, draw_weights
 from systolith.network import (
+    ActType,
     Add,
     AllTaps,
     AvgPool2d,
     Conv2d,
     Granularity,
+    IntArray,
     KOutOfN,
     Linear,
     MaxPool2d,
+    Overflow,
     Padding,
     Pattern,
     PerNeuron,
+    Requantize,
+    Rounding,
     Shape,
     Strided,
     WeightShape,
 )
 
-__all__ = ["draw_add", "draw_average", "draw_convolution", "draw_linear", "draw_maximum"]
+__all__ = [
+    "draw_act_type",
+    "draw_add",
+    "draw_average",
+    "draw_convolution",
+    "draw_linear",
+    "draw_maximum",
+]
 
 MOST_KERNEL, MOST_STRIDE, MOST_FILTERS = 4, 3, 8
 MOST_WEIGHT_BITS, USUAL_WEIGHT_BITS = 16, 8
+BIAS_BITS, MOST_SHIFT, MOST_MULTIPLIER = 40, 47, (1 << 16) - 1
+TIED_SHIFT, TIED_MULTIPLIER = 6, 9
+"""Largest shift and multiplier of scales so coarse that many values are ties."""
 
 
 def draw_convolution(
     choices: Choices, name: str, source: str, shape: Shape, *, same_size: bool = False
 ) -> Conv2d:
-    """Choose a convolution, now and then a depthwise one.
+    """Draw a convolution, sometimes a depthwise one.
 
     Parameters
     ----------
     choices : Choices
     name, source : str
-        Of the layer, and whose output it reads.
+        Name of the layer, and of the layer that it reads.
     shape : tuple of int
-        Of what it reads: (C, H, W).
+        Shape (C, H, W) of its input.
     same_size : bool
-        Whether the output must be as high and wide as the input.
+        Whether height and width of the output must equal those of the input.
     """
     kernel = _draw_kernel(choices, shape)
     if same_size:
@@ -58,9 +72,9 @@ def draw_convolution(
     return Conv2d(
         name=name,
         input=source,
-        weight=draw_weights(choices, weights, bits) * mask,
-        bias=draw_bias(choices, filters),
-        requantize=draw_requantize(choices, filters, output, bits),
+        weight=_draw_weights(choices, weights, bits) * mask,
+        bias=_draw_bias(choices, filters),
+        requantize=_draw_requantize(choices, filters, output, bits),
         output=output,
         weight_bits=bits,
         stride=stride,
@@ -72,7 +86,7 @@ def draw_convolution(
 
 
 def draw_linear(choices: Choices, name: str, source: str, shape: Shape) -> Linear:
-    """Choose a linear layer on a vector."""
+    """Draw a linear layer."""
     weights = (choices.integer(1, MOST_FILTERS), shape[0])
     pattern, bits = _draw_pattern(choices, (*weights, 1, 1), False), _draw_weight_bits(choices)
     mask = pattern.best_mask(choices.generator().random((*weights, 1, 1))).reshape(weights)
@@ -80,9 +94,9 @@ def draw_linear(choices: Choices, name: str, source: str, shape: Shape) -> Linea
     return Linear(
         name=name,
         input=source,
-        weight=draw_weights(choices, weights, bits) * mask,
-        bias=draw_bias(choices, weights[0]),
-        requantize=draw_requantize(choices, weights[0], output, bits),
+        weight=_draw_weights(choices, weights, bits) * mask,
+        bias=_draw_bias(choices, weights[0]),
+        requantize=_draw_requantize(choices, weights[0], output, bits),
         output=output,
         weight_bits=bits,
         pattern=pattern,
@@ -91,7 +105,7 @@ def draw_linear(choices: Choices, name: str, source: str, shape: Shape) -> Linea
 
 
 def draw_maximum(choices: Choices, name: str, source: str, shape: Shape) -> MaxPool2d:
-    """Choose a max pool."""
+    """Draw a max pool."""
     kernel = _draw_kernel(choices, shape)
     return MaxPool2d(
         name=name,
@@ -103,14 +117,14 @@ def draw_maximum(choices: Choices, name: str, source: str, shape: Shape) -> MaxP
 
 
 def draw_average(choices: Choices, name: str, source: str, shape: Shape) -> AvgPool2d:
-    """Choose an average pool, now and then over the whole image."""
+    """Draw an average pool, sometimes over the whole image."""
     output = draw_act_type(choices)
     whole = choices.chance(30)
     kernel = None if whole else _draw_kernel(choices, shape)
     return AvgPool2d(
         name=name,
         input=source,
-        requantize=draw_requantize(choices, shape[0], output, 4),
+        requantize=_draw_requantize(choices, shape[0], output, 4),
         output=output,
         kernel_size=kernel,
         stride=(1, 1) if kernel is None else _draw_stride(choices),
@@ -119,14 +133,14 @@ def draw_average(choices: Choices, name: str, source: str, shape: Shape) -> AvgP
 
 
 def draw_add(choices: Choices, name: str, sources: tuple[str, str], shape: Shape) -> Add:
-    """Choose an addition of two tensors of this shape, in any order."""
+    """Draw an addition of two tensors of this shape, in any order."""
     output = draw_act_type(choices)
     first, second = sources if choices.chance(50) else reversed(sources)
     return Add(
         name=name,
         inputs=(first, second),
         multipliers=(choices.integer(1, (1 << 16) - 1), choices.integer(1, (1 << 16) - 1)),
-        requantize=draw_requantize(choices, shape[0], output, 16),
+        requantize=_draw_requantize(choices, shape[0], output, 16),
         output=output,
     )
 
@@ -160,7 +174,7 @@ def _draw_weight_bits(choices: Choices) -> int:
 
 
 def _draw_pattern(choices: Choices, shape: WeightShape, depthwise: bool) -> Pattern:
-    """Choose a selection and taps; no engine computes k per neuron of a depthwise layer."""
+    """Draw a selection and taps; no engine computes k-per-neuron patterns of depthwise layers."""
     filters, channels = shape[:2]
     shared = choices.one_of([d for d in (1, 2, 3) if filters % d == 0])
     if not depthwise and choices.chance(20):
@@ -176,10 +190,77 @@ def _draw_pattern(choices: Choices, shape: WeightShape, depthwise: bool) -> Patt
 
 
 def _draw_taps(choices: Choices, shape: WeightShape, group: int) -> AllTaps | Strided:
-    """Choose now and then a stride, with an offset for each group of channels."""
+    """Draw all taps, or sometimes strided taps with one offset per group of channels."""
     channels, taps = shape[1], prod(shape[2:])
     if taps == 1 or not choices.chance(40):
         return AllTaps()
     stride = choices.integer(2, min(taps, 4))
     offsets = [choices.integer(0, stride - 1) for _ in range(channels // group)]
     return Strided(stride, tuple(np.repeat(offsets, group).tolist()))
+
+
+def draw_act_type(choices: Choices) -> ActType:
+    """Draw any activation type, mostly of at most 8 bits, and its zero point."""
+    signed = choices.chance(50)
+    bits = choices.integer(2 if signed else 1, 16 if choices.chance(20) else 8)
+    plain = ActType(bits=bits, signed=signed)
+    zero = choices.integer(plain.low, plain.high) if choices.chance(60) else 0
+    return ActType(bits=bits, signed=signed, zero_point=zero)
+
+
+def _draw_requantize(choices: Choices, channels: int, output: ActType, bits: int) -> Requantize:
+    """Draw a scale for sums of about `bits` bits, or any scale, or one that makes many ties."""
+    rng = choices.generator()
+    shift = choices.integer(bits + 2, bits + 14)
+    spread = 3 if choices.chance(50) else 0
+    low, high = max(shift - spread, 0), min(shift + spread, MOST_SHIFT)
+    most_multiplier = MOST_MULTIPLIER
+    match choices.integer(0, 9):
+        case 6 | 7 | 8:
+            low, high, most_multiplier = 0, TIED_SHIFT, TIED_MULTIPLIER
+        case 9:
+            low, high = 0, MOST_SHIFT
+    power_of_two = not choices.chance(75)
+    multipliers = channels if choices.chance(70) else 1
+    drawn = rng.integers(0, most_multiplier + 1, multipliers)
+    shifts = rng.integers(low, high + 1, channels if spread else 1)
+    offset, raised = None, 0
+    if choices.chance(35):
+        # A few units of the output, with fractions: trailing zeros of multipliers keep them.
+        offset = rng.integers(-9, 10, channels) << rng.integers(0, high + 1)
+        offset += rng.integers(-9, 10, channels)
+        raised = choices.integer(0, 7)
+        shifts = np.minimum(shifts + raised, MOST_SHIFT)
+    return Requantize(
+        multiplier=(np.ones(1, int) if power_of_two else drawn) << raised,
+        shift=shifts,
+        offset=offset,
+        rounding=choices.one_of(list(Rounding)),
+        overflow=choices.one_of(list(Overflow)),
+        clamp=_draw_clamp(choices, output) if choices.chance(40) else None,
+    )
+
+
+def _draw_clamp(choices: Choices, output: ActType) -> tuple[int, int]:
+    """Draw the bounds of a ReLU, or any bounds."""
+    if choices.chance(70):
+        return output.zero_point, output.high
+    low = choices.integer(output.low, output.high)
+    return low, choices.integer(low, output.high)
+
+
+def _draw_weights(choices: Choices, shape: tuple[int, ...], bits: int) -> IntArray:
+    """Draw weights over their whole range, or sometimes only its ends."""
+    rng = choices.generator()
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    if bits == 1:
+        return rng.choice([-1, 1], shape)
+    if choices.chance(10):
+        return rng.choice([low, high], shape)
+    return rng.integers(low, high + 1, shape)
+
+
+def _draw_bias(choices: Choices, filters: int) -> IntArray:
+    """Draw small biases, or sometimes any."""
+    most = (1 << (BIAS_BITS - 1)) - 1 if choices.chance(5) else 999
+    return choices.generator().integers(-most - 1, most + 1, filters)

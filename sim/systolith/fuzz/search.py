@@ -1,4 +1,4 @@
-"""Many random cases, several at once; those that fail are shrunk and kept."""
+"""Judge many random cases in parallel; shrink and keep those that fail."""
 
 import json
 import multiprocessing
@@ -15,27 +15,27 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from systolith.fuzz.choices import Seeded
-from systolith.fuzz.target import Kept, Target, timed
-from systolith.fuzz.verdict import Kind, Verdict
+from systolith.foundation import Progress
+from systolith.fuzz.choices import SeededChoices
+from systolith.fuzz.target import FindingKind, FuzzCase, FuzzTarget, Verdict, judge_within
 
-__all__ = ["Failure", "FuzzResult", "search"]
+__all__ = ["FuzzFailure", "FuzzProgress", "FuzzResult", "search"]
 
-C = TypeVar("C", bound=Kept)
+C = TypeVar("C", bound=FuzzCase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """A case that failed.
+class FuzzFailure:
+    """A failing case.
 
     Attributes
     ----------
     number : int
-        Of the case.
+        Number of the drawn case.
     folder : Path
-        Where the simplest case that fails so is kept.
+        Folder with the simplest case that fails in the same way.
     verdict : Verdict
-        On that one.
+        On the simplest case.
     """
 
     number: int
@@ -45,46 +45,46 @@ class Failure:
 
 @dataclass(kw_only=True)
 class FuzzResult:
-    """What came out.
+    """Result of :func:`search`.
 
     Attributes
     ----------
     seed : int
-        Of all cases.
+        Seed of all cases.
     networks : int
-        Cases judged.
-    failed : Counter of Kind
+        Number of judged cases.
+    failed : Counter of FindingKind
         Cases with a finding of each kind.
     contents : Counter of str
-        What all cases together contained.
+        Cases by feature, see :meth:`FuzzTarget.contents`.
     outcomes : dict of str to Counter of str
-        By outcome (``accepted``, ``refused``, ``wrong``): cases that contain each thing.
+        For each outcome (``accepted``, ``refused``, ``wrong``), cases by feature.
     ended : Counter of str
-        Cases with each outcome.
+        Cases by outcome.
     refusals : Counter of str
-        Cases by reason for which a door did not take them.
-    failures : list of Failure
+        Refused cases by reason.
+    failures : list of FuzzFailure
     seconds : float
         Wall-clock time.
     """
 
     seed: int
     networks: int = 0
-    failed: Counter[Kind] = field(default_factory=Counter)
+    failed: Counter[FindingKind] = field(default_factory=Counter)
     contents: Counter[str] = field(default_factory=Counter)
     outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     ended: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[FuzzFailure] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was found."""
+        """Whether no case failed."""
         return not self.failures
 
     def add(self, outcome: "Outcome") -> None:
-        """Count a case."""
+        """Add a case to the counts."""
         self.networks += 1
         self.contents += outcome.contents
         self.failed.update(outcome.verdict.kinds)
@@ -96,21 +96,34 @@ class FuzzResult:
 
 
 def _plain(reason: str) -> str:
-    """A reason without the names and numbers of one case."""
+    """Replace names and numbers in a reason, so that equal reasons are counted together."""
     return re.sub(r"-?\b\d[\d.e+-]*\b", "N", re.sub(r"'[^']*'", "'..'", reason))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one case came to; its failure is on the simplest case like it."""
+    """Verdict and features of one case, and if it failed the simplest case that fails alike."""
 
     verdict: Verdict
     contents: Counter[str]
-    failure: Failure | None
+    failure: FuzzFailure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FuzzProgress(Progress):
+    """Progress of :func:`search`, in cases.
+
+    Parameters
+    ----------
+    result : FuzzResult
+        Of all cases so far.
+    """
+
+    result: FuzzResult
 
 
 def search(
-    target: Target[C],
+    target: FuzzTarget[C],
     count: int,
     seed: int,
     folder: Path,
@@ -120,32 +133,33 @@ def search(
     most_failures: int = 1,
     shrink_attempts: int = 80,
     seconds: int | None = None,
-    progress: Callable[[FuzzResult], None] | None = None,
+    progress: Callable[[FuzzProgress], None] | None = None,
 ) -> FuzzResult:
     """Judge random cases.
 
-    After so many failures no new case begins: those at work end, and each that fails is shrunk.
+    After `most_failures` failures no new case starts. Running cases end, and are shrunk if they
+    fail.
 
     Parameters
     ----------
-    target : Target
-        What they go through.
+    target : FuzzTarget
+        Draws and judges the cases.
     count : int
-        Cases; each is drawn from the seed and its number, so more of them begin with the same ones.
+        Number of cases. Seed and number determine each case.
     seed : int
-        Of all.
+        Seed of all cases.
     folder : Path
-        For the cases that fail, each in a folder of its own.
+        Receives one folder for each failing case.
     first : int
-        Number of the first one.
+        Number of the first case.
     jobs : int
-        Cases at once, each in a process of its own; 1 is this process.
+        Processes, each with one case at a time; 1 uses this process.
     most_failures : int
         Failures that end the search.
     shrink_attempts : int
-        Cases to judge for each failure, looking for a simpler one.
+        Most cases to judge in search of a simpler one, for each failure.
     seconds : int, optional
-        That a case may take; None: any.
+        Time limit of a case; None for no limit.
     progress : callable, optional
         Called after each case.
 
@@ -158,14 +172,16 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     result = FuzzResult(seed=seed)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".builds-") as builds:
-        task = _Task(target, seed, folder, Path(builds), shrink_attempts, seconds)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".simulators-") as workdir:
+        task = _Task(target, seed, folder, Path(workdir), shrink_attempts, seconds)
         numbers = range(first, first + count)
         with _outcomes(task, numbers, jobs, most_failures) as outcomes:
             for outcome in outcomes:
                 result.add(outcome)
                 if progress is not None:
-                    progress(result)
+                    progress(
+                        FuzzProgress(task="fuzz", done=result.networks, total=count, result=result)
+                    )
     result.failures.sort(key=lambda failure: failure.number)
     result.seconds = time.perf_counter() - start
     return result
@@ -173,45 +189,45 @@ def search(
 
 @dataclass(frozen=True, slots=True)
 class _Task(Generic[C]):
-    """Draw, judge, and if it fails, shrink and keep the case of a number."""
+    """Draw and judge the case of a number; if it fails, shrink and keep it."""
 
-    target: Target[C]
+    target: FuzzTarget[C]
     seed: int
     folder: Path
-    builds: Path
+    workdir: Path
     shrink_attempts: int
     seconds: int | None
 
     def __call__(self, number: int) -> Outcome:
-        workdir = self.builds / str(os.getpid())
+        workdir = self.workdir / str(os.getpid())
         workdir.mkdir(exist_ok=True)
-        choices = Seeded(f"{self.seed}/{number}")
+        choices = SeededChoices(f"{self.seed}/{number}")
         case = self.target.draw(choices)
-        verdict = self._judged(case, workdir)
+        verdict = self._judge(case, workdir)
         failure = None
         if not verdict.passed:
-            simplest, found = self.target.shrink(
+            simplest, simplest_verdict = self.target.shrink(
                 case,
                 verdict,
                 choices.made,
-                lambda smaller: self._judged(smaller, workdir),
+                lambda smaller: self._judge(smaller, workdir),
                 self.shrink_attempts,
             )
-            failure = Failure(
+            failure = FuzzFailure(
                 number=number,
                 folder=self.folder / f"failure-{self.seed}-{number}",
-                verdict=found,
+                verdict=simplest_verdict,
             )
             self._keep(failure, simplest)
         return Outcome(verdict, Counter(self.target.contents(case)), failure)
 
-    def _judged(self, case: C, workdir: Path) -> Verdict:
+    def _judge(self, case: C, workdir: Path) -> Verdict:
         if self.seconds is None:
             return self.target.judge(case, workdir)
-        return timed(lambda: self.target.judge(case, workdir), self.seconds)
+        return judge_within(self.seconds, lambda: self.target.judge(case, workdir))
 
-    def _keep(self, failure: Failure, case: C) -> None:
-        """Write the case, and beside it what was found: a whole folder, or none."""
+    def _keep(self, failure: FuzzFailure, case: C) -> None:
+        """Write a folder with the case and its findings, whole or not at all."""
         note = {
             "seed": self.seed,
             "number": failure.number,
@@ -232,7 +248,7 @@ class _Task(Generic[C]):
 def _outcomes(
     task: _Task[C], numbers: range, jobs: int, most_failures: int
 ) -> Iterator[Iterator[Outcome]]:
-    """Outcomes in the order in which cases end; none is begun after so many failures."""
+    """Yield outcomes in the order in which cases end, until `most_failures` have failed."""
     if jobs == 1:
         yield _one_by_one(task, numbers, most_failures)
         return

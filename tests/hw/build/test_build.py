@@ -42,7 +42,7 @@ def test_a_bitstream_is_made_once(tmp_path: Path) -> None:
             tmp_path,
             freq_mhz=50,
             seeds=2,
-            progress=lambda done, total, text: said.append(text),
+            progress=lambda now: said.append(now.text),
         )
         assert found.best.timing_met
         assert set(found.reports) == {1, 2}

@@ -9,10 +9,10 @@ import pytest
 
 from systolith.bench import find_toolchain
 from systolith.emit import Bus, emit_shell, emit_verilog
-from systolith.fuzz import random_network, random_residual_network
 from systolith.network import IntegerNetwork
 from systolith.plan import plan_network
 from tests.support.networks import small_network
+from tests.support.random_networks import random_network, random_residual_network
 from tests.support.shell_networks import forked_network, framed_network
 
 

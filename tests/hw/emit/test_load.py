@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from systolith.emit import load_bytes, write_design
-from systolith.fuzz import random_images, random_network, random_residual_network
 from systolith.gateware import Pipeline
 from systolith.network import (
     ActType,
@@ -26,6 +25,7 @@ from systolith.network import (
 from systolith.plan import ArrayShape, NetworkPlan, PlanError, plan_network
 from tests.support.networks import convolution, small_network
 from tests.support.pipeline_bench import run_frames
+from tests.support.random_networks import random_images, random_network, random_residual_network
 from tests.support.twins import twin
 
 FRAMES = 2

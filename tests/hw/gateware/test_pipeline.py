@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from systolith.fuzz import random_images, random_network, random_residual_network
 from systolith.gateware import Pipeline
 from systolith.network import IntegerNetwork, Requantize, forward
 from systolith.plan import (
@@ -20,6 +19,7 @@ from systolith.plan import (
 from systolith.plan.streams.fork_plan import DEEP
 from tests.support.networks import convolution, residual_network
 from tests.support.pipeline_bench import Frames, run_frames
+from tests.support.random_networks import random_images, random_network, random_residual_network
 from tests.support.slow import first_few
 
 FRAMES = 3

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systolith.fuzz import random_network
 from systolith.network import (
     ActType,
     Add,
@@ -24,6 +23,7 @@ from systolith.network import (
 )
 from systolith.plan import ArrayShape, PlanError, plan_network, timeline
 from tests.support.networks import convolution, small_network
+from tests.support.random_networks import random_network
 
 U8 = ActType(bits=8, signed=False)
 HALVE = Requantize(multiplier=np.array([1]), shift=np.array([1]))

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from systolith.exchange import ExchangeError, Format, export_model, export_onnx, import_onnx
 from systolith.exchange.export_scales import choose_scales
-from systolith.fuzz import random_images, random_network
 from systolith.network import (
     ActType,
     Add,
@@ -32,6 +31,7 @@ from systolith.network import (
     forward,
 )
 from tests.support.onnx_graphs import run_qonnx, run_runtime
+from tests.support.random_networks import random_images, random_network
 
 FLOAT_BITS = 23
 RUNNERS: dict[Format, Callable[[Path, NDArray[np.float32]], NDArray[np.float32]]] = {

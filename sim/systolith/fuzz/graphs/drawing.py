@@ -9,7 +9,7 @@ from systolith.fuzz.choices import Choices
 from systolith.fuzz.graphs import nodes
 from systolith.fuzz.graphs.graph import Graph
 from systolith.fuzz.graphs.integers import draw_integer_graph
-from systolith.fuzz.graphs.quantizers import Point, quantize, quantize_integers
+from systolith.fuzz.graphs.quantizers import QuantizedTensor, write_quantize_linear, write_quantizer
 from systolith.fuzz.graphs.writer import Writer
 
 __all__ = ["draw_graph"]
@@ -23,11 +23,11 @@ ATTEMPTS = 30
 
 
 def draw_graph(choices: Choices, most_layers: int = 5) -> Graph:
-    """Choose a graph that the reference runs and whose outputs depend on its images."""
+    """Draw a graph that the reference runs and whose outputs depend on its images."""
     for _ in range(ATTEMPTS):
-        found = _draw(choices, most_layers)
-        if found is not None:
-            return found
+        graph = _draw(choices, most_layers)
+        if graph is not None:
+            return graph
     raise AssertionError(f"{ATTEMPTS} graphs did not run")
 
 
@@ -95,118 +95,120 @@ class _Drawing:
         self.points: list[str] = []
 
     def graph(self, most_layers: int) -> str | None:
-        """Draw layer after layer; gives the output."""
+        """Draw layer after layer. Returns the output."""
         writer = self.writer
-        x = writer.tried(self._draw_front)
+        x = writer.attempt(self._draw_front)
         if x is None:
             return None
         self.points.append(x)
         for _ in range(self.choices.integer(1, most_layers)):
             source = self.points[-1]
-            found = writer.tried(partial(self._draw_layer, source))
-            if found is not None:
-                self.points.append(found)
+            result = writer.attempt(partial(self._draw_layer, source))
+            if result is not None:
+                self.points.append(result)
         if len(writer.shape(self.points[-1])) == 3 and writer.chance(50):
-            found = writer.tried(lambda: self._draw_end(self.points[-1]))
-            if found is not None:
-                self.points.append(found)
+            result = writer.attempt(lambda: self._draw_end(self.points[-1]))
+            if result is not None:
+                self.points.append(result)
         if len(self.points) < 2:
             return None
-        return writer.tried(lambda: self._draw_output(self.points[-1])) or self.points[-1]
+        return writer.attempt(lambda: self._draw_output(self.points[-1])) or self.points[-1]
 
     def _draw_front(self) -> str:
-        """Quantize the images, perhaps after something that the host can do."""
+        """Quantize the images, perhaps after operators that the host can run."""
         writer, x = self.writer, self.writer.input_name
         if writer.values[x].dtype.kind in "iu":
             dtype = writer.values[x].dtype.type
             zero = int(writer.choices.integer(0, 100)) if writer.chance(40) else 0
             scale = 0.125 if writer.dyadic else 0.1
-            point = Point(name=x, scale=scale, zero=zero, dtype=dtype)
+            point = QuantizedTensor(name=x, scale=scale, zero=zero, dtype=dtype)
             parameters = [writer.const(scale), writer.const(zero, dtype)]
-            found = writer.add("DequantizeLinear", point.name, *parameters)
-            writer.scales[found] = np.asarray(scale)
-            return found
+            result = writer.add("DequantizeLinear", point.name, *parameters)
+            writer.scales[result] = np.asarray(scale)
+            return result
         if writer.chance(15):
-            forms = [nodes.draw_nothing, nodes.draw_constant, nodes.draw_cut]
+            forms = [nodes.write_identity, nodes.write_constant_operation, nodes.write_clip]
             if len(writer.shape(x)) == 3:
-                forms += [nodes.draw_flatten] * 2
+                forms += [nodes.write_flatten] * 2
                 if writer.rare:
-                    forms += [nodes.draw_pad]
+                    forms += [nodes.write_pad]
             x = writer.choices.one_of(forms)(writer, x)
         turned = len(writer.shape(x)) == 3 and writer.chance(10)
         if turned and writer.chance(60):
-            return quantize(writer, writer.add("Transpose", x, perm=[0, 3, 1, 2]))
-        x = quantize(writer, x)
+            return write_quantizer(writer, writer.add("Transpose", x, perm=[0, 3, 1, 2]))
+        x = write_quantizer(writer, x)
         return writer.add("Transpose", x, perm=[0, 3, 1, 2]) if turned else x
 
     def _draw_layer(self, x: str) -> str:
-        """An operator, perhaps with a batch norm and an activation, and a quantizer."""
+        """Draw an operator, perhaps with a batch norm and an activation, and a quantizer."""
         writer, choices = self.writer, self.choices
         if len(writer.shape(x)) != 3:
             return self._draw_vector_layer(x)
         match choices.integer(0, 19):
             case 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7:
-                y = self._finished(nodes.draw_convolution(writer, x))
+                y = self._finish(nodes.write_convolution(writer, x))
             case 8 | 9 | 10:
                 y = self._draw_residual(x)
             case 11:
-                y = nodes.draw_convolution(writer, nodes.draw_pad(writer, x))
+                y = nodes.write_convolution(writer, nodes.write_pad(writer, x))
             case 12 | 13 | 14:
-                y = nodes.draw_pool(writer, x)
+                y = nodes.write_pool(writer, x)
             case 15:
-                y = nodes.draw_global_pool(writer, x)
+                y = nodes.write_global_pool(writer, x)
             case 16:
-                return nodes.draw_flatten(writer, x)
+                return nodes.write_flatten(writer, x)
             case 17:
-                return nodes.draw_nothing(writer, x)
+                return nodes.write_identity(writer, x)
             case 18:
-                y = nodes.draw_cut(writer, x)
+                y = nodes.write_clip(writer, x)
             case _:
-                y = nodes.draw_constant(writer, x)
+                y = nodes.write_constant_operation(writer, x)
         if writer.rarely() and not writer.qonnx:
-            return quantize(writer, nodes.draw_batch_norm(writer, y))
-        return quantize(writer, y)
+            return write_quantizer(writer, nodes.write_batch_norm(writer, y))
+        return write_quantizer(writer, y)
 
     def _draw_vector_layer(self, x: str) -> str:
         writer = self.writer
         if len(writer.shape(x)) != 1:
-            return quantize(writer, nodes.draw_cut(writer, x))
+            return write_quantizer(writer, nodes.write_clip(writer, x))
         match self.choices.integer(0, 9):
             case 0:
-                return quantize(writer, nodes.draw_cut(writer, x))
+                return write_quantizer(writer, nodes.write_clip(writer, x))
             case 1:
                 if writer.rarely(4):
-                    return nodes.draw_image(writer, x)
-                return nodes.draw_nothing(writer, x)
+                    return nodes.write_unflatten(writer, x)
+                return nodes.write_identity(writer, x)
             case 2:
-                return quantize(writer, writer.add("Add", x, self._partner(x)))
+                return write_quantizer(writer, writer.add("Add", x, self._partner(x)))
             case _:
-                return quantize(writer, self._finished(nodes.draw_dense(writer, x)))
+                return write_quantizer(writer, self._finish(nodes.write_dense(writer, x)))
 
-    def _finished(self, y: str) -> str:
-        """What comes between a layer with weights and its quantizer."""
+    def _finish(self, y: str) -> str:
+        """Draw operators between a layer with weights and its quantizer."""
         writer = self.writer
         if writer.chance(25):
-            y = nodes.draw_batch_norm(writer, y)
+            y = nodes.write_batch_norm(writer, y)
         elif writer.chance(10):
-            y = nodes.draw_constant(writer, y)
+            y = nodes.write_constant_operation(writer, y)
         if writer.chance(55):
-            y = nodes.draw_cut(writer, y)
+            y = nodes.write_clip(writer, y)
         if len(writer.shape(y)) == 3 and writer.chance(8):
             y = writer.add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
         if len(writer.shape(y)) == 3 and writer.chance(6):
-            y = nodes.draw_flatten(writer, y)
+            y = nodes.write_flatten(writer, y)
         return y
 
     def _draw_residual(self, x: str) -> str:
         writer = self.writer
-        y = quantize(writer, self._finished(nodes.draw_convolution(writer, x, same_size=True)))
+        y = write_quantizer(
+            writer, self._finish(nodes.write_convolution(writer, x, same_size=True))
+        )
         partner = self._partner(y) if writer.chance(30) else x
         operands = [y, partner] if writer.chance(50) else [partner, y]
         op = "Add" if not writer.rarely() else self.choices.one_of(["Sub", "Mul", "Concat"])
         options: dict[str, Any] = {"axis": 1} if op == "Concat" else {}
-        found = writer.add(op, *operands, **options)
-        return nodes.draw_cut(writer, found) if writer.chance(40) else found
+        result = writer.add(op, *operands, **options)
+        return nodes.write_clip(writer, result) if writer.chance(40) else result
 
     def _partner(self, x: str) -> str:
         shape = self.writer.shape(x)
@@ -214,26 +216,26 @@ class _Drawing:
         return self.choices.one_of(names)
 
     def _draw_end(self, x: str) -> str:
-        """Pool, flatten and classify."""
+        """Draw a pool, a flattening and a linear layer."""
         writer = self.writer
         if writer.chance(50):
-            x = nodes.draw_global_pool(writer, x)
+            x = nodes.write_global_pool(writer, x)
             if writer.chance(70):
-                x = quantize(writer, x)
+                x = write_quantizer(writer, x)
         if len(writer.shape(x)) == 3:
-            x = nodes.draw_flatten(writer, x)
-        return quantize(writer, nodes.draw_dense(writer, x))
+            x = nodes.write_flatten(writer, x)
+        return write_quantizer(writer, nodes.write_dense(writer, x))
 
     def _draw_output(self, x: str) -> str | None:
-        """Leave the result unquantized, or go on with a Softmax."""
+        """Draw an unquantized output, or a Softmax."""
         writer = self.writer
         if len(writer.shape(x)) == 1 and writer.chance(12):
-            y = nodes.draw_dense(writer, x)
+            y = nodes.write_dense(writer, x)
             if writer.rarely(2):
                 writer.dyadic = False
                 y = writer.add("Softmax", y, axis=-1)
-                return quantize(writer, y) if writer.chance(40) else y
+                return write_quantizer(writer, y) if writer.chance(40) else y
             return y
         if writer.chance(5) and not writer.qonnx:
-            return quantize_integers(writer, writer.add("Identity", x)).name
+            return write_quantize_linear(writer, writer.add("Identity", x)).name
         return None

@@ -1,4 +1,4 @@
-"""One ONNX graph with its images, as data that can lose parts."""
+"""An ONNX graph with images, as a case that can lose parts."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,29 +13,31 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-__all__ = ["Graph", "Images", "load_graph"]
+from systolith.fuzz.target import explain_damage
+
+__all__ = ["Graph", "Images"]
 
 Images = NDArray[np.generic]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Graph:
-    """A model, images for it, and what is known of its arithmetic.
+    """A model, images for it, and facts about its arithmetic.
 
     Attributes
     ----------
     model : ModelProto
     images : array, shape (N, ...)
-        Of the type of the model's input.
+        Values of the type of the model's input.
     qonnx : bool
-        Whether qonnx's executor is the reference, else ONNX Runtime.
+        Whether the executor of qonnx is the reference; else ONNX Runtime is.
     dyadic : bool
-        Whether all scales and constants are such that the reference, in float32, rounds nothing:
-        then results that are called exact must be equal, ties included.
+        Whether scales and constants are such that the reference, in float32, rounds nothing. Then
+        exact imports must give equal results, ties included.
     types : mapping of str to int
         Element type of each tensor.
     covers : tuple of str
-        What the graph contains, for the table of what was covered.
+        Features of the graph, for the coverage table.
     """
 
     model: ModelProto
@@ -47,12 +49,12 @@ class Graph:
 
     @cached_property
     def key(self) -> str:
-        """Hash of all that the case is."""
+        """Hash of the whole content of the graph."""
         content = self.model.SerializeToString(deterministic=True) + self.images.tobytes()
         return sha256(content).hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Write ``model.onnx``, ``images.npy``, ``case.json``, and to be read ``model.txt``."""
+        """Write ``model.onnx``, ``images.npy`` and ``case.json``, and ``model.txt`` for people."""
         folder.mkdir(parents=True, exist_ok=True)
         onnx.save(self.model, folder / "model.onnx")
         np.save(folder / "images.npy", self.images)
@@ -61,31 +63,48 @@ class Graph:
         (folder / "case.json").write_text(json.dumps(settings, indent=1) + "\n")
         (folder / "model.txt").write_text(onnx.printer.to_text(self.model) + "\n")
 
+    @classmethod
+    def load(cls, folder: Path) -> "Graph":
+        """Read a graph that :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If a file is missing or damaged.
+        """
+        with explain_damage(folder, "an ONNX graph"):
+            settings = json.loads((folder / "case.json").read_text())
+            model = ModelProto()
+            model.ParseFromString((folder / "model.onnx").read_bytes())
+            images = np.load(folder / "images.npy")
+            covers = tuple(settings.pop("covers"))
+            return cls(model=model, images=images, covers=covers, **settings)
+
     def simpler(self) -> Iterator["Graph"]:
-        """List graphs with a little less; some cannot run."""
+        """List graphs with fewer nodes or attributes; some cannot run."""
         nodes = list(self.model.graph.node)
         for place in range(len(nodes) - 1):
-            if nodes[place].output[0] not in {each.name for each in self.model.graph.output}:
+            if nodes[place].output[0] not in {tensor.name for tensor in self.model.graph.output}:
                 yield self.until(nodes[: place + 1])
         for place in reversed(range(len(nodes))):
             yield self._without(nodes, place)
         for place in reversed(range(len(nodes) - 1)):
             yield self._without(nodes, place, place + 1)
         for place, node in enumerate(nodes):
-            for name in [each.name for each in node.attribute]:
+            for name in [attribute.name for attribute in node.attribute]:
                 shorter = NodeProto()
                 shorter.CopyFrom(node)
-                kept = [each for each in node.attribute if each.name != name]
+                kept = [attribute for attribute in node.attribute if attribute.name != name]
                 del shorter.attribute[:]
                 shorter.attribute.extend(kept)
                 yield self._with([*nodes[:place], shorter, *nodes[place + 1 :]])
 
     def until(self, nodes: list[NodeProto]) -> "Graph":
-        """End with the last of these nodes."""
+        """Return the graph that ends with the last of these nodes."""
         return self._with(nodes, nodes[-1].output[0])
 
     def _without(self, nodes: list[NodeProto], *places: int) -> "Graph":
-        """Leave nodes out; who reads their results reads their first inputs."""
+        """Remove nodes; readers of their results read their first inputs instead."""
         kept: list[NodeProto] = []
         instead: dict[str, str] = {}
         for place, node in enumerate(nodes):
@@ -100,22 +119,22 @@ class Graph:
         return self._with(kept, instead.get(self.model.graph.output[0].name, ""))
 
     def _with(self, nodes: list[NodeProto], output: str = "") -> "Graph":
-        """Have these nodes, as far as the output depends on them."""
+        """Return a graph of those of the nodes that the output depends on."""
         model = ModelProto()
         model.CopyFrom(self.model)
         if output:
             model.graph.output[0].name = output
             model.graph.output[0].type.tensor_type.ClearField("shape")
             model.graph.output[0].type.tensor_type.elem_type = self.types[output]
-        needed = {each.name for each in model.graph.output}
+        needed = {tensor.name for tensor in model.graph.output}
         kept = []
         for node in reversed(nodes):
             if needed & set(node.output):
                 kept.append(node)
                 needed |= set(node.input)
-        inputs = {each.name for each in model.graph.initializer} - needed
-        constants = [each for each in model.graph.initializer if each.name in needed]
-        listed = [each for each in model.graph.input if each.name not in inputs]
+        inputs = {tensor.name for tensor in model.graph.initializer} - needed
+        constants = [tensor for tensor in model.graph.initializer if tensor.name in needed]
+        listed = [tensor for tensor in model.graph.input if tensor.name not in inputs]
         for part, values in (("node", kept[::-1]), ("initializer", constants), ("input", listed)):
             model.graph.ClearField(part)
             getattr(model.graph, part).extend(values)
@@ -127,22 +146,3 @@ class Graph:
             types=self.types,
             covers=self.covers,
         )
-
-
-def load_graph(folder: Path) -> Graph:
-    """Read what :meth:`Graph.save` wrote.
-
-    Raises
-    ------
-    ValueError
-        If it is missing or damaged.
-    """
-    try:
-        settings = json.loads((folder / "case.json").read_text())
-        model = ModelProto()
-        model.ParseFromString((folder / "model.onnx").read_bytes())
-        images = np.load(folder / "images.npy")
-        covers = tuple(settings.pop("covers"))
-        return Graph(model=model, images=images, covers=covers, **settings)
-    except Exception as error:  # protobuf has its own
-        raise ValueError(f"{folder} does not hold an ONNX graph: {error}") from error

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from systolith.fuzz.graphs import nodes
-from systolith.fuzz.graphs.quantizers import Point, quantize_integers
+from systolith.fuzz.graphs.quantizers import QuantizedTensor, write_quantize_linear
 from systolith.fuzz.graphs.writer import MICROSOFT, Writer
 
 __all__ = ["draw_integer_graph"]
@@ -16,18 +16,18 @@ BYTES = (np.uint8, np.int8)
 def draw_integer_graph(writer: Writer, most_layers: int) -> str | None:
     """Draw layer after layer on integers; gives the output."""
     writer.dyadic = writer.dyadic and writer.values[writer.input_name].dtype.kind == "f"
-    points: list[Point] = []
+    points: list[QuantizedTensor] = []
 
     def begin() -> str:
         x = writer.input_name
         if writer.values[x].dtype.kind in "iu":
-            point = Point(name=x, scale=0.125, zero=0, dtype=writer.values[x].dtype.type)
+            point = QuantizedTensor(name=x, scale=0.125, zero=0, dtype=writer.values[x].dtype.type)
         else:
-            point = quantize_integers(writer, x)
+            point = write_quantize_linear(writer, x)
         points.append(point)
         return point.name
 
-    if writer.tried(begin) is None or points[0].dtype not in BYTES:
+    if writer.attempt(begin) is None or points[0].dtype not in BYTES:
         return None
     for _ in range(writer.choices.integer(1, most_layers)):
         before = len(points)
@@ -36,22 +36,22 @@ def draw_integer_graph(writer: Writer, most_layers: int) -> str | None:
             points.append(_draw_layer(writer, points))
             return points[-1].name
 
-        if writer.tried(layer) is None:
+        if writer.attempt(layer) is None:
             del points[before:]
     if len(points) < 2:
         return None
     last = points[-1]
     if writer.chance(80):
         given = _parameters(writer, last)
-        return writer.tried(lambda: writer.add("DequantizeLinear", last.name, *given))
+        return writer.attempt(lambda: writer.add("DequantizeLinear", last.name, *given))
     return last.name
 
 
-def _parameters(writer: Writer, point: Point) -> list[str]:
+def _parameters(writer: Writer, point: QuantizedTensor) -> list[str]:
     return [writer.const(point.scale), writer.const(point.zero, point.dtype)]
 
 
-def _draw_layer(writer: Writer, points: list[Point]) -> Point:
+def _draw_layer(writer: Writer, points: list[QuantizedTensor]) -> QuantizedTensor:
     x, choices = points[-1], writer.choices
     if len(writer.shape(x.name)) != 3:
         if choices.integer(0, 3):
@@ -68,24 +68,26 @@ def _draw_layer(writer: Writer, points: list[Point]) -> Point:
             kernel = [choices.integer(1, 2), choices.integer(1, 3)]
             name = writer.add("MaxPool", x.name, kernel_shape=kernel)
         case 9 | 10:
-            name = nodes.draw_flatten(writer, x.name)
+            name = nodes.write_flatten(writer, x.name)
         case _:
             if not writer.rarely(3):
                 return _convolution(writer, x)
             pads = writer.const([0, 0, 1, 0, 0, 0, 1, 1], np.int64)
             fill = [writer.const(x.zero, x.dtype)] if writer.chance(60) else []
             name = writer.add("Pad", x.name, pads, *fill)
-    return Point(name=name, scale=x.scale, zero=x.zero, dtype=x.dtype)
+    return QuantizedTensor(name=name, scale=x.scale, zero=x.zero, dtype=x.dtype)
 
 
-def _result(writer: Writer, x: Point, reach: float) -> tuple[float, int, Any]:
+def _result(writer: Writer, x: QuantizedTensor, reach: float) -> tuple[float, int, Any]:
     """Choose scale and zero point of a result that reaches about so far."""
     low = int(np.iinfo(x.dtype).min)
     zero = low + writer.choices.one_of([128, 0, 100, 140])
     return writer.scale(reach, 128), zero, x.dtype
 
 
-def _weights(writer: Writer, x: Point, shape: tuple[int, ...], axis: int) -> tuple[list[str], Any]:
+def _weights(
+    writer: Writer, x: QuantizedTensor, shape: tuple[int, ...], axis: int
+) -> tuple[list[str], Any]:
     """Choose weights with their scale and zero point."""
     rng, choices = writer.choices.generator(), writer.choices
     dtype: Any = np.int8 if writer.chance(70) else np.uint8
@@ -107,7 +109,7 @@ def _weights(writer: Writer, x: Point, shape: tuple[int, ...], axis: int) -> tup
     ], scale
 
 
-def _convolution(writer: Writer, x: Point) -> Point:
+def _convolution(writer: Writer, x: QuantizedTensor) -> QuantizedTensor:
     choices, (channels, height, width) = writer.choices, writer.image(x.name)
     kernel = (choices.integer(1, min(3, height)), choices.integer(1, min(3, width)))
     depthwise = writer.chance(20)
@@ -135,10 +137,10 @@ def _convolution(writer: Writer, x: Point) -> Point:
         bias = [""]
     given = [*_parameters(writer, x), *weights, writer.const(out), writer.const(zero, dtype)]
     name = writer.add("QLinearConv", x.name, *given, *bias, **options)
-    return Point(name=name, scale=out, zero=zero, dtype=dtype)
+    return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)
 
 
-def _dense(writer: Writer, x: Point) -> Point:
+def _dense(writer: Writer, x: QuantizedTensor) -> QuantizedTensor:
     choices, (features,) = writer.choices, writer.vector(x.name)
     outputs = choices.integer(2, 6)
     transposed = writer.chance(50)
@@ -154,17 +156,17 @@ def _dense(writer: Writer, x: Point) -> Point:
     given = [x.name, *_parameters(writer, x), *weights]
     if not gemm:
         name = writer.add("QLinearMatMul", *given, *result)
-        return Point(name=name, scale=out, zero=zero, dtype=dtype)
+        return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)
     rng = choices.generator()
     bias = writer.const(rng.integers(-3000, 3000, outputs), np.int32) if writer.chance(60) else ""
     options: dict[str, Any] = {"transB": 1} if transposed else {}
     if writer.rarely():
         options["alpha"] = 2.0
     name = writer.add("QGemm", *given, bias, *result, domain=MICROSOFT, **options)
-    return Point(name=name, scale=out, zero=zero, dtype=dtype)
+    return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)
 
 
-def _add(writer: Writer, x: Point, points: list[Point]) -> Point:
+def _add(writer: Writer, x: QuantizedTensor, points: list[QuantizedTensor]) -> QuantizedTensor:
     alike = [
         each
         for each in points
@@ -179,10 +181,10 @@ def _add(writer: Writer, x: Point, points: list[Point]) -> Point:
         operands[1][0] = writer.const(values, x.dtype)
     given = [*operands[0], *operands[1], writer.const(out), writer.const(zero, dtype)]
     name = writer.add("QLinearAdd", *given, domain=MICROSOFT)
-    return Point(name=name, scale=out, zero=zero, dtype=dtype)
+    return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)
 
 
-def _average(writer: Writer, x: Point) -> Point:
+def _average(writer: Writer, x: QuantizedTensor) -> QuantizedTensor:
     choices = writer.choices
     out, zero, dtype = _result(writer, x, 100 * x.scale)
     given = [x.name, *_parameters(writer, x), writer.const(out), writer.const(zero, dtype)]
@@ -190,7 +192,7 @@ def _average(writer: Writer, x: Point) -> Point:
         area = int(np.prod(writer.shape(x.name)[1:]))
         writer.dyadic &= area.bit_count() == 1
         name = writer.add("QLinearGlobalAveragePool", *given, domain=MICROSOFT, channels_last=0)
-        return Point(name=name, scale=out, zero=zero, dtype=dtype)
+        return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)
     kernel = [choices.integer(1, 3), choices.integer(1, 2)]
     options: dict[str, Any] = {"kernel_shape": kernel}
     writer.dyadic &= (kernel[0] * kernel[1]).bit_count() == 1
@@ -203,4 +205,4 @@ def _average(writer: Writer, x: Point) -> Point:
         options["count_include_pad"] = choices.integer(0, 1)
         writer.dyadic = False
     name = writer.add("QLinearAveragePool", *given, domain=MICROSOFT, **options)
-    return Point(name=name, scale=out, zero=zero, dtype=dtype)
+    return QuantizedTensor(name=name, scale=out, zero=zero, dtype=dtype)

@@ -1,32 +1,32 @@
-"""Layers of ONNX graphs, with attributes of every kind."""
+"""Write layers of ONNX graphs, with attributes of every kind."""
 
 from typing import Any
 
 import numpy as np
 
-from systolith.fuzz.graphs.quantizers import draw_bias, draw_weights
+from systolith.fuzz.graphs.quantizers import write_bias, write_weights
 from systolith.fuzz.graphs.writer import Writer
 
 __all__ = [
-    "draw_batch_norm",
-    "draw_constant",
-    "draw_convolution",
-    "draw_cut",
-    "draw_dense",
-    "draw_flatten",
-    "draw_global_pool",
-    "draw_image",
-    "draw_nothing",
-    "draw_pad",
-    "draw_pool",
+    "write_batch_norm",
+    "write_clip",
+    "write_constant_operation",
+    "write_convolution",
+    "write_dense",
+    "write_flatten",
+    "write_global_pool",
+    "write_identity",
+    "write_pad",
+    "write_pool",
+    "write_unflatten",
 ]
 
 AXES_AS_INPUT = {"Squeeze": 13, "Unsqueeze": 13, "ReduceMean": 18, "Pad": 11, "Clip": 11}
-"""Operator sets from which on a parameter is an input, an attribute before."""
+"""Operator sets from which on a parameter is an input; before, it is an attribute."""
 MOST_FILTERS = 5
 
 
-def draw_convolution(writer: Writer, x: str, *, same_size: bool = False) -> str:
+def write_convolution(writer: Writer, x: str, *, same_size: bool = False) -> str:
     """Write a Conv."""
     choices, (channels, height, width) = writer.choices, writer.image(x)
     kernel = [choices.integer(1, min(3, height)), choices.integer(1, min(3, width))]
@@ -48,8 +48,8 @@ def draw_convolution(writer: Writer, x: str, *, same_size: bool = False) -> str:
         options["dilations"] = [choices.integer(1, 2), choices.integer(1, 2)]
     if writer.chance(60):
         options["kernel_shape"] = kernel
-    weights = draw_weights(writer, (filters, channels // group, *kernel), 0)
-    bias = draw_bias(writer, filters, _unit(writer, x, weights))
+    weights = write_weights(writer, (filters, channels // group, *kernel), 0)
+    bias = write_bias(writer, filters, _unit(writer, x, weights))
     return writer.add("Conv", x, weights, *bias, **options)
 
 
@@ -58,7 +58,7 @@ def _unit(writer: Writer, x: str, weights: str) -> Any:
 
 
 def _draw_window(writer: Writer, kernel: list[int], *, most_pad: int = 2) -> dict[str, Any]:
-    """Choose strides and pads, or an automatic padding."""
+    """Draw strides and pads, or an automatic padding."""
     choices = writer.choices
     options: dict[str, Any] = {}
     if writer.chance(40):
@@ -75,36 +75,36 @@ def _draw_window(writer: Writer, kernel: list[int], *, most_pad: int = 2) -> dic
     return options
 
 
-def draw_dense(writer: Writer, x: str) -> str:
+def write_dense(writer: Writer, x: str) -> str:
     """Write a Gemm, or a MatMul with or without an Add."""
     choices, (features,) = writer.choices, writer.vector(x)
     outputs = choices.integer(2, 7)
     if writer.chance(40):
         if writer.chance(15):
-            weights = draw_weights(writer, (outputs, features), 0)
+            weights = write_weights(writer, (outputs, features), 0)
             turned = writer.add("Transpose", weights, perm=[1, 0])
             writer.scales[turned], weights = writer.scales[weights], turned
         else:
-            weights = draw_weights(writer, (features, outputs), 1)
-        found = writer.add("MatMul", x, weights)
-        bias = draw_bias(writer, outputs, _unit(writer, x, weights))
-        return writer.add("Add", found, *bias) if bias and bias[0] else found
+            weights = write_weights(writer, (features, outputs), 1)
+        product = writer.add("MatMul", x, weights)
+        bias = write_bias(writer, outputs, _unit(writer, x, weights))
+        return writer.add("Add", product, *bias) if bias and bias[0] else product
     options: dict[str, Any] = {"transB": 1} if writer.chance(70) else {}
     if options:
-        weights = draw_weights(writer, (outputs, features), 0)
+        weights = write_weights(writer, (outputs, features), 0)
     else:
-        weights = draw_weights(writer, (features, outputs), 1)
+        weights = write_weights(writer, (features, outputs), 1)
     for name in ("alpha", "beta"):
         if writer.rarely():
             options[name] = choices.one_of([1.0, 0.5, 2.0])
-    bias = draw_bias(writer, outputs, _unit(writer, x, weights))
+    bias = write_bias(writer, outputs, _unit(writer, x, weights))
     if writer.rarely(2):
         rows = choices.one_of([(1, outputs), (1,), (), (len(writer.values[x]), 1)])
         bias = [writer.const(choices.generator().integers(-9, 9, rows) * 4.0)]
     return writer.add("Gemm", x, weights, *bias, **options)
 
 
-def draw_batch_norm(writer: Writer, x: str) -> str:
+def write_batch_norm(writer: Writer, x: str) -> str:
     """Write a BatchNormalization."""
     rng, channels = writer.choices.generator(), writer.values[x].shape[1]
     gamma: Any
@@ -129,11 +129,11 @@ def draw_batch_norm(writer: Writer, x: str) -> str:
     if writer.rarely(2) and writer.opset >= 14:
         options["training_mode"] = 1
         outputs, writer.dyadic = 3, False
-    given = [writer.const(each) for each in (gamma, beta, mean, variance)]
+    given = [writer.const(values) for values in (gamma, beta, mean, variance)]
     return writer.add("BatchNormalization", x, *given, outputs=outputs, **options)
 
 
-def draw_cut(writer: Writer, x: str) -> str:
+def write_clip(writer: Writer, x: str) -> str:
     """Write a Relu or a Clip."""
     if writer.chance(65):
         return writer.add("Relu", x)
@@ -151,8 +151,8 @@ def draw_cut(writer: Writer, x: str) -> str:
     return writer.add("Clip", x, *bounds)
 
 
-def draw_constant(writer: Writer, x: str) -> str:
-    """Multiply by constants, or add some."""
+def write_constant_operation(writer: Writer, x: str) -> str:
+    """Write a multiplication by constants, or an addition of constants."""
     choices, rng = writer.choices, writer.choices.generator()
     shape = writer.shape(x)
     sizes = [(), (1,), (1, shape[0], *[1] * (len(shape) - 1)), (shape[0], *[1] * (len(shape) - 1))]
@@ -181,7 +181,7 @@ def draw_constant(writer: Writer, x: str) -> str:
     return writer.add(op, *operands)
 
 
-def draw_pool(writer: Writer, x: str) -> str:
+def write_pool(writer: Writer, x: str) -> str:
     """Write a MaxPool or an AveragePool."""
     choices, (_, height, width) = writer.choices, writer.image(x)
     kernel = [choices.integer(1, min(3, height)), choices.integer(1, min(3, width))]
@@ -204,7 +204,7 @@ def draw_pool(writer: Writer, x: str) -> str:
     return writer.add(op, x, **options)
 
 
-def draw_global_pool(writer: Writer, x: str) -> str:
+def write_global_pool(writer: Writer, x: str) -> str:
     """Write a pool over the whole image."""
     choices = writer.choices
     area = int(np.prod(writer.image(x)[1:]))
@@ -225,7 +225,7 @@ def draw_global_pool(writer: Writer, x: str) -> str:
     return writer.add("ReduceMean", x, writer.const(axes, np.int64), **options)
 
 
-def draw_pad(writer: Writer, x: str) -> str:
+def write_pad(writer: Writer, x: str) -> str:
     """Write a Pad."""
     choices = writer.choices
     pads = [0, 0, choices.integer(0, 1), choices.integer(0, 2), 0, 0, 1, choices.integer(0, 1)]
@@ -248,8 +248,8 @@ def draw_pad(writer: Writer, x: str) -> str:
     return writer.add("Pad", x, *inputs, **options)
 
 
-def draw_nothing(writer: Writer, x: str) -> str:
-    """Write what changes no value."""
+def write_identity(writer: Writer, x: str) -> str:
+    """Write operators that change no value."""
     match writer.choices.integer(0, 4):
         case 0:
             return writer.add("Identity", x)
@@ -266,8 +266,8 @@ def draw_nothing(writer: Writer, x: str) -> str:
             return writer.add("Identity", x)
 
 
-def draw_image(writer: Writer, x: str) -> str:
-    """Make images of vectors."""
+def write_unflatten(writer: Writer, x: str) -> str:
+    """Write an operator that turns vectors into images."""
     (features,) = writer.vector(x)
     if writer.chance(50):
         shape = writer.choices.one_of([[0, features, 1, 1], [-1, 1, features, 1], [0, 1, 1, -1]])
@@ -277,8 +277,8 @@ def draw_image(writer: Writer, x: str) -> str:
     return writer.add("Unsqueeze", x, writer.const([2, 3], np.int64))
 
 
-def draw_flatten(writer: Writer, x: str) -> str:
-    """Write a Flatten, Reshape, Squeeze, or a shape that is computed."""
+def write_flatten(writer: Writer, x: str) -> str:
+    """Write a Flatten, Reshape or Squeeze, or a Reshape with a computed shape."""
     choices, shape = writer.choices, writer.shape(x)
     features = int(np.prod(shape))
     if writer.rarely():
@@ -307,7 +307,7 @@ def draw_flatten(writer: Writer, x: str) -> str:
 
 
 def _reshape_by_shape(writer: Writer, x: str) -> str:
-    """Flatten as ``x.view(x.size(0), -1)`` is exported."""
+    """Write the export of ``x.view(x.size(0), -1)``."""
     batch = writer.add("Gather", writer.add("Shape", x), writer.const(0, np.int64), axis=0)
     if writer.opset < AXES_AS_INPUT["Unsqueeze"]:
         batch = writer.add("Unsqueeze", batch, axes=[0])

@@ -1,4 +1,4 @@
-"""Quantizers of activations and weights, of ONNX and of QONNX."""
+"""Write quantizers of activations and weights, in ONNX or QONNX."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,22 @@ from onnx import TensorProto, helper, numpy_helper
 from systolith.fuzz.graphs.reference import QONNX_DOMAIN
 from systolith.fuzz.graphs.writer import Writer
 
-__all__ = ["Point", "draw_bias", "draw_weights", "linear_type", "quantize", "quantize_integers"]
+__all__ = [
+    "QuantizedTensor",
+    "draw_linear_type",
+    "write_bias",
+    "write_quantize_linear",
+    "write_quantizer",
+    "write_weights",
+]
 
 WIDE_OPSET = 21
 PER_AXIS_OPSET = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """Integers that stand for ``scale * (q - zero)``, as a tensor of integers."""
+class QuantizedTensor:
+    """A tensor of integers q with real values ``scale * (q - zero)``."""
 
     name: str
     scale: float
@@ -27,8 +34,8 @@ class Point:
     dtype: Any
 
 
-def linear_type(writer: Writer, x: str) -> tuple[float, int, Any]:
-    """Choose scale, zero point and type for a float tensor."""
+def draw_linear_type(writer: Writer, x: str) -> tuple[float, int, Any]:
+    """Draw scale, zero point and type for a float tensor."""
     choices = writer.choices
     values = writer.values[x]
     dtypes: list[Any] = [np.uint8, np.int8]
@@ -51,20 +58,20 @@ def linear_type(writer: Writer, x: str) -> tuple[float, int, Any]:
     return scale, int(np.clip(zero, info.min, info.max)), dtype
 
 
-def quantize(writer: Writer, x: str) -> str:
-    """Quantize a float tensor; gives the float tensor that the integers stand for."""
+def write_quantizer(writer: Writer, x: str) -> str:
+    """Quantize and dequantize a float tensor. Returns the name of the float result."""
     if writer.qonnx:
         return _quant(writer, x)
-    point = quantize_integers(writer, x)
+    point = write_quantize_linear(writer, x)
     integers = point.name
     if writer.chance(8):
         integers = _draw_on_integers(writer, point)
     return _dequantize(writer, integers, point)
 
 
-def quantize_integers(writer: Writer, x: str) -> Point:
-    """Quantize a float tensor by QuantizeLinear."""
-    scale, zero, dtype = linear_type(writer, x)
+def write_quantize_linear(writer: Writer, x: str) -> QuantizedTensor:
+    """Write a QuantizeLinear."""
+    scale, zero, dtype = draw_linear_type(writer, x)
     parameters = _parameters(writer, scale, zero, dtype)
     options: dict[str, Any] = {}
     if writer.rarely() and writer.opset >= WIDE_OPSET and zero == 0:
@@ -75,16 +82,16 @@ def quantize_integers(writer: Writer, x: str) -> Point:
     if writer.rarely():
         options["axis"] = 1
     name = writer.add("QuantizeLinear", x, *parameters, **options)
-    return Point(name=name, scale=scale, zero=zero, dtype=dtype)
+    return QuantizedTensor(name=name, scale=scale, zero=zero, dtype=dtype)
 
 
-def _dequantize(writer: Writer, integers: str, point: Point) -> str:
+def _dequantize(writer: Writer, integers: str, point: QuantizedTensor) -> str:
     parameters = _parameters(writer, point.scale, point.zero, point.dtype)
     if point.zero == 0 and writer.chance(30):
         parameters = parameters[:1]
-    found = writer.add("DequantizeLinear", integers, *parameters)
-    writer.scales[found] = np.asarray(point.scale)
-    return found
+    result = writer.add("DequantizeLinear", integers, *parameters)
+    writer.scales[result] = np.asarray(point.scale)
+    return result
 
 
 def _parameters(writer: Writer, scale: float, zero: int, dtype: Any) -> list[str]:
@@ -92,8 +99,8 @@ def _parameters(writer: Writer, scale: float, zero: int, dtype: Any) -> list[str
     return [writer.const(one(scale)), writer.const(one(zero), dtype)]
 
 
-def _draw_on_integers(writer: Writer, point: Point) -> str:
-    """Work on the integers between both."""
+def _draw_on_integers(writer: Writer, point: QuantizedTensor) -> str:
+    """Write an operator on the integers between quantization and dequantization."""
     choices, zero, info = writer.choices, point.zero, np.iinfo(point.dtype)
     integer = partial(writer.const, dtype=point.dtype)
     rank = writer.values[point.name].ndim
@@ -126,7 +133,7 @@ def _draw_on_integers(writer: Writer, point: Point) -> str:
 
 
 def _quant(writer: Writer, x: str) -> str:
-    """Quantize an activation as QONNX does."""
+    """Write a QONNX quantizer of activations."""
     choices = writer.choices
     values = writer.values[x]
     positive = bool((values >= 0).all()) and writer.chance(80)
@@ -147,11 +154,11 @@ def _quant(writer: Writer, x: str) -> str:
         array = scale * np.exp2(np.arange(values.shape[1]) % 3).reshape(
             1, -1, *[1] * (values.ndim - 2)
         )
-    found = _custom_quant(
+    result = _custom_quant(
         writer, x, array, zero, bits, signed=signed, narrow=int(writer.chance(20)), mode=mode
     )
-    writer.scales[found] = np.asarray(scale)
-    return found
+    writer.scales[result] = np.asarray(scale)
+    return result
 
 
 def _custom_quant(
@@ -171,17 +178,17 @@ def _custom_quant(
     )
 
 
-def draw_weights(writer: Writer, shape: tuple[int, ...], axis: int) -> str:
-    """Choose quantized weights, with one scale or one for each output channel along `axis`."""
-    draw = _qonnx_weights if writer.qonnx else _linear_weights
+def write_weights(writer: Writer, shape: tuple[int, ...], axis: int) -> str:
+    """Write quantized weights with one scale, or with one per output channel along `axis`."""
+    write = _qonnx_weights if writer.qonnx else _linear_weights
     scale, per_channel = _weight_scale(writer, shape[axis])
-    found = draw(writer, shape, axis, scale, per_channel)
-    writer.scales[found] = np.asarray(scale)
-    return found
+    weights = write(writer, shape, axis, scale, per_channel)
+    writer.scales[weights] = np.asarray(scale)
+    return weights
 
 
 def _weight_scale(writer: Writer, channels: int) -> tuple[Any, bool]:
-    """Choose a scale, or one for each of so many channels."""
+    """Draw a scale, or one per channel."""
     base = float(2.0 ** -writer.choices.integer(2, 6))
     per_channel = writer.chance(45)
     if not per_channel:
@@ -277,8 +284,8 @@ def _qonnx_weights(
     )
 
 
-def draw_bias(writer: Writer, channels: int, unit: Any) -> list[str]:
-    """Choose a bias that is a multiple of a unit, one for each channel or for all, or none."""
+def write_bias(writer: Writer, channels: int, unit: Any) -> list[str]:
+    """Write a bias of multiples of a unit, per channel or for all channels, or none."""
     if writer.chance(35):
         return []
     integers = writer.choices.generator().integers(-300, 300, channels)

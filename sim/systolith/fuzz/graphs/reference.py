@@ -1,4 +1,4 @@
-"""Run ONNX models as others do: ONNX Runtime with its optimizations off, and qonnx."""
+"""Run ONNX models with other tools: ONNX Runtime without optimizations, and qonnx."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ QONNX_DOMAIN = "qonnx.custom_op.general"
 
 
 def run_model(model: ModelProto, images: Array, outputs: Sequence[str] = ()) -> list[Array]:
-    """Run a model by ONNX Runtime as the file says; `outputs` instead of its own, if given."""
+    """Run a model with ONNX Runtime. Returns its outputs, or the tensors named by `outputs`."""
     if outputs:
         copy = ModelProto()
         copy.CopyFrom(model)
@@ -28,30 +28,30 @@ def run_model(model: ModelProto, images: Array, outputs: Sequence[str] = ()) -> 
         copy.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in outputs)
         model = copy
     session = _session(model)
-    stored = {each.name for each in model.graph.initializer}
-    (name,) = [each.name for each in model.graph.input if each.name not in stored]
-    return [np.asarray(each) for each in session.run(None, {name: images})]
+    stored = {tensor.name for tensor in model.graph.initializer}
+    (name,) = [tensor.name for tensor in model.graph.input if tensor.name not in stored]
+    return [np.asarray(output) for output in session.run(None, {name: images})]
 
 
 def run_qonnx(model: ModelProto, images: Array, outputs: Sequence[str] = ()) -> list[Array]:
-    """Run a model by qonnx's executor."""
+    """Run a model with the executor of qonnx."""
     copy = ModelProto()
     copy.CopyFrom(model)
     wrapped = ModelWrapper(copy)
-    stored = {each.name for each in model.graph.initializer}
-    (name,) = [each.name for each in model.graph.input if each.name not in stored]
+    stored = {tensor.name for tensor in model.graph.initializer}
+    (name,) = [tensor.name for tensor in model.graph.input if tensor.name not in stored]
     wrapped.set_tensor_shape(name, list(images.shape))
     del wrapped.graph.value_info[:]
     wrapped = wrapped.transform(InferShapes())
-    found = execute_onnx(wrapped, {name: images}, return_full_exec_context=True)
-    names = outputs or [each.name for each in model.graph.output]
-    return [np.asarray(found[name]) for name in names]
+    context = execute_onnx(wrapped, {name: images}, return_full_exec_context=True)
+    names = outputs or [tensor.name for tensor in model.graph.output]
+    return [np.asarray(context[name]) for name in names]
 
 
 def run_node(
     node: NodeProto, values: Mapping[str, Array], opset: int, ir_version: int
 ) -> dict[str, Array]:
-    """Run one node on arrays; what it gives by tensor name."""
+    """Run one node on arrays. Returns its results by tensor name."""
     if node.domain == QONNX_DOMAIN:
         return {node.output[0]: _run_custom(node, [values[name] for name in node.input])}
     names = [name for name in dict.fromkeys(node.input) if name]
@@ -65,17 +65,17 @@ def run_node(
     )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=max(ir_version, 4))
-    given = _session(model).run(None, {})
-    return dict(zip(outputs, (np.asarray(each) for each in given), strict=True))
+    results = _session(model).run(None, {})
+    return dict(zip(outputs, map(np.asarray, results), strict=True))
 
 
 def _run_custom(node: NodeProto, inputs: Sequence[Array]) -> Array:
-    settings = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    settings = {item.name: helper.get_attribute_value(item) for item in node.attribute}
     if node.op_type == "BipolarQuant":
         return np.asarray(binary_quant(*inputs), dtype=np.float32)
     mode = settings["rounding_mode"].decode()
-    found = int_quant(*inputs, settings["signed"], settings["narrow"], mode)
-    return np.asarray(found, dtype=np.float32)
+    values = int_quant(*inputs, settings["signed"], settings["narrow"], mode)
+    return np.asarray(values, dtype=np.float32)
 
 
 def _session(model: ModelProto) -> ort.InferenceSession:

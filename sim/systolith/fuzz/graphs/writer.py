@@ -1,4 +1,4 @@
-"""Write ONNX graphs node by node; each node is run as it is written."""
+"""Write ONNX graphs node by node, and run each node at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,28 +18,28 @@ MICROSOFT = "com.microsoft"
 
 
 class ImpossibleNodeError(Exception):
-    """The reference does not run this node."""
+    """The reference cannot run this node."""
 
 
 @dataclass(kw_only=True)
 class Writer:
-    """A graph as far as it is written.
+    """A graph while it is written.
 
     Attributes
     ----------
     choices : Choices
     opset, ir_version : int
     rare : int
-        Percent of decisions for what most importers refuse.
+        Percentage of choices that most importers refuse.
     listed : bool
-        Initializers are inputs as well, as files of IR 3 have it.
+        Whether initializers are inputs as well, as in files of IR version 3.
     input_name : str
     values : dict of str to array
-        Of all tensors, for the case's images.
+        Value of each tensor for the images of the case.
     scales : dict of str to array
-        Of quantized tensors.
+        Scale of each quantized tensor.
     dyadic : bool
-        Whether scales are powers of two; cleared by what makes the reference round.
+        Whether scales are powers of two and the reference rounds nothing.
     """
 
     choices: Choices
@@ -57,38 +57,38 @@ class Writer:
     covers: list[str] = field(default_factory=list)
 
     def chance(self, percent: int) -> bool:
-        """Choose True so often."""
+        """Choose True with a probability of `percent`."""
         return self.choices.chance(percent)
 
     def rarely(self, times: int = 1) -> bool:
-        """Choose what is rarely supported, in graphs that may have it."""
+        """Choose whether to write a feature that most importers refuse."""
         return self.choices.chance(self.rare * times)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one image's value."""
+        """Return the shape of a tensor without the batch axis."""
         return tuple(self.values[name].shape[1:])
 
     def image(self, name: str) -> tuple[int, int, int]:
-        """Channels, height and width of what must be images."""
+        """Return channels, height and width of images; ImpossibleNodeError for other tensors."""
         if self.values[name].ndim != 4:
             raise ImpossibleNodeError(f"{name} holds no images")
         _, channels, height, width = self.values[name].shape
         return channels, height, width
 
     def vector(self, name: str) -> tuple[int]:
-        """Features of what must be vectors."""
+        """Return the features of vectors; ImpossibleNodeError for other tensors."""
         if self.values[name].ndim != 2:
             raise ImpossibleNodeError(f"{name} holds no vectors")
         return (self.values[name].shape[1],)
 
     def const(self, values: ArrayLike, dtype: DTypeLike = np.float32) -> str:
-        """Add a constant: an initializer, or now and then a Constant node."""
+        """Add a constant: an initializer, or sometimes a Constant node."""
         name = f"c{len(self.constants) + len(self.nodes)}_{len(self.constants)}"
         array = np.asarray(values, dtype=dtype)
         return self.stored(numpy_helper.from_array(array, name), array)
 
     def stored(self, tensor: TensorProto, array: Array) -> str:
-        """Add a constant as it is stored."""
+        """Add a constant from its stored form."""
         name = str(tensor.name)
         self.values[name] = array
         if self.chance(8):
@@ -103,12 +103,12 @@ class Writer:
     def add(
         self, op: str, *inputs: str, domain: str = "", outputs: int = 1, **attributes: Any
     ) -> str:
-        """Add a node and run it; gives the name of its first result.
+        """Add a node and run it. Returns the name of its first result.
 
         Raises
         ------
         ImpossibleNodeError
-            If the reference cannot run it, or gives what is not finite or far too large.
+            If the reference cannot run it, or its result is not finite or too large.
         """
         name = f"{op}_{len(self.nodes)}"
         results = [f"{name}_out{place or ''}" for place in range(outputs)]
@@ -116,22 +116,22 @@ class Writer:
         if domain not in (QONNX_DOMAIN, MICROSOFT):
             _check_schema(node, self.opset)
         try:
-            found = run_node(node, self.values, self.opset, self.ir_version)
-        except Exception as error:  # ONNX Runtime raises many of its own
+            outcome = run_node(node, self.values, self.opset, self.ir_version)
+        except Exception as error:  # ONNX Runtime raises exceptions of its own
             raise ImpossibleNodeError(str(error)) from error
-        first = found[results[0]]
+        first = outcome[results[0]]
         if not first.size or first.size > 1 << 14:
             raise ImpossibleNodeError("too large, or nothing")
         if first.dtype.kind == "f" and not np.isfinite(first).all():
             raise ImpossibleNodeError("not finite")
-        self.values |= found
+        self.values |= outcome
         self.nodes.append(node)
         self.covers += [f"{op} {key}={_shown(value)}" for key, value in attributes.items()]
         self.covers.append(op)
         return results[0]
 
-    def tried(self, write: Callable[[], str | None]) -> str | None:
-        """Write something, or nothing at all if some node of it is impossible."""
+    def attempt(self, write: Callable[[], str | None]) -> str | None:
+        """Call `write`; if a node is impossible, remove all nodes of the call and return None."""
         nodes, constants, covers = len(self.nodes), len(self.constants), len(self.covers)
         dyadic = self.dyadic
         try:
@@ -142,22 +142,22 @@ class Writer:
             return None
 
     def scale(self, greatest: float, levels: int) -> float:
-        """Choose a scale with which so many levels reach about so far."""
+        """Draw a scale with which `levels` steps reach about `greatest`."""
         base = max(greatest, 2.0**-10) / max(levels, 1)
         if self.dyadic:
             return float(2.0 ** (np.ceil(np.log2(base)) + self.choices.integer(-2, 1)))
         return float(np.float32(base * (50 + self.choices.integer(0, 100)) / 100))
 
     def model(self, *outputs: str, batch: int | str) -> ModelProto:
-        """Finish with these outputs."""
+        """Return the model with these outputs."""
         images = self.values[self.input_name]
         kind = helper.np_dtype_to_tensor_dtype(images.dtype)
         shape = [batch, *images.shape[1:]]
         inputs = [helper.make_tensor_value_info(self.input_name, kind, shape)]
         if self.listed or self.ir_version < 4:
             inputs += [
-                helper.make_tensor_value_info(each.name, each.data_type, list(each.dims))
-                for each in self.constants
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+                for tensor in self.constants
             ]
         graph = helper.make_graph(
             self.nodes,
@@ -173,7 +173,7 @@ class Writer:
 
     @property
     def types(self) -> dict[str, int]:
-        """Element type of each tensor."""
+        """Element type of each tensor, as ONNX numbers it."""
         return {
             name: helper.np_dtype_to_tensor_dtype(array.dtype)
             for name, array in self.values.items()
@@ -187,18 +187,18 @@ class Writer:
 
 
 def _check_schema(node: NodeProto, opset: int) -> None:
-    """See that this version of the operator has the attributes and as many inputs."""
+    """Check the attributes and the number of inputs against this version of the operator."""
     try:
         schema = onnx.defs.get_schema(node.op_type, opset)
     except onnx.defs.SchemaError as error:
         raise ImpossibleNodeError(str(error)) from error
-    unknown = {each.name for each in node.attribute} - set(schema.attributes)
+    unknown = {attribute.name for attribute in node.attribute} - set(schema.attributes)
     if unknown or not schema.min_input <= len(node.input) <= schema.max_input:
         raise ImpossibleNodeError(f"{node.op_type} of operator set {opset}: {unknown}")
 
 
 def _shown(value: Any) -> str:
-    """An attribute's value, without sizes, of which there are too many."""
+    """Return the value of an attribute as a feature; lists only tell if they hold 0, 1 or more."""
     if isinstance(value, list | tuple):
         return "[0..]" if not any(value) else "[1..]" if set(value) <= {1} else "[..]"
     return f"{value:g}" if isinstance(value, int | float) else str(value)

@@ -1,4 +1,4 @@
-"""Draw PyTorch programs, written as people write them."""
+"""Draw PyTorch programs in the style of real models."""
 
 import re
 from typing import Any
@@ -9,31 +9,35 @@ from torch.nn.utils import prune
 
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.programs import forms
-from systolith.fuzz.programs.layers import draw_convolution, draw_norm, draw_pad, draw_pool
+from systolith.fuzz.programs.layers import (
+    draw_convolution_call,
+    draw_norm_call,
+    draw_pad_call,
+    draw_pool_call,
+)
 from systolith.fuzz.programs.program import PRELUDE, Program, Statement
-from systolith.fuzz.programs.running import runs
 
 __all__ = ["draw_program"]
 
 MOST_SEED = 9999
 RARE_PERCENT = 7
-"""Of statements, in half of all programs, that most doors refuse. None in the other half."""
+"""Percentage of unsupported statements in half of all programs; the other half has none."""
 ATTEMPTS = 30
 MOST_VALUES = 4000
 OWNED = re.compile(r"<(\w+)=((?:[^<>]|<=)+)>")
 
 
 def draw_program(choices: Choices, most_statements: int = 9) -> Program:
-    """Choose a program that runs, and whose outputs depend on its images."""
+    """Draw a program that runs and whose outputs depend on its images."""
     for _ in range(ATTEMPTS):
         program = _Drawing(choices).program(choices.integer(2, most_statements))
-        if runs(program):
+        if program.runs():
             return program
     raise AssertionError(f"{ATTEMPTS} programs did not run")
 
 
 class _Drawing:
-    """A program as far as it is drawn; each statement is tried as it is written."""
+    """A program while it is drawn; each statement is executed once it is written."""
 
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
@@ -72,7 +76,7 @@ class _Drawing:
 
     @property
     def image(self) -> Tensor:
-        """What the current variable holds."""
+        """Value of the current variable."""
         return self.variables[self.current]
 
     def _draw_statement(self) -> None:
@@ -96,10 +100,10 @@ class _Drawing:
             case 13 | 14:
                 self._draw_addition()
             case 15 | 16:
-                text, covers = draw_pool(choices, self.image, self.rare)
+                text, covers = draw_pool_call(choices, self.image, self.rare)
                 self._say(text, covers=covers)
             case 17:
-                text, covers = draw_pad(choices, self.rare)
+                text, covers = draw_pad_call(choices, self.rare)
                 if self._say(text, covers=covers):
                     kernel = choices.integer(3, 4) if not choices.chance(self.rare) else None
                     self._draw_layer(kernel=kernel)
@@ -109,9 +113,9 @@ class _Drawing:
                 self._draw_composite()
 
     def _draw_layer(self, *, same_size: bool = False, kernel: int | None = None) -> bool:
-        """A convolution, perhaps with a batch norm and an activation."""
+        """Draw a convolution, perhaps with a batch norm and an activation."""
         choices = self.choices
-        text, covers = draw_convolution(
+        text, covers = draw_convolution_call(
             choices, self.image, self.rare, same_size=same_size, kernel=kernel
         )
         name = next((n for n in self.modules if n.startswith("conv")), None)
@@ -120,7 +124,7 @@ class _Drawing:
         if not self._say(text, covers=covers):
             return False
         if choices.chance(35):
-            text, covers = draw_norm(choices, self.image, self.rare)
+            text, covers = draw_norm_call(choices, self.image, self.rare)
             self._say(text, covers=covers)
         if choices.chance(55):
             self._activate()
@@ -134,16 +138,16 @@ class _Drawing:
             self._say(self._form(forms.ACTIVATIONS, forms.RARE_ACTIVATIONS))
 
     def _draw_residual(self) -> None:
-        """Keep a tensor, compute on, and add both."""
+        """Keep a tensor, draw a layer, and add both."""
         kept = self._new_name()
         alias = self._form(forms.ALIASES, forms.RARE_ALIASES)
         if self._say(alias, target=kept, follow=False) and self._draw_layer(same_size=True):
             self._add(kept)
 
     def _draw_branch(self) -> None:
-        """Compute two things of one tensor, and add them."""
+        """Draw two layers of one tensor, and add them."""
         start, branch = self.current, self._new_name()
-        text, covers = draw_convolution(self.choices, self.image, self.rare, same_size=True)
+        text, covers = draw_convolution_call(self.choices, self.image, self.rare, same_size=True)
         if self._say(text, target=branch, covers=covers):
             if self.choices.chance(50):
                 self._activate()
@@ -152,8 +156,9 @@ class _Drawing:
                 self._add(branch)
 
     def _draw_addition(self) -> None:
-        """Add any other tensor of the same shape, mostly."""
-        names = [name for name, each in self.variables.items() if each.shape == self.image.shape]
+        """Add any tensor of the same shape."""
+        shape = self.image.shape
+        names = [name for name, value in self.variables.items() if value.shape == shape]
         self._add(self.choices.one_of(names))
 
     def _add(self, other: str) -> None:
@@ -163,7 +168,7 @@ class _Drawing:
             self._say(self._form(forms.ADDITIONS, forms.RARE_ADDITIONS), other)
 
     def _draw_composite(self) -> None:
-        """Modules that hold modules."""
+        """Draw modules that contain modules."""
         choices, channels = self.choices, self.image.shape[1]
         if not choices.chance(self.rare):
             kind = choices.one_of(list(forms.COMPOSITES))
@@ -214,7 +219,7 @@ class _Drawing:
             self._say(choices.one_of(forms.ENDS))
 
     def _draw_setup(self) -> list[str]:
-        """Hooks and the like, rarely."""
+        """Rarely draw a line such as a hook."""
         choices = self.choices
         names = [name for name in self.modules if name.startswith(("conv", "fc"))]
         if not names or not choices.chance(14 if self.rare else 4):
@@ -249,15 +254,15 @@ class _Drawing:
         follow: bool = True,
         covers: tuple[str, ...] | None = None,
     ) -> bool:
-        """Write a statement that reads the current variable, if it runs; else write nothing."""
+        """Add a statement that reads the current variable, unless it raises an exception."""
         fresh: dict[str, str] = {}
         text = form.replace("{channels}", str(self.image.shape[1]))
-        text = OWNED.sub(lambda found: self._owned(found, fresh), text)
+        text = OWNED.sub(lambda form: self._name_module(form, fresh), text)
         target = "" if bare else target or self._draw_target()
         shown = covers if covers is not None else (OWNED.sub(lambda f: f[2], form),)
-        shown = tuple(f"{each} as a statement" for each in shown) if bare else shown
+        shown = tuple(f"{feature} as a statement" for feature in shown) if bare else shown
         statement = Statement(text=text, reads=(self.current, *others), target=target, covers=shown)
-        if not self._tried(statement, fresh):
+        if not self._try(statement, fresh):
             return False
         self.statements.append(statement)
         self.modules |= fresh
@@ -268,9 +273,9 @@ class _Drawing:
     def _draw_target(self) -> str:
         return self._new_name() if self.choices.chance(15) else self.current
 
-    def _owned(self, found: re.Match[str], fresh: dict[str, str]) -> str:
-        """Name the module of a form; an activation may be the one there is already."""
-        kind, constructor = found[1], found[2].replace("{{", "{").replace("}}", "}")
+    def _name_module(self, form: re.Match[str], fresh: dict[str, str]) -> str:
+        """Name the module of a form; an existing activation may be used again."""
+        kind, constructor = form[1], form[2].replace("{{", "{").replace("}}", "}")
         for name, text in self.modules.items():
             if text == constructor and kind in ("relu", "drop", "same") and self.choices.chance(60):
                 return f"self.{name}"
@@ -279,7 +284,7 @@ class _Drawing:
         fresh[name] = constructor
         return f"self.{name}"
 
-    def _tried(self, statement: Statement, fresh: dict[str, str]) -> bool:
+    def _try(self, statement: Statement, fresh: dict[str, str]) -> bool:
         variables = dict(self.variables)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]):

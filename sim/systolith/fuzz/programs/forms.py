@@ -1,4 +1,4 @@
-"""Ways in which people write one and the same thing; ``<name=constructor>`` owns a module."""
+"""Ways to write operations in PyTorch; ``<name=constructor>`` stands for a module."""
 
 __all__ = [
     "ACTIVATIONS",
@@ -115,7 +115,7 @@ ALIASES = (
     "<drop=nn.Dropout(0.3)>({0})",
     "F.dropout({0}, 0.5, self.training)",
 )
-"""A second name for a tensor, or for one that is equal."""
+"""A second name for a tensor, or for an equal tensor."""
 RARE_ALIASES = (
     "{0}.clone()",
     "{0}.contiguous()",
@@ -251,7 +251,7 @@ COMPOSITES = {
         "<layers=nn.ModuleDict([('first', nn.Conv2d([channels], [filters], 1))])>['first']({0})"
     ),
 }
-"""Modules that hold modules, by what they are."""
+"""Modules that contain modules, by feature."""
 SETUPS = (
     "prune.l1_unstructured(self.{name}, 'weight', 0.5)",
     "prune.random_unstructured(self.{name}, 'weight', 0.3)",

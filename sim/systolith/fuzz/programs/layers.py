@@ -1,24 +1,29 @@
-"""Constructors of convolutions, norms and pools with arguments of every kind."""
+"""Draw calls of convolutions, norms, pools and pads with arguments of every kind."""
 
 from torch import Tensor
 
 from systolith.fuzz.choices import Choices
 
-__all__ = ["draw_convolution", "draw_norm", "draw_pad", "draw_pool"]
+__all__ = [
+    "draw_convolution_call",
+    "draw_norm_call",
+    "draw_pad_call",
+    "draw_pool_call",
+]
 
-Drawn = tuple[str, tuple[str, ...]]
-"""Form of the call, and what it covers."""
+Call = tuple[str, tuple[str, ...]]
+"""Form of a call, and its features."""
 
 
-def draw_convolution(
+def draw_convolution_call(
     choices: Choices,
     image: Tensor,
     rare: int,
     *,
     same_size: bool = False,
     kernel: int | None = None,
-) -> Drawn:
-    """Choose a convolution of the image, now and then a depthwise one."""
+) -> Call:
+    """Draw a convolution of the image, sometimes a depthwise one."""
     channels, height, width = image.shape[1:]
     size = kernel or _draw_size(choices, min(height, 4), min(width, 4))
     filters, options = choices.integer(1, 6), {}
@@ -55,8 +60,8 @@ def draw_convolution(
     return text, ("Conv2d", *covers)
 
 
-def draw_norm(choices: Choices, image: Tensor, rare: int) -> Drawn:
-    """Choose a batch norm."""
+def draw_norm_call(choices: Choices, image: Tensor, rare: int) -> Call:
+    """Draw a batch norm."""
     option = ""
     if choices.chance(25):
         option = choices.one_of([", eps=0.001", ", affine=False", ", momentum=None"])
@@ -66,8 +71,8 @@ def draw_norm(choices: Choices, image: Tensor, rare: int) -> Drawn:
     return text, (f"BatchNorm2d{option.split('=')[0].replace(',', '')}",)
 
 
-def draw_pool(choices: Choices, image: Tensor, rare: int) -> Drawn:
-    """Choose a max or average pool, as a module or a function."""
+def draw_pool_call(choices: Choices, image: Tensor, rare: int) -> Call:
+    """Draw a max or average pool, as a module or a function."""
     kind = choices.one_of(["max", "avg"])
     kernel = _draw_size(choices, min(image.shape[2], 3), min(image.shape[3], 3))
     options = {}
@@ -93,8 +98,8 @@ def draw_pool(choices: Choices, image: Tensor, rare: int) -> Drawn:
     return text, (name, *(f"{name} {option}" for option in options))
 
 
-def draw_pad(choices: Choices, rare: int) -> Drawn:
-    """Choose zeros around an image."""
+def draw_pad_call(choices: Choices, rare: int) -> Call:
+    """Draw zeros around an image."""
     sides = tuple(choices.integer(0, 2) for _ in range(4))
     text = choices.one_of(
         [

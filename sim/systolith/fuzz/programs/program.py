@@ -1,14 +1,24 @@
-"""A small PyTorch program as data: modules, statements, and how to print it as a class."""
+"""A small PyTorch program as data: its modules and statements, its source, its model and images."""
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
-__all__ = ["Program", "Statement", "load_program"]
+import torch
+from torch import Tensor, nn
+
+from systolith.fuzz.target import explain_damage
+
+__all__ = ["PRELUDE", "Program", "Statement", "randomize"]
+
+IMAGES = 12
+LEAST_SPREAD = 1e-2
 
 PRELUDE = '''\
 import torch
@@ -49,10 +59,10 @@ class Block(nn.Module):
 
 '''
 HEADER = "from systolith.fuzz.programs import randomize\n\n"
-"""Of the file to be read, which can be run, too."""
+"""First lines of ``model.py``, with which the file can be run."""
 INDENT = " " * 8
 OPTION = re.compile(r", \w+=(?:\([^()]*\)|[^,()]+)(?=[,)])")
-"""One keyword argument of a constructor."""
+"""A keyword argument of a constructor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +72,12 @@ class Statement:
     Attributes
     ----------
     text : str
-        With ``{0}``, ``{1}`` for the variables read.
+        Source with ``{0}``, ``{1}`` for the variables that it reads.
     reads : tuple of str
     target : str
-        Variable that is assigned; empty for a statement whose value is dropped.
+        Variable that it assigns; empty if the value is dropped.
     covers : tuple of str
-        What the statement contains, for the table of what was covered.
+        Features of the statement, for the coverage table.
     """
 
     text: str
@@ -77,40 +87,40 @@ class Statement:
 
     @property
     def line(self) -> str:
-        """As Python writes it."""
+        """The statement in Python."""
         text = self.text.format(*self.reads)
         return f"{self.target} = {text}" if self.target else text
 
-    def renamed(self, old: str, new: str) -> "Statement":
-        """Read another variable instead of one."""
+    def rename(self, old: str, new: str) -> "Statement":
+        """Read the variable `new` instead of `old`."""
         return replace(self, reads=tuple(new if name == old else name for name in self.reads))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Program:
-    """A module of the user's, its images and how it is quantized.
+    """A model as a user writes it, with images and a quantization.
 
     Attributes
     ----------
     modules : mapping of str to str
         Constructor by attribute name.
     setup : tuple of str
-        Lines of ``__init__`` after the modules: hooks, pruning, parametrizations.
+        Last lines of ``__init__``: hooks, pruning, parametrizations.
     statements : tuple of Statement
     result : str
-        Variable returned.
+        Variable that ``forward`` returns.
     signature : str
         Parameters of ``forward``.
     input_shape : tuple of int
         (C, H, W) or (features,).
     signed : bool
-        Whether images have values below zero.
+        Whether images have negative values.
     stale : bool
-        Load the state of another instance after construction, without running the model.
+        Whether to load the state of another instance before the first call.
     seed : int
-        Of weights and images.
+        Seed of weights and images.
     config : mapping of str to object
-        Of :class:`systolith.quant.QuantConfig`, for the second run.
+        Arguments of :class:`systolith.quant.QuantConfig` for the second run.
     """
 
     modules: Mapping[str, str]
@@ -140,17 +150,80 @@ class Program:
 
     @property
     def key(self) -> str:
-        """Hash of all that the program is."""
+        """Hash of the whole content of the program."""
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Write ``case.json`` and, to be read, ``model.py``."""
+        """Write ``case.json``, and ``model.py`` for people."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "case.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
         (folder / "model.py").write_text(HEADER + self.source)
 
+    @classmethod
+    def load(cls, folder: Path) -> "Program":
+        """Read a program that :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If a file is missing or damaged.
+        """
+        with explain_damage(folder, "a PyTorch program"):
+            settings = json.loads((folder / "case.json").read_text())
+            statements = [
+                Statement(
+                    text=statement["text"],
+                    reads=tuple(statement["reads"]),
+                    target=statement["target"],
+                    covers=tuple(statement["covers"]),
+                )
+                for statement in settings.pop("statements")
+            ]
+            shape, setup = tuple(settings.pop("input_shape")), tuple(settings.pop("setup"))
+            return cls(statements=tuple(statements), input_shape=shape, setup=setup, **settings)
+
+    def model(self) -> nn.Module:
+        """Execute the source and make an instance, in evaluation mode.
+
+        Weights depend on the seed and their names only, so that a program without one of its
+        statements keeps the other weights.
+        """
+        scope: dict[str, Any] = {"__name__": "fuzzed", "randomize": randomize}
+        exec(compile(self.source, "<program>", "exec"), scope)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            model: nn.Module = scope["Net"](self.seed).eval()
+            if self.stale:
+                model.load_state_dict(scope["Net"](self.seed + 1).state_dict())
+        return model
+
+    def images(self) -> Tensor:
+        """Draw images, float32 of shape (N, *input_shape)."""
+        generator = torch.Generator().manual_seed(self.seed)
+        images = torch.rand(IMAGES, *self.input_shape, generator=generator)
+        return 2 * images - 1 if self.signed else images
+
+    def runs(self) -> bool:
+        """Whether outputs are finite, repeatable floats that differ between images."""
+        images = self.images()
+        try:
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                first, again = (self.model()(images.clone()) for _ in range(2))
+        except Exception:  # any exception means that no user has such a program
+            return False
+        return (
+            isinstance(first, Tensor)
+            and first.is_floating_point()
+            and len(first) == len(images)
+            and first.numel() > 0
+            and bool(torch.isfinite(first).all())
+            and torch.equal(first, again)
+            and float(first.std(0).max()) > LEAST_SPREAD * float(first.abs().max())
+        )
+
     def contents(self) -> Iterator[str]:
-        """List what the program contains."""
+        """List the features of the program."""
         for statement in self.statements:
             yield from statement.covers
         for line in self.setup:
@@ -159,12 +232,14 @@ class Program:
             yield "state loaded after construction"
 
     def simpler(self) -> Iterator["Program"]:
-        """List programs with a little less, those with much less first; some do not run."""
+        """List programs with fewer parts, the smallest first; some do not run."""
         for count in range(len(self.statements)):
             names = [self.statements[count - 1].target or "x"] if count else ["x"]
-            yield self._used(replace(self, statements=self.statements[:count], result=names[0]))
+            yield self._remove_unused(
+                replace(self, statements=self.statements[:count], result=names[0])
+            )
         for place in range(len(self.statements)):
-            yield self._used(self._without(place))
+            yield self._remove_unused(self._without(place))
         for place in range(len(self.setup)):
             setup = (*self.setup[:place], *self.setup[place + 1 :])
             yield replace(self, setup=setup)
@@ -177,26 +252,26 @@ class Program:
         if self.signature != "x":
             yield replace(self, signature="x")
         for name, text in self.modules.items():
-            for found in OPTION.finditer(text):
-                shorter = text[: found.start()] + text[found.end() :]
+            for option in OPTION.finditer(text):
+                shorter = text[: option.start()] + text[option.end() :]
                 yield replace(self, modules={**self.modules, name: shorter})
 
     def _without(self, place: int) -> "Program":
-        """Leave a statement out; who reads its result reads what it read."""
+        """Remove a statement; statements that read its result read its input instead."""
         gone = self.statements[place]
         rest = list(self.statements[place + 1 :])
         result = self.result
         if gone.target and gone.reads and gone.target != gone.reads[0]:
-            for index, each in enumerate(rest):
-                rest[index] = each.renamed(gone.target, gone.reads[0])
-                if each.target == gone.target:
+            for index, statement in enumerate(rest):
+                rest[index] = statement.rename(gone.target, gone.reads[0])
+                if statement.target == gone.target:
                     break
             else:
                 result = gone.reads[0] if result == gone.target else result
         return replace(self, statements=(*self.statements[:place], *rest), result=result)
 
-    def _used(self, program: "Program") -> "Program":
-        """Without the modules and setup lines that nothing uses."""
+    def _remove_unused(self, program: "Program") -> "Program":
+        """Remove modules and setup lines that nothing uses."""
         text = "\n".join(statement.line for statement in program.statements)
         used = {name for name in program.modules if re.search(rf"self\.{name}\b", text)}
         return replace(
@@ -210,26 +285,27 @@ class Program:
         )
 
 
-def load_program(folder: Path) -> Program:
-    """Read what :meth:`Program.save` wrote.
+def randomize(model: nn.Module, seed: int) -> None:
+    """Draw weights, biases and statistics of batch norms."""
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            generator = torch.Generator().manual_seed(crc32(f"{seed}/{name}".encode()))
+            _randomize(module, generator)
 
-    Raises
-    ------
-    ValueError
-        If it is missing or damaged.
-    """
-    try:
-        settings = json.loads((folder / "case.json").read_text())
-        statements = [
-            Statement(
-                text=each["text"],
-                reads=tuple(each["reads"]),
-                target=each["target"],
-                covers=tuple(each["covers"]),
-            )
-            for each in settings.pop("statements")
-        ]
-        shape, setup = tuple(settings.pop("input_shape")), tuple(settings.pop("setup"))
-        return Program(statements=tuple(statements), input_shape=shape, setup=setup, **settings)
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder} does not hold a PyTorch program: {error}") from error
+
+def _randomize(module: nn.Module, generator: torch.Generator) -> None:
+    def normal(tensor: Tensor, scale: float = 1.0) -> None:
+        tensor.copy_(scale * torch.randn(tensor.shape, generator=generator))
+
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        normal(module.weight, (2 / module.weight[0].numel()) ** 0.5)
+        if module.bias is not None:
+            normal(module.bias, 0.3)
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        if module.affine:
+            normal(module.bias, 0.5)
+            normal(module.weight)
+        if module.running_mean is not None and module.running_var is not None:
+            normal(module.running_mean, 0.5)
+            spread = torch.rand(module.num_features, generator=generator)
+            module.running_var.copy_(4.0 ** (2 * spread - 1))

@@ -1,46 +1,59 @@
-"""The PyTorch door as something that can be searched."""
+"""Fuzz the reader of PyTorch models: draw, judge and shrink programs."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from systolith.frontend import IntegerModel, lower
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.programs.drawing import draw_program
-from systolith.fuzz.programs.judging import Door, judge_program
 from systolith.fuzz.programs.program import Program
-from systolith.fuzz.reduce import reduced
-from systolith.fuzz.target import silent
-from systolith.fuzz.verdict import Verdict
-from systolith.quant import prepare
+from systolith.fuzz.shrink import remove_parts
+from systolith.fuzz.target import FindingKind, Verdict, suppress_warnings
+from systolith.network import IntegerNetwork, NetworkError, trace
+from systolith.quant import QuantConfig, QuantizedModel, prepare
 
-__all__ = ["ProgramTarget"]
+__all__ = ["PrepareFunction", "ProgramTarget", "judge_program"]
+
+PrepareFunction = Callable[[nn.Module, Tensor, QuantConfig], QuantizedModel]
+"""Quantizes a model with images and bit widths, like :func:`systolith.quant.prepare`."""
+
+WIDE_BITS = 16
+"""Bit width of all tensors in the first run, so that rounding hides no error."""
+TOLERANCE = 0.02
+"""Largest error relative to the range of the outputs: ten times that of 16 bits."""
+NOT_RUN = "the program itself does not run"
 
 
 @dataclass(frozen=True, slots=True)
 class ProgramTarget:
-    """From PyTorch modules to the golden arithmetic.
+    """Fuzz the way from a PyTorch model to the golden arithmetic.
 
     Attributes
     ----------
     door : callable
-        Quantizes.
+        Quantizes a model. A function with a fault tests that fuzzing finds it.
     """
 
-    door: Door = prepare
+    door: PrepareFunction = prepare
 
     settings: dict[str, int] = field(default_factory=dict)
 
     def require(self) -> None:
-        """Need no tools."""
+        """Do nothing: no tools are needed."""
 
     def draw(self, choices: Choices) -> Program:
-        """Choose a program."""
-        with silent():
+        """Draw a program."""
+        with suppress_warnings():
             return draw_program(choices)
 
     def judge(self, case: Program, workdir: Path) -> Verdict:
-        """Take it through the door."""
-        with silent():
+        """Quantize and compare; see :func:`judge_program`."""
+        with suppress_warnings():
             return judge_program(case, self.door)
 
     def shrink(
@@ -48,12 +61,124 @@ class ProgramTarget:
         case: Program,
         verdict: Verdict,
         made: Sequence[int],
-        judged: Callable[[Program], Verdict],
+        judge: Callable[[Program], Verdict],
         attempts: int,
     ) -> tuple[Program, Verdict]:
-        """Take statements away."""
-        return reduced(case, verdict, judged, attempts=attempts)
+        """Remove statements."""
+        return remove_parts(case, verdict, judge, attempts=attempts)
+
+    def load(self, folder: Path) -> Program:
+        """Read a saved program."""
+        return Program.load(folder)
 
     def contents(self, case: Program) -> Iterator[str]:
-        """List what it contains."""
+        """List the features of a program."""
         yield from case.contents()
+
+
+def judge_program(program: Program, door: PrepareFunction = prepare) -> Verdict:
+    """Quantize the model of a program, lower it and run it.
+
+    With 16 bits, the real values of the integers must be close to the outputs of the model. With 16
+    bits and with the program's own bit widths, the golden arithmetic must equal the PyTorch model
+    in integer mode, in every layer.
+
+    Parameters
+    ----------
+    program : Program
+    door : callable
+        Quantizes the model.
+    """
+    if not program.runs():
+        return Verdict(refusals=(NOT_RUN,))
+    try:
+        return Verdict(findings=tuple(_findings(program, door)))
+    except NetworkError as error:
+        return Verdict(refusals=tuple(error.problems))
+    except Exception as error:  # any exception of a random case is a finding
+        return Verdict(findings=((FindingKind.ERROR, f"{type(error).__name__}: {error}"),))
+
+
+def _findings(program: Program, door: PrepareFunction) -> Iterator[tuple[FindingKind, str]]:
+    images = program.images()
+    logits = _logits(program)
+    with torch.no_grad():
+        wanted = logits.model()(images.clone())
+    model = program.model()
+    wide = door(model, images.clone(), _wide(program.signed))
+    network = lower(wide)
+    got = _real(wide, network, images)
+    yield from _float_findings(got, wanted)
+    yield from _integer_findings(wide, network, images)
+    config = QuantConfig(input_signed=program.signed, **program.config)
+    narrow = door(program.model(), images.clone(), config)
+    yield from _integer_findings(narrow, lower(narrow), images)
+    yield from _unchanged(model, program)
+
+
+def _logits(program: Program) -> Program:
+    """Remove a final softmax, which systolith may leave to the host."""
+    if program.statements and "softmax" in (last := program.statements[-1]).line.lower():
+        return replace(program, statements=program.statements[:-1], result=last.reads[0])
+    return program
+
+
+def _wide(signed: bool) -> QuantConfig:
+    """Return a configuration with more bits than users can request."""
+    config = QuantConfig(input_signed=signed)
+    for item in fields(config):
+        if item.name in ("weight_bits", "act_bits", "input_bits", "output_bits"):
+            object.__setattr__(config, item.name, WIDE_BITS)
+    return config
+
+
+def _real(model: QuantizedModel, network: IntegerNetwork, images: Tensor) -> Tensor:
+    """Return the real values of the network's outputs."""
+    integers = IntegerModel(model).quantize_input(images)
+    (name,) = network.outputs
+    step = float(model.quantizer(name).step.detach())
+    return torch.from_numpy(trace(network, integers)[name] * step)
+
+
+def _float_findings(got: Tensor, wanted: Tensor) -> Iterator[tuple[FindingKind, str]]:
+    if got.shape != wanted.shape:
+        yield (
+            FindingKind.MISMATCH,
+            f"the model gives {tuple(wanted.shape)}, the network {tuple(got.shape)}",
+        )
+        return
+    off = float((got - wanted).abs().max() / wanted.abs().max())
+    if not off <= TOLERANCE:
+        yield (
+            FindingKind.MISMATCH,
+            f"{WIDE_BITS}-bit outputs are off by {off:.3f} of the range of the model's",
+        )
+
+
+def _integer_findings(
+    model: QuantizedModel, network: IntegerNetwork, images: Tensor
+) -> Iterator[tuple[FindingKind, str]]:
+    reference = IntegerModel(model)
+    integers = reference.quantize_input(images)
+    golden = trace(network, integers)
+    for name, values in reference.trace(integers).items():
+        if name in golden and not np.array_equal(golden[name], values):
+            wrong = int((golden[name] != values).sum())
+            where = f"layer '{name}': {wrong} of {values.size} values"
+            yield (
+                FindingKind.MISMATCH,
+                f"{where} of PyTorch in integer mode and golden arithmetic differ",
+            )
+            return
+
+
+def _unchanged(model: nn.Module, program: Program) -> Iterator[tuple[FindingKind, str]]:
+    """Check that quantization left the user's model unchanged."""
+    state, other = model.state_dict(), program.model().state_dict()
+    changed = [
+        name
+        for name, value in other.items()
+        if name not in state or not torch.equal(state[name], value)
+    ]
+    if changed or len(state) != len(other):
+        yield FindingKind.MISMATCH, f"preparing changed the user's model: {', '.join(changed)}"

@@ -8,7 +8,6 @@ from amaranth.hdl import Elaboratable
 from amaranth.lib import data
 
 from systolith.emit import StreamPort
-from systolith.fuzz import random_images
 from systolith.gateware import ConvEngine, Gearbox, Pipeline, PoolEngine
 from systolith.network import (
     ActType,
@@ -29,6 +28,7 @@ from systolith.network import (
 )
 from systolith.plan import ARRIVE_LATENCY, ArrayShape, GearboxPlan, NetworkPlan, plan_network
 from tests.support.networks import convolution, small_network
+from tests.support.random_networks import random_images
 from tests.support.stream_bench import Run, run_stream, simulate
 
 

@@ -8,7 +8,6 @@ from math import ceil, gcd, prod
 import numpy as np
 import pytest
 
-from systolith.fuzz import random_network
 from systolith.network import (
     INPUT,
     Add,
@@ -22,6 +21,7 @@ from systolith.network import (
 from systolith.plan import ArrayShape, Feed, PlanError, plan_network
 from systolith.plan.engines.workload import Work, work_of
 from tests.support.networks import convolution, small_network
+from tests.support.random_networks import random_network
 
 
 def _works(network: IntegerNetwork) -> list[Work]:

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from systolith.devices import DEVICES, Budget, Family
-from systolith.fuzz import random_network, random_residual_network
 from systolith.network import Add, Conv2d, IntegerNetwork
 from systolith.plan import (
     ArrayShape,
@@ -27,6 +26,7 @@ from systolith.plan.choose.options import EngineOption, choose_engines, engine_o
 from systolith.plan.engines.layer_engines import conv_engine
 from systolith.plan.engines.workload import Work, work_of
 from tests.support.networks import convolution, small_network
+from tests.support.random_networks import random_network, random_residual_network
 
 LIMITS = {"dsps": (4, 40), "luts": (2500, 12000), "block_rams": (0, 30)}
 

@@ -3,11 +3,11 @@
 import pytest
 
 from systolith.devices import Budget
-from systolith.fuzz import random_network
 from systolith.network import Conv2d, IntegerNetwork, Linear
 from systolith.plan import OptionTable, PlanError, plan_network, sketch, work_of
 from systolith.plan.choose.options import EngineOption, engine_options
 from systolith.plan.choose.solver import choose
+from tests.support.random_networks import random_network
 
 ROOMY = Budget(multipliers=4096, dsps=4096, luts=1_000_000, block_rams=4096)
 

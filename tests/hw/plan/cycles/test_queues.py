@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from systolith.fuzz import random_residual_network
 from systolith.network import ActType, Add, Conv2d, IntegerNetwork, Requantize, Tensor
 from systolith.plan import ArrayShape, ForkPlan, NetworkPlan, plan_network, timeline
 from systolith.plan.cycles.queues import FRAMES, LEAST_DEPTH
 from systolith.plan.streams.fork_plan import DEEP
+from tests.support.random_networks import random_residual_network
 
 SEEDS = range(40)
 CLOSE_CALLS = (47, 59, 249)

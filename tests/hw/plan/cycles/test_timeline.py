@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import pytest
 
-from systolith.fuzz import random_network
 from systolith.network import ActType, Tensor
 from systolith.plan import (
     GearboxPlan,
@@ -17,6 +16,7 @@ from systolith.plan import (
     plan_network,
     timeline,
 )
+from tests.support.random_networks import random_network
 
 U4 = ActType(bits=4, signed=False)
 
