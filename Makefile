@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full lint format wheel bench clean
+.PHONY: help venv demo test test-full lint format docs wheel bench clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,9 @@ test: lint ## lint, then every test but the slow ones
 
 test-full: lint ## lint, then every test
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal
+
+docs: $(READY) ## build the documentation into out/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 wheel: $(READY) ## build wheel and sdist, and try the wheel in an empty environment
 	rm -rf dist
