@@ -1,4 +1,3 @@
-import io
 import re
 
 import pytest
@@ -148,44 +147,6 @@ def test_warms_up_ramps_and_freezes() -> None:
     frozen = [masks for progress, _, masks in seen if progress >= 0.85]
     assert all(masks == frozen[0] for masks in frozen)
     assert gdp.filters(model).density == 0.5
-
-
-def test_filters_that_are_frozen_out_do_not_learn() -> None:
-    model = network()
-    gdp = GDP(GROUPS, HALF, interval=2, begin=0.0, freeze_at=0.5)
-    list(train(model, gdp, optimizer_of(model), last=30))
-    model.zero_grad()
-    images, labels = batch(0)
-    with gdp.step(model, 0.9):
-        F.cross_entropy(model(images), labels).backward()
-    for name, layer in (("0", "1"), ("3", "3")):
-        removed = ~gdp.filters(model)[name]
-        assert removed.any()
-        gradient = model.get_submodule(layer).weight.grad
-        assert not gradient[removed].any()
-        assert gradient[~removed].any()
-
-
-def test_an_interrupted_run_ends_the_same() -> None:
-    def start() -> tuple[nn.Module, GDP, torch.optim.Optimizer]:
-        model = network()
-        gdp = GDP(GROUPS, HALF, interval=3, begin=0.1, ramp_until=0.4, freeze_at=0.7)
-        return model, gdp, optimizer_of(model)
-
-    model, gdp, optimizer = start()
-    list(train(model, gdp, optimizer))
-    for stop in (2, 11, 35):
-        states, saved = start(), io.BytesIO()
-        list(train(*states, last=stop))
-        torch.save([part.state_dict() for part in states], saved)
-        saved.seek(0)
-        again = start()
-        for part, state in zip(again, torch.load(saved, weights_only=True), strict=True):
-            part.load_state_dict(state)
-        list(train(*again, first=stop))
-        assert _kept(again[1], again[0]) == _kept(gdp, model)
-        for name, value in model.state_dict().items():
-            assert torch.equal(value, again[0].state_dict()[name])
 
 
 def test_a_state_from_before_any_masks_takes_them_off() -> None:

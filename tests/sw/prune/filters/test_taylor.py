@@ -1,4 +1,3 @@
-import io
 import re
 
 import pytest
@@ -114,22 +113,6 @@ def test_what_has_left_stays_out_even_if_the_rest_is_worth_nothing() -> None:
     assert gates.filters(model)["0"].tolist() == [False, True, False]
 
 
-def test_what_has_left_does_not_learn() -> None:
-    model = network()
-    gates = TaylorGates(GROUPS, HALF, batches=1, per_round=3)
-    list(train(model, gates, optimizer_of(model), last=2))
-    model.zero_grad()
-    images, labels = batch(0)
-    with gates.step(model, 0.1):
-        F.cross_entropy(model(images), labels).backward()
-    assert gates._masks is not None
-    for name, layer in (("0", "1"), ("3", "3")):
-        mask, gradient = gates._masks[name], model.get_submodule(layer).weight.grad
-        assert not gradient[~mask].any()
-        assert gradient[mask].any()
-    assert not all(mask.all() for mask in gates._masks.values())
-
-
 def test_portions_leave_when_they_are_complete() -> None:
     model, seen = network(), []
     gates = TaylorGates(GROUPS, Budget(keep=0.6, multiple_of=4), batches=1, per_round=1)
@@ -140,29 +123,6 @@ def test_portions_leave_when_they_are_complete() -> None:
     assert kept[-1] == [4, 4]
     assert all(x <= y for old, new in zip(kept, kept[1:], strict=False)
                for x, y in zip(new, old, strict=True))  # fmt: skip
-
-
-def test_an_interrupted_run_ends_the_same() -> None:
-    def start() -> tuple[nn.Module, TaylorGates, torch.optim.Optimizer]:
-        model = network()
-        gates = TaylorGates(GROUPS, HALF, batches=3, per_round=1, begin=0.1)
-        return model, gates, optimizer_of(model)
-
-    model, gates, optimizer = start()
-    list(train(model, gates, optimizer))
-    for stop in (2, 14, 39):
-        states, saved = start(), io.BytesIO()
-        list(train(*states, last=stop))
-        torch.save([part.state_dict() for part in states], saved)
-        saved.seek(0)
-        again = start()
-        for part, state in zip(again, torch.load(saved, weights_only=True), strict=True):
-            part.load_state_dict(state)
-        list(train(*again, first=stop))
-        for name, mask in gates.filters(model).items():
-            assert torch.equal(mask, again[1].filters(again[0])[name])
-        for name, value in model.state_dict().items():
-            assert torch.equal(value, again[0].state_dict()[name])
 
 
 def test_goes_on_at_once_if_training_ends_before_the_budget_is_met() -> None:
