@@ -10,9 +10,9 @@ from benchmarks.pruning.workbench import Workbench
 from systolith.data import hold_out
 from systolith.prune import (
     GDP,
-    Budget,
     ChannelGroup,
     EvaluationSplit,
+    FilterBudget,
     FilterMasks,
     LinearFilterEnsemble,
     Loss,
@@ -114,7 +114,7 @@ def torch_pruning(bench: Workbench) -> nn.Module:
     raise ValueError("Torch-Pruning reaches no such share")
 
 
-def _budget(model: nn.Module, groups: Sequence[ChannelGroup], images: Tensor) -> Budget:
+def _budget(model: nn.Module, groups: Sequence[ChannelGroup], images: Tensor) -> FilterBudget:
     """Both limits at once: the cost is that of which more of its limit is used."""
     macs, parameters = macs_after(model, groups, images), parameters_after(model, groups, images)
     most_macs, most_parameters = KEPT_MACS * macs({}), KEPT_PARAMETERS * parameters({})
@@ -122,7 +122,7 @@ def _budget(model: nn.Module, groups: Sequence[ChannelGroup], images: Tensor) ->
     def cost(kept: Mapping[str, int]) -> float:
         return max(macs(kept) / most_macs, parameters(kept) / most_parameters)
 
-    return Budget(keep=1 / cost({}), cost=cost, floor=LANES, multiple_of=LANES)
+    return FilterBudget(keep=1 / cost({}), cost=cost, floor=LANES, multiple_of=LANES)
 
 
 METHODS = {"gdp": gdp, "lfe": lfe, "torch-pruning": torch_pruning}

@@ -16,7 +16,7 @@ from systolith.prune import (
     DPP,
     GDP,
     SRSTE,
-    Budget,
+    FilterBudget,
     LogitInit,
     ScorePruner,
     Sparsifier,
@@ -64,7 +64,7 @@ def _patterns(model: nn.Module) -> dict[str, Pattern]:
 
 def _gdp(model: nn.Module) -> Sparsifier:
     groups = find_channel_groups(model, torch.zeros(2, 3, 32, 32))
-    return GDP(groups, Budget(keep=0.7), interval=2, begin=0.0, freeze_at=1.0)
+    return GDP(groups, FilterBudget(keep=0.7), interval=2, begin=0.0, freeze_at=1.0)
 
 
 METHODS: Mapping[str, Callable[[nn.Module], Sparsifier | None]] = {

@@ -19,9 +19,9 @@ from systolith.compress.trainer import Trainer
 from systolith.data import Dataset
 from systolith.prune import (
     GDP,
-    Budget,
     ChannelGroup,
     DPPFilters,
+    FilterBudget,
     FilterMasks,
     FilterSparsifier,
     KeptCost,
@@ -135,7 +135,7 @@ def learn_filters_and_bits(
 
 def _budget(
     model: nn.Module, groups: tuple[ChannelGroup, ...], data: Dataset, pruning: FilterPruning
-) -> Budget:
+) -> FilterBudget:
     images = data.train_images[:2]
     smallest = min((group.size for group in groups if group.removable), default=1)
     floor = max(1, round(pruning.least * smallest))
@@ -147,7 +147,7 @@ def _budget(
             cost = parameters_after(model, groups, images)
         case share:
             pass
-    return Budget(keep=share, cost=cost, floor=floor, multiple_of=pruning.multiple_of)
+    return FilterBudget(keep=share, cost=cost, floor=floor, multiple_of=pruning.multiple_of)
 
 
 def _batches(trainer: Trainer) -> Iterator[tuple[Tensor, Tensor]]:

@@ -10,11 +10,11 @@ from systolith.prune import ChannelGroup, count
 from systolith.quant.recognition import FloatLayer, read_network
 from systolith.quant.recognition.operations import AddUp, AveragePool, Convolve, Multiply
 
-__all__ = ["Multiplier", "multipliers"]
+__all__ = ["LayerOperations", "layer_operations"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Multiplier:
+class LayerOperations:
     """A convolution or linear layer, as far as bit operations go.
 
     Parameters
@@ -52,9 +52,9 @@ class Multiplier:
         return self.macs * shares * weight_bits * act_bits
 
 
-def multipliers(
+def layer_operations(
     model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor
-) -> tuple[Multiplier, ...]:
+) -> tuple[LayerOperations, ...]:
     """List the layers of a float model that multiply.
 
     Parameters
@@ -75,7 +75,7 @@ def multipliers(
     layers = {layer.name: layer for layer in read_network(model, images).layers}
     cost = count(model, images)
     return tuple(
-        Multiplier(
+        LayerOperations(
             name=layer.qualified_name,
             source=_source(layer, layers),
             macs=cost.layers[layer.qualified_name].macs,

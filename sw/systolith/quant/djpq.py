@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune import ChannelGroup, FilterMasks, gated, module_gates
-from systolith.quant.bit_operations import Multiplier, multipliers
+from systolith.quant.bit_operations import LayerOperations, layer_operations
 from systolith.quant.config import LayerBits, UnsupportedModelError
 from systolith.quant.learned_width import MAX_WIDTH, LearnedWidth
 
@@ -113,7 +113,7 @@ class DJPQ:
         self._information, self._bit_operations = information, bit_operations
         self._settle_at, self._rate = settle_at, rate
         self._generator = torch.Generator().manual_seed(seed)
-        self._layers = multipliers(model, self._groups, images)
+        self._layers = layer_operations(model, self._groups, images)
         self._whole = sum(layer.macs for layer in self._layers) * MAX_WIDTH**2
         device = next(model.parameters()).device
         self._scaled_log_alpha = {
@@ -288,7 +288,7 @@ class DJPQ:
 
 
 def _observe(
-    model: nn.Module, layers: Iterable[Multiplier], images: Tensor
+    model: nn.Module, layers: Iterable[LayerOperations], images: Tensor
 ) -> dict[str, tuple[Tensor, bool]]:
     """Greatest magnitude of what each layer reads, and whether it can be negative, by source."""
     seen: dict[str, tuple[Tensor, bool]] = {}

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from systolith.models import resnet20
 from systolith.prune import FilterMasks, find_channel_groups
 from systolith.quant import UnsupportedModelError
-from systolith.quant.bit_operations import Multiplier, multipliers
+from systolith.quant.bit_operations import LayerOperations, layer_operations
 
 IMAGES = torch.zeros(1, 2, 6, 6)
 
@@ -35,7 +35,7 @@ def _mask(*kept: int) -> Tensor:
 def test_counts_by_hand() -> None:
     model = _Net()
     groups = find_channel_groups(model, IMAGES)
-    conv1, depthwise, fc = multipliers(model, groups, IMAGES)
+    conv1, depthwise, fc = layer_operations(model, groups, IMAGES)
     # 4x4 places, 4 filters of 2x3x3; 2x2 places, 4 filters of 1; 3 outputs of 4x2x2.
     assert (conv1.macs, depthwise.macs, fc.macs) == (16 * 4 * 18, 4 * 4, 3 * 16)
     assert (conv1.source, depthwise.source, fc.source) == ("", "conv1", "depthwise")
@@ -49,13 +49,13 @@ def test_counts_by_hand() -> None:
 def test_both_sides_of_a_layer_count() -> None:
     model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 6, 1), nn.Conv2d(6, 1, 1))
     groups = find_channel_groups(model, IMAGES)
-    middle = multipliers(model, groups, IMAGES)[1]
+    middle = layer_operations(model, groups, IMAGES)[1]
     kept = {"0": _mask(1, 0, 0, 0), "1": _mask(1, 1, 0, 0, 0, 0)}
     assert middle.bit_operations(kept, 8, 8) == 36 * 1 * 2 * 64
 
 
 def test_channels_of_several_groups_count_on_their_own() -> None:
-    layer = Multiplier(
+    layer = LayerOperations(
         name="",
         source="",
         macs=600,
@@ -70,7 +70,7 @@ def test_channels_of_several_groups_count_on_their_own() -> None:
 
 def test_shares_and_widths_have_gradients() -> None:
     model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 1, 1))
-    first, second = multipliers(model, find_channel_groups(model, IMAGES), IMAGES)
+    first, second = layer_operations(model, find_channel_groups(model, IMAGES), IMAGES)
     share = torch.tensor([1.0, 0.5, 0.0, 0.5], requires_grad=True)
     bits = torch.tensor(5.0, requires_grad=True)
     (first.bit_operations({"0": share}, bits, 8)).backward()
@@ -82,7 +82,7 @@ def test_shares_and_widths_have_gradients() -> None:
 def test_pools_that_average_and_additions_are_sources_by_their_own_names() -> None:
     model, images = resnet20(), torch.zeros(1, 3, 8, 8)
     groups = find_channel_groups(model, images)
-    sources = {layer.name: layer.source for layer in multipliers(model, groups, images)}
+    sources = {layer.name: layer.source for layer in layer_operations(model, groups, images)}
     assert sources["layer1.0.conv1"] == "conv1"
     assert sources["layer1.0.conv2"] == "layer1.0.conv1"
     assert sources["layer1.1.conv1"] == "add"
@@ -93,4 +93,4 @@ def test_pools_that_average_and_additions_are_sources_by_their_own_names() -> No
 def test_refuses_what_prepare_refuses() -> None:
     model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.Sigmoid())
     with pytest.raises(UnsupportedModelError, match=r"^'1' \(Sigmoid\): "):
-        multipliers(model, (), IMAGES)
+        layer_operations(model, (), IMAGES)

@@ -3,7 +3,7 @@
 :func:`find_channel_groups` says which channels live and die together, :class:`FilterMasks` which of
 them stay. :func:`gated_channels` silences the others while training goes on, and
 :func:`remove_filters` makes the smaller network. :func:`select_filters` turns scores into masks
-that meet a :class:`Budget`; sparsifiers such as :class:`GDP` find both while they train.
+that meet a :class:`FilterBudget`; sparsifiers such as :class:`GDP` find both while they train.
 """
 
 from systolith.prune.filters.analysis import find_channel_groups
@@ -21,17 +21,17 @@ from systolith.prune.filters.gdp import GDP
 from systolith.prune.filters.groups import ChannelGroup, module_gates
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.removal import remove_filters
-from systolith.prune.filters.selection import Budget, check_budget, select_filters, unit_costs
+from systolith.prune.filters.selection import FilterBudget, check_budget, select_filters, unit_costs
 from systolith.prune.filters.sparsifier import FilterSparsifier, FrozenFilters
 from systolith.prune.filters.straight_through import straight_through
 from systolith.prune.filters.taylor import TaylorGates, taylor_scores
 
 __all__ = [
     "GDP",
-    "Budget",
     "ChannelGroup",
     "Cost",
     "DPPFilters",
+    "FilterBudget",
     "FilterMasks",
     "FilterSparsifier",
     "FrozenFilters",

@@ -12,7 +12,7 @@ from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.saliency import Saliency
-from systolith.prune.filters.selection import Budget, check_budget, select_filters, unit_costs
+from systolith.prune.filters.selection import FilterBudget, check_budget, select_filters, unit_costs
 
 __all__ = ["GDP"]
 
@@ -31,7 +31,7 @@ class GDP:
     ----------
     groups : iterable of ChannelGroup
         From :func:`find_channel_groups`.
-    budget : Budget
+    budget : FilterBudget
         What is kept in the end.
     interval : int
         Steps between updates of the masks.
@@ -71,7 +71,7 @@ class GDP:
     def __init__(
         self,
         groups: Iterable[ChannelGroup],
-        budget: Budget,
+        budget: FilterBudget,
         *,
         interval: int = 100,
         begin: float = 0.1,

@@ -1,17 +1,177 @@
-"""A running mean over training steps of what the loss says about each filter."""
+"""The derivative of the loss with respect to a gate on each filter, and its mean over steps."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from systolith.prune.filters.gradients import GateGradients
+from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.straight_through import MaskedFilters
 
-__all__ = ["Saliency"]
+__all__ = ["GateGradients", "Saliency"]
+
+
+class GateGradients:
+    """Finds ``dL/dg`` for a gate g on each unit, from a few sums over parameters.
+
+    Behind a batch norm, ``y = g (gamma x + beta)``, so ``dL/dg = dL/dgamma gamma + dL/dbeta beta``.
+    Behind a convolution without one, ``dL/dg = sum_r dL/dW_r W_r + dL/db b``. The derivatives of a
+    unit's gates are added. This takes no pass of its own and no activations.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Which of its parameters are trained must not change later.
+    groups : iterable of ChannelGroup
+        Those that are removable are read; at least one is.
+
+    Attributes
+    ----------
+    model : nn.Module
+    watched : tuple of str
+        Modules that do not train all of their own parameters, such as fixed shortcuts; for them,
+        activations are needed after all.
+
+    Notes
+    -----
+    Molchanov, Mallya, Tyree, Frosio, Kautz: Importance estimation for neural network pruning (CVPR
+    2019), on gates behind batch norms. The weights in front of a batch norm tell
+    nothing: scaling a filter changes no output, so there ``sum_r dL/dW_r W_r`` is zero.
+    """
+
+    def __init__(self, model: nn.Module, groups: Iterable[ChannelGroup]) -> None:
+        self.model = model
+        removable = [group for group in groups if group.removable]
+        self._sizes = {group.name: group.size for group in removable}
+        units: dict[str, Tensor] = {}
+        first = 0
+        for group in removable:
+            for name in group.gated:
+                here = torch.tensor(group.outputs[name])
+                mine = torch.where(here >= 0, here + first, -1)
+                units[name] = torch.maximum(units.get(name, mine), mine)
+            first += group.size
+        modules = {name: model.get_submodule(name) for name in units}
+        trained = {name: _is_trained(module) for name, module in modules.items()}
+        norms = [name for name in units if trained[name] and _is_norm(modules[name])]
+        self._vectors = {
+            f"{name}.{kind}": modules[name].get_parameter(kind)
+            for kind in ("weight", "bias")
+            for name in norms
+        }
+        self._weighted = {
+            name: modules[name] for name in units if trained[name] and name not in norms
+        }
+        self.watched = tuple(name for name in units if not trained[name])
+        order = [*norms, *norms, *self._weighted, *self.watched]
+        self._seen: dict[str, Tensor] = {}
+        device = next(model.parameters()).device
+        self._where = _positions(torch.cat([units[name] for name in order]), first).to(device)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Collect, around forward and backward, what gradients of parameters do not tell."""
+        self._seen = {}
+        with ExitStack() as hooks:
+            for name in self.watched:
+
+                def watch(module: nn.Module, given: Any, output: Tensor, name: str = name) -> None:
+                    if output.requires_grad:
+                        collect = _Collector(self._seen, name, output.detach())
+                        output.register_hook(collect)  # type: ignore[no-untyped-call]  # torch's
+
+                hooks.enter_context(self.model.get_submodule(name).register_forward_hook(watch))
+            yield
+
+    def read(self) -> Tensor:
+        """Derivatives of all units, in the order of the groups, after a backward pass.
+
+        Returns
+        -------
+        Tensor of float32 or float64, shape (U,)
+
+        Raises
+        ------
+        PruneError
+            If a gradient is missing; all of them are listed.
+        """
+        if missing := list(self._missing()):
+            raise PruneError(
+                f"saliency needs gradients of all gated layers, but '{name}' has none"
+                for name in missing
+            )
+        found = []
+        if self._vectors:
+            vectors = self._vectors.values()
+            gradients = torch.cat([vector.grad for vector in vectors if vector.grad is not None])
+            found.append(gradients * torch.cat([vector.detach() for vector in vectors]))
+        found += [_weight_products(module) for module in self._weighted.values()]
+        found += [self._seen[name] for name in self.watched]
+        products = torch.cat([*found, found[0].new_zeros(1)])
+        return products[self._where].sum(1)
+
+    def _missing(self) -> Iterator[str]:
+        yield from (name for name, vector in self._vectors.items() if vector.grad is None)
+        for name, module in self._weighted.items():
+            for kind, parameter in module.named_parameters(recurse=False):
+                if parameter.grad is None:
+                    yield f"{name}.{kind}"
+        yield from (name for name in self.watched if name not in self._seen)
+
+    def split(self, flat: Tensor) -> dict[str, Tensor]:
+        """Cut a tensor of all units, shape (U,), to one for each group."""
+        parts = torch.split(flat, list(self._sizes.values()))
+        return dict(zip(self._sizes, parts, strict=True))
+
+
+class _Collector:
+    """Sums up ``dL/dy y`` of each channel, over all calls of a module."""
+
+    def __init__(self, seen: dict[str, Tensor], name: str, output: Tensor) -> None:
+        self._seen, self._name, self._output = seen, name, output
+
+    def __call__(self, gradient: Tensor) -> None:
+        products = (gradient * self._output).transpose(0, 1).flatten(1)
+        found = products.sum(1, dtype=torch.promote_types(products.dtype, torch.float32))
+        self._seen[self._name] = found + self._seen.get(self._name, 0)
+
+
+def _positions(units: Tensor, count: int) -> Tensor:
+    """Say where the terms of each unit are, shape (U, most terms); filled up with the last place.
+
+    A gather adds in the same order each time, unlike an index_add on a GPU.
+    """
+    places: list[list[int]] = [[] for _ in range(count)]
+    for place, unit in enumerate(units.tolist()):
+        if unit >= 0:
+            places[unit].append(place)
+    most = max(map(len, places))
+    return torch.tensor([[*here, *[len(units)] * (most - len(here))] for here in places])
+
+
+def _is_trained(module: nn.Module) -> bool:
+    return all(parameter.requires_grad for parameter in module.parameters(recurse=False))
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+
+
+def _weight_products(module: nn.Module) -> Tensor:
+    """``sum_r dL/dW_r W_r + dL/db b`` of each filter."""
+    return torch.stack(
+        [
+            (parameter.detach() * parameter.grad).flatten(1).sum(1)
+            if parameter.ndim > 1
+            else parameter.detach() * parameter.grad
+            for parameter in module.parameters(recurse=False)
+            if parameter.grad is not None
+        ]
+    ).sum(0)
 
 
 class Saliency:

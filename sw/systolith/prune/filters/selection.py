@@ -13,14 +13,14 @@ from systolith.prune.filters.costs import KeptCost
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 
-__all__ = ["Budget", "check_budget", "select_filters", "unit_costs"]
+__all__ = ["FilterBudget", "check_budget", "select_filters", "unit_costs"]
 
 ROUNDING = 1e-9
 """Relative; of a budget, so that 0.7 of 10 filters are 7."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class FilterBudget:
     """How much of a network may be kept, and in which portions.
 
     Parameters
@@ -80,7 +80,7 @@ class Budget:
 def select_filters(
     groups: Iterable[ChannelGroup],
     scores: Mapping[str, Tensor],
-    budget: Budget,
+    budget: FilterBudget,
     *,
     limit: int | None = None,
 ) -> FilterMasks:
@@ -95,7 +95,7 @@ def select_filters(
     scores : mapping of str to Tensor of float, shape (size,)
         By group name; higher is kept, on ties what comes first in the network, then in the layer.
         Groups that are not named keep everything.
-    budget : Budget
+    budget : FilterBudget
     limit : int, optional
         Stop after so many filters, before rounding, even if the budget is not met.
 
@@ -112,7 +112,7 @@ def select_filters(
     >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 1))
     >>> groups = find_channel_groups(model, torch.zeros(1, 1, 3, 3))
     >>> scores = {"0": torch.tensor([1.0, 3.0, 2.0, 1.0])}
-    >>> select_filters(groups, scores, Budget(keep=0.75))["0"]
+    >>> select_filters(groups, scores, FilterBudget(keep=0.75))["0"]
     tensor([ True,  True,  True, False])
     """
     known = {group.name: group for group in groups}
@@ -148,7 +148,7 @@ def select_filters(
     )
 
 
-def check_budget(groups: Iterable[ChannelGroup], budget: Budget) -> None:
+def check_budget(groups: Iterable[ChannelGroup], budget: FilterBudget) -> None:
     """Find out before any training whether a budget can be met.
 
     Raises

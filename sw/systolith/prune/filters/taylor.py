@@ -13,7 +13,7 @@ from systolith.prune.filters.gates import gated
 from systolith.prune.filters.groups import ChannelGroup, module_gates
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.saliency import Saliency
-from systolith.prune.filters.selection import Budget, check_budget, select_filters
+from systolith.prune.filters.selection import FilterBudget, check_budget, select_filters
 
 __all__ = ["TaylorGates", "taylor_scores"]
 
@@ -31,7 +31,7 @@ class TaylorGates:
     ----------
     groups : iterable of ChannelGroup
         From :func:`find_channel_groups`.
-    budget : Budget
+    budget : FilterBudget
         Where removing ends.
     batches : int
         Steps between rounds.
@@ -59,7 +59,7 @@ class TaylorGates:
     def __init__(
         self,
         groups: Iterable[ChannelGroup],
-        budget: Budget,
+        budget: FilterBudget,
         *,
         batches: int = 30,
         per_round: int = 8,

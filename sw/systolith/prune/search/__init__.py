@@ -1,7 +1,6 @@
 """Searches that need forward passes only: masks are tried on the network as it is."""
 
 from systolith.prune.search.additive import AdditiveModel, fit_additive_model
-from systolith.prune.search.anwar import LayerPlan, prune_by_particles
 from systolith.prune.search.ensembles import (
     FilterLosses,
     LinearFilterEnsemble,
@@ -9,18 +8,19 @@ from systolith.prune.search.ensembles import (
 )
 from systolith.prune.search.evaluation import GateEvaluator, LayerEvaluator
 from systolith.prune.search.feature_maps import prune_feature_maps_by_particles
-from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes
-from systolith.prune.search.iterative import EnsembleReport, prune_by_ensembles
-from systolith.prune.search.lowering import lowered_rows
+from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes, lowered_rows
+from systolith.prune.search.kernels_and_taps import LayerPlan, prune_by_particles
 from systolith.prune.search.particles import (
     BestOfRandom,
     Objective,
     ParticleFilter,
     Search,
+    importance_weights,
     minimize,
+    systematic_resampling,
 )
-from systolith.prune.search.resampling import importance_weights, systematic_resampling
-from systolith.prune.search.spaces import Choices, ExactlyK, Space
+from systolith.prune.search.rounds import EnsembleReport, prune_by_ensembles
+from systolith.prune.search.spaces import ChoicePerRow, ExactlyK, SearchSpace
 from systolith.prune.search.split import EvaluationSplit, Loss
 from systolith.prune.search.stages import SearchReport
 from systolith.prune.search.state import SearchState
@@ -28,7 +28,7 @@ from systolith.prune.search.state import SearchState
 __all__ = [
     "AdditiveModel",
     "BestOfRandom",
-    "Choices",
+    "ChoicePerRow",
     "EnsembleReport",
     "EvaluationSplit",
     "ExactlyK",
@@ -43,9 +43,9 @@ __all__ = [
     "ParticleFilter",
     "Search",
     "SearchReport",
+    "SearchSpace",
     "SearchState",
     "SelectionGenes",
-    "Space",
     "TapGenes",
     "fit_additive_model",
     "importance_weights",

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from systolith.network import Granularity, KOutOfN, Pattern, Strided, WeightShape
-from systolith.prune.search.spaces import Choices, ExactlyK, Space
+from systolith.prune.search.spaces import ChoicePerRow, ExactlyK, SearchSpace
 
-__all__ = ["Genes", "SelectionGenes", "TapGenes"]
+__all__ = ["Genes", "SelectionGenes", "TapGenes", "lowered_rows"]
 
 
 class Genes(Protocol):
@@ -26,7 +26,7 @@ class Genes(Protocol):
         """Why it cannot be made for weights of this shape; nothing if it can."""
         ...
 
-    def space(self, shape: WeightShape) -> Space:
+    def space(self, shape: WeightShape) -> SearchSpace:
         """The particles, shape (P, ...)."""
         ...
 
@@ -126,9 +126,9 @@ class TapGenes:
                 f"channels, got {channels}"
             )
 
-    def space(self, shape: WeightShape) -> Choices:
+    def space(self, shape: WeightShape) -> ChoicePerRow:
         """See :meth:`Genes.space`."""
-        return Choices(rows=shape[1] // self.group, choices=len(self._offsets(shape)))
+        return ChoicePerRow(rows=shape[1] // self.group, choices=len(self._offsets(shape)))
 
     def masks(self, particles: Tensor, shape: WeightShape) -> Tensor:
         """See :meth:`Genes.masks`."""
@@ -149,3 +149,42 @@ class TapGenes:
     def _channel_offsets(self, particles: Tensor, shape: WeightShape) -> Tensor:
         first = self._offsets(shape).start
         return particles.repeat_interleave(self.group, dim=-1) + first
+
+
+def lowered_rows(pattern: Pattern, shape: WeightShape) -> Tensor:
+    """Rows of the lowered input, which are columns of the lowered weights, that are read at all.
+
+    A convolution is ``Y = Wm Xc``, Wm (F, C * Kh * Kw) being the weights, Xc (C * Kh * Kw, Ho * Wo)
+    the input as :func:`torch.nn.functional.unfold` lowers it. Filters share the offset of a
+    channel, so with these rows r, ``Y = Wm[:, r] Xc[r]``: the product shrinks, whatever is
+    selected.
+
+    Parameters
+    ----------
+    pattern : Pattern
+        Its taps.
+    shape : WeightShape
+        (F, C, Kh, Kw).
+
+    Returns
+    -------
+    Tensor of bool, shape (C * Kh * Kw,)
+        True is read.
+
+    Raises
+    ------
+    NetworkError
+        If the taps cannot be laid over the shape.
+
+    Notes
+    -----
+    Anwar, Hwang, Sung: Structured pruning of deep convolutional neural networks (ACM JETC 13(3),
+    2017), intra-kernel strided sparsity with the constraint that makes it pay.
+
+    Examples
+    --------
+    >>> from systolith.network import Strided
+    >>> lowered_rows(Pattern(taps=Strided(2, (0, 1))), (8, 2, 1, 3)).tolist()
+    [True, False, True, False, True, False]
+    """
+    return torch.from_numpy(pattern.tap_mask(shape)).reshape(prod(shape[1:]))

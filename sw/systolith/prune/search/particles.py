@@ -5,14 +5,21 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from systolith.prune.errors import PruneError
-from systolith.prune.search.resampling import importance_weights, systematic_resampling
-from systolith.prune.search.spaces import Space
+from systolith.prune.search.spaces import SearchSpace
 from systolith.prune.search.state import SearchState
 
-__all__ = ["BestOfRandom", "Objective", "ParticleFilter", "Search", "minimize"]
+__all__ = [
+    "BestOfRandom",
+    "Objective",
+    "ParticleFilter",
+    "Search",
+    "importance_weights",
+    "minimize",
+    "systematic_resampling",
+]
 
 Objective = Callable[[Tensor], Tensor]
 """From particles, shape (P, ...), to their losses, shape (P,): finite, low is good."""
@@ -26,18 +33,18 @@ class Search(Protocol):
         """How many generations there are."""
         ...
 
-    def start(self, space: Space, seed: int) -> SearchState:
+    def start(self, space: SearchSpace, seed: int) -> SearchState:
         """Draw the first particles."""
         ...
 
-    def step(self, space: Space, objective: Objective, state: SearchState) -> None:
+    def step(self, space: SearchSpace, objective: Objective, state: SearchState) -> None:
         """Do one generation, in place: evaluate the particles, remember the best, move on."""
         ...
 
 
 def minimize(
     search: Search,
-    space: Space,
+    space: SearchSpace,
     objective: Objective,
     *,
     seed: int = 0,
@@ -50,7 +57,7 @@ def minimize(
     ----------
     search : Search
         Such as :class:`ParticleFilter`.
-    space : Space
+    space : SearchSpace
         Where to look.
     objective : callable
         From particles on the CPU, shape (P, ...), to losses, shape (P,), on any device.
@@ -143,11 +150,11 @@ class ParticleFilter:
         if problems:
             raise PruneError(problems)
 
-    def start(self, space: Space, seed: int) -> SearchState:
+    def start(self, space: SearchSpace, seed: int) -> SearchState:
         """See :meth:`Search.start`."""
         return _start(space, self.particles, seed)
 
-    def step(self, space: Space, objective: Objective, state: SearchState) -> None:
+    def step(self, space: SearchSpace, objective: Objective, state: SearchState) -> None:
         """See :meth:`Search.step`."""
         losses = _losses(objective, state.particles)
         state.remember(losses)
@@ -193,17 +200,17 @@ class BestOfRandom:
         if problems := _count_problems(self.particles, self.generations):
             raise PruneError(problems)
 
-    def start(self, space: Space, seed: int) -> SearchState:
+    def start(self, space: SearchSpace, seed: int) -> SearchState:
         """See :meth:`Search.start`."""
         return _start(space, self.particles, seed)
 
-    def step(self, space: Space, objective: Objective, state: SearchState) -> None:
+    def step(self, space: SearchSpace, objective: Objective, state: SearchState) -> None:
         """See :meth:`Search.step`."""
         state.remember(_losses(objective, state.particles))
         state.particles = space.sample(self.particles, state.generator)
 
 
-def _start(space: Space, particles: int, seed: int) -> SearchState:
+def _start(space: SearchSpace, particles: int, seed: int) -> SearchState:
     generator = torch.Generator().manual_seed(seed)
     return SearchState(generator=generator, particles=space.sample(particles, generator))
 
@@ -229,3 +236,54 @@ def _count_problems(particles: int, generations: int) -> list[str]:
         for name, value in (("particles", particles), ("generations", generations))
         if value < 1
     ]
+
+
+def importance_weights(losses: Tensor) -> Tensor:
+    """Weigh particles by ``exp(-(loss - min) / std)``, normalised to a sum of 1.
+
+    Parameters
+    ----------
+    losses : Tensor of float, shape (P,)
+        Finite.
+
+    Returns
+    -------
+    Tensor of float64, shape (P,)
+        Equal weights if all losses are equal.
+
+    Examples
+    --------
+    >>> importance_weights(torch.tensor([2.0, 2.0]))
+    tensor([0.5000, 0.5000], dtype=torch.float64)
+    """
+    excess = losses.double() - losses.double().min()
+    std = excess.std(correction=0)
+    weights = torch.exp(-excess / std) if std > 0 else torch.ones_like(excess)
+    return weights / weights.sum()
+
+
+def systematic_resampling(weights: Tensor, generator: Generator) -> Tensor:
+    """Draw as many particles as there are, particle i ``floor(P w_i)`` or ``ceil(P w_i)`` times.
+
+    One random number places a comb of P equally spaced teeth over the cumulative weights.
+
+    Parameters
+    ----------
+    weights : Tensor of float64, shape (P,)
+        Sum 1.
+    generator : torch.Generator
+
+    Returns
+    -------
+    Tensor of int64, shape (P,)
+        Indices of the survivors, ascending.
+
+    Notes
+    -----
+    Kitagawa: Monte Carlo filter and smoother for non-Gaussian nonlinear state space models (1996).
+    """
+    count = len(weights)
+    shift = torch.rand(1, dtype=torch.float64, generator=generator)
+    teeth = (torch.arange(count, dtype=torch.float64) + shift) / count
+    # Rounding may leave the last sum a little below 1, and a tooth beyond it.
+    return torch.searchsorted(weights.cumsum(0), teeth, right=True).clamp(max=count - 1)

@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 
 from systolith.prune.errors import PruneError
 
-__all__ = ["Choices", "ExactlyK", "Space"]
+__all__ = ["ChoicePerRow", "ExactlyK", "SearchSpace"]
 
 
-class Space(Protocol):
+class SearchSpace(Protocol):
     """Particles, shape (P, ...), and the moves between them; all on the CPU, all new tensors."""
 
     def sample(self, count: int, generator: Generator) -> Tensor:
@@ -69,7 +69,7 @@ class ExactlyK:
             raise PruneError(problems)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """See :meth:`Space.sample`."""
+        """See :meth:`SearchSpace.sample`."""
         return self._repair(torch.zeros(count, self.rows, self.n), generator)
 
     def cross(self, first: Tensor, second: Tensor, generator: Generator) -> Tensor:
@@ -81,7 +81,7 @@ class ExactlyK:
         return self._repair(first.float() + second.float(), generator)
 
     def mutate(self, particles: Tensor, rate: float, generator: Generator) -> Tensor:
-        """See :meth:`Space.mutate`; ones too many are dropped at random, missing ones added."""
+        """See :meth:`SearchSpace.mutate`; surplus ones go, missing ones come, at random."""
         flips = torch.rand(particles.shape, generator=generator) < rate
         return self._repair((particles ^ flips).float(), generator)
 
@@ -100,7 +100,7 @@ class ExactlyK:
         return swapped
 
     def contains(self, particles: Tensor) -> bool:
-        """See :meth:`Space.contains`."""
+        """See :meth:`SearchSpace.contains`."""
         fits = particles.dtype == torch.bool and particles.shape[1:] == (self.rows, self.n)
         return fits and bool((particles.sum(-1) == self.k).all())
 
@@ -112,7 +112,7 @@ class ExactlyK:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choices:
+class ChoicePerRow:
     """One of `choices` numbers in every row: particles of int64 in 0..choices-1, shape (P, rows).
 
     Parameters
@@ -139,7 +139,7 @@ class Choices:
             raise PruneError(problems)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """See :meth:`Space.sample`."""
+        """See :meth:`SearchSpace.sample`."""
         return torch.randint(self.choices, (count, self.rows), generator=generator)
 
     def cross(self, first: Tensor, second: Tensor, generator: Generator) -> Tensor:
@@ -148,7 +148,7 @@ class Choices:
         return torch.where(heads, first, second)
 
     def mutate(self, particles: Tensor, rate: float, generator: Generator) -> Tensor:
-        """See :meth:`Space.mutate`; a change is to one of the other choices."""
+        """See :meth:`SearchSpace.mutate`; a change is to one of the other choices."""
         hit = torch.rand(particles.shape, generator=generator) < rate
         return torch.where(hit, self._another(particles, generator), particles)
 
@@ -161,7 +161,7 @@ class Choices:
         return swapped
 
     def contains(self, particles: Tensor) -> bool:
-        """See :meth:`Space.contains`."""
+        """See :meth:`SearchSpace.contains`."""
         fits = particles.dtype == torch.int64 and particles.shape[1:] == (self.rows,)
         return fits and bool(((particles >= 0) & (particles < self.choices)).all())
 

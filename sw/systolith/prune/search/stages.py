@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
 from systolith.prune.search.particles import Objective, Search, minimize
-from systolith.prune.search.spaces import Space
+from systolith.prune.search.spaces import SearchSpace
 
-__all__ = ["SearchReport", "Stage", "run_stages"]
+__all__ = ["SearchReport", "SearchStage", "run_stages"]
 
 
-class Stage(Protocol):
+class SearchStage(Protocol):
     """One search: a granularity of one layer, or one group of feature maps."""
 
     @property
@@ -28,7 +28,7 @@ class Stage(Protocol):
         ...
 
     @property
-    def space(self) -> Space:
+    def space(self) -> SearchSpace:
         """Where to look."""
         ...
 
@@ -69,7 +69,7 @@ class SearchReport:
 
 def run_stages(
     model: nn.Module,
-    stages: Sequence[Stage],
+    stages: Sequence[SearchStage],
     *,
     search: Search,
     seed: int,
@@ -84,10 +84,10 @@ def run_stages(
     ----------
     model : nn.Module
         Changed by `settle` only, and by loading `state`.
-    stages : sequence of Stage
+    stages : sequence of SearchStage
     search : Search
     seed : int
-        Stage i searches with ``seed + i``.
+        SearchStage i searches with ``seed + i``.
     settle : callable
         Given the particles chosen so far, puts them into force; retrains if the second argument is
         true, which it is once for each stage.

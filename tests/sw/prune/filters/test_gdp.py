@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from systolith.prune import PruneError
 from systolith.prune.filters import (
     GDP,
-    Budget,
+    FilterBudget,
     FilterSparsifier,
     find_channel_groups,
     gated,
@@ -22,7 +22,7 @@ from tests.sw.prune.filters.small_models import images as small_images
 from tests.sw.prune.filters.training import IMAGES, batch, network, optimizer_of, train
 
 GROUPS = find_channel_groups(network(), IMAGES)
-HALF = Budget(keep=0.5)
+HALF = FilterBudget(keep=0.5)
 
 
 def _kept(sparsifier: FilterSparsifier, model: nn.Module) -> dict[str, list[bool]]:
@@ -79,7 +79,10 @@ def test_sorts_all_filters_at_once_by_what_autograd_says() -> None:
     model = network()
     cost = macs_after(model, GROUPS, IMAGES)
     costs = unit_costs(GROUPS, cost)
-    budgets = {False: Budget(keep=0.6, multiple_of=2), True: Budget(keep=0.6, cost=cost)}
+    budgets = {
+        False: FilterBudget(keep=0.6, multiple_of=2),
+        True: FilterBudget(keep=0.6, cost=cost),
+    }
     for per_cost, budget in budgets.items():
         gdp = GDP(GROUPS, budget, interval=3, begin=0.0, per_cost=per_cost)
         expected = {name: torch.zeros(size) for name, size in (("0", 6), ("3", 8))}
@@ -188,6 +191,6 @@ def test_refuses_settings_out_of_range() -> None:
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         GDP(GROUPS, HALF, interval=0, begin=0.9, ramp_until=0.8, per_cost=True)
     with pytest.raises(PruneError, match="^keep=0.5 allows a cost of 7, but with floor=8"):
-        GDP(GROUPS, Budget(keep=0.5, floor=8))
+        GDP(GROUPS, FilterBudget(keep=0.5, floor=8))
     with pytest.raises(PruneError, match="^a network needs filters that can be removed, got none$"):
         GDP(find_channel_groups(nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2)), HALF)

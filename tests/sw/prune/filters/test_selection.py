@@ -10,8 +10,8 @@ from torch import nn
 
 from systolith.prune import PruneError
 from systolith.prune.filters import (
-    Budget,
     ChannelGroup,
+    FilterBudget,
     find_channel_groups,
     macs_after,
     select_filters,
@@ -44,7 +44,7 @@ def test_equals_removing_one_by_one(
 ) -> None:
     groups = [_group(str(number), len(scores)) for number, scores in enumerate(values)]
     scores = {g.name: torch.tensor(s).float() for g, s in zip(groups, values, strict=True)}
-    budget = Budget(keep=keep, cost=_cost if costly else None, floor=floor, multiple_of=lanes)
+    budget = FilterBudget(keep=keep, cost=_cost if costly else None, floor=floor, multiple_of=lanes)
 
     def rounded(alive: Mapping[str, list[int]]) -> dict[str, int]:
         return {
@@ -86,7 +86,7 @@ def test_equals_removing_one_by_one(
 def test_one_sort_over_all_layers() -> None:
     groups = [_group("a", 3), _group("b", 3)]
     scores = {"a": torch.tensor([9.0, 8.0, 7.0]), "b": torch.tensor([1.0, 2.0, 10.0])}
-    masks = select_filters(groups, scores, Budget(keep=4 / 6))
+    masks = select_filters(groups, scores, FilterBudget(keep=4 / 6))
     assert masks["a"].tolist() == [True, True, True]
     assert masks["b"].tolist() == [False, False, True]
 
@@ -95,7 +95,7 @@ def test_a_limit_stops_before_the_budget_is_met() -> None:
     groups = [_group("a", 4)]
     scores = {"a": torch.tensor([1.0, 2.0, 3.0, 4.0])}
     kept = [
-        int(select_filters(groups, scores, Budget(keep=0.5), limit=limit)["a"].sum())
+        int(select_filters(groups, scores, FilterBudget(keep=0.5), limit=limit)["a"].sum())
         for limit in (0, 1, 2, 3)
     ]
     assert kept == [4, 3, 2, 2]
@@ -108,7 +108,7 @@ def test_meets_a_budget_of_macs_and_not_by_more_than_one_filter(keep: float) -> 
     cost = macs_after(model, groups, x)
     torch.manual_seed(0)
     scores = {group.name: torch.rand(group.size) for group in groups if group.removable}
-    masks = select_filters(groups, scores, Budget(keep=keep, cost=cost))
+    masks = select_filters(groups, scores, FilterBudget(keep=keep, cost=cost))
     whole = cost({})
     assert cost(masks.kept) <= keep * whole
     removed = [(scores[n][i].item(), n) for n, m in masks.items() for i in (~m).nonzero().flatten()]
@@ -127,7 +127,9 @@ def test_unit_costs_are_what_each_filter_saves() -> None:
 def test_ties_go_to_what_comes_first() -> None:
     groups = [_group("a", 2), _group("b", 2)]
     for name, keep in product("ab", (0.5, 0.75)):
-        masks = select_filters(groups, {g.name: torch.ones(2) for g in groups}, Budget(keep=keep))
+        masks = select_filters(
+            groups, {g.name: torch.ones(2) for g in groups}, FilterBudget(keep=keep)
+        )
         expected = {"a": [True, keep > 0.5], "b": [True, False]}
         assert masks[name].tolist() == expected[name]
 
@@ -135,7 +137,9 @@ def test_ties_go_to_what_comes_first() -> None:
 def test_refuses_a_budget_that_floors_forbid() -> None:
     message = "keep=0.25 allows a cost of 1, but with floor=1 and multiple_of=2 it is at least 2"
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        select_filters([_group("a", 4)], {"a": torch.arange(4.0)}, Budget(keep=0.25, multiple_of=2))
+        select_filters(
+            [_group("a", 4)], {"a": torch.arange(4.0)}, FilterBudget(keep=0.25, multiple_of=2)
+        )
 
 
 def test_refuses_numbers_out_of_range() -> None:
@@ -144,7 +148,7 @@ def test_refuses_numbers_out_of_range() -> None:
         "\n  - floor must be at least 1, got 0\n  - multiple_of must be at least 1, got -1"
     )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        Budget(keep=0, floor=0, multiple_of=-1)
+        FilterBudget(keep=0, floor=0, multiple_of=-1)
 
 
 def test_refuses_scores_that_do_not_fit() -> None:
@@ -163,6 +167,6 @@ def test_refuses_scores_that_do_not_fit() -> None:
         "\n  - scores of group '4' must be numbers, got nan"
     )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        select_filters(groups, scores, Budget(keep=0.5), limit=-1)
+        select_filters(groups, scores, FilterBudget(keep=0.5), limit=-1)
     with pytest.raises(PruneError, match="^scores must name at least one group, got none$"):
-        select_filters(groups, {}, Budget(keep=0.5))
+        select_filters(groups, {}, FilterBudget(keep=0.5))

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from systolith.prune import PruneError
 from systolith.prune.filters import (
-    Budget,
+    FilterBudget,
     FilterSparsifier,
     TaylorGates,
     find_channel_groups,
@@ -17,7 +17,7 @@ from systolith.prune.filters import (
 from tests.sw.prune.filters.training import IMAGES, batch, network, optimizer_of, train
 
 GROUPS = find_channel_groups(network(), IMAGES)
-HALF = Budget(keep=0.5)
+HALF = FilterBudget(keep=0.5)
 
 
 def _sizes(sparsifier: TaylorGates) -> int:
@@ -105,7 +105,7 @@ def test_what_has_left_stays_out_even_if_the_rest_is_worth_nothing() -> None:
     with torch.no_grad():
         model[0].weight.copy_(torch.eye(3))
     groups = find_channel_groups(model, torch.zeros(1, 3))
-    gates = TaylorGates(groups, Budget(keep=0.4), batches=1, per_round=1, momentum=0.0)
+    gates = TaylorGates(groups, FilterBudget(keep=0.4), batches=1, per_round=1, momentum=0.0)
     for x in ([0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]):
         model.zero_grad()
         with gates.step(model, 0.0):
@@ -115,7 +115,7 @@ def test_what_has_left_stays_out_even_if_the_rest_is_worth_nothing() -> None:
 
 def test_portions_leave_when_they_are_complete() -> None:
     model, seen = network(), []
-    gates = TaylorGates(GROUPS, Budget(keep=0.6, multiple_of=4), batches=1, per_round=1)
+    gates = TaylorGates(GROUPS, FilterBudget(keep=0.6, multiple_of=4), batches=1, per_round=1)
     for _ in train(model, gates, optimizer_of(model)):
         seen.append(gates._masks.kept if gates._masks else {})
     kept = [list(masks.values()) for masks in seen if masks]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from systolith.network import Granularity, KOutOfN, Pattern, Strided, WeightShape
 from systolith.prune import PruneError
-from systolith.prune.search import Choices, ExactlyK, SelectionGenes, TapGenes, lowered_rows
+from systolith.prune.search import ChoicePerRow, ExactlyK, SelectionGenes, TapGenes, lowered_rows
 
 
 @st.composite
@@ -81,7 +81,7 @@ def test_every_mask_is_one_particle(granularity: Granularity) -> None:
 def test_equal_offsets_keep_the_fewest_taps(stride: int, offsets: list[int]) -> None:
     shape = (2, 3, 3, 3)
     genes = TapGenes(stride=stride, equal=True)
-    assert genes.space(shape) == Choices(rows=3, choices=len(offsets))
+    assert genes.space(shape) == ChoicePerRow(rows=3, choices=len(offsets))
     particles = torch.arange(len(offsets))[:, None].expand(-1, 3)
     masks = genes.masks(particles, shape)
     assert (masks.sum((3, 4)) == 9 // stride).all()

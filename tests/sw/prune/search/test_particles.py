@@ -13,12 +13,12 @@ from torch import Tensor
 from systolith.prune import PruneError
 from systolith.prune.search import (
     BestOfRandom,
-    Choices,
+    ChoicePerRow,
     ExactlyK,
     Objective,
     ParticleFilter,
+    SearchSpace,
     SearchState,
-    Space,
     importance_weights,
     minimize,
     systematic_resampling,
@@ -74,7 +74,7 @@ def test_finds_the_optimum_among_all_choices(search: ParticleFilter) -> None:
         return single + pairs[particles[:, :-1], particles[:, 1:]].sum(1)
 
     everything = torch.cartesian_prod(*[torch.arange(3)] * 4)
-    found = minimize(search, Choices(rows=4, choices=3), objective)
+    found = minimize(search, ChoicePerRow(rows=4, choices=3), objective)
     assert found.best is not None
     assert torch.equal(found.best, everything[objective(everything).argmin()])
 
@@ -86,14 +86,16 @@ SPACES = st.one_of(
         st.integers(1, 9),
         st.integers(0, 8),
     ),
-    st.builds(lambda rows, choices: Choices(rows=rows, choices=choices), *[st.integers(1, 5)] * 2),
+    st.builds(
+        lambda rows, choices: ChoicePerRow(rows=rows, choices=choices), *[st.integers(1, 5)] * 2
+    ),
 )
 
 
 @settings(deadline=None, max_examples=60)
 @given(SPACES, st.integers(0, 2**31), st.floats(0, 1), st.floats(0, 1), st.integers(0, 4))
 def test_never_leaves_its_space(
-    space: Space, seed: int, crossover: float, mutation: float, swaps: int
+    space: SearchSpace, seed: int, crossover: float, mutation: float, swaps: int
 ) -> None:
     search = ParticleFilter(
         particles=9, generations=4, crossover=crossover, mutation=mutation, swaps=swaps
@@ -125,8 +127,8 @@ def test_a_swap_moves_one_one() -> None:
     space, generator = ExactlyK(rows=3, n=6, k=2), torch.Generator().manual_seed(0)
     particles = space.sample(50, generator)
     assert ((space.swap(particles, generator) != particles).sum((1, 2)) == 2).all()
-    offsets = Choices(rows=4, choices=3).sample(50, generator)
-    moved = Choices(rows=4, choices=3).swap(offsets, generator)
+    offsets = ChoicePerRow(rows=4, choices=3).sample(50, generator)
+    moved = ChoicePerRow(rows=4, choices=3).swap(offsets, generator)
     assert ((moved != offsets).sum(1) == 1).all()
 
 
@@ -247,7 +249,7 @@ def test_refuses_numbers_out_of_range() -> None:
         ExactlyK(rows=0, n=4, k=5)
     message = "a search over choices needs choices of at least 1, got 0"
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        Choices(rows=1, choices=0)
+        ChoicePerRow(rows=1, choices=0)
 
 
 def test_refuses_losses_that_are_no_numbers_or_too_few() -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from systolith.models import DigitsCNN, TinyResNet
 from systolith.prune import PruneError
 from systolith.prune.filters import (
-    Budget,
+    FilterBudget,
     FilterMasks,
     find_channel_groups,
     gated,
@@ -59,7 +59,7 @@ def test_keeps_the_worthiest_of_all_layers_by_any_evaluator() -> None:
     masks = prune_by_ensembles(
         DigitsCNN(),
         _split(),
-        Budget(keep=0.25),
+        FilterBudget(keep=0.25),
         ensemble=EXACT,
         losses=_losses,
         rounds=2,
@@ -76,7 +76,7 @@ def test_keeps_the_worthiest_of_each_layer() -> None:
     masks = prune_by_ensembles(
         DigitsCNN(),
         _split(),
-        Budget(keep=0.5, multiple_of=8),
+        FilterBudget(keep=0.5, multiple_of=8),
         ensemble=LinearFilterEnsemble(ridge=1e-6, keep=0.7, per_unit=2, per_layer=True),
         losses=_losses,
         rounds=2,
@@ -96,7 +96,7 @@ def test_meets_a_budget_on_macs_and_what_is_left_computes_the_same() -> None:
     masks = prune_by_ensembles(
         model,
         split,
-        Budget(keep=0.6, cost=macs),
+        FilterBudget(keep=0.6, cost=macs),
         rounds=2,
         ensemble=LinearFilterEnsemble(keep=0.8, per_unit=1.5),
         report=reports.append,
@@ -116,7 +116,7 @@ def test_rounds_see_what_is_gone() -> None:
     prune_by_ensembles(
         model,
         split,
-        Budget(keep=0.3),
+        FilterBudget(keep=0.3),
         rounds=3,
         ensemble=LinearFilterEnsemble(keep=0.8, per_unit=1, per_layer=True),
         save=states.append,
@@ -140,7 +140,7 @@ def test_what_is_gone_is_gone_for_every_evaluator(per_layer: bool) -> None:
     model, split = DigitsCNN(), _split()
     groups = [group for group in find_channel_groups(model, split.images) if group.removable]
     options: dict[str, Any] = {
-        "budget": Budget(keep=0.2),
+        "budget": FilterBudget(keep=0.2),
         "rounds": 3,
         "ensemble": LinearFilterEnsemble(keep=0.8, per_unit=1.5, per_layer=per_layer),
     }
@@ -166,7 +166,7 @@ def test_what_is_gone_does_not_return_when_the_budget_would_allow_it() -> None:
     masks = prune_by_ensembles(
         model,
         split,
-        Budget(keep=0.9506, cost=cost),
+        FilterBudget(keep=0.9506, cost=cost),
         groups=[group for group in groups if group.name in ("conv1", "conv3")],
         rounds=2,
         ensemble=EXACT,
@@ -187,7 +187,7 @@ def _retrain(model: nn.Module, seen: list[float]) -> Any:
 
 def test_goes_on_from_a_saved_round() -> None:
     options: dict[str, Any] = {
-        "budget": Budget(keep=0.4),
+        "budget": FilterBudget(keep=0.4),
         "rounds": 3,
         "ensemble": LinearFilterEnsemble(keep=0.8, per_unit=1),
     }
@@ -220,7 +220,7 @@ def test_refuses_what_cannot_be_done() -> None:
         prune_by_ensembles(
             model,
             split,
-            Budget(keep=0.5, cost=macs_after(model, groups, split.images)),
+            FilterBudget(keep=0.5, cost=macs_after(model, groups, split.images)),
             groups=[group for group in groups if not group.removable],
             rounds=0,
             ensemble=LinearFilterEnsemble(per_layer=True),
@@ -228,4 +228,4 @@ def test_refuses_what_cannot_be_done() -> None:
     state = {"round": 1, "masks": {"conv1": torch.ones(3).bool()}, "model": model.state_dict()}
     message = f"a state must be of the groups {SIZES}, got one of {{'conv1': 3}}"
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        prune_by_ensembles(model, split, Budget(keep=0.5), state=state)
+        prune_by_ensembles(model, split, FilterBudget(keep=0.5), state=state)

@@ -12,7 +12,7 @@ from systolith.prune.filters import (
     module_gates,
     straight_through,
 )
-from systolith.prune.filters.gradients import GateGradients
+from systolith.prune.filters.saliency import GateGradients
 from tests.sw.prune.filters.random_masks import random_masks
 from tests.sw.prune.filters.small_models import IMAGES, NETWORKS
 

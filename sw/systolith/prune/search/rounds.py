@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import (
-    Budget,
     ChannelGroup,
+    FilterBudget,
     FilterMasks,
     find_channel_groups,
     select_filters,
@@ -50,7 +50,7 @@ class EnsembleReport:
 def prune_by_ensembles(
     model: nn.Module,
     split: EvaluationSplit,
-    budget: Budget,
+    budget: FilterBudget,
     *,
     groups: Iterable[ChannelGroup] | None = None,
     rounds: int = 5,
@@ -73,7 +73,7 @@ def prune_by_ensembles(
         Not changed, except by `retrain` and `state`.
     split : EvaluationSplit
         Held-out training images. Cross entropy tells more of each image than counting mistakes.
-    budget : Budget
+    budget : FilterBudget
         What to keep in the end; of every group, if the ensemble is per layer.
     groups : iterable of ChannelGroup, optional
         Whose filters may go; by default all that are removable. Without the groups of shortcuts,
@@ -180,7 +180,10 @@ def _all(losses: FilterLosses, masks: Mapping[str, Tensor]) -> FilterLosses:
 
 
 def _select(
-    groups: tuple[ChannelGroup, ...], scores: Mapping[str, Tensor], budget: Budget, per_layer: bool
+    groups: tuple[ChannelGroup, ...],
+    scores: Mapping[str, Tensor],
+    budget: FilterBudget,
+    per_layer: bool,
 ) -> Mapping[str, Tensor]:
     if not per_layer:
         return select_filters(groups, scores, budget)
@@ -191,7 +194,7 @@ def _problems(
     sizes: Mapping[str, int],
     rounds: int,
     ensemble: LinearFilterEnsemble,
-    budget: Budget,
+    budget: FilterBudget,
     state: Mapping[str, Any] | None,
 ) -> Iterator[str]:
     if not sizes:
