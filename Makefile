@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 JOBS ?= 2
+# pinned: constraints.txt; newest: whatever pyproject.toml allows; oldest: its lower bounds.
+DEPENDENCIES ?= pinned
+CONSTRAINTS_pinned := -c constraints.txt
+CONSTRAINTS_newest :=
+CONSTRAINTS_oldest := -c oldest.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-full lint format docs wheel bench clean
@@ -15,7 +20,8 @@ venv: $(READY) ## make the Python environment with the pinned versions
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	sed -n 's/^ *"\([A-Za-z0-9_.-]*\)\(\[[a-z]*\]\)\{0,1\}>=\([0-9.]*\).*/\1==\3/p' pyproject.toml >oldest.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS_$(DEPENDENCIES)) -e '.[dev]'
 	touch $@
 
 demo: $(READY) ## a CNN on handwritten digits: train, prune, generate RTL, prove it equal, report
@@ -48,5 +54,5 @@ format: $(READY) ## let ruff format everything
 	$(BIN)/ruff format .
 
 clean: ## remove everything that was built, the environment included
-	rm -rf $(VENV) out build dist sim_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out build dist oldest.txt sim_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
