@@ -1,270 +1,337 @@
-"""The equations of the cycle model, compiled: there are millions of events.
+"""The equations of the cycle model, compiled by Numba: a run has millions of events.
 
-Each stream has the cycle in which each transfer was offered, and the one in which it was taken.
-Each stage evaluates whatever follows from what is known; so it goes round until nothing new does.
-Cycles are lists of int64 in two flat arrays, one part per stream.
+Each transfer of each stream has the cycle in which it is offered, and the one in which it is taken.
+Each stage computes all cycles that follow from those already known. Stages are evaluated in turn
+until nothing new follows.
+
+Stages, streams and transfers are records of structured arrays, see :class:`Model`. Numba reads
+fields of a record as attributes.
 """
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
+from numba import njit
+from numba.core import caching
 from numpy.typing import NDArray
 
-from systolith.plan.cycles.compiling import compiled
+__all__ = [
+    "ADD",
+    "ENGINE",
+    "FORK",
+    "GEARBOX",
+    "GROUP",
+    "QUEUE",
+    "SINK",
+    "STAGE",
+    "STREAM",
+    "TRANSFER",
+    "WINDOW",
+    "Model",
+    "evaluate",
+    "jit",
+]
 
-__all__ = ["ADD", "ENGINE", "FORK", "GEARBOX", "PARAMETERS", "SINK", "evaluate"]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Ints = NDArray[np.int64]
+Records = NDArray[np.void]
+Record = Any
+"""A record of a structured array."""
 
 ENGINE, GEARBOX, ADD, FORK, SINK = range(5)
+"""Kinds of stages; a sink is a consumer of one of the network's outputs."""
 
-PARAMETERS = (
+
+def _integers(*names: str) -> np.dtype[np.void]:
+    return np.dtype([(name, np.int64) for name in names])
+
+
+STAGE = _integers(
     *("kind", "source", "other", "sink", "frames"),
     *("transfers_per_pixel", "input_pixels", "output_pixels", "capacity", "passes"),
-    *("pass_cycles", "latency", "arrive_latency", "free_latency", "credit_latency"),
-    *("credit_spare", "table", "branches"),
+    *("pass_cycles", "latency", "free_latency", "arrive_latency", "credit_latency"),
+    *("credit_spare", "first_window", "first_pass", "first_group", "first_queue", "branches"),
+    *("first_freed", "freeing", "freed", "pixel", "number", "free_at", "reserved", "filled"),
 )
-"""Columns of the table of stages: numbers of streams, and what the plan says.
+"""Plan and state of a stage.
 
-`table` is where the stage's part of the table of numbers begins: for an engine, the pixels needed
-and freed by each output pixel and the transfers of each pass; for a gearbox, the transfers that
-fill and empty its register, for each filling of a pixel (`passes` of them); for a fork, its
-streams, their depths, latencies and latencies of room.
+`source`, `other`, `sink`: streams in, in, and out. `credit_spare`: transfers that may be promised
+while none has left. `first_...`: where the stage's part of another array begins. From `freeing` on
+the state: windows whose room is in use again, and that are finished; pixel and pass (or group) at
+hand; first cycle without steps; transfers promised; transfers in a gearbox's register.
 """
-KIND, SOURCE, OTHER, SINK_STREAM, FRAMES = range(5)
-TRANSFERS, INPUT_PIXELS, OUTPUT_PIXELS, CAPACITY, PASSES = range(5, 10)
-PASS_CYCLES, LATENCY, ARRIVE_LATENCY, FREE_LATENCY, CREDIT_LATENCY = range(10, 15)
-CREDIT_SPARE, TABLE, BRANCHES = range(15, 18)
+STREAM = _integers("begin", "offers", "takes")
+"""First transfer of a stream, and how many of its offers and takes are known."""
+TRANSFER = _integers("offered", "taken")
+"""Cycles of one transfer."""
+WINDOW = _integers("needed", "freed")
+"""Pixels of a frame that a window needs, and that no window after it reads."""
+GROUP = _integers("fills", "empties")
+"""Input and output transfers of one filling of a gearbox's register."""
+QUEUE = _integers("stream", "depth", "latency", "room_latency")
+"""Queue of a fork: its output stream, and its plan."""
 
-(FREEING, FREED, PIXEL, NUMBER, FREE_AT, RESERVED, FILLED) = range(7)
-STATES = 7
-QUEUE = 4
-"""Numbers of each queue of a fork."""
 
-Ints = NDArray[np.int64]
+class Model(NamedTuple):
+    """A pipeline as arrays, with all cycles that are known.
+
+    Attributes
+    ----------
+    stages : array of STAGE
+    streams : array of STREAM
+    transfers : array of TRANSFER
+        Stream after stream.
+    windows : array of WINDOW
+        One for each output pixel of a frame, engine after engine.
+    pass_transfers : array of int64
+        Output transfers of each pass of a pixel, engine after engine.
+    groups : array of GROUP
+        For one pixel, gearbox after gearbox.
+    queues : array of QUEUE
+        Fork after fork.
+    freed_at : array of int64
+        Cycle in which each output pixel of the run frees its room, engine after engine.
+    """
+
+    stages: Records
+    streams: Records
+    transfers: Records
+    windows: Records
+    pass_transfers: Ints
+    groups: Records
+    queues: Records
+    freed_at: Ints
 
 
-@compiled
-def _accept(
-    stage: Ints, state: Ints, table: Ints, freed_at: Ints, base: Ints, offered: Ints, taken: Ints,
-    offers: Ints, takes: Ints,
-) -> bool:  # fmt: skip
-    """Take offered transfers while the buffer has room for their pixel."""
-    source = stage[SOURCE]
-    at, number = base[source], takes[source]
-    before = number
-    last = taken[at + number - 1] if number else -1
-    pixels, outputs = stage[INPUT_PIXELS], stage[OUTPUT_PIXELS]
-    freed = stage[TABLE] + outputs
-    end = min(offers[source], stage[FRAMES] * pixels * stage[TRANSFERS])
+def jit(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Compile a function when it is first called, and cache the machine code on disk if possible.
+
+    The cache is beside the source or in the user's cache folder. If neither can be written, as in a
+    container without a home or on a full disk, each process compiles anew.
+    """
+    dispatcher: Any = njit(function)
+    make_cache: Callable[..., Any] = caching.FunctionCache
+    with suppress(RuntimeError):  # no folder can be written
+        cache = make_cache(function)
+        cache.load_overload = _ignore_os_errors(cache.load_overload)
+        cache.save_overload = _ignore_os_errors(cache.save_overload)
+        dispatcher._cache = cache
+    typed: Callable[Arguments, Result] = dispatcher
+    return typed
+
+
+def _ignore_os_errors(access: Callable[..., Any]) -> Callable[..., Any]:
+    def attempt(*arguments: Any) -> Any:
+        with suppress(OSError):
+            return access(*arguments)
+
+    return attempt
+
+
+@jit
+def _accept(stage: Record, model: Model) -> bool:
+    """Take offered transfers while the window buffer has room for their pixel."""
+    source = model.streams[stage.source]
+    incoming = model.transfers[source.begin :]
+    windows = model.windows[stage.first_window :]
+    freed_at = model.freed_at[stage.first_freed :]
+    number = before = source.takes
+    last = incoming[number - 1].taken if number else -1
+    end = min(source.offers, stage.frames * stage.input_pixels * stage.transfers_per_pixel)
     while number < end:
-        time = max(offered[at + number], last + 1)
-        room = number // stage[TRANSFERS] - stage[CAPACITY] + 1
+        time = max(incoming[number].offered, last + 1)
+        room = number // stage.transfers_per_pixel - stage.capacity + 1
         if room > 0:
-            while state[FREEING] < state[FREED]:
-                frame, output = divmod(state[FREEING], outputs)
-                if frame * pixels + table[freed + output] >= room:
+            while stage.freeing < stage.freed:
+                frame, output = divmod(stage.freeing, stage.output_pixels)
+                if frame * stage.input_pixels + windows[output].freed >= room:
                     break
-                state[FREEING] += 1
-            if state[FREEING] == state[FREED]:
+                stage.freeing += 1
+            if stage.freeing == stage.freed:
                 break
-            time = max(time, freed_at[state[FREEING]])
-        taken[at + number] = last = time
+            time = max(time, freed_at[stage.freeing])
+        incoming[number].taken = last = time
         number += 1
-    takes[source] = number
+    source.takes = number
     return bool(number > before)
 
 
-@compiled
-def _issue(
-    stage: Ints, state: Ints, table: Ints, freed_at: Ints, base: Ints, offered: Ints, taken: Ints,
-    offers: Ints, takes: Ints,
-) -> bool:  # fmt: skip
+@jit
+def _issue(stage: Record, model: Model) -> bool:
     """Issue passes whose pixels have arrived and whose results have room."""
-    source, sink = stage[SOURCE], stage[SINK_STREAM]
-    outputs = stage[OUTPUT_PIXELS]
-    needed, transfers = stage[TABLE], stage[TABLE] + 2 * outputs
+    source, sink = model.streams[stage.source], model.streams[stage.sink]
+    incoming, outgoing = model.transfers[source.begin :], model.transfers[sink.begin :]
+    windows = model.windows[stage.first_window :]
+    pass_transfers = model.pass_transfers[stage.first_pass :]
+    freed_at = model.freed_at[stage.first_freed :]
     progress = False
-    while state[PIXEL] < stage[FRAMES] * outputs:
-        frame, output = divmod(state[PIXEL], outputs)
-        arrival = (frame * stage[INPUT_PIXELS] + table[needed + output]) * stage[TRANSFERS] - 1
-        if arrival >= takes[source]:
+    while stage.pixel < stage.frames * stage.output_pixels:
+        frame, output = divmod(stage.pixel, stage.output_pixels)
+        pixels = frame * stage.input_pixels + windows[output].needed
+        arrival = pixels * stage.transfers_per_pixel - 1
+        if arrival >= source.takes:
             break
-        credit = state[RESERVED] - stage[CREDIT_SPARE]
-        if credit > takes[sink]:
+        credit = stage.reserved - stage.credit_spare
+        if credit > sink.takes:
             break
-        time = max(state[FREE_AT], taken[base[source] + arrival] + stage[ARRIVE_LATENCY])
+        time = max(stage.free_at, incoming[arrival].taken + stage.arrive_latency)
         if credit > 0:
-            time = max(time, taken[base[sink] + credit - 1] + stage[CREDIT_LATENCY])
-        last_step = time + stage[PASS_CYCLES] - 1
-        state[FREE_AT] = last_step + 1
-        for part in range(table[transfers + state[NUMBER]]):
-            offered[base[sink] + offers[sink]] = last_step + stage[LATENCY] + 1 + part
-            offers[sink] += 1
-            state[RESERVED] += 1
-        state[NUMBER] += 1
-        if state[NUMBER] == stage[PASSES]:
-            state[NUMBER] = 0
-            state[PIXEL] += 1
-            freed_at[state[FREED]] = last_step + stage[FREE_LATENCY]
-            state[FREED] += 1
+            time = max(time, outgoing[credit - 1].taken + stage.credit_latency)
+        last_step = time + stage.pass_cycles - 1
+        stage.free_at = last_step + 1
+        for part in range(pass_transfers[stage.number]):
+            outgoing[sink.offers].offered = last_step + stage.latency + 1 + part
+            sink.offers += 1
+            stage.reserved += 1
+        stage.number += 1
+        if stage.number == stage.passes:
+            stage.number = 0
+            stage.pixel += 1
+            freed_at[stage.freed] = last_step + stage.free_latency
+            stage.freed += 1
         progress = True
     return progress
 
 
-@compiled
-def _change(
-    stage: Ints, state: Ints, table: Ints, base: Ints, offered: Ints, taken: Ints,
-    offers: Ints, takes: Ints,
-) -> bool:  # fmt: skip
-    """A gearbox: its register is filled by the transfers of a group, then emptied by those of one.
+@jit
+def _change_width(stage: Record, model: Model) -> bool:
+    """Fill a gearbox's register with the transfers of a group, then empty it.
 
-    Later transfers of a group are offered as soon as the earlier are taken.
+    All output transfers of a group are offered from the cycle on in which the register is full.
     """
-    source, sink = stage[SOURCE], stage[SINK_STREAM]
+    source, sink = model.streams[stage.source], model.streams[stage.sink]
+    incoming, outgoing = model.transfers[source.begin :], model.transfers[sink.begin :]
     progress = False
-    while state[PIXEL] < stage[FRAMES] * stage[INPUT_PIXELS]:
-        group = stage[TABLE] + 2 * state[NUMBER]
-        number = takes[source]
-        last = taken[base[source] + number - 1] if number else -1
-        if state[FILLED] == table[group]:
-            for _ in range(table[group + 1]):
-                offered[base[sink] + offers[sink]] = last + 1
-                offers[sink] += 1
-            state[FILLED] = 0
-            state[NUMBER] += 1
-            if state[NUMBER] == stage[PASSES]:
-                state[NUMBER] = 0
-                state[PIXEL] += 1
-        elif number == offers[source] or takes[sink] < offers[sink]:
+    while stage.pixel < stage.frames * stage.input_pixels:
+        group = model.groups[stage.first_group + stage.number]
+        last = incoming[source.takes - 1].taken if source.takes else -1
+        if stage.filled == group.fills:
+            for _ in range(group.empties):
+                outgoing[sink.offers].offered = last + 1
+                sink.offers += 1
+            stage.filled = 0
+            stage.number += 1
+            if stage.number == stage.passes:
+                stage.number = 0
+                stage.pixel += 1
+        elif source.takes == source.offers or sink.takes < sink.offers:
             break
         else:
-            time = max(offered[base[source] + number], last + 1)
-            if state[FILLED] == 0 and takes[sink]:
-                time = max(time, taken[base[sink] + takes[sink] - 1])
-            taken[base[source] + number] = time
-            takes[source] += 1
-            state[FILLED] += 1
+            time = max(incoming[source.takes].offered, last + 1)
+            if stage.filled == 0 and sink.takes:
+                time = max(time, outgoing[sink.takes - 1].taken)
+            incoming[source.takes].taken = time
+            source.takes += 1
+            stage.filled += 1
         progress = True
     return progress
 
 
-@compiled
-def _add(stage: Ints, base: Ints, offered: Ints, taken: Ints, offers: Ints, takes: Ints) -> bool:
-    """A pair is taken when both are offered and their result has room."""
-    first, second, sink = stage[SOURCE], stage[OTHER], stage[SINK_STREAM]
-    number = takes[first]
-    before = number
-    while number < min(offers[first], offers[second]):
-        credit = number - stage[CREDIT_SPARE]
-        if credit > takes[sink]:
+@jit
+def _add(stage: Record, model: Model) -> bool:
+    """Take a pair of transfers when both are offered and their sum has room."""
+    first, second = model.streams[stage.source], model.streams[stage.other]
+    sink = model.streams[stage.sink]
+    left, right = model.transfers[first.begin :], model.transfers[second.begin :]
+    outgoing = model.transfers[sink.begin :]
+    number = before = first.takes
+    while number < min(first.offers, second.offers):
+        credit = number - stage.credit_spare
+        if credit > sink.takes:
             break
-        time = max(offered[base[first] + number], offered[base[second] + number])
+        time = max(left[number].offered, right[number].offered)
         if number:
-            time = max(time, taken[base[first] + number - 1] + 1)
+            time = max(time, left[number - 1].taken + 1)
         if credit > 0:
-            time = max(time, taken[base[sink] + credit - 1] + stage[CREDIT_LATENCY])
-        taken[base[first] + number] = taken[base[second] + number] = time
-        offered[base[sink] + number] = time + stage[LATENCY] + 1
+            time = max(time, outgoing[credit - 1].taken + stage.credit_latency)
+        left[number].taken = right[number].taken = time
+        outgoing[number].offered = time + stage.latency + 1
         number += 1
-    takes[first] = takes[second] = offers[sink] = number
+    first.takes = second.takes = sink.offers = number
     return bool(number > before)
 
 
-@compiled
-def _copy(
-    stage: Ints, table: Ints, base: Ints, offered: Ints, taken: Ints, offers: Ints, takes: Ints
-) -> bool:
-    """A fork: a transfer is taken when every queue has room for it."""
-    source = stage[SOURCE]
-    number = takes[source]
-    before = number
-    while number < offers[source]:
-        time = offered[base[source] + number]
+@jit
+def _copy(stage: Record, model: Model) -> bool:
+    """Take a transfer into all queues of a fork when each has room."""
+    source = model.streams[stage.source]
+    incoming = model.transfers[source.begin :]
+    queues = model.queues[stage.first_queue : stage.first_queue + stage.branches]
+    number = before = source.takes
+    while number < source.offers:
+        time = incoming[number].offered
         if number:
-            time = max(time, taken[base[source] + number - 1] + 1)
+            time = max(time, incoming[number - 1].taken + 1)
         blocked = False
-        for branch in range(stage[BRANCHES]):
-            at = stage[TABLE] + QUEUE * branch
-            sink, depth, room_latency = table[at], table[at + 1], table[at + 3]
-            if number >= depth:
-                if takes[sink] <= number - depth:
+        for queue in queues:
+            if number >= queue.depth:
+                sink = model.streams[queue.stream]
+                if sink.takes <= number - queue.depth:
                     blocked = True
                     break
-                time = max(time, taken[base[sink] + number - depth] + room_latency)
+                leaving = model.transfers[sink.begin + number - queue.depth]
+                time = max(time, leaving.taken + queue.room_latency)
         if blocked:
             break
-        taken[base[source] + number] = time
-        for branch in range(stage[BRANCHES]):
-            at = stage[TABLE] + QUEUE * branch
-            sink, latency = table[at], table[at + 2]
-            offered[base[sink] + number] = time + latency
-            offers[sink] = number + 1
+        incoming[number].taken = time
+        for queue in queues:
+            sink = model.streams[queue.stream]
+            model.transfers[sink.begin + number].offered = time + queue.latency
+            sink.offers = number + 1
         number += 1
-    takes[source] = number
+    source.takes = number
     return bool(number > before)
 
 
-@compiled
-def _consume(
-    stage: Ints, base: Ints, offered: Ints, taken: Ints, offers: Ints, takes: Ints
-) -> bool:
-    """The consumer: takes whatever is offered, one transfer per cycle."""
-    source = stage[SOURCE]
-    before = takes[source]
-    for number in range(before, offers[source]):
-        time = offered[base[source] + number]
+@jit
+def _consume(stage: Record, model: Model) -> bool:
+    """Take whatever is offered to a consumer, one transfer per cycle."""
+    source = model.streams[stage.source]
+    incoming = model.transfers[source.begin :]
+    before = source.takes
+    for number in range(before, source.offers):
+        time = incoming[number].offered
         if number:
-            time = max(time, taken[base[source] + number - 1] + 1)
-        taken[base[source] + number] = time
-    takes[source] = offers[source]
-    return bool(offers[source] > before)
+            time = max(time, incoming[number - 1].taken + 1)
+        incoming[number].taken = time
+    source.takes = source.offers
+    return bool(source.takes > before)
 
 
-@compiled
-def evaluate(
-    stages: Ints, neighbours: Ints, table: Ints, base: Ints, offered: Ints, taken: Ints,
-    offers: Ints, takes: Ints,
-) -> None:  # fmt: skip
-    """Evaluate stages until nothing new follows; each again only after a neighbour got on.
+@jit
+def evaluate(model: Model, neighbours: Ints) -> None:
+    """Evaluate stages until nothing new follows; each again only after a neighbour made progress.
 
     Parameters
     ----------
-    stages : array of int64, shape (S, len(PARAMETERS))
+    model : Model
+        Its cycles and states are filled in; the offers of the entering stream must be known.
     neighbours : array of int64, shape (S, most)
-        Stages that share a stream with each; filled up with -1.
-    table : array of int64, shape (T,)
-    base : array of int64, shape (E,)
-        Where each stream's part begins.
-    offered, taken : array of int64, shape (N,)
-        Cycles of all transfers of all streams; filled in here, but for what enters.
-    offers, takes : array of int64, shape (E,)
-        How many of each stream are known.
+        Stages that share a stream with each stage, filled up with -1.
     """
-    states = np.zeros((len(stages), STATES), dtype=np.int64)
-    freed_base = np.zeros(len(stages) + 1, dtype=np.int64)
-    for number, stage in enumerate(stages):
-        pixels = stage[FRAMES] * stage[OUTPUT_PIXELS] if stage[KIND] == ENGINE else 0
-        freed_base[number + 1] = freed_base[number] + pixels
-    freed_at = np.zeros(freed_base[-1], dtype=np.int64)
-    waiting = np.ones(len(stages), dtype=np.bool_)
+    waiting = np.ones(len(model.stages), dtype=np.bool_)
     while waiting.any():
-        for number in range(len(stages)):
+        for number in range(len(model.stages)):
             if not waiting[number]:
                 continue
             waiting[number] = False
-            stage, state = stages[number], states[number]
-            kind = stage[KIND]
-            if kind == ENGINE:
-                freed = freed_at[freed_base[number] : freed_base[number + 1]]
-                progress = _accept(stage, state, table, freed, base, offered, taken, offers, takes)
-                # What is issued frees pixels, so more can be accepted: it is its own neighbour.
-                if _issue(stage, state, table, freed, base, offered, taken, offers, takes):
+            stage = model.stages[number]
+            if stage.kind == ENGINE:
+                progress = _accept(stage, model)
+                # Issued passes free pixels, so that more can be accepted: evaluate again.
+                if _issue(stage, model):
                     progress = waiting[number] = True
-            elif kind == GEARBOX:
-                progress = _change(stage, state, table, base, offered, taken, offers, takes)
-            elif kind == ADD:
-                progress = _add(stage, base, offered, taken, offers, takes)
-            elif kind == FORK:
-                progress = _copy(stage, table, base, offered, taken, offers, takes)
+            elif stage.kind == GEARBOX:
+                progress = _change_width(stage, model)
+            elif stage.kind == ADD:
+                progress = _add(stage, model)
+            elif stage.kind == FORK:
+                progress = _copy(stage, model)
             else:
-                progress = _consume(stage, base, offered, taken, offers, takes)
+                progress = _consume(stage, model)
             if progress:
                 for neighbour in neighbours[number]:
                     if neighbour >= 0:

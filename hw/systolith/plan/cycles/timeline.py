@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,57 +89,40 @@ def timeline(graph: StageGraph, frames: int) -> Timeline:
         If the pipeline deadlocks, which a valid plan never does.
     """
     edges = graph.edges
-    numbers = {edge: number for number, edge in enumerate(edges)}
-    into: dict[str, list[Edge]] = defaultdict(list)
-    out_of: dict[str, list[Edge]] = defaultdict(list)
-    for edge in edges:
-        out_of[edge.source].append(edge)
-        if edge.target is not None:
-            into[edge.target].append(edge)
     stages = {stage.name: stage for stage in graph.stages}
     sizes = [frames * _transfers(stages, edge) for edge in edges]
-    base = np.cumsum([0, *sizes])
-    offered, taken = np.zeros(base[-1], dtype=np.int64), np.zeros(base[-1], dtype=np.int64)
-    offers, takes = np.zeros(len(edges), dtype=np.int64), np.zeros(len(edges), dtype=np.int64)
-    (entering,) = out_of[INPUT]
-    offers[numbers[entering]] = sizes[numbers[entering]]
-    rows, table = [], list[int]()
-    for stage in graph.stages:
-        sources = [numbers[edge] for edge in into[stage.name]]
-        sinks = [numbers[edge] for edge in out_of[stage.name]]
-        rows.append(_row(stage, sources, sinks, frames, table))
-    leaving = [numbers[edge] for edge in edges if edge.target is None]
-    rows += [_fields(kind=events.SINK, source=number) for number in leaving]
-    events.evaluate(
-        np.array(rows, dtype=np.int64),
-        _neighbours(graph, edges),
-        np.array(table, dtype=np.int64),
-        base[:-1],
-        offered,
-        taken,
-        offers,
-        takes,
-    )
-    done, wanted = sum(takes[leaving].tolist()), sum(sizes[number] for number in leaving)
+    begins = np.cumsum([0, *sizes])
+    streams = np.zeros(len(edges), dtype=events.STREAM)
+    streams["begin"] = begins[:-1]
+    entering = next(number for number, edge in enumerate(edges) if edge.source == INPUT)
+    leaving = [number for number, edge in enumerate(edges) if edge.target is None]
+    streams[entering]["offers"] = sizes[entering]
+    transfers = np.zeros(begins[-1], dtype=events.TRANSFER)
+    model = _Tables(graph.stages, edges, frames).model(streams, transfers)
+    events.evaluate(model, _neighbours(graph, edges))
+    takes = streams["takes"].tolist()
+    done, wanted = (sum(counts[number] for number in leaving) for counts in (takes, sizes))
     if done != wanted:
         raise RuntimeError(f"the pipeline deadlocks after {done} of {wanted} outputs")
-
-    def by_frame(number: int) -> Ints:
-        return taken[base[number] : base[number + 1]].reshape(frames, -1)
-
-    last = np.max([by_frame(number)[:, -1] for number in leaving], axis=0)
+    by_edge = {
+        edge: transfers[begin:end]
+        for edge, begin, end in zip(edges, begins, begins[1:], strict=False)
+    }
+    first, *last = (
+        by_edge[edges[number]]["taken"].reshape(frames, -1)[:, place]
+        for number, place in [(entering, 0), *((number, -1) for number in leaving)]
+    )
     return Timeline(
-        first_input=tuple(by_frame(numbers[entering])[:, 0].tolist()),
-        last_output=tuple(last.tolist()),
+        first_input=tuple(first.tolist()),
+        last_output=tuple(np.max(last, axis=0).tolist()),
         queues={
             stage.name: tuple(
                 (
-                    offered[base[numbers[edge]] : base[numbers[edge] + 1]] - latency,
-                    taken[base[numbers[edge]] : base[numbers[edge] + 1]] + room_latency,
+                    by_edge[edge]["offered"] - stage.latencies[edge.branch],
+                    by_edge[edge]["taken"] + stage.room_latencies[edge.branch],
                 )
-                for edge, latency, room_latency in zip(
-                    out_of[stage.name], stage.latencies, stage.room_latencies, strict=True
-                )
+                for edge in edges
+                if edge.source == stage.name
             )
             for stage in graph.stages
             if isinstance(stage, ForkPlan)
@@ -146,83 +130,121 @@ def timeline(graph: StageGraph, frames: int) -> Timeline:
     )
 
 
-def _neighbours(graph: StageGraph, edges: Sequence[Edge]) -> Ints:
-    """Stages and consumers that share a stream with each, filled up with -1."""
-    names = [stage.name for stage in graph.stages]
-    number = {name: index for index, name in enumerate(names)}
-    found: list[set[int]] = [set() for _ in range(len(names) + len(graph.outputs))]
-    for edge in edges:
-        if edge.source == INPUT:
-            continue
-        source = number[edge.source]
-        target = len(names) + edge.port if edge.target is None else number[edge.target]
-        found[source].add(target)
-        found[target].add(source)
-    most = max(map(len, found))
-    rows = [[*sorted(each), *[-1] * (most - len(each))] for each in found]
-    return np.array(rows, dtype=np.int64)
+class _Tables:
+    """The arrays of :class:`events.Model` that describe stages."""
 
+    def __init__(self, stages: Sequence[StagePlan], edges: Sequence[Edge], frames: int) -> None:
+        self.frames = frames
+        self.stages: list[dict[str, int]] = []
+        self.windows: list[NDArray[np.void]] = []
+        self.pass_transfers: list[int] = []
+        self.groups: list[tuple[int, int]] = []
+        self.queues: list[tuple[int, int, int, int]] = []
+        self.window_count = self.freed_count = 0
+        into: dict[str | None, list[int]] = defaultdict(list)
+        out_of: dict[str, list[int]] = defaultdict(list)
+        for number, edge in enumerate(edges):
+            into[edge.target].append(number)
+            out_of[edge.source].append(number)
+        for stage in stages:
+            self.stages.append(self._stage(stage, into[stage.name], out_of[stage.name]))
+        self.stages += [{"kind": events.SINK, "source": number} for number in into[None]]
 
-def _row(
-    stage: StagePlan, sources: list[int], sinks: list[int], frames: int, table: list[int]
-) -> list[int]:
-    """Describe a stage for :func:`events.evaluate`; its numbers join the table."""
-    common = {"source": sources[0], "sink": sinks[0], "frames": frames, "table": len(table)}
-    match stage:
-        case ConvPlan() | PoolPlan():
-            table += _engine_table(stage)
-            return _fields(
-                **common,
-                kind=events.ENGINE,
-                transfers_per_pixel=stage.input_cycles // stage.window.input_pixels,
-                input_pixels=stage.window.input_pixels,
-                output_pixels=stage.window.output_pixels,
-                capacity=stage.capacity,
-                passes=stage.passes,
-                pass_cycles=stage.pass_cycles,
-                latency=stage.latency,
-                arrive_latency=ARRIVE_LATENCY,
-                free_latency=stage.free_latency,
-                credit_latency=CREDIT_LATENCY,
-                credit_spare=stage.fifo_depth - stage.drain_cycles,
-            )
-        case GearboxPlan():
-            groups = list(_gearbox_groups(stage))
-            table += [number for group in groups for number in group]
-            return _fields(
-                **common, kind=events.GEARBOX, input_pixels=stage.pixels, passes=len(groups)
-            )
-        case AddPlan():
-            return _fields(
-                **common,
-                kind=events.ADD,
-                other=sources[1],
-                latency=stage.latency,
-                credit_latency=CREDIT_LATENCY,
-                credit_spare=stage.fifo_depth - 1,
-            )
-        case ForkPlan():
-            for queue in zip(
-                sinks, stage.depths, stage.latencies, stage.room_latencies, strict=True
-            ):
-                table += queue
-            return _fields(**common, kind=events.FORK, branches=len(stage.depths))
+    def model(self, streams: NDArray[np.void], transfers: NDArray[np.void]) -> events.Model:
+        """Join the tables with the streams and their transfers."""
+        names = events.STAGE.names or ()
+        rows = [tuple(fields.get(name, 0) for name in names) for fields in self.stages]
+        return events.Model(
+            stages=np.array(rows, dtype=events.STAGE),
+            streams=streams,
+            transfers=transfers,
+            windows=np.concatenate(self.windows or [np.zeros(0, dtype=events.WINDOW)]),
+            pass_transfers=np.array(self.pass_transfers, dtype=np.int64),
+            groups=np.array(self.groups, dtype=events.GROUP),
+            queues=np.array(self.queues, dtype=events.QUEUE),
+            freed_at=np.zeros(self.freed_count, dtype=np.int64),
+        )
 
+    def _stage(self, stage: StagePlan, sources: list[int], sinks: list[int]) -> dict[str, int]:
+        """Describe a stage by fields of :data:`events.STAGE`; add its parts to the tables."""
+        common = {"source": sources[0], "sink": sinks[0], "frames": self.frames}
+        match stage:
+            case ConvPlan() | PoolPlan():
+                return common | self._engine(stage)
+            case GearboxPlan():
+                first, groups = len(self.groups), list(_gearbox_groups(stage))
+                self.groups += groups
+                return common | {
+                    "kind": events.GEARBOX,
+                    "input_pixels": stage.pixels,
+                    "passes": len(groups),
+                    "first_group": first,
+                }
+            case AddPlan():
+                return common | {
+                    "kind": events.ADD,
+                    "other": sources[1],
+                    "latency": stage.latency,
+                    "credit_latency": CREDIT_LATENCY,
+                    "credit_spare": stage.fifo_depth - 1,
+                }
+            case ForkPlan():
+                first = len(self.queues)
+                latencies = stage.latencies, stage.room_latencies
+                self.queues += zip(sinks, stage.depths, *latencies, strict=True)
+                return common | {
+                    "kind": events.FORK,
+                    "first_queue": first,
+                    "branches": len(stage.depths),
+                }
 
-def _fields(**given: int) -> list[int]:
-    return [given.get(name, 0) for name in events.PARAMETERS]
-
-
-def _engine_table(plan: WindowedEngine) -> Iterator[int]:
-    yield from _pixels(plan.window)
-    for number in range(plan.passes):
-        yield plan.transfers_of_pass(number)
+    def _engine(self, plan: WindowedEngine) -> dict[str, int]:
+        fields = {
+            "kind": events.ENGINE,
+            "transfers_per_pixel": plan.input_cycles // plan.window.input_pixels,
+            "input_pixels": plan.window.input_pixels,
+            "output_pixels": plan.window.output_pixels,
+            "capacity": plan.capacity,
+            "passes": plan.passes,
+            "pass_cycles": plan.pass_cycles,
+            "latency": plan.latency,
+            "arrive_latency": ARRIVE_LATENCY,
+            "free_latency": plan.free_latency,
+            "credit_latency": CREDIT_LATENCY,
+            "credit_spare": plan.fifo_depth - plan.drain_cycles,
+            "first_window": self.window_count,
+            "first_pass": len(self.pass_transfers),
+            "first_freed": self.freed_count,
+        }
+        self.windows.append(_windows(plan.window))
+        self.pass_transfers += [plan.transfers_of_pass(number) for number in range(plan.passes)]
+        self.window_count += plan.window.output_pixels
+        self.freed_count += self.frames * plan.window.output_pixels
+        return fields
 
 
 @cache
-def _pixels(window: Window) -> tuple[int, ...]:
-    """Pixels needed by each window, then those freed by each."""
-    return (*window.needed(), *window.freed())
+def _windows(window: Window) -> NDArray[np.void]:
+    """Pixels needed and freed by each window of a frame."""
+    pairs = list(zip(window.needed(), window.freed(), strict=True))
+    return np.array(pairs, dtype=events.WINDOW)
+
+
+def _neighbours(graph: StageGraph, edges: Sequence[Edge]) -> Ints:
+    """Stages and consumers that share a stream with each, filled up with -1."""
+    names = [stage.name for stage in graph.stages]
+    numbers = {name: number for number, name in enumerate(names)}
+    neighbours: list[set[int]] = [set() for _ in range(len(names) + len(graph.outputs))]
+    for edge in edges:
+        if edge.source == INPUT:
+            continue
+        source = numbers[edge.source]
+        target = len(names) + edge.port if edge.target is None else numbers[edge.target]
+        neighbours[source].add(target)
+        neighbours[target].add(source)
+    most = max(map(len, neighbours))
+    rows = [[*sorted(row), *[-1] * (most - len(row))] for row in neighbours]
+    return np.array(rows, dtype=np.int64)
 
 
 def _gearbox_groups(plan: GearboxPlan) -> Iterator[tuple[int, int]]:
@@ -230,11 +252,11 @@ def _gearbox_groups(plan: GearboxPlan) -> Iterator[tuple[int, int]]:
     wide = max(plan.lanes_in, plan.lanes_out)
     for start in range(0, plan.channels, wide):
         channels = min(wide, plan.channels - start)
-        yield -(-channels // plan.lanes_in), -(-channels // plan.lanes_out)
+        yield ceil(channels / plan.lanes_in), ceil(channels / plan.lanes_out)
 
 
 def _transfers(stages: Mapping[str, StagePlan], edge: Edge) -> int:
-    """Transfers per frame of a stream: as many as its source gives, or its target takes."""
+    """Transfers per frame of a stream: as many as its source offers, or its target takes."""
     if edge.source == INPUT:
         assert edge.target is not None, "what enters must be read"
         match stages[edge.target]:

@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import pytest
 
-from systolith.plan.cycles.compiling import compiled
+from systolith.plan.cycles.events import jit
 
 SOURCE = "def double(number):\n    return 2 * number\n"
 
@@ -28,18 +28,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_compiled_code_is_kept(folder: Path) -> None:
-    assert compiled(_double(folder / "double.py"))(21) == 42
+    assert jit(_double(folder / "double.py"))(21) == 42
     assert {path.suffix for path in (folder / "cache").rglob("*.nb?")} == {".nbi", ".nbc"}
 
 
 def test_no_folder_that_can_be_written_is_no_obstacle() -> None:
     with pytest.raises(RuntimeError, match="cannot cache function"):
         numba.njit(cache=True)(_double("<nowhere>"))
-    assert compiled(_double("<nowhere>"))(21) == 42
+    assert jit(_double("<nowhere>"))(21) == 42
 
 
 def test_a_full_disk_is_no_obstacle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    function = compiled(_double(folder / "double.py"))
+    function = jit(_double(folder / "double.py"))
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
