@@ -1,4 +1,4 @@
-"""An output buffer that promises room before work is begun."""
+"""An output buffer that promises room before a pass starts."""
 
 from collections.abc import Sequence
 
@@ -10,37 +10,41 @@ __all__ = ["CreditFifo"]
 
 
 class CreditFifo(wiring.Component):
-    """A FIFO whose room is reserved before a pass starts, not when its result arrives.
+    """A FIFO whose room is reserved when a pass starts, not when its results arrive.
 
-    So nothing between the start of a pass and this buffer ever has to stall: no enable runs through
-    the PE array.
+    Nothing between the start of a pass and this buffer ever stalls, so no enable runs through the
+    PE array.
 
     Parameters
     ----------
     layout : Layout
-        Of a transfer.
+        Layout of a transfer.
     depth : int
-        Transfers held, or promised.
+        Transfers that are held or promised.
     passes : sequence of int
-        Transfers that each pass writes; after the last comes the first again.
+        Transfers that each pass writes; the first pass follows the last.
+
+    Raises
+    ------
+    ValueError
+        If there are no passes, a pass writes nothing, or the longest pass does not fit.
 
     Members
     -------
     room : ``Out(1)``
-        Room for a pass is reserved.
+        Whether room for a pass is reserved.
     start : ``In(1)``
-        The pass starts; only while `room`.
+        The pass starts; 1 only while `room` is 1.
     write : ``In(1)``
     payload : ``In(layout)``
-        A transfer of a pass that was started arrives.
+        A transfer of a started pass arrives.
     o : ``Out(stream.Signature(layout))``
 
     Timing
     ------
     Latency: :attr:`LATENCY` cycle from `write` to ``o.valid``. Throughput: a pass and a transfer
-    per cycle. `room` is a register: given as soon as there is room for as many transfers as the
-    largest pass has; a transfer on ``o`` makes room three cycles later. No combinational path from
-    ``o.ready``.
+    per cycle. `room` is a register, set as soon as the longest pass fits. A transfer
+    on ``o`` makes room three cycles later. No combinational path from ``o.ready``.
     """
 
     LATENCY = 1
@@ -53,6 +57,13 @@ class CreditFifo(wiring.Component):
 
     def __init__(self, layout: data.Layout, *, depth: int, passes: Sequence[int] = (1,)) -> None:
         self.layout, self.depth, self.passes = layout, depth, tuple(passes)
+        if min(self.passes, default=0) < 1:
+            raise ValueError(f"each pass must write at least 1 transfer, got {self.passes}")
+        if depth < max(self.passes):
+            raise ValueError(
+                f"an output buffer must hold the {max(self.passes)} transfers of its longest pass, "
+                f"got a depth of {depth}"
+            )
         super().__init__(
             {
                 "room": Out(1),
@@ -64,7 +75,7 @@ class CreditFifo(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the FIFO and the count of transfers that are not promised, beyond a pass."""
+        """Build the FIFO and the count of transfers that can be promised beyond one pass."""
         m = Module()
         m.submodules.fifo = buffer = fifo.SyncFIFO(width=self.layout.size, depth=self.depth)
         most = max(self.passes)

@@ -3,15 +3,14 @@
 from dataclasses import replace
 
 from systolith.plan.cycles.timeline import Timeline, timeline
-from systolith.plan.streams.fork_plan import DEEP, ForkPlan
+from systolith.plan.streams.fork_plan import DEEP, LEAST_DEPTH, ForkPlan
 from systolith.plan.streams.joining import NEVER_FULL
 from systolith.plan.streams.stage_graph import StageGraph
 
-__all__ = ["LEAST_DEPTH", "sized_queues"]
+__all__ = ["sized_queues"]
 
-LEAST_DEPTH = 2
-"""So that a transfer can enter while another leaves."""
 FRAMES = 8
+"""Frames that the cycle model evaluates for each choice of depths."""
 
 
 def sized_queues(graph: StageGraph) -> StageGraph:

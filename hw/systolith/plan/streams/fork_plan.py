@@ -1,40 +1,52 @@
-"""A stream that one or several stages read when they can."""
+"""A stream that is copied into a queue for each of its readers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
 
 from systolith.network import Tensor
 from systolith.plan.engines.latency import DEEP_LATENCY, DEEP_ROOM_LATENCY
+from systolith.plan.errors import PlanError
 
-__all__ = ["ForkPlan"]
+__all__ = ["DEEP", "LEAST_DEPTH", "ForkPlan"]
 
 DEEP = 64
-"""Transfers from which on a queue is in block memory, which reads later."""
+"""Queues of at least this many transfers are in block memory, which has a longer latency."""
+LEAST_DEPTH = 2
+"""Transfers; a transfer can then enter while another leaves."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForkPlan:
     """One stream copied into several queues, so that its readers may run at different times.
 
-    Where branches meet again in an addition, the queue of the shorter branch holds what the longer
-    one has not computed yet. With a single reader it is just a queue.
+    Where branches meet again in an addition, the queue of the shorter branch holds the transfers
+    that wait for the longer one. With a single reader a fork is a queue.
 
     Parameters
     ----------
     name : str
         The stage.
     tensor : Tensor
-        What travels.
+        Contents of the stream.
     lanes : int
-        Channels per transfer, on all sides.
+        Channels per transfer, in and out.
     depths : tuple of int
-        Transfers that each reader's queue holds, at least 2.
+        Transfers that each reader's queue holds, at least :data:`LEAST_DEPTH`.
+
+    Raises
+    ------
+    PlanError
+        If there is no queue, a queue is too shallow, or there are no lanes.
     """
 
     name: str
     tensor: Tensor
     lanes: int
     depths: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        PlanError.raise_if_any(self._problems())
 
     @property
     def lanes_in(self) -> int:
@@ -69,10 +81,22 @@ class ForkPlan:
 
     @property
     def room_latencies(self) -> tuple[int, ...]:
-        """Cycles from a transfer to its reader until it makes room, for each reader."""
+        """Cycles from a transfer to each reader until its room can be used again."""
         return tuple(DEEP_ROOM_LATENCY if deep else 1 for deep in self.deep)
 
     def with_depth(self, branch: int, depth: int) -> "ForkPlan":
-        """The same with another depth of one queue."""
+        """Return the same fork with another depth of one queue."""
         depths = (*self.depths[:branch], depth, *self.depths[branch + 1 :])
         return replace(self, depths=depths)
+
+    def _problems(self) -> Iterator[str]:
+        if self.lanes < 1:
+            yield f"fork '{self.name}': lanes must be at least 1, got {self.lanes}"
+        if not self.depths:
+            yield f"fork '{self.name}': needs at least one queue"
+        for branch, depth in enumerate(self.depths):
+            if depth < LEAST_DEPTH:
+                yield (
+                    f"fork '{self.name}': queue {branch} must hold at least {LEAST_DEPTH} "
+                    f"transfers, got {depth}"
+                )

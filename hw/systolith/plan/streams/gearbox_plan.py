@@ -1,9 +1,11 @@
-"""How many channels per transfer two neighbouring engines use."""
+"""Change of the channels per transfer between two neighbouring engines."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
 from systolith.network import Tensor
+from systolith.plan.errors import PlanError
 
 __all__ = ["GearboxPlan"]
 
@@ -12,14 +14,30 @@ __all__ = ["GearboxPlan"]
 class GearboxPlan:
     """Change of the channels per transfer between two engines.
 
-    One of `lanes_in`, `lanes_out` divides the other. Pixels are kept apart: a transfer never
-    holds channels of two pixels.
+    Pixels are kept apart: a transfer never holds channels of two pixels.
+
+    Parameters
+    ----------
+    name : str
+        The stage.
+    tensor : Tensor
+        Contents of the stream.
+    lanes_in, lanes_out : int
+        Channels in one input and output transfer; one divides the other.
+
+    Raises
+    ------
+    PlanError
+        If lanes are below 1, or neither divides the other.
     """
 
     name: str
     tensor: Tensor
     lanes_in: int
     lanes_out: int
+
+    def __post_init__(self) -> None:
+        PlanError.raise_if_any(self._problems())
 
     @property
     def channels(self) -> int:
@@ -46,3 +64,13 @@ class GearboxPlan:
     def cycles(self) -> int:
         """Cycles per frame of the busier side."""
         return self.pixels * max(self.transfers_in, self.transfers_out)
+
+    def _problems(self) -> Iterator[str]:
+        narrow, wide = sorted((self.lanes_in, self.lanes_out))
+        if narrow < 1:
+            yield f"gearbox '{self.name}': lanes must be at least 1, got {narrow}"
+        elif wide % narrow:
+            yield (
+                f"gearbox '{self.name}': lanes in and out must divide one another, "
+                f"got {self.lanes_in} and {self.lanes_out}"
+            )

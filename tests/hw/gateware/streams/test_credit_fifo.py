@@ -11,6 +11,23 @@ from systolith.gateware import CreditFifo
 PASSES = (2, 1, 3)
 
 
+@pytest.mark.parametrize(
+    ("depth", "passes", "message"),
+    [
+        (
+            2,
+            PASSES,
+            "an output buffer must hold the 3 transfers of its longest pass, got a ",
+        ),
+        (2, (), r"each pass must write at least 1 transfer, got \(\)$"),
+        (2, (1, 0), r"each pass must write at least 1 transfer, got \(1, 0\)$"),
+    ],
+)
+def test_rejects_passes_that_cannot_fit(depth: int, passes: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        CreditFifo(data.ArrayLayout(8, 1), depth=depth, passes=passes)
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("delay", [1, 5])
 def test_promised_transfers_always_fit_and_keep_their_order(seed: int, delay: int) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from systolith.network import ActType, Add, Conv2d, IntegerNetwork, Requantize, Tensor
 from systolith.plan import ArrayShape, ForkPlan, NetworkPlan, plan_network, timeline
-from systolith.plan.cycles.queues import FRAMES, LEAST_DEPTH
-from systolith.plan.streams.fork_plan import DEEP
+from systolith.plan.cycles.queues import FRAMES
+from systolith.plan.streams.fork_plan import DEEP, LEAST_DEPTH
 from tests.support.random_networks import random_residual_network
 
 SEEDS = range(40)
