@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from systolith.prune.filters import (
     GDP,
-    Budget,
+    FilterBudget,
     FilterSparsifier,
     FrozenFilters,
     TaylorGates,
@@ -43,7 +43,7 @@ def test_frozen_filters_neither_count_nor_learn() -> None:
 
 
 GROUPS = find_channel_groups(network(), IMAGES)
-HALF = Budget(keep=0.5)
+HALF = FilterBudget(keep=0.5)
 
 
 @pytest.mark.parametrize(
