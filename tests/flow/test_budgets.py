@@ -31,7 +31,7 @@ from systolith.prune import (
     all_convolutions_but_first,
     prunable_layers,
 )
-from systolith.prune.topk import weight_shape
+from systolith.prune.decisions import weight_shape
 from systolith.quant import prepare
 from systolith.stages import CycleCost
 from systolith.train import fit

@@ -42,7 +42,7 @@ from systolith.prune import (
     prunable_layers,
     remove_filters,
 )
-from systolith.prune.topk import weight_shape
+from systolith.prune.decisions import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
 from systolith.stages import apply_pattern, bits_of
 from systolith.tune.space import Point, Space

@@ -22,7 +22,7 @@ from systolith.config import (
 )
 from systolith.network import Pattern, WeightShape
 from systolith.prune import StridedPattern, prunable_layers
-from systolith.prune.topk import weight_shape
+from systolith.prune.decisions import weight_shape
 from systolith.stages import UsageError
 from systolith.stages.prunings import pattern_of
 

@@ -14,7 +14,7 @@ from systolith.prune import (
     prunable_layers,
     weight_cost,
 )
-from systolith.prune.topk import weight_shape
+from systolith.prune.decisions import weight_shape
 
 __all__ = [
     "CycleBudget",

@@ -11,14 +11,19 @@ from systolith.prune.allocation import (
     magnitude_losses,
     weight_cost,
 )
-from systolith.prune.dpp import DPP
-from systolith.prune.drawn_layer import LogitInit
+from systolith.prune.dpp import (
+    DPP,
+    DPPFilters,
+    LearnedPatterns,
+    LogitInit,
+    MaskStatistics,
+    mask_statistics,
+)
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import (
     GDP,
     ChannelGroup,
     Cost,
-    DPPFilters,
     FilterBudget,
     FilterMasks,
     FilterSparsifier,
@@ -40,10 +45,8 @@ from systolith.prune.filters import (
     taylor_scores,
     unit_costs,
 )
-from systolith.prune.learned_patterns import LearnedPatterns
-from systolith.prune.mask_statistics import MaskStatistics, mask_statistics
 from systolith.prune.masks import MaskSet
-from systolith.prune.pruner import Pruner, ScorePruner
+from systolith.prune.pruner import Pruner, Score, ScorePruner, magnitude
 from systolith.prune.rules import (
     all_convolutions_but_first,
     check_patterns,
@@ -51,7 +54,6 @@ from systolith.prune.rules import (
     prunable_layers,
 )
 from systolith.prune.schedule import Cubic, OneShot, Schedule
-from systolith.prune.score import Score, magnitude
 from systolith.prune.search import (
     BestOfRandom,
     EvaluationSplit,

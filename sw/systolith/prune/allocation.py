@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from systolith.network import Pattern
+from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.costs import count
 from systolith.prune.rules import prunable_layers
-from systolith.prune.topk import topk_mask, weight_shape
+from systolith.prune.topk import topk_mask
 
 __all__ = ["PatternCost", "allocate_patterns", "magnitude_losses", "weight_cost"]
 

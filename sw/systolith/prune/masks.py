@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from systolith.foundation import replacing
 from systolith.network import NetworkError, Pattern, decode_pattern, encode_pattern
+from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
-from systolith.prune.topk import weight_shape
 
 __all__ = ["MaskSet"]
 

@@ -1,19 +1,55 @@
-"""A pruner computes masks from pattern, score and schedule. It does not touch the model."""
+"""Pruners compute masks from pattern, score and schedule; they do not change the model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from systolith.network import Pattern
+from systolith.prune.decisions import weight_shape
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.schedule import OneShot, Schedule
-from systolith.prune.score import Score, magnitude
-from systolith.prune.topk import topk_mask, weight_shape
+from systolith.prune.topk import topk_mask
 
-__all__ = ["Pruner", "ScorePruner"]
+__all__ = ["Pruner", "Score", "ScorePruner", "magnitude"]
+
+
+class Score(Protocol):
+    """Worth of each weight; the higher, the sooner it is kept.
+
+    A pure function: it changes neither the weight nor itself. Scores that need more than the weight
+    (a gradient, an ensemble's regression) are objects that were given it when they were made, and
+    look it up by name.
+    """
+
+    def __call__(self, name: str, weight: Tensor) -> Tensor:
+        """Score one weight tensor.
+
+        Parameters
+        ----------
+        name : str
+            Qualified name of the parameter, such as ``"conv2.weight"``.
+        weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
+            The dense weights.
+
+        Returns
+        -------
+        Tensor of float, shape of weight
+        """
+        ...
+
+
+def magnitude(name: str, weight: Tensor) -> Tensor:
+    """Score by ``|w|``; the sum of those of a kernel is its L1 norm.
+
+    Notes
+    -----
+    Han, Pool, Tran, Dally: Learning both weights and connections for efficient neural networks
+    (NeurIPS 2015), section 3.
+    """
+    return weight.detach().abs()
 
 
 class Pruner(Protocol):

@@ -7,9 +7,9 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from systolith.network import KOutOfN, Pattern
+from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
 from systolith.prune.strided import StridedPattern
-from systolith.prune.topk import weight_shape
 
 __all__ = ["all_convolutions_but_first", "check_patterns", "match_patterns", "prunable_layers"]
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from systolith.network import Dense, KOutOfN, Pattern, PerNeuron, Select, Strided, WeightShape
-from systolith.prune.topk import topk_mask, weight_shape
+from systolith.prune.decisions import weight_shape
+from systolith.prune.topk import topk_mask
 
 __all__ = ["StridedPattern"]
 

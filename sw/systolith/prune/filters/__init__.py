@@ -15,7 +15,6 @@ from systolith.prune.filters.costs import (
     macs_after,
     parameters_after,
 )
-from systolith.prune.filters.dpp import DPPFilters
 from systolith.prune.filters.gates import gated, gated_channels
 from systolith.prune.filters.gdp import GDP
 from systolith.prune.filters.groups import ChannelGroup, module_gates
@@ -30,7 +29,6 @@ __all__ = [
     "GDP",
     "ChannelGroup",
     "Cost",
-    "DPPFilters",
     "FilterBudget",
     "FilterMasks",
     "FilterSparsifier",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.network import KOutOfN, Pattern, WeightShape
+from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import Prunable, prunable_layers
@@ -17,7 +18,6 @@ from systolith.prune.search.particles import Objective, ParticleFilter, Search
 from systolith.prune.search.spaces import SearchSpace
 from systolith.prune.search.split import EvaluationSplit
 from systolith.prune.search.stages import SearchReport, run_stages
-from systolith.prune.topk import weight_shape
 
 __all__ = ["LayerPlan", "prune_by_particles"]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from systolith.prune.gumbel import TINY, draw_top_k, gumbel_noise, relaxed_gradient
+from systolith.prune.dpp.gumbel import TINY, draw_top_k, gumbel_noise, relaxed_gradient
 
 DRAWS = 40_000
 

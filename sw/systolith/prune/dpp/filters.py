@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from systolith.prune.dpp.mask_logits import Annealing, MaskLogits
+from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.gates import gated_channels
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
-from systolith.prune.mask_logits import Annealing, MaskLogits
-from systolith.prune.mask_statistics import MaskStatistics
 
 __all__ = ["DPPFilters"]
 

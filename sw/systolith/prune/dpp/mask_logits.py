@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from systolith.prune.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
-from systolith.prune.mask_statistics import MaskStatistics, mask_statistics
+from systolith.prune.dpp.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
+from systolith.prune.dpp.mask_statistics import MaskStatistics, mask_statistics
 
 __all__ = ["Annealing", "MaskLogits"]
 

@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from systolith.prune.gumbel import gumbel_noise
+from systolith.prune.dpp.gumbel import gumbel_noise
 
-__all__ = ["PatternOdds"]
+__all__ = ["PatternProbabilities"]
 
 DOUBLINGS, HALVINGS = 40, 40
 
 
-class PatternOdds:
+class PatternProbabilities:
     """Odds p of P patterns for each of L layers, whose expected cost never exceeds a limit.
 
     Each step says what every pattern would do to the loss: scores s. To the loss comes the cost,

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from systolith.network import Dense, Pattern
-from systolith.prune.drawn_layer import DrawnLayer, LogitInit
+from systolith.prune.dpp.drawn_layer import DrawnLayer, LogitInit
+from systolith.prune.dpp.mask_logits import Annealing
+from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.errors import PruneError
-from systolith.prune.mask_logits import Annealing
-from systolith.prune.mask_statistics import MaskStatistics
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.topk import topk_mask

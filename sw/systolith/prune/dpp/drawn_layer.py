@@ -6,7 +6,7 @@ from torch import Generator, Tensor
 
 from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron
 from systolith.prune.decisions import Decisions
-from systolith.prune.mask_logits import MaskLogits
+from systolith.prune.dpp.mask_logits import MaskLogits
 
 __all__ = ["DrawnLayer", "LogitInit"]
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from systolith.prune.gumbel import draw_top_k, relaxed_gradient
-from systolith.prune.mask_logits import Annealing, MaskLogits
+from systolith.prune.dpp.gumbel import draw_top_k, relaxed_gradient
+from systolith.prune.dpp.mask_logits import Annealing, MaskLogits
 
 READ = torch.tensor([[True, True, False, True], [False] * 4, [True, True, False, True]])
 

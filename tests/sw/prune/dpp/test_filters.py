@@ -11,8 +11,8 @@ from systolith.prune import (
     gated,
     remove_filters,
 )
+from systolith.prune.dpp.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
 from systolith.prune.filters import gated_channels
-from systolith.prune.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
 
 IMAGES = torch.zeros(2, 2, 6, 6)
 

@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from systolith.prune.pattern_odds import PatternOdds
+from systolith.prune.dpp.pattern_probabilities import PatternProbabilities
 
 COSTS = [[8.0, 4.0, 2.0], [6.0, 1.0]]
 SCORES = [[-1.0, 0.0, 2.0], [-3.0, 1.0]]
 """Of each pattern of each layer; the denser, the smaller the loss."""
 
 
-def _odds(costs: list[list[float]], limit: float) -> PatternOdds:
+def _odds(costs: list[list[float]], limit: float) -> PatternProbabilities:
     """Nothing is known beforehand."""
-    return PatternOdds(costs, [[0.0] * len(found) for found in costs], limit)
+    return PatternProbabilities(costs, [[0.0] * len(found) for found in costs], limit)
 
 
 def _expected(odds: Tensor, costs: list[list[float]]) -> float:
@@ -124,7 +124,7 @@ def test_draws_have_the_odds() -> None:
 
 def test_what_is_known_beforehand_decides_where_nothing_is_heard() -> None:
     assert _odds([[3.0, 2.0, 1.0]], 3.0).odds().tolist() == [pytest.approx([1 / 3] * 3)]
-    known = PatternOdds([[3.0, 2.0, 1.0]], [[0.0, 0.25, 1.0]], 3.0)
+    known = PatternProbabilities([[3.0, 2.0, 1.0]], [[0.0, 0.25, 1.0]], 3.0)
     assert known.worth.tolist() == [[0.0, -0.25, -1.0]]
     known.learn_([[2.0, 2.0, 2.0]])
     assert known.worth.tolist() == [[0.0, -0.25, -1.0]]
@@ -133,7 +133,7 @@ def test_what_is_known_beforehand_decides_where_nothing_is_heard() -> None:
 def test_goes_on_from_a_state() -> None:
     odds = _odds(COSTS, 7.0)
     odds.learn_(SCORES)
-    other = PatternOdds(COSTS, [[0.5] * 3, [0.0, 1.0]], 6.0)
+    other = PatternProbabilities(COSTS, [[0.5] * 3, [0.0, 1.0]], 6.0)
     other.load_state_dict(odds.state_dict())
     for found in (odds, other):
         found.learn_([[0.5, 0.25, 1.0], [2.0, -1.0]])

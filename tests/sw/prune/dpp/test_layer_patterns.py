@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron, Strided
-from systolith.prune.drawn_layer import LogitInit
-from systolith.prune.layer_patterns import LayerPatterns
+from systolith.prune.dpp.drawn_layer import LogitInit
+from systolith.prune.dpp.layer_patterns import LayerPatterns
 
 SHAPE = (6, 8, 3, 3)
 STRIDED = Strided(3, (0,) * 4 + (1,) * 4)

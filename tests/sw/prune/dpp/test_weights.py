@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from systolith.network import Dense, Granularity, KOutOfN, Pattern, PerNeuron, Strided
 from systolith.prune import DPP, LogitInit, MaskSet, PruneError
-from systolith.prune.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
+from systolith.prune.dpp.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
 from tests.support.strategies import patterns_with_shapes
 
 

@@ -10,13 +10,13 @@ from torch import Generator, nn
 
 from systolith.network import Pattern
 from systolith.prune.allocation import PatternCost, allocate_patterns, magnitude_losses
-from systolith.prune.drawn_layer import LogitInit
+from systolith.prune.dpp.drawn_layer import LogitInit
+from systolith.prune.dpp.layer_patterns import LayerPatterns
+from systolith.prune.dpp.mask_logits import Annealing
+from systolith.prune.dpp.mask_statistics import MaskStatistics
+from systolith.prune.dpp.pattern_probabilities import PatternProbabilities
 from systolith.prune.errors import PruneError
-from systolith.prune.layer_patterns import LayerPatterns
-from systolith.prune.mask_logits import Annealing
-from systolith.prune.mask_statistics import MaskStatistics
 from systolith.prune.masks import MaskSet
-from systolith.prune.pattern_odds import PatternOdds
 from systolith.prune.rules import check_patterns, prunable_layers
 
 __all__ = ["LearnedPatterns"]
@@ -29,7 +29,7 @@ class LearnedPatterns:
     :class:`DPP` does. With g the gradient at ``mask * W``, what pattern q would do to the loss is,
     straight through, ``<g * W, mask_q>``: masks of all candidates are drawn, and those that differ
     in k only are nested, the k largest of the same noisy logits. From these scores
-    :class:`PatternOdds` learns, so that the expected cost is in the budget at every step.
+    :class:`PatternProbabilities` learns, so that the expected cost is in the budget at every step.
 
     From `decide_at` on, each layer has the pattern that is worth most within the budget, by the
     cost itself, and only masks are drawn; from `draw_until` on they rest, and weights settle.
@@ -108,7 +108,7 @@ class LearnedPatterns:
         dense = slope({})
         costs = [[slope({name: p}) - dense for p in found] for name, found in options.items()]
         least = [min(found) for found in costs]
-        self._odds = PatternOdds(
+        self._odds = PatternProbabilities(
             [[cost - low for cost in found] for found, low in zip(costs, least, strict=True)],
             [[losses[name][p] for p in found] for name, found in options.items()],
             slope(start) * budget / self._cost(start) - dense - sum(least),

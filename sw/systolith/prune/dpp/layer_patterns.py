@@ -6,7 +6,7 @@ import torch
 from torch import Generator, Tensor
 
 from systolith.network import Dense, Pattern
-from systolith.prune.drawn_layer import DrawnLayer
+from systolith.prune.dpp.drawn_layer import DrawnLayer
 from systolith.prune.topk import topk_mask
 
 __all__ = ["LayerPatterns"]
