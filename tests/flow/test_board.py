@@ -20,7 +20,7 @@ from systolith.emit import BOARD_TOP, board_config, emit_board, input_stream
 from systolith.frontend import IntegerModel, lower
 from systolith.gateware import Technology
 from systolith.gateware.board import Kind, Status, server_resources
-from systolith.host import Board, BoardError, decode, encode, open_line
+from systolith.host import BoardClient, BoardError, decode, encode, open_line
 from systolith.models import DigitsCNN
 from systolith.netlist import SimulatedBoard, compile_board
 from systolith.network import IntArray, KOutOfN, Pattern, forward, save
@@ -138,7 +138,7 @@ def test_damaged_packets_are_never_answered_wrongly(
     """After each, the next image is classified as if nothing had been."""
     rng = random.Random(11)
     with open_line(port, BAUD) as line:
-        board = Board(line, timeout=20)
+        board = BoardClient(line, timeout=20)
         for number in range(packets):
             good, other = served.request(number % IMAGES, 7), served.request(3, 8)
             line.write(_damaged(rng, good, other))
@@ -203,7 +203,7 @@ def test_a_board_that_is_silent_or_not_there_is_told(served: Served, tmp_path: P
             pass
 
     with pytest.raises(BoardError, match="^gave up after 4 attempts: no answer within 0.05 s$"):
-        Board(Silent(), timeout=0.05).identify()
+        BoardClient(Silent(), timeout=0.05).identify()
 
 
 def test_images_that_do_not_fit_are_all_named(served: Served, tmp_path: Path) -> None:

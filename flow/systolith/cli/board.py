@@ -43,7 +43,7 @@ def classify(
     if bool(pictures) == bool(images):
         raise OptionError("give either pictures or --images N")
     from systolith.cli.console import listening
-    from systolith.host import Board, open_line
+    from systolith.host import BoardClient, open_line
     from systolith.stages import classify_on_board, open_run
 
     with listening(err, quiet=as_json) as listener:
@@ -60,7 +60,9 @@ def classify(
         source = session.source
         values = source.pictures(pictures) if pictures else source.images(images)[0]
         with open_line(port, session.settings.build.baud) as line:
-            found = list(classify_on_board(Board(line, timeout), session.plan, source, values))
+            found = list(
+                classify_on_board(BoardClient(line, timeout), session.plan, source, values)
+            )
     names = [str(path) for path in pictures or ()] or [f"test image {n}" for n in range(len(found))]
     if as_json:
         rows = [

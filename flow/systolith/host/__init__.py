@@ -1,16 +1,15 @@
-"""The host's end of the serial line: asks a board, and trusts no answer that is not whole."""
+"""The host side of a board's serial line: sends requests and accepts only complete answers."""
 
-from systolith.host.client import Board, Classification, Line, open_line
-from systolith.host.errors import BoardError
-from systolith.host.protocol import Answer, Identity, decode, encode
+from systolith.host.client import BoardClient, Classification, SerialLine, open_line
+from systolith.host.protocol import Answer, BoardError, Identity, decode, encode
 
 __all__ = [
     "Answer",
-    "Board",
+    "BoardClient",
     "BoardError",
     "Classification",
     "Identity",
-    "Line",
+    "SerialLine",
     "decode",
     "encode",
     "open_line",

@@ -1,4 +1,4 @@
-"""Asks a board to classify images."""
+"""Sends images to a board and receives its classifications."""
 
 import time
 from dataclasses import dataclass
@@ -8,40 +8,39 @@ import numpy as np
 import serial
 
 from systolith.gateware.board import Kind, Status
-from systolith.host.errors import BoardError
-from systolith.host.protocol import Answer, Identity, decode, encode
+from systolith.host.protocol import Answer, BoardError, Identity, decode, encode
 
-__all__ = ["Board", "Classification", "Line", "open_line"]
+__all__ = ["BoardClient", "Classification", "SerialLine", "open_line"]
 
 ATTEMPTS = 4
 POLL_SECONDS = 0.05
 TAIL = np.dtype([("class", "<u2"), ("cycles", "<u4")])
 
 
-class Line(Protocol):
-    """A serial line: what is used of ``serial.Serial``."""
+class SerialLine(Protocol):
+    """The methods of ``serial.Serial`` that :class:`BoardClient` uses."""
 
     def read(self, size: int = 1) -> bytes:
-        """Take up to `size` bytes; fewer after a while."""
+        """Read up to `size` bytes; fewer after a timeout."""
 
     def write(self, data: bytes, /) -> int | None:
-        """Send."""
+        """Send bytes."""
 
     def reset_input_buffer(self) -> None:
-        """Forget what has come."""
+        """Discard received bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Classification:
-    """What a board found in an image.
+    """Answer of a board for one image.
 
     Attributes
     ----------
     category : int
-        Index of the greatest output; of the first, if several are equal.
+        Index of the greatest output; the lowest index if several are equal.
     outputs : tuple of int
     cycles : int
-        From the first transfer into the accelerator to the last out of it.
+        Cycles from the first transfer into the accelerator to the last transfer out.
     """
 
     category: int
@@ -55,7 +54,7 @@ def open_line(port: str, baud: int) -> serial.Serial:
     Raises
     ------
     BoardError
-        If there is none, or it cannot be opened.
+        If the port does not exist or cannot be opened.
     """
     try:
         return serial.Serial(port, baud, timeout=POLL_SECONDS)
@@ -63,25 +62,25 @@ def open_line(port: str, baud: int) -> serial.Serial:
         raise BoardError(f"cannot open {port}: {error}") from error
 
 
-class Board:
-    """A board at the end of a line.
+class BoardClient:
+    """Client of a board at the end of a serial line.
 
-    A request that is answered damaged, late or not at all is sent again; an answer counts only if
-    its checksum is right and it carries the request's sequence number.
+    It repeats a request whose answer is damaged, late or missing. It accepts an answer only with a
+    valid checksum and the sequence number of the request.
 
     Parameters
     ----------
-    line : Line
+    line : SerialLine
     timeout : float
         Seconds to wait for an answer.
     """
 
-    def __init__(self, line: Line, timeout: float = 1.0) -> None:
+    def __init__(self, line: SerialLine, timeout: float = 1.0) -> None:
         self.line, self.timeout = line, timeout
         self._sequence = 0
 
     def identify(self) -> Identity:
-        """Ask what the board computes.
+        """Ask for the network, image size and outputs of the board.
 
         Raises
         ------
@@ -93,7 +92,7 @@ class Board:
             raise BoardError(str(error)) from error
 
     def classify(self, image: bytes) -> Classification:
-        """Send an image, as its transfers, a byte for each value.
+        """Send an image: its transfers, one byte per value.
 
         Raises
         ------
@@ -112,7 +111,7 @@ class Board:
         )
 
     def _ask(self, kind: Kind, payload: bytes = b"") -> bytes:
-        """Send until an answer comes. Returns its payload."""
+        """Repeat a request until an answer arrives. Returns its payload."""
         problem = "no answer"
         for _ in range(ATTEMPTS):
             self._sequence = (self._sequence + 1) % 256
@@ -122,13 +121,13 @@ class Board:
             if answer is None:
                 problem = f"no answer within {self.timeout:g} s"
             elif answer.status in (Status.OK, Status.LENGTH, Status.KIND, Status.VERSION):
-                return _accepted(answer)
+                return _payload_of(answer)
             else:
                 problem = f"the board received it {answer.status.name.lower()}"
         raise BoardError(f"gave up after {ATTEMPTS} attempts: {problem}")
 
     def _answer(self, sequence: int) -> Answer | None:
-        """Read until an answer has come, or time is up; one that is not to this is passed over."""
+        """Read until an answer to this request arrives or the time is up; ignore other answers."""
         received, end = b"", time.monotonic() + self.timeout
         while time.monotonic() < end:
             received += self.line.read(4096)
@@ -138,13 +137,13 @@ class Board:
         return None
 
     def _is_to(self, answer: Answer, sequence: int) -> bool:
-        """Whether an answer is to the last request; of a damaged one the number may be, too."""
+        """Whether an answer belongs to a request. A damaged answer may have a damaged number."""
         damaged = answer.status in (Status.CHECKSUM, Status.TRUNCATED)
         return damaged or answer.sequence == sequence
 
 
-def _accepted(answer: Answer) -> bytes:
-    """Take the payload; BoardError if the board understood the request and declined it."""
+def _payload_of(answer: Answer) -> bytes:
+    """Return the payload; BoardError if the board declined the request."""
     if answer.status is Status.OK:
         return answer.payload
     reasons = {

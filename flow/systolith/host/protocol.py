@@ -1,4 +1,4 @@
-"""Packets as bytes; see :mod:`systolith.gateware.board.packets` for their layout."""
+"""Encode and decode packets; :mod:`systolith.gateware.board.packets` defines their layout."""
 
 import struct
 import zlib
@@ -12,22 +12,26 @@ from systolith.gateware.board.packets import (
     VERSION,
 )
 
-__all__ = ["Answer", "Identity", "decode", "encode"]
+__all__ = ["Answer", "BoardError", "Identity", "decode", "encode"]
 
 HEADER = struct.Struct("<BBBBH")
 CHECKSUM = struct.Struct("<I")
 IDENTITY = struct.Struct("<8sIH")
 
 
+class BoardError(RuntimeError):
+    """A board does not answer, answers damaged packets, or is not the expected one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a board said.
+    """An answer of a board.
 
     Attributes
     ----------
     status : Status
     sequence : int
-        Of the request, 0..255.
+        Sequence number of the request, 0..255.
     payload : bytes
         Empty unless the status is OK.
     """
@@ -39,14 +43,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What a board computes.
+    """Identity of the network on a board.
 
     Attributes
     ----------
     network : bytes
         First 8 bytes of the network's content hash.
     image_bytes, outputs : int
-        What it takes, and how many values it answers.
+        Bytes of an image, and number of outputs.
     """
 
     network: bytes
@@ -55,7 +59,7 @@ class Identity:
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> "Identity":
-        """Read the answer to IDENTIFY; ValueError if it is no such."""
+        """Decode the answer to IDENTIFY; ValueError if its length is wrong."""
         if len(payload) != IDENTITY.size:
             raise ValueError(f"an identity has {IDENTITY.size} bytes, got {len(payload)}")
         network, image_bytes, outputs = IDENTITY.unpack(payload)
@@ -63,19 +67,19 @@ class Identity:
 
 
 def encode(kind: Kind, sequence: int, payload: bytes = b"") -> bytes:
-    """Make a request."""
+    """Encode a request."""
     body = HEADER.pack(SYNC, VERSION, kind, sequence, len(payload)) + payload
     return body + CHECKSUM.pack(zlib.crc32(body[1:]))
 
 
 def decode(received: bytes) -> tuple[Answer | None, bytes]:
-    """Find the first whole answer.
+    """Decode the first complete answer.
 
     Returns
     -------
     answer, rest : Answer or None, bytes
-        None if there is none yet; what is left to be looked at when more has come. Bytes that
-        cannot belong to an answer are dropped.
+        The answer, or None if none is complete, and the bytes after it. Bytes that cannot belong
+        to an answer are dropped.
     """
     while (start := received.find(bytes([SYNC]))) >= 0:
         received = received[start:]

@@ -7,7 +7,7 @@ from typing import Any
 from systolith.config import BuildSection
 from systolith.devices import find_board
 from systolith.emit import BOARD_TOP, Design, board_config
-from systolith.host import Board, open_line
+from systolith.host import BoardClient, open_line
 from systolith.netlist import compile_board, netlist_design, netlist_verilog
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
@@ -106,7 +106,7 @@ def _on_board(
     config = board_config(plan, board, clock_mhz=section.target_mhz, baud=section.baud)
     built = compile_board(verilog, BOARD_TOP, divisor=config.divisor, workdir=workdir, quick=True)
     with built.running() as port, open_line(port, section.baud) as line:
-        verdicts = classify_on_board(Board(line, PATIENCE_SECONDS), plan, source, images)
+        verdicts = classify_on_board(BoardClient(line, PATIENCE_SECONDS), plan, source, images)
         for image, verdict in enumerate(verdicts):
             progress(image + 1, len(images), "images")
             if not verdict.equal:

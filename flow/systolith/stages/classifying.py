@@ -7,7 +7,7 @@ import numpy as np
 
 from systolith.emit import input_stream
 from systolith.gateware.board import identity_of
-from systolith.host import Board, BoardError
+from systolith.host import BoardClient, BoardError
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
 from systolith.stages.sources import Source
@@ -41,7 +41,7 @@ class Verdict:
 
 
 def classify_on_board(
-    board: Board, plan: NetworkPlan, source: Source, images: IntArray
+    board: BoardClient, plan: NetworkPlan, source: Source, images: IntArray
 ) -> Iterator[Verdict]:
     """Send images one after the other.
 
