@@ -103,7 +103,7 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     start = time.perf_counter()
     design = write_design(plan, folder / name.replace(" ", "_"))
     generate = time.perf_counter() - start
-    model = compile_native(design, folder / "builds")
+    model = compile_native(design, folder / "simulators")
     images = np.random.default_rng(1).integers(0, 256, (FRAMES, *network.input.shape))
     result = model.run(images)
     assert np.array_equal(result.output, forward(network, images)["conv"]), name

@@ -98,7 +98,9 @@ def compare(path: Path, images: Images, labels: NDArray[np.int64], rtl: int) -> 
     margins = np.rint((ranked[:, -1] - ranked[:, -2]) / imported.scales[name]).astype(int)
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_network(network, multipliers=MULTIPLIERS)
-        model = compile_native(write_design(plan, Path(folder) / "rtl"), Path(folder) / "builds")
+        model = compile_native(
+            write_design(plan, Path(folder) / "rtl"), Path(folder) / "simulators"
+        )
         result = model.run(integers[:rtl], jobs=2)
     assert np.array_equal(result.output.reshape(rtl, -1), ours[:rtl]), "RTL differs"
     return {

@@ -54,6 +54,8 @@ def test_a_stream_that_starves_behind_a_full_queue_breaks_no_rule(tmp_path: Path
     network = IntegerNetwork(input=Tensor((1, 1, 1), act), layers=sums)
     design = write_design(plan_network(network), tmp_path / "rtl")
     images = np.arange(4).reshape(4, 1, 1, 1)
-    result = verify(design, images, trace(network, images), workdir=tmp_path / "builds", quick=True)
+    result = verify(
+        design, images, trace(network, images), workdir=tmp_path / "simulators", quick=True
+    )
     result.raise_if_failed()
     assert result.patterns[-1].stalls == "ready withheld"

@@ -1,4 +1,4 @@
-"""Small designs to simulate, and one folder in which their simulators are built once."""
+"""Small designs to simulate, and one folder in which their simulators are compiled once."""
 
 import subprocess
 import sys

@@ -24,7 +24,7 @@ def test_second_build_does_no_work(chain: Any, model: StreamModel, workdir: Path
 def test_probe_that_is_not_there_is_told(chain: Any, workdir: Path) -> None:
     probe = replace(chain.design.probes[0], signal="nowhere")
     design = replace(chain.design, probes=(probe,))
-    message = r"^Verilator cannot build 'chain' for cocotb:\n(.|\n)*nowhere__payload"
+    message = r"^Verilator cannot compile 'chain' for cocotb:\n(.|\n)*nowhere__payload"
     with pytest.raises(CompileError, match=message):
         compile_streams(design, workdir)
 

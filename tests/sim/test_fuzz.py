@@ -27,16 +27,18 @@ SEED, NETWORKS, MOST_LAYERS = 20261, 12, 2
 
 
 @pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Verilator's runtime is compiled once for all."""
-    return tmp_path_factory.mktemp("builds")
+def simulators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile the runtime of Verilator once for all tests."""
+    return tmp_path_factory.mktemp("simulators")
 
 
 @pytest.mark.parametrize(
     "number", first_few(range(NETWORKS), 8), ids=lambda number: f"seed{SEED}-{number}"
 )
-def test_random_networks_are_equal_and_take_the_cycles_predicted(number: int, builds: Path) -> None:
-    verdict = judge_case(draw_case(SeededChoices(f"{SEED}/{number}"), MOST_LAYERS), builds)
+def test_random_networks_are_equal_and_take_the_cycles_predicted(
+    number: int, simulators: Path
+) -> None:
+    verdict = judge_case(draw_case(SeededChoices(f"{SEED}/{number}"), MOST_LAYERS), simulators)
     assert verdict.findings == ()
 
 

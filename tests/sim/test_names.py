@@ -72,7 +72,7 @@ def test_layers_with_very_long_names_are_verified_alone(tmp_path: Path) -> None:
         images,
         trace(network, images),
         folder=tmp_path / "layers",
-        workdir=tmp_path / "builds",
+        workdir=tmp_path / "simulators",
         seed=1,
         progress=lambda *_: None,
     )

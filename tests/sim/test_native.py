@@ -1,4 +1,4 @@
-"""The native driver: equality, exact cycle counts, every error path, builds that are reused."""
+"""The native driver: equality, exact cycle counts, every error path, simulators that are reused."""
 
 import shutil
 import tempfile
@@ -83,7 +83,7 @@ def test_images_may_be_split_over_processes(chain: Any, model: NativeModel) -> N
     assert not list(model.workdir.glob(".run-*"))
 
 
-def test_second_build_does_no_work(chain: Any, model: NativeModel, workdir: Path) -> None:
+def test_second_compilation_does_no_work(chain: Any, model: NativeModel, workdir: Path) -> None:
     lines: list[Progress] = []
     again = compile_native(chain.design, workdir, progress=lines.append)
     assert again.compile_seconds == 0 and not lines
@@ -91,7 +91,7 @@ def test_second_build_does_no_work(chain: Any, model: NativeModel, workdir: Path
     assert model.compile_seconds > 0
 
 
-def test_other_sources_get_another_build(chain: Any, model: NativeModel, tmp_path: Path) -> None:
+def test_other_sources_are_compiled_again(chain: Any, model: NativeModel, tmp_path: Path) -> None:
     source = tmp_path / "broken.v"
     source.write_text("module chain(input clk); this is no Verilog endmodule")
     with pytest.raises(
@@ -167,7 +167,7 @@ def test_crash_of_the_simulator_is_an_error(chain: Any, model: NativeModel) -> N
 def test_all_problems_of_a_run_are_told_at_once(chain: Any, model: NativeModel) -> None:
     message = (
         r"^images must have shape \(N, 4, 4, 6\) with N > 0, got \(3, 6, 4, 4\); "
-        r"a waveform needs a model built with trace=True; "
+        r"a waveform needs a model compiled with trace=True; "
         r"a waveform shows one simulation: jobs must be 1, got 0; "
         r"jobs must be at least 1, got 0$"
     )

@@ -51,7 +51,7 @@ def check_netlist(
     section : BuildSection
         What it was made for.
     workdir : Path
-        For builds.
+        Holds simulators.
     progress : callable
 
     Returns
@@ -104,8 +104,10 @@ def _on_board(
     progress(0, len(images), "compiling the board with Verilator")
     board = find_board(section.board)
     config = board_config(plan, board, clock_mhz=section.target_mhz, baud=section.baud)
-    built = compile_board(verilog, BOARD_TOP, divisor=config.divisor, workdir=workdir, quick=True)
-    with built.running() as port, open_line(port, section.baud) as line:
+    simulated = compile_board(
+        verilog, BOARD_TOP, divisor=config.divisor, workdir=workdir, quick=True
+    )
+    with simulated.running() as port, open_line(port, section.baud) as line:
         verdicts = classify_on_board(BoardClient(line, PATIENCE_SECONDS), plan, source, images)
         for image, verdict in enumerate(verdicts):
             progress(image + 1, len(images), "images")

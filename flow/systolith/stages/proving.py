@@ -116,7 +116,7 @@ def layer_checks(
     folder : Path
         For the Verilog of the single layers.
     workdir : Path
-        For builds.
+        Holds simulators.
     """
     network = plan.network
     arrays = {engine.name: engine.array for engine in plan.convolutions}

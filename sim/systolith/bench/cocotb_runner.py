@@ -252,7 +252,7 @@ def compile_streams(design: Design, workdir: Path, *, quick: bool = False) -> St
         except (RuntimeError, SystemExit) as error:
             log = error_lines(output.read_text(errors="replace") if output.exists() else "")
             raise CompileError(
-                f"Verilator cannot build '{design.top}' for cocotb:\n{log}"
+                f"Verilator cannot compile '{design.top}' for cocotb:\n{log}"
             ) from error
         shutil.move(folder / "obj" / TOP, folder / TOP)
 

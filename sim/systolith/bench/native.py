@@ -130,7 +130,7 @@ class NativeModel:
         """
         problems = list(check_images(self.design.input, images))
         if waveform is not None and not self.trace:
-            problems.append("a waveform needs a model built with trace=True")
+            problems.append("a waveform needs a model compiled with trace=True")
         if waveform is not None and jobs != 1:
             problems.append(f"a waveform shows one simulation: jobs must be 1, got {jobs}")
         if jobs < 1:
