@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from systolith.cli import app
+from systolith.cli.changes import image_changes
 from systolith.exchange import Format, export_onnx, import_onnx
+from systolith.foundation import UsageError
 from systolith.network import save
-from systolith.stages import UsageError, open_run
+from systolith.stages import open_run
 from tests.support.networks import small_network
 
 
@@ -31,8 +33,9 @@ def _floats(count: int) -> np.ndarray:
 
 
 def _source(network: Path, images: object) -> Any:
-    session = open_run(network, network.parent / "out", images=str(images))
-    assert session.settings.simulate_images is None
+    changes = image_changes(network, str(images))
+    session = open_run(network, network.parent / "out", changes=changes)
+    assert session.experiment.simulate.images == "all"
     return session.source
 
 
@@ -162,7 +165,7 @@ def test_experiments_have_data_of_their_own(tmp_path: Path) -> None:
     experiment = tmp_path / "experiment.toml"
     experiment.write_text("name = 'a'\n")
     with pytest.raises(UsageError, match="an experiment names its data itself"):
-        open_run(experiment, images=str(_as_npy(tmp_path, _floats(1))))
+        image_changes(experiment, str(_as_npy(tmp_path, _floats(1))))
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from systolith.cli import app
+from systolith.foundation import Progress
 from systolith.network import save
-from systolith.stages import LOG, Journal, log_in
+from systolith.stages import LOG, Journal, open_log
 from tests.support.networks import small_network
 
 
@@ -28,7 +29,7 @@ def test_a_stage_has_lines_for_begin_epochs_and_end() -> None:
     journal.stage_reruns("train", ["source changed: mine.py"])
     for done in (0.5, 1.0, 1.5, 2.0):
         clock.seconds += 1
-        journal.progress(done, 4, f"loss {done}")
+        journal.progress(Progress(task="train", done=done, total=4, text=f"loss {done}"))
     journal.stage_ends("train", 4.0, cached=False)
     assert lines == [
         "train: begins",
@@ -46,7 +47,7 @@ def test_many_units_have_a_line_a_minute() -> None:
     journal.stage_begins("simulate")
     for done in range(1, 151):
         clock.seconds += 1
-        journal.progress(done, 1000, "1 images/s")
+        journal.progress(Progress(task="simulate", done=done, total=1000, text="1 images/s"))
     assert lines[1:] == [
         "simulate: 60 of 1000, 1 images/s, 0:15:40 left",
         "simulate: 120 of 1000, 1 images/s, 0:14:40 left",
@@ -57,12 +58,12 @@ def test_a_task_begins_when_it_is_first_heard_of() -> None:
     lines: list[str] = []
     journal = Journal(lines.append, Clock())
     for what, done in (("batch 0", 0), ("batch 0", 1), ("batch 1", 0)):
-        journal.task(what, done, 2)
+        journal.task(Progress(task=what, done=done, total=2))
     assert lines == ["batch 0: begins", "batch 0: 1 of 2, 0:00:00 left", "batch 1: begins"]
 
 
 def test_a_log_grows_line_by_line(tmp_path: Path) -> None:
-    write = log_in(tmp_path / "out")
+    write = open_log(tmp_path / "out")
     write("first")
     write("second")
     first, second = (tmp_path / "out" / LOG).read_text().splitlines()

@@ -11,7 +11,7 @@ from systolith.frontend import IntegerModel
 from systolith.models import DigitsCNN
 from systolith.quant import QuantConfig, prepare
 from systolith.stages import open_run
-from systolith.stages.meanings import meaning_of
+from systolith.stages.software import meaning_of
 
 EXPERIMENT = """
 name = "tiny"

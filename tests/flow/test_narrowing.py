@@ -8,8 +8,7 @@ import pytest
 from systolith.config import BuildSection, HardwareSection
 from systolith.network import Conv2d, IntegerNetwork, Linear, Requantize
 from systolith.plan import PlanError
-from systolith.stages.engines import plan_engines
-from systolith.stages.narrowing import narrowed
+from systolith.stages.engines import narrow_multipliers, plan_engines
 from tests.support.networks import small_network
 
 WIDE = (1 << 24) - 3
@@ -26,7 +25,7 @@ def _with_multipliers(multiplier: int) -> IntegerNetwork:
 
 
 def test_wide_multipliers_become_18_bits() -> None:
-    narrow = narrowed(_with_multipliers(WIDE))
+    narrow = narrow_multipliers(_with_multipliers(WIDE))
     assert narrow is not None
     for layer in narrow.layers:
         if isinstance(layer, Conv2d | Linear):
@@ -35,8 +34,8 @@ def test_wide_multipliers_become_18_bits() -> None:
 
 
 def test_narrow_ones_stay() -> None:
-    assert narrowed(_with_multipliers((1 << 18) - 1)) is None
-    assert narrowed(small_network()) is None
+    assert narrow_multipliers(_with_multipliers((1 << 18) - 1)) is None
+    assert narrow_multipliers(small_network()) is None
 
 
 def _least(network: IntegerNetwork) -> int:

@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 
 from systolith.cli import app
 from systolith.config import ConfigError
+from systolith.foundation import UsageError
 from systolith.network import NetworkError
 from systolith.plan import PlanError
-from systolith.stages import UsageError, open_run
+from systolith.stages import open_run
 
 MINE = """
 import torch
@@ -85,7 +86,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     def begun(*arguments: object) -> None:
         raise Trained
 
-    monkeypatch.setattr("systolith.stages.experiment.train_float", begun)
+    monkeypatch.setattr("systolith.stages.software.train_float", begun)
     (tmp_path / "mistaken.py").write_text(MINE)
     yield tmp_path
     sys.modules.pop("mistaken", None)
@@ -250,7 +251,7 @@ def test_a_folder_that_cannot_be_made_is_named(folder: Path) -> None:
 
 
 def test_a_full_disk_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("systolith.stages.preflight.FREE_BYTES", 2**60)
+    monkeypatch.setattr("systolith.stages.machine.FREE_BYTES", 2**60)
     (folder / "mine.toml").write_text(_text())
     with pytest.raises(UsageError, match=r"results need \d+ MB of disk"):
         open_run(folder / "mine.toml", folder / "out").run("train")

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from systolith.cli import app
-from systolith.cli.choices import METHODS
+from systolith.cli.options import METHODS
 from systolith.compress import trainer
 from systolith.models import DigitsCNN
 from systolith.network import Conv2d, KOutOfN, Linear, Pattern, load

@@ -1,9 +1,7 @@
 """Experiments whose designs take other weights."""
 
-from dataclasses import replace
 from pathlib import Path
 
-from systolith.config import HardwareSection
 from systolith.emit import load_design
 from systolith.network import save
 from systolith.stages import open_run
@@ -12,10 +10,12 @@ from tests.support.networks import small_network
 
 def test_a_reloadable_design_is_proven_and_comes_with_its_load(tmp_path: Path) -> None:
     save(small_network(), tmp_path / "small.json")
-    session = open_run(tmp_path / "small.json", tmp_path / "out", multipliers=12, images=2)
-    session.settings = replace(
-        session.settings, hardware=HardwareSection(multipliers=12, reloadable=True)
-    )
+    changes = {
+        "hardware": {"multipliers": 12, "reloadable": True},
+        "verify": {"images": 2},
+        "simulate": {"images": 2},
+    }
+    session = open_run(tmp_path / "small.json", tmp_path / "out", changes=changes)
     report = session.run("simulate")
     assert report.verification["passed"]
     design = load_design(tmp_path / "out/rtl/design.json")

@@ -10,8 +10,8 @@ from systolith.frontend import lower
 from systolith.network import Conv2d
 from systolith.quant import prepare
 from systolith.report import Report, dense_macs, report_view, sparsity_rows
-from systolith.stages.proofs import proof_of_bulk
-from systolith.stages.proving import Bulk
+from systolith.stages.checks import summarize_bulk_simulation
+from systolith.stages.verification import BulkResult
 from tests.support.networks import small_network
 
 
@@ -76,11 +76,11 @@ def test_accuracy_of_given_images_needs_no_test_set() -> None:
 )
 def test_a_simulation_says_which_images_ran(known: int | None, name: str, what: str) -> None:
     classes = np.array([0, 1])
-    bulk = Bulk(
+    bulk = BulkResult(
         images=2, mismatches=0, first=None, cycles_predicted=9, cycles_simulated=9,
         classes=classes, seconds=1.0,
     )  # fmt: skip
-    (check,) = proof_of_bulk(bulk, classes, known)["checks"]
+    (check,) = summarize_bulk_simulation(bulk, classes, known)["checks"]
     assert (check["name"], check["what"]) == (name, what)
 
 

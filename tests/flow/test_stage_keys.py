@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from systolith.network import save
 from systolith.report import Report
-from systolith.stages import open_run, program, session
+from systolith.stages import hardware, open_run
+from systolith.stages.keys import program
 from systolith.stages.workspace import Workspace
 from tests.support.networks import small_network
 
@@ -126,10 +127,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     def bulk(*arguments: Any) -> dict[str, Any]:
         return {**proof(), "accuracy": 1.0, "images": 3}
 
-    for name in ("network_check", "layer_checks", "bulk_simulation"):
-        monkeypatch.setattr(session, name, lambda *arguments, **options: None)
-    monkeypatch.setattr(session, "proof_of", proof)
-    monkeypatch.setattr(session, "proof_of_bulk", bulk)
+    for name in ("verify_network", "verify_layers", "simulate_images"):
+        monkeypatch.setattr(hardware, name, lambda *arguments, **options: None)
+    monkeypatch.setattr(hardware, "summarize_verification", proof)
+    monkeypatch.setattr(hardware, "summarize_bulk_simulation", bulk)
     yield Place(tmp_path)
     for name in MODULES:
         sys.modules.pop(name, None)
@@ -324,8 +325,8 @@ class Tracer:
 
 ROOM = (
     "stages/workspace.py",
-    "stages/inputs.py",
-    "stages/listener.py",
+    "stages/keys/inputs.py",
+    "stages/stage.py",
     "stages/journal.py",
     "stages/session.py",
 )
@@ -363,9 +364,9 @@ def test_all_that_simulation_runs_is_in_its_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(small_network(), tmp_path / "small.json")
-    files = _traced_run(
-        monkeypatch, lambda: open_run(tmp_path / "small.json", tmp_path / "out", images=2).run()
-    )
+    changes = {"verify": {"images": 2}, "simulate": {"images": 2}}
+    session = open_run(tmp_path / "small.json", tmp_path / "out", changes=changes)
+    files = _traced_run(monkeypatch, session.run)
     assert {*files} == {*HARDWARE}
     _check_closed(files)
     for module in ("watch/stream_job.py", "watch/stream_job.py"):

@@ -9,13 +9,14 @@ from typing import get_args
 import pytest
 from typer.main import get_command
 
-from systolith.cli import app, choices
-from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, OptionError, loaded
+from systolith.cli import app, options
+from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, loaded
 from systolith.cli.fuzz_runs import DOORS
-from systolith.cli.options import same_option
+from systolith.cli.options import merge_synonyms
 from systolith.config import MOST_JOBS, Interface, PruneSection, SamplerName
 from systolith.devices import BOARDS, DEVICES
 from systolith.exchange import Format
+from systolith.foundation import UsageError
 from systolith.fuzz import MOST_LAYERS
 
 HEAVY = {
@@ -61,23 +62,23 @@ def test_help_of_every_command_loads_nothing_heavy() -> None:
 
 
 def test_names_are_those_of_the_tables() -> None:
-    assert tuple(DEVICES) == choices.DEVICES
-    assert tuple(BOARDS) == choices.BOARDS
+    assert tuple(DEVICES) == options.DEVICES
+    assert tuple(BOARDS) == options.BOARDS
     methods = [
         method
         for section in get_args(get_args(PruneSection)[0])
         for method in get_args(section.model_fields["method"].annotation)
     ]
-    assert methods == list(choices.METHODS)
+    assert methods == list(options.METHODS)
     for names, values in (
-        (choices.FormatName, Format),
-        (choices.InterfaceName, Interface),
-        (choices.SamplerLabel, SamplerName),
+        (options.FormatName, Format),
+        (options.InterfaceName, Interface),
+        (options.SamplerLabel, SamplerName),
     ):
         assert list(get_args(names)) == [each.value for each in values]
-    assert list(get_args(choices.DoorName)) == list(DOORS)
-    assert choices.MOST_LAYERS == MOST_LAYERS
-    assert choices.MOST_JOBS == MOST_JOBS
+    assert list(get_args(options.DoorName)) == list(DOORS)
+    assert options.MOST_LAYERS == MOST_LAYERS
+    assert options.MOST_JOBS == MOST_JOBS
 
 
 @pytest.mark.parametrize("name", [*BAD_INPUT, *FAILED_CHECK])
@@ -106,10 +107,10 @@ def test_an_option_has_one_name_in_all_commands() -> None:
 
 
 def test_earlier_names_of_options_are_taken_unless_they_contradict() -> None:
-    assert same_option("--clock-mhz", None, "--freq", 50.0) == 50.0
-    assert same_option("--clock-mhz", 50.0, "--freq", None) == 50.0
-    with pytest.raises(OptionError, match="--freq is an earlier name of --clock-mhz"):
-        same_option("--clock-mhz", 50.0, "--freq", 60.0)
+    assert merge_synonyms("--clock-mhz", None, "--freq", 50.0) == 50.0
+    assert merge_synonyms("--clock-mhz", 50.0, "--freq", None) == 50.0
+    with pytest.raises(UsageError, match="--freq is an earlier name of --clock-mhz"):
+        merge_synonyms("--clock-mhz", 50.0, "--freq", 60.0)
 
 
 @pytest.mark.parametrize(

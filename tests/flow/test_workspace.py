@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from systolith.stages.inputs import Inputs, changes
+from systolith.stages.keys import Inputs, explain_changes
 from systolith.stages.workspace import Workspace, write_json
 
 
@@ -98,7 +98,7 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     ],
 )
 def test_reasons_name_what_changed(before: Inputs, now: Inputs, reasons: list[str]) -> None:
-    assert list(changes(before, now)) == reasons
+    assert list(explain_changes(before, now)) == reasons
 
 
 def test_a_stage_tells_why_before_it_runs_again(workspace: Workspace) -> None:

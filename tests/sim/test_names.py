@@ -18,7 +18,7 @@ from systolith.network import (
     trace,
 )
 from systolith.plan import plan_network, signal_name
-from systolith.stages.proving import layer_checks
+from systolith.stages.verification import verify_layers
 from systolith.verify import verify
 
 NAMES = (
@@ -67,7 +67,7 @@ def test_layers_with_very_long_names_are_verified_alone(tmp_path: Path) -> None:
     names = (f"{'long' * 80}_1", f"{'long' * 80}_2")
     network = _chain(names)
     images = _images(network)
-    results = layer_checks(
+    results = verify_layers(
         plan_network(network),
         images,
         trace(network, images),

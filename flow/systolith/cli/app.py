@@ -15,15 +15,12 @@ from typer.core import TyperGroup
 
 from systolith.cli.board import classify, flash
 from systolith.cli.caches import provide_caches
+from systolith.cli.commands import COMMANDS
 from systolith.cli.doctor import doctor
 from systolith.cli.exchanging import export_network, import_network
 from systolith.cli.failures import explained
 from systolith.cli.faults import reported
 from systolith.cli.fuzzing import fuzz
-from systolith.cli.hardware import build, estimate, generate, simulate, verify
-from systolith.cli.options import Config, Images, Json, Output
-from systolith.cli.running import run_stages
-from systolith.cli.software import lower, prune, quantize, train
 from systolith.cli.starting import init
 from systolith.cli.terminal import err, out
 from systolith.cli.tuning import tune
@@ -81,22 +78,7 @@ def systolith(
 app.command()(init)
 
 
-@app.command()
-def run(
-    config: Config,
-    output: Output = None,
-    images: Images = None,
-    as_json: Json = False,
-) -> None:
-    """Run all stages: train, prune, quantize, lower, estimate, generate, verify, simulate.
-
-    Resumes by itself: finished stages and epochs are cached.
-    """
-    run_stages(config, None, output=output, as_json=as_json, images=images)
-
-
-HALVES = (train, prune, quantize, lower, estimate, generate, verify, simulate, build)
-for command in (*HALVES, flash, classify, fuzz, doctor):
+for command in (*COMMANDS, flash, classify, fuzz, doctor):
     app.command()(command)
 app.command("import")(import_network)
 app.command("export")(export_network)

@@ -7,20 +7,20 @@ from typing import Annotated
 
 import typer
 
-from systolith.cli.changes import build_changes
-from systolith.cli.choices import BOARDS
-from systolith.cli.failures import OptionError
-from systolith.cli.options import Json, Multipliers, Output, Target, beginning_in
-from systolith.cli.terminal import err, out
+from systolith.cli.changes import build_changes, combine_changes, section_changes
+from systolith.cli.options import (
+    BOARDS,
+    BoardName,
+    Json,
+    Multipliers,
+    Output,
+    Target,
+    complete_from,
+)
+from systolith.cli.terminal import listening, out
+from systolith.foundation import UsageError
 
 __all__ = ["classify", "flash"]
-
-BoardName = Annotated[
-    str | None,
-    typer.Option(
-        help=f"Instead of the file's: {', '.join(BOARDS)}.", autocompletion=beginning_in(BOARDS)
-    ),
-]
 
 
 def classify(
@@ -41,33 +41,35 @@ def classify(
 ) -> None:
     """Let a board classify images. Exit 1 if an output is not the reference's."""
     if bool(pictures) == bool(images):
-        raise OptionError("give either pictures or --images N")
-    from systolith.cli.console import listening
+        raise UsageError("give either pictures or --images N")
     from systolith.host import BoardClient, open_line
     from systolith.stages import classify_on_board, open_run
 
-    with listening(err, quiet=as_json) as listener:
+    with listening(quiet=as_json) as listener:
         session = open_run(
             target,
             output,
-            multipliers=multipliers,
-            changes=build_changes(board=board),
+            changes=combine_changes(
+                section_changes("hardware", multipliers=multipliers), build_changes(board=board)
+            ),
             listener=listener,
         )
-        if session.settings.build.board is None:
-            raise OptionError("which board? --board or [build]")
+        if session.experiment.build.board is None:
+            raise UsageError("which board? --board or [build]")
         session.run("estimate")
         source = session.source
         values = source.pictures(pictures) if pictures else source.images(images)[0]
-        with open_line(port, session.settings.build.baud) as line:
-            found = list(
-                classify_on_board(BoardClient(line, timeout), session.plan, source, values)
+        with open_line(port, session.experiment.build.baud) as line:
+            results = list(
+                classify_on_board(BoardClient(line, timeout), session.plan, source.reference, values)
             )
-    names = [str(path) for path in pictures or ()] or [f"test image {n}" for n in range(len(found))]
+    names = [str(path) for path in pictures or ()] or [
+        f"test image {n}" for n in range(len(results))
+    ]
     if as_json:
         rows = [
-            {"image": name, **asdict(verdict), "equal": verdict.equal}
-            for name, verdict in zip(names, found, strict=True)
+            {"image": name, **asdict(result), "equal": result.equal}
+            for name, result in zip(names, results, strict=True)
         ]
         print(json.dumps(rows, indent=1))
     else:
@@ -78,11 +80,11 @@ def classify(
         table.add_column("class", justify="right")
         table.add_column("cycles", justify="right", rank=1)
         table.add_column("outputs", wraps=True)
-        for name, verdict in zip(names, found, strict=True):
-            equal = "equal to the reference" if verdict.equal else "[bold red]NOT EQUAL[/]"
-            table.add_row(name, str(verdict.category), f"{verdict.cycles:,}", equal)
+        for name, result in zip(names, results, strict=True):
+            equal = "equal to the reference" if result.equal else "[bold red]NOT EQUAL[/]"
+            table.add_row(name, str(result.category), f"{result.cycles:,}", equal)
         out.print(table)
-    raise typer.Exit(0 if all(verdict.equal for verdict in found) else 1)
+    raise typer.Exit(0 if all(result.equal for result in results) else 1)
 
 
 def flash(
@@ -90,7 +92,7 @@ def flash(
         Path, typer.Argument(metavar="BITSTREAM", help="What a build left in build/.")
     ],
     board: Annotated[
-        str, typer.Option(help=f"One of {', '.join(BOARDS)}.", autocompletion=beginning_in(BOARDS))
+        str, typer.Option(help=f"One of {', '.join(BOARDS)}.", autocompletion=complete_from(BOARDS))
     ],
     permanent: Annotated[
         bool, typer.Option("--permanent", help="Into the flash, to stay after power is off.")
@@ -101,11 +103,11 @@ def flash(
     from systolith.devices import find_board, run_program
 
     if not bitstream.is_file():
-        raise OptionError(f"there is no bitstream {bitstream}")
+        raise UsageError(f"there is no bitstream {bitstream}")
     try:
         loader = find_board(board).loader
     except ValueError as error:
-        raise OptionError(str(error)) from error
+        raise UsageError(str(error)) from error
     arguments = [
         "--board",
         loader,

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from systolith.cli.choices import FormatName
-from systolith.cli.failures import OptionError
-from systolith.cli.options import Json
+from systolith.cli.options import FormatName, Json
 from systolith.cli.terminal import out
+from systolith.foundation import UsageError
 
 __all__ = ["export_network", "import_network"]
 
@@ -88,7 +87,7 @@ def _sizes(given: str) -> tuple[int, ...]:
     try:
         return tuple(int(size) for size in given.replace("x", ",").split(","))
     except ValueError:
-        raise OptionError(f"--input-shape must be sizes such as 3,32,32, got '{given}'") from None
+        raise UsageError(f"--input-shape must be sizes such as 3,32,32, got '{given}'") from None
 
 
 def export_network(

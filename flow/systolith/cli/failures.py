@@ -22,7 +22,6 @@ __all__ = [
     "FAILED_CHECK",
     "INTERRUPTED",
     "READER_LEFT",
-    "OptionError",
     "explained",
     "full_disk",
     "loaded",
@@ -30,15 +29,14 @@ __all__ = [
 ]
 
 BAD_INPUT = (
-    "systolith.cli.failures:OptionError",
     "systolith.bench:MissingToolError",
     "systolith.config:ConfigError",
     "systolith.devices:MissingProgramError",
+    "systolith.foundation:UsageError",
     "systolith.network:NetworkError",
     "systolith.plan:PlanError",
     "systolith.prune:PruneError",
     "systolith.quant:UnsupportedModelError",
-    "systolith.stages:UsageError",
     "systolith.train:CheckpointError",
     "systolith.train:TrainingError",
 )
@@ -58,10 +56,6 @@ FULL = re.compile(os.strerror(errno.ENOSPC) + "|disk is full", re.IGNORECASE)
 ELSEWHERE = "; for results, --output names another folder"
 CHECK_FAILED, BAD_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
 """Exit codes. The last two are 128 and the number of the signal, as in a shell."""
-
-
-class OptionError(ValueError):
-    """Options that do not go together, or one that cannot be understood."""
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 
 from systolith.cli.terminal import err, out
+from systolith.foundation import UsageError
 from systolith.fuzz import (
     CONTENTS,
     FindingKind,
@@ -27,7 +28,6 @@ from systolith.fuzz import (
     judge_within,
     search,
 )
-from systolith.stages import UsageError
 
 __all__ = ["DOORS", "replay_case", "run_search"]
 

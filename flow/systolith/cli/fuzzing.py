@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from systolith.cli.choices import MOST_JOBS, MOST_LAYERS, DoorName
-from systolith.cli.options import Json
+from systolith.cli.options import MOST_JOBS, MOST_LAYERS, DoorName, Json
 
 __all__ = ["fuzz"]
 

@@ -1,35 +1,82 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and the names that they accept.
+
+The names are written out, so that ``--help`` loads neither torch nor the planner. A test holds each
+list to the table that it names.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from systolith.cli.choices import DEVICES
-from systolith.cli.failures import OptionError
+from systolith.foundation import UsageError
 
 __all__ = [
+    "BOARDS",
+    "DEVICES",
+    "METHODS",
+    "MOST_JOBS",
+    "MOST_LAYERS",
+    "BoardName",
     "ClockMhz",
     "Config",
-    "Device",
-    "Images",
+    "DeviceName",
+    "DoorName",
+    "FormatName",
+    "ImageSource",
+    "InterfaceName",
     "Json",
     "LearningRate",
     "Multipliers",
     "Output",
+    "SamplerLabel",
     "Seed",
     "Target",
     "TargetFps",
-    "beginning_in",
-    "same_option",
+    "complete_from",
+    "merge_synonyms",
 ]
 
 Value = TypeVar("Value")
 
+DEVICES = (
+    *("ecp5-12f", "ecp5-25f", "ecp5-45f", "ecp5-85f"),
+    *("gw1nr-9", "gw2ar-18", "ice40-up5k", "ice40-hx8k", "lifcl-17", "lifcl-40"),
+    *("xc7a35t", "xc7a100t", "xc7z020"),
+)
+"""Of :data:`systolith.devices.DEVICES`."""
 
-def beginning_in(names: Sequence[str]) -> Callable[[str], list[str]]:
-    """Complete names in a shell."""
+BOARDS = ("ulx3s-12f", "ulx3s-25f", "ulx3s-45f", "ulx3s-85f", "tangnano9k")
+"""Of :data:`systolith.devices.BOARDS`."""
+
+METHODS = (
+    *("magnitude", "sr-ste", "dpp", "spp", "particles"),
+    *("gdp", "taylor", "lfe", "dpp-filters", "djpq"),
+)
+"""Of the sections in :data:`systolith.config.PruneSection`."""
+
+MOST_JOBS = 256
+""":data:`systolith.config.MOST_JOBS`."""
+
+MOST_LAYERS = 4
+""":data:`systolith.fuzz.MOST_LAYERS`."""
+
+FormatName = Literal["qonnx", "qdq"]
+"""Values of :class:`systolith.exchange.Format`."""
+
+DoorName = Literal["rtl", "pytorch", "onnx"]
+"""Keys of :data:`systolith.cli.fuzz_runs.DOORS`."""
+
+InterfaceName = Literal["stream", "axi", "wishbone"]
+"""Values of :class:`systolith.config.Interface`."""
+
+SamplerLabel = Literal["nsga2", "nsga3", "tpe", "gp", "random"]
+"""Values of :class:`systolith.config.SamplerName`."""
+
+
+def complete_from(names: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return a function that completes these names in a shell."""
 
     def complete(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
@@ -53,11 +100,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON, no
 Multipliers = Annotated[
     int | None, typer.Option(min=1, help="Budget of multipliers, instead of the file's.")
 ]
-Device = Annotated[
+DeviceName = Annotated[
     str | None,
     typer.Option(
         help=f"Budget: what a device has. One of {', '.join(DEVICES)}.",
-        autocompletion=beginning_in(DEVICES),
+        autocompletion=complete_from(DEVICES),
+    ),
+]
+BoardName = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Instead of the file's: {', '.join(BOARDS)}.", autocompletion=complete_from(BOARDS)
     ),
 ]
 TargetFps = Annotated[
@@ -67,7 +120,7 @@ TargetFps = Annotated[
 ClockMhz = Annotated[float | None, typer.Option(help="Clock that frames per second count with.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Seed, instead of the file's.")]
 LearningRate = Annotated[float | None, typer.Option(help="Learning rate, instead of the file's.")]
-Images = Annotated[
+ImageSource = Annotated[
     str | None,
     typer.Option(
         metavar="N|all|FILE",
@@ -76,14 +129,16 @@ Images = Annotated[
 ]
 
 
-def same_option(name: str, given: Value | None, earlier: str, also: Value | None) -> Value | None:
-    """Take an option under its name, or under the one that it had in earlier versions.
+def merge_synonyms(
+    name: str, given: Value | None, earlier: str, also: Value | None
+) -> Value | None:
+    """Return the value of an option that may be given under an earlier name.
 
     Raises
     ------
-    OptionError
-        If both are given, with different values.
+    UsageError
+        If both are given with different values.
     """
     if given is not None and also is not None and given != also:
-        raise OptionError(f"{earlier} is an earlier name of {name}, but they are {also}, {given}")
+        raise UsageError(f"{earlier} is an earlier name of {name}, but they are {also}, {given}")
     return also if given is None else given

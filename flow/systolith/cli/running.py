@@ -1,52 +1,105 @@
-"""What all commands that run stages do: open, run, show, exit."""
+"""How commands run stages: open the run, show progress, print the report and exit."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from systolith.cli.choices import InterfaceName
-from systolith.cli.terminal import err, out
+from systolith.cli.changes import Changes, combine_changes
+from systolith.cli.options import Json, Output
+from systolith.cli.terminal import err, listening, out
 
-__all__ = ["run_stages"]
+if TYPE_CHECKING:
+    from systolith.report import Report
+
+__all__ = ["stage_command"]
+
+Options = Callable[..., Changes]
+"""A function from options of the command line to changes of the experiment."""
 
 
-def run_stages(
-    target: Path,
-    goal: str | None,
-    *,
-    output: Path | None,
-    as_json: bool,
-    multipliers: int | None = None,
-    images: str | None = None,
-    interface: InterfaceName | None = None,
-    rtl: Path | None = None,
-    waveform: bool = False,
-    changes: Mapping[str, Any] | None = None,
+def stage_command(goal: str | None, *shared: Options) -> Callable[[Options], Callable[..., None]]:
+    """Make a command that runs a stage from a function that takes the command's own options.
+
+    Parameters
+    ----------
+    goal : str or None
+        Name of the stage; None for all stages.
+    *shared : callable
+        Take options that several commands share. The first parameter of all functions is `target`.
+
+    Returns
+    -------
+    callable
+        Decorates the function. The command also takes ``--output`` and ``--json``.
+    """
+
+    def decorate(own: Options) -> Callable[..., None]:
+        functions = [*shared, own]
+        parameters = {
+            name: parameter
+            for function in functions
+            for name, parameter in signature(function).parameters.items()
+        }
+        target = parameters.pop("target")
+        every = (target, _OUTPUT, *parameters.values(), _AS_JSON)
+
+        @wraps(own)
+        def command(**values: Any) -> None:
+            changes = combine_changes(
+                *(
+                    function(**{name: values[name] for name in signature(function).parameters})
+                    for function in functions
+                )
+            )
+            _run_stages(values["target"], goal, values["output"], values["as_json"], changes)
+
+        command.__dict__["__signature__"] = Signature(
+            [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in every]
+        )
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
+        return command
+
+    return decorate
+
+
+_OUTPUT = Parameter("output", Parameter.KEYWORD_ONLY, default=None, annotation=Output)
+_AS_JSON = Parameter("as_json", Parameter.KEYWORD_ONLY, default=False, annotation=Json)
+
+
+def _run_stages(
+    target: Path, goal: str | None, output: Path | None, as_json: bool, changes: Changes
 ) -> None:
-    """Run a stage with what it needs, or all of them, and show what was found. Exits."""
-    from systolith.cli.console import listening
-    from systolith.cli.results import show
-    from systolith.config import Interface
+    """Run a stage with those that it needs, or all stages, and show the report. Exits."""
     from systolith.stages import open_run
 
-    with listening(err, quiet=as_json) as listener:
-        session = open_run(
-            target,
-            output,
-            multipliers=multipliers,
-            images=images,
-            interface=None if interface is None else Interface(interface),
-            rtl=rtl,
-            waveform=waveform,
-            changes=changes,
-            listener=listener,
-        )
+    with listening(quiet=as_json) as listener:
+        session = open_run(target, output, changes=changes, listener=listener)
         report = session.run(goal)
     if as_json:
         print(json.dumps(report.to_json(), indent=1))
     else:
-        show(report, session.folder, out, err, planning=goal == "estimate")
+        _show(report, session.folder, planning=goal == "estimate")
     raise typer.Exit(1 if report.failed else 0)
+
+
+def _show(report: "Report", folder: Path, *, planning: bool) -> None:
+    """Print a report, and everything that is wrong on standard error.
+
+    With `planning`, the report includes what the engines take.
+    """
+    from systolith.report import report_view
+
+    out.print(report_view(report, planning=planning))
+    for check in report.verification.get("checks", []):
+        for line in check["findings"]:
+            err.print(f"[bold red]not equal:[/] {line}", highlight=False, soft_wrap=True)
+    if report.build.get("timing_met") is False:
+        reached, wanted = report.build["fmax_mhz_best"], report.build["clock_mhz"]
+        text = f"[bold red]too slow:[/] {reached:.1f} MHz reached, {wanted:g} MHz wanted"
+        err.print(f"{text}; no bitstream was made", highlight=False, soft_wrap=True)
+    out.print(f"results: {folder}/report.json", highlight=False, soft_wrap=True)

@@ -10,13 +10,15 @@ from typing import Any
 import typer
 from rich.console import Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 
 from systolith.cli.failures import CHECK_FAILED, say
-from systolith.cli.terminal import err, out
+from systolith.cli.terminal import err, out, write_line
 from systolith.config import ObjectiveName, check_experiment, read_content
+from systolith.foundation import Progress
 from systolith.report import FittedTable, count_of, write_tuning_page
-from systolith.stages import Journal, log_in
+from systolith.stages import Journal, open_log
 from systolith.stages.workspace import write_json
 from systolith.tune import (
     MAXIMIZED,
@@ -137,11 +139,6 @@ def front_table(
     return table
 
 
-def _write(line: str) -> None:
-    err.print(line, markup=False, highlight=False, soft_wrap=True)
-    err.file.flush()
-
-
 def _briefly(choices: dict[str, Any]) -> str:
     """Write choices as in ``conv2 2:8 w4, fc w8, multipliers 16``."""
     words: dict[str, list[str]] = {}
@@ -165,12 +162,12 @@ def _shown(objective: dict[str, Any], value: float) -> str:
 @contextmanager
 def _watched(study: Study, folder: Path, *, quiet: bool) -> Iterator[None]:
     """Show what is being done, and after each batch the front; plain lines are logged, too."""
-    log = Journal(log_in(folder))
-    plain = [log] if quiet or err.is_terminal else [log, Journal(lambda line: _write(line))]
+    log = Journal(open_log(folder))
+    plain = [log] if quiet or err.is_terminal else [log, Journal(write_line)]
 
     def noted(what: str, done: int, total: int) -> None:
         for journal in plain:
-            journal.task(what, done, total)
+            journal.task(Progress(task=what, done=done, total=total))
 
     def counted(front: Sequence[Design]) -> None:
         for journal in plain:
@@ -180,24 +177,24 @@ def _watched(study: Study, folder: Path, *, quiet: bool) -> Iterator[None]:
     if quiet or not err.is_terminal:
         yield
         return
-    progress = Progress(
+    bars = Bars(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         console=err,
     )
-    task = progress.add_task("begin", total=None)
-    with Live(progress, console=err, refresh_per_second=4) as live:
+    task = bars.add_task("begin", total=None)
+    with Live(bars, console=err, refresh_per_second=4) as live:
 
         def heard(what: str, done: int, total: int) -> None:
             noted(what, done, total)
-            progress.update(task, description=what, completed=done, total=total)
+            bars.update(task, description=what, completed=done, total=total)
 
         def told(front: Sequence[Design]) -> None:
             counted(front)
             table = front_table(objectives_of(study), [briefly(design) for design in front])
-            live.update(Group(table, progress))
+            live.update(Group(table, bars))
 
         study.heard, study.told = heard, told
         yield

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from systolith.cli.failures import OptionError
 from systolith.cli.terminal import out
+from systolith.foundation import UsageError
 
 __all__ = ["FILES", "init"]
 
@@ -20,10 +20,10 @@ def init(
 ) -> None:
     """Write an experiment file, a model and a data loader to begin with. Overwrites nothing."""
     if folder.exists() and not folder.is_dir():
-        raise OptionError(f"init needs a folder, but '{folder}' is a file")
+        raise UsageError(f"init needs a folder, but '{folder}' is a file")
     present = [str(folder / name) for name in FILES if (folder / name).exists()]
     if present:
-        raise OptionError(
+        raise UsageError(
             f"init overwrites nothing, but there is {', '.join(present)}; give another folder, "
             f"such as: systolith init {folder / 'new'}"
         )

@@ -1,19 +1,37 @@
-"""Where commands print: results on standard output, everything else on standard error."""
+"""Output of commands: results on standard output, progress and errors on standard error."""
 
 import os
 import sys
-from typing import NoReturn, TextIO
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 
-__all__ = ["FILE_WIDTH", "Terminal", "err", "out", "width_of"]
+from systolith.foundation import Progress
+
+if TYPE_CHECKING:
+    from systolith.stages import Listener
+
+__all__ = [
+    "FILE_WIDTH",
+    "ProgressBars",
+    "Terminal",
+    "err",
+    "listening",
+    "out",
+    "width_of",
+    "write_line",
+]
 
 FILE_WIDTH = 160
-"""Columns of what goes into a file or a pipe, unless COLUMNS says another number."""
+"""Columns of output to files and pipes, unless the variable COLUMNS gives another number."""
 
 
 class Terminal(Console):
-    """A console that lets the command end when its reader has left, as in ``| head``."""
+    """A console that ends the command when its reader has left, as in ``| head``."""
 
     def on_broken_pipe(self) -> NoReturn:
         """Raise BrokenPipeError again."""
@@ -21,10 +39,79 @@ class Terminal(Console):
 
 
 def width_of(stream: TextIO | None) -> int | None:
-    """Columns of what is printed; None is what rich finds out: the terminal's, or COLUMNS."""
+    """Return the columns of a stream; None lets rich use those of the terminal, or COLUMNS."""
     in_terminal = stream is not None and stream.isatty()
     return None if in_terminal or "COLUMNS" in os.environ else FILE_WIDTH
 
 
 out = Terminal(width=width_of(sys.stdout))
 err = Terminal(width=width_of(sys.stderr), stderr=True)
+
+
+class ProgressBars:
+    """A listener that draws a bar for each stage."""
+
+    def __init__(self, bars: Bars) -> None:
+        self.bars = bars
+        self.task: TaskID | None = None
+
+    def stage_begins(self, name: str) -> None:
+        """Start a bar."""
+        self.bars.start()
+        self.task = self.bars.add_task(name, total=None, text="")
+
+    def stage_reruns(self, name: str, reasons: Sequence[str]) -> None:
+        """Print above the bars why a stage runs again."""
+        text = f"{name} runs again: {'; '.join(reasons)}"
+        self.bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def progress(self, progress: Progress) -> None:
+        """Move the bar."""
+        if self.task is not None:
+            self.bars.update(
+                self.task, completed=progress.done, total=progress.total, text=progress.text
+            )
+
+    def stage_ends(self, name: str, seconds: float, cached: bool) -> None:
+        """Fill the bar."""
+        if self.task is not None:
+            text = "cached" if cached else f"done in {seconds:.1f} s"
+            self.bars.update(self.task, completed=1, total=1, text=text)
+            self.bars.stop_task(self.task)
+            self.task = None
+
+
+@contextmanager
+def listening(*, quiet: bool) -> Iterator["Listener"]:
+    """Show progress on standard error while the block runs.
+
+    A terminal gets one bar per stage, anything else lines: when a stage begins, ends or finishes a
+    unit, and at least once a minute. With `quiet`, nothing is shown.
+    """
+    from systolith.stages import Journal, Silent
+
+    if quiet:
+        yield Silent()
+        return
+    if not err.is_terminal:
+        journal = Journal(write_line)
+        with journal.beating():
+            yield journal
+        return
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=30),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    bars = Bars(*columns, console=err)
+    try:
+        yield ProgressBars(bars)
+    finally:
+        bars.stop()
+
+
+def write_line(line: str) -> None:
+    """Write one line on standard error, as it is and at once."""
+    err.print(line, markup=False, highlight=False, soft_wrap=True)
+    err.file.flush()

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from systolith.cli.choices import MOST_JOBS, SamplerLabel
-from systolith.cli.options import Config, Json
+from systolith.cli.options import MOST_JOBS, Config, Json, SamplerLabel
 
 __all__ = ["tune"]
 

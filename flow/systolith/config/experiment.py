@@ -113,6 +113,8 @@ class VerifySection(Section):
 
     images: Count = 8
     per_layer: bool = True
+    rtl: str | None = None
+    """Folder with a design to verify and simulate instead of the generated one."""
 
 
 class SimulateSection(Section):

@@ -184,7 +184,7 @@ def build_report(
     from pydantic import ValidationError
 
     from systolith.config import BuildSection
-    from systolith.stages.building import build_design
+    from systolith.stages.bitstream import build_design
     from systolith.stages.workspace import write_json
 
     ConversionError.raise_if_any(

@@ -75,6 +75,15 @@ class Report:
     build: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
+    def add_checks(self, checks: Sequence[dict[str, Any]]) -> None:
+        """Add checks, and update whether all have passed and whether any has run hardware."""
+        if not checks:
+            return
+        self.verification.setdefault("checks", []).extend(checks)
+        every = self.verification["checks"]
+        self.verification["passed"] = all(check["passed"] for check in every)
+        self.verification["hardware"] = any(check["hardware"] for check in every)
+
     @property
     def failed(self) -> bool:
         """Whether a check found something: a difference, or a clock that is too slow."""

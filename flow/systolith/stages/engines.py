@@ -1,18 +1,46 @@
-"""The engines of a run: planned within what [hardware] and [build] leave room for."""
+"""The engines of a run, planned within the limits of [hardware] and [build]."""
 
 from dataclasses import replace
 
-from systolith.config import BuildSection, HardwareSection
-from systolith.gateware.board import server_resources
-from systolith.network import Conv2d, IntegerNetwork, Linear
-from systolith.plan import NetworkPlan, PlanError, no_engine, plan_network
-from systolith.stages.inputs import Inputs, flat
-from systolith.stages.narrowing import ONE_MULTIPLIER_BITS, narrowed
+import numpy as np
 
-__all__ = ["engine_inputs", "judge_untrained", "plan_engines"]
+from systolith.config import BuildSection, HardwareSection
+from systolith.devices import DEVICES, Family
+from systolith.gateware.board import server_resources
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    IntArray,
+    IntegerNetwork,
+    Layer,
+    Linear,
+    Requantize,
+)
+from systolith.plan import (
+    SPEED_FACTORS,
+    NetworkPlan,
+    PlanError,
+    fmax_of,
+    no_engine,
+    plan_network,
+)
+from systolith.stages.keys import Inputs, flatten_keys
+
+__all__ = [
+    "ONE_MULTIPLIER_BITS",
+    "engine_inputs",
+    "estimate_fmax",
+    "judge_untrained",
+    "narrow_multipliers",
+    "plan_engines",
+]
+
+ONE_MULTIPLIER_BITS = 18
+"""Width of the multipliers of common devices; wider multipliers take two of them."""
 
 UNTRAINED_LUTS = 1.25
-"""Times the budget of LUTs that a network may seem to need before training: it may need fewer."""
+"""Factor on the budget of LUTs before training, which may make a network smaller."""
 
 NARROWER_FITS = (
     f"with multipliers of {ONE_MULTIPLIER_BITS} bits in requantizers it fits: import the model "
@@ -27,21 +55,21 @@ def plan_engines(
     *,
     more_luts: float = 1.0,
 ) -> NetworkPlan:
-    """Plan a network's engines; on a board they leave room for what serves them.
+    """Plan a network's engines; on a board they leave room for its server.
 
     Parameters
     ----------
     network : IntegerNetwork
     hardware : HardwareSection
     build : BuildSection
-        Of the board, if there is one.
+        Names the board, if there is one.
     more_luts : float
-        Times the budget of LUTs.
+        Factor on the budget of LUTs.
 
     Raises
     ------
     PlanError
-        Also saying whether narrower multipliers of requantizers would fit, where these are wide.
+        The message says whether narrower multipliers of requantizers would fit.
     """
     budget = hardware.budget
     if build.board is not None:
@@ -49,9 +77,9 @@ def plan_engines(
     if budget.luts is not None:
         budget = replace(budget, luts=int(budget.luts * more_luts))
 
-    def planned(of: IntegerNetwork) -> NetworkPlan:
+    def plan(candidate: IntegerNetwork) -> NetworkPlan:
         return plan_network(
-            of,
+            candidate,
             arrays={name: section.shape for name, section in hardware.arrays.items()},
             budget=budget,
             cycles=hardware.cycles,
@@ -59,29 +87,43 @@ def plan_engines(
         )
 
     try:
-        return planned(network)
+        return plan(network)
     except PlanError as error:
-        narrow = narrowed(network)
+        narrow = narrow_multipliers(network)
         if narrow is None:
             raise
         try:
-            planned(narrow)
+            plan(narrow)
         except PlanError:
             raise error from None
         raise PlanError([*error.problems, NARROWER_FITS]) from error
 
 
+def estimate_fmax(
+    plan: NetworkPlan, hardware: HardwareSection, build: BuildSection
+) -> float | None:
+    """Estimate the fastest clock in MHz on the device that is planned for.
+
+    Returns None if there is no device, or no model of its timing.
+    """
+    if hardware.device is None or DEVICES[hardware.device].family is not Family.ECP5:
+        return None
+    part = build.part
+    speed = part.speed if part is not None and part.speed is not None else min(SPEED_FACTORS)
+    return fmax_of(plan.resources, DEVICES[hardware.device], speed=speed)
+
+
 def engine_inputs(hardware: HardwareSection, build: BuildSection) -> Inputs:
-    """Give everything of a file that decides the engines; a clock does with a target only."""
+    """Return all settings that decide the engines; the clock is one only with a target."""
     unread = {"interface", *(() if hardware.target_fps is not None else ("clock_mhz",))}
-    given = dict(flat("hardware", hardware.model_dump(mode="json", exclude=unread)))
+    given = dict(flatten_keys("hardware", hardware.model_dump(mode="json", exclude=unread)))
     return {"setting": {**given, "build.board": build.board}}
 
 
 def judge_untrained(
     network: IntegerNetwork, hardware: HardwareSection, build: BuildSection, *, will_change: bool
 ) -> None:
-    """See that there can be engines for a network that is not trained yet.
+    """Check that a network can have engines before it is trained.
 
     Parameters
     ----------
@@ -89,7 +131,7 @@ def judge_untrained(
     hardware : HardwareSection
     build : BuildSection
     will_change : bool
-        Whether pruning decides on shapes or patterns only later; then no budget is judged.
+        Whether pruning will change shapes or patterns. Then the budget is not checked.
 
     Raises
     ------
@@ -107,3 +149,43 @@ def judge_untrained(
     ]
     if problems:
         raise PlanError(problems)
+
+
+def narrow_multipliers(network: IntegerNetwork) -> IntegerNetwork | None:
+    """Round multipliers of requantizers to 18 bits; None if all of them are as narrow already.
+
+    The result is for planning only: it takes the same hardware as an import with
+    ``--multiplier-bits 18``, but computes something else.
+    """
+    layers = tuple(_narrow_layer(layer) for layer in network.layers)
+    if all(new is old for new, old in zip(layers, network.layers, strict=True)):
+        return None
+    return replace(network, layers=layers)
+
+
+def _narrow_layer(layer: Layer) -> Layer:
+    if not isinstance(layer, Add | AvgPool2d | Conv2d | Linear):
+        return layer
+    spec = layer.requantize
+    surplus = _surplus(spec.multiplier, spec.shift)
+    if not surplus.any():
+        return layer
+    shift = np.broadcast_to(spec.shift, surplus.shape) - surplus
+    offset = None if spec.offset is None else spec.offset >> surplus
+    return replace(
+        layer,
+        requantize=Requantize(
+            multiplier=spec.multiplier >> surplus,
+            shift=shift,
+            offset=offset,
+            rounding=spec.rounding,
+            overflow=spec.overflow,
+            clamp=spec.clamp,
+        ),
+    )
+
+
+def _surplus(multiplier: IntArray, shift: IntArray) -> IntArray:
+    """Count the bits of each multiplier beyond the limit."""
+    bits = np.array([int(value).bit_length() for value in multiplier])
+    return np.asarray(np.minimum(np.maximum(bits - ONE_MULTIPLIER_BITS, 0), shift))

@@ -17,6 +17,7 @@ from systolith.data import (
     load_mnist,
     shift_images,
 )
+from systolith.foundation import UsageError
 from systolith.models import (
     DSCNN,
     CifarVGG,
@@ -31,8 +32,7 @@ from systolith.models import (
     resnet56,
     resnet110,
 )
-from systolith.stages.errors import UsageError
-from systolith.stages.user_code import call_seeded, find_callable
+from systolith.stages.keys import call_seeded, find_callable
 
 __all__ = ["AUGMENTS", "MODELS", "check_factory", "is_bundled_data", "make_data", "make_model"]
 
@@ -64,7 +64,7 @@ AUGMENTS: Mapping[str, Augment | None] = {
 
 
 def make_model(section: ModelSection, seed: int, folder: Path) -> nn.Module:
-    """Make a fresh network, with trained weights if the section names some.
+    """Make an untrained model, or load the weights that the section names into it.
 
     Parameters
     ----------
@@ -72,14 +72,14 @@ def make_model(section: ModelSection, seed: int, folder: Path) -> nn.Module:
         Its factory is the name of an example network, or ``module:callable``, which is called
         without arguments.
     seed : int
-        Of the initial weights.
+        Seed of the initial weights.
     folder : Path
-        Where modules and weights are looked for.
+        Folder in which modules and weights are searched.
 
     Raises
     ------
     UsageError
-        If there is no such factory, or it makes something else, or the weights do not fit.
+        If the factory is unknown or makes something else, or if the weights do not fit the model.
     """
     factory = section.factory
     if factory in MODELS:
@@ -100,25 +100,19 @@ def make_model(section: ModelSection, seed: int, folder: Path) -> nn.Module:
 
 
 def is_bundled_data(factory: str) -> bool:
-    """Whether a data set is one of systolith's own."""
+    """Whether systolith provides this data set."""
     return factory in BUNDLED or factory in FROM_FILES
 
 
 def check_factory(factory: str, section: str, folder: Path) -> None:
-    """See that a factory is known or can be imported.
-
-    Raises
-    ------
-    UsageError
-        If not.
-    """
+    """Raise UsageError unless a factory is known or can be imported."""
     known = MODELS if section == "model" else {**BUNDLED, **FROM_FILES}
     if factory not in known:
         find_callable(factory, f"{section}.factory", known, folder)
 
 
 def make_data(section: DataSection, seed: int, folder: Path) -> Dataset:
-    """Load a data set; as :func:`make_model`, and the seed decides on what is held out."""
+    """Load a data set, as :func:`make_model`; the seed decides which images are held out."""
     factory = section.factory
     try:
         if factory in BUNDLED:

@@ -1,4 +1,4 @@
-"""A user's own images for a saved network: arrays in files, in the layout of who made it."""
+"""The user's images for a saved network: arrays in files, in the layout of the original model."""
 
 import zipfile
 import zlib
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from systolith.emit import Meaning
+from systolith.foundation import UsageError
 from systolith.network import IntArray, IntegerNetwork
-from systolith.stages.errors import UsageError
 
-__all__ = ["check_labels", "integers_of", "read_images"]
+__all__ = ["check_labels", "quantize_images", "read_images"]
 
 Array = NDArray[Any]
 
@@ -33,13 +33,13 @@ ROUNDINGS: dict[str, Callable[[Array], Array]] = {
 
 
 def read_images(path: Path) -> tuple[Array, IntArray | None]:
-    """Read images, and labels if there are some.
+    """Read images, and their labels if the file has them.
 
     Parameters
     ----------
     path : Path
         ``*.npz`` with an array ``images``, and ``labels`` if they are known; ``*.npy`` with images;
-        or a folder of ``*.npy``, one image each, taken in the order of their names.
+        or a folder of ``*.npy`` with one image each, which are read in the order of their names.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def read_images(path: Path) -> tuple[Array, IntArray | None]:
     Raises
     ------
     UsageError
-        If there is no such file, or it holds something else.
+        If there is no such file, or it does not hold images.
     """
     try:
         if path.is_dir():
@@ -93,12 +93,13 @@ def _named(path: Path, arrays: dict[str, Array]) -> tuple[Array, IntArray | None
 
 
 def check_labels(labels: IntArray, network: IntegerNetwork) -> None:
-    """See that each label is the number of one of a network's results.
+    """Check that each label is the index of one of a network's results.
+
+    Labels of a network with several outputs have no meaning and are not checked.
 
     Raises
     ------
     UsageError
-        If one is not. Labels of a network with several outputs mean nothing, and are not checked.
     """
     if len(network.outputs) != 1 or not len(labels):
         return
@@ -110,22 +111,22 @@ def check_labels(labels: IntArray, network: IntegerNetwork) -> None:
         )
 
 
-def integers_of(images: Array, network: IntegerNetwork, meaning: Meaning | None) -> IntArray:
-    """Bring images to the integers that a network reads.
+def quantize_images(images: Array, network: IntegerNetwork, meaning: Meaning | None) -> IntArray:
+    """Convert images to the integers that a network reads.
 
     Parameters
     ----------
     images : array, shape (N, ...)
-        Floats are what the model reads that the network comes from, in its layout; integers are the
-        network's own.
+        Floats are inputs of the original model, in its layout. Integers are inputs of the network.
     network : IntegerNetwork
     meaning : Meaning or None
-        What the integers stand for.
+        What the network's integers stand for.
 
     Raises
     ------
     UsageError
-        If they have another shape, do not fit the input's type, or cannot be understood.
+        If the images have another shape or do not fit the input's type, or if floats cannot be
+        quantized.
     """
     if images.dtype.kind in "iu":
         return _checked(images, network)
@@ -140,7 +141,7 @@ def integers_of(images: Array, network: IntegerNetwork, meaning: Meaning | None)
         raise UsageError("images must be numbers, got infinite ones or none (NaN)")
     arranged = _arranged(images.astype(np.float32), network, meaning)
     factor, offset = (
-        np.array(each, dtype=np.float32) for each in (meaning.multiply_by, meaning.add)
+        np.array(values, dtype=np.float32) for values in (meaning.multiply_by, meaning.add)
     )
     real = (arranged * factor + offset) / np.float32(meaning.input_scale)
     act = network.input.type
@@ -148,18 +149,18 @@ def integers_of(images: Array, network: IntegerNetwork, meaning: Meaning | None)
         raise UsageError(f"images are rounded by '{meaning.rounding}', not known: give integers")
     rounded = ROUNDINGS[meaning.rounding]
     if meaning.zero_point_first:
-        found = rounded(real + np.float32(act.zero_point)).astype(np.float64)
+        integers = rounded(real + np.float32(act.zero_point)).astype(np.float64)
     else:
-        found = rounded(real).astype(np.float64) + act.zero_point
+        integers = rounded(real).astype(np.float64) + act.zero_point
     low = act.low if meaning.low is None else meaning.low
     high = act.high if meaning.high is None else meaning.high
     if meaning.wraps:
-        found = (found - act.low) % (1 << act.bits) + act.low
-    return np.asarray(np.clip(found, low, high).astype(np.int64))
+        integers = (integers - act.low) % (1 << act.bits) + act.low
+    return np.asarray(np.clip(integers, low, high).astype(np.int64))
 
 
 def _arranged(images: Array, network: IntegerNetwork, meaning: Meaning) -> Array:
-    """Move elements to where the network has them."""
+    """Move elements to their places in the network's input."""
     shape = tuple(meaning.moved.get("image", network.input.shape))
     if images.shape[1:] != shape or not len(images):
         wanted = ", ".join(map(str, shape))

@@ -1,37 +1,30 @@
-"""What can be known before any training: data, model, rules, engines, parts, folder."""
+"""Checks before training: data, model, rules and engines."""
 
 import copy
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from systolith.build import check_programs
 from systolith.compress import check_prunings
-from systolith.config import BuildSection, Experiment, RemovalStep, WeightSection
+from systolith.config import Experiment, RemovalStep, WeightSection
 from systolith.data import Dataset
+from systolith.foundation import ProblemCollector
 from systolith.frontend import lower
-from systolith.netlist import MODELS
 from systolith.network import Conv2d, IntegerNetwork, Linear, NetworkError
 from systolith.plan import PlanError
 from systolith.prune import match_patterns
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 from systolith.stages.cycle_costs import apply_pattern
-from systolith.stages.errors import UsageError
-from systolith.stages.problems import Judge, Problems
+from systolith.stages.keys import explain_user_error
 from systolith.stages.prunings import pattern_of, prunings_of
-from systolith.stages.user_code import explaining
+from systolith.stages.sources import Judge
 
-__all__ = ["check_build", "check_folder", "check_training"]
+__all__ = ["check_training"]
 
-FREE_BYTES = 100_000_000
-"""Free on the disk, at least: a compiled simulator takes some ten million."""
 MOST_NAMES = 3
 SCALED_TOLERANCE = 1e-3
-"""Relative to the largest output; float32 sums in another order stay far below it."""
+"""Largest difference, relative to the largest output; float32 rounding stays far below it."""
 
 
 def check_training(
@@ -39,96 +32,47 @@ def check_training(
     make: Callable[[], nn.Module],
     load: Callable[[], Dataset],
     bits: Callable[[], QuantConfig],
-    problems: Problems,
+    problems: ProblemCollector,
     judge: Judge | None,
 ) -> None:
-    """Check all that training and what follows it will need of an experiment's model and data.
+    """Check everything that training and later stages need of the model and the data.
 
     Parameters
     ----------
     experiment : Experiment
     make, load, bits : callable
-        Give the untrained model, the data set, and widths.
-    problems : Problems
-        Get what is wrong.
+        Return the untrained model, the data set, and the widths.
+    problems : ProblemCollector
+        Gets everything that is wrong.
     judge : callable or None
-        Judges the untrained network's engines, if there will be any.
+        Raises PlanError if there can be no engines; None if the run plans none.
     """
     model: nn.Module | None = None
     data: Dataset | None = None
-    with problems.collected():
+    with problems.collect():
         model = make()
-        _raise(_model_problems(model, experiment.model.factory))
-    with problems.collected():
+        NetworkError.raise_if_any(_model_problems(model, experiment.model.factory))
+    with problems.collect():
         data = load()
-        _raise(_data_problems(data))
+        NetworkError.raise_if_any(_data_problems(data))
     if problems.errors or model is None or data is None:
         return
-    with problems.collected():
-        _raise(_fit_problems(model, data, experiment))
+    with problems.collect():
+        NetworkError.raise_if_any(_fit_problems(model, data, experiment))
     quantized: QuantizedModel | None = None
-    with problems.collected():
+    with problems.collect():
         quantized = prepare(model, data.calibration_images, bits())
-    with problems.collected():
+    with problems.collect():
         check_prunings(model, data, prunings_of(experiment))
     if problems.errors or quantized is None or judge is None:
         return
-    with problems.collected():
+    with problems.collect():
         try:
             network = lower(quantized, name=experiment.name)
             judge(_pruned(network, quantized, model, experiment), _will_change(experiment))
         except PlanError as error:
-            found = [f"before training: {problem}" for problem in error.problems]
-            raise PlanError(found) from error
-
-
-def check_build(section: BuildSection) -> None:
-    """See that there is something to build for and with.
-
-    Raises
-    ------
-    UsageError, MissingProgramError
-        If not.
-    """
-    if (part := section.part) is None:
-        raise UsageError("a build needs a device or a board: --device, --board or [build]")
-    check_programs(part.device)
-    if section.check_netlist and (family := part.device.family) not in MODELS:
-        known = ", ".join(each.value for each in MODELS)
-        raise UsageError(
-            f"a netlist is simulated with models of its cells, which there are for {known}, "
-            f"but {part.device.name} is a {family.value}"
-        )
-
-
-def check_folder(folder: Path) -> None:
-    """See that a folder can be made and written, and that the disk has room.
-
-    Raises
-    ------
-    UsageError
-        If not.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        raise UsageError(
-            f"results need a folder that can be written, but '{folder}' cannot: {error.strerror}; "
-            "name another with --output"
-        ) from error
-    if free < FREE_BYTES:
-        raise UsageError(
-            f"results need {FREE_BYTES // 10**6} MB of disk, but '{folder}' has "
-            f"{free // 10**6} MB; free some, or name another folder with --output"
-        )
-
-
-def _raise(problems: Iterator[str]) -> None:
-    if found := list(problems):
-        raise NetworkError(found)
+            early = [f"before training: {problem}" for problem in error.problems]
+            raise PlanError(early) from error
 
 
 def _model_problems(model: nn.Module, factory: str) -> Iterator[str]:
@@ -173,30 +117,30 @@ def _data_problems(data: Dataset) -> Iterator[str]:
 
 
 def _fit_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> Iterator[str]:
-    """Run the model on a few images: shape of its outputs, classes, and the smallest batch."""
+    """Run the model on a few images; check shape of outputs, classes, and the smallest batch."""
     what = f"model.factory '{experiment.model.factory}'"
     images = data.train_images[:2]
-    with explaining(f"{what}: its forward(), for images of shape {tuple(images.shape)},"):
-        found = _outputs(model.eval(), images)
-    if not isinstance(found, Tensor):
-        yield f"{what} must return one tensor of logits, got {type(found).__name__}"
+    with explain_user_error(f"{what}: its forward(), for images of shape {tuple(images.shape)},"):
+        logits = _outputs(model.eval(), images)
+    if not isinstance(logits, Tensor):
+        yield f"{what} must return one tensor of logits, got {type(logits).__name__}"
         return
-    if found.ndim != 2 or len(found) != len(images):
-        after = "; flatten before returning" if found.ndim > 2 else ""
+    if logits.ndim != 2 or len(logits) != len(images):
+        after = "; flatten before returning" if logits.ndim > 2 else ""
         yield (
             f"{what} must return logits of shape ({len(images)}, classes) for {len(images)} "
-            f"images, got {tuple(found.shape)}{after}"
+            f"images, got {tuple(logits.shape)}{after}"
         )
         return
-    yield from _scale_problems(model, images, found, experiment)
+    yield from _scale_problems(model, images, logits, experiment)
     highest = max(int(data.train_labels.max()), int(data.test_labels.max()))
-    if highest >= found.shape[1]:
+    if highest >= logits.shape[1]:
         hint = ""
         if min(int(data.train_labels.min()), int(data.test_labels.min())) == 1:
             hint = "; classes count from 0, but the least label is 1"
         yield (
             f"data set '{data.name}' has labels up to {highest}, but {what} has "
-            f"{found.shape[1]} outputs, for labels 0..{found.shape[1] - 1}{hint}"
+            f"{logits.shape[1]} outputs, for labels 0..{logits.shape[1] - 1}{hint}"
         )
     train = experiment.train
     count = len(data.train_images)
@@ -211,23 +155,23 @@ def _fit_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> It
 
 
 def _scale_problems(
-    model: nn.Module, images: Tensor, found: Tensor, experiment: Experiment
+    model: nn.Module, images: Tensor, logits: Tensor, experiment: Experiment
 ) -> Iterator[str]:
-    """See that scaled weights compute for images what the others do for brighter ones."""
+    """Check that scaled weights give the same logits as the given ones for scaled images."""
     scale = experiment.model.input_scale
     if scale == 1 or experiment.model.weights is None:
         return
     unscaled = copy.deepcopy(model)
     name, layer = next(
-        (name, each)
-        for name, each in unscaled.named_modules()
-        if isinstance(each, nn.Conv2d | nn.Linear)
+        (name, module)
+        for name, module in unscaled.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
     )
     with torch.no_grad():
         layer.weight.div_(scale)
     wanted = _outputs(unscaled, images * scale)
-    assert isinstance(wanted, Tensor)  # as `found` is
-    if not (found - wanted).abs().max() <= SCALED_TOLERANCE * wanted.abs().max():
+    assert isinstance(wanted, Tensor)  # as `logits` is
+    if not (logits - wanted).abs().max() <= SCALED_TOLERANCE * wanted.abs().max():
         yield (
             f"model.input_scale = {scale:g} scales '{name}', the first layer of the model's "
             "modules that has weights, but the images are read by another one, or changed before; "
@@ -241,7 +185,7 @@ def _outputs(model: nn.Module, images: Tensor) -> object:
 
 
 def _will_change(experiment: Experiment) -> bool:
-    """Whether pruning decides on shapes or patterns only later."""
+    """Whether pruning will change shapes or patterns."""
     return any(
         isinstance(step, RemovalStep) or getattr(step, "budget", None) is not None
         for step in experiment.prune
@@ -251,7 +195,7 @@ def _will_change(experiment: Experiment) -> bool:
 def _pruned(
     network: IntegerNetwork, quantized: QuantizedModel, model: nn.Module, experiment: Experiment
 ) -> IntegerNetwork:
-    """Lay the rules of a step over the untrained network, if no filters leave before."""
+    """Apply the rules of a pruning step to the untrained network, unless filters are removed."""
     steps = experiment.prune
     if any(isinstance(step, RemovalStep) for step in steps):
         return network

@@ -2,100 +2,87 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from systolith.emit import Meaning
+from systolith.foundation import ProblemCollector, UsageError
 from systolith.frontend import mirror
 from systolith.network import IntArray, IntegerNetwork
-from systolith.stages.errors import UsageError
-from systolith.stages.image_files import check_labels, integers_of, read_images
-from systolith.stages.inputs import Inputs
-from systolith.stages.listener import Progress
-from systolith.stages.problems import Judge, Problems
+from systolith.stages.image_files import check_labels, quantize_images, read_images
+from systolith.stages.stage import Stage
 
-__all__ = ["NetworkSource", "Preparation", "Source"]
+__all__ = ["Judge", "NetworkSource", "Source"]
 
+Judge = Callable[[IntegerNetwork, bool], None]
+"""Called with an untrained network, and whether pruning will change its shapes or patterns.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparation:
-    """A stage that comes before there is a network.
-
-    Attributes
-    ----------
-    inputs : callable
-        Finds out what decides the result, but for files of earlier stages.
-    reads, files : sequence of str
-        Files of earlier stages that it reads, and those that it writes.
-    run : callable
-        Does the work; returns JSON values. Files whose names begin like the given path are for what
-        is unfinished.
-    """
-
-    inputs: Callable[[], Inputs]
-    reads: Sequence[str]
-    files: Sequence[str]
-    run: Callable[[Progress, Path], dict[str, Any]]
+Raises PlanError if there can be no engines for it.
+"""
 
 
 class Source(Protocol):
     """An integer network, images for it, and the PyTorch reference."""
 
     @property
-    def stages(self) -> Mapping[str, Preparation]:
-        """Stages to run first, by name."""
+    def stages(self) -> Sequence[Stage]:
+        """Stages that make the network; they run first."""
 
     @property
     def network(self) -> IntegerNetwork:
-        """What the hardware computes; there once the stages have run."""
+        """What the hardware computes; available once the stages have run."""
 
     @property
     def meaning(self) -> Meaning | None:
         """What the network's integers stand for, where that is known."""
 
-    def check(self, problems: Problems, judge: Judge | None) -> None:
-        """Check before any work what the stages to run first will need."""
+    @property
+    def dense_shapes(self) -> Mapping[str, Sequence[int]] | None:
+        """Shapes of the weights before filters were removed, by layer; None if none were."""
+
+    def check(self, problems: ProblemCollector, judge: Judge | None) -> None:
+        """Check what the stages need, before any of them runs."""
 
     def running(self) -> AbstractContextManager[None]:
-        """Hold for the whole run what the source needs around it."""
+        """Return the context in which stages run."""
 
     @property
     def available(self) -> int | None:
-        """Images that there are; None if they are random."""
+        """Number of images; None if they are random."""
 
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
-        """Input integers of `count` images (None: all there are), and their labels if known."""
+        """Return the input integers of `count` images (None: all), and their labels if known."""
 
     def pictures(self, files: Sequence[Path]) -> IntArray:
-        """Input integers of image files; UsageError if they cannot be read or do not fit."""
+        """Return the input integers of image files; UsageError if a file is wrong."""
 
     def reference(self, images: IntArray) -> dict[str, IntArray]:
-        """Outputs of every layer, computed by PyTorch."""
+        """Compute the outputs of every layer with PyTorch."""
 
 
 class NetworkSource:
-    """A saved network with a user's images, or with random ones, uniform over the input type.
+    """A saved network with the user's images, or with random ones, uniform over the input type.
 
-    The reference is PyTorch carrying out the network's integer arithmetic.
+    The reference is the network's integer arithmetic in PyTorch.
 
     Parameters
     ----------
     network : IntegerNetwork
     seed : int
-        Of the images.
+        Seed of random images.
     meaning : Meaning, optional
-        What its integers stand for.
+        What the network's integers stand for.
     own : Path, optional
-        Where the user's images are: see :func:`~systolith.stages.image_files.read_images`.
+        File or folder of the user's images; see :func:`~systolith.stages.image_files.read_images`.
     """
 
     ALL = 256
-    """What "all" means where there is no data set."""
+    """Number of random images that "all" stands for."""
 
-    stages: Mapping[str, Preparation] = {}
+    stages: Sequence[Stage] = ()
+    dense_shapes: Mapping[str, Sequence[int]] | None = None
 
     def __init__(
         self,
@@ -108,24 +95,24 @@ class NetworkSource:
         self.own: tuple[IntArray, IntArray | None] | None = None
         if own is not None:
             images, labels = read_images(own)
-            self.own = integers_of(images, network, meaning), labels
+            self.own = quantize_images(images, network, meaning), labels
             if labels is not None:
                 check_labels(labels, network)
 
     @property
     def available(self) -> int | None:
-        """Images of the user's own."""
+        """Number of the user's images."""
         return None if self.own is None else len(self.own[0])
 
-    def check(self, problems: Problems, judge: Judge | None) -> None:
-        """Need nothing: there are no such stages."""
+    def check(self, problems: ProblemCollector, judge: Judge | None) -> None:
+        """Check nothing: there are no stages."""
 
     def running(self) -> AbstractContextManager[None]:
-        """Need nothing."""
+        """Return a context that does nothing."""
         return nullcontext()
 
     def images(self, count: int | None) -> tuple[IntArray, IntArray | None]:
-        """Take the user's images, or draw some, whose labels are unknown."""
+        """Return the user's images, or draw random ones without labels."""
         if self.own is not None:
             images, labels = self.own
             return images[:count], None if labels is None else labels[:count]
@@ -135,7 +122,7 @@ class NetworkSource:
         return rng.integers(act.low, act.high + 1, shape), None
 
     def pictures(self, files: Sequence[Path]) -> IntArray:
-        """Read integers from ``*.npy``: how pictures become integers is not in a saved network."""
+        """Read integers from ``*.npy``; a saved network does not say how pictures are quantized."""
         tensor = self.network.input
         images, problems = [], []
         for file in files:
@@ -157,5 +144,5 @@ class NetworkSource:
         return np.stack(images).astype(np.int64)
 
     def reference(self, images: IntArray) -> dict[str, IntArray]:
-        """Outputs of every layer, computed by PyTorch."""
+        """Compute the outputs of every layer with PyTorch."""
         return mirror(self.network).trace(images)

@@ -1,13 +1,12 @@
 """The output folder of an experiment: finished stages are cached by content.
 
-Each stage leaves its files and a record ``stages/NAME.json``. The record holds everything that the
-stage's result depends on, and a digest of each file. A stage for which all of that is unchanged is
-not run again, and one that is run again can say why; an interrupted stage leaves no record.
+Each stage leaves its files and a record ``stages/NAME.json``. The record holds everything that
+decides the stage's result, and a digest of each file. A stage runs again only if one of these has
+changed, and it reports which. An interrupted stage leaves no record.
 """
 
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from systolith.foundation import replacing
-from systolith.stages.inputs import Inputs, changes
+from systolith.stages.keys import Inputs, explain_changes
 
 __all__ = ["StageRecord", "Workspace", "key_of", "write_json", "write_text"]
 
@@ -24,22 +23,22 @@ MISSING = "missing"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRecord:
-    """What a stage left behind.
+    """The result of a stage.
 
     Attributes
     ----------
     name, key : str
-        The stage, and the hash of what its result depends on.
+        Name of the stage, and the hash of everything that decides its result.
     seconds : float
-        Wall-clock time when it ran.
+        Wall-clock time that the stage took when it ran.
     cached : bool
-        Whether an earlier run was found.
+        Whether the result is an earlier one.
     files : dict
         Digest of each file.
     result : dict
-        JSON values for later stages and the report.
+        JSON values for the report.
     reasons : tuple of str
-        Why the stage ran again although there was an earlier result.
+        Why the stage ran again despite an earlier result.
     """
 
     name: str
@@ -65,22 +64,22 @@ class Workspace:
         run: Callable[[], dict[str, Any]],
         reruns: Callable[[Sequence[str]], None] = lambda reasons: None,
     ) -> StageRecord:
-        """Run a stage, or find its earlier result.
+        """Run a stage, or return its cached result.
 
         Parameters
         ----------
         name : str
-            Of the stage.
+            Name of the stage.
         inputs : Inputs
-            All that decides the result.
+            Everything that decides the result.
         files : sequence of str
-            What the stage writes, relative to the folder; folders end in ``/``.
+            Files that the stage writes, relative to the folder; names of folders end in ``/``.
         run : callable
-            Does the work; returns JSON values.
+            Does the work and returns JSON values.
         reruns : callable, optional
-            Called with the reasons before a stage that has an earlier result runs again.
+            Called with the reasons before a stage with an earlier result runs again.
         """
-        inputs = json.loads(json.dumps(inputs))  # as it is read again
+        inputs = json.loads(json.dumps(inputs))  # as the record holds them
         key = key_of(name, inputs)
         path = self._record_path(name)
         before = _read(path)
@@ -88,7 +87,7 @@ class Workspace:
         if before is not None:
             reasons = tuple(self._reasons(before, inputs))
             if not reasons:
-                return _found(name, key, before)
+                return _cached(name, key, before)
             reruns(reasons)
         path.unlink(missing_ok=True)
         start = time.perf_counter()
@@ -108,29 +107,25 @@ class Workspace:
         )
 
     def record(self, name: str, inputs: Inputs) -> StageRecord | None:
-        """Find the earlier result of a stage, if it counts."""
-        inputs = json.loads(json.dumps(inputs))  # as it is read again
+        """Return the cached result of a stage; None if there is none, or it is outdated."""
+        inputs = json.loads(json.dumps(inputs))  # as the record holds them
         before = _read(self._record_path(name))
         if before is None or any(self._reasons(before, inputs)):
             return None
-        return _found(name, key_of(name, inputs), before)
-
-    def clear(self, name: str) -> None:
-        """Remove a stage's folder, so that nothing of an earlier run is left in it."""
-        shutil.rmtree(self.folder / name, ignore_errors=True)
+        return _cached(name, key_of(name, inputs), before)
 
     def _record_path(self, name: str) -> Path:
         return self.folder / "stages" / f"{name}.json"
 
     def _reasons(self, before: dict[str, Any], inputs: Inputs) -> Iterator[str]:
-        """Say why an earlier result does not count; nothing if it does."""
-        yield from changes(before["inputs"], inputs)
+        """Explain why an earlier result is outdated; nothing if it is not."""
+        yield from explain_changes(before["inputs"], inputs)
         for file, digest in before["files"].items():
             if (now := _digest_path(self.folder / file)) != digest:
                 yield f"its output {'is missing' if now == MISSING else 'was changed'}: {file}"
 
 
-def _found(name: str, key: str, content: dict[str, Any]) -> StageRecord:
+def _cached(name: str, key: str, content: dict[str, Any]) -> StageRecord:
     return StageRecord(
         name=name,
         key=key,
@@ -142,12 +137,12 @@ def _found(name: str, key: str, content: dict[str, Any]) -> StageRecord:
 
 
 def key_of(name: str, inputs: Inputs) -> str:
-    """Hash a stage's name and all that decides its result."""
+    """Hash a stage's name and inputs."""
     return _digest([name, inputs])
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Read a record; None if there is none, or it is damaged or of another version's."""
+    """Read a record; None if it is missing, damaged, or from another version."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):

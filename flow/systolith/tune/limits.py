@@ -6,9 +6,9 @@ from torch import nn
 
 from systolith.config import ObjectiveName
 from systolith.data import Dataset
-from systolith.stages import UsageError, bits_of
+from systolith.foundation import ProblemCollector, UsageError
+from systolith.stages import bits_of
 from systolith.stages.preflight import check_training
-from systolith.stages.problems import Problems
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, breaks
 from systolith.tune.space import Label, Space
@@ -36,7 +36,7 @@ def check_search(space: Space, make: Callable[[], nn.Module], data: Dataset) -> 
         With all that is wrong.
     """
     bits = bits_of(space.experiment, data.train_images, data.test_images)
-    problems = Problems()
+    problems = ProblemCollector()
     check_training(space.experiment, make, lambda: data, lambda: bits, problems, None)
     problems.raise_if_any()
     untrained = HardwareModel(space, make().eval(), data.calibration_images)

@@ -25,7 +25,7 @@ from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
 from systolith.stages import bits_of, make_data, make_model, recipe_of
-from systolith.stages.program import program_digest
+from systolith.stages.keys import program_digest
 from systolith.stages.prunings import prunings_of
 from systolith.stages.workspace import write_json
 from systolith.train import EpochProgress, evaluate

@@ -20,10 +20,10 @@ from systolith.config import (
     TuneSection,
     WeightSection,
 )
+from systolith.foundation import UsageError
 from systolith.network import Pattern, WeightShape
 from systolith.prune import StridedPattern, prunable_layers
 from systolith.prune.decisions import weight_shape
-from systolith.stages import UsageError
 from systolith.stages.prunings import pattern_of
 
 __all__ = ["DENSE", "METHOD", "Axis", "AxisKind", "Group", "Label", "Point", "Space"]

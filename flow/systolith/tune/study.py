@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from systolith.config import Experiment, merged
-from systolith.stages import UsageError, make_model
-from systolith.stages.inputs import joined
-from systolith.stages.reading import Reading
+from systolith.foundation import UsageError
+from systolith.stages import make_model
+from systolith.stages.keys import join_inputs
+from systolith.stages.keys.training import TrainingInputs
 from systolith.tune.dense import Heard, train_dense
 from systolith.tune.designs import Design, Designs
 from systolith.tune.fronts import Scale, most_promising
@@ -192,8 +193,8 @@ class Study:
             exclude={**left_out, "verify": True, "simulate": True, "build": True}
         )
         data = judged_data(self.experiment, self.base)
-        reading = Reading(self.experiment, self.base, data, self._fresh_model)
-        made_of = json.dumps(joined(reading.model, reading.pixels), sort_keys=True)
+        reading = TrainingInputs(self.experiment, self.base, data, self._fresh_model)
+        made_of = json.dumps(join_inputs(reading.model, reading.pixels), sort_keys=True)
         return hashlib.sha256((content + made_of).encode()).hexdigest()
 
     def _fresh_model(self) -> nn.Module:

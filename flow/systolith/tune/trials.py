@@ -11,7 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from systolith.config import ObjectiveName, SamplerName
-from systolith.stages import UsageError
+from systolith.foundation import UsageError
 from systolith.tune.objectives import MAXIMIZED
 from systolith.tune.repeats import Items, items_of
 from systolith.tune.samplers import sampler_for

@@ -12,10 +12,10 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from systolith.foundation import UsageError
 from systolith.network import NetworkError
 from systolith.plan import PlanError
 from systolith.prune import PruneError
-from systolith.stages import UsageError
 from systolith.train import DivergedError
 
 __all__ = ["Failure", "Workers"]

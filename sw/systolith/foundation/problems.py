@@ -1,8 +1,9 @@
 """Errors that name every problem of an input at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
-__all__ = ["ProblemsError", "listed"]
+__all__ = ["ProblemCollector", "ProblemsError", "UsageError", "listed"]
 
 
 def listed(heading: str, problems: Iterable[str]) -> str:
@@ -56,3 +57,56 @@ class ProblemsError(Exception):
         """Raise one error with all `problems`, or return if there are none."""
         if collected := tuple(problems):
             raise cls(collected)
+
+
+class UsageError(ProblemsError, ValueError):
+    """An argument or option that is wrong, or that contradicts another one.
+
+    Parameters
+    ----------
+    problems : str or iterable of str
+    """
+
+    def __init__(self, problems: str | Iterable[str]) -> None:
+        super().__init__([problems] if isinstance(problems, str) else problems)
+
+
+class ProblemCollector:
+    """Collects the errors of several checks, to raise them together.
+
+    Attributes
+    ----------
+    errors : list of ProblemsError
+
+    Examples
+    --------
+    >>> collector = ProblemCollector()
+    >>> for text in ("seed must be at least 0, got -1", "there is no layer 'conv9'"):
+    ...     with collector.collect():
+    ...         raise UsageError(text)
+    >>> collector.raise_if_any()
+    Traceback (most recent call last):
+        ...
+    systolith.foundation.problems.UsageError: 2 problems:
+      - seed must be at least 0, got -1
+      - there is no layer 'conv9'
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[ProblemsError] = []
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Keep a :class:`ProblemsError` that the block raises; other errors pass."""
+        try:
+            yield
+        except ProblemsError as error:
+            self.errors.append(error)
+
+    def raise_if_any(self) -> None:
+        """Raise the error if there is one, or a :class:`UsageError` with the problems of all."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            problems = (text for error in self.errors for text in error.problems)
+            raise UsageError(dict.fromkeys(problems)) from self.errors[0]

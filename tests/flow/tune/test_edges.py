@@ -6,8 +6,9 @@ import pytest
 
 from systolith.cli.searching import _nothing_found
 from systolith.config import ObjectiveName, SamplerName, check_experiment
+from systolith.foundation import UsageError
 from systolith.models import DigitsCNN
-from systolith.stages import UsageError, make_data
+from systolith.stages import make_data
 from systolith.tune import Space
 from systolith.tune.limits import check_search
 from systolith.tune.samplers import sampler_for

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from systolith.config import Experiment, check_experiment, merged
+from systolith.foundation import UsageError
 from systolith.frontend import lower
 from systolith.plan import plan_network
 from systolith.prune import ScorePruner, match_patterns
 from systolith.quant import prepare
-from systolith.stages import UsageError
 from systolith.tune import Space
 from systolith.tune.model import HardwareModel
 from tests.flow.tune.inline import CONTENT, tiny_data, tiny_model

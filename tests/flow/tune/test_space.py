@@ -15,9 +15,9 @@ from systolith.config import (
     merged,
     read_content,
 )
+from systolith.foundation import UsageError
 from systolith.models import DigitsCNN, ResNet8
 from systolith.network import KOutOfN, Pattern
-from systolith.stages import UsageError
 from systolith.tune import Space
 from tests.flow.tune.inline import CONTENT, tiny_model
 

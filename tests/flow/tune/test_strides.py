@@ -7,9 +7,9 @@ import pytest
 import tomlkit
 
 from systolith.config import ConfigError, Experiment, check_experiment, merged, read_content
+from systolith.foundation import UsageError
 from systolith.network import Conv2d, Dense, KOutOfN, Linear, Strided, load
 from systolith.prune import StridedPattern
-from systolith.stages import UsageError
 from systolith.tune import Space, Study, account_of, find_design, write_pick
 from systolith.tune.measuring import PlanTask, plan_exactly
 from tests.flow.tune.inline import CONTENT, Inline, make_study, tiny_model

@@ -8,7 +8,8 @@ import pytest
 from optuna.trial import TrialState
 
 from systolith.config import ObjectiveName, load_experiment
-from systolith.stages import UsageError, open_run
+from systolith.foundation import UsageError
+from systolith.stages import open_run
 from systolith.tune import Study, account_of, find_design, load_account, write_pick
 from systolith.tune import study as module
 from systolith.tune.measuring import Measurement

@@ -1,4 +1,4 @@
-"""What each stage of training reads of an experiment: settings, the user's code, weights, data."""
+"""What each training stage reads: settings, the user's code, weights and data."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,28 +11,28 @@ from torch import Tensor, nn
 
 from systolith.config import Experiment, PruneSection
 from systolith.data import Dataset
-from systolith.stages.closure import Import
 from systolith.stages.factories import MODELS, is_bundled_data
-from systolith.stages.inputs import Inputs, flat, joined
-from systolith.stages.program import array_digest, digest_of, program_of
-from systolith.stages.user_code import sources_of
+from systolith.stages.keys.closure import Import
+from systolith.stages.keys.inputs import Inputs, flatten_keys, join_inputs
+from systolith.stages.keys.program import array_digest, digest_of, program_of
+from systolith.stages.keys.user_code import sources_of
 
-__all__ = ["Reading", "tensor_digest"]
+__all__ = ["TrainingInputs", "tensor_digest"]
 
 TRAINING = ("batch_size", "learning_rate", "weight_decay", "algorithm", "precision")
 
 
-class Reading:
-    """The inputs of the stages of one experiment.
+class TrainingInputs:
+    """The inputs of the training stages of one experiment.
 
     Parameters
     ----------
     experiment : Experiment
     folder : Path
-        Where the experiment file lies.
+        Folder of the experiment file.
     data : Dataset
     fresh : callable
-        Makes the model as it is before any training.
+        Makes the untrained model.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Reading:
         self.experiment, self.folder, self.data, self.fresh = experiment, folder, data, fresh
 
     def of(self, stage: str) -> Inputs:
-        """Give all that a stage reads, but for what earlier stages wrote."""
+        """Return everything that a stage reads, except the files of earlier stages."""
         settings = {
             "train": self._train,
             "prune": self._prune,
@@ -54,28 +54,28 @@ class Reading:
         }[stage]
         used = [self.model, self.pixels]
         program = program_of(stage, sorted(self._imports, key=str))
-        return joined(program, *used, {"setting": dict(settings())})
+        return join_inputs(program, *used, {"setting": dict(settings())})
 
     @cached_property
     def model(self) -> Inputs:
-        """Where the untrained model comes from: the user's files, its weights, and their file."""
+        """Where the untrained model comes from: the user's files, and initial weights."""
         section = self.experiment.model
-        found: dict[str, Any] = {"setting": {"model.factory": section.factory}}
+        inputs: dict[str, Any] = {"setting": {"model.factory": section.factory}}
         if section.weights is not None:
             path = self.folder / section.weights
-            found["weights"] = {section.weights: digest_of(path)}
-            found["setting"]["model.input_scale"] = section.input_scale
+            inputs["weights"] = {section.weights: digest_of(path)}
+            inputs["setting"]["model.input_scale"] = section.input_scale
         if section.factory in MODELS:
-            return found
+            return inputs
         sources, _ = sources_of(section.factory, self.folder)
         first, second = (_state_digest(self.fresh()) for _ in range(2))
-        # A factory may read a file of its own; one that draws weights unseeded is left alone.
+        # A factory may read a file of its own. Weights that are drawn without a seed do not count.
         initial = {"initial weights": first} if first == second else {}
-        return joined(found, sources, {"weights": initial})
+        return join_inputs(inputs, sources, {"weights": initial})
 
     @cached_property
     def pixels(self) -> Inputs:
-        """The data set, value by value, however it was loaded."""
+        """All values of the data set, however it was loaded."""
         data = self.data
         parts = ("train_images", "train_labels", "test_images", "test_labels")
         values = {part: tensor_digest(getattr(data, part)) for part in parts}
@@ -84,8 +84,8 @@ class Reading:
 
     @cached_property
     def sources(self) -> Inputs:
-        """The user's own files, of the model and of the data set's loader."""
-        return joined(*(sources_of(factory, self.folder)[0] for factory in self._own))
+        """The user's own source files, of the model and of the data loader."""
+        return join_inputs(*(sources_of(factory, self.folder)[0] for factory in self._own))
 
     @property
     def _own(self) -> Iterator[str]:
@@ -114,7 +114,7 @@ class Reading:
     def _quantize(self) -> Iterator[tuple[str, Any]]:
         train = self.experiment.train
         joint = {n: step for n, step in enumerate(self.experiment.prune) if _is_joint(step)}
-        yield from flat("quantize", self.experiment.quantize.model_dump(mode="json"))
+        yield from flatten_keys("quantize", self.experiment.quantize.model_dump(mode="json"))
         yield "train.quantize_epochs", train.quantize_epochs
         yield "train.threads", train.threads
         if joint:
@@ -126,14 +126,14 @@ class Reading:
     def _lower(self) -> Iterator[tuple[str, Any]]:
         yield "name", self.experiment.name
         yield "train.threads", self.experiment.train.threads
-        yield from flat("quantize", self.experiment.quantize.model_dump(mode="json"))
+        yield from flatten_keys("quantize", self.experiment.quantize.model_dump(mode="json"))
 
     def _steps(self, steps: Mapping[int, PruneSection]) -> Iterator[tuple[str, Any]]:
-        """What pruning steps read; multipliers only if cycles are a budget."""
+        """Settings that pruning steps read; multipliers only for a budget in cycles."""
         yield "seed", self.experiment.seed
         yield from self._training()
         for number, step in steps.items():
-            yield from flat(f"prune[{number}]", step.model_dump(mode="json"))
+            yield from flatten_keys(f"prune[{number}]", step.model_dump(mode="json"))
         if any(step.epochs is None for step in steps.values()):
             yield "train.prune_epochs", self.experiment.train.prune_epochs
         budgets = [getattr(step, "budget", None) for step in steps.values()]

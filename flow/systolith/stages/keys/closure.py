@@ -1,7 +1,7 @@
-"""The source files that a module is made of: its own, and those of all that it imports.
+"""The source files of a module: its own, and those of everything that it imports.
 
-Sources are read, not imported. An import counts wherever it stands in a file, and so does a string
-that names a module, as those do that are imported in another process.
+Sources are read, not imported. An import counts wherever it stands in a file. So does a string that
+names a module, because such modules are imported in other processes.
 """
 
 import ast
@@ -18,38 +18,38 @@ __all__ = ["Closure", "Import", "is_installed", "own_module", "user_module"]
 
 INSTALLED = ("site-packages", "dist-packages")
 VALUES = "systolith.config"
-"""Sections are values, which are in the key; what they are looked up in is no part of them."""
+"""Imports of this package are not followed: the values of its sections are in the keys."""
 SOURCES = (".cpp", ".h", ".sv", ".v", ".vlt")
-"""Files beside a module that are part of what it does."""
+"""Suffixes of files beside a module that it uses."""
 
 Locate = Callable[[str], Path | None]
 Import = tuple[str, str | None]
-"""A module, and the name that is imported from it, if one is."""
+"""A module, and the name imported from it; None for the module itself."""
 
 
 @dataclass(slots=True)
 class Closure:
-    """Files of modules and of what they import.
+    """The files of modules and of their imports.
 
     Parameters
     ----------
     locate : callable
-        Finds the file of a module by its dotted name; None for modules that do not count.
+        Returns the file of a module, given its dotted name; None for modules that do not count.
     tables : bool
-        Whether packages have nothing but a table of contents in their ``__init__``. Then an import
-        from a package follows the imported name only.
+        Whether each ``__init__`` is only a table of contents. Then an import from a package
+        follows only the imported name.
     """
 
     locate: Locate
     tables: bool
     files: dict[str, Path] = field(default_factory=dict)
-    """By module, or for files beside modules by path."""
+    """Files by module; files beside modules by path."""
     outside: set[Import] = field(default_factory=set)
     """Imports that were not followed."""
     _seen: set[Import] = field(default_factory=set)
 
     def follow(self, module: str, name: str | None = None) -> None:
-        """Add what importing a module, or a name from it, needs."""
+        """Add the files that an import of a module, or of a name from it, needs."""
         if (module, name) in self._seen:
             return
         self._seen.add((module, name))
@@ -97,12 +97,12 @@ def own_module(name: str) -> Path | None:
 
 
 def user_module(folder: Path) -> Locate:
-    """Find files of the user's modules: in a folder or on the path, but nothing that is installed.
+    """Find the user's modules: in a folder or on the path, but not installed ones.
 
     Parameters
     ----------
     folder : Path
-        Where modules are looked for first.
+        Folder that is searched first.
     """
     search = [str(folder.resolve()), *sys.path]
 
@@ -138,7 +138,7 @@ def _within(folders: list[str], rest: str) -> Path | None:
 
 
 def _stamp(path: Path) -> tuple[Path, int, int]:
-    """Name a file as it is now, for caches."""
+    """Identify the present state of a file, for caches."""
     status = path.stat()
     return path, status.st_mtime_ns, status.st_size
 
@@ -152,17 +152,17 @@ def _tree(path: Path, changed: int, size: int) -> ast.Module:
 def _imports(path: Path, changed: int, size: int, module: str) -> tuple[Import, ...]:
     """List imports of a file: module, and name if there is one."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found: dict[Import, None] = {}
+    imports: dict[Import, None] = {}
     try:
         tree = _tree(path, changed, size)
-    except SyntaxError:  # importing it will tell
+    except SyntaxError:  # raised again when the module is imported
         return ()
     for node in ast.walk(tree):
-        found.update(dict.fromkeys(_imported(node, package)))
-    return tuple(found)
+        imports.update(dict.fromkeys(_imports_of(node, package)))
+    return tuple(imports)
 
 
-def _imported(node: ast.AST, package: str) -> Iterator[Import]:
+def _imports_of(node: ast.AST, package: str) -> Iterator[Import]:
     match node:
         case ast.Import(names=names):
             yield from ((alias.name, None) for alias in names)
@@ -178,7 +178,7 @@ def _imported(node: ast.AST, package: str) -> Iterator[Import]:
 
 @cache
 def _contents(path: Path, changed: int, size: int) -> tuple[tuple[str, tuple[str, str]], ...]:
-    """List the names that a package's ``__init__`` imports from its modules, and from which."""
+    """List the names that a package's ``__init__`` imports, each with its module."""
     return tuple(
         (alias.asname or alias.name, (node.module, alias.name))
         for node in _tree(path, changed, size).body

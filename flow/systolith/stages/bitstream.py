@@ -1,4 +1,4 @@
-"""From a plan to a bitstream: what the build stage does."""
+"""From a plan to a bitstream."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,44 +16,44 @@ from systolith.build import (
 from systolith.config import BuildSection
 from systolith.devices import Constraints, Part, find_board, variants_of
 from systolith.emit import BOARD_TOP, TOP, emit_board, emit_verilog
+from systolith.foundation import Progress, ProgressCallback
 from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
 from systolith.report import draw_floorplan, utilization_rows
-from systolith.stages.listener import Progress
 
 __all__ = ["BITSTREAM", "PICTURES", "build_design", "top_of"]
 
 BITSTREAM = "build"
-"""Folder of a build, in that of the run."""
+"""Folder of the build, in the folder of a run."""
 PICTURES = ("floorplan.png", "floorplan.svg")
 
 
 def top_of(section: BuildSection) -> str:
-    """Top module of what is built."""
+    """Return the name of the top module."""
     return TOP if section.board is None else BOARD_TOP
 
 
 def build_design(
-    plan: NetworkPlan, section: BuildSection, folder: Path, progress: Progress
+    plan: NetworkPlan, section: BuildSection, folder: Path, progress: ProgressCallback
 ) -> dict[str, Any]:
     """Synthesize, place and route a plan; pack a bitstream if the clock is reached.
 
-    For a device that nothing places on, there is but an estimate of what the design takes.
+    Devices without open place and route tools only get an estimate of the cells.
 
     Parameters
     ----------
     plan : NetworkPlan
     section : BuildSection
-        Of a part or a board.
+        Names a part or a board.
     folder : Path
-        Of the run: gets pictures, and ``build/`` with netlist, logs, reports and bitstream.
-    progress : callable
+        Folder of the run. It gets pictures, and ``build/`` with netlist, logs and bitstream.
+    progress : ProgressCallback
 
     Returns
     -------
     dict
-        JSON values: part, what is used, and if it is placed, by each engine too, clocks, frames
-        per second, the critical path.
+        JSON values: part and cells. If the design is placed, also cells of each engine, clocks,
+        frames per second, and the critical path.
 
     Raises
     ------
@@ -63,8 +63,8 @@ def build_design(
     """
     part = section.part
     assert part is not None
-    progress(0, section.seeds + 2, "generating")
-    found: Mapping[str, Any]
+    progress(Progress(task="build", done=0, total=section.seeds + 2, text="generating"))
+    result: Mapping[str, Any]
     if find_tools(part.device).placer is None:
         verilog = emit_verilog(plan, technology=technology_for(part.device.family))
         cells = estimate_cells(
@@ -72,17 +72,17 @@ def build_design(
             TOP,
             part.device,
             folder / BITSTREAM,
-            progress=lambda now: progress(now.done, now.total, now.text),
+            progress=progress,
         )
-        found = {"estimate": True, "used": cells, "bitstream": None}
+        result = {"estimate": True, "used": cells, "bitstream": None}
     else:
-        found = {"estimate": False, **_placed(plan, part, section, folder, progress)}
-    resources = [asdict(use) for use in find_tools(part.device).uses(part.device, found["used"])]
-    return {"part": str(part), "board": section.board, **found, "resources": resources}
+        result = {"estimate": False, **_place(plan, part, section, folder, progress)}
+    resources = [asdict(use) for use in find_tools(part.device).uses(part.device, result["used"])]
+    return {"part": str(part), "board": section.board, **result, "resources": resources}
 
 
-def _placed(
-    plan: NetworkPlan, part: Part, section: BuildSection, folder: Path, progress: Progress
+def _place(
+    plan: NetworkPlan, part: Part, section: BuildSection, folder: Path, progress: ProgressCallback
 ) -> Mapping[str, Any]:
     clock_mhz = section.target_mhz
     if section.board is not None:
@@ -103,9 +103,10 @@ def _placed(
         seeds=section.seeds,
         jobs=section.jobs,
         constraints=constraints,
-        progress=lambda now: progress(now.done, now.total, now.text),
+        progress=progress,
     )
-    progress(section.seeds + 2, section.seeds + 2, "drawing")
+    steps = section.seeds + 2
+    progress(Progress(task="build", done=steps, total=steps, text="drawing"))
     placement = read_placement(placed.placement)
     device = part.device
     draw_floorplan(
@@ -121,11 +122,11 @@ def _placed(
         [folder / name for name in PICTURES],
     )
     rows = utilization_rows(plan, placement.counts)
-    return {**_found(placed, plan), "engines": [asdict(row) for row in rows]}
+    return {**_summarize(placed, plan), "engines": [asdict(row) for row in rows]}
 
 
-def _found(placed: BuildResult, plan: NetworkPlan) -> Mapping[str, Any]:
-    """Gather what people want to know of a placed design."""
+def _summarize(placed: BuildResult, plan: NetworkPlan) -> Mapping[str, Any]:
+    """Return clocks, frames per second and cells of a placed design."""
     best = placed.best
     return {
         "clock_mhz": best.target_mhz,

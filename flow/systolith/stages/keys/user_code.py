@@ -1,4 +1,4 @@
-"""The user's modules: found, imported anew if they changed, called, and explained if they fail."""
+"""The user's modules: found, reloaded if they changed, called, and explained if they fail."""
 
 import hashlib
 import random
@@ -15,19 +15,19 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from systolith.stages.closure import Closure, is_installed, user_module
-from systolith.stages.errors import UsageError
-from systolith.stages.inputs import Inputs
-from systolith.stages.program import digest_of, library_versions
+from systolith.foundation import UsageError
+from systolith.stages.keys.closure import Closure, is_installed, user_module
+from systolith.stages.keys.inputs import Inputs
+from systolith.stages.keys.program import digest_of, library_versions
 
-__all__ = ["call_seeded", "explaining", "find_callable", "sources_of"]
+__all__ = ["call_seeded", "explain_user_error", "find_callable", "sources_of"]
 
 T = TypeVar("T")
 
 SOURCE = "__systolith_source__"
-"""Attribute of an imported module: hash of the files that it was imported from."""
+"""Attribute of an imported module: hash of its source files."""
 MOST_LEGACY_SEEDS = 2**32
-"""NumPy's legacy generator takes seeds below."""
+"""Seeds of NumPy's legacy generator are smaller than this."""
 
 
 def find_callable(factory: str, what: str, known: Mapping[str, object], folder: Path) -> Any:
@@ -37,11 +37,11 @@ def find_callable(factory: str, what: str, known: Mapping[str, object], folder: 
     ----------
     factory : str
     what : str
-        The key that names it, for messages.
+        The key that names the factory, for messages.
     known : mapping
-        Whose names may be given instead.
+        Names that may be given instead.
     folder : Path
-        Where modules are looked for first.
+        Folder that is searched first.
 
     Raises
     ------
@@ -55,9 +55,9 @@ def find_callable(factory: str, what: str, known: Mapping[str, object], folder: 
         )
     search = str(folder.resolve())
     missing = f"{what} '{factory}' cannot be found"
-    with _searching(search), explaining(f"{what} '{factory}': importing it"):
+    with _searching(search), explain_user_error(f"{what} '{factory}': importing it"):
         try:
-            found = _imported(module, folder)
+            imported = _import(module, folder)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise
@@ -65,28 +65,28 @@ def find_callable(factory: str, what: str, known: Mapping[str, object], folder: 
             raise UsageError(f"{missing}: {where}") from error
         except ImportError as error:
             raise UsageError(f"{missing}: {error}") from error
-    if not hasattr(found, name):
+    if not hasattr(imported, name):
         raise UsageError(f"{missing}: module '{module}' has no '{name}'")
-    made = getattr(found, name)
+    made = getattr(imported, name)
     if not callable(made):
         raise UsageError(f"{what} '{factory}' must be callable, got {type(made).__name__}")
     return made
 
 
 def call_seeded(made: Callable[[], T], seed: int, what: str, folder: Path) -> T:
-    """Call a factory with all common generators seeded; theirs go on afterwards as before.
+    """Call a factory with all common random generators seeded, and restore them afterwards.
 
     Raises
     ------
     UsageError
-        If it raises anything.
+        If the factory raises anything.
     """
     ours, numpys = random.getstate(), np.random.get_state()
     try:
         with (
             torch.random.fork_rng(devices=[]),
             _searching(str(folder.resolve())),
-            explaining(what),
+            explain_user_error(what),
         ):
             torch.manual_seed(seed)
             random.seed(seed)
@@ -98,8 +98,8 @@ def call_seeded(made: Callable[[], T], seed: int, what: str, folder: Path) -> T:
 
 
 @contextmanager
-def explaining(what: str) -> Iterator[None]:
-    """Turn whatever the user's code raises into one sentence that names the line.
+def explain_user_error(what: str) -> Iterator[None]:
+    """Turn any error of the user's code into one sentence that names the line.
 
     Raises
     ------
@@ -116,13 +116,13 @@ def explaining(what: str) -> Iterator[None]:
 
 
 def sources_of(factory: str, folder: Path) -> tuple[Inputs, frozenset[tuple[str, str | None]]]:
-    """Digest what ``module:callable`` is made of: the user's files, and versions of libraries.
+    """Return digests of the user's files behind ``module:callable``, and versions of libraries.
 
     Returns
     -------
     inputs : Inputs
     imports : set of pairs of str
-        What these files import from systolith: module and name.
+        What the files import from systolith: module and name.
     """
     module = factory.partition(":")[0]
     closure = _closure(module, folder)
@@ -146,8 +146,8 @@ def _named(path: Path, base: Path) -> str:
     return str(path.relative_to(base)) if path.is_relative_to(base) else str(path)
 
 
-def _imported(module: str, folder: Path) -> Any:
-    """Import a module, anew if its files have changed since it was imported."""
+def _import(module: str, folder: Path) -> Any:
+    """Import a module, or reload it if its files have changed."""
     closure = _closure(module, folder)
     contents = [path.read_bytes() for _, path in sorted(closure.files.items())]
     digest = hashlib.sha256(b"".join(contents)).hexdigest()
@@ -156,10 +156,10 @@ def _imported(module: str, folder: Path) -> Any:
         for name in closure.files:
             sys.modules.pop(name, None)
         invalidate_caches()
-    found = import_module(module)
-    if not hasattr(found, SOURCE):
-        setattr(found, SOURCE, digest)
-    return found
+    imported = import_module(module)
+    if not hasattr(imported, SOURCE):
+        setattr(imported, SOURCE, digest)
+    return imported
 
 
 @contextmanager
@@ -173,7 +173,7 @@ def _searching(folder: str) -> Iterator[None]:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """Name the last line of the user's own in a traceback."""
+    """Describe the innermost line of the user's code in a traceback."""
     spec = find_spec("systolith")
     ours = [Path(folder) for folder in (spec.submodule_search_locations or () if spec else ())]
     for frame in reversed(traceback.extract_tb(trace)):

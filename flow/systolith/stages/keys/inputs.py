@@ -1,12 +1,12 @@
-"""What a stage's result depends on, by kind and name, and what has changed since it ran."""
+"""Everything that decides the result of a stage, by kind and name, and what has changed in it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["Inputs", "changes", "flat", "joined"]
+__all__ = ["Inputs", "explain_changes", "flatten_keys", "join_inputs"]
 
 Inputs = Mapping[str, Mapping[str, Any]]
-"""JSON values by kind, then by name: settings, and digests of what is too large to keep."""
+"""JSON values by kind, then by name: settings, versions, and digests of everything larger."""
 
 KINDS = {
     "program": "systolith",
@@ -18,30 +18,31 @@ KINDS = {
     "images": "images",
     "design": "design",
 }
-"""What to call a kind whose values are digests; other kinds are settings and versions."""
+"""Words for the kinds whose values are digests; other kinds are settings and versions."""
 MOST_NAMES = 3
+"""Names that a reason lists."""
 
 
-def joined(*parts: Inputs) -> dict[str, dict[str, Any]]:
-    """Put inputs together."""
-    found: dict[str, dict[str, Any]] = {}
+def join_inputs(*parts: Inputs) -> dict[str, dict[str, Any]]:
+    """Merge inputs; later values replace earlier ones."""
+    inputs: dict[str, dict[str, Any]] = {}
     for part in parts:
         for kind, values in part.items():
-            found.setdefault(kind, {}).update(values)
-    return found
+            inputs.setdefault(kind, {}).update(values)
+    return inputs
 
 
-def flat(name: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Name each value as the file does: ``quantize.layers.conv1.act_bits``; none that is None."""
+def flatten_keys(name: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Name each value as in ``quantize.layers.conv1.act_bits``; values that are None drop out."""
     for key, value in content.items():
         if isinstance(value, Mapping):
-            yield from flat(f"{name}.{key}", value)
+            yield from flatten_keys(f"{name}.{key}", value)
         elif value is not None:
             yield f"{name}.{key}", value
 
 
-def changes(before: Inputs, now: Inputs) -> Iterator[str]:
-    """Say what differs, in words: ``source changed: mymodel.py``."""
+def explain_changes(before: Inputs, now: Inputs) -> Iterator[str]:
+    """Describe each difference in words, such as ``source changed: mymodel.py``."""
     for kind in dict.fromkeys([*now, *before]):
         old, new = before.get(kind, {}), now.get(kind, {})
         names = [name for name in dict.fromkeys([*new, *old]) if _differs(name, old, new)]

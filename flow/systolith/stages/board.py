@@ -1,6 +1,6 @@
-"""Images to a board, and what it says of them, against the reference."""
+"""Classification of images by a board, compared with the reference."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,22 +10,24 @@ from systolith.gateware.board import identity_of
 from systolith.host import BoardClient, BoardError
 from systolith.network import IntArray
 from systolith.plan import NetworkPlan
-from systolith.stages.sources import Source
 
-__all__ = ["Verdict", "classify_on_board"]
+__all__ = ["BoardResult", "Reference", "classify_on_board"]
+
+Reference = Callable[[IntArray], Mapping[str, IntArray]]
+"""Computes the outputs of every layer for images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One image.
+class BoardResult:
+    """A board's answer for one image.
 
     Attributes
     ----------
     category, cycles : int
-        As the board answered.
+        Class of the image, and cycles that it took.
     outputs : tuple of int
     expected : tuple of int
-        Of the reference.
+        Outputs of the reference.
     """
 
     category: int
@@ -35,20 +37,20 @@ class Verdict:
 
     @property
     def equal(self) -> bool:
-        """Whether every output is the reference's, and the class the greatest of them."""
+        """Whether all outputs are equal to the reference, and the class is the greatest of them."""
         right = self.expected.index(max(self.expected))
         return self.outputs == self.expected and self.category == right
 
 
 def classify_on_board(
-    board: BoardClient, plan: NetworkPlan, source: Source, images: IntArray
-) -> Iterator[Verdict]:
-    """Send images one after the other.
+    board: BoardClient, plan: NetworkPlan, reference: Reference, images: IntArray
+) -> Iterator[BoardResult]:
+    """Classify images one by one.
 
     Raises
     ------
     BoardError
-        If the board computes another network, or does not answer.
+        If the board computes another network or does not answer.
     """
     network = plan.network
     identity = board.identify()
@@ -65,13 +67,13 @@ def classify_on_board(
             f"the board takes images of {identity.image_bytes} bytes, this plan makes {size}: "
             "give the budget that the bitstream was built with"
         )
-    reference = source.reference(images)[network.outputs[0]]
-    for image, expected in zip(images, reference, strict=True):
+    outputs = reference(images)[network.outputs[0]]
+    for image, expected in zip(images, outputs, strict=True):
         values = port.to_transfers(image[None])
-        found = board.classify((values & 0xFF).astype(np.uint8).tobytes())
-        yield Verdict(
-            category=found.category,
-            cycles=found.cycles,
-            outputs=found.outputs,
+        answer = board.classify((values & 0xFF).astype(np.uint8).tobytes())
+        yield BoardResult(
+            category=answer.category,
+            cycles=answer.cycles,
+            outputs=answer.outputs,
             expected=tuple(expected.tolist()),
         )

@@ -1,10 +1,10 @@
-"""Verification with cocotb and bulk simulation, against the PyTorch model in integer mode."""
+"""Verification with cocotb, layer by layer, and bulk simulation, against the PyTorch reference."""
 
 import hashlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,32 +13,40 @@ from numpy.typing import NDArray
 
 from systolith.bench import NativeResult, SimulationProgress, compile_native
 from systolith.emit import Design, write_design
-from systolith.network import INPUT, IntArray, IntegerNetwork, content_hash
+from systolith.foundation import Progress, ProgressCallback
+from systolith.network import INPUT, Add, Flatten, IntArray, IntegerNetwork, Layer, content_hash
 from systolith.plan import NetworkPlan, plan_network
-from systolith.stages.isolate import isolate, single_layers
-from systolith.stages.listener import Progress
 from systolith.verify import Verification, compare, verify
 
-__all__ = ["Bulk", "bulk_simulation", "layer_checks", "network_check", "write_waveform"]
+__all__ = [
+    "BulkResult",
+    "isolate_layer",
+    "list_additions",
+    "list_single_layers",
+    "simulate_images",
+    "verify_layers",
+    "verify_network",
+    "write_waveform",
+]
 
 LONGEST_NAME = 100
-"""Letters of a layer's name in a path."""
+"""Longest name of a folder, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bulk:
+class BulkResult:
     """Result of a bulk simulation.
 
     Attributes
     ----------
     images, mismatches : int
-        Images simulated, and wrong output values among them.
+        Number of simulated images, and of wrong output values.
     first : str or None
-        The first wrong value in words.
+        Description of the first wrong value.
     cycles_predicted, cycles_simulated : int
-        From the first input to the last output transfer, summed over processes.
+        Cycles from the first input to the last output transfer, summed over processes.
     classes : array of int, shape (N,), or None
-        Index of the greatest value, if there is one output.
+        Index of the greatest output value of each image, if the network has one output.
     seconds : float
         Wall-clock time of the simulation.
     """
@@ -53,23 +61,68 @@ class Bulk:
 
     @property
     def passed(self) -> bool:
-        """Whether every output and the cycle count are as predicted."""
+        """Whether every output and the number of cycles are as predicted."""
         return not self.findings
 
     @property
     def findings(self) -> list[str]:
-        """What is not as predicted, in words."""
-        found = []
+        """Descriptions of everything that is not as predicted."""
+        findings = []
         if self.first is not None:
-            found.append(f"{self.first} ({self.mismatches} wrong values)")
+            findings.append(f"{self.first} ({self.mismatches} wrong values)")
         if self.cycles_predicted != self.cycles_simulated:
-            found.append(
+            findings.append(
                 f"{self.cycles_simulated} cycles simulated, but {self.cycles_predicted} predicted"
             )
-        return found
+        return findings
 
 
-def network_check(
+def list_single_layers(network: IntegerNetwork) -> list[str]:
+    """Return the names of layers with an engine and one input, which can stand alone."""
+    return [
+        layer.name
+        for layer in network.layers
+        if len(layer.inputs) == 1 and not isinstance(layer, Flatten)
+    ]
+
+
+def list_additions(network: IntegerNetwork) -> list[str]:
+    """Return the names of layers with two inputs; a design has one, so they cannot stand alone."""
+    return [layer.name for layer in network.layers if len(layer.inputs) > 1]
+
+
+def isolate_layer(network: IntegerNetwork, name: str) -> tuple[IntegerNetwork, str]:
+    """Cut one layer out of a network, together with a flattening before it.
+
+    Parameters
+    ----------
+    network : IntegerNetwork
+    name : str
+        One of :func:`list_single_layers`.
+
+    Returns
+    -------
+    network : IntegerNetwork
+        The layer alone, under its own name.
+    source : str
+        Name of the tensor that the layer reads in the whole network.
+    """
+    layer = network[name]
+    source = layer.inputs[0]
+    layers: tuple[Layer, ...]
+    if source != INPUT and isinstance(flatten := network[source], Flatten):
+        layers = (replace(flatten, input=INPUT), layer)
+        source = flatten.input
+    else:
+        assert not isinstance(layer, Add), "it has two inputs"
+        layers = (replace(layer, input=INPUT),)
+    alone = IntegerNetwork(
+        name=f"{network.name}_{name}", input=network.tensors[source], layers=layers
+    )
+    return alone, source
+
+
+def verify_network(
     design: Design,
     images: IntArray,
     reference: Mapping[str, IntArray],
@@ -77,7 +130,7 @@ def network_check(
     workdir: Path,
     seed: int,
     network: IntegerNetwork,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> Verification:
     """Verify a whole design under every pattern of stalls; see :func:`systolith.verify.verify`."""
     return verify(
@@ -87,11 +140,11 @@ def network_check(
         workdir=workdir,
         seed=seed,
         network_hash=content_hash(network),
-        progress=lambda now: progress(now.done, now.total, f"whole network, {now.text}"),
+        progress=lambda now: progress(replace(now, text=f"whole network, {now.text}")),
     )
 
 
-def layer_checks(
+def verify_layers(
     plan: NetworkPlan,
     images: IntArray,
     reference: Mapping[str, IntArray],
@@ -99,68 +152,68 @@ def layer_checks(
     folder: Path,
     workdir: Path,
     seed: int,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> dict[str, Verification]:
-    """Verify each engine with one input alone, fed with what the reference says its input is.
+    """Verify each engine with one input alone, driven with its input in the reference.
 
-    Additions have two inputs and are left out: their streams are watched in the whole network.
+    Additions have two inputs and are left out; their streams are checked in the whole network.
 
     Parameters
     ----------
     plan : NetworkPlan
         The whole network; engines keep their array shapes.
     images : array of int, shape (N, ...)
-        Only their number counts: inputs are the reference's activations.
+        Only their number matters: inputs are activations of the reference.
     reference : mapping of str to array of int
-        The reference's trace.
+        Outputs of all layers.
     folder : Path
-        For the Verilog of the single layers.
+        Folder for the Verilog of single layers.
     workdir : Path
         Holds simulators.
     """
     network = plan.network
     arrays = {engine.name: engine.array for engine in plan.convolutions}
-    names = single_layers(network)
+    names = list_single_layers(network)
 
-    def designed(name: str) -> Alone:
-        alone, source = isolate(network, name)
+    def generate(name: str) -> _SingleLayer:
+        layer, source = isolate_layer(network, name)
         inputs = reference[source][: len(images)]
         outputs = {INPUT: inputs, name: reference[name][: len(images)]}
-        single = plan_network(alone, arrays={name: arrays[name]} if name in arrays else {})
-        return Alone(name, write_design(single, folder / folder_name(name)), inputs, outputs)
+        single = plan_network(layer, arrays={name: arrays[name]} if name in arrays else {})
+        return _SingleLayer(write_design(single, folder / _folder_name(name)), inputs, outputs)
 
-    def verified(alone: Alone) -> Verification:
+    def check(single: _SingleLayer) -> Verification:
         return verify(
-            alone.design, alone.inputs, alone.outputs, workdir=workdir, seed=seed, quick=True
+            single.design, single.inputs, single.outputs, workdir=workdir, seed=seed, quick=True
         )
 
     # Emission is Python and stays in this thread; verification waits for compilers and simulators.
-    singles = [designed(name) for name in names]
+    singles = [generate(name) for name in names]
     results = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, result in zip(names, pool.map(verified, singles), strict=True):
+        for name, result in zip(names, pool.map(check, singles), strict=True):
             results[name] = result
-            progress(len(results), len(names), f"layer {name} alone")
+            text = f"layer {name} alone"
+            progress(Progress(task="verify", done=len(results), total=len(names), text=text))
     return results
 
 
-def folder_name(layer: str) -> str:
-    """Name a folder after a layer; names of files are short, those of layers need not be."""
+def _folder_name(layer: str) -> str:
+    """Name a folder after a layer; names of layers may be too long for a file system."""
     if len(layer) <= LONGEST_NAME:
         return layer
     return f"{layer[:LONGEST_NAME]}-{hashlib.sha256(layer.encode()).hexdigest()[:8]}"
 
 
-class Alone(NamedTuple):
-    """One layer with its own design, what goes in and what must come out."""
+class _SingleLayer(NamedTuple):
+    """The design of one layer, its inputs and its expected outputs."""
 
-    name: str
     design: Design
     inputs: IntArray
     outputs: dict[str, IntArray]
 
 
-def bulk_simulation(
+def simulate_images(
     design: Design,
     plan: NetworkPlan,
     images: IntArray,
@@ -168,18 +221,19 @@ def bulk_simulation(
     *,
     workdir: Path,
     jobs: int,
-    progress: Progress,
+    progress: ProgressCallback,
     quick: bool = False,
-) -> Bulk:
+) -> BulkResult:
     """Simulate many images natively and compare every output and the number of cycles.
 
-    If `quick`, time is saved in compiling, at the expense of simulation.
+    With `quick`, compiling takes less time and simulation more.
     """
-    progress(0, len(images), "compiling the design with Verilator")
+    text = "compiling the design with Verilator"
+    progress(Progress(task="simulate", done=0, total=len(images), text=text))
     model = compile_native(design, workdir, quick=quick)
 
     def report(now: SimulationProgress) -> None:
-        progress(now.done, now.total, f"{now.images_per_second:.0f} images/s")
+        progress(replace(now, text=f"{now.images_per_second:.0f} images/s"))
 
     result = model.run(images, jobs=jobs, progress=report)
     wrong = [
@@ -187,7 +241,7 @@ def bulk_simulation(
         for port, values in zip(design.outputs, result.outputs, strict=True)
     ]
     first = compare(design, result.outputs, reference)
-    return Bulk(
+    return BulkResult(
         images=len(images),
         mismatches=int(sum(wrong)),
         first=None if first is None else str(first),
@@ -215,7 +269,7 @@ def _shard_sizes(result: NativeResult, images: int) -> list[int]:
 
 
 def _cycles(result: NativeResult, images: int) -> int:
-    """Cycles from first input to last output, summed over the processes."""
+    """Count cycles from the first input to the last output, summed over processes."""
     starts = np.array(result.shard_starts)
     ends = np.append(starts[1:], images) - 1
     spans = result.last_output_cycle[ends] - result.first_input_cycle[starts] + 1

@@ -1,6 +1,6 @@
-"""The network of an experiment: trained, pruned, quantized and lowered."""
+"""The stages of the software half: train, prune, quantize and lower the model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,51 +24,42 @@ from systolith.compress import (
 from systolith.config import Experiment
 from systolith.data import Dataset, load_image_files
 from systolith.emit import MEANING, Meaning, read_meaning
+from systolith.foundation import ProblemCollector, UsageError
 from systolith.frontend import IntegerModel, lower
-from systolith.network import IntArray, IntegerNetwork, load, save, trace
+from systolith.network import INPUT, IntArray, IntegerNetwork, load, save, trace
 from systolith.prune import prunable_layers
 from systolith.quant import QuantConfig, QuantizedModel
-from systolith.stages.errors import UsageError
+from systolith.report import Report
 from systolith.stages.factories import make_data, make_model
 from systolith.stages.gallery import draw_pruned
-from systolith.stages.listener import Progress
-from systolith.stages.meanings import meaning_of
+from systolith.stages.keys import Inputs
+from systolith.stages.keys.training import TrainingInputs
 from systolith.stages.preflight import check_training
-from systolith.stages.problems import Judge, Problems
 from systolith.stages.prunings import prunings_of
-from systolith.stages.reading import Reading
 from systolith.stages.recipes import bits_of, recipe_of
-from systolith.stages.sources import Preparation
-from systolith.stages.workspace import write_json
-from systolith.train import (
-    EpochCallback,
-    EpochProgress,
-    clear_checkpoints,
-    evaluate,
-    save_tensors,
-    train_float,
-)
+from systolith.stages.sources import Judge
+from systolith.stages.stage import Stage, StageContext
+from systolith.stages.workspace import StageRecord, write_json
+from systolith.train import clear_checkpoints, evaluate, save_tensors, train_float
 
-__all__ = ["ExperimentSource"]
-
-Work = Callable[[Progress, Path], dict[str, Any]]
+__all__ = ["ExperimentSource", "meaning_of"]
 
 
 class ExperimentSource:
-    """Trains and lowers; then the network, the test images and the PyTorch reference are there.
+    """The network, test images and PyTorch reference of an experiment, once its stages have run.
 
     Parameters
     ----------
     experiment : Experiment
-        What to do.
     output : Path
-        Where results go.
+        Folder for results.
     folder : Path
-        Where the experiment file lies; modules that it names are looked for there.
+        Folder of the experiment file, in which the user's modules are searched first.
     """
 
     def __init__(self, experiment: Experiment, output: Path, folder: Path) -> None:
         self.experiment, self.output, self.folder = experiment, output, folder
+        self.dense_shapes: dict[str, list[int]] | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -81,30 +72,52 @@ class ExperimentSource:
             torch.set_num_threads(before)
 
     @property
-    def stages(self) -> Mapping[str, Preparation]:
-        """Training, pruning, quantizing, lowering; each reads files of those before."""
+    def stages(self) -> tuple[Stage, ...]:
+        """Training, pruning, quantizing and lowering."""
         lowered = ["network.json", "network.safetensors", MEANING]
-        return {
-            "train": self._preparation("train", [], ["train/"], self._train),
-            "prune": self._preparation("prune", ["train/"], ["prune/"], self._prune),
-            "quantize": self._preparation("quantize", ["prune/"], ["quantize/"], self._quantize),
-            "lower": self._preparation("lower", ["prune/", "quantize/"], lowered, self._lower),
-        }
+        return (
+            self._stage("train", (), ["train/"], self._train),
+            self._stage("prune", ("train",), ["prune/"], self._prune),
+            self._stage("quantize", ("prune",), ["quantize/"], self._quantize),
+            self._stage("lower", ("prune", "quantize"), lowered, self._lower),
+        )
 
-    def check(self, problems: Problems, judge: Judge | None) -> None:
-        """Check the model, the data and what the file says of them, all together."""
+    def _stage(
+        self,
+        name: str,
+        depends: tuple[str, ...],
+        files: Sequence[str],
+        run: Callable[[StageContext], dict[str, Any]],
+    ) -> Stage:
+        def read_inputs() -> Inputs:
+            return self.training_inputs.of(name)
+
+        return Stage(
+            name=name,
+            depends=depends,
+            inputs=read_inputs,
+            files=lambda: files,
+            run=run,
+            publish=self._publish,
+        )
+
+    def _publish(self, report: Report, record: StageRecord) -> None:
+        """Publish accuracy, checks and files."""
+        result = record.result
+        report.accuracy.update(result.get("accuracy", {}))
+        report.files.update(result.get("files", {}))
+        report.add_checks(result.get("checks", []))
+        self.dense_shapes = result.get("dense", self.dense_shapes)
+
+    def check(self, problems: ProblemCollector, judge: Judge | None) -> None:
+        """Check the model, the data and everything that the experiment says about them."""
         make, load = self._fresh_model, lambda: self.data
         check_training(self.experiment, make, load, lambda: self._bits, problems, judge)
 
-    def _preparation(
-        self, name: str, reads: Sequence[str], files: Sequence[str], run: Work
-    ) -> Preparation:
-        return Preparation(inputs=lambda: self.reading.of(name), reads=reads, files=files, run=run)
-
     @cached_property
-    def reading(self) -> Reading:
+    def training_inputs(self) -> TrainingInputs:
         """What the stages read."""
-        return Reading(self.experiment, self.folder, self.data, self._fresh_model)
+        return TrainingInputs(self.experiment, self.folder, self.data, self._fresh_model)
 
     @cached_property
     def data(self) -> Dataset:
@@ -156,18 +169,20 @@ class ExperimentSource:
     def _fresh_model(self) -> nn.Module:
         return make_model(self.experiment.model, self.experiment.seed, self.folder)
 
-    def _train(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
+    def _train(self, context: StageContext) -> dict[str, Any]:
         """Train the dense float network."""
         model, data = self._fresh_model(), self.data
-        train_float(model, data, recipe_of(self.experiment), _heard_by(progress), checkpoint)
+        train_float(
+            model, data, recipe_of(self.experiment), context.progress, context.checkpoint
+        )
         self._save("train/weights", dict(model.state_dict()))
-        clear_checkpoints(checkpoint)
+        clear_checkpoints(context.checkpoint)
         return self._result("float", evaluate(model, data.test_images, data.test_labels), "train")
 
-    def _prune(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
-        """Carry the pruning steps out; what was kept is saved, and drawn."""
+    def _prune(self, context: StageContext) -> dict[str, Any]:
+        """Carry out the pruning steps, and save and draw what was kept."""
         model, data = self._trained_model(), self.data
-        trainer = self._trainer(progress, checkpoint)
+        trainer = self._trainer(context)
         pruned = prune_model(model, trainer, prunings_of(self.experiment))
         save_pruned(pruned, self.output / "prune")
         draw_pruned(
@@ -178,30 +193,34 @@ class ExperimentSource:
             pruned.history,
             self.output / "prune" / "pictures",
         )
-        clear_checkpoints(checkpoint)
+        clear_checkpoints(context.checkpoint)
         if not pruned.filters and not pruned.masks:
             return {"files": {"prune": "prune"}}
         accuracy = evaluate(pruned.model, data.test_images, data.test_labels)
         return self._result("pruned", accuracy, "prune")
 
-    def _quantize(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
-        """Train with quantized weights and activations; joint pruning happens here, too."""
-        trainer, prunings = self._trainer(progress, checkpoint), prunings_of(self.experiment)
+    def _quantize(self, context: StageContext) -> dict[str, Any]:
+        """Train with quantized weights and activations, and prune jointly if a step says so."""
+        trainer, prunings = self._trainer(context), prunings_of(self.experiment)
         quantized = quantize_model(self._pruned, trainer, self._bits, prunings=prunings)
         save_quantized(quantized, self.output / "quantize")
-        clear_checkpoints(checkpoint)
+        clear_checkpoints(context.checkpoint)
         return {"files": {"quantize": "quantize"}}
 
-    def _trainer(self, progress: Progress, checkpoint: Path) -> Trainer:
-        recipe, report = recipe_of(self.experiment), _heard_by(progress)
-        return Trainer(data=self.data, recipe=recipe, progress=report, checkpoint=checkpoint)
+    def _trainer(self, context: StageContext) -> Trainer:
+        return Trainer(
+            data=self.data,
+            recipe=recipe_of(self.experiment),
+            progress=context.progress,
+            checkpoint=context.checkpoint,
+        )
 
     def _result(self, name: str, accuracy: float, folder: str) -> dict[str, Any]:
         counted = {name: accuracy, "test_images": len(self.data.test_labels)}
         return {"accuracy": counted, "files": {folder: folder}}
 
-    def _lower(self, progress: Progress, checkpoint: Path) -> dict[str, Any]:
-        """Write the integer network, and compare NumPy with PyTorch on every test image."""
+    def _lower(self, context: StageContext) -> dict[str, Any]:
+        """Write the integer network, and compare NumPy with PyTorch on all test images."""
         network = lower(self._quantized, name=self.experiment.name)
         save(network, self.output / "network.json")
         meaning = meaning_of(self._quantized, self.data, network.outputs)
@@ -252,8 +271,32 @@ class ExperimentSource:
         save_tensors(tensors, self.output / f"{name}.safetensors")
 
 
-def _heard_by(progress: Progress) -> EpochCallback:
-    def report(now: EpochProgress) -> None:
-        progress(now.done, now.total, now.text)
+def meaning_of(model: QuantizedModel, data: Dataset, outputs: Sequence[str]) -> Meaning:
+    """Describe what the integers of a trained network stand for.
 
-    return report
+    Parameters
+    ----------
+    model : QuantizedModel
+    data : Dataset
+        Its normalization comes before the quantizer of the input.
+    outputs : sequence of str
+        Names of the network's output layers.
+    """
+
+    def step(name: str) -> float:
+        return float(model.quantizer(name).step.detach())
+
+    normal: dict[str, list[Any]] = {}
+    if data.mean is not None and data.deviation is not None:
+        pairs = list(zip(data.mean, data.deviation, strict=True))
+        normal = {
+            "multiply_by": [[[1 / deviation]] for _, deviation in pairs],
+            "add": [[[-mean / deviation]] for mean, deviation in pairs],
+        }
+    return Meaning(
+        input_scale=step(INPUT),
+        output_scales={name: step(name) for name in outputs},
+        multiply_by=normal.get("multiply_by", [1.0]),
+        add=normal.get("add", [0.0]),
+        rounding="half_up",
+    )

@@ -1,4 +1,4 @@
-"""What verification and simulation found, as the report tells it."""
+"""Summaries of verification and simulation for the report."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,48 +7,49 @@ import numpy as np
 
 from systolith.network import IntArray, IntegerNetwork
 from systolith.report import count_of
-from systolith.stages.isolate import additions
-from systolith.stages.proving import Bulk
+from systolith.stages.verification import BulkResult, list_additions
 from systolith.verify import Verification
 
-__all__ = ["proof_of", "proof_of_bulk"]
+__all__ = ["summarize_bulk_simulation", "summarize_verification"]
 
 
-def proof_of(
+def summarize_verification(
     whole: Mapping[str, Verification],
-    alone: Mapping[str, Verification],
+    layers: Mapping[str, Verification],
     network: IntegerNetwork,
 ) -> dict[str, Any]:
-    """Tell of a verification: its checks, and how many values were wrong.
+    """Return the checks of a verification, and the number of mismatches.
 
     Parameters
     ----------
     whole : mapping of str to Verification
-        Of the whole network, by its name.
-    alone : mapping of str to Verification
-        Of single layers, by name; empty if none was verified alone.
+        Result for the whole network, by its name.
+    layers : mapping of str to Verification
+        Results for single layers, by name; may be empty.
     network : IntegerNetwork
     """
     checks = [_check("whole network", whole)]
-    if alone:
-        checks.append(_check("each layer alone", alone))
-        checks[-1]["what"] += _not_alone(network)
+    if layers:
+        checks.append(_check("each layer alone", layers))
+        checks[-1]["what"] += _describe_exceptions(network)
     return {"checks": checks, "mismatches": sum(len(check["findings"]) for check in checks)}
 
 
-def proof_of_bulk(bulk: Bulk, labels: IntArray | None, known: int | None) -> dict[str, Any]:
-    """Tell of a bulk simulation: counts, its check, and the accuracy if labels are known.
+def summarize_bulk_simulation(
+    bulk: BulkResult, labels: IntArray | None, known: int | None
+) -> dict[str, Any]:
+    """Return counts, the check, and, if labels are known, the accuracy of a bulk simulation.
 
     Parameters
     ----------
-    bulk : Bulk
+    bulk : BulkResult
     labels : array of int, shape (N,), or None
-        Of the images that were simulated.
+        Labels of the simulated images.
     known : int or None
-        Images that there are; None if they are random.
+        Number of images that exist; None if the images are random.
     """
     labelled = labels is not None and bulk.classes is not None
-    name, images = _simulated(bulk.images, known)
+    name, images = _describe_images(bulk.images, known)
     return {
         "accuracy": float(np.mean(bulk.classes == labels)) if labelled else None,
         "images": bulk.images,
@@ -68,8 +69,8 @@ def proof_of_bulk(bulk: Bulk, labels: IntArray | None, known: int | None) -> dic
     }
 
 
-def _simulated(images: int, known: int | None) -> tuple[str, str]:
-    """Name the check of so many images, and the images."""
+def _describe_images(images: int, known: int | None) -> tuple[str, str]:
+    """Name the check, and describe the images."""
     if known is None:
         return "random images", count_of(images, "random image")
     if images < known:
@@ -77,9 +78,9 @@ def _simulated(images: int, known: int | None) -> tuple[str, str]:
     return "every image", count_of(images, "image")
 
 
-def _check(name: str, found: Mapping[str, Verification]) -> dict[str, Any]:
-    """One line of the report's list of checks, for one design or several."""
-    results = list(found.values())
+def _check(name: str, verifications: Mapping[str, Verification]) -> dict[str, Any]:
+    """Make one check of the report from the results of one or several designs."""
+    results = list(verifications.values())
     streams = sum(len(result.layers) for result in results)
     patterns = max(len(result.patterns) for result in results)
     cycles = sum(result.cycles for result in results)
@@ -98,9 +99,9 @@ def _check(name: str, found: Mapping[str, Verification]) -> dict[str, Any]:
     }
 
 
-def _not_alone(network: IntegerNetwork) -> str:
-    """Say which layers were not verified alone."""
-    if not (names := additions(network)):
+def _describe_exceptions(network: IntegerNetwork) -> str:
+    """Name the layers that were not verified alone."""
+    if not (names := list_additions(network)):
         return ""
     verb = "has" if len(names) == 1 else "have"
     return f"; {', '.join(names)} {verb} two inputs: in the whole network only"
