@@ -61,7 +61,9 @@ def classify(
         values = source.pictures(pictures) if pictures else source.images(images)[0]
         with open_line(port, session.experiment.build.baud) as line:
             results = list(
-                classify_on_board(BoardClient(line, timeout), session.plan, source.reference, values)
+                classify_on_board(
+                    BoardClient(line, timeout), session.plan, source.reference, values
+                )
             )
     names = [str(path) for path in pictures or ()] or [
         f"test image {n}" for n in range(len(results))

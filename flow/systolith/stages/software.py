@@ -172,9 +172,7 @@ class ExperimentSource:
     def _train(self, context: StageContext) -> dict[str, Any]:
         """Train the dense float network."""
         model, data = self._fresh_model(), self.data
-        train_float(
-            model, data, recipe_of(self.experiment), context.progress, context.checkpoint
-        )
+        train_float(model, data, recipe_of(self.experiment), context.progress, context.checkpoint)
         self._save("train/weights", dict(model.state_dict()))
         clear_checkpoints(context.checkpoint)
         return self._result("float", evaluate(model, data.test_images, data.test_labels), "train")
