@@ -28,7 +28,7 @@ from systolith.prune import (
     prune_feature_maps_by_particles,
     remove_filters,
 )
-from systolith.prune.search import SearchReport
+from systolith.prune.search import SearchProgress
 from systolith.train import evaluate
 
 DENSE_EPOCHS, LAST_EPOCHS, CONTROL_EPOCHS = 4, 3, 5
@@ -170,5 +170,5 @@ def _portion(data: Dataset, count: int, seed: int) -> Dataset:
     return replace(data, train_images=drawn.images, train_labels=drawn.labels)
 
 
-def _say(report: SearchReport) -> None:
+def _say(report: SearchProgress) -> None:
     print(report, flush=True)

@@ -18,10 +18,10 @@ def test_random_networks_agree_with_the_golden_arithmetic(
 ) -> None:
     inputs = images(network.input, rng)
     golden = trace(network, inputs)
-    found = mirror(network).trace(inputs)
-    assert list(found) == list(golden)
+    computed = mirror(network).trace(inputs)
+    assert list(computed) == list(golden)
     for name in golden:
-        assert np.array_equal(found[name], golden[name]), name
+        assert np.array_equal(computed[name], golden[name]), name
 
 
 @given(data=st.data(), output=act_types(), channels=st.integers(1, 3))
@@ -44,5 +44,5 @@ def test_requantization_agrees_at_ties_and_beside_them(
         spec.overflow,
         None if spec.offset is None else torch.tensor(spec.offset),
     )
-    found = mirrored(torch.tensor(acc)).numpy()
-    assert np.array_equal(found, requantize(acc, spec, output))
+    computed = mirrored(torch.tensor(acc)).numpy()
+    assert np.array_equal(computed, requantize(acc, spec, output))

@@ -96,19 +96,19 @@ def test_a_planted_mistake_is_found_and_its_layer_named(
     name: str, mistake: Callable[[FloatLayer], None]
 ) -> None:
     model = _Net().eval()
-    found = read_network(model, IMAGES)
-    assert list(comparison_problems(model, found, IMAGES)) == []
-    (layer,) = (layer for layer in found.layers if layer.name == name)
+    network = read_network(model, IMAGES)
+    assert list(comparison_problems(model, network, IMAGES)) == []
+    (layer,) = (layer for layer in network.layers if layer.name == name)
     mistake(layer)
-    (problem,) = comparison_problems(model, found, IMAGES)
+    (problem,) = comparison_problems(model, network, IMAGES)
     assert problem.startswith(f"{layer.title}: is the first layer that was understood wrongly")
 
 
 def test_a_mistake_of_recognition_reaches_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     def mistaken(model: nn.Module, images: Tensor) -> FloatNetwork:
-        found = read_network(model, images)
-        found.layers[0].norm = None
-        return found
+        network = read_network(model, images)
+        network.layers[0].norm = None
+        return network
 
     prepare(_Net(), IMAGES)
     monkeypatch.setattr(PREPARE, "read_network", mistaken)
@@ -119,10 +119,10 @@ def test_a_mistake_of_recognition_reaches_the_user(monkeypatch: pytest.MonkeyPat
 
 def test_a_mistake_in_front_of_a_softmax_is_found() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softmax(1)).eval()
-    found = read_network(model, IMAGES)
-    assert list(comparison_problems(model, found, IMAGES)) == []
-    found.layers[0].activation = Activation.RELU
-    (problem,) = comparison_problems(model, found, IMAGES)
+    network = read_network(model, IMAGES)
+    assert list(comparison_problems(model, network, IMAGES)) == []
+    network.layers[0].activation = Activation.RELU
+    (problem,) = comparison_problems(model, network, IMAGES)
     assert problem.startswith("'0' (Conv2d): is the first layer that was understood wrongly")
 
 

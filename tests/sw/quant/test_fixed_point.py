@@ -18,24 +18,24 @@ def test_error_is_below_a_thousandth_within_a_spread_of_64(
     largest: float, ratios: list[float]
 ) -> None:
     scale = _scales(largest, *(largest * ratio for ratio in ratios))
-    found = fixed_point(scale)
-    assert 0 <= found.shift <= 47
-    assert found.multiplier.min() >= 0 and found.multiplier.max() <= 65535
-    value = found.multiplier.double() / 2.0**found.shift
+    fixed = fixed_point(scale)
+    assert 0 <= fixed.shift <= 47
+    assert fixed.multiplier.min() >= 0 and fixed.multiplier.max() <= 65535
+    value = fixed.multiplier.double() / 2.0**fixed.shift
     assert ((value / scale - 1).abs() <= 2.0**-10).all()
     assert (value[0] / largest - 1).abs() <= 2.0**-16
 
 
 @pytest.mark.parametrize("exponent", range(-47, 1))
 def test_a_power_of_two_is_a_shift(exponent: int) -> None:
-    found = fixed_point(_scales(2.0**exponent, 2.0**exponent))
-    assert found.multiplier.tolist() == [1, 1]
-    assert found.shift == -exponent
+    fixed = fixed_point(_scales(2.0**exponent, 2.0**exponent))
+    assert fixed.multiplier.tolist() == [1, 1]
+    assert fixed.shift == -exponent
 
 
 def test_scales_above_the_largest_multiplier_saturate() -> None:
-    found = fixed_point(_scales(1e9, 0.5))
-    assert (found.multiplier.tolist(), found.shift) == ([65535, 1], 0)
+    fixed = fixed_point(_scales(1e9, 0.5))
+    assert (fixed.multiplier.tolist(), fixed.shift) == ([65535, 1], 0)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, torch.nan, torch.inf])

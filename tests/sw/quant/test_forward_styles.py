@@ -279,8 +279,8 @@ def test_batch_norms_are_folded_into_a_neighbour(layers: list[nn.Module], names:
     for layer in layers:
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             _with_statistics(layer)
-    found = assert_computes_the_same(nn.Sequential(*layers))
-    assert [layer.qualified_name for layer in found] == names
+    layers = assert_computes_the_same(nn.Sequential(*layers))
+    assert [layer.qualified_name for layer in layers] == names
 
 
 @pytest.mark.parametrize(

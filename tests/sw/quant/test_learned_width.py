@@ -27,10 +27,10 @@ def test_values_are_a_grid_of_the_rounded_width(bits: float, signed: bool) -> No
     step = 2.0 / high
     x = _values()
     expected = torch.floor(x.clamp(-2.0 if signed else 0.0, 2.0) / step + 0.5)
-    found = quantizer(x) / step
-    assert torch.allclose(found, expected, atol=1e-4)
-    assert found.round().unique().numel() <= 2 ** round(bits) - signed
-    assert found.abs().max().round() == high
+    levels = quantizer(x) / step
+    assert torch.allclose(levels, expected, atol=1e-4)
+    assert levels.round().unique().numel() <= 2 ** round(bits) - signed
+    assert levels.abs().max().round() == high
 
 
 @pytest.mark.parametrize("bits", [2.0, 3.0, 5.0])

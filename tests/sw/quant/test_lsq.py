@@ -32,12 +32,12 @@ def _gradients(
     return y.detach(), x.grad, step.grad
 
 
-def _assert_equal(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
+def _assert_equal(gradients: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None:
     """Equal values; gradients up to the order of sums, and to the step that comes and goes."""
-    assert torch.equal(found[0], expected[0])
-    assert torch.equal(found[1] == 0, expected[1] == 0)
-    assert torch.allclose(found[1], expected[1], rtol=1e-6, atol=0)
-    assert torch.allclose(found[2], expected[2], rtol=1e-5, atol=1e-6)
+    assert torch.equal(gradients[0], expected[0])
+    assert torch.equal(gradients[1] == 0, expected[1] == 0)
+    assert torch.allclose(gradients[1], expected[1], rtol=1e-6, atol=0)
+    assert torch.allclose(gradients[2], expected[2], rtol=1e-5, atol=1e-6)
 
 
 def test_ties_round_towards_plus_infinity() -> None:
@@ -97,11 +97,11 @@ def test_equals_its_composition_in_every_layout(
     monkeypatch.setattr(lsq, "CHUNK", chunk)
     x = _values(5, 6, 7, 3).contiguous(memory_format=memory_format)
     step = torch.rand(5, 1, 1, 1) + 0.5 if per_channel else torch.tensor(0.5)
-    found = _gradients(fake_quantize, x, step, low, high, 0.1)
+    gradients = _gradients(fake_quantize, x, step, low, high, 0.1)
     expected = _gradients(_composed, x, step, low, high, 0.1)
-    _assert_equal(found, expected)
-    assert found[2].shape == step.shape
-    assert found[0].is_contiguous(memory_format=memory_format)
+    _assert_equal(gradients, expected)
+    assert gradients[2].shape == step.shape
+    assert gradients[0].is_contiguous(memory_format=memory_format)
 
 
 @pytest.mark.parametrize("step", [0.75, 0.3])
@@ -112,9 +112,9 @@ def test_rectifying_is_a_relu_before_it(step: float) -> None:
     def rectified(x: Tensor, *arguments: float) -> Tensor:
         return fake_quantize(x, *arguments, rectify=True)
 
-    found = _gradients(rectified, x, torch.tensor(step), 0, 15, 0.1)
+    gradients = _gradients(rectified, x, torch.tensor(step), 0, 15, 0.1)
     expected = _gradients(lambda x, *a: _composed(x.relu(), *a), x, torch.tensor(step), 0, 15, 0.1)
-    _assert_equal(found, expected)
+    _assert_equal(gradients, expected)
 
 
 def test_gradients_pass_at_the_ends_of_the_range_and_stop_behind_them() -> None:
@@ -163,5 +163,5 @@ def test_fake_quantized_values_are_exactly_step_times_integer() -> None:
     x = _values(1000, seed=3)
     for step in torch.rand(50, generator=torch.Generator().manual_seed(1)) + 0.01:
         for gradient_scale in (1e-3, 0.37):
-            found = fake_quantize(x, step, -8, 7, gradient_scale)
-            assert torch.equal(found, quantize(x, step, -8, 7) * step)
+            gradients = fake_quantize(x, step, -8, 7, gradient_scale)
+            assert torch.equal(gradients, quantize(x, step, -8, 7) * step)

@@ -57,13 +57,13 @@ def test_freezing_renamed_masks_is_preparing_with_them() -> None:
     quantized = prepare(model, IMAGES)
     quantized.freeze_masks_(quantized_masks(quantized, masks))
     prepared = prepare(model, IMAGES, masks=masks)
-    for found in (quantized, prepared):
-        layer = found.layer("conv2_0")
+    for model in (quantized, prepared):
+        layer = model.layer("conv2_0")
         assert isinstance(layer, QuantConv2d)
         assert layer.pattern == TWO_OF_EIGHT
         assert torch.equal(layer.mask, masks["conv2.0.weight"])
         assert not layer.quantized_weight()[~layer.mask].any()
-        assert dict(found.masks().patterns) == {"layers.conv2_0.weight": TWO_OF_EIGHT}
+        assert dict(model.masks().patterns) == {"layers.conv2_0.weight": TWO_OF_EIGHT}
 
 
 def test_copies_keep_their_names_and_masks() -> None:

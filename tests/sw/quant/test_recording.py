@@ -242,7 +242,7 @@ def _written_into_a_part_of_a_constant(m: Written, x: Tensor) -> Tensor:
     ],
 )
 def test_changes_of_a_part_are_refused(forward: Forward, problem: str) -> None:
-    assert any(found.startswith(problem) for found in problems_of(Written(forward)))
+    assert any(reported.startswith(problem) for reported in problems_of(Written(forward)))
 
 
 def _branches(m: Written, x: Tensor) -> Tensor:

@@ -104,14 +104,14 @@ class GateGradients:
                 f"saliency needs gradients of all gated layers, but '{name}' has none"
                 for name in missing
             )
-        found = []
+        parts = []
         if self._vectors:
             vectors = self._vectors.values()
             gradients = torch.cat([vector.grad for vector in vectors if vector.grad is not None])
-            found.append(gradients * torch.cat([vector.detach() for vector in vectors]))
-        found += [_weight_products(module) for module in self._weighted.values()]
-        found += [self._seen[name] for name in self.watched]
-        products = torch.cat([*found, found[0].new_zeros(1)])
+            parts.append(gradients * torch.cat([vector.detach() for vector in vectors]))
+        parts += [_weight_products(module) for module in self._weighted.values()]
+        parts += [self._seen[name] for name in self.watched]
+        products = torch.cat([*parts, parts[0].new_zeros(1)])
         return products[self._where].sum(1)
 
     def _missing(self) -> Iterator[str]:
@@ -136,8 +136,8 @@ class _Collector:
 
     def __call__(self, gradient: Tensor) -> None:
         products = (gradient * self._output).transpose(0, 1).flatten(1)
-        found = products.sum(1, dtype=torch.promote_types(products.dtype, torch.float32))
-        self._seen[self._name] = found + self._seen.get(self._name, 0)
+        sums = products.sum(1, dtype=torch.promote_types(products.dtype, torch.float32))
+        self._seen[self._name] = sums + self._seen.get(self._name, 0)
 
 
 def _positions(units: Tensor, count: int) -> Tensor:
@@ -221,8 +221,8 @@ class Saliency:
         with masked.applied(), reader.watching() if collect else nullcontext():
             yield
         if collect:
-            found = self._measure(reader.read())
-            self._sum = found if self._sum is None else self._sum.to(found.device) + found
+            measured = self._measure(reader.read())
+            self._sum = measured if self._sum is None else self._sum.to(measured.device) + measured
             self._batches += 1
 
     def state_dict(self) -> dict[str, Any]:

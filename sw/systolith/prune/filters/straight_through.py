@@ -178,8 +178,8 @@ class _Produce(torch.autograd.Function):
         )
         if to_weight is not None and layer.inputs is not None:
             to_weight = to_weight * layer.inputs
-        found = zip((to_input, to_weight, to_bias), (given, weight, weight), strict=True)
-        return *(None if g is None else g.to(like.dtype) for g, like in found), None
+        results = zip((to_input, to_weight, to_bias), (given, weight, weight), strict=True)
+        return *(None if g is None else g.to(like.dtype) for g, like in results), None
 
 
 def _backward(

@@ -19,17 +19,17 @@ from systolith.prune.search.particles import (
     minimize,
     systematic_resampling,
 )
-from systolith.prune.search.rounds import EnsembleReport, prune_by_ensembles
+from systolith.prune.search.rounds import EnsembleProgress, prune_by_ensembles
 from systolith.prune.search.spaces import ChoicePerRow, ExactlyK, SearchSpace
 from systolith.prune.search.split import EvaluationSplit, Loss
-from systolith.prune.search.stages import SearchReport
+from systolith.prune.search.stages import SearchProgress
 from systolith.prune.search.state import SearchState
 
 __all__ = [
     "AdditiveModel",
     "BestOfRandom",
     "ChoicePerRow",
-    "EnsembleReport",
+    "EnsembleProgress",
     "EvaluationSplit",
     "ExactlyK",
     "FilterLosses",
@@ -42,7 +42,7 @@ __all__ = [
     "Objective",
     "ParticleFilter",
     "Search",
-    "SearchReport",
+    "SearchProgress",
     "SearchSpace",
     "SearchState",
     "SelectionGenes",

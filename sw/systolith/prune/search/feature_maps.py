@@ -13,7 +13,7 @@ from systolith.prune.search.evaluation import GateEvaluator
 from systolith.prune.search.particles import Objective, ParticleFilter, Search
 from systolith.prune.search.spaces import ExactlyK
 from systolith.prune.search.split import EvaluationSplit
-from systolith.prune.search.stages import SearchReport, run_stages
+from systolith.prune.search.stages import SearchProgress, run_stages
 
 __all__ = ["prune_feature_maps_by_particles"]
 
@@ -27,7 +27,7 @@ def prune_feature_maps_by_particles(
     search: Search | None = None,
     seed: int = 0,
     retrain: Callable[[FilterMasks], None] | None = None,
-    report: Callable[[SearchReport], None] | None = None,
+    report: Callable[[SearchProgress], None] | None = None,
     save: Callable[[dict[str, Any]], None] | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> FilterMasks:
@@ -70,8 +70,8 @@ def prune_feature_maps_by_particles(
 
     **Deviation:** feature maps that are tied to each other, as by shortcuts, are one decision.
     """
-    found = find_channel_groups(model, split.images) if groups is None else groups
-    known = {group.name: group for group in found}
+    given = find_channel_groups(model, split.images) if groups is None else groups
+    known = {group.name: group for group in given}
     if problems := list(_problems(known, keep)):
         raise PruneError(problems)
     stages = [_GroupStage(known, name, keep[name], split) for name in keep]

@@ -17,7 +17,7 @@ from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes
 from systolith.prune.search.particles import Objective, ParticleFilter, Search
 from systolith.prune.search.spaces import SearchSpace
 from systolith.prune.search.split import EvaluationSplit
-from systolith.prune.search.stages import SearchReport, run_stages
+from systolith.prune.search.stages import SearchProgress, run_stages
 
 __all__ = ["LayerPlan", "prune_by_particles"]
 
@@ -69,7 +69,7 @@ def prune_by_particles(
     search: Search | None = None,
     seed: int = 0,
     retrain: Callable[[MaskSet], None] | None = None,
-    report: Callable[[SearchReport], None] | None = None,
+    report: Callable[[SearchProgress], None] | None = None,
     save: Callable[[dict[str, Any]], None] | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> MaskSet:

@@ -124,11 +124,11 @@ class ParticleFilter:
     --------
     >>> from systolith.prune.search.spaces import ExactlyK
     >>> target = torch.tensor([True, False, True, False])
-    >>> found = minimize(
+    >>> state = minimize(
     ...     ParticleFilter(particles=8, generations=5), ExactlyK(rows=1, n=4, k=2),
     ...     lambda particles: (particles != target).sum((1, 2)),
     ... )
-    >>> found.best, found.best_loss, found.evaluations
+    >>> state.best, state.best_loss, state.evaluations
     (tensor([[ True, False,  True, False]]), 0.0, 40)
     """
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from systolith.foundation import Progress
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import (
     ChannelGroup,
@@ -21,30 +22,36 @@ from systolith.prune.search.ensembles import FilterLosses, LinearFilterEnsemble
 from systolith.prune.search.evaluation import GateEvaluator
 from systolith.prune.search.split import EvaluationSplit
 
-__all__ = ["EnsembleReport", "prune_by_ensembles"]
+__all__ = ["EnsembleProgress", "prune_by_ensembles"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EnsembleReport:
-    """What is known after a round.
+class EnsembleProgress(Progress):
+    """State of pruning by ensembles, after a round; `done` and `total` count rounds.
 
     Parameters
     ----------
-    round, rounds : int
-        Rounds done, from 1, and in total.
     kept : mapping of str to int
-        Units by group.
+        Units kept, by group.
     loss : float
-        With the units removed, before retraining.
+        Without the removed units, before retraining.
     seconds_left : float
         Estimate for the other rounds, from the mean of those done in this run.
     """
 
-    round: int
-    rounds: int
     kept: Mapping[str, int]
     loss: float
     seconds_left: float
+
+    @property
+    def round(self) -> int:
+        """Finished rounds."""
+        return int(self.done)
+
+    @property
+    def rounds(self) -> int:
+        """All rounds."""
+        return int(self.total)
 
 
 def prune_by_ensembles(
@@ -58,7 +65,7 @@ def prune_by_ensembles(
     losses: FilterLosses | None = None,
     seed: int = 0,
     retrain: Callable[[FilterMasks], None] | None = None,
-    report: Callable[[EnsembleReport], None] | None = None,
+    report: Callable[[EnsembleProgress], None] | None = None,
     save: Callable[[dict[str, Any]], None] | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> FilterMasks:
@@ -114,9 +121,9 @@ def prune_by_ensembles(
     on any cost is met.
     """
     ensemble = LinearFilterEnsemble() if ensemble is None else ensemble
-    found = find_channel_groups(model, split.images) if groups is None else tuple(groups)
-    found = tuple(group for group in found if group.removable)
-    sizes = {group.name: group.size for group in found}
+    given = find_channel_groups(model, split.images) if groups is None else groups
+    removable = tuple(group for group in given if group.removable)
+    sizes = {group.name: group.size for group in removable}
     if problems := list(_problems(sizes, rounds, ensemble, budget, state)):
         raise PruneError(problems)
     masks = {name: torch.ones(size, dtype=torch.bool) for name, size in sizes.items()}
@@ -127,27 +134,33 @@ def prune_by_ensembles(
         before = state["round"]
     start = monotonic()
     for done in range(before + 1, rounds + 1):
-        current = _masked(model, found, masks, split) if losses is None else _all(losses, masks)
+        current = _masked(model, removable, masks, split) if losses is None else _all(losses, masks)
         scores = ensemble.scores(current, masks, seed + done)
         share = replace(budget, keep=budget.keep ** (done / rounds))
-        chosen = _select(found, scores, share, ensemble.per_layer)
+        chosen = _select(removable, scores, share, ensemble.per_layer)
         # What is gone stays so, even if rounding has once removed more than this share.
         masks = {name: mask & chosen[name] for name, mask in masks.items()}
-        kept = _filters(model, found, masks)
+        kept = _filters(model, removable, masks)
         loss = float(current({name: mask[None] for name, mask in masks.items()}))
         if retrain is not None:
             retrain(kept)
         if report is not None:
             left = (monotonic() - start) / (done - before) * (rounds - done)
             report(
-                EnsembleReport(
-                    round=done, rounds=rounds, kept=kept.kept, loss=loss, seconds_left=left
+                EnsembleProgress(
+                    task="ensembles",
+                    done=done,
+                    total=rounds,
+                    text=f"{sum(kept.kept.values())} filters kept, loss {loss:.4g}",
+                    kept=kept.kept,
+                    loss=loss,
+                    seconds_left=left,
                 )
             )
         if save is not None:
             weights = {name: value.clone() for name, value in model.state_dict().items()}
             save({"round": done, "masks": dict(masks), "model": weights})
-    return _filters(model, found, masks)
+    return _filters(model, removable, masks)
 
 
 def _filters(

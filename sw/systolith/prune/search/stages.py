@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from systolith.foundation import Progress
 from systolith.prune.errors import PruneError
 from systolith.prune.search.particles import Objective, Search, minimize
 from systolith.prune.search.spaces import SearchSpace
 
-__all__ = ["SearchReport", "SearchStage", "run_stages"]
+__all__ = ["SearchProgress", "SearchStage", "run_stages"]
 
 
 class SearchStage(Protocol):
@@ -38,15 +39,14 @@ class SearchStage(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchReport:
-    """What is known after a stage.
+class SearchProgress(Progress):
+    """State of a search, after a stage; `done` and `total` count stages.
 
     Parameters
     ----------
     name, granularity : str
-        What has been searched, such as ``"conv2"`` and ``"kernel"``.
-    stage, stages : int
-        Stages done, from 1, and in total.
+        Layer or group that has been searched, and what is kept or dropped: ``"conv2"``,
+        ``"kernel"``.
     loss : float
         Lowest one found, before retraining.
     history : tuple of float
@@ -59,12 +59,20 @@ class SearchReport:
 
     name: str
     granularity: str
-    stage: int
-    stages: int
     loss: float
     history: tuple[float, ...]
     evaluations: int
     seconds_left: float
+
+    @property
+    def stage(self) -> int:
+        """Finished stages."""
+        return round(self.done)
+
+    @property
+    def stages(self) -> int:
+        """All stages."""
+        return round(self.total)
 
 
 def run_stages(
@@ -74,7 +82,7 @@ def run_stages(
     search: Search,
     seed: int,
     settle: Callable[[Sequence[Tensor], bool], None],
-    report: Callable[[SearchReport], None] | None,
+    report: Callable[[SearchProgress], None] | None,
     save: Callable[[dict[str, Any]], None] | None,
     state: Mapping[str, Any] | None,
 ) -> list[Tensor]:
@@ -117,21 +125,23 @@ def run_stages(
     before, start = len(chosen), monotonic()
     for number in range(before, len(stages)):
         stage = stages[number]
-        found = minimize(search, stage.space, stage.objective(model), seed=seed + number)
-        assert found.best is not None
-        chosen.append(found.best)
+        result = minimize(search, stage.space, stage.objective(model), seed=seed + number)
+        assert result.best is not None
+        chosen.append(result.best)
         settle(chosen, True)
         left = len(stages) - len(chosen)
         if report is not None:
             report(
-                SearchReport(
+                SearchProgress(
+                    task="search",
+                    done=len(chosen),
+                    total=len(stages),
+                    text=f"{titles[number]}, loss {result.best_loss:.4g}",
                     name=stage.name,
                     granularity=stage.granularity,
-                    stage=len(chosen),
-                    stages=len(stages),
-                    loss=found.best_loss,
-                    history=tuple(found.history),
-                    evaluations=found.evaluations,
+                    loss=result.best_loss,
+                    history=tuple(result.history),
+                    evaluations=result.evaluations,
                     seconds_left=(monotonic() - start) / (len(chosen) - before) * left,
                 )
             )

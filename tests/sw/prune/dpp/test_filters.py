@@ -116,11 +116,11 @@ def test_logits_rest_once_masks_are_final() -> None:
     dpp = DPPFilters(find_channel_groups(model, IMAGES), keep=0.5, noise=9.0, draw_until=0.5)
     assert isinstance(dpp, FilterSparsifier)
     with dpp.step(model, 0.5):
-        found = model(torch.ones(2, 2, 6, 6))
-        found.sum().backward()
+        output = model(torch.ones(2, 2, 6, 6))
+        output.sum().backward()
     assert all(logits.grad is None for logits in dpp.parameters())
     with gated(model, dpp.filters(model).gates()):
-        assert torch.equal(model(torch.ones(2, 2, 6, 6)), found)
+        assert torch.equal(model(torch.ones(2, 2, 6, 6)), output)
     for name, statistics in dpp.statistics().items():
         assert 0 < statistics.confidence < 1 and statistics.diversity == 0, name
 

@@ -97,10 +97,10 @@ def test_sorts_all_filters_at_once_by_what_autograd_says() -> None:
                 }
                 with gated(model, module_gates(GROUPS, gates)):
                     loss = F.cross_entropy(model(images), labels)
-                for (name, total), found in zip(
+                for (name, total), derivative in zip(
                     expected.items(), torch.autograd.grad(loss, list(gates.values())), strict=True
                 ):
-                    total += found.abs() / (costs[name] if per_cost else 1)
+                    total += derivative.abs() / (costs[name] if per_cost else 1)
         masks = select_filters(GROUPS, expected, budget)
         assert _kept(gdp, model) == {name: mask.tolist() for name, mask in masks.items()}
 
@@ -130,9 +130,9 @@ def test_inside_a_step_the_masked_network_computes_and_weights_stay() -> None:
         expected = model(images)
     gdp._saliency.reset()  # so that this step does not choose anew
     with gdp.step(model, 0.2):
-        found = model(images)
-        found.sum().backward()
-    assert torch.equal(found, expected)
+        output = model(images)
+        output.sum().backward()
+    assert torch.equal(output, expected)
     assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
 
 
@@ -161,9 +161,9 @@ def test_a_state_from_before_any_masks_takes_them_off() -> None:
     images, _ = batch(0)
     expected = model(images)
     with gdp.step(model, 0.0):
-        found = model(images)
-        found.sum().backward()
-    assert torch.equal(found, expected)
+        output = model(images)
+        output.sum().backward()
+    assert torch.equal(output, expected)
 
 
 def test_chooses_at_once_if_training_ends_before_the_budget_is_met() -> None:

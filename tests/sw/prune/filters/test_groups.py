@@ -201,19 +201,19 @@ def test_refuses_a_model_that_branches_on_values() -> None:
 def test_gates_of_groups_become_gates_of_modules() -> None:
     groups = tuple(_groups("dense").values())
     gates = {"conv1": torch.tensor([1.0, 2, 3]), "conv2": torch.tensor([[4.0, 5, 6, 7]] * 2)}
-    found = module_gates(groups, gates)
-    assert operator.eq(list(found), ["conv1", "bn", "conv4", "conv2"])
-    assert found["conv1"].tolist() == [1, 2, 3]
-    assert found["bn"].tolist() == [[1, 2, 3, 4, 5, 6, 7]] * 2
-    assert found["conv2"].tolist() == [[4, 5, 6, 7]] * 2
+    spread = module_gates(groups, gates)
+    assert operator.eq(list(spread), ["conv1", "bn", "conv4", "conv2"])
+    assert spread["conv1"].tolist() == [1, 2, 3]
+    assert spread["bn"].tolist() == [[1, 2, 3, 4, 5, 6, 7]] * 2
+    assert spread["conv2"].tolist() == [[4, 5, 6, 7]] * 2
     assert module_gates(groups, {}) == {}
 
 
 def test_images_of_any_type_do_and_those_of_another_shape_are_refused() -> None:
     model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.Conv2d(3, 1, 1)).double()
     for kind in (torch.float32, torch.float64, torch.uint8):
-        found = find_channel_groups(model, torch.zeros(2, 2, 5, 5).to(kind))
-        assert [group.name for group in found] == ["0", "1"]
+        groups = find_channel_groups(model, torch.zeros(2, 2, 5, 5).to(kind))
+        assert [group.name for group in groups] == ["0", "1"]
     message = "images of shape (2, 3, 5, 5) do not fit the model: '0' (Conv2d): Given groups=1"
     with pytest.raises(PruneError, match=f"^{re.escape(message)}"):
         find_channel_groups(model, torch.zeros(2, 3, 5, 5))

@@ -51,10 +51,10 @@ def test_equals_the_derivatives_that_autograd_finds(name: str, masked: bool) -> 
 
     with straight_through(model, groups, hidden), reader.watching():
         _loss(model, x).backward()
-    found = reader.split(reader.read())
-    assert list(found) == list(gates)
-    for name, gradient in zip(found, expected, strict=True):
-        assert torch.allclose(found[name], gradient, rtol=1e-9, atol=1e-12)
+    derivatives = reader.split(reader.read())
+    assert list(derivatives) == list(gates)
+    for name, gradient in zip(derivatives, expected, strict=True):
+        assert torch.allclose(derivatives[name], gradient, rtol=1e-9, atol=1e-12)
         assert not masked or gradient[~masks[name]].any(), "what is masked has a derivative, too"
 
 
@@ -69,8 +69,8 @@ def test_is_the_derivative_of_the_masked_network(name: str) -> None:
     with straight_through(model, groups, masks):
         _loss(model, x).backward()
     # Moving a gate through a ReLU changes no derivative; through a batch norm, as much as epsilon.
-    for found, gradient in zip(reader.split(reader.read()).values(), expected, strict=True):
-        assert torch.allclose(found, gradient, rtol=1e-3, atol=1e-6)
+    for derivative, gradient in zip(reader.split(reader.read()).values(), expected, strict=True):
+        assert torch.allclose(derivative, gradient, rtol=1e-3, atol=1e-6)
 
 
 def test_weights_in_front_of_a_batch_norm_tell_nothing() -> None:

@@ -120,8 +120,8 @@ def test_unit_costs_are_what_each_filter_saves() -> None:
     model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.Conv2d(3, 5, 1))
     x = torch.zeros(1, 2, 2, 2)
     groups = find_channel_groups(model, x)
-    found = unit_costs(groups, macs_after(model, groups, x))
-    assert found == {"0": pytest.approx(4 * (2 + 3)), "2": pytest.approx(4 * (4 + 5))}
+    costs = unit_costs(groups, macs_after(model, groups, x))
+    assert costs == {"0": pytest.approx(4 * (2 + 3)), "2": pytest.approx(4 * (4 + 5))}
 
 
 def test_ties_go_to_what_comes_first() -> None:

@@ -30,10 +30,10 @@ def test_what_is_kept_gets_the_gradients_of_the_masked_network(name: str) -> Non
     with gated_channels(model, groups, masks):
         expected = _gradients(model, x)
     with straight_through(model, groups, masks):
-        found = _gradients(model, x)
+        gradients = _gradients(model, x)
     kept, learning = masks.channel_masks(), 0
-    assert list(found) == list(expected)
-    for parameter, gradient in found.items():
+    assert list(gradients) == list(expected)
+    for parameter, gradient in gradients.items():
         module = parameter.rpartition(".")[0]
         mask = kept.get(module, torch.ones(len(gradient), dtype=torch.bool))
         assert torch.allclose(gradient[mask], expected[parameter][mask], rtol=1e-9, atol=1e-12)
@@ -63,7 +63,7 @@ def test_a_masked_filter_gets_the_gradient_of_what_it_would_be(
     groups = find_channel_groups(model, x)
     mask = torch.tensor([True, False, True, False])
     with straight_through(model, groups, {"1": mask}):
-        found = _gradients(model, x)
+        gradients = _gradients(model, x)
 
     # As if each masked channel were added with a weight of zero, but its gradient with one.
     model.zero_grad()
@@ -73,7 +73,7 @@ def test_a_masked_filter_gets_the_gradient_of_what_it_would_be(
     seen = kept * rows + (hidden - hidden.detach()) * (1 - rows)
     (model[4](seen) - 1).square().mean().backward()
     for name, parameter in model.named_parameters():
-        assert torch.allclose(found[name], parameter.grad, rtol=1e-9, atol=1e-12), name
+        assert torch.allclose(gradients[name], parameter.grad, rtol=1e-9, atol=1e-12), name
 
 
 def test_linear_layers_too() -> None:
@@ -82,14 +82,15 @@ def test_linear_layers_too() -> None:
     x = torch.randn(5, 3)
     mask = torch.tensor([True, False])
     with straight_through(model, find_channel_groups(model, x), {"1": mask}):
-        found = _gradients(model, x)
+        gradients = _gradients(model, x)
     below = model[0](x)
     hidden = model[1](below)
     error = 2 * (model[3](F.relu(hidden) * mask) - 1) / 5
     delta = error @ model[3].weight * (hidden > 0)
-    assert torch.allclose(found["1.weight"], delta.T @ below, rtol=1e-4, atol=1e-6)
-    assert torch.allclose(found["1.bias"], delta.sum(0), rtol=1e-4, atol=1e-6)
-    assert torch.allclose(found["0.weight"], ((delta * mask) @ model[1].weight).T @ x, rtol=1e-4)
+    assert torch.allclose(gradients["1.weight"], delta.T @ below, rtol=1e-4, atol=1e-6)
+    assert torch.allclose(gradients["1.bias"], delta.sum(0), rtol=1e-4, atol=1e-6)
+    first = ((delta * mask) @ model[1].weight).T @ x
+    assert torch.allclose(gradients["0.weight"], first, rtol=1e-4)
 
 
 def test_mixed_precision() -> None:
@@ -101,9 +102,9 @@ def test_mixed_precision() -> None:
         with gated_channels(model, groups, masks):
             expected = _gradients(model, x)
         with straight_through(model, groups, masks):
-            found = _gradients(model, x)
+            gradients = _gradients(model, x)
     for name, mask in masks.channel_masks().items():
-        gradient = found[f"{name}.weight"]
+        gradient = gradients[f"{name}.weight"]
         assert gradient.dtype == torch.float32
         difference = gradient[mask] - expected[f"{name}.weight"][mask]
         assert difference.norm() <= 0.01 * gradient[mask].norm()

@@ -34,12 +34,12 @@ def test_scores_are_the_closed_form_on_a_linear_network() -> None:
         (torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0]])),
         (torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0]])),
     ]
-    found = taylor_scores(
+    scores = taylor_scores(
         model, find_channel_groups(model, torch.zeros(1, 2)), batches, nn.MSELoss()
     )
     # h = (1, 3), y - t = -3, dL/dg = 2 * -3 * (1, -3); then h = (2, 4), y - t = -2, and so on.
     expected = [(6**2 + 8**2) / 2, (18**2 + 16**2) / 2]
-    assert found["0"].tolist() == expected
+    assert scores["0"].tolist() == expected
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
@@ -52,8 +52,8 @@ def test_scores_are_what_training_measures_in_its_first_round() -> None:
         model.zero_grad()
         with gates.step(model, 0.0):
             F.cross_entropy(model(images), labels).backward()
-    for name, found in gates._saliency.mean(model).items():
-        assert torch.allclose(found, expected[name], rtol=1e-4, atol=1e-9)
+    for name, score in gates._saliency.mean(model).items():
+        assert torch.allclose(score, expected[name], rtol=1e-4, atol=1e-9)
 
 
 def test_importance_is_averaged_over_rounds_with_momentum() -> None:

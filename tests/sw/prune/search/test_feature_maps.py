@@ -16,7 +16,7 @@ from systolith.prune.search import (
     Loss,
     ParticleFilter,
     Search,
-    SearchReport,
+    SearchProgress,
     prune_by_particles,
     prune_feature_maps_by_particles,
 )
@@ -42,7 +42,7 @@ def test_keeps_exactly_so_many_of_each_group(search: Search) -> None:
 
 def test_later_groups_see_the_earlier_ones() -> None:
     model, split = TinyResNet().eval(), _split()
-    reports: list[SearchReport] = []
+    reports: list[SearchProgress] = []
     keep = {"stem.0": 8, "conv1.0": 4}
     masks = prune_feature_maps_by_particles(model, split, keep, search=SMALL, report=reports.append)
     assert [(report.name, report.granularity) for report in reports] == [

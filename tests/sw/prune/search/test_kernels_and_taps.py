@@ -20,7 +20,7 @@ from systolith.prune.search import (
     Loss,
     ParticleFilter,
     Search,
-    SearchReport,
+    SearchProgress,
     prune_by_particles,
 )
 from systolith.quant import prepare
@@ -202,7 +202,7 @@ def test_stops_when_the_network_gives_no_numbers(bad: float) -> None:
 
 
 def _means(search: Search, seeds: Sequence[int]) -> Tensor:
-    reports: list[SearchReport] = []
+    reports: list[SearchProgress] = []
     for seed in seeds:
         prune_by_particles(
             DigitsCNN(),

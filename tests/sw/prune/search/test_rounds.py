@@ -20,7 +20,7 @@ from systolith.prune.filters import (
     remove_filters,
 )
 from systolith.prune.search import (
-    EnsembleReport,
+    EnsembleProgress,
     EvaluationSplit,
     GateEvaluator,
     LinearFilterEnsemble,
@@ -55,7 +55,7 @@ EXACT = LinearFilterEnsemble(ridge=1e-6, keep=0.7, per_unit=2)
 
 
 def test_keeps_the_worthiest_of_all_layers_by_any_evaluator() -> None:
-    reports: list[EnsembleReport] = []
+    reports: list[EnsembleProgress] = []
     masks = prune_by_ensembles(
         DigitsCNN(),
         _split(),
@@ -92,7 +92,7 @@ def test_meets_a_budget_on_macs_and_what_is_left_computes_the_same() -> None:
     split = _split()
     groups = find_channel_groups(model, split.images)
     macs = macs_after(model, groups, split.images)
-    reports: list[EnsembleReport] = []
+    reports: list[EnsembleProgress] = []
     masks = prune_by_ensembles(
         model,
         split,
@@ -112,7 +112,7 @@ def test_rounds_see_what_is_gone() -> None:
     """After each round, the loss of the network without the removed filters is measured."""
     model, split = DigitsCNN(), _split()
     states: list[dict[str, Any]] = []
-    reports: list[EnsembleReport] = []
+    reports: list[EnsembleProgress] = []
     prune_by_ensembles(
         model,
         split,
