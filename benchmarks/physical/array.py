@@ -20,7 +20,7 @@ from systolith.build import place_and_route, synthesize
 from systolith.devices import find_part
 from systolith.emit import to_verilog
 from systolith.gateware import ConvContents, PEArray, Technology
-from systolith.gateware.delay import payload
+from systolith.gateware.delay import delay_payload
 from systolith.network import (
     ActType,
     Conv2d,
@@ -50,10 +50,10 @@ class Alone(wiring.Component):
         m = Module()
         m.submodules.array = array = self.array
         for row in range(array.plan.array.rows):
-            acts = payload(m, self.acts[row].as_value(), 1, f"acts_{row}")
+            acts = delay_payload(m, self.acts[row].as_value(), 1, f"acts_{row}")
             m.d.comb += [
                 array.acts[row].eq(data.View(self.acts[row].shape(), acts)),
-                array.address[row].eq(payload(m, self.address[row], 1, f"address_{row}")),
+                array.address[row].eq(delay_payload(m, self.address[row], 1, f"address_{row}")),
             ]
         for column, psum in enumerate(array.psums):
             m.d.sync += self.psums[column].eq(psum)

@@ -22,7 +22,7 @@ from systolith.network import (
     Strided,
     WeightShape,
 )
-from systolith.plan import PlanError, choose_arrays, least_cycles, plan_network, work_of
+from systolith.plan import PlanError, choose_arrays, least_cycles, plan_network, workload_of
 from systolith.prune import (
     LearnedPatterns,
     MaskSet,
@@ -87,7 +87,9 @@ def test_every_kind_of_layer_and_pattern_costs_what_the_plan_says(
     masks.apply_(model)
     network = lower(prepare(model, images, None, masks))
     works = [
-        work_of(network, layer) for layer in network.layers if isinstance(layer, Conv2d | Linear)
+        workload_of(network, layer)
+        for layer in network.layers
+        if isinstance(layer, Conv2d | Linear)
     ]
     arrays = choose_arrays(works, {}, 64)
     slowest = max(least_cycles(work, arrays[work.name]) for work in works)

@@ -21,10 +21,10 @@ from systolith.plan import (
     ArrayShape,
     NetworkPlan,
     PlanError,
-    Work,
+    Workload,
     array_shapes,
     plan_network,
-    work_of,
+    workload_of,
 )
 
 __all__ = [
@@ -249,7 +249,7 @@ def plan_mapped(
         if not isinstance(layer, Conv2d):
             continue
         origin = origins[layer.name]
-        work = work_of(network, layer)
+        work = workload_of(network, layer)
         if origin in configuration.arrays:
             rows, columns = configuration.arrays[origin]
             arrays[layer.name] = ArrayShape(rows=rows, columns=columns)
@@ -266,14 +266,14 @@ def plan_mapped(
         raise ConversionError(error.problems) from error
 
 
-def _smallest(work: Work, reuse: int) -> ArrayShape:
+def _smallest(work: Workload, reuse: int) -> ArrayShape:
     """Find the array of fewest multipliers that computes an output position in `reuse` cycles."""
     shapes = array_shapes(work)
     fitting = [shape for shape in shapes if count_folds(work, shape) <= reuse]
     return min(fitting or shapes, key=lambda shape: (shape.total, count_folds(work, shape)))
 
 
-def count_folds(work: Work, shape: ArrayShape) -> int:
+def count_folds(work: Workload, shape: ArrayShape) -> int:
     """Cycles that an array takes for one output position."""
     slots = -(-work.slots // shape.multipliers)
     return work.reads.folds(shape.rows) * slots * -(-work.filters // shape.width)

@@ -7,7 +7,14 @@ from torch import Tensor, nn
 
 from systolith.frontend import lower
 from systolith.network import Conv2d, Linear, NetworkError, Pattern
-from systolith.plan import PlanError, Work, choose_arrays, least_cycles, no_engine, work_of
+from systolith.plan import (
+    PlanError,
+    Workload,
+    choose_arrays,
+    engine_problems,
+    least_cycles,
+    workload_of,
+)
 from systolith.quant import QuantConfig, prepare
 
 __all__ = ["CycleCost", "apply_pattern"]
@@ -40,7 +47,7 @@ class CycleCost:
             for layer in self.network.layers
             if isinstance(layer, Linear | Conv2d)
         }
-        self._works: dict[tuple[str, Pattern], Work] = {}
+        self._works: dict[tuple[str, Pattern], Workload] = {}
 
     def __call__(self, patterns: Mapping[str, Pattern]) -> float:
         """Return cycles per frame with these patterns by layer name; other layers are dense.
@@ -61,13 +68,13 @@ class CycleCost:
         except NetworkError as error:
             yield from error.problems
         else:
-            yield from no_engine(self.network, layer)
+            yield from engine_problems(self.network, layer)
 
-    def _work(self, name: str, pattern: Pattern) -> Work:
+    def _work(self, name: str, pattern: Pattern) -> Workload:
         if (name, pattern) not in self._works:
             if problems := list(self.problems(name, pattern)):
                 raise PlanError(problems)
-            self._works[name, pattern] = work_of(self.network, self._layer(name, pattern))
+            self._works[name, pattern] = workload_of(self.network, self._layer(name, pattern))
         return self._works[name, pattern]
 
     def _layer(self, name: str, pattern: Pattern) -> Conv2d | Linear:

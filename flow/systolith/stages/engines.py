@@ -21,8 +21,8 @@ from systolith.plan import (
     SPEED_FACTORS,
     NetworkPlan,
     PlanError,
-    fmax_of,
-    no_engine,
+    engine_problems,
+    estimate_fmax_mhz,
     plan_network,
 )
 from systolith.stages.keys import Inputs, flatten_keys
@@ -110,7 +110,7 @@ def estimate_fmax(
         return None
     part = build.part
     speed = part.speed if part is not None and part.speed is not None else min(SPEED_FACTORS)
-    return fmax_of(plan.resources, DEVICES[hardware.device], speed=speed)
+    return estimate_fmax_mhz(plan.resources, DEVICES[hardware.device], speed=speed)
 
 
 def engine_inputs(hardware: HardwareSection, build: BuildSection) -> Inputs:
@@ -141,7 +141,7 @@ def judge_untrained(
         plan_engines(network, hardware, build, more_luts=UNTRAINED_LUTS)
         return
     names = [layer.name for layer in network.layers if isinstance(layer, Conv2d | Linear)]
-    problems = [text for layer in network.layers for text in no_engine(network, layer)]
+    problems = [text for layer in network.layers for text in engine_problems(network, layer)]
     problems += [
         f"hardware.arrays must name a layer with weights, one of {', '.join(names)}; got '{name}'"
         for name in hardware.arrays

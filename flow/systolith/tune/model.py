@@ -26,14 +26,14 @@ from systolith.plan import (
     SPEED_FACTORS,
     OptionTable,
     Sketch,
-    Work,
+    Workload,
     array_shapes,
     conv_options,
-    fmax_of,
-    no_engine,
+    engine_problems,
+    estimate_fmax_mhz,
     other_options,
-    sketch,
-    work_of,
+    sketch_design,
+    workload_of,
 )
 from systolith.prune import (
     DPPFilters,
@@ -96,9 +96,9 @@ class HardwareModel:
         self.space, self.model, self.images = space, model, images
         self._models: dict[float, nn.Module] = {1.0: model}
         self._networks: dict[tuple[float, int, Bits], _Lowered] = {}
-        self._works: dict[tuple[str, Chosen, int, float, Bits], Work | None] = {}
+        self._works: dict[tuple[str, Chosen, int, float, Bits], Workload | None] = {}
         self._sizes: dict[tuple[str, Chosen, int, float], int] = {}
-        self._tables: dict[tuple[Work | str, Bits, float, Budget], OptionTable] = {}
+        self._tables: dict[tuple[Workload | str, Bits, float, Budget], OptionTable] = {}
 
     @cached_property
     def layers(self) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ class HardwareModel:
         choices = self._choices(point)
         tables, size = [], 0
         for layer in lowered.network.layers:
-            key: Work | str = layer.name
+            key: Workload | str = layer.name
             if isinstance(layer, Flatten):
                 continue
             if isinstance(layer, Conv2d | Linear):
@@ -129,11 +129,11 @@ class HardwareModel:
                     return None
                 key = replace(work, name="")
                 size += self._sizes[origin, pattern, bits, share]
-            found = key, () if isinstance(key, Work) else acts, share, relative
+            found = key, () if isinstance(key, Workload) else acts, share, relative
             if found not in self._tables:
                 self._tables[found] = self._table(lowered.network, key, relative)
             tables.append(self._tables[found])
-        drawn = sketch(tables, budget, cycles=hardware.cycles)
+        drawn = sketch_design(tables, budget, cycles=hardware.cycles)
         return None if drawn is None else _estimate(drawn, hardware, size)
 
     def _choices(self, point: Point) -> dict[str, tuple[Chosen, int]]:
@@ -153,8 +153,8 @@ class HardwareModel:
             for layer in group.layers
         )
 
-    def _table(self, network: IntegerNetwork, key: Work | str, budget: Budget) -> OptionTable:
-        if isinstance(key, Work):
+    def _table(self, network: IntegerNetwork, key: Workload | str, budget: Budget) -> OptionTable:
+        if isinstance(key, Workload):
             return OptionTable(conv_options(key, array_shapes(key), budget), budget)
         layer = network[key]
         assert isinstance(layer, MaxPool2d | AvgPool2d | Add)
@@ -162,7 +162,7 @@ class HardwareModel:
 
     def _work(
         self, origin: str, chosen: Chosen, bits: int, share: float, acts: Bits
-    ) -> Work | None:
+    ) -> Workload | None:
         key = (origin, chosen, bits, share, acts)
         if key not in self._works:
             lowered = self._lowered(share, bits, acts)
@@ -172,8 +172,8 @@ class HardwareModel:
                 self._works[key] = None
                 return None
             layer = apply_pattern(layer, pattern)
-            unfit = any(no_engine(lowered.network, layer))
-            self._works[key] = None if unfit else work_of(lowered.network, layer)
+            unfit = any(engine_problems(lowered.network, layer))
+            self._works[key] = None if unfit else workload_of(lowered.network, layer)
             self._sizes[origin, chosen, bits, share] = _layer_bits(layer)
         return self._works[key]
 
@@ -247,7 +247,7 @@ def clock_of(hardware: HardwareSection, resources: Resources, *, speed: int | No
     device = DEVICES[hardware.device]
     if device.family is not Family.ECP5:
         return variants_of(device).clock_mhz
-    return fmax_of(resources, device, speed=speed or min(SPEED_FACTORS))
+    return estimate_fmax_mhz(resources, device, speed=speed or min(SPEED_FACTORS))
 
 
 def model_bits(network: IntegerNetwork) -> int:

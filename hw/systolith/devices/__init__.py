@@ -9,7 +9,7 @@ from systolith.devices.budget import (
     BlockRam,
     Budget,
     Resources,
-    is_count,
+    is_integer,
 )
 from systolith.devices.device import DEVICES, ROUTABLE_PERCENT, Device, Family
 from systolith.devices.parts import VARIANTS, Part, Variants, find_part, variants_of
@@ -49,7 +49,7 @@ __all__ = [
     "find_board",
     "find_part",
     "find_programs",
-    "is_count",
+    "is_integer",
     "run_program",
     "variants_of",
 ]

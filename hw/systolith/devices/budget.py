@@ -12,7 +12,7 @@ __all__ = [
     "BlockRam",
     "Budget",
     "Resources",
-    "is_count",
+    "is_integer",
 ]
 
 
@@ -131,7 +131,7 @@ class Budget:
     def problems(self) -> Iterator[str]:
         """Name every limit that is none."""
         for kind, limit in self.limits.items():
-            if not is_count(limit):
+            if not is_integer(limit):
                 yield f"the budget of {KINDS[kind]} must be an integer, got {limit!r}"
 
     def exceeded(self, used: Resources) -> Iterator[str]:
@@ -153,6 +153,6 @@ class Budget:
         )
 
 
-def is_count(value: object) -> bool:
+def is_integer(value: object) -> bool:
     """Whether something is an integer."""
     return isinstance(value, Integral) and not isinstance(value, bool)

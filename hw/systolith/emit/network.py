@@ -12,7 +12,7 @@ from systolith.emit.meaning import Meaning
 from systolith.emit.page import LINT, PAGE, format_page, lint_waivers
 from systolith.emit.verilog import to_verilog
 from systolith.foundation import replacing
-from systolith.gateware import Enclosed, Pipeline, Technology
+from systolith.gateware import PinWrapper, Pipeline, Technology
 from systolith.network import INPUT, content_hash
 from systolith.plan import NetworkPlan, output_ports, signal_name, source_of
 
@@ -42,7 +42,7 @@ def emit_verilog(
         Selects the implementation of multipliers and memories; all else is equal.
     enclosed : bool
         Whether all ports are on a shift register between two pins; see
-        :class:`systolith.gateware.Enclosed`.
+        :class:`systolith.gateware.PinWrapper`.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def emit_verilog(
         Synthesizable Verilog-2005; equal plans give equal text.
     """
     pipeline = Pipeline(plan)
-    return to_verilog(Enclosed(pipeline) if enclosed else pipeline, top, technology)
+    return to_verilog(PinWrapper(pipeline) if enclosed else pipeline, top, technology)
 
 
 def write_design(

@@ -11,7 +11,7 @@ from systolith.gateware.engines.conv import ConvEngine
 from systolith.gateware.engines.pool import PoolEngine
 from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer, RequantizerShape
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
-from systolith.gateware.pin_wrapper import Enclosed
+from systolith.gateware.pin_wrapper import PinWrapper
 from systolith.gateware.pipeline import Pipeline
 from systolith.gateware.primitives import Multiplier, RegisteredRam
 from systolith.gateware.streams.credit_fifo import CreditFifo
@@ -32,7 +32,6 @@ __all__ = [
     "ConvContents",
     "ConvEngine",
     "CreditFifo",
-    "Enclosed",
     "Fork",
     "FreedCounter",
     "GatherArray",
@@ -43,6 +42,7 @@ __all__ = [
     "PEShape",
     "ParameterMemory",
     "ParameterTable",
+    "PinWrapper",
     "Pipeline",
     "PoolContents",
     "PoolEngine",

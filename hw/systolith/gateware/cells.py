@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In
 
 from systolith.devices import Family
 
-__all__ = ["CellLibrary", "Technology", "place", "technology_for", "technology_of"]
+__all__ = ["CellLibrary", "Technology", "add_cell", "technology_for", "technology_of"]
 
 
 class Technology(Enum):
@@ -41,7 +41,7 @@ class CellLibrary:
     """A platform for Verilog on which equal components become instances of one module.
 
     Amaranth elaborates every component anew, equal or not; an array would be as many modules as it
-    has PEs. Simulators of Amaranth need no library: there, :func:`place` makes submodules.
+    has PEs. Simulators of Amaranth need no library: there, :func:`add_cell` makes submodules.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class CellLibrary:
         return unused
 
 
-def place(platform: object, m: Module, name: str, kind: Any, *arguments: Any) -> Any:
+def add_cell(platform: object, m: Module, name: str, kind: Any, *arguments: Any) -> Any:
     """Add ``kind(*arguments)`` to a module: as an instance if the platform is a library.
 
     Parameters

@@ -4,22 +4,22 @@ from typing import Any
 
 from amaranth import Module, Signal
 
-__all__ = ["delayed", "payload"]
+__all__ = ["delay", "delay_payload"]
 
 
-def delayed(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool = False) -> Any:
-    """Delay a value by a number of cycles; registers are called ``name_1``, ``name_2`` and so on.
+def delay(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool = False) -> Any:
+    """Delay a value by a number of cycles; the registers are called ``name_1``, ``name_2`` ...
 
     Parameters
     ----------
     m : Module
-        Where the registers go.
+        Module that gets the registers.
     value : Value or View
-        What is delayed.
+        Value to delay.
     cycles : int
         At least 0.
     name : str
-        Base of the registers' names.
+        Beginning of the registers' names.
     reset_less : bool
         Whether the registers keep their values in reset.
 
@@ -34,6 +34,6 @@ def delayed(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool =
     return value
 
 
-def payload(m: Module, value: Any, cycles: int, name: str) -> Any:
-    """Delay a payload: as :func:`delayed`, but without reset."""
-    return delayed(m, value, cycles, name, reset_less=True)
+def delay_payload(m: Module, value: Any, cycles: int, name: str) -> Any:
+    """Delay a value like :func:`delay`, in registers without reset."""
+    return delay(m, value, cycles, name, reset_less=True)

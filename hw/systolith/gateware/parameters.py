@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.primitives import RegisteredRam
 from systolith.plan import MemoryKind
 
-__all__ = ["LOAD_BUS", "ParameterMemory", "ParameterTable", "lead_through", "load_ports"]
+__all__ = ["LOAD_BUS", "ParameterMemory", "ParameterTable", "connect_load_chain", "load_ports"]
 
 BYTE = 8
 LOAD_BUS = data.StructLayout({"start": 1, "valid": 1, "data": BYTE})
@@ -147,7 +147,7 @@ class ParameterMemory(wiring.Component):
             m.d.sync += [number.eq(0), pointer.eq(0), full.eq(0)]
 
 
-def lead_through(m: Module, component: Any, parts: Iterable[Any]) -> None:
+def connect_load_chain(m: Module, component: Any, parts: Iterable[Any]) -> None:
     """Lead the chain through the loadable parts of a component, in order; at least one."""
     bus = component.load_i
     for part in parts:

@@ -4,10 +4,10 @@ from amaranth import Cat, ClockDomain, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Enclosed"]
+__all__ = ["PinWrapper"]
 
 
-class Enclosed(wiring.Component):
+class PinWrapper(wiring.Component):
     """A component between two pins, to see what placement makes of it.
 
     Parameters

@@ -1,11 +1,11 @@
 """Folding, array shapes and the cycle model: all that is known before there is hardware."""
 
-from systolith.plan.area.clock import SPEED_FACTORS, fmax_of
+from systolith.plan.area.clock import SPEED_FACTORS, estimate_fmax_mhz
 from systolith.plan.area.resources import resources_of
 from systolith.plan.choose.arrays import array_shapes, choose_arrays, least_cycles
 from systolith.plan.choose.options import EngineOption, conv_options, other_options
-from systolith.plan.choose.sketch import OptionTable, Sketch, sketch
-from systolith.plan.cycles.timeline import Timeline, timeline
+from systolith.plan.choose.sketch import OptionTable, Sketch, sketch_design
+from systolith.plan.cycles.timeline import Timeline, compute_timeline
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import ArrayShape, Feed, MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
@@ -25,17 +25,17 @@ from systolith.plan.engines.requantizer_widths import (
     SPARE_BIAS_BITS,
     addends,
     offset_bits,
-    raised_by,
     scale_bits,
+    trailing_zeros,
 )
 from systolith.plan.engines.window import Window
 from systolith.plan.engines.workload import (
-    Work,
-    folded_bias,
-    no_engine,
+    Workload,
+    engine_problems,
+    fold_bias,
     output_ports,
     source_of,
-    work_of,
+    workload_of,
 )
 from systolith.plan.errors import PlanError
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
@@ -84,28 +84,28 @@ __all__ = [
     "Timeline",
     "Window",
     "WindowedEngine",
-    "Work",
+    "Workload",
     "addends",
     "array_shapes",
     "choose_arrays",
+    "compute_timeline",
     "conv_options",
-    "fmax_of",
-    "folded_bias",
+    "engine_problems",
+    "estimate_fmax_mhz",
+    "fold_bias",
     "least_cycles",
-    "no_engine",
     "offset_bits",
     "other_options",
     "output_ports",
     "pack_weights",
     "plan_network",
-    "raised_by",
     "requantize_latency",
     "resources_of",
     "row_taps",
     "scale_bits",
     "signal_name",
-    "sketch",
+    "sketch_design",
     "source_of",
-    "timeline",
-    "work_of",
+    "trailing_zeros",
+    "workload_of",
 ]

@@ -6,19 +6,19 @@ from functools import cached_property
 
 import numpy as np
 
-from systolith.devices.budget import Budget, Resources, is_count
+from systolith.devices.budget import Budget, Resources, is_integer
 from systolith.network import INPUT, Conv2d, IntegerNetwork, Linear
 from systolith.plan.area.resources import resources_of
-from systolith.plan.choose.arrays import bad_arrays, shapes_by_layer
+from systolith.plan.choose.arrays import array_problems, resolve_layer_names
 from systolith.plan.choose.options import choose_engines, engine_options
-from systolith.plan.cycles.queues import sized_queues
-from systolith.plan.cycles.timeline import Timeline, timeline
+from systolith.plan.cycles.queues import size_queues
+from systolith.plan.cycles.timeline import Timeline, compute_timeline
 from systolith.plan.engines.array_shape import ArrayShape
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
-from systolith.plan.engines.workload import unsupported, work_of
+from systolith.plan.engines.workload import unsupported_layers, workload_of
 from systolith.plan.errors import PlanError
-from systolith.plan.streams.joining import join
+from systolith.plan.streams.joining import join_engines
 from systolith.plan.streams.stage_graph import EnginePlan, StageGraph, StagePlan, WindowedEngine
 
 __all__ = ["DEFAULT_MULTIPLIERS", "NetworkPlan", "plan_network"]
@@ -151,7 +151,7 @@ class NetworkPlan:
         if frames <= known:
             return start.last_output[frames - 1] - start.first_input[0] + 1
         if not self._settled(start):
-            return timeline(self.graph, frames).cycles
+            return compute_timeline(self.graph, frames).cycles
         return start.cycles + (frames - known) * self.steady_interval
 
     def _reads_input(self, stage: StagePlan) -> bool:
@@ -162,7 +162,7 @@ class NetworkPlan:
         """The first frames, as many as it takes until the pipeline is full and regular."""
         frames = 2 * SETTLED
         while True:
-            run = timeline(self.graph, frames)
+            run = compute_timeline(self.graph, frames)
             if self._settled(run) or frames > MOST_FRAMES:
                 return run
             frames *= 2
@@ -221,23 +221,23 @@ def plan_network(
         With every layer that no engine supports, every array that does not fit its layer, or a
         budget that is too small.
     """
-    shapes = shapes_by_layer(network, arrays or {})
+    shapes = resolve_layer_names(network, arrays or {})
     if problems := [
-        *unsupported(network),
-        *bad_arrays(network, shapes),
+        *unsupported_layers(network),
+        *array_problems(network, shapes),
         *_bad_goals(multipliers, budget, cycles),
     ]:
         raise PlanError(problems)
     budget = _budget(multipliers, budget, cycles)
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
-    works = [work_of(network, layer, reloadable=reloadable) for layer in weighted]
+    works = [workload_of(network, layer, reloadable=reloadable) for layer in weighted]
     if set(shapes) == {work.name for work in works}:
         budget = replace(budget, multipliers=None)
     options = engine_options(network, works, shapes, budget, cycles=cycles, reloadable=reloadable)
     beyond = Resources()
     while True:
         engines = choose_engines(options, budget, cycles=cycles, taken=beyond)
-        graph = _joined(network, engines)
+        graph = _join(network, engines)
         plan = NetworkPlan(network=network, graph=graph, reloadable=reloadable, budget=budget)
         if not any(budget.exceeded(plan.resources)):
             return plan
@@ -246,11 +246,13 @@ def plan_network(
         beyond = beyond.at_least(plan.resources.without(used))
 
 
-def _joined(network: IntegerNetwork, engines: Sequence[EnginePlan]) -> StageGraph:
+def _join(network: IntegerNetwork, engines: Sequence[EnginePlan]) -> StageGraph:
     """Join engines by streams, with window buffers and queues as deep as they must be."""
     pace = max((engine.cycles for engine in engines), default=0)
-    sized = [_sized(engine) if isinstance(engine, WindowedEngine) else engine for engine in engines]
-    return sized_queues(join(network, sized, pace))
+    sized = [
+        _size_window(engine) if isinstance(engine, WindowedEngine) else engine for engine in engines
+    ]
+    return size_queues(join_engines(network, sized, pace))
 
 
 def _budget(multipliers: int | None, budget: Budget | None, cycles: int | None) -> Budget:
@@ -266,14 +268,14 @@ def _bad_goals(multipliers: int | None, budget: Budget | None, cycles: int | Non
     if multipliers is not None and budget is not None:
         yield "give multipliers, or a budget of them and other things; not both"
     yield from _budget(multipliers, budget, cycles).problems()
-    if cycles is not None and not (is_count(cycles) and cycles >= 1):
+    if cycles is not None and not (is_integer(cycles) and cycles >= 1):
         yield f"cycles per frame must be an integer of at least 1, got {cycles!r}"
 
 
-def _sized(engine: WindowedEngine) -> WindowedEngine:
+def _size_window(engine: WindowedEngine) -> WindowedEngine:
     """Double the window buffer until, by the cycle model, the engine never waits for room."""
     for _ in range(MOST_DOUBLINGS):
-        ends = timeline(StageGraph.chain([engine]), STEADY_FRAMES).last_output
+        ends = compute_timeline(StageGraph.chain([engine]), STEADY_FRAMES).last_output
         if ends[-1] - ends[STEADY_FRAMES // 2] <= engine.cycles * (STEADY_FRAMES // 2 - 1):
             break
         engine = replace(engine, buffer_depth=2 * engine.buffer_depth)

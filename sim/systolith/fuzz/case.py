@@ -40,10 +40,10 @@ from systolith.plan import (
     MemoryKind,
     MultiplierKind,
     NetworkPlan,
-    Work,
+    Workload,
     plan_network,
     scale_bits,
-    work_of,
+    workload_of,
 )
 
 __all__ = ["CONTENTS", "Case", "draw_case"]
@@ -207,7 +207,7 @@ def draw_case(choices: Choices, most_layers: int) -> Case:
     network = draw_network(choices, most_layers=most_layers)
     reloadable = choices.chance(15)
     works = [
-        work_of(network, layer, reloadable=reloadable)
+        workload_of(network, layer, reloadable=reloadable)
         for layer in network.layers
         if isinstance(layer, Conv2d | Linear)
     ]
@@ -225,7 +225,7 @@ def draw_case(choices: Choices, most_layers: int) -> Case:
     )
 
 
-def _draw_array(choices: Choices, work: Work) -> ArrayShape:
+def _draw_array(choices: Choices, work: Workload) -> ArrayShape:
     """Draw any array shape that is small enough for a short simulation."""
     packed = choices.integer(1, work.packed)
     if work.multiplicity:

@@ -16,7 +16,7 @@ from systolith.fuzz.search import FuzzProgress, FuzzResult, search
 from systolith.fuzz.shrink import shrink_choices
 from systolith.fuzz.target import FindingKind, Verdict
 from systolith.network import IntArray, content_hash, load, save, trace
-from systolith.plan import NetworkPlan, timeline
+from systolith.plan import NetworkPlan, compute_timeline
 from systolith.verify import Verification, compare, verify
 
 __all__ = ["MOST_LAYERS", "EmitFunction", "RtlTarget", "fuzz", "judge_case", "replay"]
@@ -186,7 +186,7 @@ def _findings(
 def _cycle_findings(
     plan: NetworkPlan, verification: Verification, frames: int
 ) -> Iterator[tuple[FindingKind, str]]:
-    expected, got = timeline(plan.graph, frames), verification.patterns[0]
+    expected, got = compute_timeline(plan.graph, frames), verification.patterns[0]
     for what, wanted, seen in (
         ("first inputs", expected.first_input, got.first_input_cycle),
         ("last outputs", expected.last_output, got.last_output_cycle),

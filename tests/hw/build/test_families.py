@@ -12,7 +12,7 @@ from systolith.build import BuildResult, TooLargeError, build_bitstream, estimat
 from systolith.build.families import FAMILIES
 from systolith.devices import DEVICES, Constraints, Device, Family, find_part, variants_of
 from systolith.emit import to_verilog
-from systolith.gateware import Enclosed, Multiplier, RegisteredRam, technology_for
+from systolith.gateware import Multiplier, PinWrapper, RegisteredRam, technology_for
 from systolith.plan import MemoryKind
 from tests.support.slow import first_few
 
@@ -57,7 +57,7 @@ class Parts(wiring.Component):
 def _verilog(device: Device) -> str:
     alone = find_tools(device).placer and variants_of(device).alone is not None
     parts = Parts()
-    return to_verilog(Enclosed(parts) if alone else parts, "parts", technology_for(device.family))
+    return to_verilog(PinWrapper(parts) if alone else parts, "parts", technology_for(device.family))
 
 
 def _placed(device: Device, folder: Path) -> BuildResult:

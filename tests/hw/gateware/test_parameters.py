@@ -12,7 +12,7 @@ from systolith.gateware.parameters import (
     LOAD_BUS,
     ParameterMemory,
     ParameterTable,
-    lead_through,
+    connect_load_chain,
     load_ports,
 )
 from tests.support.stream_bench import simulate
@@ -43,7 +43,7 @@ class _Chain(wiring.Component):
         for number, memory in enumerate(self.memories):
             m.submodules[memory.table.name] = memory
             m.d.comb += [memory.address.eq(self.address), self.word[number].eq(memory.word)]
-        lead_through(m, self, self.memories)
+        connect_load_chain(m, self, self.memories)
         return m
 
 

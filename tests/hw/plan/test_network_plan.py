@@ -21,7 +21,7 @@ from systolith.network import (
     Requantize,
     Tensor,
 )
-from systolith.plan import ArrayShape, PlanError, plan_network, timeline
+from systolith.plan import ArrayShape, PlanError, compute_timeline, plan_network
 from tests.support.networks import convolution, small_network
 from tests.support.random_networks import random_network
 
@@ -44,7 +44,7 @@ SLOW_SIDE_OUTPUT = 277
 @pytest.mark.parametrize("seed", [*range(20), SLOW_SIDE_OUTPUT])
 def test_cycles_of_many_frames_are_those_of_the_whole_timeline(seed: int) -> None:
     plan = plan_network(random_network(seed), multipliers=30)
-    assert plan.cycles(60) == timeline(plan.graph, 60).cycles
+    assert plan.cycles(60) == compute_timeline(plan.graph, 60).cycles
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,9 @@ def test_a_frame_ends_when_its_last_output_does() -> None:
     layers = (_conv("a", "input", Pattern()), _conv("b", "a", Pattern()))
     arrays = {name: ArrayShape(rows=16, columns=4) for name in "ab"}
     ends = {
-        outputs: timeline(plan_network(_chain(*layers, outputs=outputs), arrays=arrays).graph, 3)
+        outputs: compute_timeline(
+            plan_network(_chain(*layers, outputs=outputs), arrays=arrays).graph, 3
+        )
         for outputs in (("b",), ("a", "b"), ("b", "a"))
     }
     assert ends["a", "b"].last_output == ends["b", "a"].last_output

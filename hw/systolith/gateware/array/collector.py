@@ -4,7 +4,7 @@ from amaranth import Array, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.delay import delayed, payload
+from systolith.gateware.delay import delay, delay_payload
 from systolith.plan import ConvPlan
 
 __all__ = ["Collector"]
@@ -70,13 +70,13 @@ class Collector(wiring.Component):
             m.d.sync += acc.eq(total)
             with m.If(last):
                 m.d.sync += hold.eq(total)
-            held.append(payload(m, hold, plan.hold_delays[number], f"hold_{number}"))
+            held.append(delay_payload(m, hold, plan.hold_delays[number], f"hold_{number}"))
             if (number + 1) % plan.packed == 0:
-                first = delayed(m, first, 1, f"first_{number}")
-                last = delayed(m, last, 1, f"last_{number}")
+                first = delay(m, first, 1, f"first_{number}")
+                last = delay(m, last, 1, f"last_{number}")
         number, part = Signal(range(plan.passes)), Signal(range(plan.drain_cycles))
         lengths = Array(plan.transfers_of_pass(n) for n in range(plan.passes))
-        begin = delayed(m, self.last, plan.drain_delay, "begin")
+        begin = delay(m, self.last, plan.drain_delay, "begin")
         busy, drain, ends = Signal(), Signal(), Signal()
         m.d.comb += [drain.eq(begin | busy), ends.eq(part == lengths[number] - 1)]
         with m.If(drain):
@@ -88,5 +88,5 @@ class Collector(wiring.Component):
         m.d.sync += self.o_valid.eq(drain)
         for lane in range(plan.lanes_out):
             collected = Array(held[lane :: plan.lanes_out])[part]
-            m.d.comb += self.o[lane].eq(payload(m, collected, 1, f"collected_{lane}"))
+            m.d.comb += self.o[lane].eq(delay_payload(m, collected, 1, f"collected_{lane}"))
         return m

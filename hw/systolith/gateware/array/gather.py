@@ -5,12 +5,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_word
-from systolith.gateware.array.pe import PEShape, added_up
+from systolith.gateware.array.pe import PEShape, multiply_in_luts
 from systolith.gateware.array.pe_array import WeightTables
-from systolith.gateware.cells import place
-from systolith.gateware.delay import delayed, payload
-from systolith.gateware.parameters import ParameterMemory, lead_through, load_ports
-from systolith.gateware.primitives import RegisteredRam, multiplied
+from systolith.gateware.cells import add_cell
+from systolith.gateware.delay import delay, delay_payload
+from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
+from systolith.gateware.primitives import RegisteredRam, multiply
 from systolith.gateware.window.window_buffer import step_layout
 from systolith.network import identifier
 from systolith.plan import ConvPlan, MultiplierKind
@@ -100,7 +100,7 @@ class GatherPE(wiring.Component):
         lane = kept.index[: widths[0]]
         place = kept.index[widths[0] : widths[0] + widths[1]]
         tap = kept.index[widths[0] + widths[1] :]
-        step = delayed(m, self.step_i, ParameterMemory.LATENCY, "step", reset_less=True)
+        step = delay(m, self.step_i, ParameterMemory.LATENCY, "step", reset_less=True)
         positions, pixel_words = plan.window.positions, plan.words_per_pixel
         offsets = Array(
             (row * plan.window.width + column) * pixel_words % plan.buffer_depth
@@ -117,15 +117,15 @@ class GatherPE(wiring.Component):
             address.eq(origin + offset),
             valid.eq(Cat(inside[tap], valid)),
         ]
-        fetched = data.View(word, store.read_data)[payload(m, lane, len(valid), "lane")]
-        act = payload(m, Mux(valid[-1], fetched, plan.input.type.zero_point), 1, "act")
-        weight = payload(m, kept.weight[0], len(valid) + 1, "weight")
+        fetched = data.View(word, store.read_data)[delay_payload(m, lane, len(valid), "lane")]
+        act = delay_payload(m, Mux(valid[-1], fetched, plan.input.type.zero_point), 1, "act")
+        weight = delay_payload(m, kept.weight[0], len(valid) + 1, "weight")
         if plan.multiplier_kind is MultiplierKind.LUT:
-            product = added_up(m, act, weight, "product")
+            product = multiply_in_luts(m, act, weight, "product")
         else:
-            product = multiplied(platform, m, "multiplier", act, weight)
+            product = multiply(platform, m, "multiplier", act, weight)
         psum = (self.psum_i[0] + product)[: plan.acc_bits]
-        m.d.comb += self.psum_o[0].eq(payload(m, psum, 1, "psum"))
+        m.d.comb += self.psum_o[0].eq(delay_payload(m, psum, 1, "psum"))
         return m
 
 
@@ -182,7 +182,7 @@ class GatherArray(wiring.Component):
                     )
                 )
                 m.submodules[table.name] = weights
-                pe = place(platform, m, f"pe_{row}_{column}", GatherPE, self.plan)
+                pe = add_cell(platform, m, f"pe_{row}_{column}", GatherPE, self.plan)
                 m.d.comb += [
                     weights.address.eq(step.word),
                     pe.weights.eq(weights.word),
@@ -194,5 +194,5 @@ class GatherArray(wiring.Component):
         for column, psum in enumerate(sums):
             m.d.comb += self.psums[column].eq(psum)
         if self.loadable:
-            lead_through(m, self, memories)
+            connect_load_chain(m, self, memories)
         return m

@@ -9,12 +9,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_word
-from systolith.gateware.delay import payload
-from systolith.gateware.primitives import multiplied
+from systolith.gateware.delay import delay_payload
+from systolith.gateware.primitives import multiply
 from systolith.network import ActType
 from systolith.plan import ConvPlan, MultiplierKind
 
-__all__ = ["PE", "PEShape", "added_up"]
+__all__ = ["PE", "PEShape", "multiply_in_luts"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,16 +159,18 @@ class PE(wiring.Component):
         shape = self.shape
         lane = shape.act.bits if shape.turn else 0
         moved = self.acts_i.as_value().rotate_right(lane)
-        m.d.comb += self.acts_o.eq(payload(m, moved, 1, "acts"))
+        m.d.comb += self.acts_o.eq(delay_payload(m, moved, 1, "acts"))
         products: list[list[Value]] = []
         for number in range(shape.multipliers):
             kept = self.weights[number]
             selected = self.acts_i[kept.index] if shape.index_bits else self.acts_i[0]
-            act = payload(m, selected, 1, f"act_{number}")
+            act = delay_payload(m, selected, 1, f"act_{number}")
             if shape.kind is MultiplierKind.LUT:
                 products.append(
                     [
-                        added_up(m, act, payload(m, weight, 1, f"weight_{number}_{p}"), f"sum_{p}")
+                        multiply_in_luts(
+                            m, act, delay_payload(m, weight, 1, f"weight_{number}_{p}"), f"sum_{p}"
+                        )
                         for p, weight in enumerate(kept.weight)
                     ]
                 )
@@ -177,7 +179,7 @@ class PE(wiring.Component):
         for filter_ in range(shape.packed):
             total = _tree(m, [product[filter_] for product in products], "tree")
             psum = (self.psum_i[filter_] + total)[: shape.acc_bits]
-            m.d.comb += self.psum_o[filter_].eq(payload(m, psum, 1, f"psum_{filter_}"))
+            m.d.comb += self.psum_o[filter_].eq(delay_payload(m, psum, 1, f"psum_{filter_}"))
         return m
 
     def _by_multiplier(
@@ -185,12 +187,12 @@ class PE(wiring.Component):
     ) -> list[Value]:
         """All products of an activation, in one multiplier."""
         bits = self.shape.product_bits
-        operand = payload(m, _side_by_side(weights, bits), 1, f"weight_{number}")
-        product = multiplied(platform, m, f"multiplier_{number}", act, operand)
+        operand = delay_payload(m, _side_by_side(weights, bits), 1, f"weight_{number}")
+        product = multiply(platform, m, f"multiplier_{number}", act, operand)
         return [_apart(product, filter_, bits) for filter_ in range(self.shape.packed)]
 
 
-def added_up(m: Module, act: Value, weight: Value, name: str) -> Value:
+def multiply_in_luts(m: Module, act: Value, weight: Value, name: str) -> Value:
     """Product of a tree of adders; the weight's highest bit counts negative.
 
     The registers of the tree are all there are: ``plan.multiply_latency`` cycles.
@@ -199,14 +201,14 @@ def added_up(m: Module, act: Value, weight: Value, name: str) -> Value:
     # A difference is one chain of carries, a sum with something negative would be two.
     partner = low.pop() if len(low) % 2 else C(0)
     leaves = [low[i] + low[i + 1] for i in range(0, len(low), 2)] + [partner - high]
-    return _tree(m, [payload(m, leaf, 1, name) for leaf in leaves], name)
+    return _tree(m, [delay_payload(m, leaf, 1, name) for leaf in leaves], name)
 
 
 def _tree(m: Module, terms: list[Value], name: str) -> Value:
     """Add terms in pairs, a register after each level; a single term passes."""
     while len(terms) > 1:
         pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
-        terms = [payload(m, reduce(add, pair), 1, name) for pair in pairs]
+        terms = [delay_payload(m, reduce(add, pair), 1, name) for pair in pairs]
     return terms[0]
 
 

@@ -5,9 +5,14 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.array.pe import PE, PEShape
-from systolith.gateware.cells import place
-from systolith.gateware.delay import payload
-from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
+from systolith.gateware.cells import add_cell
+from systolith.gateware.delay import delay_payload
+from systolith.gateware.parameters import (
+    ParameterMemory,
+    ParameterTable,
+    connect_load_chain,
+    load_ports,
+)
 from systolith.network import IntArray
 from systolith.plan import ConvPlan, PackedWeights
 
@@ -101,17 +106,17 @@ class PEArray(wiring.Component):
                 )
                 m.submodules[table.name] = weights
                 shape = PEShape.of(plan, turn=plan.turns_after(column))
-                pe = place(platform, m, f"pe_{row}_{column}", PE, shape)
+                pe = add_cell(platform, m, f"pe_{row}_{column}", PE, shape)
                 m.d.comb += [
                     weights.address.eq(address),
-                    pe.weights.eq(payload(m, weights.word, 1, f"word_{row}_{column}")),
+                    pe.weights.eq(delay_payload(m, weights.word, 1, f"word_{row}_{column}")),
                     pe.acts_i.eq(acts),
                     pe.psum_i.eq(sums[column]),
                 ]
                 acts, sums[column] = pe.acts_o, pe.psum_o
-                address = payload(m, address, 1, f"address_{row}_{column}")
+                address = delay_payload(m, address, 1, f"address_{row}_{column}")
         for column, psum in enumerate(sums):
             m.d.comb += self.psums[column].eq(psum)
         if self.loadable:
-            lead_through(m, self, memories)
+            connect_load_chain(m, self, memories)
         return m

@@ -5,11 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream, act_word
-from systolith.gateware.delay import delayed
+from systolith.gateware.delay import delay
 from systolith.gateware.engines.contents import AddContents
 from systolith.gateware.engines.requantizer import RequantizeLanes
-from systolith.gateware.parameters import ParameterMemory, lead_through, load_ports
-from systolith.gateware.primitives import multiplied
+from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
+from systolith.gateware.primitives import multiply
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.network import ADDED_MULTIPLIER_BITS, Add
 from systolith.plan import MULTIPLIER_LATENCY, AddPlan
@@ -63,7 +63,7 @@ class AddEngine(wiring.Component):
         if self.loadable:
             m.submodules.multipliers = table = ParameterMemory(contents.multipliers, loadable=True)
             multipliers = data.View(data.ArrayLayout(ADDED_MULTIPLIER_BITS, 2), table.word)
-            lead_through(m, self, [table, requantize])
+            connect_load_chain(m, self, [table, requantize])
         word = act_word(plan.output.type, plan.lanes)
         m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth)
         take = Signal()
@@ -76,7 +76,7 @@ class AddEngine(wiring.Component):
         sums = Signal(data.ArrayLayout(signed(plan.sum_bits), plan.lanes))
         for lane in range(plan.lanes):
             products = [
-                multiplied(
+                multiply(
                     platform,
                     m,
                     f"multiplier_{number}_{lane}",
@@ -87,14 +87,14 @@ class AddEngine(wiring.Component):
             ]
             m.d.sync += sums[lane].eq(products[0] + products[1])
         transfer = Signal(range(plan.transfers_per_pixel))
-        taken = delayed(m, take, MULTIPLIER_LATENCY, "taken")
+        taken = delay(m, take, MULTIPLIER_LATENCY, "taken")
         with m.If(taken):
             m.d.sync += transfer.eq(transfer + 1)
             with m.If(transfer == plan.transfers_per_pixel - 1):
                 m.d.sync += transfer.eq(0)
         m.d.comb += [
             requantize.i.eq(sums),
-            requantize.valid.eq(delayed(m, taken, 1, "valid")),
+            requantize.valid.eq(delay(m, taken, 1, "valid")),
             requantize.transfer.eq(transfer),
             output.payload.eq(requantize.o),
             output.write.eq(requantize.o_valid),

@@ -22,7 +22,7 @@ from systolith.plan import (
     AddPlan,
     ConvPlan,
     PoolPlan,
-    folded_bias,
+    fold_bias,
     pack_weights,
     row_taps,
 )
@@ -62,7 +62,7 @@ class ConvContents:
 
         A requantizer that exists is kept: ValueError if the layer's parameters do not fit it.
         """
-        biases = folded_bias(layer, plan.input.type)
+        biases = fold_bias(layer, plan.input.type)
         shape = requantizer or _requantizer(
             plan.acc_bits, biases, layer, plan.output.type, loadable
         )

@@ -8,10 +8,10 @@ from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.array.collector import Collector
 from systolith.gateware.array.gather import GatherArray
 from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray
-from systolith.gateware.delay import delayed
+from systolith.gateware.delay import delay
 from systolith.gateware.engines.contents import ConvContents
 from systolith.gateware.engines.requantizer import RequantizeLanes
-from systolith.gateware.parameters import lead_through, load_ports
+from systolith.gateware.parameters import connect_load_chain, load_ports
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.window.row_reader import RowReader
 from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
@@ -80,12 +80,10 @@ class ConvEngine(wiring.Component):
         feed = self._gather if plan.feed is Feed.GATHERED else self._read_rows
         array, last_step, loadable_readers = feed(m, writer, sequencer)
         m.d.comb += writer.done.eq(
-            delayed(m, last_step.done, plan.free_latency - plan.array.rows - 2, "done")
+            delay(m, last_step.done, plan.free_latency - plan.array.rows - 2, "done")
         )
         for flag in ("first", "last"):
-            arrives = delayed(
-                m, getattr(last_step, flag), RowReader.LATENCY + plan.pe_latency, flag
-            )
+            arrives = delay(m, getattr(last_step, flag), RowReader.LATENCY + plan.pe_latency, flag)
             m.d.comb += getattr(collector, flag).eq(arrives)
         for number in range(plan.width):
             column, packed = divmod(number, plan.packed)
@@ -99,7 +97,7 @@ class ConvEngine(wiring.Component):
         ]
         wiring.connect(m, output.o, wiring.flipped(self.o))
         if self.loadable:
-            lead_through(m, self, [*loadable_readers, array, requantize])
+            connect_load_chain(m, self, [*loadable_readers, array, requantize])
         return m
 
     def _gather(
@@ -122,7 +120,7 @@ class ConvEngine(wiring.Component):
         for row in range(plan.array.rows):
             m.d.comb += array.step[row].eq(step)
             if row < plan.array.rows - 1:
-                step = delayed(m, step, 1, f"step{row + 1}")
+                step = delay(m, step, 1, f"step{row + 1}")
         return array, step, []
 
     def _read_rows(
@@ -159,9 +157,9 @@ class ConvEngine(wiring.Component):
                 reader.step.eq(step),
                 array.acts[row].eq(reader.acts),
                 array.address[row].eq(
-                    delayed(m, step.word, RowReader.LATENCY - WEIGHT_LATENCY, f"word{row}")
+                    delay(m, step.word, RowReader.LATENCY - WEIGHT_LATENCY, f"word{row}")
                 ),
             ]
             if row < plan.array.rows - 1:
-                step = delayed(m, step, 1, f"step{row + 1}")
+                step = delay(m, step, 1, f"step{row + 1}")
         return array, step, readers if plan.skips_taps else []

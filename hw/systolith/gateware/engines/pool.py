@@ -5,10 +5,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream, act_word
-from systolith.gateware.delay import delayed
+from systolith.gateware.delay import delay
 from systolith.gateware.engines.contents import PoolContents
 from systolith.gateware.engines.requantizer import RequantizeLanes
-from systolith.gateware.parameters import lead_through, load_ports
+from systolith.gateware.parameters import connect_load_chain, load_ports
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.window.row_reader import RowReader, tap_table
 from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
@@ -81,12 +81,12 @@ class PoolEngine(wiring.Component):
             reader.address.eq(writer.address),
             reader.word.eq(writer.word),
             reader.step.eq(sequencer.step),
-            writer.done.eq(delayed(m, sequencer.step.done, plan.free_latency - 3, "done")),
+            writer.done.eq(delay(m, sequencer.step.done, plan.free_latency - 3, "done")),
         ]
-        first = delayed(m, sequencer.step.first, RowReader.LATENCY, "first")
-        last = delayed(m, sequencer.step.last, RowReader.LATENCY, "last")
-        number = delayed(m, sequencer.step.number, RowReader.LATENCY, "number")
-        found = delayed(m, last, 1, "found")
+        first = delay(m, sequencer.step.first, RowReader.LATENCY, "first")
+        last = delay(m, sequencer.step.last, RowReader.LATENCY, "last")
+        number = delay(m, sequencer.step.number, RowReader.LATENCY, "number")
+        found = delay(m, last, 1, "found")
         if self.contents is not None:
             self._average(m, self.contents, reader.acts, first, found, number, output)
         else:
@@ -125,4 +125,4 @@ class PoolEngine(wiring.Component):
             output.payload.eq(requantize.o),
         ]
         if self.loadable:
-            lead_through(m, self, [requantize])
+            connect_load_chain(m, self, [requantize])

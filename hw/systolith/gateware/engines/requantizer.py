@@ -8,10 +8,15 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_shape, act_word
-from systolith.gateware.cells import place
-from systolith.gateware.delay import delayed, payload
-from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
-from systolith.gateware.primitives import multiplied
+from systolith.gateware.cells import add_cell
+from systolith.gateware.delay import delay, delay_payload
+from systolith.gateware.parameters import (
+    ParameterMemory,
+    ParameterTable,
+    connect_load_chain,
+    load_ports,
+)
+from systolith.gateware.primitives import multiply
 from systolith.network import (
     MAX_SHIFT,
     ActType,
@@ -26,9 +31,9 @@ from systolith.plan import (
     SPARE_BIAS_BITS,
     addends,
     offset_bits,
-    raised_by,
     requantize_latency,
     scale_bits,
+    trailing_zeros,
 )
 
 __all__ = ["RequantizeLanes", "Requantizer", "RequantizerShape", "requantizer_tables"]
@@ -82,7 +87,7 @@ class RequantizerShape:
             overflow=spec.overflow,
             clamp=spec.clamp,
             output=output,
-            raised=raised_by(spec),
+            raised=trailing_zeros(spec),
             has_offsets=spec.offset is not None,
         )
 
@@ -92,7 +97,7 @@ class RequantizerShape:
     ) -> "RequantizerShape":
         """Make wide enough for other parameters, too."""
         own_bits = signed_bits(int(biases.min()), int(biases.max()))
-        raised = raised_by(spec, reloadable=True)
+        raised = trailing_zeros(spec, reloadable=True)
         return cls(
             acc_bits=acc_bits,
             bias_bits=offset_bits(acc_bits, biases, spec, reloadable=True)
@@ -213,34 +218,34 @@ class Requantizer(wiring.Component):
         product, factor = self.acc, self.parameters.multiplier
         scaled = 1
         if not shape.has_offsets:
-            product = payload(m, product + bias, 1, "biased")
+            product = delay_payload(m, product + bias, 1, "biased")
         if shape.multiplier_bits:
             if not shape.has_offsets:
-                factor = payload(m, factor, 1, "factor")
-            product = multiplied(platform, m, "multiplier", product, factor)
+                factor = delay_payload(m, factor, 1, "factor")
+            product = multiply(platform, m, "multiplier", product, factor)
             scaled += MULTIPLIER_LATENCY
         if shape.has_offsets:
-            late = payload(m, bias, scaled - 1, "offset")
-            product = payload(m, product.shift_left(shape.raised) + late, 1, "biased")
+            late = delay_payload(m, bias, scaled - 1, "offset")
+            product = delay_payload(m, product.shift_left(shape.raised) + late, 1, "biased")
         # One bit of the fraction stays, to round by.
         doubled = product.shift_left(1)
         if shape.shift_bits:
-            shift = payload(m, self.parameters.shift, scaled, "shift")
+            shift = delay_payload(m, self.parameters.shift, scaled, "shift")
             shifted, dropped = doubled >> shift, _low_bits(doubled, shift)
         else:
             shift = shape.shifts[0]
             shifted, dropped = doubled.shift_right(shift), doubled[:shift]
-        shifted = payload(m, shifted, 1, "shifted")
+        shifted = delay_payload(m, shifted, 1, "shifted")
         half = 1 if shape.rounding.to_nearest else 0
         if shape.rounding is Rounding.HALF_EVEN:
             # The half is a tie if nothing follows it; then it is added to odd integers only.
-            beyond = payload(m, dropped.any(), 1, "beyond")
+            beyond = delay_payload(m, dropped.any(), 1, "beyond")
             whole = shifted.shift_right(1)
             shifted = Cat(shifted[0] & (beyond | whole[0]), whole).as_signed()
         # The zero point comes in by the same addition.
         rounded = (shifted + (2 * shape.output.zero_point + half)).shift_right(1)
-        rounded = payload(m, rounded, 1, "rounded")
-        m.d.comb += self.o.eq(payload(m, self._clamped(rounded), 1, "clamped"))
+        rounded = delay_payload(m, rounded, 1, "rounded")
+        m.d.comb += self.o.eq(delay_payload(m, self._clamped(rounded), 1, "clamped"))
         return m
 
     def _clamped(self, value: Value) -> Value:
@@ -340,16 +345,16 @@ class RequantizeLanes(wiring.Component):
         for lane, table in enumerate(self.tables):
             memories.append(parameters := ParameterMemory(table, loadable=self.loadable))
             m.submodules[table.name] = parameters
-            requantizer = place(platform, m, f"requantizer_{lane}", Requantizer, self.shape)
+            requantizer = add_cell(platform, m, f"requantizer_{lane}", Requantizer, self.shape)
             m.d.comb += [
                 parameters.address.eq(self.transfer),
-                requantizer.acc.eq(payload(m, self.i[lane], 1, f"acc_{lane}")),
+                requantizer.acc.eq(delay_payload(m, self.i[lane], 1, f"acc_{lane}")),
                 requantizer.parameters.eq(parameters.word),
                 self.o[lane].eq(requantizer.o),
             ]
-        m.d.comb += self.o_valid.eq(delayed(m, self.valid, self.shape.latency + 1, "valid"))
+        m.d.comb += self.o_valid.eq(delay(m, self.valid, self.shape.latency + 1, "valid"))
         if self.loadable:
-            lead_through(m, self, memories)
+            connect_load_chain(m, self, memories)
         return m
 
 

@@ -5,7 +5,7 @@ known, it is made of the device's own cells, with the registers that are in them
 """
 
 from systolith.gateware.primitives.clock import Ecp5Pll, GowinPll, Pll, choose_pll
-from systolith.gateware.primitives.multiplier import Multiplier, multiplied
+from systolith.gateware.primitives.multiplier import Multiplier, multiply
 from systolith.gateware.primitives.ram import RegisteredRam
 
 __all__ = [
@@ -15,5 +15,5 @@ __all__ = [
     "Pll",
     "RegisteredRam",
     "choose_pll",
-    "multiplied",
+    "multiply",
 ]

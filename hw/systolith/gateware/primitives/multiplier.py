@@ -8,11 +8,11 @@ from amaranth import C, Cat, ClockSignal, Instance, Module, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.cells import Technology, place, technology_of
-from systolith.gateware.delay import payload
+from systolith.gateware.cells import Technology, add_cell, technology_of
+from systolith.gateware.delay import delay_payload
 from systolith.plan import MULTIPLIER_LATENCY
 
-__all__ = ["Multiplier", "multiplied"]
+__all__ = ["Multiplier", "multiply"]
 
 PORT = 18
 """Bits of a factor of a device's multiplier: of MULT18X18D, of MULT18X18."""
@@ -66,20 +66,20 @@ class Multiplier(wiring.Component):
             for first, left in _limbs(self.a):
                 for second, right in _limbs(self.b):
                     if 1 in (len(left), len(right)):
-                        part = payload(m, left * right, MULTIPLIER_LATENCY - 1, "product")
+                        part = delay_payload(m, left * right, MULTIPLIER_LATENCY - 1, "product")
                     else:
                         part = cell(m, f"part_{first}_{second}", left, right)
                     parts.append(part.shift_left(first + second))
             m.d.sync += self.o.eq(reduce(add, parts))
             return m
-        a, b = payload(m, self.a, 1, "a"), payload(m, self.b, 1, "b")
-        m.d.comb += self.o.eq(payload(m, a * b, MULTIPLIER_LATENCY - 1, "product"))
+        a, b = delay_payload(m, self.a, 1, "a"), delay_payload(m, self.b, 1, "b")
+        m.d.comb += self.o.eq(delay_payload(m, a * b, MULTIPLIER_LATENCY - 1, "product"))
         return m
 
 
-def multiplied(platform: object, m: Module, name: str, a: Value, b: Value) -> Value:
+def multiply(platform: object, m: Module, name: str, a: Value, b: Value) -> Value:
     """Add a :class:`Multiplier` of two values. Returns the product."""
-    multiplier = place(platform, m, name, Multiplier, a.shape(), b.shape())
+    multiplier = add_cell(platform, m, name, Multiplier, a.shape(), b.shape())
     m.d.comb += [multiplier.a.eq(a), multiplier.b.eq(b)]
     return multiplier.o
 

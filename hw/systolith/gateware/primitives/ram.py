@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.devices import BLOCK_18K
 from systolith.gateware.cells import Technology, technology_of
-from systolith.gateware.delay import payload
+from systolith.gateware.delay import delay_payload
 from systolith.plan import MemoryKind
 
 __all__ = ["RegisteredRam", "memory_style"]
@@ -96,7 +96,7 @@ class RegisteredRam(wiring.Component):
         m.d.comb += [
             read.addr.eq(self.read_address),
             read.en.eq(1),
-            self.read_data.eq(payload(m, read.data, 1, "data")),
+            self.read_data.eq(delay_payload(m, read.data, 1, "data")),
         ]
         if self.written:
             write = store.write_port()

@@ -4,7 +4,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.delay import delayed
+from systolith.gateware.delay import delay
 from systolith.gateware.primitives import RegisteredRam
 from systolith.plan import PREFETCHED, MemoryKind
 
@@ -57,7 +57,7 @@ class DeepQueue(wiring.Component):
             read.eq((stored != 0) & (credit != 0)),
             store.write_enable.eq(taken),
             store.write_data.eq(self.i.payload),
-            ahead.w_en.eq(delayed(m, read, RegisteredRam.LATENCY, "read")),
+            ahead.w_en.eq(delay(m, read, RegisteredRam.LATENCY, "read")),
             ahead.w_data.eq(store.read_data),
             ahead.r_en.eq(self.o.ready),
             self.o.valid.eq(ahead.r_rdy),

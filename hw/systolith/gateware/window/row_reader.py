@@ -6,8 +6,13 @@ from amaranth import C, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.delay import payload
-from systolith.gateware.parameters import ParameterMemory, ParameterTable, lead_through, load_ports
+from systolith.gateware.delay import delay_payload
+from systolith.gateware.parameters import (
+    ParameterMemory,
+    ParameterTable,
+    connect_load_chain,
+    load_ports,
+)
 from systolith.gateware.primitives import RegisteredRam
 from systolith.gateware.window.window_buffer import step_layout
 from systolith.plan import Tap, WindowedEngine
@@ -77,14 +82,14 @@ class RowReader(wiring.Component):
         )
         tap = data.View(tap_layout(plan), table.word)
         known = ParameterMemory.LATENCY
-        origin = payload(m, step.address, known, "origin")
+        origin = delay_payload(m, step.address, known, "origin")
         number = step.number if self.words > 1 else C(0, 0)
-        pass_word = payload(m, number, known, "pass_word")
-        rows = payload(m, step.rows, known, "rows")
-        columns = payload(m, step.columns, known, "columns")
+        pass_word = delay_payload(m, number, known, "pass_word")
+        rows = delay_payload(m, step.rows, known, "rows")
+        columns = delay_payload(m, step.columns, known, "columns")
         address = Signal(range(plan.buffer_depth), reset_less=True)
         inside = rows.bit_select(tap.row, 1) & columns.bit_select(tap.column, 1)
-        inside = payload(m, inside, 1 + RegisteredRam.LATENCY, "inside")
+        inside = delay_payload(m, inside, 1 + RegisteredRam.LATENCY, "inside")
         m.d.comb += [
             table.address.eq(step.fold),
             store.write_enable.eq(self.write),
@@ -94,9 +99,9 @@ class RowReader(wiring.Component):
         ]
         m.d.sync += address.eq(origin + tap.offset + pass_word)
         acts = Mux(inside, store.read_data, self._filled())
-        m.d.comb += self.acts.eq(payload(m, acts, 1, "acts"))
+        m.d.comb += self.acts.eq(delay_payload(m, acts, 1, "acts"))
         if self.loadable:
-            lead_through(m, self, [table])
+            connect_load_chain(m, self, [table])
         return m
 
     def _filled(self) -> data.Const:

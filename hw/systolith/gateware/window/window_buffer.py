@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream, act_word
-from systolith.gateware.delay import payload
+from systolith.gateware.delay import delay_payload
 from systolith.gateware.window.walker import FreedCounter, WindowWalker, window_layout
 from systolith.network import ActType
 from systolith.plan import WindowedEngine
@@ -109,8 +109,8 @@ class WindowWriter(wiring.Component):
             self.arrived.eq(self.arrived + completes),
         ]
         m.d.comb += [
-            self.address.eq(payload(m, address, 1, "address")),
-            self.word.eq(payload(m, self.i.payload, 1, "word")),
+            self.address.eq(delay_payload(m, address, 1, "address")),
+            self.word.eq(delay_payload(m, self.i.payload, 1, "word")),
         ]
         with m.If(taken):
             m.d.sync += turn.eq(Mux(last_turn, 0, turn + 1))

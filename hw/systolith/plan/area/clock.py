@@ -14,7 +14,7 @@ from importlib.resources import files
 from systolith.devices.budget import Resources
 from systolith.devices.device import DEVICES, Device, Family
 
-__all__ = ["FITTED", "SPEED_FACTORS", "extent_of", "fmax_of"]
+__all__ = ["FITTED", "SPEED_FACTORS", "estimate_fmax_mhz", "extent_of"]
 
 FITTED = "clock.json"
 """Base, in MHz, and slope, in the folder of this module."""
@@ -27,7 +27,7 @@ DIES = {"ecp5-12f": "ecp5-25f"}
 """Devices of which only a part is sold, and which they are inside."""
 
 
-def fmax_of(taken: Resources, device: Device, *, speed: int = 6) -> float:
+def estimate_fmax_mhz(taken: Resources, device: Device, *, speed: int = 6) -> float:
     """Estimate the clock that place and route reach on an ECP5.
 
     Parameters

@@ -17,16 +17,16 @@ from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.streams.stage_graph import WindowedEngine
 
 __all__ = [
-    "CHOSEN",
+    "BY_PART",
     "COMMON",
-    "Choice",
+    "EnginePart",
     "Parts",
     "PartsOf",
-    "end_flip_flops",
-    "end_luts",
-    "output_buffer",
-    "sequence",
-    "together",
+    "add_parts",
+    "output_buffer_luts",
+    "requantizer_flip_flops",
+    "requantizer_luts",
+    "sequencer_parts",
 ]
 
 Parts = Mapping[str, int]
@@ -38,7 +38,7 @@ TREE_BITS = 2
 """By which the sums of a tree of adders are wider than their terms, about."""
 
 
-class Choice(Enum):
+class EnginePart(Enum):
     """What an engine's parts can be made of, each chosen for itself."""
 
     MULTIPLIERS = "multiplier_kind"
@@ -70,13 +70,13 @@ def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
         parts["RAM" if reloadable and plan.skips_taps else "ROM"] += taps.luts(
             written=reloadable and plan.skips_taps
         )
-    return together(sequence(plan), parts, end_luts(plan, reloadable))
+    return add_parts(sequencer_parts(plan), parts, requantizer_luts(plan, reloadable))
 
 
 def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     """What results wait in is as deep as multiplications take long."""
     array = plan.array
-    parts = {"RAM": output_buffer(plan)}
+    parts = {"RAM": output_buffer_luts(plan)}
     products = array.rows * array.columns * array.multipliers
     if plan.multiplier_kind is MultiplierKind.LUT:
         act_bits = plan.input.type.bits
@@ -120,7 +120,7 @@ def _common_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
         parts["row bits"] = array.rows * (_step_bits(plan) + group_bits)
     if reloadable:
         parts["loading"] = plan.weight_memories.load_luts
-    return together(sequence(plan), parts, end_flip_flops(plan))
+    return add_parts(sequencer_parts(plan), parts, requantizer_flip_flops(plan))
 
 
 def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
@@ -145,14 +145,14 @@ _Counts = Callable[[ConvPlan, bool], Parts]
 PartsOf = tuple[_Counts, _Counts]
 """Functions that count LUTs and flip-flops of an engine, reloadable or not."""
 COMMON: PartsOf = (_common_luts, _common_flip_flops)
-CHOSEN: Mapping[Choice, PartsOf] = {
-    Choice.MULTIPLIERS: (_multiplier_luts, _multiplier_flip_flops),
-    Choice.WEIGHTS: (_weight_luts, _weight_flip_flops),
-    Choice.WINDOW: (_window_luts, _no_parts),
+BY_PART: Mapping[EnginePart, PartsOf] = {
+    EnginePart.MULTIPLIERS: (_multiplier_luts, _multiplier_flip_flops),
+    EnginePart.WEIGHTS: (_weight_luts, _weight_flip_flops),
+    EnginePart.WINDOW: (_window_luts, _no_parts),
 }
 
 
-def together(*several: Parts) -> Counter[str]:
+def add_parts(*several: Parts) -> Counter[str]:
     """Add up the same parts."""
     found = Counter[str]()
     for parts in several:
@@ -161,12 +161,12 @@ def together(*several: Parts) -> Counter[str]:
     return found
 
 
-def sequence(plan: WindowedEngine) -> Counter[str]:
+def sequencer_parts(plan: WindowedEngine) -> Counter[str]:
     """Of what writes the window and issues steps."""
     return Counter({"engine": 1, "position bits": plan.position_bits + _address_bits(plan)})
 
 
-def end_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
+def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
     """Of requantizers with their parameters.
 
     Roundings have one price: how they differ is less than what mapping to LUTs varies by.
@@ -183,12 +183,12 @@ def end_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[s
     return parts
 
 
-def end_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
+def requantizer_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
     """Of requantizers and the output."""
     return Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
 
 
-def output_buffer(plan: ConvPlan | AddPlan | PoolPlan) -> int:
+def output_buffer_luts(plan: ConvPlan | AddPlan | PoolPlan) -> int:
     """LUTs of the memory that results wait in."""
     width = plan.lanes_out * plan.output.type.bits
     return Memories(count=1, depth=plan.fifo_depth, width=width).luts(written=True)

@@ -13,16 +13,16 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from systolith.plan.area.engine_parts import (
-    CHOSEN,
+    BY_PART,
     COMMON,
-    Choice,
+    EnginePart,
     Parts,
     PartsOf,
-    end_flip_flops,
-    end_luts,
-    output_buffer,
-    sequence,
-    together,
+    add_parts,
+    output_buffer_luts,
+    requantizer_flip_flops,
+    requantizer_luts,
+    sequencer_parts,
 )
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
@@ -37,13 +37,13 @@ __all__ = [
     "FITTED",
     "Logic",
     "LogicShare",
-    "chosen_logic",
     "common_logic",
     "flip_flop_parts",
     "logic_of",
     "lut_parts",
-    "summed",
-    "weighed",
+    "part_logic",
+    "sum_shares",
+    "weigh",
 ]
 
 FITTED = "logic.json"
@@ -76,14 +76,14 @@ def logic_of(stage: StagePlan, *, reloadable: bool = False) -> Logic:
     """
     if isinstance(stage, ConvPlan):
         shares = [common_logic(stage, reloadable=reloadable)]
-        shares += [chosen_logic(stage, choice, reloadable=reloadable) for choice in Choice]
-        return summed(shares)
+        shares += [part_logic(stage, part, reloadable=reloadable) for part in EnginePart]
+        return sum_shares(shares)
     luts, flip_flops = _fitted()
-    return summed(
+    return sum_shares(
         [
             LogicShare(
-                weighed(lut_parts(stage, reloadable=reloadable), luts),
-                weighed(flip_flop_parts(stage, reloadable=reloadable), flip_flops),
+                weigh(lut_parts(stage, reloadable=reloadable), luts),
+                weigh(flip_flop_parts(stage, reloadable=reloadable), flip_flops),
             )
         ]
     )
@@ -94,12 +94,12 @@ def common_logic(plan: ConvPlan, *, reloadable: bool = False) -> LogicShare:
     return _share(COMMON, plan, reloadable)
 
 
-def chosen_logic(plan: ConvPlan, choice: Choice, *, reloadable: bool = False) -> LogicShare:
+def part_logic(plan: ConvPlan, part: EnginePart, *, reloadable: bool = False) -> LogicShare:
     """Estimate what depends on one of the choices, and on no other."""
-    return _share(CHOSEN[choice], plan, reloadable)
+    return _share(BY_PART[part], plan, reloadable)
 
 
-def summed(shares: Sequence[LogicShare]) -> Logic:
+def sum_shares(shares: Sequence[LogicShare]) -> Logic:
     """Add up the shares of an engine: the common one, then those of its choices in their order."""
     luts = flip_flops = 0.0
     for share in shares:
@@ -112,8 +112,8 @@ def _share(parts: PartsOf, plan: ConvPlan, reloadable: bool) -> LogicShare:
     luts, flip_flops = _fitted()
     of_luts, of_flip_flops = parts
     return LogicShare(
-        weighed(of_luts(plan, reloadable), luts),
-        weighed(of_flip_flops(plan, reloadable), flip_flops),
+        weigh(of_luts(plan, reloadable), luts),
+        weigh(of_flip_flops(plan, reloadable), flip_flops),
     )
 
 
@@ -123,7 +123,7 @@ def _fitted() -> tuple[Mapping[str, float], Mapping[str, float]]:
     return found["luts"], found["flip_flops"]
 
 
-def weighed(parts: Parts, each: Mapping[str, float]) -> float:
+def weigh(parts: Parts, each: Mapping[str, float]) -> float:
     """Add up the parts, each times what one takes."""
     return sum(number * each[part] for part, number in parts.items())
 
@@ -132,9 +132,9 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
     """Count the parts that are made of LUTs, mostly in bits."""
     match stage:
         case ConvPlan():
-            return together(*(part(stage, reloadable) for part, _ in (COMMON, *CHOSEN.values())))
+            return add_parts(*(part(stage, reloadable) for part, _ in (COMMON, *BY_PART.values())))
         case PoolPlan():
-            return sequence(stage) + _pool_luts(stage, reloadable)
+            return sequencer_parts(stage) + _pool_luts(stage, reloadable)
         case AddPlan():
             bits = stage.lanes * stage.sum_bits
             return Counter({"add": 1, "add bits": bits}) + _ends(stage, reloadable)
@@ -148,14 +148,14 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
     """Count the parts that are made of flip-flops, mostly in bits."""
     match stage:
         case ConvPlan():
-            return together(*(part(stage, reloadable) for _, part in (COMMON, *CHOSEN.values())))
+            return add_parts(*(part(stage, reloadable) for _, part in (COMMON, *BY_PART.values())))
         case PoolPlan():
             bits = stage.lanes * stage.input.type.bits
-            parts = sequence(stage) + Counter({"pool bits": bits})
-            return parts + (end_flip_flops(stage) if stage.average else Counter())
+            parts = sequencer_parts(stage) + Counter({"pool bits": bits})
+            return parts + (requantizer_flip_flops(stage) if stage.average else Counter())
         case AddPlan():
             bits = stage.lanes * stage.sum_bits
-            return Counter({"add": 1, "add bits": bits}) + end_flip_flops(stage)
+            return Counter({"add": 1, "add bits": bits}) + requantizer_flip_flops(stage)
         case ForkPlan():
             return Counter({"queue": len(stage.depths), "deep queue": sum(stage.deep)})
         case GearboxPlan():
@@ -164,7 +164,7 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
 
 def _ends(plan: AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
     """Of requantizers with their parameters, and the output buffer."""
-    return end_luts(plan, reloadable) + Counter({"RAM": output_buffer(plan)})
+    return requantizer_luts(plan, reloadable) + Counter({"RAM": output_buffer_luts(plan)})
 
 
 def _pool_luts(plan: PoolPlan, reloadable: bool) -> Counter[str]:
@@ -173,7 +173,7 @@ def _pool_luts(plan: PoolPlan, reloadable: bool) -> Counter[str]:
         parts["RAM"] += plan.window_memories.luts(written=True)
     if plan.average:
         return parts + _ends(plan, reloadable)
-    parts["RAM"] += output_buffer(plan)
+    parts["RAM"] += output_buffer_luts(plan)
     parts["output"] = 1
     return parts
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from systolith.devices import BlockRam
 from systolith.devices.budget import Resources
-from systolith.plan.area.engine_parts import Choice
-from systolith.plan.area.logic import LogicShare, chosen_logic, common_logic, logic_of, summed
+from systolith.plan.area.engine_parts import EnginePart
+from systolith.plan.area.logic import LogicShare, common_logic, logic_of, part_logic, sum_shares
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
@@ -23,7 +23,7 @@ from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import StagePlan
 
-__all__ = ["Choices", "engine_resources", "requantizer_dsps", "resources_of"]
+__all__ = ["PartKinds", "engine_resources", "requantizer_dsps", "resources_of"]
 
 DSP_BITS = 18
 """Of a factor of a device's multiplier."""
@@ -69,7 +69,7 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             return logic_used
 
 
-Choices = tuple[MultiplierKind, MemoryKind, MemoryKind]
+PartKinds = tuple[MultiplierKind, MemoryKind, MemoryKind]
 """What multipliers, weights' memories and the window buffer are made of."""
 
 
@@ -80,7 +80,7 @@ def engine_resources(
     windows: Sequence[MemoryKind],
     block: BlockRam,
     reloadable: bool = False,
-) -> Iterator[tuple[Choices, Resources]]:
+) -> Iterator[tuple[PartKinds, Resources]]:
     """Count what an engine takes with each kind of multipliers and memories.
 
     What they have in common is looked at once.
@@ -97,35 +97,35 @@ def engine_resources(
 
     Yields
     ------
-    pair of Choices and Resources
+    pair of PartKinds and Resources
         Each combination, the last choice changing fastest.
     """
     common = common_logic(plan, reloadable=reloadable)
     requantizers = requantizer_dsps(plan.lanes_out, plan.biased_bits, plan.scale_bits)
     total = plan.array.total
 
-    def logic_with(choice: Choice, kind: MultiplierKind | MemoryKind) -> LogicShare:
+    def logic_with(choice: EnginePart, kind: MultiplierKind | MemoryKind) -> LogicShare:
         made: dict[str, Any] = {choice.value: kind}
         same = getattr(plan, choice.value) is kind
         of_kind = plan if same else replace(plan, **made)
-        return chosen_logic(of_kind, choice, reloadable=reloadable)
+        return part_logic(of_kind, choice, reloadable=reloadable)
 
     multipliers = [
-        (kind, 0 if kind is MultiplierKind.LUT else total, logic_with(Choice.MULTIPLIERS, kind))
+        (kind, 0 if kind is MultiplierKind.LUT else total, logic_with(EnginePart.MULTIPLIERS, kind))
         for kind in kinds
     ]
 
     def memories(
-        choice: Choice, given: Sequence[MemoryKind], memory: Memories
+        choice: EnginePart, given: Sequence[MemoryKind], memory: Memories
     ) -> list[tuple[MemoryKind, int, LogicShare]]:
         return [(kind, _blocks(memory, kind, block), logic_with(choice, kind)) for kind in given]
 
     for (kind, dsps, multiply), (weight, rams, held), (window, buffers, read) in product(
         multipliers,
-        memories(Choice.WEIGHTS, weights, plan.weight_memories),
-        memories(Choice.WINDOW, windows, plan.window_memories),
+        memories(EnginePart.WEIGHTS, weights, plan.weight_memories),
+        memories(EnginePart.WINDOW, windows, plan.window_memories),
     ):
-        logic = summed([common, multiply, held, read])
+        logic = sum_shares([common, multiply, held, read])
         yield (
             (kind, weight, window),
             Resources(

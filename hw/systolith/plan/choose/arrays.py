@@ -9,15 +9,15 @@ from systolith.devices.budget import Budget, Resources
 from systolith.network import Conv2d, IntegerNetwork, Linear, identifier
 from systolith.plan.choose.solver import choose
 from systolith.plan.engines.array_shape import ArrayShape
-from systolith.plan.engines.workload import Work, no_engine, work_of
+from systolith.plan.engines.workload import Workload, engine_problems, workload_of
 
-__all__ = ["array_shapes", "bad_arrays", "choose_arrays", "least_cycles", "shapes_by_layer"]
+__all__ = ["array_problems", "array_shapes", "choose_arrays", "least_cycles", "resolve_layer_names"]
 
 
-def least_cycles(work: Work, array: ArrayShape) -> int:
+def least_cycles(work: Workload, array: ArrayShape) -> int:
     """Cycles per frame of an array: the ceiling formula, or its input stream at its widest.
 
-    A transfer is at most as wide as the rows' memories differ; see :meth:`Work.transfers`.
+    A transfer is at most as wide as the rows' memories differ; see :meth:`Workload.transfers`.
     """
     folds = (
         work.reads.folds(array.rows)
@@ -28,7 +28,7 @@ def least_cycles(work: Work, array: ArrayShape) -> int:
     return max(window.output_pixels * folds, window.input_pixels * work.transfers(array))
 
 
-def shapes_by_layer(
+def resolve_layer_names(
     network: IntegerNetwork, arrays: Mapping[str, ArrayShape]
 ) -> dict[str, ArrayShape]:
     """Name layers as the network does: ``layer1.0.conv1`` of PyTorch is its ``layer1_0_conv1``.
@@ -44,7 +44,7 @@ def shapes_by_layer(
     return found
 
 
-def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
+def array_problems(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
     """Name every array that is for no layer, no array at all, or larger than its layer."""
     layers = {layer.name: layer for layer in network.layers if isinstance(layer, Conv2d | Linear)}
     for name, array in arrays.items():
@@ -55,9 +55,9 @@ def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Ite
         if not isinstance(array, ArrayShape):
             yield f"array for '{name}': must be an ArrayShape, got {array!r}"
             continue
-        if any(no_engine(network, layers[name])):
+        if any(engine_problems(network, layers[name])):
             continue
-        work = work_of(network, layers[name])
+        work = workload_of(network, layers[name])
         for what, given, most in (
             ("rows", array.rows, work.reduction),
             ("columns", array.columns, ceil(work.filters / max(array.packed, 1))),
@@ -74,7 +74,7 @@ def bad_arrays(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Ite
 
 
 def choose_arrays(
-    works: Sequence[Work], fixed: Mapping[str, ArrayShape], budget: int
+    works: Sequence[Workload], fixed: Mapping[str, ArrayShape], budget: int
 ) -> dict[str, ArrayShape]:
     """Find the shapes whose slowest layer is as fast as a number of multipliers allows; exact.
 
@@ -83,7 +83,7 @@ def choose_arrays(
 
     Parameters
     ----------
-    works : sequence of Work
+    works : sequence of Workload
         All layers with a PE array.
     fixed : mapping of str to ArrayShape
         Shapes that are given.
@@ -105,7 +105,7 @@ def choose_arrays(
     return {work.name: option.array for work, option in zip(works, chosen, strict=True)}
 
 
-def array_shapes(work: Work) -> list[ArrayShape]:
+def array_shapes(work: Workload) -> list[ArrayShape]:
     """List the shapes that are worth a thought, those with most rows first.
 
     Others have a row, column or multiplier more than one of these that takes as many cycles.
@@ -131,7 +131,7 @@ class _Option:
         return Resources(multipliers=self.array.total)
 
 
-def _frontier(work: Work, fixed: ArrayShape | None) -> list[_Option]:
+def _frontier(work: Workload, fixed: ArrayShape | None) -> list[_Option]:
     """Shapes of one layer, without those that are beaten both in cycles and multipliers."""
     shapes = array_shapes(work) if fixed is None else [fixed]
     options = [_Option(shape, least_cycles(work, shape)) for shape in shapes]
@@ -142,7 +142,7 @@ def _frontier(work: Work, fixed: ArrayShape | None) -> list[_Option]:
     return frontier
 
 
-def _row_sizes(work: Work) -> list[int]:
+def _row_sizes(work: Workload) -> list[int]:
     """The fewest rows for each number of folds and of memories."""
     fewest: dict[tuple[int, int], int] = {}
     for rows in range(1, work.reduction + 1):
@@ -150,7 +150,7 @@ def _row_sizes(work: Work) -> list[int]:
     return list(fewest.values())
 
 
-def _column_sizes(work: Work, packed: int) -> list[int]:
+def _column_sizes(work: Workload, packed: int) -> list[int]:
     """Columns with nothing to spare; all filters of a channel side by side."""
     if not work.multiplicity:
         return _folded(ceil(work.filters / packed))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ortools.sat.python import cp_model
 
-__all__ = ["Limits", "Vector", "front", "least_cost"]
+__all__ = ["Limits", "Vector", "find_front", "minimize_cost"]
 
 SEED = 0
 
@@ -20,7 +20,7 @@ Limits = Mapping[int, int]
 """The most that a sum may be, by place in a vector."""
 
 
-def least_cost(
+def minimize_cost(
     vectors: Sequence[Sequence[Vector]], limits: Limits, costs: Sequence[int]
 ) -> list[int] | None:
     """Number of a vector for each layer, so that sums keep the limits and cost the least.
@@ -38,7 +38,7 @@ def least_cost(
     list of int, or None
         None if nothing keeps the limits.
     """
-    fronts = [front(layer) for layer in vectors]
+    fronts = [find_front(layer) for layer in vectors]
     if any(
         sum(
             min(layer[n][place] for n in numbers)
@@ -98,7 +98,7 @@ def _by_cp_sat(
     return [left[layer].pop(0) for layer in layers]
 
 
-def front(vectors: Sequence[Vector]) -> list[int]:
+def find_front(vectors: Sequence[Vector]) -> list[int]:
     """Numbers of the vectors that no other one beats or, if it comes before, equals."""
     order = sorted(range(len(vectors)), key=lambda number: (vectors[number], number))
     table: NDArray[np.int64] = np.empty((len(vectors), len(vectors[0])), dtype=np.int64)

@@ -5,20 +5,20 @@ from dataclasses import dataclass, replace
 
 from systolith.devices.budget import NOTHING, Budget, Resources
 from systolith.network import Add, AvgPool2d, IntegerNetwork, Layer, MaxPool2d
-from systolith.plan.area.resources import Choices, engine_resources, resources_of
+from systolith.plan.area.resources import PartKinds, engine_resources, resources_of
 from systolith.plan.choose.arrays import array_shapes, least_cycles
 from systolith.plan.choose.solver import choose
 from systolith.plan.engines.array_shape import ArrayShape, Feed, MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.layer_engines import (
-    add_engine,
-    conv_engine,
     divisors,
-    narrowed,
-    pool_engine,
+    narrow_input,
+    plan_add,
+    plan_conv,
+    plan_pool,
 )
 from systolith.plan.engines.memory import MemoryKind
-from systolith.plan.engines.workload import Work
+from systolith.plan.engines.workload import Workload
 from systolith.plan.streams.stage_graph import EnginePlan
 
 __all__ = ["EngineOption", "choose_engines", "conv_options", "engine_options", "other_options"]
@@ -35,21 +35,21 @@ class EngineOption:
     cycles : int
         Per frame.
     resources : Resources
-    choices : Choices, optional
+    kinds : PartKinds, optional
         What the parts are made of; None: as `alike` has it.
     """
 
     alike: EnginePlan
     cycles: int
     resources: Resources
-    choices: Choices | None = None
+    kinds: PartKinds | None = None
 
     @property
     def engine(self) -> EnginePlan:
         """The engine; made when asked for, as most options are beaten by others."""
-        if self.choices is None:
+        if self.kinds is None:
             return self.alike
-        kind, weight, window = self.choices
+        kind, weight, window = self.kinds
         assert isinstance(self.alike, ConvPlan)
         return replace(self.alike, multiplier_kind=kind, weight_memory=weight, window_memory=window)
 
@@ -72,7 +72,7 @@ Options = Mapping[str, Sequence[EngineOption]]
 
 def engine_options(
     network: IntegerNetwork,
-    works: Sequence[Work],
+    works: Sequence[Workload],
     fixed: Mapping[str, ArrayShape],
     budget: Budget,
     *,
@@ -86,7 +86,7 @@ def engine_options(
     Parameters
     ----------
     network : IntegerNetwork
-    works : sequence of Work
+    works : sequence of Workload
         Of all layers with weights, in the network's order.
     fixed : mapping of str to ArrayShape
         Arrays that are given.
@@ -113,7 +113,7 @@ def engine_options(
     if set(budget.limits) <= {"multipliers"}:
         shapes = _best_shapes(works, shapes, others, budget, cycles)
     found = dict(others)
-    known: dict[tuple[Work, tuple[ArrayShape, ...]], list[EngineOption]] = {}
+    known: dict[tuple[Workload, tuple[ArrayShape, ...]], list[EngineOption]] = {}
     for work in works:
         # Layers that are alike share their options.
         key = replace(work, name=""), tuple(shapes[work.name])
@@ -124,7 +124,7 @@ def engine_options(
 
 
 def conv_options(
-    work: Work, shapes: Iterable[ArrayShape], budget: Budget, *, reloadable: bool = False
+    work: Workload, shapes: Iterable[ArrayShape], budget: Budget, *, reloadable: bool = False
 ) -> list[EngineOption]:
     """List the engines of a convolution or linear layer, given the shapes that its array may have.
 
@@ -134,10 +134,10 @@ def conv_options(
     windows = _windows(budget)
     weights = windows if reloadable else list(MemoryKind)
     return [
-        EngineOption(engine, cycles, resources, choices)
+        EngineOption(engine, cycles, resources, kinds)
         for engine in _conv_engines(work, shapes)
         for cycles in [engine.cycles]
-        for choices, resources in engine_resources(
+        for kinds, resources in engine_resources(
             engine, kinds, weights, windows, budget.block, reloadable
         )
     ]
@@ -178,7 +178,7 @@ def choose_engines(
     chosen = choose(list(options.values()), budget, cycles=cycles, taken=taken)
     pace = max((option.cycles for option in chosen), default=0)
     return [
-        replace(narrowed(option.engine, pace), name=name)
+        replace(narrow_input(option.engine, pace), name=name)
         for name, option in zip(options, chosen, strict=True)
     ]
 
@@ -189,7 +189,7 @@ def _windows(budget: Budget) -> list[MemoryKind]:
 
 
 def _best_shapes(
-    works: Sequence[Work],
+    works: Sequence[Workload],
     shapes: Mapping[str, Sequence[ArrayShape]],
     others: Mapping[str, Sequence[EngineOption]],
     budget: Budget,
@@ -221,15 +221,15 @@ def _other_engines(
     for lanes in divisors(network.tensors[layer.name].shape[0]):
         match layer:
             case MaxPool2d() | AvgPool2d():
-                pool = pool_engine(network, layer, lanes, reloadable=reloadable)
+                pool = plan_pool(network, layer, lanes, reloadable=reloadable)
                 for window in windows:
                     yield replace(pool, window_memory=window)
             case Add():
-                yield add_engine(network, layer, lanes, reloadable=reloadable)
+                yield plan_add(network, layer, lanes, reloadable=reloadable)
 
 
-def _conv_engines(work: Work, shapes: Iterable[ArrayShape]) -> Iterator[ConvPlan]:
+def _conv_engines(work: Workload, shapes: Iterable[ArrayShape]) -> Iterator[ConvPlan]:
     """One engine for each shape, and for each width of a word where filters gather."""
     for shape in shapes:
         for lanes in divisors(work.channels) if work.feed is Feed.GATHERED else [None]:
-            yield conv_engine(work, shape, lanes=lanes)
+            yield plan_conv(work, shape, lanes=lanes)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from systolith.devices.budget import KINDS, SHARE, Budget, Resources
 from systolith.plan.choose.options import EngineOption
 
-__all__ = ["OptionTable", "Sketch", "sketch"]
+__all__ = ["OptionTable", "Sketch", "sketch_design"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -113,7 +113,7 @@ class OptionTable:
         return picked
 
 
-def sketch(
+def sketch_design(
     tables: Sequence[OptionTable], budget: Budget, *, cycles: int | None = None
 ) -> Sketch | None:
     """Sketch the fastest design within a budget, or the smallest one at a pace.

@@ -9,13 +9,13 @@ from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from systolith.devices.budget import KINDS, NOTHING, Budget, Resources
-from systolith.plan.choose.knapsack import Vector, front, least_cost
+from systolith.plan.choose.knapsack import Vector, find_front, minimize_cost
 from systolith.plan.errors import PlanError
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Option", "choose"]
 
 
-class Choice(Protocol):
+class Option(Protocol):
     """What may be chosen for a layer."""
 
     @property
@@ -27,7 +27,7 @@ class Choice(Protocol):
         """What it takes."""
 
 
-C = TypeVar("C", bound=Choice)
+C = TypeVar("C", bound=Option)
 
 
 def choose(
@@ -45,7 +45,7 @@ def choose(
 
     Parameters
     ----------
-    options : sequence of sequence of Choice
+    options : sequence of sequence of Option
         For each layer at least one. Of those that are equal in everything, the first counts.
     budget : Budget
     cycles : int, optional
@@ -55,7 +55,7 @@ def choose(
 
     Returns
     -------
-    list of Choice
+    list of Option
         The same on each run.
 
     Raises
@@ -79,7 +79,7 @@ def choose(
     return table.least(paces[low])
 
 
-def _paces(options: Sequence[Sequence[Choice]], cycles: int | None) -> list[int]:
+def _paces(options: Sequence[Sequence[Option]], cycles: int | None) -> list[int]:
     """Cycles that the slowest layer could take; no layer is slower than it must be."""
     least = max(min(option.cycles for option in layer) for layer in options)
     if cycles is None:
@@ -107,13 +107,13 @@ class _Table(Generic[C]):
             # Layers that are alike share their options.
             if id(layer) not in known:
                 vectors = [_vector(option, budget, kinds) for option in layer]
-                known[id(layer)] = [(vectors[n], layer[n]) for n in front(vectors)]
+                known[id(layer)] = [(vectors[n], layer[n]) for n in find_front(vectors)]
         self.layers = [known[id(layer)] for layer in options]
 
     def fits(self, pace: int) -> bool:
         """Whether all layers can keep a pace."""
         return (
-            least_cost(self._keeping(pace), self.limits, [0, 0, *[0] * len(self.limits)])
+            minimize_cost(self._keeping(pace), self.limits, [0, 0, *[0] * len(self.limits)])
             is not None
         )
 
@@ -122,7 +122,7 @@ class _Table(Generic[C]):
         vectors = self._keeping(pace)
         # A multiplier more is worse than any shares.
         weight = 1 + sum(max(vector[1] for vector in layer) for layer in vectors)
-        numbers = least_cost(vectors, self.limits, [weight, 1, *[0] * len(self.limits)])
+        numbers = minimize_cost(vectors, self.limits, [weight, 1, *[0] * len(self.limits)])
         assert numbers is not None, "the pace was found to be possible"
         return [
             [option for vector, option in layer if vector[0] <= pace][number]
@@ -134,14 +134,14 @@ class _Table(Generic[C]):
         return [[vector[1:] for vector, _ in layer if vector[0] <= pace] for layer in self.layers]
 
 
-def _vector(option: Choice, budget: Budget, kinds: Sequence[str]) -> Vector:
+def _vector(option: Option, budget: Budget, kinds: Sequence[str]) -> Vector:
     used = option.resources
     amounts = (getattr(used, kind) for kind in kinds)
     return (option.cycles, used.multipliers, budget.share(used), *amounts)
 
 
 def _lacking(
-    options: Sequence[Sequence[Choice]], budget: Budget, taken: Resources, cycles: int | None
+    options: Sequence[Sequence[Option]], budget: Budget, taken: Resources, cycles: int | None
 ) -> Iterator[str]:
     """Name each resource of which too little is there, whatever else is taken; or any."""
     slowest = cycles if cycles is not None else max(o.cycles for o in chain.from_iterable(options))
@@ -164,7 +164,7 @@ def _lacking(
             for layer in keeping
         ]
         left = [most - getattr(taken, other) for other, most in others.items()]
-        numbers = least_cost(vectors, dict(enumerate(left, start=1)), [1] + [0] * len(left))
+        numbers = minimize_cost(vectors, dict(enumerate(left, start=1)), [1] + [0] * len(left))
         if numbers is not None:
             least = sum(layer[n][0] for layer, n in zip(vectors, numbers, strict=True))
             least += getattr(taken, kind)

@@ -2,18 +2,18 @@
 
 from dataclasses import replace
 
-from systolith.plan.cycles.timeline import Timeline, timeline
+from systolith.plan.cycles.timeline import Timeline, compute_timeline
 from systolith.plan.streams.fork_plan import DEEP, LEAST_DEPTH, ForkPlan
 from systolith.plan.streams.joining import NEVER_FULL
 from systolith.plan.streams.stage_graph import StageGraph
 
-__all__ = ["sized_queues"]
+__all__ = ["size_queues"]
 
 FRAMES = 8
 """Frames that the cycle model evaluates for each choice of depths."""
 
 
-def sized_queues(graph: StageGraph) -> StageGraph:
+def size_queues(graph: StageGraph) -> StageGraph:
     """Make each queue as shallow as the pace allows.
 
     A queue in registers is quicker than one in block memory, but holds less. So first each queue
@@ -31,7 +31,7 @@ def sized_queues(graph: StageGraph) -> StageGraph:
         Whose queues are deep enough never to be full.
     """
     while True:
-        run = timeline(graph, FRAMES)
+        run = compute_timeline(graph, FRAMES)
         for move in (_as_used, _into_block_memory, _into_registers):
             moved = move(graph, run)
             if _deep(moved) != _deep(graph):
@@ -104,7 +104,7 @@ def _least_depth(graph: StageGraph, fork: ForkPlan, branch: int, most: int, end:
 
 def _ends_by(graph: StageGraph, end: int) -> bool:
     try:
-        return timeline(graph, FRAMES).last_output[-1] <= end
+        return compute_timeline(graph, FRAMES).last_output[-1] <= end
     except RuntimeError:
         return False
 

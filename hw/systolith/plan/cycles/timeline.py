@@ -25,7 +25,7 @@ from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import Edge, StageGraph, StagePlan, WindowedEngine
 
-__all__ = ["Timeline", "timeline"]
+__all__ = ["Timeline", "compute_timeline"]
 
 Ints = NDArray[np.int64]
 Queue = tuple[Ints, Ints]
@@ -69,7 +69,7 @@ class Timeline:
         return self.last_output[-1] - self.first_input[0] + 1
 
 
-def timeline(graph: StageGraph, frames: int) -> Timeline:
+def compute_timeline(graph: StageGraph, frames: int) -> Timeline:
     """Evaluate the cycle model.
 
     Parameters

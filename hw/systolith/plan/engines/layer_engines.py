@@ -19,18 +19,18 @@ from systolith.plan.engines.array_shape import ArrayShape, Feed
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.requantizer_widths import offset_bits, scale_bits
-from systolith.plan.engines.workload import Work, image_of, window_of
+from systolith.plan.engines.workload import Workload, image_of, window_of
 from systolith.plan.streams.stage_graph import EnginePlan
 
-__all__ = ["add_engine", "conv_engine", "divisors", "narrowed", "pool_engine"]
+__all__ = ["divisors", "narrow_input", "plan_add", "plan_conv", "plan_pool"]
 
 
-def conv_engine(work: Work, array: ArrayShape, *, lanes: int | None = None) -> ConvPlan:
+def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) -> ConvPlan:
     """Plan one PE array, with its input stream at its widest.
 
     Parameters
     ----------
-    work : Work
+    work : Workload
     array : ArrayShape
     lanes : int, optional
         Channels in one word of the window if weights are gathered; a divisor of all channels.
@@ -68,7 +68,7 @@ def conv_engine(work: Work, array: ArrayShape, *, lanes: int | None = None) -> C
     )
 
 
-def pool_engine(
+def plan_pool(
     network: IntegerNetwork,
     layer: MaxPool2d | AvgPool2d,
     lanes: int,
@@ -97,7 +97,7 @@ def pool_engine(
     )
 
 
-def add_engine(
+def plan_add(
     network: IntegerNetwork, layer: Add, lanes: int, *, reloadable: bool = False
 ) -> AddPlan:
     """Plan an addition that processes `lanes` channels at a time."""
@@ -121,7 +121,7 @@ def add_engine(
     )
 
 
-def narrowed(engine: EnginePlan, pace: int) -> EnginePlan:
+def narrow_input(engine: EnginePlan, pace: int) -> EnginePlan:
     """Narrow the input stream as far as the pace allows, where that changes no memory."""
     if not isinstance(engine, ConvPlan):
         return engine

@@ -10,7 +10,7 @@ from systolith.network import (
     signed_bits,
 )
 
-__all__ = ["SPARE_BIAS_BITS", "addends", "offset_bits", "raised_by", "scale_bits"]
+__all__ = ["SPARE_BIAS_BITS", "addends", "offset_bits", "scale_bits", "trailing_zeros"]
 
 SPARE_BIAS_BITS = 2
 """By which biases that may be loaded are wider than sums."""
@@ -18,14 +18,14 @@ SPARE_BIAS_BITS = 2
 
 def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
     """Width of the multiplier of a requantizer; 0 if it has none, as it only shifts."""
-    raised = raised_by(requantize, reloadable=reloadable)
+    raised = trailing_zeros(requantize, reloadable=reloadable)
     if _only_shifts(requantize):
         return 0
     own = max((int(requantize.multiplier.max()) >> raised).bit_length(), 1)
     return max(own, USUAL_MULTIPLIER_BITS) if reloadable else own
 
 
-def raised_by(requantize: Requantize, *, reloadable: bool = False) -> int:
+def trailing_zeros(requantize: Requantize, *, reloadable: bool = False) -> int:
     """Zeros at the end of every multiplier, if there are offsets: these take wires only.
 
     Without offsets there are none to spare. A design that only shifts and can be loaded has as many
@@ -76,7 +76,7 @@ def offset_bits(
     if not reloadable:
         return bits
     bias = max(sum_bits + SPARE_BIAS_BITS, signed_bits(int(biases.min()), int(biases.max())))
-    raised = raised_by(requantize, reloadable=True)
+    raised = trailing_zeros(requantize, reloadable=True)
     multiplier = scale_bits(requantize, reloadable=True) + raised
     # The design's own parameters are written with as many zeros at the end, too.
     missing = max(raised - _zeros_at_end(requantize), 0)
@@ -90,5 +90,5 @@ def _only_shifts(requantize: Requantize) -> bool:
 
 
 def _zeros_at_end(requantize: Requantize) -> int:
-    together = int(np.bitwise_or.reduce(requantize.multiplier))
-    return (together & -together).bit_length() - 1 if together else 0
+    factors = int(np.bitwise_or.reduce(requantize.multiplier))
+    return (factors & -factors).bit_length() - 1 if factors else 0

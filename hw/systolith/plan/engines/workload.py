@@ -33,15 +33,15 @@ from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS, offset_bi
 from systolith.plan.engines.window import Window
 
 __all__ = [
-    "Work",
-    "folded_bias",
+    "Workload",
+    "engine_problems",
+    "fold_bias",
     "image_of",
-    "no_engine",
     "output_ports",
     "source_of",
-    "unsupported",
+    "unsupported_layers",
     "window_of",
-    "work_of",
+    "workload_of",
 ]
 
 PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8
@@ -49,7 +49,7 @@ PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Workload:
     """A convolution or linear layer as a reduction over the windows of an image.
 
     Attributes
@@ -122,7 +122,9 @@ class Work:
                 return 1
 
 
-def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool = False) -> Work:
+def workload_of(
+    network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool = False
+) -> Workload:
     """Describe a layer as a workload of a PE array.
 
     Sums are as wide as the layer's own weights need; if `reloadable`, as wide as any weights of the
@@ -133,7 +135,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
     slots, group = _slots_and_group(layer, image)
     depthwise = _is_depthwise(layer)
     acc_bits = wide(layer, image)
-    return Work(
+    return Workload(
         name=layer.name,
         window=window_of(network, layer),
         image=image,
@@ -146,7 +148,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
         packed=_packed(layer, image),
         scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
         offset_bits=offset_bits(
-            acc_bits, folded_bias(layer, image.type), layer.requantize, reloadable=reloadable
+            acc_bits, fold_bias(layer, image.type), layer.requantize, reloadable=reloadable
         ),
         weight_bits=max(layer.weight_bits, 2),
         acc_bits=acc_bits,
@@ -154,7 +156,7 @@ def work_of(network: IntegerNetwork, layer: Conv2d | Linear, *, reloadable: bool
     )
 
 
-def folded_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
+def fold_bias(layer: Conv2d | Linear, act: ActType) -> IntArray:
     """Subtract the zero point's share of the sum from the bias; padding reads as the zero point.
 
     Returns
@@ -169,7 +171,7 @@ def _biased_bits(layer: Conv2d | Linear, image: Tensor, acc_bits: int, reloadabl
     """Width of a sum plus its bias; of the sum alone if an offset contains the bias."""
     if layer.requantize.offset is not None:
         return acc_bits
-    biases = folded_bias(layer, image.type)
+    biases = fold_bias(layer, image.type)
     own_bits = signed_bits(int(biases.min()), int(biases.max()))
     return max(acc_bits + (SPARE_BIAS_BITS if reloadable else 0), own_bits) + 1
 
@@ -209,15 +211,15 @@ def output_ports(network: IntegerNetwork) -> tuple[str, ...]:
     return ("o",) if count == 1 else tuple(f"o_{number}" for number in range(count))
 
 
-def unsupported(network: IntegerNetwork) -> Iterator[str]:
+def unsupported_layers(network: IntegerNetwork) -> Iterator[str]:
     """Name every layer that no engine computes, and why."""
     for layer in network.layers:
-        yield from no_engine(network, layer)
+        yield from engine_problems(network, layer)
     if all(isinstance(layer, Flatten) for layer in network.layers):
         yield "a network for engines needs a layer besides flattenings"
 
 
-def no_engine(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
+def engine_problems(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
     """Say why no engine computes this layer; yield nothing if one does."""
     if isinstance(layer, Add) and any(
         network.tensors[name].shape != image_of(network, layer, port).shape[:1]

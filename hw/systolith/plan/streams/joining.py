@@ -10,7 +10,7 @@ from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import EnginePlan, StageGraph, StagePlan
 
-__all__ = ["join", "readers_of"]
+__all__ = ["join_engines", "readers_of"]
 
 NEVER_FULL = 1 << 30
 
@@ -34,7 +34,7 @@ def readers_of(network: IntegerNetwork, name: str) -> list[tuple[Layer | None, i
     ]
 
 
-def join(network: IntegerNetwork, engines: Sequence[EnginePlan], pace: int) -> StageGraph:
+def join_engines(network: IntegerNetwork, engines: Sequence[EnginePlan], pace: int) -> StageGraph:
     """Join engines by streams.
 
     Where a tensor is read more than once comes a fork, its queues still without bounds; where

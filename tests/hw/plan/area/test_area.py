@@ -8,7 +8,7 @@ import pytest
 
 from systolith.devices import DEVICES
 from systolith.network import Conv2d, IntegerNetwork, Pattern, PerNeuron
-from systolith.plan import MemoryKind, MultiplierKind, array_shapes, conv_options, work_of
+from systolith.plan import MemoryKind, MultiplierKind, array_shapes, conv_options, workload_of
 from systolith.plan.area import engine_parts as module
 from systolith.plan.area.resources import resources_of
 from tests.support.networks import convolution
@@ -37,7 +37,7 @@ def _wrong(network: IntegerNetwork, reloadable: bool) -> int:
     """Count the options that say something else than their engines."""
     (layer,) = network.layers
     assert isinstance(layer, Conv2d)
-    work = work_of(network, layer, reloadable=reloadable)
+    work = workload_of(network, layer, reloadable=reloadable)
     options = conv_options(work, array_shapes(work), BUDGET, reloadable=reloadable)
     engines = [option.engine for option in options]
     kinds = {(e.multiplier_kind, e.weight_memory, e.window_memory) for e in engines}  # type: ignore[union-attr]
@@ -56,6 +56,6 @@ def test_options_take_what_their_engines_take(network: IntegerNetwork, reloadabl
 
 
 def test_parts_that_depend_on_another_choice_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    of_multipliers = module.CHOSEN[module.Choice.MULTIPLIERS]
-    monkeypatch.setitem(module.CHOSEN, module.Choice.WINDOW, of_multipliers)  # type: ignore[arg-type]
+    of_multipliers = module.BY_PART[module.EnginePart.MULTIPLIERS]
+    monkeypatch.setitem(module.BY_PART, module.EnginePart.WINDOW, of_multipliers)  # type: ignore[arg-type]
     assert _wrong(NETWORKS["dense"], False) > 0

@@ -19,17 +19,17 @@ from systolith.network import (
     MaxPool2d,
 )
 from systolith.plan import ArrayShape, Feed, PlanError, plan_network
-from systolith.plan.engines.workload import Work, work_of
+from systolith.plan.engines.workload import Workload, workload_of
 from tests.support.networks import convolution, small_network
 from tests.support.random_networks import random_network
 
 
-def _works(network: IntegerNetwork) -> list[Work]:
+def _works(network: IntegerNetwork) -> list[Workload]:
     layers = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
-    return [work_of(network, layer) for layer in layers]
+    return [workload_of(network, layer) for layer in layers]
 
 
-def _every_shape(work: Work) -> list[tuple[int, int]]:
+def _every_shape(work: Workload) -> list[tuple[int, int]]:
     """Multipliers and cycles of each shape that a layer can have."""
     window = work.window
     return [
@@ -52,7 +52,7 @@ def _every_shape(work: Work) -> list[tuple[int, int]]:
     ]
 
 
-def _folds(work: Work, rows: int) -> int:
+def _folds(work: Workload, rows: int) -> int:
     """Steps in which the rows of the fullest bank read all its parts."""
     groups = work.reads.groups
     banks = gcd(rows, groups)
@@ -61,7 +61,7 @@ def _folds(work: Work, rows: int) -> int:
     return max(ceil(sum(parts[bank::banks]) * banks / rows) for bank in range(banks))
 
 
-def _transfers(work: Work, rows: int, columns: int) -> int:
+def _transfers(work: Workload, rows: int, columns: int) -> int:
     if work.feed is Feed.GATHERED:
         return 1
     if work.multiplicity:

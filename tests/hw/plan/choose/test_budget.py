@@ -23,8 +23,8 @@ from systolith.plan import (
     resources_of,
 )
 from systolith.plan.choose.options import EngineOption, choose_engines, engine_options
-from systolith.plan.engines.layer_engines import conv_engine
-from systolith.plan.engines.workload import Work, work_of
+from systolith.plan.engines.layer_engines import plan_conv
+from systolith.plan.engines.workload import Workload, workload_of
 from tests.support.networks import convolution, small_network
 from tests.support.random_networks import random_network, random_residual_network
 
@@ -37,7 +37,7 @@ def _budgets() -> st.SearchStrategy[Budget]:
     )
 
 
-def _every_engine(work: Work, budget: Budget) -> list[EngineOption]:
+def _every_engine(work: Workload, budget: Budget) -> list[EngineOption]:
     """Each array that a layer could have, with multipliers and memories of each kind."""
     found = []
     kinds = MultiplierKind if budget.trades_luts else [MultiplierKind.DSP]
@@ -48,7 +48,7 @@ def _every_engine(work: Work, budget: Budget) -> list[EngineOption]:
         range(1, work.packed + 1),
     ):
         shape = ArrayShape(rows=rows, columns=columns, multipliers=multipliers, packed=packed)
-        engine = conv_engine(work, shape)
+        engine = plan_conv(work, shape)
         for kind, weights, window in product(kinds, MemoryKind, MemoryKind):
             engine = replace(
                 engine, multiplier_kind=kind, weight_memory=weights, window_memory=window
@@ -68,7 +68,7 @@ def _network(kept: int) -> IntegerNetwork:
 @given(_budgets(), st.sampled_from([1, 2, 4]), st.sampled_from([None, 300, 1000]))
 def test_no_engine_is_better(budget: Budget, kept: int, cycles: int | None) -> None:
     network = _network(kept)
-    work = work_of(network, network.layers[0])
+    work = workload_of(network, network.layers[0])
 
     def rank(option: EngineOption) -> tuple[int, int, int]:
         used = option.resources

@@ -4,7 +4,7 @@ import pytest
 
 from systolith.devices import Budget
 from systolith.network import Conv2d, IntegerNetwork, Linear
-from systolith.plan import OptionTable, PlanError, plan_network, sketch, work_of
+from systolith.plan import OptionTable, PlanError, plan_network, sketch_design, workload_of
 from systolith.plan.choose.options import EngineOption, engine_options
 from systolith.plan.choose.solver import choose
 from tests.support.random_networks import random_network
@@ -14,7 +14,7 @@ ROOMY = Budget(multipliers=4096, dsps=4096, luts=1_000_000, block_rams=4096)
 
 def _options(network: IntegerNetwork, budget: Budget) -> list[list[EngineOption]]:
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
-    works = [work_of(network, layer) for layer in weighted]
+    works = [workload_of(network, layer) for layer in weighted]
     return [list(options) for options in engine_options(network, works, {}, budget).values()]
 
 
@@ -32,12 +32,12 @@ def _cost(budget: Budget, chosen: list[EngineOption]) -> tuple[int, int]:
 @pytest.mark.parametrize("seed", range(12))
 def test_with_room_a_sketch_is_the_exact_choice(seed: int) -> None:
     options = _options(random_network(seed), ROOMY)
-    fastest = sketch(_tables(options, ROOMY), ROOMY)
+    fastest = sketch_design(_tables(options, ROOMY), ROOMY)
     exact = choose(options, ROOMY)
     assert fastest is not None
     assert fastest.cycles == max(option.cycles for option in exact)
     pace = 3 * fastest.cycles
-    slower = sketch(_tables(options, ROOMY), ROOMY, cycles=pace)
+    slower = sketch_design(_tables(options, ROOMY), ROOMY, cycles=pace)
     assert slower is not None and slower.cycles <= pace
     exact = choose(options, ROOMY, cycles=pace)
     assert _cost(ROOMY, list(slower.engines)) == _cost(ROOMY, exact)
@@ -52,7 +52,7 @@ def test_a_tight_sketch_keeps_the_budget_and_is_rarely_slower() -> None:
         network = random_network(seed)
         budget = Budget(dsps=6 + seed % 12, luts=1500 + 400 * (seed % 7), block_rams=seed % 9)
         options = _options(network, budget)
-        drawn = sketch(_tables(options, budget), budget)
+        drawn = sketch_design(_tables(options, budget), budget)
         try:
             exact = max(option.cycles for option in choose(options, budget))
         except PlanError:
@@ -72,7 +72,7 @@ def test_a_tight_sketch_keeps_the_budget_and_is_rarely_slower() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_multipliers_alone_give_the_pace_of_the_planner(seed: int) -> None:
     network, budget = random_network(seed), Budget(multipliers=12)
-    drawn = sketch(_tables(_options(network, budget), budget), budget)
+    drawn = sketch_design(_tables(_options(network, budget), budget), budget)
     try:
         planned = plan_network(network, budget=budget).cycles_per_frame
     except PlanError:
@@ -85,8 +85,8 @@ def test_multipliers_alone_give_the_pace_of_the_planner(seed: int) -> None:
 def test_what_cannot_be_is_no_sketch() -> None:
     options = _options(random_network(3), ROOMY)
     tables = _tables(options, ROOMY)
-    fastest = sketch(tables, ROOMY)
+    fastest = sketch_design(tables, ROOMY)
     assert fastest is not None
-    assert sketch(tables, ROOMY, cycles=fastest.cycles) is not None
-    assert sketch(tables, ROOMY, cycles=fastest.cycles - 1) is None
-    assert sketch(tables, Budget(luts=1)) is None
+    assert sketch_design(tables, ROOMY, cycles=fastest.cycles) is not None
+    assert sketch_design(tables, ROOMY, cycles=fastest.cycles - 1) is None
+    assert sketch_design(tables, Budget(luts=1)) is None

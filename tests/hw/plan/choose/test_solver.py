@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from systolith.devices import Budget, Resources
 from systolith.plan import PlanError
-from systolith.plan.choose.knapsack import Vector, least_cost
+from systolith.plan.choose.knapsack import Vector, minimize_cost
 from systolith.plan.choose.solver import choose
 
 
@@ -144,7 +144,7 @@ def test_a_knapsack_is_filled_at_the_least_cost(
         for chosen in product(*layers)
         if all(sum(vector[place] for vector in chosen) <= most for place, most in limits.items())
     ]
-    numbers = least_cost(layers, limits, costs)
+    numbers = minimize_cost(layers, limits, costs)
     assert (numbers is None) == (not fitting)
     if numbers is not None:
         chosen = tuple(layer[number] for layer, number in zip(layers, numbers, strict=True))

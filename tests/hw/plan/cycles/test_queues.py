@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from systolith.network import ActType, Add, Conv2d, IntegerNetwork, Requantize, Tensor
-from systolith.plan import ArrayShape, ForkPlan, NetworkPlan, plan_network, timeline
+from systolith.plan import ArrayShape, ForkPlan, NetworkPlan, compute_timeline, plan_network
 from systolith.plan.cycles.queues import FRAMES
 from systolith.plan.streams.fork_plan import DEEP, LEAST_DEPTH
 from tests.support.random_networks import random_residual_network
@@ -32,21 +32,21 @@ def _ends(plan: NetworkPlan, fork: ForkPlan) -> int | None:
     """When the last frame leaves with this fork in place of its namesake; None if it never does."""
     stages = [fork if stage.name == fork.name else stage for stage in plan.stages]
     try:
-        return timeline(plan.graph.replaced(stages), FRAMES).last_output[-1]
+        return compute_timeline(plan.graph.replaced(stages), FRAMES).last_output[-1]
     except RuntimeError:
         return None
 
 
 def _assert_sufficient_and_minimal(plan: NetworkPlan) -> None:
     """Make one queue or all deeper: that is no faster. Make one shallower: that is slower."""
-    end = timeline(plan.graph, FRAMES).last_output[-1]
+    end = compute_timeline(plan.graph, FRAMES).last_output[-1]
     deepest = [
         replace(stage, depths=tuple(DEEPEST if deep else DEEP - 1 for deep in stage.deep))
         if isinstance(stage, ForkPlan)
         else stage
         for stage in plan.stages
     ]
-    assert timeline(plan.graph.replaced(deepest), FRAMES).last_output[-1] == end
+    assert compute_timeline(plan.graph.replaced(deepest), FRAMES).last_output[-1] == end
     for fork in _forks(plan):
         for branch, depth in enumerate(fork.depths):
             in_block_memory = _ends(plan, fork.with_depth(branch, DEEPEST))
@@ -127,6 +127,6 @@ def test_some_branches_need_deep_queues() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_queue_ever_holds_more_than_its_depth(seed: int) -> None:
     plan = _plan(seed)
-    held = timeline(plan.graph, FRAMES).most_queued
+    held = compute_timeline(plan.graph, FRAMES).most_queued
     for fork in _forks(plan):
         assert all(most <= depth for most, depth in zip(held[fork.name], fork.depths, strict=True))

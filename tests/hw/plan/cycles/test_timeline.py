@@ -13,8 +13,8 @@ from systolith.plan import (
     StageGraph,
     Window,
     WindowedEngine,
+    compute_timeline,
     plan_network,
-    timeline,
 )
 from tests.support.random_networks import random_network
 
@@ -42,7 +42,7 @@ def test_one_frame_by_hand() -> None:
     # Pixel 5 completes the first window in cycle 5; the fourth window's pixel 15 comes in cycle 15
     # and its four taps follow a cycle later. Then come `latency` and the output buffer's cycle.
     pool = _pool(channels=1, lanes=1)
-    run = timeline(StageGraph.chain([pool]), 1)
+    run = compute_timeline(StageGraph.chain([pool]), 1)
     assert run.first_input == (0,)
     # Third window: pixel 13 arrives in cycle 13, steps 15..18; the fourth has to wait for them.
     assert run.last_output == (19 + 3 + pool.latency + 1,)
@@ -60,7 +60,7 @@ def test_one_frame_by_hand() -> None:
     ],
 )
 def test_a_gearbox_by_hand(lanes_in: int, lanes_out: int, channels: int, latency: int) -> None:
-    run = timeline(StageGraph.chain([_gearbox(channels, lanes_in, lanes_out)]), 1)
+    run = compute_timeline(StageGraph.chain([_gearbox(channels, lanes_in, lanes_out)]), 1)
     assert run.last_output == (latency,)
 
 
@@ -71,13 +71,13 @@ def test_a_pipeline_runs_at_the_pace_of_its_slowest_stage() -> None:
     )
     narrow = replace(narrow, name="narrow", output=Tensor((8, 1, 1), U4))
     stages = [wide, _gearbox(8, 4, 8), narrow]
-    ends = timeline(StageGraph.chain(stages), 20).last_output
+    ends = compute_timeline(StageGraph.chain(stages), 20).last_output
     assert {later - earlier for earlier, later in pairwise(ends[-6:])} == {wide.cycles}
 
 
 def test_a_buffer_too_small_for_its_window_deadlocks() -> None:
     with pytest.raises(RuntimeError, match=r"^the pipeline deadlocks after 0 of 4 outputs$"):
-        timeline(StageGraph.chain([_pool(1, 1, depth=4)]), 1)
+        compute_timeline(StageGraph.chain([_pool(1, 1, depth=4)]), 1)
 
 
 @pytest.mark.parametrize("seed", [1066, 1131, 1154, 1338, *range(4)])
@@ -94,5 +94,5 @@ def test_cycles_are_exact_when_intervals_alternate_or_not(seed: int) -> None:
     )
     tight = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
     for frames in (1, 7, 33):
-        assert tight.cycles(frames) == timeline(tight.graph, frames).cycles
-    assert tight.cycles(299) == timeline(tight.graph, 299).cycles
+        assert tight.cycles(frames) == compute_timeline(tight.graph, frames).cycles
+    assert tight.cycles(299) == compute_timeline(tight.graph, 299).cycles
