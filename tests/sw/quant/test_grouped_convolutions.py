@@ -27,7 +27,7 @@ from systolith.quant import (
     quantized_masks,
     quantized_patterns,
 )
-from tests.sw.quant.written_models import IMAGES, assert_computes_the_same
+from tests.support.written_models import IMAGES, assert_computes_the_same
 
 STRIDED = Pattern(taps=Strided(2, (0, 1)))
 REFUSED = "strided taps of a convolution of 2 groups need one offset for all channels, got [0, 1]"

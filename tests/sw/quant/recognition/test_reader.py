@@ -13,7 +13,7 @@ from systolith.quant import UnsupportedModelError, prepare
 from systolith.quant.recognition import read_network
 from systolith.quant.recognition.operations import AveragePool, ToVectors
 from systolith.quant.requantizing import Activation
-from tests.sw.quant.written_models import IMAGES, Written, assert_computes_the_same, problems_of
+from tests.support.written_models import IMAGES, Written, assert_computes_the_same, problems_of
 
 Forward = Callable[[Written, Tensor], Tensor]
 

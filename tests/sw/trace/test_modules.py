@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 
 from systolith.quant import prepare
-from tests.sw.quant.written_models import IMAGES, assert_computes_the_same, problems_of
+from tests.support.written_models import IMAGES, assert_computes_the_same, problems_of
 
 
 def _net(seed: int) -> nn.Sequential:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from systolith.quant import UnsupportedModelError, prepare
 from systolith.quant.recognition.operations import AddUp
 from systolith.quant.requantizing import Activation
-from tests.sw.quant.written_models import IMAGES, Written, assert_computes_the_same, problems_of
+from tests.support.written_models import IMAGES, Written, assert_computes_the_same, problems_of
 
 Forward = Callable[[Written, Tensor], Tensor]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from systolith.frontend import IntegerModel, lower
 from systolith.network import NetworkError
 from systolith.quant import UnsupportedModelError, prepare
-from tests.sw.quant.written_models import IMAGES, assert_computes_the_same, problems_of
+from tests.support.written_models import IMAGES, assert_computes_the_same, problems_of
 
 
 def _net() -> nn.Sequential:

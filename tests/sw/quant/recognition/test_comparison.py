@@ -14,7 +14,7 @@ from systolith.quant import Activation, UnsupportedModelError, prepare
 from systolith.quant.recognition import FloatLayer, FloatNetwork, read_network
 from systolith.quant.recognition.comparison import comparison_problems
 from systolith.quant.recognition.operations import AddUp, AveragePool, Convolve, MaxPool
-from tests.sw.quant.written_models import IMAGES, Written, problems_of
+from tests.support.written_models import IMAGES, Written, problems_of
 
 PREPARE = sys.modules["systolith.quant.prepare"]
 
