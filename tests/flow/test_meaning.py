@@ -27,7 +27,7 @@ multipliers = 8
 def test_images_are_quantized_as_is_written() -> None:
     data = load_digits()
     raw = data.test_images[:20]
-    for used in (data, data.normalized([0.3], [0.35])):
+    for used in (data, data.normalize([0.3], [0.35])):
         config = QuantConfig(input_signed=used is not data)
         quantized = prepare(DigitsCNN(), used.train_images[:64], config)
         model = IntegerModel(quantized)
@@ -37,7 +37,7 @@ def test_images_are_quantized_as_is_written() -> None:
         real = x * np.array(meaning.multiply_by) + np.array(meaning.add)
         integers = np.floor(real / meaning.input_scale + 0.5)
         act = model.input_type
-        expected = model.quantize_input(used.prepared(raw) if used is not data else raw)
+        expected = model.quantize_input(used.prepare(raw) if used is not data else raw)
         assert np.array_equal(np.clip(integers, act.low, act.high), expected)
         assert meaning.output_scales["fc"] == float(quantized.quantizer("fc").step.detach())
         assert meaning.rounding == "half_up"

@@ -156,7 +156,7 @@ class ExperimentSource:
             images = load_image_files(files, self.data.input_shape)
         except ValueError as error:
             raise UsageError(str(error)) from error
-        return self.integer_model.quantize_input(self.data.prepared(images))
+        return self.integer_model.quantize_input(self.data.prepare(images))
 
     def reference(self, images: IntArray) -> dict[str, IntArray]:
         """Outputs of every layer, computed by PyTorch."""

@@ -64,7 +64,7 @@ def load_cifar10(path: Path, *, normalize: bool = False) -> Dataset:
         test_images=_images(test_x),
         test_labels=torch.from_numpy(test_y.astype(np.int64)),
     )
-    return data.normalized(MEAN, DEVIATION) if normalize else data
+    return data.normalize(MEAN, DEVIATION) if normalize else data
 
 
 def _read(path: Path) -> tuple[Part, Part]:

@@ -64,7 +64,7 @@ class Dataset:
                 f"{tuple(self.train_images.shape[1:])} and {tuple(self.test_images.shape[1:])}"
             )
 
-    def normalized(self, mean: Sequence[float], deviation: Sequence[float]) -> "Dataset":
+    def normalize(self, mean: Sequence[float], deviation: Sequence[float]) -> "Dataset":
         """Return images as ``(x - mean) / deviation``, each given per channel.
 
         Raises
@@ -81,11 +81,11 @@ class Dataset:
         bare = replace(self, mean=tuple(mean), deviation=tuple(deviation))
         return replace(
             bare,
-            train_images=bare.prepared(self.train_images),
-            test_images=bare.prepared(self.test_images),
+            train_images=bare.prepare(self.train_images),
+            test_images=bare.prepare(self.test_images),
         )
 
-    def prepared(self, images: Tensor) -> Tensor:
+    def prepare(self, images: Tensor) -> Tensor:
         """Normalize other images in 0..1, shape (N, C, H, W), as those here were."""
         if self.mean is None or self.deviation is None:
             return images

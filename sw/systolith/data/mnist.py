@@ -51,7 +51,7 @@ def load_mnist(path: Path, *, normalize: bool = False) -> Dataset:
     IEEE 1998).
     """
     data = _load("mnist", Path(path))
-    return data.normalized([0.1307], [0.3081]) if normalize else data
+    return data.normalize([0.1307], [0.3081]) if normalize else data
 
 
 def load_fashion_mnist(path: Path, *, normalize: bool = False) -> Dataset:
@@ -64,7 +64,7 @@ def load_fashion_mnist(path: Path, *, normalize: bool = False) -> Dataset:
     Xiao, Rasul, Vollgraf: Fashion-MNIST (2017), a drop-in replacement for MNIST.
     """
     data = _load("fashion-mnist", Path(path))
-    return data.normalized([0.2860], [0.3530]) if normalize else data
+    return data.normalize([0.2860], [0.3530]) if normalize else data
 
 
 def _load(name: str, path: Path) -> Dataset:

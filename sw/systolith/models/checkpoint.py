@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-__all__ = ["KEYS", "PREFIXES", "read_state", "unusable", "without_prefix"]
+__all__ = ["KEYS", "PREFIXES", "find_unusable", "read_state", "strip_prefixes"]
 
 KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 """Where training scripts put a state dict among the epoch, the optimizer and other things."""
@@ -51,7 +51,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return _state_in(_load(path), path)
 
 
-def without_prefix(given: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> dict[str, Tensor]:
+def strip_prefixes(given: Mapping[str, Tensor], wanted: Mapping[str, Any]) -> dict[str, Tensor]:
     """Take away what wrappers have put before all names, unless the model has such names."""
     found = dict(given)
     while True:
@@ -131,7 +131,7 @@ def _is_state(content: Any) -> bool:
     )
 
 
-def unusable(given: Mapping[str, Tensor]) -> Iterator[str]:
+def find_unusable(given: Mapping[str, Tensor]) -> Iterator[str]:
     """Name tensors that no float network can be loaded from."""
     for name, value in sorted(given.items()):
         if value.is_quantized or value.is_complex() or value.is_sparse:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from systolith.models.checkpoint import read_state, unusable, without_prefix
+from systolith.models.checkpoint import find_unusable, read_state, strip_prefixes
 
 __all__ = ["load_weights"]
 
@@ -43,10 +43,10 @@ def load_weights(model: nn.Module, path: Path, *, input_scale: float = 1.0) -> N
         all problems are listed.
     """
     wanted = model.state_dict()
-    given = without_prefix(read_state(path), wanted)
+    given = strip_prefixes(read_state(path), wanted)
     optional = {name for name, value in model.named_parameters() if not value.requires_grad}
     optional |= {name for name in wanted if name.endswith("num_batches_tracked")}
-    problems = [*_problems(wanted, given, optional), *unusable(given)]
+    problems = [*_problems(wanted, given, optional), *find_unusable(given)]
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     if not (isfinite(input_scale) and input_scale > 0):
         problems.append(f"input_scale must be a positive number, got {input_scale:g}")

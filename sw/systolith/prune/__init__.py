@@ -1,8 +1,8 @@
 """Pruning: masks from pattern, score and schedule.
 
-A pattern (:class:`systolith.network.Pattern`) says which masks are allowed, a score which weights
-are worth most, a schedule how fast a layer gets there. A :class:`Pruner` computes masks from them,
-a :class:`MaskSet` holds and applies them, a :class:`Sparsifier` trains with them.
+A pattern (:class:`systolith.network.Pattern`) defines which masks are allowed, a score ranks the
+weights, and a schedule sets the density over time. A :class:`Pruner` computes masks from the three,
+a :class:`MaskSet` holds and applies them, and a :class:`Sparsifier` trains with them.
 """
 
 from systolith.prune.allocation import (

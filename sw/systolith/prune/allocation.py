@@ -1,4 +1,4 @@
-"""Patterns of layers for a budget: cycles of the hardware, MACs, or weights."""
+"""Choice of a pattern per layer for a budget of cycles, MACs or weights."""
 
 from collections.abc import Callable, Iterable, Mapping
 
@@ -15,16 +15,16 @@ from systolith.prune.topk import topk_mask
 __all__ = ["PatternCost", "allocate_patterns", "magnitude_losses", "weight_cost"]
 
 PatternCost = Callable[[Mapping[str, Pattern]], float]
-"""Cost of a network with these patterns by layer name, the other layers being dense.
+"""Cost of a network with these patterns by layer name; other layers are dense.
 
-It never grows when a pattern keeps less.
+The cost must not increase when a pattern keeps fewer weights.
 """
 
 
 def magnitude_losses(
     model: nn.Module, candidates: Mapping[str, Iterable[Pattern]]
 ) -> dict[str, dict[Pattern, float]]:
-    """Share of each layer's squared weights that the best mask of each pattern takes away.
+    """Share of each layer's squared weights that the best mask of each pattern prunes.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def magnitude_losses(
     Returns
     -------
     dict of str to dict of Pattern to float
-        0..1; 0 for dense.
+        0..1 by layer name; 0 for dense.
     """
     layers = prunable_layers(model)
     losses: dict[str, dict[Pattern, float]] = {}
@@ -50,7 +50,16 @@ def magnitude_losses(
 
 
 def weight_cost(model: nn.Module, images: Tensor, *, macs: bool) -> PatternCost:
-    """Weights kept by all convolutions and linear layers, or MACs done with them per image."""
+    """Make a cost function that counts kept weights, or their MACs per image.
+
+    Parameters
+    ----------
+    model : nn.Module
+    images : Tensor, shape (N, C, H, W)
+        Only the shape matters.
+    macs : bool
+        Count MACs instead of weights.
+    """
     layers = count(model, images).layers
     weights = prunable_layers(model)
 
@@ -68,27 +77,27 @@ def weight_cost(model: nn.Module, images: Tensor, *, macs: bool) -> PatternCost:
 def allocate_patterns(
     losses: Mapping[str, Mapping[Pattern, float]], cost: PatternCost, budget: float
 ) -> dict[str, Pattern]:
-    """Choose a pattern for each layer so that the budget is met and little is lost.
+    """Choose a pattern for each layer that meets the budget, with a greedy search for small losses.
 
-    Greedy: again and again the layer takes the sparser pattern that loses least per cost saved,
-    until the budget is met; then patterns are taken back, the one that lost most first, wherever
-    the budget allows. Where several layers limit the speed together, no single change saves
-    anything: then the one that loses least is made.
+    Each step changes one layer to the sparser pattern with the least additional loss per saved
+    cost, until the budget is met. Then layers return to patterns with a smaller loss where the
+    budget allows it, starting with the layer that lost most. If several layers limit the speed
+    together, no single change saves anything; then the change with the least loss is made.
 
     Parameters
     ----------
     losses : mapping of str to mapping of Pattern to float
-        By layer name: candidates and what each loses, as :func:`magnitude_losses` or measurements
-        of sensitivity give it.
+        Candidates with their losses, by layer name: from :func:`magnitude_losses`, or measured
+        sensitivities.
     cost : callable
         Cost of patterns by layer name.
     budget : float
-        The most it may be.
+        Highest cost.
 
     Returns
     -------
     dict of str to Pattern
-        By layer name, without those that stay dense.
+        By layer name, without layers that stay dense.
 
     Raises
     ------

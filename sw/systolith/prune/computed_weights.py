@@ -1,4 +1,4 @@
-"""Weights that are no parameters: hooks and parametrizations compute them before they are used."""
+"""Weights that are computed by hooks or parametrizations instead of being parameters."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -14,7 +14,7 @@ __all__ = ["computed_weights", "with_plain_weights"]
 
 @dataclass(frozen=True, slots=True)
 class _Computed:
-    """A tensor of a module, and how to make a parameter of it."""
+    """A computed tensor of a module, and how to turn it into a parameter."""
 
     tensor: str
     remedy: str
@@ -22,14 +22,14 @@ class _Computed:
 
 
 def computed_weights(module: nn.Module) -> Iterator[str]:
-    """Yield, for each tensor that a module computes, the call that makes a parameter of it."""
+    """Yield, for each computed tensor of a module, the call that turns it into a parameter."""
     for computed in _computed(module):
         yield f"torch.nn.utils.{computed.remedy}(module, '{computed.tensor}')"
 
 
 def with_plain_weights(model: nn.Module) -> nn.Module:
-    """Copy a model; what it computes of other parameters before it is used becomes parameters."""
-    # Results of the last forward pass, which cannot be copied while gradients flow through them.
+    """Copy a model and turn its computed weights into parameters."""
+    # Results of the last forward pass, which deepcopy refuses because they have a gradient history.
     results = [
         value
         for module in model.modules()
@@ -44,19 +44,19 @@ def with_plain_weights(model: nn.Module) -> nn.Module:
 
 
 def _computed(module: nn.Module) -> list[_Computed]:
-    found = []
+    tensors = []
     if parametrize.is_parametrized(module) and isinstance(module.parametrizations, nn.ModuleDict):
         for name in module.parametrizations:
-            found.append(_parametrized(name))
+            tensors.append(_parametrized(name))
     for hook in module._forward_pre_hooks.values():
         match hook:
             case prune.BasePruningMethod():
-                found.append(_pruned(hook._tensor_name))
+                tensors.append(_pruned(hook._tensor_name))
             case WeightNorm():
-                found.append(_normed(hook.name, remove_weight_norm))
+                tensors.append(_normed(hook.name, remove_weight_norm))
             case SpectralNorm():
-                found.append(_normed(hook.name, remove_spectral_norm))
-    return found
+                tensors.append(_normed(hook.name, remove_spectral_norm))
+    return tensors
 
 
 def _parametrized(name: str) -> _Computed:
@@ -64,9 +64,9 @@ def _parametrized(name: str) -> _Computed:
 
 
 def _unparametrize_(module: nn.Module) -> None:
-    """Make parameters of all tensors; PyTorch's own function changes a class that copies share."""
+    """Turn all tensors into parameters; PyTorch's function changes a class that copies share."""
     if not parametrize.is_parametrized(module):
-        return  # done for another tensor
+        return  # all tensors of the module were turned into parameters before
     parametrizations = module.parametrizations
     assert isinstance(parametrizations, nn.ModuleDict)
     values = {name: getattr(module, name).detach().clone() for name in parametrizations}

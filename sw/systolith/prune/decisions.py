@@ -1,4 +1,4 @@
-"""The decisions of a pattern on one layer: rows of n that compete, of which k are kept."""
+"""The decisions of a pattern on one layer: rows of n competitors, k of which are kept."""
 
 import torch
 from torch import Tensor
@@ -10,24 +10,26 @@ __all__ = ["Decisions", "group_decisions", "is_by_kernel", "ungroup_decisions", 
 
 
 class Decisions:
-    """Translates between weights and decisions: those that are shared or whole kernels are one.
+    """Translates between weights and decisions.
+
+    Weights that are kept or pruned together, as they are shared or form a kernel, are one decision.
 
     Parameters
     ----------
     pattern : Pattern
-        It fits the weight.
+        Fits the weight.
     select : KOutOfN or PerNeuron
-        Its selection.
+        Selection of the pattern.
     weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
         Only shape and device matter.
 
     Attributes
     ----------
     k : int
-        Kept of each row.
+        Decisions to keep per row.
     read : Tensor of bool, shape (J, n)
-        False for decisions on taps that :class:`Strided` drops. All rows have equally many True, at
-        least k, or none at all.
+        False for decisions on taps that :class:`Strided` drops. Each row has the same number of
+        True, at least k, or none.
     """
 
     def __init__(self, pattern: Pattern, select: KOutOfN | PerNeuron, weight: Tensor) -> None:
@@ -39,18 +41,18 @@ class Decisions:
         self.read = grouped.reshape(-1, grouped.shape[-1]) > 0
 
     def rows(self, values: Tensor) -> Tensor:
-        """Add up what the weights that are read say on each decision, (J, n)."""
+        """Add up the values of the weights of each decision, (J, n); dropped taps count 0."""
         values = values.reshape(self._shape) * self._taps
         return group_decisions(values, self._select).reshape(self.read.shape)
 
     def mask(self, chosen: Tensor) -> Tensor:
-        """Mask in the shape of the weight, of decisions, bool (J, n); what is not read is False."""
+        """Return the mask, in the shape of the weight, of decisions, bool (J, n)."""
         mask = ungroup_decisions(chosen.reshape(self._grouped), self._select, self._shape)
         return (mask & self._taps).reshape(self._size)
 
 
 def weight_shape(weight: Tensor) -> WeightShape:
-    """See weights as (F, C, Kh, Kw); those of a linear layer are (O, I, 1, 1).
+    """Return the shape of weights as (F, C, Kh, Kw); linear layers have (O, I, 1, 1).
 
     Raises
     ------
@@ -66,16 +68,18 @@ def weight_shape(weight: Tensor) -> WeightShape:
 
 
 def group_decisions(values: Tensor, select: KOutOfN | PerNeuron) -> Tensor:
-    """Bring values of weights that compete to the last axis; those of one decision are added.
+    """Move competing values to the last axis; values of weights of one decision are added.
 
     Parameters
     ----------
     values : Tensor, shape (F, C, Kh, Kw)
+        One value per weight.
+    select : KOutOfN or PerNeuron
 
     Returns
     -------
     Tensor, shape (..., n)
-        n is the size of a group; the reduction C*Kh*Kw, per neuron.
+        n is the size of a group; per neuron, C*Kh*Kw.
     """
     filters, channels, kh, kw = values.shape
     teams = filters // select.shared_by
@@ -88,10 +92,8 @@ def group_decisions(values: Tensor, select: KOutOfN | PerNeuron) -> Tensor:
 
 
 def ungroup_decisions(chosen: Tensor, select: KOutOfN | PerNeuron, shape: WeightShape) -> Tensor:
-    """Undo :func:`group_decisions`: give every weight, (F, C, Kh, Kw), the value of its decision.
-
-    Transposed back as it was brought there, for with F != C a mere reshape breaks the pattern.
-    """
+    """Undo :func:`group_decisions`: each weight, (F, C, Kh, Kw), has the value of its decision."""
+    # Axes are transposed back: for F != C, a reshape alone would break the pattern.
     _, channels, kh, kw = shape
     if isinstance(select, PerNeuron):
         mask = chosen.reshape(-1, channels, kh, kw)

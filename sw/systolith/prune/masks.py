@@ -1,4 +1,4 @@
-"""Masks by parameter name: the whole state of pruning, and the only thing that mutates a model."""
+"""Masks by parameter name: the whole state of pruning, and the only code that changes a model."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -34,8 +34,8 @@ class MaskSet(Mapping[str, Tensor]):
     Raises
     ------
     PruneError
-        If a mask has no pattern, is not boolean, or breaks its pattern; the filter, group and count
-        of each place are named.
+        If a mask has no pattern, is not boolean, or breaks its pattern; each violation is listed
+        with filter, group and count.
 
     Examples
     --------
@@ -52,10 +52,10 @@ class MaskSet(Mapping[str, Tensor]):
             raise PruneError(problems)
 
     @classmethod
-    def trusted(cls, masks: Mapping[str, Tensor], patterns: Mapping[str, Pattern]) -> "MaskSet":
-        """Hold masks that conform by construction, without checking or copying them.
+    def unchecked(cls, masks: Mapping[str, Tensor], patterns: Mapping[str, Pattern]) -> "MaskSet":
+        """Hold masks that conform by construction, without checks and copies.
 
-        For masks made anew at each step of training by what can make no others, such as
+        Meant for masks that are computed at each step of training, for example by
         :func:`topk_mask`.
         """
         self = cls.__new__(cls)
@@ -78,7 +78,7 @@ class MaskSet(Mapping[str, Tensor]):
         Raises
         ------
         PruneError
-            If the file is missing, damaged or something else, or masks break their patterns.
+            If the file is missing, damaged or of another kind, or masks break their patterns.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -124,7 +124,7 @@ class MaskSet(Mapping[str, Tensor]):
 
     @property
     def density(self) -> float:
-        """Share of the masked parameters' weights that are kept; 1 if there are none."""
+        """Kept share of the masked parameters' weights; 1 without masks."""
         total = sum(mask.numel() for mask in self._masks.values())
         kept = sum(int(mask.sum()) for mask in self._masks.values())
         return kept / total if total else 1.0
@@ -135,7 +135,7 @@ class MaskSet(Mapping[str, Tensor]):
         Raises
         ------
         PruneError
-            If a parameter is missing or has another shape; then nothing has been changed.
+            If a parameter is missing or has another shape; the model is then unchanged.
         """
         parameters = dict(model.named_parameters())
         if problems := list(self._misfits(parameters)):
@@ -146,7 +146,7 @@ class MaskSet(Mapping[str, Tensor]):
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
-        """Apply the masks inside a ``with`` block; the dense weights are back after it.
+        """Apply the masks inside a ``with`` block, and restore the dense weights after it.
 
         Raises
         ------

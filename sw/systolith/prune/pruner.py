@@ -17,11 +17,10 @@ __all__ = ["Pruner", "Score", "ScorePruner", "magnitude"]
 
 
 class Score(Protocol):
-    """Worth of each weight; the higher, the sooner it is kept.
+    """Importance of each weight; higher scores are kept.
 
-    A pure function: it changes neither the weight nor itself. Scores that need more than the weight
-    (a gradient, an ensemble's regression) are objects that were given it when they were made, and
-    look it up by name.
+    A score is a pure function: it changes neither the weight nor itself. A score that needs more
+    than the weight, such as a gradient, is an object that holds it by parameter name.
     """
 
     def __call__(self, name: str, weight: Tensor) -> Tensor:
@@ -42,7 +41,7 @@ class Score(Protocol):
 
 
 def magnitude(name: str, weight: Tensor) -> Tensor:
-    """Score by ``|w|``; the sum of those of a kernel is its L1 norm.
+    """Score by ``|w|``; the scores of a kernel add up to its L1 norm.
 
     Notes
     -----
@@ -56,7 +55,7 @@ class Pruner(Protocol):
     """Computes masks for a model as it is now."""
 
     def masks(self, model: nn.Module, progress: float = 1.0) -> MaskSet:
-        """Masks at one moment of training.
+        """Compute the masks at one moment of training.
 
         Parameters
         ----------
@@ -77,7 +76,7 @@ class ScorePruner:
     patterns : mapping of str to Pattern
         By layer name; other layers stay dense.
     score : Score
-        Worth of each weight.
+        Importance of each weight.
     schedule : Schedule
         Pattern at each moment.
     """
@@ -101,4 +100,4 @@ class ScorePruner:
             weight, name = layers[layer].weight, f"{layer}.weight"
             patterns[name] = self.schedule.pattern(final, weight_shape(weight), progress)
             masks[name] = topk_mask(self.score(name, weight), patterns[name])
-        return MaskSet.trusted(masks, patterns)
+        return MaskSet.unchecked(masks, patterns)

@@ -1,4 +1,4 @@
-"""Which layer gets which pattern, checked for all layers before any work."""
+"""Rules that assign patterns to layers, checked for all layers before any work."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,16 +16,16 @@ __all__ = ["all_convolutions_but_first", "check_patterns", "match_patterns", "pr
 
 @runtime_checkable
 class Prunable(Protocol):
-    """A quantized layer: besides its weight, it has a mask to freeze."""
+    """A quantized layer: it has a weight and a mask to freeze."""
 
     weight: nn.Parameter
     mask: Tensor
 
 
 def prunable_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear | Prunable]:
-    """Convolutions and linear layers by qualified name, in the order in which they were made.
+    """Return convolutions and linear layers by qualified name, in the order of their registration.
 
-    Those of a quantized model, too; they are known by their weight, of 4 or 2 axes.
+    Layers of a quantized model count, too; their weights have 4 or 2 axes.
     """
     return {
         name: module
@@ -36,9 +36,9 @@ def prunable_layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear | Pruna
 
 
 def all_convolutions_but_first(model: nn.Module, pattern: Pattern) -> dict[str, Pattern]:
-    """Give every convolution the pattern, but the first one, whose input are images.
+    """Assign the pattern to every convolution except the first one, which reads images.
 
-    Depthwise convolutions are left dense, too: their filters read one channel.
+    Depthwise convolutions stay dense, too: their filters read one channel.
 
     Raises
     ------
@@ -55,15 +55,15 @@ def all_convolutions_but_first(model: nn.Module, pattern: Pattern) -> dict[str, 
 def match_patterns(
     model: nn.Module, rules: Sequence[tuple[str, Pattern | StridedPattern]]
 ) -> dict[str, Pattern]:
-    """Give each layer the pattern of the last rule whose regular expression is its whole name.
+    """Assign to each layer the pattern of the last rule whose expression matches its whole name.
 
     Parameters
     ----------
     model : nn.Module
-        Its convolutions and linear layers are matched; layers that no rule names stay dense.
+        Convolutions and linear layers are matched; layers without a rule stay dense.
     rules : sequence of (str, Pattern or StridedPattern)
-        Regular expression for qualified layer names, and the pattern; offsets of strided taps are
-        chosen by the weights that the layer has now.
+        Regular expression for qualified layer names, and the pattern. Offsets of strided taps are
+        chosen by the layer's current weights.
 
     Returns
     -------
@@ -99,17 +99,17 @@ shared_by=1), taps=AllTaps())}
     problems += _problems(model, patterns)
     if problems:
         raise PruneError(problems)
-    found = {name: patterns[name] for name in names if name in patterns}
+    ordered = {name: patterns[name] for name in names if name in patterns}
     return {
         name: pattern.over(layers[name].weight, getattr(layers[name], "groups", 1))
         if isinstance(pattern, StridedPattern)
         else pattern
-        for name, pattern in found.items()
+        for name, pattern in ordered.items()
     }
 
 
 def check_patterns(model: nn.Module, patterns: Mapping[str, Pattern]) -> dict[str, Pattern]:
-    """Return the patterns, by layer name, if each fits its layer.
+    """Return the patterns by layer name if each fits its layer.
 
     Raises
     ------

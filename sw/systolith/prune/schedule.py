@@ -1,4 +1,4 @@
-"""How dense a layer is while training goes on: a conforming pattern at each moment."""
+"""Schedules: the pattern of a layer at each moment of training."""
 
 from dataclasses import dataclass, replace
 from math import ceil
@@ -11,24 +11,24 @@ __all__ = ["Cubic", "OneShot", "Schedule"]
 
 
 class Schedule(Protocol):
-    """The way from dense to the final pattern."""
+    """The sequence of patterns from dense to the final one."""
 
     def pattern(self, final: Pattern, shape: WeightShape, progress: float) -> Pattern:
-        """Pattern at one moment.
+        """Return the pattern at one moment.
 
         Parameters
         ----------
         final : Pattern
-            Where the way ends.
+            Pattern at the end of training.
         shape : WeightShape
-            Of the weights, (F, C, Kh, Kw).
+            Shape of the weights, (F, C, Kh, Kw).
         progress : float
             0 at the start of training, 1 at its end.
 
         Returns
         -------
         Pattern
-            As `final`, with another k; masks conform to it exactly.
+            `final` with another k; masks conform to it exactly.
         """
         ...
 
@@ -46,8 +46,8 @@ class OneShot:
 class Cubic:
     """k falls from n to its final value, fast at first: ``k(t) = ceil(k + (n - k) (1 - t)^3)``.
 
-    t runs from 0 to 1 between `begin` and `end`. k is a whole number at each moment, so masks are
-    exact all the way.
+    t runs from 0 to 1 between `begin` and `end`. k is an integer at each moment, so masks always
+    conform exactly.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ class Cubic:
     -----
     Zhu, Gupta: To prune, or not to prune (ICLR workshop 2018), equation 1.
 
-    **Deviation:** the density of a group is rounded up to a whole number of weights, and it changes
-    whenever that number does instead of every delta-t steps.
+    **Deviation:** the density of a group is rounded up to an integer number of weights, and changes
+    with that number instead of every delta-t steps.
     """
 
     begin: float = 0.0

@@ -1,4 +1,4 @@
-"""What pruning does to one training step: masked weights inside, the optimizer's weights after."""
+"""Sparsifiers: how pruning changes one training step."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +14,7 @@ __all__ = ["SRSTE", "FrozenMasks", "Sparsifier", "WeightSparsifier"]
 
 
 class Sparsifier(Protocol):
-    """Sparse training, one step at a time; the training loop is the same for all methods.
+    """Sparse training, one step at a time, in a training loop that is the same for all methods.
 
     ::
 
@@ -22,13 +22,13 @@ class Sparsifier(Protocol):
             loss(model(images), labels).backward()
         optimizer.step()
 
-    Inside, the model computes with what is kept, so the gradients found on leaving are those of
-    the sparse model. On leaving, the method restores what the optimizer shall update, turns those
-    gradients into its own, and adds those of its own parameters and penalties.
+    Inside the block, the model computes with masked weights, so backward gives the gradients of the
+    sparse model. On exit, the method restores the weights for the optimizer, replaces the gradients
+    by its own, and adds those of its parameters and penalties.
     """
 
     def parameters(self) -> list[nn.Parameter]:
-        """What the optimizer trains besides the model's own parameters, such as mask logits."""
+        """Return parameters to train besides the model's own, such as mask logits."""
         ...
 
     def step(self, model: nn.Module, progress: float) -> AbstractContextManager[None]:
@@ -36,11 +36,11 @@ class Sparsifier(Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the method remembers between steps: tensors, numbers, generator states."""
+        """Return the state between steps: tensors, numbers, generator states."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state, with identical results."""
+        """Resume from such a state, with identical results."""
         ...
 
 
@@ -49,27 +49,27 @@ class WeightSparsifier(Sparsifier, Protocol):
     """Sparse training whose result is masks of weights."""
 
     def masks(self, model: nn.Module) -> MaskSet:
-        """Masks to keep when training is over."""
+        """Return the masks to keep after training."""
         ...
 
 
 class SRSTE:
     """Sparse-refined straight-through estimator: dense weights learn through the masked ones.
 
-    Forward and backward see ``mask * W``, the mask recomputed from the dense W at each step. With g
-    the gradient at ``mask * W``, the dense weights get
+    Forward and backward use ``mask * W``; the mask is computed from the dense W at each step. With
+    g the gradient at ``mask * W``, the gradient of the dense weights is
 
     ``dL/dW = g + decay * (1 - mask) * W``
 
-    so a pruned weight may grow and return, while the second term calms masks that would flip on
-    and on.
+    so a pruned weight may grow and return; the second term keeps masks from flipping back and
+    forth.
 
     Parameters
     ----------
     pruner : Pruner
         Computes the masks; :class:`ScorePruner` with magnitude is the paper's.
     decay : float
-        The paper's lambda_W, at least 0; 0 is the plain straight-through estimator.
+        The paper's lambda_W, at least 0; with 0, it is the plain straight-through estimator.
 
     Raises
     ------
@@ -81,8 +81,8 @@ class SRSTE:
     Zhou, Ma, Zhu, Liu, Zhang, Yuan, Sun, Li: Learning N:M fine-grained structured sparse neural
     networks from scratch (ICLR 2021), section 3.2, equation 9; decay 2e-4.
 
-    **Deviation:** any exact pattern and schedule instead of N:M from the first step, and any
-    optimizer; with adaptive ones, the term is part of the gradient that they normalize.
+    **Deviation:** any exact pattern and schedule instead of N:M from the first step. Any optimizer;
+    adaptive ones normalize the second term together with the gradient.
     """
 
     def __init__(self, pruner: Pruner, *, decay: float = 2e-4) -> None:
@@ -92,7 +92,7 @@ class SRSTE:
         self._decay = decay
 
     def parameters(self) -> list[nn.Parameter]:
-        """None."""
+        """Return no parameters."""
         return []
 
     @contextmanager
@@ -108,25 +108,25 @@ class SRSTE:
                 weight.grad.add_(pruned, alpha=self._decay)
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: masks follow from the weights."""
+        """Return nothing: masks follow from the weights."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing to load."""
 
     def masks(self, model: nn.Module) -> MaskSet:
-        """Masks of the dense weights under the final pattern."""
+        """Return the masks of the dense weights under the final pattern."""
         return self._pruner.masks(model, 1.0)
 
 
 class FrozenMasks:
-    """Given masks for good: pruned weights are zero and stay so."""
+    """Given masks that never change: pruned weights stay zero."""
 
     def __init__(self, masks: MaskSet) -> None:
         self._masks = masks
 
     def parameters(self) -> list[nn.Parameter]:
-        """None."""
+        """Return no parameters."""
         return []
 
     @contextmanager
@@ -140,12 +140,12 @@ class FrozenMasks:
                 grad.masked_fill_(~mask.to(grad.device), 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: the masks are given."""
+        """Return nothing: the masks are given."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing to load."""
 
     def masks(self, model: nn.Module) -> MaskSet:
-        """The given masks."""
+        """Return the given masks."""
         return self._masks

@@ -1,4 +1,4 @@
-"""Structured probabilistic pruning: columns of the lowered weights, by odds that ranks move."""
+"""Structured probabilistic pruning: columns of the lowered weights, pruned with probabilities."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,53 +19,53 @@ __all__ = ["SPP", "spp_increment"]
 
 
 def spp_increment(rank: Tensor, prune: int, most: float, flatness: float = 0.25) -> Tensor:
-    """Change of a pruning probability by rank, the least important having rank 0.
+    """Change of a pruning probability by rank; the least important has rank 0.
 
-    With ``a = log(2 / flatness) / prune``, an exponential, and behind ``m = log(1 / flatness) / a``
-    its point reflection::
+    With ``a = log(2 / flatness) / prune``, an exponential up to ``m = log(1 / flatness) / a``, and
+    its point reflection after it::
 
         delta(r) = most exp(-a r)                                      r <= m
         delta(r) = 2 flatness most - most exp(-a (2 m - r))            r > m
 
-    It falls from `most` at rank 0 to 0 at rank `prune`, and on.
+    It falls from `most` at rank 0 through 0 at rank `prune`.
 
     Parameters
     ----------
     rank : Tensor of int64, any shape
     prune : int
-        How many shall go, at least 1.
+        Number to prune, at least 1.
     most : float
-        Positive.
+        Largest increase; positive.
     flatness : float
-        Above 0 and below 1: the slope's value in the middle, relative to `most`.
+        Value at m relative to `most`, above 0 and below 1.
 
     Returns
     -------
     Tensor of float64, shape of rank
-        Positive below `prune`, 0 there, negative above; cut to at least -1.
+        Positive below `prune`, 0 there, negative above; at least -1.
     """
     a = log(2 / flatness) / prune
     middle = log(1 / flatness) / a
     r = rank.double()
     near = most * torch.exp(-a * r)
     far = 2 * flatness * most - most * torch.exp(-a * (2 * middle - r))
-    far = torch.where(rank == prune, 0.0, far)  # where rounding may leave a trace of it
+    far = torch.where(rank == prune, 0.0, far)  # exactly, despite rounding
     return torch.where(r <= middle, near, far).clamp_min(-1.0)
 
 
 class SPP:
-    """Raises and lowers, while training, the probability that columns are pruned.
+    """Raises and lowers the probability that a column is pruned, during training.
 
-    A column of the lowered weights is one input channel at one tap, read by all F filters alike; a
-    pruned one leaves the GEMM. Its patterns are ``PerNeuron(k, shared_by=F)`` and, for columns that
-    compete in groups, ``KOutOfN(k, n, shared_by=F)``. With other patterns, what competes are the
-    weights that share a decision, down to single ones.
+    A column of the lowered weights is one input channel at one tap, for all F filters; the GEMM
+    does not need pruned columns. Patterns of columns are ``PerNeuron(k, shared_by=F)`` and, for
+    columns that compete in groups, ``KOutOfN(k, n, shared_by=F)``. With other patterns, the weights
+    of one decision take the place of a column.
 
-    All start with probability 0. Every `interval` steps, they are ranked by their L1 norm; ranks
-    are averaged over time; the probability of each changes by :func:`spp_increment` of the rank of
-    its average, within 0..1. Each step draws its mask: what has probability p is zero with
-    probability p, and gets no gradient then. What reached 1 stays pruned, and there are never more
-    of those than shall go.
+    All columns start with probability 0. Every `interval` steps, columns are ranked by L1 norm, and
+    ranks are averaged over time. The probability of a column changes by :func:`spp_increment` of
+    the rank of its average, within 0..1. At each step a column with probability p is zero with
+    probability p, and gets no gradient then. A column with probability 1 stays pruned. The number
+    of such columns never exceeds the number to prune.
 
     Parameters
     ----------
@@ -77,12 +77,12 @@ class SPP:
     most : float
         Largest increase of a probability per update, above 0; the paper's A.
     flatness : float
-        Above 0, below 1; the paper's u.
+        See :func:`spp_increment`; the paper's u.
     prune_until : float
-        Progress, 0..1, from which on the final masks are used: exactly k, those with the lowest
-        probability, and of equal ones the highest average rank.
+        Progress, 0..1, after which the final masks are used. They keep exactly k: those with the
+        lowest probability; ties go to the highest average rank.
     seed : int
-        Of the draws.
+        Seed of the draws.
 
     Raises
     ------
@@ -92,15 +92,15 @@ class SPP:
     Notes
     -----
     Wang, Zhang, Wang, Hu: Structured probabilistic pruning for convolutional neural network
-    acceleration (BMVC 2018); A 0.05, u 0.25. Until `prune_until`, each is drawn by itself, so masks
-    conform to the pattern from there on only.
+    acceleration (BMVC 2018); A 0.05, u 0.25. Columns are drawn independently until `prune_until`,
+    so masks conform to the pattern only after it.
 
     **Deviation:** an update every 20 steps instead of 180, as training here is shorter; ranks are
     averaged over updates instead of all steps.
 
-    **Deviation:** what is left to decide at `prune_until` is decided at once.
+    **Deviation:** columns that are undecided at `prune_until` are decided at once.
 
-    **Deviation:** any pattern; each group of a pattern has ranks of its own.
+    **Deviation:** any pattern; columns are ranked within their group.
     """
 
     def __init__(
@@ -138,13 +138,15 @@ class SPP:
             if not isinstance(pattern.select, Dense):
                 decisions = Decisions(pattern, pattern.select, layers[name].weight)
                 self._decisions[f"{name}.weight"] = decisions
-        # What no filter reads is gone from the start, and so ranks lowest.
-        self._odds = {name: (~d.read).double() for name, d in self._decisions.items()}
-        # Sums of ranks instead of their averages: whole numbers, whose ties are exact.
-        self._ranks = {n: torch.zeros_like(o, dtype=torch.int64) for n, o in self._odds.items()}
+        # Dropped taps are pruned from the start, and so rank lowest.
+        self._probabilities = {name: (~d.read).double() for name, d in self._decisions.items()}
+        # Sums of ranks instead of averages: they are integers, so ties are exact.
+        self._ranks = {
+            n: torch.zeros_like(o, dtype=torch.int64) for n, o in self._probabilities.items()
+        }
 
     def parameters(self) -> list[nn.Parameter]:
-        """None."""
+        """Return no parameters."""
         return []
 
     @contextmanager
@@ -164,39 +166,42 @@ class SPP:
                 gradient.masked_fill_(~mask, 0.0)
 
     def masks(self, model: nn.Module) -> MaskSet:
-        """Keep exactly the k with the lowest probability of each group."""
+        """Return the masks that keep the k lowest probabilities of each group."""
         return self._masks(model, drawing=False)
 
     def probabilities(self) -> dict[str, Tensor]:
-        """Of being pruned, by layer name; float64, shape (groups, n); 1 for what is not read."""
-        return {name.removesuffix(".weight"): odds.clone() for name, odds in self._odds.items()}
+        """Return pruning probabilities by layer name; float64 (groups, n), 1 for dropped taps."""
+        return {
+            name.removesuffix(".weight"): probabilities.clone()
+            for name, probabilities in self._probabilities.items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
-        """Probabilities, ranks, steps, and the state of the random generator."""
+        """Return probabilities, ranks, steps and the state of the random generator."""
         return {
-            "odds": {name: value.clone() for name, value in self._odds.items()},
+            "odds": {name: value.clone() for name, value in self._probabilities.items()},
             "ranks": {name: value.clone() for name, value in self._ranks.items()},
             "steps": self._steps,
             "generator": self._generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state, with identical results."""
-        self._odds = {name: value.clone() for name, value in state["odds"].items()}
+        """Resume from such a state, with identical results."""
+        self._probabilities = {name: value.clone() for name, value in state["odds"].items()}
         self._ranks = {name: value.clone() for name, value in state["ranks"].items()}
         self._steps = state["steps"]
         self._generator.set_state(state["generator"])
 
     def _update(self, model: nn.Module) -> None:
         for name, decisions in self._decisions.items():
-            odds, ranks = self._odds[name], self._ranks[name]
+            probabilities, ranks = self._probabilities[name], self._ranks[name]
             ranks += self._norm_ranks(name, model)
-            gone = odds == 1
-            prune = odds.shape[1] - decisions.k
+            gone = probabilities == 1
+            prune = probabilities.shape[1] - decisions.k
             if prune:
-                rank = _ranked(ranks.masked_fill(gone, -1))
-                odds += spp_increment(rank, prune, self._most, self._flatness)
-                odds.clamp_(0.0, 1.0).masked_fill_(gone, 1.0)
+                rank = _rank(ranks.masked_fill(gone, -1))
+                probabilities += spp_increment(rank, prune, self._most, self._flatness)
+                probabilities.clamp_(0.0, 1.0).masked_fill_(gone, 1.0)
 
     def _masks(self, model: nn.Module, *, drawing: bool) -> MaskSet:
         masks = {}
@@ -206,29 +211,29 @@ class SPP:
             else:
                 kept = self._draw(name) if drawing else self._best(name, model)
                 masks[name] = self._decisions[name].mask(kept)
-        return MaskSet.trusted(masks, self._patterns)
+        return MaskSet.unchecked(masks, self._patterns)
 
     def _draw(self, name: str) -> Tensor:
-        """Keep with the probability that is left: with 1 never."""
-        odds = self._odds[name]
-        uniform = torch.rand(odds.shape, generator=self._generator, dtype=torch.float64)
-        return uniform.to(odds.device) >= odds
+        """Keep each column with 1 minus its probability."""
+        probabilities = self._probabilities[name]
+        uniform = torch.rand(probabilities.shape, generator=self._generator, dtype=torch.float64)
+        return uniform.to(probabilities.device) >= probabilities
 
     def _best(self, name: str, model: nn.Module) -> Tensor:
-        odds = self._odds[name]
+        probabilities = self._probabilities[name]
         ranks = self._ranks[name] if self._steps else self._norm_ranks(name, model)
         best_first = torch.argsort(ranks, dim=1, descending=True, stable=True)
-        likely_first = torch.argsort(odds.gather(1, best_first), dim=1, stable=True)
+        likely_first = torch.argsort(probabilities.gather(1, best_first), dim=1, stable=True)
         kept = best_first.gather(1, likely_first)[:, : self._decisions[name].k]
-        return torch.zeros_like(odds, dtype=torch.bool).scatter_(1, kept, True)
+        return torch.zeros_like(probabilities, dtype=torch.bool).scatter_(1, kept, True)
 
     def _norm_ranks(self, name: str, model: nn.Module) -> Tensor:
         magnitude = model.get_parameter(name).detach().double().abs()
-        return _ranked(self._decisions[name].rows(magnitude))
+        return _rank(self._decisions[name].rows(magnitude))
 
 
-def _ranked(values: Tensor) -> Tensor:
-    """Rank in each row, 0 for the lowest; of equal ones, the last is the lowest."""
+def _rank(values: Tensor) -> Tensor:
+    """Rank within each row, 0 for the lowest; of equal values, the last has the lowest rank."""
     order = torch.argsort(values.flip(1), dim=1, stable=True)
     places = torch.arange(values.shape[1], device=values.device).expand_as(order)
     ranks: Tensor = torch.empty_like(order).scatter_(1, order, places).flip(1)

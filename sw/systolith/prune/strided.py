@@ -1,4 +1,4 @@
-"""Strided taps whose offsets are yet to be chosen, by the weights that they are laid over."""
+"""Strided taps with offsets that are chosen later, by the weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,21 +17,21 @@ __all__ = ["StridedPattern"]
 class StridedPattern:
     """A selection, and every `stride`-th tap, with an offset per input channel.
 
-    Weights decide the offsets, see :meth:`over`; only then it is a pattern of the contract.
+    :meth:`over` chooses the offsets by the weights, and returns a :class:`Pattern`.
 
     Parameters
     ----------
     select : Dense, KOutOfN or PerNeuron
     stride : int
-        Of the kept taps, in raster order; at least 1 and at most the taps of the kernel.
+        Distance of kept taps in raster order, from 1 to the number of taps of the kernel.
 
     Notes
     -----
     Anwar, Hwang, Sung: Structured pruning of deep convolutional neural networks (ACM JETC 13(3),
     2017), intra-kernel strided sparsity.
 
-    **Deviation:** offsets are chosen by magnitude; those of the paper, by a particle filter, are
-    found by :func:`prune_by_particles`.
+    **Deviation:** offsets are chosen by magnitude. :func:`prune_by_particles` chooses them with a
+    particle filter, as the paper does.
 
     Examples
     --------
@@ -47,31 +47,31 @@ class StridedPattern:
         return str(Pattern(select=self.select, taps=Strided(self.stride, (0,))))
 
     def problems(self, shape: WeightShape) -> Iterator[str]:
-        """Why it cannot be laid over weights of this shape; nothing if it can."""
+        """Yield each reason why weights of this shape cannot have the pattern."""
         return self._at(0, shape).problems(shape)
 
     def over(self, weight: Tensor, groups: int = 1) -> Pattern:
-        """Choose the offsets at which the weights that are kept have the greatest magnitudes.
+        """Choose the offsets with the largest magnitudes of kept weights.
 
-        Channels of a k-out-of-n group share one. k per neuron does not count: it may choose among
-        all the weights that are left. Channels of a grouped convolution share one, too, as engines
-        need it, unless k are kept per neuron.
+        Channels of a k-out-of-n group share an offset. k per neuron is ignored in this choice: it
+        selects among all weights at the kept taps. Channels of a grouped convolution share an
+        offset, too, as engines need it, unless k weights are kept per neuron.
 
         Parameters
         ----------
         weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
         groups : int
-            Of the convolution, whose weights are (F, C/groups, Kh, Kw).
+            Groups of the convolution; weights are (F, C/groups, Kh, Kw).
 
         Returns
         -------
         Pattern
-            Of equal offsets the least are chosen.
+            Ties go to the smaller offset.
 
         Raises
         ------
         PruneError
-            If the pattern cannot be laid over the shape.
+            If weights of this shape cannot have the pattern.
         """
         shape = weight_shape(weight)
         counted = isinstance(self.select, KOutOfN)

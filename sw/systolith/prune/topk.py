@@ -24,10 +24,10 @@ def topk_mask(score: Tensor, pattern: Pattern) -> Tensor:
     Parameters
     ----------
     score : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
-        Higher is kept; scores that share a decision are added in float64, infinite ones as 1e300.
-        Ties go to the lower index (channel, for groups; flattened, per neuron).
+        Higher scores are kept. Scores of one decision are added in float64, infinite ones as 1e300.
+        Ties go to the lower index: the channel in a group, the flattened index per neuron.
     pattern : Pattern
-        Which masks are allowed.
+        Defines the allowed masks.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def topk_mask(score: Tensor, pattern: Pattern) -> Tensor:
     Raises
     ------
     PruneError
-        If the pattern cannot be laid over the shape, or a score is not a number.
+        If weights of this shape cannot have the pattern, or a score is not a number.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def topk_mask(score: Tensor, pattern: Pattern) -> Tensor:
 
 
 def _comparable(score: Tensor, read: Tensor, select: KOutOfN | PerNeuron) -> Tensor:
-    """Make what is not read lose; sums in float64, with infinite scores finite lest they cancel."""
+    """Make dropped taps lose. Infinite scores become finite, so that sums do not cancel to nan."""
     kernel = is_by_kernel(select)
     if kernel or select.shared_by > 1:
         score = score.double().clamp(-LARGEST, LARGEST)
@@ -73,14 +73,14 @@ def _comparable(score: Tensor, read: Tensor, select: KOutOfN | PerNeuron) -> Ten
 
 
 def _keep_largest(grouped: Tensor, k: int) -> Tensor:
-    """Mark the k largest of the last axis, of equal ones those that come first."""
+    """Mark the k largest of the last axis; ties go to the lower index."""
     n = grouped.shape[-1]
     if n > SMALL_GROUP:
         least = torch.kthvalue(grouped, n - k + 1, dim=-1, keepdim=True).values
         above, level = grouped > least, grouped == least
         left = k - above.sum(-1, keepdim=True)
         return above | (level & (level.cumsum(-1) <= left))
-    # Count who is ahead: for few competitors far faster than sorting.
+    # Count the competitors ahead of each: for few of them, far faster than sorting.
     competitors = grouped.movedim(-1, 0).contiguous()
     ahead = torch.zeros(competitors.shape, dtype=torch.int8, device=grouped.device)
     for i in range(1, n):

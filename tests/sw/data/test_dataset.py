@@ -39,7 +39,7 @@ def test_normalizing_makes_each_channel_zero_on_average_with_deviation_one() -> 
     mean, deviation = images.mean((0, 2, 3)), images.std((0, 2, 3))
     data = _data(images)
     before = images.clone()
-    normalized = data.normalized(mean.tolist(), deviation.tolist())
+    normalized = data.normalize(mean.tolist(), deviation.tolist())
     assert torch.allclose(normalized.train_images.mean((0, 2, 3)), torch.zeros(2), atol=1e-5)
     assert torch.allclose(normalized.train_images.std((0, 2, 3)), torch.ones(2), atol=1e-5)
     expected = (data.test_images - mean[:, None, None]) / deviation[:, None, None]

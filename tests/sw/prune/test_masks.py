@@ -164,7 +164,7 @@ def test_refuses_patterns_that_are_none(tmp_path: Path, patterns: str, message: 
 
 def test_refuses_a_file_whose_masks_break_their_patterns(tmp_path: Path) -> None:
     path, broken = tmp_path / "masks.safetensors", torch.tensor([[True, True]])
-    MaskSet.trusted({"fc.weight": broken}, {"fc.weight": ONE_OF_TWO}).save(path)
+    MaskSet.unchecked({"fc.weight": broken}, {"fc.weight": ONE_OF_TWO}).save(path)
     message = (
         "mask of 'fc.weight': filter 0, group 0 (input channels 0..1) at tap (0, 0) keeps 2 "
         "weights, but 1-out-of-2 needs 1"

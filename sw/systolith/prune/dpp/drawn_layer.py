@@ -1,4 +1,4 @@
-"""Trained odds of one layer's masks: its decisions, and their logits."""
+"""Masks of one layer: its decisions, and their logits."""
 
 from enum import Enum
 
@@ -15,23 +15,23 @@ WEIGHT_ENTROPY, KERNEL_ENTROPY = 5e-5, 1e-5
 
 
 class LogitInit(Enum):
-    """Where mask logits start."""
+    """Initial mask logits."""
 
     RANDOM = "random"
-    """Normal with deviation 0.5, as in the paper: nothing is known."""
+    """Normal with standard deviation 0.5, as in the paper."""
     MAGNITUDE = "magnitude"
-    """By the weights' size, standardized to the same deviation: for networks that are trained."""
+    """Weight magnitudes, standardized to the same deviation; for trained networks."""
 
 
 class DrawnLayer:
-    """Draws masks of one layer, and trains the odds of each decision.
+    """Draws masks of one layer, and trains the probability of each decision.
 
     Parameters
     ----------
     pattern : Pattern
-        It fits the weight.
+        Fits the weight.
     select : KOutOfN or PerNeuron
-        Its selection.
+        Selection of the pattern.
     weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
         Only shape and device matter.
     noise, entropy : float, optional
@@ -61,16 +61,23 @@ class DrawnLayer:
         self.logits = MaskLogits(self.decisions.read, select.k, noise=noise, entropy=entropy)
 
     def start_(self, generator: Generator, weight: Tensor, init: LogitInit) -> None:
-        """Set the logits, at random or by the weights' size."""
+        """Set the logits, at random or by magnitude of the weights."""
         scores = self.decisions.rows(weight.detach().abs())
         self.logits.start_(generator, scores if init is LogitInit.MAGNITUDE else None)
 
     def mask(self, generator: Generator | None) -> Tensor:
-        """Mask in the shape of the weight: a draw, or without a generator, the final one."""
+        """Draw a mask in the shape of the weight; without a generator, return the final one."""
         return self.decisions.mask(
-            self.logits.final() if generator is None else self.logits.draw(generator)
+            self.logits.final_mask() if generator is None else self.logits.draw_mask(generator)
         )
 
     def learn_(self, at_mask: Tensor, temperature: float) -> None:
-        """Add to the logits' gradient, given the one at the latest mask, in its shape."""
+        """Add to the gradient of the logits.
+
+        Parameters
+        ----------
+        at_mask : Tensor of float, shape of the weight
+            Gradient at the mask of the latest draw.
+        temperature : float
+        """
         self.logits.learn_(self.decisions.rows(at_mask), temperature)

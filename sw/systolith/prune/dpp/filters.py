@@ -1,4 +1,4 @@
-"""Dynamic probabilistic pruning of filters: exactly k of each group, drawn by trained odds."""
+"""Dynamic probabilistic pruning of filters: exactly k of each group are drawn."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,25 +18,25 @@ __all__ = ["DPPFilters"]
 
 
 class DPPFilters:
-    """Draws which k filters of each group a mini-batch uses, and trains the odds of each.
+    """Draws which k filters of each group a mini-batch uses, and trains their probabilities.
 
-    As :class:`DPP`, with one row of logits per group of channels and gates on activations instead
-    of masks on weights.
+    Works like :class:`DPP`, with one row of logits per group of channels, and gates on activations
+    instead of masks on weights.
 
     Parameters
     ----------
     groups : iterable of ChannelGroup
-        From :func:`find_channel_groups`; those that are not removable stay whole.
+        From :func:`find_channel_groups`; groups that are not removable stay whole.
     keep : float
-        Share of each group's filters, above 0 and at most 1; at least one filter.
+        Share of each group's filters to keep, above 0 and at most 1; at least one filter is kept.
     multiple_of : int
-        Lanes: each group keeps a multiple of it, rounded up, or all.
+        Each group keeps a multiple of this number of filters, rounded up, or all.
     scores : mapping of str to Tensor of float, shape (size,), optional
-        Worth of filters by group name, such as :func:`taylor_scores`: logits start by it,
-        standardized to a deviation of 0.5, so that a trained network keeps what it needs. Groups
-        without scores start at random, as all do in the paper.
+        Initial logits by group name, such as :func:`taylor_scores`, standardized to a deviation of
+        0.5, so that a trained network keeps important filters. Groups without scores start at
+        random, as all do in the paper.
     noise, temperature, draw_until, seed
-        As :class:`DPP`.
+        See :class:`DPP`.
     entropy : float
         Weight of the entropies, at least 0.
 
@@ -51,11 +51,11 @@ class DPPFilters:
     Gonzalez-Carabarin, Huijben, Veeling, Schmid, van Sloun: Dynamic probabilistic pruning (IEEE
     TNNLS 2022; arXiv 2105.12686), feature maps.
 
-    **Deviation:** feature maps are chosen where they are made, once for all that read them; those
-    that additions or depthwise convolutions tie are drawn together. Gates sit where channels are
-    read, behind the ReLU, which would stop the gradients of filters that are not drawn.
+    **Deviation:** feature maps are chosen at their source, once for all readers. Channels that are
+    tied by additions or depthwise convolutions are drawn together. Gates are placed behind the
+    ReLU, which would otherwise block the gradients of filters that are not drawn.
 
-    **Deviation:** logits may start by scores.
+    **Deviation:** logits may start with scores.
     """
 
     def __init__(
@@ -83,15 +83,15 @@ class DPPFilters:
         self._generator = torch.Generator().manual_seed(seed)
         self._logits: dict[str, MaskLogits] = {}
         for name, group in self._groups.items():
-            portions = -(-max(1, round(keep * group.size)) // multiple_of)
+            multiples = -(-max(1, round(keep * group.size)) // multiple_of)
             read = torch.ones(1, group.size, dtype=torch.bool)
-            kept = min(portions * multiple_of, group.size)
+            kept = min(multiples * multiple_of, group.size)
             self._logits[name] = MaskLogits(read, kept, noise=noise, entropy=entropy)
             score = scores[name].cpu().unsqueeze(0) if name in scores else None
             self._logits[name].start_(self._generator, score)
 
     def parameters(self) -> list[nn.Parameter]:
-        """Logits of all groups."""
+        """Return the logits of all groups."""
         return [logits.parameter for logits in self._logits.values()]
 
     @contextmanager
@@ -101,7 +101,7 @@ class DPPFilters:
         drawing = self._annealing.draws_at(progress)
         gates = {}
         for name, logits in self._logits.items():
-            mask = logits.draw(self._generator) if drawing else logits.final()
+            mask = logits.draw_mask(self._generator) if drawing else logits.final_mask()
             gates[name] = mask[0].to(device, torch.float32).requires_grad_(drawing)
         with gated_channels(model, tuple(self._groups.values()), gates):
             yield
@@ -111,21 +111,21 @@ class DPPFilters:
                 self._logits[name].learn_(at_mask, self._annealing.temperature_at(progress))
 
     def filters(self, model: nn.Module) -> FilterMasks:
-        """Keep the k largest logits of each group, without noise."""
-        masks = {name: logits.final()[0] for name, logits in self._logits.items()}
+        """Return the masks that keep the k largest logits of each group, without noise."""
+        masks = {name: logits.final_mask()[0] for name, logits in self._logits.items()}
         return FilterMasks(masks, self._groups.values())
 
     def statistics(self) -> dict[str, MaskStatistics]:
-        """Confidence by group name; the diversity of a single row is 0."""
+        """Return the confidence by group name; the diversity of a single row is 0."""
         return {name: logits.statistics() for name, logits in self._logits.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Logits, and the state of the random generator."""
+        """Return the logits and the state of the random generator."""
         logits = {name: logits.value.clone() for name, logits in self._logits.items()}
         return {"logits": logits, "generator": self._generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state, with identical results."""
+        """Resume from such a state, with identical results."""
         for name, logits in self._logits.items():
             logits.value.copy_(state["logits"][name])
         self._generator.set_state(state["generator"])

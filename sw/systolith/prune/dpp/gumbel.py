@@ -1,27 +1,27 @@
-"""Sampling exactly k out of n without replacement, with a relaxation that passes gradients."""
+"""Sampling of exactly k out of n without replacement, with gradients through a relaxation."""
 
 import torch
 from torch import Generator, Tensor
 
-__all__ = ["draw_top_k", "gumbel_noise", "relaxed_gradient"]
+__all__ = ["draw_gumbel_noise", "draw_top_k", "relaxed_gradient"]
 
 TINY = 1e-20
 LEAST_EXPONENT = -600.0
 
 
-def gumbel_noise(like: Tensor, generator: Generator) -> Tensor:
+def draw_gumbel_noise(like: Tensor, generator: Generator) -> Tensor:
     """Draw standard Gumbel noise, ``-log(-log u)``, shaped as `like` and on its device.
 
-    The generator is one on the CPU, so that noise does not depend on the device.
+    The generator is on the CPU, so the noise does not depend on the device.
     """
     uniform = torch.rand(like.shape, generator=generator).clamp_min(TINY)
     return -torch.log((-torch.log(uniform)).clamp_min(TINY)).to(like.device)
 
 
 def draw_top_k(noisy: Tensor, k: int) -> Tensor:
-    """Order the k drawn of each row: the k largest of noisy logits, the largest first.
+    """Return the indices of the k largest noisy logits of each row, the largest first.
 
-    With standard Gumbel noise this is drawing without replacement with probabilities
+    With standard Gumbel noise this draws without replacement with probabilities
     ``softmax(logits)`` (Plackett-Luce).
 
     Parameters
@@ -39,11 +39,11 @@ def draw_top_k(noisy: Tensor, k: int) -> Tensor:
 
 
 def relaxed_gradient(noisy: Tensor, drawn: Tensor, gradient: Tensor, temperature: float) -> Tensor:
-    """Pass the gradient at the mask to the logits, through k softmaxes one after the other.
+    """Pass the gradient at the mask to the logits, through k consecutive softmaxes.
 
     Draw r is relaxed to ``S_r = softmax((noisy + log(1 - cum_r + 1e-20)) / temperature)``, where
-    cum_r has ones at what was drawn before, and the mask to ``sum_r S_r``. This is the product of
-    `gradient` with the Jacobian of that sum; cum_r counts as constant.
+    cum_r is 1 for elements of earlier draws, and the mask to ``sum_r S_r``. The result is the
+    product of `gradient` with the Jacobian of that sum, with cum_r held constant.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def relaxed_gradient(noisy: Tensor, drawn: Tensor, gradient: Tensor, temperature
     drawn : Tensor of int64, shape (J, k)
         From :func:`draw_top_k`.
     gradient : Tensor of float, shape (J, n)
-        At the mask.
+        Gradient at the mask.
     temperature : float
         Positive.
 
@@ -62,13 +62,14 @@ def relaxed_gradient(noisy: Tensor, drawn: Tensor, gradient: Tensor, temperature
 
     Notes
     -----
-    From one draw to the next, only the element drawn changes, by the factor
+    Between two draws only the drawn element changes, by the factor
     ``c = 1e-20 ** (1 / temperature)``. With ``e = exp(noisy / temperature)``, the softmaxes are
-    ``e / Z_r``, or ``c e / Z_r`` for what was drawn before, and the product is the sum over r of
-    ``S_r (gradient - <gradient, S_r>)``: running sums over draws, n + k operations instead of n k.
+    ``e / Z_r``, or ``c e / Z_r`` for elements of earlier draws. The product is the sum over r of
+    ``S_r (gradient - <gradient, S_r>)``. Running sums over draws compute it in n + k instead of n k
+    operations.
     """
     top = noisy.double().amax(1, keepdim=True)
-    # Clamped so that no Z_r is 0; it takes logits that differ by 300 for this to matter.
+    # Clamped so that no Z_r is 0; it matters only for logits that differ by 300 or more.
     e = torch.exp(((noisy - top) / temperature).clamp_min(LEAST_EXPONENT))
     factor = TINY ** (1 / temperature)
     weighted = gradient * e
@@ -86,12 +87,12 @@ def relaxed_gradient(noisy: Tensor, drawn: Tensor, gradient: Tensor, temperature
 
 
 def _rest(values: Tensor, drawn: Tensor) -> Tensor:
-    """Sum of what is never drawn, (J, 1)."""
+    """Sum over the elements that are never drawn, (J, 1)."""
     rest: Tensor = values.scatter(1, drawn, 0.0).sum(1, keepdim=True)
     return rest
 
 
 def _from_here(values: Tensor) -> Tensor:
-    """Sums from each draw to the last, added from the small end so that nothing cancels."""
+    """Sums from each draw to the last; adding starts at the last, so that nothing cancels."""
     sums: Tensor = values.flip(1).cumsum(1).flip(1)
     return sums

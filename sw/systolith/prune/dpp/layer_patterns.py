@@ -1,4 +1,4 @@
-"""Several patterns for one layer: masks of each, and what each would do to the loss."""
+"""Several patterns for one layer: a mask of each, and its effect on the loss."""
 
 from dataclasses import replace
 
@@ -15,13 +15,13 @@ __all__ = ["LayerPatterns"]
 class LayerPatterns:
     """Draws masks of any of one layer's patterns.
 
-    Patterns that differ in k only are a family: they have the logits of a :class:`DrawnLayer` in
-    common, and their masks of one draw are nested.
+    Patterns that differ in k only form a family: they share the logits of a :class:`DrawnLayer`,
+    and their masks of one draw are nested.
 
     Parameters
     ----------
     options : tuple of Pattern
-        They fit the weight.
+        Each fits the weight.
     weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
         Only shape and device matter.
     noise, entropy : float, optional
@@ -30,7 +30,7 @@ class LayerPatterns:
     Attributes
     ----------
     families : dict of Pattern to DrawnLayer
-        By their pattern with k = 1.
+        By pattern with k = 1.
     """
 
     def __init__(
@@ -51,36 +51,37 @@ class LayerPatterns:
                 )
 
     def family(self, pattern: Pattern) -> DrawnLayer | None:
-        """What draws masks of a pattern, with its k; None where nothing is chosen."""
+        """Return what draws masks of a pattern, with k set; None for a pattern without a choice."""
         if isinstance(pattern.select, Dense):
             return None
-        found = self.families[_family(pattern)]
-        found.logits.k = pattern.select.k
-        return found
+        family = self.families[_family(pattern)]
+        family.logits.k = pattern.select.k
+        return family
 
     def mask(self, pattern: Pattern, generator: Generator | None) -> Tensor:
-        """Mask in the shape of the weight: a draw, or without a generator, the final one."""
+        """Draw a mask in the shape of the weight; without a generator, return the final one."""
         family = self.family(pattern)
         if family is None:
             return topk_mask(torch.zeros_like(self._weight), pattern)
         return family.mask(generator)
 
     def scores(self, at_mask: Tensor, drawn: Pattern, generator: Generator) -> list[float]:
-        """Tell what each pattern would do to the loss, by the gradient at the mask just drawn.
+        """Estimate each pattern's effect on the loss, by the gradient at the latest mask.
 
-        Families that were not drawn are drawn for this.
+        Families without a draw in this step are drawn first.
 
         Parameters
         ----------
         at_mask : Tensor of float, shape of the weight
             ``g * W``, with g the gradient at ``mask * W``.
         drawn : Pattern
-            Of that mask.
+            Pattern of that mask.
+        generator : Generator
 
         Returns
         -------
         list of float
-            ``<g * W, mask_q>`` of each pattern q.
+            ``<g * W, mask_q>`` for each pattern q.
         """
         of_model = self.family(drawn)
         rows = {}
@@ -88,19 +89,19 @@ class LayerPatterns:
             if family is not of_model:
                 family.mask(generator)
             rows[key] = family.decisions.rows(at_mask)
-        found = []
+        scores = []
         for pattern in self._options:
             if isinstance(pattern.select, Dense):
                 kept = at_mask * self.mask(pattern, None)
             else:
                 key = _family(pattern)
-                kept = rows[key] * self.families[key].logits.had_kept(pattern.select.k)
-            found.append(float(kept.sum(dtype=torch.float64)))
-        return found
+                kept = rows[key] * self.families[key].logits.mask_for(pattern.select.k)
+            scores.append(float(kept.sum(dtype=torch.float64)))
+        return scores
 
 
 def _family(pattern: Pattern) -> Pattern:
-    """Patterns that differ in k only have the same."""
+    """Return the pattern with k = 1, which names its family."""
     if isinstance(pattern.select, Dense):
         return pattern
     return replace(pattern, select=replace(pattern.select, k=1))

@@ -1,4 +1,4 @@
-"""Which pattern each layer gets, learned with the masks and the weights, within a budget."""
+"""Dynamic probabilistic pruning that also learns the pattern of each layer, within a budget."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,34 +23,34 @@ __all__ = ["LearnedPatterns"]
 
 
 class LearnedPatterns:
-    """Dynamic probabilistic pruning that draws the pattern of each layer, too.
+    """Dynamic probabilistic pruning that also draws the pattern of each layer.
 
-    Every step draws one of its candidates for each layer, then a mask of that pattern as
-    :class:`DPP` does. With g the gradient at ``mask * W``, what pattern q would do to the loss is,
-    straight through, ``<g * W, mask_q>``: masks of all candidates are drawn, and those that differ
-    in k only are nested, the k largest of the same noisy logits. From these scores
-    :class:`PatternProbabilities` learns, so that the expected cost is in the budget at every step.
+    Every step draws a candidate for each layer, then a mask of that pattern as :class:`DPP` does.
+    With g the gradient at ``mask * W``, the straight-through estimate of pattern q's effect on the
+    loss is ``<g * W, mask_q>``. For it, masks of all candidates are drawn; masks of candidates that
+    differ in k only are nested, the k largest of the same noisy logits. From these scores
+    :class:`PatternProbabilities` learns. The expected cost is within the budget at every step.
 
-    From `decide_at` on, each layer has the pattern that is worth most within the budget, by the
-    cost itself, and only masks are drawn; from `draw_until` on they rest, and weights settle.
+    From `decide_at` on, each layer has its most valuable pattern within the budget, by the actual
+    cost, and only masks are drawn. From `draw_until` on masks are fixed; weights are fine-tuned.
 
     Parameters
     ----------
     model : nn.Module
-        Its weights say where the odds of masks and patterns start.
+        Its weights give the initial probabilities of masks and patterns.
     candidates : mapping of str to iterable of Pattern
         By layer name; dense is added.
     cost : PatternCost
-        What the budget is about, such as cycles.
+        Cost that the budget limits, such as cycles.
     budget : float
-        Positive; the most that the network may cost.
+        Highest cost of the network; positive.
     slope : PatternCost, optional
-        Which way the cost goes where it is no sum over layers: one that is, such as MACs, to which
-        `cost` is about proportional, in any unit. Default: `cost`.
+        Substitute for a cost that is no sum over layers: a sum over layers, such as MACs, to which
+        `cost` is roughly proportional, in any unit. Default: `cost`.
     init, noise, entropy, temperature, draw_until, seed
         See :class:`DPP`; logits start by magnitude, as patterns are chosen for trained networks.
     decide_at : float
-        Progress, above 0 and at most `draw_until`, from which on patterns rest.
+        Progress, above 0 and at most `draw_until`, after which patterns are fixed.
 
     Raises
     ------
@@ -60,9 +60,9 @@ class LearnedPatterns:
 
     Notes
     -----
-    Masks: see :class:`DPP`. The limit in terms of `slope` is what the patterns that
-    :func:`allocate_patterns` finds by magnitude have there, when what they leave of the budget is
-    filled up in proportion.
+    Masks: see :class:`DPP`. The limit in units of `slope` is the slope of the patterns that
+    :func:`allocate_patterns` chooses by magnitude, scaled up by the share of the budget that they
+    leave unused.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class LearnedPatterns:
     ) -> None:
         self._annealing = Annealing(temperature=temperature, draw_until=draw_until)
         options = {
-            name: tuple(dict.fromkeys([Pattern(), *found])) for name, found in candidates.items()
+            name: tuple(dict.fromkeys([Pattern(), *given])) for name, given in candidates.items()
         }
         problems = [
             f"{name} must be at least 0, got {value}"
@@ -101,23 +101,23 @@ class LearnedPatterns:
         if problems:
             raise PruneError(problems)
         self._decide_at, self._budget, self._options = decide_at, budget, options
-        self._cost = _remembered(cost)
+        self._cost = _cache(cost)
         slope = cost if slope is None else slope
         losses = magnitude_losses(model, options)
         start = allocate_patterns(losses, self._cost, budget)
         dense = slope({})
-        costs = [[slope({name: p}) - dense for p in found] for name, found in options.items()]
-        least = [min(found) for found in costs]
-        self._odds = PatternProbabilities(
-            [[cost - low for cost in found] for found, low in zip(costs, least, strict=True)],
-            [[losses[name][p] for p in found] for name, found in options.items()],
+        costs = [[slope({name: p}) - dense for p in patterns] for name, patterns in options.items()]
+        least = [min(layer_costs) for layer_costs in costs]
+        self._probabilities = PatternProbabilities(
+            [[cost - low for cost in row] for row, low in zip(costs, least, strict=True)],
+            [[losses[name][p] for p in patterns] for name, patterns in options.items()],
             slope(start) * budget / self._cost(start) - dense - sum(least),
         )
         self._generator = torch.Generator().manual_seed(seed)
         layers = prunable_layers(model)
         self._layers = {
-            name: LayerPatterns(found, layers[name].weight, noise=noise, entropy=entropy)
-            for name, found in options.items()
+            name: LayerPatterns(patterns, layers[name].weight, noise=noise, entropy=entropy)
+            for name, patterns in options.items()
         }
         for name, layer in self._layers.items():
             for family in layer.families.values():
@@ -125,7 +125,7 @@ class LearnedPatterns:
         self._chosen: dict[str, Pattern] | None = None
 
     def parameters(self) -> list[nn.Parameter]:
-        """Mask logits of all layers; odds of patterns are learned here."""
+        """Return the mask logits of all layers; probabilities of patterns need no optimizer."""
         return [
             family.logits.parameter
             for layer in self._layers.values()
@@ -138,7 +138,7 @@ class LearnedPatterns:
         choosing = progress < self._decide_at
         drawing = self._annealing.draws_at(progress)
         if choosing:
-            drawn = self._odds.draw(self._generator)
+            drawn = self._probabilities.draw(self._generator)
             patterns = {n: o[i] for (n, o), i in zip(self._options.items(), drawn, strict=True)}
         else:
             patterns = self.patterns()
@@ -158,69 +158,68 @@ class LearnedPatterns:
             if (mask := masks.get(f"{name}.weight")) is not None:
                 gradient.masked_fill_(~mask, 0.0)
         if choosing:
-            self._odds.learn_(scores)
+            self._probabilities.learn_(scores)
             self._chosen = None
 
     def masks(self, model: nn.Module) -> MaskSet:
-        """Masks of :meth:`patterns`, without noise."""
+        """Return the masks of :meth:`patterns`, without noise."""
         return self._masks(self.patterns(), None)
 
     def patterns(self) -> dict[str, Pattern]:
-        """Patterns by layer, those that are worth most within the budget; without dense ones."""
+        """Return the most valuable patterns within the budget, by layer; without dense ones."""
         if self._chosen is None:
             losses = {
-                name: {pattern: -value for pattern, value in zip(found, row, strict=False)}
-                for (name, found), row in zip(
-                    self._options.items(), self._odds.worth.tolist(), strict=True
+                name: {pattern: -worth for pattern, worth in zip(options, row, strict=False)}
+                for (name, options), row in zip(
+                    self._options.items(), self._probabilities.worth.tolist(), strict=True
                 )
             }
             self._chosen = allocate_patterns(losses, self._cost, self._budget)
         return dict(self._chosen)
 
-    def odds(self) -> dict[str, dict[Pattern, float]]:
-        """Probability with which each candidate of each layer is drawn, while any is."""
+    def probabilities(self) -> dict[str, dict[Pattern, float]]:
+        """Return the probability of each candidate, by layer, as long as patterns are drawn."""
+        rows = self._probabilities.probabilities().tolist()
         return {
-            name: dict(zip(found, row, strict=False))
-            for (name, found), row in zip(
-                self._options.items(), self._odds.odds().tolist(), strict=True
-            )
+            name: dict(zip(options, row, strict=False))
+            for (name, options), row in zip(self._options.items(), rows, strict=True)
         }
 
     def statistics(self) -> dict[str, MaskStatistics]:
-        """Confidence and diversity of masks by layer name, of those that are not dense."""
-        found = {}
+        """Return confidence and diversity of masks by name of the layers that are not dense."""
+        statistics = {}
         for name, pattern in self.patterns().items():
             if (family := self._layers[name].family(pattern)) is not None:
-                found[name] = family.logits.statistics()
-        return found
+                statistics[name] = family.logits.statistics()
+        return statistics
 
     def state_dict(self) -> dict[str, Any]:
-        """Odds, logits, and the state of the random generator."""
+        """Return probabilities, logits and the state of the random generator."""
         return {
-            "odds": self._odds.state_dict(),
+            "odds": self._probabilities.state_dict(),
             "logits": [parameter.detach().clone() for parameter in self.parameters()],
             "generator": self._generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state, with identical results."""
-        self._odds.load_state_dict(state["odds"])
+        """Resume from such a state, with identical results."""
+        self._probabilities.load_state_dict(state["odds"])
         for parameter, value in zip(self.parameters(), state["logits"], strict=True):
             parameter.detach().copy_(value)
         self._chosen = None
         self._generator.set_state(state["generator"])
 
     def _masks(self, patterns: Mapping[str, Pattern], generator: Generator | None) -> MaskSet:
-        """Draw masks, or without a generator, make the final ones; dense layers have none."""
+        """Draw masks; without a generator, make the final ones. Dense layers have none."""
         sparse = {name: pattern for name, pattern in patterns.items() if not pattern.is_dense}
-        return MaskSet.trusted(
+        return MaskSet.unchecked(
             {f"{name}.weight": self._layers[name].mask(p, generator) for name, p in sparse.items()},
             {f"{name}.weight": pattern for name, pattern in sparse.items()},
         )
 
 
 def _misfits(model: nn.Module, options: Mapping[str, tuple[Pattern, ...]]) -> Iterator[str]:
-    """Why candidates cannot be learned; nothing if they can."""
+    """Yield each reason why candidates cannot be learned."""
     layers = prunable_layers(model)
     for name, patterns in options.items():
         for pattern in patterns:
@@ -232,13 +231,13 @@ def _misfits(model: nn.Module, options: Mapping[str, tuple[Pattern, ...]]) -> It
             yield f"patterns are learned from gradients, but the weights of '{name}' are frozen"
 
 
-def _remembered(cost: PatternCost) -> PatternCost:
-    """Ask for the same patterns once; dense layers make no difference."""
+def _cache(cost: PatternCost) -> PatternCost:
+    """Compute the cost of the same patterns once; dense layers are left out of the key."""
 
     @cache
-    def known(patterns: frozenset[tuple[str, Pattern]]) -> float:
+    def cached(patterns: frozenset[tuple[str, Pattern]]) -> float:
         return cost(dict(patterns))
 
-    return lambda patterns: known(
+    return lambda patterns: cached(
         frozenset((name, p) for name, p in patterns.items() if not p.is_dense)
     )

@@ -1,4 +1,4 @@
-"""Trained odds: rows of logits, each of which draws k out of n for every mini-batch."""
+"""Trained probabilities: each row of logits draws k out of n for every mini-batch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from systolith.prune.dpp.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
+from systolith.prune.dpp.gumbel import draw_gumbel_noise, draw_top_k, relaxed_gradient
 from systolith.prune.dpp.mask_statistics import MaskStatistics, mask_statistics
 
 __all__ = ["Annealing", "MaskLogits"]
@@ -16,21 +16,21 @@ INITIAL_DEVIATION = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annealing:
-    """How drawing goes on while training does.
+    """Temperature of the relaxation during training, and the end of drawing.
 
     Parameters
     ----------
     temperature : pair of float
-        Of the relaxation at the start and at the end of drawing, linear between; positive.
+        Temperature at the start and at the end of drawing, linear in between; positive.
     draw_until : float
-        Progress, 0..1, from which on masks are no longer drawn.
+        Progress, 0..1, after which masks are no longer drawn.
     """
 
     temperature: tuple[float, float]
     draw_until: float
 
     def problems(self) -> Iterator[str]:
-        """What is out of range."""
+        """Yield each parameter that is out of range."""
         if min(self.temperature) <= 0:
             yield f"temperature must be positive, got {self.temperature}"
         if not 0 <= self.draw_until <= 1:
@@ -52,10 +52,10 @@ class MaskLogits:
     Parameters
     ----------
     read : Tensor of bool, shape (J, n)
-        Which choices there are; rows have equally many, at least k, or none at all: such rows are
-        drawn like others, mean nothing, and count for nothing.
+        True for elements that can be kept. Each row has the same number of them, at least k, or
+        none. Rows without any are drawn like the others, but the draws have no effect.
     k : int
-        1..n; another one may be set between draws.
+        1..n; may be changed between draws.
     noise : float
         Scale of the standard Gumbel noise G.
     entropy : float
@@ -77,11 +77,11 @@ class MaskLogits:
 
     @property
     def value(self) -> Tensor:
-        """The logits, without their history."""
+        """The logits, detached from autograd."""
         return self.parameter.detach()
 
     def start_(self, generator: Generator, scores: Tensor | None = None) -> None:
-        """Set logits: normal with deviation 0.5, or scores, (J, n), standardized to as much."""
+        """Set the logits: normal with deviation 0.5, or scores, (J, n), standardized to it."""
         if scores is None:
             start = torch.randn(self.parameter.shape, generator=generator)
         else:
@@ -90,33 +90,41 @@ class MaskLogits:
             start = (start - there.mean()) / there.std(correction=0).clamp_min(1e-12)
         self.value.copy_(start * INITIAL_DEVIATION)
 
-    def draw(self, generator: Generator) -> Tensor:
+    def draw_mask(self, generator: Generator) -> Tensor:
         """Draw a mask, bool (J, n), with exactly k ones in each row."""
-        noise = gumbel_noise(self.value, generator)
+        noise = draw_gumbel_noise(self.value, generator)
         self._noisy = self._competing(self.value + self._noise * noise)
         self._order = draw_top_k(self._noisy, self._noisy.shape[1])
-        return self.had_kept(self.k)
+        return self.mask_for(self.k)
 
-    def had_kept(self, k: int) -> Tensor:
-        """Mask, bool (J, n), that the latest draw would have been with this k: they are nested."""
-        assert self._order is not None, "there was a draw"
+    def mask_for(self, k: int) -> Tensor:
+        """Return the mask, bool (J, n), of the latest draw for another k; masks are nested."""
+        assert self._order is not None, "draw_mask comes first"
         return self._mask(self._order[:, :k])
 
-    def final(self) -> Tensor:
-        """Mask without noise, bool (J, n)."""
+    def final_mask(self) -> Tensor:
+        """Return the mask without noise, bool (J, n)."""
         return self._mask(draw_top_k(self._competing(self.value), self.k))
 
     def learn_(self, gradient: Tensor, temperature: float) -> None:
-        """Add to the logits' gradient, given the one at the latest mask drawn, float (J, n)."""
-        assert self._noisy is not None and self._order is not None, "learning follows a draw"
+        """Add to the gradient of the logits.
+
+        Parameters
+        ----------
+        gradient : Tensor of float, shape (J, n)
+            Gradient at the mask of the latest draw.
+        temperature : float
+        """
+        assert self._noisy is not None and self._order is not None, "draw_mask comes first"
         drawn = self._order[:, : self.k]
-        found = relaxed_gradient(self._noisy, drawn, gradient, temperature)
+        at_logits = relaxed_gradient(self._noisy, drawn, gradient, temperature)
         if self._entropy:
-            found += self._entropy * _entropy_gradient(self._competing(self.value))
-        self.parameter.grad = found if self.parameter.grad is None else self.parameter.grad + found
+            at_logits += self._entropy * _entropy_gradient(self._competing(self.value))
+        earlier = self.parameter.grad
+        self.parameter.grad = at_logits if earlier is None else earlier + at_logits
 
     def statistics(self) -> MaskStatistics:
-        """Confidence and diversity of the rows."""
+        """Return confidence and diversity of the rows."""
         logits = self.value
         if self._read is not None:
             rows = self._read.any(1)

@@ -1,4 +1,4 @@
-"""How sure mask logits are of their choice, and how different the choices of rows are."""
+"""Confidence and diversity of mask logits."""
 
 from dataclasses import dataclass
 from math import log
@@ -11,15 +11,15 @@ __all__ = ["MaskStatistics", "mask_statistics"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskStatistics:
-    """Of one layer's mask logits.
+    """Confidence and diversity of one layer's mask logits.
 
     Parameters
     ----------
     confidence : float
-        0..1; 1 if no row spreads its probability over more than k.
+        0..1; 1 if no row spreads its probability over more than k elements.
     diversity : float
-        0..1; 0 if all rows want the same, so that what they do not want can be dropped altogether;
-        1 if all want something else.
+        0..1; 0 if all rows prefer the same elements, so that the others can be removed from the
+        layer; 1 if all rows differ.
     """
 
     confidence: float
@@ -29,9 +29,9 @@ class MaskStatistics:
 def mask_statistics(logits: Tensor, k: int) -> MaskStatistics:
     """Measure the distributions ``p_j = softmax(logits_j)`` of J rows that each keep k of n.
 
-    Confidence is ``1 - mean_j (H(p_j) - log k) / (log n - log k)``, cut to 0..1, and 1 for k = n.
-    Diversity is the generalised Jensen-Shannon divergence ``H(mean_j p_j) - mean_j H(p_j)`` over
-    its largest value, ``log min(J, n)``; 0 for a single row.
+    Confidence is ``1 - mean_j (H(p_j) - log k) / (log n - log k)``, clamped to 0..1; 1 for k = n.
+    Diversity is the generalized Jensen-Shannon divergence ``H(mean_j p_j) - mean_j H(p_j)``,
+    divided by its largest value, ``log min(J, n)``; 0 for a single row.
 
     Parameters
     ----------
@@ -46,19 +46,20 @@ def mask_statistics(logits: Tensor, k: int) -> MaskStatistics:
 
     **Deviation:** both are scaled to 0..1.
     """
-    chances = torch.softmax(logits.detach().double(), dim=1)
-    rows, n = chances.shape
-    each = float(_entropy(chances).mean())
+    probabilities = torch.softmax(logits.detach().double(), dim=1)
+    rows, n = probabilities.shape
+    mean_entropy = float(_entropy(probabilities).mean())
     confidence = 1.0
     if k < n:
-        confidence = min(max(1 - (each - log(k)) / (log(n) - log(k)), 0.0), 1.0)
+        confidence = min(max(1 - (mean_entropy - log(k)) / (log(n) - log(k)), 0.0), 1.0)
     diversity = 0.0
     if min(rows, n) > 1:
-        together = float(_entropy(chances.mean(0, keepdim=True)))
-        diversity = min(max((together - each) / log(min(rows, n)), 0.0), 1.0)
+        entropy_of_mean = float(_entropy(probabilities.mean(0, keepdim=True)))
+        divergence = entropy_of_mean - mean_entropy
+        diversity = min(max(divergence / log(min(rows, n)), 0.0), 1.0)
     return MaskStatistics(confidence=confidence, diversity=diversity)
 
 
-def _entropy(chances: Tensor) -> Tensor:
-    entropy: Tensor = torch.special.entr(chances).sum(1)
+def _entropy(probabilities: Tensor) -> Tensor:
+    entropy: Tensor = torch.special.entr(probabilities).sum(1)
     return entropy

@@ -1,4 +1,4 @@
-"""Dynamic probabilistic pruning: masks are drawn, and the odds of each weight are trained."""
+"""Dynamic probabilistic pruning of weights: masks of given patterns are drawn."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,38 +20,38 @@ __all__ = ["DPP"]
 
 
 class DPP:
-    """Draws a mask with exactly k of every n for each mini-batch, and trains the odds of each.
+    """Draws a mask with exactly k of every n for each mini-batch, and trains its probabilities.
 
     A row j of n competing weights (or kernels) has logits phi_j. A mask keeps the k largest of
     ``phi_j + noise * G``, with standard Gumbel noise G, and the model computes with ``mask * W``.
-    With g the gradient there, W gets ``mask * g``; the logits get what ``g * W``, the gradient at
-    the mask, gives through k softmaxes one after the other: see :func:`relaxed_gradient`. To the
-    loss comes ``entropy * sum_j H(softmax(phi_j))``, which makes the odds decide.
+    With g the gradient there, W gets ``mask * g``. The gradient at the mask, ``g * W``, reaches the
+    logits through k consecutive softmaxes, see :func:`relaxed_gradient`. The term
+    ``entropy * sum_j H(softmax(phi_j))`` in the loss drives the probabilities towards 0 and 1.
 
-    Patterns: k-out-of-n weights or kernels, k per neuron, each shared by neighbouring filters or
-    not, with strided taps or all. A group of n < C input channels is the tile of the follow-up
-    paper (ISCAS 2022). The model may be a quantized one: pruning and quantization then are joint.
+    All patterns are supported: k-out-of-n weights or kernels, and k per neuron, each optionally
+    shared by neighbouring filters or with strided taps. A group of n < C input channels is a tile
+    of the follow-up paper (ISCAS 2022). A quantized model is pruned while it trains quantized.
 
     Parameters
     ----------
     model : nn.Module
-        Its layers' shapes and devices are looked at, and with `init` MAGNITUDE its weights. Frozen
-        weights, such as those of a fixed shortcut, keep their greatest.
+        Read for shapes, devices and, if `init` is MAGNITUDE, weights. Frozen weights, such as those
+        of a fixed shortcut, are pruned by magnitude.
     patterns : mapping of str to Pattern
         By layer name.
     init : LogitInit
     noise : float, optional
-        Of the Gumbel samples, at least 0; by default 0.1 for linear layers and 0.01 for
+        Scale of the Gumbel samples, at least 0; by default 0.1 for linear layers and 0.01 for
         convolutions.
     entropy : float, optional
         Weight of the entropies, at least 0; by default 5e-5 for weights, 1e-5 for kernels.
     temperature : pair of float
-        Of the softmaxes at the start and at the end, falling linearly; positive.
+        Temperature of the softmaxes at the start and at the end, linear in between; positive.
     draw_until : float
-        Progress, 0..1, from which on the final masks are used and logits rest, so that weights
-        settle: fine-tuning with frozen masks.
+        Progress, 0..1, after which the final masks are used and logits are no longer trained. The
+        rest of the training fine-tunes the weights.
     seed : int
-        Of logits and noise.
+        Seed of logits and noise.
 
     Raises
     ------
@@ -64,10 +64,10 @@ class DPP:
     TNNLS 2022; arXiv 2105.12686), and the same group's structured and tiled-based pruning (ISCAS
     2022).
 
-    **Deviation:** what was drawn before counts as constant in the gradient of a draw.
+    **Deviation:** the gradient of a draw treats earlier draws as constants.
 
-    **Deviation:** masks of one step are shared by the whole network's mini-batch, and fine-tuning
-    with frozen masks may be part of the same training.
+    **Deviation:** all images of a mini-batch share the masks, and fine-tuning with frozen masks may
+    be part of the same training.
     """
 
     def __init__(
@@ -101,13 +101,13 @@ class DPP:
             if pattern is None or isinstance(pattern.select, Dense):
                 continue
             if not layer.weight.requires_grad:
-                continue  # what is not trained has nothing to learn odds from
+                continue  # frozen weights have no gradients to learn probabilities from
             drawn = DrawnLayer(pattern, pattern.select, layer.weight, noise=noise, entropy=entropy)
             drawn.start_(self._generator, layer.weight, init)
             self._layers[f"{name}.weight"] = drawn
 
     def parameters(self) -> list[nn.Parameter]:
-        """Logits of all layers."""
+        """Return the logits of all layers."""
         return [layer.logits.parameter for layer in self._layers.values()]
 
     @contextmanager
@@ -127,33 +127,33 @@ class DPP:
             weight.grad.masked_fill_(~mask, 0.0)
 
     def masks(self, model: nn.Module) -> MaskSet:
-        """Keep the k largest logits of each row, without noise."""
+        """Return the masks that keep the k largest logits of each row, without noise."""
         return self._masks(model, None)
 
     def statistics(self) -> dict[str, MaskStatistics]:
-        """Confidence and diversity by layer name."""
+        """Return confidence and diversity by layer name."""
         return {
             name.removesuffix(".weight"): layer.logits.statistics()
             for name, layer in self._layers.items()
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Logits, and the state of the random generator."""
+        """Return the logits and the state of the random generator."""
         logits = {name: layer.logits.value.clone() for name, layer in self._layers.items()}
         return {"logits": logits, "generator": self._generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state, with identical results."""
+        """Resume from such a state, with identical results."""
         for name, layer in self._layers.items():
             layer.logits.value.copy_(state["logits"][name])
         self._generator.set_state(state["generator"])
 
     def _masks(self, model: nn.Module, generator: torch.Generator | None) -> MaskSet:
-        """Draw masks, or without a generator, make the final ones."""
+        """Draw masks; without a generator, make the final ones."""
         masks = {}
         for name, pattern in self._patterns.items():
             if name in self._layers:
                 masks[name] = self._layers[name].mask(generator)
             else:
                 masks[name] = topk_mask(model.get_parameter(name).detach().abs(), pattern)
-        return MaskSet.trusted(masks, self._patterns)
+        return MaskSet.unchecked(masks, self._patterns)

@@ -11,7 +11,7 @@ from systolith.prune import (
     gated,
     remove_filters,
 )
-from systolith.prune.dpp.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
+from systolith.prune.dpp.gumbel import draw_gumbel_noise, draw_top_k, relaxed_gradient
 from systolith.prune.filters import gated_channels
 
 IMAGES = torch.zeros(2, 2, 6, 6)
@@ -77,7 +77,7 @@ def test_logits_get_the_gradient_at_the_gates_through_the_relaxation() -> None:
     generator = torch.Generator().manual_seed(3)
     starts = [0.5 * torch.randn(1, size, generator=generator) for size in (8, 4)]
     assert all(torch.equal(a, b) for a, b in zip(starts, dpp.parameters(), strict=True))
-    noisy = [start + 0.7 * gumbel_noise(start, generator) for start in starts]
+    noisy = [start + 0.7 * draw_gumbel_noise(start, generator) for start in starts]
     drawn = [draw_top_k(values, k) for values, k in zip(noisy, (4, 2), strict=True)]
     gates = [
         torch.zeros_like(values).scatter(1, order, 1.0)[0].requires_grad_()

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from systolith.prune.dpp.gumbel import TINY, draw_top_k, gumbel_noise, relaxed_gradient
+from systolith.prune.dpp.gumbel import TINY, draw_gumbel_noise, draw_top_k, relaxed_gradient
 
 DRAWS = 40_000
 
@@ -34,7 +34,7 @@ def _chance(logits: list[float], kept: tuple[int, ...]) -> float:
 def test_sets_are_drawn_as_often_as_enumeration_says(logits: list[float], k: int) -> None:
     generator = torch.Generator().manual_seed(7)
     rows = torch.tensor(logits).expand(DRAWS, -1)
-    drawn = draw_top_k(rows + gumbel_noise(rows, generator), k)
+    drawn = draw_top_k(rows + draw_gumbel_noise(rows, generator), k)
     masks = torch.zeros(DRAWS, len(logits)).scatter_(1, drawn, 1.0)
     for kept in combinations(range(len(logits)), k):
         wanted = _chance(logits, kept)
@@ -56,7 +56,7 @@ def test_exactly_k_different_ones_are_drawn(
 ) -> None:
     k = data.draw(st.integers(1, n))
     generator = torch.Generator().manual_seed(seed)
-    noisy = gumbel_noise(torch.zeros(rows, n), generator)
+    noisy = draw_gumbel_noise(torch.zeros(rows, n), generator)
     drawn = draw_top_k(noisy, k)
     masks = torch.zeros(rows, n).scatter_(1, drawn, 1.0)
     assert drawn.shape == (rows, k)
@@ -127,7 +127,8 @@ def test_gradients_are_finite_however_far_logits_are_apart() -> None:
 
 def test_noise_depends_on_the_seed_alone() -> None:
     first, again, other = (
-        gumbel_noise(torch.zeros(3, 4), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+        draw_gumbel_noise(torch.zeros(3, 4), torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
     )
     assert torch.equal(first, again) and not torch.equal(first, other)
     assert bool(first.isfinite().all())

@@ -41,7 +41,7 @@ def test_masks_of_one_draw_are_nested() -> None:
     layer.mask(OPTIONS[2], generator)
     family = layer.family(OPTIONS[2])
     assert family is not None
-    masks = [family.logits.had_kept(k) for k in (1, 2, 3, 4)]
+    masks = [family.logits.mask_for(k) for k in (1, 2, 3, 4)]
     assert [mask.sum(1).unique().tolist() for mask in masks] == [[1], [2], [3], [4]]
     assert all(bool((larger | ~smaller).all()) for smaller, larger in pairwise(masks))
 
@@ -66,7 +66,7 @@ def test_every_pattern_is_told_what_it_would_do_to_the_loss() -> None:
                 towards = layer.mask(pattern, None).double()
             else:
                 assert not isinstance(pattern.select, type(Pattern().select))
-                kept = family.logits.had_kept(pattern.select.k)
+                kept = family.logits.mask_for(pattern.select.k)
                 towards = family.decisions.mask(kept).double()
             step = 1e-6
             here = mask.detach()

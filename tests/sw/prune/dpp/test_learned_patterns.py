@@ -145,7 +145,7 @@ def test_the_layer_that_matters_stays_denser() -> None:
     learned = _learned(model, budget)
     fit(model, _data(), epochs=20, learning_rate=0.02, batch_size=16, sparsifier=learned)
     assert learned.patterns() == {"right": HALVES[-1]}
-    odds = learned.odds()
+    odds = learned.probabilities()
     assert odds["left"][DENSE] > 0.5 > odds["right"][DENSE]
 
 
@@ -172,7 +172,7 @@ def test_expected_cost_is_in_the_budget_while_patterns_are_drawn() -> None:
         costs.append(
             sum(
                 odds * (cost({name: pattern}) - cost({}))
-                for name, found in learned.odds().items()
+                for name, found in learned.probabilities().items()
                 for pattern, odds in found.items()
             )
         )
@@ -250,7 +250,7 @@ def test_resumed_training_equals_uninterrupted(epoch: int, tmp_path: Path) -> No
     masks, other_masks = learned.masks(model), other_learned.masks(other)
     assert masks.patterns == other_masks.patterns
     assert all(torch.equal(masks[name], other_masks[name]) for name in masks)
-    assert learned.odds() == other_learned.odds()
+    assert learned.probabilities() == other_learned.probabilities()
 
 
 def test_a_state_replaces_what_was_chosen_before() -> None:

@@ -16,22 +16,22 @@ def _logits(k: int = 2, *, entropy: float = 0.0) -> MaskLogits:
 def test_only_what_is_read_is_drawn() -> None:
     logits, generator = _logits(), torch.Generator().manual_seed(1)
     for _ in range(50):
-        mask = logits.draw(generator)
+        mask = logits.draw_mask(generator)
         assert mask.sum(1).tolist() == [2, 2, 2], "rows that mean nothing included"
         assert not mask[:, 2][READ.any(1)].any()
-    assert not logits.final()[:, 2][READ.any(1)].any()
+    assert not logits.final_mask()[:, 2][READ.any(1)].any()
 
 
 def test_draws_vary_and_the_final_mask_does_not() -> None:
     logits, generator = _logits(), torch.Generator().manual_seed(1)
-    drawn = torch.stack([logits.draw(generator) for _ in range(50)])
+    drawn = torch.stack([logits.draw_mask(generator) for _ in range(50)])
     assert bool((drawn != drawn[0]).any())
-    assert torch.equal(logits.final(), logits.final())
+    assert torch.equal(logits.final_mask(), logits.final_mask())
 
 
 def test_gradients_add_up() -> None:
     logits, at_mask = _logits(entropy=0.1), torch.randn(3, 4)
-    logits.draw(torch.Generator().manual_seed(1))
+    logits.draw_mask(torch.Generator().manual_seed(1))
     logits.learn_(at_mask, 1.0)
     once = logits.parameter.grad.clone()
     logits.learn_(at_mask, 1.0)
@@ -40,7 +40,7 @@ def test_gradients_add_up() -> None:
 
 def test_gradients_reach_what_is_read_only() -> None:
     logits, at_mask = _logits(entropy=0.1), torch.randn(3, 4) * READ
-    logits.draw(torch.Generator().manual_seed(1))
+    logits.draw_mask(torch.Generator().manual_seed(1))
     logits.learn_(at_mask, 1.0)
     assert torch.equal(logits.parameter.grad != 0, READ)
 
@@ -49,10 +49,10 @@ def test_learns_from_the_latest_draw() -> None:
     logits = MaskLogits(torch.ones(1, 5, dtype=torch.bool), 2, noise=0.0, entropy=0.0)
     logits.start_(torch.Generator().manual_seed(0))
     generator, at_mask = torch.Generator(), torch.randn(1, 5)
-    logits.draw(generator)
+    logits.draw_mask(generator)
     with torch.no_grad():
         logits.parameter.neg_()
-    logits.draw(generator)
+    logits.draw_mask(generator)
     logits.learn_(at_mask, 0.5)
     rows = logits.value
     wanted = relaxed_gradient(rows, draw_top_k(rows, 2), at_mask, 0.5)

@@ -44,7 +44,7 @@ def test_no_odds_within_the_limit_are_better(
     limit = least + share * (most - least)
     odds = _odds(costs, limit)
     odds.learn_([[score / 10 for _, score in layer] for layer in found])
-    best = odds.odds()
+    best = odds.probabilities()
     assert _expected(best, costs) <= limit + 1e-6 * (most + 1)
     there = odds.worth > -torch.inf
     assert torch.allclose(best.sum(1), torch.ones(len(costs), dtype=torch.float64))
@@ -67,8 +67,8 @@ def test_costs_have_a_price_only_where_the_limit_needs_one() -> None:
     for odds in (generous, tight):
         odds.learn_(SCORES)
     assert generous.price == 0.0 and tight.price > 0.0
-    assert _expected(generous.odds(), COSTS) < 14.0
-    assert _expected(tight.odds(), COSTS) == pytest.approx(5.0)
+    assert _expected(generous.probabilities(), COSTS) < 14.0
+    assert _expected(tight.probabilities(), COSTS) == pytest.approx(5.0)
 
 
 def test_a_limit_at_the_cheapest_leaves_no_choice() -> None:
@@ -83,12 +83,12 @@ def test_scale_and_offsets_of_scores_do_not_matter() -> None:
     for scores in (SCORES, [[0.5, 0.25, 1.0], [2.0, -1.0]]):
         plain.learn_(scores)
         other.learn_([[1024 * score for score in layer] for layer in scores])
-    assert torch.equal(plain.odds(), other.odds())
+    assert torch.equal(plain.probabilities(), other.probabilities())
     offset = _odds(COSTS, 7.0)
     offset.learn_([[score + 3 for score in layer] for layer in SCORES])
     plain = _odds(COSTS, 7.0)
     plain.learn_(SCORES)
-    assert torch.allclose(plain.odds(), offset.odds())
+    assert torch.allclose(plain.probabilities(), offset.probabilities())
 
 
 def test_what_agrees_decides_and_noise_does_not() -> None:
@@ -107,7 +107,7 @@ def test_the_layer_that_loses_more_keeps_more() -> None:
     odds = _odds([[4.0, 1.0], [4.0, 1.0]], 5.0)
     for _ in range(50):
         odds.learn_([[-1.0, 1.0], [-0.1, 0.1]])
-    first, second = odds.odds().tolist()
+    first, second = odds.probabilities().tolist()
     assert first[0] > 0.9 and second[1] > 0.9
 
 
@@ -119,11 +119,11 @@ def test_draws_have_the_odds() -> None:
     for _ in range(2000):
         for layer, pattern in enumerate(odds.draw(generator)):
             counts[layer, pattern] += 1
-    assert torch.allclose(counts / 2000, odds.odds(), atol=0.04)
+    assert torch.allclose(counts / 2000, odds.probabilities(), atol=0.04)
 
 
 def test_what_is_known_beforehand_decides_where_nothing_is_heard() -> None:
-    assert _odds([[3.0, 2.0, 1.0]], 3.0).odds().tolist() == [pytest.approx([1 / 3] * 3)]
+    assert _odds([[3.0, 2.0, 1.0]], 3.0).probabilities().tolist() == [pytest.approx([1 / 3] * 3)]
     known = PatternProbabilities([[3.0, 2.0, 1.0]], [[0.0, 0.25, 1.0]], 3.0)
     assert known.worth.tolist() == [[0.0, -0.25, -1.0]]
     known.learn_([[2.0, 2.0, 2.0]])
@@ -137,4 +137,4 @@ def test_goes_on_from_a_state() -> None:
     other.load_state_dict(odds.state_dict())
     for found in (odds, other):
         found.learn_([[0.5, 0.25, 1.0], [2.0, -1.0]])
-    assert torch.equal(odds.odds(), other.odds())
+    assert torch.equal(odds.probabilities(), other.probabilities())

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from systolith.network import Dense, Granularity, KOutOfN, Pattern, PerNeuron, Strided
 from systolith.prune import DPP, LogitInit, MaskSet, PruneError
-from systolith.prune.dpp.gumbel import draw_top_k, gumbel_noise, relaxed_gradient
+from systolith.prune.dpp.gumbel import draw_gumbel_noise, draw_top_k, relaxed_gradient
 from tests.support.strategies import patterns_with_shapes
 
 
@@ -106,7 +106,7 @@ def test_every_weight_tells_its_own_decision(
     generator = torch.Generator().manual_seed(seed)
     start = 0.5 * torch.randn(logits.shape, generator=generator)
     assert torch.equal(start, logits)
-    noisy = start + 0.5 * gumbel_noise(start, generator)
+    noisy = start + 0.5 * draw_gumbel_noise(start, generator)
     noisy = noisy.masked_fill(~exists, -1e30)
     order = draw_top_k(noisy, pattern.select.k)
     assert torch.equal(torch.zeros_like(kept).scatter(1, order, 1.0)[alive], kept[alive])
@@ -161,7 +161,7 @@ def test_noise_and_entropy_are_the_papers(
     (logits,) = dpp.parameters()
     generator = torch.Generator().manual_seed(2)
     start = (0.5 * torch.randn(logits.shape, generator=generator)).requires_grad_()
-    noisy = start.detach() + noise * gumbel_noise(logits.detach(), generator)
+    noisy = start.detach() + noise * draw_gumbel_noise(logits.detach(), generator)
     wanted = torch.zeros_like(noisy).scatter(1, draw_top_k(noisy, 2), 1.0)
     with dpp.step(model, 0.0):
         mask = layer.weight.detach().flatten(2).sum(2) if layer.weight.ndim == 4 else layer.weight
