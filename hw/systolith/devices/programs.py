@@ -93,9 +93,9 @@ def find_programs(names: Iterable[str]) -> dict[str, Path]:
     scripts = sysconfig.get_path("scripts")
     paths, missing = {}, []
     for name in names:
-        inside = shutil.which(name, path=scripts)
-        outside = map(shutil.which, (name, NATIVE.get(name, name)))
-        path = inside or next(filter(None, outside), None)
+        wheel = shutil.which(name, path=scripts)
+        others = map(shutil.which, (name, NATIVE.get(name, name)))
+        path = wheel or next(filter(None, others), None)
         if path is not None:
             paths[name] = Path(path).absolute()
         elif (script := Path(scripts) / name).is_file():

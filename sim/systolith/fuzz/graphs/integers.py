@@ -1,4 +1,4 @@
-"""Graphs of operators on integers, as ONNX Runtime's static quantization writes them."""
+"""Draw graphs of operators on integers, in the style of ONNX Runtime's static quantization."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ BYTES = (np.uint8, np.int8)
 
 
 def draw_integer_graph(writer: Writer, most_layers: int) -> str | None:
-    """Draw layer after layer on integers; gives the output."""
+    """Draw layer after layer on integers. Returns the output, or None if no layer can be run."""
     writer.dyadic = writer.dyadic and writer.values[writer.input_name].dtype.kind == "f"
     points: list[QuantizedTensor] = []
 
@@ -42,8 +42,8 @@ def draw_integer_graph(writer: Writer, most_layers: int) -> str | None:
         return None
     last = points[-1]
     if writer.chance(80):
-        given = _parameters(writer, last)
-        return writer.attempt(lambda: writer.add("DequantizeLinear", last.name, *given))
+        parameters = _parameters(writer, last)
+        return writer.attempt(lambda: writer.add("DequantizeLinear", last.name, *parameters))
     return last.name
 
 
@@ -79,7 +79,7 @@ def _draw_layer(writer: Writer, points: list[QuantizedTensor]) -> QuantizedTenso
 
 
 def _result(writer: Writer, x: QuantizedTensor, reach: float) -> tuple[float, int, Any]:
-    """Choose scale and zero point of a result that reaches about so far."""
+    """Draw scale and zero point of a result whose values reach about `reach`."""
     low = int(np.iinfo(x.dtype).min)
     zero = low + writer.choices.one_of([128, 0, 100, 140])
     return writer.scale(reach, 128), zero, x.dtype
@@ -88,7 +88,7 @@ def _result(writer: Writer, x: QuantizedTensor, reach: float) -> tuple[float, in
 def _weights(
     writer: Writer, x: QuantizedTensor, shape: tuple[int, ...], axis: int
 ) -> tuple[list[str], Any]:
-    """Choose weights with their scale and zero point."""
+    """Write weights with their scale and zero point."""
     rng, choices = writer.choices.generator(), writer.choices
     dtype: Any = np.int8 if writer.chance(70) else np.uint8
     per_channel = writer.chance(35) and dtype is np.int8
@@ -168,13 +168,13 @@ def _dense(writer: Writer, x: QuantizedTensor) -> QuantizedTensor:
 
 def _add(writer: Writer, x: QuantizedTensor, points: list[QuantizedTensor]) -> QuantizedTensor:
     alike = [
-        each
-        for each in points
-        if writer.shape(each.name) == writer.shape(x.name) and each.dtype is x.dtype
+        point
+        for point in points
+        if writer.shape(point.name) == writer.shape(x.name) and point.dtype is x.dtype
     ]
     other = writer.choices.one_of(alike)
     out, zero, dtype = _result(writer, x, 100 * (x.scale + other.scale))
-    operands = [[each.name, *_parameters(writer, each)] for each in (x, other)]
+    operands = [[point.name, *_parameters(writer, point)] for point in (x, other)]
     if writer.rarely(2):
         size = (writer.shape(x.name)[0], *[1] * (len(writer.shape(x.name)) - 1))
         values = writer.choices.generator().integers(0, 100, size)
