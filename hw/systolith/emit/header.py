@@ -34,7 +34,7 @@ def format_header(verilog: str, design: Design, plan: NetworkPlan) -> str:
             *(line for port in (design.input, *design.outputs) for line in _stream_lines(port)),
             "",
             *_wrapped(describe_timing(plan)),
-            "README.md beside this file has the scales of the numbers and explains how to drive it.",
+            "README.md beside this file has the scales of the numbers, and tells how to drive it.",
         ]
     )
 
