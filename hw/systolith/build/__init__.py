@@ -12,7 +12,7 @@ from systolith.build.netlist import OTHER, Netlist, engine_of, read_netlist
 from systolith.build.place_and_route import TooLargeError, place_and_route
 from systolith.build.placement import PlacedCell, Placement, Site, read_placement
 from systolith.build.synthesis import synthesize
-from systolith.build.timing import CriticalPath, Hop, PlacementReport, read_report
+from systolith.build.timing import CriticalPath, Hop, PlacementReport, read_placement_report
 
 __all__ = [
     "OTHER",
@@ -37,6 +37,6 @@ __all__ = [
     "place_and_route",
     "read_netlist",
     "read_placement",
-    "read_report",
+    "read_placement_report",
     "synthesize",
 ]

@@ -14,7 +14,7 @@ from systolith.build.families import find_tools
 from systolith.build.netlist import read_netlist
 from systolith.build.place_and_route import pack, place_and_route
 from systolith.build.synthesis import synthesize
-from systolith.build.timing import PlacementReport, read_report
+from systolith.build.timing import PlacementReport, read_placement_report
 from systolith.devices import Constraints, Device, Part, find_programs
 from systolith.foundation import Progress, ProgressCallback, no_progress
 
@@ -171,7 +171,7 @@ def build_bitstream(
         nonlocal done
         record = folder / f"seed{seed}.key"
         if _read(record) == key:
-            placed = read_report(folder / f"seed{seed}.report.json")
+            placed = read_placement_report(folder / f"seed{seed}.report.json")
         else:
             record.unlink(missing_ok=True)
             placed = place_and_route(

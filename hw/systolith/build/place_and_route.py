@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Event
 
 from systolith.build.families import find_tools
-from systolith.build.timing import PlacementReport, read_report
+from systolith.build.timing import PlacementReport, read_placement_report
 from systolith.devices import Constraints, Part, run_program
 from systolith.foundation import Progress, ProgressCallback, no_progress, replacing
 
@@ -99,7 +99,7 @@ def place_and_route(
 
     report.unlink(missing_ok=True)
     run_program(placer.program, arguments, folder, f"{name}.log", read_line, stop=stop)
-    return read_report(report)
+    return read_placement_report(report)
 
 
 def pack(folder: Path, part: Part, seed: int) -> Path:

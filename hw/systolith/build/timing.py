@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-__all__ = ["CriticalPath", "Hop", "PlacementReport", "read_report"]
+__all__ = ["CriticalPath", "Hop", "PlacementReport", "read_placement_report"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class PlacementReport:
         return self.fmax_mhz >= self.target_mhz
 
 
-def read_report(path: Path) -> PlacementReport:
+def read_placement_report(path: Path) -> PlacementReport:
     """Read a file that nextpnr wrote with ``--report``.
 
     Raises

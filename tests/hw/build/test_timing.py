@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from systolith.build import Hop, read_report
+from systolith.build import Hop, read_placement_report
 
 CLOCK = "$glbnet$clk"
 
@@ -46,7 +46,7 @@ def _report(tmp_path: Path, **changes: Any) -> Path:
 
 
 def test_clock_use_and_path_are_read(tmp_path: Path) -> None:
-    report = read_report(_report(tmp_path))
+    report = read_placement_report(_report(tmp_path))
     assert (report.fmax_mhz, report.target_mhz, report.timing_met) == (120.5, 100.0, True)
     assert (report.used["TRELLIS_COMB"], report.available["TRELLIS_COMB"]) == (10, 24288)
     assert report.path is not None
@@ -67,10 +67,10 @@ def test_the_slowest_of_several_clocks_counts(tmp_path: Path) -> None:
         "fast": {"achieved": 300.0, "constraint": 250.0},
         "slow": {"achieved": 90.0, "constraint": 100.0},
     }
-    report = read_report(_report(tmp_path, fmax=clocks))
+    report = read_placement_report(_report(tmp_path, fmax=clocks))
     assert (report.fmax_mhz, report.timing_met, report.path) == (90.0, False, None)
 
 
 def test_a_design_without_clock_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="reports no clock$"):
-        read_report(_report(tmp_path, fmax={}))
+        read_placement_report(_report(tmp_path, fmax={}))

@@ -134,10 +134,10 @@ def conv_options(
     windows = _windows(budget)
     weights = windows if reloadable else list(MemoryKind)
     return [
-        EngineOption(engine, cycles, resources, kinds)
+        EngineOption(engine, cycles, resources, chosen)
         for engine in _conv_engines(work, shapes)
         for cycles in [engine.cycles]
-        for kinds, resources in engine_resources(
+        for chosen, resources in engine_resources(
             engine, kinds, weights, windows, budget.block, reloadable
         )
     ]
