@@ -1,7 +1,5 @@
 """Experiment files: what one TOML says, checked as a whole."""
 
-from systolith.config.build import BuildSection
-from systolith.config.errors import ConfigError
 from systolith.config.experiment import (
     BitsSection,
     DataSection,
@@ -16,7 +14,8 @@ from systolith.config.experiment import (
     merged,
     read_content,
 )
-from systolith.config.hardware import ArraySection, HardwareSection, Interface
+from systolith.config.hardware import ArraySection, BuildSection, HardwareSection, Interface
+from systolith.config.mistakes import ConfigError
 from systolith.config.pruning import (
     BudgetSection,
     DJPQSection,

@@ -1,4 +1,4 @@
-"""What the hardware may take, and how fast it must be."""
+"""Sections of the hardware: limits and targets of the engines, and what is built."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -6,15 +6,23 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from systolith.config.section import Section
-from systolith.devices import DEVICES, Budget, Device, Resources
+from systolith.config.section import Count, Jobs, Positive, Section
+from systolith.devices import (
+    BOARDS,
+    DEVICES,
+    Budget,
+    Device,
+    Part,
+    Resources,
+    find_board,
+    find_part,
+    variants_of,
+)
 from systolith.plan import DEFAULT_MULTIPLIERS, ArrayShape
 
-__all__ = ["ArraySection", "HardwareSection", "Interface"]
+__all__ = ["ArraySection", "BuildSection", "HardwareSection", "Interface"]
 
-Count = Annotated[int, Field(ge=1)]
 Amount = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ArraySection(Section):
@@ -27,15 +35,15 @@ class ArraySection(Section):
 
     @property
     def shape(self) -> ArrayShape:
-        """The same for the plan."""
+        """The shape as the planner takes it."""
         return ArrayShape(**self.model_dump())
 
 
 class Interface(StrEnum):
-    """What stands between the engines and the world."""
+    """Interface of the generated Verilog."""
 
     STREAM = "stream"
-    """Nothing: bare streams."""
+    """Bare streams."""
     AXI = "axi"
     """AXI4-Stream, and registers on AXI4-Lite."""
     WISHBONE = "wishbone"
@@ -43,24 +51,24 @@ class Interface(StrEnum):
 
 
 class HardwareSection(Section):
-    """Limits on what the engines take, arrays that are fixed, and the way in and out.
+    """Limits and target of the engines, fixed PE arrays, and the interface.
 
-    Without any limit or target, all PE arrays have 64 multipliers together.
+    Without limits and target, all PE arrays have 64 multipliers together.
     """
 
     multipliers: Count | None = None
-    """Of all PE arrays together."""
+    """Most multipliers of all PE arrays together."""
     device: str | None = None
     dsps: Amount | None = None
     luts: Amount | None = None
     block_rams: Amount | None = None
-    """Limits of their own, or instead of the device's."""
-    target_fps: Rate | None = None
-    """Frames per second: the smallest design that has them, not the fastest within the limits."""
-    clock_mhz: Rate | None = None
+    """Limits, which replace those of the device."""
+    target_fps: Positive | None = None
+    """Frames per second that the smallest design must reach; None: the fastest in the limits."""
+    clock_mhz: Positive | None = None
     arrays: dict[str, ArraySection] = {}
     reloadable: bool = False
-    """Whether other weights of the same patterns can be loaded into the design."""
+    """Whether the design can load other weights of the same patterns."""
     interface: Annotated[Interface, Field(strict=False)] = Interface.STREAM
 
     @model_validator(mode="after")
@@ -92,11 +100,11 @@ class HardwareSection(Section):
 
     @property
     def budget(self) -> Budget:
-        """What the engines may take, if there is nothing else on the device."""
+        """Budget of the engines if they are alone on the device."""
         return self.budget_beside(Resources())
 
     def budget_beside(self, taken: Resources) -> Budget:
-        """What the engines may take: limits of their own, or what others leave of the device."""
+        """Return the budget of the engines: explicit limits, or the device without `taken`."""
         device = DEVICES[self.device].budget.left(taken) if self.device else Budget()
         given = {"dsps": self.dsps, "luts": self.luts, "block_rams": self.block_rams}
         limits = device.limits | {kind: most for kind, most in given.items() if most is not None}
@@ -109,7 +117,61 @@ class HardwareSection(Section):
 
     @property
     def cycles(self) -> int | None:
-        """Cycles per frame, at most; None if there is no target."""
+        """Most cycles per frame; None if there is no target."""
         if self.target_fps is None or self.clock_mhz is None:
             return None
         return int(self.clock_mhz * 1e6 / self.target_fps)
+
+
+class BuildSection(Section):
+    """The part or board of a bitstream, and its clock."""
+
+    device: str | None = None
+    speed: int | None = None
+    package: str | None = None
+    board: str | None = None
+    """Replaces device, speed and package; the design answers on the board's serial line."""
+    clock_mhz: Positive | None = None
+    """Clock that placement must reach; None: a usual clock of the device."""
+    seeds: Count = 1
+    """Placements to try; the fastest is kept."""
+    jobs: Jobs = 1
+    """Placements at once."""
+    baud: Annotated[int, Field(ge=1200)] = 1_000_000
+    """Bits per second on the board's serial line."""
+    check_netlist: Annotated[int, Field(ge=0)] = 0
+    """Images for the simulation of the netlist; 0: no simulation."""
+
+    @model_validator(mode="after")
+    def _exists(self) -> "BuildSection":
+        problems = []
+        if self.board is not None and self.board not in BOARDS:
+            problems.append(f"there is no board {self.board!r}; there are {', '.join(BOARDS)}")
+        given = [name for name in ("device", "speed", "package") if getattr(self, name) is not None]
+        if self.board is not None and given:
+            problems.append(f"board = {self.board!r} says already what {' and '.join(given)} are")
+        if self.board is None and self.device is None and given:
+            problems.append(f"{' and '.join(given)} need a device")
+        if self.device is not None:
+            try:
+                find_part(self.device, speed=self.speed, package=self.package)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def part(self) -> Part | None:
+        """The part to build for; None if nothing is built."""
+        if self.board is not None:
+            return find_board(self.board).part
+        if self.device is not None:
+            return find_part(self.device, speed=self.speed, package=self.package)
+        return None
+
+    @property
+    def target_mhz(self) -> float:
+        """Clock that placement must reach."""
+        assert self.part is not None
+        return self.clock_mhz or variants_of(self.part.device).clock_mhz

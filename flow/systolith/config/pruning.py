@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from systolith.config.section import Section
+from systolith.config.section import Count, Positive, Section, Share
 from systolith.network import Dense, Granularity, KOutOfN, PerNeuron, Select
 
 __all__ = [
@@ -28,10 +28,6 @@ __all__ = [
     "WeightSection",
     "order_problems",
 ]
-
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
 
 
 class RuleSection(Section):
@@ -70,7 +66,7 @@ class RuleSection(Section):
 
     @property
     def select(self) -> Select:
-        """What the filters of matching layers select."""
+        """Selection of weights in matching layers."""
         if self.k is None:
             return Dense()
         if self.n is None:
@@ -79,7 +75,7 @@ class RuleSection(Section):
 
 
 class BudgetSection(Section):
-    """What the network may cost: exactly one of cycles, kept MACs or kept weights.
+    """The most that the network may cost: exactly one of cycles, MACs and parameters.
 
     Cycles are those of the engines, per frame, with the experiment's multipliers; MACs and
     parameters are shares of the dense network's.
@@ -99,26 +95,26 @@ class BudgetSection(Section):
 
 
 class PruneStep(Section):
-    """What every pruning step has."""
+    """Keys of every pruning step."""
 
     epochs: Annotated[int, Field(ge=0)] | None = None
-    """Of training while pruning; default: train.prune_epochs."""
+    """Epochs of training while pruning; default: train.prune_epochs."""
     finetune_epochs: Annotated[int, Field(ge=0)] = 0
-    """Of training afterwards, with what is kept fixed."""
+    """Epochs of training afterwards, with fixed masks or filters."""
     learning_rate: Positive | None = None
 
 
 class WeightSection(PruneStep):
-    """Masks of weights: rules, or a budget from which rules are found."""
+    """Masks of weights, by rules or by a budget that chooses patterns."""
 
     rules: tuple[RuleSection, ...] = Field(default=(), strict=False)
     budget: BudgetSection | None = None
     candidates: tuple[Annotated[tuple[Count, Count], Field(strict=False)], ...] = Field(
         default=((2, 4), (1, 4), (2, 8), (1, 8)), strict=False
     )
-    """k and n that a budget chooses from, besides dense."""
+    """Pairs (k, n) that a budget chooses from; dense is always possible."""
     shared_by: Count = 1
-    """Of patterns chosen by a budget."""
+    """Neighbouring filters that share a mask, in patterns chosen by a budget."""
 
     @model_validator(mode="after")
     def _either(self) -> "WeightSection":
@@ -143,7 +139,7 @@ class SRSTESection(WeightSection):
     schedule: Literal["one-shot", "cubic"] = "one-shot"
     decay: Annotated[float, Field(ge=0)] = 2e-4
     joint: bool = False
-    """Prune while training quantized, instead of before."""
+    """Whether to prune during quantized training instead of before."""
 
 
 class DPPSection(WeightSection):
@@ -152,9 +148,9 @@ class DPPSection(WeightSection):
     method: Literal["dpp"]
     init: Literal["random", "magnitude"] = "magnitude"
     joint: bool = False
-    """Prune while training quantized, instead of before."""
+    """Whether to prune during quantized training instead of before."""
     learn_patterns: bool = False
-    """Learn while pruning which candidate each layer gets, instead of choosing by magnitude."""
+    """Whether pruning learns the candidate of each layer; otherwise magnitudes decide."""
 
     @model_validator(mode="after")
     def _from_candidates(self) -> "DPPSection":
@@ -181,9 +177,9 @@ class ParticlesSection(PruneStep):
     particles: Count = 50
     generations: Count = 10
     images: Count = 1000
-    """Training images that are held out for choosing."""
+    """Training images held out for the search."""
     search: Literal["filter", "random"] = "filter"
-    """"random" is the ablation: the best of as many random masks."""
+    """The ablation "random" takes the best of equally many random masks."""
 
     @model_validator(mode="after")
     def _something(self) -> "ParticlesSection":
@@ -193,18 +189,18 @@ class ParticlesSection(PruneStep):
 
 
 class RemovalStep(PruneStep):
-    """Filters leave the network."""
+    """A step that removes filters."""
 
 
 class FilterSection(RemovalStep):
-    """How many filters stay: a share, or a budget."""
+    """The filters to keep, as a share or by a budget."""
 
     keep: Share | None = None
     budget: BudgetSection | None = None
     least: Share = 0.1
-    """Share of each layer's filters that is kept at least."""
+    """Least share of each layer's filters."""
     multiple_of: Count = 1
-    """Filters kept per layer, so that they fill the lanes of the hardware."""
+    """Kept filters of each layer are a multiple of this, to fill the lanes of the hardware."""
 
     @model_validator(mode="after")
     def _either(self) -> "FilterSection":
@@ -235,7 +231,7 @@ class LFESection(FilterSection):
     method: Literal["lfe"]
     members: Count = 512
     images: Count = 1000
-    """Training images that are held out for measuring losses."""
+    """Training images held out to measure losses."""
     rounds: Count = 1
 
 
@@ -244,7 +240,7 @@ class DPPFiltersSection(FilterSection):
 
     method: Literal["dpp-filters"]
     init: Literal["random", "taylor"] = "taylor"
-    """Where logits start: at random, as in the paper, or by what a trained network needs."""
+    """Initial logits: random, as in the paper, or from Taylor importance."""
 
 
 class DJPQSection(RemovalStep):
@@ -256,7 +252,7 @@ class DJPQSection(RemovalStep):
     bit_operations: Annotated[float, Field(ge=0)] = 1.0
     """Weight of the network's bit operations in the loss, relative to 8 bits and no pruning."""
     power_of_two: bool = False
-    """Widths are 2, 4 or 8."""
+    """Whether widths are limited to 2, 4 and 8 bits."""
 
 
 PruneSection = Annotated[
@@ -275,7 +271,7 @@ PruneSection = Annotated[
 
 
 def order_problems(steps: Sequence[BaseModel]) -> list[str]:
-    """Say what is wrong with the order of steps; they count from 0, as in other messages.
+    """Describe what is wrong with the order of steps, which are numbered from 0.
 
     Filters must have left before weights are masked, which can happen once.
     """

@@ -1,4 +1,4 @@
-"""What a search may choose, what it is after, and how long it may take."""
+"""The [tune] section: what a search chooses, its objectives, and its limits."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from systolith.config.pruning import RuleSection
-from systolith.config.section import Section
+from systolith.config.section import Count, Positive, Section, Share
 from systolith.devices import DEVICES
 
 __all__ = [
@@ -20,16 +20,13 @@ __all__ = [
     "TuneSection",
 ]
 
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WeightBits = Annotated[int, Field(ge=1, le=8)]
 ActBits = Annotated[int, Field(ge=2, le=8)]
 Method = Literal["magnitude", "sr-ste", "dpp"]
 
 
 class ObjectiveName(StrEnum):
-    """What can be traded."""
+    """Objectives of a search."""
 
     ACCURACY = "accuracy"
     FPS = "fps"
@@ -43,7 +40,7 @@ class ObjectiveName(StrEnum):
 
 
 class SamplerName(StrEnum):
-    """Who proposes points."""
+    """Samplers, which propose points."""
 
     NSGA2 = "nsga2"
     NSGA3 = "nsga3"
@@ -71,19 +68,19 @@ class PatternSection(Section):
 
 
 class LayersSection(Section):
-    """Layers that are chosen for: together, or each for itself."""
+    """Choices for matching layers, together or for each layer separately."""
 
     layers: str
     """Regular expression for whole layer names."""
     each: bool = False
     dense: bool = True
-    """Whether they may stay dense."""
+    """Whether layers may stay dense."""
     patterns: tuple[PatternSection, ...] = Field(default=(), strict=False)
     strides: tuple[Count, ...] = Field(default=(), strict=False)
     """Keep every stride-th tap, with any pattern; 1: all."""
     weight_bits: tuple[WeightBits, ...] = Field(default=(), strict=False)
     act_bits: tuple[ActBits, ...] = Field(default=(), strict=False)
-    """None given: as [quantize] says."""
+    """Empty: as [quantize] says."""
 
     @model_validator(mode="after")
     def _something(self) -> "LayersSection":
@@ -102,14 +99,14 @@ class LayersSection(Section):
 
 
 class TuneHardwareSection(Section):
-    """Hardware to choose from; what is not given is as [hardware] says."""
+    """Hardware to choose from; empty keys are as [hardware] says."""
 
     devices: tuple[str, ...] = Field(default=(), strict=False)
     multipliers: tuple[Count, ...] = Field(default=(), strict=False)
-    """Of all PE arrays together, at most."""
-    target_fps: tuple[Rate, ...] = Field(default=(), strict=False)
-    """Frames per second: the smallest design that has them; needs clock_mhz."""
-    clock_mhz: tuple[Rate, ...] = Field(default=(), strict=False)
+    """Most multipliers of all PE arrays together."""
+    target_fps: tuple[Positive, ...] = Field(default=(), strict=False)
+    """Frames per second that the smallest design must reach; needs clock_mhz."""
+    clock_mhz: tuple[Positive, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _known(self) -> "TuneHardwareSection":
@@ -124,38 +121,38 @@ class TuneSection(Section):
     objectives: tuple[Annotated[ObjectiveName, Field(strict=False)], ...] = Field(
         default=(ObjectiveName.ACCURACY, ObjectiveName.FPS, ObjectiveName.LUTS), strict=False
     )
-    limits: dict[Annotated[ObjectiveName, Field(strict=False)], Rate] = {}
-    """At least so much of what should be great, at most of what should be small."""
+    limits: dict[Annotated[ObjectiveName, Field(strict=False)], Positive] = {}
+    """Lower limits of objectives to maximize, and upper limits of objectives to minimize."""
     points: Count = 60
-    """Trained at the last fidelity."""
-    minutes: Rate | None = None
-    """After which no new points are begun."""
+    """Points that are trained at the last fidelity."""
+    minutes: Positive | None = None
+    """Time after which no new points begin."""
     sampler: Annotated[SamplerName, Field(strict=False)] = SamplerName.NSGA2
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the sampler; the experiment's own seed is that of all training."""
+    """Seed of the sampler; training uses the seed of the experiment."""
     batch: Count = 16
     """Points that are proposed and trained together; a generation of NSGA."""
     candidates: Count = 8
-    """Points drawn for each that is trained; hardware model and sensitivity choose among them."""
+    """Points drawn for each trained point; hardware model and sensitivity choose among them."""
     fidelities: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(
         default=(0.0, 0.1), strict=False
     )
-    """Shares of the experiment's epochs, rising; 0 is masks without training. Half of the points
-    reach the next one; what the last one finds is what counts."""
+    """Rising shares of the experiment's epochs; 0 is masks without training. Half of the points
+    reach the next fidelity; results of the last one count."""
     warm_start: bool = True
-    """Begin with the dense design and with every pattern in all layers."""
+    """Whether to begin with the dense design and with every pattern in all layers."""
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.25
-    """Share of the training images that points are judged by; 0: by the test images."""
+    """Share of the training images that measure accuracy; 0: the test images do."""
     judged_images: Count | None = None
-    """By how many of these at most; None: by all."""
+    """Most images that measure accuracy; None: all of them."""
     images: Count | None = None
-    """Training images that points are trained with; None: all."""
-    timeout_seconds: Rate = 3600.0
-    """For training one point."""
+    """Training images of each point; None: all."""
+    timeout_seconds: Positive = 3600.0
+    """Time limit for training one point."""
     filters: tuple[Share, ...] = Field(default=(), strict=False)
     """Shares of each layer's filters that are kept."""
     methods: tuple[Method, ...] = Field(default=(), strict=False)
-    """Of pruning; none given: as the experiment's step, or sr-ste."""
+    """Pruning methods; empty: the method of the experiment's step, or sr-ste."""
     layers: tuple[LayersSection, ...] = Field(strict=False, min_length=1)
     hardware: TuneHardwareSection = TuneHardwareSection()
 
