@@ -103,5 +103,5 @@ def test_nothing_is_trained_again_for_another_interface(tmp_path: Path) -> None:
         open_run(_experiment(tmp_path, interface), tmp_path).source.stages
         for interface in ("stream", "axi")
     ]
-    bare, axi = ({name: stage.inputs() for name, stage in one.items()} for one in stages)
+    bare, axi = ({stage.name: stage.inputs() for stage in each} for each in stages)
     assert bare == axi
