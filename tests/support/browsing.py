@@ -1,4 +1,4 @@
-"""A page of a study in a browser."""
+"""Pages in a browser."""
 
 import json
 from pathlib import Path
@@ -10,10 +10,26 @@ from systolith.report import write_tuning_page
 def open_page(browser: Any, study: dict[str, Any], folder: Path) -> str:
     """Write the page of a study and open it; returns its address."""
     write_tuning_page(study, folder / "page.html")
+    open_file(browser, folder / "page.html")
+    return str(browser.current_url)
+
+
+def open_file(browser: Any, path: Path) -> None:
+    """Open a page from disk, in a window of the usual size."""
     browser.set_window_size(1280, 1000)
     browser.get_log("performance")
-    browser.get((folder / "page.html").as_uri())
-    return str(browser.current_url)
+    browser.get(path.as_uri())
+
+
+def overflow_at(browser: Any, width: int) -> int:
+    """Pixels by which the open page is wider than a screen of some width."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    overflow = browser.execute_script(
+        "const page = document.documentElement; return page.scrollWidth - page.clientWidth"
+    )
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return int(overflow)
 
 
 def errors_in(browser: Any) -> list[str]:

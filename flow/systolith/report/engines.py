@@ -1,28 +1,29 @@
-"""What the plan says, engine by engine and in sum."""
+"""The planned engines, one by one and in sum."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from systolith.plan import ConvPlan, NetworkPlan, PoolPlan, StagePlan
 
-__all__ = ["EngineRow", "engine_rows", "performance"]
+__all__ = ["EngineRow", "PerformanceResult", "engine_rows", "estimate_performance"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRow:
-    """One stage of the pipeline, its cycles per frame and what it takes.
+    """One stage of the pipeline, with its cycles and resources.
 
     Attributes
     ----------
     name : str
     array : str
-        Rows x columns x multipliers per PE; empty if the stage is no PE array.
+        Rows x columns x multipliers per PE; empty for other stages.
     multiplier_kind : str
-        ``DSP`` or ``LUT``; empty if there is no PE array.
+        ``DSP`` or ``LUT``; empty for other stages.
     packed : int
-        Filters per multiplier; 0 if there is no PE array.
+        Filters per multiplier; 0 for other stages.
     weight_memory, window_memory : str
-        ``block`` or ``distributed``; empty if there is none.
+        ``block`` or ``distributed``; empty if the stage has none.
     multipliers, dsps, luts, block_rams, flip_flops : int
         LUTs and flip-flops are estimates.
     lanes : str
@@ -30,9 +31,9 @@ class EngineRow:
     cycles : int
         Per frame.
     idle : float
-        Share of the cycles per frame in which the stage has nothing to do.
+        Share of the cycles per frame in which the stage waits, 0..1.
     bottleneck : bool
-        Whether it sets the pace.
+        Whether no stage needs more cycles per frame.
     """
 
     name: str
@@ -50,6 +51,56 @@ class EngineRow:
     cycles: int
     idle: float
     bottleneck: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerformanceResult:
+    """Results of the cycle model and the resource model.
+
+    Attributes
+    ----------
+    cycles_per_frame, latency_cycles : int
+    clock_mhz, frames_per_second : float or None
+        None if the experiment names no clock.
+    fmax_mhz_estimated : float or None
+        None if there is no model of the device's clock.
+    bottleneck : str
+        Name of the slowest stage.
+    multipliers, requantizers : int
+    macs_dense, macs_kept : int
+        Multiplications per frame without and with the weights that are skipped.
+    macs_unpruned : int or None
+        Multiplications per frame before filters were removed.
+    utilization : float
+        Share of the multipliers' cycles in which they multiply, 0..1.
+    resources, budget : mapping of str to int
+        By kind of resource; a kind without a budget is not limited.
+    """
+
+    cycles_per_frame: int
+    latency_cycles: int
+    clock_mhz: float | None = None
+    frames_per_second: float | None = None
+    fmax_mhz_estimated: float | None = None
+    bottleneck: str
+    multipliers: int
+    requantizers: int
+    macs_dense: int
+    macs_kept: int
+    utilization: float
+    resources: Mapping[str, int]
+    budget: Mapping[str, int]
+    macs_unpruned: int | None = None
+
+    @property
+    def macs_before(self) -> int:
+        """Multiplications per frame before anything was pruned."""
+        return self.macs_dense if self.macs_unpruned is None else self.macs_unpruned
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the section ``performance``."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def engine_rows(plan: NetworkPlan) -> list[EngineRow]:
@@ -74,31 +125,32 @@ def _row(plan: NetworkPlan, stage: StagePlan) -> EngineRow:
     )
 
 
-def performance(
+def estimate_performance(
     plan: NetworkPlan, *, clock_mhz: float | None = None, fmax_mhz: float | None = None
-) -> dict[str, Any]:
-    """Sum up what the cycle model says, and what the engines take of their budget.
+) -> PerformanceResult:
+    """Summarize the cycle model and the resources of a plan.
 
-    Cycles per frame, latency, multiplications and utilization; ``resources`` and ``budget`` by
-    kind of resource, the budget of those that are limited; with a clock, frames per second; with an
-    estimate of the clock that can be reached, that.
+    Parameters
+    ----------
+    plan : NetworkPlan
+    clock_mhz : float, optional
+        For frames per second.
+    fmax_mhz : float, optional
+        Estimate of the clock that the device reaches.
     """
-    clocked = {}
-    if clock_mhz is not None:
-        rate = clock_mhz * 1e6 / plan.cycles_per_frame
-        clocked = {"clock_mhz": clock_mhz, "frames_per_second": rate}
-    estimated = {} if fmax_mhz is None else {"fmax_mhz_estimated": fmax_mhz}
-    return {
-        "cycles_per_frame": plan.cycles_per_frame,
-        "latency_cycles": plan.latency_cycles,
-        **clocked,
-        **estimated,
-        "bottleneck": plan.bottleneck,
-        "multipliers": plan.multipliers,
-        "requantizers": plan.requantizers,
-        "macs_dense": plan.macs_dense,
-        "macs_kept": plan.macs_kept,
-        "utilization": plan.utilization,
-        "resources": asdict(plan.resources),
-        "budget": plan.budget.limits,
-    }
+    rate = None if clock_mhz is None else clock_mhz * 1e6 / plan.cycles_per_frame
+    return PerformanceResult(
+        cycles_per_frame=plan.cycles_per_frame,
+        latency_cycles=plan.latency_cycles,
+        clock_mhz=clock_mhz,
+        frames_per_second=rate,
+        fmax_mhz_estimated=fmax_mhz,
+        bottleneck=plan.bottleneck,
+        multipliers=plan.multipliers,
+        requantizers=plan.requantizers,
+        macs_dense=plan.macs_dense,
+        macs_kept=plan.macs_kept,
+        utilization=plan.utilization,
+        resources=asdict(plan.resources),
+        budget=plan.budget.limits,
+    )

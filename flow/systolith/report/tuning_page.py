@@ -12,6 +12,7 @@ from systolith.foundation import replacing
 __all__ = ["write_tuning_page"]
 
 WEB = Path(__file__).with_name("web")
+STYLES = ("colours.css", "page.css")
 SCRIPTS = ("values", "theme", "pareto", "parallel", "summaries", "selected", "front", "page")
 """In this order: later ones use what earlier ones define."""
 
@@ -53,7 +54,7 @@ def write_tuning_page(study: Mapping[str, Any], path: Path) -> None:
 
     page = Template((WEB / "page.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"{study['name']}: co-tuning"),
-        style=(WEB / "page.css").read_text(encoding="utf-8"),
+        style="".join((WEB / name).read_text(encoding="utf-8") for name in STYLES),
         study=_embedded(study),
         plotly=get_plotlyjs(),
         script="\n".join((WEB / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),

@@ -1,8 +1,7 @@
-"""What each engine takes of a device, beside what was planned."""
+"""Resources of each engine, as placed and as planned."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from rich import box
 
@@ -15,16 +14,16 @@ __all__ = ["UtilizationRow", "utilization_rows", "utilization_table"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UtilizationRow:
-    """One engine, or what stands beside the accelerator on a board.
+    """Resources of one engine, or of logic beside the accelerator on a board.
 
     Attributes
     ----------
     name : str
-        ``other`` for cells whose names tell of no engine.
+        ``other`` for cells whose names belong to no engine.
     luts, flip_flops, dsps, block_rams : int
         As placed.
     planned_luts, planned_dsps, planned_block_rams : int or None
-        None for what is not planned.
+        None for logic that has no plan.
     """
 
     name: str
@@ -38,45 +37,28 @@ class UtilizationRow:
 
 
 def utilization_rows(plan: NetworkPlan, counts: Mapping[str, CellCounts]) -> list[UtilizationRow]:
-    """Join a plan with the cells of each engine: in the order of the data, then all else."""
+    """Join a plan with the cells of each engine, in pipeline order; other logic comes last."""
     rows = []
     left = dict(counts)
     for stage in plan.stages:
-        found = left.pop(signal_name(stage.name), CellCounts())
+        cells = left.pop(signal_name(stage.name), CellCounts())
         planned = plan.resources_of(stage)
         rows.append(
             UtilizationRow(
                 name=stage.name,
-                luts=found.luts,
-                flip_flops=found.flip_flops,
-                dsps=found.dsps,
-                block_rams=found.block_rams,
+                **asdict(cells),
                 planned_luts=planned.luts,
                 planned_dsps=planned.dsps,
                 planned_block_rams=planned.block_rams,
             )
         )
-    for name, found in sorted(left.items(), key=lambda item: item[0] == OTHER):
-        rows.append(
-            UtilizationRow(
-                name=name,
-                luts=found.luts,
-                flip_flops=found.flip_flops,
-                dsps=found.dsps,
-                block_rams=found.block_rams,
-            )
-        )
+    others = sorted(left.items(), key=lambda item: item[0] == OTHER)
+    rows += [UtilizationRow(name=name, **asdict(cells)) for name, cells in others]
     return rows
 
 
-def utilization_table(rows: Sequence[Mapping[str, Any]]) -> FittedTable:
-    """What was placed, and what was planned.
-
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Fields of :class:`UtilizationRow`.
-    """
+def utilization_table(rows: Sequence[UtilizationRow]) -> FittedTable:
+    """Compare the placed resources of each engine with the planned ones."""
     table = FittedTable(
         "What engines take, as placed and as planned",
         box=box.SIMPLE_HEAD,
@@ -86,24 +68,24 @@ def utilization_table(rows: Sequence[Mapping[str, Any]]) -> FittedTable:
     )
     table.add_column("stage", "all")
     for label, kind in (("LUTs", "luts"), ("DSPs", "dsps"), ("block\nRAMs", "block_rams")):
-        table.add_column(label, _sum(row[kind] for row in rows), justify="right")
-        planned = (row[f"planned_{kind}"] for row in rows)
+        table.add_column(label, _sum(getattr(row, kind) for row in rows), justify="right")
+        planned = (getattr(row, f"planned_{kind}") for row in rows)
         table.add_column(
             "plan", _sum(planned), rank=2, name="what was planned", justify="right", style="dim"
         )
     table.add_column(
         "flip-\nflops",
-        _sum(row["flip_flops"] for row in rows),
+        _sum(row.flip_flops for row in rows),
         rank=1,
         name="flip-flops",
         justify="right",
     )
     for row in rows:
-        cells = []
+        values = []
         for kind in ("luts", "dsps", "block_rams"):
-            planned = row[f"planned_{kind}"]
-            cells += [f"{row[kind]:,}" if row[kind] else "", f"{planned:,}" if planned else ""]
-        table.add_row(row["name"], *cells, f"{row['flip_flops']:,}" if row["flip_flops"] else "")
+            used, planned = getattr(row, kind), getattr(row, f"planned_{kind}")
+            values += [f"{used:,}" if used else "", f"{planned:,}" if planned else ""]
+        table.add_row(row.name, *values, f"{row.flip_flops:,}" if row.flip_flops else "")
     return table
 
 
