@@ -47,9 +47,9 @@ from systolith.prune import (
 )
 from systolith.stages import CycleCost
 from systolith.train import Recipe, train_float
-from systolith.tune import Space, Study, Workers
-from systolith.tune.measuring import epochs_at, judged_data
-from systolith.tune.sensitivity import points_alone
+from systolith.tune import SearchSpace, Study, Workers
+from systolith.tune.measuring import epochs_at, load_judged_data
+from systolith.tune.surrogate import list_single_changes
 
 RESULT = Path(__file__).parent / "results" / "equal.json"
 WAYS = ("magnitude", "learned", "retrained", "searched")
@@ -93,7 +93,7 @@ def steps_of(data: Dataset, epochs: int, batch: int = 64) -> int:
 class Costs:
     """What a search costs, in optimizer steps."""
 
-    space: Space
+    space: SearchSpace
     data: Dataset
 
     def measurement(self, fidelity: float) -> float:
@@ -107,7 +107,7 @@ class Costs:
     @property
     def sensitivity(self) -> float:
         """Each option alone, without training."""
-        _, others = points_alone(self.space)
+        _, others = list_single_changes(self.space)
         return (1 + len(others)) * self.measurement(0.0)
 
     def points(self, steps: float) -> int:
@@ -132,7 +132,7 @@ def search(
     """Search for patterns in so many steps, in a folder with a dense model; say what that took."""
     experiment = check_experiment(content, folder / "equal.toml")
     assert experiment.tune is not None
-    costs = Costs(Space.of(experiment, DigitsCNN()), judged_data(experiment, folder))
+    costs = Costs(SearchSpace.of(experiment, DigitsCNN()), load_judged_data(experiment, folder))
     tune = experiment.tune.model_copy(update={"points": costs.points(steps)})
     start = perf_counter()
     study = Study(
@@ -259,7 +259,7 @@ def train_dense(recipe: Recipe, path: Path) -> None:
     """Train the dense model, without the images that the search holds out."""
     experiment = check_experiment(content_of(recipe.seed, 1, 1e6), path)
     model = DigitsCNN(seed=recipe.seed)
-    train_float(model, judged_data(experiment, path.parent), recipe)
+    train_float(model, load_judged_data(experiment, path.parent), recipe)
     path.parent.mkdir(parents=True)
     save_file(model.state_dict(), path)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import write_result
-from systolith.tune import find_design, load_account
+from systolith.tune import find_design, load_summary
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--study", type=Path, required=True)
     parser.add_argument("--built", nargs="*", default=[], metavar="OBJECTIVE=FOLDER")
     arguments = parser.parse_args()
-    account = load_account(arguments.study)
+    account = load_summary(arguments.study)
     designs = {}
     for given in arguments.built:
         objective, _, folder = given.partition("=")

@@ -36,7 +36,7 @@ def studied(name: str, changes: Mapping[str, Any], work: Path, workers: Workers)
         if not (folder / shared).exists():
             (folder / shared).symlink_to(work.resolve() / shared)
     study = Study(content, check_experiment(content, CONFIG), CONFIG.parent, folder, workers)
-    study.run(settle=False)
+    study.run(plan_front=False)
     return study
 
 
@@ -76,7 +76,7 @@ def main() -> None:
             one = {"points": arguments.points, "seed": seed}
             search = studied(f"search-{seed}", one, arguments.work, workers)
             # Measuring sensitivity counts as much as training.
-            evaluations = arguments.points + 1 + len(search.sensitivity.alone)
+            evaluations = arguments.points + 1 + len(search.sensitivity.by_option)
             options = {**RANDOM, "points": evaluations, "seed": seed}
             random = studied(f"random-{seed}", options, arguments.work, workers)
             rows.append(

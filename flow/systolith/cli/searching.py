@@ -1,4 +1,4 @@
-"""What ``systolith tune`` and ``systolith tune pick`` do and print."""
+"""The commands ``systolith tune`` and ``systolith tune pick``."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import typer
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
+from rich.progress import Progress as ProgressBars
 
 from systolith.cli.failures import CHECK_FAILED, say
 from systolith.cli.terminal import err, out, write_line
@@ -22,14 +22,14 @@ from systolith.stages import Journal, open_log
 from systolith.stages.workspace import write_json
 from systolith.tune import (
     MAXIMIZED,
-    Design,
+    DesignPoint,
     Study,
     Workers,
-    account_of,
-    briefly,
+    describe_objectives,
     find_design,
-    load_account,
-    objectives_of,
+    load_summary,
+    summarize_design,
+    summarize_study,
     write_pick,
 )
 
@@ -67,21 +67,21 @@ def search_designs(
         )
         with _watched(study, folder, quiet=as_json):
             study.run()
-        account = {
-            **account_of(study, folder),
+        summary = {
+            **summarize_study(study, folder),
             "experiment": {"path": str(config.resolve()), "text": config.read_text()},
         }
-    write_json(folder / "study.json", account)
-    write_tuning_page(account, folder / "index.html")
+    write_json(folder / "study.json", summary)
+    write_tuning_page(summary, folder / "index.html")
     if as_json:
-        print(json.dumps(account, indent=1))
+        print(json.dumps(summary, indent=1))
         return
-    front = [point for point in account["points"] if point["front"]]
+    front = [point for point in summary["points"] if point["front"]]
     if not front:
         limits = experiment.tune.limits if experiment.tune else {}
-        say(err, _nothing_found(account, limits))
+        say(err, _nothing_found(summary, limits))
         raise typer.Exit(CHECK_FAILED)
-    out.print(front_table(account["objectives"], front))
+    out.print(front_table(summary["objectives"], front))
     out.print(f"page: {folder}/index.html", highlight=False, soft_wrap=True)
     out.print(
         f"take one on: systolith tune pick {folder} NUMBER --output chosen.toml",
@@ -90,30 +90,30 @@ def search_designs(
     )
 
 
-def _nothing_found(account: Mapping[str, Any], limits: Mapping[ObjectiveName, float]) -> str:
+def _nothing_found(summary: Mapping[str, Any], limits: Mapping[ObjectiveName, float]) -> str:
     """Say why a front is empty: which limits are broken, and the best there is of each."""
-    if not account["points"]:
-        reasons = {failure["reason"] for failure in account["failures"]}
-        return f"no design was trained: {'; '.join(sorted(reasons)) or account['states']}"
+    if not summary["points"]:
+        reasons = {failure["reason"] for failure in summary["failures"]}
+        return f"no design was trained: {'; '.join(sorted(reasons)) or summary['states']}"
     told = []
     for name, limit in limits.items():
         best = max if name in MAXIMIZED else min
-        found = best(point["values"][name.value] for point in account["points"])
+        found = best(point["values"][name.value] for point in summary["points"])
         told.append(f"limits.{name} = {limit:g}, the best is {found:g}")
-    designs = count_of(len(account["points"]), "design")
+    designs = count_of(len(summary["points"]), "design")
     return f"none of {designs} keeps to the limits: {'; '.join(told)}"
 
 
 def pick_design(folder: Path, design: str, output: Path | None, *, build: bool) -> None:
     """Write a design's experiment file, and say what it is."""
-    account = load_account(folder)
-    found = find_design(account, design)
-    name = f"{account['name']}_{found['number'].replace('.', '_')}"
+    summary = load_summary(folder)
+    found = find_design(summary, design)
+    name = f"{summary['name']}_{found['number'].replace('.', '_')}"
     path = output or Path(f"{name}.toml")
-    write_pick(account, found, path, build=build)
+    write_pick(summary, found, path, build=build)
     values = ", ".join(
         f"{_shown(objective, found['values'][objective['name']])} {objective['label']}"
-        for objective in account["objectives"]
+        for objective in summary["objectives"]
     )
     out.print(f"design {found['number']}: {values}", highlight=False, soft_wrap=True)
     out.print(f"wrote {path}; next: systolith run {path}", highlight=False, soft_wrap=True)
@@ -165,19 +165,19 @@ def _watched(study: Study, folder: Path, *, quiet: bool) -> Iterator[None]:
     log = Journal(open_log(folder))
     plain = [log] if quiet or err.is_terminal else [log, Journal(write_line)]
 
-    def noted(what: str, done: int, total: int) -> None:
+    def note_progress(progress: Progress) -> None:
         for journal in plain:
-            journal.task(Progress(task=what, done=done, total=total))
+            journal.task(progress)
 
-    def counted(front: Sequence[Design]) -> None:
+    def note_front(front: Sequence[DesignPoint]) -> None:
         for journal in plain:
             journal.note(f"front: {count_of(len(front), 'design')}")
 
-    study.heard, study.told = noted, counted
+    study.progress, study.on_front = note_progress, note_front
     if quiet or not err.is_terminal:
         yield
         return
-    bars = Bars(
+    bars = ProgressBars(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
@@ -187,14 +187,18 @@ def _watched(study: Study, folder: Path, *, quiet: bool) -> Iterator[None]:
     task = bars.add_task("begin", total=None)
     with Live(bars, console=err, refresh_per_second=4) as live:
 
-        def heard(what: str, done: int, total: int) -> None:
-            noted(what, done, total)
-            bars.update(task, description=what, completed=done, total=total)
+        def show_progress(progress: Progress) -> None:
+            note_progress(progress)
+            bars.update(
+                task, description=progress.task, completed=progress.done, total=progress.total
+            )
 
-        def told(front: Sequence[Design]) -> None:
-            counted(front)
-            table = front_table(objectives_of(study), [briefly(design) for design in front])
+        def show_front(front: Sequence[DesignPoint]) -> None:
+            note_front(front)
+            table = front_table(
+                describe_objectives(study), [summarize_design(design) for design in front]
+            )
             live.update(Group(table, bars))
 
-        study.heard, study.told = heard, told
+        study.progress, study.on_front = show_progress, show_front
         yield

@@ -1,4 +1,4 @@
-"""Tables that leave out whole columns where a terminal is narrow, never a part of a number."""
+"""Tables that leave out columns in narrow terminals and never cut a number."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +13,9 @@ from rich.text import Text
 __all__ = ["FittedTable"]
 
 LEAST_TEXT = 12
-"""Columns of a terminal that a text needs at least, where it is wrapped."""
+"""Narrowest width of a wrapped text, in characters."""
 BEYOND = 10_000
+"""Width of an unlimited terminal."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -29,12 +30,12 @@ class _Column:
 
     @property
     def is_name(self) -> bool:
-        """Whether the cells are words rather than numbers."""
+        """Whether the cells are names, not numbers."""
         return self.options.get("justify") != "right"
 
     @property
     def least(self) -> int:
-        """Width that texts need at least."""
+        """Narrowest width of the wrapped cells."""
         texts = (self.header, self.footer, *self.cells)
         lines = [line for text in texts for line in _plain(text).splitlines()]
         return min(LEAST_TEXT, max(map(cell_len, lines), default=0))
@@ -45,18 +46,18 @@ def _plain(cell: RenderableType) -> str:
 
 
 class FittedTable:
-    """A table as wide as its console at most.
+    """A table that fits its console.
 
-    Where it is too wide, columns are left out, those of the highest rank first, and named below.
-    Texts are wrapped; names are if nothing else helps. Numbers stay whole.
+    If the table is too wide, columns are left out, those of the highest rank first, and listed in
+    the caption. Texts are wrapped. Names are wrapped only if nothing else helps, numbers never.
 
     Parameters
     ----------
     title : str
     caption : str, optional
-        Below the table.
+        Text below the table.
     **options
-        Of :class:`rich.table.Table`.
+        Options of :class:`rich.table.Table`.
     """
 
     def __init__(self, title: str = "", *, caption: str = "", **options: Any) -> None:
@@ -80,13 +81,13 @@ class FittedTable:
         ----------
         header, footer : str
         rank : int
-            Columns of the highest rank are left out first; with 0, a column stays.
+            Columns of the highest rank are left out first. Rank 0 always stays.
         wraps : bool
-            Whether its cells are texts that may be wrapped.
+            Whether the cells may be wrapped.
         name : str, optional
-            Where it is left out; its header, if not given.
+            Name in the caption, by default the header.
         **options
-            Of :meth:`rich.table.Table.add_column`.
+            Options of :meth:`rich.table.Table.add_column`.
         """
         self.columns.append(
             _Column(
@@ -100,20 +101,20 @@ class FittedTable:
         )
 
     def add_row(self, *cells: RenderableType, style: str | None = None) -> None:
-        """Add a row: a cell for each column."""
+        """Add a row with a cell for each column."""
         for column, cell in zip(self.columns, cells, strict=True):
             column.cells.append(cell)
         self.styles.append(style)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw what fits."""
-        yield self._fitted(console, options)
+        """Draw the columns that fit."""
+        yield self._fit(console, options)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        """Measure what fits."""
-        return Measurement.get(console, options, self._fitted(console, options))
+        """Measure the columns that fit."""
+        return Measurement.get(console, options, self._fit(console, options))
 
-    def _fitted(self, console: Console, options: ConsoleOptions) -> Table:
+    def _fit(self, console: Console, options: ConsoleOptions) -> Table:
         for shown in self._choices():
             table = self._table(shown)
             narrow = self._table(shown, least=True)
@@ -123,7 +124,7 @@ class FittedTable:
         return self._table(shown, fold=True)
 
     def _choices(self) -> Iterator[list[_Column]]:
-        """All columns, then fewer and fewer."""
+        """Yield all columns, then fewer and fewer."""
         shown = list(self.columns)
         yield shown
         for rank in sorted({column.rank for column in shown if column.rank}, reverse=True):
@@ -133,7 +134,7 @@ class FittedTable:
     def _table(self, shown: Sequence[_Column], *, least: bool = False, fold: bool = False) -> Table:
         """Make a table of some columns.
 
-        If `least`, texts are as narrow as may be, to measure; if `fold`, names are wrapped, too.
+        `least` makes texts as narrow as possible, to measure them; `fold` wraps names, too.
         """
         title = None if least else self.title or None
         caption = None if least else self._caption(shown)

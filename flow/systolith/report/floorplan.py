@@ -1,4 +1,4 @@
-"""A picture of a placed design: where each engine is, what it takes, and the slowest path."""
+"""A picture of a placed design: the place and resources of each engine, and the critical path."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from systolith.build import OTHER, CellCounts, CriticalPath, Placement, Site
+from systolith.foundation import replacing
 
 __all__ = ["draw_floorplan"]
 
@@ -23,7 +24,7 @@ COLOURS = (
     *("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2"),
     *("#b07aa1", "#edc948", "#9c755f", "#ff9da7", "#86bc25"),
 )
-"""Of engines, those with most LUTs first; the rest shares one more."""
+"""Colours of engines, those with most LUTs first; all others share REST."""
 REST, EMPTY, INK = "#8c8c8c", "#f4f4f2", "#1a1a1a"
 RESOURCES = {
     "luts": "LUTs",
@@ -32,13 +33,13 @@ RESOURCES = {
     "block_rams": "block RAMs",
 }
 WIDE = {Site.DSP: 0.8, Site.BLOCK_RAM: 1.6}
-"""Tiles that the mark of a cell is wide."""
+"""Width of the mark of a cell, in tiles."""
 DPI = 110
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
-    """Engines that share a colour."""
+class EngineColour:
+    """A colour, its engine or engines, and their resources."""
 
     label: str
     colour: str
@@ -52,9 +53,9 @@ def draw_floorplan(
     title: str,
     files: Sequence[Path],
 ) -> None:
-    """Draw where the cells of each engine are, and beside it what share of the device they take.
+    """Draw the place of each engine's cells, and their share of the device.
 
-    A tile is as full as it has cells. Multipliers and blocks of memory have marks of their own.
+    A tile is as full as it has cells. DSPs and block RAMs have marks of their own.
 
     Parameters
     ----------
@@ -62,12 +63,12 @@ def draw_floorplan(
     path : CriticalPath or None
         Drawn as a line from tile to tile.
     available : CellCounts
-        What the device has.
+        Resources of the device.
     title : str
     files : sequence of Path
-        Of the picture; their endings say which kinds.
+        The pictures; their suffixes select the formats.
     """
-    groups = _groups(placement.counts)
+    groups = _assign_colours(placement.counts)
     columns, rows = placement.size
     figure = Figure(figsize=(15.5, 1.5 + 8.2 * rows / columns), layout="constrained")
     halves: Any = figure.subfigures(1, 2, width_ratios=[1.25, 1])
@@ -78,29 +79,32 @@ def draw_floorplan(
     FigureCanvasAgg(figure)
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.stem}.tmp{file.suffix}")
-        figure.savefig(temporary, dpi=DPI, metadata={"Date": None} if file.suffix == ".svg" else {})
-        temporary.replace(file)
+        metadata = {"Date": None} if file.suffix == ".svg" else {}
+        with replacing(file) as temporary:
+            figure.savefig(temporary, dpi=DPI, metadata=metadata)
 
 
-def _groups(counts: Mapping[str, CellCounts]) -> dict[str, Group]:
-    """By engine: what it is drawn as."""
+def _assign_colours(counts: Mapping[str, CellCounts]) -> dict[str, EngineColour]:
+    """Assign a colour to each engine."""
     engines = [name for name in counts if name != OTHER]
     shown, rest = engines[: len(COLOURS)], engines[len(COLOURS) :]
     groups = {
-        name: Group(label=name, colour=colour, counts=counts[name])
+        name: EngineColour(label=name, colour=colour, counts=counts[name])
         for name, colour in zip(shown, COLOURS, strict=False)
     }
     small = [*rest, *(name for name in counts if name == OTHER)]
     label = f"{len(rest)} others" if rest else OTHER
-    together = Group(label=label, colour=REST, counts=_total(counts[name] for name in small))
+    together = EngineColour(label=label, colour=REST, counts=_total(counts[name] for name in small))
     return groups | dict.fromkeys([*small, OTHER], together)
 
 
 def _draw_tiles(
-    axes: Any, placement: Placement, groups: Mapping[str, Group], path: CriticalPath | None
+    axes: Any,
+    placement: Placement,
+    groups: Mapping[str, EngineColour],
+    path: CriticalPath | None,
 ) -> None:
-    """Each tile is a square of small squares, one for each cell of logic in it."""
+    """Draw each tile as a square of small squares, one for each logic cell."""
     columns, rows = placement.size
     inside: dict[tuple[int, int], list[str]] = defaultdict(list)
     for cell in placement.cells:
@@ -146,8 +150,8 @@ def _draw_tiles(
     axes.set_yticks([])
 
 
-def _draw_bars(figure: Any, groups: Sequence[Group], available: CellCounts) -> None:
-    """One row for each engine, which is the legend of colours, too."""
+def _draw_bars(figure: Any, groups: Sequence[EngineColour], available: CellCounts) -> None:
+    """Draw one row of bars for each engine; the rows are the legend of the colours, too."""
     positions = np.arange(len(groups))
     panels = figure.subplots(1, len(RESOURCES), sharey=True)
     for axes, (kind, label) in zip(panels, RESOURCES.items(), strict=True):

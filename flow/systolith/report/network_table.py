@@ -1,4 +1,4 @@
-"""An integer network as a table: layers, types, work, and the sparsity that is in the weights."""
+"""An integer network as a table: layers, types, work, and the sparsity of the weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from systolith.report.fitting import FittedTable
 __all__ = ["LayerRow", "layer_rows", "network_table"]
 
 MOST_PATTERNS = 3
+"""Largest number of conforming patterns in the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +29,13 @@ class LayerRow:
     weights : str
         Shape and bits; empty without weights.
     macs : int
-        Multiplications for an image if no weight is skipped.
+        Multiplications per image if no weight is skipped.
     zeros : float or None
         Share of weights that are 0; None without weights.
     pattern : str
-        What the engine is made for; empty without weights.
+        Pattern that the engine implements; empty without weights.
     conforms : tuple of str
-        The best other patterns that the weights conform to.
+        Sparsest other patterns that the weights conform to.
     """
 
     name: str
@@ -59,7 +60,7 @@ def layer_rows(network: IntegerNetwork) -> Iterator[LayerRow]:
                 macs=layer.weight.size * prod(result.shape[1:]),
                 zeros=float(np.mean(layer.weight == 0)),
                 pattern=str(layer.pattern),
-                conforms=_conforming(layer),
+                conforms=_find_conforming(layer),
             )
         yield row
 
@@ -70,7 +71,7 @@ def _kind(layer: Layer) -> str:
     return type(layer).__name__
 
 
-def _conforming(layer: Conv2d | Linear) -> tuple[str, ...]:
+def _find_conforming(layer: Conv2d | Linear) -> tuple[str, ...]:
     from systolith.exchange import detect_structures  # other tables do without ONNX
 
     if isinstance(layer, Conv2d) and layer.groups != 1:

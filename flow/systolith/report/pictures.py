@@ -1,4 +1,4 @@
-"""Pictures of what pruning kept."""
+"""Pictures of the weights and filters that pruning kept."""
 
 from collections.abc import Mapping, Sequence
 from math import nan
@@ -10,13 +10,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from systolith.foundation import replacing
 from systolith.network import BoolArray, KOutOfN, Pattern
 
 __all__ = ["draw_density", "draw_filters", "draw_mask", "draw_statistics", "mask_image"]
 
 KEPT, PRUNED = "#0b5394", "#f2ede4"
 LARGEST_CELLS = 400
-"""Weights along one side of a picture, at most; larger matrices show their upper left corner."""
+"""Largest number of weights along a side; of larger matrices, the upper left corner is shown."""
 
 
 def mask_image(mask: BoolArray) -> BoolArray:
@@ -29,7 +30,7 @@ def mask_image(mask: BoolArray) -> BoolArray:
     Returns
     -------
     array of bool, shape (F, Kh*Kw*C)
-        Tap by tap, and within a tap channel by channel, so that groups of channels are neighbours.
+        Columns are ordered by tap, then by channel, so that groups of channels are neighbours.
     """
     if mask.ndim == 2:
         return mask
@@ -38,16 +39,16 @@ def mask_image(mask: BoolArray) -> BoolArray:
 
 
 def draw_mask(name: str, mask: BoolArray, pattern: Pattern, path: Path) -> None:
-    """Draw one layer: the lowered weights, and what share of the filters reads each input.
+    """Draw one layer: the mask, and the share of filters that read each input.
 
     Parameters
     ----------
     name : str
-        Of the layer.
+        Name of the layer.
     mask : array of bool, shape (F, C, Kh, Kw) or (O, I)
     pattern : Pattern
     path : Path
-        Of the picture; its ending says which kind.
+        The picture; its suffix selects the format.
     """
     image = mask_image(mask)
     shown = image[:LARGEST_CELLS, :LARGEST_CELLS]
@@ -64,11 +65,10 @@ def draw_mask(name: str, mask: BoolArray, pattern: Pattern, path: Path) -> None:
     )
     channels = mask.shape[1]
     _group_lines(top, pattern, channels, columns)
-    cut = (
-        "" if shown.shape == image.shape else f", of {image.shape[0]} x {image.shape[1]} the corner"
-    )
+    is_whole = shown.shape == image.shape
+    cut = "" if is_whole else f", upper left corner of {image.shape[0]} x {image.shape[1]}"
     top.set_title(f"{name}: {pattern}, {mask.mean():.1%} kept{cut}", loc="left")
-    top.set_xlabel("tap by tap, input channels within" if mask.ndim == 4 else "input")
+    top.set_xlabel("taps, and the input channels of each tap" if mask.ndim == 4 else "input")
     top.set_ylabel("filter")
     reading = mask.reshape(len(mask), channels, -1).mean(axis=(0, 2))
     bottom.bar(np.arange(channels), reading, width=1.0, color=KEPT)
@@ -80,12 +80,12 @@ def draw_mask(name: str, mask: BoolArray, pattern: Pattern, path: Path) -> None:
 
 
 def draw_density(kept: Mapping[str, tuple[int, int]], path: Path) -> None:
-    """Draw the weights that each layer keeps, of how many, as bars.
+    """Draw the number of weights that each layer keeps as bars.
 
     Parameters
     ----------
     kept : mapping of str to (int, int)
-        By layer: weights kept, and weights there were before pruning.
+        Weights kept, and weights before pruning, by layer.
     path : Path
     """
     names = list(kept)
@@ -94,8 +94,8 @@ def draw_density(kept: Mapping[str, tuple[int, int]], path: Path) -> None:
     positions = np.arange(len(names))
     axes.barh(positions, [total for _, total in kept.values()], color=PRUNED, edgecolor="#999999")
     axes.barh(positions, [some for some, _ in kept.values()], color=KEPT)
-    for position, (some, total) in enumerate(kept.values()):
-        axes.text(total, position, f"  {some / total:.0%}", va="center", fontsize=8)
+    for position, (left, total) in enumerate(kept.values()):
+        axes.text(total, position, f"  {left / total:.0%}", va="center", fontsize=8)
     axes.set_yticks(positions, names, fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.12)
@@ -106,7 +106,7 @@ def draw_density(kept: Mapping[str, tuple[int, int]], path: Path) -> None:
 
 
 def draw_filters(kept: Mapping[str, tuple[int, int]], path: Path) -> None:
-    """Draw the filters that each group keeps, of how many; as :func:`draw_density`."""
+    """Draw the number of filters that each group keeps as bars; see :func:`draw_density`."""
     figure = Figure(figsize=(max(5, 1 + 0.45 * len(kept)), 4), layout="constrained")
     axes = figure.subplots()
     positions = np.arange(len(kept))
@@ -125,8 +125,8 @@ def draw_statistics(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     Parameters
     ----------
     history : sequence of mapping
-        Each with `epoch`, and `layers`: by name, `confidence` and `diversity`, both 0..1. Layers
-        may be missing where they were dense.
+        Each has ``epoch``, and ``layers``: ``confidence`` and ``diversity`` by name, 0..1. Dense
+        layers may be absent.
     path : Path
     """
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -147,7 +147,7 @@ def draw_statistics(history: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def _group_lines(axes: Any, pattern: Pattern, channels: int, columns: int) -> None:
-    """Separate groups by fine lines and taps by strong ones, where there is room to see them."""
+    """Separate groups by fine lines and taps by strong lines, unless they would be too close."""
     if isinstance(pattern.select, KOutOfN) and columns <= 160:
         for x in range(pattern.select.n, columns, pattern.select.n):
             axes.axvline(x - 0.5, color="white", linewidth=0.6)
@@ -156,9 +156,7 @@ def _group_lines(axes: Any, pattern: Pattern, channels: int, columns: int) -> No
 
 
 def _write(figure: Figure, path: Path) -> None:
-    """Render to a temporary name, then rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure)
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    figure.savefig(temporary, dpi=110)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)

@@ -1,4 +1,4 @@
-"""Weights that each layer keeps, and the work they make."""
+"""Kept weights of each layer, and the multiplications of the dense network."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ __all__ = ["SparsityRow", "dense_macs", "sparsity_rows"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparsityRow:
-    """Weights of one layer: how many are kept of how many.
+    """The weights of one layer.
 
     Attributes
     ----------
     name : str
     pattern : str
-        And what is left of filters and input channels, if some were removed.
+        Pattern; and the remaining filters and input channels, if some were removed.
     kept, total : int
-        `total` counts the layer of the dense network, with filters that were removed since.
+        `total` includes the weights of removed filters.
     """
 
     name: str
@@ -31,13 +31,13 @@ class SparsityRow:
 def sparsity_rows(
     network: IntegerNetwork, dense: Mapping[str, Sequence[int]] | None = None
 ) -> list[SparsityRow]:
-    """Count kept weights, layer by layer.
+    """Count the kept weights of each layer.
 
     Parameters
     ----------
     network : IntegerNetwork
     dense : mapping of str to sequence of int, optional
-        Shape of each layer's weights before filters were removed; by default as they are.
+        Shape of each layer's weights before filters were removed.
     """
     rows = []
     for layer in network.layers:
@@ -48,7 +48,7 @@ def sparsity_rows(
             rows.append(
                 SparsityRow(
                     name=layer.name,
-                    pattern="; ".join([str(layer.pattern), *_removed(before, shape)]),
+                    pattern="; ".join([str(layer.pattern), *_describe_removal(before, shape)]),
                     kept=kept,
                     total=prod(before),
                 )
@@ -57,7 +57,7 @@ def sparsity_rows(
 
 
 def dense_macs(network: IntegerNetwork, dense: Mapping[str, Sequence[int]]) -> int:
-    """Multiplications per frame of the network before filters were removed."""
+    """Count the multiplications per frame of the network before filters were removed."""
     return sum(
         prod(dense.get(layer.name, layer.weight.shape))
         * prod(network.tensors[layer.name].shape[1:])
@@ -66,11 +66,11 @@ def dense_macs(network: IntegerNetwork, dense: Mapping[str, Sequence[int]]) -> i
     )
 
 
-def _removed(before: Sequence[int], after: Sequence[int]) -> Iterator[str]:
-    """Say how many filters and inputs of a layer are left, if not all are.
+def _describe_removal(before: Sequence[int], after: Sequence[int]) -> Iterator[str]:
+    """Describe how many filters and inputs of a layer are left, if some were removed.
 
-    Where a convolution has several groups, `after` counts the inputs of all.
+    For grouped convolutions, `after` counts the inputs of all groups.
     """
-    for what, of, left in zip(("filters", "inputs"), before, after, strict=False):
-        if left < of:
-            yield f"{left} of {of} {what}"
+    for kind, total, left in zip(("filters", "inputs"), before, after, strict=False):
+        if left < total:
+            yield f"{left} of {total} {kind}"

@@ -1,4 +1,4 @@
-"""Results as tables that a person reads."""
+"""Results as tables for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -53,7 +53,7 @@ def _parts(report: Report, planning: bool) -> Iterator[RenderableType]:
 
 
 def sparsity_table(rows: Sequence[SparsityRow]) -> FittedTable:
-    """Weights kept, layer by layer."""
+    """List the kept weights of each layer."""
     table = FittedTable("Weights", show_footer=True)
     kept, total = sum(row.kept for row in rows), sum(row.total for row in rows)
     table.add_column("layer", "all layers", wraps=True)
@@ -68,7 +68,7 @@ def sparsity_table(rows: Sequence[SparsityRow]) -> FittedTable:
 
 
 def engine_table(rows: Sequence[EngineRow]) -> FittedTable:
-    """The pipeline, stage by stage."""
+    """List the stages of the pipeline."""
     table = FittedTable("Engines (array: rows x columns x multipliers per PE)")
     table.add_column("stage")
     table.add_column("array", rank=1)
@@ -92,13 +92,13 @@ def engine_table(rows: Sequence[EngineRow]) -> FittedTable:
 def plan_table(
     rows: Sequence[EngineRow], resources: Mapping[str, int], budget: Mapping[str, int]
 ) -> FittedTable:
-    """The pipeline, stage by stage, with what it takes; below, totals and the budget.
+    """List the stages of the pipeline with their resources, the totals and the budget.
 
     Parameters
     ----------
     rows : sequence of EngineRow
     resources, budget : mapping of str to int
-        By kind of resource; a kind without a budget is not limited.
+        By kind of resource. A kind without a budget is not limited.
     """
 
     def foot(kind: str) -> str:

@@ -1,4 +1,4 @@
-"""A study as a page: one HTML file with plots one can pick points from."""
+"""The page of a study: one HTML file with plots to pick points from."""
 
 import json
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ __all__ = ["write_tuning_page"]
 WEB = Path(__file__).with_name("web")
 STYLES = ("colours.css", "page.css")
 SCRIPTS = ("values", "theme", "pareto", "parallel", "summaries", "selected", "front", "page")
-"""In this order: later ones use what earlier ones define."""
+"""Concatenated in this order."""
 
 
 def write_tuning_page(study: Mapping[str, Any], path: Path) -> None:
-    """Write a study as one HTML file, which a browser opens from disk and which fetches nothing.
+    """Write a study as one HTML file that fetches nothing.
 
     Parameters
     ----------
     study : mapping
-        JSON values; what is not known is None.
+        JSON values; unknown ones are None.
 
         ``name``; ``seconds``, wall-clock; ``evaluations``; ``hypervolume``, 0..1; ``states``, the
         number of points by state.
@@ -43,12 +43,12 @@ def write_tuning_page(study: Mapping[str, Any], path: Path) -> None:
         ``option`` and ``change`` of accuracy, -1..1. ``history``: each with ``evaluations`` and
         ``hypervolume``.
     path : Path
-        Written to a temporary name, then renamed.
+        The page.
 
     Raises
     ------
     ValueError
-        If a number is not finite: JSON has no such.
+        If a number is not finite, which JSON cannot express.
     """
     from plotly.offline import get_plotlyjs  # other results do without
 
@@ -65,6 +65,6 @@ def write_tuning_page(study: Mapping[str, Any], path: Path) -> None:
 
 
 def _embedded(study: Mapping[str, Any]) -> str:
-    """JSON that may stand in a script element: no ``<`` can end it or open a comment."""
+    """Write JSON for a script element: no ``<`` can end the element or open a comment."""
     text = json.dumps(study, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""Numbers in words; beside the tables, so that a stage that counts depends on no table."""
+"""Counts with their nouns. Stages use them, whose cache keys should not depend on tables."""
 
 __all__ = ["count_of"]
 

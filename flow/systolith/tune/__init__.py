@@ -1,32 +1,33 @@
 """Co-tuning: a search over pruning and hardware together."""
 
-from systolith.tune.account import account_of, briefly, objectives_of
-from systolith.tune.designs import Design, Designs
+from systolith.tune.design_points import DesignPoint, DesignPoints
 from systolith.tune.model import Estimate, HardwareModel
 from systolith.tune.objectives import MAXIMIZED, UNITS, Values
-from systolith.tune.picking import find_design, load_account, write_pick
-from systolith.tune.space import Axis, AxisKind, Space
-from systolith.tune.study import Study
-from systolith.tune.workers import Failure, Workers
+from systolith.tune.picking import find_design, load_summary, write_pick
+from systolith.tune.space import Axis, AxisKind, SearchSpace
+from systolith.tune.study import FrontCallback, Study
+from systolith.tune.summary import describe_objectives, summarize_design, summarize_study
+from systolith.tune.workers import FailedTask, Workers
 
 __all__ = [
     "MAXIMIZED",
     "UNITS",
     "Axis",
     "AxisKind",
-    "Design",
-    "Designs",
+    "DesignPoint",
+    "DesignPoints",
     "Estimate",
-    "Failure",
+    "FailedTask",
+    "FrontCallback",
     "HardwareModel",
-    "Space",
+    "SearchSpace",
     "Study",
     "Values",
     "Workers",
-    "account_of",
-    "briefly",
+    "describe_objectives",
     "find_design",
-    "load_account",
-    "objectives_of",
+    "load_summary",
+    "summarize_design",
+    "summarize_study",
     "write_pick",
 ]

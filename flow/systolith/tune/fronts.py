@@ -1,4 +1,4 @@
-"""Pareto fronts, their hypervolume, and which candidates would enlarge it most."""
+"""Pareto fronts, their hypervolume, and the candidates that enlarge it most."""
 
 from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
@@ -7,38 +7,38 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Scale", "front_of", "most_promising"]
+__all__ = ["LossScale", "front_of", "most_promising"]
 
 Floats = NDArray[np.float64]
 
 
-class Scale:
-    """Losses as shares of the way from the best to the worst that a space has.
+class LossScale:
+    """Scales losses: 0 is the best of a space, 1 the worst.
 
     Parameters
     ----------
     best, worst : array of float, shape (objectives,)
-        What is worse in anything adds no hypervolume.
+        A design that is worse than `worst` in any objective adds no hypervolume.
     """
 
     def __init__(self, best: Floats, worst: Floats) -> None:
         self.best, self.worst = best, worst
 
     def hypervolume(self, losses: Floats) -> float:
-        """Share of the volume between best and worst that designs, (N, objectives), dominate."""
+        """Compute the share of the volume that designs dominate, from losses (N, objectives)."""
         if not len(losses):
             return 0.0
         return float(moocore.hypervolume(self.shares(losses), ref=np.ones(len(self.best))))
 
     def shares(self, losses: Floats) -> Floats:
-        """Scale losses: 0 is the best of the space, 1 the worst."""
+        """Scale losses."""
         span = np.where(self.worst > self.best, self.worst - self.best, 1.0)
-        found: Floats = (losses - self.best) / span
-        return found
+        scaled: Floats = (losses - self.best) / span
+        return scaled
 
 
 def front_of(losses: Floats) -> list[int]:
-    """Numbers of the designs, of losses (N, objectives), that no other one beats; first of equals.
+    """Return the indices of non-dominated designs from losses (N, objectives); the first of equals.
 
     Examples
     --------
@@ -52,27 +52,28 @@ def front_of(losses: Floats) -> list[int]:
 
 
 def most_promising(
-    candidates: Sequence[Floats], front: Floats, scale: Scale, count: int
+    candidates: Sequence[Floats], front: Floats, scale: LossScale, count: int
 ) -> list[int]:
-    """Choose candidates one by one, each that which adds most hypervolume to all before it.
+    """Choose candidates one by one: each adds the most hypervolume to those before it.
 
-    What one adds can only become less as others are chosen; so it is looked at again only when it
-    seems to be the best. Where none adds anything, the one nearest to the best of all is next.
+    A candidate's gain only shrinks as others are chosen, so it is recomputed only when the
+    candidate seems to be the best. If no candidate adds anything, the one with the smallest
+    scaled losses is next.
 
     Parameters
     ----------
     candidates : sequence of array of float, shape (designs, objectives)
-        Losses of all designs that a candidate would give.
+        Losses of all designs of a candidate.
     front : array of float, shape (M, objectives)
-        Of what is there already.
-    scale : Scale
+        Losses of the present front.
+    scale : LossScale
     count : int
-        At most so many are chosen.
+        Largest number of candidates to choose.
 
     Returns
     -------
     list of int
-        Numbers of candidates, the best first.
+        Indices of candidates, the best first.
     """
     known, chosen = front, list[int]()
     volume = scale.hypervolume(known)

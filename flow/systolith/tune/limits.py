@@ -1,4 +1,4 @@
-"""Limits that no design of a space keeps, found out before anything is trained."""
+"""Checks of a search before training: limits that no design can keep, and unusable settings."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -10,55 +10,54 @@ from systolith.foundation import ProblemCollector, UsageError
 from systolith.stages import bits_of
 from systolith.stages.preflight import check_training
 from systolith.tune.model import HardwareModel
-from systolith.tune.objectives import Values, breaks
-from systolith.tune.space import Label, Space
+from systolith.tune.objectives import Values, measure_violations
+from systolith.tune.space import Label, SearchSpace
 
 __all__ = ["check_search", "limit_problems"]
 
 PERFECT = 1.0
-"""Accuracy that is not known yet."""
+"""Stands for the accuracy before training."""
 
 
-def check_search(space: Space, make: Callable[[], nn.Module], data: Dataset) -> None:
-    """Find out before any training what training, or a limit, would fail at.
+def check_search(space: SearchSpace, make: Callable[[], nn.Module], data: Dataset) -> None:
+    """Find problems of the training and of the limits before anything is trained.
 
     Parameters
     ----------
-    space : Space
+    space : SearchSpace
     make : callable
         Makes the untrained model.
     data : Dataset
-        That points are trained with and judged by.
+        For training and for measuring accuracy.
 
     Raises
     ------
     UsageError, NetworkError
-        With all that is wrong.
+        Lists all problems.
     """
     bits = bits_of(space.experiment, data.train_images, data.test_images)
     problems = ProblemCollector()
     check_training(space.experiment, make, lambda: data, lambda: bits, problems, None)
     problems.raise_if_any()
     untrained = HardwareModel(space, make().eval(), data.calibration_images)
-    if found := list(limit_problems(space, untrained)):
-        raise UsageError("; ".join(found))
+    if problems_of_limits := list(limit_problems(space, untrained)):
+        raise UsageError("; ".join(problems_of_limits))
 
 
-def limit_problems(space: Space, hardware: HardwareModel) -> Iterator[str]:
-    """Say which limits on hardware no design keeps, and the best that there is.
+def limit_problems(space: SearchSpace, hardware: HardwareModel) -> Iterator[str]:
+    """Describe each hardware limit that no design keeps, with the nearest design.
 
-    From every uniform design, and on every hardware, each choice is changed in turn to what brings
-    the limited figure nearest, until no change does.
+    The nearest design is found by coordinate descent from the best uniform design.
     """
     for name, limit in space.section.limits.items():
         if name is ObjectiveName.ACCURACY:
             continue
-        found = _nearest(space, hardware, {name: limit})
-        if found is None:
+        nearest = _find_nearest(space, hardware, {name: limit})
+        if nearest is None:
             yield "no hardware of [tune.hardware] holds any uniform design"
             return
-        values, point = found
-        if max(breaks(values, {name: limit}).values()) > 0:
+        values, point = nearest
+        if max(measure_violations(values, {name: limit}).values()) > 0:
             chosen = ", ".join(f"{axis} {label}" for axis, label in point.items())
             yield (
                 f"tune.limits.{name} = {limit:g} is kept by no design; the nearest has "
@@ -66,14 +65,14 @@ def limit_problems(space: Space, hardware: HardwareModel) -> Iterator[str]:
             )
 
 
-def _nearest(
-    space: Space, hardware: HardwareModel, limit: Mapping[ObjectiveName, float]
+def _find_nearest(
+    space: SearchSpace, hardware: HardwareModel, limit: Mapping[ObjectiveName, float]
 ) -> tuple[Values, dict[str, Label]] | None:
     def broken(point: Mapping[str, Label]) -> float:
         estimate = hardware.estimate(point)
         if estimate is None:
             return float("inf")
-        return max(breaks(Values.of_estimate(estimate, PERFECT), limit).values())
+        return max(measure_violations(Values.of_estimate(estimate, PERFECT), limit).values())
 
     starts = [
         {**software, **chosen} for _, software in space.uniform for chosen in space.hardware_points
@@ -81,16 +80,16 @@ def _nearest(
     best = min(starts, key=broken, default=None)
     if best is None or broken(best) == float("inf"):
         return None
-    best = _descended(space, best, broken)
+    best = _descend(space, best, broken)
     estimate = hardware.estimate(best)
-    assert estimate is not None, "infinitely broken otherwise"
+    assert estimate is not None, "a point without hardware has an infinite violation"
     return Values.of_estimate(estimate, PERFECT), best
 
 
-def _descended(
-    space: Space, point: dict[str, Label], broken: Callable[[Mapping[str, Label]], float]
+def _descend(
+    space: SearchSpace, point: dict[str, Label], broken: Callable[[Mapping[str, Label]], float]
 ) -> dict[str, Label]:
-    """Change one choice at a time while that helps and the limit is broken."""
+    """Change one choice at a time while that helps and the limit is exceeded."""
     while broken(point) > 0:
         others = [
             {**point, axis.name: option}

@@ -1,4 +1,4 @@
-"""How accurate a point is after so much training; and what its trained network takes, exactly."""
+"""Measurements of points: the dense model, accuracy after training, and exact plans."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ from systolith.config import Experiment, HardwareSection, check_experiment
 from systolith.data import Dataset, hold_out
 from systolith.data.split import draw_stratified
 from systolith.devices import Resources
+from systolith.foundation import Progress, ProgressCallback
 from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
@@ -28,7 +29,7 @@ from systolith.stages import bits_of, make_data, make_model, recipe_of
 from systolith.stages.keys import program_digest
 from systolith.stages.prunings import prunings_of
 from systolith.stages.workspace import write_json
-from systolith.train import EpochProgress, evaluate
+from systolith.train import EpochProgress, evaluate, save_tensors, train_float
 
 __all__ = [
     "Layout",
@@ -37,37 +38,39 @@ __all__ = [
     "TrainTask",
     "dense_model",
     "epochs_at",
-    "judged_data",
+    "load_judged_data",
     "measure",
-    "measured_before",
     "plan_exactly",
+    "read_measurement",
+    "train_dense",
 ]
 
 TRAINED_FROM = ("seed", "model", "data", "train", "prune", "quantize")
-"""Sections that an accuracy depends on."""
+"""Sections of the experiment that the accuracy depends on."""
 TRAINED = ("train", "prune", "quantize", "lower")
-"""Stages that it runs."""
+"""Stages that a measurement runs."""
+TRAINING_DENSE = "training the dense model"
 NETWORK, FOUND = "network.json", "measurement.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainTask:
-    """Train a point for a while, and judge it.
+    """A point to train, and to measure.
 
     Attributes
     ----------
     content : mapping
-        Of an experiment file, with the point's changes.
+        Experiment file with the changes of the point.
     folder : Path
-        Of that file.
+        Folder of that file.
     weights : Path
-        The dense, trained model.
+        File with the weights of the dense, trained model.
     fidelity : float
         Share of the experiment's epochs, 0..1.
     results : Path
         Folder of all measurements.
     seconds : float
-        After which training is given up.
+        Time limit of the training.
     """
 
     content: Mapping[str, Any]
@@ -79,12 +82,12 @@ class TrainTask:
 
     @property
     def experiment(self) -> Experiment:
-        """The point's experiment."""
+        """The experiment of the point."""
         return check_experiment(self.content, self.folder / "point.toml")
 
     @property
     def key(self) -> str:
-        """Hash of all that the result depends on."""
+        """Hash of everything that the result depends on."""
         experiment = self.experiment
         tune = experiment.tune
         assert tune is not None
@@ -111,16 +114,16 @@ def _digest(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What was found.
+    """The accuracy of a trained point.
 
     Attributes
     ----------
     key : str
-        Of the task.
+        Key of the task.
     accuracy : float
-        0..1, of the integer network.
+        Accuracy of the integer network, 0..1.
     seconds : float
-        That it took when it was first found.
+        Time that the first measurement took.
     """
 
     key: str
@@ -129,7 +132,7 @@ class Measurement:
 
 
 def measure(job: tuple[TrainTask, str]) -> Measurement:
-    """Do what a task says, or find what was found before; it is written before it is returned.
+    """Train and measure a point, or read the earlier measurement; the result is written to disk.
 
     Parameters
     ----------
@@ -145,13 +148,13 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
     """
     task, key = job
     folder = task.results / key
-    if (found := measured_before(task.results, key)) is not None:
-        return found
+    if (earlier := read_measurement(task.results, key)) is not None:
+        return earlier
     start = time.monotonic()
     experiment = task.experiment
     assert experiment.tune is not None
     torch.set_num_threads(experiment.train.threads)
-    data = judged_data(experiment, task.folder)
+    data = load_judged_data(experiment, task.folder)
     model = dense_model(experiment, task.folder, task.weights)
     recipe = recipe_of(experiment)
     shorter = replace(
@@ -168,13 +171,13 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
         for pruning in prunings_of(experiment)
     ]
 
-    def heard(progress: EpochProgress) -> None:
+    def check_time(progress: EpochProgress) -> None:
         if (taken := time.monotonic() - start) > task.seconds:
             raise TimeoutError(f"training took more than {task.seconds:g} s, namely {taken:.0f} s")
 
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
-            data=data, recipe=shorter, progress=heard, checkpoint=Path(scratch) / "point"
+            data=data, recipe=shorter, progress=check_time, checkpoint=Path(scratch) / "point"
         )
         pruned = prune_model(model, trainer, prunings)
         bits = bits_of(experiment, data.train_images, data.test_images)
@@ -182,14 +185,14 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
     accuracy = evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
     folder.mkdir(parents=True, exist_ok=True)
     save(lower(quantized, name=experiment.name), folder / NETWORK)
-    found = Measurement(key=key, accuracy=accuracy, seconds=time.monotonic() - start)
-    # Written last: with it, the rest is there.
-    write_json(folder / FOUND, asdict(found))
-    return found
+    measurement = Measurement(key=key, accuracy=accuracy, seconds=time.monotonic() - start)
+    # Written last, because it marks the measurement as complete.
+    write_json(folder / FOUND, asdict(measurement))
+    return measurement
 
 
-def measured_before(results: Path, key: str) -> Measurement | None:
-    """Find what was measured for a key, if it was."""
+def read_measurement(results: Path, key: str) -> Measurement | None:
+    """Read the measurement of a key; None if there is none."""
     try:
         return Measurement(**json.loads((results / key / FOUND).read_text()))
     except (OSError, ValueError, TypeError):
@@ -197,12 +200,12 @@ def measured_before(results: Path, key: str) -> Measurement | None:
 
 
 def epochs_at(epochs: int, fidelity: float) -> int:
-    """Count the epochs of a share of the training, rounded up."""
+    """Return a share of a number of epochs, rounded up."""
     return ceil(epochs * fidelity)
 
 
-def judged_data(experiment: Experiment, folder: Path) -> Dataset:
-    """Give the data that points are trained with; its test part is what they are judged by."""
+def load_judged_data(experiment: Experiment, folder: Path) -> Dataset:
+    """Load the data that points are trained with; its test part measures their accuracy."""
     return _judged_data(experiment.model_dump_json(include={"seed", "data", "tune"}), folder)
 
 
@@ -228,6 +231,40 @@ def _judged_data(content: str, folder: Path) -> Dataset:
     return data
 
 
+def train_dense(
+    experiment: Experiment, base: Path, weights: Path, progress: ProgressCallback
+) -> None:
+    """Train the dense model that all points start from, unless that is done; resume if cut off.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    base : Path
+        Folder of the experiment file.
+    weights : Path
+        File for the weights.
+    progress : ProgressCallback
+    """
+    if weights.exists():
+        return
+    progress(Progress(task=TRAINING_DENSE, done=0, total=1))
+    before = torch.get_num_threads()
+    torch.set_num_threads(experiment.train.threads)
+    model = make_model(experiment.model, experiment.seed, base)
+    checkpoint = weights.parent / "checkpoint"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    train_float(
+        model,
+        load_judged_data(experiment, base),
+        recipe_of(experiment),
+        lambda now: progress(Progress(task=TRAINING_DENSE, done=now.epoch, total=now.epochs)),
+        checkpoint,
+    )
+    save_tensors(dict(model.state_dict()), weights)
+    checkpoint.unlink(missing_ok=True)
+    torch.set_num_threads(before)
+
+
 def dense_model(experiment: Experiment, folder: Path, weights: Path) -> nn.Module:
     """Make the experiment's model with trained weights."""
     model = make_model(experiment.model, experiment.seed, folder)
@@ -237,14 +274,14 @@ def dense_model(experiment: Experiment, folder: Path, weights: Path) -> nn.Modul
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTask:
-    """Plan a trained network.
+    """A trained network to plan.
 
     Attributes
     ----------
     results : Path
         Folder of all measurements.
     key : str
-        Of the measurement whose network it is.
+        Key of the measurement with the network.
     hardware : HardwareSection
     """
 
@@ -254,7 +291,7 @@ class PlanTask:
 
     @property
     def path(self) -> Path:
-        """Where the layout is kept."""
+        """File of the layout."""
         content = f"{program_digest('estimate')}{self.hardware.model_dump_json()}"
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         return self.results / self.key / f"plan-{digest}.json"
@@ -262,16 +299,16 @@ class PlanTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What the planner says of a design.
+    """The plan of a design.
 
     Attributes
     ----------
     cycles, latency_cycles : int
     resources : Resources
     engines : list of dict
-        Rows of the table of engines.
+        Fields of :class:`systolith.report.EngineRow`.
     arrays : dict
-        Shape of each PE array, as [hardware.arrays] has it.
+        Shape of each PE array, as in [hardware.arrays].
     """
 
     cycles: int
@@ -282,19 +319,19 @@ class Layout:
 
 
 def plan_exactly(task: PlanTask) -> Layout | None:
-    """Plan with streams and queues, or find what was planned before; None if it does not fit."""
+    """Plan with streams and queues, or read the earlier plan; None if the network does not fit."""
     path = task.path
     if path.exists():
         content = json.loads(path.read_text())
     else:
-        content = _planned(task)
+        content = _plan(task)
         write_json(path, content)
     if content is None:
         return None
     return Layout(**{**content, "resources": Resources(**content["resources"])})
 
 
-def _planned(task: PlanTask) -> dict[str, Any] | None:
+def _plan(task: PlanTask) -> dict[str, Any] | None:
     hardware = task.hardware
     try:
         plan = plan_network(

@@ -1,4 +1,4 @@
-"""The hardware of a point before anything is trained: hundreds of points in a second."""
+"""Estimates of a point's hardware before training: hundreds of points per second."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -45,12 +45,12 @@ from systolith.prune import (
 from systolith.prune.decisions import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
 from systolith.stages import apply_pattern, bits_of
-from systolith.tune.space import Point, Space
+from systolith.tune.space import SearchPoint, SearchSpace
 
 __all__ = ["DEFAULT_CLOCK_MHZ", "Estimate", "HardwareModel", "clock_of", "model_bits"]
 
 DEFAULT_CLOCK_MHZ = 100.0
-"""Where neither a clock is given nor a device whose clock can be estimated."""
+"""Used if neither a clock nor a device with an estimate of its clock is given."""
 
 Bits = tuple[tuple[str, int], ...]
 """Widths of activations that differ from [quantize], by layer."""
@@ -59,12 +59,13 @@ Chosen = Pattern | StridedPattern
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What hardware does and takes.
+    """Estimated speed and resources.
 
     Attributes
     ----------
     cycles, latency_cycles : int
-        Per frame; from its first input to its last output, where that is not known one frame's.
+        Cycles per frame; cycles from its first input to its last output, or those of one frame if
+        the latency is unknown.
     clock_mhz : float
     resources : Resources
     model_bits : int
@@ -78,21 +79,21 @@ class Estimate:
 
 
 class HardwareModel:
-    """Estimates the hardware of points; what it has seen of a layer, it need not see again.
+    """Estimates the hardware of points; caches the results of each layer.
 
     Cycles and resources are those of the engines that the planner would choose; without the streams
     between them, see :mod:`systolith.plan.choose.sketch`.
 
     Parameters
     ----------
-    space : Space
+    space : SearchSpace
     model : nn.Module
-        Dense; trained, if widths of sums are to be as they will be.
+        Dense. If it is trained, the widths of sums are realistic.
     images : Tensor, shape (N, C, H, W)
-        To calibrate with.
+        Calibration images.
     """
 
-    def __init__(self, space: Space, model: nn.Module, images: Tensor) -> None:
+    def __init__(self, space: SearchSpace, model: nn.Module, images: Tensor) -> None:
         self.space, self.model, self.images = space, model, images
         self._models: dict[float, nn.Module] = {1.0: model}
         self._networks: dict[tuple[float, int, Bits], _Lowered] = {}
@@ -104,16 +105,16 @@ class HardwareModel:
     def layers(self) -> tuple[str, ...]:
         """Names of the layers with weights, in the network's order, as the model has them."""
         config = bits_of(self.space.experiment, self.images)
-        return tuple(self._lowered(1.0, config.weight_bits, ()).origins.values())
+        return tuple(self._lower(1.0, config.weight_bits, ()).origins.values())
 
-    def estimate(self, point: Point) -> Estimate | None:
+    def estimate(self, point: SearchPoint) -> Estimate | None:
         """Estimate a point; None if no engine computes it or no device holds it."""
         share, acts = float(point.get("filters", 1.0)), self._acts(point)
         config = bits_of(self.space.experiment, self.images)
-        lowered = self._lowered(share, config.weight_bits, acts)
+        lowered = self._lower(share, config.weight_bits, acts)
         hardware = self.space.hardware(point)
         budget = hardware.budget
-        # What a table is relative to does not depend on how many multipliers there may be.
+        # Tables do not depend on the limit of multipliers.
         relative = replace(budget, multipliers=None)
         choices = self._choices(point)
         tables, size = [], 0
@@ -129,15 +130,15 @@ class HardwareModel:
                     return None
                 key = replace(work, name="")
                 size += self._sizes[origin, pattern, bits, share]
-            found = key, () if isinstance(key, Workload) else acts, share, relative
-            if found not in self._tables:
-                self._tables[found] = self._table(lowered.network, key, relative)
-            tables.append(self._tables[found])
+            cached = key, () if isinstance(key, Workload) else acts, share, relative
+            if cached not in self._tables:
+                self._tables[cached] = self._table(lowered.network, key, relative)
+            tables.append(self._tables[cached])
         drawn = sketch_design(tables, budget, cycles=hardware.cycles)
         return None if drawn is None else _estimate(drawn, hardware, size)
 
-    def _choices(self, point: Point) -> dict[str, tuple[Chosen, int]]:
-        """Pattern and width of weights by layer."""
+    def _choices(self, point: SearchPoint) -> dict[str, tuple[Chosen, int]]:
+        """Return the pattern and the weight width of each layer."""
         width = self.space.experiment.quantize.weight_bits
         return {
             layer: (group.pattern(point), int(point.get(f"{group.name} weight bits", width)))
@@ -145,7 +146,7 @@ class HardwareModel:
             for layer in group.layers
         }
 
-    def _acts(self, point: Point) -> Bits:
+    def _acts(self, point: SearchPoint) -> Bits:
         return tuple(
             (layer, int(point[name]))
             for group in self.space.groups
@@ -165,7 +166,7 @@ class HardwareModel:
     ) -> Workload | None:
         key = (origin, chosen, bits, share, acts)
         if key not in self._works:
-            lowered = self._lowered(share, bits, acts)
+            lowered = self._lower(share, bits, acts)
             layer = lowered.layers[origin]
             pattern = self._network_pattern(origin, chosen, share, lowered)
             if pattern is None:
@@ -180,39 +181,39 @@ class HardwareModel:
     def _network_pattern(
         self, origin: str, chosen: Chosen, share: float, lowered: "_Lowered"
     ) -> Pattern | None:
-        """Pattern of the integer network; None if there is none."""
+        """Return the pattern of the integer layer; None if the layer cannot have it."""
         layer = lowered.layers[origin]
-        weight = prunable_layers(self._narrowed(share))[origin].weight
+        weight = prunable_layers(self._remove_filters(share))[origin].weight
         if any(chosen.problems(weight_shape(weight))):
             return None
         try:
-            placed = self._placed(origin, chosen, share)
+            placed = self._place_taps(origin, chosen, share)
             return lowered.quantized.network_pattern(layer.name, placed)
         except NetworkError:
             return None
 
-    def _placed(self, origin: str, chosen: Chosen, share: float) -> Pattern:
-        """Choose offsets of taps as training will, by the float model's weights."""
+    def _place_taps(self, origin: str, chosen: Chosen, share: float) -> Pattern:
+        """Choose the offsets of taps by the float weights, as training does."""
         if isinstance(chosen, Pattern):
             return chosen
-        layer = prunable_layers(self._narrowed(share))[origin]
+        layer = prunable_layers(self._remove_filters(share))[origin]
         return chosen.over(layer.weight, getattr(layer, "groups", 1))
 
-    def _lowered(self, share: float, bits: int, acts: Bits) -> "_Lowered":
-        """The network without masks, all weights equally wide."""
+    def _lower(self, share: float, bits: int, acts: Bits) -> "_Lowered":
+        """Lower the model without masks and with one weight width."""
         key = (share, bits, acts)
         if key not in self._networks:
             config = bits_of(self.space.experiment, self.images)
             layers = {name: LayerBits(act_bits=width) for name, width in acts}
             self._networks[key] = _Lowered(
-                self._narrowed(share),
+                self._remove_filters(share),
                 self.images,
                 replace(config, weight_bits=bits, layers=layers),
             )
         return self._networks[key]
 
-    def _narrowed(self, share: float) -> nn.Module:
-        """The model with a share of its filters; which ones does not matter here."""
+    def _remove_filters(self, share: float) -> nn.Module:
+        """Return the model with a share of its filters; any filters serve for an estimate."""
         if share not in self._models:
             groups = find_channel_groups(self.model, self.images[:2])
             filters = DPPFilters(groups, keep=share).filters(self.model)
@@ -221,7 +222,7 @@ class HardwareModel:
 
 
 class _Lowered:
-    """A network, and its layers with weights by the names that they have in the model."""
+    """A network, and its layers with weights by their names in the model."""
 
     def __init__(self, model: nn.Module, images: Tensor, config: QuantConfig) -> None:
         self.quantized = quantized = prepare(model, images, config)
@@ -239,7 +240,7 @@ class _Lowered:
 
 
 def clock_of(hardware: HardwareSection, resources: Resources, *, speed: int | None = None) -> float:
-    """Say the clock that is given, or else how fast the device will probably be, in MHz."""
+    """Return the given clock, or an estimate for the device, in MHz."""
     if hardware.clock_mhz is not None:
         return hardware.clock_mhz
     if hardware.device is None:
@@ -251,7 +252,7 @@ def clock_of(hardware: HardwareSection, resources: Resources, *, speed: int | No
 
 
 def model_bits(network: IntegerNetwork) -> int:
-    """Bits of all kept weights, and of the numbers that say where they are in their group."""
+    """Count the bits of all kept weights and of their indices."""
     return sum(_layer_bits(layer) for layer in network.layers if isinstance(layer, Conv2d | Linear))
 
 

@@ -1,4 +1,4 @@
-"""What points are judged by."""
+"""Objectives of a search, and limits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from systolith.config import ObjectiveName
 from systolith.tune.model import Estimate
 
-__all__ = ["MAXIMIZED", "UNITS", "Values", "breaks", "losses"]
+__all__ = ["MAXIMIZED", "UNITS", "Values", "losses", "measure_violations"]
 
 MAXIMIZED = frozenset({ObjectiveName.ACCURACY, ObjectiveName.FPS})
 UNITS: Mapping[ObjectiveName, tuple[str, str]] = {
@@ -28,14 +28,14 @@ UNITS: Mapping[ObjectiveName, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
-    """All that is known of a design.
+    """The figures of a design.
 
     Attributes
     ----------
     accuracy : float
         0..1.
     fps, latency : float
-        Frames per second; microseconds from a frame's first input to its last output.
+        Frames per second; microseconds from the first input of a frame to its last output.
     cycles, multipliers, dsps, luts, block_rams, model_bits : int
     """
 
@@ -51,7 +51,7 @@ class Values:
 
     @classmethod
     def of_estimate(cls, estimate: Estimate, accuracy: float) -> "Values":
-        """Join what hardware does with how accurate it is; latency is at least one frame's."""
+        """Join an estimate of the hardware with the accuracy."""
         rate = estimate.clock_mhz * 1e6
         return cls(
             accuracy=accuracy,
@@ -66,20 +66,20 @@ class Values:
         )
 
     def of(self, objective: ObjectiveName) -> float:
-        """One of them."""
+        """Return the figure of an objective."""
         return float(getattr(self, objective.value))
 
 
 def losses(designs: Sequence[Values], objectives: Sequence[ObjectiveName]) -> NDArray[np.float64]:
-    """Objectives as numbers that should be small, shape (designs, objectives)."""
+    """Return objectives as numbers to minimize, shape (designs, objectives)."""
     table = np.array([[design.of(name) for name in objectives] for design in designs], dtype=float)
     signs = np.array([-1.0 if name in MAXIMIZED else 1.0 for name in objectives])
-    found: NDArray[np.float64] = table.reshape(len(designs), len(objectives)) * signs
-    return found
+    signed: NDArray[np.float64] = table.reshape(len(designs), len(objectives)) * signs
+    return signed
 
 
-def breaks(values: Values, limits: Mapping[ObjectiveName, float]) -> dict[str, float]:
-    """By what share each limit is broken; 0 or less where it is kept."""
+def measure_violations(values: Values, limits: Mapping[ObjectiveName, float]) -> dict[str, float]:
+    """Return by what share each limit is exceeded; 0 or less if it is kept."""
     return {
         name.value: (limit - values.of(name)) / limit
         if name in MAXIMIZED

@@ -1,4 +1,4 @@
-"""The experiment file of a chosen design."""
+"""A design of a finished study, and its experiment file."""
 
 import json
 import os
@@ -12,16 +12,16 @@ from systolith.config import check_experiment, merged
 from systolith.foundation import UsageError
 from systolith.stages.workspace import write_text
 
-__all__ = ["find_design", "load_account", "write_pick"]
+__all__ = ["find_design", "load_summary", "write_pick"]
 
 RELATIVE = (("model", "weights"), ("data", "path"))
 """Keys whose values are paths, relative to the experiment file."""
 REPLACED = ("multipliers", "target_fps", "arrays")
-"""Keys of [hardware] that arrays of their own say better."""
+"""Keys of [hardware] that explicit arrays replace."""
 
 
-def load_account(folder: Path) -> dict[str, Any]:
-    """Read what a study has told of itself.
+def load_summary(folder: Path) -> dict[str, Any]:
+    """Read the summary of a study.
 
     Raises
     ------
@@ -29,13 +29,13 @@ def load_account(folder: Path) -> dict[str, Any]:
         If there is no study in the folder.
     """
     try:
-        found: dict[str, Any] = json.loads((folder / "study.json").read_text())
+        summary: dict[str, Any] = json.loads((folder / "study.json").read_text())
     except (OSError, ValueError) as error:
         raise UsageError(f"{folder} has no study.json of a search: {error}") from error
-    return found
+    return summary
 
 
-def find_design(account: Mapping[str, Any], wanted: str) -> dict[str, Any]:
+def find_design(summary: Mapping[str, Any], wanted: str) -> dict[str, Any]:
     """Find a design by its number, or the best of the front by the name of an objective.
 
     Raises
@@ -43,8 +43,8 @@ def find_design(account: Mapping[str, Any], wanted: str) -> dict[str, Any]:
     UsageError
         If there is none.
     """
-    points: list[dict[str, Any]] = account["points"]
-    names = {objective["name"]: objective["direction"] for objective in account["objectives"]}
+    points: list[dict[str, Any]] = summary["points"]
+    names = {objective["name"]: objective["direction"] for objective in summary["objectives"]}
     if wanted in names:
         front = [point for point in points if point["front"]]
         if not front:
@@ -60,36 +60,36 @@ def find_design(account: Mapping[str, Any], wanted: str) -> dict[str, Any]:
 
 
 def write_pick(
-    account: Mapping[str, Any], design: Mapping[str, Any], path: Path, *, build: bool = True
+    summary: Mapping[str, Any], design: Mapping[str, Any], path: Path, *, build: bool = True
 ) -> None:
     """Write an experiment file that trains a design in full, verifies it, and builds it.
 
-    PE arrays are those of the study, if the planner was asked about the design. Comments of the
-    study's experiment file stay.
+    If the design was planned, the file fixes its PE arrays. Comments of the study's experiment file
+    stay.
 
     Parameters
     ----------
-    account : mapping
-        Of the study.
+    summary : mapping
+        The study.
     design : mapping
-        One of its points.
+        One of its designs.
     path : Path
-        Where to.
+        The experiment file.
     build : bool
-        Whether a bitstream is made, if the design has a device that is no estimate only.
+        Whether to build a bitstream, if the design has a device that tools place on.
 
     Raises
     ------
     ConfigError
         If the experiment file of the study has changed so that the design does not fit it.
     """
-    source = Path(account["experiment"]["path"])
-    document = tomlkit.parse(account["experiment"]["text"])
+    source = Path(summary["experiment"]["path"])
+    document = tomlkit.parse(summary["experiment"]["text"])
     document.pop("tune", None)
     number = str(design["number"]).replace(".", "_")
-    changes = {"name": f"{account['name']}_{number}", **design["changes"]}
+    changes = {"name": f"{summary['name']}_{number}", **design["changes"]}
     if design["arrays"]:
-        # The arrays say how many multipliers there are, and how fast they are.
+        # Explicit arrays determine the multipliers and the speed.
         given = merged(document.get("hardware", {}), changes.get("hardware", {}))
         hardware = {key: value for key, value in given.items() if key not in REPLACED}
         document["hardware"] = {}
@@ -101,16 +101,16 @@ def write_pick(
         if (given := document.get(section, {}).get(key)) is not None:
             there = (source.parent / given).resolve()
             document[section][key] = os.path.relpath(there, path.parent.resolve())
-    _lay_over(document, changes)
+    _merge_in_place(document, changes)
     text = tomlkit.dumps(document)
     check_experiment(tomlkit.parse(text).unwrap(), path)
     write_text(path, text)
 
 
-def _lay_over(table: Any, changes: Mapping[str, Any]) -> None:
+def _merge_in_place(table: Any, changes: Mapping[str, Any]) -> None:
     """Change a TOML document in place; tables are merged, anything else is replaced."""
     for key, change in changes.items():
         if isinstance(change, Mapping) and isinstance(table.get(key), Mapping):
-            _lay_over(table[key], change)
+            _merge_in_place(table[key], change)
         else:
             table[key] = change

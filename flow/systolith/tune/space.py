@@ -1,4 +1,4 @@
-"""Everything that a search may choose: axes with a few options each, and what they mean."""
+"""The search space: axes with a few options each, and what they change in an experiment."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,17 +26,26 @@ from systolith.prune import StridedPattern, prunable_layers
 from systolith.prune.decisions import weight_shape
 from systolith.stages.prunings import pattern_of
 
-__all__ = ["DENSE", "METHOD", "Axis", "AxisKind", "Group", "Label", "Point", "Space"]
+__all__ = [
+    "DENSE",
+    "METHOD",
+    "Axis",
+    "AxisKind",
+    "Label",
+    "LayerGroup",
+    "SearchPoint",
+    "SearchSpace",
+]
 
 DENSE, METHOD = "dense", "method"
 
 Label = str | int | float
-Point = Mapping[str, Label]
-"""A label for each axis, by the axis's name."""
+SearchPoint = Mapping[str, Label]
+"""The chosen option of each axis, by the name of the axis."""
 
 
 class AxisKind(Enum):
-    """What an axis is about."""
+    """Half of the toolkit that an axis belongs to."""
 
     SOFTWARE = "software"
     HARDWARE = "hardware"
@@ -50,7 +59,7 @@ class Axis:
     ----------
     name : str
     options : tuple of str, int or float
-        At least one; the first is the dense, widest, or default one.
+        At least one; the first is dense, the widest, or the default.
     kind : AxisKind
     """
 
@@ -60,8 +69,8 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Layers that are chosen for together.
+class LayerGroup:
+    """Layers that share their choices.
 
     Parameters
     ----------
@@ -69,11 +78,11 @@ class Group:
     layers : tuple of str
         Qualified names.
     patterns : mapping of str to PatternSection or None
-        By label; None is dense. Those that fit all the layers.
+        Patterns that fit all the layers, by label; None is dense.
     strides : tuple of int
-        Of taps, those that fit all the layers; empty: all taps are kept.
+        Strides of taps that fit all the layers. If empty, all taps are kept.
     weight_bits, act_bits : tuple of int
-        Empty: as [quantize] says.
+        If empty, [quantize] sets them.
     """
 
     name: str
@@ -85,7 +94,7 @@ class Group:
 
     @property
     def axes(self) -> Iterator[Axis]:
-        """Its choices; one that is none is no axis."""
+        """Axes of the group; choices without options have none."""
         for what, options in (
             ("pattern", tuple(self.patterns)),
             ("stride", self.strides),
@@ -95,44 +104,44 @@ class Group:
             if options:
                 yield Axis(name=f"{self.name} {what}", options=options, kind=AxisKind.SOFTWARE)
 
-    def rule(self, point: Point) -> RuleSection | None:
-        """The pruning rule that a point chooses; None if the layers stay dense."""
+    def rule(self, point: SearchPoint) -> RuleSection | None:
+        """Return the pruning rule of a point; None if the layers stay dense."""
         section = self.patterns.get(str(point.get(f"{self.name} pattern", DENSE)))
         stride = int(point.get(f"{self.name} stride", 1))
         chosen = {} if section is None else section.model_dump(exclude_defaults=True)
         if stride > 1:
             chosen["stride"] = stride
-        return RuleSection(layers=_exactly(self.layers), **chosen) if chosen else None
+        return RuleSection(layers=_match_exactly(self.layers), **chosen) if chosen else None
 
-    def pattern(self, point: Point) -> Pattern | StridedPattern:
-        """The pattern that a point chooses."""
+    def pattern(self, point: SearchPoint) -> Pattern | StridedPattern:
+        """Return the pattern of a point."""
         rule = self.rule(point)
         return Pattern() if rule is None else pattern_of(rule)
 
 
 @dataclass(frozen=True)
-class Space:
-    """What an experiment's [tune] says, for its network.
+class SearchSpace:
+    """The search space of an experiment: its [tune] section, applied to its model.
 
     Parameters
     ----------
     experiment : Experiment
         With a [tune] section.
-    groups : tuple of Group
+    groups : tuple of LayerGroup
     """
 
     experiment: Experiment
-    groups: tuple[Group, ...]
+    groups: tuple[LayerGroup, ...]
 
     @classmethod
-    def of(cls, experiment: Experiment, model: nn.Module) -> "Space":
-        """Lay [tune] over a model.
+    def of(cls, experiment: Experiment, model: nn.Module) -> "SearchSpace":
+        """Apply [tune] to a model.
 
         Raises
         ------
         UsageError
-            If there is no such section, layers are named twice or not at all, a pattern fits no
-            layer, or target_fps has no clock; all problems are listed.
+            If there is no [tune], layers are named twice or not at all, a pattern fits no layer, or
+            target_fps has no clock. The error lists all problems.
         """
         if experiment.tune is None:
             raise UsageError(f"experiment '{experiment.name}' needs a [tune] section, has none")
@@ -150,14 +159,14 @@ class Space:
 
     @property
     def section(self) -> TuneSection:
-        """What [tune] says."""
+        """The [tune] section."""
         assert self.experiment.tune is not None
         return self.experiment.tune
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
-        """All choices, those of layers first."""
-        section, found = self.section, [axis for group in self.groups for axis in group.axes]
+        """All axes, those of layers first."""
+        section, axes = self.section, [axis for group in self.groups for axis in group.axes]
         for name, options, kind in (
             ("filters", section.filters, AxisKind.SOFTWARE),
             (METHOD, section.methods, AxisKind.SOFTWARE),
@@ -167,48 +176,48 @@ class Space:
             ("clock MHz", section.hardware.clock_mhz, AxisKind.HARDWARE),
         ):
             if options:
-                found.append(Axis(name=name, options=tuple(options), kind=kind))
-        return tuple(found)
+                axes.append(Axis(name=name, options=tuple(options), kind=kind))
+        return tuple(axes)
 
     @cached_property
-    def hardware_points(self) -> tuple[Point, ...]:
-        """Every choice of hardware."""
+    def hardware_points(self) -> tuple[SearchPoint, ...]:
+        """All combinations of hardware options."""
         axes = [axis for axis in self.axes if axis.kind is AxisKind.HARDWARE]
         return tuple(
             dict(zip((axis.name for axis in axes), labels, strict=True))
             for labels in product(*(axis.options for axis in axes))
         )
 
-    def software(self, point: Point) -> Point:
-        """The part of a point that training depends on."""
+    def software(self, point: SearchPoint) -> SearchPoint:
+        """Return the part of a point that training depends on."""
         names = [axis.name for axis in self.axes if axis.kind is AxisKind.SOFTWARE]
         return {name: point[name] for name in names}
 
     @cached_property
-    def uniform(self) -> tuple[tuple[str, Point], ...]:
-        """The first option everywhere, and each pattern and stride in all layers that it fits."""
+    def uniform(self) -> tuple[tuple[str, SearchPoint], ...]:
+        """Named points: all first options; each pattern and stride in all layers that it fits."""
         first = {axis.name: axis.options[0] for axis in self.axes if axis.kind is AxisKind.SOFTWARE}
         labels = dict.fromkeys(label for group in self.groups for label in group.patterns)
-        found: dict[str, Point] = {DENSE: first}
+        points: dict[str, SearchPoint] = {DENSE: first}
         for label in labels:
             changed = {
                 f"{group.name} pattern": label for group in self.groups if label in group.patterns
             }
-            found.setdefault(label, {**first, **changed})
+            points.setdefault(label, {**first, **changed})
         for stride in dict.fromkeys(stride for group in self.groups for stride in group.strides):
             axes = [f"{group.name} stride" for group in self.groups if stride in group.strides]
             point = {**first, **dict.fromkeys(axes, stride)}
             if point != first:
-                found[f"stride {stride}"] = point
-        return tuple(found.items())
+                points[f"stride {stride}"] = point
+        return tuple(points.items())
 
-    def hardware(self, point: Point) -> HardwareSection:
-        """The [hardware] section of a point."""
+    def hardware(self, point: SearchPoint) -> HardwareSection:
+        """Return the [hardware] section of a point."""
         content = self.experiment.hardware.model_dump() | self._hardware_changes(point)
         return HardwareSection.model_validate(content)
 
-    def changes(self, point: Point, *, hardware: bool = True) -> dict[str, Any]:
-        """What a point changes in the experiment file; without hardware, what training sees."""
+    def changes(self, point: SearchPoint, *, hardware: bool = True) -> dict[str, Any]:
+        """Return the changes of an experiment file; without `hardware`, those of training only."""
         steps: list[dict[str, Any]] = [
             step.model_dump(mode="json", exclude_none=True)
             for step in self.experiment.prune
@@ -225,22 +234,22 @@ class Space:
             changes["hardware"] = section
         return changes
 
-    def _rules(self, point: Point) -> Iterator[dict[str, Any]]:
+    def _rules(self, point: SearchPoint) -> Iterator[dict[str, Any]]:
         for group in self.groups:
             if (rule := group.rule(point)) is not None:
                 yield rule.model_dump(mode="json", exclude_defaults=True)
 
-    def _template(self, point: Point) -> dict[str, Any]:
-        """The experiment's own step of weights, without what is chosen here."""
+    def _template(self, point: SearchPoint) -> dict[str, Any]:
+        """Return the experiment's own weight-pruning step, without its rules and budget."""
         own = [step for step in self.experiment.prune if isinstance(step, WeightSection)]
-        found: dict[str, Any] = {"method": "sr-ste"}
+        template: dict[str, Any] = {"method": "sr-ste"}
         for step in own:
-            found = step.model_dump(mode="json", exclude_unset=True, exclude={"rules", "budget"})
-        if (method := point.get(METHOD, found["method"])) != found["method"]:
-            found = {"method": method}
-        return found
+            template = step.model_dump(mode="json", exclude_unset=True, exclude={"rules", "budget"})
+        if (method := point.get(METHOD, template["method"])) != template["method"]:
+            template = {"method": method}
+        return template
 
-    def _bits(self, point: Point) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _bits(self, point: SearchPoint) -> Iterator[tuple[str, dict[str, Any]]]:
         for group in self.groups:
             chosen = {
                 key: point[name]
@@ -253,7 +262,7 @@ class Space:
             if chosen:
                 yield from ((layer, chosen) for layer in group.layers)
 
-    def _hardware_changes(self, point: Point) -> dict[str, Any]:
+    def _hardware_changes(self, point: SearchPoint) -> dict[str, Any]:
         keys = {
             "device": "device",
             "multipliers": "multipliers",
@@ -263,7 +272,7 @@ class Space:
         return {key: point[name] for name, key in keys.items() if name in point}
 
 
-def _groups(section: TuneSection, model: nn.Module, problems: list[str]) -> Iterator[Group]:
+def _groups(section: TuneSection, model: nn.Module, problems: list[str]) -> Iterator[LayerGroup]:
     layers = prunable_layers(model)
     shapes = {name: weight_shape(layer.weight) for name, layer in layers.items()}
     for entry in section.layers:
@@ -277,7 +286,7 @@ def _groups(section: TuneSection, model: nn.Module, problems: list[str]) -> Iter
             own = [shapes[name] for name in names]
             patterns, strides = dict(_fitting(entry, own)), _fitting_strides(entry, own)
             fitted |= {*patterns, *map(str, strides)}
-            yield Group(
+            yield LayerGroup(
                 name=names[0] if entry.each else entry.layers,
                 layers=names,
                 patterns=patterns,
@@ -298,7 +307,7 @@ def _groups(section: TuneSection, model: nn.Module, problems: list[str]) -> Iter
 def _fitting(
     entry: LayersSection, shapes: Sequence[WeightShape]
 ) -> Iterator[tuple[str, PatternSection | None]]:
-    """Patterns by label that fit all of some layers, densest first as they are given."""
+    """Yield the patterns that fit all of some layers, with their labels, in the given order."""
     fitting = [section for section in entry.patterns if _fits(section.rule(), shapes)]
     if entry.patterns and (entry.dense or not fitting):
         yield DENSE, None
@@ -306,13 +315,13 @@ def _fitting(
 
 
 def _fitting_strides(entry: LayersSection, shapes: Sequence[WeightShape]) -> tuple[int, ...]:
-    """Strides that fit all of some layers, by themselves; none if all taps are all there is."""
-    found = tuple(
+    """Return the strides that fit all of some layers; empty if only stride 1 does."""
+    fitting = tuple(
         stride
         for stride in entry.strides
         if stride == 1 or _fits(RuleSection(layers=".*", stride=stride), shapes)
     )
-    return () if found == (1,) else found
+    return () if fitting == (1,) else fitting
 
 
 def _fits(rule: RuleSection, shapes: Sequence[WeightShape]) -> bool:
@@ -323,8 +332,8 @@ def _label(section: PatternSection) -> str:
     return str(pattern_of(section.rule()))
 
 
-def _exactly(layers: Sequence[str]) -> str:
-    """Regular expression for just these names."""
+def _match_exactly(layers: Sequence[str]) -> str:
+    """Write a regular expression that matches only these names."""
     return "|".join(map(re.escape, layers))
 
 

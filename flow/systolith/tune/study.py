@@ -1,4 +1,4 @@
-"""The search: batches of points are drawn, screened, trained in rounds, and told to the sampler."""
+"""The search: draws batches of points, screens them, trains them in rounds, tells the sampler."""
 
 import hashlib
 import json
@@ -14,43 +14,42 @@ from numpy.typing import NDArray
 from torch import nn
 
 from systolith.config import Experiment, merged
-from systolith.foundation import UsageError
+from systolith.foundation import Progress, ProgressCallback, UsageError, no_progress
 from systolith.stages import make_model
 from systolith.stages.keys import join_inputs
 from systolith.stages.keys.training import TrainingInputs
-from systolith.tune.dense import Heard, train_dense
-from systolith.tune.designs import Design, Designs
-from systolith.tune.fronts import Scale, most_promising
+from systolith.tune.design_points import DesignPoint, DesignPoints
+from systolith.tune.fronts import LossScale, most_promising
 from systolith.tune.limits import check_search
 from systolith.tune.measuring import (
     Measurement,
     TrainTask,
     dense_model,
-    judged_data,
+    load_judged_data,
     measure,
-    measured_before,
+    read_measurement,
+    train_dense,
 )
 from systolith.tune.model import HardwareModel
-from systolith.tune.objectives import Values, breaks, losses
-from systolith.tune.sensitivity import Sensitivity, points_alone
-from systolith.tune.space import DENSE, Label, Point, Space
-from systolith.tune.surrogate import AccuracySurrogate
-from systolith.tune.trials import Trial, Trials, point_of, same
-from systolith.tune.workers import Failure, Workers
+from systolith.tune.objectives import Values, losses, measure_violations
+from systolith.tune.space import DENSE, Label, SearchPoint, SearchSpace
+from systolith.tune.surrogate import AccuracySurrogate, Sensitivity, list_single_changes
+from systolith.tune.trials import Trial, Trials, canonical_text, point_of
+from systolith.tune.workers import FailedTask, Workers
 
-__all__ = ["Heard", "Study"]
+__all__ = ["FrontCallback", "Study"]
 
 EXPECTED = -1
-"""Level before the first fidelity."""
+"""Level before the first fidelity, at which accuracies are predicted."""
 TRIES = 4
-"""Times as many points as are wanted that are drawn, before a space counts as searched."""
+"""A space counts as exhausted after this multiple of the wanted points is drawn."""
 
-Told = Callable[[Sequence[Design]], None]
-"""Hears of the front after each batch."""
+FrontCallback = Callable[[Sequence[DesignPoint]], None]
+"""Called with the front after each batch."""
 
 
 @dataclass(slots=True, kw_only=True)
-class _Candidate:
+class _DrawnPoint:
     trial: Trial
     point: dict[str, Label]
     accuracies: list[float]
@@ -58,23 +57,22 @@ class _Candidate:
 
 
 class Study:
-    """A search in a folder, which it goes on with if there is one already.
+    """A search in a folder; it resumes an earlier search there.
 
     Parameters
     ----------
     content : mapping
-        Of the experiment file, with a [tune] section.
+        Content of the experiment file, with a [tune] section.
     experiment : Experiment
-        The same, checked.
+        The experiment of this content.
     base : Path
         Folder of the experiment file.
     folder : Path
-        Where results go.
+        For results.
     workers : Workers
     storage : str, optional
-        URL of Optuna's store; by default SQLite in the folder.
-    heard : callable, optional
-        Hears of progress.
+        URL of Optuna's storage; by default SQLite in the folder.
+    progress : ProgressCallback, optional
 
     Raises
     ------
@@ -91,13 +89,13 @@ class Study:
         workers: Workers,
         *,
         storage: str | None = None,
-        heard: Heard | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> None:
         self.content, self.experiment, self.base = content, experiment, base
         self.folder, self.workers = folder, workers
-        self.heard: Heard = heard or (lambda what, done, total: None)
-        self.told: Told = lambda front: None
-        self.space = Space.of(experiment, make_model(experiment.model, experiment.seed, base))
+        self.progress = progress
+        self.on_front: FrontCallback = lambda front: None
+        self.space = SearchSpace.of(experiment, make_model(experiment.model, experiment.seed, base))
         self.section = self.space.section
         folder.mkdir(parents=True, exist_ok=True)
         self.results = folder / "evaluations"
@@ -110,89 +108,91 @@ class Study:
             sampler=self.section.sampler,
         )
 
-    def run(self, *, settle: bool = True) -> None:
-        """Search until enough points are trained, time is up, or nothing new is found.
+    def run(self, *, plan_front: bool = True) -> None:
+        """Search until enough points are trained, time is up, or no new point can be drawn.
 
-        At the end the planner is asked about the front, unless `settle` is false.
+        At the end the designs of the front are planned, unless `plan_front` is false.
         """
         if not self.weights.exists():
-            data = judged_data(self.experiment, self.base)
+            data = load_judged_data(self.experiment, self.base)
             check_search(self.space, self._fresh_model, data)
-        train_dense(self.experiment, self.base, self.weights, self.heard)
+        train_dense(self.experiment, self.base, self.weights, self.progress)
         begun = time.monotonic() - self.trials.seconds
         limit = None if self.section.minutes is None else 60 * self.section.minutes
         while len(self.trials.complete) < self.section.points:
             if limit is not None and time.monotonic() - begun > limit:
                 break
             start, number = time.monotonic(), self.trials.batches
-            found = self._batch(number)
+            has_points = self._run_batch(number)
             volume = self.designs.hypervolume(exact=False)
             entry = {"evaluations": float(len(self.trials.complete)), "hypervolume": volume}
             self.trials.end_batch(number, time.monotonic() - start, entry)
-            self.told(self.designs.front(self.designs.all(exact=False)))
-            if not found:
+            self.on_front(self.designs.front(self.designs.all(exact=False)))
+            if not has_points:
                 break
-        if settle:
-            self.designs.settle(self.workers, self.heard)
+        if plan_front:
+            self.designs.plan_front(self.workers, self.progress)
 
     @property
     def weights(self) -> Path:
-        """The dense, trained model."""
+        """File with the weights of the dense, trained model."""
         return self.folder / "dense" / "weights.safetensors"
 
     @cached_property
     def model(self) -> nn.Module:
-        """The same, ready to run."""
+        """The dense, trained model."""
         return dense_model(self.experiment, self.base, self.weights)
 
     @cached_property
     def hardware(self) -> HardwareModel:
-        """What points would take."""
-        data = judged_data(self.experiment, self.base)
+        """Estimates of the hardware of points."""
+        data = load_judged_data(self.experiment, self.base)
         return HardwareModel(self.space, self.model, data.calibration_images)
 
     @cached_property
-    def scale(self) -> Scale:
-        """The best and the worst of the uniform designs, on all hardware."""
-        chance = 1 / judged_data(self.experiment, self.base).classes
-        found = []
+    def scale(self) -> LossScale:
+        """Scale from the best to the worst of the uniform designs, on all hardware."""
+        chance = 1 / load_judged_data(self.experiment, self.base).classes
+        extremes: list[Values] = []
         for _, software in self.space.uniform:
             for hardware in self.space.hardware_points:
                 estimate = self.hardware.estimate({**software, **hardware})
                 if estimate is not None:
-                    found += [Values.of_estimate(estimate, accuracy) for accuracy in (chance, 1.0)]
-        if not found:
+                    extremes += [
+                        Values.of_estimate(estimate, accuracy) for accuracy in (chance, 1.0)
+                    ]
+        if not extremes:
             raise UsageError("no hardware of [tune.hardware] holds any uniform design")
-        table = self._losses(found)
-        return Scale(table.min(axis=0), table.max(axis=0))
+        table = self._losses(extremes)
+        return LossScale(table.min(axis=0), table.max(axis=0))
 
     @cached_property
-    def designs(self) -> Designs:
-        """Every trained point on all hardware."""
-        return Designs(self.space, self.hardware, self.trials, self.results, self.scale)
+    def designs(self) -> DesignPoints:
+        """All designs."""
+        return DesignPoints(self.space, self.hardware, self.trials, self.results, self.scale)
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
-        """What each option alone does, measured once."""
-        first, others = points_alone(self.space)
-        dense, *found = self._measure([first, *others.values()], 0.0, "sensitivity of each layer")
-        if isinstance(dense, Failure):
+        """Effect of each option alone."""
+        first, others = list_single_changes(self.space)
+        dense, *changed = self._measure([first, *others.values()], 0.0, "sensitivity of each layer")
+        if isinstance(dense, FailedTask):
             raise UsageError(f"the dense model cannot be quantized: {dense.reason}")
-        alone = {
-            each: result.accuracy
-            for each, result in zip(others, found, strict=True)
+        by_option = {
+            option: result.accuracy
+            for option, result in zip(others, changed, strict=True)
             if isinstance(result, Measurement)
         }
-        return Sensitivity(dense=dense.accuracy, alone=alone)
+        return Sensitivity(dense=dense.accuracy, by_option=by_option)
 
     @property
     def _settings(self) -> str:
-        """All that decides what is found, model and data too, but how long it is searched for."""
+        """Hash of everything that decides the results, except the length of the search."""
         left_out = {"tune": {"points", "minutes", "timeout_seconds"}}
         content = self.experiment.model_dump_json(
             exclude={**left_out, "verify": True, "simulate": True, "build": True}
         )
-        data = judged_data(self.experiment, self.base)
+        data = load_judged_data(self.experiment, self.base)
         reading = TrainingInputs(self.experiment, self.base, data, self._fresh_model)
         made_of = json.dumps(join_inputs(reading.model, reading.pixels), sort_keys=True)
         return hashlib.sha256((content + made_of).encode()).hexdigest()
@@ -200,12 +200,12 @@ class Study:
     def _fresh_model(self) -> nn.Module:
         return make_model(self.experiment.model, self.experiment.seed, self.base)
 
-    def _batch(self, number: int) -> bool:
-        """Draw, screen, train and tell one batch; false if nothing new could be drawn."""
-        fixed = self._given() if number == 0 and self.section.warm_start else []
+    def _run_batch(self, number: int) -> bool:
+        """Draw, screen, train and tell one batch; return whether a new point could be drawn."""
+        fixed = self._warm_start_points() if number == 0 and self.section.warm_start else []
         room = max(self.section.points - len(self.trials.before(number)), 0)
         want = len(fixed) or min(self.section.batch, room)
-        drawn = self._drawn(number, want, fixed)
+        drawn = self._draw(number, want, fixed)
         if not drawn:
             return False
         rounds = len(self.section.fidelities)
@@ -213,21 +213,21 @@ class Study:
         earlier = self.trials.before(number)
         alive = drawn
         if not fixed:
-            alive = self._promising(alive, sizes[0], earlier, EXPECTED)
+            alive = self._select_promising(alive, sizes[0], earlier, EXPECTED)
         failed: dict[int, str] = {}
         for level, fidelity in enumerate(self.section.fidelities):
             what = f"{fidelity:.0%} of the training" if fidelity else "masks without training"
             points = [candidate.point for candidate in alive]
             results = self._measure(points, fidelity, f"batch {number}, {what}")
             for candidate, result in zip(alive, results, strict=True):
-                if isinstance(result, Failure):
+                if isinstance(result, FailedTask):
                     failed[candidate.trial.number] = result.reason
                 else:
                     candidate.accuracies.append(result.accuracy)
                     candidate.keys.append(result.key)
             alive = [c for c in alive if c.trial.number not in failed]
             if level + 1 < rounds and not fixed:
-                alive = self._promising(alive, sizes[level + 1], earlier, level)
+                alive = self._select_promising(alive, sizes[level + 1], earlier, level)
         finished = {c.trial.number: c for c in alive}
         for candidate in drawn:
             trial = candidate.trial
@@ -240,63 +240,63 @@ class Study:
                 self.trials.tell(
                     trial,
                     [values.of(objective) for objective in self.section.objectives],
-                    broken=breaks(values, self.section.limits),
+                    broken=measure_violations(values, self.section.limits),
                     accuracies=candidate.accuracies,
                     keys=candidate.keys,
                 )
         return True
 
-    def _given(self) -> list[tuple[str, Point]]:
-        """The uniform designs, each on the hardware in the middle that holds it."""
-        options, found = self.space.hardware_points, list[tuple[str, Point]]()
+    def _warm_start_points(self) -> list[tuple[str, SearchPoint]]:
+        """List the uniform designs, each on the middlemost hardware that holds it."""
+        options, points = self.space.hardware_points, list[tuple[str, SearchPoint]]()
         order = sorted(range(len(options)), key=lambda n: abs(2 * n - len(options) + 1))
         for name, software in self.space.uniform:
             for hardware in (options[n] for n in order):
                 point = {**software, **hardware}
                 if self.hardware.estimate(point) is not None:
-                    found.append((DENSE if name == DENSE else "uniform", point))
+                    points.append((DENSE if name == DENSE else "uniform", point))
                     break
-        return found
+        return points
 
-    def _drawn(
-        self, number: int, want: int, fixed: Sequence[tuple[str, Point]]
-    ) -> list[_Candidate]:
-        """Ask until there are enough points that hardware can hold, or it has been tried enough."""
+    def _draw(
+        self, number: int, want: int, fixed: Sequence[tuple[str, SearchPoint]]
+    ) -> list[_DrawnPoint]:
+        """Draw points until enough of them fit the hardware, or enough attempts were made."""
         asked = self.trials.in_batch(number)
         mine = {trial.number for trial in asked}
-        earlier = {same(point_of(t)) for t in self.trials.asked if t.number not in mine}
-        found: list[_Candidate] = []
+        earlier = {canonical_text(point_of(t)) for t in self.trials.asked if t.number not in mine}
+        points: list[_DrawnPoint] = []
         wanted = len(fixed) or want * self.section.candidates
         tries = len(fixed) or TRIES * wanted
         place = 0
-        while len(found) < wanted and place < tries:
+        while len(points) < wanted and place < tries:
             if place < len(asked):
                 trial = asked[place]
             else:
                 population = self.section.batch
                 given = fixed[place] if fixed else None
-                # A sampler that keeps to what no hardware holds is helped by chance.
+                # Random points help a sampler that only proposes points that fit no hardware.
                 by_chance = given is None and place >= tries // 2
                 trial = self.trials.ask(number, population, given, by_chance=by_chance)
             place += 1
             point = point_of(trial)
-            key = same(point)
+            key = canonical_text(point)
             if key in earlier:
                 self.trials.drop(trial, "repeated")
             elif self.hardware.estimate(point) is None:
                 self.trials.drop(trial, "infeasible")
             else:
-                found.append(_Candidate(trial=trial, point=point, accuracies=[], keys=[]))
+                points.append(_DrawnPoint(trial=trial, point=point, accuracies=[], keys=[]))
             earlier.add(key)
-            self.heard(f"batch {number}, drawing points", len(found), wanted)
-        return found
+            self._report(f"batch {number}, drawing points", len(points), wanted)
+        return points
 
-    def _promising(
-        self, candidates: Sequence[_Candidate], count: int, earlier: Sequence[Trial], level: int
-    ) -> list[_Candidate]:
-        """Keep those that would add most to the front, on all hardware, once they are trained.
+    def _select_promising(
+        self, candidates: Sequence[_DrawnPoint], count: int, earlier: Sequence[Trial], level: int
+    ) -> list[_DrawnPoint]:
+        """Keep the points that are predicted to add most to the front, on all hardware.
 
-        At level EXPECTED little is known but what sensitivity says; others are measured.
+        At level EXPECTED, sensitivities predict the accuracy; at other levels it is measured.
         """
         if len(candidates) <= count:
             return list(candidates)
@@ -304,63 +304,70 @@ class Study:
         final = [trial.user_attrs["accuracies"][-1] for trial in earlier]
         if level == EXPECTED:
             before = [self.sensitivity.expected(point) for point in known]
-            now = [self.sensitivity.expected(each.point) for each in candidates]
+            now = [self.sensitivity.expected(drawn.point) for drawn in candidates]
         else:
             before = [trial.user_attrs["accuracies"][level] for trial in earlier]
-            now = [each.accuracies[level] for each in candidates]
+            now = [drawn.accuracies[level] for drawn in candidates]
         surrogate = AccuracySurrogate(self.space.axes, known, before, final)
-        accuracies = surrogate.accuracies([each.point for each in candidates], now)
+        accuracies = surrogate.predict([drawn.point for drawn in candidates], now)
         front = [
             row
             for point, accuracy in zip(known, final, strict=True)
             for row in self._on_all_hardware(point, accuracy)
         ]
-        found = [
-            self._losses(self._on_all_hardware(each.point, accuracy))
-            for each, accuracy in zip(candidates, accuracies, strict=True)
+        predicted = [
+            self._losses(self._on_all_hardware(drawn.point, accuracy))
+            for drawn, accuracy in zip(candidates, accuracies, strict=True)
         ]
-        chosen = most_promising(found, self._losses(front), self.scale, count)
+        chosen = most_promising(predicted, self._losses(front), self.scale, count)
         return [candidates[number] for number in sorted(chosen)]
 
-    def _on_all_hardware(self, point: Point, accuracy: float) -> list[Values]:
-        """What a trained point would be on each hardware; within the limits, if that can be."""
-        found = []
+    def _on_all_hardware(self, point: SearchPoint, accuracy: float) -> list[Values]:
+        """Estimate a point on each hardware; only those within the limits, if there are any."""
+        designs = []
         for hardware in self.space.hardware_points:
             estimate = self.hardware.estimate({**point, **hardware})
             if estimate is not None:
-                found.append(Values.of_estimate(estimate, accuracy))
+                designs.append(Values.of_estimate(estimate, accuracy))
         limits = self.section.limits
-        kept = [each for each in found if max(breaks(each, limits).values(), default=0.0) <= 0]
-        return kept or found
+        kept = [
+            values
+            for values in designs
+            if max(measure_violations(values, limits).values(), default=0.0) <= 0
+        ]
+        return kept or designs
 
     def _measure(
-        self, points: Sequence[Point], fidelity: float, what: str
-    ) -> list[Measurement | Failure]:
-        """Train and judge points, each software once; those that were judged before are found."""
+        self, points: Sequence[SearchPoint], fidelity: float, what: str
+    ) -> list[Measurement | FailedTask]:
+        """Measure points; equal software is trained once, and earlier measurements are read."""
         tasks = [self._task(point, fidelity) for point in points]
         keys = [task.key for task in tasks]
         unique = {key: task for key, task in zip(keys, tasks, strict=True)}
-        found: dict[str, Measurement | Failure] = {}
+        results: dict[str, Measurement | FailedTask] = {}
         for key in unique:
-            if (before := measured_before(self.results, key)) is not None:
-                found[key] = before
-        self.heard(what, len(found), len(unique))
-        missing = {key: task for key, task in unique.items() if key not in found}
-        for key, result in self._results(missing):
-            found[key] = result
-            self.heard(what, len(found), len(unique))
-        return [found[key] for key in keys]
+            if (before := read_measurement(self.results, key)) is not None:
+                results[key] = before
+        self._report(what, len(results), len(unique))
+        missing = {key: task for key, task in unique.items() if key not in results}
+        for key, result in self._run_tasks(missing):
+            results[key] = result
+            self._report(what, len(results), len(unique))
+        return [results[key] for key in keys]
 
-    def _results(
+    def _report(self, task: str, done: int, total: int) -> None:
+        self.progress(Progress(task=task, done=done, total=total))
+
+    def _run_tasks(
         self, tasks: Mapping[str, TrainTask]
-    ) -> Iterator[tuple[str, Measurement | Failure]]:
+    ) -> Iterator[tuple[str, Measurement | FailedTask]]:
         keys = list(tasks)
         for number, result in self.workers.run(measure, [(tasks[key], key) for key in keys]):
             if isinstance(result, Measurement) and not np.isfinite(result.accuracy):
-                result = Failure(reason=f"its accuracy is {result.accuracy}")
+                result = FailedTask(reason=f"its accuracy is {result.accuracy}")
             yield keys[number], result
 
-    def _task(self, point: Point, fidelity: float) -> TrainTask:
+    def _task(self, point: SearchPoint, fidelity: float) -> TrainTask:
         return TrainTask(
             content=merged(self.content, self.space.changes(point, hardware=False)),
             folder=self.base,
@@ -370,7 +377,7 @@ class Study:
             seconds=self.section.timeout_seconds,
         )
 
-    def _values(self, point: Point, accuracy: float) -> Values:
+    def _values(self, point: SearchPoint, accuracy: float) -> Values:
         estimate = self.hardware.estimate(point)
         assert estimate is not None, "only feasible points are trained"
         return Values.of_estimate(estimate, accuracy)

@@ -1,4 +1,4 @@
-"""The trials of a study in Optuna's store: asked in batches, told at the end of each."""
+"""The trials of a study in Optuna's storage: asked in batches, told at the end of each batch."""
 
 import json
 import warnings
@@ -13,9 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from systolith.config import ObjectiveName, SamplerName
 from systolith.foundation import UsageError
 from systolith.tune.objectives import MAXIMIZED
-from systolith.tune.repeats import Items, items_of
-from systolith.tune.samplers import sampler_for
-from systolith.tune.space import Label, Point, Space
+from systolith.tune.samplers import Items, items_of, make_sampler
+from systolith.tune.space import Label, SearchPoint, SearchSpace
 
 __all__ = ["Trial", "TrialState", "Trials"]
 
@@ -26,20 +25,20 @@ Trial = FrozenTrial
 
 
 class Trials:
-    """What Optuna keeps of a study.
+    """The trials of a study.
 
-    A batch counts once all its trials are told: a study that was cut off goes on within its batch,
-    and what it asks next is what it would have asked.
+    A batch counts once all its trials are told. An interrupted study resumes within its batch and
+    asks for the same points as an uninterrupted one.
 
     Parameters
     ----------
-    space : Space
+    space : SearchSpace
     storage : str
-        URL.
+        URL of the storage.
     name : str
-        Of the study.
+        Name of the study.
     settings : str
-        All that decides what the study finds; a store with another study of this name is refused.
+        Hash of everything that decides the results of the study.
     seed : int
     sampler : SamplerName
 
@@ -51,7 +50,7 @@ class Trials:
 
     def __init__(
         self,
-        space: Space,
+        space: SearchSpace,
         storage: str,
         *,
         name: str,
@@ -70,7 +69,7 @@ class Trials:
                 directions=[_direction(objective) for objective in objectives],
                 load_if_exists=True,
             )
-        except Exception as error:  # whatever the driver of a database raises
+        except Exception as error:  # database drivers raise errors of their own
             raise UsageError(f"the study cannot be kept in {storage}: {error}") from error
         if self.study.user_attrs.setdefault(SETTINGS, settings) != settings:
             raise UsageError(
@@ -81,54 +80,54 @@ class Trials:
 
     @property
     def batches(self) -> int:
-        """How many batches are told."""
+        """Number of finished batches."""
         return int(self.study.user_attrs.get(DONE, 0))
 
     @property
     def complete(self) -> list[Trial]:
-        """Trials that were trained to the end."""
+        """Trials that were trained completely."""
         return self.of(TrialState.COMPLETE)
 
     def of(self, *states: TrialState) -> list[Trial]:
-        """Trials in some states; all if none is given."""
+        """Return the trials in some states; by default all."""
         return self.study.get_trials(deepcopy=False, states=states or None)
 
     @property
     def asked(self) -> list[Trial]:
-        """All trials whose point is drawn."""
+        """Trials that have a point."""
         return [trial for trial in self.of() if trial.state is not TrialState.WAITING]
 
     def in_batch(self, number: int) -> list[Trial]:
-        """Trials that were asked for a batch that is not told, in order."""
+        """Return the trials of an unfinished batch, in order."""
         return [trial for trial in self.asked if trial.user_attrs.get(BATCH, number) == number]
 
     def before(self, number: int) -> list[Trial]:
-        """Trials of earlier batches that were trained to the end."""
+        """Return the trials of earlier batches that were trained completely."""
         return [trial for trial in self.complete if trial.user_attrs[BATCH] < number]
 
     def ask(
         self,
         batch: int,
         population: int,
-        fixed: tuple[str, Point] | None = None,
+        fixed: tuple[str, SearchPoint] | None = None,
         *,
         by_chance: bool = False,
     ) -> Trial:
-        """Draw a point for a batch, or take one that is given, with where it comes from."""
+        """Draw a point for a batch, or take a given one, which comes with its origin."""
         if fixed is not None:
             origin, point = fixed
             self.study.enqueue_trial(dict(point), user_attrs={ORIGIN: origin})
-        known = self._known()
+        known = self._known_points()
         sampler = SamplerName.RANDOM if by_chance else self.sampler
-        self.study.sampler = sampler_for(
+        self.study.sampler = make_sampler(
             sampler, self.seed, len(self.of()), population, self.space.axes, known
         )
         trial = self.study.ask(fixed_distributions=self._distributions)
         trial.set_user_attr(BATCH, batch)
         return self.of()[trial.number]
 
-    def _known(self) -> set[Items]:
-        """Points of all trials so far."""
+    def _known_points(self) -> set[Items]:
+        """Return the points of all trials so far."""
         for trial in self.asked:
             if trial.number not in self._items:
                 self._items[trial.number] = items_of(point_of(trial))
@@ -136,7 +135,7 @@ class Trials:
 
     @property
     def waiting(self) -> bool:
-        """Whether a point was given that is not yet asked for."""
+        """Whether a given point is not asked for yet."""
         return bool(self.of(TrialState.WAITING))
 
     @property
@@ -144,7 +143,7 @@ class Trials:
         return {axis.name: CategoricalDistribution(axis.options) for axis in self.space.axes}
 
     def note(self, trial: Trial, **attributes: Any) -> None:
-        """Keep something with a trial."""
+        """Store attributes with a trial."""
         handle = optuna.trial.Trial(self.study, trial._trial_id)
         for name, value in attributes.items():
             handle.set_user_attr(name, value)
@@ -170,19 +169,19 @@ class Trials:
         accuracies: Sequence[float],
         keys: Sequence[str],
     ) -> None:
-        """End a trial with its values, one for each objective, and by how much it breaks limits."""
+        """End a trial with a value per objective, and the share by which each limit is exceeded."""
         if trial.state is TrialState.RUNNING:
             noted = {ACCURACIES: list(accuracies), KEYS: list(keys)}
             self.note(trial, **noted, **{OUTCOME: "complete"})
             handle = optuna.trial.Trial(self.study, trial._trial_id)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it was set before, if the study was cut off here
+                warnings.simplefilter("ignore")  # an interrupted study has set it before
                 for name, share in broken.items():
                     handle.set_constraint(name, share)
             self.study.tell(trial.number, list(values))
 
     def end_batch(self, number: int, seconds: float, entry: Mapping[str, float]) -> None:
-        """Count a batch as told."""
+        """Finish a batch."""
         history = [*self.history, dict(entry)]
         self.study.set_user_attr(HISTORY, history)
         self.study.set_user_attr(SECONDS, self.seconds + seconds)
@@ -190,7 +189,7 @@ class Trials:
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """What was noted at the end of each batch."""
+        """The entries of all finished batches."""
         return list(self.study.user_attrs.get(HISTORY, []))[: self.batches]
 
     @property
@@ -200,12 +199,12 @@ class Trials:
 
 
 def point_of(trial: Trial) -> dict[str, Label]:
-    """What a trial chose."""
+    """Return the point of a trial."""
     return dict(trial.params)
 
 
-def same(point: Point) -> str:
-    """A text that is equal for equal points."""
+def canonical_text(point: SearchPoint) -> str:
+    """Write a point as a text that is equal for equal points."""
     return json.dumps(dict(point), sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""Work in other processes or on other machines, whatever becomes of them."""
+"""Tasks in other processes or on other machines, which may die."""
 
 import multiprocessing
 import os
@@ -18,27 +18,28 @@ from systolith.plan import PlanError
 from systolith.prune import PruneError
 from systolith.train import DivergedError
 
-__all__ = ["Failure", "Workers"]
+__all__ = ["FailedTask", "Workers"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 RETRIES = 3
-"""Times that work begins whose worker died."""
+"""Largest number of attempts at a task whose worker dies."""
 GRACE = 1.5
-"""Times the allowed seconds, after which a worker that says nothing is ended."""
+"""A worker is ended after this multiple of the allowed seconds, but see LEAST_GRACE."""
 LEAST_GRACE = 30.0
+"""Seconds beyond the allowed ones that every worker gets."""
 POLL_SECONDS = 0.5
 EXPECTED = (
     *(DivergedError, NetworkError, PlanError, PruneError, UsageError),
     *(ArithmeticError, MemoryError, TimeoutError),
 )
-"""Errors that are a point's own: it failed, and the search goes on."""
+"""Errors of one point, after which the search goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why there is no result."""
+class FailedTask:
+    """A task without a result, and the reason."""
 
     reason: str
 
@@ -52,17 +53,17 @@ class _Job(Generic[T]):
 
 
 class Workers(AbstractContextManager["Workers"]):
-    """Runs a function over many tasks, several at once; tasks whose worker dies begin again.
+    """Runs a function on many tasks in parallel; retries tasks whose worker dies.
 
     Parameters
     ----------
     jobs : int
         Processes on this machine, at least 1.
     scheduler : str, optional
-        Address of a Dask scheduler, whose workers are used instead. They must see the same files
-        and have the same systolith.
+        Address of a Dask scheduler, whose workers replace the processes. They must see the same
+        files and have the same version of systolith.
     seconds : float
-        That one task may take. A worker that does not stop by itself is ended somewhat later.
+        Time limit of one task. A worker that does not stop by itself is ended later.
     """
 
     def __init__(self, jobs: int, *, scheduler: str | None = None, seconds: float) -> None:
@@ -72,16 +73,16 @@ class Workers(AbstractContextManager["Workers"]):
 
     def run(
         self, function: Callable[[T], R], tasks: Sequence[T]
-    ) -> Iterator[tuple[int, R | Failure]]:
-        """Give results in the order in which they come, with the number of the task.
+    ) -> Iterator[tuple[int, R | FailedTask]]:
+        """Yield results as they finish, with the index of the task.
 
-        `function` and tasks must be picklable. Errors that are a task's own become failures; others
-        are raised.
+        `function` and tasks must be picklable. Expected errors of a task give a
+        :class:`FailedTask`; others are raised.
         """
         waiting = [_Job(number=number, task=task) for number, task in enumerate(tasks)]
         running: dict[Future[R], _Job[T]] = {}
         while waiting or running:
-            # No more than can begin at once: so it is known when each one began.
+            # Submit only as many as can begin at once, so that their start times are known.
             while waiting and len(running) < self.jobs:
                 job = waiting.pop(0)
                 job.attempts, job.began = job.attempts + 1, time.monotonic()
@@ -93,15 +94,15 @@ class Workers(AbstractContextManager["Workers"]):
                 if result is None and job.attempts < RETRIES:
                     waiting.insert(0, job)
                 elif result is None:
-                    yield job.number, Failure(reason=f"its worker died {RETRIES} times")
+                    yield job.number, FailedTask(reason=f"its worker died {RETRIES} times")
                 else:
                     yield job.number, result
             for job in self._overdue(running.values()):
-                yield job.number, Failure(reason=f"took more than {self.seconds:g} s, and hung")
-                running = {future: each for future, each in running.items() if each is not job}
+                yield job.number, FailedTask(reason=f"took more than {self.seconds:g} s, and hung")
+                running = {future: other for future, other in running.items() if other is not job}
 
     def close(self) -> None:
-        """Let all workers go; those of this machine end."""
+        """Release all workers, and end those of this machine."""
         if self._executor is not None:
             self._executor.shutdown(wait=False)
             self._end_processes()
@@ -146,17 +147,17 @@ class Workers(AbstractContextManager["Workers"]):
         executor: Executor = client.get_executor(pure=False)
         return executor
 
-    def _result(self, future: Future[R]) -> R | Failure | None:
-        """What came of it; None if its worker died."""
+    def _result(self, future: Future[R]) -> R | FailedTask | None:
+        """Return the result, or None if the worker died."""
         try:
             return future.result()
         except BrokenProcessPool:
             return None
         except EXPECTED as error:
-            return Failure(reason=f"{type(error).__name__}: {error}")
+            return FailedTask(reason=f"{type(error).__name__}: {error}")
         except Exception as error:
             if type(error).__name__ == "KilledWorker":  # of Dask, which has tried again itself
-                return Failure(reason=f"its worker died: {error}")
+                return FailedTask(reason=f"its worker died: {error}")
             raise
 
     def _overdue(self, jobs: Iterable[_Job[T]]) -> Iterator[_Job[T]]:
@@ -169,14 +170,14 @@ class Workers(AbstractContextManager["Workers"]):
         yield from late
 
     def _end_processes(self) -> None:
-        """End the processes of this machine; the pool notices, and others take their place."""
+        """End the processes of this machine; the pool replaces them."""
         if self.scheduler is None:
             for process in multiprocessing.active_children():
                 process.kill()
 
 
 def _end_with_driver() -> None:
-    """In a worker: end as soon as the process that started it has ended, even if it was killed."""
+    """End this worker as soon as the process that started it ends, even if it was killed."""
     driver = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from systolith.config import check_experiment, merged
 from systolith.data import Dataset
 from systolith.tune import Study
-from systolith.tune.workers import EXPECTED, Failure
+from systolith.tune.workers import EXPECTED, FailedTask
 
 CONTENT: dict[str, Any] = {
     "name": "tiny",
@@ -89,7 +89,7 @@ class Inline:
             try:
                 yield number, function(task)
             except EXPECTED as error:
-                yield number, Failure(reason=str(error))
+                yield number, FailedTask(reason=str(error))
 
 
 def make_study(folder: Path, workers: Any, changes: Mapping[str, Any] | None = None) -> Study:

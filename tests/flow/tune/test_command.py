@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from systolith.cli import app
 from systolith.config import read_content
-from systolith.tune import account_of
+from systolith.tune import summarize_study
 from tests.flow.tune.inline import Inline, make_study
 
 ROOT = Path(__file__).parent.parent.parent.parent
@@ -26,7 +26,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = "name = 'tiny'\n[model]\nfactory = 'resnet8'\n[data]\nfactory = 'digits'\n"
     text += "[hardware]\ndevice = 'ecp5-25f'\n"
     experiment = {"path": str(folder / "tiny.toml"), "text": text}
-    account = {**account_of(study, folder), "experiment": experiment}
+    account = {**summarize_study(study, folder), "experiment": experiment}
     (folder / "study.json").write_text(json.dumps(account))
     return folder
 

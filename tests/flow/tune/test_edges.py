@@ -9,12 +9,12 @@ from systolith.config import ObjectiveName, SamplerName, check_experiment
 from systolith.foundation import UsageError
 from systolith.models import DigitsCNN
 from systolith.stages import make_data
-from systolith.tune import Space
+from systolith.tune import SearchSpace
 from systolith.tune.limits import check_search
-from systolith.tune.samplers import sampler_for
+from systolith.tune.samplers import make_sampler
 
 
-def _space(limits: dict[str, float]) -> Space:
+def _space(limits: dict[str, float]) -> SearchSpace:
     content = {
         "name": "edges",
         "model": {"factory": "digits_cnn"},
@@ -26,7 +26,7 @@ def _space(limits: dict[str, float]) -> Space:
         },
     }
     experiment = check_experiment(content, Path("edges.toml"))
-    return Space.of(experiment, DigitsCNN())
+    return SearchSpace.of(experiment, DigitsCNN())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_limits_that_a_mixed_design_keeps_are_searched_for() -> None:
 
 @pytest.mark.parametrize("name", SamplerName)
 def test_every_sampler_takes_batches_of_one(name: SamplerName) -> None:
-    sampler_for(name, 0, 0, 1, _space({}).axes, set())
+    make_sampler(name, 0, 0, 1, _space({}).axes, set())
 
 
 def test_an_empty_front_says_which_limit_is_broken_and_the_best() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from systolith.tune.fronts import Scale, front_of, most_promising
+from systolith.tune.fronts import LossScale, front_of, most_promising
 
 STEPS = 4
 Points = NDArray[np.float64]
@@ -24,7 +24,7 @@ def _cells(points: Points) -> int:
     return sum(any((point <= cell).all() for point in points) for cell in cells)
 
 
-SCALES = {n: Scale(np.zeros(n), np.full(n, float(STEPS))) for n in (2, 3)}
+SCALES = {n: LossScale(np.zeros(n), np.full(n, float(STEPS))) for n in (2, 3)}
 
 
 @given(st.sampled_from([2, 3]).flatmap(_points))

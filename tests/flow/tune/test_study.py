@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from systolith.config import ObjectiveName, load_experiment
 from systolith.foundation import UsageError
 from systolith.stages import open_run
-from systolith.tune import Study, account_of, find_design, load_account, write_pick
+from systolith.tune import Study, find_design, load_summary, summarize_study, write_pick
 from systolith.tune import study as module
 from systolith.tune.measuring import Measurement
 from tests.flow.tune.inline import CONTENT, Inline, make_study
@@ -110,7 +110,7 @@ def test_a_point_that_fails_ends_only_itself(
     reasons = {trial.user_attrs["reason"] for trial in study.trials.of(TrialState.FAIL)}
     assert "its accuracy is nan" in reasons
     assert all(trial.params["6 weight bits"] == 4 for trial in study.trials.complete)
-    account = account_of(study, tmp_path)
+    account = summarize_study(study, tmp_path)
     assert account["states"]["failed"] == len(account["failures"]) > 0
 
 
@@ -132,7 +132,7 @@ def test_every_sampler_searches(sampler: str, finished: Study, tmp_path: Path) -
     (tmp_path / "dense").symlink_to(finished.folder / "dense")
     (tmp_path / "evaluations").symlink_to(finished.results)
     study = make_study(tmp_path, Inline(), {"tune": {"sampler": sampler, "points": 8}})
-    study.run(settle=False)
+    study.run(plan_front=False)
     assert len(study.trials.complete) == 8
 
 
@@ -158,11 +158,11 @@ def test_a_picked_design_is_what_the_study_said(finished: Study, tmp_path: Path)
     text += (
         "[hardware]\ndevice = 'ecp5-25f'\n[tune]\nlayers = [{layers = '2', weight_bits = [8]}]\n"
     )
-    told = account_of(finished, finished.folder)
+    told = summarize_study(finished, finished.folder)
     account = {**told, "experiment": {"path": str(finished.folder / "tiny.toml"), "text": text}}
     (tmp_path / "study.json").write_text(json.dumps(account))
     for wanted in ("fps", "luts", account["points"][0]["number"]):
-        design = find_design(load_account(tmp_path), wanted)
+        design = find_design(load_summary(tmp_path), wanted)
         path = tmp_path / f"{wanted}.toml"
         write_pick(account, design, path, build=False)
         assert "# kept" in path.read_text()
@@ -173,15 +173,15 @@ def test_a_picked_design_is_what_the_study_said(finished: Study, tmp_path: Path)
 
 
 def test_a_design_that_is_not_there_is_named(finished: Study, tmp_path: Path) -> None:
-    account = account_of(finished, finished.folder)
+    account = summarize_study(finished, finished.folder)
     with pytest.raises(UsageError, match=r"no design '99.9'; of its front: "):
         find_design(account, "99.9")
     with pytest.raises(UsageError, match="no study.json"):
-        load_account(tmp_path)
+        load_summary(tmp_path)
 
 
 def test_values_of_all_objectives_are_told(finished: Study) -> None:
-    account = account_of(finished, finished.folder)
+    account = summarize_study(finished, finished.folder)
     names = {name.value for name in ObjectiveName}
     assert all(set(point["values"]) == names for point in account["points"])
     layers = account["points"][0]["layers"]

@@ -20,14 +20,14 @@ def _after(point: dict[str, object]) -> float:
 def test_few_points_teach_nothing() -> None:
     points = POINTS[: LEAST - 1]
     surrogate = AccuracySurrogate(AXES, points, [0.1] * len(points), [0.9] * len(points))
-    assert surrogate.accuracies(POINTS[:2], [0.3, 0.7]) == [0.3, 0.7]
+    assert surrogate.predict(POINTS[:2], [0.3, 0.7]) == [0.3, 0.7]
 
 
 def test_what_recovers_is_told_from_what_does_not() -> None:
     before = [0.9 - 0.8 * (point["a"] == "sparse") for point in POINTS]
     surrogate = AccuracySurrogate(AXES, POINTS, before, [_after(point) for point in POINTS])
     dense, sparse, narrow = (
-        surrogate.accuracies([{"a": a, "b": b, "multipliers": 8}], [before_])[0]
+        surrogate.predict([{"a": a, "b": b, "multipliers": 8}], [before_])[0]
         for a, b, before_ in (("dense", 8, 0.9), ("sparse", 8, 0.1), ("dense", 4, 0.9))
     )
     # Sparse ones seem hopeless without training, and are nearly as good; narrow ones are not.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from systolith.tune import Failure, Workers
+from systolith.tune import FailedTask, Workers
 from systolith.tune import workers as module
 
 
@@ -53,7 +53,7 @@ def test_results_come_with_their_numbers_and_failures_do_not_stop_others() -> No
     with Workers(2, seconds=60) as workers:
         assert dict(workers.run(_double, [5, 6, 7])) == {0: 10, 1: 12, 2: 14}
         found = dict(workers.run(_fails_on_three, [2, 3, 4]))
-    assert found == {0: 2, 1: Failure(reason="ZeroDivisionError: three"), 2: 4}
+    assert found == {0: 2, 1: FailedTask(reason="ZeroDivisionError: three"), 2: 4}
 
 
 def test_what_a_dead_worker_did_begins_again(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_what_a_dead_worker_did_begins_again(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_kills_every_worker_is_given_up() -> None:
     with Workers(1, seconds=60) as workers:
-        assert dict(workers.run(_dies, [0])) == {0: Failure(reason="its worker died 3 times")}
+        assert dict(workers.run(_dies, [0])) == {0: FailedTask(reason="its worker died 3 times")}
         assert dict(workers.run(_double, [1])) == {0: 2}
 
 
@@ -75,7 +75,7 @@ def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         list(workers.run(_double, [1, 2]))  # so that processes are there
         monkeypatch.setattr(module, "LEAST_GRACE", 10.0)  # others begin anew, and import torch
         found = dict(workers.run(_hangs, [0, 1, 2, 3]))
-    assert found[0] == Failure(reason="took more than 0.1 s, and hung")
+    assert found[0] == FailedTask(reason="took more than 0.1 s, and hung")
     assert [found[number] for number in (1, 2, 3)] == [1, 2, 3]
 
 

@@ -1,4 +1,4 @@
-"""A study as JSON: what its page shows, and what a design is picked from."""
+"""A study as JSON: the content of its page, and the designs to pick from."""
 
 import warnings
 from collections import Counter
@@ -10,27 +10,27 @@ import optuna
 
 from systolith.config import ObjectiveName
 from systolith.network import identifier
-from systolith.tune.designs import Design
+from systolith.tune.design_points import DesignPoint
 from systolith.tune.measuring import epochs_at
 from systolith.tune.objectives import MAXIMIZED, UNITS
-from systolith.tune.space import Group, Point
+from systolith.tune.space import LayerGroup, SearchPoint
 from systolith.tune.study import Study
 from systolith.tune.trials import TrialState
 
-__all__ = ["account_of", "briefly", "objectives_of"]
+__all__ = ["describe_objectives", "summarize_design", "summarize_study"]
 
 LEAST_FOR_IMPORTANCE = 8
-"""Trained points."""
+"""Trained points that the importance of choices needs."""
 
 
-def account_of(study: Study, folder: Path) -> dict[str, Any]:
-    """Tell everything of a study.
+def summarize_study(study: Study, folder: Path) -> dict[str, Any]:
+    """Summarize a study and all its designs.
 
     Parameters
     ----------
     study : Study
     folder : Path
-        Of the study, as people name it.
+        Folder of the study, as it stands in commands.
     """
     trials = study.trials
     designs = study.designs.all()
@@ -46,19 +46,19 @@ def account_of(study: Study, folder: Path) -> dict[str, Any]:
             {"trial": trial.number, "reason": trial.user_attrs.get("reason", "")}
             for trial in trials.of(TrialState.FAIL)
         ],
-        "objectives": objectives_of(study),
+        "objectives": describe_objectives(study),
         "choices": [
             {"name": axis.name, "options": list(axis.options)} for axis in study.space.axes
         ],
-        "points": [_told(study, design, front, folder) for design in designs],
-        "importance": _importance(study),
+        "points": [_summarize_fully(study, design, front, folder) for design in designs],
+        "importance": _compute_importance(study),
         "sensitivity": study.sensitivity.rows(),
         "history": trials.history,
     }
 
 
-def objectives_of(study: Study) -> list[dict[str, Any]]:
-    """Tell what a study is after."""
+def describe_objectives(study: Study) -> list[dict[str, Any]]:
+    """Describe the objectives of a study."""
     return [
         {
             "name": name.value,
@@ -71,8 +71,8 @@ def objectives_of(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def briefly(design: Design) -> dict[str, Any]:
-    """Tell of a design what a table of the front shows."""
+def summarize_design(design: DesignPoint) -> dict[str, Any]:
+    """Summarize a design for the table of the front."""
     return {
         "number": design.name,
         "values": {name.value: design.values.of(name) for name in ObjectiveName},
@@ -80,9 +80,11 @@ def briefly(design: Design) -> dict[str, Any]:
     }
 
 
-def _told(study: Study, design: Design, front: set[str], folder: Path) -> dict[str, Any]:
+def _summarize_fully(
+    study: Study, design: DesignPoint, front: set[str], folder: Path
+) -> dict[str, Any]:
     return {
-        **briefly(design),
+        **summarize_design(design),
         "state": "complete",
         "front": design.name in front,
         "feasible": design.feasible,
@@ -90,7 +92,7 @@ def _told(study: Study, design: Design, front: set[str], folder: Path) -> dict[s
         "origin": design.origin,
         "epochs": _epochs(study),
         "seed": study.experiment.seed,
-        "layers": list(_layers(study, design)),
+        "layers": _summarize_layers(study, design),
         "changes": study.space.changes(design.point),
         "arrays": {} if design.layout is None else design.layout.arrays,
         "commands": [
@@ -101,26 +103,26 @@ def _told(study: Study, design: Design, front: set[str], folder: Path) -> dict[s
 
 
 def _epochs(study: Study) -> int:
-    """Count the epochs of pruning and quantized training that points are judged after."""
+    """Count the epochs of pruning and quantized training of a fully trained point."""
     train, share = study.experiment.train, study.section.fidelities[-1]
     return epochs_at(train.prune_epochs, share) + epochs_at(train.quantize_epochs, share)
 
 
-def _layers(study: Study, design: Design) -> list[dict[str, Any]]:
-    """What is chosen for each layer, and what the planner made of it if it was asked."""
+def _summarize_layers(study: Study, design: DesignPoint) -> list[dict[str, Any]]:
+    """List the choices for each layer, and its engine if the design was planned."""
     choices = {layer: group for group in study.space.groups for layer in group.layers}
     quantize = study.experiment.quantize
     rows = {row["name"]: row for row in design.layout.engines} if design.layout else {}
-    told = []
+    summaries = []
     for name in study.hardware.layers:
         group, point = choices.get(name), design.point
         row: Mapping[str, Any] = rows.get(identifier(name), rows.get(name, {}))
-        told.append(
+        summaries.append(
             {
                 "layer": name,
                 "pattern": "dense" if group is None else str(group.pattern(point)),
-                "weight_bits": _chosen(point, group, "weight bits", quantize.weight_bits),
-                "act_bits": _chosen(point, group, "activation bits", quantize.act_bits),
+                "weight_bits": _bits(point, group, "weight bits", quantize.weight_bits),
+                "act_bits": _bits(point, group, "activation bits", quantize.act_bits),
                 "array": row.get("array"),
                 "multipliers": row.get("multipliers"),
                 "cycles": row.get("cycles"),
@@ -130,31 +132,31 @@ def _layers(study: Study, design: Design) -> list[dict[str, Any]]:
                 "block_rams": row.get("block_rams"),
             }
         )
-    return told
+    return summaries
 
 
-def _chosen(point: Point, group: Group | None, what: str, otherwise: int) -> int:
-    return otherwise if group is None else int(point.get(f"{group.name} {what}", otherwise))
+def _bits(point: SearchPoint, group: LayerGroup | None, axis: str, default: int) -> int:
+    return default if group is None else int(point.get(f"{group.name} {axis}", default))
 
 
-def _importance(study: Study) -> dict[str, dict[str, float]]:
-    """Share of each choice in how much an objective varies, by Optuna's fANOVA."""
+def _compute_importance(study: Study) -> dict[str, dict[str, float]]:
+    """Compute each choice's share of the variance of an objective, by Optuna's fANOVA."""
     complete = study.trials.complete
     if len(complete) < LEAST_FOR_IMPORTANCE:
         return {}
     return {
-        name.value: _share_of(study, place, [trial.values[place] for trial in complete])
+        name.value: _compute_shares(study, place, [trial.values[place] for trial in complete])
         for place, name in enumerate(study.section.objectives)
     }
 
 
-def _share_of(study: Study, place: int, values: Sequence[float]) -> dict[str, float]:
+def _compute_shares(study: Study, place: int, values: Sequence[float]) -> dict[str, float]:
     if len(set(values)) < 2:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        found = optuna.importance.get_param_importances(
+        shares = optuna.importance.get_param_importances(
             study.trials.study, evaluator=evaluator, target=lambda trial: trial.values[place]
         )
-    return dict(found)
+    return dict(shares)

@@ -11,8 +11,7 @@ from optuna.samplers import BaseSampler, NSGAIISampler
 
 from systolith.config import SamplerName
 from systolith.tune import Axis, AxisKind
-from systolith.tune.repeats import Items, items_of, new_neighbour
-from systolith.tune.samplers import sampler_for
+from systolith.tune.samplers import Items, find_new_neighbour, items_of, make_sampler
 from systolith.tune.space import Label
 
 AXES = tuple(
@@ -31,9 +30,9 @@ def test_what_is_new_stays_and_what_is_not_becomes_new(
     point: dict[str, Label], drawn: list[dict[str, Label]], seed: int
 ) -> None:
     known = {items_of(each) for each in drawn}
-    found = new_neighbour(point, AXES, known, np.random.default_rng(seed))
+    found = find_new_neighbour(point, AXES, known, np.random.default_rng(seed))
     assert found in POINTS
-    assert found == new_neighbour(point, AXES, known, np.random.default_rng(seed))
+    assert found == find_new_neighbour(point, AXES, known, np.random.default_rng(seed))
     if items_of(point) not in known:
         assert found == point
     around = [each for each in POINTS if sum(each[name] != point[name] for name in point) == 1]
@@ -46,8 +45,8 @@ def test_the_last_new_point_is_found_and_then_there_is_none() -> None:
     everything = {items_of(each) for each in POINTS}
     for last in POINTS:
         known = everything - {items_of(last)}
-        assert new_neighbour(POINTS[0], AXES, known, np.random.default_rng(0)) == last
-    assert new_neighbour(POINTS[0], AXES, everything, np.random.default_rng(0)) == POINTS[0]
+        assert find_new_neighbour(POINTS[0], AXES, known, np.random.default_rng(0)) == last
+    assert find_new_neighbour(POINTS[0], AXES, everything, np.random.default_rng(0)) == POINTS[0]
 
 
 def _drawn(count: int, name: SamplerName | None, batch: int = 4) -> list[Items]:
@@ -61,7 +60,7 @@ def _drawn(count: int, name: SamplerName | None, batch: int = 4) -> list[Items]:
     for number in range(count):
         sampler: BaseSampler = NSGAIISampler(population_size=batch, seed=number)
         if name is not None:
-            sampler = sampler_for(name, 0, number, batch, AXES, set(found))
+            sampler = make_sampler(name, 0, number, batch, AXES, set(found))
         study.sampler = sampler
         trial = study.ask(fixed_distributions=distributions)  # type: ignore[arg-type]
         found.append(items_of(trial.params))
