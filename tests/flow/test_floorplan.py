@@ -1,7 +1,6 @@
 """Pictures and tables of a placed design."""
 
 import json
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -102,6 +101,6 @@ def test_what_was_placed_stands_beside_what_was_planned() -> None:
     assert conv2.planned_luts == plan.resources_of(stage).luts
     assert rows[-1].planned_luts is None
     text = StringIO()
-    Console(file=text, width=100).print(utilization_table([asdict(row) for row in rows]))
+    Console(file=text, width=100).print(utilization_table(rows))
     assert f"{plan.resources.luts:,}" in text.getvalue()
     assert "1,605" in text.getvalue()

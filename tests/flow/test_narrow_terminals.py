@@ -16,9 +16,10 @@ from systolith.plan import NetworkPlan, plan_network
 from systolith.report import (
     FittedTable,
     Report,
+    UtilizationRow,
     engine_rows,
+    estimate_performance,
     network_table,
-    performance,
     report_view,
     sparsity_rows,
     utilization_table,
@@ -44,8 +45,10 @@ POINTS = [
     for number in range(3)
 ]  # fmt: skip
 UTILIZATION = [
-    {"name": f"layer{number}.conv1", "luts": 12345, "flip_flops": 23456, "dsps": 123,
-     "block_rams": 45, "planned_luts": 11111, "planned_dsps": 120, "planned_block_rams": 44}
+    UtilizationRow(
+        name=f"layer{number}.conv1", luts=12345, flip_flops=23456, dsps=123,
+        block_rams=45, planned_luts=11111, planned_dsps=120, planned_block_rams=44,
+    )
     for number in range(3)
 ]  # fmt: skip
 
@@ -63,9 +66,13 @@ def plan() -> NetworkPlan:
 
 
 def _report(plan: NetworkPlan, *, planning: bool) -> RenderableType:
-    found = performance(plan, clock_mhz=100)
-    rows = {"layers": sparsity_rows(plan.network)}
-    report = Report(name="x", seed=0, performance=found, engines=engine_rows(plan), sparsity=rows)
+    report = Report(
+        name="x",
+        seed=0,
+        performance=estimate_performance(plan, clock_mhz=100),
+        engines=engine_rows(plan),
+        sparsity=sparsity_rows(plan.network),
+    )
     return report_view(report, planning=planning)
 
 

@@ -17,6 +17,6 @@ def test_a_reloadable_design_is_proven_and_comes_with_its_load(tmp_path: Path) -
     }
     session = open_run(tmp_path / "small.json", tmp_path / "out", changes=changes)
     report = session.run("simulate")
-    assert report.verification["passed"]
+    assert report.verification.passed
     design = load_design(tmp_path / "out/rtl/design.json")
     assert len((tmp_path / "out/rtl/load.bin").read_bytes()) == design.load_size > 0

@@ -9,7 +9,14 @@ from torch import nn
 from systolith.frontend import lower
 from systolith.network import Conv2d
 from systolith.quant import prepare
-from systolith.report import Report, dense_macs, report_view, sparsity_rows
+from systolith.report import (
+    CheckResult,
+    Report,
+    VerificationResult,
+    dense_macs,
+    report_view,
+    sparsity_rows,
+)
 from systolith.stages.checks import summarize_bulk_simulation
 from systolith.stages.verification import BulkResult
 from tests.support.networks import small_network
@@ -24,15 +31,11 @@ def _shown(report: Report) -> str:
 
 def _report(**checks: bool) -> Report:
     report = Report(name="r", seed=0)
-    found = [
-        {"name": name, "hardware": name != "arithmetic", "passed": passed, "what": "w"}
+    results = [
+        CheckResult(name=name, hardware=name != "arithmetic", passed=passed, what="w")
         for name, passed in checks.items()
     ]
-    report.verification = {
-        "checks": found,
-        "passed": all(checks.values()),
-        "hardware": any(check["hardware"] for check in found),
-    }
+    report.verification = VerificationResult(checks=tuple(results))
     return report
 
 
@@ -53,7 +56,7 @@ def test_verified_is_only_what_ran_as_rtl(checks: dict[str, bool], verdict: str)
 
 def test_accuracy_counts_the_images_that_ran() -> None:
     report = Report(name="r", seed=0)
-    report.accuracy = {"integer": 0.5, "rtl": 1.0, "rtl_images": 1, "test_images": 500}
+    report.add_accuracy({"integer": 0.5, "rtl": 1.0, "rtl_images": 1, "test_images": 500})
     shown = _shown(report)
     assert "50.00% of 500 test images" in shown
     assert "100.00% of the first 1 of 500 test images" in shown
@@ -61,7 +64,7 @@ def test_accuracy_counts_the_images_that_ran() -> None:
 
 def test_accuracy_of_given_images_needs_no_test_set() -> None:
     report = Report(name="r", seed=0)
-    report.accuracy = {"rtl": 0.5, "rtl_images": 6}
+    report.add_accuracy({"rtl": 0.5, "rtl_images": 6})
     assert "accuracy, RTL simulation" in _shown(report)
     assert "50.00% of 6 images" in _shown(report)
 

@@ -137,12 +137,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 
 def _ran(report: Report) -> tuple[str, ...]:
-    return tuple(stage["name"] for stage in report.stages if not stage["cached"])
+    return tuple(stage.name for stage in report.stages if not stage.cached)
 
 
 def _why(report: Report, stage: str) -> list[str]:
-    (found,) = [each["reasons"] for each in report.stages if each["name"] == stage]
-    return list(found)
+    (reasons,) = [ran.reasons for ran in report.stages if ran.name == stage]
+    return list(reasons)
 
 
 def _other_activation(place: Place) -> None:
@@ -212,7 +212,7 @@ def test_a_setting_runs_again_what_reads_it(place: Place) -> None:
         ran = set(_ran(report))
         assert must <= ran <= must | may, (new, ran)
         if reason:
-            reasons = [why for stage in report.stages for why in stage["reasons"]]
+            reasons = [why for stage in report.stages for why in stage.reasons]
             assert reason in reasons, (new, reasons)
 
 

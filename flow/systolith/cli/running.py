@@ -1,6 +1,8 @@
 """How commands run stages: open the run, show progress, print the report and exit."""
 
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -79,6 +81,7 @@ def _run_stages(
 
     with listening(quiet=as_json) as listener:
         session = open_run(target, output, changes=changes, listener=listener)
+        session.report.command = _command_line()
         report = session.run(goal)
     if as_json:
         print(json.dumps(report.to_json(), indent=1))
@@ -90,16 +93,24 @@ def _run_stages(
 def _show(report: "Report", folder: Path, *, planning: bool) -> None:
     """Print a report, and everything that is wrong on standard error.
 
-    With `planning`, the report includes what the engines take.
+    With `planning`, the report includes the resources of the engines.
     """
     from systolith.report import report_view
 
     out.print(report_view(report, planning=planning))
-    for check in report.verification.get("checks", []):
-        for line in check["findings"]:
+    for check in report.verification.checks:
+        for line in check.findings:
             err.print(f"[bold red]not equal:[/] {line}", highlight=False, soft_wrap=True)
-    if report.build.get("timing_met") is False:
-        reached, wanted = report.build["fmax_mhz_best"], report.build["clock_mhz"]
+    placed = None if report.build is None else report.build.placed
+    if placed is not None and not placed.timing_met:
+        reached, wanted = placed.fmax_mhz_best, placed.clock_mhz
         text = f"[bold red]too slow:[/] {reached:.1f} MHz reached, {wanted:g} MHz wanted"
         err.print(f"{text}; no bitstream was made", highlight=False, soft_wrap=True)
     out.print(f"results: {folder}/report.json", highlight=False, soft_wrap=True)
+    out.print(f"page: {folder}/report.html", highlight=False, soft_wrap=True)
+
+
+def _command_line() -> str | None:
+    """Return the command that repeats this run; None if Python code called this one."""
+    program = Path(sys.argv[0]).stem
+    return shlex.join([program, *sys.argv[1:]]) if program == "systolith" else None

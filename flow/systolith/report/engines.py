@@ -103,9 +103,9 @@ class PerformanceResult:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def engine_rows(plan: NetworkPlan) -> list[EngineRow]:
+def engine_rows(plan: NetworkPlan) -> tuple[EngineRow, ...]:
     """Describe each stage of the pipeline."""
-    return [_row(plan, stage) for stage in plan.stages]
+    return tuple(_row(plan, stage) for stage in plan.stages)
 
 
 def _row(plan: NetworkPlan, stage: StagePlan) -> EngineRow:

@@ -76,11 +76,10 @@ def _find_conforming(layer: Conv2d | Linear) -> tuple[str, ...]:
 
     if isinstance(layer, Conv2d) and layer.groups != 1:
         return ()
-    found = islice(detect_structures(layer.weight), MOST_PATTERNS)
+    best = islice(detect_structures(layer.weight), MOST_PATTERNS)
+    patterns = (structure.pattern for structure in best)
     return tuple(
-        str(each.pattern)
-        for each in found
-        if not each.pattern.is_dense and each.pattern != layer.pattern
+        str(pattern) for pattern in patterns if not pattern.is_dense and pattern != layer.pattern
     )
 
 

@@ -87,15 +87,6 @@ class Report:
     systolith: str = field(default_factory=lambda: version("systolith"))
     machine: str = field(default_factory=_machine)
 
-    def add_checks(self, checks: Sequence[dict[str, Any]]) -> None:
-        """Add checks, and update whether all have passed and whether any has run hardware."""
-        if not checks:
-            return
-        self.verification.setdefault("checks", []).extend(checks)
-        every = self.verification["checks"]
-        self.verification["passed"] = all(check["passed"] for check in every)
-        self.verification["hardware"] = any(check["hardware"] for check in every)
-
     @property
     def failed(self) -> bool:
         """Whether values differ, or the clock is too slow."""
@@ -111,6 +102,10 @@ class Report:
     def simulated(self) -> bool:
         """Whether RTL or a netlist is among what was checked."""
         return self.verification.hardware
+
+    def add_accuracy(self, content: Mapping[str, Any]) -> None:
+        """Add the accuracies of a stage as JSON values."""
+        self.accuracy = AccuracyResult.from_json(self.accuracy.to_json() | dict(content))
 
     def add_checks(self, checks: Iterable[Mapping[str, Any]], **counts: Any) -> None:
         """Add checks as JSON values, and change other fields of the verification."""

@@ -55,10 +55,6 @@ class AccuracyResult:
             counts[f"test{IMAGES}"] = self.test_images
         return {**self.shares, **counts}
 
-    def updated(self, content: Mapping[str, Any]) -> Self:
-        """Return these accuracies with those of another stage."""
-        return self.from_json(self.to_json() | dict(content))
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:

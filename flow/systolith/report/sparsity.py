@@ -30,7 +30,7 @@ class SparsityRow:
 
 def sparsity_rows(
     network: IntegerNetwork, dense: Mapping[str, Sequence[int]] | None = None
-) -> list[SparsityRow]:
+) -> tuple[SparsityRow, ...]:
     """Count the kept weights of each layer.
 
     Parameters
@@ -53,7 +53,7 @@ def sparsity_rows(
                     total=prod(before),
                 )
             )
-    return rows
+    return tuple(rows)
 
 
 def dense_macs(network: IntegerNetwork, dense: Mapping[str, Sequence[int]]) -> int:

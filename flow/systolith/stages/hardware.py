@@ -1,6 +1,6 @@
 """The stages of the hardware half: from an integer network to a bitstream and its proofs."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,16 @@ from systolith.emit import Bus, Design, design_files, load_design, write_design,
 from systolith.foundation import UsageError
 from systolith.network import content_hash
 from systolith.plan import NetworkPlan
-from systolith.report import Report, dense_macs, engine_rows, performance, sparsity_rows
+from systolith.report import (
+    BuiltDevice,
+    DesignHashes,
+    PerformanceResult,
+    Report,
+    dense_macs,
+    engine_rows,
+    estimate_performance,
+    sparsity_rows,
+)
 from systolith.stages.bitstream import BITSTREAM, PICTURES, build_design, top_of
 from systolith.stages.checks import summarize_bulk_simulation, summarize_verification
 from systolith.stages.engines import engine_inputs, estimate_fmax, plan_engines
@@ -139,21 +148,20 @@ class HardwareStages:
 
     def _estimate(self, context: StageContext) -> dict[str, Any]:
         engines = [asdict(row) for row in engine_rows(self.plan)]
-        return {"engines": engines, **self._performance}
+        return {"engines": engines, **self._performance.to_json()}
 
     def _publish_estimate(self, report: Report, record: StageRecord) -> None:
         network, dense = self.source.network, self.source.dense_shapes
-        report.performance = dict(self._performance)
-        if dense is not None:
-            report.performance["macs_unpruned"] = dense_macs(network, dense)
-        report.sparsity = {"layers": sparsity_rows(network, dense)}
+        macs = None if dense is None else dense_macs(network, dense)
+        report.performance = replace(self._performance, macs_unpruned=macs)
+        report.sparsity = sparsity_rows(network, dense)
         report.engines = engine_rows(self.plan)
 
     @property
-    def _performance(self) -> dict[str, Any]:
+    def _performance(self) -> PerformanceResult:
         hardware, build = self.experiment.hardware, self.experiment.build
         fmax = estimate_fmax(self.plan, hardware, build)
-        return performance(self.plan, clock_mhz=hardware.clock_mhz, fmax_mhz=fmax)
+        return estimate_performance(self.plan, clock_mhz=hardware.clock_mhz, fmax_mhz=fmax)
 
     def _generate_inputs(self) -> Inputs:
         meaning = self.source.meaning
@@ -166,7 +174,9 @@ class HardwareStages:
     def _publish_design(self, report: Report, record: StageRecord) -> None:
         report.files["rtl"] = "rtl"
         design = self.design
-        report.design = {"network_hash": design.network_hash, "circuit_hash": design.circuit_hash}
+        report.design = DesignHashes(
+            network_hash=design.network_hash, circuit_hash=design.circuit_hash
+        )
 
     def _shell_stage(self, bus: Bus) -> Stage:
         """Make the stage that writes what stands between the engines and a bus.
@@ -228,9 +238,7 @@ class HardwareStages:
         return {**summary, "images": len(images)}
 
     def _publish_verification(self, report: Report, record: StageRecord) -> None:
-        report.add_checks(record.result["checks"])
-        report.verification["images"] = record.result["images"]
-        report.verification["mismatches"] = record.result["mismatches"]
+        report.add_checks(**record.result)
 
     @property
     def _verifies_layers(self) -> bool:
@@ -276,11 +284,10 @@ class HardwareStages:
 
     def _publish_simulation(self, report: Report, record: StageRecord) -> None:
         result = dict(record.result)
-        report.add_checks(result.pop("checks"))
         if (accuracy := result.pop("accuracy")) is not None:
-            report.accuracy |= {"rtl": accuracy, "rtl_images": result["images"]}
-        result["mismatches"] += report.verification.get("mismatches", 0)
-        report.verification.update(result)
+            report.add_accuracy({"rtl": accuracy, "rtl_images": result["images"]})
+        result["mismatches"] += report.verification.mismatches or 0
+        report.add_checks(**result)
         for name in self._waveforms:
             report.files["waveform"] = name
 
@@ -295,11 +302,11 @@ class HardwareStages:
         return build_design(self.plan, self.experiment.build, self.folder, context.progress)
 
     def _publish_build(self, report: Report, record: StageRecord) -> None:
-        report.build = dict(record.result)
-        if "engines" in report.build:
+        build = report.build = BuiltDevice.from_json(record.result)
+        if build.placed is not None:
             report.files["floorplan"] = PICTURES[0]
-        if report.build["bitstream"] is not None:
-            report.files["bitstream"] = f"{BITSTREAM}/{report.build['bitstream']}"
+        if build.bitstream is not None:
+            report.files["bitstream"] = f"{BITSTREAM}/{build.bitstream}"
 
     def _netlist_inputs(self) -> Inputs:
         section = self.experiment.build

@@ -16,7 +16,7 @@ from systolith.emit import Meaning, read_meaning
 from systolith.foundation import ProblemCollector, ProblemsError, UsageError
 from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan
-from systolith.report import Report
+from systolith.report import Report, write_results_page
 from systolith.stages.engines import judge_untrained
 from systolith.stages.factories import check_factory
 from systolith.stages.hardware import HardwareStages
@@ -68,7 +68,7 @@ class Session:
         return self.hardware.plan
 
     def run(self, goal: str | None = None) -> Report:
-        """Run a stage and all stages that it needs, and write report.json.
+        """Run a stage and all stages that it needs, and write report.json and report.html.
 
         Parameters
         ----------
@@ -89,6 +89,7 @@ class Session:
             for stage in stages:
                 self._runner.run(stage)
         write_json(self.folder / "report.json", self.report.to_json())
+        write_results_page(self.report, self.folder)
         return self.report
 
     def _check(self, stages: list[Stage]) -> None:

@@ -104,7 +104,7 @@ class ExperimentSource:
     def _publish(self, report: Report, record: StageRecord) -> None:
         """Publish accuracy, checks and files."""
         result = record.result
-        report.accuracy.update(result.get("accuracy", {}))
+        report.add_accuracy(result.get("accuracy", {}))
         report.files.update(result.get("files", {}))
         report.add_checks(result.get("checks", []))
         self.dense_shapes = result.get("dense", self.dense_shapes)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from systolith.foundation import Progress, ProgressCallback
-from systolith.report import Report
+from systolith.report import Report, StageTime
 from systolith.stages.journal import Listener
 from systolith.stages.keys import Inputs, join_inputs
 from systolith.stages.workspace import StageRecord, Workspace, key_of
@@ -138,12 +138,12 @@ class StageRunner:
         stage.publish(self.report, record)
         self.listener.stage_ends(stage.name, record.seconds, record.cached)
         self.report.stages.append(
-            {
-                "name": stage.name,
-                "seconds": record.seconds,
-                "cached": record.cached,
-                "reasons": list(record.reasons),
-            }
+            StageTime(
+                name=stage.name,
+                seconds=record.seconds,
+                cached=record.cached,
+                reasons=record.reasons,
+            )
         )
         return record
 

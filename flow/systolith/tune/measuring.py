@@ -257,7 +257,7 @@ def train_dense(
         model,
         load_judged_data(experiment, base),
         recipe_of(experiment),
-        lambda now: progress(Progress(task=TRAINING_DENSE, done=now.epoch, total=now.epochs)),
+        lambda now: progress(Progress(task=TRAINING_DENSE, done=now.epoch, total=now.total)),
         checkpoint,
     )
     save_tensors(dict(model.state_dict()), weights)

@@ -42,7 +42,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "prune": (*PRUNING, "stages.gallery"),
     "quantize": PRUNING,
     "lower": (*REFERENCE, "network", "emit.meaning", "train"),
-    "estimate": ("report.engines", "report.report", "stages.engines"),
+    "estimate": ("report.engines", "report.sparsity", "stages.engines"),
     "generate": ("emit", "stages.engines"),
     "verify": ("stages.engines", "stages.verification", "stages.checks", *REFERENCE),
     "simulate": ("stages.engines", "stages.verification", "stages.checks", *REFERENCE),
