@@ -1,7 +1,7 @@
-"""From PyTorch modules to the contract, and the PyTorch model in integer mode."""
+"""Lowering of quantized models to integer networks, and integer networks in PyTorch."""
 
 from systolith.frontend.integer import IntegerGraph, IntegerModel
-from systolith.frontend.lower import lower
-from systolith.frontend.mirror import mirror
+from systolith.frontend.lowering import lower
+from systolith.frontend.mirroring import mirror
 
 __all__ = ["IntegerGraph", "IntegerModel", "lower", "mirror"]

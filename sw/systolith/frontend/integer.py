@@ -1,4 +1,4 @@
-"""The PyTorch model in integer mode: the user's reference for everything after it."""
+"""The PyTorch model in integer mode: the reference for everything after it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -41,13 +41,13 @@ class IntegerGraph(nn.Module):
     Parameters
     ----------
     wirings : sequence of Wiring
-        Names of layers and of what they read, in order of computation; the last is the output.
+        Names of layers and of their inputs, in order of computation; the last is the output.
     layers : sequence of nn.Module
-        In the same order; int64 in, int64 out.
+        Modules in the same order, from int64 to int64.
     input_shape : Shape
         (C, H, W) or (features,) of one image.
     input_type : ActType
-        Of the images.
+        Type of the images.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class IntegerGraph(nn.Module):
         self.input_type = input_type
 
     def forward(self, images: Tensor) -> Tensor:
-        """Integer logits, int64 of shape (N, ...), of int64 images of the input type.
+        """Compute integer logits, int64 of shape (N, ...), of int64 images of the input type.
 
         Raises
         ------
@@ -123,21 +123,21 @@ class IntegerGraph(nn.Module):
 class IntegerModel(IntegerGraph):
     """A quantized model that computes with integers, in PyTorch.
 
-    It comes from the quantized model's own modules and runs on PyTorch's operators; it knows
-    neither the integer network nor the NumPy arithmetic. That these agree in every value of every
-    layer is tested, not assumed.
+    It is made from the quantized model's own modules and runs on PyTorch's operators, independent
+    of the integer network and the NumPy arithmetic. Tests check that all agree in every value of
+    every layer.
 
     Parameters
     ----------
     model : QuantizedModel
-        Its integers are copied; training it further does not change this model.
+        Its integers are copied; further training does not change this model.
     input_shape : Shape, optional
         (C, H, W) or (features,) of one image. Default: that of the calibration images.
 
     Raises
     ------
     NetworkError
-        If training has left NaN or infinities.
+        If parameters are NaN or infinite.
     """
 
     def __init__(self, model: QuantizedModel, input_shape: Shape | None = None) -> None:
@@ -158,12 +158,11 @@ class IntegerModel(IntegerGraph):
         Raises
         ------
         NetworkError
-            If the images are integers, which would be divided by the step once more; if they are
-            not finite, or of another shape.
+            If the images are integers already, not finite, or of another shape.
         """
-        return np.asarray(self._quantized(torch.as_tensor(images)).numpy(), dtype=np.int64)
+        return np.asarray(self._quantize(torch.as_tensor(images)).numpy(), dtype=np.int64)
 
-    def _quantized(self, given: Tensor) -> Tensor:
+    def _quantize(self, given: Tensor) -> Tensor:
         if not given.is_floating_point():
             problem = (
                 f"images to quantize must be float, got {given.dtype}; integers are what the "
@@ -178,8 +177,8 @@ class IntegerModel(IntegerGraph):
         return self.input_quantizer.integers(given)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Integer logits of float images; what a classifier is evaluated with."""
-        integers = self._quantized(images)
+        """Compute integer logits of float images, to evaluate a classifier."""
+        integers = self._quantize(images)
         return torch.cat([self(batch) for batch in torch.split(integers, BATCH)])
 
 

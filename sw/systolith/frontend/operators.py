@@ -1,14 +1,14 @@
 """Integer layers as PyTorch modules: int64 in, int64 out, exact.
 
-Written apart from :mod:`systolith.network.golden`, with PyTorch's own operators, so that the two
-can be compared.
+They use PyTorch's own operators and share no code with :mod:`systolith.network.golden`, so that the
+two can be compared.
 
-Convolutions run in floats, because PyTorch has fast ones for floats only. That is exact: products
-of integers and all their partial sums are integers, and float64 holds each of those below 2**53
-(the contract has 47-bit accumulators) whatever the order of addition. Should a back end choose a
-transform (Winograd, FFT), whose intermediate values are no integers, then its error is some 2**-50
-of the sum, and rounding to the nearest integer takes it away. On CPUs, where PyTorch convolves
-directly, float32 does the same several times as fast while no partial sum can reach 2**24.
+Convolutions run in floats, because PyTorch has fast convolutions for floats only. The result is
+exact: all partial sums are integers below 2**53 (accumulators have at most 47 bits), which float64
+holds in any order of addition. A back end may choose a transform (Winograd, FFT) whose intermediate
+values are not integers; its error is about 2**-50 of the sum, and rounding to the nearest integer
+removes it. On CPUs, where PyTorch convolves directly, float32 is exact and several times as fast
+while no partial sum can reach 2**24.
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ __all__ = [
 ]
 
 FLOAT32_INTEGERS = 1 << 24
-"""float32 holds every integer up to here."""
+"""float32 holds every integer up to this one."""
 
 
 class Requantizer(nn.Module):
-    """From accumulators to outputs.
+    """Requantization of accumulators to outputs.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Requantizer(nn.Module):
     clamp : pair of int, optional
         Narrower range.
     rounding, overflow
-        See the contract.
+        As in :class:`systolith.network.Requantize`.
     offset : Tensor of int64, shape (channels,) or (1,), optional
         Added to the product.
     """
@@ -74,20 +74,20 @@ class Requantizer(nn.Module):
         self.overflow = overflow
 
     def forward(self, acc: Tensor) -> Tensor:
-        """Outputs for accumulators of shape (N, channels, ...)."""
+        """Compute outputs of accumulators of shape (N, channels, ...)."""
         channels = (-1, *[1] * (acc.ndim - 2))
         # At most 63 bits, and 64 with an offset.
         product = acc * self.multiplier.reshape(channels)
         if self.offset is not None:
             product = product + self.offset.reshape(channels)
-        scaled = self._shifted(product, self.shift.reshape(channels)) + self.output.zero_point
+        scaled = self._shift(product, self.shift.reshape(channels)) + self.output.zero_point
         if self.overflow is Overflow.WRAP:
             modulus = 1 << self.output.bits
             scaled = torch.remainder(scaled - self.output.low, modulus) + self.output.low
         scaled = scaled.clamp(self.output.low, self.output.high)
         return scaled if self.clamp is None else scaled.clamp(*self.clamp)
 
-    def _shifted(self, product: Tensor, shift: Tensor) -> Tensor:
+    def _shift(self, product: Tensor, shift: Tensor) -> Tensor:
         """Round ``product / 2**shift``."""
         half = torch.ones_like(shift).bitwise_left_shift(shift).bitwise_right_shift(1)
         match self.rounding:
@@ -97,7 +97,7 @@ class Requantizer(nn.Module):
             case Rounding.HALF_UP:
                 return (product + half).bitwise_right_shift(shift)
             case Rounding.HALF_EVEN:
-                # Half less one does not reach over a tie, the odd bit does: from odd to even only.
+                # Half less one rounds a tie down; the odd bit, if set, rounds it up to even.
                 odd = product.bitwise_right_shift(shift).bitwise_and(1)
                 added = torch.where(shift > 0, half - 1 + odd, 0)
                 return (product + added).bitwise_right_shift(shift)
@@ -141,7 +141,7 @@ class IntegerConv2d(nn.Module):
         return requantized
 
     def _exact_type(self, centred: Tensor) -> torch.dtype:
-        """Choose the fastest float that holds every partial sum of these activations."""
+        """Choose the fastest float type that holds every partial sum of these activations."""
         if centred.device.type != "cpu" or not centred.numel():
             return torch.float64
         largest = float(centred.abs().amax()) * float(self.weight.abs().flatten(1).sum(1).amax())

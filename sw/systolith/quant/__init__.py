@@ -7,7 +7,7 @@ other module and gives its integers to :mod:`systolith.frontend`.
 from systolith.quant.binary import binarize
 from systolith.quant.config import LayerBits, QuantConfig, UnsupportedModelError
 from systolith.quant.djpq import DJPQ
-from systolith.quant.fixed_point import FixedPoint, fixed_point
+from systolith.quant.fixed_point import FixedPoint, to_fixed_point
 from systolith.quant.layers import (
     QuantAdd,
     QuantAvgPool2d,
@@ -48,7 +48,6 @@ __all__ = [
     "Wiring",
     "binarize",
     "fake_quantize",
-    "fixed_point",
     "float_masks",
     "fold_batch_norm",
     "prepare",
@@ -57,4 +56,5 @@ __all__ = [
     "quantized_names",
     "quantized_patterns",
     "round_half_up",
+    "to_fixed_point",
 ]

@@ -1,4 +1,4 @@
-"""Binary weights: signs, and what they stand for."""
+"""Binary weights: signs and their scale."""
 
 import torch
 from torch import Tensor
@@ -9,8 +9,8 @@ __all__ = ["best_scale", "binarize"]
 def binarize(weight: Tensor, scale: Tensor, gradient_scale: float) -> Tensor:
     """Replace weights by ``scale * sign(weight)``, differentiable.
 
-    A weight of 0 stays 0, so masks mean the same as for other widths: pruned weights are 0, kept
-    ones -1 or +1.
+    A weight of 0 stays 0, so masks work as for other widths: pruned weights are 0, kept ones -1 or
+    +1.
 
     Gradients, with g = `gradient_scale`:
 
@@ -35,8 +35,8 @@ def binarize(weight: Tensor, scale: Tensor, gradient_scale: float) -> Tensor:
     Hubara, Courbariaux, Soudry, El-Yaniv, Bengio: Binarized neural networks (NeurIPS 2016), section
     1.3, for sign and hard tanh.
 
-    **Deviation:** the hard tanh bends at the scale instead of 1, for weights of any size, and the
-    scale is learned, as LSQ's step is.
+    **Deviation:** the hard tanh saturates at the scale instead of 1, for weights of any size, and
+    the scale is learned, as the step of LSQ.
     """
     passing = weight.clamp(-scale.detach(), scale.detach())
     scaled = scale * gradient_scale
@@ -45,7 +45,7 @@ def binarize(weight: Tensor, scale: Tensor, gradient_scale: float) -> Tensor:
 
 
 def best_scale(rows: Tensor) -> Tensor:
-    """Find each row's scale with the least squared error: the mean magnitude of what is not 0.
+    """Find each row's scale with the least squared error: the mean magnitude of nonzero weights.
 
     Parameters
     ----------

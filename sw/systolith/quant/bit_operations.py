@@ -1,4 +1,4 @@
-"""Bit operations: multiplications, each counted as the product of its operands' widths."""
+"""Bit operations: each multiplication counts as the product of its operands' widths."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ __all__ = ["LayerOperations", "layer_operations"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerOperations:
-    """A convolution or linear layer, as far as bit operations go.
+    """Operations of a convolution or linear layer.
 
     Parameters
     ----------
     name : str
         Qualified module name.
     source : str
-        Qualified (or readable) name of the layer whose quantizer makes what it reads; empty if it
-        reads the network's input.
+        Qualified (or readable) name of the layer that quantizes its input; empty for the network's
+        input.
     macs : int
         For one image, unpruned.
     outputs, inputs : mapping of str to tuple of int
@@ -39,12 +39,12 @@ class LayerOperations:
     def bit_operations(
         self, kept: Mapping[str, Tensor], weight_bits: float | Tensor, act_bits: float | Tensor
     ) -> Tensor:
-        """MACs that are left, times the widths of weight and activation; float64, shape ().
+        """Multiply the remaining MACs by the widths of weight and activation; float64, shape ().
 
         Parameters
         ----------
         kept : mapping of str to Tensor, shape (size,)
-            By name of channel group: 1 or true for units that are kept, 0 for others, or between.
+            By name of channel group: 1 or True for kept units, 0 for removed ones, or between.
         weight_bits, act_bits : float or Tensor
             Differentiable if tensors.
         """
@@ -60,16 +60,16 @@ def layer_operations(
     Parameters
     ----------
     model : nn.Module
-        That :func:`prepare` accepts.
+        A model that :func:`prepare` accepts.
     groups : iterable of ChannelGroup
-        Of the model; those that can be removed count.
+        Groups of the model; only removable ones matter.
     images : Tensor of float32, shape (N, C, H, W)
         Only their shape matters.
 
     Raises
     ------
     UnsupportedModelError
-        With every layer that has no integer form.
+        Lists every layer without an integer form.
     """
     removable = [group for group in groups if group.removable]
     layers = {layer.name: layer for layer in read_network(model, images).layers}
@@ -113,6 +113,6 @@ def _share(channels: Mapping[str, tuple[int, ...]], kept: Mapping[str, Tensor]) 
         if name in kept:
             index = torch.tensor(units, device=kept[name].device)
             here = kept[name].double()[index.clamp(min=0)]
-            # Every channel is of one group.
+            # Every channel belongs to one group.
             result = result.to(here) * torch.where(index >= 0, here, 1.0)
     return result.mean()

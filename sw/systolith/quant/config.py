@@ -1,4 +1,4 @@
-"""Widths of weights and activations, with exceptions for single layers; and the error."""
+"""Widths of weights and activations, with exceptions for single layers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,31 +34,31 @@ class QuantConfig:
     Parameters
     ----------
     weight_bits, act_bits : int
-        1..8 for weights, which are signed; one bit is -1 or +1. 2..8 for outputs of layers, which
-        are unsigned after ReLU or ReLU6, else signed.
+        Weights have 1..8 bits and are signed; one bit is -1 or +1. Outputs of layers have 2..8
+        bits, unsigned after ReLU or ReLU6, else signed.
     narrow_range : bool
-        Weights of b bits do without ``-2**(b-1)``: their range is symmetric, and two bits are
-        ternary, -1, 0 or +1.
+        Leave ``-2**(b-1)`` out of the range of b-bit weights, which becomes symmetric. Two bits are
+        then ternary: -1, 0 or +1.
     layers : mapping of str to LayerBits
-        Exceptions by layer, under its qualified module name (``"layer1.0.conv1"``) or its readable
-        name (``"layer1_0_conv1"``, the only one that functions have).
+        Exceptions by layer: by qualified module name (``"layer1.0.conv1"``) or readable name
+        (``"layer1_0_conv1"``). Functions have a readable name only.
     input_bits : int
-        2..8, for the network's input.
+        Width of the network's input, 2..8.
     input_signed : bool
         False for images in 0..1, true for normalized ones.
     output_bits : int
-        2..16, signed unless the last layer ends in a ReLU. Logits get 16, so that quantizing them
-        does not change a decision.
+        Width of the logits, 2..16; signed unless the last layer ends in a ReLU. With 16 bits,
+        quantization does not change a decision.
     power_of_two : bool
-        Learned steps are powers of two, and weights have one per layer instead of one per channel.
-        Requantization then is a shift that costs no multiplier and no barrel shifter. Exceptions
-        are average pools over windows whose area is no power of two, and outputs finer than their
-        accumulators, as 16-bit logits of a layer with few bits are: those keep a small multiplier.
+        Learned steps are powers of two, and weights have one step per layer instead of one per
+        channel. Requantization then is a shift: no multiplier, no barrel shifter. Two cases keep a
+        small multiplier: average pools whose window area is not a power of two, and outputs finer
+        than their accumulators, such as 16-bit logits of a layer with few bits.
 
     Raises
     ------
     UnsupportedModelError
-        If a width is out of range; all of them are listed.
+        Lists every width that is out of range.
     """
 
     weight_bits: int = 8

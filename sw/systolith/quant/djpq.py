@@ -15,7 +15,7 @@ from systolith.quant.learned_width import MAX_WIDTH, LearnedWidth
 __all__ = ["DJPQ"]
 
 OPEN = 5.0
-"""Logarithm of alpha at the start: noise of 8 %."""
+"""Initial logarithm of alpha: 8 % noise."""
 LEAST, MOST = -4.0, 9.0
 
 
@@ -24,40 +24,40 @@ class DJPQ:
 
     Units of channel groups have noisy gates ``z = 1 + epsilon / sqrt(alpha)``, with epsilon drawn
     from a standard normal distribution at each step: an information bottleneck. Weights and
-    activations that are multiplied have learned widths: see :class:`LearnedWidth`. To the loss of
-    the task comes
+    activations that are multiplied have learned widths: see :class:`LearnedWidth`. The loss of the
+    task grows by
 
     ``information * sum log(1 + alpha) + bit_operations * B / B_8``
 
-    with B the bit operations of a forward pass, ``MACs * weight bits * act bits`` summed over
-    layers, of which the share ``alpha / (1 + alpha)`` of each unit counts, and B_8 those of the
-    whole network in 8 bits. Units with alpha < 1, more noise than signal, are pruned.
+    where B is the number of bit operations of a forward pass, ``MACs * weight bits * act bits``
+    summed over layers, and B_8 that of the whole network in 8 bits. Each unit contributes its share
+    ``alpha / (1 + alpha)`` to B. Units with alpha < 1, more noise than signal, are pruned.
 
-    It trains the float model, batch norms and all. Afterwards, :meth:`filters` go to
+    The float model is trained, with its batch norms. Afterwards, pass :meth:`filters` to
     :func:`systolith.prune.remove_filters` and :meth:`bits` to :class:`QuantConfig`.
 
     Parameters
     ----------
     model : nn.Module
-        Trained, and such as :func:`prepare` accepts; left as it is. Ranges begin with what the
-        model computes now, and do not follow one that has yet to learn everything.
+        Trained, and accepted by :func:`prepare`; it is not changed. Ranges start from the values
+        that the model computes now, so an untrained model gives useless ranges.
     groups : iterable of ChannelGroup
         From :func:`systolith.prune.find_channel_groups`; those that can be pruned get gates.
     images : Tensor of float32, shape (N, C, H, W)
-        Training images to calibrate ranges with; some hundred are enough.
+        Training images for calibrating ranges; a few hundred are enough.
     information, bit_operations : float
         Weights in the loss, at least 0.
     power_of_two : bool
         Widths are 2, 4 or 8.
     settle_at : float
-        Progress from which on gates and widths are what they will be in the end, and the rest of
-        the training is fine-tuning.
+        Progress, 0..1, at which gates and widths become final; the rest of the training is
+        fine-tuning.
     rate : float
-        Positive. Gates and bits learn that many times as fast as weights under an optimizer that
-        normalizes gradients, such as Adam: in n steps, none moves by more than about n times rate
-        times the learning rate, and to close a gate, or to go down to 3 bits, takes 5.
+        Positive. Under an optimizer that normalizes gradients, such as Adam, gates and bits learn
+        `rate` times as fast as weights. In n steps none moves by more than about n * rate *
+        learning rate; closing a gate, or going down to 3 bits, takes a move of 5.
     seed : int
-        Of the noise.
+        Seed of the noise.
 
     Raises
     ------
@@ -71,18 +71,18 @@ class DJPQ:
     information bottleneck (ICML 2018).
 
     **Deviation:** gates have mean 1 and a learned alpha, instead of a learned mean and variance
-    with alpha their ratio: the batch norm (or filter) before a gate is its mean. So nothing has to
+    with alpha their ratio. The batch norm (or filter) before a gate is its mean, so nothing has to
     be folded back into the weights.
 
-    **Deviation:** one draw of noise for a mini-batch, not for each image.
+    **Deviation:** noise is drawn once per mini-batch, not once per image.
 
-    **Deviation:** the share of a unit that counts, for a differentiable B, is that of the signal in
-    the power behind the gate; B is relative to the whole network in 8 bits.
+    **Deviation:** for a differentiable B, a unit contributes the share of the signal in the power
+    behind its gate; B is relative to the whole network in 8 bits.
 
-    **Deviation:** gates and widths settle before training ends, so that it ends with the network
-    that is built. Ranges are not handed on: :func:`prepare` calibrates its own steps, of weights
-    for each channel. The input keeps 8 bits, as do outputs that nothing multiplies and frozen
-    weights.
+    **Deviation:** gates and widths settle before training ends, so the final epochs train the
+    network that is built. Ranges are not passed on: :func:`prepare` calibrates its own steps, per
+    channel for weights. The input, outputs that no layer multiplies, and frozen weights keep 8
+    bits.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class DJPQ:
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`.
 
-        Inside, the weights are the quantized ones.
+        Inside the block, the model has quantized weights.
         """
         settled = progress >= self._settle_at
         self._clamp_()
@@ -181,7 +181,7 @@ class DJPQ:
             torch.autograd.backward(self._penalty())
 
     def filters(self, model: nn.Module) -> FilterMasks:
-        """Units with more signal than noise; of each group at least the one with the most."""
+        """Keep units with more signal than noise, and at least the best unit of each group."""
         masks = {}
         for name, log_alpha in self._log_alpha().items():
             best = torch.zeros_like(log_alpha, dtype=torch.bool)
@@ -200,7 +200,7 @@ class DJPQ:
         }
 
     def bit_operations(self, model: nn.Module) -> float:
-        """Count for one image, if training ended now; first layers read 8 bits."""
+        """Count bit operations for one image, if training ended now; the input has 8 bits."""
         kept = self.filters(model)
         return sum(
             float(
@@ -225,7 +225,7 @@ class DJPQ:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state, with identical results."""
+        """Continue from such a state, with identical results."""
         with torch.no_grad():
             for name, value in self._scaled_log_alpha.items():
                 value.copy_(state["log_alpha"][name])
@@ -263,7 +263,7 @@ class DJPQ:
         return penalty
 
     def _settling(self) -> list[nn.Parameter]:
-        """What rests in the end; ranges learn on."""
+        """Parameters that settle; ranges continue to learn."""
         widths = [*self._weights.values(), *self._acts.values()]
         return [*self._scaled_log_alpha.values(), *(width.scaled_bits for width in widths)]
 
@@ -290,7 +290,7 @@ class DJPQ:
 def _observe(
     model: nn.Module, layers: Iterable[LayerOperations], images: Tensor
 ) -> dict[str, tuple[Tensor, bool]]:
-    """Greatest magnitude of what each layer reads, and whether it can be negative, by source."""
+    """Greatest magnitude of each layer's input, and whether it can be negative, by source."""
     seen: dict[str, tuple[Tensor, bool]] = {}
     modes = {module: module.training for module in model.modules()}
     with ExitStack() as hooks, torch.no_grad():

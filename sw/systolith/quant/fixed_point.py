@@ -6,7 +6,7 @@ from math import floor, log2
 import torch
 from torch import Tensor
 
-__all__ = ["FixedPoint", "fixed_point"]
+__all__ = ["FixedPoint", "to_fixed_point"]
 
 MAX_MULTIPLIER = (1 << 16) - 1
 MAX_SHIFT = 47
@@ -28,16 +28,16 @@ class FixedPoint:
     shift: int
 
 
-def fixed_point(scale: Tensor) -> FixedPoint:
+def to_fixed_point(scale: Tensor) -> FixedPoint:
     """Write scales as multipliers with a common shift.
 
-    The largest multiplier uses all of its 16 bits, and common factors of two are taken out. So a
-    power of two (the same for all channels) becomes multiplier 1, exactly. A scale 64 times smaller
-    than the largest (the most that :class:`WeightQuantizer` allows) still has a multiplier of at
-    least 512: it is off by 0.1 % at most, a quarter of the last place of an 8-bit output.
+    The largest multiplier uses all of its 16 bits; then common factors of two are removed. A power
+    of two that all channels share becomes exactly 1. The smallest scale that
+    :class:`WeightQuantizer` allows, 1/64 of the largest, has a multiplier of at least 512: its
+    error is at most 0.1 %, a quarter of the last place of an 8-bit output.
 
-    Scales above 65535 become 65535, which saturates every output of up to 16 bits just the same
-    for any accumulator but 0.
+    Scales above 65535 become 65535. This changes no output of up to 16 bits, because every
+    accumulator except 0 saturates it either way.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def fixed_point(scale: Tensor) -> FixedPoint:
 
     Examples
     --------
-    >>> fixed_point(torch.tensor([0.75, 0.25], dtype=torch.float64))
+    >>> to_fixed_point(torch.tensor([0.75, 0.25], dtype=torch.float64))
     FixedPoint(multiplier=tensor([3, 1]), shift=2)
     """
     if not bool(((scale > 0) & scale.isfinite()).all()):

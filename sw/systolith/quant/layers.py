@@ -1,6 +1,6 @@
 """Layers of a quantized model: fake-quantized in training, integers on request.
 
-Each holds the quantizer of its own output; max pools and flattening pass that of their input on.
+Each layer owns the quantizer of its output; max pools and flattening use that of their input.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from systolith.network import ActType, Padding
 from systolith.quant.fixed_point import FixedPoint
 from systolith.quant.quantizers import ActQuantizer
-from systolith.quant.requantizing import Activation, Requantizing, Scaling, pad, with_exact_ties
+from systolith.quant.requantizing import Activation, Requantizing, Scaling, make_ties_exact, pad
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["QuantAdd", "QuantAvgPool2d", "QuantFlatten", "QuantLayer", "QuantMaxPool2d"]
@@ -32,14 +32,14 @@ class QuantAdd(Requantizing):
         return self.finish(self.accumulate(a, b))
 
     def integers(self, input_steps: Sequence[Tensor]) -> tuple[tuple[int, int], Scaling]:
-        """Multipliers that bring both inputs to one scale, and from there to the output.
+        """Compute the multipliers of both inputs, and the scaling of their sum.
 
         Both ratios to the output's step share one shift, so the sum needs no multiplier of its own.
-        Ratios above 65535 become that; they come from sums that calibration never saw beside 0.
+        Ratios above 65535 become 65535; they occur only if calibration saw no sum except 0.
         """
         steps = torch.stack([step.detach().double() for step in input_steps])
-        # A multiplier of at least 1, before common factors of two are taken out. Between steps so
-        # far apart, the finer input is below a hundredth of the other's unit anyway.
+        # Both multipliers are at least 1 before common factors of two are removed. Between steps so
+        # far apart, the finer input is below a hundredth of the other's unit.
         steps = steps.clamp_min(float(steps.max()) * SMALLEST_RATIO)
         scaling = self.scaling(steps)
         first, second = (max(int(m), 1) for m in scaling.fixed_point.multiplier)
@@ -80,17 +80,17 @@ class QuantAvgPool2d(Requantizing):
     ) -> Scaling:
         """Scaling of the windows' sums, for an input (C, H, W) of `input_type`.
 
-        Averages that lie between two integers are rounded as in floats, upwards: see
-        :func:`with_exact_ties`.
+        Averages halfway between two integers are rounded upwards, as in floats: see
+        :func:`make_ties_exact`.
         """
         height, width = self.kernel_size or (input_shape[1], input_shape[2])
         ratio = input_step.detach().double() / self.output.step.detach().double()
         scaling = self.scaling(input_step.detach().double().reshape(1) / (height * width))
-        return with_exact_ties(scaling, float(ratio), height * width, input_type)
+        return make_ties_exact(scaling, float(ratio), height * width, input_type)
 
 
 class QuantMaxPool2d(nn.Module):
-    """Max pool of what is already quantized. Padding never wins."""
+    """Max pool of quantized values. Padding never wins."""
 
     def __init__(
         self, *, kernel_size: tuple[int, int], stride: tuple[int, int], padding: Padding

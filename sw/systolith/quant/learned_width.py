@@ -1,4 +1,4 @@
-"""A quantizer whose number of bits is learned, too."""
+"""A quantizer that also learns its number of bits."""
 
 from math import floor, log2, prod
 
@@ -16,28 +16,28 @@ class LearnedWidth(nn.Module):
     """Quantizes a tensor with a learned range and a learned number of bits.
 
     Integers reach from ``-high`` (0 if unsigned) to ``high = 2**(b - signed) - 1``; the step is
-    ``range / high``. In forward, b is :attr:`width`, a whole number. Its gradient passes straight
-    through to :attr:`bits`: the error of rounding shrinks with the step as bits grow. Values beyond
-    the range give theirs to the range.
+    ``range / high``. Forward computes with b = :attr:`width`, a whole number, whose gradient passes
+    straight through to :attr:`bits`: more bits mean a smaller step and less rounding error. Values
+    beyond the range pass their gradient to the range.
 
     Parameters
     ----------
     peak : float
-        Range to start with; positive.
+        Initial range; positive.
     signed : bool
     power_of_two : bool
         Widths are 2, 4 or 8.
     rate : float
-        How fast bits learn: they are `rate` times their parameter, and so change by that much more
-        under an optimizer that normalizes gradients.
+        Speed of learning bits: they are `rate` times their parameter, so an optimizer that
+        normalizes gradients changes them `rate` times as fast.
 
     Notes
     -----
     Wang, Lu, Blankevoort: Differentiable joint pruning and quantization for hardware efficiency
     (ECCV 2020), section 3.2.
 
-    **Deviation:** range and bits are the parameters, and the step follows; there, range and step
-    are, and the bits follow. So bits stay in 2..8 by being clamped.
+    **Deviation:** range and bits are parameters, and the step follows from them; in the paper,
+    range and step are parameters. Clamping keeps bits in 2..8.
 
     **Deviation:** the mapping before quantization is linear; forward computes with whole bits.
     """
@@ -71,10 +71,10 @@ class LearnedWidth(nn.Module):
         reach = torch.exp2(self.log2_range).detach() + (scaled - scaled.detach())
         low = -reach if self.signed else torch.zeros_like(reach)
         step = reach.detach() / (torch.exp2(bits - sign) - 1)
-        # Nothing is outside any more: a rounded quotient must not make it so.
+        # All values are inside the range; a rounded quotient must not leave it.
         return fake_quantize(x.clamp(low, reach), step, -high - 1, high + 1, 1.0)
 
     def clamp_(self) -> None:
-        """Bring bits back into their bounds, where gradients reach them."""
+        """Clamp bits to their bounds, where gradients reach them."""
         with torch.no_grad():
             self.scaled_bits.clamp_(MIN_WIDTH / self.rate, MAX_WIDTH / self.rate)

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 __all__ = ["fake_quantize", "quantize", "round_half_up"]
 
 CHUNK = 1 << 18
-"""Values worked on at a time on a CPU, so that what lies between operations stays in its cache."""
+"""Values per chunk on a CPU, so that intermediate results stay in its cache."""
 
 
 def round_half_up(x: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def round_half_up(x: Tensor) -> Tensor:
 def quantize(x: Tensor, step: Tensor, low: int, high: int) -> Tensor:
     """Compute the integers ``clamp(round(x / step), low, high)``, as int64.
 
-    Clamped before rounding, which gives the same and cannot overflow.
+    Clamping comes before rounding: the result is the same, and nothing overflows.
     """
     return round_half_up((x / step).clamp(low, high)).to(torch.int64)
 
@@ -46,7 +46,7 @@ def fake_quantize(
     Parameters
     ----------
     x : Tensor of float
-        Any shape. Half precision, as under autocast, is computed with in float32.
+        Any shape. Half precision, as under autocast, is computed in float32.
     step : Tensor of float
         Positive; broadcasts with x.
     low, high : int
@@ -54,8 +54,7 @@ def fake_quantize(
     gradient_scale : float
         LSQ's g, ``1 / sqrt(N * high)`` for N values that share a step.
     rectify : bool
-        For low = 0: what is clamped there has been through a ReLU. Values are the same as for
-        ``relu(x)``, and gradients: at v = 0, too, that to x is 0.
+        For low = 0: compute values and gradients of ``relu(x)``, whose gradient at v = 0 is 0.
 
     Returns
     -------
@@ -66,7 +65,7 @@ def fake_quantize(
     Esser, McKinstry, Bablani, Appuswamy, Modha: Learned step size quantization (ICLR 2020),
     equations 1, 2, 3, 5 and section 2.2.
 
-    **Deviation:** ties are rounded towards plus infinity, as hardware does.
+    **Deviation:** ties are rounded towards plus infinity, as in hardware.
     """
     arguments = (x, step, low, high, gradient_scale, rectify)
     result: Tensor = _FakeQuantize.apply(*arguments)  # type: ignore[no-untyped-call]
@@ -74,7 +73,7 @@ def fake_quantize(
 
 
 class _FakeQuantize(torch.autograd.Function):
-    """Few passes over memory, which is what this costs; x is all that is saved."""
+    """Make few passes over memory, which dominate the cost, and save only x."""
 
     @staticmethod
     def forward(
@@ -111,7 +110,7 @@ class _FakeQuantize(torch.autograd.Function):
 
 
 def _chunks(step: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Cut along the first axis, unless there are several steps, or no cache to think of."""
+    """Split along the first axis; not for several steps, small tensors or other devices."""
     first = tensors[0]
     if step.numel() > 1 or first.device.type != "cpu" or first.numel() <= CHUNK:
         return iter([tensors])
@@ -124,14 +123,14 @@ def _widen(x: Tensor) -> Tensor:
 
 
 def _inside(x: Tensor, v: Tensor, below: float, above: float) -> Tensor:
-    """Take x where ``below < v < above``, else 0; there is no faster way in PyTorch."""
+    """Take x where ``below < v < above``, else 0, in PyTorch's fastest way."""
     result: Tensor = torch.ops.aten.hardtanh_backward(x, v, below, above)
     return result
 
 
 @lru_cache
 def _just_outside(low: int, high: int, dtype: torch.dtype, rectify: bool) -> tuple[float, float]:
-    """Closest numbers outside the range; `low` itself if only what is above it is inside."""
+    """Closest numbers outside the range; with `rectify`, `low` itself is outside."""
     edges = torch.tensor([low, high], dtype=dtype)
     below, above = torch.nextafter(edges, edges.new_tensor([-torch.inf, torch.inf])).tolist()
     return (low if rectify else below), above

@@ -14,7 +14,7 @@ from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
-__all__ = ["QuantizedModel", "Wiring", "not_finite"]
+__all__ = ["QuantizedModel", "Wiring", "nonfinite_problems"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +28,23 @@ class Wiring:
 class QuantizedModel(nn.Module):
     """A network with fake-quantized weights and activations, for quantization-aware training.
 
-    What :func:`prepare` makes. Forward takes float images and gives float logits, so any training
-    loop fits. :func:`systolith.frontend.lower` and :class:`systolith.frontend.IntegerModel` turn it
-    into integers.
+    Made by :func:`prepare`. It maps float images to float logits, so any training loop fits.
+    :func:`systolith.frontend.lower` and :class:`systolith.frontend.IntegerModel` turn it into
+    integers.
 
     Parameters
     ----------
     input_quantizer : ActQuantizer
-        Of the images.
+        Quantizer of the images.
     layers : sequence of (Wiring, QuantLayer)
         In an order in which every layer comes after its inputs; the last one is the output.
     input_shape : Shape
-        (C, H, W) or (features,) of the images it was calibrated with.
+        (C, H, W) or (features,) of the calibration images.
     origins : mapping of str to str, optional
-        By layer name: the qualified name of the float module that it comes from. Default: the
+        Qualified name of the float module that each layer comes from, by layer name. Default: the
         layer's own name.
     notes : tuple of str
-        What the float model has and this one leaves out, as it does not change the predicted class.
+        Parts of the float model that are left out because they do not change the predicted class.
     fixed_shape : bool
         Whether layers may depend on `input_shape`.
     """
@@ -96,7 +96,7 @@ class QuantizedModel(nn.Module):
         return layer
 
     def quantizer(self, name: str) -> ActQuantizer:
-        """Quantizer of what the layer `name` (or ``"input"``) puts out."""
+        """Quantizer of the output of layer `name`, or of ``"input"``."""
         if name == INPUT:
             return self.input_quantizer
         layer = self.layer(name)
@@ -108,12 +108,12 @@ class QuantizedModel(nn.Module):
     def shapes(self, input_shape: Shape | None = None) -> dict[str, Shape]:
         """Shape of the input and of every layer's output, without the batch axis.
 
-        For images of `input_shape`; None: of the shape that it was calibrated with.
+        None for `input_shape` means the shape of the calibration images.
 
         Raises
         ------
         UnsupportedModelError
-            If the float model may have read sizes of images, and these are of another shape.
+            If the float model read the size of its images, and `input_shape` differs.
         """
         if self.fixed_shape and input_shape not in (None, self.input_shape):
             problem = (
@@ -139,14 +139,14 @@ class QuantizedModel(nn.Module):
         )
 
     def network_pattern(self, name: str, pattern: Pattern) -> Pattern:
-        """Give the pattern that a layer has in the integer network if its weights have this one.
+        """Convert a pattern of a layer's weights to that of the layer in the integer network.
 
         They differ for convolutions of several groups: see :func:`ungrouped_pattern`.
 
         Raises
         ------
         UnsupportedModelError
-            If there is none, or `pattern` does not fit the layer.
+            If there is no such pattern, or `pattern` does not fit the layer.
         """
         layer = self.layer(name)
         assert isinstance(layer, QuantConv2d | QuantLinear)
@@ -159,27 +159,27 @@ class QuantizedModel(nn.Module):
             raise UnsupportedModelError(problems) from error
 
     def check_numbers(self) -> None:
-        """Check that training has left numbers.
+        """Check that all parameters are finite.
 
         Raises
         ------
         UnsupportedModelError
-            With every tensor of every layer that holds NaN or infinities.
+            Lists every tensor of every layer that holds NaN or infinities.
         """
-        problems = list(not_finite("input", dict(self.input_quantizer.named_parameters())))
+        problems = list(nonfinite_problems("input", dict(self.input_quantizer.named_parameters())))
         for wiring, layer in self.named_layers():
-            problems += not_finite(f"layer '{wiring.name}'", dict(layer.named_parameters()))
+            problems += nonfinite_problems(f"layer '{wiring.name}'", dict(layer.named_parameters()))
         if problems:
             raise UnsupportedModelError(problems)
 
     def freeze_masks_(self, masks: MaskSet) -> None:
-        """Prune by these masks from here on, in place; they go into the integer network.
+        """Prune by these masks from now on, in place; they become part of the integer network.
 
         Parameters
         ----------
         masks : MaskSet
-            By parameter name, ``layers.NAME.weight``: what a sparsifier that trained this model
-            gives. Layers that it does not name keep the masks they have.
+            By parameter name, ``layers.NAME.weight``, such as a sparsifier returns after training
+            this model. Layers that are not named keep their masks.
 
         Raises
         ------
@@ -202,7 +202,7 @@ class QuantizedModel(nn.Module):
         Raises
         ------
         UnsupportedModelError
-            With every pattern that it has not.
+            Lists every pattern that the integer network does not have.
         """
         problems: list[str] = []
         for wiring, layer in self.named_layers():
@@ -219,7 +219,7 @@ class QuantizedModel(nn.Module):
 
     @torch.no_grad()
     def calibrate_(self, images: Tensor) -> None:
-        """Choose all steps, layer by layer, each seeing what its quantized inputs give."""
+        """Choose all steps, layer by layer; each layer reads the quantized outputs before it."""
         self._run(images, _calibrate)
 
     def _run(
@@ -240,8 +240,8 @@ def _calibrate(layer: QuantLayer, values: list[Tensor]) -> Tensor:
     return result
 
 
-def not_finite(title: str, tensors: Mapping[str, Tensor | None]) -> Iterator[str]:
-    """Find tensors of a layer that hold NaN or infinities, as after training that diverged."""
+def nonfinite_problems(title: str, tensors: Mapping[str, Tensor | None]) -> Iterator[str]:
+    """Find tensors of a layer that hold NaN or infinities, as after diverged training."""
     for name, tensor in tensors.items():
         if tensor is not None and (bad := int((~tensor.isfinite()).sum())):
             yield (

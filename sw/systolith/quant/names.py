@@ -1,7 +1,7 @@
 """Names of a float model's layers in its quantized form, and back.
 
-A quantized model calls layer ``layer1.0.conv1`` of the float model ``layers.layer1_0_conv1``, for
-names in hardware have no dots.
+Layer ``layer1.0.conv1`` of the float model is ``layers.layer1_0_conv1`` in the quantized model,
+because names in hardware have no dots.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +41,7 @@ def quantized_patterns(
     Raises
     ------
     UnsupportedModelError
-        With every name that is no layer with weights, and every pattern that does not fit.
+        Lists every name that is not a layer with weights, and every pattern that does not fit.
     """
     names = quantized_names(model)
     problems = list(_name_problems(patterns, names, "patterns", "layer"))
@@ -73,7 +73,7 @@ def quantized_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
     Raises
     ------
     UnsupportedModelError
-        With every name that is no weight of a layer.
+        Lists every name that is not a weight of a layer.
     """
     return _renamed(
         masks, {f"{a}.weight": f"{b}.weight" for a, b in quantized_names(model).items()}
@@ -81,12 +81,12 @@ def quantized_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
 
 
 def float_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
-    """Undo :func:`quantized_masks`.
+    """Rename masks of a quantized model's weights back: the inverse of :func:`quantized_masks`.
 
     Raises
     ------
     UnsupportedModelError
-        With every name that is no weight of a layer.
+        Lists every name that is not a weight of a layer.
     """
     return _renamed(
         masks, {f"{b}.weight": f"{a}.weight" for a, b in quantized_names(model).items()}

@@ -16,7 +16,7 @@ from systolith.quant.layers import (
     QuantLayer,
     QuantMaxPool2d,
 )
-from systolith.quant.model import QuantizedModel, Wiring, not_finite
+from systolith.quant.model import QuantizedModel, Wiring, nonfinite_problems
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
 from systolith.quant.recognition import (
     FloatLayer,
@@ -51,29 +51,28 @@ def prepare(
     Parameters
     ----------
     model : nn.Module
-        Trained; left as it is. Convolutions of any groups with or without batch norm,
-        linear layers, ReLU and ReLU6, max, average and global pools, flattening, zero padding and
-        residual additions, in any order that hardware can fuse. Frozen weights, such as those of a
-        fixed shortcut, stay frozen.
+        Trained; it is not changed. It consists of convolutions of any groups with or without
+        batch norm, linear layers, ReLU and ReLU6, max, average and global pools, flattening, zero
+        padding and residual additions, in any order that hardware can fuse. Frozen weights, such as
+        those of a fixed shortcut, stay frozen.
     images : Tensor of float32, shape (N, *input_shape)
-        Training images to calibrate the steps with; some hundred are enough. Other floats become
-        float32.
+        Training images for calibrating the steps; a few hundred are enough. Other float types
+        become float32.
     config : QuantConfig, optional
         Widths. Default: 8 bits.
     masks : MaskSet, optional
-        Of the model's weights; frozen from here on, and carried into the integer network.
+        Masks of the model's weights. They are frozen and become part of the integer network.
 
     Returns
     -------
     QuantizedModel
-        To train on, or to lower at once (post-training quantization).
+        Ready for training, or for lowering at once (post-training quantization).
 
     Raises
     ------
     UnsupportedModelError
-        With every layer that has no integer form, every name, number or image that does not fit;
-        or with the first layer that was understood as something else than the model computes, by
-        comparison on a few of the images.
+        Lists every layer without an integer form and every name, number or image that does not
+        fit; or names the first layer whose recognized form differs from the model on a few images.
     """
     config = config or QuantConfig()
     masks = masks if masks is not None else MaskSet({}, {})
@@ -118,7 +117,7 @@ def prepare(
 
 
 class _Builder:
-    """Makes a quantized layer of each traced one."""
+    """Makes a quantized layer from each float layer."""
 
     def __init__(self, traced: list[FloatLayer], config: QuantConfig, masks: MaskSet) -> None:
         self._traced = traced
@@ -217,7 +216,7 @@ def _bits(layer: FloatLayer, config: QuantConfig) -> LayerBits:
 
 
 def _last_requantizing(traced: list[FloatLayer]) -> str:
-    """Name of the layer whose integers leave the network; all that reads them is pools after it."""
+    """Name of the last layer that requantizes; only max pools and flattening may come after it."""
     by_name = {layer.name: layer for layer in traced}
     last = traced[-1]
     while isinstance(last.operation, MaxPool | ToVectors) and last.inputs[0] in by_name:
@@ -259,7 +258,7 @@ def _mask_problems(traced: list[FloatLayer], masks: MaskSet) -> Iterator[str]:
 
 
 def _shape_problems(model: QuantizedModel) -> Iterator[str]:
-    """Find what PyTorch broadcasts or maps over further axes, but hardware does not."""
+    """Find shapes that PyTorch broadcasts, or maps over more axes, and hardware does not."""
     shapes = model.shapes()
     for wiring, layer in model.named_layers():
         inputs = [shapes[name] for name in wiring.inputs]
@@ -291,8 +290,9 @@ def _number_problems(traced: list[FloatLayer]) -> Iterator[str]:
     for layer in traced:
         if isinstance(layer.operation, Convolve | Multiply):
             module = layer.operation.module
-            yield from not_finite(layer.title, {"weight": module.weight, "bias": module.bias})
+            parameters = {"weight": module.weight, "bias": module.bias}
+            yield from nonfinite_problems(layer.title, parameters)
         if (norm := layer.norm) is not None:
             title = f"batch norm of '{layer.qualified_name}'"
             statistics = {"running_mean": norm.running_mean, "running_var": norm.running_var}
-            yield from not_finite(title, {**dict(norm.named_parameters()), **statistics})
+            yield from nonfinite_problems(title, {**dict(norm.named_parameters()), **statistics})

@@ -26,7 +26,7 @@ class ActQuantizer(nn.Module):
     Parameters
     ----------
     act_type : ActType
-        Of the integers, with zero point 0.
+        Type of the integers; the zero point is 0.
     power_of_two : bool
         Round the step to a power of two.
 
@@ -49,11 +49,11 @@ class ActQuantizer(nn.Module):
 
     @property
     def step(self) -> Tensor:
-        """What one unit of the integers stands for; shape ()."""
+        """Value of one unit of the integers; shape ()."""
         return _step(self.log2_step, self.power_of_two)
 
     def forward(self, x: Tensor, *, rectify: bool = False) -> Tensor:
-        """Fake-quantize x, shape (N, ...); with `rectify`, as if it came through a ReLU."""
+        """Fake-quantize x, shape (N, ...); `rectify` applies a ReLU before."""
         low, high = self.act_type.low, self.act_type.high
         # As in LSQ, N counts the features, not the batch.
         gradient_scale = (prod(x.shape[1:]) * high) ** -0.5
@@ -83,20 +83,20 @@ class ActQuantizer(nn.Module):
 class WeightQuantizer(nn.Module):
     """Quantizes weights symmetrically, with a learned step per output channel or per layer.
 
-    No step is smaller than the greatest of the layer divided by 64. That keeps the precision of
-    multipliers that share a shift (see :func:`fixed_point`) and the biases of channels whose
-    weights are all but zero in bounds.
+    No step is smaller than 1/64 of the largest step of the layer. This bounds the error of
+    multipliers that share a shift (see :func:`to_fixed_point`), and the biases of channels with
+    nearly zero weights.
 
     Parameters
     ----------
     channels : int
         Output channels; 1 for one step per layer.
     bits : int
-        1..8; integers are ``-2**(bits-1) .. 2**(bits-1)-1``. One bit is a sign, -1 or +1, and 0
-        where a weight is exactly 0, which only pruned ones should be.
+        1..8; integers are ``-2**(bits-1) .. 2**(bits-1)-1``. One bit is a sign, -1 or +1;
+        a weight of exactly 0, normally a pruned one, stays 0.
     narrow_range : bool
-        Leave the lowest integer out, so that the range is symmetric. Two bits then are ternary:
-        -1, 0, +1.
+        Leave the lowest integer out, which makes the range symmetric and two bits ternary: -1, 0,
+        +1.
     power_of_two : bool
         Round steps to powers of two.
 
@@ -104,8 +104,7 @@ class WeightQuantizer(nn.Module):
     -----
     LSQ with the deviation of :class:`ActQuantizer`; for one bit see :func:`binarize`.
 
-    **Deviation:** a step per output channel, N in the gradient scale counts that channel's kept
-    weights.
+    **Deviation:** each output channel has a step; N in the gradient scale counts its kept weights.
     """
 
     log2_step: nn.Parameter
@@ -136,7 +135,7 @@ class WeightQuantizer(nn.Module):
 
     @property
     def step(self) -> Tensor:
-        """What one unit of the integers stands for; shape (channels,)."""
+        """Value of one unit of the integers; shape (channels,)."""
         step = _step(self.log2_step, self.power_of_two)
         return torch.maximum(step, step.detach().max() / SPREAD)
 
@@ -178,13 +177,13 @@ def _step(log2_step: Tensor, power_of_two: bool) -> Tensor:
 def best_step(rows: Tensor, low: int, high: int, *, power_of_two: bool = False) -> Tensor:
     """Find each row's step with the least squared quantization error.
 
-    Steps are tried on a grid, from the one that just reaches the greatest magnitude downwards.
-    Powers of two begin with the next one above that.
+    Steps are tried on a grid that goes down from the smallest step that reaches the greatest
+    magnitude, or from the next power of two above it.
 
     Parameters
     ----------
     rows : Tensor of float, shape (R, N)
-        Values that share a step, row by row; of more than 65536, evenly spaced ones are looked at.
+        Each row shares a step. Of rows longer than 65536, evenly spaced values are used.
     low, high : int
         Range of the integers.
     power_of_two : bool
@@ -197,8 +196,8 @@ def best_step(rows: Tensor, low: int, high: int, *, power_of_two: bool = False) 
 
     Notes
     -----
-    **Deviation** from LSQ's ``2 mean|x| / sqrt(high)``: with many bits that gives a range several
-    times too wide (32 mean|x| for 8 bits), and training few epochs does not win it back.
+    **Deviation:** LSQ starts from ``2 mean|x| / sqrt(high)``. With many bits this range is several
+    times too wide (32 mean|x| for 8 bits), and few epochs of training do not correct it.
     """
     rows = rows.detach()
     stride = -(-rows.shape[1] // MAX_VALUES)

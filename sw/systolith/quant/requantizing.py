@@ -1,4 +1,4 @@
-"""How a layer ends: activation, output quantizer, and their integer form."""
+"""The end of a layer: activation, output quantizer, and their integer form."""
 
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -9,17 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import ActType, Padding
-from systolith.quant.fixed_point import FixedPoint, fixed_point
+from systolith.quant.fixed_point import FixedPoint, to_fixed_point
 from systolith.quant.lsq import quantize
 from systolith.quant.quantizers import ActQuantizer
 
-__all__ = ["Activation", "Requantizing", "Scaling", "pad", "with_exact_ties"]
+__all__ = ["Activation", "Requantizing", "Scaling", "make_ties_exact", "pad"]
 
 RELU6_LIMIT = 6.0
 
 
 class Activation(Enum):
-    """The nonlinearity that a layer ends with."""
+    """Nonlinearity at the end of a layer."""
 
     NONE = "none"
     RELU = "relu"
@@ -41,7 +41,7 @@ class Scaling:
     """From accumulator to output: one multiplier per channel (or one), one shift, one clamp.
 
     ``clamp(((acc * multiplier + offset + 2**(shift-1)) >> shift), *clamp)``, then saturated to
-    `output`. No `offset` is 0.
+    `output`. An `offset` of None is 0.
     """
 
     fixed_point: FixedPoint
@@ -51,7 +51,7 @@ class Scaling:
 
 
 class Requantizing(nn.Module):
-    """What layers with an accumulator have in common: an activation and an output quantizer."""
+    """Base of layers with an accumulator: an activation and an output quantizer."""
 
     def __init__(self, activation: Activation, output: ActQuantizer) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Requantizing(nn.Module):
         self.output = output
 
     def finish(self, acc: Tensor) -> Tensor:
-        """Activation and output quantizer."""
+        """Apply activation and output quantizer."""
         quantized: Tensor
         if self.activation is Activation.RELU and not self.output.act_type.signed:
             quantized = self.output(acc, rectify=True)
@@ -75,7 +75,7 @@ class Requantizing(nn.Module):
             limit = quantize(step.new_tensor(RELU6_LIMIT), step, 0, self.output.act_type.high)
             clamp = (0, int(limit))
         return Scaling(
-            fixed_point=fixed_point(acc_step / step.double()),
+            fixed_point=to_fixed_point(acc_step / step.double()),
             output=self.output.act_type,
             clamp=clamp,
         )
@@ -87,18 +87,18 @@ def pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
     return F.pad(x, (left, right, top, bottom), value=value) if any(padding) else x
 
 
-def with_exact_ties(scaling: Scaling, ratio: float, window: int, input_type: ActType) -> Scaling:
-    """Round averages that lie between two integers upwards, as floats do.
+def make_ties_exact(scaling: Scaling, ratio: float, window: int, input_type: ActType) -> Scaling:
+    """Round averages that lie halfway between two integers upwards, as floats do.
 
-    Such ties are there if the steps of input and output differ by a power of two; then the scale is
-    ``1 / q`` for an integer q, a multiple of the window. Its multiplier is exact for powers of two
-    only. Otherwise it is nearest to ``2**shift / q``, and below that for every second window, so
-    that sums ``(k + 1/2) * q`` would be rounded down.
+    Such ties occur if the steps of input and output differ by a power of two. The scale is then
+    ``1 / q`` for an integer q, a multiple of the window. Its multiplier is exact only if q is a
+    power of two. Otherwise it is the integer nearest to ``2**shift / q``, which is too small for
+    every second window, so that sums ``(k + 1/2) * q`` would be rounded down.
 
-    A multiplier that is rounded up, by less than 1, rounds those of sums that are not negative up.
-    With negative ones, a multiplier that is rounded down and an offset do. The next sum below a tie
-    must stay below it: it is ``1 / q`` lower, which is more than the error as long as
-    ``window * 2**bits < 2**15``, up to 127 values of 8 bits.
+    For sums that are not negative, a multiplier rounded up, by less than 1, rounds ties up. For
+    negative sums, a multiplier rounded down and an offset do. The next sum below a tie must stay
+    below it: it is ``1 / q`` lower, more than the error as long as ``window * 2**bits < 2**15``,
+    which allows 127 values of 8 bits.
 
     Parameters
     ----------
@@ -107,13 +107,13 @@ def with_exact_ties(scaling: Scaling, ratio: float, window: int, input_type: Act
     ratio : float
         Step of the input over that of the output.
     window : int
-        Values that are averaged.
+        Number of values that are averaged.
     input_type : ActType
-        Of the values.
+        Type of the values.
     """
     fixed_point = scaling.fixed_point
     most = window << (input_type.bits - input_type.signed)
-    """No sum of a window has a greater magnitude."""
+    """Greatest magnitude of a sum over a window."""
     mantissa, exponent = frexp(ratio)
     if mantissa != 0.5 or window * (1 << input_type.bits) >= 1 << 15:
         return scaling

@@ -15,7 +15,7 @@ __all__ = ["QuantConv2d", "QuantLinear", "WeightIntegers"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class WeightIntegers:
-    """What a convolution or linear layer computes with.
+    """Integers of a convolution or linear layer.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class WeightIntegers:
 
 
 class _Weighted(Requantizing):
-    """What convolutions and linear layers have in common."""
+    """Base of convolutions and linear layers."""
 
     mask: Tensor
 
@@ -67,7 +67,7 @@ class _Weighted(Requantizing):
         return quantized
 
     def integers(self, input_step: Tensor) -> WeightIntegers:
-        """Integers for an input whose unit stands for `input_step`, shape ()."""
+        """Compute the integers for an input with step `input_step`, shape ()."""
         acc_step = input_step.detach().double() * self.weight_quantizer.step.detach().double()
         bias = torch.floor(self.bias.detach().double() / acc_step + 0.5).to(torch.int64)
         return WeightIntegers(
@@ -83,15 +83,16 @@ class QuantConv2d(_Weighted):
     Parameters
     ----------
     conv : nn.Conv2d
-        Without dilation; batch norm already folded. Its own padding is not looked at.
+        Without dilation; batch norm already folded. Its own padding is ignored.
     padding : Padding
         Rows and columns of zeros at top, bottom, left, right.
-    activation, weight_quantizer, output
-        Parts.
+    activation : Activation
+    weight_quantizer : WeightQuantizer
+    output : ActQuantizer
     mask : Tensor of bool, shape of the weight, optional
         Frozen; True keeps.
     pattern : Pattern, optional
-        That the mask conforms to. Default: dense.
+        Pattern of the mask. Default: dense.
     """
 
     def __init__(

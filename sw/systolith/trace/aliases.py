@@ -1,4 +1,4 @@
-"""Which node's value lies where in memory: views and aliases see what is changed in place."""
+"""Nodes by the place of their values in memory, so that views see changes in place."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ _Place = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
 
 def changed_through_a_view(changer: object) -> None:
-    """Target of the node of a value that `changer` changed through another view of its memory."""
+    """Mark a value that `changer` changed through another view of its memory."""
     raise AssertionError("a mark in a graph, not to be called")
 
 
@@ -20,8 +20,8 @@ def changed_through_a_view(changer: object) -> None:
 class AliasMap:
     """Nodes by the place of their values.
 
-    Tensors at one place are one value, whichever Python objects they are; all of them are kept,
-    so that no address is used again.
+    Tensors at one place are one value, whichever Python objects they are. All are kept alive, so
+    no address is reused.
     """
 
     graph: fx.Graph
@@ -29,7 +29,7 @@ class AliasMap:
     _tensors: dict[_Place, Tensor] = field(default_factory=dict)
     _copies: dict[_Place, Tensor] = field(default_factory=dict)
     _changed: dict[int, fx.Node] = field(default_factory=dict)
-    """By address of a storage: the last node that changed something in it."""
+    """Last node that changed something in a storage, by its address."""
 
     def knows(self, tensor: Tensor) -> bool:
         """Whether a value depends on the images."""
@@ -41,18 +41,18 @@ class AliasMap:
         return _place(one) == _place(other)
 
     def is_stale(self, tensor: Tensor) -> bool:
-        """Whether a known tensor holds something else than it did when it was written."""
+        """Whether a known tensor has changed since it was written."""
         copy = self._copies.get(_place(tensor))
         return copy is not None and not _equal(tensor, copy)
 
     def write(self, tensor: Tensor, node: fx.Node) -> Tensor:
-        """Say that a node's value is at a tensor's place; returns a copy of it."""
+        """Register a node's value at a tensor's place; return a copy of it."""
         place, copy = _place(tensor), tensor.detach().clone()
         self._nodes[place], self._tensors[place], self._copies[place] = node, tensor, copy
         return copy
 
     def read(self, tensor: Tensor) -> fx.Node | None:
-        """Node whose value a tensor is; None if it does not depend on the images."""
+        """Node with this value; None if it does not depend on the images."""
         place = _place(tensor)
         node = self._nodes.get(place)
         if node is None:  # if a view of it was changed, the tensor was a constant until then
@@ -63,9 +63,9 @@ class AliasMap:
         return node
 
     def change(self, tensor: Tensor, node: fx.Node, values: dict[fx.Node, Tensor]) -> None:
-        """Let all views of a tensor's memory see that a node changed it.
+        """Update all views of a tensor's memory after a node changed it.
 
-        The tensor's own value is written before.
+        The tensor's own value has been written before.
         """
         place = _place(tensor)
         self._changed[place[0]] = node
@@ -107,7 +107,7 @@ def _overlap(one: Tensor, other: Tensor) -> bool:
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
-    """Equality in which NaN equals itself."""
+    """Whether tensors are equal; NaN equals NaN."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     return bool(((one == other) | ((one != one) & (other != other))).all())

@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 from systolith.trace.modules import kind_of
 from systolith.trace.operators import (
     COMMON_PARAMETERS,
-    Operator,
+    OperatorRow,
     operator_of_call,
     operator_of_module,
 )
@@ -110,7 +110,7 @@ def read_call(node: fx.Node, values: Mapping[fx.Node, Tensor]) -> Call:
     )
 
 
-def _by_name(row: Operator, node: fx.Node, problems: list[str]) -> dict[str, Any]:
+def _by_name(row: OperatorRow, node: fx.Node, problems: list[str]) -> dict[str, Any]:
     names = (row.first, *row.parameters)
     positional: Iterable[Any] = node.args
     if row.variadic and len(node.args) > 1 and not _is_sequence(node.args[1:]):

@@ -1,4 +1,4 @@
-"""Modules as a forward pass uses them: with the weights that hooks and parametrizations compute."""
+"""Modules as a forward pass uses them, with weights computed by hooks and parametrizations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -17,20 +17,20 @@ _CONTAINERS = (
 
 
 def kind_of(module: nn.Module) -> type[nn.Module]:
-    """Type of a module, that it had before parametrizations were registered."""
+    """Type of a module before parametrizations were registered."""
     kind: type[nn.Module] = parametrize.type_before_parametrizations(module)
     return kind
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Whether a module is one of PyTorch's own that computes something."""
+    """Whether a module is one of PyTorch's own, and not a container."""
     kind = kind_of(module)
     own = kind.__module__.startswith(("torch.nn.", "torch.ao.nn."))
     return own and not issubclass(kind, _CONTAINERS)
 
 
 def as_used(module: nn.Module) -> nn.Module:
-    """Give a module itself, or a plain one with the weights that it is about to compute with."""
+    """Return a module, or a plain copy with its current weights if hooks compute them."""
     kind = kind_of(module)
     names = [name for name in ("weight", "bias") if hasattr(module, name)]
     if all(name in module._parameters for name in names):
@@ -47,7 +47,7 @@ def as_used(module: nn.Module) -> nn.Module:
 def of_function(
     owner: nn.Module | None, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> nn.Module | None:
-    """Give the plain module whose work a function does in a subclass of that module."""
+    """Return the plain module for a function call in a subclass of that module."""
     kind = None if owner is None else kind_of(owner)
     if kind is None or owner is None or not args or not isinstance(args[0], Tensor):
         return None
@@ -65,7 +65,7 @@ def of_function(
 
 
 def misfit(module: nn.Module, given: Tensor, before: str) -> str:
-    """Say why a batch norm cannot take a tensor; empty if it has as many channels."""
+    """Reason why a batch norm cannot take a tensor; empty if the channels fit."""
     if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d) and given.ndim > 1:
         channels, features = given.shape[1], module.num_features
         if channels != features:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-__all__ = ["COMMON_PARAMETERS", "Operator", "operator_of_call", "operator_of_module"]
+__all__ = ["COMMON_PARAMETERS", "OperatorRow", "operator_of_call", "operator_of_module"]
 
 COMMON_PARAMETERS = ("inplace", "keepdim", "memory_format", "_stacklevel")
 """Parameters of any operator that do not change the values it computes, or only their layout."""
@@ -23,7 +23,7 @@ _Settings = Callable[[Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class OperatorRow:
     """One operator and the ways to call it.
 
     Parameters
@@ -73,45 +73,45 @@ def _evaluating(module: nn.Module) -> Mapping[str, Any]:
 
 OPERATORS = (
     # Layers with weights.
-    Operator("conv2d", (F.conv2d, torch.conv2d), modules=(nn.Conv2d,)),
-    Operator("linear", (F.linear,), modules=(nn.Linear,)),
-    Operator("batch_norm", (F.batch_norm,), modules=(nn.BatchNorm1d, nn.BatchNorm2d)),
+    OperatorRow("conv2d", (F.conv2d, torch.conv2d), modules=(nn.Conv2d,)),
+    OperatorRow("linear", (F.linear,), modules=(nn.Linear,)),
+    OperatorRow("batch_norm", (F.batch_norm,), modules=(nn.BatchNorm1d, nn.BatchNorm2d)),
     # Activations.
-    Operator(
+    OperatorRow(
         "relu",
         (F.relu, torch.relu, torch.relu_, "Tensor.relu", "Tensor.relu_"),
         ("inplace",),
         (nn.ReLU,),
     ),
-    Operator("relu6", (F.relu6, torch._C._nn.relu6_), ("inplace",), (nn.ReLU6,)),
-    Operator(
+    OperatorRow("relu6", (F.relu6, torch._C._nn.relu6_), ("inplace",), (nn.ReLU6,)),
+    OperatorRow(
         "hardtanh",
         (F.hardtanh, F.hardtanh_),
         ("min_val", "max_val", "inplace"),
         (nn.Hardtanh,),
     ),
-    Operator(
+    OperatorRow(
         "clamp",
         (torch.clamp, torch.clamp_, torch.clip, torch.clip_)
         + ("Tensor.clamp", "Tensor.clamp_", "Tensor.clip", "Tensor.clip_"),
         ("min", "max"),
     ),
-    Operator(
+    OperatorRow(
         "clamp",
         (torch.clamp_min, torch.clamp_min_, "Tensor.clamp_min", "Tensor.clamp_min_"),
         ("min",),
     ),
-    Operator("leaky_relu", (F.leaky_relu,), ("negative_slope", "inplace"), (nn.LeakyReLU,)),
-    Operator("elu", (F.elu,), ("alpha", "inplace"), (nn.ELU,)),
-    Operator("selu", (F.selu, torch.selu), ("inplace",), (nn.SELU,)),
-    Operator("celu", (F.celu, torch.celu), ("alpha", "inplace"), (nn.CELU,)),
-    Operator("gelu", (F.gelu,), ("approximate",), (nn.GELU,)),
-    Operator("silu", (F.silu,), ("inplace",), (nn.SiLU,)),
-    Operator("mish", (F.mish,), ("inplace",), (nn.Mish,)),
-    Operator("hardswish", (F.hardswish,), ("inplace",), (nn.Hardswish,)),
-    Operator("softsign", (F.softsign,), (), (nn.Softsign,)),
-    Operator("tanh", (torch.tanh, F.tanh, "Tensor.tanh", "Tensor.tanh_"), (), (nn.Tanh,)),
-    Operator(
+    OperatorRow("leaky_relu", (F.leaky_relu,), ("negative_slope", "inplace"), (nn.LeakyReLU,)),
+    OperatorRow("elu", (F.elu,), ("alpha", "inplace"), (nn.ELU,)),
+    OperatorRow("selu", (F.selu, torch.selu), ("inplace",), (nn.SELU,)),
+    OperatorRow("celu", (F.celu, torch.celu), ("alpha", "inplace"), (nn.CELU,)),
+    OperatorRow("gelu", (F.gelu,), ("approximate",), (nn.GELU,)),
+    OperatorRow("silu", (F.silu,), ("inplace",), (nn.SiLU,)),
+    OperatorRow("mish", (F.mish,), ("inplace",), (nn.Mish,)),
+    OperatorRow("hardswish", (F.hardswish,), ("inplace",), (nn.Hardswish,)),
+    OperatorRow("softsign", (F.softsign,), (), (nn.Softsign,)),
+    OperatorRow("tanh", (torch.tanh, F.tanh, "Tensor.tanh", "Tensor.tanh_"), (), (nn.Tanh,)),
+    OperatorRow(
         "softmax",
         (F.softmax, F.log_softmax, torch.softmax, torch.log_softmax)
         + ("Tensor.softmax", "Tensor.log_softmax"),
@@ -120,86 +120,88 @@ OPERATORS = (
         {nn.Softmax2d: lambda module: {"dim": -3}},
     ),
     # Pools and reductions.
-    Operator(
+    OperatorRow(
         "max_pool2d",
         (F.max_pool2d, torch.max_pool2d),
         ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
         (nn.MaxPool2d,),
     ),
-    Operator(
+    OperatorRow(
         "avg_pool2d",
         (F.avg_pool2d,),
         ("kernel_size", "stride", "padding")
         + ("ceil_mode", "count_include_pad", "divisor_override"),
         (nn.AvgPool2d,),
     ),
-    Operator(
+    OperatorRow(
         "adaptive_avg_pool2d", (F.adaptive_avg_pool2d,), ("output_size",), (nn.AdaptiveAvgPool2d,)
     ),
-    Operator(
+    OperatorRow(
         "adaptive_max_pool2d",
         (F.adaptive_max_pool2d,),
         ("output_size", "return_indices"),
         (nn.AdaptiveMaxPool2d,),
     ),
-    Operator("mean", (torch.mean, "Tensor.mean"), ("dim", "keepdim", "dtype"), aliases=_AXIS),
-    Operator("sum", (torch.sum, "Tensor.sum"), ("dim", "keepdim", "dtype"), aliases=_AXIS),
-    Operator("amax", (torch.amax, "Tensor.amax"), ("dim", "keepdim"), aliases=_AXIS),
+    OperatorRow("mean", (torch.mean, "Tensor.mean"), ("dim", "keepdim", "dtype"), aliases=_AXIS),
+    OperatorRow("sum", (torch.sum, "Tensor.sum"), ("dim", "keepdim", "dtype"), aliases=_AXIS),
+    OperatorRow("amax", (torch.amax, "Tensor.amax"), ("dim", "keepdim"), aliases=_AXIS),
     # Arithmetic.
-    Operator(
+    OperatorRow(
         "add",
         (operator.add, operator.iadd, torch.add, "Tensor.add", "Tensor.add_"),
         ("other", "alpha"),
     ),
-    Operator(
+    OperatorRow(
         "sub",
         (operator.sub, operator.isub, torch.sub, torch.subtract, "Tensor.sub", "Tensor.sub_"),
         ("other", "alpha"),
     ),
-    Operator(
+    OperatorRow(
         "mul",
         (operator.mul, operator.imul, torch.mul, torch.multiply, "Tensor.mul", "Tensor.mul_"),
         ("other",),
     ),
-    Operator(
+    OperatorRow(
         "div",
         (operator.truediv, operator.itruediv, torch.div, torch.divide)
         + ("Tensor.div", "Tensor.div_"),
         ("other", "rounding_mode"),
     ),
-    Operator("neg", (operator.neg, torch.neg, "Tensor.neg")),
+    OperatorRow("neg", (operator.neg, torch.neg, "Tensor.neg")),
     # Shapes.
-    Operator("flatten", (torch.flatten, "Tensor.flatten"), ("start_dim", "end_dim"), (nn.Flatten,)),
-    Operator(
+    OperatorRow(
+        "flatten", (torch.flatten, "Tensor.flatten"), ("start_dim", "end_dim"), (nn.Flatten,)
+    ),
+    OperatorRow(
         "reshape",
         ("Tensor.view", "Tensor.reshape", torch.reshape),
         ("shape",),
         aliases={"size": "shape"},
         variadic=True,
     ),
-    Operator("reshape_as", ("Tensor.view_as", "Tensor.reshape_as"), ("other",)),
-    Operator(
+    OperatorRow("reshape_as", ("Tensor.view_as", "Tensor.reshape_as"), ("other",)),
+    OperatorRow(
         "squeeze",
         (torch.squeeze, "Tensor.squeeze", "Tensor.squeeze_"),
         ("dim",),
         variadic=True,
     ),
-    Operator("unsqueeze", (torch.unsqueeze, "Tensor.unsqueeze", "Tensor.unsqueeze_"), ("dim",)),
-    Operator(
+    OperatorRow("unsqueeze", (torch.unsqueeze, "Tensor.unsqueeze", "Tensor.unsqueeze_"), ("dim",)),
+    OperatorRow(
         "unflatten",
         (torch.unflatten, "Tensor.unflatten"),
         ("dim", "sizes"),
         settings={nn.Unflatten: lambda m: {"dim": m.dim, "sizes": m.unflattened_size}},
     ),
-    Operator("getitem", (operator.getitem,), ("index",)),
-    Operator(
+    OperatorRow("getitem", (operator.getitem,), ("index",)),
+    OperatorRow(
         "cat",
         (torch.cat, torch.concat, torch.concatenate),
         ("dim",),
         first="tensors",
         aliases=_AXIS,
     ),
-    Operator(
+    OperatorRow(
         "pad",
         (F.pad,),
         ("pad", "mode", "value"),
@@ -210,14 +212,14 @@ OPERATORS = (
             nn.ReplicationPad2d: lambda m: {"pad": m.padding, "mode": "replicate"},
         },
     ),
-    Operator(
+    OperatorRow(
         "interpolate",
         (F.interpolate,),
         ("size", "scale_factor", "mode", "align_corners", "recompute_scale_factor", "antialias"),
         (nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d),
     ),
     # What computes nothing in evaluation mode.
-    Operator(
+    OperatorRow(
         "identity",
         (torch.clone, torch.detach, "Tensor.contiguous", "Tensor.clone", "Tensor.detach")
         + ("Tensor.detach_", "Tensor.data", "Tensor.to", "Tensor.float", "Tensor.double")
@@ -225,13 +227,13 @@ OPERATORS = (
         ("other", "dtype", "device", "non_blocking", "copy", "memory_format", "requires_grad"),
         (nn.Identity,),
     ),
-    Operator(
+    OperatorRow(
         "dropout",
         (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d),
         ("p", "training", "inplace"),
         settings=dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), _evaluating),
     ),
-    Operator(
+    OperatorRow(
         "alpha_dropout",
         (F.alpha_dropout, F.feature_alpha_dropout),
         ("p", "training", "inplace"),
@@ -243,11 +245,11 @@ _OF_CALLS = {call: row for row in OPERATORS for call in row.calls}
 _OF_MODULES = {kind: row for row in OPERATORS for kind in (*row.modules, *row.settings)}
 
 
-def operator_of_call(target: Any) -> Operator | None:
-    """Operator that a function, or a method such as ``"Tensor.relu"``, computes."""
+def operator_of_call(target: Any) -> OperatorRow | None:
+    """OperatorRow that a function, or a method such as ``"Tensor.relu"``, computes."""
     return _OF_CALLS.get(target)
 
 
-def operator_of_module(kind: type[nn.Module]) -> Operator | None:
-    """Operator that a module of exactly this type computes; a subclass may do something else."""
+def operator_of_module(kind: type[nn.Module]) -> OperatorRow | None:
+    """OperatorRow that a module of exactly this type computes; a subclass may do something else."""
     return _OF_MODULES.get(kind)

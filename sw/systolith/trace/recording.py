@@ -1,4 +1,4 @@
-"""Run a float model on a few images and record what it does to them, free of side effects."""
+"""A float model's calls on a few images, recorded as a graph without side effects."""
 
 import inspect
 import operator
@@ -25,12 +25,12 @@ _METADATA = {
     *("is_signed", "is_same_size", "has_names", "__len__", "__hash__", "__repr__", "__format__"),
     *("register_hook", "retain_grad", "untyped_storage", "is_inference", "is_shared"),
 }
-"""Calls on a tensor that give no tensor, and that do not depend on its values."""
+"""Calls on a tensor that return no tensor and do not depend on its values."""
 
 _SIZES = {
     *("shape", "size", "numel", "nelement", "stride", "nbytes", "is_same_size", "__len__"),
 }
-"""What tells the size of an image."""
+"""Calls that read the size of an image."""
 
 _OPERATORS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
@@ -50,23 +50,23 @@ IN_PLACE = "changes in place what is read later through another view of it; writ
 
 @dataclass(kw_only=True)
 class Recording:
-    """What a model did to some images.
+    """Calls of a model on some images.
 
     Parameters
     ----------
     graph : fx.Graph
         One node per call of a module of ``torch.nn``, or of a function or method outside of these.
-        In-place operations give new values, which all later readers read. Arguments that do not
-        depend on the images are values: numbers, shapes, tensors. A call of a module has it in
-        ``meta["module"]``, with the weights that it computed with.
+        In-place operations make new values, which all later calls read. Arguments that do not
+        depend on the images are values: numbers, shapes, tensors. The node of a module has it in
+        ``meta["module"]``, with the weights of this forward pass.
     values : dict of fx.Node to Tensor
-        What each node gave.
+        Result of each node.
     output : fx.Node or None
-        What the model returned; None if that does not depend on the images or was no tensor.
+        Result of the model; None if it does not depend on the images or is not a tensor.
     problems : list of str
-        What kept the recording from being complete.
+        Reasons why the recording is not complete.
     reads_sizes : bool
-        Whether the model may have read height or width of an image, which are numbers in the graph.
+        Whether the model may have read height or width of an image; these are numbers in the graph.
     """
 
     graph: fx.Graph = field(default_factory=fx.Graph)
@@ -120,7 +120,7 @@ def record(model: nn.Module, images: Tensor, count: int = 2) -> Recording:
 
 
 class _Recorder(TorchFunctionMode):
-    """Sees all calls of PyTorch's functions while it is active."""
+    """Records all calls of PyTorch's functions while it is active."""
 
     def __init__(self, model: nn.Module, images: int) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class _Recorder(TorchFunctionMode):
         self._names = {module: name for name, module in model.named_modules()}
         self._owners: list[nn.Module] = []
         self._inside = False
-        """Whether a leaf module computes, whose own calls are not recorded."""
+        """Whether a leaf module is running; its own calls are not recorded."""
 
     def see(self, node: fx.Node, value: Tensor) -> None:
         self.recording.values[node] = self.memory.write(value, node)
@@ -155,7 +155,7 @@ class _Recorder(TorchFunctionMode):
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Replace the forward() of modules by one that records; hooks run around it as usual."""
+        """Replace the forward() of modules by one that records; their hooks run as usual."""
         watched = []
         for module in self._names:
             if "forward" in vars(module):  # replaced by the user: what it calls is recorded
@@ -234,7 +234,7 @@ class _Recorder(TorchFunctionMode):
         module: nn.Module | None = None,
         title: str = "",
     ) -> Any:
-        """Run a call that reads what depends on the images, and make a node of it."""
+        """Run a call whose arguments depend on the images, and make a node of it."""
         graph, memory = self.recording.graph, self.memory
         tensors = list(_tensors((args, kwargs)))
         read = fx.node.map_aggregate((args, kwargs), self._argument)
@@ -278,7 +278,7 @@ class _Recorder(TorchFunctionMode):
     def _check_reading(
         self, target: Any, result: Any, tensor: Tensor, arguments: tuple[Any, ...]
     ) -> None:
-        """Find values that reach Python, which a recording would take for constants."""
+        """Report values that reach Python, which would become constants in the recording."""
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
         vectors = tensor.ndim == 0 or (tensor.ndim <= 2 and len(tensor) == self._images)
         if name in _SIZES and not vectors:
@@ -326,7 +326,7 @@ def _version(tensor: Tensor) -> int:
 
 
 def _name(target: Any) -> str | None:
-    """Name for a node of a function; those of modules and methods are fx's own choice."""
+    """Name of a function's node; None lets fx choose, for modules and methods."""
     if isinstance(target, str):
         return target.strip("_") if target.startswith("__") else None
     return str(getattr(target, "__name__", target))

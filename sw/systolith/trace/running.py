@@ -1,4 +1,4 @@
-"""How a model is run in order to be looked at, and what keeps it from being run."""
+"""Running a model in order to record it, and problems that prevent that."""
 
 import inspect
 import sys
@@ -31,7 +31,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def as_written() -> Iterator[None]:
-    """Run compiled models as they were written."""
+    """Run compiled models without their compilation."""
     if "torch._dynamo" not in sys.modules:
         yield
         return
@@ -40,7 +40,7 @@ def as_written() -> Iterator[None]:
 
 
 def first_images(model: nn.Module, images: Tensor, count: int) -> Tensor:
-    """Take `count` images, repeating the first if there are fewer, as the model's weights are.
+    """Take `count` images, repeating the first if there are fewer.
 
     They get the type and the device of the model's floating-point parameters.
     """
@@ -52,7 +52,7 @@ def first_images(model: nn.Module, images: Tensor, count: int) -> Tensor:
 
 
 def model_problems(model: nn.Module) -> Iterator[str]:
-    """Find what keeps a model from being run and recorded."""
+    """Find reasons why a model cannot be run and recorded."""
     if not isinstance(model, nn.Module):
         yield f"a model must be a torch.nn.Module, got {type(model).__name__}"
         return

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systolith.quant import fixed_point
+from systolith.quant import to_fixed_point
 
 
 def _scales(*values: float) -> torch.Tensor:
@@ -18,7 +18,7 @@ def test_error_is_below_a_thousandth_within_a_spread_of_64(
     largest: float, ratios: list[float]
 ) -> None:
     scale = _scales(largest, *(largest * ratio for ratio in ratios))
-    fixed = fixed_point(scale)
+    fixed = to_fixed_point(scale)
     assert 0 <= fixed.shift <= 47
     assert fixed.multiplier.min() >= 0 and fixed.multiplier.max() <= 65535
     value = fixed.multiplier.double() / 2.0**fixed.shift
@@ -28,13 +28,13 @@ def test_error_is_below_a_thousandth_within_a_spread_of_64(
 
 @pytest.mark.parametrize("exponent", range(-47, 1))
 def test_a_power_of_two_is_a_shift(exponent: int) -> None:
-    fixed = fixed_point(_scales(2.0**exponent, 2.0**exponent))
+    fixed = to_fixed_point(_scales(2.0**exponent, 2.0**exponent))
     assert fixed.multiplier.tolist() == [1, 1]
     assert fixed.shift == -exponent
 
 
 def test_scales_above_the_largest_multiplier_saturate() -> None:
-    fixed = fixed_point(_scales(1e9, 0.5))
+    fixed = to_fixed_point(_scales(1e9, 0.5))
     assert (fixed.multiplier.tolist(), fixed.shift) == ([65535, 1], 0)
 
 
@@ -42,4 +42,4 @@ def test_scales_above_the_largest_multiplier_saturate() -> None:
 def test_refuses_what_is_no_positive_number(bad: float) -> None:
     message = f"scales must be positive numbers, got [1.0, {bad}]"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        fixed_point(_scales(1.0, bad))
+        to_fixed_point(_scales(1.0, bad))

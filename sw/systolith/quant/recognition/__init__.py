@@ -1,4 +1,4 @@
-"""What a float model consists of, in terms of hardware: layers read from a recording of it."""
+"""Float models as lists of layers, in terms of hardware, read from recordings."""
 
 from systolith.quant.recognition.comparison import comparison_problems
 from systolith.quant.recognition.folding import fold_batch_norm

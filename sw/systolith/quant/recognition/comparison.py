@@ -1,6 +1,6 @@
-"""Compare the layers that were found in a float model with the model itself, before quantization.
+"""Comparison of the layers that were read from a float model with the model itself.
 
-The layers are evaluated from their list, in floats, with nothing of the recording but the list.
+The layers are evaluated in floats, from their list alone, without the recording.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,23 +26,22 @@ from systolith.trace import evaluating, record
 __all__ = ["comparison_problems", "evaluate_layers"]
 
 TOLERANCE = 1e-4
-"""Relative to a layer's largest value; sums in another order stay far below it in float32."""
+"""Relative to a layer's largest value; float32 sums in another order differ far less."""
 _LAST, _HALVED = 3, 1
 
 
 def comparison_problems(model: nn.Module, network: FloatNetwork, images: Tensor) -> Iterator[str]:
-    """Find where the traced layers compute something else than the model.
+    """Find the first layer that computes something else than the model.
 
     Parameters
     ----------
     model : nn.Module
-        Runs once as the user runs it, without being recorded; and a second time, to find the layer,
-        if something differs.
+        Runs once without being recorded, and a second time only if outputs differ.
     network : FloatNetwork
-        Of the model.
+        Layers of the model.
     images : Tensor of float, shape (N, *input_shape)
-        The last ones are used, and one at half its brightness: others than the network was made of,
-        if there are more.
+        The last three are used, and the first at half its brightness: other images than those
+        that were recorded, if there are more.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""What a float model consists of, in terms of hardware: operations, and layers made of them."""
+"""Operations and layers of a float model, in terms of hardware."""
 
 from dataclasses import dataclass
 
@@ -54,8 +54,8 @@ class Normalize:
 class ScaleAndShift:
     """``x * factor + shift`` with constants, to be folded into the layer behind.
 
-    `factor` and `shift` have the shape of one image's tensor; `reason` is why it is refused where
-    no layer takes it.
+    `factor` and `shift` have the shape of one image's tensor; `reason` says why it is refused
+    where no layer takes it.
     """
 
     factor: Tensor
@@ -90,9 +90,9 @@ class AveragePool:
 
 @dataclass(frozen=True, slots=True)
 class Reshape:
-    """Another shape for the same values in the same order.
+    """A new shape for the same values in the same order.
 
-    It becomes :class:`ToVectors` or nothing; `reason` is why it is refused where it is neither.
+    It becomes :class:`ToVectors` or nothing; `reason` says why it is refused elsewhere.
     """
 
     reason: str
@@ -117,12 +117,12 @@ class Pad:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Nothing in evaluation: identity, dropout."""
+    """No operation in evaluation: identity, dropout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Softmax:
-    """Probabilities of logits, to be left out at the very end."""
+    """Probabilities of logits, left out at the very end."""
 
 
 Operation = (
@@ -154,19 +154,19 @@ class FloatLayer:
     name : str
         Readable and unique.
     qualified_name : str
-        Of the module, such as ``"layer1.0.conv1"``; of a function call, its readable name.
+        Name of the module, such as ``"layer1.0.conv1"``, or readable name of the function call.
     operation : Convolve, Multiply, AddUp, AveragePool, MaxPool or ToVectors
     inputs : tuple of str
-        Layers read.
+        Names of the layers that are read.
     norm : nn.BatchNorm2d or nn.BatchNorm1d, optional
-        To fold into the convolution or linear layer.
+        Batch norm to fold into the convolution or linear layer.
     activation : Activation
-        To fuse.
+        Nonlinearity to fuse.
     reference : str
-        Name of the node of the recording whose value this layer computes; empty if an activation
-        has moved, so that the model has no such value.
+        Name of the recorded node with this layer's value; empty if the model has no such value,
+        because an activation has moved.
     title : str
-        Of the node that the layer was made of, for messages.
+        Name and kind of the recorded call, for messages.
     """
 
     name: str
@@ -186,13 +186,13 @@ class FloatNetwork:
     Parameters
     ----------
     layers : list of FloatLayer
-        In an order in which every layer comes after its inputs; the last one is the output.
+        Every layer comes after its inputs; the last one is the output.
     notes : tuple of str
-        What was left out because it does not change the predicted class.
+        Operations left out because they do not change the predicted class.
     output : str
-        Name of the node of the recording whose value the last layer computes.
+        Name of the recorded node with the last layer's value.
     fixed_shape : bool
-        Whether layers may depend on the images' height and width, which were numbers to the model.
+        Whether layers may depend on height and width of the images.
     """
 
     layers: list[FloatLayer]

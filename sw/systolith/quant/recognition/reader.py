@@ -1,4 +1,4 @@
-"""From a recording to a list of layers: recognize, fold, fuse; or refuse, with reasons."""
+"""Layers read from a recording: recognized, folded and fused, or refused with reasons."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def read_network(model: nn.Module, images: Tensor) -> FloatNetwork:
     Raises
     ------
     UnsupportedModelError
-        With every module and call that cannot become a layer: qualified name, type, reason.
+        Lists every module and call that cannot become a layer: qualified name, type, reason.
     """
     return _Reader(record(model, images)).read()
 
@@ -74,13 +74,13 @@ class _Reader:
     """Shape of one image's output of each layer."""
     operations: dict[fx.Node, Operation | None] = field(default_factory=dict)
     unfolded: dict[fx.Node, Unfolded] = field(default_factory=dict)
-    """What has to be folded into the readers of a node."""
+    """Padding and scales to be folded into the readers of a node."""
     refused: set[fx.Node] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     fixed_shape: bool = False
 
     def read(self) -> FloatNetwork:
-        """Make layers of all nodes that the output depends on, or raise with all reasons."""
+        """Make layers of all nodes that the output depends on, or raise all reasons at once."""
         recording = self.recording
         nodes = list(recording.graph.nodes)
         self.problems += _shared(nodes)
@@ -174,7 +174,7 @@ class _Reader:
     def _drop_axes(
         self, node: fx.Node, name: str, operation: AveragePool | MaxPool, shape: Shape
     ) -> None:
-        """A reduction without ``keepdim`` is a pool and, if it leaves vectors, a flattening."""
+        """Treat a reduction without ``keepdim`` as a pool and, if vectors remain, a flattening."""
         channels, height, width = self.shapes[self.layers[name].inputs[0]]
         rows, columns = operation.kernel_size or (height, width)
         self.shapes[name] = channels, height // rows, width // columns
@@ -188,7 +188,7 @@ class _Reader:
         self.layers[name].qualified_name = qualified(node) if name == readable(node) else name
 
     def _reshape(self, node: fx.Node, first: fx.Node) -> None:
-        """Make a flattening of it if it leaves vectors; other shapes must be undone behind it."""
+        """Make a flattening if the result is vectors; other shapes must be undone later."""
         before, shape = self.sources[first], self._shape(node)
         whole = len(self.recording.values[node]) == len(self.recording.values[first])
         if not whole:
@@ -202,7 +202,7 @@ class _Reader:
             self._flatten(node, readable(node), before)
 
     def _carry(self, first: fx.Node, node: fx.Node, operation: Operation | None = None) -> None:
-        """Add an operation to what has to be folded behind it."""
+        """Carry padding and scales over a node, and add its own."""
         unfolded = self.unfolded.get(first, Unfolded())
         match operation:
             case Pad() if unfolded.shifts:
@@ -215,20 +215,20 @@ class _Reader:
                 unfolded = Unfolded()
         match operation:
             case Pad():
-                unfolded = unfolded.padded(node, operation)
+                unfolded = unfolded.add_pad(node, operation)
             case ScaleAndShift():
-                unfolded = unfolded.scaled(node, operation)
+                unfolded = unfolded.add_scale(node, operation)
             case Reshape():
-                unfolded = unfolded.reshaped(self._shape(node))
+                unfolded = unfolded.reshape(self._shape(node))
         self.unfolded[node] = unfolded
 
     def _is_reshaped(self, node: fx.Node) -> bool:
-        """Whether a node's shape is another than that of the layer which computes its value."""
+        """Whether a node's shape differs from that of the layer that computes its value."""
         unfolded = self.unfolded.get(node, Unfolded())
-        return self._shape(node) != unfolded.around(self.shapes[self.sources[node]])
+        return self._shape(node) != unfolded.padded_shape(self.shapes[self.sources[node]])
 
     def _check_shapes(self, node: fx.Node) -> None:
-        """Refuse shapes that hardware does not have: it knows images, and vectors."""
+        """Refuse inputs that are neither images nor vectors, as hardware has no others."""
         for source in node.all_input_nodes:
             if not self._is_reshaped(source):
                 continue
@@ -237,7 +237,7 @@ class _Reader:
             self._refuse_operation(source)
 
     def _refuse_operation(self, node: fx.Node) -> None:
-        """Refuse what was recognized, but does not fit here."""
+        """Refuse an operation that was recognized but does not fit here."""
         if node in self.refused:
             return
         match self.operations[node]:
@@ -247,7 +247,7 @@ class _Reader:
                 self._refuse(node, "needs keepdim=True, or a flattening behind it")
 
     def _folded(self, node: fx.Node, operation: Operation) -> Operation:
-        """Fold what is unfolded in front of a layer into it, or refuse it."""
+        """Fold padding and scales in front of a layer into it, or refuse them."""
         for source in node.all_input_nodes:
             unfolded = self.unfolded.get(source, Unfolded())
             if not unfolded:
@@ -260,7 +260,7 @@ class _Reader:
         return operation
 
     def _settle(self, node: fx.Node) -> bool:
-        """Refuse what is unfolded in front of what cannot take it; say whether anything was."""
+        """Refuse padding and scales in front of a node; True if there were any."""
         unfolded = [self.unfolded.get(source, Unfolded()) for source in node.all_input_nodes]
         refused = [refusal for before in unfolded for refusal in before.unread()]
         for origin, reason in refused:
@@ -273,7 +273,7 @@ class _Reader:
         return layer is not None and layer.activation is not Activation.NONE
 
     def _normalize(self, node: fx.Node, operation: Normalize, before: str) -> None:
-        """Fold a batch norm into the layer before it, or else keep it for the one behind."""
+        """Fold a batch norm into the layer before it; otherwise keep it for the layer behind."""
         (first,) = node.all_input_nodes
         layer = self.layers.get(before)
         origin = self._only_origin(node, through=Pass)
@@ -311,7 +311,7 @@ class _Reader:
             layer.activation = operation.activation
 
     def _only_origin(self, node: fx.Node, through: type | UnionType) -> fx.Node | None:
-        """Walk up from a one-input node to what computes its value, if nothing else reads that."""
+        """Find the node that computes a node's value, if nothing else reads that value."""
         while True:
             node = node.all_input_nodes[0]
             if len(node.users) > 1 or self.operations.get(node) is None:
@@ -320,7 +320,7 @@ class _Reader:
                 return node if isinstance(self.operations[node], _FUSES) else None
 
     def _check_output(self) -> tuple[tuple[str, ...], fx.Node]:
-        """Check what the model returns; without the softmax that it may end in."""
+        """Check the output of the model, ignoring a softmax at its end."""
         node, notes = self.recording.output, []
         softmaxes = [n for n, operation in self.operations.items() if operation == Softmax()]
         while node is not None and isinstance(self.operations.get(node), Softmax | Pass):
@@ -377,7 +377,7 @@ def _shared(nodes: list[fx.Node]) -> Iterator[str]:
 
 
 def _reachable(layers: list[FloatLayer], output: str) -> list[FloatLayer]:
-    """Keep what the output depends on, and put the output last."""
+    """Keep layers that the output depends on; the output comes last."""
     needed = {output}
     for layer in reversed(layers):
         if layer.name in needed:

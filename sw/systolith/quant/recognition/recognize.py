@@ -1,4 +1,4 @@
-"""What one call of a recorded model is in hardware, or why hardware has no such operation."""
+"""Recognition of recorded calls: the operation in hardware, or reasons why there is none."""
 
 from collections.abc import Callable
 
@@ -55,7 +55,10 @@ _Constant = float | Tensor | None
 
 
 def recognize(call: Call) -> Recognized:
-    """Recognize a call; modules are known by their exact types, as subclasses may do otherwise."""
+    """Recognize a call.
+
+    Modules are known by their exact types, because a subclass may compute something else.
+    """
     rule = _RULES.get(call.operator)
     if rule is None:
         return None, [SUPPORTED]
@@ -76,10 +79,10 @@ def recognize(call: Call) -> Recognized:
 
 
 def depends_on_size(call: Call, operation: Operation | None) -> bool:
-    """Whether images of another size would make another operation of a call.
+    """Whether a call would be another operation for images of another size.
 
-    Windows that were computed from the size do, and ``ceil_mode``, which adds a window at some
-    sizes, and indices, which leave something out at others.
+    Windows computed from the size depend on it, and so do ``ceil_mode``, which adds a window at
+    some sizes, and indices, which leave something out at others.
     """
     if isinstance(operation, AveragePool) and operation.kernel_size is None:
         return False
@@ -149,7 +152,7 @@ def _clip(low: object, high: object) -> Recognized:
 
 
 def _softmax(call: Call) -> Recognized:
-    """Recognize what does not change the predicted class."""
+    """Recognize softmax over the classes, which does not change the predicted class."""
     axis = call.arguments.get("dim")
     if axis is None or axis % len(call.input) != 1:
         return None, [f"needs axis 1, that of the classes, got {axis}; or return the logits"]
@@ -180,7 +183,7 @@ def _flatten(call: Call) -> Recognized:
 
 
 def _getitem(call: Call) -> Recognized:
-    """Axes of length 1 may be dropped, or added; anything else leaves something out."""
+    """Recognize indices that drop or add axes of length 1."""
     index = call.arguments["index"]
     parts = index if isinstance(index, tuple) else (index,)
     plain = all(part is None or part is Ellipsis or type(part) in (int, slice) for part in parts)
@@ -240,7 +243,7 @@ def _scale(
     shift: _Constant = 0.0,
     times: float = 1.0,
 ) -> Recognized:
-    """Recognize ``x * factor / divisor + shift * times``; nothing at all if that is x."""
+    """Recognize ``x * factor / divisor + shift * times``, or :class:`Pass` if that equals x."""
     constants = [
         _spread(value, call.input) if isinstance(value, int | float | Tensor) else None
         for value in (factor, divisor, shift)
@@ -255,7 +258,7 @@ def _scale(
 
 
 def _spread(value: float | Tensor, shape: Shape) -> Tensor | None:
-    """Constant as a tensor of one image's shape; None if it has another for each image."""
+    """Expand a constant to one image's shape; None if it differs between images."""
     tensor = torch.as_tensor(value).detach().double().cpu()
     if tensor.ndim == len(shape) and len(tensor) != 1:
         return None

@@ -1,4 +1,4 @@
-"""What a layer takes over from in front of it: zeros around images, factors and shifts."""
+"""Padding, factors and shifts in front of a layer, to be folded into it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Unfolded:
     pads : tuple of (fx.Node, Pad)
     scales : tuple of (fx.Node, ScaleAndShift)
     factor, shift : Tensor, optional
-        Of all scales together, of one image's shape.
+        All scales together, in the shape of one image.
     """
 
     pads: tuple[tuple[fx.Node, Pad], ...] = ()
@@ -56,35 +56,35 @@ class Unfolded:
 
     @property
     def shifts(self) -> bool:
-        """Whether zeros become something else."""
+        """Whether the shift changes zeros."""
         return self.shift is not None and bool(self.shift.any())
 
-    def around(self, shape: Shape) -> Shape:
-        """Shape of an image with the zeros around it."""
+    def padded_shape(self, shape: Shape) -> Shape:
+        """Shape of an image together with its padding."""
         if not self.pads:
             return shape
         top, bottom, left, right = self.padding
         return shape[0], shape[1] + top + bottom, shape[2] + left + right
 
-    def padded(self, node: fx.Node, pad: Pad) -> "Unfolded":
+    def add_pad(self, node: fx.Node, pad: Pad) -> "Unfolded":
         """Add a node that pads; factors and shifts must not come before it."""
         return replace(self, pads=(*self.pads, (node, pad)))
 
-    def scaled(self, node: fx.Node, scale: ScaleAndShift) -> "Unfolded":
+    def add_scale(self, node: fx.Node, scale: ScaleAndShift) -> "Unfolded":
         """Add a node that scales."""
         factor, shift = scale.factor, scale.shift
         if self.factor is not None and self.shift is not None:
             factor, shift = self.factor * factor, self.shift * factor + shift
         return replace(self, scales=(*self.scales, (node, scale)), factor=factor, shift=shift)
 
-    def reshaped(self, shape: Shape) -> "Unfolded":
-        """The same for images of another shape."""
+    def reshape(self, shape: Shape) -> "Unfolded":
+        """Convert factors and shifts to another shape of images."""
         if self.factor is None or self.shift is None:
             return self
         return replace(self, factor=self.factor.reshape(shape), shift=self.shift.reshape(shape))
 
     def unread(self) -> Iterator[Refusal]:
-        """Refuse all of it, in front of what cannot take it."""
+        """Refuse all of it, because its reader cannot take it."""
         yield from ((node, _UNREAD) for node, _ in self.pads)
         yield from ((node, scale.reason) for node, scale in self.scales)
 
@@ -92,16 +92,16 @@ class Unfolded:
 def fold(
     unfolded: Unfolded, operation: Operation, *, activated: bool, reader: str
 ) -> tuple[Operation, list[Refusal]]:
-    """Fold what is unfolded into the operation that reads it.
+    """Fold padding, factors and shifts into the operation that reads them.
 
-    A max pool's own padding never wins. Zeros do not win either over what a ReLU left.
+    The padding of a max pool never wins, and neither do zeros over the output of a ReLU.
 
     Parameters
     ----------
     unfolded : Unfolded
     operation : Operation
     activated : bool
-        Whether a ReLU comes before.
+        Whether the values come from a ReLU.
     reader : str
         Title of the operation, for messages.
 
@@ -109,7 +109,7 @@ def fold(
     -------
     operation : Operation
     refused : list of Refusal
-        What could not be folded.
+        Nodes that could not be folded, with reasons.
     """
     refused: list[Refusal] = []
     if unfolded.pads:
@@ -169,7 +169,7 @@ def _fold_scales(
 
 
 def _kernel(operation: Operation) -> tuple[int, int] | None:
-    """Kernel of what can pad with zeros: a global pool cannot, for its kernel would grow."""
+    """Kernel of an operation that can pad; none for global pools, whose kernel would grow."""
     match operation:
         case Convolve(module=module):
             return module.kernel_size[0], module.kernel_size[1]

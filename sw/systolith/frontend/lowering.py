@@ -1,4 +1,4 @@
-"""Lowering: a quantized model as an integer network."""
+"""Lowering: quantized models as integer networks."""
 
 import numpy as np
 from torch import Tensor
@@ -41,12 +41,12 @@ __all__ = ["lower"]
 def lower(
     model: QuantizedModel, input_shape: Shape | None = None, *, name: str = "network"
 ) -> IntegerNetwork:
-    """Write a quantized model as integers: the contract with the hardware.
+    """Convert a quantized model to an integer network, the contract with the hardware.
 
     Weights are ``round(w / step)``, 0 where pruned; biases are at accumulator scale. All channels
-    of a layer share one shift, and their multipliers have up to 16 bits: see :func:`fixed_point`
-    for what that costs, and :class:`WeightQuantizer` for what bounds it. ReLU is an unsigned
-    output, ReLU6 a clamp. Convolutions of several groups are :func:`ungrouped`.
+    of a layer share one shift, and their multipliers have up to 16 bits;
+    :func:`to_fixed_point` states the error and :class:`WeightQuantizer` bounds it. ReLU is an
+    unsigned output, ReLU6 a clamp. Convolutions of several groups are :func:`ungrouped`.
 
     Parameters
     ----------
@@ -55,18 +55,18 @@ def lower(
     input_shape : Shape, optional
         (C, H, W) or (features,) of one image. Default: that of the calibration images.
     name : str
-        Of the network.
+        Name of the network.
 
     Returns
     -------
     IntegerNetwork
-        Layers are named as in the model, with dots as underscores.
+        Layers have the names of the model's layers, with underscores for dots.
 
     Raises
     ------
     NetworkError
-        If training has left NaN or infinities, or if the result breaks the contract, by an
-        accumulator of more than 47 bits for instance.
+        If parameters are NaN or infinite, or if the result breaks the contract, for instance with
+        an accumulator of more than 47 bits.
     """
     model.check_numbers()
     shapes = model.shapes(input_shape)

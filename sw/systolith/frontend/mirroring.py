@@ -1,4 +1,4 @@
-"""Any integer network, run by PyTorch: a second opinion on the golden arithmetic."""
+"""Any integer network in PyTorch: a second implementation of the golden arithmetic."""
 
 import torch
 from torch import Tensor, nn
@@ -32,15 +32,16 @@ __all__ = ["mirror"]
 
 
 def mirror(network: IntegerNetwork) -> IntegerGraph:
-    """Build the PyTorch modules that compute what an integer network does.
+    """Build PyTorch modules that compute the same as an integer network.
 
-    Unlike :class:`IntegerModel` this comes from the contract, so it also runs networks that were
-    imported or made at random: with zero points, floor rounding, wrapping.
+    Unlike :class:`IntegerModel`, which is made from a quantized model, the result is made from the
+    contract. So imported and random networks run as well: with zero points, floor rounding,
+    wrapping.
 
     Parameters
     ----------
     network : IntegerNetwork
-        Any; its forward returns the last layer, and `trace` every layer.
+        Any network; forward() of the result returns the last layer, `trace` every layer.
 
     Returns
     -------
