@@ -2,7 +2,7 @@
 
 from systolith.data.augment import Augment, crop_and_flip, shift_images
 from systolith.data.cifar10 import load_cifar10
-from systolith.data.dataset import CALIBRATION_IMAGES, Dataset
+from systolith.data.dataset import CALIBRATION_IMAGES, DataError, Dataset
 from systolith.data.digits import load_digits
 from systolith.data.image_folder import load_image_files, load_image_folder
 from systolith.data.mnist import load_fashion_mnist, load_mnist
@@ -11,6 +11,7 @@ from systolith.data.split import HeldOut, hold_out
 __all__ = [
     "CALIBRATION_IMAGES",
     "Augment",
+    "DataError",
     "Dataset",
     "HeldOut",
     "crop_and_flip",

@@ -1,4 +1,4 @@
-"""The idx format of MNIST and its likes: a magic number, sizes, bytes."""
+"""The idx format of MNIST: a magic number, sizes, bytes."""
 
 import gzip
 import math
@@ -14,7 +14,7 @@ UNSIGNED_BYTES = 0x08
 
 
 def find_idx(folder: Path, name: str) -> Path:
-    """Find a file as it is, or compressed.
+    """Find a file, plain or compressed.
 
     Raises
     ------
@@ -33,14 +33,14 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : Path
-        Compressed if its name ends on ``.gz``.
+        Compressed if its name ends in ``.gz``.
     axes : int
-        That the array must have.
+        Required number of axes.
 
     Returns
     -------
     NDArray of uint8
-        In the order of the file; read-only.
+        Read-only.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Augmentation: changes of training images that keep their class."""
+"""Augmentation: random changes of training images that keep their class."""
 
 from typing import Protocol
 
@@ -10,21 +10,21 @@ __all__ = ["Augment", "crop_and_flip", "shift_images"]
 
 
 class Augment(Protocol):
-    """Changes a batch of images at random, with randomness from the generator only."""
+    """Changes a batch of images; all randomness comes from the generator."""
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Return changed images of shape (N, C, H, W); the argument is left as it is."""
+        """Return changed images of shape (N, C, H, W); the argument does not change."""
         ...
 
 
 def shift_images(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each image by -1, 0 or 1 pixels along both axes; zeros come in.
+    """Shift each image by -1, 0 or 1 pixels along both axes; fill with zeros.
 
     Parameters
     ----------
     images : Tensor, shape (N, C, H, W)
     generator : torch.Generator
-        Source of randomness, on the CPU.
+        On the CPU.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
 def _crop(images: Tensor, padding: int, offset: Tensor, mirror: Tensor) -> Tensor:
     """Cut (H, W) out of each padded image at its offset, (2, N, 1), in one gather.
 
-    Moved together: pixel and channel of NHWC memory, so that whole pixels are copied.
+    The gather runs in NHWC memory, so that it copies whole pixels.
     """
     count, _, height, width = images.shape
     padded = F.pad(images, (padding,) * 4).permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""CIFAR-10 from the files that its authors publish, or from a NumPy archive."""
+"""CIFAR-10, from the published files or a NumPy archive."""
 
 import pickle
 import zipfile
@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from systolith.data.dataset import Dataset
+from systolith.data.dataset import DataError, Dataset
 
 __all__ = ["load_cifar10"]
 
-IMAGE = 3 * 32 * 32
-CLASSES = 10
+IMAGE_BYTES = 3 * 32 * 32
+HIGHEST_LABEL = 9
 TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
 TEST_FILE = "test_batch"
 MEAN = (0.485, 0.456, 0.406)
@@ -25,10 +25,10 @@ UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, EOFError),
     *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
 )
-"""What reading a damaged file raises."""
+"""Exceptions of reading a damaged file."""
 
 Bytes = NDArray[np.uint8]
-Part = tuple[Bytes, Bytes]
+ImagesAndLabels = tuple[Bytes, Bytes]
 """Images (N, 3, 32, 32) and labels (N,)."""
 
 
@@ -38,15 +38,14 @@ def load_cifar10(path: Path, *, normalize: bool = False) -> Dataset:
     Parameters
     ----------
     path : Path
-        The folder ``cifar-10-batches-py`` or ``cifar-10-batches-bin`` as published, one that holds
-        it, or a ``.npz`` with train_x, test_x, uint8 of shape (N, 32, 32, 3), and train_y, test_y.
+        The published folder ``cifar-10-batches-py`` or ``cifar-10-batches-bin``, its parent folder,
+        or a ``.npz`` with train_x, test_x, uint8 of shape (N, 32, 32, 3), and train_y, test_y.
     normalize : bool
-        Subtract the mean colour and divide by the deviation that are customary for ImageNet;
-        otherwise pixels are 0..1.
+        Normalize with the mean colour and deviation of ImageNet; otherwise pixels are 0..1.
 
     Raises
     ------
-    ValueError
+    DataError
         If files are missing, damaged or of another shape; all problems are listed.
 
     Notes
@@ -55,8 +54,9 @@ def load_cifar10(path: Path, *, normalize: bool = False) -> Dataset:
     """
     path = Path(path)
     (train_x, train_y), (test_x, test_y) = _read(path)
-    if (highest := max(train_y.max(initial=0), test_y.max(initial=0))) >= CLASSES:
-        raise ValueError(f"CIFAR-10 labels in '{path}' must be 0..{CLASSES - 1}, got {highest}")
+    if (highest := max(train_y.max(initial=0), test_y.max(initial=0))) > HIGHEST_LABEL:
+        problem = f"CIFAR-10 labels in '{path}' must be 0..{HIGHEST_LABEL}, got {highest}"
+        raise DataError([problem])
     data = Dataset(
         name="cifar10",
         train_images=_images(train_x),
@@ -67,7 +67,7 @@ def load_cifar10(path: Path, *, normalize: bool = False) -> Dataset:
     return data.normalize(MEAN, DEVIATION) if normalize else data
 
 
-def _read(path: Path) -> tuple[Part, Part]:
+def _read(path: Path) -> tuple[ImagesAndLabels, ImagesAndLabels]:
     if path.is_file():
         return _read_archive(path)
     for folder in (path, path / "cifar-10-batches-py", path / "cifar-10-batches-bin"):
@@ -75,30 +75,32 @@ def _read(path: Path) -> tuple[Part, Part]:
             return _read_batches(folder, "", _read_pickle)
         if (folder / f"{TEST_FILE}.bin").exists():
             return _read_batches(folder, ".bin", _read_binary)
-    raise ValueError(
+    problem = (
         f"CIFAR-10 needs the folder cifar-10-batches-py or cifar-10-batches-bin, or a .npz, "
         f"found none at '{path}'"
     )
+    raise DataError([problem])
 
 
-def _read_archive(path: Path) -> tuple[Part, Part]:
+def _read_archive(path: Path) -> tuple[ImagesAndLabels, ImagesAndLabels]:
     try:
         with np.load(path) as archive:
             parts = [(archive[f"{part}_x"], archive[f"{part}_y"]) for part in ("train", "test")]
     except UNREADABLE as error:
-        raise ValueError(f"CIFAR-10 archive '{path}' cannot be read: {error}") from error
+        raise DataError([f"CIFAR-10 archive '{path}' cannot be read: {error}"]) from error
     for images, labels in parts:
         if images.shape != (len(labels), 32, 32, 3) or images.dtype != np.uint8:
-            raise ValueError(
+            problem = (
                 f"CIFAR-10 archive '{path}' needs uint8 images of shape (N, 32, 32, 3) and as many "
                 f"labels, got {images.dtype} {images.shape} and {len(labels)}"
             )
+            raise DataError([problem])
     train, test = ((images.transpose(0, 3, 1, 2), labels) for images, labels in parts)
     return train, test
 
 
-def _read_batches(folder: Path, suffix: str, read: Any) -> tuple[Part, Part]:
-    parts: list[Part] = []
+def _read_batches(folder: Path, suffix: str, read: Any) -> tuple[ImagesAndLabels, ImagesAndLabels]:
+    parts: list[ImagesAndLabels] = []
     problems: list[str] = []
     for name in (*TRAIN_FILES, TEST_FILE):
         try:
@@ -106,31 +108,33 @@ def _read_batches(folder: Path, suffix: str, read: Any) -> tuple[Part, Part]:
         except UNREADABLE as error:
             problems.append(f"'{name}{suffix}': {error}")
     if problems:
-        raise ValueError(f"CIFAR-10 files in '{folder}' cannot be read: {'; '.join(problems)}")
+        raise DataError(problems, f"CIFAR-10 files in '{folder}' cannot be read")
     *train, test = parts
     images, labels = zip(*train, strict=True)
     return (np.concatenate(images), np.concatenate(labels)), test
 
 
-def _read_binary(path: Path) -> Part:
+def _read_binary(path: Path) -> ImagesAndLabels:
     content = np.frombuffer(path.read_bytes(), np.uint8)
-    if not len(content) or len(content) % (IMAGE + 1):
-        raise ValueError(f"needs a multiple of {IMAGE + 1} bytes, got {len(content)}")
-    records = content.reshape(-1, IMAGE + 1)
+    if not len(content) or len(content) % (IMAGE_BYTES + 1):
+        raise ValueError(f"needs a multiple of {IMAGE_BYTES + 1} bytes, got {len(content)}")
+    records = content.reshape(-1, IMAGE_BYTES + 1)
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0]
 
 
-def _read_pickle(path: Path) -> Part:
+def _read_pickle(path: Path) -> ImagesAndLabels:
     with path.open("rb") as file:
         batch = _ArraysOnly(file, encoding="bytes").load()
     images, labels = np.asarray(batch[b"data"], np.uint8), np.asarray(batch[b"labels"], np.uint8)
-    if images.shape != (len(labels), IMAGE):
-        raise ValueError(f"needs images of shape ({len(labels)}, {IMAGE}), got {images.shape}")
+    if images.shape != (len(labels), IMAGE_BYTES):
+        raise ValueError(
+            f"needs images of shape ({len(labels)}, {IMAGE_BYTES}), got {images.shape}"
+        )
     return images.reshape(-1, 3, 32, 32), labels
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Unpickles arrays and plain containers, and runs nothing else that a file may ask for."""
+    """Unpickles arrays and plain containers only, so that no code from the file runs."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "numpy" and name in ("_reconstruct", "ndarray", "dtype"):

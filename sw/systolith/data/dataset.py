@@ -6,10 +6,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["CALIBRATION_IMAGES", "Dataset"]
+from systolith.foundation import ProblemsError
+
+__all__ = ["CALIBRATION_IMAGES", "DataError", "Dataset"]
 
 CALIBRATION_IMAGES = 512
 """Most training images that initial quantizer steps are chosen by."""
+
+
+class DataError(ProblemsError, ValueError):
+    """Files, images or labels that make no data set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,17 +25,17 @@ class Dataset:
     Parameters
     ----------
     name : str
-        For messages and reports.
+        Name in messages and reports.
     train_images, test_images : Tensor of float32, shape (N, C, H, W)
         In 0..1, or normalized.
     train_labels, test_labels : Tensor of int64, shape (N,)
         In ``0..classes-1``.
     mean, deviation : tuple of float, optional
-        Per channel, of what images were normalized with; None if they were not.
+        Of the normalization of the images, per channel; None without normalization.
 
     Raises
     ------
-    ValueError
+    DataError
         If shapes or types do not fit; all problems are listed.
     """
 
@@ -43,7 +49,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if problems := list(self._problems()):
-            raise ValueError(f"data set '{self.name}': {'; '.join(problems)}")
+            raise DataError(problems, f"data set '{self.name}'")
 
     def _problems(self) -> Iterator[str]:
         for part in ("train", "test"):
@@ -65,12 +71,12 @@ class Dataset:
             )
 
     def normalize(self, mean: Sequence[float], deviation: Sequence[float]) -> "Dataset":
-        """Return images as ``(x - mean) / deviation``, each given per channel.
+        """Return the data set with images ``(x - mean) / deviation``, both per channel.
 
         Raises
         ------
         ValueError
-            If there are not as many of each as channels, or a deviation is not positive.
+            Unless there is one of each per channel, and deviations are positive.
         """
         channels = self.input_shape[0]
         if len(mean) != channels or len(deviation) != channels or min(deviation) <= 0:
@@ -78,19 +84,19 @@ class Dataset:
                 f"normalizing '{self.name}' needs {channels} means and positive deviations, "
                 f"got {list(mean)} and {list(deviation)}"
             )
-        bare = replace(self, mean=tuple(mean), deviation=tuple(deviation))
+        plain = replace(self, mean=tuple(mean), deviation=tuple(deviation))
         return replace(
-            bare,
-            train_images=bare.prepare(self.train_images),
-            test_images=bare.prepare(self.test_images),
+            plain,
+            train_images=plain.prepare(self.train_images),
+            test_images=plain.prepare(self.test_images),
         )
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Normalize other images in 0..1, shape (N, C, H, W), as those here were."""
+        """Normalize other images, 0..1 of shape (N, C, H, W), like the images here."""
         if self.mean is None or self.deviation is None:
             return images
         shift, scale = (
-            torch.tensor(each).reshape(-1, 1, 1) for each in (self.mean, self.deviation)
+            torch.tensor(values).reshape(-1, 1, 1) for values in (self.mean, self.deviation)
         )
         return (images - shift) / scale
 

@@ -1,4 +1,4 @@
-"""Handwritten digits that come with scikit-learn: real data without a download."""
+"""Handwritten digits of scikit-learn, which need no download."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def load_digits(seed: int = 0) -> Dataset:
     Parameters
     ----------
     seed : int
-        Which third is held out.
+        Seed of the split.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Images from folders, one for each class."""
+"""Images from folders, one folder per class."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from systolith.data.dataset import Dataset
+from systolith.data.dataset import DataError, Dataset
 from systolith.data.split import draw_stratified
 
 __all__ = ["load_image_files", "load_image_folder"]
 
 SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
 DEEP = ("I", "F")
-"""How modes of Pillow start that have more than 8 bits per channel."""
+"""Prefixes of Pillow modes with more than 8 bits per channel."""
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What reading a picture may raise."""
+"""Exceptions of reading an image."""
 SHOWN = 10
-"""Problems that are told one by one; of more, only how many."""
+"""Problems to list; further ones are counted."""
 
 Classes = dict[str, list[Path]]
-"""Image files by the name of their class, both in order."""
+"""Image files by class name, both sorted."""
 
 
 def load_image_folder(
@@ -34,33 +34,33 @@ def load_image_folder(
     test_share: float = 0.2,
     seed: int = 0,
 ) -> Dataset:
-    """Load images that lie in a folder for each class.
+    """Load images from one folder per class.
 
     Parameters
     ----------
     path : Path
-        With ``train/CLASS/IMAGE`` and ``test/CLASS/IMAGE``; or with ``CLASS/IMAGE``, of which a
-        share is drawn for testing. Labels number the classes in the order of their names. Hidden
-        files, and files that are no images by their suffix (png, jpg, jpeg, bmp, gif, tif, tiff,
-        webp, ppm, pgm), are passed over.
+        Contains ``train/CLASS/IMAGE`` and ``test/CLASS/IMAGE``; or ``CLASS/IMAGE``, in which case
+        test images are drawn at random. Labels number the classes in alphabetical order. Hidden
+        files are ignored, and so are files without the suffix of an image (png, jpg, jpeg, bmp,
+        gif, tif, tiff, webp, ppm, pgm).
     size : (int, int), optional
-        Height and width in pixels, which images are scaled to, bilinearly. By default, all images
-        must have one size.
+        Height and width in pixels to scale images to, bilinearly. By default, all images must have
+        the same size.
     color : bool
-        3 channels, red, green, blue; otherwise 1, brightness. Transparency is left out.
+        3 channels, red, green, blue; otherwise 1, brightness. Transparency is ignored.
     test_share : float
-        Of the images of each class, where they are not in ``train`` and ``test``; 0..1.
+        Share of each class to draw for testing if there are no ``train`` and ``test``; 0..1.
     seed : int
-        Which ones are drawn for testing.
+        Seed of that draw.
 
     Returns
     -------
     Dataset
-        In the order of the names; pixels are 0..1. Named as the folder.
+        Images sorted by class and file name; pixels are 0..1. Its name is the folder's.
 
     Raises
     ------
-    ValueError
+    DataError
         If the folder is missing, a class has no images, classes for training and testing differ, or
         images are damaged, of different sizes, or deeper than 8 bits; all problems are listed.
     """
@@ -68,13 +68,13 @@ def load_image_folder(
     _refuse(path, _argument_problems(size, test_share))
     parts = _find(path)
     _refuse(path, _class_problems(path, parts))
-    files = [file for classes in parts.values() for each in classes.values() for file in each]
+    files = [file for classes in parts.values() for members in classes.values() for file in members]
     labels = torch.tensor(
         [
             label
             for classes in parts.values()
-            for label, each in enumerate(classes.values())
-            for _ in each
+            for label, members in enumerate(classes.values())
+            for _ in members
         ]
     )
     if "test" in parts:
@@ -94,9 +94,9 @@ def load_image_folder(
 
 
 def _refuse(path: Path, problems: Iterable[str]) -> None:
-    if told := list(problems):
-        more = [f"and {len(told) - SHOWN} more"] if len(told) > SHOWN else []
-        raise ValueError(f"image folder '{path}': {'; '.join(told[:SHOWN] + more)}")
+    if collected := list(problems):
+        more = [f"and {len(collected) - SHOWN} more"] if len(collected) > SHOWN else []
+        raise DataError(collected[:SHOWN] + more, f"image folder '{path}'")
 
 
 def _argument_problems(size: tuple[int, int] | None, test_share: float) -> Iterator[str]:
@@ -107,23 +107,23 @@ def _argument_problems(size: tuple[int, int] | None, test_share: float) -> Itera
 
 
 def _find(path: Path) -> dict[str, Classes]:
-    """Find the classes of "train" and "test", or of "" where these are not told apart."""
+    """Find the classes of "train" and "test", or of "" without these folders."""
     parts = [part for part in ("train", "test") if (path / part).is_dir()]
     return {part: _classes(path / part) for part in (parts or [""])}
 
 
 def _classes(folder: Path) -> Classes:
     return {
-        each.name: [file for file in _visible(each) if file.suffix.lower() in SUFFIXES]
-        for each in _visible(folder)
-        if each.is_dir()
+        subfolder.name: [file for file in _visible(subfolder) if file.suffix.lower() in SUFFIXES]
+        for subfolder in _visible(folder)
+        if subfolder.is_dir()
     }
 
 
 def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(each for each in folder.iterdir() if not each.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 def _class_problems(path: Path, parts: dict[str, Classes]) -> Iterator[str]:
@@ -154,12 +154,12 @@ def _share_problems(
 
 
 def load_image_files(files: Sequence[Path], shape: tuple[int, int, int]) -> Tensor:
-    """Read pictures, scaled to a network's input.
+    """Read images and scale them to a network's input.
 
     Parameters
     ----------
     files : sequence of Path
-        Of any format that Pillow reads.
+        In any format that Pillow reads.
     shape : tuple of int
         (C, H, W); C is 1 for grey, 3 for colour.
 
@@ -170,27 +170,26 @@ def load_image_files(files: Sequence[Path], shape: tuple[int, int, int]) -> Tens
 
     Raises
     ------
-    ValueError
-        With every file that cannot be read; or if there is another number of channels.
+    DataError
+        With every file that cannot be read; or if C is neither 1 nor 3.
     """
     channels, *size = shape
     if channels not in (1, 3):
-        raise ValueError(f"pictures have 1 or 3 channels, the network's input has {channels}")
+        raise DataError([f"pictures have 1 or 3 channels, the network's input has {channels}"])
     images, problems = [], []
     for file in files:
         try:
             images.append(_read_image(file, (size[0], size[1]), channels == 3))
         except UNREADABLE as error:
             problems.append(f"'{file}' cannot be read: {error}")
-    if problems:
-        raise ValueError("; ".join(problems))
+    DataError.raise_if_any(problems)
     return torch.from_numpy(np.stack(images)).float().div_(255)
 
 
 def _read(
     path: Path, files: list[Path], size: tuple[int, int] | None, color: bool
 ) -> tuple[Tensor, list[str]]:
-    """Read all files into float32 (N, C, H, W), in 0..1, or say why it cannot be done."""
+    """Read all files into float32 (N, C, H, W), 0..1; also return the problems."""
     images: list[NDArray[np.uint8]] = []
     problems = []
     for file in files:
@@ -201,9 +200,9 @@ def _read(
             problems.append(f"'{name}' cannot be read: {error}")
             continue
         if images and image.shape != images[0].shape:
-            (height, width), wanted = image.shape[1:], images[0].shape[1:]
+            (height, width), first = image.shape[1:], images[0].shape[1:]
             problems.append(
-                f"'{name}' has {height}x{width} pixels, others {wanted[0]}x{wanted[1]}; "
+                f"'{name}' has {height}x{width} pixels, others {first[0]}x{first[1]}; "
                 "give the size to scale to"
             )
             continue

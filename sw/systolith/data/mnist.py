@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST from the files that their authors publish, or from a NumPy archive."""
+"""MNIST and Fashion-MNIST, from the published files or a NumPy archive."""
 
 import zipfile
 import zlib
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from systolith.data._idx import find_idx, read_idx
-from systolith.data.dataset import Dataset
+from systolith.data.dataset import DataError, Dataset
 
 __all__ = ["load_fashion_mnist", "load_mnist"]
 
@@ -21,10 +21,10 @@ FILES = {
     "test_x": "t10k-images-idx3-ubyte",
     "test_y": "t10k-labels-idx1-ubyte",
 }
-CLASSES = 10
+ALL_LABELS = frozenset(range(10))
 
-Arrays = dict[str, NDArray[np.uint8]]
-"""By the keys of `FILES`: images (N, 28, 28) and labels (N,)."""
+ArraysByKey = dict[str, NDArray[np.uint8]]
+"""Images (N, 28, 28) and labels (N,) by the keys of `FILES`."""
 
 
 def load_mnist(path: Path, *, normalize: bool = False) -> Dataset:
@@ -33,15 +33,14 @@ def load_mnist(path: Path, *, normalize: bool = False) -> Dataset:
     Parameters
     ----------
     path : Path
-        The folder with the four files as published, each compressed (``.gz``) or not, or a ``.npz``
+        The folder with the four published files, each plain or compressed (``.gz``), or a ``.npz``
         with train_x, test_x, uint8 of shape (N, 28, 28), and train_y, test_y, uint8 of shape (N,).
     normalize : bool
-        Subtract the mean brightness and divide by the deviation, those of the training images;
-        otherwise pixels are 0..1.
+        Normalize with mean and deviation of the training images; otherwise pixels are 0..1.
 
     Raises
     ------
-    ValueError
+    DataError
         If files are missing, damaged or of another shape, or a class has no images; all problems
         are listed.
 
@@ -57,7 +56,7 @@ def load_mnist(path: Path, *, normalize: bool = False) -> Dataset:
 def load_fashion_mnist(path: Path, *, normalize: bool = False) -> Dataset:
     """Load 60,000 training and 10,000 test images of clothes, shape (1, 28, 28).
 
-    Parameters, files and errors as :func:`load_mnist`.
+    Parameters, files and errors are those of :func:`load_mnist`.
 
     Notes
     -----
@@ -74,7 +73,7 @@ def _load(name: str, path: Path) -> Dataset:
         *_problems(arrays, "test"),
     ]
     if problems:
-        raise ValueError(f"data set '{name}' cannot be read from '{path}': {'; '.join(problems)}")
+        raise DataError(problems, f"data set '{name}' cannot be read from '{path}'")
     return Dataset(
         name=name,
         train_images=_images(arrays["train_x"]),
@@ -84,10 +83,10 @@ def _load(name: str, path: Path) -> Dataset:
     )
 
 
-def _read_files(folder: Path) -> tuple[Arrays, list[str]]:
+def _read_files(folder: Path) -> tuple[ArraysByKey, list[str]]:
     if not folder.is_dir():
         return {}, ["it is neither a folder nor a .npz"]
-    arrays: Arrays = {}
+    arrays: ArraysByKey = {}
     problems = []
     for key, name in FILES.items():
         try:
@@ -97,7 +96,7 @@ def _read_files(folder: Path) -> tuple[Arrays, list[str]]:
     return arrays, problems
 
 
-def _read_archive(path: Path) -> tuple[Arrays, list[str]]:
+def _read_archive(path: Path) -> tuple[ArraysByKey, list[str]]:
     try:
         with np.load(path) as archive:
             missing = [f"array '{key}' is missing" for key in FILES if key not in archive]
@@ -106,7 +105,7 @@ def _read_archive(path: Path) -> tuple[Arrays, list[str]]:
         return {}, [f"it is no .npz of arrays: {error}"]
 
 
-def _problems(arrays: Arrays, part: str) -> Iterator[str]:
+def _problems(arrays: ArraysByKey, part: str) -> Iterator[str]:
     images, labels = arrays[f"{part}_x"], arrays[f"{part}_y"]
     if images.dtype != np.uint8 or images.shape[1:] != (28, 28):
         yield f"{part} images must be uint8 of shape (N, 28, 28), got {images.dtype} {images.shape}"
@@ -115,10 +114,10 @@ def _problems(arrays: Arrays, part: str) -> Iterator[str]:
             f"{part} labels must be uint8 of shape {images.shape[:1]}, one per image, "
             f"got {labels.dtype} {labels.shape}"
         )
-    elif labels.size and labels.max() >= CLASSES:
-        yield f"{part} labels must be 0..{CLASSES - 1}, got {labels.max()}"
-    elif empty := sorted(set(range(CLASSES)) - set(labels.tolist())):
-        yield f"{part} images must be of all {CLASSES} classes, got none of {empty}"
+    elif labels.size and labels.max() >= len(ALL_LABELS):
+        yield f"{part} labels must be 0..{len(ALL_LABELS) - 1}, got {labels.max()}"
+    elif empty := sorted(ALL_LABELS - set(labels.tolist())):
+        yield f"{part} images must be of all {len(ALL_LABELS)} classes, got none of {empty}"
 
 
 def _images(pixels: NDArray[np.uint8]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Images set aside, a fair share of each class."""
+"""Held-out training images, stratified by class."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,14 +12,14 @@ __all__ = ["HeldOut", "draw_stratified", "hold_out"]
 
 
 class HeldOut(NamedTuple):
-    """A data set, and training images that it no longer has.
+    """A data set, and training images that were taken from it.
 
     Parameters
     ----------
     dataset : Dataset
         With the rest of the training images, and all test images.
     images : Tensor of float32, shape (count, C, H, W)
-        To choose masks, densities or learning rates by.
+        For the choice of masks, densities or learning rates.
     labels : Tensor of int64, shape (count,)
     """
 
@@ -29,26 +29,26 @@ class HeldOut(NamedTuple):
 
 
 def hold_out(dataset: Dataset, count: int, seed: int) -> HeldOut:
-    """Split images off the training part, as many of each class as its share of all.
+    """Take images from the training part, from each class in proportion to its size.
 
     Parameters
     ----------
     dataset : Dataset
-        Left as it is.
+        Not changed.
     count : int
-        Images to hold out, 1 to one less than there are.
+        Images to hold out; at least 1, and at least 1 must be left.
     seed : int
-        Which ones. The same seed gives the same images.
+        The same seed gives the same images.
 
     Returns
     -------
     HeldOut
-        Both parts in the order that the images had.
+        Images of both parts keep their order.
 
     Raises
     ------
     ValueError
-        If one of both parts would be empty, or a class would be left without training images.
+        If a part would be empty, or a class would have no training images left.
     """
     images, labels = dataset.train_images, dataset.train_labels
     if not 0 < count < len(labels):
@@ -68,10 +68,9 @@ def hold_out(dataset: Dataset, count: int, seed: int) -> HeldOut:
 
 
 def draw_stratified(labels: Tensor, count: int, seed: int) -> Tensor:
-    """Draw images at random, as many of each class as its share of all.
+    """Draw images at random, from each class in proportion to its size.
 
-    Shares are rounded by the largest remainder: down, and up again for those that lose most, the
-    lower class of equals first, until there are `count`.
+    Shares are rounded by the largest remainder method; ties go to the lower class.
 
     Parameters
     ----------
@@ -79,12 +78,11 @@ def draw_stratified(labels: Tensor, count: int, seed: int) -> Tensor:
     count : int
         0..N.
     seed : int
-        Of the draw.
 
     Returns
     -------
     Tensor of bool, shape (N,)
-        On the device of the labels. True for `count` images.
+        True for `count` images; on the device of the labels.
     """
     generator = torch.Generator().manual_seed(seed)
     values = labels.cpu()

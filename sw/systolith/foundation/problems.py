@@ -22,16 +22,20 @@ def listed(heading: str, problems: Iterable[str]) -> str:
 class ProblemsError(Exception):
     """An input with one or more problems; base class of every error that lists them.
 
-    A single problem is the whole message; several follow a heading that counts them.
+    A single problem is the whole message; several follow a heading that counts them. With a
+    subject, the message starts with it instead.
 
     Parameters
     ----------
     problems : iterable of str
         Each names what is wrong, the requirement and what was given.
+    subject : str, optional
+        What the problems are about, such as ``"data set 'mnist'"``.
 
     Attributes
     ----------
     problems : tuple of str
+    subject : str
 
     Examples
     --------
@@ -43,14 +47,14 @@ class ProblemsError(Exception):
 
     problems: Sequence[str]
 
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(self.problems)
+    def __init__(self, problems: Iterable[str], subject: str = "") -> None:
+        self.problems, self.subject = tuple(problems), subject
+        super().__init__(self.problems, *([subject] if subject else []))
 
     def __str__(self) -> str:
         if len(self.problems) == 1:
-            return self.problems[0]
-        return listed(f"{len(self.problems)} problems", self.problems)
+            return f"{self.subject}: {self.problems[0]}" if self.subject else self.problems[0]
+        return listed(self.subject or f"{len(self.problems)} problems", self.problems)
 
     @classmethod
     def raise_if_any(cls, problems: Iterable[str]) -> None:
@@ -108,5 +112,9 @@ class ProblemCollector:
         if len(self.errors) == 1:
             raise self.errors[0]
         if self.errors:
-            problems = (text for error in self.errors for text in error.problems)
+            problems = (
+                f"{error.subject}: {text}" if error.subject else text
+                for error in self.errors
+                for text in error.problems
+            )
             raise UsageError(dict.fromkeys(problems)) from self.errors[0]

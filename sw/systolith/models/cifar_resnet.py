@@ -1,8 +1,8 @@
-"""The residual networks for CIFAR of He et al.: ResNet-20, 56, 110 and their like."""
+"""The residual networks of He et al. for CIFAR: ResNet-20, ResNet-56 and ResNet-110."""
 
 from torch import Tensor, nn
 
-from systolith.models._layers import identity_shortcut, seeded
+from systolith.models._blocks import identity_shortcut, seeded
 
 __all__ = ["CifarResNet", "resnet20", "resnet56", "resnet110"]
 
@@ -18,18 +18,18 @@ class CifarResNet(nn.Module):
     blocks : int
         Blocks per stage, of two 3x3 convolutions each: 3 for ResNet-20.
     classes : int
-        Of the logits.
+        Number of logits.
     seed : int
-        For the initial weights.
+        Seed of the initial weights.
 
     Notes
     -----
     He, Zhang, Ren, Sun: Deep residual learning for image recognition (CVPR 2016), section 4.2, with
-    shortcuts without parameters (option A).
+    parameter-free shortcuts (option A).
 
-    **Deviation:** where a stage begins, new channels are put on both sides of the old ones, as in
-    the common PyTorch implementations, whose trained weights therefore fit. The shortcut is a fixed
-    1x1 convolution: see :func:`identity_shortcut`.
+    **Deviation:** at the start of a stage, zero channels are added on both sides of the old ones,
+    as in common PyTorch implementations, so that their trained weights fit. The shortcut is a fixed
+    1x1 convolution, see :func:`identity_shortcut`.
     """
 
     def __init__(self, blocks: int, classes: int = 10, seed: int = 0) -> None:
@@ -51,7 +51,7 @@ class CifarResNet(nn.Module):
                     nn.init.kaiming_normal_(module.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (N, classes), of images, shape (N, 3, H, W)."""
+        """Return logits, shape (N, classes), of images, shape (N, 3, H, W)."""
         x = self.relu1(self.bn1(self.conv1(images)))
         x = self.layer3(self.layer2(self.layer1(x)))
         logits: Tensor = self.linear(self.flatten(self.pool(x)))
@@ -82,15 +82,15 @@ def _stage(inputs: int, filters: int, stride: int, blocks: int) -> nn.Sequential
 
 
 def resnet20(seed: int = 0) -> CifarResNet:
-    """ResNet-20 for 10 classes."""
+    """Make a ResNet-20 for 10 classes."""
     return CifarResNet(3, seed=seed)
 
 
 def resnet56(seed: int = 0) -> CifarResNet:
-    """ResNet-56 for 10 classes."""
+    """Make a ResNet-56 for 10 classes."""
     return CifarResNet(9, seed=seed)
 
 
 def resnet110(seed: int = 0) -> CifarResNet:
-    """ResNet-110 for 10 classes."""
+    """Make a ResNet-110 for 10 classes."""
     return CifarResNet(18, seed=seed)

@@ -9,13 +9,13 @@ __all__ = ["DigitsCNN"]
 class DigitsCNN(nn.Module):
     """Three 3x3 convolutions (16, 32, 32 filters), two 2x2 max pools, one linear layer.
 
-    Channel counts are multiples of 8, so k-out-of-8 patterns fit every convolution but the first,
-    which reads the image, and the linear layer.
+    Channel counts are multiples of 8, so k-out-of-8 patterns fit the linear layer and every
+    convolution except the first, which reads the image.
 
     Parameters
     ----------
     seed : int
-        For the initial weights.
+        Seed of the initial weights.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -37,7 +37,7 @@ class DigitsCNN(nn.Module):
             self.fc = nn.Linear(128, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (N, 10), of images, shape (N, 1, 8, 8)."""
+        """Return logits, shape (N, 10), of images, shape (N, 1, 8, 8)."""
         x = self.relu1(self.bn1(self.conv1(images)))
         x = self.pool2(self.relu2(self.bn2(self.conv2(x))))
         x = self.pool3(self.relu3(self.bn3(self.conv3(x))))

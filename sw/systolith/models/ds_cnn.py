@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-from systolith.models._layers import seeded
-from systolith.models._separable import EPSILON, SeparableConv
+from systolith.models._blocks import EPSILON, SeparableConv, seeded
 
 __all__ = ["DSCNN"]
 
@@ -16,9 +15,9 @@ class DSCNN(nn.Module):
     Parameters
     ----------
     classes : int
-        Of the logits: ten words, silence, and any other word.
+        Number of logits: ten words, silence, and any other word.
     seed : int
-        For the initial weights.
+        Seed of the initial weights.
 
     Notes
     -----

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from systolith.models._layers import seeded
+from systolith.models._blocks import seeded
 
 __all__ = ["LeNet5", "LeNet300_100"]
 
@@ -13,9 +13,9 @@ class LeNet300_100(nn.Module):
     Parameters
     ----------
     classes : int
-        Of the logits.
+        Number of logits.
     seed : int
-        For the initial weights.
+        Seed of the initial weights.
 
     Notes
     -----
@@ -37,7 +37,7 @@ class LeNet300_100(nn.Module):
             self.fc3 = nn.Linear(100, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (N, classes), of images, shape (N, 1, 28, 28)."""
+        """Return logits, shape (N, classes), of images, shape (N, 1, 28, 28)."""
         x = self.relu1(self.fc1(self.flatten(images)))
         logits: Tensor = self.fc3(self.relu2(self.fc2(x)))
         return logits
@@ -49,9 +49,9 @@ class LeNet5(nn.Module):
     Parameters
     ----------
     classes : int
-        Of the logits.
+        Number of logits.
     seed : int
-        For the initial weights.
+        Seed of the initial weights.
 
     Notes
     -----
@@ -78,7 +78,7 @@ class LeNet5(nn.Module):
             self.fc2 = nn.Linear(500, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (N, classes), of images, shape (N, 1, 28, 28)."""
+        """Return logits, shape (N, classes), of images, shape (N, 1, 28, 28)."""
         x = self.pool1(self.relu1(self.conv1(images)))
         x = self.pool2(self.relu2(self.conv2(x)))
         logits: Tensor = self.fc2(self.relu3(self.fc1(self.flatten(x))))

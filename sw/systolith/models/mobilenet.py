@@ -1,11 +1,10 @@
-"""MobileNetV1 a quarter as wide, the visual wake words network of MLPerf Tiny."""
+"""MobileNetV1 at a quarter of its width, the visual wake words network of MLPerf Tiny."""
 
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-from systolith.models._layers import seeded
-from systolith.models._separable import EPSILON, SeparableConv
+from systolith.models._blocks import EPSILON, SeparableConv, seeded
 
 __all__ = ["MobileNetV1"]
 
@@ -21,11 +20,11 @@ class MobileNetV1(nn.Module):
     Parameters
     ----------
     classes : int
-        Of the logits: a person is in the image, or not.
+        Number of logits: a person is in the image, or not.
     width : int
         Filters of the first convolution; 32 in the original network.
     seed : int
-        For the initial weights.
+        Seed of the initial weights.
 
     Notes
     -----
@@ -34,7 +33,7 @@ class MobileNetV1(nn.Module):
     convolution. Strided convolutions pad at the bottom and right only, as TensorFlow does for
     images of even size; images must be a multiple of 32 pixels high and wide.
 
-    **Deviation:** the last pool is global, which for 96x96 images is the reference's, 3x3.
+    **Deviation:** the last pool is global; for 96x96 images it equals the reference's 3x3 pool.
     """
 
     def __init__(self, classes: int = 2, width: int = 8, seed: int = 0) -> None:
@@ -59,7 +58,7 @@ class MobileNetV1(nn.Module):
                     nn.init.kaiming_normal_(module.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (N, classes), of images, shape (N, 3, H, W)."""
+        """Return logits, shape (N, classes), of images, shape (N, 3, H, W)."""
         x = self.blocks(self.relu(self.bn(self.conv(self.pad(images)))))
         logits: Tensor = self.fc(self.flatten(self.pool(x)))
         return logits

@@ -2,11 +2,9 @@
 
 from torch import Tensor, nn
 
-from systolith.models._layers import seeded
+from systolith.models._blocks import EPSILON, seeded
 
 __all__ = ["ResNet8"]
-
-EPSILON = 1e-3
 
 
 class ResNet8(nn.Module):
@@ -17,9 +15,9 @@ class ResNet8(nn.Module):
     Parameters
     ----------
     classes : int
-        Of the logits.
+        Number of logits.
     seed : int
-        For the initial weights.
+        Seed of the initial weights.
 
     Notes
     -----
@@ -45,7 +43,7 @@ class ResNet8(nn.Module):
                     nn.init.kaiming_normal_(module.weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (N, classes), of images, shape (N, 3, H, W)."""
+        """Return logits, shape (N, classes), of images, shape (N, 3, H, W)."""
         x = self.relu1(self.bn1(self.conv1(images)))
         x = self.layer3(self.layer2(self.layer1(x)))
         logits: Tensor = self.fc(self.flatten(self.pool(x)))

@@ -1,8 +1,8 @@
-"""The VGG-like network for CIFAR-10 that structured pruning was shown on."""
+"""The VGG-like network for CIFAR-10 from the paper on structured pruning."""
 
 from torch import Tensor, nn
 
-from systolith.models._layers import seeded
+from systolith.models._blocks import seeded
 
 __all__ = ["CifarVGG"]
 
@@ -13,18 +13,18 @@ class CifarVGG(nn.Module):
     Parameters
     ----------
     classes : int
-        Of the logits.
+        Number of logits.
     width : int
         Filters of the first four convolutions; the last two have twice as many.
     seed : int
-        For the initial weights.
+        Seed of the initial weights.
 
     Notes
     -----
     Anwar, Hwang, Sung: Structured pruning of deep convolutional neural networks (ACM JETC 13(3),
     2017), the network for CIFAR-10.
 
-    **Deviation:** batch norm after every convolution, so that few epochs train it.
+    **Deviation:** batch norm after every convolution, for faster training.
     """
 
     def __init__(self, classes: int = 10, width: int = 128, seed: int = 0) -> None:
@@ -47,7 +47,7 @@ class CifarVGG(nn.Module):
             self.fc2 = nn.Linear(256, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (N, classes), of images, shape (N, 3, 32, 32)."""
+        """Return logits, shape (N, classes), of images, shape (N, 3, 32, 32)."""
         x = self.relu(self.fc1(self.flatten(self.features(images))))
         logits: Tensor = self.fc2(x)
         return logits

@@ -1,4 +1,4 @@
-"""Trained weights from files, checked against the network before anything is changed."""
+"""Trained weights from files, checked against the network before they are loaded."""
 
 from collections.abc import Iterator, Mapping
 from math import isfinite
@@ -7,7 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from systolith.models.checkpoint import find_unusable, read_state, strip_prefixes
+from systolith.models.state_dicts import (
+    WeightsError,
+    find_unusable,
+    read_state,
+    strip_prefixes,
+)
 
 __all__ = ["load_weights"]
 
@@ -16,7 +21,7 @@ HOOKS = {
     "_g": "torch.nn.utils.remove_weight_norm",
     "_v": "torch.nn.utils.remove_weight_norm",
 }
-"""Endings of names that hooks leave in a state dict, and what takes the hooks away."""
+"""Suffixes of names that hooks leave in a state dict, and calls that remove the hooks."""
 PARAMETRIZED = "parametrizations."
 
 
@@ -26,19 +31,19 @@ def load_weights(model: nn.Module, path: Path, *, input_scale: float = 1.0) -> N
     Parameters
     ----------
     model : nn.Module
-        Its frozen parameters and batch counters need not be in the file.
+        The file may lack its frozen parameters and batch counters.
     path : Path
-        Of a safetensors file, or one that ``torch.save`` wrote: a state dict, or a dictionary with
-        one under a key such as ``state_dict``, ``model_state_dict`` or ``model``. What DataParallel
-        or torch.compile put before all names is taken away. No code from the file is run.
+        A safetensors file, or a file of ``torch.save`` with a state dict, or with a dictionary that
+        has one under a key such as ``state_dict``, ``model_state_dict`` or ``model``. Prefixes by
+        DataParallel or torch.compile are removed. No code from the file is run.
     input_scale : float
-        Images that the weights were trained on, divided by those that the model will get: 255 for
-        weights that want pixels 0..255 where the data set has 0..1. The first convolution or linear
-        layer, in the order of ``model.modules()``, is scaled by it.
+        Pixel values of the training images divided by those of the model's input: 255 for weights
+        trained on 0..255 with a data set of 0..1. The weights of the first convolution or linear
+        layer, in the order of ``model.modules()``, are multiplied by it.
 
     Raises
     ------
-    ValueError
+    WeightsError
         If the file is missing or damaged, names or shapes do not fit, or the scale is not positive;
         all problems are listed.
     """
@@ -53,7 +58,7 @@ def load_weights(model: nn.Module, path: Path, *, input_scale: float = 1.0) -> N
     elif input_scale != 1 and not layers:
         problems.append(f"there is no Conv2d or Linear to scale by input_scale = {input_scale:g}")
     if problems:
-        raise ValueError(f"weights '{path}' do not fit the model: {'; '.join(problems)}")
+        raise WeightsError(problems, f"weights '{path}' do not fit the model")
     model.load_state_dict(given, strict=False)
     if input_scale != 1:
         with torch.no_grad():
@@ -75,7 +80,7 @@ def _problems(
 
 
 def _remedy(name: str, wanted: Mapping[str, Tensor]) -> str:
-    """Say how to save a model without the hooks that a name comes from."""
+    """Explain how to save a model without the hook that a name comes from."""
     if PARAMETRIZED in name:
         return " (saved with a parametrization: torch.nn.utils.parametrize.remove_parametrizations)"
     for ending, remove in HOOKS.items():

@@ -8,10 +8,10 @@ from systolith.data import Dataset
 
 def test_reports_all_problems_at_once() -> None:
     message = (
-        "data set 'x': train_images must be float32 of shape (N, C, H, W), "
-        "got torch.float64 (3, 8, 8); "
-        "test_labels must be int64 of shape (2,), got torch.int32 (2,); "
-        "training and test images must have one shape, got (8, 8) and (1, 8, 8)"
+        "data set 'x':\n  - train_images must be float32 of shape (N, C, H, W), "
+        "got torch.float64 (3, 8, 8)\n"
+        "  - test_labels must be int64 of shape (2,), got torch.int32 (2,)\n"
+        "  - training and test images must have one shape, got (8, 8) and (1, 8, 8)"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Dataset(
@@ -56,7 +56,7 @@ def test_normalizing_needs_a_mean_and_a_positive_deviation_per_channel(
 ) -> None:
     message = f"normalizing 'x' needs 2 means and positive deviations, got {mean} and {deviation}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        _data(torch.rand(3, 2, 4, 4)).normalized(mean, deviation)
+        _data(torch.rand(3, 2, 4, 4)).normalize(mean, deviation)
 
 
 def test_knows_the_shape_and_the_number_of_classes() -> None:

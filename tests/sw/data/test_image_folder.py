@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from systolith.data import load_image_folder
+from systolith.data import DataError, load_image_folder
 
 Bytes = NDArray[np.uint8]
 
@@ -104,8 +104,8 @@ def test_the_seed_decides_the_share(tmp_path: Path) -> None:
     assert not torch.equal(first, other)
 
 
-def _refuses(path: Path, problems: str, **arguments: float) -> None:
-    message = f"image folder '{path}': {problems}"
+def _refuses(path: Path, *problems: str, **arguments: float) -> None:
+    message = str(DataError(problems, f"image folder '{path}'"))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_image_folder(path, **arguments)  # type: ignore[arg-type]
 
@@ -116,8 +116,10 @@ def test_lists_classes_that_are_empty_or_in_one_part_only(tmp_path: Path) -> Non
     (tmp_path / "test" / "owl").mkdir()
     _refuses(
         tmp_path,
-        "class 'fox' has no images in 'train'; class 'owl' has no images in 'test'; "
-        "class 'fox' is in 'train' but not in 'test'; class 'owl' is in 'test' but not in 'train'",
+        "class 'fox' has no images in 'train'",
+        "class 'owl' has no images in 'test'",
+        "class 'fox' is in 'train' but not in 'test'",
+        "class 'owl' is in 'test' but not in 'train'",
     )
 
 
@@ -133,7 +135,7 @@ def test_refuses_folders_without_classes(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
     _refuses(
         tmp_path,
-        "needs a folder for each class in 'train', has none; "
+        "needs a folder for each class in 'train', has none",
         "needs a folder for each class in 'test', has none",
     )
 
@@ -146,10 +148,10 @@ def test_refuses_a_share_that_leaves_a_class_without_images(tmp_path: Path) -> N
 
 def test_refuses_sizes_and_shares_that_make_no_sense(tmp_path: Path) -> None:
     problems = (
-        "size must be a height and a width of at least 1, got (0, 4); "
-        "test_share must be between 0 and 1, got 1.0"
+        "size must be a height and a width of at least 1, got (0, 4)",
+        "test_share must be between 0 and 1, got 1.0",
     )
-    message = f"image folder '{tmp_path}': {problems}"
+    message = str(DataError(problems, f"image folder '{tmp_path}'"))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_image_folder(tmp_path, size=(0, 4), test_share=1.0)
 
@@ -170,9 +172,9 @@ def test_lists_images_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "test/dog/f.png").write_text("no image")
     Image.fromarray(np.zeros((4, 6), np.uint16)).save(tmp_path / "test/dog/g.png")
     pattern = (
-        r"^image folder '.*': 'train/cat/a\.png' cannot be read: [^;]*; "
-        r"'test/dog/f\.png' cannot be read: cannot identify [^;]*; "
-        r"'test/dog/g\.png' cannot be read: needs 8 bits per channel, got mode I;16$"
+        r"^image folder '.*':\n  - 'train/cat/a\.png' cannot be read: .*\n"
+        r"  - 'test/dog/f\.png' cannot be read: cannot identify .*\n"
+        r"  - 'test/dog/g\.png' cannot be read: needs 8 bits per channel, got mode I;16$"
     )
     with pytest.raises(ValueError, match=pattern):
         load_image_folder(tmp_path)
@@ -182,5 +184,5 @@ def test_of_many_problems_some_are_told_and_the_others_counted(tmp_path: Path) -
     _write_both(tmp_path)
     for i in range(12):
         (tmp_path / "train" / "cat" / f"{i:02}.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"'train/cat/09\.png' cannot be read[^;]*; and 2 more$"):
+    with pytest.raises(ValueError, match=r"'train/cat/09\.png' cannot be read.*\n  - and 2 more$"):
         load_image_folder(tmp_path)

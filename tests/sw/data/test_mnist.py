@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from systolith.data import Dataset, load_fashion_mnist, load_mnist
+from systolith.data import DataError, Dataset, load_fashion_mnist, load_mnist
 from tests.support.real_data import real_archive
 
 Bytes = NDArray[np.uint8]
@@ -99,7 +99,8 @@ def test_normalizing_subtracts_the_mean_and_divides_by_the_deviation(
 
 
 def _refuses(path: Path, problems: str) -> None:
-    message = f"data set 'mnist' cannot be read from '{path}': {problems}"
+    subject = f"data set 'mnist' cannot be read from '{path}'"
+    message = str(DataError(problems.split("; "), subject))
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_mnist(path)
 

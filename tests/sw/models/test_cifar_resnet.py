@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from systolith.models import CifarResNet, resnet20, resnet56, resnet110
-from systolith.models._layers import identity_shortcut
+from systolith.models._blocks import identity_shortcut
 
 
 @pytest.mark.parametrize(("inputs", "filters", "stride"), [(16, 32, 2), (4, 4, 3), (3, 8, 1)])

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from systolith.models import DSCNN, MobileNetV1, ResNet8
-from systolith.models._separable import SeparableConv
+from systolith.models._blocks import SeparableConv
 
 
 def _pad_same(x: Tensor, kernel: tuple[int, int], stride: int) -> Tensor:

@@ -53,9 +53,9 @@ def test_reports_all_that_does_not_fit_and_changes_nothing(tmp_path: Path) -> No
     }
     save_file(given, path)
     message = (
-        f"weights '{path}' do not fit the model: '1.weight' is missing; "
-        "'2.bias' is in the file but not in the model; "
-        "'0.weight' must have shape (3, 2), got (2, 3)"
+        f"weights '{path}' do not fit the model:\n  - '1.weight' is missing\n"
+        "  - '2.bias' is in the file but not in the model\n"
+        "  - '0.weight' must have shape (3, 2), got (2, 3)"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         load_weights(model, path)
@@ -202,7 +202,7 @@ def test_values_that_no_network_can_have_are_named(tmp_path: Path) -> None:
     state["0.bias"][1] = torch.nan
     state["3.bias"] = torch.ones(3, dtype=torch.complex64)
     torch.save(state, tmp_path / "w.pt")
-    message = "'0.bias' has values that are not finite; '3.bias' must be a dense tensor of real"
+    message = "'0.bias' has values that are not finite\n  - '3.bias' must be a dense tensor of real"
     with pytest.raises(ValueError, match=message):
         load_weights(_model(), tmp_path / "w.pt")
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from systolith.models._layers import identity_shortcut
+from systolith.models._blocks import identity_shortcut
 from systolith.quant import (
     LayerBits,
     QuantConfig,

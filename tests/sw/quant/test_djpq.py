@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from systolith.data import load_digits
 from systolith.frontend import IntegerModel, lower
 from systolith.models import DigitsCNN, TinyResNet
-from systolith.models._layers import identity_shortcut
+from systolith.models._blocks import identity_shortcut
 from systolith.network import Conv2d, IntegerNetwork, Linear, trace
 from systolith.prune import FilterSparsifier, find_channel_groups, remove_filters
 from systolith.quant import DJPQ, LayerBits, QuantConfig, UnsupportedModelError, prepare

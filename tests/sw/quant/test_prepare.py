@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.models import DigitsCNN, TinyResNet
-from systolith.models._layers import identity_shortcut
+from systolith.models._blocks import identity_shortcut
 from systolith.network import ActType, KOutOfN, Pattern
 from systolith.prune import MaskSet, ScorePruner
 from systolith.quant import (

@@ -1,4 +1,4 @@
-"""A tiny residual network: every kind of layer that a chain does not have."""
+"""A tiny residual network with every kind of layer that a plain chain lacks."""
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +13,13 @@ class TinyResNet(nn.Module):
     Parameters
     ----------
     channels : int
-        Of the input images.
+        Channels of the input images.
     classes : int
-        Of the logits.
+        Number of logits.
     width : int
         Filters of each convolution; a multiple of 8.
     seed : int
-        For the initial weights.
+        Seed of the initial weights.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class TinyResNet(nn.Module):
             self.fc = nn.Linear(width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (N, classes), of images, shape (N, channels, H, W)."""
+        """Return logits, shape (N, classes), of images, shape (N, channels, H, W)."""
         x = F.relu(self.stem(images))
         x = F.relu(x + self.conv2(F.relu(self.conv1(x))))
         x = self.pool(x)
