@@ -9,7 +9,8 @@ from systolith.gateware.engines.add import AddEngine
 from systolith.gateware.engines.contents import AddContents, ConvContents, PoolContents
 from systolith.gateware.engines.conv import ConvEngine
 from systolith.gateware.engines.pool import PoolEngine
-from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer, RequantizerShape
+from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer
+from systolith.gateware.engines.requantizer_parameters import RequantizerShape
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
 from systolith.gateware.pin_wrapper import PinWrapper
 from systolith.gateware.pipeline import Pipeline

@@ -6,12 +6,12 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.delay import delay
-from systolith.gateware.engines.contents import AddContents
+from systolith.gateware.engines.contents import MULTIPLIER_PAIR, AddContents
 from systolith.gateware.engines.requantizer import RequantizeLanes
 from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
 from systolith.gateware.primitives import multiply
 from systolith.gateware.streams.credit_fifo import CreditFifo
-from systolith.network import ADDED_MULTIPLIER_BITS, Add
+from systolith.network import Add
 from systolith.plan import MULTIPLIER_LATENCY, AddPlan
 
 __all__ = ["AddEngine"]
@@ -62,7 +62,7 @@ class AddEngine(wiring.Component):
         multipliers = self.layer.multipliers
         if self.loadable:
             m.submodules.multipliers = table = ParameterMemory(contents.multipliers, loadable=True)
-            multipliers = data.View(data.ArrayLayout(ADDED_MULTIPLIER_BITS, 2), table.word)
+            multipliers = data.View(MULTIPLIER_PAIR, table.word)
             connect_load_chain(m, self, [table, requantize])
         word = act_word(plan.output.type, plan.lanes)
         m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth)

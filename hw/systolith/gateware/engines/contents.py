@@ -1,21 +1,23 @@
-"""What the memories of each engine hold, and in which order a load fills them."""
+"""Contents of the memories of each engine, in the order in which a load fills them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from amaranth.lib import data
 
 from systolith.gateware.array.pe_array import WeightTables, weight_tables
-from systolith.gateware.engines.requantizer import RequantizerShape, requantizer_tables
+from systolith.gateware.engines.requantizer_parameters import (
+    RequantizerShape,
+    requantizer_tables,
+)
 from systolith.gateware.parameters import ParameterTable
 from systolith.gateware.window.row_reader import tap_table
 from systolith.network import (
     ADDED_MULTIPLIER_BITS,
-    ActType,
     Add,
     AvgPool2d,
     Conv2d,
-    IntArray,
     Linear,
 )
 from systolith.plan import (
@@ -27,7 +29,10 @@ from systolith.plan import (
     row_taps,
 )
 
-__all__ = ["AddContents", "ConvContents", "PoolContents"]
+__all__ = ["MULTIPLIER_PAIR", "AddContents", "ConvContents", "PoolContents"]
+
+MULTIPLIER_PAIR = data.ArrayLayout(ADDED_MULTIPLIER_BITS, 2)
+"""Multipliers of both inputs of an addition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +42,11 @@ class ConvContents:
     Attributes
     ----------
     taps : tuple of ParameterTable
-        For each row; none if the PEs gather.
+        One for each row; none if the PEs gather.
     weights : WeightTables
     requantizer : RequantizerShape
     parameters : tuple of ParameterTable
-        For each requantizer.
+        One for each requantizer.
     """
 
     taps: tuple[ParameterTable, ...]
@@ -58,13 +63,25 @@ class ConvContents:
         loadable: bool,
         requantizer: RequantizerShape | None = None,
     ) -> "ConvContents":
-        """Take what a layer says; as wide as others may need if it is to be replaced.
+        """Lay out the parameters of a layer.
 
-        A requantizer that exists is kept: ValueError if the layer's parameters do not fit it.
+        Parameters
+        ----------
+        plan : ConvPlan
+        layer : Conv2d or Linear
+        loadable : bool
+            Whether words must be wide enough for other parameters of the same kind.
+        requantizer : RequantizerShape, optional
+            Shape of an existing requantizer.
+
+        Raises
+        ------
+        ValueError
+            If the layer's parameters do not fit the existing requantizer.
         """
         biases = fold_bias(layer, plan.input.type)
-        shape = requantizer or _requantizer(
-            plan.acc_bits, biases, layer, plan.output.type, loadable
+        shape = requantizer or RequantizerShape.of(
+            plan.acc_bits, biases, layer.requantize, plan.output.type, loadable=loadable
         )
         return cls(
             taps=tuple(
@@ -76,7 +93,7 @@ class ConvContents:
         )
 
     def chain(self, plan: ConvPlan) -> Iterator[ParameterTable]:
-        """Tables that a load fills, in order; taps are among them if the layer strides."""
+        """Yield the tables that a load fills, in order; with taps if the layer skips some."""
         if plan.skips_taps:
             yield from self.taps
         for row in self.weights:
@@ -91,10 +108,10 @@ class AddContents:
     Attributes
     ----------
     multipliers : ParameterTable
-        One word: of both inputs.
+        One word with the multipliers of both inputs.
     requantizer : RequantizerShape
     parameters : tuple of ParameterTable
-        For each requantizer.
+        One for each requantizer.
     """
 
     multipliers: ParameterTable
@@ -111,22 +128,22 @@ class AddContents:
         requantizer: RequantizerShape | None = None,
     ) -> "AddContents":
         """See :meth:`ConvContents.of`."""
-        first, second = layer.multipliers
         biases = np.zeros(plan.output.shape[0], dtype=np.int64)
-        shape = requantizer or _requantizer(
-            plan.sum_bits, biases, layer, plan.output.type, loadable
+        shape = requantizer or RequantizerShape.of(
+            plan.sum_bits, biases, layer.requantize, plan.output.type, loadable=loadable
         )
-        word = first | second << ADDED_MULTIPLIER_BITS
         return cls(
             multipliers=ParameterTable(
-                name="multipliers", width=2 * ADDED_MULTIPLIER_BITS, words=(word,)
+                name="multipliers",
+                width=MULTIPLIER_PAIR.size,
+                words=(MULTIPLIER_PAIR.const(layer.multipliers).as_bits(),),
             ),
             requantizer=shape,
             parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes),
         )
 
     def chain(self) -> Iterator[ParameterTable]:
-        """Tables that a load fills, in order."""
+        """Yield the tables that a load fills, in order."""
         yield self.multipliers
         yield from self.parameters
 
@@ -139,7 +156,7 @@ class PoolContents:
     ----------
     requantizer : RequantizerShape
     parameters : tuple of ParameterTable
-        For each requantizer.
+        One for each requantizer.
     """
 
     requantizer: RequantizerShape
@@ -156,8 +173,8 @@ class PoolContents:
     ) -> "PoolContents":
         """See :meth:`ConvContents.of`."""
         biases = np.zeros(plan.output.shape[0], dtype=np.int64)
-        shape = requantizer or _requantizer(
-            plan.sum_bits, biases, layer, plan.output.type, loadable
+        shape = requantizer or RequantizerShape.of(
+            plan.sum_bits, biases, layer.requantize, plan.output.type, loadable=loadable
         )
         return cls(
             requantizer=shape,
@@ -165,17 +182,5 @@ class PoolContents:
         )
 
     def chain(self) -> Iterator[ParameterTable]:
-        """Tables that a load fills, in order."""
+        """Yield the tables that a load fills, in order."""
         yield from self.parameters
-
-
-def _requantizer(
-    acc_bits: int,
-    biases: IntArray,
-    layer: Conv2d | Linear | Add | AvgPool2d,
-    output: ActType,
-    loadable: bool,
-) -> RequantizerShape:
-    if loadable:
-        return RequantizerShape.loadable(acc_bits, biases, layer.requantize, output)
-    return RequantizerShape.of(acc_bits, biases, layer.requantize, output)

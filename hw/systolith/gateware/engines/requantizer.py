@@ -1,15 +1,13 @@
-"""From accumulators to activations."""
+"""Requantizers: from accumulators to activations."""
 
-from dataclasses import dataclass
-
-import numpy as np
-from amaranth import C, Cat, Module, Mux, Shape, Signal, Value, signed, unsigned
+from amaranth import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_shape, act_word
 from systolith.gateware.cells import add_cell
 from systolith.gateware.delay import delay, delay_payload
+from systolith.gateware.engines.requantizer_parameters import RequantizerShape
 from systolith.gateware.parameters import (
     ParameterMemory,
     ParameterTable,
@@ -17,159 +15,10 @@ from systolith.gateware.parameters import (
     load_ports,
 )
 from systolith.gateware.primitives import multiply
-from systolith.network import (
-    MAX_SHIFT,
-    ActType,
-    IntArray,
-    Overflow,
-    Requantize,
-    Rounding,
-    signed_bits,
-)
-from systolith.plan import (
-    MULTIPLIER_LATENCY,
-    SPARE_BIAS_BITS,
-    addends,
-    offset_bits,
-    requantize_latency,
-    scale_bits,
-    trailing_zeros,
-)
+from systolith.network import Overflow, Rounding
+from systolith.plan import MULTIPLIER_LATENCY
 
-__all__ = ["RequantizeLanes", "Requantizer", "RequantizerShape", "requantizer_tables"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequantizerShape:
-    """What the circuit of a requantizer depends on.
-
-    Parameters
-    ----------
-    acc_bits, bias_bits : int
-        Widths of accumulator and bias, signed.
-    multiplier_bits : int
-        0 if every multiplier is 1: then there is none.
-    raised : int
-        Zeros at the end of multipliers, which are no part of `multiplier_bits`.
-    has_offsets : bool
-        Whether the bias is added behind the multiplier, as part of an offset.
-    shifts : pair of int
-        Least and greatest shift.
-    rounding : Rounding
-    overflow : Overflow
-    clamp : pair of int, optional
-    output : ActType
-    """
-
-    acc_bits: int
-    bias_bits: int
-    multiplier_bits: int
-    shifts: tuple[int, int]
-    rounding: Rounding
-    overflow: Overflow
-    clamp: tuple[int, int] | None
-    output: ActType
-    raised: int = 0
-    has_offsets: bool = False
-
-    @classmethod
-    def of(
-        cls, acc_bits: int, biases: IntArray, spec: Requantize, output: ActType
-    ) -> "RequantizerShape":
-        """Make no wider than these parameters need."""
-        return cls(
-            acc_bits=acc_bits,
-            bias_bits=offset_bits(acc_bits, biases, spec)
-            or signed_bits(int(biases.min()), int(biases.max())),
-            multiplier_bits=scale_bits(spec),
-            shifts=(int(spec.shift.min()), int(spec.shift.max())),
-            rounding=spec.rounding,
-            overflow=spec.overflow,
-            clamp=spec.clamp,
-            output=output,
-            raised=trailing_zeros(spec),
-            has_offsets=spec.offset is not None,
-        )
-
-    @classmethod
-    def loadable(
-        cls, acc_bits: int, biases: IntArray, spec: Requantize, output: ActType
-    ) -> "RequantizerShape":
-        """Make wide enough for other parameters, too."""
-        own_bits = signed_bits(int(biases.min()), int(biases.max()))
-        raised = trailing_zeros(spec, reloadable=True)
-        return cls(
-            acc_bits=acc_bits,
-            bias_bits=offset_bits(acc_bits, biases, spec, reloadable=True)
-            or max(acc_bits + SPARE_BIAS_BITS, own_bits),
-            multiplier_bits=scale_bits(spec, reloadable=True),
-            shifts=(0, MAX_SHIFT + raised),
-            rounding=spec.rounding,
-            overflow=spec.overflow,
-            clamp=spec.clamp,
-            output=output,
-            raised=raised,
-            has_offsets=spec.offset is not None,
-        )
-
-    @property
-    def latency(self) -> int:
-        """Cycles from accumulator and parameters to activation."""
-        return requantize_latency(self.multiplier_bits) - 1
-
-    @property
-    def shift_bits(self) -> int:
-        """Width of the shift; 0 if it is always the same."""
-        least, most = self.shifts
-        return most.bit_length() if least != most else 0
-
-    @property
-    def word(self) -> data.StructLayout:
-        """Layout of the parameters of a channel."""
-        return data.StructLayout(
-            {
-                "bias": signed(self.bias_bits),
-                "multiplier": unsigned(self.multiplier_bits),
-                "shift": unsigned(self.shift_bits),
-            }
-        )
-
-    def pack(self, bias: int, multiplier: int, shift: int) -> int:
-        """Lay the parameters of a channel out as a word.
-
-        Parameters
-        ----------
-        bias : int
-            With offsets, what is added to the product.
-        multiplier, shift : int
-            As in the contract.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is wider than its field.
-        """
-        # As many zeros at the end of the multiplier as there are wires for.
-        missing = max(self.raised - _zeros_at_end(multiplier), 0) if multiplier else 0
-        bias, multiplier, shift = bias << missing, multiplier << missing, shift + missing
-        multiplier >>= self.raised
-        if signed_bits(bias, bias) > self.bias_bits:
-            what = "bias and offset" if self.has_offsets else "bias"
-            raise ValueError(f"{what} must fit {self.bias_bits} bits, got {bias}")
-        if self.multiplier_bits == 0 and multiplier != 1:
-            raise ValueError(f"multiplier must be 1, got {multiplier}")
-        if self.multiplier_bits and multiplier.bit_length() > self.multiplier_bits:
-            raise ValueError(f"multiplier must fit {self.multiplier_bits} bits, got {multiplier}")
-        least, most = self.shifts
-        if not least <= shift <= most:
-            raise ValueError(f"shift must lie in {least}..{most}, got {shift}")
-        parts = [(bias, self.bias_bits), (multiplier, self.multiplier_bits)]
-        parts.append((shift, self.shift_bits))
-        word = place_ = 0
-        for value, bits in parts:
-            word |= (value & ((1 << bits) - 1)) << place_
-            place_ += bits
-        return word
+__all__ = ["RequantizeLanes", "Requantizer"]
 
 
 class Requantizer(wiring.Component):
@@ -226,7 +75,7 @@ class Requantizer(wiring.Component):
             scaled += MULTIPLIER_LATENCY
         if shape.has_offsets:
             late = delay_payload(m, bias, scaled - 1, "offset")
-            product = delay_payload(m, product.shift_left(shape.raised) + late, 1, "biased")
+            product = delay_payload(m, product.shift_left(shape.trailing_zeros) + late, 1, "biased")
         # One bit of the fraction stays, to round by.
         doubled = product.shift_left(1)
         if shape.shift_bits:
@@ -257,38 +106,6 @@ class Requantizer(wiring.Component):
         wrapped = (value + C(0, signed(output.bits)))[: output.bits]
         wrapped = wrapped.as_signed() if output.signed else wrapped
         return _clamp(wrapped, *clamp) if clamp else wrapped
-
-
-def requantizer_tables(
-    shape: RequantizerShape, biases: IntArray, spec: Requantize, lanes: int
-) -> tuple[ParameterTable, ...]:
-    """Deal the parameters of all channels to the lanes, a table for each.
-
-    Parameters
-    ----------
-    shape : RequantizerShape
-    biases : array of int, shape (channels,)
-    spec : Requantize
-    lanes : int
-
-    Raises
-    ------
-    ValueError
-        If a parameter does not fit the shape.
-    """
-    channels = len(biases)
-    multiplier = np.broadcast_to(spec.multiplier, channels).tolist()
-    shift = np.broadcast_to(spec.shift, channels).tolist()
-    added = addends(biases, spec) if shape.has_offsets else biases.tolist()
-    if spec.offset is not None and not shape.has_offsets:
-        raise ValueError("offsets need a design with offsets, but this one has none")
-    words = [shape.pack(*parameters) for parameters in zip(added, multiplier, shift, strict=True)]
-    words += [0] * (-channels % lanes)
-    width = Shape.cast(shape.word).width
-    return tuple(
-        ParameterTable(name=f"parameters_{lane}", width=width, words=tuple(words[lane::lanes]))
-        for lane in range(lanes)
-    )
 
 
 class RequantizeLanes(wiring.Component):
@@ -356,11 +173,6 @@ class RequantizeLanes(wiring.Component):
         if self.loadable:
             connect_load_chain(m, self, memories)
         return m
-
-
-def _zeros_at_end(value: int) -> int:
-    """Count zeros below the lowest 1 of a positive number."""
-    return (value & -value).bit_length() - 1
 
 
 def _low_bits(value: Value, count: Value) -> Value:

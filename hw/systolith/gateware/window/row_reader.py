@@ -127,6 +127,6 @@ def tap_table(plan: WindowedEngine, taps: Sequence[Tap], name: str = "taps") -> 
     for tap in taps:
         pixel = tap.row * plan.window.width + tap.column
         offset = (pixel * plan.words_per_pixel + tap.word) % plan.buffer_depth
-        values = {"offset": offset, "row": tap.row, "column": tap.column}
-        words.append(sum(value << layout[field].offset for field, value in values.items()))
+        word = layout.const({"offset": offset, "row": tap.row, "column": tap.column})
+        words.append(word.as_bits())
     return ParameterTable(name=name, width=layout.size, words=tuple(words))

@@ -71,7 +71,7 @@ def _shapes(spec: Requantize, output: ActType, bias: IntArray) -> list[Requantiz
     """As narrow as these parameters allow, and for any that may be loaded."""
     return [
         RequantizerShape.of(ACC_BITS, bias, spec, output),
-        RequantizerShape.loadable(ACC_BITS, bias, spec, output),
+        RequantizerShape.of(ACC_BITS, bias, spec, output, loadable=True),
     ]
 
 
@@ -123,7 +123,7 @@ def test_loadable_shifts_hold_offsets_as_wide_as_their_own() -> None:
     output, bias = ActType(bits=2, signed=False), np.array([3506])
     spec = Requantize(multiplier=np.array([1]), shift=np.array([0]), offset=np.array([4190798]))
     acc = np.array(EDGES)
-    shape = RequantizerShape.loadable(ACC_BITS, bias, spec, output)
+    shape = RequantizerShape.of(ACC_BITS, bias, spec, output, loadable=True)
     assert _hardware(shape, spec, acc, bias) == _golden(spec, output, acc, bias)
 
 
@@ -203,8 +203,8 @@ def test_offsets_take_no_cycle(multiplier: int) -> None:
 )
 def test_refuses_what_a_word_cannot_hold(parameters: tuple[int, int, int], message: str) -> None:
     spec = Requantize(multiplier=np.array([1]), shift=np.array([3]))
-    shape = RequantizerShape.loadable(
-        ACC_BITS, np.zeros(1, int), spec, ActType(bits=8, signed=True)
+    shape = RequantizerShape.of(
+        ACC_BITS, np.zeros(1, int), spec, ActType(bits=8, signed=True), loadable=True
     )
     with pytest.raises(ValueError, match=message):
         shape.pack(*parameters)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from amaranth.back import rtlil
 
-from systolith.gateware import Technology
-from systolith.gateware.engines.requantizer import Requantizer, RequantizerShape
+from systolith.gateware import Requantizer, RequantizerShape, Technology
 from systolith.network import ActType, Requantize
 from systolith.plan.area.resources import requantizer_dsps
 
