@@ -36,7 +36,7 @@ from systolith.tune import (
 __all__ = ["front_table", "pick_design", "search_designs"]
 
 MOST_ROWS = 24
-"""Of the front, in a terminal."""
+"""Largest number of designs in the table of the front."""
 
 
 def search_designs(
@@ -49,7 +49,7 @@ def search_designs(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Search as an experiment file says, with some keys of ``[tune]`` changed; print the front."""
+    """Search the space of an experiment, with some keys of ``[tune]`` changed; print the front."""
     changes: dict[str, Any] = {"tune": tuned} if tuned else {}
     content = read_content(config)
     experiment = check_experiment(content, config, changes)
@@ -65,7 +65,7 @@ def search_designs(
             workers,
             storage=storage,
         )
-        with _watched(study, folder, quiet=as_json):
+        with _show_live(study, folder, quiet=as_json):
             study.run()
         summary = {
             **summarize_study(study, folder),
@@ -79,7 +79,7 @@ def search_designs(
     front = [point for point in summary["points"] if point["front"]]
     if not front:
         limits = experiment.tune.limits if experiment.tune else {}
-        say(err, _nothing_found(summary, limits))
+        say(err, _explain_empty_front(summary, limits))
         raise typer.Exit(CHECK_FAILED)
     out.print(front_table(summary["objectives"], front))
     out.print(f"page: {folder}/index.html", highlight=False, soft_wrap=True)
@@ -90,39 +90,39 @@ def search_designs(
     )
 
 
-def _nothing_found(summary: Mapping[str, Any], limits: Mapping[ObjectiveName, float]) -> str:
-    """Say why a front is empty: which limits are broken, and the best there is of each."""
+def _explain_empty_front(summary: Mapping[str, Any], limits: Mapping[ObjectiveName, float]) -> str:
+    """Explain an empty front: the best figure of each limit, or why nothing was trained."""
     if not summary["points"]:
         reasons = {failure["reason"] for failure in summary["failures"]}
         return f"no design was trained: {'; '.join(sorted(reasons)) or summary['states']}"
-    told = []
+    best_figures = []
     for name, limit in limits.items():
         best = max if name in MAXIMIZED else min
-        found = best(point["values"][name.value] for point in summary["points"])
-        told.append(f"limits.{name} = {limit:g}, the best is {found:g}")
+        figure = best(point["values"][name.value] for point in summary["points"])
+        best_figures.append(f"limits.{name} = {limit:g}, the best is {figure:g}")
     designs = count_of(len(summary["points"]), "design")
-    return f"none of {designs} keeps to the limits: {'; '.join(told)}"
+    return f"none of {designs} keeps to the limits: {'; '.join(best_figures)}"
 
 
 def pick_design(folder: Path, design: str, output: Path | None, *, build: bool) -> None:
-    """Write a design's experiment file, and say what it is."""
+    """Write the experiment file of a design, and print the figures of the design."""
     summary = load_summary(folder)
-    found = find_design(summary, design)
-    name = f"{summary['name']}_{found['number'].replace('.', '_')}"
+    point = find_design(summary, design)
+    name = f"{summary['name']}_{point['number'].replace('.', '_')}"
     path = output or Path(f"{name}.toml")
-    write_pick(summary, found, path, build=build)
+    write_pick(summary, point, path, build=build)
     values = ", ".join(
-        f"{_shown(objective, found['values'][objective['name']])} {objective['label']}"
+        f"{_format(objective, point['values'][objective['name']])} {objective['label']}"
         for objective in summary["objectives"]
     )
-    out.print(f"design {found['number']}: {values}", highlight=False, soft_wrap=True)
+    out.print(f"design {point['number']}: {values}", highlight=False, soft_wrap=True)
     out.print(f"wrote {path}; next: systolith run {path}", highlight=False, soft_wrap=True)
 
 
 def front_table(
     objectives: Sequence[dict[str, Any]], front: Sequence[dict[str, Any]]
 ) -> FittedTable:
-    """Show designs of the front, the best by the first objective first."""
+    """List the designs of the front, the best by the first objective first."""
     sign = -1 if objectives[0]["direction"] == "maximize" else 1
     ordered = sorted(front, key=lambda point: sign * point["values"][objectives[0]["name"]])
     table = FittedTable(f"front: {len(front)} designs")
@@ -131,37 +131,39 @@ def front_table(
         table.add_column(objective["label"], rank=number, justify="right")
     table.add_column("choices", wraps=True)
     for point in ordered[:MOST_ROWS]:
-        choices = _briefly(point["choices"])
-        values = [_shown(objective, point["values"][objective["name"]]) for objective in objectives]
+        choices = _abbreviate(point["choices"])
+        values = [
+            _format(objective, point["values"][objective["name"]]) for objective in objectives
+        ]
         table.add_row(point["number"], *values, choices)
     if len(ordered) > MOST_ROWS:
         table.add_row("...", *[""] * len(objectives), f"{len(ordered) - MOST_ROWS} more")
     return table
 
 
-def _briefly(choices: dict[str, Any]) -> str:
-    """Write choices as in ``conv2 2:8 w4, fc w8, multipliers 16``."""
-    words: dict[str, list[str]] = {}
+def _abbreviate(choices: dict[str, Any]) -> str:
+    """Abbreviate choices, such as ``conv2 2:8 w4, fc w8, multipliers 16``."""
+    labels: dict[str, list[str]] = {}
     for name, label in choices.items():
         for ending, letter in ((" pattern", ""), (" weight bits", "w"), (" activation bits", "a")):
             if name.endswith(ending):
                 word = f"{letter}{label}".replace("-out-of-", ":")
-                words.setdefault(name.removesuffix(ending), []).append(word)
+                labels.setdefault(name.removesuffix(ending), []).append(word)
                 break
         else:
-            words[name] = [str(label)]
-    return ", ".join(" ".join([name, *each]) for name, each in words.items())
+            labels[name] = [str(label)]
+    return ", ".join(" ".join([name, *chosen]) for name, chosen in labels.items())
 
 
-def _shown(objective: dict[str, Any], value: float) -> str:
+def _format(objective: dict[str, Any], value: float) -> str:
     if objective["name"] == "accuracy":
         return f"{value:.2%}"
     return f"{value:,.1f}" if value < 1000 and value != int(value) else f"{value:,.0f}"
 
 
 @contextmanager
-def _watched(study: Study, folder: Path, *, quiet: bool) -> Iterator[None]:
-    """Show what is being done, and after each batch the front; plain lines are logged, too."""
+def _show_live(study: Study, folder: Path, *, quiet: bool) -> Iterator[None]:
+    """Show the progress, and the front after each batch; log both as plain lines."""
     log = Journal(open_log(folder))
     plain = [log] if quiet or err.is_terminal else [log, Journal(write_line)]
 

@@ -7,7 +7,7 @@ from string import Template
 from urllib.parse import quote
 
 from systolith.foundation import replacing
-from systolith.report.html import Bar, bars, facts, figure, number, section, table, tile, track
+from systolith.report.markup import Bar, bars, facts, figure, number, section, table, tile, track
 from systolith.report.report import Report
 from systolith.report.results import BuiltDevice, PlacedClock
 from systolith.report.tables import ACCURACIES, describe_images
