@@ -1,4 +1,4 @@
-"""What the tables of each command say is so."""
+"""The tables of reports state what was measured."""
 
 import numpy as np
 import pytest
