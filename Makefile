@@ -20,7 +20,7 @@ venv: $(READY) ## make the Python environment with the pinned versions
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	sed -n 's/^ *"\([A-Za-z0-9_.-]*\)\(\[[a-z]*\]\)\{0,1\}>=\([0-9.]*\).*/\1==\3/p' pyproject.toml >oldest.txt
+	sed -n 's/^ *"\([A-Za-z0-9_.-]*\)\(\[[a-z]*\]\)\{0,1\}>=\([0-9.]*\).*/\1==\3.*/p' pyproject.toml >oldest.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS_$(DEPENDENCIES)) -e '.[dev]'
 	touch $@
 
