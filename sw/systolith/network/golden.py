@@ -172,7 +172,8 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     Parameters
     ----------
     acc : array of int64, shape (N, channels, ...)
-        Accumulators of at most 47 bits, so that the product with a 16-bit multiplier fits 63.
+        Accumulators of at most 47 bits. Accumulator and multiplier (at most 24 bits) together have
+        at most 63 bits, so that int64 holds the product.
     spec : Requantize
         Multiplier, shift and offset for each channel, rounding, overflow, clamp.
     output : ActType
