@@ -45,7 +45,7 @@ from systolith.prune import (
     prunable_layers,
     weight_cost,
 )
-from systolith.stages import CycleCost
+from systolith.stages.cycle_costs import CycleCost
 from systolith.train import Recipe, train_float
 from systolith.tune import SearchSpace, Study, Workers
 from systolith.tune.measuring import epochs_at, load_judged_data

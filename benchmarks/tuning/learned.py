@@ -33,7 +33,7 @@ from systolith.prune import (
     prunable_layers,
     weight_cost,
 )
-from systolith.stages import CycleCost
+from systolith.stages.cycle_costs import CycleCost
 from systolith.train import Recipe, evaluate, train_float
 
 RESULT = Path(__file__).parent / "results" / "learned.json"

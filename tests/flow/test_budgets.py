@@ -33,7 +33,7 @@ from systolith.prune import (
 )
 from systolith.prune.decisions import weight_shape
 from systolith.quant import prepare
-from systolith.stages import CycleCost
+from systolith.stages.cycle_costs import CycleCost
 from systolith.train import fit
 
 IMAGES = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -30,10 +30,7 @@ NEEDED = {
         "simulate network.json",
         "fuzz --count 1",
     ),
-    "fpga": (
-        "build network.json --device ecp5-25f",
-        "classify network.json image.npy --port none",
-    ),
+    "fpga": ("classify network.json image.npy --port none",),
     "onnx": (
         "import model.onnx",
         "export network.json -o model.onnx",
@@ -43,7 +40,7 @@ NEEDED = {
     "fuzz": ("fuzz --count 1",),
 }
 """Commands that need each extra."""
-FREE = ("init mine",)
+FREE = ("init mine", "estimate network.json", "generate network.json")
 """Commands that need none."""
 RUNNER = """
 import sys

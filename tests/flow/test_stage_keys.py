@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from systolith.network import save
 from systolith.report import Report
-from systolith.stages import hardware, open_run
+from systolith.stages import checks, open_run, verification
 from systolith.stages.keys import program
 from systolith.stages.workspace import Workspace
 from tests.support.networks import small_network
@@ -128,9 +128,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         return {**proof(), "accuracy": 1.0, "images": 3}
 
     for name in ("verify_network", "verify_layers", "simulate_images"):
-        monkeypatch.setattr(hardware, name, lambda *arguments, **options: None)
-    monkeypatch.setattr(hardware, "summarize_verification", proof)
-    monkeypatch.setattr(hardware, "summarize_bulk_simulation", bulk)
+        monkeypatch.setattr(verification, name, lambda *arguments, **options: None)
+    monkeypatch.setattr(checks, "summarize_verification", proof)
+    monkeypatch.setattr(checks, "summarize_bulk_simulation", bulk)
     yield Place(tmp_path)
     for name in MODULES:
         sys.modules.pop(name, None)

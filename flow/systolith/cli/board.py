@@ -43,7 +43,8 @@ def classify(
     if bool(pictures) == bool(images):
         raise UsageError("give either pictures or --images N")
     from systolith.host import BoardClient, open_line
-    from systolith.stages import classify_on_board, open_run
+    from systolith.stages import open_run
+    from systolith.stages.board import classify_on_board
 
     with listening(quiet=as_json) as listener:
         session = open_run(

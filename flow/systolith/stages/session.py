@@ -18,11 +18,9 @@ from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan
 from systolith.report import Report, write_results_page
 from systolith.stages.engines import judge_untrained
-from systolith.stages.factories import check_factory
 from systolith.stages.hardware import HardwareStages
 from systolith.stages.journal import Broadcast, Journal, Listener, Silent, open_log
 from systolith.stages.machine import check_machine
-from systolith.stages.software import ExperimentSource
 from systolith.stages.sources import NetworkSource, Source
 from systolith.stages.stage import Stage, StageRunner, choose_stages
 from systolith.stages.workspace import Workspace, write_json
@@ -145,6 +143,8 @@ def open_run(
     source: Source
     match target.suffix:
         case ".toml":
+            from systolith.stages.software import ExperimentSource  # needs PyTorch
+
             experiment = _within_part(_load(target, changes))
             folder = output or Path("out") / experiment.name
             source = ExperimentSource(experiment, folder, target.parent)
@@ -174,6 +174,8 @@ def _load(target: Path, changes: Mapping[str, Any] | None) -> Experiment:
     try:
         return load_experiment(target, changes)
     except ConfigError as error:
+        from systolith.stages.factories import check_factory  # needs PyTorch
+
         problems = list(error.problems)
         try:
             content = merged(read_content(target), changes or {})

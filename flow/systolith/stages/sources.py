@@ -9,7 +9,6 @@ import numpy as np
 
 from systolith.emit import Meaning
 from systolith.foundation import ProblemCollector, UsageError
-from systolith.frontend import mirror
 from systolith.network import IntArray, IntegerNetwork
 from systolith.stages.image_files import check_labels, quantize_images, read_images
 from systolith.stages.stage import Stage
@@ -145,4 +144,6 @@ class NetworkSource:
 
     def reference(self, images: IntArray) -> dict[str, IntArray]:
         """Compute the outputs of every layer with PyTorch."""
+        from systolith.frontend import mirror  # needs PyTorch
+
         return mirror(self.network).trace(images)

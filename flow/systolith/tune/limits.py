@@ -7,8 +7,8 @@ from torch import nn
 from systolith.config import ObjectiveName
 from systolith.data import Dataset
 from systolith.foundation import ProblemCollector, UsageError
-from systolith.stages import bits_of
 from systolith.stages.preflight import check_training
+from systolith.stages.recipes import bits_of
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, measure_violations
 from systolith.tune.space import Label, SearchSpace

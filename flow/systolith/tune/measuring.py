@@ -25,9 +25,10 @@ from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
-from systolith.stages import bits_of, make_data, make_model, recipe_of
+from systolith.stages.factories import make_data, make_model
 from systolith.stages.keys import program_digest
 from systolith.stages.prunings import prunings_of
+from systolith.stages.recipes import bits_of, recipe_of
 from systolith.stages.workspace import write_json
 from systolith.train import EpochProgress, evaluate, save_tensors, train_float
 

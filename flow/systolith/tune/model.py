@@ -44,7 +44,8 @@ from systolith.prune import (
 )
 from systolith.prune.decisions import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
-from systolith.stages import apply_pattern, bits_of
+from systolith.stages.cycle_costs import apply_pattern
+from systolith.stages.recipes import bits_of
 from systolith.tune.space import SearchPoint, SearchSpace
 
 __all__ = ["DEFAULT_CLOCK_MHZ", "Estimate", "HardwareModel", "clock_of", "model_bits"]

@@ -15,7 +15,7 @@ from torch import nn
 
 from systolith.config import Experiment, merged
 from systolith.foundation import Progress, ProgressCallback, UsageError, no_progress
-from systolith.stages import make_model
+from systolith.stages.factories import make_model
 from systolith.stages.keys import join_inputs
 from systolith.stages.keys.training import TrainingInputs
 from systolith.tune.design_points import DesignPoint, DesignPoints

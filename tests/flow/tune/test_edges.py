@@ -8,7 +8,7 @@ from systolith.cli.searching import _nothing_found
 from systolith.config import ObjectiveName, SamplerName, check_experiment
 from systolith.foundation import UsageError
 from systolith.models import DigitsCNN
-from systolith.stages import make_data
+from systolith.stages.factories import make_data
 from systolith.tune import SearchSpace
 from systolith.tune.limits import check_search
 from systolith.tune.samplers import make_sampler

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
 from systolith.foundation import UsageError
 from systolith.stages.keys.closure import Closure, is_installed, user_module
@@ -81,6 +80,8 @@ def call_seeded(made: Callable[[], T], seed: int, what: str, folder: Path) -> T:
     UsageError
         If the factory raises anything.
     """
+    import torch  # plans of saved networks do without
+
     ours, numpys = random.getstate(), np.random.get_state()
     try:
         with (
