@@ -79,7 +79,7 @@ def test_the_ground_floors_import_nothing_above(package: str, below: tuple[str, 
         assert all(name.startswith((f"systolith.{package}", *below)) for name in within), path
 
 
-ONE_NAME_FOR_TWO: set[str] = set()
+ONE_NAME_FOR_TWO = {"SearchSpace"}
 """Public names that two packages still have for different things; to become empty."""
 
 
