@@ -47,7 +47,7 @@ from systolith.prune import (
 )
 from systolith.stages.cycle_costs import CycleCost
 from systolith.train import Recipe, train_float
-from systolith.tune import SearchSpace, Study, Workers
+from systolith.tune import DesignSpace, Study, Workers
 from systolith.tune.measuring import epochs_at, load_judged_data
 from systolith.tune.surrogate import list_single_changes
 
@@ -93,7 +93,7 @@ def steps_of(data: Dataset, epochs: int, batch: int = 64) -> int:
 class Costs:
     """What a search costs, in optimizer steps."""
 
-    space: SearchSpace
+    space: DesignSpace
     data: Dataset
 
     def measurement(self, fidelity: float) -> float:
@@ -132,7 +132,7 @@ def search(
     """Search for patterns in so many steps, in a folder with a dense model; say what that took."""
     experiment = check_experiment(content, folder / "equal.toml")
     assert experiment.tune is not None
-    costs = Costs(SearchSpace.of(experiment, DigitsCNN()), load_judged_data(experiment, folder))
+    costs = Costs(DesignSpace.of(experiment, DigitsCNN()), load_judged_data(experiment, folder))
     tune = experiment.tune.model_copy(update={"points": costs.points(steps)})
     start = perf_counter()
     study = Study(

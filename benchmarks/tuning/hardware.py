@@ -16,7 +16,7 @@ from benchmarks.results import write_result
 from systolith.config import check_experiment, read_content
 from systolith.models import ResNet8
 from systolith.stages.factories import make_model
-from systolith.tune import HardwareModel, SearchSpace
+from systolith.tune import DesignSpace, HardwareModel
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 RESULTS = Path(__file__).parent / "results"
@@ -30,7 +30,7 @@ def measured(name: str, points: int, seed: int) -> dict[str, Any]:
     experiment = check_experiment(read_content(path), path)
     resnet = experiment.model.factory == "resnet8"
     model = ResNet8(seed=0) if resnet else make_model(experiment.model, 0, EXAMPLES)
-    space = SearchSpace.of(experiment, model)
+    space = DesignSpace.of(experiment, model)
     shape = SHAPES[name]
     images = torch.rand(64, *shape, generator=torch.Generator().manual_seed(seed))
     hardware, rng = HardwareModel(space, model.eval(), images), np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from systolith.tune.fronts import LossScale, front_of
 from systolith.tune.measuring import Layout, PlanTask, plan_exactly
 from systolith.tune.model import Estimate, HardwareModel, clock_of
 from systolith.tune.objectives import Values, losses, measure_violations
-from systolith.tune.space import Label, SearchSpace
+from systolith.tune.space import DesignSpace, Label
 from systolith.tune.trials import Trial, Trials, point_of
 from systolith.tune.workers import FailedTask, Workers
 
@@ -67,7 +67,7 @@ class DesignPoints:
 
     Parameters
     ----------
-    space : SearchSpace
+    space : DesignSpace
     model : HardwareModel
     trials : Trials
     results : Path
@@ -77,7 +77,7 @@ class DesignPoints:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: DesignSpace,
         model: HardwareModel,
         trials: Trials,
         results: Path,

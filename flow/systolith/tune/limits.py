@@ -11,7 +11,7 @@ from systolith.stages.preflight import check_training
 from systolith.stages.recipes import bits_of
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, measure_violations
-from systolith.tune.space import Label, SearchSpace
+from systolith.tune.space import DesignSpace, Label
 
 __all__ = ["check_search", "limit_problems"]
 
@@ -19,12 +19,12 @@ PERFECT = 1.0
 """Stands for the accuracy before training."""
 
 
-def check_search(space: SearchSpace, make: Callable[[], nn.Module], data: Dataset) -> None:
+def check_search(space: DesignSpace, make: Callable[[], nn.Module], data: Dataset) -> None:
     """Find problems of the training and of the limits before anything is trained.
 
     Parameters
     ----------
-    space : SearchSpace
+    space : DesignSpace
     make : callable
         Makes the untrained model.
     data : Dataset
@@ -44,7 +44,7 @@ def check_search(space: SearchSpace, make: Callable[[], nn.Module], data: Datase
         raise UsageError("; ".join(problems_of_limits))
 
 
-def limit_problems(space: SearchSpace, hardware: HardwareModel) -> Iterator[str]:
+def limit_problems(space: DesignSpace, hardware: HardwareModel) -> Iterator[str]:
     """Describe each hardware limit that no design keeps, with the nearest design.
 
     The nearest design is found by coordinate descent from the best uniform design.
@@ -66,7 +66,7 @@ def limit_problems(space: SearchSpace, hardware: HardwareModel) -> Iterator[str]
 
 
 def _find_nearest(
-    space: SearchSpace, hardware: HardwareModel, limit: Mapping[ObjectiveName, float]
+    space: DesignSpace, hardware: HardwareModel, limit: Mapping[ObjectiveName, float]
 ) -> tuple[Values, dict[str, Label]] | None:
     def broken(point: Mapping[str, Label]) -> float:
         estimate = hardware.estimate(point)
@@ -87,7 +87,7 @@ def _find_nearest(
 
 
 def _descend(
-    space: SearchSpace, point: dict[str, Label], broken: Callable[[Mapping[str, Label]], float]
+    space: DesignSpace, point: dict[str, Label], broken: Callable[[Mapping[str, Label]], float]
 ) -> dict[str, Label]:
     """Change one choice at a time while that helps and the limit is exceeded."""
     while broken(point) > 0:

@@ -46,7 +46,7 @@ from systolith.prune.decisions import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
 from systolith.stages.cycle_costs import apply_pattern
 from systolith.stages.recipes import bits_of
-from systolith.tune.space import SearchPoint, SearchSpace
+from systolith.tune.space import DesignSpace, SearchPoint
 
 __all__ = ["DEFAULT_CLOCK_MHZ", "Estimate", "HardwareModel", "clock_of", "model_bits"]
 
@@ -87,14 +87,14 @@ class HardwareModel:
 
     Parameters
     ----------
-    space : SearchSpace
+    space : DesignSpace
     model : nn.Module
         Dense. If it is trained, the widths of sums are realistic.
     images : Tensor, shape (N, C, H, W)
         Calibration images.
     """
 
-    def __init__(self, space: SearchSpace, model: nn.Module, images: Tensor) -> None:
+    def __init__(self, space: DesignSpace, model: nn.Module, images: Tensor) -> None:
         self.space, self.model, self.images = space, model, images
         self._models: dict[float, nn.Module] = {1.0: model}
         self._networks: dict[tuple[float, int, Bits], _Lowered] = {}

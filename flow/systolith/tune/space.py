@@ -1,4 +1,4 @@
-"""The search space: axes with a few options each, and what they change in an experiment."""
+"""The design space: axes with a few options each, and what they change in an experiment."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,10 +31,10 @@ __all__ = [
     "METHOD",
     "Axis",
     "AxisKind",
+    "DesignSpace",
     "Label",
     "LayerGroup",
     "SearchPoint",
-    "SearchSpace",
 ]
 
 DENSE, METHOD = "dense", "method"
@@ -120,8 +120,8 @@ class LayerGroup:
 
 
 @dataclass(frozen=True)
-class SearchSpace:
-    """The search space of an experiment: its [tune] section, applied to its model.
+class DesignSpace:
+    """The design space of an experiment: its [tune] section, applied to its model.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class SearchSpace:
     groups: tuple[LayerGroup, ...]
 
     @classmethod
-    def of(cls, experiment: Experiment, model: nn.Module) -> "SearchSpace":
+    def of(cls, experiment: Experiment, model: nn.Module) -> "DesignSpace":
         """Apply [tune] to a model.
 
         Raises

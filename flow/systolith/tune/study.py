@@ -32,7 +32,7 @@ from systolith.tune.measuring import (
 )
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, losses, measure_violations
-from systolith.tune.space import DENSE, Label, SearchPoint, SearchSpace
+from systolith.tune.space import DENSE, DesignSpace, Label, SearchPoint
 from systolith.tune.surrogate import AccuracySurrogate, Sensitivity, list_single_changes
 from systolith.tune.trials import Trial, Trials, canonical_text, point_of
 from systolith.tune.workers import FailedTask, Workers
@@ -95,7 +95,7 @@ class Study:
         self.folder, self.workers = folder, workers
         self.progress = progress
         self.on_front: FrontCallback = lambda front: None
-        self.space = SearchSpace.of(experiment, make_model(experiment.model, experiment.seed, base))
+        self.space = DesignSpace.of(experiment, make_model(experiment.model, experiment.seed, base))
         self.section = self.space.section
         folder.mkdir(parents=True, exist_ok=True)
         self.results = folder / "evaluations"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from systolith.tune.space import METHOD, Axis, AxisKind, Label, SearchPoint, SearchSpace
+from systolith.tune.space import METHOD, Axis, AxisKind, DesignSpace, Label, SearchPoint
 
 __all__ = ["AccuracySurrogate", "AxisOption", "Sensitivity", "list_single_changes"]
 
@@ -50,7 +50,7 @@ class Sensitivity:
         ]
 
 
-def list_single_changes(space: SearchSpace) -> tuple[SearchPoint, dict[AxisOption, SearchPoint]]:
+def list_single_changes(space: DesignSpace) -> tuple[SearchPoint, dict[AxisOption, SearchPoint]]:
     """List the points to measure: all first options, and each single change.
 
     Methods are left out: without training, they do not differ.

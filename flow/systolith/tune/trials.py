@@ -14,7 +14,7 @@ from systolith.config import ObjectiveName, SamplerName
 from systolith.foundation import UsageError
 from systolith.tune.objectives import MAXIMIZED
 from systolith.tune.samplers import Items, items_of, make_sampler
-from systolith.tune.space import Label, SearchPoint, SearchSpace
+from systolith.tune.space import DesignSpace, Label, SearchPoint
 
 __all__ = ["Trial", "TrialState", "Trials"]
 
@@ -32,7 +32,7 @@ class Trials:
 
     Parameters
     ----------
-    space : SearchSpace
+    space : DesignSpace
     storage : str
         URL of the storage.
     name : str
@@ -50,7 +50,7 @@ class Trials:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: DesignSpace,
         storage: str,
         *,
         name: str,

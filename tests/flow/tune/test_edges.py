@@ -9,12 +9,12 @@ from systolith.config import ObjectiveName, SamplerName, check_experiment
 from systolith.foundation import UsageError
 from systolith.models import DigitsCNN
 from systolith.stages.factories import make_data
-from systolith.tune import SearchSpace
+from systolith.tune import DesignSpace
 from systolith.tune.limits import check_search
 from systolith.tune.samplers import make_sampler
 
 
-def _space(limits: dict[str, float]) -> SearchSpace:
+def _space(limits: dict[str, float]) -> DesignSpace:
     content = {
         "name": "edges",
         "model": {"factory": "digits_cnn"},
@@ -26,7 +26,7 @@ def _space(limits: dict[str, float]) -> SearchSpace:
         },
     }
     experiment = check_experiment(content, Path("edges.toml"))
-    return SearchSpace.of(experiment, DigitsCNN())
+    return DesignSpace.of(experiment, DigitsCNN())
 
 
 @pytest.mark.parametrize(

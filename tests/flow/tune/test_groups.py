@@ -13,7 +13,7 @@ from systolith.frontend import lower
 from systolith.plan import plan_network
 from systolith.prune import ScorePruner, match_patterns
 from systolith.quant import prepare
-from systolith.tune import SearchSpace
+from systolith.tune import DesignSpace
 from systolith.tune.model import HardwareModel
 from tests.flow.tune.inline import CONTENT, tiny_data, tiny_model
 
@@ -36,7 +36,7 @@ def _experiment(patterns: list[dict[str, Any]]) -> Experiment:
 def test_estimates_are_what_the_planner_makes() -> None:
     model, images = _model(), tiny_data().train_images[:16]
     patterns = [{"k": 1, "n": 4}, {"k": 1, "n": 2, **KERNEL}, {"k": 9, **NEURON}]
-    space = SearchSpace.of(_experiment(patterns), model)
+    space = DesignSpace.of(_experiment(patterns), model)
     hardware = HardwareModel(space, model, images)
     cycles = {}
     for name, choice in space.uniform:
@@ -55,4 +55,4 @@ def test_estimates_are_what_the_planner_makes() -> None:
 
 def test_patterns_are_those_of_the_weights_of_a_group() -> None:
     with pytest.raises(UsageError, match="1-out-of-8 fits no layer of '2'"):
-        SearchSpace.of(_experiment([{"k": 1, "n": 8}]), _model())
+        DesignSpace.of(_experiment([{"k": 1, "n": 8}]), _model())

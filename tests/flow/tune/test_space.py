@@ -18,15 +18,15 @@ from systolith.config import (
 from systolith.foundation import UsageError
 from systolith.models import DigitsCNN, ResNet8
 from systolith.network import KOutOfN, Pattern
-from systolith.tune import SearchSpace
+from systolith.tune import DesignSpace
 from tests.flow.tune.inline import CONTENT, tiny_model
 
 PATH = Path("tiny.toml")
 EXAMPLES = Path(__file__).parent.parent.parent.parent / "examples"
 
 
-def _space(changes: dict[str, Any] | None = None) -> SearchSpace:
-    return SearchSpace.of(check_experiment(merged(CONTENT, changes or {}), PATH), tiny_model())
+def _space(changes: dict[str, Any] | None = None) -> DesignSpace:
+    return DesignSpace.of(check_experiment(merged(CONTENT, changes or {}), PATH), tiny_model())
 
 
 def test_axes_are_the_choices_that_there_are() -> None:
@@ -104,7 +104,7 @@ def test_all_that_does_not_fit_is_named_at_once() -> None:
 def test_an_experiment_without_the_section_is_refused() -> None:
     content = {key: value for key, value in CONTENT.items() if key != "tune"}
     with pytest.raises(UsageError, match=r"needs a \[tune\] section"):
-        SearchSpace.of(check_experiment(content, PATH), tiny_model())
+        DesignSpace.of(check_experiment(content, PATH), tiny_model())
 
 
 def test_mistakes_in_the_section_are_listed() -> None:
@@ -129,7 +129,7 @@ def test_examples_fit_their_models(name: str) -> None:
     path = EXAMPLES / f"{name}.toml"
     experiment = check_experiment(read_content(path), path)
     model = {"digits_cnn": DigitsCNN(), "resnet8": ResNet8()}[experiment.model.factory]
-    space = SearchSpace.of(experiment, model)
+    space = DesignSpace.of(experiment, model)
     assert len(space.hardware_points) == 4
     for _, software in space.uniform:
         point = {**software, **space.hardware_points[0]}

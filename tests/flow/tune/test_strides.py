@@ -10,7 +10,7 @@ from systolith.config import ConfigError, Experiment, check_experiment, merged, 
 from systolith.foundation import UsageError
 from systolith.network import Conv2d, Dense, KOutOfN, Linear, Strided, load
 from systolith.prune import StridedPattern
-from systolith.tune import SearchSpace, Study, find_design, summarize_study, write_pick
+from systolith.tune import DesignSpace, Study, find_design, summarize_study, write_pick
 from systolith.tune.measuring import PlanTask, plan_exactly
 from tests.flow.tune.inline import CONTENT, Inline, make_study, tiny_model
 
@@ -39,7 +39,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_strides_are_an_axis_of_their_own() -> None:
-    space = SearchSpace.of(_experiment(), tiny_model())
+    space = DesignSpace.of(_experiment(), tiny_model())
     found = {axis.name: axis.options for axis in space.axes}
     assert found["0 stride"] == (1, 3) and found["2 stride"] == (1, 2, 3)
     assert "6 stride" not in found
@@ -53,7 +53,7 @@ def test_strides_are_an_axis_of_their_own() -> None:
 
 
 def test_a_point_is_spelled_as_pruning_rules_are() -> None:
-    space = SearchSpace.of(_experiment(), tiny_model())
+    space = DesignSpace.of(_experiment(), tiny_model())
     point = {**space.uniform[0][1], "0 stride": 3, "2 pattern": "1-out-of-4", "2 stride": 2}
     experiment = _experiment(space.changes(point))
     (step,) = experiment.prune
@@ -66,14 +66,14 @@ def test_a_point_is_spelled_as_pruning_rules_are() -> None:
 def test_a_stride_that_fits_nothing_is_named() -> None:
     layers = [{"layers": "6", "strides": [1, 2]}, {"layers": "[02]", "strides": [10]}]
     with pytest.raises(UsageError) as error:
-        SearchSpace.of(_experiment({"tune": {"layers": layers}}), tiny_model())
+        DesignSpace.of(_experiment({"tune": {"layers": layers}}), tiny_model())
     assert "stride 2 fits no layer of '6'" in str(error.value)
     assert "stride 10 fits no layer of '[02]'" in str(error.value)
 
 
 def test_layers_where_no_stride_fits_keep_all_taps() -> None:
     layers = [{"layers": "[06]", "each": True, "strides": [1, 3]}]
-    space = SearchSpace.of(_experiment({"tune": {"layers": layers}}), tiny_model())
+    space = DesignSpace.of(_experiment({"tune": {"layers": layers}}), tiny_model())
     assert [axis.name for axis in space.axes] == ["0 stride", "multipliers"]
 
 
