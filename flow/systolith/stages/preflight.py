@@ -17,7 +17,7 @@ from systolith.prune import match_patterns
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 from systolith.stages.cycle_costs import apply_pattern
 from systolith.stages.keys import explain_user_error
-from systolith.stages.prunings import pattern_of, prunings_of
+from systolith.stages.prunings import make_pattern, make_prunings
 from systolith.stages.sources import Judge
 
 __all__ = ["check_training"]
@@ -63,7 +63,7 @@ def check_training(
     with problems.collect():
         quantized = prepare(model, data.calibration_images, bits())
     with problems.collect():
-        check_prunings(model, data, prunings_of(experiment))
+        check_prunings(model, data, make_prunings(experiment))
     if problems.errors or quantized is None or judge is None:
         return
     with problems.collect():
@@ -200,7 +200,7 @@ def _pruned(
     if any(isinstance(step, RemovalStep) for step in steps):
         return network
     rules = [rule for step in steps if isinstance(step, WeightSection) for rule in step.rules]
-    patterns = match_patterns(model, [(rule.layers, pattern_of(rule)) for rule in rules])
+    patterns = match_patterns(model, [(rule.layers, make_pattern(rule)) for rule in rules])
     changed = []
     for layer in network.layers:
         origin = quantized.origins.get(layer.name, layer.name)

@@ -39,7 +39,7 @@ from systolith.network import KOutOfN, Pattern
 from systolith.prune import Cubic, LogitInit, OneShot, Schedule, StridedPattern
 from systolith.stages.cycle_costs import CycleCost
 
-__all__ = ["pattern_of", "prunings_of"]
+__all__ = ["make_pattern", "make_prunings"]
 
 SCHEDULES: Mapping[str, Schedule] = {"one-shot": OneShot(), "cubic": Cubic()}
 METHODS: Mapping[str, type[Pruning]] = {
@@ -59,7 +59,7 @@ METHODS: Mapping[str, type[Pruning]] = {
 }
 
 
-def prunings_of(experiment: Experiment) -> tuple[Pruning, ...]:
+def make_prunings(experiment: Experiment) -> tuple[Pruning, ...]:
     """Translate the [[prune]] sections.
 
     Raises
@@ -70,7 +70,7 @@ def prunings_of(experiment: Experiment) -> tuple[Pruning, ...]:
     return tuple(_pruning(section, experiment.multipliers) for section in experiment.prune)
 
 
-def pattern_of(rule: RuleSection) -> Pattern | StridedPattern:
+def make_pattern(rule: RuleSection) -> Pattern | StridedPattern:
     """Translate a rule; offsets of strided taps are chosen later, by the weights."""
     if rule.stride in (None, 1):
         return Pattern(select=rule.select)
@@ -104,7 +104,7 @@ def _pruning(section: PruneSection, multipliers: int) -> Pruning:
 
 def _patterns(section: WeightSection, multipliers: int) -> Rules | PatternChoice:
     if section.budget is None:
-        return [(rule.layers, pattern_of(rule)) for rule in section.rules]
+        return [(rule.layers, make_pattern(rule)) for rule in section.rules]
     candidates = tuple(
         Pattern(select=KOutOfN(k, n, shared_by=section.shared_by)) for k, n in section.candidates
     )

@@ -7,10 +7,10 @@ from systolith.quant import LayerBits, QuantConfig
 from systolith.stages.factories import AUGMENTS
 from systolith.train import Algorithm, Precision, Recipe
 
-__all__ = ["bits_of", "recipe_of"]
+__all__ = ["make_bits", "make_recipe"]
 
 
-def recipe_of(experiment: Experiment) -> Recipe:
+def make_recipe(experiment: Experiment) -> Recipe:
     """Translate [train], the augmentation of [data], and the seed."""
     section = experiment.train
     return Recipe(
@@ -27,7 +27,7 @@ def recipe_of(experiment: Experiment) -> Recipe:
     )
 
 
-def bits_of(experiment: Experiment, *images: Tensor) -> QuantConfig:
+def make_bits(experiment: Experiment, *images: Tensor) -> QuantConfig:
     """Translate [quantize].
 
     Parameters

@@ -31,12 +31,12 @@ from systolith.prune import prunable_layers
 from systolith.quant import QuantConfig, QuantizedModel
 from systolith.report import Report
 from systolith.stages.factories import make_data, make_model
-from systolith.stages.gallery import draw_pruned
 from systolith.stages.keys import Inputs
 from systolith.stages.keys.training import TrainingInputs
+from systolith.stages.pictures import draw_pruned
 from systolith.stages.preflight import check_training
-from systolith.stages.prunings import prunings_of
-from systolith.stages.recipes import bits_of, recipe_of
+from systolith.stages.prunings import make_prunings
+from systolith.stages.recipes import make_bits, make_recipe
 from systolith.stages.sources import Judge
 from systolith.stages.stage import Stage, StageContext
 from systolith.stages.workspace import StageRecord, write_json
@@ -164,7 +164,7 @@ class ExperimentSource:
 
     @cached_property
     def _bits(self) -> QuantConfig:
-        return bits_of(self.experiment, self.data.train_images, self.data.test_images)
+        return make_bits(self.experiment, self.data.train_images, self.data.test_images)
 
     def _fresh_model(self) -> nn.Module:
         return make_model(self.experiment.model, self.experiment.seed, self.folder)
@@ -172,7 +172,7 @@ class ExperimentSource:
     def _train(self, context: StageContext) -> dict[str, Any]:
         """Train the dense float network."""
         model, data = self._fresh_model(), self.data
-        train_float(model, data, recipe_of(self.experiment), context.progress, context.checkpoint)
+        train_float(model, data, make_recipe(self.experiment), context.progress, context.checkpoint)
         self._save("train/weights", dict(model.state_dict()))
         clear_checkpoints(context.checkpoint)
         return self._result("float", evaluate(model, data.test_images, data.test_labels), "train")
@@ -181,7 +181,7 @@ class ExperimentSource:
         """Carry out the pruning steps, and save and draw what was kept."""
         model, data = self._trained_model(), self.data
         trainer = self._trainer(context)
-        pruned = prune_model(model, trainer, prunings_of(self.experiment))
+        pruned = prune_model(model, trainer, make_prunings(self.experiment))
         save_pruned(pruned, self.output / "prune")
         draw_pruned(
             self._fresh_model(),
@@ -199,7 +199,7 @@ class ExperimentSource:
 
     def _quantize(self, context: StageContext) -> dict[str, Any]:
         """Train with quantized weights and activations, and prune jointly if a step says so."""
-        trainer, prunings = self._trainer(context), prunings_of(self.experiment)
+        trainer, prunings = self._trainer(context), make_prunings(self.experiment)
         quantized = quantize_model(self._pruned, trainer, self._bits, prunings=prunings)
         save_quantized(quantized, self.output / "quantize")
         clear_checkpoints(context.checkpoint)
@@ -208,7 +208,7 @@ class ExperimentSource:
     def _trainer(self, context: StageContext) -> Trainer:
         return Trainer(
             data=self.data,
-            recipe=recipe_of(self.experiment),
+            recipe=make_recipe(self.experiment),
             progress=context.progress,
             checkpoint=context.checkpoint,
         )

@@ -8,7 +8,7 @@ from systolith.config import ObjectiveName
 from systolith.data import Dataset
 from systolith.foundation import ProblemCollector, UsageError
 from systolith.stages.preflight import check_training
-from systolith.stages.recipes import bits_of
+from systolith.stages.recipes import make_bits
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, measure_violations
 from systolith.tune.space import DesignSpace, Label
@@ -35,7 +35,7 @@ def check_search(space: DesignSpace, make: Callable[[], nn.Module], data: Datase
     UsageError, NetworkError
         Lists all problems.
     """
-    bits = bits_of(space.experiment, data.train_images, data.test_images)
+    bits = make_bits(space.experiment, data.train_images, data.test_images)
     problems = ProblemCollector()
     check_training(space.experiment, make, lambda: data, lambda: bits, problems, None)
     problems.raise_if_any()

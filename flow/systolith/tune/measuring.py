@@ -27,8 +27,8 @@ from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
 from systolith.stages.factories import make_data, make_model
 from systolith.stages.keys import program_digest
-from systolith.stages.prunings import prunings_of
-from systolith.stages.recipes import bits_of, recipe_of
+from systolith.stages.prunings import make_prunings
+from systolith.stages.recipes import make_bits, make_recipe
 from systolith.stages.workspace import write_json
 from systolith.train import EpochProgress, evaluate, save_tensors, train_float
 
@@ -157,7 +157,7 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
     torch.set_num_threads(experiment.train.threads)
     data = load_judged_data(experiment, task.folder)
     model = dense_model(experiment, task.folder, task.weights)
-    recipe = recipe_of(experiment)
+    recipe = make_recipe(experiment)
     shorter = replace(
         recipe,
         prune_epochs=epochs_at(recipe.prune_epochs, task.fidelity),
@@ -169,7 +169,7 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
             epochs=None if pruning.epochs is None else epochs_at(pruning.epochs, task.fidelity),
             finetune_epochs=epochs_at(pruning.finetune_epochs, task.fidelity),
         )
-        for pruning in prunings_of(experiment)
+        for pruning in make_prunings(experiment)
     ]
 
     def check_time(progress: EpochProgress) -> None:
@@ -181,7 +181,7 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
             data=data, recipe=shorter, progress=check_time, checkpoint=Path(scratch) / "point"
         )
         pruned = prune_model(model, trainer, prunings)
-        bits = bits_of(experiment, data.train_images, data.test_images)
+        bits = make_bits(experiment, data.train_images, data.test_images)
         quantized = quantize_model(pruned, trainer, bits, prunings=prunings)
     accuracy = evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
     folder.mkdir(parents=True, exist_ok=True)
@@ -257,7 +257,7 @@ def train_dense(
     train_float(
         model,
         load_judged_data(experiment, base),
-        recipe_of(experiment),
+        make_recipe(experiment),
         lambda now: progress(Progress(task=TRAINING_DENSE, done=now.epoch, total=now.total)),
         checkpoint,
     )

@@ -45,7 +45,7 @@ from systolith.prune import (
 from systolith.prune.decisions import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
 from systolith.stages.cycle_costs import apply_pattern
-from systolith.stages.recipes import bits_of
+from systolith.stages.recipes import make_bits
 from systolith.tune.space import DesignSpace, SearchPoint
 
 __all__ = ["DEFAULT_CLOCK_MHZ", "Estimate", "HardwareModel", "clock_of", "model_bits"]
@@ -105,13 +105,13 @@ class HardwareModel:
     @cached_property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers with weights, in the network's order, as the model has them."""
-        config = bits_of(self.space.experiment, self.images)
+        config = make_bits(self.space.experiment, self.images)
         return tuple(self._lower(1.0, config.weight_bits, ()).origins.values())
 
     def estimate(self, point: SearchPoint) -> Estimate | None:
         """Estimate a point; None if no engine computes it or no device holds it."""
         share, acts = float(point.get("filters", 1.0)), self._acts(point)
-        config = bits_of(self.space.experiment, self.images)
+        config = make_bits(self.space.experiment, self.images)
         lowered = self._lower(share, config.weight_bits, acts)
         hardware = self.space.hardware(point)
         budget = hardware.budget
@@ -204,7 +204,7 @@ class HardwareModel:
         """Lower the model without masks and with one weight width."""
         key = (share, bits, acts)
         if key not in self._networks:
-            config = bits_of(self.space.experiment, self.images)
+            config = make_bits(self.space.experiment, self.images)
             layers = {name: LayerBits(act_bits=width) for name, width in acts}
             self._networks[key] = _Lowered(
                 self._remove_filters(share),

@@ -24,7 +24,7 @@ from systolith.foundation import UsageError
 from systolith.network import Pattern, WeightShape
 from systolith.prune import StridedPattern, prunable_layers
 from systolith.prune.decisions import weight_shape
-from systolith.stages.prunings import pattern_of
+from systolith.stages.prunings import make_pattern
 
 __all__ = [
     "DENSE",
@@ -116,7 +116,7 @@ class LayerGroup:
     def pattern(self, point: SearchPoint) -> Pattern | StridedPattern:
         """Return the pattern of a point."""
         rule = self.rule(point)
-        return Pattern() if rule is None else pattern_of(rule)
+        return Pattern() if rule is None else make_pattern(rule)
 
 
 @dataclass(frozen=True)
@@ -325,11 +325,11 @@ def _fitting_strides(entry: LayersSection, shapes: Sequence[WeightShape]) -> tup
 
 
 def _fits(rule: RuleSection, shapes: Sequence[WeightShape]) -> bool:
-    return not any(problem for shape in shapes for problem in pattern_of(rule).problems(shape))
+    return not any(problem for shape in shapes for problem in make_pattern(rule).problems(shape))
 
 
 def _label(section: PatternSection) -> str:
-    return str(pattern_of(section.rule()))
+    return str(make_pattern(section.rule()))
 
 
 def _match_exactly(layers: Sequence[str]) -> str:

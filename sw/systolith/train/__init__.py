@@ -1,4 +1,4 @@
-"""Training: one compact loop with checkpoints, and recipes for its phases."""
+"""Training: one loop with checkpoints, and recipes for its phases."""
 
 from systolith.train.checkpoint import (
     CheckpointError,

@@ -1,4 +1,4 @@
-"""The state of unfinished training in a file, so that it can be resumed with identical results."""
+"""Checkpoints: unfinished training resumes from a file with identical results."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ __all__ = ["CheckpointError", "TrainingState", "clear_checkpoints", "save_state"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, or that belongs to other training."""
+    """A checkpoint that cannot be read, or that was written by other training."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -27,11 +27,11 @@ class TrainingState:
     Parameters
     ----------
     model, optimizer, sparsifier
-        Saved and restored by their ``state_dict``.
+        Saved and restored through their ``state_dict``.
     generator : torch.Generator
-        Of order and augmentation.
+        Source of the order of images and of augmentation.
     settings : mapping of str to Any
-        The arguments of training; a checkpoint of others is refused.
+        Arguments of the training; a checkpoint with other arguments is refused.
     """
 
     model: nn.Module
@@ -41,7 +41,7 @@ class TrainingState:
     settings: Mapping[str, Any]
 
     def save(self, path: Path, epochs_done: int) -> None:
-        """Write the state; the file is whole at any time."""
+        """Write the state, whole or not at all."""
         content = {
             "settings": dict(self.settings),
             "epochs_done": epochs_done,
@@ -54,12 +54,12 @@ class TrainingState:
         save_state(content, path)
 
     def load(self, path: Path) -> int:
-        """Restore the state; return how many epochs were done.
+        """Restore the state; return the number of finished epochs.
 
         Raises
         ------
         CheckpointError
-            If the file is damaged, or training had other arguments; each is named.
+            If the file is damaged, or training had other arguments; all differences are listed.
         """
         try:
             content = torch.load(path, weights_only=True)
@@ -89,7 +89,7 @@ def save_state(content: Mapping[str, Any], path: Path) -> None:
     Raises
     ------
     OSError
-        If it cannot be written; PyTorch itself would raise a RuntimeError on a full disk.
+        If the file cannot be written; PyTorch would raise a RuntimeError on a full disk.
     """
     buffer = BytesIO()
     torch.save(dict(content), buffer)
@@ -99,7 +99,7 @@ def save_state(content: Mapping[str, Any], path: Path) -> None:
 
 
 def clear_checkpoints(checkpoint: Path) -> None:
-    """Remove all files whose names begin like `checkpoint`."""
+    """Remove `checkpoint` and all files whose paths begin with it."""
     for path in checkpoint.parent.glob(f"{checkpoint.name}*"):
         path.unlink()
 

@@ -1,4 +1,4 @@
-"""Whether data fits a model, before it is trained: outputs, labels, numbers, single images."""
+"""Checks before training that data fits a model: outputs, labels, values, batch sizes."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,22 +12,22 @@ from systolith.trace import evaluating
 
 __all__ = ["fit_problems", "output_problems"]
 
-IMAGES = 2
+PROBED_IMAGES = 2
 
 
 def fit_problems(model: nn.Module, data: Dataset, batch_size: int) -> Iterator[str]:
-    """Find why a classifier cannot be trained on a data set.
+    """Yield each reason why a classifier cannot be trained on a data set.
 
     The model runs once, in evaluation mode, on two images.
 
     Parameters
     ----------
     model : nn.Module
-        Of any kind; hooks run.
+        Hooks run.
     data : Dataset
-        Only its training part is read; it has an image.
+        Only its training part is read; at least one image.
     batch_size : int
-        The last batch of an epoch has what is left.
+        The last batch of an epoch has the remaining images.
     """
     images, labels = data.train_images, data.train_labels
     if not images.isfinite().all():
@@ -50,8 +50,8 @@ def fit_problems(model: nn.Module, data: Dataset, batch_size: int) -> Iterator[s
                 hooks.enter_context(module.register_forward_pre_hook(before))
         try:
             with evaluating(model):
-                outputs = model(images[:IMAGES].to(device))
-        except Exception as error:  # whatever the model's own code raises
+                outputs = model(images[:PROBED_IMAGES].to(device))
+        except Exception as error:  # the model's code may raise anything
             yield (
                 f"images of shape {tuple(images.shape)} do not fit the model: "
                 f"{str(error) or type(error).__name__}"
@@ -67,15 +67,15 @@ def fit_problems(model: nn.Module, data: Dataset, batch_size: int) -> Iterator[s
 
 
 def output_problems(outputs: Tensor, labels: Tensor, what: str) -> Iterator[str]:
-    """Find why outputs are no logits for labels.
+    """Yield each reason why outputs are no logits for labels.
 
     Parameters
     ----------
     outputs : Tensor
-        What a model gives; (N, classes) is right.
+        Outputs of a model; they must have shape (N, classes).
     labels : Tensor of int64, shape (N,)
     what : str
-        The labels, for messages.
+        Name of the labels in messages.
     """
     if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2:
         shape = (

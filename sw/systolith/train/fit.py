@@ -26,11 +26,11 @@ EVALUATION_BATCH = 512
 SGD_MOMENTUM = 0.9
 REPORT_SECONDS = 1.0
 LARGEST_SEED = (1 << 64) - 1
-"""That PyTorch's generators take."""
+"""Largest seed of PyTorch's generators."""
 
 
 class Algorithm(Enum):
-    """Optimizers; both with cosine decay to zero."""
+    """Optimizers; the learning rate decays to zero along a cosine."""
 
     ADAMW = "adamw"
     SGD = "sgd"
@@ -38,22 +38,22 @@ class Algorithm(Enum):
 
 
 class Precision(Enum):
-    """Arithmetic of forward and backward; weights and their updates are float32 always."""
+    """Arithmetic of forward and backward; weights and their updates are always float32."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
-    """Convolutions and matrix products in bfloat16, pixels stored channels last.
+    """Convolutions and matrix products in bfloat16, with pixels in channels-last order.
 
-    Two to three times as fast on processors and GPUs that multiply it; slower on others.
+    Two to three times as fast on processors and GPUs with bfloat16 multipliers; slower on others.
     """
 
 
 class TrainingError(ProblemsError, ValueError):
-    """Numbers or data that a model cannot be trained or evaluated with; all problems at once."""
+    """Arguments or data with which a model cannot be trained or evaluated."""
 
 
 class DivergedError(ArithmeticError):
-    """Training whose loss is no number any more."""
+    """Training whose loss is no longer finite."""
 
     def __init__(self, phase: str, epoch: int, loss: float, learning_rate: float) -> None:
         super().__init__(
@@ -80,27 +80,27 @@ def fit(
     progress: EpochCallback = no_progress,
     checkpoint: Path | None = None,
 ) -> None:
-    """Train a classifier in place, on cross entropy; it is left in evaluation mode.
+    """Train a classifier in place on cross entropy, and leave it in evaluation mode.
 
     The same arguments give the same weights, bit for bit, on the same machine with the same number
-    of threads; also if training was interrupted and resumed from its checkpoint.
+    of threads, even if training was interrupted and resumed from its checkpoint.
 
     Parameters
     ----------
     model : nn.Module
-        Gives logits, shape (N, classes). Trained on the device it is on.
+        Returns logits, shape (N, classes). Trained on its current device.
     data : Dataset
         Only its training part is read.
     epochs : int
-        At least 0; 0 leaves the weights as they are.
+        At least 0; 0 leaves the weights unchanged.
     learning_rate : float
-        At its highest; falls to zero along half a cosine.
+        Highest learning rate; it falls to zero along half a cosine.
     warmup : float
-        Share of all steps, 0..1, in which the learning rate first rises from zero.
+        Share of all steps, 0..1, in which the learning rate first rises linearly from zero.
     batch_size : int
-        The last batch of an epoch is smaller if the images do not divide.
+        The last batch of an epoch has the remaining images.
     weight_decay : float
-        For weights; biases, batch norms and quantizer steps have none.
+        Applied to weights, not to biases, batch norms and quantizer steps.
     algorithm : Algorithm
         Optimizer.
     precision : Precision
@@ -110,23 +110,23 @@ def fit(
     sparsifier : Sparsifier, optional
         Prunes while training.
     seed : int
-        Of the order of images, augmentation and dropout.
+        Seed of the order of images, augmentation and dropout.
     phase : str
-        Name in reports.
+        Name in progress reports.
     progress : callable, optional
         Called with an :class:`EpochProgress` after each epoch and about once per second.
     checkpoint : Path, optional
-        Written after each epoch, read if it is there: finished epochs are not repeated. It is the
-        caller's to remove once the result is safe.
+        Written after each epoch; if it exists, training resumes after its last epoch. The caller
+        removes it once the result is safe.
 
     Raises
     ------
     TrainingError
         If a number is out of range, or the data does not fit the model; all problems are listed.
     DivergedError
-        If the loss is no number any more.
+        If the loss is no longer finite.
     CheckpointError
-        If the checkpoint is damaged or of other training.
+        If the checkpoint is damaged or was written by other training.
     """
     problems = list(_problems(epochs, learning_rate, warmup, batch_size, weight_decay, data, seed))
     if not problems and epochs:
@@ -199,7 +199,7 @@ def fit(
 
 @dataclass(slots=True)
 class _Clock:
-    """Says when it is time to report."""
+    """Limits reports to about one per second."""
 
     start: float = field(default_factory=monotonic)
     struck: float = field(default_factory=monotonic)
@@ -227,7 +227,7 @@ def _density(sparsifier: Sparsifier | None, model: nn.Module) -> float:
 
 
 def _annealing(elapsed: float, warmup: float) -> float:
-    """Learning rate relative to its highest: up a line, then down half a cosine."""
+    """Learning rate relative to the highest: a linear rise, then half a cosine down to zero."""
     if elapsed < warmup:
         return elapsed / warmup
     return (1 + cos(pi * (elapsed - warmup) / (1 - warmup))) / 2
@@ -237,20 +237,20 @@ def _annealing(elapsed: float, warmup: float) -> float:
 def evaluate(
     classifier: nn.Module | Callable[[Tensor], Tensor], images: Tensor, labels: Tensor
 ) -> float:
-    """Share of images that a classifier gets right, 0..1.
+    """Return the share of images that are classified correctly, 0..1.
 
     Parameters
     ----------
     classifier : nn.Module or callable
-        From images to logits, shape (N, classes), of any type; a module is put into evaluation
-        mode meanwhile. For integers: ``IntegerModel(...).logits``. Equal logits count as the first.
+        Maps images to logits, shape (N, classes), of any type; a module runs in evaluation mode.
+        For integers, pass ``IntegerModel(...).logits``. Ties go to the lower class.
     images : Tensor, shape (N, C, H, W)
     labels : Tensor of int64, shape (N,)
 
     Raises
     ------
     TrainingError
-        If there are no images, not as many labels, or labels beyond the outputs.
+        If there are no images, numbers of images and labels differ, or a label has no output.
     """
     if not len(images) or len(images) != len(labels):
         raise TrainingError(
@@ -275,7 +275,7 @@ def _backward(
     elapsed: float,
     precision: Precision,
 ) -> tuple[float, Tensor]:
-    """Leave gradients on the parameters; return loss and logits."""
+    """Compute gradients of the parameters; return loss and logits."""
     with nullcontext() if sparsifier is None else sparsifier.step(model, elapsed):
         with torch.autocast(
             images.device.type, torch.bfloat16, enabled=precision is Precision.BFLOAT16

@@ -1,4 +1,4 @@
-"""What a training loop reports while it works."""
+"""Progress reports of the training loop."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

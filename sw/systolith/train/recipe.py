@@ -1,4 +1,4 @@
-"""How a network is trained, from float weights to quantized ones; and the float phase."""
+"""Recipes: epochs, learning rates and other settings of all training phases."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,30 +13,30 @@ from systolith.train.progress import EpochCallback
 __all__ = ["Recipe", "train_float"]
 
 PRUNE_RATE_DIVISOR = 2
-"""Pruning starts from trained weights, which large steps would undo; but the kept weights must
-still move to make up for the pruned ones."""
+"""Pruning starts from trained weights, which a full learning rate would undo. The kept weights
+must still move enough to compensate for pruned ones."""
 QUANTIZE_RATE_DIVISOR = 6
-"""Quantized training only moves weights between neighbouring integers; with larger steps they jump
-back and forth, and the loss of the float model is lost."""
+"""Quantized training starts near its optimum: weights only move to neighbouring integers. A higher
+learning rate makes them oscillate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How long each phase takes, and how.
+    """Settings of all training phases.
 
     Parameters
     ----------
     float_epochs, prune_epochs, quantize_epochs : int
-        0 skips training in that phase; masks and steps are still chosen.
+        Epochs per phase. 0 skips the training of a phase; masks and quantizer steps are still
+        chosen.
     learning_rate : float
-        Highest learning rate of the float phase, see also :attr:`prune_learning_rate` and
-        :attr:`quantize_learning_rate`.
+        Highest learning rate of the float phase; later phases have lower ones.
     batch_size, weight_decay, algorithm, precision
         See :func:`fit`. Quantized training has no weight decay.
     augment : Augment, optional
         Applied to each batch of all phases.
     seed : int
-        Of all phases.
+        Seed of all phases.
     """
 
     float_epochs: int = 30
@@ -68,7 +68,7 @@ def train_float(
     progress: EpochCallback = no_progress,
     checkpoint: Path | None = None,
 ) -> None:
-    """Train dense float weights, in place, resuming from the checkpoint if it is there."""
+    """Train dense float weights in place; resume from the checkpoint if it exists."""
     recipe = recipe or Recipe()
     fit(
         model,

@@ -39,7 +39,7 @@ PRUNING = ("compress.pipeline", "compress.pruned_model", "stages.prunings", *MAK
 REFERENCE = ("compress.pruned_model", "frontend", *MAKING)
 PROGRAMS: dict[str, tuple[str, ...]] = {
     "train": ("train", *MAKING),
-    "prune": (*PRUNING, "stages.gallery"),
+    "prune": (*PRUNING, "stages.pictures"),
     "quantize": PRUNING,
     "lower": (*REFERENCE, "network", "emit.meaning", "train"),
     "estimate": ("report.engines", "report.sparsity", "stages.engines"),

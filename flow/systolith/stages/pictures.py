@@ -1,4 +1,4 @@
-"""Pictures of a pruned model, drawn from what a stage found."""
+"""Pictures of a pruned model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,19 +20,20 @@ def draw_pruned(
     history: Sequence[Mapping[str, Any]],
     folder: Path,
 ) -> None:
-    """Draw what was kept: an overview, each masked layer, filters per group, odds over time.
+    """Draw an overview, the mask of each layer, filters per group, and statistics over time.
 
     Parameters
     ----------
     before, after : nn.Module
-        Without pruning, and with filters removed.
+        The model without pruning, and with filters removed.
     masks : MaskSet
-        Of `after`.
+        Masks of `after`.
     filters : sequence of FilterMasks
+        Masks of removed filters, in the order of removal.
     history : sequence of mapping
-        Confidence and diversity of masks after each epoch, if the method has them.
+        Confidence and diversity of masks after each epoch; empty for methods without them.
     folder : Path
-        Emptied of older pictures first.
+        Older pictures in it are removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):

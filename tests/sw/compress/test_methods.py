@@ -1,0 +1,41 @@
+"""Configurations refuse what contradicts itself, before any training."""
+
+import pytest
+
+from systolith.compress import (
+    DPPPruning,
+    GDPPruning,
+    MacBudget,
+    ParticlePruning,
+    SRSTEPruning,
+    Trainer,
+    check_prunings,
+    compress_model,
+)
+from systolith.data import load_digits
+from systolith.models import DigitsCNN
+from systolith.network import KOutOfN, Pattern
+from systolith.prune import PruneError
+
+
+def test_contradictions_are_refused() -> None:
+    with pytest.raises(PruneError, match=r"^particle pruning needs kernels, a stride, or both$"):
+        ParticlePruning()
+    with pytest.raises(PruneError, match=r"^learn_patterns needs a budget .*, got rules$"):
+        DPPPruning(patterns=[], learn_patterns=True)
+    with pytest.raises(PruneError, match=r"^prune: per_mac needs a budget of macs, got keep$"):
+        GDPPruning(keep=0.5, per_mac=True)
+    assert GDPPruning(keep=MacBudget(0.5), per_mac=True).per_mac
+
+
+def test_holding_out_every_image_is_refused() -> None:
+    prunings = [ParticlePruning(stride=2, images=1198)]
+    with pytest.raises(PruneError, match=r"^prune: particles holds out 1198 .* has 1198$"):
+        check_prunings(DigitsCNN(), load_digits(), prunings)
+
+
+@pytest.mark.parametrize("name", ["conv9", "conv[23"])
+def test_rules_that_match_nothing_are_refused_before_training(name: str) -> None:
+    prunings = [SRSTEPruning(patterns=[(name, Pattern(select=KOutOfN(2, 8)))])]
+    with pytest.raises(PruneError, match="^rule "):
+        compress_model(DigitsCNN(), Trainer(data=load_digits()), prunings)
