@@ -1,9 +1,9 @@
-"""Pruning of filters: channels that leave the network for good, with all that depends on them.
+"""Pruning of filters: channels leave the network together with everything that depends on them.
 
-:func:`find_channel_groups` says which channels live and die together, :class:`FilterMasks` which of
-them stay. :func:`gated_channels` silences the others while training goes on, and
+:func:`find_channel_groups` finds channels that can only be removed together, :class:`FilterMasks`
+says which of them stay. :func:`gated_channels` silences the others during training, and
 :func:`remove_filters` makes the smaller network. :func:`select_filters` turns scores into masks
-that meet a :class:`FilterBudget`; sparsifiers such as :class:`GDP` find both while they train.
+that meet a :class:`FilterBudget`; sparsifiers such as :class:`GDP` learn scores while they train.
 """
 
 from systolith.prune.filters.analysis import find_channel_groups

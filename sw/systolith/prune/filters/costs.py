@@ -1,4 +1,4 @@
-"""What a network costs, layer by layer, and what it would cost with fewer filters."""
+"""Costs of a network by layer, and its costs with fewer filters."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -15,20 +15,20 @@ from systolith.trace import evaluating
 __all__ = ["Cost", "KeptCost", "LayerCost", "count", "macs_after", "parameters_after"]
 
 KeptCost = Callable[[Mapping[str, int]], float]
-"""Cost of a network of which so many units are kept, by group name; other groups are whole.
+"""Function from numbers of kept units, by group name, to the cost of the network.
 
-It never grows when less is kept.
+Groups that are not named are whole. The cost never grows when fewer units are kept.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCost:
-    """Of one module.
+    """Cost of one module.
 
     Parameters
     ----------
     parameters : int
-        All of its own, trained or not.
+        Number of its own parameters, trained or not.
     macs : int
         Multiplications with weights for one image.
     """
@@ -39,24 +39,24 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Of a network: the sum over its modules.
+    """Cost of a network: the sum over its modules.
 
     Parameters
     ----------
     layers : mapping of str to LayerCost
-        By name, of modules that have parameters.
+        Modules that have parameters, by name.
     """
 
     layers: Mapping[str, LayerCost]
 
     @property
     def parameters(self) -> int:
-        """All parameters."""
+        """Number of parameters."""
         return sum(layer.parameters for layer in self.layers.values())
 
     @property
     def macs(self) -> int:
-        """Multiplications with weights for one image; batch norms can be folded and have none."""
+        """Multiplications with weights for one image; batch norms are folded and have none."""
         return sum(layer.macs for layer in self.layers.values())
 
 
@@ -66,7 +66,7 @@ def count(model: nn.Module, images: Tensor) -> Cost:
     Parameters
     ----------
     model : nn.Module
-        Not changed.
+        It is not changed.
     images : Tensor of float, shape (N, C, H, W)
         Only their shape matters.
 
@@ -136,14 +136,14 @@ def parameters_after(model: nn.Module, groups: Iterable[ChannelGroup], images: T
 
 @dataclass(slots=True)
 class _Width:
-    """How many channels a module has on one side, and which of them are whose."""
+    """Channels of a module on one side, and the groups that they belong to."""
 
     channels: int = 1
     parts: list[tuple[str, int, int]] = field(default_factory=list)
-    """Name and size of a group, and how many of the module's channels are its."""
+    """Name of a group, its size, and its number of channels in the module."""
 
     def kept(self, kept: Mapping[str, int]) -> float:
-        # A unit that left took its share; whole numbers stay exact.
+        # A removed unit takes its share; whole numbers stay exact.
         return self.channels - sum(
             here * (size - kept[group]) / size for group, size, here in self.parts if group in kept
         )

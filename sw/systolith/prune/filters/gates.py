@@ -16,21 +16,21 @@ __all__ = ["gated", "gated_channels"]
 def gated(model: nn.Module, gates: Mapping[str, Tensor]) -> Iterator[None]:
     """Multiply outputs of modules by gates, channel by channel, inside a ``with`` block.
 
-    Good for evaluation, and for the derivative of the loss with respect to gates of 1. For gates
-    of 0 that are trained, see :func:`gated_channels`.
+    Use it for evaluation, and for the derivative of the loss with respect to gates of 1. For
+    training gates of 0, see :func:`gated_channels`.
 
     Parameters
     ----------
     model : nn.Module
     gates : mapping of str to Tensor, shape (C,) or (N, C)
-        By module name, from :func:`module_gates` or :meth:`FilterMasks.gates`; bool or float. Gates
-        with N rows are one for each sample. They take the type of the activations; gradients flow
-        to them.
+        By module name, from :func:`module_gates` or :meth:`FilterMasks.gates`; bool or float. With
+        N rows, each sample has its own. Gates are converted to the type of the activations;
+        gradients flow to them.
 
     Raises
     ------
     PruneError
-        If a gate names no module; all of them are listed.
+        Lists every gate that names no module.
     """
     known = {name for name, _ in model.named_modules()}
     if unknown := [name for name in gates if name not in known]:
@@ -53,18 +53,18 @@ def gated_channels(
 ) -> Iterator[None]:
     """Multiply channels by gates where convolutions and linear layers read them.
 
-    The network computes as if gates sat behind the batch norms, or as if filters with a gate of 0
-    were gone. The difference is in the gradients of the gates: a gate behind a ReLU is told what it
-    hides, while a ReLU that reads zeros passes no gradient.
+    The network computes as if gates were behind the batch norms, or as if filters with a gate of 0
+    were removed. Gradients differ: a gate behind a ReLU gets the gradient of the channel that it
+    hides, while a ReLU that reads zeros passes no gradient to a gate before it.
 
     Parameters
     ----------
     model : nn.Module
     groups : sequence of ChannelGroup
-        Those that `gates` does not name are left alone.
+        Groups that `gates` does not name keep everything.
     gates : mapping of str to Tensor, shape (size,) or (N, size)
-        By name of removable groups; bool or float. Gates with N rows are one for each sample. They
-        take the type of the activations; gradients flow to them.
+        By name of removable groups; bool or float. N rows are one for each sample. Gates are
+        converted to the type of the activations; gradients flow to them.
     """
     with ExitStack() as hooks:
         for name, gate in consumer_gates(groups, gates).items():
@@ -77,6 +77,6 @@ def gated_channels(
 
 
 def _beside(gate: Tensor, channels: Tensor) -> Tensor:
-    """Gate, shape (C,) or (N, C), in a shape and type that multiplies channels, (N, C, ...)."""
+    """Bring a gate, shape (C,) or (N, C), to a shape and type that multiplies (N, C, ...)."""
     rows = gate if gate.ndim == 2 else gate.unsqueeze(0)
     return rows.view(*rows.shape, *[1] * (channels.ndim - 2)).to(channels.dtype)

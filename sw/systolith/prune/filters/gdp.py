@@ -1,4 +1,4 @@
-"""Global & dynamic filter pruning: one ranking over all layers, and a way back."""
+"""Global & dynamic filter pruning: one ranking over all layers; masked filters may return."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,32 +18,32 @@ __all__ = ["GDP"]
 
 
 class GDP:
-    """Masks filters while it trains all of them, and chooses anew again and again.
+    """Masks filters, trains all of them, and chooses the masked ones again at intervals.
 
     Every `interval` steps, filters of all layers are sorted by their mean saliency
 
     ``theta_j = mean over batches of |dL/dm_j|,  dL/dm_j = sum_r dL/dW_jr W_jr``
 
-    and those with the lowest are masked until the budget is met. The gradient passes straight
-    through the masks, so a masked filter learns on, keeps a saliency, and may return.
+    and the lowest are masked until the budget is met. The gradient passes straight through the
+    masks, so a masked filter continues to learn, has a saliency, and may return.
 
     Parameters
     ----------
     groups : iterable of ChannelGroup
         From :func:`find_channel_groups`.
     budget : FilterBudget
-        What is kept in the end.
+        Budget of the final masks.
     interval : int
         Steps between updates of the masks.
     begin : float
-        Progress until which nothing is pruned.
+        Progress at which pruning starts, 0..1.
     ramp_until : float
-        Progress until which the share kept falls from 1 to its final value, fast at first:
-        ``keep + (1 - keep) (1 - t)^3``. Not after `begin`: falls at once.
+        Progress at which the kept share reaches its final value; it falls fast at first:
+        ``keep + (1 - keep) (1 - t)^3``. A value up to `begin` means that it falls at once.
     freeze_at : float
-        The first update at this progress or later is the last; fine-tuning follows.
+        The first update at or after this progress is the last; fine-tuning follows.
     per_cost : bool
-        Sort by saliency per what a filter costs in the budget.
+        Sort by saliency divided by the cost of a filter in the budget.
 
     Raises
     ------
@@ -56,15 +56,15 @@ class GDP:
     pruning (IJCAI 2018).
 
     **Deviation:** behind a batch norm, the saliency is that of a gate: see :class:`GateGradients`.
-    With the weights of the convolution, as above, it would be zero whatever the filter is worth.
+    With the weights of the convolution, as above, it would always be zero.
 
-    **Deviation:** filters that additions or depthwise convolutions tie are masked together; their
+    **Deviation:** filters tied by additions or depthwise convolutions are masked together; their
     derivatives are added before the absolute value is taken.
 
-    **Deviation:** saliency is collected in all steps since the last update, from gradients that
-    training needs anyway, instead of in a pass over 100 batches.
+    **Deviation:** saliency is collected in all steps since the last update, from the gradients of
+    training, instead of in a separate pass over 100 batches.
 
-    **Deviation:** any budget besides a share of the filters, a floor for each group, portions, a
+    **Deviation:** budgets other than a share of the filters, a floor for each group, portions, a
     gradual start, and saliency per cost.
     """
 
@@ -105,7 +105,7 @@ class GDP:
         self._frozen = False
 
     def parameters(self) -> list[nn.Parameter]:
-        """None."""
+        """Return none: masks are not trained."""
         return []
 
     @contextmanager
@@ -140,7 +140,7 @@ class GDP:
         return {"masks": masks, "saliency": saliency, "keep": self._keep, "frozen": self._frozen}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state, with identical results."""
+        """Continue from such a state, with identical results."""
         self._saliency.load_state_dict(state["saliency"])
         self._keep, self._frozen = state["keep"], state["frozen"]
         masks = state["masks"]

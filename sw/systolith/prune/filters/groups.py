@@ -14,33 +14,33 @@ NOT_HERE = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelGroup:
-    """Channels of several modules, tied together one by one; each tie is a *unit*.
+    """Channels of several modules that are tied one by one; tied channels form a *unit*.
 
-    Normally, a unit is one filter of a convolution with what additions and depthwise convolutions
-    tie to it, and unit i is channel i of every module of the group. Where it is not, `outputs` and
-    `inputs` say which channels are meant.
+    Normally, a unit is one filter of a convolution with all that additions and depthwise
+    convolutions tie to it, and unit i is channel i of every module of the group. Elsewhere,
+    `outputs` and `inputs` say which channels belong to a unit.
 
     Parameters
     ----------
     name : str
-        Of the first producer; a second group that starts at the same module ends in ``#2``.
+        Name of the first producer; a second group that starts at the same module ends in ``#2``.
     size : int
-        Units, of which each is kept or removed.
+        Number of units; each is kept or removed.
     producers : tuple of str
-        Convolutions and linear layers whose filters the units are, depthwise ones included; in the
-        order in which they run.
+        Convolutions (also depthwise) and linear layers whose filters form the units, in the order
+        in which they run.
     gated : tuple of str
-        Modules behind whose output a gate on each unit is the same as its removal, if they all have
-        it: the batch norm behind a producer, or the producer. None comes before a batch norm, which
-        would meet a variance of zero.
+        Modules whose outputs take gates: gates of 0 on a unit behind all of them equal its removal.
+        These are the batch norm behind a producer, or the producer itself. None is before a batch
+        norm, which would divide by a variance of zero.
     consumers : tuple of str
         Convolutions and linear layers whose weights shrink along their input.
     outputs : mapping of str to tuple of int
-        By producer and batch norm: the unit of each output channel, -1 if of another group.
+        Unit of each output channel, -1 if of another group; by producer and batch norm.
     inputs : mapping of str to tuple of int
-        By consumer: the unit of each input channel, or feature, -1 if of another group.
+        Unit of each input channel or feature, -1 if of another group; by consumer.
     reason : str
-        Why no unit can be removed; empty if each can.
+        Why no unit can be removed; empty if all units can.
     """
 
     name: str
@@ -64,7 +64,7 @@ def module_gates(groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]) ->
     Parameters
     ----------
     groups : sequence of ChannelGroup
-        Those that `gates` does not name are left alone.
+        Groups that `gates` does not name get no gates.
     gates : mapping of str to Tensor, shape (size,) or (N, size)
         By group name; bool or float.
 
@@ -82,7 +82,7 @@ def module_gates(groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]) ->
 def consumer_gates(
     groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Turn gates of groups into gates of what their consumers read, as :func:`module_gates`."""
+    """Turn gates of groups into gates of their consumers' inputs, as :func:`module_gates`."""
     named = [group for group in groups if group.name in gates]
     return _spread(
         (name, units, gates[group.name]) for group in named for name, units in group.inputs.items()
@@ -102,7 +102,7 @@ def producer_gates(
 
 
 def _spread(parts: Iterable[tuple[str, tuple[int, ...], Tensor]]) -> dict[str, Tensor]:
-    """Gates by module, of which each part gives those of some channels: units, and their gates."""
+    """Combine parts (module, unit of each channel, gates of units) to gates by module."""
     result: dict[str, Tensor] = {}
     for name, units, gate in parts:
         here = gate

@@ -21,13 +21,13 @@ class FilterMasks(Mapping[str, Tensor]):
     masks : mapping of str to Tensor of bool, shape (size,)
         By group name; True keeps. Groups that are not named keep everything.
     groups : iterable of ChannelGroup
-        Of the model that the masks are for: see :func:`find_channel_groups`.
+        Groups of the model, from :func:`find_channel_groups`.
 
     Raises
     ------
     PruneError
-        If a mask names no group, one that is not removable, has another shape or type, or keeps
-        nothing; all of them are listed.
+        Lists every mask that names no group or one that is not removable, has another shape or
+        type, or keeps nothing.
 
     Examples
     --------
@@ -56,7 +56,7 @@ class FilterMasks(Mapping[str, Tensor]):
 
     @property
     def groups(self) -> tuple[ChannelGroup, ...]:
-        """Those that have masks, in the order in which the network runs."""
+        """Groups that have masks, in the order in which the network runs."""
         return self._groups
 
     @property
@@ -66,12 +66,12 @@ class FilterMasks(Mapping[str, Tensor]):
 
     @property
     def density(self) -> float:
-        """Share of the masked groups' units that are kept; 1 if there are none."""
+        """Kept share of the masked groups' units; 1 if there are none."""
         total = sum(mask.numel() for mask in self._masks.values())
         return sum(self.kept.values()) / total if total else 1.0
 
     def gates(self) -> dict[str, Tensor]:
-        """The masks by module name, as :func:`gated` takes them; bool, shape (C,)."""
+        """Masks by module name for :func:`gated`; bool, shape (C,)."""
         return module_gates(self._groups, self._masks)
 
     def channel_masks(self) -> dict[str, Tensor]:
@@ -88,8 +88,8 @@ class FilterMasks(Mapping[str, Tensor]):
         Raises
         ------
         PruneError
-            If a module is missing, has another number of channels, or weights that hooks or
-            parametrizations compute; then nothing has been changed.
+            If a module is missing, has another number of channels, or computes its weights by hooks
+            or parametrizations; then nothing is changed.
         """
         masks = self.channel_masks()
         if problems := list(_misfits(masks, model)):
@@ -101,12 +101,12 @@ class FilterMasks(Mapping[str, Tensor]):
                     parameter.masked_fill_(removed.view(-1, *[1] * (parameter.ndim - 1)), 0.0)
 
     def shrink(self, model: nn.Module) -> nn.Module:
-        """Copy a model without the removed filters and all that reads them.
+        """Copy a model without the removed filters and the weights that read them.
 
         Parameters
         ----------
         model : nn.Module
-            With plain weights, and as many channels as the groups say. Not changed.
+            Model of the groups, with plain weights. It is not changed.
         """
         small = deepcopy(model)
         outputs, inputs = self.channel_masks(), self.input_masks()

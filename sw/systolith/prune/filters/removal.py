@@ -1,4 +1,4 @@
-"""Removed filters really leave: a smaller network with the same outputs."""
+"""Removal of filters: a smaller network with the same outputs."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -15,29 +15,29 @@ __all__ = ["remove_filters"]
 
 IMAGES = 2
 TOLERANCE = 1e-9
-"""Relative to the largest output; float64 sums in another order stay far below it."""
+"""Relative to the largest output; float64 sums in another order differ far less."""
 
 
 def remove_filters(model: nn.Module, masks: FilterMasks, images: Tensor) -> nn.Module:
-    """Make a smaller network that computes what the masked one does.
+    """Make a smaller network that computes the same as the masked one.
 
-    Outputs are equal up to rounding: with fewer channels, sums may be taken in another order.
+    Outputs are equal up to rounding, because sums over fewer channels may have another order.
 
     Parameters
     ----------
     model : nn.Module
-        Not changed. Whether the masks have been applied does not matter.
+        It is not changed. The masks may have been applied or not.
     masks : FilterMasks
         Made for the groups of this model.
     images : Tensor of float, shape (N, C, H, W)
-        The outputs of both networks are compared on at most two of them, in float64.
+        Outputs of both networks are compared on at most two images, in float64.
 
     Returns
     -------
     nn.Module
-        A copy of the same class whose convolutions, linear layers and batch norms are smaller; its
-        parameters are new ones, without gradients. Weights that hooks or parametrizations compute
-        are parameters there.
+        A copy of the same class with smaller convolutions, linear layers and batch norms, and new
+        parameters without gradients. Weights computed by hooks or parametrizations become
+        parameters.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def remove_filters(model: nn.Module, masks: FilterMasks, images: Tensor) -> nn.M
 
 
 def _differences(masked: nn.Module, small: nn.Module, images: Tensor) -> Iterator[str]:
-    """Run both, though the analysis should have made that needless: a wrong network is worse."""
+    """Compare outputs of both networks, as a check of the analysis."""
     device = next(masked.parameters()).device
     images = images[:IMAGES].to(device).double()
     with evaluating(masked), evaluating(small):

@@ -16,31 +16,30 @@ __all__ = ["GateGradients", "Saliency"]
 
 
 class GateGradients:
-    """Finds ``dL/dg`` for a gate g on each unit, from a few sums over parameters.
+    """Computes ``dL/dg`` for a gate g on each unit, from a few sums over parameters.
 
     Behind a batch norm, ``y = g (gamma x + beta)``, so ``dL/dg = dL/dgamma gamma + dL/dbeta beta``.
     Behind a convolution without one, ``dL/dg = sum_r dL/dW_r W_r + dL/db b``. The derivatives of a
-    unit's gates are added. This takes no pass of its own and no activations.
+    unit's gates are added. This needs no separate pass and no activations.
 
     Parameters
     ----------
     model : nn.Module
-        Which of its parameters are trained must not change later.
+        The set of its trained parameters must not change later.
     groups : iterable of ChannelGroup
-        Those that are removable are read; at least one is.
+        Removable ones are used; there is at least one.
 
     Attributes
     ----------
     model : nn.Module
     watched : tuple of str
-        Modules that do not train all of their own parameters, such as fixed shortcuts; for them,
-        activations are needed after all.
+        Modules with frozen parameters, such as fixed shortcuts; they need activations.
 
     Notes
     -----
     Molchanov, Mallya, Tyree, Frosio, Kautz: Importance estimation for neural network pruning (CVPR
-    2019), on gates behind batch norms. The weights in front of a batch norm tell
-    nothing: scaling a filter changes no output, so there ``sum_r dL/dW_r W_r`` is zero.
+    2019), on gates behind batch norms. The weights in front of a batch norm carry
+    no information: scaling a filter changes no output, so ``sum_r dL/dW_r W_r`` is zero.
     """
 
     def __init__(self, model: nn.Module, groups: Iterable[ChannelGroup]) -> None:
@@ -74,7 +73,7 @@ class GateGradients:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Collect, around forward and backward, what gradients of parameters do not tell."""
+        """Collect derivatives of watched modules during forward and backward."""
         self._seen = {}
         with ExitStack() as hooks:
             for name in self.watched:
@@ -88,7 +87,7 @@ class GateGradients:
             yield
 
     def read(self) -> Tensor:
-        """Derivatives of all units, in the order of the groups, after a backward pass.
+        """Compute derivatives of all units, in the order of the groups, after a backward pass.
 
         Returns
         -------
@@ -97,7 +96,7 @@ class GateGradients:
         Raises
         ------
         PruneError
-            If a gradient is missing; all of them are listed.
+            Lists every missing gradient.
         """
         if missing := list(self._missing()):
             raise PruneError(
@@ -123,13 +122,13 @@ class GateGradients:
         yield from (name for name in self.watched if name not in self._seen)
 
     def split(self, flat: Tensor) -> dict[str, Tensor]:
-        """Cut a tensor of all units, shape (U,), to one for each group."""
+        """Split a tensor of all units, shape (U,), by group."""
         parts = torch.split(flat, list(self._sizes.values()))
         return dict(zip(self._sizes, parts, strict=True))
 
 
 class _Collector:
-    """Sums up ``dL/dy y`` of each channel, over all calls of a module."""
+    """Sums ``dL/dy y`` of each channel over all calls of a module."""
 
     def __init__(self, seen: dict[str, Tensor], name: str, output: Tensor) -> None:
         self._seen, self._name, self._output = seen, name, output
@@ -141,9 +140,9 @@ class _Collector:
 
 
 def _positions(units: Tensor, count: int) -> Tensor:
-    """Say where the terms of each unit are, shape (U, most terms); filled up with the last place.
+    """Find the positions of each unit's terms, shape (U, most terms), padded with the last.
 
-    A gather adds in the same order each time, unlike an index_add on a GPU.
+    A gather always adds in the same order, unlike an index_add on a GPU.
     """
     places: list[list[int]] = [[] for _ in range(count)]
     for place, unit in enumerate(units.tolist()):
@@ -175,13 +174,13 @@ def _weight_products(module: nn.Module) -> Tensor:
 
 
 class Saliency:
-    """Puts masks on a model during steps, and collects a function of ``dL/dgate`` of each filter.
+    """Masks a model during steps, and averages a function of ``dL/dgate`` of each filter.
 
     Parameters
     ----------
     groups : sequence of ChannelGroup
     measure : callable
-        From derivatives of one batch to what is averaged over batches.
+        Function of the derivatives of one batch; its result is averaged over batches.
     """
 
     def __init__(self, groups: Sequence[ChannelGroup], measure: Callable[[Tensor], Tensor]) -> None:
@@ -194,7 +193,7 @@ class Saliency:
 
     @property
     def batches(self) -> int:
-        """How many steps the mean is over."""
+        """Number of steps in the mean."""
         return self._batches
 
     def mean(self, model: nn.Module) -> dict[str, Tensor]:
@@ -203,16 +202,16 @@ class Saliency:
         return self._reader(model).split((self._sum / self._batches).cpu())
 
     def reset(self) -> None:
-        """Forget."""
+        """Start a new mean."""
         self._sum, self._batches = None, 0
 
     def set_masks(self, masks: FilterMasks | None) -> None:
-        """Silence these filters from now on."""
+        """Mask these filters from now on."""
         self._masks, self._masked = masks, None
 
     @contextmanager
     def step(self, model: nn.Module, *, learn_on: bool, collect: bool) -> Iterator[None]:
-        """Silence filters inside, collect afterwards; masked filters may learn on."""
+        """Mask filters inside the block, collect after it; masked filters may continue to learn."""
         masked, masks = self._masked, self._masks if self._masks is not None else {}
         if masked is None or masked.model is not model or masked.learn_on != learn_on:
             masked = MaskedFilters(model, self._groups, masks, learn_on=learn_on)
@@ -226,11 +225,11 @@ class Saliency:
             self._batches += 1
 
     def state_dict(self) -> dict[str, Any]:
-        """Sum and number of batches; the masks are their owner's to save."""
+        """Sum and number of batches; the owner of the masks saves them."""
         return {"sum": self._sum, "batches": self._batches}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state."""
+        """Continue from such a state."""
         self._sum, self._batches = state["sum"], state["batches"]
 
     def _reader(self, model: nn.Module) -> GateGradients:

@@ -1,4 +1,4 @@
-"""From a score of each filter to masks: one sort over all layers, down to a budget."""
+"""Selection of filters by score: one ranking over all layers, down to a budget."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ from systolith.prune.filters.masks import FilterMasks
 __all__ = ["FilterBudget", "check_budget", "select_filters", "unit_costs"]
 
 ROUNDING = 1e-9
-"""Relative; of a budget, so that 0.7 of 10 filters are 7."""
+"""Relative tolerance of a budget, so that 0.7 of 10 filters is 7."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterBudget:
-    """How much of a network may be kept, and in which portions.
+    """Share of a network that may be kept, and portions.
 
     Parameters
     ----------
     keep : float
-        This share, above 0 and at most 1, of what all units of the scored groups cost.
+        Share of the cost of all scored groups; above 0 and at most 1.
     cost : callable, optional
-        From units kept by group name to the cost, such as :func:`macs_after`. Default: the number
-        of units.
+        Function from kept units, by group name, to the cost, such as :func:`macs_after`. Default:
+        the number of units.
     floor : int
-        Units that each group keeps at least; all, if it has fewer.
+        Minimum of kept units per group; smaller groups keep all.
     multiple_of : int
-        Lanes: each group keeps a multiple of it, or all of its units.
+        Each group keeps a multiple of this number, such as the number of lanes, or all units.
 
     Raises
     ------
@@ -58,20 +58,20 @@ class FilterBudget:
             raise PruneError(problems)
 
     def total(self, kept: Mapping[str, int]) -> float:
-        """Cost of so many units, by group name."""
+        """Cost of these numbers of units, by group name."""
         return float(sum(kept.values()) if self.cost is None else self.cost(kept))
 
     def is_met(self, masks: FilterMasks) -> bool:
-        """Whether what the masks keep costs no more than is allowed."""
+        """Whether the kept units cost no more than allowed."""
         whole = self.total({name: len(mask) for name, mask in masks.items()})
         return self.total(masks.kept) <= self.allowed(whole)
 
     def allowed(self, whole: float) -> float:
-        """The most that may be kept, of what everything costs."""
+        """Greatest allowed cost, if everything costs `whole`."""
         return self.keep * whole * (1 + ROUNDING)
 
     def rounded(self, kept: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Counts that may be kept: not fewer, in portions; of groups of such sizes."""
+        """Round numbers of kept units up to portions; groups have these sizes."""
         portions = -(-np.maximum(kept, self.floor) // self.multiple_of)
         result: NDArray[np.int64] = np.minimum(portions * self.multiple_of, sizes)
         return result
@@ -86,18 +86,18 @@ def select_filters(
 ) -> FilterMasks:
     """Remove the filters with the lowest scores of all layers until the budget is met.
 
-    As few as possible are removed, one after the other in the order of their scores; then each
-    group's count is rounded up to a portion, and its highest scores are kept.
+    Filters are removed one by one in the order of their scores, as few as possible. Then each
+    group's number is rounded up to a portion, and its highest scores are kept.
 
     Parameters
     ----------
     groups : iterable of ChannelGroup
     scores : mapping of str to Tensor of float, shape (size,)
-        By group name; higher is kept, on ties what comes first in the network, then in the layer.
-        Groups that are not named keep everything.
+        By group name; the highest are kept. On ties, filters that come first in the network, then
+        in the layer, are kept. Groups that are not named keep everything.
     budget : FilterBudget
     limit : int, optional
-        Stop after so many filters, before rounding, even if the budget is not met.
+        Stop after removing this number of filters, before rounding, even if the budget is not met.
 
     Raises
     ------
@@ -149,12 +149,12 @@ def select_filters(
 
 
 def check_budget(groups: Iterable[ChannelGroup], budget: FilterBudget) -> None:
-    """Find out before any training whether a budget can be met.
+    """Check before training whether a budget can be met.
 
     Raises
     ------
     PruneError
-        If no group is removable, or floor and multiple leave too much.
+        If no group is removable, or `floor` and `multiple_of` keep too much.
     """
     groups = tuple(groups)
     if not any(group.removable for group in groups):
@@ -164,9 +164,9 @@ def check_budget(groups: Iterable[ChannelGroup], budget: FilterBudget) -> None:
 
 
 def unit_costs(groups: Iterable[ChannelGroup], cost: KeptCost) -> dict[str, float]:
-    """What a unit of each removable group costs: the mean over all but one, which has to stay.
+    """Compute the cost of a unit of each removable group: the mean over all but the last one.
 
-    Scores divided by it are scores per cost. Groups of one unit have none.
+    Scores divided by it are scores per cost. It is 0 for groups of one unit.
     """
     sizes = {group.name: group.size for group in groups if group.removable}
     whole = cost(sizes)
@@ -194,7 +194,7 @@ def _sort(
 
 
 def _first(holds: Callable[[int], bool], most: int) -> int:
-    """Smallest number up to `most` for which a condition holds that keeps holding; else `most`."""
+    """Find the smallest number up to `most` from which on a condition holds; else `most`."""
     low, high = 0, most
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""Training that decides on filters."""
+"""Sparse training that chooses filters."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,22 +17,22 @@ __all__ = ["FilterSparsifier", "FrozenFilters"]
 class FilterSparsifier(Sparsifier, Protocol):
     """Sparse training whose result is masks of filters.
 
-    Inside a step, gates on activations silence what is not kept; weights stay as they are.
+    Inside a step, gates on activations silence masked filters; weights are not changed.
     """
 
     def filters(self, model: nn.Module) -> FilterMasks:
-        """Masks to keep when training is over."""
+        """Masks if training ended now."""
         ...
 
 
 class FrozenFilters:
-    """Given masks for good: removed filters neither count nor learn."""
+    """Fixed masks: removed filters neither compute nor learn."""
 
     def __init__(self, masks: FilterMasks) -> None:
         self._masks = masks
 
     def parameters(self) -> list[nn.Parameter]:
-        """None."""
+        """Return none: the masks are given."""
         return []
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Masked filters that go on learning, and that nothing else learns from."""
+"""Masked filters that continue to learn, but do not influence other layers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -18,39 +18,39 @@ __all__ = ["MaskedFilters", "straight_through"]
 def straight_through(
     model: nn.Module, groups: Sequence[ChannelGroup], masks: Mapping[str, Tensor]
 ) -> AbstractContextManager[None]:
-    """Mask filters forward; backward, let the gradient reach them as if they were not masked.
+    """Mask filters in forward; in backward, pass the gradient straight through the masks.
 
-    The network computes as with :func:`gated_channels`, and what is kept gets the gradients of the
-    masked network. In addition, each masked filter gets those it would have if it were about to
-    return: the gradient passes its mask and reaches its weights, but goes no further up. For a
-    filter with weights W and mask m, that is ``dL/dW := dL/d(m W)``.
+    The network computes as with :func:`gated_channels`, and kept filters get the gradients of the
+    masked network. Each masked filter gets the gradient that it would have if it returned: the
+    gradient passes its mask and reaches its weights, but no layer before it. For a filter with
+    weights W and mask m, this is ``dL/dW := dL/d(m W)``.
 
     Parameters
     ----------
     model : nn.Module
     groups : sequence of ChannelGroup
-        Those that `masks` does not name are left alone.
+        Groups that `masks` does not name keep everything.
     masks : mapping of str to Tensor, shape (size,)
         By name of removable groups; True or 1 keeps.
 
     Notes
     -----
     Straight-through estimator: Bengio, Leonard, Courville: Estimating or propagating gradients
-    through stochastic neurons (arXiv 1308.3432). A filter is masked where it is read, and not by
-    weights of zero: a batch norm has no use for a filter of zeros.
+    through stochastic neurons (arXiv 1308.3432). A filter is masked where it is read, not by
+    weights of zero, because a batch norm would divide by a variance of zero.
     """
     return MaskedFilters(model, groups, masks, learn_on=True).applied()
 
 
 class MaskedFilters:
-    """Masks on a model, to be applied many times: the preparation is done once.
+    """Masks on a model that are prepared once and applied many times.
 
     Parameters
     ----------
     model, groups, masks
         As for :func:`straight_through`.
     learn_on : bool
-        Whether masked filters do, straight through their masks.
+        Whether masked filters learn, straight through their masks.
     """
 
     def __init__(
@@ -100,20 +100,20 @@ class MaskedFilters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layer:
-    """How a convolution or linear layer is masked.
+    """Masks of a convolution or linear layer.
 
-    A mask on channels that are read is one on columns of weights: nothing of the size of
-    activations is computed or kept for it.
+    A mask of input channels is applied to the weights, so nothing of the size of activations is
+    computed or stored.
 
     Parameters
     ----------
     inputs : Tensor, shape (1, C, 1, 1) or (1, I), optional
-        Mask of what is read.
+        Mask of input channels.
     outputs : Tensor, shape (F, 1, 1, 1) or (O, 1), optional
-        Mask of its own filters.
+        Mask of its filters.
     learn_on : bool
-        What is read is told the gradient that it would get without the mask on it, but only by
-        filters that are kept; else, the usual gradient.
+        The input gets the gradient that it would have without its mask, from kept filters only;
+        otherwise the usual gradient.
     settings : tuple
         Stride, padding and dilation; none for a linear layer.
     """
@@ -136,7 +136,7 @@ def _settings(module: nn.Conv2d | nn.Linear) -> tuple[Any, ...]:
 
 
 def _pads_by_itself(module: nn.Conv2d) -> bool:
-    """Whether padding has to be done before the convolution, which knows zeros and numbers."""
+    """Whether padding needs a separate step, because it is not a number of zeros."""
     return isinstance(module.padding, str) or module.padding_mode != "zeros"
 
 
@@ -170,9 +170,9 @@ class _Produce(torch.autograd.Function):
         given, weight = ctx.saved_tensors
         layer: _Layer = ctx.layer
         mask = layer.outputs if layer.learn_on else layer.inputs
-        told = weight if mask is None else weight * mask
-        # Mixed precision gives a gradient of another type than the parameters.
-        operands = gradient, given.to(gradient.dtype), told.to(gradient.dtype)
+        visible = weight if mask is None else weight * mask
+        # With mixed precision, gradient and parameters have different types.
+        operands = gradient, given.to(gradient.dtype), visible.to(gradient.dtype)
         to_input, to_weight, to_bias = _backward(
             *operands, layer.settings, ctx.needs_input_grad[:3]
         )
@@ -189,7 +189,7 @@ def _backward(
     settings: tuple[Any, ...],
     needs: Sequence[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of input, weights and bias; only that of the input depends on the weights."""
+    """Compute gradients of input, weights and bias; only that of the input reads the weights."""
     if settings:
         stride, padding, dilation = settings
         result: tuple[Tensor | None, Tensor | None, Tensor | None] = (

@@ -1,4 +1,4 @@
-"""Taylor importance: how much the loss changes without a filter, to first order, squared."""
+"""Taylor importance: squared first-order change of the loss without a filter."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ __all__ = ["TaylorGates", "taylor_scores"]
 
 
 class TaylorGates:
-    """Removes a few filters at a time while training goes on; none returns.
+    """Removes a few filters at a time during training; none returns.
 
     Every `batches` steps, the filters with the lowest importance of all layers are removed:
 
@@ -32,7 +32,7 @@ class TaylorGates:
     groups : iterable of ChannelGroup
         From :func:`find_channel_groups`.
     budget : FilterBudget
-        Where removing ends.
+        Budget at which removing ends.
     batches : int
         Steps between rounds.
     per_round : int
@@ -40,7 +40,7 @@ class TaylorGates:
     momentum : float
         From 0 to below 1.
     begin : float
-        Progress until which nothing is removed.
+        Progress at which removing starts, 0..1.
 
     Raises
     ------
@@ -52,7 +52,7 @@ class TaylorGates:
     Molchanov, Mallya, Tyree, Frosio, Kautz: Importance estimation for neural network pruning (CVPR
     2019): first order, on gates.
 
-    **Deviation:** filters that additions or depthwise convolutions tie have one gate, and leave
+    **Deviation:** filters tied by additions or depthwise convolutions share a gate and leave
     together.
     """
 
@@ -88,7 +88,7 @@ class TaylorGates:
         self._done = False
 
     def parameters(self) -> list[nn.Parameter]:
-        """None."""
+        """Return none: masks are not trained."""
         return []
 
     @contextmanager
@@ -103,7 +103,7 @@ class TaylorGates:
             yield
 
     def filters(self, model: nn.Module) -> FilterMasks:
-        """Masks if training ended now: if the budget is not met yet, all further rounds at once.
+        """Masks if training ended now; missing rounds, if any, are made at once.
 
         Raises
         ------
@@ -119,7 +119,7 @@ class TaylorGates:
         return self._select(self._importance or self._averaged(model), None)
 
     def state_dict(self) -> dict[str, Any]:
-        """Masks, importance, and how far removing went."""
+        """Masks, importance, and number of removed filters."""
         return {
             "masks": None if self._masks is None else dict(self._masks),
             "importance": dict(self._importance),
@@ -129,7 +129,7 @@ class TaylorGates:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from such a state, with identical results."""
+        """Continue from such a state, with identical results."""
         self._saliency.load_state_dict(state["saliency"])
         self._importance = dict(state["importance"])
         self._removed, self._done = state["removed"], state["done"]
@@ -152,7 +152,7 @@ class TaylorGates:
         self._done = self._budget.is_met(self._masks)
 
     def _select(self, importance: Mapping[str, Tensor], limit: int | None) -> FilterMasks:
-        # What has left has the lowest score of all, and so never returns.
+        # Removed filters get the lowest score of all, so they never return.
         left: Mapping[str, Tensor] = self._masks or {}
         scores = {
             name: score.masked_fill(~left[name], -torch.inf) if name in left else score
@@ -176,14 +176,14 @@ def taylor_scores(
     Parameters
     ----------
     model : nn.Module
-        Run as it is, in training or evaluation mode; its parameters and their gradients are not
-        changed. (In training mode, batch norms count batches, as ever.)
+        It runs in its current mode; parameters and gradients are not changed. In training mode,
+        batch norms update their statistics.
     groups : iterable of ChannelGroup
-        Those that are removable are scored.
+        Removable groups are scored.
     batches : iterable of (Tensor, Tensor)
         Images and labels.
     loss : callable
-        From logits and labels to a scalar.
+        Function from logits and labels to a scalar.
 
     Returns
     -------

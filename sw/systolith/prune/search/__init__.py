@@ -1,4 +1,4 @@
-"""Searches that need forward passes only: masks are tried on the network as it is."""
+"""Searches that need forward passes only: masks are tried on the unchanged network."""
 
 from systolith.prune.search.additive import AdditiveModel, fit_additive_model
 from systolith.prune.search.ensembles import (

@@ -1,4 +1,4 @@
-"""The linear additive model of a loss: what each unit adds to it, or takes from it."""
+"""The linear additive model of a loss: the contribution of each unit."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,12 @@ class AdditiveModel:
     Parameters
     ----------
     intercept : float
-        Loss expected without any unit.
+        Expected loss without any unit.
     coefficients : Tensor of float64, shape (F,)
-        What each unit adds to the loss; negative for a unit that the network needs.
+        Contribution of each unit to the loss; negative for a unit that the network needs.
     explained : float
-        Share of the losses' variance that the model explains (R squared); 1 if they are all equal.
-        High by construction when there are not many more masks than units.
+        Share of the variance of the losses that the model explains (R squared); 1 if all losses are
+        equal. It is high by construction unless there are many more masks than units.
     """
 
     intercept: float
@@ -39,10 +39,10 @@ def fit_additive_model(masks: Tensor, losses: Tensor, ridge: float = 0.0) -> Add
     Parameters
     ----------
     masks : Tensor of bool, shape (N, F)
-        Of N masked networks with F units.
+        Masks of N networks with F units.
     losses : Tensor of float, shape (N,)
     ridge : float
-        At least 0; to be compared with ``N p (1 - p)`` for masks that keep a share p.
+        At least 0; strong if it is near ``N p (1 - p)``, for masks that keep a share p.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def fit_additive_model(masks: Tensor, losses: Tensor, ridge: float = 0.0) -> Add
     ------
     PruneError
         If shapes or numbers do not fit, a loss is not finite, or there are fewer masks than units,
-        which leave the coefficients open; all problems are listed.
+        so that coefficients are undetermined; all problems are listed.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Filters scored by an ensemble of randomly masked networks."""
+"""Scores of filters from an ensemble of randomly masked networks."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,33 +13,33 @@ from systolith.prune.search.additive import AdditiveModel, fit_additive_model
 __all__ = ["FilterLosses", "LinearFilterEnsemble", "sample_filter_masks"]
 
 FilterLosses = Callable[[Mapping[str, Tensor]], Tensor]
-"""From masks by group, bool, shape (P, size), to the losses of P masked networks, shape (P,).
+"""Function from masks by group, bool, shape (P, size), to losses of P masked networks, shape (P,).
 
-Groups that are not named stay as they are. :class:`GateEvaluator` is one of these; any other
-network will do, a quantized or simulated one, too.
+Groups that are not named stay whole. :class:`GateEvaluator` is such a function; a quantized or
+simulated network can be evaluated instead.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearFilterEnsemble:
-    """Scores filters by what each one takes from the loss, in an ensemble of masked networks.
+    """Scores filters by how much each one reduces the loss, in an ensemble of masked networks.
 
-    Masks ``m_ij ~ Bernoulli(keep)`` over the units (filters, those that are coupled sharing a bit)
-    give losses ``l_i``; with the linear additive model ``l_i ~ w_0 + sum_j w_j m_ij``, the score of
-    unit j is ``-w_j``: the lower, the sooner it goes.
+    Masks ``m_ij ~ Bernoulli(keep)`` over the units (tied filters share a bit) give losses ``l_i``.
+    In the linear additive model ``l_i ~ w_0 + sum_j w_j m_ij``, the score of unit j is ``-w_j``;
+    units with the lowest scores are removed first.
 
     Parameters
     ----------
     keep : float
-        Share of units in a mask, in 0..1, both excluded. About 0.9 to remove a few filters at once,
-        near the final share to rank for deep pruning.
+        Share of units in a mask, between 0 and 1. Use about 0.9 to remove a few filters at a time,
+        and a value near the final share to rank filters for strong pruning.
     per_unit : float
-        Masks for each unit; at least 1, and 2 to 5 are advised.
+        Number of masks per unit; at least 1, better 2 to 5.
     ridge : float
         Penalty, at least 0: see :func:`fit_additive_model`.
     per_layer : bool
-        Mask one group at a time, the others whole, with an ensemble for each: scores are then
-        comparable within a group. Otherwise one ensemble is masked everywhere.
+        Use one ensemble per group, with all other groups whole; scores are then comparable within
+        a group only. Otherwise one ensemble masks all groups.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class LinearFilterEnsemble:
     -----
     Sandor, Pavel, Csato: Pruning CNN's with linear filter ensembles (ECAI 2020; arXiv 2001.08142).
 
-    **Deviation:** ridge regression; a mask that would leave a group without filters gets one back.
+    **Deviation:** ridge regression; a mask never leaves a group without filters.
     """
 
     keep: float = 0.9
@@ -75,27 +75,27 @@ class LinearFilterEnsemble:
     def scores(
         self, losses: FilterLosses, kept: Mapping[str, Tensor], seed: int = 0
     ) -> dict[str, Tensor]:
-        """Score the units that are still there.
+        """Score the remaining units.
 
         Parameters
         ----------
         losses : callable
             Evaluates masked networks: see :data:`FilterLosses`.
         kept : mapping of str to Tensor of bool, shape (size,)
-            By group: units that are still there; the others are masked always.
+            Remaining units by group; the others are always masked.
         seed : int
-            Of the masks.
+            Seed of the masks.
 
         Returns
         -------
         dict of str to Tensor of float64, shape (size,)
-            On the CPU; the higher, the more the network needs the unit; minus infinity for those
-            that are not there any more.
+            On the CPU. The network needs units with high scores most; removed units have minus
+            infinity.
 
         Raises
         ------
         PruneError
-            If nothing is left to score, or losses are not one finite number for each network.
+            If no units remain, or losses are not one finite number per network.
         """
         if problems := list(_problems(kept)):
             raise PruneError(problems)
@@ -127,7 +127,7 @@ class LinearFilterEnsemble:
 def sample_filter_masks(
     kept: Mapping[str, Tensor], members: int, keep: float, generator: Generator
 ) -> dict[str, Tensor]:
-    """Draw masks of an ensemble, every unit by itself; no group is left without any.
+    """Draw masks of an ensemble, each unit independently; every group keeps at least one.
 
     Parameters
     ----------

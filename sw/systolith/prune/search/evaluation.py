@@ -1,4 +1,4 @@
-"""Losses of many masks at once, on a network that stays as it is."""
+"""Losses of many masks at once, on an unchanged network."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ class LayerEvaluator:
     Parameters
     ----------
     model : nn.Module
-        As it is now: later changes do not matter.
+        It is copied: later changes have no effect.
     layer : str
         Convolution or linear layer, called once.
     split : EvaluationSplit
@@ -69,9 +69,9 @@ class GateEvaluator:
     Parameters
     ----------
     model : nn.Module
-        As it is now: later changes do not matter.
+        It is copied: later changes have no effect.
     groups : iterable of ChannelGroup
-        Of this model, each of which may be given gates.
+        Groups of this model that may get gates.
     split : EvaluationSplit
         Images, labels, loss, and sizes of batches.
     """
@@ -87,14 +87,14 @@ class GateEvaluator:
     def __call__(self, gates: Mapping[str, Tensor]) -> Tensor:
         """Mean losses, float64, shape (P,), of gates by group, shape (P, size).
 
-        Groups that are not named are left whole. What comes before the first gate is computed once,
-        and again only when other groups are named than in the last call.
+        Groups that are not named stay whole. Everything before the first gate is computed once,
+        and again only if other groups are named than in the last call.
 
         Raises
         ------
         PruneError
-            If no group is named, an unknown one, or one that cannot be gated, or gates have another
-            shape; all are listed. If the model cannot be recorded, or mixes samples.
+            Lists all problems: no group is named, a group is unknown or cannot be gated, gates have
+            another shape. Also if the model cannot be recorded, or mixes samples.
         """
         if problems := list(self._problems(gates)):
             raise PruneError(problems)
@@ -108,7 +108,7 @@ class GateEvaluator:
 
     def _batches(self, named: frozenset[str]) -> "_Batches":
         if self._latest is None or self._latest[0] != named:
-            self._latest = None  # first give the memory back
+            self._latest = None  # free the memory first
             device = next(self._model.parameters()).device
             neutral = {
                 name: torch.ones(1, len(self._groups[group].outputs[name]), device=device)
@@ -138,7 +138,7 @@ class GateEvaluator:
 
 
 class _Batches:
-    """Evaluates a folded network on a split; what all variants share is computed here, once."""
+    """Evaluates a folded network on a split; computes what all variants share once."""
 
     def __init__(
         self, network: FoldedNetwork, split: EvaluationSplit, neutral: Mapping[str, Tensor]
@@ -158,7 +158,7 @@ class _Batches:
             self._prefixes = [network.prefix(batch) for batch in batches]
 
     def losses(self, count: int, variants: Callable[[slice], Mapping[str, Tensor]]) -> Tensor:
-        """Mean losses, float64, shape (P,), of P = `count` variants, made a few at a time."""
+        """Compute mean losses, float64, shape (P,), of P = `count` variants, a few at a time."""
         totals = []
         for start in range(0, count, self._masks_at_once):
             part = variants(slice(start, start + self._masks_at_once))

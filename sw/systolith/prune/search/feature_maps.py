@@ -1,4 +1,4 @@
-"""Feature maps, the coarsest of all, chosen group by group by trying them."""
+"""Search for feature maps, the coarsest granularity, group by group."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,11 +42,11 @@ def prune_feature_maps_by_particles(
     Parameters
     ----------
     model : nn.Module
-        Not changed, except by `retrain` and `state`.
+        Changed only by `retrain` and `state`.
     split : EvaluationSplit
-        Held-out training images; a few thousand.
+        A few thousand held-out training images.
     keep : mapping of str to int
-        Feature maps to keep by name of their group, in the order in which groups are pruned.
+        Number of feature maps to keep, by group name, in the order in which groups are pruned.
     groups : iterable of ChannelGroup, optional
         By default, those that :func:`find_channel_groups` finds.
     search, seed, retrain, report, save, state
@@ -55,20 +55,20 @@ def prune_feature_maps_by_particles(
     Returns
     -------
     FilterMasks
-        Keeping exactly so many.
+        Masks that keep exactly these numbers.
 
     Raises
     ------
     PruneError
-        If a group is unknown or not removable, or does not have so many feature maps, or the
-        network cannot be evaluated; all problems of `keep` are listed.
+        If a group is unknown, not removable or too small, or the network cannot be evaluated; all
+        problems of `keep` are listed.
 
     Notes
     -----
     Anwar, Hwang, Sung: Structured pruning of deep convolutional neural networks (ACM JETC 13(3),
     2017).
 
-    **Deviation:** feature maps that are tied to each other, as by shortcuts, are one decision.
+    **Deviation:** tied feature maps, for instance by shortcuts, are one decision.
     """
     given = find_channel_groups(model, split.images) if groups is None else groups
     known = {group.name: group for group in given}
@@ -117,7 +117,7 @@ class _GroupStage:
         return ExactlyK(rows=1, n=self.groups[self.name].size, k=self.keep)
 
     def objective(self, model: nn.Module) -> Objective:
-        # What is gone is zeroed in a copy, so that what comes before this group runs only once.
+        # Removed maps are zeroed in a copy, so that layers before this group run only once.
         pruned = copy.deepcopy(model)
         self.earlier.apply_(pruned)
         evaluate = GateEvaluator(pruned, [self.groups[self.name]], self.split)

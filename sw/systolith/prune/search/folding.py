@@ -1,7 +1,7 @@
-"""A network run in many variants at once, folded into the batch axis."""
+"""Many variants of a network at once, folded into the batch axis."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,26 +16,24 @@ from systolith.trace import record_for_any_count, run_node
 __all__ = ["FoldedNetwork", "Prefix"]
 
 AGREEMENT = 1e-3
-Vary = Callable[[Tensor, int], Tensor]
-"""From a value, shared (N, ...) or folded (P * N, ...), and N to a folded value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """What the varied part of a network reads of the part that is the same for all variants."""
+    """Values that all variants share and that the varied part of a network reads."""
 
     images: int
-    """N, the images of the batch."""
+    """Number of images in the batch, N."""
     values: Mapping[fx.Node, Any]
 
 
 class FoldedNetwork:
     """A network whose variants differ in the weights of one layer, or in gates behind modules.
 
-    All that does not depend on the variation is computed once, by :meth:`prefix`. The layer runs as
-    one convolution with P * F filters, and what comes after it on P * N samples, variant by
-    variant: ``folded[p * N + i]`` is image i in variant p. Values of the prefix that the varied
-    part reads, such as shortcuts, are repeated P times.
+    Everything that does not depend on the variation is computed once, by :meth:`prefix`. The layer
+    runs as one convolution with P * F filters, and everything after it runs on P * N samples,
+    variant by variant: ``folded[p * N + i]`` is image i in variant p. Values of the prefix that the
+    varied part reads, such as shortcuts, are repeated P times.
 
     Parameters
     ----------
@@ -87,7 +85,7 @@ class FoldedNetwork:
         self._sort()
 
     def _sort(self) -> None:
-        """Find what depends on the variation, what that reads, and when a value is last read."""
+        """Find what depends on the variation, what that reads, and the last reader of each value."""
         folded: set[fx.Node] = set()
         self._suffix: list[fx.Node] = []
         self._last: dict[fx.Node, list[fx.Node]] = {}
@@ -112,11 +110,11 @@ class FoldedNetwork:
 
     @torch.no_grad()
     def prefix(self, images: Tensor) -> Prefix:
-        """Compute once, for a batch of images, shape (N, ...), what all variants share."""
+        """Compute what all variants share, for a batch of images, shape (N, ...)."""
         values: dict[fx.Node, Any] = {}
         for node in self._graph.nodes:
             if node.op == "placeholder":
-                values[node] = images.clone()  # a network may overwrite what it reads
+                values[node] = images.clone()  # a network may change its inputs in place
             elif node not in self._folded:
                 values[node] = run_node(node, values.__getitem__, len(images))
         return Prefix(len(images), {node: values[node] for node in self._frontier})
@@ -166,20 +164,20 @@ class FoldedNetwork:
         return logits
 
     def check(self, images: Tensor, variants: Mapping[str, Tensor]) -> None:
-        """Compare a variant that changes nothing with the network itself, beside one that does.
+        """Check that a variant that changes nothing agrees with the network.
 
         Parameters
         ----------
         images : Tensor, shape (N, ...)
-            A few that differ.
+            A few different images.
         variants : mapping of str to Tensor
-            As for :meth:`logits`, one: the layer's own weights, or gates of 1.
+            As for :meth:`logits`, with P = 1: the layer's own weights, or gates of 1.
 
         Raises
         ------
         PruneError
-            If a logit is not finite, or the two do not agree: the network mixes samples, or counts
-            them.
+            If a logit is not finite, or if logits differ because the network mixes samples or
+            depends on their number.
         """
         with torch.no_grad():
             expected: Tensor = self._model(images.clone())
@@ -224,7 +222,7 @@ def _problems(
 
 
 def _insert_gate(node: fx.Node) -> fx.Node:
-    """Put a node behind a module that all its readers read instead."""
+    """Insert a node behind a module; all readers of the module read it instead."""
     with node.graph.inserting_after(node):
         gate = node.graph.call_function(torch.mul, (node, 1))
     node.replace_all_uses_with(gate, delete_user_cb=lambda user: user is not gate)
@@ -232,7 +230,7 @@ def _insert_gate(node: fx.Node) -> fx.Node:
 
 
 def _repeat(value: Tensor, count: int) -> Tensor:
-    """Copy, also for one variant: a network may overwrite what it reads."""
+    """Repeat a value; it is always copied, as a network may change its inputs in place."""
     tiled = value.repeat(count, *[1] * (value.ndim - 1))
     last = value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last)
     return tiled.contiguous(memory_format=torch.channels_last) if last else tiled

@@ -1,4 +1,4 @@
-"""What a search decides about one layer, as particles, masks and exact patterns."""
+"""Decisions of a search about one layer, as particles, masks and exact patterns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,15 +19,15 @@ class Genes(Protocol):
 
     @property
     def granularity(self) -> str:
-        """What is kept or dropped, for reports."""
+        """Units that are kept or dropped, for reports."""
         ...
 
     def problems(self, shape: WeightShape) -> Iterator[str]:
-        """Why it cannot be made for weights of this shape; nothing if it can."""
+        """Why the decision does not fit weights of this shape; empty if it does."""
         ...
 
     def space(self, shape: WeightShape) -> SearchSpace:
-        """The particles, shape (P, ...)."""
+        """Space of particles, shape (P, ...)."""
         ...
 
     def masks(self, particles: Tensor, shape: WeightShape) -> Tensor:
@@ -35,13 +35,13 @@ class Genes(Protocol):
         ...
 
     def refine(self, pattern: Pattern, particle: Tensor, shape: WeightShape) -> Pattern:
-        """The pattern of earlier decisions, narrowed by this one: its masks are both's."""
+        """Combine the pattern of earlier decisions with this one."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionGenes:
-    """Which k of every n kernels, or weights at each tap, are kept; one row for each choice.
+    """Choice of k of every n kernels, or weights at each tap; one row per choice.
 
     Parameters
     ----------
@@ -84,21 +84,21 @@ class SelectionGenes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapGenes:
-    """Intra-kernel strided sparsity: at which offset every input channel is read.
+    """Intra-kernel strided sparsity: the offset of the taps of every input channel.
 
-    All filters that read an input channel share its offset, so that the dropped rows of the lowered
-    input vanish: see :func:`lowered_rows`. If the stride does not divide the taps of a kernel, some
-    offsets keep one tap more than others.
+    All filters share the offset of an input channel, so that dropped rows of the lowered input
+    vanish: see :func:`lowered_rows`. If the stride does not divide the number of taps, some offsets
+    keep one tap more than others.
 
     Parameters
     ----------
     stride : int
-        Of the kept taps, in raster order; at most the taps of the kernel.
+        Stride of the kept taps, in raster order; at most the number of taps.
     group : int
-        Neighbouring channels that share one offset, as those of a k-out-of-n group must.
+        Number of neighbouring channels that share an offset; n for a k-out-of-n selection.
     equal : bool
-        Whether only offsets are tried that keep the fewest taps, so that all channels keep equally
-        many. Of a 3x3 kernel, stride 2 leaves one such offset, 3 leaves all, 4 leaves three.
+        Try only offsets that keep the fewest taps, so that all channels keep equally many. For a
+        3x3 kernel there is one such offset for stride 2, all for 3, and three for 4.
 
     Notes
     -----
@@ -143,7 +143,7 @@ class TapGenes:
         return replace(pattern, taps=Strided(self.stride, tuple(offsets)))
 
     def _offsets(self, shape: WeightShape) -> range:
-        """The offsets that may be chosen: the first ones have the tap more, if any has."""
+        """Offsets that may be chosen; only the first ones may keep one tap more."""
         return range(prod(shape[2:]) % self.stride if self.equal else 0, self.stride)
 
     def _channel_offsets(self, particles: Tensor, shape: WeightShape) -> Tensor:
@@ -152,29 +152,28 @@ class TapGenes:
 
 
 def lowered_rows(pattern: Pattern, shape: WeightShape) -> Tensor:
-    """Rows of the lowered input, which are columns of the lowered weights, that are read at all.
+    """Find rows of the lowered input (columns of the lowered weights) that any filter reads.
 
-    A convolution is ``Y = Wm Xc``, Wm (F, C * Kh * Kw) being the weights, Xc (C * Kh * Kw, Ho * Wo)
-    the input as :func:`torch.nn.functional.unfold` lowers it. Filters share the offset of a
-    channel, so with these rows r, ``Y = Wm[:, r] Xc[r]``: the product shrinks, whatever is
-    selected.
+    A convolution is ``Y = Wm Xc``, with weights Wm (F, C * Kh * Kw) and the input Xc
+    (C * Kh * Kw, Ho * Wo) lowered by :func:`torch.nn.functional.unfold`. Filters share the offset
+    of a channel, so with these rows r, ``Y = Wm[:, r] Xc[r]`` is a smaller product.
 
     Parameters
     ----------
     pattern : Pattern
-        Its taps.
+        Pattern whose taps are used.
     shape : WeightShape
         (F, C, Kh, Kw).
 
     Returns
     -------
     Tensor of bool, shape (C * Kh * Kw,)
-        True is read.
+        True for rows that are read.
 
     Raises
     ------
     NetworkError
-        If the taps cannot be laid over the shape.
+        If the taps do not fit the shape.
 
     Notes
     -----

@@ -1,4 +1,4 @@
-"""Kernels and strided taps of convolutions, chosen layer by layer by trying them."""
+"""Search for kernels and strided taps of convolutions, layer by layer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,21 +24,21 @@ __all__ = ["LayerPlan", "prune_by_particles"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPlan:
-    """What to decide about one layer, coarse to fine: first kernels, then taps within them.
+    """Decisions about one layer, coarse to fine: first kernels, then taps within them.
 
     Parameters
     ----------
     select : KOutOfN, optional
-        Kernels, or weights at each tap, to keep.
+        Selection of kernels, or of weights at each tap.
     stride : int
-        Of the taps to keep; 1 keeps all.
+        Stride of the taps to keep; 1 keeps all.
     equal : bool
         Whether every input channel keeps equally many taps: see :class:`TapGenes`.
 
     Raises
     ------
     PruneError
-        If there is nothing to decide.
+        If there is no decision to make.
     """
 
     select: KOutOfN | None = None
@@ -51,7 +51,7 @@ class LayerPlan:
 
     @property
     def decisions(self) -> tuple[Genes, ...]:
-        """Coarse to fine. Channels of a k-out-of-n group share one offset of their taps."""
+        """Decisions, coarse to fine. Channels of a k-out-of-n group share one offset."""
         decisions: list[Genes] = []
         if self.select is not None:
             decisions.append(SelectionGenes(self.select))
@@ -75,20 +75,20 @@ def prune_by_particles(
 ) -> MaskSet:
     """Search masks layer by layer, and within a layer coarse to fine; pruned weights become zero.
 
-    Each particle is a mask, its loss that of the network run with it. The best mask of a stage is
-    applied, the network retrained if so wished, and the next stage starts from there. To prune
-    whole feature maps first, see :func:`prune_feature_maps_by_particles`.
+    Each particle is a mask; its loss is that of the masked network. The best mask of a stage is
+    applied, `retrain` is called, and the next stage starts from the result. To prune whole feature
+    maps first, see :func:`prune_feature_maps_by_particles`.
 
     Parameters
     ----------
     model : nn.Module
-        Its weights are pruned in place.
+        Model whose weights are pruned in place.
     split : EvaluationSplit
-        Held-out training images; a few thousand.
+        A few thousand held-out training images.
     plan : mapping of str to LayerPlan
         By layer name, in the order in which layers are pruned.
     search : Search, optional
-        :class:`ParticleFilter` by default; :class:`BestOfRandom` is its ablation.
+        :class:`ParticleFilter` by default; :class:`BestOfRandom` is its baseline.
     seed : int
         The same seed finds the same masks.
     retrain : callable, optional
@@ -96,14 +96,14 @@ def prune_by_particles(
     report : callable, optional
         Called after each stage.
     save : callable, optional
-        Called after each stage with all that is needed to go on from there: tensors, strings.
+        Called after each stage with a dict of tensors and strings that suffices to continue.
     state : mapping, optional
-        What `save` was given; only the stages after it run, with the same results.
+        Argument of an earlier `save`; only later stages run, with the same results.
 
     Returns
     -------
     MaskSet
-        Conforming exactly to their patterns.
+        Masks that conform exactly to their patterns.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def _masks(model: nn.Module, stages: Sequence[_LayerStage], chosen: Sequence[Ten
 
 
 def _decisions(plan: LayerPlan, layer: nn.Conv2d | nn.Linear | Prunable) -> Iterator[Genes]:
-    """Decide as planned, with one offset of taps for all channels of a grouped convolution."""
+    """Decisions of a plan, with one offset for all channels of a grouped convolution."""
     for decision in plan.decisions:
         if isinstance(decision, TapGenes) and getattr(layer, "groups", 1) > 1:
             decision = replace(decision, group=layer.weight.shape[1])

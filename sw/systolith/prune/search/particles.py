@@ -1,4 +1,4 @@
-"""Search by a particle filter, and by random draws alone; neither knows of networks."""
+"""Search by a particle filter, or by random draws; independent of networks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ __all__ = [
 ]
 
 Objective = Callable[[Tensor], Tensor]
-"""From particles, shape (P, ...), to their losses, shape (P,): finite, low is good."""
+"""Function from particles, shape (P, ...), to finite losses, shape (P,); low is good."""
 
 
 class Search(Protocol):
-    """A way to look for the particle with the lowest loss, one generation at a time."""
+    """Search for the particle with the lowest loss, one generation at a time."""
 
     @property
     def generations(self) -> int:
-        """How many generations there are."""
+        """Number of generations."""
         ...
 
     def start(self, space: SearchSpace, seed: int) -> SearchState:
@@ -38,7 +38,7 @@ class Search(Protocol):
         ...
 
     def step(self, space: SearchSpace, objective: Objective, state: SearchState) -> None:
-        """Do one generation, in place: evaluate the particles, remember the best, move on."""
+        """Run one generation, in place: evaluate particles, keep the best, draw the next ones."""
         ...
 
 
@@ -56,17 +56,17 @@ def minimize(
     Parameters
     ----------
     search : Search
-        Such as :class:`ParticleFilter`.
+        For example :class:`ParticleFilter`.
     space : SearchSpace
-        Where to look.
+        Particles to search.
     objective : callable
-        From particles on the CPU, shape (P, ...), to losses, shape (P,), on any device.
+        Function from particles on the CPU, shape (P, ...), to losses, shape (P,), on any device.
     seed : int
         The same seed finds the same particle.
     state : SearchState, optional
-        Go on from there, instead of starting from `seed`.
+        Continue from this state instead of starting from `seed`.
     report : callable, optional
-        Called after each generation; ``state.state_dict()`` is what to save.
+        Called after each generation; save ``state.state_dict()`` to continue later.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def minimize(
     Raises
     ------
     PruneError
-        If the objective gives other than one finite loss per particle.
+        If the objective does not return one finite loss per particle.
     """
     state = search.start(space, seed) if state is None else state
     while state.generation < search.generations:
@@ -92,8 +92,8 @@ class ParticleFilter:
 
     In each generation, particles with losses l_i survive with weights
     ``w_i = exp(-(l_i - min l) / std l)``, normalised, by systematic resampling. Survivors are then
-    crossed with each other and mutated (the evolutionary hybrid), and moved by process noise. With
-    `crossover` and `mutation` 0, it is the plain particle filter.
+    crossed and mutated (the evolutionary hybrid), and moved by process noise. With `crossover` and
+    `mutation` 0, this is the plain particle filter.
 
     Parameters
     ----------
@@ -102,10 +102,10 @@ class ParticleFilter:
     crossover : float
         Probability that a survivor is replaced by a child of itself and another one, 0..1.
     mutation : float
-        Probability that a gene changes, 0..1. Thousands of genes want few changes: of the paper's
-        0.01 to 0.1, the least.
+        Probability that a gene changes, 0..1. The paper uses 0.01 to 0.1; use 0.01 for thousands
+        of genes.
     swaps : int
-        Smallest steps of process noise for each particle and generation, at least 0.
+        Number of smallest steps of process noise per particle and generation, at least 0.
 
     Raises
     ------
@@ -175,7 +175,7 @@ class ParticleFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BestOfRandom:
-    """The best of ``particles * generations`` random particles: what a search must beat.
+    """The best of ``particles * generations`` random particles: the baseline of a search.
 
     Parameters
     ----------

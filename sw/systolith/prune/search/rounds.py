@@ -1,4 +1,4 @@
-"""Filters removed in rounds: score by an ensemble, remove the least needed, retrain, repeat."""
+"""Filters removed in rounds: score by an ensemble, remove the lowest, retrain."""
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -69,7 +69,7 @@ def prune_by_ensembles(
     save: Callable[[dict[str, Any]], None] | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> FilterMasks:
-    """Remove the filters that ensembles of masked networks need least, some in each round.
+    """Remove the filters with the lowest scores of ensembles, some in each round.
 
     After round r of R, the share ``budget.keep ** (r / R)`` of the cost is kept, so each round
     removes the same share of what is left.
@@ -77,20 +77,20 @@ def prune_by_ensembles(
     Parameters
     ----------
     model : nn.Module
-        Not changed, except by `retrain` and `state`.
+        Changed only by `retrain` and `state`.
     split : EvaluationSplit
-        Held-out training images. Cross entropy tells more of each image than counting mistakes.
+        Held-out training images. Cross entropy needs fewer of them than misclassification.
     budget : FilterBudget
-        What to keep in the end; of every group, if the ensemble is per layer.
+        Budget after the last round; of every group, if the ensemble is per layer.
     groups : iterable of ChannelGroup, optional
-        Whose filters may go; by default all that are removable. Without the groups of shortcuts,
-        only what lies within residual blocks is pruned.
+        Groups whose filters may be removed; by default, all removable ones. Leave out the groups
+        of shortcuts to prune only inside residual blocks.
     rounds : int
         At least 1.
     ensemble : LinearFilterEnsemble, optional
     losses : callable, optional
-        Evaluates masked networks instead of `model` on `split`, such as a quantized or simulated
-        one; it is given masks of all groups.
+        Evaluates another masked network, such as a quantized or simulated one, instead of `model`
+        on `split`; called with masks of all groups.
     seed : int
         Round r draws masks with ``seed + r``.
     retrain : callable, optional
@@ -98,19 +98,19 @@ def prune_by_ensembles(
     report : callable, optional
         Called after each round.
     save : callable, optional
-        Called after each round with all that is needed to go on from there.
+        Called after each round with a dict that suffices to continue.
     state : mapping, optional
-        What `save` was given; only the rounds after it run, with the same results.
+        Argument of an earlier `save`; only later rounds run, with the same results.
 
     Returns
     -------
     FilterMasks
-        To be removed by :func:`remove_filters`.
+        Masks for :func:`remove_filters`.
 
     Raises
     ------
     PruneError
-        If there is nothing to prune, the budget cannot be met, the state is of other groups, or the
+        If no group is removable, the budget cannot be met, the state is of other groups, or the
         network cannot be evaluated.
 
     Notes
@@ -138,7 +138,7 @@ def prune_by_ensembles(
         scores = ensemble.scores(current, masks, seed + done)
         share = replace(budget, keep=budget.keep ** (done / rounds))
         chosen = _select(removable, scores, share, ensemble.per_layer)
-        # What is gone stays so, even if rounding has once removed more than this share.
+        # Removed filters stay removed, even if rounding removed more than this share.
         masks = {name: mask & chosen[name] for name, mask in masks.items()}
         kept = _filters(model, removable, masks)
         loss = float(current({name: mask[None] for name, mask in masks.items()}))
@@ -176,14 +176,14 @@ def _masked(
     masks: Mapping[str, Tensor],
     split: EvaluationSplit,
 ) -> FilterLosses:
-    """Evaluate the network without what is gone: zeroed, so that few groups need gates."""
+    """Evaluate the network with removed filters zeroed, so that fewer groups need gates."""
     pruned = copy.deepcopy(model)
     _filters(model, groups, masks).apply_(pruned)
     return GateEvaluator(pruned, groups, split)
 
 
 def _all(losses: FilterLosses, masks: Mapping[str, Tensor]) -> FilterLosses:
-    """Give masks of all groups, also of those that are not asked for."""
+    """Complete masks by those of the groups that are not named."""
 
     def complete(asked: Mapping[str, Tensor]) -> Tensor:
         count = len(next(iter(asked.values())))

@@ -1,6 +1,6 @@
-"""What a particle may be: k ones in every row, or one of several choices in every row.
+"""Spaces of particles: k ones in every row, or one of several choices in every row.
 
-The moves of a search never leave their space, so no particle ever needs to be refused.
+Moves of a search never leave their space, so every particle is valid.
 """
 
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ __all__ = ["ChoicePerRow", "ExactlyK", "SearchSpace"]
 
 
 class SearchSpace(Protocol):
-    """Particles, shape (P, ...), and the moves between them; all on the CPU, all new tensors."""
+    """Particles, shape (P, ...), and moves between them; results are new tensors on the CPU."""
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         """Draw `count` particles, each equally likely."""
         ...
 
     def cross(self, first: Tensor, second: Tensor, generator: Generator) -> Tensor:
-        """Children of pairs of particles: they have what both parents have."""
+        """Cross pairs of particles: children keep what both parents share."""
         ...
 
     def mutate(self, particles: Tensor, rate: float, generator: Generator) -> Tensor:
-        """Change every gene with this probability, then repair what left the space."""
+        """Change every gene with probability `rate`, then repair particles outside the space."""
         ...
 
     def swap(self, particles: Tensor, generator: Generator) -> Tensor:
-        """Change each particle at one place by the smallest step that stays in the space."""
+        """Change each particle at one position by the smallest step within the space."""
         ...
 
     def contains(self, particles: Tensor) -> bool:
-        """Whether all of these are particles of this space."""
+        """Whether all particles belong to this space."""
         ...
 
 
@@ -73,10 +73,10 @@ class ExactlyK:
         return self._repair(torch.zeros(count, self.rows, self.n), generator)
 
     def cross(self, first: Tensor, second: Tensor, generator: Generator) -> Tensor:
-        """Children keep the ones that both parents have, and draw the others from either one's.
+        """Cross pairs: children keep ones that both parents have, and draw the rest from either.
 
-        Parents with k ones each agree on at most k and have at least k together, so a child always
-        has exactly k.
+        Parents with k ones each share at most k and have at least k together, so a child always has
+        exactly k.
         """
         return self._repair(first.float() + second.float(), generator)
 
@@ -86,7 +86,7 @@ class ExactlyK:
         return self._repair((particles ^ flips).float(), generator)
 
     def swap(self, particles: Tensor, generator: Generator) -> Tensor:
-        """Exchange a random one with a random zero of a random row; rows of only ones stay."""
+        """Swap a random one with a random zero of a random row; rows without zeros stay."""
         if self.k == self.n:
             return particles.clone()
         count = len(particles)
@@ -105,7 +105,7 @@ class ExactlyK:
         return fits and bool((particles.sum(-1) == self.k).all())
 
     def _repair(self, worth: Tensor, generator: Generator) -> Tensor:
-        """Take the k worthiest of each row, those of the same whole-numbered worth at random."""
+        """Keep the k highest of each row; integers that are equal are chosen at random."""
         key = worth + torch.rand(worth.shape, generator=generator)
         chosen = key.topk(self.k, dim=-1).indices
         return torch.zeros(worth.shape, dtype=torch.bool).scatter_(-1, chosen, True)
@@ -143,12 +143,12 @@ class ChoicePerRow:
         return torch.randint(self.choices, (count, self.rows), generator=generator)
 
     def cross(self, first: Tensor, second: Tensor, generator: Generator) -> Tensor:
-        """Children take every number from either parent, with equal odds."""
+        """Cross pairs: children take every number from either parent, with equal probability."""
         heads = torch.rand(first.shape, generator=generator) < 0.5
         return torch.where(heads, first, second)
 
     def mutate(self, particles: Tensor, rate: float, generator: Generator) -> Tensor:
-        """See :meth:`SearchSpace.mutate`; a change is to one of the other choices."""
+        """See :meth:`SearchSpace.mutate`; a changed gene gets one of the other choices."""
         hit = torch.rand(particles.shape, generator=generator) < rate
         return torch.where(hit, self._another(particles, generator), particles)
 

@@ -1,4 +1,4 @@
-"""The images that masks are judged by, and how."""
+"""Images that masks are evaluated on, and the loss."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -16,13 +16,13 @@ GPU_BATCH, GPU_FOLDED = 512, 8192
 
 
 class Loss(Enum):
-    """What a network is judged by; the mean over images."""
+    """Loss of a network, averaged over images."""
 
     MISCLASSIFICATION = "misclassification"
-    """Share of images whose highest logit, the first of equals, is not their label's; 0..1. Logits
-    of which one is no number are wrong."""
+    """Share of images whose highest logit (the first, if equal) is not that of their label; 0..1.
+    Logits with NaN count as wrong."""
     CROSS_ENTROPY = "cross entropy"
-    """In nats. Finer than counting, so fewer images will do."""
+    """In nats. It is finer than counting, so fewer images suffice."""
 
     def total(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum over images, in float64.
@@ -46,7 +46,7 @@ class Loss(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EvaluationSplit:
-    """Held-out training images, and how networks run on them; never the test images.
+    """Held-out training images and the settings of their evaluation. Never use test images.
 
     Parameters
     ----------
@@ -54,16 +54,16 @@ class EvaluationSplit:
         At least one.
     labels : Tensor of int64, shape (N,)
     loss : Loss
-        To be minimised.
+        Loss to minimise.
     batch_size : int, optional
-        Images that run together; by default :data:`CPU_BATCH` or :data:`GPU_BATCH`.
+        Number of images that run together; by default :data:`CPU_BATCH` or :data:`GPU_BATCH`.
     folded : int, optional
-        Samples, masks times images, that run together, which bounds the memory; by default
-        :data:`CPU_FOLDED`, which the caches of a processor like, or :data:`GPU_FOLDED`.
+        Number of samples (masks times images) that run together, which limits memory; by default
+        :data:`CPU_FOLDED`, which suits processor caches, or :data:`GPU_FOLDED`.
     dtype : torch.dtype, optional
-        For automatic mixed precision, such as ``torch.bfloat16``; by default, as the model is.
+        Type for automatic mixed precision, such as ``torch.bfloat16``; by default, the model's.
     channels_last : bool
-        Whether images and weights lie channels last, which some machines are faster with.
+        Store images and weights channels last, which is faster on some machines.
 
     Raises
     ------
@@ -101,7 +101,7 @@ class EvaluationSplit:
             raise PruneError(problems)
 
     def sizes(self, device: torch.device) -> tuple[int, int]:
-        """Images, and masks, that run together on a device; at least one each."""
+        """Numbers of images and of masks that run together on a device; at least 1 each."""
         small = device.type == "cpu"
         batch_size = self.batch_size or (CPU_BATCH if small else GPU_BATCH)
         folded = self.folded or (CPU_FOLDED if small else GPU_FOLDED)

@@ -1,4 +1,4 @@
-"""Decisions about a network, searched one after the other: each sees what the earlier ones left."""
+"""Searches about one network, one after the other; each starts from the earlier decisions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ __all__ = ["SearchProgress", "SearchStage", "run_stages"]
 
 
 class SearchStage(Protocol):
-    """One search: a granularity of one layer, or one group of feature maps."""
+    """One search: one granularity of one layer, or one group of feature maps."""
 
     @property
     def name(self) -> str:
-        """Layer or group that it is about."""
+        """Layer or group to search."""
         ...
 
     @property
     def granularity(self) -> str:
-        """What is kept or dropped."""
+        """Units that are kept or dropped."""
         ...
 
     @property
     def space(self) -> SearchSpace:
-        """Where to look."""
+        """Space of the search."""
         ...
 
     def objective(self, model: nn.Module) -> Objective:
-        """Losses of particles on the model as it is now, earlier decisions included."""
+        """Losses of particles on the current model, with earlier decisions applied."""
         ...
 
 
@@ -91,26 +91,26 @@ def run_stages(
     Parameters
     ----------
     model : nn.Module
-        Changed by `settle` only, and by loading `state`.
+        Changed only by `settle` and by loading `state`.
     stages : sequence of SearchStage
     search : Search
     seed : int
         SearchStage i searches with ``seed + i``.
     settle : callable
-        Given the particles chosen so far, puts them into force; retrains if the second argument is
-        true, which it is once for each stage.
+        Applies the particles chosen so far; retrains if the second argument is True, which happens
+        once per stage.
     report, save, state
         As for :func:`prune_by_particles`.
 
     Returns
     -------
     list of Tensor
-        The particle chosen in each stage.
+        Chosen particle of each stage.
 
     Raises
     ------
     PruneError
-        If the state is of a search with other stages.
+        If the state belongs to a search with other stages.
     """
     titles = [f"{stage.name}: {stage.granularity}" for stage in stages]
     chosen: list[Tensor] = []

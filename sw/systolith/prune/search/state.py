@@ -1,4 +1,4 @@
-"""How far a search has come: all that is needed to go on with identical results."""
+"""State of a search: everything that is needed to continue with identical results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,18 +18,17 @@ class SearchState:
     Parameters
     ----------
     generator : torch.Generator
-        All randomness of the search.
+        Source of all randomness of the search.
     particles : Tensor, shape (P, ...)
-        To be evaluated next.
+        Particles to evaluate next.
     best : Tensor, optional
-        Particle with the lowest loss ever seen, the first of equals; none before the first
-        generation.
+        Particle with the lowest loss so far, the first if equal; None before the first generation.
     best_loss : float
         Its loss; infinite before the first generation.
     history : list of float
-        `best_loss` after each generation done.
+        `best_loss` after each finished generation.
     evaluations : int
-        Particles evaluated.
+        Number of evaluated particles.
     """
 
     generator: Generator
@@ -41,11 +40,11 @@ class SearchState:
 
     @property
     def generation(self) -> int:
-        """Generations done."""
+        """Number of finished generations."""
         return len(self.history)
 
     def remember(self, losses: Tensor) -> None:
-        """Take note of the losses, shape (P,), of all particles: a generation is done."""
+        """Record the losses, shape (P,), of all particles and finish the generation."""
         lowest = int(losses.argmin())
         if float(losses[lowest]) < self.best_loss:
             self.best, self.best_loss = self.particles[lowest].clone(), float(losses[lowest])
@@ -53,7 +52,7 @@ class SearchState:
         self.evaluations += len(losses)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and numbers."""
+        """State as tensors and numbers."""
         return {
             "generator": self.generator.get_state(),
             "particles": self.particles.clone(),
@@ -65,7 +64,7 @@ class SearchState:
 
     @staticmethod
     def from_state_dict(state: Mapping[str, Any]) -> "SearchState":
-        """Make a search that goes on where :meth:`state_dict` was taken."""
+        """Make the state that :meth:`state_dict` was taken of."""
         generator = torch.Generator()
         generator.set_state(state["generator"])
         return SearchState(

@@ -1,4 +1,4 @@
-"""Which channels of a model live and die together, found exactly from a recording of it."""
+"""Groups of channels that can only be removed together, found exactly from a recording."""
 
 from systolith.prune.filters.analysis.finding import find_channel_groups
 

@@ -1,4 +1,4 @@
-"""Identities of channels: which of them live and die together, and which have to stay."""
+"""Identities of channels: sets that are removed together, and channels that have to stay."""
 
 from dataclasses import dataclass, field
 
@@ -13,23 +13,23 @@ Labels = NDArray[np.int64]
 
 @dataclass(slots=True)
 class Channels:
-    """Disjoint sets of channels; each set is removed as a whole, or has a reason to stay."""
+    """Disjoint sets of channels; each set is removed as a whole or has a reason to stay."""
 
     _parents: list[int] = field(default_factory=list)
     _reasons: dict[int, str] = field(default_factory=dict)
 
     def fresh(self, count: int) -> Labels:
-        """Make identities that nothing else has."""
+        """Make new identities."""
         first = len(self._parents)
         self._parents.extend(range(first, first + count))
         return np.arange(first, first + count)
 
     def roots(self, labels: Labels) -> Labels:
-        """One representative for each set."""
+        """Representatives of the sets of these channels."""
         return np.array([self._root(label) for label in labels.tolist()], dtype=np.int64)
 
     def unite(self, one: Labels, other: Labels) -> None:
-        """Tie channels pairwise: one shortens if and only if the other does."""
+        """Tie channels pairwise: each pair is removed together."""
         for a, b in zip(one.tolist(), other.tolist(), strict=True):
             first, second = sorted((self._root(a), self._root(b)))
             if first != second:
@@ -38,12 +38,12 @@ class Channels:
                     self._reasons.setdefault(first, self._reasons.pop(second))
 
     def fix(self, labels: Labels, reason: str) -> None:
-        """Keep channels for good; the first reason given for a set is the one that stays."""
+        """Keep channels; the first reason given for a set is kept."""
         for label in labels.tolist():
             self._reasons.setdefault(self._root(label), reason)
 
     def reason(self, label: int) -> str:
-        """Why a channel has to stay; empty if it need not."""
+        """Why a channel has to stay; empty if it may leave."""
         return self._reasons.get(self._root(label), "")
 
     def _root(self, label: int) -> int:

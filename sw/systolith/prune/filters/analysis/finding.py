@@ -1,4 +1,4 @@
-"""Which filters can be removed, and which only together, from a recording of the model."""
+"""Search for channel groups in a recording of a model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ __all__ = ["find_channel_groups"]
 
 
 def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup, ...]:
-    """Find which filters can be removed, and which only together.
+    """Find filters that can be removed, and those that can only be removed together.
 
     The model is recorded on `images`, and the identity of each channel is followed through
     additions, concatenations, depthwise convolutions, batch norms, pools, flattening and
@@ -40,12 +40,12 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
     Returns
     -------
     tuple of ChannelGroup
-        In the order in which their first producers run, those that are not removable included.
+        In the order in which their first producers run; groups that have to stay have a reason.
 
     Raises
     ------
     PruneError
-        With everything that keeps the model from being recorded.
+        Lists every reason why the model cannot be recorded.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
 def _without_counted(
     groups: Sequence[ChannelGroup], model: nn.Module, recording: Recording, images: Tensor
 ) -> Iterator[ChannelGroup]:
-    """Refuse groups whose size goes into what the model computes, as ``x / x.shape[1]``."""
+    """Refuse groups whose size enters the computation, as in ``x / x.shape[1]``."""
 
     def first_difference_without_one_of(*chosen: ChannelGroup) -> fx.Node | None:
         masks = {
@@ -130,7 +130,7 @@ def _group(
 def _units(
     labels: Mapping[str, Labels], units: Mapping[int, int], channels: Channels
 ) -> dict[str, tuple[int, ...]]:
-    """Say which unit each channel of each module is, for modules that have any of them."""
+    """Unit of each channel, by module that has channels of the group."""
     by_module = {
         name: tuple(units.get(root, NOT_HERE) for root in channels.roots(here).tolist())
         for name, here in labels.items()

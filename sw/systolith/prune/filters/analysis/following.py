@@ -15,7 +15,7 @@ __all__ = ["FollowedChannels", "follow_channels", "not_followed"]
 
 @dataclass(slots=True, kw_only=True)
 class FollowedChannels:
-    """Which channel is where.
+    """Channels by module.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ class FollowedChannels:
     producers : list of str
         Convolutions and linear layers among `outputs`.
     exposed : set of str
-        Those of `outputs` whose zeros reach what mixes channels with no batch norm or depthwise
-        convolution between, which would turn them into something else.
+        Modules of `outputs` whose zeros reach an operation that mixes channels, with no batch norm
+        or depthwise convolution between, which would change them.
     """
 
     channels: Channels = field(default_factory=Channels)
@@ -106,13 +106,13 @@ class _Follower:
         return effect, labels
 
     def _is_plain(self, call: Call) -> bool:
-        """Whether a module is of PyTorch's own class; a subclass may compute something else."""
+        """Whether a module has PyTorch's own class; a subclass may compute something else."""
         assert call.module is not None
         own = self.model.get_submodule(str(call.node.target))
         return kind_of(own) is kind_of(call.module)
 
     def _mix(self, node: fx.Node) -> tuple[ChannelEffect, Labels]:
-        """Something unknown: what goes in stays, what comes out stays."""
+        """Keep all inputs and outputs of an unknown operation."""
         channels, labels = self.followed.channels, self._fresh(node)
         for source in node.all_input_nodes:
             channels.fix(self.labels[source], not_followed(node))

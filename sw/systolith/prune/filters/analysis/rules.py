@@ -1,4 +1,4 @@
-"""What each operator does to channels: one rule for each row of the table of operators."""
+"""Rules for channels: one for each operator that channels can be followed through."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class ChannelEffect(Enum):
     NORMALIZE = auto()
     """Each on its own; zero becomes something else, which the module's parameters can undo."""
     DEPTHWISE = auto()
-    """Each on its own, with filters of its own."""
+    """Each on its own, with its own filters."""
     PRODUCE = auto()
     """Each filter reads all of them and makes a new one."""
     MIX = auto()
