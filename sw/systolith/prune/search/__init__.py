@@ -20,7 +20,7 @@ from systolith.prune.search.particles import (
     systematic_resampling,
 )
 from systolith.prune.search.rounds import EnsembleProgress, prune_by_ensembles
-from systolith.prune.search.spaces import ChoicePerRow, ExactlyK, SearchSpace
+from systolith.prune.search.spaces import ChoicePerRow, ExactlyK, ParticleSpace
 from systolith.prune.search.split import EvaluationSplit, Loss
 from systolith.prune.search.stages import SearchProgress
 from systolith.prune.search.state import SearchState
@@ -41,9 +41,9 @@ __all__ = [
     "Loss",
     "Objective",
     "ParticleFilter",
+    "ParticleSpace",
     "Search",
     "SearchProgress",
-    "SearchSpace",
     "SearchState",
     "SelectionGenes",
     "TapGenes",

@@ -85,7 +85,7 @@ class FoldedNetwork:
         self._sort()
 
     def _sort(self) -> None:
-        """Find what depends on the variation, what that reads, and the last reader of each value."""
+        """Find what depends on the variation, what it reads, and the last reader of each value."""
         folded: set[fx.Node] = set()
         self._suffix: list[fx.Node] = []
         self._last: dict[fx.Node, list[fx.Node]] = {}

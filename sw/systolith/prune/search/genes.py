@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from systolith.network import Granularity, KOutOfN, Pattern, Strided, WeightShape
-from systolith.prune.search.spaces import ChoicePerRow, ExactlyK, SearchSpace
+from systolith.prune.search.spaces import ChoicePerRow, ExactlyK, ParticleSpace
 
 __all__ = ["Genes", "SelectionGenes", "TapGenes", "lowered_rows"]
 
@@ -26,7 +26,7 @@ class Genes(Protocol):
         """Why the decision does not fit weights of this shape; empty if it does."""
         ...
 
-    def space(self, shape: WeightShape) -> SearchSpace:
+    def space(self, shape: WeightShape) -> ParticleSpace:
         """Space of particles, shape (P, ...)."""
         ...
 

@@ -15,7 +15,7 @@ from systolith.prune.rules import Prunable, prunable_layers
 from systolith.prune.search.evaluation import LayerEvaluator
 from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes
 from systolith.prune.search.particles import Objective, ParticleFilter, Search
-from systolith.prune.search.spaces import SearchSpace
+from systolith.prune.search.spaces import ParticleSpace
 from systolith.prune.search.split import EvaluationSplit
 from systolith.prune.search.stages import SearchProgress, run_stages
 
@@ -160,7 +160,7 @@ class _LayerStage:
         return self.genes.granularity
 
     @property
-    def space(self) -> SearchSpace:
+    def space(self) -> ParticleSpace:
         return self.genes.space(self.shape)
 
     def objective(self, model: nn.Module) -> Objective:

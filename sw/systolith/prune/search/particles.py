@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from systolith.prune.errors import PruneError
-from systolith.prune.search.spaces import SearchSpace
+from systolith.prune.search.spaces import ParticleSpace
 from systolith.prune.search.state import SearchState
 
 __all__ = [
@@ -33,18 +33,18 @@ class Search(Protocol):
         """Number of generations."""
         ...
 
-    def start(self, space: SearchSpace, seed: int) -> SearchState:
+    def start(self, space: ParticleSpace, seed: int) -> SearchState:
         """Draw the first particles."""
         ...
 
-    def step(self, space: SearchSpace, objective: Objective, state: SearchState) -> None:
+    def step(self, space: ParticleSpace, objective: Objective, state: SearchState) -> None:
         """Run one generation, in place: evaluate particles, keep the best, draw the next ones."""
         ...
 
 
 def minimize(
     search: Search,
-    space: SearchSpace,
+    space: ParticleSpace,
     objective: Objective,
     *,
     seed: int = 0,
@@ -57,7 +57,7 @@ def minimize(
     ----------
     search : Search
         For example :class:`ParticleFilter`.
-    space : SearchSpace
+    space : ParticleSpace
         Particles to search.
     objective : callable
         Function from particles on the CPU, shape (P, ...), to losses, shape (P,), on any device.
@@ -150,11 +150,11 @@ class ParticleFilter:
         if problems:
             raise PruneError(problems)
 
-    def start(self, space: SearchSpace, seed: int) -> SearchState:
+    def start(self, space: ParticleSpace, seed: int) -> SearchState:
         """See :meth:`Search.start`."""
         return _start(space, self.particles, seed)
 
-    def step(self, space: SearchSpace, objective: Objective, state: SearchState) -> None:
+    def step(self, space: ParticleSpace, objective: Objective, state: SearchState) -> None:
         """See :meth:`Search.step`."""
         losses = _losses(objective, state.particles)
         state.remember(losses)
@@ -200,17 +200,17 @@ class BestOfRandom:
         if problems := _count_problems(self.particles, self.generations):
             raise PruneError(problems)
 
-    def start(self, space: SearchSpace, seed: int) -> SearchState:
+    def start(self, space: ParticleSpace, seed: int) -> SearchState:
         """See :meth:`Search.start`."""
         return _start(space, self.particles, seed)
 
-    def step(self, space: SearchSpace, objective: Objective, state: SearchState) -> None:
+    def step(self, space: ParticleSpace, objective: Objective, state: SearchState) -> None:
         """See :meth:`Search.step`."""
         state.remember(_losses(objective, state.particles))
         state.particles = space.sample(self.particles, state.generator)
 
 
-def _start(space: SearchSpace, particles: int, seed: int) -> SearchState:
+def _start(space: ParticleSpace, particles: int, seed: int) -> SearchState:
     generator = torch.Generator().manual_seed(seed)
     return SearchState(generator=generator, particles=space.sample(particles, generator))
 

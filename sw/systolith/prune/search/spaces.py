@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 
 from systolith.prune.errors import PruneError
 
-__all__ = ["ChoicePerRow", "ExactlyK", "SearchSpace"]
+__all__ = ["ChoicePerRow", "ExactlyK", "ParticleSpace"]
 
 
-class SearchSpace(Protocol):
+class ParticleSpace(Protocol):
     """Particles, shape (P, ...), and moves between them; results are new tensors on the CPU."""
 
     def sample(self, count: int, generator: Generator) -> Tensor:
@@ -69,7 +69,7 @@ class ExactlyK:
             raise PruneError(problems)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """See :meth:`SearchSpace.sample`."""
+        """See :meth:`ParticleSpace.sample`."""
         return self._repair(torch.zeros(count, self.rows, self.n), generator)
 
     def cross(self, first: Tensor, second: Tensor, generator: Generator) -> Tensor:
@@ -81,7 +81,7 @@ class ExactlyK:
         return self._repair(first.float() + second.float(), generator)
 
     def mutate(self, particles: Tensor, rate: float, generator: Generator) -> Tensor:
-        """See :meth:`SearchSpace.mutate`; surplus ones go, missing ones come, at random."""
+        """See :meth:`ParticleSpace.mutate`; surplus ones go, missing ones come, at random."""
         flips = torch.rand(particles.shape, generator=generator) < rate
         return self._repair((particles ^ flips).float(), generator)
 
@@ -100,7 +100,7 @@ class ExactlyK:
         return swapped
 
     def contains(self, particles: Tensor) -> bool:
-        """See :meth:`SearchSpace.contains`."""
+        """See :meth:`ParticleSpace.contains`."""
         fits = particles.dtype == torch.bool and particles.shape[1:] == (self.rows, self.n)
         return fits and bool((particles.sum(-1) == self.k).all())
 
@@ -139,7 +139,7 @@ class ChoicePerRow:
             raise PruneError(problems)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
-        """See :meth:`SearchSpace.sample`."""
+        """See :meth:`ParticleSpace.sample`."""
         return torch.randint(self.choices, (count, self.rows), generator=generator)
 
     def cross(self, first: Tensor, second: Tensor, generator: Generator) -> Tensor:
@@ -148,7 +148,7 @@ class ChoicePerRow:
         return torch.where(heads, first, second)
 
     def mutate(self, particles: Tensor, rate: float, generator: Generator) -> Tensor:
-        """See :meth:`SearchSpace.mutate`; a changed gene gets one of the other choices."""
+        """See :meth:`ParticleSpace.mutate`; a changed gene gets one of the other choices."""
         hit = torch.rand(particles.shape, generator=generator) < rate
         return torch.where(hit, self._another(particles, generator), particles)
 
@@ -161,7 +161,7 @@ class ChoicePerRow:
         return swapped
 
     def contains(self, particles: Tensor) -> bool:
-        """See :meth:`SearchSpace.contains`."""
+        """See :meth:`ParticleSpace.contains`."""
         fits = particles.dtype == torch.int64 and particles.shape[1:] == (self.rows,)
         return fits and bool(((particles >= 0) & (particles < self.choices)).all())
 

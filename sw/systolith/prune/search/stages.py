@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from systolith.foundation import Progress
 from systolith.prune.errors import PruneError
 from systolith.prune.search.particles import Objective, Search, minimize
-from systolith.prune.search.spaces import SearchSpace
+from systolith.prune.search.spaces import ParticleSpace
 
 __all__ = ["SearchProgress", "SearchStage", "run_stages"]
 
@@ -29,7 +29,7 @@ class SearchStage(Protocol):
         ...
 
     @property
-    def space(self) -> SearchSpace:
+    def space(self) -> ParticleSpace:
         """Space of the search."""
         ...
 

@@ -17,7 +17,7 @@ from systolith.prune.search import (
     ExactlyK,
     Objective,
     ParticleFilter,
-    SearchSpace,
+    ParticleSpace,
     SearchState,
     importance_weights,
     minimize,
@@ -95,7 +95,7 @@ SPACES = st.one_of(
 @settings(deadline=None, max_examples=60)
 @given(SPACES, st.integers(0, 2**31), st.floats(0, 1), st.floats(0, 1), st.integers(0, 4))
 def test_never_leaves_its_space(
-    space: SearchSpace, seed: int, crossover: float, mutation: float, swaps: int
+    space: ParticleSpace, seed: int, crossover: float, mutation: float, swaps: int
 ) -> None:
     search = ParticleFilter(
         particles=9, generations=4, crossover=crossover, mutation=mutation, swaps=swaps
