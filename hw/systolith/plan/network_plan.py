@@ -25,25 +25,29 @@ __all__ = ["DEFAULT_MULTIPLIERS", "NetworkPlan", "plan_network"]
 
 DEFAULT_MULTIPLIERS = 64
 SETTLED = 4
+"""Equal intervals between frames after which the pipeline is in the steady state."""
 MOST_FRAMES = 200
+"""Frames after which a pipeline counts as never settling."""
 STEADY_FRAMES = 12
+"""Frames for which an engine is evaluated to size its window buffer."""
 MOST_DOUBLINGS = 6
+"""Most doublings of a window buffer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkPlan:
-    """A network laid out as a pipeline of engines.
+    """A network as a pipeline of engines.
 
     Attributes
     ----------
     network : IntegerNetwork
-        What is computed.
+        The planned network.
     graph : StageGraph
         Engines, and the gearboxes and forks between them.
     reloadable : bool
         Whether other weights of the same patterns can be loaded into the design.
     budget : Budget
-        What it may take.
+        Resources that the design may take.
     """
 
     network: IntegerNetwork
@@ -89,16 +93,16 @@ class NetworkPlan:
 
     @property
     def multipliers(self) -> int:
-        """Multipliers of all PE arrays; requantizers are counted apart."""
+        """Multipliers of all PE arrays, without those of requantizers."""
         return sum(engine.array.total for engine in self.convolutions)
 
     @property
     def resources(self) -> Resources:
-        """What all stages take."""
+        """Resources of all stages."""
         return sum(map(self.resources_of, self.stages), Resources())
 
     def resources_of(self, stage: StagePlan) -> Resources:
-        """What a stage takes; LUTs are an estimate."""
+        """Resources of a stage; LUTs and flip-flops are estimates."""
         return resources_of(stage, self.budget.block, self.reloadable)
 
     @property
@@ -122,9 +126,9 @@ class NetworkPlan:
 
     @property
     def utilization(self) -> float:
-        """Share of what multipliers could do that is a kept multiplication, in the steady state.
+        """Kept multiplications per frame divided by those that all multipliers could do, 0..1.
 
-        0..1; packed multipliers could do two in a cycle.
+        The value holds for the steady state. A packed multiplier could do two in a cycle.
         """
         capacity = sum(engine.macs_per_cycle for engine in self.convolutions)
         return self.macs_kept / max(capacity * self.cycles_per_frame, 1)
@@ -136,15 +140,16 @@ class NetworkPlan:
 
     @property
     def steady_interval(self) -> int:
-        """Cycles between the last two of the first frames, as the cycle model finds them."""
+        """Cycles between frames in the steady state, by the cycle model."""
         return self._start.last_output[-1] - self._start.last_output[-2]
 
     def cycles(self, frames: int) -> int:
         """Cycles from the first input to the last output of frames sent back to back, inclusive.
 
-        Exact: the first frames are evaluated event by event until the interval between outputs has
-        settled, the others follow at that interval. It always settles in what :func:`plan_network`
-        returns; with smaller buffers it can alternate, and then every frame is evaluated.
+        The number is exact. The first frames are evaluated event by event until the interval
+        between outputs is constant; the others follow at that interval. Plans of
+        :func:`plan_network` always settle. With smaller buffers the interval can alternate; then
+        every frame is evaluated.
         """
         start = self._start
         known = len(start.last_output)
@@ -159,7 +164,7 @@ class NetworkPlan:
 
     @cached_property
     def _start(self) -> Timeline:
-        """The first frames, as many as it takes until the pipeline is full and regular."""
+        """The first frames, until the pipeline is full and the interval is constant."""
         frames = 2 * SETTLED
         while True:
             run = compute_timeline(self.graph, frames)
@@ -168,10 +173,10 @@ class NetworkPlan:
             frames *= 2
 
     def _settled(self, run: Timeline) -> bool:
-        """Whether the last frames entered and left at one and the same interval.
+        """Whether the last frames entered and left at the same interval.
 
-        It must be one that the busiest stage can keep. Until a queue before that stage is full,
-        frames may come and go faster, if another output is later than its own.
+        The busiest stage must be able to keep it. Until the queue before that stage is full, frames
+        may enter and leave faster, if another output is later than that of the busiest stage.
         """
         times = np.array([run.first_input, run.last_output])
         intervals = np.diff(times[:, -SETTLED - 1 :])
@@ -199,17 +204,18 @@ def plan_network(
     network : IntegerNetwork
         Convolutions, linear layers, additions, pools and flattenings.
     arrays : mapping of str to ArrayShape, optional
-        Shapes that are fixed, by layer name, with dots as in PyTorch or without. They count towards
-        the budget, unless all are fixed.
+        Fixed shapes by layer name, with dots as in PyTorch or with underscores. They count towards
+        the budget unless all shapes are fixed.
     multipliers : int, optional
-        Budget for all PE arrays together, if nothing else is limited; 64 if nothing is given.
+        Multipliers of all PE arrays together, if nothing else is limited; default
+        :data:`DEFAULT_MULTIPLIERS` if neither a budget nor cycles are given.
     budget : Budget, optional
-        Limits on all that a design takes, queues between engines included.
+        Limits on the resources of the design, with queues between engines.
     cycles : int, optional
-        Per frame, at most: the design is then as small as it can be, not as fast.
+        Most cycles per frame. The design is then as small as possible instead of as fast.
     reloadable : bool
-        Make all parameters loadable; sums and requantizers are then as wide as any weights of the
-        same patterns may need.
+        Whether parameters can be loaded. Sums and requantizers are then as wide as any weights of
+        the same patterns may need.
 
     Returns
     -------
@@ -218,16 +224,17 @@ def plan_network(
     Raises
     ------
     PlanError
-        With every layer that no engine supports, every array that does not fit its layer, or a
-        budget that is too small.
+        Naming every layer that no engine computes and every array that does not fit its layer, or
+        the resources of which the budget has too little.
     """
     shapes = resolve_layer_names(network, arrays or {})
-    if problems := [
-        *unsupported_layers(network),
-        *array_problems(network, shapes),
-        *_bad_goals(multipliers, budget, cycles),
-    ]:
-        raise PlanError(problems)
+    PlanError.raise_if_any(
+        [
+            *unsupported_layers(network),
+            *array_problems(network, shapes),
+            *_goal_problems(multipliers, budget, cycles),
+        ]
+    )
     budget = _budget(multipliers, budget, cycles)
     weighted = [layer for layer in network.layers if isinstance(layer, Conv2d | Linear)]
     works = [workload_of(network, layer, reloadable=reloadable) for layer in weighted]
@@ -241,13 +248,13 @@ def plan_network(
         plan = NetworkPlan(network=network, graph=graph, reloadable=reloadable, budget=budget)
         if not any(budget.exceeded(plan.resources)):
             return plan
-        # How deep window buffers and queues must be is known only now: leave room for them.
+        # Only now are the depths of window buffers and queues known: reserve resources for them.
         used = sum((plan.resources_of(engine) for engine in engines), Resources())
         beyond = beyond.at_least(plan.resources.without(used))
 
 
 def _join(network: IntegerNetwork, engines: Sequence[EnginePlan]) -> StageGraph:
-    """Join engines by streams, with window buffers and queues as deep as they must be."""
+    """Join engines by streams, and size window buffers and queues."""
     pace = max((engine.cycles for engine in engines), default=0)
     sized = [
         _size_window(engine) if isinstance(engine, WindowedEngine) else engine for engine in engines
@@ -256,7 +263,7 @@ def _join(network: IntegerNetwork, engines: Sequence[EnginePlan]) -> StageGraph:
 
 
 def _budget(multipliers: int | None, budget: Budget | None, cycles: int | None) -> Budget:
-    """What a design may take; the default number of multipliers if nothing is said."""
+    """Make a budget; with the default number of multipliers if nothing is given."""
     if budget is not None:
         return budget
     if multipliers is None and cycles is None:
@@ -264,7 +271,9 @@ def _budget(multipliers: int | None, budget: Budget | None, cycles: int | None) 
     return Budget(multipliers=multipliers)
 
 
-def _bad_goals(multipliers: int | None, budget: Budget | None, cycles: int | None) -> Iterator[str]:
+def _goal_problems(
+    multipliers: int | None, budget: Budget | None, cycles: int | None
+) -> Iterator[str]:
     if multipliers is not None and budget is not None:
         yield "give multipliers, or a budget of them and other things; not both"
     yield from _budget(multipliers, budget, cycles).problems()

@@ -1,10 +1,10 @@
-"""How fast the clock of a design will be, before it is placed.
+"""Estimate of a design's clock frequency before placement.
 
-What limits a clock are wires, and they are as long as a design is spread out: one that takes half
-of the multipliers reaches over half of the device, however few its LUTs. So
-``fmax = base * extent ** -slope``, where the extent is the largest share that it takes of anything,
-times the LUTs of the device. Base and slope are fitted to placed designs, see
-``benchmarks/physical/calibrate.py``, which writes them beside this module.
+Wires limit the clock, and their length grows with the area over which a design is spread. A design
+with half of the device's multipliers spans half of the device, even if it has few LUTs. Therefore
+``fmax = base * extent ** -slope``, where the extent is the largest share of any resource, times the
+LUTs of the device. ``benchmarks/physical/calibrate.py`` fits base and slope to placed designs and
+writes them to ``clock.json`` beside this module.
 """
 
 import json
@@ -17,36 +17,36 @@ from systolith.devices.device import DEVICES, Device, Family
 __all__ = ["FITTED", "SPEED_FACTORS", "estimate_fmax_mhz", "extent_of"]
 
 FITTED = "clock.json"
-"""Base, in MHz, and slope, in the folder of this module."""
+"""Base, in MHz, and slope; beside this module."""
 
 SPEED_FACTORS = {6: 1.0, 7: 1.116, 8: 1.246}
-"""By speed grade of the ECP5: 8 as measured (``benchmarks.physical.array``, 8x8, medians of three
-seeds), 7 halfway."""
+"""Factors by speed grade of the ECP5. Grade 8 is measured (``benchmarks.physical.array``, 8x8,
+medians of three seeds), grade 7 is interpolated."""
 
 DIES = {"ecp5-12f": "ecp5-25f"}
-"""Devices of which only a part is sold, and which they are inside."""
+"""Devices that are larger dies inside, with a part of the die sold."""
 
 
 def estimate_fmax_mhz(taken: Resources, device: Device, *, speed: int = 6) -> float:
-    """Estimate the clock that place and route reach on an ECP5.
+    """Estimate the clock frequency that place and route reach on an ECP5.
 
     Parameters
     ----------
     taken : Resources
-        By the design.
+        Resources of the design.
     device : Device
     speed : int
-        Grade of the device.
+        Speed grade of the device.
 
     Returns
     -------
     float
-        In MHz.
+        Frequency in MHz.
 
     Raises
     ------
     ValueError
-        If the device is no ECP5, there is no such grade, or nothing is taken.
+        If the device is no ECP5, the grade does not exist, or the design takes no resources.
     """
     problems = []
     if device.family is not Family.ECP5:
@@ -63,7 +63,7 @@ def estimate_fmax_mhz(taken: Resources, device: Device, *, speed: int = 6) -> fl
 
 
 def extent_of(taken: Resources, device: Device) -> float:
-    """Count the LUTs of the part of the device over which a design is spread."""
+    """LUTs of the area over which a design is spread."""
     die = DEVICES[DIES.get(device.name, device.name)]
     shares = (
         taken.luts / die.luts,
@@ -76,5 +76,5 @@ def extent_of(taken: Resources, device: Device) -> float:
 
 @cache
 def _fitted() -> tuple[float, float]:
-    found = json.loads((files("systolith.plan.area") / FITTED).read_text())
-    return found["base_mhz"], found["slope"]
+    fit = json.loads((files("systolith.plan.area") / FITTED).read_text())
+    return fit["base_mhz"], fit["slope"]

@@ -1,7 +1,7 @@
-"""The parts of an engine with a PE array, in LUTs and flip-flops, by what they depend on.
+"""Parts of engines with a PE array that take LUTs and flip-flops.
 
-Multipliers, weights and the window buffer can each be made of something else; parts are counted
-apart for each of these choices, so that engines that differ in them only share the rest.
+Multipliers, weight memories and the window buffer can each be of several kinds. Their parts are
+counted separately, so that engines that differ only in these kinds share all other counts.
 """
 
 from collections import Counter
@@ -30,16 +30,16 @@ __all__ = [
 ]
 
 Parts = Mapping[str, int]
-"""How many there are of each part, by name."""
+"""Number of each part, by name."""
 
 BIAS_BITS, SHIFT_BITS = 1, 5
-"""By which a bias is wider than an accumulator; of a shift."""
+"""Extra bits of a bias over an accumulator, and bits of a shift."""
 TREE_BITS = 2
-"""By which the sums of a tree of adders are wider than their terms, about."""
+"""Average number of extra bits of the sums of an adder tree over their terms."""
 
 
 class EnginePart(Enum):
-    """What an engine's parts can be made of, each chosen for itself."""
+    """Parts of an engine whose kind can be chosen; values are attributes of ConvPlan."""
 
     MULTIPLIERS = "multiplier_kind"
     WEIGHTS = "weight_memory"
@@ -74,7 +74,7 @@ def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
 
 
 def _multiplier_luts(plan: ConvPlan, reloadable: bool) -> Parts:
-    """What results wait in is as deep as multiplications take long."""
+    """Multipliers, and the output buffer, whose depth follows from their latency."""
     array = plan.array
     parts = {"RAM": output_buffer_luts(plan)}
     products = array.rows * array.columns * array.multipliers
@@ -131,7 +131,7 @@ def _multiplier_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
 
 
 def _weight_flip_flops(plan: ConvPlan, reloadable: bool) -> Parts:
-    """Two registers of a memory are within a block of it."""
+    """Registers of weight words; a block RAM contains two of three."""
     reads = 1 if plan.weight_memory is MemoryKind.BLOCK else 3
     array = plan.array
     return {"word bits": array.rows * array.columns * plan.weight_memories.width * reads}
@@ -143,7 +143,7 @@ def _no_parts(plan: ConvPlan, reloadable: bool) -> Parts:
 
 _Counts = Callable[[ConvPlan, bool], Parts]
 PartsOf = tuple[_Counts, _Counts]
-"""Functions that count LUTs and flip-flops of an engine, reloadable or not."""
+"""Functions that count the parts of an engine in LUTs and in flip-flops; reloadable or not."""
 COMMON: PartsOf = (_common_luts, _common_flip_flops)
 BY_PART: Mapping[EnginePart, PartsOf] = {
     EnginePart.MULTIPLIERS: (_multiplier_luts, _multiplier_flip_flops),
@@ -153,26 +153,27 @@ BY_PART: Mapping[EnginePart, PartsOf] = {
 
 
 def add_parts(*several: Parts) -> Counter[str]:
-    """Add up the same parts."""
-    found = Counter[str]()
+    """Add up the numbers of equal parts."""
+    total = Counter[str]()
     for parts in several:
         for part, number in parts.items():
-            found[part] += number
-    return found
+            total[part] += number
+    return total
 
 
 def sequencer_parts(plan: WindowedEngine) -> Counter[str]:
-    """Of what writes the window and issues steps."""
+    """Parts of the window's writer and of the sequencer."""
     return Counter({"engine": 1, "position bits": plan.position_bits + _address_bits(plan)})
 
 
 def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
-    """Of requantizers with their parameters.
+    """LUT parts of requantizers and their parameters.
 
-    Roundings have one price: how they differ is less than what mapping to LUTs varies by.
+    All roundings count alike: they differ by less than the mapping to LUTs varies.
     """
     lanes, scaled = plan.lanes_out, _scaled_bits(plan)
-    # A word holds a multiplier, a shift, and a bias as wide as a sum or an offset as a product.
+    # A word holds a multiplier, a shift, and a bias as wide as a sum or an offset as wide as a
+    # product.
     word = scaled + (plan.offset_bits or BIAS_BITS) + SHIFT_BITS
     depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel
     parameters = Memories(count=lanes, depth=depth, width=word)
@@ -184,18 +185,18 @@ def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> C
 
 
 def requantizer_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
-    """Of requantizers and the output."""
+    """Flip-flop parts of requantizers and of the output."""
     return Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
 
 
 def output_buffer_luts(plan: ConvPlan | AddPlan | PoolPlan) -> int:
-    """LUTs of the memory that results wait in."""
+    """LUTs of the output buffer."""
     width = plan.lanes_out * plan.output.type.bits
     return Memories(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
 
 
 def _scaled_bits(plan: ConvPlan | AddPlan | PoolPlan) -> int:
-    """Width of what a requantizer shifts."""
+    """Width of the value that a requantizer shifts."""
     match plan:
         case ConvPlan():
             bits = plan.biased_bits + plan.scale_bits
@@ -214,19 +215,19 @@ def _address_bits(plan: WindowedEngine) -> int:
 
 
 def _step_bits(plan: ConvPlan) -> int:
-    """Width of what a row is told of a step."""
+    """Width of a step as a row receives it."""
     kernel = sum(plan.window.kernel)
     counters = (plan.folds, plan.steps, plan.passes)
     return _address_bits(plan) + kernel + sum((count - 1).bit_length() for count in counters)
 
 
 def _taps(plan: ConvPlan) -> Memories:
-    """Tables of taps, one for each row."""
+    """Tables of taps; one for each row."""
     height, width = plan.window.kernel
     bits = _address_bits(plan) + (height - 1).bit_length() + (width - 1).bit_length()
     return Memories(count=plan.array.rows, depth=plan.folds, width=bits)
 
 
 def _select(parts: int) -> int:
-    """LUTs for each bit of a choice among so many."""
+    """LUTs for each bit of a multiplexer with `parts` inputs."""
     return ceil(parts / 2) + parts // 8 if parts > 1 else 0

@@ -1,7 +1,7 @@
-"""LUTs and flip-flops of each stage: what it is made of, times what such a thing takes.
+"""LUTs and flip-flops of each stage: the number of each part times the cost of one.
 
-The parts are counted from the plan; what each takes is fitted to synthesized designs, see
-``benchmarks/physical/calibrate.py``, which writes the table beside this module.
+The parts are counted from the plan. ``benchmarks/physical/calibrate.py`` fits the costs to
+synthesized designs and writes them to ``logic.json`` beside this module.
 """
 
 import json
@@ -47,32 +47,32 @@ __all__ = [
 ]
 
 FITTED = "logic.json"
-"""What one of each part takes, in the folder of this module."""
+"""Costs of one of each part, beside this module."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logic:
-    """What a stage takes of LUTs, with four inputs, and of flip-flops: estimates."""
+    """Estimated LUTs, of four inputs each, and flip-flops of a stage."""
 
     luts: int
     flip_flops: int
 
 
 class LogicShare(NamedTuple):
-    """What some parts take, before rounding."""
+    """LUTs and flip-flops of some parts, not rounded."""
 
     luts: float
     flip_flops: float
 
 
 def logic_of(stage: StagePlan, *, reloadable: bool = False) -> Logic:
-    """Estimate what a stage takes.
+    """Estimate the LUTs and flip-flops of a stage.
 
     Parameters
     ----------
     stage : StagePlan
     reloadable : bool
-        Whether parameters can be written, so that LUTs that hold them must be RAM.
+        Whether parameters can be written; LUTs that hold them must then be RAM.
     """
     if isinstance(stage, ConvPlan):
         shares = [common_logic(stage, reloadable=reloadable)]
@@ -90,17 +90,17 @@ def logic_of(stage: StagePlan, *, reloadable: bool = False) -> Logic:
 
 
 def common_logic(plan: ConvPlan, *, reloadable: bool = False) -> LogicShare:
-    """Estimate what takes as much whatever multipliers and memories are made of."""
+    """Estimate the parts that do not depend on the kinds of multipliers and memories."""
     return _share(COMMON, plan, reloadable)
 
 
 def part_logic(plan: ConvPlan, part: EnginePart, *, reloadable: bool = False) -> LogicShare:
-    """Estimate what depends on one of the choices, and on no other."""
+    """Estimate the parts that depend on the kind of one engine part only."""
     return _share(BY_PART[part], plan, reloadable)
 
 
 def sum_shares(shares: Sequence[LogicShare]) -> Logic:
-    """Add up the shares of an engine: the common one, then those of its choices in their order."""
+    """Add up shares in the given order, then round."""
     luts = flip_flops = 0.0
     for share in shares:
         luts += share.luts
@@ -119,17 +119,17 @@ def _share(parts: PartsOf, plan: ConvPlan, reloadable: bool) -> LogicShare:
 
 @cache
 def _fitted() -> tuple[Mapping[str, float], Mapping[str, float]]:
-    found = json.loads((files("systolith.plan.area") / FITTED).read_text())
-    return found["luts"], found["flip_flops"]
+    costs = json.loads((files("systolith.plan.area") / FITTED).read_text())
+    return costs["luts"], costs["flip_flops"]
 
 
-def weigh(parts: Parts, each: Mapping[str, float]) -> float:
-    """Add up the parts, each times what one takes."""
-    return sum(number * each[part] for part, number in parts.items())
+def weigh(parts: Parts, costs: Mapping[str, float]) -> float:
+    """Add up the parts, each number times the cost of one."""
+    return sum(number * costs[part] for part, number in parts.items())
 
 
 def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
-    """Count the parts that are made of LUTs, mostly in bits."""
+    """Count the parts in LUTs; most counts are bits."""
     match stage:
         case ConvPlan():
             return add_parts(*(part(stage, reloadable) for part, _ in (COMMON, *BY_PART.values())))
@@ -145,7 +145,7 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
 
 
 def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
-    """Count the parts that are made of flip-flops, mostly in bits."""
+    """Count the parts in flip-flops; most counts are bits."""
     match stage:
         case ConvPlan():
             return add_parts(*(part(stage, reloadable) for _, part in (COMMON, *BY_PART.values())))
@@ -163,7 +163,7 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
 
 
 def _ends(plan: AddPlan | PoolPlan, reloadable: bool) -> Counter[str]:
-    """Of requantizers with their parameters, and the output buffer."""
+    """LUT parts of requantizers, their parameters and the output buffer."""
     return requantizer_luts(plan, reloadable) + Counter({"RAM": output_buffer_luts(plan)})
 
 
@@ -183,8 +183,8 @@ def _queues(plan: ForkPlan) -> Counter[str]:
     width = plan.lanes * plan.tensor.type.bits
     for depth, deep in zip(plan.depths, plan.deep, strict=True):
         parts["deep queue"] += deep
-        held = Memories(count=1, depth=PREFETCHED if deep else depth, width=width)
-        parts["RAM"] += held.luts(written=True)
+        memory = Memories(count=1, depth=PREFETCHED if deep else depth, width=width)
+        parts["RAM"] += memory.luts(written=True)
     return parts
 
 

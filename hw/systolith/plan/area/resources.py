@@ -1,7 +1,7 @@
-"""What each stage of a pipeline takes of a device.
+"""Resources of each stage of a pipeline.
 
-Multipliers and blocks of memory are counted; LUTs and flip-flops are estimated, see
-:mod:`systolith.plan.area.logic`.
+Multipliers and block RAMs are counted exactly; :mod:`systolith.plan.area.logic` estimates LUTs and
+flip-flops.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,19 +26,19 @@ from systolith.plan.streams.stage_graph import StagePlan
 __all__ = ["PartKinds", "engine_resources", "requantizer_dsps", "resources_of"]
 
 DSP_BITS = 18
-"""Of a factor of a device's multiplier."""
+"""Bits of a factor of a device's multiplier."""
 
 
 def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) -> Resources:
-    """Count what a stage takes.
+    """Estimate the resources of a stage.
 
     Parameters
     ----------
     stage : StagePlan
     block : BlockRam
-        What the device's blocks of memory are.
+        The device's block RAM.
     reloadable : bool
-        Whether parameters can be written, so that LUTs that hold them must be RAM.
+        Whether parameters can be written; LUTs that hold them must then be RAM.
     """
     if isinstance(stage, ConvPlan):
         variants = engine_resources(
@@ -49,8 +49,8 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             block,
             reloadable,
         )
-        ((_, found),) = variants
-        return found
+        ((_, resources),) = variants
+        return resources
     logic = logic_of(stage, reloadable=reloadable)
     logic_used = Resources(luts=logic.luts, flip_flops=logic.flip_flops)
     match stage:
@@ -70,7 +70,7 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
 
 
 PartKinds = tuple[MultiplierKind, MemoryKind, MemoryKind]
-"""What multipliers, weights' memories and the window buffer are made of."""
+"""Kinds of multipliers, of weight memories and of the window buffer."""
 
 
 def engine_resources(
@@ -81,16 +81,16 @@ def engine_resources(
     block: BlockRam,
     reloadable: bool = False,
 ) -> Iterator[tuple[PartKinds, Resources]]:
-    """Count what an engine takes with each kind of multipliers and memories.
+    """Estimate the resources of an engine with each kind of multipliers and memories.
 
-    What they have in common is looked at once.
+    Their common part is estimated once.
 
     Parameters
     ----------
     plan : ConvPlan
-        What its own parts are made of does not matter.
+        The kinds of its own parts do not matter.
     kinds, weights, windows : sequence
-        To choose from.
+        Kinds of multipliers, of weight memories and of window buffers.
     block : BlockRam
     reloadable : bool
         See :func:`resources_of`.
@@ -98,17 +98,16 @@ def engine_resources(
     Yields
     ------
     pair of PartKinds and Resources
-        Each combination, the last choice changing fastest.
+        Each combination; the kind of the window buffer changes fastest.
     """
     common = common_logic(plan, reloadable=reloadable)
     requantizers = requantizer_dsps(plan.lanes_out, plan.biased_bits, plan.scale_bits)
     total = plan.array.total
 
-    def logic_with(choice: EnginePart, kind: MultiplierKind | MemoryKind) -> LogicShare:
-        made: dict[str, Any] = {choice.value: kind}
-        same = getattr(plan, choice.value) is kind
-        of_kind = plan if same else replace(plan, **made)
-        return part_logic(of_kind, choice, reloadable=reloadable)
+    def logic_with(part: EnginePart, kind: MultiplierKind | MemoryKind) -> LogicShare:
+        change: dict[str, Any] = {part.value: kind}
+        same = getattr(plan, part.value) is kind
+        return part_logic(plan if same else replace(plan, **change), part, reloadable=reloadable)
 
     multipliers = [
         (kind, 0 if kind is MultiplierKind.LUT else total, logic_with(EnginePart.MULTIPLIERS, kind))
@@ -116,9 +115,9 @@ def engine_resources(
     ]
 
     def memories(
-        choice: EnginePart, given: Sequence[MemoryKind], memory: Memories
+        part: EnginePart, kinds: Sequence[MemoryKind], memory: Memories
     ) -> list[tuple[MemoryKind, int, LogicShare]]:
-        return [(kind, _blocks(memory, kind, block), logic_with(choice, kind)) for kind in given]
+        return [(kind, _blocks(memory, kind, block), logic_with(part, kind)) for kind in kinds]
 
     for (kind, dsps, multiply), (weight, rams, held), (window, buffers, read) in product(
         multipliers,
@@ -139,21 +138,21 @@ def engine_resources(
 
 
 def _scaled(stage: AddPlan | PoolPlan, reloadable: bool) -> int:
-    """Width of what a requantizer multiplies: a sum and a bias of 0, or of what may be loaded."""
+    """Width of a requantizer's factor: a sum plus a bias of 0, or plus any loadable bias."""
     if stage.offset_bits:
         return stage.sum_bits
     return stage.sum_bits + 1 + (SPARE_BIAS_BITS if reloadable else 0)
 
 
 def requantizer_dsps(lanes: int, bits: int, scale_bits: int) -> int:
-    """Multipliers of requantizers whose factor is so wide; none if they only shift."""
+    """Count the multipliers of requantizers with factors of `bits` and `scale_bits`."""
     if not scale_bits:
         return 0
     return lanes * _limbs(bits) * _limbs(scale_bits)
 
 
 def _limbs(bits: int) -> int:
-    """Digits of a device's multiplier that a factor has; single bits are multiplied by gates."""
+    """Factors of a device's multiplier that cover `bits`; gates multiply a single bit."""
     return bits // DSP_BITS + (bits % DSP_BITS > 1)
 
 

@@ -1,4 +1,4 @@
-"""Which array shape each layer gets, so that all layers take nearly the same cycles."""
+"""Choice of an array shape for each layer, so that all layers take nearly the same cycles."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ __all__ = ["array_problems", "array_shapes", "choose_arrays", "least_cycles", "r
 
 
 def least_cycles(work: Workload, array: ArrayShape) -> int:
-    """Cycles per frame of an array: the ceiling formula, or its input stream at its widest.
+    """Cycles per frame of an array: those of its steps, or of its input stream at its widest.
 
-    A transfer is at most as wide as the rows' memories differ; see :meth:`Workload.transfers`.
+    :meth:`Workload.transfers` says how wide the stream can be.
     """
     folds = (
         work.reads.folds(array.rows)
@@ -31,21 +31,21 @@ def least_cycles(work: Workload, array: ArrayShape) -> int:
 def resolve_layer_names(
     network: IntegerNetwork, arrays: Mapping[str, ArrayShape]
 ) -> dict[str, ArrayShape]:
-    """Name layers as the network does: ``layer1.0.conv1`` of PyTorch is its ``layer1_0_conv1``.
+    """Translate PyTorch names of layers, ``layer1.0.conv1``, to those of the network.
 
-    Names that are no layer's, or the same layer's twice, stay as they are.
+    Names of no layer, and second names of a layer, stay as they are.
     """
     layers = {layer.name for layer in network.layers}
-    found: dict[str, ArrayShape] = {}
+    resolved: dict[str, ArrayShape] = {}
     for name, array in arrays.items():
         own = name if name in layers else identifier(name)
-        unclear = own not in layers or own in found or (own != name and own in arrays)
-        found[name if unclear else own] = array
-    return found
+        unclear = own not in layers or own in resolved or (own != name and own in arrays)
+        resolved[name if unclear else own] = array
+    return resolved
 
 
 def array_problems(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) -> Iterator[str]:
-    """Name every array that is for no layer, no array at all, or larger than its layer."""
+    """Name every array whose layer does not exist, or that does not fit its layer."""
     layers = {layer.name: layer for layer in network.layers if isinstance(layer, Conv2d | Linear)}
     for name, array in arrays.items():
         if name not in layers:
@@ -76,17 +76,17 @@ def array_problems(network: IntegerNetwork, arrays: Mapping[str, ArrayShape]) ->
 def choose_arrays(
     works: Sequence[Workload], fixed: Mapping[str, ArrayShape], budget: int
 ) -> dict[str, ArrayShape]:
-    """Find the shapes whose slowest layer is as fast as a number of multipliers allows; exact.
+    """Choose the shapes whose slowest layer is the fastest that a number of multipliers allows.
 
-    Nothing but multipliers counts, and so this is fast. At that pace, no layer has more of them
-    than it needs.
+    The choice is exact, and fast because only multipliers count. No layer gets more multipliers
+    than it needs for the pace of the slowest.
 
     Parameters
     ----------
     works : sequence of Workload
-        All layers with a PE array.
+        One for each layer with a PE array.
     fixed : mapping of str to ArrayShape
-        Shapes that are given.
+        Given shapes.
     budget : int
         Multipliers of all arrays together.
 
@@ -106,9 +106,9 @@ def choose_arrays(
 
 
 def array_shapes(work: Workload) -> list[ArrayShape]:
-    """List the shapes that are worth a thought, those with most rows first.
+    """List the shapes that can be optimal, those with most rows first.
 
-    Others have a row, column or multiplier more than one of these that takes as many cycles.
+    Every other shape has more rows, columns or multipliers than a listed one of equal cycles.
     """
     return [
         ArrayShape(rows=rows, columns=columns, multipliers=multipliers, packed=packed)
@@ -132,7 +132,7 @@ class _Option:
 
 
 def _frontier(work: Workload, fixed: ArrayShape | None) -> list[_Option]:
-    """Shapes of one layer, without those that are beaten both in cycles and multipliers."""
+    """Shapes of one layer that no other shape beats in both cycles and multipliers."""
     shapes = array_shapes(work) if fixed is None else [fixed]
     options = [_Option(shape, least_cycles(work, shape)) for shape in shapes]
     frontier: list[_Option] = []
@@ -143,7 +143,7 @@ def _frontier(work: Workload, fixed: ArrayShape | None) -> list[_Option]:
 
 
 def _row_sizes(work: Workload) -> list[int]:
-    """The fewest rows for each number of folds and of memories."""
+    """The fewest rows for each pair of numbers of folds and of banks."""
     fewest: dict[tuple[int, int], int] = {}
     for rows in range(1, work.reduction + 1):
         fewest.setdefault((work.reads.folds(rows), work.reads.banks(rows)), rows)
@@ -151,12 +151,12 @@ def _row_sizes(work: Workload) -> list[int]:
 
 
 def _column_sizes(work: Workload, packed: int) -> list[int]:
-    """Columns with nothing to spare; all filters of a channel side by side."""
+    """Numbers of columns without idle ones; the filters of a channel are side by side."""
     if not work.multiplicity:
         return _folded(ceil(work.filters / packed))
     return [channels * work.multiplicity for channels in _folded(work.channels)]
 
 
 def _folded(length: int) -> list[int]:
-    """Sizes that cover `length` in some number of folds with nothing to spare."""
+    """Smallest sizes that cover `length` in each number of folds."""
     return sorted({ceil(length / folds) for folds in range(1, length + 1)})

@@ -1,7 +1,7 @@
-"""Multiple-choice knapsack: a vector for each layer, sums within limits, at the least cost; exact.
+"""Exact multiple-choice knapsack: one vector per layer, sums within limits, at the least cost.
 
-Vectors that take more of something and less of nothing than another do not count. Mostly the best
-one of each layer then keeps the limits; what is left to choose, CP-SAT decides.
+Vectors that another vector dominates are dropped. In most cases the cheapest vector of each layer
+then keeps the limits; otherwise CP-SAT chooses.
 """
 
 from collections import Counter
@@ -17,26 +17,26 @@ SEED = 0
 
 Vector = tuple[int, ...]
 Limits = Mapping[int, int]
-"""The most that a sum may be, by place in a vector."""
+"""Largest sums, by place in a vector."""
 
 
 def minimize_cost(
     vectors: Sequence[Sequence[Vector]], limits: Limits, costs: Sequence[int]
 ) -> list[int] | None:
-    """Number of a vector for each layer, so that sums keep the limits and cost the least.
+    """Choose the number of a vector for each layer, so that sums keep the limits at least cost.
 
     Parameters
     ----------
     vectors : sequence of sequence of tuple of int
-        All of one length, none negative.
+        Vectors of each layer, of one length, without negative numbers.
     limits : Limits
     costs : sequence of int
-        Of a unit at each place.
+        Cost of one unit at each place.
 
     Returns
     -------
     list of int, or None
-        None if nothing keeps the limits.
+        None if no choice keeps the limits.
     """
     fronts = [find_front(layer) for layer in vectors]
     if any(
@@ -69,7 +69,7 @@ def minimize_cost(
 def _by_cp_sat(
     layers: Sequence[tuple[Vector, ...]], limits: Limits, costs: Sequence[int]
 ) -> list[int] | None:
-    """The same by search. Layers with equal options are one variable for each: how many take it."""
+    """Choose by CP-SAT. Layers with equal vectors share variables: how many take each vector."""
     model = cp_model.CpModel()
     counts = {}
     for layer, times in Counter(layers).items():
@@ -99,13 +99,13 @@ def _by_cp_sat(
 
 
 def find_front(vectors: Sequence[Vector]) -> list[int]:
-    """Numbers of the vectors that no other one beats or, if it comes before, equals."""
+    """List the numbers of vectors that no other vector dominates; of equals, the first."""
     order = sorted(range(len(vectors)), key=lambda number: (vectors[number], number))
     table: NDArray[np.int64] = np.empty((len(vectors), len(vectors[0])), dtype=np.int64)
-    found: list[int] = []
+    front: list[int] = []
     for number in order:
         vector = vectors[number]
-        if not (table[: len(found)] <= vector).all(axis=1).any():
-            table[len(found)] = vector
-            found.append(number)
-    return found
+        if not (table[: len(front)] <= vector).all(axis=1).any():
+            table[len(front)] = vector
+            front.append(number)
+    return front

@@ -1,4 +1,4 @@
-"""Every engine that a layer could have, and the choice of one for each."""
+"""All engines that a layer could have, and the choice of one for each layer."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,17 +26,17 @@ __all__ = ["EngineOption", "choose_engines", "conv_options", "engine_options", "
 
 @dataclass(frozen=True, slots=True)
 class EngineOption:
-    """An engine with its input stream at its widest, and what it takes.
+    """An engine with its input stream at its widest, and its resources.
 
     Attributes
     ----------
     alike : EnginePlan
-        The engine, but for what its parts are made of.
+        The engine, apart from the kinds of its parts.
     cycles : int
-        Per frame.
+        Cycles per frame.
     resources : Resources
     kinds : PartKinds, optional
-        What the parts are made of; None: as `alike` has it.
+        Kinds of the parts; None if they are those of `alike`.
     """
 
     alike: EnginePlan
@@ -46,7 +46,7 @@ class EngineOption:
 
     @property
     def engine(self) -> EnginePlan:
-        """The engine; made when asked for, as most options are beaten by others."""
+        """The engine. It is built on demand, because most options are never chosen."""
         if self.kinds is None:
             return self.alike
         kind, weight, window = self.kinds
@@ -56,7 +56,7 @@ class EngineOption:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """An array, of which nothing but the multipliers counts."""
+    """An array of which only the multipliers count."""
 
     array: ArrayShape | None
     cycles: int
@@ -67,7 +67,7 @@ class _Shape:
 
 
 Options = Mapping[str, Sequence[EngineOption]]
-"""Of each layer but flattenings, in the network's order."""
+"""Options by layer, without flattenings, in the network's order."""
 
 
 def engine_options(
@@ -81,25 +81,25 @@ def engine_options(
 ) -> Options:
     """List the engines that each layer could have.
 
-    Window buffers are taken to be as deep as they should do.
+    Window buffers have the depth that usually suffices.
 
     Parameters
     ----------
     network : IntegerNetwork
     works : sequence of Workload
-        Of all layers with weights, in the network's order.
+        One for each layer with weights, in the network's order.
     fixed : mapping of str to ArrayShape
-        Arrays that are given.
+        Given arrays.
     budget : Budget
     cycles : int, optional
-        Per frame, at most.
+        Most cycles per frame.
     reloadable : bool
         Whether parameters can be written.
 
     Raises
     ------
     PlanError
-        If the multipliers do not suffice.
+        If the budget has too few multipliers.
     """
     others = {
         layer.name: other_options(network, layer, budget, reloadable=reloadable)
@@ -112,23 +112,24 @@ def engine_options(
     }
     if set(budget.limits) <= {"multipliers"}:
         shapes = _best_shapes(works, shapes, others, budget, cycles)
-    found = dict(others)
+    engines = dict(others)
     known: dict[tuple[Workload, tuple[ArrayShape, ...]], list[EngineOption]] = {}
     for work in works:
-        # Layers that are alike share their options.
+        # Equal layers share their options.
         key = replace(work, name=""), tuple(shapes[work.name])
         if key not in known:
             known[key] = conv_options(work, shapes[work.name], budget, reloadable=reloadable)
-        found[work.name] = known[key]
-    return {layer.name: found[layer.name] for layer in network.layers if layer.name in found}
+        engines[work.name] = known[key]
+    names = [layer.name for layer in network.layers if layer.name in engines]
+    return {name: engines[name] for name in names}
 
 
 def conv_options(
     work: Workload, shapes: Iterable[ArrayShape], budget: Budget, *, reloadable: bool = False
 ) -> list[EngineOption]:
-    """List the engines of a convolution or linear layer, given the shapes that its array may have.
+    """List the engines of a convolution or linear layer for each of some array shapes.
 
-    LUTs multiply only where both they and DSP multipliers are limited.
+    LUTs multiply only if the budget limits both LUTs and DSP multipliers.
     """
     kinds = list(MultiplierKind) if budget.trades_luts else [MultiplierKind.DSP]
     windows = _windows(budget)
@@ -158,22 +159,22 @@ def choose_engines(
 ) -> list[EnginePlan]:
     """Choose an engine for each layer.
 
-    What is best is said at :func:`systolith.plan.choose.solver.choose`.
+    :func:`systolith.plan.choose.solver.choose` says which choice is best.
 
     Parameters
     ----------
     options : mapping of str to sequence of EngineOption
-        By layer.
+        Options by layer.
     budget : Budget
     cycles : int, optional
-        Per frame, at most.
+        Most cycles per frame.
     taken : Resources
-        What window buffers and queues between engines take besides.
+        Resources of window buffers and queues that the options do not include.
 
     Raises
     ------
     PlanError
-        If the budget does not suffice.
+        If the budget is too small.
     """
     chosen = choose(list(options.values()), budget, cycles=cycles, taken=taken)
     pace = max((option.cycles for option in chosen), default=0)
@@ -184,7 +185,7 @@ def choose_engines(
 
 
 def _windows(budget: Budget) -> list[MemoryKind]:
-    """What window buffers may be made of."""
+    """Kinds that window buffers may have."""
     return list(MemoryKind) if budget.distributed else [MemoryKind.BLOCK]
 
 
@@ -195,9 +196,9 @@ def _best_shapes(
     budget: Budget,
     cycles: int | None,
 ) -> dict[str, list[ArrayShape]]:
-    """Of each layer's shapes keep those with the fewest multipliers at the best pace.
+    """Keep the shapes of each layer that have the fewest multipliers at the best pace.
 
-    The same choice with less to look at, if nothing but multipliers is limited.
+    If only multipliers are limited, this leads to the same choice with fewer options.
     """
     options = [
         [_Shape(shape, least_cycles(work, shape)) for shape in shapes[work.name]] for work in works

@@ -1,9 +1,9 @@
-"""What a design would take, in a fraction of a millisecond: for searches that ask very often.
+"""Estimates of a whole design in a fraction of a millisecond, for searches over many designs.
 
 A sketch chooses an engine for each layer as the planner does, from tables that are made once. It
-leaves out what joins the engines: queues, gearboxes, and window buffers that turn out to be deeper.
-And it does not search: it tries a few hundred prices of what is scarce, each of which makes one
-engine of every layer the cheapest; so it may miss designs that only just fit.
+leaves out queues, gearboxes and extra depth of window buffers. It does not search: it tries a few
+hundred prices of the scarce resources, and takes the cheapest engine of every layer for each. So it
+may miss designs that barely fit.
 """
 
 from bisect import bisect_right
@@ -25,16 +25,17 @@ Floats = NDArray[np.float64]
 KIND_NAMES = tuple(KINDS)
 MULTIPLIERS = KIND_NAMES.index("multipliers")
 SCARCE = len(KIND_NAMES) - 1
-"""Kinds besides multipliers in PE arrays."""
+"""Number of resources besides multipliers in PE arrays."""
 TRIES = 128
+"""Random prices."""
 PASSES = 2
-"""Over all layers, each of which may choose anew, the others being as they are."""
+"""Passes over all layers in which each layer may choose again while the others stay."""
 LOW, HIGH = -3.0, 7.0
-"""Powers of two between which prices are drawn."""
+"""Prices are drawn between these powers of two."""
 
 
 def _prices() -> Floats:
-    """Prices of all kinds but multipliers, shape (P, 4): none, one, and several of them at once."""
+    """Prices of the resources besides multipliers, shape (P, 4): none, one, or several at once."""
     rng = np.random.default_rng(0)
     alone = np.concatenate([np.outer(2.0 ** np.arange(LOW, HIGH), row) for row in np.eye(SCARCE)])
     drawn = 2.0 ** rng.uniform(LOW, HIGH, (TRIES, SCARCE)) * (rng.random((TRIES, SCARCE)) < 0.6)
@@ -51,9 +52,9 @@ class Sketch:
     Attributes
     ----------
     cycles : int
-        Per frame.
+        Cycles per frame.
     resources : Resources
-        Of all engines together.
+        Sum over all engines.
     engines : tuple of EngineOption
         One for each table, in their order; their streams are at their widest.
     """
@@ -64,14 +65,14 @@ class Sketch:
 
 
 class OptionTable:
-    """The options of one layer, and the cheapest of them for any pace and many prices.
+    """The options of one layer, and the cheapest one for each pace and price.
 
     Parameters
     ----------
     options : sequence of EngineOption
         At least one.
     budget : Budget
-        Whose limits prices and shares are relative to.
+        Prices and shares are relative to its limits.
     """
 
     def __init__(self, options: Sequence[EngineOption], budget: Budget) -> None:
@@ -87,28 +88,28 @@ class OptionTable:
         self._paces: list[int] = self.cycles.tolist()
         self.taken: Ints = taken[kept]
         self.least: Ints = np.minimum.accumulate(self.taken, axis=0)
-        """Of each resource the least that an option up to this one takes."""
+        """Smallest amount of each resource among the options up to this one."""
         units = [budget.share(Resources(**{kind: 1})) for kind in KIND_NAMES]
         self.shares: Ints = self.taken @ np.array(units, dtype=np.int64)
         self.rank: Ints = np.empty(len(self.options), dtype=np.int64)
-        """Place of each option by multipliers, and then shares."""
+        """Rank of each option by multipliers, then by shares."""
         order = np.lexsort((self.shares, self.taken[:, MULTIPLIERS]))
         self.rank[order] = np.arange(len(order))
         scale = np.array([SHARE / max(budget.limits.get(kind, 0), 1) for kind in KIND_NAMES])
         scale[[kind not in budget.limits for kind in KIND_NAMES]] = 0.0
         scarce = np.delete(self.taken * scale, MULTIPLIERS, axis=1)
         cost = self.shares[:, None] + scarce @ PRICES.T
-        # Fewest multipliers first, as the planner does; and without that, if it cannot be.
+        # With fewest multipliers first, as the planner chooses; then, as a fallback, without.
         most = float(cost.max()) + 1
         cost = np.concatenate([cost + most * self.taken[:, [MULTIPLIERS]], cost], axis=1)
         self.cheapest: Ints = _first_least(cost)
 
     def keeping(self, pace: int) -> int:
-        """How many options take no more cycles."""
+        """Count the options that take at most `pace` cycles."""
         return bisect_right(self._paces, pace)
 
     def picks(self, pace: int) -> Ints:
-        """For each price, the cheapest option that takes no more cycles; shape (2 P,)."""
+        """Cheapest option of at most `pace` cycles for each price; shape (2 P,)."""
         picked: Ints = self.cheapest[self.keeping(pace) - 1]
         return picked
 
@@ -121,15 +122,15 @@ def sketch_design(
     Parameters
     ----------
     tables : sequence of OptionTable
-        One for each layer; layers that are alike may share theirs.
+        One for each layer; equal layers may share theirs.
     budget : Budget
     cycles : int, optional
-        Per frame, at most.
+        Most cycles per frame.
 
     Returns
     -------
     Sketch, or None
-        None if none was found within the budget.
+        None if no tried price leads to a design within the budget.
     """
     least = max(int(table.cycles[0]) for table in tables)
     limits = np.array([budget.limits.get(kind, np.inf) for kind in KIND_NAMES])
@@ -150,15 +151,15 @@ def sketch_design(
 
 
 @dataclass(frozen=True, slots=True)
-class _Priced:
-    """The best of the designs that prices lead to."""
+class _Pick:
+    """The best of the designs that the prices lead to."""
 
     picks: list[int]
     total: Ints
     fits: bool
 
 
-def _priced(tables: Sequence[OptionTable], limits: Floats, pace: int) -> _Priced:
+def _pick(tables: Sequence[OptionTable], limits: Floats, pace: int) -> _Pick:
     tried = [table.picks(pace) for table in tables]
     taken, shares = tables[0].taken[tried[0]], tables[0].shares[tried[0]]
     for table, numbers in zip(tables[1:], tried[1:], strict=True):
@@ -166,7 +167,7 @@ def _priced(tables: Sequence[OptionTable], limits: Floats, pace: int) -> _Priced
         shares += table.shares[numbers]
     excess = _excess(taken, limits)
     best = int(np.lexsort((shares, taken[:, MULTIPLIERS], excess))[0])
-    return _Priced(
+    return _Pick(
         picks=[int(numbers[best]) for numbers in tried],
         total=taken[best],
         fits=excess[best] == 0,
@@ -174,20 +175,20 @@ def _priced(tables: Sequence[OptionTable], limits: Floats, pace: int) -> _Priced
 
 
 def _fits(tables: Sequence[OptionTable], limits: Floats, pace: int) -> bool:
-    """Whether a design is found that keeps a pace."""
+    """Whether a tried design keeps the pace within the limits."""
     least = np.sum([table.least[table.keeping(pace) - 1] for table in tables], axis=0)
     if (least > limits).any():
         return False
-    priced = _priced(tables, limits, pace)
-    if priced.fits:
+    pick = _pick(tables, limits, pace)
+    if pick.fits:
         return True
-    _, total = _mended(tables, limits, pace, priced)
+    _, total = _improve(tables, limits, pace, pick)
     return bool((total <= limits).all())
 
 
 def _best(tables: Sequence[OptionTable], limits: Floats, pace: int) -> Sketch | None:
-    """The best design that is found at a pace."""
-    picks, total = _mended(tables, limits, pace, _priced(tables, limits, pace))
+    """Best tried design at a pace."""
+    picks, total = _improve(tables, limits, pace, _pick(tables, limits, pace))
     if (total > limits).any():
         return None
     engines = tuple(table.options[n] for table, n in zip(tables, picks, strict=True))
@@ -198,11 +199,11 @@ def _best(tables: Sequence[OptionTable], limits: Floats, pace: int) -> Sketch | 
     )
 
 
-def _mended(
-    tables: Sequence[OptionTable], limits: Floats, pace: int, priced: _Priced
+def _improve(
+    tables: Sequence[OptionTable], limits: Floats, pace: int, pick: _Pick
 ) -> tuple[list[int], Ints]:
-    """Let each layer choose anew, the others being as they are: numbers of options, and the sum."""
-    picks, total = list(priced.picks), priced.total
+    """Let each layer choose again while the others stay. Returns option numbers and the sum."""
+    picks, total = list(pick.picks), pick.total
     for _ in range(PASSES):
         for place, table in enumerate(tables):
             end = table.keeping(pace)
@@ -215,18 +216,18 @@ def _mended(
 
 
 def _excess(taken: Ints, limits: Floats) -> Floats:
-    """By how much designs, shape (N, kinds), break limits, as a sum of shares of these."""
+    """Sum of the relative excesses over all limits, for designs of shape (N, kinds)."""
     bounded = np.isfinite(limits)
     most = limits[bounded]
-    found: Floats = np.maximum(taken[:, bounded] - most, 0) @ (1 / np.maximum(most, 1))
-    return found
+    excess: Floats = np.maximum(taken[:, bounded] - most, 0) @ (1 / np.maximum(most, 1))
+    return excess
 
 
 def _first_least(cost: Floats) -> Ints:
-    """For each row the number of the least one up to it, column by column; the first of equals."""
+    """Number of the smallest row up to each row, column by column; of equals, the first."""
     least = np.minimum.accumulate(cost, axis=0)
     fresh = np.ones(cost.shape, dtype=bool)
     fresh[1:] = cost[1:] < least[:-1]
     numbers = np.where(fresh, np.arange(len(cost))[:, None], 0)
-    found: Ints = np.maximum.accumulate(numbers, axis=0)
-    return found
+    first: Ints = np.maximum.accumulate(numbers, axis=0)
+    return first

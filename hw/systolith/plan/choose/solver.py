@@ -1,4 +1,4 @@
-"""One option for each layer: the fastest design within a budget, or the smallest at a pace; exact.
+"""Exact choice of one option per layer: the fastest design in a budget, or the smallest at a pace.
 
 At a given pace, slower options are dropped and :mod:`systolith.plan.choose.knapsack` chooses among
 the others. Bisection over the paces that occur finds the fastest possible one.
@@ -16,15 +16,15 @@ __all__ = ["Option", "choose"]
 
 
 class Option(Protocol):
-    """What may be chosen for a layer."""
+    """One way to build a layer's engine."""
 
     @property
     def cycles(self) -> int:
-        """Per frame."""
+        """Cycles per frame."""
 
     @property
     def resources(self) -> Resources:
-        """What it takes."""
+        """Resources of the engine."""
 
 
 C = TypeVar("C", bound=Option)
@@ -39,29 +39,29 @@ def choose(
 ) -> list[C]:
     """Choose an option for each layer.
 
-    The slowest is as fast as the budget allows, or takes no more than `cycles`. At that pace, PE
-    arrays have as few multipliers as possible; and with these, the sum of all shares of the limits
-    is least, see :meth:`Budget.share`.
+    The slowest layer is as fast as the budget allows, or takes at most `cycles`. At that pace, PE
+    arrays have as few multipliers as possible, and among such designs the sum of the shares of all
+    limits is smallest, see :meth:`Budget.share`.
 
     Parameters
     ----------
     options : sequence of sequence of Option
-        For each layer at least one. Of those that are equal in everything, the first counts.
+        At least one for each layer. Of equal options, the first counts.
     budget : Budget
     cycles : int, optional
-        Per frame, at most.
+        Most cycles per frame.
     taken : Resources
-        What something else takes of the budget.
+        Resources of the budget that other parts of the design take.
 
     Returns
     -------
     list of Option
-        The same on each run.
+        One for each layer; the same on each run.
 
     Raises
     ------
     PlanError
-        With each resource of which there is too little, or the cycles that are needed.
+        Naming each resource that is too scarce, or the cycles that are needed.
     """
     if not options:
         return []
@@ -69,7 +69,7 @@ def choose(
     paces = _paces(options, cycles)
     low, high = 0, len(paces) - 1
     if not table.fits(paces[high]):
-        raise PlanError(_lacking(options, budget, taken, cycles))
+        raise PlanError(_shortages(options, budget, taken, cycles))
     while low < high:
         middle = (low + high) // 2
         if table.fits(paces[middle]):
@@ -80,7 +80,7 @@ def choose(
 
 
 def _paces(options: Sequence[Sequence[Option]], cycles: int | None) -> list[int]:
-    """Cycles that the slowest layer could take; no layer is slower than it must be."""
+    """Cycles that the slowest layer could take, ascending."""
     least = max(min(option.cycles for option in layer) for layer in options)
     if cycles is None:
         return sorted({o.cycles for o in chain.from_iterable(options) if o.cycles >= least})
@@ -91,9 +91,9 @@ def _paces(options: Sequence[Sequence[Option]], cycles: int | None) -> list[int]
 
 
 class _Table(Generic[C]):
-    """Options without those that others beat in everything, and all that they are judged by.
+    """The options that no other beats in everything, each with its vector.
 
-    A vector has the cycles, the multipliers, the share, and what is taken of each limited resource.
+    A vector has the cycles, the multipliers, the share, and the amount of each limited resource.
     """
 
     def __init__(self, options: Sequence[Sequence[C]], budget: Budget, taken: Resources) -> None:
@@ -104,7 +104,7 @@ class _Table(Generic[C]):
         kinds = tuple(budget.limits)
         known: dict[int, list[tuple[Vector, C]]] = {}
         for layer in options:
-            # Layers that are alike share their options.
+            # Equal layers share their options.
             if id(layer) not in known:
                 vectors = [_vector(option, budget, kinds) for option in layer]
                 known[id(layer)] = [(vectors[n], layer[n]) for n in find_front(vectors)]
@@ -120,7 +120,7 @@ class _Table(Generic[C]):
     def least(self, pace: int) -> list[C]:
         """Choose the options with the fewest multipliers, and then the least shares."""
         vectors = self._keeping(pace)
-        # A multiplier more is worse than any shares.
+        # One multiplier costs more than any sum of shares.
         weight = 1 + sum(max(vector[1] for vector in layer) for layer in vectors)
         numbers = minimize_cost(vectors, self.limits, [weight, 1, *[0] * len(self.limits)])
         assert numbers is not None, "the pace was found to be possible"
@@ -140,22 +140,22 @@ def _vector(option: Option, budget: Budget, kinds: Sequence[str]) -> Vector:
     return (option.cycles, used.multipliers, budget.share(used), *amounts)
 
 
-def _lacking(
+def _shortages(
     options: Sequence[Sequence[Option]], budget: Budget, taken: Resources, cycles: int | None
 ) -> Iterator[str]:
-    """Name each resource of which too little is there, whatever else is taken; or any."""
+    """Name each resource that is too scarce by itself; if none is, those too scarce in sum."""
     slowest = cycles if cycles is not None else max(o.cycles for o in chain.from_iterable(options))
     pace = "" if cycles is None else f" for {cycles:,} cycles per frame"
     keeping = [[option for option in layer if option.cycles <= slowest] for layer in options]
     need = "the engines need at least"
-    found = False
+    short = False
     for kind, limit in budget.limits.items():
         least = sum(min(getattr(o.resources, kind) for o in layer) for layer in keeping)
         least += getattr(taken, kind)
         if least > limit:
-            found = True
+            short = True
             yield f"{need} {least:,} {KINDS[kind]}{pace}, but the budget is {limit:,}"
-    if found:
+    if short:
         return
     for kind, limit in budget.limits.items():
         others = {other: most for other, most in budget.limits.items() if other != kind}
@@ -170,7 +170,7 @@ def _lacking(
             least += getattr(taken, kind)
             rest = " and ".join(f"{most:,} {KINDS[other]}" for other, most in others.items())
             yield f"{need} {least:,} {KINDS[kind]}{pace} with {rest}, but the budget is {limit:,}"
-            found = True
-    if not found:
+            short = True
+    if not short:
         rest = " and ".join(f"{most:,} {KINDS[kind]}" for kind, most in budget.limits.items())
         yield f"the engines need more{pace} of several resources than {rest}"

@@ -1,4 +1,4 @@
-"""How deep the queues of forks must be, by the cycle model."""
+"""Depths of the queues of forks, by the cycle model."""
 
 from dataclasses import replace
 
@@ -16,19 +16,19 @@ FRAMES = 8
 def size_queues(graph: StageGraph) -> StageGraph:
     """Make each queue as shallow as the pace allows.
 
-    A queue in registers is quicker than one in block memory, but holds less. So first each queue
-    gets its place: with all queues as deep as their places allow, one moves into registers if the
-    last of some frames leaves no later, or into block memory if it leaves earlier, until no move
-    helps. The end of that run is the earliest that any depths reach with these places.
+    A queue in registers has a shorter latency than one in block memory, but holds less. The first
+    step places each queue: with all queues as deep as their places allow, a queue moves into
+    registers if the last frame leaves no later, or into block memory if it leaves earlier, until no
+    move helps. No depths reach an earlier end with these places.
 
-    Then each queue gets its depth. As they are used, queues still hold what runs ahead of the
-    slowest stage without need; so queue by queue, bisection finds the smallest depth at which the
-    last frame leaves no later. Shallower queues elsewhere never make that depth smaller.
+    The second step sizes each queue. The queues of that run also hold transfers that needlessly run
+    ahead of the slowest stage. Queue by queue, bisection finds the smallest depth at which the last
+    frame leaves no later. Shallower queues elsewhere never make that depth smaller.
 
     Parameters
     ----------
     graph : StageGraph
-        Whose queues are deep enough never to be full.
+        Its queues are deep enough never to be full.
     """
     while True:
         run = compute_timeline(graph, FRAMES)
@@ -38,11 +38,11 @@ def size_queues(graph: StageGraph) -> StageGraph:
                 graph = _deepest(moved)
                 break
         else:
-            return _reduced(_as_used(graph, run), run.last_output[-1])
+            return _reduce(_as_used(graph, run), run.last_output[-1])
 
 
 def _deepest(graph: StageGraph) -> StageGraph:
-    """Make each queue as deep as it can be where it is."""
+    """Make each queue as deep as it can be in its place."""
     for fork in _forks(graph):
         depths = tuple(NEVER_FULL if deep else DEEP - 1 for deep in fork.deep)
         graph = _with(graph, replace(fork, depths=depths))
@@ -50,7 +50,7 @@ def _deepest(graph: StageGraph) -> StageGraph:
 
 
 def _as_used(graph: StageGraph, run: Timeline) -> StageGraph:
-    """Make each queue as deep as it really is used: unless one moves, every event stays."""
+    """Make each queue as deep as it is used; unless one moves, no event changes."""
     for fork in _forks(graph):
         used = tuple(max(depth, LEAST_DEPTH) for depth in run.most_queued[fork.name])
         graph = _with(graph, replace(fork, depths=used))
@@ -58,7 +58,7 @@ def _as_used(graph: StageGraph, run: Timeline) -> StageGraph:
 
 
 def _into_block_memory(graph: StageGraph, run: Timeline) -> StageGraph:
-    """Move the first queue that is too full in registers, if the last frame then leaves earlier."""
+    """Move the first full queue out of registers whose move makes the last frame leave earlier."""
     for fork in _forks(graph):
         for branch, most in enumerate(run.most_queued[fork.name]):
             if most == fork.depths[branch]:
@@ -69,7 +69,7 @@ def _into_block_memory(graph: StageGraph, run: Timeline) -> StageGraph:
 
 
 def _into_registers(graph: StageGraph, run: Timeline) -> StageGraph:
-    """Move each queue in block memory whose move makes the last frame leave no later."""
+    """Move each queue out of block memory whose move makes the last frame leave no later."""
     for fork in _forks(graph):
         for branch, deep in enumerate(fork.deep):
             if deep:
@@ -80,8 +80,8 @@ def _into_registers(graph: StageGraph, run: Timeline) -> StageGraph:
     return graph
 
 
-def _reduced(graph: StageGraph, end: int) -> StageGraph:
-    """Reduce each queue once, in turn, where it is."""
+def _reduce(graph: StageGraph, end: int) -> StageGraph:
+    """Reduce each queue once, in turn, in its place."""
     for fork in _forks(graph):
         for branch, most in enumerate(fork.depths):
             fork = fork.with_depth(branch, _least_depth(graph, fork, branch, most, end))

@@ -1,4 +1,4 @@
-"""The cycle model: when each transfer and each pass happens, exactly, without simulating gates.
+"""The cycle model: the exact cycle of each transfer and pass, without simulating gates.
 
 The stages are built so that every action happens in the first cycle in which its conditions hold.
 Then the time of each event is a maximum of earlier times plus constants. A pipeline is a system of
@@ -29,7 +29,7 @@ __all__ = ["Timeline", "compute_timeline"]
 
 Ints = NDArray[np.int64]
 Queue = tuple[Ints, Ints]
-"""Cycles in which transfers enter, and from which on their room can be used again."""
+"""Cycles in which transfers enter, and in which their room can be used again."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,9 +41,9 @@ class Timeline:
     Attributes
     ----------
     first_input, last_output : tuple of int
-        For each frame, the cycle of its first input and of its last transfer at any output.
+        Cycle of each frame's first input, and of its last transfer at any output.
     queues : mapping of str to tuple of Queue
-        For each fork, its queues.
+        Queues of each fork.
     """
 
     first_input: tuple[int, ...]
@@ -52,7 +52,7 @@ class Timeline:
 
     @cached_property
     def most_queued(self) -> Mapping[str, tuple[int, ...]]:
-        """For each fork, how many transfers each of its queues held at most."""
+        """Most transfers in each queue of each fork."""
         return {
             name: tuple(_most_queued(*queue) for queue in queues)
             for name, queues in self.queues.items()
@@ -65,7 +65,7 @@ class Timeline:
 
     @property
     def cycles(self) -> int:
-        """Cycles from the first input transfer to the very last output transfer, inclusive."""
+        """Cycles from the first input transfer to the last output transfer, inclusive."""
         return self.last_output[-1] - self.first_input[0] + 1
 
 
@@ -276,6 +276,6 @@ def _transfers(stages: Mapping[str, StagePlan], edge: Edge) -> int:
 
 
 def _most_queued(entered: Ints, room_from: Ints) -> int:
-    """Most transfers that take room at once."""
+    """Most transfers that occupy room at once."""
     before = np.searchsorted(room_from, entered, side="right")
     return int((np.arange(1, len(entered) + 1) - before).max())

@@ -1,4 +1,4 @@
-"""What one output sums over, and in which step each row of an array reads which part of it."""
+"""The sum of one output, and which part of it each array row reads in which step."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -9,17 +9,17 @@ __all__ = ["Reduction"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reduction:
-    """Groups of n input channels at the taps of a kernel; each pair of both is one part.
+    """Groups of n input channels at the taps of a kernel; each pair of group and tap is one part.
 
     A row's memory holds a bank: every ``banks``-th group, so that transfers can be dealt to the
-    rows. Rows of one bank share its parts, tap by tap, groups innermost.
+    rows. Rows with the same bank share its parts, tap by tap, groups innermost.
 
     Parameters
     ----------
     taps, groups : int
         Kernel positions, and groups of input channels.
     reads : tuple of tuple of int, optional
-        For each group the taps that it keeps, ascending; default: all.
+        Kept taps of each group, ascending; default: all.
     """
 
     taps: int
@@ -28,29 +28,29 @@ class Reduction:
 
     @property
     def length(self) -> int:
-        """Parts."""
+        """Number of parts."""
         if self.reads is None:
             return self.taps * self.groups
         return sum(map(len, self.reads))
 
     def banks(self, rows: int) -> int:
-        """Different contents among the memories of so many rows: row r holds bank r modulo this."""
+        """Different contents among the memories of the rows: row r holds bank ``r % banks``."""
         return gcd(rows, self.groups)
 
     def folds(self, rows: int) -> int:
-        """Steps in which so many rows read all parts."""
+        """Steps in which the rows read all parts."""
         banks = self.banks(rows)
         return ceil(_fullest(self, banks) / (rows // banks))
 
     def parts(self, rows: int, row: int) -> list[tuple[int, int]]:
-        """Tap and group that a row reads, step by step; shorter than :meth:`folds` at the end."""
+        """List tap and group that a row reads, step by step; may be shorter than :meth:`folds`."""
         banks = self.banks(rows)
         return _bank(self, banks, row % banks)[row // banks :: rows // banks]
 
 
 @cache
 def _fullest(reduction: Reduction, banks: int) -> int:
-    """Parts of the bank that has most."""
+    """Number of parts of the largest bank."""
     if reduction.reads is None:
         return reduction.taps * (reduction.groups // banks)
     return max(sum(map(len, reduction.reads[bank::banks])) for bank in range(banks))

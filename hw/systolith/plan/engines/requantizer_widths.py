@@ -1,4 +1,4 @@
-"""What a requantizer multiplies by and what it adds, and how wide that is."""
+"""Widths of the multiplier and of the addends of a requantizer."""
 
 import numpy as np
 
@@ -13,23 +13,23 @@ from systolith.network import (
 __all__ = ["SPARE_BIAS_BITS", "addends", "offset_bits", "scale_bits", "trailing_zeros"]
 
 SPARE_BIAS_BITS = 2
-"""By which biases that may be loaded are wider than sums."""
+"""Extra bits of loadable biases over sums."""
 
 
 def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
-    """Width of the multiplier of a requantizer; 0 if it has none, as it only shifts."""
-    raised = trailing_zeros(requantize, reloadable=reloadable)
+    """Width of the multiplier of a requantizer; 0 if it only shifts."""
+    zeros = trailing_zeros(requantize, reloadable=reloadable)
     if _only_shifts(requantize):
         return 0
-    own = max((int(requantize.multiplier.max()) >> raised).bit_length(), 1)
+    own = max((int(requantize.multiplier.max()) >> zeros).bit_length(), 1)
     return max(own, USUAL_MULTIPLIER_BITS) if reloadable else own
 
 
 def trailing_zeros(requantize: Requantize, *, reloadable: bool = False) -> int:
-    """Zeros at the end of every multiplier, if there are offsets: these take wires only.
+    """Count the zeros at the end of all multipliers, which take wires only; 0 without offsets.
 
-    Without offsets there are none to spare. A design that only shifts and can be loaded has as many
-    as any multiplier may have, so that other offsets fit.
+    A reloadable design that only shifts has as many as any multiplier may have, so that other
+    offsets fit.
     """
     if requantize.offset is None:
         return 0
@@ -39,35 +39,35 @@ def trailing_zeros(requantize: Requantize, *, reloadable: bool = False) -> int:
 
 
 def addends(biases: IntArray, requantize: Requantize) -> list[int]:
-    """What a requantizer with offsets adds to each channel's product: its bias, multiplied, too.
+    """Addends of each channel's product: its offset plus its bias times the multiplier.
 
-    These may need more than 64 bits.
+    They may need more than 64 bits.
     """
     channels = len(biases)
     offset = np.zeros(1, dtype=np.int64) if requantize.offset is None else requantize.offset
     parameters = (
-        np.broadcast_to(each, channels).tolist() for each in (requantize.multiplier, offset)
+        np.broadcast_to(values, channels).tolist() for values in (requantize.multiplier, offset)
     )
     return [
-        bias * multiplier + by
-        for bias, multiplier, by in zip(biases.tolist(), *parameters, strict=True)
+        bias * multiplier + addend
+        for bias, multiplier, addend in zip(biases.tolist(), *parameters, strict=True)
     ]
 
 
 def offset_bits(
     sum_bits: int, biases: IntArray, requantize: Requantize, *, reloadable: bool = False
 ) -> int:
-    """Width of what is added behind the multiplier; 0 if biases are added in front of it.
+    """Width of the addend behind the multiplier; 0 if biases are added in front of it.
 
     Parameters
     ----------
     sum_bits : int
-        Of sums without their biases.
+        Width of sums without their biases.
     biases : array of int, shape (channels,)
     requantize : Requantize
     reloadable : bool
-        Whether parameters can be written: then as wide as any bias times any multiplier, and a bit
-        wider.
+        Whether parameters can be written. The addend then has one bit more than any bias times any
+        multiplier.
     """
     if requantize.offset is None:
         return 0
@@ -76,10 +76,10 @@ def offset_bits(
     if not reloadable:
         return bits
     bias = max(sum_bits + SPARE_BIAS_BITS, signed_bits(int(biases.min()), int(biases.max())))
-    raised = trailing_zeros(requantize, reloadable=True)
-    multiplier = scale_bits(requantize, reloadable=True) + raised
-    # The design's own parameters are written with as many zeros at the end, too.
-    missing = max(raised - _zeros_at_end(requantize), 0)
+    zeros = trailing_zeros(requantize, reloadable=True)
+    multiplier = scale_bits(requantize, reloadable=True) + zeros
+    # The design's own parameters are stored with the same zeros at the end.
+    missing = max(zeros - _zeros_at_end(requantize), 0)
     return max(bits + missing, bias + multiplier + 1)
 
 

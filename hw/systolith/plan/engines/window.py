@@ -1,7 +1,7 @@
-"""Geometry of a window that slides over frames stored in a circular buffer.
+"""Geometry of a window that slides over frames in a circular buffer.
 
-Input pixels are numbered in raster order, and on from frame to frame. A window buffer holds the
-pixels from the oldest that some coming window reads to the newest that arrived.
+Input pixels are numbered in raster order, and the numbers continue from frame to frame. A window
+buffer holds the pixels from the oldest that a later window reads to the newest that has arrived.
 """
 
 from collections.abc import Iterator
@@ -83,34 +83,34 @@ class Window:
         return min(last_row, self.height - 1) * self.width + min(last_column, self.width - 1)
 
     def needed(self) -> Iterator[int]:
-        """For each window of a frame: how many of the frame's pixels must have arrived."""
+        """Yield, for each window of a frame, how many of its pixels must have arrived."""
         rows, columns = self.output_size
         for row in range(rows):
             for column in range(columns):
                 yield self.newest(row, column) + 1
 
     def freed(self) -> Iterator[int]:
-        """For each window of a frame: how many of the frame's pixels are not read after it."""
+        """Yield, for each window of a frame, how many of its pixels no later window reads."""
         rows, columns = self.output_size
         freed = 0
         for number in range(1, rows * columns):
-            # Wide padding lets the next row's window begin before the end of the last one's.
+            # With wide padding, the next row's first window begins before the last one of this row.
             freed = max(freed, self.origin(*divmod(number, columns)))
             yield freed
         yield self.input_pixels
 
     @cached_property
     def span(self) -> int:
-        """Pixels that must be held at once for a window to be complete, at most."""
+        """Most pixels that must be held at once for a window to be complete."""
         freed = [0, *self.freed()]
         return max(needed - free for needed, free in zip(self.needed(), freed, strict=False))
 
     @property
     def steady_span(self) -> int:
-        """Pixels to hold so that a window never waits for pixels that arrive at an even pace.
+        """Pixels to hold so that windows never wait if pixels arrive at an even pace.
 
-        While one output row is computed, the pixels that make the next one possible must fit
-        beside those in use; so must what arrives while windows in the padding ask for nothing new.
+        While one output row is computed, the pixels for the next row must fit beside those in use.
+        So must the pixels that arrive while windows in the padding need no new ones.
         """
         top, bottom, _, _ = self.padding
         ahead = max(self.stride[0], top + bottom) * self.width + self.stride[1]

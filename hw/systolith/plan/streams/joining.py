@@ -1,4 +1,4 @@
-"""Streams between engines: copies for several readers, and changes of width."""
+"""Streams between engines: forks for several readers, gearboxes for changes of width."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -13,12 +13,13 @@ from systolith.plan.streams.stage_graph import EnginePlan, StageGraph, StagePlan
 __all__ = ["join_engines", "readers_of"]
 
 NEVER_FULL = 1 << 30
+"""Depth of queues that are not sized yet, in transfers."""
 
 
 def readers_of(network: IntegerNetwork, name: str) -> list[tuple[Layer | None, int]]:
-    """List the layers that read a tensor, with the number of their input.
+    """List the layers that read a tensor, each with the number of its input.
 
-    The network's outputs come last: no layer, with their number.
+    The network's outputs come last: None instead of a layer, with the number of the output.
     """
     readers: list[tuple[Layer | None, int]] = [
         (layer, port)
@@ -37,16 +38,16 @@ def readers_of(network: IntegerNetwork, name: str) -> list[tuple[Layer | None, i
 def join_engines(network: IntegerNetwork, engines: Sequence[EnginePlan], pace: int) -> StageGraph:
     """Join engines by streams.
 
-    Where a tensor is read more than once comes a fork, its queues still without bounds; where
-    neighbours differ in lanes a gearbox, two if neither width divides the other.
+    A tensor with several readers gets a fork, whose queues have no bounds yet. Neighbours with
+    different lanes get a gearbox, or two if neither width divides the other.
 
     Parameters
     ----------
     network : IntegerNetwork
     engines : sequence of EnginePlan
-        One for each layer but flattenings, in the network's order.
+        One for each layer except flattenings, in the network's order.
     pace : int
-        Cycles per frame that streams should keep.
+        Cycles per frame that no stream should exceed.
     """
     return _Joining(network, engines, pace).graph()
 
@@ -59,7 +60,7 @@ class _Joining:
         self.stages: list[StagePlan] = []
         self.sources: dict[str, tuple[str, ...]] = {}
         self.ends: dict[tuple[str | None, int], str] = {}
-        """The stage from which a reader's input comes; by layer and input, see `readers_of`."""
+        """Stage that feeds each input of each layer, see `readers_of`."""
 
     def graph(self) -> StageGraph:
         first = readers_of(self.network, INPUT)
@@ -76,7 +77,7 @@ class _Joining:
         return StageGraph(stages=tuple(self.stages), sources=self.sources, outputs=tuple(outputs))
 
     def _spread(self, layer: str, stage: str, tensor: Tensor, lanes: int) -> None:
-        """Bring a stage's stream to all who read it."""
+        """Connect a stage's stream to all its readers."""
         readers = readers_of(self.network, layer)
         if len(readers) > 1:
             fork = ForkPlan(
@@ -100,10 +101,11 @@ class _Joining:
     def _gearboxes(
         self, layer: str, tensor: Tensor, lanes: int, reader: Layer, port: int
     ) -> Iterator[GearboxPlan | ForkPlan]:
-        """Change the width at their greatest common divisor, or if that is too slow, multiple.
+        """Change the width through the greatest common divisor, or the least common multiple.
 
-        The least common multiple takes larger registers, and a queue between both gearboxes:
-        where a pixel ends amid a register, one gives two transfers before the other takes any.
+        The divisor is used unless it is too slow. The multiple takes larger registers, and a queue
+        between both gearboxes: where a pixel ends in the middle of a register, one gearbox gives
+        two transfers before the other takes any.
         """
         wanted = self._lanes_into(reader, port)
         common = gcd(lanes, wanted)

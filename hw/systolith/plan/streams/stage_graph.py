@@ -1,4 +1,4 @@
-"""The kinds of stages that a pipeline is made of, and how they are joined."""
+"""The stages of a pipeline, the streams that join them, and their names in Verilog."""
 
 import re
 from collections import Counter
@@ -31,8 +31,8 @@ StagePlan = ConvPlan | PoolPlan | AddPlan | GearboxPlan | ForkPlan
 class Edge:
     """A stream from one stage to another.
 
-    `source` is :data:`systolith.network.INPUT` for what enters, `target` None for what leaves;
-    `branch` counts the streams out of `source`, `port` those into `target`.
+    `source` is :data:`systolith.network.INPUT` for the input of the pipeline, `target` None for an
+    output. `branch` numbers the streams out of `source`, `port` those into `target`.
     """
 
     source: str
@@ -45,17 +45,17 @@ class Edge:
 class StageGraph:
     """Stages joined by streams.
 
-    Only forks are read more than once: as often as they have queues.
+    Only forks have several readers: one for each queue.
 
     Parameters
     ----------
     stages : tuple of StagePlan
-        In the order of the data flow, under different names.
+        In the order of the data flow, with different names.
     sources : mapping of str to tuple of str
-        For each stage, the names of those it reads, port by port;
-        :data:`systolith.network.INPUT` is what enters.
+        Names of the stages that each stage reads, port by port; :data:`systolith.network.INPUT` is
+        the input of the pipeline.
     outputs : tuple of str
-        Stages whose streams leave, one for each of the network's outputs, in their order.
+        Stages whose streams are the network's outputs, in their order.
     """
 
     stages: tuple[StagePlan, ...]
@@ -64,18 +64,18 @@ class StageGraph:
 
     @classmethod
     def chain(cls, stages: Sequence[StagePlan]) -> "StageGraph":
-        """Stages one after the other."""
+        """Join stages one after the other."""
         names = [INPUT, *(stage.name for stage in stages)]
         sources = {after: (before,) for before, after in pairwise(names)}
         return cls(stages=tuple(stages), sources=sources, outputs=(names[-1],))
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """All streams, in the order of those who read them; those that leave come last."""
+        """All streams, in the order of their readers; outputs come last."""
         return tuple(self._edges())
 
     def replaced(self, stages: Sequence[StagePlan]) -> "StageGraph":
-        """The same graph of other stages with the same names, in the same order."""
+        """Return the graph with other stages of the same names, in the same order."""
         return replace(self, stages=tuple(stages))
 
     def _edges(self) -> Iterator[Edge]:
