@@ -22,7 +22,7 @@ from systolith.prune import (
     MaskSet,
     ParticleFilter,
     Sparsifier,
-    count,
+    count_costs,
     find_channel_groups,
     prune_by_particles,
     prune_feature_maps_by_particles,
@@ -131,7 +131,7 @@ def run(bench: Workbench) -> Mapping[str, Any]:
         return {"accuracy": accuracy(small)}
 
     images = data.train_images[:1]
-    before, after = count(CifarVGG(), images), count(small, images)
+    before, after = count_costs(CifarVGG(), images), count_costs(small, images)
     masked = {name.removesuffix(".weight"): float(m.double().mean()) for name, m in masks.items()}
     kept_macs = sum(c.macs * masked.get(name, 1.0) for name, c in after.layers.items())
     convolutions = [name for name, m in small.named_modules() if isinstance(m, nn.Conv2d)]

@@ -16,7 +16,7 @@ from systolith.prune import (
     FilterMasks,
     LinearFilterEnsemble,
     Loss,
-    count,
+    count_costs,
     find_channel_groups,
     macs_after,
     parameters_after,
@@ -92,7 +92,7 @@ def torch_pruning(bench: Workbench) -> nn.Module:
     import torch_pruning as tp  # type: ignore[import-not-found]  # for this comparison only
 
     images = bench.data(NETWORK).train_images[:2]
-    dense = count(bench.trained(NETWORK), images)
+    dense = count_costs(bench.trained(NETWORK), images)
     for ratio in (step / 200 for step in range(20, 190)):
         model = bench.trained(NETWORK)
         tp.pruner.BasePruner(
@@ -102,7 +102,7 @@ def torch_pruning(bench: Workbench) -> nn.Module:
             pruning_ratio=ratio,
             ignored_layers=[model.get_submodule("linear")],
         ).step()
-        small = count(model, images)
+        small = count_costs(model, images)
         if (
             small.macs <= KEPT_MACS * dense.macs
             and small.parameters <= KEPT_PARAMETERS * dense.parameters
@@ -133,10 +133,10 @@ def run(method: str, bench: Workbench) -> Mapping[str, Any]:
     data, name = bench.data(NETWORK), f"{NETWORK}-{method}"
     dense = bench.trained(NETWORK)
     images: Tensor = data.train_images[:2]
-    before = count(dense, images)
+    before = count_costs(dense, images)
 
     small: nn.Module = bench.stage(name, lambda: {"model": METHODS[method](bench)})["model"]
-    after = count(small, images)
+    after = count_costs(small, images)
     once = evaluate(small, data.test_images, data.test_labels)
     searching = SEARCH_EPOCHS.get(method, 0)
     finetuning = bench.epochs(EPOCHS - searching)

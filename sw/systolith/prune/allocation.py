@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from systolith.network import Pattern
 from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
-from systolith.prune.filters.costs import count
+from systolith.prune.filters.costs import count_costs
 from systolith.prune.rules import prunable_layers
 from systolith.prune.topk import topk_mask
 
@@ -60,7 +60,7 @@ def weight_cost(model: nn.Module, images: Tensor, *, macs: bool) -> PatternCost:
     macs : bool
         Count MACs instead of weights.
     """
-    layers = count(model, images).layers
+    layers = count_costs(model, images).layers
     weights = prunable_layers(model)
 
     def cost(patterns: Mapping[str, Pattern]) -> float:

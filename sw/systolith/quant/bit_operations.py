@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from systolith.prune import ChannelGroup, count
+from systolith.prune import ChannelGroup, count_costs
 from systolith.quant.recognition import FloatLayer, read_network
 from systolith.quant.recognition.operations import AddUp, AveragePool, Convolve, Multiply
 
@@ -73,7 +73,7 @@ def layer_operations(
     """
     removable = [group for group in groups if group.removable]
     layers = {layer.name: layer for layer in read_network(model, images).layers}
-    cost = count(model, images)
+    cost = count_costs(model, images)
     return tuple(
         LayerOperations(
             name=layer.qualified_name,

@@ -11,7 +11,7 @@ from systolith.prune.filters.costs import (
     Cost,
     KeptCost,
     LayerCost,
-    count,
+    count_costs,
     macs_after,
     parameters_after,
 )
@@ -37,7 +37,7 @@ __all__ = [
     "LayerCost",
     "TaylorGates",
     "check_budget",
-    "count",
+    "count_costs",
     "find_channel_groups",
     "gated",
     "gated_channels",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.trace import evaluating
 
-__all__ = ["Cost", "KeptCost", "LayerCost", "count", "macs_after", "parameters_after"]
+__all__ = ["Cost", "KeptCost", "LayerCost", "count_costs", "macs_after", "parameters_after"]
 
 KeptCost = Callable[[Mapping[str, int]], float]
 """Function from numbers of kept units, by group name, to the cost of the network.
@@ -60,7 +60,7 @@ class Cost:
         return sum(layer.macs for layer in self.layers.values())
 
 
-def count(model: nn.Module, images: Tensor) -> Cost:
+def count_costs(model: nn.Module, images: Tensor) -> Cost:
     """Count parameters and MACs, layer by layer.
 
     Parameters
@@ -73,7 +73,7 @@ def count(model: nn.Module, images: Tensor) -> Cost:
     Examples
     --------
     >>> import torch
-    >>> cost = count(nn.Conv2d(3, 8, 3, padding=1), torch.zeros(1, 3, 4, 4))
+    >>> cost = count_costs(nn.Conv2d(3, 8, 3, padding=1), torch.zeros(1, 3, 4, 4))
     >>> cost.parameters, cost.macs
     (224, 3456)
     """
@@ -99,7 +99,7 @@ def count(model: nn.Module, images: Tensor) -> Cost:
 
 def macs_after(model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor) -> KeptCost:
     """MACs for one image, as a function of how many units of each group are kept."""
-    widths, layers = _widths(groups), count(model, images).layers
+    widths, layers = _widths(groups), count_costs(model, images).layers
 
     def macs(kept: Mapping[str, int]) -> float:
         total = 0.0
@@ -114,7 +114,7 @@ def macs_after(model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor)
 
 def parameters_after(model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor) -> KeptCost:
     """Parameters, as a function of how many units of each group are kept."""
-    widths, layers = _widths(groups), count(model, images).layers
+    widths, layers = _widths(groups), count_costs(model, images).layers
     weights = {
         name: module.weight.numel()
         for name, module in model.named_modules()

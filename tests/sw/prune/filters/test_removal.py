@@ -11,7 +11,7 @@ from systolith.models import ResNet8
 from systolith.prune import PruneError
 from systolith.prune.filters import (
     FilterMasks,
-    count,
+    count_costs,
     find_channel_groups,
     gated,
     macs_after,
@@ -33,8 +33,8 @@ def test_the_smaller_network_computes_exactly_what_the_masked_one_does(
     small = remove_filters(model, masks, x)
     masks.apply_(model)
     assert torch.equal(small(x), model(x))
-    assert count(small, x).parameters == parameters_after(model, groups, x)(masks.kept)
-    assert count(small, x).macs == macs_after(model, groups, x)(masks.kept)
+    assert count_costs(small, x).parameters == parameters_after(model, groups, x)(masks.kept)
+    assert count_costs(small, x).macs == macs_after(model, groups, x)(masks.kept)
     # Nothing that was removed is left: the groups of the small network have the kept sizes. (A
     # depthwise convolution of one channel is an ordinary one.)
     left = {group.name: group.size for group in find_channel_groups(small, x)}
