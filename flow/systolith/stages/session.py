@@ -13,17 +13,26 @@ from systolith.config import (
     read_content,
 )
 from systolith.emit import Meaning, read_meaning
-from systolith.foundation import ProblemCollector, ProblemsError, UsageError
+from systolith.foundation import (
+    Broadcast,
+    Journal,
+    Listener,
+    ProblemCollector,
+    ProblemsError,
+    Silent,
+    UsageError,
+    open_log,
+    write_json,
+)
 from systolith.network import IntegerNetwork, load
 from systolith.plan import NetworkPlan
 from systolith.report import Report, write_results_page
 from systolith.stages.engines import judge_untrained
 from systolith.stages.hardware import HardwareStages
-from systolith.stages.journal import Broadcast, Journal, Listener, Silent, open_log
 from systolith.stages.machine import check_machine
 from systolith.stages.sources import NetworkSource, Source
 from systolith.stages.stage import Stage, StageRunner, choose_stages
-from systolith.stages.workspace import Workspace, write_json
+from systolith.stages.workspace import Workspace
 
 __all__ = ["Session", "open_run"]
 

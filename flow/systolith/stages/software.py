@@ -24,7 +24,7 @@ from systolith.compress import (
 from systolith.config import Experiment
 from systolith.data import Dataset, load_image_files
 from systolith.emit import MEANING, Meaning, read_meaning
-from systolith.foundation import ProblemCollector, UsageError
+from systolith.foundation import ProblemCollector, UsageError, write_json
 from systolith.frontend import IntegerModel, lower
 from systolith.network import INPUT, IntArray, IntegerNetwork, load, save, trace
 from systolith.prune import prunable_layers
@@ -39,7 +39,7 @@ from systolith.stages.prunings import make_prunings
 from systolith.stages.recipes import make_bits, make_recipe
 from systolith.stages.sources import Judge
 from systolith.stages.stage import Stage, StageContext
-from systolith.stages.workspace import StageRecord, write_json
+from systolith.stages.workspace import StageRecord
 from systolith.train import clear_checkpoints, evaluate, save_tensors, train_float
 
 __all__ = ["ExperimentSource", "meaning_of"]

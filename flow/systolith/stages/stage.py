@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from systolith.foundation import Progress, ProgressCallback
+from systolith.foundation import Listener, Progress, ProgressCallback
 from systolith.report import Report, StageTime
-from systolith.stages.journal import Listener
 from systolith.stages.keys import Inputs, join_inputs
 from systolith.stages.workspace import StageRecord, Workspace, key_of
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from systolith.foundation import replacing
+from systolith.foundation import write_json
 from systolith.stages.keys import Inputs, explain_changes
 
-__all__ = ["StageRecord", "Workspace", "key_of", "write_json", "write_text"]
+__all__ = ["StageRecord", "Workspace", "key_of"]
 
 MISSING = "missing"
 
@@ -149,18 +149,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     whole = isinstance(content, dict) and {"inputs", "seconds", "files", "result"} <= content.keys()
     return content if whole else None
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(text)
 
 
 def _digest(values: object) -> str:

@@ -20,7 +20,7 @@ from systolith.config import Experiment, HardwareSection, check_experiment
 from systolith.data import Dataset, hold_out
 from systolith.data.split import draw_stratified
 from systolith.devices import Resources
-from systolith.foundation import Progress, ProgressCallback
+from systolith.foundation import Progress, ProgressCallback, write_json
 from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
@@ -29,7 +29,6 @@ from systolith.stages.factories import make_data, make_model
 from systolith.stages.keys import program_digest
 from systolith.stages.prunings import make_prunings
 from systolith.stages.recipes import make_bits, make_recipe
-from systolith.stages.workspace import write_json
 from systolith.train import EpochProgress, evaluate, save_tensors, train_float
 
 __all__ = [

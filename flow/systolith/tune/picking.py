@@ -9,8 +9,7 @@ from typing import Any
 import tomlkit
 
 from systolith.config import check_experiment, merged
-from systolith.foundation import UsageError
-from systolith.stages.workspace import write_text
+from systolith.foundation import UsageError, write_text
 
 __all__ = ["find_design", "load_summary", "write_pick"]
 

@@ -1,17 +1,33 @@
 """Base of every other package: lists of problems, atomic file writes, progress."""
 
-from systolith.foundation.files import replacing, spare_folder
+from systolith.foundation.files import replacing, spare_folder, write_json, write_text
+from systolith.foundation.journal import (
+    LOG,
+    Broadcast,
+    Journal,
+    Listener,
+    Silent,
+    open_log,
+)
 from systolith.foundation.problems import ProblemCollector, ProblemsError, UsageError, listed
 from systolith.foundation.progress import Progress, ProgressCallback, no_progress
 
 __all__ = [
+    "LOG",
+    "Broadcast",
+    "Journal",
+    "Listener",
     "ProblemCollector",
     "ProblemsError",
     "Progress",
     "ProgressCallback",
+    "Silent",
     "UsageError",
     "listed",
     "no_progress",
+    "open_log",
     "replacing",
     "spare_folder",
+    "write_json",
+    "write_text",
 ]

@@ -1,12 +1,13 @@
 """Atomic file writes, and a folder for caches without a home."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replacing", "spare_folder"]
+__all__ = ["replacing", "spare_folder", "write_json", "write_text"]
 
 
 @contextmanager
@@ -49,3 +50,15 @@ def spare_folder() -> Path | None:
     except OSError:
         return None
     return folder if status.st_uid == os.getuid() and not status.st_mode & 0o022 else None
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file atomically; its folder is made if it is missing."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically; its folder is made if it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from systolith.foundation import replacing
+from systolith.foundation import replacing, write_json
 
 
 def test_a_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
@@ -33,3 +33,12 @@ def test_what_cannot_be_replaced_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError), replacing(tmp_path / "folder") as temporary:
         temporary.write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_json_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert path.read_text() == '{\n "a": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [path]

@@ -2,13 +2,7 @@
 
 from pathlib import Path
 
-from typer.testing import CliRunner
-
-from systolith.cli import app
-from systolith.foundation import Progress
-from systolith.network import save
-from systolith.stages import LOG, Journal, open_log
-from tests.support.networks import small_network
+from systolith.foundation import LOG, Journal, Progress, open_log
 
 
 class Clock:
@@ -70,13 +64,24 @@ def test_a_log_grows_line_by_line(tmp_path: Path) -> None:
     assert first.endswith(" first") and second.endswith(" second")
 
 
-def test_output_that_is_no_terminal_gets_lines(tmp_path: Path) -> None:
-    save(small_network(), tmp_path / "small.json")
-    arguments = ["estimate", str(tmp_path / "small.json"), "-o", str(tmp_path / "out")]
-    said = CliRunner().invoke(app, arguments).stderr.splitlines()
-    assert said[0] == "estimate: begins"
-    assert said[-1].startswith("estimate: done in ")
-    again = CliRunner().invoke(app, [*arguments, "--multipliers", "20"]).stderr
-    assert "estimate: runs again: hardware.multipliers changed: none -> 20" in again
-    logged = (tmp_path / "out" / LOG).read_text()
-    assert "run of 'small': estimate" in logged and "estimate: done in" in logged
+def test_a_silent_stage_has_a_line_a_minute() -> None:
+    lines: list[str] = []
+    clock = Clock()
+    journal = Journal(lines.append, clock)
+    journal.stage_begins("build")
+    for _ in range(5):
+        clock.seconds += 30
+        journal.beat()
+    journal.progress(Progress(task="build", done=0, total=3, text="placing"))
+    clock.seconds += 60
+    journal.beat()
+    journal.stage_ends("build", 210.0, cached=False)
+    clock.seconds += 600
+    journal.beat()
+    assert lines == [
+        "build: begins",
+        "build: running for 0:01:00",
+        "build: running for 0:02:00",
+        "build: 0 of 3, placing",
+        "build: done in 210.0 s",
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Protocol, TextIO
 
-from systolith.foundation import Progress
+from systolith.foundation.progress import Progress
 
 __all__ = ["LOG", "Broadcast", "Journal", "Listener", "Silent", "open_log"]
 
@@ -17,7 +17,6 @@ LOG = "log.txt"
 INTERVAL_SECONDS = 60.0
 """Longest time between two lines while a stage runs."""
 MOST_UNITS = 200
-"""A stage with at most this many units, such as epochs, writes a line after each unit."""
 
 Clock = Callable[[], float]
 
@@ -90,10 +89,18 @@ class Journal:
         Called with each line, without a line break.
     clock : callable
         Returns seconds since any fixed moment.
+    most_units : int
+        A stage with at most this many units, such as epochs, gets a line after each unit.
     """
 
-    def __init__(self, write: Callable[[str], None], clock: Clock = time.monotonic) -> None:
-        self._write, self._clock = write, clock
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        clock: Clock = time.monotonic,
+        *,
+        most_units: int = MOST_UNITS,
+    ) -> None:
+        self._write, self._clock, self._most_units = write, clock, most_units
         self._lock = Lock()
         self._name: str | None = None
         self._began = self._written = 0.0
@@ -126,7 +133,7 @@ class Journal:
         with self._lock:
             self._latest = progress
             units = int(progress.done)
-            completed = units > self._units and progress.total <= MOST_UNITS
+            completed = units > self._units and progress.total <= self._most_units
             if completed or self._clock() - self._written >= INTERVAL_SECONDS:
                 self._units = units
                 self._write_progress()
