@@ -92,7 +92,7 @@ class Session:
         names = [stage.name for stage in stages]
         self._check(stages)
         self._journal.note(f"run of '{self.experiment.name}': {', '.join(names)}")
-        with self.source.running():
+        with self._journal.beating(), self.source.running():
             for stage in stages:
                 self._runner.run(stage)
         write_json(self.folder / "report.json", self.report.to_json())

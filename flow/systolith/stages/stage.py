@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from systolith.foundation import Listener, Progress, ProgressCallback
+from systolith.foundation import Listener, ProgressCallback
 from systolith.report import Report, StageTime
 from systolith.stages.keys import Inputs, join_inputs
 from systolith.stages.workspace import StageRecord, Workspace, key_of
@@ -123,7 +123,7 @@ class StageRunner:
         inputs = _inputs(stage, self._records)
         checkpoint = f"checkpoints/{stage.name}-{key_of(stage.name, inputs)[:16]}"
         context = StageContext(
-            progress=self._advance, checkpoint=self.workspace.folder / checkpoint
+            progress=self.listener.progress, checkpoint=self.workspace.folder / checkpoint
         )
         self.listener.stage_begins(stage.name)
         record = self.workspace.stage(
@@ -145,9 +145,6 @@ class StageRunner:
             )
         )
         return record
-
-    def _advance(self, progress: Progress) -> None:
-        self.listener.progress(progress)
 
 
 def _inputs(stage: Stage, records: Mapping[str, StageRecord]) -> Inputs:
