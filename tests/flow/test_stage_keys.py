@@ -355,7 +355,7 @@ def test_all_that_training_runs_is_in_its_keys(
 ) -> None:
     files = _traced_run(monkeypatch, lambda: place.run("generate"))
     assert {*files} >= {*SOFTWARE, "estimate", "generate"}
-    assert "prune/score.py" in files["prune"]
+    assert "prune/pruner.py" in files["prune"]
     _check_closed(files)
 
 
