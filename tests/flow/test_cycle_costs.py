@@ -113,16 +113,16 @@ def test_grouped_convolutions_cost_what_the_plan_says(kind: str) -> None:
 def test_patterns_that_grouped_convolutions_cannot_have_are_no_candidates() -> None:
     model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2)).eval()
     candidates = [Pattern(taps=Strided(3, offsets)) for offsets in [(0, 1, 2, 0), (1, 1, 1, 1)]]
-    found = pattern_budget(model, IMAGES, _choice(candidates, 400))
-    assert found.candidates == {"2": candidates[1:]}
+    budget = pattern_budget(model, IMAGES, _choice(candidates, 400))
+    assert budget.candidates == {"2": candidates[1:]}
 
 
 def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
     model, images = DSCNN().eval(), torch.rand(2, 1, 49, 10)
     cost = CycleCost(model, images, 64)
     candidates = [Pattern(select=PerNeuron(k)) for k in (2, 16)]
-    found = pattern_budget(model, images, _choice(candidates, int(cost({}) * 0.8)))
-    patterns = choose_patterns(model, found)
+    budget = pattern_budget(model, images, _choice(candidates, int(cost({}) * 0.8)))
+    patterns = choose_patterns(model, budget)
     assert 0 < cost(patterns) <= cost({}) * 0.8
     depthwise = [
         name for name, layer in prunable_layers(model).items() if layer.weight.shape[1] == 1
@@ -136,16 +136,16 @@ def test_a_budget_is_met_with_patterns_that_engines_compute() -> None:
 def test_learned_patterns_meet_the_planners_own_count(cycles: int) -> None:
     model, data = DigitsCNN(), load_digits()
     candidates = [Pattern(select=KOutOfN(k, 16)) for k in (8, 4, 3, 2, 1)]
-    found = pattern_budget(model, IMAGES, _choice(candidates, cycles))
+    budget = pattern_budget(model, IMAGES, _choice(candidates, cycles))
     learned = LearnedPatterns(
-        model, found.candidates, cost=found.cost, budget=found.limit, slope=found.slope
+        model, budget.candidates, cost=budget.cost, budget=budget.limit, slope=budget.slope
     )
     fit(model, data, epochs=1, sparsifier=learned)
     masks = learned.masks(model)
     masks.apply_(model)
     checked = MaskSet(dict(masks), masks.patterns)
     plan = plan_network(lower(prepare(model, IMAGES, None, checked)), multipliers=64)
-    assert plan.cycles_per_frame == found.cost(learned.patterns()) <= cycles
+    assert plan.cycles_per_frame == budget.cost(learned.patterns()) <= cycles
 
 
 def test_a_budget_means_the_same_under_other_names() -> None:

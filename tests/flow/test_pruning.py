@@ -179,7 +179,7 @@ def _check_budget(budget: str, report: dict[str, Any]) -> None:
     kept, total = (sum(row[key] for row in rows) for key in ("kept", "total"))
     match budget.split(" = "):
         case "cycles", cycles:
-            # The planner's own number, for the patterns that were found by it.
+            # The planner's own number, for the patterns that it chose.
             assert performance["cycles_per_frame"] <= int(cycles)
         case "macs", share:
             assert performance["macs_kept"] <= float(share) * performance["macs_dense"]
@@ -207,9 +207,9 @@ def test_patterns_are_learned_while_training_quantized(tmp_path: Path) -> None:
     assert code == 0, said
     assert json.loads(shown)["performance"]["cycles_per_frame"] <= 1500
     layers = [la for la in load(tmp_path / "out/network.json").layers if isinstance(la, Conv2d)]
-    found = {layer.name: layer.pattern for layer in layers}
+    patterns = {layer.name: layer.pattern for layer in layers}
     known = {Pattern(), *(Pattern(select=KOutOfN(k, 16)) for k in (4, 2, 1))}
-    assert set(found.values()) <= known and found["conv2"] != Pattern()
+    assert set(patterns.values()) <= known and patterns["conv2"] != Pattern()
     for layer in layers:
         if layer.mask is not None:
             assert not any(layer.pattern.violations(layer.mask))

@@ -43,8 +43,8 @@ __all__ = ["make_pattern", "make_prunings"]
 
 SCHEDULES: Mapping[str, Schedule] = {"one-shot": OneShot(), "cubic": Cubic()}
 METHODS: Mapping[str, type[Pruning]] = {
-    each.method: each
-    for each in (
+    pruning.method: pruning
+    for pruning in (
         DJPQPruning,
         DPPFilterPruning,
         DPPPruning,

@@ -46,9 +46,9 @@ def test_digits_stay_above_98_percent_from_float_to_two_out_of_eight_integers() 
         assert isinstance(layer, Conv2d) and layer.pattern == TWO_OF_EIGHT
 
     images = integer.quantize_input(data.test_images)
-    golden, found = trace(network, images), integer.trace(images)
-    assert list(golden) == list(found)
-    assert all(np.array_equal(golden[name], found[name]) for name in golden)
+    golden, reference = trace(network, images), integer.trace(images)
+    assert list(golden) == list(reference)
+    assert all(np.array_equal(golden[name], reference[name]) for name in golden)
     accuracy = (forward(network, images)["fc"].argmax(1) == data.test_labels.numpy()).mean()
     assert accuracy == pytest.approx(evaluate(integer.logits, *test), abs=1e-12)
 

@@ -30,7 +30,7 @@ def test_every_crop_is_one_of_all_shifts_and_their_mirror_images(
     cropped = crop_and_flip(images.to(memory_format=memory), torch.Generator().manual_seed(1))
     padded = F.pad(images, (4, 4, 4, 4))
     shifts = [padded[:, :, y : y + 5, x : x + 6] for y in range(9) for x in range(9)]
-    choices = torch.stack([each for shift in shifts for each in (shift, shift.flip(3))])
+    choices = torch.stack([image for shift in shifts for image in (shift, shift.flip(3))])
     which = (choices == cropped).all(dim=(2, 3, 4)).reshape(9, 9, 2, 400)
     assert which.any(dim=(0, 1, 2)).all(), "each image is one of 162"
     assert which.any(dim=(1, 2, 3)).all() and which.any(dim=(0, 2, 3)).all(), "each shift happens"

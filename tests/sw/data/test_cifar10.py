@@ -82,7 +82,7 @@ def _assert_holds(data: Dataset, batches: Batches) -> None:
     assert data.classes == 10
     train_x = torch.from_numpy(np.concatenate([images for images, _ in train]))
     assert torch.equal(data.train_images, train_x.float() / 255)
-    assert data.train_labels.tolist() == [int(each) for _, labels in train for each in labels]
+    assert data.train_labels.tolist() == [int(label) for _, labels in train for label in labels]
     assert torch.equal(data.test_images, torch.from_numpy(test_x).float() / 255)
     assert data.test_labels.tolist() == test_y.tolist()
 

@@ -36,8 +36,8 @@ def test_every_image_is_in_one_part_with_its_label() -> None:
 
 def test_both_parts_keep_the_order_of_the_images() -> None:
     part, images, _ = hold_out(_data([0, 1] * 20), 10, seed=0)
-    for each in (images.flatten(), part.train_images.flatten()):
-        assert torch.equal(each, each.sort().values)
+    for pixels in (images.flatten(), part.train_images.flatten()):
+        assert torch.equal(pixels, pixels.sort().values)
 
 
 def test_shares_are_rounded_by_the_largest_remainder() -> None:

@@ -21,7 +21,7 @@ def test_a_shortcut_subsamples_and_puts_zero_channels_on_both_sides(
 
 def test_the_name_says_the_depth() -> None:
     for make, depth in ((resnet20, 20), (resnet56, 56), (resnet110, 110)):
-        layers = [each for each in make().modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+        layers = [layer for layer in make().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
         assert sum(layer.weight.requires_grad for layer in layers) == depth
 
 

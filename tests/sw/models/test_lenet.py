@@ -20,7 +20,7 @@ def test_lenet_5_is_two_convolutions_with_pools_and_two_linear_layers() -> None:
         x = F.max_pool2d(F.conv2d(x, layer.weight, layer.bias).clamp_min(0), 2)
     x = F.linear(x.flatten(1), model.fc1.weight, model.fc1.bias).clamp_min(0)
     assert torch.equal(logits, F.linear(x, model.fc2.weight, model.fc2.bias))
-    shapes = [tuple(each.shape) for each in model.parameters() if each.ndim > 1]
+    shapes = [tuple(weight.shape) for weight in model.parameters() if weight.ndim > 1]
     assert shapes == [(20, 1, 5, 5), (50, 20, 5, 5), (500, 800), (10, 500)]
 
 

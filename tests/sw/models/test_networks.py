@@ -61,9 +61,12 @@ networks = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.ke
 @networks
 def test_has_the_published_number_of_parameters(network: Network) -> None:
     model = network.make()
-    assert sum(each.numel() for each in model.parameters() if each.requires_grad) == network.trained
-    statistics = [each for each in model.buffers() if each.is_floating_point()]
-    assert sum(each.numel() for each in statistics) == network.statistics
+    assert (
+        sum(tensor.numel() for tensor in model.parameters() if tensor.requires_grad)
+        == network.trained
+    )
+    statistics = [tensor for tensor in model.buffers() if tensor.is_floating_point()]
+    assert sum(tensor.numel() for tensor in statistics) == network.statistics
 
 
 @networks

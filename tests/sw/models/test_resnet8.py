@@ -23,7 +23,7 @@ def test_shortcuts_are_convolutions_with_bias_and_without_batch_norm() -> None:
 
 
 def test_has_the_weights_that_the_benchmark_counts() -> None:
-    layers = [each for each in ResNet8().modules() if isinstance(each, nn.Conv2d | nn.Linear)]
+    layers = [layer for layer in ResNet8().modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     assert sum(layer.weight.numel() for layer in layers) == 77_360
     assert all(layer.bias is not None for layer in layers)
 

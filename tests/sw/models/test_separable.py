@@ -58,7 +58,7 @@ def test_mobilenet_takes_other_widths_and_sizes() -> None:
 
 def test_batch_norms_of_tensorflow_networks_have_its_epsilon() -> None:
     for model in (DSCNN(), MobileNetV1(), ResNet8()):
-        norms = [each for each in model.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+        norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
         assert norms and all(norm.eps == 1e-3 for norm in norms)
 
 

@@ -88,9 +88,9 @@ def _model(seed: int = 0) -> nn.Module:
 
 
 def _equal(model: nn.Module, state: dict[str, torch.Tensor]) -> bool:
-    found = model.state_dict()
-    return found.keys() == state.keys() and all(
-        torch.equal(found[key], state[key]) for key in found
+    loaded = model.state_dict()
+    return loaded.keys() == state.keys() and all(
+        torch.equal(loaded[key], state[key]) for key in loaded
     )
 
 

@@ -25,7 +25,7 @@ def _total(losses: Losses, patterns: Mapping[str, Pattern]) -> float:
 
 def _best(losses: Losses, cost: object, budget: float) -> float:
     names = list(losses)
-    every = (dict(zip(names, found, strict=True)) for found in product(SHARES, repeat=len(names)))
+    every = (dict(zip(names, shares, strict=True)) for shares in product(SHARES, repeat=len(names)))
     return min(_total(losses, p) for p in every if cost(p) <= budget)  # type: ignore[operator]
 
 
@@ -54,10 +54,10 @@ def test_meets_the_budget_at_little_loss(
     budget = share * cost({})
     chosen = allocate_patterns(losses, cost, budget)
     assert cost(chosen) <= budget
-    found, best = _total(losses, chosen), _best(losses, cost, budget)
+    greedy, best = _total(losses, chosen), _best(losses, cost, budget)
     # Greedy: no more than the one pattern with which it stepped over the budget is wasted.
     largest = max(options[QUARTER] for options in losses.values())
-    assert best <= found <= (best if bottleneck else best + largest) + 1e-9
+    assert best <= greedy <= (best if bottleneck else best + largest) + 1e-9
 
 
 def test_nothing_is_pruned_within_the_budget() -> None:
@@ -77,8 +77,8 @@ def test_losses_are_the_energy_that_the_best_mask_takes_away() -> None:
     model = nn.Sequential(nn.Linear(4, 1, bias=False))
     with torch.no_grad():
         model[0].weight.copy_(torch.tensor([[1.0, 2.0, 3.0, 4.0]]))
-    found = magnitude_losses(model, {"0": [HALF, QUARTER]})
-    assert found["0"] == {DENSE: 0.0, HALF: pytest.approx(5 / 30), QUARTER: pytest.approx(14 / 30)}
+    losses = magnitude_losses(model, {"0": [HALF, QUARTER]})
+    assert losses["0"] == {DENSE: 0.0, HALF: pytest.approx(5 / 30), QUARTER: pytest.approx(14 / 30)}
 
 
 def test_costs_count_what_is_kept() -> None:

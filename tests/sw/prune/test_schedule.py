@@ -9,9 +9,9 @@ SHAPE = (4, 8, 3, 3)
 
 
 def _k(schedule: Cubic, progress: float, select: KOutOfN | PerNeuron) -> int:
-    found = schedule.pattern(Pattern(select=select), SHAPE, progress).select
-    assert not isinstance(found, Dense)
-    return found.k
+    select_now = schedule.pattern(Pattern(select=select), SHAPE, progress).select
+    assert not isinstance(select_now, Dense)
+    return select_now.k
 
 
 def test_one_shot_is_final_from_the_start() -> None:

@@ -17,14 +17,14 @@ COLUMNS = Pattern(select=PerNeuron(8, shared_by=6))
 
 def test_increments_are_the_papers_curve() -> None:
     # Flatness 1/4 puts the middle at 2/3 of what shall go, and the slope at 1/8 per `prune` ranks.
-    found = spp_increment(torch.arange(12), 6, 0.1).tolist()
-    assert found[:5] == pytest.approx([0.1 * 8 ** (-r / 6) for r in range(5)])
-    assert found[4] == pytest.approx(0.25 * 0.1)
-    assert found[6] == 0.0
-    assert all(value > 0 for value in found[:6]) and all(value < 0 for value in found[7:])
+    increments = spp_increment(torch.arange(12), 6, 0.1).tolist()
+    assert increments[:5] == pytest.approx([0.1 * 8 ** (-r / 6) for r in range(5)])
+    assert increments[4] == pytest.approx(0.25 * 0.1)
+    assert increments[6] == 0.0
+    assert all(value > 0 for value in increments[:6]) and all(value < 0 for value in increments[7:])
     # Point symmetric about the middle, (4, 0.025).
-    assert [found[4 + x] + found[4 - x] for x in range(5)] == pytest.approx([0.05] * 5)
-    assert found == sorted(found, reverse=True)
+    assert [increments[4 + x] + increments[4 - x] for x in range(5)] == pytest.approx([0.05] * 5)
+    assert increments == sorted(increments, reverse=True)
 
 
 def test_increments_are_at_least_minus_one() -> None:
@@ -34,9 +34,9 @@ def test_increments_are_at_least_minus_one() -> None:
 @settings(deadline=None)
 @given(st.integers(1, 300), st.sampled_from([0.05, 0.25, 0.9]))
 def test_exactly_those_that_shall_go_get_likelier(prune: int, flatness: float) -> None:
-    found = spp_increment(torch.arange(2 * prune + 1), prune, 0.05, flatness)
-    assert bool((found[:prune] > 0).all() and (found[prune + 1 :] < 0).all())
-    assert float(found[0]) == 0.05 and float(found[prune]) == 0.0
+    increments = spp_increment(torch.arange(2 * prune + 1), prune, 0.05, flatness)
+    assert bool((increments[:prune] > 0).all() and (increments[prune + 1 :] < 0).all())
+    assert float(increments[0]) == 0.05 and float(increments[prune]) == 0.0
 
 
 def _conv() -> nn.Sequential:
@@ -59,19 +59,19 @@ def _train(spp: SPP, model: nn.Module, steps: int, progress: float = 0.0) -> lis
     return masks
 
 
-def _odds(spp: SPP) -> Tensor:
-    (odds,) = spp.probabilities().values()
-    return odds
+def _probabilities(spp: SPP) -> Tensor:
+    (probabilities,) = spp.probabilities().values()
+    return probabilities
 
 
 def _by_hand(norms: list[list[float]], prune: int, most: float) -> list[float]:
     """The update rule written down for one group, for norms at successive updates."""
     n = len(norms[0])
-    odds, sums = [0.0] * n, [0] * n
+    probabilities, sums = [0.0] * n, [0] * n
     for now in norms:
         for i in range(n):
             sums[i] += sum(other < now[i] for other in now)  # ranks of norms: no ties
-        gone = [i for i in range(n) if odds[i] == 1]
+        gone = [i for i in range(n) if probabilities[i] == 1]
         order = gone + sorted((i for i in range(n) if i not in gone), key=lambda i: (sums[i], -i))
         a = log(2 / 0.25) / prune
         m = log(4) / a
@@ -80,8 +80,8 @@ def _by_hand(norms: list[list[float]], prune: int, most: float) -> list[float]:
                 continue
             up = most * exp(-a * rank)
             down = 0.5 * most - most * exp(-a * (2 * m - rank))
-            odds[i] = min(max(odds[i] + (up if rank <= m else down), 0.0), 1.0)
-    return odds
+            probabilities[i] = min(max(probabilities[i] + (up if rank <= m else down), 0.0), 1.0)
+    return probabilities
 
 
 def test_odds_move_by_the_rank_of_average_ranks() -> None:
@@ -95,8 +95,8 @@ def test_odds_move_by_the_rank_of_average_ranks() -> None:
         with torch.no_grad():
             model[0].weight.copy_(weight)
         _train(spp, model, 2)
-        assert _odds(spp)[0].tolist() == pytest.approx(_by_hand(norms, prune=4, most=0.3))
-    assert 1.0 in _odds(spp) and 0.0 in _odds(spp)
+        assert _probabilities(spp)[0].tolist() == pytest.approx(_by_hand(norms, prune=4, most=0.3))
+    assert 1.0 in _probabilities(spp) and 0.0 in _probabilities(spp)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_unimportant_columns_go_and_what_is_left_shrinks_the_gemm(
     last = _train(spp, model, 60)[-1]
     masks = spp.masks(model)
     assert torch.equal(masks["0.weight"], last), "all is decided"
-    assert bool((_odds(spp) * (1 - _odds(spp)) == 0).all())
+    assert bool((_probabilities(spp) * (1 - _probabilities(spp)) == 0).all())
     wanted = pattern.best_mask(model[0].weight.detach().abs().double().numpy())
     assert masks["0.weight"].tolist() == wanted.tolist()
     columns = masks["0.weight"].reshape(6, 16)
@@ -137,11 +137,11 @@ def test_final_masks_are_exact_at_any_time_for_every_pattern(
         assert not mask[gone].any(), "what reached 1 stays pruned"
         assert not (mask & ~read).any()
         assert torch.equal(model[0].weight, weight), "dense weights are back"
-        for odds in spp.probabilities().values():
-            never = odds.shape[1] - pattern.select.k
-            alive = (odds < 1).any(1)
-            assert bool(((odds == 1).sum(1)[alive] <= never).all())
-            gone = ~_spread(spp, odds < 1)
+        for probabilities in spp.probabilities().values():
+            never = probabilities.shape[1] - pattern.select.k
+            alive = (probabilities < 1).any(1)
+            assert bool(((probabilities == 1).sum(1)[alive] <= never).all())
+            gone = ~_spread(spp, probabilities < 1)
     masks = spp.masks(model)
     MaskSet(dict(masks), masks.patterns)
     (final,) = _train(spp, model, 1, progress=0.6)
@@ -158,8 +158,8 @@ def test_masks_are_drawn_with_the_odds_and_pruned_weights_get_no_gradient() -> N
     spp = SPP(model, {"0": COLUMNS}, interval=steps, most=0.9, seed=5)
     masks = torch.stack(_train(spp, model, steps)).reshape(steps, 6, 16)
     assert torch.equal(masks.any(1), masks.all(1)), "whole columns"
-    found = 1 - masks[:, 0].double().mean(0)
-    for wanted, share in zip(_odds(spp)[0].tolist(), found.tolist(), strict=True):
+    pruned_share = 1 - masks[:, 0].double().mean(0)
+    for wanted, share in zip(_probabilities(spp)[0].tolist(), pruned_share.tolist(), strict=True):
         assert abs(share - wanted) <= 5 * sqrt(wanted * (1 - wanted) / steps)
     model.zero_grad()
     (mask,) = _train(spp, model, 1)
@@ -171,11 +171,11 @@ def test_a_column_whose_weights_grow_is_reprieved_unless_it_is_gone() -> None:
         model = _conv()
         spp = SPP(model, {"0": COLUMNS}, interval=1, most=0.1)
         _train(spp, model, updates)
-        assert 0.2 < float(_odds(spp)[0, 0]) <= 1.0
+        assert 0.2 < float(_probabilities(spp)[0, 0]) <= 1.0
         with torch.no_grad():
             model[0].weight[:, 0, 0, 0] = 1000.0
         _train(spp, model, 60)
-        assert float(_odds(spp)[0, 0]) == ends
+        assert float(_probabilities(spp)[0, 0]) == ends
 
 
 def test_taps_that_are_not_read_do_not_compete() -> None:
@@ -186,7 +186,7 @@ def test_taps_that_are_not_read_do_not_compete() -> None:
     with torch.no_grad():
         model[0].weight.masked_fill_(~read, 1000.0)
     spp = SPP(model, {"0": pattern}, interval=1, most=0.2)
-    assert torch.equal(_odds(spp)[0] == 1, ~read.flatten())
+    assert torch.equal(_probabilities(spp)[0] == 1, ~read.flatten())
     _train(spp, model, 60)
     # The greatest three that are read: channel 3 at taps 1 and 3, channel 2 at tap 2.
     kept = spp.masks(model)["0.weight"][0].flatten().nonzero().flatten().tolist()
@@ -208,7 +208,7 @@ def test_a_state_goes_on_identically() -> None:
     second.load_state_dict(first.state_dict())
     for a, b in zip(_train(first, model, 9), _train(second, model, 9), strict=True):
         assert torch.equal(a, b)
-    assert torch.equal(_odds(first), _odds(second))
+    assert torch.equal(_probabilities(first), _probabilities(second))
 
 
 def test_a_state_does_not_change_as_training_goes_on() -> None:

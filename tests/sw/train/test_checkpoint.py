@@ -22,5 +22,5 @@ def test_a_failing_write_keeps_what_was_there_and_leaves_nothing(
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError, match="No space left"):
         save_state({"epochs_done": 2}, path)
-    assert [each.name for each in path.parent.iterdir()] == ["state"]
+    assert [file.name for file in path.parent.iterdir()] == ["state"]
     assert torch.load(path, weights_only=True) == {"epochs_done": 1}

@@ -124,11 +124,11 @@ def test_interrupted_training_resumes_with_identical_results(
     epochs: list[int] = []
     train(resumed, lambda progress: epochs.append(progress.epoch), checkpoint)
     assert epochs == [3, 4]
-    wanted, found = straight.state_dict(), resumed.state_dict()
-    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
-    found_again = _model()
-    train(found_again, interrupt, checkpoint)
-    assert all(torch.equal(wanted[name], found_again.state_dict()[name]) for name in wanted)
+    wanted, actual = straight.state_dict(), resumed.state_dict()
+    assert all(torch.equal(wanted[name], actual[name]) for name in wanted)
+    third = _model()
+    train(third, interrupt, checkpoint)
+    assert all(torch.equal(wanted[name], third.state_dict()[name]) for name in wanted)
 
 
 def test_a_checkpoint_of_other_training_is_refused(tmp_path: Path) -> None:

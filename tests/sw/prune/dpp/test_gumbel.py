@@ -1,4 +1,4 @@
-"""Drawing k out of n: the odds against enumeration, the gradient against autograd."""
+"""Drawing k out of n: probabilities against enumeration, the gradient against autograd."""
 
 from itertools import combinations, permutations
 from math import sqrt
@@ -16,13 +16,13 @@ DRAWS = 40_000
 
 def _chance(logits: list[float], kept: tuple[int, ...]) -> float:
     """Probability of drawing this set, one after the other, each in proportion to exp(logit)."""
-    odds = torch.tensor(logits).double().exp().tolist()
+    weights = torch.tensor(logits).double().exp().tolist()
     total = 0.0
     for order in permutations(kept):
-        left, chance = sum(odds), 1.0
+        left, chance = sum(weights), 1.0
         for i in order:
-            chance *= odds[i] / left
-            left -= odds[i]
+            chance *= weights[i] / left
+            left -= weights[i]
         total += chance
     return total
 
@@ -39,9 +39,9 @@ def test_sets_are_drawn_as_often_as_enumeration_says(logits: list[float], k: int
     for kept in combinations(range(len(logits)), k):
         wanted = _chance(logits, kept)
         mask = torch.zeros(len(logits)).index_fill_(0, torch.tensor(kept), 1.0)
-        found = float((masks == mask).all(1).double().mean())
+        share = float((masks == mask).all(1).double().mean())
         # Five standard errors: one in a million draws of the whole test fails by chance.
-        assert abs(found - wanted) <= 5 * sqrt(wanted * (1 - wanted) / DRAWS), (kept, found, wanted)
+        assert abs(share - wanted) <= 5 * sqrt(wanted * (1 - wanted) / DRAWS), (kept, share, wanted)
 
 
 def test_chances_of_all_sets_sum_to_one() -> None:
@@ -100,8 +100,8 @@ def test_gradient_equals_autograd_of_the_formula(
     drawn = draw_top_k(noisy, k)
     leaf = noisy.clone().requires_grad_()
     (wanted,) = torch.autograd.grad(_relaxed_mask(leaf, drawn, temperature), leaf, gradient)
-    found = relaxed_gradient(noisy, drawn, gradient, temperature)
-    assert torch.allclose(found, wanted, rtol=1e-9, atol=1e-11 / temperature)
+    relaxed = relaxed_gradient(noisy, drawn, gradient, temperature)
+    assert torch.allclose(relaxed, wanted, rtol=1e-9, atol=1e-11 / temperature)
 
 
 def test_gradient_is_that_of_finite_differences() -> None:
@@ -109,20 +109,20 @@ def test_gradient_is_that_of_finite_differences() -> None:
     generator = torch.Generator().manual_seed(0)
     noisy, gradient = torch.randn(2, 3, 5, generator=generator, dtype=torch.float64).unbind()
     drawn, width = draw_top_k(noisy, 3), 1e-5
-    found = relaxed_gradient(noisy, drawn, gradient, 0.7)
+    relaxed = relaxed_gradient(noisy, drawn, gradient, 0.7)
     for row, column in [(0, 0), (1, 3), (2, 4)]:
         moved = torch.zeros_like(noisy)
         moved[row, column] = width
         up, down = (_relaxed_mask(noisy + sign * moved, drawn, 0.7) for sign in (1, -1))
         slope = ((up - down) * gradient).sum() / (2 * width)
-        assert float(found[row, column]) == pytest.approx(float(slope), rel=1e-6)
+        assert float(relaxed[row, column]) == pytest.approx(float(slope), rel=1e-6)
 
 
 def test_gradients_are_finite_however_far_logits_are_apart() -> None:
     noisy = torch.tensor([[0.0, -1e4, 1e4, -1e30, 3.0]])
     for temperature in (0.01, 0.5, 5.0):
-        found = relaxed_gradient(noisy, draw_top_k(noisy, 4), torch.randn(1, 5), temperature)
-        assert bool(found.isfinite().all()) and found.dtype == torch.float32
+        relaxed = relaxed_gradient(noisy, draw_top_k(noisy, 4), torch.randn(1, 5), temperature)
+        assert bool(relaxed.isfinite().all()) and relaxed.dtype == torch.float32
 
 
 def test_noise_depends_on_the_seed_alone() -> None:

@@ -51,8 +51,8 @@ def _kept(model: nn.Module) -> Callable[[Mapping[str, Pattern]], float]:
 
 
 def _learned(model: nn.Module, budget: float = 64.0, **settings: object) -> LearnedPatterns:
-    found = {"left": HALVES, "right": HALVES}
-    return LearnedPatterns(model, found, cost=_kept(model), budget=budget, **settings)  # type: ignore[arg-type]
+    candidates = {"left": HALVES, "right": HALVES}
+    return LearnedPatterns(model, candidates, cost=_kept(model), budget=budget, **settings)  # type: ignore[arg-type]
 
 
 def _data(seed: int = 0, count: int = 128) -> Dataset:
@@ -145,8 +145,8 @@ def test_the_layer_that_matters_stays_denser() -> None:
     learned = _learned(model, budget)
     fit(model, _data(), epochs=20, learning_rate=0.02, batch_size=16, sparsifier=learned)
     assert learned.patterns() == {"right": HALVES[-1]}
-    odds = learned.probabilities()
-    assert odds["left"][DENSE] > 0.5 > odds["right"][DENSE]
+    probabilities = learned.probabilities()
+    assert probabilities["left"][DENSE] > 0.5 > probabilities["right"][DENSE]
 
 
 def test_without_training_magnitude_chooses() -> None:
@@ -171,9 +171,9 @@ def test_expected_cost_is_in_the_budget_while_patterns_are_drawn() -> None:
     def note(progress: EpochProgress) -> None:
         costs.append(
             sum(
-                odds * (cost({name: pattern}) - cost({}))
-                for name, found in learned.probabilities().items()
-                for pattern, odds in found.items()
+                probabilities * (cost({name: pattern}) - cost({}))
+                for name, options in learned.probabilities().items()
+                for pattern, probabilities in options.items()
             )
         )
 
@@ -189,9 +189,9 @@ def test_a_limit_follows_the_slope_where_the_cost_is_no_sum() -> None:
     def slowest(patterns: Mapping[str, Pattern]) -> float:
         return max(kept({"left": patterns.get(name, DENSE)}) - 64 for name in ("left", "right"))
 
-    found = {"left": HALVES, "right": HALVES}
+    candidates = {"left": HALVES, "right": HALVES}
     learned = LearnedPatterns(
-        model, found, cost=slowest, budget=16.0, slope=lambda p: 1000 * kept(p), decide_at=0.5
+        model, candidates, cost=slowest, budget=16.0, slope=lambda p: 1000 * kept(p), decide_at=0.5
     )
     fit(model, _data(), epochs=4, batch_size=16, sparsifier=learned)
     assert slowest(learned.patterns()) == 16.0

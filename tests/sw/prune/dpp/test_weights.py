@@ -279,10 +279,12 @@ def test_statistics_leave_out_taps_that_are_not_read() -> None:
         read = torch.from_numpy(patterns["0"].tap_mask((3, 4, 3, 3)))[::2].reshape(1, 2, 9)
         groups.reshape(3, 2, 9, 2)[..., 0] = 100.0 * read
         neurons.zero_()
-    found = dpp.statistics()
-    assert (found["0"].confidence, found["0"].diversity) == pytest.approx((1.0, 0.0))
+    statistics = dpp.statistics()
+    assert (statistics["0"].confidence, statistics["0"].diversity) == pytest.approx((1.0, 0.0))
     # Each neuron keeps 4 of the 9 weights that it reads, of which it prefers none.
-    assert (found["1"].confidence, found["1"].diversity) == pytest.approx((0.0, 0.0), abs=1e-6)
+    assert (statistics["1"].confidence, statistics["1"].diversity) == pytest.approx(
+        (0.0, 0.0), abs=1e-6
+    )
 
 
 def test_temperature_falls_while_masks_are_drawn_and_logits_rest_afterwards() -> None:
