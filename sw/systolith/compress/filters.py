@@ -71,7 +71,7 @@ def choose_filters(
     """Choose the filters to keep by training, in place, or by a search."""
     groups = find_channel_groups(model, trainer.data.train_images[:2])
     budget = _budget(model, groups, trainer.data, pruning)
-    recipe, epochs = trainer.recipe, trainer.epochs(pruning)
+    recipe, epochs = trainer.recipe, trainer.prune_epochs(pruning)
     steps = max(epochs * -(-len(trainer.data.train_images) // recipe.batch_size), 1)
     units = sum(group.size for group in groups if group.removable)
     sparsifier: FilterSparsifier
@@ -100,7 +100,7 @@ def choose_filters(
             per_unit = max(pruning.members / units, 1.0)
             return prune_by_ensembles(
                 model,
-                trainer.split(pruning.images, Loss.CROSS_ENTROPY),
+                trainer.hold_out(pruning.images, Loss.CROSS_ENTROPY),
                 budget,
                 groups=groups,
                 rounds=pruning.rounds,
@@ -111,7 +111,7 @@ def choose_filters(
             )
         case _:
             raise AssertionError(pruning)
-    trainer.fit(model, phase, sparsifier, epochs=epochs, learning_rate=pruning.learning_rate)
+    trainer.fit(model, phase, sparsifier, pruning)
     return sparsifier.filters(model)
 
 
@@ -128,8 +128,7 @@ def learn_filters_and_bits(
         power_of_two=pruning.power_of_two,
         seed=trainer.recipe.seed,
     )
-    epochs = trainer.epochs(pruning)
-    trainer.fit(model, phase, djpq, epochs=epochs, learning_rate=pruning.learning_rate)
+    trainer.fit(model, phase, djpq, pruning)
     return djpq.filters(model), djpq.bits()
 
 

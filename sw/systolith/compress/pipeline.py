@@ -57,7 +57,9 @@ def compress_model(
         If a method or the model does not fit; as far as possible before any training.
     """
     check_prunings(model, trainer.data, prunings)
-    train_float(model, trainer.data, trainer.recipe, trainer.progress, trainer.file("float"))
+    train_float(
+        model, trainer.data, trainer.recipe, trainer.progress, trainer.checkpoint_path("float")
+    )
     pruned = prune_model(model, trainer, prunings)
     return quantize_model(pruned, trainer, bits, prunings=prunings)
 
@@ -122,19 +124,18 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
                 masks = train_masks(model, trainer, pruning, phase)
         if isinstance(pruning, FilterRemoval):
             model = remove_filters(model, filters[-1], trainer.data.train_images[:2])
-        rate = pruning.learning_rate
         if isinstance(pruning, EnsemblePruning):
-            trainer.fit(model, phase, epochs=trainer.epochs(pruning), learning_rate=rate)
+            trainer.fit(model, phase, None, pruning)
         if (epochs := pruning.finetune_epochs) and not _is_joint(pruning):
             frozen = FrozenMasks(masks) if masks else None
-            trainer.fit(model, f"{phase}-finetune", frozen, epochs=epochs, learning_rate=rate)
+            trainer.fit(model, f"{phase}-finetune", frozen, pruning, epochs=epochs)
             masks.apply_(model)
     return PrunedModel(
         model=model.eval(),
         filters=tuple(filters),
         masks=MaskSet(dict(masks), masks.patterns),
         bits=bits,
-        history=trainer.history(),
+        history=trainer.read_history(),
     )
 
 
@@ -150,11 +151,11 @@ def quantize_model(
     Parameters
     ----------
     pruned : PrunedModel
-        Left as it is.
+        Not changed.
     trainer : Trainer
     bits : QuantConfig, optional
-        Bit widths; by default 8 bits everywhere. Widths that pruning learned win over the default
-        but not over widths that are given by layer.
+        Bit widths; by default 8 bits everywhere. Widths by layer override widths that pruning
+        learned, which override the width of the other layers.
     prunings : sequence of Pruning
         A joint method among them prunes during this training.
 
@@ -173,15 +174,8 @@ def quantize_model(
         quantized = prepare(pruned.model, images, config)
         sparsifier = make_sparsifier(pruned.model, trainer, joint, quantized)
         rate, seed = joint.learning_rate or rate, recipe.seed + 1
-        trainer.fit(
-            quantized,
-            f"quantize-{joint.method}",
-            sparsifier,
-            epochs=trainer.epochs(joint),
-            learning_rate=rate,
-            weight_decay=0.0,
-            seed=seed,
-        )
+        phase = f"quantize-{joint.method}"
+        trainer.fit(quantized, phase, sparsifier, joint, learning_rate=rate, weight_decay=0.0)
         masks = sparsifier.masks(quantized)
         quantized.freeze_masks_(MaskSet(dict(masks), masks.patterns))
         frozen = FrozenMasks(masks)

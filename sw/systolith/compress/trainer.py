@@ -27,18 +27,18 @@ class _HasStatistics(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
-    """Trains a model in phases by one recipe, and keeps unfinished work in files.
+    """Trains a model in phases with one recipe, and keeps unfinished work in files.
 
     Parameters
     ----------
     data : Dataset
-        Pruning methods that search hold out some of its training images.
+        Search methods hold out some of its training images.
     recipe : Recipe
     progress : callable, optional
         Called as :func:`systolith.train.fit` calls it.
     checkpoint : Path, optional
-        Files whose names begin with this path hold unfinished work. Work resumes from them; remove
-        them with :func:`systolith.train.clear_checkpoints` once its result is safe.
+        Files whose paths begin with this one hold unfinished work, which resumes from them. Remove
+        them with :func:`systolith.train.clear_checkpoints` once the result is safe.
     """
 
     data: Dataset
@@ -46,18 +46,18 @@ class Trainer:
     progress: EpochCallback = no_progress
     checkpoint: Path | None = None
 
-    def file(self, name: str) -> Path | None:
-        """Return the path of an unfinished phase's file, if there are files."""
+    def checkpoint_path(self, name: str) -> Path | None:
+        """Return the path of a file of unfinished work; None without a checkpoint."""
         if self.checkpoint is None:
             return None
         return self.checkpoint.with_name(f"{self.checkpoint.name}-{name}")
 
-    def epochs(self, pruning: Pruning) -> int:
+    def prune_epochs(self, pruning: Pruning) -> int:
         """Return the epochs of training while pruning."""
         return self.recipe.prune_epochs if pruning.epochs is None else pruning.epochs
 
-    def split(self, images: int, loss: Loss) -> EvaluationSplit:
-        """Return training images to evaluate masks on."""
+    def hold_out(self, images: int, loss: Loss) -> EvaluationSplit:
+        """Hold out training images to evaluate masks."""
         held = hold_out(self.data, images, self.recipe.seed)
         return EvaluationSplit(images=held.images, labels=held.labels, loss=loss)
 
@@ -66,13 +66,14 @@ class Trainer:
         model: nn.Module,
         phase: str,
         sparsifier: Sparsifier | None = None,
+        pruning: Pruning | None = None,
         *,
         epochs: int | None = None,
         learning_rate: float | None = None,
         weight_decay: float | None = None,
         seed: int | None = None,
     ) -> None:
-        """Train one phase in place; a finished phase is read from its checkpoint.
+        """Train one phase in place; a finished phase is loaded from its checkpoint.
 
         Parameters
         ----------
@@ -81,15 +82,17 @@ class Trainer:
             Name in progress reports and of the checkpoint.
         sparsifier : Sparsifier, optional
             Prunes while training.
+        pruning : Pruning, optional
+            Gives epochs and learning rate.
         epochs, learning_rate, weight_decay, seed : optional
-            By default the recipe's for pruning.
+            By default those of `pruning`, then the recipe's for pruning.
         """
-        recipe = self.recipe
+        recipe, pruning = self.recipe, pruning or Pruning()
         fit(
             model,
             self.data,
-            epochs=recipe.prune_epochs if epochs is None else epochs,
-            learning_rate=learning_rate or recipe.prune_learning_rate,
+            epochs=self.prune_epochs(pruning) if epochs is None else epochs,
+            learning_rate=learning_rate or pruning.learning_rate or recipe.prune_learning_rate,
             batch_size=recipe.batch_size,
             weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
             algorithm=recipe.algorithm,
@@ -99,40 +102,42 @@ class Trainer:
             seed=recipe.seed + 1 if seed is None else seed,
             phase=phase,
             progress=self._recording(sparsifier),
-            checkpoint=self.file(phase),
+            checkpoint=self.checkpoint_path(phase),
         )
 
     def save_search(self, name: str, state: Mapping[str, Any]) -> None:
-        """Keep the state of an unfinished search, if there are files."""
-        if (path := self.file(f"{name}-search")) is not None:
+        """Keep the state of an unfinished search, if there is a checkpoint."""
+        if (path := self.checkpoint_path(f"{name}-search")) is not None:
             save_state(state, path)
 
     def load_search(self, name: str) -> Mapping[str, Any] | None:
-        """Read what :meth:`save_search` wrote; None if there is no such file."""
-        path = self.file(f"{name}-search")
+        """Read the state of :meth:`save_search`; None without a file."""
+        path = self.checkpoint_path(f"{name}-search")
         if path is None or not path.exists():
             return None
         state: Mapping[str, Any] = torch.load(path, weights_only=True)
         return state
 
-    def history(self) -> list[dict[str, Any]]:
-        """Read the mask statistics of each epoch, if there are files and the method had any."""
-        path = self.file(HISTORY)
+    def read_history(self) -> list[dict[str, Any]]:
+        """Read the mask statistics of each epoch; empty without a checkpoint or statistics."""
+        path = self.checkpoint_path(HISTORY)
         if path is None or not path.exists():
             return []
         entries: list[dict[str, Any]] = json.loads(path.read_text())
         return entries
 
     def _recording(self, sparsifier: Sparsifier | None) -> EpochCallback:
-        """Report as before; also write the sparsifier's statistics after each epoch."""
-        path = self.file(HISTORY)
+        """Report progress, and write the sparsifier's statistics after each epoch."""
+        path = self.checkpoint_path(HISTORY)
         if path is None or not isinstance(sparsifier, _HasStatistics):
             return self.progress
         statistics: Callable[[], dict[str, MaskStatistics]] = sparsifier.statistics
 
         def report(progress: EpochProgress) -> None:
             if progress.epoch_done:
-                earlier = [entry for entry in self.history() if entry["epoch"] < progress.epoch]
+                earlier = [
+                    entry for entry in self.read_history() if entry["epoch"] < progress.epoch
+                ]
                 layers = {name: asdict(layer) for name, layer in statistics().items()}
                 entries = [*earlier, {"epoch": progress.epoch, "layers": layers}]
                 with replacing(path) as temporary:

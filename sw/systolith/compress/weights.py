@@ -61,8 +61,7 @@ def check_masks(model: nn.Module, pruning: WeightPruning | ParticlePruning) -> N
 def train_masks(model: nn.Module, trainer: Trainer, pruning: WeightPruning, phase: str) -> MaskSet:
     """Train with masks, in place, and apply them."""
     sparsifier = make_sparsifier(model, trainer, pruning)
-    epochs = trainer.epochs(pruning)
-    trainer.fit(model, phase, sparsifier, epochs=epochs, learning_rate=pruning.learning_rate)
+    trainer.fit(model, phase, sparsifier, pruning)
     masks = sparsifier.masks(model)
     masks.apply_(model)
     return masks
@@ -75,15 +74,14 @@ def search_masks(
     search = BestOfRandom if pruning.random_search else ParticleFilter
     masks = prune_by_particles(
         model,
-        trainer.split(pruning.images, Loss.MISCLASSIFICATION),
+        trainer.hold_out(pruning.images, Loss.MISCLASSIFICATION),
         _layer_plans(model, pruning),
         search=search(particles=pruning.particles, generations=pruning.generations),
         seed=trainer.recipe.seed,
         save=lambda state: trainer.save_search(phase, state),
         state=trainer.load_search(phase),
     )
-    epochs, frozen = trainer.epochs(pruning), FrozenMasks(masks)
-    trainer.fit(model, phase, frozen, epochs=epochs, learning_rate=pruning.learning_rate)
+    trainer.fit(model, phase, FrozenMasks(masks), pruning)
     masks.apply_(model)
     return masks
 
