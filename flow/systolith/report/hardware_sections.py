@@ -66,7 +66,7 @@ def render_resources(report: Report) -> str:
         parts.append(bars(_resource_bar(*row) for row in rows))
         parts.append(_placed_engines(build))
     elif (result := report.performance) is not None:
-        parts.append("<p>Planned resources, and the budget.</p>")
+        parts.append("<p>Planned resources and their limits.</p>")
         parts.append(
             bars(
                 _resource_bar(label, result.resources[kind], result.budget.get(kind))
@@ -80,7 +80,7 @@ def render_resources(report: Report) -> str:
 def _resource_bar(name: str, used: int, available: int | None) -> Bar:
     value = number(used, f"{used:,}")
     if not available:
-        return Bar(label=name, share=0.0, value=value)
+        return Bar(label=name, share=None, value=f"{value} (no limit)")
     share = used / available
     text = f"{value} of {number(available, f'{available:,}')} ({share:.0%})"
     return Bar(label=name, share=share, value=text, kind="full" if share >= FULL else "")

@@ -28,8 +28,8 @@ class Bar:
     ----------
     label : str
         Text.
-    share : float
-        Filled share, 0..1.
+    share : float or None
+        Filled share, 0..1; None draws no bar.
     value : str
         HTML to the right of the bar.
     note : str
@@ -39,7 +39,7 @@ class Bar:
     """
 
     label: str
-    share: float
+    share: float | None
     value: str
     note: str = ""
     kind: str = ""
@@ -52,7 +52,7 @@ def bars(rows: Iterable[Bar]) -> str:
         note = f"<br><small>{escape(row.note)}</small>" if row.note else ""
         lines.append(
             f"<div><dt>{escape(row.label)}{note}</dt>"
-            f'<dd class="track">{track(row.share, row.kind)}</dd>'
+            f'<dd class="track">{"" if row.share is None else track(row.share, row.kind)}</dd>'
             f'<dd class="value">{row.value}</dd></div>'
         )
     return f'<dl class="bars">{"".join(lines)}</dl>'

@@ -107,7 +107,8 @@ def _tiles(report: Report) -> Iterator[str]:
             note = f"at {result.fmax_mhz_estimated:.0f} MHz, estimated"
         if rate is not None:
             yield tile("Frames per second", number(rate, f"{rate:,.0f}"), note)
-        cycles, clock = result.latency_cycles, placed.fmax_mhz_best if placed else result.clock_mhz
+        cycles = result.latency_cycles
+        clock = placed.fmax_mhz_best if placed else result.clock_mhz or result.fmax_mhz_estimated
         note = "cycles" if clock is None else f"cycles: {cycles / clock:,.1f} µs at {clock:.1f} MHz"
         yield tile("Latency", number(cycles, f"{cycles:,}"), note)
         note = f"of {count_of(result.multipliers, 'multiplier')}"
@@ -209,7 +210,8 @@ def _stages(report: Report) -> str:
         for stage in report.stages
     ]
     worked = sum(stage.seconds for stage in report.stages if not stage.cached)
-    total = f"<p>{number(worked, f'{worked:,.1f} s')} in this run, without cached stages.</p>"
+    cached = ", without cached stages" * any(stage.cached for stage in report.stages)
+    total = f"<p>{number(worked, f'{worked:,.1f} s')} in this run{cached}.</p>"
     return section("stages", "Stage times", bars(rows), total)
 
 
