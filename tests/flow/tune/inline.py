@@ -1,4 +1,4 @@
-"""A tiny study, and workers that are none: everything runs here and now."""
+"""A tiny study, and workers that run all tasks in this process."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -70,7 +70,7 @@ def tiny_data() -> Dataset:
 
 
 class Inline:
-    """Workers that are this very process.
+    """Workers that run tasks in this process.
 
     `broken`, if given, is called with the number of each task, counted over all runs, before it is
     done; what it raises ends the run, as if the whole program had been ended.

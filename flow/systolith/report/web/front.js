@@ -1,4 +1,4 @@
-// The front as a table to sort and select from, and as a file.
+// The front as a sortable table of selectable points, and as a file.
 
 const FRONT_COLUMNS = [
   { title: "point", number: true, value: (point) => point.number, text: (point) => written(point.number) },
@@ -49,7 +49,7 @@ function frontRow(point, select) {
   return row;
 }
 
-/** Order the rows; values that are missing come last either way. */
+/** Sort the rows; missing values come last in both orders. */
 function sortFront() {
   const column = FRONT_COLUMNS[sorting.column];
   const order = sorting.descending ? -1 : 1;
@@ -68,7 +68,7 @@ function sortFront() {
   });
 }
 
-/** One row takes part in tabbing; arrows lead to the others. */
+/** The tab key reaches one row; arrow keys reach the others. */
 function moveFocus(event) {
   const row = event.target.closest("tbody tr");
   if (!row) return;

@@ -1,4 +1,4 @@
-// The page: its headline, what is chosen on it, and what follows from a choice.
+// The page: its headline, its state, and the updates after a choice.
 
 const state = {
   selected: bestFirst(front)[0] ?? complete[0] ?? null,
@@ -42,7 +42,7 @@ function writeHeadline() {
     element("div", {}, element("dt", {}, name), element("dd", {}, value))));
 }
 
-/** A drop-down for a place in `state`. */
+/** A drop-down list for an entry of `state`. */
 function fillSelect(id, key, options) {
   const list = document.getElementById(id);
   list.replaceChildren(...options.map(([value, text]) => element("option", { value }, text)));

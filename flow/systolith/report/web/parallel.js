@@ -8,7 +8,7 @@ const STRANDS = [-2, -1, 1, 2]; // further lines beside the selected one, which 
 
 const drawnLines = (state) => bestFirst(state.frontOnly ? front : complete);
 
-/** Draw a line for each complete point; a click on one is handed to `select`. */
+/** Draw a line for each complete point; a click on a line calls `select`. */
 function drawParallel(state, select) {
   const shown = drawnLines(state);
   const varies = (choice) => new Set(shown.map((point) => point.choices[choice.name])).size > 1;
@@ -26,10 +26,10 @@ function drawParallel(state, select) {
     dimension.values.push(...strands.map((strand) => value + strand * step));
   }
   const note = document.getElementById("parallel-note");
-  note.textContent = "Better is up; among points with the same option, so are those better in " +
-    `${objectives[0].label}. Drag along an axis to keep only the lines that pass there; ` +
+  note.textContent = "Up is better. Points with the same option are ordered by " +
+    `${objectives[0].label}. Drag along an axis to filter the lines; ` +
     "click a line to select its point." + (same.length && shown.length ?
-      ` Left out, for all these points agree: ${same.join(", ")}.` : "");
+      ` Left out, because they are equal for all points: ${same.join(", ")}.` : "");
   document.getElementById("parallel").style.minWidth = `${AXIS_WIDTH * (dimensions.length + 1)}px`;
   const traces = [{
     type: "parcoords",
@@ -53,14 +53,14 @@ function drawParallel(state, select) {
   const plot = draw("parallel", shown.length ? "" : "No complete point yet.", traces, layout);
   if (plot && !plot.dataset.listens) {
     plot.dataset.listens = "yes";
-    plot.addEventListener("click", (event) => { // of which Plotly does not tell
+    plot.addEventListener("click", (event) => { // Plotly reports no clicks on lines
       const point = drawnLines(state)[lineAt(plot, event)];
       if (point && event.target.tagName === "CANVAS") select(point);
     });
   }
 }
 
-/** Index of the line nearest to a click, if it is near and has not been brushed away. */
+/** Index of the line nearest to a click, if it is near and not filtered out. */
 function lineAt(plot, event) {
   const { margin, height } = plot.layout;
   const { dimensions } = plot.data[0];
@@ -112,7 +112,7 @@ function choiceAxis(choice, points) {
     if (!options.includes(option)) options.push(option); // a choice that this point does not have
     return options.indexOf(option);
   });
-  // Lines spread a little around an option, else one could not follow them through it.
+  // Lines spread a little around an option, so that each one can be followed.
   const spread = (nth) => 0.3 * (0.5 - nth / Math.max(1, points.length - 1));
   return {
     label: shortened(choice.name),

@@ -4,7 +4,7 @@ const NUMBER = { name: null, label: "point number", unit: "", direction: null, l
 const AXES = [...objectives, NUMBER];
 const placed = (point, chosen) => chosen === NUMBER ? point.number : valueOf(point, chosen);
 
-// In drawing order: what matters most comes last, on top.
+// In drawing order: the most important kind is on top.
 const KINDS = {
   unfinished: { label: "screened out", symbol: "x-thin-open", size: 6, opacity: 0.7 },
   outside: { label: "outside a limit", symbol: "circle-open", size: 7, opacity: 0.7 },
@@ -21,7 +21,7 @@ function kindOf(point) {
   return point.front ? "front" : "dominated";
 }
 
-/** Draw the points; a click on one is handed to `select`. */
+/** Draw the points; a click on a point calls `select`. */
 function drawPareto(state, select) {
   const [x, y] = [AXES[state.x], AXES[state.y]];
   const shown = study.points.filter((point) =>
@@ -80,7 +80,7 @@ function marks(kind, points, x, y, shade) {
       opacity: shaded ? Math.max(style.opacity, 0.6) : style.opacity,
       color: shaded ? points.map((point) => valueOf(point, shade)) : colour(kind),
       coloraxis: shaded ? "coloraxis" : undefined,
-      // Baselines on the front wear its colour as a rim.
+      // Baselines on the front have a rim in its colour.
       line: {
         width: points.map((point) => point.front && kind !== "front" ? 3 : 1),
         color: points.map((point) => colour(
@@ -91,7 +91,7 @@ function marks(kind, points, x, y, shade) {
   };
 }
 
-/** The front of two objectives, as the border of what it dominates. */
+/** The front of two objectives, as the border of the region that it dominates. */
 function staircase(points, x, y) {
   const cost = (point, chosen) => (maximized(chosen) ? -1 : 1) * placed(point, chosen);
   let best = Infinity;
@@ -128,7 +128,7 @@ function ring(points, x, y) {
   };
 }
 
-/** Range of an axis: all points, and the limit where it is near. */
+/** Range of an axis: all points, and the limit if it is near. */
 function span(points, chosen) {
   const values = points.map((point) => placed(point, chosen));
   let [low, high] = extent(values);
@@ -140,7 +140,7 @@ function span(points, chosen) {
   return [low - 0.06 * width, high + 0.06 * width];
 }
 
-/** Shades what lies beyond the limits that can be seen. */
+/** Shades of the regions beyond the visible limits. */
 function limits(chosen, points) {
   const [shapes, annotations] = [[], []];
   for (const [letter, other] of [["x", "y"], ["y", "x"]]) {

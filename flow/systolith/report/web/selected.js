@@ -1,4 +1,4 @@
-// What the selected point is made of, and the commands that build it.
+// The choices of the selected point, and the commands that build it.
 
 const LAYER_COLUMNS = [
   { title: "layer", key: "layer" },
@@ -77,7 +77,7 @@ function commandBlock(point) {
     element("p", { class: "copying" }, button, said)];
 }
 
-/** Whether a text reached the clipboard; if not, the element that shows it is left selected. */
+/** Copy a text to the clipboard; if that fails, select the element that shows it. */
 async function copy(text, shown) {
   try {
     await navigator.clipboard.writeText(text);
@@ -96,7 +96,7 @@ function choiceList(point) {
 }
 
 function layerTable(layers) {
-  if (!layers.length) return element("p", { class: "note" }, "No layers are known of this point.");
+  if (!layers.length) return element("p", { class: "note" }, "This point has no data of layers.");
   const place = (column) => column.number ? "number" : "";
   const heads = LAYER_COLUMNS.map((column) =>
     element("th", { scope: "col", class: place(column) }, column.title));

@@ -1,4 +1,4 @@
-// What the whole study says: importance of choices, sensitivity of layers, progress.
+// The whole study: importance of choices, sensitivity of layers, progress.
 
 const MOST_CHOICES = 20;
 

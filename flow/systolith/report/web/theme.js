@@ -1,9 +1,9 @@
-// What all plots share: colours from the style sheet, layout, axes.
+// Shared by all plots: colours of the style sheet, layout, axes.
 
 const CONFIG = { responsive: true, displaylogo: false };
 const BUTTONS = [["toImage", "zoom2d", "pan2d", "resetScale2d"]]; // none of those that go online
 
-/** A colour of the style sheet, which knows whether the page is light or dark. */
+/** A colour of the style sheet, for the light or dark page. */
 const colour = (name) =>
   getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
@@ -29,7 +29,7 @@ const axis = (title, more = {}) => ({
   ...more,
 });
 
-/** Draw into the element with this id, or say there why there is nothing to draw. */
+/** Draw into the element with this id, or write there why there is nothing to draw. */
 function draw(id, missing, traces, layout) {
   const plot = document.getElementById(id);
   if (missing) {

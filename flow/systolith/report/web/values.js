@@ -1,4 +1,4 @@
-// The study, how its values are written, and how elements are made.
+// The study, the format of its values, and the construction of elements.
 "use strict";
 
 const study = JSON.parse(document.getElementById("study").textContent);
@@ -26,7 +26,7 @@ function element(tag, attributes = {}, ...children) {
 const plain = (text) =>
   String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
-/** A number with separators of thousands and about four digits that matter. */
+/** A number with thousands separators and about four significant digits. */
 function written(value) {
   if (!known(value)) return MISSING;
   const rounded = Number.isInteger(value) || Math.abs(value) >= 1000;
