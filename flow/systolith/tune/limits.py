@@ -40,8 +40,7 @@ def check_search(space: DesignSpace, make: Callable[[], nn.Module], data: Datase
     check_training(space.experiment, make, lambda: data, lambda: bits, problems, None)
     problems.raise_if_any()
     untrained = HardwareModel(space, make().eval(), data.calibration_images)
-    if problems_of_limits := list(limit_problems(space, untrained)):
-        raise UsageError("; ".join(problems_of_limits))
+    UsageError.raise_if_any(limit_problems(space, untrained))
 
 
 def limit_problems(space: DesignSpace, hardware: HardwareModel) -> Iterator[str]:

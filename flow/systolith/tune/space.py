@@ -153,8 +153,7 @@ class DesignSpace:
                 problems.append(f"tune.layers: {', '.join(sorted(twice))} named twice")
             taken |= set(group.layers)
         problems += _hardware_problems(experiment)
-        if problems:
-            raise UsageError("; ".join(problems))
+        UsageError.raise_if_any(problems)
         return cls(experiment, groups)
 
     @property

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from systolith.cli.searching import _nothing_found
+from systolith.cli.searching import _explain_empty_front
 from systolith.config import ObjectiveName, SamplerName, check_experiment
 from systolith.foundation import UsageError
 from systolith.models import DigitsCNN
@@ -62,6 +62,6 @@ def test_an_empty_front_says_which_limit_is_broken_and_the_best() -> None:
     point = {"values": {"accuracy": 0.5, "luts": 4000.0}}
     account = {"points": [point, {"values": {"accuracy": 0.75, "luts": 9000.0}}], "failures": []}
     limits = {ObjectiveName.ACCURACY: 0.9, ObjectiveName.LUTS: 100.0}
-    said = _nothing_found(account, limits)
+    said = _explain_empty_front(account, limits)
     assert said.startswith("none of 2 designs keeps to the limits: limits.accuracy = 0.9, the best")
     assert "is 0.75; limits.luts = 100, the best is 4000" in said
