@@ -1,4 +1,10 @@
-"""Networks from and to the files of other tools: QONNX, ONNX with quantizers; sparsity found."""
+"""Import and export of ONNX files, with quantizers of QONNX or of ONNX itself.
+
+:func:`import_onnx` reads a file (:mod:`file`), turns its nodes (:mod:`nodes`) into values
+(:mod:`values`) and layers (:mod:`layers`), and compares the network with the file's own executor
+(:mod:`check`). :func:`export_onnx` writes a network. :func:`detect_structure` finds the sparsity of
+weights.
+"""
 
 from systolith.exchange.check.agreement import Agreement, DisagreementError
 from systolith.exchange.errors import ExchangeError

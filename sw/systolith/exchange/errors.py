@@ -1,4 +1,4 @@
-"""The error that a file or network raises which cannot be exchanged: every problem at once."""
+"""Errors of files that cannot be imported and of networks that cannot be exported."""
 
 from collections.abc import Iterable
 
@@ -13,17 +13,17 @@ class ExchangeError(NetworkError):
     Attributes
     ----------
     problems : tuple of str
-        Every problem found, each naming the node, the requirement and the nearest rewrite.
+        Each names the node, the requirement and the nearest supported rewrite.
     """
 
 
 class NodeError(ExchangeError):
-    """What is wrong with another node than the one that is read.
+    """A problem of another node than the one that is being read.
 
     Attributes
     ----------
     node : str
-        In words, as problems begin.
+        The words that its problems begin with.
     """
 
     def __init__(self, node: str, problems: Iterable[str]) -> None:

@@ -14,6 +14,7 @@ from systolith.exchange.export_scales import (
     channel_factor,
     choose_offsets,
 )
+from systolith.exchange.file.loading import QONNX_DOMAIN
 from systolith.network import (
     INPUT,
     ActType,
@@ -31,10 +32,9 @@ from systolith.network import (
     accumulator_range,
 )
 
-__all__ = ["QONNX_DOMAIN", "ExportGraph", "Format"]
+__all__ = ["ExportGraph", "Format"]
 
 IR_VERSION = 10
-QONNX_DOMAIN = "qonnx.custom_op.general"
 Float = NDArray[np.float32]
 Weighted = Conv2d | Linear
 
@@ -49,7 +49,7 @@ class Format(Enum):
 
 
 class ExportGraph:
-    """Nodes and constants so far."""
+    """The nodes and constants written so far."""
 
     def __init__(
         self, network: IntegerNetwork, form: Format, scales: Mapping[str, Fraction]
@@ -60,28 +60,30 @@ class ExportGraph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[TensorProto] = []
         self.real: dict[str, str] = {}
-        """By layer: the tensor of its real values."""
+        """Tensor of the real values, by layer."""
         source = network.input.type
-        self.real[INPUT] = self._quantizer(INPUT, INPUT, source, Rounding.HALF_EVEN)
+        self.real[INPUT] = self._quantize(INPUT, INPUT, source, Rounding.HALF_EVEN)
 
     def add(self, layer: Layer) -> None:
-        """Write a layer, with its quantizer if it has arithmetic."""
+        """Write a layer, and its quantizer if it has arithmetic."""
         match layer:
             case MaxPool2d():
-                self.real[layer.name] = self._node(
+                self.real[layer.name] = self._add_node(
                     "MaxPool", [self.real[layer.input]], layer.name, **_window(layer)
                 )
             case Flatten():
-                self.real[layer.name] = self._node("Flatten", [self.real[layer.input]], layer.name)
+                self.real[layer.name] = self._add_node(
+                    "Flatten", [self.real[layer.input]], layer.name
+                )
             case Conv2d() | Linear():
-                self._requantized(layer, self._weighted(layer))
+                self._requantize(layer, self._add_weighted(layer))
             case AvgPool2d():
-                self._requantized(layer, self._rescaled(layer, self._average(layer)))
+                self._requantize(layer, self._rescale(layer, self._add_average(layer)))
             case Add():
-                self._requantized(layer, self._rescaled(layer, self._sum(layer)))
+                self._requantize(layer, self._rescale(layer, self._add_sum(layer)))
 
-    def _weighted(self, layer: Weighted) -> str:
-        """Convolution or matrix product, all of the multiplier in the scales of the weights."""
+    def _add_weighted(self, layer: Weighted) -> str:
+        """Write a convolution or matrix product; the multiplier joins the weights' scales."""
         unit = self.scales[layer.name] / self.scales[layer.input]
         spec, filters = layer.requantize, len(layer.weight)
         zero = spec.multiplier == 0
@@ -97,26 +99,30 @@ class ExportGraph:
             self._bias(layer, bias, scale),
         ]
         if isinstance(layer, Linear):
-            return self._node("Gemm", inputs, layer.name, transB=1)
-        return self._node("Conv", inputs, layer.name, group=layer.groups, **_window(layer))
+            return self._add_node("Gemm", inputs, layer.name, transB=1)
+        return self._add_node("Conv", inputs, layer.name, group=layer.groups, **_window(layer))
 
     def _weights(self, layer: Weighted, weight: NDArray[np.int64], scale: Float) -> str:
         name = f"{layer.name}.weight"
         if self.form is Format.QDQ:
-            stored = self._constant(f"{name}_q", weight.astype(_storage(layer.weight_bits, True)))
-            given = [stored, self._constant(f"{name}_scale", scale)]
-            return self._node("DequantizeLinear", given, name, axis=0)
+            stored = self._add_constant(
+                f"{name}_q", weight.astype(_storage(layer.weight_bits, True))
+            )
+            given = [stored, self._add_constant(f"{name}_scale", scale)]
+            return self._add_node("DequantizeLinear", given, name, axis=0)
         by = scale.reshape(-1, *[1] * (weight.ndim - 1))
-        stored = self._constant(f"{name}_real", (weight * by).astype(np.float32))
+        stored = self._add_constant(f"{name}_real", (weight * by).astype(np.float32))
         if layer.weight_bits == 1 and (weight != 0).all():
-            return self._custom("BipolarQuant", [stored, self._constant(f"{name}_scale", by)], name)
-        return self._custom(
+            return self._add_qonnx(
+                "BipolarQuant", [stored, self._add_constant(f"{name}_scale", by)], name
+            )
+        return self._add_qonnx(
             "Quant",
             [
                 stored,
-                self._constant(f"{name}_scale", by),
-                self._constant(f"{name}_zero", np.zeros(1, np.float32)),
-                self._constant(f"{name}_bits", np.array(max(layer.weight_bits, 2), np.float32)),
+                self._add_constant(f"{name}_scale", by),
+                self._add_constant(f"{name}_zero", np.zeros(1, np.float32)),
+                self._add_constant(f"{name}_bits", np.array(max(layer.weight_bits, 2), np.float32)),
             ],
             name,
             signed=1,
@@ -125,35 +131,37 @@ class ExportGraph:
         )
 
     def _bias(self, layer: Weighted, bias: NDArray[np.int64], scale: Float) -> str:
-        """Integers where 32 bits hold them; else floats."""
+        """Write biases as integers if 32 bits hold them, otherwise as floats."""
         unit = np.float32(self.scales[layer.input]) * scale
         name = f"{layer.name}.bias"
         if self.form is Format.QONNX or np.abs(bias).max(initial=0) >= 1 << 31:
             real = bias.astype(np.float64) * unit.astype(np.float64)
-            return self._constant(name, real.astype(np.float32))
-        stored = self._constant(f"{name}_q", bias.astype(np.int32))
-        return self._node(
-            "DequantizeLinear", [stored, self._constant(f"{name}_scale", unit)], name, axis=0
+            return self._add_constant(name, real.astype(np.float32))
+        stored = self._add_constant(f"{name}_q", bias.astype(np.int32))
+        return self._add_node(
+            "DequantizeLinear", [stored, self._add_constant(f"{name}_scale", unit)], name, axis=0
         )
 
-    def _average(self, layer: AvgPool2d) -> str:
+    def _add_average(self, layer: AvgPool2d) -> str:
         source = [self.real[layer.input]]
         if layer.kernel_size is None:
-            return self._node("GlobalAveragePool", source, layer.name)
-        return self._node("AveragePool", source, layer.name, count_include_pad=1, **_window(layer))
+            return self._add_node("GlobalAveragePool", source, layer.name)
+        return self._add_node(
+            "AveragePool", source, layer.name, count_include_pad=1, **_window(layer)
+        )
 
-    def _sum(self, layer: Add) -> str:
+    def _add_sum(self, layer: Add) -> str:
         a, b = layer.inputs
         wanted = self.scales[a] * Fraction(layer.multipliers[1], layer.multipliers[0])
         second = self.real[b]
         if wanted != self.scales[b]:
             by = np.array(float(wanted / self.scales[b]), np.float32)
-            factor = self._constant(f"{layer.name}.factor", by)
-            second = self._node("Mul", [second, factor], f"{layer.name}.second")
-        return self._node("Add", [self.real[a], second], layer.name)
+            factor = self._add_constant(f"{layer.name}.factor", by)
+            second = self._add_node("Mul", [second, factor], f"{layer.name}.second")
+        return self._add_node("Add", [self.real[a], second], layer.name)
 
-    def _rescaled(self, layer: Add | AvgPool2d, result: str) -> str:
-        """Bring the result to the scale of the layer's output, where that could not be chosen."""
+    def _rescale(self, layer: Add | AvgPool2d, result: str) -> str:
+        """Multiply a result to the scale of the layer's output, if that could not be chosen."""
         shape = self.network.tensors[layer.name].shape
         source = self.network.tensors[layer.inputs[0]].shape
         unit = self.scales[layer.inputs[0]] / (
@@ -165,14 +173,16 @@ class ExportGraph:
             Fraction(0) if silent[c] else channel_factor(spec, c) * self.scales[layer.name] / unit
             for c in range(shape[0])
         ]
-        if all(each == 1 for each in wanted):
+        if all(factor == 1 for factor in wanted):
             return result
-        by = np.array([float(each) for each in wanted], np.float32)
-        factor = self._constant(f"{layer.name}.rescale", by.reshape(-1, *[1] * (len(shape) - 1)))
-        return self._node("Mul", [result, factor], f"{layer.name}.rescaled")
+        by = np.array([float(factor) for factor in wanted], np.float32)
+        factor = self._add_constant(
+            f"{layer.name}.rescale", by.reshape(-1, *[1] * (len(shape) - 1))
+        )
+        return self._add_node("Mul", [result, factor], f"{layer.name}.rescaled")
 
-    def _requantized(self, layer: Any, result: str) -> None:
-        """Clip, round and quantize as the layer does."""
+    def _requantize(self, layer: Any, result: str) -> None:
+        """Write the layer's clipping, rounding and quantization."""
         spec: Requantize = layer.requantize
         output: ActType = layer.output
         scale = float(self.scales[layer.name])
@@ -181,26 +191,28 @@ class ExportGraph:
             offset, rounding = constants
             axes = [1] * (len(self.network.tensors[layer.name].shape) - 1)
             by = (offset * scale).astype(np.float32).reshape(-1, *axes)
-            given = [result, self._constant(f"{layer.name}.offset", by)]
-            result = self._node("Add", given, f"{layer.name}.shifted")
+            given = [result, self._add_constant(f"{layer.name}.offset", by)]
+            result = self._add_node("Add", given, f"{layer.name}.shifted")
         elif rounding is Rounding.HALF_UP and not self._has_ties(layer):
             rounding = Rounding.HALF_EVEN
         if rounding is Rounding.HALF_UP:
-            half = self._constant(f"{layer.name}.half", np.array(scale / 2, np.float32))
-            result = self._node("Add", [result, half], f"{layer.name}.moved")
+            half = self._add_constant(f"{layer.name}.half", np.array(scale / 2, np.float32))
+            result = self._add_node("Add", [result, half], f"{layer.name}.moved")
             rounding = Rounding.FLOOR
-        self.real[layer.name] = self._quantizer(layer.name, result, output, rounding, spec.clamp)
+        self.real[layer.name] = self._quantize(layer.name, result, output, rounding, spec.clamp)
 
     def _has_ties(self, layer: Conv2d | Linear | Add | AvgPool2d) -> bool:
-        """Whether a sum can lie just between two outputs."""
-        sources = [(each.shape, each.type) for each in self.network.inputs_of(layer)]
+        """Whether a sum can lie exactly between two outputs."""
+        sources = [(tensor.shape, tensor.type) for tensor in self.network.inputs_of(layer)]
         largest = max(abs(bound) for bound in accumulator_range(layer, sources))
         channels = self.network.tensors[layer.name].shape[0]
         factors = {channel_factor(layer.requantize, channel) for channel in range(channels)}
-        # A fraction in lowest terms over 2**s: halves come of multiples of 2**(s-1).
-        return any(each.denominator > 1 and largest >= each.denominator // 2 for each in factors)
+        # For a fraction in lowest terms over 2**s, multiples of 2**(s-1) give halves.
+        return any(
+            factor.denominator > 1 and largest >= factor.denominator // 2 for factor in factors
+        )
 
-    def _quantizer(
+    def _quantize(
         self,
         name: str,
         source: str,
@@ -208,19 +220,19 @@ class ExportGraph:
         rounding: Rounding,
         clamp: tuple[int, int] | None = None,
     ) -> str:
-        """Quantize a real tensor, and give the real tensor of what comes out."""
+        """Quantize a real tensor, and give the real tensor of the result."""
         scale = np.array(float(self.scales[name]), np.float32)
         low, high = clamp or (act.low, act.high)
         if self.form is Format.QONNX:
             if clamp is not None:
                 source = self._clip(name, source, act, (low, high), rounding)
-            return self._custom(
+            return self._add_qonnx(
                 "Quant",
                 [
                     source,
-                    self._constant(f"{name}.scale", scale),
-                    self._constant(f"{name}.zero", np.array(act.zero_point, np.float32)),
-                    self._constant(f"{name}.bits", np.array(act.bits, np.float32)),
+                    self._add_constant(f"{name}.scale", scale),
+                    self._add_constant(f"{name}.zero", np.array(act.zero_point, np.float32)),
+                    self._add_constant(f"{name}.bits", np.array(act.bits, np.float32)),
                 ],
                 f"{name}.quant",
                 signed=int(act.signed),
@@ -230,46 +242,46 @@ class ExportGraph:
         dtype = _storage(act.bits, act.signed)
         limits = np.iinfo(dtype)
         if rounding is Rounding.FLOOR:
-            unit = self._constant(f"{name}.unit", scale)
-            ratio = self._node("Div", [source, unit], f"{name}.ratio")
-            whole = self._node("Floor", [ratio], f"{name}.whole")
-            source = self._node("Mul", [whole, unit], f"{name}.floored")
+            unit = self._add_constant(f"{name}.unit", scale)
+            ratio = self._add_node("Div", [source, unit], f"{name}.ratio")
+            whole = self._add_node("Floor", [ratio], f"{name}.whole")
+            source = self._add_node("Mul", [whole, unit], f"{name}.floored")
         if (low, high) != (limits.min, limits.max):
             source = self._clip(name, source, act, (low, high), Rounding.HALF_EVEN)
         parameters = [
-            self._constant(f"{name}.scale", scale),
-            self._constant(f"{name}.zero", np.array(act.zero_point, dtype)),
+            self._add_constant(f"{name}.scale", scale),
+            self._add_constant(f"{name}.zero", np.array(act.zero_point, dtype)),
         ]
-        integers = self._node("QuantizeLinear", [source, *parameters], f"{name}.q")
-        return self._node("DequantizeLinear", [integers, *parameters], f"{name}.dq")
+        integers = self._add_node("QuantizeLinear", [source, *parameters], f"{name}.q")
+        return self._add_node("DequantizeLinear", [integers, *parameters], f"{name}.dq")
 
     def _clip(
         self, name: str, source: str, act: ActType, bounds: tuple[int, int], rounding: Rounding
     ) -> str:
         scale = float(self.scales[name])
         low, high = (scale * (bound - act.zero_point) for bound in bounds)
-        # Floats just below a bound must not be rounded below it.
+        # A float just below a bound must not be rounded to the integer below.
         if rounding is Rounding.FLOOR:
             low, high = low + scale / 4, high + scale / 4
         given = [
-            self._constant(f"{name}.low", np.array(low, np.float32)),
-            self._constant(f"{name}.high", np.array(high, np.float32)),
+            self._add_constant(f"{name}.low", np.array(low, np.float32)),
+            self._add_constant(f"{name}.high", np.array(high, np.float32)),
         ]
-        return self._node("Clip", [source, *given], f"{name}.clip")
+        return self._add_node("Clip", [source, *given], f"{name}.clip")
 
-    def _node(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+    def _add_node(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
         return output
 
-    def _custom(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        return self._node(op, inputs, output, domain=QONNX_DOMAIN, **attributes)
+    def _add_qonnx(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        return self._add_node(op, inputs, output, domain=QONNX_DOMAIN, **attributes)
 
-    def _constant(self, name: str, values: NDArray[Any]) -> str:
+    def _add_constant(self, name: str, values: NDArray[Any]) -> str:
         self.constants.append(numpy_helper.from_array(values, name))
         return name
 
-    def model(self, opsets: Sequence[onnx.OperatorSetIdProto]) -> ModelProto:
-        """The finished model; the real tensors of the outputs leave it."""
+    def make_model(self, opsets: Sequence[onnx.OperatorSetIdProto]) -> ModelProto:
+        """Make the model; its outputs are real tensors."""
         outputs = [self._value(self.real[name], name) for name in self.network.outputs]
         graph = helper.make_graph(
             self.nodes,
@@ -290,13 +302,13 @@ class ExportGraph:
 
 
 def _pixels(layer: AvgPool2d, shape: Sequence[int]) -> int:
-    """Pixels of a window."""
+    """Count the pixels of a window."""
     height, width = layer.window(tuple(shape))
     return height * width
 
 
 def _window(layer: Conv2d | AvgPool2d | MaxPool2d) -> Mapping[str, Sequence[int]]:
-    """Attributes of a window."""
+    """Give the attributes of a window."""
     padding: Padding = layer.padding
     top, bottom, left, right = padding
     assert layer.kernel_size is not None
@@ -308,7 +320,7 @@ def _window(layer: Conv2d | AvgPool2d | MaxPool2d) -> Mapping[str, Sequence[int]
 
 
 def _storage(bits: int, signed: bool) -> type[np.int8 | np.int16 | np.uint8 | np.uint16]:
-    """The least type of ONNX and NumPy that holds integers of this many bits."""
+    """Choose the narrowest type of ONNX and NumPy for integers of this many bits."""
     if signed:
         return np.int8 if bits <= 8 else np.int16
     return np.uint8 if bits <= 8 else np.uint16

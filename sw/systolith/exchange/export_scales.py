@@ -30,13 +30,13 @@ __all__ = ["channel_factor", "channel_offset", "choose_offsets", "choose_scales"
 
 @dataclass(slots=True)
 class _ScaleRelations:
-    """Tensors whose scales depend on each other: each a factor times that of a common root."""
+    """Relations between scales of tensors: each scale is a factor times that of a root."""
 
     root: dict[str, str]
     factor: dict[str, Fraction]
 
     def relate(self, a: str, b: str, ratio: Fraction) -> None:
-        """Let the scale of `b` be `ratio` times that of `a`, if nothing else was said of them."""
+        """Let the scale of `b` be `ratio` times that of `a`, unless they are already related."""
         if self.root[a] == self.root[b]:
             return
         moved, onto = self.root[b], self.root[a]
@@ -48,16 +48,16 @@ class _ScaleRelations:
 
 
 def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[str, Fraction]:
-    """Choose what one unit of each tensor stands for.
+    """Choose the real value of one unit of each tensor.
 
-    Layers with weights can give any scale; pools and additions cannot choose theirs. Where branches
-    ask for several, the first wins, and the others need a multiplication.
+    Layers with weights can have any scale; pools and additions cannot. If branches require several
+    scales, the first one wins and the others need a multiplication.
 
     Parameters
     ----------
     network : IntegerNetwork
     input_scale : float
-        Of the network's input.
+        Scale of the network's input.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[
     if not (isfinite(input_scale) and input_scale > 0):
         raise ExchangeError([f"input_scale must be a positive number, got {input_scale:g}"])
     names = list(network.tensors)
-    found = _ScaleRelations(
+    relations = _ScaleRelations(
         root={name: name for name in names}, factor=dict.fromkeys(names, Fraction(1))
     )
     for layer in network.layers:
@@ -80,31 +80,34 @@ def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[
             case Add():
                 a, b = layer.inputs
                 ratio = Fraction(layer.multipliers[1], layer.multipliers[0])
-                found.relate(a, b, ratio)
+                relations.relate(a, b, ratio)
                 unit = Fraction(1, layer.multipliers[0])
-                found.relate(a, layer.name, unit / channel_factor(layer.requantize))
+                relations.relate(a, layer.name, unit / channel_factor(layer.requantize))
             case AvgPool2d():
                 area = prod(layer.window(network.tensors[layer.input].shape))
-                found.relate(layer.input, layer.name, 1 / (area * channel_factor(layer.requantize)))
+                relations.relate(
+                    layer.input, layer.name, 1 / (area * channel_factor(layer.requantize))
+                )
             case MaxPool2d() | Flatten():
-                found.relate(layer.input, layer.name, Fraction(1))
+                relations.relate(layer.input, layer.name, Fraction(1))
             case Conv2d() | Linear():
                 pass
-    at_input = Fraction(input_scale) / found.factor[INPUT]
+    at_input = Fraction(input_scale) / relations.factor[INPUT]
     return {
-        name: found.factor[name] * (at_input if found.root[name] == found.root[INPUT] else 1)
+        name: relations.factor[name]
+        * (at_input if relations.root[name] == relations.root[INPUT] else 1)
         for name in names
     }
 
 
 def channel_offset(spec: Requantize, channel: int = 0) -> Fraction:
-    """What is added to a channel's accumulators when they are multiplied, in output units."""
+    """Give the offset of a channel, in units of the output."""
     offset = 0 if spec.offset is None else int(spec.offset[channel % spec.offset.size])
     return Fraction(offset, 1 << int(spec.shift[channel % spec.shift.size]))
 
 
 def channel_factor(spec: Requantize, channel: int = 0) -> Fraction:
-    """What a channel's accumulators are multiplied by; 1 for channels that are always 0."""
+    """Give the factor of a channel's accumulators; that of multiplier 1 if they are always 0."""
     multiplier = int(spec.multiplier[channel % spec.multiplier.size])
     return Fraction(multiplier or 1, 1 << int(spec.shift[channel % spec.shift.size]))
 
@@ -112,7 +115,7 @@ def channel_factor(spec: Requantize, channel: int = 0) -> Fraction:
 def choose_offsets(
     network: IntegerNetwork, layer: Conv2d | Linear | Add | AvgPool2d
 ) -> tuple[FloatArray, Rounding] | None:
-    """Choose what is added before rounding, far from where a float's error would matter.
+    """Choose the offsets of a layer so that errors of float32 do not change its results.
 
     Parameters
     ----------
@@ -122,14 +125,15 @@ def choose_offsets(
     Returns
     -------
     tuple of array of float64, shape (channels,), and Rounding, or None
-        In units of the output, and how the sum is to be rounded; None if the layer has no offset.
+        Offsets in units of the output, and the rounding of the sum; None without offsets.
     """
     spec = layer.requantize
     if spec.offset is None:
         return None
     channels = network.tensors[layer.name].shape[0]
     multiplier, shift, offset = (
-        np.broadcast_to(each, channels) for each in (spec.multiplier, spec.shift, spec.offset)
+        np.broadcast_to(parameter, channels)
+        for parameter in (spec.multiplier, spec.shift, spec.offset)
     )
     literal = np.ldexp(offset.astype(np.float64), -shift), spec.rounding
     stairs = _staircase(network, layer, multiplier, shift, offset)
@@ -137,12 +141,12 @@ def choose_offsets(
     bounds = None if stairs is None else stairs.offsets(multiplier, shift, way)
     if bounds is None or (bounds[0] > bounds[1]).any():
         return literal
-    # Any number from the first bound up to the second plus 1 gives the same integers.
+    # Every number from the first bound to the second plus 1 gives the same integers.
     near = multiplier // 2 + 1
     least = np.maximum(bounds[0], offset - near)
     most = np.minimum(bounds[1] + 1, offset + near)
     middle = least.astype(np.float64) / 2 + most.astype(np.float64) / 2
-    # No sum is a tie then, so ties may go anywhere.
+    # Then no sum is a tie, so any rounding of ties is right.
     return np.ldexp(middle, -shift), Rounding.HALF_EVEN if way is Rounding.HALF_UP else way
 
 
@@ -153,11 +157,11 @@ def _staircase(
     shift: IntArray,
     offset: IntArray,
 ) -> Staircase | None:
-    """Where the layer's integers step, biases included; None where numbers are too large."""
+    """Compute the layer's staircase, biases included; None if numbers are too large."""
     spec, act = layer.requantize, layer.output
     least, most = spec.clamp or (act.low, act.high)
     levels = np.arange(least, most, dtype=np.int64) + 1 - act.zero_point
-    sources = [(each.shape, each.type) for each in network.inputs_of(layer)]
+    sources = [(tensor.shape, tensor.type) for tensor in network.inputs_of(layer)]
     low, high = accumulator_range(layer, sources)
     if levels.size == 0 or max(-low, high) * int(multiplier.max()) >= 1 << 60:
         return None

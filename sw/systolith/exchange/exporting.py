@@ -1,4 +1,4 @@
-"""From an integer network to ONNX: as QONNX, or with ONNX's own quantizers."""
+"""Export of integer networks to ONNX, with quantizers of QONNX or of ONNX itself."""
 
 import json
 from collections.abc import Iterator
@@ -9,12 +9,13 @@ import numpy as np
 from onnx import ModelProto, helper
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.export_graph import QONNX_DOMAIN, ExportGraph, Format
+from systolith.exchange.export_graph import ExportGraph, Format
 from systolith.exchange.export_scales import (
     channel_factor,
     channel_offset,
     choose_scales,
 )
+from systolith.exchange.file.loading import QONNX_DOMAIN
 from systolith.foundation import replacing
 from systolith.network import (
     Conv2d,
@@ -40,27 +41,27 @@ QONNX_OPSET = 2
 def export_onnx(
     network: IntegerNetwork, path: Path | str, form: Format, *, input_scale: float = 1.0
 ) -> ModelProto:
-    """Write an integer network as an ONNX file, with a sidecar that names its patterns.
+    """Write an integer network as an ONNX file, with a sidecar file of its patterns.
 
-    Scales are chosen such that the float graph computes what the network does: a layer's multiplier
-    becomes part of its weights' scales. Where floats of 24 bits hold the sums, and multipliers are
-    powers of two, every value is equal; else single outputs may be off by one, where a sum lies
-    within float32's error of a half.
+    The scales are chosen so that the float graph computes the same integers: a layer's multiplier
+    becomes part of the scales of its weights. If sums fit 24 bits and multipliers are powers of
+    two, every value is equal. Otherwise single outputs may differ by one, where a sum is within
+    the error of float32 of a rounding threshold.
 
     Parameters
     ----------
     network : IntegerNetwork
     path : Path or str
-        Gets the model; its sidecar, with ending ``.patterns.json``, stands beside it.
+        Path of the model; the sidecar has the same name with the suffix ``.patterns.json``.
     form : Format
     input_scale : float
-        What one unit of the network's input stands for in the images.
+        Real value of one unit of the network's input.
 
     Raises
     ------
     ExchangeError
-        If a layer wraps: floats saturate. If, in QONNX, it rounds ties to even and has an odd zero
-        point.
+        If a layer wraps, because ONNX's quantizers saturate; or, with QONNX, if a layer rounds
+        ties to even and has an odd zero point.
     """
     model, path = export_model(network, form, input_scale=input_scale), Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,15 +77,14 @@ def export_onnx(
 
 def export_model(network: IntegerNetwork, form: Format, *, input_scale: float = 1.0) -> ModelProto:
     """Make the model that :func:`export_onnx` writes."""
-    if problems := list(_problems(network, form)):
-        raise ExchangeError(problems)
+    ExchangeError.raise_if_any(_problems(network, form))
     graph = ExportGraph(network, form, choose_scales(network, input_scale))
     for layer in network.layers:
         graph.add(layer)
     domains = [helper.make_opsetid("", OPSET)]
     if form is Format.QONNX:
         domains.append(helper.make_opsetid(QONNX_DOMAIN, QONNX_OPSET))
-    return graph.model(domains)
+    return graph.make_model(domains)
 
 
 def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
@@ -100,13 +100,13 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
             )
         if layer.requantize.overflow is Overflow.SATURATE:
             continue
-        sources = [(each.shape, each.type) for each in network.inputs_of(layer)]
+        sources = [(tensor.shape, tensor.type) for tensor in network.inputs_of(layer)]
         least, most = accumulator_range(layer, sources)
         factors = [
             (channel_factor(layer.requantize, channel), channel_offset(layer.requantize, channel))
             for channel in range(network.tensors[layer.name].shape[0])
         ]
-        # Half a unit for rounding.
+        # One unit more, for rounding.
         low = min(least * factor + by for factor, by in factors) + layer.output.zero_point - 1
         high = max(most * factor + by for factor, by in factors) + layer.output.zero_point + 1
         if low < layer.output.low or high > layer.output.high:
@@ -114,15 +114,15 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
 
 
 def describe_patterns(network: IntegerNetwork) -> dict[str, Any]:
-    """Name the pattern of each layer that has one.
+    """Describe the pattern of each layer that has one, which ONNX cannot express.
 
     Returns
     -------
     dict
-        Under ``layers``, by layer: ``pattern`` in words; ``encoded`` as in network files; ``k``,
-        ``n`` and ``axis`` (the axis of the weights along which groups of n lie) of k-out-of-n;
-        ``stride`` and ``offsets`` of strided taps; ``indices``: of each filter, the kept weights'
-        places in its flattened weights.
+        ``layers`` has for each layer: ``pattern``, in words; ``encoded``, as in network files;
+        ``k``, ``n`` and ``axis`` of k-out-of-n (groups of n lie along this axis of the weights);
+        ``stride`` and ``offsets`` of strided taps; ``indices``, for each filter the places of the
+        kept weights in its flattened weights.
     """
     layers: dict[str, Any] = {}
     for layer in network.layers:

@@ -1,4 +1,4 @@
-"""From an ONNX file, QONNX or with quantizers of ONNX's own, to an integer network."""
+"""Import of ONNX files, with quantizers of QONNX or of ONNX itself, as integer networks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,33 +35,32 @@ WEIGHTED = {"Conv", "Gemm", "MatMul"}
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImportedModel:
-    """A network from a file, and what its integers stand for.
+    """An integer network from a file, and the real values of its integers.
 
     Attributes
     ----------
     network : IntegerNetwork
     input : InputQuantizer
-        From float images to the network's integers.
+        Turns images into the network's input.
     scales : dict of str to float
-        By output layer: its integers `q` stand for ``scale * (q - zero_point)``.
+        Scale of each output layer: integers `q` stand for ``scale * (q - zero_point)``.
     units : dict of str to float
-        By layer: how far its result may be from the file's arithmetic before it is rounded, given
-        the same input, in units of its output; 0 where the two are the same. Rounded results then
-        differ by no more than this, rounded up. Half a unit of it is the rounding itself, where
-        the file leaves a result unquantized and the network cannot.
+        Greatest difference of each layer from the file's real arithmetic before rounding, given
+        the same input, in units of its output; 0 if the two are equal. Rounded results differ by at
+        most this, rounded up. It includes half a unit for a result that the file leaves unquantized
+        and the network rounds.
     rounded : dict of str to float
-        By layer that the file leaves unquantized and that has to be rounded all the same: to whole
-        numbers of this.
+        Step of each layer's result that the file leaves unquantized and the network rounds.
     tensors : dict of str to str
-        By output layer: the tensor of the file that it stands for. One that the file does not give
-        itself is read by what is left to the host.
+        Tensor of the file, by output layer. A tensor that is not an output of the file is read by
+        operators that are left to the host.
     orders : dict of str to array of int64
-        By output layer whose elements the file orders or shapes otherwise: of the file's shape,
-        which element of a flattened result each is.
+        Index of each element of the file's tensor in the flattened result, for output layers that
+        the file orders or shapes differently.
     notes : tuple of str
-        What was left to the host or chosen, in words.
+        Notes for the user on what was chosen or left to the host.
     agreement : Agreement or None
-        With the file's own executor; None if nothing was compared.
+        Comparison with the file's own executor; None if it was not asked for.
     """
 
     network: IntegerNetwork
@@ -76,24 +75,24 @@ class ImportedModel:
 
     @property
     def exact(self) -> bool:
-        """Whether every layer computes just what the file says, in real arithmetic.
+        """Whether every layer equals the file's real arithmetic.
 
-        It follows from scales, biases and types, and is not what :attr:`agreement` measures: the
-        file's own executor computes in float32.
+        This follows from scales, biases and types. :attr:`agreement` may still count differences,
+        because the file's own executor computes in float32.
         """
         return not any(self.units.values())
 
     def quantize_input(self, images: FloatArray) -> IntArray:
-        """Quantize images, shape (N, *shape of the file's input), as its first quantizer does."""
+        """Quantize images, shape (N, *shape of the file's input), as the file does."""
         return self.input.quantize(images)
 
     def real(self, outputs: Mapping[str, IntArray]) -> dict[str, FloatArray]:
-        """What the network's outputs stand for, shaped as the file has it.
+        """Give the real values of the network's outputs, in the file's shapes.
 
         Parameters
         ----------
         outputs : dict of str to array of int
-            From :func:`systolith.network.forward`, or from hardware.
+            Results of :func:`systolith.network.forward` or of hardware.
         """
         return {
             name: file_order(
@@ -112,26 +111,27 @@ def import_onnx(
     input_shape: Sequence[int] | None = None,
     check: bool = True,
 ) -> ImportedModel:
-    """Read an ONNX file whose tensors are quantized, as an integer network.
+    """Import a quantized ONNX file as an integer network.
 
     Supported are Quant and BipolarQuant nodes of QONNX (Brevitas, QKeras), QuantizeLinear with
-    DequantizeLinear, and QLinear operators (ONNX Runtime's static quantization). Sparsity that the
-    weights have is detected: see :func:`systolith.exchange.detect_structure`.
+    DequantizeLinear, and QLinear operators (ONNX Runtime's static quantization). Sparsity of the
+    weights is detected: see :func:`systolith.exchange.detect_structure`.
 
-    Scales with at most 24 significant bits, powers of two for instance, are met exactly, rounding
-    included; others are rounded to 24 bits, and `units` says how far that reaches.
+    Scales with at most 24 significant bits, for instance powers of two, are exact, including
+    rounding. Others are rounded to 24 bits; `units` bounds the effect.
 
     Parameters
     ----------
     path : Path or str
-        Of the file.
+        Path of the file.
     multiplier_bits : int
-        Of requantizers, 1..24. Up to 18 take half of the device's multipliers, and are less exact.
+        Bit width of the multipliers of requantizers, 1..24. Up to 18 bits take half as many of the
+        device's multipliers, and are less exact.
     input_type : str or Quantizer
-        How to quantize a float input that the file does not quantize: its type, scale and, if not
-        0, zero point, such as ``"int8:1/64"`` or ``"uint8:0.02:128"``.
+        Type, scale and optional zero point of a float input that the file does not quantize, such
+        as ``"int8:1/64"`` or ``"uint8:0.02:128"``.
     input_shape : sequence of int, optional
-        Of one image, such as (3, 32, 32), where the file leaves sizes open.
+        Shape of one image, such as (3, 32, 32), if the file leaves sizes open.
     check : bool
         Whether to compare the network with the file's own executor (ONNX Runtime, or QONNX's) on
         a few random images.
@@ -139,10 +139,10 @@ def import_onnx(
     Raises
     ------
     ExchangeError
-        With every problem of the file: each names the node, what is required, and the nearest
-        rewrite that is supported.
+        With every problem of the file; each names the node, the requirement and the nearest
+        supported rewrite.
     DisagreementError
-        If the executor computes something else: it names the first layer that differs.
+        If the executor computes something else; it names the first layer that differs.
     """
     model = read_model(Path(path), input_shape=input_shape)
     return import_model(model, multiplier_bits=multiplier_bits, input_type=input_type, check=check)
@@ -155,14 +155,14 @@ def import_model(
     input_type: str | Quantizer | None = None,
     check: bool = True,
 ) -> ImportedModel:
-    """Import what :func:`read_model` read; else as :func:`import_onnx`."""
+    """Import a model from :func:`read_model`; other parameters as in :func:`import_onnx`."""
     if not 1 <= multiplier_bits <= MAX_MULTIPLIER_BITS:
         wanted = f"1..{MAX_MULTIPLIER_BITS}"
         raise ExchangeError([f"multiplier_bits must lie in {wanted}, got {multiplier_bits}"])
     given = parse_input_type(input_type)
     draft = Draft(multiplier_bits=multiplier_bits, input_type=given)
-    ended = drop_tail(model)
-    draft.notes += [*model.notes, *ended.notes]
+    trimmed = drop_tail(model)
+    draft.notes += [*model.notes, *trimmed.notes]
     constants: dict[str, Value] = {
         name: Constant(values=array) for name, array in model.constants.items()
     }
@@ -170,34 +170,34 @@ def import_model(
     for name in model.whole & weights & constants.keys():
         constants[name] = read_whole_weights(model.constants[name])
     values: dict[str, Value] = {**constants, model.input: _images(model)}
-    run = NodeReader(draft=draft, opsets=model.opsets, values=values)
-    run.nodes(ended.model)
+    reader = NodeReader(draft=draft, opsets=model.opsets, values=values)
+    reader.read_nodes(trimmed.model)
     outputs: dict[str, QuantizedActivation] = {}
     tensors: dict[str, str] = {}
-    for name in ended.model.outputs:
-        activation = run.output(name)
+    for name in trimmed.model.outputs:
+        activation = reader.read_output(name)
         if activation is None:
             continue
         before = outputs.setdefault(activation.layer, activation)
         tensors.setdefault(activation.layer, name)
         if before.scale != activation.scale or not _same_order(before, activation):
-            run.problems.append(
+            reader.problems.append(
                 f"outputs '{tensors[activation.layer]}' and '{name}' are the same integers, scaled "
                 "or shaped in two ways; leave one out"
             )
-    if draft.input is None and not run.problems:
-        run.problems.append("the model's input is read by no quantizer")
+    if draft.input is None and not reader.problems:
+        reader.problems.append("the model's input is read by no quantizer")
     if given is not None and draft.input is not None:
         if not draft.input_given:
-            run.problems.append(
+            reader.problems.append(
                 "input_type is given, but the file quantizes its input itself; leave it out"
             )
         draft.notes.append(
             f"the file does not quantize its input: it is read as {given.type} in steps of "
             f"{given.scale:g}, and what lies between two steps is rounded"
         )
-    if run.problems or draft.input is None:
-        raise ExchangeError(run.problems)
+    if reader.problems or draft.input is None:
+        raise ExchangeError(reader.problems)
     network = _network(model, draft, draft.input, outputs)
     agreement = None
     if check and model.proto is not None:
@@ -205,7 +205,7 @@ def import_model(
             model.proto,
             network,
             draft.input,
-            find_counterparts(run.values, draft, outputs, tensors),
+            find_counterparts(reader.values, draft, outputs, tensors),
             draft.units,
             reals=draft.reals,
             whole=draft.input_given,
@@ -213,7 +213,7 @@ def import_model(
     return ImportedModel(
         network=network,
         input=draft.input,
-        scales={name: each.scale for name, each in outputs.items()},
+        scales={name: act.scale for name, act in outputs.items()},
         units={
             name: units + (name in draft.rounded) / 2
             for name, units in draft.units.items()
@@ -222,13 +222,13 @@ def import_model(
         rounded={name: by for name, by in draft.rounded.items() if name in network.tensors},
         agreement=agreement,
         tensors=tensors,
-        orders={name: each.places for name, each in outputs.items() if each.places is not None},
+        orders={name: act.places for name, act in outputs.items() if act.places is not None},
         notes=tuple(draft.notes),
     )
 
 
 def _images(model: ModelFile) -> ModelInput | Integers:
-    """The model's input; integers stand for themselves until something says what for."""
+    """Make the value of the model's input; integers have the scale 1 until a node reads them."""
     places = np.arange(prod(model.shape)).reshape(model.shape)
     images = ModelInput(image=model.shape, places=places, integer=model.integer)
     if model.integer is None:
@@ -249,17 +249,17 @@ def _network(
     source: InputQuantizer,
     outputs: Mapping[str, QuantizedActivation],
 ) -> IntegerNetwork:
-    name = "".join(each if each.isalnum() and each.isascii() else "_" for each in model.name)
+    name = "".join(sign if sign.isalnum() and sign.isascii() else "_" for sign in model.name)
     return IntegerNetwork(
         name=f"n{name}" if not name or name[0].isdigit() else name,
         input=Tensor(source.places.shape, source.quantizer.type),
-        layers=tuple(reversed(list(_read(draft, outputs)))),
+        layers=tuple(reversed(list(_needed_layers(draft, outputs)))),
         outputs=tuple(outputs),
     )
 
 
-def _read(draft: Draft, outputs: Mapping[str, QuantizedActivation]) -> Iterator[Layer]:
-    """The layers that outputs depend on, last ones first."""
+def _needed_layers(draft: Draft, outputs: Mapping[str, QuantizedActivation]) -> Iterator[Layer]:
+    """Yield the layers that outputs depend on, last ones first."""
     wanted = set(outputs)
     for layer in reversed(draft.layers):
         if layer.name in wanted:

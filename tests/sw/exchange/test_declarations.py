@@ -65,7 +65,7 @@ def test_attributes_of_every_operator_set_are_declared_or_refused(op: str) -> No
             if given is None:
                 continue
             node = _node(op, {name: given})
-            understood, problems = OPERATORS[op].understood(node, {"": version})
+            understood, problems = OPERATORS[op].interpret(node, {"": version})
             assert (understood.attributes.get(name) == given) != any(
                 str(given).strip("[]") in problem for problem in problems
             ), (version, name)
@@ -80,25 +80,25 @@ def _node(op: str, attributes: Mapping[str, Any], inputs: int | None = None) -> 
 @pytest.mark.parametrize("op", sorted(OPERATORS))
 def test_inputs_of_every_operator(op: str) -> None:
     declared = OPERATORS[op].inputs.split()
-    assert OPERATORS[op].understood(_node(op, {}), {})[1] == []
-    more = OPERATORS[op].understood(_node(op, {}, len(declared) + 1), {})[1]
+    assert OPERATORS[op].interpret(_node(op, {}), {})[1] == []
+    more = OPERATORS[op].interpret(_node(op, {}, len(declared) + 1), {})[1]
     assert more == [
         f"has {len(declared) + 1} inputs; {len(declared)} are supported, not 'i{len(declared)}'"
     ]
     required = sum(not name.endswith("?") for name in declared)
-    none = OPERATORS[op].understood(_node(op, {}, 0), {})[1]
+    none = OPERATORS[op].interpret(_node(op, {}, 0), {})[1]
     assert len(none) == required and all("which is required" in problem for problem in none)
 
 
 @pytest.mark.parametrize("op", sorted(OPERATORS))
 def test_an_attribute_that_nobody_knows_is_refused(op: str) -> None:
-    understood, problems = OPERATORS[op].understood(_node(op, {"twist": 3}), {})
+    understood, problems = OPERATORS[op].interpret(_node(op, {"twist": 3}), {})
     assert problems == ["has twist 3, which is not supported; leave it out"]
     assert understood.attributes.keys() == OPERATORS[op].attributes.keys()
 
 
 def test_defaults_are_those_of_the_files_operator_set() -> None:
-    understood, problems = OPERATORS["ReduceMean"].understood(_node("ReduceMean", {}), {"": 13})
+    understood, problems = OPERATORS["ReduceMean"].interpret(_node("ReduceMean", {}), {"": 13})
     assert understood.attributes == {"axes": None, "keepdims": 1, "noop_with_empty_axes": 0}
     assert not problems
 

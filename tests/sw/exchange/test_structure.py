@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from systolith.exchange import Structure, detect_structure, detect_structures
-from systolith.exchange.layers.structure import GATHER_COST, GROUPS, MOST_KEPT
+from systolith.exchange.layers.structure import GATHER_COST, GROUPS, MAX_DENSITY
 from systolith.network import (
     AllTaps,
     BoolArray,
@@ -63,7 +63,7 @@ def test_finds_at_most_what_the_pattern_keeps(drawn: Drawn) -> None:
     pattern, mask, weight = drawn
     found = detect_structure(weight)
     given = Structure(pattern=pattern, mask=mask, density=float(mask.mean()))
-    assert _cost(found) <= (_cost(given) if _cost(given) <= MOST_KEPT else 1.0)
+    assert _cost(found) <= (_cost(given) if _cost(given) <= MAX_DENSITY else 1.0)
 
 
 @RELAXED
@@ -84,7 +84,7 @@ def test_masks_conform_and_keep_every_weight(drawn: Drawn, zeros: float) -> None
 @given(conforming())
 def test_the_pattern_that_pruned_is_among_those_listed(drawn: Drawn) -> None:
     pattern, mask, weight = drawn
-    assume(_cost(Structure(pattern=pattern, mask=mask, density=float(mask.mean()))) <= MOST_KEPT)
+    assume(_cost(Structure(pattern=pattern, mask=mask, density=float(mask.mean()))) <= MAX_DENSITY)
     if isinstance(pattern.select, KOutOfN) and weight[0, 0].size == 1:
         # Kernels of one weight are weights.
         pattern = Pattern(
@@ -112,7 +112,7 @@ def test_best_comes_first_and_dense_last(drawn: Drawn) -> None:
     assert [each.pattern.is_dense for each in found].count(True) == 1
     costs = [_cost(each) for each in found]
     assert costs == sorted(costs)
-    assert all(cost <= MOST_KEPT for cost in costs[:-1])
+    assert all(cost <= MAX_DENSITY for cost in costs[:-1])
     assert detect_structure(drawn[2]).pattern == found[0].pattern
 
 
@@ -181,7 +181,7 @@ def test_finds_strided_taps_with_any_offsets(stride: int, data: st.DataObject) -
     shape = (2, 3, 3, 3)
     read = np.broadcast_to(pattern.tap_mask(shape), shape)
     found = detect_structure(read * 5)
-    assert found.density <= read.mean() or read.mean() > MOST_KEPT
+    assert found.density <= read.mean() or read.mean() > MAX_DENSITY
     assert isinstance(found.pattern.select, Dense | KOutOfN | PerNeuron)
 
 

@@ -1,4 +1,4 @@
-"""Which tensors of a file are which layers of the network that it became."""
+"""The tensors of a file that correspond to layers of the imported network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ __all__ = ["Counterpart", "find_counterparts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Counterpart:
-    """A tensor of the file that has what a layer of the network gives.
+    """The tensor of a file that holds the result of a layer.
 
     Attributes
     ----------
     tensor : str
     scale : float
-        What one unit of the layer's output stands for.
+        Real value of one unit of the layer's output.
     whole : bool
-        Whether the tensor holds the layer's integers, or real numbers.
+        Whether the tensor holds the layer's integers; otherwise it holds real numbers.
     places : array of int64 or None
     origin : float
-        As of :class:`~systolith.exchange.values.value.QuantizedActivation`.
+        As in :class:`~systolith.exchange.values.value.QuantizedActivation`.
     """
 
     tensor: str
@@ -38,13 +38,13 @@ class Counterpart:
     places: IntArray | None
     origin: float = 0.0
 
-    def integers(self, values: NDArray[Any], zero_point: int) -> NDArray[np.float64]:
-        """Read the tensor as integers of the layer; nothing is rounded, order is the file's."""
+    def to_integers(self, values: NDArray[Any], zero_point: int) -> NDArray[np.float64]:
+        """Convert the tensor to the layer's units, without rounding, in the file's order."""
         real = np.asarray(values, dtype=np.float64)
         return real if self.whole else (real - self.origin) / self.scale + zero_point
 
-    def arranged(self, integers: IntArray) -> IntArray:
-        """Bring what the layer gives into the file's order."""
+    def arrange(self, integers: IntArray) -> IntArray:
+        """Bring the layer's result into the file's order."""
         return np.asarray(file_order(integers, self.places))
 
 
@@ -54,18 +54,18 @@ def find_counterparts(
     outputs: Mapping[str, QuantizedActivation],
     tensors: Mapping[str, str],
 ) -> dict[str, Counterpart]:
-    """Find a tensor for each layer that has one, and for the network's input.
+    """Find the tensors of layers, and of the network's input; some layers have none.
 
     Parameters
     ----------
     values : dict of str to Value
-        What the file's tensors stand for.
-    made : Draft
-        The network made of them.
+        Values of the file's tensors.
+    draft : Draft
+        The network made from them.
     outputs, tensors : dict by layer
-        What the network gives, and the tensors that it stands for.
+        Outputs of the network, and their tensors in the file.
     """
-    found = {
+    by_layer = {
         name: Counterpart(
             tensor=tensors[name],
             scale=act.scale,
@@ -79,11 +79,11 @@ def find_counterparts(
         match value:
             case ModelInput() if draft.input is not None and _is_input(value, draft.input):
                 scale = draft.input.quantizer.scale
-                found.setdefault(
+                by_layer.setdefault(
                     INPUT, Counterpart(tensor=tensor, scale=scale, whole=False, places=None)
                 )
             case QuantizedActivation() if not any(value.padding):
-                found.setdefault(
+                by_layer.setdefault(
                     value.layer,
                     Counterpart(
                         tensor=tensor,
@@ -96,13 +96,13 @@ def find_counterparts(
             case Integers(of=of, quantizer=quantizer) if not isinstance(of, ModelInput):
                 act = draft.cache.get((of, quantizer))
                 if act is not None and not any(act.padding):
-                    found.setdefault(
+                    by_layer.setdefault(
                         act.layer,
                         Counterpart(tensor=tensor, scale=act.scale, whole=True, places=act.places),
                     )
             case _:
                 pass
-    return found
+    return by_layer
 
 
 def _is_input(images: ModelInput, source: InputQuantizer) -> bool:

@@ -1,4 +1,4 @@
-"""Programs that run ONNX files themselves, so that an imported network is compared with them."""
+"""Programs that run ONNX files, for comparison with imported networks."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from systolith.exchange.file.loading import CHANNELS_LAST_DOMAIN, QONNX_DOMAIN, model_inputs
+
 __all__ = ["EXECUTORS", "Executor", "ExecutorError"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
-OF_QONNX = {"finn.custom_op.general", "onnx.brevitas", "qonnx.custom_op.general"}
-CHANNELS_LAST = "qonnx.custom_op.channels_last"
+OF_QONNX = {"finn.custom_op.general", "onnx.brevitas", QONNX_DOMAIN}
+"""Domains of operators that QONNX runs."""
 PRECISE = "session.x64quantprecision"
-"""Without it, kernels for AVX2 saturate sums of two products at 16 bits."""
+"""Session option; without it, AVX2 kernels saturate sums of two products at 16 bits."""
 ERRORS_ONLY = 4
 
 
 class ExecutorError(Exception):
-    """A program that cannot run a file, in its words."""
+    """A program cannot run a file; the message is the program's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +35,14 @@ class Executor:
     Attributes
     ----------
     name : str
-        For the user.
+        Name for the user.
     package : str
-        That it is part of.
+        Python package of the program.
     qonnx : bool
-        Whether it runs files with QONNX's operators, or files without.
+        Whether it runs files with QONNX's operators (True) or without (False).
     begin : callable
-        From a model and names of tensors to what gives these tensors for a batch of images.
+        Takes a model and names of tensors; returns a function that computes these tensors for a
+        batch of images.
     """
 
     name: str
@@ -51,7 +54,7 @@ class Executor:
         return f"{self.name} {metadata.version(self.package)}"
 
     def runs(self, model: ModelProto) -> bool:
-        """Whether the file has operators of the kind that it runs."""
+        """Whether it runs files with the operators of `model`."""
         return self.qonnx == any(node.domain in OF_QONNX for node in model.graph.node)
 
     def run(self, model: ModelProto, images: NDArray[Any], tensors: Sequence[str]) -> Arrays:
@@ -61,7 +64,7 @@ class Executor:
         ----------
         model : ModelProto
         images : array, shape (N, ...)
-            In as many batches as the file asks for.
+            N is a multiple of the file's batch.
         tensors : sequence of str
 
         Raises
@@ -69,17 +72,16 @@ class Executor:
         ExecutorError
             If it cannot run the file.
         """
-        stored = {each.name for each in model.graph.initializer}
-        (source,) = (each for each in model.graph.input if each.name not in stored)
+        (source,) = model_inputs(model)
         sizes = source.type.tensor_type.shape.dim
         fixed = bool(sizes and sizes[0].dim_value > 0) and not self.qonnx
         batch = sizes[0].dim_value if fixed else len(images)
         try:
             compute = self.begin(model, tensors)
             parts = [compute(images[start : start + batch]) for start in _starts(images, batch)]
-        except Exception as error:  # These programs raise whatever they like.
-            said = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ExecutorError(said) from error
+        except Exception as error:  # These programs raise exceptions of many types.
+            text = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ExecutorError(text) from error
         return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
 
 
@@ -89,17 +91,17 @@ def _starts(images: NDArray[Any], batch: int) -> Iterable[int]:
     return range(0, len(images), batch)
 
 
-def _showing(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
-    """Make tensors inside the graph outputs of it."""
-    shown = ModelProto()
-    shown.CopyFrom(model)
-    del shown.graph.output[:]
-    shown.graph.output.extend(ValueInfoProto(name=name) for name in tensors)
-    return shown
+def _expose(model: ModelProto, tensors: Sequence[str]) -> ModelProto:
+    """Make inner tensors of a model its outputs."""
+    exposed = ModelProto()
+    exposed.CopyFrom(model)
+    del exposed.graph.output[:]
+    exposed.graph.output.extend(ValueInfoProto(name=name) for name in tensors)
+    return exposed
 
 
 def _runtime(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]], Arrays]:
-    """ONNX Runtime, operator by operator as the file says."""
+    """Prepare ONNX Runtime without graph optimizations."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -108,9 +110,9 @@ def _runtime(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any
     options.intra_op_num_threads = 1
     options.add_session_config_entry(PRECISE, "1")
     session = onnxruntime.InferenceSession(
-        _showing(model, tensors).SerializeToString(), options, providers=["CPUExecutionProvider"]
+        _expose(model, tensors).SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    (source,) = (each.name for each in session.get_inputs())
+    (source,) = (value.name for value in session.get_inputs())
 
     def compute(images: NDArray[Any]) -> Arrays:
         return dict(zip(tensors, session.run(list(tensors), {source: images}), strict=True))
@@ -119,10 +121,9 @@ def _runtime(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any
 
 
 def _reference(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]], Arrays]:
-    """ONNX's own definitions, in NumPy."""
-    evaluator = ReferenceEvaluator(_showing(model, tensors))
-    stored = {each.name for each in model.graph.initializer}
-    (source,) = (each.name for each in model.graph.input if each.name not in stored)
+    """Prepare ONNX's reference implementation in NumPy."""
+    evaluator = ReferenceEvaluator(_expose(model, tensors))
+    (source,) = (value.name for value in model_inputs(model))
 
     def compute(images: NDArray[Any]) -> Arrays:
         return dict(zip(tensors, evaluator.run(None, {source: images}), strict=True))
@@ -131,98 +132,97 @@ def _reference(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[A
 
 
 def _qonnx(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]], Arrays]:
-    """QONNX's executor, node by node.
+    """Prepare QONNX's executor, which runs node by node.
 
-    It takes much longer for each node than for each image. So all images go as one batch, unless
-    the file is written for one image alone.
+    Its time per node is much greater than its time per image. So all images form one batch, unless
+    the file only works with a batch of one.
     """
-    moved = _following(model)
-    for_one = _reshapes_one(model, moved)
+    dependent = _dependent_tensors(model)
+    for_one = _fixes_batch(model, dependent)
 
     def together(images: NDArray[Any]) -> Arrays | None:
         try:
-            found = _executed(_of_batch(model, len(images)), images)
-            return found if all(len(found[name]) == len(images) for name in moved) else None
-        except Exception:  # It raises whatever it likes, and does so again for one image.
+            computed = _executed(_set_batch(model, len(images)), images)
+            whole = all(len(computed[name]) == len(images) for name in dependent)
+            return computed if whole else None
+        except Exception:  # It raises exceptions of many types, and again for one image.
             return None
 
     def compute(images: NDArray[Any]) -> Arrays:
-        if len(images) > 1 and not for_one and (found := together(images)) is not None:
-            return {name: found[name] for name in tensors}
-        single = _of_batch(model, 1)
+        if len(images) > 1 and not for_one and (batch := together(images)) is not None:
+            return {name: batch[name] for name in tensors}
+        single = _set_batch(model, 1)
         parts = [_executed(single, images[place : place + 1]) for place in range(len(images))]
         return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
 
     return compute
 
 
-def _of_batch(model: ModelProto, batch: int) -> Any:
-    """The model as QONNX has it, with all sizes."""
+def _set_batch(model: ModelProto, batch: int) -> Any:
+    """Make QONNX's model for a batch size, with all shapes inferred."""
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.transformation.infer_shapes import InferShapes
 
     fixed = ModelProto()
     fixed.CopyFrom(model)
-    stored = {each.name for each in fixed.graph.initializer}
-    (source,) = (each for each in fixed.graph.input if each.name not in stored)
+    (source,) = model_inputs(fixed)
     source.type.tensor_type.shape.dim[0].dim_value = batch
-    # Sizes that were written down for another batch would contradict.
+    # Stored shapes of another batch would contradict.
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")
-    # With types that FINN annotated, it refuses images that are no whole numbers.
+    # With FINN's annotated types, it refuses images that are not whole numbers.
     del fixed.graph.quantization_annotation[:]
     _channels_first(fixed)
     return ModelWrapper(fixed).transform(InferShapes())
 
 
 def _executed(shaped: Any, images: NDArray[Any]) -> Arrays:
-    """All tensors of a model of QONNX."""
+    """Compute all tensors of QONNX's model."""
     from qonnx.core.onnx_exec import execute_onnx
 
-    stored = {each.name for each in shaped.graph.initializer}
-    (source,) = (each.name for each in shaped.graph.input if each.name not in stored)
+    stored = {tensor.name for tensor in shaped.graph.initializer}
+    (source,) = (value.name for value in shaped.graph.input if value.name not in stored)
     with warnings.catch_warnings():
-        # It warns of sizes that a file does not write down.
+        # It warns about shapes that a file leaves out.
         warnings.simplefilter("ignore")
-        found: Arrays = execute_onnx(shaped, {source: images}, return_full_exec_context=True)
-    return found
+        computed: Arrays = execute_onnx(shaped, {source: images}, return_full_exec_context=True)
+    return computed
 
 
-def _following(model: ModelProto) -> set[str]:
-    """Tensors that depend on the images, and not on their sizes alone."""
-    stored = {each.name for each in model.graph.initializer}
-    found = {each.name for each in model.graph.input} - stored
+def _dependent_tensors(model: ModelProto) -> set[str]:
+    """Name the tensors that depend on the values of the images, not only on their shape."""
+    dependent = {value.name for value in model_inputs(model)}
     for node in model.graph.node:
-        if node.op_type != "Shape" and found.intersection(node.input):
-            found.update(name for name in node.output if name)
-    return found
+        if node.op_type != "Shape" and dependent.intersection(node.input):
+            dependent.update(name for name in node.output if name)
+    return dependent
 
 
-def _reshapes_one(model: ModelProto, moved: set[str]) -> bool:
-    """Whether a Reshape says how many images there are."""
-    stored = {each.name: each for each in model.graph.initializer}
+def _fixes_batch(model: ModelProto, dependent: set[str]) -> bool:
+    """Whether a Reshape fixes the batch size."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        values = [each.t for each in node.attribute if each.name == "value"]
+        values = [attribute.t for attribute in node.attribute if attribute.name == "value"]
         if node.op_type == "Constant" and values:
             stored[node.output[0]] = values[0]
     shapes = [
         numpy_helper.to_array(stored[node.input[1]]).ravel()
         for node in model.graph.node
-        if node.op_type == "Reshape" and node.input[0] in moved and node.input[1] in stored
+        if node.op_type == "Reshape" and node.input[0] in dependent and node.input[1] in stored
     ]
     return any((shape[:1] > 0).any() for shape in shapes)
 
 
 def _channels_first(model: ModelProto) -> None:
-    """Write operators with channels last as ONNX's own between transposes.
+    """Replace operators with channels last by ONNX's own between transposes.
 
-    QONNX's executor does the same, but not for files that leave sizes out.
+    QONNX's executor does the same, but not for files that leave shapes out.
     """
     nodes = list(model.graph.node)
     del model.graph.node[:]
     for node in nodes:
-        if node.domain != CHANNELS_LAST:
+        if node.domain != CHANNELS_LAST_DOMAIN:
             model.graph.node.append(node)
             continue
         turned = len(node.input) if node.op_type == "Conv" else 1

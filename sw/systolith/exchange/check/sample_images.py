@@ -1,4 +1,4 @@
-"""Images to compare an imported network with its file on: drawn so that layers are busy."""
+"""Random images for the comparison of an imported network with its file."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from systolith.exchange.values.quantizer import FloatArray, InputQuantizer
 __all__ = ["draw_images"]
 
 CONTRASTS = (0.5, 1.5, 1.0, 0.25)
-"""Of an image, as a share of what the input's type can hold; more than 1 is cut off."""
+"""Contrasts of images, as a share of the range of the input's type; above 1, values are clipped."""
 
 
 def draw_images(
@@ -21,17 +21,19 @@ def draw_images(
     whole: bool = False,
     seed: int = 0,
 ) -> NDArray[Any]:
-    """Draw images as the file takes them.
+    """Draw random images in the file's layout.
 
-    Every image has a level and a contrast of its own, half of it smooth and half noise.
+    Each image is half smooth and half noise. Contrasts differ, so that values cover the range of
+    the input's type.
 
     Parameters
     ----------
     source : InputQuantizer
-        What becomes of them.
+        Quantizer of the images.
     count : int
+        Number of images.
     dtype : dtype
-        Of the file's input.
+        Type of the file's input.
     whole : bool
         Whether images are whole numbers of the input's steps.
     seed : int
@@ -68,7 +70,7 @@ def draw_images(
 
 
 def _pattern(source: InputQuantizer, rng: np.random.Generator) -> FloatArray:
-    """Numbers in about -1..1 of the network's input shape."""
+    """Draw numbers in about -1..1, in the network's input shape."""
     shape = source.places.shape
     noise = rng.uniform(-1, 1, shape)
     if len(shape) != 3:

@@ -1,4 +1,4 @@
-"""Bounds of what a layer may give where a file's executor computes it in float32."""
+"""Bounds of a layer's result when a file's executor computes it in float32."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,15 +30,15 @@ from systolith.network import (
 __all__ = ["Bounds", "bound_results"]
 
 SIGNIFICAND = 24
-"""Bits of float32: sums of fewer bits, in steps of a power of two, are exact."""
+"""Bits of float32; sums of fewer bits, in steps of a power of two, are exact."""
 ULP = 2.0**-SIGNIFICAND
 SINGLE_ROUNDINGS = 6
-"""Of one result: scales of input and weights, bias, two of batch norm, the quantizer's division."""
+"""Roundings of a result: scales of input and weights, bias, two of batch norm, the quantizer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bounds:
-    """What a layer gives, and the least and greatest integers it may be; arrays of one shape."""
+    """A layer's result, and the least and greatest integers that the executor may give."""
 
     value: IntArray
     low: IntArray
@@ -46,12 +46,12 @@ class Bounds:
 
     @classmethod
     def of(cls, value: IntArray) -> "Bounds":
-        """Let it be nothing else."""
+        """Make bounds of a result that is known exactly."""
         return cls(value=value, low=value, high=value)
 
     @property
     def known(self) -> bool:
-        """Whether they are the same."""
+        """Whether the result is known exactly."""
         return self.low is self.high or bool((self.low == self.high).all())
 
 
@@ -64,51 +64,53 @@ def bound_results(
     units: float,
     scales: Sequence[float | None],
 ) -> Bounds | None:
-    """Compute a layer, and how far an executor's result may be from that.
+    """Compute a layer, and bounds of an executor's result.
 
-    The file's own value before rounding tells: a result may be another integer only where that
-    lies so near to where rounding changes as `units` and the errors of float32 reach.
+    The executor may give another integer only if the file's own value before rounding is closer to
+    a rounding threshold than `units` plus the errors of float32.
 
     Parameters
     ----------
     layer : Layer
     values : sequence of Bounds
-        Of its inputs.
+        Inputs of the layer.
     inputs : sequence of Tensor
-        Their shapes and types.
+        Shapes and types of the inputs.
     real : Affine or None
-        What the file computes; None: what the layer does.
+        The file's result before rounding; None for the layer's own.
     units : float
-        Of the layer.
+        Greatest difference of the layer from the file before rounding.
     scales : sequence of float or None
-        Of its output and its inputs, where they are known.
+        Scales of the output and the inputs; None for unknown ones.
 
     Returns
     -------
     Bounds or None
-        None if nothing can be said, as an input is not known.
+        None if the layer has arithmetic and an input is not known exactly.
     """
     match layer:
         case MaxPool2d() | Flatten():
 
-            def kept(arrays: list[IntArray]) -> IntArray:
+            def apply(arrays: list[IntArray]) -> IntArray:
                 return apply_layer(layer, arrays, inputs)
 
-            value = kept([each.value for each in values])
-            if all(each.known for each in values):
+            value = apply([bounds.value for bounds in values])
+            if all(bounds.known for bounds in values):
                 return Bounds.of(value)
-            low, high = kept([each.low for each in values]), kept([each.high for each in values])
+            low = apply([bounds.low for bounds in values])
+            high = apply([bounds.high for bounds in values])
             return Bounds(value=value, low=low, high=high)
         case Conv2d() | Linear() | Add() | AvgPool2d():
-            if not all(each.known for each in values):
+            if not all(bounds.known for bounds in values):
                 return None
-            acc = accumulate(layer, [each.value for each in values], inputs)
+            arrays = [bounds.value for bounds in values]
+            acc = accumulate(layer, arrays, inputs)
             known = real or _real(layer)
-            noise = _noise(layer, known, [each.value for each in values], inputs)
-            away = max(units, known.error) + noise
+            noise = _noise(layer, known, arrays, inputs)
+            error = max(units, known.error) + noise
             if units == 0 and known.error == 0:
-                away = np.where(_exact(layer, known, acc, scales), 0.0, away)
-            return _rounded(layer, known, acc, away)
+                error = np.where(_exact(layer, known, acc, scales), 0.0, error)
+            return _round(layer, known, acc, error)
 
 
 def _bias(layer: Conv2d | Linear | Add | AvgPool2d) -> IntArray:
@@ -116,7 +118,7 @@ def _bias(layer: Conv2d | Linear | Add | AvgPool2d) -> IntArray:
 
 
 def _real(layer: Conv2d | Linear | Add | AvgPool2d) -> Affine:
-    """What the layer itself rounds."""
+    """Give the layer's own result before rounding."""
     spec = layer.requantize
     added = _bias(layer) * spec.multiplier + (0 if spec.offset is None else spec.offset)
     unit = 2.0**-spec.shift
@@ -129,10 +131,10 @@ def _exact(
     acc: IntArray,
     scales: Sequence[float | None],
 ) -> BoolArray:
-    """In which channels float32 has no errors.
+    """Find the channels that float32 computes exactly.
 
-    All scales are powers of two there, sums are short, and the file's own offset is the bias: one
-    between two steps of the sum has more bits.
+    Their scales are powers of two, their sums are short, and the file's offset is the bias: an
+    offset between two steps of the sum has more bits.
     """
     powers = all(scale is not None and frexp(scale)[0] == 0.5 for scale in scales)
     short = int(np.abs(acc).max(initial=0)) < 1 << SIGNIFICAND - 1
@@ -150,10 +152,10 @@ def _noise(
     values: Sequence[IntArray],
     inputs: Sequence[Tensor],
 ) -> FloatArray:
-    """Bound for errors of float32, in units of the output, shape (channels,) or (1,)."""
+    """Bound the errors of float32, in units of the output, shape (channels,) or (1,)."""
     largest = max(
-        int(np.abs(each - tensor.type.zero_point).max(initial=0))
-        for each, tensor in zip(values, inputs, strict=True)
+        int(np.abs(array - tensor.type.zero_point).max(initial=0))
+        for array, tensor in zip(values, inputs, strict=True)
     )
     match layer:
         case Conv2d() | Linear():
@@ -168,24 +170,24 @@ def _noise(
     return np.asarray((reach * real.scale + np.abs(real.offset)) * ULP * spread)
 
 
-def _rounded(
-    layer: Conv2d | Linear | Add | AvgPool2d, known: Affine, acc: IntArray, away: FloatArray
+def _round(
+    layer: Conv2d | Linear | Add | AvgPool2d, known: Affine, acc: IntArray, error: FloatArray
 ) -> Bounds:
     spec, output = layer.requantize, layer.output
     value = requantize(acc, spec, output)
-    if not np.any(away):
+    if not np.any(error):
         return Bounds.of(value)
 
-    def by_channel(each: NDArray[Any]) -> NDArray[Any]:
-        return each.reshape(1, -1, *[1] * (acc.ndim - 2))
+    def by_channel(numbers: NDArray[Any]) -> NDArray[Any]:
+        return numbers.reshape(1, -1, *[1] * (acc.ndim - 2))
 
     sums = acc - by_channel(_bias(layer))
     real = sums * by_channel(known.scale) + by_channel(known.offset)
-    away = by_channel(away)
+    error = by_channel(error)
     if spec.rounding is Rounding.FLOOR:
-        low, high = np.floor(real - away), np.floor(real + away)
+        low, high = np.floor(real - error), np.floor(real + error)
     else:
-        low, high = np.ceil(real - away - 0.5), np.floor(real + away + 0.5)
+        low, high = np.ceil(real - error - 0.5), np.floor(real + error + 0.5)
     least, most = spec.clamp or (output.low, output.high)
     least, most = max(least, output.low), min(most, output.high)
 
@@ -193,8 +195,8 @@ def _rounded(
         return np.clip(values + output.zero_point, least, most).astype(np.int64)
 
     lowest, highest = within(low), within(high)
-    # A result that the file's value does not explain is right only if the executor's is the same.
-    explained = (away > 0) & (lowest <= value) & (value <= highest)
+    # If the file's value does not explain the result, the executor must give the same result.
+    explained = (error > 0) & (lowest <= value) & (value <= highest)
     return Bounds(
         value=value,
         low=np.where(explained, lowest, value),

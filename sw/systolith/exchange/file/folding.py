@@ -1,4 +1,4 @@
-"""Shape arithmetic in ONNX graphs, worked out before the graph is read."""
+"""Shape arithmetic and constants in ONNX graphs, computed before the graph is read."""
 
 from collections.abc import Iterator, Mapping
 from math import prod
@@ -20,57 +20,56 @@ from onnx import (
 )
 from onnx.reference import ReferenceEvaluator
 
-__all__ = ["constant_of", "fold_shapes", "infer_types"]
+__all__ = ["fold_shapes", "infer_types", "read_constant"]
 
 Array = NDArray[Any]
 
-QUANTIZERS = {"BipolarQuant", "DequantizeLinear", "IntQuant", "Quant", "QuantizeLinear", "Trunc"}
-KEEP_SHAPE = QUANTIZERS | {"MultiThreshold", "QLinearAdd", "QLinearLeakyRelu", "QLinearSigmoid"}
-"""Of domains whose shapes ONNX does not know: results as large as the first input."""
+QUANTIZING = {"BipolarQuant", "DequantizeLinear", "IntQuant", "Quant", "QuantizeLinear", "Trunc"}
+KEEP_SHAPE = QUANTIZING | {"MultiThreshold", "QLinearAdd", "QLinearLeakyRelu", "QLinearSigmoid"}
+"""Operators whose result has the shape of their first input; ONNX cannot infer all of them."""
 OF_SHAPES = {"Shape", "Size"}
-LEFT_ALONE = QUANTIZERS | {"Constant", "Dropout", "Identity", "If", "Loop", "Scan"}
-LARGEST = 4096
-"""Elements of constants that shapes may depend on."""
+NOT_FOLDED = QUANTIZING | {"Constant", "Dropout", "Identity", "If", "Loop", "Scan"}
+MAX_ELEMENTS = 4096
+"""Constants with more elements do not take part in shape inference."""
 
 NOT_COMPUTED = (Exception,)
-"""ONNX's definitions raise whatever NumPy does; the node is left to whoever reads the graph."""
+"""ONNX's definitions raise any exception that NumPy raises. The node then stays in the graph."""
 
 
 def fold_shapes(model: ModelProto) -> ModelProto:
-    """Replace what depends on constants and sizes only, such as the shape of a flattening.
+    """Replace nodes that depend only on constants and sizes by constants.
 
-    Exporters write ``x.view(x.size(0), -1)`` as a handful of nodes that compute a shape. The batch
-    becomes 1 for that. Quantizers stay, and so does a graph without such nodes, and what cannot be
-    worked out.
+    For example, exporters write ``x.view(x.size(0), -1)`` as several nodes that compute a shape.
+    The batch is taken as 1. Quantizers and nodes that cannot be computed stay.
     """
-    constants = {each.name for each in model.graph.initializer}
-    constants |= {each.output[0] for each in model.graph.node if each.op_type == "Constant"}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {node.output[0] for node in model.graph.node if node.op_type == "Constant"}
     if not any(_foldable(node, constants) for node in model.graph.node):
         return model
-    found = ModelProto()
-    found.CopyFrom(model)
-    versions = {each.domain: each.version for each in model.opset_import}
-    folding = _Folding(found.graph, versions)
-    kept = [node for node in model.graph.node if not folding.take(node)]
-    del found.graph.node[:]
-    found.graph.node.extend(_used(kept, {each.name for each in model.graph.output}))
+    folded = ModelProto()
+    folded.CopyFrom(model)
+    versions = {opset.domain: opset.version for opset in model.opset_import}
+    folding = _Folding(folded.graph, versions)
+    kept = [node for node in model.graph.node if not folding.fold(node)]
+    del folded.graph.node[:]
+    folded.graph.node.extend(_used(kept, {value.name for value in model.graph.output}))
     for name, array in folding.constants.items():
         if name not in constants:
-            found.graph.initializer.append(numpy_helper.from_array(array, name))
-    return found
+            folded.graph.initializer.append(numpy_helper.from_array(array, name))
+    return folded
 
 
 def _foldable(node: NodeProto, constants: set[str]) -> bool:
-    """Whether a node tells a shape, or computes something from constants."""
-    if node.op_type in LEFT_ALONE or node.domain:
+    """Whether a node gives a shape, or reads only constants."""
+    if node.op_type in NOT_FOLDED or node.domain:
         return False
     return node.op_type in OF_SHAPES or (
         len(node.input) > 0 and all(name in constants for name in node.input if name)
     )
 
 
-def constant_of(node: NodeProto) -> Array | None:
-    """What a Constant node holds; None if that is no array of numbers."""
+def read_constant(node: NodeProto) -> Array | None:
+    """Read the value of a Constant node; None if it is not an array of numbers."""
     for attribute in node.attribute:
         value = helper.get_attribute_value(attribute)
         if attribute.name == "value":
@@ -83,7 +82,7 @@ def constant_of(node: NodeProto) -> Array | None:
 
 
 class _Folding:
-    """Types of tensors and small constants, as far as nodes were looked at."""
+    """Types and constants of the tensors that were visited so far."""
 
     def __init__(self, graph: GraphProto, versions: Mapping[str, int]) -> None:
         self.versions = versions
@@ -97,14 +96,14 @@ class _Folding:
             if value.name not in self.types:
                 self.types[value.name] = _with_one_image(value.type)
 
-    def take(self, node: NodeProto) -> bool:
-        """Look at a node; whether a constant stands in its place now."""
+    def fold(self, node: NodeProto) -> bool:
+        """Visit a node; True if a constant replaces it."""
         if node.op_type == "Constant":
-            array = constant_of(node)
+            array = read_constant(node)
             if array is not None:
                 self._note(node.output[0], array)
             return False
-        if node.domain == "" and node.op_type not in LEFT_ALONE:
+        if node.domain == "" and node.op_type not in NOT_FOLDED:
             array = self._computed(node)
             if array is not None:
                 self._note(node.output[0], array)
@@ -118,7 +117,7 @@ class _Folding:
         self.constants[name] = array
 
     def _constant(self, name: str) -> Array | None:
-        """A constant, read from the file when it is needed first."""
+        """Give a constant; it is decoded on first use."""
         if name not in self.constants and name in self.stored:
             self.constants[name] = numpy_helper.to_array(self.stored[name])
         return self.constants.get(name)
@@ -132,7 +131,7 @@ class _Folding:
                 return None
             if node.op_type == "Size":
                 return np.asarray(prod(shape), dtype=np.int64)
-            bounds = {each.name: each.i for each in node.attribute}
+            bounds = {attribute.name: attribute.i for attribute in node.attribute}
             part = shape[bounds.get("start", 0) : bounds.get("end", len(shape))]
             return np.asarray(part, dtype=np.int64)
         names = {name for name in node.input if name}
@@ -168,7 +167,7 @@ class _Folding:
             data = {
                 name: numpy_helper.from_array(array, name)
                 for name, given in types.items()
-                if prod(_known_shape(given) or (LARGEST + 1,)) <= LARGEST
+                if prod(_known_shape(given) or (MAX_ELEMENTS + 1,)) <= MAX_ELEMENTS
                 and (array := self._constant(name)) is not None
             }
         except NOT_COMPUTED:
@@ -177,11 +176,11 @@ class _Folding:
 
 
 def _with_one_image(given: TypeProto) -> TypeProto:
-    found = TypeProto()
-    found.CopyFrom(given)
-    if found.tensor_type.shape.dim:
-        found.tensor_type.shape.dim[0].dim_value = 1
-    return found
+    single = TypeProto()
+    single.CopyFrom(given)
+    if single.tensor_type.shape.dim:
+        single.tensor_type.shape.dim[0].dim_value = 1
+    return single
 
 
 def _known_shape(of: TypeProto | None) -> tuple[int, ...] | None:
@@ -194,7 +193,7 @@ def _known_shape(of: TypeProto | None) -> tuple[int, ...] | None:
 
 
 def _used(nodes: list[NodeProto], outputs: set[str]) -> Iterator[NodeProto]:
-    """Leave out what nothing reads any more."""
+    """Drop nodes that nothing reads any more."""
     needed, kept = set(outputs), []
     for node in reversed(nodes):
         if needed.intersection(node.output):
@@ -204,9 +203,9 @@ def _used(nodes: list[NodeProto], outputs: set[str]) -> Iterator[NodeProto]:
 
 
 DIVISORS = {"blocksize", "group", "num_outputs", "strides"}
-"""Attributes that inference divides by, in C++: 0 ends the whole process."""
+"""Attributes that ONNX's inference divides by in C++: a 0 ends the process."""
 WITH_GRAPHS = {AttributeProto.GRAPH, AttributeProto.GRAPHS}
-"""Of Scan, Loop and If, whose graphs inference does not always survive."""
+"""Attributes of Scan, Loop and If, whose graphs can crash ONNX's inference."""
 
 
 def infer_types(
@@ -215,29 +214,29 @@ def infer_types(
     types: Mapping[str, TypeProto],
     data: Mapping[str, TensorProto],
 ) -> Mapping[str, TypeProto]:
-    """Infer the types of a node's results; none if that cannot be.
+    """Infer the types of a node's results; empty if ONNX cannot, or might crash.
 
     Parameters
     ----------
     node : NodeProto
     versions : dict of str to int
-        Of operator sets by domain; that of ONNX itself is the latest where it is left out.
+        Operator set versions by domain; without an entry for ONNX itself, the latest.
     types : dict of str to TypeProto
-        Of all that the node reads.
+        Types of all inputs of the node.
     data : dict of str to TensorProto
-        Constants of these.
+        Values of those that are constant.
     """
-    if any(_crashes(each) for each in node.attribute):
+    if any(_crashes(attribute) for attribute in node.attribute):
         return {}
     latest = defs.onnx_opset_version() if not node.domain else 1
     try:
         schema = defs.get_schema(node.op_type, versions.get(node.domain, latest), node.domain)
-        found: Mapping[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
+        inferred: Mapping[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
             schema, node, dict(types), dict(data)
         )
-    except Exception:  # ONNX raises whatever it likes where a node makes no sense.
+    except Exception:  # ONNX raises exceptions of many types for invalid nodes.
         return {}
-    return found
+    return inferred
 
 
 def _crashes(attribute: AttributeProto) -> bool:

@@ -1,4 +1,4 @@
-"""The shape of a model's images, and files whose input has no batch axis."""
+"""The shape of a model's images, and a batch axis for inputs without one."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,27 +13,28 @@ from onnx import (
     numpy_helper,
 )
 
-from systolith.exchange.file.folding import constant_of
+from systolith.exchange.file.folding import read_constant
+from systolith.exchange.file.loading import model_inputs
 
 __all__ = ["add_batch_axis", "find_image_shape"]
 
 AXES = (2, 3, 4)
-"""Of the model's input, the batch included; three where the model reshapes it first."""
+"""Number of axes of the model's input, with the batch; three if the model reshapes it first."""
 NUMBERS = "fiub"
-"""Kinds of NumPy that images may have."""
+"""NumPy kinds of data that images may have."""
 
 
 def find_image_shape(
     value: ValueInfoProto, given: Sequence[int] | None = None
 ) -> tuple[tuple[int, ...], list[str]]:
-    """Find the shape of one image, and write down there what the user gives.
+    """Find the shape of one image, and complete the model's input with the user's sizes.
 
     Parameters
     ----------
     value : ValueInfoProto
-        The model's input; sizes that it leaves open become those of `given`.
+        The model's input. Sizes that it leaves open are set to those of `given`.
     given : sequence of int, optional
-        Without the batch.
+        Shape without the batch.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def find_image_shape(
         return (), problems
     dims = value.type.tensor_type.shape.dim
     if dims and dims[0].dim_value < 1:
-        # Exporters write any number of images as a name, as 0 or as -1.
+        # Exporters write an open batch as a name, as 0 or as -1.
         dims[0].dim_param = dims[0].dim_param or "N"
     if given is not None:
         if not dims:
@@ -113,55 +114,57 @@ def _shown(value: ValueInfoProto) -> str:
 
 
 def add_batch_axis(model: ModelProto) -> tuple[ModelProto, tuple[str, ...]]:
-    """Give the model's input an axis of the batch, of size 1, where the graph does so first.
+    """Give the model's input a batch axis of size 1 if the graph starts by adding one.
 
-    An Unsqueeze of axis 0 right behind the input makes one image of all that the file reads, and
-    rows of it, say moments in time, may be combined with each other. It goes, and so does a Squeeze
-    of axis 0 that gives a result.
+    An Unsqueeze of axis 0 directly after the input means that the whole input is one image. This
+    node is removed, and so is a Squeeze of axis 0 that gives an output.
 
     Returns
     -------
     model : ModelProto
-        Itself, where the input has a batch.
+        The same model if its input has a batch axis.
     notes : tuple of str
-        What a user has to know of it.
+        Notes for the user.
     """
-    stored = {each.name for each in model.graph.initializer}
-    inputs = [each for each in model.graph.input if each.name not in stored]
+    inputs = model_inputs(model)
     if len(inputs) != 1:
         return model, ()
     name = inputs[0].name
     readers = [node for node in model.graph.node if name in node.input]
     rank = len(inputs[0].type.tensor_type.shape.dim)
-    if not readers or not rank or not all(_of_batch(model.graph, n, "Unsqueeze") for n in readers):
+    if (
+        not readers
+        or not rank
+        or not all(_changes_batch(model.graph, node, "Unsqueeze") for node in readers)
+    ):
         return model, ()
-    found = ModelProto()
-    found.CopyFrom(model)
-    graph = found.graph
+    batched = ModelProto()
+    batched.CopyFrom(model)
+    graph = batched.graph
     renamed = {node.output[0]: name for node in readers}
-    outputs = {each.name for each in graph.output}
+    outputs = {value.name for value in graph.output}
     ends = [
         node
         for node in graph.node
-        if node.output[0] in outputs and _of_batch(graph, node, "Squeeze")
+        if node.output[0] in outputs and _changes_batch(graph, node, "Squeeze")
     ]
-    # What several Squeezes read cannot have the names of all their results.
+    # A tensor with several Squeezes gets the name of only one result.
     renamed |= {node.input[0]: node.output[0] for node in ends}
     ends = [node for node in ends if renamed[node.input[0]] == node.output[0]]
     gone = {output for node in (*readers, *ends) for output in node.output}
     kept = [node for node in graph.node if not gone.intersection(node.output)]
     for node in kept:
         for names in (node.input, node.output):
-            for place, each in enumerate(names):
-                names[place] = renamed.get(each, each)
+            for place, tensor in enumerate(names):
+                names[place] = renamed.get(tensor, tensor)
     del graph.node[:]
     graph.node.extend(kept)
-    # Sizes that were written down are those without it.
+    # The stored shapes have no batch axis.
     del graph.value_info[:]
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")
-    _put_batch(next(each for each in graph.input if each.name == name))
-    return found, (
+    _insert_batch(next(value for value in graph.input if value.name == name))
+    return batched, (
         (
             f"input '{name}' has no axis of the batch, the file adds it: all {rank} axes are one "
             "image, and results have a batch, too"
@@ -169,20 +172,20 @@ def add_batch_axis(model: ModelProto) -> tuple[ModelProto, tuple[str, ...]]:
     )
 
 
-def _put_batch(value: ValueInfoProto) -> None:
+def _insert_batch(value: ValueInfoProto) -> None:
     shape = value.type.tensor_type.shape
     sizes = list(shape.dim)
     shape.ClearField("dim")
     shape.dim.add().dim_value = 1
     for size in sizes:
         if size.dim_value < 0:
-            # Some exporters write what is not known as -1.
+            # Some exporters write an unknown size as -1.
             size.dim_param = "?"
         shape.dim.append(size)
 
 
-def _of_batch(graph: GraphProto, node: NodeProto, op: str) -> bool:
-    """Whether a node puts in, or takes out, the first axis only."""
+def _changes_batch(graph: GraphProto, node: NodeProto, op: str) -> bool:
+    """Whether a node inserts or removes the first axis only."""
     return node.op_type == op and not node.domain and list(_axes(graph, node)) == [0]
 
 
@@ -194,7 +197,7 @@ def _axes(graph: GraphProto, node: NodeProto) -> Iterator[int]:
         for tensor in graph.initializer:
             if tensor.name == name:
                 yield from map(int, numpy_helper.to_array(tensor).reshape(-1))
-        for each in graph.node:
-            if each.op_type == "Constant" and each.output[0] == name:
-                array = constant_of(each)
+        for maker in graph.node:
+            if maker.op_type == "Constant" and maker.output[0] == name:
+                array = read_constant(maker)
                 yield from () if array is None else map(int, array.reshape(-1))

@@ -1,4 +1,4 @@
-"""ONNX files as one message in memory: read, completed where the format lets, and checked."""
+"""Reading of ONNX files: external data, missing declarations, versions and validity."""
 
 import zipfile
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from google.protobuf.text_format import ParseError
 from onnx import (
     ModelProto,
     TensorProto,
+    ValueInfoProto,
     checker,
     external_data_helper,
     helper,
@@ -21,40 +22,42 @@ from systolith.exchange.errors import ExchangeError
 
 __all__ = ["STANDARD", "foreign_kind", "load_model", "validity_problems", "version_problems"]
 
-QONNX = "qonnx.custom_op.general"
+QONNX_DOMAIN = "qonnx.custom_op.general"
+CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
+"""Domain of operators whose tensors are (N, H, W, C)."""
 OPERATORS_OF_QONNX = ("BipolarQuant", "IntQuant", "Quant", "Trunc")
 KNOWN_DOMAINS = (
     "",
     "com.microsoft",
     "finn.custom_op.general",
     "onnx.brevitas",
-    "qonnx.custom_op.channels_last",
-    QONNX,
+    CHANNELS_LAST_DOMAIN,
+    QONNX_DOMAIN,
 )
 LEAST_OPSET, GREATEST_OPSET = 9, onnx.defs.onnx_opset_version()
 GREATEST_IR = int(onnx.IR_VERSION)
 STANDARD = ("", "ai.onnx")
 """Names of ONNX's own domain."""
 FIRST_IR_OF_PLAIN_INITIALIZERS = 4
-"""Until then every initializer is an input of the graph, too."""
+"""In older versions, every initializer is also an input of the graph."""
 
 
 def load_model(path: Path) -> ModelProto:
-    """Read a file, its external data included.
+    """Read a file and its external data, and inline the model's functions.
 
-    What other readers of ONNX take for granted is written down: the operator sets of domains that
-    nodes use and the file does not import, and that initializers need not be inputs. Functions of
-    the model are inlined.
+    Declarations that other readers of ONNX do not need are added: operator sets of domains that
+    the file uses but does not import, and a format version in which initializers need not be
+    inputs.
 
     Raises
     ------
     ExchangeError
-        If there is no such file, if it is of another kind, damaged, or lacks its data.
+        If the file does not exist, has another format, is damaged, or its data are missing.
     """
     if not path.exists():
         raise ExchangeError([f"there is no file {path}"])
     if path.is_dir():
-        models = sorted(each.name for each in path.glob("*.onnx"))
+        models = sorted(file.name for file in path.glob("*.onnx"))
         hint = f": give one of {', '.join(models)}" if models else "; an ONNX file is needed"
         raise ExchangeError([f"{path} is a folder{hint}"])
     try:
@@ -73,10 +76,18 @@ def load_model(path: Path) -> ModelProto:
     return model
 
 
+def model_inputs(model: ModelProto) -> list[ValueInfoProto]:
+    """List the inputs of a model that are not initializers."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in stored]
+
+
 def _load_external_data(model: ModelProto, path: Path) -> None:
-    """Read the tensors that are in files beside the model."""
-    tensors = [each for each in _tensors(model) if external_data_helper.uses_external_data(each)]
-    names = {name for each in tensors for name in _locations(each)}
+    """Read tensors that are stored in files beside the model."""
+    tensors = [
+        tensor for tensor in _tensors(model) if external_data_helper.uses_external_data(tensor)
+    ]
+    names = {name for tensor in tensors for name in _locations(tensor)}
     missing = sorted(name for name in names if not (path.parent / name).is_file())
     if missing:
         where = "it" if len(missing) == 1 else "them"
@@ -121,36 +132,36 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
 
 
 def _locations(tensor: TensorProto) -> Iterator[str]:
-    return (each.value for each in tensor.external_data if each.key == "location")
+    return (entry.value for entry in tensor.external_data if entry.key == "location")
 
 
 def _complete(model: ModelProto) -> None:
-    """Write down what a reader may take for granted."""
-    for each in model.opset_import:
-        if each.domain in STANDARD:
-            each.domain = ""
+    """Add declarations that files may leave out."""
+    for opset in model.opset_import:
+        if opset.domain in STANDARD:
+            opset.domain = ""
     for node in model.graph.node:
         if node.domain in STANDARD:
-            # ONNX itself has no such operators, and QKeras wrote no domain.
-            node.domain = QONNX if node.op_type in OPERATORS_OF_QONNX else ""
-    imported = {each.domain for each in model.opset_import}
+            # QKeras writes no domain for QONNX's operators, which ONNX itself does not have.
+            node.domain = QONNX_DOMAIN if node.op_type in OPERATORS_OF_QONNX else ""
+    imported = {opset.domain for opset in model.opset_import}
     for domain in sorted({node.domain for node in model.graph.node} - imported - {""}):
         if domain in KNOWN_DOMAINS:
-            # ONNX Runtime, qonnx and FINN read such files; FINN's tutorials are some.
+            # ONNX Runtime, qonnx and FINN read such files, for example those of FINN's tutorials.
             model.opset_import.append(helper.make_opsetid(domain, 1))
-    listed = {each.name for each in model.graph.input}
-    if any(each.name not in listed for each in model.graph.initializer):
+    inputs = {value.name for value in model.graph.input}
+    if any(tensor.name not in inputs for tensor in model.graph.initializer):
         model.ir_version = max(model.ir_version, FIRST_IR_OF_PLAIN_INITIALIZERS)
 
 
 def version_problems(model: ModelProto) -> Iterator[str]:
-    """Say which versions and domains cannot be known."""
+    """Name versions and domains that are not supported."""
     if model.ir_version > GREATEST_IR:
         yield (
             f"is written in version {model.ir_version} of ONNX's format, up to {GREATEST_IR} is "
             "known: install a newer onnx, or export it by an older one"
         )
-    versions = {each.domain: each.version for each in model.opset_import}
+    versions = {opset.domain: opset.version for opset in model.opset_import}
     if "" not in versions and any(not node.domain for node in model.graph.node):
         yield (
             "does not say which operator set of ONNX it uses: add one to its opset_import "
@@ -162,9 +173,9 @@ def version_problems(model: ModelProto) -> Iterator[str]:
             f"operator set {version} of ONNX is not known, {LEAST_OPSET} to "
             f"{GREATEST_OPSET} are; convert it by onnx.version_converter, or export it anew"
         )
-    used = {each.domain for each in model.graph.node}
+    used = {node.domain for node in model.graph.node}
     for domain in sorted(used - set(KNOWN_DOMAINS)):
-        ops = sorted({each.op_type for each in model.graph.node if each.domain == domain})
+        ops = sorted({node.op_type for node in model.graph.node if node.domain == domain})
         yield (
             f"operators of domain '{domain}' are not known: {', '.join(ops)}; export the model "
             "with operators of ONNX or QONNX instead"
@@ -172,21 +183,21 @@ def version_problems(model: ModelProto) -> Iterator[str]:
 
 
 def validity_problems(model: ModelProto) -> list[str]:
-    """What ONNX itself finds wrong; operators of other domains are not looked at by it."""
+    """List what ONNX's checker finds wrong; it ignores operators of other domains."""
     checked = ModelProto()
     checked.CopyFrom(model)
     for value in checked.graph.output:
-        # Sizes of results follow from all else; some exporters leave them out.
+        # Some exporters leave out the shapes of results, which follow from the rest.
         value.type.tensor_type.shape.SetInParent()
     try:
         checker.check_model(checked)
     except checker.ValidationError as error:
         said = " ".join(str(error).split("==> Context")[0].split())
-        return [f"not a valid ONNX model: {said.rstrip('. ')}; {_way_forward(said)}"]
+        return [f"not a valid ONNX model: {said.rstrip('. ')}; {_suggest(said)}"]
     return []
 
 
-def _way_forward(said: str) -> str:
+def _suggest(said: str) -> str:
     if "topologically sorted" in said:
         return "qonnx-cleanup, or onnxsim, writes its nodes in order"
     return (
@@ -218,11 +229,11 @@ STARTS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"ftrt", "is an engine of TensorRT: give the ONNX file it was made of"),
     (0, b"\x89PNG", "is a picture; a model is needed"),
 )
-"""Offset, bytes there, and what is to be said."""
+"""(offset, bytes at this offset, message)."""
 
 
 def foreign_kind(path: Path) -> str | None:
-    """Say what kind of file this is and what to do, in words that follow its name.
+    """Name the format of a file and the way to an ONNX file, in words that follow its name.
 
     Returns
     -------

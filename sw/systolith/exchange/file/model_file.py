@@ -1,4 +1,4 @@
-"""ONNX files as plain nodes and constants, checked before anything is made of them."""
+"""ONNX files as plain nodes and constants."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.file.folding import constant_of, fold_shapes
+from systolith.exchange.file.folding import fold_shapes, read_constant
 from systolith.exchange.file.image_shape import add_batch_axis, find_image_shape
-from systolith.exchange.file.loading import load_model, validity_problems, version_problems
+from systolith.exchange.file.loading import (
+    load_model,
+    model_inputs,
+    validity_problems,
+    version_problems,
+)
 from systolith.network import ActType
 
 __all__ = ["ModelFile", "Node", "integer_type", "read_model"]
@@ -21,7 +26,7 @@ __all__ = ["ModelFile", "Node", "integer_type", "read_model"]
 INTEGERS_OF_ONNX = {
     f"{sign}int{bits}": ActType(bits=bits, signed=not sign) for sign in ("", "u") for bits in (2, 4)
 }
-"""Narrower than NumPy's own."""
+"""Types that NumPy does not have."""
 
 Array = NDArray[Any]
 
@@ -33,15 +38,15 @@ class Node:
     Attributes
     ----------
     name : str
-        The node's own, or that of its first output.
+        Name of the node, or of its first output.
     op : str
-        Such as ``Conv``.
+        Operator, such as ``Conv``.
     inputs, outputs : tuple of str
-        Tensors; an empty name is an input left out.
+        Names of tensors; empty for an input that is left out.
     attributes : dict of str to object
-        As Python values.
+        Python values.
     domain : str
-        Of the operator; empty for ONNX's own.
+        Domain of the operator; empty for ONNX's own.
     """
 
     name: str
@@ -63,26 +68,26 @@ class ModelFile:
     ----------
     name : str
     nodes : tuple of Node
-        In an order in which each comes after what it reads.
+        Sorted: each node follows the nodes that it reads.
     constants : dict of str to array
-        Initializers and constants by tensor name.
+        Initializers and constants, by tensor.
     input : str
-        The tensor that images come in by.
+        Tensor of the images.
     shape : tuple of int
-        Of one image.
+        Shape of one image.
     integer : ActType or None
-        Of the images, where these come as integers.
+        Type of images that are integers; None for real images.
     outputs : tuple of str
     metadata : dict of str to str
-        What the file says about itself.
+        The file's own metadata.
     opsets : dict of str to int
-        Versions of the domains of operators; of ONNX itself, the latest where none is given.
+        Operator set versions by domain; without an entry for ONNX itself, the latest.
     proto : ModelProto or None
-        The whole of it, as other programs run it.
+        The complete model, for other programs.
     notes : tuple of str
-        How it was read, where a user has to know.
+        Notes for the user on how the file was read.
     whole : set of str
-        Constants that the file stores as reals, and says that they are whole numbers.
+        Constants that are stored as real numbers and annotated as integers.
     """
 
     name: str
@@ -106,66 +111,67 @@ def read_model(path: Path, *, input_shape: Sequence[int] | None = None) -> Model
     ----------
     path : Path
     input_shape : sequence of int, optional
-        Of one image, where the file leaves sizes open.
+        Shape of one image, if the file leaves sizes open.
 
     Raises
     ------
     ExchangeError
-        If there is no such file, if it is damaged, if it has another number of inputs than one,
-        sizes that are not known, or operator sets that this cannot know.
+        If the file does not exist or is damaged, or if the model does not have one input, has
+        unknown sizes or uses operator sets that are not supported.
     """
     model, notes = add_batch_axis(load_model(path))
     problems = list(version_problems(model))
-    stored = {each.name for each in model.graph.initializer}
-    inputs = [each for each in model.graph.input if each.name not in stored]
+    inputs = model_inputs(model)
     shape: tuple[int, ...] = ()
     if len(inputs) != 1:
-        names = ", ".join(f"'{each.name}'" for each in inputs) or "none"
+        names = ", ".join(f"'{value.name}'" for value in inputs) or "none"
         problems.append(
             f"the model must have one input, the images, got {len(inputs)}: {names}; export it "
             "with the images alone, or make the others constants (initializers)"
         )
     else:
-        shape, found = find_image_shape(inputs[0], input_shape)
-        problems += ["; ".join([problem, *notes]) for problem in found]
+        shape, shape_problems = find_image_shape(inputs[0], input_shape)
+        problems += ["; ".join([problem, *notes]) for problem in shape_problems]
     problems = problems or validity_problems(model)
     graph = model.graph if problems else fold_shapes(model).graph
-    constants, found = _constants(graph)
-    problems += found
+    constants, constant_problems = _constants(graph)
+    problems += constant_problems
     if problems:
         raise ExchangeError(f"{path.name}: {problem}" for problem in problems)
     return ModelFile(
         name=graph.name or path.stem,
-        nodes=tuple(_node(each) for each in graph.node if each.op_type != "Constant"),
+        nodes=tuple(_node(node) for node in graph.node if node.op_type != "Constant"),
         constants=constants,
         input=inputs[0].name,
         shape=shape,
         integer=integer_type(helper.tensor_dtype_to_np_dtype(inputs[0].type.tensor_type.elem_type)),
-        outputs=tuple(each.name for each in graph.output),
-        metadata={each.key: each.value for each in model.metadata_props},
-        opsets={each.domain.removeprefix("ai.onnx"): each.version for each in model.opset_import},
+        outputs=tuple(value.name for value in graph.output),
+        metadata={entry.key: entry.value for entry in model.metadata_props},
+        opsets={
+            opset.domain.removeprefix("ai.onnx"): opset.version for opset in model.opset_import
+        },
         proto=model,
         notes=notes,
-        whole=_said_to_be_whole(graph),
+        whole=_annotated_integers(graph),
     )
 
 
-def _said_to_be_whole(graph: onnx.GraphProto) -> frozenset[str]:
-    """Tensors that FINN annotated with a type of integers, such as INT2 or BIPOLAR."""
+def _annotated_integers(graph: onnx.GraphProto) -> frozenset[str]:
+    """Name the tensors that FINN annotated with an integer type, such as INT2 or BIPOLAR."""
     return frozenset(
-        each.tensor_name
-        for each in graph.quantization_annotation
-        for pair in each.quant_parameter_tensor_names
+        annotation.tensor_name
+        for annotation in graph.quantization_annotation
+        for pair in annotation.quant_parameter_tensor_names
         if pair.key == "finn_datatype" and not pair.value.startswith(("FLOAT", "FIXED", "SCALED"))
     )
 
 
 def _constants(graph: onnx.GraphProto) -> tuple[dict[str, Array], list[str]]:
-    """Initializers and constants by tensor, and what is wrong with them."""
+    """Read initializers and constants by tensor; also list their problems."""
     arrays: dict[str, Array] = {}
     problems = [
-        f"constant '{each.values.name}' is stored sparsely; store it densely"
-        for each in graph.sparse_initializer
+        f"constant '{tensor.values.name}' is stored sparsely; store it densely"
+        for tensor in graph.sparse_initializer
     ]
     for tensor in graph.initializer:
         try:
@@ -175,7 +181,7 @@ def _constants(graph: onnx.GraphProto) -> tuple[dict[str, Array], list[str]]:
     for node in graph.node:
         if node.op_type != "Constant":
             continue
-        array = constant_of(node)
+        array = read_constant(node)
         if array is None:
             problems.append(f"constant '{node.output[0]}' holds no array of numbers; store one")
         else:
@@ -184,7 +190,7 @@ def _constants(graph: onnx.GraphProto) -> tuple[dict[str, Array], list[str]]:
 
 
 def integer_type(dtype: np.dtype[Any]) -> ActType | None:
-    """What an array of integers of up to 16 bits holds; None for other arrays."""
+    """Give the type of an array of integers of up to 16 bits; None for other arrays."""
     if dtype.kind in "iu" and dtype.itemsize <= 2:
         return ActType(bits=8 * dtype.itemsize, signed=dtype.kind == "i")
     return INTEGERS_OF_ONNX.get(dtype.name)
@@ -196,7 +202,7 @@ def _node(node: onnx.NodeProto) -> Node:
         op=node.op_type,
         inputs=tuple(node.input),
         outputs=tuple(node.output),
-        attributes={each.name: _value(each) for each in node.attribute},
+        attributes={attribute.name: _value(attribute) for attribute in node.attribute},
         domain=node.domain,
     )
 

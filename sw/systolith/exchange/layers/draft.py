@@ -1,4 +1,4 @@
-"""An integer network in the making: layers are added as their quantizers are met."""
+"""The layers of an integer network while a file is read."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -33,32 +33,33 @@ __all__ = ["Draft"]
 
 @dataclass(slots=True, kw_only=True)
 class Draft:
-    """Layers of the contract, made so far.
+    """The layers made so far; a layer is added when its quantizer is read.
 
     Attributes
     ----------
     layers : list of Layer
     units : dict of str to float
-        By layer: by how many units its result may differ before it is rounded, given the same
-        input; 0 where the arithmetic is the same.
+        Greatest difference from the file before rounding, by layer, given the same input; 0 if
+        the arithmetic is the same.
     reals : dict of str to Affine
-        By layer: what the file computes before it rounds.
+        The file's result before rounding, by layer.
     rounded : dict of str to float
-        By layer whose result the model leaves unquantized and that has to be rounded all the same:
-        to whole numbers of this.
+        Step that a result is rounded to although the model leaves it unquantized, by layer.
     multiplier_bits : int
-        Of requantizers.
+        Greatest bit width of the multipliers of requantizers.
     input_type : Quantizer or None
-        Of float images that the file does not quantize.
+        Quantizer of float images that the file does not quantize.
     input : InputQuantizer or None
-        Once it is known.
+        None until a layer reads the input.
     input_given : bool
-        Whether `input_type` quantizes it.
+        Whether `input_type` quantizes the input.
     notes : list of str
-        What a user has to know of how the file was read.
+        Notes for the user on how the file was read.
     lenient : bool
-        While a node is looked at that reads something a problem was reported about: then
-        nothing is said of numbers that depend on that.
+        Whether the current node depends on a node with a problem. Problems of numbers are then
+        not reported.
+    cache : dict
+        Quantized layers, by pending layer and quantizer.
     """
 
     multiplier_bits: int = MAX_MULTIPLIER_BITS
@@ -75,13 +76,13 @@ class Draft:
         default_factory=dict
     )
 
-    def take(self, images: ModelInput) -> QuantizedActivation:
-        """Read the images: what the host does before ends here.
+    def read_input(self, images: ModelInput) -> QuantizedActivation:
+        """Let the network read the model's input here.
 
         Raises
         ------
         ExchangeError
-            If nothing quantizes them, or if they are read in another way already.
+            If the input is not quantized, or already read differently.
         """
         quantizer = images.quantizer or self.input_type
         if images.integer is not None and images.quantizer is None:
@@ -100,11 +101,11 @@ class Draft:
             )
         places, order = images.places, None
         if places.ndim not in (1, 3):
-            # Neither an image nor a vector: elements are what they are wherever they stand.
+            # Neither an image nor a vector: the network reads a vector.
             order = np.arange(places.size).reshape(places.shape)
             images = images.move(np.ravel)
         quantizer = quantizer.narrow_to(images.low, images.high)
-        found = InputQuantizer(
+        source = InputQuantizer(
             shape=images.image,
             places=images.places,
             steps=images.steps,
@@ -113,7 +114,7 @@ class Draft:
             quantizer=quantizer,
             integer=images.integer,
         )
-        if self.input is not None and not self.input.is_same(found) and not self.lenient:
+        if self.input is not None and not self.input.is_same(source) and not self.lenient:
             raise ExchangeError(
                 [
                     (
@@ -122,18 +123,18 @@ class Draft:
                     )
                 ]
             )
-        self.input = found
+        self.input = source
         self.input_given = images.quantizer is None
         tensor = Tensor(images.places.shape, quantizer.type)
         return QuantizedActivation(layer=INPUT, tensor=tensor, scale=quantizer.scale, places=order)
 
     def quantize(self, pending: PendingLayer, quantizer: Quantizer) -> QuantizedActivation:
-        """Make the layer that was waiting, and what follows it.
+        """Make a pending layer and the layers that follow it.
 
         Raises
         ------
         ExchangeError
-            If the contract has no such arithmetic.
+            If the network contract has no equal arithmetic.
         """
         quantizer = quantizer.narrow_to(pending.low, pending.high)
         name = self._name(pending.name)
@@ -144,32 +145,32 @@ class Draft:
         ):
             raise ExchangeError(["cuts off the zeros that an image was padded with before"])
         if not self.lenient:
-            found = fit_requantizer(pending, quantizer, self.multiplier_bits)
-            if not isinstance(found, FittedRequantizer):
-                raise ExchangeError(found)
-            self.layers.append(pending.make(name, found.bias, found.spec, quantizer.type))
-            self.units[name] = found.units
-            self.reals[name] = found.real
-            if found.units and has_true_ties(pending, quantizer):
+            fitted = fit_requantizer(pending, quantizer, self.multiplier_bits)
+            if not isinstance(fitted, FittedRequantizer):
+                raise ExchangeError(fitted)
+            self.layers.append(pending.make(name, fitted.bias, fitted.spec, quantizer.type))
+            self.units[name] = fitted.units
+            self.reals[name] = fitted.real
+            if fitted.units and has_true_ties(pending, quantizer):
                 self.notes.append(
                     f"layer '{name}' has true ties, sums that give half a step: the file rounds "
                     "them to even, the network may round them the other way"
                 )
         draft = QuantizedActivation(layer=name, tensor=tensor, scale=quantizer.scale)
         for follow in pending.then:
-            draft = self.follow(pending.name, draft, follow)
+            draft = self.append(pending.name, draft, follow)
         return replace(draft, padding=pending.padding, places=pending.places)
 
-    def quantized(
+    def quantize_once(
         self, x: PendingLayer | QuantizedActivation, quantizer: Quantizer, pending: PendingLayer
     ) -> QuantizedActivation:
-        """Quantize `pending`, which `x` was read as, but once for all that read it."""
+        """Quantize `pending`, made from `x`; the same call again gives the same layer."""
         key = (x, quantizer)
         if key not in self.cache or self.lenient:
             self.cache[key] = self.quantize(pending, quantizer)
         return self.cache[key]
 
-    def follow(self, node: str, x: QuantizedActivation, make: AppendLayer) -> QuantizedActivation:
+    def append(self, node: str, x: QuantizedActivation, make: AppendLayer) -> QuantizedActivation:
         """Add a layer that keeps types."""
         name = self._name(node)
         layer = make(name, x.layer)
@@ -179,7 +180,7 @@ class Draft:
         shape = layer.output_shape([x.tensor.shape])
         return replace(x, layer=name, tensor=Tensor(shape, x.tensor.type))
 
-    def finish(self, pending: PendingLayer) -> QuantizedActivation:
+    def quantize_output(self, pending: PendingLayer) -> QuantizedActivation:
         """Give an unquantized result a type; see :func:`choose_output_quantizer`."""
         if self.lenient:
             return self.quantize(pending, Quantizer(scale=1.0, type=OUTPUT))
@@ -190,13 +191,13 @@ class Draft:
             self.rounded[self.layers[place].name] = quantizer.scale
         return draft
 
-    def whole(self, pending: PendingLayer) -> QuantizedActivation:
-        """Read a result that the model leaves unquantized: as the whole numbers that it is.
+    def keep_whole(self, pending: PendingLayer) -> QuantizedActivation:
+        """Quantize a result that the model leaves unquantized, without rounding.
 
         Raises
         ------
         ExchangeError
-            If it is none, or needs more bits than there are.
+            If its values are not whole numbers of one step, or need more than 16 bits.
         """
         known = not self.lenient or isinf(pending.error)
         quantizer = choose_whole_quantizer(pending) if known else Quantizer(scale=1.0, type=OUTPUT)
@@ -210,17 +211,17 @@ class Draft:
                     )
                 ]
             )
-        found = self.quantized(pending, quantizer, pending)
+        whole = self.quantize_once(pending, quantizer, pending)
         note = (
-            f"layer '{found.layer}' is not quantized in the file: the network keeps its results "
+            f"layer '{whole.layer}' is not quantized in the file: the network keeps its results "
             f"whole, in {quantizer.type.bits} bits"
         )
         if note not in self.notes:
             self.notes.append(note)
-        return found
+        return whole
 
     def _name(self, node: str) -> str:
-        """A name that Verilog takes, and that no layer has yet."""
+        """Choose an unused name that is valid in Verilog."""
         plain = re.sub(r"\W+", "_", node, flags=re.ASCII).strip("_") or "layer"
         plain = plain if not plain[0].isdigit() else f"n{plain}"
         taken = {layer.name for layer in self.layers} | {INPUT}

@@ -1,4 +1,4 @@
-"""The inputs and window attributes that handlers of nodes expect."""
+"""Conversion of a node's inputs and window attributes to what its handler needs."""
 
 from dataclasses import replace
 from math import ceil
@@ -32,20 +32,20 @@ __all__ = [
 
 
 def activation_of(value: Value, draft: Draft) -> QuantizedActivation:
-    """See a value as what a layer gives, quantized; the images as the network's input.
+    """Give a value as a quantized activation; the model's input becomes the network's input.
 
     Raises
     ------
     ExchangeError
-        If it is not quantized, or no activation.
+        If the value is constant, or is not quantized.
     """
     match value:
         case QuantizedActivation():
             return value
         case PendingLayer():
-            return draft.whole(value)
+            return draft.keep_whole(value)
         case ModelInput():
-            return draft.take(value)
+            return draft.read_input(value)
         case Integers():
             raise ExchangeError(["reads integers: put their DequantizeLinear before"])
         case _:
@@ -53,16 +53,16 @@ def activation_of(value: Value, draft: Draft) -> QuantizedActivation:
 
 
 def ordered_activation_of(value: Value, draft: Draft) -> QuantizedActivation:
-    """See a value as what a layer gives, in the layer's own order: (C, H, W) or (features,).
+    """Give a value as an activation in the layer's own order: (C, H, W) or (features,).
 
     Raises
     ------
     ExchangeError
-        If the file ordered or shaped it in another way.
+        If the file reordered or reshaped it.
     """
     x = activation_of(value, draft)
     if x.places is not None and draft.lenient:
-        # Something stands in for what a problem was reported about; its order is made up.
+        # The value replaces a node with a problem, so its order means nothing.
         return replace(x, places=None, tensor=replace(x.tensor, shape=x.places.shape))
     if x.places is not None:
         raise ExchangeError(
@@ -79,43 +79,44 @@ def ordered_activation_of(value: Value, draft: Draft) -> QuantizedActivation:
 
 
 def is_constant(value: Value) -> bool:
-    """Whether it is known when the file is read."""
+    """Whether a value is constant."""
     return isinstance(value, Constant | QuantizedConstant)
 
 
 def constant_of(value: Value, what: str, *, finite: bool = True) -> FloatArray:
-    """What constants stand for; numbers, unless `finite` is false.
+    """Give the real values of a constant.
 
     Raises
     ------
     ExchangeError
-        If `what` is computed from the images, left out, or contains infinity or NaN.
+        If the value is not constant or not numeric, or, with `finite`, not finite. `what` names
+        it in the message.
     """
     match value:
         case Constant() if value.values.dtype.kind in "OSU":
             raise ExchangeError([f"has {what} of type {value.values.dtype}; numbers are supported"])
         case Constant():
-            found = np.asarray(value.values.astype(np.float64))
+            real = np.asarray(value.values.astype(np.float64))
         case QuantizedConstant():
-            found = value.real
+            real = value.real
         case Absent():
             raise ExchangeError([f"leaves out its {what}, which must be given as constants"])
         case _:
             raise ExchangeError(
                 [f"has {what} that the model computes; constants are supported: fold them"]
             )
-    if finite and not np.isfinite(found).all():
+    if finite and not np.isfinite(real).all():
         raise ExchangeError([f"has {what} that are infinite or no numbers; numbers are supported"])
-    return found
+    return real
 
 
 def integer_constants_of(value: Value, what: str) -> list[int]:
-    """Whole numbers, such as a shape.
+    """Give the integers of a constant, such as a shape.
 
     Raises
     ------
     ExchangeError
-        If they are no constants.
+        If the value is not constant.
     """
     return [int(number) for number in constant_of(value, what).reshape(-1)]
 
@@ -126,7 +127,7 @@ def read_window(
     shape: Shape,
     around: Padding = (0, 0, 0, 0),
 ) -> tuple[tuple[int, int], Padding, list[str]]:
-    """Stride and padding of a node, and what is wrong with them; `around` comes on top."""
+    """Read stride and padding of a node, and their problems; `around` is added to the padding."""
     strides = [int(by) for by in node.attributes["strides"] or [1, 1]]
     pads = [int(by) for by in node.attributes["pads"] or [0, 0, 0, 0]]
     if len(shape) != 3 or len(strides) != 2 or len(pads) != 4:
@@ -139,7 +140,7 @@ def read_window(
     before = (shape[1] + around[0] + around[1], shape[2] + around[2] + around[3])
     match node.attributes["auto_pad"]:
         case "SAME_UPPER" | "SAME_LOWER" as same:
-            pads = _same(before, kernel, stride, upper=same == "SAME_UPPER")
+            pads = _same_padding(before, kernel, stride, upper=same == "SAME_UPPER")
         case "VALID":
             pads = [0, 0, 0, 0]
     top, left, bottom, right = pads
@@ -155,10 +156,10 @@ def read_window(
     return stride, padding, problems
 
 
-def _same(
+def _same_padding(
     size: tuple[int, int], kernel: tuple[int, int], stride: tuple[int, int], *, upper: bool
 ) -> list[int]:
-    """Pads that give ``ceil(size / stride)`` windows, the odd one after (upper) or before."""
+    """Compute pads for ``ceil(size / stride)`` windows; an odd one goes after (upper) or before."""
     before, after = [], []
     for length, taps, by in zip(size, kernel, stride, strict=True):
         total = max((ceil(length / by) - 1) * by + taps - length, 0)

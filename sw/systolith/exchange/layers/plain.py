@@ -1,4 +1,4 @@
-"""Layers without weights, made or waiting to be quantized; activations of one bit."""
+"""Layers without weights, and activations of one bit."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -39,14 +39,16 @@ __all__ = [
     "widen_signs",
 ]
 
-PROBE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
-WIDE = ActType(bits=16, signed=True)
+PROBE_REQUANTIZE = Requantize(multiplier=np.array([1]), shift=np.array([0]))
+PROBE_TYPE = ActType(bits=16, signed=True)
+"""Of layers that are made to find their shape and accumulator range."""
 
 
 def pending_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
-    """See an activation as a layer that changes nothing and waits to be quantized anew.
+    """Make a pending layer that keeps the values of an activation, so that they can be requantized.
 
-    For images that is a pool of one pixel; for vectors, the sum of them and themselves, halved.
+    For images, this is an average pool of one pixel; for vectors, half the sum of the vector and
+    itself.
     """
     if isinstance(x, PendingLayer):
         return x
@@ -54,7 +56,7 @@ def pending_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
     if act.origin and any(act.padding):
         raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
     if len(act.tensor.shape) == 3:
-        held = make_average(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
+        pending = make_average(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
     else:
 
         def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
@@ -66,17 +68,17 @@ def pending_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
                 output=output,
             )
 
-        held = make_unweighted(node, make, [act, act], act.scale / 2)
-        held = replace(held, offset=np.array([act.origin]))
-    return replace(held, padding=act.padding, places=act.places)
+        pending = make_unweighted(node, make, [act, act], act.scale / 2)
+        pending = replace(pending, offset=np.array([act.origin]))
+    return replace(pending, padding=act.padding, places=act.places)
 
 
 def append_layer(
     node: Node, x: QuantizedActivation | PendingLayer, follow: AppendLayer, draft: Draft
 ) -> Value:
-    """Put a layer without arithmetic after a layer, or after what is waiting."""
+    """Append a layer without arithmetic to an activation or to a pending layer."""
     if isinstance(x, QuantizedActivation):
-        return draft.follow(node.name, x, follow)
+        return draft.append(node.name, x, follow)
     layer = follow("probe", "input")
     if problems := list(layer.problems([x.result])):
         raise ExchangeError(problems)
@@ -90,7 +92,7 @@ def make_average(
     stride: tuple[int, int],
     padding: Padding,
 ) -> PendingLayer:
-    """Make averages over windows, the whole image without a kernel."""
+    """Make an average pool; without a kernel, over the whole image."""
 
     def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         return AvgPool2d(
@@ -103,7 +105,7 @@ def make_average(
             padding=padding,
         )
 
-    probe = make("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
+    probe = make("probe", np.zeros(1, dtype=np.int64), PROBE_REQUANTIZE, PROBE_TYPE)
     assert isinstance(probe, AvgPool2d)
     area = prod(probe.window(x.tensor.shape))
     if x.origin and any(padding):
@@ -114,12 +116,12 @@ def make_average(
 def make_unweighted(
     node: Node, make: MakeLayer, sources: Sequence[QuantizedActivation], scale: float
 ) -> PendingLayer:
-    """A layer without weights whose result waits to be quantized."""
+    """Make a pending layer without weights."""
     tensors = [(x.tensor.shape, x.tensor.type) for x in sources]
-    probe = make("probe", np.zeros(1, dtype=np.int64), PROBE, WIDE)
+    probe = make("probe", np.zeros(1, dtype=np.int64), PROBE_REQUANTIZE, PROBE_TYPE)
     if problems := list(probe.problems([shape for shape, _ in tensors])):
         raise ExchangeError(problems)
-    shape = probe.output_shape([each for each, _ in tensors])
+    shape = probe.output_shape([shape for shape, _ in tensors])
     return PendingLayer(
         name=node.name,
         shape=shape,
@@ -133,35 +135,31 @@ def make_unweighted(
 
 
 ONE_BIT = Quantizer(scale=1.0, type=ActType(bits=1, signed=False, zero_point=1), rounding="FLOOR")
-"""0 for what is negative, 1 for what is not: ``clip(floor(x) + 1, 0, 1)``."""
+"""0 for negative values, 1 for the others: ``clip(floor(x) + 1, 0, 1)``."""
 
 
 def quantize_signs(node: Node, x: Value, scale: float, draft: Draft) -> QuantizedActivation:
-    """Make -1 or +1 times the scale, stored in one bit.
+    """Quantize values to -1 or +1 times the scale, stored in one bit.
 
     The integer q is 0 or 1, and stands for ``2 * scale * (q - 1) + scale``.
     """
     if isinstance(x, ModelInput) and x.quantizer is None:
-        found = draft.take(replace(x, quantizer=ONE_BIT))
+        signs = draft.read_input(replace(x, quantizer=ONE_BIT))
     else:
-        held = pending_of(node, x, draft)
-        found = draft.quantized(_key(x), ONE_BIT, _scaleless(held))
-    return replace(found, scale=2 * scale, origin=scale)
+        assert isinstance(x, PendingLayer | QuantizedActivation)
+        pending = pending_of(node, x, draft)
+        signs = draft.quantize_once(x, ONE_BIT, _drop_scale(pending))
+    return replace(signs, scale=2 * scale, origin=scale)
 
 
 def widen_signs(node: Node, x: QuantizedActivation, draft: Draft) -> QuantizedActivation:
-    """Store -1 and +1 as such, in two bits, where a result leaves the network."""
+    """Store -1 and +1 in two bits, for an output of the network."""
     quantizer = Quantizer(scale=x.origin, type=ActType(bits=2, signed=True))
-    return draft.quantized(x, quantizer, pending_of(node, x, draft))
+    return draft.quantize_once(x, quantizer, pending_of(node, x, draft))
 
 
-def _key(x: Value) -> PendingLayer | QuantizedActivation:
-    assert isinstance(x, PendingLayer | QuantizedActivation)
-    return x
-
-
-def _scaleless(x: PendingLayer) -> PendingLayer:
-    """Keep the signs of a layer's results, each channel in steps of its accumulator."""
+def _drop_scale(x: PendingLayer) -> PendingLayer:
+    """Write each channel in steps of its accumulator, which keeps the signs."""
     if any(x.padding):
         raise ExchangeError(["makes +1 of the zeros of a padded image; pad after it"])
     if x.low >= 0 or x.high < 0:

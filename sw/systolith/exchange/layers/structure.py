@@ -1,4 +1,4 @@
-"""Sparsity that weights have already: which patterns they conform to, and the best of these."""
+"""Detection of sparsity: the patterns that weights conform to, and the best of them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,24 +25,24 @@ __all__ = ["DENSE", "Structure", "detect_structure", "detect_structures"]
 
 GROUPS = (2, 4, 8, 16)
 SHARED_BY = (2, 1)
-MOST_KEPT = 0.75
-"""Hardware that keeps more than this of each group gains nothing over the dense one."""
+MAX_DENSITY = 0.75
+"""At a greater density, sparse hardware has no advantage over dense hardware."""
 GATHER_COST = 2.0
-"""A weight that may be anywhere in the filter costs as much as this many of a group's."""
+"""Cost of a weight selected from the whole filter, relative to one selected from a group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Structure:
-    """A pattern, and the mask by which weights conform to it.
+    """A pattern that weights conform to, and its mask.
 
     Attributes
     ----------
     pattern : Pattern
     mask : array of bool, shape of the weights, or None
-        None where the pattern is dense. It keeps every weight that is not 0, and where a group has
-        fewer of these than the pattern keeps, some that are 0.
+        None for a dense pattern. True for every weight that is not 0, and for some zeros where a
+        group has fewer nonzero weights than the pattern keeps.
     density : float
-        Share of the weights that the pattern keeps, 0..1.
+        Share of weights that the pattern keeps, 0..1.
     """
 
     pattern: Pattern
@@ -51,14 +51,14 @@ class Structure:
 
 
 DENSE = Structure(pattern=Pattern(), mask=None, density=1.0)
-"""What all weights conform to."""
+"""All weights conform to it."""
 
 
 def detect_structure(weight: ArrayLike) -> Structure:
-    """Find the pattern that serves hardware best of those that weights conform to already.
+    """Find the best pattern for hardware that weights already conform to.
 
-    The fewest kept weights win; of equal ones whole kernels, then selections shared by two filters,
-    then the smaller group. Dense if none keeps 75 % of the weights or less.
+    The lowest density wins; at equal density whole kernels, then selections shared by two filters,
+    then the smaller group. Dense if no pattern has a density of 75 % or less.
 
     Parameters
     ----------
@@ -68,17 +68,17 @@ def detect_structure(weight: ArrayLike) -> Structure:
     Returns
     -------
     Structure
-        Its mask has the shape of `weight`.
+        The mask has the shape of `weight`.
 
     Raises
     ------
     ValueError
-        If the weights have another number of axes.
+        If `weight` does not have 2 or 4 axes.
 
     Examples
     --------
-    >>> found = detect_structure(np.array([[3, 0, 0, 1], [0, 0, 2, 2]]))
-    >>> print(found.pattern, found.density)
+    >>> structure = detect_structure(np.array([[3, 0, 0, 1], [0, 0, 2, 2]]))
+    >>> print(structure.pattern, structure.density)
     2-out-of-4 0.5
     """
     return next(detect_structures(weight))
@@ -92,7 +92,7 @@ def detect_structures(weight: ArrayLike) -> Iterator[Structure]:
     filters, channels, kh, kw = (*weights.shape, 1, 1)[:4]
     shape: WeightShape = (filters, channels, kh, kw)
     used = (weights != 0).reshape(shape)
-    found = []
+    conforming = []
     for taps in _taps(used):
         for select in _selects(used, taps):
             pattern = Pattern(select=select, taps=taps)
@@ -101,29 +101,29 @@ def detect_structures(weight: ArrayLike) -> Iterator[Structure]:
             mask = pattern.best_mask(used)
             if not (used & ~mask).any():
                 density = pattern.kept(shape) / used.size
-                found.append(
+                conforming.append(
                     Structure(pattern=pattern, mask=mask.reshape(weights.shape), density=density)
                 )
-    found = [each for each in found if _cost(each)[0] <= MOST_KEPT]
-    yield from sorted(found, key=_cost)
+    conforming = [structure for structure in conforming if _cost(structure)[0] <= MAX_DENSITY]
+    yield from sorted(conforming, key=_cost)
     yield DENSE
 
 
-def _cost(found: Structure) -> tuple[float, int, int, int]:
-    """Order structures by what they cost hardware."""
-    select = found.pattern.select
+def _cost(structure: Structure) -> tuple[float, int, int, int]:
+    """Give the sort key of a structure: its cost in hardware."""
+    select = structure.pattern.select
     match select:
         case KOutOfN():
             kernels = select.granularity is Granularity.KERNEL
-            return found.density, not kernels, -select.shared_by, select.n
+            return structure.density, not kernels, -select.shared_by, select.n
         case PerNeuron():
-            return found.density * GATHER_COST, 2, -select.shared_by, 0
+            return structure.density * GATHER_COST, 2, -select.shared_by, 0
         case Dense():
-            return found.density, 0, 0, 0
+            return structure.density, 0, 0, 0
 
 
 def _taps(used: BoolArray) -> Iterator[Taps]:
-    """Tap selections that drop no weight that is used."""
+    """Yield tap selections that keep all nonzero weights."""
     yield AllTaps()
     channels, count = used.shape[1], used[0, 0].size
     read = used.any(axis=0).reshape(channels, count)
@@ -135,36 +135,36 @@ def _taps(used: BoolArray) -> Iterator[Taps]:
 
 
 def _selects(used: BoolArray, taps: Taps) -> Iterator[Select]:
-    """Selections of channels that may fit, each with the least k."""
+    """Yield selections of channels that may fit, each with the least k."""
     filters, channels, kh, kw = used.shape
     yield Dense()
     for shared_by, granularity in product(SHARED_BY, Granularity):
         if filters % shared_by:
             continue
-        teams = _together(used, shared_by)
+        groups = _combine(used, shared_by)
         if granularity is Granularity.KERNEL:
             if kh * kw == 1:
                 continue
-            teams = np.asarray(teams.any(axis=(2, 3), keepdims=True))
-        for n in _groups(channels, granularity):
-            k = max(1, int(teams.reshape(len(teams), channels // n, n, -1).sum(axis=2).max()))
+            groups = np.asarray(groups.any(axis=(2, 3), keepdims=True))
+        for n in _group_sizes(channels, granularity):
+            k = max(1, int(groups.reshape(len(groups), channels // n, n, -1).sum(axis=2).max()))
             if k < n:
                 yield KOutOfN(k, n, granularity=granularity, shared_by=shared_by)
     if isinstance(taps, AllTaps):
         for shared_by in SHARED_BY:
             if filters % shared_by == 0:
-                k = max(1, int(_together(used, shared_by).sum(axis=(1, 2, 3)).max()))
+                k = max(1, int(_combine(used, shared_by).sum(axis=(1, 2, 3)).max()))
                 yield PerNeuron(k, shared_by=shared_by)
 
 
-def _groups(channels: int, granularity: Granularity) -> Sequence[int]:
-    """Sizes of groups: the usual ones, and all kernels of a feature map."""
+def _group_sizes(channels: int, granularity: Granularity) -> Sequence[int]:
+    """List group sizes: the usual ones, and for kernels all input channels."""
     sizes = {n for n in GROUPS if channels % n == 0}
     if granularity is Granularity.KERNEL and channels > 1:
         sizes.add(channels)
     return sorted(sizes)
 
 
-def _together(used: BoolArray, shared_by: int) -> BoolArray:
-    """What neighbouring filters use between them."""
+def _combine(used: BoolArray, shared_by: int) -> BoolArray:
+    """Combine neighbouring filters that share a selection."""
     return np.asarray(used.reshape(-1, shared_by, *used.shape[1:]).any(axis=1))

@@ -1,4 +1,4 @@
-"""Layers with weights whose results wait to be quantized, and constants in them."""
+"""Pending layers with weights, and constants that become part of them."""
 
 from dataclasses import replace
 from math import inf
@@ -9,6 +9,7 @@ from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.operands import activation_of
+from systolith.exchange.layers.plain import PROBE_REQUANTIZE, PROBE_TYPE
 from systolith.exchange.layers.structure import detect_structure
 from systolith.exchange.values.quantizer import FloatArray
 from systolith.exchange.values.value import MakeLayer, PendingLayer, Value
@@ -26,23 +27,23 @@ from systolith.network import (
 
 __all__ = ["affine_of", "make_weighted", "multiply_pending", "shift_pending"]
 
-BIAS_FITS = 1 << 39
+BIAS_LIMIT = 1 << 39
 """Biases have 40 bits."""
 
 
 def make_weighted(
     name: str, make: MakeLayer, source: Tensor, scale: FloatArray, offset: FloatArray
 ) -> PendingLayer:
-    """A layer with weights whose result waits to be quantized."""
+    """Make a pending layer with weights."""
     channels = len(scale)
-    probe = Requantize(multiplier=np.array([1]), shift=np.array([0]))
-    wide = ActType(bits=16, signed=True)
 
     def sum_range(bias: IntArray) -> tuple[int, int]:
-        layer = make("probe", np.clip(bias, -BIAS_FITS, BIAS_FITS - 1), probe, wide)
+        layer = make(
+            "probe", np.clip(bias, -BIAS_LIMIT, BIAS_LIMIT - 1), PROBE_REQUANTIZE, PROBE_TYPE
+        )
         return accumulator_range(layer, [(source.shape, source.type)])
 
-    layer = make("probe", np.zeros(channels, dtype=np.int64), probe, wide)
+    layer = make("probe", np.zeros(channels, dtype=np.int64), PROBE_REQUANTIZE, PROBE_TYPE)
     if problems := list(layer.problems([source.shape])):
         raise ExchangeError(problems)
     shape = layer.output_shape([source.shape])
@@ -59,7 +60,7 @@ def make_weighted(
 
 
 def multiply_pending(x: PendingLayer, factor: FloatArray) -> PendingLayer:
-    """Multiply what a layer gives by constants, shape (channels,) or (1,), of any sign."""
+    """Multiply a layer's result by constants of any sign, shape (channels,) or (1,)."""
     if (factor < 0).any():
         if not x.biased or x.clipped or x.then:
             raise ExchangeError(
@@ -70,8 +71,8 @@ def multiply_pending(x: PendingLayer, factor: FloatArray) -> PendingLayer:
                     )
                 ]
             )
-        x = _negated(x, np.broadcast_to(factor < 0, x.scale.shape))
-    # Zero and infinity stay what they are.
+        x = _negate(x, np.broadcast_to(factor < 0, x.scale.shape))
+    # The bounds 0 and infinity do not change with the scale.
     bounded = {x.low, x.high} - {0.0, inf, -inf}
     if (bounded or x.step is not None) and factor.size > 1 and (factor != factor.flat[0]).any():
         raise ExchangeError(
@@ -86,7 +87,7 @@ def multiply_pending(x: PendingLayer, factor: FloatArray) -> PendingLayer:
 
 
 def shift_pending(x: PendingLayer, by: FloatArray) -> PendingLayer:
-    """Add constants, shape (channels,) or (1,)."""
+    """Add constants to a layer's result, shape (channels,) or (1,)."""
     if x.clipped or x.step is not None:
         raise ExchangeError(
             ["adds a constant after something was cut off; put a quantizer before it"]
@@ -96,18 +97,18 @@ def shift_pending(x: PendingLayer, by: FloatArray) -> PendingLayer:
     return replace(x, offset=x.offset + by)
 
 
-def _negated(x: PendingLayer, where: BoolArray) -> PendingLayer:
-    """Turn the signs of some channels, by those of their weights."""
+def _negate(x: PendingLayer, where: BoolArray) -> PendingLayer:
+    """Negate some channels by negating their weights."""
     signs = np.where(where, -1, 1)
 
     def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         layer = x.make(name, bias, requantize, output)
         assert isinstance(layer, Conv2d | Linear)
-        turned = layer.weight * signs.reshape(-1, *[1] * (layer.weight.ndim - 1))
-        # The least weight has no positive twin of as many bits.
+        negated = layer.weight * signs.reshape(-1, *[1] * (layer.weight.ndim - 1))
+        # The negative of the least weight needs one more bit.
         most = 1 << (layer.weight_bits - 1)
-        bits = layer.weight_bits + int(turned.max(initial=0) >= most and layer.weight_bits > 1)
-        return replace(layer, weight=turned, weight_bits=bits)
+        bits = layer.weight_bits + int(negated.max(initial=0) >= most and layer.weight_bits > 1)
+        return replace(layer, weight=negated, weight_bits=bits)
 
     def sum_range(bias: IntArray) -> tuple[int, int]:
         low, high = x.sum_range(bias * signs)
@@ -117,15 +118,14 @@ def _negated(x: PendingLayer, where: BoolArray) -> PendingLayer:
 
 
 def affine_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
-    """See a quantized activation as a layer with weights that keeps it, and waits for constants.
+    """Make a pending layer with weights of 1 that keeps an activation, so that constants can join.
 
-    Images go through a depthwise convolution of 1x1, vectors through a diagonal matrix; weights
-    are 1.
+    For images, this is a depthwise 1x1 convolution; for vectors, a diagonal matrix.
 
     Raises
     ------
     ExchangeError
-        If it is no activation, or waits to be padded.
+        If the value is not an activation, or is padded.
     """
     if isinstance(x, PendingLayer):
         return x

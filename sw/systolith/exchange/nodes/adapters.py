@@ -1,4 +1,4 @@
-"""Handlers of images that read other layouts: one axis, and channels last."""
+"""Adapters that let handlers of (N, C, H, W) read other layouts: one axis, and channels last."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,14 +11,14 @@ from systolith.exchange.nodes.declarations import Handler
 from systolith.exchange.values.layouts import move_elements, shape_of
 from systolith.exchange.values.value import Constant, QuantizedConstant, Value
 
-__all__ = ["CHANNELS_LAST_DOMAIN", "adapt_channels_last", "adapt_one_axis"]
+__all__ = ["adapt_channels_last", "adapt_one_axis"]
 
 ACROSS = {"dilations": 1, "kernel_shape": 1, "pads": 0, "strides": 1}
-"""What windows are across the axis that is put in."""
+"""Window attributes along the inserted axis of size 1."""
 
 
 def adapt_one_axis(run: Handler) -> Handler:
-    """Let a handler for images of height and width read sequences, too."""
+    """Let a handler of images also read sequences (N, C, L), as images of one row."""
 
     def handler(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         shape = shape_of(values[0])
@@ -26,7 +26,7 @@ def adapt_one_axis(run: Handler) -> Handler:
             return run(node, values, draft)
         channels, length = shape
         image = move_elements(values[0], lambda parts: parts.reshape(channels, 1, length))
-        result = run(_of_rows(node), [image, *map(_with_a_row, values[1:])], draft)
+        result = run(_insert_row_attributes(node), [image, *map(_insert_row, values[1:])], draft)
         wide = shape_of(result)
         if wide is None or len(wide) != 3:
             return result
@@ -35,17 +35,17 @@ def adapt_one_axis(run: Handler) -> Handler:
     return handler
 
 
-def _of_rows(node: Node) -> Node:
+def _insert_row_attributes(node: Node) -> Node:
     """Give windows a height of 1."""
-    found = dict(node.attributes)
+    attributes = dict(node.attributes)
     for name, across in ACROSS.items():
-        given = found.get(name)
+        given = attributes.get(name)
         if isinstance(given, list) and len(given) == 1 + (name == "pads"):
-            found[name] = [each for size in given for each in (across, size)]
-    return replace(node, attributes=found)
+            attributes[name] = [value for size in given for value in (across, size)]
+    return replace(node, attributes=attributes)
 
 
-def _with_a_row(value: Value) -> Value:
+def _insert_row(value: Value) -> Value:
     """Give kernels a height of 1."""
     match value:
         case Constant(values=kernel) if kernel.ndim == 3:
@@ -56,13 +56,12 @@ def _with_a_row(value: Value) -> Value:
             return value
 
 
-CHANNELS_LAST_DOMAIN = "qonnx.custom_op.channels_last"
 KERNEL = (0, 3, 1, 2)
-"""Of (filters, height, width, channels), so that channels come second."""
+"""Order of the axes of a kernel (filters, height, width, channels) with channels second."""
 
 
 def adapt_channels_last(run: Handler) -> Handler:
-    """Turn what a handler of images reads, and what it gives."""
+    """Let a handler of images read and give tensors (N, H, W, C)."""
 
     def handler(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         shape = shape_of(values[0])

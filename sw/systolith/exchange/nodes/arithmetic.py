@@ -40,11 +40,12 @@ __all__ = [
     "read_subtract",
 ]
 
-LARGEST = (1 << ADDED_MULTIPLIER_BITS) - 1
+MAX_MULTIPLIER = (1 << ADDED_MULTIPLIER_BITS) - 1
+"""Greatest multiplier of an addition."""
 
 
 def read_add(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Add: two activations of one shape, or constants to what a layer gives."""
+    """Read Add of two activations of one shape, or of an activation and constants."""
     for x, other in (values, values[::-1]):
         if is_constant(other):
             return _add_constant(node, x, constant_of(other, "constants"), "Add", draft)
@@ -74,8 +75,8 @@ def read_add(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         for x, multiplier in zip((a, b), multipliers, strict=True)
     )
     error = float(sum(term.error(unit) for term in terms))
-    held = make_unweighted(node, make, [a, b], unit)
-    return replace(held, error=error, terms=terms if error else (), places=a.places)
+    pending = make_unweighted(node, make, [a, b], unit)
+    return replace(pending, error=error, terms=terms if error else (), places=a.places)
 
 
 def _order(x: QuantizedActivation) -> IntArray:
@@ -83,27 +84,27 @@ def _order(x: QuantizedActivation) -> IntArray:
 
 
 def read_subtract(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Sub of a constant, or of an activation from a constant."""
+    """Read Sub of an activation and constants, in either order."""
     if is_constant(values[1]):
         return _add_constant(node, values[0], constant_of(values[1], "constants"), "Sub", draft)
     if is_constant(values[0]) and not isinstance(values[1], ModelInput):
-        turned = _multiply_constant(node, values[1], np.array([-1.0]), "Mul", draft)
-        return _add_constant(node, turned, constant_of(values[0], "constants"), "Add", draft)
+        negated = _multiply_constant(node, values[1], np.array([-1.0]), "Mul", draft)
+        return _add_constant(node, negated, constant_of(values[0], "constants"), "Add", draft)
     raise ExchangeError(["subtracts two activations; one with a constant is supported"])
 
 
 def _add_constant(node: Node, x: Value, by: FloatArray, op: str, draft: Draft) -> Value:
-    """Add a constant, or subtract it."""
+    """Add or subtract constants."""
     if isinstance(x, ModelInput) and x.quantizer is None:
-        return _on_images(x, by, op)
+        return _append_step(x, by, op)
     if isinstance(x, QuantizedActivation) and x.counts and by.size == 1 and not any(x.padding):
         return replace(x, origin=x.origin + float(-by.flat[0] if op == "Sub" else by.flat[0]))
-    held = affine_of(node, x, draft)
-    return shift_pending(held, channel_constants(-by if op == "Sub" else by, held))
+    pending = affine_of(node, x, draft)
+    return shift_pending(pending, channel_constants(-by if op == "Sub" else by, pending))
 
 
 def read_multiply(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Mul by constants: what is positive is part of a scale."""
+    """Read Mul by constants; a positive constant becomes part of a scale."""
     for x, other in (values, values[::-1]):
         if is_constant(other):
             return _multiply_constant(node, x, constant_of(other, "constants"), "Mul", draft)
@@ -111,7 +112,7 @@ def read_multiply(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def read_divide(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Div by constants."""
+    """Read Div by constants."""
     if not is_constant(values[1]):
         raise ExchangeError(["divides by what the model computes; constants are supported"])
     by = constant_of(values[1], "constants")
@@ -121,25 +122,25 @@ def read_divide(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def _multiply_constant(node: Node, x: Value, by: FloatArray, op: str, draft: Draft) -> Value:
-    """Multiply by constants, or divide by them."""
+    """Multiply or divide by constants."""
     if isinstance(x, ModelInput) and x.quantizer is None:
-        return _on_images(x, by, op)
+        return _append_step(x, by, op)
     factor = 1 / by if op == "Div" else by
     if isinstance(x, QuantizedConstant) and factor.size == 1 and factor.flat[0] > 0:
         return replace(x, scale=x.scale * float(factor.flat[0]))
     if isinstance(x, ModelInput):
-        x = draft.take(x)
+        x = draft.read_input(x)
     if isinstance(x, QuantizedActivation) and factor.size == 1 and factor.flat[0] > 0:
         times = float(factor.flat[0])
         return replace(x, scale=x.scale * times, origin=x.origin * times)
     if isinstance(x, PendingLayer):
         return multiply_pending(x, channel_constants(factor, x))
-    held = affine_of(node, x, draft)
-    return multiply_pending(held, channel_constants(factor, held))
+    pending = affine_of(node, x, draft)
+    return multiply_pending(pending, channel_constants(factor, pending))
 
 
-def _on_images(x: ModelInput, by: FloatArray, op: str) -> ModelInput:
-    """What the host does, as the model does it."""
+def _append_step(x: ModelInput, by: FloatArray, op: str) -> ModelInput:
+    """Append a step to the arithmetic of the host."""
     if x.low > -inf or x.high < inf:
         raise ExchangeError(
             [
@@ -149,13 +150,13 @@ def _on_images(x: ModelInput, by: FloatArray, op: str) -> ModelInput:
                 )
             ]
         )
-    # One for all has no axes, so that moves need not look at it.
+    # A single constant has no axes, so moves can ignore it.
     values = by.reshape(1) if by.size == 1 else drop_batch_axis(by, x.places.shape)
     return replace(x, steps=(*x.steps, InputStep(op=op, values=values)))
 
 
 def read_batch_norm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """BatchNormalization: a factor and a shift for each channel."""
+    """Read BatchNormalization: a factor and a shift for each channel."""
     x = values[0]
     names = ("scale", "B", "mean", "variance")
     gamma, beta, mean, variance = (
@@ -166,15 +167,15 @@ def read_batch_norm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     if not (np.isfinite(factor).all() and np.isfinite(beta).all() and np.isfinite(mean).all()):
         raise ExchangeError(["has parameters that give infinite or undefined factors"])
     shape = shape_of(x)
-    if shape is None or {each.size for each in (gamma, beta, mean, variance)} != {shape[0]}:
-        sizes = [each.size for each in (gamma, beta, mean, variance)]
+    sizes = [parameter.size for parameter in (gamma, beta, mean, variance)]
+    if shape is None or set(sizes) != {shape[0]}:
         raise ExchangeError([f"has {sizes} parameters for an input of shape (N, *{shape})"])
     along = (-1, *[1] * (len(shape) - 1))
     shift = (beta - mean * factor).reshape(along)
     if isinstance(x, ModelInput) and x.quantizer is None:
-        return _on_images(_on_images(x, factor.reshape(along), "Mul"), shift, "Add")
-    held = affine_of(node, x, draft)
-    if held.clipped or held.then or held.step is not None:
+        return _append_step(_append_step(x, factor.reshape(along), "Mul"), shift, "Add")
+    pending = affine_of(node, x, draft)
+    if pending.clipped or pending.then or pending.step is not None:
         raise ExchangeError(
             [
                 (
@@ -183,26 +184,26 @@ def read_batch_norm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
                 )
             ]
         )
-    held = multiply_pending(held, channel_constants(factor.reshape(along), held))
-    return shift_pending(held, channel_constants(shift, held))
+    pending = multiply_pending(pending, channel_constants(factor.reshape(along), pending))
+    return shift_pending(pending, channel_constants(shift, pending))
 
 
 def _common_unit(a: float, b: float) -> tuple[tuple[int, int], float]:
-    """Multipliers and the unit that come next to both scales, exactly for simple ratios."""
+    """Choose multipliers and a unit for two scales; they are exact for simple ratios."""
     greater, less = max(a, b), min(a, b)
-    share = (Fraction(less) / Fraction(greater)).limit_denominator(LARGEST)
-    multiplier, divisor = (share.numerator, share.denominator) if share else (1, LARGEST)
-    found = (divisor, multiplier)
-    return (found if a >= b else found[::-1]), greater / divisor
+    share = (Fraction(less) / Fraction(greater)).limit_denominator(MAX_MULTIPLIER)
+    multiplier, divisor = (share.numerator, share.denominator) if share else (1, MAX_MULTIPLIER)
+    multipliers = (divisor, multiplier)
+    return (multipliers if a >= b else multipliers[::-1]), greater / divisor
 
 
 def read_relu(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Relu: a lower bound."""
-    return _cut(node, values[0], 0.0, inf, draft)
+    """Read Relu: a lower bound."""
+    return _clip(node, values[0], 0.0, inf, draft)
 
 
 def read_clip(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Clip with constant bounds, such as ReLU6."""
+    """Read Clip with constant bounds, such as ReLU6."""
     bounds = []
     for value, name, without in zip(values[1:3], ("min", "max"), (-inf, inf), strict=True):
         given = node.attributes[name]
@@ -210,22 +211,22 @@ def read_clip(node: Node, values: Sequence[Value], draft: Draft) -> Value:
             bounds.append(without if given is None else float(given))
         else:
             bounds.append(_bound(value))
-    return _cut(node, values[0], bounds[0], bounds[1], draft)
+    return _clip(node, values[0], bounds[0], bounds[1], draft)
 
 
 def read_minimum(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Min of an activation and a constant: an upper bound."""
-    x, bound = _beside_constant(values)
-    return _cut(node, x, -inf, bound, draft)
+    """Read Min of an activation and a constant: an upper bound."""
+    x, bound = _split_constant(values)
+    return _clip(node, x, -inf, bound, draft)
 
 
 def read_maximum(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Max of an activation and a constant: a lower bound."""
-    x, bound = _beside_constant(values)
-    return _cut(node, x, bound, inf, draft)
+    """Read Max of an activation and a constant: a lower bound."""
+    x, bound = _split_constant(values)
+    return _clip(node, x, bound, inf, draft)
 
 
-def _beside_constant(values: Sequence[Value]) -> tuple[Value, float]:
+def _split_constant(values: Sequence[Value]) -> tuple[Value, float]:
     for x, other in (values, values[::-1]):
         if is_constant(other):
             return x, _bound(other)
@@ -241,31 +242,33 @@ def _bound(value: Value) -> float:
     return float(bounds[0])
 
 
-def _cut(node: Node, x: Value, low: float, high: float, draft: Draft) -> Value:
-    """Cut off what lies beyond bounds, the greater one last, as ONNX does."""
+def _clip(node: Node, x: Value, low: float, high: float, draft: Draft) -> Value:
+    """Clip a value; the upper bound is applied last, as in ONNX."""
     low = min(low, high)
     if isinstance(x, Integers):
         before = x.quantizer.bounds
         bounds = (min(max(before[0], low), high), max(min(before[1], high), low))
         return replace(x, quantizer=replace(x.quantizer, bounds=bounds))
     if isinstance(x, ModelInput) and x.quantizer is not None:
-        x = draft.take(x)
+        x = draft.read_input(x)
     if isinstance(x, QuantizedActivation):
         act, zero = x.tensor.type, x.tensor.type.zero_point
         ends = (x.scale * (end - zero) + x.origin for end in (act.low, act.high))
         if all(low <= end <= high for end in ends):
             return x
-    held = x if isinstance(x, ModelInput) else pending_of(node, x, draft)
-    if not isinstance(held, ModelInput) and any(held.padding) and not low <= 0 <= high:
+    pending = x if isinstance(x, ModelInput) else pending_of(node, x, draft)
+    if not isinstance(pending, ModelInput) and any(pending.padding) and not low <= 0 <= high:
         raise ExchangeError(
             [f"cuts the zeros of a padded image to {low:g}..{high:g}; pad after it"]
         )
-    return replace(held, low=min(max(held.low, low), high), high=max(min(held.high, high), low))
+    return replace(
+        pending, low=min(max(pending.low, low), high), high=max(min(pending.high, high), low)
+    )
 
 
 def read_floor(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Floor: a quantizer that comes after it, of the same steps, drops fractions."""
-    held = pending_of(node, values[0], draft)
-    if held.step is not None:
+    """Read Floor: the next quantizer, of the same step, then drops fractions."""
+    pending = pending_of(node, values[0], draft)
+    if pending.step is not None:
         raise ExchangeError(["rounds what was rounded down already; one Floor is supported"])
-    return replace(held, step=1.0)
+    return replace(pending, step=1.0)

@@ -1,4 +1,4 @@
-"""Nodes whose result is known when the file is read: clips, casts, moves of weights."""
+"""Nodes of constants, which are evaluated when the file is read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,20 +16,20 @@ from systolith.exchange.values.value import Absent, Constant, QuantizedConstant,
 __all__ = ["QUANTIZERS", "evaluate_constant", "reorder_constant"]
 
 QUANTIZERS = {"BipolarQuant", "DequantizeLinear", "IntQuant", "Quant", "QuantizeLinear"}
-"""Of constants these give integers with a scale."""
+"""Operators that are not evaluated, because they give integers with a scale."""
 MOVES = {"Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
-"""What these do to a tensor they do to its integers and their scales."""
+"""Operators that are applied to the integers and the scales of quantized constants."""
 
 
 def evaluate_constant(
     node: Node, values: Sequence[Value], opsets: Mapping[str, int]
 ) -> Constant | QuantizedConstant | None:
-    """Compute a node of constants by ONNX's own definition; None if it reads something else.
+    """Evaluate a node of constants by ONNX's own definition; None if it reads other values.
 
     Raises
     ------
     ExchangeError
-        If ONNX cannot compute it.
+        If ONNX cannot evaluate it.
     """
     given = [value for value in values if not isinstance(value, Absent)]
     if not given or node.op in QUANTIZERS or node.domain not in ("", "ai.onnx"):
@@ -52,7 +52,7 @@ def evaluate_constant(
 
 
 def reorder_constant(value: Value, order: tuple[int, ...]) -> Value:
-    """Reorder the axes of a constant that has as many; others stay."""
+    """Transpose a constant if it has as many axes as `order`; others stay."""
     match value:
         case Constant(values=array) if array.ndim == len(order):
             return Constant(values=array.transpose(order))

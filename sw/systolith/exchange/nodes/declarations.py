@@ -1,4 +1,4 @@
-"""What of an operator is understood: attributes, inputs, operator sets; the rest is refused."""
+"""Declarations of operators: their inputs, attributes and operator sets; others are refused."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ __all__ = [
 Handler = Callable[[Node, Sequence[Value], Draft], Value]
 
 LATEST_OPSET = 25
-"""Changes of operators up to this set of ONNX are known."""
+"""Newest operator set of ONNX whose operators were reviewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class Attribute:
     Attributes
     ----------
     default : object
-        Where neither the file nor ONNX's own definition gives a value.
+        Value if neither the file nor ONNX's definition has one.
     accepts : callable or None
-        Whether a value is supported; None: whatever it is.
+        Whether a value is supported; None if all are.
     words : str
-        Why others are refused, and what to do; ``{value}`` stands for what was given.
+        Why other values are refused, and what to do; ``{value}`` stands for the value.
     """
 
     default: Any = None
@@ -62,16 +62,16 @@ class Operator:
     Attributes
     ----------
     run : callable
-        Gives what the node's first output stands for.
+        Handler: gives the value of the node's first output.
     becomes : str
-        Layer of the contract, in words.
+        Layer of the network, in words.
     limits : str
-        What of it is supported, in words.
+        Supported variants, in words.
     inputs : str
-        Their names in order; a question mark follows those that may be left out.
+        Names in order; a question mark follows those that may be left out.
     attributes : dict of str to Attribute
     integers : callable or None
-        Does the same for integers between quantizers; None: not supported.
+        Handler for integers between quantizers; None if they are not supported.
     """
 
     run: Handler
@@ -81,19 +81,19 @@ class Operator:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     integers: Handler | None = None
 
-    def understood(self, node: Node, opsets: Mapping[str, int]) -> tuple[Node, list[str]]:
-        """Give every declared attribute a value, and say what is not understood.
+    def interpret(self, node: Node, opsets: Mapping[str, int]) -> tuple[Node, list[str]]:
+        """Give every declared attribute a value, and list what is not supported.
 
         Parameters
         ----------
         node : Node
         opsets : dict of str to int
-            Versions of the domains that the file imports.
+            Operator set versions that the file imports, by domain.
 
         Returns
         -------
         node : Node
-            With the declared attributes only, those refused at their defaults.
+            With the declared attributes only; refused ones have their defaults.
         problems : list of str
         """
         schema = _schema(node, opsets)
@@ -104,7 +104,7 @@ class Operator:
                 "convert the file by onnx.version_converter"
             )
         defaults = {} if schema is None else _defaults(schema)
-        found = {
+        attributes = {
             name: defaults.get(name, declared.default) for name, declared in self.attributes.items()
         }
         for name, value in node.attributes.items():
@@ -113,11 +113,11 @@ class Operator:
                 if name not in defaults or value != defaults[name]:
                     problems.append(_not_known(name, value, defaults))
             elif declared.accepts is None or declared.accepts(value):
-                found[name] = value
+                attributes[name] = value
             else:
                 problems.append(declared.words.format(value=_shown(value)))
         problems += self._input_problems(node)
-        return replace(node, attributes=found), problems
+        return replace(node, attributes=attributes), problems
 
     def _input_problems(self, node: Node) -> list[str]:
         declared = self.inputs.split()
@@ -145,13 +145,13 @@ def _schema(node: Node, opsets: Mapping[str, int]) -> defs.OpSchema | None:
 
 
 def _defaults(schema: defs.OpSchema) -> dict[str, Any]:
-    """What ONNX says that attributes are where they are left out."""
-    found = {}
+    """Read the defaults of attributes in ONNX's definition."""
+    defaults = {}
     for name, attribute in schema.attributes.items():
         if attribute.default_value.type != onnx.AttributeProto.UNDEFINED:
             value = helper.get_attribute_value(attribute.default_value)
-            found[name] = value.decode() if isinstance(value, bytes) else value
-    return found
+            defaults[name] = value.decode() if isinstance(value, bytes) else value
+    return defaults
 
 
 def _not_known(name: str, value: object, defaults: Mapping[str, Any]) -> str:

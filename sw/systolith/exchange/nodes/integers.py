@@ -1,4 +1,4 @@
-"""Nodes that work on the integers between a quantizer and what dequantizes them."""
+"""Nodes that work on integers between a quantizer and a dequantizer, and Cast."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,18 +44,18 @@ def quantize_value(
     quantizer: Quantizer,
     draft: Draft,
 ) -> ModelInput | QuantizedActivation:
-    """Quantize what is real; what that does not change stays."""
+    """Quantize a real value; an activation that does not change is kept."""
     if isinstance(x, ModelInput) and x.quantizer is None:
         return replace(x, quantizer=quantizer)
     if isinstance(x, ModelInput):
-        x = draft.take(x)
+        x = draft.read_input(x)
     if isinstance(x, QuantizedActivation) and _changes_nothing(x, quantizer):
         return x
-    return draft.quantized(x, quantizer, pending_of(node, x, draft))
+    return draft.quantize_once(x, quantizer, pending_of(node, x, draft))
 
 
 def _changes_nothing(x: QuantizedActivation, quantizer: Quantizer) -> bool:
-    """Whether all of an activation's values stay as they are."""
+    """Whether a quantizer keeps all values of an activation."""
     act = x.tensor.type
     return (
         x.scale == quantizer.scale
@@ -67,12 +67,12 @@ def _changes_nothing(x: QuantizedActivation, quantizer: Quantizer) -> bool:
 
 
 def quantize_integers(node: Node, x: Integers, draft: Draft) -> ModelInput | QuantizedActivation:
-    """What integers stand for, once they are quantized.
+    """Give the quantized value that integers stand for.
 
     Raises
     ------
     NodeError
-        About the node that quantizes, if that cannot be.
+        If it cannot be quantized; it names the node that quantizes.
     """
     if isinstance(x.of, ModelInput) and x.of.integer is not None:
         return replace(x.of, quantizer=x.quantizer)
@@ -83,7 +83,7 @@ def quantize_integers(node: Node, x: Integers, draft: Draft) -> ModelInput | Qua
 
 
 def keep_integers(run: Handler) -> Handler:
-    """Let a handler for reals that keeps or moves values do so with integers."""
+    """Let a handler that keeps or moves real values also read integers."""
 
     def handler(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         x = values[0]
@@ -100,7 +100,7 @@ def keep_integers(run: Handler) -> Handler:
 
 
 def read_pad_integers(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Pad of integers: the zero point is what stands for zero."""
+    """Read Pad of integers, where the zero point stands for zero."""
     x, fill = values[0], 0
     assert isinstance(x, Integers)
     if not isinstance(values[2], Absent):
@@ -124,7 +124,7 @@ def read_pad_integers(node: Node, values: Sequence[Value], draft: Draft) -> Valu
 
 
 def read_cast(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Cast to the type that is there, or to one that changes no value."""
+    """Read a Cast that changes no value."""
     x, wanted = values[0], int(node.attributes["to"])
     name = onnx.TensorProto.DataType.Name(wanted)
     if not isinstance(x, Integers):
@@ -142,7 +142,7 @@ def read_cast(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def read_cast_like(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """CastLike: to reals, as which torch writes bounds of activations."""
+    """Read CastLike to real numbers, which torch writes for bounds of activations."""
     x, like = values
     if isinstance(like, Integers | Constant):
         raise ExchangeError(["takes the type of constants or integers; use a Cast to that type"])
@@ -152,7 +152,7 @@ def read_cast_like(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def _as_reals(node: Node, x: Integers, draft: Draft) -> Value:
-    """Integers as the real numbers that they are."""
+    """Read integers as real numbers of the same value."""
     if isinstance(x.of, ModelInput) and x.of.integer is not None:
         if x.quantizer.bounds != (-inf, inf):
             raise ExchangeError(["makes reals of integers that were cut off; cast them first"])
@@ -161,6 +161,6 @@ def _as_reals(node: Node, x: Integers, draft: Draft) -> Value:
         raise ExchangeError(
             [f"makes reals of integers with zero point {zero}; use DequantizeLinear"]
         )
-    found = quantize_integers(node, x, draft)
-    act = draft.take(found) if isinstance(found, ModelInput) else found
+    act = quantize_integers(node, x, draft)
+    act = draft.read_input(act) if isinstance(act, ModelInput) else act
     return replace(act, scale=1.0)

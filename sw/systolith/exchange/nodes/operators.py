@@ -1,7 +1,8 @@
-"""The operators that can be imported, each with what of it is supported."""
+"""The table of operators that can be imported, with their handlers and supported variants."""
 
 from collections.abc import Mapping
 
+from systolith.exchange.file.loading import CHANNELS_LAST_DOMAIN
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.nodes import (
     arithmetic,
@@ -13,7 +14,6 @@ from systolith.exchange.nodes import (
     weighted,
 )
 from systolith.exchange.nodes.adapters import (
-    CHANNELS_LAST_DOMAIN,
     adapt_channels_last,
     adapt_one_axis,
 )
@@ -47,7 +47,7 @@ CONSTANTS = "constants, one or one for each channel"
 PART = "part of the layer before it"
 QUANT_INPUTS = "x scale zero_point bit_width"
 TWO = "A B"
-MOVES = "whole images, before the first quantizer or between layers"
+WHOLE_IMAGES = "whole images, before the first quantizer or between layers"
 
 
 OPERATORS: Mapping[str, Operator] = {
@@ -165,7 +165,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Reshape": Operator(
         shapes.read_reshape,
         "Flatten, or nothing",
-        MOVES,
+        WHOLE_IMAGES,
         "data shape",
         {"allowzero": Attribute(default=0)},
         keep_integers(shapes.read_reshape),
@@ -173,7 +173,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Squeeze": Operator(
         shapes.read_squeeze,
         "Flatten, or nothing",
-        MOVES,
+        WHOLE_IMAGES,
         "data axes?",
         {"axes": ANY},
         keep_integers(shapes.read_squeeze),
@@ -181,7 +181,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Unsqueeze": Operator(
         shapes.read_unsqueeze,
         "nothing",
-        MOVES,
+        WHOLE_IMAGES,
         "data axes?",
         {"axes": ANY},
         keep_integers(shapes.read_unsqueeze),
@@ -342,13 +342,13 @@ CHANNELS_LAST: Mapping[str, Operator] = {
 
 
 def operator_of(node: Node) -> Operator | None:
-    """Find what imports a node; None if nothing does."""
+    """Find the operator of a node; None if it is not supported."""
     return (CHANNELS_LAST if node.domain == CHANNELS_LAST_DOMAIN else OPERATORS).get(node.op)
 
 
 def operator_rows() -> list[str]:
-    """Lines of the table of operators, for the documentation."""
+    """Give the lines of the table of operators, for the documentation."""
     rows = ["| operator | becomes | supported |", "|---|---|---|"]
-    for name, each in sorted(OPERATORS.items()):
-        rows.append(f"| {name} | {each.becomes} | {each.limits} |")
+    for name, operator in sorted(OPERATORS.items()):
+        rows.append(f"| {name} | {operator.becomes} | {operator.limits} |")
     return rows

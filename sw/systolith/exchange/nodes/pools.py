@@ -1,4 +1,4 @@
-"""Pools."""
+"""Pooling nodes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,8 +28,8 @@ __all__ = [
 
 
 def read_max_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """MaxPool: of quantized values, or before they are quantized, which is the same."""
-    kernel, x = _kernel(node), _ordered(values[0], draft)
+    """Read MaxPool, before or after a quantizer: both give the same."""
+    kernel, x = _kernel(node), _readable(values[0], draft)
     stride, padding, problems = read_window(node, kernel, inner_shape(x))
     if problems:
         raise ExchangeError(problems)
@@ -43,8 +43,8 @@ def read_max_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def read_global_max_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """GlobalMaxPool: a window as large as the image."""
-    x = _ordered(values[0], draft)
+    """Read GlobalMaxPool: a window as large as the image."""
+    x = _readable(values[0], draft)
     shape = inner_shape(x)
     if len(shape) != 3:
         raise ExchangeError([f"reads shape {shape}; images (N, C, H, W) are supported"])
@@ -56,18 +56,18 @@ def read_global_max_pool(node: Node, values: Sequence[Value], draft: Draft) -> V
     return append_layer(node, x, follow, draft)
 
 
-def _ordered(x: Value, draft: Draft) -> QuantizedActivation | PendingLayer:
-    """What a pool of maxima can read, quantized or not."""
-    held = (
+def _readable(x: Value, draft: Draft) -> QuantizedActivation | PendingLayer:
+    """Give the input of a max pool, quantized or not."""
+    pending = (
         x if isinstance(x, PendingLayer) and x.places is None else ordered_activation_of(x, draft)
     )
-    if any(held.padding):
+    if any(pending.padding):
         raise ExchangeError(["reads an image padded with zeros; give the pool pads of its own"])
-    return held
+    return pending
 
 
 def read_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """AveragePool; zeros of the padding count, or there are none."""
+    """Read AveragePool, without padding or with padding that counts."""
     x, kernel = ordered_activation_of(values[0], draft), _kernel(node)
     stride, padding, problems = read_window(node, kernel, x.tensor.shape, x.padding)
     if padding != x.padding and not node.attributes["count_include_pad"]:
@@ -80,7 +80,7 @@ def read_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Valu
 
 
 def read_global_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """GlobalAveragePool."""
+    """Read GlobalAveragePool."""
     x = ordered_activation_of(values[0], draft)
     if any(x.padding) or len(x.tensor.shape) != 3:
         raise ExchangeError(
@@ -96,7 +96,7 @@ def read_global_average_pool(node: Node, values: Sequence[Value], draft: Draft) 
 
 
 def read_reduce_mean(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """ReduceMean over height and width."""
+    """Read ReduceMean over height and width."""
     axes = node.attributes["axes"]
     if not isinstance(values[1], Absent):
         axes = integer_constants_of(values[1], "axes")

@@ -1,4 +1,4 @@
-"""Operators on integers: dequantizers, a float operator and a quantizer in one."""
+"""QLinear operators: dequantizers, a float operator and a quantizer in one node."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,51 +32,53 @@ __all__ = [
 ]
 
 Operand = tuple[Value, Value, Value, int]
-"""Integers, their scale, their zero point, the axis of these."""
+"""(integers, scale, zero point, axis of scale and zero point)."""
 
 
 def read_q_linear_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """QLinearConv."""
+    """Read QLinearConv."""
     x, xs, xz, w, ws, wz, ys, yz, bias = values
-    return _on_integers(node, draft, read_conv, [(x, xs, xz, 1), (w, ws, wz, 0)], (ys, yz), bias)
+    return _read_composed(node, draft, read_conv, [(x, xs, xz, 1), (w, ws, wz, 0)], (ys, yz), bias)
 
 
 def read_q_linear_matmul(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """QLinearMatMul."""
+    """Read QLinearMatMul."""
     x, xs, xz, w, ws, wz, ys, yz = values
-    return _on_integers(node, draft, read_matmul, [(x, xs, xz, 1), (w, ws, wz, 1)], (ys, yz))
+    return _read_composed(node, draft, read_matmul, [(x, xs, xz, 1), (w, ws, wz, 1)], (ys, yz))
 
 
 def read_q_gemm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """QGemm of ONNX Runtime."""
+    """Read ONNX Runtime's QGemm."""
     x, xs, xz, w, ws, wz, bias, ys, yz = values
     if isinstance(ys, Absent):
         raise ExchangeError(["gives floats; a quantized result is supported: give it y_scale"])
     axis = 0 if node.attributes["transB"] else 1
     node = replace(node, attributes={**node.attributes, "beta": 1.0})
-    return _on_integers(node, draft, read_gemm, [(x, xs, xz, 1), (w, ws, wz, axis)], (ys, yz), bias)
+    return _read_composed(
+        node, draft, read_gemm, [(x, xs, xz, 1), (w, ws, wz, axis)], (ys, yz), bias
+    )
 
 
 def read_q_linear_add(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """QLinearAdd of ONNX Runtime, which adds the zero point before it rounds."""
+    """Read ONNX Runtime's QLinearAdd, which adds the zero point before rounding."""
     a, sa, za, b, sb, zb, ys, yz = values
-    found = _on_integers(node, draft, read_add, [(a, sa, za, 1), (b, sb, zb, 1)], (ys, yz))
-    return replace(found, quantizer=replace(found.quantizer, after_zero_point=True))
+    total = _read_composed(node, draft, read_add, [(a, sa, za, 1), (b, sb, zb, 1)], (ys, yz))
+    return replace(total, quantizer=replace(total.quantizer, after_zero_point=True))
 
 
 def read_q_linear_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """QLinearAveragePool of ONNX Runtime."""
+    """Read ONNX Runtime's QLinearAveragePool."""
     x, xs, xz, ys, yz = values
-    return _on_integers(node, draft, read_average_pool, [(x, xs, xz, 1)], (ys, yz))
+    return _read_composed(node, draft, read_average_pool, [(x, xs, xz, 1)], (ys, yz))
 
 
 def read_q_linear_global_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """QLinearGlobalAveragePool of ONNX Runtime."""
+    """Read ONNX Runtime's QLinearGlobalAveragePool."""
     x, xs, xz, ys, yz = values
-    return _on_integers(node, draft, read_global_average_pool, [(x, xs, xz, 1)], (ys, yz))
+    return _read_composed(node, draft, read_global_average_pool, [(x, xs, xz, 1)], (ys, yz))
 
 
-def _on_integers(
+def _read_composed(
     node: Node,
     draft: Draft,
     compute: Handler,
@@ -99,10 +101,10 @@ def _on_integers(
         if not isinstance(w, QuantizedConstant):
             raise ExchangeError(["has weights that the model computes; constants are supported"])
         unit = x.scale * w.scale.reshape(-1)
-        integers = constant_of(bias, "a bias")
-        real.append(Constant(values=np.asarray(integers.reshape(-1) * unit)))
-    held = compute(node, real, draft)
+        stored = constant_of(bias, "a bias")
+        real.append(Constant(values=np.asarray(stored.reshape(-1) * unit)))
+    pending = compute(node, real, draft)
     attributes = {"axis": 1, "output_dtype": 0}
-    found = read_quantize_linear(replace(node, attributes=attributes), [held, *output], draft)
-    assert isinstance(found, Integers)
-    return found
+    integers = read_quantize_linear(replace(node, attributes=attributes), [pending, *output], draft)
+    assert isinstance(integers, Integers)
+    return integers

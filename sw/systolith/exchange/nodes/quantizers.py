@@ -39,11 +39,11 @@ __all__ = [
 ]
 
 WEIGHT_ROUNDINGS = {"ROUND": np.rint, "HALF_EVEN": np.rint, "FLOOR": np.floor, "CEIL": np.ceil}
-"""As QONNX calls them; weights are rounded once, so all that NumPy has will do."""
+"""QONNX's names of roundings of weights, which are rounded once, when the file is read."""
 
 
 def read_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Quant of QONNX: of weights, of activations, of the model's input."""
+    """Read QONNX's Quant of weights, of activations or of the model's input."""
     scale, bits = _scales(values[1]), constant_of(values[3], "a number of bits")
     zero = constant_of(values[2], "a zero point")
     signed, narrow = bool(node.attributes["signed"]), bool(node.attributes["narrow"])
@@ -73,7 +73,7 @@ def read_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def read_bipolar_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """BipolarQuant of QONNX: of weights and activations, which become -1 or +1."""
+    """Read QONNX's BipolarQuant, which makes weights or activations -1 or +1."""
     if isinstance(values[0], QuantizedConstant):
         raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
     if not isinstance(values[0], Constant):
@@ -99,7 +99,7 @@ def _quantized_weights(
     if bits < 1:
         raise ExchangeError([f"makes weights of {bits} bits; 1 or more are supported"])
     scale, zero = _broadcast(scale, real.shape), _broadcast(zero, real.shape)
-    # As QONNX does it: in float32, and clipped first.
+    # QONNX computes in float32 and clips before rounding.
     ratio = real.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
     if not np.isfinite(ratio).all():
         raise ExchangeError(["quantizes weights that are no finite numbers"])
@@ -117,7 +117,7 @@ def _quantized_weights(
 
 
 def _weights(integers: IntArray, scale: FloatArray, bits: int) -> QuantizedConstant:
-    """As many bits as were said, or as a zero point makes necessary."""
+    """Make weights with the given bit width, or more if a zero point requires it."""
     least = signed_bits(int(integers.min(initial=0)), int(integers.max(initial=0)))
     if bits == 1 and not (np.abs(integers) == 1).all():
         bits = 2
@@ -127,7 +127,7 @@ def _weights(integers: IntArray, scale: FloatArray, bits: int) -> QuantizedConst
 
 
 def read_whole_weights(values: NDArray[Any]) -> Constant | QuantizedConstant:
-    """Weights that are whole numbers, stored as reals; as they are, if they are not."""
+    """Read real weights as integers if they all are whole numbers."""
     integers = np.rint(values.astype(np.float64)).astype(np.int64)
     if (integers != values).any():
         return Constant(values=values)
@@ -136,7 +136,7 @@ def read_whole_weights(values: NDArray[Any]) -> Constant | QuantizedConstant:
 
 
 def read_quantize_linear(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """QuantizeLinear: of activations or the model's input; of weights, too."""
+    """Read QuantizeLinear of activations, of the model's input or of weights."""
     x, scale = values[0], _scales(values[1])
     dtype = _dtype(node, values[2])
     act = integer_type(dtype)
@@ -156,7 +156,7 @@ def read_quantize_linear(node: Node, values: Sequence[Value], draft: Draft) -> V
 
 
 def _dtype(node: Node, zero: Value) -> np.dtype[Any]:
-    """Type of the integers: that of the zero point, or what an attribute says."""
+    """Find the type of the integers: that of the zero point, or of an attribute."""
     if isinstance(zero, Constant):
         return zero.values.dtype
     wanted = int(node.attributes["output_dtype"] or TensorProto.UINT8)
@@ -164,7 +164,7 @@ def _dtype(node: Node, zero: Value) -> np.dtype[Any]:
 
 
 def read_dequantize_linear(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """DequantizeLinear: of constants, of quantized activations, of integer images."""
+    """Read DequantizeLinear of constants, of quantized activations or of integer images."""
     x, scale, zero = values[0], _scales(values[1], least=0), _zero_points(values[2])
     if isinstance(x, Constant):
         return _dequantized_constant(x.values, scale, zero, int(node.attributes["axis"]))
@@ -184,11 +184,12 @@ def read_dequantize_linear(node: Node, values: Sequence[Value], draft: Draft) ->
         raise ExchangeError(
             [f"reads with zero point {point} what was quantized with {was}; one is supported"]
         )
-    found = quantize_integers(node, x, draft)
+    quantized = quantize_integers(node, x, draft)
     if step == before.scale:
-        return found
-    act_found = draft.take(found) if isinstance(found, ModelInput) else found
-    return replace(act_found, scale=step)
+        return quantized
+    if isinstance(quantized, ModelInput):
+        quantized = draft.read_input(quantized)
+    return replace(quantized, scale=step)
 
 
 def _dequantized_constant(
@@ -217,7 +218,7 @@ def _zero_points(value: Value) -> FloatArray:
 
 
 def _scales(value: Value, *, least: float = 5e-324) -> FloatArray:
-    """Positive scales; weights that are 0 throughout may have 0."""
+    """Read scales of at least `least`; weights that are all 0 may have the scale 0."""
     scale = constant_of(value, "scales", finite=False)
     if scale.size == 0 or not np.isfinite(scale).all() or (scale < least).any():
         raise ExchangeError(["has a scale that is not positive; positive numbers are supported"])
@@ -225,7 +226,7 @@ def _scales(value: Value, *, least: float = 5e-324) -> FloatArray:
 
 
 def _single(values: FloatArray, what: str) -> float:
-    """One number for a whole activation."""
+    """Read the one number of an activation."""
     if values.size == 0 or (values != values.flat[0]).any():
         raise ExchangeError(
             [
@@ -240,7 +241,7 @@ def _single(values: FloatArray, what: str) -> float:
 
 
 def _broadcast(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    """Parameters with as many axes as what they are for, from the last axis on, as NumPy does."""
+    """Give parameters the axes of their tensor, aligned at the last axis, as NumPy does."""
     try:
         fits = np.broadcast_shapes(values.shape, shape) == shape
     except ValueError:
@@ -255,7 +256,7 @@ def _broadcast(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:
 
 
 def _along(values: FloatArray, shape: tuple[int, ...], axis: int) -> FloatArray:
-    """Parameters for one axis of a tensor of some shape, as ONNX does."""
+    """Give parameters along one axis the axes of their tensor, as ONNX does."""
     if values.size == 1:
         return values.reshape((1,) * len(shape))
     axis += len(shape) * (axis < 0)
@@ -272,12 +273,12 @@ def _along(values: FloatArray, shape: tuple[int, ...], axis: int) -> FloatArray:
     return values.reshape([-1 if place == axis else 1 for place in range(len(shape))])
 
 
-MOST = 255
-"""Thresholds of one value, so that counts have 8 bits."""
+MAX_COUNT = 255
+"""Greatest number of thresholds of a value, so that counts have 8 bits."""
 
 
 def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """MultiThreshold of FINN and QONNX, whose thresholds are the steps of a quantizer.
+    """Read MultiThreshold of FINN and QONNX: it counts the thresholds that a value reaches.
 
     Counts q of thresholds stand for ``out_scale * q + out_bias``.
     """
@@ -290,28 +291,33 @@ def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> V
         raise ExchangeError(
             [f"has out_scale {scale:g} and out_bias {bias:g}; positive scales are supported"]
         )
-    # What counts of 0 stand for is a zero point, where the counts reach it.
+    # The count that stands for 0 becomes the zero point if the counts reach it.
     zero = -bias / scale if count > 1 else 1
     zero = int(zero) if zero == np.rint(zero) and 0 <= zero <= count else 1
     moved = first - (1 - zero) * step
     if moved.any():
         x = read_subtract(node, [x, Constant(values=_along_channels(node, moved, x))], draft)
     if count == 1:
-        found = quantize_signs(node, x, 1.0, draft)
+        counts = quantize_signs(node, x, 1.0, draft)
     else:
         act = ActType(bits=count.bit_length(), signed=False, zero_point=zero)
         quantizer = Quantizer(scale=step, type=act, rounding="FLOOR", bounds=(0, count))
         assert isinstance(x, ModelInput | QuantizedActivation | PendingLayer)
         result = quantize_value(node, x, quantizer, draft)
-        found = draft.take(result) if isinstance(result, ModelInput) else result
-    return replace(found, scale=scale, origin=scale * zero + bias, counts=True)
+        counts = draft.read_input(result) if isinstance(result, ModelInput) else result
+    return replace(counts, scale=scale, origin=scale * zero + bias, counts=True)
 
 
 def _steps(thresholds: FloatArray) -> tuple[FloatArray, float, int]:
-    """The first threshold of each channel, the step between two, and how many there are."""
-    if thresholds.ndim != 2 or not 1 <= thresholds.shape[1] <= MOST:
+    """Find the first threshold of each channel, the step between two, and their number."""
+    if thresholds.ndim != 2 or not 1 <= thresholds.shape[1] <= MAX_COUNT:
         raise ExchangeError(
-            [(f"has thresholds of shape {thresholds.shape}; (channels, 1 to {MOST}) is supported")]
+            [
+                (
+                    f"has thresholds of shape {thresholds.shape}; (channels, 1 to {MAX_COUNT}) is "
+                    "supported"
+                )
+            ]
         )
     steps = np.diff(thresholds, axis=1)
     step = float(steps.flat[0]) if steps.size else 1.0
@@ -328,7 +334,7 @@ def _steps(thresholds: FloatArray) -> tuple[FloatArray, float, int]:
 
 
 def _along_channels(node: Node, values: FloatArray, x: Value) -> FloatArray:
-    """One number for all, or for each channel."""
+    """Reduce numbers per channel to one if they are equal; otherwise align them to channels."""
     if (values == values[0]).all():
         return values[:1]
     shape = shape_of(x)

@@ -1,4 +1,4 @@
-"""Node after node of a file: each gives a value, or what is wrong with it."""
+"""Reading of the nodes of a file: each gives a value or problems."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from systolith.exchange.errors import ExchangeError, NodeError
 from systolith.exchange.file.folding import infer_types
+from systolith.exchange.file.loading import CHANNELS_LAST_DOMAIN
 from systolith.exchange.file.model_file import ModelFile, Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.plain import widen_signs
-from systolith.exchange.nodes.adapters import CHANNELS_LAST_DOMAIN
 from systolith.exchange.nodes.constants import QUANTIZERS, evaluate_constant
 from systolith.exchange.nodes.integers import quantize_integers
 from systolith.exchange.nodes.operators import operator_of
@@ -34,23 +34,23 @@ from systolith.network import ActType, Flatten, Layer, NetworkError, Shape, Tens
 
 __all__ = ["NodeReader", "substitute_value"]
 
-PROBE = "layer 'probe': "
-"""Layers that are tried before they have a name."""
+PROBE_PREFIX = "layer 'probe': "
+"""Prefix of problems of layers that have no name yet."""
 
 
 @dataclass(slots=True, kw_only=True)
 class NodeReader:
-    """What is known while a file is read.
+    """Reads nodes in order, and collects values and problems.
 
     Attributes
     ----------
-    made : Draft
+    draft : Draft
     opsets : dict of str to int
     values : dict of str to Value
         By tensor.
     problems : list of str
     doubtful : set of str
-        Tensors that depend on something a problem was reported about.
+        Tensors that depend on a node with a problem.
     """
 
     draft: Draft
@@ -59,13 +59,13 @@ class NodeReader:
     problems: list[str] = field(default_factory=list)
     doubtful: set[str] = field(default_factory=set)
 
-    def nodes(self, model: ModelFile) -> None:
+    def read_nodes(self, model: ModelFile) -> None:
         """Read all nodes."""
         read = {name for node in model.nodes for name in node.inputs} | set(model.outputs)
         for node in model.nodes:
             doubtful = any(name in self.doubtful for name in node.inputs)
             self.draft.lenient = doubtful
-            value, problems = self._node(node)
+            value, problems = self._read_node(node)
             more = [name for name in node.outputs[1:] if name in read]
             if more and operator_of(node) is not None:
                 problems.append(
@@ -77,31 +77,31 @@ class NodeReader:
             if problems or doubtful:
                 self.doubtful.update(node.outputs)
 
-    def output(self, name: str) -> QuantizedActivation | None:
-        """What one of the model's outputs is; None where it depends on what is wrong."""
+    def read_output(self, name: str) -> QuantizedActivation | None:
+        """Give an output of the model; None if it depends on a node with a problem."""
         self.draft.lenient = name in self.doubtful
         value = self.values.get(name, Unknown())
         try:
-            found = self._output(name, value)
+            output = self._read_output(name, value)
         except NetworkError as error:
             self._report(error, f"output '{name}'")
             return None
-        return None if self.draft.lenient else found
+        return None if self.draft.lenient else output
 
-    def _output(self, name: str, value: Value) -> QuantizedActivation | None:
+    def _read_output(self, name: str, value: Value) -> QuantizedActivation | None:
         end = Node(name=name, op="end", inputs=(name,), outputs=(), attributes={})
         match value:
             case Integers():
-                found: Value = quantize_integers(end, value, self.draft)
+                result: Value = quantize_integers(end, value, self.draft)
             case PendingLayer():
-                found = self.draft.finish(value)
+                result = self.draft.quantize_output(value)
             case _:
-                found = value
-        match found:
-            case QuantizedActivation() if any(found.padding):
+                result = value
+        match result:
+            case QuantizedActivation() if any(result.padding):
                 raise ExchangeError(["ends with a Pad; leave it to the host"])
             case QuantizedActivation():
-                return widen_signs(end, found, self.draft) if found.origin else found
+                return widen_signs(end, result, self.draft) if result.origin else result
             case Unknown():
                 return None
             case ModelInput():
@@ -109,8 +109,8 @@ class NodeReader:
             case _:
                 raise ExchangeError(["is no layer's result"])
 
-    def _node(self, node: Node) -> tuple[Value, list[str]]:
-        """What a node gives, and what is wrong with it."""
+    def _read_node(self, node: Node) -> tuple[Value, list[str]]:
+        """Read a node: its value, and its problems."""
         missing = Absent()
         given = [self.values.get(name, Unknown()) if name else missing for name in node.inputs]
         operator = operator_of(node)
@@ -124,11 +124,11 @@ class NodeReader:
             if node.domain == CHANNELS_LAST_DOMAIN:
                 rewrite = "import the file from before qonnx made channels the last axis"
             return self._substitute(node, given), [f"{node}: not supported: {rewrite}"]
-        understood, problems = operator.understood(node, self.opsets)
+        understood, problems = operator.interpret(node, self.opsets)
         problems = [f"{node}: {problem}" for problem in problems]
         declared = len(operator.inputs.split())
         values = [*given, *[missing] * (declared - len(given))][:declared]
-        # What scales of blocks are wrong with otherwise only follows from their being blocks.
+        # Further problems of a quantizer with block scales only follow from these.
         known = not any(isinstance(value, Unknown) for value in values)
         if not known or (problems and node.op in QUANTIZERS):
             return self._substitute(node, given), problems
@@ -151,13 +151,13 @@ class NodeReader:
         return substitute_value(node, given, self.opsets)
 
     def _report(self, error: NetworkError, who: str) -> None:
-        told = self._named_problems(error, who)
-        self.problems += [problem for problem in told if problem not in self.problems]
+        problems = self._named_problems(error, who)
+        self.problems += [problem for problem in problems if problem not in self.problems]
 
     def _named_problems(self, error: NetworkError, who: object) -> list[str]:
-        """Problems with the name of whom they are about."""
+        """Prefix problems with the name of their node or output."""
         about = error.node if isinstance(error, NodeError) else who
-        return [f"{about}: {problem.removeprefix(PROBE)}" for problem in error.problems]
+        return [f"{about}: {problem.removeprefix(PROBE_PREFIX)}" for problem in error.problems]
 
 
 def _quantizer(values: list[Value]) -> str:
@@ -165,18 +165,18 @@ def _quantizer(values: list[Value]) -> str:
 
 
 COMPUTES = {"AveragePool", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "ReduceMean"}
-"""What these give waits to be quantized."""
+"""Operators that give pending layers."""
 SAME_SHAPE = {"BipolarQuant", "IntQuant", "MultiThreshold", "Quant", "Trunc"}
-"""Of domains that ONNX knows nothing of; and all that ONNX Runtime calls QLinear.. of one input."""
+"""Operators of other domains that keep the shape of their first input."""
 
-NOT_KNOWN = (KeyError, RuntimeError, TypeError, ValueError)
-"""What is raised where a node or what it reads makes no sense."""
+INFERENCE_ERRORS = (KeyError, RuntimeError, TypeError, ValueError)
+"""Exceptions that ONNX raises for nodes that make no sense."""
 
 
 def substitute_value(
     node: Node, values: Sequence[Value], opsets: Mapping[str, int]
 ) -> Unknown | QuantizedActivation | PendingLayer:
-    """Make a value of the shape that the node's result has, or none if that is not known."""
+    """Make a value of the shape of a failed node's result, or an unknown value."""
     if all(isinstance(value, Absent | Constant | QuantizedConstant) for value in values):
         return Unknown()
     shape = _shape(node, values, opsets)
@@ -203,7 +203,7 @@ def substitute_value(
 
 
 def _shape(node: Node, values: Sequence[Value], opsets: Mapping[str, int]) -> Shape | None:
-    """Shape of a result without the batch, as ONNX infers it."""
+    """Infer the shape of a result, without the batch."""
     first = shape_of(values[0]) if values else None
     if node.op in SAME_SHAPE:
         return first
@@ -219,10 +219,10 @@ def _shape(node: Node, values: Sequence[Value], opsets: Mapping[str, int]) -> Sh
             types[name] = _type(value)
             if isinstance(value, Constant):
                 data[name] = numpy_helper.from_array(value.values)
-        found = infer_types(proto, opsets, types, data)
-        dims = found[node.outputs[0]].tensor_type.shape.dim
+        inferred = infer_types(proto, opsets, types, data)
+        dims = inferred[node.outputs[0]].tensor_type.shape.dim
         return tuple(size.dim_value for size in dims)[1:]
-    except NOT_KNOWN:
+    except INFERENCE_ERRORS:
         return None
 
 

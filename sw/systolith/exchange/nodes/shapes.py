@@ -1,4 +1,4 @@
-"""Nodes that move values, or leave them as they are."""
+"""Nodes that move values or do not change them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,12 +42,12 @@ __all__ = [
 
 
 def read_identity(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """What changes nothing when a network runs."""
+    """Read a node that changes nothing."""
     return values[0]
 
 
 def read_dropout(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Dropout, which drops nothing when a network runs."""
+    """Read Dropout, which drops nothing in inference."""
     training = values[2]
     if not isinstance(training, Absent) and constant_of(training, "training_mode").any():
         raise ExchangeError(["drops values, as its training_mode is true; false is supported"])
@@ -55,7 +55,7 @@ def read_dropout(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def read_flatten(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Flatten, from the channels on."""
+    """Read Flatten from the channels on."""
     shape = _shape(values[0])
     axis = int(node.attributes["axis"])
     axis += (1 + len(shape)) * (axis < 0)
@@ -67,36 +67,36 @@ def read_flatten(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def flatten_image(node: Node, x: Value, draft: Draft) -> Value:
-    """Make one row of each image."""
-    return _reshaped(node, x, (prod(_shape(x)),), draft)
+    """Make a vector of each image."""
+    return _reshape(node, x, (prod(_shape(x)),), draft)
 
 
 def read_reshape(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Reshape of each image for itself."""
+    """Read Reshape of each image."""
     shape = _shape(values[0])
     sizes = integer_constants_of(values[1], "a shape")
     wanted = _wanted(sizes, shape, allow_zero=bool(node.attributes["allowzero"]))
-    return _reshaped(node, values[0], wanted, draft)
+    return _reshape(node, values[0], wanted, draft)
 
 
 def _wanted(sizes: list[int], shape: Shape, *, allow_zero: bool) -> Shape:
-    """Shape of one result."""
-    each = prod(shape)
+    """Compute the shape of one result."""
+    elements = prod(shape)
     kept = [
         shape[axis - 1] if size == 0 and not allow_zero and axis <= len(shape) else size
         for axis, size in enumerate(sizes)
         if axis
     ]
     known = prod(size for size in kept if size != -1)
-    if kept.count(-1) == 1 and sizes[0] != -1 and known > 0 and each % known == 0:
-        kept[kept.index(-1)] = each // known
-    if not kept or min(kept) < 1 or prod(kept) != each:
+    if kept.count(-1) == 1 and sizes[0] != -1 and known > 0 and elements % known == 0:
+        kept[kept.index(-1)] = elements // known
+    if not kept or min(kept) < 1 or prod(kept) != elements:
         raise ExchangeError(
             [
                 (
                     f"gives shape {tuple(sizes)} to {_tensor(shape)}, which mixes images of a "
                     "batch; "
-                    f"(-1, {each}) makes a vector of each"
+                    f"(-1, {elements}) makes a vector of each"
                 )
             ]
         )
@@ -104,27 +104,27 @@ def _wanted(sizes: list[int], shape: Shape, *, allow_zero: bool) -> Shape:
 
 
 def read_squeeze(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Squeeze of named axes, not the batch's."""
+    """Read Squeeze of named axes other than the batch."""
     shape = _shape(values[0])
     axes = _axes(node, values, 1 + len(shape))
     if any(shape[axis - 1] != 1 for axis in axes):
         raise ExchangeError([f"squeezes axes {axes} of {_tensor(shape)}, which are not all 1"])
     wanted = tuple(size for axis, size in enumerate(shape, 1) if axis not in axes)
-    return _reshaped(node, values[0], wanted, draft)
+    return _reshape(node, values[0], wanted, draft)
 
 
 def read_unsqueeze(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Unsqueeze of axes after the batch's."""
+    """Read Unsqueeze of axes after the batch."""
     shape = list(_shape(values[0]))
     given = node.attributes["axes"] if isinstance(values[1], Absent) else values[1]
     count = len(given) if isinstance(given, list) else len(integer_constants_of(values[1], "axes"))
     for axis in _axes(node, values, 1 + len(shape) + count):
         shape.insert(axis - 1, 1)
-    return _reshaped(node, values[0], tuple(shape), draft)
+    return _reshape(node, values[0], tuple(shape), draft)
 
 
 def _axes(node: Node, values: Sequence[Value], rank: int) -> list[int]:
-    """Axes from 1 on, ascending."""
+    """Read axes, sorted, in 1..rank-1."""
     if isinstance(values[1], Absent):
         given = [int(axis) for axis in node.attributes["axes"] or []]
     else:
@@ -136,33 +136,33 @@ def _axes(node: Node, values: Sequence[Value], rank: int) -> list[int]:
     return axes
 
 
-def _reshaped(node: Node, x: Value, wanted: Shape, draft: Draft) -> Value:
+def _reshape(node: Node, x: Value, wanted: Shape, draft: Draft) -> Value:
     if isinstance(x, ModelInput) and x.quantizer is not None and len(wanted) == 1 and _as_given(x):
-        x = draft.take(x)
-    found = move_elements(x, lambda values: values.reshape(wanted))
-    if not isinstance(found, QuantizedActivation | PendingLayer) or found.places is None:
-        return found
-    inner = inner_shape(found)
+        x = draft.read_input(x)
+    moved = move_elements(x, lambda values: values.reshape(wanted))
+    if not isinstance(moved, QuantizedActivation | PendingLayer) or moved.places is None:
+        return moved
+    inner = inner_shape(moved)
     if (
         len(inner) == 3
         and len(wanted) == 1
-        and np.array_equal(found.places, np.arange(prod(inner)))
+        and np.array_equal(moved.places, np.arange(prod(inner)))
     ):
-        plain = replace(found, places=None)
+        plain = replace(moved, places=None)
         return append_layer(
             node, plain, lambda name, source: Flatten(name=name, input=source), draft
         )
-    return found
+    return moved
 
 
 def _as_given(x: ModelInput) -> bool:
-    """Whether images have the shape (C, H, W) that the file gives them."""
+    """Whether images still have the file's own shape (C, H, W)."""
     same = np.array_equal(x.places, np.arange(prod(x.image)).reshape(x.image))
     return len(x.image) == 3 and same
 
 
 def read_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Transpose of what an image consists of, such as channels last to channels first."""
+    """Read Transpose within an image, such as channels last to channels first."""
     shape = _shape(values[0])
     order = node.attributes["perm"] or list(range(len(shape), -1, -1))
     if sorted(order) != list(range(1 + len(shape))) or order[0] != 0:
@@ -173,7 +173,7 @@ def read_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Pad with zeros, of height and width before a layer; of images that the host pads, at will."""
+    """Read Pad: zeros around height and width before a layer, or any padding by the host."""
     x = values[0]
     fill = float(node.attributes["value"] or 0.0)
     if not isinstance(values[2], Absent):
@@ -186,7 +186,7 @@ def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     if fill:
         raise ExchangeError([f"pads with {fill:g}; zeros are supported"])
     if isinstance(x, ModelInput):
-        x = draft.take(x)
+        x = draft.read_input(x)
     assert isinstance(x, QuantizedActivation | PendingLayer)
     axes = axes_of(x)
     if axes is None or len(axes) != 3:
@@ -209,12 +209,12 @@ def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def pads_of(node: Node, values: Sequence[Value], rank: int) -> list[tuple[int, int]]:
-    """How much is added before and after each axis of an image.
+    """Read the padding before and after each axis of an image.
 
     Raises
     ------
     ExchangeError
-        If the batch is padded, anything is cut off, or axes do not fit.
+        If the batch is padded, a pad is negative, or axes do not fit.
     """
     if isinstance(values[1], Absent):
         given = [int(by) for by in node.attributes["pads"] or []]
@@ -226,10 +226,12 @@ def pads_of(node: Node, values: Sequence[Value], rank: int) -> list[tuple[int, i
     if len(given) != 2 * len(axes) or len(set(axes)) != len(axes):
         raise ExchangeError([f"has pads {given} for axes {axes}; two for each axis are needed"])
     before, after = given[: len(axes)], given[len(axes) :]
-    found = {axis: pair for axis, *pair in zip(axes, before, after, strict=True)}
-    if any(found.get(0, [0, 0])) or min(given, default=0) < 0:
+    by_axis = {axis: pair for axis, *pair in zip(axes, before, after, strict=True)}
+    if any(by_axis.get(0, [0, 0])) or min(given, default=0) < 0:
         raise ExchangeError([f"has pads {given}; 0 or more, none of the batch, are supported"])
-    return [(pair[0], pair[1]) for axis in range(1, 1 + rank) for pair in [found.get(axis, [0, 0])]]
+    return [
+        (pair[0], pair[1]) for axis in range(1, 1 + rank) for pair in [by_axis.get(axis, [0, 0])]
+    ]
 
 
 def _shape(x: Value) -> Shape:

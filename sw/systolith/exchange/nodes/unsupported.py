@@ -1,4 +1,4 @@
-"""Operators that are not imported: what to write instead, and what is left to the host."""
+"""Operators that are not imported: supported rewrites, and operators left to the host."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ LEFT_TO_HOST: Mapping[str, str] = {
     "QLinearSigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
     "Sigmoid": "as last layer leave it out, its order is that of the logits; else use Relu",
 }
-"""At the end of a model these are left out, with a note; elsewhere they are not supported."""
+"""Operators left out, with a note, at the end of a model; elsewhere they are not supported."""
 
 REWRITES: Mapping[str, str] = {
     **LEFT_TO_HOST,
@@ -46,24 +46,24 @@ REWRITES: Mapping[str, str] = {
     "If": "keep the branch that is taken: export the model for inference",
     "Attention": "feed-forward convolutional networks are supported",
 }
-"""What to write instead of common operators that are not supported."""
+"""Rewrites of common operators that are not supported."""
 
 
-CARRIES_ON = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
-"""What may come after, up to the model's output."""
+TAIL_OPERATORS = {"Cast", "DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape"}
+"""Operators that may follow those left to the host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrimmedModel:
-    """A model that ends earlier.
+    """A model without the operators at its end that are left to the host.
 
     Attributes
     ----------
     model : ModelFile
     instead : dict of str to str
-        By output of this model: the output of the file that is computed from it by the host.
+        The file's output that the host computes, by output of this model.
     notes : tuple of str
-        What was left out.
+        Notes for the user on what was left out.
     """
 
     model: ModelFile
@@ -72,15 +72,15 @@ class TrimmedModel:
 
 
 def drop_tail(model: ModelFile) -> TrimmedModel:
-    """Let the model end before a last Softmax or the like, without what no output depends on."""
+    """Drop a last Softmax or similar operator, and nodes that no output depends on."""
     read = [name for node in model.nodes for name in node.inputs]
     maker = {name: node for node in model.nodes for name in node.outputs if name}
     outputs, instead, notes, gone = [], {}, [], set()
     for output in model.outputs:
         tail, name = _tail(output, maker)
-        # What something else reads, too, is no end.
-        inner = [each for node in tail for each in node.outputs if each != output]
-        if not tail or any(read.count(each) > 1 for each in inner) or output in read:
+        # A tensor with other readers is not part of the end.
+        inner = [tensor for node in tail for tensor in node.outputs if tensor != output]
+        if not tail or any(read.count(tensor) > 1 for tensor in inner) or output in read:
             outputs.append(output)
             continue
         outputs.append(name)
@@ -90,23 +90,23 @@ def drop_tail(model: ModelFile) -> TrimmedModel:
             f"{tail[-1]} at the end is left to the host: the network gives '{name}', which it reads"
         )
     nodes = _needed([node for node in model.nodes if id(node) not in gone], outputs)
-    found = replace(model, nodes=nodes, outputs=tuple(dict.fromkeys(outputs)))
-    return TrimmedModel(model=found, instead=instead, notes=tuple(notes))
+    trimmed = replace(model, nodes=nodes, outputs=tuple(dict.fromkeys(outputs)))
+    return TrimmedModel(model=trimmed, instead=instead, notes=tuple(notes))
 
 
 def _tail(output: str, maker: Mapping[str, Node]) -> tuple[list[Node], str]:
-    """Nodes from an output back to what is left to the host, and what that reads."""
-    tail, name, found, start = [], output, 0, output
-    while (node := maker.get(name)) is not None and node.op in (*CARRIES_ON, *LEFT_TO_HOST):
+    """Find the nodes from an output back to one that is left to the host, and its input."""
+    tail, name, length, start = [], output, 0, output
+    while (node := maker.get(name)) is not None and node.op in (*TAIL_OPERATORS, *LEFT_TO_HOST):
         tail.append(node)
         name = node.inputs[0]
         if node.op in LEFT_TO_HOST:
-            found, start = len(tail), name
-    return tail[:found], start
+            length, start = len(tail), name
+    return tail[:length], start
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
-    """The nodes that outputs depend on."""
+    """Select the nodes that outputs depend on."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if wanted.intersection(node.outputs):

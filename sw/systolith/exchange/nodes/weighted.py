@@ -1,4 +1,4 @@
-"""Nodes with weights: convolution, fully connected layers."""
+"""Nodes with weights: convolutions and fully connected layers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -45,7 +45,7 @@ __all__ = ["read_conv", "read_gemm", "read_matmul"]
 
 
 def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Conv: two-dimensional, of any groups."""
+    """Read a two-dimensional Conv with any number of groups."""
     weight = _weights(values[1], axis=0)
     if weight.integers.ndim != 4:
         axes = weight.integers.ndim - 2
@@ -58,9 +58,10 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         problems.append(f"has {filters} filters in {groups} groups, which must be equally large")
     if (named := node.attributes["kernel_shape"]) not in (None, kernel):
         problems.append(f"has kernel_shape {tuple(named)}, but weights of {tuple(kernel)}")
-    stride, padding, found = read_window(node, (kernel[0], kernel[1]), x.tensor.shape, x.padding)
-    if problems + found:
-        raise ExchangeError(problems + found)
+    stride, padding, window_problems = read_window(
+        node, (kernel[0], kernel[1]), x.tensor.shape, x.padding
+    )
+    ExchangeError.raise_if_any(problems + window_problems)
     if x.origin and any(padding):
         x = _with_zero(node, x, draft)
     whole = _ungrouped(weight.integers, groups)
@@ -82,47 +83,47 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         )
 
     scale = np.broadcast_to(weight.scale.reshape(-1), filters)
-    offset = _bias(values[2], filters, (filters,)) + _of_origin(x, weight.integers, scale)
+    offset = _bias(values[2], filters, (filters,)) + _origin_offset(x, weight.integers, scale)
     return make_weighted(node.name, make, x.tensor, scale * x.scale, offset)
 
 
 def _ungrouped(weight: IntArray, groups: int) -> Ungrouped:
-    """Find the sparsity that weights of any groups have, and write them as of a single one."""
+    """Detect the sparsity of grouped weights, and write them without groups."""
     if groups > 1 and weight.shape[1] == 1:
-        # Engines for depthwise layers have all weights of a channel.
+        # Engines for depthwise layers have no sparsity.
         return ungrouped(weight, groups)
-    for found in detect_structures(weight):
+    for structure in detect_structures(weight):
         try:
-            return ungrouped(weight, groups, found.pattern, found.mask)
+            return ungrouped(weight, groups, structure.pattern, structure.mask)
         except NetworkError:  # strided taps of more than one offset
             continue
     raise AssertionError("the last structure is the dense one")
 
 
 def _with_zero(node: Node, x: QuantizedActivation, draft: Draft) -> QuantizedActivation:
-    """Give an activation that a constant was added to a zero point, so that it can be padded."""
+    """Requantize an activation so that it has a zero point and can be padded."""
     act = x.tensor.type
     zero = act.zero_point - x.origin / x.scale
     if zero != np.rint(zero) or not act.low <= zero <= act.high:
         raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
     quantizer = Quantizer(scale=x.scale, type=replace(act, zero_point=int(zero)))
-    held = pending_of(node, replace(x, padding=(0, 0, 0, 0)), draft)
-    return draft.quantized(x, quantizer, held)
+    pending = pending_of(node, replace(x, padding=(0, 0, 0, 0)), draft)
+    return draft.quantize_once(x, quantizer, pending)
 
 
 def read_gemm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Gemm, with plain activations; its factors become part of scale and bias."""
+    """Read Gemm without transA; alpha and beta become part of scale and bias."""
     alpha, beta = (float(node.attributes[name]) for name in ("alpha", "beta"))
     if not (isfinite(alpha) and isfinite(beta) and alpha):
         raise ExchangeError([f"has alpha {alpha:g} and beta {beta:g}; finite ones are supported"])
-    held = _linear(node, values, draft, transposed=not node.attributes["transB"])
-    held = multiply_pending(held, np.array([alpha]))
-    bias = _bias(values[2], held.offset.size, (1, held.offset.size))
-    return replace(held, offset=held.offset + bias * beta)
+    pending = _linear(node, values, draft, transposed=not node.attributes["transB"])
+    pending = multiply_pending(pending, np.array([alpha]))
+    bias = _bias(values[2], pending.offset.size, (1, pending.offset.size))
+    return replace(pending, offset=pending.offset + bias * beta)
 
 
 def read_matmul(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """MatMul of an activation and constant weights."""
+    """Read MatMul of an activation and constant weights."""
     return _linear(node, values, draft, transposed=True)
 
 
@@ -154,26 +155,26 @@ def _linear(node: Node, values: Sequence[Value], draft: Draft, *, transposed: bo
         )
 
     scale = np.broadcast_to(weight.scale.reshape(-1), len(integers))
-    offset = _of_origin(x, integers, scale)
+    offset = _origin_offset(x, integers, scale)
     return make_weighted(node.name, make, x.tensor, scale * x.scale, offset)
 
 
-def _of_origin(x: QuantizedActivation, integers: IntArray, scale: FloatArray) -> FloatArray:
-    """What the weights make of what an activation of 0 steps stands for."""
+def _origin_offset(x: QuantizedActivation, integers: IntArray, scale: FloatArray) -> FloatArray:
+    """Compute the sum that an activation's origin adds to each channel."""
     return np.asarray(x.origin * scale * integers.reshape(len(integers), -1).sum(axis=1))
 
 
 def _features(
     node: Node, x: QuantizedActivation, draft: Draft
 ) -> tuple[QuantizedActivation, IntArray]:
-    """A vector, and where the file's features stand in it."""
+    """Give the input as a vector, and the index of each of the file's features in it."""
     shape = shape_of(x)
     if shape is None or len(shape) != 1:
         raise ExchangeError([f"reads images {shape}; vectors are supported: put a Flatten before"])
     order = np.arange(prod(shape)) if x.places is None else x.places
     plain = replace(x, places=None)
     if len(x.tensor.shape) == 3:
-        flat = draft.follow(
+        flat = draft.append(
             f"{node.name}_flatten",
             plain,
             lambda name, source: Flatten(name=name, input=source),
@@ -203,7 +204,7 @@ def _bias(value: Value, channels: int, shape: tuple[int, ...]) -> FloatArray:
 
 
 def _weights(value: Value, axis: int) -> QuantizedConstant:
-    """Weights, with one scale for all or one for each output channel."""
+    """Check weights: quantized, with one scale for all or one for each output channel."""
     match value:
         case QuantizedConstant():
             pass
