@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from systolith.cli import app
 from systolith.exchange import OPERATORS, Format, export_onnx, import_onnx
 from systolith.exchange.file.model_file import Node
-from systolith.exchange.layers.draft import Building
+from systolith.exchange.layers.draft import Draft
 from systolith.exchange.values.value import Absent, Value
 from systolith.network import (
     ActType,
@@ -141,8 +141,8 @@ def test_disagreement_fails_and_saves_nothing(
     assert json.loads((tmp_path / "out/import.json").read_text())["check"] is None
 
 
-def _without_bias(node: Node, values: Sequence[Value], made: Building) -> Value:
-    return OPERATORS_BEFORE["Conv"].run(node, [*values[:2], Absent()], made)
+def _without_bias(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+    return OPERATORS_BEFORE["Conv"].run(node, [*values[:2], Absent()], draft)
 
 
 def test_import_takes_sizes_that_the_file_leaves_open(model: Path, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_failure_while_writing_keeps_the_file_that_was_there(
     write = Path.write_bytes
 
     def half(self: Path, data: bytes) -> int:
-        if self.name.startswith("model.onnx"):
+        if self.suffix == ".onnx":
             write(self, data[: len(data) // 2])
             raise OSError("no space left on device")
         return write(self, data)

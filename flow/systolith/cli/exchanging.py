@@ -48,7 +48,7 @@ def import_network(
     exit code is 1 and nothing is saved. The saved network.json goes into estimate, generate,
     verify, simulate and build.
     """
-    from systolith.cli.imported import arithmetic_of, check_of, meaning_of
+    from systolith.cli.imported import arithmetic_of, check_of, describe_import
     from systolith.emit import MEANING_FILES
     from systolith.exchange import import_onnx
     from systolith.foundation import write_text
@@ -63,7 +63,7 @@ def import_network(
             input_shape=None if input_shape is None else _parse_sizes(input_shape),
             check=check,
         )
-    meaning = meaning_of(model)
+    meaning = describe_import(model)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         # Should this be interrupted, no network stands beside the meaning of another.

@@ -1,4 +1,4 @@
-"""What the integers of an imported network stand for."""
+"""Descriptions of imported networks: units, arithmetic and the comparison with the file."""
 
 from dataclasses import asdict
 from math import isinf
@@ -6,78 +6,76 @@ from typing import Any
 
 import numpy as np
 
+from systolith.emit import Meaning
 from systolith.exchange import OUTPUT_BITS, ImportedModel, InputQuantizer
 
-__all__ = ["arithmetic_of", "check_of", "meaning_of"]
+__all__ = ["arithmetic_of", "check_of", "describe_import"]
 
 ROUNDINGS = {"ROUND": "half_even", "HALF_EVEN": "half_even", "FLOOR": "floor"}
-"""Names of QONNX, and those of :class:`systolith.emit.Meaning`."""
+"""Names of :class:`systolith.emit.Meaning`, by QONNX's names."""
 
 
-def meaning_of(found: ImportedModel) -> dict[str, Any]:
-    """What the integers stand for, and how near the arithmetic is to the file's."""
-    source, quantizer = found.input, found.input.quantizer
+def describe_import(imported: ImportedModel) -> dict[str, Any]:
+    """Return the content of ``import.json``: units, differences from the file, and notes."""
+    source, quantizer = imported.input, imported.input.quantizer
+    meaning = Meaning(
+        input_scale=quantizer.scale,
+        multiply_by=source.scale.tolist(),
+        add=source.offset.tolist(),
+        rounding=ROUNDINGS.get(quantizer.rounding, quantizer.rounding),
+        # Ties go to even integers: an even zero point moves none.
+        zero_point_first=bool(quantizer.after_zero_point and quantizer.type.zero_point % 2),
+        low=_clipped_end(source, source.low, quantizer.low),
+        high=_clipped_end(source, source.high, quantizer.high),
+        moved=_moves(source),
+        orders={name: _order(imported, name) for name in imported.scales},
+        output_scales=imported.scales,
+    ).to_json(imported.network)
+    # Imported inputs always saturate, so the file has no key for it.
+    del meaning["input"]["overflow"]
     return {
-        "input": {
-            "scale": quantizer.scale,
-            "zero_point": quantizer.type.zero_point,
-            "first_multiply_by": source.scale.tolist(),
-            "then_add": source.offset.tolist(),
-            "rounding": ROUNDINGS.get(quantizer.rounding, quantizer.rounding),
-            # Ties go to even integers: an even zero point moves none.
-            "zero_point_first": bool(quantizer.after_zero_point and quantizer.type.zero_point % 2),
-            "low": _end(source, source.low, quantizer.low),
-            "high": _end(source, source.high, quantizer.high),
-            **_moves(source),
-        },
-        "outputs": {
-            name: {
-                "scale": scale,
-                "zero_point": found.network.tensors[name].type.zero_point,
-                "tensor": found.tensors.get(name, name),
-                **_order(found, name),
-            }
-            for name, scale in found.scales.items()
-        },
-        "exact": found.exact,
-        "units": dict(found.units),
-        "rounded": dict(found.rounded),
-        "check": None if found.agreement is None else asdict(found.agreement),
-        "notes": list(found.notes),
+        "input": meaning["input"],
+        "outputs": meaning["outputs"],
+        "exact": imported.exact,
+        "units": dict(imported.units),
+        "rounded": dict(imported.rounded),
+        "check": None if imported.agreement is None else asdict(imported.agreement),
+        "notes": list(imported.notes),
     }
 
 
-def _end(source: InputQuantizer, cut: float, end: int) -> int:
-    """Where integers of the input end, as what is cut off first becomes one of them."""
-    return end if isinf(cut) else int(source.quantizer.quantize(np.array(cut)))
+def _clipped_end(source: InputQuantizer, bound: float, end: int) -> int:
+    """Give an end of the input's integers; a bound before the quantizer becomes an integer."""
+    return end if isinf(bound) else int(source.quantizer.quantize(np.array(bound)))
 
 
 def _moves(source: InputQuantizer) -> dict[str, Any]:
-    """Shape of the file's images, and which of their elements goes where; -1: none."""
+    """Give the shape of the file's images and the index of each element; -1 for padding."""
     if not source.moves:
         return {}
     return {"image": list(source.shape), "elements": source.places.ravel().tolist()}
 
 
-def _order(found: ImportedModel, name: str) -> dict[str, Any]:
-    """How the file shapes an output, where it does so in another way."""
-    order = found.orders.get(name)
+def _order(imported: ImportedModel, name: str) -> dict[str, Any]:
+    """Give the tensor of an output, and its shape and order in the file if they differ."""
+    named = {"tensor": imported.tensors.get(name, name)}
+    order = imported.orders.get(name)
     if order is None:
-        return {}
-    return {"shape": list(order.shape), "elements": order.ravel().tolist()}
+        return named
+    return {**named, "shape": list(order.shape), "elements": order.ravel().tolist()}
 
 
-def arithmetic_of(found: ImportedModel) -> str:
-    """Say how near the arithmetic is to the file's, and why no nearer."""
-    if found.exact:
+def arithmetic_of(imported: ImportedModel) -> str:
+    """Describe the differences of the arithmetic from the file's, and their reasons."""
+    if imported.exact:
         return "arithmetic: exactly the file's"
     reasons = [
         f"'{name}', which the file leaves unquantized, is rounded to {OUTPUT_BITS} bits, in steps "
         f"of {step:.3g}"
-        for name, step in found.rounded.items()
+        for name, step in imported.rounded.items()
     ]
-    # Half a unit of what is rounded is the rounding itself.
-    units = {name: by - (name in found.rounded) / 2 for name, by in found.units.items()}
+    # Half a unit of a rounded result is the rounding itself.
+    units = {name: by - (name in imported.rounded) / 2 for name, by in imported.units.items()}
     worst = max(units, key=lambda name: units[name])
     if units[worst] > 0:
         reasons.append(
@@ -87,6 +85,6 @@ def arithmetic_of(found: ImportedModel) -> str:
     return f"arithmetic: {'; '.join(reasons)}"
 
 
-def check_of(found: ImportedModel) -> str:
-    """Say how near results were to those of the file's own executor."""
-    return f"check: {found.agreement or 'not compared with the file, as asked'}"
+def check_of(imported: ImportedModel) -> str:
+    """Describe the comparison with the file's own executor."""
+    return f"check: {imported.agreement or 'not compared with the file, as asked'}"

@@ -1,13 +1,14 @@
-"""The network as it grows: layers made where values have to be tensors."""
+"""The layers of an integer network while a graph is mapped."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from systolith.hls4ml_backend.form import MAX_ACT_BITS, Form, choose_substitute
+from systolith.hls4ml_backend.form import Form, choose_substitute
 from systolith.hls4ml_backend.tensors import Make, PendingTensor, TraceRecipe, image_view
 from systolith.network import (
     INPUT,
+    MAX_ACT_BITS,
     ActType,
     AvgPool2d,
     IntArray,
@@ -31,22 +32,22 @@ TAKEN = {f"o_{number}" for number in range(64)} | {
     "loaded",
     "overflow",
 }
-"""Names that the design has for itself."""
+"""Signal names of the design that no layer may have."""
 PLAIN = Requantize(multiplier=[1], shift=[0])  # type: ignore[arg-type]
 NARROW = ActType(bits=2, signed=True)
 
 
 class Assembly:
-    """Layers, tensors and problems so far.
+    """The layers, tensors and problems so far.
 
     Attributes
     ----------
     problems : list of str
     layers : list of Layer
     recipes : dict of str to TraceRecipe
-        By layer of hls4ml.
+        How to compute the output of each layer of hls4ml.
     origins : dict of str to str
-        The layer of hls4ml that each layer of the network was made for.
+        Layer of hls4ml, by layer of the network.
     """
 
     def __init__(self) -> None:
@@ -58,11 +59,11 @@ class Assembly:
         self.origins: dict[str, str] = {}
 
     def add_input(self, tensor: Tensor) -> None:
-        """Say what the network reads."""
+        """Set the network's input."""
         self._tensors[INPUT] = tensor
 
     def refuse(self, layer: str, problem: str) -> None:
-        """Note a problem, once."""
+        """Report a problem of a layer, once."""
         text = f"layer '{layer}': {problem}"
         if text not in self.problems:
             self.problems.append(text)
@@ -75,32 +76,32 @@ class Assembly:
         fraction: int,
         view: IntArray | int,
     ) -> PendingTensor | None:
-        """See the accumulators of a layer to be made as a value.
+        """Give the accumulators of a layer that is made later.
 
         Parameters
         ----------
         layer : str
-            Of hls4ml.
+            Layer of hls4ml.
         make : callable
+            Makes the layer.
         inputs : sequence of PendingTensor
-            Tensors that it reads, see :meth:`tensor`.
+            Its inputs, from :meth:`make_tensor`.
         fraction : int
-            Of its accumulators.
+            Fractional bits of its accumulators.
         view : array of int64, or int
-            Of its output; or the rank that hls4ml gives it.
+            View of its output, or the number of dimensions that hls4ml gives it.
 
         Returns
         -------
         Value or None
-            None if there is no such layer, of which the problem was noted.
+            None if there is no such layer; the problem was reported.
         """
         tensors = [self._tensors[value.source] for value in inputs]
-        name = self.name(layer)
+        name = self.claim_name(layer)
         try:
             trial = make(name, PLAIN, NARROW)
             shapes = [tensor.shape for tensor in tensors]
-            if found := list(trial.problems(shapes)):
-                raise NetworkError(found)
+            NetworkError.raise_if_any(trial.problems(shapes))
             shape = trial.output_shape(shapes)
             low, high = accumulator_range(
                 trial, [(tensor.shape, tensor.type) for tensor in tensors]
@@ -111,44 +112,48 @@ class Assembly:
             return None
         form = Form(fraction=fraction, low=low, high=high)
         channels, height, width = shape
-        seen = self._seen(layer, (channels, height, width), view)
-        if seen is None:
+        output_view = self._find_view(layer, (channels, height, width), view)
+        if output_view is None:
             return None
         return PendingTensor(
-            source=name, form=form, view=seen, shape=(channels, height, width), make=make
+            source=name, form=form, view=output_view, shape=(channels, height, width), make=make
         )
 
-    def _seen(
+    def _find_view(
         self, layer: str, shape: tuple[int, int, int], view: IntArray | int
     ) -> IntArray | None:
-        """Find the view of a layer's output. If there is none, note a problem and return None."""
+        """Find the view of a layer's output; report a problem and return None if there is none."""
         if not isinstance(view, int):
             return view
-        if (found := image_view(shape, view)) is None:
+        if (image := image_view(shape, view)) is None:
             self.refuse(layer, f"has an output (C, H, W) = {shape}, which has no {view} dimensions")
-        return found
+        return image
 
     def add_layer(
         self, layer: str, made: Layer, read: PendingTensor, view: int
     ) -> PendingTensor | None:
-        """Append a layer without accumulators, which keeps its input's type."""
+        """Append a layer without accumulators, which keeps the type of its input."""
         tensor = self._tensors[read.source]
-        if found := list(made.problems([tensor.shape])):
-            for problem in found:
+        if problems := list(made.problems([tensor.shape])):
+            for problem in problems:
                 self.refuse(layer, problem)
             return None
         channels, height, width = shape = made.output_shape([tensor.shape])
-        seen = self._seen(layer, (channels, height, width), view)
-        if seen is None:
+        output_view = self._find_view(layer, (channels, height, width), view)
+        if output_view is None:
             return None
         self.layers.append(made)
         self._tensors[made.name] = Tensor(shape, tensor.type)
         return replace(
-            read, source=made.name, view=seen, shape=(channels, height, width), padding=(0, 0, 0, 0)
+            read,
+            source=made.name,
+            view=output_view,
+            shape=(channels, height, width),
+            padding=(0, 0, 0, 0),
         )
 
     def record(self, layer: str, value: PendingTensor) -> None:
-        """Remember how a layer's output is to be had."""
+        """Record how to compute a layer's output."""
         self.recipes[layer] = TraceRecipe(
             source=value.source,
             accumulators=value.make is not None,
@@ -158,41 +163,41 @@ class Assembly:
             padding=value.padding,
         )
 
-    def tensor(self, layer: str, value: PendingTensor) -> PendingTensor | None:
-        """Make the layers that bring a value to a tensor of the network.
+    def make_tensor(self, layer: str, value: PendingTensor) -> PendingTensor | None:
+        """Make the layers that turn a value into a tensor of the network.
 
         Parameters
         ----------
         layer : str
-            Whose output it is, for messages.
+            Layer of the output, for messages.
         value : PendingTensor
 
         Returns
         -------
         Value or None
-            The same, with nothing left to do; None if that is impossible, which was noted.
+            The tensor, without `steps`; None if it is impossible, which was reported.
         """
         form, source, make = value.form, value.source, value.make
         for named in value.steps:
             step = named.step
             if problem := step.problem(form):
                 self.refuse(named.layer, problem)
-                # What follows is checked as if the step were a plain one.
+                # The layers after it are checked with a simpler step.
                 step = choose_substitute(step)
-            if (joined := step.joined(form)) is None:
-                source, form = self._emit(layer, source, make, form, value.shape)
+            if (joined := step.append_to(form)) is None:
+                source, form = self._append(layer, source, make, form, value.shape)
                 make = None
-                joined = step.joined(form)
+                joined = step.append_to(form)
             if joined is None:
                 self.refuse(named.layer, f"no requantization does {step}")
                 return None
             form, layer = joined, named.layer
         if make is not None or not form.changes_nothing:
-            source, form = self._emit(layer, source, make, form, value.shape)
+            source, form = self._append(layer, source, make, form, value.shape)
         return replace(value, source=source, make=None, steps=(), form=form)
 
-    def network(self, outputs: Sequence[str], name: str) -> IntegerNetwork:
-        """Put the layers together; NetworkError if they do not fit."""
+    def make_network(self, outputs: Sequence[str], name: str) -> IntegerNetwork:
+        """Make the network; raises NetworkError if its layers do not fit together."""
         return IntegerNetwork(
             input=self._tensors[INPUT],
             layers=tuple(self.layers),
@@ -200,7 +205,7 @@ class Assembly:
             name=_identifier(name),
         )
 
-    def _emit(
+    def _append(
         self,
         layer: str,
         source: str,
@@ -208,9 +213,10 @@ class Assembly:
         form: Form,
         shape: tuple[int, int, int],
     ) -> tuple[str, Form]:
-        """Append the layer of a form; return its name and what it gives.
+        """Append the layer of a form; return its name and the form of its output.
 
-        Of what is too wide the problem is noted, and the rest is checked as if it were narrower.
+        A result that is too wide is reported, and the layers after it are checked with a narrower
+        one.
         """
         if form.type is None:
             self.refuse(
@@ -224,7 +230,7 @@ class Assembly:
             form = replace(form, wrap=None).clip(widest.low, widest.high)
         output = form.type
         assert output is not None
-        name = source if make is not None else self.name(layer)
+        name = source if make is not None else self.claim_name(layer)
         made: Layer
         if make is not None:
             made = make(name, form.requantize(), output)
@@ -240,8 +246,8 @@ class Assembly:
         self._tensors[name] = Tensor(shape, output)
         return name, Form(fraction=form.fraction, low=form.low, high=form.high)
 
-    def name(self, layer: str) -> str:
-        """Find a name that is free."""
+    def claim_name(self, layer: str) -> str:
+        """Choose an unused name for a layer."""
         base = _identifier(layer)
         name, number = base, 2
         while name in self._names:

@@ -1,4 +1,4 @@
-"""The attributes of hls4ml's layers that a mapping understands; all others are refused by name."""
+"""The attributes of hls4ml's layers that can be mapped; others are refused by name."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -8,36 +8,36 @@ import numpy as np
 __all__ = ["attribute_problems"]
 
 Rule = Callable[[Any], str | None]
-"""Says what a value has to be; None if it is that."""
+"""Returns the requirement that a value does not meet; None if it meets all."""
 
 DESCRIPTIVE = frozenset(
     (
-        # who the layer is, and who reads it
+        # name and connections of the layer
         *("name", "class_name", "module", "index", "inputs", "outputs", "trace"),
         *("input_keras_tensor_names", "output_keras_tensor_names"),
         # shapes, which are compared with those of the network
         *("input_shape", "output_shape", "in_height", "in_width", "out_height", "out_width"),
         *("n_in", "n_out", "n_chan", "n_filt", "n_inner", "n_outer", "dim", "depth"),
         *("height", "width", "out_shape", "perm_str", "depth_multiplier"),
-        # how C++ is made
+        # generation of C++
         *("reuse_factor", "strategy", "conv_implementation", "parallelization_factor"),
         *("target_cycles", "implementation", "compression", "time_step_loop_parallelism"),
         *("table_size", "table_t", "skip", "precision", "n_partitions"),
-        # this backend's own
+        # keys of this backend
         *("pattern", "rows", "columns"),
-        # types and parameters: those that hls4ml has made weights and types of
+        # types and parameters, which hls4ml has turned into weights and types
         *("result_t", "weight_t", "bias_t", "scale_t", "accum_t", "weight", "bias", "scale"),
         *("weight_data", "bias_data", "scale_data", "depthwise_data", "pointwise_data"),
         *("weight_quantizer", "bias_quantizer", "scale_quantizer", "depthwise_quantizer"),
         *("quantizer", "quantizer_precision", "use_bias"),
-        # what a batch normalization's scale and bias were computed from
+        # sources of the scale and bias of a batch normalization
         *("gamma_data", "beta_data", "mean_data", "variance_data", "epsilon", "momentum"),
         *("use_gamma", "use_beta"),
-        # of exact types of quantized models
+        # exact types of quantized models
         *("trusted", "overrides", "bit_exact_transformed", "fusible"),
     )
 )
-"""What does not change the result, or is compared elsewhere."""
+"""Attributes that do not change the result, or that are checked elsewhere."""
 
 
 def _whole(value: Any) -> str | None:
@@ -114,7 +114,7 @@ UNDERSTOOD: Mapping[str, Mapping[str, Rule]] = {
         ("DepthwiseConv1D", "DepthwiseConv2D"), {**CONVOLUTION, "group": _any, "groups": _any}
     ),
     **dict.fromkeys(("Pooling1D", "Pooling2D"), POOL),
-    # A global pool's window is the image: what a converter writes of strides has no meaning.
+    # The window of a global pool is the image, so its strides have no meaning.
     **dict.fromkeys(
         ("GlobalPooling1D", "GlobalPooling2D"), {**dict.fromkeys(POOL, _any), "stride": _any}
     ),
@@ -125,16 +125,16 @@ UNDERSTOOD: Mapping[str, Mapping[str, Rule]] = {
     "Transpose": {"perm": _any},
     "Input": {"type_name": _any},
 }
-"""Besides what is descriptive, by class. Classes that are not here have nothing besides."""
+"""Further attributes by class; other classes have none."""
 
 
 def attribute_problems(node: Any) -> Iterator[str]:
-    """Name the attributes of a layer that change its result in ways that no mapping knows.
+    """List the attributes of a layer that change its result and cannot be mapped.
 
     Parameters
     ----------
     node : hls4ml.model.layers.Layer
-        Of a class that is mapped.
+        A layer of a supported class.
     """
     rules: Mapping[str, Rule] = {**UNDERSTOOD.get(node.class_name, {}), "data_format": _last}
     for name, value in node.attributes.items():

@@ -1,4 +1,4 @@
-"""The backend that hls4ml finds.
+"""The backend and the writer that are registered with hls4ml.
 
 hls4ml imports this module while it is imported itself. So functions import what reads its graphs,
 and what takes seconds to import.
@@ -33,8 +33,8 @@ BUILD_OPTIONS = ("device", "speed", "package", "freq_mhz", "seeds", "jobs")
 class SystolithBackend(FPGABackend):
     """Systolic engines in Verilog, simulated by Verilator, placed by open tools.
 
-    hls4ml's own converters and optimizations come before; then the graph is mapped onto an integer
-    network, with which everything else is done.
+    hls4ml's converters and optimizations run first. Then the graph is mapped to an integer network,
+    which everything else works on.
     """
 
     def __init__(self) -> None:
@@ -68,9 +68,9 @@ class SystolithBackend(FPGABackend):
         return str(self._writer_flow)
 
     def create_initial_config(self, **given: Any) -> dict[str, Any]:
-        """Take what ``convert_from_...`` is given besides the model; see docs/hls4ml.md.
+        """Make the configuration from the options of ``convert_from_...``; see docs/hls4ml.md.
 
-        Nothing is refused here: all that is wrong is said at once, when there is a graph.
+        Problems are reported later, all at once, when there is a graph.
         """
         from systolith.hls4ml_backend.configuration import initial_config
 
@@ -85,7 +85,7 @@ class SystolithBackend(FPGABackend):
 
     @model_optimizer()
     def map_layers(self, model: Any) -> None:
-        """Map the optimized graph, or refuse it with all reasons."""
+        """Map the optimized graph, or raise an error with all problems."""
         from systolith.hls4ml_backend.graph import adopt
 
         adopt(model)
@@ -123,7 +123,7 @@ class SystolithWriter(Writer):
 
 
 def _tensors(model: Any) -> dict[str, Any]:
-    """Say how integers of the network become numbers of the model."""
+    """Describe how integers of the network become real numbers of the model."""
     mapped = model.mapped
     return {
         "input": {"type": str(mapped.input), "fraction": mapped.input.fraction},
@@ -161,14 +161,14 @@ def build_report(
     ----------
     model : SystolithGraph
     device : str, optional
-        Instead of the configuration's Part.
+        Replaces the configuration's Part.
     speed : int, optional
-        Grade.
+        Speed grade.
     package : str, optional
     freq_mhz : float, optional
-        Instead of the configuration's ClockPeriod.
+        Clock in MHz; replaces the configuration's ClockPeriod.
     seeds, jobs : int
-        Placements to try, and at once.
+        Number of placements to try, and number of them that run at the same time.
 
     Returns
     -------

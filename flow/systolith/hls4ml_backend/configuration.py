@@ -1,4 +1,4 @@
-"""A checked configuration: what the backend was asked for."""
+"""The backend's configuration: its keys, their checks and the values that were read."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,29 +23,30 @@ DEFAULT_PART = "ecp5-85f"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What the backend was asked for.
+    """The checked configuration of a conversion.
 
     Attributes
     ----------
     part : str
         Device that :meth:`build` places on.
     clock_mhz : float or None
-        What placement must reach; None: what is usual for the part.
+        Clock that placement must reach; None for the usual clock of the part.
     device : str or None
-        Device that the plan may fill; None: nothing but multipliers is limited.
+        Device whose resources limit the plan; None if only multipliers are limited.
     multipliers : int or None
-        Of all arrays together.
+        Number of multipliers of all arrays together.
     patterns : dict of str to str
-        By layer.
+        Pattern, by layer.
     arrays : dict of str to pair of int
         Rows and columns, by layer.
     reuse : dict of str to int
-        ReuseFactor by layer, where it is more than 1.
+        ReuseFactor of more than 1, by layer.
     quick : bool
-        Whether the simulator is compiled in the least time, at the expense of its speed.
-    check_model, check_csimulation : bool
-        Whether hls4ml's graph is compared with the user's model, when it is converted, and the
-        network with hls4ml's own C simulation, when it is compiled.
+        Whether the simulator is compiled quickly and runs slower.
+    check_model : bool
+        Whether a conversion compares hls4ml's graph with the user's model.
+    check_csimulation : bool
+        Whether :meth:`compile` compares the network with hls4ml's own C simulation.
     """
 
     part: str
@@ -78,7 +79,7 @@ def initial_config(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_configuration(model: Any) -> None:
-    """Check the configuration of a graph that nothing was done to yet.
+    """Check the configuration of an unchanged graph.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def check_configuration(model: Any) -> None:
 
 
 def read_configuration(model: Any) -> Configuration:
-    """Read the checked configuration of a graph, to which hls4ml may have added layers."""
+    """Read the checked configuration of a graph, after hls4ml has added layers."""
     config = model.config.config
     hls = config["HLSConfig"]
     general = hls.get("Model") or {}
@@ -174,12 +175,12 @@ BACKEND_KEYS: Mapping[str, Check] = {
     "CheckModel": _optional(_boolean),
     "CheckCSimulation": _optional(_boolean),
 }
-"""What ``convert_from_...`` takes for this backend: part, clock_period, io_type, and so on."""
+"""Keys that ``convert_from_...`` sets from its options, such as part and clock_period."""
 IGNORED = (
     *("Trace", "ParallelizationFactor", "ConvImplementation", "TableSize", "Compression"),
     *("TargetCycles", "Implementation", "Skip", "TimeStepLoopParallelism"),
 )
-"""Keys of hls4ml's layers that say how C++ is made, or that hls4ml itself heeds."""
+"""Keys for the generation of C++, or that hls4ml itself reads."""
 SHARED: Mapping[str, Check] = {
     "Precision": _anything,
     "ReuseFactor": _optional(_count),
@@ -210,14 +211,14 @@ SECTIONS = ("Model", "LayerName", "LayerType", "Flows", "Optimizers", "SkipOptim
 
 
 def key_problems(config: Mapping[str, Any], layers: frozenset[str]) -> Iterator[str]:
-    """Name every key that is none, and every value that is wrong.
+    """List every unknown key and every invalid value.
 
     Parameters
     ----------
     config : mapping
-        Of a ModelGraph.
+        Configuration of a ModelGraph.
     layers : frozenset of str
-        Names of its layers.
+        Names of the graph's layers.
     """
     for key, check in BACKEND_KEYS.items():
         if problem := check(config.get(key)):
@@ -261,4 +262,4 @@ OPTIONS: Mapping[str, str] = {
     "check_model": "CheckModel",
     "check_csimulation": "CheckCSimulation",
 }
-"""Options of ``convert_from_...``, and the keys that they set."""
+"""Keys, by option of ``convert_from_...``."""

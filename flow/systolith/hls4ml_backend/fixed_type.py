@@ -21,12 +21,12 @@ CONTRACT_ROUNDINGS = {
     RoundingMode.RND: Rounding.HALF_UP,
     RoundingMode.RND_CONV: Rounding.HALF_EVEN,
 }
-"""Rounding of the contract for that of a type. What is not here is refused wherever it rounds."""
+"""Roundings of the network, by rounding of a type. Other types are refused if they round."""
 NONNEGATIVE = {
     RoundingMode.TRN_ZERO: RoundingMode.TRN,
     RoundingMode.RND_INF: RoundingMode.RND,
 }
-"""Modes that do the same as another one to numbers that are not negative."""
+"""Modes that are equal to another one for numbers that are not negative."""
 OVERFLOWS = (SaturationMode.WRAP, SaturationMode.SAT, SaturationMode.SAT_SYM)
 
 
@@ -39,12 +39,13 @@ class FixedType:
     width : int
         Bits, the sign included.
     fraction : int
-        A value is an integer times ``2**-fraction``; may be negative, or more than `width`.
+        Fractional bits: a value is an integer times ``2**-fraction``. May be negative, or greater
+        than `width`.
     signed : bool
     rounding : RoundingMode
-        Of hls4ml.
+        Mode of hls4ml.
     overflow : SaturationMode
-        Of hls4ml: WRAP, SAT or SAT_SYM.
+        Mode of hls4ml: WRAP, SAT or SAT_SYM.
     """
 
     width: int
@@ -68,11 +69,11 @@ class FixedType:
 
     @property
     def wraps(self) -> bool:
-        """Whether values outside are taken modulo ``2**width``."""
+        """Whether values out of range wrap modulo ``2**width``."""
         return self.overflow is SaturationMode.WRAP
 
     def rounding_of(self, low: int) -> Rounding | None:
-        """Find what rounds values of at least `low` alike in the contract; None if nothing does."""
+        """Find the network's rounding for values of at least `low`; None if there is none."""
         mode = NONNEGATIVE.get(self.rounding, self.rounding) if low >= 0 else self.rounding
         return CONTRACT_ROUNDINGS.get(mode)
 
@@ -83,14 +84,14 @@ class FixedType:
         ----------
         values : array of int64
         fraction : int
-            Less than 63 bits are needed after aligning.
+            Fractional bits of `values`; the aligned values fit 62 bits.
         """
         shift = fraction - self.fraction
         if shift <= 0:
-            return self.bounded(values << -shift)
+            return self.bound(values << -shift)
         kept, dropped = values >> shift, values & ((1 << shift) - 1)
         half = 1 << (shift - 1)
-        return self.bounded(kept + self._rounds_up(values, kept, dropped, half))
+        return self.bound(kept + self._rounds_up(values, kept, dropped, half))
 
     def quantize(self, values: NDArray[Any]) -> IntArray:
         """Convert floats as the constructor of an ap_fixed from a double does.
@@ -107,7 +108,7 @@ class FixedType:
         scaled = np.ldexp(np.asarray(values, dtype=np.float64), self.fraction)
         floor = np.floor(scaled)
         remainder = np.ldexp(scaled - floor, 2)
-        # One bit for the half and one for what lies below it decide every mode.
+        # Two dropped bits, the half and whether anything is below it, decide every mode.
         dropped = np.where(remainder == 2, 2, np.where(remainder > 2, 3, remainder > 0))
         kept = np.fmod(floor, float(1 << 61)).astype(np.int64) if self.wraps else None
         if kept is None:
@@ -115,10 +116,10 @@ class FixedType:
             kept = np.clip(floor, -limit, limit).astype(np.int64)
         sign = np.where(scaled < 0, -1, 0)
         up = self._rounds_up(sign, kept, dropped.astype(np.int64), 2)
-        return self.bounded(kept + up)
+        return self.bound(kept + up)
 
-    def bounded(self, values: IntArray) -> IntArray:
-        """Bring integers in units of this type into its range."""
+    def bound(self, values: IntArray) -> IntArray:
+        """Saturate or wrap integers, in units of this type, to its range."""
         if not self.wraps:
             return np.clip(values, self.low, self.high)
         return np.asarray(((values - self.low) & ((1 << self.width) - 1)) + self.low)
@@ -126,7 +127,7 @@ class FixedType:
     def _rounds_up(
         self, values: IntArray, kept: IntArray, dropped: IntArray, half: int
     ) -> NDArray[np.bool_]:
-        """Whether the next integer above `kept` is the result."""
+        """Whether values round up, to `kept` plus 1."""
         negative, tie = values < 0, dropped == half
         match self.rounding:
             case RoundingMode.TRN:
@@ -152,7 +153,7 @@ class FixedType:
 
 
 def type_problem(precision: Any) -> str | None:
-    """Say why a precision of hls4ml has no counterpart; None if it has one."""
+    """Say why a precision of hls4ml is not supported; None if it is."""
     if not isinstance(precision, FixedPrecisionType | IntegerPrecisionType):
         return f"has the type {precision} ({type(precision).__name__}); use ap_fixed or ap_int"
     if precision.saturation_mode not in OVERFLOWS:
@@ -165,7 +166,7 @@ def type_problem(precision: Any) -> str | None:
 
 
 def fixed_type(precision: Any) -> FixedType:
-    """See a precision of hls4ml, for which :func:`type_problem` finds nothing, as integers."""
+    """Convert a precision of hls4ml, for which :func:`type_problem` gives None."""
     return FixedType(
         width=precision.width,
         fraction=precision.width - precision.integer,

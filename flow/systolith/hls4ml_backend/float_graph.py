@@ -1,4 +1,4 @@
-"""A graph of hls4ml in floating point: what it has read, without types."""
+"""Evaluation of hls4ml's graph in floating point, without types."""
 
 from collections.abc import Callable, Mapping
 from math import prod
@@ -18,19 +18,19 @@ Floats = NDArray[np.float64]
 def run_floats(graph: Any, x: Floats) -> dict[str, Floats]:
     """Compute every tensor of a graph without rounding or overflow.
 
-    Weights that the model itself quantizes are quantized, all others are as they were trained.
+    Weights that the model itself quantizes stay quantized.
 
     Parameters
     ----------
     graph : hls4ml.model.ModelGraph
-        With one input, and none but layers that are mapped; channels last.
+        Graph with one input, supported layers and channels last.
     x : array of float64, shape (N, ...)
-        In the shape of its input.
+        Inputs in the graph's shape.
 
     Returns
     -------
     dict of str to array of float64
-        By tensor of hls4ml.
+        Values, by tensor of hls4ml.
     """
     tensors: dict[str, Tensor] = {}
     for node in graph.get_layers():
@@ -55,7 +55,7 @@ def _image(x: Tensor) -> Tensor:
 
 
 def _seen(y: Tensor, node: Any) -> Tensor:
-    """Bring (N, C, H, W) to the rank that hls4ml gives it, channels last."""
+    """Bring (N, C, H, W) to hls4ml's dimensions, channels last."""
     last = y.permute(0, 2, 3, 1)
     return last.squeeze(1) if "1D" in node.class_name else last
 
@@ -105,7 +105,7 @@ def _pool(node: Any, x: Tensor) -> Tensor:
 
 
 def _activation(node: Any, x: Tensor) -> Tensor:
-    # What is mapped is either nothing or a ReLU, whatever its name.
+    # Supported activations are linear ones and ReLU under several names.
     return x if str(node.get_attr("activation", "linear")).lower() == "linear" else x.relu()
 
 
@@ -144,4 +144,4 @@ COMPUTED: Mapping[str, Callable[..., Tensor]] = {
     "Transpose": _transposed,
     **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D"), _zero_padded),
 }
-"""By class of layer, all that are mapped."""
+"""Evaluation of all supported layers, by class."""

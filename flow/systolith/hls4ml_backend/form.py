@@ -8,6 +8,7 @@ from hls4ml.model.types import RoundingMode
 
 from systolith.hls4ml_backend.fixed_type import FixedType
 from systolith.network import (
+    MAX_ACT_BITS,
     MAX_MULTIPLIER_BITS,
     MAX_SHIFT,
     ActType,
@@ -20,7 +21,6 @@ from systolith.network import (
 )
 
 __all__ = [
-    "MAX_ACT_BITS",
     "Cast",
     "Clip",
     "Divide",
@@ -30,37 +30,36 @@ __all__ = [
     "choose_substitute",
 ]
 
-MAX_ACT_BITS = 16
-ENDLESS = 1 << 61
-"""Beyond all sums."""
+UNBOUNDED = 1 << 61
+"""Bound that no sum reaches."""
 COMPOSED = {
     (Rounding.FLOOR, Rounding.FLOOR): Rounding.FLOOR,
     (Rounding.FLOOR, Rounding.HALF_UP): Rounding.HALF_UP,
 }
-"""Two roundings, one after the other, that are one: integers pass through a floor."""
+"""Pairs of consecutive roundings that are equal to one rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """What :class:`systolith.network.Requantize` computes, and the values that may come of it.
+    """A requantization (:class:`systolith.network.Requantize`) and the range of its result.
 
     ``clip(overflow(round(x * multiplier >> shift)), low, high)`` in units of ``2**-fraction``.
 
     Attributes
     ----------
     fraction : int
-        Of the result.
+        Fractional bits of the result.
     low, high : int
         Bounds of the result.
     multiplier, shift : int
     rounding : Rounding or None
-        None as long as nothing was rounded.
+        None without rounding.
     wrap : FixedType or None
-        What values are taken modulo; None if they saturate.
+        Type whose width values wrap at; None if they saturate.
     clipped : bool
-        Whether a bound ever changed a value.
+        Whether a bound changed a value.
     closed : bool
-        Whether no more rounding can be joined to it.
+        Whether no further rounding can be appended.
     """
 
     fraction: int
@@ -75,20 +74,20 @@ class Form:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the result is what goes in."""
+        """Whether the result equals the input."""
         scales = self.shift or self.multiplier != 1
         return not (scales or self.clipped or self.wrap)
 
     @property
     def type(self) -> ActType | None:
-        """Smallest type for the result; None if activations cannot be that wide."""
+        """Narrowest type of the result; None if it is wider than activations can be."""
         if self.wrap is not None:
             bits, signed = self.wrap.width, self.wrap.signed
             return ActType(bits=bits, signed=signed) if bits <= MAX_ACT_BITS else None
         return act_type(self.low, self.high)
 
     def requantize(self) -> Requantize:
-        """The same for the contract; there must be a :attr:`type`."""
+        """Make the network's requantization; :attr:`type` must not be None."""
         output = self.type
         assert output is not None
         whole = (self.low, self.high) == (output.low, output.high)
@@ -108,56 +107,56 @@ class Form:
 
 
 def act_type(low: int, high: int) -> ActType | None:
-    """Find the smallest type that holds `low` and `high`; None if there is none."""
+    """Find the narrowest type that holds `low` and `high`; None if there is none."""
     signed = low < 0
     bits = max(signed_bits(low, high), 2) if signed else max(high.bit_length(), 1)
     return ActType(bits=bits, signed=signed) if bits <= MAX_ACT_BITS else None
 
 
 class ElementwiseStep(Protocol):
-    """Something done to each value by itself."""
+    """An operation on each value."""
 
-    def joined(self, form: Form) -> Form | None:
-        """Append to a form; None if both together are no requantization."""
+    def append_to(self, form: Form) -> Form | None:
+        """Append the step to a form; None if the two are not one requantization."""
 
     def problem(self, form: Form) -> str | None:
-        """Say why it can follow no form with these values at all; None if it can."""
+        """Say why the step is impossible for the values of a form; None if it is possible."""
 
     def apply(self, values: IntArray, fraction: int) -> tuple[IntArray, int]:
-        """Compute it: integers and their fraction."""
+        """Apply the step to integers; return integers and their fractional bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Bounds in units of one: ReLU has 0 and None.
+    """Clipping to real bounds; ReLU has 0 and None.
 
     Attributes
     ----------
     low, high : int or None
-        None is no bound.
+        None for no bound.
     """
 
     low: int | None = None
     high: int | None = None
 
-    def joined(self, form: Form) -> Form | None:
-        """Bound the form, which is always possible: a clamp comes after overflow."""
+    def append_to(self, form: Form) -> Form | None:
+        """Clip the form, which is always possible, as the clamp comes after overflow."""
         return form.clip(*self._bounds(form.fraction))
 
     def problem(self, form: Form) -> str | None:
-        """None: bounds are whole numbers, unless the fraction is negative."""
+        """Refuse bounds other than 0 if the fraction is negative."""
         if form.fraction < 0 and any(bound for bound in (self.low, self.high)):
             return f"bounds {self.low}, {self.high} are no values of its input's type"
         return None
 
     def apply(self, values: IntArray, fraction: int) -> tuple[IntArray, int]:
-        """Compute it."""
+        """Apply the step to integers; return integers and their fractional bits."""
         return np.clip(values, *self._bounds(fraction)), fraction
 
     def _bounds(self, fraction: int) -> tuple[int, int]:
         unit = 1 << max(fraction, 0)
-        low = -ENDLESS if self.low is None else self.low * unit
-        return low, ENDLESS if self.high is None else self.high * unit
+        low = -UNBOUNDED if self.low is None else self.low * unit
+        return low, UNBOUNDED if self.high is None else self.high * unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +165,18 @@ class Cast:
 
     type: FixedType
 
-    def joined(self, form: Form) -> Form | None:
-        """Round, then overflow; None if a wrap or another rounding is in the way."""
+    def append_to(self, form: Form) -> Form | None:
+        """Append rounding and overflow; None if a wrap or another rounding prevents it."""
         shift = form.fraction - self.type.fraction
         rounded: Form | None = form
         if shift > 0:
-            rounded = self._rounded(form, shift)
+            rounded = self._round(form, shift)
         elif shift < 0 and self._overflows(form):
-            rounded = _refined(form, -shift)
-        return None if rounded is None else self._bounded(rounded)
+            rounded = _refine(form, -shift)
+        return None if rounded is None else self._bound(rounded)
 
     def problem(self, form: Form) -> str | None:
-        """Name a rounding that the contract does not have, where something is rounded."""
+        """Refuse a rounding that the network does not have, if values are rounded."""
         if form.fraction <= self.type.fraction or self.type.rounding_of(form.low):
             return None
         return (
@@ -186,10 +185,10 @@ class Cast:
         )
 
     def apply(self, values: IntArray, fraction: int) -> tuple[IntArray, int]:
-        """Compute it."""
+        """Apply the step to integers; return integers and their fractional bits."""
         return self.type.cast(values, fraction), self.type.fraction
 
-    def _rounded(self, form: Form, shift: int) -> Form | None:
+    def _round(self, form: Form, shift: int) -> Form | None:
         rounding = self.type.rounding_of(form.low)
         if rounding is None or form.wrap is not None or form.closed or form.multiplier != 1:
             return None
@@ -197,10 +196,10 @@ class Cast:
             rounding = COMPOSED.get((form.rounding, rounding))
         if rounding is None or form.shift + shift > MAX_SHIFT:
             return None
-        endless = FixedType(
+        unbounded = FixedType(
             width=62, fraction=self.type.fraction, signed=True, rounding=self.type.rounding
         )
-        low, high = endless.cast(np.array([form.low, form.high]), form.fraction).tolist()
+        low, high = unbounded.cast(np.array([form.low, form.high]), form.fraction).tolist()
         return replace(
             form,
             fraction=self.type.fraction,
@@ -211,11 +210,11 @@ class Cast:
         )
 
     def _overflows(self, form: Form) -> bool:
-        """Whether a value of a coarser form lies outside the type."""
+        """Whether a value of a coarser form is outside the type."""
         shift = self.type.fraction - form.fraction
         return form.low << shift < self.type.low or form.high << shift > self.type.high
 
-    def _bounded(self, form: Form) -> Form | None:
+    def _bound(self, form: Form) -> Form | None:
         coarser = self.type.fraction > form.fraction
         if coarser or (self.type.low <= form.low and form.high <= self.type.high):
             return form
@@ -226,8 +225,8 @@ class Cast:
         return replace(form, wrap=self.type, low=self.type.low, high=self.type.high)
 
 
-def _refined(form: Form, shift: int) -> Form | None:
-    """Take smaller units, where bounds between the old ones matter."""
+def _refine(form: Form, shift: int) -> Form | None:
+    """Use smaller units, so that bounds between two old units can be expressed."""
     if form.shift or form.wrap is not None or form.multiplier << shift >= 1 << MAX_MULTIPLIER_BITS:
         return None
     return replace(
@@ -239,39 +238,39 @@ def _refined(form: Form, shift: int) -> Form | None:
     )
 
 
-MOST_SUMS = 1 << 24
-"""So many sums are tried out."""
+MAX_SUMS = 1 << 24
+"""Divisions of more sums than this are not searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Divide:
-    """A sum in `accumulator` over `count`, towards zero, then a cast to `result`.
+    """Division of a sum in `accumulator` by `count`, towards zero, then a cast to `result`.
 
     Attributes
     ----------
     count : int
     accumulator, result : FixedType
-        `accumulator` is no coarser than the sum.
+        `accumulator` has at least the fractional bits of the sum.
     """
 
     count: int
     accumulator: FixedType
     result: FixedType
 
-    def joined(self, form: Form) -> Form | None:
-        """Find a multiplier and a shift that give every sum's quotient; None if there are none."""
+    def append_to(self, form: Form) -> Form | None:
+        """Find a multiplier and a shift with the quotient of every sum; None if there are none."""
         if not form.changes_nothing:
             return None
         cast, spare = Cast(self.result), self.accumulator.fraction - form.fraction
         if self.count & (self.count - 1) == 0 and self.count.bit_length() - 1 <= spare:
             bits = self.count.bit_length() - 1
-            return cast.joined(replace(form, fraction=form.fraction + bits))
-        found = self._search(form)
-        return None if found is None else Cast(self.result).joined(found)
+            return cast.append_to(replace(form, fraction=form.fraction + bits))
+        quotient = self._search(form)
+        return None if quotient is None else Cast(self.result).append_to(quotient)
 
     def problem(self, form: Form) -> str | None:
-        """Name what could be done."""
-        if self.joined(form) is not None:
+        """Say why no multiplier divides the sums, and what to change."""
+        if self.append_to(form) is not None:
             return None
         advice = "put a ReLU before it" if form.low < 0 else "use a window of a power of two"
         return (
@@ -282,13 +281,13 @@ class Divide:
         )
 
     def apply(self, values: IntArray, fraction: int) -> tuple[IntArray, int]:
-        """Compute it."""
+        """Apply the step to integers; return integers and their fractional bits."""
         wide = values << (self.accumulator.fraction - fraction)
         quotient = np.where(wide < 0, -(-wide // self.count), wide // self.count)
         return self.result.cast(quotient, self.accumulator.fraction), self.result.fraction
 
     def _search(self, form: Form) -> Form | None:
-        if form.high - form.low >= MOST_SUMS:
+        if form.high - form.low >= MAX_SUMS:
             return None
         target = min(self.result.fraction, self.accumulator.fraction)
         rounding = self.result.rounding_of(form.low)
@@ -296,9 +295,9 @@ class Divide:
             rounding = Rounding.FLOOR
         if rounding is None:
             return None
-        endless = FixedType(width=62, fraction=target, signed=True, rounding=self.result.rounding)
+        unbounded = FixedType(width=62, fraction=target, signed=True, rounding=self.result.rounding)
         sums = np.arange(form.low, form.high + 1)
-        wanted, _ = replace(self, result=endless).apply(sums, form.fraction)
+        wanted, _ = replace(self, result=unbounded).apply(sums, form.fraction)
         output = ActType(bits=16, signed=True)
         low, high = int(wanted.min()), int(wanted.max())
         if low < output.low or high > output.high:
@@ -325,7 +324,7 @@ class Divide:
 
 
 def choose_substitute(step: ElementwiseStep) -> ElementwiseStep:
-    """Find a step that is always possible, of the same type as one that is not."""
+    """Choose a step with the same result type that is always possible."""
     match step:
         case Cast(type=kind) | Divide(result=kind):
             return Cast(replace(kind, rounding=RoundingMode.TRN))

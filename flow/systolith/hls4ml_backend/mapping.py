@@ -157,7 +157,7 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> MappedMo
         if value is not None:
             assembly.record(node.name, value)
             if readers[node.outputs[0]] != 1 or node.outputs[0] in graph.outputs:
-                value = assembly.tensor(node.name, value)
+                value = assembly.make_tensor(node.name, value)
         for name in node.outputs:
             values[name] = value
     if len(graph.inputs) != 1:
@@ -202,7 +202,7 @@ def _finished(
     ConversionError.raise_if_any(assembly.problems)
     leaving = list(dict.fromkeys(output.layer for output in outputs))
     try:
-        network = assembly.network(leaving, graph.config.get_project_name())
+        network = assembly.make_network(leaving, graph.config.get_project_name())
     except NetworkError as error:
         ConversionError.raise_if_any(error.problems)
         raise
@@ -241,7 +241,7 @@ def _mapped(
             return None
         steps = ACTIVATIONS[_activation(node)]
         return _cast(assembly, node, value.then(node.name, *steps))
-    tensor = assembly.tensor(node.inputs[0], value)
+    tensor = assembly.make_tensor(node.inputs[0], value)
     if tensor is None:
         return None
     if kind in POOLS and is_average(node):
@@ -338,7 +338,7 @@ def _cast(assembly: Assembly, node: Any, value: PendingTensor | None) -> Pending
 
 def _added(assembly: Assembly, node: Any, values: list[PendingTensor]) -> PendingTensor | None:
     tensors = [
-        assembly.tensor(name, value) for name, value in zip(node.inputs, values, strict=True)
+        assembly.make_tensor(name, value) for name, value in zip(node.inputs, values, strict=True)
     ]
     first, second = tensors
     if first is None or second is None:

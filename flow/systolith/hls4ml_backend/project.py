@@ -1,4 +1,4 @@
-"""A converted project: the error of a refused model, names of files, and the report of a build."""
+"""Registration with hls4ml, file names of a project, its error, and the report of a build."""
 
 import json
 from collections.abc import Callable
@@ -26,7 +26,7 @@ NAME = "Systolith"
 """Name of the backend; hls4ml ignores the case of letters."""
 NETWORK = "network.json"
 TENSORS = "tensors.json"
-"""Fractions and names of the model's tensors."""
+"""Fractional bits and names of the model's tensors."""
 CONFIG = "hls4ml_config.yml"
 RTL = "rtl"
 SIMULATOR = "simulator"
@@ -35,12 +35,12 @@ REPORT = "report.json"
 
 
 class ConversionError(ProblemsError, ValueError):
-    """A model or a configuration that cannot become an integer network, with every reason.
+    """A model or configuration cannot be converted; lists every reason.
 
     Attributes
     ----------
     problems : tuple of str
-        Each names the layer or key, what is wrong, and the nearest thing that is supported.
+        Each names the layer or key, the problem, and the nearest supported alternative.
     """
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ class ConversionError(ProblemsError, ValueError):
 
 
 def read_report(folder: str | Path) -> dict[str, Any]:
-    """Read what the last build of a project found.
+    """Read the report of the last build of a project.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def read_report(folder: str | Path) -> dict[str, Any]:
     -------
     dict
         ``CyclesPerFrame``, ``LatencyCycles`` and ``Multipliers`` of the plan; ``Implementation``
-        has part, cells used, clocks, frames per second, the critical path.
+        with part, cells used, clocks, frames per second and critical path.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def register(
     register_backend: Callable[[str, Any], None], register_writer: Callable[[str, Any], None]
 ) -> None:
     """Register writer and backend; the entry point of the group ``hls4ml.backends``."""
-    # hls4ml calls this while it is imported, maybe by what is imported here.
+    # hls4ml calls this while it is imported, possibly by these imports.
     from systolith.hls4ml_backend.backend import SystolithBackend, SystolithWriter
 
     register_writer(NAME, SystolithWriter)

@@ -1,4 +1,4 @@
-"""A tensor of hls4ml on its way into the network: where it comes from, and what is still to do."""
+"""Tensors of hls4ml while the graph is mapped: their source in the network and open steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,12 +11,12 @@ from systolith.network import ActType, IntArray, Layer, Padding, Requantize
 __all__ = ["LayerStep", "Make", "PendingTensor", "TraceRecipe", "image_view"]
 
 Make = Callable[[str, Requantize, ActType], Layer]
-"""Makes a layer of this name with this requantization and type."""
+"""Makes a layer from (name, requantization, output type)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerStep:
-    """A step, and the layer of hls4ml that asks for it."""
+    """A step, and the layer of hls4ml that requires it."""
 
     layer: str
     step: ElementwiseStep
@@ -24,24 +24,24 @@ class LayerStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingTensor:
-    """What a layer of hls4ml computes.
+    """The output of a layer of hls4ml.
 
     Attributes
     ----------
     source : str
-        Tensor of the network that is read; if there is `make`, the name of the layer to make.
+        Tensor of the network, or with `make`, the name of the layer to make.
     form : Form
-        Of what comes out of `source` before `steps`.
-    view : array of int64, of the shape that hls4ml gives the tensor
-        Which element of the network's tensor (C, H, W), in C order, stands at each place.
+        Form of `source` before `steps`.
+    view : array of int64, in hls4ml's shape
+        Index of each element in the flattened network tensor (C, H, W).
     shape : tuple of int
-        (C, H, W) of the network's tensor.
+        (C, H, W) of the network tensor.
     make : callable or None
-        Makes the layer whose accumulators `form` describes; None if `source` is there already.
+        Makes the layer whose accumulators have `form`; None if `source` exists.
     steps : tuple of LayerStep
-        Still to do.
+        Steps that are not part of a layer yet.
     padding : Padding
-        Zeros around the image that the next layer has to read.
+        Zeros around the image that the next layer adds.
     """
 
     source: str
@@ -58,7 +58,7 @@ class PendingTensor:
 
     @property
     def padded_shape(self) -> tuple[int, ...]:
-        """Shape that hls4ml gives the tensor, zeros around it counted."""
+        """Shape in hls4ml, with the padding."""
         if not any(self.padding):
             return self.view.shape
         top, bottom, left, right = self.padding
@@ -68,12 +68,12 @@ class PendingTensor:
 
     @property
     def is_image(self) -> bool:
-        """Whether hls4ml sees the network's image with channels last."""
+        """Whether it is an image with channels last and without padding."""
         return not any(self.padding) and self.is_unpadded_image
 
     @property
     def is_unpadded_image(self) -> bool:
-        """Whether the image is in order, zeros around it left aside."""
+        """Whether it is an image with channels last, apart from the padding."""
         return any(
             self.view.shape == view.shape and bool((self.view == view).all())
             for view in _views(self.shape)
@@ -82,19 +82,20 @@ class PendingTensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceRecipe:
-    """How a layer's output follows from tensors of the network.
+    """How to compute a layer's output from the tensors of the network.
 
     Attributes
     ----------
     source : str
-        Tensor, or layer whose accumulators are meant.
+        Tensor, or layer whose accumulators are used.
     accumulators : bool
+        Whether accumulators are used.
     fraction : int
-        Of either.
+        Fractional bits of the tensor or the accumulators.
     steps : tuple of ElementwiseStep
     view : array of int64
     padding : Padding
-        Zeros around it.
+        Zeros around the image.
     """
 
     source: str
@@ -106,9 +107,9 @@ class TraceRecipe:
 
 
 def image_view(shape: tuple[int, int, int], rank: int) -> IntArray | None:
-    """View an image (C, H, W) as hls4ml does: (H, W, C), (W, C) if H is 1, or (C,) of a pixel.
+    """Give the view of an image (C, H, W) with `rank` dimensions; None if there is none.
 
-    None if there is no view of this rank.
+    It is (H, W, C), (W, C) if H is 1, or (C,) if there is one pixel.
     """
     return next((view for view in _views(shape) if view.ndim == rank), None)
 

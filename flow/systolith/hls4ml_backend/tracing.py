@@ -1,4 +1,4 @@
-"""What layers of hls4ml give, also those that have no tensor of their own in the network."""
+"""Outputs of hls4ml's layers, including layers without a tensor in the network."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -25,13 +25,13 @@ __all__ = ["compute_layer_outputs"]
 
 PART_BITS = 16
 PARTS = 3
-"""Accumulators have at most 47 bits: three parts of 16."""
+"""Accumulators have at most 47 bits, that is three parts of 16 bits."""
 
 
 def compute_layer_outputs(
     mapped: MappedModel, tensors: Mapping[str, IntArray], wanted: Iterable[str], dtype: Any
 ) -> dict[str, NDArray[Any]]:
-    """Compute outputs of layers from those of the network.
+    """Compute outputs of hls4ml's layers from the tensors of the network.
 
     Parameters
     ----------
@@ -39,15 +39,15 @@ def compute_layer_outputs(
     tensors : mapping of str to array of int64, shape (N, ...)
         Every tensor of the network.
     wanted : iterable of str
-        Layers of hls4ml; those without a recipe are left out.
+        Layers of hls4ml; layers without a recipe are left out.
     dtype : dtype
-        Of the results.
+        Type of the results.
 
     Returns
     -------
     dict of str to array, shape (N, ...)
     """
-    found = {}
+    outputs = {}
     for name in wanted:
         recipe = mapped.recipes.get(name)
         if recipe is None:
@@ -64,14 +64,14 @@ def compute_layer_outputs(
             top, bottom, left, right = recipe.padding
             sides = ((top, bottom), (left, right))[-(recipe.view.ndim - 1) :]
             shaped = np.pad(shaped, ((0, 0), *sides, (0, 0)))
-        found[name] = shaped
-    return found
+        outputs[name] = shaped
+    return outputs
 
 
 def compute_accumulators(
     network: IntegerNetwork, name: str, tensors: Mapping[str, IntArray]
 ) -> IntArray:
-    """Compute a layer's sums before requantization, part by part."""
+    """Compute a layer's accumulators, in parts of 16 bits."""
     layer = network[name]
     assert isinstance(layer, Conv2d | Add | AvgPool2d)
     inputs = network.inputs_of(layer)

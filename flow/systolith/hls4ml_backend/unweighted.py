@@ -37,7 +37,7 @@ def is_average(node: Any) -> bool:
 
 
 def map_max_pool(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
-    """Cast to the accumulator's type, take maxima."""
+    """Map a max pool: cast to the accumulator's type, take maxima."""
     if (read := _read(assembly, node, value)) is None:
         return None
     kernel, stride = _window(node, read)
@@ -49,7 +49,7 @@ def map_max_pool(assembly: Assembly, node: Any, value: PendingTensor) -> Pending
         return None
     try:
         made = MaxPool2d(
-            name=assembly.name(node.name),
+            name=assembly.claim_name(node.name),
             input=read.source,
             kernel_size=kernel,
             stride=stride,
@@ -63,7 +63,7 @@ def map_max_pool(assembly: Assembly, node: Any, value: PendingTensor) -> Pending
 
 
 def map_average_pool(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
-    """Cast to the accumulator's type, sum, divide towards zero in that type, cast."""
+    """Map an average pool: cast to the accumulator's type, sum, divide towards zero, cast."""
     if (read := _read(assembly, node, value)) is None:
         return None
     kernel, stride = _window(node, read)
@@ -108,14 +108,14 @@ def map_average_pool(assembly: Assembly, node: Any, value: PendingTensor) -> Pen
 
 
 def _read(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
-    """Cast what is read to the accumulator's type, as a tensor."""
+    """Make the input a tensor of the accumulator's type."""
     problems = list(_problems(node, value))
     for problem in problems:
         assembly.refuse(node.name, problem)
     if problems:
         return None
     kind: FixedType = fixed_type(node.types["accum_t"].precision)
-    return assembly.tensor(node.name, value.then(node.name, Cast(kind)))
+    return assembly.make_tensor(node.name, value.then(node.name, Cast(kind)))
 
 
 def _problems(node: Any, value: PendingTensor) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _problems(node: Any, value: PendingTensor) -> Iterator[str]:
 
 
 def _window(node: Any, value: PendingTensor) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Kernel and stride."""
+    """Read kernel and stride."""
     _, height, width = value.shape
     if "Global" in node.class_name:
         return (height, width), (height, width)
@@ -136,14 +136,14 @@ def _window(node: Any, value: PendingTensor) -> tuple[tuple[int, int], tuple[int
 
 
 def _rank(node: Any) -> int:
-    """Dimensions that hls4ml gives the result."""
+    """Count the dimensions of the result in hls4ml."""
     if "Global" in node.class_name:
         return len(node.get_output_variable().shape)
     return 2 if "1D" in node.class_name else 3
 
 
 def map_reshape(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
-    """Give the tensor another shape, in the order of hls4ml."""
+    """Map a reshape, in the order of hls4ml."""
     if _is_padded(assembly, node, value):
         return None
     shape = tuple(int(size) for size in node.get_output_variable().shape)
@@ -155,7 +155,7 @@ def map_reshape(assembly: Assembly, node: Any, value: PendingTensor) -> PendingT
 
 
 def map_transpose(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
-    """Permute axes."""
+    """Map a permutation of axes."""
     if _is_padded(assembly, node, value):
         return None
     perm = tuple(int(axis) for axis in node.get_attr("perm"))
@@ -167,7 +167,7 @@ def map_transpose(assembly: Assembly, node: Any, value: PendingTensor) -> Pendin
 
 
 def map_zero_padding(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor | None:
-    """Leave zeros to the layer that reads the image."""
+    """Map zero padding: the layer that reads the image adds the zeros."""
     if not value.is_unpadded_image or value.view.ndim == 1:
         assembly.refuse(node.name, "pads a reshaped tensor; it needs an image")
         return None

@@ -1,4 +1,4 @@
-"""The model that a user gave to hls4ml, run by its own framework."""
+"""The user's model, run by its own framework."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -12,23 +12,23 @@ __all__ = ["NotComparable", "UserInputs", "UserOutputs", "run_user_model"]
 
 Floats = NDArray[np.float64]
 QUANTIZED_KERAS = ("qkeras", "hgq")
-"""Packages whose layers round: what they compute is not what hls4ml reads without types."""
+"""Packages whose layers round, so that they cannot be compared without types."""
 
 
 class NotComparable(Exception):
-    """A model that cannot be run beside hls4ml's graph, and why."""
+    """A model cannot be compared with hls4ml's graph; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserInputs:
-    """What a model is run on.
+    """Inputs of a model.
 
     Attributes
     ----------
     x : array of float64, shape (N, ...)
         In the shape of the graph's input.
     channels_first : bool
-        Whether channels come first there, as a PyTorch model has them.
+        Whether `x` has channels first, as in PyTorch.
     layers : frozenset of str
         Names of the graph's layers.
     """
@@ -40,16 +40,16 @@ class UserInputs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserOutputs:
-    """What a model computes.
+    """Outputs of a model.
 
     Attributes
     ----------
     framework : str
-        For messages.
+        Name, for messages.
     outputs : list of array of float64, shape (N, ...)
         In the model's order, channels last.
     layers : dict of str to array of float64
-        Channels last, by the name that hls4ml gives the layer or the tensor; not all there are.
+        Channels last, by hls4ml's name of the layer or tensor; some are missing.
     """
 
     framework: str
@@ -63,13 +63,13 @@ def run_user_model(config: Mapping[str, Any], given: UserInputs) -> UserOutputs:
     Parameters
     ----------
     config : mapping
-        Of a graph; ``PytorchModel``, ``KerasModel`` or ``OnnxModel`` in it is the model.
+        Configuration of a graph, with ``PytorchModel``, ``KerasModel`` or ``OnnxModel``.
     given : UserInputs
 
     Raises
     ------
     NotComparable
-        If there is no model, or it quantizes on its own.
+        If there is no model, or its layers round.
     """
     for key, run in RUNNERS.items():
         if (model := config.get(key)) is not None:
@@ -142,7 +142,7 @@ def _run_keras(model: Any, given: UserInputs) -> UserOutputs:
 
     layers = {}
     for layer, tensor in zip(seen, inner, strict=True):
-        # hls4ml makes a layer of an activation; the layer's own name then stands for the sums.
+        # hls4ml splits off activations; the layer's own name then means its sums.
         activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
         named = f"{layer.name}_{activation}"
         if activation == "linear" or named in given.layers:
@@ -174,7 +174,7 @@ def _run_onnx(model: Any, given: UserInputs) -> UserOutputs:
 
 
 def _without_activation_quantizers(proto: Any) -> Any:
-    """Copy a model whose quantizers of activations do nothing; those of parameters stay."""
+    """Copy a model without the quantizers of activations; those of parameters stay."""
     from onnx import helper
 
     copied = copy.deepcopy(proto)

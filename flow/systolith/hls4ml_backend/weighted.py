@@ -1,4 +1,4 @@
-"""Layers with weights: dense, convolutions, batch normalization."""
+"""Layers with weights: dense layers, convolutions and batch normalization."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,7 +37,7 @@ Arrange = Callable[[IntArray], IntArray]
 def map_dense(
     assembly: Assembly, node: Any, value: PendingTensor, pattern: str | None
 ) -> PendingTensor | None:
-    """Read a vector, wherever its elements stand in an image: a kernel as large as the image."""
+    """Map a dense layer to a convolution whose kernel is as large as the image."""
     if value.view.ndim != 1:
         assembly.refuse(node.name, f"reads a tensor of shape {value.view.shape}; flatten it before")
         return None
@@ -51,32 +51,32 @@ def map_dense(
         placed[value.view] = weight
         return placed.T.reshape(-1, channels, height, width)
 
-    return _weighted(assembly, node, value, arrange, 1, pattern, "weight")
+    return _map_weighted(assembly, node, value, arrange, 1, pattern, "weight")
 
 
 def map_convolution(
     assembly: Assembly, node: Any, value: PendingTensor, pattern: str | None
 ) -> PendingTensor | None:
-    """Slide over an image; one dimension is an image of one row."""
-    return _sliding(assembly, node, value, pattern, lambda weight: weight.transpose(3, 2, 0, 1))
+    """Map a convolution; one with one dimension reads an image of one row."""
+    return _map_sliding(assembly, node, value, pattern, lambda weight: weight.transpose(3, 2, 0, 1))
 
 
 def map_depthwise(
     assembly: Assembly, node: Any, value: PendingTensor, pattern: str | None
 ) -> PendingTensor | None:
-    """Slide over each channel by itself; filters of a channel are neighbours, as in hls4ml."""
+    """Map a depthwise convolution; the filters of a channel are neighbours, as in hls4ml."""
 
     def arrange(weight: IntArray) -> IntArray:
         height, width = weight.shape[:2]
         return weight.reshape(height, width, -1).transpose(2, 0, 1)[:, None]
 
-    return _sliding(assembly, node, value, pattern, arrange, groups=value.shape[0])
+    return _map_sliding(assembly, node, value, pattern, arrange, groups=value.shape[0])
 
 
 def map_batch_norm(
     assembly: Assembly, node: Any, value: PendingTensor, pattern: str | None
 ) -> PendingTensor | None:
-    """Scale and shift channels: a depthwise convolution of one tap."""
+    """Map scale and shift of channels to a depthwise convolution of one tap."""
     channels = value.shape[0]
     if not value.is_image:
         assembly.refuse(node.name, "normalizes a reshaped tensor; normalize before reshaping")
@@ -89,10 +89,12 @@ def map_batch_norm(
     def arrange(weight: IntArray) -> IntArray:
         return np.broadcast_to(weight.reshape(-1), (channels,)).reshape(channels, 1, 1, 1)
 
-    return _weighted(assembly, node, value, arrange, value.view, pattern, "scale", groups=channels)
+    return _map_weighted(
+        assembly, node, value, arrange, value.view, pattern, "scale", groups=channels
+    )
 
 
-def _sliding(
+def _map_sliding(
     assembly: Assembly,
     node: Any,
     value: PendingTensor,
@@ -109,7 +111,7 @@ def _sliding(
     def arrange(weight: IntArray) -> IntArray:
         return order(weight[None] if rank == 2 else weight)
 
-    return _weighted(
+    return _map_weighted(
         assembly,
         node,
         value,
@@ -129,13 +131,13 @@ def _sliding_problems(node: Any, value: PendingTensor, rank: int) -> Iterator[st
 
 
 def padding_of(node: Any, value: PendingTensor) -> Padding:
-    """Add up the padding of a layer and of zeros before it: top, bottom, left, right."""
+    """Add the padding of a layer and of its input: top, bottom, left, right."""
     own = [node.get_attr(f"pad_{side}", 0) for side in ("top", "bottom", "left", "right")]
     top, bottom, left, right = (int(a) + b for a, b in zip(own, value.padding, strict=True))
     return top, bottom, left, right
 
 
-def _weighted(
+def _map_weighted(
     assembly: Assembly,
     node: Any,
     value: PendingTensor,
@@ -170,17 +172,19 @@ def _weighted(
     filters = len(integers.values)
     biases = np.broadcast_to(biases.reshape(-1), (filters,)).copy()
     try:
-        # Engines for depthwise layers have all weights of a channel.
+        # Engines for depthwise layers have no sparsity.
         wanted = "dense" if pattern is None and groups != 1 else pattern
-        found, mask = find_pattern(integers.values, wanted)
+        found_pattern, mask = find_pattern(integers.values, wanted)
     except NetworkError as error:
         for problem in error.problems:
             assembly.refuse(node.name, problem)
         return None
-    make = _maker(value.source, integers.values, biases, bits, stride, padding, groups, found, mask)
+    make = _maker(
+        value.source, integers.values, biases, bits, stride, padding, groups, found_pattern, mask
+    )
     fraction = integers.fraction + value.form.fraction
     made = assembly.accumulate(node.name, make, [value], fraction, view)
-    return made if made is None or accum is None else _accumulated(assembly, node, made)
+    return made if made is None or accum is None else _check_accumulators(assembly, node, made)
 
 
 def _maker(
@@ -213,8 +217,8 @@ def _maker(
     return make
 
 
-def _accumulated(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor:
-    """See that products are added exactly; sums may wrap, for that is one cast of the whole sum."""
+def _check_accumulators(assembly: Assembly, node: Any, value: PendingTensor) -> PendingTensor:
+    """Refuse an accumulator type that rounds or saturates; a wrap is one cast of the whole sum."""
     kind = fixed_type(node.types["accum_t"].precision)
     form = value.form
     width = signed_bits(form.low, form.high)

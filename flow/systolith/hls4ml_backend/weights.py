@@ -1,4 +1,4 @@
-"""Weights and biases as the integers that hls4ml's C simulation reads, and their patterns."""
+"""Weights and biases as the integers of hls4ml's C simulation, and the patterns of weights."""
 
 import re
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from hls4ml.model.types import IntegerPrecisionType, WeightVariable
 from systolith.exchange import detect_structure
 from systolith.hls4ml_backend.fixed_type import fixed_type, type_problem
 from systolith.network import (
+    MAX_WEIGHT_BITS,
     BoolArray,
     Dense,
     Granularity,
@@ -30,19 +31,18 @@ __all__ = [
     "read_parameter",
 ]
 
-MAX_WEIGHT_BITS = 16
 TERNARY = IntegerPrecisionType(width=2, signed=True)
 BINARY = IntegerPrecisionType(width=1, signed=False)
 
 
 @dataclass(frozen=True, slots=True)
 class FixedArray:
-    """Integers times ``2**-fraction``."""
+    """An array of integers times ``2**-fraction``."""
 
     values: IntArray
     fraction: int
 
-    def reduced(self) -> "FixedArray":
+    def reduce(self) -> "FixedArray":
         """Divide by the greatest power of two that divides every value."""
         combined = int(np.bitwise_or.reduce(self.values, axis=None))
         if combined == 0:
@@ -50,13 +50,13 @@ class FixedArray:
         zeros = (combined & -combined).bit_length() - 1
         return FixedArray(self.values >> zeros, self.fraction - zeros)
 
-    def at(self, fraction: int) -> IntArray:
-        """Bring to another, finer fraction."""
+    def align(self, fraction: int) -> IntArray:
+        """Give the integers with more fractional bits."""
         return self.values << (fraction - self.fraction)
 
 
 def parameter_problems(variable: Any, name: str) -> Iterator[str]:
-    """Say what keeps weights or biases of hls4ml from being integers."""
+    """Say why weights or biases of hls4ml are not integers."""
     if type(variable) is not WeightVariable:
         yield f"{name} is kept as {type(variable).__name__}; use fixed-point weights, uncompressed"
         return
@@ -73,10 +73,10 @@ def parameter_problems(variable: Any, name: str) -> Iterator[str]:
 
 
 def read_parameter(variable: Any) -> FixedArray:
-    """Read what the text files of hls4ml's writer would give to C++.
+    """Read the values that C++ gets from the text files of hls4ml's writer.
 
-    Each number is written with as many decimals as its type has fractional bits, read back as a
-    double, and converted to the type.
+    The writer gives each number as many decimals as its type has fractional bits. C++ reads it as a
+    double and converts it to the type.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def read_parameter(variable: Any) -> FixedArray:
     Returns
     -------
     Scaled
-        Of the shape of the data.
+        Has the shape of the data.
     """
     written = np.array([float(text) for text in variable], dtype=np.float64)
     kind = fixed_type(variable.type.precision)
@@ -95,19 +95,19 @@ def read_parameter(variable: Any) -> FixedArray:
 def find_common_scale(
     weight: FixedArray, bias: FixedArray, input_fraction: int
 ) -> tuple[FixedArray, IntArray, int] | str:
-    """Bring weights and biases to one scale of the accumulators.
+    """Align weights and biases to the accumulators.
 
-    Weights that have nothing in their last bits lose them; if the bias has bits below those of the
-    products, weights get bits.
+    Trailing zero bits of all weights are removed. If the bias has more fractional bits than the
+    products, zero bits are appended to the weights.
 
     Returns
     -------
     tuple of Scaled, array of int64, int
-        Weights, biases in units of the accumulators, and the width of the weights in bits.
+        Weights, biases in units of the accumulators, and the bit width of the weights.
     str
-        Instead, if that takes too many bits.
+        The problem, if the weights need too many bits.
     """
-    weight, bias = weight.reduced(), bias.reduced()
+    weight, bias = weight.reduce(), bias.reduce()
     if not bias.values.any():
         bias = FixedArray(bias.values, weight.fraction + input_fraction)
     spare = bias.fraction - (weight.fraction + input_fraction)
@@ -127,27 +127,27 @@ def find_common_scale(
             f"weights {least}..{most} need {bits} bits; set Precision.weight to at most "
             f"{MAX_WEIGHT_BITS} bits"
         )
-    return weight, bias.at(weight.fraction + input_fraction), bits
+    return weight, bias.align(weight.fraction + input_fraction), bits
 
 
 WRITTEN = re.compile(r"(\d+)-of-(\d+)(-kernel)?")
 
 
 def pattern_problem(text: object) -> str | None:
-    """Say why something is no name of a pattern; None if it is one."""
+    """Say why a value does not name a pattern; None if it does."""
     if isinstance(text, str) and (text == "dense" or WRITTEN.fullmatch(text)):
         return None
     return f"must be 'dense', 'K-of-N' such as '2-of-4', or 'K-of-N-kernel', got {text!r}"
 
 
 def find_pattern(weight: IntArray, text: str | None) -> tuple[Pattern, BoolArray | None]:
-    """Find the pattern of weights, and which of them are kept.
+    """Find the pattern of weights and its mask.
 
     Parameters
     ----------
     weight : array of int64, shape (F, C, Kh, Kw)
     text : str or None
-        What the configuration says: see :func:`pattern_problem`. None: what is recognised.
+        Name in the configuration, see :func:`pattern_problem`; None detects the pattern.
 
     Returns
     -------
@@ -157,12 +157,12 @@ def find_pattern(weight: IntArray, text: str | None) -> tuple[Pattern, BoolArray
     Raises
     ------
     NetworkError
-        If the weights do not conform.
+        If the weights do not conform to the pattern.
     """
     if text is None:
-        found = detect_structure(weight)
-        return found.pattern, found.mask
-    pattern = _read(text)
+        structure = detect_structure(weight)
+        return structure.pattern, structure.mask
+    pattern = _parse_pattern(text)
     if pattern.is_dense:
         return pattern, None
     if isinstance(pattern.select, KOutOfN) and weight.shape[1] % pattern.select.n:
@@ -171,7 +171,7 @@ def find_pattern(weight: IntArray, text: str | None) -> tuple[Pattern, BoolArray
 
 
 def kept_mask(weight: IntArray, pattern: Pattern) -> BoolArray:
-    """Keep every weight that is not 0, and zeros besides where a group has too few others."""
+    """Make a mask of all nonzero weights, and of zeros where a group has fewer than the pattern."""
     select = pattern.select
     assert isinstance(select, KOutOfN)
     filters, channels, height, width = weight.shape
@@ -182,16 +182,16 @@ def kept_mask(weight: IntArray, pattern: Pattern) -> BoolArray:
     spare = ~used
     filled = used | (spare & (spare.cumsum(axis=2) <= missing))
     if (missing < 0).any():
-        found = int(used.sum(axis=2).max())
+        most = int(used.sum(axis=2).max())
         problem = (
             f"Pattern {select} keeps {select.k} of every {select.n} input channels, but a group "
-            f"has {found} weights that are not 0; prune them, or leave Pattern out"
+            f"has {most} weights that are not 0; prune them, or leave Pattern out"
         )
         raise NetworkError([problem])
     return np.broadcast_to(filled, groups.shape).reshape(weight.shape)
 
 
-def _read(text: str) -> Pattern:
+def _parse_pattern(text: str) -> Pattern:
     match = WRITTEN.fullmatch(text)
     if match is None:
         return Pattern(select=Dense())

@@ -82,7 +82,7 @@ def test_what_is_joined_computes_the_same(
     values = np.arange(low, high + 1)
     expected, unit = values, fraction
     for step in steps:
-        joined = step.joined(form)
+        joined = step.append_to(form)
         if joined is None:
             break
         form = joined
@@ -101,7 +101,7 @@ def test_divisions_that_are_joined_compute_the_same(
 ) -> None:
     accumulator = FixedType(width=30, fraction=4 + spare, signed=True)
     step, form = Divide(count, accumulator, kind), Form(fraction=4, low=0, high=high)
-    joined = step.joined(form)
+    joined = step.append_to(form)
     if joined is None or joined.type is None:
         return
     sums = np.arange(high + 1)
@@ -113,17 +113,17 @@ def test_divisions_that_are_joined_compute_the_same(
 
 def test_a_relu_does_not_hide_that_a_cast_after_it_wraps() -> None:
     form = Form(fraction=0, low=-300, high=300)
-    rectified = Clip(low=0).joined(form)
+    rectified = Clip(low=0).append_to(form)
     assert rectified is not None
-    assert Cast(FixedType(width=8, fraction=0, signed=True)).joined(rectified) is None
+    assert Cast(FixedType(width=8, fraction=0, signed=True)).append_to(rectified) is None
 
 
 def test_two_roundings_to_nearest_are_not_one() -> None:
     once = Cast(FixedType(width=8, fraction=1, signed=True, rounding=RoundingMode.RND))
-    form = once.joined(Form(fraction=3, low=-8, high=7))
+    form = once.append_to(Form(fraction=3, low=-8, high=7))
     assert form is not None
     twice = Cast(FixedType(width=8, fraction=0, signed=True, rounding=RoundingMode.RND))
-    assert twice.joined(form) is None
+    assert twice.append_to(form) is None
 
 
 def test_types_are_read() -> None:
