@@ -204,13 +204,13 @@ def build_report(
         raise ConversionError(problem["msg"] for problem in error.errors()) from error
     if not model.folder.exists():
         model.write()
-    found = build_design(model.plan, section, model.folder, lambda *_: None)
+    implementation = build_design(model.plan, section, model.folder, lambda *_: None)
     plan = model.plan
     report = {
         "CyclesPerFrame": plan.cycles_per_frame,
         "LatencyCycles": plan.latency_cycles,
         "Multipliers": plan.multipliers,
-        "Implementation": found,
+        "Implementation": implementation,
     }
     write_json(model.folder / REPORT, report)
     return report

@@ -1,4 +1,4 @@
-"""A model of hls4ml that is computed by RTL."""
+"""A graph of hls4ml that is computed by RTL: its network, its plan and its simulation."""
 
 from pathlib import Path
 from typing import Any
@@ -38,22 +38,22 @@ Floats = NDArray[Any]
 
 
 class SystolithGraph(ModelGraph):
-    """A graph of hls4ml with the integer network that it was mapped onto.
+    """A graph of hls4ml with the integer network that it was mapped to.
 
     Attributes
     ----------
     mapped : MappedModel
-        The integer network, and how tensors of hls4ml are to be had from it.
+        The integer network, and how to compute tensors of hls4ml from it.
     configuration : Configuration
     plan : NetworkPlan
-        The engines; cycles are known before anything is built.
+        The engines and their cycles.
     design : Design or None
-        The Verilog, once it is written.
+        The Verilog; None until it is written.
     simulator : NativeModel or None
-        Once it is compiled.
+        None until it is compiled.
     checks : dict of str to str
-        What was compared with the user's model (``"model"``) and, once it is compiled, with
-        hls4ml's own C simulation (``"csimulation"``), or why nothing was.
+        Results of the comparisons with the user's model (``"model"``) and, after
+        :meth:`compile`, with hls4ml's own C simulation (``"csimulation"``), or why there are none.
     """
 
     mapped: MappedModel
@@ -65,14 +65,14 @@ class SystolithGraph(ModelGraph):
 
     @property
     def folder(self) -> Path:
-        """Where everything is written."""
+        """Output folder of the project."""
         return Path(self.config.get_output_dir())
 
     def compile(self) -> None:
         """Write the project and its Verilog, and compile it with Verilator.
 
-        Unless ``check_csimulation`` is False, the network is compared with hls4ml's own C
-        simulation first; see :attr:`checks`.
+        Unless ``check_csimulation`` is False, the network is first compared with hls4ml's own C
+        simulation; see :attr:`checks`.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class SystolithGraph(ModelGraph):
         self.config.backend.compile(self)
 
     def build_simulator(self) -> None:
-        """Do what :meth:`compile` does, without writing the project."""
+        """Write and compile the Verilog without the rest of the project."""
         self.design = write_design(
             self.plan, self.folder / RTL, meaning=meaning_of_graph(self.mapped)
         )
@@ -98,13 +98,13 @@ class SystolithGraph(ModelGraph):
         Parameters
         ----------
         x : array of float32 or float64, shape (N, ...) or of one sample
-            In the order of hls4ml: channels last unless the graph begins with a transposition.
-            Converted to the type of the input, with its rounding and overflow.
+            Inputs in hls4ml's order: channels last, unless the graph begins with a transposition.
+            They are converted to the input's type with its rounding and overflow.
 
         Returns
         -------
         array of the dtype of `x`, shape (N, size of the output)
-            As from hls4ml's own backends: without the first axis if N is 1; a list of arrays if
+            As with hls4ml's own backends: without the first axis if N is 1; a list of arrays if
             there are several outputs.
 
         Raises
@@ -125,33 +125,33 @@ class SystolithGraph(ModelGraph):
         return self.as_floats(outputs, x.dtype)
 
     def trace(self, x: Floats) -> tuple[Any, dict[str, Floats]]:
-        """Simulate, and compute what every layer with ``Trace`` gives.
+        """Simulate the Verilog, and compute the output of every layer with ``Trace``.
 
-        Layers inside the network are computed by golden arithmetic, whose outputs are compared with
-        the simulation.
+        Inner layers are computed by golden arithmetic. Its outputs are compared with the
+        simulation.
 
         Returns
         -------
-        tuple of output as of :meth:`run`, dict of str to array, shape (N, ...)
+        tuple of output as in :meth:`run`, dict of str to array, shape (N, ...)
 
         Raises
         ------
         RuntimeError
-            If the simulation differs; or as :meth:`run`.
+            If the simulation differs from golden arithmetic; or as in :meth:`run`.
         """
         if self.simulator is None:
             self.compile()
         predicted = self.run(x)
         tensors = trace(self.mapped.network, self.quantize(x))
         golden = self.as_floats(tensors, x.dtype)
-        pairs = zip(_listed(predicted), _listed(golden), strict=True)
+        pairs = zip(_as_list(predicted), _as_list(golden), strict=True)
         if not all(np.array_equal(got, wanted) for got, wanted in pairs):
             raise RuntimeError("the simulation of the Verilog differs from golden arithmetic")
         wanted = [node.name for node in self.get_layers() if node.get_attr("trace", False)]
         return predicted, compute_layer_outputs(self.mapped, tensors, wanted, x.dtype)
 
     def quantize(self, x: Floats) -> IntArray:
-        """Convert floats, as given to :meth:`run`, to images of the network (N, C, H, W)."""
+        """Convert inputs of :meth:`run` to images of the network (N, C, H, W)."""
         if not isinstance(x, np.ndarray) or x.dtype not in (np.float32, np.float64):
             raise ValueError("x must be an array of float32 or float64")
         size = self.mapped.input_view.size
@@ -164,18 +164,18 @@ class SystolithGraph(ModelGraph):
         return images.reshape(-1, *self.mapped.network.input.shape)
 
     def as_floats(self, tensors: dict[str, IntArray], dtype: Any) -> Any:
-        """Bring outputs of the network to hls4ml's order, units and ranks, as :meth:`run` does."""
-        found = []
+        """Convert outputs of the network to real values in hls4ml's order and shape."""
+        converted = []
         for output in self.mapped.outputs:
             flat = tensors[output.layer].reshape(len(tensors[output.layer]), -1)
             ordered = flat[:, output.view.reshape(-1)]
             floats = np.ldexp(ordered.astype(np.float64), -output.fraction).astype(dtype)
-            found.append(floats[0] if len(floats) == 1 else floats)
-        return found[0] if len(found) == 1 else found
+            converted.append(floats[0] if len(floats) == 1 else floats)
+        return converted[0] if len(converted) == 1 else converted
 
 
 def adopt(model: Any) -> None:
-    """Map a graph, which hls4ml has made, and make it one of these.
+    """Map a graph of hls4ml and make it a :class:`SystolithGraph`.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def adopt(model: Any) -> None:
     Raises
     ------
     ConversionError
-        If it cannot be mapped, or there is no plan as configured.
+        If the graph cannot be mapped, or no plan meets the configuration.
     """
     configuration = read_configuration(model)
     mapped = map_graph(model, configuration.patterns)
@@ -197,11 +197,11 @@ def adopt(model: Any) -> None:
     model.design = model.simulator = None
 
 
-def _listed(outputs: Any) -> list[Any]:
+def _as_list(outputs: Any) -> list[Any]:
     return outputs if isinstance(outputs, list) else [outputs]
 
 
-ROUNDINGS = {
+ROUNDING_NAMES = {
     RoundingMode.TRN: "floor",
     RoundingMode.RND: "half_up",
     RoundingMode.RND_CONV: "half_even",
@@ -209,12 +209,12 @@ ROUNDINGS = {
 
 
 def meaning_of_graph(mapped: MappedModel) -> Meaning:
-    """Give the units of input and outputs: powers of two; the input's type rounds and overflows."""
+    """Give the units of input and outputs, and the rounding and overflow of the input."""
     kind = mapped.input
     return Meaning(
         input_scale=2.0**-kind.fraction,
         output_scales={output.layer: 2.0**-output.fraction for output in mapped.outputs},
-        rounding=ROUNDINGS.get(kind.rounding, f"AP_{kind.rounding.name}"),
+        rounding=ROUNDING_NAMES.get(kind.rounding, f"AP_{kind.rounding.name}"),
         wraps=kind.wraps,
         low=kind.low,
         high=kind.high,
@@ -224,20 +224,20 @@ def meaning_of_graph(mapped: MappedModel) -> Meaning:
 def plan_mapped(
     network: IntegerNetwork, configuration: Configuration, origins: dict[str, str]
 ) -> NetworkPlan:
-    """Lay the network out as its configuration says.
+    """Choose the engines of a network as configured.
 
-    ``Rows`` and ``Columns`` fix a layer's array. ``ReuseFactor``, if more than 1, is the number of
-    cycles in which an output position is computed: the array is the smallest that takes no more,
-    which is as many as hls4ml uses each multiplier for. 1, which hls4ml sets where nothing is
-    said, leaves the array to the planner, as does a layer without either: the slowest layer is then
-    as fast as ``Multipliers`` (64 if nothing is said) or the ``Device`` allow.
+    ``Rows`` and ``Columns`` fix a layer's array. A ``ReuseFactor`` of more than 1 is the number of
+    cycles for one output position, in which hls4ml uses a multiplier as often: the array is the
+    smallest that takes no more cycles. The planner chooses all other arrays, including those with
+    a ``ReuseFactor`` of 1, hls4ml's default. The slowest layer is then as fast as ``Multipliers``
+    (64 by default) or the ``Device`` allow.
 
     Parameters
     ----------
     network : IntegerNetwork
     configuration : Configuration
     origins : dict of str to str
-        Layer of hls4ml by layer of the network.
+        Layer of hls4ml, by layer of the network.
 
     Raises
     ------
@@ -267,13 +267,13 @@ def plan_mapped(
 
 
 def _smallest(work: Workload, reuse: int) -> ArrayShape:
-    """Find the array of fewest multipliers that computes an output position in `reuse` cycles."""
+    """Find the smallest array that computes an output position in `reuse` cycles."""
     shapes = array_shapes(work)
     fitting = [shape for shape in shapes if count_folds(work, shape) <= reuse]
     return min(fitting or shapes, key=lambda shape: (shape.total, count_folds(work, shape)))
 
 
 def count_folds(work: Workload, shape: ArrayShape) -> int:
-    """Cycles that an array takes for one output position."""
+    """Count the cycles of an array for one output position."""
     slots = -(-work.slots // shape.multipliers)
     return work.reads.folds(shape.rows) * slots * -(-work.filters // shape.width)

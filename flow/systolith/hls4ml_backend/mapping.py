@@ -1,4 +1,4 @@
-"""From a converted graph of hls4ml to an integer network."""
+"""Mapping of a graph of hls4ml to an integer network."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ SHAPED: Mapping[str, Callable[[Assembly, Any, PendingTensor], PendingTensor | No
 }
 POOLS = ("Pooling1D", "Pooling2D", "GlobalPooling1D", "GlobalPooling2D")
 ACTIVATION_KINDS = ("Activation", "ParametrizedActivation")
-REWRITES = {
+ALTERNATIVES = {
     "Softmax": "remove the softmax: the class is the same; or set Skip of the layer to true",
     "Concatenate": "add tensors instead of concatenating them",
     "PReLU": "use ReLU",
@@ -74,7 +74,7 @@ ACTIVATIONS = {"relu": (Clip(low=0),), "linear": ()}
 
 
 def _activation(node: Any) -> str:
-    """Name an activation; a threshold of 0, as which hls4ml reads Keras' ReLU, makes a ReLU."""
+    """Name an activation; a threshold of 0, which hls4ml reads Keras' ReLU as, is a ReLU."""
     name = str(node.get_attr("activation", "linear")).lower()
     return "relu" if name == "thresholdedrelu" and not node.get_attr("activ_param") else name
 
@@ -86,11 +86,11 @@ class ModelOutput:
     Attributes
     ----------
     layer : str
-        Output of the network.
+        Output layer of the network.
     fraction : int
-        Its integers are times ``2**-fraction``.
+        Fractional bits: real values are integers times ``2**-fraction``.
     view : array of int64
-        Elements of the network's output in the order and shape of hls4ml.
+        Index of each element in the flattened output, in hls4ml's order and shape.
     """
 
     layer: str
@@ -100,20 +100,21 @@ class ModelOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedModel:
-    """A graph of hls4ml as an integer network.
+    """An integer network made from a graph of hls4ml.
 
     Attributes
     ----------
     network : IntegerNetwork
     input : FixedType
-        Floats are converted to this type.
+        Type that inputs are converted to.
     input_view : array of int64
+        Index of each element of hls4ml's input in the flattened input of the network.
     outputs : tuple of ModelOutput
-        In the order of the model's.
+        In the model's order.
     recipes : dict of str to TraceRecipe
-        How every layer's output follows, by name in hls4ml.
+        How to compute the output of each layer of hls4ml.
     origins : dict of str to str
-        The layer of hls4ml whose configuration counts, by layer of the network.
+        Layer of hls4ml whose configuration applies, by layer of the network.
     """
 
     network: IntegerNetwork
@@ -125,14 +126,14 @@ class MappedModel:
 
 
 def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> MappedModel:
-    """Map every layer, or say all that cannot be mapped.
+    """Map every layer, or raise an error with every layer that cannot be mapped.
 
     Parameters
     ----------
     graph : hls4ml.model.ModelGraph
-        After hls4ml's own optimizations, all types inferred, channels last.
+        Optimized by hls4ml, with inferred types and channels last.
     patterns : mapping of str to str, optional
-        ``Pattern`` of layers, by name.
+        ``Pattern``, by layer.
 
     Returns
     -------
@@ -141,7 +142,7 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> MappedMo
     Raises
     ------
     ConversionError
-        With every layer that has no counterpart, why, and what would have one.
+        With every layer that is not supported, the reason, and an alternative.
     """
     assembly, values = Assembly(), dict[str, PendingTensor | None]()
     nodes = list(graph.get_layers())
@@ -151,7 +152,7 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> MappedMo
         for name in node.outputs
     }
     for node in nodes:
-        value = _mapped(assembly, node, values, dict(patterns or {}).get(node.name))
+        value = _map_layer(assembly, node, values, dict(patterns or {}).get(node.name))
         if value is not None and not _has_shape(assembly, node, value):
             value = None
         if value is not None:
@@ -163,11 +164,11 @@ def map_graph(graph: Any, patterns: Mapping[str, str] | None = None) -> MappedMo
     if len(graph.inputs) != 1:
         assembly.problems.append(f"a model needs one input, got {', '.join(graph.inputs)}")
     ConversionError.raise_if_any(assembly.problems)
-    return _finished(assembly, graph, values)
+    return _finish(assembly, graph, values)
 
 
 def _has_shape(assembly: Assembly, node: Any, value: PendingTensor) -> bool:
-    """Compare a tensor's shape with the one that hls4ml computed; note a difference."""
+    """Compare a tensor's shape with the one that hls4ml computed; report a difference."""
     wanted = tuple(int(size) for size in node.get_output_variable().shape)
     if value.padded_shape == wanted:
         return True
@@ -179,7 +180,7 @@ def _has_shape(assembly: Assembly, node: Any, value: PendingTensor) -> bool:
     return False
 
 
-def _finished(
+def _finish(
     assembly: Assembly, graph: Any, values: Mapping[str, PendingTensor | None]
 ) -> MappedModel:
     outputs = []
@@ -216,24 +217,24 @@ def _finished(
     )
 
 
-def _mapped(
+def _map_layer(
     assembly: Assembly, node: Any, values: Mapping[str, PendingTensor | None], pattern: str | None
 ) -> PendingTensor | None:
-    """Map one layer; None if that, or one before, is impossible, which was noted."""
+    """Map one layer; None if it, or one before it, is not supported, which was reported."""
     kind = node.class_name
-    problems = [unknown] if (unknown := _unknown(node)) else list(attribute_problems(node))
+    problems = [problem] if (problem := _class_problem(node)) else list(attribute_problems(node))
     for problem in problems:
         assembly.refuse(node.name, problem)
     if problems:
         return None
     if kind == "Input":
-        return _input(assembly, node, is_transposed_first(node))
+        return _map_input(assembly, node, is_transposed_first(node))
     if (given := _read(assembly, node, values)) is None:
         return None
     if kind in SHAPED:
         return _cast(assembly, node, SHAPED[kind](assembly, node, given[0]))
     if kind == "Merge":
-        return _cast(assembly, node, _added(assembly, node, given))
+        return _cast(assembly, node, _map_add(assembly, node, given))
     value = given[0]
     if kind in ACTIVATION_KINDS:
         if any(value.padding):
@@ -254,8 +255,8 @@ def _mapped(
 def _read(
     assembly: Assembly, node: Any, values: Mapping[str, PendingTensor | None]
 ) -> list[PendingTensor] | None:
-    """Find the tensors that a layer reads; None if one is impossible, which was noted."""
-    # hls4ml leaves an empty name where it has taken an input away, as the shape of a Reshape.
+    """Find the inputs of a layer; None if one is not supported, which was reported."""
+    # hls4ml leaves an empty name for a removed input, such as the shape of a Reshape.
     names = [name for name in node.inputs if name]
     count = 2 if node.class_name == "Merge" else 1
     missing = [name for name in names if name not in values]
@@ -270,8 +271,8 @@ def _read(
     return given if len(given) == len(names) else None
 
 
-def _unknown(node: Any) -> str | None:
-    """Say why a layer has no counterpart at all."""
+def _class_problem(node: Any) -> str | None:
+    """Say why a class of layers is not supported; None if it is."""
     kind = node.class_name
     if kind == "Input":
         return None
@@ -284,11 +285,11 @@ def _unknown(node: Any) -> str | None:
     if kind in SHAPED or kind in WEIGHTED or kind in POOLS:
         return None
     known = ", ".join((*WEIGHTED, *POOLS, *SHAPED, "Activation", "Merge"))
-    return f"{kind} is not supported; {REWRITES.get(kind, f'there are {known}')}"
+    return f"{kind} is not supported; {ALTERNATIVES.get(kind, f'there are {known}')}"
 
 
 def is_transposed_first(node: Any) -> bool:
-    """Whether images come with channels first, which all that read them put last."""
+    """Whether images have channels first and all their readers transpose them to channels last."""
     readers = [reader for reader in node.model.get_layers() if node.outputs[0] in reader.inputs]
     return bool(readers) and all(
         reader.class_name == "Transpose" and list(reader.get_attr("perm")) in ([1, 2, 0], [1, 0])
@@ -296,7 +297,7 @@ def is_transposed_first(node: Any) -> bool:
     )
 
 
-def _input(assembly: Assembly, node: Any, channels_first: bool) -> PendingTensor | None:
+def _map_input(assembly: Assembly, node: Any, channels_first: bool) -> PendingTensor | None:
     variable = node.get_output_variable()
     shape = tuple(int(size) for size in variable.shape)
     precision = variable.type.precision
@@ -326,7 +327,7 @@ def _input(assembly: Assembly, node: Any, channels_first: bool) -> PendingTensor
 
 
 def _cast(assembly: Assembly, node: Any, value: PendingTensor | None) -> PendingTensor | None:
-    """Append the cast to a layer's result type."""
+    """Append the cast to the result type of a layer."""
     if value is None:
         return None
     precision = node.get_output_variable().type.precision
@@ -336,7 +337,7 @@ def _cast(assembly: Assembly, node: Any, value: PendingTensor | None) -> Pending
     return value.then(node.name, Cast(fixed_type(precision)))
 
 
-def _added(assembly: Assembly, node: Any, values: list[PendingTensor]) -> PendingTensor | None:
+def _map_add(assembly: Assembly, node: Any, values: list[PendingTensor]) -> PendingTensor | None:
     tensors = [
         assembly.make_tensor(name, value) for name, value in zip(node.inputs, values, strict=True)
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from systolith.network._fields import is_name, show
+from systolith.network._fields import is_name, repr_of
 from systolith.network.axes import AllTaps, Dense, Granularity, KOutOfN, PerNeuron, Strided
 from systolith.network.errors import NetworkError
 from systolith.network.graph import IntegerNetwork, Tensor
@@ -78,7 +78,7 @@ def decode_pattern(value: Any) -> Pattern:
     """
     decoded = _decode(value, {}, set())
     if not isinstance(decoded, Pattern):
-        raise NetworkError([f"must describe a pattern, got {show(value)}"])
+        raise NetworkError([f"must describe a pattern, got {repr_of(value)}"])
     return decoded
 
 
@@ -126,7 +126,7 @@ def decode_network(description: Mapping[str, Any], tensors: Tensors) -> IntegerN
     unused = set(tensors)
     for key in ("layers", "outputs"):
         if not isinstance(description[key], list):
-            problems.append(f"{key} must be a list, got {show(description[key])}")
+            problems.append(f"{key} must be a list, got {repr_of(description[key])}")
     layers = []
     for number, encoded in enumerate(description["layers"] if not problems else ()):
         try:
@@ -138,7 +138,7 @@ def decode_network(description: Mapping[str, Any], tensors: Tensors) -> IntegerN
     except NetworkError as error:
         problems += [f"input: {problem}" for problem in error.problems]
     if not problems and unused:
-        problems.append(f"tensors that no layer uses: {', '.join(map(show, sorted(unused)))}")
+        problems.append(f"tensors that no layer uses: {', '.join(map(repr_of, sorted(unused)))}")
     NetworkError.raise_if_any(problems)
     return IntegerNetwork(
         name=description["name"],
@@ -150,7 +150,7 @@ def decode_network(description: Mapping[str, Any], tensors: Tensors) -> IntegerN
 
 def _decode_tensor(encoded: Any) -> Tensor:
     if not isinstance(encoded, dict):
-        raise NetworkError([f"must have a shape and a type, got {show(encoded)}"])
+        raise NetworkError([f"must have a shape and a type, got {repr_of(encoded)}"])
     NetworkError.raise_if_any(_key_problems(encoded, _TENSOR))
     return Tensor(encoded["shape"], _decode(encoded["type"], {}, set()))
 
@@ -161,7 +161,7 @@ def _decode_layer(encoded: Any, number: int, tensors: Tensors, unused: set[str])
     label = f"layer '{name}'" if is_name(name) else f"layer number {number}"
     known = [layer.__name__ for layer in _LAYERS]
     if kind not in known:
-        raise NetworkError([f"{label}: needs a kind of {', '.join(known)}, got {show(kind)}"])
+        raise NetworkError([f"{label}: needs a kind of {', '.join(known)}, got {repr_of(kind)}"])
     try:
         return _decode(encoded, tensors, unused)
     except NetworkError as error:
@@ -179,14 +179,14 @@ def _decode(value: Any, tensors: Tensors, unused: set[str]) -> Any:
     if value.keys() == {"tensor"}:
         name = value["tensor"]
         if not isinstance(name, str) or name not in tensors:
-            raise NetworkError([f"tensor {show(name)} is not in the safetensors file"])
+            raise NetworkError([f"tensor {repr_of(name)} is not in the safetensors file"])
         unused.discard(name)
         return tensors[name]
     if value.keys() == {"enum", "value"}:
         return _decode_enum(value["enum"], value["value"])
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in _TYPES:
-        raise NetworkError([f"needs a kind of {', '.join(_TYPES)}, got {show(kind)}"])
+        raise NetworkError([f"needs a kind of {', '.join(_TYPES)}, got {repr_of(kind)}"])
     wanted = [part.name for part in fields(_TYPES[kind])]
     absent = [name for name in _LATER.get(kind, ()) if name not in value]
     problems = _key_problems(value, ["kind", *(name for name in wanted if name not in absent)])
@@ -210,12 +210,12 @@ def _decode_enum(kind: Any, value: Any) -> Enum:
         for member in _ENUMS[kind]:
             if member.value == value:
                 return member
-    raise NetworkError([f"{show(value)} is no value of {show(kind)}"])
+    raise NetworkError([f"{repr_of(value)} is no value of {repr_of(kind)}"])
 
 
 def _key_problems(value: Mapping[str, Any], wanted: Sequence[str]) -> list[str]:
     missing = [name for name in wanted if name not in value]
     unknown = [name for name in value if name not in wanted]
     return [f"needs the field '{name}', which is missing" for name in missing] + [
-        f"has an unknown field {show(name)}" for name in unknown
+        f"has an unknown field {repr_of(name)}" for name in unknown
     ]

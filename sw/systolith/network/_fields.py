@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from systolith.network.errors import NetworkError
 
-__all__ = ["Fields", "as_int", "is_name", "show"]
+__all__ = ["Fields", "as_int", "is_name", "repr_of"]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 INT64 = np.iinfo(np.int64)
@@ -44,7 +44,7 @@ class Fields:
         """Make it an int; bool, float and str are none."""
         value = as_int(self._get(field))
         if value is None:
-            return self._wrong(f"{field} must be an integer, got {show(self._get(field))}")
+            return self._wrong(f"{field} must be an integer, got {repr_of(self._get(field))}")
         return self._set(field, value)
 
     def integers(self, field: str, length: int | None = None) -> bool:
@@ -57,13 +57,13 @@ class Fields:
         )
         if None in values or length not in (None, len(values)):
             count = "" if length is None else f"{length} "
-            return self._wrong(f"{field} must be {count}integers, got {show(given)}")
+            return self._wrong(f"{field} must be {count}integers, got {repr_of(given)}")
         return self._set(field, tuple(values))
 
     def boolean(self, field: str) -> bool:
         """Make it a bool."""
         if not isinstance(self._get(field), bool | np.bool_):
-            return self._wrong(f"{field} must be True or False, got {show(self._get(field))}")
+            return self._wrong(f"{field} must be True or False, got {repr_of(self._get(field))}")
         return self._set(field, bool(self._get(field)))
 
     def name(self, field: str) -> bool:
@@ -72,7 +72,7 @@ class Fields:
             return self._wrong(
                 f"{field} must consist of letters, digits, '_' and '.' and start with a letter or "
                 f"'_', because Verilog modules and files are named after it; "
-                f"got {show(self._get(field))}"
+                f"got {repr_of(self._get(field))}"
             )
         return True
 
@@ -80,7 +80,7 @@ class Fields:
         """Check that it is one of `kinds`."""
         if not isinstance(self._get(field), kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
-            return self._wrong(f"{field} must be {wanted}, got {show(self._get(field))}")
+            return self._wrong(f"{field} must be {wanted}, got {repr_of(self._get(field))}")
         return True
 
     def int_array(self, field: str, label: str = "") -> bool:
@@ -89,7 +89,7 @@ class Fields:
         array = _as_array(self._get(field))
         if array is None:
             return self._wrong(
-                f"{label} must be an array of integers, got {show(self._get(field))}"
+                f"{label} must be an array of integers, got {repr_of(self._get(field))}"
             )
         if array.dtype.kind not in "iu":
             return self._wrong(f"{label} must be integers, got {array.dtype}")
@@ -101,7 +101,7 @@ class Fields:
         """Make it a read-only array of bool."""
         array = _as_array(self._get(field))
         if array is None:
-            return self._wrong(f"{field} must be bool, got {show(self._get(field))}")
+            return self._wrong(f"{field} must be bool, got {repr_of(self._get(field))}")
         if array.dtype != np.bool_:
             return self._wrong(f"{field} must be bool, got {array.dtype}")
         return self._set(field, _frozen(array, np.bool_))
@@ -127,7 +127,7 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and NAME.fullmatch(value) is not None
 
 
-def show(value: object) -> str:
+def repr_of(value: object) -> str:
     """Describe any value in one short line."""
     if isinstance(value, int) and as_int(value) is None and not isinstance(value, bool):
         return f"an integer of {value.bit_length()} bits"

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from systolith.network._fields import Fields, as_int, is_name, show
+from systolith.network._fields import Fields, as_int, is_name, repr_of
 from systolith.network.axes import BoolArray, WeightShape
 from systolith.network.numbers import ActType, IntArray, Requantize
 from systolith.network.pattern import Pattern
@@ -71,7 +71,7 @@ class Windowed(Protocol):
 
 def finish(fields: Fields, name: object) -> None:
     """Raise what was found, under the layer's name."""
-    fields.finish(f"layer '{name}': " if is_name(name) else f"layer {show(name)}: ")
+    fields.finish(f"layer '{name}': " if is_name(name) else f"layer {repr_of(name)}: ")
 
 
 def check_weights(fields: Fields, layer: Weighted, rank: int) -> bool:
@@ -182,7 +182,7 @@ def shape_problems(names: Sequence[str], shapes: Sequence[Shape]) -> list[str]:
     if len(shapes) != len(names):
         return [f"reads {len(names)} tensors, got {len(shapes)} shapes"]
     return [
-        f"shapes are (C, H, W) or (features,), but '{name}' has {show(shape)}"
+        f"shapes are (C, H, W) or (features,), but '{name}' has {repr_of(shape)}"
         for name, shape in zip(names, shapes, strict=True)
         if not is_shape(shape)
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from systolith.network._fields import show
+from systolith.network._fields import repr_of
 from systolith.network.errors import NetworkError
 from systolith.network.graph import INPUT, IntegerNetwork, Tensor, layer_problems
 from systolith.network.layers import (
@@ -196,7 +196,7 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     """
     if acc.ndim < 2 or acc.dtype.kind not in "iu":
         NetworkError.raise_if_any(
-            [f"accumulators must be integers (N, channels, ...), got {show(acc)}"]
+            [f"accumulators must be integers (N, channels, ...), got {repr_of(acc)}"]
         )
     NetworkError.raise_if_any(spec.problems(acc.shape[1], output))
     channels = (1, -1) + (1,) * (acc.ndim - 2)

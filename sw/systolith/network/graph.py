@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from systolith.network._fields import Fields, show
+from systolith.network._fields import Fields, repr_of
 from systolith.network._layer_checks import is_shape
 from systolith.network.accumulator import accumulator_bits
 from systolith.network.errors import NetworkError
@@ -58,7 +58,7 @@ class Tensor:
         fields = Fields(self)
         if fields.integers("shape") and not is_shape(self.shape):
             fields.problems.append(
-                f"shape must be (C, H, W) or (features,), none 0, got {show(self.shape)}"
+                f"shape must be (C, H, W) or (features,), none 0, got {repr_of(self.shape)}"
             )
         fields.instance("type", ActType)
         fields.finish()
@@ -129,11 +129,11 @@ class IntegerNetwork:
         for name, kind, what in (("layers", Layer, "layers"), ("outputs", str, "layer names")):
             given = getattr(self, name)
             if not isinstance(given, tuple | list):
-                fields.problems.append(f"{name} must be a tuple of {what}, got {show(given)}")
+                fields.problems.append(f"{name} must be a tuple of {what}, got {repr_of(given)}")
                 continue
             object.__setattr__(self, name, tuple(given))
             fields.problems += [
-                f"{name} must be a tuple of {what}, but contains {show(item)}"
+                f"{name} must be a tuple of {what}, but contains {repr_of(item)}"
                 for item in given
                 if not isinstance(item, kind)
             ]

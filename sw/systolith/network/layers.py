@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from systolith.network._fields import Fields, show
+from systolith.network._fields import Fields, repr_of
 from systolith.network._layer_checks import (
     Padding,
     Shape,
@@ -73,7 +73,7 @@ class Add:
         ):
             object.__setattr__(self, "inputs", tuple(given))
         else:
-            fields.problems.append(f"inputs must be the names of two layers, got {show(given)}")
+            fields.problems.append(f"inputs must be the names of two layers, got {repr_of(given)}")
         if fields.integers("multipliers", 2) and not all(
             1 <= multiplier < 1 << ADDED_MULTIPLIER_BITS for multiplier in self.multipliers
         ):

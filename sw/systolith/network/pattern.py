@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from systolith.network._conformance import Finding, mask_findings, report
-from systolith.network._fields import Fields, as_int, show
+from systolith.network._fields import Fields, as_int, repr_of
 from systolith.network.axes import (
     AllTaps,
     BoolArray,
@@ -233,7 +233,7 @@ class Pattern:
             the pattern cannot be laid over the shape at all, why: then the mask is not looked at.
         """
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-            yield f"a mask must be an array of bool, got {show(mask)}"
+            yield f"a mask must be an array of bool, got {repr_of(mask)}"
         elif unfit := list(self.problems(mask.shape)):
             yield from unfit
         else:
@@ -246,7 +246,7 @@ def _shape_problems(shape: Sequence[int]) -> list[str]:
     sizes = [as_int(size) for size in shape] if isinstance(shape, Sequence) else []
     if len(sizes) == 4 and all(size is not None and size >= 1 for size in sizes):
         return []
-    return [f"weights and masks must have shape (F, C, Kh, Kw), none 0, got {show(shape)}"]
+    return [f"weights and masks must have shape (F, C, Kh, Kw), none 0, got {repr_of(shape)}"]
 
 
 def _as_weight_shape(shape: tuple[int, ...]) -> WeightShape:

@@ -14,7 +14,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from systolith.network._encoding import Tensors, decode_network, encode_network, hash_of
-from systolith.network._fields import show
+from systolith.network._fields import repr_of
 from systolith.network.errors import NetworkError
 from systolith.network.graph import IntegerNetwork
 
@@ -109,7 +109,7 @@ def _load(path: Path, arrays: Path) -> IntegerNetwork:
     if wanted != (found := hash_of(description, tensors)):
         problems.append(
             f"damaged, or saved incompletely: {path.name} and {arrays.name} hash to {found[:12]}, "
-            f"but should hash to {show(wanted)}"
+            f"but should hash to {repr_of(wanted)}"
         )
     description = {k: v for k, v in description.items() if k not in ("format", "version")}
     try:
@@ -129,7 +129,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise NetworkError([f"{path}: not a {FORMAT} file"])
     version = description.get("version")
     if type(version) is not int or version != VERSION:
-        raise NetworkError([f"{path}: needs format version {VERSION}, got {show(version)}"])
+        raise NetworkError([f"{path}: needs format version {VERSION}, got {repr_of(version)}"])
     return description
 
 

@@ -24,7 +24,7 @@ __all__ = [
     "TRANSPOSED",
     "Attribute",
     "Handler",
-    "Operator",
+    "OnnxOperator",
     "accept_float",
     "accept_one",
     "accept_zero",
@@ -56,7 +56,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
-class Operator:
+class OnnxOperator:
     """How to import one kind of node.
 
     Attributes

@@ -27,7 +27,7 @@ from systolith.exchange.nodes.declarations import (
     QUANT_ATTRIBUTES,
     TRANSPOSED,
     Attribute,
-    Operator,
+    OnnxOperator,
     accept_float,
     accept_one,
     accept_zero,
@@ -50,9 +50,9 @@ TWO = "A B"
 WHOLE_IMAGES = "whole images, before the first quantizer or between layers"
 
 
-OPERATORS: Mapping[str, Operator] = {
-    "Conv": Operator(adapt_one_axis(weighted.read_conv), "Conv2d", CONV, "X W B?", CONVOLUTION),
-    "Gemm": Operator(
+OPERATORS: Mapping[str, OnnxOperator] = {
+    "Conv": OnnxOperator(adapt_one_axis(weighted.read_conv), "Conv2d", CONV, "X W B?", CONVOLUTION),
+    "Gemm": OnnxOperator(
         weighted.read_gemm,
         "Linear",
         "activations as they are",
@@ -64,8 +64,10 @@ OPERATORS: Mapping[str, Operator] = {
             "transB": Attribute(default=0),
         },
     ),
-    "MatMul": Operator(weighted.read_matmul, "Linear", "an activation and constant weights", TWO),
-    "BatchNormalization": Operator(
+    "MatMul": OnnxOperator(
+        weighted.read_matmul, "Linear", "an activation and constant weights", TWO
+    ),
+    "BatchNormalization": OnnxOperator(
         arithmetic.read_batch_norm,
         PART,
         "right after Conv, Gemm, MatMul or a quantizer; not in training",
@@ -79,8 +81,8 @@ OPERATORS: Mapping[str, Operator] = {
             ),
         },
     ),
-    "Relu": Operator(arithmetic.read_relu, PART, "", integers=arithmetic.read_relu),
-    "Clip": Operator(
+    "Relu": OnnxOperator(arithmetic.read_relu, PART, "", integers=arithmetic.read_relu),
+    "Clip": OnnxOperator(
         arithmetic.read_clip,
         PART,
         "constant bounds",
@@ -88,14 +90,14 @@ OPERATORS: Mapping[str, Operator] = {
         {"min": ANY, "max": ANY},
         arithmetic.read_clip,
     ),
-    "Min": Operator(
+    "Min": OnnxOperator(
         arithmetic.read_minimum, PART, "of a constant", TWO, integers=arithmetic.read_minimum
     ),
-    "Max": Operator(
+    "Max": OnnxOperator(
         arithmetic.read_maximum, PART, "of a constant", TWO, integers=arithmetic.read_maximum
     ),
-    "Floor": Operator(arithmetic.read_floor, PART, "before a quantizer of the same steps"),
-    "MaxPool": Operator(
+    "Floor": OnnxOperator(arithmetic.read_floor, PART, "before a quantizer of the same steps"),
+    "MaxPool": OnnxOperator(
         MAX_POOL,
         "MaxPool2d",
         POOL,
@@ -103,21 +105,23 @@ OPERATORS: Mapping[str, Operator] = {
         MAX_POOLING,
         keep_integers(MAX_POOL),
     ),
-    "GlobalMaxPool": Operator(
+    "GlobalMaxPool": OnnxOperator(
         GLOBAL_MAX_POOL,
         "MaxPool2d",
         "",
         integers=keep_integers(GLOBAL_MAX_POOL),
     ),
-    "AveragePool": Operator(
+    "AveragePool": OnnxOperator(
         adapt_one_axis(pools.read_average_pool),
         "AvgPool2d",
         "count_include_pad=1 where there is padding",
         "X",
         AVERAGING,
     ),
-    "GlobalAveragePool": Operator(adapt_one_axis(pools.read_global_average_pool), "AvgPool2d", ""),
-    "ReduceMean": Operator(
+    "GlobalAveragePool": OnnxOperator(
+        adapt_one_axis(pools.read_global_average_pool), "AvgPool2d", ""
+    ),
+    "ReduceMean": OnnxOperator(
         pools.read_reduce_mean,
         "AvgPool2d",
         "over height and width",
@@ -128,17 +132,17 @@ OPERATORS: Mapping[str, Operator] = {
             "noop_with_empty_axes": Attribute(default=0),
         },
     ),
-    "Add": Operator(
+    "Add": OnnxOperator(
         arithmetic.read_add,
         "Add, or part of the layer before it",
         "two activations, or constants",
         TWO,
     ),
-    "Sum": Operator(arithmetic.read_add, "as Add", "of two", TWO),
-    "Sub": Operator(arithmetic.read_subtract, PART, CONSTANTS, TWO),
-    "Mul": Operator(arithmetic.read_multiply, PART, CONSTANTS, TWO),
-    "Div": Operator(arithmetic.read_divide, PART, CONSTANTS, TWO),
-    "Pad": Operator(
+    "Sum": OnnxOperator(arithmetic.read_add, "as Add", "of two", TWO),
+    "Sub": OnnxOperator(arithmetic.read_subtract, PART, CONSTANTS, TWO),
+    "Mul": OnnxOperator(arithmetic.read_multiply, PART, CONSTANTS, TWO),
+    "Div": OnnxOperator(arithmetic.read_divide, PART, CONSTANTS, TWO),
+    "Pad": OnnxOperator(
         shapes.read_pad,
         "padding of the layer after it",
         "zeros, height and width; anything before the first quantizer",
@@ -154,7 +158,7 @@ OPERATORS: Mapping[str, Operator] = {
         },
         integers.read_pad_integers,
     ),
-    "Flatten": Operator(
+    "Flatten": OnnxOperator(
         shapes.read_flatten,
         "Flatten",
         "axis 1",
@@ -162,7 +166,7 @@ OPERATORS: Mapping[str, Operator] = {
         {"axis": Attribute(default=1)},
         keep_integers(shapes.read_flatten),
     ),
-    "Reshape": Operator(
+    "Reshape": OnnxOperator(
         shapes.read_reshape,
         "Flatten, or nothing",
         WHOLE_IMAGES,
@@ -170,7 +174,7 @@ OPERATORS: Mapping[str, Operator] = {
         {"allowzero": Attribute(default=0)},
         keep_integers(shapes.read_reshape),
     ),
-    "Squeeze": Operator(
+    "Squeeze": OnnxOperator(
         shapes.read_squeeze,
         "Flatten, or nothing",
         WHOLE_IMAGES,
@@ -178,7 +182,7 @@ OPERATORS: Mapping[str, Operator] = {
         {"axes": ANY},
         keep_integers(shapes.read_squeeze),
     ),
-    "Unsqueeze": Operator(
+    "Unsqueeze": OnnxOperator(
         shapes.read_unsqueeze,
         "nothing",
         WHOLE_IMAGES,
@@ -186,7 +190,7 @@ OPERATORS: Mapping[str, Operator] = {
         {"axes": ANY},
         keep_integers(shapes.read_unsqueeze),
     ),
-    "Transpose": Operator(
+    "Transpose": OnnxOperator(
         shapes.read_transpose,
         "nothing",
         "of images before the first quantizer, of pairs, before Flatten; of constants",
@@ -194,8 +198,8 @@ OPERATORS: Mapping[str, Operator] = {
         {"perm": ANY},
         keep_integers(shapes.read_transpose),
     ),
-    "Identity": Operator(shapes.read_identity, "nothing", "", integers=shapes.read_identity),
-    "Dropout": Operator(
+    "Identity": OnnxOperator(shapes.read_identity, "nothing", "", integers=shapes.read_identity),
+    "Dropout": OnnxOperator(
         shapes.read_dropout,
         "nothing",
         "not in training",
@@ -203,7 +207,7 @@ OPERATORS: Mapping[str, Operator] = {
         {"ratio": ANY, "seed": ANY},
         shapes.read_dropout,
     ),
-    "Cast": Operator(
+    "Cast": OnnxOperator(
         integers.read_cast,
         "nothing",
         "to a type that holds the same numbers",
@@ -211,7 +215,7 @@ OPERATORS: Mapping[str, Operator] = {
         {"to": ANY, "saturate": ANY, "round_mode": ANY},
         integers.read_cast,
     ),
-    "CastLike": Operator(
+    "CastLike": OnnxOperator(
         integers.read_cast_like,
         "nothing",
         "to the type of what is no constant: reals",
@@ -219,23 +223,23 @@ OPERATORS: Mapping[str, Operator] = {
         {"saturate": ANY, "round_mode": ANY},
         integers.read_cast_like,
     ),
-    "Quant": Operator(
+    "Quant": OnnxOperator(
         quantizers.read_quant,
         "requantization of the layer before it",
         "QONNX; ROUND and FLOOR, of results >= 0 also HALF_UP and DOWN",
         QUANT_INPUTS,
         QUANT_ATTRIBUTES,
     ),
-    "IntQuant": Operator(
+    "IntQuant": OnnxOperator(
         quantizers.read_quant, "as Quant", "QONNX", QUANT_INPUTS, QUANT_ATTRIBUTES
     ),
-    "BipolarQuant": Operator(
+    "BipolarQuant": OnnxOperator(
         quantizers.read_bipolar_quant,
         "weights of one bit; requantization of the layer before it",
         "QONNX; activations not padded with zeros",
         "x scale",
     ),
-    "MultiThreshold": Operator(
+    "MultiThreshold": OnnxOperator(
         quantizers.read_multi_threshold,
         "as Quant",
         "FINN's and QONNX's; evenly spaced thresholds",
@@ -247,7 +251,7 @@ OPERATORS: Mapping[str, Operator] = {
             "data_layout": Attribute(default="NCHW"),
         },
     ),
-    "QuantizeLinear": Operator(
+    "QuantizeLinear": OnnxOperator(
         quantizers.read_quantize_linear,
         "requantization of the layer before it",
         "to 4, 8 or 16 bits; one scale and zero point for activations",
@@ -260,7 +264,7 @@ OPERATORS: Mapping[str, Operator] = {
             "saturate": ANY,
         },
     ),
-    "DequantizeLinear": Operator(
+    "DequantizeLinear": OnnxOperator(
         quantizers.read_dequantize_linear,
         "nothing",
         "of what is quantized; of constants, one scale or one per channel",
@@ -272,7 +276,7 @@ OPERATORS: Mapping[str, Operator] = {
         },
         quantizers.read_dequantize_linear,
     ),
-    "QLinearConv": Operator(
+    "QLinearConv": OnnxOperator(
         Q_LINEAR_CONV,
         "Conv2d",
         CONV,
@@ -280,14 +284,14 @@ OPERATORS: Mapping[str, Operator] = {
         CONVOLUTION,
         Q_LINEAR_CONV,
     ),
-    "QLinearMatMul": Operator(
+    "QLinearMatMul": OnnxOperator(
         qlinear.read_q_linear_matmul,
         "Linear",
         "constant weights",
         "a a_scale a_zero_point b b_scale b_zero_point y_scale y_zero_point",
         integers=qlinear.read_q_linear_matmul,
     ),
-    "QGemm": Operator(
+    "QGemm": OnnxOperator(
         qlinear.read_q_gemm,
         "Linear",
         "ONNX Runtime's; a quantized result",
@@ -299,14 +303,14 @@ OPERATORS: Mapping[str, Operator] = {
         },
         qlinear.read_q_gemm,
     ),
-    "QLinearAdd": Operator(
+    "QLinearAdd": OnnxOperator(
         qlinear.read_q_linear_add,
         "Add",
         "ONNX Runtime's",
         "A A_scale A_zero_point? B B_scale B_zero_point? C_scale C_zero_point?",
         integers=qlinear.read_q_linear_add,
     ),
-    "QLinearAveragePool": Operator(
+    "QLinearAveragePool": OnnxOperator(
         Q_LINEAR_AVERAGE_POOL,
         "AvgPool2d",
         "ONNX Runtime's; channels first",
@@ -314,7 +318,7 @@ OPERATORS: Mapping[str, Operator] = {
         {**AVERAGING, **CHANNELS_LAST_FLAG},
         Q_LINEAR_AVERAGE_POOL,
     ),
-    "QLinearGlobalAveragePool": Operator(
+    "QLinearGlobalAveragePool": OnnxOperator(
         Q_LINEAR_GLOBAL_AVERAGE_POOL,
         "AvgPool2d",
         "ONNX Runtime's; channels first",
@@ -325,9 +329,9 @@ OPERATORS: Mapping[str, Operator] = {
 }
 
 
-def _channels_last_operator(name: str) -> Operator:
+def _channels_last_operator(name: str) -> OnnxOperator:
     standard = OPERATORS[name]
-    return Operator(
+    return OnnxOperator(
         adapt_channels_last(standard.run),
         standard.becomes,
         f"QONNX's, channels last: {standard.limits}",
@@ -336,12 +340,12 @@ def _channels_last_operator(name: str) -> Operator:
     )
 
 
-CHANNELS_LAST: Mapping[str, Operator] = {
+CHANNELS_LAST: Mapping[str, OnnxOperator] = {
     name: _channels_last_operator(name) for name in ("BatchNormalization", "Conv", "MaxPool")
 }
 
 
-def operator_of(node: Node) -> Operator | None:
+def operator_of(node: Node) -> OnnxOperator | None:
     """Find the operator of a node; None if it is not supported."""
     return (CHANNELS_LAST if node.domain == CHANNELS_LAST_DOMAIN else OPERATORS).get(node.op)
 
