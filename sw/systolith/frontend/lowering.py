@@ -18,7 +18,7 @@ from systolith.network import (
     Pattern,
     Requantize,
     Shape,
-    ungrouped,
+    ungroup_weights,
 )
 from systolith.network import (
     Tensor as TypedShape,
@@ -46,7 +46,8 @@ def lower(
     Weights are ``round(w / step)``, 0 where pruned; biases are at accumulator scale. All channels
     of a layer share one shift, and their multipliers have up to 16 bits;
     :func:`to_fixed_point` states the error and :class:`WeightQuantizer` bounds it. ReLU is an
-    unsigned output, ReLU6 a clamp. Convolutions of several groups are :func:`ungrouped`.
+    unsigned output, ReLU6 a clamp. Grouped convolutions become dense
+    ones by :func:`ungroup_weights`.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
     match layer:
         case QuantConv2d():
             conv = layer.integers(steps[0])
-            whole = ungrouped(
+            whole = ungroup_weights(
                 _array(conv.weight),
                 layer.groups,
                 layer.pattern,

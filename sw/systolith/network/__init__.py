@@ -1,4 +1,4 @@
-"""The contract: integer networks, sparsity patterns and golden arithmetic. NumPy only."""
+"""The contract between training and hardware: integer networks, patterns and golden arithmetic."""
 
 from systolith.network._encoding import decode_pattern, encode_pattern
 from systolith.network._layer_checks import MAX_WEIGHT_BITS
@@ -18,7 +18,7 @@ from systolith.network.axes import (
 from systolith.network.errors import NetworkError
 from systolith.network.golden import accumulate, apply_layer, forward, requantize, trace
 from systolith.network.graph import INPUT, IntegerNetwork, Tensor, identifier
-from systolith.network.grouped import Ungrouped, ungrouped, ungrouped_pattern
+from systolith.network.grouped import UngroupedWeights, ungroup_pattern, ungroup_weights
 from systolith.network.layers import (
     ADDED_MULTIPLIER_BITS,
     Add,
@@ -82,7 +82,7 @@ __all__ = [
     "Strided",
     "Taps",
     "Tensor",
-    "Ungrouped",
+    "UngroupedWeights",
     "WeightShape",
     "accumulate",
     "accumulator_bits",
@@ -98,6 +98,6 @@ __all__ = [
     "save",
     "signed_bits",
     "trace",
-    "ungrouped",
-    "ungrouped_pattern",
+    "ungroup_pattern",
+    "ungroup_weights",
 ]

@@ -1,4 +1,4 @@
-"""Where a mask breaks a pattern, found on whole arrays and described for the first few places."""
+"""Violations of a pattern by a mask: found on whole arrays, described for the first places."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -22,7 +22,7 @@ MAX_REPORTED = 5
 
 
 class Finding(NamedTuple):
-    """One kind of mistake: where it is made, and a sentence for each place."""
+    """One kind of violation: its places, and a description of each."""
 
     bad: BoolArray
     describe: Callable[..., str]
@@ -30,7 +30,7 @@ class Finding(NamedTuple):
 
 
 def report(findings: Iterable[Finding], what: str) -> Iterator[str]:
-    """Describe the first places; of the others only say how many there are."""
+    """Describe the first places and count the others."""
     sentences: list[str] = []
     total = 0
     for bad, describe in findings:

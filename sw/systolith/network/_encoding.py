@@ -1,4 +1,4 @@
-"""Contract objects as JSON values and named arrays, and back."""
+"""Conversion of networks and patterns to JSON values and named arrays, and back."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ _PARTS = (ActType, Requantize, Pattern, Dense, KOutOfN, PerNeuron, AllTaps, Stri
 _TYPES = MappingProxyType({kind.__name__: kind for kind in (*_LAYERS, *_PARTS)})
 _ENUMS = MappingProxyType({kind.__name__: kind for kind in (Rounding, Overflow, Granularity)})
 _LATER = MappingProxyType({"Requantize": ("offset",)})
-"""Fields that the first files of this version did not have; left out where they are None."""
+"""Fields that early files of this version do not have; they are left out if they are None."""
 _NETWORK = ("name", "input", "layers", "outputs")
 _TENSOR = ("shape", "type")
 
@@ -51,7 +51,7 @@ def hash_of(description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]])
 
 
 def encode_network(network: IntegerNetwork) -> tuple[dict[str, Any], Tensors]:
-    """Describe a network in JSON values; arrays apart, under names of the form layer.field."""
+    """Encode a network as JSON values and as arrays named layer.field."""
     tensors: Tensors = {}
     description = {
         "name": network.name,
@@ -63,13 +63,13 @@ def encode_network(network: IntegerNetwork) -> tuple[dict[str, Any], Tensors]:
 
 
 def encode_pattern(pattern: Pattern) -> dict[str, Any]:
-    """Describe a pattern in JSON values."""
+    """Encode a pattern as JSON values."""
     encoded: dict[str, Any] = _encode(pattern, "", {})
     return encoded
 
 
 def decode_pattern(value: Any) -> Pattern:
-    """Undo :func:`encode_pattern`, whatever it is given.
+    """Decode a pattern from :func:`encode_pattern`; any value is accepted and checked.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def decode_pattern(value: Any) -> Pattern:
 
 
 def _encode(value: Any, where: str, tensors: Tensors) -> Any:
-    """Turn contract objects into JSON values; arrays go to `tensors` under the name `where`."""
+    """Encode an object as JSON values; arrays go to `tensors` under the name `where`."""
     if type(value) in _TYPES.values():
         kind = type(value).__name__
         encoded = {"kind": kind}
@@ -114,7 +114,7 @@ def _narrow(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def decode_network(description: Mapping[str, Any], tensors: Tensors) -> IntegerNetwork:
-    """Undo :func:`encode_network`, whatever it is given.
+    """Decode a network from :func:`encode_network`; any value is accepted and checked.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def _decode_layer(encoded: Any, number: int, tensors: Tensors, unused: set[str])
 
 
 def _decode(value: Any, tensors: Tensors, unused: set[str]) -> Any:
-    """Turn JSON values into contract objects; constructors check the plain ones."""
+    """Decode JSON values; constructors check plain values."""
     if not isinstance(value, dict):
         return tuple(value) if isinstance(value, list) else value
     if value.keys() == {"tensor"}:

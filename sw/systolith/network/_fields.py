@@ -1,4 +1,4 @@
-"""Check and normalise the fields of frozen dataclasses, so that all problems come at once."""
+"""Checks of the fields of frozen dataclasses, which collect all problems."""
 
 import re
 import reprlib
@@ -18,7 +18,7 @@ INT64 = np.iinfo(np.int64)
 
 
 class Fields:
-    """The fields of one frozen dataclass that is being made.
+    """The fields of a frozen dataclass in its ``__post_init__``.
 
     Each method checks the type of one field, replaces it by a plain, immutable value (``np.int64``
     becomes int, a list a tuple, an array a read-only copy), or adds a problem. It returns whether
@@ -41,14 +41,14 @@ class Fields:
         return False
 
     def integer(self, field: str) -> bool:
-        """Make it an int; bool, float and str are none."""
+        """Convert a field to int; bool, float and str are refused."""
         value = as_int(self._get(field))
         if value is None:
             return self._wrong(f"{field} must be an integer, got {repr_of(self._get(field))}")
         return self._set(field, value)
 
     def integers(self, field: str, length: int | None = None) -> bool:
-        """Make it a tuple of int, of this length if one is given."""
+        """Convert a field to a tuple of int, of a given length or any."""
         given = self._get(field)
         values = (
             [as_int(value) for value in given]
@@ -61,13 +61,13 @@ class Fields:
         return self._set(field, tuple(values))
 
     def boolean(self, field: str) -> bool:
-        """Make it a bool."""
+        """Convert a field to bool."""
         if not isinstance(self._get(field), bool | np.bool_):
             return self._wrong(f"{field} must be True or False, got {repr_of(self._get(field))}")
         return self._set(field, bool(self._get(field)))
 
     def name(self, field: str) -> bool:
-        """Check that it can name Verilog modules and files."""
+        """Check that a field can name Verilog modules and files."""
         if not is_name(self._get(field)):
             return self._wrong(
                 f"{field} must consist of letters, digits, '_' and '.' and start with a letter or "
@@ -77,14 +77,14 @@ class Fields:
         return True
 
     def instance(self, field: str, *kinds: type) -> bool:
-        """Check that it is one of `kinds`."""
+        """Check that a field is an instance of one of `kinds`."""
         if not isinstance(self._get(field), kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
             return self._wrong(f"{field} must be {wanted}, got {repr_of(self._get(field))}")
         return True
 
     def int_array(self, field: str, label: str = "") -> bool:
-        """Make it a read-only array of int64."""
+        """Convert a field to a read-only array of int64."""
         label = label or field
         array = _as_array(self._get(field))
         if array is None:
@@ -98,7 +98,7 @@ class Fields:
         return self._set(field, _frozen(array, np.int64))
 
     def bool_array(self, field: str) -> bool:
-        """Make it a read-only array of bool."""
+        """Convert a field to a read-only array of bool."""
         array = _as_array(self._get(field))
         if array is None:
             return self._wrong(f"{field} must be bool, got {repr_of(self._get(field))}")
@@ -107,12 +107,12 @@ class Fields:
         return self._set(field, _frozen(array, np.bool_))
 
     def finish(self, prefix: str = "") -> None:
-        """Raise everything that was found."""
+        """Raise an error with all problems, if there are any."""
         NetworkError.raise_if_any(prefix + problem for problem in self.problems)
 
 
 def as_int(value: object) -> int | None:
-    """Turn a whole number of at most 64 bits into an int, anything else into None."""
+    """Convert an integer of at most 64 bits to int; None for anything else."""
     if isinstance(value, bool | np.bool_ | np.ndarray):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What can be wrong with a layer, apart from the types of single fields."""
+"""Checks of layers beyond the types of single fields."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -33,7 +33,7 @@ MAX_KERNEL = 65535
 
 
 class Weighted(Protocol):
-    """What Conv2d and Linear have in common."""
+    """Common fields of Conv2d and Linear."""
 
     @property
     def weight(self) -> IntArray: ...
@@ -54,14 +54,14 @@ class Weighted(Protocol):
 
 
 class Pool(Protocol):
-    """What a MaxPool2d and an AvgPool2d have."""
+    """Common fields of MaxPool2d and AvgPool2d."""
 
     @property
     def kernel_size(self) -> tuple[int, int] | None: ...
 
 
 class Windowed(Protocol):
-    """What Conv2d, MaxPool2d and AvgPool2d have in common."""
+    """Common fields of Conv2d, MaxPool2d and AvgPool2d."""
 
     @property
     def stride(self) -> tuple[int, int]: ...
@@ -70,12 +70,12 @@ class Windowed(Protocol):
 
 
 def finish(fields: Fields, name: object) -> None:
-    """Raise what was found, under the layer's name."""
+    """Raise an error with all problems, prefixed with the layer's name."""
     fields.finish(f"layer '{name}': " if is_name(name) else f"layer {repr_of(name)}: ")
 
 
 def check_weights(fields: Fields, layer: Weighted, rank: int) -> bool:
-    """Check everything that Conv2d and Linear share; return whether the weights are usable."""
+    """Check the common fields of Conv2d and Linear; return whether the weights are usable."""
     typed = {
         "requantize": fields.instance("requantize", Requantize),
         "output": fields.instance("output", ActType),
@@ -178,7 +178,7 @@ def check_window(fields: Fields, layer: Windowed, kernel: tuple[int, int] | None
 
 
 def shape_problems(names: Sequence[str], shapes: Sequence[Shape]) -> list[str]:
-    """Check that there is one proper shape for each layer that is read."""
+    """Check that each input has a valid shape."""
     if len(shapes) != len(names):
         return [f"reads {len(names)} tensors, got {len(shapes)} shapes"]
     return [
@@ -189,7 +189,7 @@ def shape_problems(names: Sequence[str], shapes: Sequence[Shape]) -> list[str]:
 
 
 def is_shape(shape: object) -> bool:
-    """Whether it is (C, H, W) or (features,)."""
+    """Whether a value is a shape (C, H, W) or (features,)."""
     if not isinstance(shape, tuple) or len(shape) not in (1, 3):
         return False
     return all((size := as_int(item)) is not None and size >= 1 for item in shape)
@@ -207,7 +207,7 @@ def window_shape(layer: Windowed, kernel: tuple[int, int], shape: Shape) -> tupl
 def image_problems(
     layer: Windowed, kernel: tuple[int, int] | None, name: str, shape: Shape
 ) -> Iterator[str]:
-    """Check that the window fits the image `name`; a kernel of None always does."""
+    """Check that the window fits the image `name`; a kernel of None always fits."""
     if len(shape) != 3:
         yield f"needs an image (C, H, W), but '{name}' has shape {shape}"
     elif kernel is not None and min(window_shape(layer, kernel, shape)) < 1:

@@ -1,4 +1,4 @@
-"""Exact accumulator ranges, derived from the weights at hand and never guessed."""
+"""Exact accumulator ranges, computed from the weights."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ __all__ = ["accumulator_bits", "accumulator_range", "signed_bits"]
 
 
 def accumulator_range(layer: Layer, inputs: Sequence[tuple[Shape, ActType]]) -> tuple[int, int]:
-    """Least and greatest value that any partial sum of the layer can take.
+    """Compute the least and greatest value of any partial sum of a layer.
 
-    Terms ``weight * (in - zero_point)`` and the bias may be added in any order: the range is the
-    sum of all terms at their most negative and at their most positive, over the taps that one
-    window reads inside the image. It is exact: some input reaches each bound.
+    Terms ``weight * (in - zero_point)`` and the bias may be added in any order. So the range is the
+    sum of all terms at their most negative and at their most positive, over the taps of a window
+    that are inside the image. It is exact: some input reaches each bound.
 
     Parameters
     ----------
     layer : Layer
-        Any layer; those without an accumulator have the range of their input.
+        A layer without an accumulator has the range of its input.
     inputs : sequence of (shape, type)
-        What the layer reads; the layer must fit it (``layer.problems`` is empty).
+        Inputs of the layer, which it must fit (``layer.problems`` is empty).
 
     Returns
     -------
@@ -62,12 +62,12 @@ def accumulator_range(layer: Layer, inputs: Sequence[tuple[Shape, ActType]]) -> 
 
 
 def accumulator_bits(layer: Layer, inputs: Sequence[tuple[Shape, ActType]]) -> int:
-    """Width of a two's complement register that holds :func:`accumulator_range`, in bits."""
+    """Compute the bit width of a two's complement register for :func:`accumulator_range`."""
     return signed_bits(*accumulator_range(layer, inputs))
 
 
 def signed_bits(low: int, high: int) -> int:
-    """Width of the two's complement type that holds `low` and `high`.
+    """Compute the bit width of the two's complement type that holds `low` and `high`.
 
     >>> signed_bits(-128, 127), signed_bits(-129, 0), signed_bits(0, 128), signed_bits(0, 0)
     (8, 9, 9, 1)
@@ -78,7 +78,7 @@ def signed_bits(low: int, high: int) -> int:
 def _weighted_range(
     layer: Conv2d | Linear, low: int, high: int, windows: list[tuple[slice, slice]]
 ) -> tuple[int, int]:
-    """Range over all filters and `windows` of the kernel, for centred inputs low..high."""
+    """Compute the range over all filters and `windows`, for inputs low..high without zero point."""
     weight = layer.weight.reshape(layer.weight_shape)
     positive = np.maximum(weight, 0).sum(axis=1)
     negative = np.minimum(weight, 0).sum(axis=1)
@@ -94,14 +94,14 @@ def _weighted_range(
 def _windows(
     shape: Shape, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding
 ) -> list[tuple[slice, slice]]:
-    """Rows and columns of the kernel inside the image, for each window that may matter."""
+    """List rows and columns of the kernel inside the image, for each window that may matter."""
     rows = _spans(shape[1], kernel[0], stride[0], padding[:2])
     columns = _spans(shape[2], kernel[1], stride[1], padding[2:])
     return [(y, x) for y in rows for x in columns]
 
 
 def _spans(size: int, kernel: int, stride: int, padding: tuple[int, int]) -> list[slice]:
-    """Kernel positions that read inside an axis of `size`; one that reads all stands for all."""
+    """List kernel positions inside an axis; a window that is inside as a whole stands for all."""
     starts = range(-padding[0], size + padding[1] - kernel + 1, stride)
     first_inside = -padding[0] % stride
     if first_inside in starts and first_inside + kernel <= size:

@@ -1,4 +1,4 @@
-"""The two axes of a sparsity pattern: which input channels are read, and which kernel positions."""
+"""The two axes of a sparsity pattern: selection of input channels, and of kernel positions."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -23,16 +23,16 @@ __all__ = [
 
 BoolArray = NDArray[np.bool_]
 WeightShape = tuple[int, int, int, int]
-"""``(F, C, Kh, Kw)``: filters, input channels that each reads, kernel height and width."""
+"""``(F, C, Kh, Kw)``: filters, input channels of a filter, kernel height and width."""
 
 
 class Granularity(Enum):
-    """What one choice of a k-out-of-n group covers."""
+    """The unit of a selection in a k-out-of-n group."""
 
     WEIGHT = "weight"
-    """Chosen anew at each tap."""
+    """A weight: each tap has its own selection."""
     KERNEL = "kernel"
-    """The same choice at all taps: whole kernels are kept or dropped."""
+    """A kernel: all taps share a selection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +45,22 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class KOutOfN:
-    """Exactly `k` kept in every group of `n` consecutive input channels.
+    """Exactly `k` weights or kernels kept in every group of `n` consecutive input channels.
 
     Parameters
     ----------
     k, n : int
         ``1 <= k <= n``; n divides the layer's input channels.
     granularity : Granularity
-        WEIGHT chooses anew at each tap (N:M-like), KERNEL keeps whole kernels (n = C is
+        WEIGHT selects at each tap (like N:M sparsity); KERNEL keeps whole kernels (n = C is
         "k kernels per feature map").
     shared_by : int
-        This many neighbouring filters share one selection; divides the layer's filters.
+        Number of neighbouring filters that share a selection; divides the layer's filters.
 
     Raises
     ------
     NetworkError
-        If the numbers are out of range, or no integers.
+        If a number is out of range or not an integer.
 
     Examples
     --------
@@ -91,19 +91,19 @@ class PerNeuron:
     """Exactly `k` weights kept anywhere in the reduction of each filter.
 
     The per-neuron form of Dynamic Probabilistic Pruning (Gonzalez-Carabarin et al., 2022): n is the
-    whole reduction ``C * Kh * Kw``, less the taps that :class:`Strided` drops.
+    whole reduction ``C * Kh * Kw`` without the taps that :class:`Strided` drops.
 
     Parameters
     ----------
     k : int
         At least 1 and at most the reduction.
     shared_by : int
-        This many neighbouring filters share one selection; divides the layer's filters.
+        Number of neighbouring filters that share a selection; divides the layer's filters.
 
     Raises
     ------
     NetworkError
-        If the numbers are out of range, or no integers.
+        If a number is out of range or not an integer.
     """
 
     k: int
@@ -138,14 +138,14 @@ class Strided:
     Parameters
     ----------
     stride : int
-        At least 1, and at most the taps of the kernel it is used with.
+        At least 1 and at most the number of taps of the kernel.
     offsets : tuple of int
-        One per input channel (axis 1 of the weights), each in ``0..stride-1``.
+        One for each input channel (axis 1 of the weights), in ``0..stride-1``.
 
     Raises
     ------
     NetworkError
-        If the numbers are out of range, or no integers.
+        If a number is out of range or not an integer.
     """
 
     stride: int

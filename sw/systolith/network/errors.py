@@ -1,4 +1,4 @@
-"""The error that a wrong network raises: every problem at once."""
+"""The error of an invalid network."""
 
 from systolith.foundation import ProblemsError
 
@@ -11,5 +11,5 @@ class NetworkError(ProblemsError, ValueError):
     Attributes
     ----------
     problems : tuple of str
-        Every problem found, each naming what, the requirement and what was given.
+        Each names the requirement and what was given.
     """

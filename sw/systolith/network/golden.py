@@ -1,4 +1,4 @@
-"""Golden arithmetic: what an integer network computes, exactly, in NumPy.
+"""Golden arithmetic: the exact results of an integer network, in NumPy.
 
 Every other implementation (PyTorch in integer mode, RTL) is compared with this one by equality.
 """
@@ -58,7 +58,7 @@ def forward(network: IntegerNetwork, images: IntArray) -> dict[str, IntArray]:
 
 
 def trace(network: IntegerNetwork, images: IntArray) -> dict[str, IntArray]:
-    """Run the network and keep its input and every layer's output; else as :func:`forward`."""
+    """Run the network and return its input and every layer's output, as :func:`forward` does."""
     parts = list(_traces(network, images))
     return {name: np.concatenate([part[name] for part in parts]) for name in network.tensors}
 
@@ -94,9 +94,9 @@ def apply_layer(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tenso
     layer : Layer
         The layer.
     values : sequence of array of int, shape (N, ...)
-        Its input activations, one array for each layer read, with the same N.
+        Input activations: one array for each input, with the same N.
     inputs : sequence of Tensor
-        Their shapes and types.
+        Shapes and types of the inputs.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def apply_layer(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tenso
 
 
 def _compute(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
-    """Compute a layer that fits its inputs, all of them checked before."""
+    """Compute a layer without checks."""
     x = values[0]
     match layer:
         case Conv2d() | Linear() | Add() | AvgPool2d():
@@ -136,16 +136,16 @@ def _compute(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor])
 def accumulate(
     layer: Conv2d | Linear | Add | AvgPool2d, values: Sequence[IntArray], inputs: Sequence[Tensor]
 ) -> IntArray:
-    """Compute a layer up to its requantization, which :func:`requantize` does.
+    """Compute the accumulators of a layer, before :func:`requantize`.
 
     Parameters
     ----------
     layer : Conv2d, Linear, Add or AvgPool2d
-        A layer that fits `inputs`; nothing is checked.
+        Must fit `inputs`, which is not checked.
     values : sequence of array of int64, shape (N, ...)
-        Its input activations, one array for each layer read, with the same N.
+        Input activations: one array for each input, with the same N.
     inputs : sequence of Tensor
-        Their shapes and types.
+        Shapes and types of the inputs.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def accumulate(
 
 
 def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
-    """Bring accumulators to the output type; equation in :class:`Requantize`.
+    """Convert accumulators to the output type; see :class:`Requantize` for the equation.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     Raises
     ------
     NetworkError
-        If acc is no array of integers, or `spec` has another number of channels.
+        If `acc` is not an array of integers, or `spec` has another number of channels.
 
     Examples
     --------
@@ -255,10 +255,10 @@ def _conv(layer: Conv2d, x: IntArray) -> IntArray:
 
 
 def _exact_matmul(a: NDArray[np.float64], weight: IntArray) -> IntArray:
-    """Multiply by transposed weights; BLAS in float64 is many times faster than integers.
+    """Multiply by transposed weights in float64, where BLAS is much faster than with integers.
 
-    It is exact: every partial sum, in whatever order BLAS adds, is an integer of at most 47 bits,
-    which the network has checked, and float64 holds 53.
+    The result is exact: in any order of addition, every partial sum is an integer of at most 47
+    bits, which the network has checked, and float64 holds 53 bits.
     """
     return np.asarray((a @ weight.T.astype(np.float64)).astype(np.int64))
 

@@ -23,7 +23,7 @@ from systolith.network.numbers import ActType
 __all__ = ["INPUT", "IntegerNetwork", "Tensor", "identifier", "layer_problems"]
 
 INPUT = "input"
-"""The name by which layers read the network's input."""
+"""Name of the network's input, for layers that read it."""
 
 MAX_ACCUMULATOR_BITS = 47
 MAX_PRODUCT_BITS = 63
@@ -38,12 +38,12 @@ class Tensor:
     shape : tuple of int
         (C, H, W) or (features,), each at least 1.
     type : ActType
-        Which integers it holds.
+        Type of its integers.
 
     Raises
     ------
     NetworkError
-        If either is something else.
+        If shape or type is invalid.
 
     Examples
     --------
@@ -69,24 +69,24 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class IntegerNetwork:
-    """A DAG of layers over integer tensors; the contract between training and hardware.
+    """A directed acyclic graph of integer layers: the contract between training and hardware.
 
     Parameters
     ----------
     input : Tensor
         Shape (C, H, W) or (features,) and type of the images.
     layers : tuple of Layer
-        In an order in which every layer comes after its inputs. Names are unique, also when '.' is
-        read as '_', as in Verilog, and none is ``"input"``. Each result is read, or leaves.
+        Sorted: every layer follows its inputs. Names are unique, also with '.' replaced by '_' as
+        in Verilog, and none is ``"input"``. Each result is read by a layer or is an output.
     outputs : tuple of str
-        Names of the layers that leave the network, none twice; default: the last one.
+        Names of the output layers, none twice; default: the last layer.
     name : str
-        For messages, modules and files; letters, digits, '_' and '.', no digit or '.' first.
+        Name in messages, modules and files: letters, digits, '_' and '.', no digit or '.' first.
 
     Raises
     ------
     NetworkError
-        With every problem of the whole network. What depends on a wrong layer is not checked.
+        With every problem of the network. Layers that depend on a wrong layer are not checked.
 
     Examples
     --------
@@ -144,21 +144,21 @@ class IntegerNetwork:
         return True
 
     def __getitem__(self, name: str) -> Layer:
-        """Look a layer up by name; KeyError if there is none."""
+        """Return a layer by name; raises KeyError if there is none."""
         for layer in self.layers:
             if layer.name == name:
                 return layer
         raise KeyError(name)
 
     def inputs_of(self, layer: Layer) -> list[Tensor]:
-        """Shapes and types of what `layer` reads."""
+        """Return shapes and types of the inputs of `layer`."""
         return [self.tensors[name] for name in layer.inputs]
 
 
 def _graph_problems(
     layers: tuple[Layer, ...], outputs: tuple[str, ...], tensors: dict[str, Tensor]
 ) -> Iterator[str]:
-    """Check layer by layer, filling `tensors`; what depends on a wrong layer is not checked."""
+    """Check each layer whose inputs are right, and fill `tensors`."""
     if not layers:
         yield "a network needs at least one layer"
     yield from _name_problems(layers)
@@ -212,7 +212,7 @@ def _name_problems(layers: tuple[Layer, ...]) -> Iterator[str]:
 
 
 def layer_problems(layer: Layer, inputs: Sequence[Tensor]) -> list[str]:
-    """What does not fit these inputs, the width of the accumulator included."""
+    """List what does not fit these inputs, including the width of the accumulator."""
     problems = list(layer.problems([tensor.shape for tensor in inputs]))
     if problems:
         return problems

@@ -20,7 +20,7 @@ from systolith.network.pooling import AvgPool2d, MaxPool2d
 from systolith.network.weighted import Conv2d, Linear
 
 ADDED_MULTIPLIER_BITS = 16
-"""Of what additions multiply with."""
+"""Bit width of the Add multipliers."""
 
 __all__ = [
     "ADDED_MULTIPLIER_BITS",
@@ -87,7 +87,7 @@ class Add:
         return inputs[0]
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
-        """What does not fit inputs of these shapes."""
+        """List what does not fit inputs of these shapes."""
         if unfit := shape_problems(self.inputs, inputs):
             yield from unfit
             return
@@ -122,7 +122,7 @@ class Flatten:
         return (prod(inputs[0]),)
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
-        """What does not fit inputs of these shapes."""
+        """List what does not fit inputs of these shapes."""
         yield from shape_problems(self.inputs, inputs)
 
 

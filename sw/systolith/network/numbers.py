@@ -1,4 +1,4 @@
-"""Integer types of activations, and how accumulators become activations."""
+"""Integer types of activations, and the requantization of accumulators."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ IntArray = NDArray[np.int64]
 
 MAX_ACT_BITS = 16
 MAX_MULTIPLIER_BITS = 24
-"""Of requantizers."""
+"""Greatest bit width of requantizer multipliers."""
 USUAL_MULTIPLIER_BITS = 16
-"""What our own lowering uses, and hardware whose parameters can be loaded has at least."""
+"""Bit width of multipliers from training, and the least of hardware with loadable parameters."""
 MAX_SHIFT = 47
 MAX_OFFSET_BITS = 62
-"""Of requantizers, signed: with the largest product and its half, 64 bits hold the sum."""
+"""Bit width of signed requantizer offsets; 64 bits hold the sum with the largest product."""
 
 
 class Rounding(Enum):
-    """What happens to the bits that a right shift drops."""
+    """Rounding of the bits that a right shift drops."""
 
     HALF_UP = "half_up"
     """To nearest, ties towards plus infinity: add half of the last kept bit, then floor."""
@@ -50,19 +50,19 @@ class Rounding(Enum):
 
 
 class Overflow(Enum):
-    """What happens to values outside the output type."""
+    """Handling of values outside the output type."""
 
     SATURATE = "saturate"
     """The nearest value of the type."""
     WRAP = "wrap"
-    """Modulo 2**bits, as two's complement hardware does that drops the upper bits."""
+    """Modulo 2**bits, as in hardware that drops the upper bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActType:
     """Type of one activation tensor: an integer `q` that stands for ``scale * (q - zero_point)``.
 
-    The scale itself is no part of the contract: integer arithmetic never needs it.
+    The scale is not part of the network: integer arithmetic does not need it.
 
     Parameters
     ----------
@@ -124,31 +124,30 @@ class ActType:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Requantize:
-    """From accumulator to activation, per output channel.
+    """Conversion of accumulators to activations, per output channel.
 
     ``y = overflow(((acc * multiplier + offset + half) >> shift) + zero_point)``, then clamped to
     `clamp`. ``half`` is ``2**(shift-1)`` if :attr:`Rounding.to_nearest` and shift > 0, and 0
     otherwise; type and zero_point are those of the layer's output. With
-    :attr:`Rounding.HALF_EVEN`, the lowest bit of the shifted value is cleared before zero_point is
-    added if the shift drops zeros only from ``acc * multiplier + offset + half``, which then was a
-    tie: so ties are even relative to the scaled value, as in ``round(x / scale) + zero_point``.
+    :attr:`Rounding.HALF_EVEN`, a tie is a sum ``acc * multiplier + offset + half`` whose dropped
+    bits are all 0. The lowest bit of its shifted value is cleared before zero_point is added. So
+    ties go to the even scaled value, as in ``round(x / scale) + zero_point``.
 
-    A layer's bias is a whole number of steps of the accumulator. What lies between two steps, such
-    as the shift of a batch norm, is an offset: it counts steps of ``2**-shift`` of an output unit.
+    A layer's bias is a whole number of accumulator steps. A constant between two steps, such as the
+    shift of a batch norm, is an offset, in units of ``2**-shift`` of an output unit.
 
     Parameters
     ----------
     multiplier : array of int, shape (channels,) or (1,)
-        0..16777215, usually of 16 bits. All ones is the power-of-two mode, which costs no hardware
-        multiplier.
+        0..16777215, usually at most 16 bits. If all are 1, hardware needs no multiplier.
     shift : array of int, shape (channels,) or (1,)
         0..47.
     offset : array of int, shape (channels,) or (1,), optional
-        Added to the product, 62 bits signed. None: 0 for all channels.
+        Added to the product; 62 bits, signed. None for 0.
     rounding, overflow
         See the enumerations.
     clamp : pair of int, optional
-        Lower and upper bound in output integers: ReLU is ``(zero_point, high)``. None: no clamp.
+        Lower and upper bound in output integers; ReLU is ``(zero_point, high)``. None for no clamp.
 
     Raises
     ------
@@ -193,7 +192,7 @@ class Requantize:
         return bool((self.multiplier == 1).all())
 
     def problems(self, channels: int, output: ActType) -> Iterator[str]:
-        """What does not fit a layer of `channels` outputs of type `output`."""
+        """List what does not fit a layer of `channels` outputs of type `output`."""
         for field in ("multiplier", "shift", "offset"):
             values = getattr(self, field)
             size = 1 if values is None else values.size

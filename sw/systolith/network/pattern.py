@@ -1,10 +1,10 @@
 """Sparsity patterns: which weights of a layer are kept, as a product of two axes.
 
-*select* says which input channels a filter reads, *taps* which kernel positions are read at all.
-Exactness is what buys hardware: every filter keeps the same count, so all columns of a PE array
-finish together, and the array depends on the pattern and the shape only.
+*select* chooses the input channels of a filter, *taps* the kernel positions. Every filter keeps the
+same number of weights, so that all columns of a PE array finish together and the array depends only
+on pattern and shape.
 
-All functions see a weight tensor as ``(F, C, Kh, Kw)``; a linear layer is ``(O, I, 1, 1)``.
+Weights have the shape ``(F, C, Kh, Kw)``; those of a linear layer are ``(O, I, 1, 1)``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,27 +32,27 @@ from systolith.network.errors import NetworkError
 
 __all__ = ["Pattern"]
 
-LARGEST = 1e300
+MAX_SCORE = 1e300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
     """The product of a channel selection and a tap selection.
 
-    With :class:`Strided` taps, a k-out-of-n group must have one offset for all its channels: then a
-    group is read whole or not at all at each tap, and "exactly k" keeps its meaning.
+    With :class:`Strided` taps, all channels of a k-out-of-n group must have one offset. Each tap
+    then reads a group as a whole or not at all.
 
     Parameters
     ----------
     select : Dense, KOutOfN or PerNeuron
-        Which input channels a filter reads.
+        Selection of the input channels of a filter.
     taps : AllTaps or Strided
-        Which kernel positions are read.
+        Selection of kernel positions.
 
     Raises
     ------
     NetworkError
-        If either is something else.
+        If `select` or `taps` has another type.
 
     Examples
     --------
@@ -81,11 +81,11 @@ class Pattern:
 
     @property
     def is_dense(self) -> bool:
-        """Whether this is the pattern without any choice, which needs no mask."""
+        """Whether the pattern keeps all weights and needs no mask."""
         return self.select == Dense() and self.taps == AllTaps()
 
     def problems(self, shape: WeightShape) -> Iterator[str]:
-        """Why the pattern cannot be laid over weights of this shape; nothing if it can."""
+        """List why the pattern does not fit weights of this shape."""
         if unfit := list(_shape_problems(shape)):
             yield from unfit
             return
@@ -113,7 +113,7 @@ class Pattern:
             yield from report([self._ragged_groups()], "the pattern")
 
     def _tap_problems(self, shape: WeightShape) -> Iterator[str]:
-        """Why `taps` alone cannot be laid over the shape."""
+        """List why `taps` do not fit the shape."""
         if not isinstance(self.taps, Strided):
             return
         channels, taps = shape[1], prod(shape[2:])
@@ -139,13 +139,13 @@ class Pattern:
         )
 
     def _reduction(self, shape: WeightShape) -> int:
-        """Count the weights of one filter that `taps` leaves to choose from."""
+        """Count the weights of one filter at the positions of `taps`."""
         if isinstance(self.taps, Strided) and len(self.taps.offsets) != shape[1]:
             return prod(shape[1:])
         return int(np.count_nonzero(self._read(shape)))
 
     def tap_mask(self, shape: WeightShape) -> BoolArray:
-        """Which taps of each input channel are read.
+        """Return the taps of each input channel that are read.
 
         Returns
         -------
@@ -154,7 +154,7 @@ class Pattern:
         Raises
         ------
         NetworkError
-            If `taps` cannot be laid over the shape; `select` does not matter.
+            If `taps` do not fit the shape.
         """
         NetworkError.raise_if_any(_shape_problems(shape) or self._tap_problems(shape))
         return self._read(shape)
@@ -168,12 +168,12 @@ class Pattern:
         return np.asarray(((position - offset) % self.taps.stride == 0).reshape(channels, kh, kw))
 
     def kept(self, shape: WeightShape) -> int:
-        """Count the weights that every conforming mask of this shape keeps.
+        """Count the weights that a conforming mask of this shape keeps.
 
         Raises
         ------
         NetworkError
-            If the pattern cannot be laid over the shape.
+            If the pattern does not fit the shape.
         """
         NetworkError.raise_if_any(self.problems(shape))
         read = int(np.count_nonzero(self._read(shape)))
@@ -191,8 +191,8 @@ class Pattern:
         Parameters
         ----------
         score : array of float, shape (F, C, Kh, Kw)
-            Higher is kept; scores that share a decision are added in float64, infinite ones as
-            1e300. Ties go to the lower index (channel, for groups; flattened, per neuron).
+            Higher scores are kept. Scores of one selection are added in float64, infinite ones as
+            1e300. Ties go to the lower index (of channels in groups; flattened per neuron).
 
         Returns
         -------
@@ -201,7 +201,7 @@ class Pattern:
         Raises
         ------
         NetworkError
-            If the pattern cannot be laid over the shape, or a score is not a number.
+            If the pattern does not fit the shape, or a score is not a number.
         """
         scores = np.asarray(score, dtype=np.float64)
         shape = _as_weight_shape(scores.shape)
@@ -219,7 +219,7 @@ class Pattern:
         return np.asarray(_from_groups(chosen, self.select, shape) & read)
 
     def violations(self, mask: BoolArray) -> Iterator[str]:
-        """Where `mask` breaks the pattern, naming filter, group, tap and count.
+        """Describe where `mask` violates the pattern: filter, group, tap and count.
 
         Parameters
         ----------
@@ -229,8 +229,8 @@ class Pattern:
         Yields
         ------
         str
-            The first five places, then how many more there are; nothing if the mask conforms. If
-            the pattern cannot be laid over the shape at all, why: then the mask is not looked at.
+            The first five places, then the number of others; nothing if the mask conforms. If the
+            pattern does not fit the shape, only the reasons.
         """
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
             yield f"a mask must be an array of bool, got {repr_of(mask)}"
@@ -258,11 +258,11 @@ def _as_weight_shape(shape: tuple[int, ...]) -> WeightShape:
 def _to_groups(
     score: NDArray[np.float64], read: BoolArray, select: KOutOfN | PerNeuron
 ) -> NDArray[np.float64]:
-    """Bring competing scores to the last axis; those of shared and whole kernels are summed."""
+    """Bring competing scores to the last axis; scores of shared and whole kernels are added."""
     _, channels, kh, kw = score.shape
     kernel = isinstance(select, KOutOfN) and select.granularity is Granularity.KERNEL
-    # Finite scores keep inf - inf out, and let what is not read lose against everything.
-    shared = np.where(read, np.clip(score, -LARGEST, LARGEST), 0.0 if kernel else -np.inf)
+    # Finite scores avoid inf - inf, and positions that are not read rank last.
+    shared = np.where(read, np.clip(score, -MAX_SCORE, MAX_SCORE), 0.0 if kernel else -np.inf)
     if select.shared_by > 1:
         shared = shared.reshape(-1, select.shared_by, channels, kh, kw).sum(axis=1)
     if isinstance(select, PerNeuron):

@@ -1,4 +1,4 @@
-"""Layers that reduce windows without weights."""
+"""Pooling layers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ __all__ = ["AvgPool2d", "MaxPool2d"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MaxPool2d:
-    """Maximum over windows; type as its input. Padding never wins.
+    """Maximum over windows, with the type of the input. Padding is never the maximum.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class MaxPool2d:
         return inputs[0][0], *window_shape(self, self.kernel_size, inputs[0])
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
-        """What does not fit inputs of these shapes."""
+        """List what does not fit inputs of these shapes."""
         if unfit := shape_problems(self.inputs, inputs):
             yield from unfit
         else:
@@ -78,7 +78,7 @@ class AvgPool2d:
     kernel_size : pair of int, optional
         None is global pooling: one window, the whole image, no padding.
     stride, padding
-        As :class:`MaxPool2d`.
+        As in :class:`MaxPool2d`.
 
     Raises
     ------
@@ -120,7 +120,7 @@ class AvgPool2d:
         return inputs[0][0], *window_shape(self, self.window(inputs[0]), inputs[0])
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
-        """What does not fit inputs of these shapes."""
+        """List what does not fit inputs of these shapes."""
         if unfit := shape_problems(self.inputs, inputs):
             yield from unfit
             return

@@ -1,11 +1,10 @@
-"""Networks on disk: a JSON description beside a safetensors file, both checked on load.
+"""Networks on disk: a JSON description and a safetensors file, both checked on load.
 
 ``NAME.json`` holds the graph, ``NAME.safetensors`` the arrays. The JSON carries a hash of the whole
-content, so a changed or damaged byte in either file is noticed.
+content, so that a changed byte in either file is detected.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from systolith.foundation import replacing
 from systolith.network._encoding import Tensors, decode_network, encode_network, hash_of
 from systolith.network._fields import repr_of
 from systolith.network.errors import NetworkError
@@ -25,7 +25,7 @@ VERSION = 1
 
 
 def content_hash(network: IntegerNetwork) -> str:
-    """Hash everything that makes the network what it is; equal networks have equal hashes.
+    """Hash the whole content of a network; equal networks have equal hashes.
 
     Returns
     -------
@@ -36,9 +36,9 @@ def content_hash(network: IntegerNetwork) -> str:
 
 
 def save(network: IntegerNetwork, path: Path) -> None:
-    """Write `path` (.json) and the .safetensors beside it; each file is replaced whole.
+    """Write `path` (.json) and the .safetensors file beside it; each is replaced as a whole.
 
-    A save that is interrupted leaves the old network, or, between the two last steps, files that
+    An interrupted save leaves the old network, or, between the two replacements, files that
     :func:`load` refuses.
 
     Parameters
@@ -58,34 +58,25 @@ def save(network: IntegerNetwork, path: Path) -> None:
     path, arrays = _files(path)
     description, tensors = _encode(network)
     description["hash"] = hash_of(description, tensors)
-    contents = {
-        arrays: save_tensors(tensors),
-        path: (json.dumps(description, indent=1) + "\n").encode(),
-    }
-    written = {file: file.with_name(f".{file.name}.{os.getpid()}.tmp") for file in contents}
-    try:
-        for file, content in contents.items():
-            written[file].write_bytes(content)
-        for file, temporary in written.items():
-            temporary.replace(file)
-    finally:
-        for temporary in written.values():
-            temporary.unlink(missing_ok=True)
+    # The arrays are replaced first, and the description, which has their hash, last.
+    with replacing(path) as new_path, replacing(arrays) as new_arrays:
+        new_arrays.write_bytes(save_tensors(tensors))
+        new_path.write_bytes((json.dumps(description, indent=1) + "\n").encode())
 
 
 def load(path: Path) -> IntegerNetwork:
-    """Read what :func:`save` wrote.
+    """Read a network that :func:`save` wrote.
 
     Parameters
     ----------
     path : Path
-        Name of the JSON file; the arrays are beside it.
+        Name of the JSON file; the safetensors file is beside it.
 
     Raises
     ------
     NetworkError
-        If a file is missing, unreadable, damaged or of another version, or the network breaks the
-        contract; all problems of all layers are listed.
+        If a file is missing, unreadable, damaged or of another version, or the network is invalid;
+        it lists the problems of all layers.
     """
     path, arrays = _files(path)
     NetworkError.raise_if_any(
@@ -106,9 +97,9 @@ def _load(path: Path, arrays: Path) -> IntegerNetwork:
     tensors = _read_tensors(arrays)
     problems = []
     wanted = description.pop("hash", None)
-    if wanted != (found := hash_of(description, tensors)):
+    if wanted != (actual := hash_of(description, tensors)):
         problems.append(
-            f"damaged, or saved incompletely: {path.name} and {arrays.name} hash to {found[:12]}, "
+            f"damaged, or saved incompletely: {path.name} and {arrays.name} hash to {actual[:12]}, "
             f"but should hash to {repr_of(wanted)}"
         )
     description = {k: v for k, v in description.items() if k not in ("format", "version")}

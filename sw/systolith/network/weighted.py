@@ -47,7 +47,7 @@ class Conv2d:
     padding : Padding
         At top, bottom, left, right; smaller than the kernel on each side.
     groups : int
-        1, or the number of input channels (depthwise). Others become 1: see :func:`ungrouped`.
+        1, or the number of input channels (depthwise). For others, see :func:`ungroup_weights`.
     pattern : Pattern
         Which weights are kept; `mask` must conform to it exactly.
     mask : array of bool, shape of weight, optional
@@ -124,7 +124,7 @@ class Conv2d:
         return self.weight_shape[0], *window_shape(self, self.kernel_size, inputs[0])
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
-        """What does not fit inputs of these shapes."""
+        """List what does not fit inputs of these shapes."""
         if unfit := shape_problems(self.inputs, inputs):
             yield from unfit
             return
@@ -138,7 +138,7 @@ class Conv2d:
 class Linear:
     """Fully connected layer: ``acc[o] = bias[o] + sum_i weight[o, i] * (in[i] - zero_point)``.
 
-    Parameters and errors as :class:`Conv2d`; `weight` and `mask` have shape (O, I), `bias` (O,).
+    Parameters and errors as in :class:`Conv2d`; `weight` and `mask` have shape (O, I), `bias` (O,).
     """
 
     name: str
@@ -174,7 +174,7 @@ class Linear:
         return (self.weight.shape[0],)
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
-        """What does not fit inputs of these shapes."""
+        """List what does not fit inputs of these shapes."""
         if unfit := shape_problems(self.inputs, inputs):
             yield from unfit
         elif len(inputs[0]) != 1:

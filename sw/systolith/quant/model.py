@@ -7,7 +7,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from systolith.network import INPUT, NetworkError, Pattern, Shape, ungrouped_pattern
+from systolith.network import INPUT, NetworkError, Pattern, Shape, ungroup_pattern
 from systolith.prune import MaskSet
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
@@ -141,7 +141,7 @@ class QuantizedModel(nn.Module):
     def network_pattern(self, name: str, pattern: Pattern) -> Pattern:
         """Convert a pattern of a layer's weights to that of the layer in the integer network.
 
-        They differ for convolutions of several groups: see :func:`ungrouped_pattern`.
+        They differ for convolutions of several groups: see :func:`ungroup_pattern`.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class QuantizedModel(nn.Module):
         groups = layer.groups if isinstance(layer, QuantConv2d) else 1
         filters, channels, kh, kw = (*layer.weight.shape, 1, 1)[:4]
         try:
-            return ungrouped_pattern(pattern, (filters, channels, kh, kw), groups)
+            return ungroup_pattern(pattern, (filters, channels, kh, kw), groups)
         except NetworkError as error:
             problems = [f"layer '{self.origins[name]}': {problem}" for problem in error.problems]
             raise UnsupportedModelError(problems) from error

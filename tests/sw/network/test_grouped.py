@@ -19,8 +19,8 @@ from systolith.network import (
     Strided,
     Tensor,
     accumulate,
-    ungrouped,
-    ungrouped_pattern,
+    ungroup_pattern,
+    ungroup_weights,
 )
 
 GROUPS, SHAPE = 2, (8, 4, 2, 3)
@@ -39,7 +39,7 @@ PATTERNS = {
 
 
 def _conv(weight: IntArray, groups: int, pattern: Pattern | None) -> Conv2d:
-    whole = ungrouped(weight, groups, pattern, None if pattern is None else weight != 0)
+    whole = ungroup_weights(weight, groups, pattern, None if pattern is None else weight != 0)
     return Conv2d(
         name="conv",
         input="input",
@@ -77,7 +77,7 @@ def test_sums_are_those_of_each_group_by_itself(pattern: Pattern) -> None:
 @pytest.mark.parametrize(("groups", "channels"), [(1, 4), (3, 1)])
 def test_one_group_and_depthwise_stay_as_they_are(groups: int, channels: int) -> None:
     weight = np.ones((6, channels, 3, 3), dtype=np.int64)
-    found = ungrouped(weight, groups)
+    found = ungroup_weights(weight, groups)
     assert found.weight is weight and found.groups == groups
     assert found.pattern == Pattern() and found.mask is None
 
@@ -89,10 +89,10 @@ def test_taps_of_other_offsets_in_a_group_are_refused(select: Dense | KOutOfN) -
         "strided taps of a convolution of 2 groups need one offset for all channels, got [0, 1]"
     )
     with pytest.raises(NetworkError, match=f"^{re.escape(problem)}$"):
-        ungrouped_pattern(pattern, SHAPE, GROUPS)
+        ungroup_pattern(pattern, SHAPE, GROUPS)
 
 
 def test_a_pattern_that_does_not_fit_the_groups_is_refused() -> None:
     problem = "1-out-of-8 pruning needs input channels divisible by 8, got 4"
     with pytest.raises(NetworkError, match=f"^{problem}$"):
-        ungrouped_pattern(Pattern(select=KOutOfN(1, 8)), SHAPE, GROUPS)
+        ungroup_pattern(Pattern(select=KOutOfN(1, 8)), SHAPE, GROUPS)

@@ -37,8 +37,8 @@ from systolith.network import (
     Linear,
     NetworkError,
     Requantize,
-    Ungrouped,
-    ungrouped,
+    UngroupedWeights,
+    ungroup_weights,
 )
 
 __all__ = ["read_conv", "read_gemm", "read_matmul"]
@@ -64,7 +64,7 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     ExchangeError.raise_if_any(problems + window_problems)
     if x.origin and any(padding):
         x = _with_zero(node, x, draft)
-    whole = _ungrouped(weight.integers, groups)
+    whole = _detect_and_ungroup(weight.integers, groups)
 
     def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
         return Conv2d(
@@ -87,14 +87,14 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     return make_weighted(node.name, make, x.tensor, scale * x.scale, offset)
 
 
-def _ungrouped(weight: IntArray, groups: int) -> Ungrouped:
+def _detect_and_ungroup(weight: IntArray, groups: int) -> UngroupedWeights:
     """Detect the sparsity of grouped weights, and write them without groups."""
     if groups > 1 and weight.shape[1] == 1:
         # Engines for depthwise layers have no sparsity.
-        return ungrouped(weight, groups)
+        return ungroup_weights(weight, groups)
     for structure in detect_structures(weight):
         try:
-            return ungrouped(weight, groups, structure.pattern, structure.mask)
+            return ungroup_weights(weight, groups, structure.pattern, structure.mask)
         except NetworkError:  # strided taps of more than one offset
             continue
     raise AssertionError("the last structure is the dense one")
