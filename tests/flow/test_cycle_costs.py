@@ -1,4 +1,4 @@
-"""The cost that budgets of cycles are met by is the planner's own number."""
+"""Costs of budgets in cycles equal the planner's cycles."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

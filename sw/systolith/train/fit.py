@@ -180,7 +180,7 @@ def fit(
                 if clock.strikes(last=step == steps):
                     done = (epoch - first) * steps + step
                     progress(
-                        EpochProgress.of(
+                        EpochProgress.make(
                             phase,
                             epoch + 1,
                             epochs,

@@ -40,7 +40,7 @@ class EpochProgress(Progress):
     seconds_left: float
 
     @classmethod
-    def of(
+    def make(
         cls,
         phase: str,
         epoch: int,

@@ -1,4 +1,4 @@
-"""What holds for every example network: size, shape, tracing, quantization, seed."""
+"""Checks of every example network: size, shape, tracing, quantization, seed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,9 +30,9 @@ class Network:
     classes: int
     trained: int
     statistics: int
-    """Running means and variances."""
+    """Number of running means and variances."""
     macs: int
-    """Of trained weights."""
+    """MACs of trained weights."""
 
     def images(self, count: int) -> Tensor:
         return torch.rand(count, *self.image, generator=torch.Generator().manual_seed(0))

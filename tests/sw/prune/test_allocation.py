@@ -1,4 +1,4 @@
-"""Patterns for a budget: never over it, never far from the best that enumeration finds."""
+"""Patterns for a budget: never above it, and close to the best one by enumeration."""
 
 import re
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ def test_meets_the_budget_at_little_loss(
     chosen = allocate_patterns(losses, cost, budget)
     assert cost(chosen) <= budget
     greedy, best = _total(losses, chosen), _best(losses, cost, budget)
-    # Greedy: no more than the one pattern with which it stepped over the budget is wasted.
+    # The greedy search wastes at most the last pattern, with which it passed the budget.
     largest = max(options[QUARTER] for options in losses.values())
     assert best <= greedy <= (best if bottleneck else best + largest) + 1e-9
 

@@ -1,4 +1,4 @@
-"""Odds move by rank as in the paper, what is gone stays gone, and what is left is exact."""
+"""Probabilities change by rank as in the paper; pruned columns stay pruned; masks are exact."""
 
 from math import exp, log, sqrt
 
@@ -16,7 +16,7 @@ COLUMNS = Pattern(select=PerNeuron(8, shared_by=6))
 
 
 def test_increments_are_the_papers_curve() -> None:
-    # Flatness 1/4 puts the middle at 2/3 of what shall go, and the slope at 1/8 per `prune` ranks.
+    # Flatness 1/4: the middle is at 2/3 of `prune`, and the curve falls to 1/8 per `prune` ranks.
     increments = spp_increment(torch.arange(12), 6, 0.1).tolist()
     assert increments[:5] == pytest.approx([0.1 * 8 ** (-r / 6) for r in range(5)])
     assert increments[4] == pytest.approx(0.25 * 0.1)
@@ -50,7 +50,7 @@ def _conv() -> nn.Sequential:
 
 
 def _train(spp: SPP, model: nn.Module, steps: int, progress: float = 0.0) -> list[Tensor]:
-    """Steps that change no weights; return the masks that they used."""
+    """Run steps that change no weights; return the masks that they used."""
     masks = []
     for _ in range(steps):
         with spp.step(model, progress):
@@ -65,7 +65,7 @@ def _probabilities(spp: SPP) -> Tensor:
 
 
 def _by_hand(norms: list[list[float]], prune: int, most: float) -> list[float]:
-    """The update rule written down for one group, for norms at successive updates."""
+    """Compute the update rule for one group, given the norms at successive updates."""
     n = len(norms[0])
     probabilities, sums = [0.0] * n, [0] * n
     for now in norms:
@@ -179,7 +179,7 @@ def test_a_column_whose_weights_grow_is_reprieved_unless_it_is_gone() -> None:
 
 
 def test_taps_that_are_not_read_do_not_compete() -> None:
-    """Weights on dropped taps are the greatest, and change nothing."""
+    """Weights on dropped taps have the largest magnitudes, but no effect."""
     pattern = Pattern(select=PerNeuron(3, shared_by=6), taps=Strided(2, (0, 1, 0, 1)))
     model = _conv()
     read = torch.from_numpy(pattern.tap_mask((6, 4, 2, 2)))
@@ -188,7 +188,7 @@ def test_taps_that_are_not_read_do_not_compete() -> None:
     spp = SPP(model, {"0": pattern}, interval=1, most=0.2)
     assert torch.equal(_probabilities(spp)[0] == 1, ~read.flatten())
     _train(spp, model, 60)
-    # The greatest three that are read: channel 3 at taps 1 and 3, channel 2 at tap 2.
+    # The largest three at kept taps: channel 3 at taps 1 and 3, channel 2 at tap 2.
     kept = spp.masks(model)["0.weight"][0].flatten().nonzero().flatten().tolist()
     assert kept == [10, 13, 15]
 

@@ -1,4 +1,4 @@
-"""Offsets of strided taps, against all that there are."""
+"""Offsets of strided taps, compared with all possible ones."""
 
 from itertools import product
 

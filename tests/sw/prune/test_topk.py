@@ -25,7 +25,7 @@ def test_equals_the_golden_best_mask(
     drawn: tuple[Pattern, tuple[int, int, int, int]], seed: int, levels: int
 ) -> None:
     pattern, shape = drawn
-    # Whole numbers: sums are exact in any order, and few levels make ties.
+    # Integers: sums are exact in any order, and few levels make ties.
     score = np.random.default_rng(seed).integers(-levels, levels, shape).astype(np.float64)
     mask = topk_mask(torch.from_numpy(score), pattern).numpy()
     assert np.array_equal(mask, pattern.best_mask(score))

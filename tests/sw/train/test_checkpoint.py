@@ -1,4 +1,4 @@
-"""Checkpoints on disks that are full."""
+"""Checkpoints on full disks."""
 
 from pathlib import Path
 

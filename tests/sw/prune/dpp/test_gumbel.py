@@ -71,7 +71,7 @@ def test_ties_go_to_the_lower_index() -> None:
 
 
 def _relaxed_mask(noisy: Tensor, drawn: Tensor, temperature: float) -> Tensor:
-    """The formula, written down."""
+    """Compute the gradient from the formula."""
     total = torch.zeros_like(noisy)
     cumulated = torch.zeros_like(noisy)
     for r in range(drawn.shape[1]):
@@ -105,7 +105,7 @@ def test_gradient_equals_autograd_of_the_formula(
 
 
 def test_gradient_is_that_of_finite_differences() -> None:
-    """With no draw on the edge, the soft mask is smooth: half the difference per step."""
+    """Away from ties, the soft mask is smooth: central differences give the gradient."""
     generator = torch.Generator().manual_seed(0)
     noisy, gradient = torch.randn(2, 3, 5, generator=generator, dtype=torch.float64).unbind()
     drawn, width = draw_top_k(noisy, 3), 1e-5

@@ -1,4 +1,4 @@
-"""What patterns would do to the loss is the derivative towards their masks; masks are nested."""
+"""Scores of patterns are derivatives of the loss towards their masks; masks are nested."""
 
 from itertools import pairwise
 
@@ -59,7 +59,7 @@ def test_every_pattern_is_told_what_it_would_do_to_the_loss() -> None:
         mask = layer.mask(drawn, generator).double().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(mask), mask)
         scores = layer.scores(gradient, drawn, generator)
-        # Families keep their latest draw: what was scored can be asked for again.
+        # Families keep their latest draw, so the scored masks are still available.
         for pattern, score in zip(OPTIONS, scores, strict=True):
             family = layer.family(pattern)
             if family is None:
@@ -75,7 +75,7 @@ def test_every_pattern_is_told_what_it_would_do_to_the_loss() -> None:
 
 
 def test_of_a_loss_linear_in_the_mask_scores_are_the_losses() -> None:
-    """By enumeration: whole numbers, so sums are exact."""
+    """By enumeration, with integers, so sums are exact."""
     generator = torch.Generator().manual_seed(1)
     weight, target = torch.randint(-4, 5, (2, *SHAPE), generator=generator).double().unbind()
     layer = _started(weight, generator)

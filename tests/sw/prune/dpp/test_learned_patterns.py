@@ -29,7 +29,7 @@ HALVES = tuple(Pattern(select=KOutOfN(k, 8)) for k in (4, 2, 1))
 
 
 class _Branches(nn.Module):
-    """Two layers that read different inputs; how training made their outputs is remembered."""
+    """Two layers with different inputs; the weights of each forward pass are recorded."""
 
     def __init__(self, inputs: int = 16, outputs: int = 4) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ def _learned(model: nn.Module, budget: float = 64.0, **settings: object) -> Lear
 
 
 def _data(seed: int = 0, count: int = 128) -> Dataset:
-    """Labels that all inputs of the left branch decide, and none of the right one."""
+    """Labels depend on all inputs of the left branch, and on none of the right one."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 1, 4, 8, generator=generator)
     rule = torch.randn(16, 4, generator=generator)
@@ -77,7 +77,7 @@ def _seeded(seed: int = 0) -> _Branches:
 
 
 def _misleading() -> _Branches:
-    """By magnitude, the left branch can go: few of its weights are large, and all of the right."""
+    """By magnitude the left branch seems unimportant: few of its weights are large."""
     model = _seeded()
     with torch.no_grad():
         model.right.weight.sign_().mul_(0.2)
@@ -136,7 +136,7 @@ def test_masks_are_exact_at_every_step_and_patterns_vary(kind: str) -> None:
 
 
 def test_the_layer_that_matters_stays_denser() -> None:
-    """By magnitude it is the other way round: the weights of one layer are equally large."""
+    """By magnitude the choice is the opposite: the weights of one layer are equally large."""
     model = _misleading()
     budget = 64.0 + 8.0
     losses = magnitude_losses(model, {"left": HALVES, "right": HALVES})
@@ -182,7 +182,7 @@ def test_expected_cost_is_in_the_budget_while_patterns_are_drawn() -> None:
 
 
 def test_a_limit_follows_the_slope_where_the_cost_is_no_sum() -> None:
-    """The slower layer decides; kept weights, in any unit, say which way it goes."""
+    """The cost is that of the slower layer; kept weights, in any unit, are its slope."""
     model = _seeded()
     kept = _kept(model)
 

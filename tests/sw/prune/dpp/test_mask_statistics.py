@@ -25,7 +25,7 @@ def test_k_sure_choices_are_full_confidence() -> None:
 def test_every_row_wanting_something_else_is_full_diversity() -> None:
     statistics = mask_statistics(torch.eye(4) * CERTAIN, 1)
     assert statistics.diversity == pytest.approx(1)
-    # Fewer rows than choices: as different as they can be.
+    # With fewer rows than elements, all rows differ.
     assert mask_statistics(torch.eye(4)[:2] * CERTAIN, 1).diversity == pytest.approx(1)
 
 

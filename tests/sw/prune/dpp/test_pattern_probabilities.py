@@ -10,11 +10,11 @@ from systolith.prune.dpp.pattern_probabilities import PatternProbabilities
 
 COSTS = [[8.0, 4.0, 2.0], [6.0, 1.0]]
 SCORES = [[-1.0, 0.0, 2.0], [-3.0, 1.0]]
-"""Of each pattern of each layer; the denser, the smaller the loss."""
+"""Scores of each pattern of each layer; denser patterns lose less."""
 
 
 def _make(costs: list[list[float]], limit: float) -> PatternProbabilities:
-    """Nothing is known beforehand."""
+    """Make probabilities without prior losses."""
     return PatternProbabilities(costs, [[0.0] * len(row) for row in costs], limit)
 
 
@@ -92,7 +92,7 @@ def test_scale_and_offsets_of_scores_do_not_matter() -> None:
 
 
 def test_what_agrees_decides_and_noise_does_not() -> None:
-    """Worth grows with the root of the number of steps, or stays about 1."""
+    """Worth grows with the square root of the number of steps, or stays near 1."""
     generator = torch.Generator().manual_seed(0)
     agreeing, noisy = _make([[1.0, 1.0]], 1.0), _make([[1.0, 1.0]], 1.0)
     for _ in range(400):

@@ -1,4 +1,4 @@
-"""Drawn masks are exact, logits learn what the gradient at the mask says, and states resume."""
+"""Drawn masks are exact, logits follow the gradient at the mask, and training resumes."""
 
 import re
 from itertools import product
@@ -17,12 +17,12 @@ from tests.support.strategies import patterns_with_shapes
 
 
 def _check(masks: MaskSet) -> None:
-    """Masks that were trusted pass every check."""
+    """Unchecked masks pass every check."""
     MaskSet(dict(masks), masks.patterns)
 
 
 class _Masked(nn.Module):
-    """Remembers the weights that its layer had in each forward pass."""
+    """Records the weights of its layer in each forward pass."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def test_masks_are_exact_at_every_step_for_every_pattern(
 def _decision(
     select: KOutOfN | PerNeuron, shape: tuple[int, int, int, int], place: tuple[int, int, int, int]
 ) -> tuple[int, int]:
-    """Row and column of the decision on a weight, written down from the definition of patterns."""
+    """Return row and column of the decision on a weight, by the definition of patterns."""
     _, channels, kh, kw = shape
     filter_, channel, y, x = place
     team, tap = filter_ // select.shared_by, y * kw + x
@@ -138,7 +138,7 @@ def test_logits_get_the_gradient_at_the_mask_through_the_relaxation() -> None:
     # The loss is sum(mask * W * target), so its gradient at the mask is W * target.
     at_mask = (model.fc.weight.detach() * target).reshape(8, 3)
     rows = logits.detach()
-    # Half of the way from temperature 5 to 0.5, as drawing goes on until 0.8.
+    # Halfway from temperature 5 to 0.5, as drawing ends at 0.8.
     wanted = relaxed_gradient(rows, rows.argmax(1, keepdim=True), at_mask, 2.75)
     assert logits.shape == (8, 3) and torch.allclose(logits.grad, wanted, atol=1e-6)
     mask = F.one_hot(rows.argmax(1), 3).reshape(4, 6)
@@ -185,7 +185,7 @@ def test_entropy_is_part_of_the_loss_of_logits() -> None:
 
 
 def test_learns_which_inputs_matter() -> None:
-    """Only inputs 1 and 6 carry the label: training finds them, wherever the logits start."""
+    """Labels depend on inputs 1 and 6 only: training keeps them, whatever the initial logits."""
     generator = torch.Generator().manual_seed(3)
     images = torch.randn(256, 8, generator=generator)
     labels = (images[:, 1] + images[:, 6] > 0).long()
@@ -245,7 +245,7 @@ def test_a_state_goes_on_with_identical_masks() -> None:
 
 
 def test_masks_are_transposed_not_reshaped() -> None:
-    """With F != C a reshaped mask breaks its pattern; this one favours a single channel each."""
+    """For F != C, reshaping a mask breaks its pattern; here each filter favours one channel."""
     conv = nn.Conv2d(8, 3, 3, bias=False)
     with torch.no_grad():
         conv.weight.zero_()
@@ -266,7 +266,7 @@ def test_strided_taps_and_kernels_together() -> None:
 
 
 def test_statistics_leave_out_taps_that_are_not_read() -> None:
-    """All rows that count are sure of the first of two; those of dropped taps know nothing."""
+    """Rows at kept taps are certain of the first of two; rows at dropped taps are uniform."""
     patterns = {
         "0": Pattern(select=KOutOfN(1, 2), taps=Strided(3, (0, 0, 1, 1))),
         "1": Pattern(select=PerNeuron(4), taps=Strided(3, (0, 1, 2))),
@@ -281,7 +281,7 @@ def test_statistics_leave_out_taps_that_are_not_read() -> None:
         neurons.zero_()
     statistics = dpp.statistics()
     assert (statistics["0"].confidence, statistics["0"].diversity) == pytest.approx((1.0, 0.0))
-    # Each neuron keeps 4 of the 9 weights that it reads, of which it prefers none.
+    # Each neuron keeps 4 of 9 weights and prefers none.
     assert (statistics["1"].confidence, statistics["1"].diversity) == pytest.approx(
         (0.0, 0.0), abs=1e-6
     )
