@@ -1,4 +1,4 @@
-"""Components that a design holds many times: one module of Verilog, many instances."""
+"""Components that a design contains many times: one Verilog module, many instances."""
 
 from collections.abc import Iterator
 from enum import Enum
@@ -14,7 +14,7 @@ __all__ = ["CellLibrary", "Technology", "add_cell", "technology_for", "technolog
 
 
 class Technology(Enum):
-    """What primitives are made of."""
+    """Cells that primitives are made of."""
 
     GENERIC = "generic"
     """Plain Verilog, for simulation and for any synthesis."""
@@ -25,30 +25,30 @@ class Technology(Enum):
 
 
 def technology_for(family: Family) -> Technology:
-    """What a design for a family is made of."""
-    known = {Family.ECP5: Technology.ECP5, Family.GOWIN: Technology.GOWIN}
-    return known.get(family, Technology.GENERIC)
+    """Choose the cells for a family of devices."""
+    technologies = {Family.ECP5: Technology.ECP5, Family.GOWIN: Technology.GOWIN}
+    return technologies.get(family, Technology.GENERIC)
 
 
 def technology_of(platform: object) -> Technology:
     """Read a platform's attribute `technology`; generic if it has none."""
-    found = getattr(platform, "technology", Technology.GENERIC)
-    assert isinstance(found, Technology)
-    return found
+    technology = getattr(platform, "technology", Technology.GENERIC)
+    assert isinstance(technology, Technology)
+    return technology
 
 
 class CellLibrary:
     """A platform for Verilog on which equal components become instances of one module.
 
-    Amaranth elaborates every component anew, equal or not; an array would be as many modules as it
-    has PEs. Simulators of Amaranth need no library: there, :func:`add_cell` makes submodules.
+    Amaranth elaborates equal components separately, so an array would have one module for each PE.
+    Amaranth's simulator needs no library: there, :func:`add_cell` adds submodules.
 
     Parameters
     ----------
     prefix : str
-        Begins the names of all modules.
+        Beginning of the names of all modules.
     technology : Technology
-        What primitives are made of.
+        Cells that primitives are made of.
     """
 
     def __init__(self, prefix: str, technology: Technology = Technology.GENERIC) -> None:
@@ -73,7 +73,7 @@ class CellLibrary:
         return ports
 
     def cells(self) -> Iterator[tuple[str, wiring.Component]]:
-        """Name and component of each module; those that come up meanwhile, too."""
+        """Yield name and component of each module, also of those added while iterating."""
         done = 0
         while done < len(self._cells):
             yield list(self._cells.values())[done]
@@ -90,20 +90,20 @@ class CellLibrary:
 
 
 def add_cell(platform: object, m: Module, name: str, kind: Any, *arguments: Any) -> Any:
-    """Add ``kind(*arguments)`` to a module: as an instance if the platform is a library.
+    """Add ``kind(*arguments)`` to a module; as an instance if the platform is a library.
 
     Parameters
     ----------
     platform : object
-        As given to `elaborate`.
+        Argument of `elaborate`.
     m : Module
-        Where it goes.
+        Module that gets the component.
     name : str
-        Of the submodule.
+        Name of the submodule.
     kind : type
         A component class with an attribute `cell_name`.
     *arguments
-        Of its constructor: hashable, and all that the component depends on.
+        Arguments of its constructor: hashable, and everything that the component depends on.
 
     Returns
     -------

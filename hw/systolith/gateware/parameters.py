@@ -1,4 +1,4 @@
-"""Memories of parameters, and the chain through which a host may load others."""
+"""Memories of parameters, and the chain through which a host loads others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ __all__ = ["LOAD_BUS", "ParameterMemory", "ParameterTable", "connect_load_chain"
 
 BYTE = 8
 LOAD_BUS = data.StructLayout({"start": 1, "valid": 1, "data": BYTE})
-"""What runs along the chain: `start` makes all memories wait for their first byte; then every cycle
-with `valid` brings a byte, for the first memory that is not full."""
+"""Signals along the chain. `start` makes all memories wait for their first byte. Then each cycle
+with `valid` brings a byte for the first memory that is not full."""
 
 
 def load_ports(loadable: bool) -> dict[str, Any]:
-    """Members of a component through which the chain leads; none if it does not.
+    """Members of a component on the chain; none if it is not loadable.
 
     load_i, load_o : the bus, in and out.
     full : whether the last memory of the component is full.
@@ -35,7 +35,7 @@ class ParameterTable:
     Parameters
     ----------
     name : str
-        Of the memory within its engine.
+        Name of the memory within its engine.
     width : int
         Bits per word, at least 1.
     words : tuple of int
@@ -48,18 +48,18 @@ class ParameterTable:
 
     @property
     def bytes_per_word(self) -> int:
-        """Bytes that the chain needs for a word."""
+        """Bytes of a word on the chain."""
         return -(-self.width // BYTE)
 
     def to_bytes(self) -> bytes:
-        """Contents as they travel: word by word, least significant byte first."""
+        """Encode the contents for the chain: word by word, least significant byte first."""
         return b"".join(word.to_bytes(self.bytes_per_word, "little") for word in self.words)
 
 
 class ParameterMemory(wiring.Component):
     """A table that is read every cycle; if `loadable`, its contents can be replaced.
 
-    `kind` is what synthesis makes it of: LUTs, unless it is said to be block memory.
+    Synthesis makes it of LUTs unless `kind` is block RAM.
 
     Members
     -------
@@ -68,13 +68,13 @@ class ParameterMemory(wiring.Component):
     load_i, load_o : ``In(LOAD_BUS)``, ``Out(LOAD_BUS)``
         The chain; only if loadable.
     full : ``Out(1)``
-        Whether all bytes have come since `start`; 1 if there never was one. Only if loadable.
+        Whether all bytes have arrived since `start`; 1 before the first. Only if loadable.
 
     Timing
     ------
-    `word` :attr:`LATENCY` cycles after `address`. `load_o` one cycle after `load_i`; a byte is
-    passed on if the memory was full before it. Reset changes neither contents nor `full`: a load
-    that was interrupted stays incomplete.
+    `word` :attr:`LATENCY` cycles after `address`. `load_o` one cycle after `load_i`; a full memory
+    passes bytes on. Reset changes neither contents nor `full`: an interrupted load stays
+    incomplete.
     """
 
     LATENCY = RegisteredRam.LATENCY
@@ -99,7 +99,7 @@ class ParameterMemory(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Read; and if loadable, gather bytes and write words in order."""
+        """Read the table; if loadable, gather bytes and write words in order."""
         m = Module()
         table = self.table
         m.submodules.memory = store = RegisteredRam(
@@ -148,7 +148,7 @@ class ParameterMemory(wiring.Component):
 
 
 def connect_load_chain(m: Module, component: Any, parts: Iterable[Any]) -> None:
-    """Lead the chain through the loadable parts of a component, in order; at least one."""
+    """Connect the loadable parts of a component, at least one, to the chain in order."""
     bus = component.load_i
     for part in parts:
         m.d.comb += part.load_i.eq(bus)

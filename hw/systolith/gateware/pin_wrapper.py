@@ -1,4 +1,4 @@
-"""A component alone on a device that has fewer pins than it has ports."""
+"""A component alone on a device that has fewer pins than the component has ports."""
 
 from amaranth import Cat, ClockDomain, Module, ResetSignal, Signal
 from amaranth.lib import wiring
@@ -8,7 +8,7 @@ __all__ = ["PinWrapper"]
 
 
 class PinWrapper(wiring.Component):
-    """A component between two pins, to see what placement makes of it.
+    """A component between two data pins, to place it by itself.
 
     Parameters
     ----------
@@ -18,14 +18,13 @@ class PinWrapper(wiring.Component):
     -------
     clk : ``In(1)``
     i : ``In(1)``
-        Shifted along a chain of registers, one for each bit of the component's inputs, and its
-        reset.
+        Shifted along a chain of registers: one for each input bit of the component and its reset.
     o : ``Out(1)``
-        All bits of the component's outputs, added up along a chain of registers.
+        Exclusive or of all output bits of the component, along a chain of registers.
 
     Timing
     ------
-    Every path from and to the component has a register at its end.
+    Every path to and from the component ends at a register.
     """
 
     clk: Signal

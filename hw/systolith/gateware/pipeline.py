@@ -27,26 +27,26 @@ from systolith.plan import (
 
 __all__ = ["Pipeline"]
 
-Stage = ConvEngine | PoolEngine | AddEngine | Gearbox | Fork
+StageComponent = ConvEngine | PoolEngine | AddEngine | Gearbox | Fork
 
 
 class Pipeline(wiring.Component):
-    """A network as engines that all work at once.
+    """A network as engines that all work at the same time.
 
     Members
     -------
     i : ``In(act_stream(network.input.type, plan.lanes_in))``
     o : ``Out(act_stream(...))``
-        The network's output. If there are several: ``o_0``, ``o_1``, ... in the network's order;
-        :attr:`outputs` are all of them. Each must be taken whatever the others do: a consumer that
-        waits at one for data of another can wait for ever.
+        The network's output. Several outputs are ``o_0``, ``o_1``, ... in the network's order;
+        :attr:`outputs` lists them. The consumer must take each independently of the others: if it
+        waits at one output for data of another, the pipeline can deadlock.
     load : ``In(LOAD_BUS)``
-        Bytes of :func:`systolith.emit.load_bytes`, for other weights of the same patterns; only if
-        ``plan.reloadable``, like the two that follow.
+        Bytes of :func:`systolith.emit.load_bytes`, for other weights of the same patterns. Only if
+        ``plan.reloadable``, as `loaded` and `overflow`.
     loaded : ``Out(1)``
-        Whether the last memory has all its bytes since `load` started; also before any load.
+        Whether the last memory has all its bytes since `load` started; 1 before any load.
     overflow : ``Out(1)``
-        A byte came that no memory has room for.
+        A byte arrives for which no memory has room.
 
     Timing
     ------
@@ -104,7 +104,7 @@ class Pipeline(wiring.Component):
             m.d.comb += [self.loaded.eq(full), self.overflow.eq(bus.valid)]
         return m
 
-    def _stage(self, plan: StagePlan) -> Stage:
+    def _stage(self, plan: StagePlan) -> StageComponent:
         match plan:
             case ConvPlan():
                 layer = self.plan.network[plan.name]
@@ -125,7 +125,7 @@ class Pipeline(wiring.Component):
 
 
 def _name(m: Module, source: stream.Interface, name: str) -> None:
-    """Show a stream under a name of its own."""
+    """Copy a stream to wires with a name of its own."""
     payload = Signal(source.payload.shape(), name=f"{name}__payload")
     valid, ready = Signal(name=f"{name}__valid"), Signal(name=f"{name}__ready")
     m.d.comb += [

@@ -1,4 +1,4 @@
-"""From the feet of the columns to transfers: accumulate over the folds, then line up."""
+"""From the columns' sums to transfers: accumulate over the folds, then align."""
 
 from amaranth import Array, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
@@ -13,26 +13,26 @@ __all__ = ["Collector"]
 class Collector(wiring.Component):
     """Accumulate each column over the steps of a pass and collect the results, `lanes_out` at once.
 
-    Column c is c cycles behind column 0, so results come one after the other, or two at once. Each
-    is held for the cycles of a pass, which is mostly long enough to collect it; where passes are
-    shorter than the drain, that of filter f is delayed by ``plan.hold_delays[f]`` more.
+    Column c is c cycles behind column 0, so the results of different columns arrive one after the
+    other. Each is held for the cycles of a pass, usually long enough to collect it. If passes are
+    shorter than the drain, the result of filter f is delayed by ``plan.hold_delays[f]`` cycles.
 
     Members
     -------
     psums : ``In(signed(acc_bits)).array(plan.width)``
-        Of the filters of a pass.
+        Partial sums of the filters of a pass.
     first, last : ``In(1)``
-        Whether ``psums[0]`` is of the first or last step of a pass; those between follow each
-        other without a pause.
+        Whether ``psums[0]`` belongs to the first or last step of a pass. Steps follow each other
+        without a pause.
     o : ``Out(data.ArrayLayout(signed(acc_bits), lanes_out))``
     o_valid : ``Out(1)``
     transfer : ``Out(range(plan.transfers_per_pixel))``
-        Number within its pixel of the transfer that comes on `o` one cycle later.
+        Number within the pixel of the transfer that appears on `o` one cycle later.
 
     Timing
     ------
-    Transfer j of a pass comes ``plan.drain_delay + 1 + j`` cycles after `last`. A pass is at least
-    as long as its drain, so drains never meet.
+    Transfer j of a pass appears ``plan.drain_delay + 1 + j`` cycles after `last`. A pass is at
+    least as long as its drain, so drains never overlap.
     """
 
     psums: list[Signal]

@@ -1,4 +1,4 @@
-"""An array whose PEs fetch their own activations: for weights that sit anywhere in a filter."""
+"""An array whose PEs fetch their own activations, for weights at any place of a filter."""
 
 from amaranth import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -19,7 +19,7 @@ __all__ = ["GatherArray", "GatherPE", "write_layout"]
 
 
 def write_layout(plan: ConvPlan) -> data.StructLayout:
-    """Describe what the window buffers of all PEs are written with: `word` at `address` if `en`."""
+    """Layout of a write to the windows of all PEs: `word` at `address` if `en`."""
     return data.StructLayout(
         {
             "en": 1,
@@ -37,7 +37,7 @@ class GatherPE(wiring.Component):
     Members
     -------
     step_i, step_o : ``In(step_layout(plan))``, ``Out(step_layout(plan))``
-        From the left, and to the right: where the window begins, and which taps lie inside.
+        From the left, and to the right: the window's origin, and the taps inside the image.
     write_i, write_o : ``In(write_layout(plan))``, ``Out(write_layout(plan))``
         From the left, and to the right.
     weights : ``In(PEShape.weights)``
@@ -80,7 +80,7 @@ class GatherPE(wiring.Component):
         return f"{identifier(self.plan.name)}_gather_pe"
 
     def elaborate(self, platform: object) -> Module:
-        """Registers: tap's offset, address, memory, operand, those of a multiplier, sum."""
+        """Registers: offset of the tap, address, memory, operand, those of a multiplier, sum."""
         m = Module()
         plan = self.plan
         m.d.sync += [self.step_o.eq(self.step_i), self.write_o.eq(self.write_i)]
@@ -168,7 +168,7 @@ class GatherArray(wiring.Component):
         super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
-        """Chain steps and writes along the rows, sums down the columns."""
+        """Chain steps and writes along the rows, and sums down the columns."""
         m = Module()
         sums: list[object] = [0] * self.plan.array.columns
         memories = []

@@ -19,12 +19,12 @@ __all__ = ["PE", "PEShape", "multiply_in_luts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PEShape:
-    """All that a processing element depends on; equal shapes are one Verilog module.
+    """All parameters of a processing element; equal shapes are one Verilog module.
 
     Parameters
     ----------
     act : ActType
-        Of activations.
+        Type of activations.
     group : int
         Activations to select from.
     index_bits : int
@@ -37,7 +37,7 @@ class PEShape:
     acc_bits : int
         Width of a partial sum.
     turn : bool
-        Whether activations move down by one lane on their way to the right.
+        Whether activations move down by one lane on their way right.
     kind : MultiplierKind
     """
 
@@ -53,7 +53,7 @@ class PEShape:
 
     @classmethod
     def of(cls, plan: ConvPlan, *, turn: bool = False) -> "PEShape":
-        """Take what a plan says."""
+        """Read the shape from a plan."""
         return cls(
             act=plan.input.type,
             group=plan.group,
@@ -68,7 +68,7 @@ class PEShape:
 
     @property
     def product_bits(self) -> int:
-        """Bits between two products in one multiplier: as many as a product has."""
+        """Bits from one packed product to the next: the width of a product."""
         return self.weight_bits + self.act.bits
 
     @property
@@ -80,8 +80,8 @@ class PEShape:
     def weights(self) -> data.ArrayLayout:
         """Layout of a word of weight memory, for each multiplier.
 
-        weight : one for each filter that shares it.
-        index : of the activation in the group that they meet.
+        weight : one for each filter that shares the multiplier.
+        index : number of the selected activation in the group.
         """
         weights = data.ArrayLayout(signed(self.weight_bits), self.packed)
         kept = data.StructLayout({"weight": weights, "index": unsigned(self.index_bits)})
@@ -89,12 +89,12 @@ class PEShape:
 
     @property
     def psums(self) -> data.ArrayLayout:
-        """Layout of the sums that go down a column: one for each of its filters."""
+        """Layout of the sums that move down a column; one for each of its filters."""
         return data.ArrayLayout(signed(self.acc_bits), self.packed)
 
     @property
     def name(self) -> str:
-        """Describe the shape within a Verilog name."""
+        """Description of the shape as part of a Verilog name."""
         select = f"{self.multipliers}of{self.group}"
         packed = f"x{self.packed}" if self.packed > 1 else ""
         turn = "_turn" if self.turn else ""
@@ -110,8 +110,8 @@ class PE(wiring.Component):
     for each of the ``packed`` filters p of the column. Two filters whose weights are narrow share a
     multiplier: ``(w_0 + w_1 2**s) * a = w_0 a + (w_1 a) 2**s``, with s the width of a product.
 
-    In a depthwise layer a group is of neighbouring channels, and each PE takes the first; those
-    that `turn` move the others down, so that the next PE finds its own there.
+    In a depthwise layer a group holds neighbouring channels, and each PE takes the first. A PE with
+    `turn` moves the others down by one lane, so that the first is the channel of the next PE.
 
     Members
     -------
@@ -120,7 +120,7 @@ class PE(wiring.Component):
     acts_o : ``Out(shape.acts)``
         The same, to the right; moved down by one lane if `turn`.
     weights : ``In(shape.weights)``
-        The kept weights that meet this group; in the cycle of `acts_i`.
+        The kept weights of this group, in the cycle of `acts_i`.
     psum_i, psum_o : ``In(shape.psums)``, ``Out(shape.psums)``
         Partial sums from above, and to below.
 
@@ -185,44 +185,44 @@ class PE(wiring.Component):
     def _by_multiplier(
         self, platform: object, m: Module, act: Value, weights: data.View, number: int
     ) -> list[Value]:
-        """All products of an activation, in one multiplier."""
+        """Compute all products of an activation in one multiplier."""
         bits = self.shape.product_bits
-        operand = delay_payload(m, _side_by_side(weights, bits), 1, f"weight_{number}")
+        operand = delay_payload(m, _pack(weights, bits), 1, f"weight_{number}")
         product = multiply(platform, m, f"multiplier_{number}", act, operand)
-        return [_apart(product, filter_, bits) for filter_ in range(self.shape.packed)]
+        return [_unpack(product, filter_, bits) for filter_ in range(self.shape.packed)]
 
 
 def multiply_in_luts(m: Module, act: Value, weight: Value, name: str) -> Value:
-    """Product of a tree of adders; the weight's highest bit counts negative.
+    """Multiply by a tree of adders; the weight's highest bit has a negative value.
 
-    The registers of the tree are all there are: ``plan.multiply_latency`` cycles.
+    Each level of the tree ends in a register: ``plan.multiply_latency`` cycles in all.
     """
     *low, high = [Mux(bit, act.shift_left(place), 0) for place, bit in enumerate(weight)]
-    # A difference is one chain of carries, a sum with something negative would be two.
+    # A difference takes one carry chain, a sum with a negated term two.
     partner = low.pop() if len(low) % 2 else C(0)
     leaves = [low[i] + low[i + 1] for i in range(0, len(low), 2)] + [partner - high]
     return _tree(m, [delay_payload(m, leaf, 1, name) for leaf in leaves], name)
 
 
 def _tree(m: Module, terms: list[Value], name: str) -> Value:
-    """Add terms in pairs, a register after each level; a single term passes."""
+    """Add terms in pairs with a register after each level; a single term passes."""
     while len(terms) > 1:
         pairs = [terms[i : i + 2] for i in range(0, len(terms), 2)]
         terms = [delay_payload(m, reduce(add, pair), 1, name) for pair in pairs]
     return terms[0]
 
 
-def _side_by_side(weights: data.View, product_bits: int) -> Value:
-    """One factor for all products: the weights side by side, carries and all."""
+def _pack(weights: data.View, product_bits: int) -> Value:
+    """Pack the weights into one factor; a negative weight borrows from the next."""
     first, *others = weights
     for number, weight in enumerate(others, 1):
-        # Shifted by `<<`, it would have as many bits as for any shift of as many digits.
+        # `<<` would make the result as wide as its largest possible shift.
         first = first + weight.shift_left(number * product_bits)
     return first
 
 
-def _apart(product: Value, number: int, product_bits: int) -> Value:
-    """Product `number` of several side by side; a negative one has taken 1 from the next."""
+def _unpack(product: Value, number: int, product_bits: int) -> Value:
+    """Extract product `number`; a negative product has borrowed 1 from the next."""
     low, high = number * product_bits, (number + 1) * product_bits
     own = product[low:high].as_signed()
     return own + product[low - 1] if number else own

@@ -19,14 +19,14 @@ from systolith.plan import ConvPlan, PackedWeights
 __all__ = ["WEIGHT_LATENCY", "PEArray", "WeightTables", "weight_tables"]
 
 WEIGHT_LATENCY = ParameterMemory.LATENCY + 1
-"""Cycles from an address to its weights. The last is a register at the PE: a memory may be far."""
+"""Cycles from an address to its weights. The last register is at the PE: the memory may be far."""
 
 WeightTables = tuple[tuple[ParameterTable, ...], ...]
 """Contents of the weight memories, by row and column."""
 
 
 def weight_tables(plan: ConvPlan, packed: PackedWeights) -> WeightTables:
-    """Lay packed weights out as words of memory, a word for each step of a pixel."""
+    """Encode packed weights as words of memory, a word for each step of a pixel."""
     return tuple(
         tuple(
             ParameterTable(
@@ -41,7 +41,7 @@ def weight_tables(plan: ConvPlan, packed: PackedWeights) -> WeightTables:
 
 
 def _words(plan: ConvPlan, weight: IntArray, index: IntArray) -> tuple[int, ...]:
-    """See :attr:`PEShape.weights`."""
+    """Encode the words of one PE in the layout of :attr:`PEShape.weights`."""
     bits = plan.weight_bits
     lanes = index << (plan.packed * bits)
     for number in range(plan.packed):
@@ -60,7 +60,7 @@ class PEArray(wiring.Component):
     acts : ``In(act_word(act, group)).array(rows)``
         Activations at column 0.
     address : ``In(range(weight_depth)).array(rows)``
-        Words of the weights that meet them, :data:`WEIGHT_LATENCY` cycles ahead.
+        Words of their weights, :data:`WEIGHT_LATENCY` cycles ahead.
     psums : ``Out(PEShape.psums).array(columns)``
         Sums at the foot of each column.
     load_i, load_o, full

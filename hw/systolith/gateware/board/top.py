@@ -9,7 +9,7 @@ from systolith.gateware.board.config import BoardConfig
 from systolith.gateware.board.server import Server
 from systolith.gateware.cells import technology_of
 from systolith.gateware.pipeline import Pipeline
-from systolith.gateware.primitives.clock import Pll
+from systolith.gateware.primitives.pll import Pll
 from systolith.plan import NetworkPlan
 
 __all__ = ["BoardTop"]
@@ -64,7 +64,7 @@ class BoardTop(wiring.Component):
         m.domains.sync = sync = ClockDomain()
         unlocked = Signal()
         if self.pll is not None and technology_of(platform) is self.pll.technology:
-            m.d.comb += unlocked.eq(~self.pll.place(m, self.clk, sync.clk))
+            m.d.comb += unlocked.eq(~self.pll.add_to(m, self.clk, sync.clk))
         else:
             m.d.comb += sync.clk.eq(self.clk)
         m.submodules.reset = cdc.ResetSynchronizer(unlocked)

@@ -18,7 +18,7 @@ __all__ = ["AddEngine"]
 
 
 class AddEngine(wiring.Component):
-    """Takes pairs of transfers, scales both to a common unit, adds, requantizes.
+    """Scale pairs of transfers to a common unit, add and requantize them.
 
     Golden model: :func:`systolith.network.apply_layer` of an Add, bit for bit.
 
@@ -80,7 +80,7 @@ class AddEngine(wiring.Component):
                     platform,
                     m,
                     f"multiplier_{number}_{lane}",
-                    self._centred(number, lane),
+                    self._subtract_zero_point(number, lane),
                     Value.cast(multiplier),
                 )
                 for number, multiplier in enumerate(multipliers)
@@ -102,6 +102,6 @@ class AddEngine(wiring.Component):
         wiring.connect(m, output.o, wiring.flipped(self.o))
         return m
 
-    def _centred(self, number: int, lane: int) -> Value:
+    def _subtract_zero_point(self, number: int, lane: int) -> Value:
         source = (self.i_0, self.i_1)[number]
         return source.payload[lane] - self.plan.inputs[number].type.zero_point

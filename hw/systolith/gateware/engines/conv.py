@@ -35,9 +35,9 @@ class ConvEngine(wiring.Component):
 
     Timing
     ------
-    One output pixel in ``plan.steps`` cycles while input and room last; the first transfer
-    of a pass comes ``plan.latency + 1`` cycles after its last step. No combinational path between
-    `i` and `o`.
+    One output pixel in ``plan.steps`` cycles while input and room last. The first transfer of a
+    pass appears ``plan.latency + 1`` cycles after its last step. No combinational path between `i`
+    and `o`.
     """
 
     i: stream.Interface

@@ -19,7 +19,7 @@ __all__ = ["PoolEngine"]
 
 
 class PoolEngine(wiring.Component):
-    """Window buffer, a running maximum or sum per lane, output buffer.
+    """Window buffer, running maximum or sum per lane, output buffer.
 
     Golden model: :func:`systolith.network.apply_layer` of a pool, bit for bit.
 
@@ -28,11 +28,11 @@ class PoolEngine(wiring.Component):
     i : ``In(act_stream(plan.input.type, plan.lanes))``
     o : ``Out(act_stream(plan.output.type, plan.lanes))``
     load_i, load_o, full
-        See :class:`ParameterMemory`; only if loadable, and an average.
+        See :class:`ParameterMemory`; only if loadable and an average.
 
     Timing
     ------
-    One tap of `lanes` channels per cycle while input and room last; a transfer comes
+    One tap of `lanes` channels per cycle while input and room last. A transfer appears
     ``plan.latency + 1`` cycles after the last tap. No combinational path between `i` and `o`.
     """
 
@@ -86,15 +86,15 @@ class PoolEngine(wiring.Component):
         first = delay(m, sequencer.step.first, RowReader.LATENCY, "first")
         last = delay(m, sequencer.step.last, RowReader.LATENCY, "last")
         number = delay(m, sequencer.step.number, RowReader.LATENCY, "number")
-        found = delay(m, last, 1, "found")
+        done = delay(m, last, 1, "found")
         if self.contents is not None:
-            self._average(m, self.contents, reader.acts, first, found, number, output)
+            self._average(m, self.contents, reader.acts, first, done, number, output)
         else:
             greatest = Signal(word)
             for lane in range(plan.lanes):
                 new, old = reader.acts[lane], greatest[lane]
                 m.d.sync += greatest[lane].eq(Mux(first | (new > old), new, old))
-            m.d.comb += [output.write.eq(found), output.payload.eq(greatest)]
+            m.d.comb += [output.write.eq(done), output.payload.eq(greatest)]
         wiring.connect(m, output.o, wiring.flipped(self.o))
         return m
 
@@ -104,11 +104,11 @@ class PoolEngine(wiring.Component):
         contents: PoolContents,
         acts: data.View,
         first: Signal,
-        found: Signal,
+        done: Signal,
         number: Signal,
         output: CreditFifo,
     ) -> None:
-        """Sum up what differs from the zero point; the requantizer divides."""
+        """Sum up differences from the zero point; the requantizer divides."""
         plan = self.plan
         zero_point = plan.input.type.zero_point
         m.submodules.requantize = requantize = RequantizeLanes(
@@ -119,7 +119,7 @@ class PoolEngine(wiring.Component):
             m.d.sync += sums[lane].eq(Mux(first, 0, sums[lane]) + (acts[lane] - zero_point))
         m.d.comb += [
             requantize.i.eq(sums),
-            requantize.valid.eq(found),
+            requantize.valid.eq(done),
             requantize.transfer.eq(number),
             output.write.eq(requantize.o_valid),
             output.payload.eq(requantize.o),

@@ -22,7 +22,7 @@ __all__ = ["RequantizeLanes", "Requantizer"]
 
 
 class Requantizer(wiring.Component):
-    """Add the bias, scale, round, shift and clamp: one lane.
+    """Add the bias, scale, round, shift and clamp; one lane.
 
     Golden model: :func:`systolith.network.requantize`, bit for bit.
 
@@ -30,7 +30,7 @@ class Requantizer(wiring.Component):
     -------
     acc : ``In(signed(acc_bits))``
     parameters : ``In(shape.word)``
-        Of the channel, in the cycle of `acc`.
+        Parameters of the channel, in the cycle of `acc`.
     o : ``Out(act_shape(output))``
 
     Timing
@@ -60,7 +60,7 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Registers: bias, those of a multiplier if there is one, shifted, rounded, clamped.
 
-        With offsets, the bias comes behind the multiplier; else in front of it.
+        The bias is added in front of the multiplier; with offsets, behind it.
         """
         m = Module()
         shape, bias = self.shape, self.parameters.bias
@@ -76,7 +76,7 @@ class Requantizer(wiring.Component):
         if shape.has_offsets:
             late = delay_payload(m, bias, scaled - 1, "offset")
             product = delay_payload(m, product.shift_left(shape.trailing_zeros) + late, 1, "biased")
-        # One bit of the fraction stays, to round by.
+        # One bit of the fraction is kept for rounding.
         doubled = product.shift_left(1)
         if shape.shift_bits:
             shift = delay_payload(m, self.parameters.shift, scaled, "shift")
@@ -87,29 +87,29 @@ class Requantizer(wiring.Component):
         shifted = delay_payload(m, shifted, 1, "shifted")
         half = 1 if shape.rounding.to_nearest else 0
         if shape.rounding is Rounding.HALF_EVEN:
-            # The half is a tie if nothing follows it; then it is added to odd integers only.
+            # If only zeros follow the half, it is a tie, and is added to odd integers only.
             beyond = delay_payload(m, dropped.any(), 1, "beyond")
             whole = shifted.shift_right(1)
             shifted = Cat(shifted[0] & (beyond | whole[0]), whole).as_signed()
-        # The zero point comes in by the same addition.
+        # The same addition adds the zero point.
         rounded = (shifted + (2 * shape.output.zero_point + half)).shift_right(1)
         rounded = delay_payload(m, rounded, 1, "rounded")
-        m.d.comb += self.o.eq(delay_payload(m, self._clamped(rounded), 1, "clamped"))
+        m.d.comb += self.o.eq(delay_payload(m, self._clamp_output(rounded), 1, "clamped"))
         return m
 
-    def _clamped(self, value: Value) -> Value:
+    def _clamp_output(self, value: Value) -> Value:
         output, clamp = self.shape.output, self.shape.clamp
         if self.shape.overflow is Overflow.SATURATE:
             low, high = clamp or (output.low, output.high)
             return _clamp(value, low, high)
-        # A value may be narrower than what it wraps to: it is as wide by its sign.
+        # A value may be narrower than the output: the addition extends its sign.
         wrapped = (value + C(0, signed(output.bits)))[: output.bits]
         wrapped = wrapped.as_signed() if output.signed else wrapped
         return _clamp(wrapped, *clamp) if clamp else wrapped
 
 
 class RequantizeLanes(wiring.Component):
-    """Requantizers side by side, with the parameters of all channels.
+    """Requantizers of several lanes, with the parameters of all channels.
 
     Members
     -------
@@ -156,7 +156,7 @@ class RequantizeLanes(wiring.Component):
         super().__init__(members | load_ports(loadable))
 
     def elaborate(self, platform: object) -> Module:
-        """A table of parameters per lane; its words come one cycle later than `i`."""
+        """Give each lane a table of parameters, whose words arrive one cycle after `i`."""
         m = Module()
         memories = []
         for lane, table in enumerate(self.tables):
@@ -176,9 +176,9 @@ class RequantizeLanes(wiring.Component):
 
 
 def _low_bits(value: Value, count: Value) -> Value:
-    """Keep so many bits of a value, the others 0.
+    """Keep the lowest `count` bits of a value, and set the others to 0.
 
-    Nothing is shifted or compared: bit by bit, twice as many places learn whether they count.
+    The mask is built without shifts or comparisons: each bit of `count` doubles its length.
     """
     kept: Value = C(0, 1)
     for bit in count:
@@ -188,7 +188,7 @@ def _low_bits(value: Value, count: Value) -> Value:
 
 
 def _clamp(value: Value, low: int, high: int) -> Value:
-    """Compare only with bounds that the value's width lets it pass."""
+    """Clamp a value; bounds that its width cannot exceed take no comparison."""
     shape = value.shape()
     most = (1 << (shape.width - shape.signed)) - 1
     least = -most - 1 if shape.signed else 0
@@ -199,7 +199,7 @@ def _clamp(value: Value, low: int, high: int) -> Value:
 
 
 def _less(value: Value, bound: int) -> Value:
-    """Compare a signed value; where the high bits alone tell, they are faster than a carry."""
+    """Compare a signed value; by its high bits alone where they suffice, without a carry chain."""
     bits = (bound if bound >= 0 else ~bound).bit_length()
     if bound == 0:
         return value[-1]

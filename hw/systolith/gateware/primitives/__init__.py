@@ -1,11 +1,11 @@
-"""What a device has ready made: multipliers and memories with their own registers.
+"""Hard blocks of devices: multipliers and memories with their own registers, and PLLs.
 
-Each has one behaviour and a fixed latency. In plain Verilog it is described; for a device that is
-known, it is made of the device's own cells, with the registers that are in them.
+Each has the same behaviour and latency on all devices. For known devices it is an instance of the
+device's cells, with their built-in registers; for others it is plain Verilog.
 """
 
-from systolith.gateware.primitives.clock import Ecp5Pll, GowinPll, Pll, choose_pll
 from systolith.gateware.primitives.multiplier import Multiplier, multiply
+from systolith.gateware.primitives.pll import Ecp5Pll, GowinPll, Pll, choose_pll
 from systolith.gateware.primitives.ram import RegisteredRam
 
 __all__ = [

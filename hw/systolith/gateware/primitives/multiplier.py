@@ -15,7 +15,7 @@ from systolith.plan import MULTIPLIER_LATENCY
 __all__ = ["Multiplier", "multiply"]
 
 PORT = 18
-"""Bits of a factor of a device's multiplier: of MULT18X18D, of MULT18X18."""
+"""Bits of a factor of MULT18X18D and of MULT18X18."""
 HALF = 9
 """Bits of a factor of MULT9X9, half of a Gowin MULT18X18."""
 
@@ -26,7 +26,7 @@ class Multiplier(wiring.Component):
     Parameters
     ----------
     a_shape, b_shape : Shape
-        Of the factors, signed or not.
+        Shapes of the factors, signed or unsigned.
 
     Members
     -------
@@ -35,9 +35,9 @@ class Multiplier(wiring.Component):
 
     Timing
     ------
-    `o` ``plan.MULTIPLIER_LATENCY`` cycles after the factors: registers for factors, partial
-    products and product in the multiplier, and one in the fabric, in front of which the products of
-    factors of more than 18 bits are added up. Throughput: one per cycle. No reset.
+    `o` ``plan.MULTIPLIER_LATENCY`` cycles after the factors: the multiplier has registers for
+    factors, partial products and product; the fabric has one more, behind the sum of the products
+    of factors wider than 18 bits. Throughput: one per cycle. No reset.
     """
 
     a: Signal
@@ -58,7 +58,7 @@ class Multiplier(wiring.Component):
         return f"multiplier_{a}_{b}"
 
     def elaborate(self, platform: object) -> Module:
-        """Describe the product, or add up those of the device's multipliers, and of single bits."""
+        """Describe the product, or add up the products of the device's multipliers."""
         m = Module()
         cell = {Technology.ECP5: _ecp5, Technology.GOWIN: _gowin}.get(technology_of(platform))
         if cell is not None:
@@ -85,7 +85,7 @@ def multiply(platform: object, m: Module, name: str, a: Value, b: Value) -> Valu
 
 
 def _limbs(value: Value) -> Iterator[tuple[int, Value]]:
-    """Places and digits of at most 18 bits; all unsigned but for the highest of a signed value."""
+    """Split a value into parts of at most 18 bits; only the highest of a signed value is signed."""
     shape = value.shape()
     for low in range(0, shape.width, PORT):
         limb = value[low : low + PORT]
@@ -103,7 +103,7 @@ def _ecp5(m: Module, name: str, a: Value, b: Value) -> Value:
     }
     pins: dict[str, Value] = {}
     for factor, value in (("A", a), ("B", b)):
-        # Widened to the port's bits by its sign.
+        # The assignment extends the sign to the width of the port.
         port = Signal(Shape(PORT, value.shape().signed), name=f"{name}_{factor.lower()}")
         m.d.comb += port.eq(value)
         pins |= {f"i_{factor}{bit}": port[bit] for bit in range(PORT)}
@@ -139,7 +139,7 @@ def _gowin(m: Module, name: str, a: Value, b: Value) -> Value:
     product = Signal(Shape(2 * bits, signs), name=f"{name}_product")
     pins: dict[str, Value] = {}
     for factor, value in (("A", a), ("B", b)):
-        # Widened to the port's bits by its sign.
+        # The assignment extends the sign to the width of the port.
         port = Signal(Shape(bits, value.shape().signed), name=f"{name}_{factor.lower()}")
         m.d.comb += port.eq(value)
         pins[f"i_{factor}"] = port

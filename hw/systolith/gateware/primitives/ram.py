@@ -1,4 +1,4 @@
-"""A memory with one port that writes and one that reads, and a register behind the read."""
+"""A memory with a write port, a read port and a register behind the read."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -17,23 +17,23 @@ __all__ = ["RegisteredRam", "memory_style"]
 HALF = 18
 """Bits of one port of DP16KD; both together make the widest shape."""
 INIT_WORDS, INIT_PITCH, INIT_ROWS = 16, 20, 64
-"""How DP16KD takes its initial contents: rows of so many half words, each with some bits unused."""
+"""Initial contents of DP16KD: half words per row, bits from one to the next, and rows."""
 BYTE, ADDRESS = 9, 14
-"""Bits that one write enable is for, and pins of an address."""
+"""Bits per write enable, and address pins."""
 SHAPES = tuple((depth, bits) for depth, bits in BLOCK_18K.shapes if bits >= BYTE)
-"""Shapes in which all 18 kbit can be used."""
+"""Shapes that use all 18 kbit."""
 DEEPEST = max(depth for depth, _ in SHAPES)
 
 
 class RegisteredRam(wiring.Component):
-    """A memory whose read data have a register of their own.
+    """A memory with a register for the read data.
 
     Parameters
     ----------
     width, depth : int
-        Bits per word, and words; at least 1.
+        Bits per word, and number of words; at least 1.
     words : sequence of int
-        Initial contents, from address 0 on; 0 where it ends.
+        Initial contents from address 0 on; the rest is 0.
     written : bool
         Whether there is a write port.
     kind : MemoryKind
@@ -47,8 +47,8 @@ class RegisteredRam(wiring.Component):
 
     Timing
     ------
-    `read_data` :attr:`LATENCY` cycles after `read_address`. A word that is read in the very cycle
-    in which it is written comes out undefined; in plain Verilog, as it was before. No reset.
+    `read_data` :attr:`LATENCY` cycles after `read_address`. A word that is read in the cycle in
+    which it is written is undefined; in plain Verilog it has its old value. No reset.
     """
 
     LATENCY = 2
@@ -80,7 +80,7 @@ class RegisteredRam(wiring.Component):
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
-        """Describe the memory, or put the device's blocks side by side."""
+        """Describe the memory, or instantiate the device's blocks side by side."""
         m = Module()
         ecp5 = technology_of(platform) is Technology.ECP5
         if ecp5 and self.kind is MemoryKind.BLOCK and self.depth <= DEEPEST:
@@ -108,7 +108,7 @@ class RegisteredRam(wiring.Component):
         return m
 
     def _by_blocks(self, m: Module) -> None:
-        """Cut words into slices as wide as a block that is deep enough."""
+        """Cut words into slices, each as wide as a sufficiently deep block."""
         deep_enough = [bits for depth, bits in SHAPES if depth >= self.depth]
         wide = min(deep_enough, key=lambda bits: (-(-self.width // bits), bits))
         for number, place in enumerate(range(0, self.width, wide)):
@@ -117,11 +117,11 @@ class RegisteredRam(wiring.Component):
             m.submodules[f"block_{number}"] = self._block(place, end, wide, words)
 
     def _block(self, place: int, end: int, wide: int, words: Sequence[int]) -> Instance:
-        """One DP16KD for bits `place` to `end`: port A writes, port B reads, both if 36 wide."""
+        """Make a DP16KD for bits `place` to `end`; port A writes, B reads, both if 36 wide."""
         align = (wide // BYTE).bit_length() + 2
         enable = self.write_enable if self.written else C(0, 1)
         read_pins = Cat(C(0, align), self.read_address, C(0, ADDRESS))
-        # The lowest bits of a write address say which bytes of a wide word are written.
+        # The lowest bits of a write address enable the bytes of a wide word.
         bytes_written = wide // BYTE if wide > BYTE else 0
         write_pins, data_in = C(0, ADDRESS), C(0, 2 * HALF)
         if self.written:
@@ -165,10 +165,10 @@ class RegisteredRam(wiring.Component):
 
 
 def memory_style(kind: MemoryKind, *, written: bool = True) -> dict[str, str]:
-    """Attributes of a memory in Verilog; the circuit and its timing stay as they are.
+    """Verilog attributes that choose the kind of a memory; they do not change the circuit.
 
-    Vivado and yosys read `ram_style`. Of a memory that is never written, Vivado reads `rom_style`
-    instead; LUTs that hold one are no RAM to yosys, but logic.
+    Vivado and yosys read `ram_style`. For a memory without writes, Vivado reads `rom_style`, and
+    yosys calls LUTs that hold it logic.
     """
     if written:
         return {"ram_style": kind.value}
@@ -177,7 +177,7 @@ def memory_style(kind: MemoryKind, *, written: bool = True) -> dict[str, str]:
 
 
 def _initial(words: Sequence[int], wide: int) -> dict[str, Const]:
-    """Parameters INITVAL: half words of 18 bits, those of lower addresses in lower places."""
+    """Parameters INITVAL: half words of 18 bits, lower addresses in lower places."""
     per_half = max(HALF // wide, 1)
     if wide > HALF:
         halves = list(chain.from_iterable((w & ((1 << HALF) - 1), w >> HALF) for w in words))
@@ -186,9 +186,9 @@ def _initial(words: Sequence[int], wide: int) -> dict[str, Const]:
             sum(w << (wide * number) for number, w in enumerate(words[first : first + per_half]))
             for first in range(0, len(words), per_half)
         ]
-    found = {}
+    parameters = {}
     for row in range(INIT_ROWS):
         part = halves[row * INIT_WORDS : (row + 1) * INIT_WORDS]
         value = sum(half << (INIT_PITCH * number) for number, half in enumerate(part))
-        found[f"p_INITVAL_{row:02X}"] = Const(value, INIT_PITCH * INIT_WORDS)
-    return found
+        parameters[f"p_INITVAL_{row:02X}"] = Const(value, INIT_PITCH * INIT_WORDS)
+    return parameters

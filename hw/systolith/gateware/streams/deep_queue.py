@@ -1,4 +1,4 @@
-"""A FIFO in block memory whose output is as fast as a register's."""
+"""A FIFO in block memory whose output path is as short as that of a register."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
@@ -12,12 +12,12 @@ __all__ = ["DeepQueue"]
 
 
 class DeepQueue(wiring.Component):
-    """A FIFO that reads ahead, so that a block of memory may use its output register.
+    """A FIFO that reads ahead, so that the block RAM can use its output register.
 
     Parameters
     ----------
     width, depth : int
-        Bits of a transfer, and transfers.
+        Bits of a transfer, and number of transfers.
 
     Members
     -------
@@ -27,9 +27,9 @@ class DeepQueue(wiring.Component):
     Timing
     ------
     Latency: :data:`systolith.plan.DEEP_LATENCY` cycles from a transfer on `i` to ``o.valid``.
-    Throughput: one transfer per cycle. A transfer that leaves makes room
+    Throughput: one transfer per cycle. A leaving transfer makes room
     :data:`systolith.plan.DEEP_ROOM_LATENCY` cycles later. No combinational path between `i` and
-    `o`, and none from ``o.ready`` to what is counted.
+    `o`, and none from ``o.ready`` to the counters.
     """
 
     i: stream.Interface
@@ -41,7 +41,7 @@ class DeepQueue(wiring.Component):
         super().__init__({"i": In(transfers), "o": Out(transfers)})
 
     def elaborate(self, platform: object) -> Module:
-        """Read whatever is stored while what was read before has room in front of the output."""
+        """Read a stored transfer whenever the small FIFO in front of the output has room for it."""
         m = Module()
         m.submodules.memory = store = RegisteredRam(
             width=self.width, depth=self.depth, kind=MemoryKind.BLOCK

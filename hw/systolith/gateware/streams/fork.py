@@ -15,7 +15,7 @@ __all__ = ["Fork"]
 
 
 class Fork(wiring.Component):
-    """Copies each transfer into a queue per reader.
+    """Copy each transfer into one queue per reader.
 
     Members
     -------
@@ -25,8 +25,8 @@ class Fork(wiring.Component):
     Timing
     ------
     Latency: ``plan.latencies`` cycles. Throughput: one transfer per cycle. A transfer is taken when
-    every queue has room; one that leaves makes room in the next cycle. No combinational path
-    between `i` and `o`.
+    every queue has room; a leaving transfer makes room ``plan.room_latencies`` cycles later. No
+    combinational path between `i` and `o`.
     """
 
     i: stream.Interface

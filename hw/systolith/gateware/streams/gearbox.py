@@ -11,10 +11,10 @@ __all__ = ["Gearbox"]
 
 
 class Gearbox(wiring.Component):
-    """Gather narrow transfers into wide ones, or deal wide ones out as narrow ones.
+    """Gather narrow transfers into wide ones, or split wide ones into narrow ones.
 
-    One register, as wide as the wider side: it is filled, then emptied. A transfer never holds
-    channels of two pixels; lanes beyond the last channel of a pixel carry no meaning.
+    One register, as wide as the wider side, is filled and then emptied. A transfer never holds
+    channels of two pixels; lanes beyond the last channel of a pixel have undefined values.
 
     Members
     -------
@@ -48,7 +48,7 @@ class Gearbox(wiring.Component):
         parts = max(plan.lanes_in, plan.lanes_out) // narrow
         width = narrow * plan.tensor.type.bits
         part = Signal(range(parts))
-        # Position of the register's narrow transfer within the pixel: the last may come early.
+        # Number of the narrow transfer within the pixel: the last one may not fill the register.
         position = Signal(range(max(plan.transfers_in, plan.transfers_out)))
         last_of_pixel = position == max(plan.transfers_in, plan.transfers_out) - 1
         last = Signal()

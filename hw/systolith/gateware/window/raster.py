@@ -1,4 +1,4 @@
-"""A position that moves over an image in raster order, and constants that depend on it."""
+"""A position that moves over an image in raster order, and constants by position."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import groupby
@@ -10,19 +10,19 @@ __all__ = ["Raster"]
 
 
 class Raster:
-    """Row and column of the output pixel at hand; frame follows frame.
+    """Row and column of the current output pixel; frame follows frame.
 
-    What depends on a position is constant over long runs of columns, and the same in most rows: so
-    choosing it takes a few comparisons.
+    Values that depend on the position are constant over long runs of columns, and equal in most
+    rows, so that a few comparisons select them.
 
     Parameters
     ----------
     m : Module
-        Where the counters go.
+        Module that gets the counters.
     size : pair of int
         Rows and columns.
     step : Signal
-        Move on to the next position.
+        Move to the next position.
     """
 
     def __init__(self, m: Module, size: tuple[int, int], step: Signal) -> None:
@@ -36,7 +36,7 @@ class Raster:
                     m.d.sync += self.row.eq(0)
 
     def at_position(self, values: Sequence[int], bits: int) -> Value:
-        """Give the constant that belongs to the position, modulo ``2**bits``.
+        """Select the value of the current position, modulo ``2**bits``.
 
         Parameters
         ----------
@@ -50,24 +50,24 @@ class Raster:
             for start in range(0, len(words), self.columns)
         ]
         by_column = {
-            profile: _chosen(self.column, {word: C(word, bits) for word in profile}, profile)
+            profile: _select(self.column, {word: C(word, bits) for word in profile}, profile)
             for profile in profiles
         }
-        return _chosen(self.row, by_column, profiles)
+        return _select(self.row, by_column, profiles)
 
     def at_row(self, values: Sequence[int], bits: int) -> Value:
-        """Give the constant that belongs to the row."""
-        return _chosen(self.row, {value: C(value, bits) for value in values}, values)
+        """Select the value of the current row."""
+        return _select(self.row, {value: C(value, bits) for value in values}, values)
 
     def at_column(self, values: Sequence[int], bits: int) -> Value:
-        """Give the constant that belongs to the column."""
-        return _chosen(self.column, {value: C(value, bits) for value in values}, values)
+        """Select the value of the current column."""
+        return _select(self.column, {value: C(value, bits) for value in values}, values)
 
 
-def _chosen(counter: Signal, choices: Mapping[Any, Value], keys: Sequence[Hashable]) -> Value:
-    """Choose ``choices[keys[counter]]``, a comparison for each run of equal keys."""
+def _select(counter: Signal, choices: Mapping[Any, Value], keys: Sequence[Hashable]) -> Value:
+    """Select ``choices[keys[counter]]`` with a comparison for each run of equal keys."""
     starts = [next(run) for _, run in groupby(range(len(keys)), key=lambda at: keys[at])]
-    found = choices[keys[starts[-1]]]
+    selected = choices[keys[starts[-1]]]
     for start, end in reversed(list(zip(starts, starts[1:], strict=False))):
-        found = Mux(counter < end, choices[keys[start]], found)
-    return found
+        selected = Mux(counter < end, choices[keys[start]], selected)
+    return selected

@@ -1,4 +1,4 @@
-"""What one row of an array reads from its part of the window buffer."""
+"""The reader of one array row, with its part of the window buffer."""
 
 from collections.abc import Sequence
 
@@ -21,17 +21,17 @@ __all__ = ["RowReader", "tap_layout", "tap_table"]
 
 
 class RowReader(wiring.Component):
-    """The memory of one array row, and what the row reads from it at each step.
+    """The activation memory of one array row, and its read at each step.
 
-    With `words` above 1, pass p reads word p of each pixel rather than the one its tap names.
+    With `words` above 1, pass p reads word p of each pixel instead of the word that its tap names.
 
     Members
     -------
     write, address, word : ``In(1)``, ``In(range(plan.buffer_depth))``, ``In(layout)``
-        From :class:`WindowWriter`: the word for this row's bank.
+        Word for this row's bank, from :class:`WindowWriter`.
     step : ``In(step_layout(plan))``
     acts : ``Out(layout)``
-        Activations of the tap; `fill` in the padding.
+        Activations at the tap; `fill` in the padding.
     load_i, load_o, full
         See :class:`ParameterMemory`; only if the table of taps is loadable.
 
@@ -81,12 +81,12 @@ class RowReader(wiring.Component):
             width=self.layout.size, depth=plan.buffer_depth, kind=plan.window_memory
         )
         tap = data.View(tap_layout(plan), table.word)
-        known = ParameterMemory.LATENCY
-        origin = delay_payload(m, step.address, known, "origin")
+        tap_latency = ParameterMemory.LATENCY
+        origin = delay_payload(m, step.address, tap_latency, "origin")
         number = step.number if self.words > 1 else C(0, 0)
-        pass_word = delay_payload(m, number, known, "pass_word")
-        rows = delay_payload(m, step.rows, known, "rows")
-        columns = delay_payload(m, step.columns, known, "columns")
+        pass_word = delay_payload(m, number, tap_latency, "pass_word")
+        rows = delay_payload(m, step.rows, tap_latency, "rows")
+        columns = delay_payload(m, step.columns, tap_latency, "columns")
         address = Signal(range(plan.buffer_depth), reset_less=True)
         inside = rows.bit_select(tap.row, 1) & columns.bit_select(tap.column, 1)
         inside = delay_payload(m, inside, 1 + RegisteredRam.LATENCY, "inside")
@@ -98,18 +98,18 @@ class RowReader(wiring.Component):
             store.read_address.eq(address),
         ]
         m.d.sync += address.eq(origin + tap.offset + pass_word)
-        acts = Mux(inside, store.read_data, self._filled())
+        acts = Mux(inside, store.read_data, self._fill_word())
         m.d.comb += self.acts.eq(delay_payload(m, acts, 1, "acts"))
         if self.loadable:
             connect_load_chain(m, self, [table])
         return m
 
-    def _filled(self) -> data.Const:
+    def _fill_word(self) -> data.Const:
         return self.layout.const([self.fill] * self.layout.length)
 
 
 def tap_layout(plan: WindowedEngine) -> data.StructLayout:
-    """Describe what a row knows of a fold.
+    """Layout of a tap of one fold.
 
     offset : words of the buffer from the window's origin, modulo its depth.
     row, column : kernel position.
@@ -121,7 +121,7 @@ def tap_layout(plan: WindowedEngine) -> data.StructLayout:
 
 
 def tap_table(plan: WindowedEngine, taps: Sequence[Tap], name: str = "taps") -> ParameterTable:
-    """Lay a row's taps out as words of memory, one for each fold."""
+    """Encode a row's taps as words of memory, one for each fold."""
     layout = tap_layout(plan)
     words = []
     for tap in taps:

@@ -14,11 +14,11 @@ __all__ = ["FreedCounter", "WindowWalker", "window_layout"]
 
 
 def window_layout(plan: WindowedEngine) -> data.StructLayout:
-    """Describe what is known of a window position.
+    """Layout of a window position.
 
     address : word of the window's origin in the buffer, modulo its depth.
-    needed : number of pixels, since reset and modulo, that must have arrived.
-    rows, columns : for each kernel row and column, whether it lies inside the image.
+    needed : number of pixels since reset that must have arrived, modulo.
+    rows, columns : whether each kernel row and column lies inside the image.
     """
     kh, kw = plan.window.kernel
     return data.StructLayout(
@@ -32,9 +32,9 @@ def window_layout(plan: WindowedEngine) -> data.StructLayout:
 
 
 class WindowWalker(wiring.Component):
-    """Emit one description per output pixel, in raster order, frame after frame.
+    """Emit one window position per output pixel, in raster order, frame after frame.
 
-    The description is a register; behind it, counters are one pixel ahead.
+    The output is a register; the counters behind it are one pixel ahead.
 
     Members
     -------
@@ -52,7 +52,7 @@ class WindowWalker(wiring.Component):
         super().__init__({"o": Out(stream.Signature(window_layout(plan)))})
 
     def elaborate(self, platform: object) -> Module:
-        """Follow the raster; what moves with it moves by steps that are known beforehand."""
+        """Follow the raster; address and pixel count move by constants of each position."""
         m = Module()
         plan, window = self.plan, self.plan.window
         (kh, kw), (sh, sw), (top, _, left, _) = window.kernel, window.stride, window.padding
@@ -63,27 +63,27 @@ class WindowWalker(wiring.Component):
         words, depth = plan.words_per_pixel, plan.buffer_depth
         address = Signal(range(depth), init=origins[0] * words % depth)
         needed = Signal(plan.position_bits, init=next(window.needed()))
-        found = Signal(window_layout(plan))
+        position = Signal(window_layout(plan), name="found")
         inside_rows = [_inside(row * sh - top, kh, window.height) for row in range(rows)]
         inside_columns = [
             _inside(column * sw - left, kw, window.width) for column in range(columns)
         ]
         m.d.comb += [
             following.eq(self.o.ready | ~self.o.valid),
-            found.address.eq(address),
-            found.needed.eq(needed),
-            found.rows.eq(raster.at_row(inside_rows, kh)),
-            found.columns.eq(raster.at_column(inside_columns, kw)),
+            position.address.eq(address),
+            position.needed.eq(needed),
+            position.rows.eq(raster.at_row(inside_rows, kh)),
+            position.columns.eq(raster.at_column(inside_columns, kw)),
         ]
         frame = window.input_pixels
-        moves = [words * move for move in _moves(origins, frame)]
-        more = _moves(list(window.needed()), frame)
+        address_steps = [words * step for step in _steps(origins, frame)]
+        needed_steps = _steps(list(window.needed()), frame)
         with m.If(following):
             m.d.sync += [
-                address.eq(address + raster.at_position(moves, len(address))),
-                needed.eq(needed + raster.at_position(more, len(needed))),
+                address.eq(address + raster.at_position(address_steps, len(address))),
+                needed.eq(needed + raster.at_position(needed_steps, len(needed))),
                 self.o.valid.eq(1),
-                self.o.payload.eq(found),
+                self.o.payload.eq(position),
             ]
         return m
 
@@ -96,9 +96,9 @@ class FreedCounter(wiring.Component):
     done : ``In(1)``
         All reads of one output pixel have happened.
     limit : ``Out(plan.position_bits)``
-        Pixels since reset, modulo, that there has been room for: as many as the buffer holds, and
-        those that no coming window reads. That many may arrive, and more may be given up than have
-        arrived: the last rows of a frame may not be read at all.
+        Number of pixels since reset that may arrive, modulo: those that the buffer holds plus those
+        that no later window reads. Pixels may be freed before they arrive, because the last rows of
+        a frame may not be read at all.
 
     Timing
     ------
@@ -121,17 +121,17 @@ class FreedCounter(wiring.Component):
         window = self.plan.window
         raster = Raster(m, window.output_size, self.done)
         freed = [0, *window.freed()]
-        given_up = [after - before for before, after in pairwise(freed)]
+        freed_steps = [after - before for before, after in pairwise(freed)]
         with m.If(self.done):
-            m.d.sync += self.limit.eq(self.limit + raster.at_position(given_up, len(self.limit)))
+            m.d.sync += self.limit.eq(self.limit + raster.at_position(freed_steps, len(self.limit)))
         return m
 
 
-def _moves(positions: Sequence[int], frame: int) -> list[int]:
-    """By how much each position of a frame differs from the one after it."""
+def _steps(positions: Sequence[int], frame: int) -> list[int]:
+    """Difference from each position of a frame to the next one."""
     return [after - before for before, after in pairwise([*positions, positions[0] + frame])]
 
 
 def _inside(start: int, taps: int, size: int) -> int:
-    """Which of neighbouring taps lie inside an image, as bits."""
+    """Bits that say which of neighbouring taps lie inside the image."""
     return sum(1 << tap for tap in range(taps) if 0 <= start + tap < size)

@@ -1,4 +1,4 @@
-"""The circular buffer that windows are read from: who writes it, and who says what is read."""
+"""The circular buffer of windows: the part that writes it and the part that issues reads."""
 
 from amaranth import C, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
@@ -14,9 +14,9 @@ __all__ = ["Sequencer", "WindowWriter", "step_layout"]
 
 
 def step_layout(plan: WindowedEngine) -> data.StructLayout:
-    """Describe one step: what every row reads in one cycle, and which weights meet it.
+    """Layout of one step: what every row reads in one cycle, and which weights it meets.
 
-    window : see :func:`window_layout`; `needed` left out.
+    address, rows, columns : see :func:`window_layout`.
     fold : index into each row's table of taps.
     word : step number within the pixel: the address of the weights.
     number : pass number within the pixel.
@@ -41,7 +41,7 @@ def step_layout(plan: WindowedEngine) -> data.StructLayout:
 
 
 class WindowWriter(wiring.Component):
-    """Accept pixels while there is room, and say where each transfer is written.
+    """Accept pixels while there is room, and address the memories that each transfer goes to.
 
     Members
     -------
@@ -49,16 +49,16 @@ class WindowWriter(wiring.Component):
     done : ``In(1)``
         All reads of one output pixel have happened, see :class:`FreedCounter`.
     write : ``Out(banks)``
-        Which banks are written in this cycle.
+        Banks that are written in this cycle.
     address, word : ``Out(range(plan.buffer_depth))``, ``Out(act_word(act, plan.lanes_in))``
-        Where, and with what.
+        Address and contents of the write.
     arrived : ``Out(plan.position_bits)``
-        Pixels completely written since reset, modulo.
+        Number of pixels completely written since reset, modulo.
 
     Timing
     ------
-    `write` comes a cycle after the transfer, as does `arrived`. ``i.ready`` is a register: `limit`
-    counts a cycle later.
+    `write` and `arrived` follow one cycle after the transfer. ``i.ready`` is a register, so freed
+    pixels count one cycle later.
     """
 
     i: stream.Interface
@@ -91,7 +91,7 @@ class WindowWriter(wiring.Component):
         address = Signal(range(plan.buffer_depth))
         ready = Signal(init=1)
         taken, last_turn, completes = Signal(), Signal(), Signal()
-        # How many pixels have arrived beyond the limit: less than 0 is room.
+        # Pixels that have arrived beyond the limit; negative if there is room.
         beyond = Signal(signed(plan.position_bits))
         m.d.comb += [
             freed.done.eq(self.done),
@@ -120,7 +120,7 @@ class WindowWriter(wiring.Component):
 
 
 class Sequencer(wiring.Component):
-    """Issue the steps of each output pixel as soon as its window has arrived and there is room.
+    """Issue the steps of each output pixel as soon as its window has arrived and room is reserved.
 
     Members
     -------
@@ -134,9 +134,9 @@ class Sequencer(wiring.Component):
 
     Timing
     ------
-    A pass starts in the first cycle in which `room` is given, the pass before has ended, and the
-    window had arrived the cycle before; its steps then follow each other without a pause. `step`
-    comes one cycle after its issue.
+    A pass starts in the first cycle in which `room` is 1, the previous pass has ended, and the
+    window arrived at least one cycle earlier. Its steps then follow each other without a pause.
+    `step` follows one cycle after its issue.
     """
 
     arrived: Signal

@@ -1,4 +1,4 @@
-"""Another frequency from a board's clock."""
+"""PLLs: another frequency from a board's clock."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ class Pll(Protocol):
 
     @property
     def technology(self) -> Technology:
-        """Whose cell it is."""
+        """Technology of the cell."""
 
     @property
     def output_mhz(self) -> float:
-        """What comes out."""
+        """Output frequency in MHz."""
 
-    def place(self, m: Module, source: Signal, clock: Signal) -> Signal:
-        """Add it to a module. Returns whether it is locked."""
+    def add_to(self, m: Module, source: Signal, clock: Signal) -> Signal:
+        """Add the PLL to a module. Returns the signal that says whether it is locked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Limits:
-    """What divisors may be, and frequencies within a PLL."""
+    """Allowed divisors, and frequencies within a PLL."""
 
     input_divisors: int
     feedbacks: int
@@ -42,9 +42,9 @@ class _Limits:
         return sum(self.oscillator_mhz) / 2
 
     def fitting(self, output_mhz: float) -> list[int]:
-        """Divisors from the oscillator to the output with the former in its range."""
+        """List output divisors with which the oscillator is in its range."""
         low, high = self.oscillator_mhz
-        return [each for each in self.output_divisors if low <= output_mhz * each <= high]
+        return [divisor for divisor in self.output_divisors if low <= output_mhz * divisor <= high]
 
 
 ECP5_LIMITS = _Limits(
@@ -62,12 +62,12 @@ GOWIN_LIMITS = _Limits(
     compared_mhz=(3, 400),
     oscillator_mhz=(500, 1200),
 )
-"""What GW1NR-9 at C6 (Gowin DS117) and GW2AR-18 at C8 (DS226) both allow."""
+"""Common limits of GW1NR-9 at C6 (Gowin DS117) and GW2AR-18 at C8 (DS226)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divisors:
-    """What a PLL makes of its input.
+    """Input frequency and divisors of a PLL.
 
     Parameters
     ----------
@@ -84,21 +84,21 @@ class Divisors:
 
     @property
     def output_mhz(self) -> float:
-        """What comes out."""
+        """Output frequency in MHz."""
         return self.input_mhz * self.feedback / self.input_divisor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ecp5Pll(Divisors):
-    """An EHXPLLL whose output is fed back."""
+    """An EHXPLLL with feedback from its output."""
 
     @property
     def technology(self) -> Technology:
-        """Whose cell it is."""
+        """Technology of the cell."""
         return Technology.ECP5
 
-    def place(self, m: Module, source: Signal, clock: Signal) -> Signal:
-        """Add it to a module. Returns whether it is locked."""
+    def add_to(self, m: Module, source: Signal, clock: Signal) -> Signal:
+        """Add the PLL to a module. Returns the signal that says whether it is locked."""
         locked = Signal(name="pll_locked")
         m.submodules.pll = Instance(
             "EHXPLLL",
@@ -137,11 +137,11 @@ class GowinPll(Divisors):
 
     @property
     def technology(self) -> Technology:
-        """Whose cell it is."""
+        """Technology of the cell."""
         return Technology.GOWIN
 
-    def place(self, m: Module, source: Signal, clock: Signal) -> Signal:
-        """Add it to a module. Returns whether it is locked."""
+    def add_to(self, m: Module, source: Signal, clock: Signal) -> Signal:
+        """Add the PLL to a module. Returns the signal that says whether it is locked."""
         locked = Signal(name="pll_locked")
         unused = {"FBDSEL": 6, "IDSEL": 6, "ODSEL": 6, "PSDA": 4, "DUTYDA": 4, "FDLY": 4}
         m.submodules.pll = Instance(
@@ -165,7 +165,7 @@ class GowinPll(Divisors):
 def choose_pll(
     input_mhz: float, output_mhz: float, technology: Technology = Technology.ECP5
 ) -> Pll:
-    """Find the divisors that come closest to a frequency without exceeding it.
+    """Choose the divisors that come closest to a frequency without exceeding it.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def choose_pll(
     Raises
     ------
     ValueError
-        If nothing comes within a tenth of it.
+        If no divisors come within 10 % of it.
     """
     kind, limits = (
         (GowinPll, GOWIN_LIMITS) if technology is Technology.GOWIN else (Ecp5Pll, ECP5_LIMITS)
@@ -186,7 +186,7 @@ def choose_pll(
             input_mhz=input_mhz,
             input_divisor=divisor,
             feedback=feedback,
-            output_divisor=min(fitting, key=lambda each: abs(out * each - limits.middle_mhz)),
+            output_divisor=min(fitting, key=lambda n: abs(out * n - limits.middle_mhz)),
         )
         for divisor, feedback in product(
             range(1, limits.input_divisors + 1), range(1, limits.feedbacks + 1)
