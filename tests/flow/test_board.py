@@ -19,7 +19,7 @@ from systolith.devices import DEVICES, Budget, find_board
 from systolith.emit import BOARD_TOP, board_config, emit_board, input_stream
 from systolith.frontend import IntegerModel, lower
 from systolith.gateware import Technology
-from systolith.gateware.board import Kind, Status, server_resources
+from systolith.gateware.board import AnswerStatus, RequestKind, server_resources
 from systolith.host import BoardClient, BoardError, decode, encode, open_line
 from systolith.models import DigitsCNN
 from systolith.netlist import SimulatedBoard, compile_board
@@ -47,7 +47,7 @@ class Served:
     outputs: IntArray
 
     def request(self, number: int, sequence: int = 1) -> bytes:
-        return encode(Kind.CLASSIFY, sequence, self.payload(number))
+        return encode(RequestKind.CLASSIFY, sequence, self.payload(number))
 
     def payload(self, number: int) -> bytes:
         transfers = input_stream(self.plan).to_transfers(self.images[number : number + 1])
@@ -146,7 +146,7 @@ def test_damaged_packets_are_never_answered_wrongly(
             while time.monotonic() < end:
                 received += line.read(4096)
             answer, _ = decode(received)
-            assert answer is None or answer.status is not Status.OK, number
+            assert answer is None or answer.status is not AnswerStatus.OK, number
             found = board.classify(served.payload(number % IMAGES))
             assert list(found.outputs) == served.outputs[number % IMAGES].tolist()
             assert found.category == int(served.outputs[number % IMAGES].argmax())

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import serial
 
-from systolith.gateware.board import Kind, Status
+from systolith.gateware.board import AnswerStatus, RequestKind
 from systolith.host.protocol import Answer, BoardError, Identity, decode, encode
 
 __all__ = ["BoardClient", "Classification", "SerialLine", "open_line"]
@@ -87,7 +87,7 @@ class BoardClient:
         BoardError
         """
         try:
-            return Identity.from_bytes(self._ask(Kind.IDENTIFY))
+            return Identity.from_bytes(self._ask(RequestKind.IDENTIFY))
         except ValueError as error:
             raise BoardError(str(error)) from error
 
@@ -98,7 +98,7 @@ class BoardClient:
         ------
         BoardError
         """
-        payload = self._ask(Kind.CLASSIFY, image)
+        payload = self._ask(RequestKind.CLASSIFY, image)
         count, rest = divmod(len(payload) - TAIL.itemsize, 4)
         if rest or count < 1:
             raise BoardError(f"the board answered {len(payload)} bytes, which are no result")
@@ -110,7 +110,7 @@ class BoardClient:
             cycles=int(tail["cycles"]),
         )
 
-    def _ask(self, kind: Kind, payload: bytes = b"") -> bytes:
+    def _ask(self, kind: RequestKind, payload: bytes = b"") -> bytes:
         """Repeat a request until an answer arrives. Returns its payload."""
         problem = "no answer"
         for _ in range(ATTEMPTS):
@@ -120,7 +120,12 @@ class BoardClient:
             answer = self._answer(self._sequence)
             if answer is None:
                 problem = f"no answer within {self.timeout:g} s"
-            elif answer.status in (Status.OK, Status.LENGTH, Status.KIND, Status.VERSION):
+            elif answer.status in (
+                AnswerStatus.OK,
+                AnswerStatus.LENGTH,
+                AnswerStatus.KIND,
+                AnswerStatus.VERSION,
+            ):
                 return _payload_of(answer)
             else:
                 problem = f"the board received it {answer.status.name.lower()}"
@@ -138,17 +143,17 @@ class BoardClient:
 
     def _is_to(self, answer: Answer, sequence: int) -> bool:
         """Whether an answer belongs to a request. A damaged answer may have a damaged number."""
-        damaged = answer.status in (Status.CHECKSUM, Status.TRUNCATED)
+        damaged = answer.status in (AnswerStatus.CHECKSUM, AnswerStatus.TRUNCATED)
         return damaged or answer.sequence == sequence
 
 
 def _payload_of(answer: Answer) -> bytes:
     """Return the payload; BoardError if the board declined the request."""
-    if answer.status is Status.OK:
+    if answer.status is AnswerStatus.OK:
         return answer.payload
     reasons = {
-        Status.LENGTH: "the payload is not as long as its network's images",
-        Status.KIND: "it does not know this kind of request",
-        Status.VERSION: "it speaks another version of the protocol",
+        AnswerStatus.LENGTH: "the payload is not as long as its network's images",
+        AnswerStatus.KIND: "it does not know this kind of request",
+        AnswerStatus.VERSION: "it speaks another version of the protocol",
     }
     raise BoardError(f"the board declined: {reasons[answer.status]}")

@@ -4,7 +4,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from systolith.gateware.board import Kind, Status
+from systolith.gateware.board import AnswerStatus, RequestKind
 from systolith.gateware.board.packets import (
     CHECKSUM_BYTES,
     HEADER_BYTES,
@@ -29,14 +29,14 @@ class Answer:
 
     Attributes
     ----------
-    status : Status
+    status : AnswerStatus
     sequence : int
         Sequence number of the request, 0..255.
     payload : bytes
         Empty unless the status is OK.
     """
 
-    status: Status
+    status: AnswerStatus
     sequence: int
     payload: bytes
 
@@ -66,7 +66,7 @@ class Identity:
         return cls(network=network, image_bytes=image_bytes, outputs=outputs)
 
 
-def encode(kind: Kind, sequence: int, payload: bytes = b"") -> bytes:
+def encode(kind: RequestKind, sequence: int, payload: bytes = b"") -> bytes:
     """Encode a request."""
     body = HEADER.pack(SYNC, VERSION, kind, sequence, len(payload)) + payload
     return body + CHECKSUM.pack(zlib.crc32(body[1:]))
@@ -87,13 +87,13 @@ def decode(received: bytes) -> tuple[Answer | None, bytes]:
             return None, received
         _, version, status, sequence, length = HEADER.unpack_from(received)
         end = HEADER_BYTES + length + CHECKSUM_BYTES
-        plausible = version == VERSION and status in set(Status)
+        plausible = version == VERSION and status in set(AnswerStatus)
         if plausible and len(received) < end:
             return None, received
         body, checksum = received[1 : end - CHECKSUM_BYTES], received[end - CHECKSUM_BYTES : end]
         if plausible and CHECKSUM.pack(zlib.crc32(body)) == checksum:
             payload = received[HEADER_BYTES : end - CHECKSUM_BYTES]
-            answer = Answer(status=Status(status), sequence=sequence, payload=payload)
+            answer = Answer(status=AnswerStatus(status), sequence=sequence, payload=payload)
             return answer, received[end:]
         received = received[1:]
     return None, b""

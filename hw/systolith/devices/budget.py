@@ -18,39 +18,39 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class BlockRam:
-    """A block of memory with one port that writes and one that reads.
+    """A block RAM with a write port and a read port.
 
     Parameters
     ----------
     shapes : tuple of pair of int
-        Words and bits per word of each way to use it.
+        Words and bits per word of each configuration.
     """
 
     shapes: tuple[tuple[int, int], ...]
 
 
 BLOCK_18K = BlockRam(((16384, 1), (8192, 2), (4096, 4), (2048, 9), (1024, 18), (512, 36)))
-"""18 kbit: of ECP5, Gowin, CrossLink-NX; half a block of the 7 series."""
+"""18 kbit, of ECP5, Gowin and CrossLink-NX; half a block of the 7 series."""
 ICE40_BLOCK = BlockRam(((2048, 2), (1024, 4), (512, 8), (256, 16)))
-"""SB_RAM40_4K: 4 kbit."""
+"""SB_RAM40_4K, 4 kbit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What engines are made of.
+    """Amounts of each resource of a device.
 
     Attributes
     ----------
     multipliers : int
-        Of PE arrays, whatever they are made of.
+        Multipliers in PE arrays, of DSPs or of LUTs.
     dsps : int
-        Multipliers of the device: those of PE arrays that are no LUTs, and of requantizers.
+        Multipliers of the device, in PE arrays and in requantizers.
     luts : int
-        Estimate.
+        LUTs, estimated.
     block_rams : int
-        Blocks of memory.
+        Block RAMs.
     flip_flops : int
-        Estimate.
+        Flip-flops, estimated.
     """
 
     multipliers: int = 0
@@ -63,11 +63,11 @@ class Resources:
         return Resources(*(getattr(self, kind) + getattr(other, kind) for kind in KINDS))
 
     def without(self, other: "Resources") -> "Resources":
-        """What is left of each; no less than 0."""
+        """Subtract each amount; at least 0 is left."""
         return Resources(*(max(getattr(self, kind) - getattr(other, kind), 0) for kind in KINDS))
 
     def at_least(self, other: "Resources") -> "Resources":
-        """Of each as much as whoever has more."""
+        """Take the larger amount of each resource."""
         return Resources(*(max(getattr(self, kind), getattr(other, kind)) for kind in KINDS))
 
 
@@ -80,28 +80,29 @@ KINDS = {
     "block_rams": "block RAMs",
     "flip_flops": "flip-flops",
 }
-"""Names of the resources, and what people call them."""
+"""Names of the resources in code, and in messages."""
 
 SHARES = Resources(multipliers=156, dsps=156, luts=83640, block_rams=208)
-"""What shares are of where there is no limit: an ECP5-85F."""
+"""Amounts of an ECP5-85F; shares of resources without a limit refer to them."""
 SHARE = 1 << 20
+"""Units of a whole share."""
 WEIGHTS = {"dsps": 1, "luts": 8, "block_rams": 1}
-"""What shares count, against each other. LUTs that are left make placement and routing easier, and
-the clock faster; multipliers and blocks of memory that are left are of no use to anybody."""
+"""Weights of the shares. Unused LUTs ease placement and routing and so raise the clock frequency.
+Unused DSPs and block RAMs have no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """Limits on resources; None is no limit.
+    """Limits on resources; None means no limit.
 
     Parameters
     ----------
     multipliers, dsps, luts, block_rams, flip_flops : int, optional
-        At most so many, see :class:`Resources`.
+        Largest amounts, see :class:`Resources`.
     block : BlockRam
-        What a block of memory is.
+        Block RAM of the device.
     distributed : bool
-        Whether LUTs can be memory that is written; without, window buffers are block RAM.
+        Whether LUTs can be RAM. Otherwise window buffers are block RAM.
     """
 
     multipliers: int | None = None
@@ -114,37 +115,37 @@ class Budget:
 
     @property
     def limits(self) -> dict[str, int]:
-        """The limits that there are, by resource."""
-        given = {kind: getattr(self, kind) for kind in KINDS}
-        return {kind: limit for kind, limit in given.items() if limit is not None}
+        """Limits by resource, without resources that have none."""
+        limits = {kind: getattr(self, kind) for kind in KINDS}
+        return {kind: limit for kind, limit in limits.items() if limit is not None}
 
     @property
     def trades_luts(self) -> bool:
-        """Whether LUTs may multiply: only where both they and DSP multipliers are limited."""
+        """Whether LUTs may multiply: only if both LUTs and DSP multipliers are limited."""
         return self.dsps is not None and self.luts is not None
 
     def left(self, taken: Resources) -> "Budget":
-        """What is left if something else takes some."""
+        """Return the budget that is left when `taken` is used."""
         limits = {kind: max(most - getattr(taken, kind), 0) for kind, most in self.limits.items()}
         return replace(self, **limits)
 
     def problems(self) -> Iterator[str]:
-        """Name every limit that is none."""
+        """Name every invalid limit."""
         for kind, limit in self.limits.items():
             if not is_integer(limit):
                 yield f"the budget of {KINDS[kind]} must be an integer, got {limit!r}"
 
     def exceeded(self, used: Resources) -> Iterator[str]:
-        """Name the resources of which more is used than there is."""
+        """Yield the names of resources whose limit is exceeded."""
         for kind, limit in self.limits.items():
             if getattr(used, kind) > limit:
                 yield kind
 
     def share(self, used: Resources) -> int:
-        """Add up the shares of the limits, in units of 2**-20, each by its weight.
+        """Add up the weighted shares of the limits, in units of 2**-20.
 
-        LUTs weigh 8 times as much as DSPs and block RAMs; multipliers in PE arrays weigh nothing of
-        their own.
+        LUTs weigh 8 times as much as DSPs and block RAMs. Multipliers in PE arrays have no weight
+        of their own.
         """
         return sum(
             getattr(used, kind) * max(weight * SHARE // max(self.limits.get(kind, most), 1), 1)
@@ -154,5 +155,5 @@ class Budget:
 
 
 def is_integer(value: object) -> bool:
-    """Whether something is an integer."""
+    """Whether a value is an integer, and no bool."""
     return isinstance(value, Integral) and not isinstance(value, bool)

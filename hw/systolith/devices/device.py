@@ -1,14 +1,14 @@
-"""What the devices have to offer.
+"""Resources of the supported devices.
 
-LUTs, flip-flops, multipliers and blocks of memory are those that nextpnr finds in its database,
-which a test compares; of the ECP5-12F, which is a 25F inside, the half that is sold. They agree
-with the data sheets:
+LUTs, flip-flops, multipliers and block RAMs are those of nextpnr's databases, as a test checks. The
+ECP5-12F is a 25F inside; its numbers are those of the half that is sold. All numbers agree with the
+data sheets:
 
 - ECP5: Lattice FPGA-DS-02012
 - GW1NR-9: Gowin DS117; GW2AR-18: Gowin DS226
 - iCE40 HX8K: Lattice FPGA-DS-02029; UP5K: Lattice FPGA-DS-02008
 - CrossLink-NX: Lattice FPGA-DS-02049
-- Artix-7: Xilinx DS180; Zynq-7000: Xilinx DS190. These have no database here.
+- Artix-7: Xilinx DS180; Zynq-7000: Xilinx DS190. There are no databases for these.
 """
 
 from dataclasses import dataclass
@@ -19,18 +19,18 @@ from systolith.devices.budget import BLOCK_18K, ICE40_BLOCK, BlockRam, Budget
 __all__ = ["DEVICES", "ROUTABLE_PERCENT", "Device", "Family"]
 
 ROUTABLE_PERCENT = 80
-"""Share of the LUTs that a plan may take: placement and routing need some to spare."""
+"""Share of the LUTs that a plan may take; placement and routing need the rest."""
 LOGIC_CELL_PERCENT = 45
-"""The same where LUT and flip-flop are one logic cell, which often holds but one of them: a plan of
-4,153 LUTs took 7,241 cells of an iCE40."""
+"""The same for devices whose logic cells have a LUT and a flip-flop, because many cells use only one
+of them: a plan of 4,153 LUTs took 7,241 cells of an iCE40."""
 SCARCE_PERCENT = 50
-"""The same of flip-flops, where there are fewer than LUTs. Memories have registers of these, which
-the plan, fitted to ECP5, does not count: a quarter more on a GW1NR-9. There, 57 % were placed in
-minutes, 70 % barely, 77 % not at all."""
+"""Share of the flip-flops that a plan may take, if there are fewer than LUTs. The plan is fitted to
+ECP5 and does not count registers of memories, a quarter more on a GW1NR-9. There, 57 % were placed
+in minutes, 70 % barely, 77 % not at all."""
 
 
 class Family(Enum):
-    """Devices that are made of the same cells."""
+    """Devices with the same cells."""
 
     ECP5 = "Lattice ECP5"
     GOWIN = "Gowin GW1N and GW2A"
@@ -48,17 +48,17 @@ class Device:
     name : str
     family : Family
     luts : int
-        Of four inputs; of six in the 7 series.
+        LUTs of four inputs; of six inputs in the 7 series.
     ffs : int
         Flip-flops of the logic.
     dsps : int
         Multipliers.
     dsp_bits : pair of int
-        Widths of a multiplier's factors, signed; 0 if there are none.
+        Widths of a multiplier's signed factors; 0 if there are no multipliers.
     block_rams : int
     block : BlockRam
     distributed : bool
-        Whether LUTs can be memory that is written; else flip-flops are.
+        Whether LUTs can be RAM; otherwise such memories are flip-flops.
     usable_percent : int
         Share of the LUTs that a plan may take.
     """
@@ -76,7 +76,7 @@ class Device:
 
     @property
     def budget(self) -> Budget:
-        """What a design may take of it."""
+        """Resources that a design may take."""
         return Budget(
             dsps=self.dsps,
             luts=self.luts * self.usable_percent // 100,
@@ -126,7 +126,7 @@ def _nexus(name: str, luts: int, dsps: int, block_rams: int) -> Device:
 
 
 def _xilinx(name: str, luts: int, dsps: int, block_rams: int) -> Device:
-    """Make a device of the 7 series, whose blocks of 36 kbit are two of 18 kbit each."""
+    """Make a device of the 7 series, whose 36 kbit blocks count as two of 18 kbit."""
     return Device(
         name=name,
         family=Family.XILINX7,
@@ -156,4 +156,4 @@ DEVICES = {
         _xilinx("xc7z020", luts=53200, dsps=220, block_rams=140),
     )
 }
-"""By name."""
+"""Devices by name."""

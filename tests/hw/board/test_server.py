@@ -8,7 +8,7 @@ import pytest
 from amaranth import Shape
 from amaranth.sim import Simulator
 
-from systolith.gateware.board import BoardConfig, Kind, Server, Status
+from systolith.gateware.board import AnswerStatus, BoardConfig, RequestKind, Server
 from systolith.host import Answer, Identity, decode, encode
 
 DIVISOR, IDLE_BITS = 4, 24
@@ -107,7 +107,7 @@ class Harness:
 
 def _check(answer: Answer | None, image: bytes, sequence: int) -> None:
     assert answer is not None
-    assert (answer.status, answer.sequence) == (Status.OK, sequence)
+    assert (answer.status, answer.sequence) == (AnswerStatus.OK, sequence)
     outputs = _expected(image)
     assert answer.payload[: 4 * OUTPUTS] == b"".join(
         value.to_bytes(4, "little", signed=True) for value in outputs
@@ -122,7 +122,7 @@ def test_images_are_classified_one_after_the_other() -> None:
 
     async def host(ctx):  # type: ignore[no-untyped-def]
         for number, image in enumerate(images):
-            await harness.send(ctx, encode(Kind.CLASSIFY, number, image))
+            await harness.send(ctx, encode(RequestKind.CLASSIFY, number, image))
             _check(await harness.answer(ctx), image, number)
 
     harness.run(host)
@@ -135,7 +135,7 @@ def test_of_equal_outputs_the_first_is_the_class() -> None:
     assert first == last > 0
 
     async def host(ctx):  # type: ignore[no-untyped-def]
-        await harness.send(ctx, encode(Kind.CLASSIFY, 1, image))
+        await harness.send(ctx, encode(RequestKind.CLASSIFY, 1, image))
         _check(await harness.answer(ctx), image, 1)
 
     harness.run(host)
@@ -145,7 +145,7 @@ def test_it_says_what_it_computes() -> None:
     harness = Harness()
 
     async def host(ctx):  # type: ignore[no-untyped-def]
-        await harness.send(ctx, encode(Kind.IDENTIFY, 9))
+        await harness.send(ctx, encode(RequestKind.IDENTIFY, 9))
         answer = await harness.answer(ctx)
         assert answer is not None and answer.sequence == 9
         assert Identity.from_bytes(answer.payload) == Identity(
@@ -156,25 +156,25 @@ def test_it_says_what_it_computes() -> None:
 
 
 IMAGE = bytes(range(10, 16))
-GOOD = encode(Kind.CLASSIFY, 5, IMAGE)
+GOOD = encode(RequestKind.CLASSIFY, 5, IMAGE)
 
 
 @pytest.mark.parametrize(
     ("packet", "status"),
     [
-        (GOOD[:-1] + bytes([GOOD[-1] ^ 1]), Status.CHECKSUM),
-        (GOOD[:8] + bytes([GOOD[8] ^ 0x80]) + GOOD[9:], Status.CHECKSUM),
-        (GOOD[:-3], Status.TRUNCATED),
-        (GOOD[:3], Status.TRUNCATED),
-        (encode(Kind.CLASSIFY, 5, IMAGE[:-1]), Status.LENGTH),
-        (encode(Kind.CLASSIFY, 5, IMAGE + b"x"), Status.LENGTH),
-        (encode(Kind.IDENTIFY, 5, IMAGE), Status.LENGTH),
-        (encode(Kind.CLASSIFY, 5), Status.LENGTH),
+        (GOOD[:-1] + bytes([GOOD[-1] ^ 1]), AnswerStatus.CHECKSUM),
+        (GOOD[:8] + bytes([GOOD[8] ^ 0x80]) + GOOD[9:], AnswerStatus.CHECKSUM),
+        (GOOD[:-3], AnswerStatus.TRUNCATED),
+        (GOOD[:3], AnswerStatus.TRUNCATED),
+        (encode(RequestKind.CLASSIFY, 5, IMAGE[:-1]), AnswerStatus.LENGTH),
+        (encode(RequestKind.CLASSIFY, 5, IMAGE + b"x"), AnswerStatus.LENGTH),
+        (encode(RequestKind.IDENTIFY, 5, IMAGE), AnswerStatus.LENGTH),
+        (encode(RequestKind.CLASSIFY, 5), AnswerStatus.LENGTH),
     ],
     ids=["checksum", "payload", "end", "header", "short", "long", "kind", "empty"],
 )
 def test_a_wrong_request_is_declined_and_the_next_one_answered(
-    packet: bytes, status: Status
+    packet: bytes, status: AnswerStatus
 ) -> None:
     harness = Harness()
 
@@ -183,7 +183,7 @@ def test_a_wrong_request_is_declined_and_the_next_one_answered(
         answer = await harness.answer(ctx)
         assert answer is not None
         assert (answer.status, answer.payload) == (status, b"")
-        await harness.send(ctx, encode(Kind.CLASSIFY, 6, IMAGE))
+        await harness.send(ctx, encode(RequestKind.CLASSIFY, 6, IMAGE))
         _check(await harness.answer(ctx), IMAGE, 6)
 
     harness.run(host)
@@ -198,7 +198,7 @@ def test_a_byte_without_stop_bit_spoils_its_packet() -> None:
         await harness.send(ctx, GOOD[8:9], stop=0)
         await harness.send(ctx, GOOD[9:])
         answer = await harness.answer(ctx)
-        assert answer is not None and answer.status is not Status.OK
+        assert answer is not None and answer.status is not AnswerStatus.OK
         await harness.send(ctx, GOOD)
         _check(await harness.answer(ctx), IMAGE, 5)
 
@@ -219,12 +219,12 @@ def test_noise_is_never_taken_for_an_image(seed: int) -> None:
                 continue
             await harness.send(ctx, bytes(noise))
             answer = await harness.answer(ctx, 3000)
-            assert answer is None or answer.status is not Status.OK
+            assert answer is None or answer.status is not AnswerStatus.OK
         await ctx.tick().repeat(2 * IDLE_BITS * DIVISOR)
         await harness.answer(ctx, 2000)
         await harness.send(ctx, GOOD)
         answer = await harness.answer(ctx)
-        while answer is not None and answer.status is not Status.OK:
+        while answer is not None and answer.status is not AnswerStatus.OK:
             answer = await harness.answer(ctx)
         _check(answer, IMAGE, 5)
 

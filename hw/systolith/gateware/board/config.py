@@ -1,4 +1,4 @@
-"""What a board's server is built for."""
+"""Constants of a board's server."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -14,7 +14,7 @@ MOST_BITS = {"input": 8, "output": 32}
 
 
 def identity_of(network: IntegerNetwork) -> bytes:
-    """What a board tells of its network: the first 8 bytes of the hash of its content."""
+    """Identity of a board's network: the first 8 bytes of its content hash."""
     return bytes.fromhex(content_hash(network))[:HASH_BYTES]
 
 
@@ -27,15 +27,15 @@ class BoardConfig:
     divisor : int
         Cycles per bit of the line.
     idle_bits : int
-        Bits of silence after which a packet that is not whole is given up.
+        Bits of silence after which an incomplete packet is dropped.
     lanes_in, lanes_out : int
         Values per transfer.
     transfers_in, transfers_out : int
         Transfers per image.
     outputs : int
-        Values that an answer has.
+        Values of an answer.
     identity : bytes
-        Of the network, 8 bytes.
+        Identity of the network, 8 bytes.
     """
 
     divisor: int
@@ -49,13 +49,14 @@ class BoardConfig:
 
     @classmethod
     def of(cls, plan: NetworkPlan, *, clock_hz: float, baud: int) -> "BoardConfig":
-        """Serve a plan's network at a clock.
+        """Make the constants for a plan, a clock in Hz and a baud rate.
 
         Raises
         ------
         PlanError
-            With all that keeps the network from being served: more than one output, an output that
-            is no vector, values that are too wide, images that are too large, a line too fast.
+            Naming every reason why a board cannot serve the network: several outputs, an output
+            that is no vector, values that are too wide, images that are too large, or a baud rate
+            that is too high.
         """
         network = plan.network
         problems = []
@@ -91,12 +92,12 @@ class BoardConfig:
 
     @property
     def image_bytes(self) -> int:
-        """Payload of a request to classify."""
+        """Bytes of the payload of a request to classify."""
         return self.transfers_in * self.lanes_in
 
     @property
     def answer_bytes(self) -> int:
-        """Payload of the answer: outputs, class, cycles."""
+        """Bytes of the payload of its answer: outputs, class, cycles."""
         return 4 * self.outputs + 6
 
     @property

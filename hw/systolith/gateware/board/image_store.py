@@ -1,4 +1,4 @@
-"""An image that came byte by byte, and leaves as transfers."""
+"""A store for an image that arrives as bytes and leaves as transfers."""
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib import memory, stream, wiring
@@ -14,16 +14,16 @@ BYTE = 8
 
 
 class ImageStore(wiring.Component):
-    """Gathers transfers in a memory; sends them all when it is told to.
+    """Gather the transfers of an image in a memory, and send them on request.
 
     Members
     -------
     begin : ``In(1)``
-        The next byte is the first.
+        1 for one cycle: the next byte is the first.
     byte, valid : ``In(8)``, ``In(1)``
-        Lane after lane, transfer after transfer; what is too much is dropped.
+        Values lane by lane, transfer by transfer; surplus bytes are dropped.
     start : ``In(1)``
-        For a cycle: send.
+        1 for one cycle: send the image.
     o : ``Out(stream.Signature(lanes * bits))``
 
     Timing
@@ -50,7 +50,7 @@ class ImageStore(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Write each transfer with its last lane; read one ahead."""
+        """Write each transfer with its last lane; read one transfer ahead."""
         m = Module()
         lanes, transfers = self.config.lanes_in, self.config.transfers_in
         width = lanes * self.bits

@@ -1,19 +1,27 @@
-"""What goes over the line: packets with a version, a sequence number and a checksum.
+"""Packets of the serial line, with a version, a sequence number and a checksum.
 
 ```
 request:  sync  version  kind    sequence  length (2)  payload  checksum (4)
 answer:   sync  version  status  sequence  length (2)  payload  checksum (4)
 ```
 
-Numbers are little endian. The checksum is the CRC-32 of Ethernet and zlib, of all from the version
-to the end of the payload.
+Numbers are little endian. The checksum is the CRC-32 of Ethernet and zlib over all bytes from the
+version to the end of the payload.
 """
 
 from enum import IntEnum
 
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 
-__all__ = ["CHECKSUM", "CHECKSUM_BYTES", "HEADER_BYTES", "SYNC", "VERSION", "Kind", "Status"]
+__all__ = [
+    "CHECKSUM",
+    "CHECKSUM_BYTES",
+    "HEADER_BYTES",
+    "SYNC",
+    "VERSION",
+    "AnswerStatus",
+    "RequestKind",
+]
 
 SYNC = 0xA5
 VERSION = 1
@@ -22,8 +30,8 @@ CHECKSUM_BYTES = 4
 CHECKSUM = CRC32_ISO_HDLC
 
 
-class Kind(IntEnum):
-    """What is asked."""
+class RequestKind(IntEnum):
+    """What a request asks for."""
 
     IDENTIFY = 0
     """No payload. Answer: hash of the network (8 bytes), bytes of an image (4), outputs (2)."""
@@ -32,17 +40,17 @@ class Kind(IntEnum):
     signed), class (2), cycles (4) from the first transfer in to the last out."""
 
 
-class Status(IntEnum):
-    """How it went."""
+class AnswerStatus(IntEnum):
+    """Result of a request."""
 
     OK = 0
     CHECKSUM = 1
-    """The packet was damaged on its way; what it asked was not done."""
+    """The packet was damaged; the request was not carried out."""
     VERSION = 2
-    """It has another version."""
+    """The packet has another version."""
     KIND = 3
-    """It asks for something unknown."""
+    """The kind of the request is unknown."""
     LENGTH = 4
-    """Its payload is not as long as it should be."""
+    """The payload has the wrong length."""
     TRUNCATED = 5
-    """It broke off."""
+    """The packet ended early."""

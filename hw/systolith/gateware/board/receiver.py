@@ -1,11 +1,18 @@
-"""From bytes to requests that may be believed."""
+"""Receiver of packets: from bytes to checked requests."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.board.config import BoardConfig
-from systolith.gateware.board.packets import CHECKSUM, CHECKSUM_BYTES, SYNC, VERSION, Kind, Status
+from systolith.gateware.board.packets import (
+    CHECKSUM,
+    CHECKSUM_BYTES,
+    SYNC,
+    VERSION,
+    AnswerStatus,
+    RequestKind,
+)
 
 __all__ = ["PacketReceiver"]
 
@@ -15,25 +22,25 @@ FIELDS = 5
 
 
 class PacketReceiver(wiring.Component):
-    """Takes packets apart and judges them.
+    """Decode packets and check them.
 
-    After a packet that is damaged or breaks off, it waits until the line has been silent, so that
-    nothing that is left of it is taken for the beginning of another.
+    After a damaged or incomplete packet, the receiver waits for silence on the line, so that the
+    rest of the packet is not taken for the start of another.
 
     Members
     -------
     byte, valid, error : ``In(8)``, ``In(1)``, ``In(1)``
         From :class:`UartReceiver`.
     enable : ``In(1)``
-        Whether packets are wanted; bytes that come while not are dropped.
+        Whether packets are accepted; otherwise bytes are dropped.
     payload : ``Out(1)``
-        Whether `byte` is one of a payload in this cycle. They may turn out to be damaged.
+        Whether `byte` belongs to a payload in this cycle. The payload may turn out to be damaged.
     begin : ``Out(1)``
-        For a cycle: a payload may follow.
+        1 for one cycle: a payload may follow.
     done : ``Out(1)``
-        For a cycle, at the end of a packet, good or bad.
-    status, kind, sequence : ``Out(Status)``, ``Out(8)``, ``Out(8)``
-        Of the last packet, from `done` on.
+        1 for one cycle at the end of a packet, good or bad.
+    status, kind, sequence : ``Out(AnswerStatus)``, ``Out(8)``, ``Out(8)``
+        Contents of the last packet, valid from `done` on.
 
     Timing
     ------
@@ -63,14 +70,14 @@ class PacketReceiver(wiring.Component):
                 "payload": Out(1),
                 "begin": Out(1),
                 "done": Out(1),
-                "status": Out(Status),
+                "status": Out(AnswerStatus),
                 "kind": Out(BYTE),
                 "sequence": Out(BYTE),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Hunt for a first byte, then header, payload, checksum, judgement."""
+        """Wait for a first byte, then receive header, payload and checksum, and check them."""
         m = Module()
         m.submodules.check = check = CHECKSUM(BYTE).create()
         version, length, count = Signal(BYTE), Signal(2 * BYTE), Signal(2 * BYTE)
@@ -107,10 +114,10 @@ class PacketReceiver(wiring.Component):
                     with m.If(count == CHECKSUM_BYTES - 1):
                         m.next = "judge"
             with m.State("judge"):
-                found = self._verdict(check.match_detected, version, length)
-                m.d.sync += self.status.eq(found)
+                status = self._status(check.match_detected, version, length)
+                m.d.sync += self.status.eq(status)
                 m.next = "over"
-                with m.If(found == Status.CHECKSUM):
+                with m.If(status == AnswerStatus.CHECKSUM):
                     m.next = "damaged"
             with m.State("damaged"):
                 with m.If(silent):
@@ -136,20 +143,20 @@ class PacketReceiver(wiring.Component):
                     m.next = "checksum"
 
     def _broken(self, m: Module, silent: Signal) -> None:
-        """Give a packet up that does not go on."""
+        """Drop a packet after silence or an error on the line."""
         with m.If(silent):
-            m.d.sync += self.status.eq(Status.TRUNCATED)
+            m.d.sync += self.status.eq(AnswerStatus.TRUNCATED)
             m.next = "over"
         with m.If(self.error):
-            m.d.sync += self.status.eq(Status.CHECKSUM)
+            m.d.sync += self.status.eq(AnswerStatus.CHECKSUM)
             m.next = "damaged"
 
-    def _verdict(self, intact: Signal, version: Signal, length: Signal) -> Mux:
-        lengths = {Kind.IDENTIFY: 0, Kind.CLASSIFY: self.config.image_bytes}
-        right_length = length == lengths[Kind.IDENTIFY]
+    def _status(self, intact: Signal, version: Signal, length: Signal) -> Mux:
+        lengths = {RequestKind.IDENTIFY: 0, RequestKind.CLASSIFY: self.config.image_bytes}
+        right_length = length == lengths[RequestKind.IDENTIFY]
         for kind, expected in lengths.items():
             right_length = Mux(self.kind == kind, length == expected, right_length)
-        verdict = Mux(right_length, Status.OK, Status.LENGTH)
-        verdict = Mux(self.kind < len(Kind), verdict, Status.KIND)
-        verdict = Mux(version == VERSION, verdict, Status.VERSION)
-        return Mux(intact, verdict, Status.CHECKSUM)
+        status = Mux(right_length, AnswerStatus.OK, AnswerStatus.LENGTH)
+        status = Mux(self.kind < len(RequestKind), status, AnswerStatus.KIND)
+        status = Mux(version == VERSION, status, AnswerStatus.VERSION)
+        return Mux(intact, status, AnswerStatus.CHECKSUM)

@@ -1,4 +1,4 @@
-"""What the accelerator found, and how long it took."""
+"""A store for the accelerator's results, with a count of its cycles."""
 
 from amaranth import Module, Signal
 from amaranth.lib import data, memory, stream, wiring
@@ -12,22 +12,22 @@ WORD = 32
 
 
 class ResultStore(wiring.Component):
-    """Keeps the transfers of one frame; counts cycles.
+    """Keep the transfers of one frame, and count its cycles.
 
     Members
     -------
     start : ``In(1)``
-        For a cycle: another frame.
+        1 for one cycle: a frame starts.
     first : ``In(1)``
-        A transfer enters the accelerator; the first begins the count.
+        A transfer enters the accelerator; the first one starts the count.
     i : ``In(stream.Signature(layout))``
         Always ready.
     address : ``In(range(transfers))``
     word : ``Out(layout)``
     cycles : ``Out(32)``
-        From the first transfer in to the last out, both counted.
+        Cycles from the first transfer in to the last transfer out, inclusive.
     finished : ``Out(1)``
-        For a cycle, after the last.
+        1 for one cycle after the last transfer.
 
     Timing
     ------

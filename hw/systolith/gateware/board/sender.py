@@ -1,4 +1,4 @@
-"""Answers, byte by byte."""
+"""Sender of answers, byte by byte."""
 
 from amaranth import Array, C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
@@ -11,8 +11,8 @@ from systolith.gateware.board.packets import (
     HEADER_BYTES,
     SYNC,
     VERSION,
-    Kind,
-    Status,
+    AnswerStatus,
+    RequestKind,
 )
 
 __all__ = ["AnswerSender"]
@@ -22,24 +22,24 @@ CLASS_BITS = 16
 
 
 class AnswerSender(wiring.Component):
-    """Sends a packet: header, what was found, checksum.
+    """Send a packet: header, payload, checksum.
 
     Members
     -------
     start : ``In(1)``
-        For a cycle: send.
-    status, kind, sequence, cycles : ``In(Status)``, ``In(8)``, ``In(8)``, ``In(32)``
-        Hold still until `done`.
+        1 for one cycle: send an answer.
+    status, kind, sequence, cycles : ``In(AnswerStatus)``, ``In(8)``, ``In(8)``, ``In(32)``
+        Must not change until `done`.
     address : ``Out(range(transfers))``
     word : ``In(layout)``
-        Of the results, one cycle after `address`.
+        Results, one cycle after `address`.
     o : ``Out(stream.Signature(8))``
     done : ``Out(1)``
-        For a cycle: the last byte has left.
+        1 for one cycle: the last byte has left.
 
     Timing
     ------
-    At most one byte in two cycles.
+    At most one byte every two cycles.
     """
 
     start: Signal
@@ -57,7 +57,7 @@ class AnswerSender(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "status": In(Status),
+                "status": In(AnswerStatus),
                 "kind": In(BYTE),
                 "sequence": In(BYTE),
                 "cycles": In(WORD),
@@ -69,21 +69,21 @@ class AnswerSender(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Take the next byte, offer it, go on: two cycles for each."""
+        """Fetch a byte, offer it: two cycles each."""
         m = Module()
         config = self.config
         m.submodules.check = check = CHECKSUM(BYTE).create()
         length = Signal(2 * BYTE)
-        with m.If(self.status != Status.OK):
+        with m.If(self.status != AnswerStatus.OK):
             m.d.comb += length.eq(0)
-        with m.Elif(self.kind == Kind.CLASSIFY):
+        with m.Elif(self.kind == RequestKind.CLASSIFY):
             m.d.comb += length.eq(config.answer_bytes)
         with m.Else():
             m.d.comb += length.eq(len(config.identity_payload))
         header = Array([SYNC, VERSION, self.status, self.sequence, length[:BYTE], length[BYTE:]])
         number, value = Signal(2 * BYTE), Signal(BYTE)
         sent = Signal()
-        found = self._results(m, sent)
+        result_byte = self._results(m, sent)
         identity = Array(C(byte, BYTE) for byte in config.identity_payload)
         checksum = Signal(WORD)
         m.d.comb += self.o.payload.eq(value)
@@ -114,7 +114,9 @@ class AnswerSender(wiring.Component):
                     m.d.sync += [number.eq(0), checksum.eq(check.crc)]
                     m.next = "checksum"
             with m.State("payload"):
-                m.d.sync += value.eq(Mux(self.kind == Kind.CLASSIFY, found, identity[number]))
+                m.d.sync += value.eq(
+                    Mux(self.kind == RequestKind.CLASSIFY, result_byte, identity[number])
+                )
                 m.next = "payload sent"
             with m.State("payload sent"):
                 m.d.comb += [
@@ -140,22 +142,22 @@ class AnswerSender(wiring.Component):
         return m
 
     def _results(self, m: Module, sent: Signal) -> Signal:
-        """The next byte of outputs, class and cycles; outputs are compared as they go by."""
+        """Select the next byte of outputs, class and cycles; compare outputs as they pass."""
         config = self.config
         place, output = Signal(2), Signal(range(config.outputs + 1))
         lane, transfer = Signal(range(config.lanes_out)), Signal(range(config.transfers_out))
         value, best = Signal(self.layout.elem_shape), Signal(self.layout.elem_shape)
         wide, winner = Signal(signed(WORD)), Signal(CLASS_BITS)
-        rest, found = Signal(3), Signal(BYTE)
+        rest, result_byte = Signal(3), Signal(BYTE)
         outputs = output != config.outputs
         m.d.comb += [
             self.address.eq(transfer),
             value.eq(self.word[lane]),
             wide.eq(value),
-            found.eq(wide.as_unsigned().word_select(place, BYTE)),
+            result_byte.eq(wide.as_unsigned().word_select(place, BYTE)),
         ]
         with m.If(~outputs):
-            m.d.comb += found.eq(Cat(winner, self.cycles).word_select(rest, BYTE))
+            m.d.comb += result_byte.eq(Cat(winner, self.cycles).word_select(rest, BYTE))
         with m.If(sent & outputs):
             m.d.sync += place.eq(place + 1)
             with m.If(place == 3):
@@ -168,4 +170,4 @@ class AnswerSender(wiring.Component):
             m.d.sync += rest.eq(rest + 1)
         with m.If(self.start):
             m.d.sync += [register.eq(0) for register in (place, output, lane, transfer, rest)]
-        return found
+        return result_byte

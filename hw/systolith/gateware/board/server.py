@@ -1,4 +1,4 @@
-"""Answers requests: joins receiver, stores and sender around an accelerator."""
+"""The server of a board: receiver, stores and sender around an accelerator."""
 
 from amaranth import Module, Shape, Signal
 from amaranth.lib import data, stream, wiring
@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.board.config import BoardConfig
 from systolith.gateware.board.image_store import ImageStore
-from systolith.gateware.board.packets import Kind, Status
+from systolith.gateware.board.packets import AnswerStatus, RequestKind
 from systolith.gateware.board.receiver import PacketReceiver
 from systolith.gateware.board.result_store import ResultStore
 from systolith.gateware.board.sender import AnswerSender
@@ -16,34 +16,34 @@ __all__ = ["Server"]
 
 
 class Server(wiring.Component):
-    """Classifies images that come over a serial line, one at a time.
+    """Classify images from a serial line, one at a time.
 
-    A request is carried out only if its checksum, version, kind and length are right; else the
-    answer says what is wrong. Bytes that come while one is answered are dropped.
+    A request is carried out only if its checksum, version, kind and length are right; otherwise the
+    answer says what is wrong. Bytes that arrive during an answer are dropped.
 
     Parameters
     ----------
     config : BoardConfig
     input_bits : int
-        Of one value of an image.
+        Width of one value of an image.
     output_shape : Shape
-        Of one value of a result.
+        Shape of one value of a result.
 
     Members
     -------
     rx, tx : ``In(1)``, ``Out(1)``
         The line.
     busy : ``Out(1)``
-        Whether an image is being classified or answered.
+        Whether a request is being carried out or answered.
     images : ``Out(stream.Signature(lanes_in * input_bits))``
-        To the accelerator.
+        Transfers to the accelerator.
     results : ``In(stream.Signature(data.ArrayLayout(output_shape, lanes_out)))``
-        From it.
+        Transfers from the accelerator.
 
     Timing
     ------
-    Images are sent on at one transfer per cycle, results are taken in every cycle: so the cycles
-    that are answered are the accelerator's own.
+    Images enter the accelerator at one transfer per cycle, and results are taken in every cycle, so
+    the cycles in the answer are those of the accelerator.
     """
 
     rx: Signal
@@ -66,7 +66,7 @@ class Server(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """From the line to the accelerator and back."""
+        """Join the parts from the line to the accelerator and back."""
         m = Module()
         config = self.config
         m.submodules.uart_receiver = uart_in = UartReceiver(config.divisor)
@@ -89,7 +89,9 @@ class Server(wiring.Component):
             images.begin.eq(receiver.begin),
             images.byte.eq(uart_in.byte),
             images.valid.eq(receiver.payload),
-            classify.eq((receiver.status == Status.OK) & (receiver.kind == Kind.CLASSIFY)),
+            classify.eq(
+                (receiver.status == AnswerStatus.OK) & (receiver.kind == RequestKind.CLASSIFY)
+            ),
             images.start.eq(receiver.done & classify),
             results.start.eq(receiver.done & classify),
             results.first.eq(self.images.valid & self.images.ready),

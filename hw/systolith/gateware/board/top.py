@@ -1,4 +1,4 @@
-"""The top module of a board: clock, serial line, lights, and the accelerator between them."""
+"""The top module of a board: clock, serial line, lights and accelerator."""
 
 from amaranth import ClockDomain, Module, ResetSignal, Signal
 from amaranth.lib import cdc, wiring
@@ -16,28 +16,29 @@ __all__ = ["BoardTop"]
 
 
 class BoardTop(wiring.Component):
-    """Everything on the device.
+    """The whole design of a device on a board.
 
     Parameters
     ----------
     plan : NetworkPlan
     config : BoardConfig
     pll : Pll, optional
-        Makes the design's clock of the board's; None if that is it. Where designs are made of other
-        cells than the PLL's, there is none: there, `clk` is the design's clock.
+        Makes the design's clock from the board's. Without it, or if the design uses the cells of
+        another technology, `clk` is the design's clock.
     lights : int
-        How many the board has, 2 at least.
+        Number of lights, at least 2.
     dark_is_one : bool
-        Whether a light is on at 0.
+        Whether a light is on when its output is 0.
 
     Members
     -------
     clk : ``In(1)``
-        Of the board.
+        Clock of the board.
     rx, tx : ``In(1)``, ``Out(1)``
         Serial line.
     led : ``Out(lights)``
-        0: a request is being answered. 1: it is classified right now. The last: the clock runs.
+        Light 0: a request is carried out or answered. Light 1: an image enters the accelerator.
+        Last light: the clock runs.
     """
 
     clk: Signal

@@ -1,4 +1,4 @@
-"""Bytes on a serial line: a start bit, eight bits from the least significant on, a stop bit."""
+"""Bytes on a serial line: a start bit, eight bits, least significant first, and a stop bit."""
 
 from amaranth import Cat, Module, Signal
 from amaranth.lib import cdc, stream, wiring
@@ -10,7 +10,7 @@ BITS = 8
 
 
 class UartReceiver(wiring.Component):
-    """Bytes from a line.
+    """Receive bytes from a line.
 
     Parameters
     ----------
@@ -20,16 +20,16 @@ class UartReceiver(wiring.Component):
     Members
     -------
     rx : ``In(1)``
-        The line, idle at 1; of any clock.
+        The line, idle at 1; asynchronous.
     byte : ``Out(8)``
     valid : ``Out(1)``
-        For the cycle in which a byte has come whole.
+        1 for the cycle in which a byte is complete.
     error : ``Out(1)``
-        For the cycle in which one ends without a stop bit; it is dropped.
+        1 for the cycle in which a byte ends without a stop bit; the byte is dropped.
 
     Timing
     ------
-    Bits are taken in their middle. A byte that nobody takes is lost.
+    Bits are sampled in their middle. A byte is lost unless it is used in the cycle of `valid`.
     """
 
     rx: Signal
@@ -44,7 +44,7 @@ class UartReceiver(wiring.Component):
         super().__init__({"rx": In(1, init=1), "byte": Out(BITS), "valid": Out(1), "error": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
-        """Wait for a start bit, go to its middle, then from middle to middle."""
+        """Wait for a start bit, then sample the middle of each bit."""
         m = Module()
         line = Signal(init=1)
         m.submodules.synchronizer = cdc.FFSynchronizer(self.rx, line, init=1)
@@ -79,7 +79,7 @@ class UartReceiver(wiring.Component):
 
 
 class UartTransmitter(wiring.Component):
-    """Bytes to a line.
+    """Send bytes to a line.
 
     Parameters
     ----------

@@ -1,29 +1,27 @@
-"""What a host may want to know about frames on their way."""
+"""Counters and watchdogs of frames in flight."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from systolith.gateware.shell.watchdog import Watchdog
-
-__all__ = ["Activity", "FrameJoin"]
+__all__ = ["Activity", "FrameJoin", "Watchdog"]
 
 
 class FrameJoin(wiring.Component):
-    """See when a frame has left by all outputs.
+    """Detect when a frame has left through all outputs.
 
     Parameters
     ----------
     outputs : int
     most_frames : int
-        Between the first output that a frame has left by and the last.
+        Most frames by which one output can be ahead of another.
 
     Members
     -------
     left : ``In(outputs)``
-        A frame's last transfer leaves, by output.
+        For each output, a frame's last transfer leaves.
     done : ``Out(1)``
-        The slowest output's does.
+        The last transfer of a frame leaves the slowest output.
 
     Timing
     ------
@@ -38,17 +36,14 @@ class FrameJoin(wiring.Component):
         super().__init__({"left": In(outputs), "done": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
-        """Count by how many frames each output is ahead of the slowest."""
+        """Count the frames by which each output is ahead of the slowest."""
         m = Module()
-        some = []
+        has_left = []
         for number in range(self.outputs):
             ahead = Signal(range(self.most_frames + 1), name=f"ahead_{number}")
-            some.append(self.left[number] | (ahead != 0))
+            has_left.append(self.left[number] | (ahead != 0))
             m.d.sync += ahead.eq(ahead + self.left[number] - self.done)
-        everywhere = some[0]
-        for one in some[1:]:
-            everywhere = everywhere & one
-        m.d.comb += self.done.eq(everywhere)
+        m.d.comb += self.done.eq(Cat(has_left).all())
         return m
 
 
@@ -59,39 +54,39 @@ class Activity(wiring.Component):
     ----------
     outputs : int
     most_frames : int
-        That have begun and not yet left.
+        Most frames in flight.
 
     Members
     -------
     begun, ended : ``In(1)``
-        A frame's first, last transfer enters.
+        The first, the last transfer of a frame enters.
     waiting : ``In(1)``
-        In the middle of a frame, all wait for the producer.
+        The pipeline waits for the producer in the middle of a frame.
     left : ``In(outputs)``
         A frame's last transfer leaves, by output.
     blocked : ``In(outputs)``
-        A transfer is offered and not taken, by output.
+        For each output, a transfer is offered and not taken.
     limit : ``In(32)``
-        Of the watchdogs, in cycles; 0 for none.
+        Limit of the watchdogs, in cycles; 0 for none.
     cycles : ``Out(64)``
-        Since reset.
+        Cycles since reset.
     frames_in, frames_out : ``Out(32)``
-        That have entered, that have left by all outputs.
+        Frames that have entered, and that have left through all outputs.
     latency : ``Out(32)``
-        Cycles from the first transfer in to the last transfer out, inclusive, of the last frame
-        that was measured; one is measured at a time.
+        Cycles of the last measured frame from the first transfer in to the last transfer out,
+        inclusive. One frame is measured at a time.
     interval : ``Out(32)``
-        Cycles between the ends of the last two frames that have left; 0 before the second.
+        Cycles between the ends of the last two frames; 0 before the second frame.
     input_stalls, output_stalls : ``Out(32)``
-        Cycles with `waiting`, with any `blocked`.
+        Cycles with `waiting`, and with any `blocked`.
     busy : ``Out(1)``
-        Whether a frame has begun and not yet left.
+        Whether a frame is in flight.
     input_stalled, output_blocked : ``Out(1)``
-        Whether that lasts for `limit` cycles.
+        Whether the stall has lasted for `limit` cycles.
 
     Timing
     ------
-    All outputs are registers, but `input_stalled` and `output_blocked`. Counters wrap round. Reset
+    All outputs except `input_stalled` and `output_blocked` are registers. Counters wrap. Reset
     clears everything.
     """
 
@@ -136,7 +131,7 @@ class Activity(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Count."""
+        """Count frames, stalls and cycles."""
         m = Module()
         m.submodules.join = join = FrameJoin(self.outputs, self.most_frames)
         in_flight = Signal(range(self.most_frames + 1))
@@ -172,7 +167,7 @@ class Activity(wiring.Component):
         m.d.comb += self.output_blocked.eq(expired.any())
 
     def _measure_latency(self, m: Module, in_flight: Signal, done: Signal) -> None:
-        """Time a frame, from when it begins until it and those before it have left."""
+        """Count the cycles of a frame from its start until it and those before it have left."""
         measuring, elapsed, before = Signal(), Signal(32), Signal.like(in_flight)
         m.d.sync += elapsed.eq(elapsed + 1)
         with m.If(measuring & done):
@@ -189,3 +184,38 @@ class Activity(wiring.Component):
             m.d.sync += [elapsed.eq(1), second.eq(1)]
             with m.If(second):
                 m.d.sync += self.interval.eq(elapsed)
+
+
+class Watchdog(wiring.Component):
+    """Detect when a condition has held for a number of cycles in a row.
+
+    Members
+    -------
+    condition : ``In(1)``
+    limit : ``In(32)``
+        Number of cycles; 0 for no limit.
+    expired : ``Out(1)``
+
+    Timing
+    ------
+    `expired` is 1 from the cycle after the condition has held for `limit` cycles until the cycle
+    after it ends.
+    """
+
+    condition: Signal
+    limit: Signal
+    expired: Signal
+
+    def __init__(self) -> None:
+        super().__init__({"condition": In(1), "limit": In(32), "expired": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        """Count up to the limit."""
+        m = Module()
+        count = Signal(32)
+        m.d.comb += self.expired.eq((self.limit != 0) & (count >= self.limit))
+        with m.If(~self.condition):
+            m.d.sync += count.eq(0)
+        with m.Elif(~self.expired):
+            m.d.sync += count.eq(count + 1)
+        return m

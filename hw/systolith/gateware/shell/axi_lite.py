@@ -13,7 +13,7 @@ __all__ = ["AxiLite", "axi_lite_ports"]
 
 
 OKAY, SLVERR = 0, 2
-"""Answers of AXI4-Lite that occur here."""
+"""The AXI4-Lite responses that occur here."""
 
 
 def axi_lite_ports() -> dict[str, Any]:
@@ -55,9 +55,9 @@ class AxiLite(wiring.Component):
 
     Timing
     ------
-    All outputs to the bus come from registers alone: no combinational path between its ports. A
-    write takes 4 cycles, a read 4, if the register file does not wait. Reset forgets all accesses;
-    no ready and no valid is 1 then, nor in the cycle after it.
+    All outputs to the bus are registers: no combinational path between its ports. A write or a read
+    takes 4 cycles if the register file does not wait. Reset drops all accesses; every ready and
+    valid is 0 during reset and in the cycle after it.
     """
 
     awaddr: Signal

@@ -1,4 +1,4 @@
-"""What a shell must know of the design inside it."""
+"""Constants of a shell: the streams and the identity of the design inside it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ __all__ = ["ShellConfig", "StreamFormat"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFormat:
-    """How frames travel over one stream.
+    """Format of the frames of one stream.
 
     Parameters
     ----------
     act : ActType
-        Of each activation.
+        Type of the activations.
     lanes : int
         Activations per transfer.
     transfers : int
@@ -28,7 +28,7 @@ class StreamFormat:
 
     @property
     def width(self) -> int:
-        """Bits of a transfer that carry meaning."""
+        """Bits of a transfer that carry activations."""
         return self.lanes * self.act.bits
 
     @property
@@ -48,18 +48,18 @@ class ShellConfig:
     network_hash : int
         First 64 bits of the network's content hash.
     input : StreamFormat
-        Of the images.
+        Format of the images.
     outputs : tuple of StreamFormat
-        Of the results, in the order of the network's outputs.
+        Formats of the results, in the order of the network's outputs.
     most_frames : int
-        Frames whose input may be complete while their result is not.
+        Most frames whose input is complete while their result is not.
     load_bytes : int
         Bytes of all parameters; 0 if they cannot be loaded.
 
     Raises
     ------
     ValueError
-        With everything that is out of range.
+        Naming every constant that is out of range.
     """
 
     version: tuple[int, int, int]

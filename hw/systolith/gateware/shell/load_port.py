@@ -1,4 +1,4 @@
-"""From words of a host to the load chain."""
+"""The load chain's port for a host: words in, bytes out."""
 
 from amaranth import Module, Signal
 from amaranth.lib import data, stream, wiring
@@ -12,33 +12,33 @@ __all__ = ["LoadPort"]
 
 
 class LoadPort(wiring.Component):
-    """Send the bytes of written words along the chain, and keep account of them.
+    """Send the bytes of written words along the chain, with their count and checksum.
 
-    Bytes of a word beyond the end of the chain are left out, so a host may fill up the last word;
-    a word wholly beyond the end is an overflow.
+    Bytes of a word beyond the end of the chain are ignored, so a host may pad the last word. A word
+    entirely beyond the end is an overflow.
 
     Members
     -------
     words : ``In(stream.Signature(WRITTEN))``
-        Least significant byte first; those without strobe are left out.
+        Least significant byte first; bytes without strobe are ignored.
     start : ``In(1)``
-        Bytes that follow are the first; those that wait are forgotten.
+        The next byte is the first; waiting bytes are dropped.
     bus : ``Out(LOAD_BUS)``
     full : ``In(1)``
-        From the end of the chain: all its memories are full.
+        All memories are full, from the end of the chain.
     loaded : ``Out(1)``
-        All bytes have come since `start`, or since ever.
+        All bytes have arrived since `start`; 1 before the first.
     overflow : ``Out(1)``
-        A word came that is wholly beyond the end, or before any `start`.
+        A word arrives entirely beyond the end, or before any `start`.
     count : ``Out(32)``
         Bytes since `start`.
     crc : ``Out(32)``
-        Their CRC-32.
+        CRC-32 of these bytes.
 
     Timing
     ------
     One byte per cycle and one cycle between words; `words` never waits for the chain. `start` is on
-    the `bus` in the same cycle. Reset in the middle of a load: the chain waits for `start`.
+    the `bus` in the same cycle. After a reset in the middle of a load, the chain waits for `start`.
     """
 
     words: stream.Interface
@@ -80,8 +80,8 @@ class LoadPort(wiring.Component):
             crc.valid.eq(self.bus.valid),
             crc.data.eq(self.bus.data),
             self.crc.eq(crc.crc),
-            # When the last byte is sent, `start` has reached the end of the chain, which has no
-            # more memories than bytes: `full` no longer tells of an earlier load.
+            # When the last byte is sent, `start` has reached the end of the chain, because the
+            # chain has at least as many bytes as memories: `full` no longer shows an earlier load.
             self.loaded.eq(self.full & ~loading),
         ]
         for number in reversed(range(4)):

@@ -1,4 +1,4 @@
-"""The register map as data: the register file, the documentation and drivers come from it."""
+"""The register map as data: source of the register file, the documentation and drivers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MOST_OUTPUTS = ((1 << MAP_BITS) - OUTPUTS) // OUTPUT_STEP
 
 
 class Access(Enum):
-    """What a host may do to a register; anything else is answered with an error."""
+    """Accesses of a host to a register; others are answered with an error."""
 
     READ = "read"
     READ_WRITE = "read, write"
@@ -31,7 +31,7 @@ class Field:
     Parameters
     ----------
     name, meaning : str
-        For people; the name also for drivers.
+        Texts for people; drivers use the name, too.
     bit : int
         Lowest bit.
     width : int
@@ -50,7 +50,7 @@ class Field:
 
     @property
     def mask(self) -> int:
-        """Its bits set."""
+        """Word with the bits of the field set."""
         return ((1 << self.width) - 1) << self.bit
 
 
@@ -61,17 +61,17 @@ class Register:
     Parameters
     ----------
     name : str
-        Upper case; in lower case that of the register file's ports.
+        Upper case; the ports of the register file have it in lower case.
     address : int
         In bytes, a multiple of 4.
     access : Access
-        What a host may do.
+        Accesses of a host.
     meaning : str
-        For people.
+        Text for people.
     fields : tuple of Field
-        Its parts; none if it is one number of 32 bits.
+        Parts of the word; none if it is one number of 32 bits.
     init : int
-        After reset, of what can be written.
+        Value after reset, if it can be written.
     """
 
     name: str
@@ -83,11 +83,11 @@ class Register:
 
     @property
     def width(self) -> int:
-        """Bits that exist; those above read as 0 and ignore writes."""
+        """Implemented bits; those above read as 0 and ignore writes."""
         return max((field.bit + field.width for field in self.fields), default=WORD)
 
     def field(self, name: str) -> Field:
-        """The field of a name; KeyError if there is none."""
+        """Return the field of a name; KeyError if there is none."""
         for field in self.fields:
             if field.name == name:
                 return field
@@ -275,7 +275,7 @@ def _streams(outputs: int) -> Iterator[Register]:
 
 
 def register_map(*, outputs: int = 1, reloadable: bool = True) -> tuple[Register, ...]:
-    """All registers of a design, by address.
+    """List all registers of a design by address.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ def register_map(*, outputs: int = 1, reloadable: bool = True) -> tuple[Register
     Raises
     ------
     ValueError
-        If there are more outputs than the map has room for.
+        If the map has no room for so many outputs.
     """
     if not 1 <= outputs <= MOST_OUTPUTS:
         raise ValueError(f"the register map has room for 1..{MOST_OUTPUTS} outputs, got {outputs}")
@@ -301,7 +301,7 @@ def register_map(*, outputs: int = 1, reloadable: bool = True) -> tuple[Register
 
 
 def markdown(registers: tuple[Register, ...]) -> str:
-    """Write the map as a table, fields below their register."""
+    """Format the map as a table, with fields below their register."""
     lines = [
         "| address | register | bits | access | after reset | meaning |",
         "|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""The register file, whatever bus it hangs on."""
+"""The register file, independent of the bus."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["REQUEST", "RESPONSE", "WRITTEN", "RegisterFile"]
 
 BYTES = WORD // 8
 REQUEST = data.StructLayout({"address": MAP_BITS - 2, "write": 1, "data": WORD, "strobe": BYTES})
-"""One access; the address counts words, a strobe is set for each byte that is written."""
+"""One access. The address counts words; each written byte has a strobe."""
 RESPONSE = data.StructLayout({"data": WORD, "error": 1})
 WRITTEN = data.StructLayout({"data": WORD, "strobe": BYTES})
 
@@ -25,23 +25,23 @@ class RegisterFile(wiring.Component):
     -------
     request : ``In(stream.Signature(REQUEST))``
     response : ``Out(stream.Signature(RESPONSE, always_ready=True))``
-        `error` if there is no register of the address, or not for this kind of access.
+        `error` if there is no register at the address, or it does not allow the access.
 
-    and for each register, under its name in lower case:
+    and for each register, under its name in lower case, by access:
 
     read : ``In(width)``
-        What a read gives.
+        Value of a read.
     read, write : ``Out(width)``
-        What was written last.
+        Last written value.
     read, write 1 to clear : ``Out(width)``, and ``{name}_set: In(width)``
-        Bits are set by the latter, which wins over a write that clears.
+        The latter sets bits, and wins over a write that clears them.
     write : ``Out(stream.Signature(WRITTEN))``
         Each write; the request waits until it is taken.
 
     Timing
     ------
     `response` one cycle after the transfer of the request, which waits only at a write register.
-    Reset gives registers their first values.
+    Reset sets registers to their initial values.
     """
 
     request: stream.Interface
@@ -67,7 +67,7 @@ class RegisterFile(wiring.Component):
         super().__init__(members)
 
     def elaborate(self, platform: object) -> Module:
-        """Decode the address; everything else is done register by register."""
+        """Decode the address, then handle each register."""
         m = Module()
         request = self.request.payload
         ready, error, value = Signal(init=1), Signal(), Signal(WORD)

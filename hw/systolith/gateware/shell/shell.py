@@ -7,23 +7,21 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.shell.activity import Activity
-from systolith.gateware.shell.axi_stream import packet
+from systolith.gateware.shell.axi_stream import RegisterSlice, packet
 from systolith.gateware.shell.config import ShellConfig, StreamFormat
-from systolith.gateware.shell.frame_check import FrameCheck
-from systolith.gateware.shell.frame_end import FrameEnd
+from systolith.gateware.shell.frames import FrameCheck, FrameEnd
 from systolith.gateware.shell.load_port import LoadPort
 from systolith.gateware.shell.register_map import Register, register_map
-from systolith.gateware.shell.register_slice import RegisterSlice
 from systolith.gateware.shell.registers import REQUEST, RESPONSE, RegisterFile
 
 __all__ = ["CONTROL", "Core", "Shell"]
 
 CONTROL = "control"
-"""Clock domain of registers: the clock of `sync`, but a soft reset leaves it alone."""
+"""Clock domain of the registers: the clock of `sync`, without its soft reset."""
 
 
 class Core(Protocol):
-    """What a shell goes round: a pipeline."""
+    """The part inside a shell: a pipeline."""
 
     i: stream.Interface
     load: data.View
@@ -32,11 +30,11 @@ class Core(Protocol):
 
     @property
     def outputs(self) -> tuple[stream.Interface, ...]:
-        """Streams out."""
+        """Output streams."""
 
 
 class Shell(wiring.Component):
-    """Frames in, frames out, and registers to look and to steer.
+    """A pipeline with frame checks at its streams, and registers for status and control.
 
     Members
     -------
@@ -47,12 +45,12 @@ class Shell(wiring.Component):
     response : ``Out(stream.Signature(RESPONSE, always_ready=True))``
         Accesses to the registers of :attr:`registers`.
     reset : ``Out(1)``
-        A host wants the domain `sync` to be reset, for one cycle.
+        1 for one cycle when a host requests a reset of the domain `sync`.
 
     Timing
     ------
-    Two clock domains with one and the same clock: `sync`, and for registers and loads `control`,
-    which `reset` must not reset. The streams add 2 cycles to the latency of the core.
+    Two clock domains with the same clock: `sync`, and for registers and loads `control`, which
+    `reset` must not reset. The shell adds 2 cycles to the latency of the core.
     """
 
     i: stream.Interface
@@ -80,23 +78,23 @@ class Shell(wiring.Component):
         return tuple(getattr(self, f"o_{n}") for n in range(len(self.config.outputs)))
 
     def elaborate(self, platform: object) -> Module:
-        """Lead frames through the core, and wire up the registers."""
+        """Connect the streams to the core, and the registers to all parts."""
         m = Module()
         config = self.config
         m.submodules.pipeline = self.core
         m.submodules.registers = registers = DomainRenamer(CONTROL)(RegisterFile(self.registers))
         outputs = len(config.outputs)
-        # Besides those that wait for their mark: the last transfers of two in the output's register
-        # slice, and one of which not all has entered.
+        # Besides the frames that wait for their mark, two can have their last transfer in the
+        # register slice of the output, and one can have entered in part.
         m.submodules.activity = activity = Activity(outputs, config.most_frames + 3)
         m.submodules.frame_check = check = FrameCheck(config.input)
         wiring.connect(m, wiring.flipped(self.request), registers.request)
         wiring.connect(m, registers.response, wiring.flipped(self.response))
 
-        self._lead_in(m, check)
+        self._connect_input(m, check)
         marks_ready = []
         for number, output in enumerate(config.outputs):
-            marks_ready.append(self._lead_out(m, number, output, check.marks))
+            marks_ready.append(self._connect_output(m, number, output, check.marks))
             port = self.outputs[number]
             m.d.comb += [
                 activity.left[number].eq(port.valid & port.ready & port.payload.last),
@@ -114,7 +112,7 @@ class Shell(wiring.Component):
         self._state(m, registers, activity, check)
         return m
 
-    def _lead_in(self, m: Module, check: FrameCheck) -> None:
+    def _connect_input(self, m: Module, check: FrameCheck) -> None:
         m.submodules.input_slice = cut = RegisterSlice(self.i.payload.shape())
         wiring.connect(m, wiring.flipped(self.i), cut.i)
         wiring.connect(m, cut.o, check.i)
@@ -124,10 +122,10 @@ class Shell(wiring.Component):
             check.o.ready.eq(self.core.i.ready),
         ]
 
-    def _lead_out(
+    def _connect_output(
         self, m: Module, number: int, output: StreamFormat, marks: stream.Interface
     ) -> Signal:
-        """Lead results of one output to its port. Returns whether a mark can be taken."""
+        """Connect one output to its port. Returns whether its queue has room for a mark."""
         port = self.outputs[number]
         source = self.core.outputs[number]
         m.submodules[f"frame_end_{number}"] = end = FrameEnd(output)
@@ -171,7 +169,7 @@ class Shell(wiring.Component):
     def _state(
         self, m: Module, registers: RegisterFile, activity: Activity, check: FrameCheck
     ) -> None:
-        """Commands, status, errors, counters."""
+        """Connect commands, status, errors and counters."""
         command, status, errors = map(self._register, ("COMMAND", "STATUS", "ERRORS"))
         commands = registers.command.payload
         given = (commands.data & commands.strobe[0].replicate(8)) & (
@@ -230,5 +228,5 @@ class Shell(wiring.Component):
 
 
 def _bit(registers: RegisterFile, register: Register, field: str) -> Any:
-    """A bit of a register that can be written."""
+    """Select a bit of a writable register."""
     return getattr(registers, register.name.lower())[register.field(field).bit]

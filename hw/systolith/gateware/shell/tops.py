@@ -1,4 +1,4 @@
-"""Top modules: a pipeline with its shell and a bus, under the port names that tools look for."""
+"""Top modules: a pipeline with its shell and a bus, with the port names that tools expect."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,16 +29,16 @@ def output_prefixes(outputs: int) -> tuple[str, ...]:
 
 
 class _Top(wiring.Component):
-    """What both tops have: clocks, streams and shell.
+    """Common part of both tops: clocks, streams and shell.
 
     Parameters
     ----------
     core : Core
         The pipeline.
     config : ShellConfig
-        Its constants.
+        Constants of the shell.
     ports : dict
-        Members besides the streams; clock and reset among them.
+        Members besides the streams, with clock and reset.
     """
 
     def __init__(self, core: Core, config: ShellConfig, ports: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ class _Top(wiring.Component):
     def _module(
         self, clock: Signal, reset: Any, bus: AxiLite | Wishbone, ports: Mapping[str, str]
     ) -> Module:
-        """Make the clock domains and join all; `ports` are names here by names of the bus."""
+        """Make the clock domains and connect all; `ports` maps names of the bus to names here."""
         m = Module()
         m.domains.sync = sync = ClockDomain("sync")
         m.domains.control = control = ClockDomain(CONTROL)
@@ -78,7 +78,7 @@ class AxiTop(_Top):
     Members
     -------
     aclk, aresetn : ``In(1)``
-        Clock of everything; reset, synchronous, active low.
+        Common clock; synchronous reset, active low.
     s_axis_*, m_axis_* : AXI4-Stream
         With several outputs ``m_axis_0_*`` and so on.
     s_axil_* : AXI4-Lite
@@ -96,7 +96,7 @@ class AxiTop(_Top):
         super().__init__(core, config, {"aclk": In(1), "aresetn": In(1)} | bus)
 
     def elaborate(self, platform: object) -> Module:
-        """Join the bus."""
+        """Connect the bus."""
         ports = {name: f"s_axil_{name}" for name in axi_lite_ports()}
         return self._module(self.aclk, ~self.aresetn, AxiLite(), ports)
 
@@ -107,7 +107,7 @@ class WishboneTop(_Top):
     Members
     -------
     wb_clk_i, wb_rst_i : ``In(1)``
-        Clock of everything; reset, synchronous, active high.
+        Common clock; synchronous reset, active high.
     s_axis_*, m_axis_* : AXI4-Stream
         With several outputs ``m_axis_0_*`` and so on.
     wb_* : Wishbone B4, classic or pipelined
@@ -125,7 +125,7 @@ class WishboneTop(_Top):
         super().__init__(core, config, {"wb_clk_i": In(1), "wb_rst_i": In(1)} | bus)
 
     def elaborate(self, platform: object) -> Module:
-        """Join the bus."""
+        """Connect the bus."""
         ports = {name: _wishbone_name(name) for name in wishbone_ports()}
         return self._module(self.wb_clk_i, self.wb_rst_i, Wishbone(), ports)
 

@@ -31,8 +31,8 @@ def wishbone_ports() -> dict[str, Any]:
 class Wishbone(wiring.Component):
     """Turn Wishbone cycles into accesses, one at a time.
 
-    Serves classic and pipelined initiators alike: a request is held until it is answered, and only
-    then does `stall` fall. Addresses count bytes; the lowest two bits are ignored.
+    Serves classic and pipelined initiators: `stall` falls only when the request is answered.
+    Addresses count bytes; the lowest two bits are ignored.
 
     Members
     -------
@@ -43,9 +43,9 @@ class Wishbone(wiring.Component):
 
     Timing
     ------
-    `ack` or `err` 3 cycles after `stb` rises, if the register file does not wait; then a cycle in
-    which nothing begins. All outputs are registered. An initiator that drops `cyc` or `stb` before
-    the answer gets none; what it wrote may have been written.
+    `ack` or `err` 3 cycles after `stb` rises, if the register file does not wait; then one idle
+    cycle. All outputs are registers. An initiator that drops `cyc` or `stb` early gets no answer;
+    its write may have happened.
     """
 
     cyc: Signal
@@ -71,7 +71,7 @@ class Wishbone(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Take a request, wait for the answer, give it for one cycle."""
+        """Take a request, wait for the answer, and show it for one cycle."""
         m = Module()
         request = Signal(REQUEST, reset_less=True)
         asked, given_up = Signal(), Signal()

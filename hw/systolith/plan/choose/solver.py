@@ -123,7 +123,7 @@ class _Table(Generic[C]):
         # One multiplier costs more than any sum of shares.
         weight = 1 + sum(max(vector[1] for vector in layer) for layer in vectors)
         numbers = minimize_cost(vectors, self.limits, [weight, 1, *[0] * len(self.limits)])
-        assert numbers is not None, "the pace was found to be possible"
+        assert numbers is not None, "the pace is possible"
         return [
             [option for vector, option in layer if vector[0] <= pace][number]
             for layer, number in zip(self.layers, numbers, strict=True)
