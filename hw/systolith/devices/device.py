@@ -21,7 +21,7 @@ __all__ = ["DEVICES", "ROUTABLE_PERCENT", "Device", "Family"]
 ROUTABLE_PERCENT = 80
 """Share of the LUTs that a plan may take; placement and routing need the rest."""
 LOGIC_CELL_PERCENT = 45
-"""The same for devices whose logic cells have a LUT and a flip-flop, because many cells use only one
+"""The same for devices whose logic cells have a LUT and a flip-flop, as many cells use only one
 of them: a plan of 4,153 LUTs took 7,241 cells of an iCE40."""
 SCARCE_PERCENT = 50
 """Share of the flip-flops that a plan may take, if there are fewer than LUTs. The plan is fitted to
