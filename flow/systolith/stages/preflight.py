@@ -1,23 +1,22 @@
 """Checks before training: data, model, rules and engines."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from systolith.compress import check_prunings
-from systolith.config import Experiment, RemovalStep, WeightSection
+from systolith.compress import check_prunings, find_given_patterns
+from systolith.config import Experiment
 from systolith.data import Dataset
 from systolith.foundation import ProblemCollector
 from systolith.frontend import lower
-from systolith.network import Conv2d, IntegerNetwork, Linear, NetworkError
+from systolith.network import Conv2d, IntegerNetwork, Linear, NetworkError, Pattern
 from systolith.plan import PlanError
-from systolith.prune import match_patterns
 from systolith.quant import QuantConfig, QuantizedModel, prepare
 from systolith.stages.cycle_costs import apply_pattern
 from systolith.stages.keys import explain_user_error
-from systolith.stages.prunings import make_pattern, make_prunings
+from systolith.stages.prunings import make_prunings
 from systolith.stages.sources import Judge
 
 __all__ = ["check_training"]
@@ -69,7 +68,8 @@ def check_training(
     with problems.collect():
         try:
             network = lower(quantized, name=experiment.name)
-            judge(_pruned(network, quantized, model, experiment), _will_change(experiment))
+            patterns = find_given_patterns(model, make_prunings(experiment))
+            judge(_apply_patterns(network, quantized, patterns or {}), patterns is None)
         except PlanError as error:
             early = [f"before training: {problem}" for problem in error.problems]
             raise PlanError(early) from error
@@ -184,27 +184,13 @@ def _outputs(model: nn.Module, images: Tensor) -> object:
         return model(images.clone())
 
 
-def _will_change(experiment: Experiment) -> bool:
-    """Whether pruning will change shapes or patterns."""
-    return any(
-        isinstance(step, RemovalStep) or getattr(step, "budget", None) is not None
-        for step in experiment.prune
-    )
-
-
-def _pruned(
-    network: IntegerNetwork, quantized: QuantizedModel, model: nn.Module, experiment: Experiment
+def _apply_patterns(
+    network: IntegerNetwork, quantized: QuantizedModel, patterns: Mapping[str, Pattern]
 ) -> IntegerNetwork:
-    """Apply the rules of a pruning step to the untrained network, unless filters are removed."""
-    steps = experiment.prune
-    if any(isinstance(step, RemovalStep) for step in steps):
-        return network
-    rules = [rule for step in steps if isinstance(step, WeightSection) for rule in step.rules]
-    patterns = match_patterns(model, [(rule.layers, make_pattern(rule)) for rule in rules])
+    """Apply patterns, by the model's layer names, to the untrained network."""
     changed = []
     for layer in network.layers:
-        origin = quantized.origins.get(layer.name, layer.name)
-        pattern = patterns.get(origin)
+        pattern = patterns.get(quantized.origins.get(layer.name, layer.name))
         if pattern is not None and isinstance(layer, Conv2d | Linear):
             layer = apply_pattern(layer, quantized.network_pattern(layer.name, pattern))
         changed.append(layer)

@@ -37,6 +37,7 @@ from systolith.compress.methods import (
 from systolith.compress.pipeline import (
     check_prunings,
     compress_model,
+    find_given_patterns,
     prune_model,
     quantize_model,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "check_prunings",
     "choose_patterns",
     "compress_model",
+    "find_given_patterns",
     "load_pruned",
     "load_quantized",
     "pattern_budget",

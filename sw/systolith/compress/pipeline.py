@@ -5,6 +5,7 @@ from typing import TypeGuard
 
 from torch import nn
 
+from systolith.compress.budgets import PatternChoice
 from systolith.compress.filters import check_removal, choose_filters, learn_filters_and_bits
 from systolith.compress.methods import (
     DJPQPruning,
@@ -19,13 +20,26 @@ from systolith.compress.methods import (
 )
 from systolith.compress.pruned_model import PrunedModel
 from systolith.compress.trainer import Trainer
-from systolith.compress.weights import check_masks, make_sparsifier, search_masks, train_masks
+from systolith.compress.weights import (
+    check_masks,
+    make_sparsifier,
+    resolve_patterns,
+    search_masks,
+    train_masks,
+)
 from systolith.data import Dataset
+from systolith.network import Pattern
 from systolith.prune import FilterMasks, FrozenMasks, MaskSet, PruneError, remove_filters
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.train import train_float
 
-__all__ = ["check_prunings", "compress_model", "prune_model", "quantize_model"]
+__all__ = [
+    "check_prunings",
+    "compress_model",
+    "find_given_patterns",
+    "prune_model",
+    "quantize_model",
+]
 
 
 def compress_model(
@@ -89,6 +103,26 @@ def check_prunings(model: nn.Module, data: Dataset, prunings: Sequence[Pruning])
             check_removal(model, data, first)
         case [WeightPruning() | ParticlePruning() as first]:
             check_masks(model, first)
+
+
+def find_given_patterns(model: nn.Module, prunings: Sequence[Pruning]) -> dict[str, Pattern] | None:
+    """Return patterns of weights by layer name; None if they depend on training.
+
+    They do if filters are removed first, or if patterns are chosen for a budget.
+
+    Raises
+    ------
+    PruneError
+        With every rule, layer and pattern that does not fit.
+    """
+    patterns: dict[str, Pattern] = {}
+    for pruning in prunings:
+        match pruning:
+            case FilterRemoval() | WeightPruning(patterns=PatternChoice()):
+                return None
+            case WeightPruning(patterns=given) if not isinstance(given, PatternChoice):
+                patterns |= resolve_patterns(model, given)
+    return patterns
 
 
 def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning]) -> PrunedModel:

@@ -38,7 +38,7 @@ from systolith.prune import (
 )
 from systolith.quant import QuantizedModel, quantized_names, quantized_patterns
 
-__all__ = ["check_masks", "make_sparsifier", "search_masks", "train_masks"]
+__all__ = ["check_masks", "make_sparsifier", "resolve_patterns", "search_masks", "train_masks"]
 
 IMAGE_CHANNELS = 3
 """An input of at most this many channels is an image."""
@@ -55,7 +55,7 @@ def check_masks(model: nn.Module, pruning: WeightPruning | ParticlePruning) -> N
     if isinstance(pruning, ParticlePruning):
         _layer_plans(model, pruning)
     elif not isinstance(pruning.patterns, PatternChoice):
-        _match(model, pruning.patterns)
+        resolve_patterns(model, pruning.patterns)
 
 
 def train_masks(model: nn.Module, trainer: Trainer, pruning: WeightPruning, phase: str) -> MaskSet:
@@ -133,10 +133,19 @@ def _find_patterns(
     """Find patterns by layer name: as given, or for the budget."""
     if isinstance(pruning.patterns, PatternChoice):
         return choose_patterns(model, _budget(model, trainer, pruning))
-    return _match(model, pruning.patterns)
+    return resolve_patterns(model, pruning.patterns)
 
 
-def _match(model: nn.Module, patterns: Rules | Mapping[str, Pattern]) -> dict[str, Pattern]:
+def resolve_patterns(
+    model: nn.Module, patterns: Rules | Mapping[str, Pattern]
+) -> dict[str, Pattern]:
+    """Return patterns by layer name, given as rules or by name.
+
+    Raises
+    ------
+    PruneError
+        With every rule, layer and pattern that does not fit.
+    """
     if isinstance(patterns, Mapping):
         return check_patterns(model, patterns)
     return match_patterns(model, patterns)
