@@ -8,19 +8,20 @@ import pytest
 from docs.tools import house
 
 ROOT = Path(__file__).parent.parent
+PACKAGES = house.find_packages()
+PLACE = re.compile(r"`((?:sw|hw|sim|flow|tests|benchmarks|examples)/[\w/.]+)`")
 LINK = re.compile(r"\]\(([^)#]*)(?:#[^)]*)?\)")
 
 
 def test_every_package_is_drawn(tmp_path: Path) -> None:
-    packages = house.find_packages()
-    house.draw(packages, tmp_path / "house.svg")
+    house.draw(PACKAGES, tmp_path / "house.svg")
     drawn = (tmp_path / "house.svg").read_text()
-    assert {"network", "plan", "gateware", "bench", "cli"} <= packages.keys()
-    assert all(f">{name}</text>" in drawn for name in packages)
+    assert {"network", "plan", "gateware", "bench", "cli"} <= PACKAGES.keys()
+    assert all(f">{name}</text>" in drawn for name in PACKAGES)
 
 
 def test_the_table_counts_every_file() -> None:
-    total = list(house.table_rows(house.find_packages()))[-1]
+    total = list(house.table_rows(PACKAGES))[-1]
     files = [path for floor in house.FLOORS for path in (ROOT / floor).rglob("*.py")]
     folders = {path.parent for path in files}
     assert f"| **everything** | | **{len(folders)}** | **{len(files)}** |" in total
@@ -33,3 +34,15 @@ def test_links_of_the_front_door_lead_somewhere(page: str) -> None:
         pytest.skip(f"there is no {page}")
     targets = [target for target in LINK.findall(path.read_text()) if "://" not in target]
     assert [target for target in targets if target and not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs/contributing").glob("*.md")), ids=lambda path: path.stem
+)
+def test_files_that_contributors_are_sent_to_exist(page: Path) -> None:
+    places = [place for place in PLACE.findall(page.read_text()) if "NAME" not in place]
+    assert [place for place in places if not (ROOT / place).exists()] == []
+
+
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    assert house.find_cycle(PACKAGES) == []
