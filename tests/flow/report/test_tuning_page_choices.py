@@ -360,7 +360,10 @@ def test_colours_follow_the_preference_for_light_or_dark(page: Any) -> None:
     for scheme in ("dark", "light"):
         feature = {"name": "prefers-color-scheme", "value": scheme}
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-        _settled(page)
+        page.execute_async_script(  # the change event comes with the next frame
+            "const done = arguments[0]; const next = requestAnimationFrame;"
+            "next(() => next(() => setTimeout(done, 0)))"
+        )
         seen[scheme] = _run(page, "['pareto', 'parallel', 'history'].map(id => "
                                   "document.getElementById(id).layout.paper_bgcolor)")  # fmt: skip
     assert seen == {"dark": ["#1a212b"] * 3, "light": ["#ffffff"] * 3}
