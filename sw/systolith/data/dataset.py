@@ -75,15 +75,16 @@ class Dataset:
 
         Raises
         ------
-        ValueError
+        DataError
             Unless there is one of each per channel, and deviations are positive.
         """
         channels = self.input_shape[0]
         if len(mean) != channels or len(deviation) != channels or min(deviation) <= 0:
-            raise ValueError(
+            problem = (
                 f"normalizing '{self.name}' needs {channels} means and positive deviations, "
                 f"got {list(mean)} and {list(deviation)}"
             )
+            raise DataError([problem])
         plain = replace(self, mean=tuple(mean), deviation=tuple(deviation))
         return replace(
             plain,

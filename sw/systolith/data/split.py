@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from systolith.data.dataset import Dataset
+from systolith.data.dataset import DataError, Dataset
 
 __all__ = ["HeldOut", "draw_stratified", "hold_out"]
 
@@ -47,22 +47,24 @@ def hold_out(dataset: Dataset, count: int, seed: int) -> HeldOut:
 
     Raises
     ------
-    ValueError
+    DataError
         If a part would be empty, or a class would have no training images left.
     """
     images, labels = dataset.train_images, dataset.train_labels
     if not 0 < count < len(labels):
-        raise ValueError(
-            f"data set '{dataset.name}' has {len(labels)} training images, of which at least 1 "
-            f"must be held out and 1 left, got count {count}"
+        problem = (
+            f"data set '{dataset.name}' has {len(labels)} training images; at least 1 must be held "
+            f"out and 1 left, got count {count}"
         )
+        raise DataError([problem])
     held = draw_stratified(labels, count, seed)
     rest, drawn = labels[~held], labels[held]
     if lost := sorted(set(drawn.tolist()) - set(rest.tolist())):
-        raise ValueError(
+        problem = (
             f"holding out {count} images of data set '{dataset.name}' leaves no training images "
             f"of classes {lost}"
         )
+        raise DataError([problem])
     part = replace(dataset, train_images=images[~held], train_labels=rest)
     return HeldOut(part, images[held], drawn)
 

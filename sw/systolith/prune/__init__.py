@@ -3,6 +3,10 @@
 A pattern (:class:`systolith.network.Pattern`) defines which masks are allowed, a score ranks the
 weights, and a schedule sets the density over time. A :class:`Pruner` computes masks from the three,
 a :class:`MaskSet` holds and applies them, and a :class:`Sparsifier` trains with them.
+
+:mod:`~systolith.prune.dpp` draws masks and trains their probabilities,
+:mod:`~systolith.prune.filters` removes whole filters, and :mod:`~systolith.prune.search` finds
+masks by forward passes only.
 """
 
 from systolith.prune.allocation import (

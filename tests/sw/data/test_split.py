@@ -79,7 +79,7 @@ def test_draws_so_many_and_less_than_one_off_the_exact_share(
 @pytest.mark.parametrize("count", [-1, 0, 4, 5])
 def test_refuses_an_empty_part(count: int) -> None:
     message = (
-        "data set 'x' has 4 training images, of which at least 1 must be held out and 1 left, "
+        "data set 'x' has 4 training images; at least 1 must be held out and 1 left, "
         f"got count {count}"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
