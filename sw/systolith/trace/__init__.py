@@ -1,11 +1,11 @@
-"""Reading PyTorch models: what a model computes, recorded call by call.
+"""Reading of PyTorch models: recordings of their calls.
 
 :func:`record` runs a model on a few images and returns a graph of its calls, free of side effects.
 :func:`read_call` gives each call in terms of one table of operators, with arguments by name.
 :func:`record_for_any_count` and :func:`run_node` run a recording again.
 """
 
-from systolith.trace.calls import Call, qualified, read_call, readable, title
+from systolith.trace.calls import Call, qualified_name, read_call, readable_name, title
 from systolith.trace.recording import Recording, record
 from systolith.trace.replay import first_difference, record_for_any_count, run_node
 from systolith.trace.running import evaluating, first_images
@@ -16,9 +16,9 @@ __all__ = [
     "evaluating",
     "first_difference",
     "first_images",
-    "qualified",
+    "qualified_name",
     "read_call",
-    "readable",
+    "readable_name",
     "record",
     "record_for_any_count",
     "run_node",

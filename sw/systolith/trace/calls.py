@@ -14,7 +14,7 @@ from systolith.trace.operators import (
     operator_of_module,
 )
 
-__all__ = ["Call", "qualified", "read_call", "readable", "title"]
+__all__ = ["Call", "qualified_name", "read_call", "readable_name", "title"]
 
 Shape = tuple[int, ...]
 _IMAGE_AXES = 4
@@ -136,14 +136,14 @@ def title(node: fx.Node) -> str:
             kind = f"method {node.target}"
         case _:
             kind = f"function {getattr(node.target, '__name__', node.target)}"
-    return f"'{qualified(node)}' ({kind})"
+    return f"'{qualified_name(node)}' ({kind})"
 
 
-def qualified(node: fx.Node) -> str:
+def qualified_name(node: fx.Node) -> str:
     """Name of a module, ``layer1.0.conv``; of anything else as :func:`readable`."""
-    return str(node.target) if node.op == "call_module" else readable(node)
+    return str(node.target) if node.op == "call_module" else readable_name(node)
 
 
-def readable(node: fx.Node) -> str:
+def readable_name(node: fx.Node) -> str:
     """Name that is an identifier in Python and Verilog: ``layer1.0.conv`` is ``layer1_0_conv``."""
     return f"layer{node.name}" if node.name.startswith("_") else node.name

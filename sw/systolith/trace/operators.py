@@ -17,7 +17,7 @@ from torch.nn import functional as F
 __all__ = ["COMMON_PARAMETERS", "OperatorRow", "operator_of_call", "operator_of_module"]
 
 COMMON_PARAMETERS = ("inplace", "keepdim", "memory_format", "_stacklevel")
-"""Parameters of any operator that do not change the values it computes, or only their layout."""
+"""Parameters of any operator that do not change the computed values."""
 
 _Settings = Callable[[Any], Mapping[str, Any]]
 
@@ -246,10 +246,10 @@ _OF_MODULES = {kind: row for row in OPERATORS for kind in (*row.modules, *row.se
 
 
 def operator_of_call(target: Any) -> OperatorRow | None:
-    """OperatorRow that a function, or a method such as ``"Tensor.relu"``, computes."""
+    """Row of a function, or of a method such as ``"Tensor.relu"``; None if there is none."""
     return _OF_CALLS.get(target)
 
 
 def operator_of_module(kind: type[nn.Module]) -> OperatorRow | None:
-    """OperatorRow that a module of exactly this type computes; a subclass may do something else."""
+    """Row of modules of exactly this type; a subclass may compute something else."""
     return _OF_MODULES.get(kind)

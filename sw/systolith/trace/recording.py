@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from systolith.trace.aliases import AliasMap, changed_through_a_view
-from systolith.trace.calls import qualified, title
+from systolith.trace.calls import qualified_name, title
 from systolith.trace.modules import as_used, is_leaf, kind_of, misfit, of_function
 from systolith.trace.running import as_written, evaluating, first_images, model_problems
 
@@ -195,7 +195,7 @@ class _Recorder(TorchFunctionMode):
         except Exception:
             title = f"'{name}' ({kind_of(module).__name__})"
             before = self.memory.read(args[0]) if args and isinstance(args[0], Tensor) else None
-            reader = "" if before is None else str(qualified(before))
+            reader = "" if before is None else str(qualified_name(before))
             reason = "" if before is None else misfit(module, args[0], reader)
             self.failed, self.misfit = f"{title}: ", f"{title}: {reason}" if reason else ""
             raise

@@ -15,7 +15,7 @@ from systolith.trace.recording import Recording, record
 __all__ = ["first_difference", "record_for_any_count", "run_node"]
 
 COUNTS = 2, 3
-"""Numbers of images of two recordings, which show what depends on their number."""
+"""Numbers of images of the two recordings that are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def record_for_any_count(model: nn.Module, images: Tensor) -> Recording:
 
 
 def run_node(node: fx.Node, read: Callable[[fx.Node], Any], count: int) -> Any:
-    """Run a call of such a recording, for `count` images.
+    """Run a call of a recording made by :func:`record_for_any_count`, for `count` images.
 
     Parameters
     ----------

@@ -147,7 +147,7 @@ Recognized = tuple[Operation | None, list[str]]
 
 @dataclass(kw_only=True)
 class FloatLayer:
-    """One layer of hardware: an operation with what has been fused into it.
+    """One layer of hardware: an operation with a fused batch norm and activation.
 
     Parameters
     ----------

@@ -31,7 +31,7 @@ from systolith.quant.recognition.operations import (
 from systolith.quant.recognition.recognize import depends_on_size, recognize
 from systolith.quant.recognition.unfolded import FOLDS_ZEROS, TO_BE_FOLDED, Unfolded, fold
 from systolith.quant.requantizing import Activation
-from systolith.trace import Recording, qualified, read_call, readable, record, title
+from systolith.trace import Recording, qualified_name, read_call, readable_name, record, title
 from systolith.trace.aliases import changed_through_a_view
 from systolith.trace.modules import kind_of
 
@@ -130,7 +130,7 @@ class _Reader:
         if operation is None or "failed" in node.meta:
             return
         (first, *_) = node.all_input_nodes
-        before, name = self.sources[first], readable(node)
+        before, name = self.sources[first], readable_name(node)
         self.sources[node] = before
         match operation:
             case Pass():
@@ -158,7 +158,7 @@ class _Reader:
     ) -> None:
         self.layers[name] = FloatLayer(
             name=name,
-            qualified_name=qualified(node),
+            qualified_name=qualified_name(node),
             operation=operation,
             inputs=inputs,
             reference=node.name,
@@ -185,7 +185,9 @@ class _Reader:
         while name in self.layers:
             name += "_"
         self._layer(node, name, ToVectors(), (before,))
-        self.layers[name].qualified_name = qualified(node) if name == readable(node) else name
+        self.layers[name].qualified_name = (
+            qualified_name(node) if name == readable_name(node) else name
+        )
 
     def _reshape(self, node: fx.Node, first: fx.Node) -> None:
         """Make a flattening if the result is vectors; other shapes must be undone later."""
@@ -199,7 +201,7 @@ class _Reader:
             self._settle(node)
             self.unfolded[node] = Unfolded()
         if len(shape) == 1 and self.shapes[before] != shape:
-            self._flatten(node, readable(node), before)
+            self._flatten(node, readable_name(node), before)
 
     def _carry(self, first: fx.Node, node: fx.Node, operation: Operation | None = None) -> None:
         """Carry padding and scales over a node, and add its own."""
