@@ -1,5 +1,6 @@
 """Small designs to simulate, and one folder in which their simulators are compiled once."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,7 +30,11 @@ class Case:
 
 @pytest.fixture(scope="session")
 def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("simulators")
+    """A folder for simulators, which all processes of pytest-xdist share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "simulators"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def random_images(shape: tuple[int, ...], act: ActType, seed: int = 0) -> IntArray:

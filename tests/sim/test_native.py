@@ -33,13 +33,19 @@ WRONG, DROP, CHANGE, WAIT, MISSING, EXTRA, HANG = range(1, 8)
 
 
 @pytest.fixture(scope="module")
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that no other process uses, because tests look for remaining files."""
+    return tmp_path_factory.mktemp("simulators")
+
+
+@pytest.fixture(scope="module")
 def model(chain: Any, workdir: Path) -> NativeModel:
-    return compile_native(chain.design, workdir)
+    return compile_native(chain.design, workdir, quick=True)
 
 
 @pytest.fixture(scope="module")
 def faulty_model(faulty: Any, workdir: Path) -> NativeModel:
-    return compile_native(faulty, workdir)
+    return compile_native(faulty, workdir, quick=True)
 
 
 @pytest.mark.parametrize("stalls", PATTERNS, ids=lambda stalls: stalls.name)
@@ -62,7 +68,9 @@ def test_cycles_equal_those_of_the_cocotb_bench(
     chain: Any, model: NativeModel, workdir: Path, stalls: Stalls
 ) -> None:
     native = model.run(chain.images, stalls=stalls, seed=9)
-    run = compile_streams(chain.design, workdir).run(chain.images, stalls=stalls, seed=9)
+    run = compile_streams(chain.design, workdir, quick=True).run(
+        chain.images, stalls=stalls, seed=9
+    )
     frame_in, frame_out = 48, 24
     assert np.array_equal(run.traces[0].cycles[::frame_in], native.first_input_cycle)
     assert np.array_equal(
@@ -85,7 +93,7 @@ def test_images_may_be_split_over_processes(chain: Any, model: NativeModel) -> N
 
 def test_second_compilation_does_no_work(chain: Any, model: NativeModel, workdir: Path) -> None:
     lines: list[Progress] = []
-    again = compile_native(chain.design, workdir, progress=lines.append)
+    again = compile_native(chain.design, workdir, quick=True, progress=lines.append)
     assert again.compile_seconds == 0 and not lines
     assert again.executable == model.executable
     assert model.compile_seconds > 0

@@ -54,7 +54,7 @@ def design(plan: NetworkPlan, tmp_path_factory: pytest.TempPathFactory) -> Desig
 
 @pytest.fixture(scope="module")
 def model(design: Design, workdir: Path) -> NativeModel:
-    return compile_native(design, workdir)
+    return compile_native(design, workdir, quick=True)
 
 
 def test_each_output_is_a_port_and_no_probe(design: Design) -> None:
@@ -104,7 +104,7 @@ def test_a_wrong_value_is_found_at_its_output(
 def test_every_output_passes_under_every_pattern(
     plan: NetworkPlan, design: Design, workdir: Path
 ) -> None:
-    result = verify(design, IMAGES, trace(plan.network, IMAGES), workdir=workdir)
+    result = verify(design, IMAGES, trace(plan.network, IMAGES), workdir=workdir, quick=True)
     result.raise_if_failed()
     assert result.layers == ("input", "b", "flat", "a")
     assert tuple(pattern.stalls for pattern in result.patterns[-3:]) == WITHHELD
@@ -133,7 +133,7 @@ def test_an_output_that_waits_for_ready_is_seen(
     port = design.outputs[number]
     broken = _broken(design, tmp_path, port.signal, f"{port.signal}__ready")
     result = verify(
-        broken, IMAGES, trace(plan.network, IMAGES), workdir=workdir, patterns=[NONE],
+        broken, IMAGES, trace(plan.network, IMAGES), workdir=workdir, quick=True, patterns=[NONE],
         watchdog_cycles=500,
     )  # fmt: skip
     broken_rules = {(found.layer, found.rule) for found in result.violations}
@@ -146,7 +146,7 @@ def test_an_output_that_waits_for_ready_is_seen(
 def test_the_native_driver_names_the_output_that_stopped(
     design: Design, workdir: Path, tmp_path: Path
 ) -> None:
-    model = compile_native(_broken(design, tmp_path, "o_1", "rst"), workdir)
+    model = compile_native(_broken(design, tmp_path, "o_1", "rst"), workdir, quick=True)
     message = (
         r"^no transfer for 300 cycles: output o_1 is not valid at cycle \d+; input accepted 120 of "
         r"120 transfers, output o_0 gave 180 of 180, output o_1 gave 0 of 240, output o_2 gave 240 "

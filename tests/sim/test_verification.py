@@ -20,7 +20,12 @@ WRONG, DROP, CHANGE, WAIT, MISSING, EXTRA, HANG, STALE = range(1, 9)
 @pytest.fixture(scope="module")
 def good(chain: Any, workdir: Path) -> Verification:
     return verify(
-        chain.design, chain.images, chain.reference, workdir=workdir, network_hash="c0ffee"
+        chain.design,
+        chain.images,
+        chain.reference,
+        workdir=workdir,
+        network_hash="c0ffee",
+        quick=True,
     )
 
 
@@ -28,7 +33,8 @@ def good(chain: Any, workdir: Path) -> Verification:
 def check(faulty_case: Callable[[int], Any], workdir: Path) -> Callable[..., Verification]:
     def check(code: int, **options: Any) -> Verification:
         case = faulty_case(code)
-        options = {"patterns": [NONE], "watchdog_cycles": WATCHDOG, "workdir": workdir} | options
+        common = {"patterns": [NONE], "watchdog_cycles": WATCHDOG, "workdir": workdir}
+        options = common | {"quick": True} | options
         return verify(case.design, case.images, case.reference, **options)
 
     return check
@@ -60,6 +66,7 @@ def test_progress_sees_every_simulation(faulty_case: Callable[[int], Any], workd
         patterns=[NONE],
         workdir=workdir,
         watchdog_cycles=WATCHDOG,
+        quick=True,
         progress=lambda now: seen.append(now.result.stalls),
     )
     assert result.passed

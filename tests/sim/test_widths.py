@@ -50,14 +50,14 @@ def test_native_driver_takes_any_width(
 ) -> None:
     design = _design(tmp_path, lanes, copies, bits=bits)
     images = np.random.default_rng(0).integers(0, 1 << bits, (4, lanes, 2, 3))
-    result = compile_native(design, workdir).run(images, stalls=RANDOM)
+    result = compile_native(design, workdir, quick=True).run(images, stalls=RANDOM)
     assert np.array_equal(result.output, np.tile((1 << bits) - 1 - images, (1, copies, 1, 1)))
 
 
 def test_cocotb_bench_takes_any_width_and_odd_names(workdir: Path, tmp_path: Path) -> None:
     design = _design(tmp_path, 1, 2401)
     images = np.random.default_rng(0).integers(0, 2, (4, 1, 2, 3))
-    run = compile_streams(design, workdir).run(images, stalls=RANDOM)
+    run = compile_streams(design, workdir, quick=True).run(images, stalls=RANDOM)
     assert not run.violations
     got = [trace.port.from_transfers(trace.values) for trace in run.traces]
     assert np.array_equal(got[0], images)

@@ -66,6 +66,12 @@ RUNTIME = ("verilated.o", "verilated_threads.o")
 """Objects of Verilator's runtime library that every model needs."""
 
 GLOBAL = "OPT_GLOBAL="
+HEADERS = (
+    *("<algorithm>", "<chrono>", "<cinttypes>", "<cstdint>", "<fstream>", "<map>", "<memory>"),
+    *("<string>", "<vector>", '"verilated.h"'),
+)
+"""Headers that every simulator includes: more work for the compiler than a small design."""
+PRECOMPILED = "headers.h.fast"
 EMPTY = "module empty(input wire clk);\nendmodule\n"
 
 
@@ -192,4 +198,35 @@ def place_runtime(
     folder.mkdir(parents=True, exist_ok=True)
     for name in objects:
         shutil.copy(runtime / name, folder / name)
-    return (*make_arguments, *(f"--old-file={name}" for name in objects))
+    old_files = (f"--old-file={name}" for name in objects)
+    headers = _precompile_headers(toolchain, workdir, arguments, make_arguments)
+    return (*make_arguments, *old_files, *headers)
+
+
+def _precompile_headers(
+    toolchain: Toolchain, workdir: Path, arguments: Sequence[str], make_arguments: Sequence[str]
+) -> tuple[str, ...]:
+    """Precompile the headers of quick models once. Returns the arguments of make that use them.
+
+    Models with waveforms need other headers. Clang refuses headers that were precompiled with other
+    options; GCC then reads the source, which lies beside them.
+    """
+    if (
+        "OPT_FAST=-O0" not in make_arguments
+        or any(argument.startswith("--trace") for argument in arguments)
+        or not toolchain.compiler.name.startswith("g++")
+    ):
+        return ()
+    source = "".join(f"#include {header}\n" for header in HEADERS)
+    key = content_key([toolchain.identity, source, *arguments, *make_arguments])
+
+    def make_headers(work: Path) -> None:
+        (work / "empty.v").write_text(EMPTY)
+        (work / PRECOMPILED).write_text(source)
+        (work / PRECOMPILED.removesuffix(".fast")).write_text(source)
+        run_verilator(toolchain, work, [*arguments, "--prefix", "Vempty", "--Mdir", ".", "empty.v"])
+        run_make(toolchain, work, "Vempty.mk", [*make_arguments, f"{PRECOMPILED}.gch"])
+
+    folder = shared_folder(workdir) / f"headers-{key}"
+    compile_once(folder, make_headers, (PRECOMPILED, f"{PRECOMPILED}.gch"))
+    return (f"USER_CPPFLAGS=-include {folder / PRECOMPILED}",)
