@@ -32,18 +32,18 @@ def render_engines(report: Report) -> str:
         rows.append(
             [
                 escape(row.name),
+                track(busy, "full" if row.bottleneck else ""),
+                number(busy, f"{busy:.0%}") + pace,
+                number(row.cycles, f"{row.cycles:,}"),
                 escape(row.array + (f" packed {row.packed}" if row.packed > 1 else "")),
                 number(row.multipliers, str(row.multipliers)) if row.multipliers else "",
                 escape(row.multiplier_kind),
                 escape(row.lanes.replace("->", "→")),
-                number(row.cycles, f"{row.cycles:,}"),
-                track(busy, "full" if row.bottleneck else ""),
-                number(busy, f"{busy:.0%}") + pace,
             ]
         )
     headers = (
-        *("stage", "array", "multipliers", "kind", "channels per transfer"),
-        *("cycles per frame", "busy", ""),
+        *("stage", "busy", "", "cycles per frame"),
+        *("array", "multipliers", "kind", "channels per transfer"),
     )
     note = (
         '<p class="note">Array: rows x columns x multipliers per PE. '
@@ -53,7 +53,7 @@ def render_engines(report: Report) -> str:
     if result is not None:
         text = number(result.cycles_per_frame, f"{result.cycles_per_frame:,}")
         note = f"<p>The pipeline takes a frame every {text} cycles.</p>{note}"
-    return section("engines", "Engines", table(headers, rows, numbers=(2, 5)), note)
+    return section("engines", "Engines", table(headers, rows, numbers=(3, 5)), note)
 
 
 def render_resources(report: Report) -> str:

@@ -106,7 +106,7 @@ def _tiles(report: Report) -> Iterator[str]:
             rate = result.fmax_mhz_estimated * 1e6 / result.cycles_per_frame
             note = f"at {result.fmax_mhz_estimated:.0f} MHz, estimated"
         if rate is not None:
-            yield tile("Frames per second", number(rate, f"{rate:,.0f}"), note)
+            yield tile("Frames/s", number(rate, f"{rate:,.0f}"), note)
         cycles = result.latency_cycles
         clock = placed.fmax_mhz_best if placed else result.clock_mhz or result.fmax_mhz_estimated
         note = "cycles" if clock is None else f"cycles: {cycles / clock:,.1f} µs at {clock:.1f} MHz"

@@ -137,8 +137,8 @@ def test_the_figures_of_each_section_are_those_of_the_report(tmp_path: Path) -> 
     engines = [
         number
         for row in content["engines"]
-        for number in (*([row["multipliers"]] * bool(row["multipliers"])), row["cycles"],
-                       1 - row["idle"])
+        for number in (1 - row["idle"], row["cycles"],
+                       *([row["multipliers"]] * bool(row["multipliers"])))
     ]  # fmt: skip
     assert page.numbers["engines"] == [*engines, performance["cycles_per_frame"]]
     uses = [number for use in build["resources"] for number in (use["used"], use["available"])]
