@@ -1,4 +1,4 @@
-"""What a board takes beside the accelerator is what synthesis makes of it, or a little more."""
+"""Estimated resources of a server against synthesis: equal or slightly more."""
 
 import json
 from pathlib import Path

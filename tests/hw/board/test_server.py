@@ -1,4 +1,4 @@
-"""The server of a board: right answers to right requests, and to no others."""
+"""The server of a board: results for valid requests only."""
 
 import random
 from collections.abc import Callable
@@ -24,11 +24,11 @@ CONFIG = BoardConfig(
     identity=bytes(range(1, 9)),
 )
 LATENCY = 7
-"""Cycles of the accelerator in the test from its last transfer in to its first out."""
+"""Cycles of the test's accelerator from its last transfer in to its first transfer out."""
 
 
 def _expected(image: bytes) -> list[int]:
-    """Some outputs of 20 bits, negative ones among them."""
+    """Outputs of 20 bits, some of them negative."""
     total = sum(byte << number for number, byte in enumerate(image))
     return [total - 4000, -total, (total * 37) % 5000 - 2500]
 
@@ -38,7 +38,7 @@ def _class(outputs: list[int]) -> int:
 
 
 class Harness:
-    """A server between a line that is driven bit by bit and an accelerator made of Python."""
+    """A server between a line that is driven bit by bit and an accelerator in Python."""
 
     def __init__(self) -> None:
         self.dut = Server(CONFIG, input_bits=8, output_shape=Shape(20, signed=True))

@@ -48,7 +48,7 @@ class _Chain(wiring.Component):
 
 
 def _send(ctx, dut, data: bytes, rng: random.Random):  # type: ignore[no-untyped-def]
-    """Send bytes, with pauses at random."""
+    """Send bytes with random pauses."""
 
     async def send() -> None:
         for byte in data:

@@ -26,7 +26,7 @@ FRAMES = 3
 
 
 def _simulate(plan: NetworkPlan, *, gap: float, stall: float, seed: int) -> Frames:
-    """Send frames through the pipeline and see that every output is right."""
+    """Send frames through the pipeline and compare every output."""
     images = random_images(plan.network, FRAMES, seed)
     run = run_frames(Pipeline(plan), images, gap=gap, stall=stall, seed=seed)
     for name, expected in forward(plan.network, images).items():
@@ -55,7 +55,7 @@ def test_stalls_change_no_value(seed: int, gap: float, stall: float) -> None:
 
 
 def _tight(plan: NetworkPlan) -> NetworkPlan:
-    """Give every window buffer the least room that a window needs, so that writers must wait."""
+    """Give every window buffer the least depth that a window needs, so that writers wait."""
     stages = []
     for stage in plan.stages:
         if isinstance(stage, WindowedEngine):
@@ -164,7 +164,7 @@ def test_cycles_are_exact_with_multipliers_of_adders(seed: int) -> None:
 @pytest.mark.parametrize("multiplier", [0, 1, 2])
 @pytest.mark.parametrize("reloadable", [False, True])
 def test_cycles_are_exact_whatever_scales(multiplier: int, reloadable: bool) -> None:
-    """Only where all multipliers are 1 is nothing multiplied: zeros take a multiplier's time."""
+    """Only multipliers of 1 need no multiplication: zeros take the latency of a multiplier."""
     plan = plan_network(_scaled_by(residual_network(), multiplier), reloadable=reloadable)
     assert _simulate(plan, gap=0, stall=0, seed=multiplier).cycles == plan.cycles(FRAMES)
 

@@ -1,4 +1,4 @@
-"""The plan: formulas, choices, refusals."""
+"""The plan: formulas, choices and errors."""
 
 import re
 from itertools import product

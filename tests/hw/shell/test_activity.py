@@ -1,4 +1,4 @@
-"""Counters of frames, cycles and stalls, against a model that remembers everything."""
+"""Counters of frames, cycles and stalls, against a model with a complete history."""
 
 import random
 from collections import Counter
@@ -15,7 +15,7 @@ FRAMES = 6
 
 @dataclass
 class Frames:
-    """What has happened to frames; each takes a few cycles to enter."""
+    """History of frames; each takes a few cycles to enter."""
 
     outputs: int
     begun: list[int] = field(default_factory=list)
@@ -24,11 +24,11 @@ class Frames:
     """Cycles, by output."""
 
     def done(self) -> list[int]:
-        """In which cycle each frame left by its slowest output."""
+        """Cycle in which each frame left through its slowest output."""
         return [max(cycles) for cycles in zip(*self.left, strict=False)]
 
     def latencies(self) -> set[int]:
-        """Of all frames that have left."""
+        """Latencies of all frames that have left."""
         return {last - first + 1 for first, last in zip(self.begun, self.done(), strict=False)}
 
     def choose(self, rng: random.Random, cycle: int, busy: float) -> dict[str, int]:
@@ -77,7 +77,7 @@ def test_every_counter_counts_what_happened(outputs: int, busy: float) -> None:
 
 
 def test_the_latency_is_that_of_the_frame_that_was_begun() -> None:
-    """Of three frames under way, the first is measured, then the next to begin: the fourth."""
+    """Of three frames in flight the first is measured, then the next to start: the fourth."""
     dut = Activity(1, FRAMES)
     begins, leaves = {0, 3, 4, 20}, {9, 17, 18, 40}
     shown = {10: 10, 39: 10, 41: 21}

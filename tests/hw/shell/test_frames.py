@@ -1,4 +1,4 @@
-"""Frames of right and wrong length: what the pipeline sees, and what is told about it."""
+"""Frames of right and wrong length: transfers into the pipeline, and error flags."""
 
 import random
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def _format(transfers: int) -> StreamFormat:
 
 
 class Through(wiring.Component):
-    """Check, a queue as the pipeline, end; and what the check says."""
+    """Frame check, a queue as the pipeline, and frame end; with the flags of the check."""
 
     i: stream.Interface
     o: stream.Interface
@@ -112,7 +112,7 @@ def _run(
 
 
 def _expected(packets: Sequence[Sequence[int]], transfers: int) -> Seen:
-    """Fill up or cut each packet to a frame; its last transfer tells whether that was needed."""
+    """Fill up or cut each packet to a frame; TUSER of its last transfer says if so."""
     seen = Seen()
     for given_packet in packets:
         wrong = int(len(given_packet) != transfers)
@@ -150,7 +150,7 @@ def test_without_the_check_only_the_count_matters(seed: int) -> None:
 
 
 def test_the_last_transfer_of_a_result_waits_for_the_end_of_its_input() -> None:
-    """A result of 2 transfers for an input of 4 is complete before its input is."""
+    """A result of 2 transfers can be complete before its input of 4."""
     dut = Through(4, 2)
 
     async def bench(ctx: Any) -> None:

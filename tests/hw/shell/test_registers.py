@@ -128,7 +128,7 @@ SMALL = (
 async def _access(
     ctx: Any, dut: RegisterFile, address: int, value: int | None = None, strobe: int = 15
 ) -> tuple[int, int]:
-    """Read, or write a value. Returns data and error, which come one cycle after the transfer."""
+    """Read, or write a value. Returns data and error, one cycle after the transfer."""
     write = value is not None
     ctx.set(
         dut.request.payload,
@@ -224,7 +224,7 @@ def test_what_a_register_is_not_for_is_an_error(
 
 
 class Chain:
-    """What a load chain of some memories does with its bus, delays included."""
+    """Model of a load chain of several memories, with its delays."""
 
     def __init__(self, sizes: list[int]) -> None:
         self.sizes = sizes
@@ -233,7 +233,7 @@ class Chain:
         self._bus: list[tuple[int, int, int]] = [(0, 0, 0)] * len(sizes)
 
     def step(self, start: int, valid: int, byte: int) -> None:
-        """One clock edge, with what is on the bus."""
+        """Advance one clock edge with the signals of the bus."""
         arriving = [(start, valid, byte), *self._bus[:-1]]
         for number, (begin, some, data) in enumerate(arriving):
             passed = some and self.full[number]
@@ -248,7 +248,7 @@ class Chain:
 def _load(
     sizes: list[int], writes: list[tuple[int, int]], starts: list[int], seed: int = 0
 ) -> tuple[Chain, LoadPort, dict[str, int]]:
-    """Write words with strobes; `starts` are numbers of words before which a load begins."""
+    """Write words with strobes; a load starts before each word whose number is in `starts`."""
     dut, chain, rng = LoadPort(sum(sizes)), Chain(sizes), random.Random(seed)
     result = {"overflows": 0, "opened_early": 0}
 

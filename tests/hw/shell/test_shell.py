@@ -1,4 +1,4 @@
-"""The shell around a queue: what its registers say when as many frames as can be are under way."""
+"""The shell around a queue: registers with the largest number of frames in flight."""
 
 import random
 from typing import Any
@@ -84,7 +84,7 @@ def test_no_counter_runs_over_however_long_a_consumer_waits(outputs: int, most_f
             ctx.set(dut.i.valid, 0)
 
     async def consume(ctx: Any) -> None:
-        """The last output waits for 200 cycles; the others take at once."""
+        """Take all outputs at once, except the last one: after 200 cycles."""
         for cycle in range(600):
             for number, output in enumerate(dut.outputs):
                 free = number < outputs - 1 or cycle >= 200

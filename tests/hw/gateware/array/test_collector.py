@@ -1,4 +1,4 @@
-"""Accumulators and the order in which their results are collected."""
+"""Accumulators, and the order of the collected results."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The array of PEs with its weight memories, without anything around it."""
+"""The array of PEs with its weight memories, by itself."""
 
 import random
 

@@ -43,7 +43,7 @@ def _ports(plan: NetworkPlan) -> tuple[StreamPort, StreamPort]:
 def _check(
     plan: NetworkPlan, images: np.ndarray, *, gap: float = 0, stall: float = 0, seed: int = 0
 ) -> Run:
-    """Run images through the pipeline; values must be the golden ones, whatever the stalls."""
+    """Run images through the pipeline under stalls; values must equal the golden ones."""
     source, sink = _ports(plan)
     run = run_stream(
         Pipeline(plan),

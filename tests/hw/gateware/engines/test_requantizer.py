@@ -35,7 +35,7 @@ EDGES = [
 def _hardware(
     shape: RequantizerShape, spec: Requantize, acc: IntArray, bias: IntArray
 ) -> list[int]:
-    """Send accumulators through, channel by channel in turn; one per cycle."""
+    """Send one accumulator per cycle through, channel by channel in turn."""
     channels = len(bias)
     dut = Requantizer(shape)
     multiplier = np.broadcast_to(spec.multiplier, channels)
@@ -68,7 +68,7 @@ def _ties(shift: int) -> list[int]:
 
 
 def _shapes(spec: Requantize, output: ActType, bias: IntArray) -> list[RequantizerShape]:
-    """As narrow as these parameters allow, and for any that may be loaded."""
+    """Make the narrowest shape for these parameters, and the shape for loadable ones."""
     return [
         RequantizerShape.of(ACC_BITS, bias, spec, output),
         RequantizerShape.of(ACC_BITS, bias, spec, output, loadable=True),

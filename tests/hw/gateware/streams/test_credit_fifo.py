@@ -1,4 +1,4 @@
-"""Credits: room is promised before work starts."""
+"""Output buffers that promise room before a pass starts."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Copies of a stream: values, latency, room."""
+"""Forks: values, latency, room."""
 
 import random
 

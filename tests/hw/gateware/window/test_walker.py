@@ -1,4 +1,4 @@
-"""Counters that follow a window, against the geometry they are built from."""
+"""Counters that follow a window, against its geometry."""
 
 from amaranth.hdl import Elaboratable
 from amaranth.sim import Simulator

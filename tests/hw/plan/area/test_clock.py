@@ -1,4 +1,4 @@
-"""The model of the clock."""
+"""The estimate of the clock frequency."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Multipliers that requantizers take: as many as their circuit has."""
+"""Estimated multipliers of requantizers against those of their circuit."""
 
 from types import SimpleNamespace
 

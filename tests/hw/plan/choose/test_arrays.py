@@ -17,6 +17,7 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    NetworkError,
 )
 from systolith.plan import ArrayShape, Feed, PlanError, plan_network
 from systolith.plan.engines.workload import Workload, workload_of
@@ -181,6 +182,7 @@ def test_what_is_no_array_and_no_budget_is_named() -> None:
 def test_several_problems_are_one_list() -> None:
     assert re.fullmatch(r"2 problems:\n  - a\n  - b", str(PlanError(["a", "b"])))
     assert str(PlanError(["a"])) == "a"
+    assert not issubclass(PlanError, NetworkError)
 
 
 def test_arrays_are_named_with_dots_or_without() -> None:

@@ -1,4 +1,4 @@
-"""Plans within a budget, or at a pace: against every engine that there could be."""
+"""Plans within a budget or at a pace, against all possible engines."""
 
 import re
 from dataclasses import replace
@@ -38,7 +38,7 @@ def _budgets() -> st.SearchStrategy[Budget]:
 
 
 def _every_engine(work: Workload, budget: Budget) -> list[EngineOption]:
-    """Each array that a layer could have, with multipliers and memories of each kind."""
+    """List each array of a layer with each kind of multipliers and memories."""
     found = []
     kinds = MultiplierKind if budget.trades_luts else [MultiplierKind.DSP]
     for rows, columns, multipliers, packed in product(
@@ -59,7 +59,7 @@ def _every_engine(work: Workload, budget: Budget) -> list[EngineOption]:
 
 
 def _network(kept: int) -> IntegerNetwork:
-    """Four channels, of which each filter keeps so many."""
+    """Make a layer of four channels of which each filter keeps `kept`."""
     pattern = (kept, 4) if kept < 4 else None
     return convolution(channels=4, filters=4, size=(5, 4), kept=pattern)
 
@@ -177,7 +177,7 @@ def test_the_least_that_is_named_suffices() -> None:
 
 
 def _wide() -> IntegerNetwork:
-    """An addition around a convolution: of what waits for it, there is more than a row."""
+    """More than a row waits for an addition around a convolution."""
     network = convolution(channels=2, filters=2, size=(3, 80))
     (layer,) = network.layers
     assert isinstance(layer, Conv2d)

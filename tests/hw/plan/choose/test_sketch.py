@@ -1,4 +1,4 @@
-"""Sketches against the exact choice: never better than it, and mostly the same."""
+"""Sketches against the exact choice: never better, and equal in most cases."""
 
 import pytest
 

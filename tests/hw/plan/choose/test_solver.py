@@ -1,4 +1,4 @@
-"""The choice of options, against all that could be chosen."""
+"""The choice of options against all possible choices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

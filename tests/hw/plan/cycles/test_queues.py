@@ -1,4 +1,4 @@
-"""Queues where branches part: deep enough, and no deeper."""
+"""Depths of queues: sufficient and minimal."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from tests.support.random_networks import random_residual_network
 
 SEEDS = range(40)
 CLOSE_CALLS = (47, 59, 249)
-"""Seeds of networks where one transfer less costs a few cycles in all frames together."""
+"""Seeds of networks where one transfer less costs a few cycles over all frames."""
 DEEPEST = 10_000
 U8 = ActType(bits=8, signed=False)
 HALVE = Requantize(multiplier=np.array([1]), shift=np.array([1]))
@@ -29,7 +29,7 @@ def _forks(plan: NetworkPlan) -> list[ForkPlan]:
 
 
 def _ends(plan: NetworkPlan, fork: ForkPlan) -> int | None:
-    """When the last frame leaves with this fork in place of its namesake; None if it never does."""
+    """Cycle in which the last frame leaves with this fork; None if the pipeline deadlocks."""
     stages = [fork if stage.name == fork.name else stage for stage in plan.stages]
     try:
         return compute_timeline(plan.graph.replaced(stages), FRAMES).last_output[-1]
@@ -38,7 +38,7 @@ def _ends(plan: NetworkPlan, fork: ForkPlan) -> int | None:
 
 
 def _assert_sufficient_and_minimal(plan: NetworkPlan) -> None:
-    """Make one queue or all deeper: that is no faster. Make one shallower: that is slower."""
+    """Check that deeper queues are no faster, and that one shallower queue is slower."""
     end = compute_timeline(plan.graph, FRAMES).last_output[-1]
     deepest = [
         replace(stage, depths=tuple(DEEPEST if deep else DEEP - 1 for deep in stage.deep))
@@ -90,7 +90,7 @@ def _plan_around_two_convolutions(
     kernel: tuple[int, int],
     arrays: dict[str, ArrayShape],
 ) -> NetworkPlan:
-    """The input is added to what two convolutions make of it, with a fork between these."""
+    """Add the input to the result of two convolutions, with a fork between these."""
     rows, columns = kernel
     layers = (
         _convolution("first", "input", (filters, 1, down, 1), (down - 1, 0, 0, 0)),
@@ -103,7 +103,7 @@ def _plan_around_two_convolutions(
 
 
 def test_a_quicker_queue_elsewhere_needs_a_deeper_one_here() -> None:
-    """Sized with all queues in block memory, the first would be one transfer too shallow."""
+    """Sizing with all queues in block memory would make the first one transfer too shallow."""
     arrays = {"first": ArrayShape(rows=2, columns=4), "second": ArrayShape(rows=24, columns=1)}
     plan = _plan_around_two_convolutions((4, 5), 4, 4, (4, 3), arrays)
     assert [fork.depths for fork in _forks(plan)] == [(2, 55), (2, 2)]
@@ -111,7 +111,7 @@ def test_a_quicker_queue_elsewhere_needs_a_deeper_one_here() -> None:
 
 
 def test_a_queue_that_registers_make_too_shallow_is_in_block_memory() -> None:
-    """In registers it is slower, but only once its neighbour is in registers as well."""
+    """The queue is slower in registers, but only if its neighbour is in registers, too."""
     arrays = {"first": ArrayShape(rows=5, columns=1), "second": ArrayShape(rows=20, columns=1)}
     plan = _plan_around_two_convolutions((4, 7), 2, 5, (5, 4), arrays)
     assert [fork.depths for fork in _forks(plan)] == [(2, DEEP), (2, 2)]

@@ -1,4 +1,4 @@
-"""The cycle model by itself; that hardware follows it is shown with the pipelines."""
+"""The cycle model by itself; tests of pipelines compare it with hardware."""
 
 from dataclasses import replace
 from itertools import pairwise

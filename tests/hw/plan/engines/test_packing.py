@@ -1,4 +1,4 @@
-"""Packed memories, decoded again by the rule that the array follows."""
+"""Packed memories, decoded by the rule that the array follows."""
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ from tests.support.windows import windows
 
 
 def _pixels_read(window: Window) -> list[set[int]]:
-    """For each window, the numbers of the pixels inside the image that it reads."""
+    """List the pixels inside the image that each window reads."""
     rows, columns = window.output_size
     (sh, sw), (top, _, left, _) = window.stride, window.padding
     return [

@@ -1,4 +1,4 @@
-"""Resources of an engine's variants, counted together, against each counted by itself."""
+"""Resources of an engine's variants: estimated together, and one by one."""
 
 from dataclasses import replace
 from itertools import product
@@ -34,7 +34,7 @@ NETWORKS = {
 
 
 def _wrong(network: IntegerNetwork, reloadable: bool) -> int:
-    """Count the options that say something else than their engines."""
+    """Count the options whose resources differ from those of their engine."""
     (layer,) = network.layers
     assert isinstance(layer, Conv2d)
     work = workload_of(network, layer, reloadable=reloadable)

@@ -21,7 +21,7 @@ def _double(path: Path | str) -> Callable[[int], int]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that Numba's cache goes into."""
+    """Folder of Numba's cache."""
     (tmp_path / "double.py").write_text(SOURCE)
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path
