@@ -54,13 +54,13 @@ def _image(x: Tensor) -> Tensor:
     return whole.permute(0, 3, 1, 2)
 
 
-def _seen(y: Tensor, node: Any) -> Tensor:
+def _to_hls4ml_shape(y: Tensor, node: Any) -> Tensor:
     """Bring (N, C, H, W) to hls4ml's dimensions, channels last."""
     last = y.permute(0, 2, 3, 1)
     return last.squeeze(1) if "1D" in node.class_name else last
 
 
-def _padded(node: Any, image: Tensor, value: float = 0.0) -> Tensor:
+def _pad(node: Any, image: Tensor, value: float = 0.0) -> Tensor:
     sides = [int(node.get_attr(f"pad_{side}", 0)) for side in ("left", "right", "top", "bottom")]
     return functional.pad(image, sides, value=value)
 
@@ -76,17 +76,19 @@ def _dense(node: Any, x: Tensor) -> Tensor:
 def _convolution(node: Any, x: Tensor) -> Tensor:
     weight = _weight(node, "weight")
     weight = weight.unsqueeze(0) if weight.ndim == 3 else weight
-    image = _padded(node, _image(x))
+    image = _pad(node, _image(x))
     if "Depthwise" in node.class_name:
         groups = image.shape[1]
         kernel = weight.flatten(2).permute(2, 0, 1).unsqueeze(1)
     else:
         groups, kernel = 1, weight.permute(3, 2, 0, 1)
     bias = _weight(node, "bias").reshape(-1)
-    return _seen(functional.conv2d(image, kernel, bias, _stride(node), groups=groups), node)
+    return _to_hls4ml_shape(
+        functional.conv2d(image, kernel, bias, _stride(node), groups=groups), node
+    )
 
 
-def _scaled(node: Any, x: Tensor) -> Tensor:
+def _scale(node: Any, x: Tensor) -> Tensor:
     scale, bias = (_weight(node, name) for name in ("scale", "bias"))
     return x * scale.reshape(-1) + bias.reshape(-1)
 
@@ -99,9 +101,11 @@ def _pool(node: Any, x: Tensor) -> Tensor:
         return kept.reshape(len(x), *map(int, node.get_output_variable().shape))
     kernel = (int(node.get_attr("pool_height", 1)), int(node.get_attr("pool_width")))
     if average:
-        return _seen(functional.avg_pool2d(_padded(node, image), kernel, _stride(node)), node)
-    padded = _padded(node, image, float("-inf"))
-    return _seen(functional.max_pool2d(padded, kernel, _stride(node)), node)
+        return _to_hls4ml_shape(
+            functional.avg_pool2d(_pad(node, image), kernel, _stride(node)), node
+        )
+    padded = _pad(node, image, float("-inf"))
+    return _to_hls4ml_shape(functional.max_pool2d(padded, kernel, _stride(node)), node)
 
 
 def _activation(node: Any, x: Tensor) -> Tensor:
@@ -109,22 +113,22 @@ def _activation(node: Any, x: Tensor) -> Tensor:
     return x if str(node.get_attr("activation", "linear")).lower() == "linear" else x.relu()
 
 
-def _added(node: Any, x: Tensor, y: Tensor) -> Tensor:
+def _add(node: Any, x: Tensor, y: Tensor) -> Tensor:
     return x + y
 
 
-def _reshaped(node: Any, x: Tensor) -> Tensor:
+def _reshape(node: Any, x: Tensor) -> Tensor:
     shape = [int(size) for size in node.get_output_variable().shape]
     assert prod(shape) == prod(x.shape[1:])  # compared while the layer was mapped
     return x.reshape(len(x), *shape)
 
 
-def _transposed(node: Any, x: Tensor) -> Tensor:
+def _transpose(node: Any, x: Tensor) -> Tensor:
     return x.permute(0, *(int(axis) + 1 for axis in node.get_attr("perm")))
 
 
-def _zero_padded(node: Any, x: Tensor) -> Tensor:
-    return _seen(_padded(node, _image(x)), node)
+def _zero_pad(node: Any, x: Tensor) -> Tensor:
+    return _to_hls4ml_shape(_pad(node, _image(x)), node)
 
 
 COMPUTED: Mapping[str, Callable[..., Tensor]] = {
@@ -136,12 +140,12 @@ COMPUTED: Mapping[str, Callable[..., Tensor]] = {
         ),
         _convolution,
     ),
-    **dict.fromkeys(("BatchNormalization", "ApplyAlpha"), _scaled),
+    **dict.fromkeys(("BatchNormalization", "ApplyAlpha"), _scale),
     **dict.fromkeys(("Pooling1D", "Pooling2D", "GlobalPooling1D", "GlobalPooling2D"), _pool),
     **dict.fromkeys(("Activation", "ParametrizedActivation"), _activation),
-    "Merge": _added,
-    "Reshape": _reshaped,
-    "Transpose": _transposed,
-    **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D"), _zero_padded),
+    "Merge": _add,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D"), _zero_pad),
 }
 """Evaluation of all supported layers, by class."""

@@ -6,8 +6,11 @@ from typing import Any
 
 import hls4ml
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from torch import nn
+
+from systolith.hls4ml_backend import ConversionError
 
 SMALL = {"multipliers": 8, "quick_simulation": True, "check_csimulation": False}
 """What compiles soon; tests compare with the C simulation themselves."""
@@ -58,3 +61,18 @@ def images(shape: tuple[int, ...], count: int, seed: int, scale: float) -> NDArr
     """Random images, channels last."""
     rng = np.random.default_rng(seed)
     return (rng.normal(size=(count, *shape)) * scale).astype(np.float32)
+
+
+def quantized(model: nn.Module, shape: tuple[int, ...], **types: str) -> dict[str, Any]:
+    config = pytorch_config(model, shape)
+    for section in config["LayerName"].values():
+        for key in section["Precision"]:
+            section["Precision"][key] = types.get(key, "auto" if key == "accum" else QUANTIZED)
+    return config
+
+
+def problems(model: nn.Module, config: dict[str, Any], folder: Path, **given: Any) -> list[str]:
+    with pytest.raises(ConversionError) as refused:
+        convert(model, config, folder, **given)
+    assert not (folder / "Systolith").exists()
+    return list(refused.value.problems)

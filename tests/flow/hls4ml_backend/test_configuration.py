@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from systolith.hls4ml_backend import ConversionError, read_report
-from tests.flow.hls4ml_backend.comparing import convert
-from tests.flow.hls4ml_backend.test_refusals import problems, quantized
+from tests.flow.hls4ml_backend.comparing import convert, problems, quantized
 
 
 def small() -> nn.Module:

@@ -13,7 +13,7 @@ from systolith.hls4ml_backend import ConversionError, checks
 from systolith.hls4ml_backend.checks import check_csimulation
 from systolith.hls4ml_backend.tracing import compute_layer_outputs
 from systolith.network import IntegerNetwork, trace
-from tests.flow.hls4ml_backend.comparing import convert
+from tests.flow.hls4ml_backend.comparing import convert, quantized
 from tests.flow.hls4ml_backend.random_doors import (
     Case,
     keras_case,
@@ -21,7 +21,6 @@ from tests.flow.hls4ml_backend.random_doors import (
     pytorch_case,
     silence,
 )
-from tests.flow.hls4ml_backend.test_refusals import quantized
 
 EQUAL = "equal to hls4ml's C simulation (Vitis) on 8 random inputs"
 

@@ -17,8 +17,7 @@ from systolith.network import (
     Rounding,
     trace,
 )
-from tests.flow.hls4ml_backend.comparing import convert
-from tests.flow.hls4ml_backend.test_refusals import quantized
+from tests.flow.hls4ml_backend.comparing import convert, quantized
 
 
 def rectified(folder: Path, first: str, second: str) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from systolith.hls4ml_backend import ConversionError
 from systolith.hls4ml_backend.user_model import NotComparable, UserInputs, run_user_model
 from systolith.network import trace
-from tests.flow.hls4ml_backend.comparing import convert
+from tests.flow.hls4ml_backend.comparing import convert, problems, quantized
 from tests.flow.hls4ml_backend.keras_models import keras_config, many_layers
 from tests.flow.hls4ml_backend.random_doors import (
     Case,
@@ -23,7 +23,6 @@ from tests.flow.hls4ml_backend.random_doors import (
     pytorch_case,
     silence,
 )
-from tests.flow.hls4ml_backend.test_refusals import problems, quantized
 
 
 class Weighted(nn.Module):

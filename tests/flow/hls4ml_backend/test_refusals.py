@@ -2,29 +2,17 @@
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from torch import Tensor, nn
 
-from systolith.hls4ml_backend import ConversionError
-from tests.flow.hls4ml_backend.comparing import QUANTIZED, convert, images, pytorch_config
-
-
-def quantized(model: nn.Module, shape: tuple[int, ...], **types: str) -> dict[str, Any]:
-    config = pytorch_config(model, shape)
-    for section in config["LayerName"].values():
-        for key in section["Precision"]:
-            section["Precision"][key] = types.get(key, "auto" if key == "accum" else QUANTIZED)
-    return config
-
-
-def problems(model: nn.Module, config: dict[str, Any], folder: Path, **given: Any) -> list[str]:
-    with pytest.raises(ConversionError) as refused:
-        convert(model, config, folder, **given)
-    assert not (folder / "Systolith").exists()
-    return list(refused.value.problems)
+from tests.flow.hls4ml_backend.comparing import (
+    convert,
+    images,
+    problems,
+    quantized,
+)
 
 
 def test_all_layers_are_named_at_once(tmp_path: Path) -> None:

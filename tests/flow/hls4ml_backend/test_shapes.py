@@ -17,9 +17,8 @@ from torch import nn
 from systolith.hls4ml_backend import ConversionError
 from systolith.hls4ml_backend.mapping import map_graph
 from systolith.network import trace
-from tests.flow.hls4ml_backend.comparing import convert
+from tests.flow.hls4ml_backend.comparing import convert, problems, quantized
 from tests.flow.hls4ml_backend.keras_models import keras_config
-from tests.flow.hls4ml_backend.test_refusals import problems, quantized
 
 
 @pytest.mark.parametrize(

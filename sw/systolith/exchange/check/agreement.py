@@ -192,7 +192,7 @@ class _Check:
             theirs = self._theirs(layer.name)
             if theirs is not None and bounds is not None:
                 self._compare_layer(layer, bounds, theirs)
-            known[layer.name] = self._agreed(layer, bounds, theirs)
+            known[layer.name] = self._choose_input(layer, bounds, theirs)
             self.ours[layer.name] = self._end_to_end(layer, bounds, known)
 
     def _end_to_end(
@@ -260,7 +260,7 @@ class _Check:
         self.inner += theirs.size
         self.apart += int((counterpart.arrange(ours.value) != theirs).sum())
 
-    def _agreed(self, layer: Layer, ours: Bounds | None, theirs: IntArray | None) -> Bounds:
+    def _choose_input(self, layer: Layer, ours: Bounds | None, theirs: IntArray | None) -> Bounds:
         """Choose the input of the layers after it: the executor's result if it is known."""
         if theirs is None:
             assert ours is not None

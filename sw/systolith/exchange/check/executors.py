@@ -142,7 +142,7 @@ def _qonnx(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]]
 
     def together(images: NDArray[Any]) -> Arrays | None:
         try:
-            computed = _executed(_set_batch(model, len(images)), images)
+            computed = _execute(_set_batch(model, len(images)), images)
             whole = all(len(computed[name]) == len(images) for name in dependent)
             return computed if whole else None
         except Exception:  # It raises exceptions of many types, and again for one image.
@@ -152,7 +152,7 @@ def _qonnx(model: ModelProto, tensors: Sequence[str]) -> Callable[[NDArray[Any]]
         if len(images) > 1 and not for_one and (batch := together(images)) is not None:
             return {name: batch[name] for name in tensors}
         single = _set_batch(model, 1)
-        parts = [_executed(single, images[place : place + 1]) for place in range(len(images))]
+        parts = [_execute(single, images[place : place + 1]) for place in range(len(images))]
         return {name: np.concatenate([part[name] for part in parts]) for name in tensors}
 
     return compute
@@ -177,7 +177,7 @@ def _set_batch(model: ModelProto, batch: int) -> Any:
     return ModelWrapper(fixed).transform(InferShapes())
 
 
-def _executed(shaped: Any, images: NDArray[Any]) -> Arrays:
+def _execute(shaped: Any, images: NDArray[Any]) -> Arrays:
     """Compute all tensors of QONNX's model."""
     from qonnx.core.onnx_exec import execute_onnx
 

@@ -52,7 +52,7 @@ def fold_shapes(model: ModelProto) -> ModelProto:
     folding = _Folding(folded.graph, versions)
     kept = [node for node in model.graph.node if not folding.fold(node)]
     del folded.graph.node[:]
-    folded.graph.node.extend(_used(kept, {value.name for value in model.graph.output}))
+    folded.graph.node.extend(_drop_unused(kept, {value.name for value in model.graph.output}))
     for name, array in folding.constants.items():
         if name not in constants:
             folded.graph.initializer.append(numpy_helper.from_array(array, name))
@@ -94,7 +94,7 @@ class _Folding:
             self.stored[tensor.name] = tensor
         for value in graph.input:
             if value.name not in self.types:
-                self.types[value.name] = _with_one_image(value.type)
+                self.types[value.name] = _set_one_image(value.type)
 
     def fold(self, node: NodeProto) -> bool:
         """Visit a node; True if a constant replaces it."""
@@ -104,11 +104,11 @@ class _Folding:
                 self._note(node.output[0], array)
             return False
         if node.domain == "" and node.op_type not in NOT_FOLDED:
-            array = self._computed(node)
+            array = self._compute(node)
             if array is not None:
                 self._note(node.output[0], array)
                 return True
-        self.types.update(self._inferred(node))
+        self.types.update(self._infer(node))
         return False
 
     def _note(self, name: str, array: Array) -> None:
@@ -122,7 +122,7 @@ class _Folding:
             self.constants[name] = numpy_helper.to_array(self.stored[name])
         return self.constants.get(name)
 
-    def _computed(self, node: NodeProto) -> Array | None:
+    def _compute(self, node: NodeProto) -> Array | None:
         if len(node.output) != 1:
             return None
         if node.op_type in OF_SHAPES:
@@ -156,7 +156,7 @@ class _Folding:
             graph, opset_imports=[helper.make_opsetid("", self.versions.get("", 1))]
         )
 
-    def _inferred(self, node: NodeProto) -> Mapping[str, TypeProto]:
+    def _infer(self, node: NodeProto) -> Mapping[str, TypeProto]:
         first = self.types.get(node.input[0]) if node.input else None
         if node.op_type in KEEP_SHAPE and node.domain:
             return {node.output[0]: first} if first is not None else {}
@@ -175,7 +175,7 @@ class _Folding:
         return infer_types(node, self.versions, types, data)
 
 
-def _with_one_image(given: TypeProto) -> TypeProto:
+def _set_one_image(given: TypeProto) -> TypeProto:
     single = TypeProto()
     single.CopyFrom(given)
     if single.tensor_type.shape.dim:
@@ -192,7 +192,7 @@ def _known_shape(of: TypeProto | None) -> tuple[int, ...] | None:
     return tuple(size.dim_value for size in sizes)
 
 
-def _used(nodes: list[NodeProto], outputs: set[str]) -> Iterator[NodeProto]:
+def _drop_unused(nodes: list[NodeProto], outputs: set[str]) -> Iterator[NodeProto]:
     """Drop nodes that nothing reads any more."""
     needed, kept = set(outputs), []
     for node in reversed(nodes):

@@ -75,11 +75,11 @@ def read_reshape(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read Reshape of each image."""
     shape = _shape(values[0])
     sizes = integer_constants_of(values[1], "a shape")
-    wanted = _wanted(sizes, shape, allow_zero=bool(node.attributes["allowzero"]))
+    wanted = _target_shape(sizes, shape, allow_zero=bool(node.attributes["allowzero"]))
     return _reshape(node, values[0], wanted, draft)
 
 
-def _wanted(sizes: list[int], shape: Shape, *, allow_zero: bool) -> Shape:
+def _target_shape(sizes: list[int], shape: Shape, *, allow_zero: bool) -> Shape:
     """Compute the shape of one result."""
     elements = prod(shape)
     kept = [

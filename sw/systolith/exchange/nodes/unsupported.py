@@ -89,7 +89,7 @@ def drop_tail(model: ModelFile) -> TrimmedModel:
         notes.append(
             f"{tail[-1]} at the end is left to the host: the network gives '{name}', which it reads"
         )
-    nodes = _needed([node for node in model.nodes if id(node) not in gone], outputs)
+    nodes = _select_needed([node for node in model.nodes if id(node) not in gone], outputs)
     trimmed = replace(model, nodes=nodes, outputs=tuple(dict.fromkeys(outputs)))
     return TrimmedModel(model=trimmed, instead=instead, notes=tuple(notes))
 
@@ -105,7 +105,7 @@ def _tail(output: str, maker: Mapping[str, Node]) -> tuple[list[Node], str]:
     return tail[:length], start
 
 
-def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
+def _select_needed(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
     """Select the nodes that outputs depend on."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):

@@ -63,7 +63,7 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     )
     ExchangeError.raise_if_any(problems + window_problems)
     if x.origin and any(padding):
-        x = _with_zero(node, x, draft)
+        x = _requantize_to_zero_point(node, x, draft)
     whole = _detect_and_ungroup(weight.integers, groups)
 
     def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
@@ -100,7 +100,9 @@ def _detect_and_ungroup(weight: IntArray, groups: int) -> UngroupedWeights:
     raise AssertionError("the last structure is the dense one")
 
 
-def _with_zero(node: Node, x: QuantizedActivation, draft: Draft) -> QuantizedActivation:
+def _requantize_to_zero_point(
+    node: Node, x: QuantizedActivation, draft: Draft
+) -> QuantizedActivation:
     """Requantize an activation so that it has a zero point and can be padded."""
     act = x.tensor.type
     zero = act.zero_point - x.origin / x.scale

@@ -36,13 +36,13 @@ def test_qonnx_runs_all_images_at_once_where_the_file_allows_it(
 ) -> None:
     path = _model(tmp_path / "model.onnx", batch, shape)
     sizes: list[int] = []
-    execute = executors._executed
+    execute = executors._execute
 
     def counted(shaped: Any, images: Any) -> Any:
         sizes.append(len(images))
         return execute(shaped, images)
 
-    monkeypatch.setattr(executors, "_executed", counted)
+    monkeypatch.setattr(executors, "_execute", counted)
     found = import_onnx(path).agreement
     assert found is not None and found.equal and found.layers >= 2
     assert sizes == ([found.images] if together else [1] * found.images)
