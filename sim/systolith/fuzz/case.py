@@ -127,7 +127,7 @@ class Case:
         stages = [
             self._fitted(stage) if isinstance(stage, ConvPlan) else stage for stage in plan.stages
         ]
-        return replace(plan, graph=plan.graph.replaced(stages))
+        return replace(plan, graph=plan.graph.with_stages(stages))
 
     def _fitted(self, plan: ConvPlan) -> ConvPlan:
         """Return an engine with the multipliers and memories of this case."""

@@ -14,7 +14,7 @@ from systolith.frontend.operators import (
     IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
-    Requantizer,
+    IntegerRequantizer,
 )
 from systolith.network import INPUT, ActType, IntArray, NetworkError, Shape
 from systolith.quant import (
@@ -218,9 +218,9 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
             return IntegerFlatten()
 
 
-def _requantizer(scaling: Scaling) -> Requantizer:
+def _requantizer(scaling: Scaling) -> IntegerRequantizer:
     shift = torch.tensor([scaling.fixed_point.shift])
-    return Requantizer(
+    return IntegerRequantizer(
         scaling.fixed_point.multiplier,
         shift,
         scaling.output,

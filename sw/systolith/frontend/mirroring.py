@@ -11,7 +11,7 @@ from systolith.frontend.operators import (
     IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
-    Requantizer,
+    IntegerRequantizer,
 )
 from systolith.network import (
     ActType,
@@ -95,8 +95,8 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
             return IntegerFlatten()
 
 
-def _requantizer(spec: Requantize, output: ActType) -> Requantizer:
-    return Requantizer(
+def _requantizer(spec: Requantize, output: ActType) -> IntegerRequantizer:
+    return IntegerRequantizer(
         _tensor(spec.multiplier),
         _tensor(spec.shift),
         output,

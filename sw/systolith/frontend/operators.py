@@ -26,14 +26,14 @@ __all__ = [
     "IntegerFlatten",
     "IntegerLinear",
     "IntegerMaxPool2d",
-    "Requantizer",
+    "IntegerRequantizer",
 ]
 
 FLOAT32_INTEGERS = 1 << 24
 """float32 holds every integer up to this one."""
 
 
-class Requantizer(nn.Module):
+class IntegerRequantizer(nn.Module):
     """Requantization of accumulators to outputs.
 
     Parameters
@@ -113,7 +113,7 @@ class IntegerConv2d(nn.Module):
         self,
         weight: Tensor,
         bias: Tensor,
-        requantizer: Requantizer,
+        requantizer: IntegerRequantizer,
         *,
         stride: tuple[int, int],
         padding: Padding,
@@ -155,7 +155,7 @@ class IntegerLinear(nn.Module):
     bias: Tensor
 
     def __init__(
-        self, weight: Tensor, bias: Tensor, requantizer: Requantizer, *, zero_point: int = 0
+        self, weight: Tensor, bias: Tensor, requantizer: IntegerRequantizer, *, zero_point: int = 0
     ) -> None:
         super().__init__()
         self.register_buffer("weight", weight.double())
@@ -176,7 +176,7 @@ class IntegerAdd(nn.Module):
     def __init__(
         self,
         multipliers: tuple[int, int],
-        requantizer: Requantizer,
+        requantizer: IntegerRequantizer,
         *,
         zero_points: tuple[int, int] = (0, 0),
     ) -> None:
@@ -198,7 +198,7 @@ class IntegerAvgPool2d(nn.Module):
 
     def __init__(
         self,
-        requantizer: Requantizer,
+        requantizer: IntegerRequantizer,
         *,
         kernel_size: tuple[int, int] | None,
         stride: tuple[int, int],

@@ -32,7 +32,7 @@ def _plan(weights: MemoryKind, window: MemoryKind, *, reloadable: bool = False) 
     plan = plan_network(network, arrays={"conv": array}, reloadable=reloadable)
     (engine,) = plan.convolutions
     engine = replace(engine, weight_memory=weights, window_memory=window)
-    return replace(plan, graph=plan.graph.replaced([engine]))
+    return replace(plan, graph=plan.graph.with_stages([engine]))
 
 
 def _styles(text: str, module: str) -> list[str]:
@@ -64,7 +64,7 @@ def test_windows_of_pools_are_of_the_kind_that_the_plan_says() -> None:
             replace(stage, window_memory=kind) if isinstance(stage, PoolPlan) else stage
             for stage in plan.stages
         ]
-        text = emit_verilog(replace(plan, graph=plan.graph.replaced(stages)))
+        text = emit_verilog(replace(plan, graph=plan.graph.with_stages(stages)))
         assert _styles(text, r"pool2\.reader\.memory") == [kind.value]
 
 

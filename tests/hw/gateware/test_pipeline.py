@@ -62,7 +62,7 @@ def _tight(plan: NetworkPlan) -> NetworkPlan:
             depth = 1 << (stage.window.span * stage.words_per_pixel - 1).bit_length()
             stage = replace(stage, buffer_depth=max(depth, 2))
         stages.append(stage)
-    return NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
+    return NetworkPlan(network=plan.network, graph=plan.graph.with_stages(stages))
 
 
 @pytest.mark.parametrize("seed", first_few(range(60, 84), 8))
@@ -127,7 +127,7 @@ def test_shallower_queues_are_slower_and_the_model_knows(
                 continue
             shallow = fork.with_depth(branch, depth - 1)
             stages = [shallow if stage is fork else stage for stage in plan.stages]
-            tight = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
+            tight = NetworkPlan(network=plan.network, graph=plan.graph.with_stages(stages))
             try:
                 cycles = tight.cycles(FRAMES)
             except RuntimeError:
@@ -145,7 +145,7 @@ def test_cycles_are_exact_with_queues_in_block_memory(seed: int) -> None:
         else stage
         for stage in plan.stages
     ]
-    deep = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
+    deep = NetworkPlan(network=plan.network, graph=plan.graph.with_stages(stages))
     assert _simulate(deep, gap=0, stall=0, seed=seed).cycles == deep.cycles(FRAMES)
     _simulate(deep, gap=0.3, stall=0.3, seed=seed)
 
@@ -157,7 +157,7 @@ def test_cycles_are_exact_with_multipliers_of_adders(seed: int) -> None:
         replace(stage, multiplier_kind=MultiplierKind.LUT) if isinstance(stage, ConvPlan) else stage
         for stage in plan.stages
     ]
-    soft = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
+    soft = NetworkPlan(network=plan.network, graph=plan.graph.with_stages(stages))
     assert _simulate(soft, gap=0, stall=0, seed=seed).cycles == soft.cycles(FRAMES)
 
 

@@ -96,10 +96,10 @@ class PacketReceiver(wiring.Component):
                 with m.If(self.valid & (self.byte == SYNC) & self.enable):
                     m.next = "header"
             with m.State("header"):
-                self._broken(m, silent)
+                self._drop_broken(m, silent)
                 self._header(m, check.valid, version, length, count)
             with m.State("payload"):
-                self._broken(m, silent)
+                self._drop_broken(m, silent)
                 m.d.comb += [self.payload.eq(self.valid), check.valid.eq(self.valid)]
                 with m.If(self.valid):
                     m.d.sync += count.eq(count + 1)
@@ -107,7 +107,7 @@ class PacketReceiver(wiring.Component):
                         m.d.sync += count.eq(0)
                         m.next = "checksum"
             with m.State("checksum"):
-                self._broken(m, silent)
+                self._drop_broken(m, silent)
                 m.d.comb += check.valid.eq(self.valid)
                 with m.If(self.valid):
                     m.d.sync += count.eq(count + 1)
@@ -142,7 +142,7 @@ class PacketReceiver(wiring.Component):
                 with m.If(Cat(fields[-BYTE:], self.byte) == 0):
                     m.next = "checksum"
 
-    def _broken(self, m: Module, silent: Signal) -> None:
+    def _drop_broken(self, m: Module, silent: Signal) -> None:
         """Drop a packet after silence or an error on the line."""
         with m.If(silent):
             m.d.sync += self.status.eq(AnswerStatus.TRUNCATED)

@@ -58,7 +58,7 @@ def estimate_fmax_mhz(taken: Resources, device: Device, *, speed: int = 6) -> fl
         problems.append("a design must take something of the device")
     if problems:
         raise ValueError("; ".join(problems))
-    base_mhz, slope = _fitted()
+    base_mhz, slope = _read_fit()
     return float(base_mhz * extent**-slope * SPEED_FACTORS[speed])
 
 
@@ -75,6 +75,6 @@ def extent_of(taken: Resources, device: Device) -> float:
 
 
 @cache
-def _fitted() -> tuple[float, float]:
+def _read_fit() -> tuple[float, float]:
     fit = json.loads((files("systolith.plan.area") / FITTED).read_text())
     return fit["base_mhz"], fit["slope"]

@@ -78,7 +78,7 @@ def logic_of(stage: StagePlan, *, reloadable: bool = False) -> Logic:
         shares = [common_logic(stage, reloadable=reloadable)]
         shares += [part_logic(stage, part, reloadable=reloadable) for part in EnginePart]
         return sum_shares(shares)
-    luts, flip_flops = _fitted()
+    luts, flip_flops = _read_costs()
     return sum_shares(
         [
             LogicShare(
@@ -109,7 +109,7 @@ def sum_shares(shares: Sequence[LogicShare]) -> Logic:
 
 
 def _share(parts: PartsOf, plan: ConvPlan, reloadable: bool) -> LogicShare:
-    luts, flip_flops = _fitted()
+    luts, flip_flops = _read_costs()
     of_luts, of_flip_flops = parts
     return LogicShare(
         weigh(of_luts(plan, reloadable), luts),
@@ -118,7 +118,7 @@ def _share(parts: PartsOf, plan: ConvPlan, reloadable: bool) -> LogicShare:
 
 
 @cache
-def _fitted() -> tuple[Mapping[str, float], Mapping[str, float]]:
+def _read_costs() -> tuple[Mapping[str, float], Mapping[str, float]]:
     costs = json.loads((files("systolith.plan.area") / FITTED).read_text())
     return costs["luts"], costs["flip_flops"]
 

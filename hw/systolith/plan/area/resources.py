@@ -58,10 +58,10 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             memories = Resources(
                 block_rams=_blocks(stage.window_memories, stage.window_memory, block)
             )
-            dsps = requantizer_dsps(stage.lanes, _scaled(stage, reloadable), stage.scale_bits)
+            dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
             return logic_used + memories + Resources(dsps=dsps if stage.average else 0)
         case AddPlan():
-            dsps = requantizer_dsps(stage.lanes, _scaled(stage, reloadable), stage.scale_bits)
+            dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
             return logic_used + Resources(dsps=2 * stage.lanes + dsps)
         case ForkPlan():
             return logic_used + Resources(block_rams=_queues(stage, block))
@@ -137,7 +137,7 @@ def engine_resources(
         )
 
 
-def _scaled(stage: AddPlan | PoolPlan, reloadable: bool) -> int:
+def _factor_bits(stage: AddPlan | PoolPlan, reloadable: bool) -> int:
     """Width of a requantizer's factor: a sum plus a bias of 0, or plus any loadable bias."""
     if stage.offset_bits:
         return stage.sum_bits

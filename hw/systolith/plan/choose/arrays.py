@@ -116,7 +116,7 @@ def array_shapes(work: Workload) -> list[ArrayShape]:
         for rows, columns, multipliers in product(
             sorted(_row_sizes(work), reverse=True),
             _column_sizes(work, packed),
-            _folded(work.slots),
+            _fold_sizes(work.slots),
         )
     ]
 
@@ -153,10 +153,10 @@ def _row_sizes(work: Workload) -> list[int]:
 def _column_sizes(work: Workload, packed: int) -> list[int]:
     """Numbers of columns without idle ones; the filters of a channel are side by side."""
     if not work.multiplicity:
-        return _folded(ceil(work.filters / packed))
-    return [channels * work.multiplicity for channels in _folded(work.channels)]
+        return _fold_sizes(ceil(work.filters / packed))
+    return [channels * work.multiplicity for channels in _fold_sizes(work.channels)]
 
 
-def _folded(length: int) -> list[int]:
+def _fold_sizes(length: int) -> list[int]:
     """Smallest sizes that cover `length` in each number of folds."""
     return sorted({ceil(length / folds) for folds in range(1, length + 1)})

@@ -30,7 +30,7 @@ __all__ = [
     "TRANSFER",
     "WINDOW",
     "Model",
-    "evaluate",
+    "evaluate_model",
     "jit",
 ]
 
@@ -302,7 +302,7 @@ def _consume(stage: Record, model: Model) -> bool:
 
 
 @jit
-def evaluate(model: Model, neighbours: Ints) -> None:
+def evaluate_model(model: Model, neighbours: Ints) -> None:
     """Evaluate stages until nothing new follows; each again only after a neighbour made progress.
 
     Parameters

@@ -32,13 +32,13 @@ def size_queues(graph: StageGraph) -> StageGraph:
     """
     while True:
         run = compute_timeline(graph, FRAMES)
-        for move in (_as_used, _into_block_memory, _into_registers):
+        for move in (_reduce_to_use, _into_block_memory, _into_registers):
             moved = move(graph, run)
             if _deep(moved) != _deep(graph):
                 graph = _deepest(moved)
                 break
         else:
-            return _reduce(_as_used(graph, run), run.last_output[-1])
+            return _reduce(_reduce_to_use(graph, run), run.last_output[-1])
 
 
 def _deepest(graph: StageGraph) -> StageGraph:
@@ -49,7 +49,7 @@ def _deepest(graph: StageGraph) -> StageGraph:
     return graph
 
 
-def _as_used(graph: StageGraph, run: Timeline) -> StageGraph:
+def _reduce_to_use(graph: StageGraph, run: Timeline) -> StageGraph:
     """Make each queue as deep as it is used; unless one moves, no event changes."""
     for fork in _forks(graph):
         used = tuple(max(depth, LEAST_DEPTH) for depth in run.most_queued[fork.name])
@@ -118,4 +118,4 @@ def _forks(graph: StageGraph) -> list[ForkPlan]:
 
 
 def _with(graph: StageGraph, fork: ForkPlan) -> StageGraph:
-    return graph.replaced([fork if stage.name == fork.name else stage for stage in graph.stages])
+    return graph.with_stages([fork if stage.name == fork.name else stage for stage in graph.stages])

@@ -99,7 +99,7 @@ def compute_timeline(graph: StageGraph, frames: int) -> Timeline:
     streams[entering]["offers"] = sizes[entering]
     transfers = np.zeros(begins[-1], dtype=events.TRANSFER)
     model = _Tables(graph.stages, edges, frames).model(streams, transfers)
-    events.evaluate(model, _neighbours(graph, edges))
+    events.evaluate_model(model, _neighbours(graph, edges))
     takes = streams["takes"].tolist()
     done, wanted = (sum(counts[number] for number in leaving) for counts in (takes, sizes))
     if done != wanted:

@@ -145,7 +145,7 @@ def workload_of(
         reads=_reads(layer, image, group),
         multiplicity=len(layer.weight) // image.shape[0] if depthwise else 0,
         feed=_feed(layer, image),
-        packed=_packed(layer, image),
+        packed=_filters_per_multiplier(layer, image),
         scale_bits=scale_bits(layer.requantize, reloadable=reloadable),
         offset_bits=offset_bits(
             acc_bits, fold_bias(layer, image.type), layer.requantize, reloadable=reloadable
@@ -259,7 +259,7 @@ def _is_flattened(layer: Conv2d | Linear, image: Tensor) -> bool:
     return isinstance(layer, Linear) and image.shape[1:] != (1, 1)
 
 
-def _packed(layer: Conv2d | Linear, image: Tensor) -> int:
+def _filters_per_multiplier(layer: Conv2d | Linear, image: Tensor) -> int:
     """Number of filters whose weights fit one multiplier and always meet the same activation.
 
     They do if the filters share their selection, or if nothing is selected.

@@ -74,7 +74,7 @@ class StageGraph:
         """All streams, in the order of their readers; outputs come last."""
         return tuple(self._edges())
 
-    def replaced(self, stages: Sequence[StagePlan]) -> "StageGraph":
+    def with_stages(self, stages: Sequence[StagePlan]) -> "StageGraph":
         """Return the graph with other stages of the same names, in the same order."""
         return replace(self, stages=tuple(stages))
 

@@ -32,7 +32,7 @@ def _ends(plan: NetworkPlan, fork: ForkPlan) -> int | None:
     """Cycle in which the last frame leaves with this fork; None if the pipeline deadlocks."""
     stages = [fork if stage.name == fork.name else stage for stage in plan.stages]
     try:
-        return compute_timeline(plan.graph.replaced(stages), FRAMES).last_output[-1]
+        return compute_timeline(plan.graph.with_stages(stages), FRAMES).last_output[-1]
     except RuntimeError:
         return None
 
@@ -46,7 +46,7 @@ def _assert_sufficient_and_minimal(plan: NetworkPlan) -> None:
         else stage
         for stage in plan.stages
     ]
-    assert compute_timeline(plan.graph.replaced(deepest), FRAMES).last_output[-1] == end
+    assert compute_timeline(plan.graph.with_stages(deepest), FRAMES).last_output[-1] == end
     for fork in _forks(plan):
         for branch, depth in enumerate(fork.depths):
             in_block_memory = _ends(plan, fork.with_depth(branch, DEEPEST))

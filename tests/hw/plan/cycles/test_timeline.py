@@ -92,7 +92,7 @@ def test_cycles_are_exact_when_intervals_alternate_or_not(seed: int) -> None:
         else stage
         for stage in plan.stages
     )
-    tight = NetworkPlan(network=plan.network, graph=plan.graph.replaced(stages))
+    tight = NetworkPlan(network=plan.network, graph=plan.graph.with_stages(stages))
     for frames in (1, 7, 33):
         assert tight.cycles(frames) == compute_timeline(tight.graph, frames).cycles
     assert tight.cycles(299) == compute_timeline(tight.graph, 299).cycles
