@@ -31,7 +31,7 @@ def classify(
     ] = None,
     port: Annotated[str, typer.Option(help="Serial port of the board.")] = "/dev/ttyUSB0",
     images: Annotated[
-        int | None, typer.Option(min=1, help="So many test images, instead of pictures.")
+        int | None, typer.Option(min=1, help="Number of test images to send instead of pictures.")
     ] = None,
     board: BoardName = None,
     multipliers: Multipliers = None,

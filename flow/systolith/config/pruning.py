@@ -1,4 +1,4 @@
-"""The pruning steps of an experiment: one section per method, told apart by `method`."""
+"""The pruning steps of an experiment: one section per method, which `method` names."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal

@@ -225,7 +225,7 @@ def plan_network(
     ------
     PlanError
         Naming every layer that no engine computes and every array that does not fit its layer, or
-        the resources of which the budget has too little.
+        the resources that exceed the budget.
     """
     shapes = resolve_layer_names(network, arrays or {})
     PlanError.raise_if_any(

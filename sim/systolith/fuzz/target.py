@@ -138,7 +138,7 @@ def explain_damage(folder: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def suppress_warnings() -> Iterator[None]:
-    """Suppress warnings, of which odd random models cause thousands."""
+    """Suppress the thousands of warnings that odd random models cause."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -287,7 +287,7 @@ def register_map(*, outputs: int = 1, reloadable: bool = True) -> tuple[Register
     Raises
     ------
     ValueError
-        If the map has no room for so many outputs.
+        If the map has no room for all outputs.
     """
     if not 1 <= outputs <= MOST_OUTPUTS:
         raise ValueError(f"the register map has room for 1..{MOST_OUTPUTS} outputs, got {outputs}")
