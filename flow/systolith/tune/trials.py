@@ -1,4 +1,4 @@
-"""The trials of a study in Optuna's storage: asked in batches, reported at the end of each batch."""
+"""The trials of a study in Optuna's storage: asked in batches, reported after each batch."""
 
 import json
 import warnings
@@ -27,8 +27,8 @@ Trial = FrozenTrial
 class Trials:
     """The trials of a study.
 
-    A batch counts once all its trials are reported. An interrupted study resumes within its batch and
-    asks for the same points as an uninterrupted one.
+    A batch counts once all its trials are reported. An interrupted study resumes within its batch
+    and asks for the same points as an uninterrupted one.
 
     Parameters
     ----------
