@@ -102,7 +102,7 @@ Words load(const std::string& path, size_t words) {
     return values;
 }
 
-// One output of the design: its consumer, and what it gave.
+// One output of the design: its consumer and its transfers.
 class Output {
   public:
     // Words of 32 bits lie in memory as in files, the least significant byte first.
@@ -126,8 +126,8 @@ class Output {
     }
     // Before the rising edge: choose ready.
     void choose() { ready_ = complete() || !stall_.paused(); }
-    // After the design has settled: take what is given and look at the rules; whether there was a
-    // transfer. fail(reason) does not return.
+    // After the design has settled: accept a transfer and check the stream rules. Returns whether
+    // there was a transfer. fail(reason) does not return.
     template <class Fail>
     bool take(const Fail& fail) {
         if (waited_) {
@@ -209,8 +209,8 @@ int main(int argc, char** argv) {
     dut.rst = 0;
 
     uint64_t in = 0, cycle = 0, last_transfer = 0;
-    uint64_t drain = 256;  // how long to look for transfers after the last frame
-    bool pending = false;  // valid was raised and not yet accepted: it must stay
+    uint64_t drain = 256;  // cycles in which to look for transfers after the last frame
+    bool pending = false;  // valid is 1 without a transfer so far: it must hold
     const auto fail = [&](const std::string& reason) {
         dut.final();
 #if VM_TRACE

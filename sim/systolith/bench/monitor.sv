@@ -1,4 +1,4 @@
-// Watches one stream: transfers, and the two rules that one cycle and the next can show.
+// Watches one stream: transfers, and the two rules about consecutive cycles.
 module systolith_bench_monitor #(
   parameter int WIDTH = 8
 ) (
@@ -11,8 +11,8 @@ module systolith_bench_monitor #(
   output logic dropped, // valid fell before the transfer
   output logic changed // payload changed before the transfer
 );
-  logic waited /*verilator public_flat_rd*/; // valid was seen without ready since reset
-  logic eager /*verilator public_flat_rd*/; // ready was seen without valid since reset
+  logic waited /*verilator public_flat_rd*/; // valid was 1 without ready since reset
+  logic eager /*verilator public_flat_rd*/; // ready was 1 without valid since reset
   logic [WIDTH-1:0] last /*verilator public_flat_rd*/; // payload of the last transfer
   logic held;
   logic [WIDTH-1:0] held_payload;

@@ -2,7 +2,7 @@
 module systolith_bench_stall(
   input logic clk,
   input logic rst,
-  input logic [32:0] begin_threshold,  // 2**32 is certainty
+  input logic [32:0] begin_threshold,  // probability times 2**32
   input logic [32:0] end_threshold,
   input logic [31:0] seed,             // not zero
   output logic paused

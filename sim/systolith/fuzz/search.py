@@ -83,7 +83,7 @@ class FuzzResult:
         """Whether no case failed."""
         return not self.failures
 
-    def add(self, outcome: "Outcome") -> None:
+    def add(self, outcome: "CaseOutcome") -> None:
         """Add a case to the counts."""
         self.networks += 1
         self.contents += outcome.contents
@@ -101,7 +101,7 @@ def _plain(reason: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CaseOutcome:
     """Verdict and features of one case, and if it failed the simplest case that fails alike."""
 
     verdict: Verdict
@@ -198,7 +198,7 @@ class _Task(Generic[C]):
     shrink_attempts: int
     seconds: int | None
 
-    def __call__(self, number: int) -> Outcome:
+    def __call__(self, number: int) -> CaseOutcome:
         workdir = self.workdir / str(os.getpid())
         workdir.mkdir(exist_ok=True)
         choices = SeededChoices(f"{self.seed}/{number}")
@@ -219,7 +219,7 @@ class _Task(Generic[C]):
                 verdict=simplest_verdict,
             )
             self._keep(failure, simplest)
-        return Outcome(verdict, Counter(self.target.contents(case)), failure)
+        return CaseOutcome(verdict, Counter(self.target.contents(case)), failure)
 
     def _judge(self, case: C, workdir: Path) -> Verdict:
         if self.seconds is None:
@@ -247,7 +247,7 @@ class _Task(Generic[C]):
 @contextmanager
 def _outcomes(
     task: _Task[C], numbers: range, jobs: int, most_failures: int
-) -> Iterator[Iterator[Outcome]]:
+) -> Iterator[Iterator[CaseOutcome]]:
     """Yield outcomes in the order in which cases end, until `most_failures` have failed."""
     if jobs == 1:
         yield _one_by_one(task, numbers, most_failures)
@@ -261,7 +261,7 @@ def _outcomes(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_by_one(task: _Task[C], numbers: range, most_failures: int) -> Iterator[Outcome]:
+def _one_by_one(task: _Task[C], numbers: range, most_failures: int) -> Iterator[CaseOutcome]:
     failures = 0
     for number in numbers:
         yield (outcome := task(number))
@@ -270,7 +270,7 @@ def _one_by_one(task: _Task[C], numbers: range, most_failures: int) -> Iterator[
             return
 
 
-def _as_they_end(futures: list[Future[Outcome]], most_failures: int) -> Iterator[Outcome]:
+def _as_they_end(futures: list[Future[CaseOutcome]], most_failures: int) -> Iterator[CaseOutcome]:
     failures = 0
     for future in as_completed(futures):
         if future.cancelled():

@@ -1,5 +1,5 @@
-// Runs the top module of a board at the level of its pins, and joins its serial line, bit by bit,
-// to a pseudo-terminal. Prints the terminal's name, then runs until it is ended.
+// Simulates the pins of a board's top module, and connects its serial line to a pseudo-terminal.
+// Prints the name of the terminal, then runs until it is killed.
 //     board DIVISOR
 
 #include <fcntl.h>
@@ -17,8 +17,8 @@
 namespace {
 
 constexpr int BITS = 8;
-constexpr long SLICE = 4096;     // cycles between two looks at the terminal
-constexpr long REST = 1'000'000; // cycles without a byte after which simulation goes slower
+constexpr long SLICE = 4096;     // cycles between two polls of the terminal
+constexpr long REST = 1'000'000; // cycles without a byte after which the simulation slows down
 
 // Bytes from the terminal to pin rx.
 class Sender {
@@ -47,7 +47,7 @@ class Sender {
     int left = 0, time = 0;
 };
 
-// Bytes from pin tx; each is looked at in the middle of its bits.
+// Bytes from pin tx, sampled in the middle of each bit.
 class Receiver {
   public:
     explicit Receiver(int divisor) : divisor(divisor) {}
@@ -77,7 +77,7 @@ int open_terminal() {
         std::perror("pseudo-terminal");
         std::exit(1);
     }
-    // Held open here, so that hosts may come and go; bytes pass as they are.
+    // Kept open, so that hosts can connect repeatedly. Bytes pass unchanged.
     const int other = open(ptsname(terminal), O_RDWR | O_NOCTTY);
     termios settings;
     tcgetattr(other, &settings);

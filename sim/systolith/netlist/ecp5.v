@@ -1,6 +1,5 @@
-// What the cells of a Lattice ECP5 do, as far as this project uses them: those that Yosys has no
-// model of. One clock; clock enables, chip selects and resets are taken as they are tied here, to 1
-// and to 0.
+// Models of the cells of a Lattice ECP5 that this project uses and Yosys has no model of. There is one
+// clock. Clock enables and chip selects are tied to 1, resets to 0.
 
 module MULT18X18D (
     input
@@ -48,8 +47,8 @@ module MULT18X18D (
     assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18, P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0} = p;
 endmodule
 
-// Memory of 2048 bytes of 9 bits. Of its shapes, those of whole bytes: 9, 18 and 36 bits. In the
-// last, port A writes and port B reads, with the data pins of both.
+// Memory of 2048 bytes of 9 bits, in shapes of whole bytes: 9, 18 and 36 bits wide. With 36 bits,
+// port A writes and port B reads, each with the data pins of both.
 module DP16KD (
     input
         ADA0, ADA1, ADA2, ADA3, ADA4, ADA5, ADA6, ADA7, ADA8, ADA9, ADA10, ADA11, ADA12, ADA13,

@@ -1,5 +1,5 @@
-// What the rest of a Lattice ECP5 does, as far as synthesis uses it: LUTs and the multiplexers
-// beside them, carries, registers, memories made of LUTs, and a PLL.
+// Models of the other cells of a Lattice ECP5 that synthesis uses: LUTs and their multiplexers,
+// carries, registers, memories made of LUTs, and a PLL.
 
 module LUT4 (input A, B, C, D, output Z);
     parameter [15:0] INIT = 16'h0;
@@ -14,8 +14,8 @@ module L6MUX21 (input D0, D1, SD, output Z);
     assign Z = SD ? D1 : D0;
 endmodule
 
-// Two bits of a sum. A LUT of four inputs says whether a bit hands a carry on; if it does not, the
-// LUT of the first two inputs is the carry, unless the carry is cut there.
+// Two bits of a sum. For each bit, a LUT of four inputs selects whether the carry propagates. If it
+// does not, a LUT of the first two inputs is the carry, unless the carry chain is cut there.
 module CCU2C (
     input CIN, A0, B0, C0, D0, A1, B1, C1, D1,
     output S0, S1, COUT
@@ -77,7 +77,7 @@ module TRELLIS_DPR16X4 (
     assign DO = words[RAD];
 endmodule
 
-// Whoever simulates drives the design's clock where the board's would be.
+// The simulation drives the clock of the design in place of the board's clock.
 module EHXPLLL (
     input CLKI, CLKFB, RST, STDBY, PHASESEL0, PHASESEL1, PHASEDIR, PHASESTEP, PHASELOADREG,
         PLLWAKESYNC, ENCLKOP, ENCLKOS, ENCLKOS2, ENCLKOS3,

@@ -1,5 +1,5 @@
-// What the multipliers of Gowin GW1N and GW2A do, as far as this project uses them: Yosys has no model
-// of them. One clock; its enable and reset are taken as they are tied here, to 1 and to 0.
+// Models of the multipliers of Gowin GW1N and GW2A, which Yosys has no model of. There is one clock;
+// its enable is tied to 1, resets to 0.
 
 module MULT9X9 (
     input [8:0] A, B, SIA, SIB,

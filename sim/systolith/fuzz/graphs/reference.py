@@ -13,13 +13,15 @@ from qonnx.custom_op.general.bipolar_quant import binary_quant
 from qonnx.custom_op.general.intquant import int_quant
 from qonnx.transformation.infer_shapes import InferShapes
 
-__all__ = ["QONNX_DOMAIN", "Array", "run_model", "run_node", "run_qonnx"]
+__all__ = ["QONNX_DOMAIN", "TensorValues", "run_model", "run_onnx_node", "run_qonnx"]
 
-Array = NDArray[Any]
+TensorValues = NDArray[Any]
 QONNX_DOMAIN = "qonnx.custom_op.general"
 
 
-def run_model(model: ModelProto, images: Array, outputs: Sequence[str] = ()) -> list[Array]:
+def run_model(
+    model: ModelProto, images: TensorValues, outputs: Sequence[str] = ()
+) -> list[TensorValues]:
     """Run a model with ONNX Runtime. Returns its outputs, or the tensors named by `outputs`."""
     if outputs:
         copy = ModelProto()
@@ -33,7 +35,9 @@ def run_model(model: ModelProto, images: Array, outputs: Sequence[str] = ()) -> 
     return [np.asarray(output) for output in session.run(None, {name: images})]
 
 
-def run_qonnx(model: ModelProto, images: Array, outputs: Sequence[str] = ()) -> list[Array]:
+def run_qonnx(
+    model: ModelProto, images: TensorValues, outputs: Sequence[str] = ()
+) -> list[TensorValues]:
     """Run a model with the executor of qonnx."""
     copy = ModelProto()
     copy.CopyFrom(model)
@@ -48,9 +52,9 @@ def run_qonnx(model: ModelProto, images: Array, outputs: Sequence[str] = ()) -> 
     return [np.asarray(context[name]) for name in names]
 
 
-def run_node(
-    node: NodeProto, values: Mapping[str, Array], opset: int, ir_version: int
-) -> dict[str, Array]:
+def run_onnx_node(
+    node: NodeProto, values: Mapping[str, TensorValues], opset: int, ir_version: int
+) -> dict[str, TensorValues]:
     """Run one node on arrays. Returns its results by tensor name."""
     if node.domain == QONNX_DOMAIN:
         return {node.output[0]: _run_custom(node, [values[name] for name in node.input])}
@@ -69,7 +73,7 @@ def run_node(
     return dict(zip(outputs, map(np.asarray, results), strict=True))
 
 
-def _run_custom(node: NodeProto, inputs: Sequence[Array]) -> Array:
+def _run_custom(node: NodeProto, inputs: Sequence[TensorValues]) -> TensorValues:
     settings = {item.name: helper.get_attribute_value(item) for item in node.attribute}
     if node.op_type == "BipolarQuant":
         return np.asarray(binary_quant(*inputs), dtype=np.float32)

@@ -13,7 +13,7 @@ from systolith.exchange import ImportedModel, import_onnx
 from systolith.fuzz.choices import Choices
 from systolith.fuzz.graphs.drawing import draw_graph
 from systolith.fuzz.graphs.graph import Graph
-from systolith.fuzz.graphs.reference import Array, run_model, run_qonnx
+from systolith.fuzz.graphs.reference import TensorValues, run_model, run_qonnx
 from systolith.fuzz.shrink import remove_parts
 from systolith.fuzz.target import FindingKind, Verdict, suppress_warnings
 from systolith.network import NetworkError, forward
@@ -142,7 +142,7 @@ def _import(graph: Graph, read: ImportFunction) -> ImportedModel:
         return read(path)
 
 
-def _run(graph: Graph, outputs: list[str]) -> list[Array]:
+def _run(graph: Graph, outputs: list[str]) -> list[TensorValues]:
     run = run_qonnx if graph.qonnx else run_model
     return run(graph.model, graph.images, outputs)
 
@@ -157,7 +157,7 @@ def _left_out(graph: Graph, tensor: str) -> list[str]:
     return operators
 
 
-def _ours(imported: ImportedModel, images: Array, *, integer: bool) -> Array:
+def _ours(imported: ImportedModel, images: TensorValues, *, integer: bool) -> TensorValues:
     """Run the imported network. Returns real values, or integers if the file has such outputs."""
     outputs = forward(imported.network, imported.quantize_input(images))
     ((name, real),) = imported.real(outputs).items()
@@ -210,8 +210,8 @@ def _findings(graph: Graph, read: ImportFunction) -> Iterator[tuple[FindingKind,
 
 
 def _compare_at(
-    graph: Graph, read: ImportFunction, quantizer: QuantizerNode, clean: Array
-) -> tuple[str, Array]:
+    graph: Graph, read: ImportFunction, quantizer: QuantizerNode, clean: TensorValues
+) -> tuple[str, TensorValues]:
     """Compare the results of one quantizer for images whose earlier quantizers are all equal."""
     try:
         imported = _import(quantizer.graph, read)

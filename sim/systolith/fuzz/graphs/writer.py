@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from systolith.fuzz.choices import Choices
-from systolith.fuzz.graphs.reference import QONNX_DOMAIN, Array, run_node
+from systolith.fuzz.graphs.reference import QONNX_DOMAIN, TensorValues, run_onnx_node
 
 __all__ = ["MICROSOFT", "ImpossibleNodeError", "Writer"]
 
@@ -50,8 +50,8 @@ class Writer:
     qonnx: bool
     dyadic: bool
     input_name: str = "x"
-    values: dict[str, Array] = field(default_factory=dict)
-    scales: dict[str, Array] = field(default_factory=dict)
+    values: dict[str, TensorValues] = field(default_factory=dict)
+    scales: dict[str, TensorValues] = field(default_factory=dict)
     nodes: list[NodeProto] = field(default_factory=list)
     constants: list[TensorProto] = field(default_factory=list)
     covers: list[str] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Writer:
         array = np.asarray(values, dtype=dtype)
         return self.stored(numpy_helper.from_array(array, name), array)
 
-    def stored(self, tensor: TensorProto, array: Array) -> str:
+    def stored(self, tensor: TensorProto, array: TensorValues) -> str:
         """Add a constant from its stored form."""
         name = str(tensor.name)
         self.values[name] = array
@@ -116,7 +116,7 @@ class Writer:
         if domain not in (QONNX_DOMAIN, MICROSOFT):
             _check_schema(node, self.opset)
         try:
-            outcome = run_node(node, self.values, self.opset, self.ir_version)
+            outcome = run_onnx_node(node, self.values, self.opset, self.ir_version)
         except Exception as error:  # ONNX Runtime raises exceptions of its own
             raise ImpossibleNodeError(str(error)) from error
         first = outcome[results[0]]

@@ -11,7 +11,7 @@ __all__ = [
     "draw_pool_call",
 ]
 
-Call = tuple[str, tuple[str, ...]]
+CallForm = tuple[str, tuple[str, ...]]
 """Form of a call, and its features."""
 
 
@@ -22,7 +22,7 @@ def draw_convolution_call(
     *,
     same_size: bool = False,
     kernel: int | None = None,
-) -> Call:
+) -> CallForm:
     """Draw a convolution of the image, sometimes a depthwise one."""
     channels, height, width = image.shape[1:]
     size = kernel or _draw_size(choices, min(height, 4), min(width, 4))
@@ -60,7 +60,7 @@ def draw_convolution_call(
     return text, ("Conv2d", *covers)
 
 
-def draw_norm_call(choices: Choices, image: Tensor, rare: int) -> Call:
+def draw_norm_call(choices: Choices, image: Tensor, rare: int) -> CallForm:
     """Draw a batch norm."""
     option = ""
     if choices.chance(25):
@@ -71,7 +71,7 @@ def draw_norm_call(choices: Choices, image: Tensor, rare: int) -> Call:
     return text, (f"BatchNorm2d{option.split('=')[0].replace(',', '')}",)
 
 
-def draw_pool_call(choices: Choices, image: Tensor, rare: int) -> Call:
+def draw_pool_call(choices: Choices, image: Tensor, rare: int) -> CallForm:
     """Draw a max or average pool, as a module or a function."""
     kind = choices.one_of(["max", "avg"])
     kernel = _draw_size(choices, min(image.shape[2], 3), min(image.shape[3], 3))
@@ -98,7 +98,7 @@ def draw_pool_call(choices: Choices, image: Tensor, rare: int) -> Call:
     return text, (name, *(f"{name} {option}" for option in options))
 
 
-def draw_pad_call(choices: Choices, rare: int) -> Call:
+def draw_pad_call(choices: Choices, rare: int) -> CallForm:
     """Draw zeros around an image."""
     sides = tuple(choices.integer(0, 2) for _ in range(4))
     text = choices.one_of(

@@ -1,8 +1,8 @@
 // The two functions of LZ4 that Verilator's FST writer calls, for machines without liblz4's header.
 //
 // Blocks are valid and not compressed: one sequence of literals, which every LZ4 decoder reads.
-// Waveforms are larger than with the library; where a file allows data to be stored as it is, the
-// writer does that.
+// Waveforms are larger than with the library. Where the format allows uncompressed data, the writer
+// stores it.
 #pragma once
 
 #include <cstring>
