@@ -95,8 +95,7 @@ class IntegerGraph(nn.Module):
         NetworkError
             If the images have another shape, or values outside the input type.
         """
-        if problems := list(self._image_problems(images)):
-            raise NetworkError(problems)
+        NetworkError.raise_if_any(self._image_problems(images))
         batches = torch.split(torch.from_numpy(np.asarray(images, dtype=np.int64)), BATCH)
         parts = [self._run(batch) for batch in batches]
         return {

@@ -71,8 +71,7 @@ class QuantConfig:
     power_of_two: bool = False
 
     def __post_init__(self) -> None:
-        if problems := list(self._problems()):
-            raise UnsupportedModelError(problems)
+        UnsupportedModelError.raise_if_any(self._problems())
 
     def _problems(self) -> Iterator[str]:
         yield from _range_problem("weight_bits", self.weight_bits, MIN_WEIGHT_BITS)

@@ -107,8 +107,7 @@ class DJPQ:
             problems.append(f"settle_at must lie in 0..1, got {settle_at}")
         if rate <= 0:
             problems.append(f"rate must be positive, got {rate}")
-        if problems:
-            raise UnsupportedModelError(problems)
+        UnsupportedModelError.raise_if_any(problems)
         self._groups = tuple(group for group in groups if group.removable)
         self._information, self._bit_operations = information, bit_operations
         self._settle_at, self._rate = settle_at, rate

@@ -169,8 +169,7 @@ class QuantizedModel(nn.Module):
         problems = list(nonfinite_problems("input", dict(self.input_quantizer.named_parameters())))
         for wiring, layer in self.named_layers():
             problems += nonfinite_problems(f"layer '{wiring.name}'", dict(layer.named_parameters()))
-        if problems:
-            raise UnsupportedModelError(problems)
+        UnsupportedModelError.raise_if_any(problems)
 
     def freeze_masks_(self, masks: MaskSet) -> None:
         """Prune by these masks from now on, in place; they become part of the integer network.
@@ -214,8 +213,7 @@ class QuantizedModel(nn.Module):
                     self.network_pattern(wiring.name, masks.patterns[name])
                 except UnsupportedModelError as error:
                     problems += error.problems
-        if problems:
-            raise UnsupportedModelError(problems)
+        UnsupportedModelError.raise_if_any(problems)
 
     @torch.no_grad()
     def calibrate_(self, images: Tensor) -> None:

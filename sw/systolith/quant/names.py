@@ -51,8 +51,7 @@ def quantized_patterns(
                 model.network_pattern(names[name].removeprefix("layers."), pattern)
             except UnsupportedModelError as error:
                 problems += error.problems
-    if problems:
-        raise UnsupportedModelError(problems)
+    UnsupportedModelError.raise_if_any(problems)
     return {names[name]: pattern for name, pattern in patterns.items()}
 
 
@@ -94,8 +93,7 @@ def float_masks(model: QuantizedModel, masks: MaskSet) -> MaskSet:
 
 
 def _renamed(masks: MaskSet, names: Mapping[str, str]) -> MaskSet:
-    if problems := list(_name_problems(masks, names, "masks", "weight")):
-        raise UnsupportedModelError(problems)
+    UnsupportedModelError.raise_if_any(_name_problems(masks, names, "masks", "weight"))
     return MaskSet(
         {names[name]: mask for name, mask in masks.items()},
         {names[name]: pattern for name, pattern in masks.patterns.items()},

@@ -76,8 +76,7 @@ def prepare(
     """
     config = config or QuantConfig()
     masks = masks if masks is not None else MaskSet({}, {})
-    if problems := list(_tensor_problems(images)):
-        raise UnsupportedModelError(problems)
+    UnsupportedModelError.raise_if_any(_tensor_problems(images))
     images = images.float()
     network = read_network(model, images)
     traced = network.layers
@@ -88,8 +87,7 @@ def prepare(
         *_number_problems(traced),
     ]
     problems = problems or list(comparison_problems(model, network, images))
-    if problems:
-        raise UnsupportedModelError(problems)
+    UnsupportedModelError.raise_if_any(problems)
     for note in network.notes:
         warnings.warn(note, stacklevel=2)
     builder = _Builder(traced, config, masks)
@@ -111,8 +109,7 @@ def prepare(
     quantized.to(images.device)
     quantized.check_patterns(quantized.masks())
     quantized.calibrate_(images)
-    if problems := list(_shape_problems(quantized)):
-        raise UnsupportedModelError(problems)
+    UnsupportedModelError.raise_if_any(_shape_problems(quantized))
     return quantized
 
 

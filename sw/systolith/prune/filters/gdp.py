@@ -90,8 +90,7 @@ class GDP:
             problems.append(f"ramp_until must be at most freeze_at ({freeze_at}), got {ramp_until}")
         if per_cost and budget.cost is None:
             problems.append("saliency per cost needs a budget with a cost")
-        if problems:
-            raise PruneError(problems)
+        PruneError.raise_if_any(problems)
         self._groups, self._budget = tuple(groups), budget
         check_budget(self._groups, budget)
         self._interval, self._begin = interval, begin

@@ -40,8 +40,7 @@ class FilterMasks(Mapping[str, Tensor]):
 
     def __init__(self, masks: Mapping[str, Tensor], groups: Iterable[ChannelGroup]) -> None:
         known = {group.name: group for group in groups}
-        if problems := list(_problems(masks, known)):
-            raise PruneError(problems)
+        PruneError.raise_if_any(_problems(masks, known))
         self._masks = {name: masks[name].detach().clone() for name in known if name in masks}
         self._groups = tuple(known[name] for name in self._masks)
 
@@ -92,8 +91,7 @@ class FilterMasks(Mapping[str, Tensor]):
             or parametrizations; then nothing is changed.
         """
         masks = self.channel_masks()
-        if problems := list(_misfits(masks, model)):
-            raise PruneError(problems)
+        PruneError.raise_if_any(_misfits(masks, model))
         with torch.no_grad():
             for name, mask in masks.items():
                 for parameter in model.get_submodule(name).parameters():

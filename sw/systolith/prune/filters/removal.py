@@ -54,8 +54,7 @@ def remove_filters(model: nn.Module, masks: FilterMasks, images: Tensor) -> nn.M
     small = masks.shrink(model)
     masked = deepcopy(model)
     masks.apply_(masked)
-    if problems := list(_differences(masked, small, images)):
-        raise PruneError(problems)
+    PruneError.raise_if_any(_differences(masked, small, images))
     return small
 
 

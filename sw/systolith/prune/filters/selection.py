@@ -54,8 +54,7 @@ class FilterBudget:
             problems.append(f"floor must be at least 1, got {self.floor}")
         if self.multiple_of < 1:
             problems.append(f"multiple_of must be at least 1, got {self.multiple_of}")
-        if problems:
-            raise PruneError(problems)
+        PruneError.raise_if_any(problems)
 
     def total(self, kept: Mapping[str, int]) -> float:
         """Cost of these numbers of units, by group name."""
@@ -116,8 +115,7 @@ def select_filters(
     tensor([ True,  True,  True, False])
     """
     known = {group.name: group for group in groups}
-    if problems := list(_problems(known, scores, limit)):
-        raise PruneError(problems)
+    PruneError.raise_if_any(_problems(known, scores, limit))
     names = [name for name in known if name in scores]
     sizes = np.array([known[name].size for name in names], dtype=np.int64)
     at_least = budget.rounded(np.zeros_like(sizes), sizes)

@@ -75,8 +75,7 @@ class TaylorGates:
             problems.append(f"momentum must be at least 0 and below 1, got {momentum}")
         if not 0 <= begin <= 1:
             problems.append(f"begin must be from 0 to 1, got {begin}")
-        if problems:
-            raise PruneError(problems)
+        PruneError.raise_if_any(problems)
         self._groups, self._budget = tuple(groups), budget
         check_budget(self._groups, budget)
         self._batches, self._per_round = batches, per_round

@@ -65,8 +65,7 @@ def fit_additive_model(masks: Tensor, losses: Tensor, ridge: float = 0.0) -> Add
     >>> fit_additive_model(masks, torch.tensor([1.0, 3.0, 0.0])).coefficients.round()
     tensor([-3., -1.], dtype=torch.float64)
     """
-    if problems := _problems(masks, losses, ridge):
-        raise PruneError(problems)
+    PruneError.raise_if_any(_problems(masks, losses, ridge))
     design, target = masks.cpu().double(), losses.detach().cpu().double()
     means, mean = design.mean(0), target.mean()
     centred, rest = design - means, target - mean

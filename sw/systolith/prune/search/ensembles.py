@@ -69,8 +69,7 @@ class LinearFilterEnsemble:
             )
         if self.ridge < 0:
             problems.append(f"ridge must be at least 0, got {self.ridge}")
-        if problems:
-            raise PruneError(problems)
+        PruneError.raise_if_any(problems)
 
     def scores(
         self, losses: FilterLosses, kept: Mapping[str, Tensor], seed: int = 0
@@ -97,8 +96,7 @@ class LinearFilterEnsemble:
         PruneError
             If no units remain, or losses are not one finite number per network.
         """
-        if problems := list(_problems(kept)):
-            raise PruneError(problems)
+        PruneError.raise_if_any(_problems(kept))
         generator = torch.Generator().manual_seed(seed)
         alive = {group: mask.cpu() for group, mask in kept.items()}
         parts = [[group] for group in alive] if self.per_layer else [list(alive)]

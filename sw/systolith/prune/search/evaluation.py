@@ -96,8 +96,7 @@ class GateEvaluator:
             Lists all problems: no group is named, a group is unknown or cannot be gated, gates have
             another shape. Also if the model cannot be recorded, or mixes samples.
         """
-        if problems := list(self._problems(gates)):
-            raise PruneError(problems)
+        PruneError.raise_if_any(self._problems(gates))
         batches = self._batches(frozenset(gates))
 
         def variants(part: slice) -> Mapping[str, Tensor]:

@@ -72,8 +72,7 @@ def prune_feature_maps_by_particles(
     """
     given = find_channel_groups(model, split.images) if groups is None else groups
     known = {group.name: group for group in given}
-    if problems := list(_problems(known, keep)):
-        raise PruneError(problems)
+    PruneError.raise_if_any(_problems(known, keep))
     stages = [_GroupStage(known, name, keep[name], split) for name in keep]
     device = next(model.parameters()).device
 

@@ -72,8 +72,7 @@ class FoldedNetwork:
             if node.op == "call_module":
                 calls.setdefault(str(node.target), []).append(node)
         gated = tuple(gated)
-        if problems := list(_problems(self._model, calls, layer, gated)):
-            raise PruneError(problems)
+        PruneError.raise_if_any(_problems(self._model, calls, layer, gated))
         self._varied: dict[fx.Node, str] = {}
         if layer is not None:
             self._varied[calls[layer][0]] = layer

@@ -196,8 +196,7 @@ def _decisions(plan: LayerPlan, layer: nn.Conv2d | nn.Linear | Prunable) -> Iter
 
 
 def _shapes(model: nn.Module, plan: Mapping[str, LayerPlan]) -> dict[str, WeightShape]:
-    if problems := list(_problems(model, plan)):
-        raise PruneError(problems)
+    PruneError.raise_if_any(_problems(model, plan))
     layers = prunable_layers(model)
     return {name: weight_shape(layers[name].weight) for name in plan}
 

@@ -147,8 +147,7 @@ class ParticleFilter:
         ]
         if self.swaps < 0:
             problems.append(f"swaps must be at least 0, got {self.swaps}")
-        if problems:
-            raise PruneError(problems)
+        PruneError.raise_if_any(problems)
 
     def start(self, space: ParticleSpace, seed: int) -> SearchState:
         """See :meth:`Search.start`."""
@@ -197,8 +196,7 @@ class BestOfRandom:
     generations: int = 15
 
     def __post_init__(self) -> None:
-        if problems := _count_problems(self.particles, self.generations):
-            raise PruneError(problems)
+        PruneError.raise_if_any(_count_problems(self.particles, self.generations))
 
     def start(self, space: ParticleSpace, seed: int) -> SearchState:
         """See :meth:`Search.start`."""

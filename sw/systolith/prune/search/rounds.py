@@ -124,8 +124,7 @@ def prune_by_ensembles(
     given = find_channel_groups(model, split.images) if groups is None else groups
     removable = tuple(group for group in given if group.removable)
     sizes = {group.name: group.size for group in removable}
-    if problems := list(_problems(sizes, rounds, ensemble, budget, state)):
-        raise PruneError(problems)
+    PruneError.raise_if_any(_problems(sizes, rounds, ensemble, budget, state))
     masks = {name: torch.ones(size, dtype=torch.bool) for name, size in sizes.items()}
     before = 0
     if state is not None:

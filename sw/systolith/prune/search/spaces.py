@@ -65,8 +65,7 @@ class ExactlyK:
             problems.append(
                 f"a search over k-out-of-n masks needs 1 <= k <= n, got k={self.k}, n={self.n}"
             )
-        if problems:
-            raise PruneError(problems)
+        PruneError.raise_if_any(problems)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         """See :meth:`ParticleSpace.sample`."""
@@ -135,8 +134,7 @@ class ChoicePerRow:
             for name, value in (("rows", self.rows), ("choices", self.choices))
             if value < 1
         ]
-        if problems:
-            raise PruneError(problems)
+        PruneError.raise_if_any(problems)
 
     def sample(self, count: int, generator: Generator) -> Tensor:
         """See :meth:`ParticleSpace.sample`."""

@@ -97,8 +97,7 @@ class EvaluationSplit:
         for name, value in (("batch_size", self.batch_size), ("folded", self.folded)):
             if value is not None and value < 1:
                 problems.append(f"{name} of an evaluation split must be at least 1, got {value}")
-        if problems:
-            raise PruneError(problems)
+        PruneError.raise_if_any(problems)
 
     def sizes(self, device: torch.device) -> tuple[int, int]:
         """Numbers of images and of masks that run together on a device; at least 1 each."""
