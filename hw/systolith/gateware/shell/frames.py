@@ -30,7 +30,7 @@ class FrameCheck(wiring.Component):
     begun, ended : ``Out(1)``
         The first, the last transfer of a frame passes.
     short, long : ``Out(1)``
-        The passing frame turns out to be too short, too long.
+        The current frame is too short, too long.
     waiting : ``Out(1)``
         The pipeline waits for the producer in the middle of a frame.
 

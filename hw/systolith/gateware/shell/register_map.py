@@ -97,7 +97,7 @@ class Register:
 def _format(meaning: str) -> tuple[Field, ...]:
     return (
         Field(name="LANES", bit=0, width=16, meaning=f"activations per transfer {meaning}"),
-        Field(name="BITS", bit=16, width=8, meaning="of an activation"),
+        Field(name="BITS", bit=16, width=8, meaning="bits of an activation"),
         Field(name="SIGNED", bit=24, meaning="whether activations are signed"),
     )
 
@@ -108,7 +108,7 @@ def _identity() -> Iterator[Register]:
         name="VERSION",
         address=0x004,
         access=Access.READ,
-        meaning="of systolith that generated the design",
+        meaning="version of systolith that generated the design",
         fields=(
             Field(name="PATCH", bit=0, width=8, meaning="patch"),
             Field(name="MINOR", bit=8, width=8, meaning="minor"),
@@ -128,7 +128,7 @@ def _identity() -> Iterator[Register]:
         name="FEATURES",
         address=0x010,
         access=Access.READ,
-        meaning="what the design has",
+        meaning="features of the design",
         fields=(
             Field(name="OUTPUTS", bit=0, width=16, meaning="number of output streams"),
             Field(name="RELOADABLE", bit=16, meaning="whether there are `LOAD_` registers"),
@@ -140,20 +140,20 @@ def _control(reloadable: bool) -> Iterator[Register]:
     start = Field(
         name="LOAD_START",
         bit=1,
-        meaning="begin a load: the bytes that follow are the first; "
-        "no frame enters until all have come",
+        meaning="start a load: the next byte is the first; "
+        "no frame enters until all bytes have arrived",
     )
     yield Register(
         name="COMMAND",
         address=0x014,
         access=Access.WRITE,
-        meaning="each 1 that is written does something once",
+        meaning="each written 1 triggers an action once",
         fields=(
             Field(
                 name="RESET",
                 bit=0,
-                meaning="drop all frames; clear streams, counters and the frame that was begun. "
-                "Registers that can be written, errors and parameters stay",
+                meaning="drop all frames; clear streams, counters and the started frame. "
+                "Writable registers, errors and parameters stay",
             ),
             *([start] if reloadable else []),
         ),
@@ -168,24 +168,24 @@ def _control(reloadable: bool) -> Iterator[Register]:
         ),
         init=1,
     )
-    loaded = Field(name="LOADED", bit=3, meaning="all parameters are there")
+    loaded = Field(name="LOADED", bit=3, meaning="all parameters have arrived")
     yield Register(
         name="STATUS",
         address=0x01C,
         access=Access.READ,
-        meaning="what is now",
+        meaning="current state",
         fields=(
-            Field(name="BUSY", bit=0, meaning="a frame has begun and not yet left"),
+            Field(name="BUSY", bit=0, meaning="a frame is in flight"),
             Field(
                 name="INPUT_STALLED",
                 bit=1,
-                meaning="in the middle of a frame, the producer has offered nothing "
-                "for `STALL_LIMIT` cycles",
+                meaning="the producer has offered nothing for `STALL_LIMIT` cycles "
+                "in the middle of a frame",
             ),
             Field(
                 name="OUTPUT_BLOCKED",
                 bit=2,
-                meaning="a consumer has taken nothing that is offered for `STALL_LIMIT` cycles",
+                meaning="a consumer has not taken an offered transfer for `STALL_LIMIT` cycles",
             ),
             *([loaded] if reloadable else []),
         ),
@@ -194,9 +194,9 @@ def _control(reloadable: bool) -> Iterator[Register]:
         name="ERRORS",
         address=0x020,
         access=Access.CLEAR,
-        meaning="what has happened; bits stay until they are cleared",
+        meaning="errors; bits stay set until they are cleared",
         fields=(
-            Field(name="SHORT_FRAME", bit=0, meaning="TLAST came too early"),
+            Field(name="SHORT_FRAME", bit=0, meaning="TLAST was too early"),
             Field(name="LONG_FRAME", bit=1, meaning="no TLAST with a frame's last transfer"),
             Field(name="INPUT_STALLED", bit=2, meaning="as in `STATUS`"),
             Field(name="OUTPUT_BLOCKED", bit=3, meaning="as in `STATUS`"),
@@ -214,14 +214,16 @@ def _control(reloadable: bool) -> Iterator[Register]:
         name="STALL_LIMIT",
         address=0x028,
         access=Access.READ_WRITE,
-        meaning="cycles in a row after which a stall is an error; 0: never",
+        meaning="cycles in a row after which a stall is an error; 0 means never",
     )
 
 
 def _load_errors() -> Iterator[Field]:
     yield Field(name="LOAD_OVERFLOW", bit=4, meaning="more bytes than `LOAD_SIZE` were written")
     yield Field(
-        name="LOAD_BUSY", bit=5, meaning="a load began while `BUSY`: those results are void"
+        name="LOAD_BUSY",
+        bit=5,
+        meaning="a load started while `BUSY`: results of those frames are void",
     )
 
 
@@ -230,7 +232,7 @@ def _counters() -> Iterator[Register]:
         ("CYCLES_LO", 0x030, "cycles since reset, bits 31:0"),
         ("CYCLES_HI", 0x034, "the same, bits 63:32; read HI, LO, HI until both HI are equal"),
         ("FRAMES_IN", 0x038, "frames that have entered"),
-        ("FRAMES_OUT", 0x03C, "frames that have left by all outputs"),
+        ("FRAMES_OUT", 0x03C, "frames that have left through all outputs"),
         ("LATENCY", 0x040, "cycles from a frame's first transfer in to its last out, inclusive"),
         ("INTERVAL", 0x044, "cycles between the ends of the last two frames that have left"),
         ("INPUT_STALLS", 0x048, "cycles of waiting for the producer in the middle of a frame"),
@@ -244,11 +246,11 @@ def _load() -> Iterator[Register]:
         name="LOAD_DATA",
         address=0x060,
         access=Access.WRITE,
-        meaning="the next bytes, least significant first; those with a byte strobe only",
+        meaning="next bytes, least significant first; only bytes with a strobe count",
     )
     for name, address, meaning in (
         ("LOAD_SIZE", 0x064, "bytes of all parameters"),
-        ("LOAD_COUNT", 0x068, "bytes that have come since `LOAD_START`"),
+        ("LOAD_COUNT", 0x068, "bytes that have arrived since `LOAD_START`"),
         ("LOAD_CRC", 0x06C, "CRC-32 of those bytes, as `zlib.crc32` computes it"),
     ):
         yield Register(name=name, address=address, access=Access.READ, meaning=meaning)
@@ -269,7 +271,7 @@ def _streams(outputs: int) -> Iterator[Register]:
             name=f"{name}_FORMAT",
             address=address + 4,
             access=Access.READ,
-            meaning="of a transfer",
+            meaning="format of a transfer",
             fields=_format("(channels of one pixel)"),
         )
 

@@ -1,4 +1,4 @@
-"""A pipeline with framed streams and registers around it, whatever bus they hang on."""
+"""A shell around a pipeline: framed streams, and registers that are independent of the bus."""
 
 from typing import Any, Protocol
 
