@@ -37,11 +37,11 @@ def test_hypervolume_is_the_share_of_dominated_cells(points: Points) -> None:
 
 @given(st.sampled_from([2, 3]).flatmap(_points))
 def test_the_front_is_what_no_other_beats(points: Points) -> None:
-    found = front_of(points)
+    front = front_of(points)
     for number, point in enumerate(points):
         beaten = any((o <= point).all() and (o < point).any() for o in points)
         again = any((points[earlier] == point).all() for earlier in range(number))
-        assert (number in found) == (not beaten and not again)
+        assert (number in front) == (not beaten and not again)
 
 
 @given(_points(2), _points(2))

@@ -45,10 +45,10 @@ def _start(experiment: Path, folder: Path, *options: str) -> subprocess.Popen[by
 
 
 def _measured(folder: Path) -> dict[str, float]:
-    found = {}
+    times = {}
     for path in folder.glob("evaluations/*/measurement.json"):
-        found[path.parent.name] = path.stat().st_mtime
-    return found
+        times[path.parent.name] = path.stat().st_mtime
+    return times
 
 
 def _until(folder: Path, count: int, program: subprocess.Popen[bytes]) -> None:

@@ -29,20 +29,20 @@ points = st.sampled_from(POINTS)
 def test_what_is_new_stays_and_what_is_not_becomes_new(
     point: dict[str, Label], drawn: list[dict[str, Label]], seed: int
 ) -> None:
-    known = {items_of(each) for each in drawn}
-    found = find_new_neighbour(point, AXES, known, np.random.default_rng(seed))
-    assert found in POINTS
-    assert found == find_new_neighbour(point, AXES, known, np.random.default_rng(seed))
+    known = {items_of(other) for other in drawn}
+    neighbour = find_new_neighbour(point, AXES, known, np.random.default_rng(seed))
+    assert neighbour in POINTS
+    assert neighbour == find_new_neighbour(point, AXES, known, np.random.default_rng(seed))
     if items_of(point) not in known:
-        assert found == point
-    around = [each for each in POINTS if sum(each[name] != point[name] for name in point) == 1]
-    if items_of(point) in known and any(items_of(each) not in known for each in around):
-        assert found in around
-        assert items_of(found) not in known
+        assert neighbour == point
+    around = [other for other in POINTS if sum(other[name] != point[name] for name in point) == 1]
+    if items_of(point) in known and any(items_of(other) not in known for other in around):
+        assert neighbour in around
+        assert items_of(neighbour) not in known
 
 
 def test_the_last_new_point_is_found_and_then_there_is_none() -> None:
-    everything = {items_of(each) for each in POINTS}
+    everything = {items_of(other) for other in POINTS}
     for last in POINTS:
         known = everything - {items_of(last)}
         assert find_new_neighbour(POINTS[0], AXES, known, np.random.default_rng(0)) == last
@@ -56,24 +56,24 @@ def _drawn(count: int, name: SamplerName | None, batch: int = 4) -> list[Items]:
     distributions = {
         axis.name: optuna.distributions.CategoricalDistribution(axis.options) for axis in AXES
     }
-    found: list[Items] = []
+    points: list[Items] = []
     for number in range(count):
         sampler: BaseSampler = NSGAIISampler(population_size=batch, seed=number)
         if name is not None:
-            sampler = make_sampler(name, 0, number, batch, AXES, set(found))
+            sampler = make_sampler(name, 0, number, batch, AXES, set(points))
         study.sampler = sampler
         trial = study.ask(fixed_distributions=distributions)  # type: ignore[arg-type]
-        found.append(items_of(trial.params))
+        points.append(items_of(trial.params))
         bits = int(trial.params["b"]) + int(trial.params["c"])
         study.tell(trial, [bits - (trial.params["a"] == "sparse"), bits])
-    return found
+    return points
 
 
 @pytest.mark.parametrize("name", list(SamplerName))
 def test_samplers_go_through_a_space_without_repeating(name: SamplerName) -> None:
-    found = _drawn(len(POINTS), name)
-    assert len(set(found)) == len(POINTS)
-    assert found == _drawn(len(POINTS), name)
+    points = _drawn(len(POINTS), name)
+    assert len(set(points)) == len(POINTS)
+    assert points == _drawn(len(POINTS), name)
 
 
 def test_by_itself_the_sampler_repeats() -> None:

@@ -30,8 +30,8 @@ def _space(changes: dict[str, Any] | None = None) -> DesignSpace:
 
 
 def test_axes_are_the_choices_that_there_are() -> None:
-    found = {axis.name: axis.options for axis in _space().axes}
-    assert found == {
+    axes = {axis.name: axis.options for axis in _space().axes}
+    assert axes == {
         "0 weight bits": (8, 4),
         "0 pattern": ("dense",),
         "2 pattern": ("dense", "2-out-of-4", "1-out-of-4"),

@@ -40,9 +40,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 def test_strides_are_an_axis_of_their_own() -> None:
     space = DesignSpace.of(_experiment(), tiny_model())
-    found = {axis.name: axis.options for axis in space.axes}
-    assert found["0 stride"] == (1, 3) and found["2 stride"] == (1, 2, 3)
-    assert "6 stride" not in found
+    axes = {axis.name: axis.options for axis in space.axes}
+    assert axes["0 stride"] == (1, 3) and axes["2 stride"] == (1, 2, 3)
+    assert "6 stride" not in axes
     first = space.uniform[0][1]
     named = {"2 pattern": "1-out-of-4", "2 stride": 3}
     assert space.groups[1].pattern({**first, **named}) == StridedPattern(
@@ -141,12 +141,12 @@ def test_sensitivity_and_warm_starts_know_strides(searched: Study) -> None:
 
 
 def test_a_strided_design_is_told_and_picked(searched: Study, tmp_path: Path) -> None:
-    told = summarize_study(searched, searched.folder)
+    summary = summarize_study(searched, searched.folder)
     content = {key: value for key, value in CONTENT.items() if key != "tune"}
     document = tomlkit.dumps({**content, "tune": {"layers": LAYERS}})
-    told["experiment"] = {"path": str(searched.folder / "tiny.toml"), "text": document}
-    point = next(p for p in told["points"] if p["choices"]["2 stride"] == 3)
+    summary["experiment"] = {"path": str(searched.folder / "tiny.toml"), "text": document}
+    point = next(p for p in summary["points"] if p["choices"]["2 stride"] == 3)
     assert point["layers"][1]["pattern"].endswith("every 3. tap")
-    write_pick(told, find_design(told, point["number"]), tmp_path / "chosen.toml")
+    write_pick(summary, find_design(summary, point["number"]), tmp_path / "chosen.toml")
     (step,) = read_content(tmp_path / "chosen.toml")["prune"]
     assert {rule["layers"]: rule.get("stride") for rule in step["rules"]}["2"] == 3

@@ -117,8 +117,8 @@ def test_a_point_that_fails_ends_only_itself(
 def test_limits_keep_designs_from_the_front(finished: Study, tmp_path: Path) -> None:
     (tmp_path / "dense").symlink_to(finished.folder / "dense")
     (tmp_path / "evaluations").symlink_to(finished.results)
-    found = sorted(design.values.luts for design in finished.designs.all(exact=False))
-    most = found[len(found) // 2]
+    luts = sorted(design.values.luts for design in finished.designs.all(exact=False))
+    most = luts[len(luts) // 2]
     study = make_study(tmp_path, Inline(), {"tune": {"limits": {"luts": float(most)}}})
     study.run()
     designs = study.designs.all()
@@ -158,8 +158,8 @@ def test_a_picked_design_is_what_the_study_said(finished: Study, tmp_path: Path)
     text += (
         "[hardware]\ndevice = 'ecp5-25f'\n[tune]\nlayers = [{layers = '2', weight_bits = [8]}]\n"
     )
-    told = summarize_study(finished, finished.folder)
-    account = {**told, "experiment": {"path": str(finished.folder / "tiny.toml"), "text": text}}
+    summary = summarize_study(finished, finished.folder)
+    account = {**summary, "experiment": {"path": str(finished.folder / "tiny.toml"), "text": text}}
     (tmp_path / "study.json").write_text(json.dumps(account))
     for wanted in ("fps", "luts", account["points"][0]["number"]):
         design = find_design(load_summary(tmp_path), wanted)

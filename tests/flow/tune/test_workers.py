@@ -52,14 +52,14 @@ def _bug(number: int) -> int:
 def test_results_come_with_their_numbers_and_failures_do_not_stop_others() -> None:
     with Workers(2, seconds=60) as workers:
         assert dict(workers.run(_double, [5, 6, 7])) == {0: 10, 1: 12, 2: 14}
-        found = dict(workers.run(_fails_on_three, [2, 3, 4]))
-    assert found == {0: 2, 1: FailedTask(reason="ZeroDivisionError: three"), 2: 4}
+        results = dict(workers.run(_fails_on_three, [2, 3, 4]))
+    assert results == {0: 2, 1: FailedTask(reason="ZeroDivisionError: three"), 2: 4}
 
 
 def test_what_a_dead_worker_did_begins_again(tmp_path: Path) -> None:
     with Workers(1, seconds=60) as workers:
-        found = dict(workers.run(_dies_once, [(str(tmp_path), number) for number in range(3)]))
-    assert found == {0: 0, 1: 1, 2: 2}
+        results = dict(workers.run(_dies_once, [(str(tmp_path), number) for number in range(3)]))
+    assert results == {0: 0, 1: 1, 2: 2}
     assert (tmp_path / "log").read_text().split() == ["0", "1", "1", "2"]
 
 
@@ -74,9 +74,9 @@ def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     with Workers(2, seconds=0.1) as workers:
         list(workers.run(_double, [1, 2]))  # so that processes are there
         monkeypatch.setattr(module, "LEAST_GRACE", 10.0)  # others begin anew, and import torch
-        found = dict(workers.run(_hangs, [0, 1, 2, 3]))
-    assert found[0] == FailedTask(reason="took more than 0.1 s, and hung")
-    assert [found[number] for number in (1, 2, 3)] == [1, 2, 3]
+        results = dict(workers.run(_hangs, [0, 1, 2, 3]))
+    assert results[0] == FailedTask(reason="took more than 0.1 s, and hung")
+    assert [results[number] for number in (1, 2, 3)] == [1, 2, 3]
 
 
 def test_a_bug_is_no_failure_of_a_point() -> None:
@@ -90,8 +90,8 @@ from systolith.tune.workers import Workers
 from tests.flow.tune.test_workers import number_of_process
 if __name__ == "__main__":
     with Workers(1, seconds=60.0) as workers:
-        for _, found in workers.run(number_of_process, [0]):
-            print(found, flush=True)
+        for _, results in workers.run(number_of_process, [0]):
+            print(results, flush=True)
         time.sleep(60)
 """
 
