@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.results import write_result
-from systolith.config import ObjectiveName, check_experiment, merged, read_content
+from systolith.config import ObjectiveName, check_experiment, merge_tables, read_content
 from systolith.tune import Study, Workers
 
 ROOT = Path(__file__).parent.parent.parent
@@ -28,7 +28,7 @@ RANDOM = {"sampler": "random", "candidates": 1, "warm_start": False}
 
 def studied(name: str, changes: Mapping[str, Any], work: Path, workers: Workers) -> Study:
     """Run a study in a folder of its own, with the measurements of all."""
-    content = merged(read_content(CONFIG), {"tune": {**ALIKE, **changes}})
+    content = merge_tables(read_content(CONFIG), {"tune": {**ALIKE, **changes}})
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     for shared in ("evaluations", "dense"):

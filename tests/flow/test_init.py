@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from systolith.cli import app
-from systolith.cli.starting import FILES
+from systolith.cli.app import FILES
 from systolith.config import load_experiment
 
 

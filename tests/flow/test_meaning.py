@@ -11,7 +11,7 @@ from systolith.frontend import IntegerModel
 from systolith.models import DigitsCNN
 from systolith.quant import QuantConfig, prepare
 from systolith.stages import open_run
-from systolith.stages.software import meaning_of
+from systolith.stages.software import describe_meaning
 
 EXPERIMENT = """
 name = "tiny"
@@ -31,7 +31,7 @@ def test_images_are_quantized_as_is_written() -> None:
         config = QuantConfig(input_signed=used is not data)
         quantized = prepare(DigitsCNN(), used.train_images[:64], config)
         model = IntegerModel(quantized)
-        meaning = meaning_of(quantized, used, ["fc"])
+        meaning = describe_meaning(quantized, used, ["fc"])
         assert meaning.normalizes is (used is not data)
         x = raw.double().numpy()
         real = x * np.array(meaning.multiply_by) + np.array(meaning.add)

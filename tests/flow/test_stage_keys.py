@@ -259,7 +259,7 @@ def test_a_source_file_is_in_the_keys_of_the_stages_that_run_it(
     file: str, stages: set[str]
 ) -> None:
     assert {
-        name for name in program.PROGRAMS if file in program.program_of(name)["program"]
+        name for name in program.PROGRAMS if file in program.digest_program(name)["program"]
     } == stages
 
 
@@ -267,15 +267,15 @@ def test_a_changed_checker_verifies_again_and_trains_nothing(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.run()
-    digest_of = program.digest_of
+    digest_file = program.digest_file
 
     def other(path: Path) -> str:
-        return digest_of(path) + ("*" if path.parts[-2:] == ("watch", "stream_job.py") else "")
+        return digest_file(path) + ("*" if path.parts[-2:] == ("watch", "stream_job.py") else "")
 
-    monkeypatch.setattr(program, "digest_of", other)
-    program._program_of.cache_clear()
+    monkeypatch.setattr(program, "digest_file", other)
+    program._digest_programs.cache_clear()
     report = place.run()
-    program._program_of.cache_clear()
+    program._digest_programs.cache_clear()
     assert _ran(report) == ("verify", "simulate")
     assert _why(report, "verify") == ["systolith changed: watch/stream_job.py"]
 
@@ -285,10 +285,10 @@ def test_another_version_of_a_library_counts(place: Place, monkeypatch: pytest.M
     version = program.version
     monkeypatch.setattr(program, "version", lambda name: "0" if name == "torch" else version(name))
     program._version.cache_clear()
-    program._program_of.cache_clear()
+    program._digest_programs.cache_clear()
     report = place.run("train")
     program._version.cache_clear()
-    program._program_of.cache_clear()
+    program._digest_programs.cache_clear()
     (reason,) = _why(report, "train")
     assert reason.startswith("torch changed: ") and reason.endswith(" -> 0")
 
@@ -346,7 +346,7 @@ def _traced_run(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> d
 
 def _check_closed(files: dict[str, set[str]]) -> None:
     for name, ran in files.items():
-        known = program.program_of(name.partition(" ")[0])["program"]
+        known = program.digest_program(name.partition(" ")[0])["program"]
         assert ran - {*known, *ROOM} == set(), f"stage {name} runs what is not in its key"
 
 
@@ -370,4 +370,4 @@ def test_all_that_simulation_runs_is_in_its_keys(
     assert {*files} == {*HARDWARE}
     _check_closed(files)
     for module in ("watch/stream_job.py", "watch/stream_job.py"):
-        assert module in program.program_of("verify")["program"]
+        assert module in program.digest_program("verify")["program"]

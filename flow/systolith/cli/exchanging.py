@@ -48,7 +48,7 @@ def import_network(
     exit code is 1 and nothing is saved. The saved network.json goes into estimate, generate,
     verify, simulate and build.
     """
-    from systolith.cli.imported import arithmetic_of, check_of, describe_import
+    from systolith.cli.imported import describe_arithmetic, describe_check, describe_import
     from systolith.emit import MEANING_FILES
     from systolith.exchange import import_onnx
     from systolith.foundation import write_text
@@ -76,7 +76,7 @@ def import_network(
         print(json.dumps({"network": model.network.name, "layers": rows, **meaning}, indent=1))
         return
     out.print(network_table(model.network))
-    for line in (arithmetic_of(model), check_of(model)):
+    for line in (describe_arithmetic(model), describe_check(model)):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     for note in model.notes:
         out.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ import numpy as np
 from systolith.emit import Meaning
 from systolith.exchange import OUTPUT_BITS, ImportedModel, InputQuantizer
 
-__all__ = ["arithmetic_of", "check_of", "describe_import"]
+__all__ = ["describe_arithmetic", "describe_check", "describe_import"]
 
 ROUNDINGS = {"ROUND": "half_even", "HALF_EVEN": "half_even", "FLOOR": "floor"}
 """Names of :class:`systolith.emit.Meaning`, by QONNX's names."""
@@ -65,7 +65,7 @@ def _order(imported: ImportedModel, name: str) -> dict[str, Any]:
     return {**named, "shape": list(order.shape), "elements": order.ravel().tolist()}
 
 
-def arithmetic_of(imported: ImportedModel) -> str:
+def describe_arithmetic(imported: ImportedModel) -> str:
     """Describe the differences of the arithmetic from the file's, and their reasons."""
     if imported.exact:
         return "arithmetic: exactly the file's"
@@ -85,6 +85,6 @@ def arithmetic_of(imported: ImportedModel) -> str:
     return f"arithmetic: {'; '.join(reasons)}"
 
 
-def check_of(imported: ImportedModel) -> str:
+def describe_check(imported: ImportedModel) -> str:
     """Describe the comparison with the file's own executor."""
     return f"check: {imported.agreement or 'not compared with the file, as asked'}"

@@ -11,7 +11,7 @@ from systolith.config.experiment import (
     VerifySection,
     check_experiment,
     load_experiment,
-    merged,
+    merge_tables,
     read_content,
 )
 from systolith.config.hardware import ArraySection, BuildSection, HardwareSection, Interface
@@ -85,6 +85,6 @@ __all__ = [
     "WeightSection",
     "check_experiment",
     "load_experiment",
-    "merged",
+    "merge_tables",
     "read_content",
 ]

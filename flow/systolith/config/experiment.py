@@ -29,7 +29,7 @@ __all__ = [
     "VerifySection",
     "check_experiment",
     "load_experiment",
-    "merged",
+    "merge_tables",
     "read_content",
 ]
 
@@ -206,7 +206,7 @@ def check_experiment(
     ConfigError
         If there are mistakes; all of them are listed under the name `path`.
     """
-    given = merged(content, changes or {})
+    given = merge_tables(content, changes or {})
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
@@ -214,13 +214,13 @@ def check_experiment(
         raise ConfigError(path, list(describe_errors(Experiment, details))) from error
 
 
-def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge_tables(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Apply changes to the content of a file: tables are merged, other values are replaced."""
     changed = dict(content)
     for key, change in changes.items():
         before = changed.get(key)
         if isinstance(before, Mapping) and isinstance(change, Mapping):
-            changed[key] = merged(before, change)
+            changed[key] = merge_tables(before, change)
         else:
             changed[key] = change
     return changed

@@ -21,14 +21,14 @@ from systolith.gateware import technology_for
 from systolith.plan import NetworkPlan
 from systolith.report import draw_floorplan, utilization_rows
 
-__all__ = ["BITSTREAM", "PICTURES", "build_design", "top_of"]
+__all__ = ["BITSTREAM", "PICTURES", "build_design", "choose_top"]
 
 BITSTREAM = "build"
 """Folder of the build, in the folder of a run."""
 PICTURES = ("floorplan.png", "floorplan.svg")
 
 
-def top_of(section: BuildSection) -> str:
+def choose_top(section: BuildSection) -> str:
     """Return the name of the top module."""
     return TOP if section.board is None else BOARD_TOP
 
@@ -96,7 +96,7 @@ def _place(
         verilog = emit_verilog(plan, technology=technology, enclosed=alone is not None)
     placed = build_bitstream(
         verilog,
-        top_of(section),
+        choose_top(section),
         part,
         folder / BITSTREAM,
         freq_mhz=clock_mhz,

@@ -29,11 +29,11 @@ from systolith.stages.keys import Inputs, flatten_keys
 
 __all__ = [
     "ONE_MULTIPLIER_BITS",
-    "engine_inputs",
     "estimate_fmax",
     "judge_untrained",
     "narrow_multipliers",
     "plan_engines",
+    "select_engine_settings",
 ]
 
 ONE_MULTIPLIER_BITS = 18
@@ -113,7 +113,7 @@ def estimate_fmax(
     return estimate_fmax_mhz(plan.resources, DEVICES[hardware.device], speed=speed)
 
 
-def engine_inputs(hardware: HardwareSection, build: BuildSection) -> Inputs:
+def select_engine_settings(hardware: HardwareSection, build: BuildSection) -> Inputs:
     """Return all settings that decide the engines; the clock is one only with a target."""
     unread = {"interface", *(() if hardware.target_fps is not None else ("clock_mhz",))}
     given = dict(flatten_keys("hardware", hardware.model_dump(mode="json", exclude=unread)))

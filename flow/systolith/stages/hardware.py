@@ -23,15 +23,15 @@ from systolith.report import (
     estimate_performance,
     sparsity_rows,
 )
-from systolith.stages.bitstream import BITSTREAM, PICTURES, build_design, top_of
-from systolith.stages.engines import engine_inputs, estimate_fmax, plan_engines
+from systolith.stages.bitstream import BITSTREAM, PICTURES, build_design, choose_top
+from systolith.stages.engines import estimate_fmax, plan_engines, select_engine_settings
 from systolith.stages.keys import (
     Inputs,
-    digest_of,
+    digest_file,
+    digest_images,
+    digest_program,
     flatten_keys,
-    image_inputs,
     join_inputs,
-    program_of,
 )
 from systolith.stages.sources import Source
 from systolith.stages.stage import Stage, StageContext
@@ -140,7 +140,7 @@ class HardwareStages:
     def _estimate_inputs(self) -> Inputs:
         clock = {"hardware.clock_mhz": self.experiment.hardware.clock_mhz}
         return join_inputs(
-            program_of("estimate"), self._network, self._hardware, {"setting": clock}
+            digest_program("estimate"), self._network, self._hardware, {"setting": clock}
         )
 
     def _estimate(self, context: StageContext) -> dict[str, Any]:
@@ -198,13 +198,13 @@ class HardwareStages:
         )
 
     def _shell_inputs(self) -> Inputs:
-        return join_inputs(program_of("generate"), self._network, self._hardware)
+        return join_inputs(digest_program("generate"), self._network, self._hardware)
 
     def _verify_inputs(self) -> Inputs:
         images, _ = self.source.images(self.experiment.verify.images)
         settings = {"seed": self.experiment.seed, "verify.per_layer": self._verifies_layers}
         return join_inputs(
-            *(program_of("verify"), self._network, self._design, image_inputs(images)),
+            *(digest_program("verify"), self._network, self._design, digest_images(images)),
             {"setting": settings},
         )
 
@@ -263,8 +263,8 @@ class HardwareStages:
             "images": self.source.available,
         }
         return join_inputs(
-            *(program_of("simulate"), self._network, self._hardware, self._design),
-            *(image_inputs(images, labels), {"setting": settings}),
+            *(digest_program("simulate"), self._network, self._hardware, self._design),
+            *(digest_images(images, labels), {"setting": settings}),
         )
 
     def _simulate(self, context: StageContext) -> dict[str, Any]:
@@ -298,7 +298,7 @@ class HardwareStages:
         section = self.experiment.build.model_dump(exclude={"jobs", "check_netlist"})
         settings = dict(flatten_keys("build", section))
         return join_inputs(
-            program_of("build"), self._network, self._hardware, {"setting": settings}
+            digest_program("build"), self._network, self._hardware, {"setting": settings}
         )
 
     def _build(self, context: StageContext) -> dict[str, Any]:
@@ -316,7 +316,7 @@ class HardwareStages:
         images, _ = self.source.images(section.check_netlist)
         board = section.model_dump(include={"board", "clock_mhz", "baud"})
         return join_inputs(
-            *(program_of("netlist"), self._network, self._hardware, image_inputs(images)),
+            *(digest_program("netlist"), self._network, self._hardware, digest_images(images)),
             {"setting": dict(flatten_keys("build", board))},
         )
 
@@ -326,7 +326,7 @@ class HardwareStages:
         section = self.experiment.build
         images, _ = self.source.images(section.check_netlist)
         check = check_netlist(
-            self.folder / BITSTREAM / f"{top_of(section)}.json",
+            self.folder / BITSTREAM / f"{choose_top(section)}.json",
             self.design,
             self.plan,
             self.source.reference,
@@ -343,11 +343,11 @@ class HardwareStages:
 
     @property
     def _hardware(self) -> Inputs:
-        return engine_inputs(self.experiment.hardware, self.experiment.build)
+        return select_engine_settings(self.experiment.hardware, self.experiment.build)
 
     @property
     def _design(self) -> Inputs:
         """Digests of the design's description and sources."""
         design = self.design
-        sources = {source.name: digest_of(source) for source in design.sources}
+        sources = {source.name: digest_file(source) for source in design.sources}
         return {"design": {**sources, "streams": f"{design.input} {design.outputs}"}}

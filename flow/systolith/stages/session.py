@@ -9,7 +9,7 @@ from systolith.config import (
     Experiment,
     check_experiment,
     load_experiment,
-    merged,
+    merge_tables,
     read_content,
 )
 from systolith.emit import Meaning, read_meaning
@@ -187,7 +187,7 @@ def _load(target: Path, changes: Mapping[str, Any] | None) -> Experiment:
 
         problems = list(error.problems)
         try:
-            content = merged(read_content(target), changes or {})
+            content = merge_tables(read_content(target), changes or {})
         except ConfigError:
             raise error from None
         for section in ("model", "data"):

@@ -42,7 +42,7 @@ from systolith.stages.stage import Stage, StageContext
 from systolith.stages.workspace import StageRecord
 from systolith.train import clear_checkpoints, evaluate, save_tensors, train_float
 
-__all__ = ["ExperimentSource", "meaning_of"]
+__all__ = ["ExperimentSource", "describe_meaning"]
 
 
 class ExperimentSource:
@@ -221,7 +221,7 @@ class ExperimentSource:
         """Write the integer network, and compare NumPy with PyTorch on all test images."""
         network = lower(self._quantized, name=self.experiment.name)
         save(network, self.output / "network.json")
-        meaning = meaning_of(self._quantized, self.data, network.outputs)
+        meaning = describe_meaning(self._quantized, self.data, network.outputs)
         write_json(self.output / MEANING, meaning.to_json(network))
         data = self.data
         images, _ = self.images(None)
@@ -269,7 +269,7 @@ class ExperimentSource:
         save_tensors(tensors, self.output / f"{name}.safetensors")
 
 
-def meaning_of(model: QuantizedModel, data: Dataset, outputs: Sequence[str]) -> Meaning:
+def describe_meaning(model: QuantizedModel, data: Dataset, outputs: Sequence[str]) -> Meaning:
     """Describe what the integers of a trained network stand for.
 
     Parameters

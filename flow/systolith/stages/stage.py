@@ -8,7 +8,7 @@ from typing import Any
 from systolith.foundation import Listener, ProgressCallback
 from systolith.report import Report, StageTime
 from systolith.stages.keys import Inputs, join_inputs
-from systolith.stages.workspace import StageRecord, Workspace, key_of
+from systolith.stages.workspace import StageRecord, Workspace, compute_key
 
 __all__ = ["Stage", "StageContext", "StageRunner"]
 
@@ -121,7 +121,7 @@ class StageRunner:
     def run(self, stage: Stage) -> StageRecord:
         """Run a stage, or take its cached result, and publish it."""
         inputs = _inputs(stage, self._records)
-        checkpoint = f"checkpoints/{stage.name}-{key_of(stage.name, inputs)[:16]}"
+        checkpoint = f"checkpoints/{stage.name}-{compute_key(stage.name, inputs)[:16]}"
         context = StageContext(
             progress=self.listener.progress, checkpoint=self.workspace.folder / checkpoint
         )

@@ -16,7 +16,7 @@ from typing import Any
 from systolith.foundation import write_json
 from systolith.stages.keys import Inputs, explain_changes
 
-__all__ = ["StageRecord", "Workspace", "key_of"]
+__all__ = ["StageRecord", "Workspace", "compute_key"]
 
 MISSING = "missing"
 
@@ -80,7 +80,7 @@ class Workspace:
             Called with the reasons before a stage with an earlier result runs again.
         """
         inputs = json.loads(json.dumps(inputs))  # as the record holds them
-        key = key_of(name, inputs)
+        key = compute_key(name, inputs)
         path = self._record_path(name)
         before = _read(path)
         reasons: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class Workspace:
         before = _read(self._record_path(name))
         if before is None or any(self._reasons(before, inputs)):
             return None
-        return _cached(name, key_of(name, inputs), before)
+        return _cached(name, compute_key(name, inputs), before)
 
     def _record_path(self, name: str) -> Path:
         return self.folder / "stages" / f"{name}.json"
@@ -136,7 +136,7 @@ def _cached(name: str, key: str, content: dict[str, Any]) -> StageRecord:
     )
 
 
-def key_of(name: str, inputs: Inputs) -> str:
+def compute_key(name: str, inputs: Inputs) -> str:
     """Hash a stage's name and inputs."""
     return _digest([name, inputs])
 

@@ -26,7 +26,7 @@ from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
 from systolith.stages.factories import make_data, make_model
-from systolith.stages.keys import program_digest
+from systolith.stages.keys import hash_programs
 from systolith.stages.prunings import make_prunings
 from systolith.stages.recipes import make_bits, make_recipe
 from systolith.train import EpochProgress, evaluate, save_tensors, train_float
@@ -99,7 +99,7 @@ class TrainTask:
         }
         content = experiment.model_dump(mode="json", include=set(TRAINED_FROM))
         values = [
-            program_digest("train", "prune", "quantize", "lower"),
+            hash_programs("train", "prune", "quantize", "lower"),
             _digest(self.weights),
             content,
             judged,
@@ -292,7 +292,7 @@ class PlanTask:
     @property
     def path(self) -> Path:
         """File of the layout."""
-        content = f"{program_digest('estimate')}{self.hardware.model_dump_json()}"
+        content = f"{hash_programs('estimate')}{self.hardware.model_dump_json()}"
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         return self.results / self.key / f"plan-{digest}.json"
 

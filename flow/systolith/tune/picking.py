@@ -8,7 +8,7 @@ from typing import Any
 
 import tomlkit
 
-from systolith.config import check_experiment, merged
+from systolith.config import check_experiment, merge_tables
 from systolith.foundation import UsageError, write_text
 
 __all__ = ["find_design", "load_summary", "write_pick"]
@@ -89,11 +89,11 @@ def write_pick(
     changes = {"name": f"{summary['name']}_{number}", **design["changes"]}
     if design["arrays"]:
         # Explicit arrays determine the multipliers and the speed.
-        given = merged(document.get("hardware", {}), changes.get("hardware", {}))
+        given = merge_tables(document.get("hardware", {}), changes.get("hardware", {}))
         hardware = {key: value for key, value in given.items() if key not in REPLACED}
         document["hardware"] = {}
         changes["hardware"] = {**hardware, "arrays": design["arrays"]}
-    device = merged(document.get("hardware", {}), changes.get("hardware", {})).get("device")
+    device = merge_tables(document.get("hardware", {}), changes.get("hardware", {})).get("device")
     if build and device is not None and "build" not in document:
         changes["build"] = {"device": device}
     for section, key in RELATIVE:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from systolith.config import Experiment, merged
+from systolith.config import Experiment, merge_tables
 from systolith.foundation import Progress, ProgressCallback, UsageError, no_progress
 from systolith.stages.factories import make_model
 from systolith.stages.keys import join_inputs
@@ -369,7 +369,7 @@ class Study:
 
     def _task(self, point: SearchPoint, fidelity: float) -> TrainTask:
         return TrainTask(
-            content=merged(self.content, self.space.changes(point, hardware=False)),
+            content=merge_tables(self.content, self.space.changes(point, hardware=False)),
             folder=self.base,
             weights=self.weights,
             fidelity=fidelity,

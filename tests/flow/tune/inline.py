@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from systolith.config import check_experiment, merged
+from systolith.config import check_experiment, merge_tables
 from systolith.data import Dataset
 from systolith.tune import Study
 from systolith.tune.workers import EXPECTED, FailedTask
@@ -94,6 +94,6 @@ class Inline:
 
 def make_study(folder: Path, workers: Any, changes: Mapping[str, Any] | None = None) -> Study:
     """Make the tiny study in a folder."""
-    content = merged(CONTENT, changes or {})
+    content = merge_tables(CONTENT, changes or {})
     experiment = check_experiment(content, folder / "tiny.toml")
     return Study(content, experiment, folder, folder, workers)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from systolith.config import Experiment, check_experiment, merged
+from systolith.config import Experiment, check_experiment, merge_tables
 from systolith.foundation import UsageError
 from systolith.frontend import lower
 from systolith.plan import plan_network
@@ -30,7 +30,7 @@ def _model() -> nn.Module:
 
 def _experiment(patterns: list[dict[str, Any]]) -> Experiment:
     layers = [{"layers": "2", "patterns": patterns, "strides": [1, 3]}]
-    return check_experiment(merged(CONTENT, {"tune": {"layers": layers}}), Path("tiny.toml"))
+    return check_experiment(merge_tables(CONTENT, {"tune": {"layers": layers}}), Path("tiny.toml"))
 
 
 def test_estimates_are_what_the_planner_makes() -> None:

@@ -12,7 +12,7 @@ from systolith.config import (
     TuneHardwareSection,
     TuneSection,
     check_experiment,
-    merged,
+    merge_tables,
     read_content,
 )
 from systolith.foundation import UsageError
@@ -26,7 +26,9 @@ EXAMPLES = Path(__file__).parent.parent.parent.parent / "examples"
 
 
 def _space(changes: dict[str, Any] | None = None) -> DesignSpace:
-    return DesignSpace.of(check_experiment(merged(CONTENT, changes or {}), PATH), tiny_model())
+    return DesignSpace.of(
+        check_experiment(merge_tables(CONTENT, changes or {}), PATH), tiny_model()
+    )
 
 
 def test_axes_are_the_choices_that_there_are() -> None:
@@ -50,7 +52,7 @@ def test_a_point_changes_just_what_it_chooses() -> None:
         "multipliers": 8,
     }
     changes = space.changes(point)
-    experiment = check_experiment(merged(CONTENT, changes), PATH)
+    experiment = check_experiment(merge_tables(CONTENT, changes), PATH)
     (step,) = experiment.prune
     assert step.method == "sr-ste"
     assert [(rule.layers, rule.k, rule.n) for rule in step.rules] == [("2", 1, 4)]
@@ -67,7 +69,7 @@ def test_filters_leave_before_weights_are_masked() -> None:
     assert space.changes(point)["prune"] == []
     point = {**point, "filters": 0.5, "2 pattern": "2-out-of-4", "method": "dpp"}
     assert [step["method"] for step in space.changes(point)["prune"]] == ["dpp-filters", "dpp"]
-    check_experiment(merged(CONTENT, space.changes(point)), PATH)
+    check_experiment(merge_tables(CONTENT, space.changes(point)), PATH)
 
 
 def test_the_experiments_own_step_is_what_patterns_are_pruned_with() -> None:
@@ -133,7 +135,7 @@ def test_examples_fit_their_models(name: str) -> None:
     assert len(space.hardware_points) == 4
     for _, software in space.uniform:
         point = {**software, **space.hardware_points[0]}
-        check_experiment(merged(read_content(path), space.changes(point)), path)
+        check_experiment(merge_tables(read_content(path), space.changes(point)), path)
 
 
 @pytest.mark.parametrize("section", [TuneSection, LayersSection, TuneHardwareSection])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import tomlkit
 
-from systolith.config import ConfigError, Experiment, check_experiment, merged, read_content
+from systolith.config import ConfigError, Experiment, check_experiment, merge_tables, read_content
 from systolith.foundation import UsageError
 from systolith.network import Conv2d, Dense, KOutOfN, Linear, Strided, load
 from systolith.prune import StridedPattern
@@ -28,7 +28,7 @@ CHANGES = {"tune": {"layers": LAYERS, "points": 6}}
 
 
 def _experiment(changes: dict[str, Any] | None = None) -> Experiment:
-    return check_experiment(merged(CONTENT, changes or CHANGES), PATH)
+    return check_experiment(merge_tables(CONTENT, changes or CHANGES), PATH)
 
 
 @pytest.fixture(scope="module")

@@ -7,33 +7,33 @@ from systolith.stages.keys.closure import Import
 from systolith.stages.keys.inputs import Inputs, explain_changes, flatten_keys, join_inputs
 from systolith.stages.keys.program import (
     PROGRAMS,
-    array_digest,
-    digest_of,
-    image_inputs,
-    program_digest,
-    program_of,
+    digest_array,
+    digest_file,
+    digest_images,
+    digest_program,
+    hash_programs,
 )
 from systolith.stages.keys.user_code import (
     call_seeded,
+    digest_sources,
     explain_user_error,
     find_callable,
-    sources_of,
 )
 
 __all__ = [
     "PROGRAMS",
     "Import",
     "Inputs",
-    "array_digest",
     "call_seeded",
-    "digest_of",
+    "digest_array",
+    "digest_file",
+    "digest_images",
+    "digest_program",
+    "digest_sources",
     "explain_changes",
     "explain_user_error",
     "find_callable",
     "flatten_keys",
-    "image_inputs",
+    "hash_programs",
     "join_inputs",
-    "program_digest",
-    "program_of",
-    "sources_of",
 ]

@@ -17,12 +17,12 @@ from systolith.stages.keys.inputs import Inputs
 
 __all__ = [
     "PROGRAMS",
-    "array_digest",
-    "digest_of",
-    "image_inputs",
+    "digest_array",
+    "digest_file",
+    "digest_images",
+    "digest_program",
+    "hash_programs",
     "library_versions",
-    "program_digest",
-    "program_of",
 ]
 
 SOFTWARE = ("stages.software",)
@@ -65,7 +65,7 @@ DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "cocotb_tools": "co
 """Wheels that are not named like their modules."""
 
 
-def program_of(stage: str, also: Iterable[Import] = ()) -> Inputs:
+def digest_program(stage: str, also: Iterable[Import] = ()) -> Inputs:
     """Return digests of the source files that a stage runs, and versions of their libraries.
 
     Parameters
@@ -75,17 +75,17 @@ def program_of(stage: str, also: Iterable[Import] = ()) -> Inputs:
     also : iterable of pairs of str
         What the user's modules import from systolith: module and name.
     """
-    return _program_of((stage,), tuple(also))
+    return _digest_programs((stage,), tuple(also))
 
 
-def program_digest(*stages: str) -> str:
+def hash_programs(*stages: str) -> str:
     """Hash everything that some stages run, so that a changed program recomputes its results."""
-    content = json.dumps(_program_of(stages, ()), sort_keys=True)
+    content = json.dumps(_digest_programs(stages, ()), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 @cache
-def _program_of(stages: Sequence[str], also: Sequence[Import]) -> Inputs:
+def _digest_programs(stages: Sequence[str], also: Sequence[Import]) -> Inputs:
     closure = Closure(own_module, tables=True)
     for stage in stages:
         for module in PROGRAMS[stage]:
@@ -100,7 +100,7 @@ def _program_of(stages: Sequence[str], also: Sequence[Import]) -> Inputs:
     tools = [tool for stage in stages for tool in TOOLS.get(stage, ())]
     used = {module.partition(".")[0] for module, _ in closure.outside}
     return {
-        "program": {_within(path): digest_of(path) for _, path in sorted(files.items())},
+        "program": {_within(path): digest_file(path) for _, path in sorted(files.items())},
         "library": library_versions(used, tools),
     }
 
@@ -111,23 +111,23 @@ def library_versions(modules: Iterable[str], wheels: Iterable[str] = ()) -> dict
     return {name: _version(name) for name in sorted(names)}
 
 
-def digest_of(path: Path) -> str:
+def digest_file(path: Path) -> str:
     """Hash a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:32]
 
 
-def array_digest(values: NDArray[Any]) -> str:
+def digest_array(values: NDArray[Any]) -> str:
     """Hash an array's type, shape and values; the shape stays readable."""
     digest = hashlib.blake2b(f"{values.dtype} {values.shape} ".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
     return f"{values.shape} {digest.hexdigest()}"
 
 
-def image_inputs(images: NDArray[Any], labels: NDArray[Any] | None = None) -> Inputs:
+def digest_images(images: NDArray[Any], labels: NDArray[Any] | None = None) -> Inputs:
     """Return digests of input images, and of their labels if these matter."""
-    digests = {"images": array_digest(images)}
+    digests = {"images": digest_array(images)}
     if labels is not None:
-        digests["labels"] = array_digest(labels)
+        digests["labels"] = digest_array(labels)
     return {"images": digests}
 
 

@@ -14,10 +14,10 @@ from systolith.data import Dataset
 from systolith.stages.factories import MODELS, is_bundled_data
 from systolith.stages.keys.closure import Import
 from systolith.stages.keys.inputs import Inputs, flatten_keys, join_inputs
-from systolith.stages.keys.program import array_digest, digest_of, program_of
-from systolith.stages.keys.user_code import sources_of
+from systolith.stages.keys.program import digest_array, digest_file, digest_program
+from systolith.stages.keys.user_code import digest_sources
 
-__all__ = ["TrainingInputs", "tensor_digest"]
+__all__ = ["TrainingInputs", "digest_tensor"]
 
 TRAINING = ("batch_size", "learning_rate", "weight_decay", "algorithm", "precision")
 
@@ -53,7 +53,7 @@ class TrainingInputs:
             "lower": self._lower,
         }[stage]
         used = [self.model, self.pixels]
-        program = program_of(stage, sorted(self._imports, key=str))
+        program = digest_program(stage, sorted(self._imports, key=str))
         return join_inputs(program, *used, {"setting": dict(settings())})
 
     @cached_property
@@ -63,11 +63,11 @@ class TrainingInputs:
         inputs: dict[str, Any] = {"setting": {"model.factory": section.factory}}
         if section.weights is not None:
             path = self.folder / section.weights
-            inputs["weights"] = {section.weights: digest_of(path)}
+            inputs["weights"] = {section.weights: digest_file(path)}
             inputs["setting"]["model.input_scale"] = section.input_scale
         if section.factory in MODELS:
             return inputs
-        sources, _ = sources_of(section.factory, self.folder)
+        sources, _ = digest_sources(section.factory, self.folder)
         first, second = (_state_digest(self.fresh()) for _ in range(2))
         # A factory may read a file of its own. Weights that are drawn without a seed do not count.
         initial = {"initial weights": first} if first == second else {}
@@ -78,14 +78,14 @@ class TrainingInputs:
         """All values of the data set, however it was loaded."""
         data = self.data
         parts = ("train_images", "train_labels", "test_images", "test_labels")
-        values = {part: tensor_digest(getattr(data, part)) for part in parts}
+        values = {part: digest_tensor(getattr(data, part)) for part in parts}
         normal = {"mean and deviation": [data.mean, data.deviation]}
         return {"data": {**values, **normal}}
 
     @cached_property
     def sources(self) -> Inputs:
         """The user's own source files, of the model and of the data loader."""
-        return join_inputs(*(sources_of(factory, self.folder)[0] for factory in self._own))
+        return join_inputs(*(digest_sources(factory, self.folder)[0] for factory in self._own))
 
     @property
     def _own(self) -> Iterator[str]:
@@ -97,7 +97,7 @@ class TrainingInputs:
     @property
     def _imports(self) -> frozenset[Import]:
         factory = self.experiment.model.factory
-        return frozenset() if factory in MODELS else sources_of(factory, self.folder)[1]
+        return frozenset() if factory in MODELS else digest_sources(factory, self.folder)[1]
 
     def _train(self) -> Iterator[tuple[str, Any]]:
         train = self.experiment.train
@@ -151,15 +151,15 @@ def _is_joint(step: PruneSection) -> bool:
     return bool(getattr(step, "joint", False))
 
 
-def tensor_digest(tensor: Tensor) -> str:
+def digest_tensor(tensor: Tensor) -> str:
     """Hash a tensor's type, shape and values."""
     values = tensor.detach().cpu()
     if values.dtype is torch.bfloat16:
         values = values.float()
-    return array_digest(values.numpy())
+    return digest_array(values.numpy())
 
 
 def _state_digest(model: nn.Module) -> str:
     state = model.state_dict()
-    content = "".join(f"{name} {tensor_digest(value)}" for name, value in sorted(state.items()))
+    content = "".join(f"{name} {digest_tensor(value)}" for name, value in sorted(state.items()))
     return hashlib.sha256(content.encode()).hexdigest()[:32]

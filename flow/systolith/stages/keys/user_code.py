@@ -17,9 +17,9 @@ import numpy as np
 from systolith.foundation import UsageError
 from systolith.stages.keys.closure import Closure, is_installed, user_module
 from systolith.stages.keys.inputs import Inputs
-from systolith.stages.keys.program import digest_of, library_versions
+from systolith.stages.keys.program import digest_file, library_versions
 
-__all__ = ["call_seeded", "explain_user_error", "find_callable", "sources_of"]
+__all__ = ["call_seeded", "digest_sources", "explain_user_error", "find_callable"]
 
 T = TypeVar("T")
 
@@ -116,7 +116,7 @@ def explain_user_error(what: str) -> Iterator[None]:
         raise UsageError(f"{what} raised {said}{_place(error.__traceback__)}") from error
 
 
-def sources_of(factory: str, folder: Path) -> tuple[Inputs, frozenset[tuple[str, str | None]]]:
+def digest_sources(factory: str, folder: Path) -> tuple[Inputs, frozenset[tuple[str, str | None]]]:
     """Return digests of the user's files behind ``module:callable``, and versions of libraries.
 
     Returns
@@ -130,7 +130,7 @@ def sources_of(factory: str, folder: Path) -> tuple[Inputs, frozenset[tuple[str,
     base = folder.resolve()
     names = {path: _named(path.resolve(), base) for path in closure.files.values()}
     inputs: Inputs = {
-        "source": {name: digest_of(path) for path, name in sorted(names.items())},
+        "source": {name: digest_file(path) for path, name in sorted(names.items())},
         "library": library_versions({name.partition(".")[0] for name, _ in closure.outside}),
     }
     imports = {pair for pair in closure.outside if pair[0].startswith("systolith.")}
