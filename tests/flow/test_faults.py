@@ -14,8 +14,8 @@ from rich.console import Console
 
 from systolith.bench import CompileError
 from systolith.cli import caches
-from systolith.cli.failures import explained
-from systolith.cli.faults import users_frame
+from systolith.cli.failures import explain_errors
+from systolith.cli.faults import find_user_frame
 from systolith.foundation import spare_folder
 from systolith.network import save
 from systolith.train import TrainingError, evaluate
@@ -181,7 +181,7 @@ def test_a_full_disk_in_a_tools_words_is_no_failed_check(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     output = "make failed:\nrm x\ntop.cpp: error: No space left on device\nmake: *** Error 1"
-    with pytest.raises(typer.Exit) as ended, explained(Console(stderr=True, width=200)):
+    with pytest.raises(typer.Exit) as ended, explain_errors(Console(stderr=True, width=200)):
         raise CompileError(output)
     assert ended.value.exit_code == 2
     assert capsys.readouterr().err == (
@@ -197,9 +197,9 @@ def test_the_innermost_line_of_the_users_that_we_called_is_found(tmp_path: Path)
     images, labels = torch.rand(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64)
     with pytest.raises(RuntimeError) as caught:
         evaluate(names["classify"], images, labels)
-    frame = users_frame(caught.value)
+    frame = find_user_frame(caught.value)
     assert frame is not None
     assert (frame.filename, frame.lineno) == (str(tmp_path / "mine.py"), 2)
     with pytest.raises(TrainingError) as ours:
         evaluate(names["classify"], images, labels[:1])
-    assert users_frame(ours.value) is None
+    assert find_user_frame(ours.value) is None

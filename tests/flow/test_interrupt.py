@@ -40,13 +40,13 @@ import sys
 from pathlib import Path
 import typer
 from rich.console import Console
-from systolith.cli.failures import explained
+from systolith.cli.failures import explain_errors
 from systolith.build import build_bitstream
 from systolith.devices import programs
 from tests.flow.test_interrupt import COUNTER, PART, replaced
 replaced(programs, sys.argv[1], Path(sys.argv[2]))
 try:
-    with explained(Console(stderr=True)):
+    with explain_errors(Console(stderr=True)):
         folder = Path(sys.argv[3])
         build_bitstream(
             COUNTER, "counter", PART, folder, freq_mhz=50, seeds=int(sys.argv[4]), jobs=2

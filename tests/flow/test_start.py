@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from systolith.cli import app, options
-from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, loaded
+from systolith.cli.failures import BAD_INPUT, FAILED_CHECK, find_loaded
 from systolith.cli.fuzz_runs import DOORS
 from systolith.cli.options import merge_synonyms
 from systolith.config import MOST_JOBS, Interface, PruneSection, SamplerName
@@ -85,7 +85,7 @@ def test_names_are_those_of_the_tables() -> None:
 def test_every_foreseen_error_exists(name: str) -> None:
     package, _, attribute = name.partition(":")
     __import__(package)
-    (found,) = loaded([name])
+    (found,) = find_loaded([name])
     assert issubclass(found, Exception) and found.__name__ == attribute
 
 

@@ -22,8 +22,8 @@ from systolith.cli.caches import provide_caches
 from systolith.cli.commands import COMMANDS
 from systolith.cli.diagnosis import doctor
 from systolith.cli.exchanging import export_network, import_network
-from systolith.cli.failures import explained
-from systolith.cli.faults import reported
+from systolith.cli.failures import explain_errors
+from systolith.cli.faults import report_faults
 from systolith.cli.fuzzing import fuzz
 from systolith.cli.terminal import err, out
 from systolith.cli.tuning import tune
@@ -48,7 +48,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        with explained(err, traceback=ctx.params["traceback"]):
+        with explain_errors(err, traceback=ctx.params["traceback"]):
             provide_caches()
             return super().invoke(ctx)
 
@@ -122,5 +122,5 @@ app.add_typer(tune, name="tune")
 
 def main() -> None:
     """Run the command line."""
-    with reported(err, traceback=TRACEBACK in sys.argv):
+    with report_faults(err, traceback=TRACEBACK in sys.argv):
         app()

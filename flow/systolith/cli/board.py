@@ -1,4 +1,4 @@
-"""Commands for a board: flash, classify."""
+"""The commands for boards: flash and classify."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Where libraries keep what they compile: in the user's cache, or elsewhere if there is none."""
+"""The folder in which libraries cache compiled code: the user's cache, or a temporary one."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,12 @@ from systolith.foundation import spare_folder
 __all__ = ["VARIABLE", "is_writable", "provide_caches"]
 
 VARIABLE = "XDG_CACHE_HOME"
-"""Numba, YoWASP, matplotlib and our own cache of simulators look here."""
+"""Numba, YoWASP, matplotlib and the cache of simulators read this variable."""
 PLOTTING = "MPLCONFIGDIR"
 
 
 def provide_caches() -> None:
-    """Let caches be in the folder for temporary files if the user's cannot be written.
+    """Use a temporary folder for caches if the user's cannot be written.
 
     Containers often run without a home. Nothing is lost then but time, at most once per container.
     """
@@ -28,7 +28,7 @@ def provide_caches() -> None:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, which is made if it is not there."""
+    """Whether a folder can be written; it is made if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -1,4 +1,4 @@
-"""Commands that read and write other tools' files: import, export."""
+"""The commands ``systolith import`` and ``systolith export``."""
 
 import json
 from dataclasses import asdict

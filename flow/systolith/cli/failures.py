@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: a clear message and the right exit code."""
+"""Errors that the user can correct: messages and exit codes."""
 
 import errno
 import os
@@ -22,10 +22,10 @@ __all__ = [
     "FAILED_CHECK",
     "INTERRUPTED",
     "READER_LEFT",
-    "explained",
-    "full_disk",
-    "loaded",
-    "say",
+    "describe_full_disk",
+    "explain_errors",
+    "find_loaded",
+    "print_error",
 ]
 
 BAD_INPUT = (
@@ -40,7 +40,7 @@ BAD_INPUT = (
     "systolith.train:CheckpointError",
     "systolith.train:TrainingError",
 )
-"""Errors by package, so that none has to be loaded to name them."""
+"""Errors by package, so that naming them loads no package."""
 FAILED_CHECK = (
     "systolith.bench:CompileError",
     "systolith.bench:SimulationError",
@@ -52,24 +52,24 @@ FAILED_CHECK = (
 )
 NO_PLACE = (errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS)
 FULL = re.compile(os.strerror(errno.ENOSPC) + "|disk is full", re.IGNORECASE)
-"""What libraries and tools say, whose errors have no number any more."""
+"""Messages of libraries and tools about a full disk."""
 ELSEWHERE = "; for results, --output names another folder"
 CHECK_FAILED, BAD_USAGE, INTERRUPTED, READER_LEFT = 1, 2, 130, 141
-"""Exit codes. The last two are 128 and the number of the signal, as in a shell."""
+"""Exit codes. The last two are 128 plus the number of the signal, as in a shell."""
 
 
 @contextmanager
-def explained(console: Console, *, traceback: bool = False) -> Iterator[None]:
-    """Turn foreseen errors into a message and an exit code; others pass.
+def explain_errors(console: Console, *, traceback: bool = False) -> Iterator[None]:
+    """Turn expected errors of the block into a message and an exit code; other errors pass.
 
-    A signal to end is an interrupt: so whatever runs is ended, too.
+    SIGTERM and SIGHUP count as interrupts, which also end all child processes.
 
     Parameters
     ----------
     console : Console
-        Says what is wrong.
+        Prints the message.
     traceback : bool
-        Whether it also says where that was found.
+        Whether to print the traceback, too.
     """
     try:
         try:
@@ -84,42 +84,42 @@ def explained(console: Console, *, traceback: bool = False) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:
             raise
-        say(console, _of_the_system(error), traceback=traceback)
+        print_error(console, _of_the_system(error), traceback=traceback)
         raise typer.Exit(BAD_USAGE) from error
     except KeyboardInterrupt as error:
         console.print("interrupted; finished stages are kept, run again to go on")
         raise typer.Exit(INTERRUPTED) from error
     except Exception as error:
         for names, code in ((BAD_INPUT, BAD_USAGE), (FAILED_CHECK, CHECK_FAILED)):
-            if isinstance(error, loaded(names)):
-                full = full_disk(str(error))
-                say(console, full or str(error), traceback=traceback)
+            if isinstance(error, find_loaded(names)):
+                full = describe_full_disk(str(error))
+                print_error(console, full or str(error), traceback=traceback)
                 raise typer.Exit(BAD_USAGE if full else code) from error
         raise
 
 
-def loaded(names: Sequence[str]) -> tuple[type[BaseException], ...]:
-    """Look up ``package:name``; what is not loaded cannot have been raised."""
+def find_loaded(names: Sequence[str]) -> tuple[type[BaseException], ...]:
+    """Look up ``package:name``; errors of packages that are not loaded cannot have been raised."""
     pairs = (name.split(":") for name in names)
-    found = (getattr(sys.modules.get(package), name, None) for package, name in pairs)
-    return tuple(each for each in found if each is not None)
+    classes = (getattr(sys.modules.get(package), name, None) for package, name in pairs)
+    return tuple(error for error in classes if error is not None)
 
 
-def say(console: Console, text: str, *, traceback: bool = False) -> None:
-    """Print an error; with the traceback of the one that is handled, if wanted."""
+def print_error(console: Console, text: str, *, traceback: bool = False) -> None:
+    """Print an error message, and the traceback of the present exception if wanted."""
     if traceback:
         console.print_exception()
     console.print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)
 
 
-def full_disk(text: str) -> str | None:
-    """Take from an error the line that tells of a full disk, and say what helps; None if none."""
+def describe_full_disk(text: str) -> str | None:
+    """Return the line of an error about a full disk, with advice; None if there is no such line."""
     line = next((line for line in text.splitlines() if FULL.search(line)), None)
     return None if line is None else f"{line.strip()}{ELSEWHERE}"
 
 
 def _of_the_system(error: OSError) -> str:
-    """Say which file, and what is the matter."""
+    """Name the file and the problem."""
     name = f"'{os.fspath(error.filename)!s}': " if error.filename is not None else ""
     remedy = ELSEWHERE if error.errno in NO_PLACE else ""
     return f"{name}{error.strerror}{remedy}"
@@ -131,7 +131,7 @@ def _flush() -> None:
 
 
 def _reader_left() -> bool:
-    """Whether nobody reads what is printed; then nothing more is."""
+    """Whether the reader of standard output has left; then redirect the rest to nowhere."""
     descriptor = sys.stdout.fileno()
     poll = select.poll()
     poll.register(descriptor, 0)
@@ -143,18 +143,18 @@ def _reader_left() -> bool:
 
 @contextmanager
 def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
-    """Let signals raise KeyboardInterrupt, where nobody else has said what they do."""
+    """Let signals raise KeyboardInterrupt, unless another handler is installed."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     ours = []
     if current_thread() is main_thread():
-        ours = [each for each in signals if signal.getsignal(each) is signal.SIG_DFL]
-    for each in ours:
-        signal.signal(each, interrupt)
+        ours = [number for number in signals if signal.getsignal(number) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for each in ours:
-            signal.signal(each, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Errors that nobody has foreseen: in the user's own code, of the installation, or our fault."""
+"""Unexpected errors: in the user's code, of the installation, or faults of systolith."""
 
 import shlex
 import sys
@@ -14,35 +14,35 @@ from traceback import FrameSummary
 from rich.console import Console
 
 from systolith.cli.extras import extra_of, install_command
-from systolith.cli.failures import BAD_USAGE, full_disk, say
+from systolith.cli.failures import BAD_USAGE, describe_full_disk, print_error
 
-__all__ = ["OUR_FAULT", "reported", "users_frame"]
+__all__ = ["OUR_FAULT", "find_user_frame", "report_faults"]
 
 OUR_FAULT = 3
-"""Exit code of an error that is systolith's, not the user's."""
+"""Exit code of a fault of systolith."""
 
 
 @contextmanager
-def reported(console: Console, *, traceback: bool = False) -> Iterator[None]:
-    """Turn whatever is raised into a message and an exit code: the last resort.
+def report_faults(console: Console, *, traceback: bool = False) -> Iterator[None]:
+    """Turn any exception of the block into a message and an exit code, as the last resort.
 
     Parameters
     ----------
     console : Console
-        Says what is wrong.
+        Prints the message.
     traceback : bool
-        Whether it shows all of the traceback, too.
+        Whether to print the traceback, too.
     """
     try:
         yield
     except Exception as error:
         code, text = _judge(error)
-        say(console, text, traceback=traceback)
+        print_error(console, text, traceback=traceback)
         sys.exit(code)
 
 
-def users_frame(error: BaseException) -> FrameSummary | None:
-    """Find the innermost frame in code of the user's own that systolith has called."""
+def find_user_frame(error: BaseException) -> FrameSummary | None:
+    """Find the innermost frame in the user's code, as far as systolith has called it."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [number for number, frame in enumerate(frames) if _is_ours(frame)]
     theirs = [frame for frame in frames[ours[0] :] if _is_users(frame)] if ours else []
@@ -50,11 +50,11 @@ def users_frame(error: BaseException) -> FrameSummary | None:
 
 
 def _judge(error: Exception) -> tuple[int, str]:
-    """Say whose error it is: exit code and message."""
+    """Decide whose error it is; return the exit code and the message."""
     what = _one_line(error)
-    if (full := full_disk(what)) is not None:
+    if (full := describe_full_disk(what)) is not None:
         return BAD_USAGE, full
-    if (frame := users_frame(error)) is not None:
+    if (frame := find_user_frame(error)) is not None:
         source = f"\n    {frame.line}" if frame.line else ""
         place = f"{frame.filename}, line {frame.lineno}, in {frame.name}"
         return BAD_USAGE, f"your code raised {what}\n  {place}{source}"
@@ -98,7 +98,7 @@ def _is_ours(frame: FrameSummary) -> bool:
 
 
 def _is_users(frame: FrameSummary) -> bool:
-    """Whether a frame is neither ours, nor of Python or what is installed in it."""
+    """Whether a frame belongs neither to systolith nor to Python and its packages."""
     path = Path(frame.filename)
     paths = sysconfig.get_paths()
     installed = (paths["stdlib"], paths["platstdlib"], paths["purelib"], paths["platlib"])

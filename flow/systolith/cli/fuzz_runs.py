@@ -1,4 +1,4 @@
-"""What ``systolith fuzz`` does and prints."""
+"""The work and the output of ``systolith fuzz``."""
 
 import json
 import os

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as ProgressBars
 
-from systolith.cli.failures import CHECK_FAILED, say
+from systolith.cli.failures import CHECK_FAILED, print_error
 from systolith.cli.terminal import err, out, write_line
 from systolith.config import ObjectiveName, check_experiment, read_content
 from systolith.foundation import Journal, Progress, open_log, write_json
@@ -77,7 +77,7 @@ def search_designs(
     front = [point for point in summary["points"] if point["front"]]
     if not front:
         limits = experiment.tune.limits if experiment.tune else {}
-        say(err, _explain_empty_front(summary, limits))
+        print_error(err, _explain_empty_front(summary, limits))
         raise typer.Exit(CHECK_FAILED)
     out.print(front_table(summary["objectives"], front))
     out.print(f"page: {folder}/index.html", highlight=False, soft_wrap=True)
