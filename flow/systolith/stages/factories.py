@@ -1,11 +1,11 @@
-"""From the names in an experiment file to models and data sets."""
+"""From an experiment file to models, data sets, recipes and bit widths."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
-from systolith.config import DataSection, ModelSection
+from systolith.config import DataSection, Experiment, ModelSection
 from systolith.data import (
     Augment,
     Dataset,
@@ -32,9 +32,20 @@ from systolith.models import (
     resnet56,
     resnet110,
 )
+from systolith.quant import LayerBits, QuantConfig
 from systolith.stages.keys import call_seeded, find_callable
+from systolith.train import Algorithm, Precision, Recipe
 
-__all__ = ["AUGMENTS", "MODELS", "check_factory", "is_bundled_data", "make_data", "make_model"]
+__all__ = [
+    "AUGMENTS",
+    "MODELS",
+    "check_factory",
+    "is_bundled_data",
+    "make_bits",
+    "make_data",
+    "make_model",
+    "make_recipe",
+]
 
 MODELS: Mapping[str, Callable[[int], nn.Module]] = {
     "digits_cnn": lambda seed: DigitsCNN(seed=seed),
@@ -133,3 +144,49 @@ def make_data(section: DataSection, seed: int, folder: Path) -> Dataset:
             f"got {type(data).__name__}"
         )
     return data
+
+
+def make_recipe(experiment: Experiment) -> Recipe:
+    """Translate [train], the augmentation of [data], and the seed."""
+    section = experiment.train
+    return Recipe(
+        float_epochs=section.float_epochs,
+        prune_epochs=section.prune_epochs,
+        quantize_epochs=section.quantize_epochs,
+        learning_rate=section.learning_rate,
+        batch_size=section.batch_size,
+        weight_decay=section.weight_decay,
+        algorithm=Algorithm(section.algorithm),
+        precision=Precision(section.precision),
+        augment=AUGMENTS[experiment.data.augment],
+        seed=experiment.seed,
+    )
+
+
+def make_bits(experiment: Experiment, *images: Tensor) -> QuantConfig:
+    """Translate [quantize].
+
+    Parameters
+    ----------
+    experiment : Experiment
+    *images : Tensor
+        Inputs of the network. Unless [quantize] says whether they are signed, they are if any pixel
+        is negative.
+    """
+    section = experiment.quantize
+    signed = section.input_signed
+    if signed is None:
+        signed = any(bool((part < 0).any()) for part in images)
+    layers = {
+        name: LayerBits(
+            weight_bits=bits.weight_bits, act_bits=bits.act_bits, narrow_range=bits.narrow_range
+        )
+        for name, bits in section.layers.items()
+    }
+    return QuantConfig(
+        weight_bits=section.weight_bits,
+        act_bits=section.act_bits,
+        narrow_range=section.narrow_range,
+        layers=layers,
+        input_signed=signed,
+    )

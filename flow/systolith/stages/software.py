@@ -30,13 +30,12 @@ from systolith.network import INPUT, IntArray, IntegerNetwork, load, save, trace
 from systolith.prune import prunable_layers
 from systolith.quant import QuantConfig, QuantizedModel
 from systolith.report import Report
-from systolith.stages.factories import make_data, make_model
+from systolith.stages.factories import make_bits, make_data, make_model, make_recipe
 from systolith.stages.keys import Inputs
 from systolith.stages.keys.training import TrainingInputs
 from systolith.stages.pictures import draw_pruned
 from systolith.stages.preflight import check_training
 from systolith.stages.prunings import make_prunings
-from systolith.stages.recipes import make_bits, make_recipe
 from systolith.stages.sources import Judge
 from systolith.stages.stage import Stage, StageContext
 from systolith.stages.workspace import StageRecord

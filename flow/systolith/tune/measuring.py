@@ -25,10 +25,9 @@ from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
-from systolith.stages.factories import make_data, make_model
+from systolith.stages.factories import make_bits, make_data, make_model, make_recipe
 from systolith.stages.keys import hash_programs
 from systolith.stages.prunings import make_prunings
-from systolith.stages.recipes import make_bits, make_recipe
 from systolith.train import EpochProgress, evaluate, save_tensors, train_float
 
 __all__ = [

@@ -34,7 +34,7 @@ AROUND = {
     **dict.fromkeys(("verify", "simulate", "netlist"), COMPARING),
 }
 """Modules that define several stages. Their imports are not followed: no stage runs them all."""
-MAKING = ("stages.factories", "stages.recipes")
+MAKING = ("stages.factories",)
 PRUNING = ("compress.pipeline", "compress.pruned_model", "stages.prunings", *MAKING)
 REFERENCE = ("compress.pruned_model", "frontend", *MAKING)
 PROGRAMS: dict[str, tuple[str, ...]] = {
