@@ -243,6 +243,20 @@ def test_a_file_with_many_mistakes_names_its_factories_too(folder: Path) -> None
         assert part in said, (part, said)
 
 
+def test_wrong_keys_and_rules_that_do_not_fit_are_reported_together(folder: Path) -> None:
+    rules = '[[prune]]\nmethod = "magnitude"\nrules = [{layers = "2", k = 2, n = 3}]\n'
+    said = _said(folder, _text(data="no_test", more=f"{rules}[hardware]\nmultipliers = 0\n"))
+    for part in (
+        "2 mistakes",
+        "hardware.multipliers: must be greater",
+        "test_images must have at least one image, got none",
+    ):
+        assert part in said, (part, said)
+    said = _said(folder, _text(more=f"{rules}[hardware]\nmultipliers = 0\n"))
+    assert "hardware.multipliers: must be greater" in said
+    assert "in_channels divisible by 3, but layer '2' has 8" in said
+
+
 def test_a_folder_that_cannot_be_made_is_named(folder: Path) -> None:
     (folder / "file").write_text("")
     (folder / "mine.toml").write_text(_text())

@@ -210,8 +210,8 @@ def check_experiment(
     try:
         return Experiment.model_validate(given)
     except ValidationError as error:
-        details = collect_errors(Experiment, given, error)
-        raise ConfigError(path, list(describe_errors(Experiment, details))) from error
+        details, valid = collect_errors(Experiment, given, error)
+        raise ConfigError(path, list(describe_errors(Experiment, details)), valid) from error
 
 
 def merge_tables(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

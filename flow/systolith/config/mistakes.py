@@ -31,11 +31,15 @@ class ConfigError(ProblemsError, ValueError):
         The file.
     problems : tuple of str
         Each names a key, the requirement, and the given value.
+    valid : mapping or None
+        Content without the wrong keys; None if it cannot be valid without them.
     """
 
-    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, problems: Sequence[str], valid: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(problems)
-        self.path = path
+        self.path, self.valid = path, valid
         self.args = (path, self.problems)
 
     def __str__(self) -> str:
@@ -45,7 +49,7 @@ class ConfigError(ProblemsError, ValueError):
 
 def collect_errors(
     section: type[BaseModel], content: Mapping[str, Any], first: ValidationError
-) -> list[ErrorDetails]:
+) -> tuple[list[ErrorDetails], Mapping[str, Any] | None]:
     """Collect the errors of a file in several rounds.
 
     Parameters
@@ -56,6 +60,12 @@ def collect_errors(
         Content of the file.
     first : ValidationError
         Errors of the first round. Later errors about removed keys are dropped.
+
+    Returns
+    -------
+    errors : list of ErrorDetails
+    valid : mapping or None
+        Content without the wrong keys; None if it cannot be valid without them.
     """
     collected = list(first.errors())
     seen = {_place(error) for error in collected}
@@ -68,14 +78,14 @@ def collect_errors(
                 repaired.setdefault(detail["loc"][:-1], set()).add(key)
         try:
             section.model_validate(rest)
-            break
+            return collected, rest
         except ValidationError as error:
             errors = [detail for detail in error.errors() if _place(detail) not in seen]
         seen |= {_place(error) for error in errors}
         collected += [kept for detail in errors if (kept := _without(detail, repaired)) is not None]
         if not errors:
             break
-    return collected
+    return collected, None
 
 
 def _place(error: ErrorDetails) -> tuple[tuple[int | str, ...], str]:

@@ -1,6 +1,6 @@
 """A run of an experiment in one folder, and how it is opened."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -179,26 +179,43 @@ def _read_meaning(network: Path) -> Meaning | None:
 
 
 def _load(target: Path, changes: Mapping[str, Any] | None) -> Experiment:
-    """Read an experiment. Wrong factories are reported together with other mistakes."""
+    """Read an experiment. Problems of model and data are reported together with mistakes in it."""
     try:
         return load_experiment(target, changes)
     except ConfigError as error:
-        from systolith.stages.factories import check_factory  # needs PyTorch
+        problems = dict.fromkeys([*error.problems, *_more_problems(target, changes, error)])
+        raise ConfigError(target, list(problems)) from error
 
-        problems = list(error.problems)
-        try:
-            content = merge_tables(read_content(target), changes or {})
-        except ConfigError:
-            raise error from None
-        for section in ("model", "data"):
-            given = content.get(section)
-            factory = given.get("factory") if isinstance(given, Mapping) else None
-            if isinstance(factory, str):
-                try:
-                    check_factory(factory, section, target.parent)
-                except UsageError as problem:
-                    problems.append(str(problem))
-        raise ConfigError(target, problems) from error
+
+def _more_problems(
+    target: Path, changes: Mapping[str, Any] | None, error: ConfigError
+) -> Iterator[str]:
+    """Check model, data and rules without the wrong keys; or else whether factories exist."""
+    sections = ("model", "data")
+    if error.valid is not None and not any(text.startswith(sections) for text in error.problems):
+        from systolith.stages.software import ExperimentSource  # needs PyTorch
+
+        experiment = Experiment.model_validate(error.valid)
+        source = ExperimentSource(experiment, target.parent, target.parent)
+        collector = ProblemCollector()
+        with source.running():
+            source.check(collector, None)
+        yield from (text for problem in collector.errors for text in problem.problems)
+        return
+    from systolith.stages.factories import check_factory  # needs PyTorch
+
+    try:
+        content = merge_tables(read_content(target), changes or {})
+    except ConfigError:
+        return
+    for section in sections:
+        given = content.get(section)
+        factory = given.get("factory") if isinstance(given, Mapping) else None
+        if isinstance(factory, str):
+            try:
+                check_factory(factory, section, target.parent)
+            except UsageError as problem:
+                yield str(problem)
 
 
 def _within_part(experiment: Experiment) -> Experiment:
