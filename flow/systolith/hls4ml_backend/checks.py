@@ -127,8 +127,8 @@ def _difference_from_model(graph: Any, tensors: dict[str, Doubles], wanted: User
             else:
                 off = _distance(ours.reshape(-1), theirs.reshape(-1))
                 how = (
-                    f"values up to {off:.3g} off the {wanted.framework} model's, of which the "
-                    f"greatest is {np.abs(theirs).max():.3g}"
+                    f"values up to {off:.3g} off the {wanted.framework} model's, whose greatest "
+                    f"value is {np.abs(theirs).max():.3g}"
                 )
             return (
                 f"layer '{node.name}' ({node.class_name}): as hls4ml has read it, its output has "
@@ -232,7 +232,7 @@ def _drop_own_keys(section: Any) -> Any:
 def _difference_from_csimulation(graph: Any, folder: Path, x: Singles) -> str:
     """Name the first layer that differs. The C++ is compiled again, with tracing."""
     remedy = (
-        "which of the two is wrong has to be found out; check_csimulation=False converts "
+        "find out which of the two is wrong; check_csimulation=False converts "
         "without this comparison"
     )
     try:

@@ -157,7 +157,7 @@ def type_problem(precision: Any) -> str | None:
     if not isinstance(precision, FixedPrecisionType | IntegerPrecisionType):
         return f"has the type {precision} ({type(precision).__name__}); use ap_fixed or ap_int"
     if precision.saturation_mode not in OVERFLOWS:
-        return f"has the type {precision}; of AP_SAT_ZERO nothing is supported, use AP_SAT"
+        return f"has the type {precision}; AP_SAT_ZERO is not supported, use AP_SAT"
     if precision.saturation_bits:
         return f"has the type {precision}; saturation bits must be 0"
     if precision.width < 1 + int(precision.signed):

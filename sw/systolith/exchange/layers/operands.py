@@ -69,9 +69,8 @@ def ordered_activation_of(value: Value, draft: Draft) -> QuantizedActivation:
             [
                 (
                     f"reads shape {x.places.shape}, which is {x.tensor.shape} reordered; the "
-                    "layer's "
-                    "own order, channels first, is supported: move the Transpose or Reshape "
-                    "after it"
+                    "layer's own order, channels first, is supported: move the Transpose or "
+                    "Reshape after it"
                 )
             ]
         )

@@ -86,9 +86,8 @@ def read_global_average_pool(node: Node, values: Sequence[Value], draft: Draft) 
         raise ExchangeError(
             [
                 (
-                    f"reads shape {x.tensor.shape} padded by {x.padding}; images (N, C, H, W) "
-                    "that are "
-                    "not padded are supported"
+                    f"reads shape {x.tensor.shape} padded by {x.padding}; images (N, C, H, W) that "
+                    "are not padded are supported"
                 )
             ]
         )

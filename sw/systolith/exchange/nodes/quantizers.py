@@ -232,8 +232,7 @@ def _single(values: FloatArray, what: str) -> float:
             [
                 (
                     f"has {what} of shape {values.shape} for an activation; one for all is "
-                    "supported: "
-                    "quantize activations per tensor"
+                    "supported: quantize activations per tensor"
                 )
             ]
         )
@@ -265,8 +264,7 @@ def _along(values: FloatArray, shape: tuple[int, ...], axis: int) -> FloatArray:
             [
                 (
                     f"has scales or zero points of shape {values.shape} for axis {axis} of a "
-                    "tensor of "
-                    f"{shape}; one for each place along the axis is supported"
+                    f"tensor of {shape}; one for each place along the axis is supported"
                 )
             ]
         )

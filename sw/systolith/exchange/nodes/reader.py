@@ -136,8 +136,8 @@ class NodeReader:
         if any(isinstance(value, Integers) for value in values):
             if operator.integers is None:
                 problems.append(
-                    f"{node}: works on the integers of {_quantizer(values)}; what it does with "
-                    "those is not supported: put a DequantizeLinear before it"
+                    f"{node}: works on the integers of {_quantizer(values)}, which is not "
+                    "supported: put a DequantizeLinear before it"
                 )
                 return self._substitute(node, given), problems
             run = operator.integers

@@ -95,8 +95,7 @@ def _target_shape(sizes: list[int], shape: Shape, *, allow_zero: bool) -> Shape:
             [
                 (
                     f"gives shape {tuple(sizes)} to {_tensor(shape)}, which mixes images of a "
-                    "batch; "
-                    f"(-1, {elements}) makes a vector of each"
+                    f"batch; (-1, {elements}) makes a vector of each"
                 )
             ]
         )

@@ -243,9 +243,8 @@ class InputQuantizer:
             raise ExchangeError(
                 [
                     (
-                        f"images must lie in {act.low}..{act.high}, as the file's input is "
-                        f"{act}, got "
-                        f"{images.min()}..{images.max()}; float images are quantized"
+                        f"images must lie in {act.low}..{act.high}, as the file's input is {act}, "
+                        f"got {images.min()}..{images.max()}; float images are quantized"
                     )
                 ]
             )
