@@ -16,6 +16,11 @@ class ExchangeError(NetworkError):
         Each names the node, the requirement and the nearest supported rewrite.
     """
 
+    @staticmethod
+    def of(problem: str) -> "ExchangeError":
+        """Make an error with a single problem."""
+        return ExchangeError([problem])
+
 
 class NodeError(ExchangeError):
     """A problem of another node than the one that is being read.

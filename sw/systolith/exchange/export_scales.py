@@ -70,7 +70,7 @@ def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[
         If `input_scale` is not positive.
     """
     if not (isfinite(input_scale) and input_scale > 0):
-        raise ExchangeError([f"input_scale must be a positive number, got {input_scale:g}"])
+        raise ExchangeError.of(f"input_scale must be a positive number, got {input_scale:g}")
     names = list(network.tensors)
     relations = _ScaleRelations(
         root={name: name for name in names}, factor=dict.fromkeys(names, Fraction(1))

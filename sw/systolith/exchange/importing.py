@@ -158,7 +158,7 @@ def import_model(
     """Import a model from :func:`read_model`; other parameters as in :func:`import_onnx`."""
     if not 1 <= multiplier_bits <= MAX_MULTIPLIER_BITS:
         wanted = f"1..{MAX_MULTIPLIER_BITS}"
-        raise ExchangeError([f"multiplier_bits must lie in {wanted}, got {multiplier_bits}"])
+        raise ExchangeError.of(f"multiplier_bits must lie in {wanted}, got {multiplier_bits}")
     given = parse_input_type(input_type)
     draft = Draft(multiplier_bits=multiplier_bits, input_type=given)
     trimmed = drop_tail(model)

@@ -55,20 +55,20 @@ def load_model(path: Path) -> ModelProto:
         If the file does not exist, has another format, is damaged, or its data are missing.
     """
     if not path.exists():
-        raise ExchangeError([f"there is no file {path}"])
+        raise ExchangeError.of(f"there is no file {path}")
     if path.is_dir():
         models = sorted(file.name for file in path.glob("*.onnx"))
         hint = f": give one of {', '.join(models)}" if models else "; an ONNX file is needed"
-        raise ExchangeError([f"{path} is a folder{hint}"])
+        raise ExchangeError.of(f"{path} is a folder{hint}")
     try:
         if kind := foreign_kind(path):
-            raise ExchangeError([f"{path} {kind}"])
+            raise ExchangeError.of(f"{path} {kind}")
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, ParseError, OSError, ValueError) as error:
         reason = _first_line(error) or "it cannot be read"
-        raise ExchangeError([f"{path}: not an ONNX file, or a truncated one: {reason}"]) from error
+        raise ExchangeError.of(f"{path}: not an ONNX file, or a truncated one: {reason}") from error
     if not model.graph.node:
-        raise ExchangeError([f"{path}: not an ONNX file, or a truncated one: it has no nodes"])
+        raise ExchangeError.of(f"{path}: not an ONNX file, or a truncated one: it has no nodes")
     _load_external_data(model, path)
     if model.functions:
         model = inliner.inline_local_functions(model)
@@ -91,13 +91,9 @@ def _load_external_data(model: ModelProto, path: Path) -> None:
     missing = sorted(name for name in names if not (path.parent / name).is_file())
     if missing:
         where = "it" if len(missing) == 1 else "them"
-        raise ExchangeError(
-            [
-                (
-                    f"{path.name}: keeps weights in {', '.join(missing)}, not there: copy {where} "
-                    f"into {path.parent}, or save the model as one file"
-                )
-            ]
+        raise ExchangeError.of(
+            f"{path.name}: keeps weights in {', '.join(missing)}, not there: copy {where} "
+            f"into {path.parent}, or save the model as one file"
         )
     try:
         for tensor in tensors:
@@ -106,13 +102,9 @@ def _load_external_data(model: ModelProto, path: Path) -> None:
             del tensor.external_data[:]
             _check_size(tensor)
     except (checker.ValidationError, OSError, ValueError) as error:
-        raise ExchangeError(
-            [
-                (
-                    f"{path.name}: its weights in {', '.join(sorted(names))} cannot be read: "
-                    f"{_first_line(error)}; copy model and weights anew, together"
-                )
-            ]
+        raise ExchangeError.of(
+            f"{path.name}: its weights in {', '.join(sorted(names))} cannot be read: "
+            f"{_first_line(error)}; copy model and weights anew, together"
         ) from error
 
 

@@ -86,18 +86,14 @@ class Draft:
         """
         quantizer = images.quantizer or self.input_type
         if images.integer is not None and images.quantizer is None:
-            raise ExchangeError(
-                [f"reads integers, {images.integer}, as they come: put a DequantizeLinear before"]
+            raise ExchangeError.of(
+                f"reads integers, {images.integer}, as they come: put a DequantizeLinear before"
             )
         if quantizer is None:
-            raise ExchangeError(
-                [
-                    (
-                        "its input is the model's float input: put a quantizer before, or "
-                        "say what its integers are (--input-type int8:1/64, "
-                        "import_onnx(..., input_type='int8:1/64'))"
-                    )
-                ]
+            raise ExchangeError.of(
+                "its input is the model's float input: put a quantizer before, or "
+                "say what its integers are (--input-type int8:1/64, "
+                "import_onnx(..., input_type='int8:1/64'))"
             )
         places, order = images.places, None
         if places.ndim not in (1, 3):
@@ -115,13 +111,9 @@ class Draft:
             integer=images.integer,
         )
         if self.input is not None and not self.input.is_same(source) and not self.lenient:
-            raise ExchangeError(
-                [
-                    (
-                        "reads the model's input quantized or arranged in another way than a node "
-                        "before; one way is supported: quantize it once, and move it after that"
-                    )
-                ]
+            raise ExchangeError.of(
+                "reads the model's input quantized or arranged in another way than a node "
+                "before; one way is supported: quantize it once, and move it after that"
             )
         self.input = source
         self.input_given = images.quantizer is None
@@ -143,7 +135,7 @@ class Draft:
             any(pending.padding)
             and not quantizer.low <= quantizer.type.zero_point <= quantizer.high
         ):
-            raise ExchangeError(["cuts off the zeros that an image was padded with before"])
+            raise ExchangeError.of("cuts off the zeros that an image was padded with before")
         if not self.lenient:
             fitted = fit_requantizer(pending, quantizer, self.multiplier_bits)
             if not isinstance(fitted, FittedRequantizer):
@@ -202,14 +194,10 @@ class Draft:
         known = not self.lenient or isinf(pending.error)
         quantizer = choose_whole_quantizer(pending) if known else Quantizer(scale=1.0, type=OUTPUT)
         if quantizer is None:
-            raise ExchangeError(
-                [
-                    (
-                        f"its input comes from '{pending.name}' without being quantized: put a "
-                        "quantizer (Quant, or QuantizeLinear and DequantizeLinear) between; 16 "
-                        "bits do not hold it without rounding"
-                    )
-                ]
+            raise ExchangeError.of(
+                f"its input comes from '{pending.name}' without being quantized: put a "
+                "quantizer (Quant, or QuantizeLinear and DequantizeLinear) between; 16 "
+                "bits do not hold it without rounding"
             )
         whole = self.quantize_once(pending, quantizer, pending)
         note = (

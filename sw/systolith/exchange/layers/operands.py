@@ -47,9 +47,9 @@ def activation_of(value: Value, draft: Draft) -> QuantizedActivation:
         case ModelInput():
             return draft.read_input(value)
         case Integers():
-            raise ExchangeError(["reads integers: put their DequantizeLinear before"])
+            raise ExchangeError.of("reads integers: put their DequantizeLinear before")
         case _:
-            raise ExchangeError(["works on a constant; an activation is supported"])
+            raise ExchangeError.of("works on a constant; an activation is supported")
 
 
 def ordered_activation_of(value: Value, draft: Draft) -> QuantizedActivation:
@@ -65,14 +65,10 @@ def ordered_activation_of(value: Value, draft: Draft) -> QuantizedActivation:
         # The value replaces a node with a problem, so its order means nothing.
         return replace(x, places=None, tensor=replace(x.tensor, shape=x.places.shape))
     if x.places is not None:
-        raise ExchangeError(
-            [
-                (
-                    f"reads shape {x.places.shape}, which is {x.tensor.shape} reordered; the "
-                    "layer's own order, channels first, is supported: move the Transpose or "
-                    "Reshape after it"
-                )
-            ]
+        raise ExchangeError.of(
+            f"reads shape {x.places.shape}, which is {x.tensor.shape} reordered; the "
+            "layer's own order, channels first, is supported: move the Transpose or "
+            "Reshape after it"
         )
     return x
 
@@ -93,19 +89,21 @@ def constant_of(value: Value, what: str, *, finite: bool = True) -> FloatArray:
     """
     match value:
         case Constant() if value.values.dtype.kind in "OSU":
-            raise ExchangeError([f"has {what} of type {value.values.dtype}; numbers are supported"])
+            raise ExchangeError.of(
+                f"has {what} of type {value.values.dtype}; numbers are supported"
+            )
         case Constant():
             real = np.asarray(value.values.astype(np.float64))
         case QuantizedConstant():
             real = value.real
         case Absent():
-            raise ExchangeError([f"leaves out its {what}, which must be given as constants"])
+            raise ExchangeError.of(f"leaves out its {what}, which must be given as constants")
         case _:
-            raise ExchangeError(
-                [f"has {what} that the model computes; constants are supported: fold them"]
+            raise ExchangeError.of(
+                f"has {what} that the model computes; constants are supported: fold them"
             )
     if finite and not np.isfinite(real).all():
-        raise ExchangeError([f"has {what} that are infinite or no numbers; numbers are supported"])
+        raise ExchangeError.of(f"has {what} that are infinite or no numbers; numbers are supported")
     return real
 
 

@@ -54,7 +54,9 @@ def pending_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
         return x
     act = activation_of(x, draft)
     if act.origin and any(act.padding):
-        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
+        raise ExchangeError.of(
+            "pads -1 and +1 with zeros, which one bit cannot hold; not supported"
+        )
     if len(act.tensor.shape) == 3:
         pending = make_average(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
     else:
@@ -109,7 +111,9 @@ def make_average(
     assert isinstance(probe, AvgPool2d)
     area = prod(probe.window(x.tensor.shape))
     if x.origin and any(padding):
-        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
+        raise ExchangeError.of(
+            "pads -1 and +1 with zeros, which one bit cannot hold; not supported"
+        )
     return make_unweighted(node, make, [x], x.scale / area)
 
 
@@ -161,10 +165,10 @@ def widen_signs(node: Node, x: QuantizedActivation, draft: Draft) -> QuantizedAc
 def _drop_scale(x: PendingLayer) -> PendingLayer:
     """Write each channel in steps of its accumulator, which keeps the signs."""
     if any(x.padding):
-        raise ExchangeError(["makes +1 of the zeros of a padded image; pad after it"])
+        raise ExchangeError.of("makes +1 of the zeros of a padded image; pad after it")
     if x.low >= 0 or x.high < 0:
-        raise ExchangeError(
-            [f"makes -1 or +1 of numbers of {x.low:g} to {x.high:g}, which have one sign"]
+        raise ExchangeError.of(
+            f"makes -1 or +1 of numbers of {x.low:g} to {x.high:g}, which have one sign"
         )
     silent = x.scale == 0
     step = np.where(silent, 1.0, x.scale)

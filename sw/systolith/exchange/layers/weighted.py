@@ -63,25 +63,16 @@ def multiply_pending(x: PendingLayer, factor: FloatArray) -> PendingLayer:
     """Multiply a layer's result by constants of any sign, shape (channels,) or (1,)."""
     if (factor < 0).any():
         if not x.biased or x.clipped or x.then:
-            raise ExchangeError(
-                [
-                    (
-                        "multiplies by a negative constant where no layer with weights comes "
-                        "right before; put a quantizer before it"
-                    )
-                ]
+            raise ExchangeError.of(
+                "multiplies by a negative constant where no layer with weights comes "
+                "right before; put a quantizer before it"
             )
         x = _negate(x, np.broadcast_to(factor < 0, x.scale.shape))
     # The bounds 0 and infinity do not change with the scale.
     bounded = {x.low, x.high} - {0.0, inf, -inf}
     if (bounded or x.step is not None) and factor.size > 1 and (factor != factor.flat[0]).any():
-        raise ExchangeError(
-            [
-                (
-                    "multiplies channels differently after something was cut off; put a "
-                    "quantizer before it"
-                )
-            ]
+        raise ExchangeError.of(
+            "multiplies channels differently after something was cut off; put a quantizer before it"
         )
     return x.scale_by(np.abs(factor))
 
@@ -89,11 +80,11 @@ def multiply_pending(x: PendingLayer, factor: FloatArray) -> PendingLayer:
 def shift_pending(x: PendingLayer, by: FloatArray) -> PendingLayer:
     """Add constants to a layer's result, shape (channels,) or (1,)."""
     if x.clipped or x.step is not None:
-        raise ExchangeError(
-            ["adds a constant after something was cut off; put a quantizer before it"]
+        raise ExchangeError.of(
+            "adds a constant after something was cut off; put a quantizer before it"
         )
     if any(x.padding):
-        raise ExchangeError(["adds a constant to a padded image; pad it right before the layer"])
+        raise ExchangeError.of("adds a constant to a padded image; pad it right before the layer")
     return replace(x, offset=x.offset + by)
 
 
@@ -131,7 +122,7 @@ def affine_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
         return x
     act = activation_of(x, draft)
     if any(act.padding):
-        raise ExchangeError(["works on a padded image; pad it right before the layer"])
+        raise ExchangeError.of("works on a padded image; pad it right before the layer")
     shape = act.tensor.shape
     ones = np.ones((shape[0], 1, 1, 1), dtype=np.int64)
     matrix = np.eye(shape[0], dtype=np.int64)

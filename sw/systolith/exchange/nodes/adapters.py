@@ -66,7 +66,7 @@ def adapt_channels_last(run: Handler) -> Handler:
     def handler(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         shape = shape_of(values[0])
         if shape is None or len(shape) != 3:
-            raise ExchangeError([f"reads shape {shape}; images (N, H, W, C) are supported"])
+            raise ExchangeError.of(f"reads shape {shape}; images (N, H, W, C) are supported")
         image = move_elements(values[0], lambda parts: parts.transpose(2, 0, 1))
         others = [reorder_constant(value, KERNEL) for value in values[1:]]
         result = run(node, [image, *others], draft)

@@ -51,13 +51,13 @@ def read_add(node: Node, values: Sequence[Value], draft: Draft) -> Value:
             return _add_constant(node, x, constant_of(other, "constants"), "Add", draft)
     a, b = (activation_of(value, draft) for value in values)
     if any(a.padding) or any(b.padding):
-        raise ExchangeError(["adds padded images; pad their sum"])
+        raise ExchangeError.of("adds padded images; pad their sum")
     if shape_of(a) != shape_of(b):
         shapes = f"{shape_of(a)} and {shape_of(b)}"
-        raise ExchangeError([f"adds shapes {shapes}; two of one shape are supported"])
+        raise ExchangeError.of(f"adds shapes {shapes}; two of one shape are supported")
     if not np.array_equal(_order(a), _order(b)):
-        raise ExchangeError(
-            ["adds what is ordered in two ways; move the Transpose or Reshape after the addition"]
+        raise ExchangeError.of(
+            "adds what is ordered in two ways; move the Transpose or Reshape after the addition"
         )
     multipliers, unit = _common_unit(a.scale, b.scale)
 
@@ -90,7 +90,7 @@ def read_subtract(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     if is_constant(values[0]) and not isinstance(values[1], ModelInput):
         negated = _multiply_constant(node, values[1], np.array([-1.0]), "Mul", draft)
         return _add_constant(node, negated, constant_of(values[0], "constants"), "Add", draft)
-    raise ExchangeError(["subtracts two activations; one with a constant is supported"])
+    raise ExchangeError.of("subtracts two activations; one with a constant is supported")
 
 
 def _add_constant(node: Node, x: Value, by: FloatArray, op: str, draft: Draft) -> Value:
@@ -108,16 +108,16 @@ def read_multiply(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     for x, other in (values, values[::-1]):
         if is_constant(other):
             return _multiply_constant(node, x, constant_of(other, "constants"), "Mul", draft)
-    raise ExchangeError(["multiplies two activations; one with constants is supported"])
+    raise ExchangeError.of("multiplies two activations; one with constants is supported")
 
 
 def read_divide(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read Div by constants."""
     if not is_constant(values[1]):
-        raise ExchangeError(["divides by what the model computes; constants are supported"])
+        raise ExchangeError.of("divides by what the model computes; constants are supported")
     by = constant_of(values[1], "constants")
     if (by == 0).any():
-        raise ExchangeError(["divides by 0; other constants are supported"])
+        raise ExchangeError.of("divides by 0; other constants are supported")
     return _multiply_constant(node, values[0], by, "Div", draft)
 
 
@@ -142,13 +142,8 @@ def _multiply_constant(node: Node, x: Value, by: FloatArray, op: str, draft: Dra
 def _append_step(x: ModelInput, by: FloatArray, op: str) -> ModelInput:
     """Append a step to the arithmetic of the host."""
     if x.low > -inf or x.high < inf:
-        raise ExchangeError(
-            [
-                (
-                    "changes the model's input after it was cut off; cut it off last, before its "
-                    "quantizer"
-                )
-            ]
+        raise ExchangeError.of(
+            "changes the model's input after it was cut off; cut it off last, before its quantizer"
         )
     # A single constant has no axes, so moves can ignore it.
     values = by.reshape(1) if by.size == 1 else drop_batch_axis(by, x.places.shape)
@@ -165,24 +160,20 @@ def read_batch_norm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = gamma / np.sqrt(variance + float(node.attributes["epsilon"]))
     if not (np.isfinite(factor).all() and np.isfinite(beta).all() and np.isfinite(mean).all()):
-        raise ExchangeError(["has parameters that give infinite or undefined factors"])
+        raise ExchangeError.of("has parameters that give infinite or undefined factors")
     shape = shape_of(x)
     sizes = [parameter.size for parameter in (gamma, beta, mean, variance)]
     if shape is None or set(sizes) != {shape[0]}:
-        raise ExchangeError([f"has {sizes} parameters for an input of shape (N, *{shape})"])
+        raise ExchangeError.of(f"has {sizes} parameters for an input of shape (N, *{shape})")
     along = (-1, *[1] * (len(shape) - 1))
     shift = (beta - mean * factor).reshape(along)
     if isinstance(x, ModelInput) and x.quantizer is None:
         return _append_step(_append_step(x, factor.reshape(along), "Mul"), shift, "Add")
     pending = affine_of(node, x, draft)
     if pending.clipped or pending.then or pending.step is not None:
-        raise ExchangeError(
-            [
-                (
-                    "stands after something else than a convolution, a fully connected layer or a "
-                    "quantizer: fold it, or put a quantizer before it"
-                )
-            ]
+        raise ExchangeError.of(
+            "stands after something else than a convolution, a fully connected layer or a "
+            "quantizer: fold it, or put a quantizer before it"
         )
     pending = multiply_pending(pending, channel_constants(factor.reshape(along), pending))
     return shift_pending(pending, channel_constants(shift, pending))
@@ -230,15 +221,15 @@ def _split_constant(values: Sequence[Value]) -> tuple[Value, float]:
     for x, other in (values, values[::-1]):
         if is_constant(other):
             return x, _bound(other)
-    raise ExchangeError(["compares two activations; one with a constant is supported"])
+    raise ExchangeError.of("compares two activations; one with a constant is supported")
 
 
 def _bound(value: Value) -> float:
     bounds = constant_of(value, "bounds", finite=False).reshape(-1)
     if np.isnan(bounds).any():
-        raise ExchangeError(["has NaN as a bound; numbers are supported"])
+        raise ExchangeError.of("has NaN as a bound; numbers are supported")
     if bounds.size == 0 or (bounds != bounds[0]).any():
-        raise ExchangeError([f"has {bounds.size} different bounds; one for all is supported"])
+        raise ExchangeError.of(f"has {bounds.size} different bounds; one for all is supported")
     return float(bounds[0])
 
 
@@ -258,8 +249,8 @@ def _clip(node: Node, x: Value, low: float, high: float, draft: Draft) -> Value:
             return x
     pending = x if isinstance(x, ModelInput) else pending_of(node, x, draft)
     if not isinstance(pending, ModelInput) and any(pending.padding) and not low <= 0 <= high:
-        raise ExchangeError(
-            [f"cuts the zeros of a padded image to {low:g}..{high:g}; pad after it"]
+        raise ExchangeError.of(
+            f"cuts the zeros of a padded image to {low:g}..{high:g}; pad after it"
         )
     return replace(
         pending, low=min(max(pending.low, low), high), high=max(min(pending.high, high), low)
@@ -270,5 +261,5 @@ def read_floor(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read Floor: the next quantizer, of the same step, then drops fractions."""
     pending = pending_of(node, values[0], draft)
     if pending.step is not None:
-        raise ExchangeError(["rounds what was rounded down already; one Floor is supported"])
+        raise ExchangeError.of("rounds what was rounded down already; one Floor is supported")
     return replace(pending, step=1.0)

@@ -71,7 +71,7 @@ def _run(
         (result,) = ReferenceEvaluator(_model(node, names, feeds, opsets)).run(None, feeds)
     except Exception as error:  # ONNX raises whatever its NumPy code does.
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExchangeError([f"cannot be computed from its constants: {reason[0]}"]) from error
+        raise ExchangeError.of(f"cannot be computed from its constants: {reason[0]}") from error
     return np.asarray(result)
 
 

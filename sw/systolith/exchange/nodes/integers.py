@@ -112,13 +112,9 @@ def read_pad_integers(node: Node, values: Sequence[Value], draft: Draft) -> Valu
         return replace(x, of=pad_input(x.of, pads, (fill - zero) * x.quantizer.scale))
     if fill != zero:
         real = (fill - zero) * x.quantizer.scale
-        raise ExchangeError(
-            [
-                (
-                    f"pads integers with {fill}, which stands for {real:g} where the zero point is "
-                    f"{zero}; padding with the zero point is supported"
-                )
-            ]
+        raise ExchangeError.of(
+            f"pads integers with {fill}, which stands for {real:g} where the zero point is "
+            f"{zero}; padding with the zero point is supported"
         )
     return keep_integers(read_pad)(node, plain, draft)
 
@@ -130,7 +126,7 @@ def read_cast(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     if not isinstance(x, Integers):
         if wanted in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
             return x
-        raise ExchangeError([f"makes {name} of reals; FLOAT is supported: use QuantizeLinear"])
+        raise ExchangeError.of(f"makes {name} of reals; FLOAT is supported: use QuantizeLinear")
     low, high = x.quantizer.low, x.quantizer.high
     if wanted in (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE):
         return _as_reals(node, x, draft)
@@ -138,14 +134,14 @@ def read_cast(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     act = integer_type(dtype)
     if name in ("INT32", "INT64") or (act is not None and act.low <= low and high <= act.high):
         return x
-    raise ExchangeError([f"makes {name} of integers {low}..{high}, which do not fit"])
+    raise ExchangeError.of(f"makes {name} of integers {low}..{high}, which do not fit")
 
 
 def read_cast_like(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read CastLike to real numbers, which torch writes for bounds of activations."""
     x, like = values
     if isinstance(like, Integers | Constant):
-        raise ExchangeError(["takes the type of constants or integers; use a Cast to that type"])
+        raise ExchangeError.of("takes the type of constants or integers; use a Cast to that type")
     if isinstance(x, Constant):
         return Constant(values=x.values.astype(np.float32))
     return read_cast(replace(node, attributes={"to": onnx.TensorProto.FLOAT}), [x], draft)
@@ -155,11 +151,11 @@ def _as_reals(node: Node, x: Integers, draft: Draft) -> Value:
     """Read integers as real numbers of the same value."""
     if isinstance(x.of, ModelInput) and x.of.integer is not None:
         if x.quantizer.bounds != (-inf, inf):
-            raise ExchangeError(["makes reals of integers that were cut off; cast them first"])
+            raise ExchangeError.of("makes reals of integers that were cut off; cast them first")
         return replace(x.of, integer=None)
     if zero := x.quantizer.type.zero_point:
-        raise ExchangeError(
-            [f"makes reals of integers with zero point {zero}; use DequantizeLinear"]
+        raise ExchangeError.of(
+            f"makes reals of integers with zero point {zero}; use DequantizeLinear"
         )
     act = quantize_integers(node, x, draft)
     act = draft.read_input(act) if isinstance(act, ModelInput) else act

@@ -47,7 +47,7 @@ def read_global_max_pool(node: Node, values: Sequence[Value], draft: Draft) -> V
     x = _readable(values[0], draft)
     shape = inner_shape(x)
     if len(shape) != 3:
-        raise ExchangeError([f"reads shape {shape}; images (N, C, H, W) are supported"])
+        raise ExchangeError.of(f"reads shape {shape}; images (N, C, H, W) are supported")
 
     def follow(name: str, source: str) -> Layer:
         kernel = (shape[1], shape[2])
@@ -62,7 +62,7 @@ def _readable(x: Value, draft: Draft) -> QuantizedActivation | PendingLayer:
         x if isinstance(x, PendingLayer) and x.places is None else ordered_activation_of(x, draft)
     )
     if any(pending.padding):
-        raise ExchangeError(["reads an image padded with zeros; give the pool pads of its own"])
+        raise ExchangeError.of("reads an image padded with zeros; give the pool pads of its own")
     return pending
 
 
@@ -83,13 +83,9 @@ def read_global_average_pool(node: Node, values: Sequence[Value], draft: Draft) 
     """Read GlobalAveragePool."""
     x = ordered_activation_of(values[0], draft)
     if any(x.padding) or len(x.tensor.shape) != 3:
-        raise ExchangeError(
-            [
-                (
-                    f"reads shape {x.tensor.shape} padded by {x.padding}; images (N, C, H, W) that "
-                    "are not padded are supported"
-                )
-            ]
+        raise ExchangeError.of(
+            f"reads shape {x.tensor.shape} padded by {x.padding}; images (N, C, H, W) that "
+            "are not padded are supported"
         )
     return make_average(node, x, None, (1, 1), (0, 0, 0, 0))
 
@@ -105,7 +101,7 @@ def read_reduce_mean(node: Node, values: Sequence[Value], draft: Draft) -> Value
     order = axes_of(x)
     inner = [] if order is None else [order[axis % 4 - 1] for axis in axes or [] if axis % 4]
     if order is None or len(order) != 3 or len(axes or []) != 2 or sorted(inner) != [1, 2]:
-        raise ExchangeError([f"averages over axes {axes}; height and width are supported"])
+        raise ExchangeError.of(f"averages over axes {axes}; height and width are supported")
     result = read_global_average_pool(node, [replace(x, places=None)], draft)
     if not node.attributes["keepdims"]:
         return flatten_image(node, result, draft)
@@ -115,7 +111,7 @@ def read_reduce_mean(node: Node, values: Sequence[Value], draft: Draft) -> Value
 def _kernel(node: Node) -> tuple[int, int]:
     kernel = [int(size) for size in node.attributes["kernel_shape"] or []]
     if len(kernel) != 2 or min(kernel) < 1:
-        raise ExchangeError(
-            [f"has kernel_shape {kernel}; two sizes of 1 or more are supported: height and width"]
+        raise ExchangeError.of(
+            f"has kernel_shape {kernel}; two sizes of 1 or more are supported: height and width"
         )
     return kernel[0], kernel[1]

@@ -51,7 +51,7 @@ def read_q_gemm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read ONNX Runtime's QGemm."""
     x, xs, xz, w, ws, wz, bias, ys, yz = values
     if isinstance(ys, Absent):
-        raise ExchangeError(["gives floats; a quantized result is supported: give it y_scale"])
+        raise ExchangeError.of("gives floats; a quantized result is supported: give it y_scale")
     axis = 0 if node.attributes["transB"] else 1
     node = replace(node, attributes={**node.attributes, "beta": 1.0})
     return _read_composed(
@@ -99,7 +99,7 @@ def _read_composed(
         x, w = activation_of(real[0], draft), real[1]
         real[0] = x
         if not isinstance(w, QuantizedConstant):
-            raise ExchangeError(["has weights that the model computes; constants are supported"])
+            raise ExchangeError.of("has weights that the model computes; constants are supported")
         unit = x.scale * w.scale.reshape(-1)
         stored = constant_of(bias, "a bias")
         real.append(Constant(values=np.asarray(stored.reshape(-1) * unit)))

@@ -49,15 +49,15 @@ def read_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     signed, narrow = bool(node.attributes["signed"]), bool(node.attributes["narrow"])
     rounding = str(node.attributes["rounding_mode"]).upper()
     if bits.size != 1 or bits.flat[0] != np.rint(bits.flat[0]):
-        raise ExchangeError(
-            [f"has {bits.reshape(-1).tolist()} bits; one whole number is supported"]
+        raise ExchangeError.of(
+            f"has {bits.reshape(-1).tolist()} bits; one whole number is supported"
         )
     width, x = int(bits.flat[0]), values[0]
     if isinstance(x, Constant):
         real = x.values.astype(np.float64)
         return _quantized_weights(real, scale, zero, width, signed, narrow, rounding)
     if isinstance(x, QuantizedConstant):
-        raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
+        raise ExchangeError.of("quantizes weights a second time; leave one quantizer out")
     if width == 1 and signed and not zero.any():
         return quantize_signs(node, x, _single(scale, "scales"), draft)
     act = _act_type(width, signed, zero)
@@ -75,7 +75,7 @@ def read_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 def read_bipolar_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read QONNX's BipolarQuant, which makes weights or activations -1 or +1."""
     if isinstance(values[0], QuantizedConstant):
-        raise ExchangeError(["quantizes weights a second time; leave one quantizer out"])
+        raise ExchangeError.of("quantizes weights a second time; leave one quantizer out")
     if not isinstance(values[0], Constant):
         return quantize_signs(node, values[0], _single(_scales(values[1]), "scales"), draft)
     weights = values[0].values
@@ -95,14 +95,14 @@ def _quantized_weights(
 ) -> QuantizedConstant:
     if rounding not in WEIGHT_ROUNDINGS:
         known = ", ".join(WEIGHT_ROUNDINGS)
-        raise ExchangeError([f"rounds weights by '{rounding}'; {known} are supported"])
+        raise ExchangeError.of(f"rounds weights by '{rounding}'; {known} are supported")
     if bits < 1:
-        raise ExchangeError([f"makes weights of {bits} bits; 1 or more are supported"])
+        raise ExchangeError.of(f"makes weights of {bits} bits; 1 or more are supported")
     scale, zero = _broadcast(scale, real.shape), _broadcast(zero, real.shape)
     # QONNX computes in float32 and clips before rounding.
     ratio = real.astype(np.float32) / scale.astype(np.float32) + zero.astype(np.float32)
     if not np.isfinite(ratio).all():
-        raise ExchangeError(["quantizes weights that are no finite numbers"])
+        raise ExchangeError.of("quantizes weights that are no finite numbers")
     if bits == 1 and signed:
         integers = np.where(ratio >= 0, 1, -1).astype(np.int64)
     else:
@@ -141,7 +141,7 @@ def read_quantize_linear(node: Node, values: Sequence[Value], draft: Draft) -> V
     dtype = _dtype(node, values[2])
     act = integer_type(dtype)
     if act is None:
-        raise ExchangeError([f"makes {dtype}; integers of up to 16 bits are supported"])
+        raise ExchangeError.of(f"makes {dtype}; integers of up to 16 bits are supported")
     zero = _zero_points(values[2])
     if isinstance(x, Constant):
         real, axis = x.values.astype(np.float32), int(node.attributes["axis"])
@@ -149,7 +149,7 @@ def read_quantize_linear(node: Node, values: Sequence[Value], draft: Draft) -> V
         integers = np.clip(np.rint(real / scale.astype(np.float32)) + zero, act.low, act.high)
         return Constant(values=integers.astype(dtype))
     if not isinstance(x, ModelInput | QuantizedActivation | PendingLayer):
-        raise ExchangeError(["quantizes what is quantized already; leave one quantizer out"])
+        raise ExchangeError.of("quantizes what is quantized already; leave one quantizer out")
     act = replace(act, zero_point=int(_single(zero, "zero points")))
     quantizer = Quantizer(scale=_single(scale, "scales"), type=act)
     return Integers(of=x, quantizer=quantizer, node=str(node))
@@ -171,18 +171,18 @@ def read_dequantize_linear(node: Node, values: Sequence[Value], draft: Draft) ->
     if not isinstance(x, Integers):
         if draft.lenient and isinstance(x, QuantizedActivation):
             return x
-        raise ExchangeError(["reads what is not quantized; put a QuantizeLinear before"])
+        raise ExchangeError.of("reads what is not quantized; put a QuantizeLinear before")
     step, point = _single(scale, "scales"), int(_single(zero, "zero points"))
     if step <= 0:
-        raise ExchangeError([f"has scale {step:g}; a positive one is supported"])
+        raise ExchangeError.of(f"has scale {step:g}; a positive one is supported")
     before = x.quantizer
     if isinstance(x.of, ModelInput) and x.of.integer is not None:
         act = replace(x.of.integer, zero_point=point)
         return replace(x.of, quantizer=replace(before, scale=step, type=act))
     if before.type.zero_point != point:
         was = before.type.zero_point
-        raise ExchangeError(
-            [f"reads with zero point {point} what was quantized with {was}; one is supported"]
+        raise ExchangeError.of(
+            f"reads with zero point {point} what was quantized with {was}; one is supported"
         )
     quantized = quantize_integers(node, x, draft)
     if step == before.scale:
@@ -197,7 +197,7 @@ def _dequantized_constant(
 ) -> QuantizedConstant:
     act = integer_type(stored.dtype)
     if stored.dtype.kind not in "iu" and act is None:
-        raise ExchangeError([f"reads constants of type {stored.dtype}; integers are supported"])
+        raise ExchangeError.of(f"reads constants of type {stored.dtype}; integers are supported")
     points = _along(zero, stored.shape, axis).astype(np.int64)
     bits = act.bits if act and act.signed and not zero.any() else 0
     integers = stored.astype(np.int64) - points
@@ -207,9 +207,11 @@ def _dequantized_constant(
 def _act_type(bits: int, signed: bool, zero: FloatArray) -> ActType:
     point = _single(zero, "zero points")
     if point != np.rint(point):
-        raise ExchangeError([f"has zero point {point}; whole numbers are supported"])
+        raise ExchangeError.of(f"has zero point {point}; whole numbers are supported")
     if not 1 + signed <= bits <= 16:
-        raise ExchangeError([f"makes activations of {bits} bits; {1 + signed} to 16 are supported"])
+        raise ExchangeError.of(
+            f"makes activations of {bits} bits; {1 + signed} to 16 are supported"
+        )
     return ActType(bits=bits, signed=signed, zero_point=int(point))
 
 
@@ -221,20 +223,16 @@ def _scales(value: Value, *, least: float = 5e-324) -> FloatArray:
     """Read scales of at least `least`; weights that are all 0 may have the scale 0."""
     scale = constant_of(value, "scales", finite=False)
     if scale.size == 0 or not np.isfinite(scale).all() or (scale < least).any():
-        raise ExchangeError(["has a scale that is not positive; positive numbers are supported"])
+        raise ExchangeError.of("has a scale that is not positive; positive numbers are supported")
     return scale
 
 
 def _single(values: FloatArray, what: str) -> float:
     """Read the one number of an activation."""
     if values.size == 0 or (values != values.flat[0]).any():
-        raise ExchangeError(
-            [
-                (
-                    f"has {what} of shape {values.shape} for an activation; one for all is "
-                    "supported: quantize activations per tensor"
-                )
-            ]
+        raise ExchangeError.of(
+            f"has {what} of shape {values.shape} for an activation; one for all is "
+            "supported: quantize activations per tensor"
         )
     return float(values.flat[0])
 
@@ -248,8 +246,8 @@ def _broadcast(values: FloatArray, shape: tuple[int, ...]) -> FloatArray:
     if values.size == 1:
         return values.reshape((1,) * len(shape))
     if not fits:
-        raise ExchangeError(
-            [f"has scales or zero points of shape {values.shape} for a tensor of {shape}"]
+        raise ExchangeError.of(
+            f"has scales or zero points of shape {values.shape} for a tensor of {shape}"
         )
     return values.reshape((1,) * (len(shape) - values.ndim) + values.shape)
 
@@ -260,13 +258,9 @@ def _along(values: FloatArray, shape: tuple[int, ...], axis: int) -> FloatArray:
         return values.reshape((1,) * len(shape))
     axis += len(shape) * (axis < 0)
     if values.ndim != 1 or not 0 <= axis < len(shape) or values.size != shape[axis]:
-        raise ExchangeError(
-            [
-                (
-                    f"has scales or zero points of shape {values.shape} for axis {axis} of a "
-                    f"tensor of {shape}; one for each place along the axis is supported"
-                )
-            ]
+        raise ExchangeError.of(
+            f"has scales or zero points of shape {values.shape} for axis {axis} of a "
+            f"tensor of {shape}; one for each place along the axis is supported"
         )
     return values.reshape([-1 if place == axis else 1 for place in range(len(shape))])
 
@@ -282,12 +276,12 @@ def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> V
     """
     x = values[0]
     if is_constant(x):
-        raise ExchangeError(["counts the thresholds that constants reach; fold it"])
+        raise ExchangeError.of("counts the thresholds that constants reach; fold it")
     first, step, count = _steps(constant_of(values[1], "thresholds"))
     scale, bias = (float(node.attributes[name]) for name in ("out_scale", "out_bias"))
     if not (np.isfinite([scale, bias]).all() and scale > 0):
-        raise ExchangeError(
-            [f"has out_scale {scale:g} and out_bias {bias:g}; positive scales are supported"]
+        raise ExchangeError.of(
+            f"has out_scale {scale:g} and out_bias {bias:g}; positive scales are supported"
         )
     # The count that stands for 0 becomes the zero point if the counts reach it.
     zero = -bias / scale if count > 1 else 1
@@ -309,24 +303,15 @@ def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> V
 def _steps(thresholds: FloatArray) -> tuple[FloatArray, float, int]:
     """Find the first threshold of each channel, the step between two, and their number."""
     if thresholds.ndim != 2 or not 1 <= thresholds.shape[1] <= MAX_COUNT:
-        raise ExchangeError(
-            [
-                (
-                    f"has thresholds of shape {thresholds.shape}; (channels, 1 to {MAX_COUNT}) is "
-                    "supported"
-                )
-            ]
+        raise ExchangeError.of(
+            f"has thresholds of shape {thresholds.shape}; (channels, 1 to {MAX_COUNT}) is supported"
         )
     steps = np.diff(thresholds, axis=1)
     step = float(steps.flat[0]) if steps.size else 1.0
     if (steps != step).any() or step <= 0:
-        raise ExchangeError(
-            [
-                (
-                    "has thresholds that are not evenly spaced, or differently by channel; import "
-                    "the file from before its streamlining, with Quant nodes"
-                )
-            ]
+        raise ExchangeError.of(
+            "has thresholds that are not evenly spaced, or differently by channel; import "
+            "the file from before its streamlining, with Quant nodes"
         )
     return thresholds[:, 0], step, thresholds.shape[1]
 

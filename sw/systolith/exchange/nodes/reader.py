@@ -99,15 +99,15 @@ class NodeReader:
                 result = value
         match result:
             case QuantizedActivation() if any(result.padding):
-                raise ExchangeError(["ends with a Pad; leave it to the host"])
+                raise ExchangeError.of("ends with a Pad; leave it to the host")
             case QuantizedActivation():
                 return widen_signs(end, result, self.draft) if result.origin else result
             case Unknown():
                 return None
             case ModelInput():
-                raise ExchangeError(["is the model's input itself; a layer's result is supported"])
+                raise ExchangeError.of("is the model's input itself; a layer's result is supported")
             case _:
-                raise ExchangeError(["is no layer's result"])
+                raise ExchangeError.of("is no layer's result")
 
     def _read_node(self, node: Node) -> tuple[Value, list[str]]:
         """Read a node: its value, and its problems."""

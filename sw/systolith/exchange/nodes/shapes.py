@@ -50,7 +50,7 @@ def read_dropout(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read Dropout, which drops nothing in inference."""
     training = values[2]
     if not isinstance(training, Absent) and constant_of(training, "training_mode").any():
-        raise ExchangeError(["drops values, as its training_mode is true; false is supported"])
+        raise ExchangeError.of("drops values, as its training_mode is true; false is supported")
     return values[0]
 
 
@@ -60,8 +60,8 @@ def read_flatten(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     axis = int(node.attributes["axis"])
     axis += (1 + len(shape)) * (axis < 0)
     if axis < 1 or prod(shape[: axis - 1]) != 1:
-        raise ExchangeError(
-            [f"flattens {_tensor(shape)} from axis {axis}; axis 1 is supported: one row an image"]
+        raise ExchangeError.of(
+            f"flattens {_tensor(shape)} from axis {axis}; axis 1 is supported: one row an image"
         )
     return flatten_image(node, values[0], draft)
 
@@ -91,13 +91,9 @@ def _target_shape(sizes: list[int], shape: Shape, *, allow_zero: bool) -> Shape:
     if kept.count(-1) == 1 and sizes[0] != -1 and known > 0 and elements % known == 0:
         kept[kept.index(-1)] = elements // known
     if not kept or min(kept) < 1 or prod(kept) != elements:
-        raise ExchangeError(
-            [
-                (
-                    f"gives shape {tuple(sizes)} to {_tensor(shape)}, which mixes images of a "
-                    f"batch; (-1, {elements}) makes a vector of each"
-                )
-            ]
+        raise ExchangeError.of(
+            f"gives shape {tuple(sizes)} to {_tensor(shape)}, which mixes images of a "
+            f"batch; (-1, {elements}) makes a vector of each"
         )
     return tuple(kept)
 
@@ -107,7 +103,7 @@ def read_squeeze(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     shape = _shape(values[0])
     axes = _axes(node, values, 1 + len(shape))
     if any(shape[axis - 1] != 1 for axis in axes):
-        raise ExchangeError([f"squeezes axes {axes} of {_tensor(shape)}, which are not all 1"])
+        raise ExchangeError.of(f"squeezes axes {axes} of {_tensor(shape)}, which are not all 1")
     wanted = tuple(size for axis, size in enumerate(shape, 1) if axis not in axes)
     return _reshape(node, values[0], wanted, draft)
 
@@ -131,7 +127,7 @@ def _axes(node: Node, values: Sequence[Value], rank: int) -> list[int]:
     axes = sorted(axis + rank * (axis < 0) for axis in given)
     if not axes or axes[0] < 1 or axes[-1] >= rank or len(set(axes)) != len(axes):
         named = f"axes {given}" if given else "no axes, so the batch's where its size is 1"
-        raise ExchangeError([f"names {named}; different axes of 1..{rank - 1} are supported"])
+        raise ExchangeError.of(f"names {named}; different axes of 1..{rank - 1} are supported")
     return axes
 
 
@@ -165,8 +161,8 @@ def read_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     shape = _shape(values[0])
     order = node.attributes["perm"] or list(range(len(shape), -1, -1))
     if sorted(order) != list(range(1 + len(shape))) or order[0] != 0:
-        raise ExchangeError(
-            [f"reorders the axes of {_tensor(shape)} by {tuple(order)}; the batch must stay first"]
+        raise ExchangeError.of(
+            f"reorders the axes of {_tensor(shape)} by {tuple(order)}; the batch must stay first"
         )
     return move_elements(values[0], lambda parts: parts.transpose([axis - 1 for axis in order[1:]]))
 
@@ -183,20 +179,20 @@ def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     if not any(map(any, pads)):
         return x
     if fill:
-        raise ExchangeError([f"pads with {fill:g}; zeros are supported"])
+        raise ExchangeError.of(f"pads with {fill:g}; zeros are supported")
     if isinstance(x, ModelInput):
         x = draft.read_input(x)
     assert isinstance(x, QuantizedActivation | PendingLayer)
     axes = axes_of(x)
     if axes is None or len(axes) != 3:
-        raise ExchangeError(
-            ["pads what was reshaped; pad images (N, C, H, W), before that or after"]
+        raise ExchangeError.of(
+            "pads what was reshaped; pad images (N, C, H, W), before that or after"
         )
     inner = [pads[axes.index(axis)] for axis in range(3)]
     if any(inner[0]):
-        raise ExchangeError([f"pads channels by {inner[0]}; height and width are supported"])
+        raise ExchangeError.of(f"pads channels by {inner[0]}; height and width are supported")
     if isinstance(x, PendingLayer) and not x.low <= 0 <= x.high:
-        raise ExchangeError(["pads with zeros what was cut off above or below zero; cut it after"])
+        raise ExchangeError.of("pads with zeros what was cut off above or below zero; cut it after")
     around, (rows, columns) = x.padding, inner[1:]
     padding = (
         rows[0] + around[0],
@@ -223,11 +219,11 @@ def pads_of(node: Node, values: Sequence[Value], rank: int) -> list[tuple[int, i
     if not isinstance(values[3], Absent):
         axes = [axis % (1 + rank) for axis in integer_constants_of(values[3], "axes")]
     if len(given) != 2 * len(axes) or len(set(axes)) != len(axes):
-        raise ExchangeError([f"has pads {given} for axes {axes}; two for each axis are needed"])
+        raise ExchangeError.of(f"has pads {given} for axes {axes}; two for each axis are needed")
     before, after = given[: len(axes)], given[len(axes) :]
     by_axis = {axis: pair for axis, *pair in zip(axes, before, after, strict=True)}
     if any(by_axis.get(0, [0, 0])) or min(given, default=0) < 0:
-        raise ExchangeError([f"has pads {given}; 0 or more, none of the batch, are supported"])
+        raise ExchangeError.of(f"has pads {given}; 0 or more, none of the batch, are supported")
     return [
         (pair[0], pair[1]) for axis in range(1, 1 + rank) for pair in [by_axis.get(axis, [0, 0])]
     ]
@@ -236,7 +232,7 @@ def pads_of(node: Node, values: Sequence[Value], rank: int) -> list[tuple[int, i
 def _shape(x: Value) -> Shape:
     shape = shape_of(x)
     if shape is None:
-        raise ExchangeError(["moves a constant that cannot be worked out; write it as it is read"])
+        raise ExchangeError.of("moves a constant that cannot be worked out; write it as it is read")
     return shape
 
 

@@ -49,7 +49,7 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     weight = _weights(values[1], axis=0)
     if weight.integers.ndim != 4:
         axes = weight.integers.ndim - 2
-        raise ExchangeError([f"is {axes}-dimensional; two-dimensional ones are supported"])
+        raise ExchangeError.of(f"is {axes}-dimensional; two-dimensional ones are supported")
     x = ordered_activation_of(values[0], draft)
     problems = []
     groups = int(node.attributes["group"])
@@ -107,7 +107,9 @@ def _requantize_to_zero_point(
     act = x.tensor.type
     zero = act.zero_point - x.origin / x.scale
     if zero != np.rint(zero) or not act.low <= zero <= act.high:
-        raise ExchangeError(["pads -1 and +1 with zeros, which one bit cannot hold; not supported"])
+        raise ExchangeError.of(
+            "pads -1 and +1 with zeros, which one bit cannot hold; not supported"
+        )
     quantizer = Quantizer(scale=x.scale, type=replace(act, zero_point=int(zero)))
     pending = pending_of(node, replace(x, padding=(0, 0, 0, 0)), draft)
     return draft.quantize_once(x, quantizer, pending)
@@ -117,7 +119,7 @@ def read_gemm(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read Gemm without transA; alpha and beta become part of scale and bias."""
     alpha, beta = (float(node.attributes[name]) for name in ("alpha", "beta"))
     if not (isfinite(alpha) and isfinite(beta) and alpha):
-        raise ExchangeError([f"has alpha {alpha:g} and beta {beta:g}; finite ones are supported"])
+        raise ExchangeError.of(f"has alpha {alpha:g} and beta {beta:g}; finite ones are supported")
     pending = _linear(node, values, draft, transposed=not node.attributes["transB"])
     pending = multiply_pending(pending, np.array([alpha]))
     bias = _bias(values[2], pending.offset.size, (1, pending.offset.size))
@@ -132,14 +134,14 @@ def read_matmul(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 def _linear(node: Node, values: Sequence[Value], draft: Draft, *, transposed: bool) -> PendingLayer:
     weight = _weights(values[1], axis=1 if transposed else 0)
     if weight.integers.ndim != 2:
-        raise ExchangeError(
-            [f"has weights of shape {weight.integers.shape}; a matrix is supported"]
+        raise ExchangeError.of(
+            f"has weights of shape {weight.integers.shape}; a matrix is supported"
         )
     x, order = _features(node, activation_of(values[0], draft), draft)
     given = weight.integers.T if transposed else weight.integers
     integers = np.empty_like(given)
     if given.shape[1] != len(order):
-        raise ExchangeError([f"has weights for {given.shape[1]} features, but reads {len(order)}"])
+        raise ExchangeError.of(f"has weights for {given.shape[1]} features, but reads {len(order)}")
     integers[:, order] = given
     structure: Structure = detect_structure(integers)
 
@@ -172,7 +174,7 @@ def _features(
     """Give the input as a vector, and the index of each of the file's features in it."""
     shape = shape_of(x)
     if shape is None or len(shape) != 1:
-        raise ExchangeError([f"reads images {shape}; vectors are supported: put a Flatten before"])
+        raise ExchangeError.of(f"reads images {shape}; vectors are supported: put a Flatten before")
     order = np.arange(prod(shape)) if x.places is None else x.places
     plain = replace(x, places=None)
     if len(x.tensor.shape) == 3:
@@ -194,13 +196,9 @@ def _bias(value: Value, channels: int, shape: tuple[int, ...]) -> FloatArray:
     except ValueError:
         fits = False
     if not fits:
-        raise ExchangeError(
-            [
-                (
-                    f"has a bias of shape {real.shape} for {channels} channels; one number, or one "
-                    "for each channel, is supported"
-                )
-            ]
+        raise ExchangeError.of(
+            f"has a bias of shape {real.shape} for {channels} channels; one number, or one "
+            "for each channel, is supported"
         )
     return np.broadcast_to(real.reshape(-1), channels)
 
@@ -211,12 +209,12 @@ def _weights(value: Value, axis: int) -> QuantizedConstant:
         case QuantizedConstant():
             pass
         case Constant():
-            raise ExchangeError(
-                ["its weights are float constants: quantize them (Quant, or DequantizeLinear)"]
+            raise ExchangeError.of(
+                "its weights are float constants: quantize them (Quant, or DequantizeLinear)"
             )
         case _:
-            raise ExchangeError(
-                ["its weights are computed from the images; constant ones are supported"]
+            raise ExchangeError.of(
+                "its weights are computed from the images; constant ones are supported"
             )
     scale = value.scale
     if scale.ndim <= axis:
@@ -224,12 +222,8 @@ def _weights(value: Value, axis: int) -> QuantizedConstant:
     others = tuple(place for place in range(scale.ndim) if place != axis)
     least = scale.min(axis=others, keepdims=True)
     if (scale != least).any():
-        raise ExchangeError(
-            [
-                (
-                    f"has weights with scales of shape {value.scale.shape}; one for each output "
-                    f"channel (axis {axis}) is supported"
-                )
-            ]
+        raise ExchangeError.of(
+            f"has weights with scales of shape {value.scale.shape}; one for each output "
+            f"channel (axis {axis}) is supported"
         )
     return replace(value, scale=least)

@@ -101,7 +101,7 @@ def move_elements(x: Value, by: Move) -> Value:
         case QuantizedActivation() | PendingLayer():
             return _move_result(x, by)
         case _:
-            raise ExchangeError(["moves what is neither an activation nor a constant"])
+            raise ExchangeError.of("moves what is neither an activation nor a constant")
 
 
 def _move_result(
@@ -113,7 +113,7 @@ def _move_result(
     except ValueError:
         if not any(x.padding):
             raise
-        raise ExchangeError(["reshapes a padded image; pad it right before the layer"]) from None
+        raise ExchangeError.of("reshapes a padded image; pad it right before the layer") from None
     same = places.shape == shape and np.array_equal(places.ravel(), np.arange(prod(shape)))
     return replace(x, places=None if same else places)
 
@@ -127,7 +127,7 @@ def pad_input(x: ModelInput, pads: list[tuple[int, int]], fill: float) -> ModelI
         If `fill` lies outside bounds that values were clipped to before.
     """
     if not x.low <= fill <= x.high:
-        raise ExchangeError([f"pads with {fill:g} what was cut to {x.low:g}..{x.high:g} before"])
+        raise ExchangeError.of(f"pads with {fill:g} what was cut to {x.low:g}..{x.high:g} before")
 
     def wider(values: NDArray[Any], neutral: float) -> NDArray[Any]:
         return np.pad(values, pads, constant_values=neutral)
@@ -179,13 +179,9 @@ def drop_batch_axis(constant: FloatArray, shape: Shape) -> FloatArray:
     except ValueError:
         fits = False
     if not fits:
-        raise ExchangeError(
-            [
-                (
-                    f"has constants of shape {constant.shape} beside values of shape (N, "
-                    f"{', '.join(map(str, shape))}); one, or one for each channel, is supported"
-                )
-            ]
+        raise ExchangeError.of(
+            f"has constants of shape {constant.shape} beside values of shape (N, "
+            f"{', '.join(map(str, shape))}); one, or one for each channel, is supported"
         )
     return values
 
@@ -204,18 +200,18 @@ def channel_constants(constant: FloatArray, x: QuantizedActivation | PendingLaye
     assert shape is not None
     full = np.broadcast_to(drop_batch_axis(constant, shape), shape)
     if any(x.padding):
-        raise ExchangeError(["has constants for each channel of a padded image; put it before"])
+        raise ExchangeError.of("has constants for each channel of a padded image; put it before")
     inner = np.empty(prod(shape))
     inner[places_of(x).ravel()] = full.ravel()
     channels = x.shape[0] if isinstance(x, PendingLayer) else x.tensor.shape[0]
     rows = inner.reshape(channels, -1)
     if (rows != rows[:, :1]).any():
         if len(inner_shape(x)) == 1:
-            raise ExchangeError(
-                ["has a constant for each feature of a flattened image; put it before"]
+            raise ExchangeError.of(
+                "has a constant for each feature of a flattened image; put it before"
             )
-        raise ExchangeError(
-            [f"has constants of shape {constant.shape}; one, or one for each channel, is supported"]
+        raise ExchangeError.of(
+            f"has constants of shape {constant.shape}; one, or one for each channel, is supported"
         )
     constants = rows[:, 0]
     return constants[:1] if (constants == constants[0]).all() else constants

@@ -47,13 +47,9 @@ def parse_input_type(given: str | Quantizer | None) -> Quantizer | None:
         if not 0 < scale < float("inf"):
             raise ValueError
     except (ValueError, ZeroDivisionError, OverflowError):
-        raise ExchangeError(
-            [
-                (
-                    "input_type must be TYPE:SCALE or TYPE:SCALE:ZERO_POINT with a positive scale, "
-                    f"such as int8:1/64 or uint8:0.02:128, got '{given}'"
-                )
-            ]
+        raise ExchangeError.of(
+            "input_type must be TYPE:SCALE or TYPE:SCALE:ZERO_POINT with a positive scale, "
+            f"such as int8:1/64 or uint8:0.02:128, got '{given}'"
         ) from None
     try:
         act = ActType(

@@ -192,8 +192,8 @@ class InputQuantizer:
         given = np.asarray(images)
         if given.shape[1:] != self.shape or given.ndim != 1 + len(self.shape):
             wanted = ", ".join(map(str, self.shape))
-            raise ExchangeError(
-                [f"images must have shape (N, {wanted}), as the file's input, got {given.shape}"]
+            raise ExchangeError.of(
+                f"images must have shape (N, {wanted}), as the file's input, got {given.shape}"
             )
         if self.integer is not None:
             return self._arrange_integers(given, self.integer)
@@ -240,13 +240,9 @@ class InputQuantizer:
         if images.dtype.kind not in "iu":
             images = self._quantize_float32(images.astype(np.float32))
         elif images.size and (images.min() < act.low or images.max() > act.high):
-            raise ExchangeError(
-                [
-                    (
-                        f"images must lie in {act.low}..{act.high}, as the file's input is {act}, "
-                        f"got {images.min()}..{images.max()}; float images are quantized"
-                    )
-                ]
+            raise ExchangeError.of(
+                f"images must lie in {act.low}..{act.high}, as the file's input is {act}, "
+                f"got {images.min()}..{images.max()}; float images are quantized"
             )
         moved = self._arrange(images.astype(np.int64))
         for step in self.steps:
