@@ -102,9 +102,10 @@ def run_search(
 ) -> bool:
     """Check random cases, and print what is found; gives whether all are equal."""
     chosen = DOORS[door]
+    target = chosen.target(most_layers)
     with _show_progress(chosen.cases, count, output, quiet=as_json) as progress:
         result = search(
-            chosen.target(most_layers),
+            target,
             count,
             seed,
             output,
