@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from systolith.frontend import mirror
-from systolith.frontend.operators import Requantizer
+from systolith.frontend.operators import IntegerRequantizer
 from systolith.network import ActType, IntegerNetwork, requantize, trace
 from tests.support.strategies import act_types, generators, images, networks, requantizes
 
@@ -35,7 +35,7 @@ def test_requantization_agrees_at_ties_and_beside_them(
     beside = data.draw(st.sampled_from([-1, 0, 1]))
     acc = np.array([[(half << place) + beside for half in halves]])
     acc = np.repeat(acc[:, None], channels, axis=1)
-    mirrored = Requantizer(
+    mirrored = IntegerRequantizer(
         torch.tensor(spec.multiplier),
         torch.tensor(spec.shift),
         output,
