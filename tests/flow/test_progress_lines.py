@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
-from systolith.cli import app
+from systolith.cli import app, terminal
 from systolith.foundation import LOG
 from systolith.network import save
 from tests.support.networks import small_network
@@ -22,11 +23,20 @@ def test_output_that_is_no_terminal_gets_lines(tmp_path: Path) -> None:
     assert "run of 'small': estimate" in logged and "estimate: done in" in logged
 
 
-def test_an_export_has_lines_for_its_begin_and_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_exports_and_imports_that_take_long_have_lines(
+    seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "QUICK_SECONDS", seconds)
     save(small_network(), tmp_path / "small.json")
     model = tmp_path / "model.onnx"
-    arguments = ["export", str(tmp_path / "small.json"), "-o", str(model)]
-    said = CliRunner().invoke(app, arguments).stderr.splitlines()
-    assert said[0] == "export: begins" and said[1].startswith("export: done in ")
-    said = CliRunner().invoke(app, ["import", str(model), "--no-check"]).stderr.splitlines()
-    assert said[0] == "import: begins" and said[1].startswith("import: done in ")
+    exporting = ["export", str(tmp_path / "small.json"), "-o", str(model)]
+    for task, arguments in {
+        "export": exporting,
+        "import": ["import", str(model), "--no-check"],
+    }.items():
+        said = CliRunner().invoke(app, arguments).stderr.splitlines()
+        if seconds:
+            assert not said
+        else:
+            assert said[0] == f"{task}: begins" and said[1].startswith(f"{task}: done in ")

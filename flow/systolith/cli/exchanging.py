@@ -55,7 +55,7 @@ def import_network(
     from systolith.network import save
     from systolith.report import layer_rows, network_table
 
-    with tracking("import", None, quiet=as_json):
+    with tracking("import", None, quiet=as_json, quick=True):
         model = import_onnx(
             file,
             multiplier_bits=multiplier_bits,
@@ -110,7 +110,7 @@ def export_network(
     from systolith.exchange import Format, export_onnx
     from systolith.network import load
 
-    with tracking("export", None, quiet=as_json):
+    with tracking("export", None, quiet=as_json, quick=True):
         export_onnx(load(network), output, Format(form), input_scale=input_scale)
     patterns = output.with_suffix(".patterns.json")
     if as_json:

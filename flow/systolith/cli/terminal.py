@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -50,6 +50,9 @@ def width_of(stream: TextIO | None) -> int | None:
     in_terminal = stream is not None and stream.isatty()
     return None if in_terminal or "COLUMNS" in os.environ else FILE_WIDTH
 
+
+QUICK_SECONDS = 10.0
+"""A quick task that ends sooner writes no lines of progress."""
 
 out = Terminal(width=width_of(sys.stdout))
 err = Terminal(width=width_of(sys.stderr), stderr=True)
@@ -118,16 +121,19 @@ def listening(*, quiet: bool) -> Iterator[Listener]:
 
 @contextmanager
 def tracking(
-    task: str, folder: Path | None, *, quiet: bool, each_unit: bool = True
+    task: str, folder: Path | None, *, quiet: bool, each_unit: bool = True, quick: bool = False
 ) -> Iterator[ProgressCallback]:
     """Write lines about one task while the block runs, and yield a callback for its progress.
 
     Lines go to the log of `folder`, if there is one, and to standard error unless that is a
     terminal or `quiet`. They come as in :func:`listening`; after each unit only if `each_unit`.
+    A `quick` task writes no lines in its first :data:`QUICK_SECONDS`.
     """
     writers = [] if folder is None else [open_log(folder)]
     if not quiet and not err.is_terminal:
         writers.append(write_line)
+    if quick:
+        writers = [_write_after(QUICK_SECONDS, write) for write in writers]
     journals = [Journal(write) if each_unit else Journal(write, most_units=0) for write in writers]
     start = time.perf_counter()
     with ExitStack() as stack:
@@ -142,6 +148,17 @@ def tracking(
         yield report
         for journal in journals:
             journal.stage_ends(task, time.perf_counter() - start, cached=False)
+
+
+def _write_after(seconds: float, write: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that ignores lines until `seconds` have passed."""
+    start = time.perf_counter()
+
+    def write_if_late(line: str) -> None:
+        if time.perf_counter() - start >= seconds:
+            write(line)
+
+    return write_if_late
 
 
 def write_line(line: str) -> None:
