@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -340,6 +341,8 @@ def _traced_run(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> d
         return stage(self, name, inputs, files, lambda: tracer.traced(name, work), *more)
 
     monkeypatch.setattr(Workspace, "stage", wrapped)
+    for module in {name for modules in program.PROGRAMS.values() for name in modules}:
+        import_module(f"systolith.{module}")  # importing is no work of a stage
     run()
     return tracer.files
 
