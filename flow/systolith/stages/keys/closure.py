@@ -19,7 +19,7 @@ __all__ = ["Closure", "Import", "is_installed", "own_module", "user_module"]
 INSTALLED = ("site-packages", "dist-packages")
 VALUES = "systolith.config"
 """Imports of this package are not followed: the values of its sections are in the keys."""
-SOURCES = (".cpp", ".h", ".sv", ".v", ".vlt")
+SOURCES = (".cpp", ".h", ".json", ".sv", ".v", ".vlt")
 """Suffixes of files beside a module that it uses."""
 
 Locate = Callable[[str], Path | None]
