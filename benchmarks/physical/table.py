@@ -9,13 +9,15 @@ __all__ = ["array_rows", "model_rows", "network_rows"]
 
 RESULTS = Path(__file__).parent / "results"
 YARDSTICKS = (
+    ("NN2FPGA, ResNet-8 8 bits, KV260 (at most this many DSPs)", 1248, "", 30153),
+    ("NN2FPGA, ResNet-8 8 bits, Ultra96 (at most this many DSPs)", 360, "", 12971),
     ("fpgaConvNet, ResNet-8 8 bits, ZC706", 525, "187 MHz", 6790),
     ("fpgaConvNet, ResNet-8 8 bits, ZedBoard", 211, "", 2431),
     ("fpgaConvNet, ResNet-8 8 bits, ZyBo", 78, "", 317),
     ("FINN, CNV 1 bit", None, "", 661),
     ("hls4ml, RN08", None, "", 131),
 )
-"""Published for MLPerf Tiny: multipliers, clock, images per second."""
+"""Published for networks of MLPerf Tiny: multipliers, clock, images per second."""
 
 
 def array_rows() -> Iterator[str]:
