@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.pruning import anwar, filters, steps, weights
+from benchmarks.pruning import filters, particle_filter, steps, weights
 from benchmarks.pruning.workbench import Workbench
 
 
@@ -21,7 +21,7 @@ def main() -> None:
         measurements[name] = lambda bench, name=name, method=method: bench.record(
             name, filters.run(method, bench)
         )
-    measurements["vgg-anwar"] = lambda bench: bench.record("vgg-anwar", anwar.run(bench))
+    measurements["vgg-anwar"] = lambda bench: bench.record("vgg-anwar", particle_filter.run(bench))
     measurements["steps"] = lambda bench: bench.record("steps", steps.run(bench))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pruning", description=__doc__)
     parser.add_argument(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from math import prod
 
 import numpy as np
 from rich import box
@@ -57,7 +56,7 @@ def layer_rows(network: IntegerNetwork) -> Iterator[LayerRow]:
             row = replace(
                 row,
                 weights=f"{'x'.join(map(str, layer.weight.shape))} int{layer.weight_bits}",
-                macs=layer.weight.size * prod(result.shape[1:]),
+                macs=layer.weight.size * result.pixels,
                 zeros=float(np.mean(layer.weight == 0)),
                 pattern=str(layer.pattern),
                 conforms=_find_conforming(layer),

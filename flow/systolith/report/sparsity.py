@@ -59,8 +59,7 @@ def sparsity_rows(
 def dense_macs(network: IntegerNetwork, dense: Mapping[str, Sequence[int]]) -> int:
     """Count the multiplications per frame of the network before filters were removed."""
     return sum(
-        prod(dense.get(layer.name, layer.weight.shape))
-        * prod(network.tensors[layer.name].shape[1:])
+        prod(dense.get(layer.name, layer.weight.shape)) * network.tensors[layer.name].pixels
         for layer in network.layers
         if isinstance(layer, Conv2d | Linear)
     )

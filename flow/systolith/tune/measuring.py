@@ -98,7 +98,7 @@ class TrainTask:
         }
         content = experiment.model_dump(mode="json", include=set(TRAINED_FROM))
         values = [
-            hash_programs("train", "prune", "quantize", "lower"),
+            hash_programs(*TRAINED),
             _digest(self.weights),
             content,
             judged,

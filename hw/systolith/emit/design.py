@@ -128,7 +128,8 @@ class Design:
     load_size : int
         Bytes of ``load.bin`` beside the sources; 0 if the design is not reloadable.
     scales : dict
-        Scales of input and outputs, as :meth:`Meaning.to_json` returns them; empty if unknown.
+        Scales of input and outputs, as :meth:`systolith.emit.Meaning.to_json` returns them; empty
+        if unknown.
     """
 
     top: str

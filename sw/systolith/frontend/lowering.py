@@ -45,8 +45,9 @@ def lower(
 
     Weights are ``round(w / step)``, 0 where pruned; biases are at accumulator scale. All channels
     of a layer share one shift, and their multipliers have up to 16 bits;
-    :func:`to_fixed_point` states the error and :class:`WeightQuantizer` bounds it. ReLU is an
-    unsigned output, ReLU6 a clamp. :func:`ungroup_weights` rewrites grouped convolutions.
+    :func:`systolith.quant.to_fixed_point` states the error and
+    :class:`systolith.quant.WeightQuantizer` bounds it. ReLU is an unsigned output, ReLU6 a clamp.
+    :func:`ungroup_weights` rewrites grouped convolutions.
 
     Parameters
     ----------

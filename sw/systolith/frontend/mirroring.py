@@ -34,9 +34,9 @@ __all__ = ["mirror"]
 def mirror(network: IntegerNetwork) -> IntegerGraph:
     """Build PyTorch modules that compute the same as an integer network.
 
-    Unlike :class:`IntegerModel`, which is made from a quantized model, the result is made from the
-    contract. So imported and random networks run as well: with zero points, floor rounding,
-    wrapping.
+    Unlike :class:`systolith.frontend.IntegerModel`, which is made from a quantized model, the
+    result is made from the contract. So imported and random networks run as well: with zero points,
+    floor rounding, wrapping.
 
     Parameters
     ----------

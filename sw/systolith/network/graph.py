@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 from systolith.network._fields import Fields, repr_of
 from systolith.network._layer_checks import is_shape
@@ -65,6 +66,11 @@ class Tensor:
 
     def __str__(self) -> str:
         return f"{'x'.join(map(str, self.shape))} {self.type}"
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image; 1 for a vector."""
+        return prod(self.shape[1:])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

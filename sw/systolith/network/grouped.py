@@ -24,7 +24,7 @@ __all__ = ["UngroupedWeights", "ungroup_pattern", "ungroup_weights"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UngroupedWeights:
-    """Weights of a convolution without groups; parameters as in :class:`Conv2d`.
+    """Weights of a convolution without groups; parameters as in :class:`systolith.network.Conv2d`.
 
     `groups` is 1, or the number of input channels (depthwise).
     """

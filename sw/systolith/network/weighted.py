@@ -47,7 +47,8 @@ class Conv2d:
     padding : Padding
         At top, bottom, left, right; smaller than the kernel on each side.
     groups : int
-        1, or the number of input channels (depthwise). For others, see :func:`ungroup_weights`.
+        1, or the number of input channels (depthwise). For others, see
+        :func:`systolith.network.ungroup_weights`.
     pattern : Pattern
         Which weights are kept; `mask` must conform to it exactly.
     mask : array of bool, shape of weight, optional

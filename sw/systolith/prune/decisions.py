@@ -28,8 +28,8 @@ class Decisions:
     k : int
         Decisions to keep per row.
     read : Tensor of bool, shape (J, n)
-        False for decisions on taps that :class:`Strided` drops. Each row has the same number of
-        True, at least k, or none.
+        False for decisions on taps that :class:`systolith.network.Strided` drops. Each row has the
+        same number of True, at least k, or none.
     """
 
     def __init__(self, pattern: Pattern, select: KOutOfN | PerNeuron, weight: Tensor) -> None:

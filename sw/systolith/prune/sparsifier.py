@@ -67,7 +67,7 @@ class SRSTE:
     Parameters
     ----------
     pruner : Pruner
-        Computes the masks; :class:`ScorePruner` with magnitude is the paper's.
+        Computes the masks; :class:`systolith.prune.ScorePruner` with magnitude is the paper's.
     decay : float
         The paper's lambda_W, at least 0; with 0, it is the plain straight-through estimator.
 

@@ -151,7 +151,7 @@ class SPP:
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
-        """See :meth:`Sparsifier.step`. Pruned weights get no gradient."""
+        """See :meth:`systolith.prune.Sparsifier.step`. Pruned weights get no gradient."""
         drawing = progress < self._prune_until
         if drawing:
             if self._steps % self._interval == 0:

@@ -30,8 +30,8 @@ class StridedPattern:
     Anwar, Hwang, Sung: Structured pruning of deep convolutional neural networks (ACM JETC 13(3),
     2017), intra-kernel strided sparsity.
 
-    **Deviation:** offsets are chosen by magnitude. :func:`prune_by_particles` chooses them with a
-    particle filter, as the paper does.
+    **Deviation:** offsets are chosen by magnitude. :func:`systolith.prune.prune_by_particles`
+    chooses them with a particle filter, as the paper does.
 
     Examples
     --------

@@ -24,7 +24,7 @@ def binarize(weight: Tensor, scale: Tensor, gradient_scale: float) -> Tensor:
     scale : Tensor of float
         Positive; broadcasts with the weight.
     gradient_scale : float
-        As in :func:`fake_quantize`.
+        As in :func:`systolith.quant.fake_quantize`.
 
     Returns
     -------

@@ -60,7 +60,7 @@ def layer_operations(
     Parameters
     ----------
     model : nn.Module
-        A model that :func:`prepare` accepts.
+        A model that :func:`systolith.quant.prepare` accepts.
     groups : iterable of ChannelGroup
         Groups of the model; only removable ones matter.
     images : Tensor of float32, shape (N, C, H, W)

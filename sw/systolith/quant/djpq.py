@@ -34,13 +34,13 @@ class DJPQ:
     ``alpha / (1 + alpha)`` to B. Units with alpha < 1, more noise than signal, are pruned.
 
     The float model is trained, with its batch norms. Afterwards, pass :meth:`filters` to
-    :func:`systolith.prune.remove_filters` and :meth:`bits` to :class:`QuantConfig`.
+    :func:`systolith.prune.remove_filters` and :meth:`bits` to :class:`systolith.quant.QuantConfig`.
 
     Parameters
     ----------
     model : nn.Module
-        Trained, and accepted by :func:`prepare`; it is not changed. Ranges start from the values
-        that the model computes now, so an untrained model gives useless ranges.
+        Trained, and accepted by :func:`systolith.quant.prepare`; it is not changed. Ranges start
+        from the values that the model computes now, so an untrained model gives useless ranges.
     groups : iterable of ChannelGroup
         From :func:`systolith.prune.find_channel_groups`; those that can be pruned get gates.
     images : Tensor of float32, shape (N, C, H, W)
@@ -80,9 +80,9 @@ class DJPQ:
     behind its gate; B is relative to the whole network in 8 bits.
 
     **Deviation:** gates and widths settle before training ends, so the final epochs train the
-    network that is built. Ranges are not passed on: :func:`prepare` calibrates its own steps, per
-    channel for weights. The input, outputs that no layer multiplies, and frozen weights keep 8
-    bits.
+    network that is built. Ranges are not passed on: :func:`systolith.quant.prepare` calibrates its
+    own steps, per channel for weights. The input, outputs that no layer multiplies, and frozen
+    weights keep 8 bits.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class DJPQ:
         return FilterMasks(masks, self._groups)
 
     def bits(self) -> dict[str, LayerBits]:
-        """Widths by layer, for :class:`QuantConfig`."""
+        """Widths by layer, for :class:`systolith.quant.QuantConfig`."""
         return {
             name: LayerBits(
                 weight_bits=self._weights[name].width if name in self._weights else None,

@@ -33,8 +33,8 @@ def to_fixed_point(scale: Tensor) -> FixedPoint:
 
     The largest multiplier uses all of its 16 bits; then common factors of two are removed. A power
     of two that all channels share becomes exactly 1. The smallest scale that
-    :class:`WeightQuantizer` allows, 1/64 of the largest, has a multiplier of at least 512: its
-    error is at most 0.1 %, a quarter of the last place of an 8-bit output.
+    :class:`systolith.quant.WeightQuantizer` allows, 1/64 of the largest, has a multiplier of at
+    least 512: its error is at most 0.1 %, a quarter of the last place of an 8-bit output.
 
     Scales above 65535 become 65535. This changes no output of up to 16 bits, because every
     accumulator except 0 saturates it either way.

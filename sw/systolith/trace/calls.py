@@ -140,7 +140,7 @@ def title(node: fx.Node) -> str:
 
 
 def qualified_name(node: fx.Node) -> str:
-    """Name of a module, ``layer1.0.conv``; of anything else as :func:`readable`."""
+    """Name of a module, ``layer1.0.conv``; of anything else as :func:`readable_name`."""
     return str(node.target) if node.op == "call_module" else readable_name(node)
 
 

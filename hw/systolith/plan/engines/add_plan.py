@@ -54,8 +54,7 @@ class AddPlan:
     @property
     def pixels(self) -> int:
         """Pixels per frame."""
-        _, *size = self.output.shape
-        return size[0] * size[1] if size else 1
+        return self.output.pixels
 
     @property
     def transfers_per_pixel(self) -> int:

@@ -47,8 +47,7 @@ class GearboxPlan:
     @property
     def pixels(self) -> int:
         """Pixels per frame."""
-        _, *size = self.tensor.shape
-        return size[0] * size[1] if size else 1
+        return self.tensor.pixels
 
     @property
     def transfers_in(self) -> int:

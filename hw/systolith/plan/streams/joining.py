@@ -109,12 +109,10 @@ class _Joining:
         """
         wanted = self._lanes_into(reader, port)
         common = gcd(lanes, wanted)
-        channels, *size = tensor.shape
-        pixels = size[0] * size[1] if size else 1
         paces = [self.pace, self.engines[reader.name].cycles]
         if layer in self.engines:
             paces.append(self.engines[layer].cycles)
-        if pixels * ceil(channels / common) > max(paces):
+        if tensor.pixels * ceil(tensor.shape[0] / common) > max(paces):
             common = lcm(lanes, wanted)
         widths = [lanes, common, wanted]
         changes = [pair for pair in pairwise(widths) if pair[0] != pair[1]]

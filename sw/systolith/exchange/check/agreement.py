@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from onnx import ModelProto, helper
@@ -307,7 +306,7 @@ def _affordable(network: IntegerNetwork) -> int:
     work = 1
     for layer in network.layers:
         if isinstance(layer, Conv2d | Linear):
-            pixels = prod(network.tensors[layer.name].shape[1:])
+            pixels = network.tensors[layer.name].pixels
             work += layer.weight.size * pixels
     return max(2, min(MAX_IMAGES, MULTIPLICATIONS // work))
 

@@ -35,7 +35,7 @@ class DrawnLayer:
     weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
         Only shape and device matter.
     noise, entropy : float, optional
-        See :class:`DPP`.
+        See :class:`systolith.prune.DPP`.
 
     Attributes
     ----------

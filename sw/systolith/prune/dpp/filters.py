@@ -20,23 +20,23 @@ __all__ = ["DPPFilters"]
 class DPPFilters:
     """Draws which k filters of each group a mini-batch uses, and trains their probabilities.
 
-    Works like :class:`DPP`, with one row of logits per group of channels, and gates on activations
-    instead of masks on weights.
+    Works like :class:`systolith.prune.DPP`, with one row of logits per group of channels, and gates
+    on activations instead of masks on weights.
 
     Parameters
     ----------
     groups : iterable of ChannelGroup
-        From :func:`find_channel_groups`; groups that are not removable stay whole.
+        From :func:`systolith.prune.find_channel_groups`; groups that are not removable stay whole.
     keep : float
         Share of each group's filters to keep, above 0 and at most 1; at least one filter is kept.
     multiple_of : int
         Each group keeps a multiple of this number of filters, rounded up, or all.
     scores : mapping of str to Tensor of float, shape (size,), optional
-        Initial logits by group name, such as :func:`taylor_scores`, standardized to a deviation of
-        0.5, so that a trained network keeps important filters. Groups without scores start at
-        random, as all do in the paper.
+        Initial logits by group name, such as :func:`systolith.prune.taylor_scores`, standardized to
+        a deviation of 0.5, so that a trained network keeps important filters. Groups without scores
+        start at random, as all do in the paper.
     noise, temperature, draw_until, seed
-        See :class:`DPP`.
+        See :class:`systolith.prune.DPP`.
     entropy : float
         Weight of the entropies, at least 0.
 
@@ -96,7 +96,7 @@ class DPPFilters:
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
-        """See :meth:`Sparsifier.step`."""
+        """See :meth:`systolith.prune.Sparsifier.step`."""
         device = next(model.parameters()).device
         drawing = self._annealing.draws_at(progress)
         gates = {}

@@ -25,7 +25,7 @@ class LayerPatterns:
     weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
         Only shape and device matter.
     noise, entropy : float, optional
-        See :class:`DPP`.
+        See :class:`systolith.prune.DPP`.
 
     Attributes
     ----------

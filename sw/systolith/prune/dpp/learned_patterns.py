@@ -25,11 +25,12 @@ __all__ = ["LearnedPatterns"]
 class LearnedPatterns:
     """Dynamic probabilistic pruning that also draws the pattern of each layer.
 
-    Every step draws a candidate for each layer, then a mask of that pattern as :class:`DPP` does.
-    With g the gradient at ``mask * W``, the straight-through estimate of pattern q's effect on the
-    loss is ``<g * W, mask_q>``. For it, masks of all candidates are drawn; masks of candidates that
-    differ in k only are nested, the k largest of the same noisy logits. From these scores
-    :class:`PatternProbabilities` learns. The expected cost is within the budget at every step.
+    Every step draws a candidate for each layer, then a mask of that pattern as
+    :class:`systolith.prune.DPP` does. With g the gradient at ``mask * W``, the straight-through
+    estimate of pattern q's effect on the loss is ``<g * W, mask_q>``. For it, masks of all
+    candidates are drawn; masks of candidates that differ in k only are nested, the k largest of the
+    same noisy logits. From these scores :class:`PatternProbabilities` learns. The expected cost is
+    within the budget at every step.
 
     From `decide_at` on, each layer has its most valuable pattern within the budget, by the actual
     cost, and only masks are drawn. From `draw_until` on masks are fixed; weights are fine-tuned.
@@ -48,7 +49,8 @@ class LearnedPatterns:
         Substitute for a cost that is no sum over layers: a sum over layers, such as MACs, to which
         `cost` is roughly proportional, in any unit. Default: `cost`.
     init, noise, entropy, temperature, draw_until, seed
-        See :class:`DPP`; logits start by magnitude, as patterns are chosen for trained networks.
+        See :class:`systolith.prune.DPP`; logits start by magnitude, as patterns are chosen for
+        trained networks.
     decide_at : float
         Progress, above 0 and at most `draw_until`, after which patterns are fixed.
 
@@ -60,9 +62,9 @@ class LearnedPatterns:
 
     Notes
     -----
-    Masks: see :class:`DPP`. The limit in units of `slope` is the slope of the patterns that
-    :func:`allocate_patterns` chooses by magnitude, scaled up by the share of the budget that they
-    leave unused.
+    Masks: see :class:`systolith.prune.DPP`. The limit in units of `slope` is the slope of the
+    patterns that :func:`allocate_patterns` chooses by magnitude, scaled up by the share of the
+    budget that they leave unused.
     """
 
     def __init__(
@@ -134,7 +136,7 @@ class LearnedPatterns:
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
-        """See :meth:`Sparsifier.step`."""
+        """See :meth:`systolith.prune.Sparsifier.step`."""
         choosing = progress < self._decide_at
         drawing = self._annealing.draws_at(progress)
         if choosing:

@@ -25,8 +25,9 @@ class DPP:
     A row j of n competing weights (or kernels) has logits phi_j. A mask keeps the k largest of
     ``phi_j + noise * G``, with standard Gumbel noise G, and the model computes with ``mask * W``.
     With g the gradient there, W gets ``mask * g``. The gradient at the mask, ``g * W``, reaches the
-    logits through k consecutive softmaxes, see :func:`relaxed_gradient`. The term
-    ``entropy * sum_j H(softmax(phi_j))`` in the loss drives the probabilities towards 0 and 1.
+    logits through k consecutive softmaxes, see :func:`systolith.prune.dpp.gumbel.relaxed_gradient`.
+    The term ``entropy * sum_j H(softmax(phi_j))`` in the loss drives the probabilities towards 0
+    and 1.
 
     All patterns are supported: k-out-of-n weights or kernels, and k per neuron, each optionally
     shared by neighbouring filters or with strided taps. A group of n < C input channels is a tile
@@ -112,7 +113,7 @@ class DPP:
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
-        """See :meth:`Sparsifier.step`."""
+        """See :meth:`systolith.prune.Sparsifier.step`."""
         drawing = self._annealing.draws_at(progress)
         masks = self._masks(model, self._generator if drawing else None)
         with masks.applied(model):

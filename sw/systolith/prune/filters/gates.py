@@ -23,9 +23,9 @@ def gated(model: nn.Module, gates: Mapping[str, Tensor]) -> Iterator[None]:
     ----------
     model : nn.Module
     gates : mapping of str to Tensor, shape (C,) or (N, C)
-        By module name, from :func:`module_gates` or :meth:`FilterMasks.gates`; bool or float. With
-        N rows, each sample has its own. Gates are converted to the type of the activations;
-        gradients flow to them.
+        By module name, from :func:`systolith.prune.module_gates` or
+        :meth:`systolith.prune.FilterMasks.gates`; bool or float. With N rows, each sample has its
+        own. Gates are converted to the type of the activations; gradients flow to them.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class GDP:
     Parameters
     ----------
     groups : iterable of ChannelGroup
-        From :func:`find_channel_groups`.
+        From :func:`systolith.prune.find_channel_groups`.
     budget : FilterBudget
         Budget of the final masks.
     interval : int
@@ -55,8 +55,9 @@ class GDP:
     Lin, Ji, Li, Wu, Huang, Zhang: Accelerating convolutional networks via global & dynamic filter
     pruning (IJCAI 2018).
 
-    **Deviation:** behind a batch norm, the saliency is that of a gate: see :class:`GateGradients`.
-    With the weights of the convolution, as above, it would always be zero.
+    **Deviation:** behind a batch norm, the saliency is that of a gate: see
+    :class:`systolith.prune.filters.saliency.GateGradients`. With the weights of the convolution, as
+    above, it would always be zero.
 
     **Deviation:** filters tied by additions or depthwise convolutions are masked together; their
     derivatives are added before the absolute value is taken.
@@ -109,7 +110,7 @@ class GDP:
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
-        """See :meth:`Sparsifier.step`."""
+        """See :meth:`systolith.prune.Sparsifier.step`."""
         if not self._frozen and self._saliency.batches >= self._interval:
             if progress >= self._begin:
                 self._update(model, progress)

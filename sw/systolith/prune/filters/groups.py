@@ -59,7 +59,7 @@ class ChannelGroup:
 
 
 def module_gates(groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn gates of groups into gates of modules' outputs, for :func:`gated`.
+    """Turn gates of groups into gates of modules' outputs, for :func:`systolith.prune.gated`.
 
     Parameters
     ----------

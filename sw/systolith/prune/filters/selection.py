@@ -28,8 +28,8 @@ class FilterBudget:
     keep : float
         Share of the cost of all scored groups; above 0 and at most 1.
     cost : callable, optional
-        Function from kept units, by group name, to the cost, such as :func:`macs_after`. Default:
-        the number of units.
+        Function from kept units, by group name, to the cost, such as
+        :func:`systolith.prune.macs_after`. Default: the number of units.
     floor : int
         Minimum of kept units per group; smaller groups keep all.
     multiple_of : int

@@ -20,10 +20,10 @@ def straight_through(
 ) -> AbstractContextManager[None]:
     """Mask filters in forward; in backward, pass the gradient straight through the masks.
 
-    The network computes as with :func:`gated_channels`, and kept filters get the gradients of the
-    masked network. Each masked filter gets the gradient that it would have if it returned: the
-    gradient passes its mask and reaches its weights, but no layer before it. For a filter with
-    weights W and mask m, this is ``dL/dW := dL/d(m W)``.
+    The network computes as with :func:`systolith.prune.gated_channels`, and kept filters get the
+    gradients of the masked network. Each masked filter gets the gradient that it would have if it
+    returned: the gradient passes its mask and reaches its weights, but no layer before it. For a
+    filter with weights W and mask m, this is ``dL/dW := dL/d(m W)``.
 
     Parameters
     ----------

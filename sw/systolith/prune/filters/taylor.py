@@ -30,7 +30,7 @@ class TaylorGates:
     Parameters
     ----------
     groups : iterable of ChannelGroup
-        From :func:`find_channel_groups`.
+        From :func:`systolith.prune.find_channel_groups`.
     budget : FilterBudget
         Budget at which removing ends.
     batches : int
@@ -92,7 +92,7 @@ class TaylorGates:
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
-        """See :meth:`Sparsifier.step`."""
+        """See :meth:`systolith.prune.Sparsifier.step`."""
         if not self._done and self._saliency.batches >= self._batches:
             self._importance = self._averaged(model)
             self._saliency.reset()

@@ -50,7 +50,8 @@ def prune_feature_maps_by_particles(
     groups : iterable of ChannelGroup, optional
         By default, those that :func:`find_channel_groups` finds.
     search, seed, retrain, report, save, state
-        As for :func:`prune_by_particles`; `retrain` is given the masks of filters so far.
+        As for :func:`systolith.prune.prune_by_particles`; `retrain` is given the masks of filters
+        so far.
 
     Returns
     -------

@@ -77,7 +77,7 @@ def prune_by_particles(
 
     Each particle is a mask; its loss is that of the masked network. The best mask of a stage is
     applied, `retrain` is called, and the next stage starts from the result. To prune whole feature
-    maps first, see :func:`prune_feature_maps_by_particles`.
+    maps first, see :func:`systolith.prune.prune_feature_maps_by_particles`.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def prune_by_particles(
     plan : mapping of str to LayerPlan
         By layer name, in the order in which layers are pruned.
     search : Search, optional
-        :class:`ParticleFilter` by default; :class:`BestOfRandom` is its baseline.
+        :class:`ParticleFilter` by default; :class:`systolith.prune.BestOfRandom` is its baseline.
     seed : int
         The same seed finds the same masks.
     retrain : callable, optional

@@ -105,7 +105,7 @@ def prune_by_ensembles(
     Returns
     -------
     FilterMasks
-        Masks for :func:`remove_filters`.
+        Masks for :func:`systolith.prune.remove_filters`.
 
     Raises
     ------

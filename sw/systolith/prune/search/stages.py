@@ -100,7 +100,7 @@ def run_stages(
         Applies the particles chosen so far; retrains if the second argument is True, which happens
         once per stage.
     report, save, state
-        As for :func:`prune_by_particles`.
+        As for :func:`systolith.prune.prune_by_particles`.
 
     Returns
     -------
