@@ -20,8 +20,12 @@ PLAIN = {
 }
 """Phrase, as a regular expression, and what to write instead."""
 PHRASES = re.compile("|".join(rf"\b(?:{phrase})\b" for phrase in PLAIN), re.IGNORECASE)
+FOLDERS = ("sw", "hw", "sim", "flow", "tests", "benchmarks", "docs", "examples")
 SOURCES = [
-    path for floor in ("sw", "hw", "sim", "flow") for path in sorted((ROOT / floor).rglob("*.py"))
+    path
+    for folder in FOLDERS
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if path != Path(__file__).resolve()
 ]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md"))]
 

@@ -115,7 +115,7 @@ def torch_pruning(bench: Workbench) -> nn.Module:
 
 
 def _budget(model: nn.Module, groups: Sequence[ChannelGroup], images: Tensor) -> FilterBudget:
-    """Both limits at once: the cost is that of which more of its limit is used."""
+    """Both limits at once: the cost is the larger used share of its limit."""
     macs, parameters = macs_after(model, groups, images), parameters_after(model, groups, images)
     most_macs, most_parameters = KEPT_MACS * macs({}), KEPT_PARAMETERS * parameters({})
 

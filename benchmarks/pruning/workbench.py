@@ -28,7 +28,7 @@ RAW_PIXELS = {"resnet8": 255.0}
 
 @dataclass(kw_only=True)
 class Workbench:
-    """Data, weights and a folder in which finished stages are found again."""
+    """Data, weights, and a folder that caches finished stages."""
 
     data_path: Path
     weights: Path

@@ -4,7 +4,7 @@ python -m benchmarks.tuning.equal
 
 The digits network, the candidates and the budgets of cycles of ``benchmarks/tuning/learned.py``.
 All ways begin from the same dense weights, trained without the images that the search judges by,
-and take as many optimizer steps as so many epochs on all training images have:
+and take the optimizer steps of the given number of epochs on all training images:
 
 * ``searched``: ``systolith.tune`` has the steps that are left when its best point is trained anew;
   sensitivity, masks without training and short trainings all count;
@@ -28,7 +28,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks.results import write_result
-from benchmarks.tuning.learned import GROUP, KEPT, MULTIPLIERS, UNIFORM, found_of
+from benchmarks.tuning.learned import GROUP, KEPT, MULTIPLIERS, UNIFORM, judge_patterns
 from systolith.compress import Trainer
 from systolith.config import check_experiment
 from systolith.data import Dataset, load_digits
@@ -55,11 +55,11 @@ RESULT = Path(__file__).parent / "results" / "equal.json"
 WAYS = ("magnitude", "learned", "retrained", "searched")
 CLOCK_MHZ = 100.0
 FORWARD = 1 / 3
-"""Optimizer steps that a mini-batch costs which is only looked at."""
+"""Cost of a mini-batch that is evaluated but not trained on, in optimizer steps."""
 
 
 def content_of(seed: int, epochs: int, cycles: float) -> dict[str, Any]:
-    """Give the experiment: k out of 16 for each layer, in no more than so many cycles."""
+    """Return the experiment: k out of 16 for each layer, in at most `cycles` cycles."""
     patterns = [{"k": kept, "n": GROUP} for kept in KEPT]
     return {
         "name": "equal",
@@ -85,7 +85,7 @@ def content_of(seed: int, epochs: int, cycles: float) -> dict[str, Any]:
 
 
 def steps_of(data: Dataset, epochs: int, batch: int = 64) -> int:
-    """Count the optimizer steps of so many epochs."""
+    """Count the optimizer steps of `epochs` epochs."""
     return epochs * ceil(len(data.train_labels) / batch)
 
 
@@ -97,7 +97,7 @@ class Costs:
     data: Dataset
 
     def measurement(self, fidelity: float) -> float:
-        """Training so long, calibration, and judging."""
+        """Cost of training for a share of the epochs, of calibration, and of judging."""
         train = self.space.experiment.train
         data = self.data
         looked_at = len(data.calibration_images) + len(data.test_labels)
@@ -118,7 +118,7 @@ class Costs:
         return int((steps - self.sensitivity) / each)
 
     def spent(self, study: Study) -> float:
-        """What a study took; what was asked for twice counts once."""
+        """Cost of a study; measurements that were requested twice count once."""
         measured: dict[str, float] = {}
         for trial in study.trials.of():
             keys = trial.user_attrs.get("keys", [])
@@ -129,7 +129,7 @@ class Costs:
 def search(
     content: Mapping[str, Any], steps: float, folder: Path, workers: Workers
 ) -> tuple[dict[str, Pattern], dict[str, Any]]:
-    """Search for patterns in so many steps, in a folder with a dense model; say what that took."""
+    """Search for patterns within `steps` in a folder with a dense model; also return the cost."""
     experiment = check_experiment(content, folder / "equal.toml")
     assert experiment.tune is not None
     costs = Costs(DesignSpace.of(experiment, DigitsCNN()), load_judged_data(experiment, folder))
@@ -206,7 +206,7 @@ class Comparison:
                     **took,
                     "steps": steps,
                     "seconds": round(perf_counter() - start, 1),
-                    **found_of(model, data, patterns, cost),
+                    **judge_patterns(model, data, patterns, cost),
                 }
 
     def without_search(

@@ -106,11 +106,11 @@ def measure(recipe: Recipe) -> Iterator[Mapping[str, Any]]:
                 "budget": budget,
                 "way": way,
                 "seconds": round(seconds, 1),
-                **found_of(model, data, patterns[way], cost),
+                **judge_patterns(model, data, patterns[way], cost),
             }
 
 
-def found_of(
+def judge_patterns(
     model: nn.Module, data: Dataset, patterns: Mapping[str, Pattern], cost: PatternCost
 ) -> Mapping[str, Any]:
     """Judge a trained network by the test images."""
@@ -128,12 +128,12 @@ def summary(rows: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Medians over seeds."""
     for budget in sorted({row["budget"] for row in rows}):
         for way in WAYS:
-            found = [row for row in rows if (row["budget"], row["way"]) == (budget, way)]
+            group = [row for row in rows if (row["budget"], row["way"]) == (budget, way)]
             keys = ("cycles", "accuracy", "test_loss", "seconds")
             yield {
                 "budget": budget,
                 "way": way,
-                **{key: median(row[key] for row in found) for key in keys},
+                **{key: median(row[key] for row in group) for key in keys},
             }
 
 

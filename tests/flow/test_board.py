@@ -185,11 +185,11 @@ def test_another_network_is_refused(served: Served, port: str, tmp_path: Path) -
     assert "the board computes network" in result.stderr
 
 
-def test_a_board_that_is_silent_or_not_there_is_told(served: Served, tmp_path: Path) -> None:
+def test_a_board_that_is_silent_or_not_there_is_errors(served: Served, tmp_path: Path) -> None:
     np.save(tmp_path / "image.npy", served.images[0])
-    code, _, told = _classify(served, "/dev/no-such-port", str(tmp_path / "image.npy"))
+    code, _, errors = _classify(served, "/dev/no-such-port", str(tmp_path / "image.npy"))
     assert code == 1
-    assert "cannot open /dev/no-such-port" in told
+    assert "cannot open /dev/no-such-port" in errors
 
     class Silent:
         def read(self, size: int = 1) -> bytes:
@@ -210,9 +210,9 @@ def test_images_that_do_not_fit_are_all_named(served: Served, tmp_path: Path) ->
     np.save(tmp_path / "small.npy", np.zeros((1, 2, 2), dtype=np.int64))
     np.save(tmp_path / "float.npy", np.zeros((1, 8, 8)))
     files = [str(tmp_path / name) for name in ("small.npy", "float.npy", "missing.npy")]
-    code, _, told = _classify(served, "/dev/null", *files)
+    code, _, errors = _classify(served, "/dev/null", *files)
     assert code == 2
-    assert all(name in told for name in ("small.npy", "float.npy", "missing.npy"))
+    assert all(name in errors for name in ("small.npy", "float.npy", "missing.npy"))
 
 
 def test_a_plan_for_a_board_leaves_room_for_what_serves_it(tmp_path: Path) -> None:

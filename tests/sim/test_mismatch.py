@@ -1,4 +1,4 @@
-"""The place of a wrong value is told exactly; lanes without meaning are not looked at."""
+"""The place of a wrong value is reported exactly; lanes without meaning are ignored."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tools are found without settings; what is missing is told at once, before work starts."""
+"""Tools are found without settings; what is missing is reported at once, before work starts."""
 
 import os
 import re

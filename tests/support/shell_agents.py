@@ -177,7 +177,7 @@ class Bench:
                 self.answered = edges
 
     async def _stays_until_taken(self, prefix: str) -> None:
-        """See that what is offered stays until it is taken, but for resets."""
+        """Check that an offered transfer stays until it is taken, except for resets."""
         valid, ready = (getattr(self.dut, f"{prefix}{name}") for name in ("valid", "ready"))
         names = [f"{prefix}{name}" for name in ("data", "last", "user", "resp")]
         parts = [getattr(self.dut, name) for name in names if hasattr(self.dut, name)]

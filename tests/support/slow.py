@@ -1,4 +1,4 @@
-"""Parameters of tests of which a few are enough for every change, and all for a release."""
+"""Test parameters: a few run for every change, all of them for a release."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -48,7 +48,7 @@ def run_streams(
     extra: int = 20,
     before: Callable[[Any], Awaitable[None]] | None = None,
 ) -> list[Run]:
-    """Send raw payloads through ``dut.i`` and collect so many transfers from each sink.
+    """Send raw payloads through ``dut.i`` and collect the transfers of each sink.
 
     The producer pauses with probability `gap`, each consumer with probability `stall`, each cycle.
     Fails if the component hangs, drops `valid` or changes its payload under back-pressure, or

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: the commands of ``systolith``, their options, output and errors."""
 
 from systolith.cli.app import app, main
 

@@ -82,7 +82,7 @@ DOORS: Mapping[str, Door] = {
 
 
 def replay_case(folder: Path, *, as_json: bool) -> bool:
-    """Check one case again, and print what is found; gives whether all is equal."""
+    """Check one case again and print the findings. Returns whether all is equal."""
     verdict = _replayed(folder)
     _show_verdict(folder, verdict, as_json=as_json)
     return verdict.passed
@@ -100,7 +100,7 @@ def run_search(
     most_failures: int,
     as_json: bool,
 ) -> bool:
-    """Check random cases, and print what is found; gives whether all are equal."""
+    """Check random cases and print the findings. Returns whether all are equal."""
     chosen = DOORS[door]
     target = chosen.target(most_layers)
     with _show_progress(chosen.cases, count, output, quiet=as_json) as progress:

@@ -12,7 +12,7 @@ __all__ = ["tune"]
 
 
 class _SearchByDefault(TyperGroup):
-    """A group whose commands are few; anything else is an experiment file to search for."""
+    """A group that runs ``search`` if the first argument is not the name of a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, "--help"):

@@ -1,4 +1,4 @@
-"""Results for people and machines."""
+"""Results of a run: JSON for programs; tables, pictures and pages for people."""
 
 from systolith.report.engines import (
     EngineRow,

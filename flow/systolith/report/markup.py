@@ -46,7 +46,7 @@ class Bar:
 
 
 def bars(rows: Iterable[Bar]) -> str:
-    """List labelled bars."""
+    """Format bars as a list, each with its label, note and value."""
     lines = []
     for row in rows:
         note = f"<br><small>{escape(row.note)}</small>" if row.note else ""

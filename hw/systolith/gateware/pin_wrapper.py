@@ -8,7 +8,7 @@ __all__ = ["PinWrapper"]
 
 
 class PinWrapper(wiring.Component):
-    """A component between two data pins, to place it by itself.
+    """A component whose ports are shift registers between two data pins, to place it by itself.
 
     Parameters
     ----------

@@ -193,9 +193,8 @@ class StreamModel:
                 test_dir=folder,
                 results_xml=str(results),
                 plusargs=[f"+job={folder / 'job.json'}"],
-                extra_env={
-                    "COCOTB_REWRITE_ASSERTION_FILES": ""
-                },  # else cocotb compiles all imports
+                # Else cocotb compiles all imports.
+                extra_env={"COCOTB_REWRITE_ASSERTION_FILES": ""},
                 log_file=output,
             )
             tests, failed = get_results(results)

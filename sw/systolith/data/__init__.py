@@ -1,4 +1,4 @@
-"""Data sets as tensors."""
+"""Data sets as tensors: digits, MNIST, CIFAR-10 and image folders; held-out images."""
 
 from systolith.data.augment import Augment, crop_and_flip, shift_images
 from systolith.data.cifar10 import load_cifar10

@@ -1,4 +1,4 @@
-"""Example networks."""
+"""Example networks, and checked loading of trained weights."""
 
 from systolith.models.cifar_resnet import CifarResNet, resnet20, resnet56, resnet110
 from systolith.models.digits import DigitsCNN

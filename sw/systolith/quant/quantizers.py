@@ -140,7 +140,7 @@ class WeightQuantizer(nn.Module):
         return torch.maximum(step, step.detach().max() / SPREAD)
 
     def forward(self, weight: Tensor, kept: int) -> Tensor:
-        """Fake-quantize weights, shape (F, ...), of which `kept` are not pruned."""
+        """Fake-quantize weights, shape (F, ...); `kept` is the number of weights not pruned."""
         sharing = max(kept // self.log2_step.numel(), 1)
         gradient_scale = (sharing * self.high) ** -0.5
         step = self._broadcast(weight)

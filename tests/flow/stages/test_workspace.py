@@ -93,8 +93,8 @@ def test_reasons_name_what_changed(before: Inputs, now: Inputs, reasons: list[st
 
 
 def test_a_stage_tells_why_before_it_runs_again(workspace: Workspace) -> None:
-    told: list[Sequence[str]] = []
+    reported: list[Sequence[str]] = []
     work = Counter(workspace.folder)
     for number in (1, 1, 2):
-        record = workspace.stage("a", {"setting": {"x": number}}, [], work, told.append)
-    assert told == [("x changed: 1 -> 2",)] == [record.reasons]
+        record = workspace.stage("a", {"setting": {"x": number}}, [], work, reported.append)
+    assert reported == [("x changed: 1 -> 2",)] == [record.reasons]

@@ -1,4 +1,4 @@
-"""Programs are found beside this Python, else on PATH; what cannot run is told beforehand."""
+"""Programs are found beside this Python, else on PATH; what cannot run is reported beforehand."""
 
 import os
 import sysconfig

@@ -53,7 +53,7 @@ def small_plan(*, reloadable: bool = False) -> NetworkPlan:
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a design of which no scales are known."""
+    """A folder with a design whose scales are unknown."""
     folder = tmp_path_factory.mktemp("bare")
     write_design(small_plan(), folder)
     return folder
@@ -133,7 +133,7 @@ def test_scales_are_in_the_description_and_on_the_page(full: Path) -> None:
 
 
 def test_what_is_left_to_the_host_is_on_the_page(tmp_path: Path) -> None:
-    told = replace(
+    meaning = replace(
         MEANING,
         rounding="half_even",
         zero_point_first=True,
@@ -141,8 +141,8 @@ def test_what_is_left_to_the_host_is_on_the_page(tmp_path: Path) -> None:
         orders={"fc": {"tensor": "scores", "shape": [5, 1], "elements": [4, 3, 2, 1, 0]}},
         notes=("the softmax is left to the host",),
     )
-    design = write_design(small_plan(), tmp_path, meaning=told)
-    assert replace(Meaning.from_json(design.scales), low=None, high=None) == told
+    design = write_design(small_plan(), tmp_path, meaning=meaning)
+    assert replace(Meaning.from_json(design.scales), low=None, high=None) == meaning
     page = (tmp_path / "README.md").read_text()
     assert "plus the zero point 0, then rounded to the nearest integer, ties to the even" in page
     assert "Images have the shape (6, 6, 1), and their elements are moved first" in page

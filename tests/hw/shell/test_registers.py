@@ -15,7 +15,7 @@ from systolith.gateware.shell import (
     LoadPort,
     Register,
     RegisterFile,
-    markdown,
+    format_register_map,
     register_map,
 )
 from tests.support.stream_bench import simulate
@@ -60,7 +60,7 @@ def test_more_outputs_than_the_map_has_room_for_are_refused() -> None:
 def test_the_documentation_shows_the_map() -> None:
     begin, end = "<!-- register map -->\n", "<!-- end of register map -->"
     table = DOCS.read_text().partition(begin)[2].partition(end)[0]
-    assert table == markdown(register_map())
+    assert table == format_register_map(register_map())
 
 
 def test_the_documented_session_uses_the_map(

@@ -6,7 +6,7 @@ from systolith.foundation import LOG, Journal, Progress, open_log
 
 
 class Clock:
-    """Time that goes on when it is told to."""
+    """Time that passes only when a test says so."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

@@ -1,4 +1,4 @@
-"""Which module describes the tools of which device family."""
+"""The table of device families, each with the module that describes its tools."""
 
 from systolith.build.families.ecp5 import ECP5
 from systolith.build.families.gowin import GOWIN

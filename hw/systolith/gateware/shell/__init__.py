@@ -6,7 +6,13 @@ from systolith.gateware.shell.axi_stream import RegisterSlice, packet
 from systolith.gateware.shell.config import ShellConfig, StreamFormat
 from systolith.gateware.shell.frames import FrameCheck, FrameEnd
 from systolith.gateware.shell.load_port import LoadPort
-from systolith.gateware.shell.register_map import Access, Field, Register, markdown, register_map
+from systolith.gateware.shell.register_map import (
+    Access,
+    Field,
+    Register,
+    format_register_map,
+    register_map,
+)
 from systolith.gateware.shell.registers import REQUEST, RESPONSE, WRITTEN, RegisterFile
 from systolith.gateware.shell.shell import Shell
 from systolith.gateware.shell.tops import AxiTop, WishboneTop, output_prefixes
@@ -34,7 +40,7 @@ __all__ = [
     "Watchdog",
     "Wishbone",
     "WishboneTop",
-    "markdown",
+    "format_register_map",
     "output_prefixes",
     "packet",
     "register_map",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["MAP_BITS", "WORD", "Access", "Field", "Register", "markdown", "register_map"]
+__all__ = ["MAP_BITS", "WORD", "Access", "Field", "Register", "format_register_map", "register_map"]
 
 WORD = 32
 MAP_BITS = 12
@@ -302,7 +302,7 @@ def register_map(*, outputs: int = 1, reloadable: bool = True) -> tuple[Register
     )
 
 
-def markdown(registers: tuple[Register, ...]) -> str:
+def format_register_map(registers: tuple[Register, ...]) -> str:
     """Format the map as a table, with fields below their register."""
     lines = [
         "| address | register | bits | access | after reset | meaning |",

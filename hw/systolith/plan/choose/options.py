@@ -56,7 +56,7 @@ class EngineOption:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """An array of which only the multipliers count."""
+    """An array whose only cost is its multipliers."""
 
     array: ArrayShape | None
     cycles: int

@@ -26,10 +26,10 @@ def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
 
 
 def trailing_zeros(requantize: Requantize, *, reloadable: bool = False) -> int:
-    """Count the zeros at the end of all multipliers, which take wires only; 0 without offsets.
+    """Count the zero bits at the end of all multipliers, which cost no logic; 0 without offsets.
 
-    A reloadable design that only shifts has as many as any multiplier may have, so that other
-    offsets fit.
+    For a reloadable design that only shifts, this is the most that any multiplier can have, so that
+    all offsets fit.
     """
     if requantize.offset is None:
         return 0

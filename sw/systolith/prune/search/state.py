@@ -64,7 +64,7 @@ class SearchState:
 
     @staticmethod
     def from_state_dict(state: Mapping[str, Any]) -> "SearchState":
-        """Make the state that :meth:`state_dict` was taken of."""
+        """Restore a state from what :meth:`state_dict` returned."""
         generator = torch.Generator()
         generator.set_state(state["generator"])
         return SearchState(

@@ -59,7 +59,7 @@ def _every_engine(work: Workload, budget: Budget) -> list[EngineOption]:
 
 
 def _network(kept: int) -> IntegerNetwork:
-    """Make a layer of four channels of which each filter keeps `kept`."""
+    """Make a layer whose filters each keep `kept` of four channels."""
     pattern = (kept, 4) if kept < 4 else None
     return convolution(channels=4, filters=4, size=(5, 4), kept=pattern)
 

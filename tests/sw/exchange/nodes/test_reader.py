@@ -1,4 +1,4 @@
-"""Problems behind a refused node are told, too, and its own are not repeated."""
+"""Problems behind a refused node are reported, too, and its own are not repeated."""
 
 import re
 from pathlib import Path

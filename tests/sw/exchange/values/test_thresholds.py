@@ -45,22 +45,22 @@ def test_steps_are_those_of_rational_arithmetic(data: st.DataObject) -> None:
     shares = st.integers(-99, 99).map(lambda number: number / 2)
     offset = np.array([unit * data.draw(shares) for _ in range(channels)])
     rounding, odd = data.draw(st.sampled_from(Rounding)), data.draw(st.booleans())
-    found = compute_staircase(
+    staircase = compute_staircase(
         scale, offset, unit, rounding=rounding, levels=(-20, 33), sums=SUMS, odd=odd
     )
-    if found is None:
+    if staircase is None:
         assert common != 1.0, "only offsets that 53 bits do not hold are given up"
         return
     right = [
-        [_first(*each, unit, int(level), rounding, odd=odd) for level in found.levels]
+        [_first(*each, unit, int(level), rounding, odd=odd) for level in staircase.levels]
         for each in zip(scale.tolist(), offset.tolist(), strict=True)
     ]
-    assert found.first.tolist() == right
+    assert staircase.first.tolist() == right
 
 
 @pytest.mark.parametrize("share", [1.0, 0.1, 1 / 3])
 def test_thresholds_near_whole_sums_are_told_from_whole_ones(share: float) -> None:
-    found = compute_staircase(
+    staircase = compute_staircase(
         np.array([share * 2.0**-6]),
         np.array([share * 2.0**-52]),
         share * 2.0**-3,
@@ -68,7 +68,7 @@ def test_thresholds_near_whole_sums_are_told_from_whole_ones(share: float) -> No
         levels=(-8, 7),
         sums=(-100, 100),
     )
-    assert found is None, "2**-46 of a sum away from a whole one is not told"
+    assert staircase is None, "2**-46 of a sum away from a whole one is not noticed"
     tied = compute_staircase(
         np.array([share * 2.0**-6]),
         np.array([share * 2.0**-4]),
