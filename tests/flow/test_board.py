@@ -185,7 +185,7 @@ def test_another_network_is_refused(served: Served, port: str, tmp_path: Path) -
     assert "the board computes network" in result.stderr
 
 
-def test_a_board_that_is_silent_or_not_there_is_errors(served: Served, tmp_path: Path) -> None:
+def test_a_board_that_is_silent_or_not_there_is_told(served: Served, tmp_path: Path) -> None:
     np.save(tmp_path / "image.npy", served.images[0])
     code, _, errors = _classify(served, "/dev/no-such-port", str(tmp_path / "image.npy"))
     assert code == 1

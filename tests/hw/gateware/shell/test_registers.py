@@ -21,7 +21,7 @@ from systolith.gateware.shell import (
 from tests.support.stream_bench import simulate
 
 FULL = register_map(outputs=3, reloadable=True)
-DOCS = Path(__file__).parents[3] / "docs" / "interfaces.md"
+DOCS = Path(__file__).parents[4] / "docs" / "interfaces.md"
 
 
 def test_every_register_has_an_address_and_a_name_of_its_own() -> None:
