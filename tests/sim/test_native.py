@@ -27,7 +27,6 @@ from systolith.bench.compile import check_folder
 from systolith.foundation import Progress
 from systolith.verify import compare
 
-SLOW_CONSUMER = PATTERNS[4]
 SECOND = 0xF0
 WRONG, DROP, CHANGE, WAIT, MISSING, EXTRA, HANG = range(1, 8)
 

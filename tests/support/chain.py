@@ -11,7 +11,6 @@ from amaranth.lib.wiring import In, Out
 
 LANES = data.ArrayLayout(signed(8), 2)
 WEIGHTS = [[3, -5], [7, 11]]  # channels 0 and 1, channels 2 and 3
-PIXELS_PER_FRAME = 24
 
 
 def _ports():

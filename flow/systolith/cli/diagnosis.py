@@ -141,19 +141,19 @@ def _on_path(package: str) -> str | None:
         return None
     names = [name for name, wheel in PACKAGES.items() if wheel == package]
     try:
-        found = list(find_programs(names).values())
+        paths = list(find_programs(names).values())
     except MissingProgramError:
         return None
-    return str(found[0]) if found else None
+    return str(paths[0]) if paths else None
 
 
 def _purpose(name: str, purpose: str) -> str:
     """Say what a package is for, and how to install it if it is missing."""
-    found = _package(name)
-    if name == "torch" and (found is None or "+cpu" not in found):
+    installed = _package(name)
+    if name == "torch" and (installed is None or "+cpu" not in installed):
         purpose += f"; the CPU build suffices and saves 6 GB of CUDA: {CPU_BUILD}"
     extra = next((extra for extra in MAIN_EXTRAS if name in EXTRAS[extra]), None)
-    if found is None and extra is not None:
+    if installed is None and extra is not None:
         purpose += f"; {install_command(extra)}"
     return purpose
 
@@ -192,10 +192,10 @@ def _toolchain(
     except ModuleNotFoundError as error:
         return Check(name=name, purpose=f"needs {error.name}", found=None, required=required)
     try:
-        found = find_toolchain(cocotb=cocotb, waveforms=waveforms)
+        toolchain = find_toolchain(cocotb=cocotb, waveforms=waveforms)
     except MissingToolError as error:
         return Check(name=name, purpose="; ".join(error.missing), found=None, required=required)
     purpose = "all parts found"
-    if found.stand_ins:
-        purpose = f"files are not compressed without {' and '.join(found.stand_ins)}"
+    if toolchain.stand_ins:
+        purpose = f"files are not compressed without {' and '.join(toolchain.stand_ins)}"
     return Check(name=name, purpose=purpose, found="ready", required=required)

@@ -123,7 +123,7 @@ def run_search(
 def _replayed(folder: Path) -> Verdict:
     if not (folder / "case.json").is_file():
         raise UsageError(f"--replay needs a folder with a case.json, got {folder}")
-    door = next((each for each in DOORS.values() if (folder / each.file).is_file()), DOORS["rtl"])
+    door = next((way for way in DOORS.values() if (folder / way.file).is_file()), DOORS["rtl"])
     target = door.target(0)
     try:
         case = target.load(folder)
@@ -226,7 +226,7 @@ def _coverage(result: FuzzResult) -> dict[str, dict[str, int]]:
 
 
 def _to_json(door: str, result: FuzzResult) -> dict[str, Any]:
-    found = {
+    summary = {
         "door": door,
         "seed": result.seed,
         "networks": result.networks,
@@ -245,9 +245,9 @@ def _to_json(door: str, result: FuzzResult) -> dict[str, Any]:
         ],
     }
     if door == "rtl":
-        return found | {"layers": {kind: result.contents[kind] for kind in CONTENTS}}
+        return summary | {"layers": {kind: result.contents[kind] for kind in CONTENTS}}
     outcomes = {outcome: result.ended[outcome] for outcome in ("accepted", "refused", "wrong")}
-    return found | {
+    return summary | {
         **outcomes,
         "contents": _coverage(result),
         "refusals": dict(result.refusals.most_common()),

@@ -140,7 +140,7 @@ class Experiment(Section):
 
     @field_validator("prune")
     @classmethod
-    def _in_order(cls, steps: tuple[PruneSection, ...]) -> tuple[PruneSection, ...]:
+    def _check_order(cls, steps: tuple[PruneSection, ...]) -> tuple[PruneSection, ...]:
         if problems := order_problems(steps):
             raise ValueError("; ".join(problems))
         return steps

@@ -72,7 +72,7 @@ class HardwareSection(Section):
     interface: Annotated[Interface, Field(strict=False)] = Interface.STREAM
 
     @model_validator(mode="after")
-    def _agrees(self) -> "HardwareSection":
+    def _check_contradictions(self) -> "HardwareSection":
         if problems := list(self._contradictions()):
             raise ValueError("; ".join(problems))
         return self
@@ -143,7 +143,7 @@ class BuildSection(Section):
     """Images for the simulation of the netlist; 0: no simulation."""
 
     @model_validator(mode="after")
-    def _exists(self) -> "BuildSection":
+    def _check_target(self) -> "BuildSection":
         problems = []
         if self.board is not None and self.board not in BOARDS:
             problems.append(f"there is no board {self.board!r}; there are {', '.join(BOARDS)}")

@@ -45,7 +45,7 @@ class RuleSection(Section):
     """Keep every stride-th tap, with an offset per input channel; None: all."""
 
     @model_validator(mode="after")
-    def _fits(self) -> "RuleSection":
+    def _check_selection(self) -> "RuleSection":
         if self.k is None:
             if self.stride is None:
                 raise ValueError("needs k, a stride, or both")
@@ -86,7 +86,7 @@ class BudgetSection(Section):
     parameters: Share | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> "BudgetSection":
+    def _check_unit(self) -> "BudgetSection":
         given = [name for name in ("cycles", "macs", "parameters") if getattr(self, name)]
         if len(given) != 1:
             got = ", ".join(given) or "none"
@@ -117,7 +117,7 @@ class WeightSection(PruneStep):
     """Neighbouring filters that share a mask, in patterns chosen by a budget."""
 
     @model_validator(mode="after")
-    def _either(self) -> "WeightSection":
+    def _check_choice(self) -> "WeightSection":
         if bool(self.rules) == (self.budget is not None):
             raise ValueError("needs either rules or a budget")
         if self.budget is not None and not self.candidates:
@@ -153,7 +153,7 @@ class DPPSection(WeightSection):
     """Whether pruning learns the candidate of each layer; otherwise magnitudes decide."""
 
     @model_validator(mode="after")
-    def _from_candidates(self) -> "DPPSection":
+    def _check_learning(self) -> "DPPSection":
         if self.learn_patterns and self.budget is None:
             raise ValueError("learn_patterns needs a budget to choose patterns for, got rules")
         return self
@@ -182,7 +182,7 @@ class ParticlesSection(PruneStep):
     """The ablation "random" takes the best of equally many random masks."""
 
     @model_validator(mode="after")
-    def _something(self) -> "ParticlesSection":
+    def _check_decisions(self) -> "ParticlesSection":
         if self.kernels is None and self.stride is None:
             raise ValueError("needs kernels, a stride, or both")
         return self
@@ -203,7 +203,7 @@ class FilterSection(RemovalStep):
     """Kept filters of each layer are a multiple of this, to fill the lanes of the hardware."""
 
     @model_validator(mode="after")
-    def _either(self) -> "FilterSection":
+    def _check_choice(self) -> "FilterSection":
         if (self.keep is None) == (self.budget is None):
             raise ValueError("needs either keep or a budget")
         if self.budget is not None and self.budget.cycles is not None:

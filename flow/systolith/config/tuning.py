@@ -58,7 +58,7 @@ class PatternSection(Section):
     shared_by: Count = 1
 
     @model_validator(mode="after")
-    def _fits(self) -> "PatternSection":
+    def _check_rule(self) -> "PatternSection":
         self.rule()
         return self
 
@@ -83,7 +83,7 @@ class LayersSection(Section):
     """Empty: as [quantize] says."""
 
     @model_validator(mode="after")
-    def _something(self) -> "LayersSection":
+    def _check_choices(self) -> "LayersSection":
         problems = []
         try:
             re.compile(self.layers)
@@ -109,7 +109,7 @@ class TuneHardwareSection(Section):
     clock_mhz: tuple[Positive, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
-    def _known(self) -> "TuneHardwareSection":
+    def _check_devices(self) -> "TuneHardwareSection":
         if unknown := [name for name in self.devices if name not in DEVICES]:
             raise ValueError(f"no such device {', '.join(unknown)}; there are {', '.join(DEVICES)}")
         return self
@@ -157,7 +157,7 @@ class TuneSection(Section):
     hardware: TuneHardwareSection = TuneHardwareSection()
 
     @model_validator(mode="after")
-    def _agrees(self) -> "TuneSection":
+    def _check_contradictions(self) -> "TuneSection":
         if problems := list(self._contradictions()):
             raise ValueError("; ".join(problems))
         return self

@@ -140,7 +140,7 @@ class Program:
         lines = [f"self.{name} = {text}" for name, text in self.modules.items()]
         lines += ["randomize(self, seed)", *self.setup]
         body = "\n".join(f"{INDENT}{line}" for line in lines)
-        statements = [line for each in self.statements for line in each.line.splitlines()]
+        statements = [line for statement in self.statements for line in statement.line.splitlines()]
         forward = "\n".join(f"{INDENT}{line}" for line in [*statements, f"return {self.result}"])
         return (
             f"{PRELUDE}class Net(nn.Module):\n"
