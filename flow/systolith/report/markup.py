@@ -10,7 +10,7 @@ __all__ = ["Bar", "bars", "facts", "figure", "number", "section", "table", "tile
 
 
 def number(value: float, text: str) -> str:
-    """Write a number for people, and as it is for programs that read the page."""
+    """Format a number as text for people, with its exact value for programs that read the page."""
     return f'<data value="{value!r}">{escape(text)}</data>'
 
 

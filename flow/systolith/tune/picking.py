@@ -40,7 +40,7 @@ def find_design(summary: Mapping[str, Any], wanted: str) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If there is none.
+        If there is no such design.
     """
     points: list[dict[str, Any]] = summary["points"]
     names = {objective["name"]: objective["direction"] for objective in summary["objectives"]}

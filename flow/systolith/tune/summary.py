@@ -30,7 +30,7 @@ def summarize_study(study: Study, folder: Path) -> dict[str, Any]:
     ----------
     study : Study
     folder : Path
-        Folder of the study, as it stands in commands.
+        Folder of the study, as commands name it.
     """
     trials = study.trials
     designs = study.designs.all()

@@ -171,7 +171,7 @@ def load_image_files(files: Sequence[Path], shape: tuple[int, int, int]) -> Tens
     Raises
     ------
     DataError
-        With every file that cannot be read; or if C is neither 1 nor 3.
+        If files cannot be read (all are listed), or C is neither 1 nor 3.
     """
     channels, *size = shape
     if channels not in (1, 3):

@@ -20,9 +20,9 @@ def accumulator_range(layer: Layer, inputs: Sequence[tuple[Shape, ActType]]) -> 
     Parameters
     ----------
     layer : Layer
-        A layer without an accumulator has the range of its input.
+        Any layer; without an accumulator, its range is that of its input.
     inputs : sequence of (shape, type)
-        Inputs of the layer, which it must fit (``layer.problems`` is empty).
+        Inputs of the layer; ``layer.problems`` must be empty for them.
 
     Returns
     -------

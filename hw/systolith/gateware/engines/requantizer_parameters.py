@@ -37,9 +37,9 @@ class RequantizerShape:
     acc_bits, bias_bits : int
         Widths of accumulator and bias, signed.
     multiplier_bits : int
-        Width of the multiplier; 0 if every multiplier is 1, and there is none.
+        Width of the multiplier; 0 without one, because every factor is 1.
     trailing_zeros : int
-        Zeros at the end of all multipliers; `multiplier_bits` does not include them.
+        Zero bits at the end of all multipliers; `multiplier_bits` does not include them.
     has_offsets : bool
         Whether the bias is added behind the multiplier, as part of an offset.
     shifts : pair of int

@@ -34,7 +34,7 @@ class RegisterFile(wiring.Component):
     read, write : ``Out(width)``
         Last written value.
     read, write 1 to clear : ``Out(width)``, and ``{name}_set: In(width)``
-        The latter sets bits, and wins over a write that clears them.
+        ``{name}_set`` sets bits, and wins over a write that clears them.
     write : ``Out(stream.Signature(WRITTEN))``
         Each write; the request waits until it is taken.
 

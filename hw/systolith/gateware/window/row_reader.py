@@ -109,7 +109,7 @@ class RowReader(wiring.Component):
 
 
 def tap_layout(plan: WindowedEngine) -> data.StructLayout:
-    """Layout of a tap of one fold.
+    """Layout of an entry of a row's table of taps: what the row reads in one fold.
 
     offset : words of the buffer from the window's origin, modulo its depth.
     row, column : kernel position.
