@@ -24,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check $(CONSTRAINTS_$(DEPENDENCIES)) -e '.[dev]'
 	touch $@
 
-demo: $(READY) ## a CNN on handwritten digits: train, prune, generate RTL, prove it equal, report
+demo: $(READY) ## a CNN on handwritten digits: train, prune, generate RTL, verify it, report
 	$(BIN)/systolith run examples/digits.toml --output out/digits
 
 lint: $(READY) ## ruff and mypy --strict

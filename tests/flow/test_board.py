@@ -131,7 +131,7 @@ def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: 
     assert {row["cycles"] for row in rows} == {plan.latency_cycles}
 
 
-@pytest.mark.parametrize("packets", first_few((25, 100), 1))
+@pytest.mark.parametrize("packets", first_few((10, 25, 100), 1))
 def test_damaged_packets_are_never_answered_wrongly(
     packets: int, served: Served, port: str
 ) -> None:

@@ -94,7 +94,7 @@ def pick(
         bool, typer.Option("--no-build", help="Stop at verified RTL: no bitstream.")
     ] = False,
 ) -> None:
-    """Write a design's experiment file, for `systolith run` to train in full, prove and build."""
+    """Write a design's experiment file, for `systolith run` to train in full, verify and build."""
     from systolith.cli.searching import pick_design
 
     pick_design(folder, design, output, build=not no_build)

@@ -1,4 +1,4 @@
-"""The stages of the hardware half: from an integer network to a bitstream and its proofs.
+"""The stages of the hardware half: from an integer network to a bitstream and its checks.
 
 Stages that simulate import what they need when they run: plans and Verilog do without cocotb.
 """
