@@ -25,6 +25,7 @@ def _run(experiment: Path, folder: Path) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_digits_from_training_to_verified_rtl(tmp_path: Path) -> None:
     # Place and route take minutes: they have a test of their own.
     proven, _, _ = (ROOT / "examples/digits.toml").read_text().partition("[build]")

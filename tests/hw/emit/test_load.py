@@ -26,9 +26,12 @@ from systolith.plan import ArrayShape, NetworkPlan, PlanError, plan_network
 from tests.support.networks import convolution, small_network
 from tests.support.pipeline_bench import run_frames
 from tests.support.random_networks import random_images, random_network, random_residual_network
+from tests.support.slow import first_few
 from tests.support.twins import twin
 
 FRAMES = 2
+QUICK_SEEDS = tuple(seed for seed in range(16) if seed not in (3, 12))
+"""The other two draw networks that take half of all the time."""
 
 
 def _frames(plan: NetworkPlan, network: IntegerNetwork, data: bytes, seed: int) -> None:
@@ -66,7 +69,7 @@ def _started(data: bytes) -> Iterator[int | None]:
     yield from data
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", first_few((*QUICK_SEEDS, 3, 12), len(QUICK_SEEDS)))
 def test_a_loaded_design_computes_the_other_network(seed: int) -> None:
     draw = random_residual_network if seed % 3 == 0 else random_network
     network = draw(seed)
