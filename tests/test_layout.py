@@ -1,6 +1,7 @@
 """The house: one namespace over four roots, imports downward only."""
 
 import ast
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,11 @@ def _origin(module: str, name: str) -> tuple[str, str]:
                 if (alias.asname or alias.name) == name:
                     return _origin(node.module or "", alias.name)
     return module, name
+
+
+def test_no_folder_of_tests_or_doctests_is_skipped(pytestconfig: pytest.Config) -> None:
+    skipped = pytestconfig.getini("norecursedirs")
+    for root in ("tests", *FLOORS):
+        for path in (ROOT / root).rglob("*.py"):
+            folders = path.relative_to(ROOT).parts[:-1]
+            assert not any(fnmatch(name, glob) for name in folders for glob in skipped), path
