@@ -34,7 +34,7 @@ from systolith.quant import (
 from tests.support.quantized_models import quantized_models
 
 SLOW_TO_DRAW = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

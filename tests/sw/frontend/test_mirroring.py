@@ -11,7 +11,7 @@ from systolith.network import ActType, IntegerNetwork, requantize, trace
 from tests.support.strategies import act_types, generators, images, networks, requantizes
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(networks(), generators())
 def test_random_networks_agree_with_the_golden_arithmetic(
     network: IntegerNetwork, rng: np.random.Generator
