@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from systolith.foundation import ProblemsError, listed
+from systolith.foundation import MissingError
 
 __all__ = [
     "PACKAGES",
@@ -52,24 +52,11 @@ NATIVE = {
 """Names of the same programs when installed without a wheel; used if the wheel's is missing."""
 
 
-class MissingProgramError(ProblemsError, RuntimeError):
-    """Programs that are needed and are neither in this environment nor on PATH.
+class MissingProgramError(MissingError, RuntimeError):
+    """Programs that are needed and are neither in this environment nor on PATH."""
 
-    Attributes
-    ----------
-    missing : tuple of str
-        Each program with the command that installs it.
-    problems : tuple of str
-        One sentence per program.
-    """
-
-    def __init__(self, missing: Sequence[str]) -> None:
-        self.missing = tuple(missing)
-        super().__init__(f"a program is missing, {program}" for program in self.missing)
-        self.args = (self.missing,)
-
-    def __str__(self) -> str:
-        return listed("programs are missing", self.missing)
+    PREFIX = "a program is missing,"
+    HEADING = "programs are missing"
 
 
 class ToolError(RuntimeError):

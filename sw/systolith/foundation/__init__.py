@@ -9,7 +9,13 @@ from systolith.foundation.journal import (
     Silent,
     open_log,
 )
-from systolith.foundation.problems import ProblemCollector, ProblemsError, UsageError, listed
+from systolith.foundation.problems import (
+    MissingError,
+    ProblemCollector,
+    ProblemsError,
+    UsageError,
+    listed,
+)
 from systolith.foundation.progress import Progress, ProgressCallback, no_progress
 
 __all__ = [
@@ -17,6 +23,7 @@ __all__ = [
     "Broadcast",
     "Journal",
     "Listener",
+    "MissingError",
     "ProblemCollector",
     "ProblemsError",
     "Progress",

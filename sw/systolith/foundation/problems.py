@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import ClassVar
 
-__all__ = ["ProblemCollector", "ProblemsError", "UsageError", "listed"]
+__all__ = ["MissingError", "ProblemCollector", "ProblemsError", "UsageError", "listed"]
 
 
 def listed(heading: str, problems: Iterable[str]) -> str:
@@ -118,3 +119,32 @@ class ProblemCollector:
                 for text in error.problems
             )
             raise UsageError(dict.fromkeys(problems)) from self.errors[0]
+
+
+class MissingError(ProblemsError):
+    """Things that the work needs and this machine lacks; base class.
+
+    Parameters
+    ----------
+    missing : sequence of str
+        Each thing with the command that installs it.
+
+    Attributes
+    ----------
+    missing : tuple of str
+    problems : tuple of str
+        One sentence per thing, which begins with :attr:`PREFIX`.
+    """
+
+    PREFIX: ClassVar[str]
+    """Start of the sentence about one missing thing."""
+    HEADING: ClassVar[str]
+    """Heading of the list of all."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__(f"{self.PREFIX} {thing}" for thing in self.missing)
+        self.args = (self.missing,)
+
+    def __str__(self) -> str:
+        return listed(self.HEADING, self.missing)

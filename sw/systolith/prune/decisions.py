@@ -1,4 +1,4 @@
-"""The decisions of a pattern on one layer: rows of n competitors, k of which are kept."""
+"""The decisions of a pattern on one layer: each row keeps k of n competitors."""
 
 import torch
 from torch import Tensor
