@@ -173,7 +173,8 @@ class IntegerModel(IntegerGraph):
             raise NetworkError([f"images must have shape {shape}, got {tuple(given.shape)}"])
         if not given.isfinite().all():
             raise NetworkError(["images must be finite"])
-        return self.input_quantizer.integers(given)
+        # As the quantized model does, which computes in one type.
+        return self.input_quantizer.integers(given.to(self.input_quantizer.log2_step.dtype))
 
     def logits(self, images: Tensor) -> Tensor:
         """Compute integer logits of float images, to evaluate a classifier."""

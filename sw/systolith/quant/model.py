@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from systolith.network import INPUT, NetworkError, Pattern, Shape, ungroup_pattern
 from systolith.prune import MaskSet
 from systolith.quant.config import UnsupportedModelError
+from systolith.quant.exact import compute_integers, replace_values
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.weighted import QuantConv2d, QuantLinear
@@ -29,6 +30,12 @@ class QuantizedModel(nn.Module):
     """A network with fake-quantized weights and activations, for quantization-aware training.
 
     Made by :func:`prepare`. It maps float images to float logits, so any training loop fits.
+
+    In evaluation mode, every value of every layer is exactly that of the integer network times the
+    layer's step: see :func:`systolith.quant.exact.compute_integers`. In training mode, weights,
+    biases and activations are rounded in the same way, but sums and scales are floats: a value that
+    falls within their error of a tie may be rounded to the other side.
+
     :func:`systolith.frontend.lower` and :class:`systolith.frontend.IntegerModel` turn it into
     integers.
 
@@ -82,7 +89,9 @@ class QuantizedModel(nn.Module):
         if not images.is_floating_point():
             raise UnsupportedModelError([f"images must be float, got {images.dtype}"])
         images = images.to(self.input_quantizer.log2_step.dtype)
-        return self._run(images, lambda layer, values: layer(*values))
+        if self.training:
+            return self._run(images, _forward)
+        return self._evaluate(images)
 
     def named_layers(self) -> Iterator[tuple[Wiring, QuantLayer]]:
         """Layers in the order of computation."""
@@ -221,21 +230,59 @@ class QuantizedModel(nn.Module):
         self._run(images, _calibrate)
 
     def _run(
-        self, images: Tensor, apply: Callable[[QuantLayer, list[Tensor]], Tensor]
+        self, images: Tensor, apply: Callable[[QuantLayer, list[Tensor], list[Tensor]], Tensor]
     ) -> dict[str, Tensor]:
         values: dict[str, Tensor] = {INPUT: self.input_quantizer(images)}
         for wiring, layer in self.named_layers():
-            values[wiring.name] = apply(layer, [values[name] for name in wiring.inputs])
+            inputs = [values[name] for name in wiring.inputs]
+            steps = [self.quantizer(name).step.detach() for name in wiring.inputs]
+            values[wiring.name] = apply(layer, inputs, steps)
         return values
 
+    def _evaluate(self, images: Tensor) -> dict[str, Tensor]:
+        """Compute the integers times their steps, with the gradients of training."""
+        with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+            integers = self._integers(images)
+            exact = {name: values * self.quantizer(name).step for name, values in integers.items()}
+        if not torch.is_grad_enabled():
+            return exact
+        replacements = iter(exact.values())
+        next(replacements)
 
-def _calibrate(layer: QuantLayer, values: list[Tensor]) -> Tensor:
+        def replace(layer: QuantLayer, values: list[Tensor], steps: list[Tensor]) -> Tensor:
+            return replace_values(_forward(layer, values, steps), next(replacements))
+
+        return self._run(images, replace)
+
+    def _integers(self, images: Tensor) -> dict[str, Tensor]:
+        """Compute the input's and every layer's integers, as floats."""
+        results = {INPUT: self.input_quantizer.integers(images).to(images.dtype)}
+        for wiring, layer in self.named_layers():
+            sources = [self.quantizer(name) for name in wiring.inputs]
+            results[wiring.name] = compute_integers(
+                layer,
+                [results[name] for name in wiring.inputs],
+                [source.step for source in sources],
+                sources[0].act_type,
+            )
+        return results
+
+
+def _forward(layer: QuantLayer, values: list[Tensor], steps: list[Tensor]) -> Tensor:
     if isinstance(layer, QuantConv2d | QuantLinear):
-        layer.weight_quantizer.calibrate_(layer.weight * layer.mask)
-    if isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d):
-        layer.output.calibrate_(layer.activation(layer.accumulate(*values)))
-    result: Tensor = layer(*values)
+        result: Tensor = layer(values[0], steps[0])
+    else:
+        result = layer(*values)
     return result
+
+
+def _calibrate(layer: QuantLayer, values: list[Tensor], steps: list[Tensor]) -> Tensor:
+    if isinstance(layer, QuantConv2d | QuantLinear):
+        layer.weight_quantizer.calibrate_(layer.masked_weight())
+        layer.output.calibrate_(layer.activation(layer.accumulate(values[0], steps[0])))
+    elif isinstance(layer, QuantAdd | QuantAvgPool2d):
+        layer.output.calibrate_(layer.activation(layer.accumulate(*values)))
+    return _forward(layer, values, steps)
 
 
 def nonfinite_problems(title: str, tensors: Mapping[str, Tensor | None]) -> Iterator[str]:

@@ -66,7 +66,8 @@ def prepare(
     Returns
     -------
     QuantizedModel
-        Ready for training, or for lowering at once (post-training quantization).
+        Ready for training, or for lowering at once (post-training quantization); in training or
+        evaluation mode, as the model.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def prepare(
     quantized.check_patterns(quantized.masks())
     quantized.calibrate_(images)
     UnsupportedModelError.raise_if_any(_shape_problems(quantized))
-    return quantized
+    return quantized.train(model.training)
 
 
 class _Builder:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import Padding, Pattern
+from systolith.quant.lsq import round_half_up
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
 from systolith.quant.requantizing import Activation, Requantizing, Scaling, pad
 
@@ -55,26 +56,62 @@ class _Weighted(Requantizing):
         self.bias = nn.Parameter(added, requires_grad=bias.requires_grad)
         mask = torch.ones_like(weight, dtype=torch.bool) if mask is None else mask
         self.register_buffer("mask", mask.detach().clone())
+        self._counted: tuple[Tensor | None, int, int] = (None, 0, 0)
         self.pattern = pattern or Pattern()
         self.weight_quantizer = weight_quantizer
         if not (weight.requires_grad or bias.requires_grad):
             weight_quantizer.requires_grad_(False)
 
+    def masked_weight(self) -> Tensor:
+        """Weights, 0 where pruned."""
+        return self.weight if self.kept == self.mask.numel() else self.weight * self.mask
+
+    @property
+    def kept(self) -> int:
+        """Number of weights that are not pruned; counted when the mask has changed."""
+        mask, version, kept = self._counted
+        if mask is not self.mask or version != self.mask._version:
+            kept = int(self.mask.sum())
+            self._counted = self.mask, self.mask._version, kept
+        return kept
+
     def quantized_weight(self) -> Tensor:
         """Fake-quantized weights, 0 where pruned."""
-        kept = int(self.mask.sum())
-        quantized: Tensor = self.weight_quantizer(self.weight * self.mask, kept)
+        quantized: Tensor = self.weight_quantizer(self.masked_weight(), self.kept)
         return quantized
+
+    def quantized_bias(self, input_step: Tensor) -> Tensor:
+        """Biases, rounded to accumulator units; gradients pass straight through.
+
+        The unit of a channel is the step of the input, shape (), times that of its weights.
+        """
+        unit = self._acc_step(input_step)
+        rounded = (round_half_up(self.bias.detach().double() / unit) * unit).to(self.bias.dtype)
+        return self.bias + (rounded - self.bias.detach())
 
     def integers(self, input_step: Tensor) -> WeightIntegers:
         """Compute the integers for an input with step `input_step`, shape ()."""
-        acc_step = input_step.detach().double() * self.weight_quantizer.step.detach().double()
-        bias = torch.floor(self.bias.detach().double() / acc_step + 0.5).to(torch.int64)
+        unit = self._acc_step(input_step)
         return WeightIntegers(
-            weight=self.weight_quantizer.integers(self.weight * self.mask),
-            bias=bias,
-            scaling=self.scaling(acc_step),
+            weight=self.weight_quantizer.integers(self.masked_weight()),
+            bias=round_half_up(self.bias.detach().double() / unit).to(torch.int64),
+            scaling=self.scaling(unit),
         )
+
+    def _acc_step(self, input_step: Tensor) -> Tensor:
+        return input_step.detach().double() * self.weight_quantizer.step.detach().double()
+
+    def accumulate(self, x: Tensor, input_step: Tensor) -> Tensor:
+        """Compute accumulators of x, which has step `input_step`, before the activation."""
+        return self.apply_weights(x, self.quantized_weight(), self.quantized_bias(input_step))
+
+    def forward(self, x: Tensor, input_step: Tensor) -> Tensor:
+        """Fake-quantized output."""
+        return self.finish(self.accumulate(x, input_step))
+
+    def apply_weights(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Multiply inputs with any weights of this layer's shape."""
+        raise NotImplementedError
 
 
 class QuantConv2d(_Weighted):
@@ -119,14 +156,12 @@ class QuantConv2d(_Weighted):
         self.padding = padding
         self.groups = conv.groups
 
-    def accumulate(self, x: Tensor) -> Tensor:
-        """Convolve with the fake-quantized weights; (N, C, H, W) to (N, F, Ho, Wo)."""
-        weight = self.quantized_weight()
-        return F.conv2d(pad(x, self.padding), weight, self.bias, self.stride, groups=self.groups)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Fake-quantized output."""
-        return self.finish(self.accumulate(x))
+    def apply_weights(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Convolve with any weights of this layer's shape; (N, C, H, W) to (N, F, Ho, Wo)."""
+        top, bottom, left, right = self.padding
+        if top == bottom and left == right:
+            return F.conv2d(x, weight, bias, self.stride, (top, left), groups=self.groups)
+        return F.conv2d(pad(x, self.padding), weight, bias, self.stride, groups=self.groups)
 
 
 class QuantLinear(_Weighted):
@@ -152,13 +187,9 @@ class QuantLinear(_Weighted):
             pattern=pattern,
         )
 
-    def accumulate(self, x: Tensor) -> Tensor:
-        """Multiply with the fake-quantized weights; (N, I) to (N, O)."""
-        return F.linear(x, self.quantized_weight(), self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Fake-quantized output."""
-        return self.finish(self.accumulate(x))
+    def apply_weights(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Multiply with any weights of this layer's shape; (N, I) to (N, O)."""
+        return F.linear(x, weight, bias)
 
 
 def _bias(layer: nn.Conv2d | nn.Linear) -> Tensor:

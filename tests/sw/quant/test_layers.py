@@ -1,8 +1,19 @@
+from copy import deepcopy
+
 import pytest
 import torch
+from torch import nn
 
 from systolith.network import ActType
-from systolith.quant import Activation, ActQuantizer, QuantAdd, QuantAvgPool2d
+from systolith.quant import (
+    Activation,
+    ActQuantizer,
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantConfig,
+    QuantLinear,
+    prepare,
+)
 
 
 def _output(step: float) -> ActQuantizer:
@@ -54,3 +65,36 @@ def test_a_relu_passes_no_gradient_at_zero_as_in_the_float_model() -> None:
     acc = torch.tensor([[-1.0, 0.0, 1.0]], requires_grad=True)
     QuantAdd(Activation.RELU, output).finish(acc).sum().backward()
     assert acc.grad is not None and acc.grad.tolist() == [[0.0, 0.0, 1.0]]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_training_rounds_biases_to_accumulator_units(bits: int) -> None:
+    torch.manual_seed(0)
+    model = prepare(
+        nn.Sequential(nn.Linear(3, 4)), torch.rand(16, 3), QuantConfig(weight_bits=bits)
+    )
+    layer = model.layer("layer_0")
+    assert isinstance(layer, QuantLinear)
+    input_step = model.input_quantizer.step
+    units = layer.quantized_bias(input_step).double() / (
+        input_step.double() * layer.weight_quantizer.step.double()
+    )
+    assert torch.equal(units.round().long(), layer.integers(input_step).bias)
+    assert (units - units.round()).abs().max() < 1e-3
+    assert model.training
+    assert not torch.equal(layer.quantized_bias(input_step), layer.bias)
+    acc = layer.accumulate(torch.zeros(1, 3), input_step)
+    assert torch.equal(acc[0], layer.quantized_bias(input_step))
+    acc.sum().backward()
+    assert layer.bias.grad is not None and layer.bias.grad.tolist() == [1.0] * 4
+
+
+def test_kept_weights_are_counted_again_when_the_mask_changes() -> None:
+    model = prepare(nn.Sequential(nn.Linear(3, 4)), torch.rand(16, 3))
+    layer = model.layer("layer_0")
+    assert isinstance(layer, QuantLinear)
+    assert layer.kept == 12
+    layer.mask[0] = False
+    assert layer.kept == 9
+    assert not layer.masked_weight()[0].any()
+    assert deepcopy(layer).kept == 9
