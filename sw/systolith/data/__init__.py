@@ -1,6 +1,12 @@
 """Data sets as tensors: digits, MNIST, CIFAR-10 and image folders; held-out images."""
 
-from systolith.data.augment import Augment, crop_and_flip, shift_images
+from systolith.data.augment import (
+    Augment,
+    FiniteAugment,
+    RandomCrop,
+    crop_and_flip,
+    shift_images,
+)
 from systolith.data.cifar10 import load_cifar10
 from systolith.data.dataset import CALIBRATION_IMAGES, DataError, Dataset
 from systolith.data.digits import load_digits
@@ -13,7 +19,9 @@ __all__ = [
     "Augment",
     "DataError",
     "Dataset",
+    "FiniteAugment",
     "HeldOut",
+    "RandomCrop",
     "crop_and_flip",
     "hold_out",
     "load_cifar10",

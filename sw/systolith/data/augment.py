@@ -1,12 +1,13 @@
 """Augmentation: random changes of training images that keep their class."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Augment", "crop_and_flip", "shift_images"]
+__all__ = ["Augment", "FiniteAugment", "RandomCrop", "crop_and_flip", "shift_images"]
 
 
 class Augment(Protocol):
@@ -17,46 +18,98 @@ class Augment(Protocol):
         ...
 
 
-def shift_images(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each image by -1, 0 or 1 pixels along both axes; fill with zeros.
+@runtime_checkable
+class FiniteAugment(Augment, Protocol):
+    """Draws one of a few variants of each image, so that a teacher's logits can be cached.
+
+    A call equals ``apply(images, draw(len(images), generator))``.
+    """
+
+    @property
+    def variants(self) -> int:
+        """Number of variants of an image."""
+        ...
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw a variant for each of `count` images: int64 of shape (N,), 0..variants-1."""
+        ...
+
+    def apply(self, images: Tensor, variants: Tensor) -> Tensor:
+        """Return these variants of the images; no randomness."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomCrop:
+    """Shift each image along both axes, and mirror half of the images if wanted.
+
+    Equals a random crop, (H, W), of the image with `padding` pixels of zeros around it.
 
     Parameters
     ----------
-    images : Tensor, shape (N, C, H, W)
-    generator : torch.Generator
-        On the CPU.
-
-    Returns
-    -------
-    Tensor, shape and type of images
+    padding : int
+        Largest shift in pixels, at least 0; all ``2 * padding + 1`` shifts are equally likely.
+    mirror : bool
+        Whether half of the images are mirrored left to right.
     """
-    offset = torch.randint(0, 3, (2, len(images), 1), generator=generator)
-    mirror = torch.zeros(len(images), 1, dtype=torch.bool)
-    return _crop(images, 1, offset, mirror)
+
+    padding: int
+    mirror: bool
+
+    @property
+    def variants(self) -> int:
+        """Number of variants of an image."""
+        return self._shifts**2 * (1 + self.mirror)
+
+    @property
+    def _shifts(self) -> int:
+        return 2 * self.padding + 1
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Change each image at random.
+
+        Parameters
+        ----------
+        images : Tensor, shape (N, C, H, W)
+        generator : torch.Generator
+            On the CPU.
+
+        Returns
+        -------
+        Tensor, shape and type of images
+        """
+        return self.apply(images, self.draw(len(images), generator))
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """See :meth:`FiniteAugment.draw`: ``(row * shifts + column) * 2 + mirrored``."""
+        row, column = torch.randint(0, self._shifts, (2, count, 1), generator=generator)[..., 0]
+        variants = row * self._shifts + column
+        if self.mirror:
+            mirrored = torch.rand(count, 1, generator=generator)[:, 0] < 0.5
+            variants = variants * 2 + mirrored
+        return variants
+
+    def apply(self, images: Tensor, variants: Tensor) -> Tensor:
+        """See :meth:`FiniteAugment.apply`.
+
+        One gather, in NHWC memory, so that it copies whole pixels.
+        """
+        count, _, height, width = images.shape
+        shift = variants // 2 if self.mirror else variants
+        mirrored = (variants % 2 == 1) & self.mirror
+        padded = F.pad(images, (self.padding,) * 4).permute(0, 2, 3, 1)
+        columns = torch.arange(width).expand(count, -1)
+        columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
+        columns = columns + (shift % self._shifts)[:, None]
+        rows = (shift // self._shifts)[:, None] + torch.arange(height)
+        index = (rows[:, :, None] * padded.shape[2] + columns[:, None, :]).flatten(1)
+        index += torch.arange(count)[:, None] * padded.shape[1] * padded.shape[2]
+        pixels = padded.reshape(-1, padded.shape[3])[index.flatten().to(images.device)]
+        return pixels.reshape(count, height, width, -1).permute(0, 3, 1, 2)
 
 
-def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to 4 pixels along both axes, and mirror half of them.
+shift_images = RandomCrop(padding=1, mirror=False)
+"""Shift each image by -1, 0 or 1 pixels along both axes; fill with zeros."""
 
-    The usual augmentation for CIFAR: a random crop of the image with 4 pixels of zeros around it.
-    Parameters as :func:`shift_images`.
-    """
-    offset = torch.randint(0, 9, (2, len(images), 1), generator=generator)
-    mirror = torch.rand(len(images), 1, generator=generator) < 0.5
-    return _crop(images, 4, offset, mirror)
-
-
-def _crop(images: Tensor, padding: int, offset: Tensor, mirror: Tensor) -> Tensor:
-    """Cut (H, W) out of each padded image at its offset, (2, N, 1), in one gather.
-
-    The gather runs in NHWC memory, so that it copies whole pixels.
-    """
-    count, _, height, width = images.shape
-    padded = F.pad(images, (padding,) * 4).permute(0, 2, 3, 1)
-    columns = torch.arange(width).expand(count, -1)
-    columns = offset[1] + torch.where(mirror, width - 1 - columns, columns)
-    rows = offset[0] + torch.arange(height)
-    index = (rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]).flatten(1)
-    index += torch.arange(count)[:, None] * padded.shape[1] * padded.shape[2]
-    pixels = padded.reshape(-1, padded.shape[3])[index.flatten().to(images.device)]
-    return pixels.reshape(count, height, width, -1).permute(0, 3, 1, 2)
+crop_and_flip = RandomCrop(padding=4, mirror=True)
+"""Shift each image by up to 4 pixels along both axes, and mirror half of them; usual for CIFAR."""

@@ -6,18 +6,27 @@ from systolith.train.checkpoint import (
     save_state,
     save_tensors,
 )
-from systolith.train.fit import Algorithm, DivergedError, Precision, TrainingError, evaluate, fit
+from systolith.train.errors import DivergedError, TrainingError
+from systolith.train.fit import evaluate, fit
+from systolith.train.objectives import CrossEntropy, Objective
+from systolith.train.optimizers import Algorithm
+from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback, EpochProgress
 from systolith.train.recipe import Recipe, train_float
+from systolith.train.teacher import Normalized, Teacher
 
 __all__ = [
     "Algorithm",
     "CheckpointError",
+    "CrossEntropy",
     "DivergedError",
     "EpochCallback",
     "EpochProgress",
+    "Normalized",
+    "Objective",
     "Precision",
     "Recipe",
+    "Teacher",
     "TrainingError",
     "clear_checkpoints",
     "evaluate",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from systolith.foundation import replacing
 from systolith.prune import Sparsifier
@@ -26,7 +27,7 @@ class TrainingState:
 
     Parameters
     ----------
-    model, optimizer, sparsifier
+    model, optimizer, sparsifier, average
         Saved and restored through their ``state_dict``.
     generator : torch.Generator
         Source of the order of images and of augmentation.
@@ -37,6 +38,7 @@ class TrainingState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     sparsifier: Sparsifier | None
+    average: AveragedModel | None
     generator: torch.Generator
     settings: Mapping[str, Any]
 
@@ -48,6 +50,7 @@ class TrainingState:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "sparsifier": {} if self.sparsifier is None else self.sparsifier.state_dict(),
+            "average": {} if self.average is None else self.average.state_dict(),
             "generator": self.generator.get_state(),
             "random": torch.get_rng_state(),
         }
@@ -78,6 +81,8 @@ class TrainingState:
         self.optimizer.load_state_dict(content["optimizer"])
         if self.sparsifier is not None:
             self.sparsifier.load_state_dict(content["sparsifier"])
+        if self.average is not None:
+            self.average.load_state_dict(content["average"])
         self.generator.set_state(content["generator"])
         torch.set_rng_state(content["random"])
         return int(content["epochs_done"])

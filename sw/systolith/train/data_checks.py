@@ -9,16 +9,19 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from systolith.data import Dataset
 from systolith.trace import evaluating
+from systolith.train.teacher import Teacher
 
 __all__ = ["fit_problems", "output_problems"]
 
 PROBED_IMAGES = 2
 
 
-def fit_problems(model: nn.Module, data: Dataset, batch_size: int) -> Iterator[str]:
+def fit_problems(
+    model: nn.Module, data: Dataset, batch_size: int, teacher: Teacher | None = None
+) -> Iterator[str]:
     """Yield each reason why a classifier cannot be trained on a data set.
 
-    The model runs once, in evaluation mode, on two images.
+    The model and the teacher run once, in evaluation mode, on two images.
 
     Parameters
     ----------
@@ -28,6 +31,8 @@ def fit_problems(model: nn.Module, data: Dataset, batch_size: int) -> Iterator[s
         Only its training part is read; at least one image.
     batch_size : int
         The last batch of an epoch has the remaining images.
+    teacher : Teacher, optional
+        Must give as many logits as the model.
     """
     images, labels = data.train_images, data.train_labels
     if not images.isfinite().all():
@@ -57,7 +62,10 @@ def fit_problems(model: nn.Module, data: Dataset, batch_size: int) -> Iterator[s
                 f"{str(error) or type(error).__name__}"
             )
             return
-    yield from output_problems(outputs, labels, f"training labels of data set '{data.name}'")
+    wrong = list(output_problems(outputs, labels, f"training labels of data set '{data.name}'"))
+    yield from wrong
+    if teacher is not None and not wrong:
+        yield from teacher.problems(images[:PROBED_IMAGES].to(device), outputs.shape[1])
     left = len(images) % batch_size or batch_size
     if left == 1 and single:
         yield (

@@ -3,63 +3,35 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from enum import Enum
-from math import cos, inf, isfinite, pi
+from math import inf, isfinite
 from pathlib import Path
 from time import monotonic
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from systolith.data import Augment, Dataset
-from systolith.foundation import ProblemsError, no_progress
+from systolith.foundation import no_progress
 from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier
 from systolith.trace import evaluating
+from systolith.train.averaging import average_weights, take_average_
+from systolith.train.batches import Batch, draw_batches
 from systolith.train.checkpoint import TrainingState
 from systolith.train.data_checks import fit_problems, output_problems
+from systolith.train.errors import DivergedError, TrainingError
+from systolith.train.objectives import CrossEntropy, Objective, describe_setting
+from systolith.train.optimizers import Algorithm, anneal, make_optimizer
+from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback, EpochProgress
+from systolith.train.teacher import Teacher
 
-__all__ = ["Algorithm", "DivergedError", "Precision", "TrainingError", "evaluate", "fit"]
+__all__ = ["evaluate", "fit"]
 
 EVALUATION_BATCH = 512
-SGD_MOMENTUM = 0.9
 REPORT_SECONDS = 1.0
+CROSS_ENTROPY = CrossEntropy()
 LARGEST_SEED = (1 << 64) - 1
 """Largest seed of PyTorch's generators."""
-
-
-class Algorithm(Enum):
-    """Optimizers; the learning rate decays to zero along a cosine."""
-
-    ADAMW = "adamw"
-    SGD = "sgd"
-    """With Nesterov momentum 0.9."""
-
-
-class Precision(Enum):
-    """Arithmetic of forward and backward; weights and their updates are always float32."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    """Convolutions and matrix products in bfloat16, with pixels in channels-last order.
-
-    Two to three times as fast on processors and GPUs with bfloat16 multipliers; slower on others.
-    """
-
-
-class TrainingError(ProblemsError, ValueError):
-    """Arguments or data with which a model cannot be trained or evaluated."""
-
-
-class DivergedError(ArithmeticError):
-    """Training whose loss is no longer finite."""
-
-    def __init__(self, phase: str, epoch: int, loss: float, learning_rate: float) -> None:
-        super().__init__(
-            f"training needs a finite loss, got {loss} in epoch {epoch} of phase '{phase}'; "
-            f"try a learning_rate below {learning_rate}"
-        )
 
 
 def fit(
@@ -74,13 +46,16 @@ def fit(
     algorithm: Algorithm = Algorithm.ADAMW,
     precision: Precision = Precision.FLOAT32,
     augment: Augment | None = None,
+    objective: Objective = CROSS_ENTROPY,
+    teacher: Teacher | None = None,
+    ema: float | None = None,
     sparsifier: Sparsifier | None = None,
     seed: int = 0,
     phase: str = "float",
     progress: EpochCallback = no_progress,
     checkpoint: Path | None = None,
 ) -> None:
-    """Train a classifier in place on cross entropy, and leave it in evaluation mode.
+    """Train a classifier in place, and leave it in evaluation mode.
 
     The same arguments give the same weights, bit for bit, on the same machine with the same number
     of threads, even if training was interrupted and resumed from its checkpoint.
@@ -107,6 +82,13 @@ def fit(
         Arithmetic of forward and backward.
     augment : Augment, optional
         Applied to each batch.
+    objective : callable
+        The loss; :class:`CrossEntropy` without label smoothing by default.
+    teacher : Teacher, optional
+        Trained network whose outputs the model learns, besides the labels.
+    ema : float, optional
+        Decay of a moving average of the weights, 0..1; the model ends with the average. About
+        ``1 / (1 - ema)`` last steps count, fewer at the start (:func:`average_weights`).
     sparsifier : Sparsifier, optional
         Prunes while training.
     seed : int
@@ -122,18 +104,22 @@ def fit(
     Raises
     ------
     TrainingError
-        If a number is out of range, or the data does not fit the model; all problems are listed.
+        If a number is out of range, or the data does not fit the model, or the teacher does not;
+        all problems are listed.
     DivergedError
         If the loss is no longer finite.
     CheckpointError
         If the checkpoint is damaged or was written by other training.
     """
     problems = list(_problems(epochs, learning_rate, warmup, batch_size, weight_decay, data, seed))
+    if ema is not None and not 0 <= ema < 1:
+        problems.append(f"ema must lie in 0..1, below 1, got {ema}")
     if not problems and epochs:
-        problems = list(fit_problems(model, data, batch_size))
+        problems = list(fit_problems(model, data, batch_size, teacher))
     TrainingError.raise_if_any(problems)
+    device = next(model.parameters()).device
     extra = [] if sparsifier is None else sparsifier.parameters()
-    optimizer = _optimizer(model, extra, algorithm, learning_rate, weight_decay)
+    optimizer = make_optimizer(model, extra, algorithm, learning_rate, weight_decay)
     generator = torch.Generator().manual_seed(seed)
     steps = -(-len(data.train_images) // batch_size)
     settings = {
@@ -146,37 +132,51 @@ def fit(
         "weight_decay": weight_decay,
         "algorithm": algorithm.value,
         "precision": precision.value,
+        "augment": describe_setting(augment),
+        "objective": describe_setting(objective),
+        "teacher": None if teacher is None else teacher.description,
+        "ema": ema,
         "seed": seed,
     }
+    average = None if ema is None else average_weights(model, ema)
     state = TrainingState(
         model=model,
         optimizer=optimizer,
         sparsifier=sparsifier,
+        average=average,
         generator=generator,
         settings=settings,
     )
     clock = _Clock()
     model.train()
-    if precision is Precision.BFLOAT16:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    precision.arrange_(model)
+    answers = teacher.answer(data, augment, precision, device) if teacher and epochs else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         first = state.load(checkpoint) if checkpoint and checkpoint.exists() else 0
         for epoch in range(first, epochs):
             loss_sum, right, seen = 0.0, 0, 0
-            batches = _batches(model, data, batch_size, augment, generator, precision)
-            for step, (images, labels) in enumerate(batches, 1):
+            batches = draw_batches(data, batch_size, augment, generator, device)
+            for step, batch in enumerate(batches, 1):
                 elapsed = (epoch * steps + step - 1) / (epochs * steps)
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate * _annealing(elapsed, warmup)
+                    group["lr"] = learning_rate * anneal(elapsed, warmup)
                 optimizer.zero_grad()
-                loss, logits = _backward(model, images, labels, sparsifier, elapsed, precision)
+                with nullcontext() if sparsifier is None else sparsifier.step(model, elapsed):
+                    logits = _run(model, batch, precision)
+                    total = objective(logits, batch.labels)
+                    if teacher is not None and answers is not None:
+                        total = teacher.loss(total, logits, answers.of(batch))
+                    torch.autograd.backward(total)
+                loss = float(total.detach())
                 if not isfinite(loss):
                     raise DivergedError(phase, epoch + 1, loss, learning_rate)
                 optimizer.step()
-                loss_sum += loss * len(labels)
-                right += int((logits.argmax(1) == labels).sum())
-                seen += len(labels)
+                if average is not None:
+                    average.update_parameters(model)
+                loss_sum += loss * len(batch.labels)
+                right += int((logits.argmax(1) == batch.labels).sum())
+                seen += len(batch.labels)
                 if clock.strikes(last=step == steps):
                     done = (epoch - first) * steps + step
                     progress(
@@ -194,6 +194,8 @@ def fit(
                     )
             if checkpoint is not None:
                 state.save(checkpoint, epoch + 1)
+    if average is not None:
+        take_average_(model, average)
     model.eval()
 
 
@@ -224,13 +226,6 @@ def _density(sparsifier: Sparsifier | None, model: nn.Module) -> float:
             return sparsifier.filters(model).density
         case _:
             return 1.0
-
-
-def _annealing(elapsed: float, warmup: float) -> float:
-    """Learning rate relative to the highest: a linear rise, then half a cosine down to zero."""
-    if elapsed < warmup:
-        return elapsed / warmup
-    return (1 + cos(pi * (elapsed - warmup) / (1 - warmup))) / 2
 
 
 @torch.no_grad()
@@ -267,64 +262,11 @@ def evaluate(
     return float((torch.cat(predictions) == labels).double().mean())
 
 
-def _backward(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    sparsifier: Sparsifier | None,
-    elapsed: float,
-    precision: Precision,
-) -> tuple[float, Tensor]:
-    """Compute gradients of the parameters; return loss and logits."""
-    with nullcontext() if sparsifier is None else sparsifier.step(model, elapsed):
-        with torch.autocast(
-            images.device.type, torch.bfloat16, enabled=precision is Precision.BFLOAT16
-        ):
-            logits = model(images)
-        loss = F.cross_entropy(logits.float(), labels)
-        torch.autograd.backward(loss)
-    return float(loss.detach()), logits.detach()
-
-
-def _batches(
-    model: nn.Module,
-    data: Dataset,
-    batch_size: int,
-    augment: Augment | None,
-    generator: torch.Generator,
-    precision: Precision,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    device = next(model.parameters()).device
-    last = precision is Precision.BFLOAT16
-    memory_format = torch.channels_last if last else torch.contiguous_format
-    order = torch.randperm(len(data.train_images), generator=generator)
-    for indices in torch.split(order, batch_size):
-        images = data.train_images[indices].to(device)
-        if augment is not None:
-            images = augment(images, generator)
-        labels = data.train_labels[indices].to(device)
-        yield images.contiguous(memory_format=memory_format), labels
-
-
-def _optimizer(
-    model: nn.Module,
-    extra: list[nn.Parameter],
-    algorithm: Algorithm,
-    learning_rate: float,
-    weight_decay: float,
-) -> torch.optim.Optimizer:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    weights = [parameter for parameter in trained if parameter.ndim > 1]
-    others = [parameter for parameter in trained if parameter.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": weight_decay},
-        {"params": [*others, *extra], "weight_decay": 0.0},
-    ]
-    match algorithm:
-        case Algorithm.ADAMW:
-            return torch.optim.AdamW(groups, lr=learning_rate)
-        case Algorithm.SGD:
-            return torch.optim.SGD(groups, lr=learning_rate, momentum=SGD_MOMENTUM, nesterov=True)
+def _run(model: nn.Module, batch: Batch, precision: Precision) -> Tensor:
+    """Return the logits of a batch in float32."""
+    with precision.autocast(batch.images.device):
+        logits: Tensor = model(batch.images.contiguous(memory_format=precision.memory_format))
+    return logits.float()
 
 
 def _problems(

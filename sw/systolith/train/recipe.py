@@ -7,7 +7,9 @@ from torch import nn
 
 from systolith.data import Augment, Dataset
 from systolith.foundation import no_progress
-from systolith.train.fit import Algorithm, Precision, fit
+from systolith.train.fit import fit
+from systolith.train.optimizers import Algorithm
+from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback
 
 __all__ = ["Recipe", "train_float"]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from systolith.data import Augment, crop_and_flip, shift_images
+from systolith.data import Augment, RandomCrop, crop_and_flip, shift_images
 
 
 def test_every_image_is_one_of_its_nine_shifts() -> None:
@@ -56,3 +56,26 @@ def test_crops_are_random_by_the_generator_only() -> None:
     assert torch.equal(first, crop_and_flip(images, generator))
     assert not torch.equal(first, next_)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize(("augment", "variants"), [(shift_images, 9), (crop_and_flip, 162)])
+def test_a_call_applies_the_variants_that_it_draws(augment: RandomCrop, variants: int) -> None:
+    images = torch.rand(1, 2, 5, 6).expand(variants, -1, -1, -1)
+    assert augment.variants == variants
+    all_variants = augment.apply(images, torch.arange(variants))
+    assert len({str(image.tolist()) for image in all_variants}) == variants
+    drawing, calling = (torch.Generator().manual_seed(2) for _ in range(2))
+    for _ in range(2):
+        drawn = augment.draw(len(images), drawing)
+        assert drawn.dtype == torch.int64 and drawn.shape == (variants,)
+        assert torch.equal(augment.apply(images, drawn), augment(images, calling))
+    many = augment.draw(5000, drawing)
+    assert len(many.unique()) == variants and 0 <= many.min() and many.max() < variants
+
+
+def test_the_numbers_that_seeds_draw_stay_the_same() -> None:
+    for augment, first in (
+        (shift_images, [7, 2, 3, 1, 7, 3]),
+        (crop_and_flip, [147, 58, 138, 56, 146, 132]),
+    ):
+        assert augment.draw(6, torch.Generator().manual_seed(5)).tolist() == first

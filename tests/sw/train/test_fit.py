@@ -21,7 +21,7 @@ from systolith.train import (
     evaluate,
     fit,
 )
-from systolith.train.fit import _annealing
+from systolith.train.optimizers import anneal
 
 
 def _data() -> Dataset:
@@ -161,10 +161,10 @@ def test_reports_within_a_long_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_learning_rate_rises_then_falls_to_zero() -> None:
-    rates = [_annealing(step / 10, 0.2) for step in range(11)]
+    rates = [anneal(step / 10, 0.2) for step in range(11)]
     assert rates[:3] == [0.0, 0.5, 1.0] and rates[10] == 0.0
     assert rates[2:] == sorted(rates[2:], reverse=True)
-    assert _annealing(0.0, 0.0) == 1.0
+    assert anneal(0.0, 0.0) == 1.0
 
 
 def test_reports_the_density_of_what_is_pruned() -> None:

@@ -1,0 +1,64 @@
+"""Objectives: what training minimizes, besides the distance to a teacher."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from systolith.train.errors import TrainingError
+
+__all__ = ["CrossEntropy", "Objective", "describe_setting"]
+
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""Maps logits, float32 of shape (N, classes), and labels to a scalar, usually a mean over images.
+
+Labels are int64 of shape (N,), or probabilities of shape (N, classes) after an augmentation that
+mixes images.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossEntropy:
+    """Cross entropy with labels, mean over images.
+
+    With label smoothing e, the target is ``1 - e + e / classes`` for the label, and ``e / classes``
+    for each other class.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        In 0..1, below 1.
+
+    Raises
+    ------
+    TrainingError
+        If label_smoothing is out of range.
+
+    Notes
+    -----
+    Szegedy, Vanhoucke, Ioffe, Shlens, Wojna: Rethinking the inception architecture for computer
+    vision (CVPR 2016), section 7.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise TrainingError(
+                [f"label_smoothing must lie in 0..1, below 1, got {self.label_smoothing}"]
+            )
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss, a scalar; see :data:`Objective`."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+def describe_setting(setting: Any) -> str | None:
+    """Name a callable the same way in each process, for comparison in checkpoints."""
+    if setting is None:
+        return None
+    if is_dataclass(setting):
+        return repr(setting)
+    return str(getattr(setting, "__qualname__", type(setting).__qualname__))

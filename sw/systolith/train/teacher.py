@@ -1,0 +1,261 @@
+"""Distillation: a student learns the outputs of a trained teacher."""
+
+import hashlib
+from collections.abc import Iterator
+from copy import deepcopy
+from math import inf
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.data import Augment, Dataset, FiniteAugment
+from systolith.train.batches import Batch
+from systolith.train.errors import TrainingError
+from systolith.train.logits import LogitTable
+from systolith.train.objectives import describe_setting
+from systolith.train.precision import Precision
+
+__all__ = ["Answers", "Normalized", "Teacher"]
+
+BATCH = 64
+"""Images that a teacher sees at once, always: with another number, other kernels may run, whose
+sums round differently. So logits do not depend on the batches in which images come."""
+MEMORY_BYTES = 1 << 30
+"""Largest table of logits that is kept without a folder."""
+
+
+class Normalized(nn.Module):
+    """A model that normalizes its images first: ``model((images - mean) / deviation)``.
+
+    Parameters
+    ----------
+    model : nn.Module
+    mean, deviation : tuple of float
+        Per channel.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self, model: nn.Module, mean: tuple[float, ...], deviation: tuple[float, ...]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("deviation", torch.tensor(deviation).reshape(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the model's outputs for images of shape (N, C, H, W)."""
+        outputs: Tensor = self.model((images - self.mean) / self.deviation)
+        return outputs
+
+
+class Teacher:
+    """A trained network whose outputs a student learns, besides the labels.
+
+    With logits z of the student and t of the teacher, and temperature T, the loss of a batch is
+
+    ``(1 - weight) * objective(z, labels) + weight * T**2 * KL(softmax(t / T) || softmax(z / T))``
+
+    where KL is the mean over images.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps the student's images, augmented, to logits of the same classes. Copied as it is now;
+        the copy runs in evaluation mode, without gradients, on the student's device, in the
+        precision of the training. For a model of differently normalized images, give
+        :class:`Normalized`.
+    weight : float
+        Share of the teacher in the loss, above 0, at most 1.
+    temperature : float
+        Above 0. A higher one gives more weight to the classes that are not the most likely.
+    cache : Path, optional
+        Folder that keeps logits for later training with the same teacher, images, augmentation and
+        precision: one file for each such combination, whose size is
+        ``images * variants * (2 * classes + 1)`` bytes; 170 MB for CIFAR-10 with ``crop_and_flip``.
+        None keeps them in memory, for as long as this object lives, if they fit 1 GiB.
+
+    Raises
+    ------
+    TrainingError
+        If weight or temperature is out of range; all problems are listed.
+
+    Notes
+    -----
+    Hinton, Vinyals, Dean: Distilling the knowledge in a neural network (2015), section 2. Their
+    cross entropy of soft targets has the gradient of KL. The factor T**2 keeps the relative sizes
+    of both gradients when T changes.
+
+    Logits are rounded to float16, cached or not. With an augmentation of finitely many variants
+    (:class:`systolith.data.FiniteAugment`), or none, those of an image in a variant are computed
+    once; with another one, in each step. Both give the same weights, bit for bit.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        weight: float = 0.9,
+        temperature: float = 4.0,
+        cache: Path | None = None,
+    ) -> None:
+        TrainingError.raise_if_any(list(_range_problems(weight, temperature)))
+        self.weight, self.temperature, self.cache = weight, temperature, cache
+        self._model = deepcopy(model).eval().requires_grad_(False)
+        self._tables: dict[str, LogitTable] = {}
+
+    def loss(self, objective: Tensor, logits: Tensor, taught: Tensor) -> Tensor:
+        """Return the loss of a batch, a scalar.
+
+        Parameters
+        ----------
+        objective : Tensor
+            Of the labels, a scalar.
+        logits, taught : Tensor, shape (N, classes)
+            Of the student, float32, and of the teacher.
+        """
+        divergence = F.kl_div(
+            F.log_softmax(logits / self.temperature, dim=1),
+            F.log_softmax(taught.float() / self.temperature, dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return (1 - self.weight) * objective + self.weight * self.temperature**2 * divergence
+
+    def answer(
+        self, data: Dataset, augment: Augment | None, precision: Precision, device: torch.device
+    ) -> "Answers":
+        """Prepare the teacher for one training."""
+        model = self._model.to(device)
+        precision.arrange_(model)
+        answers = Answers(model, precision)
+        variants = augment.variants if isinstance(augment, FiniteAugment) else 1
+        if augment is not None and not isinstance(augment, FiniteAugment):
+            return answers
+        images = data.train_images
+        first = images[:BATCH].to(device)
+        if isinstance(augment, FiniteAugment):
+            first = augment.apply(first, torch.arange(len(first)) * variants // len(first))
+        logits = answers.compute(first)
+        rows, classes = len(images) * variants, logits.shape[1]
+        if self.cache is None and LogitTable.size_bytes(rows, classes) > MEMORY_BYTES:
+            return answers
+        described = f"{describe_setting(augment)} {variants} {precision.value} {device.type}"
+        key = _digest(described, self.digest, images, first, logits)
+        if key not in self._tables:
+            path = None if self.cache is None else self.cache / f"teacher-{key}.logits"
+            self._tables[key] = LogitTable(rows, classes, path)
+        return Answers(model, precision, self._tables[key])
+
+    def problems(self, images: Tensor, classes: int) -> Iterator[str]:
+        """Yield each reason why the teacher cannot teach a student; it sees the images.
+
+        Parameters
+        ----------
+        images : Tensor, shape (N, C, H, W)
+            Some images of the student.
+        classes : int
+            Outputs of the student.
+        """
+        try:
+            with torch.no_grad():
+                logits = self._model.to(images.device)(images)
+        except Exception as error:  # the model's code may raise anything
+            yield (
+                f"images of shape {tuple(images.shape)} do not fit the teacher: "
+                f"{str(error) or type(error).__name__}"
+            )
+            return
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        if shape != (len(images), classes):
+            yield (
+                f"the teacher must give {classes} logits for each image, as the model does, "
+                f"got {shape} for {len(images)} images"
+            )
+        elif not logits.half().isfinite().all():
+            yield f"the teacher's logits must be finite, in -65504..65504, got {logits.tolist()}"
+
+    @property
+    def description(self) -> str:
+        """What the student's weights depend on."""
+        return f"{self.digest}, weight {self.weight}, temperature {self.temperature}"
+
+    @property
+    def digest(self) -> str:
+        """Hash of the teacher's weights and of its structure."""
+        state = self._model.state_dict()
+        return _digest(str(self._model), *state.keys(), *state.values())
+
+
+class Answers:
+    """A teacher's logits in one training.
+
+    Parameters
+    ----------
+    model : nn.Module
+        In evaluation mode, on the device of the images.
+    precision : Precision
+    table : LogitTable, optional
+        Keeps logits; without one, each batch is computed.
+    """
+
+    def __init__(
+        self, model: nn.Module, precision: Precision, table: LogitTable | None = None
+    ) -> None:
+        self._model, self._precision, self._table = model, precision, table
+
+    def of(self, batch: Batch) -> Tensor:
+        """Return the logits of a batch: float16 of shape (N, classes), on its device."""
+        if self._table is None or batch.rows is None:
+            return self.compute(batch.images)
+        missing = ~self._table.known(batch.rows)
+        if missing.any():
+            images = batch.images[missing.to(batch.images.device)]
+            self._table.fill(batch.rows[missing], self.compute(images).cpu())
+        return self._table.read(batch.rows).to(batch.images.device)
+
+    def compute(self, images: Tensor) -> Tensor:
+        """Run the teacher on images; an image's logits do not depend on the other images.
+
+        Raises
+        ------
+        TrainingError
+            If logits are not finite in float16.
+        """
+        logits = torch.cat([self._run(part) for part in torch.split(images, BATCH)])
+        if not logits.isfinite().all():
+            raise TrainingError(
+                ["the teacher's logits must be finite, in -65504..65504, which is float16"]
+            )
+        return logits
+
+    def _run(self, images: Tensor) -> Tensor:
+        count = len(images)
+        filled = torch.cat([images, images[-1:].expand(BATCH - count, -1, -1, -1)])
+        with torch.no_grad(), self._precision.autocast(images.device):
+            logits = self._model(filled.contiguous(memory_format=self._precision.memory_format))
+        return logits[:count].half()
+
+
+def _range_problems(weight: float, temperature: float) -> Iterator[str]:
+    if not 0 < weight <= 1:
+        yield f"weight of a teacher must be above 0, at most 1, got {weight}"
+    if not 0 < temperature < inf:
+        yield f"temperature of a teacher must be positive, got {temperature}"
+
+
+def _digest(*parts: Tensor | str) -> str:
+    """Hash texts, and the types, shapes and values of tensors."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Tensor):
+            values = part.detach().cpu().contiguous()
+            digest.update(f"{values.dtype} {tuple(values.shape)} ".encode())
+            digest.update(values.reshape(-1).view(torch.uint8).numpy())
+        else:
+            digest.update(f"{part} ".encode())
+    return digest.hexdigest()[:32]
