@@ -80,9 +80,8 @@ def _step(
 ) -> Callable[[float], None]:
     model = bench.trained(NETWORK).train().to(memory_format=torch.channels_last)
     sparsifier = make(model)
-    extra = [] if sparsifier is None else sparsifier.parameters()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD([*trained, *extra], lr=1e-3, momentum=0.9)
+    optimizer = torch.optim.SGD(trained, lr=1e-3, momentum=0.9)
 
     def step(progress: float) -> None:
         optimizer.zero_grad()

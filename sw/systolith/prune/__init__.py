@@ -50,6 +50,7 @@ from systolith.prune.filters import (
     unit_costs,
 )
 from systolith.prune.masks import MaskSet
+from systolith.prune.own_parameters import OwnParameters
 from systolith.prune.pruner import Pruner, Score, ScorePruner, magnitude
 from systolith.prune.rules import (
     all_convolutions_but_first,
@@ -100,6 +101,7 @@ __all__ = [
     "MaskSet",
     "MaskStatistics",
     "OneShot",
+    "OwnParameters",
     "ParticleFilter",
     "PatternCost",
     "PruneError",

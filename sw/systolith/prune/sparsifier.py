@@ -23,13 +23,11 @@ class Sparsifier(Protocol):
         optimizer.step()
 
     Inside the block, the model computes with masked weights, so backward gives the gradients of the
-    sparse model. On exit, the method restores the weights for the optimizer, replaces the gradients
-    by its own, and adds those of its parameters and penalties.
+    sparse model. On exit, the method restores the weights for the optimizer and replaces their
+    gradients by its own. A method with parameters of its own, such as mask logits, trains them
+    there with an optimizer of its own (:class:`systolith.prune.OwnParameters`); the loop trains the
+    parameters of the model only.
     """
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return parameters to train besides the model's own, such as mask logits."""
-        ...
 
     def step(self, model: nn.Module, progress: float) -> AbstractContextManager[None]:
         """Mask the model during forward and backward; `progress` runs from 0 to 1."""
@@ -91,10 +89,6 @@ class SRSTE:
         self._pruner = pruner
         self._decay = decay
 
-    def parameters(self) -> list[nn.Parameter]:
-        """Return no parameters."""
-        return []
-
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`Sparsifier.step`."""
@@ -124,10 +118,6 @@ class FrozenMasks:
 
     def __init__(self, masks: MaskSet) -> None:
         self._masks = masks
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return no parameters."""
-        return []
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:

@@ -145,10 +145,6 @@ class SPP:
             n: torch.zeros_like(o, dtype=torch.int64) for n, o in self._probabilities.items()
         }
 
-    def parameters(self) -> list[nn.Parameter]:
-        """Return no parameters."""
-        return []
-
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`. Pruned weights get no gradient."""

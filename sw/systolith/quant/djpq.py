@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from systolith.prune import ChannelGroup, FilterMasks, gated, module_gates
+from systolith.prune import ChannelGroup, FilterMasks, OwnParameters, gated, module_gates
 from systolith.quant.bit_operations import LayerOperations, layer_operations
 from systolith.quant.config import LayerBits, UnsupportedModelError
 from systolith.quant.learned_width import MAX_WIDTH, LearnedWidth
@@ -17,6 +17,8 @@ __all__ = ["DJPQ"]
 OPEN = 5.0
 """Initial logarithm of alpha: 8 % noise."""
 LEAST, MOST = -4.0, 9.0
+RANGE_RATE = 0.1
+"""Learning rate of ranges, relative to that of gates and widths."""
 
 
 class DJPQ:
@@ -52,12 +54,19 @@ class DJPQ:
     settle_at : float
         Progress, 0..1, at which gates and widths become final; the rest of the training is
         fine-tuning.
-    rate : float
-        Positive. Under an optimizer that normalizes gradients, such as Adam, gates and bits learn
-        `rate` times as fast as weights. In n steps none moves by more than about n * rate *
-        learning rate; closing a gate, or going down to 3 bits, takes a move of 5.
+    learning_rate : float
+        Learning rate of gates and widths, by Adam: bits per step, or change of log alpha per step;
+        positive. In n steps none moves by more than about n times that; closing a gate, or going
+        down to 3 bits, takes a move of 5. Ranges learn at a tenth of it, in powers of 2 per step.
     seed : int
         Seed of the noise.
+
+    Attributes
+    ----------
+    log_alpha : dict of str to nn.Parameter of float32, shape (size,)
+        By group name.
+    weights, acts : dict of str to LearnedWidth
+        Of the weights by layer name, and of the activations by name of the layer that makes them.
 
     Raises
     ------
@@ -95,7 +104,7 @@ class DJPQ:
         bit_operations: float = 1.0,
         power_of_two: bool = False,
         settle_at: float = 0.7,
-        rate: float = 10.0,
+        learning_rate: float = 0.05,
         seed: int = 0,
     ) -> None:
         problems = [
@@ -105,46 +114,45 @@ class DJPQ:
         ]
         if not 0 <= settle_at <= 1:
             problems.append(f"settle_at must lie in 0..1, got {settle_at}")
-        if rate <= 0:
-            problems.append(f"rate must be positive, got {rate}")
+        problems += OwnParameters.problems(learning_rate)
         UnsupportedModelError.raise_if_any(problems)
         self._groups = tuple(group for group in groups if group.removable)
         self._information, self._bit_operations = information, bit_operations
-        self._settle_at, self._rate = settle_at, rate
+        self._settle_at = settle_at
         self._generator = torch.Generator().manual_seed(seed)
         self._layers = layer_operations(model, self._groups, images)
         self._whole = sum(layer.macs for layer in self._layers) * MAX_WIDTH**2
         device = next(model.parameters()).device
-        self._scaled_log_alpha = {
-            group.name: nn.Parameter(torch.full((group.size,), OPEN / rate, device=device))
+        self.log_alpha = {
+            group.name: nn.Parameter(torch.full((group.size,), OPEN, device=device))
             for group in self._groups
         }
 
         def width(peak: Tensor, signed: bool) -> LearnedWidth:
-            made = LearnedWidth(
-                float(peak) or 1.0, signed=signed, power_of_two=power_of_two, rate=rate
-            )
+            made = LearnedWidth(float(peak) or 1.0, signed=signed, power_of_two=power_of_two)
             return made.to(device)
 
         weights = {
             layer.name: model.get_submodule(layer.name).get_parameter("weight")
             for layer in self._layers
         }
-        self._weights = {
+        self.weights = {
             name: width(weight.detach().abs().max(), signed=True)
             for name, weight in weights.items()
             if weight.requires_grad
         }
-        self._acts = {
+        self.acts = {
             source: width(peak, signed)
             for source, (peak, signed) in _observe(model, self._layers, images).items()
         }
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Logarithms of alpha by group; range and bits of each weight and activation."""
-        widths = [*self._weights.values(), *self._acts.values()]
-        ranges = [parameter for width in widths for parameter in width.parameters()]
-        return [*self._scaled_log_alpha.values(), *ranges]
+        widths = [*self.weights.values(), *self.acts.values()]
+        self._settling = OwnParameters(
+            [*self.log_alpha.values(), *(width.free_bits for width in widths)],
+            learning_rate=learning_rate,
+        )
+        self._ranges = OwnParameters(
+            (width.log2_range for width in widths), learning_rate=RANGE_RATE * learning_rate
+        )
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
@@ -153,15 +161,14 @@ class DJPQ:
         Inside the block, the model has quantized weights.
         """
         settled = progress >= self._settle_at
-        self._clamp_()
+        self._settling.zero_grad_()
+        self._ranges.zero_grad_()
         gates = self.filters(model).gates() if settled else self._draw()
-        weights = {
-            name: model.get_submodule(name).get_parameter("weight") for name in self._weights
-        }
+        weights = {name: model.get_submodule(name).get_parameter("weight") for name in self.weights}
         dense = {name: weight.detach().clone() for name, weight in weights.items()}
         with torch.no_grad():
             for name, weight in weights.items():
-                weight.copy_(self._weights[name](weight))
+                weight.copy_(self.weights[name](weight))
         try:
             with gated(model, gates), self._quantized_inputs(model):
                 yield
@@ -172,17 +179,17 @@ class DJPQ:
         for name, weight in weights.items():
             if weight.grad is not None:
                 upstream, weight.grad = weight.grad, None
-                torch.autograd.backward(self._weights[name](weight), upstream)
-        if settled:
-            for parameter in self._settling():
-                parameter.grad = None
-        else:
+                torch.autograd.backward(self.weights[name](weight), upstream)
+        if not settled:
             torch.autograd.backward(self._penalty())
+            self._settling.step_()
+            self._clamp_()
+        self._ranges.step_()
 
     def filters(self, model: nn.Module) -> FilterMasks:
         """Keep units with more signal than noise, and at least the best unit of each group."""
         masks = {}
-        for name, log_alpha in self._log_alpha().items():
+        for name, log_alpha in self.log_alpha.items():
             best = torch.zeros_like(log_alpha, dtype=torch.bool)
             best[log_alpha.argmax()] = True
             masks[name] = (log_alpha > 0) | best
@@ -192,10 +199,10 @@ class DJPQ:
         """Widths by layer, for :class:`systolith.quant.QuantConfig`."""
         return {
             name: LayerBits(
-                weight_bits=self._weights[name].width if name in self._weights else None,
-                act_bits=self._acts[name].width if name in self._acts else None,
+                weight_bits=self.weights[name].width if name in self.weights else None,
+                act_bits=self.acts[name].width if name in self.acts else None,
             )
-            for name in dict.fromkeys([*self._weights, *self._acts])
+            for name in dict.fromkeys([*self.weights, *self.acts])
         }
 
     def bit_operations(self, model: nn.Module) -> float:
@@ -205,8 +212,8 @@ class DJPQ:
             float(
                 layer.bit_operations(
                     kept,
-                    self._weights[layer.name].width if layer.name in self._weights else MAX_WIDTH,
-                    self._acts[layer.source].width if layer.source else MAX_WIDTH,
+                    self.weights[layer.name].width if layer.name in self.weights else MAX_WIDTH,
+                    self.acts[layer.source].width if layer.source else MAX_WIDTH,
                 )
             )
             for layer in self._layers
@@ -215,44 +222,43 @@ class DJPQ:
     def state_dict(self) -> dict[str, Any]:
         """Gates, widths, and the state of the random generator."""
         return {
-            "log_alpha": {
-                name: value.detach().clone() for name, value in self._scaled_log_alpha.items()
-            },
-            "weights": {name: width.state_dict() for name, width in self._weights.items()},
-            "acts": {name: width.state_dict() for name, width in self._acts.items()},
+            "log_alpha": {name: value.detach().clone() for name, value in self.log_alpha.items()},
+            "weights": {name: width.state_dict() for name, width in self.weights.items()},
+            "acts": {name: width.state_dict() for name, width in self.acts.items()},
+            "settling": self._settling.state_dict(),
+            "ranges": self._ranges.state_dict(),
             "generator": self._generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from such a state, with identical results."""
         with torch.no_grad():
-            for name, value in self._scaled_log_alpha.items():
+            for name, value in self.log_alpha.items():
                 value.copy_(state["log_alpha"][name])
-        for name, width in self._weights.items():
+        for name, width in self.weights.items():
             width.load_state_dict(state["weights"][name])
-        for name, width in self._acts.items():
+        for name, width in self.acts.items():
             width.load_state_dict(state["acts"][name])
+        self._settling.load_state_dict(state["settling"])
+        self._ranges.load_state_dict(state["ranges"])
         self._generator.set_state(state["generator"])
-
-    def _log_alpha(self) -> dict[str, Tensor]:
-        return {name: value * self._rate for name, value in self._scaled_log_alpha.items()}
 
     def _draw(self) -> dict[str, Tensor]:
         gates = {}
-        for name, log_alpha in self._log_alpha().items():
+        for name, log_alpha in self.log_alpha.items():
             noise = torch.randn(log_alpha.shape, generator=self._generator).to(log_alpha.device)
             gates[name] = 1 + noise * torch.exp(-log_alpha / 2)
         return module_gates(self._groups, gates)
 
     def _penalty(self) -> Tensor:
-        log_alpha = self._log_alpha()
+        log_alpha = self.log_alpha
         information = [nn.functional.softplus(value).sum() for value in log_alpha.values()]
         kept = {name: value.sigmoid() for name, value in log_alpha.items()}
         operations = [
             layer.bit_operations(
                 kept,
-                self._weights[layer.name].bits if layer.name in self._weights else MAX_WIDTH,
-                self._acts[layer.source].bits if layer.source else MAX_WIDTH,
+                self.weights[layer.name].bits if layer.name in self.weights else MAX_WIDTH,
+                self.acts[layer.source].bits if layer.source else MAX_WIDTH,
             )
             for layer in self._layers
         ]
@@ -261,22 +267,17 @@ class DJPQ:
             penalty = penalty + self._information * torch.stack(information).sum()
         return penalty
 
-    def _settling(self) -> list[nn.Parameter]:
-        """Parameters that settle; ranges continue to learn."""
-        widths = [*self._weights.values(), *self._acts.values()]
-        return [*self._scaled_log_alpha.values(), *(width.scaled_bits for width in widths)]
-
     def _clamp_(self) -> None:
         with torch.no_grad():
-            for value in self._scaled_log_alpha.values():
-                value.clamp_(LEAST / self._rate, MOST / self._rate)
-        for width in (*self._weights.values(), *self._acts.values()):
+            for value in self.log_alpha.values():
+                value.clamp_(LEAST, MOST)
+        for width in (*self.weights.values(), *self.acts.values()):
             width.clamp_()
 
     @contextmanager
     def _quantized_inputs(self, model: nn.Module) -> Iterator[None]:
         def hook(source: str) -> Any:
-            return lambda module, given: (self._acts[source](given[0]), *given[1:])
+            return lambda module, given: (self.acts[source](given[0]), *given[1:])
 
         with ExitStack() as hooks:
             for layer in self._layers:

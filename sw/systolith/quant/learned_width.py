@@ -27,9 +27,12 @@ class LearnedWidth(nn.Module):
     signed : bool
     power_of_two : bool
         Widths are 2, 4 or 8.
-    rate : float
-        Speed of learning bits: they are `rate` times their parameter, so an optimizer that
-        normalizes gradients changes them `rate` times as fast.
+
+    Attributes
+    ----------
+    log2_range : nn.Parameter of float32, shape ()
+    free_bits : nn.Parameter of float32, shape ()
+        Number of bits before clamping.
 
     Notes
     -----
@@ -42,18 +45,16 @@ class LearnedWidth(nn.Module):
     **Deviation:** the mapping before quantization is linear; forward computes with whole bits.
     """
 
-    def __init__(
-        self, peak: float, *, signed: bool, power_of_two: bool = False, rate: float = 1.0
-    ) -> None:
+    def __init__(self, peak: float, *, signed: bool, power_of_two: bool = False) -> None:
         super().__init__()
-        self.signed, self.power_of_two, self.rate = signed, power_of_two, rate
+        self.signed, self.power_of_two = signed, power_of_two
         self.log2_range = nn.Parameter(torch.tensor(log2(peak)))
-        self.scaled_bits = nn.Parameter(torch.tensor(MAX_WIDTH / rate))
+        self.free_bits = nn.Parameter(torch.tensor(float(MAX_WIDTH)))
 
     @property
     def bits(self) -> Tensor:
         """Number of bits before rounding, 2..8, differentiable; shape ()."""
-        return (self.scaled_bits * self.rate).clamp(MIN_WIDTH, MAX_WIDTH)
+        return self.free_bits.clamp(MIN_WIDTH, MAX_WIDTH)
 
     @property
     def width(self) -> int:
@@ -77,4 +78,4 @@ class LearnedWidth(nn.Module):
     def clamp_(self) -> None:
         """Clamp bits to their bounds, where gradients reach them."""
         with torch.no_grad():
-            self.scaled_bits.clamp_(MIN_WIDTH / self.rate, MAX_WIDTH / self.rate)
+            self.free_bits.clamp_(MIN_WIDTH, MAX_WIDTH)

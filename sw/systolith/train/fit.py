@@ -90,7 +90,7 @@ def fit(
         Decay of a moving average of the weights, 0..1; the model ends with the average. About
         ``1 / (1 - ema)`` last steps count, fewer at the start (:func:`average_weights`).
     sparsifier : Sparsifier, optional
-        Prunes while training.
+        Prunes while training; it trains its own parameters.
     seed : int
         Seed of the order of images, augmentation and dropout.
     phase : str
@@ -118,8 +118,7 @@ def fit(
         problems = list(fit_problems(model, data, batch_size, teacher))
     TrainingError.raise_if_any(problems)
     device = next(model.parameters()).device
-    extra = [] if sparsifier is None else sparsifier.parameters()
-    optimizer = make_optimizer(model, extra, algorithm, learning_rate, weight_decay)
+    optimizer = make_optimizer(model, algorithm, learning_rate, weight_decay)
     generator = torch.Generator().manual_seed(seed)
     steps = -(-len(data.train_images) // batch_size)
     settings = {

@@ -21,19 +21,18 @@ class Algorithm(Enum):
 
 def make_optimizer(
     model: nn.Module,
-    extra: list[nn.Parameter],
     algorithm: Algorithm,
     learning_rate: float,
     weight_decay: float,
 ) -> torch.optim.Optimizer:
-    """Make the optimizer of a model's trained parameters, and of extra ones.
+    """Make the optimizer of a model's trained parameters.
 
     Weight decay applies to weights, not to biases, batch norms and quantizer steps.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [*(p for p in trained if p.ndim <= 1), *extra], "weight_decay": 0.0},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     match algorithm:
         case Algorithm.ADAMW:

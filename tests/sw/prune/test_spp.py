@@ -126,7 +126,7 @@ def test_final_masks_are_exact_at_any_time_for_every_pattern(
     model = nn.Sequential(nn.Conv2d(channels, filters, (kh, kw), bias=False))
     generator = torch.Generator().manual_seed(seed)
     spp = SPP(model, {"0": pattern}, interval=1, most=0.5, seed=seed)
-    assert isinstance(spp, WeightSparsifier) and spp.parameters() == []
+    assert isinstance(spp, WeightSparsifier)
     gone = torch.zeros(filters, channels, kh, kw, dtype=torch.bool)
     read = torch.from_numpy(pattern.tap_mask((filters, channels, kh, kw)))
     for _ in range(steps):

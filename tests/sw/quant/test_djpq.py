@@ -16,6 +16,7 @@ from systolith.models._blocks import identity_shortcut
 from systolith.network import Conv2d, IntegerNetwork, Linear, trace
 from systolith.prune import FilterSparsifier, find_channel_groups, remove_filters
 from systolith.quant import DJPQ, LayerBits, QuantConfig, UnsupportedModelError, prepare
+from systolith.quant.learned_width import LearnedWidth
 from systolith.train import Precision, evaluate, fit
 
 IMAGES = torch.rand(64, 1, 6, 6, generator=torch.Generator().manual_seed(0))
@@ -40,9 +41,7 @@ def _planted() -> nn.Sequential:
 def _train(
     model: nn.Module, method: DJPQ, images: Tensor, target: Tensor, steps: int, until: float = 0.6
 ) -> None:
-    optimizer = torch.optim.Adam(
-        [*(p for p in model.parameters() if p.requires_grad), *method.parameters()], lr=3e-3
-    )
+    optimizer = torch.optim.Adam((p for p in model.parameters() if p.requires_grad), lr=3e-3)
     for i in range(steps):
         optimizer.zero_grad()
         with method.step(model, until * i / steps):
@@ -54,10 +53,14 @@ def _method(model: nn.Module, **options: float) -> DJPQ:
     return DJPQ(model, find_channel_groups(model, IMAGES), IMAGES, **options)
 
 
+def _widths(method: DJPQ) -> list[LearnedWidth]:
+    return [*method.weights.values(), *method.acts.values()]
+
+
 def test_gates_of_useless_filters_close_and_others_stay_open() -> None:
     model = _planted()
     target = model(IMAGES).detach()
-    method = _method(model, information=1e-2, bit_operations=0.0, rate=20.0)
+    method = _method(model, information=1e-2, bit_operations=0.0, learning_rate=0.06)
     _train(model, method, IMAGES, target, 150)
     kept = method.filters(model)["0"]
     assert [i for i in range(6) if not kept[i]] == list(PLANTED)
@@ -66,7 +69,7 @@ def test_gates_of_useless_filters_close_and_others_stay_open() -> None:
 def test_widths_fall_under_a_penalty_and_stop_at_two_bits() -> None:
     model = _planted()
     target = torch.zeros(64, 4)
-    method = _method(model, information=0.0, bit_operations=1e3, rate=30.0)
+    method = _method(model, information=0.0, bit_operations=1e3, learning_rate=0.09)
     assert set(method.bits().values()) == {LayerBits(weight_bits=8, act_bits=8)}
     _train(model, method, IMAGES, target, 150)
     assert method.bits() == {"0": LayerBits(weight_bits=2, act_bits=2)}
@@ -83,7 +86,9 @@ def test_without_penalty_nothing_is_given_up() -> None:
 
 def test_power_of_two_widths() -> None:
     model = _planted()
-    method = _method(model, information=0.0, bit_operations=1e3, power_of_two=True, rate=30.0)
+    method = _method(
+        model, information=0.0, bit_operations=1e3, power_of_two=True, learning_rate=0.09
+    )
     seen = set()
     for _ in range(15):
         _train(model, method, IMAGES, torch.zeros(64, 4), 10)
@@ -97,12 +102,10 @@ def test_counts_bit_operations_of_what_is_left() -> None:
     # 16 places x 6 filters x 9 in the first layer (whose input has 8 bits), 4 x 96 in the second,
     # whose weights are frozen and keep 8 bits.
     assert method.bit_operations(model) == (16 * 6 * 9 + 4 * 96) * 64
-    log_alpha, *widths = method.parameters()
     with torch.no_grad():
-        log_alpha[:4] = -1.0
-        for parameter in widths:
-            if parameter.item() == pytest.approx(0.8):  # bits over the rate
-                parameter.fill_(0.3)
+        method.log_alpha["0"][:4] = -1.0
+        for width in _widths(method):
+            width.free_bits.fill_(3.0)
     assert method.filters(model).kept == {"0": 2}
     assert method.bits() == {"0": LayerBits(weight_bits=3, act_bits=3)}
     assert method.bit_operations(model) == 16 * 2 * 9 * 3 * 8 + 4 * 32 * 8 * 3
@@ -112,25 +115,24 @@ def test_a_group_keeps_its_best_filter() -> None:
     model = _planted()
     method = _method(model)
     with torch.no_grad():
-        method.parameters()[0].copy_(torch.tensor([-0.3, -0.1, -0.2, -0.4, -0.3, -0.2]))
+        method.log_alpha["0"].copy_(torch.tensor([-0.3, -0.1, -0.2, -0.4, -0.3, -0.2]))
     assert method.filters(model)["0"].tolist() == [False, True, False, False, False, False]
 
 
 def test_what_went_too_far_comes_back_into_its_bounds() -> None:
     model = _planted()
     method = _method(model)
-    log_alpha, *widths = method.parameters()
     with torch.no_grad():
-        log_alpha.fill_(-100.0)
-        for parameter in widths:
-            parameter.fill_(-100.0)
+        method.log_alpha["0"].fill_(-100.0)
+        for width in _widths(method):
+            width.free_bits.fill_(-100.0)
     with method.step(model, 0.0):
         output = model(IMAGES)
         output.square().sum().backward()
     assert output.isfinite().all()
-    assert (log_alpha == -0.4).all()
+    assert (method.log_alpha["0"] == -4.0).all()
     assert method.bits() == {"0": LayerBits(weight_bits=2, act_bits=2)}
-    assert method.parameters()[2].item() == pytest.approx(0.2)
+    assert all(width.free_bits.item() == 2.0 for width in _widths(method))
 
 
 def test_the_model_is_left_as_it_is() -> None:
@@ -161,7 +163,7 @@ def test_settled_gates_are_masks_and_only_ranges_learn_on() -> None:
     model = _planted().eval()
     method = _method(model)
     with torch.no_grad():
-        method.parameters()[0][2] = -0.1
+        method.log_alpha["0"][2] = -0.1
     with method.step(model, 0.7):
         first = model[:2](IMAGES)
         model(IMAGES).sum().backward()
@@ -169,10 +171,9 @@ def test_settled_gates_are_masks_and_only_ranges_learn_on() -> None:
     with method.step(model, 0.9):
         assert torch.equal(model[:2](IMAGES), first)
         model(IMAGES).square().sum().backward()
-    log_alpha, *widths = method.parameters()
-    assert log_alpha.grad is None
-    grads = [parameter.grad is not None for parameter in widths]
-    assert sum(grads) == len(grads) / 2
+    assert method.log_alpha["0"].grad is None
+    assert all(width.free_bits.item() == 8.0 for width in _widths(method))
+    assert all(width.log2_range.grad is not None for width in _widths(method))
 
 
 def test_goes_on_from_a_saved_state() -> None:
@@ -186,7 +187,8 @@ def test_goes_on_from_a_saved_state() -> None:
                 state = deepcopy(method.state_dict())
                 method = _method(model, seed=9)
                 method.load_state_dict(state)
-        return [*model.state_dict().values(), *method.parameters()]
+        own = [value for width in _widths(method) for value in width.parameters()]
+        return [*model.state_dict().values(), *method.log_alpha.values(), *own]
 
     assert all(torch.equal(a, b) for a, b in zip(run(True), run(False), strict=True))
 
@@ -204,7 +206,7 @@ def test_trains_in_bfloat16() -> None:
     data, model = load_digits(), DigitsCNN()
     fit(model, data, epochs=3)
     groups = find_channel_groups(model, data.train_images[:2])
-    method = DJPQ(model, groups, data.train_images[:64], rate=60.0)
+    method = DJPQ(model, groups, data.train_images[:64], learning_rate=0.1)
     fit(model, data, epochs=2, precision=Precision.BFLOAT16, sparsifier=method)
     assert evaluate(model, data.test_images, data.test_labels) > 0.9
     widths = {bits.weight_bits for bits in method.bits().values()}
@@ -217,7 +219,12 @@ def test_result_is_removed_prepared_and_lowered(network: type[nn.Module]) -> Non
     model = network()
     groups = find_channel_groups(model, data.train_images[:2])
     method = DJPQ(
-        model, groups, data.train_images[:64], information=1.0, bit_operations=50.0, rate=60.0
+        model,
+        groups,
+        data.train_images[:64],
+        information=1.0,
+        bit_operations=50.0,
+        learning_rate=0.6,
     )
     assert isinstance(method, FilterSparsifier)
     fit(model, data, epochs=2, batch_size=128, learning_rate=1e-2, sparsifier=method)
@@ -259,7 +266,8 @@ def test_reports_all_numbers_out_of_range() -> None:
     message = (
         "4 problems:\n  - information must be at least 0, got -1"
         "\n  - bit_operations must be at least 0, got -2"
-        "\n  - settle_at must lie in 0..1, got 3\n  - rate must be positive, got 0"
+        "\n  - settle_at must lie in 0..1, got 3"
+        "\n  - learning_rate must be positive and finite, got 0"
     )
     with pytest.raises(UnsupportedModelError, match=f"^{re.escape(message)}$"):
-        _method(_planted(), information=-1, bit_operations=-2, settle_at=3, rate=0)
+        _method(_planted(), information=-1, bit_operations=-2, settle_at=3, learning_rate=0)

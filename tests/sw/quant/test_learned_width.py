@@ -5,12 +5,10 @@ from torch import Tensor
 from systolith.quant import LearnedWidth
 
 
-def _width(
-    bits: float, *, signed: bool = True, peak: float = 2.0, rate: float = 1.0
-) -> LearnedWidth:
-    quantizer = LearnedWidth(peak, signed=signed, rate=rate)
+def _width(bits: float, *, signed: bool = True, peak: float = 2.0) -> LearnedWidth:
+    quantizer = LearnedWidth(peak, signed=signed)
     with torch.no_grad():
-        quantizer.scaled_bits.fill_(bits / rate)
+        quantizer.free_bits.fill_(bits)
     return quantizer
 
 
@@ -47,7 +45,7 @@ def test_gradients_are_the_closed_form(bits: float) -> None:
     error = torch.floor(v + 0.5) - v
     error[~inside] = 0.0
     slope = -2.0 * 2 ** (bits - 1) * torch.tensor(2.0).log() / high**2
-    assert torch.allclose(quantizer.scaled_bits.grad, (upstream * error).sum() * slope, rtol=1e-3)
+    assert torch.allclose(quantizer.free_bits.grad, (upstream * error).sum() * slope, rtol=1e-3)
     to_range = (upstream * x.sign())[~inside].sum() * (100 * high) ** -0.5
     to_log2 = to_range * 2.0 * torch.tensor(2.0).log()
     assert torch.allclose(quantizer.log2_range.grad, to_log2, rtol=1e-3)
@@ -59,17 +57,17 @@ def test_gradients_are_the_closed_form(bits: float) -> None:
 def test_powers_of_two_are_the_nearest_in_ratio(bits: float, width: int) -> None:
     quantizer = LearnedWidth(1.0, signed=True, power_of_two=True)
     with torch.no_grad():
-        quantizer.scaled_bits.fill_(bits)
+        quantizer.free_bits.fill_(bits)
     assert quantizer.width == width
 
 
 def test_bounds_hold_bits_where_gradients_reach_them() -> None:
     for given, expected in ((-3.0, 2), (11.0, 8)):
-        quantizer = _width(given, rate=10.0)
+        quantizer = _width(given)
         assert quantizer.width == expected
         quantizer.clamp_()
         quantizer.bits.backward()
-        assert quantizer.scaled_bits.grad == 10.0
+        assert quantizer.free_bits.grad == 1.0
 
 
 def test_half_precision_stays_so() -> None:

@@ -214,33 +214,6 @@ def test_sparsifier_prunes_while_training() -> None:
     assert evaluate(model, data.test_images, data.test_labels) == 1.0
 
 
-def test_extra_parameters_of_a_sparsifier_are_trained() -> None:
-    class WithLogits(SRSTE):
-        def __init__(self) -> None:
-            super().__init__(ScorePruner(patterns={}))
-            self.logits = nn.Parameter(torch.ones(3))
-
-        def parameters(self) -> list[nn.Parameter]:
-            return [self.logits]
-
-    sparsifier = WithLogits()
-    before = sparsifier.logits.detach().clone()
-    hooked: list[bool] = []
-    sparsifier.logits.register_hook(lambda grad: hooked.append(True))
-
-    class Model(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc = nn.Linear(16, 2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            y: Tensor = self.fc(x.flatten(1))
-            return y * sparsifier.logits.mean()
-
-    fit(Model(), _data(), epochs=1, sparsifier=sparsifier)
-    assert hooked and not torch.equal(sparsifier.logits, before)
-
-
 def test_no_epochs_change_nothing() -> None:
     model = _model()
     before = {name: value.clone() for name, value in model.state_dict().items()}

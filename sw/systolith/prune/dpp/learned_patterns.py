@@ -12,11 +12,12 @@ from systolith.network import Pattern
 from systolith.prune.allocation import PatternCost, allocate_patterns, magnitude_losses
 from systolith.prune.dpp.drawn_layer import LogitInit
 from systolith.prune.dpp.layer_patterns import LayerPatterns
-from systolith.prune.dpp.mask_logits import Annealing
+from systolith.prune.dpp.mask_logits import LEARNING_RATE, Annealing
 from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.dpp.pattern_probabilities import PatternProbabilities
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
+from systolith.prune.own_parameters import OwnParameters
 from systolith.prune.rules import check_patterns, prunable_layers
 
 __all__ = ["LearnedPatterns"]
@@ -48,7 +49,7 @@ class LearnedPatterns:
     slope : PatternCost, optional
         Substitute for a cost that is no sum over layers: a sum over layers, such as MACs, to which
         `cost` is roughly proportional, in any unit. Default: `cost`.
-    init, noise, entropy, temperature, draw_until, seed
+    init, noise, entropy, temperature, draw_until, learning_rate, seed
         See :class:`systolith.prune.DPP`; logits start by magnitude, as patterns are chosen for
         trained networks.
     decide_at : float
@@ -81,6 +82,7 @@ class LearnedPatterns:
         temperature: tuple[float, float] = (5.0, 0.5),
         decide_at: float = 0.1,
         draw_until: float = 0.8,
+        learning_rate: float = LEARNING_RATE,
         seed: int = 0,
     ) -> None:
         self._annealing = Annealing(temperature=temperature, draw_until=draw_until)
@@ -93,6 +95,7 @@ class LearnedPatterns:
             if value is not None and value < 0
         ]
         problems += self._annealing.problems()
+        problems += OwnParameters.problems(learning_rate)
         if not 0 < decide_at <= draw_until:
             problems.append(
                 f"decide_at must lie in 0..draw_until={draw_until}, above 0, got {decide_at}"
@@ -124,21 +127,16 @@ class LearnedPatterns:
         for name, layer in self._layers.items():
             for family in layer.families.values():
                 family.start_(self._generator, layers[name].weight, init)
+        # Probabilities of patterns need no optimizer.
+        self._own = OwnParameters(self._logits(), learning_rate=learning_rate)
         self._chosen: dict[str, Pattern] | None = None
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Return the mask logits of all layers; probabilities of patterns need no optimizer."""
-        return [
-            family.logits.parameter
-            for layer in self._layers.values()
-            for family in layer.families.values()
-        ]
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""
         choosing = progress < self._decide_at
         drawing = self._annealing.draws_at(progress)
+        self._own.zero_grad_()
         if choosing:
             drawn = self._probabilities.draw(self._generator)
             patterns = {n: o[i] for (n, o), i in zip(self._options.items(), drawn, strict=True)}
@@ -159,6 +157,8 @@ class LearnedPatterns:
                 family.learn_(at_mask, self._annealing.temperature_at(progress))
             if (mask := masks.get(f"{name}.weight")) is not None:
                 gradient.masked_fill_(~mask, 0.0)
+        if drawing:
+            self._own.step_(self._annealing.relative_rate_at(progress))
         if choosing:
             self._probabilities.learn_(scores)
             self._chosen = None
@@ -196,20 +196,29 @@ class LearnedPatterns:
         return statistics
 
     def state_dict(self) -> dict[str, Any]:
-        """Return probabilities, logits and the state of the random generator."""
+        """Return probabilities, logits, and the states of optimizer and random generator."""
         return {
             "odds": self._probabilities.state_dict(),
-            "logits": [parameter.detach().clone() for parameter in self.parameters()],
+            "logits": [parameter.detach().clone() for parameter in self._logits()],
+            "optimizer": self._own.state_dict(),
             "generator": self._generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume from such a state, with identical results."""
         self._probabilities.load_state_dict(state["odds"])
-        for parameter, value in zip(self.parameters(), state["logits"], strict=True):
+        for parameter, value in zip(self._logits(), state["logits"], strict=True):
             parameter.detach().copy_(value)
+        self._own.load_state_dict(state["optimizer"])
         self._chosen = None
         self._generator.set_state(state["generator"])
+
+    def _logits(self) -> list[nn.Parameter]:
+        return [
+            family.logits.parameter
+            for layer in self._layers.values()
+            for family in layer.families.values()
+        ]
 
     def _masks(self, patterns: Mapping[str, Pattern], generator: Generator | None) -> MaskSet:
         """Draw masks; without a generator, make the final ones. Dense layers have none."""

@@ -12,6 +12,8 @@ from systolith.prune.dpp.mask_statistics import MaskStatistics, mask_statistics
 __all__ = ["Annealing", "MaskLogits"]
 
 INITIAL_DEVIATION = 0.5
+LEARNING_RATE = 0.1
+"""Of logits, by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,10 @@ class Annealing:
         """Temperature while masks are drawn."""
         first, last = self.temperature
         return first + (last - first) * progress / self.draw_until
+
+    def relative_rate_at(self, progress: float) -> float:
+        """Learning rate of logits relative to its start: falls linearly while masks are drawn."""
+        return 1 - progress / self.draw_until
 
 
 class MaskLogits:
@@ -107,7 +113,7 @@ class MaskLogits:
         return self._mask(draw_top_k(self._competing(self.value), self.k))
 
     def learn_(self, gradient: Tensor, temperature: float) -> None:
-        """Add to the gradient of the logits.
+        """Add to the gradient of the logits; their optimizer does the rest.
 
         Parameters
         ----------

@@ -104,10 +104,6 @@ class GDP:
         self._keep = 1.0
         self._frozen = False
 
-    def parameters(self) -> list[nn.Parameter]:
-        """Return none: masks are not trained."""
-        return []
-
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""

@@ -31,10 +31,6 @@ class FrozenFilters:
     def __init__(self, masks: FilterMasks) -> None:
         self._masks = masks
 
-    def parameters(self) -> list[nn.Parameter]:
-        """Return none: the masks are given."""
-        return []
-
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`Sparsifier.step`. Removed filters get no gradient."""

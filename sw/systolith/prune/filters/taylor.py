@@ -86,10 +86,6 @@ class TaylorGates:
         self._removed = 0
         self._done = False
 
-    def parameters(self) -> list[nn.Parameter]:
-        """Return none: masks are not trained."""
-        return []
-
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""

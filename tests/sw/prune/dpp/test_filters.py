@@ -59,12 +59,10 @@ def test_keeps_the_filters_that_matter_and_they_leave() -> None:
     labels = (images[:, 1] > images[:, 0]).flatten().long()
     groups = find_channel_groups(model, images)
     dpp = DPPFilters(groups, keep=0.25, noise=1.0, seed=1)
-    optimizer = torch.optim.Adam(dpp.parameters(), lr=0.1)
     for step in range(200):
-        optimizer.zero_grad()
+        model.zero_grad()
         with dpp.step(model, step / 200):
             F.cross_entropy(model(images), labels).backward()
-        optimizer.step()
     masks = dpp.filters(model)
     assert masks["0"].nonzero().flatten().tolist() == [3, 5]
     assert torch.equal(remove_filters(model, masks, images)(images), model(images))
@@ -76,7 +74,7 @@ def test_logits_get_the_gradient_at_the_gates_through_the_relaxation() -> None:
     dpp = DPPFilters(groups, keep=0.5, noise=0.7, entropy=0.3, temperature=(4.0, 2.0), seed=3)
     generator = torch.Generator().manual_seed(3)
     starts = [0.5 * torch.randn(1, size, generator=generator) for size in (8, 4)]
-    assert all(torch.equal(a, b) for a, b in zip(starts, dpp.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(starts, dpp.logits().values(), strict=True))
     noisy = [start + 0.7 * draw_gumbel_noise(start, generator) for start in starts]
     drawn = [draw_top_k(values, k) for values, k in zip(noisy, (4, 2), strict=True)]
     gates = [
@@ -92,7 +90,7 @@ def test_logits_get_the_gradient_at_the_gates_through_the_relaxation() -> None:
         model(images).square().sum().backward()
     assert torch.equal(model[3].weight.grad, wanted[2])
     assert not model[3].weight.grad[:, gates[0] == 0].any()
-    for i, logits in enumerate(dpp.parameters()):
+    for i, logits in enumerate(dpp.logits().values()):
         leaf = starts[i].clone().requires_grad_()
         (0.3 * torch.special.entr(leaf.softmax(1)).sum()).backward()
         relaxed = relaxed_gradient(noisy[i], drawn[i], wanted[i].unsqueeze(0), 3.0)
@@ -105,7 +103,7 @@ def test_scores_decide_where_logits_start() -> None:
     score = torch.tensor([3.0, 9.0, 0.0, 1.0, 8.0, 2.0, 7.0, 4.0])
     dpp = DPPFilters(groups, keep=0.375, scores={"0": score})
     assert dpp.filters(model)["0"].nonzero().flatten().tolist() == [1, 4, 6]
-    scored, random = (parameter.detach() for parameter in dpp.parameters())
+    scored, random = (logits.detach() for logits in dpp.logits().values())
     assert float(scored.mean()) == pytest.approx(0, abs=1e-6)
     assert float(scored.std(correction=0)) == pytest.approx(0.5)
     assert random.unique().numel() == 4
@@ -118,7 +116,7 @@ def test_logits_rest_once_masks_are_final() -> None:
     with dpp.step(model, 0.5):
         output = model(torch.ones(2, 2, 6, 6))
         output.sum().backward()
-    assert all(logits.grad is None for logits in dpp.parameters())
+    assert all(logits.grad is None for logits in dpp.logits().values())
     with gated(model, dpp.filters(model).gates()):
         assert torch.equal(model(torch.ones(2, 2, 6, 6)), output)
     for name, statistics in dpp.statistics().items():
@@ -128,19 +126,16 @@ def test_logits_rest_once_masks_are_final() -> None:
 def test_an_interrupted_run_ends_the_same() -> None:
     def run(first: DPPFilters, second: DPPFilters) -> list[torch.Tensor]:
         model = _model()
-        optimizers = [
-            torch.optim.SGD([*model.parameters(), *dpp.parameters()], lr=0.1)
-            for dpp in (first, second)
-        ]
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         for step in range(6):
-            dpp, optimizer = (first, second)[step >= 3], optimizers[step >= 3]
+            dpp = (first, second)[step >= 3]
             if step == 3 and first is not second:
                 second.load_state_dict(first.state_dict())
             optimizer.zero_grad()
             with dpp.step(model, step / 10):
                 model(torch.ones(2, 2, 6, 6)).square().mean().backward()
             optimizer.step()
-        return [*model.parameters(), *second.parameters()]
+        return [*model.parameters(), *second.logits().values()]
 
     groups = find_channel_groups(_model(), IMAGES)
     whole, again, other = (DPPFilters(groups, keep=0.5, noise=2.0, seed=seed) for seed in (0, 0, 7))
@@ -158,8 +153,16 @@ def test_counts_fill_lanes() -> None:
 
 def test_refuses_everything_at_once() -> None:
     with pytest.raises(PruneError) as caught:
-        DPPFilters((), keep=0, multiple_of=0, noise=-1, temperature=(0, 1), draw_until=2)
-    assert len(caught.value.problems) == 6
+        DPPFilters(
+            (),
+            keep=0,
+            multiple_of=0,
+            noise=-1,
+            temperature=(0, 1),
+            draw_until=2,
+            learning_rate=torch.inf,
+        )
+    assert len(caught.value.problems) == 7
     groups = find_channel_groups(_model(), IMAGES)
     scores = {"x": torch.ones(2), "3": torch.ones(3), "0": torch.full((8,), torch.nan)}
     with pytest.raises(PruneError) as caught:

@@ -87,11 +87,12 @@ def test_every_weight_tells_its_own_decision(
     with torch.no_grad():
         model[0].weight.copy_(weight)
     dpp = DPP(model, {"0": pattern}, noise=0.5, entropy=0.0, seed=seed)
+    (logits,) = dpp.logits().values()
+    initial = logits.detach().clone()
     with dpp.step(model, 0.4):
         mask = model[0].weight.detach() != 0
         (model[0].weight * target).sum().backward()
     assert torch.equal(model[0].weight.grad, target * mask)
-    (logits,) = dpp.parameters()
     read = torch.from_numpy(pattern.tap_mask(shape)).expand(shape)
     at_mask, kept = torch.zeros_like(logits), torch.zeros_like(logits)
     exists = torch.zeros_like(logits, dtype=torch.bool)
@@ -105,7 +106,7 @@ def test_every_weight_tells_its_own_decision(
     assert torch.equal(kept[alive].sum(1), torch.full((int(alive.sum()),), pattern.select.k * 1.0))
     generator = torch.Generator().manual_seed(seed)
     start = 0.5 * torch.randn(logits.shape, generator=generator)
-    assert torch.equal(start, logits)
+    assert torch.equal(start, initial)
     noisy = start + 0.5 * draw_gumbel_noise(start, generator)
     noisy = noisy.masked_fill(~exists, -1e30)
     order = draw_top_k(noisy, pattern.select.k)
@@ -122,8 +123,7 @@ class _Root(nn.Module):
 
 
 def _linear_step(dpp: DPP, model: _Root, target: Tensor, progress: float = 0.0) -> None:
-    for parameter in (*model.parameters(), *dpp.parameters()):
-        parameter.grad = None
+    model.zero_grad()
     with dpp.step(model, progress):
         (model.fc(torch.eye(model.fc.in_features)).T * target).sum().backward()
 
@@ -133,11 +133,11 @@ def test_logits_get_the_gradient_at_the_mask_through_the_relaxation() -> None:
     model = _Root(6, 4)
     target = torch.randn(4, 6)
     dpp = DPP(model, {"fc": Pattern(select=KOutOfN(1, 3))}, noise=0.0, entropy=0.0, seed=1)
-    (logits,) = dpp.parameters()
+    (logits,) = dpp.logits().values()
+    rows = logits.detach().clone()
     _linear_step(dpp, model, target, progress=0.4)
     # The loss is sum(mask * W * target), so its gradient at the mask is W * target.
     at_mask = (model.fc.weight.detach() * target).reshape(8, 3)
-    rows = logits.detach()
     # Halfway from temperature 5 to 0.5, as drawing ends at 0.8.
     wanted = relaxed_gradient(rows, rows.argmax(1, keepdim=True), at_mask, 2.75)
     assert logits.shape == (8, 3) and torch.allclose(logits.grad, wanted, atol=1e-6)
@@ -158,7 +158,7 @@ def test_noise_and_entropy_are_the_papers(
 ) -> None:
     model = nn.Sequential(layer)
     dpp = DPP(model, {"0": Pattern(select=KOutOfN(2, 16, granularity))}, seed=2)
-    (logits,) = dpp.parameters()
+    (logits,) = dpp.logits().values()
     generator = torch.Generator().manual_seed(2)
     start = (0.5 * torch.randn(logits.shape, generator=generator)).requires_grad_()
     noisy = start.detach() + noise * draw_gumbel_noise(logits.detach(), generator)
@@ -176,9 +176,9 @@ def test_entropy_is_part_of_the_loss_of_logits() -> None:
     torch.manual_seed(0)
     model = _Root(6, 2)
     dpp = DPP(model, {"fc": Pattern(select=PerNeuron(2))}, entropy=0.3, seed=1)
-    (logits,) = dpp.parameters()
-    _linear_step(dpp, model, torch.zeros(2, 6))
+    (logits,) = dpp.logits().values()
     leaf = logits.detach().clone().requires_grad_()
+    _linear_step(dpp, model, torch.zeros(2, 6))
     p = leaf.softmax(1)
     (-0.3 * (p * p.log()).sum()).backward()
     assert torch.allclose(logits.grad, leaf.grad, atol=1e-6)
@@ -191,7 +191,7 @@ def test_learns_which_inputs_matter() -> None:
     labels = (images[:, 1] + images[:, 6] > 0).long()
     root = _Root(8, 2, bias=True)
     dpp = DPP(root, {"fc": Pattern(select=KOutOfN(1, 4, shared_by=2))}, noise=1.0, seed=3)
-    optimizer = torch.optim.Adam([*root.parameters(), *dpp.parameters()], lr=0.05)
+    optimizer = torch.optim.Adam(root.parameters(), lr=0.05)
     for step in range(200):
         optimizer.zero_grad()
         with dpp.step(root, step / 200):
@@ -205,7 +205,7 @@ def test_the_noise_scale_decides_how_much_masks_vary() -> None:
     root = _Root(64, 8)
     different = []
     for noise in (0.0, 5.0):
-        dpp = DPP(root, {"fc": Pattern(select=KOutOfN(1, 4))}, noise=noise, seed=0)
+        dpp = DPP(root, {"fc": Pattern(select=KOutOfN(1, 4))}, noise=noise, learning_rate=1e-6)
         kept = []
         for _ in range(2):
             with dpp.step(root, 0.0):
@@ -218,7 +218,7 @@ def test_the_noise_scale_decides_how_much_masks_vary() -> None:
 def test_magnitude_start_keeps_the_greatest_weights() -> None:
     root = _Root(8, 4)
     dpp = DPP(root, {"fc": Pattern(select=KOutOfN(2, 4))}, init=LogitInit.MAGNITUDE, seed=0)
-    (logits,) = dpp.parameters()
+    (logits,) = dpp.logits().values()
     assert float(logits.detach().mean()) == pytest.approx(0.0, abs=1e-6)
     assert float(logits.detach().std(correction=0)) == pytest.approx(0.5)
     groups = root.fc.weight.detach().abs().reshape(8, 4)
@@ -273,7 +273,7 @@ def test_statistics_leave_out_taps_that_are_not_read() -> None:
     }
     model = nn.Sequential(nn.Conv2d(4, 3, 3), nn.Conv2d(3, 2, 3))
     dpp = DPP(model, patterns)
-    groups, neurons = dpp.parameters()
+    groups, neurons = dpp.logits().values()
     with torch.no_grad():
         groups.zero_()
         read = torch.from_numpy(patterns["0"].tap_mask((3, 4, 3, 3)))[::2].reshape(1, 2, 9)
@@ -297,15 +297,17 @@ def test_temperature_falls_while_masks_are_drawn_and_logits_rest_afterwards() ->
         temperature=(4.0, 1.0),
         draw_until=0.5,
     )
-    (logits,) = dpp.parameters()
-    rows, chosen = logits.detach(), logits.detach().argmax(1, keepdim=True)
+    (logits,) = dpp.logits().values()
     at_mask = (model.fc.weight.detach() * target).reshape(8, 3)
     for progress, temperature in ((0.0, 4.0), (0.25, 2.5), (0.45, 1.3)):
+        rows = logits.detach().clone()
+        chosen = rows.argmax(1, keepdim=True)
         _linear_step(dpp, model, target, progress)
         wanted = relaxed_gradient(rows, chosen, at_mask, temperature)
         assert torch.allclose(logits.grad, wanted, atol=1e-6)
+    rows = logits.detach().clone()
     _linear_step(dpp, model, target, 0.5)
-    assert logits.grad is None
+    assert logits.grad is None and torch.equal(logits, rows)
 
 
 def test_frozen_weights_keep_their_greatest_and_are_not_drawn() -> None:
@@ -316,7 +318,7 @@ def test_frozen_weights_keep_their_greatest_and_are_not_drawn() -> None:
     model[0].weight.requires_grad_(False)
     pattern = Pattern(select=KOutOfN(1, 4))
     dpp = DPP(model, {"0": pattern, "1": pattern}, noise=10.0, seed=0)
-    assert len(dpp.parameters()) == 1
+    assert list(dpp.logits()) == ["1"]
     with dpp.step(model, 0.0):
         assert int((model[0].weight != 0).sum()) == 4
         model(torch.ones(1, 8, 1, 1)).sum().backward()
@@ -327,11 +329,11 @@ def test_frozen_weights_keep_their_greatest_and_are_not_drawn() -> None:
 def test_refuses_what_does_not_fit_all_at_once() -> None:
     message = (
         "noise must be at least 0, got -1; temperature must be positive, got (0, 1); "
-        "draw_until must lie in 0..1, got 2"
+        "draw_until must lie in 0..1, got 2; learning_rate must be positive and finite, got 0"
     )
     model = nn.Sequential(nn.Linear(4, 2))
     with pytest.raises(PruneError) as caught:
-        DPP(model, {}, noise=-1, temperature=(0, 1), draw_until=2)
+        DPP(model, {}, noise=-1, temperature=(0, 1), draw_until=2, learning_rate=0)
     assert list(caught.value.problems) == message.split("; ")
     with pytest.raises(PruneError, match=re.escape("needs in_features divisible by 3")):
         DPP(model, {"0": Pattern(select=KOutOfN(1, 3))})
