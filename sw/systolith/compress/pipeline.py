@@ -74,6 +74,7 @@ def compress_model(
     train_float(
         model, trainer.data, trainer.recipe, trainer.progress, trainer.checkpoint_path("float")
     )
+    trainer = trainer.taught_by(model)
     pruned = prune_model(model, trainer, prunings)
     return quantize_model(pruned, trainer, bits, prunings=prunings)
 
@@ -133,6 +134,7 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
     model : nn.Module
         Trained; changed.
     trainer : Trainer
+        A dense teacher is the given model.
     prunings : sequence of Pruning
         Methods that remove filters come first. Joint methods are left to :func:`quantize_model`.
 
@@ -141,6 +143,7 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
     PruneError
         If a method does not fit what earlier ones have left.
     """
+    trainer = trainer.taught_by(model)
     filters: list[FilterMasks] = []
     bits: dict[str, LayerBits] = {}
     masks = MaskSet({}, {})
@@ -187,6 +190,7 @@ def quantize_model(
     pruned : PrunedModel
         Not changed.
     trainer : Trainer
+        A dense teacher is the pruned model.
     bits : QuantConfig, optional
         Bit widths; by default 8 bits everywhere. Widths by layer override widths that pruning
         learned, which override the width of the other layers.
@@ -198,6 +202,7 @@ def quantize_model(
     UnsupportedModelError
         If the model has layers without an integer form; all of them are listed.
     """
+    trainer = trainer.taught_by(pruned.model)
     recipe, images = trainer.recipe, trainer.data.calibration_images
     config, rate = pruned.config(bits or QuantConfig()), recipe.quantize_learning_rate
     joint = next((pruning for pruning in prunings if _is_joint(pruning)), None)

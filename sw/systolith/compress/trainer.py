@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -93,17 +93,18 @@ class Trainer:
             self.data,
             epochs=self.prune_epochs(pruning) if epochs is None else epochs,
             learning_rate=learning_rate or pruning.learning_rate or recipe.prune_learning_rate,
-            batch_size=recipe.batch_size,
             weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
-            algorithm=recipe.algorithm,
-            precision=recipe.precision,
-            augment=recipe.augment,
             sparsifier=sparsifier,
             seed=recipe.seed + 1 if seed is None else seed,
             phase=phase,
             progress=self._recording(sparsifier),
             checkpoint=self.checkpoint_path(phase),
+            **recipe.shared_settings,
         )
+
+    def taught_by(self, model: nn.Module) -> "Trainer":
+        """Return the trainer with :meth:`Recipe.taught_by` of its recipe."""
+        return replace(self, recipe=self.recipe.taught_by(model))
 
     def save_search(self, name: str, state: Mapping[str, Any]) -> None:
         """Keep the state of an unfinished search, if there is a checkpoint."""

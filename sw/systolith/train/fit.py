@@ -49,6 +49,7 @@ def fit(
     objective: Objective = CROSS_ENTROPY,
     teacher: Teacher | None = None,
     ema: float | None = None,
+    clip_norm: float | None = None,
     sparsifier: Sparsifier | None = None,
     seed: int = 0,
     phase: str = "float",
@@ -89,6 +90,8 @@ def fit(
     ema : float, optional
         Decay of a moving average of the weights, 0..1; the model ends with the average. About
         ``1 / (1 - ema)`` last steps count, fewer at the start (:func:`average_weights`).
+    clip_norm : float, optional
+        Largest Euclidean norm of the gradient of all parameters together; a larger one is scaled.
     sparsifier : Sparsifier, optional
         Prunes while training; it trains its own parameters.
     seed : int
@@ -112,8 +115,7 @@ def fit(
         If the checkpoint is damaged or was written by other training.
     """
     problems = list(_problems(epochs, learning_rate, warmup, batch_size, weight_decay, data, seed))
-    if ema is not None and not 0 <= ema < 1:
-        problems.append(f"ema must lie in 0..1, below 1, got {ema}")
+    problems += _optional_problems(ema, clip_norm)
     if not problems and epochs:
         problems = list(fit_problems(model, data, batch_size, teacher))
     TrainingError.raise_if_any(problems)
@@ -135,6 +137,7 @@ def fit(
         "objective": describe_setting(objective),
         "teacher": None if teacher is None else teacher.description,
         "ema": ema,
+        "clip_norm": clip_norm,
         "seed": seed,
     }
     average = None if ema is None else average_weights(model, ema)
@@ -170,6 +173,8 @@ def fit(
                 loss = float(total.detach())
                 if not isfinite(loss):
                     raise DivergedError(phase, epoch + 1, loss, learning_rate)
+                if clip_norm is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
                 optimizer.step()
                 if average is not None:
                     average.update_parameters(model)
@@ -291,3 +296,10 @@ def _problems(
         yield f"batch_size must be at least 1, got {batch_size}"
     if not 0 <= weight_decay < inf:
         yield f"weight_decay must be at least 0, got {weight_decay}"
+
+
+def _optional_problems(ema: float | None, clip_norm: float | None) -> Iterator[str]:
+    if ema is not None and not 0 <= ema < 1:
+        yield f"ema must lie in 0..1, below 1, got {ema}"
+    if clip_norm is not None and not 0 < clip_norm < inf:
+        yield f"clip_norm must be positive, got {clip_norm}"

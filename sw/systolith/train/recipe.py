@@ -1,16 +1,19 @@
 """Recipes: epochs, learning rates and other settings of all training phases."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from systolith.data import Augment, Dataset
 from systolith.foundation import no_progress
 from systolith.train.fit import fit
+from systolith.train.objectives import CrossEntropy, Objective
 from systolith.train.optimizers import Algorithm
 from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback
+from systolith.train.teacher import DenseTeacher, Teacher
 
 __all__ = ["Recipe", "train_float"]
 
@@ -37,6 +40,13 @@ class Recipe:
         See :func:`fit`. Quantized training has no weight decay.
     augment : Augment, optional
         Applied to each batch of all phases.
+    objective : callable
+        Loss of all phases; see :func:`fit`.
+    teacher : Teacher or DenseTeacher, optional
+        A :class:`Teacher` teaches in all phases; a :class:`DenseTeacher` in pruning and quantized
+        training.
+    ema, clip_norm : float, optional
+        Of all phases; see :func:`fit`.
     seed : int
         Seed of all phases.
     """
@@ -50,6 +60,10 @@ class Recipe:
     algorithm: Algorithm = Algorithm.ADAMW
     precision: Precision = Precision.FLOAT32
     augment: Augment | None = None
+    objective: Objective = CrossEntropy()
+    teacher: Teacher | DenseTeacher | None = None
+    ema: float | None = None
+    clip_norm: float | None = None
     seed: int = 0
 
     @property
@@ -61,6 +75,29 @@ class Recipe:
     def quantize_learning_rate(self) -> float:
         """Highest learning rate of quantized training: a sixth of the float phase's."""
         return self.learning_rate / QUANTIZE_RATE_DIVISOR
+
+    def taught_by(self, model: nn.Module) -> "Recipe":
+        """Return the recipe with the model, as it is now, as its teacher if that is dense."""
+        if isinstance(self.teacher, DenseTeacher):
+            return replace(self, teacher=self.teacher.of(model))
+        return self
+
+    @property
+    def shared_settings(self) -> dict[str, Any]:
+        """Arguments of :func:`fit` that are the same in all phases.
+
+        A :class:`DenseTeacher` teaches nothing before :meth:`taught_by`.
+        """
+        return {
+            "batch_size": self.batch_size,
+            "algorithm": self.algorithm,
+            "precision": self.precision,
+            "augment": self.augment,
+            "objective": self.objective,
+            "teacher": self.teacher if isinstance(self.teacher, Teacher) else None,
+            "ema": self.ema,
+            "clip_norm": self.clip_norm,
+        }
 
 
 def train_float(
@@ -81,9 +118,6 @@ def train_float(
         phase="float",
         progress=progress,
         checkpoint=checkpoint,
-        batch_size=recipe.batch_size,
         weight_decay=recipe.weight_decay,
-        algorithm=recipe.algorithm,
-        precision=recipe.precision,
-        augment=recipe.augment,
+        **recipe.shared_settings,
     )

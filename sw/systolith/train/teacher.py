@@ -1,8 +1,8 @@
 """Distillation: a student learns the outputs of a trained teacher."""
 
-import hashlib
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
@@ -11,17 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.data import Augment, Dataset, FiniteAugment
-from systolith.train.batches import Batch
+from systolith.train.answers import TEACHER_BATCH, Answers, hash_parts
 from systolith.train.errors import TrainingError
 from systolith.train.logits import LogitTable
 from systolith.train.objectives import describe_setting
 from systolith.train.precision import Precision
 
-__all__ = ["Answers", "Normalized", "Teacher"]
+__all__ = ["DenseTeacher", "Normalized", "Teacher"]
 
-BATCH = 64
-"""Images that a teacher sees at once, always: with another number, other kernels may run, whose
-sums round differently. So logits do not depend on the batches in which images come."""
 MEMORY_BYTES = 1 << 30
 """Largest table of logits that is kept without a folder."""
 
@@ -137,7 +134,7 @@ class Teacher:
         if augment is not None and not isinstance(augment, FiniteAugment):
             return answers
         images = data.train_images
-        first = images[:BATCH].to(device)
+        first = images[:TEACHER_BATCH].to(device)
         if isinstance(augment, FiniteAugment):
             first = augment.apply(first, torch.arange(len(first)) * variants // len(first))
         logits = answers.compute(first)
@@ -145,7 +142,7 @@ class Teacher:
         if self.cache is None and LogitTable.size_bytes(rows, classes) > MEMORY_BYTES:
             return answers
         described = f"{describe_setting(augment)} {variants} {precision.value} {device.type}"
-        key = _digest(described, self.digest, images, first, logits)
+        key = hash_parts(described, self.digest, images, first, logits)
         if key not in self._tables:
             path = None if self.cache is None else self.cache / f"teacher-{key}.logits"
             self._tables[key] = LogitTable(rows, classes, path)
@@ -188,57 +185,34 @@ class Teacher:
     def digest(self) -> str:
         """Hash of the teacher's weights and of its structure."""
         state = self._model.state_dict()
-        return _digest(str(self._model), *state.keys(), *state.values())
+        return hash_parts(str(self._model), *state.keys(), *state.values())
 
 
-class Answers:
-    """A teacher's logits in one training.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DenseTeacher:
+    """The network itself, dense and trained, as the teacher of its pruning and quantization.
 
     Parameters
     ----------
-    model : nn.Module
-        In evaluation mode, on the device of the images.
-    precision : Precision
-    table : LogitTable, optional
-        Keeps logits; without one, each batch is computed.
+    weight, temperature, cache
+        See :class:`Teacher`.
+
+    Raises
+    ------
+    TrainingError
+        If weight or temperature is out of range; all problems are listed.
     """
 
-    def __init__(
-        self, model: nn.Module, precision: Precision, table: LogitTable | None = None
-    ) -> None:
-        self._model, self._precision, self._table = model, precision, table
+    weight: float = 0.9
+    temperature: float = 4.0
+    cache: Path | None = None
 
-    def of(self, batch: Batch) -> Tensor:
-        """Return the logits of a batch: float16 of shape (N, classes), on its device."""
-        if self._table is None or batch.rows is None:
-            return self.compute(batch.images)
-        missing = ~self._table.known(batch.rows)
-        if missing.any():
-            images = batch.images[missing.to(batch.images.device)]
-            self._table.fill(batch.rows[missing], self.compute(images).cpu())
-        return self._table.read(batch.rows).to(batch.images.device)
+    def __post_init__(self) -> None:
+        TrainingError.raise_if_any(list(_range_problems(self.weight, self.temperature)))
 
-    def compute(self, images: Tensor) -> Tensor:
-        """Run the teacher on images; an image's logits do not depend on the other images.
-
-        Raises
-        ------
-        TrainingError
-            If logits are not finite in float16.
-        """
-        logits = torch.cat([self._run(part) for part in torch.split(images, BATCH)])
-        if not logits.isfinite().all():
-            raise TrainingError(
-                ["the teacher's logits must be finite, in -65504..65504, which is float16"]
-            )
-        return logits
-
-    def _run(self, images: Tensor) -> Tensor:
-        count = len(images)
-        filled = torch.cat([images, images[-1:].expand(BATCH - count, -1, -1, -1)])
-        with torch.no_grad(), self._precision.autocast(images.device):
-            logits = self._model(filled.contiguous(memory_format=self._precision.memory_format))
-        return logits[:count].half()
+    def of(self, model: nn.Module) -> Teacher:
+        """Return the model, as it is now, as a teacher."""
+        return Teacher(model, weight=self.weight, temperature=self.temperature, cache=self.cache)
 
 
 def _range_problems(weight: float, temperature: float) -> Iterator[str]:
@@ -246,16 +220,3 @@ def _range_problems(weight: float, temperature: float) -> Iterator[str]:
         yield f"weight of a teacher must be above 0, at most 1, got {weight}"
     if not 0 < temperature < inf:
         yield f"temperature of a teacher must be positive, got {temperature}"
-
-
-def _digest(*parts: Tensor | str) -> str:
-    """Hash texts, and the types, shapes and values of tensors."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, Tensor):
-            values = part.detach().cpu().contiguous()
-            digest.update(f"{values.dtype} {tuple(values.shape)} ".encode())
-            digest.update(values.reshape(-1).view(torch.uint8).numpy())
-        else:
-            digest.update(f"{part} ".encode())
-    return digest.hexdigest()[:32]
