@@ -15,6 +15,7 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    NetworkError,
     Pattern,
     Requantize,
     Shape,
@@ -67,16 +68,22 @@ def lower(
     ------
     NetworkError
         If parameters are NaN or infinite, or if the result breaks the contract, for instance with
-        an accumulator of more than 47 bits.
+        an accumulator of more than 47 bits. The problems of all layers are listed.
     """
     model.check_numbers()
     shapes = model.shapes(input_shape)
+    problems: list[str] = []
+    layers: list[Layer] = []
+    for wiring in model.wirings:
+        try:
+            layers.append(_lower_layer(model, wiring, shapes[wiring.inputs[0]]))
+        except NetworkError as error:
+            problems += error.problems
+    NetworkError.raise_if_any(problems)
     return IntegerNetwork(
         name=name,
         input=TypedShape(shapes[INPUT], model.input_quantizer.act_type),
-        layers=tuple(
-            _lower_layer(model, wiring, shapes[wiring.inputs[0]]) for wiring in model.wirings
-        ),
+        layers=tuple(layers),
     )
 
 

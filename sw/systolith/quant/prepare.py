@@ -1,7 +1,7 @@
 """From a trained float model to one that trains with quantized weights and activations."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,10 @@ from systolith.quant.model import QuantizedModel, Wiring, nonfinite_problems
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
 from systolith.quant.recognition import (
     FloatLayer,
+    FloatNetwork,
     comparison_problems,
     fold_batch_norm,
-    read_network,
+    read_layers,
 )
 from systolith.quant.recognition.operations import (
     AddUp,
@@ -79,16 +80,8 @@ def prepare(
     masks = masks if masks is not None else MaskSet({}, {})
     UnsupportedModelError.raise_if_any(_tensor_problems(images))
     images = images.float()
-    network = read_network(model, images)
+    network = _read_checked(model, images, config, masks)
     traced = network.layers
-    problems = [
-        *_config_problems(traced, config),
-        *_mask_problems(traced, masks),
-        *_sign_problems(images, config),
-        *_number_problems(traced),
-    ]
-    problems = problems or list(comparison_problems(model, network, images))
-    UnsupportedModelError.raise_if_any(problems)
     for note in network.notes:
         warnings.warn(note, stacklevel=2)
     builder = _Builder(traced, config, masks)
@@ -110,8 +103,28 @@ def prepare(
     quantized.to(images.device)
     quantized.check_patterns(quantized.masks())
     quantized.calibrate_(images)
-    UnsupportedModelError.raise_if_any(_shape_problems(quantized))
     return quantized.train(model.training)
+
+
+def _read_checked(
+    model: nn.Module, images: Tensor, config: QuantConfig, masks: MaskSet
+) -> FloatNetwork:
+    """Read the layers of a model; raise everything that does not fit at once."""
+    reading = read_layers(model, images)
+    network = reading.network
+    layers = reading.layers if network is None else network.layers
+    modules = [name for name, _ in model.named_modules()] if reading.problems else []
+    others = [
+        *_config_problems(layers, config, modules),
+        *_mask_problems(layers, masks, modules),
+        *_sign_problems(images, config),
+    ]
+    numbers = list(_number_problems(layers))
+    if network is not None and not numbers:
+        others += comparison_problems(model, network, images)
+    UnsupportedModelError.raise_if_any([*reading.problems, *others, *numbers])
+    assert network is not None, "there are no problems"
+    return network
 
 
 class _Builder:
@@ -222,8 +235,12 @@ def _last_requantizing(traced: list[FloatLayer]) -> str:
     return last.name
 
 
-def _config_problems(traced: list[FloatLayer], config: QuantConfig) -> Iterator[str]:
+def _config_problems(
+    traced: list[FloatLayer], config: QuantConfig, modules: Iterable[str]
+) -> Iterator[str]:
+    """Find widths of layers that are neither read nor, where calls were refused, modules."""
     known = {name for layer in traced for name in (layer.qualified_name, layer.name)}
+    known |= {name for module in modules for name in (module, module.replace(".", "_"))}
     for name in config.layers:
         if name not in known:
             names = ", ".join(layer.qualified_name for layer in traced)
@@ -239,13 +256,19 @@ def _config_problems(traced: list[FloatLayer], config: QuantConfig) -> Iterator[
                 )
 
 
-def _mask_problems(traced: list[FloatLayer], masks: MaskSet) -> Iterator[str]:
+def _mask_problems(
+    traced: list[FloatLayer], masks: MaskSet, modules: Iterable[str]
+) -> Iterator[str]:
+    """Find masks of weights that do not exist, or have another shape."""
+    unread = {f"{module}.weight" for module in modules}
     weights = {
         f"{layer.qualified_name}.weight": layer.operation.module.weight
         for layer in traced
         if isinstance(layer.operation, Convolve | Multiply)
     }
     for name, mask in masks.items():
+        if name not in weights and name in unread:
+            continue
         if name not in weights:
             yield f"masks must name a weight of {', '.join(weights)}, got '{name}'"
         elif mask.shape != weights[name].shape:
@@ -253,17 +276,6 @@ def _mask_problems(traced: list[FloatLayer], masks: MaskSet) -> Iterator[str]:
                 f"mask of '{name}' must have shape {tuple(weights[name].shape)}, "
                 f"got {tuple(mask.shape)}"
             )
-
-
-def _shape_problems(model: QuantizedModel) -> Iterator[str]:
-    """Find shapes that PyTorch broadcasts, or maps over more axes, and hardware does not."""
-    shapes = model.shapes()
-    for wiring, layer in model.named_layers():
-        inputs = [shapes[name] for name in wiring.inputs]
-        if isinstance(layer, QuantAdd) and inputs[0] != inputs[1]:
-            yield f"'{wiring.name}' (addition): needs equal shapes, got {inputs[0]} and {inputs[1]}"
-        if isinstance(layer, QuantLinear) and len(inputs[0]) != 1:
-            yield f"'{wiring.name}' (Linear): needs vectors, got {inputs[0]}; flatten before it"
 
 
 def _tensor_problems(images: Tensor) -> Iterator[str]:

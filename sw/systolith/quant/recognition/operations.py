@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from systolith.network import Padding
+from systolith.network import Padding, Shape
 from systolith.quant.requantizing import Activation
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Operation",
     "Pad",
     "Pass",
+    "Reading",
     "Recognized",
     "Reshape",
     "ScaleAndShift",
@@ -199,3 +200,26 @@ class FloatNetwork:
     notes: tuple[str, ...]
     output: str
     fixed_shape: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was understood of a float model, and everything that was not.
+
+    Parameters
+    ----------
+    layers : list of FloatLayer
+        Layers that were understood; each comes after its inputs. An input may be the name of a call
+        that was refused.
+    shapes : dict of str to Shape
+        Shape of one image's tensor: of the input, of each layer and of each refused call.
+    problems : tuple of str
+        Every module and call that cannot become a layer: qualified name, type, reason.
+    network : FloatNetwork or None
+        The layers that the output depends on; None if there are problems.
+    """
+
+    layers: list[FloatLayer]
+    shapes: dict[str, Shape]
+    problems: tuple[str, ...]
+    network: FloatNetwork | None

@@ -1,7 +1,5 @@
 """Layers read from a recording: recognized, folded and fused, or refused with reasons."""
 
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import UnionType
 
@@ -10,6 +8,12 @@ from torch import Tensor, fx, nn
 from systolith.network import INPUT, Shape
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.recognition.folding import batch_norm_scale
+from systolith.quant.recognition.nodes import (
+    reachable_layers,
+    repeated_calls,
+    shape_misfits,
+    summands,
+)
 from systolith.quant.recognition.operations import (
     Activate,
     AddUp,
@@ -23,6 +27,7 @@ from systolith.quant.recognition.operations import (
     Operation,
     Pad,
     Pass,
+    Reading,
     Reshape,
     ScaleAndShift,
     Softmax,
@@ -33,12 +38,11 @@ from systolith.quant.recognition.unfolded import FOLDS_ZEROS, TO_BE_FOLDED, Unfo
 from systolith.quant.requantizing import Activation
 from systolith.trace import Recording, qualified_name, read_call, readable_name, record, title
 from systolith.trace.aliases import changed_through_a_view
-from systolith.trace.modules import kind_of
 
-__all__ = ["read_network"]
+__all__ = ["read_layers", "read_network"]
 
-_OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
 _FUSES = Convolve | Multiply | AddUp | AveragePool
+_LAYERS = _FUSES | MaxPool
 
 
 def read_network(model: nn.Module, images: Tensor) -> FloatNetwork:
@@ -59,6 +63,14 @@ def read_network(model: nn.Module, images: Tensor) -> FloatNetwork:
     UnsupportedModelError
         Lists every module and call that cannot become a layer: qualified name, type, reason.
     """
+    reading = read_layers(model, images)
+    if reading.network is None:
+        raise UnsupportedModelError(reading.problems)
+    return reading.network
+
+
+def read_layers(model: nn.Module, images: Tensor) -> Reading:
+    """Read a model as :func:`read_network` does, but return the problems beside the layers."""
     return _Reader(record(model, images)).read()
 
 
@@ -76,14 +88,16 @@ class _Reader:
     unfolded: dict[fx.Node, Unfolded] = field(default_factory=dict)
     """Padding and scales to be folded into the readers of a node."""
     refused: set[fx.Node] = field(default_factory=set)
+    unknown: set[fx.Node] = field(default_factory=set)
+    """Nodes whose value depends on a refused call in a way that is not known."""
     problems: list[str] = field(default_factory=list)
     fixed_shape: bool = False
 
-    def read(self) -> FloatNetwork:
-        """Make layers of all nodes that the output depends on, or raise all reasons at once."""
+    def read(self) -> Reading:
+        """Make layers of all nodes, and collect all problems."""
         recording = self.recording
         nodes = list(recording.graph.nodes)
-        self.problems += _shared(nodes)
+        self.problems += repeated_calls(nodes)
         for node in nodes:
             if node.op == "placeholder":
                 self.sources[node] = INPUT
@@ -93,14 +107,19 @@ class _Reader:
                 self._add(node, self.operations[node])
         self.problems += recording.problems
         notes, output = self._check_output()
-        if self.problems:
-            raise UnsupportedModelError(list(dict.fromkeys(self.problems)))
-        layers = _reachable(list(self.layers.values()), self.sources[output])
-        return FloatNetwork(
+        layers, network = list(self.layers.values()), None
+        if not self.problems:
+            network = FloatNetwork(
+                layers=reachable_layers(layers, self.sources[output]),
+                notes=notes,
+                output=output.name,
+                fixed_shape=recording.reads_sizes or self.fixed_shape,
+            )
+        return Reading(
             layers=layers,
-            notes=notes,
-            output=output.name,
-            fixed_shape=recording.reads_sizes or self.fixed_shape,
+            shapes=self.shapes,
+            problems=tuple(dict.fromkeys(self.problems)),
+            network=network,
         )
 
     def _shape(self, node: fx.Node) -> Shape:
@@ -127,9 +146,14 @@ class _Reader:
         """Make a layer of a node, or fuse it into the layer before."""
         if any(source not in self.sources for source in node.all_input_nodes):
             return  # what it reads has been reported
-        if operation is None or "failed" in node.meta:
+        if "failed" in node.meta or node not in self.recording.values:
             return
         (first, *_) = node.all_input_nodes
+        if operation is None or (first in self.unknown and not isinstance(operation, _LAYERS)):
+            # What reads it is checked as if this were a layer.
+            self.unknown.add(node)
+            self.sources[node], self.shapes[node.name] = node.name, self._shape(node)
+            return
         before, name = self.sources[first], readable_name(node)
         self.sources[node] = before
         match operation:
@@ -147,10 +171,15 @@ class _Reader:
             case Softmax():
                 self._settle(node)
             case _:
+                known = len(self.problems)
                 self._check_shapes(node)
                 operation = self._folded(node, operation)
-                read = _summands(node) if isinstance(operation, AddUp) else [first]
+                read = summands(node) if isinstance(operation, AddUp) else [first]
                 inputs = tuple(self.sources[source] for source in read)
+                if len(self.problems) == known:
+                    self.problems += shape_misfits(
+                        node, operation, [self.shapes[i] for i in inputs]
+                    )
                 self._layer(node, name, operation, inputs)
 
     def _layer(
@@ -297,6 +326,8 @@ class _Reader:
         through = Pass | MaxPool | Reshape | ToVectors | Normalize | Activate
         origin = self._only_origin(node, through=through)
         if origin is None:
+            if self._reads_unknown(node, through):
+                return
             self._refuse(
                 node,
                 "needs a convolution, linear layer, addition or average pool before it, "
@@ -320,6 +351,13 @@ class _Reader:
                 return None
             if not isinstance(self.operations[node], through):
                 return node if isinstance(self.operations[node], _FUSES) else None
+
+    def _reads_unknown(self, node: fx.Node, through: UnionType) -> bool:
+        """Whether the value that a node changes comes from a refused call."""
+        while True:
+            node = node.all_input_nodes[0]
+            if node in self.unknown or not isinstance(self.operations.get(node), through):
+                return node in self.unknown
 
     def _check_output(self) -> tuple[tuple[str, ...], fx.Node]:
         """Check the output of the model, ignoring a softmax at its end."""
@@ -359,29 +397,3 @@ class _Reader:
     def _refuse(self, node: fx.Node, reason: str) -> None:
         self.refused.add(node)
         self.problems.append(f"{title(node)}: {reason}")
-
-
-def _summands(node: fx.Node) -> list[fx.Node]:
-    """Both sides of an addition, which may be the same."""
-    sides = [*node.args, *(node.kwargs[name] for name in ("input", "other") if name in node.kwargs)]
-    return [side for side in sides if isinstance(side, fx.Node)]
-
-
-def _shared(nodes: list[fx.Node]) -> Iterator[str]:
-    calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
-    modules = {str(node.target): node.meta["module"] for node in nodes if node.op == "call_module"}
-    for target, count in calls.items():
-        if count > 1 and isinstance(modules[target], _OWNERS):
-            yield (
-                f"'{target}' ({kind_of(modules[target]).__name__}): needs to be called once, as "
-                f"each call is a layer of its own in hardware, got {count} calls"
-            )
-
-
-def _reachable(layers: list[FloatLayer], output: str) -> list[FloatLayer]:
-    """Keep layers that the output depends on; the output comes last."""
-    needed = {output}
-    for layer in reversed(layers):
-        if layer.name in needed:
-            needed.update(layer.inputs)
-    return [layer for layer in layers if layer.name in needed]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from systolith.models import ResNet8, TinyResNet
 from systolith.quant import Activation, UnsupportedModelError, prepare
-from systolith.quant.recognition import FloatLayer, FloatNetwork, read_network
+from systolith.quant.recognition import FloatLayer, Reading, read_layers, read_network
 from systolith.quant.recognition.comparison import comparison_problems
 from systolith.quant.recognition.operations import AddUp, AveragePool, Convolve, MaxPool
 from tests.support.written_models import IMAGES, Written, problems_of
@@ -105,13 +105,13 @@ def test_a_planted_mistake_is_found_and_its_layer_named(
 
 
 def test_a_mistake_of_recognition_reaches_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mistaken(model: nn.Module, images: Tensor) -> FloatNetwork:
-        network = read_network(model, images)
-        network.layers[0].norm = None
-        return network
+    def mistaken(model: nn.Module, images: Tensor) -> Reading:
+        reading = read_layers(model, images)
+        reading.layers[0].norm = None
+        return reading
 
     prepare(_Net(), IMAGES)
-    monkeypatch.setattr(PREPARE, "read_network", mistaken)
+    monkeypatch.setattr(PREPARE, "read_layers", mistaken)
     message = r"^'first' \(Conv2d\): is the first layer that was understood wrongly: its values"
     with pytest.raises(UnsupportedModelError, match=message):
         prepare(_Net(), IMAGES)

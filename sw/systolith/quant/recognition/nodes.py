@@ -1,0 +1,50 @@
+"""Questions about recorded calls and the layers that are read from them."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from torch import fx, nn
+
+from systolith.network import Shape
+from systolith.quant.recognition.operations import AddUp, FloatLayer, Multiply, Operation
+from systolith.trace import title
+from systolith.trace.modules import kind_of
+
+__all__ = ["reachable_layers", "repeated_calls", "shape_misfits", "summands"]
+
+_OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
+
+
+def summands(node: fx.Node) -> list[fx.Node]:
+    """Both sides of an addition, which may be the same."""
+    sides = [*node.args, *(node.kwargs[name] for name in ("input", "other") if name in node.kwargs)]
+    return [side for side in sides if isinstance(side, fx.Node)]
+
+
+def shape_misfits(node: fx.Node, operation: Operation, shapes: list[Shape]) -> Iterator[str]:
+    """Find shapes that PyTorch broadcasts, or maps over more axes, and hardware does not."""
+    if isinstance(operation, AddUp) and shapes[0] != shapes[1]:
+        yield f"{title(node)}: needs equal shapes, got {shapes[0]} and {shapes[1]}"
+    if isinstance(operation, Multiply) and len(shapes[0]) != 1:
+        yield f"{title(node)}: needs vectors, got {shapes[0]}; flatten before it"
+
+
+def repeated_calls(nodes: list[fx.Node]) -> Iterator[str]:
+    """Find modules with weights that are called more than once."""
+    calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
+    modules = {str(node.target): node.meta["module"] for node in nodes if node.op == "call_module"}
+    for target, count in calls.items():
+        if count > 1 and isinstance(modules[target], _OWNERS):
+            yield (
+                f"'{target}' ({kind_of(modules[target]).__name__}): needs to be called once, as "
+                f"each call is a layer of its own in hardware, got {count} calls"
+            )
+
+
+def reachable_layers(layers: list[FloatLayer], output: str) -> list[FloatLayer]:
+    """Keep layers that the output depends on; the output comes last."""
+    needed = {output}
+    for layer in reversed(layers):
+        if layer.name in needed:
+            needed.update(layer.inputs)
+    return [layer for layer in layers if layer.name in needed]
