@@ -1,20 +1,19 @@
 """Checks before training: data, model, rules and engines."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from systolith.compress import check_prunings, find_given_patterns
+from systolith.compress import ModelCheck, Trainer, check_model
 from systolith.config import Experiment
 from systolith.data import Dataset
 from systolith.foundation import ProblemCollector
-from systolith.frontend import lower
-from systolith.network import Conv2d, IntegerNetwork, Linear, NetworkError, Pattern
+from systolith.network import NetworkError
 from systolith.plan import PlanError
-from systolith.quant import QuantConfig, QuantizedModel, prepare
-from systolith.stages.cycle_costs import apply_pattern
+from systolith.quant import QuantConfig
+from systolith.stages.factories import make_recipe
 from systolith.stages.keys import explain_user_error
 from systolith.stages.prunings import make_prunings
 from systolith.stages.sources import Judge
@@ -33,7 +32,7 @@ def check_training(
     bits: Callable[[], QuantConfig],
     problems: ProblemCollector,
     judge: Judge | None,
-) -> None:
+) -> ModelCheck | None:
     """Check everything that training and later stages need of the model and the data.
 
     Parameters
@@ -45,34 +44,48 @@ def check_training(
         Gets everything that is wrong.
     judge : callable or None
         Raises PlanError if there can be no engines; None if the run plans none.
+
+    Returns
+    -------
+    ModelCheck or None
+        What pruning, quantization and lowering refuse and accept; None if the model cannot run on
+        the data.
     """
     model: nn.Module | None = None
     data: Dataset | None = None
     with problems.collect():
-        model = make()
-        NetworkError.raise_if_any(_model_problems(model, experiment.model.factory))
+        made = make()
+        NetworkError.raise_if_any(_model_problems(made, experiment.model.factory))
+        model = made
     with problems.collect():
         data = load()
         NetworkError.raise_if_any(_data_problems(data))
-    if problems.errors or model is None or data is None:
-        return
+    if model is None or data is None or not data.train_images.numel():
+        return None
+    images = torch.nan_to_num(data.calibration_images)
     with problems.collect():
         NetworkError.raise_if_any(_fit_problems(model, data, experiment))
-    quantized: QuantizedModel | None = None
+    check: ModelCheck | None = None
     with problems.collect():
-        quantized = prepare(model, data.calibration_images, bits())
-    with problems.collect():
-        check_prunings(model, data, make_prunings(experiment))
-    if problems.errors or quantized is None or judge is None:
-        return
+        trainer = Trainer(data=data, recipe=make_recipe(experiment))
+        check = check_model(
+            model,
+            images,
+            make_prunings(experiment),
+            bits(),
+            trainer=trainer,
+            name=experiment.name,
+        )
+        problems.errors += check.errors()
+    if check is None or check.network is None or judge is None:
+        return check
     with problems.collect():
         try:
-            network = lower(quantized, name=experiment.name)
-            patterns = find_given_patterns(model, make_prunings(experiment))
-            judge(_apply_patterns(network, quantized, patterns or {}), patterns is None)
+            judge(check.network, not check.patterns_known)
         except PlanError as error:
             early = [f"before training: {problem}" for problem in error.problems]
             raise PlanError(early) from error
+    return check
 
 
 def _model_problems(model: nn.Module, factory: str) -> Iterator[str]:
@@ -133,20 +146,26 @@ def _fit_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> It
         )
         return
     yield from _scale_problems(model, images, logits, experiment)
-    highest = max(int(data.train_labels.max()), int(data.test_labels.max()))
+    labels = torch.cat([data.train_labels, data.test_labels])
+    highest = int(labels.max())
     if highest >= logits.shape[1]:
         hint = ""
-        if min(int(data.train_labels.min()), int(data.test_labels.min())) == 1:
+        if int(labels.min()) == 1:
             hint = "; classes count from 0, but the least label is 1"
         yield (
             f"data set '{data.name}' has labels up to {highest}, but {what} has "
             f"{logits.shape[1]} outputs, for labels 0..{logits.shape[1] - 1}{hint}"
         )
-    train = experiment.train
+    yield from _batch_problems(model, data, experiment)
+
+
+def _batch_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> Iterator[str]:
+    """Find a model that cannot be trained with the smallest batch."""
+    what, train = f"model.factory '{experiment.model.factory}'", experiment.train
     count = len(data.train_images)
     if train.float_epochs and 1 in {min(train.batch_size, count), count % train.batch_size}:
         try:
-            _outputs(copy.deepcopy(model).train(), images[:1])
+            _outputs(copy.deepcopy(model).train(), data.train_images[:1])
         except Exception as error:
             yield (
                 f"train.batch_size = {train.batch_size} leaves a batch of one of {count} images, "
@@ -182,18 +201,3 @@ def _scale_problems(
 def _outputs(model: nn.Module, images: Tensor) -> object:
     with torch.no_grad():
         return model(images.clone())
-
-
-def _apply_patterns(
-    network: IntegerNetwork, quantized: QuantizedModel, patterns: Mapping[str, Pattern]
-) -> IntegerNetwork:
-    """Apply patterns, by the model's layer names, to the untrained network."""
-    changed = []
-    for layer in network.layers:
-        pattern = patterns.get(quantized.origins.get(layer.name, layer.name))
-        if pattern is not None and isinstance(layer, Conv2d | Linear):
-            layer = apply_pattern(layer, quantized.network_pattern(layer.name, pattern))
-        changed.append(layer)
-    return IntegerNetwork(
-        name=network.name, input=network.input, layers=tuple(changed), outputs=network.outputs
-    )

@@ -1,6 +1,7 @@
 """A run of an experiment in one folder, and how it is opened."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,8 @@ class Session:
         check_machine(names, self.experiment, self.folder, self.hardware.simulators, problems)
         if problems.errors or not self._is_trained(names):
             with self.source.running():
-                self.source.check(problems, self._judge if "estimate" in names else None)
+                judge = partial(_judge, self.experiment) if "estimate" in names else None
+                self.source.check(problems, judge)
         problems.raise_if_any()
 
     def _is_trained(self, names: list[str]) -> bool:
@@ -118,10 +120,9 @@ class Session:
         except (OSError, ProblemsError):
             return False  # the checks say what is wrong
 
-    def _judge(self, network: IntegerNetwork, will_change: bool) -> None:
-        judge_untrained(
-            network, self.experiment.hardware, self.experiment.build, will_change=will_change
-        )
+
+def _judge(experiment: Experiment, network: IntegerNetwork, will_change: bool) -> None:
+    judge_untrained(network, experiment.hardware, experiment.build, will_change=will_change)
 
 
 def open_run(
@@ -192,14 +193,15 @@ def _more_problems(
 ) -> Iterator[str]:
     """Check model, data and rules without the wrong keys; or else whether factories exist."""
     sections = ("model", "data")
-    if error.valid is not None and not any(text.startswith(sections) for text in error.problems):
+    if error.valid is not None and all(error.valid[section]["factory"] for section in sections):
         from systolith.stages.software import ExperimentSource  # needs PyTorch
 
         experiment = Experiment.model_validate(error.valid)
         source = ExperimentSource(experiment, target.parent, target.parent)
         collector = ProblemCollector()
+        planned = not any(text.startswith(("hardware", "build")) for text in error.problems)
         with source.running():
-            source.check(collector, None)
+            source.check(collector, partial(_judge, experiment) if planned else None)
         yield from (text for problem in collector.errors for text in problem.problems)
         return
     from systolith.stages.factories import check_factory  # needs PyTorch

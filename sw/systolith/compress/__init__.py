@@ -1,8 +1,9 @@
 """Compression: the one path from a float model to a pruned, quantized one.
 
-:func:`compress_model` goes all the way; :func:`prune_model` and :func:`quantize_model` are its
-parts. A :class:`Trainer` holds the data, the recipe and files of unfinished work. Each pruning
-method has a configuration, such as :class:`SRSTEPruning`.
+:func:`check_model` says before any training what will be refused. :func:`compress_model` goes all
+the way; :func:`prune_model` and :func:`quantize_model` are its parts. A :class:`Trainer` holds the
+data, the recipe and files of unfinished work. Each pruning method has a configuration, such as
+:class:`SRSTEPruning`.
 """
 
 from systolith.compress.budgets import (
@@ -14,6 +15,15 @@ from systolith.compress.budgets import (
     PatternChoice,
     choose_patterns,
     pattern_budget,
+)
+from systolith.compress.check import (
+    CheckStep,
+    LayerCheck,
+    ModelCheck,
+    ModelProblem,
+    check_model,
+    check_prunings,
+    find_given_patterns,
 )
 from systolith.compress.methods import (
     DJPQPruning,
@@ -35,9 +45,7 @@ from systolith.compress.methods import (
     WeightPruning,
 )
 from systolith.compress.pipeline import (
-    check_prunings,
     compress_model,
-    find_given_patterns,
     prune_model,
     quantize_model,
 )
@@ -51,6 +59,7 @@ from systolith.compress.pruned_model import (
 from systolith.compress.trainer import Trainer
 
 __all__ = [
+    "CheckStep",
     "CycleBudget",
     "DJPQPruning",
     "DPPFilterPruning",
@@ -61,8 +70,11 @@ __all__ = [
     "GDPPruning",
     "HardwareCost",
     "JointPruning",
+    "LayerCheck",
     "MacBudget",
     "MagnitudePruning",
+    "ModelCheck",
+    "ModelProblem",
     "ParameterBudget",
     "ParticlePruning",
     "PatternBudget",
@@ -76,6 +88,7 @@ __all__ = [
     "TaylorPruning",
     "Trainer",
     "WeightPruning",
+    "check_model",
     "check_prunings",
     "choose_patterns",
     "compress_model",

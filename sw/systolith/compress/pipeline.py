@@ -5,8 +5,8 @@ from typing import TypeGuard
 
 from torch import nn
 
-from systolith.compress.budgets import PatternChoice
-from systolith.compress.filters import check_removal, choose_filters, learn_filters_and_bits
+from systolith.compress.check import check_model
+from systolith.compress.filters import choose_filters, learn_filters_and_bits
 from systolith.compress.methods import (
     DJPQPruning,
     EnsemblePruning,
@@ -15,28 +15,21 @@ from systolith.compress.methods import (
     JointPruning,
     ParticlePruning,
     Pruning,
-    SearchPruning,
     WeightPruning,
 )
 from systolith.compress.pruned_model import PrunedModel
 from systolith.compress.trainer import Trainer
 from systolith.compress.weights import (
-    check_masks,
     make_sparsifier,
-    resolve_patterns,
     search_masks,
     train_masks,
 )
-from systolith.data import Dataset
-from systolith.network import Pattern
-from systolith.prune import FilterMasks, FrozenMasks, MaskSet, PruneError, remove_filters
+from systolith.prune import FilterMasks, FrozenMasks, MaskSet, remove_filters
 from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.train import train_float
 
 __all__ = [
-    "check_prunings",
     "compress_model",
-    "find_given_patterns",
     "prune_model",
     "quantize_model",
 ]
@@ -67,63 +60,18 @@ def compress_model(
 
     Raises
     ------
-    PruneError, UnsupportedModelError
-        If a method or the model does not fit; as far as possible before any training.
+    PruneError, UnsupportedModelError, NetworkError, UsageError
+        If a method or the model does not fit: before any training, as far as :func:`check_model`
+        can know.
     """
-    check_prunings(model, trainer.data, prunings)
+    images = trainer.data.calibration_images
+    check_model(model, images, prunings, bits, trainer=trainer).raise_if_any()
     train_float(
         model, trainer.data, trainer.recipe, trainer.progress, trainer.checkpoint_path("float")
     )
     trainer = trainer.taught_by(model)
     pruned = prune_model(model, trainer, prunings)
     return quantize_model(pruned, trainer, bits, prunings=prunings)
-
-
-def check_prunings(model: nn.Module, data: Dataset, prunings: Sequence[Pruning]) -> None:
-    """Check, before any training, that methods fit the model and the data.
-
-    After filters were removed, a later method may still turn out not to fit.
-
-    Raises
-    ------
-    PruneError
-        With every layer, pattern and budget that does not fit; or if a method holds out more images
-        than there are.
-    """
-    count = len(data.train_images)
-    problems = [
-        f"prune: {pruning.method} holds out {pruning.images} training images, but data set "
-        f"'{data.name}' has {count}"
-        for pruning in prunings
-        if isinstance(pruning, SearchPruning) and pruning.images >= count
-    ]
-    if problems:
-        raise PruneError(problems)
-    match prunings[:1]:
-        case [FilterRemoval() as first]:
-            check_removal(model, data, first)
-        case [WeightPruning() | ParticlePruning() as first]:
-            check_masks(model, first)
-
-
-def find_given_patterns(model: nn.Module, prunings: Sequence[Pruning]) -> dict[str, Pattern] | None:
-    """Return patterns of weights by layer name; None if they depend on training.
-
-    They do if filters are removed first, or if patterns are chosen for a budget.
-
-    Raises
-    ------
-    PruneError
-        With every rule, layer and pattern that does not fit.
-    """
-    patterns: dict[str, Pattern] = {}
-    for pruning in prunings:
-        match pruning:
-            case FilterRemoval() | WeightPruning(patterns=PatternChoice()):
-                return None
-            case WeightPruning(patterns=given) if not isinstance(given, PatternChoice):
-                patterns |= resolve_patterns(model, given)
-    return patterns
 
 
 def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning]) -> PrunedModel:

@@ -1,12 +1,13 @@
 """Carry out the methods that mask weights."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from torch import nn
 
 from systolith.compress.budgets import PatternBudget, PatternChoice, choose_patterns, pattern_budget
 from systolith.compress.methods import (
     DPPPruning,
+    JointPruning,
     MagnitudePruning,
     ParticlePruning,
     Rules,
@@ -36,6 +37,7 @@ from systolith.prune import (
     prunable_layers,
     prune_by_particles,
 )
+from systolith.prune.computed_weights import computed_weights
 from systolith.quant import QuantizedModel, quantized_names, quantized_patterns
 
 __all__ = ["check_masks", "make_sparsifier", "resolve_patterns", "search_masks", "train_masks"]
@@ -52,10 +54,21 @@ def check_masks(model: nn.Module, pruning: WeightPruning | ParticlePruning) -> N
     PruneError
         With every layer and pattern that does not fit.
     """
+    layers: Iterable[str] = ()
     if isinstance(pruning, ParticlePruning):
-        _layer_plans(model, pruning)
+        layers = _layer_plans(model, pruning)
     elif not isinstance(pruning.patterns, PatternChoice):
-        resolve_patterns(model, pruning.patterns)
+        layers = resolve_patterns(model, pruning.patterns)
+    if not (isinstance(pruning, JointPruning) and pruning.joint):
+        PruneError.raise_if_any(_computed_weights(model, layers))
+
+
+def _computed_weights(model: nn.Module, layers: Iterable[str]) -> Iterator[str]:
+    """Find layers whose weights are no parameters, so that masks cannot set them to zero."""
+    for name in layers:
+        if remedies := list(computed_weights(model.get_submodule(name))):
+            calls = " and ".join(remedies)
+            yield f"masks need parameters, but '{name}' computes its weights; call {calls}"
 
 
 def train_masks(model: nn.Module, trainer: Trainer, pruning: WeightPruning, phase: str) -> MaskSet:

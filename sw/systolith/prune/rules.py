@@ -11,7 +11,13 @@ from systolith.prune.decisions import weight_shape
 from systolith.prune.errors import PruneError
 from systolith.prune.strided import StridedPattern
 
-__all__ = ["all_convolutions_but_first", "check_patterns", "match_patterns", "prunable_layers"]
+__all__ = [
+    "all_convolutions_but_first",
+    "check_patterns",
+    "match_patterns",
+    "match_rules",
+    "prunable_layers",
+]
 
 
 @runtime_checkable
@@ -84,7 +90,22 @@ def match_patterns(
 shared_by=1), taps=AllTaps())}
     """
     layers = prunable_layers(model)
-    names = list(layers)
+    patterns, problems = match_rules(model, rules)
+    PruneError.raise_if_any([*problems, *_problems(model, patterns)])
+    ordered = {name: patterns[name] for name in layers if name in patterns}
+    return {
+        name: pattern.over(layers[name].weight, getattr(layers[name], "groups", 1))
+        if isinstance(pattern, StridedPattern)
+        else pattern
+        for name, pattern in ordered.items()
+    }
+
+
+def match_rules(
+    model: nn.Module, rules: Sequence[tuple[str, Pattern | StridedPattern]]
+) -> tuple[dict[str, Pattern | StridedPattern], list[str]]:
+    """Return patterns by layer name, whether they fit or not, and what is wrong with the rules."""
+    names = list(prunable_layers(model))
     patterns: dict[str, Pattern | StridedPattern] = {}
     problems: list[str] = []
     for rule, pattern in rules:
@@ -96,16 +117,7 @@ shared_by=1), taps=AllTaps())}
         if not matched:
             problems.append(f"rule '{rule}' must name a layer; there are {', '.join(names)}")
         patterns.update({name: pattern for name in matched})
-    problems += _problems(model, patterns)
-    if problems:
-        raise PruneError(problems)
-    ordered = {name: patterns[name] for name in names if name in patterns}
-    return {
-        name: pattern.over(layers[name].weight, getattr(layers[name], "groups", 1))
-        if isinstance(pattern, StridedPattern)
-        else pattern
-        for name, pattern in ordered.items()
-    }
+    return patterns, problems
 
 
 def check_patterns(model: nn.Module, patterns: Mapping[str, Pattern]) -> dict[str, Pattern]:

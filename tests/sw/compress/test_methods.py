@@ -43,13 +43,13 @@ def test_rules_that_match_nothing_are_refused_before_training(name: str) -> None
         compress_model(DigitsCNN(), Trainer(data=load_digits()), prunings)
 
 
-def test_patterns_are_given_unless_filters_leave_or_a_budget_decides() -> None:
+def test_patterns_are_given_unless_filters_leave_or_a_search_or_budget_decides() -> None:
     model, pattern = DigitsCNN(), Pattern(select=KOutOfN(2, 8))
     rules = SRSTEPruning(patterns=[("conv[23]", pattern)])
     named = SRSTEPruning(patterns={"conv3": pattern})
     chosen = SRSTEPruning(patterns=PatternChoice(budget=MacBudget(0.5)))
     assert find_given_patterns(model, [rules]) == {"conv2": pattern, "conv3": pattern}
     assert find_given_patterns(model, [named]) == {"conv3": pattern}
-    assert find_given_patterns(model, [ParticlePruning(stride=3)]) == {}
+    assert find_given_patterns(model, [ParticlePruning(stride=3)]) is None
     assert find_given_patterns(model, [chosen]) is None
     assert find_given_patterns(model, [GDPPruning(keep=0.5), rules]) is None

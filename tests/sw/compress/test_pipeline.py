@@ -95,6 +95,7 @@ def test_checks_patterns_before_any_work() -> None:
         raise AssertionError("training has begun")
 
     message = "2-out-of-8 pruning needs in_channels divisible by 8, but layer 'conv1' has 1"
+    message += "; leave the layer dense"
     prunings = [SRSTEPruning(patterns={"conv1": TWO_OF_EIGHT})]
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         compress_model(DigitsCNN(), Trainer(data=load_digits(), progress=fail), prunings)
