@@ -2,28 +2,53 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.pruning.workbench import RESULTS
 
 
 def weight_rows(results: list[Mapping[str, Any]]) -> Iterator[str]:
-    yield "| network | method | pattern | epochs | dense | pruned float | 8 bit | 4 bit |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for result in results:
-        shared = f", shared by {result['shared_by']}" if result["shared_by"] > 1 else ""
-        kernel = " kernels" if result["granularity"] == "kernel" else ""
+    yield (
+        "| network | method | pattern | teacher | epochs | seeds | masks moved "
+        "| float | 8 bit | 4 bit |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for rows in _by_seed(results):
+        first = rows[0]
+        shared = f", shared by {first['shared_by']}" if first["shared_by"] > 1 else ""
+        kernel = " kernels" if first["granularity"] == "kernel" else ""
         cells = [
-            result["network"],
-            result["method"],
-            f"{result['pattern']}{kernel}{shared}",
-            f"{result['epochs_prune']} + {result['epochs_quantize']}",
+            first["network"],
+            first["method"],
+            f"{first['pattern']}{kernel}{shared}",
+            first["teacher"] or "",
+            f"{first['epochs_prune']} + {first['epochs_quantize']}",
+            str(len(rows)),
             *(
-                _percent(result.get(f"accuracy_{name}"))
-                for name in ("dense_float", "pruned_float", "8bit", "4bit")
+                _mean([row.get(name) for row in rows])
+                for name in ("moved", "accuracy_pruned_float", "accuracy_8bit", "accuracy_4bit")
             ),
         ]
         yield f"| {' | '.join(cells)} |"
+
+
+def _by_seed(results: list[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Group rows that differ in their seed only."""
+    names = ("network", "pattern", "granularity", "shared_by", "teacher", "method")
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for result in results:
+        groups.setdefault(tuple(result[name] or "" for name in names), []).append(result)
+    for _, rows in sorted(groups.items()):
+        yield rows
+
+
+def _mean(values: list[float | None]) -> str:
+    """Mean and standard error over seeds, in percent."""
+    given = [100 * value for value in values if value is not None]
+    if len(given) < 2:
+        return f"{given[0]:.2f}%" if given else ""
+    return f"{mean(given):.2f} ± {stdev(given) / len(given) ** 0.5:.2f}%"
 
 
 def filter_rows(results: list[Mapping[str, Any]]) -> Iterator[str]:

@@ -1,7 +1,10 @@
-"""SR-STE and DPP: exact k-out-of-n weights and kernels, 8 and 4 bits, ResNet-8 and ResNet-20."""
+"""Exact masks of weights on CIFAR-10: methods at equal epochs, and the longest training.
+
+A row prunes and trains a published network in float, and then trains it quantized for each width.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -12,6 +15,7 @@ from systolith.network import Granularity, KOutOfN, Pattern, save
 from systolith.prune import (
     DPP,
     SRSTE,
+    FrozenMasks,
     LogitInit,
     MaskSet,
     ScorePruner,
@@ -24,44 +28,64 @@ from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.train import evaluate
 
 WEIGHT_DECAY = 1e-4
-SWEEP_EPOCHS = {"resnet8": 2, "resnet20": 1}
-SWEEP_RATES = {8: 0.001, 4: 0.003}
-"""Of quantized training by bits: with normalization folded into the weights, 0.01 may diverge."""
-PATTERNS = [
-    (2, 4, Granularity.WEIGHT),
+METHODS = ("magnitude", "srste", "dpp")
+PATTERNS = (
     (1, 4, Granularity.WEIGHT),
     (2, 8, Granularity.WEIGHT),
-    (4, 16, Granularity.WEIGHT),
+    (1, 16, Granularity.WEIGHT),
     (1, 4, Granularity.KERNEL),
-]
+)
+SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One row of the table."""
+    """One row of the table.
+
+    Parameters
+    ----------
+    method : str
+        "dense", or one of METHODS; "magnitude" freezes its masks before training.
+    bits : tuple of int
+        Widths of weights; activations have 8 bits.
+    prune_epochs, quantize_epochs : int
+        Epochs of sparse float training, and of quantized training for each width.
+    teacher : str, optional
+        Network whose logits both trainings are distilled from.
+    ema : float, optional
+        Decay of the averaged weights.
+    """
 
     network: str
     method: str
-    k: int
-    n: int
-    bits: tuple[int, ...] = (8, 4)
+    k: int = 1
+    n: int = 1
     granularity: Granularity = Granularity.WEIGHT
     shared_by: int = 1
-    prune_epochs: int = 3
+    bits: tuple[int, ...] = (4,)
+    prune_epochs: int = 2
     quantize_epochs: int = 1
     learning_rate: float = 0.05
-    quantize_rates: Mapping[int, float] = field(default_factory=lambda: {8: 0.01, 4: 0.01})
+    quantize_rate: float = 0.003
+    teacher: str | None = None
+    ema: float | None = None
     seed: int = 0
 
     @property
     def name(self) -> str:
+        """Name of the row and of its result file."""
         kernel = "-kernel" if self.granularity is Granularity.KERNEL else ""
         shared = f"-shared{self.shared_by}" if self.shared_by > 1 else ""
-        return f"{self.network}-{self.method}-{self.k}of{self.n}{kernel}{shared}"
+        pattern = "" if self.method == "dense" else f"-{self.k}of{self.n}{kernel}{shared}"
+        teacher = "" if self.teacher is None else f"-from-{self.teacher}"
+        seed = f"-seed{self.seed}" if self.seed else ""
+        return f"{self.network}-{self.method}{pattern}{teacher}{seed}"
 
     def patterns(self, model: nn.Module) -> dict[str, Pattern]:
         """Every convolution but the first; kernels are k-out-of-n of all a filter's kernels."""
-        chosen = {}
+        chosen: dict[str, Pattern] = {}
+        if self.method == "dense":
+            return chosen
         for name in all_convolutions_but_first(model, Pattern()):
             channels = model.get_submodule(name).get_parameter("weight").shape[1]
             select = KOutOfN(self.k, self.n, self.granularity, self.shared_by)
@@ -82,6 +106,7 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
 
     def prune() -> Mapping[str, Any]:
         sparsifier = make_sparsifier(case, model, patterns)
+        before = sparsifier.masks(model)
         bench.fit(
             f"{name}-prune",
             model,
@@ -92,10 +117,19 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
             weight_decay=WEIGHT_DECAY,
             sparsifier=sparsifier,
             seed=case.seed,
+            teacher=bench.teacher(case.teacher, case.network),
+            ema=case.ema,
         )
         masks = sparsifier.masks(model)
         masks.apply_(model)
-        return {"model": model.state_dict(), "masks": dict(masks), "patterns": dict(masks.patterns)}
+        moved = sum(int((masks[key] & ~before[key]).sum()) for key in masks)
+        kept = sum(int(mask.sum()) for mask in masks.values())
+        return {
+            "model": model.state_dict(),
+            "masks": dict(masks),
+            "patterns": dict(masks.patterns),
+            "moved": moved / max(kept, 1),
+        }
 
     pruned = bench.stage(name, prune)
     model.load_state_dict(pruned["model"])
@@ -103,19 +137,21 @@ def run(case: Case, bench: Workbench) -> Mapping[str, Any]:
     row: dict[str, Any] = {
         "network": case.network,
         "method": case.method,
-        "pattern": f"{case.k}-of-{case.n}",
+        "pattern": "dense" if case.method == "dense" else f"{case.k}-of-{case.n}",
         "granularity": case.granularity.value,
         "shared_by": case.shared_by,
         "density": masks.density,
+        "teacher": case.teacher,
         "seed": case.seed,
         "epochs_prune": epochs,
         "epochs_quantize": bench.epochs(case.quantize_epochs),
+        "moved": pruned["moved"],
         "accuracy_dense_float": dense,
         "accuracy_pruned_float": evaluate(model, data.test_images, data.test_labels),
     }
     for bits in case.bits:
         row[f"accuracy_{bits}bit"] = quantized_accuracy(case, bench, model, masks, bits)
-    return row
+    return {**row, "seconds": dict(bench.seconds)}
 
 
 def quantized_accuracy(
@@ -142,10 +178,12 @@ def quantized_accuracy(
             quantized,
             data,
             epochs=bench.epochs(case.quantize_epochs),
-            learning_rate=case.quantize_rates[bits],
+            learning_rate=case.quantize_rate,
             warmup=0.05,
             weight_decay=0.0,
             seed=case.seed + 1,
+            teacher=bench.teacher(case.teacher, case.network),
+            ema=case.ema,
         )
         integers = lower(quantized, name=name.replace("-", "_"))
         save(integers, bench.folder / "networks" / f"{name}.json")
@@ -166,59 +204,54 @@ def integer_accuracy(quantized: QuantizedModel, bench: Workbench, network: str) 
 def make_sparsifier(
     case: Case, model: nn.Module, patterns: Mapping[str, Pattern]
 ) -> WeightSparsifier:
+    """Make the method of a case."""
     match case.method:
+        case "dense" | "magnitude":
+            return FrozenMasks(ScorePruner(patterns=patterns).masks(model))
         case "srste":
             return SRSTE(ScorePruner(patterns=patterns))
         case "dpp":
             return DPP(model, patterns, init=LogitInit.MAGNITUDE, seed=case.seed)
         case _:
-            raise ValueError(f"method must be srste or dpp, got {case.method}")
+            raise ValueError(f"method must be dense or one of {METHODS}, got {case.method}")
+
+
+def compared() -> list[Case]:
+    """ResNet-20, each method on each pattern: equal epochs, three seeds."""
+    return [
+        Case(network="resnet20", method=method, k=k, n=n, granularity=granularity, seed=seed)
+        for seed in SEEDS
+        for k, n, granularity in PATTERNS
+        for method in METHODS
+    ]
+
+
+def distilled() -> list[Case]:
+    """Long training with a teacher: the networks that are built."""
+    resnet8 = {"network": "resnet8", "teacher": "resnet20", "quantize_rate": 0.005}
+    sparse = {"method": "srste", "k": 1, "n": 4}
+    return [
+        Case(
+            **resnet8,
+            **sparse,
+            shared_by=2,
+            prune_epochs=120,
+            quantize_epochs=30,
+            bits=(4,),
+        ),
+        Case(**resnet8, **sparse, prune_epochs=100, quantize_epochs=10, bits=(8,)),
+        Case(**resnet8, method="dense", prune_epochs=60, quantize_epochs=10, bits=(8,)),
+        Case(
+            network="resnet20",
+            **sparse,
+            prune_epochs=60,
+            quantize_epochs=10,
+            bits=(8, 4),
+            teacher="resnet56",
+        ),
+    ]
 
 
 def cases() -> list[Case]:
-    """All rows: the long ones, and a sweep of few epochs."""
-    aims = [
-        Case(
-            network="resnet8",
-            method="srste",
-            k=1,
-            n=4,
-            prune_epochs=36,
-            quantize_epochs=4,
-        ),
-        Case(
-            network="resnet8",
-            method="srste",
-            k=1,
-            n=4,
-            bits=(4,),
-            shared_by=2,
-            prune_epochs=60,
-            quantize_epochs=25,
-        ),
-        Case(
-            network="resnet20",
-            method="srste",
-            k=1,
-            n=4,
-            prune_epochs=18,
-            quantize_epochs=2,
-            quantize_rates={8: 0.001, 4: 0.01},
-        ),
-    ]
-    taken = {case.name for case in aims}
-    sweep = [
-        Case(
-            network=network,
-            method=method,
-            k=k,
-            n=n,
-            granularity=granularity,
-            prune_epochs=epochs,
-            quantize_rates=SWEEP_RATES,
-        )
-        for network, epochs in SWEEP_EPOCHS.items()
-        for method in ("srste", "dpp")
-        for k, n, granularity in PATTERNS
-    ]
-    return [*aims, *(case for case in sweep if case.name not in taken)]
+    """All rows."""
+    return [*compared(), *distilled()]

@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.results import write_result
 from systolith.data import Dataset, crop_and_flip, load_cifar10
 from systolith.models import ResNet8, load_weights, resnet20, resnet56
-from systolith.train import Algorithm, EpochProgress, Precision, fit
+from systolith.train import Algorithm, EpochProgress, Normalized, Precision, Teacher, fit
 
 RESULTS = Path(__file__).parent / "results"
 NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
@@ -24,6 +24,8 @@ NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
 }
 RAW_PIXELS = {"resnet8": 255.0}
 """Networks trained on pixels 0..255; the others want normalized colours."""
+CIFAR_MEAN, CIFAR_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of the colours that :func:`load_cifar10` normalizes with."""
 
 
 @dataclass(kw_only=True)
@@ -36,6 +38,7 @@ class Workbench:
     scale: float = 1.0
     """Factor on all epochs, for trying a command out."""
     seconds: dict[str, float] = field(default_factory=dict)
+    teachers: dict[str, Teacher] = field(default_factory=dict)
     checkpoints: list[Path] = field(default_factory=list)
     """Of training whose stage is not saved yet."""
 
@@ -61,6 +64,19 @@ class Workbench:
         load_weights(model, path, input_scale=RAW_PIXELS.get(network, 1.0))
         return model.eval()
 
+    def teacher(self, name: str | None, student: str) -> Teacher | None:
+        """Make a published network teach a student; logits are cached in the work folder."""
+        if name is None:
+            return None
+        raw = student in RAW_PIXELS
+        key = f"{name}, {'raw' if raw else 'normalized'}"
+        if key not in self.teachers:
+            model = self.trained(name)
+            if raw:
+                model = Normalized(model, CIFAR_MEAN, CIFAR_DEVIATION)
+            self.teachers[key] = Teacher(model, cache=self.folder / "teachers")
+        return self.teachers[key]
+
     def epochs(self, epochs: int) -> int:
         return max(1, round(epochs * self.scale))
 
@@ -85,7 +101,7 @@ class Workbench:
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.monotonic() - start, 1)
 
     def stage(self, name: str, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
-        """Do the work, or find its result again."""
+        """Do the work, or read its result if an earlier run has finished it."""
         path = self.folder / f"{name}.pt"
         if path.exists():
             content: Mapping[str, Any] = torch.load(path, weights_only=False)
