@@ -4,7 +4,7 @@ A row prunes and trains a published network in float, and then trains it quantiz
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -50,6 +50,8 @@ class Case:
         Widths of weights; activations have 8 bits.
     prune_epochs, quantize_epochs : int
         Epochs of sparse float training, and of quantized training for each width.
+    logit_rate : float
+        Learning rate of DPP's logits.
     teacher : str, optional
         Network whose logits both trainings are distilled from.
     ema : float, optional
@@ -67,6 +69,7 @@ class Case:
     quantize_epochs: int = 1
     learning_rate: float = 0.05
     quantize_rate: float = 0.003
+    logit_rate: float = 0.01
     teacher: str | None = None
     ema: float | None = None
     seed: int = 0
@@ -211,7 +214,13 @@ def make_sparsifier(
         case "srste":
             return SRSTE(ScorePruner(patterns=patterns))
         case "dpp":
-            return DPP(model, patterns, init=LogitInit.MAGNITUDE, seed=case.seed)
+            return DPP(
+                model,
+                patterns,
+                init=LogitInit.MAGNITUDE,
+                learning_rate=case.logit_rate,
+                seed=case.seed,
+            )
         case _:
             raise ValueError(f"method must be dense or one of {METHODS}, got {case.method}")
 
@@ -228,26 +237,19 @@ def compared() -> list[Case]:
 
 def distilled() -> list[Case]:
     """Long training with a teacher: the networks that are built."""
-    resnet8 = {"network": "resnet8", "teacher": "resnet20", "quantize_rate": 0.005}
-    sparse = {"method": "srste", "k": 1, "n": 4}
+    resnet8 = Case(network="resnet8", method="dense", teacher="resnet20", learning_rate=0.03)
+    sparse = replace(resnet8, method="dpp", k=1, n=4, logit_rate=7e-4)
     return [
-        Case(
-            **resnet8,
-            **sparse,
-            shared_by=2,
-            prune_epochs=120,
-            quantize_epochs=30,
-            bits=(4,),
-        ),
-        Case(**resnet8, **sparse, prune_epochs=100, quantize_epochs=10, bits=(8,)),
-        Case(**resnet8, method="dense", prune_epochs=60, quantize_epochs=10, bits=(8,)),
-        Case(
+        replace(sparse, shared_by=2, prune_epochs=60, quantize_epochs=20),
+        replace(sparse, prune_epochs=60, quantize_epochs=10, bits=(8,)),
+        replace(resnet8, prune_epochs=40, quantize_epochs=10, bits=(8,)),
+        replace(
+            sparse,
             network="resnet20",
-            **sparse,
-            prune_epochs=60,
+            teacher="resnet56",
+            prune_epochs=40,
             quantize_epochs=10,
             bits=(8, 4),
-            teacher="resnet56",
         ),
     ]
 
