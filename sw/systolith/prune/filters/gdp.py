@@ -11,10 +11,14 @@ from torch import Tensor, nn
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
-from systolith.prune.filters.saliency import Saliency
+from systolith.prune.filters.saliency import Saliency, average_over_rounds
 from systolith.prune.filters.selection import FilterBudget, check_budget, select_filters, unit_costs
+from systolith.prune.pace import Pace, warn_of_short_training
 
 __all__ = ["GDP"]
+
+FEWEST_UPDATES = 3
+"""With fewer updates before masks freeze, pruning is hardly gradual, and a mistake stays."""
 
 
 class GDP:
@@ -24,36 +28,56 @@ class GDP:
 
     ``theta_j = mean over batches of |dL/dm_j|,  dL/dm_j = sum_r dL/dW_jr W_jr``
 
-    and the lowest are masked until the budget is met. The gradient passes straight through the
-    masks, so a masked filter continues to learn, has a saliency, and may return.
+    and the lowest are masked until the budget is met. The last `batches` steps of an interval
+    measure the saliency without masks, so it is that of the current weights: a masked filter is
+    judged like a kept one. Otherwise the network is masked, and the gradient passes straight
+    through the masks: a masked filter continues to learn, and may return.
 
     Parameters
     ----------
     groups : iterable of ChannelGroup
         From :func:`systolith.prune.find_channel_groups`.
     budget : FilterBudget
-        Budget of the final masks.
+        Budget of the final masks; its floor is the fewest filters of a group.
     interval : int
-        Steps between updates of the masks.
+        Steps between updates of the masks; at least 1.
+    batches : int, optional
+        Steps of each interval that measure the saliency; 1..interval. Default: a quarter, rounded
+        up.
     begin : float
-        Progress at which pruning starts, 0..1.
+        Progress at which pruning starts, 0..1. Before, nothing is masked.
     ramp_until : float
         Progress at which the kept share reaches its final value; it falls fast at first:
         ``keep + (1 - keep) (1 - t)^3``. A value up to `begin` means that it falls at once.
     freeze_at : float
         The first update at or after this progress is the last; fine-tuning follows.
-    per_cost : bool
-        Sort by saliency divided by the cost of a filter in the budget.
+    per_cost : bool, optional
+        Sort by saliency divided by the cost of a filter in the budget. Default: if the budget has a
+        cost.
+    momentum : float
+        Saliency is averaged over updates, ``momentum * old + (1 - momentum) * new``; from 0 to
+        below 1.
+    hysteresis : float
+        A masked filter returns if its saliency is above ``1 + hysteresis`` times that of the filter
+        that it replaces; at least 0.
 
     Raises
     ------
     PruneError
         If a number is out of range, or the budget cannot be met; all problems are listed.
 
+    Warns
+    -----
+    UserWarning
+        In one of the first steps, if training is too short for three updates.
+
     Notes
     -----
     Lin, Ji, Li, Wu, Huang, Zhang: Accelerating convolutional networks via global & dynamic filter
     pruning (IJCAI 2018).
+
+    Batch norms normalize the batches of a measurement by these batches themselves. Their running
+    statistics, like all buffers, are set back afterwards: they belong to the masked network.
 
     **Deviation:** behind a batch norm, the saliency is that of a gate: see
     :class:`systolith.prune.filters.saliency.GateGradients`. With the weights of the convolution, as
@@ -62,8 +86,12 @@ class GDP:
     **Deviation:** filters tied by additions or depthwise convolutions are masked together; their
     derivatives are added before the absolute value is taken.
 
-    **Deviation:** saliency is collected in all steps since the last update, from the gradients of
-    training, instead of in a separate pass over 100 batches.
+    **Deviation:** the batches that measure the saliency also train the network, without masks,
+    instead of a separate pass over 100 batches for every 500 steps. So a step costs the same, and
+    masked filters learn beside the others.
+
+    **Deviation:** the saliency is averaged over updates, and masks have hysteresis. Without both,
+    about a third of the masks changes at every update.
 
     **Deviation:** budgets other than a share of the filters, a floor for each group, portions, a
     gradual start, and saliency per cost.
@@ -75,44 +103,66 @@ class GDP:
         budget: FilterBudget,
         *,
         interval: int = 100,
-        begin: float = 0.1,
-        ramp_until: float = 0.0,
-        freeze_at: float = 0.7,
-        per_cost: bool = False,
+        batches: int | None = None,
+        begin: float = 0.05,
+        ramp_until: float = 0.3,
+        freeze_at: float = 0.5,
+        per_cost: bool | None = None,
+        momentum: float = 0.7,
+        hysteresis: float = 1.0,
     ) -> None:
         problems = []
+        batches = -(-interval // 4) if batches is None else batches
         if interval < 1:
             problems.append(f"interval must be at least 1, got {interval}")
+        elif not 1 <= batches <= interval:
+            problems.append(f"batches must lie in 1..{interval}, the interval, got {batches}")
         if not 0 <= begin <= freeze_at <= 1:
             problems.append(
                 f"GDP needs 0 <= begin <= freeze_at <= 1, got begin={begin}, freeze_at={freeze_at}"
             )
         if not 0 <= ramp_until <= freeze_at:
             problems.append(f"ramp_until must be at most freeze_at ({freeze_at}), got {ramp_until}")
+        if not 0 <= momentum < 1:
+            problems.append(f"momentum must be at least 0 and below 1, got {momentum}")
+        if hysteresis < 0:
+            problems.append(f"hysteresis must be at least 0, got {hysteresis}")
         if per_cost and budget.cost is None:
             problems.append("saliency per cost needs a budget with a cost")
         PruneError.raise_if_any(problems)
         self._groups, self._budget = tuple(groups), budget
         check_budget(self._groups, budget)
-        self._interval, self._begin = interval, begin
-        self._ramp_until, self._freeze_at = ramp_until, freeze_at
-        self._unit_costs = (
-            unit_costs(self._groups, budget.cost) if per_cost and budget.cost is not None else {}
-        )
+        self._interval, self._batches = interval, batches
+        self._begin, self._ramp_until, self._freeze_at = begin, ramp_until, freeze_at
+        self._momentum, self._hysteresis = momentum, hysteresis
+        self._unit_costs: dict[str, float] = {}
+        if budget.cost is not None and per_cost is not False:
+            self._unit_costs = unit_costs(self._groups, budget.cost)
         self._saliency = Saliency(self._groups, torch.abs)
+        self._average: dict[str, Tensor] = {}
         self._masks: FilterMasks | None = None
         self._keep = 1.0
+        self._steps = 0
         self._frozen = False
+        self._pace = Pace()
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""
-        if not self._frozen and self._saliency.batches >= self._interval:
+        if (steps := self._pace.new_estimate(progress)) is not None:
+            self._check_length(steps)
+        if not self._frozen and self._steps >= self._interval:
             if progress >= self._begin:
                 self._update(model, progress)
             self._saliency.reset()
+            self._steps = 0
+        self._steps += 1
         learning = not self._frozen
-        with self._saliency.step(model, learn_on=learning, collect=learning):
+        # Without masks, every step measures.
+        measuring = learning and (
+            self._masks is None or self._steps > self._interval - self._batches
+        )
+        with self._saliency.step(model, learn_on=learning, collect=measuring, masked=not measuring):
             yield
 
     def filters(self, model: nn.Module) -> FilterMasks:
@@ -121,46 +171,68 @@ class GDP:
         Raises
         ------
         PruneError
-            If there has been no step.
+            If no step has measured a saliency.
         """
         if self._masks is not None and self._keep == self._budget.keep:
             return self._masks
-        if not self._saliency.batches:
+        if not self._average and not self._saliency.batches:
             raise PruneError(["filters are chosen by their saliency, which needs a training step"])
-        return self._select(model, self._budget.keep)
+        return self._select(self._average or self._averaged(model), self._budget.keep)
 
     def state_dict(self) -> dict[str, Any]:
         """Masks, saliency, and how far pruning went."""
-        masks = None if self._masks is None else dict(self._masks)
-        saliency = self._saliency.state_dict()
-        return {"masks": masks, "saliency": saliency, "keep": self._keep, "frozen": self._frozen}
+        return {
+            "masks": None if self._masks is None else dict(self._masks),
+            "saliency": self._saliency.state_dict(),
+            "average": dict(self._average),
+            "keep": self._keep,
+            "steps": self._steps,
+            "frozen": self._frozen,
+            "pace": self._pace.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from such a state, with identical results."""
         self._saliency.load_state_dict(state["saliency"])
-        self._keep, self._frozen = state["keep"], state["frozen"]
+        self._average = dict(state["average"])
+        self._keep, self._steps, self._frozen = state["keep"], state["steps"], state["frozen"]
+        self._pace.load_state_dict(state["pace"])
         masks = state["masks"]
         self._use(None if masks is None else FilterMasks(masks, self._groups))
 
+    def _check_length(self, steps: int) -> None:
+        updates = int(steps * (self._freeze_at - self._begin) / self._interval)
+        if updates < FEWEST_UPDATES:
+            warn_of_short_training(
+                "GDP",
+                f"{FEWEST_UPDATES} updates of its masks before they freeze",
+                f"{updates} in {steps} steps with interval={self._interval}; use a smaller "
+                "interval, or train for longer",
+            )
+
     def _update(self, model: nn.Module, progress: float) -> None:
         self._keep = self._keep_at(progress)
-        self._use(self._select(model, self._keep))
+        self._average = self._averaged(model)
+        self._use(self._select(self._average, self._keep))
         self._frozen = progress >= self._freeze_at
 
     def _use(self, masks: FilterMasks | None) -> None:
         self._masks = masks
         self._saliency.set_masks(masks)
 
-    def _select(self, model: nn.Module, keep: float) -> FilterMasks:
-        scores = self._saliency.mean(model)
-        return select_filters(
-            self._groups,
-            {name: self._worth(name, score) for name, score in scores.items()},
-            replace(self._budget, keep=keep),
-        )
+    def _averaged(self, model: nn.Module) -> dict[str, Tensor]:
+        return average_over_rounds(self._average, self._saliency.mean(model), self._momentum)
 
-    def _worth(self, name: str, score: Tensor) -> Tensor:
-        return score.double() / (self._unit_costs.get(name) or 1.0)
+    def _select(self, saliency: Mapping[str, Tensor], keep: float) -> FilterMasks:
+        scores = {name: self._worth(name, score) for name, score in saliency.items()}
+        return select_filters(self._groups, scores, replace(self._budget, keep=keep))
+
+    def _worth(self, name: str, saliency: Tensor) -> Tensor:
+        worth = saliency.double() / (self._unit_costs.get(name) or 1.0)
+        if self._masks is None or name not in self._masks:
+            return worth
+        kept = self._masks[name].to(worth.device)
+        return torch.where(kept, worth * (1 + self._hysteresis), worth)
 
     def _keep_at(self, progress: float) -> float:
         if progress >= self._ramp_until:

@@ -1,7 +1,7 @@
 """The derivative of the loss with respect to a gate on each filter, and its mean over steps."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.straight_through import MaskedFilters
 
-__all__ = ["GateGradients", "Saliency"]
+__all__ = ["GateGradients", "Saliency", "average_over_rounds"]
 
 
 class GateGradients:
@@ -210,14 +210,19 @@ class Saliency:
         self._masks, self._masked = masks, None
 
     @contextmanager
-    def step(self, model: nn.Module, *, learn_on: bool, collect: bool) -> Iterator[None]:
-        """Mask filters inside the block, collect after it; masked filters may continue to learn."""
-        masked, masks = self._masked, self._masks if self._masks is not None else {}
-        if masked is None or masked.model is not model or masked.learn_on != learn_on:
-            masked = MaskedFilters(model, self._groups, masks, learn_on=learn_on)
-            self._masked = masked
+    def step(
+        self, model: nn.Module, *, learn_on: bool, collect: bool, masked: bool = True
+    ) -> Iterator[None]:
+        """Mask filters inside the block, collect after it.
+
+        Masked filters may continue to learn. A step that is not masked computes with all filters,
+        and leaves the buffers of the model as they were, unless there are no masks at all.
+        """
         reader = self._reader(model)
-        with masked.applied(), reader.watching() if collect else nullcontext():
+        masking = self._masking(model, learn_on) if masked else _keeping_buffers(model)
+        if self._masks is None:
+            masking = nullcontext()
+        with masking, reader.watching() if collect else nullcontext():
             yield
         if collect:
             measured = self._measure(reader.read())
@@ -232,7 +237,35 @@ class Saliency:
         """Continue from such a state."""
         self._sum, self._batches = state["sum"], state["batches"]
 
+    def _masking(self, model: nn.Module, learn_on: bool) -> AbstractContextManager[None]:
+        masked, masks = self._masked, self._masks or {}
+        if masked is None or masked.model is not model or masked.learn_on != learn_on:
+            masked = MaskedFilters(model, self._groups, masks, learn_on=learn_on)
+            self._masked = masked
+        return masked.applied()
+
     def _reader(self, model: nn.Module) -> GateGradients:
         if self._gradients is None or self._gradients.model is not model:
             self._gradients = GateGradients(model, self._groups)
         return self._gradients
+
+
+@contextmanager
+def _keeping_buffers(model: nn.Module) -> Iterator[None]:
+    """Set buffers back after the block, such as the running statistics of batch norms."""
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(before[name])
+
+
+def average_over_rounds(
+    old: Mapping[str, Tensor], new: Mapping[str, Tensor], momentum: float
+) -> dict[str, Tensor]:
+    """``momentum * old + (1 - momentum) * new``, by name; `new` in the first round."""
+    if not old:
+        return dict(new)
+    return {name: momentum * old[name] + (1 - momentum) * score for name, score in new.items()}

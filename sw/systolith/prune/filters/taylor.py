@@ -12,8 +12,9 @@ from systolith.prune.errors import PruneError
 from systolith.prune.filters.gates import gated
 from systolith.prune.filters.groups import ChannelGroup, module_gates
 from systolith.prune.filters.masks import FilterMasks
-from systolith.prune.filters.saliency import Saliency
+from systolith.prune.filters.saliency import Saliency, average_over_rounds
 from systolith.prune.filters.selection import FilterBudget, check_budget, select_filters
+from systolith.prune.pace import Pace, warn_of_short_training
 
 __all__ = ["TaylorGates", "taylor_scores"]
 
@@ -46,6 +47,12 @@ class TaylorGates:
     ------
     PruneError
         If a number is out of range, or the budget cannot be met; all problems are listed.
+
+    Warns
+    -----
+    UserWarning
+        In one of the first steps, or in the first round, if the rounds left in training are too few
+        for the budget.
 
     Notes
     -----
@@ -85,13 +92,22 @@ class TaylorGates:
         self._masks: FilterMasks | None = None
         self._removed = 0
         self._done = False
+        self._pace = Pace()
+        self._steps: int | None = None
+        self._checked = False
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""
+        if (steps := self._pace.new_estimate(progress)) is not None:
+            self._steps = steps
+            if steps <= self._batches:
+                self._warn(0, steps)
         if not self._done and self._saliency.batches >= self._batches:
             self._importance = self._averaged(model)
             self._saliency.reset()
+            if self._steps is not None and not self._checked:
+                self._check_length(self._steps, progress)
             if progress >= self._begin:
                 self._remove()
         with self._saliency.step(model, learn_on=False, collect=not self._done):
@@ -121,6 +137,9 @@ class TaylorGates:
             "saliency": self._saliency.state_dict(),
             "removed": self._removed,
             "done": self._done,
+            "pace": self._pace.state_dict(),
+            "steps": self._steps,
+            "checked": self._checked,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -128,17 +147,33 @@ class TaylorGates:
         self._saliency.load_state_dict(state["saliency"])
         self._importance = dict(state["importance"])
         self._removed, self._done = state["removed"], state["done"]
+        self._pace.load_state_dict(state["pace"])
+        self._steps, self._checked = state["steps"], state["checked"]
         masks = state["masks"]
         self._use(None if masks is None else FilterMasks(masks, self._groups))
 
     def _averaged(self, model: nn.Module) -> dict[str, Tensor]:
-        new = self._saliency.mean(model)
-        if not self._importance:
-            return new
-        return {
-            name: self._momentum * self._importance[name] + (1 - self._momentum) * score
-            for name, score in new.items()
-        }
+        return average_over_rounds(self._importance, self._saliency.mean(model), self._momentum)
+
+    def _check_length(self, steps: int, progress: float) -> None:
+        """Compare the filters that have to leave, by the importance so far, with rounds left."""
+        self._checked = True
+        left = round(steps * (1 - max(progress, self._begin)))
+        rounds = 1 + (left - 1) // self._batches
+        masks = self._select(self._importance, None)
+        missing = sum(int((~mask).sum()) for mask in masks.values()) - self._removed
+        if rounds * self._per_round < missing:
+            self._warn(rounds, steps, missing)
+
+    def _warn(self, rounds: int, steps: int, missing: int | None = None) -> None:
+        self._checked = True
+        filters = "all filters that exceed" if missing is None else f"{missing} filters to meet"
+        warn_of_short_training(
+            "pruning by Taylor gates",
+            f"rounds to remove {filters} the budget",
+            f"{rounds} of {self._per_round} filters in {steps} steps with batches={self._batches}; "
+            "the rest leaves at once at the end",
+        )
 
     def _remove(self) -> None:
         self._removed += self._per_round
@@ -204,10 +239,9 @@ def taylor_scores(
     for images, labels in batches:
         with gated(model, module_gates(removable, gates)):
             value = loss(model(images.to(device)), labels.to(device))
-        for name, found in zip(
-            gates, torch.autograd.grad(value, list(gates.values())), strict=True
-        ):
-            sums[name] += found.square()
+        gradients = torch.autograd.grad(value, list(gates.values()))
+        for name, gradient in zip(gates, gradients, strict=True):
+            sums[name] += gradient.square()
         number += 1
     if not number:
         raise PruneError(["importance needs at least one batch, got none"])

@@ -1,4 +1,5 @@
 import re
+from copy import deepcopy
 
 import pytest
 import torch
@@ -56,11 +57,11 @@ def test_saliency_is_the_closed_form_on_a_linear_network() -> None:
 
 def test_a_filter_that_was_removed_by_mistake_returns() -> None:
     model = _two_units(nn.ReLU())
-    gdp = GDP(find_channel_groups(model, torch.zeros(1, 2)), HALF, interval=2, begin=0.0)
+    gdp = GDP(find_channel_groups(model, torch.zeros(1, 2)), HALF, interval=4, begin=0.0)
     optimizer = torch.optim.SGD(model[0].parameters(), lr=0.05)
 
-    def steps(x: Tensor) -> list[bool]:
-        for _ in range(3):
+    def steps(x: Tensor, count: int) -> list[bool]:
+        for _ in range(count):
             optimizer.zero_grad()
             with gdp.step(model, 0.1):
                 (model(x) - 3).square().sum().backward()
@@ -68,10 +69,10 @@ def test_a_filter_that_was_removed_by_mistake_returns() -> None:
         return gdp.filters(model)["0"].tolist()
 
     # These images drive the bias of unit 1 against its weight: it is worth nothing, and leaves.
-    assert steps(torch.tensor([[1.0, -0.5]])) == [True, False]
+    assert steps(torch.tensor([[1.0, -0.5]]), 5) == [True, False]
     masked = model[0].weight[1].clone()
     # These tell that it was worth more; it still learns while it is masked, and comes back.
-    assert steps(torch.tensor([[-0.5, 1.0]])) == [False, True]
+    assert steps(torch.tensor([[-0.5, 1.0]]), 12) == [False, True]
     assert not torch.equal(model[0].weight[1], masked)
 
 
@@ -118,22 +119,24 @@ def test_fixed_shortcuts_have_saliency_too() -> None:
     assert sum(masks.kept.values()) == sum(group.size for group in groups if group.removable) // 2
 
 
-def test_inside_a_step_the_masked_network_computes_and_weights_stay() -> None:
+def test_masked_and_measuring_steps_alternate() -> None:
     model = network()
-    gdp = GDP(GROUPS, HALF, interval=1, begin=0.0)
-    assert len(list(train(model, gdp, optimizer_of(model), last=5))) == 5
-    before = {name: value.clone() for name, value in model.named_parameters()}
+    gdp = GDP(GROUPS, HALF, interval=4, batches=1, begin=0.0, ramp_until=0.0, freeze_at=1.0)
+    list(train(model, gdp, optimizer_of(model), last=5))
     masks = gdp.filters(model)
     images, _ = batch(0)
-    model.eval()
-    with gated(model, masks.gates()):
-        expected = model(images)
-    gdp._saliency.reset()  # so that this step does not choose anew
-    with gdp.step(model, 0.2):
-        output = model(images)
-        output.sum().backward()
-    assert torch.equal(output, expected)
-    assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
+    for step in range(6, 9):
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        with gated(other := deepcopy(model), masks.gates() if step < 8 else {}):
+            expected = other(images)
+        with gdp.step(model, 0.2):
+            output = model(images)
+            output.sum().backward()
+        assert torch.allclose(output, expected, atol=1e-6)
+        after = model.state_dict()
+        changed = [name for name, value in before.items() if not torch.equal(value, after[name])]
+        statistics = ["1.running_mean", "1.running_var", "1.num_batches_tracked"]
+        assert changed == (statistics if step < 8 else []), "measuring leaves no trace"
 
 
 def test_warms_up_ramps_and_freezes() -> None:
@@ -166,13 +169,42 @@ def test_a_state_from_before_any_masks_takes_them_off() -> None:
     assert torch.equal(output, expected)
 
 
-def test_chooses_at_once_if_training_ends_before_the_budget_is_met() -> None:
+def test_warns_in_the_second_step_if_training_is_too_short_and_then_chooses_at_once() -> None:
     model = network()
     gdp = GDP(GROUPS, HALF, interval=100)
     with pytest.raises(PruneError, match="^filters are chosen by their saliency, which needs a"):
         gdp.filters(model)
-    list(train(model, gdp, optimizer_of(model), last=2))
+    message = (
+        "GDP needs 3 updates of its masks before they freeze, got 0 in 40 steps with interval=100; "
+        "use a smaller interval, or train for longer"
+    )
+    list(train(model, gdp, optimizer_of(model), last=1))
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        list(train(model, gdp, optimizer_of(model), first=1, last=2))
+    list(train(model, gdp, optimizer_of(model), first=2, last=4))
     assert gdp.filters(model).density == 0.5
+
+
+def test_without_hysteresis_masks_change_more() -> None:
+    changes = {}
+    for hysteresis, momentum in ((0.0, 0.0), (1.0, 0.7)):
+        model, changes[hysteresis] = network(), 0
+        gdp = GDP(
+            GROUPS,
+            HALF,
+            interval=2,
+            begin=0.0,
+            freeze_at=1.0,
+            ramp_until=0.0,
+            hysteresis=hysteresis,
+            momentum=momentum,
+        )
+        before: dict[str, Tensor] = {}
+        for _ in train(model, gdp, optimizer_of(model)):
+            masks = gdp._masks or {}
+            changes[hysteresis] += sum(int((masks[n] ^ before[n]).sum()) for n in before)
+            before = dict(masks)
+    assert changes[1.0] < changes[0.0] / 2
 
 
 def test_is_a_filter_sparsifier() -> None:
@@ -182,13 +214,25 @@ def test_is_a_filter_sparsifier() -> None:
 
 def test_refuses_settings_out_of_range() -> None:
     message = (
-        "4 problems:\n  - interval must be at least 1, got 0"
-        "\n  - GDP needs 0 <= begin <= freeze_at <= 1, got begin=0.9, freeze_at=0.7"
-        "\n  - ramp_until must be at most freeze_at (0.7), got 0.8"
+        "6 problems:\n  - interval must be at least 1, got 0"
+        "\n  - GDP needs 0 <= begin <= freeze_at <= 1, got begin=0.9, freeze_at=0.5"
+        "\n  - ramp_until must be at most freeze_at (0.5), got 0.8"
+        "\n  - momentum must be at least 0 and below 1, got 1.0"
+        "\n  - hysteresis must be at least 0, got -1"
         "\n  - saliency per cost needs a budget with a cost"
     )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        GDP(GROUPS, HALF, interval=0, begin=0.9, ramp_until=0.8, per_cost=True)
+        GDP(
+            *(GROUPS, HALF),
+            interval=0,
+            begin=0.9,
+            ramp_until=0.8,
+            per_cost=True,
+            momentum=1.0,
+            hysteresis=-1,
+        )
+    with pytest.raises(PruneError, match=r"^batches must lie in 1\.\.4, the interval, got 5$"):
+        GDP(GROUPS, HALF, interval=4, batches=5)
     with pytest.raises(PruneError, match="^keep=0.5 allows a cost of 7, but with floor=8"):
         GDP(GROUPS, FilterBudget(keep=0.5, floor=8))
     with pytest.raises(PruneError, match="^a network needs filters that can be removed, got none$"):

@@ -139,6 +139,25 @@ def test_goes_on_at_once_if_training_ends_before_the_budget_is_met() -> None:
     assert all(not (mask & ~left[name]).any() for name, mask in gates.filters(model).items())
 
 
+def test_warns_if_the_rounds_do_not_suffice() -> None:
+    model = network()
+    gates = TaylorGates(GROUPS, HALF, batches=10, per_round=2)
+    message = (
+        "pruning by Taylor gates needs rounds to remove 7 filters to meet the budget, "
+        "got 3 of 2 filters in 40 steps with batches=10; the rest leaves at once at the end"
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        list(train(model, gates, optimizer_of(model)))
+    gates = TaylorGates(GROUPS, HALF, batches=50)
+    with pytest.warns(
+        UserWarning, match="^pruning by Taylor gates needs rounds .*, got 0 of 8 filters in 40"
+    ):
+        list(train(model, gates, optimizer_of(model)))
+    gates = TaylorGates(GROUPS, HALF, batches=10, per_round=3)
+    list(train(model, gates, optimizer_of(model)))
+    assert gates._done
+
+
 def test_refuses_settings_out_of_range() -> None:
     message = (
         "4 problems:\n  - batches must be at least 1, got 0"
