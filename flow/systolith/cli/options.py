@@ -52,7 +52,7 @@ BOARDS = ("ulx3s-12f", "ulx3s-25f", "ulx3s-45f", "ulx3s-85f", "tangnano9k")
 
 METHODS = (
     *("magnitude", "sr-ste", "dpp", "spp", "particles"),
-    *("gdp", "taylor", "lfe", "dpp-filters", "djpq"),
+    *("gdp", "taylor", "filters", "lfe", "dpp-filters", "djpq"),
 )
 """Of the sections in :data:`systolith.config.PruneSection`."""
 

@@ -14,6 +14,7 @@ __all__ = [
     "DPPFiltersSection",
     "DPPSection",
     "FilterSection",
+    "FiltersSection",
     "GDPSection",
     "LFESection",
     "MagnitudeSection",
@@ -197,6 +198,8 @@ class FilterSection(RemovalStep):
 
     keep: Share | None = None
     budget: BudgetSection | None = None
+    ratios: dict[str, Share] = {}
+    """Share of the filters to keep, by regular expression for layer names; later ones win."""
     least: Share = 0.1
     """Least share of each layer's filters."""
     multiple_of: Count = 1
@@ -204,7 +207,8 @@ class FilterSection(RemovalStep):
 
     @model_validator(mode="after")
     def _check_choice(self) -> "FilterSection":
-        if (self.keep is None) == (self.budget is None):
+        both, neither = self.keep and self.budget, self.keep is None and self.budget is None
+        if both or (neither and not self.ratios):
             raise ValueError("needs either keep or a budget")
         if self.budget is not None and self.budget.cycles is not None:
             raise ValueError("a budget of filters needs macs or parameters, got cycles")
@@ -215,14 +219,23 @@ class GDPSection(FilterSection):
     """Global and dynamic filter pruning."""
 
     method: Literal["gdp"]
-    per_mac: bool = False
-    """Rank by saliency per MAC."""
+    per_mac: bool | None = None
+    """Rank by saliency per MAC, or per parameter; default: if there is a budget."""
 
 
 class TaylorSection(FilterSection):
     """Taylor importance of gates."""
 
     method: Literal["taylor"]
+
+
+class FiltersSection(FilterSection):
+    """Filters with the lowest scores leave at once."""
+
+    method: Literal["filters"]
+    score: Literal["l1", "l2", "fpgm", "bn-scale", "lamp", "random"] = "l1"
+    per_layer: bool = False
+    """Whether the same share of each layer leaves; otherwise all layers are ranked together."""
 
 
 class LFESection(FilterSection):
@@ -263,6 +276,7 @@ PruneSection = Annotated[
     | ParticlesSection
     | GDPSection
     | TaylorSection
+    | FiltersSection
     | LFESection
     | DPPFiltersSection
     | DJPQSection,

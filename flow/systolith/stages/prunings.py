@@ -10,6 +10,7 @@ from systolith.compress import (
     DPPFilterPruning,
     DPPPruning,
     EnsemblePruning,
+    FilterScorePruning,
     GDPPruning,
     MacBudget,
     MagnitudePruning,
@@ -28,6 +29,7 @@ from systolith.config import (
     DPPSection,
     Experiment,
     FilterSection,
+    FiltersSection,
     MagnitudeSection,
     ParticlesSection,
     PruneSection,
@@ -36,7 +38,7 @@ from systolith.config import (
     WeightSection,
 )
 from systolith.network import KOutOfN, Pattern
-from systolith.prune import Cubic, LogitInit, OneShot, Schedule, StridedPattern
+from systolith.prune import Cubic, FilterScore, LogitInit, OneShot, Schedule, StridedPattern
 from systolith.stages.cycle_costs import CycleCost
 
 __all__ = ["make_pattern", "make_prunings"]
@@ -49,6 +51,7 @@ METHODS: Mapping[str, type[Pruning]] = {
         DPPFilterPruning,
         DPPPruning,
         EnsemblePruning,
+        FilterScorePruning,
         GDPPruning,
         MagnitudePruning,
         ParticlePruning,
@@ -87,7 +90,7 @@ def _pruning(section: PruneSection, multipliers: int) -> Pruning:
                 del values[name]
             values["patterns"] = _patterns(section, multipliers)
         case FilterSection():
-            values["keep"] = section.keep
+            values["keep"] = 1.0 if section.keep is None else section.keep
             if (budget := values.pop("budget")) is not None:
                 values["keep"] = _budget(budget, multipliers)
     match section:
@@ -95,6 +98,8 @@ def _pruning(section: PruneSection, multipliers: int) -> Pruning:
             values["schedule"] = SCHEDULES[section.schedule]
         case DPPSection():
             values["init"] = LogitInit(section.init)
+        case FiltersSection():
+            values["score"] = FilterScore(section.score)
         case DPPFiltersSection():
             values["taylor_init"] = values.pop("init") == "taylor"
         case ParticlesSection():

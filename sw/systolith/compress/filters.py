@@ -12,6 +12,7 @@ from systolith.compress.methods import (
     EnsemblePruning,
     FilterPruning,
     FilterRemoval,
+    FilterScorePruning,
     GDPPruning,
     TaylorPruning,
 )
@@ -32,18 +33,25 @@ from systolith.prune import (
     check_budget,
     find_channel_groups,
     macs_after,
+    match_ratios,
     parameters_after,
     prune_by_ensembles,
+    score_filters,
+    select_filters,
+    select_filters_by_layer,
     taylor_scores,
+    uniform_filters,
 )
 from systolith.quant import DJPQ, LayerBits
 
 __all__ = ["check_removal", "choose_filters", "learn_filters_and_bits"]
 
-FEWEST_UPDATES = 10
-"""Even the shortest training chooses masks this many times."""
+UPDATES = 10
+"""Number of times that a short training chooses masks."""
 GDP_INTERVAL, TAYLOR_BATCHES = 100, 30
-"""Optimizer steps between two choices in a long training, as in the papers."""
+"""Optimizer steps between two choices in a long training."""
+GDP_BEGIN, GDP_FREEZE_AT = 0.05, 0.5
+"""Part of the training in which GDP chooses masks."""
 SCORED_BATCHES = 20
 """Batches of training images that initial Taylor scores are averaged over."""
 ENSEMBLE_KEEP = 0.9
@@ -61,6 +69,8 @@ def check_removal(model: nn.Module, data: Dataset, pruning: FilterRemoval) -> No
     groups = find_channel_groups(model, data.train_images[:2])
     if isinstance(pruning, FilterPruning):
         check_budget(groups, _budget(model, groups, data, pruning))
+        if isinstance(pruning, FilterScorePruning):
+            score_filters(model, groups, pruning.score)
     elif not any(group.removable for group in groups):
         raise PruneError(["a network needs filters that can be removed, got none"])
 
@@ -77,12 +87,17 @@ def choose_filters(
     sparsifier: FilterSparsifier
     match pruning:
         case GDPPruning():
-            interval = min(GDP_INTERVAL, max(steps // FEWEST_UPDATES, 1))
+            choosing = int(steps * (GDP_FREEZE_AT - GDP_BEGIN))
             sparsifier = GDP(
-                groups, budget, interval=interval, ramp_until=0.5, per_cost=pruning.per_mac
+                groups,
+                budget,
+                interval=min(GDP_INTERVAL, max(choosing // UPDATES, 2)),
+                begin=GDP_BEGIN,
+                freeze_at=GDP_FREEZE_AT,
+                per_cost=pruning.per_mac,
             )
         case TaylorPruning():
-            batches = min(TAYLOR_BATCHES, max(steps // FEWEST_UPDATES // 2, 1))
+            batches = min(TAYLOR_BATCHES, max(steps // UPDATES // 2, 1))
             rounds = max(steps // batches // 2, 1)
             sparsifier = TaylorGates(groups, budget, batches=batches, per_round=-(-units // rounds))
         case DPPFilterPruning():
@@ -91,11 +106,14 @@ def choose_filters(
                 scores = taylor_scores(model, groups, _batches(trainer))
             sparsifier = DPPFilters(
                 groups,
-                keep=budget.keep,
-                multiple_of=pruning.multiple_of,
+                keep=uniform_filters(groups, budget),
                 scores=scores,
                 seed=recipe.seed,
             )
+        case FilterScorePruning():
+            scores = score_filters(model, groups, pruning.score, seed=recipe.seed)
+            select = select_filters_by_layer if pruning.per_layer else select_filters
+            return select(groups, scores, budget)
         case EnsemblePruning():
             per_unit = max(pruning.members / units, 1.0)
             return prune_by_ensembles(
@@ -136,8 +154,6 @@ def _budget(
     model: nn.Module, groups: tuple[ChannelGroup, ...], data: Dataset, pruning: FilterPruning
 ) -> FilterBudget:
     images = data.train_images[:2]
-    smallest = min((group.size for group in groups if group.removable), default=1)
-    floor = max(1, round(pruning.least * smallest))
     cost: KeptCost | None = None
     match pruning.keep:
         case MacBudget(share):
@@ -146,7 +162,13 @@ def _budget(
             cost = parameters_after(model, groups, images)
         case share:
             pass
-    return FilterBudget(keep=share, cost=cost, floor=floor, multiple_of=pruning.multiple_of)
+    return FilterBudget(
+        keep=share,
+        cost=cost,
+        least=pruning.least,
+        multiple_of=pruning.multiple_of,
+        ratios=match_ratios(groups, pruning.ratios),
+    )
 
 
 def _batches(trainer: Trainer) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,12 +1,12 @@
 """Configurations of the pruning methods: plain values, one class per method."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from systolith.compress.budgets import MacBudget, ParameterBudget, PatternChoice
 from systolith.network import Pattern
-from systolith.prune import LogitInit, OneShot, PruneError, Schedule, StridedPattern
+from systolith.prune import FilterScore, LogitInit, OneShot, PruneError, Schedule, StridedPattern
 
 __all__ = [
     "DJPQPruning",
@@ -15,6 +15,7 @@ __all__ = [
     "EnsemblePruning",
     "FilterPruning",
     "FilterRemoval",
+    "FilterScorePruning",
     "GDPPruning",
     "JointPruning",
     "MagnitudePruning",
@@ -198,14 +199,18 @@ class FilterPruning(FilterRemoval):
     ----------
     keep : float, MacBudget or ParameterBudget
         Share of the filters to keep, 0..1; or a budget for the network.
+    ratios : mapping of str to float
+        Share of the filters to keep in layers whose names match a regular expression; later ones
+        win. These layers take no part in the ranking; with ``keep=1.0``, no other filters leave.
     least : float
-        Share of the smallest layer's filters that every layer keeps, 0..1.
+        Least share of its filters that every layer keeps, 0..1, rounded up.
     multiple_of : int
         Each layer keeps a multiple of this number of filters, so that they fill the hardware's
         lanes.
     """
 
     keep: float | MacBudget | ParameterBudget
+    ratios: Mapping[str, float] = field(default_factory=dict)
     least: float = 0.1
     multiple_of: int = 1
 
@@ -216,16 +221,34 @@ class GDPPruning(FilterPruning):
 
     Parameters
     ----------
-    per_mac : bool
-        Rank filters by saliency per MAC; needs a :class:`MacBudget`.
+    per_mac : bool, optional
+        Rank filters by saliency per unit of the budget, such as MACs; needs a budget. Default: if
+        there is one.
     """
 
     method: ClassVar[str] = "gdp"
-    per_mac: bool = False
+    per_mac: bool | None = None
 
     def __post_init__(self) -> None:
         if self.per_mac and not isinstance(self.keep, MacBudget | ParameterBudget):
             raise PruneError(["prune: per_mac needs a budget of macs, got keep"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterScorePruning(FilterPruning):
+    """Remove the filters with the lowest scores at once, then train the smaller network.
+
+    Parameters
+    ----------
+    score : FilterScore
+        See :func:`~systolith.prune.score_filters`.
+    per_layer : bool
+        Remove the same share of each layer instead of ranking all layers together.
+    """
+
+    method: ClassVar[str] = "filters"
+    score: FilterScore = FilterScore.L1
+    per_layer: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from systolith.compress.methods import (
     EnsemblePruning,
     FilterPruning,
     FilterRemoval,
+    FilterScorePruning,
     JointPruning,
     ParticlePruning,
     Pruning,
@@ -109,7 +110,7 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
                 masks = train_masks(model, trainer, pruning, phase)
         if isinstance(pruning, FilterRemoval):
             model = remove_filters(model, filters[-1], trainer.data.train_images[:2])
-        if isinstance(pruning, EnsemblePruning):
+        if isinstance(pruning, EnsemblePruning | FilterScorePruning):
             trainer.fit(model, phase, None, pruning)
         if (epochs := pruning.finetune_epochs) and not _is_joint(pruning):
             frozen = FrozenMasks(masks) if masks else None

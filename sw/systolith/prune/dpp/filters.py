@@ -28,8 +28,10 @@ class DPPFilters:
     ----------
     groups : iterable of ChannelGroup
         From :func:`systolith.prune.find_channel_groups`; groups that are not removable stay whole.
-    keep : float
+    keep : float, or mapping of str to int
         Share of each group's filters to keep, above 0 and at most 1; at least one filter is kept.
+        Or numbers of kept filters by group name, 1 to the group's size, such as
+        :func:`systolith.prune.uniform_filters` finds for a budget; groups not named stay whole.
     multiple_of : int
         Each group keeps a multiple of this number of filters, rounded up, or all.
     scores : mapping of str to Tensor of float, shape (size,), optional
@@ -63,7 +65,7 @@ class DPPFilters:
         self,
         groups: Iterable[ChannelGroup],
         *,
-        keep: float,
+        keep: float | Mapping[str, int],
         multiple_of: int = 1,
         scores: Mapping[str, Tensor] | None = None,
         noise: float = 0.01,
@@ -86,7 +88,11 @@ class DPPFilters:
         self._generator = torch.Generator().manual_seed(seed)
         self._logits: dict[str, MaskLogits] = {}
         for name, group in self._groups.items():
-            multiples = -(-max(1, round(keep * group.size)) // multiple_of)
+            if isinstance(keep, Mapping):
+                wanted = keep.get(name, group.size)
+            else:
+                wanted = max(1, round(keep * group.size))
+            multiples = -(-wanted // multiple_of)
             read = torch.ones(1, group.size, dtype=torch.bool)
             kept = min(multiples * multiple_of, group.size)
             self._logits[name] = MaskLogits(read, kept, noise=noise, entropy=entropy)
@@ -143,11 +149,19 @@ class DPPFilters:
 
 
 def _problems(
-    groups: Mapping[str, ChannelGroup], scores: Mapping[str, Tensor], keep: float, multiple_of: int
+    groups: Mapping[str, ChannelGroup],
+    scores: Mapping[str, Tensor],
+    keep: float | Mapping[str, int],
+    multiple_of: int,
 ) -> Iterator[str]:
     if not groups:
         yield "a network needs filters that can be removed, got none"
-    if not 0 < keep <= 1:
+    for name, count in keep.items() if isinstance(keep, Mapping) else ():
+        if name not in groups:
+            yield f"keep must name a removable group of {', '.join(groups)}, got '{name}'"
+        elif not 1 <= count <= groups[name].size:
+            yield f"group '{name}' must keep 1..{groups[name].size} filters, got {count}"
+    if not isinstance(keep, Mapping) and not 0 < keep <= 1:
         yield f"keep must be above 0 and at most 1, got {keep}"
     if multiple_of < 1:
         yield f"multiple_of must be at least 1, got {multiple_of}"

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
+from systolith.prune.filters.budget import FilterBudget
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.saliency import Saliency, average_over_rounds
-from systolith.prune.filters.selection import FilterBudget, check_budget, select_filters, unit_costs
+from systolith.prune.filters.selection import check_budget, select_filters, unit_costs
 from systolith.prune.pace import Pace, warn_of_short_training
 
 __all__ = ["GDP"]
@@ -225,7 +225,7 @@ class GDP:
 
     def _select(self, saliency: Mapping[str, Tensor], keep: float) -> FilterMasks:
         scores = {name: self._worth(name, score) for name, score in saliency.items()}
-        return select_filters(self._groups, scores, replace(self._budget, keep=keep))
+        return select_filters(self._groups, scores, self._budget.relaxed(keep))
 
     def _worth(self, name: str, saliency: Tensor) -> Tensor:
         worth = saliency.double() / (self._unit_costs.get(name) or 1.0)

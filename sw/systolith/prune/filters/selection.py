@@ -1,7 +1,6 @@
 """Selection of filters by score: one ranking over all layers, down to a budget."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,71 +8,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from systolith.prune.errors import PruneError
+from systolith.prune.filters.budget import ROUNDING, FilterBudget
 from systolith.prune.filters.costs import KeptCost
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 
-__all__ = ["FilterBudget", "check_budget", "select_filters", "unit_costs"]
-
-ROUNDING = 1e-9
-"""Relative tolerance of a budget, so that 0.7 of 10 filters is 7."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilterBudget:
-    """Share of a network that may be kept, and portions.
-
-    Parameters
-    ----------
-    keep : float
-        Share of the cost of all scored groups; above 0 and at most 1.
-    cost : callable, optional
-        Function from kept units, by group name, to the cost, such as
-        :func:`systolith.prune.macs_after`. Default: the number of units.
-    floor : int
-        Minimum of kept units per group; smaller groups keep all.
-    multiple_of : int
-        Each group keeps a multiple of this number, such as the number of lanes, or all units.
-
-    Raises
-    ------
-    PruneError
-        If a number is out of range; all problems are listed.
-    """
-
-    keep: float
-    cost: KeptCost | None = None
-    floor: int = 1
-    multiple_of: int = 1
-
-    def __post_init__(self) -> None:
-        problems = []
-        if not 0 < self.keep <= 1:
-            problems.append(f"keep must be above 0 and at most 1, got {self.keep}")
-        if self.floor < 1:
-            problems.append(f"floor must be at least 1, got {self.floor}")
-        if self.multiple_of < 1:
-            problems.append(f"multiple_of must be at least 1, got {self.multiple_of}")
-        PruneError.raise_if_any(problems)
-
-    def total(self, kept: Mapping[str, int]) -> float:
-        """Cost of these numbers of units, by group name."""
-        return float(sum(kept.values()) if self.cost is None else self.cost(kept))
-
-    def is_met(self, masks: FilterMasks) -> bool:
-        """Whether the kept units cost no more than allowed."""
-        whole = self.total({name: len(mask) for name, mask in masks.items()})
-        return self.total(masks.kept) <= self.allowed(whole)
-
-    def allowed(self, whole: float) -> float:
-        """Greatest allowed cost, if everything costs `whole`."""
-        return self.keep * whole * (1 + ROUNDING)
-
-    def rounded(self, kept: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Round numbers of kept units up to portions; groups have these sizes."""
-        portions = -(-np.maximum(kept, self.floor) // self.multiple_of)
-        result: NDArray[np.int64] = np.minimum(portions * self.multiple_of, sizes)
-        return result
+__all__ = [
+    "check_budget",
+    "select_filters",
+    "select_filters_by_layer",
+    "uniform_filters",
+    "unit_costs",
+]
 
 
 def select_filters(
@@ -86,7 +32,8 @@ def select_filters(
     """Remove the filters with the lowest scores of all layers until the budget is met.
 
     Filters are removed one by one in the order of their scores, as few as possible. Then each
-    group's number is rounded up to a portion, and its highest scores are kept.
+    group's number is rounded up to a portion, and its highest scores are kept. Groups with a ratio
+    come first: they keep that share in any case.
 
     Parameters
     ----------
@@ -108,6 +55,7 @@ def select_filters(
     --------
     >>> from torch import nn
     >>> from systolith.prune.filters.analysis import find_channel_groups
+    >>> from systolith.prune.filters.budget import ROUNDING, FilterBudget
     >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 1))
     >>> groups = find_channel_groups(model, torch.zeros(1, 1, 3, 3))
     >>> scores = {"0": torch.tensor([1.0, 3.0, 2.0, 1.0])}
@@ -115,11 +63,16 @@ def select_filters(
     tensor([ True,  True,  True, False])
     """
     known = {group.name: group for group in groups}
-    PruneError.raise_if_any(_problems(known, scores, limit))
+    PruneError.raise_if_any(_problems(known, scores, budget, limit))
     names = [name for name in known if name in scores]
     sizes = np.array([known[name].size for name in names], dtype=np.int64)
+    fixed = budget.fixed(dict(zip(names, sizes.tolist(), strict=True)))
     at_least = budget.rounded(np.zeros_like(sizes), sizes)
+    at_least = np.array([fixed.get(n, a) for n, a in zip(names, at_least, strict=True)])
     ranks, candidates = _sort([scores[name] for name in names], at_least)
+    # Candidates of groups with a ratio come last, so they leave first.
+    leaves = np.array([name in fixed for name in names])[candidates]
+    candidates = np.concatenate([candidates[~leaves], candidates[leaves]])
 
     def kept(removed: int) -> NDArray[np.int64]:
         others = np.bincount(candidates[: len(candidates) - removed], minlength=len(names))
@@ -131,12 +84,9 @@ def select_filters(
     allowed = budget.allowed(cost(0))
     most = len(candidates) if limit is None else min(limit, len(candidates))
     if limit is None and cost(most) > allowed:
-        problem = (
-            f"keep={budget.keep} allows a cost of {allowed:g}, but with floor={budget.floor} and "
-            f"multiple_of={budget.multiple_of} it is at least {cost(most):g}"
-        )
-        raise PruneError([problem])
-    counts = kept(_first(lambda removed: cost(removed) <= allowed, most))
+        raise PruneError([_too_small(budget, allowed, cost(most))])
+    fewest = min(int(leaves.sum()), most)
+    counts = kept(_first(lambda removed: cost(removed) <= allowed, fewest, most))
     return FilterMasks(
         {
             name: torch.from_numpy(rank < number).to(scores[name].device)
@@ -144,6 +94,62 @@ def select_filters(
         },
         known.values(),
     )
+
+
+def uniform_filters(groups: Iterable[ChannelGroup], budget: FilterBudget) -> dict[str, int]:
+    """Find the greatest share of filters with which the same share of each layer meets a budget.
+
+    Numbers are rounded up to portions. Groups with a ratio keep theirs.
+
+    Returns
+    -------
+    dict of str to int
+        Units kept, by name of removable groups.
+
+    Raises
+    ------
+    PruneError
+        If the budget cannot be met.
+    """
+    sizes = {group.name: group.size for group in groups if group.removable}
+    array = np.array(list(sizes.values()), dtype=np.int64)
+    fixed = budget.fixed(sizes)
+    shares = sorted({kept / size for size in sizes.values() for kept in range(size + 1)})[::-1]
+
+    def kept(place: int) -> dict[str, int]:
+        wanted = np.floor(shares[place] * array + ROUNDING).astype(np.int64)
+        rounded = budget.rounded(wanted, array).tolist()
+        return {**dict(zip(sizes, rounded, strict=True)), **fixed}
+
+    allowed, last = budget.allowed(budget.total(sizes)), len(shares) - 1
+    if (lowest := budget.total(kept(last))) > allowed:
+        raise PruneError([_too_small(budget, allowed, lowest)])
+    return kept(_first(lambda place: budget.total(kept(place)) <= allowed, 0, last))
+
+
+def select_filters_by_layer(
+    groups: Iterable[ChannelGroup], scores: Mapping[str, Tensor], budget: FilterBudget
+) -> FilterMasks:
+    """Keep the filters with the highest scores of each layer, the same share of every layer.
+
+    Parameters
+    ----------
+    groups, scores, budget
+        As for :func:`select_filters`; all removable groups have scores.
+
+    Raises
+    ------
+    PruneError
+        If scores do not fit the groups or are not numbers, or if the budget cannot be met.
+    """
+    groups = tuple(groups)
+    counts = uniform_filters(groups, budget)
+    PruneError.raise_if_any(_problems({g.name: g for g in groups}, scores, budget, None))
+    order = {name: torch.argsort(scores[name], descending=True, stable=True) for name in counts}
+    masks = {name: torch.zeros(len(indices), dtype=torch.bool) for name, indices in order.items()}
+    for name, count in counts.items():
+        masks[name][order[name][:count].cpu()] = True
+    return FilterMasks(masks, groups)
 
 
 def check_budget(groups: Iterable[ChannelGroup], budget: FilterBudget) -> None:
@@ -191,22 +197,39 @@ def _sort(
     return ranks, owners[order[removable[order]]]
 
 
-def _first(holds: Callable[[int], bool], most: int) -> int:
-    """Find the smallest number up to `most` from which on a condition holds; else `most`."""
-    low, high = 0, most
+def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """Find the smallest number in `low..high` from which on a condition holds; else `high`."""
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)
     return low
 
 
+def _too_small(budget: FilterBudget, allowed: float, lowest: float) -> str:
+    limits = [f"floor={budget.floor}", f"multiple_of={budget.multiple_of}"]
+    if budget.least:
+        limits.insert(1, f"least={budget.least}")
+    if budget.ratios:
+        limits.append("ratios")
+    return (
+        f"keep={budget.keep} allows a cost of {allowed:g}, but with {', '.join(limits[:-1])} and "
+        f"{limits[-1]} it is at least {lowest:g}"
+    )
+
+
 def _problems(
-    groups: Mapping[str, ChannelGroup], scores: Mapping[str, Tensor], limit: int | None
+    groups: Mapping[str, ChannelGroup],
+    scores: Mapping[str, Tensor],
+    budget: FilterBudget,
+    limit: int | None,
 ) -> Iterator[str]:
     if not scores:
         yield "scores must name at least one group, got none"
     if limit is not None and limit < 0:
         yield f"limit must be at least 0, got {limit}"
+    for name in budget.ratios:
+        if name not in scores:
+            yield f"ratios must name a group with scores, got '{name}'"
     for name, score in scores.items():
         if name not in groups:
             yield f"scores must name a group of {', '.join(groups)}, got '{name}'"

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.prune.errors import PruneError
+from systolith.prune.filters.budget import FilterBudget
 from systolith.prune.filters.gates import gated
 from systolith.prune.filters.groups import ChannelGroup, module_gates
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.saliency import Saliency, average_over_rounds
-from systolith.prune.filters.selection import FilterBudget, check_budget, select_filters
+from systolith.prune.filters.selection import check_budget, select_filters
 from systolith.prune.pace import Pace, warn_of_short_training
 
 __all__ = ["TaylorGates", "taylor_scores"]

@@ -1,0 +1,156 @@
+"""Budgets of filters: what may be kept of a network, and in which portions."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from systolith.prune.errors import PruneError
+from systolith.prune.filters.costs import KeptCost
+from systolith.prune.filters.groups import ChannelGroup
+from systolith.prune.filters.masks import FilterMasks
+
+__all__ = ["FilterBudget", "match_ratios"]
+
+ROUNDING = 1e-9
+"""Relative tolerance of a budget, so that 0.7 of 10 filters is 7."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterBudget:
+    """Share of a network that may be kept, and portions.
+
+    Parameters
+    ----------
+    keep : float
+        Share of the cost of all scored groups; above 0 and at most 1.
+    cost : callable, optional
+        Function from kept units, by group name, to the cost, such as
+        :func:`systolith.prune.macs_after`. Default: the number of units.
+    floor : int
+        Minimum of kept units per group; smaller groups keep all.
+    least : float
+        Least share of its units that each group keeps, 0..1, rounded up.
+    multiple_of : int
+        Each group keeps a multiple of this number, such as the number of lanes, or all units.
+    ratios : mapping of str to float
+        Share of its units that a group keeps, above 0 and at most 1, by group name, such as
+        :func:`match_ratios` gives. These groups take no part in the ranking of the others.
+
+    Raises
+    ------
+    PruneError
+        If a number is out of range; all problems are listed.
+    """
+
+    keep: float
+    cost: KeptCost | None = None
+    floor: int = 1
+    least: float = 0.0
+    multiple_of: int = 1
+    ratios: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 0 < self.keep <= 1:
+            problems.append(f"keep must be above 0 and at most 1, got {self.keep}")
+        if self.floor < 1:
+            problems.append(f"floor must be at least 1, got {self.floor}")
+        if not 0 <= self.least <= 1:
+            problems.append(f"least must lie in 0..1, got {self.least}")
+        if self.multiple_of < 1:
+            problems.append(f"multiple_of must be at least 1, got {self.multiple_of}")
+        problems += [
+            f"the ratio of '{name}' must be above 0 and at most 1, got {ratio}"
+            for name, ratio in self.ratios.items()
+            if not 0 < ratio <= 1
+        ]
+        PruneError.raise_if_any(problems)
+
+    def total(self, kept: Mapping[str, int]) -> float:
+        """Cost of these numbers of units, by group name."""
+        return float(sum(kept.values()) if self.cost is None else self.cost(kept))
+
+    def is_met(self, masks: FilterMasks) -> bool:
+        """Whether the kept units cost no more than allowed, and ratios are reached."""
+        whole = self.total({name: len(mask) for name, mask in masks.items()})
+        if self.total(masks.kept) > self.allowed(whole):
+            return False
+        fixed = self.fixed({name: len(mask) for name, mask in masks.items()})
+        return all(masks.kept[name] <= count for name, count in fixed.items())
+
+    def allowed(self, whole: float) -> float:
+        """Greatest allowed cost, if everything costs `whole`."""
+        return self.keep * whole * (1 + ROUNDING)
+
+    def rounded(self, kept: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Round numbers of kept units up to portions; groups have these sizes."""
+        floors = np.maximum(self.floor, np.ceil(self.least * sizes * (1 - ROUNDING)))
+        portions = -(-np.maximum(kept, floors.astype(np.int64)) // self.multiple_of)
+        result: NDArray[np.int64] = np.minimum(portions * self.multiple_of, sizes)
+        return result
+
+    def fixed(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Units that groups with a ratio keep; groups have these sizes."""
+        names = [name for name in sizes if name in self.ratios]
+        counts = np.array([max(1, round(self.ratios[n] * sizes[n])) for n in names], dtype=np.int64)
+        rounded = self.rounded(counts, np.array([sizes[n] for n in names], dtype=np.int64))
+        return dict(zip(names, rounded.tolist(), strict=True))
+
+    def relaxed(self, keep: float) -> "FilterBudget":
+        """Budget on the way to this one: a greater share, and ratios as far on their way."""
+        way = 1.0 if self.keep == 1 else (1 - keep) / (1 - self.keep)
+        ratios = {name: 1 - (1 - ratio) * way for name, ratio in self.ratios.items()}
+        return replace(self, keep=keep, ratios=ratios)
+
+
+def match_ratios(groups: Iterable[ChannelGroup], rules: Mapping[str, float]) -> dict[str, float]:
+    """Find the ratio of each group from rules for layers.
+
+    Parameters
+    ----------
+    groups : iterable of ChannelGroup
+    rules : mapping of str to float
+        Regular expression for names of layers, and the share of their filters to keep. A rule is
+        for a group if it matches the whole name of one of the group's producers; later rules win.
+
+    Returns
+    -------
+    dict of str to float
+        By group name.
+
+    Raises
+    ------
+    PruneError
+        If an expression is malformed or matches no layer with removable filters; all problems are
+        listed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from systolith.prune.filters.analysis import find_channel_groups
+    >>> model = nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 1, 1))
+    >>> match_ratios(find_channel_groups(model, torch.zeros(1, 1, 2, 2)), {"[0-1]": 0.5, "1": 0.75})
+    {'0': 0.5, '1': 0.75}
+    """
+    removable = [group for group in groups if group.removable]
+    layers = [name for group in removable for name in group.producers]
+    problems, ratios = [], {}
+    for rule, ratio in rules.items():
+        try:
+            matched = {name for name in layers if re.fullmatch(rule, name)}
+        except re.error as error:
+            problems.append(f"ratio '{rule}' is not a regular expression: {error}")
+            continue
+        if not matched:
+            removable_layers = ", ".join(layers)
+            problems.append(
+                f"ratio '{rule}' must name a layer with removable filters; there are "
+                f"{removable_layers}"
+            )
+        ratios |= {g.name: ratio for g in removable if matched.intersection(g.producers)}
+    PruneError.raise_if_any(problems)
+    return {group.name: ratios[group.name] for group in removable if group.name in ratios}
