@@ -1,6 +1,7 @@
 """Measure pruning methods on CIFAR-10 and write result files."""
 
 import argparse
+import fnmatch
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def main() -> None:
     measurements["steps"] = lambda bench: bench.record("steps", steps.run(bench))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pruning", description=__doc__)
     parser.add_argument(
-        "names", nargs="+", choices=measurements, metavar="NAME", help=", ".join(measurements)
+        "names", nargs="+", metavar="NAME", help=f"with wildcards: {', '.join(measurements)}"
     )
     parser.add_argument("--data", type=Path, required=True, help="CIFAR-10: .npz or folder")
     parser.add_argument("--weights", type=Path, required=True, help="folder of trained weights")
@@ -33,6 +34,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--epochs-factor", type=float, default=1.0, help="to try a command out")
     arguments = parser.parse_args()
+    chosen = [name for pattern in arguments.names for name in fnmatch.filter(measurements, pattern)]
+    if not chosen:
+        parser.error(f"NAME must match one of {', '.join(measurements)}, got {arguments.names}")
     torch.set_num_threads(arguments.threads)
     bench = Workbench(
         data_path=arguments.data,
@@ -40,7 +44,7 @@ def main() -> None:
         folder=arguments.work,
         scale=arguments.epochs_factor,
     )
-    for name in arguments.names:
+    for name in chosen:
         bench.seconds = {}
         measurements[name](bench)
 

@@ -28,6 +28,8 @@ from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
 from systolith.train import evaluate
 
 WEIGHT_DECAY = 1e-4
+COMPARED_EPOCHS = 2
+"""Of sparse training, where methods are compared."""
 METHODS = ("magnitude", "srste", "dpp")
 PATTERNS = (
     (1, 4, Granularity.WEIGHT),
@@ -65,7 +67,7 @@ class Case:
     granularity: Granularity = Granularity.WEIGHT
     shared_by: int = 1
     bits: tuple[int, ...] = (4,)
-    prune_epochs: int = 2
+    prune_epochs: int = COMPARED_EPOCHS
     quantize_epochs: int = 1
     learning_rate: float = 0.05
     quantize_rate: float = 0.003
@@ -81,6 +83,8 @@ class Case:
         shared = f"-shared{self.shared_by}" if self.shared_by > 1 else ""
         pattern = "" if self.method == "dense" else f"-{self.k}of{self.n}{kernel}{shared}"
         teacher = "" if self.teacher is None else f"-from-{self.teacher}"
+        if self.teacher is None and self.prune_epochs != COMPARED_EPOCHS:
+            teacher = f"-{self.prune_epochs}epochs"
         seed = f"-seed{self.seed}" if self.seed else ""
         return f"{self.network}-{self.method}{pattern}{teacher}{seed}"
 
@@ -235,6 +239,16 @@ def compared() -> list[Case]:
     ]
 
 
+def labelled() -> list[Case]:
+    """Long training on labels only."""
+    srste = Case(network="resnet8", method="srste", k=1, n=4, quantize_rate=0.01)
+    return [
+        replace(srste, prune_epochs=36, quantize_epochs=4, bits=(8, 4)),
+        replace(srste, shared_by=2, prune_epochs=60, quantize_epochs=25),
+        replace(srste, network="resnet20", prune_epochs=18, quantize_epochs=2),
+    ]
+
+
 def distilled() -> list[Case]:
     """Long training with a teacher: the networks that are built."""
     resnet8 = Case(network="resnet8", method="dense", teacher="resnet20", learning_rate=0.03)
@@ -256,4 +270,4 @@ def distilled() -> list[Case]:
 
 def cases() -> list[Case]:
     """All rows."""
-    return [*compared(), *distilled()]
+    return [*compared(), *labelled(), *distilled()]
