@@ -179,6 +179,8 @@ class ParticlesSection(PruneStep):
     generations: Count = 10
     images: Count = 1000
     """Training images held out for the search."""
+    loss: Literal["cross-entropy", "misclassification"] = "cross-entropy"
+    """What masks are compared by; the paper counts misclassifications."""
     search: Literal["filter", "random"] = "filter"
     """The ablation "random" takes the best of equally many random masks."""
 
@@ -242,10 +244,12 @@ class LFESection(FilterSection):
     """Linear filter ensembles."""
 
     method: Literal["lfe"]
-    members: Count = 512
-    images: Count = 1000
+    members: Count | None = None
+    """Masked networks in each round; None: 5 for each filter that is left."""
+    images: Count = 500
     """Training images held out to measure losses."""
-    rounds: Count = 1
+    rounds: Count = 5
+    """Rounds of removal; the epochs are split over them."""
 
 
 class DPPFiltersSection(FilterSection):

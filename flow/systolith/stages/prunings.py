@@ -38,7 +38,15 @@ from systolith.config import (
     WeightSection,
 )
 from systolith.network import KOutOfN, Pattern
-from systolith.prune import Cubic, FilterScore, LogitInit, OneShot, Schedule, StridedPattern
+from systolith.prune import (
+    Cubic,
+    FilterScore,
+    LogitInit,
+    Loss,
+    OneShot,
+    Schedule,
+    StridedPattern,
+)
 from systolith.stages.cycle_costs import CycleCost
 
 __all__ = ["make_pattern", "make_prunings"]
@@ -103,6 +111,7 @@ def _pruning(section: PruneSection, multipliers: int) -> Pruning:
         case DPPFiltersSection():
             values["taylor_init"] = values.pop("init") == "taylor"
         case ParticlesSection():
+            values["loss"] = Loss(section.loss)
             values["random_search"] = values.pop("search") == "random"
     return method(**values)
 

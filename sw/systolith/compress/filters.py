@@ -1,6 +1,8 @@
 """Carry out the methods that remove filters."""
 
+import warnings
 from collections.abc import Iterator
+from itertools import count, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +27,7 @@ from systolith.prune import (
     FilterBudget,
     FilterMasks,
     FilterSparsifier,
+    FrozenFilters,
     KeptCost,
     LinearFilterEnsemble,
     Loss,
@@ -42,9 +45,10 @@ from systolith.prune import (
     taylor_scores,
     uniform_filters,
 )
+from systolith.prune.search import FEWEST_MASKS
 from systolith.quant import DJPQ, LayerBits
 
-__all__ = ["check_removal", "choose_filters", "learn_filters_and_bits"]
+__all__ = ["check_removal", "choose_filters", "learn_filters_and_bits", "split_epochs"]
 
 UPDATES = 10
 """Number of times that a short training chooses masks."""
@@ -54,8 +58,6 @@ GDP_BEGIN, GDP_FREEZE_AT = 0.05, 0.5
 """Part of the training in which GDP chooses masks."""
 SCORED_BATCHES = 20
 """Batches of training images that initial Taylor scores are averaged over."""
-ENSEMBLE_KEEP = 0.9
-"""Share of the filters in each random mask of an ensemble."""
 
 
 def check_removal(model: nn.Module, data: Dataset, pruning: FilterRemoval) -> None:
@@ -67,6 +69,8 @@ def check_removal(model: nn.Module, data: Dataset, pruning: FilterRemoval) -> No
         If no filter can be removed, or the budget cannot be met.
     """
     groups = find_channel_groups(model, data.train_images[:2])
+    if isinstance(pruning, EnsemblePruning):
+        _warn_of_few_masks(groups, pruning)
     if isinstance(pruning, FilterPruning):
         check_budget(groups, _budget(model, groups, data, pruning))
         if isinstance(pruning, FilterScorePruning):
@@ -115,22 +119,82 @@ def choose_filters(
             select = select_filters_by_layer if pruning.per_layer else select_filters
             return select(groups, scores, budget)
         case EnsemblePruning():
-            per_unit = max(pruning.members / units, 1.0)
-            return prune_by_ensembles(
-                model,
-                trainer.hold_out(pruning.images, Loss.CROSS_ENTROPY),
-                budget,
-                groups=groups,
-                rounds=pruning.rounds,
-                ensemble=LinearFilterEnsemble(keep=ENSEMBLE_KEEP, per_unit=per_unit),
-                seed=recipe.seed,
-                save=lambda state: trainer.save_search(phase, state),
-                state=trainer.load_search(phase),
-            )
+            return _choose_by_ensembles(model, trainer, pruning, phase, groups, budget)
         case _:
             raise AssertionError(pruning)
     trainer.fit(model, phase, sparsifier, pruning)
     return sparsifier.filters(model)
+
+
+def split_epochs(epochs: int, rounds: int) -> list[int]:
+    """Split epochs over rounds as evenly as whole numbers can.
+
+    Examples
+    --------
+    >>> split_epochs(12, 5)
+    [2, 3, 2, 3, 2]
+    """
+    ends = [(epochs * done + rounds // 2) // rounds for done in range(rounds + 1)]
+    return [end - start for start, end in pairwise(ends)]
+
+
+def _warn_of_few_masks(groups: tuple[ChannelGroup, ...], pruning: EnsemblePruning) -> None:
+    units = sum(group.size for group in groups if group.removable)
+    if pruning.members is not None and pruning.members < FEWEST_MASKS * units:
+        warnings.warn(
+            f"prune: lfe needs members of at least {FEWEST_MASKS * units}, {FEWEST_MASKS} for each "
+            f"of {units} filters, got {pruning.members}",
+            stacklevel=4,
+        )
+
+
+def _choose_by_ensembles(
+    model: nn.Module,
+    trainer: Trainer,
+    pruning: EnsemblePruning,
+    phase: str,
+    groups: tuple[ChannelGroup, ...],
+    budget: FilterBudget,
+) -> FilterMasks:
+    """Remove filters in rounds, and train after all but the last, which is left to the caller."""
+    state = trainer.load_search(phase)
+    units = sum(group.size for group in groups if group.removable)
+    ensemble = LinearFilterEnsemble()
+    if pruning.members is not None:
+        ensemble = LinearFilterEnsemble(per_unit=max(pruning.members / units, 1.0))
+    total = trainer.prune_epochs(pruning)
+    if 0 < total < pruning.rounds:
+        warnings.warn(
+            f"prune: lfe trains after each round, which needs at least {pruning.rounds} epochs for "
+            f"{pruning.rounds} rounds, got {total}",
+            stacklevel=4,
+        )
+    epochs = split_epochs(total, pruning.rounds)
+    numbers = count(0 if state is None else state["round"])
+
+    def retrain(masks: FilterMasks) -> None:
+        if (number := next(numbers)) + 1 < pruning.rounds and epochs[number]:
+            trainer.fit(
+                model,
+                f"{phase}-round-{number + 1}",
+                FrozenFilters(masks),
+                pruning,
+                epochs=epochs[number],
+                seed=trainer.recipe.seed + 2 + number,
+            )
+
+    return prune_by_ensembles(
+        model,
+        trainer.hold_out(pruning.images, Loss.CROSS_ENTROPY),
+        budget,
+        groups=groups,
+        rounds=pruning.rounds,
+        ensemble=ensemble,
+        seed=trainer.recipe.seed,
+        retrain=retrain,
+        save=lambda state: trainer.save_search(phase, state),
+        state=state,
+    )
 
 
 def learn_filters_and_bits(

@@ -6,7 +6,15 @@ from typing import ClassVar
 
 from systolith.compress.budgets import MacBudget, ParameterBudget, PatternChoice
 from systolith.network import Pattern
-from systolith.prune import FilterScore, LogitInit, OneShot, PruneError, Schedule, StridedPattern
+from systolith.prune import (
+    FilterScore,
+    LogitInit,
+    Loss,
+    OneShot,
+    PruneError,
+    Schedule,
+    StridedPattern,
+)
 
 __all__ = [
     "DJPQPruning",
@@ -169,6 +177,8 @@ class ParticlePruning(SearchPruning):
         Keep every stride-th tap.
     particles, generations : int
         Size and number of populations of the search.
+    loss : Loss
+        What masks are compared by on held-out images; Anwar et al. count misclassifications.
     random_search : bool
         Take the best of as many random masks instead, as an ablation.
     """
@@ -179,6 +189,7 @@ class ParticlePruning(SearchPruning):
     stride: int | None = None
     particles: int = 50
     generations: int = 10
+    loss: Loss = Loss.CROSS_ENTROPY
     random_search: bool = False
 
     def __post_init__(self) -> None:
@@ -264,15 +275,17 @@ class EnsemblePruning(FilterPruning, SearchPruning):
 
     Parameters
     ----------
-    members : int
-        Random masks to evaluate.
+    members : int, optional
+        Random masks to evaluate in each round; by default 5 for each filter that is left. Fewer
+        than 3 rank filters hardly better than chance.
     rounds : int
-        Rounds of evaluation and removal.
+        Rounds of evaluation and removal. The epochs of training are split over them.
     """
 
     method: ClassVar[str] = "lfe"
-    members: int = 512
-    rounds: int = 1
+    images: int = 500
+    members: int | None = None
+    rounds: int = 5
 
 
 @dataclass(frozen=True, kw_only=True)

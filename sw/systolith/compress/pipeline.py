@@ -6,7 +6,7 @@ from typing import TypeGuard
 from torch import nn
 
 from systolith.compress.check import check_model
-from systolith.compress.filters import choose_filters, learn_filters_and_bits
+from systolith.compress.filters import choose_filters, learn_filters_and_bits, split_epochs
 from systolith.compress.methods import (
     DJPQPruning,
     EnsemblePruning,
@@ -110,8 +110,11 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
                 masks = train_masks(model, trainer, pruning, phase)
         if isinstance(pruning, FilterRemoval):
             model = remove_filters(model, filters[-1], trainer.data.train_images[:2])
-        if isinstance(pruning, EnsemblePruning | FilterScorePruning):
+        if isinstance(pruning, FilterScorePruning):
             trainer.fit(model, phase, None, pruning)
+        if isinstance(pruning, EnsemblePruning):
+            *_, epochs = split_epochs(trainer.prune_epochs(pruning), pruning.rounds)
+            trainer.fit(model, phase, None, pruning, epochs=epochs)
         if (epochs := pruning.finetune_epochs) and not _is_joint(pruning):
             frozen = FrozenMasks(masks) if masks else None
             trainer.fit(model, f"{phase}-finetune", frozen, pruning, epochs=epochs)

@@ -25,7 +25,6 @@ from systolith.prune import (
     FrozenMasks,
     LayerPlan,
     LearnedPatterns,
-    Loss,
     MaskSet,
     OneShot,
     ParticleFilter,
@@ -87,7 +86,7 @@ def search_masks(
     search = BestOfRandom if pruning.random_search else ParticleFilter
     masks = prune_by_particles(
         model,
-        trainer.hold_out(pruning.images, Loss.MISCLASSIFICATION),
+        trainer.hold_out(pruning.images, pruning.loss),
         _layer_plans(model, pruning),
         search=search(particles=pruning.particles, generations=pruning.generations),
         seed=trainer.recipe.seed,

@@ -4,6 +4,7 @@ import pytest
 
 from systolith.compress import (
     DPPPruning,
+    EnsemblePruning,
     GDPPruning,
     MacBudget,
     ParticlePruning,
@@ -33,6 +34,13 @@ def test_contradictions_are_refused() -> None:
 def test_holding_out_every_image_is_refused() -> None:
     prunings = [ParticlePruning(stride=2, images=1198)]
     with pytest.raises(PruneError, match=r"^prune: particles holds out 1198 .* has 1198$"):
+        check_prunings(DigitsCNN(), load_digits(), prunings)
+
+
+def test_few_masked_networks_are_warned_of_before_training() -> None:
+    prunings = [EnsemblePruning(keep=0.5, members=100)]
+    message = r"^prune: lfe needs members of at least 240, 3 for each of 80 filters, got 100$"
+    with pytest.warns(UserWarning, match=message):
         check_prunings(DigitsCNN(), load_digits(), prunings)
 
 

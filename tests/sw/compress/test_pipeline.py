@@ -1,12 +1,14 @@
 """The whole path on real data: accuracy, exactness, and integers that agree."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from systolith.compress import (
+    EnsemblePruning,
     PrunedModel,
     SRSTEPruning,
     Trainer,
@@ -88,6 +90,42 @@ def test_phases_resume_from_state_dicts_and_masks() -> None:
     again = prepare(DigitsCNN(), data.train_images[:8], masks=masks)
     again.load_state_dict(straight.state_dict())
     assert content_hash(lower(again)) == content_hash(lower(straight))
+
+
+@pytest.mark.filterwarnings("ignore:masked networks of an ensemble")  # nothing is trained
+def test_ensembles_train_between_rounds_and_resume_with_equal_results(tmp_path: Path) -> None:
+    data = load_digits(seed=0)
+    recipe = Recipe(prune_epochs=4)
+    prunings = [EnsemblePruning(keep=0.5, images=20, members=240, rounds=3)]
+    reports: list[EpochProgress] = []
+
+    def prune(trainer: Trainer) -> PrunedModel:
+        return prune_model(DigitsCNN(), trainer, prunings)
+
+    straight = prune(Trainer(data=data, recipe=recipe, progress=reports.append))
+    epochs = {report.phase: report.epochs for report in reports}
+    assert epochs == {"0-lfe-round-1": 1, "0-lfe-round-2": 2, "0-lfe": 1}
+
+    def interrupt(progress: EpochProgress) -> None:
+        if progress.phase == "0-lfe-round-2" and progress.epoch_done and progress.epoch == 1:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "work"
+    with pytest.raises(KeyboardInterrupt):
+        prune(Trainer(data=data, recipe=recipe, progress=interrupt, checkpoint=checkpoint))
+    resumed = prune(Trainer(data=data, recipe=recipe, checkpoint=checkpoint))
+    assert straight.filters[0].kept == resumed.filters[0].kept
+    for name, value in straight.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name])
+
+
+@pytest.mark.filterwarnings("ignore:masked networks of an ensemble")  # nothing is trained
+def test_rounds_without_an_epoch_each_are_warned_of() -> None:
+    trainer = Trainer(data=load_digits(), recipe=Recipe(prune_epochs=1))
+    prunings = [EnsemblePruning(keep=0.9, images=2, rounds=2)]
+    message = "prune: lfe trains after each round, which needs at least 2 epochs for 2 .*, got 1"
+    with pytest.warns(UserWarning, match=f"^{message}$"):
+        prune_model(DigitsCNN(), trainer, prunings)
 
 
 def test_checks_patterns_before_any_work() -> None:

@@ -1,7 +1,9 @@
 """Searches that need forward passes only: masks are tried on the unchanged network."""
 
-from systolith.prune.search.additive import AdditiveModel, fit_additive_model
+from systolith.prune.search.additive import RIDGES, AdditiveModel, fit_additive_model
 from systolith.prune.search.ensembles import (
+    DROPPED,
+    EnsembleScores,
     FilterLosses,
     LinearFilterEnsemble,
     sample_filter_masks,
@@ -19,17 +21,21 @@ from systolith.prune.search.particles import (
     minimize,
     systematic_resampling,
 )
-from systolith.prune.search.rounds import EnsembleProgress, prune_by_ensembles
+from systolith.prune.search.rounds import FEWEST_MASKS, EnsembleProgress, prune_by_ensembles
 from systolith.prune.search.spaces import ChoicePerRow, ExactlyK, ParticleSpace
 from systolith.prune.search.split import EvaluationSplit, Loss
 from systolith.prune.search.stages import SearchProgress
 from systolith.prune.search.state import SearchState
 
 __all__ = [
+    "DROPPED",
+    "FEWEST_MASKS",
+    "RIDGES",
     "AdditiveModel",
     "BestOfRandom",
     "ChoicePerRow",
     "EnsembleProgress",
+    "EnsembleScores",
     "EvaluationSplit",
     "ExactlyK",
     "FilterLosses",

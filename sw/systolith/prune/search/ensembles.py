@@ -10,7 +10,16 @@ from torch import Generator, Tensor
 from systolith.prune.errors import PruneError
 from systolith.prune.search.additive import AdditiveModel, fit_additive_model
 
-__all__ = ["FilterLosses", "LinearFilterEnsemble", "sample_filter_masks"]
+__all__ = [
+    "DROPPED",
+    "EnsembleScores",
+    "FilterLosses",
+    "LinearFilterEnsemble",
+    "sample_filter_masks",
+]
+
+DROPPED = 6
+"""Units that a mask drops on average."""
 
 FilterLosses = Callable[[Mapping[str, Tensor]], Tensor]
 """Function from masks by group, bool, shape (P, size), to losses of P masked networks, shape (P,).
@@ -18,6 +27,35 @@ FilterLosses = Callable[[Mapping[str, Tensor]], Tensor]
 Groups that are not named stay whole. :class:`GateEvaluator` is such a function; a quantized or
 simulated network can be evaluated instead.
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EnsembleScores(Mapping[str, Tensor]):
+    """Scores by group, and how far they can be trusted.
+
+    Parameters
+    ----------
+    by_group : mapping of str to Tensor of float64, shape (size,)
+        On the CPU. The network needs units with high scores most; removed units have minus
+        infinity.
+    held_out : float
+        :attr:`AdditiveModel.held_out` of the ensemble; of several, the lowest.
+    median_loss : float
+        Median of the masked networks' losses; of several ensembles, the highest.
+    """
+
+    by_group: Mapping[str, Tensor]
+    held_out: float
+    median_loss: float
+
+    def __getitem__(self, group: str) -> Tensor:
+        return self.by_group[group]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_group)
+
+    def __len__(self) -> int:
+        return len(self.by_group)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +68,15 @@ class LinearFilterEnsemble:
 
     Parameters
     ----------
-    keep : float
-        Share of units in a mask, between 0 and 1. Use about 0.9 to remove a few filters at a time,
-        and a value near the final share to rank filters for strong pruning.
+    keep : float, optional
+        Share of units in a mask, between 0 and 1. By default, masks drop :data:`DROPPED` units on
+        average, but at most half of them: masks that drop many break the network, and their losses
+        say little about single filters.
     per_unit : float
-        Number of masks per unit; at least 1, better 2 to 5.
-    ridge : float
-        Penalty, at least 0: see :func:`fit_additive_model`.
+        Number of masks per unit; at least 1, better 3 to 5.
+    ridge : float, optional
+        Penalty, at least 0; by default, cross-validation chooses it: see
+        :func:`fit_additive_model`.
     per_layer : bool
         Use one ensemble per group, with all other groups whole; scores are then comparable within
         a group only. Otherwise one ensemble masks all groups.
@@ -53,27 +93,27 @@ class LinearFilterEnsemble:
     **Deviation:** ridge regression; a mask never leaves a group without filters.
     """
 
-    keep: float = 0.9
-    per_unit: float = 3.0
-    ridge: float = 1.0
+    keep: float | None = None
+    per_unit: float = 5.0
+    ridge: float | None = None
     per_layer: bool = False
 
     def __post_init__(self) -> None:
         problems = []
-        if not 0 < self.keep < 1:
+        if self.keep is not None and not 0 < self.keep < 1:
             problems.append(f"keep must lie between 0 and 1, got {self.keep}")
         if self.per_unit < 1:
             problems.append(
-                "an ensemble needs at least 1 masked network for each unit, better 2 to 5, "
+                "an ensemble needs at least 1 masked network for each unit, better 3 to 5, "
                 f"got per_unit={self.per_unit}"
             )
-        if self.ridge < 0:
+        if self.ridge is not None and self.ridge < 0:
             problems.append(f"ridge must be at least 0, got {self.ridge}")
         PruneError.raise_if_any(problems)
 
     def scores(
         self, losses: FilterLosses, kept: Mapping[str, Tensor], seed: int = 0
-    ) -> dict[str, Tensor]:
+    ) -> EnsembleScores:
         """Score the remaining units.
 
         Parameters
@@ -84,12 +124,6 @@ class LinearFilterEnsemble:
             Remaining units by group; the others are always masked.
         seed : int
             Seed of the masks.
-
-        Returns
-        -------
-        dict of str to Tensor of float64, shape (size,)
-            On the CPU. The network needs units with high scores most; removed units have minus
-            infinity.
 
         Raises
         ------
@@ -104,22 +138,32 @@ class LinearFilterEnsemble:
             group: torch.full(mask.shape, -torch.inf, dtype=torch.float64)
             for group, mask in alive.items()
         }
+        held_out: list[float] = []
+        medians: list[float] = []
         for part in parts:
-            fitted = self._fit(losses, {group: alive[group] for group in part}, generator)
+            fitted, measured = self._fit(losses, {name: alive[name] for name in part}, generator)
             counts = [int(alive[group].sum()) for group in part]
             worth = torch.split(-fitted.coefficients, counts)
             for group, here in zip(part, worth, strict=True):
                 scores[group][alive[group]] = here
-        return scores
+            held_out.append(fitted.held_out)
+            medians.append(float(measured.median()))
+        lowest = float(torch.tensor(held_out).min())  # NaN if any is
+        return EnsembleScores(by_group=scores, held_out=lowest, median_loss=max(medians))
+
+    def share(self, units: int) -> float:
+        """Share of this number of units that a mask keeps."""
+        return max(1 - DROPPED / units, 0.5) if self.keep is None else self.keep
 
     def _fit(
         self, losses: FilterLosses, kept: Mapping[str, Tensor], generator: Generator
-    ) -> AdditiveModel:
-        members = ceil(self.per_unit * sum(int(mask.sum()) for mask in kept.values()))
-        masks = sample_filter_masks(kept, members, self.keep, generator)
+    ) -> tuple[AdditiveModel, Tensor]:
+        units = sum(int(mask.sum()) for mask in kept.values())
+        members = ceil(self.per_unit * units)
+        masks = sample_filter_masks(kept, members, self.share(units), generator)
         measured = losses(masks)
         bits = torch.cat([masks[group][:, kept[group]] for group in kept], dim=1)
-        return fit_additive_model(bits, measured, self.ridge)
+        return fit_additive_model(bits, measured, self.ridge), measured
 
 
 def sample_filter_masks(

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import ChannelGroup, FilterMasks, find_channel_groups
+from systolith.prune.filters.groups import NOT_HERE
 from systolith.prune.search.evaluation import GateEvaluator
 from systolith.prune.search.particles import Objective, ParticleFilter, Search
 from systolith.prune.search.spaces import ExactlyK
@@ -69,7 +71,8 @@ def prune_feature_maps_by_particles(
     Anwar, Hwang, Sung: Structured pruning of deep convolutional neural networks (ACM JETC 13(3),
     2017).
 
-    **Deviation:** tied feature maps, for instance by shortcuts, are one decision.
+    **Deviation:** one particle begins with the filters of largest L1 norm; the loss is that of
+    `split`, cross entropy by default; feature maps tied by shortcuts are one decision.
     """
     given = find_channel_groups(model, split.images) if groups is None else groups
     known = {group.name: group for group in given}
@@ -115,6 +118,18 @@ class _GroupStage:
     @property
     def space(self) -> ExactlyK:
         return ExactlyK(rows=1, n=self.groups[self.name].size, k=self.keep)
+
+    def guess(self, model: nn.Module) -> Tensor:
+        group = self.groups[self.name]
+        norms = torch.zeros(group.size, dtype=torch.float64)
+        for name in group.producers:
+            weights = model.get_parameter(f"{name}.weight").detach().cpu().double()
+            units = torch.tensor(group.outputs[name])
+            here = units != NOT_HERE
+            norms.index_add_(0, units[here], weights.abs().flatten(1).sum(1)[here])
+        mask = torch.zeros(1, group.size, dtype=torch.bool)
+        mask[0, norms.argsort(descending=True, stable=True)[: self.keep]] = True
+        return mask
 
     def objective(self, model: nn.Module) -> Objective:
         # Removed maps are zeroed in a copy, so that layers before this group run only once.

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from systolith.network import Granularity, KOutOfN, Pattern, Strided, WeightShape
+from systolith.prune.decisions import weight_shape
 from systolith.prune.search.spaces import ChoicePerRow, ExactlyK, ParticleSpace
+from systolith.prune.topk import topk_mask
 
 __all__ = ["Genes", "SelectionGenes", "TapGenes", "lowered_rows"]
 
@@ -32,6 +34,10 @@ class Genes(Protocol):
 
     def masks(self, particles: Tensor, shape: WeightShape) -> Tensor:
         """Masks of bool, shape (P, F, C, Kh, Kw), of particles."""
+        ...
+
+    def keep_largest(self, weights: Tensor) -> Tensor:
+        """Particle, shape (...), that keeps the largest magnitudes of weights (F, C, Kh, Kw)."""
         ...
 
     def refine(self, pattern: Pattern, particle: Tensor, shape: WeightShape) -> Pattern:
@@ -76,6 +82,15 @@ class SelectionGenes:
         kernels = chosen.expand(-1, -1, -1, -1, kh * kw)  # whole ones have one choice for all taps
         masks = kernels.reshape(count, teams, channels, kh, kw)
         return masks.repeat_interleave(self.select.shared_by, dim=1)
+
+    def keep_largest(self, weights: Tensor) -> Tensor:
+        """See :meth:`Genes.keep_largest`; ties go to the lower channel."""
+        mask = topk_mask(weights.detach().abs().cpu(), Pattern(select=self.select))
+        channels, n = weights.shape[1], self.select.n
+        teams = mask[:: self.select.shared_by].reshape(-1, channels // n, n, weights[0, 0].numel())
+        if self.select.granularity is Granularity.KERNEL:
+            teams = teams[..., :1]
+        return teams.transpose(2, 3).reshape(-1, n)
 
     def refine(self, pattern: Pattern, particle: Tensor, shape: WeightShape) -> Pattern:
         """See :meth:`Genes.refine`."""
@@ -136,6 +151,14 @@ class TapGenes:
         taps = torch.arange(kh * kw, device=particles.device)
         read = (taps - self._channel_offsets(particles, shape)[..., None]) % self.stride == 0
         return read.reshape(-1, 1, channels, kh, kw).expand(-1, filters, -1, -1, -1)
+
+    def keep_largest(self, weights: Tensor) -> Tensor:
+        """See :meth:`Genes.keep_largest`; ties go to the smaller offset."""
+        taps = weights.detach().abs().double().cpu().sum(0).flatten(1)
+        shared = taps.reshape(-1, self.group, taps.shape[1]).sum(1)
+        offsets = self._offsets(weight_shape(weights))
+        kept = torch.stack([shared[:, offset :: self.stride].sum(1) for offset in offsets], 1)
+        return kept.argsort(dim=1, descending=True, stable=True)[:, 0]
 
     def refine(self, pattern: Pattern, particle: Tensor, shape: WeightShape) -> Pattern:
         """See :meth:`Genes.refine`."""

@@ -75,7 +75,9 @@ def prune_by_particles(
 ) -> MaskSet:
     """Search masks layer by layer, and within a layer coarse to fine; pruned weights become zero.
 
-    Each particle is a mask; its loss is that of the masked network. The best mask of a stage is
+    Each particle is a mask; its loss is that of the masked network. One particle begins as the mask
+    that keeps the largest magnitudes, so the search images never prefer that one to the result (the
+    baseline :class:`systolith.prune.BestOfRandom` draws all masks). The best mask of a stage is
     applied, `retrain` is called, and the next stage starts from the result. To prune whole feature
     maps first, see :func:`systolith.prune.prune_feature_maps_by_particles`.
 
@@ -116,8 +118,9 @@ def prune_by_particles(
     Anwar, Hwang, Sung: Structured pruning of deep convolutional neural networks (ACM JETC 13(3),
     2017).
 
-    **Deviation:** masks of all particles of a layer run at once; channels of a k-out-of-n group,
-    and all channels of a grouped convolution, share the offset of their strided taps.
+    **Deviation:** one particle begins with the largest magnitudes; the loss is that of `split`,
+    cross entropy by default; masks of all particles of a layer run at once; channels of a
+    k-out-of-n group, and all channels of a grouped convolution, share the offset of their taps.
     """
     shapes, layers = _shapes(model, plan), prunable_layers(model)
     stages = [
@@ -162,6 +165,10 @@ class _LayerStage:
     @property
     def space(self) -> ParticleSpace:
         return self.genes.space(self.shape)
+
+    def guess(self, model: nn.Module) -> Tensor:
+        weight = model.get_parameter(f"{self.name}.weight")
+        return self.genes.keep_largest(weight.reshape(self.shape))
 
     def objective(self, model: nn.Module) -> Objective:
         evaluate = LayerEvaluator(model, self.name, self.split)

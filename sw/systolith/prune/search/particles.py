@@ -33,8 +33,8 @@ class Search(Protocol):
         """Number of generations."""
         ...
 
-    def start(self, space: ParticleSpace, seed: int) -> SearchState:
-        """Draw the first particles."""
+    def start(self, space: ParticleSpace, seed: int, guess: Tensor | None = None) -> SearchState:
+        """Draw the first particles; a guess, shape (...), may be one of them."""
         ...
 
     def step(self, space: ParticleSpace, objective: Objective, state: SearchState) -> None:
@@ -48,6 +48,7 @@ def minimize(
     objective: Objective,
     *,
     seed: int = 0,
+    guess: Tensor | None = None,
     state: SearchState | None = None,
     report: Callable[[SearchState], None] | None = None,
 ) -> SearchState:
@@ -63,6 +64,8 @@ def minimize(
         Function from particles on the CPU, shape (P, ...), to losses, shape (P,), on any device.
     seed : int
         The same seed finds the same particle.
+    guess : Tensor, shape (...), optional
+        Particle to begin from; a :class:`ParticleFilter` finds none that is worse.
     state : SearchState, optional
         Continue from this state instead of starting from `seed`.
     report : callable, optional
@@ -78,7 +81,7 @@ def minimize(
     PruneError
         If the objective does not return one finite loss per particle.
     """
-    state = search.start(space, seed) if state is None else state
+    state = search.start(space, seed, guess) if state is None else state
     while state.generation < search.generations:
         search.step(space, objective, state)
         if report is not None:
@@ -149,9 +152,12 @@ class ParticleFilter:
             problems.append(f"swaps must be at least 0, got {self.swaps}")
         PruneError.raise_if_any(problems)
 
-    def start(self, space: ParticleSpace, seed: int) -> SearchState:
-        """See :meth:`Search.start`."""
-        return _start(space, self.particles, seed)
+    def start(self, space: ParticleSpace, seed: int, guess: Tensor | None = None) -> SearchState:
+        """See :meth:`Search.start`; the guess replaces the first particle."""
+        state = _start(space, self.particles, seed)
+        if guess is not None:
+            state.particles[0] = guess
+        return state
 
     def step(self, space: ParticleSpace, objective: Objective, state: SearchState) -> None:
         """See :meth:`Search.step`."""
@@ -198,8 +204,8 @@ class BestOfRandom:
     def __post_init__(self) -> None:
         PruneError.raise_if_any(_count_problems(self.particles, self.generations))
 
-    def start(self, space: ParticleSpace, seed: int) -> SearchState:
-        """See :meth:`Search.start`."""
+    def start(self, space: ParticleSpace, seed: int, guess: Tensor | None = None) -> SearchState:
+        """See :meth:`Search.start`; the baseline ignores a guess."""
         return _start(space, self.particles, seed)
 
     def step(self, space: ParticleSpace, objective: Objective, state: SearchState) -> None:

@@ -1,6 +1,7 @@
 """Filters removed in rounds: score by an ensemble, remove the lowest, retrain."""
 
 import copy
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -22,7 +23,10 @@ from systolith.prune.search.ensembles import FilterLosses, LinearFilterEnsemble
 from systolith.prune.search.evaluation import GateEvaluator
 from systolith.prune.search.split import EvaluationSplit
 
-__all__ = ["EnsembleProgress", "prune_by_ensembles"]
+__all__ = ["FEWEST_MASKS", "EnsembleProgress", "prune_by_ensembles"]
+
+FEWEST_MASKS = 3
+"""Masked networks per unit below which a ranking is hardly better than chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +39,16 @@ class EnsembleProgress(Progress):
         Units kept, by group.
     loss : float
         Without the removed units, before retraining.
+    held_out : float
+        Share of the variance of masked networks' losses that the scores explain, by
+        cross-validation; see :attr:`AdditiveModel.held_out`.
     seconds_left : float
         Estimate for the other rounds, from the mean of those done in this run.
     """
 
     kept: Mapping[str, int]
     loss: float
+    held_out: float
     seconds_left: float
 
     @property
@@ -63,6 +71,7 @@ def prune_by_ensembles(
     rounds: int = 5,
     ensemble: LinearFilterEnsemble | None = None,
     losses: FilterLosses | None = None,
+    per_cost: bool = True,
     seed: int = 0,
     retrain: Callable[[FilterMasks], None] | None = None,
     report: Callable[[EnsembleProgress], None] | None = None,
@@ -91,6 +100,9 @@ def prune_by_ensembles(
     losses : callable, optional
         Evaluates another masked network, such as a quantized or simulated one, instead of `model`
         on `split`; called with masks of all groups.
+    per_cost : bool
+        Rank filters by score per unit of the budget's cost, if it has one: otherwise the cheap
+        filters of wide layers leave first, and many more of them.
     seed : int
         Round r draws masks with ``seed + r``.
     retrain : callable, optional
@@ -113,18 +125,29 @@ def prune_by_ensembles(
         If no group is removable, the budget cannot be met, the state is of other groups, or the
         network cannot be evaluated.
 
+    Warns
+    -----
+    UserWarning
+        If there are fewer than :data:`FEWEST_MASKS` masks per unit, or if the median masked network
+        is worse than one that guesses: then the scores say little.
+
     Notes
     -----
     Sandor, Pavel, Csato: Pruning CNN's with linear filter ensembles (ECAI 2020; arXiv 2001.08142).
 
-    **Deviation:** filters are not ranked for parameters or operations, but removed until a budget
-    on any cost is met.
+    **Deviation:** filters are removed until a budget on any cost is met, by their scores per cost.
     """
     ensemble = LinearFilterEnsemble() if ensemble is None else ensemble
     given = find_channel_groups(model, split.images) if groups is None else groups
     removable = tuple(group for group in given if group.removable)
     sizes = {group.name: group.size for group in removable}
     PruneError.raise_if_any(_problems(sizes, rounds, ensemble, budget, state))
+    if ensemble.per_unit < FEWEST_MASKS:
+        warnings.warn(
+            f"an ensemble needs at least {FEWEST_MASKS} masked networks per unit to rank filters, "
+            f"got {ensemble.per_unit:.2g}",
+            stacklevel=2,
+        )
     masks = {name: torch.ones(size, dtype=torch.bool) for name, size in sizes.items()}
     before = 0
     if state is not None:
@@ -135,8 +158,17 @@ def prune_by_ensembles(
     for done in range(before + 1, rounds + 1):
         current = _masked(model, removable, masks, split) if losses is None else _all(losses, masks)
         scores = ensemble.scores(current, masks, seed + done)
+        if losses is None and scores.median_loss > split.guessing_loss:
+            left = sum(int(mask.sum()) for mask in masks.values())
+            warnings.warn(
+                "masked networks of an ensemble must be better than guessing, with loss "
+                f"{split.guessing_loss:.3g}, to rank filters; in round {done} with "
+                f"keep={ensemble.share(left):.3g} the median loss is {scores.median_loss:.3g}",
+                stacklevel=2,
+            )
         share = replace(budget, keep=budget.keep ** (done / rounds))
-        chosen = _select(removable, scores, share, ensemble.per_layer)
+        worth = _per_cost(scores, masks, budget) if per_cost else scores
+        chosen = _select(removable, worth, share, ensemble.per_layer)
         # Removed filters stay removed, even if rounding removed more than this share.
         masks = {name: mask & chosen[name] for name, mask in masks.items()}
         kept = _filters(model, removable, masks)
@@ -144,7 +176,7 @@ def prune_by_ensembles(
         if retrain is not None:
             retrain(kept)
         if report is not None:
-            left = (monotonic() - start) / (done - before) * (rounds - done)
+            seconds = (monotonic() - start) / (done - before) * (rounds - done)
             report(
                 EnsembleProgress(
                     task="ensembles",
@@ -153,7 +185,8 @@ def prune_by_ensembles(
                     text=f"{sum(kept.kept.values())} filters kept, loss {loss:.4g}",
                     kept=kept.kept,
                     loss=loss,
-                    seconds_left=left,
+                    held_out=scores.held_out,
+                    seconds_left=seconds,
                 )
             )
         if save is not None:
@@ -189,6 +222,20 @@ def _all(losses: FilterLosses, masks: Mapping[str, Tensor]) -> FilterLosses:
         return losses({name: asked.get(name, masks[name].expand(count, -1)) for name in masks})
 
     return complete
+
+
+def _per_cost(
+    scores: Mapping[str, Tensor], masks: Mapping[str, Tensor], budget: FilterBudget
+) -> Mapping[str, Tensor]:
+    """Divide scores by what the budget's cost falls by without one more unit of the group."""
+    kept = {name: int(mask.sum()) for name, mask in masks.items()}
+    whole = budget.total(kept)
+    result = dict(scores)
+    for name, count in kept.items():
+        if count > 1:  # else no unit of the group leaves
+            saved = whole - budget.total({**kept, name: count - 1})
+            result[name] = scores[name] / saved if saved > 0 else scores[name]
+    return result
 
 
 def _select(

@@ -33,6 +33,10 @@ class SearchStage(Protocol):
         """Space of the search."""
         ...
 
+    def guess(self, model: nn.Module) -> Tensor:
+        """Particle that keeps the largest magnitudes of the current model."""
+        ...
+
     def objective(self, model: nn.Module) -> Objective:
         """Losses of particles on the current model, with earlier decisions applied."""
         ...
@@ -125,7 +129,13 @@ def run_stages(
     before, start = len(chosen), monotonic()
     for number in range(before, len(stages)):
         stage = stages[number]
-        result = minimize(search, stage.space, stage.objective(model), seed=seed + number)
+        result = minimize(
+            search,
+            stage.space,
+            stage.objective(model),
+            seed=seed + number,
+            guess=stage.guess(model),
+        )
         assert result.best is not None
         chosen.append(result.best)
         settle(chosen, True)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from math import isnan
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from systolith.models import DigitsCNN
 from systolith.prune import PruneError
 from systolith.prune.filters import find_channel_groups
 from systolith.prune.search import (
+    RIDGES,
     EvaluationSplit,
     FilterLosses,
     GateEvaluator,
@@ -32,7 +34,7 @@ def test_recovers_an_exactly_additive_loss() -> None:
     masks = torch.rand(40, 12, generator=torch.Generator().manual_seed(0)) < 0.8
     coefficients = _random(1, 12)
     losses = 0.75 + masks.double() @ coefficients
-    model = fit_additive_model(masks, losses)
+    model = fit_additive_model(masks, losses, ridge=0.0)
     torch.testing.assert_close(model.coefficients, coefficients, rtol=1e-12, atol=1e-12)
     assert model.intercept == pytest.approx(0.75, abs=1e-12)
     assert model.explained == pytest.approx(1.0, abs=1e-12)
@@ -41,7 +43,7 @@ def test_recovers_an_exactly_additive_loss() -> None:
 def test_recovers_whole_numbers_from_all_masks() -> None:
     """Two units, all four masks: the coefficients are differences of means, to the last bit."""
     masks = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.bool)
-    model = fit_additive_model(masks, torch.tensor([8.0, 5.0, 10.0, 7.0]))
+    model = fit_additive_model(masks, torch.tensor([8.0, 5.0, 10.0, 7.0]), ridge=0.0)
     torch.testing.assert_close(model.coefficients, torch.tensor([2.0, -3.0]).double())
     assert model.intercept == pytest.approx(8.0)
 
@@ -62,14 +64,65 @@ def test_equals_the_closed_form_in_numpy(units: int, more: int, ridge: float, se
 
 def test_explained_is_the_share_of_variance() -> None:
     masks = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.bool)
-    model = fit_additive_model(masks, torch.tensor([0.0, 0.0, 0.0, 1.0]))
+    model = fit_additive_model(masks, torch.tensor([0.0, 0.0, 0.0, 1.0]), ridge=0.0)
     assert model.explained == pytest.approx(2 / 3)
     assert fit_additive_model(masks, torch.ones(4)).explained == 1.0
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 5), st.integers(2, 9), st.floats(0.01, 100), st.integers(0, 1000))
+def test_held_out_errors_are_those_of_fits_without_each_mask(
+    units: int, more: int, ridge: float, seed: int
+) -> None:
+    masks = torch.rand(units + more, units, generator=torch.Generator().manual_seed(seed)) < 0.6
+    losses = _random(seed, units + more)
+    predictions, means = [], []
+    for i in range(len(masks)):
+        others = torch.arange(len(masks)) != i
+        model = fit_additive_model(masks[others], losses[others], ridge)
+        predictions.append(model.intercept + masks[i].double() @ model.coefficients)
+        means.append(losses[others].mean())
+    unexplained = (losses - torch.stack(predictions)).square().sum()
+    expected = 1 - unexplained / (losses - torch.stack(means)).square().sum()
+    assert fit_additive_model(masks, losses, ridge).held_out == pytest.approx(
+        float(expected), abs=1e-8
+    )
+
+
+def test_cross_validation_chooses_the_ridge_that_predicts_best() -> None:
+    """Noise needs a strong penalty; without noise, the weakest predicts best."""
+    masks = torch.rand(60, 30, generator=torch.Generator().manual_seed(0)) < 0.8
+    additive = masks.double() @ _random(1, 30)
+    strength = float((masks.double() - masks.double().mean(0)).square().sum() / 30)
+    for losses, few, many in (
+        (additive, 0, 0),
+        (additive + 3 * _random(2, 60), 0.1, 300),
+    ):
+        chosen = fit_additive_model(masks, losses)
+        assert min(RIDGES) * strength <= chosen.ridge + 1e-9
+        assert few * strength <= chosen.ridge <= max(many * strength, min(RIDGES) * strength + 1e-9)
+        held_out = [
+            fit_additive_model(masks, losses, ratio * strength).held_out for ratio in RIDGES
+        ]
+        assert chosen.held_out == pytest.approx(max(held_out))
+
+
+def test_pure_noise_is_not_explained_though_a_fit_without_ridge_seems_to() -> None:
+    masks = torch.rand(40, 30, generator=torch.Generator().manual_seed(0)) < 0.8
+    fitted = fit_additive_model(masks, _random(3, 40), ridge=0.0)
+    assert fitted.explained > 0.5 and fitted.held_out < -0.5
+    assert abs(fit_additive_model(masks, _random(3, 40)).held_out) < 0.1
+
+
+def test_an_undetermined_prediction_is_nan() -> None:
+    masks = torch.tensor([[1, 0], [1, 1], [1, 0]], dtype=torch.bool)
+    fitted = fit_additive_model(masks, torch.tensor([1.0, 2.0, 1.5]), ridge=0.0)
+    assert isnan(fitted.held_out)
+
+
 def test_a_unit_that_is_always_there_has_no_coefficient() -> None:
     masks = torch.tensor([[1, 0], [1, 1], [1, 0]], dtype=torch.bool)
-    model = fit_additive_model(masks, torch.tensor([1.0, 2.0, 1.0]))
+    model = fit_additive_model(masks, torch.tensor([1.0, 2.0, 1.0]), ridge=0.0)
     torch.testing.assert_close(model.coefficients, torch.tensor([0.0, 1.0]).double())
 
 
@@ -138,7 +191,7 @@ def test_the_same_seed_gives_the_same_scores() -> None:
     def noisy(masks: Mapping[str, Tensor]) -> Tensor:
         return losses(masks) + masks["a"].double().prod(1)
 
-    runs = [LinearFilterEnsemble().scores(noisy, kept, seed)["a"] for seed in (1, 1, 2)]
+    runs = [LinearFilterEnsemble(keep=0.7).scores(noisy, kept, seed)["a"] for seed in (1, 1, 2)]
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0], runs[2])
 
@@ -202,7 +255,7 @@ def test_refuses_too_few_masked_networks_and_wrong_shapes() -> None:
         )
     message = (
         "3 problems:\n  - keep must lie between 0 and 1, got 1"
-        "\n  - an ensemble needs at least 1 masked network for each unit, better 2 to 5, "
+        "\n  - an ensemble needs at least 1 masked network for each unit, better 3 to 5, "
         "got per_unit=0.5\n  - ridge must be at least 0, got -2"
     )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):

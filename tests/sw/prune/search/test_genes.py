@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from systolith.network import Granularity, KOutOfN, Pattern, Strided, WeightShape
-from systolith.prune import PruneError
+from systolith.prune import PruneError, topk_mask
 from systolith.prune.search import ChoicePerRow, ExactlyK, SelectionGenes, TapGenes, lowered_rows
 
 
@@ -144,3 +144,31 @@ def test_names_what_does_not_fit() -> None:
     assert problem == "1-out-of-4 pruning needs input channels divisible by 4, got 6"
     with pytest.raises(PruneError, match=re.escape("needs 1 <= k <= n, got k=3, n=2")):
         ExactlyK(rows=1, n=2, k=3)
+
+
+@pytest.mark.parametrize("granularity", [Granularity.KERNEL, Granularity.WEIGHT])
+@pytest.mark.parametrize("shared_by", [1, 2])
+def test_the_largest_kernels_and_weights_are_those_of_the_pattern(
+    granularity: Granularity, shared_by: int
+) -> None:
+    weights = torch.randn(4, 8, 3, 3, generator=torch.Generator().manual_seed(0))
+    select = KOutOfN(2, 4, granularity, shared_by=shared_by)
+    genes, shape = SelectionGenes(select), (4, 8, 3, 3)
+    particle = genes.keep_largest(weights)
+    assert genes.space(shape).contains(particle[None])
+    expected = topk_mask(weights.abs(), Pattern(select=select))
+    assert torch.equal(genes.masks(particle[None], shape)[0], expected)
+
+
+@pytest.mark.parametrize(("stride", "group", "equal"), [(2, 1, False), (3, 4, False), (4, 2, True)])
+def test_the_largest_taps_are_those_with_most_magnitude(
+    stride: int, group: int, equal: bool
+) -> None:
+    weights = torch.randn(4, 8, 3, 3, generator=torch.Generator().manual_seed(0))
+    genes, shape = TapGenes(stride=stride, group=group, equal=equal), (4, 8, 3, 3)
+    particle = genes.keep_largest(weights)
+    space = genes.space(shape)
+    assert space.contains(particle[None])
+    kept = (weights.abs() * genes.masks(particle[None], shape)[0]).sum()
+    others = space.sample(500, torch.Generator().manual_seed(1))
+    assert ((weights.abs() * genes.masks(others, shape)).sum((1, 2, 3, 4)) <= kept + 1e-4).all()

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from systolith.frontend import lower
 from systolith.models import DigitsCNN, TinyResNet
-from systolith.network import Granularity, KOutOfN, Strided
-from systolith.prune import MaskSet, PruneError
+from systolith.network import Granularity, KOutOfN, Pattern, Strided
+from systolith.prune import MaskSet, PruneError, ScorePruner
 from systolith.prune.search import (
     BestOfRandom,
     EvaluationSplit,
@@ -90,6 +90,20 @@ def test_stages_go_coarse_to_fine_and_see_the_earlier_ones() -> None:
     split = _split()
     expected = F.cross_entropy(dense.eval()(split.images), split.labels)
     assert reports[-1].loss == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", Loss)
+def test_is_never_worse_than_magnitude_on_the_search_images(loss: Loss) -> None:
+    for seed in range(3):
+        model, reports = DigitsCNN(seed), []
+        magnitude = ScorePruner(patterns={"conv2": Pattern(select=KERNELS.select)}).masks(model)
+        dense = copy.deepcopy(model)
+        prune_by_particles(
+            model, _split(loss), {"conv2": KERNELS}, search=SMALL, report=reports.append
+        )
+        masks = magnitude["conv2.weight"][None]
+        (expected,) = LayerEvaluator(dense, "conv2", _split(loss))(masks)
+        assert reports[0].history[0] <= float(expected)
 
 
 def test_keeps_what_the_network_needs() -> None:

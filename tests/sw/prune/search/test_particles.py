@@ -231,6 +231,24 @@ def test_the_best_is_never_forgotten() -> None:
     assert found.history == [min(seen[: i + 1]) for i in range(len(seen))]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_begins_from_a_guess_and_finds_none_that_is_worse(seed: int) -> None:
+    space, objective = ExactlyK(rows=6, n=20, k=7), _additive(seed, 6, 20)
+    optimum = _weights(seed, 6, 20).argsort(1)[:, :7]
+    guess = torch.zeros(6, 20, dtype=torch.bool).scatter_(1, optimum, True)
+    guess = space.swap(guess[None], torch.Generator().manual_seed(seed))[0]
+    short = ParticleFilter(particles=8, generations=3)
+    from_guess = minimize(short, space, objective, seed=seed, guess=guess)
+    assert from_guess.history[0] == float(objective(guess[None]))
+    assert from_guess.best_loss <= from_guess.history[0]
+    assert minimize(short, space, objective, seed=seed).best_loss > from_guess.best_loss
+    random = BestOfRandom(particles=8, generations=3)
+    assert (
+        minimize(random, space, objective, seed=seed, guess=guess).history
+        == minimize(random, space, objective, seed=seed).history
+    )
+
+
 def test_refuses_numbers_out_of_range() -> None:
     message = (
         "5 problems:\n  - particles must be at least 1, got 0"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,11 @@ from systolith.prune.search import (
     Loss,
     prune_by_ensembles,
 )
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:an ensemble needs at least 3 masked networks"),
+    pytest.mark.filterwarnings("ignore:masked networks of an ensemble must be better"),
+]
 
 
 def _split() -> EvaluationSplit:
@@ -171,8 +177,61 @@ def test_what_is_gone_does_not_return_when_the_budget_would_allow_it() -> None:
         rounds=2,
         ensemble=EXACT,
         losses=losses,
+        per_cost=False,
     )
     assert masks.kept == {"conv1": 8, "conv3": 31}
+
+
+def test_a_budget_of_cost_ranks_by_score_per_cost() -> None:
+    """Filters of conv3 are worth a little more, and cost ten times as much."""
+    worth = {"conv1": 1.0, "conv2": 9.0, "conv3": 1.5}
+
+    def losses(masks: Mapping[str, Tensor]) -> Tensor:
+        return 99 - torch.stack([m.double().sum(1) * worth[n] for n, m in masks.items()]).sum(0)
+
+    def cost(kept: Mapping[str, int]) -> float:
+        return kept["conv1"] + kept["conv2"] + 10 * kept["conv3"]
+
+    def kept(per_cost: bool) -> dict[str, int]:
+        return prune_by_ensembles(
+            DigitsCNN(),
+            _split(),
+            FilterBudget(keep=1 - 16 / 368, cost=cost),
+            ensemble=LinearFilterEnsemble(ridge=1e-6, keep=0.7, per_unit=2),
+            losses=losses,
+            rounds=1,
+            per_cost=per_cost,
+        ).kept
+
+    assert kept(True) == {"conv1": 16, "conv2": 32, "conv3": 30}
+    assert kept(False) == {"conv1": 1, "conv2": 32, "conv3": 31}
+
+
+def test_warns_of_few_masks_and_of_masks_that_break_the_network() -> None:
+    with pytest.warns(UserWarning, match=r"^an ensemble needs at least 3 .*, got 1\.5$"):
+        prune_by_ensembles(
+            DigitsCNN(),
+            _split(),
+            FilterBudget(keep=0.9),
+            ensemble=LinearFilterEnsemble(per_unit=1.5),
+            losses=_losses,
+            rounds=1,
+        )
+    model = DigitsCNN()
+    split = replace(_split(), labels=model.eval()(_split().images).argmax(1))
+    model.fc.weight.data *= 100  # certain of each label until filters are gone
+    message = (
+        r"^masked networks of an ensemble must be better than guessing, with loss \S+, to rank "
+        r"filters; in round 1 with keep=0\.5 the median loss is \S+$"
+    )
+    with pytest.warns(UserWarning, match=message):
+        prune_by_ensembles(
+            model,
+            split,
+            FilterBudget(keep=0.9),
+            ensemble=LinearFilterEnsemble(keep=0.5, per_unit=3),
+            rounds=1,
+        )
 
 
 def _retrain(model: nn.Module, seen: list[float]) -> Any:
