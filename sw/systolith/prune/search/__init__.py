@@ -14,8 +14,8 @@ from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes, lowere
 from systolith.prune.search.kernels_and_taps import LayerPlan, prune_by_particles
 from systolith.prune.search.particles import (
     BestOfRandom,
-    Objective,
     ParticleFilter,
+    ParticleLosses,
     Search,
     importance_weights,
     minimize,
@@ -45,8 +45,8 @@ __all__ = [
     "LayerPlan",
     "LinearFilterEnsemble",
     "Loss",
-    "Objective",
     "ParticleFilter",
+    "ParticleLosses",
     "ParticleSpace",
     "Search",
     "SearchProgress",

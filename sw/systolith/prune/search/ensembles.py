@@ -62,9 +62,9 @@ class EnsembleScores(Mapping[str, Tensor]):
 class LinearFilterEnsemble:
     """Scores filters by how much each one reduces the loss, in an ensemble of masked networks.
 
-    Masks ``m_ij ~ Bernoulli(keep)`` over the units (tied filters share a bit) give losses ``l_i``.
-    In the linear additive model ``l_i ~ w_0 + sum_j w_j m_ij``, the score of unit j is ``-w_j``;
-    units with the lowest scores are removed first.
+    Masks ``m_ij`` of the units (tied filters share a bit), each kept with probability `keep`, give
+    losses ``l_i``. In the linear additive model ``log l_i ~ w_0 + sum_j w_j m_ij``, the score of
+    unit j is ``-w_j``; units with the lowest scores are removed first.
 
     Parameters
     ----------
@@ -77,6 +77,10 @@ class LinearFilterEnsemble:
     ridge : float, optional
         Penalty, at least 0; by default, cross-validation chooses it: see
         :func:`fit_additive_model`.
+    log : bool
+        Fit logarithms of the losses, if all are positive; otherwise the losses themselves, as in
+        the paper. Losses of masked networks are skewed: a few masks that break the network would
+        decide the fit.
     per_layer : bool
         Use one ensemble per group, with all other groups whole; scores are then comparable within
         a group only. Otherwise one ensemble masks all groups.
@@ -90,12 +94,14 @@ class LinearFilterEnsemble:
     -----
     Sandor, Pavel, Csato: Pruning CNN's with linear filter ensembles (ECAI 2020; arXiv 2001.08142).
 
-    **Deviation:** ridge regression; a mask never leaves a group without filters.
+    **Deviation:** logarithms of losses; ridge regression; each unit is dropped in equally many
+    masks; a mask never leaves a group without filters.
     """
 
     keep: float | None = None
     per_unit: float = 5.0
     ridge: float | None = None
+    log: bool = True
     per_layer: bool = False
 
     def __post_init__(self) -> None:
@@ -163,13 +169,17 @@ class LinearFilterEnsemble:
         masks = sample_filter_masks(kept, members, self.share(units), generator)
         measured = losses(masks)
         bits = torch.cat([masks[group][:, kept[group]] for group in kept], dim=1)
-        return fit_additive_model(bits, measured, self.ridge), measured
+        target = measured.log() if self.log and bool((measured > 0).all()) else measured
+        return fit_additive_model(bits, target, self.ridge), measured
 
 
 def sample_filter_masks(
     kept: Mapping[str, Tensor], members: int, keep: float, generator: Generator
 ) -> dict[str, Tensor]:
-    """Draw masks of an ensemble, each unit independently; every group keeps at least one.
+    """Draw masks of an ensemble; every group keeps at least one unit.
+
+    Each unit is dropped in the same number of masks, the nearest to ``N (1 - keep)``, at least 1;
+    which ones is drawn for each unit independently.
 
     Parameters
     ----------
@@ -178,7 +188,7 @@ def sample_filter_masks(
     members : int
         N, at least 1.
     keep : float
-        Probability of each unit.
+        Share of masks that keep a unit.
     generator : torch.Generator
 
     Returns
@@ -186,9 +196,11 @@ def sample_filter_masks(
     dict of str to Tensor of bool, shape (N, size)
     """
     masks = {}
+    dropped = max(1, round(members * (1 - keep)))
     for group, mask in kept.items():
         drawn = torch.rand(members, len(mask), generator=generator)
-        chosen = (drawn < keep) & mask
+        ranks = drawn.argsort(dim=0, stable=True).argsort(dim=0)
+        chosen = (ranks < members - dropped) & mask
         lowest = drawn.masked_fill(~mask, torch.inf).argmin(1)
         masks[group] = chosen.scatter(1, lowest[:, None], True)
     return masks

@@ -12,7 +12,7 @@ from systolith.prune.errors import PruneError
 from systolith.prune.filters import ChannelGroup, FilterMasks, find_channel_groups
 from systolith.prune.filters.groups import NOT_HERE
 from systolith.prune.search.evaluation import GateEvaluator
-from systolith.prune.search.particles import Objective, ParticleFilter, Search
+from systolith.prune.search.particles import ParticleFilter, ParticleLosses, Search
 from systolith.prune.search.spaces import ExactlyK
 from systolith.prune.search.split import EvaluationSplit
 from systolith.prune.search.stages import SearchProgress, run_stages
@@ -131,7 +131,7 @@ class _GroupStage:
         mask[0, norms.argsort(descending=True, stable=True)[: self.keep]] = True
         return mask
 
-    def objective(self, model: nn.Module) -> Objective:
+    def objective(self, model: nn.Module) -> ParticleLosses:
         # Removed maps are zeroed in a copy, so that layers before this group run only once.
         pruned = copy.deepcopy(model)
         self.earlier.apply_(pruned)

@@ -14,7 +14,7 @@ from systolith.prune.masks import MaskSet
 from systolith.prune.rules import Prunable, prunable_layers
 from systolith.prune.search.evaluation import LayerEvaluator
 from systolith.prune.search.genes import Genes, SelectionGenes, TapGenes
-from systolith.prune.search.particles import Objective, ParticleFilter, Search
+from systolith.prune.search.particles import ParticleFilter, ParticleLosses, Search
 from systolith.prune.search.spaces import ParticleSpace
 from systolith.prune.search.split import EvaluationSplit
 from systolith.prune.search.stages import SearchProgress, run_stages
@@ -170,7 +170,7 @@ class _LayerStage:
         weight = model.get_parameter(f"{self.name}.weight")
         return self.genes.keep_largest(weight.reshape(self.shape))
 
-    def objective(self, model: nn.Module) -> Objective:
+    def objective(self, model: nn.Module) -> ParticleLosses:
         evaluate = LayerEvaluator(model, self.name, self.split)
         size = model.get_parameter(f"{self.name}.weight").shape
 

@@ -13,15 +13,15 @@ from systolith.prune.search.state import SearchState
 
 __all__ = [
     "BestOfRandom",
-    "Objective",
     "ParticleFilter",
+    "ParticleLosses",
     "Search",
     "importance_weights",
     "minimize",
     "systematic_resampling",
 ]
 
-Objective = Callable[[Tensor], Tensor]
+ParticleLosses = Callable[[Tensor], Tensor]
 """Function from particles, shape (P, ...), to finite losses, shape (P,); low is good."""
 
 
@@ -37,7 +37,7 @@ class Search(Protocol):
         """Draw the first particles; a guess, shape (...), may be one of them."""
         ...
 
-    def step(self, space: ParticleSpace, objective: Objective, state: SearchState) -> None:
+    def step(self, space: ParticleSpace, objective: ParticleLosses, state: SearchState) -> None:
         """Run one generation, in place: evaluate particles, keep the best, draw the next ones."""
         ...
 
@@ -45,7 +45,7 @@ class Search(Protocol):
 def minimize(
     search: Search,
     space: ParticleSpace,
-    objective: Objective,
+    objective: ParticleLosses,
     *,
     seed: int = 0,
     guess: Tensor | None = None,
@@ -159,7 +159,7 @@ class ParticleFilter:
             state.particles[0] = guess
         return state
 
-    def step(self, space: ParticleSpace, objective: Objective, state: SearchState) -> None:
+    def step(self, space: ParticleSpace, objective: ParticleLosses, state: SearchState) -> None:
         """See :meth:`Search.step`."""
         losses = _losses(objective, state.particles)
         state.remember(losses)
@@ -208,7 +208,7 @@ class BestOfRandom:
         """See :meth:`Search.start`; the baseline ignores a guess."""
         return _start(space, self.particles, seed)
 
-    def step(self, space: ParticleSpace, objective: Objective, state: SearchState) -> None:
+    def step(self, space: ParticleSpace, objective: ParticleLosses, state: SearchState) -> None:
         """See :meth:`Search.step`."""
         state.remember(_losses(objective, state.particles))
         state.particles = space.sample(self.particles, state.generator)
@@ -219,7 +219,7 @@ def _start(space: ParticleSpace, particles: int, seed: int) -> SearchState:
     return SearchState(generator=generator, particles=space.sample(particles, generator))
 
 
-def _losses(objective: Objective, particles: Tensor) -> Tensor:
+def _losses(objective: ParticleLosses, particles: Tensor) -> Tensor:
     losses = objective(particles).detach().cpu().double()
     if losses.shape != (len(particles),):
         given = tuple(losses.shape)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from systolith.foundation import Progress
 from systolith.prune.errors import PruneError
-from systolith.prune.search.particles import Objective, Search, minimize
+from systolith.prune.search.particles import ParticleLosses, Search, minimize
 from systolith.prune.search.spaces import ParticleSpace
 
 __all__ = ["SearchProgress", "SearchStage", "run_stages"]
@@ -37,7 +37,7 @@ class SearchStage(Protocol):
         """Particle that keeps the largest magnitudes of the current model."""
         ...
 
-    def objective(self, model: nn.Module) -> Objective:
+    def objective(self, model: nn.Module) -> ParticleLosses:
         """Losses of particles on the current model, with earlier decisions applied."""
         ...
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from math import isnan
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,6 +148,39 @@ def test_masks_hold_only_what_is_left_and_never_nothing(
         assert mask.any(1).all()
 
 
+def test_each_unit_is_dropped_equally_often() -> None:
+    kept = {"a": torch.ones(20, dtype=torch.bool), "b": torch.ones(9, dtype=torch.bool)}
+    for masks in sample_filter_masks(kept, 60, 0.9, torch.Generator().manual_seed(0)).values():
+        assert ((~masks).sum(0) == 6).all()
+
+
+def test_logarithms_keep_a_broken_mask_from_deciding() -> None:
+    """Losses are products; masks without unit 0 break the network."""
+    factors = torch.tensor([100.0, *[1.1] * 5, *[1.01] * 5], dtype=torch.float64)
+
+    def losses(masks: Mapping[str, Tensor]) -> Tensor:
+        return torch.where(masks["a"], 1.0, factors).prod(1)
+
+    kept = {"a": torch.ones(11, dtype=torch.bool)}
+    options: dict[str, Any] = {"keep": 0.8, "per_unit": 3.0}
+    scores = LinearFilterEnsemble(**options).scores(losses, kept)
+    assert scores["a"][0] > scores["a"][1:6].min() > scores["a"][6:].max()
+    assert scores.held_out > 0.95
+    plain = LinearFilterEnsemble(log=False, **options).scores(losses, kept)
+    assert plain["a"][1:6].min() < plain["a"][6:].max()
+
+
+def test_losses_of_zero_are_fitted_as_they_are() -> None:
+    _, additive = _additive({"a": -torch.arange(1.0, 6.0, dtype=torch.float64)})
+    kept = {"a": torch.ones(5, dtype=torch.bool)}
+
+    def losses(masks: Mapping[str, Tensor]) -> Tensor:
+        return additive(masks) - 5 + 15  # 0 for the whole network
+
+    ensemble = LinearFilterEnsemble(keep=0.6, per_unit=4.0, ridge=0.0)
+    assert ensemble.scores(losses, kept)["a"].argsort().tolist() == [0, 1, 2, 3, 4]
+
+
 def test_units_are_drawn_by_themselves_with_their_probability() -> None:
     kept = {"a": torch.ones(20, dtype=torch.bool)}
     masks = sample_filter_masks(kept, 4000, 0.7, torch.Generator().manual_seed(0))["a"].double()
@@ -170,7 +204,9 @@ def test_scores_are_what_each_unit_takes_from_the_loss(per_layer: bool) -> None:
     truth = {"a": _random(0, 5), "b": _random(1, 7)}
     kept = {"a": torch.tensor([1, 1, 0, 1, 1]).bool(), "b": torch.ones(7, dtype=torch.bool)}
     calls, losses = _additive(truth)
-    ensemble = LinearFilterEnsemble(ridge=0.0, keep=0.6, per_unit=4.0, per_layer=per_layer)
+    ensemble = LinearFilterEnsemble(
+        log=False, ridge=0.0, keep=0.6, per_unit=4.0, per_layer=per_layer
+    )
     scores = ensemble.scores(losses, kept)
     for group in truth:
         there = kept[group]

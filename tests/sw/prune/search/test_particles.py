@@ -15,8 +15,8 @@ from systolith.prune.search import (
     BestOfRandom,
     ChoicePerRow,
     ExactlyK,
-    Objective,
     ParticleFilter,
+    ParticleLosses,
     ParticleSpace,
     SearchState,
     importance_weights,
@@ -32,13 +32,13 @@ def _weights(seed: int, *shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def _additive(seed: int, rows: int, n: int) -> Objective:
+def _additive(seed: int, rows: int, n: int) -> ParticleLosses:
     """Every one costs something of its own: the optimum is known, and partial progress counts."""
     cost = _weights(seed, rows, n)
     return lambda particles: (particles * cost).sum((1, 2))
 
 
-def _pairwise(seed: int, n: int) -> Objective:
+def _pairwise(seed: int, n: int) -> ParticleLosses:
     """Costs of pairs of ones: not additive."""
     cost = _weights(seed, n, n)
     return lambda particles: torch.einsum(
@@ -139,7 +139,7 @@ def test_samples_are_equally_likely() -> None:
     assert ((counts - 1000).abs() < 150).all()  # five standard deviations
 
 
-def _median_loss(search: ParticleFilter | BestOfRandom, objectives: list[Objective]) -> float:
+def _median_loss(search: ParticleFilter | BestOfRandom, objectives: list[ParticleLosses]) -> float:
     space = ExactlyK(rows=4, n=16, k=6)
     return median(
         minimize(search, space, objective, seed=seed).best_loss

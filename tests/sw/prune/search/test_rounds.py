@@ -57,7 +57,7 @@ def _losses(masks: Mapping[str, Tensor]) -> Tensor:
     return 9 - torch.stack([mask.float() @ _worth()[name] for name, mask in masks.items()]).sum(0)
 
 
-EXACT = LinearFilterEnsemble(ridge=1e-6, keep=0.7, per_unit=2)
+EXACT = LinearFilterEnsemble(log=False, ridge=1e-6, keep=0.7, per_unit=2)
 
 
 def test_keeps_the_worthiest_of_all_layers_by_any_evaluator() -> None:
@@ -83,7 +83,7 @@ def test_keeps_the_worthiest_of_each_layer() -> None:
         DigitsCNN(),
         _split(),
         FilterBudget(keep=0.5, multiple_of=8),
-        ensemble=LinearFilterEnsemble(ridge=1e-6, keep=0.7, per_unit=2, per_layer=True),
+        ensemble=LinearFilterEnsemble(log=False, ridge=1e-6, keep=0.7, per_unit=2, per_layer=True),
         losses=_losses,
         rounds=2,
     )
@@ -197,7 +197,7 @@ def test_a_budget_of_cost_ranks_by_score_per_cost() -> None:
             DigitsCNN(),
             _split(),
             FilterBudget(keep=1 - 16 / 368, cost=cost),
-            ensemble=LinearFilterEnsemble(ridge=1e-6, keep=0.7, per_unit=2),
+            ensemble=LinearFilterEnsemble(log=False, ridge=1e-6, keep=0.7, per_unit=2),
             losses=losses,
             rounds=1,
             per_cost=per_cost,
