@@ -1,0 +1,37 @@
+"""Pruning without training: images are enough, labels are not needed.
+
+:class:`ReconstructingPruner` masks weights and changes the kept ones so that outputs stay;
+:func:`reconstruct_consumers_` does so for the layers behind removed filters.
+:func:`recalibrate_batch_norms_` corrects statistics after weights changed without training, and
+:func:`measure_wanda` makes a score from magnitudes and inputs.
+"""
+
+from systolith.prune.posttraining.batch_norms import (
+    BatchStatistics,
+    measure_batch_norms,
+    recalibrate_batch_norms_,
+)
+from systolith.prune.posttraining.consumers import reconstruct_consumers_
+from systolith.prune.posttraining.input_norms import WandaScore, measure_wanda
+from systolith.prune.posttraining.moments import call_counts, input_moments
+from systolith.prune.posttraining.reconstructing import (
+    ReconstructedLayer,
+    ReconstructingPruner,
+    reconstruct_layer,
+    reconstruction_losses,
+)
+
+__all__ = [
+    "BatchStatistics",
+    "ReconstructedLayer",
+    "ReconstructingPruner",
+    "WandaScore",
+    "call_counts",
+    "input_moments",
+    "measure_batch_norms",
+    "measure_wanda",
+    "recalibrate_batch_norms_",
+    "reconstruct_consumers_",
+    "reconstruct_layer",
+    "reconstruction_losses",
+]

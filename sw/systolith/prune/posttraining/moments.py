@@ -1,0 +1,163 @@
+"""Second moments of layers' inputs, collected from images while a network runs."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from systolith.prune.computed_weights import computed_weights
+from systolith.prune.errors import PruneError
+from systolith.trace import evaluating
+
+__all__ = ["call_counts", "input_moments", "lowered_input", "run_until"]
+
+BATCH = 64
+"""Images that run at once."""
+MOST_ELEMENTS = 2**23
+"""Elements of lowered inputs that are multiplied at once: 32 MiB in float32."""
+
+Watch = Callable[[nn.Module, Tensor, Tensor], None]
+"""Called with a module, its input and its output."""
+
+
+class _AllSeenError(Exception):
+    """Every call that is watched has happened; the rest of the network need not run."""
+
+
+def call_counts(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[str, int]:
+    """Count the calls of layers in one forward pass, in the order of their first calls.
+
+    Raises
+    ------
+    PruneError
+        If a layer is no convolution or linear layer, computes its weights by hooks or
+        parametrizations, or is never called as a module; all of them are listed.
+    """
+    calls: Counter[str] = Counter()
+    names = tuple(names)
+    PruneError.raise_if_any(_kind_problems(model, names))
+    with evaluating(model), ExitStack() as hooks:
+        for name in names:
+
+            def count(module: nn.Module, given: Any, name: str = name) -> None:
+                calls[name] += 1
+
+            hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(count))
+        model(_on_device_of(model, images[:2]))
+    PruneError.raise_if_any(
+        f"reconstruction needs the inputs of '{name}', but the model never calls this module"
+        for name in names
+        if name not in calls
+    )
+    return dict(calls)
+
+
+def input_moments(
+    model: nn.Module, calls: Mapping[str, int], images: Tensor
+) -> dict[str, Tensor]:
+    """Mean of ``x x^T`` over all positions of the lowered inputs x of layers.
+
+    Products are computed in the model's type, portion by portion, and added up in float64.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Runs in evaluation mode; not changed.
+    calls : mapping of str to int
+        Layers by name, with the number of their calls, from :func:`call_counts`. The network runs
+        no further than their last one.
+    images : Tensor of float, shape (N, ...)
+        They run in batches, so memory does not grow with their number.
+
+    Returns
+    -------
+    dict of str to Tensor of float64, shape (groups, d, d)
+        d weights read each position; in the order of the weights, shape (F, C/groups, Kh, Kw).
+
+    Raises
+    ------
+    PruneError
+        If there are no images, or an input is not finite.
+    """
+    sums: dict[str, Tensor] = {}
+    positions: Counter[str] = Counter()
+    names = {model.get_submodule(name): name for name in calls}
+
+    def add(module: nn.Module, given: Tensor, output: Tensor) -> None:
+        name = names[module]
+        for lowered in lowered_input(module, given):
+            product = (lowered @ lowered.mT).double()
+            sums[name] = sums[name] + product if name in sums else product
+            positions[name] += lowered.shape[2]
+
+    for batch in torch.split(images, BATCH):
+        run_until(model, batch, calls, add)
+    if not len(images):
+        raise PruneError(["reconstruction needs images, got none"])
+    PruneError.raise_if_any(
+        f"inputs of '{name}' must be finite, but are not on the images given"
+        for name in calls
+        if not bool(sums[name].isfinite().all())
+    )
+    return {name: sums[name] / positions[name] for name in calls}
+
+
+def run_until(model: nn.Module, batch: Tensor, calls: Mapping[str, int], watch: Watch) -> None:
+    """Run a batch until all these calls have happened; give each one's input and output."""
+    missing = Counter(calls)
+    with evaluating(model), ExitStack() as hooks:
+        for name in calls:
+
+            def see(module: nn.Module, given: Any, output: Tensor, name: str = name) -> None:
+                watch(module, given[0], output)
+                missing[name] -= 1
+                if not +missing:
+                    raise _AllSeenError
+
+            hooks.enter_context(model.get_submodule(name).register_forward_hook(see))
+        try:
+            model(_on_device_of(model, batch))
+        except _AllSeenError:
+            pass
+
+
+def lowered_input(layer: nn.Module, given: Tensor) -> Iterator[Tensor]:
+    """Yield the columns that a layer multiplies its weights with, in portions of images.
+
+    Yields
+    ------
+    Tensor of the input's type, shape (groups, d, positions)
+    """
+    if isinstance(layer, nn.Linear):
+        yield given.detach().flatten(0, -2).T[None]
+        return
+    assert isinstance(layer, nn.Conv2d)
+    # With padding "same", the layer pads unequally; this is what its own forward pass uses.
+    padding: list[int] = layer._reversed_padding_repeated_twice
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    given = F.pad(given.detach(), padding, mode)
+    taps = layer.kernel_size[0] * layer.kernel_size[1]
+    count = max(1, MOST_ELEMENTS // (given[0].numel() * taps))
+    for part in torch.split(given, count):
+        columns = F.unfold(part, layer.kernel_size, layer.dilation, 0, layer.stride)
+        split = columns.reshape(len(part), layer.groups, -1, columns.shape[-1])
+        yield split.permute(1, 2, 0, 3).flatten(2)
+
+
+def _kind_problems(model: nn.Module, names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        layer = model.get_submodule(name)
+        if not isinstance(layer, nn.Conv2d | nn.Linear):
+            kind = type(layer).__name__
+            yield f"reconstruction needs a Conv2d or Linear layer, but '{name}' is a {kind}"
+        elif remedies := " and ".join(computed_weights(layer)):
+            yield f"masks need parameters, but '{name}' computes its weights; call {remedies}"
+
+
+def _on_device_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Give images the device and the type of the model's weights."""
+    return images.to(next(model.parameters()))
