@@ -6,7 +6,7 @@ a :class:`MaskSet` holds and applies them, and a :class:`Sparsifier` trains with
 
 :mod:`~systolith.prune.dpp` draws masks and trains their probabilities,
 :mod:`~systolith.prune.filters` removes whole filters, and :mod:`~systolith.prune.search` finds
-masks by forward passes only.
+masks by forward passes only. :mod:`~systolith.prune.posttraining` prunes without training.
 """
 
 from systolith.prune.allocation import (
@@ -61,6 +61,18 @@ from systolith.prune.filters import (
 )
 from systolith.prune.masks import MaskSet
 from systolith.prune.own_parameters import OwnParameters
+from systolith.prune.posttraining import (
+    BatchStatistics,
+    ReconstructedLayer,
+    ReconstructingPruner,
+    WandaScore,
+    measure_batch_norms,
+    measure_wanda,
+    recalibrate_batch_norms_,
+    reconstruct_consumers_,
+    reconstruct_layer,
+    reconstruction_losses,
+)
 from systolith.prune.pruner import Pruner, Score, ScorePruner, magnitude
 from systolith.prune.rules import (
     all_convolutions_but_first,
@@ -90,6 +102,7 @@ __all__ = [
     "GDP",
     "SPP",
     "SRSTE",
+    "BatchStatistics",
     "BestOfRandom",
     "ChannelGroup",
     "Cost",
@@ -117,12 +130,15 @@ __all__ = [
     "PatternCost",
     "PruneError",
     "Pruner",
+    "ReconstructedLayer",
+    "ReconstructingPruner",
     "Schedule",
     "Score",
     "ScorePruner",
     "Sparsifier",
     "StridedPattern",
     "TaylorGates",
+    "WandaScore",
     "WeightSparsifier",
     "all_convolutions_but_first",
     "allocate_patterns",
@@ -141,6 +157,8 @@ __all__ = [
     "mask_statistics",
     "match_patterns",
     "match_ratios",
+    "measure_batch_norms",
+    "measure_wanda",
     "module_gates",
     "norm_scores",
     "parameters_after",
@@ -149,6 +167,10 @@ __all__ = [
     "prune_by_particles",
     "prune_feature_maps_by_particles",
     "random_scores",
+    "recalibrate_batch_norms_",
+    "reconstruct_consumers_",
+    "reconstruct_layer",
+    "reconstruction_losses",
     "remove_filters",
     "score_filters",
     "select_filters",

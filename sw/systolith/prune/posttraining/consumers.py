@@ -6,12 +6,9 @@ from torch import Tensor, nn
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import FilterMasks
 from systolith.prune.posttraining.least_squares import damp
-from systolith.prune.posttraining.moments import call_counts, lowered_input, run_until
+from systolith.prune.posttraining.moments import BATCH, call_counts, lowered_input, run_until
 
 __all__ = ["reconstruct_consumers_"]
-
-BATCH = 64
-"""Images that run at once."""
 
 
 def reconstruct_consumers_(
@@ -72,11 +69,8 @@ def _sums(
     """Means of ``x x^T`` and ``y x^T``, where x has a last input that is always 1."""
     gram, cross, positions = None, None, 0
     for batch in torch.split(images, BATCH):
-        inputs: list[Tensor] = []
-        outputs: list[Tensor] = []
-        run_until(small, batch, {name: calls}, lambda _, given, out: inputs.append(given))
-        run_until(model, batch, {name: calls}, lambda _, given, out: outputs.append(out))
-        for given, output in zip(inputs, outputs, strict=True):
+        seen = (_calls_of(network, name, calls, batch) for network in (small, model))
+        for (given, _), (_, output) in zip(*seen, strict=True):
             wanted = _rows(output if kept is None else _chosen(output, kept))
             first = 0
             for lowered in lowered_input(small.get_submodule(name), given):
@@ -88,9 +82,17 @@ def _sums(
                 gram = squares if gram is None else gram + squares
                 cross = products if cross is None else cross + products
                 positions += x.shape[2]
-    if gram is None or cross is None:
-        raise PruneError(["reconstruction needs images, got none"])
+    assert gram is not None and cross is not None, "call_counts has checked that there are images"
     return gram / positions, cross / positions
+
+
+def _calls_of(
+    model: nn.Module, name: str, calls: int, batch: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    """Input and output of each call of a layer."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    run_until(model, batch, {name: calls}, lambda _, given, output: seen.append((given, output)))
+    return seen
 
 
 def _reconstruct_(
@@ -99,21 +101,21 @@ def _reconstruct_(
     """Solve for weights and bias; damping pulls the weights to the present ones."""
     weight = layer.weight
     rows = weight.detach().double().reshape(len(gram), len(weight) // len(gram), -1)
-    inputs = gram[:, :-1, :-1]
+    inputs, mean = gram[:, :-1, :-1], gram[:, :-1, -1:]
     level = damp(inputs, damping) - inputs
-    if layer.bias is None:
-        right = cross[:, :, :-1] + rows @ level
+    bias = layer.bias
+    if bias is None or not bias.requires_grad:
+        given = 0.0 if bias is None else bias.detach().double().reshape(len(gram), -1, 1) * mean.mT
+        right = cross[:, :, :-1] - given + rows @ level
         solution = torch.linalg.solve(inputs + level, right.mT).mT
     else:
-        damped = gram.clone()
+        damped, right = gram.clone(), cross.clone()
         damped[:, :-1, :-1] += level
-        right = cross.clone()
         right[:, :, :-1] += rows @ level
         both = torch.linalg.solve(damped, right.mT).mT
         solution = both[:, :, :-1]
-        if layer.bias.requires_grad:
-            with torch.no_grad():
-                layer.bias.copy_(both[:, :, -1].flatten())
+        with torch.no_grad():
+            bias.copy_(both[:, :, -1].flatten())
     with torch.no_grad():
         weight.copy_(solution.reshape(weight.shape))
 

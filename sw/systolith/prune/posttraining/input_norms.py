@@ -7,12 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
-from systolith.prune.posttraining.moments import call_counts, lowered_input, run_until
+from systolith.prune.posttraining.moments import BATCH, call_counts, lowered_input, run_until
 
 __all__ = ["WandaScore", "measure_wanda"]
-
-BATCH = 64
-"""Images that run at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

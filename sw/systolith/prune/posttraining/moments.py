@@ -13,7 +13,7 @@ from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
 from systolith.trace import evaluating
 
-__all__ = ["call_counts", "input_moments", "lowered_input", "run_until"]
+__all__ = ["BATCH", "call_counts", "input_moments", "lowered_input", "run_until"]
 
 BATCH = 64
 """Images that run at once."""
@@ -35,11 +35,14 @@ def call_counts(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[
     ------
     PruneError
         If a layer is no convolution or linear layer, computes its weights by hooks or
-        parametrizations, or is never called as a module; all of them are listed.
+        parametrizations, or is never called as a module; all of them are listed. If there are no
+        images.
     """
     calls: Counter[str] = Counter()
     names = tuple(names)
     PruneError.raise_if_any(_kind_problems(model, names))
+    if not len(images):
+        raise PruneError(["reconstruction needs images, got none"])
     with evaluating(model), ExitStack() as hooks:
         for name in names:
 
@@ -56,9 +59,7 @@ def call_counts(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[
     return dict(calls)
 
 
-def input_moments(
-    model: nn.Module, calls: Mapping[str, int], images: Tensor
-) -> dict[str, Tensor]:
+def input_moments(model: nn.Module, calls: Mapping[str, int], images: Tensor) -> dict[str, Tensor]:
     """Mean of ``x x^T`` over all positions of the lowered inputs x of layers.
 
     Products are computed in the model's type, portion by portion, and added up in float64.
@@ -81,7 +82,7 @@ def input_moments(
     Raises
     ------
     PruneError
-        If there are no images, or an input is not finite.
+        If an input is not finite.
     """
     sums: dict[str, Tensor] = {}
     positions: Counter[str] = Counter()
@@ -96,14 +97,12 @@ def input_moments(
 
     for batch in torch.split(images, BATCH):
         run_until(model, batch, calls, add)
-    if not len(images):
-        raise PruneError(["reconstruction needs images, got none"])
     PruneError.raise_if_any(
         f"inputs of '{name}' must be finite, but are not on the images given"
         for name in calls
         if not bool(sums[name].isfinite().all())
     )
-    return {name: sums[name] / positions[name] for name in calls}
+    return {name: (sums[name] + sums[name].mT) / (2 * positions[name]) for name in calls}
 
 
 def run_until(model: nn.Module, batch: Tensor, calls: Mapping[str, int], watch: Watch) -> None:

@@ -225,9 +225,7 @@ def reconstruction_losses(
     return losses
 
 
-def _masked_only(
-    weight: Tensor, layer: ReconstructedLayer, pattern: Pattern
-) -> ReconstructedLayer:
+def _masked_only(weight: Tensor, layer: ReconstructedLayer, pattern: Pattern) -> ReconstructedLayer:
     """Mask frozen weights by magnitude; what is kept stays exactly as it is."""
     mask = topk_mask(magnitude("", weight), pattern)
     return ReconstructedLayer(

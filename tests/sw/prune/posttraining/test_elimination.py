@@ -1,0 +1,97 @@
+"""Elimination equals a plain one that updates whole inverse matrices, in every pattern."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from systolith.network import Dense, Pattern
+from systolith.prune.decisions import group_decisions, ungroup_decisions, weight_shape
+from systolith.prune.posttraining import call_counts, elimination, input_moments
+from systolith.prune.posttraining.elimination import eliminate
+from systolith.prune.posttraining.least_squares import damp, output_errors, solve_kept
+from systolith.prune.posttraining.splitting import split_mask
+from tests.sw.prune.posttraining.layer_cases import CASES, images
+
+
+def problem(name: str) -> tuple[Tensor, Tensor, Pattern, tuple[int, int, int, int]]:
+    """Weights, damped moments, pattern and shape of a case."""
+    layer, pattern = CASES[name]
+    model = torch.nn.Sequential(layer)
+    gram = input_moments(model, call_counts(model, ["0"], images()), images())["0"]
+    weight = layer.get_parameter("weight").detach()
+    rows = weight.double().reshape(len(gram), len(weight) // len(gram), -1)
+    return rows, damp(gram, 0.01), pattern, weight_shape(weight)
+
+
+def plainly(weight: Tensor, gram: Tensor, pattern: Pattern, shape: tuple[int, ...]) -> Tensor:
+    """Remove the cheapest decision: each one is tried, by least squares for all that is left."""
+    groups, rows, inputs = weight.shape
+    read = torch.from_numpy(pattern.tap_mask(shape)).flatten()
+    mask = read.expand(weight.shape).clone()
+    select = pattern.select
+    assert not isinstance(select, Dense)
+    aim = solve_kept(weight, gram, mask) if not bool(read.all()) else weight
+    index = torch.arange(inputs).reshape(1, *shape[1:]).expand(shape).float()
+    ones = torch.ones(shape) * read.reshape(1, *shape[1:])
+    kept = group_decisions(ones, select) > 0
+    assert index.shape == shape
+    teams = shape[0] // select.shared_by
+    for team in range(teams):
+        while True:
+            best: tuple[float, tuple[int, ...]] | None = None
+            for place in kept[team].nonzero().tolist():
+                if int(kept[team][tuple(place[:-1])].sum()) <= select.k:
+                    continue
+                trial = kept.clone()
+                trial[(team, *place)] = False
+                trial_mask = ungroup_decisions(trial, select, shape).reshape(weight.shape) & read
+                members = range(team * select.shared_by, (team + 1) * select.shared_by)
+                cost = sum(_cost(aim, gram, trial_mask, row, rows) for row in members)
+                if best is None or cost < best[0]:
+                    best = cost, (team, *place)
+            if best is None:
+                break
+            kept[best[1]] = False
+    return ungroup_decisions(kept, select, shape).reshape(weight.shape) & read
+
+
+def _cost(weight: Tensor, gram: Tensor, mask: Tensor, row: int, rows: int) -> float:
+    where = row // rows, row % rows
+    one = weight[where][None, None], gram[where[0]][None], mask[where][None, None]
+    return float(output_errors(solve_kept(*one) - one[0], one[1]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["conv", "shared", "kernels", "kernels-shared", "taps-weights", "taps-kernels", "neuron"]
+    + ["taps-neuron", "grouped", "grouped-across", "depthwise", "linear"],
+)
+def test_each_step_removes_what_costs_least(name: str) -> None:
+    weight, gram, pattern, shape = problem(name)
+    short = weight[:, :2] if name == "neuron" else weight
+    if name == "neuron":
+        shape = (2, *shape[1:])
+    assert torch.equal(eliminate(short, gram, pattern, shape), plainly(short, gram, pattern, shape))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_masks_conform_and_memory_does_not_change_them(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight, gram, pattern, shape = problem(name)
+    mask = eliminate(weight, gram, pattern, shape)
+    assert not list(pattern.violations(mask.reshape(shape).numpy()))
+    split = split_mask(weight, gram, pattern, shape)
+    assert not list(pattern.violations(split.reshape(shape).numpy()))
+    monkeypatch.setattr(elimination, "MOST_ELEMENTS", 1)
+    assert torch.equal(eliminate(weight, gram, pattern, shape), mask)
+
+
+def test_splitting_beats_magnitude_on_correlated_inputs() -> None:
+    weight, gram, pattern, shape = problem("conv")
+    by_magnitude = torch.from_numpy(pattern.best_mask(weight.abs().reshape(shape).numpy()))
+    masks = (split_mask(weight, gram, pattern, shape), by_magnitude.reshape(weight.shape))
+    split, plain = (
+        float(output_errors(solve_kept(weight, gram, mask) - weight, gram).sum()) for mask in masks
+    )
+    assert split < 0.8 * plain
