@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 
 from systolith.cli.board import classify, flash
 from systolith.cli.caches import provide_caches
+from systolith.cli.checking import check
 from systolith.cli.commands import COMMANDS
 from systolith.cli.diagnosis import doctor
 from systolith.cli.exchanging import export_network, import_network
@@ -113,7 +114,7 @@ def init(
     out.print(f"next: {where}systolith run {FILES[0]}", highlight=False, soft_wrap=True)
 
 
-for command in (*COMMANDS, flash, classify, fuzz, doctor):
+for command in (check, *COMMANDS, flash, classify, fuzz, doctor):
     app.command()(command)
 app.command("import")(import_network)
 app.command("export")(export_network)

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from systolith.cli.options import FormatName, Json
+from systolith.cli.options import FormatName, Json, parse_sizes
 from systolith.cli.terminal import out, tracking
-from systolith.foundation import UsageError
 
 __all__ = ["export_network", "import_network"]
 
@@ -60,7 +59,7 @@ def import_network(
             file,
             multiplier_bits=multiplier_bits,
             input_type=input_type,
-            input_shape=None if input_shape is None else _parse_sizes(input_shape),
+            input_shape=None if input_shape is None else parse_sizes("--input-shape", input_shape),
             check=check,
         )
     meaning = describe_import(model)
@@ -82,13 +81,6 @@ def import_network(
         out.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if output is not None:
         out.print(f"results: {output / NETWORK}", highlight=False, soft_wrap=True)
-
-
-def _parse_sizes(given: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(size) for size in given.replace("x", ",").split(","))
-    except ValueError:
-        raise UsageError(f"--input-shape must be sizes such as 3,32,32, got '{given}'") from None
 
 
 def export_network(

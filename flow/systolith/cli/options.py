@@ -36,6 +36,7 @@ __all__ = [
     "TargetFps",
     "complete_from",
     "merge_synonyms",
+    "parse_sizes",
 ]
 
 Value = TypeVar("Value")
@@ -142,3 +143,17 @@ def merge_synonyms(
     if given is not None and also is not None and given != also:
         raise UsageError(f"{earlier} is an earlier name of {name}, but they are {also}, {given}")
     return also if given is None else given
+
+
+def parse_sizes(option: str, given: str) -> tuple[int, ...]:
+    """Read sizes such as ``3,32,32``.
+
+    Raises
+    ------
+    UsageError
+        If they are none.
+    """
+    try:
+        return tuple(int(size) for size in given.replace("x", ",").split(","))
+    except ValueError:
+        raise UsageError(f"{option} must be sizes such as 3,32,32, got '{given}'") from None

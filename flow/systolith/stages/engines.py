@@ -122,7 +122,7 @@ def select_engine_settings(hardware: HardwareSection, build: BuildSection) -> In
 
 def judge_untrained(
     network: IntegerNetwork, hardware: HardwareSection, build: BuildSection, *, will_change: bool
-) -> None:
+) -> NetworkPlan | None:
     """Check that a network can have engines before it is trained.
 
     Parameters
@@ -133,13 +133,17 @@ def judge_untrained(
     will_change : bool
         Whether pruning will change shapes or patterns. Then the budget is not checked.
 
+    Returns
+    -------
+    NetworkPlan or None
+        None if the network will change.
+
     Raises
     ------
     PlanError
     """
     if not will_change:
-        plan_engines(network, hardware, build, more_luts=UNTRAINED_LUTS)
-        return
+        return plan_engines(network, hardware, build, more_luts=UNTRAINED_LUTS)
     names = [layer.name for layer in network.layers if isinstance(layer, Conv2d | Linear)]
     problems = [text for layer in network.layers for text in engine_problems(network, layer)]
     problems += [
@@ -147,8 +151,8 @@ def judge_untrained(
         for name in hardware.arrays
         if name not in names
     ]
-    if problems:
-        raise PlanError(problems)
+    PlanError.raise_if_any(problems)
+    return None
 
 
 def narrow_multipliers(network: IntegerNetwork) -> IntegerNetwork | None:

@@ -38,6 +38,7 @@ from systolith.train import Algorithm, Precision, Recipe
 
 __all__ = [
     "AUGMENTS",
+    "INPUT_SHAPES",
     "MODELS",
     "check_factory",
     "is_bundled_data",
@@ -60,6 +61,20 @@ MODELS: Mapping[str, Callable[[int], nn.Module]] = {
     "tiny_resnet": lambda seed: TinyResNet(seed=seed),
     "vgg": lambda seed: CifarVGG(seed=seed),
 }
+INPUT_SHAPES: Mapping[str, tuple[int, int, int]] = {
+    "digits_cnn": (1, 8, 8),
+    "ds_cnn": (1, 49, 10),
+    "lenet300_100": (1, 28, 28),
+    "lenet5": (1, 28, 28),
+    "mobilenet_v1": (3, 96, 96),
+    "resnet8": (3, 32, 32),
+    "resnet20": (3, 32, 32),
+    "resnet56": (3, 32, 32),
+    "resnet110": (3, 32, 32),
+    "tiny_resnet": (1, 8, 8),
+    "vgg": (3, 32, 32),
+}
+"""Shape (C, H, W) of the images of each of :data:`MODELS`."""
 BUNDLED: Mapping[str, Callable[[int], Dataset]] = {"digits": load_digits}
 FROM_FILES: Mapping[str, Callable[[Path, bool, int], Dataset]] = {
     "cifar10": lambda path, normalize, seed: load_cifar10(path, normalize=normalize),

@@ -41,7 +41,7 @@ def check_training(
     make, load, bits : callable
         Return the untrained model, the data set, and the widths.
     problems : ProblemCollector
-        Gets everything that is wrong.
+        Gets what is wrong with the model and the data, and what engines refuse.
     judge : callable or None
         Raises PlanError if there can be no engines; None if the run plans none.
 
@@ -76,7 +76,6 @@ def check_training(
             trainer=trainer,
             name=experiment.name,
         )
-        problems.errors += check.errors()
     if check is None or check.network is None or judge is None:
         return check
     with problems.collect():

@@ -35,7 +35,7 @@ from systolith.stages.sources import NetworkSource, Source
 from systolith.stages.stage import Stage, StageRunner, choose_stages
 from systolith.stages.workspace import Workspace
 
-__all__ = ["Session", "open_run"]
+__all__ = ["Session", "experiment_without_training", "open_run", "read_experiment"]
 
 
 class Session:
@@ -155,14 +155,12 @@ def open_run(
         case ".toml":
             from systolith.stages.software import ExperimentSource  # needs PyTorch
 
-            experiment = _within_part(_load(target, changes))
+            experiment = read_experiment(target, changes)
             folder = output or Path("out") / experiment.name
             source = ExperimentSource(experiment, folder, target.parent)
         case ".json":
             network = load(target)
-            nothing = {"factory": ""}
-            content = {"name": network.name, "model": nothing, "data": nothing}
-            experiment = _within_part(check_experiment(content, target, changes))
+            experiment = experiment_without_training(network.name, target, changes)
             folder = output or Path("out") / experiment.name
             path = experiment.data.path
             own = None if path is None else target.parent / path
@@ -170,6 +168,34 @@ def open_run(
         case _:
             raise UsageError(f"needs an experiment (.toml) or a network (.json), got {target}")
     return Session(experiment, source, folder, target.parent, listener or Silent())
+
+
+def read_experiment(target: Path, changes: Mapping[str, Any] | None = None) -> Experiment:
+    """Read an experiment file; it plans within the part that it builds for.
+
+    Raises
+    ------
+    ConfigError
+        With all mistakes in the file and, as far as they can be found, in model and data.
+    """
+    return _within_part(_load(target, changes))
+
+
+def experiment_without_training(
+    name: str, target: Path, changes: Mapping[str, Any] | None = None
+) -> Experiment:
+    """Make an experiment of defaults and changes, for something that names no model or data.
+
+    Parameters
+    ----------
+    name : str
+    target : Path
+        For messages.
+    changes : mapping, optional
+    """
+    nothing = {"factory": ""}
+    content = {"name": name, "model": nothing, "data": nothing}
+    return _within_part(check_experiment(content, target, changes))
 
 
 def _read_meaning(network: Path) -> Meaning | None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from systolith.compress import (
+    ModelCheck,
     PrunedModel,
     Trainer,
     load_pruned,
@@ -110,8 +111,13 @@ class ExperimentSource:
 
     def check(self, problems: ProblemCollector, judge: Judge | None) -> None:
         """Check the model, the data and everything that the experiment says about them."""
+        if (check := self.check_model(problems, judge)) is not None:
+            problems.errors += check.errors()
+
+    def check_model(self, problems: ProblemCollector, judge: Judge | None) -> ModelCheck | None:
+        """Return what pruning, quantization and lowering refuse; `problems` gets all others."""
         make, load = self._fresh_model, lambda: self.data
-        check_training(self.experiment, make, load, lambda: self._bits, problems, judge)
+        return check_training(self.experiment, make, load, lambda: self._bits, problems, judge)
 
     @cached_property
     def training_inputs(self) -> TrainingInputs:

@@ -56,6 +56,15 @@ class ModelProblem:
     def __str__(self) -> str:
         return f"{self.text}; {self.remedy}" if self.remedy else self.text
 
+    def to_json(self) -> dict[str, str]:
+        """Return plain values."""
+        return {
+            "step": self.step.value,
+            "layer": self.layer,
+            "text": self.text,
+            "remedy": self.remedy,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCheck:
@@ -160,13 +169,8 @@ class ModelCheck:
         """Return the findings as plain values, without the networks."""
         return {
             "accepted": self.accepted,
-            "problems": [problem_to_json(problem) for problem in self.problems],
-            "warnings": [problem_to_json(problem) for problem in self.warnings],
+            "problems": [problem.to_json() for problem in self.problems],
+            "warnings": [problem.to_json() for problem in self.warnings],
             "notes": list(self.notes),
             "layers": [asdict(layer) for layer in self.layers],
         }
-
-
-def problem_to_json(problem: ModelProblem) -> dict[str, str]:
-    """Return a problem as plain values."""
-    return {**asdict(problem), "step": problem.step.value}
