@@ -72,6 +72,7 @@ def _computed_weights(model: nn.Module, layers: Iterable[str]) -> Iterator[str]:
 
 def train_masks(model: nn.Module, trainer: Trainer, pruning: WeightPruning, phase: str) -> MaskSet:
     """Train with masks, in place, and apply them."""
+    check_masks(model, pruning)
     sparsifier = make_sparsifier(model, trainer, pruning)
     trainer.fit(model, phase, sparsifier, pruning)
     masks = sparsifier.masks(model)
