@@ -61,6 +61,11 @@ class GDP:
         A masked filter returns if its saliency is above ``1 + hysteresis`` times that of the filter
         that it replaces; at least 0.
 
+    Attributes
+    ----------
+    changes : list of int
+        Filters that an update masked or brought back, by update. They fall over training.
+
     Raises
     ------
     PruneError
@@ -138,6 +143,7 @@ class GDP:
         self._unit_costs: dict[str, float] = {}
         if budget.cost is not None and per_cost is not False:
             self._unit_costs = unit_costs(self._groups, budget.cost)
+        self.changes: list[int] = []
         self._saliency = Saliency(self._groups, torch.abs)
         self._average: dict[str, Tensor] = {}
         self._masks: FilterMasks | None = None
@@ -188,6 +194,7 @@ class GDP:
             "keep": self._keep,
             "steps": self._steps,
             "frozen": self._frozen,
+            "changes": list(self.changes),
             "pace": self._pace.state_dict(),
         }
 
@@ -196,6 +203,7 @@ class GDP:
         self._saliency.load_state_dict(state["saliency"])
         self._average = dict(state["average"])
         self._keep, self._steps, self._frozen = state["keep"], state["steps"], state["frozen"]
+        self.changes = list(state["changes"])
         self._pace.load_state_dict(state["pace"])
         masks = state["masks"]
         self._use(None if masks is None else FilterMasks(masks, self._groups))
@@ -213,7 +221,11 @@ class GDP:
     def _update(self, model: nn.Module, progress: float) -> None:
         self._keep = self._keep_at(progress)
         self._average = self._averaged(model)
-        self._use(self._select(self._average, self._keep))
+        masks, before = self._select(self._average, self._keep), self._masks or {}
+        self.changes.append(
+            sum(int((mask ^ before.get(name, mask | True)).sum()) for name, mask in masks.items())
+        )
+        self._use(masks)
         self._frozen = progress >= self._freeze_at
 
     def _use(self, masks: FilterMasks | None) -> None:

@@ -4,9 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["NOT_HERE", "ChannelGroup", "consumer_gates", "module_gates", "producer_gates"]
+__all__ = [
+    "NOT_HERE",
+    "ChannelGroup",
+    "consumer_gates",
+    "is_depthwise",
+    "module_gates",
+    "producer_gates",
+]
 
 NOT_HERE = -1
 """Unit of a channel that belongs to another group."""
@@ -18,7 +25,8 @@ class ChannelGroup:
 
     Normally, a unit is one filter of a convolution with all that additions and depthwise
     convolutions tie to it, and unit i is channel i of every module of the group. Elsewhere,
-    `outputs` and `inputs` say which channels belong to a unit.
+    `outputs` and `inputs` say which channels belong to a unit. Grouped convolutions tie channels at
+    the same place of each of their groups, so that groups stay equal in size.
 
     Parameters
     ----------
@@ -56,6 +64,11 @@ class ChannelGroup:
     def removable(self) -> bool:
         """Whether any unit may be removed."""
         return not self.reason
+
+
+def is_depthwise(module: nn.Conv2d) -> bool:
+    """Whether each filter reads one channel, and no other kind of filter does."""
+    return module.groups == module.in_channels > 1
 
 
 def module_gates(groups: Sequence[ChannelGroup], gates: Mapping[str, Tensor]) -> dict[str, Tensor]:

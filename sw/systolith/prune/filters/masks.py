@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
-from systolith.prune.filters.groups import ChannelGroup, module_gates
+from systolith.prune.filters.groups import ChannelGroup, is_depthwise, module_gates
 
 __all__ = ["FilterMasks"]
 
@@ -162,13 +162,18 @@ def _shrink_(module: nn.Module, outputs: Tensor | None, inputs: Tensor | None) -
                 _replace(module, name, tensor[outputs.to(tensor.device)])
     if inputs is not None:
         weight = module.get_parameter("weight")
-        _replace(module, "weight", weight[:, inputs.to(weight.device)])
+        # Filters of a grouped convolution read a part; the same places of each part are removed.
+        read = inputs[: weight.shape[1]]
+        _replace(module, "weight", weight[:, read.to(weight.device)])
     match module:
         case nn.Conv2d():
-            multiplier = module.out_channels // module.in_channels
-            module.out_channels, module.in_channels = module.weight.shape[:2]
-            if module.groups > 1:  # depthwise: all filters of a channel went with it
+            if is_depthwise(module):  # all filters of a channel went with it
+                multiplier = module.out_channels // module.in_channels
+                module.out_channels = len(module.weight)
                 module.in_channels = module.groups = module.out_channels // multiplier
+            else:
+                module.out_channels = len(module.weight)
+                module.in_channels = module.weight.shape[1] * module.groups
         case nn.Linear():
             module.out_features, module.in_features = module.weight.shape
         case nn.BatchNorm2d() | nn.BatchNorm1d():

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from systolith.prune.filters.groups import ChannelGroup, consumer_gates, producer_gates
+from systolith.prune.filters.groups import (
+    ChannelGroup,
+    consumer_gates,
+    is_depthwise,
+    producer_gates,
+)
 
 __all__ = ["MaskedFilters", "straight_through"]
 
@@ -68,7 +73,7 @@ class MaskedFilters:
         for name in {**read, **made}:
             module = model.get_submodule(name)
             assert isinstance(module, nn.Conv2d | nn.Linear), "these have filters"
-            if isinstance(module, nn.Conv2d) and module.groups > 1:
+            if isinstance(module, nn.Conv2d) and is_depthwise(module):
                 continue  # a depthwise convolution reads nothing but channels of its own unit
             weight = module.weight
             axes = [1] * (weight.ndim - 2)
@@ -76,7 +81,8 @@ class MaskedFilters:
                 mask[name].to(weight) if name in mask else None for mask in (read, made)
             )
             layer = _Layer(
-                inputs=None if inputs is None else inputs.view(1, -1, *axes),
+                # Groups of a convolution have equal masks.
+                inputs=None if inputs is None else inputs[: weight.shape[1]].view(1, -1, *axes),
                 outputs=None if outputs is None else outputs.view(-1, 1, *axes),
                 learn_on=learn_on,
                 settings=_settings(module),
@@ -115,7 +121,7 @@ class _Layer:
         The input gets the gradient that it would have without its mask, from kept filters only;
         otherwise the usual gradient.
     settings : tuple
-        Stride, padding and dilation; none for a linear layer.
+        Stride, padding, dilation and groups; none for a linear layer.
     """
 
     inputs: Tensor | None
@@ -132,7 +138,7 @@ def _settings(module: nn.Conv2d | nn.Linear) -> tuple[Any, ...]:
     if isinstance(module, nn.Linear):
         return ()
     padding = (0, 0) if _pads_by_itself(module) else module.padding
-    return module.stride, padding, module.dilation
+    return module.stride, padding, module.dilation, module.groups
 
 
 def _pads_by_itself(module: nn.Conv2d) -> bool:
@@ -191,11 +197,11 @@ def _backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Compute gradients of input, weights and bias; only that of the input reads the weights."""
     if settings:
-        stride, padding, dilation = settings
+        stride, padding, dilation, groups = settings
         result: tuple[Tensor | None, Tensor | None, Tensor | None] = (
             torch.ops.aten.convolution_backward(
                 *(gradient, given, weight, [len(weight)], stride, padding, dilation),
-                *(False, [0, 0], 1, list(needs)),
+                *(False, [0, 0], groups, list(needs)),
             )
         )
         return result

@@ -121,6 +121,43 @@ class Dense(nn.Module):
         return self.head(y.view(y.size(0), -1))
 
 
+class DenseBlocks(nn.Module):
+    """Three layers that each read all outputs before, and a transition, as in DenseNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = _conv(2, 4, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4 + 3 * i) for i in range(3))
+        self.convs = nn.ModuleList(_conv(4 + 3 * i, 3, bias=False) for i in range(3))
+        self.transition_norm = nn.BatchNorm2d(13)
+        self.transition = nn.Conv2d(13, 6, 1, bias=False)
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = [self.stem(x)]
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            features.append(conv(F.relu(norm(torch.cat(features, 1)))))
+        x = self.transition(F.relu(self.transition_norm(torch.cat(features, 1))))
+        return self.head(F.avg_pool2d(x, 2).mean((2, 3)))
+
+
+class Grouped(nn.Module):
+    """Bottlenecks with grouped convolutions, as in ResNeXt; the second has groups of one filter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.reduce = _conv(2, 6), nn.Conv2d(6, 8, 1, bias=False)
+        self.reduce_bn, self.grouped = nn.BatchNorm2d(8), _conv(8, 8, groups=2, bias=False)
+        self.grouped_bn, self.expand = nn.BatchNorm2d(8), nn.Conv2d(8, 6, 1)
+        self.single, self.head = _conv(6, 3, groups=3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        y = F.relu(self.reduce_bn(self.reduce(x)))
+        x = F.relu(x + self.expand(F.relu(self.grouped_bn(self.grouped(y)))))
+        return self.head(self.single(x).mean((2, 3)))
+
+
 class OptionA(nn.Module):
     """A shortcut that pads channels with zeros: those of its ends cannot leave."""
 
@@ -175,6 +212,8 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "pre-activation": PreActivation,
     "separable": Separable,
     "dense": Dense,
+    "dense-blocks": DenseBlocks,
+    "grouped": Grouped,
     "option-a": OptionA,
     "shared": Shared,
     "written": Written,

@@ -14,10 +14,12 @@ from systolith.prune.filters import (
     count_costs,
     find_channel_groups,
     gated,
+    gated_channels,
     macs_after,
     parameters_after,
     remove_filters,
 )
+from tests.sw.prune.filters.random_graphs import RandomGraph
 from tests.sw.prune.filters.random_masks import random_masks
 from tests.sw.prune.filters.small_models import NETWORKS, images, integers
 
@@ -36,9 +38,47 @@ def test_the_smaller_network_computes_exactly_what_the_masked_one_does(
     assert count_costs(small, x).parameters == parameters_after(model, groups, x)(masks.kept)
     assert count_costs(small, x).macs == macs_after(model, groups, x)(masks.kept)
     # Nothing that was removed is left: the groups of the small network have the kept sizes. (A
-    # depthwise convolution of one channel is an ordinary one.)
+    # depthwise convolution of one channel is an ordinary one. A grouped convolution whose groups
+    # read one channel is depthwise, which ties fewer.)
     left = {group.name: group.size for group in find_channel_groups(small, x)}
-    assert masks.kept.items() <= left.items()
+    if name != "grouped":
+        assert masks.kept.items() <= left.items()
+
+
+@given(st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_random_graphs_compute_exactly_the_same_when_they_are_smaller(seed: int) -> None:
+    model, x = integers(RandomGraph(seed), seed), images(seed)
+    groups = find_channel_groups(model, x)
+    masks = random_masks(groups, seed)
+    small = remove_filters(model, masks, x)
+    with gated_channels(model, groups, masks):
+        expected = model(x)
+    masks.apply_(model)
+    assert torch.equal(model(x), expected)
+    assert torch.equal(small(x), expected)
+    assert count_costs(small, x).parameters == parameters_after(model, groups, x)(masks.kept)
+    assert count_costs(small, x).macs == macs_after(model, groups, x)(masks.kept)
+
+
+def test_groups_of_a_convolution_stay_equal_in_size() -> None:
+    model, x = NETWORKS["grouped"]().eval(), images().float()
+    groups = {group.name: group for group in find_channel_groups(model, x)}
+    assert groups["reduce"].inputs["grouped"] == (0, 1, 2, 3) * 2
+    assert groups["grouped"].outputs["grouped_bn"] == (0, 1, 2, 3) * 2
+    masks = FilterMasks({"reduce": torch.tensor([True, False, True, True])}, groups.values())
+    small = remove_filters(model, masks, x)
+    assert small.grouped.weight.shape == (8, 3, 3, 3)
+    assert (small.grouped.groups, small.grouped.in_channels) == (2, 6)
+
+
+def test_layers_of_a_dense_block_are_pruned_one_by_one() -> None:
+    model, x = NETWORKS["dense-blocks"]().eval(), images().float()
+    groups = {group.name: group for group in find_channel_groups(model, x)}
+    names = ["stem", "convs.0", "convs.1", "convs.2", "transition"]
+    assert [name for name, group in groups.items() if group.removable] == names
+    assert groups["convs.0"].outputs["transition_norm"] == (-1,) * 4 + (0, 1, 2) + (-1,) * 6
+    assert groups["convs.1"].consumers == ("convs.2", "transition")
 
 
 def test_a_float_network_computes_the_same_up_to_the_order_of_sums() -> None:

@@ -6,7 +6,12 @@ from itertools import chain
 from torch import fx, nn
 
 from systolith.prune.filters.analysis.channels import Channels, Labels
-from systolith.prune.filters.analysis.rules import CallInContext, ChannelEffect, follow_call
+from systolith.prune.filters.analysis.rules import (
+    CallInContext,
+    ChannelEffect,
+    follow_call,
+    tie_groups,
+)
 from systolith.trace import Call, Recording, read_call
 from systolith.trace.modules import kind_of
 
@@ -99,6 +104,8 @@ class _Follower:
                 self._unite(followed.inputs, name, labels)
                 if name not in followed.outputs:
                     followed.outputs[name] = self._fresh(node)
+                    parts = getattr(call.module, "groups", 1)
+                    tie_groups(followed.channels, followed.outputs[name], parts)
                 labels = followed.outputs[name]
         if effect in (ChannelEffect.DEPTHWISE, ChannelEffect.PRODUCE):
             if name not in followed.producers:

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from systolith.prune.filters.analysis.channels import Channels, Labels
 from systolith.trace import Call
 
-__all__ = ["CallInContext", "ChannelEffect", "follow_call"]
+__all__ = ["CallInContext", "ChannelEffect", "follow_call", "tie_groups"]
 
 IMAGE_AXES = 4
 """N, C, H, W."""
@@ -31,7 +31,7 @@ class ChannelEffect(Enum):
     DEPTHWISE = auto()
     """Each on its own, with its own filters."""
     PRODUCE = auto()
-    """Each filter reads all of them and makes a new one."""
+    """Each filter reads all of them, or those of its group, and makes a new one."""
     MIX = auto()
     """Anything else."""
 
@@ -97,6 +97,13 @@ def follow_call(call: CallInContext) -> Outcome | None:
     """Say how channels go through a call, and which the result has; None if not known."""
     rule = None if call.call.problems else _RULES.get(call.call.operator)
     return None if rule is None else rule(call)
+
+
+def tie_groups(channels: Channels, labels: Labels, groups: int) -> None:
+    """Tie channels that are at the same place of each of `groups` parts of equal size."""
+    parts = np.split(labels, groups)
+    for part in parts[1:]:
+        channels.unite(parts[0], part)
 
 
 def _keep(call: CallInContext) -> Outcome | None:
@@ -236,10 +243,10 @@ def _convolve(call: CallInContext) -> Outcome | None:
     module, first = call.call.module, call.image
     if first is None or not isinstance(module, nn.Conv2d):
         return None
-    if module.groups == 1:
+    if module.groups != module.in_channels or module.groups == 1:
+        # Groups stay equal in size: what is at the same place of each group leaves together.
+        tie_groups(call.channels, call.labels[first], module.groups)
         return ChannelEffect.PRODUCE, call.labels[first]
-    if module.groups != module.in_channels:
-        return None
     multiplier = module.out_channels // module.in_channels
     return ChannelEffect.DEPTHWISE, np.repeat(call.labels[first], multiplier)
 

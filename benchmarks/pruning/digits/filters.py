@@ -1,0 +1,129 @@
+"""Filters: each method against random filters; wrong masks that GDP has to correct."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+
+from benchmarks.pruning.digits.bench import EPOCHS, DigitsBench, Trial
+from systolith.compress import (
+    DPPFilterPruning,
+    FilterPruning,
+    FilterScorePruning,
+    GDPPruning,
+    MacBudget,
+    TaylorPruning,
+    Trainer,
+    prune_model,
+)
+from systolith.prune import (
+    GDP,
+    ChannelGroup,
+    FilterBudget,
+    FilterMasks,
+    FilterScore,
+    FrozenFilters,
+    count_costs,
+    find_channel_groups,
+    remove_filters,
+    select_filters,
+    taylor_scores,
+)
+from systolith.train import Algorithm, Recipe
+
+SHARES = (0.12, 0.3)
+"""Of the MACs."""
+LEARNING_RATE = 3e-3
+"""Half of it while pruning, the rate of all trials."""
+GOOD, KEPT = 0.4, 0.6
+"""Share of the filters that wrong masks remove, the best; and that they keep."""
+SCORED_BATCHES, BATCH = 10, 64
+
+
+def prune_with(bench: DigitsBench, pruning: FilterPruning) -> Mapping[str, float]:
+    """Prune and train for 12 epochs in all, as an experiment file does."""
+    model = bench.trained()
+    recipe = Recipe(prune_epochs=EPOCHS, learning_rate=LEARNING_RATE, seed=bench.seed)
+    small = prune_model(model, Trainer(data=bench.data, recipe=recipe), [pruning]).model
+    macs = count_costs(small, bench.data.train_images[:2]).macs
+    return {
+        **bench.judge(small),
+        "macs": macs / count_costs(model, bench.data.train_images[:2]).macs,
+        **{f"kept_{name}": float(len(model.weight)) for name, model in convolutions(small)},
+    }
+
+
+def convolutions(model: torch.nn.Module) -> list[tuple[str, torch.nn.Conv2d]]:
+    return [(n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.Conv2d)]
+
+
+def correct_wrong_masks(
+    bench: DigitsBench, algorithm: Algorithm, *, frozen: bool
+) -> Mapping[str, float]:
+    """Mask the best 40 % of the filters, train with GDP or with these masks frozen."""
+    model, images = bench.trained(), bench.data.train_images[:2]
+    groups = find_channel_groups(model, images)
+    wrong = mask_the_best(bench, groups)
+    rate = 0.05 if algorithm is Algorithm.SGD else LEARNING_RATE / 2
+    gdp = GDP(groups, FilterBudget(keep=KEPT), interval=10, begin=0.0)
+    gdp.load_state_dict({**gdp.state_dict(), "masks": dict(wrong), "keep": KEPT})
+    sparsifier = FrozenFilters(wrong) if frozen else gdp
+    bench.fit(model, sparsifier=sparsifier, algorithm=algorithm, learning_rate=rate)
+    masks = sparsifier.filters(model)
+    late = gdp.changes[len(gdp.changes) // 2 :]
+    returned = sum(int((masks[name] & ~wrong[name]).sum()) for name in masks)
+    return {
+        **bench.judge(remove_filters(model, masks, images)),
+        "wrong": float(sum(int((~mask).sum()) for mask in wrong.values())),
+        "returned": float(returned),
+        "changes_first_half": float(sum(gdp.changes[: len(gdp.changes) // 2])),
+        "changes_second_half": float(sum(late)),
+    }
+
+
+def mask_the_best(bench: DigitsBench, groups: tuple[ChannelGroup, ...]) -> FilterMasks:
+    """Masks that remove the filters with the highest Taylor scores, but keep one of each layer."""
+    data = bench.data
+    batches = [
+        (data.train_images[first : first + BATCH], data.train_labels[first : first + BATCH])
+        for first in range(0, SCORED_BATCHES * BATCH, BATCH)
+    ]
+    scores = taylor_scores(bench.trained(), groups, batches)
+    masks = {}
+    for name, best in select_filters(groups, scores, FilterBudget(keep=GOOD)).items():
+        masks[name] = ~best
+        if best.all():
+            masks[name][scores[name].argmin()] = True
+    return FilterMasks(masks, groups)
+
+
+def _prunings(share: float) -> Mapping[str, FilterPruning]:
+    budget = MacBudget(share)
+    scores = {score.value: FilterScorePruning(keep=budget, score=score) for score in FilterScore}
+    return {
+        **scores,
+        "l1-per-layer": FilterScorePruning(keep=budget, per_layer=True),
+        "random-per-layer": FilterScorePruning(
+            keep=budget, per_layer=True, score=FilterScore.RANDOM
+        ),
+        "taylor": TaylorPruning(keep=budget),
+        "gdp": GDPPruning(keep=budget),
+        "gdp-not-per-mac": GDPPruning(keep=budget, per_mac=False),
+        "dpp-filters": DPPFilterPruning(keep=budget),
+    }
+
+
+TRIALS: Mapping[str, Trial] = {
+    **{
+        f"{name}-{share * 100:.0f}%": partial(prune_with, pruning=pruning)
+        for share in SHARES
+        for name, pruning in _prunings(share).items()
+    },
+    **{
+        f"wrong-{'frozen' if frozen else 'gdp'}-{algorithm.value}": partial(
+            correct_wrong_masks, algorithm=algorithm, frozen=frozen
+        )
+        for algorithm in Algorithm
+        for frozen in (True, False)
+    },
+}
