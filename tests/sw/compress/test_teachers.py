@@ -81,6 +81,7 @@ def test_every_setting_reaches_every_phase(data: Dataset, setting: str, phase: s
     assert not _same(*states)
 
 
+@pytest.mark.filterwarnings("default:GDP needs 3 updates")
 @pytest.mark.parametrize(
     "pruning",
     [
