@@ -1,6 +1,6 @@
-"""LFE, GDP and Torch-Pruning on ResNet-56: the same weights, limits, epochs and seed."""
+"""Filters of ResNet-56: the same weights, limits, lanes, epochs and seed for every method."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,52 +14,88 @@ from systolith.prune import (
     EvaluationSplit,
     FilterBudget,
     FilterMasks,
-    LinearFilterEnsemble,
+    FilterScore,
+    FilterSparsifier,
     Loss,
+    TaylorGates,
     count_costs,
     find_channel_groups,
     macs_after,
     parameters_after,
     prune_by_ensembles,
     remove_filters,
+    score_filters,
+    select_filters,
 )
 from systolith.train import evaluate
 
 NETWORK = "resnet56"
 KEPT_MACS, KEPT_PARAMETERS = 0.36, 0.40
 LANES = 4
-EPOCHS = 4
-"""In total; those in which masks change are a part of them."""
-SEARCH_EPOCHS = {"gdp": 1}
+"""Every method keeps a multiple of this number of filters in each layer."""
+PRUNE_EPOCHS, FINAL_EPOCHS = 1, 3
+"""Of every method. GDP and Taylor gates choose filters in the first epoch; the other methods have
+removed them before, and train the smaller network."""
+INTERVAL, TAYLOR_BATCHES, TAYLOR_PER_ROUND = 15, 5, 50
 LEARNING_RATE = 0.05
 HELD_OUT = 500
 SEED = 0
 
 
 def gdp(bench: Workbench) -> nn.Module:
-    """One epoch in which masks change, then the filters are removed."""
-    data, model = bench.data(NETWORK), bench.trained(NETWORK)
-    images = data.train_images[:2]
-    groups = find_channel_groups(model, images)
-    sparsifier = GDP(
-        groups,
-        _budget(model, groups, images),
-        interval=25,
-        begin=0.05,
-        ramp_until=0.6,
-        freeze_at=0.9,
+    """Masks change during the first half of one epoch."""
+    return _prune_while_training(
+        bench, "gdp", lambda groups, budget: GDP(groups, budget, interval=INTERVAL)
     )
+
+
+def taylor(bench: Workbench) -> nn.Module:
+    """Filters leave during one epoch."""
+    return _prune_while_training(
+        bench,
+        "taylor",
+        lambda groups, budget: TaylorGates(
+            groups, budget, batches=TAYLOR_BATCHES, per_round=TAYLOR_PER_ROUND
+        ),
+    )
+
+
+def random(bench: Workbench) -> nn.Module:
+    """Random filters of all layers, the ablation of every method."""
+    model, images = bench.trained(NETWORK), bench.data(NETWORK).train_images[:2]
+    groups = find_channel_groups(model, images)
+    scores = score_filters(model, groups, FilterScore.RANDOM, seed=SEED)
+    masks = select_filters(groups, scores, _budget(model, groups, images))
+    return _train_once(bench, "random", remove_filters(model, masks, images))
+
+
+def _prune_while_training(
+    bench: Workbench,
+    method: str,
+    make: Callable[[Sequence[ChannelGroup], FilterBudget], FilterSparsifier],
+) -> nn.Module:
+    model, images = bench.trained(NETWORK), bench.data(NETWORK).train_images[:2]
+    groups = find_channel_groups(model, images)
+    sparsifier = make(groups, _budget(model, groups, images))
+    _train_once(bench, method, model, sparsifier)
+    return remove_filters(model, sparsifier.filters(model), images)
+
+
+def _train_once(
+    bench: Workbench, method: str, model: nn.Module, sparsifier: FilterSparsifier | None = None
+) -> nn.Module:
+    """Train for the first epochs, in place."""
     bench.fit(
-        "resnet56-gdp-search",
+        f"{NETWORK}-{method}-prune",
         model,
-        data,
-        epochs=bench.epochs(SEARCH_EPOCHS["gdp"]),
+        bench.data(NETWORK),
+        epochs=bench.epochs(PRUNE_EPOCHS),
         learning_rate=LEARNING_RATE / 5,
         weight_decay=1e-4,
         sparsifier=sparsifier,
         seed=SEED,
     )
-    return remove_filters(model, sparsifier.filters(model), images)
+    return model
 
 
 def lfe(bench: Workbench) -> nn.Module:
@@ -75,20 +111,12 @@ def lfe(bench: Workbench) -> nn.Module:
     )
     groups = find_channel_groups(model, held.images[:2])
     budget = _budget(model, groups, held.images[:2])
-    masks: FilterMasks = prune_by_ensembles(
-        model,
-        split,
-        budget,
-        groups=groups,
-        rounds=1,
-        ensemble=LinearFilterEnsemble(keep=0.9, per_unit=1.0, ridge=1.0),
-        seed=SEED,
-    )
-    return remove_filters(model, masks, held.images[:2])
+    masks: FilterMasks = prune_by_ensembles(model, split, budget, groups=groups, seed=SEED)
+    return _train_once(bench, "lfe", remove_filters(model, masks, held.images[:2]))
 
 
 def torch_pruning(bench: Workbench) -> nn.Module:
-    """Magnitude importance of groups, all layers by the same share, down to the same limits."""
+    """Its magnitude importance of groups, per layer: the same share of each, rounded to lanes."""
     import torch_pruning as tp  # type: ignore[import-not-found]  # for this comparison only
 
     images = bench.data(NETWORK).train_images[:2]
@@ -101,6 +129,8 @@ def torch_pruning(bench: Workbench) -> nn.Module:
             importance=tp.importance.GroupMagnitudeImportance(p=2),
             pruning_ratio=ratio,
             ignored_layers=[model.get_submodule("linear")],
+            global_pruning=False,
+            round_to=LANES,
         ).step()
         small = count_costs(model, images)
         if (
@@ -110,7 +140,7 @@ def torch_pruning(bench: Workbench) -> nn.Module:
             for name, module in model.named_modules():
                 if name.endswith("shortcut") and isinstance(module, nn.Conv2d):
                     module.weight.requires_grad_(False)
-            return model
+            return _train_once(bench, "torch-pruning", model)
     raise ValueError("Torch-Pruning reaches no such share")
 
 
@@ -125,7 +155,13 @@ def _budget(model: nn.Module, groups: Sequence[ChannelGroup], images: Tensor) ->
     return FilterBudget(keep=1 / cost({}), cost=cost, floor=LANES, multiple_of=LANES)
 
 
-METHODS = {"gdp": gdp, "lfe": lfe, "torch-pruning": torch_pruning}
+METHODS = {
+    "gdp": gdp,
+    "taylor": taylor,
+    "lfe": lfe,
+    "random": random,
+    "torch-pruning": torch_pruning,
+}
 
 
 def run(method: str, bench: Workbench) -> Mapping[str, Any]:
@@ -138,8 +174,7 @@ def run(method: str, bench: Workbench) -> Mapping[str, Any]:
     small: nn.Module = bench.stage(name, lambda: {"model": METHODS[method](bench)})["model"]
     after = count_costs(small, images)
     once = evaluate(small, data.test_images, data.test_labels)
-    searching = SEARCH_EPOCHS.get(method, 0)
-    finetuning = bench.epochs(EPOCHS - searching)
+    finetuning = bench.epochs(FINAL_EPOCHS)
 
     def finetune() -> Mapping[str, Any]:
         bench.fit(
@@ -159,7 +194,7 @@ def run(method: str, bench: Workbench) -> Mapping[str, Any]:
         "network": NETWORK,
         "method": method,
         "seed": SEED,
-        "epochs_search": bench.epochs(searching) if searching else 0,
+        "epochs_search": bench.epochs(PRUNE_EPOCHS),
         "epochs_finetune": finetuning,
         "macs": before.macs,
         "macs_kept": after.macs / before.macs,

@@ -101,7 +101,9 @@ class FilterBudget:
 
     def relaxed(self, keep: float) -> "FilterBudget":
         """Budget on the way to this one: a greater share, and ratios as far on their way."""
-        way = 1.0 if self.keep == 1 else (1 - keep) / (1 - self.keep)
+        if keep == self.keep:
+            return self
+        way = (1 - keep) / (1 - self.keep)
         ratios = {name: 1 - (1 - ratio) * way for name, ratio in self.ratios.items()}
         return replace(self, keep=keep, ratios=ratios)
 
