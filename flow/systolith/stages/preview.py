@@ -119,6 +119,9 @@ def _preview_model(
     shape = INPUT_SHAPES.get(target) if input_shape is None else input_shape
     if shape is None:
         raise UsageError(f"{target}: a model needs --input-shape C,H,W, the shape of its images")
+    if len(shape) != 3 or min(shape) < 1:
+        given = ",".join(map(str, shape))
+        raise UsageError(f"--input-shape must be C,H,W, each at least 1, got {given}")
     name = "".join(c if c.isalnum() else "_" for c in target.rpartition(":")[2])
     experiment = experiment_without_training(name, Path(target), changes)
     section = experiment.model.model_copy(update={"factory": target})

@@ -243,18 +243,47 @@ def test_a_file_with_many_mistakes_names_its_factories_too(folder: Path) -> None
         assert part in said, (part, said)
 
 
-def test_wrong_keys_and_rules_that_do_not_fit_are_reported_together(folder: Path) -> None:
-    rules = '[[prune]]\nmethod = "magnitude"\nrules = [{layers = "2", k = 2, n = 3}]\n'
-    said = _said(folder, _text(data="no_test", more=f"{rules}[hardware]\nmultipliers = 0\n"))
-    for part in (
-        "2 mistakes",
-        "hardware.multipliers: must be greater",
-        "test_images must have at least one image, got none",
-    ):
+RULES = '[[prune]]\nmethod = "magnitude"\nrules = [{layers = "2", k = 2, n = 3}]\n'
+MISFIT = "in_channels divisible by 3, but layer '2' has 8"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (
+            _text(data="no_test", more=f"{RULES}[hardware]\nmultipliers = 0\n"),
+            ["hardware.multipliers: must be greater", "test_images must have at least", MISFIT],
+        ),
+        (
+            _text(more=RULES).replace("data.factory", "data.augment = 'spin'\ndata.factory"),
+            ["data.augment: must be 'none', ", MISFIT],
+        ),
+        (
+            _text("odd", "nan_pixels", more=RULES).replace("model.f", "model.wieghts = 1\nmodel.f"),
+            ["model.wieghts: unknown key", "got NaN", MISFIT, "'6' (Softplus): supported are"],
+        ),
+        (
+            _text(more="[hardware.arrays.conv9]\nrows = 1\ncolumns = 1\n").replace(
+                "train = {", "train = { seeds = 3,"
+            ),
+            ["train.seeds: unknown key", "conv9"],
+        ),
+    ],
+    ids=["hardware", "data", "model", "engines"],
+)  # fmt: skip
+def test_wrong_keys_and_everything_else_are_reported_together(
+    folder: Path, text: str, parts: list[str]
+) -> None:
+    said = _said(folder, text)
+    assert f"{len(parts)} mistakes" in said
+    for part in parts:
         assert part in said, (part, said)
-    said = _said(folder, _text(more=f"{rules}[hardware]\nmultipliers = 0\n"))
-    assert "hardware.multipliers: must be greater" in said
-    assert "in_channels divisible by 3, but layer '2' has 8" in said
+
+
+def test_problems_of_data_and_of_the_model_are_reported_together(folder: Path) -> None:
+    said = _said(folder, _text("odd", "negative_labels", RULES))
+    for part in ("4 problems", "train_labels must", "test_labels must", MISFIT, "Softplus"):
+        assert part in said, (part, said)
 
 
 def test_a_folder_that_cannot_be_made_is_named(folder: Path) -> None:

@@ -132,6 +132,15 @@ def test_what_the_contract_does_not_hold_is_refused_with_the_layer() -> None:
         lower(model)
 
 
+def test_the_problems_of_all_layers_are_reported_at_once() -> None:
+    model, _ = _pruned()
+    with torch.no_grad():
+        for name in ("conv2", "fc"):
+            model.layer(name).bias.fill_(1e12)
+    with pytest.raises(NetworkError, match="(?s)^2 problems:.*layer 'conv2': .*layer 'fc': "):
+        lower(model)
+
+
 def test_a_kept_weight_of_zero_has_no_single_bit() -> None:
     quantized = prepare(DigitsCNN(), IMAGES, QuantConfig(weight_bits=1))
     with torch.no_grad():

@@ -241,3 +241,34 @@ def test_refuses_what_pytorch_broadcasts_but_hardware_does_not() -> None:
     )
     with pytest.raises(UnsupportedModelError, match=f"^{re.escape(message)}$"):
         prepare(Broadcast(), IMAGES)
+
+
+def test_problems_behind_a_refused_call_are_reported_too() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3),
+        nn.Softplus(),
+        nn.ReLU(),
+        nn.Conv2d(2, 2, 3, dilation=2),
+        nn.Tanh(),
+        nn.BatchNorm2d(2),
+        nn.MaxPool2d(2, ceil_mode=True),
+        nn.ReLU(),
+        nn.Flatten(),
+    )
+    with torch.no_grad():
+        model[3].weight[0] = torch.nan
+    config = QuantConfig(layers={"conv9": LayerBits(act_bits=4), "1": LayerBits(act_bits=4)})
+    with pytest.raises(UnsupportedModelError) as caught:
+        prepare(model, torch.rand(4, 1, 11, 11) - 0.5, config)
+    parts = [
+        "'1' (Softplus): supported are",
+        "'3' (Conv2d): needs dilation 1",
+        "'4' (Tanh): supported are",
+        "'6' (MaxPool2d): ",
+        "bits must name a layer",
+        "an unsigned input must not be negative",
+        "'3' (Conv2d): needs finite numbers",
+    ]
+    assert len(caught.value.problems) == len(parts), caught.value
+    for part, problem in zip(parts, caught.value.problems, strict=True):
+        assert part in problem

@@ -66,7 +66,9 @@ def doubt_patterns(
             left = _remainders(size, parts, portions, divisor)
             if left == {0}:
                 continue
-            fixed = _remainders(size, parts, [*portions[:-1], divisor], divisor) == {0}
+            fixed = isinstance(removals[-1], FilterPruning) and _remainders(
+                size, parts, [*portions[:-1], divisor], divisor
+            ) == {0}
             yield Doubt(
                 f"{select} of layer '{name}' needs {axis} divisible by {divisor}, but {methods} "
                 f"{'leaves' if 0 not in left else 'may leave'} another number of its {size}",

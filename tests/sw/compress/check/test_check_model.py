@@ -1,0 +1,175 @@
+"""A check of a model: every problem at once, with layer and remedy, and what layers can become."""
+
+import warnings
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from systolith.compress import (
+    CheckStep,
+    EnsemblePruning,
+    GDPPruning,
+    MacBudget,
+    MagnitudePruning,
+    ModelCheck,
+    PatternChoice,
+    Pruning,
+    SPPPruning,
+    SRSTEPruning,
+    Trainer,
+    check_model,
+    compress_model,
+)
+from systolith.data import load_digits
+from systolith.foundation import UsageError
+from systolith.models import DigitsCNN
+from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron, Strided
+from systolith.quant import LayerBits, QuantConfig
+from systolith.train import EpochProgress
+
+IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+class _Odd(nn.Module):
+    """Refused by every step, in several layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(1, 6, 3)
+        self.gelu = nn.GELU()
+        self.block = nn.ModuleDict({"wide": nn.Conv2d(6, 6, 3, dilation=2, padding=1)})
+        self.last = nn.Conv2d(6, 4, 3, padding=1, padding_mode="reflect")
+        self.fc = nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.sigmoid(self.block["wide"](self.gelu(self.first(x))))
+        y: Tensor = self.fc(self.last(x).relu().flatten(1))
+        return y
+
+
+def _check(*prunings: Pruning) -> ModelCheck:
+    bits = QuantConfig(layers={"none": LayerBits(act_bits=4)})
+    return check_model(_Odd(), IMAGES, prunings, bits)
+
+
+def test_problems_of_all_steps_and_layers_are_reported_at_once() -> None:
+    rules = [("first", Pattern(select=KOutOfN(1, 2))), (".*wide", Pattern(select=KOutOfN(2, 4)))]
+    check = _check(SRSTEPruning(patterns=rules))
+    refused = [(problem.step, problem.layer, problem.remedy) for problem in check.problems]
+    relu = "replace it by nn.ReLU() and train some epochs"
+    assert refused == [
+        (CheckStep.PRUNE, "first", "leave the layer dense"),
+        (CheckStep.PRUNE, "block.wide", "n that fit are 2 3 6"),
+        (CheckStep.QUANTIZE, "gelu", relu),
+        (CheckStep.QUANTIZE, "block.wide", "use a larger kernel without dilation"),
+        (CheckStep.QUANTIZE, "sigmoid", relu),
+        (CheckStep.QUANTIZE, "last", "set padding_mode='zeros' and train some epochs"),
+        (CheckStep.QUANTIZE, "", ""),
+    ]
+    assert "bits must name a layer" in check.problems[-1].text
+    assert not check.accepted and check.network is None
+    with pytest.raises(UsageError, match="^7 problems:"):
+        check.raise_if_any()
+
+
+def test_layers_say_what_they_can_become() -> None:
+    check = check_model(DigitsCNN(), load_digits().train_images[:8])
+    rows = {layer.name: layer for layer in check.layers}
+    assert list(rows) == ["conv1", "conv2", "pool2", "conv3", "pool3", "flatten", "fc"]
+    conv3 = rows["conv3"]
+    assert (conv3.kind, conv3.weights, conv3.macs) == ("Conv2d", (32, 32, 3, 3), 147_456)
+    assert (conv3.group_sizes, conv3.removable) == ((2, 4, 8, 16), 32)
+    assert conv3.integer_form == "int8 -> 32x4x4 uint8"
+    assert rows["conv1"].group_sizes == ()
+    assert rows["fc"].removable == 0
+    assert rows["fc"].kept_reason == "it is an output of the network"
+    assert rows["pool2"].weights == () and rows["pool2"].macs == 0
+    assert check.accepted and check.patterns_known and check.network is not None
+    assert check.to_json()["layers"][0]["name"] == "conv1"
+
+
+def test_filters_that_are_tied_name_each_other() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 1)
+            self.fc = nn.Linear(256, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x)
+            y: Tensor = self.fc((x + self.b(x)).flatten(1))
+            return y
+
+    layers = {layer.name: layer for layer in check_model(Residual(), IMAGES).layers}
+    assert (layers["a"].tied, layers["b"].tied) == (("b",), ("a",))
+
+
+def test_given_patterns_are_in_the_network() -> None:
+    data = load_digits()
+    half = Pattern(select=KOutOfN(1, 2, Granularity.KERNEL))
+    check = check_model(DigitsCNN(), data.train_images[:8], [SPPPruning(patterns={"conv2": half})])
+    assert check.network is not None
+    assert [str(layer.pattern) for layer in check.network.layers if layer.name == "conv2"] == [
+        "1-out-of-2 kernels"
+    ]
+
+
+def test_patterns_that_the_integer_network_does_not_have_are_refused() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3, groups=2))
+    odd = Pattern(taps=Strided(2, (0, 1, 0, 1)))
+    check = check_model(model, IMAGES, [MagnitudePruning(patterns={"2": odd})])
+    (problem,) = check.problems
+    assert problem.layer == "2"
+
+
+def test_what_is_known_only_after_training_is_not_claimed() -> None:
+    data = load_digits()
+    rules = [("conv3", Pattern(select=KOutOfN(1, 4)))]
+    prunings = [GDPPruning(keep=0.5), SRSTEPruning(patterns=rules)]
+    check = check_model(DigitsCNN(), data.train_images[:8], prunings)
+    assert check.accepted and not check.patterns_known
+    texts = [str(warning) for warning in check.warnings]
+    assert any("gdp may leave another number of its 32; set multiple_of = 4" in t for t in texts)
+    fitting = [GDPPruning(keep=0.5, multiple_of=4), SRSTEPruning(patterns=rules)]
+    warned = check_model(DigitsCNN(), data.train_images[:8], fitting).warnings
+    assert not any("multiple_of" in str(warning) for warning in warned)
+
+
+def test_budgets_and_searches_are_checked() -> None:
+    data = load_digits()
+    least = SRSTEPruning(patterns=PatternChoice(budget=MacBudget(0.001)))
+    search = EnsemblePruning(keep=0.5, images=5000)
+    for pruning, text in ((least, "cannot be met"), (search, "holds out 5000 training images")):
+        (problem,) = check_model(
+            DigitsCNN(), data.train_images[:8], [pruning], trainer=Trainer(data=data)
+        ).problems
+        assert text in problem.text
+
+
+def test_nothing_is_trained_that_will_be_refused() -> None:
+    def fail(progress: EpochProgress) -> None:
+        raise AssertionError("training has begun")
+
+    class Late(DigitsCNN):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(super().forward(x))
+
+    trainer = Trainer(data=load_digits(), progress=fail)
+    rules = SRSTEPruning(patterns={"conv1": Pattern(select=PerNeuron(99))})
+    with pytest.raises(UsageError, match=r"(?s)2 problems:.*'conv1'.*'tanh' \(function tanh\)"):
+        compress_model(Late(), trainer, [rules])
+
+
+def test_the_model_stays_as_it_is_and_warnings_are_caught() -> None:
+    model = nn.Sequential(OrderedDict(a=nn.Conv2d(1, 4, 3), end=nn.Softmax(1)))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rules = {"a": Pattern(select=PerNeuron(3))}
+        check = check_model(model.train(), IMAGES, [MagnitudePruning(patterns=rules)])
+    assert check.notes and "left out" in check.notes[0] and not check.warnings
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert model.training
