@@ -4,6 +4,7 @@ A pattern (:class:`systolith.network.Pattern`) defines which masks are allowed, 
 weights, and a schedule sets the density over time. A :class:`Pruner` computes masks from the three,
 a :class:`MaskSet` holds and applies them, and a :class:`Sparsifier` trains with them.
 
+:mod:`~systolith.prune.sparsify` trains with masks of weights,
 :mod:`~systolith.prune.dpp` draws masks and trains their probabilities,
 :mod:`~systolith.prune.filters` removes whole filters, and :mod:`~systolith.prune.search` finds
 masks by forward passes only. :mod:`~systolith.prune.posttraining` prunes without training.
@@ -92,12 +93,22 @@ from systolith.prune.search import (
     prune_by_particles,
     prune_feature_maps_by_particles,
 )
-from systolith.prune.sparsifier import SRSTE, FrozenMasks, Sparsifier, WeightSparsifier
-from systolith.prune.spp import SPP, spp_increment
+from systolith.prune.sparsifier import Sparsifier, WeightSparsifier
+from systolith.prune.sparsify import (
+    ADMM,
+    DPF,
+    SPP,
+    SRSTE,
+    FrozenMasks,
+    spp_increment,
+    spp_updates,
+)
 from systolith.prune.strided import StridedPattern
 from systolith.prune.topk import topk_mask
 
 __all__ = [
+    "ADMM",
+    "DPF",
     "DPP",
     "GDP",
     "SPP",
@@ -176,6 +187,7 @@ __all__ = [
     "select_filters",
     "select_filters_by_layer",
     "spp_increment",
+    "spp_updates",
     "straight_through",
     "taylor_scores",
     "topk_mask",

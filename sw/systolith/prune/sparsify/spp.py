@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from math import log
+from math import ceil
 from typing import Any
 
 import torch
@@ -12,45 +12,12 @@ from systolith.network import Dense, Pattern
 from systolith.prune.decisions import Decisions
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
+from systolith.prune.pace import Pace, warn_of_short_training
 from systolith.prune.rules import check_patterns, prunable_layers
+from systolith.prune.sparsify.spp_schedule import fit_spp, most_updates, rank_rows, spp_increment
 from systolith.prune.topk import topk_mask
 
-__all__ = ["SPP", "spp_increment"]
-
-
-def spp_increment(rank: Tensor, prune: int, most: float, flatness: float = 0.25) -> Tensor:
-    """Change of a pruning probability by rank; the least important has rank 0.
-
-    With ``a = log(2 / flatness) / prune``, an exponential up to ``m = log(1 / flatness) / a``, and
-    its point reflection after it::
-
-        delta(r) = most exp(-a r)                                      r <= m
-        delta(r) = 2 flatness most - most exp(-a (2 m - r))            r > m
-
-    It falls from `most` at rank 0 through 0 at rank `prune`.
-
-    Parameters
-    ----------
-    rank : Tensor of int64, any shape
-    prune : int
-        Number to prune, at least 1.
-    most : float
-        Largest increase; positive.
-    flatness : float
-        Value at m relative to `most`, above 0 and below 1.
-
-    Returns
-    -------
-    Tensor of float64, shape of rank
-        Positive below `prune`, 0 there, negative above; at least -1.
-    """
-    a = log(2 / flatness) / prune
-    middle = log(1 / flatness) / a
-    r = rank.double()
-    near = most * torch.exp(-a * r)
-    far = 2 * flatness * most - most * torch.exp(-a * (2 * middle - r))
-    far = torch.where(rank == prune, 0.0, far)  # exactly, despite rounding
-    return torch.where(r <= middle, near, far).clamp_min(-1.0)
+__all__ = ["SPP"]
 
 
 class SPP:
@@ -62,10 +29,10 @@ class SPP:
     of one decision take the place of a column.
 
     All columns start with probability 0. Every `interval` steps, columns are ranked by L1 norm, and
-    ranks are averaged over time. The probability of a column changes by :func:`spp_increment` of
-    the rank of its average, within 0..1. At each step a column with probability p is zero with
-    probability p, and gets no gradient then. A column with probability 1 stays pruned. The number
-    of such columns never exceeds the number to prune.
+    ranks are averaged over time. A column with probability 1 is gone for good. The probabilities of
+    the others change by :func:`spp_increment` of the rank of their average among the others, within
+    0..1, where the number to prune is what is left of it; none left, the others are safe. At each
+    step a column with probability p is zero with probability p, and gets no gradient then.
 
     Parameters
     ----------
@@ -73,7 +40,7 @@ class SPP:
     patterns : mapping of str to Pattern
         By layer name.
     interval : int
-        Steps between updates.
+        Steps between updates. :meth:`for_training` chooses it.
     most : float
         Largest increase of a probability per update, above 0; the paper's A.
     flatness : float
@@ -89,13 +56,19 @@ class SPP:
     PruneError
         If a pattern does not fit, or a number is out of range; all problems are listed.
 
+    Warns
+    -----
+    UserWarning
+        In the second step, if the updates until `prune_until` are too few to decide every column,
+        even if ranks never change (:func:`spp_updates`).
+
     Notes
     -----
     Wang, Zhang, Wang, Hu: Structured probabilistic pruning for convolutional neural network
     acceleration (BMVC 2018); A 0.05, u 0.25. Columns are drawn independently until `prune_until`,
     so masks conform to the pattern only after it.
 
-    **Deviation:** an update every 20 steps instead of 180, as training here is shorter; ranks are
+    **Deviation:** any interval instead of 180 steps, as training here is shorter; ranks are
     averaged over updates instead of all steps.
 
     **Deviation:** columns that are undecided at `prune_until` are decided at once.
@@ -140,15 +113,35 @@ class SPP:
                 self._decisions[f"{name}.weight"] = decisions
         # Dropped taps are pruned from the start, and so rank lowest.
         self._probabilities = {name: (~d.read).double() for name, d in self._decisions.items()}
+        self._pace = Pace()
         # Sums of ranks instead of averages: they are integers, so ties are exact.
         self._ranks = {
             n: torch.zeros_like(o, dtype=torch.int64) for n, o in self._probabilities.items()
         }
 
+    @classmethod
+    def for_training(
+        cls, model: nn.Module, patterns: Mapping[str, Pattern], *, steps: int, seed: int = 0
+    ) -> "SPP":
+        """Choose `interval`, and `most` for short trainings, so that all columns get decided.
+
+        Parameters
+        ----------
+        model, patterns, seed
+            See the class.
+        steps : int
+            Optimizer steps of the training.
+        """
+        made = cls(model, patterns, seed=seed)
+        made._interval, made._most = fit_spp(made._groups(), made._flatness, made._budgeted(steps))
+        return made
+
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`. Pruned weights get no gradient."""
         drawing = progress < self._prune_until
+        if (steps := self._pace.new_estimate(progress)) is not None:
+            self._check_length(steps)
         if drawing:
             if self._steps % self._interval == 0:
                 self._update(model)
@@ -178,6 +171,7 @@ class SPP:
             "odds": {name: value.clone() for name, value in self._probabilities.items()},
             "ranks": {name: value.clone() for name, value in self._ranks.items()},
             "steps": self._steps,
+            "pace": self._pace.state_dict(),
             "generator": self._generator.get_state(),
         }
 
@@ -186,18 +180,38 @@ class SPP:
         self._probabilities = {name: value.clone() for name, value in state["odds"].items()}
         self._ranks = {name: value.clone() for name, value in state["ranks"].items()}
         self._steps = state["steps"]
+        self._pace.load_state_dict(state["pace"])
         self._generator.set_state(state["generator"])
+
+    def _groups(self) -> set[tuple[int, int]]:
+        """Sizes of the groups of competing columns, and how many each keeps."""
+        return {(int(d.read.sum(1).max()), d.k) for d in self._decisions.values()}
+
+    def _budgeted(self, steps: int) -> int:
+        """Return the steps of a training in which columns are drawn."""
+        return ceil(steps * self._prune_until)
+
+    def _check_length(self, steps: int) -> None:
+        needed = most_updates(self._groups(), self._most, self._flatness)
+        updates = -(-self._budgeted(steps) // self._interval)
+        if updates < needed:
+            warn_of_short_training(
+                "SPP",
+                f"{needed} updates until prune_until={self._prune_until} to decide every column",
+                f"{updates} in {steps} steps with interval={self._interval}; the columns that are "
+                "undecided then are decided at once; use a smaller interval or a larger most",
+            )
 
     def _update(self, model: nn.Module) -> None:
         for name, decisions in self._decisions.items():
             probabilities, ranks = self._probabilities[name], self._ranks[name]
             ranks += self._norm_ranks(name, model)
             gone = probabilities == 1
-            prune = probabilities.shape[1] - decisions.k
-            if prune:
-                rank = _rank(ranks.masked_fill(gone, -1))
-                probabilities += spp_increment(rank, prune, self._most, self._flatness)
-                probabilities.clamp_(0.0, 1.0).masked_fill_(gone, 1.0)
+            before = gone.sum(1, keepdim=True)
+            rank = rank_rows(ranks.masked_fill(gone, -1)) - before
+            left = probabilities.shape[1] - decisions.k - before
+            probabilities += spp_increment(rank, left, self._most, self._flatness)
+            probabilities.clamp_(0.0, 1.0).masked_fill_(gone, 1.0)
 
     def _masks(self, model: nn.Module, *, drawing: bool) -> MaskSet:
         masks = {}
@@ -225,12 +239,4 @@ class SPP:
 
     def _norm_ranks(self, name: str, model: nn.Module) -> Tensor:
         magnitude = model.get_parameter(name).detach().double().abs()
-        return _rank(self._decisions[name].rows(magnitude))
-
-
-def _rank(values: Tensor) -> Tensor:
-    """Rank within each row, 0 for the lowest; of equal values, the last has the lowest rank."""
-    order = torch.argsort(values.flip(1), dim=1, stable=True)
-    places = torch.arange(values.shape[1], device=values.device).expand_as(order)
-    ranks: Tensor = torch.empty_like(order).scatter_(1, order, places).flip(1)
-    return ranks
+        return rank_rows(self._decisions[name].rows(magnitude))

@@ -1,6 +1,6 @@
 """Probabilities change by rank as in the paper; pruned columns stay pruned; masks are exact."""
 
-from math import exp, log, sqrt
+from math import ceil, exp, log, sqrt
 
 import pytest
 import torch
@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron, Strided
-from systolith.prune import SPP, MaskSet, PruneError, WeightSparsifier, spp_increment
+from systolith.prune import (
+    SPP,
+    MaskSet,
+    PruneError,
+    WeightSparsifier,
+    spp_increment,
+    spp_updates,
+)
 from tests.support.strategies import patterns_with_shapes
 
 COLUMNS = Pattern(select=PerNeuron(8, shared_by=6))
@@ -17,7 +24,7 @@ COLUMNS = Pattern(select=PerNeuron(8, shared_by=6))
 
 def test_increments_are_the_papers_curve() -> None:
     # Flatness 1/4: the middle is at 2/3 of `prune`, and the curve falls to 1/8 per `prune` ranks.
-    increments = spp_increment(torch.arange(12), 6, 0.1).tolist()
+    increments = spp_increment(torch.arange(12), torch.tensor(6), 0.1).tolist()
     assert increments[:5] == pytest.approx([0.1 * 8 ** (-r / 6) for r in range(5)])
     assert increments[4] == pytest.approx(0.25 * 0.1)
     assert increments[6] == 0.0
@@ -28,13 +35,13 @@ def test_increments_are_the_papers_curve() -> None:
 
 
 def test_increments_are_at_least_minus_one() -> None:
-    assert spp_increment(torch.tensor([10_000]), 1, 0.05).tolist() == [-1.0]
+    assert spp_increment(torch.tensor([10_000]), torch.tensor(1), 0.05).tolist() == [-1.0]
 
 
 @settings(deadline=None)
 @given(st.integers(1, 300), st.sampled_from([0.05, 0.25, 0.9]))
 def test_exactly_those_that_shall_go_get_likelier(prune: int, flatness: float) -> None:
-    increments = spp_increment(torch.arange(2 * prune + 1), prune, 0.05, flatness)
+    increments = spp_increment(torch.arange(2 * prune + 1), torch.tensor(prune), 0.05, flatness)
     assert bool((increments[:prune] > 0).all() and (increments[prune + 1 :] < 0).all())
     assert float(increments[0]) == 0.05 and float(increments[prune]) == 0.0
 
@@ -73,10 +80,14 @@ def _by_hand(norms: list[list[float]], prune: int, most: float) -> list[float]:
             sums[i] += sum(other < now[i] for other in now)  # ranks of norms: no ties
         gone = [i for i in range(n) if probabilities[i] == 1]
         order = gone + sorted((i for i in range(n) if i not in gone), key=lambda i: (sums[i], -i))
-        a = log(2 / 0.25) / prune
+        left = prune - len(gone)
+        if not left:
+            probabilities = [float(i in gone) for i in range(n)]
+            continue
+        a = log(2 / 0.25) / left
         m = log(4) / a
-        for rank, i in enumerate(order):
-            if i in gone or rank == prune:
+        for rank, i in enumerate(order[len(gone) :]):
+            if rank == left:
                 continue
             up = most * exp(-a * rank)
             down = 0.5 * most - most * exp(-a * (2 * m - rank))
@@ -117,6 +128,7 @@ def test_unimportant_columns_go_and_what_is_left_shrinks_the_gemm(
     assert torch.equal(columns.any(0), columns.all(0))
 
 
+@pytest.mark.filterwarnings("ignore:SPP needs")
 @settings(deadline=None, max_examples=100)
 @given(patterns_with_shapes(), st.integers(0, 20), st.integers(0, 2**20))
 def test_final_masks_are_exact_at_any_time_for_every_pattern(
@@ -221,6 +233,47 @@ def test_a_state_does_not_change_as_training_goes_on() -> None:
         model[0].weight.copy_(model[0].weight.flip(1))
     _train(spp, model, 3)
     assert all(torch.equal(state[kind]["0.weight"], value) for kind, value in before.items())
+
+
+@pytest.mark.parametrize(("n", "k"), [(2, 1), (16, 2), (16, 15), (72, 18), (5, 5)])
+def test_counts_the_updates_until_all_is_decided(n: int, k: int) -> None:
+    model = nn.Sequential(nn.Conv2d(n, 1, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.arange(1, n + 1).reshape(1, n, 1, 1))
+    spp = SPP(model, {"0": Pattern(select=KOutOfN(k, n))}, interval=1)
+    updates = spp_updates(n, k, 0.05)
+    _train(spp, model, max(updates - 1, 0))
+    assert int((_probabilities(spp) == 1).sum()) < n - k or k == n
+    _train(spp, model, 1)
+    assert _probabilities(spp).flatten().tolist()[: n - k] == [1.0] * (n - k)
+    _train(spp, model, 1)
+    assert _probabilities(spp).flatten().tolist() == [1.0] * (n - k) + [0.0] * k
+
+
+@pytest.mark.parametrize("steps", [20, 60, 240, 5000])
+def test_everything_is_decided_by_its_probability_within_the_steps_of_a_training(
+    steps: int,
+) -> None:
+    model, generator = _conv(), torch.Generator().manual_seed(steps)
+    spp = SPP.for_training(model, {"0": COLUMNS}, steps=steps)
+    for step in range(ceil(0.6 * steps)):
+        with torch.no_grad():
+            model[0].weight.mul_(1 + 0.1 * torch.randn(6, 4, 2, 2, generator=generator))
+        _train(spp, model, 1, progress=step / steps)
+    assert int((_probabilities(spp) == 1).sum()) == 8
+
+
+def test_warns_in_the_second_step_if_the_training_is_too_short() -> None:
+    model = _conv()
+    spp = SPP(model, {"0": COLUMNS})
+    _train(spp, model, 1, progress=0.0)
+    message = (
+        r"SPP needs 57 updates until prune_until=0.6 to decide every column, got 3 in 100 steps "
+        r"with interval=20; .* a larger most"
+    )
+    with pytest.warns(UserWarning, match=f"^{message}$"):
+        _train(spp, model, 1, progress=0.01)
+    _train(spp, model, 1, progress=0.02)
 
 
 def test_refuses_everything_at_once() -> None:

@@ -1,0 +1,109 @@
+"""Dynamic pruning with feedback: masks are recomputed now and then, and errors are fed back."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+from systolith.network import decode_pattern, encode_pattern
+from systolith.prune.errors import PruneError
+from systolith.prune.masks import MaskSet
+from systolith.prune.pace import Pace, warn_of_short_training
+from systolith.prune.pruner import Pruner
+
+__all__ = ["DPF", "FEWEST_MASKS"]
+
+FEWEST_MASKS = 10
+"""With fewer masks in a training, pruning is hardly gradual, and mistakes stay."""
+
+
+class DPF:
+    """Dynamic pruning with feedback: dense weights learn through masks that are kept for a while.
+
+    Forward and backward use ``mask * W``; the mask is computed from the dense W in every
+    `interval`-th step and kept in between. The gradient at ``mask * W`` trains the dense weights::
+
+        W <- W - learning_rate * g(mask * W)
+
+    so that a pruned weight, which the masked network has no use for, keeps its value, learns on,
+    and returns once it is among the greatest: the error of pruning is fed back.
+
+    It is :class:`SRSTE` without decay, under a schedule of density, with masks that hold still.
+
+    Parameters
+    ----------
+    pruner : Pruner
+        Computes the masks; the paper's is :class:`systolith.prune.ScorePruner` with magnitude and
+        :class:`systolith.prune.Cubic`.
+    interval : int
+        Steps that each mask is kept, at least 1.
+
+    Raises
+    ------
+    PruneError
+        If the interval is out of range.
+
+    Warns
+    -----
+    UserWarning
+        In the second step, if the training is too short for ten masks.
+
+    Notes
+    -----
+    Lin, Stich, Barba, Dmitriev, Jaggi: Dynamic model pruning with feedback (ICLR 2020), algorithm
+    1; interval 16.
+
+    **Deviation:** masks of exact patterns, each layer for itself, instead of one ranking over all
+    layers. The schedule may end before training does; masks change until the end, as in the paper.
+    """
+
+    def __init__(self, pruner: Pruner, *, interval: int = 16) -> None:
+        if interval < 1:
+            raise PruneError([f"DPF needs an interval of at least 1, got {interval}"])
+        self._pruner, self._interval = pruner, interval
+        self._steps = 0
+        self._held = MaskSet({}, {})
+        self._pace = Pace()
+
+    @contextmanager
+    def step(self, model: nn.Module, progress: float) -> Iterator[None]:
+        """See :meth:`systolith.prune.Sparsifier.step`."""
+        if (steps := self._pace.new_estimate(progress)) is not None:
+            self._check_length(steps)
+        if self._steps % self._interval == 0:
+            self._held = self._pruner.masks(model, progress)
+        self._steps += 1
+        with self._held.applied(model):
+            yield
+
+    def masks(self, model: nn.Module) -> MaskSet:
+        """Return the masks of the dense weights under the final pattern."""
+        return self._pruner.masks(model, 1.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return steps, and the masks that are held with their patterns."""
+        patterns = self._held.patterns
+        return {
+            "steps": self._steps,
+            "masks": {name: mask.clone() for name, mask in self._held.items()},
+            "patterns": {name: encode_pattern(pattern) for name, pattern in patterns.items()},
+            "pace": self._pace.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Resume from such a state, with identical results."""
+        self._steps = state["steps"]
+        patterns = {name: decode_pattern(value) for name, value in state["patterns"].items()}
+        self._held = MaskSet.unchecked(state["masks"], patterns)
+        self._pace.load_state_dict(state["pace"])
+
+    def _check_length(self, steps: int) -> None:
+        masks = -(-steps // self._interval)
+        if masks < FEWEST_MASKS:
+            warn_of_short_training(
+                "DPF",
+                f"{FEWEST_MASKS} masks during training",
+                f"{masks} in {steps} steps with interval={self._interval}; use a smaller interval, "
+                "or train for longer",
+            )
