@@ -25,8 +25,8 @@ FEWEST_PROJECTIONS = 5
 class ADMM:
     """Alternating direction method of multipliers: pruning as a constraint on dense training.
 
-    The weights W stay dense until `prune_at` and have a copy Z that conforms to the pattern, and
-    dual variables U, which start at 0. In every `interval`-th step::
+    The weights W stay dense until `prune_at`. They have a copy Z that conforms to the pattern, at
+    first ``P(W)``, and dual variables U, at first 0. In every `interval`-th step::
 
         Z = P(W + U)
         U = U + W - Z
@@ -63,7 +63,7 @@ class ADMM:
     alternating direction method of multipliers (ECCV 2018), section 3.
 
     **Deviation:** exact patterns instead of a number of weights per layer; one training instead of
-    several with growing rho. The first projection takes place in the first step.
+    several with growing rho.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ADMM:
         model: nn.Module,
         patterns: Mapping[str, Pattern],
         *,
-        rho: float = 1e-3,
+        rho: float = 1e-2,
         interval: int = 20,
         prune_at: float = 0.6,
     ) -> None:
@@ -155,6 +155,8 @@ class ADMM:
             dual += model.get_parameter(name).detach()  # W + U
             self._targets[name] = dual * topk_mask(dual.square(), self._patterns[name])
             dual -= self._targets[name]
+            if not self._steps:
+                dual.zero_()
 
     def _check_length(self, steps: int) -> None:
         projections = int(steps * self._prune_at / self._interval)

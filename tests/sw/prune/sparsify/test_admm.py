@@ -21,7 +21,7 @@ def _model() -> nn.Sequential:
 
 def _train(method: ADMM, model: nn.Sequential, steps: range, pull: float = 0.0) -> list[Tensor]:
     """Train 100 steps at most; the task pulls the weights towards 0.1 with this strength."""
-    optimizer, used = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9), []
+    optimizer, used = torch.optim.SGD(model.parameters(), lr=0.5), []
     for step in steps:
         optimizer.zero_grad()
         with method.step(model, step / 100):
@@ -41,7 +41,7 @@ def test_the_gradient_is_that_of_the_augmented_lagrangian() -> None:
             largest = (before + dual).abs().reshape(8, 4).argmax(1, keepdim=True)
             kept = torch.zeros(8, 4).scatter_(1, largest, 1.0).reshape(4, 8)
             target = (before + dual) * kept
-            dual = dual + before - target
+            dual = dual + before - target if step else dual
         model.zero_grad()
         with admm.step(model, step / 100):
             assert torch.equal(weight, before), "dense until the cut"
@@ -64,6 +64,7 @@ def test_weights_come_to_conform_before_they_are_cut() -> None:
     assert torch.equal(admm.masks(model)["0.weight"], mask)
 
 
+@pytest.mark.filterwarnings("ignore:ADMM needs")
 @settings(deadline=None, max_examples=60)
 @given(patterns_with_shapes(), st.integers(0, 2**20))
 def test_masks_and_projections_are_exact_for_every_pattern(

@@ -268,8 +268,8 @@ def test_warns_in_the_second_step_if_the_training_is_too_short() -> None:
     spp = SPP(model, {"0": COLUMNS})
     _train(spp, model, 1, progress=0.0)
     message = (
-        r"SPP needs 57 updates until prune_until=0.6 to decide every column, got 3 in 100 steps "
-        r"with interval=20; .* a larger most"
+        rf"SPP needs {spp_updates(16, 8, 0.05)} updates until prune_until=0.6 to decide every "
+        r"column, got 3 in 100 steps with interval=20; .* a larger most"
     )
     with pytest.warns(UserWarning, match=f"^{message}$"):
         _train(spp, model, 1, progress=0.01)
