@@ -33,6 +33,8 @@ STEPS = {
     "magnitude": f'schedule = "cubic"\n{RULES}',
     "sr-ste": RULES,
     "dpp": f"epochs = 2\nfinetune_epochs = 1\n{RULES}",
+    "dpf": RULES,
+    "admm": f"rho = 0.1\n{RULES}",
     "spp": 'rules = [{ layers = "conv2", k = 2, n = 8, shared_by = 32 }]\n',
     "particles": 'layers = "conv3"\nkernels = 0.5\nstride = 3\n'
     "particles = 4\ngenerations = 2\nimages = 40\n",

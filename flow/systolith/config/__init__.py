@@ -17,8 +17,10 @@ from systolith.config.experiment import (
 from systolith.config.hardware import ArraySection, BuildSection, HardwareSection, Interface
 from systolith.config.mistakes import ConfigError
 from systolith.config.pruning import (
+    ADMMSection,
     BudgetSection,
     DJPQSection,
+    DPFSection,
     DPPFiltersSection,
     DPPSection,
     FilterSection,
@@ -48,12 +50,14 @@ from systolith.config.tuning import (
 
 __all__ = [
     "MOST_JOBS",
+    "ADMMSection",
     "ArraySection",
     "BitsSection",
     "BudgetSection",
     "BuildSection",
     "ConfigError",
     "DJPQSection",
+    "DPFSection",
     "DPPFiltersSection",
     "DPPSection",
     "DataSection",

@@ -9,8 +9,10 @@ from systolith.config.section import Count, Positive, Section, Share
 from systolith.network import Dense, Granularity, KOutOfN, PerNeuron, Select
 
 __all__ = [
+    "ADMMSection",
     "BudgetSection",
     "DJPQSection",
+    "DPFSection",
     "DPPFiltersSection",
     "DPPSection",
     "FilterSection",
@@ -160,6 +162,23 @@ class DPPSection(WeightSection):
         return self
 
 
+class DPFSection(WeightSection):
+    """Dynamic pruning with feedback."""
+
+    method: Literal["dpf"]
+    schedule: Literal["one-shot", "cubic"] = "cubic"
+    joint: bool = False
+    """Whether to prune during quantized training instead of before."""
+
+
+class ADMMSection(WeightSection):
+    """Alternating direction method of multipliers: weights are pulled towards the pattern."""
+
+    method: Literal["admm"]
+    rho: Positive = 1e-2
+    """Strength of the pull."""
+
+
 class SPPSection(WeightSection):
     """Structured probabilistic pruning: columns of the lowered weights."""
 
@@ -276,6 +295,8 @@ PruneSection = Annotated[
     MagnitudeSection
     | SRSTESection
     | DPPSection
+    | DPFSection
+    | ADMMSection
     | SPPSection
     | ParticlesSection
     | GDPSection

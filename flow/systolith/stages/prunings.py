@@ -5,8 +5,10 @@ from functools import partial
 from typing import Any
 
 from systolith.compress import (
+    ADMMPruning,
     CycleBudget,
     DJPQPruning,
+    DPFPruning,
     DPPFilterPruning,
     DPPPruning,
     EnsemblePruning,
@@ -25,6 +27,7 @@ from systolith.compress import (
 )
 from systolith.config import (
     BudgetSection,
+    DPFSection,
     DPPFiltersSection,
     DPPSection,
     Experiment,
@@ -55,6 +58,8 @@ SCHEDULES: Mapping[str, Schedule] = {"one-shot": OneShot(), "cubic": Cubic()}
 METHODS: Mapping[str, type[Pruning]] = {
     pruning.method: pruning
     for pruning in (
+        ADMMPruning,
+        DPFPruning,
         DJPQPruning,
         DPPFilterPruning,
         DPPPruning,
@@ -102,7 +107,7 @@ def _pruning(section: PruneSection, multipliers: int) -> Pruning:
             if (budget := values.pop("budget")) is not None:
                 values["keep"] = _budget(budget, multipliers)
     match section:
-        case MagnitudeSection() | SRSTESection():
+        case MagnitudeSection() | SRSTESection() | DPFSection():
             values["schedule"] = SCHEDULES[section.schedule]
         case DPPSection():
             values["init"] = LogitInit(section.init)

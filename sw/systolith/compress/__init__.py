@@ -26,7 +26,9 @@ from systolith.compress.check import (
     find_given_patterns,
 )
 from systolith.compress.methods import (
+    ADMMPruning,
     DJPQPruning,
+    DPFPruning,
     DPPFilterPruning,
     DPPPruning,
     EnsemblePruning,
@@ -60,9 +62,11 @@ from systolith.compress.pruned_model import (
 from systolith.compress.trainer import Trainer
 
 __all__ = [
+    "ADMMPruning",
     "CheckStep",
     "CycleBudget",
     "DJPQPruning",
+    "DPFPruning",
     "DPPFilterPruning",
     "DPPPruning",
     "EnsemblePruning",

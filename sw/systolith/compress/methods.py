@@ -7,6 +7,7 @@ from typing import ClassVar
 from systolith.compress.budgets import MacBudget, ParameterBudget, PatternChoice
 from systolith.network import Pattern
 from systolith.prune import (
+    Cubic,
     FilterScore,
     LogitInit,
     Loss,
@@ -17,7 +18,9 @@ from systolith.prune import (
 )
 
 __all__ = [
+    "ADMMPruning",
     "DJPQPruning",
+    "DPFPruning",
     "DPPFilterPruning",
     "DPPPruning",
     "EnsemblePruning",
@@ -154,6 +157,34 @@ class DPPPruning(JointPruning):
     def __post_init__(self) -> None:
         if self.learn_patterns and not isinstance(self.patterns, PatternChoice):
             raise PruneError(["learn_patterns needs a budget to choose patterns for, got rules"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPFPruning(JointPruning):
+    """Dynamic pruning with feedback, see :class:`~systolith.prune.DPF`.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        When the layers reach their patterns.
+    """
+
+    method: ClassVar[str] = "dpf"
+    schedule: Schedule = Cubic()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ADMMPruning(WeightPruning):
+    """Weights are pulled towards the pattern, then cut, see :class:`~systolith.prune.ADMM`.
+
+    Parameters
+    ----------
+    rho : float
+        Strength of the pull, positive.
+    """
+
+    method: ClassVar[str] = "admm"
+    rho: float = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)

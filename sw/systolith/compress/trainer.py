@@ -56,6 +56,11 @@ class Trainer:
         """Return the epochs of training while pruning."""
         return self.recipe.prune_epochs if pruning.epochs is None else pruning.epochs
 
+    def prune_steps(self, pruning: Pruning) -> int:
+        """Return the optimizer steps of training while pruning."""
+        batches = -(-len(self.data.train_images) // self.recipe.batch_size)
+        return self.prune_epochs(pruning) * batches
+
     def hold_out(self, images: int, loss: Loss) -> EvaluationSplit:
         """Hold out training images to evaluate masks."""
         held = hold_out(self.data, images, self.recipe.seed)

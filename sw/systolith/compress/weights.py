@@ -6,6 +6,8 @@ from torch import nn
 
 from systolith.compress.budgets import PatternBudget, PatternChoice, choose_patterns, pattern_budget
 from systolith.compress.methods import (
+    ADMMPruning,
+    DPFPruning,
     DPPPruning,
     JointPruning,
     MagnitudePruning,
@@ -18,6 +20,8 @@ from systolith.compress.methods import (
 from systolith.compress.trainer import Trainer
 from systolith.network import Granularity, KOutOfN, Pattern
 from systolith.prune import (
+    ADMM,
+    DPF,
     DPP,
     SPP,
     SRSTE,
@@ -123,6 +127,7 @@ def make_sparsifier(
     patterns = _find_patterns(model, trainer, pruning)
     if quantized is not None:
         patterns = quantized_patterns(quantized, patterns)
+    steps = trainer.prune_steps(pruning)
     match pruning:
         case MagnitudePruning():
             pruner = ScorePruner(patterns=patterns, schedule=pruning.schedule)
@@ -135,7 +140,12 @@ def make_sparsifier(
         case DPPPruning():
             return DPP(trained, patterns, init=pruning.init, seed=seed)
         case SPPPruning():
-            return SPP(trained, patterns)
+            return SPP.for_training(trained, patterns, steps=steps, seed=seed)
+        case DPFPruning():
+            pruner = ScorePruner(patterns=patterns, schedule=pruning.schedule)
+            return DPF.for_training(pruner, steps=steps)
+        case ADMMPruning():
+            return ADMM.for_training(trained, patterns, steps=steps, rho=pruning.rho)
         case _:
             raise AssertionError(pruning)
 

@@ -7,8 +7,10 @@ import pytest
 
 from systolith.cli.options import METHODS
 from systolith.compress import (
+    ADMMPruning,
     CycleBudget,
     DJPQPruning,
+    DPFPruning,
     DPPFilterPruning,
     DPPPruning,
     EnsemblePruning,
@@ -34,6 +36,8 @@ MINIMAL: dict[str, tuple[dict[str, Any], Pruning]] = {
     "magnitude": ({"rules": RULES}, MagnitudePruning(patterns=PATTERNS)),
     "sr-ste": ({"rules": RULES}, SRSTEPruning(patterns=PATTERNS)),
     "dpp": ({"rules": RULES}, DPPPruning(patterns=PATTERNS)),
+    "dpf": ({"rules": RULES}, DPFPruning(patterns=PATTERNS)),
+    "admm": ({"rules": RULES}, ADMMPruning(patterns=PATTERNS)),
     "spp": ({"rules": RULES}, SPPPruning(patterns=PATTERNS)),
     "particles": ({"stride": 3}, ParticlePruning(stride=3)),
     "gdp": ({"keep": 0.5}, GDPPruning(keep=0.5)),

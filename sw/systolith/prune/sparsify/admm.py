@@ -16,8 +16,11 @@ from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.sparsify.frozen_masks import FrozenMasks
 from systolith.prune.topk import topk_mask
 
-__all__ = ["ADMM", "FEWEST_PROJECTIONS"]
+__all__ = ["ADMM"]
 
+RHO = 1e-2
+PROJECTIONS = 12
+"""In a training whose number of steps is known."""
 FEWEST_PROJECTIONS = 5
 """With fewer of them, weights are cut before they are near the pattern."""
 
@@ -71,7 +74,7 @@ class ADMM:
         model: nn.Module,
         patterns: Mapping[str, Pattern],
         *,
-        rho: float = 1e-2,
+        rho: float = RHO,
         interval: int = 20,
         prune_at: float = 0.6,
     ) -> None:
@@ -97,12 +100,34 @@ class ADMM:
         self._targets: dict[str, Tensor] = {}
         self._final: MaskSet | None = None
         self._steps = 0
-        self._pace = Pace()
+        self._pace: Pace | None = Pace()  # None: the number of steps is known
+
+    @classmethod
+    def for_training(
+        cls, model: nn.Module, patterns: Mapping[str, Pattern], *, steps: int, rho: float = RHO
+    ) -> "ADMM":
+        """Choose the interval for twelve projections until `prune_at`.
+
+        Warns at once if the training is too short for five.
+
+        Parameters
+        ----------
+        model, patterns, rho
+            See the class.
+        steps : int
+            Optimizer steps of the training.
+        """
+        made = cls(model, patterns, rho=rho)
+        made._interval = max(int(steps * made._prune_at) // PROJECTIONS, 1)
+        if steps:
+            made._check_length(steps)
+        made._pace = None
+        return made
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`. The model is dense until `prune_at`."""
-        if (steps := self._pace.new_estimate(progress)) is not None:
+        if self._pace and (steps := self._pace.new_estimate(progress)) is not None:
             self._check_length(steps)
         if progress >= self._prune_at or self._final is not None:
             if self._final is None:
@@ -137,7 +162,7 @@ class ADMM:
             "duals": {name: value.clone() for name, value in self._duals.items()},
             "final": {name: mask.clone() for name, mask in final.items()},
             "steps": self._steps,
-            "pace": self._pace.state_dict(),
+            "pace": self._pace.state_dict() if self._pace else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -148,7 +173,8 @@ class ADMM:
         if state["final"]:
             self._final = MaskSet.unchecked(state["final"], self._patterns)
         self._steps = state["steps"]
-        self._pace.load_state_dict(state["pace"])
+        if self._pace and state["pace"]:
+            self._pace.load_state_dict(state["pace"])
 
     def _project(self, model: nn.Module) -> None:
         for name, dual in self._duals.items():

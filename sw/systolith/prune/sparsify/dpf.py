@@ -12,8 +12,9 @@ from systolith.prune.masks import MaskSet
 from systolith.prune.pace import Pace, warn_of_short_training
 from systolith.prune.pruner import Pruner
 
-__all__ = ["DPF", "FEWEST_MASKS"]
+__all__ = ["DPF"]
 
+INTERVAL = 16
 FEWEST_MASKS = 10
 """With fewer masks in a training, pruning is hardly gradual, and mistakes stay."""
 
@@ -58,18 +59,36 @@ class DPF:
     layers. The schedule may end before training does; masks change until the end, as in the paper.
     """
 
-    def __init__(self, pruner: Pruner, *, interval: int = 16) -> None:
+    def __init__(self, pruner: Pruner, *, interval: int = INTERVAL) -> None:
         if interval < 1:
             raise PruneError([f"DPF needs an interval of at least 1, got {interval}"])
         self._pruner, self._interval = pruner, interval
         self._steps = 0
         self._held = MaskSet({}, {})
-        self._pace = Pace()
+        self._pace: Pace | None = Pace()  # None: the number of steps is known
+
+    @classmethod
+    def for_training(cls, pruner: Pruner, *, steps: int) -> "DPF":
+        """Choose the paper's interval of 16, or a shorter one for a training of few steps.
+
+        Warns at once if the training is too short for ten masks.
+
+        Parameters
+        ----------
+        pruner : Pruner
+        steps : int
+            Optimizer steps of the training.
+        """
+        made = cls(pruner, interval=min(INTERVAL, max(steps // FEWEST_MASKS, 1)))
+        if steps:
+            made._check_length(steps)
+        made._pace = None
+        return made
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""
-        if (steps := self._pace.new_estimate(progress)) is not None:
+        if self._pace and (steps := self._pace.new_estimate(progress)) is not None:
             self._check_length(steps)
         if self._steps % self._interval == 0:
             self._held = self._pruner.masks(model, progress)
@@ -88,7 +107,7 @@ class DPF:
             "steps": self._steps,
             "masks": {name: mask.clone() for name, mask in self._held.items()},
             "patterns": {name: encode_pattern(pattern) for name, pattern in patterns.items()},
-            "pace": self._pace.state_dict(),
+            "pace": self._pace.state_dict() if self._pace else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -96,7 +115,8 @@ class DPF:
         self._steps = state["steps"]
         patterns = {name: decode_pattern(value) for name, value in state["patterns"].items()}
         self._held = MaskSet.unchecked(state["masks"], patterns)
-        self._pace.load_state_dict(state["pace"])
+        if self._pace and state["pace"]:
+            self._pace.load_state_dict(state["pace"])
 
     def _check_length(self, steps: int) -> None:
         masks = -(-steps // self._interval)

@@ -113,7 +113,7 @@ class SPP:
                 self._decisions[f"{name}.weight"] = decisions
         # Dropped taps are pruned from the start, and so rank lowest.
         self._probabilities = {name: (~d.read).double() for name, d in self._decisions.items()}
-        self._pace = Pace()
+        self._pace: Pace | None = Pace()  # None: the number of steps is known
         # Sums of ranks instead of averages: they are integers, so ties are exact.
         self._ranks = {
             n: torch.zeros_like(o, dtype=torch.int64) for n, o in self._probabilities.items()
@@ -125,6 +125,8 @@ class SPP:
     ) -> "SPP":
         """Choose `interval`, and `most` for short trainings, so that all columns get decided.
 
+        Warns at once if no choice suffices.
+
         Parameters
         ----------
         model, patterns, seed
@@ -134,13 +136,16 @@ class SPP:
         """
         made = cls(model, patterns, seed=seed)
         made._interval, made._most = fit_spp(made._groups(), made._flatness, made._budgeted(steps))
+        if steps:
+            made._check_length(steps)
+        made._pace = None
         return made
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`. Pruned weights get no gradient."""
         drawing = progress < self._prune_until
-        if (steps := self._pace.new_estimate(progress)) is not None:
+        if self._pace and (steps := self._pace.new_estimate(progress)) is not None:
             self._check_length(steps)
         if drawing:
             if self._steps % self._interval == 0:
@@ -171,7 +176,7 @@ class SPP:
             "odds": {name: value.clone() for name, value in self._probabilities.items()},
             "ranks": {name: value.clone() for name, value in self._ranks.items()},
             "steps": self._steps,
-            "pace": self._pace.state_dict(),
+            "pace": self._pace.state_dict() if self._pace else None,
             "generator": self._generator.get_state(),
         }
 
@@ -180,7 +185,8 @@ class SPP:
         self._probabilities = {name: value.clone() for name, value in state["odds"].items()}
         self._ranks = {name: value.clone() for name, value in state["ranks"].items()}
         self._steps = state["steps"]
-        self._pace.load_state_dict(state["pace"])
+        if self._pace and state["pace"]:
+            self._pace.load_state_dict(state["pace"])
         self._generator.set_state(state["generator"])
 
     def _groups(self) -> set[tuple[int, int]]:
