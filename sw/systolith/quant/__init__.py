@@ -19,6 +19,7 @@ from systolith.quant.learned_width import LearnedWidth
 from systolith.quant.lsq import fake_quantize, quantize, round_half_up
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.names import float_masks, quantized_masks, quantized_names, quantized_patterns
+from systolith.quant.posttraining import PostTraining, WeightRounding, reconstruct_
 from systolith.quant.prepare import prepare
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
 from systolith.quant.recognition.folding import fold_batch_norm
@@ -32,6 +33,7 @@ __all__ = [
     "FixedPoint",
     "LayerBits",
     "LearnedWidth",
+    "PostTraining",
     "QuantAdd",
     "QuantAvgPool2d",
     "QuantConfig",
@@ -45,6 +47,7 @@ __all__ = [
     "UnsupportedModelError",
     "WeightIntegers",
     "WeightQuantizer",
+    "WeightRounding",
     "Wiring",
     "binarize",
     "fake_quantize",
@@ -55,6 +58,7 @@ __all__ = [
     "quantized_masks",
     "quantized_names",
     "quantized_patterns",
+    "reconstruct_",
     "round_half_up",
     "to_fixed_point",
 ]

@@ -162,6 +162,11 @@ class WeightQuantizer(nn.Module):
                 step = best_scale(rows)
             else:
                 step = best_step(rows, self.low, self.high, power_of_two=self.power_of_two)
+        self.set_step_(step)
+
+    def set_step_(self, step: Tensor) -> None:
+        """Set the steps; shape (channels,)."""
+        with torch.no_grad():
             self.log2_step.copy_(step.log2())
 
     def _broadcast(self, weight: Tensor) -> Tensor:

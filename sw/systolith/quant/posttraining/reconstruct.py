@@ -1,0 +1,225 @@
+"""Post-training quantization, layer by layer in the order of computation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from systolith.network import INPUT
+from systolith.quant.exact import compute_integers
+from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
+from systolith.quant.model import QuantizedModel, Wiring
+from systolith.quant.posttraining.descent import round_by_descent
+from systolith.quant.posttraining.moments import LayerMoments
+from systolith.quant.requantizing import Activation
+from systolith.quant.weighted import QuantConv2d, QuantLinear
+
+__all__ = ["PostTraining", "WeightRounding", "reconstruct_"]
+
+BATCH = 128
+RESCALINGS = 2
+
+
+class WeightRounding(Enum):
+    """How weights become integers without training."""
+
+    NEAREST = "nearest"
+    RECONSTRUCTED = "reconstructed"
+    """The integers with which a layer's outputs come closest to those of the float network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostTraining:
+    """How a network is quantized without training; see :func:`reconstruct_`.
+
+    Parameters
+    ----------
+    rounding : WeightRounding
+        1-bit and frozen weights are always rounded to the nearest.
+    bias_correction : bool
+        Choose biases such that the mean of each output channel is that of the float network.
+    """
+
+    rounding: WeightRounding = WeightRounding.RECONSTRUCTED
+    bias_correction: bool = True
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the network stays as :func:`systolith.quant.prepare` made it."""
+        return self.rounding is WeightRounding.NEAREST and not self.bias_correction
+
+
+@torch.no_grad()
+def reconstruct_(
+    model: QuantizedModel, images: Tensor, settings: PostTraining | None = None
+) -> None:
+    """Choose integers of weights and biases so that layers reproduce the float network's outputs.
+
+    Layers follow each other in the order of computation. Each one reads the quantized values of the
+    layers before it, and aims at the outputs that it has in the float network. Then the range of
+    its output is chosen anew. Masks are kept: pruned weights stay 0.
+
+    The result depends on the images only, not on chance. Memory: all values of the layers that are
+    still needed, for all images, twice.
+
+    Parameters
+    ----------
+    model : QuantizedModel
+        Fresh from :func:`systolith.quant.prepare`: its weights are those of the float network.
+        Changed; it may be trained afterwards.
+    images : Tensor of float, shape (N, *input_shape)
+        Training images without labels; 512 are enough for CIFAR-10.
+    settings : PostTraining, optional
+        Default: everything.
+
+    Notes
+    -----
+    Bias correction: Nagel, van Baalen, Blankevoort, Welling: Data-free quantization (ICCV 2019),
+    section 4.2, on images instead of batch norm statistics. Rounding: :func:`round_by_descent`.
+    Steps of weights are chosen anew, in turn with the integers: the best step of a channel for
+    given integers has a closed form.
+
+    **Deviation:** a layer whose output is only added to an earlier value also corrects the error of
+    that value: its aim is the sum in the float network, less the quantized value.
+    """
+    settings = settings or PostTraining()
+    if settings.changes_nothing:
+        return
+    images = images.to(model.input_quantizer.log2_step.dtype)
+    exact = {INPUT: images}
+    quantized = {INPUT: _in_batches(model.input_quantizer, images)}
+    for position, (wiring, layer) in enumerate(model.named_layers()):
+        inputs = [exact[name] for name in wiring.inputs]
+        given = [quantized[name] for name in wiring.inputs]
+        steps = [model.quantizer(name).step.detach() for name in wiring.inputs]
+        exact[wiring.name] = outputs = _in_batches(_float_layer(layer), *inputs)
+        if isinstance(layer, QuantConv2d | QuantLinear):
+            targets = outputs + _error_beside(model, wiring, exact, quantized)
+            if layer.weight.requires_grad or layer.bias.requires_grad:
+                _reconstruct_layer(layer, given[0], targets, settings)
+            exact[wiring.name] = layer.activation(outputs)
+        if isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d):
+            acc = _in_batches(_accumulating(layer, steps[0]), *given)
+            layer.output.calibrate_(layer.activation(acc))
+        quantized[wiring.name] = _in_batches(_exact_layer(model, wiring), *given)
+        later = {name for after in model.wirings[position + 1 :] for name in after.inputs}
+        for name in set(exact) - later:
+            del exact[name], quantized[name]
+
+
+def _reconstruct_layer(
+    layer: QuantConv2d | QuantLinear, inputs: Tensor, targets: Tensor, settings: PostTraining
+) -> None:
+    """Choose weights, then the bias; `targets` are wanted outputs before the activation."""
+    if not settings.bias_correction:
+        channels = (-1, *[1] * (targets.ndim - 2))
+        targets = targets - layer.bias.reshape(channels)
+    moments = LayerMoments.measure(layer, inputs, targets)
+    fitted = moments.center() if settings.bias_correction else moments
+    quantizer, shape = layer.weight_quantizer, layer.weight.shape
+    if (
+        settings.rounding is WeightRounding.RECONSTRUCTED
+        and quantizer.bits > 1
+        and layer.weight.requires_grad
+    ):
+        weight, mask = layer.weight.flatten(1), layer.mask.flatten(1)
+        integers = _round(layer, weight, mask, fitted)
+        if not quantizer.power_of_two:
+            for _ in range(RESCALINGS):
+                quantizer.set_step_(_best_steps(quantizer.step, weight, integers, fitted))
+                integers = _round(layer, weight, mask, fitted)
+        layer.weight.copy_((integers * quantizer.step.double()[:, None]).reshape(shape))
+    if settings.bias_correction and layer.bias.requires_grad:
+        step = quantizer.step.double()
+        weights = quantizer.integers(layer.masked_weight()).flatten(1) * step[:, None]
+        grouped = weights.reshape(len(moments.inputs), -1, weights.shape[1])
+        means = (grouped * moments.inputs[:, None, :]).sum(2)
+        layer.bias.copy_((moments.targets - means).flatten())
+
+
+def _round(
+    layer: QuantConv2d | QuantLinear, weight: Tensor, mask: Tensor, moments: LayerMoments
+) -> Tensor:
+    """Round the rows of each group; float64 of shape (F, n)."""
+    quantizer, groups = layer.weight_quantizer, len(moments.gram)
+    step = quantizer.step.expand(len(weight))
+    parts = [
+        round_by_descent(*rows, (quantizer.low, quantizer.high), gram, cross)
+        for *rows, gram, cross in zip(
+            weight.chunk(groups),
+            mask.chunk(groups),
+            step.chunk(groups),
+            moments.gram,
+            moments.cross,
+            strict=True,
+        )
+    ]
+    return torch.cat(parts)
+
+
+def _best_steps(steps: Tensor, weight: Tensor, integers: Tensor, moments: LayerMoments) -> Tensor:
+    """Best steps for these integers, ``q c / q H q``; the old one where there is none."""
+    grouped = integers.reshape(len(moments.gram), -1, integers.shape[1])
+    above = (grouped * moments.cross).sum(2).flatten()
+    below = ((grouped @ moments.gram) * grouped).sum(2).flatten()
+    best = (above / below).to(steps.dtype)
+    return torch.where((above > 0) & (below > 0) & best.isfinite(), best, steps)
+
+
+def _error_beside(
+    model: QuantizedModel,
+    wiring: Wiring,
+    exact: Mapping[str, Tensor],
+    quantized: Mapping[str, Tensor],
+) -> Tensor | float:
+    """Error of the value that a layer's output is added to; 0 if it has other uses."""
+    readers = [reader for reader in model.wirings if wiring.name in reader.inputs]
+    layer = model.layer(wiring.name)
+    assert isinstance(layer, QuantConv2d | QuantLinear)
+    activated = layer.activation is not Activation.NONE
+    if len(readers) != 1 or activated or not isinstance(model.layer(readers[0].name), QuantAdd):
+        return 0.0
+    other = next((name for name in readers[0].inputs if name != wiring.name), "")
+    return exact[other] - quantized[other] if other in exact else 0.0
+
+
+def _float_layer(layer: QuantLayer) -> Callable[..., Tensor]:
+    """Compute a layer without quantization; convolutions and linear ones without activation."""
+    match layer:
+        case QuantConv2d() | QuantLinear():
+            weight = layer.masked_weight()
+            return lambda x: layer.apply_weights(x, weight, layer.bias)
+        case QuantAdd() | QuantAvgPool2d():
+            return lambda *values: layer.activation(layer.accumulate(*values))
+        case _:
+            return layer
+
+
+def _accumulating(layer: QuantLayer, input_step: Tensor) -> Callable[..., Tensor]:
+    match layer:
+        case QuantConv2d() | QuantLinear():
+            return lambda x: layer.accumulate(x, input_step)
+        case QuantAdd() | QuantAvgPool2d():
+            return layer.accumulate
+        case _:
+            raise AssertionError(f"{type(layer).__name__} has no accumulator")
+
+
+def _exact_layer(model: QuantizedModel, wiring: Wiring) -> Callable[..., Tensor]:
+    """Compute a layer as the integer network does, from and to fake-quantized values."""
+    layer, sources = model.layer(wiring.name), [model.quantizer(name) for name in wiring.inputs]
+    steps = [source.step for source in sources]
+
+    def compute(*values: Tensor) -> Tensor:
+        integers = [(value / step).round() for value, step in zip(values, steps, strict=True)]
+        result = compute_integers(layer, integers, steps, sources[0].act_type)
+        return result * model.quantizer(wiring.name).step
+
+    return compute
+
+
+def _in_batches(compute: Callable[..., Tensor], *values: Tensor) -> Tensor:
+    batches = zip(*(value.split(BATCH) for value in values), strict=True)
+    return torch.cat([compute(*batch) for batch in batches])
