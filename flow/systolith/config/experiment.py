@@ -101,6 +101,10 @@ class QuantizeSection(Section):
     """Whether weights exclude their smallest integer: 2 bits are then ternary. 1 bit is binary."""
     input_signed: bool | None = None
     """Whether the network's input is signed; None: it is if any pixel of the data is negative."""
+    rounding: Literal["nearest", "reconstructed"] | None = None
+    """Of weights before quantized training; None: reconstructed without any epochs of it."""
+    bias_correction: bool | None = None
+    """Of each channel's mean before quantized training; None: as for `rounding`."""
     layers: dict[str, BitsSection] = {}
 
 

@@ -32,7 +32,7 @@ from systolith.models import (
     resnet56,
     resnet110,
 )
-from systolith.quant import LayerBits, QuantConfig
+from systolith.quant import LayerBits, PostTraining, QuantConfig, WeightRounding
 from systolith.stages.keys import call_seeded, find_callable
 from systolith.train import Algorithm, Precision, Recipe
 
@@ -45,6 +45,7 @@ __all__ = [
     "make_bits",
     "make_data",
     "make_model",
+    "make_post_training",
     "make_recipe",
 ]
 
@@ -175,6 +176,17 @@ def make_recipe(experiment: Experiment) -> Recipe:
         precision=Precision(section.precision),
         augment=AUGMENTS[experiment.data.augment],
         seed=experiment.seed,
+    )
+
+
+def make_post_training(experiment: Experiment) -> PostTraining:
+    """Translate rounding and bias correction of [quantize]; both depend on quantize_epochs."""
+    section, untrained = experiment.quantize, experiment.train.quantize_epochs == 0
+    rounding = section.rounding or ("reconstructed" if untrained else "nearest")
+    correction = section.bias_correction
+    return PostTraining(
+        rounding=WeightRounding(rounding),
+        bias_correction=untrained if correction is None else correction,
     )
 
 

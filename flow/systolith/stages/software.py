@@ -31,7 +31,13 @@ from systolith.network import INPUT, IntArray, IntegerNetwork, load, save, trace
 from systolith.prune import prunable_layers
 from systolith.quant import QuantConfig, QuantizedModel
 from systolith.report import Report
-from systolith.stages.factories import make_bits, make_data, make_model, make_recipe
+from systolith.stages.factories import (
+    make_bits,
+    make_data,
+    make_model,
+    make_post_training,
+    make_recipe,
+)
 from systolith.stages.keys import Inputs
 from systolith.stages.keys.training import TrainingInputs
 from systolith.stages.pictures import draw_pruned
@@ -205,7 +211,13 @@ class ExperimentSource:
     def _quantize(self, context: StageContext) -> dict[str, Any]:
         """Train with quantized weights and activations, and prune jointly if a step says so."""
         trainer, prunings = self._trainer(context), make_prunings(self.experiment)
-        quantized = quantize_model(self._pruned, trainer, self._bits, prunings=prunings)
+        quantized = quantize_model(
+            self._pruned,
+            trainer,
+            self._bits,
+            prunings=prunings,
+            post_training=make_post_training(self.experiment),
+        )
         save_quantized(quantized, self.output / "quantize")
         clear_checkpoints(context.checkpoint)
         return {"files": {"quantize": "quantize"}}

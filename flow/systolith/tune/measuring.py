@@ -25,7 +25,13 @@ from systolith.frontend import IntegerModel, lower
 from systolith.network import load, save
 from systolith.plan import ArrayShape, ConvPlan, PlanError, plan_network
 from systolith.report import engine_rows
-from systolith.stages.factories import make_bits, make_data, make_model, make_recipe
+from systolith.stages.factories import (
+    make_bits,
+    make_data,
+    make_model,
+    make_post_training,
+    make_recipe,
+)
 from systolith.stages.keys import hash_programs
 from systolith.stages.prunings import make_prunings
 from systolith.train import EpochProgress, evaluate, save_tensors, train_float
@@ -180,7 +186,13 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
         )
         pruned = prune_model(model, trainer, prunings)
         bits = make_bits(experiment, data.train_images, data.test_images)
-        quantized = quantize_model(pruned, trainer, bits, prunings=prunings)
+        quantized = quantize_model(
+            pruned,
+            trainer,
+            bits,
+            prunings=prunings,
+            post_training=make_post_training(experiment),
+        )
     accuracy = evaluate(IntegerModel(quantized).logits, data.test_images, data.test_labels)
     folder.mkdir(parents=True, exist_ok=True)
     save(lower(quantized, name=experiment.name), folder / NETWORK)

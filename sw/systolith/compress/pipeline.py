@@ -26,7 +26,15 @@ from systolith.compress.weights import (
     train_masks,
 )
 from systolith.prune import FilterMasks, FrozenMasks, MaskSet, remove_filters
-from systolith.quant import LayerBits, QuantConfig, QuantizedModel, prepare
+from systolith.quant import (
+    LayerBits,
+    PostTraining,
+    QuantConfig,
+    QuantizedModel,
+    WeightRounding,
+    prepare,
+    reconstruct_,
+)
 from systolith.train import train_float
 
 __all__ = [
@@ -36,11 +44,15 @@ __all__ = [
 ]
 
 
+NOTHING = PostTraining(rounding=WeightRounding.NEAREST, bias_correction=False)
+
+
 def compress_model(
     model: nn.Module,
     trainer: Trainer,
     prunings: Sequence[Pruning] = (),
     bits: QuantConfig | None = None,
+    post_training: PostTraining | None = None,
 ) -> QuantizedModel:
     """Train a float model, prune it, and train it quantized.
 
@@ -53,6 +65,8 @@ def compress_model(
         Methods that remove filters come first.
     bits : QuantConfig, optional
         Bit widths; by default 8 bits everywhere.
+    post_training : PostTraining, optional
+        See :func:`quantize_model`.
 
     Returns
     -------
@@ -72,7 +86,7 @@ def compress_model(
     )
     trainer = trainer.taught_by(model)
     pruned = prune_model(model, trainer, prunings)
-    return quantize_model(pruned, trainer, bits, prunings=prunings)
+    return quantize_model(pruned, trainer, bits, prunings=prunings, post_training=post_training)
 
 
 def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning]) -> PrunedModel:
@@ -134,8 +148,12 @@ def quantize_model(
     bits: QuantConfig | None = None,
     *,
     prunings: Sequence[Pruning] = (),
+    post_training: PostTraining | None = None,
 ) -> QuantizedModel:
     """Fold batch norms, quantize, and train with masks frozen.
+
+    Without epochs of quantized training, nothing else corrects rounding errors, so weights and
+    biases are reconstructed layer by layer: see :func:`systolith.quant.reconstruct_`.
 
     Parameters
     ----------
@@ -148,6 +166,10 @@ def quantize_model(
         learned, which override the width of the other layers.
     prunings : sequence of Pruning
         A joint method among them prunes during this training.
+    post_training : PostTraining, optional
+        How weights and biases are rounded before this training. By default everything if the recipe
+        has no epochs of it, else nothing. With a joint method always nothing, because its masks are
+        not known yet.
 
     Raises
     ------
@@ -160,6 +182,9 @@ def quantize_model(
     joint = next((pruning for pruning in prunings if _is_joint(pruning)), None)
     if joint is None:
         quantized = prepare(pruned.model, images, config, pruned.masks)
+        if post_training is None:
+            post_training = NOTHING if recipe.quantize_epochs else PostTraining()
+        reconstruct_(quantized, images, post_training)
         frozen, seed = None, recipe.seed + 2
     else:
         quantized = prepare(pruned.model, images, config)

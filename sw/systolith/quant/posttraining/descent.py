@@ -18,6 +18,7 @@ def round_by_descent(
     bounds: tuple[int, int],
     gram: Tensor,
     cross: Tensor,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Choose integers q of weights so that the outputs of a layer come close to given ones.
 
@@ -27,9 +28,10 @@ def round_by_descent(
     not show keep them: ``H = gram + d I``, ``c = cross + d w``, d = 1 % of the mean of gram's
     diagonal.
 
-    From the nearest integers on, one weight after the other, for all channels at once, takes the
-    integer with the least error while all others stay. The error never grows. It ends when a sweep
-    changes nothing, or after 20 sweeps.
+    First, weights are rounded one after the other, and those not yet rounded make up for each
+    rounding error as well as real numbers can. Then one weight after the other, for all channels at
+    once, takes the integer with the least error while all others stay, until a sweep changes
+    nothing, or for 20 sweeps; the error never grows.
 
     Parameters
     ----------
@@ -41,6 +43,8 @@ def round_by_descent(
         Smallest and largest integer.
     gram : Tensor of float64, shape (n, n)
     cross : Tensor of float64, shape (F, n)
+    start : Tensor of float64, shape (F, n), optional
+        Integers to descend from, instead of those of the first part.
 
     Returns
     -------
@@ -49,29 +53,40 @@ def round_by_descent(
 
     Notes
     -----
-    Behdin, Acharya, Gupta, Song, Zhu, Keerthi, Mazumder: QuantEase (2023), section 3, for the
-    descent; Frantar, Ashkboos, Hoefler, Alistarh: GPTQ (ICLR 2023), section 3, for the error and
-    its damping; Nagel, Amjad, van Baalen, Louizos, Blankevoort: Up or down? (ICML 2020), section
-    3.2, for layer-wise rounding.
+    First part: Frantar, Ashkboos, Hoefler, Alistarh: GPTQ (ICLR 2023), section 3. Second part:
+    Behdin, Acharya, Gupta, Song, Zhu, Keerthi, Mazumder: QuantEase (2023), section 3. Layer-wise
+    rounding: Nagel, Amjad, van Baalen, Louizos, Blankevoort: Up or down? (ICML 2020), section 3.2.
 
     **Deviation:** wanted outputs are those of the float network, while inputs are those of the
     quantized one, so that a layer also corrects errors of the layers before it.
 
-    **Deviation:** all weights stay integers; QuantEase lets some leave the grid for a while.
+    **Deviation:** all channels with the same mask share one order, heaviest inputs first, and
+    pruned weights take no part; GPTQ knows no masks.
+
+    **Deviation:** in the second part all weights stay integers; QuantEase lets some leave the grid
+    for a while.
     """
     low, high = bounds
     weight, step = weight.double() * mask, step.double()
-    damping = DAMPING * gram.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
-    matrix = gram + damping * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    # Everything in units of the step: an integer changes by whole numbers.
-    wanted = (cross + damping * weight) / step[:, None]
-    integers = round_half_up((weight / step[:, None]).clamp(low, high)) * mask
+    # Everything in units of the step and of the inputs' power, which may be 0.
+    power = gram.diagonal().mean()
+    power = torch.where(power > 0, power, 1.0)
+    matrix = gram / power + DAMPING * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    wanted = (cross / power + DAMPING * weight) / step[:, None]
+    order = gram.diagonal().argsort(descending=True, stable=True)
+    integers = torch.zeros_like(weight)
+    if start is None:
+        patterns, chosen = mask.unique(dim=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            kept, rows = order[pattern[order]], (chosen == number).nonzero()
+            inner = matrix[kept][:, kept]
+            integers[rows, kept] = _round_in_sequence(inner, wanted[rows, kept], bounds)
+    else:
+        integers += start
     gradient = integers @ matrix - wanted
-    # Heavy inputs first: what they leave over, the others can correct.
-    order = gram.diagonal().argsort(descending=True, stable=True).tolist()
     for _ in range(SWEEPS):
         changed = False
-        for j in order:
+        for j in order.tolist():
             best = integers[:, j] - gradient[:, j] / matrix[j, j]
             change = round_half_up(best.clamp(low, high)) - integers[:, j]
             change = change * mask[:, j]
@@ -82,3 +97,15 @@ def round_by_descent(
         if not changed:
             break
     return integers
+
+
+def _round_in_sequence(matrix: Tensor, wanted: Tensor, bounds: tuple[int, int]) -> Tensor:
+    """Round column after column; the columns after it make up for its error."""
+    values = torch.linalg.solve(matrix, wanted.T).T
+    # Row j of this factor: how the columns after j change for a unit of error in column j.
+    factor = torch.linalg.cholesky(torch.linalg.inv(matrix), upper=True)
+    for j in range(len(matrix)):
+        error = values[:, j] - round_half_up(values[:, j].clamp(*bounds))
+        values[:, j:] -= (error / factor[j, j])[:, None] * factor[j, j:]
+        values[:, j] = values[:, j].round()
+    return values

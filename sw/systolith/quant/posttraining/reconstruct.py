@@ -125,11 +125,11 @@ def _reconstruct_layer(
         and layer.weight.requires_grad
     ):
         weight, mask = layer.weight.flatten(1), layer.mask.flatten(1)
-        integers = _round(layer, weight, mask, fitted)
+        integers = _round(layer, weight, mask, fitted, None)
         if not quantizer.power_of_two:
             for _ in range(RESCALINGS):
                 quantizer.set_step_(_best_steps(quantizer.step, weight, integers, fitted))
-                integers = _round(layer, weight, mask, fitted)
+                integers = _round(layer, weight, mask, fitted, integers)
         layer.weight.copy_((integers * quantizer.step.double()[:, None]).reshape(shape))
     if settings.bias_correction and layer.bias.requires_grad:
         step = quantizer.step.double()
@@ -140,21 +140,20 @@ def _reconstruct_layer(
 
 
 def _round(
-    layer: QuantConv2d | QuantLinear, weight: Tensor, mask: Tensor, moments: LayerMoments
+    layer: QuantConv2d | QuantLinear,
+    weight: Tensor,
+    mask: Tensor,
+    moments: LayerMoments,
+    start: Tensor | None,
 ) -> Tensor:
     """Round the rows of each group; float64 of shape (F, n)."""
     quantizer, groups = layer.weight_quantizer, len(moments.gram)
-    step = quantizer.step.expand(len(weight))
+    split = [part.chunk(groups) for part in (weight, mask, quantizer.step.expand(len(weight)))]
+    starts = [None] * groups if start is None else start.chunk(groups)
+    bounds = quantizer.low, quantizer.high
     parts = [
-        round_by_descent(*rows, (quantizer.low, quantizer.high), gram, cross)
-        for *rows, gram, cross in zip(
-            weight.chunk(groups),
-            mask.chunk(groups),
-            step.chunk(groups),
-            moments.gram,
-            moments.cross,
-            strict=True,
-        )
+        round_by_descent(*(part[group] for part in split), bounds, gram, cross, starts[group])
+        for group, (gram, cross) in enumerate(zip(moments.gram, moments.cross, strict=True))
     ]
     return torch.cat(parts)
 
