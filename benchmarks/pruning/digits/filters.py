@@ -53,6 +53,14 @@ def prune_with(bench: DigitsBench, pruning: FilterPruning) -> Mapping[str, float
     }
 
 
+def keep_as_many_at_random(bench: DigitsBench, pruning: FilterPruning) -> Mapping[str, float]:
+    """Keep as many filters of each layer as another method, but random ones."""
+    sizes, row = dict(convolutions(bench.trained())), prune_with(bench, pruning)
+    ratios = {name: row[f"kept_{name}"] / len(module.weight) for name, module in sizes.items()}
+    score = FilterScore.RANDOM
+    return prune_with(bench, FilterScorePruning(keep=1.0, ratios=ratios, least=0.0, score=score))
+
+
 def convolutions(model: torch.nn.Module) -> list[tuple[str, torch.nn.Conv2d]]:
     return [(n, m) for n, m in model.named_modules() if isinstance(m, torch.nn.Conv2d)]
 
@@ -118,6 +126,12 @@ TRIALS: Mapping[str, Trial] = {
         f"{name}-{share * 100:.0f}%": partial(prune_with, pruning=pruning)
         for share in SHARES
         for name, pruning in _prunings(share).items()
+    },
+    **{
+        f"random-as-gdp-{share * 100:.0f}%": partial(
+            keep_as_many_at_random, pruning=GDPPruning(keep=MacBudget(share))
+        )
+        for share in SHARES
     },
     **{
         f"wrong-{'frozen' if frozen else 'gdp'}-{algorithm.value}": partial(

@@ -60,21 +60,31 @@ SCORED_BATCHES = 20
 """Batches of training images that initial Taylor scores are averaged over."""
 
 
-def check_removal(model: nn.Module, data: Dataset, pruning: FilterRemoval) -> None:
+def check_removal(model: nn.Module, trainer: Trainer, pruning: FilterRemoval) -> None:
     """Check, before any training, that a method fits the model.
 
     Raises
     ------
     PruneError
         If no filter can be removed, or the budget cannot be met.
+
+    Warns
+    -----
+    UserWarning
+        If the method needs more steps, or more masked networks.
     """
-    groups = find_channel_groups(model, data.train_images[:2])
+    groups = find_channel_groups(model, trainer.data.train_images[:2])
     if isinstance(pruning, EnsemblePruning):
         _warn_of_few_masks(groups, pruning)
     if isinstance(pruning, FilterPruning):
-        check_budget(groups, _budget(model, groups, data, pruning))
+        budget = _budget(model, groups, trainer.data, pruning)
+        check_budget(groups, budget)
         if isinstance(pruning, FilterScorePruning):
             score_filters(model, groups, pruning.score)
+        if isinstance(pruning, GDPPruning | TaylorPruning) and trainer.prune_epochs(pruning):
+            _choose_while_training(trainer, pruning, groups, budget).check_steps(
+                _count_steps(trainer, pruning)
+            )
     elif not any(group.removable for group in groups):
         raise PruneError(["a network needs filters that can be removed, got none"])
 
@@ -85,25 +95,10 @@ def choose_filters(
     """Choose the filters to keep by training, in place, or by a search."""
     groups = find_channel_groups(model, trainer.data.train_images[:2])
     budget = _budget(model, groups, trainer.data, pruning)
-    recipe, epochs = trainer.recipe, trainer.prune_epochs(pruning)
-    steps = max(epochs * -(-len(trainer.data.train_images) // recipe.batch_size), 1)
-    units = sum(group.size for group in groups if group.removable)
     sparsifier: FilterSparsifier
     match pruning:
-        case GDPPruning():
-            choosing = int(steps * (GDP_FREEZE_AT - GDP_BEGIN))
-            sparsifier = GDP(
-                groups,
-                budget,
-                interval=min(GDP_INTERVAL, max(choosing // UPDATES, 2)),
-                begin=GDP_BEGIN,
-                freeze_at=GDP_FREEZE_AT,
-                per_cost=pruning.per_mac,
-            )
-        case TaylorPruning():
-            batches = min(TAYLOR_BATCHES, max(steps // UPDATES // 2, 1))
-            rounds = max(steps // batches // 2, 1)
-            sparsifier = TaylorGates(groups, budget, batches=batches, per_round=-(-units // rounds))
+        case GDPPruning() | TaylorPruning():
+            sparsifier = _choose_while_training(trainer, pruning, groups, budget)
         case DPPFilterPruning():
             scores = None
             if pruning.taylor_init:
@@ -112,10 +107,10 @@ def choose_filters(
                 groups,
                 keep=uniform_filters(groups, budget),
                 scores=scores,
-                seed=recipe.seed,
+                seed=trainer.recipe.seed,
             )
         case FilterScorePruning():
-            scores = score_filters(model, groups, pruning.score, seed=recipe.seed)
+            scores = score_filters(model, groups, pruning.score, seed=trainer.recipe.seed)
             select = select_filters_by_layer if pruning.per_layer else select_filters
             return select(groups, scores, budget)
         case EnsemblePruning():
@@ -124,6 +119,35 @@ def choose_filters(
             raise AssertionError(pruning)
     trainer.fit(model, phase, sparsifier, pruning)
     return sparsifier.filters(model)
+
+
+def _count_steps(trainer: Trainer, pruning: FilterPruning) -> int:
+    batches = -(-len(trainer.data.train_images) // trainer.recipe.batch_size)
+    return trainer.prune_epochs(pruning) * batches
+
+
+def _choose_while_training(
+    trainer: Trainer,
+    pruning: GDPPruning | TaylorPruning,
+    groups: tuple[ChannelGroup, ...],
+    budget: FilterBudget,
+) -> GDP | TaylorGates:
+    """Make a sparsifier whose choices are done by half of the training."""
+    steps = max(_count_steps(trainer, pruning), 1)
+    if isinstance(pruning, GDPPruning):
+        choosing = int(steps * (GDP_FREEZE_AT - GDP_BEGIN))
+        return GDP(
+            groups,
+            budget,
+            interval=min(GDP_INTERVAL, max(choosing // UPDATES, 2)),
+            begin=GDP_BEGIN,
+            freeze_at=GDP_FREEZE_AT,
+            per_cost=pruning.per_mac,
+        )
+    units = sum(group.size for group in groups if group.removable)
+    batches = min(TAYLOR_BATCHES, max(steps // UPDATES // 2, 1))
+    rounds = max(steps // batches // 2, 1)
+    return TaylorGates(groups, budget, batches=batches, per_round=-(-units // rounds))
 
 
 def split_epochs(epochs: int, rounds: int) -> list[int]:

@@ -14,6 +14,7 @@ from systolith.compress import (
     check_prunings,
     prune_model,
 )
+from systolith.compress.filters import check_removal
 from systolith.data import load_digits
 from systolith.models import DigitsCNN
 from systolith.prune import FilterScore, PruneError, count_costs
@@ -57,7 +58,10 @@ def test_one_epoch_suffices_for_a_schedule(pruning: type[FilterPruning]) -> None
 def test_too_few_steps_warn() -> None:
     trainer = Trainer(data=DATA, recipe=Recipe(prune_epochs=1, batch_size=400))
     with pytest.warns(UserWarning, match="^GDP needs 3 updates of its masks .* got 0 in 3 steps"):
+        check_removal(DigitsCNN(), trainer, GDPPruning(keep=0.5))
+    with pytest.warns(UserWarning, match="^GDP needs 3 updates of its masks .* got 0 in 3 steps"):
         prune_model(DigitsCNN(), trainer, [GDPPruning(keep=0.5)])
+    check_removal(DigitsCNN(), trainer, TaylorPruning(keep=0.5))
 
 
 @pytest.mark.parametrize("score", FilterScore)

@@ -103,7 +103,7 @@ def rehearse_prunings(
             match pruning:
                 case FilterRemoval():
                     if not removals:
-                        check_removal(model, trainer.data, pruning)
+                        check_removal(model, trainer, pruning)
                     removals.append(pruning)
                 case WeightPruning() | ParticlePruning() if not removals:
                     _rehearse_masks(model, trainer, pruning, quantized)

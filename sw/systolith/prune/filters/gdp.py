@@ -156,7 +156,7 @@ class GDP:
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""
         if (steps := self._pace.new_estimate(progress)) is not None:
-            self._check_length(steps)
+            self.check_steps(steps)
         if not self._frozen and self._steps >= self._interval:
             if progress >= self._begin:
                 self._update(model, progress)
@@ -208,7 +208,8 @@ class GDP:
         masks = state["masks"]
         self._use(None if masks is None else FilterMasks(masks, self._groups))
 
-    def _check_length(self, steps: int) -> None:
+    def check_steps(self, steps: int) -> None:
+        """Warn if a training of this many steps is too short, as its first steps would."""
         updates = int(steps * (self._freeze_at - self._begin) / self._interval)
         if updates < FEWEST_UPDATES:
             warn_of_short_training(

@@ -102,8 +102,7 @@ class TaylorGates:
         """See :meth:`systolith.prune.Sparsifier.step`."""
         if (steps := self._pace.new_estimate(progress)) is not None:
             self._steps = steps
-            if steps <= self._batches:
-                self._warn(0, steps)
+            self.check_steps(steps)
         if not self._done and self._saliency.batches >= self._batches:
             self._importance = self._averaged(model)
             self._saliency.reset()
@@ -113,6 +112,11 @@ class TaylorGates:
                 self._remove()
         with self._saliency.step(model, learn_on=False, collect=not self._done):
             yield
+
+    def check_steps(self, steps: int) -> None:
+        """Warn if a training of this many steps has no round, as its first steps would."""
+        if steps <= self._batches:
+            self._warn(0, steps)
 
     def filters(self, model: nn.Module) -> FilterMasks:
         """Masks if training ended now; missing rounds, if any, are made at once.
