@@ -64,9 +64,11 @@ def test_onnx_page(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.filterwarnings("ignore:.*is left out:UserWarning")
 def test_pytorch_models(capsys: pytest.CaptureFixture[str]) -> None:
     _run("pytorch-models.md")
-    notes, layers = capsys.readouterr().out.splitlines()
+    notes, layers, refused, *others = capsys.readouterr().out.splitlines()
     assert notes.startswith("(\"'log_softmax' (function log_softmax) is left out")
     assert layers == "['conv1', 'conv2', 'iadd', 'avg_pool2d', 'view', 'fc']"
+    assert refused.startswith("pruning conv1 2-out-of-8 pruning needs in_channels divisible by 8")
+    assert str([line.split()[0] for line in others]) == layers
 
 
 def test_coming_from_finn(capsys: pytest.CaptureFixture[str]) -> None:
