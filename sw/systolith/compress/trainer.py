@@ -13,7 +13,7 @@ from systolith.compress.methods import Pruning
 from systolith.data import Dataset, hold_out
 from systolith.foundation import no_progress, replacing
 from systolith.prune import EvaluationSplit, Loss, MaskStatistics, Sparsifier
-from systolith.train import EpochCallback, EpochProgress, Recipe, fit, save_state
+from systolith.train import EpochCallback, EpochProgress, Precision, Recipe, fit, save_state
 
 __all__ = ["Trainer"]
 
@@ -62,9 +62,10 @@ class Trainer:
         return self.prune_epochs(pruning) * batches
 
     def hold_out(self, images: int, loss: Loss) -> EvaluationSplit:
-        """Hold out training images to evaluate masks."""
+        """Hold out training images to evaluate masks, in the recipe's precision."""
         held = hold_out(self.data, images, self.recipe.seed)
-        return EvaluationSplit(images=held.images, labels=held.labels, loss=loss)
+        dtype = torch.bfloat16 if self.recipe.precision is Precision.BFLOAT16 else None
+        return EvaluationSplit(images=held.images, labels=held.labels, loss=loss, dtype=dtype)
 
     def fit(
         self,

@@ -15,6 +15,8 @@ from systolith.prune.search.split import EvaluationSplit
 __all__ = ["GateEvaluator", "LayerEvaluator"]
 
 CHECK_IMAGES = 4
+MANY = 4
+"""Gates per group from which on it pays to record the network for each first group."""
 
 
 class LayerEvaluator:
@@ -88,7 +90,9 @@ class GateEvaluator:
         """Mean losses, float64, shape (P,), of gates by group, shape (P, size).
 
         Groups that are not named stay whole. Everything before the first gate is computed once,
-        and again only if other groups are named than in the last call.
+        and again only if other groups are named than in the last call. Many gates are evaluated
+        together with those whose first gate of 0 is in the same group, so that less is computed
+        for gates that leave the first groups whole.
 
         Raises
         ------
@@ -97,6 +101,22 @@ class GateEvaluator:
             another shape. Also if the model cannot be recorded, or mixes samples.
         """
         PruneError.raise_if_any(self._problems(gates))
+        names = [name for name in self._groups if name in gates]
+        count = len(gates[names[0]])
+        if count < MANY * len(names):
+            return self._losses(gates)
+        whole = torch.stack([(gates[name] == 1).all(1) for name in names]).cpu()
+        first = whole.cumprod(0).sum(0).clamp(max=len(names) - 1)  # leading groups that are whole
+        parts = [(first == place).nonzero()[:, 0] for place in range(len(names))]
+        losses = [
+            self._losses({name: gates[name][part.to(gates[name].device)] for name in names[place:]})
+            for place, part in enumerate(parts)
+            if len(part)
+        ]
+        order = torch.cat(parts).argsort()
+        return torch.cat(losses)[order.to(losses[0].device)]
+
+    def _losses(self, gates: Mapping[str, Tensor]) -> Tensor:
         batches = self._batches(frozenset(gates))
 
         def variants(part: slice) -> Mapping[str, Tensor]:

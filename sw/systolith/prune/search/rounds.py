@@ -208,10 +208,15 @@ def _masked(
     masks: Mapping[str, Tensor],
     split: EvaluationSplit,
 ) -> FilterLosses:
-    """Evaluate the network with removed filters zeroed, so that fewer groups need gates."""
+    """Evaluate the network with removed filters zeroed, so that these need no gates."""
     pruned = copy.deepcopy(model)
     _filters(model, groups, masks).apply_(pruned)
-    return GateEvaluator(pruned, groups, split)
+    evaluate = GateEvaluator(pruned, groups, split)
+
+    def losses(asked: Mapping[str, Tensor]) -> Tensor:
+        return evaluate({name: gates | ~masks[name].cpu() for name, gates in asked.items()})
+
+    return losses
 
 
 def _all(losses: FilterLosses, masks: Mapping[str, Tensor]) -> FilterLosses:

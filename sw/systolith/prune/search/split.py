@@ -11,7 +11,7 @@ from systolith.prune.errors import PruneError
 
 __all__ = ["EvaluationSplit", "Loss"]
 
-CPU_BATCH, CPU_FOLDED = 32, 128
+CPU_BATCH, CPU_FOLDED = 64, 128
 GPU_BATCH, GPU_FOLDED = 512, 8192
 
 
@@ -62,9 +62,10 @@ class EvaluationSplit:
         Number of samples (masks times images) that run together, which limits memory; by default
         :data:`CPU_FOLDED`, which suits processor caches, or :data:`GPU_FOLDED`.
     dtype : torch.dtype, optional
-        Type for automatic mixed precision, such as ``torch.bfloat16``; by default, the model's.
+        Type for automatic mixed precision, by default the model's. ``torch.bfloat16`` is about
+        twice as fast where the processor multiplies such numbers, but losses then have 3 digits.
     channels_last : bool
-        Store images and weights channels last, which is faster on some machines.
+        Store images and weights channels last, which is faster on most machines.
 
     Raises
     ------
@@ -78,7 +79,7 @@ class EvaluationSplit:
     batch_size: int | None = None
     folded: int | None = None
     dtype: torch.dtype | None = None
-    channels_last: bool = False
+    channels_last: bool = True
 
     def __post_init__(self) -> None:
         problems = []

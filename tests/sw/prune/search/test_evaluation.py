@@ -229,6 +229,21 @@ def test_gates_of_found_groups_equal_gating_one_by_one(kind: Callable[[], nn.Mod
     torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["chain", "residual", "awkward"])
+def test_many_gates_share_what_is_before_their_first_zero(name: str) -> None:
+    """Some leave the first groups whole, one leaves all whole; the order of losses stays."""
+    model, split, groups = _model(name), _split(), GROUPS[name]
+    gates = _gates(groups, 17)
+    for place, gate in enumerate(gates.values()):
+        gate[place * 5 : place * 5 + 4] = True
+        gate[11] = True
+    gates[groups[0].name][2::3] = True
+    losses = GateEvaluator(model, groups, split)(gates)
+    expected = _gated_one_by_one(model, groups, gates, split)
+    assert len(expected.unique()) > 10
+    torch.testing.assert_close(losses, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_groups_without_gates_are_left_whole() -> None:
     groups = GROUPS["residual"]
     evaluator = GateEvaluator(_model("residual"), groups, _split())
