@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.pruning import filters, particle_filter, steps, weights
+from benchmarks.pruning import filters, particle_filter, search_speed, steps, weights
 from benchmarks.pruning.workbench import Workbench
 
 
@@ -23,6 +23,9 @@ def main() -> None:
             name, filters.run(method, bench)
         )
     measurements["vgg-anwar"] = lambda bench: bench.record("vgg-anwar", particle_filter.run(bench))
+    measurements["search-speed"] = lambda bench: bench.record(
+        "search-speed", search_speed.run(bench)
+    )
     measurements["steps"] = lambda bench: bench.record("steps", steps.run(bench))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pruning", description=__doc__)
     parser.add_argument(

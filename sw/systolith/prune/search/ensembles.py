@@ -18,7 +18,7 @@ __all__ = [
     "sample_filter_masks",
 ]
 
-DROPPED = 6
+DROPPED = 2
 """Units that a mask drops on average."""
 
 FilterLosses = Callable[[Mapping[str, Tensor]], Tensor]
