@@ -1,6 +1,8 @@
 """Filters of ResNet-56: the same weights, limits, lanes, epochs and seed for every method."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import torch
@@ -16,7 +18,8 @@ from systolith.prune import (
     FilterMasks,
     FilterScore,
     FilterSparsifier,
-    Loss,
+    FrozenFilters,
+    LinearFilterEnsemble,
     TaylorGates,
     count_costs,
     find_channel_groups,
@@ -28,6 +31,7 @@ from systolith.prune import (
     select_filters,
 )
 from systolith.train import evaluate
+from systolith.train.checkpoint import save_state
 
 NETWORK = "resnet56"
 KEPT_MACS, KEPT_PARAMETERS = 0.36, 0.40
@@ -38,7 +42,8 @@ PRUNE_EPOCHS, FINAL_EPOCHS = 1, 3
 removed them before, and train the smaller network."""
 INTERVAL, TAYLOR_BATCHES, TAYLOR_PER_ROUND = 15, 5, 50
 LEARNING_RATE = 0.05
-HELD_OUT = 500
+HELD_OUT = 250
+LFE_ROUNDS = 5
 SEED = 0
 
 
@@ -99,20 +104,44 @@ def _train_once(
 
 
 def lfe(bench: Workbench) -> nn.Module:
-    """Score filters by masked networks on held-out training images, then remove them."""
+    """Remove filters in rounds; between them, train on parts of the images, one epoch in all."""
     data, model = bench.data(NETWORK), bench.trained(NETWORK)
     held = hold_out(data, HELD_OUT, SEED)
-    split = EvaluationSplit(
-        images=held.images,
-        labels=held.labels,
-        loss=Loss.CROSS_ENTROPY,
-        dtype=torch.bfloat16,
-        channels_last=True,
-    )
+    split = EvaluationSplit(images=held.images, labels=held.labels, dtype=torch.bfloat16)
     groups = find_channel_groups(model, held.images[:2])
-    budget = _budget(model, groups, held.images[:2])
-    masks: FilterMasks = prune_by_ensembles(model, split, budget, groups=groups, seed=SEED)
-    return _train_once(bench, "lfe", remove_filters(model, masks, held.images[:2]))
+    path = bench.folder / f"{NETWORK}-lfe.rounds"
+    state = torch.load(path) if path.exists() else None
+    numbers = count(1 if state is None else state["round"] + 1)
+
+    def retrain(masks: FilterMasks) -> None:
+        if (number := next(numbers)) == LFE_ROUNDS:
+            return  # the rest of the training is that of the smaller network
+        some = hold_out(data, len(data.train_images) // (LFE_ROUNDS - 1), SEED + number)
+        bench.fit(
+            f"{NETWORK}-lfe-round-{number}",
+            model,
+            replace(data, train_images=some.images, train_labels=some.labels),
+            epochs=bench.epochs(PRUNE_EPOCHS),
+            learning_rate=LEARNING_RATE / 5,
+            weight_decay=1e-4,
+            sparsifier=FrozenFilters(masks),
+            seed=SEED + number,
+        )
+
+    masks: FilterMasks = prune_by_ensembles(
+        model,
+        split,
+        _budget(model, groups, held.images[:2]),
+        groups=groups,
+        rounds=LFE_ROUNDS,
+        ensemble=LinearFilterEnsemble(per_unit=3.0),
+        seed=SEED,
+        retrain=retrain,
+        report=lambda progress: print(progress, flush=True),
+        save=lambda state: save_state(state, path),
+        state=state,
+    )
+    return remove_filters(model, masks, held.images[:2])
 
 
 def torch_pruning(bench: Workbench) -> nn.Module:

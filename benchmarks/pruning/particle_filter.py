@@ -18,7 +18,6 @@ from systolith.prune import (
     FrozenFilters,
     FrozenMasks,
     LayerPlan,
-    Loss,
     MaskSet,
     ParticleFilter,
     Sparsifier,
@@ -31,9 +30,10 @@ from systolith.prune import (
 from systolith.prune.search import SearchProgress
 from systolith.train import evaluate
 
-DENSE_EPOCHS, LAST_EPOCHS, CONTROL_EPOCHS = 4, 3, 5
-BETWEEN = 5_000
-"""Images of training after each of 16 decisions: 1.6 epochs, counted as 2 for the control."""
+DENSE_EPOCHS, BETWEEN_EPOCHS, LAST_EPOCHS = 4, 2, 3
+DECISIONS = 16
+"""Stages of the searches. After each, a part of the images is trained on, all parts together for
+BETWEEN_EPOCHS; the control trains for as many epochs in all, without a mask."""
 HELD_OUT = 300
 MAPS_KEPT, LANES = 0.8, 8
 KERNELS = KOutOfN(3, 4, Granularity.KERNEL)
@@ -42,7 +42,7 @@ SEARCH = ParticleFilter(particles=16, generations=3)
 
 
 def run(bench: Workbench) -> Mapping[str, Any]:
-    """Train, prune coarse to fine, retrain; the control trains on at least as long, unpruned."""
+    """Train, prune coarse to fine, retrain; the control trains for as long, unpruned."""
     data = bench.normalized
     common = {"learning_rate": 0.05, "warmup": 0.1, "weight_decay": 5e-4, "seed": 1}
 
@@ -62,7 +62,8 @@ def run(bench: Workbench) -> Mapping[str, Any]:
 
     def control() -> Mapping[str, Any]:
         model = trained()
-        bench.fit("vgg-control", model, data, epochs=bench.epochs(CONTROL_EPOCHS), **common)
+        epochs = bench.epochs(BETWEEN_EPOCHS) + bench.epochs(LAST_EPOCHS)
+        bench.fit("vgg-control", model, data, epochs=epochs, **common)
         return {"accuracy": accuracy(model)}
 
     def trained() -> nn.Module:
@@ -74,10 +75,11 @@ def run(bench: Workbench) -> Mapping[str, Any]:
         model = trained()
         held = hold_out(data, HELD_OUT, seed=0)
         number = numbers()
+        part = BETWEEN_EPOCHS * len(data.train_images) // DECISIONS
 
         def between(model: nn.Module, sparsifier: Sparsifier) -> None:
             stage = next(number)
-            some = _portion(held.dataset, BETWEEN, seed=stage)
+            some = _portion(held.dataset, part, seed=stage)
             settings = {**common, "learning_rate": 0.02}
             bench.fit(f"vgg-{stage}", model, some, epochs=1, sparsifier=sparsifier, **settings)
             model.eval()
@@ -88,13 +90,7 @@ def run(bench: Workbench) -> Mapping[str, Any]:
         def between_weights(masks: MaskSet) -> None:
             between(small, FrozenMasks(masks))
 
-        split = EvaluationSplit(
-            images=held.images,
-            labels=held.labels,
-            loss=Loss.CROSS_ENTROPY,
-            dtype=torch.bfloat16,
-            channels_last=True,
-        )
+        split = EvaluationSplit(images=held.images, labels=held.labels, dtype=torch.bfloat16)
         groups = find_channel_groups(model, held.images[:2])
         keep = {
             group.name: LANES * round(group.size * MAPS_KEPT / LANES)
@@ -112,6 +108,7 @@ def run(bench: Workbench) -> Mapping[str, Any]:
         masks = prune_by_particles(
             small, split, plan, search=SEARCH, retrain=between_weights, report=_say
         )
+        assert next(number) == DECISIONS
         return {"model": small, "masks": (dict(masks), dict(masks.patterns))}
 
     found = bench.stage("vgg-search", search)
@@ -134,27 +131,26 @@ def run(bench: Workbench) -> Mapping[str, Any]:
     before, after = count_costs(CifarVGG(), images), count_costs(small, images)
     masked = {name.removesuffix(".weight"): float(m.double().mean()) for name, m in masks.items()}
     kept_macs = sum(c.macs * masked.get(name, 1.0) for name, c in after.layers.items())
-    convolutions = [name for name, m in small.named_modules() if isinstance(m, nn.Conv2d)]
     kept_weights = sum(
-        after.layers[name].parameters * masked.get(name, 1.0) for name in convolutions
+        module.weight.numel() * masked.get(name, 1.0) for name, module in _weighted(small)
     )
-    all_weights = sum(before.layers[name].parameters for name in convolutions)
+    all_weights = sum(module.weight.numel() for _, module in _weighted(CifarVGG()))
     retrained = bench.stage("vgg-retrain", retrain)["accuracy"]
     return {
         "network": "vgg",
         "method": "particle filter: feature maps, kernels, strided taps",
         "seed": 0,
         "epochs_dense": bench.epochs(DENSE_EPOCHS),
-        "epochs_between": 16 * BETWEEN / len(data.train_images),
+        "epochs_between": bench.epochs(BETWEEN_EPOCHS),
         "epochs_after": bench.epochs(LAST_EPOCHS),
-        "epochs_control": bench.epochs(CONTROL_EPOCHS),
+        "epochs_control_after_dense": bench.epochs(BETWEEN_EPOCHS) + bench.epochs(LAST_EPOCHS),
         "maps_kept": MAPS_KEPT,
         "kernels": f"{KERNELS.k}-of-{KERNELS.n}",
         "stride": STRIDE,
         "particles": SEARCH.particles,
         "generations": SEARCH.generations,
         "images": HELD_OUT,
-        "convolution_weights_kept": kept_weights / all_weights,
+        "weights_kept": kept_weights / all_weights,
         "macs_kept": kept_macs / before.macs,
         "accuracy_dense": accuracy(trained()),
         "accuracy_control": bench.stage("vgg-control", control)["accuracy"],
@@ -162,6 +158,15 @@ def run(bench: Workbench) -> Mapping[str, Any]:
         "accuracy": retrained,
         "seconds": dict(bench.seconds),
     }
+
+
+def _weighted(model: nn.Module) -> list[tuple[str, nn.Conv2d | nn.Linear]]:
+    """All layers with weights, the fully connected ones included."""
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
 
 
 def _portion(data: Dataset, count: int, seed: int) -> Dataset:

@@ -268,7 +268,7 @@ class LFESection(FilterSection):
     images: Count = 500
     """Training images held out to measure losses."""
     rounds: Count = 5
-    """Rounds of removal; the epochs are split over them."""
+    """Rounds of removal; a third of the epochs is between them."""
 
 
 class DPPFiltersSection(FilterSection):

@@ -56,6 +56,8 @@ GDP_INTERVAL, TAYLOR_BATCHES = 100, 30
 """Optimizer steps between two choices in a long training."""
 GDP_BEGIN, GDP_FREEZE_AT = 0.05, 0.5
 """Part of the training in which GDP chooses masks."""
+BETWEEN = 3
+"""One epoch in so many is between the rounds of an ensemble. The smaller network needs most."""
 SCORED_BATCHES = 20
 """Batches of training images that initial Taylor scores are averaged over."""
 
@@ -151,15 +153,17 @@ def _choose_while_training(
 
 
 def split_epochs(epochs: int, rounds: int) -> list[int]:
-    """Split epochs over rounds as evenly as whole numbers can.
+    """Split epochs over rounds: a third between them, as evenly as possible, the rest at the end.
 
     Examples
     --------
     >>> split_epochs(12, 5)
-    [2, 3, 2, 3, 2]
+    [1, 1, 1, 1, 8]
     """
-    ends = [(epochs * done + rounds // 2) // rounds for done in range(rounds + 1)]
-    return [end - start for start, end in pairwise(ends)]
+    between = epochs // BETWEEN if rounds > 1 else 0
+    gaps = max(rounds - 1, 1)
+    ends = [(between * done + gaps // 2) // gaps for done in range(rounds)]
+    return [*(end - start for start, end in pairwise(ends)), epochs - between]
 
 
 def _warn_of_few_masks(groups: tuple[ChannelGroup, ...], pruning: EnsemblePruning) -> None:
@@ -187,9 +191,9 @@ def _choose_by_ensembles(
     if pruning.members is not None:
         ensemble = LinearFilterEnsemble(per_unit=max(pruning.members / units, 1.0))
     total = trainer.prune_epochs(pruning)
-    if 0 < total < pruning.rounds:
+    if 0 < total < (least := BETWEEN * (pruning.rounds - 1)):
         warnings.warn(
-            f"prune: lfe trains after each round, which needs at least {pruning.rounds} epochs for "
+            f"prune: lfe trains between rounds, which needs at least {least} epochs for "
             f"{pruning.rounds} rounds, got {total}",
             stacklevel=4,
         )

@@ -310,7 +310,7 @@ class EnsemblePruning(FilterPruning, SearchPruning):
         Random masks to evaluate in each round; by default 5 for each filter that is left. Fewer
         than 3 rank filters hardly better than chance.
     rounds : int
-        Rounds of evaluation and removal. The epochs of training are split over them.
+        Rounds of evaluation and removal. A third of the epochs of training is between them.
     """
 
     method: ClassVar[str] = "lfe"
