@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.pruning import filters, particle_filter, search_speed, steps, weights
+from benchmarks.pruning import filters, particle_filter, ranking, search_speed, steps, weights
 from benchmarks.pruning.workbench import Workbench
 
 
@@ -23,6 +23,9 @@ def main() -> None:
             name, filters.run(method, bench)
         )
     measurements["vgg-anwar"] = lambda bench: bench.record("vgg-anwar", particle_filter.run(bench))
+    measurements["resnet20-ranking"] = lambda bench: bench.record(
+        "resnet20-ranking", ranking.run(bench)
+    )
     measurements["search-speed"] = lambda bench: bench.record(
         "search-speed", search_speed.run(bench)
     )

@@ -41,7 +41,7 @@ STEPS = {
     "gdp": "keep = 0.6\nmultiple_of = 8\n",
     "taylor": "keep = 0.6\nmultiple_of = 4\n",
     "filters": 'keep = 0.6\nscore = "fpgm"\nratios = { "conv1" = 0.75 }\n',
-    "lfe": "members = 80\nimages = 50\n[prune.budget]\nmacs = 0.5\n",
+    "lfe": "epochs = 3\nmembers = 240\nrounds = 2\nimages = 50\n[prune.budget]\nmacs = 0.5\n",
     "dpp-filters": "keep = 0.5\n",
     "djpq": "epochs = 3\ninformation = 0.05\nlearning_rate = 0.03\n",
 }
