@@ -57,7 +57,7 @@ GDP_INTERVAL, TAYLOR_BATCHES = 100, 30
 GDP_BEGIN, GDP_FREEZE_AT = 0.05, 0.5
 """Part of the training in which GDP chooses masks."""
 BETWEEN = 3
-"""One epoch in so many is between the rounds of an ensemble. The smaller network needs most."""
+"""Divisor of the epochs that are spent between rounds of an ensemble; the rest is at the end."""
 SCORED_BATCHES = 20
 """Batches of training images that initial Taylor scores are averaged over."""
 
