@@ -20,6 +20,7 @@ __all__ = [
     "GDPSection",
     "LFESection",
     "MagnitudeSection",
+    "OBSSection",
     "ParticlesSection",
     "PruneSection",
     "PruneStep",
@@ -132,7 +133,21 @@ class MagnitudeSection(WeightSection):
     """Keep the greatest weights."""
 
     method: Literal["magnitude"]
+    score: Literal["magnitude", "wanda"] = "magnitude"
+    """Magnitude, or magnitude times the norm of the inputs that a weight multiplies."""
     schedule: Literal["one-shot", "cubic"] = "one-shot"
+
+
+class OBSSection(WeightSection):
+    """Change the kept weights by least squares, so that each layer's outputs stay; no training."""
+
+    method: Literal["obs"]
+    epochs: Annotated[int, Field(ge=0)] | None = 0
+    """Epochs of training with fixed masks."""
+    images: Count = 512
+    """Training images that the layers' inputs are measured on."""
+    damping: Positive = 0.01
+    """Share of the mean square of the inputs that is added to it."""
 
 
 class SRSTESection(WeightSection):
@@ -257,6 +272,8 @@ class FiltersSection(FilterSection):
     score: Literal["l1", "l2", "fpgm", "bn-scale", "lamp", "random"] = "l1"
     per_layer: bool = False
     """Whether the same share of each layer leaves; otherwise all layers are ranked together."""
+    reconstruct: bool = True
+    """Whether least squares gives the layers behind removed filters new weights."""
 
 
 class LFESection(FilterSection):
@@ -269,6 +286,8 @@ class LFESection(FilterSection):
     """Training images held out to measure losses."""
     rounds: Count = 5
     """Rounds of removal; a third of the epochs is between them."""
+    reconstruct: bool = True
+    """As for "filters", if no training is between the rounds."""
 
 
 class DPPFiltersSection(FilterSection):
@@ -293,6 +312,7 @@ class DJPQSection(RemovalStep):
 
 PruneSection = Annotated[
     MagnitudeSection
+    | OBSSection
     | SRSTESection
     | DPPSection
     | DPFSection

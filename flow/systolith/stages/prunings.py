@@ -16,6 +16,7 @@ from systolith.compress import (
     GDPPruning,
     MacBudget,
     MagnitudePruning,
+    OBSPruning,
     ParameterBudget,
     ParticlePruning,
     PatternChoice,
@@ -24,6 +25,7 @@ from systolith.compress import (
     SPPPruning,
     SRSTEPruning,
     TaylorPruning,
+    WeightScore,
 )
 from systolith.config import (
     BudgetSection,
@@ -67,6 +69,7 @@ METHODS: Mapping[str, type[Pruning]] = {
         FilterScorePruning,
         GDPPruning,
         MagnitudePruning,
+        OBSPruning,
         ParticlePruning,
         SPPPruning,
         SRSTEPruning,
@@ -109,6 +112,8 @@ def _pruning(section: PruneSection, multipliers: int) -> Pruning:
     match section:
         case MagnitudeSection() | SRSTESection() | DPFSection():
             values["schedule"] = SCHEDULES[section.schedule]
+            if isinstance(section, MagnitudeSection):
+                values["score"] = WeightScore(section.score)
         case DPPSection():
             values["init"] = LogitInit(section.init)
         case FiltersSection():

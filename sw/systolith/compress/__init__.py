@@ -38,6 +38,7 @@ from systolith.compress.methods import (
     GDPPruning,
     JointPruning,
     MagnitudePruning,
+    OBSPruning,
     ParticlePruning,
     Pruning,
     Rules,
@@ -46,6 +47,7 @@ from systolith.compress.methods import (
     SRSTEPruning,
     TaylorPruning,
     WeightPruning,
+    WeightScore,
 )
 from systolith.compress.pipeline import (
     compress_model,
@@ -81,6 +83,7 @@ __all__ = [
     "MagnitudePruning",
     "ModelCheck",
     "ModelProblem",
+    "OBSPruning",
     "ParameterBudget",
     "ParticlePruning",
     "PatternBudget",
@@ -94,6 +97,7 @@ __all__ = [
     "TaylorPruning",
     "Trainer",
     "WeightPruning",
+    "WeightScore",
     "check_model",
     "check_prunings",
     "choose_patterns",

@@ -12,6 +12,7 @@ from systolith.prune import (
     allocate_patterns,
     magnitude_losses,
     prunable_layers,
+    reconstruction_losses,
     weight_cost,
 )
 from systolith.prune.decisions import weight_shape
@@ -159,13 +160,26 @@ def pattern_budget(model: nn.Module, images: Tensor, choice: PatternChoice) -> P
     return PatternBudget(candidates=fitting, cost=cost, limit=limit, slope=kept)
 
 
-def choose_patterns(model: nn.Module, budget: PatternBudget) -> dict[str, Pattern]:
-    """Choose patterns of a trained model by magnitude.
+def choose_patterns(
+    model: nn.Module, budget: PatternBudget, images: Tensor | None = None
+) -> dict[str, Pattern]:
+    """Choose patterns of a trained model by magnitude, or by the error of reconstructed layers.
+
+    Parameters
+    ----------
+    model : nn.Module
+    budget : PatternBudget
+    images : Tensor of float, shape (N, C, H, W), optional
+        Training images for :func:`~systolith.prune.reconstruction_losses`; without them, the
+        squared magnitudes that masks prune decide.
 
     Raises
     ------
     PruneError
         If the budget cannot be met.
     """
-    losses = magnitude_losses(model, budget.candidates)
+    if images is None:
+        losses = magnitude_losses(model, budget.candidates)
+    else:
+        losses = reconstruction_losses(model, budget.candidates, images)
     return allocate_patterns(losses, budget.cost, budget.limit)

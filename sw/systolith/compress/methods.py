@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import ClassVar
 
 from systolith.compress.budgets import MacBudget, ParameterBudget, PatternChoice
@@ -30,6 +31,7 @@ __all__ = [
     "GDPPruning",
     "JointPruning",
     "MagnitudePruning",
+    "OBSPruning",
     "ParticlePruning",
     "Pruning",
     "Rules",
@@ -38,6 +40,7 @@ __all__ = [
     "SearchPruning",
     "TaylorPruning",
     "WeightPruning",
+    "WeightScore",
 ]
 
 Rules = Sequence[tuple[str, Pattern | StridedPattern]]
@@ -105,19 +108,56 @@ class JointPruning(WeightPruning):
     joint: bool = False
 
 
+class WeightScore(Enum):
+    """What magnitude pruning ranks weights by."""
+
+    MAGNITUDE = "magnitude"
+    WANDA = "wanda"
+    """Times the norm of the inputs that the weight multiplies, on the calibration images."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MagnitudePruning(WeightPruning):
     """Keep the weights of greatest magnitude.
 
     Parameters
     ----------
+    score : WeightScore
+        Magnitude, or magnitude times the norm of the inputs.
     schedule : Schedule
         When the layers reach their patterns. With :class:`~systolith.prune.OneShot` the masks stay
         as they are at the start.
     """
 
     method: ClassVar[str] = "magnitude"
+    score: WeightScore = WeightScore.MAGNITUDE
     schedule: Schedule = OneShot()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OBSPruning(WeightPruning):
+    """Mask weights and change the kept ones by least squares, without training.
+
+    See :class:`~systolith.prune.ReconstructingPruner`. A budget chooses patterns by the error of
+    each layer's outputs. Training with fixed masks may follow: `epochs` or `finetune_epochs`.
+
+    Parameters
+    ----------
+    images : int
+        Training images that the layers' inputs are measured on.
+    damping : float
+        Share of the mean square of the inputs, above 0.
+    """
+
+    method: ClassVar[str] = "obs"
+    epochs: int | None = 0
+    images: int = 512
+    damping: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not self.damping > 0 or self.images < 1:
+            got = f"damping={self.damping}, images={self.images}"
+            raise PruneError([f"obs needs damping above 0 and at least 1 image, got {got}"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,11 +326,15 @@ class FilterScorePruning(FilterPruning):
         See :func:`~systolith.prune.score_filters`.
     per_layer : bool
         Remove the same share of each layer instead of ranking all layers together.
+    reconstruct : bool
+        Give the layers behind removed filters new weights by least squares, see
+        :func:`~systolith.prune.reconstruct_consumers_`.
     """
 
     method: ClassVar[str] = "filters"
     score: FilterScore = FilterScore.L1
     per_layer: bool = False
+    reconstruct: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,12 +355,15 @@ class EnsemblePruning(FilterPruning, SearchPruning):
         than 3 rank filters hardly better than chance.
     rounds : int
         Rounds of evaluation and removal. A third of the epochs of training is between them.
+    reconstruct : bool
+        As for :class:`FilterScorePruning`, if no training is between the rounds.
     """
 
     method: ClassVar[str] = "lfe"
     images: int = 500
     members: int | None = None
     rounds: int = 5
+    reconstruct: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,13 @@ from systolith.compress.methods import (
 )
 from systolith.compress.pruned_model import PrunedModel
 from systolith.compress.trainer import Trainer
+from systolith.compress.untrained import measure_untrained, recalibrate_, remove_chosen
 from systolith.compress.weights import (
     make_sparsifier,
     search_masks,
     train_masks,
 )
-from systolith.prune import FilterMasks, FrozenMasks, MaskSet, remove_filters
+from systolith.prune import FilterMasks, FrozenMasks, MaskSet
 from systolith.quant import (
     LayerBits,
     PostTraining,
@@ -112,6 +113,7 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
     masks = MaskSet({}, {})
     for number, pruning in enumerate(prunings):
         phase = f"{number}-{pruning.method}"
+        statistics = measure_untrained(model, trainer, pruning)
         match pruning:
             case DJPQPruning():
                 kept, bits = learn_filters_and_bits(model, trainer, pruning, phase)
@@ -123,7 +125,7 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
             case WeightPruning() if not _is_joint(pruning):
                 masks = train_masks(model, trainer, pruning, phase)
         if isinstance(pruning, FilterRemoval):
-            model = remove_filters(model, filters[-1], trainer.data.train_images[:2])
+            model = remove_chosen(model, trainer, pruning, filters[-1])
         if isinstance(pruning, FilterScorePruning):
             trainer.fit(model, phase, None, pruning)
         if isinstance(pruning, EnsemblePruning):
@@ -133,6 +135,9 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
             frozen = FrozenMasks(masks) if masks else None
             trainer.fit(model, f"{phase}-finetune", frozen, pruning, epochs=epochs)
             masks.apply_(model)
+        if statistics:
+            kept = filters[-1] if isinstance(pruning, FilterRemoval) else None
+            recalibrate_(model, trainer, statistics, kept)
     return PrunedModel(
         model=model.eval(),
         filters=tuple(filters),

@@ -11,11 +11,13 @@ from systolith.compress.methods import (
     DPPPruning,
     JointPruning,
     MagnitudePruning,
+    OBSPruning,
     ParticlePruning,
     Rules,
     SPPPruning,
     SRSTEPruning,
     WeightPruning,
+    WeightScore,
 )
 from systolith.compress.trainer import Trainer
 from systolith.network import Granularity, KOutOfN, Pattern
@@ -33,14 +35,19 @@ from systolith.prune import (
     OneShot,
     ParticleFilter,
     PruneError,
+    ReconstructingPruner,
+    Score,
     ScorePruner,
     WeightSparsifier,
     check_patterns,
+    magnitude,
     match_patterns,
+    measure_wanda,
     prunable_layers,
     prune_by_particles,
 )
 from systolith.prune.computed_weights import computed_weights
+from systolith.prune.posttraining import call_counts
 from systolith.quant import QuantizedModel, quantized_names, quantized_patterns
 
 __all__ = ["check_masks", "make_sparsifier", "resolve_patterns", "search_masks", "train_masks"]
@@ -77,11 +84,26 @@ def _computed_weights(model: nn.Module, layers: Iterable[str]) -> Iterator[str]:
 def train_masks(model: nn.Module, trainer: Trainer, pruning: WeightPruning, phase: str) -> MaskSet:
     """Train with masks, in place, and apply them."""
     check_masks(model, pruning)
-    sparsifier = make_sparsifier(model, trainer, pruning)
+    if isinstance(pruning, OBSPruning):
+        masks = _reconstruct_weights_(model, trainer, pruning)
+        sparsifier: WeightSparsifier = FrozenMasks(masks)
+    else:
+        sparsifier = make_sparsifier(model, trainer, pruning)
     trainer.fit(model, phase, sparsifier, pruning)
     masks = sparsifier.masks(model)
     masks.apply_(model)
     return masks
+
+
+def _reconstruct_weights_(model: nn.Module, trainer: Trainer, pruning: OBSPruning) -> MaskSet:
+    """Prune by reconstruction, in place."""
+    images = trainer.data.train_images[: pruning.images]
+    if isinstance(pruning.patterns, PatternChoice):
+        patterns = choose_patterns(model, _budget(model, trainer, pruning), images)
+    else:
+        patterns = resolve_patterns(model, pruning.patterns)
+    pruner = ReconstructingPruner(patterns=patterns, images=images, damping=pruning.damping)
+    return pruner.prune_(model)
 
 
 def search_masks(
@@ -109,7 +131,11 @@ def make_sparsifier(
     pruning: WeightPruning,
     quantized: QuantizedModel | None = None,
 ) -> WeightSparsifier:
-    """Make the sparsifier that trains `model`, or its quantized form if there is one."""
+    """Make the sparsifier that trains `model`, or its quantized form if there is one.
+
+    For :class:`OBSPruning`, it has the masks by magnitude, and only checks that the inputs of all
+    layers can be seen: :func:`train_masks` reconstructs.
+    """
     trained, seed = model if quantized is None else quantized, trainer.recipe.seed
     if isinstance(pruning, DPPPruning) and pruning.learn_patterns:
         budget = _budget(model, trainer, pruning)
@@ -129,8 +155,14 @@ def make_sparsifier(
         patterns = quantized_patterns(quantized, patterns)
     steps = trainer.prune_steps(pruning)
     match pruning:
+        case OBSPruning():
+            call_counts(model, patterns, trainer.data.train_images[:2])
+            return FrozenMasks(ScorePruner(patterns=patterns).masks(model))
         case MagnitudePruning():
-            pruner = ScorePruner(patterns=patterns, schedule=pruning.schedule)
+            score: Score = magnitude
+            if pruning.score is WeightScore.WANDA:
+                score = measure_wanda(model, patterns, trainer.data.calibration_images)
+            pruner = ScorePruner(patterns=patterns, score=score, schedule=pruning.schedule)
             if isinstance(pruning.schedule, OneShot):
                 return FrozenMasks(pruner.masks(trained))
             return SRSTE(pruner, decay=0.0)

@@ -18,12 +18,14 @@ from systolith.compress import (
     GDPPruning,
     MacBudget,
     MagnitudePruning,
+    OBSPruning,
     ParticlePruning,
     PatternChoice,
     Pruning,
     SPPPruning,
     SRSTEPruning,
     TaylorPruning,
+    WeightScore,
 )
 from systolith.config import Experiment, check_experiment
 from systolith.network import KOutOfN, Pattern
@@ -34,6 +36,7 @@ RULES = [{"layers": "conv2", "k": 2, "n": 8}]
 PATTERNS = [("conv2", Pattern(select=KOutOfN(2, 8)))]
 MINIMAL: dict[str, tuple[dict[str, Any], Pruning]] = {
     "magnitude": ({"rules": RULES}, MagnitudePruning(patterns=PATTERNS)),
+    "obs": ({"rules": RULES}, OBSPruning(patterns=PATTERNS)),
     "sr-ste": ({"rules": RULES}, SRSTEPruning(patterns=PATTERNS)),
     "dpp": ({"rules": RULES}, DPPPruning(patterns=PATTERNS)),
     "dpf": ({"rules": RULES}, DPFPruning(patterns=PATTERNS)),
@@ -64,6 +67,11 @@ def _experiment(**section: Any) -> Experiment:
 def test_defaults_of_the_section_are_those_of_the_configuration(method: str) -> None:
     section, pruning = MINIMAL[method]
     assert make_prunings(_experiment(method=method, **section)) == (pruning,)
+
+
+def test_magnitudes_may_count_with_their_inputs() -> None:
+    (pruning,) = make_prunings(_experiment(method="magnitude", rules=RULES, score="wanda"))
+    assert pruning == MagnitudePruning(patterns=PATTERNS, score=WeightScore.WANDA)
 
 
 def test_a_budget_of_cycles_is_for_the_multipliers_of_the_experiment() -> None:

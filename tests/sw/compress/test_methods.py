@@ -7,6 +7,7 @@ from systolith.compress import (
     EnsemblePruning,
     GDPPruning,
     MacBudget,
+    OBSPruning,
     ParticlePruning,
     PatternChoice,
     SRSTEPruning,
@@ -29,6 +30,8 @@ def test_contradictions_are_refused() -> None:
     with pytest.raises(PruneError, match=r"^prune: per_mac needs a budget of macs, got keep$"):
         GDPPruning(keep=0.5, per_mac=True)
     assert GDPPruning(keep=MacBudget(0.5), per_mac=True).per_mac
+    with pytest.raises(PruneError, match=r"^obs needs damping above 0 .*, got damping=0, images=3"):
+        OBSPruning(patterns=[], damping=0, images=3)
 
 
 def test_holding_out_every_image_is_refused() -> None:

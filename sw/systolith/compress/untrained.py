@@ -1,0 +1,64 @@
+"""What keeps a network accurate where no training follows pruning."""
+
+from torch import nn
+
+from systolith.compress.methods import (
+    EnsemblePruning,
+    FilterRemoval,
+    FilterScorePruning,
+    JointPruning,
+    Pruning,
+)
+from systolith.compress.trainer import Trainer
+from systolith.prune import (
+    BatchStatistics,
+    FilterMasks,
+    measure_batch_norms,
+    recalibrate_batch_norms_,
+    reconstruct_consumers_,
+    remove_filters,
+)
+
+__all__ = ["measure_untrained", "recalibrate_", "remove_chosen"]
+
+
+def measure_untrained(model: nn.Module, trainer: Trainer, pruning: Pruning) -> BatchStatistics:
+    """Measure batch norms before a method that trains nothing; empty for other methods."""
+    if isinstance(pruning, JointPruning) and pruning.joint:
+        return {}
+    if trainer.prune_epochs(pruning) or pruning.finetune_epochs:
+        return {}
+    images = trainer.data.calibration_images
+    return measure_batch_norms(model, images) if len(images) > 1 else {}
+
+
+def recalibrate_(
+    model: nn.Module, trainer: Trainer, statistics: BatchStatistics, kept: FilterMasks | None
+) -> None:
+    """Let batch norms follow the change since `statistics`, also if filters have left."""
+    masks = {} if kept is None else kept.channel_masks()
+    before = {
+        name: (mean[masks[name]], variance[masks[name]]) if name in masks else (mean, variance)
+        for name, (mean, variance) in statistics.items()
+    }
+    recalibrate_batch_norms_(model, trainer.data.calibration_images, before)
+
+
+def remove_chosen(
+    model: nn.Module, trainer: Trainer, pruning: FilterRemoval, masks: FilterMasks
+) -> nn.Module:
+    """Remove filters; reconstruct the layers behind them if the method wants it.
+
+    Filters that a training has masked leave without a change, so nothing is to be reconstructed.
+    """
+    small = remove_filters(model, masks, trainer.data.train_images[:2])
+    match pruning:
+        case FilterScorePruning(reconstruct=True):
+            wanted = True
+        case EnsemblePruning(reconstruct=True):
+            wanted = pruning.rounds == 1 or not trainer.prune_epochs(pruning)
+        case _:
+            wanted = False
+    if wanted:
+        reconstruct_consumers_(small, model, masks, trainer.data.calibration_images)
+    return small
