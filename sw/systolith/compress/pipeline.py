@@ -20,7 +20,12 @@ from systolith.compress.methods import (
 )
 from systolith.compress.pruned_model import PrunedModel
 from systolith.compress.trainer import Trainer
-from systolith.compress.untrained import measure_untrained, recalibrate_, remove_chosen
+from systolith.compress.untrained import (
+    measure_untrained,
+    recalibrate_,
+    recalibrate_trained_,
+    remove_chosen,
+)
 from systolith.compress.weights import (
     make_sparsifier,
     search_masks,
@@ -138,6 +143,8 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
         if statistics:
             kept = filters[-1] if isinstance(pruning, FilterRemoval) else None
             recalibrate_(model, trainer, statistics, kept)
+        else:
+            recalibrate_trained_(model, trainer, pruning)
     return PrunedModel(
         model=model.eval(),
         filters=tuple(filters),

@@ -1,25 +1,31 @@
-"""What keeps a network accurate where no training follows pruning."""
+"""What keeps a network accurate where no training follows a change of its weights."""
 
+import torch
 from torch import nn
 
 from systolith.compress.methods import (
+    DPPPruning,
     EnsemblePruning,
     FilterRemoval,
     FilterScorePruning,
     JointPruning,
+    MagnitudePruning,
     Pruning,
+    SPPPruning,
+    SRSTEPruning,
 )
 from systolith.compress.trainer import Trainer
 from systolith.prune import (
     BatchStatistics,
     FilterMasks,
+    OneShot,
     measure_batch_norms,
     recalibrate_batch_norms_,
     reconstruct_consumers_,
     remove_filters,
 )
 
-__all__ = ["measure_untrained", "recalibrate_", "remove_chosen"]
+__all__ = ["measure_untrained", "recalibrate_", "recalibrate_trained_", "remove_chosen"]
 
 
 def measure_untrained(model: nn.Module, trainer: Trainer, pruning: Pruning) -> BatchStatistics:
@@ -30,6 +36,26 @@ def measure_untrained(model: nn.Module, trainer: Trainer, pruning: Pruning) -> B
         return {}
     images = trainer.data.calibration_images
     return measure_batch_norms(model, images) if len(images) > 1 else {}
+
+
+def recalibrate_trained_(model: nn.Module, trainer: Trainer, pruning: Pruning) -> None:
+    """Replace statistics of batch norms if the last masks are not those that were trained with.
+
+    Random masks, and masks that change until the end, leave statistics of other weights.
+    """
+    match pruning:
+        case JointPruning(joint=True) | MagnitudePruning(schedule=OneShot()):
+            return
+        case SRSTEPruning() | DPPPruning() | SPPPruning() | MagnitudePruning():
+            pass
+        case _:
+            return
+    images, augment = trainer.data.calibration_images, trainer.recipe.augment
+    if not trainer.prune_epochs(pruning) or pruning.finetune_epochs or len(images) < 2:
+        return
+    if augment is not None:
+        images = augment(images, torch.Generator().manual_seed(trainer.recipe.seed))
+    recalibrate_batch_norms_(model, images)
 
 
 def recalibrate_(

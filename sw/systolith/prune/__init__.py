@@ -64,6 +64,7 @@ from systolith.prune.masks import MaskSet
 from systolith.prune.own_parameters import OwnParameters
 from systolith.prune.posttraining import (
     BatchStatistics,
+    OutputMoments,
     ReconstructedLayer,
     ReconstructingPruner,
     WandaScore,
@@ -136,6 +137,7 @@ __all__ = [
     "MaskSet",
     "MaskStatistics",
     "OneShot",
+    "OutputMoments",
     "OwnParameters",
     "ParticleFilter",
     "PatternCost",

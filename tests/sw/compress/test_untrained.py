@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from systolith.compress import (
+    DPPPruning,
     FilterScorePruning,
     MacBudget,
     MagnitudePruning,
@@ -24,6 +25,7 @@ from systolith.data import Dataset, load_digits
 from systolith.models import DigitsCNN
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import (
+    LogitInit,
     MaskSet,
     PruneError,
     ScorePruner,
@@ -138,3 +140,15 @@ def test_layers_whose_inputs_cannot_be_seen_are_refused_before_training(data: Da
     model.add_module("unused", nn.Conv2d(8, 8, 1))
     with pytest.raises(PruneError, match=r"needs the inputs of 'unused'"):
         check_prunings(model, data, [OBSPruning(patterns={"unused": ONE_OF_EIGHT})])
+
+
+def test_batch_norms_belong_to_the_masks_that_are_kept(trained: DigitsCNN, data: Dataset) -> None:
+    patterns = all_convolutions_but_first(trained, ONE_OF_EIGHT)
+    trainer = Trainer(data=data, recipe=replace(RECIPE, prune_epochs=1))
+    random = DPPPruning(patterns=patterns, init=LogitInit.RANDOM)
+    for pruning, changes in ((random, True), (MagnitudePruning(patterns=patterns), False)):
+        model = prune_model(deepcopy(trained), trainer, [pruning]).model
+        again = deepcopy(model)
+        recalibrate_batch_norms_(again, data.calibration_images)
+        pair = [net.get_buffer("bn3.running_var") for net in (model, again)]
+        assert torch.equal(*pair) == changes

@@ -13,7 +13,12 @@ from systolith.prune.posttraining.batch_norms import (
 )
 from systolith.prune.posttraining.consumers import reconstruct_consumers_
 from systolith.prune.posttraining.input_norms import WandaScore, measure_wanda
-from systolith.prune.posttraining.moments import call_counts, input_moments
+from systolith.prune.posttraining.moments import (
+    OutputMoments,
+    call_counts,
+    input_moments,
+    output_moments,
+)
 from systolith.prune.posttraining.reconstructing import (
     ReconstructedLayer,
     ReconstructingPruner,
@@ -23,6 +28,7 @@ from systolith.prune.posttraining.reconstructing import (
 
 __all__ = [
     "BatchStatistics",
+    "OutputMoments",
     "ReconstructedLayer",
     "ReconstructingPruner",
     "WandaScore",
@@ -30,6 +36,7 @@ __all__ = [
     "input_moments",
     "measure_batch_norms",
     "measure_wanda",
+    "output_moments",
     "recalibrate_batch_norms_",
     "reconstruct_consumers_",
     "reconstruct_layer",

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import FilterMasks
 from systolith.prune.posttraining.least_squares import damp
-from systolith.prune.posttraining.moments import BATCH, call_counts, lowered_input, run_until
+from systolith.prune.posttraining.moments import OutputMoments, call_counts, output_moments
 
 __all__ = ["reconstruct_consumers_"]
 
@@ -60,74 +60,23 @@ def reconstruct_consumers_(
         assert isinstance(layer, nn.Conv2d | nn.Linear), "call_counts has checked it"
         if layer.weight.requires_grad:
             kept = kept_outputs.get(name)
-            _reconstruct_(layer, *_sums(small, model, name, count, kept, images), damping)
+            moments = output_moments(small, model, {name: count}, images, kept)
+            _reconstruct_(layer, moments, damping)
 
 
-def _sums(
-    small: nn.Module, model: nn.Module, name: str, calls: int, kept: Tensor | None, images: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Means of ``x x^T`` and ``y x^T``, where x has a last input that is always 1."""
-    gram, cross, positions = None, None, 0
-    for batch in torch.split(images, BATCH):
-        seen = (_calls_of(network, name, calls, batch) for network in (small, model))
-        for (given, _), (_, output) in zip(*seen, strict=True):
-            wanted = _rows(output if kept is None else _chosen(output, kept))
-            first = 0
-            for lowered in lowered_input(small.get_submodule(name), given):
-                ones = lowered.new_ones(len(lowered), 1, lowered.shape[2])
-                x = torch.cat([lowered, ones], dim=1)
-                y = wanted[:, first : first + x.shape[2]].reshape(len(x), -1, x.shape[2])
-                first += x.shape[2]
-                squares, products = (x @ x.mT).double(), (y @ x.mT).double()
-                gram = squares if gram is None else gram + squares
-                cross = products if cross is None else cross + products
-                positions += x.shape[2]
-    assert gram is not None and cross is not None, "call_counts has checked that there are images"
-    return gram / positions, cross / positions
-
-
-def _calls_of(
-    model: nn.Module, name: str, calls: int, batch: Tensor
-) -> list[tuple[Tensor, Tensor]]:
-    """Input and output of each call of a layer."""
-    seen: list[tuple[Tensor, Tensor]] = []
-    run_until(model, batch, {name: calls}, lambda _, given, output: seen.append((given, output)))
-    return seen
-
-
-def _reconstruct_(
-    layer: nn.Conv2d | nn.Linear, gram: Tensor, cross: Tensor, damping: float
-) -> None:
+def _reconstruct_(layer: nn.Conv2d | nn.Linear, moments: OutputMoments, damping: float) -> None:
     """Solve for weights and bias; damping pulls the weights to the present ones."""
-    weight = layer.weight
-    rows = weight.detach().double().reshape(len(gram), len(weight) // len(gram), -1)
-    inputs, mean = gram[:, :-1, :-1], gram[:, :-1, -1:]
-    level = damp(inputs, damping) - inputs
-    bias = layer.bias
-    if bias is None or not bias.requires_grad:
-        given = 0.0 if bias is None else bias.detach().double().reshape(len(gram), -1, 1) * mean.mT
-        right = cross[:, :, :-1] - given + rows @ level
-        solution = torch.linalg.solve(inputs + level, right.mT).mT
-    else:
-        damped, right = gram.clone(), cross.clone()
-        damped[:, :-1, :-1] += level
-        right[:, :, :-1] += rows @ level
-        both = torch.linalg.solve(damped, right.mT).mT
-        solution = both[:, :, :-1]
-        with torch.no_grad():
-            bias.copy_(both[:, :, -1].flatten())
+    weight, bias = layer.weight, layer.bias
+    free_bias = bias is not None and bias.requires_grad
+    fixed = moments if free_bias else moments.without_bias(bias)
+    gram, right = fixed.gram.clone(), fixed.cross.clone()
+    rows = weight.detach().double().reshape(*moments.squares.shape, -1)
+    inputs = rows.shape[2]
+    level = damp(moments.gram[:, :inputs, :inputs], damping) - moments.gram[:, :inputs, :inputs]
+    gram[:, :inputs, :inputs] += level
+    right[:, :, :inputs] += rows @ level
+    solution = torch.linalg.solve(gram, right.mT).mT
     with torch.no_grad():
-        weight.copy_(solution.reshape(weight.shape))
-
-
-def _chosen(output: Tensor, kept: Tensor) -> Tensor:
-    """Keep the outputs of filters that stay."""
-    axis = 1 if output.ndim == 4 else output.ndim - 1
-    return output.index_select(axis, kept.to(output.device).nonzero()[:, 0])
-
-
-def _rows(output: Tensor) -> Tensor:
-    """From (N, F, H, W) or (..., F) to (F, positions), in the order of lowered inputs."""
-    if output.ndim == 4:
-        return output.detach().permute(1, 0, 2, 3).flatten(1)
-    return output.detach().flatten(0, -2).T
+        weight.copy_(solution[:, :, :inputs].reshape(weight.shape))
+        if free_bias and bias is not None:
+            bias.copy_(solution[:, :, inputs].flatten())

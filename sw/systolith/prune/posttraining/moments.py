@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,15 @@ from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
 from systolith.trace import evaluating
 
-__all__ = ["BATCH", "call_counts", "input_moments", "lowered_input", "run_until"]
+__all__ = [
+    "BATCH",
+    "OutputMoments",
+    "call_counts",
+    "input_moments",
+    "lowered_input",
+    "output_moments",
+    "run_until",
+]
 
 BATCH = 64
 """Images that run at once."""
@@ -22,6 +31,40 @@ MOST_ELEMENTS = 2**23
 
 Watch = Callable[[nn.Module, Tensor, Tensor], None]
 """Called with a module, its input and its output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OutputMoments:
+    """What least squares needs to bring a layer's outputs near others, y.
+
+    All are float64 means over positions. The last one of the d + 1 inputs x is always 1.
+
+    Parameters
+    ----------
+    gram : Tensor, shape (groups, d + 1, d + 1)
+        ``x x^T``
+    cross : Tensor, shape (groups, rows, d + 1)
+        ``y x^T``
+    squares : Tensor, shape (groups, rows)
+        ``y^2``
+    """
+
+    gram: Tensor
+    cross: Tensor
+    squares: Tensor
+
+    def without_bias(self, bias: Tensor | None) -> "OutputMoments":
+        """Return moments of ``y - bias``, and of x without its last input."""
+        if bias is None:
+            return OutputMoments(
+                gram=self.gram[:, :-1, :-1], cross=self.cross[:, :, :-1], squares=self.squares
+            )
+        shift = bias.detach().double().reshape(self.squares.shape)
+        return OutputMoments(
+            gram=self.gram[:, :-1, :-1],
+            cross=self.cross[:, :, :-1] - shift[:, :, None] * self.gram[:, -1:, :-1],
+            squares=self.squares - 2 * shift * self.cross[:, :, -1] + shift.square(),
+        )
 
 
 class _AllSeenError(Exception):
@@ -105,6 +148,54 @@ def input_moments(model: nn.Module, calls: Mapping[str, int], images: Tensor) ->
     return {name: (sums[name] + sums[name].mT) / (2 * positions[name]) for name in calls}
 
 
+def output_moments(
+    model: nn.Module,
+    reference: nn.Module,
+    calls: Mapping[str, int],
+    images: Tensor,
+    kept: Tensor | None = None,
+) -> OutputMoments:
+    """Moments of a layer's inputs in a model, and of its outputs in another one.
+
+    Parameters
+    ----------
+    model, reference : nn.Module
+        Run in evaluation mode; not changed.
+    calls : mapping of str to int
+        One layer, as for :func:`input_moments`.
+    images : Tensor of float, shape (N, ...)
+        At least one; as for :func:`input_moments`.
+    kept : Tensor of bool, shape (F,), optional
+        Outputs of the reference that the model still has.
+    """
+    (name,) = calls
+    layer = model.get_submodule(name)
+    gram, cross, squares, positions = None, None, None, 0
+    for batch in torch.split(images, BATCH):
+        seen = (_calls_of(network, calls, batch) for network in (model, reference))
+        for (given, _), (_, output) in zip(*seen, strict=True):
+            wanted = _rows(layer, output, kept)
+            first = 0
+            for lowered in lowered_input(layer, given):
+                count = lowered.shape[2]
+                x = torch.cat([lowered, lowered.new_ones(len(lowered), 1, count)], dim=1)
+                y = wanted[:, first : first + count].reshape(len(x), -1, count)
+                first += count
+                parts = (x @ x.mT).double(), (y @ x.mT).double(), y.double().square().sum(2)
+                gram = parts[0] if gram is None else gram + parts[0]
+                cross = parts[1] if cross is None else cross + parts[1]
+                squares = parts[2] if squares is None else squares + parts[2]
+                positions += count
+    assert gram is not None and cross is not None and squares is not None, "there are images"
+    if not bool(gram.isfinite().all() and cross.isfinite().all()):
+        raise PruneError([f"inputs of '{name}' must be finite, but are not on the images given"])
+    return OutputMoments(
+        gram=(gram + gram.mT) / (2 * positions),
+        cross=cross / positions,
+        squares=squares / positions,
+    )
+
+
 def run_until(model: nn.Module, batch: Tensor, calls: Mapping[str, int], watch: Watch) -> None:
     """Run a batch until all these calls have happened; give each one's input and output."""
     missing = Counter(calls)
@@ -145,6 +236,22 @@ def lowered_input(layer: nn.Module, given: Tensor) -> Iterator[Tensor]:
         columns = F.unfold(part, layer.kernel_size, layer.dilation, 0, layer.stride)
         split = columns.reshape(len(part), layer.groups, -1, columns.shape[-1])
         yield split.permute(1, 2, 0, 3).flatten(2)
+
+
+def _calls_of(
+    model: nn.Module, calls: Mapping[str, int], batch: Tensor
+) -> list[tuple[Tensor, Tensor]]:
+    """Input and output of each call of a layer."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    run_until(model, batch, calls, lambda _, given, output: seen.append((given, output)))
+    return seen
+
+
+def _rows(layer: nn.Module, output: Tensor, kept: Tensor | None) -> Tensor:
+    """From (N, F, H, W) or (..., F) to (F, positions), in the order of lowered inputs."""
+    axis = 1 if isinstance(layer, nn.Conv2d) else -1
+    rows = output.detach().movedim(axis, 0).flatten(1)
+    return rows if kept is None else rows[kept.to(rows.device)]
 
 
 def _kind_problems(model: nn.Module, names: Iterable[str]) -> Iterator[str]:

@@ -7,12 +7,18 @@ import torch
 from torch import Tensor, nn
 
 from systolith.network import Dense, Pattern
+from systolith.prune.computed_weights import with_plain_weights
 from systolith.prune.decisions import is_by_kernel, weight_shape
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
 from systolith.prune.posttraining.elimination import eliminate
-from systolith.prune.posttraining.least_squares import damp, output_errors, solve_kept
-from systolith.prune.posttraining.moments import call_counts, input_moments
+from systolith.prune.posttraining.least_squares import damp, solve_kept
+from systolith.prune.posttraining.moments import (
+    OutputMoments,
+    call_counts,
+    input_moments,
+    output_moments,
+)
 from systolith.prune.posttraining.splitting import split_mask
 from systolith.prune.pruner import magnitude
 from systolith.prune.rules import check_patterns
@@ -39,7 +45,8 @@ class ReconstructedLayer:
     weight : Tensor
         In shape and type of the layer's weights; zero where pruned.
     error : float
-        Mean squared change of the outputs, added up over filters, as a share of their mean square.
+        Mean squared difference from the wanted outputs, as a share of their mean square; both are
+        added up over filters.
     magnitude_error : float
         The same for the mask by magnitude with unchanged weights; never below `error`.
     """
@@ -51,9 +58,9 @@ class ReconstructedLayer:
 
 
 def reconstruct_layer(
-    weight: Tensor, gram: Tensor, pattern: Pattern, *, damping: float = 0.01
+    weight: Tensor, moments: OutputMoments, pattern: Pattern, *, damping: float = 0.01
 ) -> ReconstructedLayer:
-    """Prune one layer so that its outputs change little.
+    """Prune one layer so that its outputs come near those wanted.
 
     :func:`split_mask` chooses a mask, and :func:`eliminate` another one if whole kernels leave: for
     them it is as good, for single weights it left 5 to 60 % more error in ResNet-20. The mask by
@@ -64,31 +71,31 @@ def reconstruct_layer(
     Parameters
     ----------
     weight : Tensor of float, shape (F, C, Kh, Kw) or (O, I)
-    gram : Tensor of float64, shape (groups, d, d)
-        Second moments of the inputs, from :func:`input_moments`.
+    moments : OutputMoments
+        Of the inputs and of the wanted outputs, without bias.
     pattern : Pattern
         Fits the weights.
     damping : float
-        Share of the mean of the moments' diagonal that is added to it, above 0.
+        Share of the mean square of the inputs that pulls to the given weights, above 0.
     """
-    shape, groups = weight_shape(weight), len(gram)
-    rows = weight.detach().double().reshape(groups, shape[0] // groups, -1)
-    damped = damp(gram, damping)
+    shape, select = weight_shape(weight), pattern.select
+    rows = weight.detach().double().reshape(*moments.squares.shape, -1)
+    damped = damp(moments.gram, damping)
+    dense = _best_dense(rows, moments, damped)
     by_magnitude = topk_mask(magnitude("", weight), pattern).reshape(rows.shape)
     masks = [by_magnitude, by_magnitude]
     values = [rows * by_magnitude]
-    if not isinstance(pattern.select, Dense):
-        masks.append(split_mask(rows, damped, pattern, shape))
-        if is_by_kernel(pattern.select) and rows.shape[2] <= MOST_INPUTS:
-            masks.append(eliminate(rows, damped, pattern, shape))
-    values += [solve_kept(rows, damped, mask) for mask in masks[1:]]
+    if not isinstance(select, Dense):
+        masks.append(split_mask(dense, damped, pattern, shape))
+        if is_by_kernel(select) and rows.shape[2] <= MOST_INPUTS:
+            masks.append(eliminate(dense, damped, pattern, shape))
+    values += [solve_kept(dense, damped, mask) for mask in masks[1:]]
     stored = torch.stack(values).to(weight.dtype)
-    errors = torch.stack([output_errors(value - rows, gram) for value in stored.double()])
-    errors = errors.flatten(1)
-    shared = 1 if isinstance(pattern.select, Dense) else pattern.select.shared_by
+    errors = torch.stack([_errors(value, moments).flatten() for value in stored.double()])
+    shared = 1 if isinstance(select, Dense) else select.shared_by
     best = errors.reshape(len(errors), -1, shared).sum(2).argmin(0).repeat_interleave(shared)
     row = torch.arange(shape[0], device=weight.device)
-    whole = float(output_errors(rows, gram).sum()) or 1.0
+    whole = float(moments.squares.sum()) or 1.0
     return ReconstructedLayer(
         mask=torch.stack(masks).flatten(1, 2)[best, row].reshape(weight.shape),
         weight=stored.flatten(1, 2)[best, row].reshape(weight.shape),
@@ -101,14 +108,15 @@ def reconstruct_layer(
 class ReconstructingPruner:
     """Prunes a trained model with images only: no labels, no training.
 
-    Layers are pruned in the order in which the network runs. For each, the second moments ``H`` of
-    its inputs are collected from the network as it then is, with all layers before it pruned. The
-    mask and the kept weights shall minimize
+    Layers are pruned in the order in which the network runs. With x the lowered inputs of a layer
+    in the network as it then is, with all layers before it pruned, and y the outputs of the same
+    layer in the dense network, mask and kept weights W shall minimize the mean of
 
-    ``tr((W - W0) H (W - W0)^T)``
+    ``|| W x - y ||^2``
 
-    the mean squared change of the layer's outputs; see :func:`reconstruct_layer`. No layer ends
-    with a greater error than the mask by magnitude leaves on the same inputs.
+    over images and positions; see :func:`reconstruct_layer`. No layer ends with a greater error
+    than the mask by magnitude leaves on the same inputs. Biases and other layers stay as they are;
+    :func:`recalibrate_batch_norms_` afterwards is worth its time.
 
     Parameters
     ----------
@@ -117,7 +125,7 @@ class ReconstructingPruner:
     images : Tensor of float, shape (N, ...)
         A few hundred training images.
     damping : float
-        Share of the mean of the moments' diagonal that is added to it, above 0.
+        Share of the mean square of the inputs that pulls to the given weights, above 0.
 
     Raises
     ------
@@ -130,7 +138,9 @@ class ReconstructingPruner:
     gives; Frantar, Singh, Alistarh: Optimal brain compression (NeurIPS 2022); Hassibi, Stork:
     Optimal brain surgeon (NeurIPS 1992).
 
-    **Deviation:** convolutions, by their lowered inputs; every pattern here. Operator splitting
+    **Deviation:** outputs of the dense network are wanted, so that later layers make up for earlier
+    ones: 1-of-4 of ResNet-20 gains 1.6 points. Convolutions, by their lowered inputs; every pattern
+    here. Operator splitting
     chooses masks of single weights (Meng et al.: ALPS, NeurIPS 2024), and elimination one by one
     those of kernels, instead of elimination column by column. Exact least squares for what is kept.
 
@@ -178,10 +188,14 @@ class ReconstructingPruner:
         """Prune layer by layer in place, and yield name and result of each one."""
         check_patterns(model, self.patterns)
         calls = call_counts(model, self.patterns, self.images)
-        for name in calls:
-            weight = model.get_submodule(name).get_parameter("weight")
-            gram = input_moments(model, {name: calls[name]}, self.images)[name]
-            layer = reconstruct_layer(weight, gram, self.patterns[name], damping=self.damping)
+        dense = with_plain_weights(model)
+        for name, count in calls.items():
+            module = model.get_submodule(name)
+            assert isinstance(module, nn.Conv2d | nn.Linear), "call_counts has checked it"
+            weight = module.weight
+            moments = output_moments(model, dense, {name: count}, self.images)
+            moments = moments.without_bias(module.bias)
+            layer = reconstruct_layer(weight, moments, self.patterns[name], damping=self.damping)
             if not weight.requires_grad:
                 layer = _masked_only(weight, layer, self.patterns[name])
             with torch.no_grad():
@@ -219,10 +233,26 @@ def reconstruction_losses(
     for name, patterns in candidates.items():
         weight = model.get_submodule(name).get_parameter("weight")
         losses[name] = {Pattern(): 0.0}
+        gram = grams[name]
+        rows = weight.detach().double().reshape(len(gram), len(weight) // len(gram), -1)
+        cross = rows @ gram
+        moments = OutputMoments(gram=gram, cross=cross, squares=(cross * rows).sum(2))
         for pattern in patterns:
-            layer = reconstruct_layer(weight, grams[name], pattern, damping=damping)
+            layer = reconstruct_layer(weight, moments, pattern, damping=damping)
             losses[name][pattern] = layer.error
     return losses
+
+
+def _best_dense(rows: Tensor, moments: OutputMoments, damped: Tensor) -> Tensor:
+    """Find the dense weights that give the wanted outputs best; damping pulls to those given."""
+    right = moments.cross + rows @ (damped - moments.gram)
+    return torch.linalg.solve(damped, right.mT).mT
+
+
+def _errors(rows: Tensor, moments: OutputMoments) -> Tensor:
+    """Mean squared difference from the wanted outputs, shape (groups, rows)."""
+    both = (rows @ moments.gram - 2 * moments.cross) * rows
+    return both.sum(2) + moments.squares
 
 
 def _masked_only(weight: Tensor, layer: ReconstructedLayer, pattern: Pattern) -> ReconstructedLayer:
