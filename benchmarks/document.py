@@ -13,6 +13,7 @@ from benchmarks.engine import table as engine
 from benchmarks.engine.networks import NETWORKS
 from benchmarks.exchange.table import few_bit_rows, runtime_rows
 from benchmarks.physical import table as physical
+from benchmarks.pruning import post_training
 from benchmarks.pruning import table as pruning
 from benchmarks.tuning import equal, front, learned, searches
 from systolith.exchange import operator_rows, rewrite_rows, type_rows
@@ -30,6 +31,9 @@ def rows_of(name: str) -> Iterable[str]:
             return pruning.weight_rows([row for row in _pruned() if "granularity" in row])
         case "filters":
             return pruning.filter_rows([row for row in _pruned() if "epochs_finetune" in row])
+        case "untrained":
+            path = pruning.RESULTS / f"{post_training.NAME}.json"
+            return post_training.table_rows(_read(path))
         case "layers":
             return engine.pattern_rows(_read(engine.RESULTS / "layers.json")["rows"])
         case "networks":

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.pruning import filters, particle_filter, ranking, search_speed, steps, weights
+from benchmarks.pruning import (
+    filters,
+    particle_filter,
+    post_training,
+    ranking,
+    search_speed,
+    steps,
+    weights,
+)
 from benchmarks.pruning.workbench import Workbench
 
 
@@ -30,6 +38,7 @@ def main() -> None:
         "search-speed", search_speed.run(bench)
     )
     measurements["steps"] = lambda bench: bench.record("steps", steps.run(bench))
+    measurements[post_training.NAME] = post_training.run
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pruning", description=__doc__)
     parser.add_argument(
         "names", nargs="+", metavar="NAME", help=f"with wildcards: {', '.join(measurements)}"

@@ -1,0 +1,127 @@
+"""Exact k-out-of-n weights without any training: ResNet-8, 20 and 56 on all test images."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from benchmarks.pruning.workbench import Workbench
+from systolith.data import Dataset
+from systolith.network import KOutOfN, Pattern
+from systolith.prune import (
+    MaskSet,
+    Pruner,
+    ReconstructingPruner,
+    ScorePruner,
+    all_convolutions_but_first,
+    measure_batch_norms,
+    prunable_layers,
+    recalibrate_batch_norms_,
+)
+from systolith.quant import LayerBits, QuantConfig, prepare
+from systolith.train import evaluate
+
+__all__ = ["NAME", "run", "table_rows"]
+
+NAME = "post-training"
+PATTERNS = ((2, 4), (1, 4), (2, 8))
+NETWORKS = ("resnet8", "resnet20", "resnet56")
+BITS = (8, 4)
+UNQUANTIZED = ("resnet56",)
+"""Measured in float only."""
+IMAGES = 512
+"""First training images, not augmented; nothing else of the training data is read."""
+
+
+def run(bench: Workbench) -> None:
+    """Measure all rows in float, then quantized; write the file after each row."""
+    rows: dict[tuple[str, int, int], Mapping[str, Any]] = {}
+    for bits in ((), BITS):
+        for network in NETWORKS:
+            for k, n in PATTERNS:
+                rows[network, k, n] = _row(bench, network, k, n, bits)
+                bench.record(NAME, {"images": IMAGES, "rows": list(rows.values())})
+
+
+def _row(bench: Workbench, network: str, k: int, n: int, widths: Sequence[int]) -> dict[str, Any]:
+    """Measure one network with one pattern; each accuracy is a stage of its own."""
+    data, name = bench.data(network), f"{NAME}-{network}-{k}of{n}"
+    images = data.train_images[:IMAGES]
+    dense = bench.stage(
+        f"{NAME}-{network}-dense", lambda: {"accuracy": _accuracy(bench.trained(network), data)}
+    )
+    model = bench.trained(network)
+    patterns = all_convolutions_but_first(model, Pattern(select=KOutOfN(k, n)))
+
+    def reconstruct() -> Mapping[str, Any]:
+        start = time.process_time()
+        before = measure_batch_norms(model, images)
+        masks = ReconstructingPruner(patterns=patterns, images=images).prune_(model)
+        recalibrate_batch_norms_(model, images, before)
+        return {
+            "model": model.state_dict(),
+            "masks": dict(masks),
+            "patterns": dict(masks.patterns),
+            "seconds": round(time.process_time() - start, 1),
+        }
+
+    pruned = bench.stage(f"{name}-obs", reconstruct)
+    model.load_state_dict(pruned["model"])
+    masks = MaskSet(pruned["masks"], pruned["patterns"])
+    row: dict[str, Any] = {
+        "network": network,
+        "pattern": f"{k}-of-{n}",
+        "processor_seconds": pruned["seconds"],
+        "accuracy_dense": dense["accuracy"],
+    }
+
+    def judge(label: str, changed: nn.Module) -> None:
+        stage = bench.stage(f"{name}-{label}", lambda: {"accuracy": _accuracy(changed, data)})
+        row[f"accuracy_{label}"] = stage["accuracy"]
+
+    judge("float", model)
+    plain = bench.trained(network)
+    before = measure_batch_norms(plain, images)
+    pruner: Pruner = ScorePruner(patterns=patterns)
+    pruner.masks(plain).apply_(plain)
+    judge("magnitude", plain)
+    recalibrate_batch_norms_(plain, images, before)
+    judge("magnitude_recalibrated", plain)
+    for bits in widths if network not in UNQUANTIZED else ():
+        judge(f"w{bits}a8", prepare(model, images, _config(model, data, bits), masks))
+    return row
+
+
+def _config(model: nn.Module, data: Dataset, bits: int) -> QuantConfig:
+    """Give all layers `bits`-bit weights, but the first and the last one 8; activations have 8."""
+    first, *_, last = prunable_layers(model)
+    return QuantConfig(
+        weight_bits=bits,
+        act_bits=8,
+        layers={first: LayerBits(weight_bits=8), last: LayerBits(weight_bits=8)},
+        input_signed=bool(data.train_images.min() < 0),
+    )
+
+
+def _accuracy(model: nn.Module, data: Dataset) -> float:
+    return evaluate(model, data.test_images, data.test_labels)
+
+
+def table_rows(result: Mapping[str, Any]) -> Iterator[str]:
+    """Lines of the table in docs/benchmarks.md."""
+    yield (
+        "| network | pattern | dense | magnitude | magnitude, batch norms recalibrated | obs "
+        "| obs, 8 bits | obs, 4-bit weights | processor seconds |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for row in result["rows"]:
+        labels = ("dense", "magnitude", "magnitude_recalibrated", "float", "w8a8", "w4a8")
+        values = (row.get(f"accuracy_{label}") for label in labels)
+        cells = [
+            row["network"],
+            row["pattern"],
+            *("" if value is None else f"{value:.2%}" for value in values),
+            f"{row['processor_seconds']:.0f}",
+        ]
+        yield f"| {' | '.join(cells)} |"
