@@ -19,7 +19,7 @@ from systolith.prune import (
     prunable_layers,
     recalibrate_batch_norms_,
 )
-from systolith.quant import LayerBits, QuantConfig, prepare
+from systolith.quant import LayerBits, QuantConfig, prepare, reconstruct_
 from systolith.train import evaluate
 
 __all__ = ["NAME", "run", "table_rows"]
@@ -89,7 +89,9 @@ def _row(bench: Workbench, network: str, k: int, n: int, widths: Sequence[int]) 
     recalibrate_batch_norms_(plain, images, before)
     judge("magnitude_recalibrated", plain)
     for bits in widths if network not in UNQUANTIZED else ():
-        judge(f"w{bits}a8", prepare(model, images, _config(model, data, bits), masks))
+        quantized = prepare(model, images, _config(model, data, bits), masks)
+        reconstruct_(quantized, images)
+        judge(f"w{bits}a8", quantized)
     return row
 
 

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 
 from systolith.compress.methods import (
+    ADMMPruning,
+    DPFPruning,
     DPPPruning,
     EnsemblePruning,
     FilterRemoval,
@@ -46,7 +48,9 @@ def recalibrate_trained_(model: nn.Module, trainer: Trainer, pruning: Pruning) -
     match pruning:
         case JointPruning(joint=True) | MagnitudePruning(schedule=OneShot()):
             return
-        case SRSTEPruning() | DPPPruning() | SPPPruning() | MagnitudePruning():
+        case SRSTEPruning() | DPPPruning() | DPFPruning() | ADMMPruning() | SPPPruning():
+            pass
+        case MagnitudePruning():
             pass
         case _:
             return
