@@ -8,7 +8,7 @@ from systolith.train.checkpoint import (
 )
 from systolith.train.errors import DivergedError, TrainingError
 from systolith.train.fit import evaluate, fit
-from systolith.train.objectives import CrossEntropy, Objective
+from systolith.train.objectives import CrossEntropy, TrainingObjective
 from systolith.train.optimizers import Algorithm
 from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback, EpochProgress
@@ -24,11 +24,11 @@ __all__ = [
     "EpochCallback",
     "EpochProgress",
     "Normalized",
-    "Objective",
     "Precision",
     "Recipe",
     "Teacher",
     "TrainingError",
+    "TrainingObjective",
     "clear_checkpoints",
     "evaluate",
     "fit",

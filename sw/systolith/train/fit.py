@@ -19,7 +19,7 @@ from systolith.train.batches import Batch, draw_batches
 from systolith.train.checkpoint import TrainingState
 from systolith.train.data_checks import fit_problems, output_problems
 from systolith.train.errors import DivergedError, TrainingError
-from systolith.train.objectives import CrossEntropy, Objective, describe_setting
+from systolith.train.objectives import CrossEntropy, TrainingObjective, describe_setting
 from systolith.train.optimizers import Algorithm, anneal, make_optimizer
 from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback, EpochProgress
@@ -46,7 +46,7 @@ def fit(
     algorithm: Algorithm = Algorithm.ADAMW,
     precision: Precision = Precision.FLOAT32,
     augment: Augment | None = None,
-    objective: Objective = CROSS_ENTROPY,
+    objective: TrainingObjective = CROSS_ENTROPY,
     teacher: Teacher | None = None,
     ema: float | None = None,
     clip_norm: float | None = None,

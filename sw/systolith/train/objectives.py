@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from systolith.train.errors import TrainingError
 
-__all__ = ["CrossEntropy", "Objective", "describe_setting"]
+__all__ = ["CrossEntropy", "TrainingObjective", "describe_setting"]
 
-Objective = Callable[[Tensor, Tensor], Tensor]
+TrainingObjective = Callable[[Tensor, Tensor], Tensor]
 """Maps logits, float32 of shape (N, classes), and labels to a scalar, usually a mean over images.
 
 Labels are int64 of shape (N,), or probabilities of shape (N, classes) after an augmentation that
@@ -51,7 +51,7 @@ class CrossEntropy:
             )
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss, a scalar; see :data:`Objective`."""
+        """Return the loss, a scalar; see :data:`TrainingObjective`."""
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
 

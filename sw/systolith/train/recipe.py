@@ -9,7 +9,7 @@ from torch import nn
 from systolith.data import Augment, Dataset
 from systolith.foundation import no_progress
 from systolith.train.fit import fit
-from systolith.train.objectives import CrossEntropy, Objective
+from systolith.train.objectives import CrossEntropy, TrainingObjective
 from systolith.train.optimizers import Algorithm
 from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback
@@ -60,7 +60,7 @@ class Recipe:
     algorithm: Algorithm = Algorithm.ADAMW
     precision: Precision = Precision.FLOAT32
     augment: Augment | None = None
-    objective: Objective = CrossEntropy()
+    objective: TrainingObjective = CrossEntropy()
     teacher: Teacher | DenseTeacher | None = None
     ema: float | None = None
     clip_norm: float | None = None
