@@ -2,12 +2,9 @@
 
 from systolith.config.experiment import (
     BitsSection,
-    DataSection,
     Experiment,
-    ModelSection,
     QuantizeSection,
     SimulateSection,
-    TrainSection,
     VerifySection,
     check_experiment,
     load_experiment,
@@ -40,6 +37,7 @@ from systolith.config.pruning import (
     WeightSection,
 )
 from systolith.config.section import MOST_JOBS
+from systolith.config.training import DataSection, ModelSection, TeacherSection, TrainSection
 from systolith.config.tuning import (
     LayersSection,
     ObjectiveName,
@@ -86,6 +84,7 @@ __all__ = [
     "SamplerName",
     "SimulateSection",
     "TaylorSection",
+    "TeacherSection",
     "TrainSection",
     "TuneHardwareSection",
     "TuneSection",

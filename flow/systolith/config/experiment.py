@@ -14,18 +14,16 @@ from pydantic import Field, ValidationError, field_validator
 from systolith.config.hardware import BuildSection, HardwareSection
 from systolith.config.mistakes import ConfigError, collect_errors, describe_errors
 from systolith.config.pruning import PruneSection, order_problems
-from systolith.config.section import Count, Jobs, Positive, Section
+from systolith.config.section import Count, Jobs, Section
+from systolith.config.training import DataSection, ModelSection, TrainSection
 from systolith.config.tuning import TuneSection
 from systolith.plan import DEFAULT_MULTIPLIERS
 
 __all__ = [
     "BitsSection",
-    "DataSection",
     "Experiment",
-    "ModelSection",
     "QuantizeSection",
     "SimulateSection",
-    "TrainSection",
     "VerifySection",
     "check_experiment",
     "load_experiment",
@@ -33,55 +31,11 @@ __all__ = [
     "read_content",
 ]
 
-Epochs = Annotated[int, Field(ge=0)]
 Bits = Annotated[int, Field(ge=2, le=8)]
 WeightBits = Annotated[int, Field(ge=1, le=8)]
 MOST_NAMES = 5
 MOST_SEEDS = 2**62
 """Seeds are smaller: PyTorch takes signed 64-bit seeds, and parts of a run add to the seed."""
-
-
-class ModelSection(Section):
-    """The model.
-
-    `factory` is the name of an example network, or your own ``module:callable``, which is called
-    without arguments and returns an ``nn.Module``.
-    """
-
-    factory: str
-    weights: str | None = None
-    """State dict to start from, relative to the experiment file: safetensors, .pt or .pth."""
-    input_scale: Positive = 1.0
-    """Scale of the images that the weights were trained on: 255 for pixels 0..255."""
-
-
-class DataSection(Section):
-    """The images: the name of a data set, or ``module:callable`` that returns a Dataset."""
-
-    factory: str
-    path: str | None = None
-    """File or folder of a data set that is not bundled, relative to the experiment file."""
-    normalize: bool = False
-    """Whether to subtract the mean colour and divide by the deviation, if the data set has them."""
-    augment: Literal["none", "shift", "crop-flip"] = "none"
-
-
-class TrainSection(Section):
-    """Epochs and hyperparameters of training.
-
-    `threads` is fixed, so that results depend on the machine as little as possible. One thread is
-    fastest for small networks; raise it for large ones.
-    """
-
-    float_epochs: Epochs = 30
-    prune_epochs: Epochs = 20
-    quantize_epochs: Epochs = 10
-    batch_size: Count = 64
-    learning_rate: Positive = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-3
-    algorithm: Literal["adamw", "sgd"] = "adamw"
-    precision: Literal["float32", "bfloat16"] = "float32"
-    threads: Count = 1
 
 
 class BitsSection(Section):

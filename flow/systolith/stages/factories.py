@@ -2,13 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from systolith.config import DataSection, Experiment, ModelSection
 from systolith.data import (
+    COLOURS,
     Augment,
+    Cutout,
     Dataset,
+    MixingAugment,
+    MixUp,
+    combine_augments,
     crop_and_flip,
     load_cifar10,
     load_digits,
@@ -34,7 +40,15 @@ from systolith.models import (
 )
 from systolith.quant import LayerBits, PostTraining, QuantConfig, WeightRounding
 from systolith.stages.keys import call_seeded, find_callable
-from systolith.train import Algorithm, Precision, Recipe
+from systolith.train import (
+    Algorithm,
+    CrossEntropy,
+    DenseTeacher,
+    Normalized,
+    Precision,
+    Recipe,
+    Teacher,
+)
 
 __all__ = [
     "AUGMENTS",
@@ -47,6 +61,7 @@ __all__ = [
     "make_model",
     "make_post_training",
     "make_recipe",
+    "make_teacher",
 ]
 
 MODELS: Mapping[str, Callable[[int], nn.Module]] = {
@@ -83,14 +98,18 @@ FROM_FILES: Mapping[str, Callable[[Path, bool, int], Dataset]] = {
     "images": lambda path, normalize, seed: load_image_folder(path, seed=seed),
     "mnist": lambda path, normalize, seed: load_mnist(path, normalize=normalize),
 }
-AUGMENTS: Mapping[str, Augment | None] = {
-    "none": None,
+AUGMENTS: Mapping[str, Augment | MixingAugment] = {
     "shift": shift_images,
     "crop-flip": crop_and_flip,
+    "cutout": Cutout(),
+    "mixup": MixUp(),
 }
+"""By name; "none" is no augmentation."""
+
+TEACHER = "train.teacher"
 
 
-def make_model(section: ModelSection, seed: int, folder: Path) -> nn.Module:
+def make_model(section: ModelSection, seed: int, folder: Path, name: str = "model") -> nn.Module:
     """Make an untrained model, or load the weights that the section names into it.
 
     Parameters
@@ -102,6 +121,8 @@ def make_model(section: ModelSection, seed: int, folder: Path) -> nn.Module:
         Seed of the initial weights.
     folder : Path
         Folder in which modules and weights are searched.
+    name : str
+        Name of the section in messages.
 
     Raises
     ------
@@ -112,17 +133,17 @@ def make_model(section: ModelSection, seed: int, folder: Path) -> nn.Module:
     if factory in MODELS:
         model = MODELS[factory](seed)
     else:
-        made = find_callable(factory, "model.factory", MODELS, folder)
-        model = call_seeded(made, seed, f"model.factory '{factory}'", folder)
+        made = find_callable(factory, f"{name}.factory", MODELS, folder)
+        model = call_seeded(made, seed, f"{name}.factory '{factory}'", folder)
     if not isinstance(model, nn.Module):
         raise UsageError(
-            f"model.factory '{factory}' must make an nn.Module, got {type(model).__name__}"
+            f"{name}.factory '{factory}' must make an nn.Module, got {type(model).__name__}"
         )
     if section.weights is not None:
         try:
             load_weights(model, folder / section.weights, input_scale=section.input_scale)
         except ValueError as error:
-            raise UsageError(f"model.{error}") from error
+            raise UsageError(f"{name}.{error}") from error
     return model
 
 
@@ -163,7 +184,7 @@ def make_data(section: DataSection, seed: int, folder: Path) -> Dataset:
 
 
 def make_recipe(experiment: Experiment) -> Recipe:
-    """Translate [train], the augmentation of [data], and the seed."""
+    """Translate [train] without the teacher, the augmentation of [data], and the seed."""
     section = experiment.train
     return Recipe(
         float_epochs=section.float_epochs,
@@ -174,7 +195,11 @@ def make_recipe(experiment: Experiment) -> Recipe:
         weight_decay=section.weight_decay,
         algorithm=Algorithm(section.algorithm),
         precision=Precision(section.precision),
-        augment=AUGMENTS[experiment.data.augment],
+        augment=combine_augments([AUGMENTS[n] for n in experiment.data.augment if n in AUGMENTS]),
+        warmup=section.warmup,
+        clip_norm=section.clip_norm,
+        objective=CrossEntropy(label_smoothing=section.label_smoothing),
+        ema=section.ema,
         seed=experiment.seed,
     )
 
@@ -188,6 +213,50 @@ def make_post_training(experiment: Experiment) -> PostTraining:
         rounding=WeightRounding(rounding),
         bias_correction=untrained if correction is None else correction,
     )
+
+
+def make_teacher(
+    experiment: Experiment, data: Dataset, folder: Path
+) -> Teacher | DenseTeacher | None:
+    """Translate [train.teacher].
+
+    Raises
+    ------
+    UsageError
+        As :func:`make_model`; if a known network has no trained weights; or if the teacher's images
+        are normalized by colours that nobody knows.
+    """
+    section = experiment.train.teacher
+    if section is None:
+        return None
+    settings: dict[str, Any] = {
+        "weight": section.weight,
+        "temperature": section.temperature,
+        "cache": None if section.cache is None else folder / section.cache,
+    }
+    if section.is_dense:
+        return DenseTeacher(**settings)
+    if section.factory in MODELS and section.weights is None:
+        raise UsageError(
+            f"{TEACHER}.factory '{section.factory}' needs {TEACHER}.weights: a teacher is trained"
+        )
+    model = make_model(section, experiment.seed, folder, TEACHER)
+    given = data.mean is not None
+    if section.normalize in (None, given):
+        return Teacher(model, **settings)
+    if data.mean is not None and data.deviation is not None:
+        undone = [
+            -mean / deviation for mean, deviation in zip(data.mean, data.deviation, strict=True)
+        ]
+        inverse = tuple(1 / deviation for deviation in data.deviation)
+        return Teacher(Normalized(model, tuple(undone), inverse), **settings)
+    colours = COLOURS.get(experiment.data.factory)
+    if colours is None:
+        raise UsageError(
+            f"{TEACHER}.normalize = true needs data.normalize = true, or one of the data sets "
+            f"{', '.join(COLOURS)}, got '{experiment.data.factory}'"
+        )
+    return Teacher(Normalized(model, colours.mean, colours.deviation), **settings)
 
 
 def make_bits(experiment: Experiment, *images: Tensor) -> QuantConfig:

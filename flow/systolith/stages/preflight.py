@@ -17,6 +17,7 @@ from systolith.stages.factories import make_recipe
 from systolith.stages.keys import explain_user_error
 from systolith.stages.prunings import make_prunings
 from systolith.stages.sources import Judge
+from systolith.train import DenseTeacher, Teacher
 
 __all__ = ["check_training"]
 
@@ -30,6 +31,7 @@ def check_training(
     make: Callable[[], nn.Module],
     load: Callable[[], Dataset],
     bits: Callable[[], QuantConfig],
+    teach: Callable[[], Teacher | DenseTeacher | None],
     problems: ProblemCollector,
     judge: Judge | None,
 ) -> ModelCheck | None:
@@ -38,8 +40,8 @@ def check_training(
     Parameters
     ----------
     experiment : Experiment
-    make, load, bits : callable
-        Return the untrained model, the data set, and the widths.
+    make, load, bits, teach : callable
+        Return the untrained model, the data set, the widths, and the teacher.
     problems : ProblemCollector
         Gets what is wrong with the model and the data, and what engines refuse.
     judge : callable or None
@@ -65,6 +67,8 @@ def check_training(
     images = torch.nan_to_num(data.calibration_images)
     with problems.collect():
         NetworkError.raise_if_any(_fit_problems(model, data, experiment))
+    with problems.collect():
+        NetworkError.raise_if_any(_teacher_problems(model, data, teach()))
     check: ModelCheck | None = None
     with problems.collect():
         trainer = Trainer(data=data, recipe=make_recipe(experiment))
@@ -156,6 +160,22 @@ def _fit_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> It
             f"{logits.shape[1]} outputs, for labels 0..{logits.shape[1] - 1}{hint}"
         )
     yield from _batch_problems(model, data, experiment)
+
+
+def _teacher_problems(
+    model: nn.Module, data: Dataset, teacher: Teacher | DenseTeacher | None
+) -> Iterator[str]:
+    """Compare the outputs of a teacher with those of the model, if that runs."""
+    if not isinstance(teacher, Teacher):
+        return
+    images = data.train_images[:2]
+    try:
+        logits = _outputs(model.eval(), images)
+    except Exception:  # reported with the other problems of the model
+        return
+    if isinstance(logits, Tensor) and logits.ndim == 2:
+        for problem in teacher.problems(images, logits.shape[1]):
+            yield f"train.teacher: {problem}"
 
 
 def _batch_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> Iterator[str]:

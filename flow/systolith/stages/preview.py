@@ -134,6 +134,7 @@ def _preview_model(
             lambda: make_model(section, experiment.seed, Path()),
             lambda: data,
             lambda: make_bits(experiment, data.train_images),
+            lambda: None,
             problems,
             judge,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from systolith.stages.factories import (
     make_model,
     make_post_training,
     make_recipe,
+    make_teacher,
 )
 from systolith.stages.keys import Inputs
 from systolith.stages.keys.training import TrainingInputs
@@ -46,7 +48,14 @@ from systolith.stages.prunings import make_prunings
 from systolith.stages.sources import Judge
 from systolith.stages.stage import Stage, StageContext
 from systolith.stages.workspace import StageRecord
-from systolith.train import clear_checkpoints, evaluate, save_tensors, train_float
+from systolith.train import (
+    DenseTeacher,
+    Recipe,
+    clear_checkpoints,
+    evaluate,
+    save_tensors,
+    train_float,
+)
 
 __all__ = ["ExperimentSource", "describe_meaning"]
 
@@ -81,10 +90,12 @@ class ExperimentSource:
     def stages(self) -> tuple[Stage, ...]:
         """Training, pruning, quantizing and lowering."""
         lowered = ["network.json", "network.safetensors", MEANING]
+        teacher = self.experiment.train.teacher
+        quantized_from = ("train", "prune") if teacher and teacher.is_dense else ("prune",)
         return (
             self._stage("train", (), ["train/"], self._train),
             self._stage("prune", ("train",), ["prune/"], self._prune),
-            self._stage("quantize", ("prune",), ["quantize/"], self._quantize),
+            self._stage("quantize", quantized_from, ["quantize/"], self._quantize),
             self._stage("lower", ("prune", "quantize"), lowered, self._lower),
         )
 
@@ -122,13 +133,26 @@ class ExperimentSource:
 
     def check_model(self, problems: ProblemCollector, judge: Judge | None) -> ModelCheck | None:
         """Return what pruning, quantization and lowering refuse; `problems` gets all others."""
-        make, load = self._fresh_model, lambda: self.data
-        return check_training(self.experiment, make, load, lambda: self._bits, problems, judge)
+        return check_training(
+            self.experiment,
+            self._fresh_model,
+            lambda: self.data,
+            lambda: self._bits,
+            lambda: self._recipe.teacher,
+            problems,
+            judge,
+        )
 
     @cached_property
     def training_inputs(self) -> TrainingInputs:
         """What the stages read."""
-        return TrainingInputs(self.experiment, self.folder, self.data, self._fresh_model)
+        return TrainingInputs(
+            self.experiment,
+            self.folder,
+            self.data,
+            self._fresh_model,
+            lambda: self._recipe.teacher,
+        )
 
     @cached_property
     def data(self) -> Dataset:
@@ -183,7 +207,7 @@ class ExperimentSource:
     def _train(self, context: StageContext) -> dict[str, Any]:
         """Train the dense float network."""
         model, data = self._fresh_model(), self.data
-        train_float(model, data, make_recipe(self.experiment), context.progress, context.checkpoint)
+        train_float(model, data, self._recipe, context.progress, context.checkpoint)
         self._save("train/weights", dict(model.state_dict()))
         clear_checkpoints(context.checkpoint)
         return self._result("float", evaluate(model, data.test_images, data.test_labels), "train")
@@ -191,7 +215,7 @@ class ExperimentSource:
     def _prune(self, context: StageContext) -> dict[str, Any]:
         """Carry out the pruning steps, and save and draw what was kept."""
         model, data = self._trained_model(), self.data
-        trainer = self._trainer(context)
+        trainer = self._trainer(context).taught_by(model)
         pruned = prune_model(model, trainer, make_prunings(self.experiment))
         save_pruned(pruned, self.output / "prune")
         draw_pruned(
@@ -211,6 +235,8 @@ class ExperimentSource:
     def _quantize(self, context: StageContext) -> dict[str, Any]:
         """Train with quantized weights and activations, and prune jointly if a step says so."""
         trainer, prunings = self._trainer(context), make_prunings(self.experiment)
+        if isinstance(trainer.recipe.teacher, DenseTeacher):
+            trainer = trainer.taught_by(self._trained_model())
         quantized = quantize_model(
             self._pruned,
             trainer,
@@ -222,10 +248,15 @@ class ExperimentSource:
         clear_checkpoints(context.checkpoint)
         return {"files": {"quantize": "quantize"}}
 
+    @cached_property
+    def _recipe(self) -> Recipe:
+        teacher = make_teacher(self.experiment, self.data, self.folder)
+        return replace(make_recipe(self.experiment), teacher=teacher)
+
     def _trainer(self, context: StageContext) -> Trainer:
         return Trainer(
             data=self.data,
-            recipe=make_recipe(self.experiment),
+            recipe=self._recipe,
             progress=context.progress,
             checkpoint=context.checkpoint,
         )

@@ -1,13 +1,14 @@
 """Checks of a search before training: limits that no design can keep, and unusable settings."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from torch import nn
 
 from systolith.config import ObjectiveName
 from systolith.data import Dataset
 from systolith.foundation import ProblemCollector, UsageError
-from systolith.stages.factories import make_bits
+from systolith.stages.factories import make_bits, make_teacher
 from systolith.stages.preflight import check_training
 from systolith.tune.model import HardwareModel
 from systolith.tune.objectives import Values, measure_violations
@@ -19,7 +20,9 @@ PERFECT = 1.0
 """Stands for the accuracy before training."""
 
 
-def check_search(space: DesignSpace, make: Callable[[], nn.Module], data: Dataset) -> None:
+def check_search(
+    space: DesignSpace, make: Callable[[], nn.Module], data: Dataset, folder: Path
+) -> None:
     """Find problems of the training and of the limits before anything is trained.
 
     Parameters
@@ -29,6 +32,8 @@ def check_search(space: DesignSpace, make: Callable[[], nn.Module], data: Datase
         Makes the untrained model.
     data : Dataset
         For training and for measuring accuracy.
+    folder : Path
+        Folder of the experiment file.
 
     Raises
     ------
@@ -37,7 +42,17 @@ def check_search(space: DesignSpace, make: Callable[[], nn.Module], data: Datase
     """
     bits = make_bits(space.experiment, data.train_images, data.test_images)
     problems = ProblemCollector()
-    check_training(space.experiment, make, lambda: data, lambda: bits, problems, None)
+    check = check_training(
+        space.experiment,
+        make,
+        lambda: data,
+        lambda: bits,
+        lambda: make_teacher(space.experiment, data, folder),
+        problems,
+        None,
+    )
+    if check is not None:
+        problems.errors += check.errors()
     problems.raise_if_any()
     untrained = HardwareModel(space, make().eval(), data.calibration_images)
     UsageError.raise_if_any(limit_problems(space, untrained))

@@ -31,10 +31,11 @@ from systolith.stages.factories import (
     make_model,
     make_post_training,
     make_recipe,
+    make_teacher,
 )
 from systolith.stages.keys import hash_programs
 from systolith.stages.prunings import make_prunings
-from systolith.train import EpochProgress, evaluate, save_tensors, train_float
+from systolith.train import EpochProgress, Recipe, evaluate, save_tensors, train_float
 
 __all__ = [
     "Layout",
@@ -106,10 +107,18 @@ class TrainTask:
         values = [
             hash_programs(*TRAINED),
             _digest(self.weights),
+            self._teacher_digest,
             content,
             judged,
         ]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:24]
+
+    @property
+    def _teacher_digest(self) -> str | None:
+        teacher = self.experiment.train.teacher
+        if teacher is None or teacher.weights is None:
+            return None
+        return _digest(self.folder / teacher.weights)
 
 
 @cache
@@ -161,7 +170,7 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
     torch.set_num_threads(experiment.train.threads)
     data = load_judged_data(experiment, task.folder)
     model = dense_model(experiment, task.folder, task.weights)
-    recipe = make_recipe(experiment)
+    recipe = _recipe(experiment, data, task.folder)
     shorter = replace(
         recipe,
         prune_epochs=epochs_at(recipe.prune_epochs, task.fidelity),
@@ -184,6 +193,7 @@ def measure(job: tuple[TrainTask, str]) -> Measurement:
         trainer = Trainer(
             data=data, recipe=shorter, progress=check_time, checkpoint=Path(scratch) / "point"
         )
+        trainer = trainer.taught_by(model)
         pruned = prune_model(model, trainer, prunings)
         bits = make_bits(experiment, data.train_images, data.test_images)
         quantized = quantize_model(
@@ -264,16 +274,21 @@ def train_dense(
     model = make_model(experiment.model, experiment.seed, base)
     checkpoint = weights.parent / "checkpoint"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    data = load_judged_data(experiment, base)
     train_float(
         model,
-        load_judged_data(experiment, base),
-        make_recipe(experiment),
+        data,
+        _recipe(experiment, data, base),
         lambda now: progress(Progress(task=TRAINING_DENSE, done=now.epoch, total=now.total)),
         checkpoint,
     )
     save_tensors(dict(model.state_dict()), weights)
     checkpoint.unlink(missing_ok=True)
     torch.set_num_threads(before)
+
+
+def _recipe(experiment: Experiment, data: Dataset, folder: Path) -> Recipe:
+    return replace(make_recipe(experiment), teacher=make_teacher(experiment, data, folder))
 
 
 def dense_model(experiment: Experiment, folder: Path, weights: Path) -> nn.Module:

@@ -115,7 +115,7 @@ class Study:
         """
         if not self.weights.exists():
             data = load_judged_data(self.experiment, self.base)
-            check_search(self.space, self._fresh_model, data)
+            check_search(self.space, self._fresh_model, data, self.base)
         train_dense(self.experiment, self.base, self.weights, self.progress)
         begun = time.monotonic() - self.trials.seconds
         limit = None if self.section.minutes is None else 60 * self.section.minutes

@@ -7,21 +7,31 @@ from systolith.data.augment import (
     crop_and_flip,
     shift_images,
 )
+from systolith.data.chain import combine_augments
 from systolith.data.cifar10 import load_cifar10
+from systolith.data.cutout import Cutout
 from systolith.data.dataset import CALIBRATION_IMAGES, DataError, Dataset
 from systolith.data.digits import load_digits
 from systolith.data.image_folder import load_image_files, load_image_folder
+from systolith.data.mixup import MixingAugment, MixUp
 from systolith.data.mnist import load_fashion_mnist, load_mnist
+from systolith.data.normalization import COLOURS, Colours
 from systolith.data.split import HeldOut, hold_out
 
 __all__ = [
     "CALIBRATION_IMAGES",
+    "COLOURS",
     "Augment",
+    "Colours",
+    "Cutout",
     "DataError",
     "Dataset",
     "FiniteAugment",
     "HeldOut",
+    "MixUp",
+    "MixingAugment",
     "RandomCrop",
+    "combine_augments",
     "crop_and_flip",
     "hold_out",
     "load_cifar10",

@@ -82,8 +82,8 @@ class RandomCrop:
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """See :meth:`FiniteAugment.draw`: ``(row * shifts + column) * 2 + mirrored``."""
-        row, column = torch.randint(0, self._shifts, (2, count, 1), generator=generator)[..., 0]
-        variants = row * self._shifts + column
+        shifts = torch.randint(0, self._shifts, (2, count, 1), generator=generator)
+        variants = shifts[0, :, 0] * self._shifts + shifts[1, :, 0]
         if self.mirror:
             mirrored = torch.rand(count, 1, generator=generator)[:, 0] < 0.5
             variants = variants * 2 + mirrored

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from systolith.data.dataset import DataError, Dataset
+from systolith.data.normalization import COLOURS
 
 __all__ = ["load_cifar10"]
 
@@ -19,8 +20,6 @@ IMAGE_BYTES = 3 * 32 * 32
 HIGHEST_LABEL = 9
 TRAIN_FILES = tuple(f"data_batch_{i}" for i in range(1, 6))
 TEST_FILE = "test_batch"
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
 UNREADABLE = (
     *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, EOFError),
     *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
@@ -64,7 +63,8 @@ def load_cifar10(path: Path, *, normalize: bool = False) -> Dataset:
         test_images=_images(test_x),
         test_labels=torch.from_numpy(test_y.astype(np.int64)),
     )
-    return data.normalize(MEAN, DEVIATION) if normalize else data
+    colours = COLOURS[data.name]
+    return data.normalize(colours.mean, colours.deviation) if normalize else data
 
 
 def _read(path: Path) -> tuple[ImagesAndLabels, ImagesAndLabels]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from systolith.data._idx import find_idx, read_idx
 from systolith.data.dataset import DataError, Dataset
+from systolith.data.normalization import COLOURS
 
 __all__ = ["load_fashion_mnist", "load_mnist"]
 
@@ -50,7 +51,8 @@ def load_mnist(path: Path, *, normalize: bool = False) -> Dataset:
     IEEE 1998).
     """
     data = _load("mnist", Path(path))
-    return data.normalize([0.1307], [0.3081]) if normalize else data
+    colours = COLOURS["mnist"]
+    return data.normalize(colours.mean, colours.deviation) if normalize else data
 
 
 def load_fashion_mnist(path: Path, *, normalize: bool = False) -> Dataset:
@@ -63,7 +65,8 @@ def load_fashion_mnist(path: Path, *, normalize: bool = False) -> Dataset:
     Xiao, Rasul, Vollgraf: Fashion-MNIST (2017), a drop-in replacement for MNIST.
     """
     data = _load("fashion-mnist", Path(path))
-    return data.normalize([0.2860], [0.3530]) if normalize else data
+    colours = COLOURS["fashion_mnist"]
+    return data.normalize(colours.mean, colours.deviation) if normalize else data
 
 
 def _load(name: str, path: Path) -> Dataset:

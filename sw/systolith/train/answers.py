@@ -62,8 +62,9 @@ class Answers:
     def _run(self, images: Tensor) -> Tensor:
         count = len(images)
         filled = torch.cat([images, images[-1:].expand(TEACHER_BATCH - count, -1, -1, -1)])
+        filled = filled.contiguous(memory_format=self._precision.memory_format)
         with torch.no_grad(), self._precision.autocast(images.device):
-            logits = self._model(filled.contiguous(memory_format=self._precision.memory_format))
+            logits: Tensor = self._model(filled)
         return logits[:count].half()
 
 
@@ -74,7 +75,7 @@ def hash_parts(*parts: Tensor | str) -> str:
         if isinstance(part, Tensor):
             values = part.detach().cpu().contiguous()
             digest.update(f"{values.dtype} {tuple(values.shape)} ".encode())
-            digest.update(values.reshape(-1).view(torch.uint8).numpy())
+            digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
         else:
             digest.update(f"{part} ".encode())
     return digest.hexdigest()[:32]

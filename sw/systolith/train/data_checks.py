@@ -11,7 +11,7 @@ from systolith.data import Dataset
 from systolith.trace import evaluating
 from systolith.train.teacher import Teacher
 
-__all__ = ["fit_problems", "output_problems"]
+__all__ = ["count_outputs", "fit_problems", "output_problems"]
 
 PROBED_IMAGES = 2
 
@@ -72,6 +72,14 @@ def fit_problems(
             f"batch_size {batch_size} leaves a last batch of 1 image of {len(images)}, whose "
             f"{', '.join(single)} would be the mean of one value each; give another batch_size"
         )
+
+
+def count_outputs(model: nn.Module, data: Dataset) -> int:
+    """Return the number of classes of a model that :func:`fit_problems` accepts."""
+    device = next(model.parameters()).device
+    with evaluating(model):
+        outputs = model(data.train_images[:PROBED_IMAGES].to(device))
+    return int(outputs.shape[1])
 
 
 def output_problems(outputs: Tensor, labels: Tensor, what: str) -> Iterator[str]:

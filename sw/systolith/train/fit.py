@@ -10,14 +10,14 @@ from time import monotonic
 import torch
 from torch import Tensor, nn
 
-from systolith.data import Augment, Dataset
+from systolith.data import Augment, Dataset, MixingAugment
 from systolith.foundation import no_progress
 from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier
 from systolith.trace import evaluating
 from systolith.train.averaging import average_weights, take_average_
 from systolith.train.batches import Batch, draw_batches
 from systolith.train.checkpoint import TrainingState
-from systolith.train.data_checks import fit_problems, output_problems
+from systolith.train.data_checks import count_outputs, fit_problems, output_problems
 from systolith.train.errors import DivergedError, TrainingError
 from systolith.train.objectives import CrossEntropy, TrainingObjective, describe_setting
 from systolith.train.optimizers import Algorithm, anneal, make_optimizer
@@ -45,7 +45,7 @@ def fit(
     weight_decay: float = 1e-3,
     algorithm: Algorithm = Algorithm.ADAMW,
     precision: Precision = Precision.FLOAT32,
-    augment: Augment | None = None,
+    augment: Augment | MixingAugment | None = None,
     objective: TrainingObjective = CROSS_ENTROPY,
     teacher: Teacher | None = None,
     ema: float | None = None,
@@ -81,7 +81,7 @@ def fit(
         Optimizer.
     precision : Precision
         Arithmetic of forward and backward.
-    augment : Augment, optional
+    augment : Augment or MixingAugment, optional
         Applied to each batch.
     objective : callable
         The loss; :class:`CrossEntropy` without label smoothing by default.
@@ -150,6 +150,7 @@ def fit(
         settings=settings,
     )
     clock = _Clock()
+    classes = count_outputs(model, data) if epochs else 0
     model.train()
     precision.arrange_(model)
     answers = teacher.answer(data, augment, precision, device) if teacher and epochs else None
@@ -158,7 +159,7 @@ def fit(
         first = state.load(checkpoint) if checkpoint and checkpoint.exists() else 0
         for epoch in range(first, epochs):
             loss_sum, right, seen = 0.0, 0, 0
-            batches = draw_batches(data, batch_size, augment, generator, device)
+            batches = draw_batches(data, batch_size, augment, generator, device, classes)
             for step, batch in enumerate(batches, 1):
                 elapsed = (epoch * steps + step - 1) / (epochs * steps)
                 for group in optimizer.param_groups:
@@ -179,7 +180,7 @@ def fit(
                 if average is not None:
                     average.update_parameters(model)
                 loss_sum += loss * len(batch.labels)
-                right += int((logits.argmax(1) == batch.labels).sum())
+                right += int((logits.argmax(1) == batch.classes).sum())
                 seen += len(batch.labels)
                 if clock.strikes(last=step == steps):
                     done = (epoch - first) * steps + step

@@ -1,5 +1,6 @@
 """Objectives: what training minimizes, besides the distance to a teacher."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from torch.nn import functional as F
 from systolith.train.errors import TrainingError
 
 __all__ = ["CrossEntropy", "TrainingObjective", "describe_setting"]
+
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 TrainingObjective = Callable[[Tensor, Tensor], Tensor]
 """Maps logits, float32 of shape (N, classes), and labels to a scalar, usually a mean over images.
@@ -60,5 +63,5 @@ def describe_setting(setting: Any) -> str | None:
     if setting is None:
         return None
     if is_dataclass(setting):
-        return repr(setting)
+        return ADDRESS.sub("", repr(setting))
     return str(getattr(setting, "__qualname__", type(setting).__qualname__))

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from systolith.data import Augment, Dataset
+from systolith.data import Augment, Dataset, MixingAugment
 from systolith.foundation import no_progress
 from systolith.train.fit import fit
 from systolith.train.objectives import CrossEntropy, TrainingObjective
@@ -36,9 +36,9 @@ class Recipe:
         chosen.
     learning_rate : float
         Highest learning rate of the float phase; later phases have lower ones.
-    batch_size, weight_decay, algorithm, precision
+    warmup, batch_size, weight_decay, algorithm, precision
         See :func:`fit`. Quantized training has no weight decay.
-    augment : Augment, optional
+    augment : Augment or MixingAugment, optional
         Applied to each batch of all phases.
     objective : callable
         Loss of all phases; see :func:`fit`.
@@ -55,11 +55,12 @@ class Recipe:
     prune_epochs: int = 20
     quantize_epochs: int = 10
     learning_rate: float = 3e-3
+    warmup: float = 0.0
     batch_size: int = 64
     weight_decay: float = 1e-3
     algorithm: Algorithm = Algorithm.ADAMW
     precision: Precision = Precision.FLOAT32
-    augment: Augment | None = None
+    augment: Augment | MixingAugment | None = None
     objective: TrainingObjective = CrossEntropy()
     teacher: Teacher | DenseTeacher | None = None
     ema: float | None = None
@@ -89,6 +90,7 @@ class Recipe:
         A :class:`DenseTeacher` teaches nothing before :meth:`taught_by`.
         """
         return {
+            "warmup": self.warmup,
             "batch_size": self.batch_size,
             "algorithm": self.algorithm,
             "precision": self.precision,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from systolith.data import Augment, Dataset, FiniteAugment
+from systolith.data import Augment, Dataset, FiniteAugment, MixingAugment
 from systolith.train.answers import TEACHER_BATCH, Answers, hash_parts
 from systolith.train.errors import TrainingError
 from systolith.train.logits import LogitTable
@@ -124,7 +124,11 @@ class Teacher:
         return (1 - self.weight) * objective + self.weight * self.temperature**2 * divergence
 
     def answer(
-        self, data: Dataset, augment: Augment | None, precision: Precision, device: torch.device
+        self,
+        data: Dataset,
+        augment: Augment | MixingAugment | None,
+        precision: Precision,
+        device: torch.device,
     ) -> "Answers":
         """Prepare the teacher for one training."""
         model = self._model.to(device)

@@ -45,12 +45,12 @@ def test_a_limit_that_nothing_keeps_is_known_before_training(
     space = _space(limits)
     data = make_data(space.experiment.data, 0, Path())
     with pytest.raises(UsageError, match=message):
-        check_search(space, DigitsCNN, data)
+        check_search(space, DigitsCNN, data, Path())
 
 
 def test_limits_that_a_mixed_design_keeps_are_searched_for() -> None:
     space = _space({"luts": 1e6, "accuracy": 0.99})
-    check_search(space, DigitsCNN, make_data(space.experiment.data, 0, Path()))
+    check_search(space, DigitsCNN, make_data(space.experiment.data, 0, Path()), Path())
 
 
 @pytest.mark.parametrize("name", SamplerName)

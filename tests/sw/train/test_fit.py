@@ -239,6 +239,30 @@ def test_refuses_numbers_out_of_range_all_at_once() -> None:
         )
 
 
+def test_gradients_are_clipped_to_their_norm() -> None:
+    start, states = _model().state_dict(), []
+    for clip_norm in (None, 1e3, 1e-3):
+        model = _model()
+        fit(
+            model,
+            _data(),
+            epochs=1,
+            batch_size=70,
+            learning_rate=1.0,
+            weight_decay=0,
+            algorithm=Algorithm.SGD,
+            clip_norm=clip_norm,
+        )
+        states.append(model.state_dict())
+    plain, loose, tight = states
+    assert all(torch.equal(plain[name], loose[name]) for name in plain)
+    moved = [tight[name] - start[name] for name, _ in _model().named_parameters()]
+    norm = torch.cat([part.flatten() for part in moved]).norm()
+    assert norm == pytest.approx(1e-3 * (1 + 0.9), rel=1e-3)  # Nesterov's first step
+    with pytest.raises(ValueError, match=r"^clip_norm must be positive, got 0$"):
+        fit(_model(), _data(), epochs=1, clip_norm=0)
+
+
 def test_a_loss_that_is_no_number_is_an_error() -> None:
     model = _model()
     with torch.no_grad():

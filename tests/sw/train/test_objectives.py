@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from systolith.data import Dataset
+from systolith.data import Dataset, combine_augments, shift_images
 from systolith.train import CrossEntropy, TrainingError, fit
 from systolith.train.objectives import describe_setting
 
@@ -48,8 +48,16 @@ def test_training_takes_any_objective() -> None:
     assert set(seen) == {(torch.float32, torch.int64)}
 
 
+def _same(images: Tensor, generator: torch.Generator) -> Tensor:
+    return images
+
+
 def test_descriptions_are_the_same_in_each_process() -> None:
     assert describe_setting(None) is None
     assert describe_setting(CrossEntropy()) == "CrossEntropy(label_smoothing=0.0)"
+    chain = combine_augments([shift_images, _same])
+    assert describe_setting(chain) == (
+        "_Chain(parts=(RandomCrop(padding=1, mirror=False), <function _same>))"
+    )
     assert describe_setting(nn.CrossEntropyLoss()) == "CrossEntropyLoss"
     assert describe_setting(torch.nn.functional.cross_entropy) == "cross_entropy"

@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from systolith.data import Augment, Dataset, crop_and_flip, shift_images
+from systolith.data import (
+    Augment,
+    Dataset,
+    MixingAugment,
+    MixUp,
+    combine_augments,
+    crop_and_flip,
+    shift_images,
+)
 from systolith.foundation import no_progress
 from systolith.train import (
     Algorithm,
@@ -50,7 +58,7 @@ def _model(seed: int = 0, channels: int = 4, classes: int = 3) -> nn.Module:
 
 def _train(
     teacher: Teacher | None,
-    augment: Augment | None = None,
+    augment: Augment | MixingAugment | None = None,
     precision: Precision = Precision.FLOAT32,
     progress: EpochCallback = no_progress,
     checkpoint: Path | None = None,
@@ -190,6 +198,21 @@ def test_interrupted_distillation_resumes_with_identical_results(
     assert _same(straight, _train(teacher("b"), shift_images, checkpoint=checkpoint))
     with pytest.raises(ValueError, match=r"is of other training; .*: teacher is None, was \w{32},"):
         _train(None, shift_images, checkpoint=checkpoint)
+
+
+def test_mixed_images_have_mixed_labels_and_answers_of_their_own(tmp_path: Path) -> None:
+    augment = combine_augments([crop_and_flip, MixUp(alpha=1.0)])
+    teacher = Teacher(_model(1), cache=tmp_path)
+    wanted = _train(teacher, augment)
+    assert _same(wanted, _train(teacher, augment)) and not any(tmp_path.iterdir())
+    assert not _same(wanted, _train(teacher, crop_and_flip))
+
+
+def test_a_table_that_does_not_fit_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = _train(Teacher(_model(1)), crop_and_flip)
+    monkeypatch.setattr("systolith.train.teacher.MEMORY_BYTES", 70 * 162 * 7 - 1)
+    monkeypatch.setattr(LogitTable, "__init__", None)
+    assert _same(wanted, _train(Teacher(_model(1)), crop_and_flip))
 
 
 def test_the_teacher_stays_as_it_was_given() -> None:

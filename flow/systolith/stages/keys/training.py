@@ -16,10 +16,14 @@ from systolith.stages.keys.closure import Import
 from systolith.stages.keys.inputs import Inputs, flatten_keys, join_inputs
 from systolith.stages.keys.program import digest_array, digest_file, digest_program
 from systolith.stages.keys.user_code import digest_sources
+from systolith.train import DenseTeacher, Teacher
 
 __all__ = ["TrainingInputs", "digest_tensor"]
 
-TRAINING = ("batch_size", "learning_rate", "weight_decay", "algorithm", "precision")
+TRAINING = (
+    *("batch_size", "learning_rate", "warmup", "weight_decay", "clip_norm", "algorithm"),
+    *("precision", "label_smoothing", "ema"),
+)
 
 
 class TrainingInputs:
@@ -33,6 +37,8 @@ class TrainingInputs:
     data : Dataset
     fresh : callable
         Makes the untrained model.
+    teach : callable
+        Makes the teacher.
     """
 
     def __init__(
@@ -41,8 +47,10 @@ class TrainingInputs:
         folder: Path,
         data: Dataset,
         fresh: Callable[[], nn.Module],
+        teach: Callable[[], Teacher | DenseTeacher | None],
     ) -> None:
-        self.experiment, self.folder, self.data, self.fresh = experiment, folder, data, fresh
+        self.experiment, self.folder, self.data = experiment, folder, data
+        self.fresh, self.teach = fresh, teach
 
     def of(self, stage: str) -> Inputs:
         """Return everything that a stage reads, except the files of earlier stages."""
@@ -53,8 +61,23 @@ class TrainingInputs:
             "lower": self._lower,
         }[stage]
         used = [self.model, self.pixels]
+        if self._is_taught(stage):
+            used.append(self.teacher)
         program = digest_program(stage, sorted(self._imports, key=str))
         return join_inputs(program, *used, {"setting": dict(settings())})
+
+    def _is_taught(self, stage: str) -> bool:
+        """Whether a stage trains with the teacher."""
+        teacher, train = self.experiment.train.teacher, self.experiment.train
+        joint = [_is_joint(step) for step in self.experiment.prune]
+        if teacher is None:
+            return False
+        return {
+            "train": bool(train.float_epochs) and not teacher.is_dense,
+            "prune": not all(joint),
+            "quantize": bool(train.quantize_epochs) or any(joint),
+            "lower": False,
+        }[stage]
 
     @cached_property
     def model(self) -> Inputs:
@@ -72,6 +95,22 @@ class TrainingInputs:
         # A factory may read a file of its own. Weights that are drawn without a seed do not count.
         initial = {"initial weights": first} if first == second else {}
         return join_inputs(inputs, sources, {"weights": initial})
+
+    @cached_property
+    def teacher(self) -> Inputs:
+        """Settings of the teacher, and where its weights come from, unless it is the model."""
+        section = self.experiment.train.teacher
+        assert section is not None
+        content = section.model_dump(mode="json", exclude={"cache"})
+        inputs: dict[str, Any] = {"setting": dict(flatten_keys("train.teacher", content))}
+        if section.weights is not None:
+            inputs["weights"] = {section.weights: digest_file(self.folder / section.weights)}
+        if section.is_dense or section.factory in MODELS:
+            return inputs
+        teacher = self.teach()
+        assert isinstance(teacher, Teacher)
+        sources, _ = digest_sources(section.factory, self.folder)
+        return join_inputs(inputs, sources, {"weights": {"teacher": teacher.digest}})
 
     @cached_property
     def pixels(self) -> Inputs:
@@ -144,7 +183,7 @@ class TrainingInputs:
         train = self.experiment.train
         for key in (*TRAINING, "threads"):
             yield f"train.{key}", getattr(train, key)
-        yield "data.augment", self.experiment.data.augment
+        yield "data.augment", ", ".join(self.experiment.data.augment)
 
 
 def _is_joint(step: PruneSection) -> bool:
