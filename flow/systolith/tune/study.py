@@ -15,7 +15,7 @@ from torch import nn
 
 from systolith.config import Experiment, merge_tables
 from systolith.foundation import Progress, ProgressCallback, UsageError, no_progress
-from systolith.stages.factories import make_model
+from systolith.stages.factories import make_model, make_teacher
 from systolith.stages.keys import join_inputs
 from systolith.stages.keys.training import TrainingInputs
 from systolith.tune.design_points import DesignPoint, DesignPoints
@@ -193,8 +193,15 @@ class Study:
             exclude={**left_out, "verify": True, "simulate": True, "build": True}
         )
         data = load_judged_data(self.experiment, self.base)
-        reading = TrainingInputs(self.experiment, self.base, data, self._fresh_model)
-        made_of = json.dumps(join_inputs(reading.model, reading.pixels), sort_keys=True)
+        reading = TrainingInputs(
+            self.experiment,
+            self.base,
+            data,
+            self._fresh_model,
+            lambda: make_teacher(self.experiment, data, self.base),
+        )
+        inputs = join_inputs(reading.model, reading.pixels, reading.teacher)
+        made_of = json.dumps(inputs, sort_keys=True)
         return hashlib.sha256((content + made_of).encode()).hexdigest()
 
     def _fresh_model(self) -> nn.Module:

@@ -100,7 +100,8 @@ class TrainingInputs:
     def teacher(self) -> Inputs:
         """Settings of the teacher, and where its weights come from, unless it is the model."""
         section = self.experiment.train.teacher
-        assert section is not None
+        if section is None:
+            return {}
         content = section.model_dump(mode="json", exclude={"cache"})
         inputs: dict[str, Any] = {"setting": dict(flatten_keys("train.teacher", content))}
         if section.weights is not None:
