@@ -14,6 +14,8 @@ from systolith.prune import SRSTE, ScorePruner, all_convolutions_but_first
 from systolith.quant import QuantConfig, prepare
 from systolith.train import CrossEntropy, Teacher
 
+SMALL_EPOCHS = 30
+
 Settings = Callable[[DigitsBench], Mapping[str, Any]]
 """Arguments of training that a trial adds."""
 
@@ -43,7 +45,7 @@ def train_small(bench: DigitsBench, settings: Settings) -> Mapping[str, float]:
             *(nn.Conv2d(8, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
             *(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(32, 10)),
         )
-    bench.fit(model, learning_rate=3e-3, **settings(bench))
+    bench.fit(model, epochs=SMALL_EPOCHS, learning_rate=3e-3, **settings(bench))
     return bench.judge(model)
 
 
