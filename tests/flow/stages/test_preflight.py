@@ -256,7 +256,7 @@ MISFIT = "in_channels divisible by 3, but layer '2' has 8"
         ),
         (
             _text(more=RULES).replace("data.factory", "data.augment = 'spin'\ndata.factory"),
-            ["data.augment: must be 'none', ", MISFIT],
+            ["data.augment[0]: must be 'none', ", MISFIT],
         ),
         (
             _text("odd", "nan_pixels", more=RULES).replace("model.f", "model.wieghts = 1\nmodel.f"),
