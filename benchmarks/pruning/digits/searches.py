@@ -44,7 +44,7 @@ from systolith.train import Recipe
 
 SHARES = (0.12, 0.3)
 """Of the MACs."""
-KERNELS = KOutOfN(4, 8, Granularity.KERNEL)
+KERNELS = {f"{k}of8": KOutOfN(k, 8, Granularity.KERNEL) for k in (4, 1)}
 SEARCHED = ("conv2", "conv3")
 PARTICLES, GENERATIONS = 32, 12
 IMAGES = 200
@@ -54,10 +54,12 @@ OLD = LinearFilterEnsemble(keep=0.9, per_unit=1.0, ridge=1.0, log=False)
 """Few masks that drop many filters, a weak penalty: the ranking is near noise."""
 
 
-def search_kernels(bench: DigitsBench, method: str, loss: Loss) -> Mapping[str, float]:
-    """Keep 4 of 8 kernels in two layers; judge before and after 12 epochs."""
+def search_kernels(
+    bench: DigitsBench, method: str, select: KOutOfN, loss: Loss
+) -> Mapping[str, float]:
+    """Keep k of 8 kernels in two layers; judge before and after 12 epochs."""
     model = bench.trained()
-    masks = _kernel_masks(bench, method, loss)
+    masks = _kernel_masks(bench, method, select, loss)
     masks.apply_(model)
     before = bench.judge(model)
     bench.fit(model, sparsifier=FrozenMasks(masks))
@@ -65,9 +67,9 @@ def search_kernels(bench: DigitsBench, method: str, loss: Loss) -> Mapping[str, 
     return {**{f"{name}_before": value for name, value in before.items()}, **bench.judge(model)}
 
 
-def _kernel_masks(bench: DigitsBench, method: str, loss: Loss) -> MaskSet:
+def _kernel_masks(bench: DigitsBench, method: str, select: KOutOfN, loss: Loss) -> MaskSet:
     model, generator = bench.trained(), torch.Generator().manual_seed(bench.seed)
-    patterns = dict.fromkeys(SEARCHED, Pattern(select=KERNELS))
+    patterns = dict.fromkeys(SEARCHED, Pattern(select=select))
 
     def random(name: str, weight: Tensor) -> Tensor:
         return torch.rand(weight.shape, generator=generator)
@@ -78,7 +80,7 @@ def _kernel_masks(bench: DigitsBench, method: str, loss: Loss) -> MaskSet:
         case "magnitude":
             return ScorePruner(patterns=patterns).masks(model)
     kind = {"particles": ParticleFilter, "best-of-random": BestOfRandom}[method]
-    plan = dict.fromkeys(SEARCHED, LayerPlan(select=KERNELS))
+    plan = dict.fromkeys(SEARCHED, LayerPlan(select=select))
     search = kind(particles=PARTICLES, generations=GENERATIONS)
     return prune_by_particles(model, _split(bench, loss), plan, search=search, seed=bench.seed)
 
@@ -157,11 +159,14 @@ TRIALS: Mapping[str, Trial] = {
         for method in ("l1", "taylor", "lfe-old", "lfe")
     },
     **{
-        f"kernels-{method}": partial(search_kernels, method=method, loss=Loss.CROSS_ENTROPY)
+        f"kernels-{method}-{name}": partial(
+            search_kernels, method=method, select=select, loss=Loss.CROSS_ENTROPY
+        )
+        for name, select in KERNELS.items()
         for method in ("random", "best-of-random", "magnitude", "particles")
     },
-    "kernels-particles-misclassification": partial(
-        search_kernels, method="particles", loss=Loss.MISCLASSIFICATION
+    "kernels-particles-4of8-misclassification": partial(
+        search_kernels, method="particles", select=KERNELS["4of8"], loss=Loss.MISCLASSIFICATION
     ),
     **{
         f"{name}-{share * 100:.0f}%": trial
