@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -81,7 +81,7 @@ def prune_by_ensembles(
     """Remove the filters with the lowest scores of ensembles, some in each round.
 
     After round r of R, the share ``budget.keep ** (r / R)`` of the cost is kept, so each round
-    removes the same share of what is left.
+    removes the same share of what is left; ratios of single groups are as far on their way.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def prune_by_ensembles(
                 f"keep={ensemble.share(left):.3g} the median loss is {scores.median_loss:.3g}",
                 stacklevel=2,
             )
-        share = replace(budget, keep=budget.keep ** (done / rounds))
+        share = budget.relaxed(budget.keep ** (done / rounds))
         worth = _per_cost(scores, masks, budget) if per_cost else scores
         chosen = _select(removable, worth, share, ensemble.per_layer)
         # Removed filters stay removed, even if rounding removed more than this share.

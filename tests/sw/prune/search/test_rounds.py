@@ -93,6 +93,20 @@ def test_keeps_the_worthiest_of_each_layer() -> None:
         assert torch.equal(mask.nonzero()[:, 0], best.sort().values)
 
 
+def test_ratios_of_groups_are_reached_in_rounds_like_the_budget() -> None:
+    reports: list[EnsembleProgress] = []
+    prune_by_ensembles(
+        DigitsCNN(),
+        _split(),
+        FilterBudget(keep=0.5, ratios={"conv2": 0.25}),
+        ensemble=EXACT,
+        losses=_losses,
+        rounds=2,
+        report=reports.append,
+    )
+    assert [report.kept["conv2"] for report in reports] == [18, 8]
+
+
 def test_meets_a_budget_on_macs_and_what_is_left_computes_the_same() -> None:
     model = TinyResNet(width=8).eval()
     split = _split()
