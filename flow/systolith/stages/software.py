@@ -1,5 +1,6 @@
 """The stages of the software half: train, prune, quantize and lower the model."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -130,6 +131,8 @@ class ExperimentSource:
         """Check the model, the data and everything that the experiment says about them."""
         if (check := self.check_model(problems, judge)) is not None:
             problems.errors += check.errors()
+            for warning in check.warnings:
+                warnings.warn(str(warning), stacklevel=2)
 
     def check_model(self, problems: ProblemCollector, judge: Judge | None) -> ModelCheck | None:
         """Return what pruning, quantization and lowering refuse; `problems` gets all others."""

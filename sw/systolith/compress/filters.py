@@ -78,6 +78,7 @@ def check_removal(model: nn.Module, trainer: Trainer, pruning: FilterRemoval) ->
     groups = find_channel_groups(model, trainer.data.train_images[:2])
     if isinstance(pruning, EnsemblePruning):
         _warn_of_few_masks(groups, pruning)
+        _warn_of_few_epochs(trainer.prune_epochs(pruning), pruning)
     if isinstance(pruning, FilterPruning):
         budget = _budget(model, groups, trainer.data, pruning)
         check_budget(groups, budget)
@@ -176,6 +177,15 @@ def _warn_of_few_masks(groups: tuple[ChannelGroup, ...], pruning: EnsemblePrunin
         )
 
 
+def _warn_of_few_epochs(epochs: int, pruning: EnsemblePruning) -> None:
+    if 0 < epochs < (least := BETWEEN * (pruning.rounds - 1)):
+        warnings.warn(
+            f"prune: lfe trains between rounds, which needs at least {least} epochs for "
+            f"{pruning.rounds} rounds, got {epochs}",
+            stacklevel=4,
+        )
+
+
 def _choose_by_ensembles(
     model: nn.Module,
     trainer: Trainer,
@@ -191,12 +201,7 @@ def _choose_by_ensembles(
     if pruning.members is not None:
         ensemble = LinearFilterEnsemble(per_unit=max(pruning.members / units, 1.0))
     total = trainer.prune_epochs(pruning)
-    if 0 < total < (least := BETWEEN * (pruning.rounds - 1)):
-        warnings.warn(
-            f"prune: lfe trains between rounds, which needs at least {least} epochs for "
-            f"{pruning.rounds} rounds, got {total}",
-            stacklevel=4,
-        )
+    _warn_of_few_epochs(total, pruning)
     epochs = split_epochs(total, pruning.rounds)
     numbers = count(0 if state is None else state["round"])
 

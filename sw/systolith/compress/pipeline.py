@@ -1,5 +1,6 @@
 """The path from a float model to a pruned, quantized one."""
 
+import warnings
 from collections.abc import Sequence
 from typing import TypeGuard
 
@@ -86,7 +87,10 @@ def compress_model(
         can know.
     """
     images = trainer.data.calibration_images
-    check_model(model, images, prunings, bits, trainer=trainer).raise_if_any()
+    check = check_model(model, images, prunings, bits, trainer=trainer)
+    check.raise_if_any()
+    for warning in check.warnings:
+        warnings.warn(str(warning), stacklevel=2)
     train_float(
         model, trainer.data, trainer.recipe, trainer.progress, trainer.checkpoint_path("float")
     )

@@ -106,7 +106,7 @@ def check_model(
         for problem in name_problems(step, dict.fromkeys(part), by_name, names)
     ]
     notes = () if quantized is None else quantized.notes
-    schedules = [str(warning.message) for warning in caught]
+    schedules = [] if trainer is None else [str(warning.message) for warning in caught]
     doubts = [
         ModelProblem(step=CheckStep.PRUNE, text=text, remedy=remedy)
         for text, remedy in (*pruning.doubts, *((text, "") for text in schedules))

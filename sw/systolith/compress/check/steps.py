@@ -61,7 +61,9 @@ def check_prunings(model: nn.Module, data: Dataset, prunings: Sequence[Pruning])
         With every layer, pattern and budget that does not fit; or if a method holds out more images
         than there are.
     """
-    findings = rehearse_prunings(model, Trainer(data=data), prunings, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the epochs are not known
+        findings = rehearse_prunings(model, Trainer(data=data), prunings, None)
     PruneError.raise_if_any([*hold_out_problems(data, prunings), *findings.problems])
     for text, remedy in findings.doubts:
         warnings.warn(f"{text}; {remedy}" if remedy else text, stacklevel=2)
@@ -91,7 +93,7 @@ def rehearse_prunings(
     model : nn.Module
         Untrained; not changed.
     trainer : Trainer
-        Only its data and seed are used.
+        Its data, seed and epochs are used.
     prunings : sequence of Pruning
     quantized : QuantizedModel or None
         Its quantized form, for joint methods; None if it is not known.

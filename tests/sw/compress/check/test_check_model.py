@@ -27,7 +27,7 @@ from systolith.foundation import UsageError
 from systolith.models import DigitsCNN
 from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron, Strided
 from systolith.quant import LayerBits, QuantConfig
-from systolith.train import EpochProgress
+from systolith.train import EpochProgress, Recipe
 
 IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -173,3 +173,20 @@ def test_the_model_stays_as_it_is_and_warnings_are_caught() -> None:
     assert check.notes and "left out" in check.notes[0] and not check.warnings
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert model.training
+
+
+@pytest.mark.parametrize(
+    ("pruning", "text"),
+    [
+        (SPPPruning(patterns={"conv2": Pattern(select=KOutOfN(1, 4))}, epochs=1), "SPP needs"),
+        (GDPPruning(keep=0.5, epochs=1), "GDP needs"),
+        (EnsemblePruning(keep=0.9, images=2, rounds=2, epochs=1), "lfe trains between rounds"),
+    ],
+)
+def test_schedules_that_cannot_finish_warn_before_training(pruning: Pruning, text: str) -> None:
+    data = load_digits()
+    few = Trainer(data=data, recipe=Recipe(batch_size=1400))
+    check = check_model(DigitsCNN(), data.train_images[:8], [pruning], trainer=few)
+    assert check.accepted
+    assert any(text in str(warning) for warning in check.warnings), check.warnings
+    assert not check_model(DigitsCNN(), data.train_images[:8], [pruning]).warnings
