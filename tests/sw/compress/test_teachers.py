@@ -48,6 +48,7 @@ def _same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.filterwarnings("default:SPP needs")
 def test_the_dense_network_teaches_its_pruning_and_its_quantization(data: Dataset) -> None:
     prunings = [SPPPruning(patterns=PATTERNS)]
     whole = compress_model(DigitsCNN(), Trainer(data=data, recipe=TAUGHT), prunings)

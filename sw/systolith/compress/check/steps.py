@@ -25,6 +25,7 @@ from systolith.network import Pattern
 from systolith.prune import PruneError, StridedPattern, find_channel_groups
 from systolith.prune.rules import match_rules
 from systolith.quant import QuantizedModel
+from systolith.train import Recipe
 
 __all__ = [
     "PruningFindings",
@@ -33,6 +34,9 @@ __all__ = [
     "hold_out_problems",
     "rehearse_prunings",
 ]
+
+MANY_EPOCHS = 10_000
+"""Where the epochs are not known, all schedules finish."""
 
 
 @dataclass(slots=True)
@@ -61,9 +65,8 @@ def check_prunings(model: nn.Module, data: Dataset, prunings: Sequence[Pruning])
         With every layer, pattern and budget that does not fit; or if a method holds out more images
         than there are.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the epochs are not known
-        findings = rehearse_prunings(model, Trainer(data=data), prunings, None)
+    trainer = Trainer(data=data, recipe=Recipe(prune_epochs=MANY_EPOCHS))
+    findings = rehearse_prunings(model, trainer, prunings, None)
     PruneError.raise_if_any([*hold_out_problems(data, prunings), *findings.problems])
     for text, remedy in findings.doubts:
         warnings.warn(f"{text}; {remedy}" if remedy else text, stacklevel=2)
