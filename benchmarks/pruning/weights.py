@@ -52,8 +52,6 @@ class Case:
         Widths of weights; activations have 8 bits.
     prune_epochs, quantize_epochs : int
         Epochs of sparse float training, and of quantized training for each width.
-    logit_rate : float
-        Learning rate of DPP's logits.
     teacher : str, optional
         Network whose logits both trainings are distilled from.
     ema : float, optional
@@ -71,7 +69,6 @@ class Case:
     quantize_epochs: int = 1
     learning_rate: float = 0.05
     quantize_rate: float = 0.003
-    logit_rate: float = 0.01
     teacher: str | None = None
     ema: float | None = None
     seed: int = 0
@@ -218,13 +215,7 @@ def make_sparsifier(
         case "srste":
             return SRSTE(ScorePruner(patterns=patterns))
         case "dpp":
-            return DPP(
-                model,
-                patterns,
-                init=LogitInit.MAGNITUDE,
-                learning_rate=case.logit_rate,
-                seed=case.seed,
-            )
+            return DPP(model, patterns, init=LogitInit.MAGNITUDE, seed=case.seed)
         case _:
             raise ValueError(f"method must be dense or one of {METHODS}, got {case.method}")
 
@@ -252,7 +243,7 @@ def labelled() -> list[Case]:
 def distilled() -> list[Case]:
     """Long training with a teacher: the networks that are built."""
     resnet8 = Case(network="resnet8", method="dense", teacher="resnet20", learning_rate=0.03)
-    sparse = replace(resnet8, method="dpp", k=1, n=4, logit_rate=7e-4)
+    sparse = replace(resnet8, method="dpp", k=1, n=4)
     return [
         replace(sparse, shared_by=2, prune_epochs=60, quantize_epochs=20),
         replace(sparse, prune_epochs=60, quantize_epochs=10, bits=(8,)),

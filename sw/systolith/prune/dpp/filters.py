@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from systolith.prune.dpp.mask_logits import LEARNING_RATE, Annealing, MaskLogits
+from systolith.prune.dpp.logit_optimizer import TRAVEL, LogitOptimizer
+from systolith.prune.dpp.mask_logits import Annealing, MaskLogits
 from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.gates import gated_channels
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
-from systolith.prune.own_parameters import OwnParameters
 
 __all__ = ["DPPFilters"]
 
@@ -38,7 +38,7 @@ class DPPFilters:
         Initial logits by group name, such as :func:`systolith.prune.taylor_scores`, standardized to
         a deviation of 0.5, so that a trained network keeps important filters. Groups without scores
         start at random, as all do in the paper.
-    noise, temperature, draw_until, learning_rate, seed
+    noise, temperature, draw_until, travel, seed
         See :class:`systolith.prune.DPP`.
     entropy : float
         Weight of the entropies, at least 0.
@@ -72,7 +72,7 @@ class DPPFilters:
         entropy: float = 1e-5,
         temperature: tuple[float, float] = (5.0, 0.5),
         draw_until: float = 0.8,
-        learning_rate: float = LEARNING_RATE,
+        travel: float = TRAVEL,
         seed: int = 0,
     ) -> None:
         self._groups = {group.name: group for group in groups if group.removable}
@@ -82,7 +82,7 @@ class DPPFilters:
         if noise < 0 or entropy < 0:
             problems.append(f"noise and entropy must be at least 0, got {noise} and {entropy}")
         problems += self._annealing.problems()
-        problems += OwnParameters.problems(learning_rate)
+        problems += LogitOptimizer.problems(travel)
         if problems:
             raise PruneError(problems)
         self._generator = torch.Generator().manual_seed(seed)
@@ -98,7 +98,7 @@ class DPPFilters:
             self._logits[name] = MaskLogits(read, kept, noise=noise, entropy=entropy)
             score = scores[name].cpu().unsqueeze(0) if name in scores else None
             self._logits[name].start_(self._generator, score)
-        self._own = OwnParameters(self.logits().values(), learning_rate=learning_rate)
+        self._optimizer = LogitOptimizer(self.logits().values(), self._annealing, travel=travel)
 
     def logits(self) -> dict[str, nn.Parameter]:
         """Return the logits by group name; float32 (1, size)."""
@@ -109,7 +109,7 @@ class DPPFilters:
         """See :meth:`systolith.prune.Sparsifier.step`."""
         device = next(model.parameters()).device
         drawing = self._annealing.draws_at(progress)
-        self._own.zero_grad_()
+        self._optimizer.begin_(progress)
         gates = {}
         for name, logits in self._logits.items():
             mask = logits.draw_mask(self._generator) if drawing else logits.final_mask()
@@ -120,8 +120,7 @@ class DPPFilters:
             if gate.grad is not None:
                 at_mask = gate.grad.unsqueeze(0).to(self._logits[name].value)
                 self._logits[name].learn_(at_mask, self._annealing.temperature_at(progress))
-        if drawing:
-            self._own.step_(self._annealing.relative_rate_at(progress))
+        self._optimizer.step_(progress)
 
     def filters(self, model: nn.Module) -> FilterMasks:
         """Return the masks that keep the k largest logits of each group, without noise."""
@@ -136,7 +135,7 @@ class DPPFilters:
         """Return the logits, and the states of their optimizer and the random generator."""
         return {
             "logits": {name: logits.value.clone() for name, logits in self._logits.items()},
-            "optimizer": self._own.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.get_state(),
         }
 
@@ -144,7 +143,7 @@ class DPPFilters:
         """Resume from such a state, with identical results."""
         for name, logits in self._logits.items():
             logits.value.copy_(state["logits"][name])
-        self._own.load_state_dict(state["optimizer"])
+        self._optimizer.load_state_dict(state["optimizer"])
         self._generator.set_state(state["generator"])
 
 

@@ -12,12 +12,12 @@ from systolith.network import Pattern
 from systolith.prune.allocation import PatternCost, allocate_patterns, magnitude_losses
 from systolith.prune.dpp.drawn_layer import LogitInit
 from systolith.prune.dpp.layer_patterns import LayerPatterns
-from systolith.prune.dpp.mask_logits import LEARNING_RATE, Annealing
+from systolith.prune.dpp.logit_optimizer import TRAVEL, LogitOptimizer
+from systolith.prune.dpp.mask_logits import Annealing
 from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.dpp.pattern_probabilities import PatternProbabilities
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
-from systolith.prune.own_parameters import OwnParameters
 from systolith.prune.rules import check_patterns, prunable_layers
 
 __all__ = ["LearnedPatterns"]
@@ -49,7 +49,7 @@ class LearnedPatterns:
     slope : PatternCost, optional
         Substitute for a cost that is no sum over layers: a sum over layers, such as MACs, to which
         `cost` is roughly proportional, in any unit. Default: `cost`.
-    init, noise, entropy, temperature, draw_until, learning_rate, seed
+    init, noise, entropy, temperature, draw_until, travel, seed
         See :class:`systolith.prune.DPP`; logits start by magnitude, as patterns are chosen for
         trained networks.
     decide_at : float
@@ -82,7 +82,7 @@ class LearnedPatterns:
         temperature: tuple[float, float] = (5.0, 0.5),
         decide_at: float = 0.1,
         draw_until: float = 0.8,
-        learning_rate: float = LEARNING_RATE,
+        travel: float = TRAVEL,
         seed: int = 0,
     ) -> None:
         self._annealing = Annealing(temperature=temperature, draw_until=draw_until)
@@ -95,7 +95,7 @@ class LearnedPatterns:
             if value is not None and value < 0
         ]
         problems += self._annealing.problems()
-        problems += OwnParameters.problems(learning_rate)
+        problems += LogitOptimizer.problems(travel)
         if not 0 < decide_at <= draw_until:
             problems.append(
                 f"decide_at must lie in 0..draw_until={draw_until}, above 0, got {decide_at}"
@@ -128,7 +128,7 @@ class LearnedPatterns:
             for family in layer.families.values():
                 family.start_(self._generator, layers[name].weight, init)
         # Probabilities of patterns need no optimizer.
-        self._own = OwnParameters(self._logits(), learning_rate=learning_rate)
+        self._optimizer = LogitOptimizer(self._logits(), self._annealing, travel=travel)
         self._chosen: dict[str, Pattern] | None = None
 
     @contextmanager
@@ -136,7 +136,7 @@ class LearnedPatterns:
         """See :meth:`systolith.prune.Sparsifier.step`."""
         choosing = progress < self._decide_at
         drawing = self._annealing.draws_at(progress)
-        self._own.zero_grad_()
+        self._optimizer.begin_(progress)
         if choosing:
             drawn = self._probabilities.draw(self._generator)
             patterns = {n: o[i] for (n, o), i in zip(self._options.items(), drawn, strict=True)}
@@ -157,8 +157,7 @@ class LearnedPatterns:
                 family.learn_(at_mask, self._annealing.temperature_at(progress))
             if (mask := masks.get(f"{name}.weight")) is not None:
                 gradient.masked_fill_(~mask, 0.0)
-        if drawing:
-            self._own.step_(self._annealing.relative_rate_at(progress))
+        self._optimizer.step_(progress)
         if choosing:
             self._probabilities.learn_(scores)
             self._chosen = None
@@ -200,7 +199,7 @@ class LearnedPatterns:
         return {
             "odds": self._probabilities.state_dict(),
             "logits": [parameter.detach().clone() for parameter in self._logits()],
-            "optimizer": self._own.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.get_state(),
         }
 
@@ -209,7 +208,7 @@ class LearnedPatterns:
         self._probabilities.load_state_dict(state["odds"])
         for parameter, value in zip(self._logits(), state["logits"], strict=True):
             parameter.detach().copy_(value)
-        self._own.load_state_dict(state["optimizer"])
+        self._optimizer.load_state_dict(state["optimizer"])
         self._chosen = None
         self._generator.set_state(state["generator"])
 

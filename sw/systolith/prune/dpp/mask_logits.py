@@ -12,8 +12,6 @@ from systolith.prune.dpp.mask_statistics import MaskStatistics, mask_statistics
 __all__ = ["Annealing", "MaskLogits"]
 
 INITIAL_DEVIATION = 0.5
-LEARNING_RATE = 0.1
-"""Of logits, by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ from torch import nn
 
 from systolith.network import Dense, Pattern
 from systolith.prune.dpp.drawn_layer import DrawnLayer, LogitInit
-from systolith.prune.dpp.mask_logits import LEARNING_RATE, Annealing
+from systolith.prune.dpp.logit_optimizer import TRAVEL, LogitOptimizer
+from systolith.prune.dpp.mask_logits import Annealing
 from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
-from systolith.prune.own_parameters import OwnParameters
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.topk import topk_mask
 
@@ -52,9 +52,9 @@ class DPP:
     draw_until : float
         Progress, 0..1, after which the final masks are used and logits are no longer trained. The
         rest of the training fine-tunes the weights.
-    learning_rate : float
-        Learning rate of the logits, by Adam: change of a logit per step; positive. It falls
-        linearly to 0 at `draw_until`.
+    travel : float
+        How far a logit can move during the whole training, by Adam, whatever the number of steps;
+        positive. Steps become smaller, linearly, down to 0 at `draw_until`.
     seed : int
         Seed of logits and noise.
 
@@ -85,7 +85,7 @@ class DPP:
         entropy: float | None = None,
         temperature: tuple[float, float] = (5.0, 0.5),
         draw_until: float = 0.8,
-        learning_rate: float = LEARNING_RATE,
+        travel: float = TRAVEL,
         seed: int = 0,
     ) -> None:
         self._annealing = Annealing(temperature=temperature, draw_until=draw_until)
@@ -95,7 +95,7 @@ class DPP:
             if value is not None and value < 0
         ]
         problems += self._annealing.problems()
-        problems += OwnParameters.problems(learning_rate)
+        problems += LogitOptimizer.problems(travel)
         if problems:
             raise PruneError(problems)
         self._patterns = {
@@ -112,7 +112,7 @@ class DPP:
             drawn = DrawnLayer(pattern, pattern.select, layer.weight, noise=noise, entropy=entropy)
             drawn.start_(self._generator, layer.weight, init)
             self._layers[f"{name}.weight"] = drawn
-        self._own = OwnParameters(self.logits().values(), learning_rate=learning_rate)
+        self._optimizer = LogitOptimizer(self.logits().values(), self._annealing, travel=travel)
 
     def logits(self) -> dict[str, nn.Parameter]:
         """Return the logits by layer name; float32 (J, n)."""
@@ -125,7 +125,7 @@ class DPP:
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""
         drawing = self._annealing.draws_at(progress)
-        self._own.zero_grad_()
+        self._optimizer.begin_(progress)
         masks = self._masks(model, self._generator if drawing else None)
         with masks.applied(model):
             yield
@@ -137,8 +137,7 @@ class DPP:
                 at_mask = weight.grad * weight.detach()
                 self._layers[name].learn_(at_mask, self._annealing.temperature_at(progress))
             weight.grad.masked_fill_(~mask, 0.0)
-        if drawing:
-            self._own.step_(self._annealing.relative_rate_at(progress))
+        self._optimizer.step_(progress)
 
     def masks(self, model: nn.Module) -> MaskSet:
         """Return the masks that keep the k largest logits of each row, without noise."""
@@ -155,7 +154,7 @@ class DPP:
         """Return the logits, and the states of their optimizer and the random generator."""
         return {
             "logits": {name: layer.logits.value.clone() for name, layer in self._layers.items()},
-            "optimizer": self._own.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.get_state(),
         }
 
@@ -163,7 +162,7 @@ class DPP:
         """Resume from such a state, with identical results."""
         for name, layer in self._layers.items():
             layer.logits.value.copy_(state["logits"][name])
-        self._own.load_state_dict(state["optimizer"])
+        self._optimizer.load_state_dict(state["optimizer"])
         self._generator.set_state(state["generator"])
 
     def _masks(self, model: nn.Module, generator: torch.Generator | None) -> MaskSet:

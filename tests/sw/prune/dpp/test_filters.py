@@ -160,7 +160,7 @@ def test_refuses_everything_at_once() -> None:
             noise=-1,
             temperature=(0, 1),
             draw_until=2,
-            learning_rate=torch.inf,
+            travel=torch.inf,
         )
     assert len(caught.value.problems) == 7
     groups = find_channel_groups(_model(), IMAGES)

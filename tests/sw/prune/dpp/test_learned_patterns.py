@@ -298,13 +298,13 @@ def test_refuses_what_does_not_fit_all_at_once() -> None:
             entropy=-2,
             temperature=(0, 1),
             decide_at=0.9,
-            learning_rate=-0.1,
+            travel=-0.1,
         )
     assert list(caught.value.problems) == [
         "noise must be at least 0, got -1",
         "entropy must be at least 0, got -2",
         "temperature must be positive, got (0, 1)",
-        "learning_rate must be positive and finite, got -0.1",
+        "travel must be positive and finite, got -0.1",
         "decide_at must lie in 0..draw_until=0.8, above 0, got 0.9",
         "budget must be positive, got -1",
         "1-out-of-3 pruning needs in_features divisible by 3, but layer 'left' has 16",

@@ -205,7 +205,7 @@ def test_the_noise_scale_decides_how_much_masks_vary() -> None:
     root = _Root(64, 8)
     different = []
     for noise in (0.0, 5.0):
-        dpp = DPP(root, {"fc": Pattern(select=KOutOfN(1, 4))}, noise=noise, learning_rate=1e-6)
+        dpp = DPP(root, {"fc": Pattern(select=KOutOfN(1, 4))}, noise=noise, travel=1e-6)
         kept = []
         for _ in range(2):
             with dpp.step(root, 0.0):
@@ -329,11 +329,11 @@ def test_frozen_weights_keep_their_greatest_and_are_not_drawn() -> None:
 def test_refuses_what_does_not_fit_all_at_once() -> None:
     message = (
         "noise must be at least 0, got -1; temperature must be positive, got (0, 1); "
-        "draw_until must lie in 0..1, got 2; learning_rate must be positive and finite, got 0"
+        "draw_until must lie in 0..1, got 2; travel must be positive and finite, got 0"
     )
     model = nn.Sequential(nn.Linear(4, 2))
     with pytest.raises(PruneError) as caught:
-        DPP(model, {}, noise=-1, temperature=(0, 1), draw_until=2, learning_rate=0)
+        DPP(model, {}, noise=-1, temperature=(0, 1), draw_until=2, travel=0)
     assert list(caught.value.problems) == message.split("; ")
     with pytest.raises(PruneError, match=re.escape("needs in_features divisible by 3")):
         DPP(model, {"0": Pattern(select=KOutOfN(1, 3))})
