@@ -27,7 +27,7 @@ from systolith.train import Algorithm
 PATTERNS = {
     "1of16": Pattern(select=KOutOfN(1, 16)),
     "2of16": Pattern(select=KOutOfN(2, 16)),
-    "kernel-1of4": Pattern(select=KOutOfN(1, 4, Granularity.KERNEL)),
+    "kernel-1of16": Pattern(select=KOutOfN(1, 16, Granularity.KERNEL)),
 }
 SGD = {"algorithm": Algorithm.SGD, "learning_rate": 0.05}
 """Of weights, as in the benchmarks on CIFAR-10; the default is AdamW."""
@@ -64,7 +64,7 @@ METHODS: Mapping[str, Make] = {
     "spp": lambda model, patterns, bench: SPP.for_training(
         model, patterns, steps=_steps(bench), seed=bench.seed
     ),
-    "admm": lambda model, patterns, bench: ADMM(model, patterns),
+    "admm": lambda model, patterns, bench: ADMM.for_training(model, patterns, steps=_steps(bench)),
 }
 
 
@@ -95,9 +95,13 @@ def share_moved(before: MaskSet, after: MaskSet) -> float:
     return moved / sum(int(after[name].sum()) for name in after)
 
 
+RUNS = (("1of16", "", {}), ("1of16", "-sgd", SGD), ("2of16", "", {}), ("kernel-1of16", "", {}))
+"""Pattern, suffix of the name, settings of training."""
+
 TRIALS: Mapping[str, Trial] = {
-    f"{method}-{name}{suffix}": partial(train_with, method=method, pattern=pattern, **settings)
-    for suffix, settings in (("", {}), ("-sgd", SGD))
-    for name, pattern in PATTERNS.items()
+    f"{method}-{name}{suffix}": partial(
+        train_with, method=method, pattern=PATTERNS[name], **settings
+    )
+    for name, suffix, settings in RUNS
     for method in METHODS
 }

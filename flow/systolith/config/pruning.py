@@ -190,7 +190,7 @@ class ADMMSection(WeightSection):
     """Alternating direction method of multipliers: weights are pulled towards the pattern."""
 
     method: Literal["admm"]
-    rho: Positive = 1e-2
+    rho: Positive = 0.1
     """Strength of the pull."""
 
 
@@ -304,7 +304,7 @@ class DJPQSection(RemovalStep):
     method: Literal["djpq"]
     information: Annotated[float, Field(ge=0)] = 1e-3
     """Weight of open gates in the loss."""
-    bit_operations: Annotated[float, Field(ge=0)] = 1.0
+    bit_operations: Annotated[float, Field(ge=0)] = 0.1
     """Weight of the network's bit operations in the loss, relative to 8 bits and no pruning."""
     power_of_two: bool = False
     """Whether widths are limited to 2, 4 and 8 bits."""

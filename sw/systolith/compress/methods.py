@@ -224,7 +224,7 @@ class ADMMPruning(WeightPruning):
     """
 
     method: ClassVar[str] = "admm"
-    rho: float = 1e-2
+    rho: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -397,5 +397,5 @@ class DJPQPruning(FilterRemoval):
 
     method: ClassVar[str] = "djpq"
     information: float = 1e-3
-    bit_operations: float = 1.0
+    bit_operations: float = 0.1
     power_of_two: bool = False

@@ -56,8 +56,9 @@ class DJPQ:
         fine-tuning.
     learning_rate : float
         Learning rate of gates and widths, by Adam: bits per step, or change of log alpha per step;
-        positive. In n steps none moves by more than about n times that; closing a gate, or going
-        down to 3 bits, takes a move of 5. Ranges learn at a tenth of it, in powers of 2 per step.
+        positive. It falls linearly to 0 at `settle_at`, so in n steps none moves by more than about
+        half of n times that. With too low a rate all widths fall alike, and differ only if training
+        lasts. Ranges learn at a tenth of it, in powers of 2 per step.
     seed : int
         Seed of the noise.
 
@@ -101,10 +102,10 @@ class DJPQ:
         images: Tensor,
         *,
         information: float = 1e-3,
-        bit_operations: float = 1.0,
+        bit_operations: float = 0.1,
         power_of_two: bool = False,
         settle_at: float = 0.7,
-        learning_rate: float = 0.05,
+        learning_rate: float = 0.2,
         seed: int = 0,
     ) -> None:
         problems = [
@@ -182,7 +183,7 @@ class DJPQ:
                 torch.autograd.backward(self.weights[name](weight), upstream)
         if not settled:
             torch.autograd.backward(self._penalty())
-            self._settling.step_()
+            self._settling.step_(1 - progress / self._settle_at)
             self._clamp_()
         self._ranges.step_()
 

@@ -1,6 +1,6 @@
 """A quantizer that also learns its number of bits."""
 
-from math import floor, log2, prod
+from math import floor, log2
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,8 @@ class LearnedWidth(nn.Module):
 
     Integers reach from ``-high`` (0 if unsigned) to ``high = 2**(b - signed) - 1``; the step is
     ``range / high``. Forward computes with b = :attr:`width`, a whole number, whose gradient passes
-    straight through to :attr:`bits`: more bits mean a smaller step and less rounding error. Values
-    beyond the range pass their gradient to the range.
+    straight through to :attr:`bits`: more bits mean a smaller step and less rounding error. The
+    range trades the rounding error of values inside for the clipping of values beyond.
 
     Parameters
     ----------
@@ -68,10 +68,9 @@ class LearnedWidth(nn.Module):
         high = 2 ** (width - sign) - 1
         bits = self.bits
         bits = bits + (width - bits).detach()
-        scaled = torch.exp2(self.log2_range) * (prod(x.shape[1:]) * high) ** -0.5
-        reach = torch.exp2(self.log2_range).detach() + (scaled - scaled.detach())
+        reach = torch.exp2(self.log2_range)
         low = -reach if self.signed else torch.zeros_like(reach)
-        step = reach.detach() / (torch.exp2(bits - sign) - 1)
+        step = reach / (torch.exp2(bits - sign) - 1)
         # All values are inside the range; a rounded quotient must not leave it.
         return fake_quantize(x.clamp(low, reach), step, -high - 1, high + 1, 1.0)
 

@@ -18,7 +18,7 @@ from systolith.prune.topk import topk_mask
 
 __all__ = ["ADMM"]
 
-RHO = 1e-2
+RHO = 0.1
 PROJECTIONS = 12
 """In a training whose number of steps is known."""
 FEWEST_PROJECTIONS = 5
@@ -76,7 +76,7 @@ class ADMM:
         *,
         rho: float = RHO,
         interval: int = 20,
-        prune_at: float = 0.6,
+        prune_at: float = 0.4,
     ) -> None:
         problems = []
         if not 0 < rho < inf:
