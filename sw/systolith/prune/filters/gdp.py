@@ -113,7 +113,7 @@ class GDP:
         ramp_until: float = 0.3,
         freeze_at: float = 0.5,
         per_cost: bool | None = None,
-        momentum: float = 0.7,
+        momentum: float = 0.9,
         hysteresis: float = 1.0,
     ) -> None:
         problems = []
