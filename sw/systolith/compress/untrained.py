@@ -17,6 +17,7 @@ from systolith.compress.methods import (
     SRSTEPruning,
 )
 from systolith.compress.trainer import Trainer
+from systolith.data import augment_images
 from systolith.prune import (
     BatchStatistics,
     FilterMasks,
@@ -54,12 +55,11 @@ def recalibrate_trained_(model: nn.Module, trainer: Trainer, pruning: Pruning) -
             pass
         case _:
             return
-    images, augment = trainer.data.calibration_images, trainer.recipe.augment
+    images = trainer.data.calibration_images
     if not trainer.prune_epochs(pruning) or pruning.finetune_epochs or len(images) < 2:
         return
-    if augment is not None:
-        images = augment(images, torch.Generator().manual_seed(trainer.recipe.seed))
-    recalibrate_batch_norms_(model, images)
+    generator = torch.Generator().manual_seed(trainer.recipe.seed)
+    recalibrate_batch_norms_(model, augment_images(images, trainer.recipe.augment, generator))
 
 
 def recalibrate_(

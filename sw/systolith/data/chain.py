@@ -10,7 +10,7 @@ from torch import Tensor
 from systolith.data.augment import Augment, FiniteAugment
 from systolith.data.mixup import MixingAugment
 
-__all__ = ["combine_augments"]
+__all__ = ["augment_images", "combine_augments"]
 
 
 def combine_augments(
@@ -33,6 +33,19 @@ def combine_augments(
     if len(plain) == len(augments):
         return _Chain(tuple(plain))
     return _MixingChain(tuple(augments))
+
+
+def augment_images(
+    images: Tensor, augment: Augment | MixingAugment | None, generator: torch.Generator
+) -> Tensor:
+    """Return images as training sees them, whatever becomes of their labels."""
+    match augment:
+        case None:
+            return images
+        case MixingAugment():
+            return augment.mix(images, torch.zeros(len(images), 1), generator)[0]
+        case _:
+            return augment(images, generator)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ class TrainingState:
         Saved and restored through their ``state_dict``.
     generator : torch.Generator
         Source of the order of images and of augmentation.
+    device : torch.device
+        Device of the model. A GPU has a generator of its own, for dropout.
     settings : mapping of str to Any
         Arguments of the training; a checkpoint with other arguments is refused.
     """
@@ -40,6 +42,7 @@ class TrainingState:
     sparsifier: Sparsifier | None
     average: AveragedModel | None
     generator: torch.Generator
+    device: torch.device
     settings: Mapping[str, Any]
 
     def save(self, path: Path, epochs_done: int) -> None:
@@ -53,6 +56,7 @@ class TrainingState:
             "average": {} if self.average is None else self.average.state_dict(),
             "generator": self.generator.get_state(),
             "random": torch.get_rng_state(),
+            "random_gpu": torch.cuda.get_rng_state(self.device) if self._on_gpu else None,
         }
         save_state(content, path)
 
@@ -85,7 +89,13 @@ class TrainingState:
             self.average.load_state_dict(content["average"])
         self.generator.set_state(content["generator"])
         torch.set_rng_state(content["random"])
+        if self._on_gpu:
+            torch.cuda.set_rng_state(content["random_gpu"], self.device)
         return int(content["epochs_done"])
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.device.type == "cuda"
 
 
 def save_state(content: Mapping[str, Any], path: Path) -> None:

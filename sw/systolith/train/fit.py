@@ -147,6 +147,7 @@ def fit(
         sparsifier=sparsifier,
         average=average,
         generator=generator,
+        device=device,
         settings=settings,
     )
     clock = _Clock()
@@ -154,7 +155,7 @@ def fit(
     model.train()
     precision.arrange_(model)
     answers = teacher.answer(data, augment, precision, device) if teacher and epochs else None
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         first = state.load(checkpoint) if checkpoint and checkpoint.exists() else 0
         for epoch in range(first, epochs):

@@ -18,7 +18,7 @@ from systolith.compress import (
     prune_model,
     quantize_model,
 )
-from systolith.data import Dataset, load_digits, shift_images
+from systolith.data import Cutout, Dataset, MixUp, combine_augments, load_digits, shift_images
 from systolith.frontend import lower
 from systolith.models import DigitsCNN
 from systolith.network import KOutOfN, Pattern
@@ -83,6 +83,13 @@ def test_every_setting_reaches_every_phase(data: Dataset, setting: str, phase: s
 
 
 @pytest.mark.filterwarnings("default:GDP needs 3 updates")
+def test_mixed_images_train_every_phase(data: Dataset) -> None:
+    recipe = replace(TAUGHT, augment=combine_augments([shift_images, Cutout(), MixUp()]))
+    trainer = Trainer(data=data, recipe=recipe)
+    quantized = compress_model(DigitsCNN(), trainer, [DPPPruning(patterns=PATTERNS)])
+    assert lower(quantized).layers
+
+
 @pytest.mark.parametrize(
     "pruning",
     [

@@ -14,6 +14,7 @@ from systolith.data import (
     MixingAugment,
     MixUp,
     RandomCrop,
+    augment_images,
     combine_augments,
     crop_and_flip,
     shift_images,
@@ -114,6 +115,19 @@ def test_a_chain_changes_images_as_its_parts_one_after_the_other() -> None:
     by_hand = MixUp().mix(shift_images(images, first), torch.eye(30), first)
     for wanted, actual in zip(by_hand, mixing.mix(images, torch.eye(30), second), strict=True):
         assert torch.equal(wanted, actual)
+
+
+@pytest.mark.parametrize(
+    "augment", [None, shift_images, Cutout(), MixUp(), combine_augments([shift_images, MixUp()])]
+)
+def test_images_can_be_changed_without_labels(augment: Augment | MixingAugment | None) -> None:
+    images = torch.rand(20, 1, 8, 8)
+    changed = augment_images(images, augment, _generator())
+    if isinstance(augment, MixingAugment):
+        wanted = augment.mix(images, torch.eye(20), _generator())[0]
+    else:
+        wanted = images if augment is None else augment(images, _generator())
+    assert torch.equal(changed, wanted)
 
 
 def test_refuses_numbers_out_of_range() -> None:
