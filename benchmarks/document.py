@@ -34,6 +34,9 @@ def rows_of(name: str) -> Iterable[str]:
         case "untrained":
             path = pruning.RESULTS / f"{post_training.NAME}.json"
             return post_training.table_rows(_read(path))
+        case "untrained_digits":
+            path = pruning.RESULTS / "digits-posttraining.json"
+            return post_training.digits_rows(_read(path)["trials"])
         case "layers":
             return engine.pattern_rows(_read(engine.RESULTS / "layers.json")["rows"])
         case "networks":

@@ -22,7 +22,7 @@ from systolith.prune import (
 from systolith.quant import LayerBits, QuantConfig, prepare, reconstruct_
 from systolith.train import evaluate
 
-__all__ = ["NAME", "run", "table_rows"]
+__all__ = ["NAME", "digits_rows", "run", "table_rows"]
 
 NAME = "post-training"
 PATTERNS = ((2, 4), (1, 4), (2, 8))
@@ -126,4 +126,25 @@ def table_rows(result: Mapping[str, Any]) -> Iterator[str]:
             *("" if value is None else f"{value:.2%}" for value in values),
             f"{row['processor_seconds']:.0f}",
         ]
+        yield f"| {' | '.join(cells)} |"
+
+
+def digits_rows(trials: Mapping[str, Any]) -> Iterator[str]:
+    """Lines of the table of methods on digits; trials of benchmarks.pruning.digits.posttraining."""
+    methods = {
+        "magnitude": "magnitude",
+        "wanda": "wanda",
+        "random-least-squares": "random masks, least squares",
+        "magnitude-least-squares": "masks by magnitude, least squares",
+        "obs": "obs",
+    }
+    yield "| method | 1-of-8 | accuracy | kernels 2-of-8 | accuracy |"
+    yield "|---|---|---|---|---|"
+    for method, label in methods.items():
+        cells = [label]
+        for pattern in ("1of8", "kernels-2of8"):
+            trial = trials[f"{method}-{pattern}-recalibrated"]
+            loss, accuracy = trial["test_loss"], trial["accuracy"]
+            cells.append(f"{loss['mean']:.3f} ± {loss['standard_error']:.3f}")
+            cells.append(f"{accuracy['mean']:.1%}")
         yield f"| {' | '.join(cells)} |"

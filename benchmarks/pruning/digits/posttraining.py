@@ -93,8 +93,8 @@ def prune_filters(bench: DigitsBench, *, reconstruct: bool, finetune: bool) -> M
     budget = FilterBudget(keep=MACS, cost=macs_after(model, groups, images))
     masks = select_filters(groups, score_filters(model, groups, FilterScore.L1), budget)
     before = {
-        name: tuple(value[masks.channel_masks()[name]] for value in statistics)
-        for name, statistics in measure_batch_norms(model, images).items()
+        name: (mean[masks.channel_masks()[name]], variance[masks.channel_masks()[name]])
+        for name, (mean, variance) in measure_batch_norms(model, images).items()
         if name in masks.channel_masks()
     }
     small = remove_filters(model, masks, images)

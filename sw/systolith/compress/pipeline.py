@@ -145,8 +145,8 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
             trainer.fit(model, f"{phase}-finetune", frozen, pruning, epochs=epochs)
             masks.apply_(model)
         if statistics:
-            kept = filters[-1] if isinstance(pruning, FilterRemoval) else None
-            recalibrate_(model, trainer, statistics, kept)
+            removed = filters[-1] if isinstance(pruning, FilterRemoval) else None
+            recalibrate_(model, trainer, statistics, removed)
         else:
             recalibrate_trained_(model, trainer, pruning)
     return PrunedModel(

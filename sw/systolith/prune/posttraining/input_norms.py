@@ -69,7 +69,7 @@ def measure_wanda(model: nn.Module, layers: Iterable[str], images: Tensor) -> Wa
         run_until(model, batch, calls, add)
     return WandaScore(
         norms={
-            f"{name}.weight": _spread(total.sqrt(), model.get_submodule(name).weight)
+            f"{name}.weight": _spread(total.sqrt(), model.get_parameter(f"{name}.weight"))
             for name, total in sums.items()
         }
     )

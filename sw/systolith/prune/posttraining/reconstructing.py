@@ -246,7 +246,8 @@ def reconstruction_losses(
 def _best_dense(rows: Tensor, moments: OutputMoments, damped: Tensor) -> Tensor:
     """Find the dense weights that give the wanted outputs best; damping pulls to those given."""
     right = moments.cross + rows @ (damped - moments.gram)
-    return torch.linalg.solve(damped, right.mT).mT
+    solution: Tensor = torch.linalg.solve(damped, right.mT)
+    return solution.mT
 
 
 def _errors(rows: Tensor, moments: OutputMoments) -> Tensor:
