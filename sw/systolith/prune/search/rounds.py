@@ -19,7 +19,11 @@ from systolith.prune.filters import (
     find_channel_groups,
     select_filters,
 )
-from systolith.prune.search.ensembles import FilterLosses, LinearFilterEnsemble
+from systolith.prune.search.ensembles import (
+    EnsembleScores,
+    FilterLosses,
+    LinearFilterEnsemble,
+)
 from systolith.prune.search.evaluation import GateEvaluator
 from systolith.prune.search.split import EvaluationSplit
 
@@ -128,8 +132,8 @@ def prune_by_ensembles(
     Warns
     -----
     UserWarning
-        If there are fewer than :data:`FEWEST_MASKS` masks per unit, or if the median masked network
-        is worse than one that guesses: then the scores say little.
+        If scores say little: there are fewer than :data:`FEWEST_MASKS` masks per unit, the median
+        masked network is worse than one that guesses, or held-out losses are not explained.
 
     Notes
     -----
@@ -158,14 +162,8 @@ def prune_by_ensembles(
     for done in range(before + 1, rounds + 1):
         current = _masked(model, removable, masks, split) if losses is None else _all(losses, masks)
         scores = ensemble.scores(current, masks, seed + done)
-        if losses is None and scores.median_loss > split.guessing_loss:
-            left = sum(int(mask.sum()) for mask in masks.values())
-            warnings.warn(
-                "masked networks of an ensemble must be better than guessing, with loss "
-                f"{split.guessing_loss:.3g}, to rank filters; in round {done} with "
-                f"keep={ensemble.share(left):.3g} the median loss is {scores.median_loss:.3g}",
-                stacklevel=2,
-            )
+        for problem in _doubts(scores, ensemble, masks, split if losses is None else None):
+            warnings.warn(f"{problem}, in round {done}", stacklevel=2)
         share = budget.relaxed(budget.keep ** (done / rounds))
         worth = _per_cost(scores, masks, budget) if per_cost else scores
         chosen = _select(removable, worth, share, ensemble.per_layer)
@@ -193,6 +191,27 @@ def prune_by_ensembles(
             weights = {name: value.clone() for name, value in model.state_dict().items()}
             save({"round": done, "masks": dict(masks), "model": weights})
     return _filters(model, removable, masks)
+
+
+def _doubts(
+    scores: EnsembleScores,
+    ensemble: LinearFilterEnsemble,
+    masks: Mapping[str, Tensor],
+    split: EvaluationSplit | None,
+) -> Iterator[str]:
+    """Say why scores are near noise."""
+    units = sum(int(mask.sum()) for mask in masks.values())
+    if split is not None and scores.median_loss > split.guessing_loss:
+        yield (
+            "masked networks of an ensemble must be better than guessing, with loss "
+            f"{split.guessing_loss:.3g}, to rank filters; with keep={ensemble.share(units):.3g} "
+            f"the median loss is {scores.median_loss:.3g}"
+        )
+    if scores.held_out <= 0:
+        yield (
+            "masked networks of an ensemble must have losses that a sum over filters predicts, "
+            f"with a held-out R2 above 0, to rank filters; got {scores.held_out:.2f}"
+        )
 
 
 def _filters(
