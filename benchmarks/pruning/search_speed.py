@@ -21,8 +21,8 @@ from systolith.prune.search import (
 
 NETWORK = "resnet20"
 LAYERS = ("layer1.1.conv1", "layer2.1.conv1", "layer3.1.conv1")
-IMAGES, BATCH = 128, 64
-MASKS, ENSEMBLE = 16, 64
+IMAGES, BATCH = 64, 64
+MASKS, ENSEMBLE = 16, 256
 ROUNDS = 3
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "prefix": {"channels_last": False},
