@@ -77,7 +77,8 @@ def test_prunes_exactly_lowers_and_draws(method: str, tmp_path: Path) -> None:
     pictures = {picture.stem for picture in (tmp_path / "out/prune/pictures").glob("*.png")}
     masks = MaskSet.load(tmp_path / "out/prune/masks.safetensors")
     assert {"overview"} | {name.removesuffix(".weight") for name in masks} <= pictures
-    assert ("odds" in pictures) == (method in ("dpp", "dpp-filters"))
+    moving = ("sr-ste", "dpp", "dpf", "admm", "spp", "dpp-filters")
+    assert ("odds" in pictures) == (method in moving)
     if method in FILTERS:
         before = prunable_layers(DigitsCNN())
         assert sum(layer.weight.size for layer in layers.values()) < sum(

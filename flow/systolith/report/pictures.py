@@ -16,6 +16,12 @@ from systolith.network import BoolArray, KOutOfN, Pattern
 __all__ = ["draw_density", "draw_filters", "draw_mask", "draw_statistics", "mask_image"]
 
 KEPT, PRUNED = "#0b5394", "#f2ede4"
+STATISTICS = {
+    "moved": "moved: share of the kept weights\nthat were not kept at the start",
+    "confidence": "confidence",
+    "diversity": "diversity",
+}
+"""Titles of the statistics of masks over training."""
 LARGEST_CELLS = 400
 """Largest number of weights along a side; of larger matrices, the upper left corner is shown."""
 
@@ -120,26 +126,28 @@ def draw_filters(kept: Mapping[str, tuple[int, int]], path: Path) -> None:
 
 
 def draw_statistics(history: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw confidence and diversity of each layer's masks over training.
+    """Draw how each layer's masks move over training, and their confidence and diversity.
 
     Parameters
     ----------
     history : sequence of mapping
-        Each has ``epoch``, and ``layers``: ``confidence`` and ``diversity`` by name, 0..1. Dense
-        layers may be absent.
+        Each has ``epoch``, and ``layers``: some of ``moved``, ``confidence`` and ``diversity`` by
+        name, 0..1. Dense layers may be absent.
     path : Path
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    known = {what for entry in history for layer in entry["layers"].values() for what in layer}
+    shown = [what for what in STATISTICS if what in known]
+    figure = Figure(figsize=(2 + 4 * max(len(shown), 1), 4), layout="constrained")
     epochs = [entry["epoch"] for entry in history]
     names = dict.fromkeys(name for entry in history for name in entry["layers"])
-    for axes, what in zip(
-        figure.subplots(1, 2, sharey=True), ("confidence", "diversity"), strict=True
-    ):
+    panels = figure.subplots(1, max(len(shown), 1), sharey=True, squeeze=False)[0]
+    for axes, what in zip(panels, shown, strict=False):
         for name in names:
             values = [entry["layers"].get(name, {}).get(what, nan) for entry in history]
             axes.plot(epochs, values, marker="o", markersize=3, label=name)
-        axes.set_title(what, loc="left")
+        axes.set_title(STATISTICS[what], loc="left")
         axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylim(-0.02, 1.02)
         axes.grid(alpha=0.3)
     figure.axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -19,6 +19,8 @@ WEB = Path(__file__).with_name("web")
 STYLES = ("colours.css", "results.css")
 PICTURES = "pictures"
 """Folder of the pruning pictures, within the folder of the stage."""
+TITLES = {"odds": "Masks over training"}
+"""Titles of pictures that show no layer."""
 
 
 def write_results_page(report: Report, folder: Path) -> Path:
@@ -151,7 +153,9 @@ def _pruning(report: Report, folder: Path) -> str:
         order = ["overview", *(row.name for row in report.sparsity)]
         ranks = {name: rank for rank, name in enumerate(order)}
         ordered = sorted(files, key=lambda file: (ranks.get(file.stem, len(ranks)), file.stem))
-        pictures = [figure(file, f"Weights kept: {file.stem}") for file in ordered]
+        pictures = [
+            figure(file, TITLES.get(file.stem, f"Weights kept: {file.stem}")) for file in ordered
+        ]
     shown = f'<div class="pictures">{"".join(pictures)}</div>' if pictures else ""
     return section("pruning", "Weights kept", bars(rows), _multiplications(report), shown)
 

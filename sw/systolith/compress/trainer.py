@@ -1,18 +1,28 @@
 """What all phases of compression share: data, recipe, and files of unfinished work."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from systolith.compress.methods import Pruning
 from systolith.data import Dataset, hold_out
 from systolith.foundation import no_progress, replacing
-from systolith.prune import EvaluationSplit, Loss, MaskStatistics, Sparsifier
+from systolith.prune import (
+    ADMM,
+    DPF,
+    DPP,
+    SPP,
+    SRSTE,
+    EvaluationSplit,
+    Loss,
+    MaskStatistics,
+    Sparsifier,
+)
 from systolith.train import EpochCallback, EpochProgress, Precision, Recipe, fit, save_state
 
 __all__ = ["Trainer"]
@@ -23,6 +33,10 @@ HISTORY = "odds.json"
 @runtime_checkable
 class _HasStatistics(Protocol):
     def statistics(self) -> dict[str, MaskStatistics]: ...
+
+
+_MOVING = ADMM | DPF | DPP | SPP | SRSTE
+"""Methods whose masks move from epoch to epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +117,7 @@ class Trainer:
             sparsifier=sparsifier,
             seed=recipe.seed + 1 if seed is None else seed,
             phase=phase,
-            progress=self._recording(sparsifier),
+            progress=self._recording(model, sparsifier),
             checkpoint=self.checkpoint_path(phase),
             **recipe.shared_settings,
         )
@@ -126,29 +140,47 @@ class Trainer:
         return state
 
     def read_history(self) -> list[dict[str, Any]]:
-        """Read the mask statistics of each epoch; empty without a checkpoint or statistics."""
+        """Read the statistics of the masks after each epoch; empty without a checkpoint.
+
+        By layer: ``moved``, the share of the kept weights that were not kept at the start, and for
+        trained probabilities ``confidence`` and ``diversity``; all 0..1.
+        """
         path = self.checkpoint_path(HISTORY)
         if path is None or not path.exists():
             return []
         entries: list[dict[str, Any]] = json.loads(path.read_text())
         return entries
 
-    def _recording(self, sparsifier: Sparsifier | None) -> EpochCallback:
-        """Report progress, and write the sparsifier's statistics after each epoch."""
+    def _recording(self, model: nn.Module, sparsifier: Sparsifier | None) -> EpochCallback:
+        """Report progress, and write statistics of the masks after each epoch."""
         path = self.checkpoint_path(HISTORY)
-        if path is None or not isinstance(sparsifier, _HasStatistics):
+        if path is None or not isinstance(sparsifier, _MOVING | _HasStatistics):
             return self.progress
-        statistics: Callable[[], dict[str, MaskStatistics]] = sparsifier.statistics
+        start = sparsifier.masks(model) if isinstance(sparsifier, _MOVING) else {}
 
         def report(progress: EpochProgress) -> None:
             if progress.epoch_done:
                 earlier = [
                     entry for entry in self.read_history() if entry["epoch"] < progress.epoch
                 ]
-                layers = {name: asdict(layer) for name, layer in statistics().items()}
+                layers = _describe_masks(model, sparsifier, start)
                 entries = [*earlier, {"epoch": progress.epoch, "layers": layers}]
                 with replacing(path) as temporary:
                     temporary.write_text(json.dumps(entries))
             self.progress(progress)
 
         return report
+
+
+def _describe_masks(
+    model: nn.Module, sparsifier: Sparsifier, start: Mapping[str, Tensor]
+) -> dict[str, dict[str, float]]:
+    """Return the confidence, the diversity and the moved share of each layer's mask."""
+    layers: dict[str, dict[str, float]] = {}
+    if isinstance(sparsifier, _HasStatistics):
+        layers = {name: asdict(layer) for name, layer in sparsifier.statistics().items()}
+    if isinstance(sparsifier, _MOVING):
+        for name, mask in sparsifier.masks(model).items():
+            moved = float((mask & ~start[name]).sum() / mask.sum())
+            layers.setdefault(name.removesuffix(".weight"), {})["moved"] = moved
+    return layers

@@ -3,12 +3,20 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
-from systolith.compress import DPPPruning, Trainer, prune_model
+from systolith.compress import (
+    DPPPruning,
+    MagnitudePruning,
+    SRSTEPruning,
+    Trainer,
+    prune_model,
+)
 from systolith.data import load_digits
 from systolith.models import DigitsCNN
 from systolith.network import KOutOfN, Pattern
+from systolith.prune import ScorePruner
 from systolith.train import EpochProgress, Recipe, clear_checkpoints
 
 PRUNINGS = [DPPPruning(patterns={"conv2": Pattern(select=KOutOfN(2, 8))}, epochs=2)]
@@ -36,3 +44,18 @@ def test_files_change_no_result_and_go_when_they_are_cleared(tmp_path: Path) -> 
     assert epochs == [] and json.dumps(cached.history) == json.dumps(kept.history)
     clear_checkpoints(tmp_path / "prune")
     assert not any(tmp_path.iterdir())
+
+
+def test_masks_that_move_are_recorded_and_frozen_ones_are_not(tmp_path: Path) -> None:
+    data, pattern = load_digits(), Pattern(select=KOutOfN(1, 4))
+    trainer = Trainer(data=data, recipe=Recipe(prune_epochs=2), checkpoint=tmp_path / "checkpoint")
+    model, start = DigitsCNN(), ScorePruner(patterns={"conv3": pattern}).masks(DigitsCNN())
+    pruned = prune_model(model, trainer, [SRSTEPruning(patterns={"conv3": pattern})])
+    mask, before = pruned.masks["conv3.weight"], start["conv3.weight"]
+    moved = float((mask & ~before).sum() / mask.sum())
+    assert [entry["epoch"] for entry in pruned.history] == [1, 2]
+    assert pruned.history[-1]["layers"] == {"conv3": {"moved": pytest.approx(moved)}}
+    assert moved > 0.05
+    frozen = Trainer(data=data, recipe=Recipe(prune_epochs=1), checkpoint=tmp_path / "other")
+    prunings = [MagnitudePruning(patterns={"conv3": pattern})]
+    assert not prune_model(DigitsCNN(), frozen, prunings).history
