@@ -31,6 +31,7 @@ quantize_epochs = 1
 RULES = 'rules = [{ layers = "conv[2-9]", k = 2, n = 8 }]\n'
 STEPS = {
     "magnitude": f'schedule = "cubic"\n{RULES}',
+    "obs": RULES,
     "sr-ste": RULES,
     "dpp": f"epochs = 2\nfinetune_epochs = 1\n{RULES}",
     "dpf": RULES,
@@ -77,7 +78,7 @@ def test_prunes_exactly_lowers_and_draws(method: str, tmp_path: Path) -> None:
     pictures = {picture.stem for picture in (tmp_path / "out/prune/pictures").glob("*.png")}
     masks = MaskSet.load(tmp_path / "out/prune/masks.safetensors")
     assert {"overview"} | {name.removesuffix(".weight") for name in masks} <= pictures
-    moving = ("sr-ste", "dpp", "dpf", "admm", "spp", "dpp-filters")
+    moving = ("magnitude", "sr-ste", "dpp", "dpf", "admm", "spp", "dpp-filters")
     assert ("odds" in pictures) == (method in moving)
     if method in FILTERS:
         before = prunable_layers(DigitsCNN())
