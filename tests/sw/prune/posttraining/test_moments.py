@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune import PruneError
-from systolith.prune.posttraining import call_counts, input_moments
+from systolith.prune.posttraining import call_counts, input_moments, moments, output_moments
 from systolith.prune.posttraining.least_squares import output_errors
 from tests.sw.prune.posttraining.layer_cases import CASES, images
 
@@ -71,3 +71,15 @@ def test_what_cannot_be_seen_is_named() -> None:
         moments_of(model, "a", given=torch.full((3, 4), torch.inf))
     with pytest.raises(PruneError, match=r"^reconstruction needs images, got none$"):
         call_counts(model, ["a"], torch.empty(0, 4))
+
+
+@pytest.mark.parametrize("name", ["conv", "stride", "grouped", "linear"])
+def test_small_portions_give_the_same_moments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, given = nn.Sequential(CASES[name][0]), images()
+    whole = output_moments(model, model, {"0": 1}, given)
+    monkeypatch.setattr(moments, "MOST_ELEMENTS", 1)
+    monkeypatch.setattr(moments, "BATCH", 5)
+    parts = output_moments(model, model, {"0": 1}, given)
+    for kind in ("gram", "cross", "squares"):
+        assert torch.allclose(getattr(parts, kind), getattr(whole, kind), rtol=1e-4, atol=1e-5)
+    assert torch.allclose(whole.gram[:, -1, -1], torch.ones(1).double())

@@ -124,3 +124,11 @@ def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
     with pytest.raises(PruneError, match=r"^reconstruction needs images, got none$"):
         ReconstructingPruner(patterns={"0": TWO_OF_FOUR}, images=images()[:0]).prune_(model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_damping_that_is_too_small_is_named() -> None:
+    model, given = nn.Sequential(nn.Conv2d(4, 4, 1)), torch.ones(2, 4, 2, 2)
+    given[:, 3] = 0
+    pruner = ReconstructingPruner(patterns={"0": TWO_OF_FOUR}, images=given, damping=1e-300)
+    with pytest.raises(PruneError, match=r"^reconstruction of '0' needs more damping, got 1e-300$"):
+        pruner.prune_(model)
