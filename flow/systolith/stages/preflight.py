@@ -166,8 +166,10 @@ def _teacher_problems(
     model: nn.Module, data: Dataset, teacher: Teacher | DenseTeacher | None
 ) -> Iterator[str]:
     """Compare the outputs of a teacher with those of the model, if that runs."""
-    if not isinstance(teacher, Teacher):
+    if teacher is None:
         return
+    if isinstance(teacher, DenseTeacher):
+        teacher = teacher.of(model)
     images = data.train_images[:2]
     try:
         logits = _outputs(model.eval(), images)

@@ -35,7 +35,10 @@ class LogitTable:
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
-                os.posix_fallocate(file.fileno(), 0, size_bytes)
+                if hasattr(os, "posix_fallocate"):  # not on macOS
+                    os.posix_fallocate(file.fileno(), 0, size_bytes)
+                elif file.tell() < size_bytes:
+                    file.truncate(size_bytes)
             content = torch.from_file(str(path), shared=True, size=size_bytes, dtype=torch.uint8)
         self._known = content[size_bytes - rows :]
         self._logits = content[: size_bytes - rows].view(torch.float16).reshape(rows, classes)

@@ -162,6 +162,14 @@ class Teacher:
         classes : int
             Outputs of the student.
         """
+        if self.cache is not None:
+            try:
+                self.cache.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                yield (
+                    f"the teacher's cache '{self.cache}' must be a folder that can be written: "
+                    f"{error.strerror}"
+                )
         try:
             with torch.no_grad():
                 logits = self._model.to(images.device)(images)

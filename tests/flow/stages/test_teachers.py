@@ -209,6 +209,10 @@ def test_a_name_alone_is_a_teacher() -> None:
                 "sets cifar10, fashion_mnist, mnist, got 'loader_of_teachers:load'"
             ),
         ),
+        (
+            'teacher = { factory = "dense", cache = "master.safetensors" }',
+            "master.safetensors' must be a folder that can be written: File exists",
+        ),
         ('teacher = "nonsense"', "train.teacher.factory must be one of digits_cnn, ds_cnn,"),
     ],
 )

@@ -241,6 +241,26 @@ def test_a_table_knows_only_what_was_filled(tmp_path: Path) -> None:
     assert torch.equal(again.read(rows), logits) and again.known(rows).all()
 
 
+def test_a_table_that_was_cut_off_is_filled_again(tmp_path: Path) -> None:
+    table = LogitTable(10, 2, tmp_path / "table")
+    rows, logits = torch.tensor([1, 9]), torch.tensor([[1.0, -2.0], [3.0, 0.0]]).half()
+    table.fill(rows, logits)
+    del table
+    with (tmp_path / "table").open("r+b") as file:
+        file.truncate(45)  # after the flags of the first five rows
+    again = LogitTable(10, 2, tmp_path / "table")
+    assert again.known(rows).tolist() == [True, False]
+    again.fill(rows, logits)
+    assert torch.equal(again.read(rows), logits)
+
+
+def test_refuses_a_cache_that_is_no_folder_before_training(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    message = f"the teacher's cache '{tmp_path / 'file'}' must be a folder that can be written: "
+    with pytest.raises(TrainingError, match=f"^{re.escape(message)}File exists$"):
+        _train(Teacher(_model(1), cache=tmp_path / "file"))
+
+
 def test_normalized_models_take_plain_images() -> None:
     model = nn.Flatten()
     images = torch.rand(2, 2, 1, 1)
