@@ -13,7 +13,7 @@ from benchmarks.engine import table as engine
 from benchmarks.engine.networks import NETWORKS
 from benchmarks.exchange.table import few_bit_rows, runtime_rows
 from benchmarks.physical import table as physical
-from benchmarks.pruning import post_training
+from benchmarks.pruning import post_training, quantized
 from benchmarks.pruning import table as pruning
 from benchmarks.tuning import equal, front, learned, searches
 from systolith.exchange import operator_rows, rewrite_rows, type_rows
@@ -37,6 +37,11 @@ def rows_of(name: str) -> Iterable[str]:
         case "untrained_digits":
             path = pruning.RESULTS / "digits-posttraining.json"
             return post_training.digits_rows(_read(path)["trials"])
+        case "agreement":
+            rows = _read(pruning.RESULTS / "agreement.json")["rows"]
+            return quantized.agreement_rows(rows)
+        case "post_training":
+            return quantized.post_training_rows(_read(pruning.RESULTS / f"{quantized.NAME}.json"))
         case "layers":
             return engine.pattern_rows(_read(engine.RESULTS / "layers.json")["rows"])
         case "networks":

@@ -83,8 +83,11 @@ class _FakeQuantize(torch.autograd.Function):
         ctx.range, ctx.scale, ctx.rectify = (low, high), scale, rectify
         result = torch.empty_like(x)
         for some, target in _chunks(step, x, result):
-            v = _widen(some) / step
-            target.copy_(v.clamp_(low, high).add_(0.5).floor_().mul_(step))
+            v = _divide(some, step).clamp_(low, high).add_(0.5).floor_()
+            if target.dtype == v.dtype:
+                torch.mul(v, step, out=target)
+            else:
+                target.copy_(v.mul_(step))
         return result
 
     @staticmethod
@@ -96,7 +99,7 @@ class _FakeQuantize(torch.autograd.Function):
         to_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         to_step = torch.zeros_like(step) if ctx.needs_input_grad[1] else None
         for some, given, *targets in _chunks(step, x, gradient, *([] if to_x is None else [to_x])):
-            v, g = _widen(some) / step, _widen(given)
+            v, g = _divide(some, step), _widen(given)
             edges = _just_outside(low, high, v.dtype, ctx.rectify)
             for target in targets:
                 target.copy_(_inside(g, v, *edges))
@@ -116,6 +119,12 @@ def _chunks(step: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         return iter([tensors])
     rows = max(CHUNK * len(first) // first.numel(), 1)
     return zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True)
+
+
+def _divide(x: Tensor, step: Tensor) -> Tensor:
+    """Divide into new memory, in float32 or wider; in place where widening has made a copy."""
+    wide = _widen(x)
+    return wide / step if wide is x else wide.div_(step)
 
 
 def _widen(x: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ def round_by_descent(
     bounds: tuple[int, int],
     gram: Tensor,
     cross: Tensor,
-    start: Tensor | None = None,
 ) -> Tensor:
     """Choose integers q of weights so that the outputs of a layer come close to given ones.
 
@@ -43,8 +42,6 @@ def round_by_descent(
         Smallest and largest integer.
     gram : Tensor of float64, shape (n, n)
     cross : Tensor of float64, shape (F, n)
-    start : Tensor of float64, shape (F, n), optional
-        Integers to descend from, instead of those of the first part.
 
     Returns
     -------
@@ -75,14 +72,11 @@ def round_by_descent(
     wanted = (cross / power + DAMPING * weight) / step[:, None]
     order = gram.diagonal().argsort(descending=True, stable=True)
     integers = torch.zeros_like(weight)
-    if start is None:
-        patterns, chosen = mask.unique(dim=0, return_inverse=True)
-        for number, pattern in enumerate(patterns):
-            kept, rows = order[pattern[order]], (chosen == number).nonzero()
-            inner = matrix[kept][:, kept]
-            integers[rows, kept] = _round_in_sequence(inner, wanted[rows, kept], bounds)
-    else:
-        integers += start
+    patterns, chosen = mask.unique(dim=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        kept, rows = order[pattern[order]], (chosen == number).nonzero()
+        inner = matrix[kept][:, kept]
+        integers[rows, kept] = _round_in_sequence(inner, wanted[rows, kept], bounds)
     gradient = integers @ matrix - wanted
     for _ in range(SWEEPS):
         changed = False
