@@ -20,8 +20,8 @@ from systolith.data import load_digits
 from systolith.frontend import IntegerModel, lower
 from systolith.models import DigitsCNN
 from systolith.network import Conv2d, KOutOfN, Pattern, content_hash, forward, trace
-from systolith.prune import PruneError, all_convolutions_but_first
-from systolith.quant import QuantConfig, prepare
+from systolith.prune import MaskSet, PruneError, all_convolutions_but_first
+from systolith.quant import PostTraining, QuantConfig, WeightRounding, prepare, reconstruct_
 from systolith.train import EpochProgress, Recipe, evaluate, train_float
 
 TWO_OF_EIGHT = Pattern(select=KOutOfN(2, 8))
@@ -137,3 +137,23 @@ def test_checks_patterns_before_any_work() -> None:
     prunings = [SRSTEPruning(patterns={"conv1": TWO_OF_EIGHT})]
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         compress_model(DigitsCNN(), Trainer(data=load_digits(), progress=fail), prunings)
+
+
+def test_without_quantized_epochs_weights_are_reconstructed_unless_said_otherwise() -> None:
+    data = load_digits(seed=0)
+    model = DigitsCNN(seed=0).eval()
+    pruned = PrunedModel(model=model, masks=MaskSet({}, {}))
+    bits = QuantConfig(weight_bits=4)
+    nearest = prepare(model, data.calibration_images, bits)
+    reconstructed = prepare(model, data.calibration_images, bits)
+    reconstruct_(reconstructed, data.calibration_images)
+    none = PostTraining(rounding=WeightRounding.NEAREST, bias_correction=False)
+    trainer = Trainer(data=data, recipe=Recipe(quantize_epochs=0))
+    hashes = [
+        content_hash(lower(quantized))
+        for quantized in (
+            quantize_model(pruned, trainer, bits),
+            quantize_model(pruned, trainer, bits, post_training=none),
+        )
+    ]
+    assert hashes == [content_hash(lower(reconstructed)), content_hash(lower(nearest))]
