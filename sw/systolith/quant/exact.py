@@ -94,15 +94,16 @@ def _requantize(acc: Tensor, bias: Tensor | None, scaling: Scaling, bound: float
     products = bound * float(multiplier.max()) + float(offset.abs().max())
     result = torch.empty_like(acc, dtype=torch.float32)
     rows = max(CHUNK * len(acc) // max(acc.numel(), 1), 1)
+    chunks = torch.split(acc, rows), torch.split(result, rows)
     multiplier, offset = multiplier.reshape(channels), offset.reshape(channels)
     if products >= FLOAT64_INTEGERS:
-        for some, target in zip(acc.split(rows), result.split(rows), strict=True):
+        for some, target in zip(*chunks, strict=True):
             scaled = (some.to(torch.int64) * multiplier + offset) >> fixed_point.shift
             target.copy_(scaled.clamp_(low, high))
         return result
     scale = multiplier.double() * 2.0**-fixed_point.shift
     added = offset.double() * 2.0**-fixed_point.shift
-    for some, target in zip(acc.split(rows), result.split(rows), strict=True):
+    for some, target in zip(*chunks, strict=True):
         v = some.to(torch.float64, copy=True)
         target.copy_(v.mul_(scale).add_(added).floor_().clamp_(low, high))
     return result

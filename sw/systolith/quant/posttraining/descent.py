@@ -72,7 +72,7 @@ def round_by_descent(
     wanted = (cross / power + DAMPING * weight) / step[:, None]
     order = gram.diagonal().argsort(descending=True, stable=True)
     integers = torch.zeros_like(weight)
-    patterns, chosen = mask.unique(dim=0, return_inverse=True)
+    patterns, chosen = torch.unique(mask, dim=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
         kept, rows = order[pattern[order]], (chosen == number).nonzero()
         inner = matrix[kept][:, kept]
@@ -95,7 +95,7 @@ def round_by_descent(
 
 def _round_in_sequence(matrix: Tensor, wanted: Tensor, bounds: tuple[int, int]) -> Tensor:
     """Round column after column; the columns after it make up for its error."""
-    values = torch.linalg.solve(matrix, wanted.T).T
+    values: Tensor = torch.linalg.solve(matrix, wanted.T).T
     # Row j of this factor: how the columns after j change for a unit of error in column j.
     factor = torch.linalg.cholesky(torch.linalg.inv(matrix), upper=True)
     for j in range(len(matrix)):

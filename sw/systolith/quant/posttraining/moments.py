@@ -59,7 +59,7 @@ class LayerMoments:
         ]
         positions = targets[:1, 0].numel()
         rows = max(UNFOLDED // (groups * size * positions), 1)
-        for some, wanted in zip(inputs.split(rows), targets.split(rows), strict=True):
+        for some, wanted in zip(torch.split(inputs, rows), torch.split(targets, rows), strict=True):
             x = _unfold(layer, some, groups)
             y = wanted.reshape(len(wanted), groups, filters, -1)
             y = y.permute(1, 2, 0, 3).reshape(groups, filters, -1)

@@ -139,8 +139,8 @@ def _round(layer: QuantConv2d | QuantLinear, moments: LayerMoments) -> Tensor:
     step = quantizer.step.expand(len(weight))
     bounds = quantizer.low, quantizer.high
     parts = [
-        round_by_descent(*rows, bounds, gram, cross)
-        for *rows, gram, cross in zip(
+        round_by_descent(some, kept, steps, bounds, gram, cross)
+        for some, kept, steps, gram, cross in zip(
             weight.chunk(groups),
             mask.chunk(groups),
             step.chunk(groups),
@@ -205,5 +205,5 @@ def _exact_layer(model: QuantizedModel, wiring: Wiring) -> Callable[..., Tensor]
 
 
 def _in_batches(compute: Callable[..., Tensor], *values: Tensor) -> Tensor:
-    batches = zip(*(value.split(BATCH) for value in values), strict=True)
+    batches = zip(*(torch.split(value, BATCH) for value in values), strict=True)
     return torch.cat([compute(*batch) for batch in batches])
