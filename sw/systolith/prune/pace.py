@@ -19,7 +19,7 @@ class Pace:
     def __init__(self) -> None:
         self._first: float | None = None
         self._steps = 0
-        self._told = False
+        self._known = False
 
     def new_estimate(self, progress: float) -> int | None:
         """Return the steps of the training, once, in the step in which they become known.
@@ -29,23 +29,23 @@ class Pace:
         progress : float
             Of a step that begins, 0..1; it may be the same for all steps of an epoch.
         """
-        if self._told:
+        if self._known:
             return None
         if self._first is None:
             self._first = progress
         if progress > self._first:
-            self._told = True
+            self._known = True
             return max(round(self._steps / (progress - self._first)), 1)
         self._steps += 1
         return None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the steps so far."""
-        return {"first": self._first, "steps": self._steps, "told": self._told}
+        return {"first": self._first, "steps": self._steps, "known": self._known}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from such a state."""
-        self._first, self._steps, self._told = state["first"], state["steps"], state["told"]
+        self._first, self._steps, self._known = state["first"], state["steps"], state["known"]
 
 
 def warn_of_short_training(what: str, requirement: str, got: str) -> None:
