@@ -65,6 +65,9 @@ class ADMM:
     Zhang, Ye, Zhang, Tang, Wen, Fardad, Wang: A systematic DNN weight pruning framework using
     alternating direction method of multipliers (ECCV 2018), section 3.
 
+    On digits (1-of-16, 12 epochs), it loses less than frozen masks by magnitude under AdamW, and
+    more under SGD with a learning rate of 0.05; SR-STE loses less under both.
+
     **Deviation:** exact patterns instead of a number of weights per layer; one training instead of
     several with growing rho.
     """
