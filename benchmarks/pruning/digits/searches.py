@@ -142,14 +142,15 @@ def _split(bench: DigitsBench, loss: Loss) -> EvaluationSplit:
     return EvaluationSplit(images=held.images, labels=held.labels, loss=loss)
 
 
-def _prunings(share: float) -> Mapping[str, FilterPruning]:
+def _prunings(share: float, *, reconstruct: bool) -> Mapping[str, FilterPruning]:
     budget = MacBudget(share)
+    shared = {"keep": budget, "reconstruct": reconstruct}
     return {
-        "random": FilterScorePruning(keep=budget, score=FilterScore.RANDOM, per_layer=True),
-        "l1": FilterScorePruning(keep=budget, per_layer=True),
-        "taylor": TaylorPruning(keep=budget),
-        "lfe": EnsemblePruning(keep=budget, images=IMAGES),
-        "lfe-1-round": EnsemblePruning(keep=budget, images=IMAGES, rounds=1),
+        "random": FilterScorePruning(score=FilterScore.RANDOM, per_layer=True, **shared),
+        "l1": FilterScorePruning(per_layer=True, **shared),
+        "lfe": EnsemblePruning(images=IMAGES, **shared),
+        "lfe-1-round": EnsemblePruning(images=IMAGES, rounds=1, **shared),
+        **({} if reconstruct else {"taylor": TaylorPruning(keep=budget)}),
     }
 
 
@@ -172,8 +173,15 @@ TRIALS: Mapping[str, Trial] = {
         f"{name}-{share * 100:.0f}%": trial
         for share in SHARES
         for name, trial in {
-            **{name: partial(prune_with, pruning=p) for name, p in _prunings(share).items()},
+            **{
+                name: partial(prune_with, pruning=pruning)
+                for name, pruning in _prunings(share, reconstruct=False).items()
+            },
             "lfe-old": partial(prune_by_old_ensemble, share=share),
         }.items()
+    },
+    **{
+        f"{name}-{SHARES[0] * 100:.0f}%-reconstructed": partial(prune_with, pruning=pruning)
+        for name, pruning in _prunings(SHARES[0], reconstruct=True).items()
     },
 }

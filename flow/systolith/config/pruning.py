@@ -287,7 +287,7 @@ class LFESection(FilterSection):
     rounds: Count = 5
     """Rounds of removal; a third of the epochs is between them."""
     reconstruct: bool = True
-    """As for "filters", if no training is between the rounds."""
+    """As for "filters", after each round."""
 
 
 class DPPFiltersSection(FilterSection):

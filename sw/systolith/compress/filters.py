@@ -19,6 +19,7 @@ from systolith.compress.methods import (
     TaylorPruning,
 )
 from systolith.compress.trainer import Trainer
+from systolith.compress.untrained import reconstruct_masked_
 from systolith.data import Dataset
 from systolith.prune import (
     GDP,
@@ -205,8 +206,14 @@ def _choose_by_ensembles(
     epochs = split_epochs(total, pruning.rounds)
     numbers = count(0 if state is None else state["round"])
 
+    masked = None if state is None else FilterMasks(state["masks"], groups)
+
     def retrain(masks: FilterMasks) -> None:
-        if (number := next(numbers)) + 1 < pruning.rounds and epochs[number]:
+        nonlocal masked
+        number = next(numbers)
+        if pruning.reconstruct:
+            reconstruct_masked_(model, trainer, masked, masks)
+        if number + 1 < pruning.rounds and epochs[number]:
             trainer.fit(
                 model,
                 f"{phase}-round-{number + 1}",
@@ -215,6 +222,7 @@ def _choose_by_ensembles(
                 epochs=epochs[number],
                 seed=trainer.recipe.seed + 2 + number,
             )
+        masked = masks
 
     return prune_by_ensembles(
         model,

@@ -356,7 +356,7 @@ class EnsemblePruning(FilterPruning, SearchPruning):
     rounds : int
         Rounds of evaluation and removal. A third of the epochs of training is between them.
     reconstruct : bool
-        As for :class:`FilterScorePruning`, if no training is between the rounds.
+        As for :class:`FilterScorePruning`, after each round.
     """
 
     method: ClassVar[str] = "lfe"

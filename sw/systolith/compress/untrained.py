@@ -1,5 +1,7 @@
 """What keeps a network accurate where no training follows a change of its weights."""
 
+from copy import deepcopy
+
 import torch
 from torch import nn
 
@@ -7,7 +9,6 @@ from systolith.compress.methods import (
     ADMMPruning,
     DPFPruning,
     DPPPruning,
-    EnsemblePruning,
     FilterRemoval,
     FilterScorePruning,
     JointPruning,
@@ -28,7 +29,13 @@ from systolith.prune import (
     remove_filters,
 )
 
-__all__ = ["measure_untrained", "recalibrate_", "recalibrate_trained_", "remove_chosen"]
+__all__ = [
+    "measure_untrained",
+    "recalibrate_",
+    "recalibrate_trained_",
+    "reconstruct_masked_",
+    "remove_chosen",
+]
 
 
 def measure_untrained(model: nn.Module, trainer: Trainer, pruning: Pruning) -> BatchStatistics:
@@ -79,16 +86,48 @@ def remove_chosen(
 ) -> nn.Module:
     """Remove filters; reconstruct the layers behind them if the method wants it.
 
-    Filters that a training has masked leave without a change, so nothing is to be reconstructed.
+    Filters that a training has masked leave without a change, so nothing is to be reconstructed;
+    ensembles have reconstructed after each round.
     """
     small = remove_filters(model, masks, trainer.data.train_images[:2])
     match pruning:
         case FilterScorePruning(reconstruct=True):
             wanted = True
-        case EnsemblePruning(reconstruct=True):
-            wanted = pruning.rounds == 1 or not trainer.prune_epochs(pruning)
         case _:
             wanted = False
     if wanted:
         reconstruct_consumers_(small, model, masks, trainer.data.calibration_images)
     return small
+
+
+def reconstruct_masked_(
+    model: nn.Module, trainer: Trainer, earlier: FilterMasks | None, masks: FilterMasks
+) -> None:
+    """Reconstruct the layers behind filters that will leave, in place, in the whole network.
+
+    Parameters
+    ----------
+    model : nn.Module
+        All filters are there still.
+    trainer : Trainer
+        Of calibration images.
+    earlier : FilterMasks, optional
+        Filters that were left so far: the outputs to reproduce are those of the network with them.
+    masks : FilterMasks
+        Filters that are left now.
+    """
+    reference, places = deepcopy(model), deepcopy(model).double()
+    if earlier is not None:
+        earlier.apply_(reference)
+    small = masks.shrink(reference)
+    reconstruct_consumers_(small, reference, masks, trainer.data.calibration_images)
+    with torch.no_grad():
+        for parameter in places.parameters():
+            flat = torch.arange(parameter.numel(), dtype=torch.float64)
+            parameter.copy_(flat.reshape(parameter.shape))
+        kept_places = dict(masks.shrink(places).named_parameters())
+        for name, parameter in small.named_parameters():
+            flat = model.get_parameter(name).detach().reshape(-1).clone()
+            flat[kept_places[name].long().flatten()] = parameter.flatten()
+            whole = model.get_parameter(name)
+            whole.copy_(flat.reshape(whole.shape))
