@@ -11,11 +11,13 @@ from systolith.models import DigitsCNN
 from systolith.stages.factories import make_data
 from systolith.tune import DesignSpace
 from systolith.tune.limits import check_search
+from systolith.tune.measuring import TrainTask
 from systolith.tune.samplers import make_sampler
 
 
-def _space(limits: dict[str, float]) -> DesignSpace:
+def _space(limits: dict[str, float], **sections: object) -> DesignSpace:
     content = {
+        **sections,
         "name": "edges",
         "model": {"factory": "digits_cnn"},
         "data": {"factory": "digits"},
@@ -51,6 +53,37 @@ def test_a_limit_that_nothing_keeps_is_known_before_training(
 def test_limits_that_a_mixed_design_keeps_are_searched_for() -> None:
     space = _space({"luts": 1e6, "accuracy": 0.99})
     check_search(space, DigitsCNN, make_data(space.experiment.data, 0, Path()), Path())
+
+
+def test_teachers_and_rules_that_do_not_fit_are_known_before_training() -> None:
+    rule = {"layers": "conv2", "k": 2, "n": 7}
+    space = _space(
+        {}, train={"teacher": "digits_cnn"}, prune=[{"method": "magnitude", "rules": [rule]}]
+    )
+    data = make_data(space.experiment.data, 0, Path())
+    with pytest.raises(ValueError, match=r"needs in_channels divisible by 7") as caught:
+        check_search(space, DigitsCNN, data, Path())
+    assert "train.teacher.factory 'digits_cnn' needs train.teacher.weights" in str(caught.value)
+
+
+def test_a_point_is_measured_again_if_the_teacher_changes(tmp_path: Path) -> None:
+    teacher = {"factory": "digits_cnn", "weights": "teacher.pt"}
+    content = _space({}, train={"teacher": teacher}).experiment.model_dump(mode="json")
+    (tmp_path / "dense").touch()
+    keys = set()
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "teacher.pt").write_text(name)
+        task = TrainTask(
+            content=content,
+            folder=tmp_path / name,
+            weights=tmp_path / "dense",
+            fidelity=1.0,
+            results=tmp_path,
+            seconds=1.0,
+        )
+        keys.add(task.key)
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize("name", SamplerName)
