@@ -139,6 +139,10 @@ def prune_by_ensembles(
     -----
     Sandor, Pavel, Csato: Pruning CNN's with linear filter ensembles (ECAI 2020; arXiv 2001.08142).
 
+    Measured on digits at 12 % of the MACs, equal epochs: as good as Taylor gates, and better than
+    random filters; if the layers behind are reconstructed, not better than those by more than a
+    standard error.
+
     **Deviation:** filters are removed until a budget on any cost is met, by their scores per cost.
     """
     ensemble = LinearFilterEnsemble() if ensemble is None else ensemble
