@@ -54,6 +54,10 @@ class DPPFilters:
     Gonzalez-Carabarin, Huijben, Veeling, Schmid, van Sloun: Dynamic probabilistic pruning (IEEE
     TNNLS 2022; arXiv 2105.12686), feature maps.
 
+    From random logits, on digits with a quarter of the filters, 12 epochs, two seeds, it did not
+    beat its own initial filters without learning: test losses of 0.39 and 0.33 against 0.29 and
+    0.30. Filters change while it draws, and weights do not follow in so short a training.
+
     **Deviation:** feature maps are chosen at their source, once for all readers. Channels that are
     tied by additions or depthwise convolutions are drawn together. Gates are placed behind the
     ReLU, which would otherwise block the gradients of filters that are not drawn.
