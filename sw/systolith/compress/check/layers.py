@@ -1,6 +1,7 @@
 """What each layer of a model can become."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 from torch import nn
@@ -22,7 +23,7 @@ __all__ = ["describe_layers"]
 
 MOST_GROUP = 16
 """Largest n of the k-out-of-n patterns that are listed."""
-_KINDS = {
+_KINDS: Mapping[type, str] = {
     AddUp: "addition",
     AveragePool: "average pool",
     MaxPool: "max pool",
@@ -59,18 +60,20 @@ def describe_layers(
 
 def _describe_layer(
     layer: FloatLayer,
-    shapes: dict[str, Shape],
+    shapes: Mapping[str, Shape],
     groups: Sequence[ChannelGroup],
     network: IntegerNetwork | None,
 ) -> LayerCheck:
-    integer = {"integer_name": layer.name, "integer_form": _integer_form(layer.name, network)}
     name, operation = layer.qualified_name, layer.operation
-    if not isinstance(operation, Convolve | Multiply):
-        return LayerCheck(name=name, kind=_KINDS[type(operation)], **integer)
-    weight = operation.module.weight
-    macs = weight.numel() * prod(shapes[layer.name][1:])
-    kind = "Linear" if isinstance(operation, Multiply) else _kind(operation.module)
-    return _with_weights(name, kind, weight.shape, macs, groups, **integer)
+    if isinstance(operation, Convolve | Multiply):
+        weight = operation.module.weight
+        macs = weight.numel() * prod(shapes[layer.name][1:])
+        kind = "Linear" if isinstance(operation, Multiply) else _kind(operation.module)
+        row = _with_weights(name, kind, weight.shape, macs, groups)
+    else:
+        row = LayerCheck(name=name, kind=_KINDS[type(operation)])
+    form = _integer_form(layer.name, network)
+    return replace(row, integer_name=layer.name, integer_form=form)
 
 
 def _kind(conv: nn.Conv2d) -> str:
@@ -85,7 +88,6 @@ def _with_weights(
     shape: Sequence[int],
     macs: int,
     groups: Sequence[ChannelGroup],
-    **integer: str,
 ) -> LayerCheck:
     own = [group for group in groups if name in group.producers]
     reasons = dict.fromkeys(group.reason for group in own if group.reason)
@@ -107,7 +109,6 @@ def _with_weights(
         ),
         tied=tuple(tied),
         kept_reason="; ".join(reasons),
-        **integer,
     )
 
 
