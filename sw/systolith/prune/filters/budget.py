@@ -140,7 +140,8 @@ def match_ratios(groups: Iterable[ChannelGroup], rules: Mapping[str, float]) -> 
     """
     removable = [group for group in groups if group.removable]
     layers = [name for group in removable for name in group.producers]
-    problems, ratios = [], {}
+    problems: list[str] = []
+    ratios: dict[str, float] = {}
     for rule, ratio in rules.items():
         try:
             matched = {name for name in layers if re.fullmatch(rule, name)}

@@ -238,8 +238,9 @@ class Saliency:
         self._sum, self._batches = state["sum"], state["batches"]
 
     def _masking(self, model: nn.Module, learn_on: bool) -> AbstractContextManager[None]:
-        masked, masks = self._masked, self._masks or {}
+        masked = self._masked
         if masked is None or masked.model is not model or masked.learn_on != learn_on:
+            masks: Mapping[str, Tensor] = {} if self._masks is None else self._masks
             masked = MaskedFilters(model, self._groups, masks, learn_on=learn_on)
             self._masked = masked
         return masked.applied()

@@ -10,8 +10,8 @@ from benchmarks.pruning.digits.filters import TRIALS
 from systolith.train import Algorithm
 
 MARGIN = 0.8
-"""Of the test loss with random filters, mean over the seeds. Measured: 0.5 with seeds 0 and 1, and
-0.6 with seeds 0..3. Single seeds vary: with seed 2, GDP is as good as random filters."""
+"""Of the test loss with random filters, mean over the seeds. Measured with seeds 0..2: for GDP 0.40,
+0.39 and 0.85, on average 0.52; for Taylor gates 0.66 on average."""
 RETURNING = 16
 """Of 32 good filters that were masked by force; measured: 18 or more."""
 
@@ -29,8 +29,8 @@ def _losses(trial: str, seeds: tuple[int, ...]) -> float:
     ("method", "seeds"),
     [
         ("gdp", (0, 1)),
-        pytest.param("gdp", (0, 1, 2, 3), marks=pytest.mark.slow),
-        pytest.param("taylor", (0, 1, 2, 3), marks=pytest.mark.slow),
+        pytest.param("gdp", (0, 1, 2), marks=pytest.mark.slow),
+        pytest.param("taylor", (0, 1, 2), marks=pytest.mark.slow),
     ],
 )
 def test_learned_filters_beat_random_ones(method: str, seeds: tuple[int, ...]) -> None:
