@@ -37,6 +37,8 @@ LEARNING_RATE = 3e-3
 """Half of it while pruning, the rate of all trials."""
 GOOD, KEPT = 0.4, 0.6
 """Share of the filters that wrong masks remove, the best; and that they keep."""
+RECONSTRUCTED = (FilterScore.L1, FilterScore.FPGM, FilterScore.BATCH_NORM)
+"""Also measured with layers reconstructed after filters have left, as is the default."""
 SCORED_BATCHES, BATCH = 10, 64
 
 
@@ -58,7 +60,8 @@ def keep_as_many_at_random(bench: DigitsBench, pruning: FilterPruning) -> Mappin
     sizes, row = dict(convolutions(bench.trained())), prune_with(bench, pruning)
     ratios = {name: row[f"kept_{name}"] / len(module.weight) for name, module in sizes.items()}
     score = FilterScore.RANDOM
-    return prune_with(bench, FilterScorePruning(keep=1.0, ratios=ratios, least=0.0, score=score))
+    chosen = FilterScorePruning(keep=1.0, ratios=ratios, least=0.0, score=score, reconstruct=False)
+    return prune_with(bench, chosen)
 
 
 def convolutions(model: torch.nn.Module) -> list[tuple[str, torch.nn.Conv2d]]:
@@ -107,12 +110,20 @@ def mask_the_best(bench: DigitsBench, groups: tuple[ChannelGroup, ...]) -> Filte
 
 def _prunings(share: float) -> Mapping[str, FilterPruning]:
     budget = MacBudget(share)
-    scores = {score.value: FilterScorePruning(keep=budget, score=score) for score in FilterScore}
+    plain = {
+        score.value: FilterScorePruning(keep=budget, score=score, reconstruct=False)
+        for score in FilterScore
+    }
+    reconstructed = {
+        f"{score.value}-reconstructed": FilterScorePruning(keep=budget, score=score)
+        for score in (*RECONSTRUCTED, FilterScore.RANDOM)
+    }
     return {
-        **scores,
-        "l1-per-layer": FilterScorePruning(keep=budget, per_layer=True),
+        **plain,
+        **reconstructed,
+        "l1-per-layer": FilterScorePruning(keep=budget, per_layer=True, reconstruct=False),
         "random-per-layer": FilterScorePruning(
-            keep=budget, per_layer=True, score=FilterScore.RANDOM
+            keep=budget, per_layer=True, score=FilterScore.RANDOM, reconstruct=False
         ),
         "taylor": TaylorPruning(keep=budget),
         "gdp": GDPPruning(keep=budget),

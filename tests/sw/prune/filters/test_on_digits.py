@@ -10,8 +10,8 @@ from benchmarks.pruning.digits.filters import TRIALS
 from systolith.train import Algorithm
 
 MARGIN = 0.8
-"""Of the test loss with random filters, mean over the seeds. Measured with seeds 0..2: for GDP 0.40,
-0.39 and 0.85, on average 0.52; for Taylor gates 0.66 on average."""
+"""Of the mean test loss with random filters. Measured with seeds 0..2: for GDP 0.40, 0.39 and 0.85,
+on average 0.52; for Taylor gates 0.66 on average."""
 RETURNING = 16
 """Of 32 good filters that were masked by force; measured: 18 or more."""
 
