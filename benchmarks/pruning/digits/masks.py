@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks.pruning.digits.bench import EPOCHS, DigitsBench, Trial
-from systolith.network import Granularity, KOutOfN, Pattern
+from systolith.network import KOutOfN, Pattern
 from systolith.prune import (
     ADMM,
     DPF,
@@ -26,8 +26,6 @@ from systolith.train import Algorithm
 
 PATTERNS = {
     "1of16": Pattern(select=KOutOfN(1, 16)),
-    "2of16": Pattern(select=KOutOfN(2, 16)),
-    "kernel-1of16": Pattern(select=KOutOfN(1, 16, Granularity.KERNEL)),
 }
 SGD = {"algorithm": Algorithm.SGD, "learning_rate": 0.05}
 """Of weights, as in the benchmarks on CIFAR-10; the default is AdamW."""
@@ -95,7 +93,7 @@ def share_moved(before: MaskSet, after: MaskSet) -> float:
     return moved / sum(int(after[name].sum()) for name in after)
 
 
-RUNS = (("1of16", "", {}), ("1of16", "-sgd", SGD), ("2of16", "", {}), ("kernel-1of16", "", {}))
+RUNS = (("1of16", "", {}), ("1of16", "-sgd", SGD))
 """Pattern, suffix of the name, settings of training."""
 
 TRIALS: Mapping[str, Trial] = {
