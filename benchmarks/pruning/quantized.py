@@ -28,7 +28,7 @@ NAME = "post-training-quantization"
 BATCH, DIGITS_EPOCHS = 256, 10
 AGREEMENT_BITS = (8, 4, 2)
 AGREEMENT_IMAGES = {"digits": 10_000, "resnet8": 10_000, "resnet20": 2_000}
-"""At most so many test images; the integer model of ResNet-20 takes 30 ms for each."""
+"""Most test images per network; the integer model of ResNet-20 takes 30 ms for each."""
 WIDTHS = {
     "w8a8": (8, False),
     "w4a8, first and last layer 8 bits": (4, True),

@@ -200,7 +200,9 @@ class ReconstructingPruner:
                 layer = reconstruct_layer(
                     weight, moments, self.patterns[name], damping=self.damping
                 )
-            except torch.linalg.LinAlgError as error:
+            except RuntimeError as error:  # torch does not export its LinAlgError to type checkers
+                if "linalg" not in str(error):
+                    raise
                 problem = f"reconstruction of '{name}' needs more damping, got {self.damping}"
                 raise PruneError([problem]) from error
             if not weight.requires_grad:
