@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -67,7 +68,7 @@ METHODS: Mapping[str, Make] = {
 
 
 def train_with(
-    bench: DigitsBench, method: str, pattern: Pattern, **settings: object
+    bench: DigitsBench, method: str, pattern: Pattern, **settings: Any
 ) -> Mapping[str, float]:
     """Prune every convolution but the first with one method.
 
@@ -93,7 +94,7 @@ def share_moved(before: MaskSet, after: MaskSet) -> float:
     return moved / sum(int(after[name].sum()) for name in after)
 
 
-RUNS = (("1of16", "", {}), ("1of16", "-sgd", SGD))
+RUNS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (("1of16", "", {}), ("1of16", "-sgd", SGD))
 """Pattern, suffix of the name, settings of training."""
 
 TRIALS: Mapping[str, Trial] = {

@@ -53,7 +53,8 @@ def drawn(bench: DigitsBench) -> Mapping[str, float]:
     wanted = djpq.bit_operations(model)
     trained = bench.trained()
     bench.fit(trained)
-    random, rows = Random(bench.seed), []
+    random = Random(bench.seed)
+    rows: list[Mapping[str, float]] = []
     while len(rows) < DRAWS:
         layers = {
             name: LayerBits(
