@@ -24,7 +24,7 @@ from systolith.prune import (
     score_filters,
     select_filters,
 )
-from systolith.prune.posttraining import call_counts, output_moments
+from systolith.prune.posttraining import count_calls, measure_output_moments
 from systolith.prune.posttraining.least_squares import damp, solve_kept
 
 PATTERNS = {
@@ -71,8 +71,8 @@ def prune_weights(
 def _solve_(model: nn.Module, pruner: ScorePruner, images: Tensor) -> None:
     """Give masks the kept weights that reconstruction would give them, in place."""
     masks, dense = pruner.masks(model), _copy(model)
-    for name, count in call_counts(model, pruner.patterns, images).items():
-        moments = output_moments(model, dense, {name: count}, images).without_bias(None)
+    for name, count in count_calls(model, pruner.patterns, images).items():
+        moments = measure_output_moments(model, dense, {name: count}, images).without_bias(None)
         weight = model.get_submodule(name).get_parameter("weight")
         gram, mask = damp(moments.gram, DAMPING), masks[f"{name}.weight"].flatten(1)[None]
         wanted = torch.linalg.solve(gram, moments.cross.mT).mT

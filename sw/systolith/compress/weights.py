@@ -47,7 +47,7 @@ from systolith.prune import (
     prune_by_particles,
 )
 from systolith.prune.computed_weights import computed_weights
-from systolith.prune.posttraining import call_counts
+from systolith.prune.posttraining import count_calls
 from systolith.quant import QuantizedModel, quantized_names, quantized_patterns
 
 __all__ = ["check_masks", "make_sparsifier", "resolve_patterns", "search_masks", "train_masks"]
@@ -156,7 +156,7 @@ def make_sparsifier(
     steps = trainer.prune_steps(pruning)
     match pruning:
         case OBSPruning():
-            call_counts(model, patterns, trainer.data.train_images[:2])
+            count_calls(model, patterns, trainer.data.train_images[:2])
             return FrozenMasks(ScorePruner(patterns=patterns).masks(model))
         case MagnitudePruning():
             score: Score = magnitude

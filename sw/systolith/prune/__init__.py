@@ -61,7 +61,6 @@ from systolith.prune.filters import (
     unit_costs,
 )
 from systolith.prune.masks import MaskSet
-from systolith.prune.own_parameters import OwnParameters
 from systolith.prune.posttraining import (
     BatchStatistics,
     OutputMoments,
@@ -95,6 +94,7 @@ from systolith.prune.search import (
     prune_feature_maps_by_particles,
 )
 from systolith.prune.sparsifier import Sparsifier, WeightSparsifier
+from systolith.prune.sparsifier_optimizer import SparsifierOptimizer
 from systolith.prune.sparsify import (
     ADMM,
     DPF,
@@ -138,7 +138,6 @@ __all__ = [
     "MaskStatistics",
     "OneShot",
     "OutputMoments",
-    "OwnParameters",
     "ParticleFilter",
     "PatternCost",
     "PruneError",
@@ -149,6 +148,7 @@ __all__ = [
     "Score",
     "ScorePruner",
     "Sparsifier",
+    "SparsifierOptimizer",
     "StridedPattern",
     "TaylorGates",
     "WandaScore",

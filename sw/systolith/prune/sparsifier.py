@@ -23,8 +23,8 @@ class Sparsifier(Protocol):
     Inside the block, the model computes with masked weights, so backward gives the gradients of the
     sparse model. On exit, the method restores the weights for the optimizer and replaces their
     gradients by its own. A method with parameters of its own, such as mask logits, trains them
-    there with an optimizer of its own (:class:`systolith.prune.OwnParameters`); the loop trains the
-    parameters of the model only.
+    there with a :class:`systolith.prune.SparsifierOptimizer`; the loop trains the parameters of the
+    model only.
     """
 
     def step(self, model: nn.Module, progress: float) -> AbstractContextManager[None]:

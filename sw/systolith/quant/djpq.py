@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from systolith.prune import ChannelGroup, FilterMasks, OwnParameters, gated, module_gates
+from systolith.prune import ChannelGroup, FilterMasks, SparsifierOptimizer, gated, module_gates
 from systolith.quant.bit_operations import LayerOperations, layer_operations
 from systolith.quant.config import LayerBits, UnsupportedModelError
 from systolith.quant.learned_width import MAX_WIDTH, LearnedWidth
@@ -115,7 +115,7 @@ class DJPQ:
         ]
         if not 0 <= settle_at <= 1:
             problems.append(f"settle_at must lie in 0..1, got {settle_at}")
-        problems += OwnParameters.problems(learning_rate)
+        problems += SparsifierOptimizer.problems(learning_rate)
         UnsupportedModelError.raise_if_any(problems)
         self._groups = tuple(group for group in groups if group.removable)
         self._information, self._bit_operations = information, bit_operations
@@ -147,11 +147,11 @@ class DJPQ:
             for source, (peak, signed) in _observe(model, self._layers, images).items()
         }
         widths = [*self.weights.values(), *self.acts.values()]
-        self._settling = OwnParameters(
+        self._settling = SparsifierOptimizer(
             [*self.log_alpha.values(), *(width.free_bits for width in widths)],
             learning_rate=learning_rate,
         )
-        self._ranges = OwnParameters(
+        self._ranges = SparsifierOptimizer(
             (width.log2_range for width in widths), learning_rate=RANGE_RATE * learning_rate
         )
 

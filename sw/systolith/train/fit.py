@@ -154,7 +154,7 @@ def fit(
     classes = count_outputs(model, data) if epochs else 0
     model.train()
     precision.arrange_(model)
-    answers = teacher.answer(data, augment, precision, device) if teacher and epochs else None
+    taught = teacher.prepare(data, augment, precision, device) if teacher and epochs else None
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         first = state.load(checkpoint) if checkpoint and checkpoint.exists() else 0
@@ -169,8 +169,8 @@ def fit(
                 with nullcontext() if sparsifier is None else sparsifier.step(model, elapsed):
                     logits = _run(model, batch, precision)
                     total = objective(logits, batch.labels)
-                    if teacher is not None and answers is not None:
-                        total = teacher.loss(total, logits, answers.of(batch))
+                    if teacher is not None and taught is not None:
+                        total = teacher.loss(total, logits, taught.read(batch))
                     torch.autograd.backward(total)
                 loss = float(total.detach())
                 if not isfinite(loss):

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.data import Augment, Dataset, FiniteAugment, MixingAugment
-from systolith.train.answers import TEACHER_BATCH, Answers, hash_parts
 from systolith.train.errors import TrainingError
-from systolith.train.logits import LogitTable
+from systolith.train.logit_table import LogitTable
 from systolith.train.objectives import describe_setting
 from systolith.train.precision import Precision
+from systolith.train.teacher_logits import TEACHER_BATCH, TeacherLogits, hash_parts
 
 __all__ = ["DenseTeacher", "Normalized", "Teacher"]
 
@@ -123,34 +123,34 @@ class Teacher:
         )
         return (1 - self.weight) * objective + self.weight * self.temperature**2 * divergence
 
-    def answer(
+    def prepare(
         self,
         data: Dataset,
         augment: Augment | MixingAugment | None,
         precision: Precision,
         device: torch.device,
-    ) -> "Answers":
-        """Prepare the teacher for one training."""
+    ) -> TeacherLogits:
+        """Return the teacher's logits for one training, cached where augmentation allows."""
         model = self._model.to(device)
         precision.arrange_(model)
-        answers = Answers(model, precision)
+        computed = TeacherLogits(model, precision)
         variants = augment.variants if isinstance(augment, FiniteAugment) else 1
         if augment is not None and not isinstance(augment, FiniteAugment):
-            return answers
+            return computed
         images = data.train_images
         first = images[:TEACHER_BATCH].to(device)
         if isinstance(augment, FiniteAugment):
             first = augment.apply(first, torch.arange(len(first)) * variants // len(first))
-        logits = answers.compute(first)
+        logits = computed.compute(first)
         rows, classes = len(images) * variants, logits.shape[1]
         if self.cache is None and LogitTable.size_bytes(rows, classes) > MEMORY_BYTES:
-            return answers
+            return computed
         described = f"{describe_setting(augment)} {variants} {precision.value} {device.type}"
         key = hash_parts(described, self.digest, images, first, logits)
         if key not in self._tables:
             path = None if self.cache is None else self.cache / f"teacher-{key}.logits"
             self._tables[key] = LogitTable(rows, classes, path)
-        return Answers(model, precision, self._tables[key])
+        return TeacherLogits(model, precision, self._tables[key])
 
     def problems(self, images: Tensor, classes: int) -> Iterator[str]:
         """Yield each reason why the teacher cannot teach a student; it sees the images.

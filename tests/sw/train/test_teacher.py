@@ -28,7 +28,7 @@ from systolith.train import (
     TrainingError,
     fit,
 )
-from systolith.train.logits import LogitTable
+from systolith.train.logit_table import LogitTable
 
 
 def _data(images: int = 70) -> Dataset:

@@ -1,4 +1,4 @@
-"""Training of mask logits at a pace that does not depend on the number of steps."""
+"""The optimizer of mask logits, which move as far in a long training as in a short one."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import inf
@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 from systolith.prune.dpp.mask_logits import Annealing
-from systolith.prune.own_parameters import OwnParameters
-from systolith.prune.pace import Pace
+from systolith.prune.sparsifier_optimizer import SparsifierOptimizer
+from systolith.prune.training_length import TrainingLength
 
 __all__ = ["TRAVEL", "LogitOptimizer"]
 
@@ -40,9 +40,9 @@ class LogitOptimizer:
     def __init__(
         self, logits: Iterable[nn.Parameter], annealing: Annealing, *, travel: float
     ) -> None:
-        self._own = OwnParameters(logits, learning_rate=travel)
+        self._optimizer = SparsifierOptimizer(logits, learning_rate=travel)
         self._annealing = annealing
-        self._pace = Pace()
+        self._length = TrainingLength()
         self._steps: int | None = None
 
     @staticmethod
@@ -53,26 +53,26 @@ class LogitOptimizer:
 
     def begin_(self, progress: float) -> None:
         """Forget all gradients, before a training step."""
-        if (steps := self._pace.new_estimate(progress)) is not None:
+        if (steps := self._length.new_estimate(progress)) is not None:
             self._steps = steps
-        self._own.zero_grad_()
+        self._optimizer.zero_grad_()
 
     def step_(self, progress: float) -> None:
         """Move the logits that have gradients, after the backward pass."""
         if self._steps is not None and self._annealing.draws_at(progress):
             drawing = max(self._steps * self._annealing.draw_until, 1.0)
-            self._own.step_(2 * self._annealing.relative_rate_at(progress) / drawing)
+            self._optimizer.step_(2 * self._annealing.relative_rate_at(progress) / drawing)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the optimizer's state, without the logits, and the number of steps."""
         return {
-            "optimizer": self._own.state_dict(),
-            "pace": self._pace.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "pace": self._length.state_dict(),
             "steps": self._steps,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume from such a state, with identical results."""
-        self._own.load_state_dict(state["optimizer"])
-        self._pace.load_state_dict(state["pace"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._length.load_state_dict(state["pace"])
         self._steps = state["steps"]

@@ -13,7 +13,7 @@ from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.saliency import Saliency, average_over_rounds
 from systolith.prune.filters.selection import check_budget, select_filters, unit_costs
-from systolith.prune.pace import Pace, warn_of_short_training
+from systolith.prune.training_length import TrainingLength, warn_of_short_training
 
 __all__ = ["GDP"]
 
@@ -155,12 +155,12 @@ class GDP:
         self._keep = 1.0
         self._steps = 0
         self._frozen = False
-        self._pace = Pace()
+        self._length = TrainingLength()
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""
-        if (steps := self._pace.new_estimate(progress)) is not None:
+        if (steps := self._length.new_estimate(progress)) is not None:
             self.check_steps(steps)
         if not self._frozen and self._steps >= self._interval:
             if progress >= self._begin:
@@ -200,7 +200,7 @@ class GDP:
             "steps": self._steps,
             "frozen": self._frozen,
             "changes": list(self.changes),
-            "pace": self._pace.state_dict(),
+            "pace": self._length.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -209,7 +209,7 @@ class GDP:
         self._average = dict(state["average"])
         self._keep, self._steps, self._frozen = state["keep"], state["steps"], state["frozen"]
         self.changes = list(state["changes"])
-        self._pace.load_state_dict(state["pace"])
+        self._length.load_state_dict(state["pace"])
         masks = state["masks"]
         self._use(None if masks is None else FilterMasks(masks, self._groups))
 

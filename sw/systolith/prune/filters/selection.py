@@ -55,7 +55,7 @@ def select_filters(
     --------
     >>> from torch import nn
     >>> from systolith.prune.filters.analysis import find_channel_groups
-    >>> from systolith.prune.filters.budget import ROUNDING, FilterBudget
+    >>> from systolith.prune.filters.budget import FilterBudget
     >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 1))
     >>> groups = find_channel_groups(model, torch.zeros(1, 1, 3, 3))
     >>> scores = {"0": torch.tensor([1.0, 3.0, 2.0, 1.0])}

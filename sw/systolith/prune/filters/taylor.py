@@ -15,7 +15,7 @@ from systolith.prune.filters.groups import ChannelGroup, module_gates
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.saliency import Saliency, average_over_rounds
 from systolith.prune.filters.selection import check_budget, select_filters
-from systolith.prune.pace import Pace, warn_of_short_training
+from systolith.prune.training_length import TrainingLength, warn_of_short_training
 
 __all__ = ["TaylorGates", "taylor_scores"]
 
@@ -93,14 +93,14 @@ class TaylorGates:
         self._masks: FilterMasks | None = None
         self._removed = 0
         self._done = False
-        self._pace = Pace()
+        self._length = TrainingLength()
         self._steps: int | None = None
         self._checked = False
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""
-        if (steps := self._pace.new_estimate(progress)) is not None:
+        if (steps := self._length.new_estimate(progress)) is not None:
             self._steps = steps
             self.check_steps(steps)
         if not self._done and self._saliency.batches >= self._batches:
@@ -142,7 +142,7 @@ class TaylorGates:
             "saliency": self._saliency.state_dict(),
             "removed": self._removed,
             "done": self._done,
-            "pace": self._pace.state_dict(),
+            "pace": self._length.state_dict(),
             "steps": self._steps,
             "checked": self._checked,
         }
@@ -152,7 +152,7 @@ class TaylorGates:
         self._saliency.load_state_dict(state["saliency"])
         self._importance = dict(state["importance"])
         self._removed, self._done = state["removed"], state["done"]
-        self._pace.load_state_dict(state["pace"])
+        self._length.load_state_dict(state["pace"])
         self._steps, self._checked = state["steps"], state["checked"]
         masks = state["masks"]
         self._use(None if masks is None else FilterMasks(masks, self._groups))

@@ -15,11 +15,11 @@ from systolith.prune.posttraining.consumers import reconstruct_consumers_
 from systolith.prune.posttraining.input_norms import WandaScore, measure_wanda
 from systolith.prune.posttraining.moments import (
     OutputMoments,
-    call_counts,
-    input_moments,
-    output_moments,
+    count_calls,
+    measure_input_moments,
+    measure_output_moments,
 )
-from systolith.prune.posttraining.reconstructing import (
+from systolith.prune.posttraining.reconstruction import (
     ReconstructedLayer,
     ReconstructingPruner,
     reconstruct_layer,
@@ -32,11 +32,11 @@ __all__ = [
     "ReconstructedLayer",
     "ReconstructingPruner",
     "WandaScore",
-    "call_counts",
-    "input_moments",
+    "count_calls",
     "measure_batch_norms",
+    "measure_input_moments",
+    "measure_output_moments",
     "measure_wanda",
-    "output_moments",
     "recalibrate_batch_norms_",
     "reconstruct_consumers_",
     "reconstruct_layer",

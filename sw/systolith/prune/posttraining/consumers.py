@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from systolith.prune.errors import PruneError
 from systolith.prune.filters import FilterMasks
 from systolith.prune.posttraining.least_squares import damp
-from systolith.prune.posttraining.moments import OutputMoments, call_counts, output_moments
+from systolith.prune.posttraining.moments import OutputMoments, count_calls, measure_output_moments
 
 __all__ = ["reconstruct_consumers_"]
 
@@ -55,12 +55,12 @@ def reconstruct_consumers_(
         raise PruneError([f"reconstruction needs damping above 0, got {damping}"])
     kept_outputs = masks.channel_masks()
     names = [name for name, kept in masks.input_masks().items() if not bool(kept.all())]
-    for name, count in call_counts(small, names, images).items():
+    for name, count in count_calls(small, names, images).items():
         layer = small.get_submodule(name)
-        assert isinstance(layer, nn.Conv2d | nn.Linear), "call_counts has checked it"
+        assert isinstance(layer, nn.Conv2d | nn.Linear), "count_calls has checked it"
         if layer.weight.requires_grad:
             kept = kept_outputs.get(name)
-            moments = output_moments(small, model, {name: count}, images, kept)
+            moments = measure_output_moments(small, model, {name: count}, images, kept)
             _reconstruct_(layer, moments, damping)
 
 

@@ -7,13 +7,15 @@ from systolith.network import Dense, KOutOfN, Pattern, PerNeuron, WeightShape
 from systolith.prune.decisions import is_by_kernel
 from systolith.prune.posttraining.least_squares import solve_kept
 
-__all__ = ["eliminate"]
+__all__ = ["find_mask_by_elimination"]
 
 MOST_ELEMENTS = 2**25
 """Elements of the factors of inverse matrices that are held at once: 256 MiB in float64."""
 
 
-def eliminate(weight: Tensor, gram: Tensor, pattern: Pattern, shape: WeightShape) -> Tensor:
+def find_mask_by_elimination(
+    weight: Tensor, gram: Tensor, pattern: Pattern, shape: WeightShape
+) -> Tensor:
     """Choose the mask by removing, again and again, what costs least.
 
     With W a filter's weights and ``G = H^-1``, removal of the weights S of one decision, if all

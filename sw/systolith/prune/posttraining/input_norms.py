@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune.errors import PruneError
-from systolith.prune.posttraining.moments import BATCH, call_counts, lowered_input, run_until
+from systolith.prune.posttraining.moments import BATCH, count_calls, lowered_input, run_until
 
 __all__ = ["WandaScore", "measure_wanda"]
 
@@ -55,7 +55,7 @@ def measure_wanda(model: nn.Module, layers: Iterable[str], images: Tensor) -> Wa
     PruneError
         If the inputs of a layer cannot be seen; all of them are listed.
     """
-    calls = call_counts(model, layers, images)
+    calls = count_calls(model, layers, images)
     sums: dict[str, Tensor] = {}
     names = {model.get_submodule(name): name for name in calls}
 

@@ -17,10 +17,10 @@ from systolith.trace import evaluating
 __all__ = [
     "BATCH",
     "OutputMoments",
-    "call_counts",
-    "input_moments",
+    "count_calls",
     "lowered_input",
-    "output_moments",
+    "measure_input_moments",
+    "measure_output_moments",
     "run_until",
 ]
 
@@ -71,7 +71,7 @@ class _AllSeenError(Exception):
     """Every call that is watched has happened; the rest of the network need not run."""
 
 
-def call_counts(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[str, int]:
+def count_calls(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[str, int]:
     """Count the calls of layers in one forward pass, in the order of their first calls.
 
     Raises
@@ -102,7 +102,9 @@ def call_counts(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[
     return dict(calls)
 
 
-def input_moments(model: nn.Module, calls: Mapping[str, int], images: Tensor) -> dict[str, Tensor]:
+def measure_input_moments(
+    model: nn.Module, calls: Mapping[str, int], images: Tensor
+) -> dict[str, Tensor]:
     """Mean of ``x x^T`` over all positions of the lowered inputs x of layers.
 
     Products are computed in the model's type, portion by portion, and added up in float64.
@@ -112,7 +114,7 @@ def input_moments(model: nn.Module, calls: Mapping[str, int], images: Tensor) ->
     model : nn.Module
         Runs in evaluation mode; not changed.
     calls : mapping of str to int
-        Layers by name, with the number of their calls, from :func:`call_counts`. The network runs
+        Layers by name, with the number of their calls, from :func:`count_calls`. The network runs
         no further than their last one.
     images : Tensor of float, shape (N, ...)
         They run in batches, so memory does not grow with their number.
@@ -148,23 +150,23 @@ def input_moments(model: nn.Module, calls: Mapping[str, int], images: Tensor) ->
     return {name: (sums[name] + sums[name].mT) / (2 * positions[name]) for name in calls}
 
 
-def output_moments(
+def measure_output_moments(
     model: nn.Module,
     reference: nn.Module,
     calls: Mapping[str, int],
     images: Tensor,
     kept: Tensor | None = None,
 ) -> OutputMoments:
-    """Moments of a layer's inputs in a model, and of its outputs in another one.
+    """Measure moments of a layer's inputs in a model, and of its outputs in another one.
 
     Parameters
     ----------
     model, reference : nn.Module
         Run in evaluation mode; not changed.
     calls : mapping of str to int
-        One layer, as for :func:`input_moments`.
+        One layer, as for :func:`measure_input_moments`.
     images : Tensor of float, shape (N, ...)
-        At least one; as for :func:`input_moments`.
+        At least one; as for :func:`measure_input_moments`.
     kept : Tensor of bool, shape (F,), optional
         Outputs of the reference that the model still has.
     """

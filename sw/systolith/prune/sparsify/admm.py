@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from systolith.network import Pattern
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
-from systolith.prune.pace import Pace, warn_of_short_training
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.sparsify.frozen_masks import FrozenMasks
 from systolith.prune.topk import topk_mask
+from systolith.prune.training_length import TrainingLength, warn_of_short_training
 
 __all__ = ["ADMM"]
 
@@ -104,7 +104,7 @@ class ADMM:
         self._targets: dict[str, Tensor] = {}
         self._final: MaskSet | None = None
         self._steps = 0
-        self._pace: Pace | None = Pace()  # None: the number of steps is known
+        self._length: TrainingLength | None = TrainingLength()  # None: the number of steps is known
 
     @classmethod
     def for_training(
@@ -125,13 +125,13 @@ class ADMM:
         made._interval = max(int(steps * made._prune_at) // PROJECTIONS, 1)
         if steps:
             made._check_length(steps)
-        made._pace = None
+        made._length = None
         return made
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`. The model is dense until `prune_at`."""
-        if self._pace and (steps := self._pace.new_estimate(progress)) is not None:
+        if self._length and (steps := self._length.new_estimate(progress)) is not None:
             self._check_length(steps)
         if progress >= self._prune_at or self._final is not None:
             if self._final is None:
@@ -166,7 +166,7 @@ class ADMM:
             "duals": {name: value.clone() for name, value in self._duals.items()},
             "final": {name: mask.clone() for name, mask in final.items()},
             "steps": self._steps,
-            "pace": self._pace.state_dict() if self._pace else None,
+            "pace": self._length.state_dict() if self._length else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -177,8 +177,8 @@ class ADMM:
         if state["final"]:
             self._final = MaskSet.unchecked(state["final"], self._patterns)
         self._steps = state["steps"]
-        if self._pace and state["pace"]:
-            self._pace.load_state_dict(state["pace"])
+        if self._length and state["pace"]:
+            self._length.load_state_dict(state["pace"])
 
     def _project(self, model: nn.Module) -> None:
         for name, dual in self._duals.items():

@@ -12,10 +12,10 @@ from systolith.network import Dense, Pattern
 from systolith.prune.decisions import Decisions
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
-from systolith.prune.pace import Pace, warn_of_short_training
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.sparsify.spp_schedule import fit_spp, most_updates, rank_rows, spp_increment
 from systolith.prune.topk import topk_mask
+from systolith.prune.training_length import TrainingLength, warn_of_short_training
 
 __all__ = ["SPP"]
 
@@ -113,7 +113,7 @@ class SPP:
                 self._decisions[f"{name}.weight"] = decisions
         # Dropped taps are pruned from the start, and so rank lowest.
         self._probabilities = {name: (~d.read).double() for name, d in self._decisions.items()}
-        self._pace: Pace | None = Pace()  # None: the number of steps is known
+        self._length: TrainingLength | None = TrainingLength()  # None: the number of steps is known
         # Sums of ranks instead of averages: they are integers, so ties are exact.
         self._ranks = {
             n: torch.zeros_like(o, dtype=torch.int64) for n, o in self._probabilities.items()
@@ -138,14 +138,14 @@ class SPP:
         made._interval, made._most = fit_spp(made._groups(), made._flatness, made._budgeted(steps))
         if steps:
             made._check_length(steps)
-        made._pace = None
+        made._length = None
         return made
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`. Pruned weights get no gradient."""
         drawing = progress < self._prune_until
-        if self._pace and (steps := self._pace.new_estimate(progress)) is not None:
+        if self._length and (steps := self._length.new_estimate(progress)) is not None:
             self._check_length(steps)
         if drawing:
             if self._steps % self._interval == 0:
@@ -176,7 +176,7 @@ class SPP:
             "odds": {name: value.clone() for name, value in self._probabilities.items()},
             "ranks": {name: value.clone() for name, value in self._ranks.items()},
             "steps": self._steps,
-            "pace": self._pace.state_dict() if self._pace else None,
+            "pace": self._length.state_dict() if self._length else None,
             "generator": self._generator.get_state(),
         }
 
@@ -185,8 +185,8 @@ class SPP:
         self._probabilities = {name: value.clone() for name, value in state["odds"].items()}
         self._ranks = {name: value.clone() for name, value in state["ranks"].items()}
         self._steps = state["steps"]
-        if self._pace and state["pace"]:
-            self._pace.load_state_dict(state["pace"])
+        if self._length and state["pace"]:
+            self._length.load_state_dict(state["pace"])
         self._generator.set_state(state["generator"])
 
     def _groups(self) -> set[tuple[int, int]]:

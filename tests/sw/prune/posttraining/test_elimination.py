@@ -6,10 +6,10 @@ from torch import Tensor
 
 from systolith.network import Dense, Pattern
 from systolith.prune.decisions import group_decisions, ungroup_decisions, weight_shape
-from systolith.prune.posttraining import call_counts, elimination, input_moments
-from systolith.prune.posttraining.elimination import eliminate
+from systolith.prune.posttraining import count_calls, elimination, measure_input_moments
+from systolith.prune.posttraining.elimination import find_mask_by_elimination
 from systolith.prune.posttraining.least_squares import damp, output_errors, solve_kept
-from systolith.prune.posttraining.splitting import split_mask
+from systolith.prune.posttraining.operator_splitting import find_mask_by_splitting
 from tests.sw.prune.posttraining.layer_cases import CASES, images
 
 
@@ -17,7 +17,7 @@ def problem(name: str) -> tuple[Tensor, Tensor, Pattern, tuple[int, int, int, in
     """Weights, damped moments, pattern and shape of a case."""
     layer, pattern = CASES[name]
     model = torch.nn.Sequential(layer)
-    gram = input_moments(model, call_counts(model, ["0"], images()), images())["0"]
+    gram = measure_input_moments(model, count_calls(model, ["0"], images()), images())["0"]
     weight = layer.get_parameter("weight").detach()
     rows = weight.double().reshape(len(gram), len(weight) // len(gram), -1)
     return rows, damp(gram, 0.01), pattern, weight_shape(weight)
@@ -71,7 +71,9 @@ def test_each_step_removes_what_costs_least(name: str) -> None:
     short = weight[:, :2] if name == "neuron" else weight
     if name == "neuron":
         shape = (2, *shape[1:])
-    assert torch.equal(eliminate(short, gram, pattern, shape), plainly(short, gram, pattern, shape))
+    assert torch.equal(
+        find_mask_by_elimination(short, gram, pattern, shape), plainly(short, gram, pattern, shape)
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -79,18 +81,21 @@ def test_masks_conform_and_memory_does_not_change_them(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weight, gram, pattern, shape = problem(name)
-    mask = eliminate(weight, gram, pattern, shape)
+    mask = find_mask_by_elimination(weight, gram, pattern, shape)
     assert not list(pattern.violations(mask.reshape(shape).numpy()))
-    split = split_mask(weight, gram, pattern, shape)
+    split = find_mask_by_splitting(weight, gram, pattern, shape)
     assert not list(pattern.violations(split.reshape(shape).numpy()))
     monkeypatch.setattr(elimination, "MOST_ELEMENTS", 1)
-    assert torch.equal(eliminate(weight, gram, pattern, shape), mask)
+    assert torch.equal(find_mask_by_elimination(weight, gram, pattern, shape), mask)
 
 
 def test_splitting_beats_magnitude_on_correlated_inputs() -> None:
     weight, gram, pattern, shape = problem("conv")
     by_magnitude = torch.from_numpy(pattern.best_mask(weight.abs().reshape(shape).numpy()))
-    masks = (split_mask(weight, gram, pattern, shape), by_magnitude.reshape(weight.shape))
+    masks = (
+        find_mask_by_splitting(weight, gram, pattern, shape),
+        by_magnitude.reshape(weight.shape),
+    )
     split, plain = (
         float(output_errors(solve_kept(weight, gram, mask) - weight, gram).sum()) for mask in masks
     )

@@ -5,13 +5,18 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune import PruneError
-from systolith.prune.posttraining import call_counts, input_moments, moments, output_moments
+from systolith.prune.posttraining import (
+    count_calls,
+    measure_input_moments,
+    measure_output_moments,
+    moments,
+)
 from systolith.prune.posttraining.least_squares import output_errors
 from tests.sw.prune.posttraining.layer_cases import CASES, images
 
 
 def moments_of(model: nn.Module, *names: str, given: Tensor) -> dict[str, Tensor]:
-    return input_moments(model, call_counts(model, names, given), given)
+    return measure_input_moments(model, count_calls(model, names, given), given)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -48,9 +53,9 @@ class _Twice(nn.Module):
 
 def test_a_layer_called_twice_counts_both_and_the_rest_does_not_run() -> None:
     model, given = _Twice(), torch.randn(130, 4)
-    calls = call_counts(model, ("b", "a"), given)
+    calls = count_calls(model, ("b", "a"), given)
     assert calls == {"a": 1, "b": 2} and list(calls) == ["a", "b"] and model.whole_runs == 1
-    gram = input_moments(model, calls, given)
+    gram = measure_input_moments(model, calls, given)
     assert model.whole_runs == 1
     first = model.a(given)
     both = torch.cat([first, model.b(first)]).detach().double()
@@ -60,26 +65,26 @@ def test_a_layer_called_twice_counts_both_and_the_rest_does_not_run() -> None:
 def test_what_cannot_be_seen_is_named() -> None:
     model = _Twice()
     with pytest.raises(PruneError, match=r"needs the inputs of 'unused', but .* never calls"):
-        call_counts(model, ["a", "unused"], torch.randn(2, 4))
+        count_calls(model, ["a", "unused"], torch.randn(2, 4))
     norm = nn.Sequential(nn.BatchNorm2d(3))
     with pytest.raises(PruneError, match=r"needs a Conv2d or Linear layer, but '0' is a BatchNorm"):
-        call_counts(norm, ["0"], torch.randn(2, 3, 4, 4))
+        count_calls(norm, ["0"], torch.randn(2, 3, 4, 4))
     computed = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)))
     with pytest.raises(PruneError, match=r"^masks need parameters, but '0' computes its weights"):
-        call_counts(computed, ["0"], torch.randn(2, 4))
+        count_calls(computed, ["0"], torch.randn(2, 4))
     with pytest.raises(PruneError, match=r"^inputs of 'a' must be finite"):
         moments_of(model, "a", given=torch.full((3, 4), torch.inf))
     with pytest.raises(PruneError, match=r"^reconstruction needs images, got none$"):
-        call_counts(model, ["a"], torch.empty(0, 4))
+        count_calls(model, ["a"], torch.empty(0, 4))
 
 
 @pytest.mark.parametrize("name", ["conv", "stride", "grouped", "linear"])
 def test_small_portions_give_the_same_moments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, given = nn.Sequential(CASES[name][0]), images()
-    whole = output_moments(model, model, {"0": 1}, given)
+    whole = measure_output_moments(model, model, {"0": 1}, given)
     monkeypatch.setattr(moments, "MOST_ELEMENTS", 1)
     monkeypatch.setattr(moments, "BATCH", 5)
-    parts = output_moments(model, model, {"0": 1}, given)
+    parts = measure_output_moments(model, model, {"0": 1}, given)
     for kind in ("gram", "cross", "squares"):
         assert torch.allclose(getattr(parts, kind), getattr(whole, kind), rtol=1e-4, atol=1e-5)
     assert torch.allclose(whole.gram[:, -1, -1], torch.ones(1).double())

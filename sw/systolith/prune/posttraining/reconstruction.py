@@ -11,15 +11,15 @@ from systolith.prune.computed_weights import with_plain_weights
 from systolith.prune.decisions import is_by_kernel, weight_shape
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
-from systolith.prune.posttraining.elimination import eliminate
+from systolith.prune.posttraining.elimination import find_mask_by_elimination
 from systolith.prune.posttraining.least_squares import damp, solve_kept
 from systolith.prune.posttraining.moments import (
     OutputMoments,
-    call_counts,
-    input_moments,
-    output_moments,
+    count_calls,
+    measure_input_moments,
+    measure_output_moments,
 )
-from systolith.prune.posttraining.splitting import split_mask
+from systolith.prune.posttraining.operator_splitting import find_mask_by_splitting
 from systolith.prune.pruner import magnitude
 from systolith.prune.rules import check_patterns
 from systolith.prune.topk import topk_mask
@@ -62,11 +62,11 @@ def reconstruct_layer(
 ) -> ReconstructedLayer:
     """Prune one layer so that its outputs come near those wanted.
 
-    :func:`split_mask` chooses a mask, and :func:`eliminate` another one if whole kernels leave: for
-    them it is as good, for single weights it left 3 to 60 % more error in ResNet-20. The mask by
-    magnitude is the third. Least squares finds the kept weights for each mask. Each filter, or each
-    team of filters that share a mask, takes the best of these and of the mask by magnitude with
-    unchanged weights.
+    :func:`find_mask_by_splitting` chooses a mask. If whole kernels leave,
+    :func:`find_mask_by_elimination` chooses another one: for kernels it is as good, for single
+    weights it left 3 to 60 % more error in ResNet-20. The mask by magnitude is the third. Least
+    squares finds the kept weights for each mask. Each filter, or each team of filters that share a
+    mask, takes the best of these and of the mask by magnitude with unchanged weights.
 
     Parameters
     ----------
@@ -86,9 +86,9 @@ def reconstruct_layer(
     masks = [by_magnitude, by_magnitude]
     values = [rows * by_magnitude]
     if not isinstance(select, Dense):
-        masks.append(split_mask(dense, damped, pattern, shape))
+        masks.append(find_mask_by_splitting(dense, damped, pattern, shape))
         if is_by_kernel(select) and rows.shape[2] <= MOST_INPUTS:
-            masks.append(eliminate(dense, damped, pattern, shape))
+            masks.append(find_mask_by_elimination(dense, damped, pattern, shape))
     values += [solve_kept(dense, damped, mask) for mask in masks[1:]]
     stored = torch.stack(values).to(weight.dtype)
     errors = torch.stack([_errors(value, moments).flatten() for value in stored.double()])
@@ -140,9 +140,11 @@ class ReconstructingPruner:
 
     **Deviation:** outputs of the dense network are wanted, so that later layers make up for earlier
     ones: 1-of-4 of ResNet-20 gains 2.6 points. Convolutions, by their lowered inputs; every pattern
-    here. Operator splitting
-    chooses masks of single weights (Meng et al.: ALPS, NeurIPS 2024), and elimination one by one
-    those of kernels, instead of elimination column by column. Exact least squares for what is kept.
+    here.
+
+    **Deviation:** instead of elimination column by column, operator splitting chooses masks of
+    single weights (Meng et al.: ALPS, NeurIPS 2024), and elimination one by one those of kernels.
+    Least squares finds the kept weights exactly.
 
     Weights without gradients are only masked, by magnitude. The same model and images give the same
     result on the same machine with the same number of threads.
@@ -188,13 +190,13 @@ class ReconstructingPruner:
     def layers_(self, model: nn.Module) -> Iterator[tuple[str, ReconstructedLayer]]:
         """Prune layer by layer in place, and yield name and result of each one."""
         check_patterns(model, self.patterns)
-        calls = call_counts(model, self.patterns, self.images)
+        calls = count_calls(model, self.patterns, self.images)
         dense = with_plain_weights(model)
         for name, count in calls.items():
             module = model.get_submodule(name)
-            assert isinstance(module, nn.Conv2d | nn.Linear), "call_counts has checked it"
+            assert isinstance(module, nn.Conv2d | nn.Linear), "count_calls has checked it"
             weight = module.weight
-            moments = output_moments(model, dense, {name: count}, self.images)
+            moments = measure_output_moments(model, dense, {name: count}, self.images)
             moments = moments.without_bias(module.bias)
             try:
                 layer = reconstruct_layer(
@@ -237,7 +239,7 @@ def reconstruction_losses(
     dict of str to dict of Pattern to float
         By layer name: squared change of the outputs as a share of their squares; 0 for dense.
     """
-    grams = input_moments(model, call_counts(model, candidates, images), images)
+    grams = measure_input_moments(model, count_calls(model, candidates, images), images)
     losses: dict[str, dict[Pattern, float]] = {}
     for name, patterns in candidates.items():
         weight = model.get_submodule(name).get_parameter("weight")

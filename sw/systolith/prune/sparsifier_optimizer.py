@@ -1,4 +1,4 @@
-"""Parameters that a sparsifier trains by itself: mask logits, gates, widths."""
+"""The optimizer of parameters that a sparsifier trains by itself: mask logits, gates, widths."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["OwnParameters"]
+__all__ = ["SparsifierOptimizer"]
 
 EPSILON = 1e-15
 """Far below any gradient: those at logits of a large network are below the usual 1e-8."""
 
 
-class OwnParameters:
-    """Parameters of a sparsifier and their Adam optimizer, apart from those of the model.
+class SparsifierOptimizer:
+    """Adam for the parameters of a sparsifier, apart from the optimizer of the model.
 
     Gradients at logits and gates are orders of magnitude smaller than at weights, and a weight
     decay has no meaning for them. Adam divides a gradient by its running root mean square, so a

@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 from systolith.train.batches import Batch
 from systolith.train.errors import TrainingError
-from systolith.train.logits import LogitTable
+from systolith.train.logit_table import LogitTable
 from systolith.train.precision import Precision
 
-__all__ = ["TEACHER_BATCH", "Answers", "hash_parts"]
+__all__ = ["TEACHER_BATCH", "TeacherLogits", "hash_parts"]
 
 TEACHER_BATCH = 64
 """Images that a teacher sees at once, always: with another number, other kernels may run, whose
 sums round differently. So logits do not depend on the batches in which images come."""
 
 
-class Answers:
+class TeacherLogits:
     """A teacher's logits in one training.
 
     Parameters
@@ -34,7 +34,7 @@ class Answers:
     ) -> None:
         self._model, self._precision, self._table = model, precision, table
 
-    def of(self, batch: Batch) -> Tensor:
+    def read(self, batch: Batch) -> Tensor:
         """Return the logits of a batch: float16 of shape (N, classes), on its device."""
         if self._table is None or batch.rows is None:
             return self.compute(batch.images)

@@ -11,7 +11,7 @@ from systolith.network import INPUT
 from systolith.quant.exact import compute_integers
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
 from systolith.quant.model import QuantizedModel, Wiring
-from systolith.quant.posttraining.descent import round_by_descent
+from systolith.quant.posttraining.coordinate_descent import round_by_descent
 from systolith.quant.posttraining.moments import LayerMoments
 from systolith.quant.requantizing import Activation
 from systolith.quant.weighted import QuantConv2d, QuantLinear

@@ -11,7 +11,7 @@ from systolith.network import KOutOfN, Pattern
 from systolith.prune import PruneError, ScorePruner, all_convolutions_but_first
 from systolith.prune.posttraining import (
     ReconstructingPruner,
-    output_moments,
+    measure_output_moments,
     reconstruct_layer,
     reconstruction_losses,
 )
@@ -48,7 +48,7 @@ def test_errors_are_those_of_the_outputs() -> None:
     layer, pattern = CASES["conv"]
     model, given = nn.Sequential(layer), images()
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
-    moments = output_moments(model, model, {"0": 1}, given).without_bias(bias)
+    moments = measure_output_moments(model, model, {"0": 1}, given).without_bias(bias)
     result = reconstruct_layer(weight, moments, pattern)
     other, nothing = deepcopy(layer), deepcopy(layer)
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_layers_are_pruned_on_what_the_pruned_network_gives_them() -> None:
     assert set(masks) == {"conv2.weight", "conv3.weight"} and masks.density == 0.25
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]) != (name in masks), name
-    moments = output_moments(model, dense, {"conv3": 1}, given).without_bias(None)
+    moments = measure_output_moments(model, dense, {"conv3": 1}, given).without_bias(None)
     alone = reconstruct_layer(before["conv3.weight"], moments, patterns["conv3"])
     assert torch.equal(model.conv3.weight, alone.weight)
     layers = dict(pruner.layers_(again))
@@ -81,7 +81,7 @@ def test_layers_are_pruned_on_what_the_pruned_network_gives_them() -> None:
     assert torch.equal(again.conv2.weight, model.conv2.weight)
     wrong = reconstruct_layer(
         before["conv3.weight"],
-        output_moments(dense, dense, {"conv3": 1}, given).without_bias(None),
+        measure_output_moments(dense, dense, {"conv3": 1}, given).without_bias(None),
         patterns["conv3"],
     )
     assert not torch.equal(model.conv3.weight, wrong.weight)

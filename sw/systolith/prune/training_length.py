@@ -3,16 +3,16 @@
 import warnings
 from typing import Any
 
-__all__ = ["Pace", "warn_of_short_training"]
+__all__ = ["TrainingLength", "warn_of_short_training"]
 
 
-class Pace:
+class TrainingLength:
     """Estimates the steps of a whole training as soon as its progress changes.
 
     Examples
     --------
-    >>> pace = Pace()
-    >>> [pace.new_estimate(step / 40) for step in range(3)]
+    >>> length = TrainingLength()
+    >>> [length.new_estimate(step / 40) for step in range(3)]
     [None, 40, None]
     """
 

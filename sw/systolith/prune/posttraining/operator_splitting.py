@@ -6,7 +6,7 @@ from torch import Tensor
 from systolith.network import Pattern, WeightShape
 from systolith.prune.topk import topk_mask
 
-__all__ = ["split_mask"]
+__all__ = ["find_mask_by_splitting"]
 
 STEPS = 150
 FIRST_PENALTY, GROWTH = 0.03, 1.1
@@ -14,7 +14,9 @@ FIRST_PENALTY, GROWTH = 0.03, 1.1
 INTERVAL = 3
 
 
-def split_mask(weight: Tensor, gram: Tensor, pattern: Pattern, shape: WeightShape) -> Tensor:
+def find_mask_by_splitting(
+    weight: Tensor, gram: Tensor, pattern: Pattern, shape: WeightShape
+) -> Tensor:
     """Choose the mask by alternating between least squares and the pattern.
 
     Inputs are scaled so that H has the diagonal 1. With D a copy of W inside the pattern and V
