@@ -4,6 +4,10 @@
 the way; :func:`prune_model` and :func:`quantize_model` are its parts. A :class:`Trainer` holds the
 data, the recipe and files of unfinished work. Each pruning method has a configuration, such as
 :class:`SRSTEPruning`.
+
+Files: ``pipeline`` is the path; ``weights``, ``filters`` and ``ensembles`` carry out the methods of
+:mod:`systolith.prune` that ``methods`` configures; ``budgets`` chooses patterns; ``recalibration``
+is for batch norms; ``check`` rehearses everything without training.
 """
 
 from systolith.compress.budgets import (

@@ -1,13 +1,12 @@
 """Carry out the methods that remove filters."""
 
-import warnings
 from collections.abc import Iterator
-from itertools import count, pairwise
 
 import torch
 from torch import Tensor, nn
 
 from systolith.compress.budgets import MacBudget, ParameterBudget
+from systolith.compress.ensembles import choose_by_ensembles, warn_of_weak_ensembles
 from systolith.compress.methods import (
     DJPQPruning,
     DPPFilterPruning,
@@ -19,7 +18,6 @@ from systolith.compress.methods import (
     TaylorPruning,
 )
 from systolith.compress.trainer import Trainer
-from systolith.compress.untrained import reconstruct_masked_
 from systolith.data import Dataset
 from systolith.prune import (
     GDP,
@@ -28,10 +26,7 @@ from systolith.prune import (
     FilterBudget,
     FilterMasks,
     FilterSparsifier,
-    FrozenFilters,
     KeptCost,
-    LinearFilterEnsemble,
-    Loss,
     PruneError,
     TaylorGates,
     check_budget,
@@ -39,17 +34,17 @@ from systolith.prune import (
     macs_after,
     match_ratios,
     parameters_after,
-    prune_by_ensembles,
+    reconstruct_consumers_,
+    remove_filters,
     score_filters,
     select_filters,
     select_filters_by_layer,
     taylor_scores,
     uniform_filters,
 )
-from systolith.prune.search import FEWEST_MASKS
 from systolith.quant import DJPQ, LayerBits
 
-__all__ = ["check_removal", "choose_filters", "learn_filters_and_bits", "split_epochs"]
+__all__ = ["check_removal", "choose_filters", "learn_filters_and_bits", "remove_chosen_filters"]
 
 UPDATES = 10
 """Number of times that a short training chooses masks."""
@@ -57,8 +52,6 @@ GDP_INTERVAL, TAYLOR_BATCHES = 100, 30
 """Optimizer steps between two choices in a long training."""
 GDP_BEGIN, GDP_FREEZE_AT = 0.05, 0.5
 """Part of the training in which GDP chooses masks."""
-BETWEEN = 3
-"""Divisor of the epochs that are spent between rounds of an ensemble; the rest is at the end."""
 SCORED_BATCHES = 20
 """Batches of training images that initial Taylor scores are averaged over."""
 
@@ -78,17 +71,15 @@ def check_removal(model: nn.Module, trainer: Trainer, pruning: FilterRemoval) ->
     """
     groups = find_channel_groups(model, trainer.data.train_images[:2])
     if isinstance(pruning, EnsemblePruning):
-        _warn_of_few_masks(groups, pruning)
-        _warn_of_few_epochs(trainer.prune_epochs(pruning), pruning)
+        warn_of_weak_ensembles(groups, trainer, pruning)
     if isinstance(pruning, FilterPruning):
         budget = _budget(model, groups, trainer.data, pruning)
         check_budget(groups, budget)
         if isinstance(pruning, FilterScorePruning):
             score_filters(model, groups, pruning.score)
         if isinstance(pruning, GDPPruning | TaylorPruning) and trainer.prune_epochs(pruning):
-            _choose_while_training(trainer, pruning, groups, budget).check_steps(
-                _count_steps(trainer, pruning)
-            )
+            sparsifier = _choose_while_training(trainer, pruning, groups, budget)
+            sparsifier.check_steps(trainer.prune_steps(pruning))
     elif not any(group.removable for group in groups):
         raise PruneError(["a network needs filters that can be removed, got none"])
 
@@ -118,16 +109,11 @@ def choose_filters(
             select = select_filters_by_layer if pruning.per_layer else select_filters
             return select(groups, scores, budget)
         case EnsemblePruning():
-            return _choose_by_ensembles(model, trainer, pruning, phase, groups, budget)
+            return choose_by_ensembles(model, trainer, pruning, phase, groups, budget)
         case _:
             raise AssertionError(pruning)
     trainer.fit(model, phase, sparsifier, pruning)
     return sparsifier.filters(model)
-
-
-def _count_steps(trainer: Trainer, pruning: FilterPruning) -> int:
-    batches = -(-len(trainer.data.train_images) // trainer.recipe.batch_size)
-    return trainer.prune_epochs(pruning) * batches
 
 
 def _choose_while_training(
@@ -137,7 +123,7 @@ def _choose_while_training(
     budget: FilterBudget,
 ) -> GDP | TaylorGates:
     """Make a sparsifier whose choices are done by half of the training."""
-    steps = max(_count_steps(trainer, pruning), 1)
+    steps = max(trainer.prune_steps(pruning), 1)
     if isinstance(pruning, GDPPruning):
         choosing = int(steps * (GDP_FREEZE_AT - GDP_BEGIN))
         return GDP(
@@ -152,90 +138,6 @@ def _choose_while_training(
     batches = min(TAYLOR_BATCHES, max(steps // UPDATES // 2, 1))
     rounds = max(steps // batches // 2, 1)
     return TaylorGates(groups, budget, batches=batches, per_round=-(-units // rounds))
-
-
-def split_epochs(epochs: int, rounds: int) -> list[int]:
-    """Split epochs over rounds: a third between them, as evenly as possible, the rest at the end.
-
-    Examples
-    --------
-    >>> split_epochs(12, 5)
-    [1, 1, 1, 1, 8]
-    """
-    between = epochs // BETWEEN if rounds > 1 else 0
-    gaps = max(rounds - 1, 1)
-    ends = [(between * done + gaps // 2) // gaps for done in range(rounds)]
-    return [*(end - start for start, end in pairwise(ends)), epochs - between]
-
-
-def _warn_of_few_masks(groups: tuple[ChannelGroup, ...], pruning: EnsemblePruning) -> None:
-    units = sum(group.size for group in groups if group.removable)
-    if pruning.members is not None and pruning.members < FEWEST_MASKS * units:
-        warnings.warn(
-            f"prune: lfe needs members of at least {FEWEST_MASKS * units}, {FEWEST_MASKS} for each "
-            f"of {units} filters, got {pruning.members}",
-            stacklevel=4,
-        )
-
-
-def _warn_of_few_epochs(epochs: int, pruning: EnsemblePruning) -> None:
-    if 0 < epochs < (least := BETWEEN * (pruning.rounds - 1)):
-        warnings.warn(
-            f"prune: lfe trains between rounds, which needs at least {least} epochs for "
-            f"{pruning.rounds} rounds, got {epochs}",
-            stacklevel=4,
-        )
-
-
-def _choose_by_ensembles(
-    model: nn.Module,
-    trainer: Trainer,
-    pruning: EnsemblePruning,
-    phase: str,
-    groups: tuple[ChannelGroup, ...],
-    budget: FilterBudget,
-) -> FilterMasks:
-    """Remove filters in rounds, and train after all but the last, which is left to the caller."""
-    state = trainer.load_search(phase)
-    units = sum(group.size for group in groups if group.removable)
-    ensemble = LinearFilterEnsemble()
-    if pruning.members is not None:
-        ensemble = LinearFilterEnsemble(per_unit=max(pruning.members / units, 1.0))
-    total = trainer.prune_epochs(pruning)
-    _warn_of_few_epochs(total, pruning)
-    epochs = split_epochs(total, pruning.rounds)
-    numbers = count(0 if state is None else state["round"])
-
-    masked = None if state is None else FilterMasks(state["masks"], groups)
-
-    def retrain(masks: FilterMasks) -> None:
-        nonlocal masked
-        number = next(numbers)
-        if pruning.reconstruct:
-            reconstruct_masked_(model, trainer, masked, masks)
-        if number + 1 < pruning.rounds and epochs[number]:
-            trainer.fit(
-                model,
-                f"{phase}-round-{number + 1}",
-                FrozenFilters(masks),
-                pruning,
-                epochs=epochs[number],
-                seed=trainer.recipe.seed + 2 + number,
-            )
-        masked = masks
-
-    return prune_by_ensembles(
-        model,
-        trainer.hold_out(pruning.images, Loss.CROSS_ENTROPY),
-        budget,
-        groups=groups,
-        rounds=pruning.rounds,
-        ensemble=ensemble,
-        seed=trainer.recipe.seed,
-        retrain=retrain,
-        save=lambda state: trainer.save_search(phase, state),
-        state=state,
-    )
 
 
 def learn_filters_and_bits(
@@ -253,6 +155,20 @@ def learn_filters_and_bits(
     )
     trainer.fit(model, phase, djpq, pruning)
     return djpq.filters(model), djpq.bits()
+
+
+def remove_chosen_filters(
+    model: nn.Module, trainer: Trainer, pruning: FilterRemoval, masks: FilterMasks
+) -> nn.Module:
+    """Make the smaller network; reconstruct the layers behind removed filters if wanted.
+
+    Filters that a training has masked leave without a change, so nothing is to be reconstructed;
+    ensembles have reconstructed after each round.
+    """
+    small = remove_filters(model, masks, trainer.data.train_images[:2])
+    if isinstance(pruning, FilterScorePruning) and pruning.reconstruct:
+        reconstruct_consumers_(small, model, masks, trainer.data.calibration_images)
+    return small
 
 
 def _budget(

@@ -7,7 +7,12 @@ from typing import TypeGuard
 from torch import nn
 
 from systolith.compress.check import check_model
-from systolith.compress.filters import choose_filters, learn_filters_and_bits, split_epochs
+from systolith.compress.ensembles import split_epochs
+from systolith.compress.filters import (
+    choose_filters,
+    learn_filters_and_bits,
+    remove_chosen_filters,
+)
 from systolith.compress.methods import (
     DJPQPruning,
     EnsemblePruning,
@@ -20,13 +25,12 @@ from systolith.compress.methods import (
     WeightPruning,
 )
 from systolith.compress.pruned_model import PrunedModel
-from systolith.compress.trainer import Trainer
-from systolith.compress.untrained import (
-    measure_untrained,
+from systolith.compress.recalibration import (
+    measure_before_pruning,
     recalibrate_,
     recalibrate_trained_,
-    remove_chosen,
 )
+from systolith.compress.trainer import Trainer
 from systolith.compress.weights import (
     make_sparsifier,
     search_masks,
@@ -122,7 +126,7 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
     masks = MaskSet({}, {})
     for number, pruning in enumerate(prunings):
         phase = f"{number}-{pruning.method}"
-        statistics = measure_untrained(model, trainer, pruning)
+        statistics = measure_before_pruning(model, trainer, pruning)
         match pruning:
             case DJPQPruning():
                 kept, bits = learn_filters_and_bits(model, trainer, pruning, phase)
@@ -134,7 +138,7 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
             case WeightPruning() if not _is_joint(pruning):
                 masks = train_masks(model, trainer, pruning, phase)
         if isinstance(pruning, FilterRemoval):
-            model = remove_chosen(model, trainer, pruning, filters[-1])
+            model = remove_chosen_filters(model, trainer, pruning, filters[-1])
         if isinstance(pruning, FilterScorePruning):
             trainer.fit(model, phase, None, pruning)
         if isinstance(pruning, EnsemblePruning):

@@ -11,7 +11,10 @@ from systolith.prune.posttraining.batch_norms import (
     measure_batch_norms,
     recalibrate_batch_norms_,
 )
-from systolith.prune.posttraining.consumers import reconstruct_consumers_
+from systolith.prune.posttraining.consumers import (
+    reconstruct_consumers_,
+    reconstruct_masked_consumers_,
+)
 from systolith.prune.posttraining.input_norms import WandaScore, measure_wanda
 from systolith.prune.posttraining.moments import (
     OutputMoments,
@@ -40,5 +43,6 @@ __all__ = [
     "recalibrate_batch_norms_",
     "reconstruct_consumers_",
     "reconstruct_layer",
+    "reconstruct_masked_consumers_",
     "reconstruction_losses",
 ]

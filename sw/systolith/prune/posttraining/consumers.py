@@ -1,5 +1,7 @@
 """Layers behind removed filters: least squares brings their outputs near those from before."""
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,7 @@ from systolith.prune.filters import FilterMasks
 from systolith.prune.posttraining.least_squares import damp
 from systolith.prune.posttraining.moments import OutputMoments, count_calls, measure_output_moments
 
-__all__ = ["reconstruct_consumers_"]
+__all__ = ["reconstruct_consumers_", "reconstruct_masked_consumers_"]
 
 
 def reconstruct_consumers_(
@@ -62,6 +64,48 @@ def reconstruct_consumers_(
             kept = kept_outputs.get(name)
             moments = measure_output_moments(small, model, {name: count}, images, kept)
             _reconstruct_(layer, moments, damping)
+
+
+def reconstruct_masked_consumers_(
+    model: nn.Module, earlier: FilterMasks | None, masks: FilterMasks, images: Tensor
+) -> None:
+    """Reconstruct the layers behind filters that will leave, in place, in the whole network.
+
+    The weights that remain when filters leave are then those of :func:`reconstruct_consumers_`.
+
+    Parameters
+    ----------
+    model : nn.Module
+        It still has all filters.
+    earlier : FilterMasks, optional
+        Filters that were kept so far: the outputs to reproduce are those of the network with them.
+        Default: all.
+    masks : FilterMasks
+        Filters that are kept now.
+    images : Tensor of float, shape (N, ...)
+        A few hundred training images.
+
+    Raises
+    ------
+    PruneError
+        If the inputs of a layer cannot be seen.
+    """
+    reference, places = deepcopy(model), deepcopy(model).double()
+    if earlier is not None:
+        earlier.apply_(reference)
+    small = masks.shrink(reference)
+    reconstruct_consumers_(small, reference, masks, images)
+    with torch.no_grad():
+        # A network whose parameters are their own positions shows which of them remain.
+        for parameter in places.parameters():
+            positions = torch.arange(parameter.numel(), dtype=torch.float64)
+            parameter.copy_(positions.reshape(parameter.shape))
+        remaining = dict(masks.shrink(places).named_parameters())
+        for name, parameter in small.named_parameters():
+            whole = model.get_parameter(name)
+            flat = whole.detach().reshape(-1).clone()
+            flat[remaining[name].long().flatten()] = parameter.flatten()
+            whole.copy_(flat.reshape(whole.shape))
 
 
 def _reconstruct_(layer: nn.Conv2d | nn.Linear, moments: OutputMoments, damping: float) -> None:

@@ -7,8 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from systolith.models import TinyResNet
-from systolith.prune import FilterMasks, PruneError, find_channel_groups, remove_filters
-from systolith.prune.posttraining import reconstruct_consumers_
+from systolith.prune import (
+    FilterBudget,
+    FilterMasks,
+    FilterScore,
+    PruneError,
+    find_channel_groups,
+    remove_filters,
+    score_filters,
+    select_filters,
+)
+from systolith.prune.posttraining import reconstruct_consumers_, reconstruct_masked_consumers_
 
 IMAGES = torch.rand(40, 2, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -99,3 +108,26 @@ def test_frozen_consumers_stay_and_damping_is_positive() -> None:
 def _input_shape(model: nn.Module) -> tuple[int, int, int]:
     first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     return first.in_channels, 8, 8
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_reconstruction_in_the_whole_network_equals_that_of_the_smaller_one(residual: bool) -> None:
+    """Also in a second round, whose outputs to reproduce are those after the first."""
+    whole = TinyResNet(channels=2).eval() if residual else network(bias=True)
+    groups = find_channel_groups(whole, IMAGES)
+    scores = score_filters(whole, groups, FilterScore.L1)
+    first, second = (select_filters(groups, scores, FilterBudget(keep=k)) for k in (0.8, 0.5))
+
+    expected = remove_filters(whole, first, IMAGES)
+    reconstruct_consumers_(expected, whole, first, IMAGES)
+    reconstruct_masked_consumers_(whole, None, first, IMAGES)
+    small = remove_filters(whole, first, IMAGES)
+    assert all(torch.equal(v, small.state_dict()[n]) for n, v in expected.state_dict().items())
+
+    reference = deepcopy(whole)
+    first.apply_(reference)
+    expected = second.shrink(reference)
+    reconstruct_consumers_(expected, reference, second, IMAGES)
+    reconstruct_masked_consumers_(whole, first, second, IMAGES)
+    small = remove_filters(whole, second, IMAGES)
+    assert all(torch.equal(v, small.state_dict()[n]) for n, v in expected.state_dict().items())

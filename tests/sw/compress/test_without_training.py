@@ -21,24 +21,17 @@ from systolith.compress import (
     compress_model,
     prune_model,
 )
-from systolith.compress.untrained import reconstruct_masked_
 from systolith.data import Dataset, load_digits
 from systolith.models import DigitsCNN
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import (
-    FilterBudget,
-    FilterScore,
     LogitInit,
     MaskSet,
     PruneError,
     ScorePruner,
     all_convolutions_but_first,
-    find_channel_groups,
     recalibrate_batch_norms_,
-    reconstruct_consumers_,
     remove_filters,
-    score_filters,
-    select_filters,
 )
 from systolith.train import Recipe, evaluate, fit
 
@@ -159,28 +152,3 @@ def test_batch_norms_belong_to_the_masks_that_are_kept(trained: DigitsCNN, data:
         recalibrate_batch_norms_(again, data.calibration_images)
         pair = [net.get_buffer("bn3.running_var") for net in (model, again)]
         assert torch.equal(*pair) == changes
-
-
-def test_reconstruction_in_the_whole_network_equals_that_of_the_smaller_one(
-    trained: DigitsCNN, data: Dataset
-) -> None:
-    """Also in a second round, whose outputs to reproduce are those after the first."""
-    whole = deepcopy(trained)
-    trainer, images = Trainer(data=data), data.train_images[:2]
-    groups = find_channel_groups(whole, images)
-    scores = score_filters(whole, groups, FilterScore.L1)
-    first, second = (select_filters(groups, scores, FilterBudget(keep=k)) for k in (0.8, 0.5))
-
-    expected = remove_filters(whole, first, images)
-    reconstruct_consumers_(expected, whole, first, data.calibration_images)
-    reconstruct_masked_(whole, trainer, None, first)
-    small = remove_filters(whole, first, images)
-    assert all(torch.equal(v, small.state_dict()[n]) for n, v in expected.state_dict().items())
-
-    reference = deepcopy(whole)
-    first.apply_(reference)
-    expected = second.shrink(reference)
-    reconstruct_consumers_(expected, reference, second, data.calibration_images)
-    reconstruct_masked_(whole, trainer, first, second)
-    small = remove_filters(whole, second, images)
-    assert all(torch.equal(v, small.state_dict()[n]) for n, v in expected.state_dict().items())
