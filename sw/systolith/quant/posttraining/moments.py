@@ -11,8 +11,10 @@ from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["LayerMoments"]
 
-UNFOLDED = 1 << 24
+UNFOLDED = 1 << 23
 """Values of unfolded windows in memory at once."""
+NOISE = 1e-9
+"""Share of an input's mean square below which its variance is noise of float64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,8 +62,9 @@ class LayerMoments:
         positions = targets[:1, 0].numel()
         rows = max(UNFOLDED // (groups * size * positions), 1)
         for some, wanted in zip(torch.split(inputs, rows), torch.split(targets, rows), strict=True):
-            x = _unfold(layer, some, groups)
-            y = wanted.reshape(len(wanted), groups, filters, -1)
+            # In float32, the variance of an input that hardly changes would be noise.
+            x = _unfold(layer, some.double(), groups)
+            y = wanted.double().reshape(len(wanted), groups, filters, -1)
             y = y.permute(1, 2, 0, 3).reshape(groups, filters, -1)
             for total, added in zip(sums, [x.sum(2), y.sum(2), x @ x.mT, y @ x.mT], strict=True):
                 total += added
@@ -70,9 +73,16 @@ class LayerMoments:
         return cls(inputs=means[0], targets=means[1], gram=means[2], cross=means[3])
 
     def center(self) -> "LayerMoments":
-        """Covariances instead of products: what a layer with a free bias has to reproduce."""
+        """Covariances instead of products: what a layer with a free bias has to reproduce.
+
+        Those of inputs that do not change are exactly 0.
+        """
         gram = self.gram - self.inputs[:, :, None] * self.inputs[:, None, :]
         cross = self.cross - self.targets[:, :, None] * self.inputs[:, None, :]
+        variances, squares = (matrix.diagonal(dim1=1, dim2=2) for matrix in (gram, self.gram))
+        changes = variances > NOISE * squares
+        gram = gram * changes[:, :, None] * changes[:, None, :]
+        cross = cross * changes[:, None, :]
         return LayerMoments(inputs=self.inputs, targets=self.targets, gram=gram, cross=cross)
 
 

@@ -1,6 +1,6 @@
 """Post-training quantization, layer by layer in the order of computation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from systolith.network import INPUT
+from systolith.quant.config import UnsupportedModelError
 from systolith.quant.exact import compute_integers
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
 from systolith.quant.model import QuantizedModel, Wiring
@@ -73,6 +74,11 @@ def reconstruct_(
     settings : PostTraining, optional
         Default: everything.
 
+    Raises
+    ------
+    UnsupportedModelError
+        If there are no images, or they are not finite floats of that shape; nothing is changed.
+
     Notes
     -----
     Bias correction: Nagel, van Baalen, Blankevoort, Welling: Data-free quantization (ICCV 2019),
@@ -85,7 +91,9 @@ def reconstruct_(
     settings = settings or PostTraining()
     if settings.changes_nothing:
         return
-    images = images.to(model.input_quantizer.log2_step.dtype)
+    if problems := list(_image_problems(model, images)):
+        raise UnsupportedModelError(problems)
+    images = images.to(model.input_quantizer.log2_step)
     exact = {INPUT: images}
     quantized = {INPUT: _in_batches(model.input_quantizer, images)}
     for position, (wiring, layer) in enumerate(model.named_layers()):
@@ -105,6 +113,17 @@ def reconstruct_(
         later = {name for after in model.wirings[position + 1 :] for name in after.inputs}
         for name in set(exact) - later:
             del exact[name], quantized[name]
+
+
+def _image_problems(model: QuantizedModel, images: Tensor) -> Iterator[str]:
+    shape, inner = tuple(images.shape), ", ".join(map(str, model.input_shape))
+    if not images.is_floating_point() or not len(images) or shape[1:] != model.input_shape:
+        yield (
+            f"reconstruction needs float images of shape (N, {inner}), N at least 1, "
+            f"got {images.dtype} {shape}"
+        )
+    elif not images.isfinite().all():
+        yield "images must be finite"
 
 
 def _reconstruct_layer(

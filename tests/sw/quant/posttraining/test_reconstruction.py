@@ -14,6 +14,7 @@ from systolith.quant import (
     PostTraining,
     QuantConfig,
     QuantizedModel,
+    UnsupportedModelError,
     WeightRounding,
     prepare,
     reconstruct_,
@@ -125,3 +126,39 @@ def test_moments_are_those_of_the_layer_itself(groups: int) -> None:
     centered = moments.center()
     # A layer's own outputs are explained by its own weights.
     assert torch.allclose(weight @ centered.gram, centered.cross, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.3, 7.0, 255.0])
+def test_inputs_that_do_not_change_are_no_obstacle(value: float) -> None:
+    """Their covariances are noise of the sums, which no factorization survives."""
+    model = TinyResNet().eval()
+    images = _images(32, 0)
+    quantized = prepare(model, images, QuantConfig(weight_bits=4))
+    reconstruct_(quantized, torch.full((3, 1, 8, 8), value), PostTraining())
+    assert all(bool(tensor.isfinite().all()) for tensor in quantized.state_dict().values())
+    integers = IntegerModel(quantized).logits(images).argmax(1)
+    assert torch.equal(integers, quantized(images).argmax(1))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_image_is_enough(count: int) -> None:
+    quantized = prepare(TinyResNet().eval(), _images(32, 0))
+    reconstruct_(quantized, _images(count, 1))
+    assert bool(quantized(_images(8, 2)).isfinite().all())
+
+
+def test_images_that_do_not_fit_are_refused_and_nothing_changes() -> None:
+    quantized = prepare(TinyResNet().eval(), _images(32, 0))
+    before = {name: tensor.clone() for name, tensor in quantized.state_dict().items()}
+    shape = r"^reconstruction needs float images of shape \(N, 1, 8, 8\), N at least 1, got "
+    wrong = {
+        r"torch.float32 \(0, 1, 8, 8\)$": _images(2, 0)[:0],
+        r"torch.float32 \(1, 8, 8\)$": _images(1, 0)[0],
+        r"torch.uint8 \(2, 1, 8, 8\)$": _images(2, 0).byte(),
+    }
+    for given, images in wrong.items():
+        with pytest.raises(UnsupportedModelError, match=shape + given):
+            reconstruct_(quantized, images)
+    with pytest.raises(UnsupportedModelError, match="^images must be finite$"):
+        reconstruct_(quantized, _images(2, 0) / 0)
+    assert all(torch.equal(before[name], now) for name, now in quantized.state_dict().items())
