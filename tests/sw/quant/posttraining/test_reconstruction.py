@@ -156,8 +156,8 @@ def test_images_that_do_not_fit_are_refused_and_nothing_changes() -> None:
         r"torch.float32 \(1, 8, 8\)$": _images(1, 0)[0],
         r"torch.uint8 \(2, 1, 8, 8\)$": _images(2, 0).byte(),
     }
-    for given, images in wrong.items():
-        with pytest.raises(UnsupportedModelError, match=shape + given):
+    for given_shape, images in wrong.items():
+        with pytest.raises(UnsupportedModelError, match=shape + given_shape):
             reconstruct_(quantized, images)
     with pytest.raises(UnsupportedModelError, match="^images must be finite$"):
         reconstruct_(quantized, _images(2, 0) / 0)
