@@ -147,7 +147,7 @@ def test_cached_logits_change_no_bit(
         _train(teacher, augment, precision, seed=1)
     (table,) = tmp_path.iterdir()
     variants = {None: 1, shift_images: 9, crop_and_flip: 162}[augment]
-    assert table.stat().st_size == 70 * variants * (2 * 3 + 1)
+    assert table.stat().st_size == 70 * variants * (2 * 3 + 2)
 
 
 def test_cached_logits_spare_the_teachers_work(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_mixed_images_have_mixed_labels_and_answers_of_their_own(tmp_path: Path)
 
 def test_a_table_that_does_not_fit_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = _train(Teacher(_model(1)), crop_and_flip)
-    monkeypatch.setattr("systolith.train.teacher.MEMORY_BYTES", 70 * 162 * 7 - 1)
+    monkeypatch.setattr("systolith.train.teacher.MEMORY_BYTES", 70 * 162 * 8 - 1)
     monkeypatch.setattr(LogitTable, "__init__", None)
     assert _same(wanted, _train(Teacher(_model(1)), crop_and_flip))
 
@@ -248,11 +248,35 @@ def test_a_table_that_was_cut_off_is_filled_again(tmp_path: Path) -> None:
     table.fill(rows, logits)
     del table
     with (tmp_path / "table").open("r+b") as file:
-        file.truncate(45)  # after the flags of the first five rows
+        file.truncate(50)  # after the checksums of the first five rows
     again = LogitTable(10, 2, tmp_path / "table")
     assert again.known(rows).tolist() == [True, False]
     again.fill(rows, logits)
     assert torch.equal(again.read(rows), logits)
+
+
+def test_damaged_logits_are_computed_again(tmp_path: Path) -> None:
+    wanted = _train(Teacher(_model(1), cache=tmp_path))
+    (table,) = tmp_path.iterdir()
+    content = bytearray(table.read_bytes())
+    for damage in (slice(6, 12), slice(70 * 6 + 40, 70 * 6 + 44), slice(100, 103)):
+        content[damage] = bytes(byte ^ 0x7E for byte in content[damage])
+    content[200:260] = bytes(60)
+    table.write_bytes(content)
+    assert _same(wanted, _train(Teacher(_model(1), cache=tmp_path)))
+    assert LogitTable(70, 3, table).known(torch.arange(70)).all()
+
+
+def test_refuses_a_cache_that_cannot_be_written_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*, dir: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(dir))
+
+    monkeypatch.setattr("systolith.train.teacher.TemporaryFile", refuse)
+    message = f"the teacher's cache '{tmp_path}' must be a folder that can be written: "
+    with pytest.raises(TrainingError, match=f"^{re.escape(message)}Permission denied$"):
+        _train(Teacher(_model(1), cache=tmp_path))
 
 
 def test_refuses_a_cache_that_is_no_folder_before_training(tmp_path: Path) -> None:
