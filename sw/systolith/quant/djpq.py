@@ -11,6 +11,7 @@ from systolith.prune import ChannelGroup, FilterMasks, SparsifierOptimizer, gate
 from systolith.quant.bit_operations import LayerOperations, layer_operations
 from systolith.quant.config import LayerBits, UnsupportedModelError
 from systolith.quant.learned_width import MAX_WIDTH, LearnedWidth
+from systolith.trace import evaluating
 
 __all__ = ["DJPQ"]
 
@@ -293,8 +294,7 @@ def _observe(
 ) -> dict[str, tuple[Tensor, bool]]:
     """Greatest magnitude of each layer's input, and whether it can be negative, by source."""
     seen: dict[str, tuple[Tensor, bool]] = {}
-    modes = {module: module.training for module in model.modules()}
-    with ExitStack() as hooks, torch.no_grad():
+    with evaluating(model), ExitStack() as hooks:
         for layer in layers:
             if layer.source:
 
@@ -303,7 +303,5 @@ def _observe(
 
                 module = model.get_submodule(layer.name)
                 hooks.enter_context(module.register_forward_pre_hook(look))
-        model.eval()(images.to(next(model.parameters()).device))
-    for module, training in modes.items():
-        module.training = training
+        model(images.to(next(model.parameters()).device))
     return seen

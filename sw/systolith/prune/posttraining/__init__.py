@@ -21,6 +21,7 @@ from systolith.prune.posttraining.moments import (
     count_calls,
     measure_input_moments,
     measure_output_moments,
+    unfold_columns,
 )
 from systolith.prune.posttraining.reconstruction import (
     ReconstructedLayer,
@@ -45,4 +46,5 @@ __all__ = [
     "reconstruct_layer",
     "reconstruct_masked_consumers_",
     "reconstruction_losses",
+    "unfold_columns",
 ]

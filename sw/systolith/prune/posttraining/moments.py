@@ -22,6 +22,7 @@ __all__ = [
     "measure_input_moments",
     "measure_output_moments",
     "run_until",
+    "unfold_columns",
 ]
 
 BATCH = 64
@@ -235,9 +236,32 @@ def lowered_input(layer: nn.Module, given: Tensor) -> Iterator[Tensor]:
     taps = layer.kernel_size[0] * layer.kernel_size[1]
     count = max(1, MOST_ELEMENTS // (given[0].numel() * taps))
     for part in torch.split(given, count):
-        columns = F.unfold(part, layer.kernel_size, layer.dilation, 0, layer.stride)
-        split = columns.reshape(len(part), layer.groups, -1, columns.shape[-1])
-        yield split.permute(1, 2, 0, 3).flatten(2)
+        yield unfold_columns(
+            part,
+            layer.kernel_size,
+            stride=layer.stride,
+            dilation=layer.dilation,
+            groups=layer.groups,
+        )
+
+
+def unfold_columns(
+    images: Tensor,
+    kernel: tuple[int, ...],
+    *,
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...] = (1, 1),
+    groups: int = 1,
+) -> Tensor:
+    """Lower padded images, (N, C, H, W), to the columns that a convolution multiplies (im2col).
+
+    Returns
+    -------
+    Tensor of the images' type, shape (groups, C / groups * Kh * Kw, N * positions)
+    """
+    columns = F.unfold(images, kernel, dilation, 0, stride)
+    split = columns.reshape(len(images), groups, -1, columns.shape[-1])
+    return split.permute(1, 2, 0, 3).flatten(2)
 
 
 def _calls_of(

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from systolith.prune.posttraining import unfold_columns
 from systolith.quant.requantizing import pad
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
@@ -63,7 +63,7 @@ class LayerMoments:
         rows = max(UNFOLDED // (groups * size * positions), 1)
         for some, wanted in zip(torch.split(inputs, rows), torch.split(targets, rows), strict=True):
             # In float32, the variance of an input that hardly changes would be noise.
-            x = _unfold(layer, some.double(), groups)
+            x = _lower_inputs(layer, some.double())
             y = wanted.double().reshape(len(wanted), groups, filters, -1)
             y = y.permute(1, 2, 0, 3).reshape(groups, filters, -1)
             for total, added in zip(sums, [x.sum(2), y.sum(2), x @ x.mT, y @ x.mT], strict=True):
@@ -86,11 +86,10 @@ class LayerMoments:
         return LayerMoments(inputs=self.inputs, targets=self.targets, gram=gram, cross=cross)
 
 
-def _unfold(layer: QuantConv2d | QuantLinear, x: Tensor, groups: int) -> Tensor:
-    """Inputs of each output, shape (G, n, N * positions)."""
+def _lower_inputs(layer: QuantConv2d | QuantLinear, x: Tensor) -> Tensor:
+    """Return the inputs of each output, shape (G, n, N * positions)."""
     if isinstance(layer, QuantLinear):
         return x.T[None]
     kernel = (layer.weight.shape[2], layer.weight.shape[3])
-    windows = F.unfold(pad(x, layer.padding), kernel, stride=layer.stride)
-    split = windows.reshape(len(x), groups, -1, windows.shape[2])
-    return split.permute(1, 2, 0, 3).flatten(2)
+    padded = pad(x, layer.padding)
+    return unfold_columns(padded, kernel, stride=layer.stride, groups=layer.groups)
