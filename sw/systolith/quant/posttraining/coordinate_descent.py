@@ -9,9 +9,6 @@ __all__ = ["round_by_descent"]
 
 SWEEPS = 20
 DAMPING = 0.01
-"""Of the float weights, relative to the inputs' power."""
-MORE_DAMPING, MOST_DAMPING = 10, 1e6
-"""Factor on the damping as long as a matrix is not positive definite, and its end."""
 
 
 def round_by_descent(
@@ -28,8 +25,7 @@ def round_by_descent(
     up to a constant, with H the second moments of the inputs and c those of inputs and wanted
     output. Both include a pull towards the float weights, so that directions which the images do
     not show keep them: ``H = gram + d I``, ``c = cross + d w``, d = 1 % of the mean of gram's
-    diagonal. If inputs hardly vary, gram is little but rounding errors; then d is ten times larger,
-    again and again, until H is positive definite.
+    diagonal.
 
     First, weights are rounded one after the other, and those not yet rounded make up for each
     rounding error as well as real numbers can. Then one weight after the other, for all channels at
@@ -72,8 +68,8 @@ def round_by_descent(
     # Everything in units of the step and of the inputs' power, which may be 0.
     power = gram.diagonal().mean()
     power = torch.where(power > 0, power, 1.0)
-    matrix, damping = _damp(gram / power)
-    wanted = (cross / power + damping * weight) / step[:, None]
+    matrix = gram / power + DAMPING * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    wanted = (cross / power + DAMPING * weight) / step[:, None]
     order = gram.diagonal().argsort(descending=True, stable=True)
     integers = torch.zeros_like(weight)
     patterns, chosen = torch.unique(mask, dim=0, return_inverse=True)
@@ -95,14 +91,6 @@ def round_by_descent(
         if not changed:
             break
     return integers
-
-
-def _damp(gram: Tensor) -> tuple[Tensor, float]:
-    """Add to the diagonal so that the matrix is positive definite; return what was added, too."""
-    damping, eye = DAMPING, torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    while torch.linalg.cholesky_ex(gram + damping * eye).info and damping < MOST_DAMPING:
-        damping *= MORE_DAMPING
-    return gram + damping * eye, damping
 
 
 def _round_in_sequence(matrix: Tensor, wanted: Tensor, bounds: tuple[int, int]) -> Tensor:
