@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf
 from pathlib import Path
 from time import monotonic
 
@@ -15,12 +15,13 @@ from systolith.foundation import no_progress
 from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier
 from systolith.trace import evaluating
 from systolith.train.averaging import average_weights, take_average_
-from systolith.train.batches import Batch, draw_batches
+from systolith.train.batch_trainer import BatchTrainer
+from systolith.train.batches import draw_batches
 from systolith.train.checkpoint import TrainingState
 from systolith.train.data_checks import count_outputs, fit_problems, output_problems
-from systolith.train.errors import DivergedError, TrainingError
+from systolith.train.errors import TrainingError
 from systolith.train.objectives import CrossEntropy, TrainingObjective, describe_setting
-from systolith.train.optimizers import Algorithm, anneal, make_optimizer
+from systolith.train.optimizers import Algorithm, make_optimizer
 from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback, EpochProgress
 from systolith.train.teacher import Teacher
@@ -155,6 +156,20 @@ def fit(
     model.train()
     precision.arrange_(model)
     taught = teacher.prepare(data, augment, precision, device) if teacher and epochs else None
+    trainer = BatchTrainer(
+        model=model,
+        optimizer=optimizer,
+        sparsifier=sparsifier,
+        average=average,
+        objective=objective,
+        teacher=teacher,
+        taught=taught,
+        precision=precision,
+        learning_rate=learning_rate,
+        warmup=warmup,
+        clip_norm=clip_norm,
+        phase=phase,
+    )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         first = state.load(checkpoint) if checkpoint and checkpoint.exists() else 0
@@ -163,25 +178,9 @@ def fit(
             batches = draw_batches(data, batch_size, augment, generator, device, classes)
             for step, batch in enumerate(batches, 1):
                 elapsed = (epoch * steps + step - 1) / (epochs * steps)
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate * anneal(elapsed, warmup)
-                optimizer.zero_grad()
-                with nullcontext() if sparsifier is None else sparsifier.step(model, elapsed):
-                    logits = _run(model, batch, precision)
-                    total = objective(logits, batch.labels)
-                    if teacher is not None and taught is not None:
-                        total = teacher.loss(total, logits, taught.read(batch))
-                    torch.autograd.backward(total)
-                loss = float(total.detach())
-                if not isfinite(loss):
-                    raise DivergedError(phase, epoch + 1, loss, learning_rate)
-                if clip_norm is not None:
-                    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-                optimizer.step()
-                if average is not None:
-                    average.update_parameters(model)
+                loss, correct = trainer.take_step(batch, elapsed, epoch + 1)
                 loss_sum += loss * len(batch.labels)
-                right += int((logits.argmax(1) == batch.classes).sum())
+                right += correct
                 seen += len(batch.labels)
                 if clock.strikes(last=step == steps):
                     done = (epoch - first) * steps + step
@@ -266,13 +265,6 @@ def evaluate(
                 TrainingError.raise_if_any(output_problems(logits, labels, "labels"))
             predictions.append(logits.argmax(1))
     return float((torch.cat(predictions) == labels).double().mean())
-
-
-def _run(model: nn.Module, batch: Batch, precision: Precision) -> Tensor:
-    """Return the logits of a batch in float32."""
-    with precision.autocast(batch.images.device):
-        logits: Tensor = model(batch.images.contiguous(memory_format=precision.memory_format))
-    return logits.float()
 
 
 def _problems(

@@ -1,0 +1,91 @@
+"""One step of training: forward, backward, and the update of the weights."""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from math import isfinite
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from systolith.prune import Sparsifier
+from systolith.train.batches import Batch
+from systolith.train.errors import DivergedError
+from systolith.train.objectives import TrainingObjective
+from systolith.train.optimizers import anneal
+from systolith.train.precision import Precision
+from systolith.train.teacher import Teacher
+from systolith.train.teacher_logits import TeacherLogits
+
+__all__ = ["BatchTrainer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BatchTrainer:
+    """Trains a model on one batch after the other.
+
+    Parameters
+    ----------
+    model, optimizer, sparsifier, average
+        Changed by each step.
+    taught : TeacherLogits, optional
+        Logits of the teacher; None without one.
+    objective, teacher, precision, learning_rate, warmup, clip_norm, phase
+        See :func:`fit`.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    sparsifier: Sparsifier | None
+    average: AveragedModel | None
+    objective: TrainingObjective
+    teacher: Teacher | None
+    taught: TeacherLogits | None
+    precision: Precision
+    learning_rate: float
+    warmup: float
+    clip_norm: float | None
+    phase: str
+
+    def take_step(self, batch: Batch, elapsed: float, epoch: int) -> tuple[float, int]:
+        """Train on a batch; return the mean loss, and the number of correctly classified images.
+
+        Parameters
+        ----------
+        batch : Batch
+        elapsed : float
+            Share of the training that is over, 0..1.
+        epoch : int
+            For messages, from 1.
+
+        Raises
+        ------
+        DivergedError
+            If the loss is not finite.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * anneal(elapsed, self.warmup)
+        self.optimizer.zero_grad()
+        sparsifier = self.sparsifier
+        with nullcontext() if sparsifier is None else sparsifier.step(self.model, elapsed):
+            logits = self._run(batch)
+            total = self.objective(logits, batch.labels)
+            if self.teacher is not None and self.taught is not None:
+                total = self.teacher.loss(total, logits, self.taught.read(batch))
+            torch.autograd.backward(total)
+        loss = float(total.detach())
+        if not isfinite(loss):
+            raise DivergedError(self.phase, epoch, loss, self.learning_rate)
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        return loss, int((logits.argmax(1) == batch.classes).sum())
+
+    def _run(self, batch: Batch) -> Tensor:
+        """Return the logits of a batch in float32."""
+        with self.precision.autocast(batch.images.device):
+            images = batch.images.contiguous(memory_format=self.precision.memory_format)
+            logits: Tensor = self.model(images)
+        return logits.float()
