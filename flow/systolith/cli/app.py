@@ -28,6 +28,7 @@ from systolith.cli.faults import report_faults
 from systolith.cli.fuzzing import fuzz
 from systolith.cli.terminal import err, out
 from systolith.cli.tuning import tune
+from systolith.cli.warning_lines import printing_warnings
 from systolith.foundation import UsageError
 
 __all__ = ["FILES", "app", "main", "out"]
@@ -49,7 +50,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        with explain_errors(err, traceback=ctx.params["traceback"]):
+        with explain_errors(err, traceback=ctx.params["traceback"]), printing_warnings():
             provide_caches()
             return super().invoke(ctx)
 

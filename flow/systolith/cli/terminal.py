@@ -38,7 +38,13 @@ FILE_WIDTH = 160
 
 
 class Terminal(Console):
-    """A console that ends the command when its reader has left, as in ``| head``."""
+    """A console that ends the command when its reader has left, as in ``| head``.
+
+    Colons are colons: rich would print ``:five:`` of ``model:five: ...`` as an emoji.
+    """
+
+    def __init__(self, *, width: int | None, stderr: bool = False) -> None:
+        super().__init__(width=width, stderr=stderr, emoji=False)
 
     def on_broken_pipe(self) -> NoReturn:
         """Raise BrokenPipeError again."""
