@@ -31,11 +31,7 @@ from systolith.compress.recalibration import (
     recalibrate_trained_,
 )
 from systolith.compress.trainer import Trainer
-from systolith.compress.weights import (
-    make_sparsifier,
-    search_masks,
-    train_masks,
-)
+from systolith.compress.weights import make_sparsifier, search_masks, train_masks
 from systolith.prune import FilterMasks, FrozenMasks, MaskSet
 from systolith.quant import (
     LayerBits,
@@ -48,14 +44,9 @@ from systolith.quant import (
 )
 from systolith.train import train_float
 
-__all__ = [
-    "compress_model",
-    "prune_model",
-    "quantize_model",
-]
+__all__ = ["compress_model", "prune_model", "quantize_model"]
 
-
-NOTHING = PostTraining(rounding=WeightRounding.NEAREST, bias_correction=False)
+NO_POST_TRAINING = PostTraining(rounding=WeightRounding.NEAREST, bias_correction=False)
 
 
 def compress_model(
@@ -203,7 +194,7 @@ def quantize_model(
     if joint is None:
         quantized = prepare(pruned.model, images, config, pruned.masks)
         if post_training is None:
-            post_training = NOTHING if recipe.quantize_epochs else PostTraining()
+            post_training = NO_POST_TRAINING if recipe.quantize_epochs else PostTraining()
         reconstruct_(quantized, images, post_training)
         frozen, seed = None, recipe.seed + 2
     else:

@@ -206,7 +206,5 @@ def _lower(
             quantized.freeze_masks_(masks)
             quantized.calibrate_(_spread(images).float())
         return lower(quantized, name=name), ()
-    except NetworkError as error:
-        return None, error.problems
-    except PruneError as error:
+    except (NetworkError, PruneError) as error:
         return None, error.problems
