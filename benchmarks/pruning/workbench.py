@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from benchmarks.results import write_result
-from systolith.data import Dataset, crop_and_flip, load_cifar10
+from systolith.data import COLOURS, Dataset, crop_and_flip, load_cifar10
 from systolith.models import ResNet8, load_weights, resnet20, resnet56
 from systolith.train import Algorithm, EpochProgress, Normalized, Precision, Teacher, fit
 
@@ -24,8 +24,6 @@ NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
 }
 RAW_PIXELS = {"resnet8": 255.0}
 """Networks trained on pixels 0..255; the others want normalized colours."""
-CIFAR_MEAN, CIFAR_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the colours that :func:`load_cifar10` normalizes with."""
 
 
 @dataclass(kw_only=True)
@@ -73,7 +71,8 @@ class Workbench:
         if key not in self.teachers:
             model = self.trained(name)
             if raw:
-                model = Normalized(model, CIFAR_MEAN, CIFAR_DEVIATION)
+                colours = COLOURS["cifar10"]
+                model = Normalized(model, colours.mean, colours.deviation)
             self.teachers[key] = Teacher(model, cache=self.folder / "teachers")
         return self.teachers[key]
 

@@ -85,7 +85,7 @@ def check_model(
     bits = bits or QuantConfig()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        quantized, refused = _quantize(model, _spread(images), bits)
+        quantized, refused = _quantize(model, _choose_images(images), bits)
         reading = _read(model, images)
         groups, unfollowed = _find_groups(model, images)
         searches = () if trainer is None else hold_out_problems(trainer.data, prunings)
@@ -107,14 +107,14 @@ def check_model(
     ]
     notes = () if quantized is None else quantized.notes
     schedules = [] if trainer is None else [str(warning.message) for warning in caught]
-    doubts = [
+    possible = [
         ModelProblem(step=CheckStep.PRUNE, text=text, remedy=remedy)
-        for text, remedy in (*pruning.doubts, *((text, "") for text in schedules))
+        for text, remedy in (*pruning.warnings, *((text, "") for text in schedules))
         if text not in notes
     ]
     return ModelCheck(
         problems=tuple(problems),
-        warnings=tuple(dict.fromkeys(doubts)),
+        warnings=tuple(dict.fromkeys(possible)),
         notes=notes,
         layers=layers,
         groups=groups,
@@ -124,7 +124,7 @@ def check_model(
     )
 
 
-def _spread(images: Tensor) -> Tensor:
+def _choose_images(images: Tensor) -> Tensor:
     """Take a few images, the darkest one among them: it decides whether a sign is needed."""
     if len(images) <= MOST_IMAGES or not images.is_floating_point():
         return images
@@ -204,7 +204,7 @@ def _lower(
         masks = quantized_masks(quantized, ScorePruner(patterns=patterns).masks(model))
         if masks:
             quantized.freeze_masks_(masks)
-            quantized.calibrate_(_spread(images).float())
+            quantized.calibrate_(_choose_images(images).float())
         return lower(quantized, name=name), ()
     except (NetworkError, PruneError) as error:
         return None, error.problems

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from systolith.compress.budgets import PatternChoice
-from systolith.compress.check.remaining import doubt_patterns
+from systolith.compress.check.after_removal import find_misfits
 from systolith.compress.filters import check_removal
 from systolith.compress.methods import (
     FilterRemoval,
@@ -41,17 +41,17 @@ MANY_EPOCHS = 10_000
 
 @dataclass(slots=True)
 class PruningFindings:
-    """What is wrong with a sequence of methods, what may be, and warnings.
+    """What is wrong with a sequence of methods, and what may be.
 
     Attributes
     ----------
     problems : list of str
-    doubts : list of (str, str)
+    warnings : list of (str, str)
         What may turn out not to fit, and its remedy.
     """
 
     problems: list[str] = field(default_factory=list)
-    doubts: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[tuple[str, str]] = field(default_factory=list)
 
 
 def check_prunings(model: nn.Module, data: Dataset, prunings: Sequence[Pruning]) -> None:
@@ -68,7 +68,7 @@ def check_prunings(model: nn.Module, data: Dataset, prunings: Sequence[Pruning])
     trainer = Trainer(data=data, recipe=Recipe(prune_epochs=MANY_EPOCHS))
     findings = rehearse_prunings(model, trainer, prunings, None)
     PruneError.raise_if_any([*hold_out_problems(data, prunings), *findings.problems])
-    for text, remedy in findings.doubts:
+    for text, remedy in findings.warnings:
         warnings.warn(f"{text}; {remedy}" if remedy else text, stacklevel=2)
 
 
@@ -175,8 +175,8 @@ def _foresee_masks(
         patterns, problems = match_rules(model, tuple(pruning.patterns))
         PruneError.raise_if_any(problems)
     groups = find_channel_groups(model, trainer.data.train_images[:2])
-    for doubt in doubt_patterns(model, groups, removals, patterns):
-        if doubt.certain:
-            findings.problems.append(doubt.text)
+    for misfit in find_misfits(model, groups, removals, patterns):
+        if misfit.certain:
+            findings.problems.append(misfit.text)
         else:
-            findings.doubts.append((doubt.text, doubt.remedy))
+            findings.warnings.append((misfit.text, misfit.remedy))

@@ -166,7 +166,7 @@ def prune_by_ensembles(
     for done in range(before + 1, rounds + 1):
         current = _masked(model, removable, masks, split) if losses is None else _all(losses, masks)
         scores = ensemble.scores(current, masks, seed + done)
-        for problem in _doubts(scores, ensemble, masks, split if losses is None else None):
+        for problem in _noise_reasons(scores, ensemble, masks, split if losses is None else None):
             warnings.warn(f"{problem}, in round {done}", stacklevel=2)
         share = budget.relaxed(budget.keep ** (done / rounds))
         worth = _per_cost(scores, masks, budget) if per_cost else scores
@@ -179,25 +179,29 @@ def prune_by_ensembles(
             retrain(kept)
         if report is not None:
             seconds = (monotonic() - start) / (done - before) * (rounds - done)
-            report(
-                EnsembleProgress(
-                    task="ensembles",
-                    done=done,
-                    total=rounds,
-                    text=f"{sum(kept.kept.values())} filters kept, loss {loss:.4g}",
-                    kept=kept.kept,
-                    loss=loss,
-                    held_out=scores.held_out,
-                    seconds_left=seconds,
-                )
-            )
+            report(_describe_round(done, rounds, kept, loss, scores.held_out, seconds))
         if save is not None:
             weights = {name: value.clone() for name, value in model.state_dict().items()}
             save({"round": done, "masks": dict(masks), "model": weights})
     return _filters(model, removable, masks)
 
 
-def _doubts(
+def _describe_round(
+    done: int, rounds: int, kept: FilterMasks, loss: float, held_out: float, seconds_left: float
+) -> EnsembleProgress:
+    return EnsembleProgress(
+        task="ensembles",
+        done=done,
+        total=rounds,
+        text=f"{sum(kept.kept.values())} filters kept, loss {loss:.4g}",
+        kept=kept.kept,
+        loss=loss,
+        held_out=held_out,
+        seconds_left=seconds_left,
+    )
+
+
+def _noise_reasons(
     scores: EnsembleScores,
     ensemble: LinearFilterEnsemble,
     masks: Mapping[str, Tensor],

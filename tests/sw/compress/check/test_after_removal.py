@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.compress import DJPQPruning, FilterRemoval, TaylorPruning
-from systolith.compress.check.remaining import doubt_patterns
+from systolith.compress.check.after_removal import find_misfits
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import (
     FilterMasks,
@@ -68,37 +68,37 @@ def test_doubts_are_those_of_every_possible_removal(
     left = list(_removals(model, portion))
     for name in ("c", "fc"):
         patterns = {name: Pattern(select=select)}
-        doubts = list(
-            doubt_patterns(model, groups, [TaylorPruning(keep=0.5, multiple_of=portion)], patterns)
+        misfits = list(
+            find_misfits(model, groups, [TaylorPruning(keep=0.5, multiple_of=portion)], patterns)
         )
         fits = [_fits(network, patterns) for network in left]
-        assert bool(doubts) == (not all(fits)), (name, doubts)
-        if any(doubt.certain for doubt in doubts):
-            assert not any(fits), (name, doubts)
+        assert bool(misfits) == (not all(fits)), (name, misfits)
+        if any(misfit.certain for misfit in misfits):
+            assert not any(fits), (name, misfits)
 
 
 @pytest.mark.parametrize("removal", [TaylorPruning(keep=0.5, multiple_of=2), DJPQPruning()])
 def test_a_portion_that_makes_the_pattern_fit_is_proposed(removal: FilterRemoval) -> None:
     model = _Branches(4, 4).eval()
     groups = find_channel_groups(model, IMAGES)
-    (doubt,) = doubt_patterns(model, groups, [removal], {"c": Pattern(select=KOutOfN(1, 4))})
-    assert not doubt.certain
-    assert doubt.text == (
+    (misfit,) = find_misfits(model, groups, [removal], {"c": Pattern(select=KOutOfN(1, 4))})
+    assert not misfit.certain
+    assert misfit.text == (
         "1-out-of-4 of layer 'c' needs in_channels divisible by 4, but "
         f"{removal.method} may leave another number of its 8"
     )
     proposed = isinstance(removal, TaylorPruning)
-    assert doubt.remedy == ("set multiple_of = 4 in the step before" if proposed else "")
+    assert misfit.remedy == ("set multiple_of = 4 in the step before" if proposed else "")
 
 
 def test_a_pattern_that_no_removal_can_fit_is_certain() -> None:
     model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 3)).eval()
     groups = find_channel_groups(model, IMAGES)
-    (doubt,) = doubt_patterns(
+    (misfit,) = find_misfits(
         model,
         groups,
         [TaylorPruning(keep=0.5, multiple_of=3)],
         {"2": Pattern(select=KOutOfN(1, 4))},
     )
-    assert doubt.certain
-    assert "taylor leaves another number of its 6" in doubt.text
+    assert misfit.certain
+    assert "taylor leaves another number of its 6" in misfit.text

@@ -1,4 +1,4 @@
-"""Patterns of layers that will have lost filters, before it is known how many."""
+"""Patterns that may not fit their layers once filters have left; how many is not known yet."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from systolith.compress.methods import FilterPruning, FilterRemoval
 from systolith.network import Dense, KOutOfN, Pattern
 from systolith.prune import ChannelGroup, StridedPattern, prunable_layers
 
-__all__ = ["Doubt", "doubt_patterns"]
+__all__ = ["Misfit", "find_misfits"]
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class Misfit:
     """A pattern that may not fit a layer once filters are removed.
 
     Attributes
     ----------
     text : str
     certain : bool
-        Whether it fits after no removal that the methods can choose.
+        Whether it does not fit, whatever the methods remove.
     remedy : str
         Empty if there is none.
     """
@@ -30,12 +30,12 @@ class Doubt:
     remedy: str = ""
 
 
-def doubt_patterns(
+def find_misfits(
     model: nn.Module,
     groups: Sequence[ChannelGroup],
     removals: Sequence[FilterRemoval],
     patterns: Mapping[str, Pattern | StridedPattern],
-) -> Iterator[Doubt]:
+) -> Iterator[Misfit]:
     """Find patterns that may not fit what methods leave.
 
     Parameters
@@ -69,7 +69,7 @@ def doubt_patterns(
             fixed = isinstance(removals[-1], FilterPruning) and _remainders(
                 size, parts, [*portions[:-1], divisor], divisor
             ) == {0}
-            yield Doubt(
+            yield Misfit(
                 f"{select} of layer '{name}' needs {axis} divisible by {divisor}, but {methods} "
                 f"{'leaves' if 0 not in left else 'may leave'} another number of its {size}",
                 certain=0 not in left,
