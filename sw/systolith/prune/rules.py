@@ -135,10 +135,19 @@ def check_patterns(model: nn.Module, patterns: Mapping[str, Pattern]) -> dict[st
 
 def _problems(model: nn.Module, patterns: Mapping[str, Pattern | StridedPattern]) -> Iterator[str]:
     layers = prunable_layers(model)
+    owners: dict[nn.Parameter, str] = {}
+    for name, layer in layers.items():
+        if isinstance(layer.weight, nn.Parameter):  # computed weights are new tensors each time
+            owners.setdefault(layer.weight, name)
     for name, pattern in patterns.items():
         if name not in layers:
             yield f"patterns must name a layer of {', '.join(layers)}, got '{name}'"
             continue
+        if (owner := owners.get(layers[name].weight, name)) != name:
+            yield (
+                f"layers '{owner}' and '{name}' share their weights, and so their mask: "
+                f"patterns must name only '{owner}'"
+            )
         shape = weight_shape(layers[name].weight)
         select = pattern.select
         if isinstance(select, KOutOfN) and shape[1] % select.n:

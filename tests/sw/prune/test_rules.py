@@ -72,6 +72,15 @@ def test_reports_all_problems_of_all_layers_at_once() -> None:
         match_patterns(_model(), rules)
 
 
+def test_layers_that_share_a_parameter_have_one_mask() -> None:
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8))
+    model[1].weight = model[0].weight
+    message = "layers '0' and '1' share their weights, and so their mask: patterns must name only"
+    with pytest.raises(PruneError, match=f"^{message} '0'$"):
+        check_patterns(model, {"0": TWO_OF_EIGHT, "1": TWO_OF_EIGHT})
+    assert check_patterns(model, {"0": TWO_OF_EIGHT})
+
+
 def test_reports_unknown_layers_and_sharing() -> None:
     message = (
         "2 problems:\n  - patterns must name a layer of conv1, conv2, fc, got 'conv9'"

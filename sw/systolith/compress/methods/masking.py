@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import ClassVar
 
 from systolith.compress.budgets import PatternChoice
@@ -103,7 +104,7 @@ class OBSPruning(WeightPruning):
     damping: float = 0.01
 
     def __post_init__(self) -> None:
-        if not self.damping > 0 or self.images < 1:
+        if not 0 < self.damping < inf or self.images < 1:
             got = f"damping={self.damping}, images={self.images}"
             raise PruneError([f"obs needs damping above 0 and at least 1 image, got {got}"])
 

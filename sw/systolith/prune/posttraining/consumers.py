@@ -5,9 +5,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from systolith.prune.errors import PruneError
 from systolith.prune.filters import FilterMasks
-from systolith.prune.posttraining.least_squares import damp
+from systolith.prune.posttraining.least_squares import check_damping, damp
 from systolith.prune.posttraining.moments import OutputMoments, count_calls, measure_output_moments
 
 __all__ = ["reconstruct_consumers_", "reconstruct_masked_consumers_"]
@@ -44,7 +43,7 @@ def reconstruct_consumers_(
     Raises
     ------
     PruneError
-        If damping is not positive, or the inputs of a layer cannot be seen.
+        If damping is not positive and finite, or the inputs of a layer cannot be seen.
 
     Notes
     -----
@@ -53,8 +52,7 @@ def reconstruct_consumers_(
 
     **Deviation:** filters may be chosen by any method; damping.
     """
-    if not damping > 0:
-        raise PruneError([f"reconstruction needs damping above 0, got {damping}"])
+    check_damping(damping)
     kept_outputs = masks.channel_masks()
     names = [name for name, kept in masks.input_masks().items() if not bool(kept.all())]
     for name, count in count_calls(small, names, images).items():

@@ -5,13 +5,23 @@ the mean squared difference of the outputs, added up over filters. Filters of a 
 share a matrix H, so weights have shape (groups, rows, d) and moments (groups, d, d).
 """
 
+from math import inf
+
 import torch
 from torch import Tensor
 
-__all__ = ["damp", "output_errors", "solve_kept"]
+from systolith.prune.errors import PruneError
+
+__all__ = ["check_damping", "damp", "output_errors", "solve_kept"]
 
 MOST_ELEMENTS = 2**25
 """Elements of the matrices that are solved at once: 256 MiB in float64."""
+
+
+def check_damping(damping: float) -> None:
+    """Raise PruneError unless damping is positive and finite."""
+    if not 0 < damping < inf:
+        raise PruneError([f"reconstruction needs damping above 0 and finite, got {damping}"])
 
 
 def damp(gram: Tensor, damping: float) -> Tensor:

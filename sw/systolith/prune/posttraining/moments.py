@@ -79,8 +79,8 @@ def count_calls(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[
     ------
     PruneError
         If a layer is no convolution or linear layer, computes its weights by hooks or
-        parametrizations, or is never called as a module; all of them are listed. If there are no
-        images.
+        parametrizations, has weights that are not finite, or is never called as a module; all of
+        them are listed. If there are no images, or the model does not take them.
     """
     calls: Counter[str] = Counter()
     names = tuple(names)
@@ -94,7 +94,12 @@ def count_calls(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[
                 calls[name] += 1
 
             hooks.enter_context(model.get_submodule(name).register_forward_pre_hook(count))
-        model(_on_device_of(model, images[:2]))
+        try:
+            model(_on_device_of(model, images[:2]))
+        except Exception as error:  # the model's code may raise anything
+            shape, reason = tuple(images.shape), str(error) or type(error).__name__
+            problem = f"images of shape {shape} do not fit the model: {reason}"
+            raise PruneError([problem]) from error
     PruneError.raise_if_any(
         f"reconstruction needs the inputs of '{name}', but the model never calls this module"
         for name in names
@@ -281,13 +286,17 @@ def _rows(layer: nn.Module, output: Tensor, kept: Tensor | None) -> Tensor:
 
 
 def _kind_problems(model: nn.Module, names: Iterable[str]) -> Iterator[str]:
+    modules = dict(model.named_modules(remove_duplicate=False))
     for name in names:
-        layer = model.get_submodule(name)
-        if not isinstance(layer, nn.Conv2d | nn.Linear):
+        if (layer := modules.get(name)) is None:
+            yield f"reconstruction needs layers of the model, got '{name}'"
+        elif not isinstance(layer, nn.Conv2d | nn.Linear):
             kind = type(layer).__name__
             yield f"reconstruction needs a Conv2d or Linear layer, but '{name}' is a {kind}"
         elif remedies := " and ".join(computed_weights(layer)):
             yield f"masks need parameters, but '{name}' computes its weights; call {remedies}"
+        elif not bool(layer.weight.isfinite().all()):
+            yield f"weights of '{name}' must be finite"
 
 
 def _on_device_of(model: nn.Module, images: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from systolith.prune.decisions import is_by_kernel, weight_shape
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
 from systolith.prune.posttraining.elimination import find_mask_by_elimination
-from systolith.prune.posttraining.least_squares import damp, solve_kept
+from systolith.prune.posttraining.least_squares import check_damping, damp, solve_kept
 from systolith.prune.posttraining.moments import (
     OutputMoments,
     count_calls,
@@ -21,7 +21,7 @@ from systolith.prune.posttraining.moments import (
 )
 from systolith.prune.posttraining.operator_splitting import find_mask_by_splitting
 from systolith.prune.pruner import magnitude
-from systolith.prune.rules import check_patterns
+from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.topk import topk_mask
 
 __all__ = [
@@ -130,7 +130,7 @@ class ReconstructingPruner:
     Raises
     ------
     PruneError
-        If damping is not positive.
+        If damping is not positive and finite.
 
     Notes
     -----
@@ -169,8 +169,7 @@ class ReconstructingPruner:
     damping: float = 0.01
 
     def __post_init__(self) -> None:
-        if not self.damping > 0:
-            raise PruneError([f"reconstruction needs damping above 0, got {self.damping}"])
+        check_damping(self.damping)
 
     def prune_(self, model: nn.Module) -> MaskSet:
         """Prune the model in place, and return its masks.
@@ -179,10 +178,19 @@ class ReconstructingPruner:
         ------
         PruneError
             If a pattern does not fit its layer, or the inputs of a layer cannot be seen; all
-            problems are listed, and the model is unchanged. If inputs are not finite, or damping is
-            too small to invert their moments.
+            problems are listed. If inputs are not finite, or damping is too small to invert their
+            moments. The model is then unchanged.
         """
-        masks = {f"{name}.weight": layer.mask for name, layer in self.layers_(model)}
+        layers = prunable_layers(model)
+        weights = [layers[name].weight for name in self.patterns if name in layers]
+        before = [weight.detach().clone() for weight in weights]
+        try:
+            masks = {f"{name}.weight": layer.mask for name, layer in self.layers_(model)}
+        except BaseException:  # an interruption, too
+            with torch.no_grad():
+                for weight, value in zip(weights, before, strict=True):
+                    weight.copy_(value)
+            raise
         ordered = {name: masks[f"{name}.weight"] for name in self.patterns}
         patterns = {f"{name}.weight": pattern for name, pattern in self.patterns.items()}
         return MaskSet({f"{name}.weight": mask for name, mask in ordered.items()}, patterns)

@@ -99,7 +99,7 @@ def test_frozen_consumers_stay_and_damping_is_positive() -> None:
     reconstruct_consumers_(small, model, masks, IMAGES)
     assert torch.equal(small[2].weight, before[2].weight)
     assert not torch.equal(small[5].weight, before[5].weight)
-    with pytest.raises(PruneError, match=r"^reconstruction needs damping above 0, got -1$"):
+    with pytest.raises(PruneError, match=r"^reconstruction needs damping above 0 .*, got -1$"):
         reconstruct_consumers_(small, model, masks, IMAGES, damping=-1)
     with pytest.raises(PruneError, match=r"^reconstruction needs images, got none$"):
         reconstruct_consumers_(small, model, masks, IMAGES[:0])

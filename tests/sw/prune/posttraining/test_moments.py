@@ -76,6 +76,8 @@ def test_what_cannot_be_seen_is_named() -> None:
         moments_of(model, "a", given=torch.full((3, 4), torch.inf))
     with pytest.raises(PruneError, match=r"^reconstruction needs images, got none$"):
         count_calls(model, ["a"], torch.empty(0, 4))
+    with pytest.raises(PruneError, match=r"^reconstruction needs layers of the model, got 'z'$"):
+        count_calls(model, ["z"], torch.randn(2, 4))
 
 
 @pytest.mark.parametrize("name", ["conv", "stride", "grouped", "linear"])

@@ -114,8 +114,8 @@ def test_a_float64_network_and_a_layer_without_signal_are_pruned() -> None:
 def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
     model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 3, 1))
     before = deepcopy(model.state_dict())
-    with pytest.raises(PruneError, match=r"^reconstruction needs damping above 0, got 0$"):
-        ReconstructingPruner(patterns={}, images=images(), damping=0)
+    with pytest.raises(PruneError, match=r"^reconstruction needs damping above 0 .*, got inf$"):
+        ReconstructingPruner(patterns={}, images=images(), damping=float("inf"))
     three = Pattern(select=KOutOfN(1, 3))
     with pytest.raises(PruneError, match="divisible by 3"):
         ReconstructingPruner(patterns={"0": TWO_OF_FOUR, "1": three}, images=images()).prune_(model)
@@ -123,7 +123,26 @@ def test_what_does_not_fit_is_refused_and_changes_nothing() -> None:
         ReconstructingPruner(patterns={"2": three}, images=images()).prune_(model)
     with pytest.raises(PruneError, match=r"^reconstruction needs images, got none$"):
         ReconstructingPruner(patterns={"0": TWO_OF_FOUR}, images=images()[:0]).prune_(model)
+    with pytest.raises(PruneError, match=r"^images of shape \(2, 3, 8, 8\) do not fit the model: "):
+        ReconstructingPruner(patterns={"0": TWO_OF_FOUR}, images=torch.rand(2, 3, 8, 8)).prune_(
+            model
+        )
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_model_whose_later_inputs_are_not_finite_is_unchanged() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1))
+    with torch.no_grad():
+        model[1].weight.fill_(torch.nan)
+    before = deepcopy(model.state_dict())
+    pruner = ReconstructingPruner(patterns={"0": TWO_OF_FOUR, "2": TWO_OF_FOUR}, images=images())
+    with pytest.raises(PruneError, match=r"^inputs of '2' must be finite"):
+        pruner.prune_(model)
+    assert torch.equal(before["0.weight"], model[0].weight)
+    with torch.no_grad():
+        model[2].weight.fill_(torch.nan)
+    with pytest.raises(PruneError, match=r"^weights of '2' must be finite$"):
+        pruner.prune_(model)
 
 
 def test_damping_that_is_too_small_is_named() -> None:
