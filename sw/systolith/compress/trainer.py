@@ -23,7 +23,16 @@ from systolith.prune import (
     MaskStatistics,
     Sparsifier,
 )
-from systolith.train import EpochCallback, EpochProgress, Precision, Recipe, fit, save_state
+from systolith.train import (
+    CheckpointError,
+    EpochCallback,
+    EpochProgress,
+    Precision,
+    Recipe,
+    fit,
+    load_state,
+    save_state,
+)
 
 __all__ = ["Trainer"]
 
@@ -132,12 +141,17 @@ class Trainer:
             save_state(state, path)
 
     def load_search(self, name: str) -> Mapping[str, Any] | None:
-        """Read the state of :meth:`save_search`; None without a file."""
+        """Read the state of :meth:`save_search`; None without a file.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged.
+        """
         path = self.checkpoint_path(f"{name}-search")
         if path is None or not path.exists():
             return None
-        state: Mapping[str, Any] = torch.load(path, weights_only=True)
-        return state
+        return load_state(path)
 
     def read_history(self) -> list[dict[str, Any]]:
         """Read the statistics of the masks after each epoch; empty without a checkpoint.
@@ -148,7 +162,12 @@ class Trainer:
         path = self.checkpoint_path(HISTORY)
         if path is None or not path.exists():
             return []
-        entries: list[dict[str, Any]] = json.loads(path.read_text())
+        try:
+            entries: list[dict[str, Any]] = json.loads(path.read_text())
+        except ValueError as error:
+            raise CheckpointError(
+                f"checkpoint '{path}' cannot be read; remove it to start anew: {error}"
+            ) from error
         return entries
 
     def _recording(self, model: nn.Module, sparsifier: Sparsifier | None) -> EpochCallback:

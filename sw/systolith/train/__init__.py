@@ -3,6 +3,7 @@
 from systolith.train.checkpoint import (
     CheckpointError,
     clear_checkpoints,
+    load_state,
     save_state,
     save_tensors,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "clear_checkpoints",
     "evaluate",
     "fit",
+    "load_state",
     "save_state",
     "save_tensors",
     "train_float",

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
+from inspect import signature
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,17 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from systolith.foundation import replacing
-from systolith.prune import Sparsifier
+from systolith.prune import Sparsifier, WeightSparsifier
 
-__all__ = ["CheckpointError", "TrainingState", "clear_checkpoints", "save_state", "save_tensors"]
+__all__ = [
+    "CheckpointError",
+    "TrainingState",
+    "clear_checkpoints",
+    "describe_sparsifier",
+    "load_state",
+    "save_state",
+    "save_tensors",
+]
 
 
 class CheckpointError(ValueError):
@@ -66,17 +76,13 @@ class TrainingState:
         Raises
         ------
         CheckpointError
-            If the file is damaged, or training had other arguments; all differences are listed.
+            If the file is damaged, or training had other arguments, another model or sparsifier;
+            all differences are listed. The model is then unchanged.
         """
-        try:
-            content = torch.load(path, weights_only=True)
-            given = content["settings"]
-        except Exception as error:
-            reason = str(error).partition(". ")[0]
-            raise CheckpointError(
-                f"checkpoint '{path}' cannot be read; remove it to start anew: {reason}"
-            ) from error
-        if problems := list(_differences(self.settings, given)):
+        content = load_state(path)
+        problems = list(_differences(self.settings, content.get("settings") or {}))
+        problems = problems or list(_other_tensors(self.model.state_dict(), content["model"]))
+        if problems:
             raise CheckpointError(
                 f"checkpoint '{path}' is of other training; remove it to start anew: "
                 f"{'; '.join(problems)}"
@@ -96,6 +102,46 @@ class TrainingState:
     @property
     def _on_gpu(self) -> bool:
         return self.device.type == "cuda"
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what :func:`save_state` wrote.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged.
+    """
+    try:
+        content: dict[str, Any] = dict(torch.load(path, weights_only=True))
+    except Exception as error:  # torch raises errors of many types
+        reason = str(error).partition(". ")[0] or type(error).__name__
+        raise CheckpointError(
+            f"checkpoint '{path}' cannot be read; remove it to start anew: {reason}"
+        ) from error
+    return content
+
+
+def describe_sparsifier(sparsifier: Sparsifier | None, model: nn.Module) -> str | None:
+    """Name the method, the settings that it keeps as attributes, and the patterns of its masks.
+
+    All of them stay during training; patterns that are learned are left out.
+    """
+    if sparsifier is None:
+        return None
+    arguments = {
+        name: getattr(sparsifier, name, getattr(sparsifier, f"_{name}", None))
+        for name in signature(type(sparsifier)).parameters
+    }
+    plain = [
+        f"{name}={value}"
+        for name, value in arguments.items()
+        if isinstance(value, bool | int | float | str | Enum)
+    ]
+    fixed = isinstance(sparsifier, WeightSparsifier) and not hasattr(sparsifier, "patterns")
+    patterns = sparsifier.masks(model).patterns.items() if fixed else ()
+    layers = [f"{name.removesuffix('.weight')}: {pattern}" for name, pattern in patterns]
+    return f"{type(sparsifier).__name__}({', '.join([*plain, *layers])})"
 
 
 def save_state(content: Mapping[str, Any], path: Path) -> None:
@@ -128,6 +174,17 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     }
     with replacing(path) as temporary:
         save_file(contiguous, temporary)
+
+
+def _other_tensors(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield each tensor of the model's state that one of them lacks, or whose shape differs."""
+    for name in sorted(wanted.keys() | given.keys()):
+        shapes = [
+            str(tuple(state[name].shape)) if name in state else "missing"
+            for state in (wanted, given)
+        ]
+        if shapes[0] != shapes[1]:
+            yield f"the model's {name} is {shapes[0]}, was {shapes[1]}"
 
 
 def _differences(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from systolith.data import load_digits
 from systolith.models import DigitsCNN
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import ScorePruner
-from systolith.train import EpochProgress, Recipe, clear_checkpoints
+from systolith.train import CheckpointError, EpochProgress, Recipe, clear_checkpoints
 
 PRUNINGS = [DPPPruning(patterns={"conv2": Pattern(select=KOutOfN(2, 8))}, epochs=2)]
 
@@ -59,3 +59,11 @@ def test_masks_that_move_are_recorded_and_frozen_ones_are_not(tmp_path: Path) ->
     frozen = Trainer(data=data, recipe=Recipe(prune_epochs=1), checkpoint=tmp_path / "other")
     prunings = [MagnitudePruning(patterns={"conv3": pattern})]
     assert not prune_model(DigitsCNN(), frozen, prunings).history
+
+
+@pytest.mark.parametrize("name", ["search", "odds.json"])
+def test_damaged_files_of_unfinished_work_are_named(tmp_path: Path, name: str) -> None:
+    trainer = Trainer(data=load_digits(), checkpoint=tmp_path / "prune")
+    (tmp_path / f"prune-{'0-lfe-' if name == 'search' else ''}{name}").write_bytes(b"{")
+    with pytest.raises(CheckpointError, match=r"^checkpoint '.*' cannot be read; remove it"):
+        trainer.load_search("0-lfe") if name == "search" else trainer.read_history()
