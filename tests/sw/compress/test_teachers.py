@@ -82,7 +82,6 @@ def test_every_setting_reaches_every_phase(data: Dataset, setting: str, phase: s
     assert not _same(*states)
 
 
-@pytest.mark.filterwarnings("default:GDP needs 3 updates")
 def test_mixed_images_train_every_phase(data: Dataset) -> None:
     recipe = replace(TAUGHT, augment=combine_augments([shift_images, Cutout(), MixUp()]))
     trainer = Trainer(data=data, recipe=recipe)
@@ -90,6 +89,7 @@ def test_mixed_images_train_every_phase(data: Dataset) -> None:
     assert lower(quantized).layers
 
 
+@pytest.mark.filterwarnings("default:GDP needs 3 updates")
 @pytest.mark.parametrize(
     "pruning",
     [
