@@ -91,6 +91,8 @@ def _run_pytorch(model: Any, given: UserInputs) -> UserOutputs:
     import torch
     from hls4ml.utils.torch import CustomFXTracer
 
+    from systolith.trace import evaluating
+
     layers: dict[str, Floats] = {}
 
     def floats(tensor: Any) -> Floats:
@@ -107,16 +109,10 @@ def _run_pytorch(model: Any, given: UserInputs) -> UserOutputs:
     first = given.x if given.channels_first else _channels_first(given.x)
     # A copy into new memory: views of one channel look like channels last to PyTorch.
     images = torch.zeros(first.shape).copy_(torch.from_numpy(first)).to(like)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            result = model(images)
-            traced = torch.fx.GraphModule(model, CustomFXTracer().trace(model))
-            Recorder(traced).run(images)
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with evaluating(model):
+        result = model(images)
+        traced = torch.fx.GraphModule(model, CustomFXTracer().trace(model))
+        Recorder(traced).run(images)
     outputs = result if isinstance(result, tuple | list) else [result]
     return UserOutputs(
         framework="PyTorch", outputs=[floats(output) for output in outputs], layers=layers

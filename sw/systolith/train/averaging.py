@@ -12,9 +12,10 @@ __all__ = ["average_weights", "take_average_"]
 def average_weights(model: nn.Module, decay: float) -> AveragedModel:
     """Make the moving average of a model's parameters and buffers.
 
-    After step n, from 0, ``average = d * average + (1 - d) * weights`` with
-    ``d = min(decay, (1 + n) / (10 + n))``: short training is not dominated by its start. Integers,
-    such as counts of batches, are the current ones.
+    After step 0, the average is the weights. After step n, it is
+    ``average = d * average + (1 - d) * weights`` with ``d = min(decay, (1 + n) / (10 + n))``: short
+    training is not dominated by its start. Integers, such as counts of batches, are the current
+    ones.
 
     Parameters
     ----------
