@@ -17,12 +17,11 @@ from systolith.prune.posttraining.consumers import (
 )
 from systolith.prune.posttraining.input_norms import WandaScore, measure_wanda
 from systolith.prune.posttraining.moments import (
-    OutputMoments,
     count_calls,
     measure_input_moments,
     measure_output_moments,
-    unfold_columns,
 )
+from systolith.prune.posttraining.output_moments import OutputMoments, unfold_columns
 from systolith.prune.posttraining.reconstruction import (
     ReconstructedLayer,
     ReconstructingPruner,

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from systolith.prune.filters import FilterMasks
 from systolith.prune.posttraining.least_squares import check_damping, damp
-from systolith.prune.posttraining.moments import OutputMoments, count_calls, measure_output_moments
+from systolith.prune.posttraining.moments import count_calls, measure_output_moments
+from systolith.prune.posttraining.output_moments import OutputMoments
 
 __all__ = ["reconstruct_consumers_", "reconstruct_masked_consumers_"]
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,17 +11,16 @@ from torch.nn import functional as F
 
 from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
+from systolith.prune.posttraining.output_moments import OutputMoments, unfold_columns
 from systolith.trace import evaluating
 
 __all__ = [
     "BATCH",
-    "OutputMoments",
     "count_calls",
     "lowered_input",
     "measure_input_moments",
     "measure_output_moments",
     "run_until",
-    "unfold_columns",
 ]
 
 BATCH = 64
@@ -32,40 +30,6 @@ MOST_ELEMENTS = 2**23
 
 Watch = Callable[[nn.Module, Tensor, Tensor], None]
 """Called with a module, its input and its output."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OutputMoments:
-    """What least squares needs to bring a layer's outputs near others, y.
-
-    All are float64 means over positions. The last one of the d + 1 inputs x is always 1.
-
-    Parameters
-    ----------
-    gram : Tensor, shape (groups, d + 1, d + 1)
-        ``x x^T``
-    cross : Tensor, shape (groups, rows, d + 1)
-        ``y x^T``
-    squares : Tensor, shape (groups, rows)
-        ``y^2``
-    """
-
-    gram: Tensor
-    cross: Tensor
-    squares: Tensor
-
-    def without_bias(self, bias: Tensor | None) -> "OutputMoments":
-        """Return moments of ``y - bias``, and of x without its last input."""
-        if bias is None:
-            return OutputMoments(
-                gram=self.gram[:, :-1, :-1], cross=self.cross[:, :, :-1], squares=self.squares
-            )
-        shift = bias.detach().double().reshape(self.squares.shape)
-        return OutputMoments(
-            gram=self.gram[:, :-1, :-1],
-            cross=self.cross[:, :, :-1] - shift[:, :, None] * self.gram[:, -1:, :-1],
-            squares=self.squares - 2 * shift * self.cross[:, :, -1] + shift.square(),
-        )
 
 
 class _AllSeenError(Exception):
@@ -178,30 +142,22 @@ def measure_output_moments(
     """
     (name,) = calls
     layer = model.get_submodule(name)
-    gram, cross, squares, positions = None, None, None, 0
-    for batch in torch.split(images, BATCH):
-        seen = (_calls_of(network, calls, batch) for network in (model, reference))
-        for (given, _), (_, output) in zip(*seen, strict=True):
-            wanted = _rows(layer, output, kept)
-            first = 0
-            for lowered in lowered_input(layer, given):
-                count = lowered.shape[2]
-                x = torch.cat([lowered, lowered.new_ones(len(lowered), 1, count)], dim=1)
-                y = wanted[:, first : first + count].reshape(len(x), -1, count)
-                first += count
-                parts = (x @ x.mT).double(), (y @ x.mT).double(), y.double().square().sum(2)
-                gram = parts[0] if gram is None else gram + parts[0]
-                cross = parts[1] if cross is None else cross + parts[1]
-                squares = parts[2] if squares is None else squares + parts[2]
-                positions += count
-    assert gram is not None and cross is not None and squares is not None, "there are images"
-    if not bool(gram.isfinite().all() and cross.isfinite().all()):
+
+    def portions() -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in torch.split(images, BATCH):
+            seen = (_calls_of(network, calls, batch) for network in (model, reference))
+            for (given, _), (_, output) in zip(*seen, strict=True):
+                wanted = _rows(layer, output, kept)
+                first = 0
+                for x in lowered_input(layer, given):
+                    count = x.shape[2]
+                    yield x, wanted[:, first : first + count].reshape(len(x), -1, count)
+                    first += count
+
+    moments = OutputMoments.accumulate(portions())
+    if not bool(moments.gram.isfinite().all() and moments.cross.isfinite().all()):
         raise PruneError([f"inputs of '{name}' must be finite, but are not on the images given"])
-    return OutputMoments(
-        gram=(gram + gram.mT) / (2 * positions),
-        cross=cross / positions,
-        squares=squares / positions,
-    )
+    return moments
 
 
 def run_until(model: nn.Module, batch: Tensor, calls: Mapping[str, int], watch: Watch) -> None:
@@ -248,25 +204,6 @@ def lowered_input(layer: nn.Module, given: Tensor) -> Iterator[Tensor]:
             dilation=layer.dilation,
             groups=layer.groups,
         )
-
-
-def unfold_columns(
-    images: Tensor,
-    kernel: tuple[int, ...],
-    *,
-    stride: tuple[int, ...],
-    dilation: tuple[int, ...] = (1, 1),
-    groups: int = 1,
-) -> Tensor:
-    """Lower padded images, (N, C, H, W), to the columns that a convolution multiplies (im2col).
-
-    Returns
-    -------
-    Tensor of the images' type, shape (groups, C / groups * Kh * Kw, N * positions)
-    """
-    columns = F.unfold(images, kernel, dilation, 0, stride)
-    split = columns.reshape(len(images), groups, -1, columns.shape[-1])
-    return split.permute(1, 2, 0, 3).flatten(2)
 
 
 def _calls_of(

@@ -14,12 +14,12 @@ from systolith.prune.masks import MaskSet
 from systolith.prune.posttraining.elimination import find_mask_by_elimination
 from systolith.prune.posttraining.least_squares import check_damping, damp, solve_kept
 from systolith.prune.posttraining.moments import (
-    OutputMoments,
     count_calls,
     measure_input_moments,
     measure_output_moments,
 )
 from systolith.prune.posttraining.operator_splitting import find_mask_by_splitting
+from systolith.prune.posttraining.output_moments import OutputMoments
 from systolith.prune.pruner import magnitude
 from systolith.prune.rules import check_patterns, prunable_layers
 from systolith.prune.topk import topk_mask

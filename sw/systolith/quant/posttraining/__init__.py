@@ -1,7 +1,13 @@
 """Quantization without training: integers that reproduce the float network's outputs."""
 
 from systolith.quant.posttraining.coordinate_descent import round_by_descent
-from systolith.quant.posttraining.moments import LayerMoments
+from systolith.quant.posttraining.moments import measure_moments
 from systolith.quant.posttraining.reconstruction import PostTraining, WeightRounding, reconstruct_
 
-__all__ = ["LayerMoments", "PostTraining", "WeightRounding", "reconstruct_", "round_by_descent"]
+__all__ = [
+    "PostTraining",
+    "WeightRounding",
+    "measure_moments",
+    "reconstruct_",
+    "round_by_descent",
+]

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from systolith.network import INPUT
+from systolith.prune.posttraining import OutputMoments
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.exact import compute_integers
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.posttraining.coordinate_descent import round_by_descent
-from systolith.quant.posttraining.moments import LayerMoments
+from systolith.quant.posttraining.moments import measure_moments
 from systolith.quant.requantizing import Activation
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
@@ -130,11 +131,9 @@ def _reconstruct_layer(
     layer: QuantConv2d | QuantLinear, inputs: Tensor, targets: Tensor, settings: PostTraining
 ) -> None:
     """Choose weights, then the bias; `targets` are wanted outputs before the activation."""
-    if not settings.bias_correction:
-        channels = (-1, *[1] * (targets.ndim - 2))
-        targets = targets - layer.bias.reshape(channels)
-    moments = LayerMoments.measure(layer, inputs, targets)
-    fitted = moments.center() if settings.bias_correction else moments
+    moments = measure_moments(layer, inputs, targets)
+    corrects = settings.bias_correction
+    fitted = moments.centered() if corrects else moments.without_bias(layer.bias)
     quantizer, shape = layer.weight_quantizer, layer.weight.shape
     if (
         settings.rounding is WeightRounding.RECONSTRUCTED
@@ -143,15 +142,15 @@ def _reconstruct_layer(
     ):
         integers = _round(layer, fitted)
         layer.weight.copy_((integers * quantizer.step.double()[:, None]).reshape(shape))
-    if settings.bias_correction and layer.bias.requires_grad:
+    if corrects and layer.bias.requires_grad:
         step = quantizer.step.double()
         weights = quantizer.integers(layer.masked_weight()).flatten(1) * step[:, None]
-        grouped = weights.reshape(len(moments.inputs), -1, weights.shape[1])
-        means = (grouped * moments.inputs[:, None, :]).sum(2)
-        layer.bias.copy_((moments.targets - means).flatten())
+        grouped = weights.reshape(len(moments.gram), -1, weights.shape[1])
+        means = (grouped * moments.input_means[:, None, :]).sum(2)
+        layer.bias.copy_((moments.output_means - means).flatten())
 
 
-def _round(layer: QuantConv2d | QuantLinear, moments: LayerMoments) -> Tensor:
+def _round(layer: QuantConv2d | QuantLinear, moments: OutputMoments) -> Tensor:
     """Round the rows of each group; float64 of shape (F, n)."""
     quantizer, groups = layer.weight_quantizer, len(moments.gram)
     weight, mask = layer.weight.flatten(1), layer.mask.flatten(1)

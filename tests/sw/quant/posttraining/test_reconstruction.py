@@ -19,7 +19,7 @@ from systolith.quant import (
     prepare,
     reconstruct_,
 )
-from systolith.quant.posttraining import LayerMoments
+from systolith.quant.posttraining import measure_moments
 from tests.support.quantized_models import quantized_models
 
 NEAREST, RECONSTRUCTED = WeightRounding.NEAREST, WeightRounding.RECONSTRUCTED
@@ -118,12 +118,14 @@ def test_moments_are_those_of_the_layer_itself(groups: int) -> None:
     layer, inputs = quantized.layer("layer_0"), torch.rand(8, 4, 6, 6)
     with torch.no_grad():
         outputs = conv(inputs)
-        moments = LayerMoments.measure(layer, inputs, outputs)
+        moments = measure_moments(layer, inputs, outputs)
     weight = conv.weight.detach().double().reshape(groups, 8 // groups, -1)
-    means = (weight @ moments.inputs[:, :, None])[:, :, 0].flatten() + conv.bias.double()
+    means = (weight @ moments.input_means[:, :, None])[:, :, 0].flatten() + conv.bias.double()
     assert torch.allclose(means.float(), outputs.mean((0, 2, 3)), atol=1e-5)
-    assert torch.allclose(moments.targets.flatten().float(), outputs.mean((0, 2, 3)), atol=1e-5)
-    centered = moments.center()
+    assert torch.allclose(
+        moments.output_means.flatten().float(), outputs.mean((0, 2, 3)), atol=1e-5
+    )
+    centered = moments.centered()
     # A layer's own outputs are explained by its own weights.
     assert torch.allclose(weight @ centered.gram, centered.cross, atol=1e-5)
 
