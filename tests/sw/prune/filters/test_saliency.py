@@ -55,7 +55,8 @@ def test_equals_the_derivatives_that_autograd_finds(name: str, masked: bool) -> 
     assert list(derivatives) == list(gates)
     for name, gradient in zip(derivatives, expected, strict=True):
         assert torch.allclose(derivatives[name], gradient, rtol=1e-9, atol=1e-12)
-        assert not masked or gradient[~masks[name]].any(), "what is masked has a derivative, too"
+        if masked and not masks[name].all():
+            assert gradient[~masks[name]].any(), "what is masked has a derivative, too"
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"chain"}))

@@ -133,7 +133,6 @@ def test_follows_what_works_on_each_channel_alone(operation: Callable[[Tensor], 
         (nn.GroupNorm(2, 4), "'operation' (GroupNorm)"),
         (nn.PReLU(4), "'operation' (PReLU)"),
         (nn.BatchNorm2d(4, affine=False), "'operation' (BatchNorm2d)"),
-        (nn.Conv2d(4, 4, 1, groups=2), "'operation' (Conv2d)"),
         (nn.PixelShuffle(1), "'operation' (PixelShuffle)"),
         (lambda x: x + 1, "'add' (add)"),
         (lambda x: x + x.mean((0, 1, 2, 3)), "'mean' (mean)"),
@@ -157,6 +156,14 @@ def test_refuses_what_it_cannot_follow(operation: Callable[[Tensor], Tensor], me
     group = find_channel_groups(Between(operation), images().float())[0]
     assert (group.name, group.size) == ("conv1", 4)
     assert group.reason == f"it meets {met}, through which channels cannot be followed"
+
+
+def test_ties_channels_at_the_same_place_of_each_group_of_a_convolution() -> None:
+    model = Between(nn.Conv2d(4, 4, 1, groups=2))
+    first, second, *_ = find_channel_groups(model, images().float())
+    assert (first.name, first.size, first.removable) == ("conv1", 2, True)
+    assert first.outputs["conv1"] == (0, 1, 0, 1) and first.consumers == ("operation",)
+    assert (second.name, second.size, second.removable) == ("operation", 2, True)
 
 
 def test_refuses_a_view_of_which_the_width_is_a_number() -> None:
