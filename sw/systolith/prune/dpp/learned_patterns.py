@@ -197,7 +197,7 @@ class LearnedPatterns:
     def state_dict(self) -> dict[str, Any]:
         """Return probabilities, logits, and the states of optimizer and random generator."""
         return {
-            "odds": self._probabilities.state_dict(),
+            "probabilities": self._probabilities.state_dict(),
             "logits": [parameter.detach().clone() for parameter in self._logits()],
             "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.get_state(),
@@ -205,7 +205,7 @@ class LearnedPatterns:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume from such a state, with identical results."""
-        self._probabilities.load_state_dict(state["odds"])
+        self._probabilities.load_state_dict(state["probabilities"])
         for parameter, value in zip(self._logits(), state["logits"], strict=True):
             parameter.detach().copy_(value)
         self._optimizer.load_state_dict(state["optimizer"])

@@ -67,12 +67,12 @@ class LogitOptimizer:
         """Return the optimizer's state, without the logits, and the number of steps."""
         return {
             "optimizer": self._optimizer.state_dict(),
-            "pace": self._length.state_dict(),
+            "length": self._length.state_dict(),
             "steps": self._steps,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume from such a state, with identical results."""
         self._optimizer.load_state_dict(state["optimizer"])
-        self._length.load_state_dict(state["pace"])
+        self._length.load_state_dict(state["length"])
         self._steps = state["steps"]

@@ -200,7 +200,7 @@ class GDP:
             "steps": self._steps,
             "frozen": self._frozen,
             "changes": list(self.changes),
-            "pace": self._length.state_dict(),
+            "length": self._length.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -209,7 +209,7 @@ class GDP:
         self._average = dict(state["average"])
         self._keep, self._steps, self._frozen = state["keep"], state["steps"], state["frozen"]
         self.changes = list(state["changes"])
-        self._length.load_state_dict(state["pace"])
+        self._length.load_state_dict(state["length"])
         masks = state["masks"]
         self._use(None if masks is None else FilterMasks(masks, self._groups))
 

@@ -142,7 +142,7 @@ class TaylorGates:
             "saliency": self._saliency.state_dict(),
             "removed": self._removed,
             "done": self._done,
-            "pace": self._length.state_dict(),
+            "length": self._length.state_dict(),
             "steps": self._steps,
             "checked": self._checked,
         }
@@ -152,7 +152,7 @@ class TaylorGates:
         self._saliency.load_state_dict(state["saliency"])
         self._importance = dict(state["importance"])
         self._removed, self._done = state["removed"], state["done"]
-        self._length.load_state_dict(state["pace"])
+        self._length.load_state_dict(state["length"])
         self._steps, self._checked = state["steps"], state["checked"]
         masks = state["masks"]
         self._use(None if masks is None else FilterMasks(masks, self._groups))

@@ -166,7 +166,7 @@ class ADMM:
             "duals": {name: value.clone() for name, value in self._duals.items()},
             "final": {name: mask.clone() for name, mask in final.items()},
             "steps": self._steps,
-            "pace": self._length.state_dict() if self._length else None,
+            "length": self._length.state_dict() if self._length else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -177,8 +177,8 @@ class ADMM:
         if state["final"]:
             self._final = MaskSet.unchecked(state["final"], self._patterns)
         self._steps = state["steps"]
-        if self._length and state["pace"]:
-            self._length.load_state_dict(state["pace"])
+        if self._length and state["length"]:
+            self._length.load_state_dict(state["length"])
 
     def _project(self, model: nn.Module) -> None:
         for name, dual in self._duals.items():

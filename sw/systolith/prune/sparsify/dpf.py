@@ -111,7 +111,7 @@ class DPF:
             "steps": self._steps,
             "masks": {name: mask.clone() for name, mask in self._held.items()},
             "patterns": {name: encode_pattern(pattern) for name, pattern in patterns.items()},
-            "pace": self._length.state_dict() if self._length else None,
+            "length": self._length.state_dict() if self._length else None,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -119,8 +119,8 @@ class DPF:
         self._steps = state["steps"]
         patterns = {name: decode_pattern(value) for name, value in state["patterns"].items()}
         self._held = MaskSet.unchecked(state["masks"], patterns)
-        if self._length and state["pace"]:
-            self._length.load_state_dict(state["pace"])
+        if self._length and state["length"]:
+            self._length.load_state_dict(state["length"])
 
     def _check_length(self, steps: int) -> None:
         masks = -(-steps // self._interval)

@@ -177,20 +177,22 @@ class SPP:
     def state_dict(self) -> dict[str, Any]:
         """Return probabilities, ranks, steps and the state of the random generator."""
         return {
-            "odds": {name: value.clone() for name, value in self._probabilities.items()},
+            "probabilities": {name: value.clone() for name, value in self._probabilities.items()},
             "ranks": {name: value.clone() for name, value in self._ranks.items()},
             "steps": self._steps,
-            "pace": self._length.state_dict() if self._length else None,
+            "length": self._length.state_dict() if self._length else None,
             "generator": self._generator.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Resume from such a state, with identical results."""
-        self._probabilities = {name: value.clone() for name, value in state["odds"].items()}
+        self._probabilities = {
+            name: value.clone() for name, value in state["probabilities"].items()
+        }
         self._ranks = {name: value.clone() for name, value in state["ranks"].items()}
         self._steps = state["steps"]
-        if self._length and state["pace"]:
-            self._length.load_state_dict(state["pace"])
+        if self._length and state["length"]:
+            self._length.load_state_dict(state["length"])
         self._generator.set_state(state["generator"])
 
     def _groups(self) -> set[tuple[int, int]]:

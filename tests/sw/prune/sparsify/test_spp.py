@@ -228,7 +228,7 @@ def test_a_state_does_not_change_as_training_goes_on() -> None:
     spp = SPP(model, {"0": COLUMNS}, interval=1)
     _train(spp, model, 2)
     state = spp.state_dict()
-    before = {kind: state[kind]["0.weight"].clone() for kind in ("odds", "ranks")}
+    before = {kind: state[kind]["0.weight"].clone() for kind in ("probabilities", "ranks")}
     with torch.no_grad():
         model[0].weight.copy_(model[0].weight.flip(1))
     _train(spp, model, 3)
