@@ -135,7 +135,7 @@ def check_patterns(model: nn.Module, patterns: Mapping[str, Pattern]) -> dict[st
 
 def _problems(model: nn.Module, patterns: Mapping[str, Pattern | StridedPattern]) -> Iterator[str]:
     layers = prunable_layers(model)
-    owners: dict[nn.Parameter, str] = {}
+    owners: dict[Tensor, str] = {}
     for name, layer in layers.items():
         if isinstance(layer.weight, nn.Parameter):  # computed weights are new tensors each time
             owners.setdefault(layer.weight, name)

@@ -138,9 +138,10 @@ def describe_sparsifier(sparsifier: Sparsifier | None, model: nn.Module) -> str 
         for name, value in arguments.items()
         if isinstance(value, bool | int | float | str | Enum)
     ]
-    fixed = isinstance(sparsifier, WeightSparsifier) and not hasattr(sparsifier, "patterns")
-    patterns = sparsifier.masks(model).patterns.items() if fixed else ()
-    layers = [f"{name.removesuffix('.weight')}: {pattern}" for name, pattern in patterns]
+    layers: list[str] = []
+    if isinstance(sparsifier, WeightSparsifier) and not hasattr(sparsifier, "patterns"):
+        patterns = sparsifier.masks(model).patterns
+        layers = [f"{name.removesuffix('.weight')}: {p}" for name, p in patterns.items()]
     return f"{type(sparsifier).__name__}({', '.join([*plain, *layers])})"
 
 
