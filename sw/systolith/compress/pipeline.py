@@ -7,6 +7,7 @@ from typing import TypeGuard
 from torch import nn
 
 from systolith.compress.check import check_model
+from systolith.compress.check.steps import sequence_problems
 from systolith.compress.ensembles import split_epochs
 from systolith.compress.filters import (
     choose_filters,
@@ -32,7 +33,7 @@ from systolith.compress.recalibration import (
 )
 from systolith.compress.trainer import Trainer
 from systolith.compress.weights import make_sparsifier, search_masks, train_masks
-from systolith.prune import FilterMasks, FrozenMasks, MaskSet
+from systolith.prune import FilterMasks, FrozenMasks, MaskSet, PruneError
 from systolith.quant import (
     LayerBits,
     PostTraining,
@@ -109,8 +110,10 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
     Raises
     ------
     PruneError
-        If a method does not fit what earlier ones have left.
+        If filters would leave after weights are masked, or two methods would mask weights. If a
+        method does not fit what earlier ones have left.
     """
+    PruneError.raise_if_any(sequence_problems(prunings))
     trainer = trainer.taught_by(model)
     filters: list[FilterMasks] = []
     bits: dict[str, LayerBits] = {}

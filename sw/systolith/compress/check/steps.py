@@ -33,6 +33,7 @@ __all__ = [
     "find_given_patterns",
     "hold_out_problems",
     "rehearse_prunings",
+    "sequence_problems",
 ]
 
 MANY_EPOCHS = 10_000
@@ -83,6 +84,22 @@ def hold_out_problems(data: Dataset, prunings: Sequence[Pruning]) -> Iterator[st
             )
 
 
+def sequence_problems(prunings: Sequence[Pruning]) -> Iterator[str]:
+    """Find methods in a wrong order: filters leave first, then one method masks weights."""
+    masking = [i for i, pruning in enumerate(prunings) if not isinstance(pruning, FilterRemoval)]
+    for i in masking[1:]:
+        yield (
+            f"prune: only one method can mask weights, but '{prunings[i].method}' follows "
+            f"'{prunings[masking[0]].method}'; give it all patterns"
+        )
+    for i, pruning in enumerate(prunings):
+        if isinstance(pruning, FilterRemoval) and masking and i > masking[0]:
+            yield (
+                f"prune: filters must leave before weights are masked, but '{pruning.method}' "
+                f"follows '{prunings[masking[0]].method}'"
+            )
+
+
 def rehearse_prunings(
     model: nn.Module,
     trainer: Trainer,
@@ -101,7 +118,7 @@ def rehearse_prunings(
     quantized : QuantizedModel or None
         Its quantized form, for joint methods; None if it is not known.
     """
-    findings = PruningFindings()
+    findings = PruningFindings(problems=list(sequence_problems(prunings)))
     removals: list[FilterRemoval] = []
     for pruning in prunings:
         try:

@@ -18,14 +18,17 @@ from systolith.compress import (
     Pruning,
     SPPPruning,
     SRSTEPruning,
+    TaylorPruning,
     Trainer,
     check_model,
     compress_model,
+    prune_model,
 )
 from systolith.data import load_digits
 from systolith.foundation import UsageError
 from systolith.models import DigitsCNN
 from systolith.network import Granularity, KOutOfN, Pattern, PerNeuron, Strided
+from systolith.prune import PruneError
 from systolith.quant import LayerBits, QuantConfig
 from systolith.train import EpochProgress, Recipe
 
@@ -190,3 +193,25 @@ def test_schedules_that_cannot_finish_warn_before_training(pruning: Pruning, tex
     assert check.accepted
     assert any(text in str(warning) for warning in check.warnings), check.warnings
     assert not check_model(DigitsCNN(), data.train_images[:8], [pruning]).warnings
+
+
+def test_a_second_mask_and_filters_behind_masks_are_refused_everywhere() -> None:
+    pattern = Pattern(select=KOutOfN(2, 8))
+    prunings = [
+        SRSTEPruning(patterns={"conv2": pattern}),
+        MagnitudePruning(patterns={"conv3": pattern}),
+        TaylorPruning(keep=0.5),
+    ]
+    texts = [
+        (
+            "prune: only one method can mask weights, but 'magnitude' follows 'sr-ste'; give it "
+            "all patterns"
+        ),
+        "prune: filters must leave before weights are masked, but 'taylor' follows 'sr-ste'",
+    ]
+    check = check_model(DigitsCNN(), torch.rand(4, 1, 8, 8), prunings)
+    assert [problem.text for problem in check.problems][:2] == texts
+    trainer = Trainer(data=load_digits(), recipe=Recipe(prune_epochs=0))
+    with pytest.raises(PruneError) as caught:
+        prune_model(DigitsCNN(), trainer, prunings)
+    assert list(caught.value.problems) == texts
