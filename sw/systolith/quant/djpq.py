@@ -18,8 +18,8 @@ __all__ = ["DJPQ"]
 OPEN = 5.0
 """Initial logarithm of alpha: 8 % noise."""
 LEAST, MOST = -4.0, 9.0
-RANGE_RATE = 0.1
-"""Learning rate of ranges, relative to that of gates and widths."""
+RANGE_TRAVEL = 0.1
+"""Travel of ranges, relative to that of gates and widths."""
 
 
 class DJPQ:
@@ -55,11 +55,11 @@ class DJPQ:
     settle_at : float
         Progress, 0..1, at which gates and widths become final; the rest of the training is
         fine-tuning.
-    learning_rate : float
-        Learning rate of gates and widths, by Adam: bits per step, or change of log alpha per step;
-        positive. It falls linearly to 0 at `settle_at`, so in n steps none moves by more than about
-        half of n times that. With too low a rate all widths fall alike, and differ only if training
-        lasts. Ranges learn at a tenth of it, in powers of 2 per step.
+    travel : float
+        How far gates and widths can move during the whole training, by Adam, whatever the number of
+        steps: in bits, or as change of log alpha; positive. Steps become smaller, linearly, down to
+        0 at `settle_at`. With too short a travel all widths fall alike. Ranges travel a tenth of
+        it, in powers of 2, until the end.
     seed : int
         Seed of the noise.
 
@@ -106,7 +106,7 @@ class DJPQ:
         bit_operations: float = 0.1,
         power_of_two: bool = False,
         settle_at: float = 0.7,
-        learning_rate: float = 0.2,
+        travel: float = 16.0,
         seed: int = 0,
     ) -> None:
         problems = [
@@ -116,7 +116,7 @@ class DJPQ:
         ]
         if not 0 <= settle_at <= 1:
             problems.append(f"settle_at must lie in 0..1, got {settle_at}")
-        problems += SparsifierOptimizer.problems(learning_rate)
+        problems += SparsifierOptimizer.problems(travel)
         UnsupportedModelError.raise_if_any(problems)
         self._groups = tuple(group for group in groups if group.removable)
         self._information, self._bit_operations = information, bit_operations
@@ -150,10 +150,11 @@ class DJPQ:
         widths = [*self.weights.values(), *self.acts.values()]
         self._settling = SparsifierOptimizer(
             [*self.log_alpha.values(), *(width.free_bits for width in widths)],
-            learning_rate=learning_rate,
+            travel=travel,
+            until=settle_at,
         )
         self._ranges = SparsifierOptimizer(
-            (width.log2_range for width in widths), learning_rate=RANGE_RATE * learning_rate
+            (width.log2_range for width in widths), travel=RANGE_TRAVEL * travel
         )
 
     @contextmanager
@@ -163,8 +164,8 @@ class DJPQ:
         Inside the block, the model has quantized weights.
         """
         settled = progress >= self._settle_at
-        self._settling.zero_grad_()
-        self._ranges.zero_grad_()
+        self._settling.begin_(progress)
+        self._ranges.begin_(progress)
         gates = self.filters(model).gates() if settled else self._draw()
         weights = {name: model.get_submodule(name).get_parameter("weight") for name in self.weights}
         dense = {name: weight.detach().clone() for name, weight in weights.items()}
@@ -184,9 +185,9 @@ class DJPQ:
                 torch.autograd.backward(self.weights[name](weight), upstream)
         if not settled:
             torch.autograd.backward(self._penalty())
-            self._settling.step_(1 - progress / self._settle_at)
+            self._settling.step_(progress)
             self._clamp_()
-        self._ranges.step_()
+        self._ranges.step_(progress)
 
     def filters(self, model: nn.Module) -> FilterMasks:
         """Keep units with more signal than noise, and at least the best unit of each group."""

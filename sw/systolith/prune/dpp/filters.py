@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from systolith.prune.dpp.logit_optimizer import TRAVEL, LogitOptimizer
-from systolith.prune.dpp.mask_logits import Annealing, MaskLogits
+from systolith.prune.dpp.mask_logits import TRAVEL, Annealing, MaskLogits
 from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.gates import gated_channels
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
+from systolith.prune.sparsifier_optimizer import SparsifierOptimizer
 
 __all__ = ["DPPFilters"]
 
@@ -88,7 +88,7 @@ class DPPFilters:
         if noise < 0 or entropy < 0:
             problems.append(f"noise and entropy must be at least 0, got {noise} and {entropy}")
         problems += self._annealing.problems()
-        problems += LogitOptimizer.problems(travel)
+        problems += SparsifierOptimizer.problems(travel)
         if problems:
             raise PruneError(problems)
         self._generator = torch.Generator().manual_seed(seed)
@@ -104,7 +104,9 @@ class DPPFilters:
             self._logits[name] = MaskLogits(read, kept, noise=noise, entropy=entropy)
             score = scores[name].cpu().unsqueeze(0) if name in scores else None
             self._logits[name].start_(self._generator, score)
-        self._optimizer = LogitOptimizer(self.logits().values(), self._annealing, travel=travel)
+        self._optimizer = SparsifierOptimizer(
+            self.logits().values(), travel=travel, until=draw_until
+        )
 
     def logits(self) -> dict[str, nn.Parameter]:
         """Return the logits by group name; float32 (1, size)."""

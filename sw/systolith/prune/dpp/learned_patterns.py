@@ -12,13 +12,13 @@ from systolith.network import Pattern
 from systolith.prune.allocation import PatternCost, allocate_patterns, magnitude_losses
 from systolith.prune.dpp.drawn_layer import LogitInit
 from systolith.prune.dpp.layer_patterns import LayerPatterns
-from systolith.prune.dpp.logit_optimizer import TRAVEL, LogitOptimizer
-from systolith.prune.dpp.mask_logits import Annealing
+from systolith.prune.dpp.mask_logits import TRAVEL, Annealing
 from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.dpp.pattern_probabilities import PatternProbabilities
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
+from systolith.prune.sparsifier_optimizer import SparsifierOptimizer
 
 __all__ = ["LearnedPatterns"]
 
@@ -95,7 +95,7 @@ class LearnedPatterns:
             if value is not None and value < 0
         ]
         problems += self._annealing.problems()
-        problems += LogitOptimizer.problems(travel)
+        problems += SparsifierOptimizer.problems(travel)
         if not 0 < decide_at <= draw_until:
             problems.append(
                 f"decide_at must lie in 0..draw_until={draw_until}, above 0, got {decide_at}"
@@ -128,7 +128,7 @@ class LearnedPatterns:
             for family in layer.families.values():
                 family.start_(self._generator, layers[name].weight, init)
         # Probabilities of patterns need no optimizer.
-        self._optimizer = LogitOptimizer(self._logits(), self._annealing, travel=travel)
+        self._optimizer = SparsifierOptimizer(self._logits(), travel=travel, until=draw_until)
         self._chosen: dict[str, Pattern] | None = None
 
     @contextmanager

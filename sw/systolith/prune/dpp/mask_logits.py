@@ -12,6 +12,8 @@ from systolith.prune.dpp.mask_statistics import MaskStatistics, mask_statistics
 __all__ = ["Annealing", "MaskLogits"]
 
 INITIAL_DEVIATION = 0.5
+TRAVEL = 6.0
+"""Of logits by default: several times the distances between initial ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +46,6 @@ class Annealing:
         """Temperature while masks are drawn."""
         first, last = self.temperature
         return first + (last - first) * progress / self.draw_until
-
-    def relative_rate_at(self, progress: float) -> float:
-        """Learning rate of logits relative to its start: falls linearly while masks are drawn."""
-        return 1 - progress / self.draw_until
 
 
 class MaskLogits:

@@ -9,12 +9,12 @@ from torch import nn
 
 from systolith.network import Dense, Pattern
 from systolith.prune.dpp.drawn_layer import DrawnLayer, LogitInit
-from systolith.prune.dpp.logit_optimizer import TRAVEL, LogitOptimizer
-from systolith.prune.dpp.mask_logits import Annealing
+from systolith.prune.dpp.mask_logits import TRAVEL, Annealing
 from systolith.prune.dpp.mask_statistics import MaskStatistics
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
+from systolith.prune.sparsifier_optimizer import SparsifierOptimizer
 from systolith.prune.topk import topk_mask
 
 __all__ = ["DPP"]
@@ -99,7 +99,7 @@ class DPP:
             if value is not None and value < 0
         ]
         problems += self._annealing.problems()
-        problems += LogitOptimizer.problems(travel)
+        problems += SparsifierOptimizer.problems(travel)
         if problems:
             raise PruneError(problems)
         self._patterns = {
@@ -116,7 +116,9 @@ class DPP:
             drawn = DrawnLayer(pattern, pattern.select, layer.weight, noise=noise, entropy=entropy)
             drawn.start_(self._generator, layer.weight, init)
             self._layers[f"{name}.weight"] = drawn
-        self._optimizer = LogitOptimizer(self.logits().values(), self._annealing, travel=travel)
+        self._optimizer = SparsifierOptimizer(
+            self.logits().values(), travel=travel, until=draw_until
+        )
 
     def logits(self) -> dict[str, nn.Parameter]:
         """Return the logits by layer name; float32 (J, n)."""
