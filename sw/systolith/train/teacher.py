@@ -71,7 +71,7 @@ class Teacher:
         Share of the teacher in the loss, above 0, at most 1.
     temperature : float
         Above 0. A higher one gives more weight to the classes that are not the most likely.
-    cache : Path, optional
+    cache : Path or str, optional
         Folder that keeps logits for later training with the same teacher, images, augmentation and
         precision: one file for each such combination, whose size is
         ``images * variants * (2 * classes + 2)`` bytes; 178 MB for CIFAR-10 with ``crop_and_flip``.
@@ -99,10 +99,11 @@ class Teacher:
         *,
         weight: float = 0.9,
         temperature: float = 4.0,
-        cache: Path | None = None,
+        cache: Path | str | None = None,
     ) -> None:
         TrainingError.raise_if_any(list(_range_problems(weight, temperature)))
-        self.weight, self.temperature, self.cache = weight, temperature, cache
+        self.weight, self.temperature = weight, temperature
+        self.cache = None if cache is None else Path(cache)
         self._model = deepcopy(model).eval().requires_grad_(False)
         self._tables: dict[str, LogitTable] = {}
 
@@ -220,7 +221,7 @@ class DenseTeacher:
 
     weight: float = 0.9
     temperature: float = 4.0
-    cache: Path | None = None
+    cache: Path | str | None = None
 
     def __post_init__(self) -> None:
         TrainingError.raise_if_any(list(_range_problems(self.weight, self.temperature)))

@@ -23,7 +23,7 @@ DATA = Dataset(
 )
 
 
-def _model(channels: int = 8) -> nn.Module:
+def _model(channels: int = 8) -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         last = nn.Conv2d(channels, 2, 4)
@@ -69,7 +69,7 @@ def test_training_of_another_model_or_sparsifier_is_refused_and_changes_nothing(
     start = f"checkpoint '{path}' is of other training; remove it to start anew: sparsifier is "
     groups = find_channel_groups(_model(), IMAGES[:2])
     pattern = {"0": Pattern(select=KOutOfN(2, 4))}
-    others = {
+    others: dict[str, Sparsifier | None] = {
         "DPP(0: 1-out-of-4), was DPP(0: 2-out-of-4)": dpp(1),
         "DPP(2: 2-out-of-4), was": dpp(2, "2"),
         "ADMM(.*interval=.*, 0: 2-out-of-4), was": ADMM(_model(), pattern),
@@ -81,7 +81,7 @@ def test_training_of_another_model_or_sparsifier_is_refused_and_changes_nothing(
         expected = re.escape(start) + text.replace("(", r"\(").replace(")", r"\)")
         with pytest.raises(CheckpointError, match=f"^{expected}"):
             fit(model, DATA, epochs=1, sparsifier=sparsifier, checkpoint=path)
-        assert torch.equal(model[0].weight, _model()[0].weight)
+        assert torch.equal(model.get_parameter("0.weight"), _model().get_parameter("0.weight"))
     narrow, plain = _model(channels=4), tmp_path / "plain"
     fit(_model(), DATA, epochs=1, checkpoint=plain)
     before = deepcopy(narrow.state_dict())
@@ -93,4 +93,4 @@ def test_training_of_another_model_or_sparsifier_is_refused_and_changes_nothing(
     assert all(torch.equal(before[name], now) for name, now in narrow.state_dict().items())
     again = _model()
     fit(again, DATA, epochs=1, sparsifier=dpp(2), checkpoint=path)
-    assert torch.equal(again[0].weight, trained[0].weight)
+    assert torch.equal(again.get_parameter("0.weight"), trained.get_parameter("0.weight"))
