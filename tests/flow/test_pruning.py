@@ -289,7 +289,7 @@ def test_wrong_options_are_refused_before_training(
 
 
 def test_holding_out_all_images_is_refused(tmp_path: Path) -> None:
-    path = _write(tmp_path, 'method = "lfe"\nimages = 1198\nkeep = 0.5\n')
+    path = _write(tmp_path, 'method = "lfe"\nepochs = 12\nimages = 1198\nkeep = 0.5\n')
     code, _, said = _run("prune", path, "-o", tmp_path / "out")
     assert code == 2 and "holds out 1198 training images" in " ".join(said.split())
 

@@ -52,7 +52,7 @@ BOARDS = ("ulx3s-12f", "ulx3s-25f", "ulx3s-45f", "ulx3s-85f", "tangnano9k")
 """Of :data:`systolith.devices.BOARDS`."""
 
 METHODS = (
-    *("magnitude", "obs", "sr-ste", "dpf", "dpp", "admm", "spp", "particles"),
+    *("magnitude", "obs", "sr-ste", "dpp", "dpf", "admm", "spp", "particles"),
     *("gdp", "taylor", "filters", "lfe", "dpp-filters", "djpq"),
 )
 """Of the sections in :data:`systolith.config.PruneSection`."""

@@ -113,7 +113,9 @@ def _read_checked(
     reading = read_layers(model, images)
     network = reading.network
     layers = reading.layers if network is None else network.layers
-    modules = [name for name, _ in model.named_modules()] if reading.problems else []
+    modules: list[str] = []
+    if reading.problems and isinstance(model, nn.Module):  # anything else is one of the problems
+        modules = [name for name, _ in model.named_modules()]
     others = [
         *_config_problems(layers, config, modules),
         *_mask_problems(layers, masks, modules),

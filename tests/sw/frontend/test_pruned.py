@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -103,6 +104,7 @@ METHODS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:SPP needs")  # three steps do not suffice for its schedule
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from(sorted(METHODS)), st.integers(2, 8), st.integers(0, 2**31))
 def test_masks_are_exact_to_the_last_integer(
@@ -115,7 +117,7 @@ def test_masks_are_exact_to_the_last_integer(
         torch.manual_seed(seed)
         model, images = _network(first, second, third), torch.rand(8, 1, 8, 8)
         sparsifier: WeightSparsifier = METHODS[method](model, wanted)
-        optimizer = torch.optim.SGD([*model.parameters(), *sparsifier.parameters()], lr=0.05)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
         for progress in (0.0, 0.3, 0.6):
             optimizer.zero_grad()
             with sparsifier.step(model, progress):

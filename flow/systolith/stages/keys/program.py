@@ -41,7 +41,7 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "train": ("train", *MAKING),
     "prune": (*PRUNING, "stages.pictures"),
     "quantize": PRUNING,
-    "lower": (*REFERENCE, "network", "emit.meaning", "train"),
+    "lower": (*REFERENCE, "network", "emit.meaning", "prune.rules", "train"),
     "estimate": ("report.engines", "report.sparsity", "stages.engines"),
     "generate": ("emit", "stages.engines"),
     "verify": ("stages.engines", "stages.verification", "stages.checks", *REFERENCE),
