@@ -243,9 +243,10 @@ class FilterSection(RemovalStep):
 
     @model_validator(mode="after")
     def _check_choice(self) -> "FilterSection":
-        both, neither = self.keep and self.budget, self.keep is None and self.budget is None
-        if both or (neither and not self.ratios):
-            raise ValueError("needs either keep or a budget")
+        if self.keep is not None and self.budget is not None:
+            raise ValueError("needs either keep or a budget, got both")
+        if self.keep is None and self.budget is None and not self.ratios:
+            raise ValueError("needs keep, a budget or ratios, got none")
         if self.budget is not None and self.budget.cycles is not None:
             raise ValueError("a budget of filters needs macs or parameters, got cycles")
         return self

@@ -131,14 +131,14 @@ def draw_statistics(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     Parameters
     ----------
     history : sequence of mapping
-        Each has ``epoch``, and ``layers``: some of ``moved``, ``confidence`` and ``diversity`` by
+        One for each epoch, with ``layers``: some of ``moved``, ``confidence`` and ``diversity`` by
         name, 0..1. Dense layers may be absent.
     path : Path
     """
     known = {what for entry in history for layer in entry["layers"].values() for what in layer}
     shown = [what for what in STATISTICS if what in known]
     figure = Figure(figsize=(2 + 4 * max(len(shown), 1), 4), layout="constrained")
-    epochs = [entry["epoch"] for entry in history]
+    epochs = range(1, len(history) + 1)
     names = dict.fromkeys(name for entry in history for name in entry["layers"])
     panels = figure.subplots(1, max(len(shown), 1), sharey=True, squeeze=False)[0]
     for axes, what in zip(panels, shown, strict=False):

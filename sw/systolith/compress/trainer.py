@@ -126,7 +126,7 @@ class Trainer:
             sparsifier=sparsifier,
             seed=recipe.seed + 1 if seed is None else seed,
             phase=phase,
-            progress=self._recording(model, sparsifier),
+            progress=self._recording(phase, model, sparsifier),
             checkpoint=self.checkpoint_path(phase),
             **recipe.shared_settings,
         )
@@ -170,7 +170,9 @@ class Trainer:
             ) from error
         return entries
 
-    def _recording(self, model: nn.Module, sparsifier: Sparsifier | None) -> EpochCallback:
+    def _recording(
+        self, phase: str, model: nn.Module, sparsifier: Sparsifier | None
+    ) -> EpochCallback:
         """Report progress, and write statistics of the masks after each epoch."""
         path = self.checkpoint_path(HISTORY)
         if path is None or not isinstance(sparsifier, _MOVING | _HasStatistics):
@@ -180,10 +182,13 @@ class Trainer:
         def report(progress: EpochProgress) -> None:
             if progress.epoch_done:
                 earlier = [
-                    entry for entry in self.read_history() if entry["epoch"] < progress.epoch
+                    entry
+                    for entry in self.read_history()
+                    if entry["phase"] != phase or entry["epoch"] < progress.epoch
                 ]
                 layers = _describe_masks(model, sparsifier, start)
-                entries = [*earlier, {"epoch": progress.epoch, "layers": layers}]
+                entry = {"phase": phase, "epoch": progress.epoch, "layers": layers}
+                entries = [*earlier, entry]
                 with replacing(path) as temporary:
                     temporary.write_text(json.dumps(entries))
             self.progress(progress)

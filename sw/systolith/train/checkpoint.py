@@ -113,7 +113,7 @@ def load_state(path: Path) -> dict[str, Any]:
         If the file is damaged.
     """
     try:
-        content: dict[str, Any] = dict(torch.load(path, weights_only=True))
+        content: dict[str, Any] = dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises errors of many types
         reason = str(error).partition(". ")[0] or type(error).__name__
         raise CheckpointError(

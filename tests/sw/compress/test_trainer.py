@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from systolith.compress import (
+    DPPFilterPruning,
     DPPPruning,
     MagnitudePruning,
     SRSTEPruning,
@@ -56,6 +57,7 @@ def test_masks_that_move_are_recorded_and_frozen_ones_are_not(tmp_path: Path) ->
     assert [entry["epoch"] for entry in pruned.history] == [1, 2]
     assert pruned.history[-1]["layers"] == {"conv3": {"moved": pytest.approx(moved)}}
     assert moved > 0.05
+    assert {entry["phase"] for entry in pruned.history} == {"0-sr-ste"}
     frozen = Trainer(data=data, recipe=Recipe(prune_epochs=1), checkpoint=tmp_path / "other")
     prunings = [MagnitudePruning(patterns={"conv3": pattern})]
     assert not prune_model(DigitsCNN(), frozen, prunings).history
@@ -67,3 +69,11 @@ def test_damaged_files_of_unfinished_work_are_named(tmp_path: Path, name: str) -
     (tmp_path / f"prune-{'0-lfe-' if name == 'search' else ''}{name}").write_bytes(b"{")
     with pytest.raises(CheckpointError, match=r"^checkpoint '.*' cannot be read; remove it"):
         trainer.load_search("0-lfe") if name == "search" else trainer.read_history()
+
+
+def test_a_second_method_keeps_the_history_of_the_first(tmp_path: Path) -> None:
+    trainer = Trainer(data=load_digits(), recipe=Recipe(), checkpoint=tmp_path / "prune")
+    prunings = [DPPFilterPruning(keep=0.5, multiple_of=8, epochs=2), *PRUNINGS]
+    history = prune_model(DigitsCNN(), trainer, prunings).history
+    phases = [(entry["phase"], entry["epoch"]) for entry in history]
+    assert phases == [("0-dpp-filters", 1), ("0-dpp-filters", 2), ("1-dpp", 1), ("1-dpp", 2)]
