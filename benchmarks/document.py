@@ -15,6 +15,7 @@ from benchmarks.exchange.table import few_bit_rows, runtime_rows
 from benchmarks.physical import table as physical
 from benchmarks.pruning import post_training, quantized
 from benchmarks.pruning import table as pruning
+from benchmarks.pruning.digits import table as digits
 from benchmarks.tuning import equal, front, learned, searches
 from systolith.exchange import operator_rows, rewrite_rows, type_rows
 
@@ -34,6 +35,10 @@ def rows_of(name: str) -> Iterable[str]:
         case "untrained":
             path = pruning.RESULTS / f"{post_training.NAME}.json"
             return post_training.table_rows(_read(path))
+        case "digit_masks":
+            return digits.mask_rows()
+        case "digit_filters":
+            return digits.filter_rows()
         case "untrained_digits":
             path = pruning.RESULTS / "digits-posttraining.json"
             return post_training.digits_rows(_read(path)["trials"])

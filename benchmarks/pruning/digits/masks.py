@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from benchmarks.pruning.digits.bench import EPOCHS, DigitsBench, Trial
-from systolith.network import KOutOfN, Pattern
+from systolith.network import Granularity, KOutOfN, Pattern
 from systolith.prune import (
     ADMM,
     DPF,
@@ -27,6 +27,8 @@ from systolith.train import Algorithm
 
 PATTERNS = {
     "1of16": Pattern(select=KOutOfN(1, 16)),
+    "2of16": Pattern(select=KOutOfN(2, 16)),
+    "kernel-1of16": Pattern(select=KOutOfN(1, 16, Granularity.KERNEL)),
 }
 SGD = {"algorithm": Algorithm.SGD, "learning_rate": 0.05}
 """Of weights, as in the benchmarks on CIFAR-10; the default is AdamW."""
@@ -94,13 +96,9 @@ def share_moved(before: MaskSet, after: MaskSet) -> float:
     return moved / sum(int(after[name].sum()) for name in after)
 
 
-RUNS: tuple[tuple[str, str, Mapping[str, Any]], ...] = (("1of16", "", {}), ("1of16", "-sgd", SGD))
-"""Pattern, suffix of the name, settings of training."""
-
 TRIALS: Mapping[str, Trial] = {
-    f"{method}-{name}{suffix}": partial(
-        train_with, method=method, pattern=PATTERNS[name], **settings
-    )
-    for name, suffix, settings in RUNS
+    f"{method}-{name}{suffix}": partial(train_with, method=method, pattern=pattern, **settings)
+    for name, pattern in PATTERNS.items()
+    for suffix, settings in (("", {}), ("-sgd", SGD))
     for method in METHODS
 }
