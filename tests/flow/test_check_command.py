@@ -56,7 +56,7 @@ def _json(*arguments: str) -> tuple[int, dict[str, Any]]:
 def test_what_is_accepted_ends_with_0(folder: Path) -> None:
     done = _run("checked_model:net", "--input-shape", "1,8,8")
     assert done.exit_code == 0, done.stderr
-    for part in ("layer", "MACs", "removable filters", "8x8x3x3", "2 4 8", "nothing is refused"):
+    for part in ("layer", "removable", "filters", "8x8x3x3", "2 4 8", "nothing is refused"):
         assert part in done.stdout
     assert not (folder / "out").exists()
 

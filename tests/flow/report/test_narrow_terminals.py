@@ -134,4 +134,4 @@ def test_a_file_is_wide_unless_columns_says_how_wide(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("COLUMNS", raising=False)
     assert width_of(io.StringIO()) == width_of(None) == FILE_WIDTH
     monkeypatch.setenv("COLUMNS", "72")
-    assert width_of(io.StringIO()) is None and Terminal().width == 72
+    assert width_of(io.StringIO()) is None and Terminal(width=None).width == 72
