@@ -9,6 +9,11 @@ __all__ = ["TrainingLength", "warn_of_short_training"]
 class TrainingLength:
     """Estimates the steps of a whole training as soon as its progress changes.
 
+    Parameters
+    ----------
+    known : bool
+        Whether the steps are known already; then there is no estimate.
+
     Examples
     --------
     >>> length = TrainingLength()
@@ -16,10 +21,10 @@ class TrainingLength:
     [None, 40, None]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, known: bool = False) -> None:
         self._first: float | None = None
         self._steps = 0
-        self._known = False
+        self._known = known
 
     def new_estimate(self, progress: float) -> int | None:
         """Return the steps of the training, once, in the step in which they become known.

@@ -48,7 +48,7 @@ def _trainer(program: Program) -> Trainer:
 
 
 def _draw_prunings(choices: SeededChoices, program: Program) -> Sequence[Pruning]:
-    """Draw a method and rules, some of which fit no layer."""
+    """Draw a method and rules. Some rules fit no layer."""
     layers = prunable_layers(program.model())
     if not layers or choices.chance(25):
         return ()

@@ -104,7 +104,7 @@ class ADMM:
         self._targets: dict[str, Tensor] = {}
         self._final: MaskSet | None = None
         self._steps = 0
-        self._length: TrainingLength | None = TrainingLength()  # None: the number of steps is known
+        self._length = TrainingLength()
 
     @classmethod
     def for_training(
@@ -125,13 +125,13 @@ class ADMM:
         made._interval = max(int(steps * made._prune_at) // PROJECTIONS, 1)
         if steps:
             made._check_length(steps)
-        made._length = None
+        made._length = TrainingLength(known=True)
         return made
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`. The model is dense until `prune_at`."""
-        if self._length and (steps := self._length.new_estimate(progress)) is not None:
+        if (steps := self._length.new_estimate(progress)) is not None:
             self._check_length(steps)
         if progress >= self._prune_at or self._final is not None:
             if self._final is None:
@@ -166,7 +166,7 @@ class ADMM:
             "duals": {name: value.clone() for name, value in self._duals.items()},
             "final": {name: mask.clone() for name, mask in final.items()},
             "steps": self._steps,
-            "length": self._length.state_dict() if self._length else None,
+            "length": self._length.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -177,8 +177,7 @@ class ADMM:
         if state["final"]:
             self._final = MaskSet.unchecked(state["final"], self._patterns)
         self._steps = state["steps"]
-        if self._length and state["length"]:
-            self._length.load_state_dict(state["length"])
+        self._length.load_state_dict(state["length"])
 
     def _project(self, model: nn.Module) -> None:
         for name, dual in self._duals.items():

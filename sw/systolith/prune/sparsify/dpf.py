@@ -69,7 +69,7 @@ class DPF:
         self._pruner, self._interval = pruner, interval
         self._steps = 0
         self._held = MaskSet({}, {})
-        self._length: TrainingLength | None = TrainingLength()  # None: the number of steps is known
+        self._length = TrainingLength()
 
     @classmethod
     def for_training(cls, pruner: Pruner, *, steps: int) -> "DPF":
@@ -86,13 +86,13 @@ class DPF:
         made = cls(pruner, interval=min(INTERVAL, max(steps // FEWEST_MASKS, 1)))
         if steps:
             made._check_length(steps)
-        made._length = None
+        made._length = TrainingLength(known=True)
         return made
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`."""
-        if self._length and (steps := self._length.new_estimate(progress)) is not None:
+        if (steps := self._length.new_estimate(progress)) is not None:
             self._check_length(steps)
         if self._steps % self._interval == 0:
             self._held = self._pruner.masks(model, progress)
@@ -111,7 +111,7 @@ class DPF:
             "steps": self._steps,
             "masks": {name: mask.clone() for name, mask in self._held.items()},
             "patterns": {name: encode_pattern(pattern) for name, pattern in patterns.items()},
-            "length": self._length.state_dict() if self._length else None,
+            "length": self._length.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -119,8 +119,7 @@ class DPF:
         self._steps = state["steps"]
         patterns = {name: decode_pattern(value) for name, value in state["patterns"].items()}
         self._held = MaskSet.unchecked(state["masks"], patterns)
-        if self._length and state["length"]:
-            self._length.load_state_dict(state["length"])
+        self._length.load_state_dict(state["length"])
 
     def _check_length(self, steps: int) -> None:
         masks = -(-steps // self._interval)

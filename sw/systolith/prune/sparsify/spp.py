@@ -117,7 +117,7 @@ class SPP:
                 self._decisions[f"{name}.weight"] = decisions
         # Dropped taps are pruned from the start, and so rank lowest.
         self._probabilities = {name: (~d.read).double() for name, d in self._decisions.items()}
-        self._length: TrainingLength | None = TrainingLength()  # None: the number of steps is known
+        self._length = TrainingLength()
         # Sums of ranks instead of averages: they are integers, so ties are exact.
         self._ranks = {
             n: torch.zeros_like(o, dtype=torch.int64) for n, o in self._probabilities.items()
@@ -142,14 +142,14 @@ class SPP:
         made._interval, made._most = fit_spp(made._groups(), made._flatness, made._budgeted(steps))
         if steps:
             made._check_length(steps)
-        made._length = None
+        made._length = TrainingLength(known=True)
         return made
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:
         """See :meth:`systolith.prune.Sparsifier.step`. Pruned weights get no gradient."""
         drawing = progress < self._prune_until
-        if self._length and (steps := self._length.new_estimate(progress)) is not None:
+        if (steps := self._length.new_estimate(progress)) is not None:
             self._check_length(steps)
         if drawing:
             if self._steps % self._interval == 0:
@@ -180,7 +180,7 @@ class SPP:
             "probabilities": {name: value.clone() for name, value in self._probabilities.items()},
             "ranks": {name: value.clone() for name, value in self._ranks.items()},
             "steps": self._steps,
-            "length": self._length.state_dict() if self._length else None,
+            "length": self._length.state_dict(),
             "generator": self._generator.get_state(),
         }
 
@@ -191,8 +191,7 @@ class SPP:
         }
         self._ranks = {name: value.clone() for name, value in state["ranks"].items()}
         self._steps = state["steps"]
-        if self._length and state["length"]:
-            self._length.load_state_dict(state["length"])
+        self._length.load_state_dict(state["length"])
         self._generator.set_state(state["generator"])
 
     def _groups(self) -> set[tuple[int, int]]:
