@@ -1,4 +1,4 @@
-"""One thread: a second one gains nothing on small tensors, and loses all when cores are busy."""
+"""A browser for the pages that a run writes."""
 
 import shutil
 from collections.abc import Iterator
@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from systolith.network import Dense, Pattern
 from systolith.prune.decisions import group_decisions, ungroup_decisions, weight_shape
@@ -10,12 +10,17 @@ from systolith.prune.posttraining import count_calls, elimination, measure_input
 from systolith.prune.posttraining.elimination import find_mask_by_elimination
 from systolith.prune.posttraining.least_squares import damp, output_errors, solve_kept
 from systolith.prune.posttraining.operator_splitting import find_mask_by_splitting
-from tests.sw.prune.posttraining.layer_cases import CASES, images
+from tests.sw.prune.posttraining.layer_cases import CASES, TWO_OF_FOUR, images
+
+Problem = tuple[Tensor, Tensor, Pattern, tuple[int, int, int, int]]
+"""Weights, damped moments, pattern and shape."""
 
 
-def problem(name: str) -> tuple[Tensor, Tensor, Pattern, tuple[int, int, int, int]]:
-    """Weights, damped moments, pattern and shape of a case."""
-    layer, pattern = CASES[name]
+def problem(name: str) -> Problem:
+    return moments_of(*CASES[name])
+
+
+def moments_of(layer: nn.Module, pattern: Pattern) -> Problem:
     model = torch.nn.Sequential(layer)
     gram = measure_input_moments(model, count_calls(model, ["0"], images()), images())["0"]
     weight = layer.get_parameter("weight").detach()
@@ -90,13 +95,18 @@ def test_masks_conform_and_memory_does_not_change_them(
 
 
 def test_splitting_beats_magnitude_on_correlated_inputs() -> None:
-    weight, gram, pattern, shape = problem("conv")
-    by_magnitude = torch.from_numpy(pattern.best_mask(weight.abs().reshape(shape).numpy()))
-    masks = (
-        find_mask_by_splitting(weight, gram, pattern, shape),
-        by_magnitude.reshape(weight.shape),
-    )
-    split, plain = (
-        float(output_errors(solve_kept(weight, gram, mask) - weight, gram).sum()) for mask in masks
-    )
+    """Over eight draws of the weights: single ones lie between 0.62 and 0.84 of magnitude."""
+    split, plain = 0.0, 0.0
+    for seed in range(8):
+        torch.manual_seed(seed)
+        weight, gram, pattern, shape = moments_of(nn.Conv2d(4, 6, 3, padding=1), TWO_OF_FOUR)
+        magnitude = torch.from_numpy(pattern.best_mask(weight.abs().reshape(shape).numpy()))
+        by_splitting = find_mask_by_splitting(weight, gram, pattern, shape)
+        split += _least_error(weight, gram, by_splitting)
+        plain += _least_error(weight, gram, magnitude.reshape(weight.shape))
     assert split < 0.8 * plain
+
+
+def _least_error(weight: Tensor, gram: Tensor, mask: Tensor) -> float:
+    """The error of the outputs once the kept weights are solved for."""
+    return float(output_errors(solve_kept(weight, gram, mask) - weight, gram).sum())
