@@ -17,7 +17,6 @@ from systolith.network import (
     NetworkError,
     Requantize,
     Tensor,
-    accumulator_range,
 )
 
 __all__ = ["Assembly"]
@@ -103,9 +102,7 @@ class Assembly:
             shapes = [tensor.shape for tensor in tensors]
             NetworkError.raise_if_any(trial.problems(shapes))
             shape = trial.output_shape(shapes)
-            low, high = accumulator_range(
-                trial, [(tensor.shape, tensor.type) for tensor in tensors]
-            )
+            low, high = trial.accumulator_range(tensors)
         except NetworkError as error:
             for problem in error.problems:
                 self.refuse(layer, problem.removeprefix(f"layer '{name}': "))

@@ -32,9 +32,9 @@ from systolith.network import (
     Add,
     IntArray,
     IntegerNetwork,
-    Layer,
     NetworkError,
     Requantize,
+    Requantized,
     Tensor,
 )
 
@@ -356,7 +356,7 @@ def _map_add(assembly: Assembly, node: Any, values: list[PendingTensor]) -> Pend
         1 << (fraction - second.form.fraction),
     )
 
-    def make(name: str, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, requantize: Requantize, output: ActType) -> Requantized:
         return Add(
             name=name,
             inputs=(first.source, second.source),

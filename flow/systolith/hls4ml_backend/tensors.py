@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from systolith.hls4ml_backend.form import ElementwiseStep, Form
-from systolith.network import ActType, IntArray, Layer, Padding, Requantize
+from systolith.network import ActType, IntArray, Padding, Requantize, Requantized
 
 __all__ = ["LayerStep", "Make", "PendingTensor", "TraceRecipe", "image_view"]
 
-Make = Callable[[str, Requantize, ActType], Layer]
+Make = Callable[[str, Requantize, ActType], Requantized]
 """Makes a layer from (name, requantization, output type)."""
 
 

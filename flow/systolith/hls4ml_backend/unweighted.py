@@ -14,10 +14,10 @@ from systolith.hls4ml_backend.weighted import padding_of
 from systolith.network import (
     ActType,
     AvgPool2d,
-    Layer,
     MaxPool2d,
     NetworkError,
     Requantize,
+    Requantized,
     signed_bits,
 )
 
@@ -75,7 +75,7 @@ def map_average_pool(assembly: Assembly, node: Any, value: PendingTensor) -> Pen
         )
         return None
 
-    def make(name: str, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, requantize: Requantize, output: ActType) -> Requantized:
         return AvgPool2d(
             name=name,
             input=read.source,

@@ -21,11 +21,11 @@ from systolith.network import (
     BoolArray,
     Conv2d,
     IntArray,
-    Layer,
     NetworkError,
     Padding,
     Pattern,
     Requantize,
+    Requantized,
     signed_bits,
 )
 
@@ -198,7 +198,7 @@ def _maker(
     pattern: Pattern,
     mask: BoolArray | None,
 ) -> Make:
-    def make(name: str, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, requantize: Requantize, output: ActType) -> Requantized:
         return Conv2d(
             name=name,
             input=source,

@@ -29,7 +29,6 @@ from systolith.network import (
     Padding,
     Requantize,
     Rounding,
-    accumulator_range,
 )
 
 __all__ = ["ExportGraph", "Format"]
@@ -203,8 +202,8 @@ class ExportGraph:
 
     def _has_ties(self, layer: Conv2d | Linear | Add | AvgPool2d) -> bool:
         """Whether a sum can lie exactly between two outputs."""
-        sources = [(tensor.shape, tensor.type) for tensor in self.network.inputs_of(layer)]
-        largest = max(abs(bound) for bound in accumulator_range(layer, sources))
+        bounds = layer.accumulator_range(self.network.inputs_of(layer))
+        largest = max(map(abs, bounds))
         channels = self.network.tensors[layer.name].shape[0]
         factors = {channel_factor(layer.requantize, channel) for channel in range(channels)}
         # For a fraction in lowest terms over 2**s, multiples of 2**(s-1) give halves.

@@ -22,7 +22,6 @@ from systolith.network import (
     MaxPool2d,
     Requantize,
     Rounding,
-    accumulator_range,
 )
 
 __all__ = ["channel_factor", "channel_offset", "choose_offsets", "choose_scales"]
@@ -161,8 +160,7 @@ def _staircase(
     spec, act = layer.requantize, layer.output
     least, most = spec.clamp or (act.low, act.high)
     levels = np.arange(least, most, dtype=np.int64) + 1 - act.zero_point
-    sources = [(tensor.shape, tensor.type) for tensor in network.inputs_of(layer)]
-    low, high = accumulator_range(layer, sources)
+    low, high = layer.accumulator_range(network.inputs_of(layer))
     if levels.size == 0 or max(-low, high) * int(multiplier.max()) >= 1 << 60:
         return None
     if int(shift.max()) + 17 > 60 or np.abs(offset).max() >= 1 << 60:

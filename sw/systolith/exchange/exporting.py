@@ -19,16 +19,14 @@ from systolith.exchange.file.loading import QONNX_DOMAIN
 from systolith.foundation import replacing
 from systolith.network import (
     Conv2d,
-    Flatten,
     IntegerNetwork,
     KOutOfN,
     Linear,
-    MaxPool2d,
     Overflow,
     PerNeuron,
+    Requantized,
     Rounding,
     Strided,
-    accumulator_range,
     encode_pattern,
 )
 
@@ -89,7 +87,7 @@ def export_model(network: IntegerNetwork, form: Format, *, input_scale: float = 
 
 def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
     for layer in network.layers:
-        if isinstance(layer, MaxPool2d | Flatten):
+        if not isinstance(layer, Requantized):
             continue
         to_even = layer.requantize.rounding is Rounding.HALF_EVEN
         if form is Format.QONNX and to_even and layer.output.zero_point % 2:
@@ -100,8 +98,7 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
             )
         if layer.requantize.overflow is Overflow.SATURATE:
             continue
-        sources = [(tensor.shape, tensor.type) for tensor in network.inputs_of(layer)]
-        least, most = accumulator_range(layer, sources)
+        least, most = layer.accumulator_range(network.inputs_of(layer))
         factors = [
             (channel_factor(layer.requantize, channel), channel_offset(layer.requantize, channel))
             for channel in range(network.tensors[layer.name].shape[0])

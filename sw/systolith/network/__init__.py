@@ -1,8 +1,6 @@
 """The contract between training and hardware: integer networks, patterns and golden arithmetic."""
 
 from systolith.network._encoding import decode_pattern, encode_pattern
-from systolith.network._layer_checks import MAX_WEIGHT_BITS
-from systolith.network.accumulator import accumulator_bits, accumulator_range, signed_bits
 from systolith.network.axes import (
     AllTaps,
     BoolArray,
@@ -16,11 +14,12 @@ from systolith.network.axes import (
     WeightShape,
 )
 from systolith.network.errors import NetworkError
-from systolith.network.golden import accumulate, apply_layer, forward, requantize, trace
-from systolith.network.graph import INPUT, IntegerNetwork, Tensor, identifier
+from systolith.network.golden import apply_layer, forward, trace
+from systolith.network.graph import INPUT, IntegerNetwork, identifier
 from systolith.network.grouped import UngroupedWeights, ungroup_pattern, ungroup_weights
 from systolith.network.layers import (
     ADDED_MULTIPLIER_BITS,
+    MAX_WEIGHT_BITS,
     Add,
     AvgPool2d,
     Conv2d,
@@ -29,7 +28,7 @@ from systolith.network.layers import (
     Linear,
     MaxPool2d,
     Padding,
-    Shape,
+    Requantized,
 )
 from systolith.network.numbers import (
     MAX_ACT_BITS,
@@ -42,9 +41,12 @@ from systolith.network.numbers import (
     Overflow,
     Requantize,
     Rounding,
+    signed_bits,
 )
 from systolith.network.pattern import Pattern
+from systolith.network.requantizing import requantize
 from systolith.network.storage import content_hash, load, save
+from systolith.network.tensor import Shape, Tensor
 
 __all__ = [
     "ADDED_MULTIPLIER_BITS",
@@ -76,6 +78,7 @@ __all__ = [
     "Pattern",
     "PerNeuron",
     "Requantize",
+    "Requantized",
     "Rounding",
     "Select",
     "Shape",
@@ -84,9 +87,6 @@ __all__ = [
     "Tensor",
     "UngroupedWeights",
     "WeightShape",
-    "accumulate",
-    "accumulator_bits",
-    "accumulator_range",
     "apply_layer",
     "content_hash",
     "decode_pattern",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from systolith.network._fields import is_name, repr_of
 from systolith.network.axes import AllTaps, Dense, Granularity, KOutOfN, PerNeuron, Strided
 from systolith.network.errors import NetworkError
-from systolith.network.graph import IntegerNetwork, Tensor
-from systolith.network.layers import Add, AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
+from systolith.network.graph import IntegerNetwork
+from systolith.network.layers import Layer
 from systolith.network.numbers import ActType, Overflow, Requantize, Rounding
 from systolith.network.pattern import Pattern
+from systolith.network.tensor import Tensor
 
 __all__ = [
     "Tensors",
@@ -30,7 +31,7 @@ __all__ = [
 
 Tensors = dict[str, NDArray[Any]]
 
-_LAYERS = (Conv2d, Linear, Add, MaxPool2d, AvgPool2d, Flatten)
+_LAYERS = get_args(Layer)
 _PARTS = (ActType, Requantize, Pattern, Dense, KOutOfN, PerNeuron, AllTaps, Strided)
 _TYPES = MappingProxyType({kind.__name__: kind for kind in (*_LAYERS, *_PARTS)})
 _ENUMS = MappingProxyType({kind.__name__: kind for kind in (Rounding, Overflow, Granularity)})

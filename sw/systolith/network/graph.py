@@ -3,74 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
 from systolith.network._fields import Fields, repr_of
-from systolith.network._layer_checks import is_shape
-from systolith.network.accumulator import accumulator_bits
 from systolith.network.errors import NetworkError
-from systolith.network.layers import (
-    Add,
-    AvgPool2d,
-    Conv2d,
-    Flatten,
-    Layer,
-    Linear,
-    MaxPool2d,
-    Shape,
-)
-from systolith.network.numbers import ActType
+from systolith.network.layers import Layer, Requantized
+from systolith.network.numbers import signed_bits
+from systolith.network.tensor import Tensor
 
-__all__ = ["INPUT", "IntegerNetwork", "Tensor", "identifier", "layer_problems"]
+__all__ = ["INPUT", "IntegerNetwork", "identifier", "layer_problems"]
 
 INPUT = "input"
 """Name of the network's input, for layers that read it."""
 
 MAX_ACCUMULATOR_BITS = 47
 MAX_PRODUCT_BITS = 63
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """Shape and type of one activation tensor, without the batch axis.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (C, H, W) or (features,), each at least 1.
-    type : ActType
-        Type of its integers.
-
-    Raises
-    ------
-    NetworkError
-        If shape or type is invalid.
-
-    Examples
-    --------
-    >>> print(Tensor((3, 32, 32), ActType(bits=8, signed=False)))
-    3x32x32 uint8
-    """
-
-    shape: Shape
-    type: ActType
-
-    def __post_init__(self) -> None:
-        fields = Fields(self)
-        if fields.integers("shape") and not is_shape(self.shape):
-            fields.problems.append(
-                f"shape must be (C, H, W) or (features,), none 0, got {repr_of(self.shape)}"
-            )
-        fields.instance("type", ActType)
-        fields.finish()
-
-    def __str__(self) -> str:
-        return f"{'x'.join(map(str, self.shape))} {self.type}"
-
-    @property
-    def pixels(self) -> int:
-        """Pixels of an image; 1 for a vector."""
-        return prod(self.shape[1:])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -220,13 +166,11 @@ def _name_problems(layers: tuple[Layer, ...]) -> Iterator[str]:
 def layer_problems(layer: Layer, inputs: Sequence[Tensor]) -> list[str]:
     """List what does not fit these inputs, including the width of the accumulator."""
     problems = list(layer.problems([tensor.shape for tensor in inputs]))
-    if problems:
+    if problems or not isinstance(layer, Requantized):
         return problems
-    bits = accumulator_bits(layer, [(tensor.shape, tensor.type) for tensor in inputs])
+    bits = signed_bits(*layer.accumulator_range(inputs))
     if bits > MAX_ACCUMULATOR_BITS:
         return [f"needs a {bits}-bit accumulator; at most {MAX_ACCUMULATOR_BITS} are supported"]
-    if isinstance(layer, MaxPool2d | Flatten):
-        return []
     multiplier_bits = int(layer.requantize.multiplier.max()).bit_length()
     if bits + multiplier_bits > MAX_PRODUCT_BITS:
         given = f"a {bits}-bit accumulator and requantizes with {multiplier_bits}-bit multipliers"
@@ -236,8 +180,4 @@ def layer_problems(layer: Layer, inputs: Sequence[Tensor]) -> list[str]:
 
 def _output(layer: Layer, inputs: list[Tensor]) -> Tensor:
     shape = layer.output_shape([tensor.shape for tensor in inputs])
-    match layer:
-        case MaxPool2d() | Flatten():
-            return Tensor(shape, inputs[0].type)
-        case Conv2d() | Linear() | Add() | AvgPool2d():
-            return Tensor(shape, layer.output)
+    return Tensor(shape, layer.output_type([tensor.type for tensor in inputs]))

@@ -19,6 +19,7 @@ __all__ = [
     "Overflow",
     "Requantize",
     "Rounding",
+    "signed_bits",
 ]
 
 IntArray = NDArray[np.int64]
@@ -210,3 +211,12 @@ def _range_problems(field: str, values: IntArray, low: int, high: int) -> Iterat
         yield f"requantize {field} must have shape (channels,) or (1,), got {values.shape}"
     elif (least := values.min()) < low or values.max() > high:
         yield f"requantize {field} must lie in {low}..{high}, got {least}..{values.max()}"
+
+
+def signed_bits(low: int, high: int) -> int:
+    """Compute the bit width of the two's complement type that holds `low` and `high`.
+
+    >>> signed_bits(-128, 127), signed_bits(-129, 0), signed_bits(0, 128), signed_bits(0, 0)
+    (8, 9, 9, 1)
+    """
+    return max((~value if value < 0 else value).bit_length() for value in (low, high)) + 1

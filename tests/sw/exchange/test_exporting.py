@@ -17,18 +17,17 @@ from systolith.network import (
     Add,
     AvgPool2d,
     Conv2d,
-    Flatten,
     IntArray,
     IntegerNetwork,
     KOutOfN,
-    MaxPool2d,
     Overflow,
     Pattern,
     Requantize,
+    Requantized,
     Rounding,
     Tensor,
-    accumulator_bits,
     forward,
+    signed_bits,
 )
 from tests.support.onnx_graphs import run_qonnx, run_runtime
 from tests.support.random_networks import random_images, random_network
@@ -43,13 +42,16 @@ RUNNERS: dict[Format, Callable[[Path, NDArray[np.float32]], NDArray[np.float32]]
 def _held_by_floats(network: IntegerNetwork) -> bool:
     """Whether multipliers are powers of two, and float32 holds every sum."""
     for layer in network.layers:
-        if isinstance(layer, MaxPool2d | Flatten):
+        if not isinstance(layer, Requantized):
             continue
-        sources = [(tensor.shape, tensor.type) for tensor in network.inputs_of(layer)]
-        if accumulator_bits(layer, sources) > FLOAT_BITS or not layer.requantize.power_of_two:
+        sources = network.inputs_of(layer)
+        if (
+            signed_bits(*layer.accumulator_range(sources)) > FLOAT_BITS
+            or not layer.requantize.power_of_two
+        ):
             return False
         if isinstance(layer, AvgPool2d):
-            height, width = layer.window(sources[0][0])
+            height, width = layer.window(sources[0].shape)
             if (height * width) & (height * width - 1):
                 return False
         if isinstance(layer, Add) and max(layer.multipliers) > 1:

@@ -1,5 +1,3 @@
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,14 +7,10 @@ from systolith.network import (
     ActType,
     AvgPool2d,
     Conv2d,
-    Flatten,
     IntArray,
-    MaxPool2d,
     Requantize,
     Shape,
     Tensor,
-    accumulator_bits,
-    accumulator_range,
     signed_bits,
 )
 from tests.support.oracle import layer_terms, window
@@ -69,7 +63,7 @@ def test_some_input_reaches_both_bounds_of_a_convolution(
     data: st.DataObject, shape: Shape, act: ActType
 ) -> None:
     layer = data.draw(conv2ds(shape))
-    low, high = accumulator_range(layer, [(shape, act)])
+    low, high = layer.accumulator_range([Tensor(shape, act)])
     filters, ho, wo = layer.output_shape([shape])
     reached = {0}
     for f, y, x in np.ndindex(filters, ho, wo):
@@ -87,7 +81,7 @@ def test_partial_sums_in_any_order_stay_in_range(
     data: st.DataObject, shape: Shape, act: ActType, rng: np.random.Generator
 ) -> None:
     layer = data.draw(conv2ds(shape))
-    low, high = accumulator_range(layer, [(shape, act)])
+    low, high = layer.accumulator_range([Tensor(shape, act)])
     (image,) = images(Tensor(shape, act), rng, 1, extremes=data.draw(st.booleans()))
     for terms, bias in conv_sums(layer, image, act.zero_point):
         order = rng.permutation([*terms, bias])
@@ -104,7 +98,7 @@ def test_range_of_a_linear_layer_is_exact(data: st.DataObject, features: int, ac
         for sign in (-1, 1):
             total = sum(w * (high if w * sign > 0 else low) for w in row)
             reached |= {total, total + bias, bias}
-    found = accumulator_range(layer, [((features,), act)])
+    found = layer.accumulator_range([Tensor((features,), act)])
     assert found == (min(reached), max(reached))
 
 
@@ -116,7 +110,10 @@ def test_range_of_an_addition_is_exact(data: st.DataObject, a: ActType, b: ActTy
         for p in (a.low, a.high)
         for q in (b.low, b.high)
     }
-    assert accumulator_range(layer, [((2,), a), ((2,), b)]) == (min(corners), max(corners))
+    assert layer.accumulator_range([Tensor((2,), a), Tensor((2,), b)]) == (
+        min(corners),
+        max(corners),
+    )
 
 
 @given(data=st.data(), shape=SHAPES, act=act_types())
@@ -126,7 +123,7 @@ def test_range_of_average_pooling_is_exact(data: st.DataObject, shape: Shape, ac
     ones = np.ones(shape, dtype=int).tolist()
     area = max(len(window(ones, 0, y, x, layer)) for y in range(ho) for x in range(wo))
     expected = ((act.low - act.zero_point) * area, (act.high - act.zero_point) * area)
-    assert accumulator_range(layer, [(shape, act)]) == expected
+    assert layer.accumulator_range([Tensor(shape, act)]) == expected
 
 
 def test_taps_that_only_read_padding_cost_no_bits() -> None:
@@ -140,17 +137,9 @@ def test_taps_that_only_read_padding_cost_no_bits() -> None:
         output=act,
         padding=(1, 1, 1, 1),
     )
-    assert accumulator_range(layer, [((1, 1, 1), act)]) == (0, 100 * 255)
-    assert accumulator_range(layer, [((1, 9, 1), act)]) == (0, 3 * 100 * 255)
-    assert accumulator_range(layer, [((1, 9, 9), act)]) == (0, 9 * 100 * 255)
-
-
-@pytest.mark.parametrize("signed", [False, True])
-def test_layers_without_accumulator_have_the_range_of_their_input(signed: bool) -> None:
-    act = ActType(bits=8, signed=signed, zero_point=3)
-    pool: Any = MaxPool2d(name="pool", input="input", kernel_size=(1, 1), stride=(1, 1))
-    for layer in (pool, Flatten(name="flat", input="input")):
-        assert accumulator_range(layer, [((1, 2, 2), act)]) == (act.low, act.high)
+    assert layer.accumulator_range([Tensor((1, 1, 1), act)]) == (0, 100 * 255)
+    assert layer.accumulator_range([Tensor((1, 9, 1), act)]) == (0, 3 * 100 * 255)
+    assert layer.accumulator_range([Tensor((1, 9, 9), act)]) == (0, 9 * 100 * 255)
 
 
 def test_huge_images_take_no_time() -> None:
@@ -161,14 +150,7 @@ def test_huge_images_take_no_time() -> None:
             name="avg", input="input", requantize=UNIT, output=act, kernel_size=kernel
         )
         area = 9 if kernel else 10**24
-        assert accumulator_range(layer, [(huge, act)]) == (0, 255 * area)
-
-
-@given(data=st.data(), act=act_types())
-def test_bits_are_those_of_the_range(data: st.DataObject, act: ActType) -> None:
-    inputs = [((3,), act)]
-    layer = data.draw(linears(3))
-    assert accumulator_bits(layer, inputs) == signed_bits(*accumulator_range(layer, inputs))
+        assert layer.accumulator_range([Tensor(huge, act)]) == (0, 255 * area)
 
 
 @given(low=st.integers(-(2**60), 2**60), high=st.integers(-(2**60), 2**60))

@@ -18,7 +18,6 @@ from systolith.network import (
     Requantize,
     Strided,
     Tensor,
-    accumulate,
     ungroup_pattern,
     ungroup_weights,
 )
@@ -60,7 +59,7 @@ def test_sums_are_those_of_each_group_by_itself(pattern: Pattern) -> None:
     images = rng.integers(0, 256, (2, GROUPS * SHAPE[1], 4, 5))
     act = ActType(bits=8, signed=False, zero_point=3)
     parts = [
-        accumulate(_conv(own, 1, None), [given], [Tensor(given.shape[1:], act)])
+        _conv(own, 1, None).accumulate([given], [Tensor(given.shape[1:], act)])
         for own, given in zip(
             np.split(weight, GROUPS), np.split(images, GROUPS, axis=1), strict=True
         )
@@ -68,7 +67,7 @@ def test_sums_are_those_of_each_group_by_itself(pattern: Pattern) -> None:
     layer = _conv(weight, GROUPS, pattern)
     assert str(layer.pattern) == PATTERNS[pattern]
     bias = (np.arange(SHAPE[0]) - np.tile(np.arange(4), GROUPS))[:, None, None]
-    found = accumulate(layer, [images], [Tensor(images.shape[1:], act)])
+    found = layer.accumulate([images], [Tensor(images.shape[1:], act)])
     assert np.array_equal(found, np.concatenate(parts, axis=1) + bias)
     assert layer.mask is not None
     assert layer.pattern.kept(layer.weight_shape) == layer.mask.sum() == (weight != 0).sum()

@@ -22,7 +22,6 @@ from systolith.network import (
     MaxPool2d,
     Rounding,
     Tensor,
-    accumulate,
     apply_layer,
     requantize,
 )
@@ -104,7 +103,7 @@ def bound_results(
             if not all(bounds.known for bounds in values):
                 return None
             arrays = [bounds.value for bounds in values]
-            acc = accumulate(layer, arrays, inputs)
+            acc = layer.accumulate(arrays, inputs)
             known = real or _real(layer)
             noise = _noise(layer, known, arrays, inputs)
             error = max(units, known.error) + noise

@@ -24,10 +24,9 @@ from systolith.network import (
     Add,
     AvgPool2d,
     IntArray,
-    Layer,
     Padding,
     Requantize,
-    accumulator_range,
+    Requantized,
 )
 
 __all__ = [
@@ -61,7 +60,7 @@ def pending_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
         pending = make_average(node, act, (1, 1), (1, 1), (0, 0, 0, 0))
     else:
 
-        def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+        def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
             return Add(
                 name=name,
                 inputs=(act.layer, act.layer),
@@ -96,7 +95,7 @@ def make_average(
 ) -> PendingLayer:
     """Make an average pool; without a kernel, over the whole image."""
 
-    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         return AvgPool2d(
             name=name,
             input=x.layer,
@@ -121,17 +120,18 @@ def make_unweighted(
     node: Node, make: MakeLayer, sources: Sequence[QuantizedActivation], scale: float
 ) -> PendingLayer:
     """Make a pending layer without weights."""
-    tensors = [(x.tensor.shape, x.tensor.type) for x in sources]
+    tensors = [x.tensor for x in sources]
+    shapes = [tensor.shape for tensor in tensors]
     probe = make("probe", np.zeros(1, dtype=np.int64), PROBE_REQUANTIZE, PROBE_TYPE)
-    if problems := list(probe.problems([shape for shape, _ in tensors])):
+    if problems := list(probe.problems(shapes)):
         raise ExchangeError(problems)
-    shape = probe.output_shape([shape for shape, _ in tensors])
+    shape = probe.output_shape(shapes)
     return PendingLayer(
         name=node.name,
         shape=shape,
         result=shape,
         make=make,
-        sum_range=lambda bias: accumulator_range(probe, tensors),
+        sum_range=lambda bias: probe.accumulator_range(tensors),
         scale=np.array([scale]),
         offset=np.array([sum(x.origin for x in sources)]),
         biased=False,

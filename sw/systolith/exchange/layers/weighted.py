@@ -18,11 +18,10 @@ from systolith.network import (
     BoolArray,
     Conv2d,
     IntArray,
-    Layer,
     Linear,
     Requantize,
+    Requantized,
     Tensor,
-    accumulator_range,
 )
 
 __all__ = ["affine_of", "make_weighted", "multiply_pending", "shift_pending"]
@@ -41,7 +40,7 @@ def make_weighted(
         layer = make(
             "probe", np.clip(bias, -BIAS_LIMIT, BIAS_LIMIT - 1), PROBE_REQUANTIZE, PROBE_TYPE
         )
-        return accumulator_range(layer, [(source.shape, source.type)])
+        return layer.accumulator_range([source])
 
     layer = make("probe", np.zeros(channels, dtype=np.int64), PROBE_REQUANTIZE, PROBE_TYPE)
     if problems := list(layer.problems([source.shape])):
@@ -92,7 +91,7 @@ def _negate(x: PendingLayer, where: BoolArray) -> PendingLayer:
     """Negate some channels by negating their weights."""
     signs = np.where(where, -1, 1)
 
-    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         layer = x.make(name, bias, requantize, output)
         assert isinstance(layer, Conv2d | Linear)
         negated = layer.weight * signs.reshape(-1, *[1] * (layer.weight.ndim - 1))
@@ -128,7 +127,7 @@ def affine_of(node: Node, x: Value, draft: Draft) -> PendingLayer:
     matrix = np.eye(shape[0], dtype=np.int64)
     structure = detect_structure(matrix) if len(shape) == 1 else None
 
-    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         if structure is None:
             return Conv2d(
                 name=name,

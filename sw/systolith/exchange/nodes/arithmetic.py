@@ -25,7 +25,7 @@ from systolith.exchange.values.value import (
     Term,
     Value,
 )
-from systolith.network import ADDED_MULTIPLIER_BITS, ActType, Add, IntArray, Layer, Requantize
+from systolith.network import ADDED_MULTIPLIER_BITS, ActType, Add, IntArray, Requantize, Requantized
 
 __all__ = [
     "read_add",
@@ -61,7 +61,7 @@ def read_add(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         )
     multipliers, unit = _common_unit(a.scale, b.scale)
 
-    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         return Add(
             name=name,
             inputs=(a.layer, b.layer),

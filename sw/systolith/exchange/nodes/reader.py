@@ -30,7 +30,16 @@ from systolith.exchange.values.value import (
     Unknown,
     Value,
 )
-from systolith.network import ActType, Flatten, Layer, NetworkError, Shape, Tensor
+from systolith.network import (
+    ActType,
+    AvgPool2d,
+    IntArray,
+    NetworkError,
+    Requantize,
+    Requantized,
+    Shape,
+    Tensor,
+)
 
 __all__ = ["NodeReader", "substitute_value"]
 
@@ -186,8 +195,8 @@ def substitute_value(
         tensor = Tensor(shape, ActType(bits=8, signed=True))
         return QuantizedActivation(layer="unknown", tensor=tensor, scale=1.0)
 
-    def make(name: str, *_: object) -> Layer:
-        return Flatten(name=name, input="unknown")
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
+        return AvgPool2d(name=name, input="unknown", requantize=requantize, output=output)
 
     return PendingLayer(
         name=node.name,

@@ -33,10 +33,10 @@ from systolith.network import (
     Conv2d,
     Flatten,
     IntArray,
-    Layer,
     Linear,
     NetworkError,
     Requantize,
+    Requantized,
     UngroupedWeights,
     ungroup_weights,
 )
@@ -66,7 +66,7 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         x = _requantize_to_zero_point(node, x, draft)
     whole = _detect_and_ungroup(weight.integers, groups)
 
-    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         return Conv2d(
             name=name,
             input=x.layer,
@@ -145,7 +145,7 @@ def _linear(node: Node, values: Sequence[Value], draft: Draft, *, transposed: bo
     integers[:, order] = given
     structure: Structure = detect_structure(integers)
 
-    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Layer:
+    def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         return Linear(
             name=name,
             input=x.layer,

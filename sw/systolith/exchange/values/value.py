@@ -16,6 +16,7 @@ from systolith.network import (
     Layer,
     Padding,
     Requantize,
+    Requantized,
     Shape,
     Tensor,
 )
@@ -37,7 +38,7 @@ __all__ = [
     "Value",
 ]
 
-MakeLayer = Callable[[str, IntArray, Requantize, ActType], Layer]
+MakeLayer = Callable[[str, IntArray, Requantize, ActType], Requantized]
 """Makes a layer from (name, integer bias, requantization, output type)."""
 AppendLayer = Callable[[str, str], Layer]
 """Makes a layer that keeps its input's type, from (name, name of its input)."""

@@ -1,43 +1,24 @@
-"""The layers of an integer network: frozen data that checks itself.
-
-A layer names its inputs; shapes and types of those come from the network. Images are ``(C, H, W)``,
-vectors ``(features,)``; the batch axis is never part of a shape here.
-"""
+"""Residual additions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+
+import numpy as np
 
 from systolith.network._fields import Fields, repr_of
-from systolith.network._layer_checks import (
-    Padding,
-    Shape,
-    finish,
-    shape_problems,
-)
-from systolith.network.numbers import ActType, Requantize
-from systolith.network.pooling import AvgPool2d, MaxPool2d
-from systolith.network.weighted import Conv2d, Linear
+from systolith.network.layers._accumulating import Accumulating
+from systolith.network.layers._inputs import finish, shape_problems
+from systolith.network.numbers import ActType, IntArray, Requantize
+from systolith.network.tensor import Shape, Tensor
+
+__all__ = ["ADDED_MULTIPLIER_BITS", "Add"]
 
 ADDED_MULTIPLIER_BITS = 16
 """Bit width of the Add multipliers."""
 
-__all__ = [
-    "ADDED_MULTIPLIER_BITS",
-    "Add",
-    "AvgPool2d",
-    "Conv2d",
-    "Flatten",
-    "Layer",
-    "Linear",
-    "MaxPool2d",
-    "Padding",
-    "Shape",
-]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Add:
+class Add(Accumulating):
     """Residual addition of two tensors, each brought to a common scale.
 
     ``acc = (a - zero_a) * multipliers[0] + (b - zero_b) * multipliers[1]``, then
@@ -98,32 +79,16 @@ class Add:
             )
         yield from self.requantize.problems(inputs[0][0], self.output)
 
+    def accumulate(self, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+        """Add both centred inputs, each times its multiplier."""
+        a, b = (x - tensor.type.zero_point for x, tensor in zip(values, inputs, strict=True))
+        return np.asarray(a * self.multipliers[0] + b * self.multipliers[1])
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Flatten:
-    """An image (C, H, W) as a vector (C*H*W,), channels outermost, as in PyTorch."""
-
-    name: str
-    input: str
-
-    def __post_init__(self) -> None:
-        fields = Fields(self)
-        fields.name("name")
-        fields.instance("input", str)
-        finish(fields, self.name)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the layers read."""
-        return (self.input,)
-
-    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """Shape (C*H*W,)."""
-        return (prod(inputs[0]),)
-
-    def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
-        """List what does not fit inputs of these shapes."""
-        yield from shape_problems(self.inputs, inputs)
-
-
-Layer = Conv2d | Linear | Add | MaxPool2d | AvgPool2d | Flatten
+    def accumulator_range(self, inputs: Sequence[Tensor]) -> tuple[int, int]:
+        """Compute the range of the sum."""
+        types = [tensor.type for tensor in inputs]
+        factors = list(zip(types, self.multipliers, strict=True))
+        return (
+            sum((act.low - act.zero_point) * factor for act, factor in factors),
+            sum((act.high - act.zero_point) * factor for act, factor in factors),
+        )

@@ -1,28 +1,35 @@
-"""Layers with weights: convolution and fully connected."""
+"""Convolutions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from systolith.network._fields import Fields
-from systolith.network._layer_checks import (
+from systolith.network.axes import BoolArray, WeightShape
+from systolith.network.layers._accumulating import Accumulating
+from systolith.network.layers._inputs import finish, shape_problems
+from systolith.network.layers._weights import check_weights, exact_matmul, weighted_range
+from systolith.network.layers._window import (
     Padding,
-    Shape,
-    check_weights,
     check_window,
-    finish,
     image_problems,
-    shape_problems,
+    inside,
+    view_windows,
     window_shape,
 )
-from systolith.network.axes import BoolArray, WeightShape
 from systolith.network.numbers import ActType, IntArray, Requantize
 from systolith.network.pattern import Pattern
+from systolith.network.tensor import Shape, Tensor
 
-__all__ = ["Conv2d", "Linear"]
+__all__ = ["Conv2d"]
+
+LOWERED_BYTES = 1 << 26
+"""Size of the lowered windows that are multiplied at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Conv2d:
+class Conv2d(Accumulating):
     """2-D convolution (cross-correlation, as in PyTorch) with its activation folded in.
 
     ``acc[f, y, x] = bias[f] + sum_cij weight[f, c, i, j] * centred[c, y*sh+i-top, x*sw+j-left]``
@@ -134,52 +141,30 @@ class Conv2d:
         if len(inputs[0]) == 3 and inputs[0][0] != wanted:
             yield f"weights read {wanted} input channels, but '{self.input}' has {inputs[0][0]}"
 
+    def accumulate(self, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
+        """Add bias, and weights times centred inputs."""
+        x = values[0] - inputs[0].type.zero_point
+        windows = view_windows(x, self.kernel_size, self.stride, self.padding, 0)
+        n, channels, ho, wo = windows.shape[:4]
+        filters = len(self.weight)
+        if self.groups == 1:
+            weight = self.weight.reshape(filters, -1)
+            acc = np.empty((n, filters, ho, wo), dtype=np.int64)
+            # A few images at a time: all lowered windows of a batch would take gigabytes.
+            step = max(1, LOWERED_BYTES // (8 * ho * wo * weight.shape[1]))
+            for start in range(0, n, step):
+                part = windows[start : start + step].transpose(0, 2, 3, 1, 4, 5).astype(np.float64)
+                lowered = part.reshape(len(part) * ho * wo, weight.shape[1])
+                product = exact_matmul(lowered, weight).reshape(len(part), ho, wo, filters)
+                acc[start : start + step] = product.transpose(0, 3, 1, 2)
+        else:
+            per_channel = self.weight.reshape(channels, filters // channels, *self.kernel_size)
+            acc = np.einsum("nchwij,cmij->ncmhw", windows, per_channel).reshape(n, filters, ho, wo)
+        return np.asarray(acc + self.bias[:, None, None])
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Linear:
-    """Fully connected layer: ``acc[o] = bias[o] + sum_i weight[o, i] * (in[i] - zero_point)``.
-
-    Parameters and errors as in :class:`Conv2d`; `weight` and `mask` have shape (O, I), `bias` (O,).
-    """
-
-    name: str
-    input: str
-    weight: IntArray
-    bias: IntArray
-    requantize: Requantize
-    output: ActType
-    weight_bits: int = 8
-    pattern: Pattern = Pattern()
-    mask: BoolArray | None = None
-
-    def __post_init__(self) -> None:
-        fields = Fields(self)
-        fields.name("name")
-        fields.instance("input", str)
-        check_weights(fields, self, 2)
-        finish(fields, self.name)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the layers read."""
-        return (self.input,)
-
-    @property
-    def weight_shape(self) -> WeightShape:
-        """The weights seen as a convolution: (O, I, 1, 1)."""
-        outputs, features = self.weight.shape
-        return outputs, features, 1, 1
-
-    def output_shape(self, inputs: Sequence[Shape]) -> Shape:
-        """Shape (O,)."""
-        return (self.weight.shape[0],)
-
-    def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
-        """List what does not fit inputs of these shapes."""
-        if unfit := shape_problems(self.inputs, inputs):
-            yield from unfit
-        elif len(inputs[0]) != 1:
-            yield f"needs a vector, but '{self.input}' has shape {inputs[0]}; put a Flatten before"
-        elif inputs[0][0] != self.weight.shape[1]:
-            features = self.weight.shape[1]
-            yield f"weights read {features} features, but '{self.input}' has {inputs[0][0]}"
+    def accumulator_range(self, inputs: Sequence[Tensor]) -> tuple[int, int]:
+        """Compute the range of partial sums over all filters and windows."""
+        shape = inputs[0].shape
+        return weighted_range(
+            self, inputs[0].type, inside(shape, self.kernel_size, self.stride, self.padding)
+        )

@@ -1,35 +1,20 @@
-"""Checks of layers beyond the types of single fields."""
+"""Weights and biases: checks, and exact sums."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from systolith.network._fields import Fields, as_int, is_name, repr_of
+from systolith.network._fields import Fields
 from systolith.network.axes import BoolArray, WeightShape
 from systolith.network.numbers import ActType, IntArray, Requantize
 from systolith.network.pattern import Pattern
 
-__all__ = [
-    "Padding",
-    "Shape",
-    "check_kernel",
-    "check_weights",
-    "check_window",
-    "finish",
-    "image_problems",
-    "is_shape",
-    "shape_problems",
-    "window_shape",
-]
-
-Shape = tuple[int, ...]
-Padding = tuple[int, int, int, int]
-"""Rows and columns added at top, bottom, left, right."""
+__all__ = ["MAX_WEIGHT_BITS", "check_weights", "exact_matmul", "weighted_range"]
 
 MAX_WEIGHT_BITS = 16
 MAX_BIAS_BITS = 40
-MAX_KERNEL = 65535
 
 
 class Weighted(Protocol):
@@ -51,27 +36,6 @@ class Weighted(Protocol):
     def output(self) -> ActType: ...
     @property
     def weight_shape(self) -> WeightShape: ...
-
-
-class Pool(Protocol):
-    """Common fields of MaxPool2d and AvgPool2d."""
-
-    @property
-    def kernel_size(self) -> tuple[int, int] | None: ...
-
-
-class Windowed(Protocol):
-    """Common fields of Conv2d, MaxPool2d and AvgPool2d."""
-
-    @property
-    def stride(self) -> tuple[int, int]: ...
-    @property
-    def padding(self) -> Padding: ...
-
-
-def finish(fields: Fields, name: object) -> None:
-    """Raise an error with all problems, prefixed with the layer's name."""
-    fields.finish(f"layer '{name}': " if is_name(name) else f"layer {repr_of(name)}: ")
 
 
 def check_weights(fields: Fields, layer: Weighted, rank: int) -> bool:
@@ -152,65 +116,27 @@ def _pattern_problems(layer: Weighted, mask_is_usable: bool) -> Iterator[str]:
         yield from layer.pattern.problems(shape)
 
 
-def check_kernel(fields: Fields, layer: Pool) -> bool:
-    """Check the kernel_size of a pool that has one."""
-    if not fields.integers("kernel_size", 2):
-        return False
-    if layer.kernel_size is None or all(1 <= size <= MAX_KERNEL for size in layer.kernel_size):
-        return True
-    fields.problems.append(f"kernel_size must be 1..{MAX_KERNEL}, got {layer.kernel_size}")
-    return False
+def exact_matmul(a: NDArray[np.float64], weight: IntArray) -> IntArray:
+    """Multiply by transposed weights in float64, where BLAS is much faster than with integers.
+
+    The result is exact: in any order of addition, every partial sum is an integer of at most 47
+    bits, which the network has checked, and float64 holds 53 bits.
+    """
+    return np.asarray((a @ weight.T.astype(np.float64)).astype(np.int64))
 
 
-def check_window(fields: Fields, layer: Windowed, kernel: tuple[int, int] | None) -> bool:
-    """Check stride, and padding against the kernel if known; return whether both are integers."""
-    strided, padded = fields.integers("stride", 2), fields.integers("padding", 4)
-    if strided and min(layer.stride) < 1:
-        fields.problems.append(f"stride must be at least 1, got {layer.stride}")
-    if padded and kernel is not None:
-        top, bottom, left, right = layer.padding
-        kh, kw = kernel
-        if min(layer.padding) < 0 or max(top, bottom) >= kh or max(left, right) >= kw:
-            fields.problems.append(
-                f"padding must be at least 0 and less than the kernel {kernel}, got {layer.padding}"
-            )
-    return strided and padded
-
-
-def shape_problems(names: Sequence[str], shapes: Sequence[Shape]) -> list[str]:
-    """Check that each input has a valid shape."""
-    if len(shapes) != len(names):
-        return [f"reads {len(names)} tensors, got {len(shapes)} shapes"]
-    return [
-        f"shapes are (C, H, W) or (features,), but '{name}' has {repr_of(shape)}"
-        for name, shape in zip(names, shapes, strict=True)
-        if not is_shape(shape)
-    ]
-
-
-def is_shape(shape: object) -> bool:
-    """Whether a value is a shape (C, H, W) or (features,)."""
-    if not isinstance(shape, tuple) or len(shape) not in (1, 3):
-        return False
-    return all((size := as_int(item)) is not None and size >= 1 for item in shape)
-
-
-def window_shape(layer: Windowed, kernel: tuple[int, int], shape: Shape) -> tuple[int, int]:
-    """Count window positions, vertical and horizontal."""
-    top, bottom, left, right = layer.padding
-    return (
-        (shape[1] + top + bottom - kernel[0]) // layer.stride[0] + 1,
-        (shape[2] + left + right - kernel[1]) // layer.stride[1] + 1,
-    )
-
-
-def image_problems(
-    layer: Windowed, kernel: tuple[int, int] | None, name: str, shape: Shape
-) -> Iterator[str]:
-    """Check that the window fits the image `name`; a kernel of None always fits."""
-    if len(shape) != 3:
-        yield f"needs an image (C, H, W), but '{name}' has shape {shape}"
-    elif kernel is not None and min(window_shape(layer, kernel, shape)) < 1:
-        yield (
-            f"kernel {kernel} does not fit '{name}' of shape {shape} with padding {layer.padding}"
-        )
+def weighted_range(
+    layer: Weighted, act: ActType, windows: list[tuple[slice, slice]]
+) -> tuple[int, int]:
+    """Compute the range of the partial sums over all filters and `windows`."""
+    low, high = act.low - act.zero_point, act.high - act.zero_point
+    weight = layer.weight.reshape(layer.weight_shape)
+    positive = np.maximum(weight, 0).sum(axis=1)
+    negative = np.minimum(weight, 0).sum(axis=1)
+    least, most = 0, 0
+    for rows, columns in windows:
+        up = positive[:, rows, columns].sum(axis=(1, 2))
+        down = negative[:, rows, columns].sum(axis=(1, 2))
+        least = min(least, int((up * low + down * high + np.minimum(layer.bias, 0)).min()))
+        most = max(most, int((up * high + down * low + np.maximum(layer.bias, 0)).max()))
+    return least, most

@@ -1,0 +1,39 @@
+"""The layers of an integer network: frozen data that checks itself, with its golden arithmetic.
+
+A layer names its inputs; shapes and types of those come from the network. Images are ``(C, H, W)``,
+vectors ``(features,)``; the batch axis is never part of a shape here.
+
+A layer is one file, and a part of ``Layer``. Besides its fields it has
+
+- ``inputs``: the names of the layers that it reads;
+- ``problems(shapes)``: what does not fit inputs of these shapes;
+- ``output_shape(shapes)`` and ``output_type(types)``;
+- ``compute(values, inputs)``: its exact result, in NumPy.
+"""
+
+from systolith.network.layers._weights import MAX_WEIGHT_BITS
+from systolith.network.layers._window import Padding
+from systolith.network.layers.add import ADDED_MULTIPLIER_BITS, Add
+from systolith.network.layers.avg_pool2d import AvgPool2d
+from systolith.network.layers.conv2d import Conv2d
+from systolith.network.layers.flatten import Flatten
+from systolith.network.layers.linear import Linear
+from systolith.network.layers.max_pool2d import MaxPool2d
+
+__all__ = [
+    "ADDED_MULTIPLIER_BITS",
+    "MAX_WEIGHT_BITS",
+    "Add",
+    "AvgPool2d",
+    "Conv2d",
+    "Flatten",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "Padding",
+    "Requantized",
+]
+
+Requantized = Conv2d | Linear | Add | AvgPool2d
+"""Layers with ``accumulate(values, inputs)`` and ``accumulator_range(inputs)``."""
+Layer = Requantized | MaxPool2d | Flatten
