@@ -43,7 +43,7 @@ class IntegerNetwork:
     Examples
     --------
     >>> import numpy as np
-    >>> from systolith.network import Flatten, MaxPool2d, forward
+    >>> from systolith.network import ActType, Flatten, MaxPool2d, forward
     >>> network = IntegerNetwork(
     ...     input=Tensor((1, 2, 2), ActType(bits=4, signed=True)),
     ...     layers=(
