@@ -194,7 +194,7 @@ def _budget(model: nn.Module, groups: Sequence[ChannelGroup], images: Tensor) ->
     def cost(kept: Mapping[str, int]) -> float:
         return max(macs(kept) / most_macs, parameters(kept) / most_parameters)
 
-    return FilterBudget(keep=1 / cost({}), cost=cost, floor=LANES, multiple_of=LANES)
+    return FilterBudget(keep=1 / cost({}), cost=cost, min_filters=LANES, multiple_of=LANES)
 
 
 METHODS = {

@@ -275,7 +275,7 @@ def test_options_replace_what_the_file_says(tmp_path: Path) -> None:
         (("--method", "dpp", "--rule", "conv2=2:3"), "needs in_channels divisible by 3"),
         (("--method", "dpp", "--rule", "convx=2:4"), "rule 'convx' must name a layer"),
         (("--method", "nothing"), "method must be one of"),
-        (("--method", "gdp", "--keep", "0.01"), "but with floor="),
+        (("--method", "gdp", "--keep", "0.01"), "but with min_filters="),
     ],
 )
 def test_wrong_options_are_refused_before_training(

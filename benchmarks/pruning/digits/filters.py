@@ -60,7 +60,9 @@ def keep_as_many_at_random(bench: DigitsBench, pruning: FilterPruning) -> Mappin
     sizes, row = dict(convolutions(bench.trained())), prune_with(bench, pruning)
     ratios = {name: row[f"kept_{name}"] / len(module.weight) for name, module in sizes.items()}
     score = FilterScore.RANDOM
-    chosen = FilterScorePruning(keep=1.0, ratios=ratios, least=0.0, score=score, reconstruct=False)
+    chosen = FilterScorePruning(
+        keep=1.0, ratios=ratios, min_ratio=0.0, score=score, reconstruct=False
+    )
     return prune_with(bench, chosen)
 
 
@@ -127,7 +129,7 @@ def _prunings(share: float) -> Mapping[str, FilterPruning]:
         ),
         "taylor": TaylorPruning(keep=budget),
         "gdp": GDPPruning(keep=budget),
-        "gdp-not-per-mac": GDPPruning(keep=budget, per_mac=False),
+        "gdp-not-per-mac": GDPPruning(keep=budget, per_cost=False),
         "dpp-filters": DPPFilterPruning(keep=budget),
     }
 

@@ -96,7 +96,7 @@ def prune_by_old_ensemble(bench: DigitsBench, share: float) -> Mapping[str, floa
     """Remove filters in one round by few masks that drop many, then train for 12 epochs."""
     model, split = bench.trained(), _split(bench, Loss.CROSS_ENTROPY)
     groups = find_channel_groups(model, split.images)
-    budget = FilterBudget(keep=share, cost=macs_after(model, groups, split.images), least=0.1)
+    budget = FilterBudget(keep=share, cost=macs_after(model, groups, split.images), min_ratio=0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of exactly this
         masks = prune_by_ensembles(

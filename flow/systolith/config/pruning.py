@@ -236,7 +236,7 @@ class FilterSection(RemovalStep):
     budget: BudgetSection | None = None
     ratios: dict[str, Share] = {}
     """Share of the filters to keep, by regular expression for layer names; later ones win."""
-    least: Share = 0.1
+    min_ratio: Share = 0.1
     """Least share of each layer's filters."""
     multiple_of: Count = 1
     """Kept filters of each layer are a multiple of this, to fill the lanes of the hardware."""
@@ -256,7 +256,7 @@ class GDPSection(FilterSection):
     """Global and dynamic filter pruning."""
 
     method: Literal["gdp"]
-    per_mac: bool | None = None
+    per_cost: bool | None = None
     """Rank by saliency per MAC, or per parameter; default: if there is a budget."""
 
 

@@ -132,7 +132,7 @@ def _choose_while_training(
             interval=min(GDP_INTERVAL, max(choosing // UPDATES, 2)),
             begin=GDP_BEGIN,
             freeze_at=GDP_FREEZE_AT,
-            per_cost=pruning.per_mac,
+            per_cost=pruning.per_cost,
         )
     units = sum(group.size for group in groups if group.removable)
     batches = min(TAYLOR_BATCHES, max(steps // UPDATES // 2, 1))
@@ -186,7 +186,7 @@ def _budget(
     return FilterBudget(
         keep=share,
         cost=cost,
-        least=pruning.least,
+        min_ratio=pruning.min_ratio,
         multiple_of=pruning.multiple_of,
         ratios=match_ratios(groups, pruning.ratios),
     )

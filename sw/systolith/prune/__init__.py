@@ -93,7 +93,7 @@ from systolith.prune.search import (
     prune_by_particles,
     prune_feature_maps_by_particles,
 )
-from systolith.prune.sparsifier import Sparsifier, WeightSparsifier
+from systolith.prune.sparsifier import Sparsifier, WeightSparsifier, describe_sparsifier
 from systolith.prune.sparsifier_optimizer import SparsifierOptimizer
 from systolith.prune.sparsify import (
     ADMM,
@@ -159,6 +159,7 @@ __all__ = [
     "check_budget",
     "check_patterns",
     "count_costs",
+    "describe_sparsifier",
     "find_channel_groups",
     "fpgm_scores",
     "gated",

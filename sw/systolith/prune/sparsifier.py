@@ -1,14 +1,22 @@
 """Sparsifiers: how pruning changes one training step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from hashlib import blake2b
 from typing import Any, Protocol, runtime_checkable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from systolith.network import Pattern
 from systolith.prune.masks import MaskSet
 
-__all__ = ["Sparsifier", "WeightSparsifier"]
+__all__ = ["Sparsifier", "WeightSparsifier", "describe_sparsifier"]
+
+DIGEST_BYTES = 6
+"""Of a tensor's values in a description."""
 
 
 class Sparsifier(Protocol):
@@ -26,6 +34,15 @@ class Sparsifier(Protocol):
     there with a :class:`systolith.prune.SparsifierOptimizer`; the loop trains the parameters of the
     model only.
     """
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Arguments that decide the result, by name; they stay during training.
+
+        All but the network: its model, groups and images. Training does not resume from a
+        checkpoint of other settings; :func:`systolith.prune.describe_sparsifier` compares them.
+        """
+        ...
 
     def step(self, model: nn.Module, progress: float) -> AbstractContextManager[None]:
         """Mask the model during forward and backward; `progress` runs from 0 to 1."""
@@ -47,3 +64,45 @@ class WeightSparsifier(Sparsifier, Protocol):
     def masks(self, model: nn.Module) -> MaskSet:
         """Return the masks to keep after training."""
         ...
+
+
+def describe_sparsifier(sparsifier: Sparsifier) -> str:
+    """Name a method and its settings, the same way in each process.
+
+    Tensors are described by a digest, functions by their names.
+
+    Examples
+    --------
+    >>> from systolith.prune import SRSTE, ScorePruner
+    >>> from systolith.network import KOutOfN
+    >>> pruner = ScorePruner(patterns={"conv": Pattern(select=KOutOfN(2, 4))})
+    >>> describe_sparsifier(SRSTE(pruner))  # doctest: +NORMALIZE_WHITESPACE
+    'SRSTE(pruner=ScorePruner(patterns={conv: 2-out-of-4}, score=magnitude, schedule=OneShot()),
+    decay=0.0002)'
+    """
+    return _call(type(sparsifier).__name__, sparsifier.settings)
+
+
+def _call(name: str, arguments: Mapping[str, Any]) -> str:
+    described = [f"{argument}={_describe(value)}" for argument, value in arguments.items()]
+    return f"{name}({', '.join(described)})"
+
+
+def _describe(value: Any) -> str:
+    match value:
+        case None | bool() | int() | float() | str() | Pattern():
+            return str(value)
+        case Enum():
+            return value.name
+        case Tensor():
+            shape = "x".join(map(str, value.shape))
+            content = value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
+            return f"{shape} {blake2b(content, digest_size=DIGEST_BYTES).hexdigest()}"
+        case Mapping():
+            return f"{{{', '.join(f'{key}: {_describe(entry)}' for key, entry in value.items())}}}"
+        case Sequence():
+            return f"[{', '.join(map(_describe, value))}]"
+    if is_dataclass(value):
+        shown = {field.name: getattr(value, field.name) for field in fields(value)}
+        return _call(type(value).__name__, shown)
+    return str(getattr(value, "__qualname__", type(value).__qualname__))

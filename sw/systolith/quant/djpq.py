@@ -121,6 +121,14 @@ class DJPQ:
         self._groups = tuple(group for group in groups if group.removable)
         self._information, self._bit_operations = information, bit_operations
         self._settle_at = settle_at
+        self.settings = {
+            "information": information,
+            "bit_operations": bit_operations,
+            "power_of_two": power_of_two,
+            "settle_at": settle_at,
+            "travel": travel,
+            "seed": seed,
+        }
         self._generator = torch.Generator().manual_seed(seed)
         self._layers = layer_operations(model, self._groups, images)
         self._whole = sum(layer.macs for layer in self._layers) * MAX_WIDTH**2

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
-from inspect import signature
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from systolith.foundation import replacing
-from systolith.prune import Sparsifier, WeightSparsifier
+from systolith.prune import Sparsifier
 
 __all__ = [
     "CheckpointError",
     "TrainingState",
     "clear_checkpoints",
-    "describe_sparsifier",
     "load_state",
     "save_state",
     "save_tensors",
@@ -120,29 +117,6 @@ def load_state(path: Path) -> dict[str, Any]:
             f"checkpoint '{path}' cannot be read; remove it to start anew: {reason}"
         ) from error
     return content
-
-
-def describe_sparsifier(sparsifier: Sparsifier | None, model: nn.Module) -> str | None:
-    """Name the method, the settings that it keeps as attributes, and the patterns of its masks.
-
-    All of them stay during training; patterns that are learned are left out.
-    """
-    if sparsifier is None:
-        return None
-    arguments = {
-        name: getattr(sparsifier, name, getattr(sparsifier, f"_{name}", None))
-        for name in signature(type(sparsifier)).parameters
-    }
-    plain = [
-        f"{name}={value}"
-        for name, value in arguments.items()
-        if isinstance(value, bool | int | float | str | Enum)
-    ]
-    layers: list[str] = []
-    if isinstance(sparsifier, WeightSparsifier) and not hasattr(sparsifier, "patterns"):
-        patterns = sparsifier.masks(model).patterns
-        layers = [f"{name.removesuffix('.weight')}: {p}" for name, p in patterns.items()]
-    return f"{type(sparsifier).__name__}({', '.join([*plain, *layers])})"
 
 
 def save_state(content: Mapping[str, Any], path: Path) -> None:

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from systolith.data import Augment, Dataset, MixingAugment
 from systolith.foundation import no_progress
-from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier
+from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier, describe_sparsifier
 from systolith.trace import evaluating
 from systolith.train.averaging import average_weights, take_average_
 from systolith.train.batch_trainer import BatchTrainer
 from systolith.train.batches import draw_batches
-from systolith.train.checkpoint import TrainingState, describe_sparsifier
+from systolith.train.checkpoint import TrainingState
 from systolith.train.data_checks import count_outputs, fit_problems, output_problems
 from systolith.train.errors import TrainingError
 from systolith.train.objectives import CrossEntropy, TrainingObjective, describe_setting
@@ -139,7 +139,7 @@ def fit(
         "teacher": None if teacher is None else teacher.description,
         "ema": ema,
         "clip_norm": clip_norm,
-        "sparsifier": describe_sparsifier(sparsifier, model),
+        "sparsifier": None if sparsifier is None else describe_sparsifier(sparsifier),
         "seed": seed,
     }
     average = None if ema is None else average_weights(model, ema)

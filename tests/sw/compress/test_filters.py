@@ -84,5 +84,5 @@ def test_ratios_of_no_layer_are_refused_before_training() -> None:
 
 
 def test_every_layer_keeps_its_least_share() -> None:
-    kept = _prune(FilterScorePruning(keep=MacBudget(0.1), least=0.25, score=FilterScore.RANDOM))
+    kept = _prune(FilterScorePruning(keep=MacBudget(0.1), min_ratio=0.25, score=FilterScore.RANDOM))
     assert min(kept["conv1"], kept["conv2"], kept["conv3"]) >= 0.25

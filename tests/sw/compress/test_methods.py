@@ -27,9 +27,9 @@ def test_contradictions_are_refused() -> None:
         ParticlePruning()
     with pytest.raises(PruneError, match=r"^learn_patterns needs a budget .*, got rules$"):
         DPPPruning(patterns=[], learn_patterns=True)
-    with pytest.raises(PruneError, match=r"^prune: per_mac needs a budget of macs, got keep$"):
-        GDPPruning(keep=0.5, per_mac=True)
-    assert GDPPruning(keep=MacBudget(0.5), per_mac=True).per_mac
+    with pytest.raises(PruneError, match=r"^prune: per_cost needs a budget of macs, got keep$"):
+        GDPPruning(keep=0.5, per_cost=True)
+    assert GDPPruning(keep=MacBudget(0.5), per_cost=True).per_cost
     with pytest.raises(PruneError, match=r"^obs needs damping above 0 .*, got damping=0, images=3"):
         OBSPruning(patterns=[], damping=0, images=3)
 

@@ -70,10 +70,10 @@ def test_training_of_another_model_or_sparsifier_is_refused_and_changes_nothing(
     groups = find_channel_groups(_model(), IMAGES[:2])
     pattern = {"0": Pattern(select=KOutOfN(2, 4))}
     others: dict[str, Sparsifier | None] = {
-        "DPP(0: 1-out-of-4), was DPP(0: 2-out-of-4)": dpp(1),
-        "DPP(2: 2-out-of-4), was": dpp(2, "2"),
-        "ADMM(.*interval=.*, 0: 2-out-of-4), was": ADMM(_model(), pattern),
-        "GDP(.*), was": GDP(groups, FilterBudget(keep=0.5)),
+        "DPP(patterns={0: 1-out-of-4}, .*), was DPP(patterns={0: 2-out-of-4}, ": dpp(1),
+        "DPP(patterns={2: 2-out-of-4}, .*), was": dpp(2, "2"),
+        "ADMM(patterns={0: 2-out-of-4}, .*interval=.*), was": ADMM(_model(), pattern),
+        "GDP(budget=FilterBudget(keep=0.5, .*), was": GDP(groups, FilterBudget(keep=0.5)),
         "None, was": None,
     }
     for text, sparsifier in others.items():

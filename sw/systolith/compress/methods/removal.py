@@ -36,7 +36,7 @@ class FilterPruning(FilterRemoval):
     ratios : mapping of str to float
         Share of the filters to keep in layers whose names match a regular expression; later ones
         win. These layers take no part in the ranking; with ``keep=1.0``, no other filters leave.
-    least : float
+    min_ratio : float
         Least share of its filters that every layer keeps, 0..1, rounded up.
     multiple_of : int
         Each layer keeps a multiple of this number of filters, so that they fill the hardware's
@@ -45,7 +45,7 @@ class FilterPruning(FilterRemoval):
 
     keep: float | MacBudget | ParameterBudget
     ratios: Mapping[str, float] = field(default_factory=dict)
-    least: float = 0.1
+    min_ratio: float = 0.1
     multiple_of: int = 1
 
 
@@ -55,17 +55,17 @@ class GDPPruning(FilterPruning):
 
     Parameters
     ----------
-    per_mac : bool, optional
+    per_cost : bool, optional
         Rank filters by saliency per unit of the budget, such as MACs; needs a budget. Default: if
         there is one.
     """
 
     method: ClassVar[str] = "gdp"
-    per_mac: bool | None = None
+    per_cost: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.per_mac and not isinstance(self.keep, MacBudget | ParameterBudget):
-            raise PruneError(["prune: per_mac needs a budget of macs, got keep"])
+        if self.per_cost and not isinstance(self.keep, MacBudget | ParameterBudget):
+            raise PruneError(["prune: per_cost needs a budget of macs, got keep"])
 
 
 @dataclass(frozen=True, kw_only=True)

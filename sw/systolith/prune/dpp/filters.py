@@ -91,6 +91,17 @@ class DPPFilters:
         problems += SparsifierOptimizer.problems(travel)
         if problems:
             raise PruneError(problems)
+        self.settings = {
+            "keep": keep,
+            "multiple_of": multiple_of,
+            "scores": scores,
+            "noise": noise,
+            "entropy": entropy,
+            "temperature": temperature,
+            "draw_until": draw_until,
+            "travel": travel,
+            "seed": seed,
+        }
         self._generator = torch.Generator().manual_seed(seed)
         self._logits: dict[str, MaskLogits] = {}
         for name, group in self._groups.items():

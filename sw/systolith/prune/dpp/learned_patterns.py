@@ -86,43 +86,37 @@ class LearnedPatterns:
         seed: int = 0,
     ) -> None:
         self._annealing = Annealing(temperature=temperature, draw_until=draw_until)
-        options = {
+        self._options = {
             name: tuple(dict.fromkeys([Pattern(), *given])) for name, given in candidates.items()
         }
-        problems = [
-            f"{name} must be at least 0, got {value}"
-            for name, value in (("noise", noise), ("entropy", entropy))
-            if value is not None and value < 0
-        ]
+        problems = list(_number_problems(noise, entropy, budget, decide_at, draw_until))
         problems += self._annealing.problems()
         problems += SparsifierOptimizer.problems(travel)
-        if not 0 < decide_at <= draw_until:
-            problems.append(
-                f"decide_at must lie in 0..draw_until={draw_until}, above 0, got {decide_at}"
-            )
-        if budget <= 0:
-            problems.append(f"budget must be positive, got {budget}")
-        problems += dict.fromkeys(_misfits(model, options))
-        if problems:
-            raise PruneError(problems)
-        self._decide_at, self._budget, self._options = decide_at, budget, options
-        self._cost = _cache(cost)
-        slope = cost if slope is None else slope
-        losses = magnitude_losses(model, options)
-        start = allocate_patterns(losses, self._cost, budget)
-        dense = slope({})
-        costs = [[slope({name: p}) - dense for p in patterns] for name, patterns in options.items()]
-        least = [min(layer_costs) for layer_costs in costs]
-        self._probabilities = PatternProbabilities(
-            [[cost - low for cost in row] for row, low in zip(costs, least, strict=True)],
-            [[losses[name][p] for p in patterns] for name, patterns in options.items()],
-            slope(start) * budget / self._cost(start) - dense - sum(least),
+        problems += dict.fromkeys(_misfits(model, self._options))
+        PruneError.raise_if_any(problems)
+        self.settings = {
+            "candidates": self._options,
+            "cost": cost,
+            "budget": budget,
+            "slope": slope,
+            "init": init,
+            "noise": noise,
+            "entropy": entropy,
+            "temperature": temperature,
+            "decide_at": decide_at,
+            "draw_until": draw_until,
+            "travel": travel,
+            "seed": seed,
+        }
+        self._decide_at, self._budget, self._cost = decide_at, budget, _cache(cost)
+        self._probabilities = _initial_probabilities(
+            magnitude_losses(model, self._options), self._cost, budget, slope or cost
         )
         self._generator = torch.Generator().manual_seed(seed)
         layers = prunable_layers(model)
         self._layers = {
             name: LayerPatterns(patterns, layers[name].weight, noise=noise, entropy=entropy)
-            for name, patterns in options.items()
+            for name, patterns in self._options.items()
         }
         for name, layer in self._layers.items():
             for family in layer.families.values():
@@ -228,6 +222,18 @@ class LearnedPatterns:
         )
 
 
+def _number_problems(
+    noise: float | None, entropy: float | None, budget: float, decide_at: float, draw_until: float
+) -> Iterator[str]:
+    for name, value in (("noise", noise), ("entropy", entropy)):
+        if value is not None and value < 0:
+            yield f"{name} must be at least 0, got {value}"
+    if not 0 < decide_at <= draw_until:
+        yield f"decide_at must lie in 0..draw_until={draw_until}, above 0, got {decide_at}"
+    if budget <= 0:
+        yield f"budget must be positive, got {budget}"
+
+
 def _misfits(model: nn.Module, options: Mapping[str, tuple[Pattern, ...]]) -> Iterator[str]:
     """Yield each reason why candidates cannot be learned."""
     layers = prunable_layers(model)
@@ -239,6 +245,24 @@ def _misfits(model: nn.Module, options: Mapping[str, tuple[Pattern, ...]]) -> It
                 yield from error.problems
         if name in layers and not layers[name].weight.requires_grad:
             yield f"patterns are learned from gradients, but the weights of '{name}' are frozen"
+
+
+def _initial_probabilities(
+    losses: Mapping[str, Mapping[Pattern, float]],
+    cost: PatternCost,
+    budget: float,
+    slope: PatternCost,
+) -> PatternProbabilities:
+    """Start from losses by magnitude; the limit is in units of `slope`, above the cheapest."""
+    start = allocate_patterns(losses, cost, budget)
+    dense = slope({})
+    costs = [[slope({name: p}) - dense for p in patterns] for name, patterns in losses.items()]
+    lowest = [min(row) for row in costs]
+    return PatternProbabilities(
+        [[c - low for c in row] for row, low in zip(costs, lowest, strict=True)],
+        [list(patterns.values()) for patterns in losses.values()],
+        slope(start) * budget / cost(start) - dense - sum(lowest),
+    )
 
 
 def _cache(cost: PatternCost) -> PatternCost:

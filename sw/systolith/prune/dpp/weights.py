@@ -105,6 +105,16 @@ class DPP:
         self._patterns = {
             f"{name}.weight": p for name, p in check_patterns(model, patterns).items()
         }
+        self.settings = {
+            "patterns": dict(patterns),
+            "init": init,
+            "noise": noise,
+            "entropy": entropy,
+            "temperature": temperature,
+            "draw_until": draw_until,
+            "travel": travel,
+            "seed": seed,
+        }
         self._generator = torch.Generator().manual_seed(seed)
         self._layers: dict[str, DrawnLayer] = {}
         for name, layer in prunable_layers(model).items():

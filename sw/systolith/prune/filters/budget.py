@@ -29,9 +29,9 @@ class FilterBudget:
     cost : callable, optional
         Function from kept units, by group name, to the cost, such as
         :func:`systolith.prune.macs_after`. Default: the number of units.
-    floor : int
-        Minimum of kept units per group; smaller groups keep all.
-    least : float
+    min_filters : int
+        Fewest units that each group keeps; smaller groups keep all.
+    min_ratio : float
         Least share of its units that each group keeps, 0..1, rounded up.
     multiple_of : int
         Each group keeps a multiple of this number, such as the number of lanes, or all units.
@@ -47,8 +47,8 @@ class FilterBudget:
 
     keep: float
     cost: KeptCost | None = None
-    floor: int = 1
-    least: float = 0.0
+    min_filters: int = 1
+    min_ratio: float = 0.0
     multiple_of: int = 1
     ratios: Mapping[str, float] = field(default_factory=dict)
 
@@ -56,10 +56,10 @@ class FilterBudget:
         problems = []
         if not 0 < self.keep <= 1:
             problems.append(f"keep must be above 0 and at most 1, got {self.keep}")
-        if self.floor < 1:
-            problems.append(f"floor must be at least 1, got {self.floor}")
-        if not 0 <= self.least <= 1:
-            problems.append(f"least must lie in 0..1, got {self.least}")
+        if self.min_filters < 1:
+            problems.append(f"min_filters must be at least 1, got {self.min_filters}")
+        if not 0 <= self.min_ratio <= 1:
+            problems.append(f"min_ratio must lie in 0..1, got {self.min_ratio}")
         if self.multiple_of < 1:
             problems.append(f"multiple_of must be at least 1, got {self.multiple_of}")
         problems += [
@@ -87,8 +87,9 @@ class FilterBudget:
 
     def rounded(self, kept: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Round numbers of kept units up to portions; groups have these sizes."""
-        floors = np.maximum(self.floor, np.ceil(self.least * sizes * (1 - ROUNDING)))
-        portions = -(-np.maximum(kept, floors.astype(np.int64)) // self.multiple_of)
+        shares = np.ceil(self.min_ratio * sizes * (1 - ROUNDING)).astype(np.int64)
+        fewest = np.maximum(self.min_filters, shares)
+        portions = -(-np.maximum(kept, fewest) // self.multiple_of)
         result: NDArray[np.int64] = np.minimum(portions * self.multiple_of, sizes)
         return result
 

@@ -158,7 +158,7 @@ def check_budget(groups: Iterable[ChannelGroup], budget: FilterBudget) -> None:
     Raises
     ------
     PruneError
-        If no group is removable, or `floor` and `multiple_of` keep too much.
+        If no group is removable, or the limits of the budget keep too much.
     """
     groups = tuple(groups)
     if not any(group.removable for group in groups):
@@ -206,9 +206,9 @@ def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
 
 
 def _too_small(budget: FilterBudget, allowed: float, lowest: float) -> str:
-    limits = [f"floor={budget.floor}", f"multiple_of={budget.multiple_of}"]
-    if budget.least:
-        limits.insert(1, f"least={budget.least}")
+    limits = [f"min_filters={budget.min_filters}", f"multiple_of={budget.multiple_of}"]
+    if budget.min_ratio:
+        limits.insert(1, f"min_ratio={budget.min_ratio}")
     if budget.ratios:
         limits.append("ratios")
     return (

@@ -30,6 +30,7 @@ class FrozenFilters:
 
     def __init__(self, masks: FilterMasks) -> None:
         self._masks = masks
+        self.settings = {"masks": masks}
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:

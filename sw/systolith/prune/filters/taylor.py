@@ -88,6 +88,13 @@ class TaylorGates:
         check_budget(self._groups, budget)
         self._batches, self._per_round = batches, per_round
         self._momentum, self._begin = momentum, begin
+        self.settings = {
+            "budget": budget,
+            "batches": batches,
+            "per_round": per_round,
+            "momentum": momentum,
+            "begin": begin,
+        }
         self._saliency = Saliency(self._groups, torch.square)
         self._importance: dict[str, Tensor] = {}
         self._masks: FilterMasks | None = None

@@ -19,6 +19,7 @@ from systolith.prune.training_length import TrainingLength, warn_of_short_traini
 __all__ = ["ADMM"]
 
 RHO = 0.1
+PRUNE_AT = 0.4
 PROJECTIONS = 12
 """In a training whose number of steps is known."""
 FEWEST_PROJECTIONS = 5
@@ -80,7 +81,7 @@ class ADMM:
         *,
         rho: float = RHO,
         interval: int = 20,
-        prune_at: float = 0.4,
+        prune_at: float = PRUNE_AT,
     ) -> None:
         problems = []
         if not 0 < rho < inf:
@@ -96,6 +97,12 @@ class ADMM:
             f"{name}.weight": p for name, p in check_patterns(model, patterns).items()
         }
         self._rho, self._interval, self._prune_at = rho, interval, prune_at
+        self.settings = {
+            "patterns": dict(patterns),
+            "rho": rho,
+            "interval": interval,
+            "prune_at": prune_at,
+        }
         self._duals = {
             f"{name}.weight": torch.zeros_like(layers[name].weight.detach())
             for name in patterns
@@ -121,8 +128,8 @@ class ADMM:
         steps : int
             Optimizer steps of the training.
         """
-        made = cls(model, patterns, rho=rho)
-        made._interval = max(int(steps * made._prune_at) // PROJECTIONS, 1)
+        interval = max(int(steps * PRUNE_AT) // PROJECTIONS, 1)
+        made = cls(model, patterns, rho=rho, interval=interval)
         if steps:
             made._check_length(steps)
         made._length = TrainingLength(known=True)

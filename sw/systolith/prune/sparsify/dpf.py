@@ -67,6 +67,7 @@ class DPF:
         if interval < 1:
             raise PruneError([f"DPF needs an interval of at least 1, got {interval}"])
         self._pruner, self._interval = pruner, interval
+        self.settings = {"pruner": pruner, "interval": interval}
         self._steps = 0
         self._held = MaskSet({}, {})
         self._length = TrainingLength()

@@ -16,6 +16,7 @@ class FrozenMasks:
 
     def __init__(self, masks: MaskSet) -> None:
         self._masks = masks
+        self.settings = {"masks": masks}
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:

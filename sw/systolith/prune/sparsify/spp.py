@@ -13,7 +13,7 @@ from systolith.prune.decisions import Decisions
 from systolith.prune.errors import PruneError
 from systolith.prune.masks import MaskSet
 from systolith.prune.rules import check_patterns, prunable_layers
-from systolith.prune.sparsify.spp_schedule import fit_spp, most_updates, rank_rows, spp_increment
+from systolith.prune.sparsify.spp_schedule import fit_spp, max_updates, rank_rows, spp_increment
 from systolith.prune.topk import topk_mask
 from systolith.prune.training_length import TrainingLength, warn_of_short_training
 
@@ -41,7 +41,7 @@ class SPP:
         By layer name.
     interval : int
         Steps between updates. :meth:`for_training` chooses it.
-    most : float
+    max_increment : float
         Largest increase of a probability per update, above 0; the paper's A.
     flatness : float
         See :func:`spp_increment`; the paper's u.
@@ -86,7 +86,7 @@ class SPP:
         patterns: Mapping[str, Pattern],
         *,
         interval: int = 20,
-        most: float = 0.05,
+        max_increment: float = 0.05,
         flatness: float = 0.25,
         prune_until: float = 0.6,
         seed: int = 0,
@@ -94,8 +94,8 @@ class SPP:
         problems = []
         if interval < 1:
             problems.append(f"interval must be at least 1, got {interval}")
-        if most <= 0:
-            problems.append(f"most must be above 0, got {most}")
+        if max_increment <= 0:
+            problems.append(f"max_increment must be above 0, got {max_increment}")
         if not 0 < flatness < 1:
             problems.append(f"flatness must lie between 0 and 1, got {flatness}")
         if not 0 <= prune_until <= 1:
@@ -105,8 +105,16 @@ class SPP:
         self._patterns = {
             f"{name}.weight": p for name, p in check_patterns(model, patterns).items()
         }
-        self._interval, self._most, self._flatness = interval, most, flatness
+        self._interval, self._max_increment, self._flatness = interval, max_increment, flatness
         self._prune_until = prune_until
+        self.settings = {
+            "patterns": dict(patterns),
+            "interval": interval,
+            "max_increment": max_increment,
+            "flatness": flatness,
+            "prune_until": prune_until,
+            "seed": seed,
+        }
         self._generator = torch.Generator().manual_seed(seed)
         self._steps = 0
         self._decisions: dict[str, Decisions] = {}
@@ -127,7 +135,9 @@ class SPP:
     def for_training(
         cls, model: nn.Module, patterns: Mapping[str, Pattern], *, steps: int, seed: int = 0
     ) -> "SPP":
-        """Choose `interval`, and `most` for short trainings, so that all columns get decided.
+        """Choose the arguments with which all columns get decided.
+
+        These are `interval` and, for short trainings, `max_increment`.
 
         Warns at once if no choice suffices.
 
@@ -138,8 +148,9 @@ class SPP:
         steps : int
             Optimizer steps of the training.
         """
-        made = cls(model, patterns, seed=seed)
-        made._interval, made._most = fit_spp(made._groups(), made._flatness, made._budgeted(steps))
+        plain = cls(model, patterns, seed=seed)
+        interval, increment = fit_spp(plain._groups(), plain._flatness, plain._budgeted(steps))
+        made = cls(model, patterns, interval=interval, max_increment=increment, seed=seed)
         if steps:
             made._check_length(steps)
         made._length = TrainingLength(known=True)
@@ -203,14 +214,15 @@ class SPP:
         return ceil(steps * self._prune_until)
 
     def _check_length(self, steps: int) -> None:
-        needed = most_updates(self._groups(), self._most, self._flatness)
+        needed = max_updates(self._groups(), self._max_increment, self._flatness)
         updates = -(-self._budgeted(steps) // self._interval)
         if updates < needed:
             warn_of_short_training(
                 "SPP",
                 f"{needed} updates until prune_until={self._prune_until} to decide every column",
                 f"{updates} in {steps} steps with interval={self._interval}; the columns that are "
-                "undecided then are decided at once; use a smaller interval or a larger most",
+                "undecided then are decided at once; use a smaller interval or a larger "
+                "max_increment",
             )
 
     def _update(self, model: nn.Module) -> None:
@@ -221,7 +233,7 @@ class SPP:
             before = gone.sum(1, keepdim=True)
             rank = rank_rows(ranks.masked_fill(gone, -1)) - before
             left = probabilities.shape[1] - decisions.k - before
-            probabilities += spp_increment(rank, left, self._most, self._flatness)
+            probabilities += spp_increment(rank, left, self._max_increment, self._flatness)
             probabilities.clamp_(0.0, 1.0).masked_fill_(gone, 1.0)
 
     def _masks(self, model: nn.Module, *, drawing: bool) -> MaskSet:

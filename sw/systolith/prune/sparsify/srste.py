@@ -50,6 +50,7 @@ class SRSTE:
             raise PruneError([f"SR-STE needs decay of at least 0, got {decay}"])
         self._pruner = pruner
         self._decay = decay
+        self.settings = {"pruner": pruner, "decay": decay}
 
     @contextmanager
     def step(self, model: nn.Module, progress: float) -> Iterator[None]:

@@ -303,10 +303,10 @@ def test_refuses_what_does_not_fit_all_at_once() -> None:
     assert list(caught.value.problems) == [
         "noise must be at least 0, got -1",
         "entropy must be at least 0, got -2",
-        "temperature must be positive, got (0, 1)",
-        "travel must be positive and finite, got -0.1",
         "decide_at must lie in 0..draw_until=0.8, above 0, got 0.9",
         "budget must be positive, got -1",
+        "temperature must be positive, got (0, 1)",
+        "travel must be positive and finite, got -0.1",
         "1-out-of-3 pruning needs in_features divisible by 3, but layer 'left' has 16",
         "patterns are learned from gradients, but the weights of 'right' are frozen",
         "patterns must name a layer of left, right, got 'up'",

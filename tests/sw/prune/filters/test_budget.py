@@ -43,11 +43,14 @@ def test_ratios_leave_first_up_to_a_limit() -> None:
 
 def test_every_layer_keeps_its_least_share() -> None:
     scores = {name: torch.full((size,), float(name != "b1")) for name, size in SIZES.items()}
-    masks = select_filters(GROUPS, scores, FilterBudget(keep=0.8, least=0.5))
+    masks = select_filters(GROUPS, scores, FilterBudget(keep=0.8, min_ratio=0.5))
     assert masks.kept["b1"] == 3  # of 5, rounded up
-    message = "keep=0.4 allows a cost of 7.2, but with floor=1, least=0.5 and multiple_of=1 it is"
-    with pytest.raises(PruneError, match=f"^{re.escape(message)} at least 10$"):
-        select_filters(GROUPS, scores, FilterBudget(keep=0.4, least=0.5))
+    message = (
+        "keep=0.4 allows a cost of 7.2, but with min_filters=1, min_ratio=0.5 and multiple_of=1 "
+        "it is at least 10"
+    )
+    with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
+        select_filters(GROUPS, scores, FilterBudget(keep=0.4, min_ratio=0.5))
 
 
 def test_a_relaxed_budget_is_as_far_on_its_way_with_ratios() -> None:
@@ -95,7 +98,7 @@ def test_rules_for_layers_name_their_groups() -> None:
 def test_refuses_ratios_out_of_range_or_of_no_group() -> None:
     with pytest.raises(PruneError, match="^the ratio of 'a1' must be above 0 and at most 1, got"):
         FilterBudget(keep=0.5, ratios={"a1": 0})
-    with pytest.raises(PruneError, match="^least must lie in 0..1, got 2$"):
-        FilterBudget(keep=0.5, least=2)
+    with pytest.raises(PruneError, match="^min_ratio must lie in 0..1, got 2$"):
+        FilterBudget(keep=0.5, min_ratio=2)
     with pytest.raises(PruneError, match="^ratios must name a group with scores, got 'x'$"):
         select_filters(GROUPS, SCORES, FilterBudget(keep=0.5, ratios={"x": 0.5}))

@@ -233,7 +233,7 @@ def test_refuses_settings_out_of_range() -> None:
         )
     with pytest.raises(PruneError, match=r"^batches must lie in 1\.\.4, the interval, got 5$"):
         GDP(GROUPS, HALF, interval=4, batches=5)
-    with pytest.raises(PruneError, match="^keep=0.5 allows a cost of 7, but with floor=8"):
-        GDP(GROUPS, FilterBudget(keep=0.5, floor=8))
+    with pytest.raises(PruneError, match="^keep=0.5 allows a cost of 7, but with min_filters=8"):
+        GDP(GROUPS, FilterBudget(keep=0.5, min_filters=8))
     with pytest.raises(PruneError, match="^a network needs filters that can be removed, got none$"):
         GDP(find_channel_groups(nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2)), HALF)

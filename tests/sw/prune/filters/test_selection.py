@@ -40,15 +40,18 @@ def _cost(kept: Mapping[str, int]) -> float:
 )
 @settings(max_examples=200, deadline=None)
 def test_equals_removing_one_by_one(
-    values: list[list[int]], keep: float, floor: int, lanes: int, costly: bool
+    values: list[list[int]], keep: float, fewest: int, lanes: int, costly: bool
 ) -> None:
     groups = [_group(str(number), len(scores)) for number, scores in enumerate(values)]
     scores = {g.name: torch.tensor(s).float() for g, s in zip(groups, values, strict=True)}
-    budget = FilterBudget(keep=keep, cost=_cost if costly else None, floor=floor, multiple_of=lanes)
+    budget = FilterBudget(
+        keep=keep, cost=_cost if costly else None, min_filters=fewest, multiple_of=lanes
+    )
 
     def rounded(alive: Mapping[str, list[int]]) -> dict[str, int]:
         return {
-            g.name: min(-(-max(len(alive[g.name]), floor) // lanes) * lanes, g.size) for g in groups
+            g.name: min(-(-max(len(alive[g.name]), fewest) // lanes) * lanes, g.size)
+            for g in groups
         }
 
     def best(name: str, number: int) -> list[int]:
@@ -134,8 +137,10 @@ def test_ties_go_to_what_comes_first() -> None:
         assert masks[name].tolist() == expected[name]
 
 
-def test_refuses_a_budget_that_floors_forbid() -> None:
-    message = "keep=0.25 allows a cost of 1, but with floor=1 and multiple_of=2 it is at least 2"
+def test_refuses_a_budget_that_limits_forbid() -> None:
+    message = (
+        "keep=0.25 allows a cost of 1, but with min_filters=1 and multiple_of=2 it is at least 2"
+    )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
         select_filters(
             [_group("a", 4)], {"a": torch.arange(4.0)}, FilterBudget(keep=0.25, multiple_of=2)
@@ -145,10 +150,10 @@ def test_refuses_a_budget_that_floors_forbid() -> None:
 def test_refuses_numbers_out_of_range() -> None:
     message = (
         "3 problems:\n  - keep must be above 0 and at most 1, got 0"
-        "\n  - floor must be at least 1, got 0\n  - multiple_of must be at least 1, got -1"
+        "\n  - min_filters must be at least 1, got 0\n  - multiple_of must be at least 1, got -1"
     )
     with pytest.raises(PruneError, match=f"^{re.escape(message)}$"):
-        FilterBudget(keep=0, floor=0, multiple_of=-1)
+        FilterBudget(keep=0, min_filters=0, multiple_of=-1)
 
 
 def test_refuses_scores_that_do_not_fit() -> None:

@@ -71,7 +71,7 @@ def _probabilities(spp: SPP) -> Tensor:
     return probabilities
 
 
-def _by_hand(norms: list[list[float]], prune: int, most: float) -> list[float]:
+def _by_hand(norms: list[list[float]], prune: int, max_increment: float) -> list[float]:
     """Compute the update rule for one group, given the norms at successive updates."""
     n = len(norms[0])
     probabilities, sums = [0.0] * n, [0] * n
@@ -89,15 +89,17 @@ def _by_hand(norms: list[list[float]], prune: int, most: float) -> list[float]:
         for rank, i in enumerate(order[len(gone) :]):
             if rank == left:
                 continue
-            up = most * exp(-a * rank)
-            down = 0.5 * most - most * exp(-a * (2 * m - rank))
+            up = max_increment * exp(-a * rank)
+            down = 0.5 * max_increment - max_increment * exp(-a * (2 * m - rank))
             probabilities[i] = min(max(probabilities[i] + (up if rank <= m else down), 0.0), 1.0)
     return probabilities
 
 
 def test_odds_move_by_the_rank_of_average_ranks() -> None:
     model = nn.Sequential(nn.Conv2d(7, 2, 1, bias=False))
-    spp = SPP(model, {"0": Pattern(select=PerNeuron(3, shared_by=2))}, interval=2, most=0.3)
+    spp = SPP(
+        model, {"0": Pattern(select=PerNeuron(3, shared_by=2))}, interval=2, max_increment=0.3
+    )
     generator = torch.Generator().manual_seed(4)
     norms = []
     for _ in range(6):
@@ -106,7 +108,9 @@ def test_odds_move_by_the_rank_of_average_ranks() -> None:
         with torch.no_grad():
             model[0].weight.copy_(weight)
         _train(spp, model, 2)
-        assert _probabilities(spp)[0].tolist() == pytest.approx(_by_hand(norms, prune=4, most=0.3))
+        assert _probabilities(spp)[0].tolist() == pytest.approx(
+            _by_hand(norms, prune=4, max_increment=0.3)
+        )
     assert 1.0 in _probabilities(spp) and 0.0 in _probabilities(spp)
 
 
@@ -117,7 +121,7 @@ def test_unimportant_columns_go_and_what_is_left_shrinks_the_gemm(
     select: PerNeuron | KOutOfN,
 ) -> None:
     model, pattern = _conv(), Pattern(select=select)
-    spp = SPP(model, {"0": pattern}, interval=1, most=0.2)
+    spp = SPP(model, {"0": pattern}, interval=1, max_increment=0.2)
     last = _train(spp, model, 60)[-1]
     masks = spp.masks(model)
     assert torch.equal(masks["0.weight"], last), "all is decided"
@@ -137,7 +141,7 @@ def test_final_masks_are_exact_at_any_time_for_every_pattern(
     pattern, (filters, channels, kh, kw) = drawn
     model = nn.Sequential(nn.Conv2d(channels, filters, (kh, kw), bias=False))
     generator = torch.Generator().manual_seed(seed)
-    spp = SPP(model, {"0": pattern}, interval=1, most=0.5, seed=seed)
+    spp = SPP(model, {"0": pattern}, interval=1, max_increment=0.5, seed=seed)
     assert isinstance(spp, WeightSparsifier)
     gone = torch.zeros(filters, channels, kh, kw, dtype=torch.bool)
     read = torch.from_numpy(pattern.tap_mask((filters, channels, kh, kw)))
@@ -167,7 +171,7 @@ def _spread(spp: SPP, decisions: Tensor) -> Tensor:
 
 def test_masks_are_drawn_with_the_odds_and_pruned_weights_get_no_gradient() -> None:
     model, steps = _conv(), 2000
-    spp = SPP(model, {"0": COLUMNS}, interval=steps, most=0.9, seed=5)
+    spp = SPP(model, {"0": COLUMNS}, interval=steps, max_increment=0.9, seed=5)
     masks = torch.stack(_train(spp, model, steps)).reshape(steps, 6, 16)
     assert torch.equal(masks.any(1), masks.all(1)), "whole columns"
     pruned_share = 1 - masks[:, 0].double().mean(0)
@@ -181,7 +185,7 @@ def test_masks_are_drawn_with_the_odds_and_pruned_weights_get_no_gradient() -> N
 def test_a_column_whose_weights_grow_is_reprieved_unless_it_is_gone() -> None:
     for updates, ends in ((3, 0.0), (12, 1.0)):
         model = _conv()
-        spp = SPP(model, {"0": COLUMNS}, interval=1, most=0.1)
+        spp = SPP(model, {"0": COLUMNS}, interval=1, max_increment=0.1)
         _train(spp, model, updates)
         assert 0.2 < float(_probabilities(spp)[0, 0]) <= 1.0
         with torch.no_grad():
@@ -197,7 +201,7 @@ def test_taps_that_are_not_read_do_not_compete() -> None:
     read = torch.from_numpy(pattern.tap_mask((6, 4, 2, 2)))
     with torch.no_grad():
         model[0].weight.masked_fill_(~read, 1000.0)
-    spp = SPP(model, {"0": pattern}, interval=1, most=0.2)
+    spp = SPP(model, {"0": pattern}, interval=1, max_increment=0.2)
     assert torch.equal(_probabilities(spp)[0] == 1, ~read.flatten())
     _train(spp, model, 60)
     # The largest three at kept taps: channel 3 at taps 1 and 3, channel 2 at tap 2.
@@ -213,7 +217,7 @@ def test_whole_kernels_are_ranked_by_their_norm() -> None:
 
 def test_a_state_goes_on_identically() -> None:
     first, second = (
-        SPP(_conv(), {"0": COLUMNS}, interval=2, most=0.1, seed=seed) for seed in (0, 9)
+        SPP(_conv(), {"0": COLUMNS}, interval=2, max_increment=0.1, seed=seed) for seed in (0, 9)
     )
     model = _conv()
     _train(first, model, 7)
@@ -269,7 +273,7 @@ def test_warns_in_the_second_step_if_the_training_is_too_short() -> None:
     _train(spp, model, 1, progress=0.0)
     message = (
         rf"SPP needs {spp_updates(16, 8, 0.05)} updates until prune_until=0.6 to decide every "
-        r"column, got 3 in 100 steps with interval=20; .* a larger most"
+        r"column, got 3 in 100 steps with interval=20; .* a larger max_increment"
     )
     with pytest.warns(UserWarning, match=f"^{message}$"):
         _train(spp, model, 1, progress=0.01)
@@ -278,10 +282,10 @@ def test_warns_in_the_second_step_if_the_training_is_too_short() -> None:
 
 def test_refuses_everything_at_once() -> None:
     with pytest.raises(PruneError) as caught:
-        SPP(_conv(), {}, interval=0, most=0, flatness=1, prune_until=2)
+        SPP(_conv(), {}, interval=0, max_increment=0, flatness=1, prune_until=2)
     assert list(caught.value.problems) == [
         "interval must be at least 1, got 0",
-        "most must be above 0, got 0",
+        "max_increment must be above 0, got 0",
         "flatness must lie between 0 and 1, got 1",
         "prune_until must lie in 0..1, got 2",
     ]
