@@ -79,7 +79,7 @@ def correct_wrong_masks(
     wrong = mask_the_best(bench, groups)
     rate = 0.05 if algorithm is Algorithm.SGD else LEARNING_RATE / 2
     gdp = GDP(groups, FilterBudget(keep=KEPT), interval=10, begin=0.0)
-    gdp.load_state_dict({**gdp.state_dict(), "masks": dict(wrong), "keep": KEPT})
+    gdp.load_state_dict({**gdp.state_dict(), "masks": dict(wrong), "ramp": 1.0})
     sparsifier = FrozenFilters(wrong) if frozen else gdp
     bench.fit(model, sparsifier=sparsifier, algorithm=algorithm, learning_rate=rate)
     masks = sparsifier.filters(model)

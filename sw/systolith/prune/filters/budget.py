@@ -1,7 +1,7 @@
 """Budgets of filters: what may be kept of a network, and in which portions."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -100,13 +100,16 @@ class FilterBudget:
         rounded = self.rounded(counts, np.array([sizes[n] for n in names], dtype=np.int64))
         return dict(zip(names, rounded.tolist(), strict=True))
 
-    def relaxed(self, keep: float) -> "FilterBudget":
-        """Budget on the way to this one: a greater share, and ratios as far on their way."""
-        if keep == self.keep:
-            return self
-        way = (1 - keep) / (1 - self.keep)
-        ratios = {name: 1 - (1 - ratio) * way for name, ratio in self.ratios.items()}
-        return replace(self, keep=keep, ratios=ratios)
+    def relaxed(self, share: Callable[[float], float]) -> "FilterBudget":
+        """Budget on the way to this one.
+
+        Parameters
+        ----------
+        share : callable
+            Share to keep now, from the final one, for `keep` and for each ratio alike.
+        """
+        ratios = {name: share(ratio) for name, ratio in self.ratios.items()}
+        return replace(self, keep=share(self.keep), ratios=ratios)
 
 
 def match_ratios(groups: Iterable[ChannelGroup], rules: Mapping[str, float]) -> dict[str, float]:

@@ -48,7 +48,8 @@ class GDP:
         Progress at which pruning starts, 0..1. Before, nothing is masked.
     ramp_until : float
         Progress at which the kept share reaches its final value; it falls fast at first:
-        ``keep + (1 - keep) (1 - t)^3``. A value up to `begin` means that it falls at once.
+        ``keep + (1 - keep) (1 - t)^3``, and so do ratios of single groups. A value up to `begin`
+        means that it falls at once.
     freeze_at : float
         The first update at or after this progress is the last; fine-tuning follows.
     per_cost : bool, optional
@@ -163,7 +164,7 @@ class GDP:
         self._saliency = Saliency(self._groups, torch.abs)
         self._average: dict[str, Tensor] = {}
         self._masks: FilterMasks | None = None
-        self._keep = 1.0
+        self._ramp = 0.0
         self._steps = 0
         self._frozen = False
         self._length = TrainingLength()
@@ -195,11 +196,11 @@ class GDP:
         PruneError
             If no step has measured a saliency.
         """
-        if self._masks is not None and self._keep == self._budget.keep:
+        if self._masks is not None and self._ramp == 1:
             return self._masks
         if not self._average and not self._saliency.batches:
             raise PruneError(["filters are chosen by their saliency, which needs a training step"])
-        return self._select(self._average or self._averaged(model), self._budget.keep)
+        return self._select(self._average or self._averaged(model), 1.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Masks, saliency, and how far pruning went."""
@@ -207,7 +208,7 @@ class GDP:
             "masks": None if self._masks is None else dict(self._masks),
             "saliency": self._saliency.state_dict(),
             "average": dict(self._average),
-            "keep": self._keep,
+            "ramp": self._ramp,
             "steps": self._steps,
             "frozen": self._frozen,
             "changes": list(self.changes),
@@ -218,7 +219,7 @@ class GDP:
         """Continue from such a state, with identical results."""
         self._saliency.load_state_dict(state["saliency"])
         self._average = dict(state["average"])
-        self._keep, self._steps, self._frozen = state["keep"], state["steps"], state["frozen"]
+        self._ramp, self._steps, self._frozen = state["ramp"], state["steps"], state["frozen"]
         self.changes = list(state["changes"])
         self._length.load_state_dict(state["length"])
         masks = state["masks"]
@@ -236,9 +237,9 @@ class GDP:
             )
 
     def _update(self, model: nn.Module, progress: float) -> None:
-        self._keep = self._keep_at(progress)
+        self._ramp = self._ramp_at(progress)
         self._average = self._averaged(model)
-        masks = self._select(self._average, self._keep)
+        masks = self._select(self._average, self._ramp)
         before: Mapping[str, Tensor] = {} if self._masks is None else self._masks
         self.changes.append(
             sum(int((mask ^ before.get(name, mask | True)).sum()) for name, mask in masks.items())
@@ -253,9 +254,10 @@ class GDP:
     def _averaged(self, model: nn.Module) -> dict[str, Tensor]:
         return average_over_rounds(self._average, self._saliency.mean(model), self._momentum)
 
-    def _select(self, saliency: Mapping[str, Tensor], keep: float) -> FilterMasks:
+    def _select(self, saliency: Mapping[str, Tensor], ramp: float) -> FilterMasks:
         scores = {name: self._worth(name, score) for name, score in saliency.items()}
-        return select_filters(self._groups, scores, self._budget.relaxed(keep))
+        budget = self._budget.relaxed(lambda final: final + (1 - final) * (1 - ramp) ** 3)
+        return select_filters(self._groups, scores, budget)
 
     def _worth(self, name: str, saliency: Tensor) -> Tensor:
         worth = saliency.double() / (self._unit_costs.get(name) or 1.0)
@@ -264,8 +266,8 @@ class GDP:
         kept = self._masks[name].to(worth.device)
         return torch.where(kept, worth * (1 + self._hysteresis), worth)
 
-    def _keep_at(self, progress: float) -> float:
+    def _ramp_at(self, progress: float) -> float:
+        """Return the way to the final budget, 0..1."""
         if progress >= self._ramp_until:
-            return self._budget.keep
-        t = (progress - self._begin) / (self._ramp_until - self._begin)
-        return self._budget.keep + (1 - self._budget.keep) * (1 - t) ** 3
+            return 1.0
+        return (progress - self._begin) / (self._ramp_until - self._begin)

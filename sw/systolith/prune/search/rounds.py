@@ -4,6 +4,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -84,8 +85,8 @@ def prune_by_ensembles(
 ) -> FilterMasks:
     """Remove the filters with the lowest scores of ensembles, some in each round.
 
-    After round r of R, the share ``budget.keep ** (r / R)`` of the cost is kept, so each round
-    removes the same share of what is left; ratios of single groups are as far on their way.
+    After round r of R, the share ``budget.keep ** (r / R)`` of the cost is kept, and likewise each
+    ratio of a single group, so each round removes the same share of what is left.
 
     Parameters
     ----------
@@ -168,9 +169,9 @@ def prune_by_ensembles(
         scores = ensemble.scores(current, masks, seed + done)
         for problem in _noise_reasons(scores, ensemble, masks, split if losses is None else None):
             warnings.warn(f"{problem}, in round {done}", stacklevel=2)
-        share = budget.relaxed(budget.keep ** (done / rounds))
+        current_budget = budget.relaxed(partial(pow, exp=done / rounds))
         worth = _per_cost(scores, masks, budget) if per_cost else scores
-        chosen = _select(removable, worth, share, ensemble.per_layer)
+        chosen = _select(removable, worth, current_budget, ensemble.per_layer)
         # Removed filters stay removed, even if rounding removed more than this share.
         masks = {name: mask & chosen[name] for name, mask in masks.items()}
         kept = _filters(model, removable, masks)

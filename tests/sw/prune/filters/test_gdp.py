@@ -143,16 +143,29 @@ def test_warms_up_ramps_and_freezes() -> None:
     model, seen = network(), []
     gdp = GDP(GROUPS, HALF, interval=2, begin=0.2, ramp_until=0.6, freeze_at=0.8)
     for progress in train(model, gdp, optimizer_of(model)):
-        seen.append((progress, gdp._keep, _kept(gdp, model) if gdp._masks else None))
+        seen.append((progress, gdp._ramp, _kept(gdp, model) if gdp._masks else None))
     assert all(masks is None for progress, _, masks in seen if progress < 0.2)
-    keeps = [keep for _, keep, _ in seen]
-    assert keeps == sorted(keeps, reverse=True)
-    assert all(keep == 0.5 for progress, keep, _ in seen if progress >= 0.65)
-    middle = {keep for progress, keep, _ in seen if 0.38 < progress < 0.42}
-    assert any(keep == pytest.approx(0.5 + 0.5 * 0.5**3) for keep in middle)
+    ramp = [way for _, way, _ in seen]
+    assert ramp == sorted(ramp)
+    assert all(way == 1 for progress, way, _ in seen if progress >= 0.65)
+    middle = {way for progress, way, _ in seen if 0.38 < progress < 0.42}
+    assert any(way == pytest.approx(0.5) for way in middle)
     frozen = [masks for progress, _, masks in seen if progress >= 0.85]
     assert all(masks == frozen[0] for masks in frozen)
     assert gdp.filters(model).density == 0.5
+
+
+@pytest.mark.parametrize("keep", [0.5, 1.0])
+def test_ratios_of_groups_ramp_like_the_budget(keep: float) -> None:
+    model, kept = network(), []
+    budget = FilterBudget(keep=keep, ratios={"3": 0.25})
+    gdp = GDP(GROUPS, budget, interval=1, begin=0.2, ramp_until=0.6, freeze_at=0.8)
+    for _ in train(model, gdp, optimizer_of(model)):
+        kept.append(8 if gdp._masks is None else gdp._masks.kept["3"])
+    assert kept == sorted(kept, reverse=True)
+    # Of 8: half of the ramp leaves 0.25 + 0.75 / 8 of them.
+    assert {8, 5, 3, 2} <= set(kept)
+    assert gdp.filters(model).kept["3"] == 2
 
 
 def test_a_state_from_before_any_masks_takes_them_off() -> None:
