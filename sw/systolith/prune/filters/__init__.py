@@ -33,6 +33,7 @@ from systolith.prune.filters.scores import (
 )
 from systolith.prune.filters.selection import (
     check_budget,
+    divide_by_costs,
     select_filters,
     select_filters_by_layer,
     uniform_filters,
@@ -57,6 +58,7 @@ __all__ = [
     "batch_norm_scores",
     "check_budget",
     "count_costs",
+    "divide_by_costs",
     "find_channel_groups",
     "fpgm_scores",
     "gated",

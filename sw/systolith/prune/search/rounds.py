@@ -17,8 +17,11 @@ from systolith.prune.filters import (
     ChannelGroup,
     FilterBudget,
     FilterMasks,
+    KeptCost,
+    divide_by_costs,
     find_channel_groups,
     select_filters,
+    unit_costs,
 )
 from systolith.prune.search.ensembles import (
     EnsembleScores,
@@ -106,8 +109,9 @@ def prune_by_ensembles(
         Evaluates another masked network, such as a quantized or simulated one, instead of `model`
         on `split`; called with masks of all groups.
     per_cost : bool
-        Rank filters by score per unit of the budget's cost, if it has one: otherwise the cheap
-        filters of wide layers leave first, and many more of them.
+        Divide scores by the cost of a filter, :func:`systolith.prune.unit_costs` of the network
+        that is left, if the budget has a cost. Otherwise the cheap filters of wide layers leave
+        first, and many more of them.
     seed : int
         Round r draws masks with ``seed + r``.
     retrain : callable, optional
@@ -170,7 +174,7 @@ def prune_by_ensembles(
         for problem in _noise_reasons(scores, ensemble, masks, split if losses is None else None):
             warnings.warn(f"{problem}, in round {done}", stacklevel=2)
         current_budget = budget.relaxed(partial(pow, exp=done / rounds))
-        worth = _per_cost(scores, masks, budget) if per_cost else scores
+        worth = _per_cost(scores, masks, budget.cost) if per_cost else scores
         chosen = _select(removable, worth, current_budget, ensemble.per_layer)
         # Removed filters stay removed, even if rounding removed more than this share.
         masks = {name: mask & chosen[name] for name, mask in masks.items()}
@@ -258,17 +262,12 @@ def _all(losses: FilterLosses, masks: Mapping[str, Tensor]) -> FilterLosses:
 
 
 def _per_cost(
-    scores: Mapping[str, Tensor], masks: Mapping[str, Tensor], budget: FilterBudget
+    scores: Mapping[str, Tensor], masks: Mapping[str, Tensor], cost: KeptCost | None
 ) -> Mapping[str, Tensor]:
-    """Divide scores by what the budget's cost falls by without one more unit of the group."""
+    if cost is None:
+        return scores
     kept = {name: int(mask.sum()) for name, mask in masks.items()}
-    whole = budget.total(kept)
-    result = dict(scores)
-    for name, count in kept.items():
-        if count > 1:  # else no unit of the group leaves
-            saved = whole - budget.total({**kept, name: count - 1})
-            result[name] = scores[name] / saved if saved > 0 else scores[name]
-    return result
+    return divide_by_costs(scores, unit_costs(kept, cost))
 
 
 def _select(

@@ -12,6 +12,7 @@ from systolith.prune import PruneError
 from systolith.prune.filters import (
     ChannelGroup,
     FilterBudget,
+    divide_by_costs,
     find_channel_groups,
     macs_after,
     select_filters,
@@ -123,8 +124,25 @@ def test_unit_costs_are_what_each_filter_saves() -> None:
     model = nn.Sequential(nn.Conv2d(2, 4, 1), nn.ReLU(), nn.Conv2d(4, 3, 1), nn.Conv2d(3, 5, 1))
     x = torch.zeros(1, 2, 2, 2)
     groups = find_channel_groups(model, x)
-    costs = unit_costs(groups, macs_after(model, groups, x))
+    macs = macs_after(model, groups, x)
+    costs = unit_costs({"0": 4, "2": 3}, macs)
     assert costs == {"0": pytest.approx(4 * (2 + 3)), "2": pytest.approx(4 * (4 + 5))}
+    fewer = unit_costs({"0": 4, "2": 1}, macs)
+    assert fewer == {"0": pytest.approx(4 * (2 + 1)), "2": 0.0}
+
+
+def test_unit_costs_are_means_over_steps() -> None:
+    costs = unit_costs({"a": 16, "b": 8}, lambda kept: 30 * -(-kept["a"] // 8) + 7)
+    assert costs == {"a": 2.0, "b": 0.0}
+
+
+def test_units_that_cost_nothing_stay_and_those_that_left_do_not_return() -> None:
+    scores = {"a": torch.tensor([3.0, -1.0]), "b": torch.tensor([0.0, -torch.inf])}
+    worth = divide_by_costs(scores, {"a": 2.0, "b": 0.0})
+    assert {name: value.tolist() for name, value in worth.items()} == {
+        "a": [1.5, -0.5],
+        "b": [torch.inf, -torch.inf],
+    }
 
 
 def test_ties_go_to_what_comes_first() -> None:

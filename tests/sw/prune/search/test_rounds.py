@@ -93,6 +93,21 @@ def test_keeps_the_worthiest_of_each_layer() -> None:
         assert torch.equal(mask.nonzero()[:, 0], best.sort().values)
 
 
+def test_filters_are_ranked_per_cost_even_if_one_of_them_saves_nothing() -> None:
+    def steps(kept: Mapping[str, int]) -> float:
+        return 1000.0 * -(-kept["conv1"] // 8) + -(-kept["conv2"] // 8) + kept["conv3"]
+
+    masks = prune_by_ensembles(
+        DigitsCNN(),
+        _split(),
+        FilterBudget(keep=0.6, cost=steps),
+        ensemble=EXACT,
+        losses=_losses,
+        rounds=1,
+    )
+    assert masks.kept == {"conv1": 8, "conv2": 32, "conv3": 32}
+
+
 @pytest.mark.parametrize("keep", [0.5, 1.0])
 def test_ratios_of_groups_are_reached_in_rounds_like_the_budget(keep: float) -> None:
     reports: list[EnsembleProgress] = []
