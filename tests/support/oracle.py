@@ -18,6 +18,7 @@ from systolith.network import (
     Overflow,
     Requantize,
     Rounding,
+    Table,
     Tensor,
 )
 
@@ -102,6 +103,16 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
                 )
                 for o, (row, bias) in enumerate(zip(layer.weight, layer.bias, strict=True))
             ]
+        case Table():
+            entries, low = layer.values.tolist(), inputs[0].type.low
+
+            def look_up(value: object) -> object:
+                if isinstance(value, list):
+                    return [look_up(part) for part in value]
+                assert isinstance(value, int)
+                return entries[value - low]
+
+            return [look_up(part) for part in x]
         case Add():
             other = values[1].tolist()
             zero_other = inputs[1].type.zero_point

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from systolith.network import (
     INPUT,
+    MAX_TABLE_BITS,
     ActType,
     Add,
     AllTaps,
@@ -33,6 +34,7 @@ from systolith.network import (
     Select,
     Shape,
     Strided,
+    Table,
     Taps,
     Tensor,
     WeightShape,
@@ -272,15 +274,25 @@ def networks(draw: st.DrawFn, max_layers: int = 5) -> IntegerNetwork:
     )
 
 
+@st.composite
+def tables(draw: st.DrawFn, act: ActType, name: str = "table", source: str = INPUT) -> Table:
+    """Tables of any values, for inputs of a type of at most 8 bits."""
+    output, rng = draw(act_types()), np.random.default_rng(draw(st.integers(0, 99)))
+    values = rng.integers(output.low, output.high + 1, 1 << act.bits)
+    return Table(name=name, input=source, values=values, output=output)
+
+
 def _layers(name: str, source: str, known: dict[str, Tensor]) -> st.SearchStrategy[Layer]:
     shape = known[source].shape
+    narrow = known[source].type.bits <= MAX_TABLE_BITS
+    table = tables(known[source].type, name, source) if narrow else st.nothing()
     peers = [other for other in known if known[other].shape == shape]
     add = st.sampled_from(peers).flatmap(lambda peer: adds(shape, name, (source, peer)))
     flatten = st.just(Flatten(name=name, input=source))
     if len(shape) == 1:
-        return linears(shape[0], name, source) | add | flatten
+        return linears(shape[0], name, source) | add | flatten | table
     pools = max_pools(shape, name, source) | avg_pools(shape, name, source)
-    return conv2ds(shape, name, source) | pools | add | flatten
+    return conv2ds(shape, name, source) | pools | add | flatten | table
 
 
 def _reading_input(layer: Layer) -> Layer:

@@ -15,6 +15,7 @@ from systolith.network import (
     Linear,
     Requantize,
     Strided,
+    Table,
     content_hash,
 )
 from systolith.plan import NetworkPlan, scale_bits
@@ -59,6 +60,9 @@ def _twin(rng: np.random.Generator, layer: Layer) -> Layer:
             )
         case AvgPool2d():
             return replace(layer, requantize=_requantize(rng, layer.requantize))
+        case Table():
+            low, high = layer.output.low, layer.output.high
+            return replace(layer, values=rng.integers(low, high + 1, layer.values.shape))
         case _:
             return layer
 

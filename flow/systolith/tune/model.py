@@ -10,14 +10,11 @@ from systolith.config import HardwareSection
 from systolith.devices import DEVICES, Budget, Family, Resources, variants_of
 from systolith.frontend import lower
 from systolith.network import (
-    Add,
-    AvgPool2d,
     Conv2d,
     Flatten,
     IntegerNetwork,
     KOutOfN,
     Linear,
-    MaxPool2d,
     NetworkError,
     Pattern,
     PerNeuron,
@@ -159,7 +156,7 @@ class HardwareModel:
         if isinstance(key, Workload):
             return OptionTable(conv_options(key, array_shapes(key), budget), budget)
         layer = network[key]
-        assert isinstance(layer, MaxPool2d | AvgPool2d | Add)
+        assert not isinstance(layer, Conv2d | Linear | Flatten)
         return OptionTable(other_options(network, layer, budget), budget)
 
     def _work(

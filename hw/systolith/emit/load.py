@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
-from systolith.gateware import AddContents, ConvContents, ParameterTable, PoolContents
+from systolith.gateware import (
+    AddContents,
+    ConvContents,
+    ParameterTable,
+    PoolContents,
+    TableContents,
+)
 from systolith.network import (
     Add,
     AvgPool2d,
@@ -14,6 +20,7 @@ from systolith.network import (
     Pattern,
     Requantize,
     Strided,
+    Table,
 )
 from systolith.plan import (
     AddPlan,
@@ -22,13 +29,14 @@ from systolith.plan import (
     NetworkPlan,
     PlanError,
     PoolPlan,
+    TablePlan,
     scale_bits,
     workload_of,
 )
 
 __all__ = ["load_bytes"]
 
-LOADED = ("weight", "bias", "mask", "multipliers")
+LOADED = ("weight", "bias", "mask", "multipliers", "values")
 """Fields of layers that a load may change. Parts of patterns and requantization may change too."""
 
 
@@ -95,6 +103,9 @@ def _tables(
             requantizer = PoolContents.of(engine, pool, loadable=True).requantizer
             means = PoolContents.of(engine, layer, loadable=True, requantizer=requantizer)
             yield from means.chain()
+        case TablePlan():
+            assert isinstance(layer, Table)
+            yield from TableContents.of(engine, layer).chain()
 
 
 def _with_taps(engine: ConvPlan, network: IntegerNetwork, layer: Conv2d | Linear) -> ConvPlan:

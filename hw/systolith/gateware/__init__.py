@@ -6,11 +6,17 @@ from systolith.gateware.array.pe import PE, PEShape
 from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray, weight_tables
 from systolith.gateware.cells import CellLibrary, Technology, technology_for
 from systolith.gateware.engines.add import AddEngine
-from systolith.gateware.engines.contents import AddContents, ConvContents, PoolContents
+from systolith.gateware.engines.contents import (
+    AddContents,
+    ConvContents,
+    PoolContents,
+    TableContents,
+)
 from systolith.gateware.engines.conv import ConvEngine
 from systolith.gateware.engines.pool import PoolEngine
 from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer
 from systolith.gateware.engines.requantizer_parameters import RequantizerShape
+from systolith.gateware.engines.table import TableEngine
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
 from systolith.gateware.pin_wrapper import PinWrapper
 from systolith.gateware.pipeline import Pipeline
@@ -53,6 +59,8 @@ __all__ = [
     "RequantizerShape",
     "RowReader",
     "Sequencer",
+    "TableContents",
+    "TableEngine",
     "Technology",
     "WindowWalker",
     "WindowWriter",

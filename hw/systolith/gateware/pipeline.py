@@ -8,10 +8,11 @@ from systolith.gateware.activations import act_stream
 from systolith.gateware.engines.add import AddEngine
 from systolith.gateware.engines.conv import ConvEngine
 from systolith.gateware.engines.pool import PoolEngine
+from systolith.gateware.engines.table import TableEngine
 from systolith.gateware.parameters import LOAD_BUS
 from systolith.gateware.streams.fork import Fork
 from systolith.gateware.streams.gearbox import Gearbox
-from systolith.network import INPUT, Add, AvgPool2d, Conv2d, Linear, MaxPool2d
+from systolith.network import INPUT, Add, AvgPool2d, Conv2d, Linear, MaxPool2d, Table
 from systolith.plan import (
     AddPlan,
     ConvPlan,
@@ -21,13 +22,14 @@ from systolith.plan import (
     NetworkPlan,
     PoolPlan,
     StagePlan,
+    TablePlan,
     output_ports,
     signal_name,
 )
 
 __all__ = ["Pipeline"]
 
-StageComponent = ConvEngine | PoolEngine | AddEngine | Gearbox | Fork
+StageComponent = ConvEngine | PoolEngine | AddEngine | TableEngine | Gearbox | Fork
 
 
 class Pipeline(wiring.Component):
@@ -118,6 +120,10 @@ class Pipeline(wiring.Component):
                 layer = self.plan.network[plan.name]
                 assert isinstance(layer, Add)
                 return AddEngine(plan, layer, loadable=self.plan.reloadable)
+            case TablePlan():
+                layer = self.plan.network[plan.name]
+                assert isinstance(layer, Table)
+                return TableEngine(plan, layer, loadable=self.plan.reloadable)
             case GearboxPlan():
                 return Gearbox(plan)
             case ForkPlan():

@@ -28,6 +28,7 @@ from systolith.plan.engines.requantizer_widths import (
     scale_bits,
     trailing_zeros,
 )
+from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.window import Window
 from systolith.plan.engines.workload import (
     Workload,
@@ -80,6 +81,7 @@ __all__ = [
     "Sketch",
     "StageGraph",
     "StagePlan",
+    "TablePlan",
     "Tap",
     "Timeline",
     "Window",

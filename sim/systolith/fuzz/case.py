@@ -30,6 +30,7 @@ from systolith.network import (
     PerNeuron,
     Rounding,
     Strided,
+    Table,
     content_hash,
     load,
     save,
@@ -55,7 +56,8 @@ MOST_ROWS, MOST_COLUMNS = 12, 8
 MOST_FRAMES = 3
 MAX_SEED = 9999
 CONTENTS = (
-    *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool", "addition"),
+    *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool"),
+    *("addition", "table"),
     *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
     *(
         "1-bit weights",
@@ -253,6 +255,8 @@ def _layer_features(layer: Layer) -> Iterator[str]:
             yield "global pool" if layer.kernel_size is None else "average pool"
         case Add():
             yield "addition"
+        case Table():
+            yield "table"
 
 
 def _pattern_features(pattern: Pattern) -> Iterator[str]:

@@ -24,6 +24,7 @@ from systolith.network import (
     Rounding,
     Shape,
     Strided,
+    Table,
     WeightShape,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "draw_convolution",
     "draw_linear",
     "draw_maximum",
+    "draw_table",
 ]
 
 MOST_KERNEL, MOST_STRIDE, MOST_FILTERS = 4, 3, 8
@@ -141,6 +143,17 @@ def draw_add(choices: Choices, name: str, sources: tuple[str, str], shape: Shape
         inputs=(first, second),
         multipliers=(choices.integer(1, (1 << 16) - 1), choices.integer(1, (1 << 16) - 1)),
         requantize=_draw_requantize(choices, shape[0], output, 16),
+        output=output,
+    )
+
+
+def draw_table(choices: Choices, name: str, source: str, act: ActType) -> Table:
+    """Draw a table of any values, for inputs of this type."""
+    output = draw_act_type(choices)
+    return Table(
+        name=name,
+        input=source,
+        values=choices.generator().integers(output.low, output.high + 1, 1 << act.bits),
         output=output,
     )
 

@@ -8,9 +8,12 @@ from systolith.fuzz.layers import (
     draw_convolution,
     draw_linear,
     draw_maximum,
+    draw_table,
 )
 from systolith.network import (
     INPUT,
+    MAX_TABLE_BITS,
+    ActType,
     Flatten,
     IntegerNetwork,
     Layer,
@@ -21,6 +24,8 @@ from systolith.network import (
 __all__ = ["NetworkDrawing", "draw_network"]
 
 CHANNELS = (1, 2, 3, 4, 5, 6, 8)
+TABLES = 10
+"""Percentage of layers that are tables, where the input is narrow enough."""
 PREFIXES = ("layer", "block.", "wire")
 
 
@@ -64,6 +69,7 @@ class NetworkDrawing:
         self.input = Tensor(shape, draw_act_type(choices))
         self.layers: list[Layer] = []
         self.shapes: dict[str, Shape] = {INPUT: shape}
+        self.types: dict[str, ActType] = {INPUT: self.input.type}
         self.flattened: set[str] = set()
 
     def draw(self, most_layers: int, additions: int) -> IntegerNetwork:
@@ -82,6 +88,8 @@ class NetworkDrawing:
         if partners and source not in self.flattened and choices.chance(additions):
             both = (source, choices.one_of(partners))
             self.append(draw_add(choices, self.next_name(), both, shape))
+        elif self._takes_table(source) and choices.chance(TABLES):
+            self.append(draw_table(choices, self.next_name(), source, self.types[source]))
         elif len(shape) == 1 or choices.chance(10):
             source, shape = self._flat(source)
             self.append(draw_linear(choices, self.next_name(), source, shape))
@@ -89,6 +97,10 @@ class NetworkDrawing:
             kind = choices.integer(1, 7)
             draw = draw_maximum if kind == 6 else draw_average if kind == 7 else draw_convolution
             self.append(draw(choices, self.next_name(), source, shape))
+
+    def _takes_table(self, source: str) -> bool:
+        """Whether a table can read a tensor; no engine has one for flattened tensors."""
+        return self.types[source].bits <= MAX_TABLE_BITS and source not in self.flattened
 
     def partners(self, source: str) -> list[str]:
         """List the tensors that can be added to a tensor; flattened tensors cannot."""
@@ -113,6 +125,7 @@ class NetworkDrawing:
         shape = layer.output_shape([self.shapes[name] for name in layer.inputs])
         self.layers.append(layer)
         self.shapes[layer.name] = shape
+        self.types[layer.name] = layer.output_type([self.types[name] for name in layer.inputs])
 
     def finish(self) -> IntegerNetwork:
         """Make all layers that nothing reads outputs, and sometimes others, in any order."""

@@ -29,6 +29,7 @@ from systolith.network import (
     Padding,
     Requantize,
     Rounding,
+    Table,
 )
 
 __all__ = ["ExportGraph", "Format"]
@@ -80,6 +81,10 @@ class ExportGraph:
                 self._requantize(layer, self._rescale(layer, self._add_average(layer)))
             case Add():
                 self._requantize(layer, self._rescale(layer, self._add_sum(layer)))
+            case Table():
+                result = self._add_table(layer)
+                rounding = Rounding.HALF_EVEN
+                self.real[layer.name] = self._quantize(layer.name, result, layer.output, rounding)
 
     def _add_weighted(self, layer: Weighted) -> str:
         """Write a convolution or matrix product; the multiplier joins the weights' scales."""
@@ -158,6 +163,21 @@ class ExportGraph:
             factor = self._add_constant(f"{layer.name}.factor", by)
             second = self._add_node("Mul", [second, factor], f"{layer.name}.second")
         return self._add_node("Add", [self.real[a], second], layer.name)
+
+    def _add_table(self, layer: Table) -> str:
+        """Write a table as a Gather: the real value of each output, by the integer of the input."""
+        act, name = self.network.tensors[layer.input].type, layer.name
+        unit = np.array(float(self.scales[layer.input]), np.float32)
+        first = np.array(act.zero_point - act.low, np.float32)
+        steps = [self.real[layer.input], self._add_constant(f"{name}.input_scale", unit)]
+        steps = [self._add_node("Div", steps, f"{name}.steps")]
+        steps = [*steps, self._add_constant(f"{name}.first", first)]
+        places = self._add_node("Add", steps, f"{name}.places")
+        places = self._add_node("Round", [places], f"{name}.rounded")
+        places = self._add_node("Cast", [places], f"{name}.index", to=TensorProto.INT64)
+        real = (layer.values - layer.output.zero_point) * float(self.scales[name])
+        table = self._add_constant(f"{name}.table", real.astype(np.float32))
+        return self._add_node("Gather", [table, places], name, axis=0)
 
     def _rescale(self, layer: Add | AvgPool2d, result: str) -> str:
         """Multiply a result to the scale of the layer's output, if that could not be chosen."""

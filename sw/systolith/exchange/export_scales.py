@@ -22,6 +22,7 @@ from systolith.network import (
     MaxPool2d,
     Requantize,
     Rounding,
+    Table,
 )
 
 __all__ = ["channel_factor", "channel_offset", "choose_offsets", "choose_scales"]
@@ -89,7 +90,7 @@ def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[
                 )
             case MaxPool2d() | Flatten():
                 relations.relate(layer.input, layer.name, Fraction(1))
-            case Conv2d() | Linear():
+            case Conv2d() | Linear() | Table():
                 pass
     at_input = Fraction(input_scale) / relations.factor[INPUT]
     return {

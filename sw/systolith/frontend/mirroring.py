@@ -12,6 +12,7 @@ from systolith.frontend.operators import (
     IntegerLinear,
     IntegerMaxPool2d,
     IntegerRequantizer,
+    IntegerTable,
 )
 from systolith.network import (
     ActType,
@@ -25,6 +26,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     Requantize,
+    Table,
 )
 from systolith.quant import Wiring
 
@@ -91,6 +93,8 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
             return IntegerMaxPool2d(
                 kernel_size=layer.kernel_size, stride=layer.stride, padding=layer.padding
             )
+        case Table():
+            return IntegerTable(_tensor(layer.values), network.inputs_of(layer)[0].type.low)
         case Flatten():
             return IntegerFlatten()
 

@@ -27,6 +27,7 @@ __all__ = [
     "IntegerLinear",
     "IntegerMaxPool2d",
     "IntegerRequantizer",
+    "IntegerTable",
 ]
 
 FLOAT32_INTEGERS = 1 << 24
@@ -237,6 +238,21 @@ class IntegerMaxPool2d(nn.Module):
         """(N, C, H, W) to (N, C, Ho, Wo)."""
         padded = _pad(x.double(), self.padding, -torch.inf)
         return F.max_pool2d(padded, self.kernel_size, self.stride).to(torch.int64)
+
+
+class IntegerTable(nn.Module):
+    """Function of one activation; `low` is the least integer of the input's type."""
+
+    values: Tensor
+
+    def __init__(self, values: Tensor, low: int) -> None:
+        super().__init__()
+        self.register_buffer("values", values.to(torch.int64))
+        self.low = low
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, ...) to (N, ...)."""
+        return torch.take(self.values, x - self.low)
 
 
 class IntegerFlatten(nn.Module):

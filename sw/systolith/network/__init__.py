@@ -19,6 +19,7 @@ from systolith.network.graph import INPUT, IntegerNetwork, identifier
 from systolith.network.grouped import UngroupedWeights, ungroup_pattern, ungroup_weights
 from systolith.network.layers import (
     ADDED_MULTIPLIER_BITS,
+    MAX_TABLE_BITS,
     MAX_WEIGHT_BITS,
     Add,
     AvgPool2d,
@@ -29,6 +30,7 @@ from systolith.network.layers import (
     MaxPool2d,
     Padding,
     Requantized,
+    Table,
 )
 from systolith.network.numbers import (
     MAX_ACT_BITS,
@@ -55,6 +57,7 @@ __all__ = [
     "MAX_MULTIPLIER_BITS",
     "MAX_OFFSET_BITS",
     "MAX_SHIFT",
+    "MAX_TABLE_BITS",
     "MAX_WEIGHT_BITS",
     "USUAL_MULTIPLIER_BITS",
     "ActType",
@@ -83,6 +86,7 @@ __all__ = [
     "Select",
     "Shape",
     "Strided",
+    "Table",
     "Taps",
     "Tensor",
     "UngroupedWeights",

@@ -19,6 +19,7 @@ from systolith.network import (
     KOutOfN,
     Pattern,
     Requantize,
+    Table,
     Tensor,
     forward,
 )
@@ -84,6 +85,18 @@ def test_loading_its_own_parameters_changes_nothing() -> None:
     network = small_network()
     plan = plan_network(network, multipliers=12, reloadable=True)
     _frames(plan, network, load_bytes(plan, network), 0)
+
+
+def test_tables_are_loaded() -> None:
+    act = ActType(bits=4, signed=True)
+    values = np.random.default_rng(0).integers(-8, 8, 16)
+    network = IntegerNetwork(
+        input=Tensor((2, 3, 3), act),
+        layers=(Table(name="table", input="input", values=values, output=act),),
+    )
+    plan = plan_network(network, reloadable=True)
+    other = twin(network, 1)
+    _frames(plan, other, load_bytes(plan, other), 0)
 
 
 def test_a_load_fits_every_design_with_the_same_circuit(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from systolith.network import (
     AvgPool2d,
     Conv2d,
     Flatten,
+    IntegerNetwork,
     KOutOfN,
     Layer,
     Linear,
@@ -24,6 +25,8 @@ from systolith.network import (
     Requantize,
     Shape,
     Strided,
+    Table,
+    Tensor,
 )
 from tests.support.strategies import conv2ds
 
@@ -489,3 +492,36 @@ def test_big_layers_are_made_quickly() -> None:
     start = time.process_time()
     conv(weight=weight, mask=mask, pattern=pattern)
     assert time.process_time() - start < 1.0
+
+
+UINT2 = ActType(bits=2, signed=False)
+
+
+def test_a_table_gives_the_value_of_each_integer() -> None:
+    act = ActType(bits=2, signed=True, zero_point=1)
+    table = Table(name="table", input="input", values=[3, 0, 2, 1], output=UINT2)
+    codes = np.arange(-2, 2)[None]
+    assert table.compute([codes], [Tensor((4,), act)]).tolist() == [[3, 0, 2, 1]]
+    assert table.output_type([act]) == UINT2
+    assert table.output_shape([(3, 2, 2)]) == (3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ([1, 2, 3], r"values must have shape \(2\*\*bits,\) for 1\.\.8 bits, got \(3,\)"),
+        (np.zeros(512, int), r"for 1\.\.8 bits, got \(512,\)"),
+        ([[1, 2], [1, 2]], r"got \(2, 2\)"),
+        ([0, 4], r"values must lie in 0\.\.3, got 0\.\.4"),
+        ([0.5, 1], "values must be integers, got float64"),
+    ],
+)
+def test_rejects_values_that_are_no_table(values: Any, problem: str) -> None:
+    with pytest.raises(NetworkError, match=problem):
+        Table(name="table", input="input", values=values, output=UINT2)
+
+
+def test_rejects_a_table_for_another_width() -> None:
+    table = Table(name="table", input="input", values=[3, 0, 2, 1], output=UINT2)
+    with pytest.raises(NetworkError, match="needs 256 values, one for each integer of 'input'"):
+        IntegerNetwork(input=Tensor((3,), INT8), layers=(table,))

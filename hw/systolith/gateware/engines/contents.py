@@ -19,17 +19,19 @@ from systolith.network import (
     AvgPool2d,
     Conv2d,
     Linear,
+    Table,
 )
 from systolith.plan import (
     AddPlan,
     ConvPlan,
     PoolPlan,
+    TablePlan,
     fold_bias,
     pack_weights,
     row_taps,
 )
 
-__all__ = ["MULTIPLIER_PAIR", "AddContents", "ConvContents", "PoolContents"]
+__all__ = ["MULTIPLIER_PAIR", "AddContents", "ConvContents", "PoolContents", "TableContents"]
 
 MULTIPLIER_PAIR = data.ArrayLayout(ADDED_MULTIPLIER_BITS, 2)
 """Multipliers of both inputs of an addition."""
@@ -184,3 +186,33 @@ class PoolContents:
     def chain(self) -> Iterator[ParameterTable]:
         """Yield the tables that a load fills, in order."""
         yield from self.parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableContents:
+    """Memories of a table.
+
+    Attributes
+    ----------
+    tables : tuple of ParameterTable
+        One for each lane, all with the same words: the values by the bits of the input.
+    """
+
+    tables: tuple[ParameterTable, ...]
+
+    @classmethod
+    def of(cls, plan: TablePlan, layer: Table) -> "TableContents":
+        """Lay out the values of a layer: those of negative integers behind the others."""
+        mask = (1 << plan.output.type.bits) - 1
+        by_code = np.roll(layer.values, plan.input.type.low)
+        words = tuple(int(value) & mask for value in by_code)
+        return cls(
+            tables=tuple(
+                ParameterTable(name=f"table_{lane}", width=plan.output.type.bits, words=words)
+                for lane in range(plan.lanes)
+            )
+        )
+
+    def chain(self) -> Iterator[ParameterTable]:
+        """Yield the tables that a load fills, in order."""
+        yield from self.tables

@@ -14,6 +14,7 @@ from systolith.plan.engines.array_shape import Feed, MultiplierKind
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.streams.stage_graph import WindowedEngine
 
 __all__ = [
@@ -189,7 +190,7 @@ def requantizer_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
     return Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
 
 
-def output_buffer_luts(plan: ConvPlan | AddPlan | PoolPlan) -> int:
+def output_buffer_luts(plan: ConvPlan | AddPlan | PoolPlan | TablePlan) -> int:
     """LUTs of the output buffer."""
     width = plan.lanes_out * plan.output.type.bits
     return Memories(count=1, depth=plan.fifo_depth, width=width).luts(written=True)

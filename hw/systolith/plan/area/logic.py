@@ -29,6 +29,7 @@ from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.latency import PREFETCHED
 from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import StagePlan
@@ -138,6 +139,8 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
         case AddPlan():
             bits = stage.lanes * stage.sum_bits
             return Counter({"add": 1, "add bits": bits}) + _ends(stage, reloadable)
+        case TablePlan():
+            return _table_luts(stage, reloadable)
         case ForkPlan():
             return Counter({"queue": len(stage.depths)}) + _queues(stage)
         case GearboxPlan():
@@ -156,6 +159,8 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
         case AddPlan():
             bits = stage.lanes * stage.sum_bits
             return Counter({"add": 1, "add bits": bits}) + requantizer_flip_flops(stage)
+        case TablePlan():
+            return Counter({"output": 1, "word bits": _table_register_bits(stage)})
         case ForkPlan():
             return Counter({"queue": len(stage.depths), "deep queue": sum(stage.deep)})
         case GearboxPlan():
@@ -176,6 +181,21 @@ def _pool_luts(plan: PoolPlan, reloadable: bool) -> Counter[str]:
     parts["RAM"] += output_buffer_luts(plan)
     parts["output"] = 1
     return parts
+
+
+def _table_luts(plan: TablePlan, reloadable: bool) -> Parts:
+    parts = Counter({"output": 1, "RAM": output_buffer_luts(plan)})
+    if plan.table_memory is MemoryKind.DISTRIBUTED:
+        parts["RAM" if reloadable else "ROM"] += plan.table_memories.luts(written=reloadable)
+    if reloadable:
+        parts["loading"] = plan.table_memories.load_luts
+    return parts
+
+
+def _table_register_bits(plan: TablePlan) -> int:
+    """Count the registers of addresses, and of values that block RAM does not contain."""
+    reads = 0 if plan.table_memory is MemoryKind.BLOCK else 2
+    return plan.lanes * (plan.input.type.bits + reads * plan.output.type.bits)
 
 
 def _queues(plan: ForkPlan) -> Counter[str]:

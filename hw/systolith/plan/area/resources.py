@@ -19,6 +19,7 @@ from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS
+from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import StagePlan
@@ -63,6 +64,9 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
         case AddPlan():
             dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
             return logic_used + Resources(dsps=2 * stage.lanes + dsps)
+        case TablePlan():
+            blocks = _blocks(stage.table_memories, stage.table_memory, block)
+            return logic_used + Resources(block_rams=blocks)
         case ForkPlan():
             return logic_used + Resources(block_rams=_queues(stage, block))
         case GearboxPlan():

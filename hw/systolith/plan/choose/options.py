@@ -4,7 +4,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from systolith.devices.budget import NOTHING, Budget, Resources
-from systolith.network import Add, AvgPool2d, IntegerNetwork, Layer, MaxPool2d
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    IntegerNetwork,
+    Layer,
+    Linear,
+    MaxPool2d,
+    Table,
+)
 from systolith.plan.area.resources import PartKinds, engine_resources, resources_of
 from systolith.plan.choose.arrays import array_shapes, least_cycles
 from systolith.plan.choose.solver import choose
@@ -16,6 +26,7 @@ from systolith.plan.engines.layer_engines import (
     plan_add,
     plan_conv,
     plan_pool,
+    plan_table,
 )
 from systolith.plan.engines.memory import MemoryKind
 from systolith.plan.engines.workload import Workload
@@ -104,7 +115,7 @@ def engine_options(
     others = {
         layer.name: other_options(network, layer, budget, reloadable=reloadable)
         for layer in network.layers
-        if isinstance(layer, MaxPool2d | AvgPool2d | Add)
+        if not isinstance(layer, Conv2d | Linear | Flatten)
     }
     shapes = {
         work.name: [fixed[work.name]] if work.name in fixed else array_shapes(work)
@@ -147,7 +158,7 @@ def conv_options(
 def other_options(
     network: IntegerNetwork, layer: Layer, budget: Budget, *, reloadable: bool = False
 ) -> list[EngineOption]:
-    """List the engines of a pool or an addition."""
+    """List the engines of a layer without a PE array."""
     return [
         EngineOption(engine, engine.cycles, resources_of(engine, budget.block, reloadable))
         for engine in _other_engines(network, layer, _windows(budget), reloadable)
@@ -227,6 +238,10 @@ def _other_engines(
                     yield replace(pool, window_memory=window)
             case Add():
                 yield plan_add(network, layer, lanes, reloadable=reloadable)
+            case Table():
+                table = plan_table(network, layer, lanes)
+                for memory in windows if reloadable else MemoryKind:
+                    yield replace(table, table_memory=memory)
 
 
 def _conv_engines(work: Workload, shapes: Iterable[ArrayShape]) -> Iterator[ConvPlan]:

@@ -18,7 +18,7 @@ from numba.core import caching
 from numpy.typing import NDArray
 
 __all__ = [
-    "ADD",
+    "COMBINE",
     "ENGINE",
     "FORK",
     "GEARBOX",
@@ -41,8 +41,9 @@ Records = NDArray[np.void]
 Record = Any
 """A record of a structured array."""
 
-ENGINE, GEARBOX, ADD, FORK, SINK = range(5)
-"""Kinds of stages; a sink is a consumer of one of the network's outputs."""
+ENGINE, GEARBOX, COMBINE, FORK, SINK = range(5)
+"""Kinds of stages. One that combines takes a transfer of each of its one or two inputs and offers
+one. A sink is a consumer of one of the network's outputs."""
 
 
 def _integers(*names: str) -> np.dtype[np.void]:
@@ -58,10 +59,11 @@ STAGE = _integers(
 )
 """Plan and state of a stage.
 
-`source`, `other`, `sink`: streams in, in, and out. `credit_spare`: transfers that may be promised
-while none has left. `first_...`: where the stage's part of another array begins. From `freeing` on
-the state: windows whose room is in use again, and that are finished; pixel and pass (or group) at
-hand; first cycle without steps; transfers promised; transfers in a gearbox's register.
+`source`, `other`, `sink`: streams in, in, and out; `other` is `source` if there is one input.
+`credit_spare`: transfers that may be promised while none has left. `first_...`: where the stage's
+part of another array begins. From `freeing` on the state: windows whose room is in use again, and
+that are finished; pixel and pass (or group) at hand; first cycle without steps; transfers promised;
+transfers in a gearbox's register.
 """
 STREAM = _integers("begin", "offers", "takes")
 """First transfer of a stream, and how many of its offers and takes are known."""
@@ -231,8 +233,8 @@ def _change_width(stage: Record, model: Model) -> bool:
 
 
 @jit
-def _add(stage: Record, model: Model) -> bool:
-    """Take a pair of transfers when both are offered and their sum has room."""
+def _combine(stage: Record, model: Model) -> bool:
+    """Take a transfer of each input when all are offered and their result has room."""
     first, second = model.streams[stage.source], model.streams[stage.other]
     sink = model.streams[stage.sink]
     left, right = model.transfers[first.begin :], model.transfers[second.begin :]
@@ -326,8 +328,8 @@ def evaluate_model(model: Model, neighbours: Ints) -> None:
                     progress = waiting[number] = True
             elif stage.kind == GEARBOX:
                 progress = _change_width(stage, model)
-            elif stage.kind == ADD:
-                progress = _add(stage, model)
+            elif stage.kind == COMBINE:
+                progress = _combine(stage, model)
             elif stage.kind == FORK:
                 progress = _copy(stage, model)
             else:

@@ -20,6 +20,7 @@ from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.latency import ARRIVE_LATENCY, CREDIT_LATENCY
 from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.window import Window
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
@@ -180,10 +181,10 @@ class _Tables:
                     "passes": len(groups),
                     "first_group": first,
                 }
-            case AddPlan():
+            case AddPlan() | TablePlan():
                 return common | {
-                    "kind": events.ADD,
-                    "other": sources[1],
+                    "kind": events.COMBINE,
+                    "other": sources[-1],
                     "latency": stage.latency,
                     "credit_latency": CREDIT_LATENCY,
                     "credit_spare": stage.fifo_depth - 1,

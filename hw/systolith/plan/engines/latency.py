@@ -14,6 +14,7 @@ __all__ = [
     "PREFETCHED",
     "READ_LATENCY",
     "SUM_LATENCY",
+    "TABLE_LATENCY",
     "requantize_latency",
 ]
 
@@ -34,6 +35,8 @@ COLLECT_LATENCY = 1
 """From a column's held result to the requantizer."""
 SUM_LATENCY = MULTIPLIER_LATENCY + 1
 """From a pair of transfers to their sum: products, then the sum."""
+TABLE_LATENCY = 3
+"""From a transfer to the values of its table: the address, and two registers of the memory."""
 POOL_LATENCY = 1
 """From the activations of a pool's last tap to its maximum or sum."""
 AROUND_MULTIPLIER = 5

@@ -12,6 +12,7 @@ from systolith.network import (
     AvgPool2d,
     IntegerNetwork,
     MaxPool2d,
+    Table,
     signed_bits,
 )
 from systolith.plan.engines.add_plan import AddPlan
@@ -19,10 +20,11 @@ from systolith.plan.engines.array_shape import ArrayShape, Feed
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.requantizer_widths import offset_bits, scale_bits
+from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.workload import Workload, image_of, window_of
 from systolith.plan.streams.stage_graph import EnginePlan
 
-__all__ = ["divisors", "narrow_input", "plan_add", "plan_conv", "plan_pool"]
+__all__ = ["divisors", "narrow_input", "plan_add", "plan_conv", "plan_pool", "plan_table"]
 
 
 def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) -> ConvPlan:
@@ -118,6 +120,16 @@ def plan_add(
         sum_bits=sum_bits,
         scale_bits=scale_bits(spec, reloadable=reloadable),
         offset_bits=offset_bits(sum_bits, biases, spec, reloadable=reloadable),
+    )
+
+
+def plan_table(network: IntegerNetwork, layer: Table, lanes: int) -> TablePlan:
+    """Plan a table that `lanes` channels at a time are looked up in."""
+    return TablePlan(
+        name=layer.name,
+        input=image_of(network, layer),
+        output=network.tensors[layer.name],
+        lanes=lanes,
     )
 
 

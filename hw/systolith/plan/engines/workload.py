@@ -24,6 +24,7 @@ from systolith.network import (
     MaxPool2d,
     PerNeuron,
     Strided,
+    Table,
     Tensor,
     signed_bits,
 )
@@ -221,12 +222,15 @@ def unsupported_layers(network: IntegerNetwork) -> Iterator[str]:
 
 def engine_problems(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
     """Say why no engine computes this layer; yield nothing if one does."""
-    if isinstance(layer, Add) and any(
+    if isinstance(layer, Add | Table) and any(
         network.tensors[name].shape != image_of(network, layer, port).shape[:1]
         for port, name in enumerate(layer.inputs)
         if len(network.tensors[name].shape) == 1
     ):
-        yield f"layer '{layer.name}': no engine adds flattened images; flatten after adding"
+        does = "adds flattened images; flatten after adding"
+        if isinstance(layer, Table):
+            does = "looks up values of flattened images; flatten behind the table"
+        yield f"layer '{layer.name}': no engine {does}"
     if isinstance(layer, Conv2d | Linear):
         yield from _unsupported_pattern(layer)
 

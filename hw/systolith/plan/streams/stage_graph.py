@@ -10,6 +10,7 @@ from systolith.network import INPUT, identifier
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
+from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 
@@ -23,8 +24,8 @@ underscores behind it. Verilog keywords are not reserved: Amaranth escapes them.
 """
 
 WindowedEngine = ConvPlan | PoolPlan
-EnginePlan = ConvPlan | PoolPlan | AddPlan
-StagePlan = ConvPlan | PoolPlan | AddPlan | GearboxPlan | ForkPlan
+EnginePlan = ConvPlan | PoolPlan | AddPlan | TablePlan
+StagePlan = EnginePlan | GearboxPlan | ForkPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     Rounding,
+    Table,
     Tensor,
     apply_layer,
     requantize,
@@ -99,6 +100,10 @@ def bound_results(
             low = apply([bounds.low for bounds in values])
             high = apply([bounds.high for bounds in values])
             return Bounds(value=value, low=low, high=high)
+        case Table():
+            if not values[0].known:
+                return None
+            return Bounds.of(apply_layer(layer, [values[0].value], inputs))
         case Conv2d() | Linear() | Add() | AvgPool2d():
             if not all(bounds.known for bounds in values):
                 return None

@@ -19,9 +19,11 @@ from systolith.network.layers.conv2d import Conv2d
 from systolith.network.layers.flatten import Flatten
 from systolith.network.layers.linear import Linear
 from systolith.network.layers.max_pool2d import MaxPool2d
+from systolith.network.layers.table import MAX_TABLE_BITS, Table
 
 __all__ = [
     "ADDED_MULTIPLIER_BITS",
+    "MAX_TABLE_BITS",
     "MAX_WEIGHT_BITS",
     "Add",
     "AvgPool2d",
@@ -32,8 +34,9 @@ __all__ = [
     "MaxPool2d",
     "Padding",
     "Requantized",
+    "Table",
 ]
 
 Requantized = Conv2d | Linear | Add | AvgPool2d
 """Layers with ``accumulate(values, inputs)`` and ``accumulator_range(inputs)``."""
-Layer = Requantized | MaxPool2d | Flatten
+Layer = Requantized | MaxPool2d | Table | Flatten
