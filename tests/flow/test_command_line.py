@@ -157,13 +157,14 @@ def test_unsupported_modules_are_listed_together(tmp_path: Path) -> None:
         tmp_path / "odd_network.py",
         "from torch import nn\n"
         "def make():\n"
-        "    return nn.Sequential(nn.Conv2d(1, 8, 3, dilation=2), nn.GELU(), nn.Flatten(),\n"
+        "    return nn.Sequential(nn.Conv2d(1, 8, 5, padding_mode='circular'),\n"
+        "                         nn.GELU(), nn.Flatten(),\n"
         "                         nn.Linear(128, 10), nn.Sigmoid())\n",
     )
     path = _write(tmp_path / "x.toml", TINY.replace("digits_cnn", "odd_network:make"))
     code, _, said = _run("train", path, "-o", tmp_path / "out")
     assert code == 2
-    for text in ("dilation", "GELU", "Sigmoid"):
+    for text in ("padding_mode", "GELU", "Sigmoid"):
         assert text in said
 
 

@@ -235,7 +235,7 @@ def test_refused_file_leaves_nothing_and_names_every_problem(tmp_path: Path) -> 
     export_onnx(_tiny(), tmp_path / "model.onnx", Format.QONNX)
     broken = onnx.load(tmp_path / "model.onnx")
     (conv,) = (node for node in broken.graph.node if node.op_type == "Conv")
-    conv.attribute.append(onnx.helper.make_attribute("dilations", [2, 2]))
+    conv.attribute.append(onnx.helper.make_attribute("dilations", [0, 2]))
     extra = [
         onnx.helper.make_node("HardSwish", [broken.graph.output[0].name], ["s"], name="odds"),
         onnx.helper.make_node("Tanh", [broken.graph.output[0].name], ["t"], name="bend"),
@@ -249,7 +249,7 @@ def test_refused_file_leaves_nothing_and_names_every_problem(tmp_path: Path) -> 
     code, shown, said = _run("import", tmp_path / "broken.onnx", "-o", tmp_path / "out", "--json")
     assert (code, shown) == (2, "")
     for text in (
-        "'conv' (Conv): is dilated",
+        "'conv' (Conv): has dilations [0, 2]",
         "'odds' (HardSwish): not supp",
         "'bend' (Tanh): not s",
     ):

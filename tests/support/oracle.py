@@ -60,8 +60,8 @@ def layer_terms(layer: Conv2d, image: Image, f: int, y: int, x: int, zero: int) 
     _, per_filter, kh, kw = layer.weight.shape
     first = 0 if layer.groups == 1 else f // (len(layer.weight) // layer.groups)
     for c, i, j in product(range(per_filter), range(kh), range(kw)):
-        row = y * layer.stride[0] + i - layer.padding[0]
-        column = x * layer.stride[1] + j - layer.padding[2]
+        row = y * layer.stride[0] + i * layer.dilation[0] - layer.padding[0]
+        column = x * layer.stride[1] + j * layer.dilation[1] - layer.padding[2]
         channel = image[first + c]
         if 0 <= row < len(channel) and 0 <= column < len(channel[0]):
             terms.append(int(layer.weight[f, c, i, j]) * (channel[row][column] - zero))
@@ -72,10 +72,11 @@ def window(image: Image, c: int, y: int, x: int, layer: MaxPool2d | AvgPool2d) -
     """All values that one window of a pool reads, those of padding left out."""
     height, width = len(image[c]), len(image[c][0])
     kh, kw = layer.kernel_size or (height, width)
+    down, right = layer.dilation if isinstance(layer, MaxPool2d) else (1, 1)
     values = []
     for i, j in product(range(kh), range(kw)):
-        row = y * layer.stride[0] + i - layer.padding[0]
-        column = x * layer.stride[1] + j - layer.padding[2]
+        row = y * layer.stride[0] + i * down - layer.padding[0]
+        column = x * layer.stride[1] + j * right - layer.padding[2]
         if 0 <= row < height and 0 <= column < width:
             values.append(image[c][row][column])
     return values

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from systolith.network import (
@@ -160,19 +161,29 @@ def weights(draw: st.DrawFn, shape: WeightShape, max_bits: int = 16) -> Weights:
 
 @st.composite
 def windows(
-    draw: st.DrawFn, shape: Shape, kernel: tuple[int, int] | None = None
+    draw: st.DrawFn,
+    shape: Shape,
+    kernel: tuple[int, int] | None = None,
+    dilation: tuple[int, int] = (1, 1),
 ) -> tuple[tuple[int, int], tuple[int, int], Padding]:
     """Kernel, stride and padding that fit an image (C, H, W)."""
     sizes, before, after = [], [], []
     for axis in range(2):
         size = kernel[axis] if kernel else draw(st.integers(1, min(4, shape[axis + 1] + 2)))
-        low = draw(st.integers(0, size - 1))
-        least = max(0, size - shape[axis + 1] - low)
+        reach = (size - 1) * dilation[axis] + 1
+        low = draw(st.integers(0, reach - 1))
+        least = max(0, reach - shape[axis + 1] - low)
         sizes.append(size)
         before.append(low)
-        after.append(draw(st.integers(least, size - 1)))
+        after.append(draw(st.integers(least, reach - 1)))
     stride = (draw(st.integers(1, 3)), draw(st.integers(1, 3)))
     return (sizes[0], sizes[1]), stride, (before[0], after[0], before[1], after[1])
+
+
+def dilations() -> st.SearchStrategy[tuple[int, int]]:
+    """Distances between taps, often 1."""
+    distances = st.sampled_from([1, 1, 2, 3])
+    return st.tuples(distances, distances)
 
 
 @st.composite
@@ -181,11 +192,18 @@ def conv2ds(draw: st.DrawFn, shape: Shape, name: str = "conv", source: str = INP
     channels = shape[0]
     depthwise = draw(st.booleans())
     filters = channels * draw(st.integers(1, 3)) if depthwise else draw(st.integers(1, 6))
-    kernel, stride, padding = draw(windows(shape))
+    dilation = draw(dilations())
+    kernel, stride, padding = draw(windows(shape, dilation=dilation))
     part = draw(weights((filters, 1 if depthwise else channels, *kernel)))
     groups = channels if depthwise else 1
     return Conv2d(
-        name=name, input=source, stride=stride, padding=padding, groups=groups, **part.fields()
+        name=name,
+        input=source,
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        dilation=dilation,
+        **part.fields(),
     )
 
 
@@ -201,8 +219,18 @@ def linears(draw: st.DrawFn, features: int, name: str = "fc", source: str = INPU
 
 @st.composite
 def max_pools(draw: st.DrawFn, shape: Shape, name: str = "pool", source: str = INPUT) -> MaxPool2d:
-    kernel, stride, padding = draw(windows(shape))
-    return MaxPool2d(name=name, input=source, kernel_size=kernel, stride=stride, padding=padding)
+    dilation = draw(dilations())
+    kernel, stride, padding = draw(windows(shape, dilation=dilation))
+    pool = MaxPool2d(
+        name=name,
+        input=source,
+        kernel_size=kernel,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+    )
+    assume(not list(pool.problems([shape])))
+    return pool
 
 
 @st.composite

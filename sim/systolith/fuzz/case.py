@@ -57,7 +57,7 @@ MOST_FRAMES = 3
 MAX_SEED = 9999
 CONTENTS = (
     *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool"),
-    *("addition", "table"),
+    *("addition", "table", "dilated"),
     *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
     *(
         "1-bit weights",
@@ -247,10 +247,14 @@ def _layer_features(layer: Layer) -> Iterator[str]:
     match layer:
         case Conv2d():
             yield "convolution" if layer.groups == 1 else "depthwise"
+            if layer.dilation != (1, 1):
+                yield "dilated"
         case Linear():
             yield "linear"
         case MaxPool2d():
             yield "max pool"
+            if layer.dilation != (1, 1):
+                yield "dilated"
         case AvgPool2d():
             yield "global pool" if layer.kernel_size is None else "average pool"
         case Add():

@@ -1,5 +1,6 @@
 """Draw layers of every kind, with any pattern that the engines compute and any integer types."""
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
@@ -26,6 +27,7 @@ from systolith.network import (
     Strided,
     Table,
     WeightShape,
+    reach_of,
 )
 
 __all__ = [
@@ -38,7 +40,7 @@ __all__ = [
     "draw_table",
 ]
 
-MOST_KERNEL, MOST_STRIDE, MOST_FILTERS = 4, 3, 8
+MOST_KERNEL, MOST_STRIDE, MOST_DILATION, MOST_FILTERS = 4, 3, 3, 8
 MOST_WEIGHT_BITS, USUAL_WEIGHT_BITS = 16, 8
 BIAS_BITS, MOST_SHIFT, MOST_MULTIPLIER = 40, 47, (1 << 16) - 1
 TIED_SHIFT, TIED_MULTIPLIER = 6, 9
@@ -61,10 +63,12 @@ def draw_convolution(
         Whether height and width of the output must equal those of the input.
     """
     kernel = _draw_kernel(choices, shape)
+    dilation = _draw_dilation(choices)
+    reach = reach_of(kernel, dilation)
     if same_size:
-        stride, padding = (1, 1), _draw_even_padding(choices, kernel)
+        stride, padding = (1, 1), _draw_even_padding(choices, reach)
     else:
-        stride, padding = _draw_stride(choices), _draw_padding(choices, kernel)
+        stride, padding = _draw_stride(choices), _draw_padding(choices, reach, shape)
     depthwise = choices.chance(25)
     filters = shape[0] * choices.integer(1, 3) if depthwise else choices.integer(1, MOST_FILTERS)
     weights = (filters, 1 if depthwise else shape[0], *kernel)
@@ -84,6 +88,7 @@ def draw_convolution(
         groups=shape[0] if depthwise else 1,
         pattern=pattern,
         mask=None if pattern.is_dense else mask,
+        dilation=dilation,
     )
 
 
@@ -109,13 +114,19 @@ def draw_linear(choices: Choices, name: str, source: str, shape: Shape) -> Linea
 def draw_maximum(choices: Choices, name: str, source: str, shape: Shape) -> MaxPool2d:
     """Draw a max pool."""
     kernel = _draw_kernel(choices, shape)
-    return MaxPool2d(
+    dilation = _draw_dilation(choices)
+    pool = MaxPool2d(
         name=name,
         input=source,
         kernel_size=kernel,
         stride=_draw_stride(choices),
-        padding=_draw_padding(choices, kernel),
+        padding=_draw_padding(choices, reach_of(kernel, dilation), shape),
+        dilation=dilation,
     )
+    # Where a window of a dilated kernel would read padding only, the kernel is not dilated.
+    if not list(pool.problems([shape])):
+        return pool
+    return replace(pool, dilation=(1, 1), padding=_draw_padding(choices, kernel, shape))
 
 
 def draw_average(choices: Choices, name: str, source: str, shape: Shape) -> AvgPool2d:
@@ -130,7 +141,7 @@ def draw_average(choices: Choices, name: str, source: str, shape: Shape) -> AvgP
         output=output,
         kernel_size=kernel,
         stride=(1, 1) if kernel is None else _draw_stride(choices),
-        padding=(0, 0, 0, 0) if kernel is None else _draw_padding(choices, kernel),
+        padding=(0, 0, 0, 0) if kernel is None else _draw_padding(choices, kernel, shape),
     )
 
 
@@ -170,10 +181,19 @@ def _draw_stride(choices: Choices) -> tuple[int, int]:
     return choices.integer(1, MOST_STRIDE), choices.integer(1, MOST_STRIDE)
 
 
-def _draw_padding(choices: Choices, kernel: tuple[int, int]) -> Padding:
-    high, wide = (size - 1 for size in kernel)
-    top, bottom = choices.integer(0, high), choices.integer(0, high)
-    return top, bottom, choices.integer(0, wide), choices.integer(0, wide)
+def _draw_dilation(choices: Choices) -> tuple[int, int]:
+    if choices.chance(75):
+        return 1, 1
+    return choices.integer(1, MOST_DILATION), choices.integer(1, MOST_DILATION)
+
+
+def _draw_padding(choices: Choices, reach: tuple[int, int], shape: Shape) -> Padding:
+    """Draw padding below the reach of a kernel, and enough for one window."""
+    sides: list[int] = []
+    for size, length in zip(reach, shape[1:], strict=True):
+        before = choices.integer(0, size - 1)
+        sides += [before, choices.integer(max(0, size - length - before), size - 1)]
+    return sides[0], sides[1], sides[2], sides[3]
 
 
 def _draw_even_padding(choices: Choices, kernel: tuple[int, int]) -> Padding:

@@ -331,11 +331,14 @@ def _window(layer: Conv2d | AvgPool2d | MaxPool2d) -> Mapping[str, Sequence[int]
     padding: Padding = layer.padding
     top, bottom, left, right = padding
     assert layer.kernel_size is not None
-    return {
+    window = {
         "kernel_shape": list(layer.kernel_size),
         "strides": list(layer.stride),
         "pads": [top, left, bottom, right],
     }
+    if not isinstance(layer, AvgPool2d) and layer.dilation != (1, 1):
+        window["dilations"] = list(layer.dilation)
+    return window
 
 
 def _storage(bits: int, signed: bool) -> type[np.int8 | np.int16 | np.uint8 | np.uint16]:

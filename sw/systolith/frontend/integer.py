@@ -196,6 +196,7 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
                 stride=layer.stride,
                 padding=layer.padding,
                 groups=layer.groups,
+                dilation=layer.dilation,
             )
         case QuantLinear():
             linear = layer.integers(steps[0])
@@ -212,7 +213,10 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
             )
         case QuantMaxPool2d():
             return IntegerMaxPool2d(
-                kernel_size=layer.kernel_size, stride=layer.stride, padding=layer.padding
+                kernel_size=layer.kernel_size,
+                stride=layer.stride,
+                padding=layer.padding,
+                dilation=layer.dilation,
             )
         case QuantFlatten():
             return IntegerFlatten()

@@ -112,6 +112,7 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
                 stride=layer.stride,
                 padding=layer.padding,
                 groups=whole.groups,
+                dilation=layer.dilation,
                 pattern=whole.pattern,
                 mask=whole.mask,
             )
@@ -155,6 +156,7 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
                 kernel_size=layer.kernel_size,
                 stride=layer.stride,
                 padding=layer.padding,
+                dilation=layer.dilation,
             )
         case QuantFlatten():
             return Flatten(name=name, input=source)

@@ -68,6 +68,7 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
                 stride=layer.stride,
                 padding=layer.padding,
                 groups=layer.groups,
+                dilation=layer.dilation,
                 zero_point=zeros[0],
             )
         case Linear():
@@ -91,7 +92,10 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
             )
         case MaxPool2d():
             return IntegerMaxPool2d(
-                kernel_size=layer.kernel_size, stride=layer.stride, padding=layer.padding
+                kernel_size=layer.kernel_size,
+                stride=layer.stride,
+                padding=layer.padding,
+                dilation=layer.dilation,
             )
         case Table():
             return IntegerTable(_tensor(layer.values), network.inputs_of(layer)[0].type.low)

@@ -119,6 +119,7 @@ class IntegerConv2d(nn.Module):
         stride: tuple[int, int],
         padding: Padding,
         groups: int,
+        dilation: tuple[int, int] = (1, 1),
         zero_point: int = 0,
     ) -> None:
         super().__init__()
@@ -128,6 +129,7 @@ class IntegerConv2d(nn.Module):
         self.stride = stride
         self.padding = padding
         self.groups = groups
+        self.dilation = dilation
         self.zero_point = zero_point
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,7 +137,11 @@ class IntegerConv2d(nn.Module):
         centred = _pad(x - self.zero_point, self.padding, 0)
         dtype = self._exact_type(centred)
         sums = F.conv2d(
-            centred.to(dtype), self.weight.to(dtype), stride=self.stride, groups=self.groups
+            centred.to(dtype),
+            self.weight.to(dtype),
+            stride=self.stride,
+            dilation=self.dilation,
+            groups=self.groups,
         )
         acc = _as_integers(sums) + self.bias[:, None, None]
         requantized: Tensor = self.requantizer(acc)
@@ -227,17 +233,24 @@ class IntegerMaxPool2d(nn.Module):
     """Max pool; padding never wins."""
 
     def __init__(
-        self, *, kernel_size: tuple[int, int], stride: tuple[int, int], padding: Padding
+        self,
+        *,
+        kernel_size: tuple[int, int],
+        stride: tuple[int, int],
+        padding: Padding,
+        dilation: tuple[int, int] = (1, 1),
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
+        self.dilation = dilation
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, Ho, Wo)."""
         padded = _pad(x.double(), self.padding, -torch.inf)
-        return F.max_pool2d(padded, self.kernel_size, self.stride).to(torch.int64)
+        greatest = F.max_pool2d(padded, self.kernel_size, self.stride, dilation=self.dilation)
+        return greatest.to(torch.int64)
 
 
 class IntegerTable(nn.Module):

@@ -31,6 +31,7 @@ from systolith.network.layers import (
     Padding,
     Requantized,
     Table,
+    reach_of,
 )
 from systolith.network.numbers import (
     MAX_ACT_BITS,
@@ -98,6 +99,7 @@ __all__ = [
     "forward",
     "identifier",
     "load",
+    "reach_of",
     "requantize",
     "save",
     "signed_bits",

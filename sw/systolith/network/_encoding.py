@@ -35,8 +35,10 @@ _LAYERS = get_args(Layer)
 _PARTS = (ActType, Requantize, Pattern, Dense, KOutOfN, PerNeuron, AllTaps, Strided)
 _TYPES = MappingProxyType({kind.__name__: kind for kind in (*_LAYERS, *_PARTS)})
 _ENUMS = MappingProxyType({kind.__name__: kind for kind in (Rounding, Overflow, Granularity)})
-_LATER = MappingProxyType({"Requantize": ("offset",)})
-"""Fields that early files of this version do not have; they are left out if they are None."""
+_LATER = MappingProxyType(
+    {"Requantize": ("offset",), "Conv2d": ("dilation",), "MaxPool2d": ("dilation",)}
+)
+"""Fields that early files of this version do not have; they are left out at their default."""
 _NETWORK = ("name", "input", "layers", "outputs")
 _TENSOR = ("shape", "type")
 
@@ -89,9 +91,11 @@ def _encode(value: Any, where: str, tensors: Tensors) -> Any:
         kind = type(value).__name__
         encoded = {"kind": kind}
         for part in fields(value):
-            if part.name in _LATER.get(kind, ()) and getattr(value, part.name) is None:
+            given = getattr(value, part.name)
+            later = part.name in _LATER.get(kind, ())
+            if later and not isinstance(given, np.ndarray) and given == part.default:
                 continue
-            encoded[part.name] = _encode(getattr(value, part.name), f"{where}.{part.name}", tensors)
+            encoded[part.name] = _encode(given, f"{where}.{part.name}", tensors)
         return encoded
     if isinstance(value, Enum):
         return {"enum": type(value).__name__, "value": value.value}

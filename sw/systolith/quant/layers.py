@@ -93,16 +93,23 @@ class QuantMaxPool2d(nn.Module):
     """Max pool of quantized values. Padding never wins."""
 
     def __init__(
-        self, *, kernel_size: tuple[int, int], stride: tuple[int, int], padding: Padding
+        self,
+        *,
+        kernel_size: tuple[int, int],
+        stride: tuple[int, int],
+        padding: Padding,
+        dilation: tuple[int, int] = (1, 1),
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
+        self.dilation = dilation
 
     def forward(self, x: Tensor) -> Tensor:
         """Maximum of windows; (N, C, H, W) to (N, C, Ho, Wo)."""
-        return F.max_pool2d(pad(x, self.padding, -torch.inf), self.kernel_size, self.stride)
+        padded = pad(x, self.padding, -torch.inf)
+        return F.max_pool2d(padded, self.kernel_size, self.stride, dilation=self.dilation)
 
 
 class QuantFlatten(nn.Module):

@@ -173,6 +173,7 @@ class _Builder:
                     kernel_size=operation.kernel_size,
                     stride=operation.stride,
                     padding=operation.padding,
+                    dilation=operation.dilation,
                 )
             case ToVectors():
                 return QuantFlatten()

@@ -120,7 +120,7 @@ class QuantConv2d(_Weighted):
     Parameters
     ----------
     conv : nn.Conv2d
-        Without dilation; batch norm already folded. Its own padding is ignored.
+        Batch norm already folded. Its own padding is ignored.
     padding : Padding
         Rows and columns of zeros at top, bottom, left, right.
     activation : Activation
@@ -154,14 +154,16 @@ class QuantConv2d(_Weighted):
         )
         self.stride = (conv.stride[0], conv.stride[1])
         self.padding = padding
+        self.dilation = (conv.dilation[0], conv.dilation[1])
         self.groups = conv.groups
 
     def apply_weights(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Convolve with any weights of this layer's shape; (N, C, H, W) to (N, F, Ho, Wo)."""
         top, bottom, left, right = self.padding
-        if top == bottom and left == right:
-            return F.conv2d(x, weight, bias, self.stride, (top, left), groups=self.groups)
-        return F.conv2d(pad(x, self.padding), weight, bias, self.stride, groups=self.groups)
+        around = (top, left)
+        if top != bottom or left != right:
+            x, around = pad(x, self.padding), (0, 0)
+        return F.conv2d(x, weight, bias, self.stride, around, self.dilation, self.groups)
 
 
 class QuantLinear(_Weighted):

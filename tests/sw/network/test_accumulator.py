@@ -50,8 +50,8 @@ def extreme_image(
     for c in range(per_filter):
         for i in range(kh):
             for j in range(kw):
-                row = y * layer.stride[0] + i - layer.padding[0]
-                column = x * layer.stride[1] + j - layer.padding[2]
+                row = y * layer.stride[0] + i * layer.dilation[0] - layer.padding[0]
+                column = x * layer.stride[1] + j * layer.dilation[1] - layer.padding[2]
                 if 0 <= row < shape[1] and 0 <= column < shape[2]:
                     up = layer.weight[f, c, i, j] * sign > 0
                     image[first + c, row, column] = act.high if up else act.low

@@ -112,6 +112,7 @@ def test_convolution_equals_pytorch(
         torch.tensor(layer.weight).double(),
         torch.tensor(layer.bias).double(),
         stride=layer.stride,
+        dilation=layer.dilation,
         groups=layer.groups,
     )
     expected = requantize(as_integers(acc), layer.requantize, layer.output)
@@ -138,7 +139,10 @@ def test_pools_equal_pytorch(
     x = images(tensor, rng, 3)
     pool = data.draw(max_pools(shape))
     most = torch.nn.functional.max_pool2d(
-        padded(x, pool.padding, -torch.inf), pool.kernel_size, pool.stride
+        padded(x, pool.padding, -torch.inf),
+        pool.kernel_size,
+        pool.stride,
+        dilation=pool.dilation,
     )
     assert np.array_equal(apply_layer(pool, [x], [tensor]), as_integers(most))
     average = data.draw(avg_pools(shape))

@@ -314,8 +314,8 @@ def rewrite(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
             r"layer 'conv': needs the field 'stride', which is missing$",
         ),
         (
-            lambda d: d["layers"][0].update(dilation=1),
-            r"layer 'conv': has an unknown field 'dilation'$",
+            lambda d: d["layers"][0].update(dilatation=1),
+            r"layer 'conv': has an unknown field 'dilatation'$",
         ),
         (
             lambda d: d["layers"][0]["weight"].update(tensor="x"),

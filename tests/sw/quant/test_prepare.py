@@ -248,7 +248,7 @@ def test_problems_behind_a_refused_call_are_reported_too() -> None:
         nn.Conv2d(1, 2, 3),
         nn.Softplus(),
         nn.ReLU(),
-        nn.Conv2d(2, 2, 3, dilation=2),
+        nn.Conv2d(2, 2, 5, padding_mode="circular"),
         nn.Tanh(),
         nn.BatchNorm2d(2),
         nn.MaxPool2d(2, ceil_mode=True),
@@ -262,7 +262,7 @@ def test_problems_behind_a_refused_call_are_reported_too() -> None:
         prepare(model, torch.rand(4, 1, 11, 11) - 0.5, config)
     parts = [
         "'1' (Softplus): supported are",
-        "'3' (Conv2d): needs dilation 1",
+        "'3' (Conv2d): needs padding_mode 'zeros'",
         "'4' (Tanh): supported are",
         "'6' (MaxPool2d): ",
         "bits must name a layer",

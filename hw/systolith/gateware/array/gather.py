@@ -103,7 +103,7 @@ class GatherPE(wiring.Component):
         step = delay(m, self.step_i, ParameterMemory.LATENCY, "step", reset_less=True)
         positions, pixel_words = plan.window.positions, plan.words_per_pixel
         offsets = Array(
-            (row * plan.window.width + column) * pixel_words % plan.buffer_depth
+            plan.window.offset(row, column) * pixel_words % plan.buffer_depth
             for row, column in positions
         )
         inside = Array(step.rows[row] & step.columns[column] for row, column in positions)

@@ -125,7 +125,7 @@ def tap_table(plan: WindowedEngine, taps: Sequence[Tap], name: str = "taps") -> 
     layout = tap_layout(plan)
     words = []
     for tap in taps:
-        pixel = tap.row * plan.window.width + tap.column
+        pixel = plan.window.offset(tap.row, tap.column)
         offset = (pixel * plan.words_per_pixel + tap.word) % plan.buffer_depth
         word = layout.const({"offset": offset, "row": tap.row, "column": tap.column})
         words.append(word.as_bits())

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from systolith.gateware.window.raster import Raster
 from systolith.plan import WindowedEngine
 
-__all__ = ["FreedCounter", "WindowWalker", "window_layout"]
+__all__ = ["FreedCounter", "WindowWalker", "tap_bits", "window_layout"]
 
 
 def window_layout(plan: WindowedEngine) -> data.StructLayout:
@@ -55,8 +55,7 @@ class WindowWalker(wiring.Component):
         """Follow the raster; address and pixel count move by constants of each position."""
         m = Module()
         plan, window = self.plan, self.plan.window
-        (kh, kw), (sh, sw), (top, _, left, _) = window.kernel, window.stride, window.padding
-        rows, columns = window.output_size
+        (kh, kw), (rows, columns) = window.kernel, window.output_size
         following = Signal()
         raster = Raster(m, window.output_size, following)
         origins = [window.origin(row, column) for row in range(rows) for column in range(columns)]
@@ -64,10 +63,8 @@ class WindowWalker(wiring.Component):
         address = Signal(range(depth), init=origins[0] * words % depth)
         needed = Signal(plan.position_bits, init=next(window.needed()))
         position = Signal(window_layout(plan), name="found")
-        inside_rows = [_inside(row * sh - top, kh, window.height) for row in range(rows)]
-        inside_columns = [
-            _inside(column * sw - left, kw, window.width) for column in range(columns)
-        ]
+        inside_rows = [tap_bits(taps) for taps in window.rows_inside]
+        inside_columns = [tap_bits(taps) for taps in window.columns_inside]
         m.d.comb += [
             following.eq(self.o.ready | ~self.o.valid),
             position.address.eq(address),
@@ -132,6 +129,6 @@ def _steps(positions: Sequence[int], frame: int) -> list[int]:
     return [after - before for before, after in pairwise([*positions, positions[0] + frame])]
 
 
-def _inside(start: int, taps: int, size: int) -> int:
-    """Bits that say which of neighbouring taps lie inside the image."""
-    return sum(1 << tap for tap in range(taps) if 0 <= start + tap < size)
+def tap_bits(taps: Sequence[int]) -> int:
+    """Set the bit of each kernel row, or column, that is listed."""
+    return sum(1 << tap for tap in taps)

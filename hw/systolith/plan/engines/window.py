@@ -22,11 +22,13 @@ class Window:
     height, width : int
         Size of the input image in pixels.
     kernel : pair of int
-        Height and width of the window.
+        Rows and columns of taps.
     stride : pair of int
         Vertical, horizontal.
     padding : Padding
-        Rows and columns added at top, bottom, left, right.
+        Rows and columns added at top, bottom, left, right; negative ones are cut off.
+    dilation : pair of int
+        Distance between neighbouring taps: vertical, horizontal.
     """
 
     height: int
@@ -34,6 +36,7 @@ class Window:
     kernel: tuple[int, int]
     stride: tuple[int, int] = (1, 1)
     padding: Padding = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
 
     @property
     def input_pixels(self) -> int:
@@ -41,12 +44,21 @@ class Window:
         return self.height * self.width
 
     @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns from the first tap to the last, both included."""
+        return (
+            (self.kernel[0] - 1) * self.dilation[0] + 1,
+            (self.kernel[1] - 1) * self.dilation[1] + 1,
+        )
+
+    @property
     def output_size(self) -> tuple[int, int]:
         """Output rows and columns."""
         top, bottom, left, right = self.padding
+        rows, columns = self.reach
         return (
-            (self.height + top + bottom - self.kernel[0]) // self.stride[0] + 1,
-            (self.width + left + right - self.kernel[1]) // self.stride[1] + 1,
+            (self.height + top + bottom - rows) // self.stride[0] + 1,
+            (self.width + left + right - columns) // self.stride[1] + 1,
         )
 
     @property
@@ -62,40 +74,66 @@ class Window:
 
     @property
     def positions(self) -> list[tuple[int, int]]:
-        """Row and column of each tap, in raster order."""
+        """Row and column of each tap in the kernel, in raster order."""
         return [divmod(tap, self.kernel[1]) for tap in range(self.taps)]
+
+    def offset(self, row: int, column: int) -> int:
+        """Pixels from a window's first tap to the tap in this row and column of the kernel."""
+        return row * self.dilation[0] * self.width + column * self.dilation[1]
 
     @property
     def padded(self) -> bool:
         """Whether any window reaches into padding."""
-        return any(self.padding)
+        return max(self.padding) > 0
+
+    def start(self, row: int, column: int) -> tuple[int, int]:
+        """Row and column of the image that a window's first tap reads; outside in the padding."""
+        top, _, left, _ = self.padding
+        return row * self.stride[0] - top, column * self.stride[1] - left
 
     def origin(self, row: int, column: int) -> int:
         """Pixel number of a window's first tap, relative to its frame; negative in the padding."""
-        return (row * self.stride[0] - self.padding[0]) * self.width + (
-            column * self.stride[1] - self.padding[2]
+        first_row, first_column = self.start(row, column)
+        return first_row * self.width + first_column
+
+    @cached_property
+    def rows_inside(self) -> tuple[tuple[int, ...], ...]:
+        """Kernel rows that lie inside the image, for each output row."""
+        starts = (self.start(row, 0)[0] for row in range(self.output_size[0]))
+        return tuple(
+            _inside(start, self.kernel[0], self.dilation[0], self.height) for start in starts
         )
 
-    def newest(self, row: int, column: int) -> int:
-        """Pixel number of the last pixel that a window reads, relative to its frame."""
-        last_row = row * self.stride[0] - self.padding[0] + self.kernel[0] - 1
-        last_column = column * self.stride[1] - self.padding[2] + self.kernel[1] - 1
-        return min(last_row, self.height - 1) * self.width + min(last_column, self.width - 1)
+    @cached_property
+    def columns_inside(self) -> tuple[tuple[int, ...], ...]:
+        """Kernel columns that lie inside the image, for each output column."""
+        starts = (self.start(0, column)[1] for column in range(self.output_size[1]))
+        return tuple(
+            _inside(start, self.kernel[1], self.dilation[1], self.width) for start in starts
+        )
 
     def needed(self) -> Iterator[int]:
         """Yield, for each window of a frame, how many of its pixels must have arrived."""
-        rows, columns = self.output_size
-        for row in range(rows):
-            for column in range(columns):
-                yield self.newest(row, column) + 1
+        needed = 0
+        for row, rows in enumerate(self.rows_inside):
+            for column, columns in enumerate(self.columns_inside):
+                # A window that reads padding only needs no more than the one before.
+                if rows and columns:
+                    last = self.offset(rows[-1], columns[-1])
+                    needed = self.origin(row, column) + last + 1
+                yield needed
 
     def freed(self) -> Iterator[int]:
         """Yield, for each window of a frame, how many of its pixels no later window reads."""
         rows, columns = self.output_size
         freed = 0
         for number in range(1, rows * columns):
+            row, column = divmod(number, columns)
             # With wide padding, the next row's first window begins before the last one of this row.
-            freed = max(freed, self.origin(*divmod(number, columns)))
+            later = [self.origin(row, column), self.input_pixels]
+            if row + 1 < rows:
+                later.append(max(self.start(row + 1, 0)[0], 0) * self.width)
+            freed = max(freed, min(later))
             yield freed
         yield self.input_pixels
 
@@ -115,3 +153,8 @@ class Window:
         top, bottom, _, _ = self.padding
         ahead = max(self.stride[0], top + bottom) * self.width + self.stride[1]
         return min(self.span + ahead, 2 * self.input_pixels)
+
+
+def _inside(start: int, taps: int, distance: int, size: int) -> tuple[int, ...]:
+    """List the taps of one axis that lie inside the image, the first one at `start`."""
+    return tuple(tap for tap in range(taps) if 0 <= start + tap * distance < size)

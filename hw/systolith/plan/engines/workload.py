@@ -196,14 +196,24 @@ def window_of(network: IntegerNetwork, layer: Layer) -> Window:
     _, height, width = shape = image_of(network, layer).shape
     match layer:
         case Conv2d() | MaxPool2d():
-            kernel = layer.kernel_size
+            return Window(
+                height=height,
+                width=width,
+                kernel=layer.kernel_size,
+                stride=layer.stride,
+                padding=layer.padding,
+                dilation=layer.dilation,
+            )
         case AvgPool2d():
-            kernel = layer.window(shape)
+            return Window(
+                height=height,
+                width=width,
+                kernel=layer.window(shape),
+                stride=layer.stride,
+                padding=layer.padding,
+            )
         case _:
             return Window(height=height, width=width, kernel=(height, width))
-    return Window(
-        height=height, width=width, kernel=kernel, stride=layer.stride, padding=layer.padding
-    )
 
 
 def output_ports(network: IntegerNetwork) -> tuple[str, ...]:

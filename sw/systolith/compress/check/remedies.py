@@ -29,7 +29,7 @@ _BY_KIND: Mapping[str, str] = {
     "GRU": "recurrent layers have no hardware; use convolutions",
 }
 _BY_TEXT: Mapping[str, str] = {
-    r"needs dilation 1": "use a larger kernel without dilation",
+    r"needs padding smaller than the kernel": "use padding smaller than the kernel",
     r"needs padding_mode 'zeros'": "set padding_mode='zeros' and train some epochs",
     r"budget of .* cannot be met": "raise the budget, or give sparser candidates",
     r"no engine adds flattened": "move nn.Flatten() behind the addition",

@@ -27,6 +27,7 @@ __all__ = [
     "integer_constants_of",
     "is_constant",
     "ordered_activation_of",
+    "read_dilation",
     "read_window",
 ]
 
@@ -118,13 +119,38 @@ def integer_constants_of(value: Value, what: str) -> list[int]:
     return [int(number) for number in constant_of(value, what).reshape(-1)]
 
 
+def read_dilation(node: Node) -> tuple[int, int]:
+    """Read the distances between neighbouring taps.
+
+    Raises
+    ------
+    ExchangeError
+        If they are not two numbers of 1 or more, or combined with an automatic padding, which
+        ONNX Runtime does not compute.
+    """
+    distances = [int(by) for by in node.attributes["dilations"] or [1, 1]]
+    if len(distances) != 2 or min(distances) < 1:
+        raise ExchangeError.of(
+            f"has dilations {distances}; two numbers of 1 or more are supported: height and width"
+        )
+    if max(distances) > 1 and str(node.attributes["auto_pad"]).startswith("SAME"):
+        raise ExchangeError.of(
+            f"has auto_pad {node.attributes['auto_pad']} with dilations {distances}, which ONNX "
+            "Runtime does not compute; pads are supported"
+        )
+    return distances[0], distances[1]
+
+
 def read_window(
     node: Node,
     kernel: tuple[int, int],
     shape: Shape,
     around: Padding = (0, 0, 0, 0),
 ) -> tuple[tuple[int, int], Padding, list[str]]:
-    """Read stride and padding of a node, and their problems; `around` is added to the padding."""
+    """Read stride and padding of a node, and their problems.
+
+    `kernel` is the dilated one; `around` is added to the padding.
+    """
     strides = [int(by) for by in node.attributes["strides"] or [1, 1]]
     pads = [int(by) for by in node.attributes["pads"] or [0, 0, 0, 0]]
     if len(shape) != 3 or len(strides) != 2 or len(pads) != 4:

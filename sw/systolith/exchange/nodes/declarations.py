@@ -199,17 +199,15 @@ WINDOW = {
 CONVOLUTION = {
     **WINDOW,
     "group": Attribute(default=1),
-    "dilations": accept_ones(
-        "is dilated by {value}; not supported: write zeros between the weights"
-    ),
+    "dilations": ANY,
 }
-POOLING = {
-    **WINDOW,
-    "ceil_mode": Attribute(default=0),
-    "dilations": accept_ones("is dilated by {value}; dilations of 1 are supported"),
-}
+POOLING = {**WINDOW, "ceil_mode": Attribute(default=0), "dilations": ANY}
 MAX_POOLING = {**POOLING, "storage_order": Attribute(default=0)}
-AVERAGING = {**POOLING, "count_include_pad": Attribute(default=0)}
+AVERAGING = {
+    **POOLING,
+    "dilations": accept_ones("is dilated by {value}; dilations of 1 are supported"),
+    "count_include_pad": Attribute(default=0),
+}
 TRANSPOSED = accept_zero("transposes its activations (transA {value}); 0 is supported")
 CHANNELS_LAST_FLAG = {
     "channels_last": accept_zero(

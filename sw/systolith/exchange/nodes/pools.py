@@ -10,13 +10,14 @@ from systolith.exchange.layers.operands import (
     activation_of,
     integer_constants_of,
     ordered_activation_of,
+    read_dilation,
     read_window,
 )
 from systolith.exchange.layers.plain import append_layer, make_average
 from systolith.exchange.nodes.shapes import flatten_image
 from systolith.exchange.values.layouts import axes_of, inner_shape, move_elements
 from systolith.exchange.values.value import Absent, PendingLayer, QuantizedActivation, Value
-from systolith.network import Layer, MaxPool2d
+from systolith.network import Layer, MaxPool2d, reach_of
 
 __all__ = [
     "read_average_pool",
@@ -29,14 +30,19 @@ __all__ = [
 
 def read_max_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read MaxPool, before or after a quantizer: both give the same."""
-    kernel, x = _kernel(node), _readable(values[0], draft)
-    stride, padding, problems = read_window(node, kernel, inner_shape(x))
+    kernel, dilation, x = _kernel(node), read_dilation(node), _readable(values[0], draft)
+    stride, padding, problems = read_window(node, reach_of(kernel, dilation), inner_shape(x))
     if problems:
         raise ExchangeError(problems)
 
     def follow(name: str, source: str) -> Layer:
         return MaxPool2d(
-            name=name, input=source, kernel_size=kernel, stride=stride, padding=padding
+            name=name,
+            input=source,
+            kernel_size=kernel,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
         )
 
     return append_layer(node, x, follow, draft)

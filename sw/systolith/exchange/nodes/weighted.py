@@ -13,6 +13,7 @@ from systolith.exchange.layers.operands import (
     activation_of,
     constant_of,
     ordered_activation_of,
+    read_dilation,
     read_window,
 )
 from systolith.exchange.layers.plain import pending_of
@@ -38,6 +39,7 @@ from systolith.network import (
     Requantize,
     Requantized,
     UngroupedWeights,
+    reach_of,
     ungroup_weights,
 )
 
@@ -58,8 +60,9 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         problems.append(f"has {filters} filters in {groups} groups, which must be equally large")
     if (named := node.attributes["kernel_shape"]) not in (None, kernel):
         problems.append(f"has kernel_shape {tuple(named)}, but weights of {tuple(kernel)}")
+    dilation = read_dilation(node)
     stride, padding, window_problems = read_window(
-        node, (kernel[0], kernel[1]), x.tensor.shape, x.padding
+        node, reach_of((kernel[0], kernel[1]), dilation), x.tensor.shape, x.padding
     )
     ExchangeError.raise_if_any(problems + window_problems)
     if x.origin and any(padding):
@@ -78,6 +81,7 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
             stride=stride,
             padding=padding,
             groups=whole.groups,
+            dilation=dilation,
             pattern=whole.pattern,
             mask=whole.mask,
         )

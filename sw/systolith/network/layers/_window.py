@@ -12,10 +12,12 @@ from systolith.network.tensor import Shape
 
 __all__ = [
     "Padding",
+    "check_dilation",
     "check_kernel",
     "check_window",
     "image_problems",
     "inside",
+    "reach_of",
     "view_windows",
     "window_shape",
 ]
@@ -42,6 +44,28 @@ class Windowed(Protocol):
     def padding(self) -> Padding: ...
 
 
+class Dilated(Protocol):
+    """Common fields of Conv2d and MaxPool2d."""
+
+    @property
+    def dilation(self) -> tuple[int, int]: ...
+
+
+def reach_of(kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns from the first tap of a kernel to the last, both included."""
+    return (kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1
+
+
+def check_dilation(fields: Fields, layer: Dilated) -> bool:
+    """Check the dilation; return whether it is usable."""
+    if not fields.integers("dilation", 2):
+        return False
+    if all(1 <= distance <= MAX_KERNEL for distance in layer.dilation):
+        return True
+    fields.problems.append(f"dilation must be 1..{MAX_KERNEL}, got {layer.dilation}")
+    return False
+
+
 def check_kernel(fields: Fields, layer: Pool) -> bool:
     """Check the kernel_size of a pool that has one."""
     if not fields.integers("kernel_size", 2):
@@ -52,66 +76,83 @@ def check_kernel(fields: Fields, layer: Pool) -> bool:
     return False
 
 
-def check_window(fields: Fields, layer: Windowed, kernel: tuple[int, int] | None) -> bool:
-    """Check stride, and padding against the kernel if known; return whether both are integers."""
+def check_window(fields: Fields, layer: Windowed, reach: tuple[int, int] | None) -> bool:
+    """Check stride, and padding against the reach if known; return whether both are integers."""
     strided, padded = fields.integers("stride", 2), fields.integers("padding", 4)
     if strided and min(layer.stride) < 1:
         fields.problems.append(f"stride must be at least 1, got {layer.stride}")
-    if padded and kernel is not None:
+    if padded and reach is not None:
         top, bottom, left, right = layer.padding
-        kh, kw = kernel
-        if min(layer.padding) < 0 or max(top, bottom) >= kh or max(left, right) >= kw:
+        rows, columns = reach
+        if min(layer.padding) < 0 or max(top, bottom) >= rows or max(left, right) >= columns:
             fields.problems.append(
-                f"padding must be at least 0 and less than the kernel {kernel}, got {layer.padding}"
+                f"padding must be at least 0 and less than the kernel {reach}, got {layer.padding}"
             )
     return strided and padded
 
 
-def window_shape(layer: Windowed, kernel: tuple[int, int], shape: Shape) -> tuple[int, int]:
+def window_shape(layer: Windowed, reach: tuple[int, int], shape: Shape) -> tuple[int, int]:
     """Count window positions, vertical and horizontal."""
     top, bottom, left, right = layer.padding
     return (
-        (shape[1] + top + bottom - kernel[0]) // layer.stride[0] + 1,
-        (shape[2] + left + right - kernel[1]) // layer.stride[1] + 1,
+        (shape[1] + top + bottom - reach[0]) // layer.stride[0] + 1,
+        (shape[2] + left + right - reach[1]) // layer.stride[1] + 1,
     )
 
 
 def image_problems(
-    layer: Windowed, kernel: tuple[int, int] | None, name: str, shape: Shape
+    layer: Windowed, reach: tuple[int, int] | None, name: str, shape: Shape
 ) -> Iterator[str]:
-    """Check that the window fits the image `name`; a kernel of None always fits."""
+    """Check that the window fits the image `name`; a reach of None always fits."""
     if len(shape) != 3:
         yield f"needs an image (C, H, W), but '{name}' has shape {shape}"
-    elif kernel is not None and min(window_shape(layer, kernel, shape)) < 1:
+    elif reach is not None and min(window_shape(layer, reach, shape)) < 1:
         yield (
-            f"kernel {kernel} does not fit '{name}' of shape {shape} with padding {layer.padding}"
+            f"kernel {reach} does not fit '{name}' of shape {shape} with padding {layer.padding}"
         )
 
 
 def view_windows(
-    x: IntArray, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, fill: int
+    x: IntArray,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Padding,
+    fill: int,
+    dilation: tuple[int, int] = (1, 1),
 ) -> NDArray[np.int64]:
     """View all windows of (N, C, H, W) as (N, C, Ho, Wo, Kh, Kw)."""
     top, bottom, left, right = padding
     padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
-    views = np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=(2, 3))
-    return np.asarray(views[:, :, :: stride[0], :: stride[1]])
+    reach = reach_of(kernel, dilation)
+    views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    views = views[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+    return np.asarray(views)
 
 
 def inside(
-    shape: Shape, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding
+    shape: Shape,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int] = (1, 1),
 ) -> list[tuple[slice, slice]]:
     """List rows and columns of the kernel inside the image, for each window that may matter."""
-    rows = _spans(shape[1], kernel[0], stride[0], padding[:2])
-    columns = _spans(shape[2], kernel[1], stride[1], padding[2:])
+    rows = _spans(shape[1], kernel[0], stride[0], padding[:2], dilation[0])
+    columns = _spans(shape[2], kernel[1], stride[1], padding[2:], dilation[1])
     return [(y, x) for y in rows for x in columns]
 
 
-def _spans(size: int, kernel: int, stride: int, padding: tuple[int, int]) -> list[slice]:
+def _spans(
+    size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int
+) -> list[slice]:
     """List kernel positions inside an axis; a window that is inside as a whole stands for all."""
-    starts = range(-padding[0], size + padding[1] - kernel + 1, stride)
+    reach = (kernel - 1) * dilation + 1
+    starts = range(-padding[0], size + padding[1] - reach + 1, stride)
     first_inside = -padding[0] % stride
-    if first_inside in starts and first_inside + kernel <= size:
+    if first_inside in starts and first_inside + reach <= size:
         return [slice(0, kernel)]
-    spans = {(max(0, -start), min(kernel, size - start)) for start in starts}
+    spans = {
+        (max(0, -(start // dilation)), min(kernel, -((start - size) // dilation)))
+        for start in starts
+    }
     return [slice(*span) for span in sorted(spans)]

@@ -12,9 +12,11 @@ from systolith.network.layers._inputs import finish, shape_problems
 from systolith.network.layers._weights import check_weights, exact_matmul, weighted_range
 from systolith.network.layers._window import (
     Padding,
+    check_dilation,
     check_window,
     image_problems,
     inside,
+    reach_of,
     view_windows,
     window_shape,
 )
@@ -32,8 +34,9 @@ LOWERED_BYTES = 1 << 26
 class Conv2d(Accumulating):
     """2-D convolution (cross-correlation, as in PyTorch) with its activation folded in.
 
-    ``acc[f, y, x] = bias[f] + sum_cij weight[f, c, i, j] * centred[c, y*sh+i-top, x*sw+j-left]``
-    with ``centred = in - zero_point`` and 0 in the padding. Then :class:`Requantize`.
+    ``acc[f, y, x] = bias[f] + sum_cij weight[f, c, i, j] * centred[c, row, column]``
+    with ``row = y*sh + i*dh - top``, ``column = x*sw + j*dw - left`` and
+    ``centred = in - zero_point``, 0 in the padding. Then :class:`Requantize`.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ class Conv2d(Accumulating):
     stride : pair of int
         Vertical, horizontal; at least 1.
     padding : Padding
-        At top, bottom, left, right; smaller than the kernel on each side.
+        At top, bottom, left, right; on each side smaller than the dilated kernel.
     groups : int
         1, or the number of input channels (depthwise). For others, see
         :func:`systolith.network.ungroup_weights`.
@@ -61,6 +64,8 @@ class Conv2d(Accumulating):
     mask : array of bool, shape of weight, optional
         True keeps. Required unless the pattern is dense. Weights are 0 where it is False; a kept
         weight may be 0, too.
+    dilation : pair of int
+        Distance between neighbouring taps, vertical and horizontal; at least 1.
 
     Raises
     ------
@@ -94,13 +99,15 @@ class Conv2d(Accumulating):
     groups: int = 1
     pattern: Pattern = Pattern()
     mask: BoolArray | None = None
+    dilation: tuple[int, int] = (1, 1)
 
     def __post_init__(self) -> None:
         fields = Fields(self)
         fields.name("name")
         fields.instance("input", str)
         usable = check_weights(fields, self, 4)
-        check_window(fields, self, self.kernel_size if usable else None)
+        dilated = check_dilation(fields, self)
+        check_window(fields, self, self.reach if usable and dilated else None)
         if fields.integer("groups") and usable and self.groups != 1:
             filters, channels = self.weight.shape[:2]
             if self.groups < 1 or channels != 1 or filters % self.groups:
@@ -127,16 +134,21 @@ class Conv2d(Accumulating):
         """Kernel height and width."""
         return self.weight_shape[2:]
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns from the first tap to the last: the dilated kernel."""
+        return reach_of(self.kernel_size, self.dilation)
+
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Shape (F, Ho, Wo) for the input shape (C, H, W)."""
-        return self.weight_shape[0], *window_shape(self, self.kernel_size, inputs[0])
+        return self.weight_shape[0], *window_shape(self, self.reach, inputs[0])
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """List what does not fit inputs of these shapes."""
         if unfit := shape_problems(self.inputs, inputs):
             yield from unfit
             return
-        yield from image_problems(self, self.kernel_size, self.input, inputs[0])
+        yield from image_problems(self, self.reach, self.input, inputs[0])
         wanted = self.weight_shape[1] * self.groups
         if len(inputs[0]) == 3 and inputs[0][0] != wanted:
             yield f"weights read {wanted} input channels, but '{self.input}' has {inputs[0][0]}"
@@ -144,7 +156,7 @@ class Conv2d(Accumulating):
     def accumulate(self, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Add bias, and weights times centred inputs."""
         x = values[0] - inputs[0].type.zero_point
-        windows = view_windows(x, self.kernel_size, self.stride, self.padding, 0)
+        windows = view_windows(x, self.kernel_size, self.stride, self.padding, 0, self.dilation)
         n, channels, ho, wo = windows.shape[:4]
         filters = len(self.weight)
         if self.groups == 1:
@@ -164,7 +176,7 @@ class Conv2d(Accumulating):
 
     def accumulator_range(self, inputs: Sequence[Tensor]) -> tuple[int, int]:
         """Compute the range of partial sums over all filters and windows."""
-        shape = inputs[0].shape
-        return weighted_range(
-            self, inputs[0].type, inside(shape, self.kernel_size, self.stride, self.padding)
+        windows = inside(
+            inputs[0].shape, self.kernel_size, self.stride, self.padding, self.dilation
         )
+        return weighted_range(self, inputs[0].type, windows)

@@ -46,4 +46,6 @@ def _lower_inputs(layer: QuantConv2d | QuantLinear, x: Tensor) -> Tensor:
         return x.T[None]
     kernel = (layer.weight.shape[2], layer.weight.shape[3])
     padded = pad(x, layer.padding)
-    return unfold_columns(padded, kernel, stride=layer.stride, groups=layer.groups)
+    return unfold_columns(
+        padded, kernel, stride=layer.stride, dilation=layer.dilation, groups=layer.groups
+    )

@@ -87,15 +87,17 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
     match layer.operation:
         case Convolve(module=conv, padding=padding):
             stride = (conv.stride[0], conv.stride[1])
-            y = F.conv2d(pad(x, padding), conv.weight, conv.bias, stride, groups=conv.groups)
+            dilation = (conv.dilation[0], conv.dilation[1])
+            padded = pad(x, padding)
+            y = F.conv2d(padded, conv.weight, conv.bias, stride, 0, dilation, conv.groups)
         case Multiply(module=linear):
             y = F.linear(x, linear.weight, linear.bias)
         case AddUp():
             y = x + others[0]
         case AveragePool(kernel_size=kernel, stride=stride, padding=padding):
             y = F.avg_pool2d(pad(x, padding), kernel or (x.shape[2], x.shape[3]), stride)
-        case MaxPool(kernel_size=kernel, stride=stride, padding=padding):
-            y = F.max_pool2d(pad(x, padding, -torch.inf), kernel, stride)
+        case MaxPool(kernel_size=kernel, stride=stride, padding=padding, dilation=dilation):
+            y = F.max_pool2d(pad(x, padding, -torch.inf), kernel, stride, dilation=dilation)
         case ToVectors():
             y = x.flatten(1)
         case _:

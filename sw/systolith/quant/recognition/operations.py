@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from systolith.network import Padding, Shape
+from systolith.network import Padding, Shape, reach_of
 from systolith.quant.requantizing import Activation
 
 __all__ = [
@@ -35,6 +35,12 @@ class Convolve:
 
     module: nn.Conv2d
     padding: Padding
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns of the dilated kernel."""
+        kernel, dilation = self.module.kernel_size, self.module.dilation
+        return reach_of((kernel[0], kernel[1]), (dilation[0], dilation[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,12 @@ class MaxPool:
     kernel_size: tuple[int, int]
     stride: tuple[int, int]
     padding: Padding
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns of the dilated kernel."""
+        return reach_of(self.kernel_size, self.dilation)
 
 
 @dataclass(frozen=True, slots=True)

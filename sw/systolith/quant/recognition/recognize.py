@@ -30,7 +30,6 @@ from systolith.quant.recognition.windows import (
     maximum,
     mean,
     padding_problems,
-    pair,
     zero_pad,
 )
 from systolith.quant.requantizing import RELU6_LIMIT, Activation
@@ -101,13 +100,11 @@ def _convolution(call: Call) -> Recognized:
     module, problems = call.module, []
     if not isinstance(module, nn.Conv2d):
         return None, [MODULES_ONLY]
-    if set(module.dilation) != {1}:
-        problems.append(f"needs dilation 1, got {module.dilation}")
     if module.padding_mode != "zeros":
         problems.append(f"needs padding_mode 'zeros', got '{module.padding_mode}'")
-    padding = convolution_padding(module)
-    problems += padding_problems(padding, pair(module.kernel_size))
-    return Convolve(module, padding), problems
+    convolution = Convolve(module, convolution_padding(module))
+    problems += padding_problems(convolution.padding, convolution.reach)
+    return convolution, problems
 
 
 def _linear(call: Call) -> Recognized:

@@ -122,7 +122,7 @@ def fold(
 def _fold_pads(
     unfolded: Unfolded, operation: Operation, activated: bool, refused: list[Refusal]
 ) -> Operation:
-    kernel = _kernel(operation)
+    kernel = _reach(operation)
     if kernel is None or (isinstance(operation, MaxPool) and not activated):
         refused.extend((node, _UNREAD) for node, _ in unfolded.pads)
         return operation
@@ -168,12 +168,12 @@ def _fold_scales(
     return operation
 
 
-def _kernel(operation: Operation) -> tuple[int, int] | None:
+def _reach(operation: Operation) -> tuple[int, int] | None:
     """Kernel of an operation that can pad; none for global pools, whose kernel would grow."""
     match operation:
-        case Convolve(module=module):
-            return module.kernel_size[0], module.kernel_size[1]
-        case AveragePool(kernel_size=kernel) | MaxPool(kernel_size=kernel):
+        case Convolve(reach=reach) | MaxPool(reach=reach):
+            return reach
+        case AveragePool(kernel_size=kernel):
             return kernel
         case _:
             return None

@@ -30,17 +30,15 @@ def max_pool(call: Call) -> Recognized:
     arguments = call.arguments
     if arguments.get("return_indices"):
         return None, ["needs return_indices=False, got True"]
-    problems = list(_pool_problems(call))
-    if pair(arguments.get("dilation", 1)) != (1, 1):
-        problems.append(f"needs dilation 1, got {arguments['dilation']}")
     kernel, stride, padding = _window(call)
-    return MaxPool(kernel, stride, padding), problems
+    pool = MaxPool(kernel, stride, padding, pair(arguments.get("dilation", 1)))
+    return pool, list(_pool_problems(call, pool.reach))
 
 
 def average_pool(call: Call) -> Recognized:
     """Recognize an average pool."""
-    arguments, problems = call.arguments, list(_pool_problems(call))
     kernel, stride, padding = _window(call)
+    arguments, problems = call.arguments, list(_pool_problems(call, kernel))
     if any(padding) and not arguments.get("count_include_pad", True):
         problems.append("needs count_include_pad=True with padding, got False")
     if arguments.get("divisor_override") is not None:
@@ -112,14 +110,17 @@ def convolution_padding(module: nn.Conv2d) -> Padding:
             return _NO_PADDING
         case "same":
             # As PyTorch: the odd row or column goes to the bottom and to the right.
-            rows, columns = (size - 1 for size in module.kernel_size)
+            rows, columns = (
+                (size - 1) * by
+                for size, by in zip(module.kernel_size, module.dilation, strict=True)
+            )
             return rows // 2, rows - rows // 2, columns // 2, columns - columns // 2
         case _:
             return _symmetric(module.padding)
 
 
 def padding_problems(padding: Padding, kernel: tuple[int, int]) -> Iterator[str]:
-    """Find padding that hides a whole window."""
+    """Find padding that hides a whole window; `kernel` is the dilated one."""
     top, bottom, left, right = padding
     if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
         yield f"needs padding smaller than the kernel {kernel}, got {(top, left)}"
@@ -143,8 +144,9 @@ def _window(call: Call) -> tuple[tuple[int, int], tuple[int, int], Padding]:
     return kernel, stride, _symmetric(call.arguments.get("padding", 0))
 
 
-def _pool_problems(call: Call) -> Iterator[str]:
-    kernel, stride, padding = _window(call)
+def _pool_problems(call: Call, kernel: tuple[int, int]) -> Iterator[str]:
+    """Find what a pool needs; `kernel` is the dilated one."""
+    _, stride, padding = _window(call)
     if not call.are_images:
         yield f"needs images (N, C, H, W), got {call.input}"
     elif call.arguments.get("ceil_mode"):

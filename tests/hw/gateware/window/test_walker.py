@@ -39,7 +39,8 @@ def test_walker_describes_every_window(window: Window) -> None:
     plan = _plan(window)
     dut = WindowWalker(plan)
     rows, columns = window.output_size
-    (kh, kw), (sh, sw), (top, _, left, _) = window.kernel, window.stride, window.padding
+    (kh, kw), (dh, dw) = window.kernel, window.dilation
+    (sh, sw), (top, _, left, _) = window.stride, window.padding
     needed = _over_frames(window, list(window.needed()))
     seen: list[tuple[int, int, int, int]] = []
     expected = []
@@ -47,8 +48,8 @@ def test_walker_describes_every_window(window: Window) -> None:
         frame, pixel = divmod(number, rows * columns)
         row, column = divmod(pixel, columns)
         origin = frame * window.input_pixels + window.origin(row, column)
-        inside_rows = [0 <= row * sh - top + tap < window.height for tap in range(kh)]
-        inside_columns = [0 <= column * sw - left + tap < window.width for tap in range(kw)]
+        inside_rows = [0 <= row * sh - top + tap * dh < window.height for tap in range(kh)]
+        inside_columns = [0 <= column * sw - left + tap * dw < window.width for tap in range(kw)]
         expected.append(
             (
                 origin * plan.words_per_pixel % plan.buffer_depth,

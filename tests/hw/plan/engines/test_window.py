@@ -10,11 +10,12 @@ def _pixels_read(window: Window) -> list[set[int]]:
     """List the pixels inside the image that each window reads."""
     rows, columns = window.output_size
     (sh, sw), (top, _, left, _) = window.stride, window.padding
+    (kh, kw), (dh, dw) = window.kernel, window.dilation
     return [
         {
             y * window.width + x
-            for y in range(row * sh - top, row * sh - top + window.kernel[0])
-            for x in range(column * sw - left, column * sw - left + window.kernel[1])
+            for y in range(row * sh - top, row * sh - top + kh * dh, dh)
+            for x in range(column * sw - left, column * sw - left + kw * dw, dw)
             if 0 <= y < window.height and 0 <= x < window.width
         }
         for row in range(rows)

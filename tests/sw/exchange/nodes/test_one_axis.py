@@ -31,6 +31,7 @@ def _saved(made: GraphBuilder, y: str, path: Path, scale: float = 2.0) -> Path:
         {"strides": [2], "pads": [2, 1]},
         {"kernel_shape": [3], "auto_pad": "SAME_LOWER", "strides": [2]},
         {"group": 4, "pads": [1, 1], "dilations": [1]},
+        {"pads": [3, 1], "dilations": [2]},
     ],
 )
 def test_convolutions(options: dict[str, Any], tmp_path: Path) -> None:

@@ -134,14 +134,17 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
     conv = nn.Conv2d(1, 4, (2, 3), padding="same")
     (layer,) = trace_layers(Model(lambda m, x: m.conv(x), conv=conv))
     assert layer.operation.padding == (0, 1, 1, 1)
+    dilated = nn.Conv2d(1, 4, (2, 3), padding="same", dilation=(3, 2))
+    (layer,) = trace_layers(Model(lambda m, x: m.conv(x), conv=dilated))
+    assert (layer.operation.padding, layer.operation.reach) == ((1, 2, 2, 2), (4, 5))
 
 
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
         (
-            Model(lambda m, x: m.conv(x), conv=_conv(dilation=2)),
-            "'conv' (Conv2d): needs dilation 1, got (2, 2)",
+            Model(lambda m, x: m.conv(x), conv=_conv(dilation=2, padding=5)),
+            "'conv' (Conv2d): needs padding smaller than the kernel (5, 5), got (5, 5)",
         ),
         (
             Model(lambda m, x: m.conv(x), conv=_conv(padding=1, padding_mode="reflect")),
@@ -150,10 +153,6 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
         (
             Model(lambda m, x: m.conv(x), conv=_conv(padding=3)),
             "'conv' (Conv2d): needs padding smaller than the kernel (3, 3), got (3, 3)",
-        ),
-        (
-            Model(lambda m, x: m.pool(x), pool=nn.MaxPool2d(2, dilation=2)),
-            "'pool' (MaxPool2d): needs dilation 1, got 2",
         ),
         (
             Model(lambda m, x: m.pool(x), pool=nn.MaxPool2d(2, ceil_mode=True)),
@@ -441,12 +440,12 @@ def test_refuses_two_inputs() -> None:
 def test_lists_all_problems_together() -> None:
     model = Model(
         lambda m, x: torch.sigmoid(m.act(m.conv(x))),
-        conv=_conv(dilation=2, padding=1, padding_mode="circular"),
+        conv=_conv(padding=3, padding_mode="circular"),
         act=nn.SiLU(),
     )
     message = (
-        "4 problems:\n  - 'conv' (Conv2d): needs dilation 1, got (2, 2)"
-        "\n  - 'conv' (Conv2d): needs padding_mode 'zeros', got 'circular'"
+        "4 problems:\n  - 'conv' (Conv2d): needs padding_mode 'zeros', got 'circular'"
+        "\n  - 'conv' (Conv2d): needs padding smaller than the kernel (3, 3), got (3, 3)"
         f"\n  - 'act' (SiLU): {SUPPORTED}\n  - 'sigmoid' (function sigmoid): {SUPPORTED}"
     )
     with pytest.raises(UnsupportedModelError, match=f"^{re.escape(message)}$"):

@@ -1,0 +1,98 @@
+"""Windows of all kinds in Amaranth's simulator: values under stalls, cycles as predicted."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from systolith.gateware import Pipeline
+from systolith.network import (
+    ActType,
+    Conv2d,
+    IntegerNetwork,
+    KOutOfN,
+    Layer,
+    MaxPool2d,
+    Pattern,
+    PerNeuron,
+    Requantize,
+    Tensor,
+    forward,
+)
+from systolith.plan import NetworkPlan, plan_network
+from tests.support.pipeline_bench import run_frames
+from tests.support.random_networks import random_images
+
+FRAMES = 3
+SIGNED = ActType(bits=5, signed=True, zero_point=3)
+
+
+def assert_as_planned(layer: Layer, shape: tuple[int, int, int] = (4, 5, 6)) -> NetworkPlan:
+    """Send frames through one layer, with and without stalls."""
+    network = IntegerNetwork(input=Tensor(shape, SIGNED), layers=(layer,))
+    plan = plan_network(network, multipliers=6)
+    images = random_images(network, FRAMES, 0)
+    expected = forward(network, images)
+    for gap, stall in ((0.0, 0.0), (0.4, 0.4)):
+        run = run_frames(Pipeline(plan), images, gap=gap, stall=stall, seed=1)
+        assert all(np.array_equal(run.outputs[name], expected[name]) for name in expected)
+        if not gap:
+            assert run.cycles == plan.cycles(FRAMES)
+            assert run.last_output[0] - run.first_input + 1 == plan.latency_cycles
+    return plan
+
+
+def _conv(pattern: Pattern | None = None, depthwise: bool = False, **fields: Any) -> Conv2d:
+    rng = np.random.default_rng(2)
+    pattern = pattern or Pattern()
+    weights = (4, 1 if depthwise else 4, 3, 3)
+    mask = pattern.best_mask(rng.random(weights))
+    return Conv2d(
+        name="conv",
+        input="input",
+        weight=rng.integers(-8, 8, weights) * mask,
+        bias=rng.integers(-99, 99, 4),
+        requantize=Requantize(multiplier=np.array([5]), shift=np.array([7])),
+        output=ActType(bits=8, signed=True, zero_point=-2),
+        weight_bits=4,
+        groups=4 if depthwise else 1,
+        pattern=pattern,
+        mask=None if pattern.is_dense else mask,
+        **fields,
+    )
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        _conv(dilation=(2, 2), padding=(2, 2, 2, 2)),
+        _conv(dilation=(2, 3), padding=(4, 4, 6, 6), stride=(2, 1)),
+        _conv(depthwise=True, dilation=(1, 2), padding=(0, 1, 3, 4)),
+        _conv(Pattern(select=KOutOfN(2, 4)), dilation=(2, 1)),
+        _conv(Pattern(select=PerNeuron(5)), dilation=(2, 2), padding=(4, 0, 0, 4)),
+        # Taps so far apart that windows read padding only.
+        _conv(dilation=(6, 7), padding=(12, 12, 14, 14), stride=(3, 2)),
+    ],
+)
+def test_dilated_convolutions(conv: Conv2d) -> None:
+    assert_as_planned(conv)
+
+
+def test_nine_taps_cost_nine_however_far_apart() -> None:
+    near = assert_as_planned(_conv(padding=(1, 1, 1, 1)))
+    far = assert_as_planned(_conv(dilation=(3, 3), padding=(3, 3, 3, 3)))
+    assert far.convolutions[0].compute_cycles == near.convolutions[0].compute_cycles
+    assert far.convolutions[0].macs_kept == near.convolutions[0].macs_kept
+
+
+def test_a_dilated_max_pool() -> None:
+    assert_as_planned(
+        MaxPool2d(
+            name="pool",
+            input="input",
+            kernel_size=(2, 3),
+            stride=(1, 2),
+            padding=(1, 2, 0, 3),
+            dilation=(3, 2),
+        )
+    )
