@@ -6,6 +6,7 @@ from math import ceil, log2
 
 from torch import Tensor, nn
 
+from systolith.compress import FilterScorePruning
 from systolith.config import HardwareSection
 from systolith.devices import DEVICES, Budget, Family, Resources, variants_of
 from systolith.frontend import lower
@@ -33,11 +34,14 @@ from systolith.plan import (
     workload_of,
 )
 from systolith.prune import (
-    DPPFilters,
+    FilterBudget,
+    FilterScore,
     StridedPattern,
     find_channel_groups,
     prunable_layers,
     remove_filters,
+    score_filters,
+    select_filters_by_layer,
 )
 from systolith.prune.decisions import weight_shape
 from systolith.quant import LayerBits, QuantConfig, prepare
@@ -211,10 +215,12 @@ class HardwareModel:
         return self._networks[key]
 
     def _remove_filters(self, share: float) -> nn.Module:
-        """Return the model with a share of its filters; any filters serve for an estimate."""
+        """Return the model with a share of each layer's filters, as many as training keeps."""
         if share not in self._models:
             groups = find_channel_groups(self.model, self.images[:2])
-            filters = DPPFilters(groups, keep=share).filters(self.model)
+            budget = FilterBudget(keep=share, min_ratio=FilterScorePruning(keep=share).min_ratio)
+            scores = score_filters(self.model, groups, FilterScore.L1)
+            filters = select_filters_by_layer(groups, scores, budget)
             self._models[share] = remove_filters(self.model, filters, self.images[:2])
         return self._models[share]
 

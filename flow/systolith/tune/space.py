@@ -223,7 +223,7 @@ class DesignSpace:
             if isinstance(step, RemovalStep)
         ]
         if (share := point.get("filters", 1.0)) != 1.0:
-            steps.append({"method": "dpp-filters", "keep": share})
+            steps.append({"method": "filters", "per_layer": True, "keep": share})
         if rules := list(self._rules(point)):
             steps.append({**self._template(point), "rules": rules})
         changes: dict[str, Any] = {"prune": steps}

@@ -68,7 +68,7 @@ def test_filters_leave_before_weights_are_masked() -> None:
     point = {axis.name: axis.options[0] for axis in space.axes}
     assert space.changes(point)["prune"] == []
     point = {**point, "filters": 0.5, "2 pattern": "2-out-of-4", "method": "dpp"}
-    assert [step["method"] for step in space.changes(point)["prune"]] == ["dpp-filters", "dpp"]
+    assert [step["method"] for step in space.changes(point)["prune"]] == ["filters", "dpp"]
     check_experiment(merge_tables(CONTENT, space.changes(point)), PATH)
 
 
