@@ -1,4 +1,4 @@
-"""Grouped convolutions in a search: estimates before training are the planner's own numbers."""
+"""Grouped convolutions, fewer filters: estimates before training are the planner's own numbers."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from systolith.compress import FilterScorePruning, Trainer, prune_model
 from systolith.config import Experiment, check_experiment, merge_tables
 from systolith.foundation import UsageError
 from systolith.frontend import lower
 from systolith.plan import plan_network
 from systolith.prune import ScorePruner, match_patterns
 from systolith.quant import prepare
+from systolith.train import Recipe
 from systolith.tune import DesignSpace
 from systolith.tune.model import HardwareModel
 from tests.flow.tune.inline import CONTENT, tiny_data, tiny_model
@@ -51,6 +53,20 @@ def test_estimates_are_what_the_planner_makes() -> None:
         cycles[name] = estimate.cycles
     assert set(cycles) == {"dense", "1-out-of-4", "1-out-of-2 kernels", "9 per neuron", "stride 3"}
     assert all(cycles[name] < cycles["dense"] for name in set(cycles) - {"dense"})
+
+
+@pytest.mark.parametrize("share", [0.7, 0.3])
+def test_estimates_with_fewer_filters_are_of_what_training_keeps(share: float) -> None:
+    model, data = tiny_model(), tiny_data()
+    content = merge_tables(CONTENT, {"tune": {"filters": [1.0, share]}})
+    space = DesignSpace.of(check_experiment(content, Path("tiny.toml")), model)
+    point = {**space.uniform[0][1], **space.hardware_points[0], "filters": share}
+    estimate = HardwareModel(space, model, data.train_images[:16]).estimate(point)
+    pruning = FilterScorePruning(keep=share, per_layer=True)
+    small = prune_model(model, Trainer(data=data, recipe=Recipe(prune_epochs=0)), [pruning]).model
+    network = lower(prepare(small, data.train_images[:16]))
+    plan = plan_network(network, budget=space.hardware(point).budget)
+    assert estimate is not None and estimate.cycles == plan.cycles_per_frame
 
 
 def test_patterns_are_those_of_the_weights_of_a_group() -> None:
