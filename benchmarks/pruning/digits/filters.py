@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from benchmarks.pruning.digits.bench import EPOCHS, DigitsBench, Trial
 from systolith.compress import (
@@ -16,6 +17,7 @@ from systolith.compress import (
     Trainer,
     prune_model,
 )
+from systolith.compress.filters import choose_filters
 from systolith.prune import (
     GDP,
     ChannelGroup,
@@ -25,10 +27,14 @@ from systolith.prune import (
     FrozenFilters,
     count_costs,
     find_channel_groups,
+    macs_after,
+    reconstruct_consumers_,
     remove_filters,
     select_filters,
     taylor_scores,
+    unit_costs,
 )
+from systolith.prune.filters import divide_by_costs
 from systolith.train import Algorithm, Recipe
 
 SHARES = (0.12, 0.3)
@@ -40,6 +46,7 @@ GOOD, KEPT = 0.4, 0.6
 RECONSTRUCTED = (FilterScore.L1, FilterScore.FPGM, FilterScore.BATCH_NORM)
 """Also measured with layers reconstructed after filters have left, as is the default."""
 SCORED_BATCHES, BATCH = 10, 64
+CHOOSING_EPOCHS = 4
 
 
 def prune_with(bench: DigitsBench, pruning: FilterPruning) -> Mapping[str, float]:
@@ -64,6 +71,38 @@ def keep_as_many_at_random(bench: DigitsBench, pruning: FilterPruning) -> Mappin
         keep=1.0, ratios=ratios, min_ratio=0.0, score=score, reconstruct=False
     )
     return prune_with(bench, chosen)
+
+
+def reconstruct_filters_of_gdp(bench: DigitsBench, share: float) -> Mapping[str, float]:
+    """Let GDP choose filters in 4 epochs; reconstruct the trained network, train for 8 more."""
+    images = bench.data.train_images[:2]
+    recipe = Recipe(prune_epochs=CHOOSING_EPOCHS, learning_rate=LEARNING_RATE, seed=bench.seed)
+    trainer = Trainer(data=bench.data, recipe=recipe)
+    pruning = GDPPruning(keep=MacBudget(share))
+    chosen = choose_filters(bench.trained(), trainer, pruning, "choice")
+    masks = FilterMasks(dict(chosen), find_channel_groups(bench.trained(), images))
+    return _reconstruct(bench, masks, EPOCHS - CHOOSING_EPOCHS)
+
+
+def reconstruct_filters_of_taylor(bench: DigitsBench, share: float) -> Mapping[str, float]:
+    """Keep the filters with the highest Taylor scores per MAC at once, reconstruct, and train."""
+    model, images = bench.trained(), bench.data.train_images[:2]
+    groups = find_channel_groups(model, images)
+    cost = macs_after(model, groups, images)
+    scores = taylor_scores(model, groups, _batches(bench))
+    sizes = {name: len(score) for name, score in scores.items()}
+    worth = divide_by_costs(scores, unit_costs(sizes, cost))
+    budget = FilterBudget(keep=share, cost=cost, min_ratio=0.1)
+    return _reconstruct(bench, select_filters(groups, worth, budget), EPOCHS)
+
+
+def _reconstruct(bench: DigitsBench, masks: FilterMasks, epochs: int) -> Mapping[str, float]:
+    model, images = bench.trained(), bench.data.train_images[:2]
+    small = remove_filters(model, masks, images)
+    reconstruct_consumers_(small, model, masks, bench.data.calibration_images)
+    bench.fit(small, epochs=epochs, learning_rate=LEARNING_RATE / 2, seed=bench.seed)
+    macs = count_costs(small, images).macs / count_costs(model, images).macs
+    return {**bench.judge(small), "macs": macs}
 
 
 def convolutions(model: torch.nn.Module) -> list[tuple[str, torch.nn.Conv2d]]:
@@ -96,18 +135,21 @@ def correct_wrong_masks(
 
 def mask_the_best(bench: DigitsBench, groups: tuple[ChannelGroup, ...]) -> FilterMasks:
     """Masks that remove the filters with the highest Taylor scores, but keep one of each layer."""
-    data = bench.data
-    batches = [
-        (data.train_images[first : first + BATCH], data.train_labels[first : first + BATCH])
-        for first in range(0, SCORED_BATCHES * BATCH, BATCH)
-    ]
-    scores = taylor_scores(bench.trained(), groups, batches)
+    scores = taylor_scores(bench.trained(), groups, _batches(bench))
     masks = {}
     for name, best in select_filters(groups, scores, FilterBudget(keep=GOOD)).items():
         masks[name] = ~best
         if best.all():
             masks[name][scores[name].argmin()] = True
     return FilterMasks(masks, groups)
+
+
+def _batches(bench: DigitsBench) -> list[tuple[Tensor, Tensor]]:
+    data = bench.data
+    return [
+        (data.train_images[first : first + BATCH], data.train_labels[first : first + BATCH])
+        for first in range(0, SCORED_BATCHES * BATCH, BATCH)
+    ]
 
 
 def _prunings(share: float) -> Mapping[str, FilterPruning]:
@@ -146,6 +188,8 @@ TRIALS: Mapping[str, Trial] = {
         )
         for share in SHARES
     },
+    "gdp-reconstructed-12%": partial(reconstruct_filters_of_gdp, share=SHARES[0]),
+    "taylor-per-mac-reconstructed-12%": partial(reconstruct_filters_of_taylor, share=SHARES[0]),
     **{
         f"wrong-{'frozen' if frozen else 'gdp'}-{algorithm.value}": partial(
             correct_wrong_masks, algorithm=algorithm, frozen=frozen

@@ -41,6 +41,8 @@ FILTER_METHODS = {
     "L1, layers reconstructed": "l1-reconstructed",
     "FPGM, layers reconstructed": "fpgm-reconstructed",
     "scales of batch norms, layers reconstructed": "bn-scale-reconstructed",
+    "Taylor scores per MAC, layers reconstructed": "taylor-per-mac-reconstructed",
+    "GDP for 4 epochs, then layers of the dense network reconstructed": "gdp-reconstructed",
 }
 
 
