@@ -39,6 +39,8 @@ def rows_of(name: str) -> Iterable[str]:
             return digits.mask_rows()
         case "digit_filters":
             return digits.filter_rows()
+        case "digit_patterns":
+            return digits.pattern_rows()
         case "untrained_digits":
             path = pruning.RESULTS / "digits-posttraining.json"
             return post_training.digits_rows(_read(path)["trials"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.pruning.workbench import RESULTS
 
-__all__ = ["filter_rows", "mask_rows"]
+__all__ = ["filter_rows", "mask_rows", "pattern_rows"]
 
 MASK_METHODS = {
     "random masks": "random",
@@ -44,6 +44,13 @@ FILTER_METHODS = {
     "Taylor scores per MAC, layers reconstructed": "taylor-per-mac-reconstructed",
     "GDP for 4 epochs, then layers of the dense network reconstructed": "gdp-reconstructed",
 }
+PATTERN_WAYS = {
+    "learned": "learned",
+    "learned, then trained anew": "retrained",
+    "by magnitude": "magnitude",
+    "the same in all layers": "uniform",
+    "random": "random",
+}
 
 
 def mask_rows() -> Iterator[str]:
@@ -60,6 +67,12 @@ def filter_rows() -> Iterator[str]:
     """Yield one row per method; columns are shares of the MACs."""
     columns = {f"{share} % of the MACs": f"{share}%" for share in (12, 30)}
     yield from _rows("filters", FILTER_METHODS, columns)
+
+
+def pattern_rows() -> Iterator[str]:
+    """Yield one row per way to choose patterns; columns are budgets."""
+    columns = {f"MACs of a uniform {k}-out-of-16": f"{k}of16" for k in (2, 3)}
+    yield from _rows("patterns", PATTERN_WAYS, columns)
 
 
 def _rows(family: str, methods: Mapping[str, str], columns: Mapping[str, str]) -> Iterator[str]:
