@@ -87,8 +87,9 @@ def test_an_experiment_is_checked_with_its_data_and_hardware(folder: Path) -> No
     path.write_text(EXPERIMENT.replace("MODEL", "net"))
     code, report = _json(str(path))
     assert code == 1
-    assert "labels up to 9, but" in report["problems"][0]["text"]
-    assert report["problems"][0]["step"] == "model and data"
+    steps = {problem["step"]: problem["text"] for problem in report["problems"]}
+    for step, part in (("model and data", "test"), ("training", "training")):
+        assert steps[step].startswith(f"{part} labels of data set 'digits' must lie in 0..2, ")
     path.write_text(EXPERIMENT.replace("checked_model:MODEL", "digits_cnn"))
     code, report = _json(str(path))
     assert code == 0

@@ -98,6 +98,8 @@ class TrainSection(Section):
     """Largest norm of the gradient of all weights together."""
     algorithm: Literal["adamw", "sgd"] = "adamw"
     precision: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu"
+    """Where models are trained and pruned; "auto" is the first GPU if there is one."""
     threads: Count = 1
     label_smoothing: BelowOne = 0.0
     """Share of each label that is spread over all classes."""

@@ -201,6 +201,7 @@ def make_recipe(experiment: Experiment) -> Recipe:
         objective=CrossEntropy(label_smoothing=section.label_smoothing),
         ema=section.ema,
         seed=experiment.seed,
+        device=section.device,
     )
 
 

@@ -1,7 +1,8 @@
 """Checks before training: data, model, rules and engines."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,11 @@ from systolith.stages.keys import explain_user_error
 from systolith.stages.prunings import make_prunings
 from systolith.stages.sources import Judge
 from systolith.train import DenseTeacher, Teacher
+from systolith.train.precision import weight_problems
+from systolith.train.probe import image_problems, output_problems
 
 __all__ = ["check_training"]
 
-MOST_NAMES = 3
 SCALED_TOLERANCE = 1e-3
 """Largest difference, relative to the largest output; float32 rounding stays far below it."""
 
@@ -65,19 +67,21 @@ def check_training(
     if model is None or data is None or not data.train_images.numel():
         return None
     images = torch.nan_to_num(data.calibration_images)
+    runs, recipe = False, make_recipe(experiment)
     with problems.collect():
-        NetworkError.raise_if_any(_fit_problems(model, data, experiment))
+        wrong = list(_output_problems(model, data, experiment))
+        runs = True
+        NetworkError.raise_if_any(wrong)
     with problems.collect():
-        NetworkError.raise_if_any(_teacher_problems(model, data, teach()))
+        recipe = replace(recipe, teacher=teach())
     check: ModelCheck | None = None
     with problems.collect():
-        trainer = Trainer(data=data, recipe=make_recipe(experiment))
         check = check_model(
             model,
             images,
             make_prunings(experiment),
             bits(),
-            trainer=trainer,
+            trainer=Trainer(data=data, recipe=recipe) if runs else None,
             name=experiment.name,
         )
     if check is None or check.network is None or judge is None:
@@ -92,106 +96,32 @@ def check_training(
 
 
 def _model_problems(model: nn.Module, factory: str) -> Iterator[str]:
-    what = f"model.factory '{factory}'"
+    yield from weight_problems(model, f"model.factory '{factory}'")
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    real = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()}
-    if wrong := [name for name, tensor in real.items() if tensor.dtype is not torch.float32]:
-        yield (
-            f"{what} must make a model of float32, but {_names(wrong)} has "
-            f"{real[wrong[0]].dtype}: return model.float()"
-        )
     if away := [name for name, tensor in tensors.items() if tensor.device.type != "cpu"]:
         yield (
-            f"{what} must make a model on the CPU, but {_names(away)} is on "
+            f"model.factory '{factory}' must make a model on the CPU, but '{away[0]}' is on "
             f"{tensors[away[0]].device}: return model.cpu()"
         )
-    elif broken := [name for name, tensor in real.items() if not torch.isfinite(tensor).all()]:
-        yield f"weights must be finite, but {_names(broken)} has NaN or infinite values"
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(f"'{name}'" for name in names[:MOST_NAMES]) + more
 
 
 def _data_problems(data: Dataset) -> Iterator[str]:
-    for part in ("train", "test"):
-        images, labels = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
-        name = f"data set '{data.name}': {part}_images"
-        if not len(images):
-            yield f"{name} must have at least one image, got none"
-            continue
-        if not images[0].numel():
-            yield f"{name} must have pixels, got shape {tuple(images.shape)}"
-        elif not torch.isfinite(images).all():
-            yield f"{name} must be finite, got NaN or infinite pixels"
-        if int(labels.min()) < 0:
-            yield (
-                f"data set '{data.name}': {part}_labels must be classes from 0, "
-                f"got {int(labels.min())}"
-            )
+    """Find what training does not look at: test images; training images only if there are none."""
+    if not data.train_images.numel():
+        yield from image_problems(data)
+    yield from image_problems(data, "test")
 
 
-def _fit_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> Iterator[str]:
-    """Run the model on a few images; check shape of outputs, classes, and the smallest batch."""
-    what = f"model.factory '{experiment.model.factory}'"
-    images = data.train_images[:2]
+def _output_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> Iterator[str]:
+    """Run the model on a few images; check test labels, and weights for scaled images."""
+    what, images = f"model.factory '{experiment.model.factory}'", data.train_images[:2]
     with explain_user_error(f"{what}: its forward(), for images of shape {tuple(images.shape)},"):
         logits = _outputs(model.eval(), images)
-    if not isinstance(logits, Tensor):
-        yield f"{what} must return one tensor of logits, got {type(logits).__name__}"
-        return
-    if logits.ndim != 2 or len(logits) != len(images):
-        after = "; flatten before returning" if logits.ndim > 2 else ""
-        yield (
-            f"{what} must return logits of shape ({len(images)}, classes) for {len(images)} "
-            f"images, got {tuple(logits.shape)}{after}"
-        )
-        return
-    yield from _scale_problems(model, images, logits, experiment)
-    labels = torch.cat([data.train_labels, data.test_labels])
-    highest = int(labels.max())
-    if highest >= logits.shape[1]:
-        hint = ""
-        if int(labels.min()) == 1:
-            hint = "; classes count from 0, but the least label is 1"
-        yield (
-            f"data set '{data.name}' has labels up to {highest}, but {what} has "
-            f"{logits.shape[1]} outputs, for labels 0..{logits.shape[1] - 1}{hint}"
-        )
-    yield from _batch_problems(model, data, experiment)
-
-
-def _teacher_problems(
-    model: nn.Module, data: Dataset, teacher: Teacher | DenseTeacher | None
-) -> Iterator[str]:
-    """Compare the outputs of a teacher with those of the model, if that runs."""
-    if teacher is None:
-        return
-    if isinstance(teacher, DenseTeacher):
-        teacher = teacher.of(model)
-    images = data.train_images[:2]
-    try:
-        logits = _outputs(model.eval(), images)
-    except Exception:  # reported with the other problems of the model
-        return
     if isinstance(logits, Tensor) and logits.ndim == 2:
-        for problem in teacher.problems(images, logits.shape[1]):
-            yield f"train.teacher: {problem}"
-
-
-def _batch_problems(model: nn.Module, data: Dataset, experiment: Experiment) -> Iterator[str]:
-    """Find a model that cannot be trained with the smallest batch."""
-    what, train = f"model.factory '{experiment.model.factory}'", experiment.train
-    count = len(data.train_images)
-    if train.float_epochs and 1 in {min(train.batch_size, count), count % train.batch_size}:
-        try:
-            _outputs(copy.deepcopy(model).train(), data.train_images[:1])
-        except Exception as error:
-            yield (
-                f"train.batch_size = {train.batch_size} leaves a batch of one of {count} images, "
-                f"with which {what} cannot be trained: {str(error).splitlines()[0]}"
-            )
+        yield from output_problems(
+            logits, data.test_labels, f"test labels of data set '{data.name}'"
+        )
+        yield from _scale_problems(model, images, logits, experiment)
 
 
 def _scale_problems(

@@ -1,9 +1,11 @@
 """The path from a float model to a pruned, quantized one."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import TypeGuard
 
+import torch
 from torch import nn
 
 from systolith.compress.check import check_model
@@ -43,7 +45,7 @@ from systolith.quant import (
     prepare,
     reconstruct_,
 )
-from systolith.train import train_float
+from systolith.train import TrainingError, train_float
 
 __all__ = ["compress_model", "prune_model", "quantize_model"]
 
@@ -78,7 +80,7 @@ def compress_model(
 
     Raises
     ------
-    PruneError, UnsupportedModelError, NetworkError, UsageError
+    TrainingError, PruneError, UnsupportedModelError, NetworkError, UsageError
         If a method or the model does not fit: before any training, as far as :func:`check_model`
         can know.
     """
@@ -87,12 +89,15 @@ def compress_model(
     check.raise_if_any()
     for warning in check.warnings:
         warnings.warn(str(warning), stacklevel=2)
-    train_float(
-        model, trainer.data, trainer.recipe, trainer.progress, trainer.checkpoint_path("float")
-    )
-    trainer = trainer.taught_by(model)
-    pruned = prune_model(model, trainer, prunings)
-    return quantize_model(pruned, trainer, bits, prunings=prunings, post_training=post_training)
+    with warnings.catch_warnings():
+        for warning in check.warnings:  # they have been given
+            warnings.filterwarnings("ignore", f"{re.escape(str(warning))}$")
+        train_float(
+            model, trainer.data, trainer.recipe, trainer.progress, trainer.checkpoint_path("float")
+        )
+        trainer = trainer.taught_by(model)
+        pruned = prune_model(model, trainer, prunings)
+        return quantize_model(pruned, trainer, bits, prunings=prunings, post_training=post_training)
 
 
 def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning]) -> PrunedModel:
@@ -109,12 +114,23 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
 
     Raises
     ------
+    TrainingError
+        If the recipe, the teacher or the data does not fit the model; all problems are listed.
     PruneError
         If filters would leave after weights are masked, or two methods would mask weights. If a
         method does not fit what earlier ones have left.
     """
     PruneError.raise_if_any(sequence_problems(prunings))
+    TrainingError.raise_if_any(trainer.probe(model, prunings).problems)
     trainer = trainer.taught_by(model)
+    home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with trainer.recipe.placing(model):
+        pruned = _apply_methods(model, trainer, prunings)
+    return pruned.move(home)
+
+
+def _apply_methods(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning]) -> PrunedModel:
+    """Apply one method after the other, on the model's device."""
     filters: list[FilterMasks] = []
     bits: dict[str, LayerBits] = {}
     masks = MaskSet({}, {})
@@ -187,9 +203,12 @@ def quantize_model(
 
     Raises
     ------
+    TrainingError
+        If the recipe, the teacher or the data does not fit the model; all problems are listed.
     UnsupportedModelError
         If the model has layers without an integer form; all of them are listed.
     """
+    TrainingError.raise_if_any(trainer.probe(pruned.model, prunings).problems)
     trainer = trainer.taught_by(pruned.model)
     recipe, images = trainer.recipe, trainer.data.calibration_images
     config, rate = pruned.config(bits or QuantConfig()), recipe.quantize_learning_rate
@@ -199,26 +218,35 @@ def quantize_model(
         if post_training is None:
             post_training = NO_POST_TRAINING if recipe.quantize_epochs else PostTraining()
         reconstruct_(quantized, images, post_training)
-        frozen, seed = None, recipe.seed + 2
     else:
         quantized = prepare(pruned.model, images, config)
-        sparsifier = make_sparsifier(pruned.model, trainer, joint, quantized)
-        rate, seed = joint.learning_rate or rate, recipe.seed + 1
-        phase = f"quantize-{joint.method}"
-        trainer.fit(quantized, phase, sparsifier, joint, learning_rate=rate, weight_decay=0.0)
-        masks = sparsifier.masks(quantized)
-        quantized.freeze_masks_(MaskSet(dict(masks), masks.patterns))
-        frozen = FrozenMasks(masks)
-    trainer.fit(
-        quantized,
-        "quantize",
-        frozen,
-        epochs=recipe.quantize_epochs,
-        learning_rate=rate,
-        weight_decay=0.0,
-        seed=seed,
-    )
+    with recipe.placing(quantized):
+        frozen, seed = None, recipe.seed + 2
+        if joint is not None:
+            rate, seed = joint.learning_rate or rate, recipe.seed + 1
+            frozen = FrozenMasks(_prune_quantized(quantized, pruned.model, trainer, joint, rate))
+        trainer.fit(
+            quantized,
+            "quantize",
+            frozen,
+            epochs=recipe.quantize_epochs,
+            learning_rate=rate,
+            weight_decay=0.0,
+            seed=seed,
+        )
     return quantized
+
+
+def _prune_quantized(
+    quantized: QuantizedModel, model: nn.Module, trainer: Trainer, joint: JointPruning, rate: float
+) -> MaskSet:
+    """Prune a quantized model while it trains, and freeze its masks."""
+    sparsifier = make_sparsifier(model, trainer, joint, quantized)
+    phase = f"quantize-{joint.method}"
+    trainer.fit(quantized, phase, sparsifier, joint, learning_rate=rate, weight_decay=0.0)
+    masks = sparsifier.masks(quantized)
+    quantized.freeze_masks_(MaskSet(dict(masks), masks.patterns))
+    return masks
 
 
 def _is_joint(pruning: Pruning) -> TypeGuard[JointPruning]:

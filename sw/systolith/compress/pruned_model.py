@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import nn
 
@@ -47,6 +48,18 @@ class PrunedModel:
     def config(self, bits: QuantConfig) -> QuantConfig:
         """Return `bits` with the learned widths for the layers that it does not name."""
         return replace(bits, layers=dict(_merge(self.bits, bits.layers)))
+
+    def move(self, device: torch.device) -> "PrunedModel":
+        """Return it with the model, which is moved in place, and all masks on a device."""
+        masks = {name: mask.to(device) for name, mask in self.masks.items()}
+        filters = tuple(
+            FilterMasks({name: mask.to(device) for name, mask in kept.items()}, kept.groups)
+            for kept in self.filters
+        )
+        model = self.model.to(device)
+        return replace(
+            self, model=model, masks=MaskSet(masks, self.masks.patterns), filters=filters
+        )
 
 
 def save_pruned(pruned: PrunedModel, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """What all phases of compression share: data, recipe, and files of unfinished work."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -29,10 +29,13 @@ from systolith.train import (
     EpochProgress,
     Precision,
     Recipe,
+    TrainingError,
     fit,
     load_state,
     save_state,
 )
+from systolith.train.probe import TrainingProbe, probe_training
+from systolith.train.settings import setting_problems
 
 __all__ = ["Trainer"]
 
@@ -62,12 +65,42 @@ class Trainer:
     checkpoint : Path, optional
         Files whose paths begin with this one hold unfinished work, which resumes from them. Remove
         them with :func:`systolith.train.clear_checkpoints` once the result is safe.
+
+    Raises
+    ------
+    TrainingError
+        If an argument has a wrong type; all of them are listed.
     """
 
     data: Dataset
     recipe: Recipe = Recipe()
     progress: EpochCallback = no_progress
     checkpoint: Path | None = None
+
+    def __post_init__(self) -> None:
+        kinds = (("data", Dataset), ("recipe", Recipe))
+        given = ((name, kind, getattr(self, name)) for name, kind in kinds)
+        problems = [
+            f"{name} of a Trainer must be a {kind.__name__}, got {type(value).__name__}"
+            for name, kind, value in given
+            if not isinstance(value, kind)
+        ]
+        files = {"progress": self.progress, "checkpoint": self.checkpoint}
+        TrainingError.raise_if_any([*problems, *setting_problems(files)])
+
+    def probe(self, model: nn.Module, prunings: Sequence[Pruning]) -> TrainingProbe:
+        """Find what training will refuse, in any phase."""
+        recipe = self.recipe.taught_by(model)
+        epochs = [recipe.float_epochs, recipe.quantize_epochs]
+        for pruning in prunings:
+            epochs += [self.prune_epochs(pruning), pruning.finetune_epochs]
+        probe = probe_training(model, self.data, recipe.settings, steps=any(epochs))
+        own = (
+            f"{pruning.method}: {problem}"
+            for pruning in prunings
+            for problem in setting_problems(_given_settings(pruning))
+        )
+        return replace(probe, problems=(*probe.problems, *own))
 
     def checkpoint_path(self, name: str) -> Path | None:
         """Return the path of a file of unfinished work; None without a checkpoint."""
@@ -117,11 +150,12 @@ class Trainer:
             By default those of `pruning`, then the recipe's for pruning.
         """
         recipe, pruning = self.recipe, pruning or Pruning()
+        rates = (learning_rate, pruning.learning_rate, recipe.prune_learning_rate)
         fit(
             model,
             self.data,
             epochs=self.prune_epochs(pruning) if epochs is None else epochs,
-            learning_rate=learning_rate or pruning.learning_rate or recipe.prune_learning_rate,
+            learning_rate=next(rate for rate in rates if rate is not None),
             weight_decay=recipe.weight_decay if weight_decay is None else weight_decay,
             sparsifier=sparsifier,
             seed=recipe.seed + 1 if seed is None else seed,
@@ -194,6 +228,12 @@ class Trainer:
             self.progress(progress)
 
         return report
+
+
+def _given_settings(pruning: Pruning) -> dict[str, Any]:
+    names = ("epochs", "finetune_epochs", "learning_rate")
+    values = {name: getattr(pruning, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _describe_masks(

@@ -7,7 +7,7 @@ from systolith.data.augment import (
     crop_and_flip,
     shift_images,
 )
-from systolith.data.chain import augment_images, combine_augments
+from systolith.data.chain import augment_images, augment_warnings, combine_augments
 from systolith.data.cifar10 import load_cifar10
 from systolith.data.cutout import Cutout
 from systolith.data.dataset import CALIBRATION_IMAGES, DataError, Dataset
@@ -32,6 +32,7 @@ __all__ = [
     "MixingAugment",
     "RandomCrop",
     "augment_images",
+    "augment_warnings",
     "combine_augments",
     "crop_and_flip",
     "hold_out",

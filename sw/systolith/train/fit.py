@@ -1,11 +1,11 @@
 """A compact training loop for data sets in memory."""
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from math import inf
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,13 @@ from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier, desc
 from systolith.trace import evaluating
 from systolith.train.averaging import average_weights, take_average_
 from systolith.train.batch_trainer import BatchTrainer
-from systolith.train.batches import draw_batches
+from systolith.train.batches import Batch, draw_batches
 from systolith.train.checkpoint import TrainingState
-from systolith.train.data_checks import count_outputs, fit_problems, output_problems
 from systolith.train.errors import TrainingError
 from systolith.train.objectives import CrossEntropy, TrainingObjective, describe_setting
 from systolith.train.optimizers import Algorithm, make_optimizer
 from systolith.train.precision import Precision
+from systolith.train.probe import output_problems, probe_training
 from systolith.train.progress import EpochCallback, EpochProgress
 from systolith.train.teacher import Teacher
 
@@ -31,8 +31,6 @@ __all__ = ["evaluate", "fit"]
 EVALUATION_BATCH = 512
 REPORT_SECONDS = 1.0
 CROSS_ENTROPY = CrossEntropy()
-LARGEST_SEED = (1 << 64) - 1
-"""Largest seed of PyTorch's generators."""
 
 
 def fit(
@@ -108,120 +106,139 @@ def fit(
     Raises
     ------
     TrainingError
-        If a number is out of range, or the data does not fit the model, or the teacher does not;
-        all problems are listed.
+        If an argument has a wrong type or is out of range, or the data does not fit the model, or
+        the teacher does not; all problems are listed.
     DivergedError
         If the loss is no longer finite.
     CheckpointError
         If the checkpoint is damaged or was written by other training.
     """
-    problems = list(_problems(epochs, learning_rate, warmup, batch_size, weight_decay, data, seed))
-    problems += _optional_problems(ema, clip_norm)
-    if not problems and epochs:
-        problems = list(fit_problems(model, data, batch_size, teacher))
-    TrainingError.raise_if_any(problems)
-    device = next(model.parameters()).device
-    optimizer = make_optimizer(model, algorithm, learning_rate, weight_decay)
-    generator = torch.Generator().manual_seed(seed)
-    steps = -(-len(data.train_images) // batch_size)
     settings = {
-        "phase": phase,
-        "images": len(data.train_images),
         "epochs": epochs,
         "learning_rate": learning_rate,
         "warmup": warmup,
         "batch_size": batch_size,
         "weight_decay": weight_decay,
-        "algorithm": algorithm.value,
-        "precision": precision.value,
-        "augment": describe_setting(augment),
-        "objective": describe_setting(objective),
-        "teacher": None if teacher is None else teacher.description,
+        "algorithm": algorithm,
+        "precision": precision,
+        "augment": augment,
+        "objective": objective,
+        "teacher": teacher,
         "ema": ema,
         "clip_norm": clip_norm,
-        "sparsifier": None if sparsifier is None else describe_sparsifier(sparsifier),
+        "sparsifier": sparsifier,
         "seed": seed,
+        "phase": phase,
     }
-    average = None if ema is None else average_weights(model, ema)
+    files = {"progress": progress, "checkpoint": checkpoint}
+    probe = probe_training(model, data, {**settings, **files}, steps=epochs != 0)
+    TrainingError.raise_if_any(probe.problems)
+    for warning in probe.warnings:
+        warnings.warn(warning, stacklevel=2)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     state = TrainingState(
         model=model,
-        optimizer=optimizer,
+        optimizer=make_optimizer(model, algorithm, learning_rate, weight_decay),
         sparsifier=sparsifier,
-        average=average,
-        generator=generator,
+        average=None if ema is None else average_weights(model, ema),
+        generator=torch.Generator().manual_seed(seed),
         device=device,
-        settings=settings,
+        settings=_describe(settings, len(data.train_images)),
     )
-    clock = _Clock()
-    classes = count_outputs(model, data) if epochs else 0
     model.train()
     precision.arrange_(model)
-    taught = teacher.prepare(data, augment, precision, device) if teacher and epochs else None
     trainer = BatchTrainer(
         model=model,
-        optimizer=optimizer,
+        optimizer=state.optimizer,
         sparsifier=sparsifier,
-        average=average,
+        average=state.average,
         objective=objective,
         teacher=teacher,
-        taught=taught,
+        taught=teacher.prepare(data, augment, precision, device) if teacher and epochs else None,
         precision=precision,
         learning_rate=learning_rate,
         warmup=warmup,
         clip_norm=clip_norm,
         phase=phase,
     )
+
+    def draw() -> Iterator[Batch]:
+        return draw_batches(data, batch_size, augment, state.generator, device, probe.classes)
+
+    steps = -(-len(data.train_images) // batch_size)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         first = state.load(checkpoint) if checkpoint and checkpoint.exists() else 0
+        report = _Reporter(trainer, progress, first, epochs, steps)
         for epoch in range(first, epochs):
-            loss_sum, right, seen = 0.0, 0, 0
-            batches = draw_batches(data, batch_size, augment, generator, device, classes)
-            for step, batch in enumerate(batches, 1):
-                elapsed = (epoch * steps + step - 1) / (epochs * steps)
-                loss, correct = trainer.take_step(batch, elapsed, epoch + 1)
-                loss_sum += loss * len(batch.labels)
-                right += correct
-                seen += len(batch.labels)
-                if clock.strikes(last=step == steps):
-                    done = (epoch - first) * steps + step
-                    progress(
-                        EpochProgress.make(
-                            phase,
-                            epoch + 1,
-                            epochs,
-                            step=step,
-                            steps=steps,
-                            loss=loss_sum / seen,
-                            accuracy=right / seen,
-                            density=_density(sparsifier, model),
-                            seconds_left=clock.seconds * ((epochs - first) * steps / done - 1),
-                        )
-                    )
+            _train_epoch(trainer, draw(), epoch, report)
             if checkpoint is not None:
                 state.save(checkpoint, epoch + 1)
-    if average is not None:
-        take_average_(model, average)
+    if state.average is not None:
+        take_average_(model, state.average)
     model.eval()
 
 
-@dataclass(slots=True)
-class _Clock:
-    """Limits reports to about one per second."""
+def _describe(settings: Mapping[str, Any], images: int) -> dict[str, Any]:
+    """Write the settings as plain values, which checkpoints compare."""
+    teacher, sparsifier = settings["teacher"], settings["sparsifier"]
+    return {
+        **settings,
+        "images": images,
+        "algorithm": settings["algorithm"].value,
+        "precision": settings["precision"].value,
+        "augment": describe_setting(settings["augment"]),
+        "objective": describe_setting(settings["objective"]),
+        "teacher": None if teacher is None else teacher.description,
+        "sparsifier": None if sparsifier is None else describe_sparsifier(sparsifier),
+    }
 
-    start: float = field(default_factory=monotonic)
-    struck: float = field(default_factory=monotonic)
 
-    @property
-    def seconds(self) -> float:
-        return monotonic() - self.start
+def _train_epoch(
+    trainer: BatchTrainer, batches: Iterable[Batch], epoch: int, report: "_Reporter"
+) -> None:
+    """Train on all batches; `epoch` counts from 0."""
+    loss_sum, right, seen = 0.0, 0, 0
+    for step, batch in enumerate(batches, 1):
+        elapsed = (epoch * report.steps + step - 1) / (report.epochs * report.steps)
+        loss, correct = trainer.take_step(batch, elapsed, epoch + 1)
+        loss_sum += loss * len(batch.labels)
+        right += correct
+        seen += len(batch.labels)
+        report.after(epoch, step, loss_sum / seen, right / seen)
 
-    def strikes(self, *, last: bool) -> bool:
-        now = monotonic()
-        if not last and now - self.struck < REPORT_SECONDS:
-            return False
-        self.struck = now
-        return True
+
+class _Reporter:
+    """Reports progress after each epoch, and about once per second."""
+
+    def __init__(
+        self, trainer: BatchTrainer, progress: EpochCallback, first: int, epochs: int, steps: int
+    ) -> None:
+        self.epochs, self.steps = epochs, steps
+        self._trainer, self._progress, self._first = trainer, progress, first
+        self._start = self._last = monotonic()
+
+    def after(self, epoch: int, step: int, loss: float, accuracy: float) -> None:
+        """Report the state after a step, if it is time to; `epoch` counts from 0."""
+        now, trainer = monotonic(), self._trainer
+        if step < self.steps and now - self._last < REPORT_SECONDS:
+            return
+        self._last = now
+        done = (epoch - self._first) * self.steps + step
+        total = (self.epochs - self._first) * self.steps
+        self._progress(
+            EpochProgress.make(
+                trainer.phase,
+                epoch + 1,
+                self.epochs,
+                step=step,
+                steps=self.steps,
+                loss=loss,
+                accuracy=accuracy,
+                density=_density(trainer.sparsifier, trainer.model),
+                seconds_left=(now - self._start) * (total / done - 1),
+            )
+        )
 
 
 def _density(sparsifier: Sparsifier | None, model: nn.Module) -> float:
@@ -266,35 +283,3 @@ def evaluate(
                 TrainingError.raise_if_any(output_problems(logits, labels, "labels"))
             predictions.append(logits.argmax(1))
     return float((torch.cat(predictions) == labels).double().mean())
-
-
-def _problems(
-    epochs: int,
-    learning_rate: float,
-    warmup: float,
-    batch_size: int,
-    weight_decay: float,
-    data: Dataset,
-    seed: int,
-) -> Iterator[str]:
-    if not len(data.train_images):
-        yield f"data set '{data.name}' needs training images, got none"
-    if not 0 <= seed <= LARGEST_SEED:
-        yield f"seed must lie in 0..{LARGEST_SEED}, got {seed}"
-    if epochs < 0:
-        yield f"epochs must be at least 0, got {epochs}"
-    if not 0 < learning_rate < inf:
-        yield f"learning_rate must be positive, got {learning_rate}"
-    if not 0 <= warmup < 1:
-        yield f"warmup must lie in 0..1, below 1, got {warmup}"
-    if batch_size < 1:
-        yield f"batch_size must be at least 1, got {batch_size}"
-    if not 0 <= weight_decay < inf:
-        yield f"weight_decay must be at least 0, got {weight_decay}"
-
-
-def _optional_problems(ema: float | None, clip_norm: float | None) -> Iterator[str]:
-    if ema is not None and not 0 <= ema < 1:
-        yield f"ema must lie in 0..1, below 1, got {ema}"
-    if clip_norm is not None and not 0 < clip_norm < inf:
-        yield f"clip_norm must be positive, got {clip_norm}"

@@ -1,11 +1,14 @@
 """Arithmetic of training, and the order of pixels in memory that it is fast with."""
 
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 import torch
 from torch import nn
 
-__all__ = ["Precision"]
+__all__ = ["Precision", "weight_problems"]
+
+MOST_NAMES = 3
 
 
 class Precision(Enum):
@@ -33,3 +36,28 @@ class Precision(Enum):
         """Store the weights of a model in the order of the pixels."""
         if self is Precision.BFLOAT16:
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def weight_problems(model: nn.Module, what: str) -> Iterator[str]:
+    """Yield why the parameters of a model cannot be trained, or cannot teach: type and values.
+
+    Parameters
+    ----------
+    model : nn.Module
+    what : str
+        Name of the model in messages.
+    """
+    real = {name: p for name, p in model.named_parameters() if p.is_floating_point()}
+    if wrong := [name for name, p in real.items() if p.dtype is not torch.float32]:
+        yield (
+            f"weights of {what} must be float32, but {_list_names(wrong)} has "
+            f"{real[wrong[0]].dtype}: call its float()"
+        )
+    elif broken := [name for name, p in real.items() if not p.isfinite().all()]:
+        names = _list_names(broken)
+        yield f"weights of {what} must be finite, but {names} has NaN or infinite values"
+
+
+def _list_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(f"'{name}'" for name in names[:MOST_NAMES]) + more

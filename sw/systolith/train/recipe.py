@@ -1,6 +1,7 @@
 """Recipes: epochs, learning rates and other settings of all training phases."""
 
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from torch import nn
 
 from systolith.data import Augment, Dataset, MixingAugment
 from systolith.foundation import no_progress
+from systolith.train.devices import find_device, placed_on
+from systolith.train.errors import TrainingError
 from systolith.train.fit import fit
 from systolith.train.objectives import CrossEntropy, TrainingObjective
 from systolith.train.optimizers import Algorithm
@@ -49,6 +52,10 @@ class Recipe:
         Of all phases; see :func:`fit`.
     seed : int
         Seed of all phases.
+    device : str
+        Where models are trained and pruned: "cpu", "cuda", "mps", or "auto", the first GPU if there
+        is one. Models are moved there, and back afterwards. Images stay where they are; each batch
+        is moved.
     """
 
     float_epochs: int = 30
@@ -66,6 +73,22 @@ class Recipe:
     ema: float | None = None
     clip_norm: float | None = None
     seed: int = 0
+    device: str = "cpu"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def placing(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Return a context in which a model is on the device; it returns to where it was.
+
+        Raises
+        ------
+        TrainingError
+            If the device is unknown or absent.
+        """
+        return placed_on(find_device(self.device), model)
 
     @property
     def prune_learning_rate(self) -> float:
@@ -111,15 +134,20 @@ def train_float(
 ) -> None:
     """Train dense float weights in place; resume from the checkpoint if it exists."""
     recipe = recipe or Recipe()
-    fit(
-        model,
-        data,
-        epochs=recipe.float_epochs,
-        learning_rate=recipe.learning_rate,
-        seed=recipe.seed,
-        phase="float",
-        progress=progress,
-        checkpoint=checkpoint,
-        weight_decay=recipe.weight_decay,
-        **recipe.shared_settings,
-    )
+    if not isinstance(recipe, Recipe):
+        raise TrainingError([f"recipe must be a Recipe, got {type(recipe).__name__}"])
+    if not isinstance(model, nn.Module):
+        raise TrainingError([f"model must be an nn.Module, got {type(model).__name__}"])
+    with recipe.placing(model):
+        fit(
+            model,
+            data,
+            epochs=recipe.float_epochs,
+            learning_rate=recipe.learning_rate,
+            seed=recipe.seed,
+            phase="float",
+            progress=progress,
+            checkpoint=checkpoint,
+            weight_decay=recipe.weight_decay,
+            **recipe.shared_settings,
+        )

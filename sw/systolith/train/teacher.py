@@ -15,7 +15,7 @@ from systolith.data import Augment, Dataset, FiniteAugment, MixingAugment
 from systolith.train.errors import TrainingError
 from systolith.train.logit_table import LogitTable
 from systolith.train.objectives import describe_setting
-from systolith.train.precision import Precision
+from systolith.train.precision import Precision, weight_problems
 from systolith.train.teacher_logits import TEACHER_BATCH, TeacherLogits, hash_parts
 
 __all__ = ["DenseTeacher", "Normalized", "Teacher"]
@@ -80,7 +80,8 @@ class Teacher:
     Raises
     ------
     TrainingError
-        If weight or temperature is out of range; all problems are listed.
+        If the model is no module, or weight or temperature is out of range; all problems are
+        listed.
 
     Notes
     -----
@@ -101,7 +102,12 @@ class Teacher:
         temperature: float = 4.0,
         cache: Path | str | None = None,
     ) -> None:
-        TrainingError.raise_if_any(list(_range_problems(weight, temperature)))
+        problems = (
+            []
+            if isinstance(model, nn.Module)
+            else [f"model of a teacher must be an nn.Module, got {type(model).__name__}"]
+        )
+        TrainingError.raise_if_any([*problems, *_range_problems(weight, temperature)])
         self.weight, self.temperature = weight, temperature
         self.cache = None if cache is None else Path(cache)
         self._model = deepcopy(model).eval().requires_grad_(False)
@@ -174,6 +180,9 @@ class Teacher:
                     f"the teacher's cache '{self.cache}' must be a folder that can be written: "
                     f"{error.strerror}"
                 )
+        if wrong := list(weight_problems(self._model, "the teacher")):
+            yield from wrong
+            return
         try:
             with torch.no_grad():
                 logits = self._model.to(images.device)(images)

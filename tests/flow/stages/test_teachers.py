@@ -190,13 +190,13 @@ def test_a_name_alone_is_a_teacher() -> None:
         (
             'teacher = "loader_of_teachers:five"',
             (
-                "train.teacher: the teacher must give 10 logits for each image, as the model "
+                "the teacher must give 10 logits for each image, as the model "
                 "does, got (2, 5) for 2 images"
             ),
         ),
         (
             'teacher = "loader_of_teachers:three_channels"',
-            "train.teacher: images of shape (2, 1, 8, 8) do not fit the teacher: Given groups=1",
+            "images of shape (2, 1, 8, 8) do not fit the teacher: Given groups=1",
         ),
         (
             'teacher = { factory = "digits_cnn", weights = "absent.pt" }',

@@ -22,7 +22,7 @@ __all__ = ["TrainingInputs", "digest_tensor"]
 
 TRAINING = (
     *("batch_size", "learning_rate", "warmup", "weight_decay", "clip_norm", "algorithm"),
-    *("precision", "label_smoothing", "ema"),
+    *("precision", "label_smoothing", "ema", "device"),
 )
 
 

@@ -9,6 +9,7 @@ from systolith.foundation import ProblemCollector, ProblemsError
 from systolith.network import IntegerNetwork, NetworkError, Shape
 from systolith.prune import ChannelGroup, PruneError
 from systolith.quant import QuantizedModel, UnsupportedModelError
+from systolith.train import TrainingError
 
 __all__ = ["CheckStep", "LayerCheck", "ModelCheck", "ModelProblem"]
 
@@ -17,6 +18,7 @@ class CheckStep(Enum):
     """The step that refuses."""
 
     MODEL = "model and data"
+    TRAIN = "training"
     PRUNE = "pruning"
     QUANTIZE = "quantization"
     LOWER = "lowering"
@@ -25,6 +27,7 @@ class CheckStep(Enum):
 
 _ERRORS: Mapping[CheckStep, type[ProblemsError]] = {
     CheckStep.MODEL: NetworkError,
+    CheckStep.TRAIN: TrainingError,
     CheckStep.PRUNE: PruneError,
     CheckStep.QUANTIZE: UnsupportedModelError,
     CheckStep.LOWER: NetworkError,
@@ -108,7 +111,7 @@ class LayerCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCheck:
-    """Everything that pruning, quantization and lowering will refuse, and what they accept.
+    """What training, pruning, quantization and lowering will refuse, and what they accept.
 
     Attributes
     ----------
@@ -156,7 +159,7 @@ class ModelCheck:
 
         Raises
         ------
-        PruneError, UnsupportedModelError, NetworkError
+        TrainingError, PruneError, UnsupportedModelError, NetworkError
             If one step refuses.
         UsageError
             If several do.

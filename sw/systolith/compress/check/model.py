@@ -29,6 +29,7 @@ from systolith.quant import (
     quantized_masks,
 )
 from systolith.quant.recognition import Reading, read_layers
+from systolith.train.probe import TrainingProbe
 
 __all__ = ["check_model"]
 
@@ -45,7 +46,9 @@ def check_model(
     trainer: Trainer | None = None,
     name: str = "network",
 ) -> ModelCheck:
-    """Find everything that pruning, quantization and lowering will refuse. Nothing is trained.
+    """Find everything that training, pruning, quantization and lowering will refuse.
+
+    Nothing is trained.
 
     Every step is carried out on the untrained model: methods are made and their masks computed,
     the model is quantized and lowered.
@@ -61,8 +64,8 @@ def check_model(
     bits : QuantConfig, optional
         Bit widths; by default 8 bits everywhere.
     trainer : Trainer, optional
-        Its data and recipe decide whether searches have enough images and schedules enough steps.
-        Not checked by default.
+        Its data and recipe, with the teacher, are checked as training checks them. They also decide
+        whether searches have enough images and schedules enough steps. Not checked by default.
     name : str
         Name of the integer network.
 
@@ -85,6 +88,7 @@ def check_model(
     bits = bits or QuantConfig()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
+        training = TrainingProbe() if trainer is None else trainer.probe(model, prunings)
         quantized, refused = _quantize(model, _choose_images(images), bits)
         reading = _read(model, images)
         groups, unfollowed = _find_groups(model, images)
@@ -93,6 +97,7 @@ def check_model(
         patterns = _find_patterns(model, prunings)
         network, unlowered = _lower(model, images, quantized, patterns or {}, name)
     texts = {
+        CheckStep.TRAIN: training.problems,
         CheckStep.PRUNE: [*searches, *pruning.problems, *(unfollowed if not refused else ())],
         CheckStep.QUANTIZE: refused,
         CheckStep.LOWER: unlowered,
@@ -107,7 +112,8 @@ def check_model(
     ]
     notes = () if quantized is None else quantized.notes
     schedules = [] if trainer is None else [str(warning.message) for warning in caught]
-    possible = [
+    possible = [ModelProblem(step=CheckStep.TRAIN, text=text) for text in training.warnings]
+    possible += [
         ModelProblem(step=CheckStep.PRUNE, text=text, remedy=remedy)
         for text, remedy in (*pruning.warnings, *((text, "") for text in schedules))
         if text not in notes

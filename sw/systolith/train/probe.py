@@ -1,0 +1,186 @@
+"""What a training will refuse, found before its first step."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from systolith.data import Dataset, augment_warnings
+from systolith.trace import evaluating
+from systolith.train.precision import weight_problems
+from systolith.train.settings import setting_problems
+from systolith.train.teacher import DenseTeacher, Teacher
+
+__all__ = ["TrainingProbe", "image_problems", "output_problems", "probe_training"]
+
+PROBED_IMAGES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingProbe:
+    """What is known of a training before its first step.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        Why the training is refused; empty if it can begin.
+    warnings : tuple of str
+        What costs accuracy.
+    classes : int
+        Outputs of the model; 0 if it was not run.
+    """
+
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    classes: int = 0
+
+
+def probe_training(
+    model: nn.Module, data: Dataset, settings: Mapping[str, Any], *, steps: bool = True
+) -> TrainingProbe:
+    """Find every reason why a classifier cannot be trained on a data set.
+
+    The model and the teacher run once, in evaluation mode, on two images.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Not changed; hooks run.
+    data : Dataset
+        Only its training part is read.
+    settings : mapping of str to Any
+        Arguments of :func:`fit` or fields of a :class:`Recipe`, by name.
+    steps : bool
+        Whether there is any training; without it, only the settings are checked.
+    """
+    problems = [*_kind_problems(model, data), *setting_problems(settings)]
+    if not isinstance(model, nn.Module) or not isinstance(data, Dataset):
+        return TrainingProbe(problems=tuple(problems))
+    if not steps:
+        problems += [] if len(data.train_images) else image_problems(data)
+        return TrainingProbe(problems=tuple(problems))
+    problems += [*image_problems(data), *_parameter_problems(model, settings)]
+    warnings = tuple(augment_warnings(settings.get("augment"), data.input_shape))
+    if not data.train_images.numel():
+        return TrainingProbe(problems=tuple(problems), warnings=warnings)
+    single: list[str] = []
+    try:
+        with evaluating(model), _noting_single_values(model, single):
+            outputs = model(_first_images(model, data))
+    except Exception as error:  # the model's code may raise anything
+        shape, reason = tuple(data.train_images.shape), str(error) or type(error).__name__
+        problems.append(f"images of shape {shape} do not fit the model: {reason}")
+        return TrainingProbe(problems=tuple(problems), warnings=warnings)
+    what = f"training labels of data set '{data.name}'"
+    wrong = list(output_problems(outputs, data.train_labels, what))
+    classes = 0 if wrong else int(outputs.shape[1])
+    if not wrong:
+        wrong += _teacher_problems(model, data, settings.get("teacher"), classes)
+    wrong += _batch_problems(len(data.train_images), settings.get("batch_size"), single)
+    return TrainingProbe(problems=(*problems, *wrong), warnings=warnings, classes=classes)
+
+
+def image_problems(data: Dataset, part: str = "training") -> Iterator[str]:
+    """Yield what is wrong with the training or test images of a data set.
+
+    Parameters
+    ----------
+    data : Dataset
+    part : str
+        "training" or "test".
+    """
+    images = data.train_images if part == "training" else data.test_images
+    if not len(images):
+        yield f"data set '{data.name}' needs {part} images, got none"
+    elif not images.numel():
+        yield f"{part} images of data set '{data.name}' must have pixels, got {tuple(images.shape)}"
+    elif not images.isfinite().all():
+        yield f"{part} images of data set '{data.name}' must be finite, got NaN or infinite pixels"
+
+
+def output_problems(outputs: Any, labels: Tensor, what: str) -> Iterator[str]:
+    """Yield each reason why outputs are no logits for labels.
+
+    Parameters
+    ----------
+    outputs : Any
+        Outputs of a model; they must be a tensor of shape (N, classes).
+    labels : Tensor of int64, shape (N,)
+    what : str
+        Name of the labels in messages.
+    """
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
+        is_tensor = isinstance(outputs, Tensor)
+        shape = tuple(outputs.shape) if is_tensor else type(outputs).__name__
+        after = "; flatten before returning" if is_tensor and outputs.ndim > 2 else ""
+        yield f"a classifier must give logits of shape (N, classes), got {shape}{after}"
+    elif len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < outputs.shape[1]:
+        least, most, classes = int(labels.min()), int(labels.max()), outputs.shape[1]
+        hint = "; classes count from 0" if (least, most) == (1, classes) else ""
+        yield (
+            f"{what} must lie in 0..{classes - 1}, as the model has {classes} outputs, "
+            f"got {least}..{most}{hint}"
+        )
+
+
+def _kind_problems(model: Any, data: Any) -> Iterator[str]:
+    if not isinstance(model, nn.Module):
+        yield f"model must be an nn.Module, got {_name_kind(model)}"
+    if not isinstance(data, Dataset):
+        yield f"data must be a Dataset, got {_name_kind(data)}"
+
+
+def _name_kind(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+
+
+def _parameter_problems(model: nn.Module, settings: Mapping[str, Any]) -> Iterator[str]:
+    yield from weight_problems(model, "the model")
+    if settings.get("sparsifier") is None and not any(p.requires_grad for p in model.parameters()):
+        yield "the model must have parameters that require gradients, got none"
+
+
+def _first_images(model: nn.Module, data: Dataset) -> Tensor:
+    images = data.train_images[:PROBED_IMAGES]
+    return images.to(next((p.device for p in model.parameters()), images.device))
+
+
+@contextmanager
+def _noting_single_values(model: nn.Module, names: list[str]) -> Iterator[None]:
+    """Note batch norms that see one value of each channel of an image."""
+
+    def look(name: str, channels: int, given: Tensor) -> None:
+        if given.numel() == len(given) * channels:
+            names.append(name)
+
+    with ExitStack() as hooks:
+        for name, module in model.named_modules():
+            if isinstance(module, _BatchNorm) and module.track_running_stats:
+
+                def before(m: nn.Module, given: tuple[Tensor, ...], name: str = name) -> None:
+                    assert isinstance(m, _BatchNorm)
+                    look(name, m.num_features, given[0])
+
+                hooks.enter_context(module.register_forward_pre_hook(before))
+        yield
+
+
+def _teacher_problems(model: nn.Module, data: Dataset, teacher: Any, classes: int) -> Iterator[str]:
+    if isinstance(teacher, DenseTeacher):
+        teacher = teacher.of(model)
+    if isinstance(teacher, Teacher):
+        yield from teacher.problems(_first_images(model, data), classes)
+
+
+def _batch_problems(images: int, batch_size: Any, single: list[str]) -> Iterator[str]:
+    """Find a last batch whose batch norms would average one value."""
+    if not isinstance(batch_size, int) or batch_size < 1 or not single:
+        return
+    if (images % batch_size or batch_size) == 1 or images == 1:
+        yield (
+            f"batch_size {batch_size} leaves a last batch of 1 image of {images}, whose "
+            f"{', '.join(single)} would be the mean of one value each; give another batch_size"
+        )
