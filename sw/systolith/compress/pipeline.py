@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from systolith.compress.check import check_model
+from systolith.compress.check.arguments import check_arguments
 from systolith.compress.check.steps import sequence_problems
 from systolith.compress.ensembles import split_epochs
 from systolith.compress.filters import (
@@ -84,6 +85,9 @@ def compress_model(
         If a method or the model does not fit: before any training, as far as :func:`check_model`
         can know.
     """
+    check_arguments(
+        model=model, trainer=trainer, prunings=prunings, bits=bits, post_training=post_training
+    )
     images = trainer.data.calibration_images
     check = check_model(model, images, prunings, bits, trainer=trainer)
     check.raise_if_any()
@@ -120,6 +124,7 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
         If filters would leave after weights are masked, or two methods would mask weights. If a
         method does not fit what earlier ones have left.
     """
+    check_arguments(model=model, trainer=trainer, prunings=prunings)
     PruneError.raise_if_any(sequence_problems(prunings))
     TrainingError.raise_if_any(trainer.probe(model, prunings).problems)
     trainer = trainer.taught_by(model)
@@ -208,6 +213,9 @@ def quantize_model(
     UnsupportedModelError
         If the model has layers without an integer form; all of them are listed.
     """
+    check_arguments(
+        pruned=pruned, trainer=trainer, bits=bits, prunings=prunings, post_training=post_training
+    )
     TrainingError.raise_if_any(trainer.probe(pruned.model, prunings).problems)
     trainer = trainer.taught_by(pruned.model)
     recipe, images = trainer.recipe, trainer.data.calibration_images

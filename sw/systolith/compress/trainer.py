@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from systolith.compress.methods import Pruning
 from systolith.data import Dataset, hold_out
-from systolith.foundation import no_progress, replacing
+from systolith.foundation import kind_problems, no_progress, replacing
 from systolith.prune import (
     ADMM,
     DPF,
@@ -78,12 +78,9 @@ class Trainer:
     checkpoint: Path | None = None
 
     def __post_init__(self) -> None:
-        kinds = (("data", Dataset), ("recipe", Recipe))
-        given = ((name, kind, getattr(self, name)) for name, kind in kinds)
         problems = [
-            f"{name} of a Trainer must be a {kind.__name__}, got {type(value).__name__}"
-            for name, kind, value in given
-            if not isinstance(value, kind)
+            *kind_problems("data of a Trainer", self.data, Dataset),
+            *kind_problems("recipe of a Trainer", self.recipe, Recipe),
         ]
         files = {"progress": self.progress, "checkpoint": self.checkpoint}
         TrainingError.raise_if_any([*problems, *setting_problems(files)])

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from systolith.data.dataset import DataError
+from systolith.foundation import is_whole, show_value
+
 __all__ = ["Augment", "FiniteAugment", "RandomCrop", "crop_and_flip", "shift_images"]
 
 
@@ -51,10 +54,20 @@ class RandomCrop:
         Largest shift in pixels, at least 0; all ``2 * padding + 1`` shifts are equally likely.
     mirror : bool
         Whether half of the images are mirrored left to right.
+
+    Raises
+    ------
+    DataError
+        If padding is below 0.
     """
 
     padding: int
     mirror: bool
+
+    def __post_init__(self) -> None:
+        if not is_whole(self.padding) or self.padding < 0:
+            given = show_value(self.padding)
+            raise DataError([f"padding of RandomCrop must be at least 0, got {given}"])
 
     @property
     def variants(self) -> int:

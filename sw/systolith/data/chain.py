@@ -9,7 +9,9 @@ from torch import Tensor
 
 from systolith.data.augment import Augment, FiniteAugment, RandomCrop
 from systolith.data.cutout import Cutout
+from systolith.data.dataset import DataError
 from systolith.data.mixup import MixingAugment
+from systolith.foundation import show_value
 
 __all__ = ["augment_images", "augment_warnings", "combine_augments"]
 
@@ -31,7 +33,21 @@ def combine_augments(
     Augment, MixingAugment or None
         None for no augmentation; a :class:`FiniteAugment` if all of them are; a
         :class:`MixingAugment` if any of them mixes.
+
+    Raises
+    ------
+    DataError
+        If one of them is no augmentation.
     """
+    if not isinstance(augments, Sequence):
+        problem = f"augments must be a sequence of Augment, got {show_value(augments)}"
+        raise DataError([problem])
+    DataError.raise_if_any(
+        f"augments[{number}] must be an Augment or a MixingAugment, got {show_value(augment)}"
+        for number, augment in enumerate(augments)
+        if isinstance(augment, type)
+        or not (isinstance(augment, MixingAugment) or callable(augment))
+    )
     if len(augments) < 2:
         return augments[0] if augments else None
     finite = [augment for augment in augments if isinstance(augment, FiniteAugment)]

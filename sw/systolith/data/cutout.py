@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from systolith.data.dataset import DataError
+from systolith.foundation import is_whole
 
 __all__ = ["Cutout"]
 
@@ -36,7 +37,7 @@ class Cutout:
     size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None and self.size < 1:
+        if self.size is not None and (not is_whole(self.size) or self.size < 1):
             raise DataError([f"size of Cutout must be at least 1, got {self.size}"])
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:

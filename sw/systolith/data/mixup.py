@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from systolith.data.dataset import DataError
+from systolith.foundation import is_number
 
 __all__ = ["MixUp", "MixingAugment"]
 
@@ -55,7 +56,7 @@ class MixUp:
     alpha: float = 0.2
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < inf:
+        if not is_number(self.alpha) or not 0 < self.alpha < inf:
             raise DataError([f"alpha of MixUp must be positive, got {self.alpha}"])
 
     def mix(

@@ -9,6 +9,7 @@ from systolith.foundation.journal import (
     Silent,
     open_log,
 )
+from systolith.foundation.kinds import is_number, is_whole, kind_problems, show_value
 from systolith.foundation.problems import (
     MissingError,
     ProblemCollector,
@@ -30,10 +31,14 @@ __all__ = [
     "ProgressCallback",
     "Silent",
     "UsageError",
+    "is_number",
+    "is_whole",
+    "kind_problems",
     "listed",
     "no_progress",
     "open_log",
     "replacing",
+    "show_value",
     "spare_folder",
     "write_json",
     "write_text",

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from systolith.foundation import kind_problems, show_value
 from systolith.prune import ChannelGroup, FilterMasks, SparsifierOptimizer, gated, module_gates
 from systolith.quant.bit_operations import LayerOperations, layer_operations
 from systolith.quant.config import LayerBits, UnsupportedModelError
@@ -109,7 +110,9 @@ class DJPQ:
         travel: float = 16.0,
         seed: int = 0,
     ) -> None:
-        problems = [
+        groups = tuple(groups) if isinstance(groups, Iterable) else groups
+        problems = [*_kind_problems(model, groups, images)]
+        problems += [
             f"{name} must be at least 0, got {value}"
             for name, value in (("information", information), ("bit_operations", bit_operations))
             if value < 0
@@ -296,6 +299,18 @@ class DJPQ:
                     module = model.get_submodule(layer.name)
                     hooks.enter_context(module.register_forward_pre_hook(hook(layer.source)))
             yield
+
+
+def _kind_problems(model: object, groups: object, images: object) -> Iterator[str]:
+    yield from kind_problems("model", model, nn.Module)
+    if not isinstance(groups, tuple):
+        yield f"groups must be a sequence of ChannelGroup, got {show_value(groups)}"
+    else:
+        for number, group in enumerate(groups):
+            yield from kind_problems(f"groups[{number}]", group, ChannelGroup)
+    yield from kind_problems("images", images, Tensor)
+    if isinstance(images, Tensor) and not (len(images) and images.is_floating_point()):
+        yield f"DJPQ needs float images, at least 1, got {images.dtype} {tuple(images.shape)}"
 
 
 def _observe(

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from systolith.foundation import kind_problems
 from systolith.network import INPUT, NetworkError, Pattern, Shape, ungroup_pattern
 from systolith.prune import MaskSet
 from systolith.quant.config import UnsupportedModelError
@@ -226,7 +227,25 @@ class QuantizedModel(nn.Module):
 
     @torch.no_grad()
     def calibrate_(self, images: Tensor) -> None:
-        """Choose all steps, layer by layer; each layer reads the quantized outputs before it."""
+        """Choose all steps, layer by layer; each layer reads the quantized outputs before it.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If there are no images, or they are not floats of the input's shape.
+        """
+        UnsupportedModelError.raise_if_any(kind_problems("images", images, Tensor))
+        shape, inner = tuple(images.shape), ", ".join(map(str, self.input_shape))
+        if (
+            not images.is_floating_point()
+            or not len(images)
+            or len(shape) != 1 + len(self.input_shape)
+        ):
+            problem = (
+                f"calibration needs float images of shape (N, {inner}), N at least 1, "
+                f"got {images.dtype} {shape}"
+            )
+            raise UnsupportedModelError([problem])
         self._run(images, _calibrate)
 
     def _run(

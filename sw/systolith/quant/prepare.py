@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from systolith.foundation import kind_problems
 from systolith.network import INPUT, ActType, Pattern
 from systolith.prune import MaskSet
 from systolith.quant.config import LayerBits, QuantConfig, UnsupportedModelError
@@ -76,8 +77,15 @@ def prepare(
         Lists every layer without an integer form and every name, number or image that does not
         fit; or names the first layer whose recognized form differs from the model on a few images.
     """
-    config = config or QuantConfig()
+    config = QuantConfig() if config is None else config
     masks = masks if masks is not None else MaskSet({}, {})
+    UnsupportedModelError.raise_if_any(
+        [
+            *kind_problems("images", images, Tensor),
+            *kind_problems("config", config, QuantConfig),
+            *kind_problems("masks", masks, MaskSet),
+        ]
+    )
     UnsupportedModelError.raise_if_any(_tensor_problems(images))
     images = images.float()
     network = _read_checked(model, images, config, masks)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.data import Augment, Dataset, MixingAugment
-from systolith.foundation import no_progress
+from systolith.foundation import kind_problems, no_progress, show_value
 from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier, describe_sparsifier
 from systolith.trace import evaluating
 from systolith.train.averaging import average_weights, take_average_
@@ -270,6 +270,11 @@ def evaluate(
     TrainingError
         If there are no images, numbers of images and labels differ, or a label has no output.
     """
+    tensors = (("images", images), ("labels", labels))
+    problems = [text for name, value in tensors for text in kind_problems(name, value, Tensor)]
+    if isinstance(classifier, type) or not callable(classifier):
+        problems.append(f"classifier must be a Module or a function, got {show_value(classifier)}")
+    TrainingError.raise_if_any(problems)
     if not len(images) or len(images) != len(labels):
         raise TrainingError(
             [f"evaluation needs images and as many labels, got {len(images)} and {len(labels)}"]

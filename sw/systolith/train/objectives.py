@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
+from systolith.foundation import is_number
 from systolith.train.errors import TrainingError
 
 __all__ = ["CrossEntropy", "TrainingObjective", "describe_setting"]
@@ -48,7 +49,7 @@ class CrossEntropy:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
+        if not is_number(self.label_smoothing) or not 0 <= self.label_smoothing < 1:
             raise TrainingError(
                 [f"label_smoothing must lie in 0..1, below 1, got {self.label_smoothing}"]
             )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from systolith.data import Dataset, augment_warnings
+from systolith.foundation import kind_problems
 from systolith.trace import evaluating
 from systolith.train.precision import weight_problems
 from systolith.train.settings import setting_problems
@@ -56,7 +57,11 @@ def probe_training(
     steps : bool
         Whether there is any training; without it, only the settings are checked.
     """
-    problems = [*_kind_problems(model, data), *setting_problems(settings)]
+    problems = [
+        *kind_problems("model", model, nn.Module),
+        *kind_problems("data", data, Dataset),
+        *setting_problems(settings),
+    ]
     if not isinstance(model, nn.Module) or not isinstance(data, Dataset):
         return TrainingProbe(problems=tuple(problems))
     if not steps:
@@ -124,17 +129,6 @@ def output_problems(outputs: Any, labels: Tensor, what: str) -> Iterator[str]:
             f"{what} must lie in 0..{classes - 1}, as the model has {classes} outputs, "
             f"got {least}..{most}{hint}"
         )
-
-
-def _kind_problems(model: Any, data: Any) -> Iterator[str]:
-    if not isinstance(model, nn.Module):
-        yield f"model must be an nn.Module, got {_name_kind(model)}"
-    if not isinstance(data, Dataset):
-        yield f"data must be a Dataset, got {_name_kind(data)}"
-
-
-def _name_kind(value: Any) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _parameter_problems(model: nn.Module, settings: Mapping[str, Any]) -> Iterator[str]:

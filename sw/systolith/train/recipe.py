@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from systolith.data import Augment, Dataset, MixingAugment
-from systolith.foundation import no_progress
+from systolith.foundation import kind_problems, no_progress
 from systolith.train.devices import find_device, placed_on
 from systolith.train.errors import TrainingError
 from systolith.train.fit import fit
@@ -133,11 +133,9 @@ def train_float(
     checkpoint: Path | None = None,
 ) -> None:
     """Train dense float weights in place; resume from the checkpoint if it exists."""
-    recipe = recipe or Recipe()
-    if not isinstance(recipe, Recipe):
-        raise TrainingError([f"recipe must be a Recipe, got {type(recipe).__name__}"])
-    if not isinstance(model, nn.Module):
-        raise TrainingError([f"model must be an nn.Module, got {type(model).__name__}"])
+    recipe = Recipe() if recipe is None else recipe
+    kinds = [*kind_problems("model", model, nn.Module), *kind_problems("recipe", recipe, Recipe)]
+    TrainingError.raise_if_any(kinds)
     with recipe.placing(model):
         fit(
             model,

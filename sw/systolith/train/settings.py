@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from math import inf
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 from systolith.data import MixingAugment
+from systolith.foundation import is_number, is_whole, show_value
 from systolith.train.devices import device_problems
 from systolith.train.optimizers import Algorithm
 from systolith.train.precision import Precision
@@ -35,17 +34,9 @@ class _Rule:
             return
         if not self.is_kind(value):
             none = " or None" if self.optional else ""
-            yield f"{name} must be {self.kind}{none}, got {_show(value)}"
+            yield f"{name} must be {self.kind}{none}, got {show_value(value)}"
         elif not self.is_within(value):
             yield f"{name} must {self.range}, got {value}"
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _is_positive(value: Any) -> bool:
@@ -67,15 +58,15 @@ def _is_sparsifier(value: Any) -> bool:
     return not is_class and all(callable(getattr(value, name, None)) for name in methods)
 
 
-_EPOCHS = _Rule("a whole number", _is_whole, "be at least 0", lambda value: value >= 0)
+_EPOCHS = _Rule("a whole number", is_whole, "be at least 0", lambda value: value >= 0)
 _BELOW_ONE = "lie in 0..1, below 1", lambda value: 0 <= value < 1
 _RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(("epochs", "float_epochs", "prune_epochs", "quantize_epochs"), _EPOCHS),
     "finetune_epochs": _EPOCHS,
-    "learning_rate": _Rule("a number", _is_number, "be positive", _is_positive),
-    "warmup": _Rule("a number", _is_number, *_BELOW_ONE),
-    "batch_size": _Rule("a whole number", _is_whole, "be at least 1", lambda value: value >= 1),
-    "weight_decay": _Rule("a number", _is_number, "be at least 0", lambda value: 0 <= value < inf),
+    "learning_rate": _Rule("a number", is_number, "be positive", _is_positive),
+    "warmup": _Rule("a number", is_number, *_BELOW_ONE),
+    "batch_size": _Rule("a whole number", is_whole, "be at least 1", lambda value: value >= 1),
+    "weight_decay": _Rule("a number", is_number, "be at least 0", lambda value: 0 <= value < inf),
     "algorithm": _Rule("an Algorithm", lambda value: isinstance(value, Algorithm)),
     "precision": _Rule("a Precision", lambda value: isinstance(value, Precision)),
     "augment": _Rule(
@@ -89,12 +80,12 @@ _RULES: Mapping[str, _Rule] = {
         lambda value: isinstance(value, Teacher),
         optional=True,
     ),
-    "ema": _Rule("a number", _is_number, *_BELOW_ONE, optional=True),
-    "clip_norm": _Rule("a number", _is_number, "be positive", _is_positive, optional=True),
+    "ema": _Rule("a number", is_number, *_BELOW_ONE, optional=True),
+    "clip_norm": _Rule("a number", is_number, "be positive", _is_positive, optional=True),
     "sparsifier": _Rule("a Sparsifier", _is_sparsifier, optional=True),
     "seed": _Rule(
         "a whole number",
-        _is_whole,
+        is_whole,
         f"lie in 0..{LARGEST_SEED}",
         lambda value: 0 <= value <= LARGEST_SEED,
     ),
@@ -117,10 +108,3 @@ def setting_problems(settings: Mapping[str, Any]) -> Iterator[str]:
             yield from device_problems(value)
         else:
             yield from _RULES[name].problems(name, value)
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    plain = value is None or isinstance(value, bool | int | float | str | Path | Enum)
-    return repr(value) if plain else type(value).__name__

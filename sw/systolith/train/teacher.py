@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.data import Augment, Dataset, FiniteAugment, MixingAugment
+from systolith.foundation import is_number, kind_problems, show_value
 from systolith.train.errors import TrainingError
 from systolith.train.logit_table import LogitTable
 from systolith.train.objectives import describe_setting
@@ -102,12 +104,8 @@ class Teacher:
         temperature: float = 4.0,
         cache: Path | str | None = None,
     ) -> None:
-        problems = (
-            []
-            if isinstance(model, nn.Module)
-            else [f"model of a teacher must be an nn.Module, got {type(model).__name__}"]
-        )
-        TrainingError.raise_if_any([*problems, *_range_problems(weight, temperature)])
+        problems = [*kind_problems("model of a teacher", model, nn.Module)]
+        TrainingError.raise_if_any([*problems, *_range_problems(weight, temperature, cache)])
         self.weight, self.temperature = weight, temperature
         self.cache = None if cache is None else Path(cache)
         self._model = deepcopy(model).eval().requires_grad_(False)
@@ -233,15 +231,16 @@ class DenseTeacher:
     cache: Path | str | None = None
 
     def __post_init__(self) -> None:
-        TrainingError.raise_if_any(list(_range_problems(self.weight, self.temperature)))
+        TrainingError.raise_if_any(list(_range_problems(self.weight, self.temperature, self.cache)))
 
     def of(self, model: nn.Module) -> Teacher:
         """Return the model, as it is now, as a teacher."""
         return Teacher(model, weight=self.weight, temperature=self.temperature, cache=self.cache)
 
 
-def _range_problems(weight: float, temperature: float) -> Iterator[str]:
-    if not 0 < weight <= 1:
-        yield f"weight of a teacher must be above 0, at most 1, got {weight}"
-    if not 0 < temperature < inf:
-        yield f"temperature of a teacher must be positive, got {temperature}"
+def _range_problems(weight: Any, temperature: Any, cache: Any) -> Iterator[str]:
+    yield from kind_problems("cache of a teacher", cache, Path, str, type(None))
+    if not is_number(weight) or not 0 < weight <= 1:
+        yield f"weight of a teacher must be above 0, at most 1, got {show_value(weight)}"
+    if not is_number(temperature) or not 0 < temperature < inf:
+        yield f"temperature of a teacher must be positive, got {show_value(temperature)}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from systolith.compress.check.arguments import check_arguments
 from systolith.compress.check.findings import CheckStep, ModelCheck, ModelProblem
 from systolith.compress.check.layers import describe_layers
 from systolith.compress.check.remedies import name_problems, names_in_messages
@@ -74,6 +75,11 @@ def check_model(
     ModelCheck
         For engines, give its `network` to :func:`systolith.plan.plan_network`.
 
+    Raises
+    ------
+    UsageError
+        If an argument has a wrong type.
+
     Examples
     --------
     >>> model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.GELU(), nn.Conv2d(6, 4, 3, padding=3))
@@ -85,6 +91,9 @@ def check_model(
     >>> check.layers[0].group_sizes
     ()
     """
+    check_arguments(model=model, images=images, prunings=prunings, bits=bits)
+    if trainer is not None:
+        check_arguments(trainer=trainer)
     bits = bits or QuantConfig()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)

@@ -8,6 +8,7 @@ from torch import nn
 
 from systolith.compress.budgets import PatternChoice
 from systolith.compress.check.after_removal import find_misfits
+from systolith.compress.check.arguments import check_arguments
 from systolith.compress.filters import check_removal
 from systolith.compress.methods import (
     FilterRemoval,
@@ -66,6 +67,7 @@ def check_prunings(model: nn.Module, data: Dataset, prunings: Sequence[Pruning])
         With every layer, pattern and budget that does not fit; or if a method holds out more images
         than there are.
     """
+    check_arguments(model=model, data=data, prunings=prunings)
     trainer = Trainer(data=data, recipe=Recipe(prune_epochs=MANY_EPOCHS))
     findings = rehearse_prunings(model, trainer, prunings, None)
     PruneError.raise_if_any([*hold_out_problems(data, prunings), *findings.problems])

@@ -1,7 +1,7 @@
 """Costs of a network by layer, and its costs with fewer filters."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from systolith.foundation import kind_problems
+from systolith.prune.errors import PruneError
 from systolith.prune.filters.groups import ChannelGroup
 from systolith.trace import evaluating
 
@@ -68,7 +70,12 @@ def count_costs(model: nn.Module, images: Tensor) -> Cost:
     model : nn.Module
         It is not changed.
     images : Tensor of float, shape (N, C, H, W)
-        Only their shape matters.
+        Only their shape matters; at least one.
+
+    Raises
+    ------
+    PruneError
+        If the model or the images have a wrong type, or there are no images.
 
     Examples
     --------
@@ -77,6 +84,7 @@ def count_costs(model: nn.Module, images: Tensor) -> Cost:
     >>> cost.parameters, cost.macs
     (224, 3456)
     """
+    PruneError.raise_if_any(_argument_problems(model, images))
     macs: Counter[str] = Counter()
     device = next((parameter.device for parameter in model.parameters()), images.device)
     with ExitStack() as hooks, evaluating(model):
@@ -95,6 +103,13 @@ def count_costs(model: nn.Module, images: Tensor) -> Cost:
         if parameters or name in macs:
             layers[name] = LayerCost(parameters=parameters, macs=macs[name])
     return Cost(layers=MappingProxyType(layers))
+
+
+def _argument_problems(model: object, images: object) -> Iterator[str]:
+    yield from kind_problems("model", model, nn.Module)
+    yield from kind_problems("images", images, Tensor)
+    if isinstance(images, Tensor) and not len(images):
+        yield "counting MACs needs at least one image, got none"
 
 
 def macs_after(model: nn.Module, groups: Iterable[ChannelGroup], images: Tensor) -> KeptCost:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from systolith.foundation import kind_problems
 from systolith.prune.errors import PruneError
 from systolith.trace import evaluating
 
@@ -39,6 +40,7 @@ def measure_batch_norms(model: nn.Module, images: Tensor) -> BatchStatistics:
     PruneError
         If there are fewer than two images.
     """
+    PruneError.raise_if_any(kind_problems("images", images, Tensor))
     if len(images) < 2:
         raise PruneError([f"batch norms need at least 2 images, got {len(images)}"])
     norms = _tracked(model)

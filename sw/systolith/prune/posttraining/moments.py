@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from systolith.foundation import kind_problems
 from systolith.prune.computed_weights import computed_weights
 from systolith.prune.errors import PruneError
 from systolith.prune.posttraining.output_moments import OutputMoments, unfold_columns
@@ -48,6 +49,7 @@ def count_calls(model: nn.Module, names: Iterable[str], images: Tensor) -> dict[
     """
     calls: Counter[str] = Counter()
     names = tuple(names)
+    PruneError.raise_if_any(kind_problems("images", images, Tensor))
     PruneError.raise_if_any(_kind_problems(model, names))
     if not len(images):
         raise PruneError(["reconstruction needs images, got none"])

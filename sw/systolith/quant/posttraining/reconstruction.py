@@ -7,6 +7,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from systolith.foundation import kind_problems
 from systolith.network import INPUT
 from systolith.prune.posttraining import OutputMoments
 from systolith.quant.config import UnsupportedModelError
@@ -89,7 +90,14 @@ def reconstruct_(
     **Deviation:** a layer whose output is only added to an earlier value also corrects the error of
     that value: its aim is the sum in the float network, less the quantized value.
     """
-    settings = settings or PostTraining()
+    settings = PostTraining() if settings is None else settings
+    UnsupportedModelError.raise_if_any(
+        [
+            *kind_problems("model", model, QuantizedModel),
+            *kind_problems("images", images, Tensor),
+            *kind_problems("settings", settings, PostTraining),
+        ]
+    )
     if settings.changes_nothing:
         return
     if problems := list(_image_problems(model, images)):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, fx, nn
 
+from systolith.foundation import kind_problems
 from systolith.prune.computed_weights import with_plain_weights
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.analysis.channels import Channels, Labels
@@ -56,6 +57,9 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
     0 4 ('1',) ('3',) True
     3 2 ('3',) () False
     """
+    PruneError.raise_if_any(
+        [*kind_problems("model", model, nn.Module), *kind_problems("images", images, Tensor)]
+    )
     model = with_plain_weights(model)
     recording = record(model, images)
     PruneError.raise_if_any(recording.problems)
