@@ -1,6 +1,7 @@
 """Bit operations: each multiplication counts as the product of its operands' widths."""
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -72,7 +73,9 @@ def layer_operations(
         Lists every layer without an integer form.
     """
     removable = [group for group in groups if group.removable]
-    layers = {layer.name: layer for layer in read_network(model, images).layers}
+    on_gpu = next(model.parameters()).device.type != "cpu"
+    read = deepcopy(model).cpu() if on_gpu else model  # only names are used
+    layers = {layer.name: layer for layer in read_network(read, images.cpu()).layers}
     cost = count_costs(model, images)
     return tuple(
         LayerOperations(

@@ -100,8 +100,15 @@ def _close(leaf: Any, to_gpu: bool) -> Any:
 def simulated_gpu() -> Iterator[torch.device]:
     """Let PyTorch know the device for the block."""
     _register()
-    with _Factories():
-        yield torch.device(NAME, 0)
+    overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
+    torch.__future__.set_overwrite_module_params_on_conversion(True)  # a subclass has no storage
+    torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=) reaches the mode
+    try:
+        with _Factories():
+            yield torch.device(NAME, 0)
+    finally:
+        torch._C._set_only_lift_cpu_tensors(False)
+        torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
 
 
 @cache

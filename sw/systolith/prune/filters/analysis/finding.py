@@ -60,7 +60,7 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
     PruneError.raise_if_any(
         [*kind_problems("model", model, nn.Module), *kind_problems("images", images, Tensor)]
     )
-    model = with_plain_weights(model)
+    model, images = with_plain_weights(model).cpu(), images.cpu()
     recording = record(model, images)
     PruneError.raise_if_any(recording.problems)
     groups = _groups(follow_channels(model, recording))

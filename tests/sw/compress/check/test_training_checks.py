@@ -1,0 +1,171 @@
+"""The recipe and the teacher are checked with the model, by the code that training uses."""
+
+import re
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from systolith.compress import (
+    CheckStep,
+    EnsemblePruning,
+    GDPPruning,
+    PrunedModel,
+    Pruning,
+    SPPPruning,
+    SRSTEPruning,
+    Trainer,
+    check_model,
+    check_prunings,
+    compress_model,
+    prune_model,
+    quantize_model,
+)
+from systolith.data import Dataset, crop_and_flip, load_digits
+from systolith.foundation import ProblemsError, UsageError
+from systolith.models import DigitsCNN
+from systolith.network import KOutOfN, Pattern
+from systolith.prune import PruneError, find_channel_groups, macs_after, measure_batch_norms
+from systolith.quant import DJPQ, UnsupportedModelError, prepare, reconstruct_
+from systolith.train import DenseTeacher, Recipe, Teacher, TrainingError, fit
+
+IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+PATTERNS = {"conv2": Pattern(select=KOutOfN(2, 8))}
+FIVE = nn.Sequential(nn.Flatten(), nn.Linear(64, 5))
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    digits = load_digits()
+    return replace(
+        digits, train_images=digits.train_images[:64], train_labels=digits.train_labels[:64]
+    )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (Recipe(ema=2), "ema must lie in 0..1, below 1, got 2"),
+        (Recipe(quantize_epochs=-1), "quantize_epochs must be at least 0, got -1"),
+        (Recipe(device="gpu"), "device must be one of auto, cpu, cuda, mps, got 'gpu'"),
+        (Recipe(batch_size=0), "batch_size must be at least 1, got 0"),
+        (Recipe(teacher=Teacher(FIVE)), "the teacher must give 10 logits .*, got .2, 5. for 2 "),
+        (Recipe(teacher=Teacher(nn.Conv2d(3, 1, 1))), "images of .* do not fit the teacher"),
+        (Recipe(teacher=Teacher(FIVE.double())), "weights of the teacher must be float32"),
+        (Recipe(teacher=FIVE), "teacher must be a Teacher, .* or None, got Sequential"),
+    ],
+)
+def test_the_check_refuses_what_training_refuses(
+    data: Dataset, recipe: Recipe, message: str
+) -> None:
+    trainer = Trainer(data=data, recipe=recipe)
+    check = check_model(DigitsCNN(), IMAGES, trainer=trainer)
+    problems = [problem.text for problem in check.problems if problem.step is CheckStep.TRAIN]
+    assert len(problems) == len(check.problems) == 1 and re.match(message, problems[0])
+    with pytest.raises(TrainingError, match=f"^{message}"):
+        check.raise_if_any()
+    with pytest.raises(TrainingError, match=f"^{message}"):
+        compress_model(DigitsCNN(), trainer)
+    with pytest.raises(TrainingError, match=f"^{message}"):
+        prune_model(DigitsCNN(), trainer, [SRSTEPruning(patterns=PATTERNS)])
+
+
+def test_the_check_and_fit_say_the_same_of_a_model_and_its_data(data: Dataset) -> None:
+    wrong = replace(data, train_labels=data.train_labels + 1)
+    for model, given in ((DigitsCNN().double(), data), (FIVE, data), (DigitsCNN(), wrong)):
+        check = check_model(model, IMAGES, trainer=Trainer(data=given))
+        texts = [problem.text for problem in check.problems if problem.step is CheckStep.TRAIN]
+        with pytest.raises(TrainingError) as caught:
+            fit(model, given, epochs=1)
+        assert list(caught.value.problems) == texts
+
+
+def test_the_recipe_the_teacher_and_the_pruning_are_told_together(data: Dataset) -> None:
+    recipe = Recipe(ema=2, teacher=Teacher(nn.Sequential(nn.Flatten(), nn.Linear(64, 5))))
+    prunings = [SRSTEPruning(patterns={"conv2": Pattern(select=KOutOfN(1, 3))}, learning_rate=-1)]
+    with pytest.raises(UsageError) as caught:
+        compress_model(DigitsCNN(), Trainer(data=data, recipe=recipe), prunings)
+    for part in (
+        "ema must",
+        "10 logits",
+        "sr-ste: learning_rate must be positive",
+        "divisible by 3",
+    ):
+        assert part in str(caught.value)
+
+
+def test_large_shifts_are_warned_of_by_the_check(data: Dataset) -> None:
+    trainer = Trainer(data=data, recipe=Recipe(augment=crop_and_flip))
+    (warning,) = check_model(DigitsCNN(), IMAGES, trainer=trainer).warnings
+    assert warning.step is CheckStep.TRAIN and "8x8 images by at most 1 pixel" in warning.text
+
+
+@pytest.mark.parametrize(
+    "pruning",
+    [
+        SPPPruning(patterns=PATTERNS),
+        GDPPruning(keep=0.9),
+        EnsemblePruning(keep=0.9, images=20, rounds=2, members=8),
+    ],
+)
+def test_each_warning_comes_once(data: Dataset, pruning: Pruning) -> None:
+    recipe = Recipe(float_epochs=1, prune_epochs=1, quantize_epochs=0, augment=crop_and_flip)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        compress_model(DigitsCNN(), Trainer(data=data, recipe=recipe), [pruning])
+    texts = [str(warning.message) for warning in caught]
+    assert len(texts) >= 2 and len(texts) == len(set(texts)), texts
+
+
+@pytest.mark.parametrize("value", [None, "x", 3, [1], DigitsCNN])
+def test_arguments_of_a_wrong_type_are_named(data: Dataset, value: Any) -> None:
+    model, trainer = DigitsCNN(), Trainer(data=data)
+    calls = {
+        "model": lambda: compress_model(value, trainer),
+        "trainer": lambda: compress_model(model, value),
+        "prunings": lambda: prune_model(model, trainer, value),
+        "pruned": lambda: quantize_model(value, trainer),
+        "images": lambda: check_model(model, value),
+        "data": lambda: check_prunings(model, value, ()),
+    }
+    for name, call in calls.items():
+        with pytest.raises(UsageError, match=rf"^{name}(\[0\])? must be a"):
+            call()
+    if value is not None:
+        with pytest.raises(UsageError, match="^bits must be a QuantConfig or None, got"):
+            quantize_model(PrunedModel(model=model), trainer, value)
+    for kinds in ({"data": value}, {"data": data, "recipe": value}):
+        with pytest.raises(TrainingError, match="of a Trainer must be a"):
+            Trainer(**kinds)
+
+
+@pytest.mark.parametrize("images", [None, [IMAGES], IMAGES[:0], IMAGES.to(torch.int64)])
+def test_methods_without_images_say_so(images: Any) -> None:
+    model = DigitsCNN()
+    groups, quantized = find_channel_groups(model, IMAGES), prepare(model, IMAGES)
+    calls = [
+        lambda: DJPQ(model, groups, images),
+        lambda: prepare(model, images),
+        lambda: reconstruct_(quantized, images),
+        lambda: quantized.calibrate_(images),
+    ]
+    for call in calls:
+        with pytest.raises(UnsupportedModelError, match=r"images|float"):
+            call()
+    if not isinstance(images, torch.Tensor) or not len(images):
+        for count in (lambda: macs_after(model, groups, images),
+                      lambda: measure_batch_norms(model, images)):  # fmt: skip
+            with pytest.raises(PruneError, match=r"must be a Tensor|needs? at least"):
+                count()
+
+
+def test_an_unfinished_teacher_is_finished_by_compression(data: Dataset) -> None:
+    check = check_model(
+        DigitsCNN(), IMAGES, trainer=Trainer(data=data, recipe=Recipe(teacher=DenseTeacher()))
+    )
+    assert check.accepted
+    with pytest.raises(ProblemsError, match="which a DenseTeacher becomes by of"):
+        fit(DigitsCNN(), data, **{"epochs": 1, "teacher": DenseTeacher()})
