@@ -34,6 +34,9 @@ class _Held(Tensor):
     def __init__(self, held: Tensor) -> None:
         self.held = held
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.held.__reduce_ex__(protocol)
+
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
@@ -99,7 +102,7 @@ def _close(leaf: Any, to_gpu: bool) -> Any:
 @contextmanager
 def simulated_gpu() -> Iterator[torch.device]:
     """Let PyTorch know the device for the block."""
-    _register()
+    register()
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # a subclass has no storage
     torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=) reaches the mode
@@ -112,7 +115,8 @@ def simulated_gpu() -> Iterator[torch.device]:
 
 
 @cache
-def _register() -> None:
+def register() -> None:
+    """Tell PyTorch of the device, once, before any backward pass."""
     backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
 
 
