@@ -54,8 +54,8 @@ def _is_augment(value: Any) -> bool:
 
 def _is_sparsifier(value: Any) -> bool:
     methods = ("step", "state_dict", "load_state_dict")
-    is_class = isinstance(value, type) or not hasattr(value, "settings")
-    return not is_class and all(callable(getattr(value, name, None)) for name in methods)
+    described = hasattr(value, "settings") and not isinstance(value, type)
+    return described and all(callable(getattr(value, name, None)) for name in methods)
 
 
 _EPOCHS = _Rule("a whole number", is_whole, "be at least 0", lambda value: value >= 0)
