@@ -44,7 +44,8 @@ def placed_on(device: torch.device, model: nn.Module) -> Iterator[None]:
     """Move a model to a device for the block, and then back to where its parameters were."""
     home = next((parameter.device for parameter in model.parameters()), CPU)
     try:
-        yield model.to(device)
+        model.to(device)
+        yield
     finally:
         model.to(home)
 

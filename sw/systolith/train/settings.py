@@ -40,7 +40,7 @@ class _Rule:
 
 
 def _is_positive(value: Any) -> bool:
-    return 0 < value < inf
+    return bool(0 < value < inf)
 
 
 def _is_function(value: Any) -> bool:
