@@ -330,7 +330,7 @@ def _named(outputs: int) -> nn.Sequential:
         (
             _named(2),
             _changed(train_images=torch.full((70, 1, 4, 4), torch.nan)),
-            "training images of data set 'halves' must be finite",
+            "training images of data set 'halves' must be finite, got NaN or infinite pixels",
         ),
     ],
 )
@@ -386,6 +386,9 @@ def test_evaluation_refuses_labels_beyond_the_outputs() -> None:
     message = "labels must lie in 0..1, as the model has 2 outputs, got 0..2"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         evaluate(_model(), data.test_images, torch.arange(30) % 3)
-    message = "a classifier must give logits of shape (N, classes), got (30, 2, 1, 1)"
+    message = (
+        "a classifier must give logits of shape (N, classes), got (30, 2, 1, 1); flatten before "
+        "returning"
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         evaluate(nn.Conv2d(1, 2, 4), data.test_images, data.test_labels)

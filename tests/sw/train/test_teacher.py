@@ -30,6 +30,8 @@ from systolith.train import (
 )
 from systolith.train.logit_table import LogitTable
 
+pytestmark = pytest.mark.filterwarnings("ignore:augmentation should shift 6x6 images")
+
 
 def _data(images: int = 70) -> Dataset:
     generator = torch.Generator().manual_seed(0)
