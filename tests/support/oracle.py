@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
-from math import floor
+from math import floor, lcm
 
 from systolith.network import (
     ActType,
@@ -18,6 +18,7 @@ from systolith.network import (
     Overflow,
     Requantize,
     Rounding,
+    Shape,
     Table,
     Tensor,
 )
@@ -82,6 +83,25 @@ def window(image: Image, c: int, y: int, x: int, layer: MaxPool2d | AvgPool2d) -
     return values
 
 
+def average_area(layer: AvgPool2d, shape: Shape, y: int, x: int) -> int:
+    """Count the pixels of one window in the image or the counted padding, one by one."""
+    _, height, width = shape
+    kh, kw = layer.kernel_size or (height, width)
+    top, bottom, left, right = layer.padding if layer.counted is None else layer.counted
+    return sum(
+        -top <= y * layer.stride[0] + i - layer.padding[0] < height + bottom
+        and -left <= x * layer.stride[1] + j - layer.padding[2] < width + right
+        for i, j in product(range(kh), range(kw))
+    )
+
+
+def average_factor(layer: AvgPool2d, shape: Shape, y: int, x: int) -> int:
+    """Least common multiple of all areas over that of one window."""
+    _, rows, columns = layer.output_shape([shape])
+    areas = [average_area(layer, shape, *place) for place in product(range(rows), range(columns))]
+    return lcm(*areas) // average_area(layer, shape, y, x)
+
+
 def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> list[object]:
     """One layer for one image (no batch axis), as nested lists."""
     x, zero = values[0].tolist(), inputs[0].type.zero_point
@@ -138,7 +158,8 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
                 return max(window(x, c, row, column, layer))
             case AvgPool2d():
                 acc = sum(value - zero for value in window(x, c, row, column, layer))
-                return requantize_one(acc, layer.requantize, c, layer.output)
+                weighed = acc * average_factor(layer, inputs[0].shape, row, column)
+                return requantize_one(weighed, layer.requantize, c, layer.output)
         raise TypeError(layer)
 
     return [

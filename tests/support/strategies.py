@@ -240,6 +240,7 @@ def avg_pools(draw: st.DrawFn, shape: Shape, name: str = "avg", source: str = IN
     if draw(st.booleans()):
         return AvgPool2d(name=name, input=source, requantize=spec, output=output)
     kernel, stride, padding = draw(windows(shape))
+    top, bottom, left, right = (draw(st.integers(0, added)) for added in padding)
     return AvgPool2d(
         name=name,
         input=source,
@@ -248,6 +249,7 @@ def avg_pools(draw: st.DrawFn, shape: Shape, name: str = "avg", source: str = IN
         kernel_size=kernel,
         stride=stride,
         padding=padding,
+        counted=draw(st.sampled_from([None, (0, 0, 0, 0), (top, bottom, left, right)])),
     )
 
 

@@ -14,7 +14,9 @@ from systolith.plan.engines.latency import (
     DEEP_LATENCY,
     DEEP_ROOM_LATENCY,
     MULTIPLIER_LATENCY,
+    POOL_LATENCY,
     PREFETCHED,
+    WEIGH_LATENCY,
     requantize_latency,
 )
 from systolith.plan.engines.memory import Memories, MemoryKind
@@ -57,9 +59,11 @@ __all__ = [
     "DEEP_ROOM_LATENCY",
     "DEFAULT_MULTIPLIERS",
     "MULTIPLIER_LATENCY",
+    "POOL_LATENCY",
     "PREFETCHED",
     "SPARE_BIAS_BITS",
     "SPEED_FACTORS",
+    "WEIGH_LATENCY",
     "AddPlan",
     "ArrayShape",
     "ConvPlan",

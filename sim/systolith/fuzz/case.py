@@ -57,7 +57,7 @@ MOST_FRAMES = 3
 MAX_SEED = 9999
 CONTENTS = (
     *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool"),
-    *("addition", "table", "dilated"),
+    *("addition", "table", "dilated", "areas"),
     *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
     *(
         "1-bit weights",
@@ -257,6 +257,8 @@ def _layer_features(layer: Layer) -> Iterator[str]:
                 yield "dilated"
         case AvgPool2d():
             yield "global pool" if layer.kernel_size is None else "average pool"
+            if layer.counted is not None:
+                yield "areas"
         case Add():
             yield "addition"
         case Table():

@@ -134,6 +134,7 @@ def draw_average(choices: Choices, name: str, source: str, shape: Shape) -> AvgP
     output = draw_act_type(choices)
     whole = choices.chance(30)
     kernel = None if whole else _draw_kernel(choices, shape)
+    padding = (0, 0, 0, 0) if kernel is None else _draw_padding(choices, kernel, shape)
     return AvgPool2d(
         name=name,
         input=source,
@@ -141,7 +142,8 @@ def draw_average(choices: Choices, name: str, source: str, shape: Shape) -> AvgP
         output=output,
         kernel_size=kernel,
         stride=(1, 1) if kernel is None else _draw_stride(choices),
-        padding=(0, 0, 0, 0) if kernel is None else _draw_padding(choices, kernel, shape),
+        padding=padding,
+        counted=_draw_counted(choices, padding),
     )
 
 
@@ -194,6 +196,14 @@ def _draw_padding(choices: Choices, reach: tuple[int, int], shape: Shape) -> Pad
         before = choices.integer(0, size - 1)
         sides += [before, choices.integer(max(0, size - length - before), size - 1)]
     return sides[0], sides[1], sides[2], sides[3]
+
+
+def _draw_counted(choices: Choices, padding: Padding) -> Padding | None:
+    """Draw the part of the padding that is in the area of windows."""
+    if not any(padding) or choices.chance(50):
+        return None
+    top, bottom, left, right = (choices.integer(0, added) for added in padding)
+    return (top, bottom, left, right) if choices.chance(50) else (0, 0, 0, 0)
 
 
 def _draw_even_padding(choices: Choices, kernel: tuple[int, int]) -> Padding:

@@ -1,6 +1,7 @@
 """The ONNX graph of an exported network: nodes, constants and quantizers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from fractions import Fraction
 from typing import Any
@@ -30,6 +31,7 @@ from systolith.network import (
     Requantize,
     Rounding,
     Table,
+    add_padding,
 )
 
 __all__ = ["ExportGraph", "Format"]
@@ -150,9 +152,19 @@ class ExportGraph:
         source = [self.real[layer.input]]
         if layer.kernel_size is None:
             return self._add_node("GlobalAveragePool", source, layer.name)
-        return self._add_node(
-            "AveragePool", source, layer.name, count_include_pad=1, **_window(layer)
-        )
+        counted = layer.counted
+        if counted is None:
+            return self._add_node(
+                "AveragePool", source, layer.name, count_include_pad=1, **_window(layer)
+            )
+        if any(counted):
+            top, bottom, left, right = counted
+            pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+            constant = self._add_constant(f"{layer.name}.pads", pads)
+            source = [self._add_node("Pad", [*source, constant], f"{layer.name}.padded")]
+        rest = add_padding(layer.padding, (-counted[0], -counted[1], -counted[2], -counted[3]))
+        window = _window(replace(layer, padding=rest, counted=None))
+        return self._add_node("AveragePool", source, layer.name, count_include_pad=0, **window)
 
     def _add_sum(self, layer: Add) -> str:
         a, b = layer.inputs
@@ -184,7 +196,7 @@ class ExportGraph:
         shape = self.network.tensors[layer.name].shape
         source = self.network.tensors[layer.inputs[0]].shape
         unit = self.scales[layer.inputs[0]] / (
-            _pixels(layer, source) if isinstance(layer, AvgPool2d) else layer.multipliers[0]
+            layer.divisor(source) if isinstance(layer, AvgPool2d) else layer.multipliers[0]
         )
         spec = layer.requantize
         silent = np.broadcast_to(spec.multiplier == 0, shape[0])
@@ -318,12 +330,6 @@ class ExportGraph:
     def _value(self, tensor: str, name: str) -> onnx.ValueInfoProto:
         shape: list[str | int | None] = ["N", *self.network.tensors[name].shape]
         return helper.make_tensor_value_info(tensor, TensorProto.FLOAT, shape)
-
-
-def _pixels(layer: AvgPool2d, shape: Sequence[int]) -> int:
-    """Count the pixels of a window."""
-    height, width = layer.window(tuple(shape))
-    return height * width
 
 
 def _window(layer: Conv2d | AvgPool2d | MaxPool2d) -> Mapping[str, Sequence[int]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite, prod
+from math import isfinite
 
 import numpy as np
 
@@ -84,9 +84,9 @@ def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[
                 unit = Fraction(1, layer.multipliers[0])
                 relations.relate(a, layer.name, unit / channel_factor(layer.requantize))
             case AvgPool2d():
-                area = prod(layer.window(network.tensors[layer.input].shape))
+                divisor = layer.divisor(network.tensors[layer.input].shape)
                 relations.relate(
-                    layer.input, layer.name, 1 / (area * channel_factor(layer.requantize))
+                    layer.input, layer.name, 1 / (divisor * channel_factor(layer.requantize))
                 )
             case MaxPool2d() | Flatten():
                 relations.relate(layer.input, layer.name, Fraction(1))

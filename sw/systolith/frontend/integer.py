@@ -210,6 +210,7 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
                 kernel_size=layer.kernel_size,
                 stride=layer.stride,
                 padding=layer.padding,
+                counted=layer.counted,
             )
         case QuantMaxPool2d():
             return IntegerMaxPool2d(

@@ -148,6 +148,7 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
                 kernel_size=layer.kernel_size,
                 stride=layer.stride,
                 padding=layer.padding,
+                counted=layer.counted,
             )
         case QuantMaxPool2d():
             return MaxPool2d(

@@ -88,6 +88,7 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
                 kernel_size=layer.kernel_size,
                 stride=layer.stride,
                 padding=layer.padding,
+                counted=layer.counted,
                 zero_point=zeros[0],
             )
         case MaxPool2d():

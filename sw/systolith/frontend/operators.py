@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import ActType, Overflow, Padding, Rounding
+from systolith.quant import common_multiple, count_areas
 
 __all__ = [
     "IntegerAdd",
@@ -201,7 +202,7 @@ class IntegerAdd(nn.Module):
 
 
 class IntegerAvgPool2d(nn.Module):
-    """Average pool; `kernel_size` None is global."""
+    """Average pool; `kernel_size` None is global, and `counted` the padding in the area."""
 
     def __init__(
         self,
@@ -210,6 +211,7 @@ class IntegerAvgPool2d(nn.Module):
         kernel_size: tuple[int, int] | None,
         stride: tuple[int, int],
         padding: Padding,
+        counted: Padding | None = None,
         zero_point: int = 0,
     ) -> None:
         super().__init__()
@@ -217,6 +219,7 @@ class IntegerAvgPool2d(nn.Module):
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
+        self.counted = counted
         self.zero_point = zero_point
 
     def forward(self, x: Tensor) -> Tensor:
@@ -224,8 +227,12 @@ class IntegerAvgPool2d(nn.Module):
         kernel = self.kernel_size or (x.shape[2], x.shape[3])
         centred = _pad((x - self.zero_point).double(), self.padding, 0)
         # divisor_override=1 turns the average into the sum.
-        sums = F.avg_pool2d(centred, kernel, self.stride, divisor_override=1)
-        requantized: Tensor = self.requantizer(_as_integers(sums))
+        sums = _as_integers(F.avg_pool2d(centred, kernel, self.stride, divisor_override=1))
+        if self.counted is not None:
+            areas = count_areas(x.shape[2:], kernel, self.stride, self.padding, self.counted)
+            areas = areas.to(x.device)
+            sums = sums * (common_multiple(areas) // areas)
+        requantized: Tensor = self.requantizer(sums)
         return requantized
 
 

@@ -31,6 +31,7 @@ from systolith.network.layers import (
     Padding,
     Requantized,
     Table,
+    add_padding,
     reach_of,
 )
 from systolith.network.numbers import (
@@ -92,6 +93,7 @@ __all__ = [
     "Tensor",
     "UngroupedWeights",
     "WeightShape",
+    "add_padding",
     "apply_layer",
     "content_hash",
     "decode_pattern",

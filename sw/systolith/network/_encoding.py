@@ -36,7 +36,12 @@ _PARTS = (ActType, Requantize, Pattern, Dense, KOutOfN, PerNeuron, AllTaps, Stri
 _TYPES = MappingProxyType({kind.__name__: kind for kind in (*_LAYERS, *_PARTS)})
 _ENUMS = MappingProxyType({kind.__name__: kind for kind in (Rounding, Overflow, Granularity)})
 _LATER = MappingProxyType(
-    {"Requantize": ("offset",), "Conv2d": ("dilation",), "MaxPool2d": ("dilation",)}
+    {
+        "Requantize": ("offset",),
+        "Conv2d": ("dilation",),
+        "MaxPool2d": ("dilation",),
+        "AvgPool2d": ("counted",),
+    }
 )
 """Fields that early files of this version do not have; they are left out at their default."""
 _NETWORK = ("name", "input", "layers", "outputs")

@@ -14,6 +14,8 @@ from systolith.quant.layers import (
     QuantFlatten,
     QuantLayer,
     QuantMaxPool2d,
+    common_multiple,
+    count_areas,
 )
 from systolith.quant.learned_width import LearnedWidth
 from systolith.quant.lsq import fake_quantize, quantize, round_half_up
@@ -50,6 +52,8 @@ __all__ = [
     "WeightRounding",
     "Wiring",
     "binarize",
+    "common_multiple",
+    "count_areas",
     "fake_quantize",
     "float_masks",
     "fold_batch_norm",

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from systolith.network import ActType
-from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
+from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, common_multiple
 from systolith.quant.requantizing import Scaling, pad
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
@@ -65,7 +65,12 @@ def compute_integers(
             # divisor_override=1 turns the average into the sum.
             padded = pad(x.double(), layer.padding)
             sums_of_windows = F.avg_pool2d(padded, kernel, layer.stride, divisor_override=1)
-            bound = float(kernel[0] * kernel[1] << input_type.bits)
+            pixels = kernel[0] * kernel[1]
+            if layer.counted is not None:
+                areas = layer.areas(x.shape[2:]).to(x.device)
+                pixels = common_multiple(areas)
+                sums_of_windows = sums_of_windows * (pixels // areas)
+            bound = float(pixels << input_type.bits)
             return _requantize(sums_of_windows, None, scaling, bound).to(x.dtype)
         case _:
             result: Tensor = layer(x)

@@ -4,6 +4,7 @@ Each layer owns the quantizer of its output; max pools and flattening use that o
 """
 
 from collections.abc import Sequence
+from math import lcm
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,15 @@ from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.requantizing import Activation, Requantizing, Scaling, make_ties_exact, pad
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
-__all__ = ["QuantAdd", "QuantAvgPool2d", "QuantFlatten", "QuantLayer", "QuantMaxPool2d"]
+__all__ = [
+    "QuantAdd",
+    "QuantAvgPool2d",
+    "QuantFlatten",
+    "QuantLayer",
+    "QuantMaxPool2d",
+    "common_multiple",
+    "count_areas",
+]
 
 SMALLEST_RATIO = 2.0**-15
 
@@ -49,8 +58,47 @@ class QuantAdd(Requantizing):
         )
 
 
+def count_areas(
+    image: Sequence[int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Padding,
+    counted: Padding,
+) -> Tensor:
+    """Count the pixels of each window that are in the image or in its counted padding.
+
+    Returns
+    -------
+    Tensor of int64, shape (Ho, Wo)
+    """
+    ones = pad(torch.ones(1, 1, *image, dtype=torch.float64), counted, 1.0)
+    top, bottom, left, right = (added - part for added, part in zip(padding, counted, strict=True))
+    around = pad(ones, (top, bottom, left, right))
+    areas = F.avg_pool2d(around, kernel, stride, divisor_override=1)
+    return areas[0, 0].round().to(torch.int64)
+
+
+def common_multiple(areas: Tensor) -> int:
+    """Compute the least common multiple of areas."""
+    return lcm(*areas.unique().tolist())
+
+
 class QuantAvgPool2d(Requantizing):
-    """Average pool; `kernel_size` None is global. Padding counts as zero."""
+    """Average pool.
+
+    Parameters
+    ----------
+    kernel_size : pair of int, optional
+        None is global.
+    stride, padding
+        As in :class:`systolith.network.AvgPool2d`; padding is zeros.
+    activation : Activation
+    output : ActQuantizer
+    counted : Padding, optional
+        Padding in the area of a window; None counts all of it.
+    divisor : int, optional
+        Divides the sums of all windows in place of their areas.
+    """
 
     def __init__(
         self,
@@ -60,16 +108,30 @@ class QuantAvgPool2d(Requantizing):
         padding: Padding,
         activation: Activation,
         output: ActQuantizer,
+        counted: Padding | None = None,
+        divisor: int | None = None,
     ) -> None:
         super().__init__(activation, output)
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding
+        self.counted = counted
+        self.divisor = divisor
 
     def accumulate(self, x: Tensor) -> Tensor:
         """Average windows; (N, C, H, W) to (N, C, Ho, Wo)."""
         kernel = self.kernel_size or (x.shape[2], x.shape[3])
-        return F.avg_pool2d(pad(x, self.padding), kernel, self.stride)
+        padded, divisor = pad(x, self.padding), self.divisor
+        if self.counted is None:
+            return F.avg_pool2d(padded, kernel, self.stride, divisor_override=divisor)
+        sums = F.avg_pool2d(padded, kernel, self.stride, divisor_override=1)
+        return sums / self.areas(x.shape[2:]).to(x)
+
+    def areas(self, image: Sequence[int]) -> Tensor:
+        """Areas of all windows of an image (H, W), int64 of shape (Ho, Wo)."""
+        height, width = image
+        kernel, counted = self.kernel_size or (height, width), self.counted or self.padding
+        return count_areas(image, kernel, self.stride, self.padding, counted)
 
     def forward(self, x: Tensor) -> Tensor:
         """Fake-quantized output."""
@@ -84,9 +146,14 @@ class QuantAvgPool2d(Requantizing):
         :func:`make_ties_exact`.
         """
         height, width = self.kernel_size or (input_shape[1], input_shape[2])
+        pixels = height * width
+        if self.counted is not None:
+            # Sums are multiplied to what windows of this area would have.
+            pixels = common_multiple(self.areas(input_shape[1:]))
+        divisor = self.divisor or pixels
         ratio = input_step.detach().double() / self.output.step.detach().double()
-        scaling = self.scaling(input_step.detach().double().reshape(1) / (height * width))
-        return make_ties_exact(scaling, float(ratio), height * width, input_type)
+        scaling = self.scaling(input_step.detach().double().reshape(1) / divisor)
+        return make_ties_exact(scaling, float(ratio), divisor, input_type, pixels=pixels)
 
 
 class QuantMaxPool2d(nn.Module):

@@ -173,6 +173,8 @@ class _Builder:
                     kernel_size=operation.kernel_size,
                     stride=operation.stride,
                     padding=operation.padding,
+                    counted=operation.counted,
+                    divisor=operation.divisor,
                     activation=layer.activation,
                     output=self._output(layer),
                 )

@@ -87,17 +87,19 @@ def pad(x: Tensor, padding: Padding, value: float = 0.0) -> Tensor:
     return F.pad(x, (left, right, top, bottom), value=value) if any(padding) else x
 
 
-def make_ties_exact(scaling: Scaling, ratio: float, window: int, input_type: ActType) -> Scaling:
+def make_ties_exact(
+    scaling: Scaling, ratio: float, divisor: int, input_type: ActType, *, pixels: int
+) -> Scaling:
     """Round averages that lie halfway between two integers upwards, as floats do.
 
     Such ties occur if the steps of input and output differ by a power of two. The scale is then
-    ``1 / q`` for an integer q, a multiple of the window. Its multiplier is exact only if q is a
+    ``1 / q`` for an integer q, a multiple of the divisor. Its multiplier is exact only if q is a
     power of two. Otherwise it is the integer nearest to ``2**shift / q``, which is too small for
-    every second window, so that sums ``(k + 1/2) * q`` would be rounded down.
+    every second divisor, so that sums ``(k + 1/2) * q`` would be rounded down.
 
     For sums that are not negative, a multiplier rounded up, by less than 1, rounds ties up. For
     negative sums, a multiplier rounded down and an offset do. The next sum below a tie must stay
-    below it: it is ``1 / q`` lower, more than the error as long as ``window * 2**bits < 2**15``,
+    below it: it is ``1 / q`` lower, more than the error as long as ``pixels * 2**bits < 2**15``,
     which allows 127 values of 8 bits.
 
     Parameters
@@ -106,25 +108,27 @@ def make_ties_exact(scaling: Scaling, ratio: float, window: int, input_type: Act
         With the nearest multiplier.
     ratio : float
         Step of the input over that of the output.
-    window : int
-        Number of values that are averaged.
+    divisor : int
+        What sums are divided by.
     input_type : ActType
         Type of the values.
+    pixels : int
+        Number of values in a sum, the divisor of an average.
     """
     fixed_point = scaling.fixed_point
-    most = window << (input_type.bits - input_type.signed)
+    most = pixels << (input_type.bits - input_type.signed)
     """Greatest magnitude of a sum over a window."""
     mantissa, exponent = frexp(ratio)
-    if mantissa != 0.5 or window * (1 << input_type.bits) >= 1 << 15:
+    if mantissa != 0.5 or pixels * (1 << input_type.bits) >= 1 << 15:
         return scaling
-    if exponent > 0 and window % (1 << exponent):
+    if exponent > 0 and divisor % (1 << exponent):
         return scaling  # q is odd: there are no ties
-    # ratio = 2**(exponent - 1), so the exact multiplier is top / window.
+    # ratio = 2**(exponent - 1), so the exact multiplier is top / divisor.
     top = 1 << max(fixed_point.shift + exponent - 1, 0)
-    if fixed_point.shift + exponent - 1 < 0 or top % window == 0:
+    if fixed_point.shift + exponent - 1 < 0 or top % divisor == 0:
         return scaling
     nearest = int(fixed_point.multiplier[0])
-    below = top // window
+    below = top // divisor
     if nearest not in (below, below + 1):
         return scaling
     multiplier = torch.tensor([below if input_type.signed else below + 1])

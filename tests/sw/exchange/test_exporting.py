@@ -51,8 +51,7 @@ def _held_by_floats(network: IntegerNetwork) -> bool:
         ):
             return False
         if isinstance(layer, AvgPool2d):
-            height, width = layer.window(sources[0].shape)
-            if (height * width) & (height * width - 1):
+            if layer.divisor(sources[0].shape).bit_count() > 1 or layer.counted is not None:
                 return False
         if isinstance(layer, Add) and max(layer.multipliers) > 1:
             return False

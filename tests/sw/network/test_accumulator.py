@@ -13,7 +13,7 @@ from systolith.network import (
     Tensor,
     signed_bits,
 )
-from tests.support.oracle import layer_terms, window
+from tests.support.oracle import average_factor, layer_terms, window
 from tests.support.strategies import (
     act_types,
     adds,
@@ -121,7 +121,11 @@ def test_range_of_average_pooling_is_exact(data: st.DataObject, shape: Shape, ac
     layer = data.draw(avg_pools(shape))
     _, ho, wo = layer.output_shape([shape])
     ones = np.ones(shape, dtype=int).tolist()
-    area = max(len(window(ones, 0, y, x, layer)) for y in range(ho) for x in range(wo))
+    area = max(
+        len(window(ones, 0, y, x, layer)) * average_factor(layer, shape, y, x)
+        for y in range(ho)
+        for x in range(wo)
+    )
     expected = ((act.low - act.zero_point) * area, (act.high - act.zero_point) * area)
     assert layer.accumulator_range([Tensor(shape, act)]) == expected
 

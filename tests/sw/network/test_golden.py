@@ -29,7 +29,7 @@ from systolith.network import (
     trace,
 )
 from systolith.network.layers import conv2d
-from tests.support.oracle import naive
+from tests.support.oracle import average_factor, naive
 from tests.support.strategies import (
     act_types,
     adds,
@@ -150,7 +150,9 @@ def test_pools_equal_pytorch(
     acc = torch.nn.functional.avg_pool2d(
         padded(x - act.zero_point, average.padding, 0), kernel, average.stride, divisor_override=1
     )
-    expected = requantize(as_integers(acc), average.requantize, average.output)
+    _, ho, wo = average.output_shape([shape])
+    factors = [[average_factor(average, shape, y, x) for x in range(wo)] for y in range(ho)]
+    expected = requantize(as_integers(acc) * factors, average.requantize, average.output)
     assert np.array_equal(apply_layer(average, [x], [tensor]), expected)
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from systolith.frontend import IntegerModel, lower
-from systolith.network import Conv2d, IntegerNetwork, Layer, trace
+from systolith.network import AvgPool2d, Conv2d, IntegerNetwork, Layer, trace
 from systolith.quant import prepare
 from tests.support.written_models import IMAGES, assert_computes_the_same
 
@@ -58,3 +58,59 @@ def test_a_dilated_max_pool() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2, 1, 1, dilation=2), nn.ReLU())
     network = lower_and_compare(model)
     assert network.layers[1].output_shape([(4, 6, 6)]) == (4, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("pool", "counted"),
+    [
+        (nn.AvgPool2d(3, 1, 1, count_include_pad=False), (0, 0, 0, 0)),
+        (nn.AvgPool2d(3, 2, 1, ceil_mode=True), (1, 1, 1, 1)),
+        (nn.AvgPool2d((2, 3), (3, 2), (1, 0), True, False), (0, 0, 0, 0)),
+        (nn.AvgPool2d(2, 3, 0, ceil_mode=True), (0, 0, 0, 0)),
+        (nn.AvgPool2d(3, 2, 1, divisor_override=7), None),
+        (nn.AvgPool2d(4, 3, 1, ceil_mode=True, divisor_override=4), None),
+        (nn.AvgPool2d(2, 2, count_include_pad=False), None),
+    ],
+)
+@pytest.mark.parametrize("size", [7, 8])
+def test_averages_of_windows_of_any_area(pool: nn.Module, counted: object, size: int) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(6, 3, size, size)
+    network = lower_and_compare(nn.Sequential(nn.Conv2d(3, 4, 1), pool), images)
+    layer = network.layers[1]
+    assert isinstance(layer, AvgPool2d)
+    # Where no window reaches beyond the image, all areas are that of the kernel.
+    assert layer.counted in (counted, None)
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_a_max_pool_with_ceil_mode_has_a_window_more(kernel: int) -> None:
+    torch.manual_seed(0)
+    pool = nn.MaxPool2d(kernel, 2, kernel // 2, ceil_mode=True)
+    images = torch.rand(4, 3, 8, 7)
+    network = lower_and_compare(nn.Sequential(nn.Conv2d(3, 4, 1), pool), images)
+    assert network.layers[1].output_shape([(4, 8, 7)])[1:] == tuple(pool(images).shape[2:])
+
+
+def test_zeros_of_a_pad_are_pixels_that_are_averaged() -> None:
+    torch.manual_seed(0)
+    pool = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ZeroPad2d((1, 0, 0, 1)), pool)
+    layer = lower_and_compare(model).layers[1]
+    assert isinstance(layer, AvgPool2d)
+    assert (layer.padding, layer.counted) == ((1, 2, 2, 1), (0, 1, 1, 0))
+
+
+def test_averages_that_are_ties_are_rounded_as_in_floats() -> None:
+    """Areas of 4, 6 and 9: with a step as large as that of the input, many averages are ties."""
+    quantized = prepare(
+        nn.Sequential(nn.AvgPool2d(3, 1, 1, count_include_pad=False)), torch.rand(4, 1, 6, 6)
+    )
+    with torch.no_grad():
+        for quantizer in (quantized.input_quantizer, quantized.quantizer("layer_0")):
+            quantizer.log2_step.fill_(-2.0)
+    images = torch.randint(0, 256, (32, 1, 6, 6)) * 0.25
+    quantized.eval()
+    expected = torch.nn.functional.avg_pool2d(images.double(), 3, 1, 1, count_include_pad=False)
+    rounded = torch.floor(expected / 0.25 + 0.5) * 0.25
+    assert torch.equal(quantized(images).double(), rounded)

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream, act_word
 from systolith.gateware.delay import delay
+from systolith.gateware.engines.area_factors import AreaFactors
 from systolith.gateware.engines.contents import PoolContents
 from systolith.gateware.engines.requantizer import RequantizeLanes
 from systolith.gateware.parameters import connect_load_chain, load_ports
@@ -13,7 +14,7 @@ from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.window.row_reader import RowReader, tap_table
 from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
 from systolith.network import AvgPool2d, MaxPool2d
-from systolith.plan import PoolPlan, Tap
+from systolith.plan import POOL_LATENCY, PoolPlan, Tap
 
 __all__ = ["PoolEngine"]
 
@@ -63,11 +64,10 @@ class PoolEngine(wiring.Component):
         act = plan.input.type
         word = act_word(act, plan.lanes)
         taps = [Tap(row, column, 0) for row, column in plan.window.positions]
-        fill = act.zero_point if plan.average else act.low
         m.submodules.writer = writer = WindowWriter(plan, act)
         m.submodules.sequencer = sequencer = Sequencer(plan)
         m.submodules.reader = reader = RowReader(
-            plan, word, tap_table(plan, taps), fill=fill, words=plan.passes
+            plan, word, tap_table(plan, taps), fill=plan.fill, words=plan.passes
         )
         m.submodules.output = output = CreditFifo(
             act_word(plan.output.type, plan.lanes), depth=plan.fifo_depth
@@ -88,7 +88,8 @@ class PoolEngine(wiring.Component):
         number = delay(m, sequencer.step.number, RowReader.LATENCY, "number")
         done = delay(m, last, 1, "found")
         if self.contents is not None:
-            self._average(m, self.contents, reader.acts, first, done, number, output)
+            position = sequencer.step.rows, sequencer.step.columns
+            self._average(m, self.contents, reader.acts, first, done, number, position, output)
         else:
             greatest = Signal(word)
             for lane in range(plan.lanes):
@@ -106,6 +107,7 @@ class PoolEngine(wiring.Component):
         first: Signal,
         done: Signal,
         number: Signal,
+        position: tuple[Signal, Signal],
         output: CreditFifo,
     ) -> None:
         """Sum up differences from the zero point; the requantizer divides."""
@@ -114,9 +116,21 @@ class PoolEngine(wiring.Component):
         m.submodules.requantize = requantize = RequantizeLanes(
             contents.requantizer, contents.parameters, loadable=self.loadable
         )
-        sums = Signal(data.ArrayLayout(signed(plan.sum_bits), plan.lanes))
+        sums = Signal(data.ArrayLayout(signed(plan.window_bits), plan.lanes))
         for lane in range(plan.lanes):
             m.d.sync += sums[lane].eq(Mux(first, 0, sums[lane]) + (acts[lane] - zero_point))
+        if plan.weighs:
+            m.submodules.factors = factors = AreaFactors(
+                plan, lead=RowReader.LATENCY + POOL_LATENCY
+            )
+            m.d.comb += [
+                factors.i.eq(sums),
+                factors.rows.eq(position[0]),
+                factors.columns.eq(position[1]),
+            ]
+            sums = factors.o
+            done = delay(m, done, AreaFactors.LATENCY, "weighed")
+            number = delay(m, number, AreaFactors.LATENCY, "weighed_number")
         m.d.comb += [
             requantize.i.eq(sums),
             requantize.valid.eq(done),

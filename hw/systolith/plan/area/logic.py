@@ -26,7 +26,7 @@ from systolith.plan.area.engine_parts import (
 )
 from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
-from systolith.plan.engines.latency import PREFETCHED
+from systolith.plan.engines.latency import PREFETCHED, WEIGH_LATENCY
 from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
@@ -155,6 +155,8 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
         case PoolPlan():
             bits = stage.lanes * stage.input.type.bits
             parts = sequencer_parts(stage) + Counter({"pool bits": bits})
+            if stage.weighs:
+                parts["accumulator bits"] = WEIGH_LATENCY * stage.lanes * stage.sum_bits
             return parts + (requantizer_flip_flops(stage) if stage.average else Counter())
         case AddPlan():
             bits = stage.lanes * stage.sum_bits
@@ -176,6 +178,13 @@ def _pool_luts(plan: PoolPlan, reloadable: bool) -> Counter[str]:
     parts = Counter({"pool bits": plan.lanes * plan.input.type.bits})
     if plan.window_memory is MemoryKind.DISTRIBUTED:
         parts["RAM"] += plan.window_memories.luts(written=True)
+    if plan.weighs:
+        # One adder for each digit of a factor but the first, and one multiplexer for each axis.
+        adders = sum(
+            sum(factor.bit_count() for factor in {*factors}) - 1
+            for factors in (plan.row_factors, plan.column_factors)
+        )
+        parts["tree bits"] = plan.lanes * plan.sum_bits * adders
     if plan.average:
         return parts + _ends(plan, reloadable)
     parts["RAM"] += output_buffer_luts(plan)

@@ -15,6 +15,7 @@ __all__ = [
     "READ_LATENCY",
     "SUM_LATENCY",
     "TABLE_LATENCY",
+    "WEIGH_LATENCY",
     "requantize_latency",
 ]
 
@@ -39,6 +40,8 @@ TABLE_LATENCY = 3
 """From a transfer to the values of its table: the address, and two registers of the memory."""
 POOL_LATENCY = 1
 """From the activations of a pool's last tap to its maximum or sum."""
+WEIGH_LATENCY = 2
+"""From the sum of a window to that sum times the factors of its row and column."""
 AROUND_MULTIPLIER = 5
 """Of a requantizer without its multiplier: parameters, bias, shift, rounding, clamp."""
 

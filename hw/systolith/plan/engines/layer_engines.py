@@ -79,18 +79,24 @@ def plan_pool(
 ) -> PoolPlan:
     """Plan a pool that processes `lanes` channels at a time."""
     window, output = window_of(network, layer), network.tensors[layer.name]
+    image = image_of(network, layer)
     made = PoolPlan(
         name=layer.name,
         window=window,
-        input=image_of(network, layer),
+        input=image,
         output=output,
         buffer_depth=_power_of_two(window.steady_span * (output.shape[0] // lanes)),
         lanes=lanes,
         average=isinstance(layer, AvgPool2d),
         scale_bits=0,
+        fill=image.type.low,
     )
     if not isinstance(layer, AvgPool2d):
         return made
+    made = replace(made, fill=image.type.zero_point)
+    if layer.counted is not None:
+        rows, columns = layer.factors(image.shape)
+        made = replace(made, row_factors=rows, column_factors=columns)
     spec, biases = layer.requantize, np.zeros(output.shape[0], dtype=np.int64)
     return replace(
         made,

@@ -7,6 +7,7 @@ from systolith.plan.engines.latency import (
     FREE_LATENCY,
     POOL_LATENCY,
     READ_LATENCY,
+    WEIGH_LATENCY,
     requantize_latency,
 )
 from systolith.plan.engines.memory import Memories, MemoryKind
@@ -31,6 +32,10 @@ class PoolPlan(WindowedPlan):
         Channels per transfer, in and out; a divisor of the channels.
     average : bool
         Whether sums are requantized; otherwise maxima are passed on.
+    fill : int
+        What a tap outside the image reads.
+    row_factors, column_factors : tuple of int
+        What the sum of a window is multiplied by, for each output row and column, if areas differ.
     scale_bits : int
         Width of the multiplier of a requantizer; 0 if there is none.
     offset_bits : int
@@ -42,15 +47,41 @@ class PoolPlan(WindowedPlan):
     input: Tensor
     lanes: int
     average: bool = False
+    fill: int = 0
+    row_factors: tuple[int, ...] = ()
+    column_factors: tuple[int, ...] = ()
     scale_bits: int = 16
     offset_bits: int = 0
     window_memory: MemoryKind = MemoryKind.BLOCK
 
     @property
-    def sum_bits(self) -> int:
+    def weighs(self) -> bool:
+        """Whether sums are multiplied, because areas differ."""
+        return any(factor != 1 for factor in (*self.row_factors, *self.column_factors))
+
+    @property
+    def window_bits(self) -> int:
         """Width of the sum over a window of differences from the zero point."""
-        act, taps = self.input.type, self.window.taps
-        low, high = (taps * (end - act.zero_point) for end in (act.low, act.high))
+        return self._bits_of(self.window.taps)
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of what is requantized: a sum over a window, times its factors."""
+        if not self.weighs:
+            return self.window_bits
+        rows, columns = (
+            max(factor * len(taps) for factor, taps in zip(factors, inside, strict=True))
+            for factors, inside in (
+                (self.row_factors, self.window.rows_inside),
+                (self.column_factors, self.window.columns_inside),
+            )
+        )
+        return max(self.window_bits, self._bits_of(rows * columns))
+
+    def _bits_of(self, values: int) -> int:
+        """Width of the sum of this many differences from the zero point."""
+        act = self.input.type
+        low, high = (values * (end - act.zero_point) for end in (act.low, act.high))
         return signed_bits(min(low, 0), max(high, 0))
 
     @property
@@ -111,7 +142,7 @@ class PoolPlan(WindowedPlan):
     def latency(self) -> int:
         """Cycles from the last step of a pass to its output transfer."""
         scale = requantize_latency(self.scale_bits) if self.average else 0
-        return READ_LATENCY + POOL_LATENCY + scale
+        return READ_LATENCY + POOL_LATENCY + (WEIGH_LATENCY if self.weighs else 0) + scale
 
     @property
     def free_latency(self) -> int:

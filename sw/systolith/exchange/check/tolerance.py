@@ -168,7 +168,7 @@ def _noise(
         case Add():
             reach, terms = np.array([sum(layer.multipliers) * largest]), 2
         case AvgPool2d():
-            terms = int(np.prod(layer.window(inputs[0].shape)))
+            terms = layer.divisor(inputs[0].shape)
             reach = np.array([terms * largest])
     spread = SINGLE_ROUNDINGS + np.sqrt(terms)
     return np.asarray((reach * real.scale + np.abs(real.offset)) * ULP * spread)

@@ -29,6 +29,7 @@ __all__ = [
     "ordered_activation_of",
     "read_dilation",
     "read_window",
+    "round_up",
 ]
 
 
@@ -168,15 +169,26 @@ def read_window(
             pads = [0, 0, 0, 0]
     top, left, bottom, right = pads
     padding = (top + around[0], bottom + around[1], left + around[2], right + around[3])
-    problems = []
-    if node.attributes.get("ceil_mode") and (
-        (before[0] + top + bottom - kernel[0]) % stride[0]
-        or (before[1] + left + right - kernel[1]) % stride[1]
-    ):
-        problems.append(
-            "has ceil_mode, and windows that reach beyond the image; not supported: pad it instead"
-        )
-    return stride, padding, problems
+    return stride, padding, []
+
+
+def round_up(
+    node: Node, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, shape: Shape
+) -> Padding:
+    """Add the rows and columns that windows added by ``ceil_mode`` read; `kernel` is dilated.
+
+    As ONNX Runtime and PyTorch, no window begins in the padding at the bottom or at the right.
+    """
+    if not node.attributes.get("ceil_mode") or node.attributes["auto_pad"].startswith("SAME"):
+        return padding
+    top, bottom, left, right = padding
+    ends = []
+    axes = zip(shape[1:], (top, left), (bottom, right), kernel, stride, strict=True)
+    for size, before, after, taps, by in axes:
+        last = -(-(size + before + after - taps) // by)
+        last -= last * by >= size + before
+        ends.append(max(after, last * by + taps - size - before))
+    return top, ends[0], left, ends[1]
 
 
 def _same_padding(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf, prod
+from math import inf
 
 import numpy as np
 
@@ -92,8 +92,12 @@ def make_average(
     kernel: tuple[int, int] | None,
     stride: tuple[int, int],
     padding: Padding,
+    counted: Padding | None = None,
 ) -> PendingLayer:
-    """Make an average pool; without a kernel, over the whole image."""
+    """Make an average pool; without a kernel, over the whole image.
+
+    `counted` is the part of the padding that is in the area; None counts all of it.
+    """
 
     def make(name: str, bias: IntArray, requantize: Requantize, output: ActType) -> Requantized:
         return AvgPool2d(
@@ -104,16 +108,18 @@ def make_average(
             kernel_size=kernel,
             stride=stride,
             padding=padding,
+            counted=counted,
         )
 
     probe = make("probe", np.zeros(1, dtype=np.int64), PROBE_REQUANTIZE, PROBE_TYPE)
     assert isinstance(probe, AvgPool2d)
-    area = prod(probe.window(x.tensor.shape))
+    if problems := list(probe.problems([x.tensor.shape])):
+        raise ExchangeError(problems)
     if x.origin and any(padding):
         raise ExchangeError.of(
             "pads -1 and +1 with zeros, which one bit cannot hold; not supported"
         )
-    return make_unweighted(node, make, [x], x.scale / area)
+    return make_unweighted(node, make, [x], x.scale / probe.divisor(x.tensor.shape))
 
 
 def make_unweighted(

@@ -42,7 +42,6 @@ Q_LINEAR_AVERAGE_POOL = adapt_one_axis(qlinear.read_q_linear_average_pool)
 Q_LINEAR_GLOBAL_AVERAGE_POOL = adapt_one_axis(qlinear.read_q_linear_global_average_pool)
 GLOBAL_MAX_POOL = adapt_one_axis(pools.read_global_max_pool)
 CONV = "along one axis or two; any groups; any dilation; zero padding, also auto_pad"
-POOL = "no ceil_mode"
 CONSTANTS = "constants, one or one for each channel"
 PART = "part of the layer before it"
 QUANT_INPUTS = "x scale zero_point bit_width"
@@ -100,7 +99,7 @@ OPERATORS: Mapping[str, OnnxOperator] = {
     "MaxPool": OnnxOperator(
         MAX_POOL,
         "MaxPool2d",
-        POOL,
+        "any dilation, ceil_mode",
         "X",
         MAX_POOLING,
         keep_integers(MAX_POOL),
@@ -114,7 +113,7 @@ OPERATORS: Mapping[str, OnnxOperator] = {
     "AveragePool": OnnxOperator(
         adapt_one_axis(pools.read_average_pool),
         "AvgPool2d",
-        "count_include_pad=1 where there is padding",
+        "padding in the average or not, ceil_mode",
         "X",
         AVERAGING,
     ),

@@ -12,6 +12,7 @@ from systolith.exchange.layers.operands import (
     ordered_activation_of,
     read_dilation,
     read_window,
+    round_up,
 )
 from systolith.exchange.layers.plain import append_layer, make_average
 from systolith.exchange.nodes.shapes import flatten_image
@@ -31,9 +32,11 @@ __all__ = [
 def read_max_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read MaxPool, before or after a quantizer: both give the same."""
     kernel, dilation, x = _kernel(node), read_dilation(node), _readable(values[0], draft)
-    stride, padding, problems = read_window(node, reach_of(kernel, dilation), inner_shape(x))
+    reach, shape = reach_of(kernel, dilation), inner_shape(x)
+    stride, padding, problems = read_window(node, reach, shape)
     if problems:
         raise ExchangeError(problems)
+    padding = round_up(node, reach, stride, padding, shape)
 
     def follow(name: str, source: str) -> Layer:
         return MaxPool2d(
@@ -73,16 +76,14 @@ def _readable(x: Value, draft: Draft) -> QuantizedActivation | PendingLayer:
 
 
 def read_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Read AveragePool, without padding or with padding that counts."""
+    """Read AveragePool; padding of a Pad before it is part of the image that is averaged."""
     x, kernel = ordered_activation_of(values[0], draft), _kernel(node)
-    stride, padding, problems = read_window(node, kernel, x.tensor.shape, x.padding)
-    if padding != x.padding and not node.attributes["count_include_pad"]:
-        problems.append(
-            "leaves its padding out of the average; only count_include_pad=1 is supported"
-        )
+    stride, own, problems = read_window(node, kernel, x.tensor.shape, x.padding)
     if problems:
         raise ExchangeError(problems)
-    return make_average(node, x, kernel, stride, padding)
+    padding = round_up(node, kernel, stride, own, x.tensor.shape)
+    counted = own if node.attributes["count_include_pad"] else x.padding
+    return make_average(node, x, kernel, stride, padding, None if counted == padding else counted)
 
 
 def read_global_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:

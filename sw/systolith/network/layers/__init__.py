@@ -12,7 +12,7 @@ A layer is one file, and a part of ``Layer``. Besides its fields it has
 """
 
 from systolith.network.layers._weights import MAX_WEIGHT_BITS
-from systolith.network.layers._window import Padding, reach_of
+from systolith.network.layers._window import Padding, add_padding, reach_of
 from systolith.network.layers.add import ADDED_MULTIPLIER_BITS, Add
 from systolith.network.layers.avg_pool2d import AvgPool2d
 from systolith.network.layers.conv2d import Conv2d
@@ -35,6 +35,7 @@ __all__ = [
     "Padding",
     "Requantized",
     "Table",
+    "add_padding",
     "reach_of",
 ]
 

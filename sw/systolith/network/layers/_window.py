@@ -12,9 +12,11 @@ from systolith.network.tensor import Shape
 
 __all__ = [
     "Padding",
+    "add_padding",
     "check_dilation",
     "check_kernel",
     "check_window",
+    "count_inside",
     "image_problems",
     "inside",
     "reach_of",
@@ -26,6 +28,12 @@ Padding = tuple[int, int, int, int]
 """Rows and columns added at top, bottom, left, right."""
 
 MAX_KERNEL = 65535
+
+
+def add_padding(*several: Padding) -> Padding:
+    """Add up what is added at each side."""
+    top, bottom, left, right = (sum(padding[side] for padding in several) for side in range(4))
+    return top, bottom, left, right
 
 
 class Pool(Protocol):
@@ -140,6 +148,16 @@ def inside(
     rows = _spans(shape[1], kernel[0], stride[0], padding[:2], dilation[0])
     columns = _spans(shape[2], kernel[1], stride[1], padding[2:], dilation[1])
     return [(y, x) for y in rows for x in columns]
+
+
+def count_inside(
+    size: int, kernel: int, stride: int, padding: tuple[int, int], counted: tuple[int, int]
+) -> tuple[int, ...]:
+    """Count, for each window position along an axis, taps in the image or the counted padding."""
+    starts = range(-padding[0], size + padding[1] - kernel + 1, stride)
+    return tuple(
+        max(min(start + kernel, size + counted[1]) - max(start, -counted[0]), 0) for start in starts
+    )
 
 
 def _spans(

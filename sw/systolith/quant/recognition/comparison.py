@@ -94,8 +94,8 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
             y = F.linear(x, linear.weight, linear.bias)
         case AddUp():
             y = x + others[0]
-        case AveragePool(kernel_size=kernel, stride=stride, padding=padding):
-            y = F.avg_pool2d(pad(x, padding), kernel or (x.shape[2], x.shape[3]), stride)
+        case AveragePool():
+            y = _average(layer.operation, x)
         case MaxPool(kernel_size=kernel, stride=stride, padding=padding, dilation=dilation):
             y = F.max_pool2d(pad(x, padding, -torch.inf), kernel, stride, dilation=dilation)
         case ToVectors():
@@ -107,6 +107,17 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
         parts = norm.running_mean, norm.running_var, norm.weight, norm.bias
         y = F.batch_norm(y, *parts, eps=norm.eps)
     return layer.activation(y)
+
+
+def _average(pool: AveragePool, x: Tensor) -> Tensor:
+    kernel = pool.kernel_size or (x.shape[2], x.shape[3])
+    if pool.divisor is not None or pool.counted is None:
+        padded = pad(x, pool.padding)
+        return F.avg_pool2d(padded, kernel, pool.stride, divisor_override=pool.divisor)
+    around = [added - part for added, part in zip(pool.padding, pool.counted, strict=True)]
+    ones = pad(pad(torch.ones_like(x), pool.counted, 1.0), (*around[:2], *around[2:]))
+    sums, areas = (F.avg_pool2d(y, kernel, pool.stride) for y in (pad(x, pool.padding), ones))
+    return sums / areas
 
 
 def _first_difference(

@@ -94,11 +94,13 @@ class MaxPool:
 
 @dataclass(frozen=True, slots=True)
 class AveragePool:
-    """An average pool; `kernel_size` None is global."""
+    """An average pool; `kernel_size` None is global, `counted` None counts all padding."""
 
     kernel_size: tuple[int, int] | None
     stride: tuple[int, int]
     padding: Padding
+    counted: Padding | None = None
+    divisor: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, fx
 
-from systolith.network import Padding, Shape
+from systolith.network import Padding, Shape, add_padding
 from systolith.quant.recognition.folding import fold_scale
 from systolith.quant.recognition.operations import (
     AveragePool,
@@ -49,10 +49,7 @@ class Unfolded:
     @property
     def padding(self) -> Padding:
         """Zeros of all pads together."""
-        top, bottom, left, right = (
-            sum(pad.padding[side] for _, pad in self.pads) for side in range(4)
-        )
-        return top, bottom, left, right
+        return add_padding(*(pad.padding for _, pad in self.pads))
 
     @property
     def shifts(self) -> bool:
@@ -127,16 +124,18 @@ def _fold_pads(
         refused.extend((node, _UNREAD) for node, _ in unfolded.pads)
         return operation
     assert isinstance(operation, Convolve | AveragePool | MaxPool)
-    top, bottom, left, right = (
-        own + added for own, added in zip(operation.padding, unfolded.padding, strict=True)
-    )
+    padding = top, bottom, left, right = add_padding(operation.padding, unfolded.padding)
     if max(top, bottom) >= kernel[0] or max(left, right) >= kernel[1]:
         reason = (
             f"needs padding smaller than the kernel {kernel} it is folded into, "
             f"got {(top, bottom, left, right)}"
         )
         refused.extend((node, reason) for node, _ in unfolded.pads)
-    return replace(operation, padding=(top, bottom, left, right))
+    if isinstance(operation, AveragePool):
+        # Zeros of a node of their own are pixels of the image that is averaged.
+        counted = operation.counted and add_padding(operation.counted, unfolded.padding)
+        return replace(operation, padding=padding, counted=counted)
+    return replace(operation, padding=padding)
 
 
 def _fold_scales(

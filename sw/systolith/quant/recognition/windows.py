@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from systolith.network import Padding
+from systolith.network import Padding, reach_of
 from systolith.quant.recognition.operations import AveragePool, MaxPool, Pad, Pass, Recognized
 from systolith.trace import Call
 
@@ -31,19 +31,25 @@ def max_pool(call: Call) -> Recognized:
     if arguments.get("return_indices"):
         return None, ["needs return_indices=False, got True"]
     kernel, stride, padding = _window(call)
-    pool = MaxPool(kernel, stride, padding, pair(arguments.get("dilation", 1)))
-    return pool, list(_pool_problems(call, pool.reach))
+    dilation = pair(arguments.get("dilation", 1))
+    reach = reach_of(kernel, dilation)
+    padding = _round_up(call, reach, stride, padding)
+    return MaxPool(kernel, stride, padding, dilation), list(_pool_problems(call, reach, padding))
 
 
 def average_pool(call: Call) -> Recognized:
     """Recognize an average pool."""
-    kernel, stride, padding = _window(call)
-    arguments, problems = call.arguments, list(_pool_problems(call, kernel))
-    if any(padding) and not arguments.get("count_include_pad", True):
-        problems.append("needs count_include_pad=True with padding, got False")
-    if arguments.get("divisor_override") is not None:
-        problems.append(f"needs divisor_override=None, got {arguments['divisor_override']}")
-    return AveragePool(kernel, stride, padding), problems
+    kernel, stride, own = _window(call)
+    padding = _round_up(call, kernel, stride, own)
+    problems = list(_pool_problems(call, kernel, padding))
+    divisor = call.arguments.get("divisor_override")
+    if divisor is not None:
+        if divisor < 1:
+            problems.append(f"needs a divisor_override of at least 1, got {divisor}")
+        return AveragePool(kernel, stride, padding, divisor=divisor), problems
+    # What ceil_mode adds is never in the area.
+    counted = own if call.arguments.get("count_include_pad", True) else _NO_PADDING
+    return AveragePool(kernel, stride, padding, counted if counted != padding else None), problems
 
 
 def adaptive_average_pool(call: Call) -> Recognized:
@@ -144,17 +150,24 @@ def _window(call: Call) -> tuple[tuple[int, int], tuple[int, int], Padding]:
     return kernel, stride, _symmetric(call.arguments.get("padding", 0))
 
 
-def _pool_problems(call: Call, kernel: tuple[int, int]) -> Iterator[str]:
+def _round_up(
+    call: Call, kernel: tuple[int, int], stride: tuple[int, int], padding: Padding
+) -> Padding:
+    """Add the rows and columns that windows added by ``ceil_mode`` need; `kernel` is dilated."""
+    if not (call.are_images and call.arguments.get("ceil_mode")):
+        return padding
+    top, bottom, left, right = padding
+    sizes = zip(call.output[2:], stride, kernel, call.image, (top, left), strict=True)
+    rows, columns = (
+        (windows - 1) * step + taps - size - before for windows, step, taps, size, before in sizes
+    )
+    return top, max(bottom, rows), left, max(right, columns)
+
+
+def _pool_problems(call: Call, kernel: tuple[int, int], padding: Padding) -> Iterator[str]:
     """Find what a pool needs; `kernel` is the dilated one."""
-    _, stride, padding = _window(call)
     if not call.are_images:
         yield f"needs images (N, C, H, W), got {call.input}"
-    elif call.arguments.get("ceil_mode"):
-        top, _, left, _ = padding
-        sizes = zip(call.image, (top, left), kernel, stride, strict=True)
-        whole = tuple((size + 2 * pad - window) // step + 1 for size, pad, window, step in sizes)
-        if whole != call.output[2:]:
-            yield "needs ceil_mode=False, got True"
     yield from padding_problems(padding, kernel)
 
 

@@ -8,18 +8,20 @@ import pytest
 from systolith.gateware import Pipeline
 from systolith.network import (
     ActType,
+    AvgPool2d,
     Conv2d,
     IntegerNetwork,
     KOutOfN,
     Layer,
     MaxPool2d,
+    Padding,
     Pattern,
     PerNeuron,
     Requantize,
     Tensor,
     forward,
 )
-from systolith.plan import NetworkPlan, plan_network
+from systolith.plan import NetworkPlan, PoolPlan, plan_network
 from tests.support.pipeline_bench import run_frames
 from tests.support.random_networks import random_images
 
@@ -96,3 +98,59 @@ def test_a_dilated_max_pool() -> None:
             dilation=(3, 2),
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "counted"),
+    [
+        ((3, 3), (1, 1), (1, 1, 1, 1), (0, 0, 0, 0)),
+        # As ceil_mode=True adds windows: what it adds is not in the area, what is padded may be.
+        ((3, 2), (2, 2), (1, 2, 0, 0), (1, 1, 0, 0)),
+        ((5, 4), (2, 1), (3, 2, 1, 3), (0, 2, 1, 0)),
+    ],
+)
+@pytest.mark.parametrize("shape", [(4, 6, 5), (2, 2, 3)])
+def test_averages_without_padding(
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: Padding,
+    counted: Padding,
+    shape: tuple[int, int, int],
+) -> None:
+    pool = AvgPool2d(
+        name="pool",
+        input="input",
+        kernel_size=kernel,
+        stride=stride,
+        padding=padding,
+        counted=counted,
+        requantize=Requantize(multiplier=np.array([37]), shift=np.array([9])),
+        output=ActType(bits=8, signed=True, zero_point=-2),
+    )
+    (engine,) = assert_as_planned(pool, shape).engines
+    assert isinstance(engine, PoolPlan) and engine.weighs
+
+
+def test_the_least_and_the_greatest_sums_of_windows_fit() -> None:
+    """Images of one value: every window has the same average, whatever its area."""
+    divisor = 3600
+    pool = AvgPool2d(
+        name="pool",
+        input="input",
+        kernel_size=(5, 5),
+        padding=(2, 2, 2, 2),
+        counted=(0, 0, 0, 0),
+        requantize=Requantize(
+            multiplier=np.array([-(-(1 << 26) // divisor)]),
+            shift=np.array([26]),
+            offset=np.array([1 << 16]),
+        ),
+        output=ActType(bits=6, signed=True),
+    )
+    assert pool.divisor((1, 6, 6)) == divisor
+    network = IntegerNetwork(input=Tensor((1, 6, 6), SIGNED), layers=(pool,))
+    plan = plan_network(network)
+    values = np.array([SIGNED.low, SIGNED.high, SIGNED.zero_point])
+    images = np.broadcast_to(values[:, None, None, None], (3, 1, 6, 6))
+    run = run_frames(Pipeline(plan), np.ascontiguousarray(images), gap=0, stall=0, seed=0)
+    assert np.array_equal(run.outputs["pool"], images - SIGNED.zero_point)

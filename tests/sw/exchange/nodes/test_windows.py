@@ -6,8 +6,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systolith.network import Conv2d, MaxPool2d
-from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime
+from systolith.exchange import Format, export_onnx, import_onnx
+from systolith.network import (
+    ActType,
+    AvgPool2d,
+    Conv2d,
+    IntegerNetwork,
+    MaxPool2d,
+    Padding,
+    Requantize,
+    Tensor,
+    forward,
+)
+from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime, run_runtime
 
 
 @pytest.mark.parametrize(
@@ -36,3 +47,59 @@ def test_a_dilated_max_pool(tmp_path: Path) -> None:
     found = equal_to_runtime(made.save(tmp_path / "pool.onnx", y))
     (pool,) = found.network.layers
     assert isinstance(pool, MaxPool2d) and pool.dilation == (3, 2)
+
+
+AVERAGES: list[dict[str, Any]] = [
+    {"kernel_shape": [2, 2], "pads": [1, 1, 1, 1]},
+    {"kernel_shape": [4, 2], "pads": [1, 0, 2, 1], "strides": [2, 1], "ceil_mode": 1},
+    {"kernel_shape": [2, 1], "strides": [2, 2], "ceil_mode": 1},
+    {"kernel_shape": [2, 4], "strides": [1, 3], "auto_pad": "SAME_UPPER"},
+]
+
+
+@pytest.mark.parametrize("include", [0, 1])
+@pytest.mark.parametrize("options", AVERAGES)
+def test_averages(options: dict[str, Any], include: int, tmp_path: Path) -> None:
+    made = GraphBuilder((3, 5, 6))
+    y = made.node("AveragePool", made.linear("x", 0.125, 100), count_include_pad=include, **options)
+    path = made.save(tmp_path / "pool.onnx", made.linear(y, 0.1003, 100))
+    found = import_onnx(path)
+    images = np.random.default_rng(1).integers(-90, 90, (16, 3, 5, 6)).astype(np.float32) / 8
+    (ours,) = found.real(forward(found.network, found.quantize_input(images))).values()
+    theirs = run_runtime(path, images)
+    assert ours.shape == theirs.shape
+    assert np.array_equal(np.rint(ours / 0.1003), np.rint(theirs / 0.1003))
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("counted", [None, (0, 0, 0, 0), (1, 0, 0, 1)])
+def test_averages_come_back(form: Format, counted: Padding | None, tmp_path: Path) -> None:
+    act = ActType(bits=8, signed=True)
+    pool = AvgPool2d(
+        name="pool",
+        input="input",
+        kernel_size=(2, 3),
+        stride=(2, 1),
+        padding=(1, 0, 1, 2),
+        counted=counted,
+        requantize=Requantize(multiplier=np.array([3]), shift=np.array([5])),
+        output=act,
+    )
+    network = IntegerNetwork(input=Tensor((2, 5, 6), act), layers=(pool,))
+    path = tmp_path / "pool.onnx"
+    export_onnx(network, path, form)
+    found = import_onnx(path).network
+    images = np.random.default_rng(0).integers(-128, 128, (8, 2, 5, 6))
+    back, given = forward(found, images), forward(network, images)
+    assert np.array_equal(*(next(iter(outputs.values())) for outputs in (back, given)))
+    (layer,) = found.layers
+    assert isinstance(layer, AvgPool2d)
+    assert (layer.padding, layer.counted) == (pool.padding, counted)
+
+
+@pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 1, 1]])
+def test_ceil_mode_of_a_max_pool(pads: list[int], tmp_path: Path) -> None:
+    made = GraphBuilder((3, 7, 8))
+    how = {"kernel_shape": [2, 3], "strides": [3, 2], "ceil_mode": 1, "pads": pads}
+    y = made.node("MaxPool", made.linear("x", 0.125, 100), **how)
+    equal_to_runtime(made.save(tmp_path / "pool.onnx", y))

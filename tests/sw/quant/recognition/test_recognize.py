@@ -155,19 +155,8 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
             "'conv' (Conv2d): needs padding smaller than the kernel (3, 3), got (3, 3)",
         ),
         (
-            Model(lambda m, x: m.pool(x), pool=nn.MaxPool2d(2, ceil_mode=True)),
-            "'pool' (MaxPool2d): needs ceil_mode=False, got True",
-        ),
-        (
-            Model(lambda m, x: F.avg_pool2d(x, 3, 1, 1, False, False)),
-            (
-                "'avg_pool2d' (function avg_pool2d): needs count_include_pad=True with padding, "
-                "got False"
-            ),
-        ),
-        (
-            Model(lambda m, x: m.pool(x), pool=nn.AvgPool2d(2, divisor_override=3)),
-            "'pool' (AvgPool2d): needs divisor_override=None, got 3",
+            Model(lambda m, x: m.pool(x), pool=nn.AvgPool2d(2, divisor_override=-3)),
+            "'pool' (AvgPool2d): needs a divisor_override of at least 1, got -3",
         ),
         (
             Model(lambda m, x: F.adaptive_avg_pool2d(x, (2, 1))),
