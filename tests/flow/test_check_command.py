@@ -26,7 +26,7 @@ def net():
 
 def odd():
     model = net()
-    model[1], model[3] = nn.SiLU(), nn.Conv2d(8, 8, 1, padding_mode="reflect")
+    model[1], model[3] = nn.RReLU(), nn.Conv2d(8, 8, 1, padding_mode="reflect")
     return model
 """
 EXPERIMENT = """
@@ -67,8 +67,8 @@ def test_everything_that_is_refused_is_listed_and_ends_with_1(folder: Path) -> N
     assert done.exit_code == 1
     for part in (
         "pruning: 1-out-of-3 pruning needs in_channels divisible by 3, but layer '2' has 8; n that",
-        "quantization: '1' (SiLU): supported are",
-        "replace it by nn.ReLU() and train some epochs",
+        "quantization: '1' (RReLU): supported are",
+        "replace it by nn.LeakyReLU() and train some epochs",
         "quantization: '3' (Conv2d): needs padding_mode 'zeros', got 'reflect'",
     ):
         assert part in done.stderr

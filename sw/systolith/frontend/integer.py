@@ -15,6 +15,7 @@ from systolith.frontend.operators import (
     IntegerLinear,
     IntegerMaxPool2d,
     IntegerRequantizer,
+    IntegerTable,
 )
 from systolith.network import INPUT, ActType, IntArray, NetworkError, Shape
 from systolith.quant import (
@@ -26,6 +27,7 @@ from systolith.quant import (
     QuantizedModel,
     QuantLinear,
     QuantMaxPool2d,
+    QuantTable,
     Scaling,
     Wiring,
 )
@@ -219,6 +221,8 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
                 padding=layer.padding,
                 dilation=layer.dilation,
             )
+        case QuantTable():
+            return IntegerTable(layer.integers(steps[0], types[0]), types[0].low)
         case QuantFlatten():
             return IntegerFlatten()
 

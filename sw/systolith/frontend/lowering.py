@@ -19,6 +19,7 @@ from systolith.network import (
     Pattern,
     Requantize,
     Shape,
+    Table,
     ungroup_weights,
 )
 from systolith.network import (
@@ -32,6 +33,7 @@ from systolith.quant import (
     QuantizedModel,
     QuantLinear,
     QuantMaxPool2d,
+    QuantTable,
     Scaling,
     Wiring,
 )
@@ -158,6 +160,13 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
                 stride=layer.stride,
                 padding=layer.padding,
                 dilation=layer.dilation,
+            )
+        case QuantTable():
+            return Table(
+                name=name,
+                input=source,
+                values=_array(layer.integers(steps[0], types[0])),
+                output=layer.output.act_type,
             )
         case QuantFlatten():
             return Flatten(name=name, input=source)

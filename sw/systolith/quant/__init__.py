@@ -14,6 +14,7 @@ from systolith.quant.layers import (
     QuantFlatten,
     QuantLayer,
     QuantMaxPool2d,
+    QuantTable,
     common_multiple,
     count_areas,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "QuantLayer",
     "QuantLinear",
     "QuantMaxPool2d",
+    "QuantTable",
     "QuantizedModel",
     "Scaling",
     "UnsupportedModelError",

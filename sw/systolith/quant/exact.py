@@ -9,7 +9,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from systolith.network import ActType
-from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, common_multiple
+from systolith.quant.layers import (
+    QuantAdd,
+    QuantAvgPool2d,
+    QuantLayer,
+    QuantTable,
+    common_multiple,
+)
 from systolith.quant.requantizing import Scaling, pad
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
@@ -72,6 +78,9 @@ def compute_integers(
                 sums_of_windows = sums_of_windows * (pixels // areas)
             bound = float(pixels << input_type.bits)
             return _requantize(sums_of_windows, None, scaling, bound).to(x.dtype)
+        case QuantTable():
+            table = layer.integers(steps[0], input_type).to(x.dtype)
+            return torch.take(table, x.long() - input_type.low)
         case _:
             result: Tensor = layer(x)
             return result

@@ -22,6 +22,7 @@ __all__ = [
     "QuantFlatten",
     "QuantLayer",
     "QuantMaxPool2d",
+    "QuantTable",
     "common_multiple",
     "count_areas",
 ]
@@ -187,4 +188,48 @@ class QuantFlatten(nn.Module):
         return x.flatten(1)
 
 
-QuantLayer = QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d | QuantMaxPool2d | QuantFlatten
+class QuantTable(Requantizing):
+    """Any function of each value. It reads quantized values, and has its own output quantizer.
+
+    Parameters
+    ----------
+    function : nn.Module
+        From a tensor of any shape to one of the same shape; its parameters are trained.
+    output : ActQuantizer
+    """
+
+    def __init__(self, function: nn.Module, output: ActQuantizer) -> None:
+        super().__init__(Activation.NONE, output)
+        self.function = function
+
+    def accumulate(self, x: Tensor) -> Tensor:
+        """Apply the function; where it is not defined, the result is 0."""
+        result: Tensor = self.function(x)
+        return result.nan_to_num(0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Fake-quantized output."""
+        return self.finish(self.accumulate(x))
+
+    def integers(self, input_step: Tensor, input_type: ActType) -> Tensor:
+        """Integer of the output for each integer of the input's type, in ascending order.
+
+        Returns
+        -------
+        Tensor of int64, shape (2**bits,)
+        """
+        step = input_step.detach()
+        with torch.no_grad():
+            codes = torch.arange(input_type.low, input_type.high + 1, device=step.device)
+            return self.output.integers(self.accumulate(codes * step))
+
+
+QuantLayer = (
+    QuantConv2d
+    | QuantLinear
+    | QuantAdd
+    | QuantAvgPool2d
+    | QuantMaxPool2d
+    | QuantTable
+    | QuantFlatten
+)

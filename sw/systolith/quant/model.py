@@ -12,7 +12,7 @@ from systolith.network import INPUT, NetworkError, Pattern, Shape, ungroup_patte
 from systolith.prune import MaskSet
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.exact import compute_integers, replace_values
-from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
+from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantTable
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
@@ -110,7 +110,7 @@ class QuantizedModel(nn.Module):
         if name == INPUT:
             return self.input_quantizer
         layer = self.layer(name)
-        if isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d):
+        if isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d | QuantTable):
             return layer.output
         (source,) = next(wiring.inputs for wiring in self.wirings if wiring.name == name)
         return self.quantizer(source)
@@ -299,7 +299,7 @@ def _calibrate(layer: QuantLayer, values: list[Tensor], steps: list[Tensor]) -> 
     if isinstance(layer, QuantConv2d | QuantLinear):
         layer.weight_quantizer.calibrate_(layer.masked_weight())
         layer.output.calibrate_(layer.activation(layer.accumulate(values[0], steps[0])))
-    elif isinstance(layer, QuantAdd | QuantAvgPool2d):
+    elif isinstance(layer, QuantAdd | QuantAvgPool2d | QuantTable):
         layer.output.calibrate_(layer.activation(layer.accumulate(*values)))
     return _forward(layer, values, steps)
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from systolith.quant.layers import (
     QuantFlatten,
     QuantLayer,
     QuantMaxPool2d,
+    QuantTable,
 )
 from systolith.quant.model import QuantizedModel, Wiring, nonfinite_problems
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
@@ -30,12 +32,14 @@ from systolith.quant.recognition.operations import (
     AddUp,
     AveragePool,
     Convolve,
+    LookUp,
     MaxPool,
     Multiply,
     ToVectors,
 )
 from systolith.quant.requantizing import Activation
 from systolith.quant.weighted import QuantConv2d, QuantLinear
+from systolith.trace import is_nonnegative
 
 __all__ = ["prepare"]
 
@@ -185,6 +189,8 @@ class _Builder:
                     padding=operation.padding,
                     dilation=operation.dilation,
                 )
+            case LookUp(function=function):
+                return QuantTable(deepcopy(function), self._output(layer))
             case ToVectors():
                 return QuantFlatten()
             case _:
@@ -209,6 +215,9 @@ class _Builder:
             return False
         if isinstance(layer.operation, Convolve | Multiply):
             return True
+        if isinstance(layer.operation, LookUp):
+            signed = self._signed[layer.inputs[0]]
+            return not is_nonnegative(layer.operation.function, signed=signed)
         return any(self._signed[name] for name in layer.inputs)
 
     def _pattern(self, layer: FloatLayer) -> Pattern:

@@ -6,16 +6,19 @@
 """
 
 from systolith.trace.calls import Call, qualified_name, read_call, readable_name, title
+from systolith.trace.elementwise import Elementwise, is_nonnegative
 from systolith.trace.recording import Recording, record
 from systolith.trace.replay import first_difference, record_for_any_count, run_node
 from systolith.trace.running import evaluating, first_images
 
 __all__ = [
     "Call",
+    "Elementwise",
     "Recording",
     "evaluating",
     "first_difference",
     "first_images",
+    "is_nonnegative",
     "qualified_name",
     "read_call",
     "readable_name",

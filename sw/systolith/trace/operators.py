@@ -110,6 +110,31 @@ OPERATORS = (
     OperatorRow("mish", (F.mish,), ("inplace",), (nn.Mish,)),
     OperatorRow("hardswish", (F.hardswish,), ("inplace",), (nn.Hardswish,)),
     OperatorRow("softsign", (F.softsign,), (), (nn.Softsign,)),
+    OperatorRow(
+        "sigmoid",
+        (torch.sigmoid, torch.sigmoid_, torch.special.expit, F.sigmoid)
+        + ("Tensor.sigmoid", "Tensor.sigmoid_"),
+        (),
+        (nn.Sigmoid,),
+    ),
+    OperatorRow("hardsigmoid", (F.hardsigmoid,), ("inplace",), (nn.Hardsigmoid,)),
+    OperatorRow("logsigmoid", (F.logsigmoid,), (), (nn.LogSigmoid,)),
+    OperatorRow("softplus", (F.softplus,), ("beta", "threshold"), (nn.Softplus,)),
+    OperatorRow("hardshrink", (F.hardshrink,), ("lambd",), (nn.Hardshrink,)),
+    OperatorRow("softshrink", (F.softshrink,), ("lambd",), (nn.Softshrink,)),
+    OperatorRow("tanhshrink", (F.tanhshrink,), (), (nn.Tanhshrink,)),
+    OperatorRow("threshold", (F.threshold,), ("threshold", "value", "inplace"), (nn.Threshold,)),
+    OperatorRow("prelu", (F.prelu, torch.prelu, "Tensor.prelu"), ("weight",), (nn.PReLU,)),
+    # Functions of each value.
+    *(
+        OperatorRow(name, (getattr(torch, name), f"Tensor.{name}", f"Tensor.{name}_"))
+        for name in ("abs", "exp", "expm1", "log", "log1p", "sqrt", "rsqrt", "square")
+        + ("reciprocal", "sign", "sin", "cos", "atan", "sinh", "cosh", "asinh", "erf", "erfc")
+        + ("round", "floor", "ceil", "trunc")
+    ),
+    OperatorRow(
+        "pow", (operator.pow, operator.ipow, torch.pow, "Tensor.pow", "Tensor.pow_"), ("exponent",)
+    ),
     OperatorRow("tanh", (torch.tanh, F.tanh, "Tensor.tanh", "Tensor.tanh_"), (), (nn.Tanh,)),
     OperatorRow(
         "softmax",
@@ -156,6 +181,7 @@ OPERATORS = (
         (operator.sub, operator.isub, torch.sub, torch.subtract, "Tensor.sub", "Tensor.sub_"),
         ("other", "alpha"),
     ),
+    OperatorRow("rsub", (torch.rsub, "Tensor.__rsub__"), ("other", "alpha")),
     OperatorRow(
         "mul",
         (operator.mul, operator.imul, torch.mul, torch.multiply, "Tensor.mul", "Tensor.mul_"),

@@ -39,6 +39,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "div": operator.truediv,
     "matmul": operator.matmul,
     "neg": operator.neg,
+    "pow": operator.pow,
     "add_": operator.iadd,
     "__getitem__": operator.getitem,
     "__setitem__": operator.setitem,

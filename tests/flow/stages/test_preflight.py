@@ -51,7 +51,7 @@ def nan_weights():
     model = net(); model[0].weight.data[0, 0, 0, 0] = torch.nan; return model
 def double(): return net().double()
 def half(): return net().half()
-def odd(): return net(nn.Softplus())
+def odd(): return net(nn.RReLU())
 def normed(): return nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.ReLU(),
                                    nn.Linear(4, 3))
 def broken(): return nn.Linear(1 // 0, 3)
@@ -124,7 +124,7 @@ def test_what_is_right_begins_to_train(folder: Path) -> None:
         ("nan_weights", "data", "mistaken:nan_weights' must be finite, but '0.weight' has NaN"),
         ("double", "data", r"float32, but '0.weight'.* has torch.float64: call its float\(\)"),
         ("half", "data", "has torch.float16"),
-        ("odd", "data", "Softplus"),
+        ("odd", "data", "RReLU"),
         ("normed", "twenty_one", "batch_size 10 leaves a last batch of 1 image of 21, whose 2 "),
         ("broken", "data", "raised ZeroDivisionError: .*, in broken at mistaken.py:.*1 // 0"),
         ("leaving", "data", "raised SystemExit: enough, in leaving at mistaken.py:"),
@@ -261,7 +261,7 @@ MISFIT = "in_channels divisible by 3, but layer '2' has 8"
         ),
         (
             _text("odd", "nan_pixels", more=RULES).replace("model.f", "model.wieghts = 1\nmodel.f"),
-            ["model.wieghts: unknown key", "got NaN", MISFIT, "'6' (Softplus): supported are"],
+            ["model.wieghts: unknown key", "got NaN", MISFIT, "'6' (RReLU): supported are"],
         ),
         (
             _text(more="[hardware.arrays.conv9]\nrows = 1\ncolumns = 1\n").replace(
@@ -283,7 +283,7 @@ def test_wrong_keys_and_everything_else_are_reported_together(
 
 def test_problems_of_data_and_of_the_model_are_reported_together(folder: Path) -> None:
     said = _said(folder, _text("odd", "negative_labels", RULES))
-    for part in ("4 problems", "training labels of", "test labels of", MISFIT, "Softplus"):
+    for part in ("4 problems", "training labels of", "test labels of", MISFIT, "RReLU"):
         assert part in said, (part, said)
 
 

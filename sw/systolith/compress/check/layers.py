@@ -14,6 +14,7 @@ from systolith.quant.recognition.operations import (
     AddUp,
     AveragePool,
     Convolve,
+    LookUp,
     MaxPool,
     Multiply,
     ToVectors,
@@ -26,6 +27,7 @@ MOST_GROUP = 16
 _KINDS: Mapping[type, str] = {
     AddUp: "addition",
     AveragePool: "average pool",
+    LookUp: "table",
     MaxPool: "max pool",
     Multiply: "Linear",
     ToVectors: "flattening",

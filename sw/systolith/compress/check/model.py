@@ -82,11 +82,11 @@ def check_model(
 
     Examples
     --------
-    >>> model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.GELU(), nn.Conv2d(6, 4, 3, padding=3))
+    >>> model = nn.Sequential(nn.Conv2d(1, 6, 3), nn.RReLU(), nn.Conv2d(6, 4, 3, padding=3))
     >>> check = check_model(model, torch.rand(4, 1, 9, 9))
     >>> for problem in check.problems:
     ...     print(problem.step.value, problem.layer, "-", problem.remedy)
-    quantization 1 - replace it by nn.ReLU() and train some epochs
+    quantization 1 - replace it by nn.LeakyReLU() and train some epochs
     quantization 2 - use padding smaller than the kernel
     >>> check.layers[0].group_sizes
     ()

@@ -12,14 +12,8 @@ __all__ = ["name_problems", "names_in_messages"]
 _QUOTED = re.compile(r"'([^']+)'")
 _TITLE = re.compile(r"'([^']+)' \((?:function |method )?(\w+)\)")
 _MISFIT = re.compile(r"\d+-out-of-\d+ pruning needs")
-_ACTIVATION = "replace it by nn.ReLU() and train some epochs"
 _BY_KIND: Mapping[str, str] = {
-    **dict.fromkeys(
-        ("CELU", "ELU", "GELU", "Hardswish", "LeakyReLU", "Mish", "PReLU", "SELU", "SiLU"),
-        _ACTIVATION,
-    ),
-    **dict.fromkeys(("Hardsigmoid", "LogSigmoid", "Sigmoid", "Softplus", "Tanh"), _ACTIVATION),
-    **dict.fromkeys(("gelu", "leaky_relu", "silu", "hardswish", "sigmoid", "tanh"), _ACTIVATION),
+    **dict.fromkeys(("RReLU", "rrelu"), "replace it by nn.LeakyReLU() and train some epochs"),
     **dict.fromkeys(
         ("GroupNorm", "InstanceNorm2d", "LayerNorm"), "replace it by nn.BatchNorm2d and train"
     ),

@@ -12,11 +12,11 @@ from systolith.network import INPUT
 from systolith.prune.posttraining import OutputMoments
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.exact import compute_integers
-from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer
+from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantTable
 from systolith.quant.model import QuantizedModel, Wiring
 from systolith.quant.posttraining.coordinate_descent import round_by_descent
 from systolith.quant.posttraining.moments import measure_moments
-from systolith.quant.requantizing import Activation
+from systolith.quant.requantizing import Activation, Requantizing
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["PostTraining", "WeightRounding", "reconstruct_"]
@@ -115,7 +115,7 @@ def reconstruct_(
             if layer.weight.requires_grad or layer.bias.requires_grad:
                 _reconstruct_layer(layer, given[0], targets, settings)
             exact[wiring.name] = layer.activation(outputs)
-        if isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d):
+        if isinstance(layer, Requantizing):
             acc = _in_batches(_accumulating(layer, steps[0]), *given)
             layer.output.calibrate_(layer.activation(acc))
         quantized[wiring.name] = _in_batches(_exact_layer(model, wiring), *given)
@@ -201,7 +201,7 @@ def _float_layer(layer: QuantLayer) -> Callable[..., Tensor]:
         case QuantConv2d() | QuantLinear():
             weight = layer.masked_weight()
             return lambda x: layer.apply_weights(x, weight, layer.bias)
-        case QuantAdd() | QuantAvgPool2d():
+        case QuantAdd() | QuantAvgPool2d() | QuantTable():
             return lambda *values: layer.activation(layer.accumulate(*values))
         case _:
             return layer
@@ -211,7 +211,7 @@ def _accumulating(layer: QuantLayer, input_step: Tensor) -> Callable[..., Tensor
     match layer:
         case QuantConv2d() | QuantLinear():
             return lambda x: layer.accumulate(x, input_step)
-        case QuantAdd() | QuantAvgPool2d():
+        case QuantAdd() | QuantAvgPool2d() | QuantTable():
             return layer.accumulate
         case _:
             raise AssertionError(f"{type(layer).__name__} has no accumulator")

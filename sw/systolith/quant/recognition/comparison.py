@@ -16,6 +16,7 @@ from systolith.quant.recognition.operations import (
     Convolve,
     FloatLayer,
     FloatNetwork,
+    LookUp,
     MaxPool,
     Multiply,
     ToVectors,
@@ -98,6 +99,8 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
             y = _average(layer.operation, x)
         case MaxPool(kernel_size=kernel, stride=stride, padding=padding, dilation=dilation):
             y = F.max_pool2d(pad(x, padding, -torch.inf), kernel, stride, dilation=dilation)
+        case LookUp(function=function):
+            y = function(x)
         case ToVectors():
             y = x.flatten(1)
         case _:

@@ -1,7 +1,8 @@
 """Questions about recorded calls and the layers that are read from them."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import UnionType
 
 from torch import fx, nn
 
@@ -10,7 +11,14 @@ from systolith.quant.recognition.operations import AddUp, FloatLayer, Multiply, 
 from systolith.trace import title
 from systolith.trace.modules import kind_of
 
-__all__ = ["reachable_layers", "repeated_calls", "shape_misfits", "summands"]
+__all__ = [
+    "only_origin",
+    "reachable_layers",
+    "reads_unknown",
+    "repeated_calls",
+    "shape_misfits",
+    "summands",
+]
 
 _OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
 
@@ -48,3 +56,28 @@ def reachable_layers(layers: list[FloatLayer], output: str) -> list[FloatLayer]:
         if layer.name in needed:
             needed.update(layer.inputs)
     return [layer for layer in layers if layer.name in needed]
+
+
+def only_origin(
+    node: fx.Node, operations: Mapping[fx.Node, Operation | None], through: type | UnionType
+) -> fx.Node | None:
+    """Find the node that computes a node's value, if nothing else reads that value."""
+    while True:
+        node = node.all_input_nodes[0]
+        if len(node.users) > 1 or operations.get(node) is None:
+            return None
+        if not isinstance(operations[node], through):
+            return node
+
+
+def reads_unknown(
+    node: fx.Node,
+    unknown: set[fx.Node],
+    operations: Mapping[fx.Node, Operation | None],
+    through: type | UnionType,
+) -> bool:
+    """Whether the value that a node changes comes from an unknown one."""
+    while True:
+        node = node.all_input_nodes[0]
+        if node in unknown or not isinstance(operations.get(node), through):
+            return node in unknown

@@ -6,14 +6,18 @@ from torch import Tensor, nn
 
 from systolith.network import Padding, Shape, reach_of
 from systolith.quant.requantizing import Activation
+from systolith.trace import Elementwise
 
 __all__ = [
     "Activate",
     "AddUp",
+    "Apply",
     "AveragePool",
+    "Combine",
     "Convolve",
     "FloatLayer",
     "FloatNetwork",
+    "LookUp",
     "MaxPool",
     "Multiply",
     "Normalize",
@@ -75,6 +79,33 @@ class Activate:
     """A nonlinearity, to be fused."""
 
     activation: Activation
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """A function of each value, to become :class:`LookUp`.
+
+    `ordered` functions do not change the order of values, and are left out at the very end.
+    """
+
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Combine:
+    """Arithmetic of two activations, to become :class:`LookUp` if both depend on one tensor.
+
+    `reason` says why it is refused elsewhere.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Any function of one activation, as a table."""
+
+    function: Elementwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +177,9 @@ Operation = (
     | Normalize
     | ScaleAndShift
     | Activate
+    | Apply
+    | Combine
+    | LookUp
     | MaxPool
     | AveragePool
     | Reshape
@@ -170,7 +204,7 @@ class FloatLayer:
         Readable and unique.
     qualified_name : str
         Name of the module, such as ``"layer1.0.conv1"``, or readable name of the function call.
-    operation : Convolve, Multiply, AddUp, AveragePool, MaxPool or ToVectors
+    operation : Convolve, Multiply, AddUp, AveragePool, MaxPool, LookUp or ToVectors
     inputs : tuple of str
         Names of the layers that are read.
     norm : nn.BatchNorm2d or nn.BatchNorm1d, optional

@@ -1,7 +1,6 @@
 """Layers read from a recording: recognized, folded and fused, or refused with reasons."""
 
 from dataclasses import dataclass, field
-from types import UnionType
 
 from torch import Tensor, fx, nn
 
@@ -9,7 +8,9 @@ from systolith.network import INPUT, Shape
 from systolith.quant.config import UnsupportedModelError
 from systolith.quant.recognition.folding import batch_norm_scale
 from systolith.quant.recognition.nodes import (
+    only_origin,
     reachable_layers,
+    reads_unknown,
     repeated_calls,
     shape_misfits,
     summands,
@@ -17,7 +18,9 @@ from systolith.quant.recognition.nodes import (
 from systolith.quant.recognition.operations import (
     Activate,
     AddUp,
+    Apply,
     AveragePool,
+    Combine,
     Convolve,
     FloatLayer,
     FloatNetwork,
@@ -34,6 +37,7 @@ from systolith.quant.recognition.operations import (
     ToVectors,
 )
 from systolith.quant.recognition.recognize import depends_on_size, recognize
+from systolith.quant.recognition.tabulating import Tabulating
 from systolith.quant.recognition.unfolded import FOLDS_ZEROS, TO_BE_FOLDED, Unfolded, fold
 from systolith.quant.requantizing import Activation
 from systolith.trace import Recording, qualified_name, read_call, readable_name, record, title
@@ -75,7 +79,7 @@ def read_layers(model: nn.Module, images: Tensor) -> Reading:
 
 
 @dataclass
-class _Reader:
+class _Reader(Tabulating):
     """Reads a recorded graph node by node."""
 
     recording: Recording
@@ -161,15 +165,22 @@ class _Reader:
                 self._carry(first, node)
             case Reshape():
                 self._reshape(node, first)
+            case ScaleAndShift() if self.is_table(first) and self.tabulate(node):
+                pass
             case Pad() | ScaleAndShift():
                 self._carry(first, node, operation)
             case Normalize():
                 self._normalize(node, operation, before)
             case Activate():
-                if not self._settle(node):
+                scaled = bool(self.unfolded.get(first, Unfolded()).scales)
+                if not (scaled and self.tabulate(node)) and not self.settle(node):
                     self._fuse(node, operation)
+            case Apply() | Combine():
+                self.apply(node)
+            case AddUp() if any(map(self.is_table, node.all_input_nodes)) and self.tabulate(node):
+                pass
             case Softmax():
-                self._settle(node)
+                self.settle(node)
             case _:
                 known = len(self.problems)
                 self._check_shapes(node)
@@ -180,9 +191,9 @@ class _Reader:
                     self.problems += shape_misfits(
                         node, operation, [self.shapes[i] for i in inputs]
                     )
-                self._layer(node, name, operation, inputs)
+                self.add_layer(node, name, operation, inputs)
 
-    def _layer(
+    def add_layer(
         self, node: fx.Node, name: str, operation: Operation, inputs: tuple[str, ...]
     ) -> None:
         self.layers[name] = FloatLayer(
@@ -208,12 +219,12 @@ class _Reader:
         rows, columns = operation.kernel_size or (height, width)
         self.shapes[name] = channels, height // rows, width // columns
         if len(shape) == 1:
-            self._flatten(node, f"{name}_flatten", name)
+            self.flatten(node, f"{name}_flatten", name)
 
-    def _flatten(self, node: fx.Node, name: str, before: str) -> None:
+    def flatten(self, node: fx.Node, name: str, before: str) -> None:
         while name in self.layers:
             name += "_"
-        self._layer(node, name, ToVectors(), (before,))
+        self.add_layer(node, name, ToVectors(), (before,))
         self.layers[name].qualified_name = (
             qualified_name(node) if name == readable_name(node) else name
         )
@@ -227,22 +238,22 @@ class _Reader:
             return
         self._carry(first, node, self.operations[node])
         if self.unfolded[node].pads and shape != self._shape(first):
-            self._settle(node)
+            self.settle(node)
             self.unfolded[node] = Unfolded()
         if len(shape) == 1 and self.shapes[before] != shape:
-            self._flatten(node, readable_name(node), before)
+            self.flatten(node, readable_name(node), before)
 
     def _carry(self, first: fx.Node, node: fx.Node, operation: Operation | None = None) -> None:
         """Carry padding and scales over a node, and add its own."""
         unfolded = self.unfolded.get(first, Unfolded())
         match operation:
             case Pad() if unfolded.shifts:
-                self._settle(node)
+                self.settle(node)
                 unfolded = Unfolded()
-            case Pad() if self._is_reshaped(first):
+            case Pad() if self.is_reshaped(first):
                 self._refuse_operation(first)
             case ScaleAndShift() if unfolded.pads:
-                self._settle(node)
+                self.settle(node)
                 unfolded = Unfolded()
         match operation:
             case Pad():
@@ -253,7 +264,7 @@ class _Reader:
                 unfolded = unfolded.reshape(self._shape(node))
         self.unfolded[node] = unfolded
 
-    def _is_reshaped(self, node: fx.Node) -> bool:
+    def is_reshaped(self, node: fx.Node) -> bool:
         """Whether a node's shape differs from that of the layer that computes its value."""
         unfolded = self.unfolded.get(node, Unfolded())
         return self._shape(node) != unfolded.padded_shape(self.shapes[self.sources[node]])
@@ -261,7 +272,7 @@ class _Reader:
     def _check_shapes(self, node: fx.Node) -> None:
         """Refuse inputs that are neither images nor vectors, as hardware has no others."""
         for source in node.all_input_nodes:
-            if not self._is_reshaped(source):
+            if not self.is_reshaped(source):
                 continue
             while source in self.operations and isinstance(self.operations[source], Pass):
                 source = source.all_input_nodes[0]
@@ -273,9 +284,9 @@ class _Reader:
             return
         match self.operations[node]:
             case Reshape(reason=reason) | ScaleAndShift(reason=reason):
-                self._refuse(node, reason)
+                self.refuse(node, reason)
             case _:
-                self._refuse(node, "needs keepdim=True, or a flattening behind it")
+                self.refuse(node, "needs keepdim=True, or a flattening behind it")
 
     def _folded(self, node: fx.Node, operation: Operation) -> Operation:
         """Fold padding and scales in front of a layer into it, or refuse them."""
@@ -283,19 +294,22 @@ class _Reader:
             unfolded = self.unfolded.get(source, Unfolded())
             if not unfolded:
                 continue
+            given = operation
             operation, refused = fold(
                 unfolded, operation, activated=self._activated(source), reader=title(node)
             )
+            if refused and not unfolded.pads and self.compute_scales(source):
+                operation, refused = given, []
             for origin, reason in refused:
-                self._refuse(origin, reason)
+                self.refuse(origin, reason)
         return operation
 
-    def _settle(self, node: fx.Node) -> bool:
+    def settle(self, node: fx.Node) -> bool:
         """Refuse padding and scales in front of a node; True if there were any."""
         unfolded = [self.unfolded.get(source, Unfolded()) for source in node.all_input_nodes]
         refused = [refusal for before in unfolded for refusal in before.unread()]
         for origin, reason in refused:
-            self._refuse(origin, reason)
+            self.refuse(origin, reason)
         return bool(refused)
 
     def _activated(self, node: fx.Node) -> bool:
@@ -307,7 +321,7 @@ class _Reader:
         """Fold a batch norm into the layer before it; otherwise keep it for the layer behind."""
         (first,) = node.all_input_nodes
         layer = self.layers.get(before)
-        origin = self._only_origin(node, through=Pass)
+        origin = only_origin(node, self.operations, Pass)
         if (
             layer is None
             or origin is None
@@ -324,15 +338,10 @@ class _Reader:
     def _fuse(self, node: fx.Node, operation: Activate) -> None:
         # Maximum and flattening commute with a monotone function of each value.
         through = Pass | MaxPool | Reshape | ToVectors | Normalize | Activate
-        origin = self._only_origin(node, through=through)
-        if origin is None:
-            if self._reads_unknown(node, through):
-                return
-            self._refuse(
-                node,
-                "needs a convolution, linear layer, addition or average pool before it, "
-                "read by nothing else, to be fused into",
-            )
+        origin = only_origin(node, self.operations, through)
+        if origin is None or not isinstance(self.operations[origin], _FUSES):
+            if not reads_unknown(node, self.unknown, self.operations, through):
+                self.apply(node)
             return
         last = self.layers[self.sources[node.all_input_nodes[0]]]
         layer = last
@@ -343,35 +352,23 @@ class _Reader:
         if layer.activation is not Activation.RELU6:
             layer.activation = operation.activation
 
-    def _only_origin(self, node: fx.Node, through: type | UnionType) -> fx.Node | None:
-        """Find the node that computes a node's value, if nothing else reads that value."""
-        while True:
-            node = node.all_input_nodes[0]
-            if len(node.users) > 1 or self.operations.get(node) is None:
-                return None
-            if not isinstance(self.operations[node], through):
-                return node if isinstance(self.operations[node], _FUSES) else None
-
-    def _reads_unknown(self, node: fx.Node, through: UnionType) -> bool:
-        """Whether the value that a node changes comes from a refused call."""
-        while True:
-            node = node.all_input_nodes[0]
-            if node in self.unknown or not isinstance(self.operations.get(node), through):
-                return node in self.unknown
-
     def _check_output(self) -> tuple[tuple[str, ...], fx.Node]:
         """Check the output of the model, ignoring a softmax at its end."""
         node, notes = self.recording.output, []
         softmaxes = [n for n, operation in self.operations.items() if operation == Softmax()]
-        while node is not None and isinstance(self.operations.get(node), Softmax | Pass):
-            if node in softmaxes:
-                softmaxes.remove(node)
+        while node is not None and isinstance(
+            operation := self.operations.get(node), Softmax | Pass | Apply
+        ):
+            if operation == Apply():
+                break
+            if not isinstance(operation, Pass):
+                softmaxes = [inner for inner in softmaxes if inner is not node]
                 notes.append(
                     f"{title(node)} is left out, as it does not change the predicted class"
                 )
             node = node.all_input_nodes[0]
         for inner in softmaxes:
-            self._refuse(inner, "needs to be the very last operation, where it is left out")
+            self.refuse(inner, "needs to be the very last operation, where it is left out")
         if node is None:
             if not self.recording.problems:
                 self.problems.append("forward() (model): needs to return what a layer computes")
@@ -380,7 +377,7 @@ class _Reader:
             self.problems.append("forward() (model): needs at least one layer, got none")
         elif node in self.sources:
             self._unread(node)
-            if self._is_reshaped(node):
+            if self.is_reshaped(node):
                 self._refuse_operation(node)
         elif not self.problems:
             self.problems.append("forward() (model): needs to return what a layer computes")
@@ -388,12 +385,14 @@ class _Reader:
         return tuple(notes), node  # type: ignore[return-value]
 
     def _unread(self, node: fx.Node) -> None:
+        if self.compute_scales(node):
+            return
         for origin, reason in self.unfolded.get(node, Unfolded()).unread():
             behind = isinstance(self.operations[origin], Pad)
-            self._refuse(
+            self.refuse(
                 origin, f"needs {FOLDS_ZEROS} behind it, {TO_BE_FOLDED}" if behind else reason
             )
 
-    def _refuse(self, node: fx.Node, reason: str) -> None:
+    def refuse(self, node: fx.Node, reason: str) -> None:
         self.refused.add(node)
         self.problems.append(f"{title(node)}: {reason}")

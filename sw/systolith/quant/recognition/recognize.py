@@ -9,7 +9,9 @@ from systolith.network import Shape
 from systolith.quant.recognition.operations import (
     Activate,
     AddUp,
+    Apply,
     AveragePool,
+    Combine,
     Convolve,
     MaxPool,
     Multiply,
@@ -38,11 +40,12 @@ from systolith.trace import Call
 __all__ = ["SUPPORTED", "depends_on_size", "recognize"]
 
 SUPPORTED = (
-    "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
+    "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
+    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
 )
 RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
 MODULES_ONLY = "call it through its module, such as nn.Conv2d, which owns the weights"
+TWO_ACTIVATIONS = "needs two functions of one tensor, as in x * sigmoid(x); or add them"
 _ZEROS_AND_ONES = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
 SLICE = (
     f"cannot leave parts of a tensor out; {_ZEROS_AND_ONES} and a stride, computes every second "
@@ -145,7 +148,18 @@ def _clip(low: object, high: object) -> Recognized:
         return Activate(Activation.RELU), []
     if low == 0 and high == RELU6_LIMIT:
         return Activate(Activation.RELU6), []
-    return None, [f"needs limits 0 and 6, as ReLU6, or 0 and none, as ReLU, got {low} and {high}"]
+    if isinstance(low, fx.Node) or isinstance(high, fx.Node):
+        return None, ["needs constant limits, got an activation"]
+    return Apply(), []
+
+
+def _apply(call: Call) -> Recognized:
+    """Recognize a function of each value."""
+    return (Apply(), []) if call.keeps_shape else (None, [SUPPORTED])
+
+
+def _sigmoid(call: Call) -> Recognized:
+    return Apply(ordered=True), []
 
 
 def _softmax(call: Call) -> Recognized:
@@ -212,23 +226,38 @@ def _add(call: Call) -> Recognized:
 
 def _subtract(call: Call) -> Recognized:
     if isinstance(other := call.arguments.get("other"), fx.Node):
-        return None, [SUPPORTED]
+        return _combine(call)
     return _scale(call, SUPPORTED, shift=other, times=-call.arguments.get("alpha", 1))
+
+
+def _subtract_from(call: Call) -> Recognized:
+    """Recognize a constant minus an activation."""
+    factor = -float(call.arguments.get("alpha", 1))
+    return _scale(call, SUPPORTED, factor=factor, shift=call.arguments.get("other"))
+
+
+def _negate(call: Call) -> Recognized:
+    return _scale(call, SUPPORTED, factor=-1.0)
 
 
 def _multiply(call: Call) -> Recognized:
     one, other = call.arguments.get("input"), call.arguments.get("other")
     if isinstance(one, fx.Node) and isinstance(other, fx.Node):
-        return None, [SUPPORTED]
+        return _combine(call)
     return _scale(call, SUPPORTED, factor=one if isinstance(other, fx.Node) else other)
 
 
 def _divide(call: Call) -> Recognized:
     if isinstance(other := call.arguments.get("other"), fx.Node):
-        return None, [SUPPORTED]
+        return _combine(call)
     if call.arguments.get("rounding_mode") is not None:
         return None, ["needs rounding_mode None"]
     return _scale(call, SUPPORTED, divisor=other)
+
+
+def _combine(call: Call) -> Recognized:
+    """Recognize arithmetic of two activations; the reader finds out what they depend on."""
+    return Combine(TWO_ACTIVATIONS), []
 
 
 def _scale(
@@ -272,6 +301,26 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
     "relu6": _relu6,
     "hardtanh": _hardtanh,
     "clamp": _clamp,
+    **dict.fromkeys(
+        (
+            "leaky_relu",
+            "prelu",
+            "elu",
+            "selu",
+            "celu",
+            "gelu",
+            "silu",
+            "mish",
+            "hardswish",
+            "softsign",
+        )
+        + ("tanh", "hardsigmoid", "logsigmoid", "softplus", "hardshrink", "softshrink")
+        + ("tanhshrink", "threshold", "abs", "exp", "expm1", "log", "log1p", "sqrt")
+        + ("rsqrt", "square", "reciprocal", "sign", "sin", "cos", "atan", "sinh", "cosh")
+        + ("asinh", "erf", "erfc", "round", "floor", "ceil", "trunc", "pow"),
+        _apply,
+    ),
+    "sigmoid": _sigmoid,
     "softmax": _softmax,
     "max_pool2d": max_pool,
     "avg_pool2d": average_pool,
@@ -281,6 +330,8 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
     "amax": maximum,
     "add": _add,
     "sub": _subtract,
+    "rsub": _subtract_from,
+    "neg": _negate,
     "mul": _multiply,
     "div": _divide,
     "flatten": _flatten,

@@ -6,6 +6,7 @@ from collections import OrderedDict
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from systolith.compress import (
     CheckStep,
@@ -42,13 +43,13 @@ class _Odd(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.first = nn.Conv2d(1, 6, 3)
-        self.gelu = nn.GELU()
+        self.act = nn.RReLU()
         self.block = nn.ModuleDict({"wide": nn.Conv2d(6, 6, 3, padding_mode="circular")})
         self.last = nn.Conv2d(6, 4, 3, padding=1, padding_mode="reflect")
         self.fc = nn.Linear(64, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.sigmoid(self.block["wide"](self.gelu(self.first(x))))
+        x = F.rrelu(self.block["wide"](self.act(self.first(x))))
         y: Tensor = self.fc(self.last(x).relu().flatten(1))
         return y
 
@@ -62,13 +63,13 @@ def test_problems_of_all_steps_and_layers_are_reported_at_once() -> None:
     rules = [("first", Pattern(select=KOutOfN(1, 2))), (".*wide", Pattern(select=KOutOfN(2, 4)))]
     check = _check(SRSTEPruning(patterns=rules))
     refused = [(problem.step, problem.layer, problem.remedy) for problem in check.problems]
-    relu = "replace it by nn.ReLU() and train some epochs"
+    relu = "replace it by nn.LeakyReLU() and train some epochs"
     assert refused == [
         (CheckStep.PRUNE, "first", "leave the layer dense"),
         (CheckStep.PRUNE, "block.wide", "n that fit are 2 3 6"),
-        (CheckStep.QUANTIZE, "gelu", relu),
+        (CheckStep.QUANTIZE, "act", relu),
         (CheckStep.QUANTIZE, "block.wide", "set padding_mode='zeros' and train some epochs"),
-        (CheckStep.QUANTIZE, "sigmoid", relu),
+        (CheckStep.QUANTIZE, "rrelu", relu),
         (CheckStep.QUANTIZE, "last", "set padding_mode='zeros' and train some epochs"),
         (CheckStep.QUANTIZE, "", ""),
     ]
@@ -158,11 +159,11 @@ def test_nothing_is_trained_that_will_be_refused() -> None:
 
     class Late(DigitsCNN):
         def forward(self, x: Tensor) -> Tensor:
-            return torch.tanh(super().forward(x))
+            return torch.sinc(super().forward(x))
 
     trainer = Trainer(data=load_digits(), progress=fail)
     rules = SRSTEPruning(patterns={"conv1": Pattern(select=PerNeuron(99))})
-    with pytest.raises(UsageError, match=r"(?s)2 problems:.*'conv1'.*'tanh' \(function tanh\)"):
+    with pytest.raises(UsageError, match=r"(?s)2 problems:.*'conv1'.*'sinc' \(function sinc\)"):
         compress_model(Late(), trainer, [rules])
 
 

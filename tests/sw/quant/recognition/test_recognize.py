@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from systolith.quant import Activation, UnsupportedModelError, prepare
 from systolith.quant.recognition import FloatLayer, read_network
-from systolith.quant.recognition.operations import AveragePool, Convolve, MaxPool
+from systolith.quant.recognition.operations import AveragePool, Convolve, LookUp, MaxPool
 
 SUPPORTED = (
-    "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, MaxPool2d, AvgPool2d, "
-    "AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
+    "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
+    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
 )
 FOLDS_ZEROS = "a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d"
 
@@ -193,13 +193,6 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
             "'norm' (BatchNorm2d): needs running statistics, tracks none",
         ),
         (
-            Model(lambda m, x: m.conv(F.relu(x)), conv=_conv()),
-            (
-                "'relu' (function relu): needs a convolution, linear layer, addition or average "
-                "pool before it, read by nothing else, to be fused into"
-            ),
-        ),
-        (
             Model(lambda m, x: m.conv(m.conv(x)), conv=_conv(4)),
             (
                 "'conv' (Conv2d): needs to be called once, as each call is a layer of its own in "
@@ -207,16 +200,8 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
             ),
         ),
         (
-            Model(lambda m, x: m.act(m.conv(x)), conv=_conv(), act=nn.GELU()),
-            f"'act' (GELU): {SUPPORTED}",
-        ),
-        (
-            Model(lambda m, x: m.conv(x) * 2, conv=_conv()),
-            f"'mul' (function mul): {SUPPORTED}",
-        ),
-        (
-            Model(lambda m, x: m.conv(x) + 1, conv=_conv()),
-            "'add' (function add): needs two activations, got 1",
+            Model(lambda m, x: m.act(m.conv(x)), conv=_conv(), act=nn.GLU(1)),
+            f"'act' (GLU): {SUPPORTED}",
         ),
         (
             Model(lambda m, x: torch.add(m.conv(x), x, alpha=2), conv=_conv()),
@@ -364,27 +349,25 @@ def test_frozen_weights_stay_frozen() -> None:
     assert frozen == [False, True]
 
 
-def test_refuses_a_relu_whose_input_is_read_elsewhere() -> None:
+def test_a_relu_whose_input_is_read_elsewhere_is_a_table() -> None:
     def forward(m: Model, x: Tensor) -> Tensor:
         x = m.conv(x)
         return F.relu(x) + x
 
-    assert _refusal(Model(forward, conv=_conv())) == [
-        (
-            "'relu' (function relu): needs a convolution, linear layer, addition or average pool "
-            "before it, read by nothing else, to be fused into"
-        )
-    ]
+    conv, table = trace_layers(Model(forward, conv=_conv()))
+    assert isinstance(table.operation, LookUp)
+    assert table.inputs == (conv.name,)
 
 
-def test_refuses_a_relu_behind_a_pool_whose_input_is_read_later() -> None:
+def test_a_relu_behind_a_pool_whose_input_is_read_later_is_a_table() -> None:
     def forward(m: Model, x: Tensor) -> Tensor:
         x = m.conv(x)
         pooled = F.relu(F.max_pool2d(x, 1))
         return pooled + x
 
-    (problem,) = _refusal(Model(forward, conv=_conv()))
-    assert problem.startswith("'relu' (function relu): needs a convolution")
+    layers = trace_layers(Model(forward, conv=_conv()))
+    kinds = [type(layer.operation).__name__ for layer in layers]
+    assert kinds == ["Convolve", "MaxPool", "LookUp", "AddUp"]
 
 
 def test_refuses_a_batch_norm_whose_convolution_is_read_elsewhere() -> None:
@@ -428,14 +411,14 @@ def test_refuses_two_inputs() -> None:
 
 def test_lists_all_problems_together() -> None:
     model = Model(
-        lambda m, x: torch.sigmoid(m.act(m.conv(x))),
+        lambda m, x: torch.sinc(m.act(m.conv(x))),
         conv=_conv(padding=3, padding_mode="circular"),
-        act=nn.SiLU(),
+        act=nn.GLU(1),
     )
     message = (
         "4 problems:\n  - 'conv' (Conv2d): needs padding_mode 'zeros', got 'circular'"
         "\n  - 'conv' (Conv2d): needs padding smaller than the kernel (3, 3), got (3, 3)"
-        f"\n  - 'act' (SiLU): {SUPPORTED}\n  - 'sigmoid' (function sigmoid): {SUPPORTED}"
+        f"\n  - 'act' (GLU): {SUPPORTED}\n  - 'sinc' (function sinc): {SUPPORTED}"
     )
     with pytest.raises(UnsupportedModelError, match=f"^{re.escape(message)}$"):
         prepare(model, torch.zeros(1, 1, 8, 8))
