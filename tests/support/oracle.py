@@ -9,16 +9,21 @@ from systolith.network import (
     ActType,
     Add,
     AvgPool2d,
+    Concat,
     Conv2d,
+    DepthToSpace,
     Flatten,
     IntArray,
     Layer,
     Linear,
     MaxPool2d,
+    Moving,
     Overflow,
     Requantize,
     Rounding,
+    SelectChannels,
     Shape,
+    SpaceToDepth,
     Table,
     Tensor,
 )
@@ -83,6 +88,41 @@ def window(image: Image, c: int, y: int, x: int, layer: MaxPool2d | AvgPool2d) -
     return values
 
 
+def place(layer: Moving, shapes: Sequence[Shape], c: int, y: int, x: int) -> tuple[int, ...]:
+    """Input number, channel, row and column of the value that a layer moves to (c, y, x)."""
+    match layer:
+        case Concat():
+            number = 0
+            while c >= shapes[number][0]:
+                c -= shapes[number][0]
+                number += 1
+            return number, c, y, x
+        case SelectChannels():
+            return 0, layer.channels[c], y, x
+        case DepthToSpace(block=b):
+            part = (y % b) * b + x % b
+            return 0, part * (shapes[0][0] // (b * b)) + c, y // b, x // b
+        case SpaceToDepth(block=b):
+            part, channel = divmod(c, shapes[0][0])
+            return 0, channel, y * b + part // b, x * b + part % b
+
+
+def move(layer: Moving, values: Sequence[IntArray], shapes: Sequence[Shape]) -> list[object]:
+    """One layer that only moves values."""
+    channels, *size = layer.output_shape(shapes)
+    height, width = size or (1, 1)
+
+    def value(c: int, y: int, x: int) -> int:
+        number, *source = place(layer, shapes, c, y, x)
+        return int(values[number][tuple(source[: values[number].ndim])])
+
+    if not size:
+        return [value(c, 0, 0) for c in range(channels)]
+    return [
+        [[value(c, y, x) for x in range(width)] for y in range(height)] for c in range(channels)
+    ]
+
+
 def average_area(layer: AvgPool2d, shape: Shape, y: int, x: int) -> int:
     """Count the pixels of one window in the image or the counted padding, one by one."""
     _, height, width = shape
@@ -107,6 +147,8 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
     x, zero = values[0].tolist(), inputs[0].type.zero_point
     shape = layer.output_shape([tensor.shape for tensor in inputs])
     match layer:
+        case Concat() | SelectChannels() | DepthToSpace() | SpaceToDepth():
+            return move(layer, values, [tensor.shape for tensor in inputs])
         case Flatten():
             return (
                 [value for channel in x for row in channel for value in row]

@@ -1,7 +1,7 @@
 """Hypothesis strategies for everything in the contract, up to whole valid networks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,10 @@ from systolith.network import (
     AllTaps,
     AvgPool2d,
     BoolArray,
+    Concat,
     Conv2d,
     Dense,
+    DepthToSpace,
     Flatten,
     Granularity,
     IntArray,
@@ -33,7 +35,9 @@ from systolith.network import (
     Requantize,
     Rounding,
     Select,
+    SelectChannels,
     Shape,
+    SpaceToDepth,
     Strided,
     Table,
     Taps,
@@ -269,6 +273,30 @@ def adds(
 
 
 @st.composite
+def selections(
+    draw: st.DrawFn, shape: Shape, name: str = "select", source: str = INPUT
+) -> SelectChannels:
+    """Any channels, sometimes a slice."""
+    channels = draw(st.lists(st.integers(0, shape[0] - 1), min_size=1, max_size=12))
+    if draw(st.booleans()):
+        channels = sorted({*channels})
+    return SelectChannels(name=name, input=source, channels=tuple(channels))
+
+
+@st.composite
+def concats(draw: st.DrawFn, name: str, source: str, known: dict[str, Tensor]) -> Concat:
+    """Any tensors of one type and size, one of them several times at times."""
+    own = known[source]
+    peers = [
+        other
+        for other, tensor in known.items()
+        if tensor.type == own.type and tensor.shape[1:] == own.shape[1:]
+    ]
+    others = draw(st.lists(st.sampled_from(peers), min_size=1, max_size=2))
+    return Concat(name=name, inputs=tuple(draw(st.permutations([source, *others]))))
+
+
+@st.composite
 def tensors(draw: st.DrawFn) -> Tensor:
     shape: Shape = (draw(st.integers(1, 12)),)
     if draw(st.booleans()):
@@ -289,9 +317,11 @@ def networks(draw: st.DrawFn, max_layers: int = 5) -> IntegerNetwork:
         source = draw(st.sampled_from(sorted(known)))
         layer = draw(_layers(name, source, known))
         layers.append(layer)
-        # A network of one layer knows what comes out of it.
-        alone = IntegerNetwork(input=known[source], layers=(_reading_input(layer),))
-        known[name] = alone.tensors[name]
+        inputs = [known[other] for other in layer.inputs]
+        known[name] = Tensor(
+            layer.output_shape([tensor.shape for tensor in inputs]),
+            layer.output_type([tensor.type for tensor in inputs]),
+        )
     read = {name for layer in layers for name in layer.inputs}
     unread = [layer.name for layer in layers if layer.name not in read]
     more = [layer.name for layer in layers if layer.name in read and draw(st.booleans())]
@@ -319,16 +349,16 @@ def _layers(name: str, source: str, known: dict[str, Tensor]) -> st.SearchStrate
     peers = [other for other in known if known[other].shape == shape]
     add = st.sampled_from(peers).flatmap(lambda peer: adds(shape, name, (source, peer)))
     flatten = st.just(Flatten(name=name, input=source))
+    move = selections(shape, name, source) | concats(name, source, known)
     if len(shape) == 1:
-        return linears(shape[0], name, source) | add | flatten | table
+        return linears(shape[0], name, source) | add | flatten | table | move
+    for block in (2, 3):
+        if shape[0] % block**2 == 0:
+            move |= st.just(DepthToSpace(name=name, input=source, block=block))
+        if shape[1] % block == shape[2] % block == 0:
+            move |= st.just(SpaceToDepth(name=name, input=source, block=block))
     pools = max_pools(shape, name, source) | avg_pools(shape, name, source)
-    return conv2ds(shape, name, source) | pools | add | flatten | table
-
-
-def _reading_input(layer: Layer) -> Layer:
-    if isinstance(layer, Add):
-        return replace(layer, inputs=(INPUT, INPUT))
-    return replace(layer, input=INPUT)
+    return conv2ds(shape, name, source) | pools | add | flatten | table | move
 
 
 def images(

@@ -6,6 +6,8 @@ from systolith.gateware.array.pe import PE, PEShape
 from systolith.gateware.array.pe_array import WEIGHT_LATENCY, PEArray, weight_tables
 from systolith.gateware.cells import CellLibrary, Technology, technology_for
 from systolith.gateware.engines.add import AddEngine
+from systolith.gateware.engines.blocks import BlockEngine
+from systolith.gateware.engines.concat import ConcatEngine
 from systolith.gateware.engines.contents import (
     AddContents,
     ConvContents,
@@ -16,6 +18,7 @@ from systolith.gateware.engines.conv import ConvEngine
 from systolith.gateware.engines.pool import PoolEngine
 from systolith.gateware.engines.requantizer import RequantizeLanes, Requantizer
 from systolith.gateware.engines.requantizer_parameters import RequantizerShape
+from systolith.gateware.engines.select import SelectEngine
 from systolith.gateware.engines.table import TableEngine
 from systolith.gateware.parameters import LOAD_BUS, ParameterMemory, ParameterTable
 from systolith.gateware.pin_wrapper import PinWrapper
@@ -34,8 +37,10 @@ __all__ = [
     "WEIGHT_LATENCY",
     "AddContents",
     "AddEngine",
+    "BlockEngine",
     "CellLibrary",
     "Collector",
+    "ConcatEngine",
     "ConvContents",
     "ConvEngine",
     "CreditFifo",
@@ -58,6 +63,7 @@ __all__ = [
     "Requantizer",
     "RequantizerShape",
     "RowReader",
+    "SelectEngine",
     "Sequencer",
     "TableContents",
     "TableEngine",

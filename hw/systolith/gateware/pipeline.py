@@ -6,8 +6,11 @@ from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream
 from systolith.gateware.engines.add import AddEngine
+from systolith.gateware.engines.blocks import BlockEngine
+from systolith.gateware.engines.concat import ConcatEngine
 from systolith.gateware.engines.conv import ConvEngine
 from systolith.gateware.engines.pool import PoolEngine
+from systolith.gateware.engines.select import SelectEngine
 from systolith.gateware.engines.table import TableEngine
 from systolith.gateware.parameters import LOAD_BUS
 from systolith.gateware.streams.fork import Fork
@@ -15,12 +18,15 @@ from systolith.gateware.streams.gearbox import Gearbox
 from systolith.network import INPUT, Add, AvgPool2d, Conv2d, Linear, MaxPool2d, Table
 from systolith.plan import (
     AddPlan,
+    BlockPlan,
+    ConcatPlan,
     ConvPlan,
     EnginePlan,
     ForkPlan,
     GearboxPlan,
     NetworkPlan,
     PoolPlan,
+    SelectPlan,
     StagePlan,
     TablePlan,
     output_ports,
@@ -29,7 +35,8 @@ from systolith.plan import (
 
 __all__ = ["Pipeline"]
 
-StageComponent = ConvEngine | PoolEngine | AddEngine | TableEngine | Gearbox | Fork
+Mover = ConcatEngine | SelectEngine | BlockEngine
+StageComponent = ConvEngine | PoolEngine | AddEngine | TableEngine | Mover | Gearbox | Fork
 
 
 class Pipeline(wiring.Component):
@@ -93,9 +100,7 @@ class Pipeline(wiring.Component):
             if getattr(stage, "loadable", False):
                 m.d.comb += stage.load_i.eq(bus)
                 bus, full = stage.load_o, stage.full
-            inputs[plan.name] = (
-                [stage.i_0, stage.i_1] if isinstance(stage, AddEngine) else [stage.i]
-            )
+            inputs[plan.name] = _inputs(stage)
             outputs[plan.name] = list(stage.o) if isinstance(stage, Fork) else [stage.o]
             if isinstance(plan, EnginePlan):
                 _name(m, stage.o, signal_name(plan.name))
@@ -124,10 +129,27 @@ class Pipeline(wiring.Component):
                 layer = self.plan.network[plan.name]
                 assert isinstance(layer, Table)
                 return TableEngine(plan, layer, loadable=self.plan.reloadable)
+            case ConcatPlan():
+                return ConcatEngine(plan)
+            case SelectPlan():
+                return SelectEngine(plan)
+            case BlockPlan():
+                return BlockEngine(plan)
             case GearboxPlan():
                 return Gearbox(plan)
             case ForkPlan():
                 return Fork(plan)
+
+
+def _inputs(stage: StageComponent) -> list[stream.Interface]:
+    """List the streams into a stage, port by port."""
+    match stage:
+        case AddEngine():
+            return [stage.i_0, stage.i_1]
+        case ConcatEngine():
+            return stage.inputs
+        case _:
+            return [stage.i]
 
 
 def _name(m: Module, source: stream.Interface, name: str) -> None:

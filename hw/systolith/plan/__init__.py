@@ -41,12 +41,16 @@ from systolith.plan.engines.workload import (
     workload_of,
 )
 from systolith.plan.errors import PlanError
+from systolith.plan.moving.block_plan import BlockPlan
+from systolith.plan.moving.concat_plan import ConcatPlan
+from systolith.plan.moving.select_plan import SelectPlan
 from systolith.plan.network_plan import DEFAULT_MULTIPLIERS, NetworkPlan, plan_network
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import (
     Edge,
     EnginePlan,
+    MovingPlan,
     StageGraph,
     StagePlan,
     WindowedEngine,
@@ -66,6 +70,8 @@ __all__ = [
     "WEIGH_LATENCY",
     "AddPlan",
     "ArrayShape",
+    "BlockPlan",
+    "ConcatPlan",
     "ConvPlan",
     "Edge",
     "EngineOption",
@@ -75,6 +81,7 @@ __all__ = [
     "GearboxPlan",
     "Memories",
     "MemoryKind",
+    "MovingPlan",
     "MultiplierKind",
     "NetworkPlan",
     "OptionTable",
@@ -82,6 +89,7 @@ __all__ = [
     "PlanError",
     "PoolPlan",
     "Reduction",
+    "SelectPlan",
     "Sketch",
     "StageGraph",
     "StagePlan",

@@ -13,11 +13,13 @@ from systolith.plan.choose.arrays import array_problems, resolve_layer_names
 from systolith.plan.choose.options import choose_engines, engine_options
 from systolith.plan.cycles.queues import size_queues
 from systolith.plan.cycles.timeline import Timeline, compute_timeline
+from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import ArrayShape
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.workload import unsupported_layers, workload_of
 from systolith.plan.errors import PlanError
+from systolith.plan.moving.matching import match_lanes
 from systolith.plan.streams.joining import join_engines
 from systolith.plan.streams.stage_graph import EnginePlan, StageGraph, StagePlan, WindowedEngine
 
@@ -111,7 +113,8 @@ class NetworkPlan:
         return sum(
             engine.lanes_out
             for engine in self.engines
-            if not isinstance(engine, PoolPlan) or engine.average
+            if isinstance(engine, ConvPlan | AddPlan)
+            or (isinstance(engine, PoolPlan) and engine.average)
         )
 
     @property
@@ -256,6 +259,7 @@ def plan_network(
 def _join(network: IntegerNetwork, engines: Sequence[EnginePlan]) -> StageGraph:
     """Join engines by streams, and size window buffers and queues."""
     pace = max((engine.cycles for engine in engines), default=0)
+    engines = match_lanes(network, engines, pace)
     sized = [
         _size_window(engine) if isinstance(engine, WindowedEngine) else engine for engine in engines
     ]

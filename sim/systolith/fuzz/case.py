@@ -17,8 +17,10 @@ from systolith.fuzz.target import explain_damage
 from systolith.network import (
     Add,
     AvgPool2d,
+    Concat,
     Conv2d,
     Dense,
+    DepthToSpace,
     Granularity,
     IntArray,
     IntegerNetwork,
@@ -29,6 +31,8 @@ from systolith.network import (
     Pattern,
     PerNeuron,
     Rounding,
+    SelectChannels,
+    SpaceToDepth,
     Strided,
     Table,
     content_hash,
@@ -57,6 +61,7 @@ MOST_FRAMES = 3
 MAX_SEED = 9999
 CONTENTS = (
     *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool"),
+    *("concatenation", "selection", "blocks"),
     *("addition", "table", "dilated", "areas"),
     *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
     *(
@@ -263,6 +268,12 @@ def _layer_features(layer: Layer) -> Iterator[str]:
             yield "addition"
         case Table():
             yield "table"
+        case Concat():
+            yield "concatenation"
+        case SelectChannels():
+            yield "selection"
+        case DepthToSpace() | SpaceToDepth():
+            yield "blocks"
 
 
 def _pattern_features(pattern: Pattern) -> Iterator[str]:

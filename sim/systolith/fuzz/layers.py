@@ -11,7 +11,9 @@ from systolith.network import (
     Add,
     AllTaps,
     AvgPool2d,
+    Concat,
     Conv2d,
+    DepthToSpace,
     Granularity,
     IntArray,
     KOutOfN,
@@ -23,7 +25,9 @@ from systolith.network import (
     PerNeuron,
     Requantize,
     Rounding,
+    SelectChannels,
     Shape,
+    SpaceToDepth,
     Strided,
     Table,
     WeightShape,
@@ -34,14 +38,19 @@ __all__ = [
     "draw_act_type",
     "draw_add",
     "draw_average",
+    "draw_blocks",
+    "draw_concat",
     "draw_convolution",
     "draw_linear",
     "draw_maximum",
+    "draw_selection",
     "draw_table",
 ]
 
 MOST_KERNEL, MOST_STRIDE, MOST_DILATION, MOST_FILTERS = 4, 3, 3, 8
 MOST_WEIGHT_BITS, USUAL_WEIGHT_BITS = 16, 8
+MOST_CHANNELS, MOST_SPREAD = 32, 16
+"""Most channels, and rows or columns, of blocks that are moved."""
 BIAS_BITS, MOST_SHIFT, MOST_MULTIPLIER = 40, 47, (1 << 16) - 1
 TIED_SHIFT, TIED_MULTIPLIER = 6, 9
 """Largest shift and multiplier of scales so coarse that many values are ties."""
@@ -169,6 +178,44 @@ def draw_table(choices: Choices, name: str, source: str, act: ActType) -> Table:
         values=choices.generator().integers(output.low, output.high + 1, 1 << act.bits),
         output=output,
     )
+
+
+def draw_concat(choices: Choices, name: str, source: str, partners: list[str]) -> Concat:
+    """Draw a concatenation of a tensor and one or two others, in any order."""
+    others = [choices.one_of(partners) for _ in range(choices.integer(1, 2))]
+    place = choices.integer(0, len(others))
+    return Concat(name=name, inputs=(*others[:place], source, *others[place:]))
+
+
+def draw_selection(choices: Choices, name: str, source: str, shape: Shape) -> SelectChannels:
+    """Draw a slice, a shuffle of groups, or any channels in any order."""
+    count = shape[0]
+    match choices.integer(1, 3):
+        case 1:
+            start = choices.integer(0, count - 1)
+            channels = list(range(start, choices.integer(start + 1, count)))
+        case 2:
+            groups = choices.one_of([size for size in range(1, count + 1) if count % size == 0])
+            channels = np.arange(count).reshape(groups, -1).T.ravel().tolist()
+        case _:
+            channels = [
+                choices.integer(0, count - 1) for _ in range(choices.integer(1, MOST_FILTERS))
+            ]
+    return SelectChannels(name=name, input=source, channels=tuple(channels))
+
+
+def draw_blocks(
+    choices: Choices, name: str, source: str, shape: Shape
+) -> DepthToSpace | SpaceToDepth | None:
+    """Draw a layer that moves blocks of pixels; None if the shape has no blocks."""
+    channels, height, width = shape
+    layers: list[DepthToSpace | SpaceToDepth] = []
+    for block in (2, 3):
+        if channels % block**2 == 0 and max(height, width) * block <= MOST_SPREAD:
+            layers.append(DepthToSpace(name=name, input=source, block=block))
+        if height % block == width % block == 0 and channels * block**2 <= MOST_CHANNELS:
+            layers.append(SpaceToDepth(name=name, input=source, block=block))
+    return choices.one_of(layers) if layers else None
 
 
 def _draw_kernel(choices: Choices, shape: Shape) -> tuple[int, int]:

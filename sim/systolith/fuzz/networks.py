@@ -5,9 +5,12 @@ from systolith.fuzz.layers import (
     draw_act_type,
     draw_add,
     draw_average,
+    draw_blocks,
+    draw_concat,
     draw_convolution,
     draw_linear,
     draw_maximum,
+    draw_selection,
     draw_table,
 )
 from systolith.network import (
@@ -26,6 +29,10 @@ __all__ = ["NetworkDrawing", "draw_network"]
 CHANNELS = (1, 2, 3, 4, 5, 6, 8)
 TABLES = 10
 """Percentage of layers that are tables, where the input is narrow enough."""
+MOVES = 25
+"""Percentage of layers that only move values."""
+MOST_JOINED = 48
+"""Most channels of a concatenation."""
 PREFIXES = ("layer", "block.", "wire")
 
 
@@ -84,6 +91,9 @@ class NetworkDrawing:
 
     def _draw_layer(self, source: str, additions: int) -> None:
         choices, shape = self.choices, self.shapes[source]
+        if source not in self.flattened and choices.chance(MOVES):
+            self._draw_move(source)
+            return
         partners = self.partners(source)
         if partners and source not in self.flattened and choices.chance(additions):
             both = (source, choices.one_of(partners))
@@ -101,6 +111,28 @@ class NetworkDrawing:
     def _takes_table(self, source: str) -> bool:
         """Whether a table can read a tensor; no engine has one for flattened tensors."""
         return self.types[source].bits <= MAX_TABLE_BITS and source not in self.flattened
+
+    def _draw_move(self, source: str) -> None:
+        """Draw a layer that only moves channels or pixels."""
+        choices, shape, name = self.choices, self.shapes[source], self.next_name()
+        alike = self._alike(source)
+        kind = choices.integer(1, 4)
+        blocks = draw_blocks(choices, name, source, shape) if kind == 1 and shape[1:] else None
+        if blocks is not None:
+            self.append(blocks)
+        elif kind == 4 or 3 * max(self.shapes[other][0] for other in alike) > MOST_JOINED:
+            self.append(draw_selection(choices, name, source, shape))
+        else:
+            self.append(draw_concat(choices, name, source, alike))
+
+    def _alike(self, source: str) -> list[str]:
+        """List the tensors that can be joined with a tensor, itself included."""
+        size, act = self.shapes[source][1:], self.types[source]
+        return [
+            name
+            for name, shape in self.shapes.items()
+            if shape[1:] == size and self.types[name] == act and name not in self.flattened
+        ]
 
     def partners(self, source: str) -> list[str]:
         """List the tensors that can be added to a tensor; flattened tensors cannot."""

@@ -10,11 +10,15 @@ from torch import Tensor, nn
 from systolith.frontend.operators import (
     IntegerAdd,
     IntegerAvgPool2d,
+    IntegerConcat,
     IntegerConv2d,
+    IntegerDepthToSpace,
     IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
     IntegerRequantizer,
+    IntegerSelectChannels,
+    IntegerSpaceToDepth,
     IntegerTable,
 )
 from systolith.network import INPUT, ActType, IntArray, NetworkError, Shape
@@ -22,11 +26,15 @@ from systolith.quant import (
     ActQuantizer,
     QuantAdd,
     QuantAvgPool2d,
+    QuantConcat,
     QuantConv2d,
+    QuantDepthToSpace,
     QuantFlatten,
     QuantizedModel,
     QuantLinear,
     QuantMaxPool2d,
+    QuantSelectChannels,
+    QuantSpaceToDepth,
     QuantTable,
     Scaling,
     Wiring,
@@ -225,6 +233,14 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
             return IntegerTable(layer.integers(steps[0], types[0]), types[0].low)
         case QuantFlatten():
             return IntegerFlatten()
+        case QuantConcat():
+            return IntegerConcat()
+        case QuantSelectChannels():
+            return IntegerSelectChannels(layer.channels.tolist())
+        case QuantDepthToSpace():
+            return IntegerDepthToSpace(layer.block)
+        case QuantSpaceToDepth():
+            return IntegerSpaceToDepth(layer.block)
 
 
 def _requantizer(scaling: Scaling) -> IntegerRequantizer:

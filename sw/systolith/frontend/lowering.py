@@ -8,7 +8,9 @@ from systolith.network import (
     Add,
     AvgPool2d,
     BoolArray,
+    Concat,
     Conv2d,
+    DepthToSpace,
     Flatten,
     IntArray,
     IntegerNetwork,
@@ -18,7 +20,9 @@ from systolith.network import (
     NetworkError,
     Pattern,
     Requantize,
+    SelectChannels,
     Shape,
+    SpaceToDepth,
     Table,
     ungroup_weights,
 )
@@ -28,11 +32,15 @@ from systolith.network import (
 from systolith.quant import (
     QuantAdd,
     QuantAvgPool2d,
+    QuantConcat,
     QuantConv2d,
+    QuantDepthToSpace,
     QuantFlatten,
     QuantizedModel,
     QuantLinear,
     QuantMaxPool2d,
+    QuantSelectChannels,
+    QuantSpaceToDepth,
     QuantTable,
     Scaling,
     Wiring,
@@ -170,6 +178,14 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
             )
         case QuantFlatten():
             return Flatten(name=name, input=source)
+        case QuantConcat():
+            return Concat(name=name, inputs=wiring.inputs)
+        case QuantSelectChannels():
+            return SelectChannels(name=name, input=source, channels=layer.channels.tolist())
+        case QuantDepthToSpace():
+            return DepthToSpace(name=name, input=source, block=layer.block)
+        case QuantSpaceToDepth():
+            return SpaceToDepth(name=name, input=source, block=layer.block)
 
 
 def _requantize(scaling: Scaling) -> Requantize:

@@ -7,18 +7,24 @@ from systolith.frontend.integer import IntegerGraph
 from systolith.frontend.operators import (
     IntegerAdd,
     IntegerAvgPool2d,
+    IntegerConcat,
     IntegerConv2d,
+    IntegerDepthToSpace,
     IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
     IntegerRequantizer,
+    IntegerSelectChannels,
+    IntegerSpaceToDepth,
     IntegerTable,
 )
 from systolith.network import (
     ActType,
     Add,
     AvgPool2d,
+    Concat,
     Conv2d,
+    DepthToSpace,
     Flatten,
     IntArray,
     IntegerNetwork,
@@ -26,6 +32,8 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     Requantize,
+    SelectChannels,
+    SpaceToDepth,
     Table,
 )
 from systolith.quant import Wiring
@@ -102,6 +110,14 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
             return IntegerTable(_tensor(layer.values), network.inputs_of(layer)[0].type.low)
         case Flatten():
             return IntegerFlatten()
+        case Concat():
+            return IntegerConcat()
+        case SelectChannels():
+            return IntegerSelectChannels(layer.channels)
+        case DepthToSpace():
+            return IntegerDepthToSpace(layer.block)
+        case SpaceToDepth():
+            return IntegerSpaceToDepth(layer.block)
 
 
 def _requantizer(spec: Requantize, output: ActType) -> IntegerRequantizer:

@@ -23,11 +23,15 @@ from systolith.quant import common_multiple, count_areas
 __all__ = [
     "IntegerAdd",
     "IntegerAvgPool2d",
+    "IntegerConcat",
     "IntegerConv2d",
+    "IntegerDepthToSpace",
     "IntegerFlatten",
     "IntegerLinear",
     "IntegerMaxPool2d",
     "IntegerRequantizer",
+    "IntegerSelectChannels",
+    "IntegerSpaceToDepth",
     "IntegerTable",
 ]
 
@@ -281,6 +285,55 @@ class IntegerFlatten(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C*H*W)."""
         return torch.flatten(x, start_dim=1)
+
+
+class IntegerConcat(nn.Module):
+    """Channels of several tensors, one tensor after the other."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Tensors (N, C, ...) to (N, sum of C, ...)."""
+        return torch.cat(values, dim=1)
+
+
+class IntegerSelectChannels(nn.Module):
+    """Some channels, in any order."""
+
+    channels: Tensor
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("channels", torch.tensor(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to (N, channels, ...)."""
+        return x.index_select(1, self.channels)
+
+
+class IntegerDepthToSpace(nn.Module):
+    """Channels as pixels; the position in a block is the outer part of a channel's number."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C*b*b, H, W) to (N, C, H*b, W*b)."""
+        # Pixel shuffles have the position as the inner part.
+        inner = x.unflatten(1, (self.block**2, -1)).transpose(1, 2).flatten(1, 2)
+        return F.pixel_shuffle(inner, self.block)
+
+
+class IntegerSpaceToDepth(nn.Module):
+    """Pixels as channels; the position in a block is the outer part of a channel's number."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H*b, W*b) to (N, C*b*b, H, W)."""
+        inner = F.pixel_unshuffle(x, self.block)
+        return inner.unflatten(1, (-1, self.block**2)).transpose(1, 2).flatten(1, 2)
 
 
 def _as_integers(sums: Tensor) -> Tensor:

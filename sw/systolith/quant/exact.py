@@ -82,7 +82,7 @@ def compute_integers(
             table = layer.integers(steps[0], input_type).to(x.dtype)
             return torch.take(table, x.long() - input_type.low)
         case _:
-            result: Tensor = layer(x)
+            result: Tensor = layer(*inputs)
             return result
 
 

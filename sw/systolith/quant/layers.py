@@ -1,6 +1,7 @@
 """Layers of a quantized model: fake-quantized in training, integers on request.
 
-Each layer owns the quantizer of its output; max pools and flattening use that of their input.
+Each layer with an accumulator owns the quantizer of its output; layers that are joined may share
+one. Other layers use that of their input.
 """
 
 from collections.abc import Sequence
@@ -19,9 +20,13 @@ from systolith.quant.weighted import QuantConv2d, QuantLinear
 __all__ = [
     "QuantAdd",
     "QuantAvgPool2d",
+    "QuantConcat",
+    "QuantDepthToSpace",
     "QuantFlatten",
     "QuantLayer",
     "QuantMaxPool2d",
+    "QuantSelectChannels",
+    "QuantSpaceToDepth",
     "QuantTable",
     "common_multiple",
     "count_areas",
@@ -188,6 +193,64 @@ class QuantFlatten(nn.Module):
         return x.flatten(1)
 
 
+class QuantConcat(nn.Module):
+    """Channels of several tensors with one step, one tensor after the other."""
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """(N, C, ...) each, to (N, sum of C, ...)."""
+        return torch.cat(values, 1)
+
+
+class QuantSelectChannels(nn.Module):
+    """Some channels, in any order."""
+
+    channels: Tensor
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("channels", torch.tensor(channels), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to (N, channels, ...)."""
+        return x[:, self.channels]
+
+
+class QuantDepthToSpace(nn.Module):
+    """Channels as blocks of pixels; channels of one position are neighbours."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C*b*b, H, W) to (N, C, H*b, W*b)."""
+        return depth_to_space(x, self.block)
+
+
+class QuantSpaceToDepth(nn.Module):
+    """Blocks of pixels as channels; channels of one position are neighbours."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H*b, W*b) to (N, C*b*b, H, W)."""
+        return space_to_depth(x, self.block)
+
+
+def depth_to_space(x: Tensor, block: int) -> Tensor:
+    """Move channels ``(i*b + j)*C + c`` to row i and column j of blocks of b x b pixels."""
+    parts = x.unflatten(1, (block, block, -1)).permute(0, 3, 4, 1, 5, 2)
+    return parts.flatten(4).flatten(2, 3)
+
+
+def space_to_depth(x: Tensor, block: int) -> Tensor:
+    """Undo :func:`depth_to_space`."""
+    parts = x.unflatten(3, (-1, block)).unflatten(2, (-1, block))
+    return parts.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+
+
 class QuantTable(Requantizing):
     """Any function of each value. It reads quantized values, and has its own output quantizer.
 
@@ -224,12 +287,7 @@ class QuantTable(Requantizing):
             return self.output.integers(self.accumulate(codes * step))
 
 
-QuantLayer = (
-    QuantConv2d
-    | QuantLinear
-    | QuantAdd
-    | QuantAvgPool2d
-    | QuantMaxPool2d
-    | QuantTable
-    | QuantFlatten
-)
+QuantMoving = QuantConcat | QuantSelectChannels | QuantDepthToSpace | QuantSpaceToDepth
+QuantPassing = QuantMaxPool2d | QuantFlatten | QuantMoving
+"""Layers whose results have the step of their inputs."""
+QuantLayer = QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d | QuantTable | QuantPassing

@@ -1,6 +1,7 @@
 """A quantized model: named layers that read each other, trainable as it is."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,6 +15,7 @@ from systolith.quant.config import UnsupportedModelError
 from systolith.quant.exact import compute_integers, replace_values
 from systolith.quant.layers import QuantAdd, QuantAvgPool2d, QuantLayer, QuantTable
 from systolith.quant.quantizers import ActQuantizer
+from systolith.quant.requantizing import Requantizing
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 
 __all__ = ["QuantizedModel", "Wiring", "nonfinite_problems"]
@@ -112,7 +114,7 @@ class QuantizedModel(nn.Module):
         layer = self.layer(name)
         if isinstance(layer, QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d | QuantTable):
             return layer.output
-        (source,) = next(wiring.inputs for wiring in self.wirings if wiring.name == name)
+        source, *_ = next(wiring.inputs for wiring in self.wirings if wiring.name == name)
         return self.quantizer(source)
 
     def shapes(self, input_shape: Shape | None = None) -> dict[str, Shape]:
@@ -229,6 +231,9 @@ class QuantizedModel(nn.Module):
     def calibrate_(self, images: Tensor) -> None:
         """Choose all steps, layer by layer; each layer reads the quantized outputs before it.
 
+        Where layers share a step, it is the largest that any of them chooses, and the others are
+        chosen again with it.
+
         Raises
         ------
         UnsupportedModelError
@@ -246,7 +251,35 @@ class QuantizedModel(nn.Module):
                 f"got {images.dtype} {shape}"
             )
             raise UnsupportedModelError([problem])
-        self._run(images, _calibrate)
+        shared = self.shared_quantizers()
+        largest: dict[ActQuantizer, Tensor] = {}
+
+        def calibrate(layer: QuantLayer, values: list[Tensor], steps: list[Tensor]) -> Tensor:
+            result = _calibrate(layer, values, steps)
+            if isinstance(layer, Requantizing) and layer.output in shared:
+                step = layer.output.step.detach()
+                largest[layer.output] = torch.maximum(step, largest.get(layer.output, step))
+            return result
+
+        self._run(images, calibrate)
+        if not shared:
+            return
+        for quantizer, step in largest.items():
+            quantizer.set_step_(step)
+
+        def calibrate_others(
+            layer: QuantLayer, values: list[Tensor], steps: list[Tensor]
+        ) -> Tensor:
+            return _calibrate(layer, values, steps, fixed=shared)
+
+        self._run(images, calibrate_others)
+
+    def shared_quantizers(self) -> set[ActQuantizer]:
+        """Quantizers of several layers, whose results are joined."""
+        counts = Counter(
+            layer.output for _, layer in self.named_layers() if isinstance(layer, Requantizing)
+        )
+        return {quantizer for quantizer, count in counts.items() if count > 1}
 
     def _run(
         self, images: Tensor, apply: Callable[[QuantLayer, list[Tensor], list[Tensor]], Tensor]
@@ -295,13 +328,25 @@ def _forward(layer: QuantLayer, values: list[Tensor], steps: list[Tensor]) -> Te
     return result
 
 
-def _calibrate(layer: QuantLayer, values: list[Tensor], steps: list[Tensor]) -> Tensor:
+def _calibrate(
+    layer: QuantLayer,
+    values: list[Tensor],
+    steps: list[Tensor],
+    fixed: Collection[ActQuantizer] = (),
+) -> Tensor:
+    """Choose the steps of a layer, except those of fixed quantizers, and apply it."""
     if isinstance(layer, QuantConv2d | QuantLinear):
         layer.weight_quantizer.calibrate_(layer.masked_weight())
-        layer.output.calibrate_(layer.activation(layer.accumulate(values[0], steps[0])))
-    elif isinstance(layer, QuantAdd | QuantAvgPool2d | QuantTable):
-        layer.output.calibrate_(layer.activation(layer.accumulate(*values)))
+    if isinstance(layer, Requantizing) and layer.output not in fixed:
+        layer.output.calibrate_(layer.activation(_accumulate(layer, values, steps)))
     return _forward(layer, values, steps)
+
+
+def _accumulate(layer: QuantLayer, values: list[Tensor], steps: list[Tensor]) -> Tensor:
+    if isinstance(layer, QuantConv2d | QuantLinear):
+        return layer.accumulate(values[0], steps[0])
+    assert isinstance(layer, QuantAdd | QuantAvgPool2d | QuantTable)
+    return layer.accumulate(*values)
 
 
 def nonfinite_problems(title: str, tensors: Mapping[str, Tensor | None]) -> Iterator[str]:

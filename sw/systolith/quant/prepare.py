@@ -1,7 +1,7 @@
 """From a trained float model to one that trains with quantized weights and activations."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 
 import torch
@@ -14,9 +14,13 @@ from systolith.quant.config import LayerBits, QuantConfig, UnsupportedModelError
 from systolith.quant.layers import (
     QuantAdd,
     QuantAvgPool2d,
+    QuantConcat,
+    QuantDepthToSpace,
     QuantFlatten,
     QuantLayer,
     QuantMaxPool2d,
+    QuantSelectChannels,
+    QuantSpaceToDepth,
     QuantTable,
 )
 from systolith.quant.model import QuantizedModel, Wiring, nonfinite_problems
@@ -32,12 +36,17 @@ from systolith.quant.recognition.operations import (
     AddUp,
     AveragePool,
     Convolve,
+    DepthToPixels,
+    Join,
     LookUp,
     MaxPool,
     Multiply,
+    PixelsToDepth,
+    TakeChannels,
     ToVectors,
 )
 from systolith.quant.requantizing import Activation
+from systolith.quant.sharing import SharedSteps, ends_of, share_steps
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 from systolith.trace import is_nonnegative
 
@@ -93,10 +102,11 @@ def prepare(
     UnsupportedModelError.raise_if_any(_tensor_problems(images))
     images = images.float()
     network = _read_checked(model, images, config, masks)
-    traced = network.layers
-    for note in network.notes:
+    shared = share_steps(network.layers, _act_bits(network.layers, config))
+    traced = shared.layers
+    for note in (*network.notes, *shared.notes):
         warnings.warn(note, stacklevel=2)
-    builder = _Builder(traced, config, masks)
+    builder = _Builder(shared, config, masks)
     input_quantizer = ActQuantizer(
         ActType(bits=config.input_bits, signed=config.input_signed),
         power_of_two=config.power_of_two,
@@ -144,19 +154,19 @@ def _read_checked(
 class _Builder:
     """Makes a quantized layer from each float layer."""
 
-    def __init__(self, traced: list[FloatLayer], config: QuantConfig, masks: MaskSet) -> None:
-        self._traced = traced
+    def __init__(self, shared: SharedSteps, config: QuantConfig, masks: MaskSet) -> None:
+        self._traced = shared.layers
+        self._shared = shared
         self._config = config
         self._masks = masks
-        self._signed = {INPUT: config.input_signed}
-        self._last = _last_requantizing(traced)
+        self._signed = _signs(shared, config.input_signed)
+        self._quantizers: dict[str, ActQuantizer] = {}
 
     def build(self) -> list[tuple[Wiring, QuantLayer]]:
         return [(Wiring(layer.name, layer.inputs), self._layer(layer)) for layer in self._traced]
 
     def _layer(self, layer: FloatLayer) -> QuantLayer:
         operation = layer.operation
-        self._signed[layer.name] = self._is_signed(layer)
         match operation:
             case Convolve():
                 return self._convolution(layer, operation)
@@ -193,6 +203,14 @@ class _Builder:
                 return QuantTable(deepcopy(function), self._output(layer))
             case ToVectors():
                 return QuantFlatten()
+            case Join():
+                return QuantConcat()
+            case TakeChannels():
+                return QuantSelectChannels(operation.channels)
+            case DepthToPixels():
+                return QuantDepthToSpace(operation.block)
+            case PixelsToDepth():
+                return QuantSpaceToDepth(operation.block)
             case _:
                 raise AssertionError(f"{operation} has been folded or fused")
 
@@ -210,28 +228,17 @@ class _Builder:
             pattern=self._pattern(layer),
         )
 
-    def _is_signed(self, layer: FloatLayer) -> bool:
-        if layer.activation is not Activation.NONE:
-            return False
-        if isinstance(layer.operation, Convolve | Multiply):
-            return True
-        if isinstance(layer.operation, LookUp):
-            signed = self._signed[layer.inputs[0]]
-            return not is_nonnegative(layer.operation.function, signed=signed)
-        return any(self._signed[name] for name in layer.inputs)
-
     def _pattern(self, layer: FloatLayer) -> Pattern:
         return self._masks.patterns.get(f"{layer.qualified_name}.weight", Pattern())
 
     def _output(self, layer: FloatLayer) -> ActQuantizer:
-        bits = _bits(layer, self._config).act_bits
-        if bits is None:
-            last = layer.name == self._last
-            bits = self._config.output_bits if last else self._config.act_bits
-        return ActQuantizer(
-            ActType(bits=bits, signed=self._signed[layer.name]),
-            power_of_two=self._config.power_of_two,
-        )
+        owner = self._shared.owners[layer.name]
+        if owner not in self._quantizers:
+            self._quantizers[owner] = ActQuantizer(
+                ActType(bits=self._shared.bits[layer.name], signed=self._signed[layer.name]),
+                power_of_two=self._config.power_of_two,
+            )
+        return self._quantizers[owner]
 
     def _weight_quantizer(self, layer: FloatLayer, operation: Weighted) -> WeightQuantizer:
         config, own = self._config, _bits(layer, self._config)
@@ -248,13 +255,40 @@ def _bits(layer: FloatLayer, config: QuantConfig) -> LayerBits:
     return layers.get(layer.qualified_name) or layers.get(layer.name) or LayerBits()
 
 
-def _last_requantizing(traced: list[FloatLayer]) -> str:
-    """Name of the last layer that requantizes; only max pools and flattening may come after it."""
-    by_name = {layer.name: layer for layer in traced}
-    last = traced[-1]
-    while isinstance(last.operation, MaxPool | ToVectors) and last.inputs[0] in by_name:
-        last = by_name[last.inputs[0]]
-    return last.name
+def _act_bits(layers: list[FloatLayer], config: QuantConfig) -> dict[str, int]:
+    """Width of the results of each layer with an accumulator."""
+    ends, widths = ends_of(layers), {}
+    for layer in layers:
+        if isinstance(layer.operation, Convolve | Multiply | AddUp | AveragePool | LookUp):
+            usual = config.output_bits if layer.name in ends else config.act_bits
+            own = _bits(layer, config).act_bits
+            widths[layer.name] = usual if own is None else own
+    return widths
+
+
+def _signs(shared: SharedSteps, input_signed: bool) -> dict[str, bool]:
+    """Find which results are signed; those that share a step are if any of them is."""
+    signed = {INPUT: input_signed} | {layer.name: False for layer in shared.layers}
+    before: dict[str, bool] = {}
+    while before != signed:
+        before = dict(signed)
+        for layer in shared.layers:
+            signed[layer.name] |= _is_signed(layer, signed)
+            owner = shared.owners.get(layer.name, layer.name)
+            signed[owner] |= signed[layer.name]
+            signed[layer.name] |= signed[owner]
+    return signed
+
+
+def _is_signed(layer: FloatLayer, signed: Mapping[str, bool]) -> bool:
+    """Whether a layer alone gives negative values, given the signs of its inputs."""
+    if layer.activation is not Activation.NONE:
+        return False
+    if isinstance(layer.operation, Convolve | Multiply):
+        return True
+    if isinstance(layer.operation, LookUp):
+        return not is_nonnegative(layer.operation.function, signed=signed[layer.inputs[0]])
+    return any(signed[name] for name in layer.inputs)
 
 
 def _config_problems(

@@ -71,6 +71,8 @@ class Requantizing(nn.Module):
         """Fixed-point form of accumulator steps, float64 of shape (channels,) or (1,)."""
         step = self.output.step.detach()
         clamp = None
+        if self.activation is Activation.RELU and self.output.act_type.signed:
+            clamp = (0, self.output.act_type.high)
         if self.activation is Activation.RELU6:
             limit = quantize(step.new_tensor(RELU6_LIMIT), step, 0, self.output.act_type.high)
             clamp = (0, int(limit))

@@ -220,6 +220,37 @@ OPERATORS = (
         settings={nn.Unflatten: lambda m: {"dim": m.dim, "sizes": m.unflattened_size}},
     ),
     OperatorRow("getitem", (operator.getitem,), ("index",)),
+    OperatorRow("chunk", (torch.chunk, "Tensor.chunk"), ("chunks", "dim"), aliases=_AXIS),
+    OperatorRow(
+        "split",
+        (torch.split, "Tensor.split"),
+        ("split_size_or_sections", "dim"),
+        aliases={"split_size": "split_size_or_sections", **_AXIS},
+    ),
+    OperatorRow(
+        "tensor_split",
+        (torch.tensor_split, "Tensor.tensor_split"),
+        ("indices_or_sections", "dim"),
+        aliases=_AXIS,
+    ),
+    OperatorRow("narrow", (torch.narrow, "Tensor.narrow"), ("dim", "start", "length")),
+    OperatorRow(
+        "index_select", (torch.index_select, "Tensor.index_select"), ("dim", "index"), aliases=_AXIS
+    ),
+    OperatorRow(
+        "transpose",
+        (torch.transpose, torch.swapaxes, "Tensor.transpose", "Tensor.swapaxes"),
+        ("dim0", "dim1"),
+        aliases={"axis0": "dim0", "axis1": "dim1"},
+    ),
+    OperatorRow("permute", (torch.permute, "Tensor.permute"), ("dims",), variadic=True),
+    OperatorRow("flip", (torch.flip, "Tensor.flip"), ("dims",), variadic=True),
+    OperatorRow("roll", (torch.roll, "Tensor.roll"), ("shifts", "dims")),
+    OperatorRow("channel_shuffle", (F.channel_shuffle,), ("groups",), (nn.ChannelShuffle,)),
+    OperatorRow("pixel_shuffle", (F.pixel_shuffle,), ("upscale_factor",), (nn.PixelShuffle,)),
+    OperatorRow(
+        "pixel_unshuffle", (F.pixel_unshuffle,), ("downscale_factor",), (nn.PixelUnshuffle,)
+    ),
     OperatorRow(
         "cat",
         (torch.cat, torch.concat, torch.concatenate),

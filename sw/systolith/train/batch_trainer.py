@@ -14,7 +14,8 @@ from systolith.train.errors import DivergedError
 from systolith.train.objectives import TrainingObjective
 from systolith.train.optimizers import anneal
 from systolith.train.precision import Precision
-from systolith.train.teaching import Teacher, TeacherLogits
+from systolith.train.teacher import Teacher
+from systolith.train.teacher_logits import TeacherLogits
 
 __all__ = ["BatchTrainer"]
 

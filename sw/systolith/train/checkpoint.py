@@ -141,12 +141,17 @@ def clear_checkpoints(checkpoint: Path) -> None:
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors to a safetensors file, whole or not at all."""
+    """Write tensors to a safetensors file, whole or not at all; each of several names in full."""
     path.parent.mkdir(parents=True, exist_ok=True)
     contiguous = {
         name: tensor.contiguous(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
+    places: set[int] = set()
+    for name, tensor in contiguous.items():
+        if (place := tensor.data_ptr()) in places:
+            contiguous[name] = tensor.clone()
+        places.add(place)
     with replacing(path) as temporary:
         save_file(contiguous, temporary)
 

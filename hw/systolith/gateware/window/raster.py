@@ -64,8 +64,15 @@ class Raster:
         return _select(self.column, {value: C(value, bits) for value in values}, values)
 
 
-def _select(counter: Signal, choices: Mapping[Any, Value], keys: Sequence[Hashable]) -> Value:
-    """Select ``choices[keys[counter]]`` with a comparison for each run of equal keys."""
+def _select(counter: Value, choices: Mapping[Any, Value], keys: Sequence[Hashable]) -> Value:
+    """Select ``choices[keys[counter]]`` with a comparison for each run of equal keys.
+
+    Keys that repeat after a power of two need only the lowest bits of the counter.
+    """
+    for bits in range(len(counter)):
+        if all(key == keys[number % (1 << bits)] for number, key in enumerate(keys)):
+            counter, keys = counter[:bits], keys[: 1 << bits]
+            break
     starts = [next(run) for _, run in groupby(range(len(keys)), key=lambda at: keys[at])]
     selected = choices[keys[starts[-1]]]
     for start, end in reversed(list(zip(starts, starts[1:], strict=False))):

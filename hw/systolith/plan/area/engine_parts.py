@@ -15,6 +15,7 @@ from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
+from systolith.plan.moving.block_plan import BlockPlan
 from systolith.plan.streams.stage_graph import WindowedEngine
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "output_buffer_luts",
     "requantizer_flip_flops",
     "requantizer_luts",
+    "select_luts",
     "sequencer_parts",
 ]
 
@@ -51,14 +53,15 @@ def _common_luts(plan: ConvPlan, reloadable: bool) -> Parts:
     array, act_bits = plan.array, plan.input.type.bits
     pes = array.rows * array.columns
     products = pes * array.multipliers * plan.packed
-    selected = pes * array.multipliers * act_bits * _select(plan.group if plan.index_bits else 1)
+    choices = select_luts(plan.group if plan.index_bits else 1)
+    selected = pes * array.multipliers * act_bits * choices
     parts = Counter(
         {
             "selected bits": selected,
             "tree bits": (products - pes * plan.packed) * _product_bits(plan),
             "psum bits": pes * plan.packed * plan.acc_bits,
             "accumulator bits": plan.width * plan.acc_bits,
-            "drained bits": plan.acc_bits * plan.lanes_out * _select(plan.drain_cycles),
+            "drained bits": plan.acc_bits * plan.lanes_out * select_luts(plan.drain_cycles),
         }
     )
     if reloadable:
@@ -190,7 +193,7 @@ def requantizer_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
     return Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
 
 
-def output_buffer_luts(plan: ConvPlan | AddPlan | PoolPlan | TablePlan) -> int:
+def output_buffer_luts(plan: ConvPlan | AddPlan | PoolPlan | TablePlan | BlockPlan) -> int:
     """LUTs of the output buffer."""
     width = plan.lanes_out * plan.output.type.bits
     return Memories(count=1, depth=plan.fifo_depth, width=width).luts(written=True)
@@ -229,6 +232,6 @@ def _taps(plan: ConvPlan) -> Memories:
     return Memories(count=plan.array.rows, depth=plan.folds, width=bits)
 
 
-def _select(parts: int) -> int:
+def select_luts(parts: int) -> int:
     """LUTs for each bit of a multiplexer with `parts` inputs."""
     return ceil(parts / 2) + parts // 8 if parts > 1 else 0

@@ -22,6 +22,7 @@ from systolith.plan.area.engine_parts import (
     output_buffer_luts,
     requantizer_flip_flops,
     requantizer_luts,
+    select_luts,
     sequencer_parts,
 )
 from systolith.plan.engines.add_plan import AddPlan
@@ -30,6 +31,9 @@ from systolith.plan.engines.latency import PREFETCHED, WEIGH_LATENCY
 from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
+from systolith.plan.moving.block_plan import BlockPlan
+from systolith.plan.moving.concat_plan import ConcatPlan
+from systolith.plan.moving.select_plan import SelectPlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import StagePlan
@@ -141,6 +145,19 @@ def lut_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
             return Counter({"add": 1, "add bits": bits}) + _ends(stage, reloadable)
         case TablePlan():
             return _table_luts(stage, reloadable)
+        case ConcatPlan():
+            width = stage.lanes * stage.output.type.bits
+            memory = Memories(count=1, depth=stage.depth, width=width)
+            chosen = width * select_luts(len(stage.inputs))
+            return Counter({"queue": 1, "selected bits": chosen, "RAM": memory.luts(written=True)})
+        case SelectPlan():
+            bits, chosen = stage.block * stage.input.type.bits, _selected_luts(stage)
+            return Counter({"gearbox": 1, "gearbox bits": bits, "selected bits": chosen})
+        case BlockPlan():
+            parts = Counter({"output": 1, "RAM": output_buffer_luts(stage)})
+            if stage.window_memory is MemoryKind.DISTRIBUTED:
+                parts["RAM"] += stage.window_memories.luts(written=True)
+            return sequencer_parts(stage) + parts
         case ForkPlan():
             return Counter({"queue": len(stage.depths)}) + _queues(stage)
         case GearboxPlan():
@@ -163,6 +180,12 @@ def flip_flop_parts(stage: StagePlan, *, reloadable: bool = False) -> Parts:
             return Counter({"add": 1, "add bits": bits}) + requantizer_flip_flops(stage)
         case TablePlan():
             return Counter({"output": 1, "word bits": _table_register_bits(stage)})
+        case ConcatPlan():
+            return Counter({"queue": 1})
+        case SelectPlan():
+            return Counter({"gearbox": 1, "gearbox bits": stage.block * stage.input.type.bits})
+        case BlockPlan():
+            return sequencer_parts(stage) + Counter({"output": 1})
         case ForkPlan():
             return Counter({"queue": len(stage.depths), "deep queue": sum(stage.deep)})
         case GearboxPlan():
@@ -215,6 +238,12 @@ def _queues(plan: ForkPlan) -> Counter[str]:
         memory = Memories(count=1, depth=PREFETCHED if deep else depth, width=width)
         parts["RAM"] += memory.luts(written=True)
     return parts
+
+
+def _selected_luts(plan: SelectPlan) -> int:
+    """LUTs of the multiplexers in front of the output lanes."""
+    lanes = zip(*plan.sources, strict=True)
+    return plan.input.type.bits * sum(select_luts(len({*places})) for places in lanes)
 
 
 def _gearbox_bits(plan: GearboxPlan) -> int:

@@ -20,6 +20,9 @@ from systolith.plan.engines.memory import Memories, MemoryKind
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.requantizer_widths import SPARE_BIAS_BITS
 from systolith.plan.engines.table_plan import TablePlan
+from systolith.plan.moving.block_plan import BlockPlan
+from systolith.plan.moving.concat_plan import ConcatPlan
+from systolith.plan.moving.select_plan import SelectPlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import StagePlan
@@ -69,7 +72,10 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             return logic_used + Resources(block_rams=blocks)
         case ForkPlan():
             return logic_used + Resources(block_rams=_queues(stage, block))
-        case GearboxPlan():
+        case BlockPlan():
+            blocks = _blocks(stage.window_memories, stage.window_memory, block)
+            return logic_used + Resources(block_rams=blocks)
+        case GearboxPlan() | ConcatPlan() | SelectPlan():
             return logic_used
 
 

@@ -13,6 +13,7 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Moving,
     Table,
 )
 from systolith.plan.area.resources import PartKinds, engine_resources, resources_of
@@ -30,6 +31,7 @@ from systolith.plan.engines.layer_engines import (
 )
 from systolith.plan.engines.memory import MemoryKind
 from systolith.plan.engines.workload import Workload
+from systolith.plan.moving.layer_movers import plan_moving
 from systolith.plan.streams.stage_graph import EnginePlan
 
 __all__ = ["EngineOption", "choose_engines", "conv_options", "engine_options", "other_options"]
@@ -230,6 +232,9 @@ def _best_shapes(
 def _other_engines(
     network: IntegerNetwork, layer: Layer, windows: Sequence[MemoryKind], reloadable: bool
 ) -> Iterator[EnginePlan]:
+    if isinstance(layer, Moving):
+        yield from plan_moving(network, layer, windows)
+        return
     for lanes in divisors(network.tensors[layer.name].shape[0]):
         match layer:
             case MaxPool2d() | AvgPool2d():

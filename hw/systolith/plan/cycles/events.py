@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "COMBINE",
+    "CONCAT",
     "ENGINE",
     "FORK",
     "GEARBOX",
@@ -28,6 +29,7 @@ __all__ = [
     "STAGE",
     "STREAM",
     "TRANSFER",
+    "TURN",
     "WINDOW",
     "Model",
     "evaluate_model",
@@ -41,7 +43,7 @@ Records = NDArray[np.void]
 Record = Any
 """A record of a structured array."""
 
-ENGINE, GEARBOX, COMBINE, FORK, SINK = range(5)
+ENGINE, GEARBOX, COMBINE, CONCAT, FORK, SINK = range(6)
 """Kinds of stages. One that combines takes a transfer of each of its one or two inputs and offers
 one. A sink is a consumer of one of the network's outputs."""
 
@@ -54,7 +56,8 @@ STAGE = _integers(
     *("kind", "source", "other", "sink", "frames"),
     *("transfers_per_pixel", "input_pixels", "output_pixels", "capacity", "passes"),
     *("pass_cycles", "latency", "free_latency", "arrive_latency", "credit_latency"),
-    *("credit_spare", "first_window", "first_pass", "first_group", "first_queue", "branches"),
+    *("credit_spare", "first_window", "first_pass", "first_group", "first_queue"),
+    *("first_turn", "branches"),
     *("first_freed", "freeing", "freed", "pixel", "number", "free_at", "reserved", "filled"),
 )
 """Plan and state of a stage.
@@ -62,8 +65,8 @@ STAGE = _integers(
 `source`, `other`, `sink`: streams in, in, and out; `other` is `source` if there is one input.
 `credit_spare`: transfers that may be promised while none has left. `first_...`: where the stage's
 part of another array begins. From `freeing` on the state: windows whose room is in use again, and
-that are finished; pixel and pass (or group) at hand; first cycle without steps; transfers promised;
-transfers in a gearbox's register.
+that are finished; pixel and pass (or group, or turn) at hand; first cycle without steps; transfers
+promised; transfers in a gearbox's register, or of a turn.
 """
 STREAM = _integers("begin", "offers", "takes")
 """First transfer of a stream, and how many of its offers and takes are known."""
@@ -75,6 +78,8 @@ GROUP = _integers("fills", "empties")
 """Input and output transfers of one filling of a gearbox's register."""
 QUEUE = _integers("stream", "depth", "latency", "room_latency")
 """Queue of a fork: its output stream, and its plan."""
+TURN = _integers("stream", "transfers")
+"""Input stream of a concatenation, and its transfers for one pixel."""
 
 
 class Model(NamedTuple):
@@ -94,6 +99,8 @@ class Model(NamedTuple):
         For one pixel, gearbox after gearbox.
     queues : array of QUEUE
         Fork after fork.
+    turns : array of TURN
+        Concatenation after concatenation.
     freed_at : array of int64
         Cycle in which each output pixel of the run frees its room, engine after engine.
     """
@@ -105,6 +112,7 @@ class Model(NamedTuple):
     pass_transfers: Ints
     groups: Records
     queues: Records
+    turns: Records
     freed_at: Ints
 
 
@@ -257,6 +265,37 @@ def _combine(stage: Record, model: Model) -> bool:
 
 
 @jit
+def _concatenate(stage: Record, model: Model) -> bool:
+    """Take the transfers of each stream in turn while the queue behind them has room."""
+    turns = model.turns[stage.first_turn : stage.first_turn + stage.branches]
+    sink = model.streams[stage.sink]
+    outgoing = model.transfers[sink.begin :]
+    number = before = sink.offers
+    while True:
+        turn = turns[stage.number]
+        source = model.streams[turn.stream]
+        if source.takes == source.offers:
+            break
+        incoming = model.transfers[source.begin + source.takes]
+        time = max(incoming.offered, stage.free_at)
+        if number >= stage.capacity:
+            if sink.takes <= number - stage.capacity:
+                break
+            time = max(time, outgoing[number - stage.capacity].taken + stage.free_latency)
+        incoming.taken = time
+        outgoing[number].offered = time + stage.latency
+        stage.free_at = time + 1
+        source.takes += 1
+        number += 1
+        stage.filled += 1
+        if stage.filled == turn.transfers:
+            stage.filled = 0
+            stage.number = (stage.number + 1) % stage.branches
+    sink.offers = number
+    return bool(number > before)
+
+
+@jit
 def _copy(stage: Record, model: Model) -> bool:
     """Take a transfer into all queues of a fork when each has room."""
     source = model.streams[stage.source]
@@ -330,6 +369,8 @@ def evaluate_model(model: Model, neighbours: Ints) -> None:
                 progress = _change_width(stage, model)
             elif stage.kind == COMBINE:
                 progress = _combine(stage, model)
+            elif stage.kind == CONCAT:
+                progress = _concatenate(stage, model)
             elif stage.kind == FORK:
                 progress = _copy(stage, model)
             else:

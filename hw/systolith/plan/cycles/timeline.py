@@ -22,6 +22,9 @@ from systolith.plan.engines.latency import ARRIVE_LATENCY, CREDIT_LATENCY
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.window import Window
+from systolith.plan.moving.block_plan import BlockPlan
+from systolith.plan.moving.concat_plan import ConcatPlan
+from systolith.plan.moving.select_plan import SelectPlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 from systolith.plan.streams.stage_graph import Edge, StageGraph, StagePlan, WindowedEngine
@@ -141,6 +144,7 @@ class _Tables:
         self.pass_transfers: list[int] = []
         self.groups: list[tuple[int, int]] = []
         self.queues: list[tuple[int, int, int, int]] = []
+        self.turns: list[tuple[int, int]] = []
         self.window_count = self.freed_count = 0
         into: dict[str | None, list[int]] = defaultdict(list)
         out_of: dict[str, list[int]] = defaultdict(list)
@@ -163,6 +167,7 @@ class _Tables:
             pass_transfers=np.array(self.pass_transfers, dtype=np.int64),
             groups=np.array(self.groups, dtype=events.GROUP),
             queues=np.array(self.queues, dtype=events.QUEUE),
+            turns=np.array(self.turns, dtype=events.TURN),
             freed_at=np.zeros(self.freed_count, dtype=np.int64),
         )
 
@@ -170,10 +175,21 @@ class _Tables:
         """Describe a stage by fields of :data:`events.STAGE`; add its parts to the tables."""
         common = {"source": sources[0], "sink": sinks[0], "frames": self.frames}
         match stage:
-            case ConvPlan() | PoolPlan():
+            case ConvPlan() | PoolPlan() | BlockPlan():
                 return common | self._engine(stage)
-            case GearboxPlan():
-                first, groups = len(self.groups), list(_gearbox_groups(stage))
+            case ConcatPlan():
+                first = len(self.turns)
+                self.turns += zip(sources, stage.turns, strict=True)
+                return common | {
+                    "kind": events.CONCAT,
+                    "first_turn": first,
+                    "branches": len(sources),
+                    "capacity": stage.depth,
+                    "latency": 1,
+                    "free_latency": 1,
+                }
+            case GearboxPlan() | SelectPlan():
+                first, groups = len(self.groups), list(_register_groups(stage))
                 self.groups += groups
                 return common | {
                     "kind": events.GEARBOX,
@@ -248,8 +264,11 @@ def _neighbours(graph: StageGraph, edges: Sequence[Edge]) -> Ints:
     return np.array(rows, dtype=np.int64)
 
 
-def _gearbox_groups(plan: GearboxPlan) -> Iterator[tuple[int, int]]:
+def _register_groups(plan: GearboxPlan | SelectPlan) -> Iterator[tuple[int, int]]:
     """Input and output transfers of each filling of the register, for one pixel."""
+    if isinstance(plan, SelectPlan):
+        yield from plan.groups
+        return
     wide = max(plan.lanes_in, plan.lanes_out)
     for start in range(0, plan.channels, wide):
         channels = min(wide, plan.channels - start)
@@ -261,16 +280,18 @@ def _transfers(stages: Mapping[str, StagePlan], edge: Edge) -> int:
     if edge.source == INPUT:
         assert edge.target is not None, "what enters must be read"
         match stages[edge.target]:
-            case ConvPlan() | PoolPlan() as plan:
+            case ConvPlan() | PoolPlan() | BlockPlan() as plan:
                 return plan.input_cycles
-            case GearboxPlan() as plan:
+            case GearboxPlan() | SelectPlan() as plan:
                 return plan.pixels * plan.transfers_in
+            case ConcatPlan() as plan:
+                return plan.pixels * plan.turns[edge.port]
             case plan:
                 return plan.cycles
     match stages[edge.source]:
-        case ConvPlan() | PoolPlan() as plan:
+        case ConvPlan() | PoolPlan() | BlockPlan() as plan:
             return plan.output_cycles
-        case GearboxPlan() as plan:
+        case GearboxPlan() | SelectPlan() as plan:
             return plan.pixels * plan.transfers_out
         case plan:
             return plan.cycles

@@ -2,6 +2,7 @@
 
 __all__ = [
     "ARRIVE_LATENCY",
+    "BLOCK_LATENCY",
     "COLLECT_LATENCY",
     "CREDIT_LATENCY",
     "DEEP_LATENCY",
@@ -40,6 +41,10 @@ TABLE_LATENCY = 3
 """From a transfer to the values of its table: the address, and two registers of the memory."""
 POOL_LATENCY = 1
 """From the activations of a pool's last tap to its maximum or sum."""
+BLOCK_LATENCY = 4
+"""From the issue of a step to the word that a line buffer gives: step, address, memory."""
+
+
 WEIGH_LATENCY = 2
 """From the sum of a window to that sum times the factors of its row and column."""
 AROUND_MULTIPLIER = 5

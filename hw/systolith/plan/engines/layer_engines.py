@@ -24,7 +24,15 @@ from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.workload import Workload, image_of, window_of
 from systolith.plan.streams.stage_graph import EnginePlan
 
-__all__ = ["divisors", "narrow_input", "plan_add", "plan_conv", "plan_pool", "plan_table"]
+__all__ = [
+    "divisors",
+    "narrow_input",
+    "plan_add",
+    "plan_conv",
+    "plan_pool",
+    "plan_table",
+    "power_of_two",
+]
 
 
 def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) -> ConvPlan:
@@ -64,7 +72,7 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
         weight_bits=work.weight_bits,
         acc_bits=work.acc_bits,
         biased_bits=work.biased_bits,
-        buffer_depth=_power_of_two(work.window.steady_span * words),
+        buffer_depth=power_of_two(work.window.steady_span * words),
         scale_bits=work.scale_bits,
         offset_bits=work.offset_bits,
     )
@@ -85,7 +93,7 @@ def plan_pool(
         window=window,
         input=image,
         output=output,
-        buffer_depth=_power_of_two(window.steady_span * (output.shape[0] // lanes)),
+        buffer_depth=power_of_two(window.steady_span * (output.shape[0] // lanes)),
         lanes=lanes,
         average=isinstance(layer, AvgPool2d),
         scale_bits=0,
@@ -158,5 +166,6 @@ def least_divisor(number: int, suffices: Callable[[int], bool]) -> int:
     return next((divisor for divisor in divisors(number) if suffices(divisor)), number)
 
 
-def _power_of_two(least: int) -> int:
+def power_of_two(least: int) -> int:
+    """Find the smallest power of two, from 2, that is at least `least`."""
     return 1 << max(least - 1, 1).bit_length()

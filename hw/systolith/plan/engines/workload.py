@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from systolith.network import (
     Add,
     AllTaps,
     AvgPool2d,
+    Concat,
     Conv2d,
     Flatten,
     IntArray,
@@ -23,6 +25,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     PerNeuron,
+    SelectChannels,
     Strided,
     Table,
     Tensor,
@@ -45,6 +48,14 @@ __all__ = [
     "workload_of",
 ]
 
+_ON_IMAGES = MappingProxyType(
+    {
+        Add: ("adds", "adding"),
+        Concat: ("joins", "joining"),
+        SelectChannels: ("selects features of", "selecting"),
+        Table: ("looks up values of", "the table"),
+    }
+)
 PACKED_WEIGHT_BITS, PACKED_ACT_BITS = 4, 8
 """Largest widths at which two products fit one multiplier of 18 x 18 bits."""
 
@@ -232,15 +243,13 @@ def unsupported_layers(network: IntegerNetwork) -> Iterator[str]:
 
 def engine_problems(network: IntegerNetwork, layer: Layer) -> Iterator[str]:
     """Say why no engine computes this layer; yield nothing if one does."""
-    if isinstance(layer, Add | Table) and any(
+    if isinstance(layer, Add | Table | Concat | SelectChannels) and any(
         network.tensors[name].shape != image_of(network, layer, port).shape[:1]
         for port, name in enumerate(layer.inputs)
         if len(network.tensors[name].shape) == 1
     ):
-        does = "adds flattened images; flatten after adding"
-        if isinstance(layer, Table):
-            does = "looks up values of flattened images; flatten behind the table"
-        yield f"layer '{layer.name}': no engine {does}"
+        done, doing = _ON_IMAGES[type(layer)]
+        yield f"layer '{layer.name}': no engine {done} flattened images; flatten after {doing}"
     if isinstance(layer, Conv2d | Linear):
         yield from _unsupported_pattern(layer)
 

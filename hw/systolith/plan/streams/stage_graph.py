@@ -11,10 +11,21 @@ from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
 from systolith.plan.engines.table_plan import TablePlan
+from systolith.plan.moving.block_plan import BlockPlan
+from systolith.plan.moving.concat_plan import ConcatPlan
+from systolith.plan.moving.select_plan import SelectPlan
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
 
-__all__ = ["Edge", "EnginePlan", "StageGraph", "StagePlan", "WindowedEngine", "signal_name"]
+__all__ = [
+    "Edge",
+    "EnginePlan",
+    "MovingPlan",
+    "StageGraph",
+    "StagePlan",
+    "WindowedEngine",
+    "signal_name",
+]
 
 RESERVED = re.compile(
     r"(clk|rst|i|o|o_[0-9]+|load|loaded|overflow|other|.*__(payload|valid|ready))_*", re.DOTALL
@@ -23,8 +34,10 @@ RESERVED = re.compile(
 underscores behind it. Verilog keywords are not reserved: Amaranth escapes them.
 """
 
-WindowedEngine = ConvPlan | PoolPlan
-EnginePlan = ConvPlan | PoolPlan | AddPlan | TablePlan
+WindowedEngine = ConvPlan | PoolPlan | BlockPlan
+MovingPlan = ConcatPlan | SelectPlan | BlockPlan
+"""Engines that move channels or pixels and compute nothing."""
+EnginePlan = ConvPlan | PoolPlan | AddPlan | TablePlan | MovingPlan
 StagePlan = EnginePlan | GearboxPlan | ForkPlan
 
 

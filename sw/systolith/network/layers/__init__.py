@@ -15,10 +15,14 @@ from systolith.network.layers._weights import MAX_WEIGHT_BITS
 from systolith.network.layers._window import Padding, add_padding, reach_of
 from systolith.network.layers.add import ADDED_MULTIPLIER_BITS, Add
 from systolith.network.layers.avg_pool2d import AvgPool2d
+from systolith.network.layers.concat import Concat
 from systolith.network.layers.conv2d import Conv2d
+from systolith.network.layers.depth_to_space import DepthToSpace
 from systolith.network.layers.flatten import Flatten
 from systolith.network.layers.linear import Linear
 from systolith.network.layers.max_pool2d import MaxPool2d
+from systolith.network.layers.select_channels import SelectChannels
+from systolith.network.layers.space_to_depth import SpaceToDepth
 from systolith.network.layers.table import MAX_TABLE_BITS, Table
 
 __all__ = [
@@ -27,13 +31,18 @@ __all__ = [
     "MAX_WEIGHT_BITS",
     "Add",
     "AvgPool2d",
+    "Concat",
     "Conv2d",
+    "DepthToSpace",
     "Flatten",
     "Layer",
     "Linear",
     "MaxPool2d",
+    "Moving",
     "Padding",
     "Requantized",
+    "SelectChannels",
+    "SpaceToDepth",
     "Table",
     "add_padding",
     "reach_of",
@@ -41,4 +50,6 @@ __all__ = [
 
 Requantized = Conv2d | Linear | Add | AvgPool2d
 """Layers with ``accumulate(values, inputs)`` and ``accumulator_range(inputs)``."""
-Layer = Requantized | MaxPool2d | Table | Flatten
+Moving = Concat | SelectChannels | DepthToSpace | SpaceToDepth
+"""Layers that only move values, channels or pixels, to other places."""
+Layer = Requantized | MaxPool2d | Table | Flatten | Moving

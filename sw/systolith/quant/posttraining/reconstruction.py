@@ -103,6 +103,7 @@ def reconstruct_(
     if problems := list(_image_problems(model, images)):
         raise UnsupportedModelError(problems)
     images = images.to(model.input_quantizer.log2_step)
+    shared = model.shared_quantizers()
     exact = {INPUT: images}
     quantized = {INPUT: _in_batches(model.input_quantizer, images)}
     for position, (wiring, layer) in enumerate(model.named_layers()):
@@ -115,7 +116,7 @@ def reconstruct_(
             if layer.weight.requires_grad or layer.bias.requires_grad:
                 _reconstruct_layer(layer, given[0], targets, settings)
             exact[wiring.name] = layer.activation(outputs)
-        if isinstance(layer, Requantizing):
+        if isinstance(layer, Requantizing) and layer.output not in shared:
             acc = _in_batches(_accumulating(layer, steps[0]), *given)
             layer.output.calibrate_(layer.activation(acc))
         quantized[wiring.name] = _in_batches(_exact_layer(model, wiring), *given)

@@ -3,7 +3,7 @@
 from systolith.quant.recognition.comparison import comparison_problems
 from systolith.quant.recognition.folding import fold_batch_norm
 from systolith.quant.recognition.operations import FloatLayer, FloatNetwork, Reading
-from systolith.quant.recognition.reader import read_layers, read_network
+from systolith.quant.recognition.reading import read_layers, read_network
 
 __all__ = [
     "FloatLayer",

@@ -10,15 +10,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import INPUT
+from systolith.quant.layers import depth_to_space, space_to_depth
 from systolith.quant.recognition.operations import (
     AddUp,
     AveragePool,
     Convolve,
+    DepthToPixels,
     FloatLayer,
     FloatNetwork,
+    Join,
     LookUp,
     MaxPool,
     Multiply,
+    PixelsToDepth,
+    TakeChannels,
     ToVectors,
 )
 from systolith.quant.requantizing import pad
@@ -103,6 +108,14 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
             y = function(x)
         case ToVectors():
             y = x.flatten(1)
+        case Join():
+            y = torch.cat(list(inputs), 1)
+        case TakeChannels(channels=channels):
+            y = x[:, list(channels)]
+        case DepthToPixels(block=block):
+            y = depth_to_space(x, block)
+        case PixelsToDepth(block=block):
+            y = space_to_depth(x, block)
         case _:
             raise AssertionError(f"{layer.operation} has been folded or fused")
     if (norm := layer.norm) is not None:

@@ -7,25 +7,27 @@ from types import UnionType
 from torch import fx, nn
 
 from systolith.network import Shape
-from systolith.quant.recognition.operations import AddUp, FloatLayer, Multiply, Operation
+from systolith.quant.recognition.operations import AddUp, FloatLayer, Join, Multiply, Operation
 from systolith.trace import title
 from systolith.trace.modules import kind_of
 
 __all__ = [
+    "inputs_of",
     "only_origin",
     "reachable_layers",
     "reads_unknown",
     "repeated_calls",
     "shape_misfits",
-    "summands",
 ]
 
 _OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
 
 
-def summands(node: fx.Node) -> list[fx.Node]:
-    """Both sides of an addition, which may be the same."""
-    sides = [*node.args, *(node.kwargs[name] for name in ("input", "other") if name in node.kwargs)]
+def inputs_of(node: fx.Node) -> list[fx.Node]:
+    """List what an addition or a concatenation reads, in order; some may be the same."""
+    names = ("input", "other", "tensors")
+    given = [*node.args, *(node.kwargs[name] for name in names if name in node.kwargs)]
+    sides = given[0] if isinstance(given[0], tuple | list) else given
     return [side for side in sides if isinstance(side, fx.Node)]
 
 
@@ -33,6 +35,8 @@ def shape_misfits(node: fx.Node, operation: Operation, shapes: list[Shape]) -> I
     """Find shapes that PyTorch broadcasts, or maps over more axes, and hardware does not."""
     if isinstance(operation, AddUp) and shapes[0] != shapes[1]:
         yield f"{title(node)}: needs equal shapes, got {shapes[0]} and {shapes[1]}"
+    if isinstance(operation, Join) and len({shape[1:] for shape in shapes}) > 1:
+        yield f"{title(node)}: needs one height and width, got {', '.join(map(str, shapes))}"
     if isinstance(operation, Multiply) and len(shapes[0]) != 1:
         yield f"{title(node)}: needs vectors, got {shapes[0]}; flatten before it"
 

@@ -15,20 +15,25 @@ __all__ = [
     "AveragePool",
     "Combine",
     "Convolve",
+    "DepthToPixels",
     "FloatLayer",
     "FloatNetwork",
+    "Join",
     "LookUp",
     "MaxPool",
+    "Move",
     "Multiply",
     "Normalize",
     "Operation",
     "Pad",
     "Pass",
+    "PixelsToDepth",
     "Reading",
     "Recognized",
     "Reshape",
     "ScaleAndShift",
     "Softmax",
+    "TakeChannels",
     "ToVectors",
 ]
 
@@ -150,6 +155,43 @@ class ToVectors:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Values at other places, some perhaps left out or repeated.
+
+    Several in a row become :class:`TakeChannels`, :class:`DepthToPixels`, :class:`PixelsToDepth` or
+    nothing; `reason` says why it is refused elsewhere.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeChannels:
+    """Some channels of an image, or features of a vector, in any order."""
+
+    channels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DepthToPixels:
+    """Channels as blocks of pixels; channels of one position are neighbours."""
+
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class PixelsToDepth:
+    """Blocks of pixels as channels; channels of one position are neighbours."""
+
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Channels of several tensors, one tensor after the other."""
+
+
+@dataclass(frozen=True, slots=True)
 class AddUp:
     """Residual addition."""
 
@@ -184,6 +226,11 @@ Operation = (
     | AveragePool
     | Reshape
     | ToVectors
+    | Move
+    | TakeChannels
+    | DepthToPixels
+    | PixelsToDepth
+    | Join
     | AddUp
     | Pad
     | Pass
@@ -204,7 +251,8 @@ class FloatLayer:
         Readable and unique.
     qualified_name : str
         Name of the module, such as ``"layer1.0.conv1"``, or readable name of the function call.
-    operation : Convolve, Multiply, AddUp, AveragePool, MaxPool, LookUp or ToVectors
+    operation : Operation
+        One that computes, or moves values: none that is folded or fused.
     inputs : tuple of str
         Names of the layers that are read.
     norm : nn.BatchNorm2d or nn.BatchNorm1d, optional

@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass, field
 
-from torch import Tensor, fx, nn
+from torch import fx
 
 from systolith.network import INPUT, Shape
-from systolith.quant.config import UnsupportedModelError
 from systolith.quant.recognition.folding import batch_norm_scale
+from systolith.quant.recognition.following import Following
+from systolith.quant.recognition.moves import MovedValues
 from systolith.quant.recognition.nodes import (
+    inputs_of,
     only_origin,
     reachable_layers,
     reads_unknown,
     repeated_calls,
     shape_misfits,
-    summands,
 )
 from systolith.quant.recognition.operations import (
     Activate,
@@ -22,65 +23,47 @@ from systolith.quant.recognition.operations import (
     AveragePool,
     Combine,
     Convolve,
+    DepthToPixels,
     FloatLayer,
     FloatNetwork,
+    Join,
     MaxPool,
+    Move,
     Multiply,
     Normalize,
     Operation,
     Pad,
     Pass,
+    PixelsToDepth,
     Reading,
     Reshape,
     ScaleAndShift,
     Softmax,
+    TakeChannels,
     ToVectors,
 )
 from systolith.quant.recognition.recognize import depends_on_size, recognize
-from systolith.quant.recognition.tabulating import Tabulating
 from systolith.quant.recognition.unfolded import FOLDS_ZEROS, TO_BE_FOLDED, Unfolded, fold
 from systolith.quant.requantizing import Activation
-from systolith.trace import Recording, qualified_name, read_call, readable_name, record, title
+from systolith.trace import Recording, qualified_name, read_call, readable_name, title
 from systolith.trace.aliases import changed_through_a_view
 
-__all__ = ["read_layers", "read_network"]
+__all__ = ["Reader"]
 
 _FUSES = Convolve | Multiply | AddUp | AveragePool
-_LAYERS = _FUSES | MaxPool
-
-
-def read_network(model: nn.Module, images: Tensor) -> FloatNetwork:
-    """List the layers of a model, batch norms folded and activations fused where they belong.
-
-    A ReLU after a max pool or flattening moves in front of it, which changes no result.
-
-    Parameters
-    ----------
-    model : nn.Module
-        Reads one tensor and returns one, with no control flow that depends on values. It runs
-        once, in evaluation mode.
-    images : Tensor of float, shape (N, *input_shape)
-        At most two are used.
-
-    Raises
-    ------
-    UnsupportedModelError
-        Lists every module and call that cannot become a layer: qualified name, type, reason.
-    """
-    reading = read_layers(model, images)
-    if reading.network is None:
-        raise UnsupportedModelError(reading.problems)
-    return reading.network
-
-
-def read_layers(model: nn.Module, images: Tensor) -> Reading:
-    """Read a model as :func:`read_network` does, but return the problems beside the layers."""
-    return _Reader(record(model, images)).read()
+_LAYERS = _FUSES | MaxPool | Join
+_COMMUTES = MaxPool | ToVectors | TakeChannels | DepthToPixels | PixelsToDepth
+"""Layers behind which a monotone function of each value gives the same as in front."""
 
 
 @dataclass
-class _Reader(Tabulating):
-    """Reads a recorded graph node by node."""
+class Reader(Following):
+    """Reads a recorded graph node by node.
+
+    Parameters
+    ----------
+    recording : Recording
+    """
 
     recording: Recording
     layers: dict[str, FloatLayer] = field(default_factory=dict)
@@ -89,6 +72,7 @@ class _Reader(Tabulating):
     shapes: dict[str, Shape] = field(default_factory=dict)
     """Shape of one image's output of each layer."""
     operations: dict[fx.Node, Operation | None] = field(default_factory=dict)
+    moved: MovedValues = field(default_factory=MovedValues)
     unfolded: dict[fx.Node, Unfolded] = field(default_factory=dict)
     """Padding and scales to be folded into the readers of a node."""
     refused: set[fx.Node] = field(default_factory=set)
@@ -105,7 +89,7 @@ class _Reader(Tabulating):
         for node in nodes:
             if node.op == "placeholder":
                 self.sources[node] = INPUT
-                self.shapes[INPUT] = self._shape(node)
+                self.shapes[INPUT] = self.shape_of(node)
             else:
                 self.operations[node] = self._recognize(node)
                 self._add(node, self.operations[node])
@@ -126,12 +110,15 @@ class _Reader(Tabulating):
             network=network,
         )
 
-    def _shape(self, node: fx.Node) -> Shape:
+    def shape_of(self, node: fx.Node) -> Shape:
+        """Shape of one image's value of a node."""
         return tuple(self.recording.values[node].shape[1:])
 
     def _recognize(self, node: fx.Node) -> Operation | None:
         if node.target is changed_through_a_view:
             return None  # the recording has reported it
+        if node.all_input_nodes[0] in self.moved.parts:
+            return self.operations[node.all_input_nodes[0]]
         if any(source not in self.recording.values for source in node.all_input_nodes):
             return None  # it reads a list of tensors, which has been reported
         call = read_call(node, self.recording.values)
@@ -150,21 +137,25 @@ class _Reader(Tabulating):
         """Make a layer of a node, or fuse it into the layer before."""
         if any(source not in self.sources for source in node.all_input_nodes):
             return  # what it reads has been reported
-        if "failed" in node.meta or node not in self.recording.values:
+        if "failed" in node.meta:
+            return
+        if node not in self.recording.values and not isinstance(operation, Move):
             return
         (first, *_) = node.all_input_nodes
         if operation is None or (first in self.unknown and not isinstance(operation, _LAYERS)):
             # What reads it is checked as if this were a layer.
-            self.unknown.add(node)
-            self.sources[node], self.shapes[node.name] = node.name, self._shape(node)
+            self.lose(node)
             return
         before, name = self.sources[first], readable_name(node)
         self.sources[node] = before
+        if self.follow(node, first):
+            return
+        before = self.sources[node]
         match operation:
             case Pass():
                 self._carry(first, node)
             case Reshape():
-                self._reshape(node, first)
+                self.reshape(node, first)
             case ScaleAndShift() if self.is_table(first) and self.tabulate(node):
                 pass
             case Pad() | ScaleAndShift():
@@ -185,7 +176,7 @@ class _Reader(Tabulating):
                 known = len(self.problems)
                 self._check_shapes(node)
                 operation = self._folded(node, operation)
-                read = summands(node) if isinstance(operation, AddUp) else [first]
+                read = inputs_of(node) if isinstance(operation, AddUp | Join) else [first]
                 inputs = tuple(self.sources[source] for source in read)
                 if len(self.problems) == known:
                     self.problems += shape_misfits(
@@ -196,6 +187,7 @@ class _Reader(Tabulating):
     def add_layer(
         self, node: fx.Node, name: str, operation: Operation, inputs: tuple[str, ...]
     ) -> None:
+        """Make a layer that computes a node's value."""
         self.layers[name] = FloatLayer(
             name=name,
             qualified_name=qualified_name(node),
@@ -205,7 +197,7 @@ class _Reader(Tabulating):
             title=title(node),
         )
         self.sources[node] = name
-        shape = self._shape(node)
+        shape = self.shape_of(node)
         if isinstance(operation, AveragePool | MaxPool) and len(shape) != 3:
             self._drop_axes(node, name, operation, shape)
         else:
@@ -222,22 +214,22 @@ class _Reader(Tabulating):
             self.flatten(node, f"{name}_flatten", name)
 
     def flatten(self, node: fx.Node, name: str, before: str) -> None:
-        while name in self.layers:
-            name += "_"
+        """Make a flattening behind the layer `before`."""
+        name = self.unused(name)
         self.add_layer(node, name, ToVectors(), (before,))
         self.layers[name].qualified_name = (
             qualified_name(node) if name == readable_name(node) else name
         )
 
-    def _reshape(self, node: fx.Node, first: fx.Node) -> None:
+    def reshape(self, node: fx.Node, first: fx.Node) -> None:
         """Make a flattening if the result is vectors; other shapes must be undone later."""
-        before, shape = self.sources[first], self._shape(node)
+        before, shape = self.sources[first], self.shape_of(node)
         whole = len(self.recording.values[node]) == len(self.recording.values[first])
         if not whole:
-            self._refuse_operation(node)
+            self.refuse_operation(node)
             return
         self._carry(first, node, self.operations[node])
-        if self.unfolded[node].pads and shape != self._shape(first):
+        if self.unfolded[node].pads and shape != self.shape_of(first):
             self.settle(node)
             self.unfolded[node] = Unfolded()
         if len(shape) == 1 and self.shapes[before] != shape:
@@ -251,7 +243,7 @@ class _Reader(Tabulating):
                 self.settle(node)
                 unfolded = Unfolded()
             case Pad() if self.is_reshaped(first):
-                self._refuse_operation(first)
+                self.refuse_operation(first)
             case ScaleAndShift() if unfolded.pads:
                 self.settle(node)
                 unfolded = Unfolded()
@@ -261,13 +253,13 @@ class _Reader(Tabulating):
             case ScaleAndShift():
                 unfolded = unfolded.add_scale(node, operation)
             case Reshape():
-                unfolded = unfolded.reshape(self._shape(node))
+                unfolded = unfolded.reshape(self.shape_of(node))
         self.unfolded[node] = unfolded
 
     def is_reshaped(self, node: fx.Node) -> bool:
         """Whether a node's shape differs from that of the layer that computes its value."""
         unfolded = self.unfolded.get(node, Unfolded())
-        return self._shape(node) != unfolded.padded_shape(self.shapes[self.sources[node]])
+        return self.shape_of(node) != unfolded.padded_shape(self.shapes[self.sources[node]])
 
     def _check_shapes(self, node: fx.Node) -> None:
         """Refuse inputs that are neither images nor vectors, as hardware has no others."""
@@ -276,14 +268,14 @@ class _Reader(Tabulating):
                 continue
             while source in self.operations and isinstance(self.operations[source], Pass):
                 source = source.all_input_nodes[0]
-            self._refuse_operation(source)
+            self.refuse_operation(source)
 
-    def _refuse_operation(self, node: fx.Node) -> None:
+    def refuse_operation(self, node: fx.Node) -> None:
         """Refuse an operation that was recognized but does not fit here."""
         if node in self.refused:
             return
         match self.operations[node]:
-            case Reshape(reason=reason) | ScaleAndShift(reason=reason):
+            case Reshape(reason=reason) | ScaleAndShift(reason=reason) | Move(reason=reason):
                 self.refuse(node, reason)
             case _:
                 self.refuse(node, "needs keepdim=True, or a flattening behind it")
@@ -337,18 +329,23 @@ class _Reader(Tabulating):
 
     def _fuse(self, node: fx.Node, operation: Activate) -> None:
         # Maximum and flattening commute with a monotone function of each value.
-        through = Pass | MaxPool | Reshape | ToVectors | Normalize | Activate
+        through = Pass | MaxPool | Reshape | ToVectors | Normalize | Activate | Move
         origin = only_origin(node, self.operations, through)
         if origin is None or not isinstance(self.operations[origin], _FUSES):
+            (first,) = node.all_input_nodes
+            self.moved.places.pop(node, None)
+            self.place(first)
+            self.sources[node] = self.sources[first]
             if not reads_unknown(node, self.unknown, self.operations, through):
                 self.apply(node)
             return
         last = self.layers[self.sources[node.all_input_nodes[0]]]
         layer = last
-        while isinstance(layer.operation, MaxPool | ToVectors):
+        while isinstance(layer.operation, _COMMUTES):
             layer.reference = ""
             layer = self.layers[layer.inputs[0]]
-        layer.reference, last.reference = "", node.name
+        layer.reference = ""
+        last.reference = "" if node in self.moved.places else node.name
         if layer.activation is not Activation.RELU6:
             layer.activation = operation.activation
 
@@ -376,9 +373,10 @@ class _Reader(Tabulating):
             self._unread(node)
             self.problems.append("forward() (model): needs at least one layer, got none")
         elif node in self.sources:
+            self.place(node)
             self._unread(node)
             if self.is_reshaped(node):
-                self._refuse_operation(node)
+                self.refuse_operation(node)
         elif not self.problems:
             self.problems.append("forward() (model): needs to return what a layer computes")
         assert node is not None or self.problems
@@ -394,5 +392,6 @@ class _Reader(Tabulating):
             )
 
     def refuse(self, node: fx.Node, reason: str) -> None:
+        """Report that a node is not supported."""
         self.refused.add(node)
         self.problems.append(f"{title(node)}: {reason}")

@@ -13,7 +13,9 @@ from systolith.quant.recognition.operations import (
     AveragePool,
     Combine,
     Convolve,
+    Join,
     MaxPool,
+    Move,
     Multiply,
     Normalize,
     Operation,
@@ -41,7 +43,8 @@ __all__ = ["SUPPORTED", "depends_on_size", "recognize"]
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
-    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
+    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, concatenation, slices and "
+    "shuffles of channels, PixelShuffle, Dropout and Identity"
 )
 RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
 MODULES_ONLY = "call it through its module, such as nn.Conv2d, which owns the weights"
@@ -50,6 +53,9 @@ _ZEROS_AND_ONES = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
 SLICE = (
     f"cannot leave parts of a tensor out; {_ZEROS_AND_ONES} and a stride, computes every second "
     "pixel, or some of the channels"
+)
+MOVE = (
+    "needs to move whole channels, or blocks of pixels to channels and back, before the next layer"
 )
 CHANNELS = f"cannot add channels of zeros; {_ZEROS_AND_ONES} computes the same"
 
@@ -64,12 +70,12 @@ def recognize(call: Call) -> Recognized:
     rule = _RULES.get(call.operator)
     if rule is None:
         return None, [SUPPORTED]
-    if call.operator in ("conv2d", "linear", "batch_norm"):
+    if call.operator in ("conv2d", "linear", "batch_norm", "cat"):
         return rule(call)
     if call.problems:
         return None, list(call.problems)
     for name, value in call.arguments.items():
-        if name in ("input", "other"):
+        if name in ("input", "other") or (call.operator == "index_select" and name == "index"):
             continue
         if isinstance(value, fx.Node):
             return None, [f"needs {name} to be a constant, got an activation"]
@@ -94,7 +100,10 @@ def depends_on_size(call: Call, operation: Operation | None) -> bool:
         case "getitem":
             index = call.arguments["index"]
             parts = index if isinstance(index, tuple) else (index,)
-            return any(part not in (None, Ellipsis, slice(None)) for part in parts)
+            whole = [part is None or part is Ellipsis or part == slice(None) for part in parts]
+            if len(call.input) == 4 and not any(part in (None, Ellipsis) for part in parts[:2]):
+                return not all(whole[2:])  # images and channels come first
+            return not all(whole)
         case _:
             return call.operator.startswith("adaptive") or call.operator in ("mean", "amax")
 
@@ -200,7 +209,27 @@ def _getitem(call: Call) -> Recognized:
     plain = all(part is None or part is Ellipsis or type(part) in (int, slice) for part in parts)
     if plain and Size(call.input).numel() == Size(call.output).numel():
         return Reshape(RESHAPE), []
-    return None, [SLICE]
+    if len(call.node.all_input_nodes) > 1:
+        return None, ["needs constant indices"]
+    return Move(SLICE), []
+
+
+def _move(call: Call) -> Recognized:
+    return Move(MOVE), []
+
+
+def _select(call: Call) -> Recognized:
+    return Move(SLICE), []
+
+
+def _concatenate(call: Call) -> Recognized:
+    tensors = call.arguments.get("tensors")
+    if not isinstance(tensors, tuple | list) or not all(isinstance(t, fx.Node) for t in tensors):
+        return None, [*call.problems, "needs activations only"]
+    axis, reasons = call.arguments.get("dim", 0), list(call.problems)
+    if not isinstance(axis, int) or axis % len(call.input) != 1:
+        reasons.append(f"needs axis 1, that of the channels, got {axis}")
+    return (Join() if len(tensors) > 1 else Pass()), reasons
 
 
 def _pad(call: Call) -> Recognized:
@@ -341,6 +370,19 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
     "unsqueeze": _reshape,
     "unflatten": _unflatten,
     "getitem": _getitem,
+    "cat": _concatenate,
+    "chunk": _select,
+    "split": _select,
+    "tensor_split": _select,
+    "narrow": _select,
+    "index_select": _select,
+    "transpose": _move,
+    "permute": _move,
+    "flip": _move,
+    "roll": _move,
+    "channel_shuffle": _move,
+    "pixel_shuffle": _move,
+    "pixel_unshuffle": _move,
     "pad": _pad,
     "identity": _identity,
     "dropout": _dropout,

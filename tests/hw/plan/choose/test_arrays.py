@@ -12,12 +12,16 @@ from systolith.network import (
     INPUT,
     Add,
     AvgPool2d,
+    Concat,
     Conv2d,
+    DepthToSpace,
     IntegerNetwork,
     Layer,
     Linear,
     MaxPool2d,
     NetworkError,
+    SelectChannels,
+    SpaceToDepth,
 )
 from systolith.plan import ArrayShape, Feed, PlanError, plan_network
 from systolith.plan.engines.workload import Workload, workload_of
@@ -98,6 +102,14 @@ def _least_cycles(network: IntegerNetwork, layer: Layer) -> int:
             return max(pixels * prod(layer.kernel_size or size), prod(size))
         case Add():
             return pixels
+        case Concat():
+            channels = [tensor.shape[0] for tensor in network.inputs_of(layer)]
+            return pixels * sum(channels) // gcd(*channels)
+        case SelectChannels() | DepthToSpace():
+            return pixels
+        case SpaceToDepth():
+            (image,) = network.inputs_of(layer)
+            return prod(image.shape[1:])
     return 0
 
 

@@ -60,7 +60,7 @@ def test_another_order_of_values_is_refused(write: str) -> None:
         y = y.permute(0, 2, 3, 1) if write == "permute" else y.transpose(2, 3)
         return m.fc(y.flatten(1))
 
-    assert problems_of(Written(forward))[0].startswith(f"'{write}' (method {write}): supported are")
+    assert problems_of(Written(forward))[0].startswith(f"'{write}' (method {write}): needs to move")
 
 
 @pytest.mark.parametrize(
@@ -352,8 +352,7 @@ def test_what_hardware_does_not_have_is_refused_with_a_rewrite() -> None:
 
     problems = problems_of(Written(shortcut))
     rewrite = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
-    assert [rewrite in problem for problem in problems] == [True, False, True, False]
-    assert problems[3].startswith("'cat' (function cat): supported are")
+    assert [rewrite in problem for problem in problems] == [False, True]
 
 
 @pytest.mark.parametrize("pad", [(0, 1), (0, -1)])

@@ -15,7 +15,8 @@ from systolith.quant.recognition.operations import AveragePool, Convolve, LookUp
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
-    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, Dropout and Identity"
+    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, concatenation, slices and "
+    "shuffles of channels, PixelShuffle, Dropout and Identity"
 )
 FOLDS_ZEROS = "a Conv2d, AvgPool2d or (after a ReLU) MaxPool2d"
 

@@ -1,0 +1,1 @@
+"""Plans of stages that move channels and pixels without computing."""

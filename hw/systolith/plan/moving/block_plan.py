@@ -1,0 +1,157 @@
+"""Blocks of pixels as channels, and channels as blocks of pixels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from systolith.network import Tensor
+from systolith.plan.engines.latency import BLOCK_LATENCY, FREE_LATENCY
+from systolith.plan.engines.memory import Memories, MemoryKind
+from systolith.plan.engines.window import Window
+from systolith.plan.engines.windowed_plan import WindowedPlan
+
+__all__ = ["BlockPlan", "SplitWindow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitWindow(Window):
+    """The path over an image whose pixels are split into blocks.
+
+    Each position reads one pixel and gives one row of its block: input row r is read for output
+    rows r*b to r*b + b - 1.
+
+    Parameters
+    ----------
+    block : int
+        Side b of the blocks.
+    """
+
+    block: int
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """Rows of the output, and pixels of an input row."""
+        return self.height * self.block, self.width
+
+    def start(self, row: int, column: int) -> tuple[int, int]:
+        """Row and column of the pixel that is read."""
+        return row // self.block, column
+
+    def freed(self) -> Iterator[int]:
+        """Yield, for each position, how many pixels no later one reads."""
+        rows, columns = self.output_size
+        for row in range(rows):
+            last = row % self.block == self.block - 1
+            for column in range(columns):
+                yield row // self.block * self.width + (column + 1 if last else 0)
+
+    @property
+    def steady_span(self) -> int:
+        """Pixels of two rows: one is read while the next arrives."""
+        return 2 * self.width
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockPlan(WindowedPlan):
+    """A line buffer that is written pixel by pixel and read block by block.
+
+    ``cycles = H * W * C / lanes``, of the input or of the output, which have equally many values.
+
+    Parameters
+    ----------
+    name, window, output, buffer_depth
+        As in :class:`WindowedPlan`; a :class:`SplitWindow` if channels become pixels, otherwise a
+        window of one block.
+    input : Tensor
+        Activations, of shape (C, H, W).
+    lanes : int
+        Channels per transfer, in and out; a divisor of the channels on both sides.
+    block : int
+        Side b of the blocks.
+    window_memory : MemoryKind
+        Memory of the activations.
+    """
+
+    input: Tensor
+    lanes: int
+    block: int
+    window_memory: MemoryKind = MemoryKind.BLOCK
+
+    @property
+    def splits(self) -> bool:
+        """Whether channels become pixels."""
+        return isinstance(self.window, SplitWindow)
+
+    @property
+    def window_memories(self) -> Memories:
+        """The line buffer."""
+        return Memories(count=1, depth=self.buffer_depth, width=self.lanes * self.input.type.bits)
+
+    @property
+    def lanes_in(self) -> int:
+        """Channels in one input transfer."""
+        return self.lanes
+
+    @property
+    def lanes_out(self) -> int:
+        """Channels in one output transfer."""
+        return self.lanes
+
+    @property
+    def words_per_pixel(self) -> int:
+        """Transfers of each input pixel."""
+        return self.input.shape[0] // self.lanes
+
+    @property
+    def words_per_row(self) -> int:
+        """Neighbouring words that are read for one row of a block."""
+        words = self.words_per_pixel
+        return words // self.block if self.splits else words * self.block
+
+    @property
+    def row_distance(self) -> int:
+        """Words from one row of a block to the next."""
+        return self.words_per_row if self.splits else self.window.width * self.words_per_pixel
+
+    @property
+    def banks(self) -> int:
+        """The line buffer has one bank."""
+        return 1
+
+    @property
+    def banks_per_transfer(self) -> int:
+        """Banks that one input transfer writes."""
+        return 1
+
+    @property
+    def folds(self) -> int:
+        """Steps per pass."""
+        return 1
+
+    @property
+    def slot_folds(self) -> int:
+        """Steps per pass."""
+        return 1
+
+    @property
+    def passes(self) -> int:
+        """Passes per position: one for each word that is read."""
+        return self.words_per_row if self.splits else self.words_per_row * self.block
+
+    def transfers_of_pass(self, number: int) -> int:
+        """Output transfers of a pass."""
+        return 1
+
+    @property
+    def drain_cycles(self) -> int:
+        """Output transfers of a pass."""
+        return 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a step to the write of its output transfer."""
+        return BLOCK_LATENCY
+
+    @property
+    def free_latency(self) -> int:
+        """Cycles from the last step of a position until its room may be written again."""
+        return FREE_LATENCY

@@ -1,0 +1,150 @@
+"""Values that only move: their places are followed through any calls, then written as layers.
+
+A tensor whose values are their own places takes part in the user's own calls, so that any spelling
+of a slice, a shuffle or a rearrangement of pixels is understood.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+import torch
+from torch import Tensor, fx
+
+from systolith.network import Shape
+from systolith.quant.layers import space_to_depth
+from systolith.quant.recognition.operations import (
+    DepthToPixels,
+    Operation,
+    PixelsToDepth,
+    TakeChannels,
+    ToVectors,
+)
+from systolith.trace.replay import run_node
+
+__all__ = ["MovedValues", "moved_shape", "moving_layers"]
+
+
+@dataclass(slots=True)
+class MovedValues:
+    """Nodes whose values are those of a layer at other places, some left out or repeated.
+
+    Attributes
+    ----------
+    places : dict of fx.Node to Tensor
+        Number of each value in the layer's output, in the shape of one image.
+    parts : dict of fx.Node to list of Tensor
+        Parts that a call such as ``chunk`` returns, as batches of places.
+    """
+
+    places: dict[fx.Node, Tensor] = field(default_factory=dict)
+    parts: dict[fx.Node, list[Tensor]] = field(default_factory=dict)
+
+    def follow(self, node: fx.Node, shape: Shape, given: Tensor, layer: Shape) -> bool:
+        """Move places as a call moves values.
+
+        Parameters
+        ----------
+        node : fx.Node
+            A call with one input that moves values.
+        shape : tuple of int
+            Shape of one image of the node that it reads.
+        given : Tensor
+            Value of the node that it reads, for its number of images.
+        layer : tuple of int
+            Shape of the layer whose values are moved.
+
+        Returns
+        -------
+        bool
+            Whether each image's result consists of values of that image.
+        """
+        (first,) = node.all_input_nodes
+        total, images = prod(layer), len(given)
+        if first in self.parts:
+            moved = self.parts[first][node.args[1]]
+        else:
+            own = self.places.get(first)
+            own = torch.arange(total).reshape(shape) if own is None else own
+            offsets = total * torch.arange(images).reshape(-1, *[1] * own.ndim)
+            moved = run_node(node, {first: own + offsets}.__getitem__, images)
+        if not isinstance(moved, Tensor):
+            self.parts[node] = list(moved)
+            return True
+        if moved.ndim < 2 or len(moved) != images:
+            return False
+        offsets = total * torch.arange(images).reshape(-1, *[1] * (moved.ndim - 1))
+        self.places[node] = moved[0]
+        return bool((moved == moved[:1] + offsets).all())
+
+    def stays(self, node: fx.Node, layer: Shape) -> bool:
+        """Whether all values of the layer are in their order."""
+        return torch.equal(self.places[node].flatten(), torch.arange(prod(layer)))
+
+
+def moving_layers(places: Tensor, layer: Shape) -> list[Operation] | None:
+    """Write moved values as layers.
+
+    Parameters
+    ----------
+    places : Tensor
+        Number of each value in the output of `layer`, in the shape of one image.
+    layer : tuple of int
+        Shape of that output.
+
+    Returns
+    -------
+    list of Operation, optional
+        In the order of the data flow; None if there is no such layer.
+    """
+    own = torch.arange(prod(layer)).reshape(layer)
+    return next((layers for layers in _candidates(places, own) if layers is not None), None)
+
+
+def moved_shape(operation: Operation, shape: Shape) -> Shape:
+    """Shape of the result of a layer of :func:`moving_layers`."""
+    match operation:
+        case TakeChannels(channels=channels):
+            return len(channels), *shape[1:]
+        case DepthToPixels(block=b):
+            return shape[0] // b**2, shape[1] * b, shape[2] * b
+        case PixelsToDepth(block=b):
+            return shape[0] * b**2, shape[1] // b, shape[2] // b
+        case _:
+            return (prod(shape),)
+
+
+def _candidates(places: Tensor, own: Tensor) -> Iterator[list[Operation] | None]:
+    if places.shape[1:] == own.shape[1:]:
+        yield _selection(places, own)
+    if own.ndim != 3:
+        return
+    if places.ndim == 1 and len(places) % prod(own.shape[1:]) == 0:
+        images = _selection(places.reshape(-1, *own.shape[1:]), own)
+        yield None if images is None else [*images, ToVectors()]
+    if places.ndim != 3:
+        return
+    block = _ratio(places.shape[1:], own.shape[1:])
+    if block > 1:
+        selected = _selection(space_to_depth(places[None], block)[0], own)
+        yield None if selected is None else [*selected, DepthToPixels(block)]
+    block = _ratio(own.shape[1:], places.shape[1:])
+    if block > 1:
+        selected = _selection(places, space_to_depth(own[None], block)[0])
+        yield None if selected is None else [PixelsToDepth(block), *selected]
+
+
+def _selection(places: Tensor, own: Tensor) -> list[Operation] | None:
+    """Write places as channels of `own`; an empty list if they are all, in their order."""
+    firsts = own.reshape(len(own), -1)[:, 0].tolist()
+    numbers = {place: channel for channel, place in enumerate(firsts)}
+    channels = [numbers.get(place, -1) for place in places.reshape(len(places), -1)[:, 0].tolist()]
+    if min(channels) < 0 or not torch.equal(own[channels], places):
+        return None
+    return [] if channels == list(range(len(own))) else [TakeChannels(tuple(channels))]
+
+
+def _ratio(larger: Sequence[int], smaller: Sequence[int]) -> int:
+    """Find the factor between two sizes; 1 if there is none."""
+    block = larger[0] // smaller[0]
+    return block if [size * block for size in smaller] == list(larger) else 1
