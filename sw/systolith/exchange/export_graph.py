@@ -84,8 +84,10 @@ class ExportGraph:
             case Add():
                 self._requantize(layer, self._rescale(layer, self._add_sum(layer)))
             case Table():
-                result = self._add_table(layer)
-                rounding = Rounding.HALF_EVEN
+                # QONNX rounds after adding the zero point: dropping a half is right for any.
+                floor = self.form is Format.QONNX
+                rounding = Rounding.FLOOR if floor else Rounding.HALF_EVEN
+                result = self._add_table(layer, 0.5 if floor else 0.0)
                 self.real[layer.name] = self._quantize(layer.name, result, layer.output, rounding)
 
     def _add_weighted(self, layer: Weighted) -> str:
@@ -176,18 +178,22 @@ class ExportGraph:
             second = self._add_node("Mul", [second, factor], f"{layer.name}.second")
         return self._add_node("Add", [self.real[a], second], layer.name)
 
-    def _add_table(self, layer: Table) -> str:
-        """Write a table as a Gather: the real value of each output, by the integer of the input."""
+    def _add_table(self, layer: Table, added: float) -> str:
+        """Write a table as a Gather: real values, by the integer of the input.
+
+        `added` is a fraction of a unit that the quantizer behind it drops.
+        """
         act, name = self.network.tensors[layer.input].type, layer.name
         unit = np.array(float(self.scales[layer.input]), np.float32)
         first = np.array(act.zero_point - act.low, np.float32)
         steps = [self.real[layer.input], self._add_constant(f"{name}.input_scale", unit)]
-        steps = [self._add_node("Div", steps, f"{name}.steps")]
-        steps = [*steps, self._add_constant(f"{name}.first", first)]
-        places = self._add_node("Add", steps, f"{name}.places")
-        places = self._add_node("Round", [places], f"{name}.rounded")
+        whole = self._add_node(
+            "Round", [self._add_node("Div", steps, f"{name}.steps")], f"{name}.whole"
+        )
+        moved = [whole, self._add_constant(f"{name}.first", first)]
+        places = self._add_node("Add", moved, f"{name}.places")
         places = self._add_node("Cast", [places], f"{name}.index", to=TensorProto.INT64)
-        real = (layer.values - layer.output.zero_point) * float(self.scales[name])
+        real = (layer.values - layer.output.zero_point + added) * float(self.scales[name])
         table = self._add_constant(f"{name}.table", real.astype(np.float32))
         return self._add_node("Gather", [table, places], name, axis=0)
 
@@ -225,7 +231,9 @@ class ExportGraph:
             given = [result, self._add_constant(f"{layer.name}.offset", by)]
             result = self._add_node("Add", given, f"{layer.name}.shifted")
         elif rounding is Rounding.HALF_UP and not self._has_ties(layer):
-            rounding = Rounding.HALF_EVEN
+            # QONNX rounds after adding the zero point, which moves the even numbers if it is odd.
+            odd = self.form is Format.QONNX and output.zero_point % 2
+            rounding = Rounding.HALF_UP if odd else Rounding.HALF_EVEN
         if rounding is Rounding.HALF_UP:
             half = self._add_constant(f"{layer.name}.half", np.array(scale / 2, np.float32))
             result = self._add_node("Add", [result, half], f"{layer.name}.moved")

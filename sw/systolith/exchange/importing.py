@@ -160,7 +160,7 @@ def import_model(
         wanted = f"1..{MAX_MULTIPLIER_BITS}"
         raise ExchangeError.of(f"multiplier_bits must lie in {wanted}, got {multiplier_bits}")
     given = parse_input_type(input_type)
-    draft = Draft(multiplier_bits=multiplier_bits, input_type=given)
+    draft = Draft(multiplier_bits=multiplier_bits, input_type=given, opsets=model.opsets)
     trimmed = drop_tail(model)
     draft.notes += [*model.notes, *trimmed.notes]
     constants: dict[str, Value] = {

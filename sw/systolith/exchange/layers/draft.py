@@ -1,6 +1,7 @@
 """The layers of an integer network while a file is read."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import isinf
 
@@ -20,10 +21,12 @@ from systolith.exchange.values.value import (
     ModelInput,
     PendingLayer,
     QuantizedActivation,
+    Value,
 )
 from systolith.network import (
     INPUT,
     MAX_MULTIPLIER_BITS,
+    IntArray,
     Layer,
     Tensor,
 )
@@ -45,6 +48,11 @@ class Draft:
         The file's result before rounding, by layer.
     rounded : dict of str to float
         Step that a result is rounded to although the model leaves it unquantized, by layer.
+    opsets : dict of str to int
+        Operator set versions of the file, by domain.
+    functions : dict
+        Of each table, by layer: the activation that it reads, and the place of its result among
+        all integers of its own type for each integer of that activation.
     multiplier_bits : int
         Greatest bit width of the multipliers of requantizers.
     input_type : Quantizer or None
@@ -63,6 +71,7 @@ class Draft:
     """
 
     multiplier_bits: int = MAX_MULTIPLIER_BITS
+    opsets: Mapping[str, int] = field(default_factory=dict)
     input_type: Quantizer | None = None
     input: InputQuantizer | None = None
     input_given: bool = False
@@ -72,9 +81,8 @@ class Draft:
     rounded: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     lenient: bool = False
-    cache: dict[tuple[PendingLayer | QuantizedActivation, Quantizer], QuantizedActivation] = field(
-        default_factory=dict
-    )
+    functions: dict[str, tuple[QuantizedActivation, IntArray]] = field(default_factory=dict)
+    cache: dict[tuple[Value, Quantizer], QuantizedActivation] = field(default_factory=dict)
 
     def read_input(self, images: ModelInput) -> QuantizedActivation:
         """Let the network read the model's input here.
@@ -171,6 +179,13 @@ class Draft:
         self.layers.append(layer)
         shape = layer.output_shape([x.tensor.shape])
         return replace(x, layer=name, tensor=Tensor(shape, x.tensor.type))
+
+    def add_layer(self, node: str, layer: Layer) -> str:
+        """Add a layer without rounding of its own, and give its name."""
+        name = self._name(node)
+        self.layers.append(replace(layer, name=name))
+        self.units[name] = 0.0
+        return name
 
     def quantize_output(self, pending: PendingLayer) -> QuantizedActivation:
         """Give an unquantized result a type; see :func:`choose_output_quantizer`."""

@@ -15,6 +15,7 @@ from systolith.exchange.values.value import (
     Integers,
     ModelInput,
     PendingLayer,
+    PendingTable,
     QuantizedActivation,
     QuantizedConstant,
     Value,
@@ -48,6 +49,10 @@ def activation_of(value: Value, draft: Draft) -> QuantizedActivation:
             return draft.keep_whole(value)
         case ModelInput():
             return draft.read_input(value)
+        case PendingTable():
+            raise ExchangeError.of(
+                f"reads '{value.name}', which is not quantized: put a quantizer behind it"
+            )
         case Integers():
             raise ExchangeError.of("reads integers: put their DequantizeLinear before")
         case _:

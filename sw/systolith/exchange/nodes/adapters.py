@@ -6,12 +6,13 @@ from dataclasses import replace
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.functions import combine_functions
 from systolith.exchange.nodes.constants import reorder_constant
 from systolith.exchange.nodes.declarations import Handler
 from systolith.exchange.values.layouts import move_elements, shape_of
 from systolith.exchange.values.value import Constant, QuantizedConstant, Value
 
-__all__ = ["adapt_channels_last", "adapt_one_axis"]
+__all__ = ["adapt_channels_last", "adapt_functions", "adapt_one_axis"]
 
 ACROSS = {"dilations": 1, "kernel_shape": 1, "pads": 0, "strides": 1}
 """Window attributes along the inserted axis of size 1."""
@@ -54,6 +55,16 @@ def _insert_row(value: Value) -> Value:
             return replace(value, integers=kernel[:, :, None], scale=scale[:, :, None])
         case _:
             return value
+
+
+def adapt_functions(run: Handler) -> Handler:
+    """Let a handler of arithmetic also compute functions of one activation, as tables."""
+
+    def handler(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+        made = combine_functions(node, values, draft)
+        return run(node, values, draft) if made is None else made
+
+    return handler
 
 
 KERNEL = (0, 3, 1, 2)

@@ -98,7 +98,9 @@ def _add_constant(node: Node, x: Value, by: FloatArray, op: str, draft: Draft) -
     if isinstance(x, ModelInput) and x.quantizer is None:
         return _append_step(x, by, op)
     if isinstance(x, QuantizedActivation) and x.counts and by.size == 1 and not any(x.padding):
-        return replace(x, origin=x.origin + float(-by.flat[0] if op == "Sub" else by.flat[0]))
+        added = float(-by.flat[0] if op == "Sub" else by.flat[0])
+        reals = x.real_values + np.float32(added)
+        return replace(x, origin=x.origin + added, reals=reals)
     pending = affine_of(node, x, draft)
     return shift_pending(pending, channel_constants(-by if op == "Sub" else by, pending))
 
@@ -131,8 +133,9 @@ def _multiply_constant(node: Node, x: Value, by: FloatArray, op: str, draft: Dra
     if isinstance(x, ModelInput):
         x = draft.read_input(x)
     if isinstance(x, QuantizedActivation) and factor.size == 1 and factor.flat[0] > 0:
-        times = float(factor.flat[0])
-        return replace(x, scale=x.scale * times, origin=x.origin * times)
+        times, number = float(factor.flat[0]), np.float32(by.flat[0])
+        reals = x.real_values / number if op == "Div" else x.real_values * number
+        return replace(x, scale=x.scale * times, origin=x.origin * times, reals=reals)
     if isinstance(x, PendingLayer):
         return multiply_pending(x, channel_constants(factor, x))
     pending = affine_of(node, x, draft)

@@ -11,6 +11,7 @@ from onnx import helper
 from systolith.exchange.errors import ExchangeError, NodeError
 from systolith.exchange.file.model_file import Node, integer_type
 from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.functions import quantize_function
 from systolith.exchange.layers.operands import constant_of
 from systolith.exchange.layers.plain import pending_of
 from systolith.exchange.nodes.declarations import Handler
@@ -23,6 +24,7 @@ from systolith.exchange.values.value import (
     Integers,
     ModelInput,
     PendingLayer,
+    PendingTable,
     QuantizedActivation,
     Value,
 )
@@ -40,11 +42,13 @@ __all__ = [
 
 def quantize_value(
     node: Node,
-    x: ModelInput | QuantizedActivation | PendingLayer,
+    x: ModelInput | QuantizedActivation | PendingLayer | PendingTable,
     quantizer: Quantizer,
     draft: Draft,
 ) -> ModelInput | QuantizedActivation:
     """Quantize a real value; an activation that does not change is kept."""
+    if isinstance(x, PendingTable):
+        return quantize_function(x, quantizer, draft)
     if isinstance(x, ModelInput) and x.quantizer is None:
         return replace(x, quantizer=quantizer)
     if isinstance(x, ModelInput):

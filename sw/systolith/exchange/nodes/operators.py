@@ -15,6 +15,7 @@ from systolith.exchange.nodes import (
 )
 from systolith.exchange.nodes.adapters import (
     adapt_channels_last,
+    adapt_functions,
     adapt_one_axis,
 )
 from systolith.exchange.nodes.declarations import (
@@ -32,6 +33,7 @@ from systolith.exchange.nodes.declarations import (
     accept_one,
     accept_zero,
 )
+from systolith.exchange.nodes.functions import FUNCTIONS
 from systolith.exchange.nodes.integers import keep_integers
 
 __all__ = ["OPERATORS", "operator_of", "operator_rows"]
@@ -80,9 +82,11 @@ OPERATORS: Mapping[str, OnnxOperator] = {
             ),
         },
     ),
-    "Relu": OnnxOperator(arithmetic.read_relu, PART, "", integers=arithmetic.read_relu),
+    "Relu": OnnxOperator(
+        adapt_functions(arithmetic.read_relu), PART, "", integers=arithmetic.read_relu
+    ),
     "Clip": OnnxOperator(
-        arithmetic.read_clip,
+        adapt_functions(arithmetic.read_clip),
         PART,
         "constant bounds",
         "input min? max?",
@@ -90,12 +94,22 @@ OPERATORS: Mapping[str, OnnxOperator] = {
         arithmetic.read_clip,
     ),
     "Min": OnnxOperator(
-        arithmetic.read_minimum, PART, "of a constant", TWO, integers=arithmetic.read_minimum
+        adapt_functions(arithmetic.read_minimum),
+        PART,
+        "of a constant",
+        TWO,
+        integers=arithmetic.read_minimum,
     ),
     "Max": OnnxOperator(
-        arithmetic.read_maximum, PART, "of a constant", TWO, integers=arithmetic.read_maximum
+        adapt_functions(arithmetic.read_maximum),
+        PART,
+        "of a constant",
+        TWO,
+        integers=arithmetic.read_maximum,
     ),
-    "Floor": OnnxOperator(arithmetic.read_floor, PART, "before a quantizer of the same steps"),
+    "Floor": OnnxOperator(
+        adapt_functions(arithmetic.read_floor), PART, "before a quantizer of the same steps"
+    ),
     "MaxPool": OnnxOperator(
         MAX_POOL,
         "MaxPool2d",
@@ -132,15 +146,20 @@ OPERATORS: Mapping[str, OnnxOperator] = {
         },
     ),
     "Add": OnnxOperator(
-        arithmetic.read_add,
+        adapt_functions(arithmetic.read_add),
         "Add, or part of the layer before it",
         "two activations, or constants",
         TWO,
     ),
-    "Sum": OnnxOperator(arithmetic.read_add, "as Add", "of two", TWO),
-    "Sub": OnnxOperator(arithmetic.read_subtract, PART, CONSTANTS, TWO),
-    "Mul": OnnxOperator(arithmetic.read_multiply, PART, CONSTANTS, TWO),
-    "Div": OnnxOperator(arithmetic.read_divide, PART, CONSTANTS, TWO),
+    "Sum": OnnxOperator(adapt_functions(arithmetic.read_add), "as Add", "of two", TWO),
+    "Sub": OnnxOperator(adapt_functions(arithmetic.read_subtract), PART, CONSTANTS, TWO),
+    "Mul": OnnxOperator(
+        adapt_functions(arithmetic.read_multiply),
+        PART,
+        f"{CONSTANTS}; functions of one tensor",
+        TWO,
+    ),
+    "Div": OnnxOperator(adapt_functions(arithmetic.read_divide), PART, CONSTANTS, TWO),
     "Pad": OnnxOperator(
         shapes.read_pad,
         "padding of the layer after it",
@@ -207,7 +226,7 @@ OPERATORS: Mapping[str, OnnxOperator] = {
         shapes.read_dropout,
     ),
     "Cast": OnnxOperator(
-        integers.read_cast,
+        adapt_functions(integers.read_cast),
         "nothing",
         "to a type that holds the same numbers",
         "input",
@@ -325,6 +344,7 @@ OPERATORS: Mapping[str, OnnxOperator] = {
         CHANNELS_LAST_FLAG,
         Q_LINEAR_GLOBAL_AVERAGE_POOL,
     ),
+    **FUNCTIONS,
 }
 
 

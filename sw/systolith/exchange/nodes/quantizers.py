@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node, integer_type
 from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.functions import quantize_function
 from systolith.exchange.layers.operands import constant_of, is_constant
 from systolith.exchange.layers.plain import quantize_signs
 from systolith.exchange.nodes.arithmetic import read_subtract
@@ -23,6 +24,7 @@ from systolith.exchange.values.value import (
     Integers,
     ModelInput,
     PendingLayer,
+    PendingTable,
     QuantizedActivation,
     QuantizedConstant,
     Value,
@@ -68,7 +70,7 @@ def read_quant(node: Node, values: Sequence[Value], draft: Draft) -> Value:
         narrow=narrow,
         after_zero_point=True,
     )
-    assert isinstance(x, ModelInput | QuantizedActivation | PendingLayer)
+    assert isinstance(x, ModelInput | QuantizedActivation | PendingLayer | PendingTable)
     return quantize_value(node, x, quantizer, draft)
 
 
@@ -148,10 +150,12 @@ def read_quantize_linear(node: Node, values: Sequence[Value], draft: Draft) -> V
         scale, zero = _along(scale, real.shape, axis), _along(zero, real.shape, axis)
         integers = np.clip(np.rint(real / scale.astype(np.float32)) + zero, act.low, act.high)
         return Constant(values=integers.astype(dtype))
-    if not isinstance(x, ModelInput | QuantizedActivation | PendingLayer):
+    if not isinstance(x, ModelInput | QuantizedActivation | PendingLayer | PendingTable):
         raise ExchangeError.of("quantizes what is quantized already; leave one quantizer out")
     act = replace(act, zero_point=int(_single(zero, "zero points")))
     quantizer = Quantizer(scale=_single(scale, "scales"), type=act)
+    if isinstance(x, PendingTable):
+        x = quantize_function(x, quantizer, draft)
     return Integers(of=x, quantizer=quantizer, node=str(node))
 
 
@@ -294,7 +298,7 @@ def read_multi_threshold(node: Node, values: Sequence[Value], draft: Draft) -> V
     else:
         act = ActType(bits=count.bit_length(), signed=False, zero_point=zero)
         quantizer = Quantizer(scale=step, type=act, rounding="FLOOR", bounds=(0, count))
-        assert isinstance(x, ModelInput | QuantizedActivation | PendingLayer)
+        assert isinstance(x, ModelInput | QuantizedActivation | PendingLayer | PendingTable)
         result = quantize_value(node, x, quantizer, draft)
         counts = draft.read_input(result) if isinstance(result, ModelInput) else result
     return replace(counts, scale=scale, origin=scale * zero + bias, counts=True)

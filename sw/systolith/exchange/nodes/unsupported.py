@@ -20,14 +20,7 @@ LEFT_TO_HOST: Mapping[str, str] = {
 """Operators left out, with a note, at the end of a model; elsewhere they are not supported."""
 
 REWRITES: Mapping[str, str] = {
-    **LEFT_TO_HOST,
-    "HardSigmoid": "use Relu or Clip",
-    "HardSwish": "use Relu or Clip",
-    "LeakyRelu": "use Relu",
-    "PRelu": "use Relu",
-    "Elu": "use Relu",
-    "Gelu": "use Relu",
-    "Tanh": "use Clip",
+    **{op: rewrite for op, rewrite in LEFT_TO_HOST.items() if op != "Sigmoid"},
     "ConvTranspose": "use strided convolutions only",
     "Concat": "add the branches instead of putting them beside each other",
     "Upsample": "resize on the host, before the network or after it",

@@ -15,6 +15,7 @@ from systolith.exchange.values.value import (
     ModelInput,
     Move,
     PendingLayer,
+    PendingTable,
     QuantizedActivation,
     Value,
 )
@@ -55,7 +56,7 @@ def shape_of(x: Value) -> Shape | None:
             return x.places.shape
         case QuantizedActivation() | PendingLayer():
             return _padded_shape(x)
-        case Integers():
+        case Integers() | PendingTable():
             return shape_of(x.of)
         case _:
             return None
@@ -98,6 +99,10 @@ def move_elements(x: Value, by: Move) -> Value:
             return replace(x, of=of)
         case ModelInput():
             return x.move(by)
+        case PendingTable():
+            moved = move_elements(x.of, by)
+            assert isinstance(moved, QuantizedActivation)
+            return replace(x, of=moved)
         case QuantizedActivation() | PendingLayer():
             return _move_result(x, by)
         case _:

@@ -86,6 +86,16 @@ class Quantizer:
         integers = rounded.astype(np.int64) + self.type.zero_point
         return np.asarray(np.clip(integers, self.low, self.high))
 
+    def quantize_float32(self, real: NDArray[np.float32]) -> IntArray:
+        """Quantize in float32, with the operations in the order of the model's own quantizer."""
+        zero, ratio = self.type.zero_point, real / np.float32(self.scale)
+        rounded = resolve_rounding_mode(self.rounding)
+        if self.after_zero_point:
+            integers = rounded(ratio + np.float32(zero))
+        else:
+            integers = rounded(ratio).astype(np.float64) + zero
+        return np.asarray(np.clip(integers, self.low, self.high).astype(np.int64))
+
     def narrow_to(self, low: float, high: float) -> "Quantizer":
         """Use a narrower type if the bounds of real values are exactly its range."""
         first, last = self.quantize(np.array([low, high])).tolist()
@@ -200,7 +210,8 @@ class InputQuantizer:
         real = self._arrange(given.astype(np.float32))
         for step in self.steps:
             real = step.apply(real)
-        return self._quantize_float32(real.clip(np.float32(self.low), np.float32(self.high)))
+        clipped = real.clip(np.float32(self.low), np.float32(self.high))
+        return self.quantizer.quantize_float32(clipped)
 
     def is_same(self, other: "InputQuantizer") -> bool:
         """Whether another gives the same integers."""
@@ -224,21 +235,10 @@ class InputQuantizer:
         padding = np.zeros((len(images), 1), dtype=flat.dtype)
         return np.asarray(np.concatenate([flat, padding], axis=1)[:, self.places])
 
-    def _quantize_float32(self, real: NDArray[np.float32]) -> IntArray:
-        """Quantize in float32, with the operations in the order of the model's own quantizer."""
-        quantizer, zero = self.quantizer, self.quantizer.type.zero_point
-        ratio = real / np.float32(quantizer.scale)
-        rounded = resolve_rounding_mode(quantizer.rounding)
-        if quantizer.after_zero_point:
-            integers = rounded(ratio + np.float32(zero))
-        else:
-            integers = rounded(ratio).astype(np.float64) + zero
-        return np.asarray(np.clip(integers, quantizer.low, quantizer.high).astype(np.int64))
-
     def _arrange_integers(self, images: NDArray[Any], act: ActType) -> IntArray:
         """Move and clip integers; real images are quantized first."""
         if images.dtype.kind not in "iu":
-            images = self._quantize_float32(images.astype(np.float32))
+            images = self.quantizer.quantize_float32(images.astype(np.float32))
         elif images.size and (images.min() < act.low or images.max() > act.high):
             raise ExchangeError.of(
                 f"images must lie in {act.low}..{act.high}, as the file's input is {act}, "

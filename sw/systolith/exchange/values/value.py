@@ -31,6 +31,7 @@ __all__ = [
     "ModelInput",
     "Move",
     "PendingLayer",
+    "PendingTable",
     "QuantizedActivation",
     "QuantizedConstant",
     "Term",
@@ -143,6 +144,8 @@ class QuantizedActivation:
         Whether it counts thresholds. An added constant then moves `origin` and needs no layer.
     padding : tuple of int
         Zeros that the next layer adds around it: top, bottom, left, right.
+    reals : array of float32, shape (2**bits,), or None
+        Real values of all integers of the type, if the model computes them from others.
     places : array of int64 or None
         Index of each element of the file's tensor in the flattened `tensor`, in the file's shape;
         None if the file orders elements as the layer does.
@@ -155,6 +158,35 @@ class QuantizedActivation:
     places: IntArray | None = None
     origin: float = 0.0
     counts: bool = False
+    reals: NDArray[np.float32] | None = None
+
+    @property
+    def real_values(self) -> NDArray[np.float32]:
+        """Real value of each integer of the type, ascending, as DequantizeLinear computes it."""
+        if self.reals is not None:
+            return self.reals
+        act = self.tensor.type
+        steps = np.arange(act.low - act.zero_point, act.high - act.zero_point + 1)
+        reals = steps.astype(np.float32) * np.float32(self.scale)
+        return np.asarray(reals + np.float32(self.origin) if self.origin else reals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PendingTable:
+    """A function of one activation that is not quantized yet.
+
+    Attributes
+    ----------
+    name : str
+        Name of its node.
+    of : QuantizedActivation
+    reals : array of float32, shape (2**bits,)
+        Real result for each integer of the activation's type, ascending.
+    """
+
+    name: str
+    of: QuantizedActivation
+    reals: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -286,4 +318,5 @@ Value = (
     | QuantizedActivation
     | Integers
     | PendingLayer
+    | PendingTable
 )

@@ -181,18 +181,18 @@ def test_all_problems_are_told_at_once_and_nothing_that_follows_from_them(tmp_pa
     made = GraphBuilder((2, 8, 8))
     x = made.linear("x", 1.0)
     first = made.node("Conv", x, made.const(np.ones((2, 2, 3, 3))))
-    y = made.linear(made.node("Relu", made.node("Sigmoid", made.linear(first, 1.0))), 1.0)
+    y = made.linear(made.node("Relu", made.node("Hardmax", made.linear(first, 1.0))), 1.0)
     second = made.node("Conv", x, _weights(made, 2, 2, 3, 3), dilations=[2, 0])
-    z = made.linear(made.node("LeakyRelu", x), 1.0)
+    z = made.linear(made.node("LpNormalization", x), 1.0)
     path = made.save(tmp_path / "model.onnx", y, made.linear(second, 1.0), z)
     with pytest.raises(ExchangeError) as error:
         import_onnx(path)
     found = error.value.problems
     assert len(found) == 4
     assert "(Conv): its weights are float constants" in found[0]
-    assert "(Sigmoid): not supported: as last layer leave it out" in found[1]
+    assert "(Hardmax): not supported: leave it out at the end" in found[1]
     assert "has dilations [2, 0]; two numbers of 1 or more are supported" in found[2]
-    assert "(LeakyRelu): not supported: use Relu" in found[3]
+    assert "(LpNormalization): not supported: see the table" in found[3]
 
 
 @pytest.mark.parametrize("bits", [0, 25])

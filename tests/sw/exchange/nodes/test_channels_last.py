@@ -73,9 +73,9 @@ def test_vectors_are_refused(tmp_path: Path) -> None:
 
 def test_order_of_what_stands_in_for_a_problem_is_not_told(tmp_path: Path) -> None:
     made = GraphBuilder((4, 4, 2))
-    y = made.node("LeakyRelu", _conv(made, made.quant("x", 0.125), 2, 2), alpha=0.25)
+    y = made.node("LpNormalization", _conv(made, made.quant("x", 0.125), 2, 2))
     y = _conv(made, made.quant(y, 0.125), 2, 2)
     with pytest.raises(ExchangeError) as error:
         import_onnx(made.save(tmp_path / "leaky.onnx", made.quant(y, 1.0), batch=1))
     (problem,) = error.value.problems
-    assert "(LeakyRelu): not supported" in problem
+    assert "(LpNormalization): not supported" in problem

@@ -20,6 +20,7 @@ from systolith.exchange import (
     rewrite_rows,
 )
 from systolith.exchange.file.model_file import ModelFile, Node
+from systolith.exchange.nodes.functions import FUNCTIONS
 from systolith.exchange.nodes.unsupported import REWRITES
 from systolith.network import forward
 
@@ -32,21 +33,38 @@ CONSTANTS = """
     float low = {-2.5}, float high = {20.0}, float c = {0.5}, int64[2] hw = {2, 3},
     int64[8] pads = {0,0,1,0, 0,0,1,2}, int64[2] flat = {0, -1},
     float half = {0.25}, float eight = {8.0}, float four = {4.0}, float none = {0.0},
+    float[21] lut = {LUT},
     float[1,3] levels = {-0.75, 0.5, 1.75}, float[2,2,1,1] signs = {0.25,-0.5,0.75,0.0}
 """.replace("LINEAR", ",".join(str(by % 11 - 5) for by in range(96)))
+CONSTANTS = CONSTANTS.replace("LUT", ",".join(str(by * 7 % 20 - 9) for by in range(21)))
 HEAD = """
 <ir_version: 10, opset_import: ["": 21, "com.microsoft": 1, "qonnx.custom_op.general": 2]>
 case (float[N,2,4,4] x) => (float y) <CONSTANTS> {
 """
 QUANTIZED = "q = QuantizeLinear(x, s, z) a = DequantizeLinear(q, s, z) "
 REQUANTIZED = "p = QuantizeLinear(r, t, o) y = DequantizeLinear(p, t, o)"
+POSITIVE = "n = Abs(a) b = Add(n, c) "
 KERNELS = "w = DequantizeLinear(k, u, i) "
 CONV = KERNELS + "d = Conv <pads=[1,1,1,1]> (a, w, h) "
 MATRIX = "f = Flatten(a) w = DequantizeLinear(l, u, i) "
 QONNX = "qonnx.custom_op.general"
 QUANT = f'{QONNX}.Quant <signed=1, narrow=0, rounding_mode="ROUND">'
 
+FUNCTION_CASES = {
+    **{
+        name: (POSITIVE if name in ("Log", "Reciprocal", "Sqrt") else "b = Identity(a) ")
+        + f"e = {name}(b) r = Mul(e, eight) "
+        for name in FUNCTIONS
+    },
+    "Sign": "e = Sign(a) r = Add(e, a) ",
+    "Pow": "e = Mul(a, s) r = Pow(e, four) ",
+    "PRelu": "r = PRelu(a, half) ",
+    "Gather": (
+        "b = Abs(a) e = Clip(b, none, high) n = Round(e) j = Cast <to=7> (n) r = Gather(lut, j) "
+    ),
+}
 FLOAT = {
+    **FUNCTION_CASES,
     "Conv": CONV + "r = Identity(d) ",
     "Gemm": MATRIX + "r = Gemm(f, w) ",
     "MatMul": MATRIX + "r = MatMul(f, w) ",

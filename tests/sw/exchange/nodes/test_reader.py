@@ -26,9 +26,9 @@ def test_chain_of_problems_is_told_in_one_go(tmp_path: Path) -> None:
     made = GraphBuilder((4, 8, 8))
     x = made.node("Conv", made.linear("x", 0.5), made.const(np.ones((4, 4, 3, 3))), pads=[1] * 4)
     x = made.node("Conv", x, _weights(made, 4, 4, 3, 3), pads=[1] * 4)
-    x = made.node("LeakyRelu", made.linear(x, 0.5))
+    x = made.node("Hardmax", made.linear(x, 0.5))
     x = made.node("Conv", made.linear(x, 0.5), _weights(made, 4, 2, 3, 3), group=2)
-    x = made.node("Selu", x)
+    x = made.node("LpNormalization", x)
     x = made.linear(made.node("Relu", x), 0.5)
     x = made.node("Conv", x, _weights(made, 4, 4, 5, 5), dilations=[0, 1])
     x = made.node("MatMul", made.linear(x, 0.5), _weights(made, 4, 4))
@@ -36,8 +36,8 @@ def test_chain_of_problems_is_told_in_one_go(tmp_path: Path) -> None:
     words = [
         "(Conv): its weights are float constants",
         "(Conv): its input comes from 'Conv_2' without being quantized: put a quantizer",
-        "(LeakyRelu): not supported: use Relu",
-        "(Selu): not supported",
+        "(Hardmax): not supported: leave it out at the end",
+        "(LpNormalization): not supported",
         "(Conv): has dilations [0, 1]",
         "(MatMul): reads images (4, 6, 2); vectors are supported",
     ]
@@ -48,14 +48,17 @@ def test_chain_of_problems_is_told_in_one_go(tmp_path: Path) -> None:
 
 def test_what_only_follows_is_not_told(tmp_path: Path) -> None:
     made = GraphBuilder((4, 8, 8))
-    x = made.node("LeakyRelu", made.linear("x", 0.5))
+    x = made.node("Hardmax", made.linear("x", 0.5))
     # Scales and zero points of what is not known cannot be wrong.
     x = made.linear(made.node("Relu", made.linear(x, 1e-9, 7)), 1e3, 0)
     x = made.node("Conv", x, _weights(made, 4, 4, 3, 3))
     x = made.node("Flatten", made.linear(x, 1e-3))
     y = made.node("Gemm", x, _weights(made, 144, 4))
     assert _problems(made, y, tmp_path) == (
-        "node 'LeakyRelu_2' (LeakyRelu): not supported: use Relu",
+        (
+            "node 'Hardmax_2' (Hardmax): not supported: leave it out at the end: the host finds "
+            "the greatest logit"
+        ),
     )
 
 
