@@ -171,7 +171,7 @@ def _prunings(share: float) -> Mapping[str, FilterPruning]:
         ),
         "taylor": TaylorPruning(keep=budget),
         "gdp": GDPPruning(keep=budget),
-        "gdp-not-per-mac": GDPPruning(keep=budget, per_cost=False),
+        "gdp-not-per-cost": GDPPruning(keep=budget, per_cost=False),
         "dpp-filters": DPPFilterPruning(keep=budget),
     }
 
@@ -189,7 +189,7 @@ TRIALS: Mapping[str, Trial] = {
         for share in SHARES
     },
     "gdp-reconstructed-12%": partial(reconstruct_filters_of_gdp, share=SHARES[0]),
-    "taylor-per-mac-reconstructed-12%": partial(reconstruct_filters_of_taylor, share=SHARES[0]),
+    "taylor-per-cost-reconstructed-12%": partial(reconstruct_filters_of_taylor, share=SHARES[0]),
     **{
         f"wrong-{'frozen' if frozen else 'gdp'}-{algorithm.value}": partial(
             correct_wrong_masks, algorithm=algorithm, frozen=frozen

@@ -33,15 +33,15 @@ FILTER_METHODS = {
     "LAMP": "lamp",
     "scales of batch norms": "bn-scale",
     "Taylor gates": "taylor",
-    "GDP per MAC": "gdp",
-    "GDP, not per MAC": "gdp-not-per-mac",
+    "GDP per cost": "gdp",
+    "GDP, not per cost": "gdp-not-per-cost",
     "random, as many in each layer as GDP keeps": "random-as-gdp",
     "DPP of filters, the same share of each layer": "dpp-filters",
     "random, layers reconstructed": "random-reconstructed",
     "L1, layers reconstructed": "l1-reconstructed",
     "FPGM, layers reconstructed": "fpgm-reconstructed",
     "scales of batch norms, layers reconstructed": "bn-scale-reconstructed",
-    "Taylor scores per MAC, layers reconstructed": "taylor-per-mac-reconstructed",
+    "Taylor scores per cost, layers reconstructed": "taylor-per-cost-reconstructed",
     "GDP for 4 epochs, then layers of the dense network reconstructed": "gdp-reconstructed",
 }
 PATTERN_WAYS = {

@@ -119,7 +119,7 @@ def _output_problems(model: nn.Module, data: Dataset, experiment: Experiment) ->
         logits = _outputs(model.eval(), images)
     if isinstance(logits, Tensor) and logits.ndim == 2:
         yield from output_problems(
-            logits, data.test_labels, f"test labels of data set '{data.name}'"
+            logits, len(logits), data.test_labels, f"test labels of data set '{data.name}'"
         )
         yield from _scale_problems(model, images, logits, experiment)
 

@@ -18,7 +18,7 @@ from systolith.prune import (
     prune_by_ensembles,
 )
 from systolith.prune.posttraining import reconstruct_masked_consumers_
-from systolith.prune.search import FEWEST_MASKS
+from systolith.prune.search.rounds import warn_of_few_masks
 
 __all__ = ["choose_by_ensembles", "split_epochs", "warn_of_weak_ensembles"]
 
@@ -36,10 +36,6 @@ def choose_by_ensembles(
 ) -> FilterMasks:
     """Remove filters in rounds, and train after all but the last, which is left to the caller."""
     state = trainer.load_search(phase)
-    units = sum(group.size for group in groups if group.removable)
-    ensemble = LinearFilterEnsemble()
-    if pruning.members is not None:
-        ensemble = LinearFilterEnsemble(per_unit=max(pruning.members / units, 1.0))
     total = trainer.prune_epochs(pruning)
     _warn_of_few_epochs(total, pruning)
     epochs = split_epochs(total, pruning.rounds)
@@ -70,7 +66,7 @@ def choose_by_ensembles(
         budget,
         groups=groups,
         rounds=pruning.rounds,
-        ensemble=ensemble,
+        ensemble=_make_ensemble(groups, pruning),
         seed=trainer.recipe.seed,
         retrain=retrain,
         save=lambda state: trainer.save_search(phase, state),
@@ -97,13 +93,18 @@ def warn_of_weak_ensembles(
 ) -> None:
     """Warn, before any training, of too few masked networks or too few epochs."""
     units = sum(group.size for group in groups if group.removable)
-    if pruning.members is not None and pruning.members < FEWEST_MASKS * units:
-        warnings.warn(
-            f"prune: lfe needs members of at least {FEWEST_MASKS * units}, {FEWEST_MASKS} for each "
-            f"of {units} filters, got {pruning.members}",
-            stacklevel=4,
-        )
+    warn_of_few_masks(_make_ensemble(groups, pruning), units)
     _warn_of_few_epochs(trainer.prune_epochs(pruning), pruning)
+
+
+def _make_ensemble(
+    groups: Sequence[ChannelGroup], pruning: EnsemblePruning
+) -> LinearFilterEnsemble:
+    """Make an ensemble with the wanted members, but with one for each unit at least."""
+    if pruning.members is None:
+        return LinearFilterEnsemble()
+    units = sum(group.size for group in groups if group.removable)
+    return LinearFilterEnsemble(per_unit=max(pruning.members / max(units, 1), 1.0))
 
 
 def _warn_of_few_epochs(epochs: int, pruning: EnsemblePruning) -> None:

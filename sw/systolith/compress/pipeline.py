@@ -126,7 +126,9 @@ def prune_model(model: nn.Module, trainer: Trainer, prunings: Sequence[Pruning])
     """
     check_arguments(model=model, trainer=trainer, prunings=prunings)
     PruneError.raise_if_any(sequence_problems(prunings))
-    TrainingError.raise_if_any(trainer.probe(model, prunings).problems)
+    before = [pruning for pruning in prunings if not _is_joint(pruning)]
+    probe = trainer.probe(model, before, trains_float=False, quantizes=False)
+    TrainingError.raise_if_any(probe.problems)
     trainer = trainer.taught_by(model)
     home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     with trainer.recipe.placing(model):
@@ -216,11 +218,12 @@ def quantize_model(
     check_arguments(
         pruned=pruned, trainer=trainer, bits=bits, prunings=prunings, post_training=post_training
     )
-    TrainingError.raise_if_any(trainer.probe(pruned.model, prunings).problems)
+    joint = next((pruning for pruning in prunings if _is_joint(pruning)), None)
+    probe = trainer.probe(pruned.model, [joint] if joint else [], trains_float=False)
+    TrainingError.raise_if_any(probe.problems)
     trainer = trainer.taught_by(pruned.model)
     recipe, images = trainer.recipe, trainer.data.calibration_images
     config, rate = pruned.config(bits or QuantConfig()), recipe.quantize_learning_rate
-    joint = next((pruning for pruning in prunings if _is_joint(pruning)), None)
     if joint is None:
         quantized = prepare(pruned.model, images, config, pruned.masks)
         if post_training is None:

@@ -34,6 +34,7 @@ from systolith.train import (
     load_state,
     save_state,
 )
+from systolith.train.devices import float64_problems
 from systolith.train.probe import TrainingProbe, probe_training
 from systolith.train.settings import setting_problems
 
@@ -85,19 +86,48 @@ class Trainer:
         files = {"progress": self.progress, "checkpoint": self.checkpoint}
         TrainingError.raise_if_any([*problems, *setting_problems(files)])
 
-    def probe(self, model: nn.Module, prunings: Sequence[Pruning]) -> TrainingProbe:
-        """Find what training will refuse, in any phase."""
+    def probe(
+        self,
+        model: nn.Module,
+        prunings: Sequence[Pruning],
+        *,
+        trains_float: bool = True,
+        quantizes: bool = True,
+    ) -> TrainingProbe:
+        """Find what training will refuse.
+
+        Parameters
+        ----------
+        model : nn.Module
+        prunings : sequence of Pruning
+            Methods that are about to train.
+        trains_float, quantizes : bool
+            Whether these phases are about to train, too.
+        """
         recipe = self.recipe.taught_by(model)
-        epochs = [recipe.float_epochs, recipe.quantize_epochs]
+        epochs = [recipe.float_epochs] if trains_float else []
+        epochs += [recipe.quantize_epochs] if quantizes else []
         for pruning in prunings:
             epochs += [self.prune_epochs(pruning), pruning.finetune_epochs]
         probe = probe_training(model, self.data, recipe.settings, steps=any(epochs))
-        own = (
+        own = [
             f"{pruning.method}: {problem}"
             for pruning in prunings
             for problem in setting_problems(_given_settings(pruning))
-        )
+        ]
+        if prunings or (quantizes and recipe.quantize_epochs):
+            own += float64_problems(recipe.device)
         return replace(probe, problems=(*probe.problems, *own))
+
+    def without_problems(self) -> "Trainer":
+        """Return the trainer with the default of each setting of the recipe that is wrong."""
+        defaults = Recipe().settings
+        changes = {
+            name: defaults[name]
+            for name, value in self.recipe.settings.items()
+            if any(setting_problems({name: value}))
+        }
+        return replace(self, recipe=replace(self.recipe, **changes))
 
     def checkpoint_path(self, name: str) -> Path | None:
         """Return the path of a file of unfinished work; None without a checkpoint."""

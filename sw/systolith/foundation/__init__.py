@@ -9,7 +9,13 @@ from systolith.foundation.journal import (
     Silent,
     open_log,
 )
-from systolith.foundation.kinds import is_number, is_whole, kind_problems, show_value
+from systolith.foundation.kinds import (
+    is_number,
+    is_whole,
+    kind_problems,
+    plain_number,
+    show_value,
+)
 from systolith.foundation.problems import (
     MissingError,
     ProblemCollector,
@@ -37,6 +43,7 @@ __all__ = [
     "listed",
     "no_progress",
     "open_log",
+    "plain_number",
     "replacing",
     "show_value",
     "spare_folder",

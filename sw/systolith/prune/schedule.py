@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from systolith.network import Dense, KOutOfN, Pattern, PerNeuron, WeightShape
 from systolith.prune.errors import PruneError
@@ -10,6 +10,7 @@ from systolith.prune.errors import PruneError
 __all__ = ["Cubic", "OneShot", "Schedule"]
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """The sequence of patterns from dense to the final one."""
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from hashlib import blake2b
+from numbers import Number
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -90,7 +91,7 @@ def _call(name: str, arguments: Mapping[str, Any]) -> str:
 
 def _describe(value: Any) -> str:
     match value:
-        case None | bool() | int() | float() | str() | Pattern():
+        case None | bool() | Number() | str() | Pattern():
             return str(value)
         case Enum():
             return value.name

@@ -8,7 +8,7 @@ from torch import Tensor, fx
 __all__ = ["AliasMap", "changed_through_a_view"]
 
 _Place = tuple[int, int, tuple[int, ...], tuple[int, ...]]
-"""Address of the storage, offset, shape, strides."""
+"""Address of the storage, offset, shape, strides; of a tensor without storage, its identity."""
 
 
 def changed_through_a_view(changer: object) -> None:
@@ -88,7 +88,10 @@ class AliasMap:
 def _place(tensor: Tensor) -> _Place:
     if tensor.layout is not torch.strided or tensor.device.type == "meta":
         return id(tensor), 0, (), ()
-    address = tensor.untyped_storage().data_ptr()
+    try:
+        address = tensor.untyped_storage().data_ptr()
+    except RuntimeError:  # a subclass that holds its values in other tensors
+        return id(tensor), 0, (), ()
     return address, int(tensor.storage_offset()), tuple(tensor.shape), tensor.stride()
 
 

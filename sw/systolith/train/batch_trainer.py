@@ -6,10 +6,9 @@ from math import isfinite
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
-from systolith.prune import Sparsifier
 from systolith.train.batches import Batch
+from systolith.train.checkpoint import TrainingState
 from systolith.train.errors import DivergedError
 from systolith.train.objectives import TrainingObjective
 from systolith.train.optimizers import anneal
@@ -26,18 +25,15 @@ class BatchTrainer:
 
     Parameters
     ----------
-    model, optimizer, sparsifier, average
-        Changed by each step.
+    state : TrainingState
+        Its model, optimizer, sparsifier and average are changed by each step.
     taught : TeacherLogits, optional
         Logits of the teacher; None without one.
     objective, teacher, precision, learning_rate, warmup, clip_norm, phase
         See :func:`fit`.
     """
 
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    sparsifier: Sparsifier | None
-    average: AveragedModel | None
+    state: TrainingState
     objective: TrainingObjective
     teacher: Teacher | None
     taught: TeacherLogits | None
@@ -63,11 +59,12 @@ class BatchTrainer:
         DivergedError
             If the loss is not finite.
         """
-        for group in self.optimizer.param_groups:
+        model, optimizer = self.state.model, self.state.optimizer
+        for group in optimizer.param_groups:
             group["lr"] = self.learning_rate * anneal(elapsed, self.warmup)
-        self.optimizer.zero_grad()
-        sparsifier = self.sparsifier
-        with nullcontext() if sparsifier is None else sparsifier.step(self.model, elapsed):
+        optimizer.zero_grad()
+        sparsifier = self.state.sparsifier
+        with nullcontext() if sparsifier is None else sparsifier.step(model, elapsed):
             logits = self._run(batch)
             total = self.objective(logits, batch.labels)
             if self.teacher is not None and self.taught is not None:
@@ -77,15 +74,15 @@ class BatchTrainer:
         if not isfinite(loss):
             raise DivergedError(self.phase, epoch, loss, self.learning_rate)
         if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.model)
+            nn.utils.clip_grad_norm_(model.parameters(), self.clip_norm)
+        optimizer.step()
+        if self.state.average is not None:
+            self.state.average.update_parameters(model)
         return loss, int((logits.argmax(1) == batch.classes).sum())
 
     def _run(self, batch: Batch) -> Tensor:
         """Return the logits of a batch in float32."""
         with self.precision.autocast(batch.images.device):
             images = batch.images.contiguous(memory_format=self.precision.memory_format)
-            logits: Tensor = self.model(images)
+            logits: Tensor = self.state.model(images)
         return logits.float()

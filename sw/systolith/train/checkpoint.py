@@ -63,7 +63,7 @@ class TrainingState:
             "average": {} if self.average is None else self.average.state_dict(),
             "generator": self.generator.get_state(),
             "random": torch.get_rng_state(),
-            "random_gpu": torch.cuda.get_rng_state(self.device) if self._on_gpu else None,
+            "random_by_gpu": _read_gpu_state(self.device),
         }
         save_state(content, path)
 
@@ -92,13 +92,8 @@ class TrainingState:
             self.average.load_state_dict(content["average"])
         self.generator.set_state(content["generator"])
         torch.set_rng_state(content["random"])
-        if self._on_gpu:
-            torch.cuda.set_rng_state(content["random_gpu"], self.device)
+        _write_gpu_state(self.device, content.get("random_by_gpu", {}))
         return int(content["epochs_done"])
-
-    @property
-    def _on_gpu(self) -> bool:
-        return self.device.type == "cuda"
 
 
 def load_state(path: Path) -> dict[str, Any]:
@@ -154,6 +149,25 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         places.add(place)
     with replacing(path) as temporary:
         save_file(contiguous, temporary)
+
+
+def _read_gpu_state(device: torch.device) -> dict[str, Tensor]:
+    """Return the state of a GPU's random numbers by type of device; empty for other devices."""
+    match device.type:
+        case "cuda":
+            return {"cuda": torch.cuda.get_rng_state(device)}
+        case "mps":
+            return {"mps": torch.mps.get_rng_state()}
+    return {}
+
+
+def _write_gpu_state(device: torch.device, states: Mapping[str, Tensor]) -> None:
+    """Continue the random numbers of a GPU, if training continues on one of the same type."""
+    match device.type:
+        case "cuda" if "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], device)
+        case "mps" if "mps" in states:
+            torch.mps.set_rng_state(states["mps"])
 
 
 def _other_tensors(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from systolith.train.errors import TrainingError
 
-__all__ = ["DEVICES", "device_problems", "find_device", "placed_on"]
+__all__ = ["DEVICES", "device_problems", "find_device", "float64_problems", "placed_on"]
 
 CPU = torch.device("cpu")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -32,11 +32,22 @@ def find_device(name: str) -> torch.device:
 
 def device_problems(name: Any) -> Iterator[str]:
     """Yield why a model cannot be trained on the device of this name."""
+    present = ["cpu", *_find_gpus()]
     if name not in DEVICES:
         yield f"device must be one of {', '.join(DEVICES)}, got {name!r}"
-    elif name not in ("auto", "cpu", *(gpus := _find_gpus())):
-        present = ", ".join(["cpu", *gpus])
-        yield f"device '{name}' must be one that PyTorch finds here, which are {present}"
+    elif name not in ("auto", *present):
+        yield (
+            f"device '{name}' must be one that PyTorch finds here, which are {', '.join(present)}"
+        )
+
+
+def float64_problems(name: Any) -> Iterator[str]:
+    """Yield why a device of this name, which may be wrong, cannot prune and train quantized."""
+    if not any(device_problems(name)) and find_device(name).type == "mps":
+        yield (
+            "pruning and quantized training need a device with float64, which 'mps' has not; "
+            "give device='cpu'"
+        )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A compact training loop for data sets in memory."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from time import monotonic
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.data import Augment, Dataset, MixingAugment
-from systolith.foundation import kind_problems, no_progress, show_value
+from systolith.foundation import kind_problems, no_progress, plain_number, show_value
 from systolith.prune import FilterSparsifier, Sparsifier, WeightSparsifier, describe_sparsifier
 from systolith.trace import evaluating
 from systolith.train.averaging import average_weights, take_average_
@@ -135,6 +135,9 @@ def fit(
     TrainingError.raise_if_any(probe.problems)
     for warning in probe.warnings:
         warnings.warn(warning, stacklevel=2)
+    # Checkpoints hold plain numbers only, not those of NumPy.
+    epochs, batch_size, seed = int(epochs), int(batch_size), int(seed)
+    learning_rate, warmup, weight_decay = map(float, (learning_rate, warmup, weight_decay))
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     state = TrainingState(
         model=model,
@@ -148,10 +151,7 @@ def fit(
     model.train()
     precision.arrange_(model)
     trainer = BatchTrainer(
-        model=model,
-        optimizer=state.optimizer,
-        sparsifier=sparsifier,
-        average=state.average,
+        state=state,
         objective=objective,
         teacher=teacher,
         taught=teacher.prepare(data, augment, precision, device) if teacher and epochs else None,
@@ -161,17 +161,16 @@ def fit(
         clip_norm=clip_norm,
         phase=phase,
     )
-
-    def draw() -> Iterator[Batch]:
-        return draw_batches(data, batch_size, augment, state.generator, device, probe.classes)
-
     steps = -(-len(data.train_images) // batch_size)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         first = state.load(checkpoint) if checkpoint and checkpoint.exists() else 0
         report = _Reporter(trainer, progress, first, epochs, steps)
         for epoch in range(first, epochs):
-            _train_epoch(trainer, draw(), epoch, report)
+            batches = draw_batches(
+                data, batch_size, augment, state.generator, device, probe.classes
+            )
+            _train_epoch(trainer, batches, epoch, report)
             if checkpoint is not None:
                 state.save(checkpoint, epoch + 1)
     if state.average is not None:
@@ -182,8 +181,9 @@ def fit(
 def _describe(settings: Mapping[str, Any], images: int) -> dict[str, Any]:
     """Write the settings as plain values, which checkpoints compare."""
     teacher, sparsifier = settings["teacher"], settings["sparsifier"]
+    plain = {name: plain_number(value) for name, value in settings.items()}
     return {
-        **settings,
+        **plain,
         "images": images,
         "algorithm": settings["algorithm"].value,
         "precision": settings["precision"].value,
@@ -235,18 +235,18 @@ class _Reporter:
                 steps=self.steps,
                 loss=loss,
                 accuracy=accuracy,
-                density=_density(trainer.sparsifier, trainer.model),
+                density=_density(trainer.state),
                 seconds_left=(now - self._start) * (total / done - 1),
             )
         )
 
 
-def _density(sparsifier: Sparsifier | None, model: nn.Module) -> float:
-    match sparsifier:
-        case WeightSparsifier():
-            return sparsifier.masks(model).density
-        case FilterSparsifier():
-            return sparsifier.filters(model).density
+def _density(state: TrainingState) -> float:
+    match state.sparsifier:
+        case WeightSparsifier() as sparsifier:
+            return sparsifier.masks(state.model).density
+        case FilterSparsifier() as sparsifier:
+            return sparsifier.filters(state.model).density
         case _:
             return 1.0
 
@@ -260,31 +260,43 @@ def evaluate(
     Parameters
     ----------
     classifier : nn.Module or callable
-        Maps images to logits, shape (N, classes), of any type; a module runs in evaluation mode.
+        Maps images to logits, shape (N, classes), of any type. A module runs in evaluation mode.
         For integers, pass ``IntegerModel(...).logits``. Ties go to the lower class.
     images : Tensor, shape (N, C, H, W)
-    labels : Tensor of int64, shape (N,)
+    labels : Tensor of integers, shape (N,)
 
     Raises
     ------
     TrainingError
-        If there are no images, numbers of images and labels differ, or a label has no output.
+        If there are no images, they do not fit the module, there is not one label for each, or a
+        label has no output.
     """
     tensors = (("images", images), ("labels", labels))
     problems = [text for name, value in tensors for text in kind_problems(name, value, Tensor)]
     if isinstance(classifier, type) or not callable(classifier):
         problems.append(f"classifier must be a Module or a function, got {show_value(classifier)}")
     TrainingError.raise_if_any(problems)
-    if not len(images) or len(images) != len(labels):
-        raise TrainingError(
-            [f"evaluation needs images and as many labels, got {len(images)} and {len(labels)}"]
-        )
-    mode = evaluating(classifier) if isinstance(classifier, nn.Module) else nullcontext()
-    predictions: list[Tensor] = []
-    with mode:
-        for batch in torch.split(images, EVALUATION_BATCH):
-            logits = classifier(batch)
-            if not predictions:
-                TrainingError.raise_if_any(output_problems(logits, labels, "labels"))
-            predictions.append(logits.argmax(1))
-    return float((torch.cat(predictions) == labels).double().mean())
+    if not len(images) or labels.shape != images.shape[:1] or labels.is_floating_point():
+        shapes = f"{tuple(images.shape)} and {labels.dtype} labels of {tuple(labels.shape)}"
+        problem = f"evaluation needs images and a whole number for each, got images of {shapes}"
+        raise TrainingError([problem])
+    right = 0
+    with evaluating(classifier) if isinstance(classifier, nn.Module) else nullcontext():
+        parts = (tensor.split(EVALUATION_BATCH) for tensor in (images, labels))
+        for batch, wanted in zip(*parts, strict=True):
+            logits = _classify(classifier, batch)
+            TrainingError.raise_if_any(output_problems(logits, len(batch), labels, "labels"))
+            right += int((logits.argmax(1) == wanted).sum())
+    return right / len(images)
+
+
+def _classify(classifier: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Run a classifier; name images that do not fit a module."""
+    try:
+        return classifier(images)
+    except Exception as error:  # the model's code may raise anything
+        if not isinstance(classifier, nn.Module):
+            raise
+        reason = str(error) or type(error).__name__
+        problem = f"{images.dtype} images of shape {tuple(images.shape)} do not fit the model"
+        raise TrainingError([f"{problem}: {reason}"]) from error

@@ -5,6 +5,7 @@ from enum import Enum
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 __all__ = ["Precision", "weight_problems"]
 
@@ -39,7 +40,9 @@ class Precision(Enum):
 
 
 def weight_problems(model: nn.Module, what: str) -> Iterator[str]:
-    """Yield why the parameters of a model cannot be trained, or cannot teach: type and values.
+    """Yield why a model cannot be trained, or cannot teach: types and values of its weights.
+
+    Means and variances of batch norms count as weights. Lazy modules have none yet.
 
     Parameters
     ----------
@@ -47,13 +50,22 @@ def weight_problems(model: nn.Module, what: str) -> Iterator[str]:
     what : str
         Name of the model in messages.
     """
-    real = {name: p for name, p in model.named_parameters() if p.is_floating_point()}
-    if wrong := [name for name, p in real.items() if p.dtype is not torch.float32]:
+    statistics = (
+        (name, tensor)
+        for name, tensor in model.named_buffers()
+        if name.rpartition(".")[2] in ("running_mean", "running_var")
+    )
+    real = {
+        name: tensor
+        for name, tensor in (*model.named_parameters(), *statistics)
+        if not is_lazy(tensor) and tensor.is_floating_point()
+    }
+    if wrong := [name for name, tensor in real.items() if tensor.dtype is not torch.float32]:
         yield (
             f"weights of {what} must be float32, but {_list_names(wrong)} has "
             f"{real[wrong[0]].dtype}: call its float()"
         )
-    elif broken := [name for name, p in real.items() if not p.isfinite().all()]:
+    elif broken := [name for name, tensor in real.items() if not tensor.isfinite().all()]:
         names = _list_names(broken)
         yield f"weights of {what} must be finite, but {names} has NaN or infinite values"
 

@@ -1,6 +1,6 @@
 """What a training will refuse, found before its first step."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from systolith.data import Dataset, augment_warnings
-from systolith.foundation import kind_problems
+from systolith.foundation import is_whole, kind_problems
 from systolith.trace import evaluating
 from systolith.train.precision import weight_problems
 from systolith.train.settings import setting_problems
@@ -65,25 +65,27 @@ def probe_training(
     if not isinstance(model, nn.Module) or not isinstance(data, Dataset):
         return TrainingProbe(problems=tuple(problems))
     if not steps:
-        problems += [] if len(data.train_images) else image_problems(data)
+        if not len(data.train_images):
+            problems += image_problems(data)
         return TrainingProbe(problems=tuple(problems))
     problems += [*image_problems(data), *_parameter_problems(model, settings)]
     warnings = tuple(augment_warnings(settings.get("augment"), data.input_shape))
     if not data.train_images.numel():
         return TrainingProbe(problems=tuple(problems), warnings=warnings)
-    single: list[str] = []
+    single: dict[str, None] = {}
+    images = _first_images(model, data)
     try:
         with evaluating(model), _noting_single_values(model, single):
-            outputs = model(_first_images(model, data))
+            outputs = model(images)
     except Exception as error:  # the model's code may raise anything
         shape, reason = tuple(data.train_images.shape), str(error) or type(error).__name__
         problems.append(f"images of shape {shape} do not fit the model: {reason}")
         return TrainingProbe(problems=tuple(problems), warnings=warnings)
     what = f"training labels of data set '{data.name}'"
-    wrong = list(output_problems(outputs, data.train_labels, what))
+    wrong = list(output_problems(outputs, len(images), data.train_labels, what))
     classes = 0 if wrong else int(outputs.shape[1])
     if not wrong:
-        wrong += _teacher_problems(model, data, settings.get("teacher"), classes)
+        wrong += _teacher_problems(model, images, settings.get("teacher"), classes)
     wrong += _batch_problems(len(data.train_images), settings.get("batch_size"), single)
     return TrainingProbe(problems=(*problems, *wrong), warnings=warnings, classes=classes)
 
@@ -106,13 +108,15 @@ def image_problems(data: Dataset, part: str = "training") -> Iterator[str]:
         yield f"{part} images of data set '{data.name}' must be finite, got NaN or infinite pixels"
 
 
-def output_problems(outputs: Any, labels: Tensor, what: str) -> Iterator[str]:
+def output_problems(outputs: Any, images: int, labels: Tensor, what: str) -> Iterator[str]:
     """Yield each reason why outputs are no logits for labels.
 
     Parameters
     ----------
     outputs : Any
-        Outputs of a model; they must be a tensor of shape (N, classes).
+        Outputs of a model; they must be a tensor of shape (images, classes).
+    images : int
+        Images that the model was given.
     labels : Tensor of int64, shape (N,)
     what : str
         Name of the labels in messages.
@@ -122,6 +126,8 @@ def output_problems(outputs: Any, labels: Tensor, what: str) -> Iterator[str]:
         shape = tuple(outputs.shape) if is_tensor else type(outputs).__name__
         after = "; flatten before returning" if is_tensor and outputs.ndim > 2 else ""
         yield f"a classifier must give logits of shape (N, classes), got {shape}{after}"
+    elif len(outputs) != images:
+        yield f"a classifier must give one row of logits per image, got {len(outputs)} for {images}"
     elif len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < outputs.shape[1]:
         least, most, classes = int(labels.min()), int(labels.max()), outputs.shape[1]
         hint = "; classes count from 0" if (least, most) == (1, classes) else ""
@@ -143,38 +149,42 @@ def _first_images(model: nn.Module, data: Dataset) -> Tensor:
 
 
 @contextmanager
-def _noting_single_values(model: nn.Module, names: list[str]) -> Iterator[None]:
-    """Note batch norms that see one value of each channel of an image."""
-
-    def look(name: str, channels: int, given: Tensor) -> None:
-        if given.numel() == len(given) * channels:
-            names.append(name)
-
+def _noting_single_values(model: nn.Module, names: dict[str, None]) -> Iterator[None]:
+    """Note batch norms that will train on one value of each channel of an image."""
+    model.train()  # which a model may override, to keep batch norms as they are
+    trained = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm) and (module.training or module.running_mean is None)
+    }
+    model.eval()
     with ExitStack() as hooks:
-        for name, module in model.named_modules():
-            if isinstance(module, _BatchNorm) and module.track_running_stats:
+        for name, module in trained.items():
 
-                def before(m: nn.Module, given: tuple[Tensor, ...], name: str = name) -> None:
-                    assert isinstance(m, _BatchNorm)
-                    look(name, m.num_features, given[0])
+            def before(m: nn.Module, args: Any, kwargs: Any, name: str = name) -> None:
+                assert isinstance(m, _BatchNorm)
+                given: Tensor = args[0] if args else kwargs["input"]
+                if given.numel() == len(given) * m.num_features:
+                    names[name] = None
 
-                hooks.enter_context(module.register_forward_pre_hook(before))
+            hooks.enter_context(module.register_forward_pre_hook(before, with_kwargs=True))
         yield
 
 
-def _teacher_problems(model: nn.Module, data: Dataset, teacher: Any, classes: int) -> Iterator[str]:
+def _teacher_problems(
+    model: nn.Module, images: Tensor, teacher: Any, classes: int
+) -> Iterator[str]:
     if isinstance(teacher, DenseTeacher):
         teacher = teacher.of(model)
     if isinstance(teacher, Teacher):
-        yield from teacher.problems(_first_images(model, data), classes)
+        yield from teacher.problems(images, classes)
 
 
-def _batch_problems(images: int, batch_size: Any, single: list[str]) -> Iterator[str]:
+def _batch_problems(images: int, batch_size: Any, single: Iterable[str]) -> Iterator[str]:
     """Find a last batch whose batch norms would average one value."""
-    if not isinstance(batch_size, int) or batch_size < 1 or not single:
-        return
-    if (images % batch_size or batch_size) == 1 or images == 1:
+    names = ", ".join(f"'{name}'" for name in single)
+    if names and is_whole(batch_size) and batch_size > 0 and 1 in (batch_size, images % batch_size):
         yield (
-            f"batch_size {batch_size} leaves a last batch of 1 image of {images}, whose "
-            f"{', '.join(single)} would be the mean of one value each; give another batch_size"
+            f"batch_size {batch_size} leaves a last batch of 1 image of {images}, in which batch "
+            f"norms normalize one value of each channel: {names}; give another batch_size"
         )

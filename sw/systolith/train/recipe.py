@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from systolith.data import Augment, Dataset, MixingAugment
-from systolith.foundation import kind_problems, no_progress
+from systolith.foundation import kind_problems, no_progress, plain_number
 from systolith.train.devices import find_device, placed_on
 from systolith.train.errors import TrainingError
 from systolith.train.fit import fit
@@ -74,6 +74,10 @@ class Recipe:
     clip_norm: float | None = None
     seed: int = 0
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, value in self.settings.items():
+            object.__setattr__(self, name, plain_number(value))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -82,7 +82,11 @@ _RULES: Mapping[str, _Rule] = {
     ),
     "ema": _Rule("a number", is_number, *_BELOW_ONE, optional=True),
     "clip_norm": _Rule("a number", is_number, "be positive", _is_positive, optional=True),
-    "sparsifier": _Rule("a Sparsifier", _is_sparsifier, optional=True),
+    "sparsifier": _Rule(
+        "a Sparsifier (with settings, step, state_dict and load_state_dict)",
+        _is_sparsifier,
+        optional=True,
+    ),
     "seed": _Rule(
         "a whole number",
         is_whole,

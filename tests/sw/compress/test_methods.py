@@ -1,8 +1,12 @@
 """Configurations refuse what contradicts itself, before any training."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from systolith.compress import (
+    DJPQPruning,
     DPPPruning,
     EnsemblePruning,
     GDPPruning,
@@ -10,6 +14,8 @@ from systolith.compress import (
     OBSPruning,
     ParticlePruning,
     PatternChoice,
+    Pruning,
+    SPPPruning,
     SRSTEPruning,
     Trainer,
     check_prunings,
@@ -19,7 +25,7 @@ from systolith.compress import (
 from systolith.data import load_digits
 from systolith.models import DigitsCNN
 from systolith.network import KOutOfN, Pattern
-from systolith.prune import PruneError
+from systolith.prune import Cubic, PruneError
 
 
 def test_contradictions_are_refused() -> None:
@@ -42,9 +48,42 @@ def test_holding_out_every_image_is_refused() -> None:
 
 def test_few_masked_networks_are_warned_of_before_training() -> None:
     prunings = [EnsemblePruning(keep=0.5, members=100)]
-    message = r"^prune: lfe needs members of at least 240, 3 for each of 80 filters, got 100$"
+    message = "^an ensemble needs at least 240 masked networks, 3 for each of 80 units, .* got 100$"
     with pytest.warns(UserWarning, match=message):
         check_prunings(DigitsCNN(), load_digits(), prunings)
+
+
+WRONG: list[tuple[type[Pruning], dict[str, Any], str]] = [
+    (GDPPruning, {"keep": "half"}, "keep .* a float or MacBudget or ParameterBudget, got 'half'"),
+    (
+        SPPPruning,
+        {"patterns": None},
+        "patterns .* a Sequence or .* PatternChoice, got None",
+    ),
+    (SRSTEPruning, {"patterns": {}, "schedule": 3}, "schedule .* a Schedule, got 3"),
+    (SRSTEPruning, {"patterns": {}, "joint": 1}, "joint .* a bool, got 1"),
+    (EnsemblePruning, {"keep": 0.5, "images": None}, "images .* an int, got None"),
+    (EnsemblePruning, {"keep": 0.5, "members": 2.5}, "members .* an int or None, got 2.5"),
+    (OBSPruning, {"patterns": {}, "damping": "x"}, "damping .* a float, got 'x'"),
+    (ParticlePruning, {"kernels": "x"}, "kernels .* a float or None, got 'x'"),
+    (DPPPruning, {"patterns": [], "init": "zero"}, "init .* a LogitInit, got 'zero'"),
+    (DJPQPruning, {"epochs": "x"}, "epochs .* an int or None, got 'x'"),
+]
+
+
+@pytest.mark.parametrize(("kind", "arguments", "message"), WRONG)
+def test_arguments_of_a_wrong_type_are_named(
+    kind: type[Pruning], arguments: dict[str, Any], message: str
+) -> None:
+    message = message.replace(" .* ", f" of {kind.__name__} must be ", 1)
+    with pytest.raises(PruneError, match=f"^{message}$"):
+        kind(**arguments)
+
+
+def test_any_integer_and_real_number_will_do() -> None:
+    numbers: dict[str, Any] = {"epochs": np.int64(2), "learning_rate": np.float32(0.5)}
+    assert GDPPruning(keep=1, **numbers)
+    assert SRSTEPruning(patterns=(), schedule=Cubic(), decay=0)
 
 
 @pytest.mark.parametrize("name", ["conv9", "conv[23"])

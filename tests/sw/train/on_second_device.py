@@ -20,8 +20,10 @@ from torch import nn
 from systolith.compress import (
     DJPQPruning,
     DPPPruning,
+    EnsemblePruning,
     GDPPruning,
     OBSPruning,
+    ParticlePruning,
     Pruning,
     SPPPruning,
     SRSTEPruning,
@@ -43,6 +45,10 @@ METHODS: dict[str, Pruning] = {
     "obs": OBSPruning(patterns=PATTERNS, epochs=0),
     "gdp": GDPPruning(keep=0.7),
     "djpq": DJPQPruning(),
+    "lfe": EnsemblePruning(keep=0.7, images=20, rounds=2),
+    "particles": ParticlePruning(
+        kernels=0.5, layers="conv2", particles=3, generations=2, images=20
+    ),
 }
 DIGITS = load_digits()
 DATA = replace(

@@ -12,6 +12,7 @@ from systolith.data import Dataset
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import ADMM, DPP, GDP, FilterBudget, Sparsifier, find_channel_groups
 from systolith.train import CheckpointError, fit, load_state, save_state
+from systolith.train.checkpoint import TrainingState
 
 IMAGES = torch.rand(16, 4, 4, 4, generator=torch.Generator().manual_seed(0))
 DATA = Dataset(
@@ -55,6 +56,38 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     message = f"checkpoint '{path}' cannot be read; remove it to start anew: "
     with pytest.raises(CheckpointError, match=f"^{re.escape(message)}.+"):
         load_state(path)
+
+
+def test_random_numbers_of_a_gpu_continue_there_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, int]] = []
+    for name, backend in (("cuda", torch.cuda), ("mps", torch.mps)):
+        monkeypatch.setattr(backend, "get_rng_state", lambda *device: torch.ones(1))
+        monkeypatch.setattr(
+            backend,
+            "set_rng_state",
+            lambda state, *device, name=name: written.append((name, int(state))),
+        )
+
+    def state(device: str) -> TrainingState:
+        model = _model()
+        return TrainingState(
+            model=model,
+            optimizer=torch.optim.SGD(model.parameters(), 0.1),
+            sparsifier=None,
+            average=None,
+            generator=torch.Generator(),
+            device=torch.device(device),
+            settings={},
+        )
+
+    path = tmp_path / "state"
+    for before in ("cpu", "cuda", "mps"):
+        state(before).save(path, 1)
+        for after in ("cpu", "cuda", "mps"):
+            assert state(after).load(path) == 1
+    assert written == [("cuda", 1), ("mps", 1)]
 
 
 def test_training_of_another_model_or_sparsifier_is_refused_and_changes_nothing(

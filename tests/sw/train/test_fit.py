@@ -187,9 +187,11 @@ def test_empty_parts_are_refused() -> None:
     empty = replace(data, train_images=data.train_images[:0], train_labels=data.train_labels[:0])
     with pytest.raises(ValueError, match="^data set 'halves' needs training images, got none$"):
         fit(_model(), empty, epochs=1)
-    with pytest.raises(
-        ValueError, match="^evaluation needs images and as many labels, got 0 and 0$"
-    ):
+    message = (
+        "evaluation needs images and a whole number for each, got images of (0, 1, 4, 4) and "
+        "torch.int64 labels of (0,)"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         evaluate(_model(), data.test_images[:0], data.test_labels[:0])
 
 
@@ -353,8 +355,8 @@ def test_refuses_batches_of_one_image_that_a_batch_norm_cannot_average(
         nn.Flatten(), nn.Linear(16, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2)
     )
     message = (
-        f"batch_size {batch_size} leaves a last batch of 1 image of 70, whose 2 would be the mean "
-        "of one value each; give another batch_size"
+        f"batch_size {batch_size} leaves a last batch of 1 image of 70, in which batch norms "
+        "normalize one value of each channel: '2'; give another batch_size"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         fit(model, _data(), epochs=1, batch_size=batch_size)

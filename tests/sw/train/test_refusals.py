@@ -58,7 +58,7 @@ def data() -> Dataset:
         ("augment", Cutout, "an Augment or a MixingAugment or None, got the class Cutout"),
         ("objective", CrossEntropy, "a function of logits and labels, got the class CrossEntropy"),
         ("ema", "0.9", "a number or None, got '0.9'"),
-        ("sparsifier", [], "a Sparsifier or None, got list"),
+        ("sparsifier", [], "state_dict and load_state_dict) or None, got list"),
         ("seed", None, "a whole number, got None"),
         ("progress", None, "a function, got None"),
         ("checkpoint", "file", "a Path or None, got 'file'"),

@@ -12,7 +12,7 @@ import pytest
 
 SCRIPT = Path(__file__).with_name("on_second_device.py")
 PART = ("resume", "dpp", "gdp")
-ALL = ("sr-ste, joint", "spp", "obs", "djpq")
+ALL = ("sr-ste, joint", "spp", "obs", "djpq", "lfe", "particles")
 
 
 @pytest.mark.parametrize("names", [PART, pytest.param(ALL, marks=pytest.mark.slow)])

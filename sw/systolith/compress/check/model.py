@@ -91,9 +91,8 @@ def check_model(
     >>> check.layers[0].group_sizes
     ()
     """
-    check_arguments(model=model, images=images, prunings=prunings, bits=bits)
-    if trainer is not None:
-        check_arguments(trainer=trainer)
+    optional = {} if trainer is None else {"trainer": trainer}
+    check_arguments(model=model, images=images, prunings=prunings, bits=bits, **optional)
     bits = bits or QuantConfig()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -102,7 +101,8 @@ def check_model(
         reading = _read(model, images)
         groups, unfollowed = _find_groups(model, images)
         searches = () if trainer is None else hold_out_problems(trainer.data, prunings)
-        pruning = _rehearse(model, trainer or _make_trainer(images), prunings, quantized)
+        rehearsing = trainer.without_problems() if trainer else _make_trainer(images)
+        pruning = _rehearse(model, rehearsing, prunings, quantized)
         patterns = _find_patterns(model, prunings)
         network, unlowered = _lower(model, images, quantized, patterns or {}, name)
     texts = {

@@ -104,6 +104,7 @@ class OBSPruning(WeightPruning):
     damping: float = 0.01
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 0 < self.damping < inf or self.images < 1:
             got = f"damping={self.damping}, images={self.images}"
             raise PruneError([f"obs needs damping above 0 and at least 1 image, got {got}"])
@@ -144,6 +145,7 @@ class DPPPruning(JointPruning):
     learn_patterns: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.learn_patterns and not isinstance(self.patterns, PatternChoice):
             raise PruneError(["learn_patterns needs a budget to choose patterns for, got rules"])
 
@@ -213,5 +215,6 @@ class ParticlePruning(SearchPruning):
     random_search: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kernels is None and self.stride is None:
             raise PruneError(["particle pruning needs kernels, a stride, or both"])

@@ -1,7 +1,12 @@
 """What the configurations of all pruning methods share."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from types import UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+
+from systolith.foundation import kind_problems
+from systolith.prune import PruneError
 
 __all__ = ["Pruning", "SearchPruning"]
 
@@ -18,6 +23,11 @@ class Pruning:
         Epochs of training afterwards, with masks fixed.
     learning_rate : float, optional
         Highest learning rate of both; by default the recipe's for pruning.
+
+    Raises
+    ------
+    PruneError
+        If an argument has a wrong type; all of them are listed.
     """
 
     method: ClassVar[str]
@@ -25,6 +35,18 @@ class Pruning:
     epochs: int | None = None
     finetune_epochs: int = 0
     learning_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        annotations = get_type_hints(type(self))
+        PruneError.raise_if_any(
+            problem
+            for field in fields(self)
+            for problem in kind_problems(
+                f"{field.name} of {type(self).__name__}",
+                getattr(self, field.name),
+                *_list_kinds(annotations[field.name]),
+            )
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,3 +60,12 @@ class SearchPruning(Pruning):
     """
 
     images: int = 1000
+
+
+def _list_kinds(annotation: Any) -> Iterator[type]:
+    """Yield the types that an annotation allows, without those of their entries."""
+    if get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _list_kinds(part)
+    else:
+        yield get_origin(annotation) or annotation

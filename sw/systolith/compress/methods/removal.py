@@ -64,6 +64,7 @@ class GDPPruning(FilterPruning):
     per_cost: bool | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.per_cost and not isinstance(self.keep, MacBudget | ParameterBudget):
             raise PruneError(["prune: per_cost needs a budget of macs, got keep"])
 
@@ -103,8 +104,9 @@ class EnsemblePruning(FilterPruning, SearchPruning):
     Parameters
     ----------
     members : int, optional
-        Random masks to evaluate in each round; by default 5 for each filter that is left. Fewer
-        than 3 rank filters hardly better than chance.
+        Random masks to evaluate in the first round; later ones have as many for each filter that is
+        left. By default 5 for each, at least 1. Fewer than 3 rank filters hardly better than
+        chance.
     rounds : int
         Rounds of evaluation and removal. A third of the epochs of training is between them.
     reconstruct : bool

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from systolith.foundation import is_number, show_value
 from systolith.prune.errors import PruneError
 from systolith.prune.filters.costs import KeptCost
 from systolith.prune.filters.groups import ChannelGroup
@@ -54,8 +55,8 @@ class FilterBudget:
 
     def __post_init__(self) -> None:
         problems = []
-        if not 0 < self.keep <= 1:
-            problems.append(f"keep must be above 0 and at most 1, got {self.keep}")
+        if not is_number(self.keep) or not 0 < self.keep <= 1:
+            problems.append(f"keep must be above 0 and at most 1, got {show_value(self.keep)}")
         if self.min_filters < 1:
             problems.append(f"min_filters must be at least 1, got {self.min_filters}")
         if not 0 <= self.min_ratio <= 1:

@@ -75,7 +75,8 @@ def count_costs(model: nn.Module, images: Tensor) -> Cost:
     Raises
     ------
     PruneError
-        If the model or the images have a wrong type, or there are no images.
+        If the model or the images have a wrong type, or there are no images, or they do not fit the
+        model.
 
     Examples
     --------
@@ -96,7 +97,12 @@ def count_costs(model: nn.Module, images: Tensor) -> Cost:
                     macs[name] += output[0].numel() * weight[0].numel()
 
                 hooks.enter_context(module.register_forward_hook(add))
-        model(images[:1].to(device))
+        try:
+            model(images[:1].to(device))
+        except Exception as error:  # the model's code may raise anything
+            reason = str(error) or type(error).__name__
+            problem = f"{images.dtype} images of shape {tuple(images.shape)} do not fit the model"
+            raise PruneError([f"{problem}: {reason}"]) from error
     layers = {}
     for name, module in model.named_modules():
         parameters = sum(parameter.numel() for parameter in module.parameters(recurse=False))

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from time import monotonic
 from typing import Any
 
@@ -31,7 +32,7 @@ from systolith.prune.search.ensembles import (
 from systolith.prune.search.evaluation import GateEvaluator
 from systolith.prune.search.split import EvaluationSplit
 
-__all__ = ["FEWEST_MASKS", "EnsembleProgress", "prune_by_ensembles"]
+__all__ = ["FEWEST_MASKS", "EnsembleProgress", "prune_by_ensembles", "warn_of_few_masks"]
 
 FEWEST_MASKS = 3
 """Masked networks per unit below which a ranking is hardly better than chance."""
@@ -155,12 +156,7 @@ def prune_by_ensembles(
     removable = tuple(group for group in given if group.removable)
     sizes = {group.name: group.size for group in removable}
     PruneError.raise_if_any(_problems(sizes, rounds, ensemble, budget, state))
-    if ensemble.per_unit < FEWEST_MASKS:
-        warnings.warn(
-            f"an ensemble needs at least {FEWEST_MASKS} masked networks per unit to rank filters, "
-            f"got {ensemble.per_unit:.2g}",
-            stacklevel=2,
-        )
+    warn_of_few_masks(ensemble, sum(sizes.values()))
     masks = {name: torch.ones(size, dtype=torch.bool) for name, size in sizes.items()}
     before = 0
     if state is not None:
@@ -189,6 +185,16 @@ def prune_by_ensembles(
             weights = {name: value.clone() for name, value in model.state_dict().items()}
             save({"round": done, "masks": dict(masks), "model": weights})
     return _filters(model, removable, masks)
+
+
+def warn_of_few_masks(ensemble: LinearFilterEnsemble, units: int) -> None:
+    """Warn of an ensemble with fewer than :data:`FEWEST_MASKS` masks for each of these units."""
+    if ensemble.per_unit < FEWEST_MASKS:
+        warnings.warn(
+            f"an ensemble needs at least {FEWEST_MASKS * units} masked networks, {FEWEST_MASKS} "
+            f"for each of {units} units, to rank filters, got {ceil(ensemble.per_unit * units)}",
+            stacklevel=3,
+        )
 
 
 def _describe_round(

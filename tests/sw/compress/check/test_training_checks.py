@@ -13,6 +13,9 @@ from systolith.compress import (
     CheckStep,
     EnsemblePruning,
     GDPPruning,
+    MacBudget,
+    OBSPruning,
+    PatternChoice,
     PrunedModel,
     Pruning,
     SPPPruning,
@@ -21,6 +24,7 @@ from systolith.compress import (
     check_model,
     check_prunings,
     compress_model,
+    pattern_budget,
     prune_model,
     quantize_model,
 )
@@ -97,6 +101,64 @@ def test_the_recipe_the_teacher_and_the_pruning_are_told_together(data: Dataset)
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"batch_size": 0}, {"batch_size": None}, {"seed": None}, {"prune_epochs": "x"}],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "pruning",
+    [
+        SPPPruning(patterns=PATTERNS),
+        GDPPruning(keep=0.9),
+        EnsemblePruning(keep=0.9, images=20),
+        SRSTEPruning(patterns={"conv2": Pattern(select=KOutOfN(1, 3))}),
+    ],
+    ids=lambda pruning: pruning.method,
+)
+def test_wrong_settings_do_not_stop_the_check(
+    data: Dataset, wrong: dict[str, Any], pruning: Pruning
+) -> None:
+    trainer = Trainer(data=data, recipe=Recipe(**wrong))
+    check = check_model(DigitsCNN(), IMAGES, [pruning], trainer=trainer)
+    texts = [problem.text for problem in check.problems]
+    (name,) = wrong
+    assert texts[0].startswith(f"{name} must be ")
+    assert len(texts) == (2 if isinstance(pruning, SRSTEPruning) else 1)
+
+
+def test_what_trains_nothing_needs_nothing_to_train(data: Dataset) -> None:
+    model = DigitsCNN().requires_grad_(False)
+    recipe = Recipe(quantize_epochs=0)
+    pruning = OBSPruning(patterns=PATTERNS, epochs=0)
+    pruned = prune_model(model, Trainer(data=data), [pruning])
+    quantize_model(pruned, Trainer(data=data, recipe=recipe), prunings=[pruning])
+    for call in (
+        lambda: prune_model(model, Trainer(data=data), [SRSTEPruning(patterns=PATTERNS)]),
+        lambda: quantize_model(pruned, Trainer(data=data)),
+        lambda: quantize_model(
+            pruned,
+            Trainer(data=data, recipe=recipe),
+            prunings=[SRSTEPruning(patterns=PATTERNS, joint=True)],
+        ),
+    ):
+        with pytest.raises(TrainingError, match="must have parameters that require gradients"):
+            call()
+
+
+def test_a_device_without_float64_only_trains(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.mps, "is_available", lambda: True)
+    on_mps = Recipe(device="mps", quantize_epochs=0)
+    message = "need a device with float64, which 'mps' has not"
+    for quantize_epochs, prunings in ((0, [SRSTEPruning(patterns=PATTERNS)]), (1, [])):
+        trainer = Trainer(data=data, recipe=replace(on_mps, quantize_epochs=quantize_epochs))
+        check = check_model(DigitsCNN(), IMAGES, prunings, trainer=trainer)
+        assert [message in problem.text for problem in check.problems] == [True]
+    assert check_model(DigitsCNN(), IMAGES, trainer=Trainer(data=data, recipe=on_mps)).accepted
+
+
 def test_large_shifts_are_warned_of_by_the_check(data: Dataset) -> None:
     trainer = Trainer(data=data, recipe=Recipe(augment=crop_and_flip))
     (warning,) = check_model(DigitsCNN(), IMAGES, trainer=trainer).warnings
@@ -155,11 +217,15 @@ def test_methods_without_images_say_so(images: Any) -> None:
     for call in calls:
         with pytest.raises(UnsupportedModelError, match=r"images|float"):
             call()
+    with pytest.raises(PruneError, match=r"must be a Tensor|needs at least|do not fit the model"):
+        macs_after(model, groups, images)
     if not isinstance(images, torch.Tensor) or not len(images):
-        for count in (lambda: macs_after(model, groups, images),
-                      lambda: measure_batch_norms(model, images)):  # fmt: skip
-            with pytest.raises(PruneError, match=r"must be a Tensor|needs? at least"):
-                count()
+        with pytest.raises(PruneError, match=r"must be a Tensor|needs? at least"):
+            measure_batch_norms(model, images)
+    else:
+        choice = PatternChoice(budget=MacBudget(0.5))
+        with pytest.raises(PruneError, match=r"^torch.int64 images of .* do not fit the model: "):
+            pattern_budget(model, images, choice)
 
 
 def test_an_unfinished_teacher_is_finished_by_compression(data: Dataset) -> None:
