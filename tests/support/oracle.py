@@ -19,6 +19,7 @@ from systolith.network import (
     MaxPool2d,
     Moving,
     Overflow,
+    Pad2d,
     Requantize,
     Rounding,
     SelectChannels,
@@ -26,6 +27,7 @@ from systolith.network import (
     SpaceToDepth,
     Table,
     Tensor,
+    Upsample,
 )
 
 Image = list[list[list[int]]]
@@ -190,6 +192,7 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
 
             return [add(p, q, c) for c, (p, q) in enumerate(zip(x, other, strict=True))]
     channels, height, width = shape
+    _, high, wide = inputs[0].shape
 
     def one(c: int, row: int, column: int) -> int:
         match layer:
@@ -198,6 +201,13 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
                 return requantize_one(acc, layer.requantize, c, layer.output)
             case MaxPool2d():
                 return max(window(x, c, row, column, layer))
+            case Pad2d():
+                y, left = row - layer.padding[0], column - layer.padding[2]
+                inside = 0 <= y < high and 0 <= left < wide
+                fill = zero if layer.value is None else layer.value
+                return int(x[c][y][left]) if inside else fill
+            case Upsample():
+                return int(x[c][row // layer.factors[0]][column // layer.factors[1]])
             case AvgPool2d():
                 acc = sum(value - zero for value in window(x, c, row, column, layer))
                 weighed = acc * average_factor(layer, inputs[0].shape, row, column)

@@ -29,6 +29,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     Overflow,
+    Pad2d,
     Padding,
     Pattern,
     PerNeuron,
@@ -42,6 +43,7 @@ from systolith.network import (
     Table,
     Taps,
     Tensor,
+    Upsample,
     WeightShape,
 )
 
@@ -342,6 +344,27 @@ def tables(draw: st.DrawFn, act: ActType, name: str = "table", source: str = INP
     return Table(name=name, input=source, values=values, output=output)
 
 
+@st.composite
+def pads(
+    draw: st.DrawFn, shape: Shape, act: ActType, name: str = "pad", source: str = INPUT
+) -> Pad2d:
+    """Padding by any value on some sides, cropping on others."""
+    sides: list[int] = []
+    for length in shape[1:]:
+        before = draw(st.integers(1 - length, 3))
+        sides += [before, draw(st.integers(1 - length - min(before, 0), 3))]
+    value = draw(st.none() | st.integers(act.low, act.high))
+    return Pad2d(
+        name=name, input=source, padding=(sides[0], sides[1], sides[2], sides[3]), value=value
+    )
+
+
+@st.composite
+def upsamples(draw: st.DrawFn, name: str = "up", source: str = INPUT) -> Upsample:
+    factors = draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    return Upsample(name=name, input=source, factors=factors)
+
+
 def _layers(name: str, source: str, known: dict[str, Tensor]) -> st.SearchStrategy[Layer]:
     shape = known[source].shape
     narrow = known[source].type.bits <= MAX_TABLE_BITS
@@ -358,6 +381,7 @@ def _layers(name: str, source: str, known: dict[str, Tensor]) -> st.SearchStrate
         if shape[1] % block == shape[2] % block == 0:
             move |= st.just(SpaceToDepth(name=name, input=source, block=block))
     pools = max_pools(shape, name, source) | avg_pools(shape, name, source)
+    move |= pads(shape, known[source].type, name, source) | upsamples(name, source)
     return conv2ds(shape, name, source) | pools | add | flatten | table | move
 
 

@@ -15,7 +15,17 @@ from systolith.gateware.engines.table import TableEngine
 from systolith.gateware.parameters import LOAD_BUS
 from systolith.gateware.streams.fork import Fork
 from systolith.gateware.streams.gearbox import Gearbox
-from systolith.network import INPUT, Add, AvgPool2d, Conv2d, Linear, MaxPool2d, Table
+from systolith.network import (
+    INPUT,
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Linear,
+    MaxPool2d,
+    Pad2d,
+    Table,
+    Upsample,
+)
 from systolith.plan import (
     AddPlan,
     BlockPlan,
@@ -119,7 +129,7 @@ class Pipeline(wiring.Component):
                 return ConvEngine(plan, layer, loadable=self.plan.reloadable)
             case PoolPlan():
                 layer = self.plan.network[plan.name]
-                assert isinstance(layer, MaxPool2d | AvgPool2d)
+                assert isinstance(layer, MaxPool2d | AvgPool2d | Pad2d | Upsample)
                 return PoolEngine(plan, layer, loadable=self.plan.reloadable)
             case AddPlan():
                 layer = self.plan.network[plan.name]

@@ -28,6 +28,7 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Pad2d,
     Pattern,
     PerNeuron,
     Rounding,
@@ -35,6 +36,7 @@ from systolith.network import (
     SpaceToDepth,
     Strided,
     Table,
+    Upsample,
     content_hash,
     load,
     save,
@@ -62,7 +64,7 @@ MAX_SEED = 9999
 CONTENTS = (
     *("convolution", "depthwise", "linear", "max pool", "average pool", "global pool"),
     *("concatenation", "selection", "blocks"),
-    *("addition", "table", "dilated", "areas"),
+    *("addition", "table", "dilated", "areas", "padding", "cropping", "upsampling"),
     *("dense", "k-of-n weights", "k-of-n kernels", "per neuron", "strided", "shared"),
     *(
         "1-bit weights",
@@ -260,6 +262,10 @@ def _layer_features(layer: Layer) -> Iterator[str]:
             yield "max pool"
             if layer.dilation != (1, 1):
                 yield "dilated"
+        case Pad2d():
+            yield "cropping" if min(layer.padding) < 0 else "padding"
+        case Upsample():
+            yield "upsampling"
         case AvgPool2d():
             yield "global pool" if layer.kernel_size is None else "average pool"
             if layer.counted is not None:

@@ -20,6 +20,7 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     Overflow,
+    Pad2d,
     Padding,
     Pattern,
     PerNeuron,
@@ -30,6 +31,7 @@ from systolith.network import (
     SpaceToDepth,
     Strided,
     Table,
+    Upsample,
     WeightShape,
     reach_of,
 )
@@ -43,11 +45,14 @@ __all__ = [
     "draw_convolution",
     "draw_linear",
     "draw_maximum",
+    "draw_pad",
     "draw_selection",
     "draw_table",
+    "draw_upsample",
 ]
 
 MOST_KERNEL, MOST_STRIDE, MOST_DILATION, MOST_FILTERS = 4, 3, 3, 8
+MOST_PADDING = 3
 MOST_WEIGHT_BITS, USUAL_WEIGHT_BITS = 16, 8
 MOST_CHANNELS, MOST_SPREAD = 32, 16
 """Most channels, and rows or columns, of blocks that are moved."""
@@ -154,6 +159,23 @@ def draw_average(choices: Choices, name: str, source: str, shape: Shape) -> AvgP
         padding=padding,
         counted=_draw_counted(choices, padding),
     )
+
+
+def draw_pad(choices: Choices, name: str, source: str, shape: Shape, act: ActType) -> Pad2d:
+    """Draw padding by the zero point or any value, and cropping that leaves a pixel."""
+    sides: list[int] = []
+    for length in shape[1:]:
+        before = choices.integer(1 - length, MOST_PADDING)
+        sides += [before, choices.integer(1 - length - min(before, 0), MOST_PADDING)]
+    value = choices.integer(act.low, act.high) if choices.chance(50) else None
+    padding = sides[0], sides[1], sides[2], sides[3]
+    return Pad2d(name=name, input=source, padding=padding, value=value)
+
+
+def draw_upsample(choices: Choices, name: str, source: str) -> Upsample:
+    """Draw an upsampling."""
+    factors = choices.integer(1, MOST_STRIDE), choices.integer(1, MOST_STRIDE)
+    return Upsample(name=name, input=source, factors=factors)
 
 
 def draw_add(choices: Choices, name: str, sources: tuple[str, str], shape: Shape) -> Add:

@@ -10,8 +10,10 @@ from systolith.fuzz.layers import (
     draw_convolution,
     draw_linear,
     draw_maximum,
+    draw_pad,
     draw_selection,
     draw_table,
+    draw_upsample,
 )
 from systolith.network import (
     INPUT,
@@ -33,6 +35,10 @@ MOVES = 25
 """Percentage of layers that only move values."""
 MOST_JOINED = 48
 """Most channels of a concatenation."""
+PADS = 10
+"""Percentage of padding and upsamplings among layers of images."""
+MOST_ENLARGED = 30
+"""Most pixels of an image that is upsampled, so that simulations stay short."""
 PREFIXES = ("layer", "block.", "wire")
 
 
@@ -100,6 +106,8 @@ class NetworkDrawing:
             self.append(draw_add(choices, self.next_name(), both, shape))
         elif self._takes_table(source) and choices.chance(TABLES):
             self.append(draw_table(choices, self.next_name(), source, self.types[source]))
+        elif len(shape) == 3 and choices.chance(PADS):
+            self._draw_resized(source)
         elif len(shape) == 1 or choices.chance(10):
             source, shape = self._flat(source)
             self.append(draw_linear(choices, self.next_name(), source, shape))
@@ -107,6 +115,14 @@ class NetworkDrawing:
             kind = choices.integer(1, 7)
             draw = draw_maximum if kind == 6 else draw_average if kind == 7 else draw_convolution
             self.append(draw(choices, self.next_name(), source, shape))
+
+    def _draw_resized(self, source: str) -> None:
+        """Draw padding, or, of a small image, an upsampling."""
+        choices, shape, name = self.choices, self.shapes[source], self.next_name()
+        if shape[1] * shape[2] > MOST_ENLARGED or choices.chance(60):
+            self.append(draw_pad(choices, name, source, shape, self.types[source]))
+        else:
+            self.append(draw_upsample(choices, name, source))
 
     def _takes_table(self, source: str) -> bool:
         """Whether a table can read a tensor; no engine has one for flattened tensors."""

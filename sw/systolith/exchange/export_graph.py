@@ -27,10 +27,12 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Pad2d,
     Padding,
     Requantize,
     Rounding,
     Table,
+    Upsample,
     add_padding,
 )
 
@@ -72,6 +74,19 @@ class ExportGraph:
             case MaxPool2d():
                 self.real[layer.name] = self._add_node(
                     "MaxPool", [self.real[layer.input]], layer.name, **_window(layer)
+                )
+            case Pad2d():
+                self.real[layer.name] = self._add_pad(layer)
+            case Upsample():
+                by = np.array([1, 1, *layer.factors], np.float32)
+                given = [self.real[layer.input], "", self._add_constant(f"{layer.name}.scales", by)]
+                self.real[layer.name] = self._add_node(
+                    "Resize",
+                    given,
+                    layer.name,
+                    mode="nearest",
+                    coordinate_transformation_mode="asymmetric",
+                    nearest_mode="floor",
                 )
             case Flatten():
                 self.real[layer.name] = self._add_node(
@@ -160,13 +175,25 @@ class ExportGraph:
                 "AveragePool", source, layer.name, count_include_pad=1, **_window(layer)
             )
         if any(counted):
-            top, bottom, left, right = counted
-            pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
-            constant = self._add_constant(f"{layer.name}.pads", pads)
-            source = [self._add_node("Pad", [*source, constant], f"{layer.name}.padded")]
+            pads = self._add_pads(layer.name, counted)
+            source = [self._add_node("Pad", [*source, pads], f"{layer.name}.padded")]
         rest = add_padding(layer.padding, (-counted[0], -counted[1], -counted[2], -counted[3]))
         window = _window(replace(layer, padding=rest, counted=None))
         return self._add_node("AveragePool", source, layer.name, count_include_pad=0, **window)
+
+    def _add_pad(self, layer: Pad2d) -> str:
+        given = [self.real[layer.input], self._add_pads(layer.name, layer.padding)]
+        act = self.network.tensors[layer.input].type
+        if steps := layer.fill(act) - act.zero_point:
+            # As the dequantizer computes it, in float32.
+            fill = np.float32(steps) * np.float32(float(self.scales[layer.input]))
+            given.append(self._add_constant(f"{layer.name}.fill", np.array(fill, np.float32)))
+        return self._add_node("Pad", given, layer.name)
+
+    def _add_pads(self, name: str, padding: Padding) -> str:
+        top, bottom, left, right = padding
+        pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+        return self._add_constant(f"{name}.pads", pads)
 
     def _add_sum(self, layer: Add) -> str:
         a, b = layer.inputs

@@ -20,9 +20,11 @@ from systolith.network import (
     IntegerNetwork,
     Linear,
     MaxPool2d,
+    Pad2d,
     Requantize,
     Rounding,
     Table,
+    Upsample,
 )
 
 __all__ = ["channel_factor", "channel_offset", "choose_offsets", "choose_scales"]
@@ -88,7 +90,7 @@ def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[
                 relations.relate(
                     layer.input, layer.name, 1 / (divisor * channel_factor(layer.requantize))
                 )
-            case MaxPool2d() | Flatten():
+            case MaxPool2d() | Pad2d() | Upsample() | Flatten():
                 relations.relate(layer.input, layer.name, Fraction(1))
             case Conv2d() | Linear() | Table():
                 pass

@@ -16,10 +16,12 @@ from systolith.frontend.operators import (
     IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
+    IntegerPad2d,
     IntegerRequantizer,
     IntegerSelectChannels,
     IntegerSpaceToDepth,
     IntegerTable,
+    IntegerUpsample,
 )
 from systolith.network import INPUT, ActType, IntArray, NetworkError, Shape
 from systolith.quant import (
@@ -33,9 +35,11 @@ from systolith.quant import (
     QuantizedModel,
     QuantLinear,
     QuantMaxPool2d,
+    QuantPad2d,
     QuantSelectChannels,
     QuantSpaceToDepth,
     QuantTable,
+    QuantUpsample,
     Scaling,
     Wiring,
 )
@@ -231,6 +235,10 @@ def _integer_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) ->
             )
         case QuantTable():
             return IntegerTable(layer.integers(steps[0], types[0]), types[0].low)
+        case QuantPad2d():
+            return IntegerPad2d(padding=layer.padding)
+        case QuantUpsample():
+            return IntegerUpsample(factors=layer.factors)
         case QuantFlatten():
             return IntegerFlatten()
         case QuantConcat():

@@ -18,12 +18,14 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     NetworkError,
+    Pad2d,
     Pattern,
     Requantize,
     SelectChannels,
     Shape,
     SpaceToDepth,
     Table,
+    Upsample,
     ungroup_weights,
 )
 from systolith.network import (
@@ -39,9 +41,11 @@ from systolith.quant import (
     QuantizedModel,
     QuantLinear,
     QuantMaxPool2d,
+    QuantPad2d,
     QuantSelectChannels,
     QuantSpaceToDepth,
     QuantTable,
+    QuantUpsample,
     Scaling,
     Wiring,
 )
@@ -176,6 +180,10 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
                 values=_array(layer.integers(steps[0], types[0])),
                 output=layer.output.act_type,
             )
+        case QuantPad2d():
+            return Pad2d(name=name, input=source, padding=layer.padding)
+        case QuantUpsample():
+            return Upsample(name=name, input=source, factors=layer.factors)
         case QuantFlatten():
             return Flatten(name=name, input=source)
         case QuantConcat():

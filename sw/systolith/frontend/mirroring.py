@@ -13,10 +13,12 @@ from systolith.frontend.operators import (
     IntegerFlatten,
     IntegerLinear,
     IntegerMaxPool2d,
+    IntegerPad2d,
     IntegerRequantizer,
     IntegerSelectChannels,
     IntegerSpaceToDepth,
     IntegerTable,
+    IntegerUpsample,
 )
 from systolith.network import (
     ActType,
@@ -31,10 +33,12 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Pad2d,
     Requantize,
     SelectChannels,
     SpaceToDepth,
     Table,
+    Upsample,
 )
 from systolith.quant import Wiring
 
@@ -108,6 +112,11 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
             )
         case Table():
             return IntegerTable(_tensor(layer.values), network.inputs_of(layer)[0].type.low)
+        case Pad2d():
+            fill = layer.fill(network.inputs_of(layer)[0].type)
+            return IntegerPad2d(padding=layer.padding, value=fill)
+        case Upsample():
+            return IntegerUpsample(factors=layer.factors)
         case Flatten():
             return IntegerFlatten()
         case Concat():

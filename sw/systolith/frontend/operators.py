@@ -29,10 +29,12 @@ __all__ = [
     "IntegerFlatten",
     "IntegerLinear",
     "IntegerMaxPool2d",
+    "IntegerPad2d",
     "IntegerRequantizer",
     "IntegerSelectChannels",
     "IntegerSpaceToDepth",
     "IntegerTable",
+    "IntegerUpsample",
 ]
 
 FLOAT32_INTEGERS = 1 << 24
@@ -277,6 +279,32 @@ class IntegerTable(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) to (N, ...)."""
         return torch.take(self.values, x - self.low)
+
+
+class IntegerPad2d(nn.Module):
+    """Rows and columns of `value` added; negative ones cut off."""
+
+    def __init__(self, *, padding: Padding, value: int = 0) -> None:
+        super().__init__()
+        self.padding = padding
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, Ho, Wo)."""
+        return _pad(x, self.padding, self.value)
+
+
+class IntegerUpsample(nn.Module):
+    """Nearest neighbours at whole multiples of the size."""
+
+    def __init__(self, *, factors: tuple[int, int]) -> None:
+        super().__init__()
+        self.factors = factors
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, Ho, Wo)."""
+        larger = F.interpolate(x.double(), scale_factor=self.factors, mode="nearest-exact")
+        return larger.to(torch.int64)
 
 
 class IntegerFlatten(nn.Module):

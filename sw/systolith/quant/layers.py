@@ -25,9 +25,11 @@ __all__ = [
     "QuantFlatten",
     "QuantLayer",
     "QuantMaxPool2d",
+    "QuantPad2d",
     "QuantSelectChannels",
     "QuantSpaceToDepth",
     "QuantTable",
+    "QuantUpsample",
     "common_multiple",
     "count_areas",
 ]
@@ -185,6 +187,31 @@ class QuantMaxPool2d(nn.Module):
         return F.max_pool2d(padded, self.kernel_size, self.stride, dilation=self.dilation)
 
 
+class QuantPad2d(nn.Module):
+    """Zeros around quantized images; negative rows and columns are cut off."""
+
+    def __init__(self, *, padding: Padding) -> None:
+        super().__init__()
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, Ho, Wo)."""
+        return pad(x, self.padding)
+
+
+class QuantUpsample(nn.Module):
+    """Rows and columns of quantized images, repeated."""
+
+    def __init__(self, *, factors: tuple[int, int]) -> None:
+        super().__init__()
+        self.factors = factors
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, Ho, Wo)."""
+        rows, columns = self.factors
+        return x.repeat_interleave(rows, 2).repeat_interleave(columns, 3)
+
+
 class QuantFlatten(nn.Module):
     """Images as vectors, channels outermost."""
 
@@ -288,6 +315,6 @@ class QuantTable(Requantizing):
 
 
 QuantMoving = QuantConcat | QuantSelectChannels | QuantDepthToSpace | QuantSpaceToDepth
-QuantPassing = QuantMaxPool2d | QuantFlatten | QuantMoving
+QuantPassing = QuantMaxPool2d | QuantPad2d | QuantUpsample | QuantFlatten | QuantMoving
 """Layers whose results have the step of their inputs."""
 QuantLayer = QuantConv2d | QuantLinear | QuantAdd | QuantAvgPool2d | QuantTable | QuantPassing

@@ -19,9 +19,11 @@ from systolith.quant.layers import (
     QuantFlatten,
     QuantLayer,
     QuantMaxPool2d,
+    QuantPad2d,
     QuantSelectChannels,
     QuantSpaceToDepth,
     QuantTable,
+    QuantUpsample,
 )
 from systolith.quant.model import QuantizedModel, Wiring, nonfinite_problems
 from systolith.quant.quantizers import ActQuantizer, WeightQuantizer
@@ -37,10 +39,12 @@ from systolith.quant.recognition.operations import (
     AveragePool,
     Convolve,
     DepthToPixels,
+    Enlarge,
     Join,
     LookUp,
     MaxPool,
     Multiply,
+    Pad,
     PixelsToDepth,
     TakeChannels,
     ToVectors,
@@ -201,6 +205,10 @@ class _Builder:
                 )
             case LookUp(function=function):
                 return QuantTable(deepcopy(function), self._output(layer))
+            case Pad():
+                return QuantPad2d(padding=operation.padding)
+            case Enlarge():
+                return QuantUpsample(factors=operation.factors)
             case ToVectors():
                 return QuantFlatten()
             case Join():

@@ -12,9 +12,11 @@ from systolith.network import INPUT
 from systolith.quant.recognition.operations import (
     AveragePool,
     DepthToPixels,
+    Enlarge,
     FloatLayer,
     Join,
     MaxPool,
+    Pad,
     PixelsToDepth,
     TakeChannels,
     ToVectors,
@@ -22,7 +24,7 @@ from systolith.quant.recognition.operations import (
 
 __all__ = ["SharedSteps", "ends_of", "share_steps"]
 
-_PASSING = MaxPool | ToVectors | Join | TakeChannels | DepthToPixels | PixelsToDepth
+_PASSING = MaxPool | Pad | Enlarge | ToVectors | Join | TakeChannels | DepthToPixels | PixelsToDepth
 """Operations whose results have the step of their inputs."""
 
 

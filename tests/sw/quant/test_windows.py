@@ -1,12 +1,26 @@
 """Windows of all kinds from PyTorch to integers: the model's values, and integer mode's."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from systolith.frontend import IntegerModel, lower
-from systolith.network import AvgPool2d, Conv2d, IntegerNetwork, Layer, trace
+from systolith.network import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Flatten,
+    IntegerNetwork,
+    Layer,
+    MaxPool2d,
+    Pad2d,
+    Upsample,
+    trace,
+)
 from systolith.quant import prepare
 from tests.support.written_models import IMAGES, assert_computes_the_same
 
@@ -114,3 +128,74 @@ def test_averages_that_are_ties_are_rounded_as_in_floats() -> None:
     expected = torch.nn.functional.avg_pool2d(images.double(), 3, 1, 1, count_include_pad=False)
     rounded = torch.floor(expected / 0.25 + 0.5) * 0.25
     assert torch.equal(quantized(images).double(), rounded)
+
+
+class Moving(nn.Module):
+    """A convolution, something that moves pixels, and a convolution."""
+
+    def __init__(self, move: Callable[[Tensor], Tensor], last: nn.Module | None = None) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Conv2d(3, 4, 3), last or nn.Conv2d(4, 2, 1)
+        self.move = move
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(self.move(self.first(x)))
+        return y
+
+
+@pytest.mark.parametrize(
+    ("move", "kinds"),
+    [
+        (lambda x: F.pad(x, (1, 2, 0, 3)), [Pad2d]),
+        (lambda x: F.pad(F.pad(x, (0, 1, 2, 0)), (3, 0)), [Pad2d]),
+        (lambda x: F.pad(x, (-1, 2, 0, -3)), [Pad2d]),
+        (lambda x: F.pad(F.pad(x, (2, 0, 0, 2)), (-1, 0, 0, -1)), [Pad2d, Pad2d]),
+        (lambda x: x[:, :, 1:-1, 2:], [Pad2d]),
+        (lambda x: x[..., 1:], [Pad2d]),
+        (lambda x: x[:, :, ::2, ::3], [MaxPool2d]),
+        (lambda x: F.interpolate(x, scale_factor=2), [Upsample]),
+        (lambda x: F.interpolate(x, (12, 18), mode="nearest-exact"), [Upsample]),
+        (nn.Upsample(scale_factor=(1, 3)), [Upsample]),
+        (nn.UpsamplingNearest2d(scale_factor=2), [Upsample]),
+        (lambda x: F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 2), [Pad2d, MaxPool2d]),
+        (lambda x: F.relu(F.interpolate(x, scale_factor=2)), [Upsample]),
+        (lambda x: F.relu(F.pad(x, (1, 1, 1, 1))), [Pad2d]),
+        (lambda x: F.pad(x, (1, 0, 1, 0)) + F.pad(x, (0, 1, 0, 1)), [Pad2d, Pad2d, Add]),
+    ],
+)
+def test_pixels_are_moved(move: Callable[[Tensor], Tensor], kinds: list[type]) -> None:
+    network = lower_and_compare(Moving(move).eval())
+    assert [type(layer) for layer in network.layers] == [Conv2d, *kinds, Conv2d]
+
+
+def test_padding_goes_into_the_layer_that_can_take_it() -> None:
+    """Others read it as a layer."""
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.small, self.large = (
+                nn.Conv2d(3, 4, 3),
+                nn.Conv2d(4, 2, 3, padding=1),
+                nn.Conv2d(4, 2, 5, padding=2),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            padded = F.pad(F.relu(self.first(x)), (2, 2, 2, 2))
+            y: Tensor = self.small(padded) + self.large(padded)
+            return y
+
+    network = lower_and_compare(Both())
+    large = network["large"]
+    assert isinstance(large, Conv2d) and large.padding == (4, 4, 4, 4) or large.inputs == ("pad",)
+    assert sum(isinstance(layer, Pad2d) for layer in network.layers) == 1
+
+
+def test_what_is_padded_last_is_padded_on_the_chip() -> None:
+    model = Moving(lambda x: x, nn.Sequential(nn.Conv2d(4, 2, 1), nn.ZeroPad2d((1, 0, 2, -1))))
+    assert isinstance(lower_and_compare(model).layers[-1], Pad2d)
+    model = Moving(lambda x: x, nn.Sequential(nn.Conv2d(4, 2, 1), nn.ZeroPad2d(1), nn.Flatten()))
+    kinds = [type(layer) for layer in lower_and_compare(model).layers]
+    assert kinds == [Conv2d, Conv2d, Pad2d, Flatten]

@@ -1,4 +1,4 @@
-"""The engine of a pool."""
+"""The engine of a pool, of padding, and of upsampling."""
 
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
@@ -13,7 +13,7 @@ from systolith.gateware.parameters import connect_load_chain, load_ports
 from systolith.gateware.streams.credit_fifo import CreditFifo
 from systolith.gateware.window.row_reader import RowReader, tap_table
 from systolith.gateware.window.window_buffer import Sequencer, WindowWriter
-from systolith.network import AvgPool2d, MaxPool2d
+from systolith.network import AvgPool2d, MaxPool2d, Pad2d, Upsample
 from systolith.plan import POOL_LATENCY, PoolPlan, Tap
 
 __all__ = ["PoolEngine"]
@@ -21,6 +21,8 @@ __all__ = ["PoolEngine"]
 
 class PoolEngine(wiring.Component):
     """Window buffer, running maximum or sum per lane, output buffer.
+
+    Padding and upsampling are maxima over windows of one pixel.
 
     Golden model: :func:`systolith.network.apply_layer` of a pool, bit for bit.
 
@@ -44,7 +46,11 @@ class PoolEngine(wiring.Component):
     full: Signal
 
     def __init__(
-        self, plan: PoolPlan, layer: MaxPool2d | AvgPool2d, *, loadable: bool = False
+        self,
+        plan: PoolPlan,
+        layer: MaxPool2d | AvgPool2d | Pad2d | Upsample,
+        *,
+        loadable: bool = False,
     ) -> None:
         self.plan = plan
         self.loadable = loadable and plan.average

@@ -14,7 +14,9 @@ from systolith.network import (
     Linear,
     MaxPool2d,
     Moving,
+    Pad2d,
     Table,
+    Upsample,
 )
 from systolith.plan.area.resources import PartKinds, engine_resources, resources_of
 from systolith.plan.choose.arrays import array_shapes, least_cycles
@@ -237,7 +239,7 @@ def _other_engines(
         return
     for lanes in divisors(network.tensors[layer.name].shape[0]):
         match layer:
-            case MaxPool2d() | AvgPool2d():
+            case MaxPool2d() | AvgPool2d() | Pad2d() | Upsample():
                 pool = plan_pool(network, layer, lanes, reloadable=reloadable)
                 for window in windows:
                     yield replace(pool, window_memory=window)

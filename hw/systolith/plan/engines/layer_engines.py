@@ -12,7 +12,9 @@ from systolith.network import (
     AvgPool2d,
     IntegerNetwork,
     MaxPool2d,
+    Pad2d,
     Table,
+    Upsample,
     signed_bits,
 )
 from systolith.plan.engines.add_plan import AddPlan
@@ -80,12 +82,15 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
 
 def plan_pool(
     network: IntegerNetwork,
-    layer: MaxPool2d | AvgPool2d,
+    layer: MaxPool2d | AvgPool2d | Pad2d | Upsample,
     lanes: int,
     *,
     reloadable: bool = False,
 ) -> PoolPlan:
-    """Plan a pool that processes `lanes` channels at a time."""
+    """Plan a pool that processes `lanes` channels at a time.
+
+    Padding and upsampling are maxima over windows of one pixel.
+    """
     window, output = window_of(network, layer), network.tensors[layer.name]
     image = image_of(network, layer)
     made = PoolPlan(
@@ -97,7 +102,7 @@ def plan_pool(
         lanes=lanes,
         average=isinstance(layer, AvgPool2d),
         scale_bits=0,
-        fill=image.type.low,
+        fill=layer.fill(image.type) if isinstance(layer, Pad2d) else image.type.low,
     )
     if not isinstance(layer, AvgPool2d):
         return made

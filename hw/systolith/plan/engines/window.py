@@ -29,6 +29,8 @@ class Window:
         Rows and columns added at top, bottom, left, right; negative ones are cut off.
     dilation : pair of int
         Distance between neighbouring taps: vertical, horizontal.
+    repeats : pair of int
+        How often each row and column of the image is repeated; 1 unless the kernel has one tap.
     """
 
     height: int
@@ -37,6 +39,7 @@ class Window:
     stride: tuple[int, int] = (1, 1)
     padding: Padding = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
+    repeats: tuple[int, int] = (1, 1)
 
     @property
     def input_pixels(self) -> int:
@@ -57,8 +60,8 @@ class Window:
         top, bottom, left, right = self.padding
         rows, columns = self.reach
         return (
-            (self.height + top + bottom - rows) // self.stride[0] + 1,
-            (self.width + left + right - columns) // self.stride[1] + 1,
+            (self.height * self.repeats[0] + top + bottom - rows) // self.stride[0] + 1,
+            (self.width * self.repeats[1] + left + right - columns) // self.stride[1] + 1,
         )
 
     @property
@@ -89,7 +92,10 @@ class Window:
     def start(self, row: int, column: int) -> tuple[int, int]:
         """Row and column of the image that a window's first tap reads; outside in the padding."""
         top, _, left, _ = self.padding
-        return row * self.stride[0] - top, column * self.stride[1] - left
+        return (
+            (row * self.stride[0] - top) // self.repeats[0],
+            (column * self.stride[1] - left) // self.repeats[1],
+        )
 
     def origin(self, row: int, column: int) -> int:
         """Pixel number of a window's first tap, relative to its frame; negative in the padding."""
@@ -113,8 +119,11 @@ class Window:
         )
 
     def needed(self) -> Iterator[int]:
-        """Yield, for each window of a frame, how many of its pixels must have arrived."""
-        needed = 0
+        """Yield, for each window of a frame, how many of its pixels must have arrived.
+
+        At least one, so that windows in the padding do not run ahead of their frame.
+        """
+        needed = 1
         for row, rows in enumerate(self.rows_inside):
             for column, columns in enumerate(self.columns_inside):
                 # A window that reads padding only needs no more than the one before.

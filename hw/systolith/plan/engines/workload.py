@@ -24,11 +24,13 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Pad2d,
     PerNeuron,
     SelectChannels,
     Strided,
     Table,
     Tensor,
+    Upsample,
     signed_bits,
 )
 from systolith.plan.engines.array_shape import ArrayShape, Feed
@@ -223,6 +225,10 @@ def window_of(network: IntegerNetwork, layer: Layer) -> Window:
                 stride=layer.stride,
                 padding=layer.padding,
             )
+        case Pad2d():
+            return Window(height=height, width=width, kernel=(1, 1), padding=layer.padding)
+        case Upsample():
+            return Window(height=height, width=width, kernel=(1, 1), repeats=layer.factors)
         case _:
             return Window(height=height, width=width, kernel=(height, width))
 

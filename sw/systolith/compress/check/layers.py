@@ -14,9 +14,11 @@ from systolith.quant.recognition.operations import (
     AddUp,
     AveragePool,
     Convolve,
+    Enlarge,
     LookUp,
     MaxPool,
     Multiply,
+    Pad,
     ToVectors,
 )
 
@@ -29,6 +31,8 @@ _KINDS: Mapping[type, str] = {
     AveragePool: "average pool",
     LookUp: "table",
     MaxPool: "max pool",
+    Pad: "padding",
+    Enlarge: "upsampling",
     Multiply: "Linear",
     ToVectors: "flattening",
 }

@@ -20,9 +20,11 @@ from systolith.network import (
     Layer,
     Linear,
     MaxPool2d,
+    Pad2d,
     Rounding,
     Table,
     Tensor,
+    Upsample,
     apply_layer,
     requantize,
 )
@@ -89,7 +91,7 @@ def bound_results(
         None if the layer has arithmetic and an input is not known exactly.
     """
     match layer:
-        case MaxPool2d() | Flatten():
+        case MaxPool2d() | Pad2d() | Upsample() | Flatten():
 
             def apply(arrays: list[IntArray]) -> IntArray:
                 return apply_layer(layer, arrays, inputs)

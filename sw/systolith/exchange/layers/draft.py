@@ -28,6 +28,7 @@ from systolith.network import (
     MAX_MULTIPLIER_BITS,
     IntArray,
     Layer,
+    Pad2d,
     Tensor,
 )
 
@@ -68,6 +69,8 @@ class Draft:
         not reported.
     cache : dict
         Quantized layers, by pending layer and quantizer.
+    padded : dict
+        Layers that add the padding of activations, by activation.
     """
 
     multiplier_bits: int = MAX_MULTIPLIER_BITS
@@ -83,6 +86,7 @@ class Draft:
     lenient: bool = False
     functions: dict[str, tuple[QuantizedActivation, IntArray]] = field(default_factory=dict)
     cache: dict[tuple[Value, Quantizer], QuantizedActivation] = field(default_factory=dict)
+    padded: dict[QuantizedActivation, QuantizedActivation] = field(default_factory=dict)
 
     def read_input(self, images: ModelInput) -> QuantizedActivation:
         """Let the network read the model's input here.
@@ -186,6 +190,30 @@ class Draft:
         self.layers.append(replace(layer, name=name))
         self.units[name] = 0.0
         return name
+
+    def pad_apart(self, x: QuantizedActivation) -> QuantizedActivation:
+        """Add a layer for the zeros around an activation that its reader cannot take.
+
+        Raises
+        ------
+        ExchangeError
+            If no integer stands for zero, or values are reordered.
+        """
+        if not any(x.padding):
+            return x
+        if x.origin or x.places is not None:
+            raise ExchangeError.of(
+                "reads zeros around -1 and +1 in one bit, or around what was reordered, which no "
+                "layer adds"
+            )
+        if x not in self.padded:
+            plain = replace(x, padding=(0, 0, 0, 0))
+            self.padded[x] = self.append(
+                f"{x.layer}_pad",
+                plain,
+                lambda name, source: Pad2d(name=name, input=source, padding=x.padding),
+            )
+        return self.padded[x]
 
     def quantize_output(self, pending: PendingLayer) -> QuantizedActivation:
         """Give an unquantized result a type; see :func:`choose_output_quantizer`."""

@@ -31,6 +31,7 @@ __all__ = [
     "read_dilation",
     "read_window",
     "round_up",
+    "take_padding",
 ]
 
 
@@ -175,6 +176,23 @@ def read_window(
     top, left, bottom, right = pads
     padding = (top + around[0], bottom + around[1], left + around[2], right + around[3])
     return stride, padding, []
+
+
+def take_padding(
+    node: Node, x: QuantizedActivation, kernel: tuple[int, int], draft: Draft
+) -> QuantizedActivation:
+    """Leave the padding of an activation to a window; `kernel` is the dilated one.
+
+    What the window cannot take becomes a layer: padding as large as the kernel, with its own.
+    """
+    pads = [int(by) for by in node.attributes["pads"] or [0, 0, 0, 0]]
+    if len(pads) != 4 or not any(x.padding):
+        return x
+    top, bottom, left, right = x.padding
+    if node.attributes["auto_pad"] == "NOTSET":
+        top, left, bottom, right = top + pads[0], left + pads[1], bottom + pads[2], right + pads[3]
+    small = max(top, bottom) < kernel[0] and max(left, right) < kernel[1]
+    return x if small else draft.pad_apart(x)
 
 
 def round_up(

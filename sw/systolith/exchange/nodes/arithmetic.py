@@ -49,9 +49,7 @@ def read_add(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     for x, other in (values, values[::-1]):
         if is_constant(other):
             return _add_constant(node, x, constant_of(other, "constants"), "Add", draft)
-    a, b = (activation_of(value, draft) for value in values)
-    if any(a.padding) or any(b.padding):
-        raise ExchangeError.of("adds padded images; pad their sum")
+    a, b = (draft.pad_apart(activation_of(value, draft)) for value in values)
     if shape_of(a) != shape_of(b):
         shapes = f"{shape_of(a)} and {shape_of(b)}"
         raise ExchangeError.of(f"adds shapes {shapes}; two of one shape are supported")

@@ -217,6 +217,26 @@ CHANNELS_LAST_FLAG = {
 BLOCKS = accept_zero(
     "has scales for blocks of {value}; one scale, or one for each channel, is supported"
 )
+NEAREST = Attribute(
+    default="nearest",
+    accepts=lambda value: value == "nearest",
+    words="has mode '{value}'; nearest is supported",
+)
+RESIZING = {
+    "mode": NEAREST,
+    "coordinate_transformation_mode": Attribute(default="half_pixel"),
+    "nearest_mode": Attribute(default="round_prefer_floor"),
+    "keep_aspect_ratio_policy": Attribute(
+        default="stretch",
+        accepts=lambda value: value == "stretch",
+        words="has keep_aspect_ratio_policy '{value}'; stretch is supported",
+    ),
+    "antialias": accept_zero("smooths (antialias {value}); 0 is supported"),
+    "axes": accept_zero("names axes {value}; sizes or scales of all axes are supported"),
+    "cubic_coeff_a": ANY,
+    "exclude_outside": ANY,
+    "extrapolation_value": ANY,
+}
 QUANT_ATTRIBUTES = {
     "signed": Attribute(default=1),
     "narrow": Attribute(default=0),

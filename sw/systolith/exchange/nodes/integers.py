@@ -15,7 +15,7 @@ from systolith.exchange.layers.functions import quantize_function
 from systolith.exchange.layers.operands import constant_of
 from systolith.exchange.layers.plain import pending_of
 from systolith.exchange.nodes.declarations import Handler
-from systolith.exchange.nodes.shapes import pads_of, read_pad
+from systolith.exchange.nodes.shapes import crop_input, pads_of, read_pad
 from systolith.exchange.values.layouts import pad_input
 from systolith.exchange.values.quantizer import Quantizer
 from systolith.exchange.values.value import (
@@ -110,16 +110,13 @@ def read_pad_integers(node: Node, values: Sequence[Value], draft: Draft) -> Valu
     if not isinstance(values[2], Absent):
         fill = int(constant_of(values[2], "fill values").reshape(-1)[0])
     zero = x.quantizer.type.zero_point
-    plain = [values[0], values[1], Absent(), *values[3:]]
+    real = (fill - zero) * x.quantizer.scale
+    given: Value = Absent() if fill == zero else Constant(values=np.asarray(real, np.float32))
+    plain = [values[0], values[1], given, *values[3:]]
     if isinstance(x.of, ModelInput) and (x.of.integer is not None or fill != zero):
         pads = pads_of(node, plain, x.of.places.ndim)
-        return replace(x, of=pad_input(x.of, pads, (fill - zero) * x.quantizer.scale))
-    if fill != zero:
-        real = (fill - zero) * x.quantizer.scale
-        raise ExchangeError.of(
-            f"pads integers with {fill}, which stands for {real:g} where the zero point is "
-            f"{zero}; padding with the zero point is supported"
-        )
+        cropped, pads = crop_input(x.of, pads)
+        return replace(x, of=pad_input(cropped, pads, real) if any(map(any, pads)) else cropped)
     return keep_integers(read_pad)(node, plain, draft)
 
 

@@ -6,6 +6,7 @@ from systolith.exchange.file.loading import CHANNELS_LAST_DOMAIN
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.nodes import (
     arithmetic,
+    geometry,
     integers,
     pools,
     qlinear,
@@ -26,6 +27,7 @@ from systolith.exchange.nodes.declarations import (
     CONVOLUTION,
     MAX_POOLING,
     QUANT_ATTRIBUTES,
+    RESIZING,
     TRANSPOSED,
     Attribute,
     OnnxOperator,
@@ -162,19 +164,35 @@ OPERATORS: Mapping[str, OnnxOperator] = {
     "Div": OnnxOperator(adapt_functions(arithmetic.read_divide), PART, CONSTANTS, TWO),
     "Pad": OnnxOperator(
         shapes.read_pad,
-        "padding of the layer after it",
-        "zeros, height and width; anything before the first quantizer",
+        "padding of the layer after it, or Pad2d",
+        "height and width, cut off where negative; anything before the first quantizer",
         "data pads? constant_value? axes?",
         {
             "mode": Attribute(
                 default="constant",
                 accepts=lambda value: value == "constant",
-                words="pads by '{value}'; constant is supported: zeros",
+                words="pads by '{value}'; constant is supported",
             ),
             "pads": ANY,
             "value": ANY,
         },
         integers.read_pad_integers,
+    ),
+    "Resize": OnnxOperator(
+        geometry.read_resize,
+        "Upsample",
+        "nearest, by whole numbers",
+        "X roi? scales? sizes?",
+        RESIZING,
+        keep_integers(geometry.read_resize),
+    ),
+    "Slice": OnnxOperator(
+        geometry.read_slice,
+        "Pad2d",
+        "rows and columns, in steps of 1",
+        "data starts? ends? axes? steps?",
+        {"starts": ANY, "ends": ANY, "axes": ANY},
+        keep_integers(geometry.read_slice),
     ),
     "Flatten": OnnxOperator(
         shapes.read_flatten,

@@ -13,6 +13,7 @@ from systolith.exchange.layers.operands import (
     read_dilation,
     read_window,
     round_up,
+    take_padding,
 )
 from systolith.exchange.layers.plain import append_layer, make_average
 from systolith.exchange.nodes.shapes import flatten_image
@@ -70,6 +71,8 @@ def _readable(x: Value, draft: Draft) -> QuantizedActivation | PendingLayer:
     pending = (
         x if isinstance(x, PendingLayer) and x.places is None else ordered_activation_of(x, draft)
     )
+    if isinstance(pending, QuantizedActivation):
+        return draft.pad_apart(pending)
     if any(pending.padding):
         raise ExchangeError.of("reads an image padded with zeros; give the pool pads of its own")
     return pending
@@ -77,7 +80,8 @@ def _readable(x: Value, draft: Draft) -> QuantizedActivation | PendingLayer:
 
 def read_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read AveragePool; padding of a Pad before it is part of the image that is averaged."""
-    x, kernel = ordered_activation_of(values[0], draft), _kernel(node)
+    kernel = _kernel(node)
+    x = take_padding(node, ordered_activation_of(values[0], draft), kernel, draft)
     stride, own, problems = read_window(node, kernel, x.tensor.shape, x.padding)
     if problems:
         raise ExchangeError(problems)
@@ -88,12 +92,9 @@ def read_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Valu
 
 def read_global_average_pool(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read GlobalAveragePool."""
-    x = ordered_activation_of(values[0], draft)
-    if any(x.padding) or len(x.tensor.shape) != 3:
-        raise ExchangeError.of(
-            f"reads shape {x.tensor.shape} padded by {x.padding}; images (N, C, H, W) that "
-            "are not padded are supported"
-        )
+    x = draft.pad_apart(ordered_activation_of(values[0], draft))
+    if len(x.tensor.shape) != 3:
+        raise ExchangeError.of(f"reads shape {x.tensor.shape}; images (N, C, H, W) are supported")
     return make_average(node, x, None, (1, 1), (0, 0, 0, 0))
 
 

@@ -107,9 +107,8 @@ class NodeReader:
             case _:
                 result = value
         match result:
-            case QuantizedActivation() if any(result.padding):
-                raise ExchangeError.of("ends with a Pad; leave it to the host")
             case QuantizedActivation():
+                result = self.draft.pad_apart(result)
                 return widen_signs(end, result, self.draft) if result.origin else result
             case Unknown():
                 return None

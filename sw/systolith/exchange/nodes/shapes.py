@@ -11,6 +11,7 @@ from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.operands import constant_of, integer_constants_of
 from systolith.exchange.layers.plain import append_layer
+from systolith.exchange.nodes.geometry import append_pad
 from systolith.exchange.values.layouts import (
     axes_of,
     inner_shape,
@@ -25,9 +26,10 @@ from systolith.exchange.values.value import (
     QuantizedActivation,
     Value,
 )
-from systolith.network import Flatten, Shape
+from systolith.network import Flatten, Shape, add_padding
 
 __all__ = [
+    "crop_input",
     "flatten_image",
     "pads_of",
     "read_dropout",
@@ -168,18 +170,17 @@ def read_transpose(node: Node, values: Sequence[Value], draft: Draft) -> Value:
 
 
 def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
-    """Read Pad: zeros around height and width before a layer, or any padding by the host."""
+    """Read Pad: zeros for the layer behind, a layer of its own, or any padding by the host."""
     x = values[0]
     fill = float(node.attributes["value"] or 0.0)
     if not isinstance(values[2], Absent):
         fill = float(constant_of(values[2], "fill values").reshape(-1)[0])
     pads = pads_of(node, values, len(_shape(x)))
     if isinstance(x, ModelInput) and x.quantizer is None:
-        return pad_input(x, pads, fill)
+        x, pads = crop_input(x, pads)
+        return pad_input(x, pads, fill) if any(map(any, pads)) else x
     if not any(map(any, pads)):
         return x
-    if fill:
-        raise ExchangeError.of(f"pads with {fill:g}; zeros are supported")
     if isinstance(x, ModelInput):
         x = draft.read_input(x)
     assert isinstance(x, QuantizedActivation | PendingLayer)
@@ -191,16 +192,24 @@ def read_pad(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     inner = [pads[axes.index(axis)] for axis in range(3)]
     if any(inner[0]):
         raise ExchangeError.of(f"pads channels by {inner[0]}; height and width are supported")
+    padding = (*inner[1], *inner[2])
+    if fill or min(padding) < 0:
+        return append_pad(node, x, padding, fill, draft)
     if isinstance(x, PendingLayer) and not x.low <= 0 <= x.high:
         raise ExchangeError.of("pads with zeros what was cut off above or below zero; cut it after")
-    around, (rows, columns) = x.padding, inner[1:]
-    padding = (
-        rows[0] + around[0],
-        rows[1] + around[1],
-        columns[0] + around[2],
-        columns[1] + around[3],
+    return replace(x, padding=add_padding(x.padding, padding))
+
+
+def crop_input(
+    x: ModelInput, pads: list[tuple[int, int]]
+) -> tuple[ModelInput, list[tuple[int, int]]]:
+    """Let the host cut off what negative pads say; give what is left to add."""
+    cuts = tuple(
+        slice(max(-before, 0), size - max(-after, 0))
+        for size, (before, after) in zip(x.places.shape, pads, strict=True)
     )
-    return replace(x, padding=padding)
+    added = [(max(before, 0), max(after, 0)) for before, after in pads]
+    return x.move(lambda pixels: pixels[cuts]), added
 
 
 def pads_of(node: Node, values: Sequence[Value], rank: int) -> list[tuple[int, int]]:
@@ -209,7 +218,7 @@ def pads_of(node: Node, values: Sequence[Value], rank: int) -> list[tuple[int, i
     Raises
     ------
     ExchangeError
-        If the batch is padded, a pad is negative, or axes do not fit.
+        If the batch is padded, or axes do not fit.
     """
     if isinstance(values[1], Absent):
         given = [int(by) for by in node.attributes["pads"] or []]
@@ -222,8 +231,8 @@ def pads_of(node: Node, values: Sequence[Value], rank: int) -> list[tuple[int, i
         raise ExchangeError.of(f"has pads {given} for axes {axes}; two for each axis are needed")
     before, after = given[: len(axes)], given[len(axes) :]
     by_axis = {axis: pair for axis, *pair in zip(axes, before, after, strict=True)}
-    if any(by_axis.get(0, [0, 0])) or min(given, default=0) < 0:
-        raise ExchangeError.of(f"has pads {given}; 0 or more, none of the batch, are supported")
+    if any(by_axis.get(0, [0, 0])):
+        raise ExchangeError.of(f"has pads {given}; none of the batch are supported")
     return [
         (pair[0], pair[1]) for axis in range(1, 1 + rank) for pair in [by_axis.get(axis, [0, 0])]
     ]

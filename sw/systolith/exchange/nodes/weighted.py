@@ -15,6 +15,7 @@ from systolith.exchange.layers.operands import (
     ordered_activation_of,
     read_dilation,
     read_window,
+    take_padding,
 )
 from systolith.exchange.layers.plain import pending_of
 from systolith.exchange.layers.structure import Structure, detect_structure, detect_structures
@@ -61,6 +62,7 @@ def read_conv(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     if (named := node.attributes["kernel_shape"]) not in (None, kernel):
         problems.append(f"has kernel_shape {tuple(named)}, but weights of {tuple(kernel)}")
     dilation = read_dilation(node)
+    x = take_padding(node, x, reach_of((kernel[0], kernel[1]), dilation), draft)
     stride, padding, window_problems = read_window(
         node, reach_of((kernel[0], kernel[1]), dilation), x.tensor.shape, x.padding
     )

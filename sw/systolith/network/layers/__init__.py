@@ -21,9 +21,11 @@ from systolith.network.layers.depth_to_space import DepthToSpace
 from systolith.network.layers.flatten import Flatten
 from systolith.network.layers.linear import Linear
 from systolith.network.layers.max_pool2d import MaxPool2d
+from systolith.network.layers.pad2d import Pad2d
 from systolith.network.layers.select_channels import SelectChannels
 from systolith.network.layers.space_to_depth import SpaceToDepth
 from systolith.network.layers.table import MAX_TABLE_BITS, Table
+from systolith.network.layers.upsample import Upsample
 
 __all__ = [
     "ADDED_MULTIPLIER_BITS",
@@ -39,11 +41,13 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "Moving",
+    "Pad2d",
     "Padding",
     "Requantized",
     "SelectChannels",
     "SpaceToDepth",
     "Table",
+    "Upsample",
     "add_padding",
     "reach_of",
 ]
@@ -52,4 +56,4 @@ Requantized = Conv2d | Linear | Add | AvgPool2d
 """Layers with ``accumulate(values, inputs)`` and ``accumulator_range(inputs)``."""
 Moving = Concat | SelectChannels | DepthToSpace | SpaceToDepth
 """Layers that only move values, channels or pixels, to other places."""
-Layer = Requantized | MaxPool2d | Table | Flatten | Moving
+Layer = Requantized | MaxPool2d | Pad2d | Upsample | Table | Moving | Flatten

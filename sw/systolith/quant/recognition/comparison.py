@@ -16,12 +16,14 @@ from systolith.quant.recognition.operations import (
     AveragePool,
     Convolve,
     DepthToPixels,
+    Enlarge,
     FloatLayer,
     FloatNetwork,
     Join,
     LookUp,
     MaxPool,
     Multiply,
+    Pad,
     PixelsToDepth,
     TakeChannels,
     ToVectors,
@@ -116,6 +118,10 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
             y = depth_to_space(x, block)
         case PixelsToDepth(block=block):
             y = space_to_depth(x, block)
+        case Pad(padding=padding):
+            y = pad(x, padding)
+        case Enlarge(factors=factors):
+            y = F.interpolate(x, scale_factor=factors, mode="nearest-exact")
         case _:
             raise AssertionError(f"{layer.operation} has been folded or fused")
     if (norm := layer.norm) is not None:

@@ -16,6 +16,7 @@ __all__ = [
     "Combine",
     "Convolve",
     "DepthToPixels",
+    "Enlarge",
     "FloatLayer",
     "FloatNetwork",
     "Join",
@@ -198,9 +199,24 @@ class AddUp:
 
 @dataclass(frozen=True, slots=True)
 class Pad:
-    """Rows and columns of zeros, to be folded into the convolution or pool behind."""
+    """Rows and columns of zeros; negative ones are cut off.
+
+    Zeros are folded into the convolution or pool behind where it can take them.
+    """
 
     padding: Padding
+
+    @property
+    def crops(self) -> bool:
+        """Whether rows or columns are cut off."""
+        return min(self.padding) < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Enlarge:
+    """Each row and column repeated."""
+
+    factors: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +249,7 @@ Operation = (
     | Join
     | AddUp
     | Pad
+    | Enlarge
     | Pass
     | Softmax
 )

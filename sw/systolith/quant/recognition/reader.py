@@ -24,6 +24,7 @@ from systolith.quant.recognition.operations import (
     Combine,
     Convolve,
     DepthToPixels,
+    Enlarge,
     FloatLayer,
     FloatNetwork,
     Join,
@@ -51,9 +52,9 @@ from systolith.trace.aliases import changed_through_a_view
 __all__ = ["Reader"]
 
 _FUSES = Convolve | Multiply | AddUp | AveragePool
-_LAYERS = _FUSES | MaxPool | Join
-_COMMUTES = MaxPool | ToVectors | TakeChannels | DepthToPixels | PixelsToDepth
-"""Layers behind which a monotone function of each value gives the same as in front."""
+_LAYERS = _FUSES | MaxPool | Join | Enlarge
+_COMMUTES = MaxPool | ToVectors | TakeChannels | DepthToPixels | PixelsToDepth | Pad | Enlarge
+"""Layers behind which a monotone function that keeps zero gives the same as in front."""
 
 
 @dataclass
@@ -158,14 +159,15 @@ class Reader(Following):
                 self.reshape(node, first)
             case ScaleAndShift() if self.is_table(first) and self.tabulate(node):
                 pass
-            case Pad() | ScaleAndShift():
+            case Pad(crops=False) | ScaleAndShift():
                 self._carry(first, node, operation)
             case Normalize():
                 self._normalize(node, operation, before)
             case Activate():
-                scaled = bool(self.unfolded.get(first, Unfolded()).scales)
-                if not (scaled and self.tabulate(node)) and not self.settle(node):
+                if not self.unfolded.get(first, Unfolded()).scales:
                     self._fuse(node, operation)
+                elif not self.tabulate(node):
+                    self.settle(node)
             case Apply() | Combine():
                 self.apply(node)
             case AddUp() if any(map(self.is_table, node.all_input_nodes)) and self.tabulate(node):
@@ -223,15 +225,16 @@ class Reader(Following):
 
     def reshape(self, node: fx.Node, first: fx.Node) -> None:
         """Make a flattening if the result is vectors; other shapes must be undone later."""
-        before, shape = self.sources[first], self.shape_of(node)
+        shape = self.shape_of(node)
+        if self.unfolded.get(first, Unfolded()).pads and shape != self.shape_of(first):
+            self.settle(node)
+            self.unfolded[first] = Unfolded()
+        before = self.sources[first]
         whole = len(self.recording.values[node]) == len(self.recording.values[first])
         if not whole:
             self.refuse_operation(node)
             return
         self._carry(first, node, self.operations[node])
-        if self.unfolded[node].pads and shape != self.shape_of(first):
-            self.settle(node)
-            self.unfolded[node] = Unfolded()
         if len(shape) == 1 and self.shapes[before] != shape:
             self.flatten(node, readable_name(node), before)
 
@@ -286,18 +289,39 @@ class Reader(Following):
             unfolded = self.unfolded.get(source, Unfolded())
             if not unfolded:
                 continue
-            given = operation
-            operation, refused = fold(
+            folded, refused = fold(
                 unfolded, operation, activated=self._activated(source), reader=title(node)
             )
-            if refused and not unfolded.pads and self.compute_scales(source):
-                operation, refused = given, []
+            if refused and (self._pad_apart(source) or self._scale_apart(source)):
+                continue
+            operation = folded
             for origin, reason in refused:
                 self.refuse(origin, reason)
         return operation
 
+    def _scale_apart(self, node: fx.Node) -> bool:
+        """Make a table of factors and shifts that are not padded."""
+        return not self.unfolded[node].pads and self.compute_scales(node)
+
+    def _pad_apart(self, node: fx.Node) -> bool:
+        """Make a layer of the zeros around a node's value; False if there are none, or scales."""
+        unfolded = self.unfolded.get(node, Unfolded())
+        if not unfolded.pads or unfolded.scales:
+            return False
+        origin, source = unfolded.pads[-1][0], self.sources[node]
+        name = self.unused(readable_name(origin))
+        self.add_layer(origin, name, Pad(unfolded.padding), (source,))
+        if name != readable_name(origin):
+            self.layers[name].qualified_name = name
+        for padded in {origin, node}:
+            self.sources[padded], self.unfolded[padded] = name, Unfolded()
+        return True
+
     def settle(self, node: fx.Node) -> bool:
-        """Refuse padding and scales in front of a node; True if there were any."""
+        """Make layers of padding in front of a node, and refuse scales; True if any is refused."""
+        for source in node.all_input_nodes:
+            if self._pad_apart(source) and source is node.all_input_nodes[0]:
+                self.sources[node] = self.sources[source]
         unfolded = [self.unfolded.get(source, Unfolded()) for source in node.all_input_nodes]
         refused = [refusal for before in unfolded for refusal in before.unread()]
         for origin, reason in refused:
@@ -329,23 +353,25 @@ class Reader(Following):
 
     def _fuse(self, node: fx.Node, operation: Activate) -> None:
         # Maximum and flattening commute with a monotone function of each value.
-        through = Pass | MaxPool | Reshape | ToVectors | Normalize | Activate | Move
+        through = Pass | MaxPool | Reshape | ToVectors | Normalize | Activate | Move | Pad | Enlarge
         origin = only_origin(node, self.operations, through)
+        (first,) = node.all_input_nodes
         if origin is None or not isinstance(self.operations[origin], _FUSES):
-            (first,) = node.all_input_nodes
+            self._pad_apart(first)
             self.moved.places.pop(node, None)
             self.place(first)
             self.sources[node] = self.sources[first]
             if not reads_unknown(node, self.unknown, self.operations, through):
                 self.apply(node)
             return
-        last = self.layers[self.sources[node.all_input_nodes[0]]]
+        last = self.layers[self.sources[first]]
+        self.unfolded[node] = self.unfolded.get(first, Unfolded())
         layer = last
         while isinstance(layer.operation, _COMMUTES):
             layer.reference = ""
             layer = self.layers[layer.inputs[0]]
         layer.reference = ""
-        last.reference = "" if node in self.moved.places else node.name
+        last.reference = "" if node in self.moved.places or self.unfolded[node] else node.name
         if layer.activation is not Activation.RELU6:
             layer.activation = operation.activation
 
@@ -383,7 +409,8 @@ class Reader(Following):
         return tuple(notes), node  # type: ignore[return-value]
 
     def _unread(self, node: fx.Node) -> None:
-        if self.compute_scales(node):
+        padded = self.sources[node] != INPUT and self._pad_apart(node)
+        if padded or self.compute_scales(node):
             return
         for origin, reason in self.unfolded.get(node, Unfolded()).unread():
             behind = isinstance(self.operations[origin], Pad)

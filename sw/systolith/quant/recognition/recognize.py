@@ -30,6 +30,8 @@ from systolith.quant.recognition.windows import (
     adaptive_max_pool,
     average_pool,
     convolution_padding,
+    cut_out,
+    enlarge,
     max_pool,
     maximum,
     mean,
@@ -43,8 +45,8 @@ __all__ = ["SUPPORTED", "depends_on_size", "recognize"]
 
 SUPPORTED = (
     "supported are Conv2d, BatchNorm2d, Linear, ReLU, ReLU6, functions of each value, MaxPool2d, "
-    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, addition, concatenation, slices and "
-    "shuffles of channels, PixelShuffle, Dropout and Identity"
+    "AvgPool2d, AdaptiveAvgPool2d(1), Flatten, ZeroPad2d, Upsample, addition, concatenation, "
+    "slices and shuffles of channels, PixelShuffle, Dropout and Identity"
 )
 RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
 MODULES_ONLY = "call it through its module, such as nn.Conv2d, which owns the weights"
@@ -90,13 +92,15 @@ def depends_on_size(call: Call, operation: Operation | None) -> bool:
     """Whether a call would be another operation for images of another size.
 
     Windows computed from the size depend on it, and so do ``ceil_mode``, which adds a window at
-    some sizes, and indices, which leave something out at others.
+    some sizes, indices, which leave something out at others, and resizing to a given size.
     """
     if isinstance(operation, AveragePool) and operation.kernel_size is None:
         return False
     match call.operator:
         case "max_pool2d" | "avg_pool2d" if isinstance(operation, AveragePool | MaxPool):
             return bool(call.arguments.get("ceil_mode"))
+        case "interpolate":
+            return call.arguments.get("size") is not None
         case "getitem":
             index = call.arguments["index"]
             parts = index if isinstance(index, tuple) else (index,)
@@ -203,7 +207,9 @@ def _flatten(call: Call) -> Recognized:
 
 
 def _getitem(call: Call) -> Recognized:
-    """Recognize indices that drop or add axes of length 1."""
+    """Recognize slices of rows and columns, and indices that drop or add axes of length 1."""
+    if (cut := cut_out(call)) is not None:
+        return cut
     index = call.arguments["index"]
     parts = index if isinstance(index, tuple) else (index,)
     plain = all(part is None or part is Ellipsis or type(part) in (int, slice) for part in parts)
@@ -384,6 +390,7 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
     "pixel_shuffle": _move,
     "pixel_unshuffle": _move,
     "pad": _pad,
+    "interpolate": enlarge,
     "identity": _identity,
     "dropout": _dropout,
     "alpha_dropout": _dropout,

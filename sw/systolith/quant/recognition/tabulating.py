@@ -55,7 +55,7 @@ class Tabulating(ABC):
 
     @abstractmethod
     def settle(self, node: fx.Node) -> bool:
-        """Refuse padding and scales in front of a node; True if there were any."""
+        """Make layers of padding in front of a node, and refuse scales; True if any is refused."""
 
     @abstractmethod
     def refuse(self, node: fx.Node, reason: str) -> None:
@@ -66,7 +66,7 @@ class Tabulating(ABC):
         operation = self.operations[node]
         if any(source in self.unknown for source in node.all_input_nodes):
             self.unknown.add(node)
-        elif not self.tabulate(node) and not self.settle(node):
+        elif not (self.tabulate(node) or self.settle(node) or self.tabulate(node)):
             self.refuse(node, operation.reason if isinstance(operation, Combine) else NO_SOURCE)
 
     def tabulate(self, node: fx.Node) -> bool:

@@ -1,12 +1,20 @@
 """Recognize operations whose windows slide over images: pools, reductions, padding."""
 
 from collections.abc import Iterator
+from types import NoneType
 from typing import Any
 
 from torch import nn
 
 from systolith.network import Padding, reach_of
-from systolith.quant.recognition.operations import AveragePool, MaxPool, Pad, Pass, Recognized
+from systolith.quant.recognition.operations import (
+    AveragePool,
+    Enlarge,
+    MaxPool,
+    Pad,
+    Pass,
+    Recognized,
+)
 from systolith.trace import Call
 
 __all__ = [
@@ -14,6 +22,8 @@ __all__ = [
     "adaptive_max_pool",
     "average_pool",
     "convolution_padding",
+    "cut_out",
+    "enlarge",
     "max_pool",
     "maximum",
     "mean",
@@ -93,13 +103,13 @@ def maximum(call: Call) -> Recognized:
 
 
 def zero_pad(call: Call) -> Recognized:
-    """Recognize added rows and columns of zeros."""
+    """Recognize rows and columns of zeros that are added, or rows and columns that are cut off."""
     if not call.are_images:
         return None, [f"needs images (N, C, H, W), got {call.input}"]
     problems = []
     sides = call.arguments["pad"]
     whole = isinstance(sides, tuple | list) and all(isinstance(side, int) for side in sides)
-    if not whole or len(sides) not in (2, 4) or min(sides) < 0:
+    if not whole or len(sides) not in (2, 4):
         problems.append(f"needs rows and columns to add on 2 or 4 sides, got {sides}")
         sides = _NO_PADDING
     mode, value = call.arguments.get("mode", "constant"), call.arguments.get("value")
@@ -107,6 +117,56 @@ def zero_pad(call: Call) -> Recognized:
         problems.append(f"needs to pad with zeros, got mode '{mode}', value {value}")
     left, right, top, bottom = (*sides, 0, 0)[:4]
     return Pad((top, bottom, left, right)), problems
+
+
+def enlarge(call: Call) -> Recognized:
+    """Recognize nearest neighbours at whole multiples of the size."""
+    if not call.are_images:
+        return None, [f"needs images (N, C, H, W), got {call.input}"]
+    mode = call.arguments.get("mode", "nearest")
+    if mode not in ("nearest", "nearest-exact"):
+        return None, [f"needs mode 'nearest', got '{mode}'"]
+    (height, width), (rows, columns) = call.image, call.output[2:]
+    if rows % height or columns % width:
+        sizes = f"{height}x{width} to {rows}x{columns}"
+        return None, [f"needs a whole multiple of the size, got {sizes}"]
+    factors = rows // height, columns // width
+    return Pass() if factors == (1, 1) else Enlarge(factors), []
+
+
+def cut_out(call: Call) -> Recognized | None:
+    """Recognize slices of rows and columns, with steps if nothing is left out at the ends.
+
+    None if the index is another one, or the whole image.
+    """
+    index = call.arguments["index"]
+    parts = index if isinstance(index, tuple) else (index,)
+    if Ellipsis in parts and len(call.input) == 4:
+        place = parts.index(Ellipsis)
+        whole = (slice(None),) * (4 - len(parts) + 1)
+        parts = (*parts[:place], *whole, *parts[place + 1 :])
+    if not call.are_images or not all(type(part) is slice for part in parts):
+        return None
+    parts = (*parts, *(slice(None),) * (4 - len(parts)))
+    numbers = [end for part in parts for end in (part.start, part.stop, part.step)]
+    if any(type(end) not in (int, NoneType) for end in numbers):
+        return None
+    if any(part not in (slice(None), slice(0, None)) for part in parts[:2]):
+        return None
+    ranges = [range(size)[part] for size, part in zip(call.image, parts[2:], strict=True)]
+    steps = ranges[0].step, ranges[1].step
+    if all(len(part) == size for size, part in zip(call.image, ranges, strict=True)):
+        return None
+    if steps == (1, 1):
+        (top, left), (bottom, right) = (
+            tuple(-part.start for part in ranges),
+            tuple(part.stop - size for size, part in zip(call.image, ranges, strict=True)),
+        )
+        return Pad((top, bottom, left, right)), []
+    ends = zip(call.image, ranges, strict=True)
+    if any(part.start or part[-1] + part.step < size for size, part in ends):
+        return None
+    return MaxPool((1, 1), steps, _NO_PADDING), []
 
 
 def convolution_padding(module: nn.Conv2d) -> Padding:

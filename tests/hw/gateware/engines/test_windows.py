@@ -14,11 +14,13 @@ from systolith.network import (
     KOutOfN,
     Layer,
     MaxPool2d,
+    Pad2d,
     Padding,
     Pattern,
     PerNeuron,
     Requantize,
     Tensor,
+    Upsample,
     forward,
 )
 from systolith.plan import NetworkPlan, PoolPlan, plan_network
@@ -154,3 +156,27 @@ def test_the_least_and_the_greatest_sums_of_windows_fit() -> None:
     images = np.broadcast_to(values[:, None, None, None], (3, 1, 6, 6))
     run = run_frames(Pipeline(plan), np.ascontiguousarray(images), gap=0, stall=0, seed=0)
     assert np.array_equal(run.outputs["pool"], images - SIGNED.zero_point)
+
+
+@pytest.mark.parametrize(
+    ("padding", "value"),
+    [
+        ((1, 2, 0, 3), None),
+        # More than the image on each side, by a value of its own.
+        ((7, 6, 8, 9), -11),
+        ((-2, 0, -1, -3), None),
+        ((-4, 5, 3, -5), 7),
+    ],
+)
+def test_padding_and_cropping(padding: Padding, value: int | None) -> None:
+    plan = assert_as_planned(Pad2d(name="pad", input="input", padding=padding, value=value))
+    assert plan.resources_of(plan.engines[0]).dsps == 0
+
+
+@pytest.mark.parametrize("factors", [(2, 2), (1, 3), (4, 1)])
+def test_upsampling(factors: tuple[int, int]) -> None:
+    plan = assert_as_planned(Upsample(name="up", input="input", factors=factors))
+    (engine,) = plan.engines
+    assert plan.resources_of(engine).dsps == 0
+    assert isinstance(engine, PoolPlan)
+    assert engine.compute_cycles == 30 * factors[0] * factors[1] * 4 // engine.lanes

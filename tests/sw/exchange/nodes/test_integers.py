@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto
 
 from systolith.exchange import ExchangeError, import_onnx
-from systolith.network import Add, Conv2d
+from systolith.network import Add, Conv2d, Pad2d
 from tests.support.onnx_graphs import MICROSOFT, GraphBuilder, equal_to_runtime
 
 PADS = [0, 0, 1, 1, 0, 0, 1, 1]
@@ -111,17 +111,16 @@ def test_padding_of_integers_counts_from_the_zero_point(
     equal_to_runtime(_then_convolved(made, found, tmp_path / "padded.onnx"))
 
 
-def test_padding_of_a_layers_integers_by_another_number_is_refused(tmp_path: Path) -> None:
+def test_padding_of_a_layers_integers_by_another_number_is_a_layer(tmp_path: Path) -> None:
     made = GraphBuilder((2, 5, 6))
     y = made.node("Conv", made.linear("x", 0.125, 128), _weights(made, 2, 2, 1, 1))
     parameters = [made.const(0.5), made.const(100, np.uint8)]
     integers = made.node("QuantizeLinear", y, *parameters)
     integers = made.node("Pad", integers, made.const(PADS, np.int64))
     y = made.node("DequantizeLinear", integers, *parameters)
-    path = _then_convolved(made, y, tmp_path / "padded.onnx")
-    words = "pads integers with 0, which stands for -50 where the zero point is 100; padding with"
-    with pytest.raises(ExchangeError, match=words):
-        import_onnx(path)
+    found = equal_to_runtime(_then_convolved(made, y, tmp_path / "padded.onnx"))
+    pad = found.network.layers[1]
+    assert isinstance(pad, Pad2d) and pad.value == 0
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ CONSTANTS = """
     float[2] g = {2.0, -0.5}, float[2] m = {0.25, 1.0}, float[2] v = {4.0, 0.25},
     float low = {-2.5}, float high = {20.0}, float c = {0.5}, int64[2] hw = {2, 3},
     int64[8] pads = {0,0,1,0, 0,0,1,2}, int64[2] flat = {0, -1},
+    float[4] twice = {1.0, 1.0, 2.0, 3.0}, int64[2] first = {0, 1}, int64[2] last = {3, 9},
     float half = {0.25}, float eight = {8.0}, float four = {4.0}, float none = {0.0},
     float[21] lut = {LUT},
     float[1,3] levels = {-0.75, 0.5, 1.75}, float[2,2,1,1] signs = {0.25,-0.5,0.75,0.0}
@@ -88,6 +89,8 @@ FLOAT = {
     "Mul": CONV + "r = Mul(d, c) ",
     "Div": CONV + "r = Div(d, c) ",
     "Pad": "n = Pad(a, pads) " + KERNELS + "r = Conv(n, w) ",
+    "Resize": 'e = Resize <mode="nearest"> (a, , twice) ' + KERNELS + "r = Conv(e, w) ",
+    "Slice": "e = Slice(a, first, last, hw) " + KERNELS + "r = Conv(e, w) ",
     "Flatten": CONV + "r = Flatten(d) ",
     "Reshape": CONV + "r = Reshape(d, flat) ",
     "Squeeze": "e = GlobalAveragePool(a) r = Squeeze(e, hw) ",

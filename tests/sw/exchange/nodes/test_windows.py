@@ -6,19 +6,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from systolith.exchange import Format, export_onnx, import_onnx
+from systolith.exchange import ExchangeError, Format, export_onnx, import_onnx
 from systolith.network import (
     ActType,
     AvgPool2d,
     Conv2d,
     IntegerNetwork,
     MaxPool2d,
+    Pad2d,
     Padding,
     Requantize,
     Tensor,
+    Upsample,
     forward,
 )
-from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime, run_runtime
+from tests.support.onnx_graphs import GraphBuilder, equal_to_runtime, run_qonnx, run_runtime
 
 
 @pytest.mark.parametrize(
@@ -103,3 +105,179 @@ def test_ceil_mode_of_a_max_pool(pads: list[int], tmp_path: Path) -> None:
     how = {"kernel_shape": [2, 3], "strides": [3, 2], "ceil_mode": 1, "pads": pads}
     y = made.node("MaxPool", made.linear("x", 0.125, 100), **how)
     equal_to_runtime(made.save(tmp_path / "pool.onnx", y))
+
+
+def _padded(made: GraphBuilder, x: str, pads: list[int], *fill: str, **attributes: Any) -> str:
+    return made.node("Pad", x, made.const(pads, np.int64), *fill, **attributes)
+
+
+@pytest.mark.parametrize(
+    "pads",
+    [
+        [0, 0, 1, 2, 0, 0, 3, 0],
+        [0, 0, -1, 0, 0, 0, 0, -2],
+        [0, 0, -1, 2, 0, 0, 3, -2],
+    ],
+)
+@pytest.mark.parametrize("quantized", [True, False])
+def test_padding_at_the_ends(pads: list[int], quantized: bool, tmp_path: Path) -> None:
+    """In front of the network the host pads; behind it a layer does."""
+    made = GraphBuilder((2, 5, 6))
+    x = made.linear("x", 0.125, 100) if quantized else _padded(made, "x", pads)
+    weights = np.random.default_rng(0).integers(-9, 10, (3, 2, 1, 1))
+    x = x if quantized else made.linear(x, 0.125, 100)
+    y = made.linear(made.node("Conv", x, made.stored(weights, 0.25)), 0.5, 128)
+    found = equal_to_runtime(made.save(tmp_path / "pad.onnx", _padded(made, y, pads)))
+    assert isinstance(found.network.layers[-1], Pad2d)
+    assert len(found.network.layers) == 2
+
+
+def test_padding_by_a_value(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 5, 6))
+    y = _padded(made, made.linear("x", 0.125, 100), [0, 0, 1, 0, 0, 0, 0, 2], made.const(1.5))
+    found = equal_to_runtime(made.save(tmp_path / "pad.onnx", y))
+    (pad,) = found.network.layers
+    assert isinstance(pad, Pad2d) and pad.value == 112
+
+
+def test_integers_are_padded_by_any_of_them(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 5, 6))
+    parameters = [made.const(0.125), made.const(100, np.uint8)]
+    y = made.node("QuantizeLinear", "x", *parameters)
+    weights = np.random.default_rng(0).integers(-9, 10, (3, 2, 1, 1))
+    y = made.node("Conv", made.node("DequantizeLinear", y, *parameters), made.stored(weights, 0.25))
+    out = [made.const(0.5), made.const(128, np.uint8)]
+    y = made.node("QuantizeLinear", y, *out)
+    y = _padded(made, y, [0, 0, 1, -1, 0, 0, 0, 2], made.const(7, np.uint8))
+    y = made.node("DequantizeLinear", y, *out)
+    found = equal_to_runtime(made.save(tmp_path / "pad.onnx", y))
+    pad = found.network.layers[-1]
+    assert isinstance(pad, Pad2d) and pad.value == 7
+
+
+@pytest.mark.parametrize("fill", [0.1, 40.0])
+def test_a_value_between_two_integers_is_refused(fill: float, tmp_path: Path) -> None:
+    made = GraphBuilder((2, 5, 6))
+    y = _padded(made, made.linear("x", 0.125, 100), [0, 0, 1, 0, 0, 0, 0, 2], made.const(fill))
+    path = made.save(tmp_path / "pad.onnx", y)
+    with pytest.raises(ExchangeError, match="which is no value of its input: integers of"):
+        import_onnx(path)
+
+
+def test_padding_too_large_for_a_window_is_a_layer(tmp_path: Path) -> None:
+    made = GraphBuilder((2, 5, 6))
+    y = _padded(made, made.linear("x", 0.125, 100), [0, 0, 2, 2, 0, 0, 2, 2])
+    weights = np.random.default_rng(0).integers(-9, 10, (3, 2, 3, 3))
+    y = made.node("Conv", y, made.stored(weights, 0.25), pads=[1, 1, 1, 1])
+    found = equal_to_runtime(made.save(tmp_path / "pad.onnx", made.linear(y, 1.0, 128)))
+    assert [type(layer) for layer in found.network.layers] == [Pad2d, Conv2d]
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "GlobalAveragePool", "Add"])
+def test_layers_that_pad_nothing_read_a_padded_image(op: str, tmp_path: Path) -> None:
+    made = GraphBuilder((2, 5, 7))
+    y = _padded(made, made.linear("x", 0.125, 100), [0, 0, 2, 0, 0, 0, 1, 1])
+    how = {"kernel_shape": [2, 2]} if op == "MaxPool" else {}
+    y = made.node(op, *[y] * (1 + (op == "Add")), **how)
+    found = equal_to_runtime(made.save(tmp_path / "pad.onnx", made.linear(y, 0.25, 100)))
+    assert isinstance(found.network.layers[0], Pad2d)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {},
+        {
+            "coordinate_transformation_mode": "pytorch_half_pixel",
+            "nearest_mode": "round_prefer_ceil",
+        },
+    ],
+)
+@pytest.mark.parametrize("sized", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_resize(options: dict[str, Any], sized: bool, first: bool, tmp_path: Path) -> None:
+    made = GraphBuilder((2, 3, 4))
+    x = "x" if first else made.linear("x", 0.125, 100)
+    given = ["", "", made.const([1, 2, 6, 12], np.int64)] if sized else [""]
+    given += [] if sized else [made.const([1, 1, 2, 3])]
+    y = made.node("Resize", x, *given, mode="nearest", **options)
+    y = made.linear(y, 0.125, 100) if first else y
+    weights = np.random.default_rng(0).integers(-9, 10, (3, 2, 1, 1))
+    y = made.linear(made.node("Conv", y, made.stored(weights, 0.25)), 1.0, 128)
+    batch = 1 if sized else "N"
+    images = np.random.default_rng(1).normal(0, 4, (1, 2, 3, 4)).astype(np.float32)
+    found = equal_to_runtime(made.save(tmp_path / "up.onnx", y, batch=batch), images)
+    kinds = [type(layer) for layer in found.network.layers]
+    assert kinds == ([Conv2d] if first else [Upsample, Conv2d])
+
+
+@pytest.mark.parametrize(
+    ("scales", "options"),
+    [
+        ([1, 1, 1.5, 2], {}),
+        ([1, 1, 3, 3], {"coordinate_transformation_mode": "align_corners"}),
+        ([1, 1, 3, 3], {"coordinate_transformation_mode": "asymmetric"}),
+        ([1, 2, 1, 1], {}),
+    ],
+)
+def test_other_ways_to_resize_are_refused(
+    scales: list[float], options: dict[str, Any], tmp_path: Path
+) -> None:
+    made = GraphBuilder((2, 4, 4))
+    x = made.linear("x", 0.125, 100)
+    y = made.node("Resize", x, "", made.const(scales), mode="nearest", **options)
+    path = made.save(tmp_path / "up.onnx", made.linear(y, 0.125, 100))
+    with pytest.raises(ExchangeError, match="pixels repeated a whole number of times along"):
+        import_onnx(path)
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "axes", "shape"),
+    [
+        ([1, 0], [99, -1], [2, 3], (2, 4, 5)),
+        ([-3], [5], [-2], (2, 3, 6)),
+        ([0, 2], [5, 3], [2, -1], (2, 5, 1)),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_slices_of_rows_and_columns(
+    starts: list[int],
+    ends: list[int],
+    axes: list[int],
+    shape: tuple[int, ...],
+    first: bool,
+    tmp_path: Path,
+) -> None:
+    made = GraphBuilder((2, 5, 6))
+    x = "x" if first else made.linear("x", 0.125, 100)
+    y = made.node("Slice", x, *(made.const(given, np.int64) for given in (starts, ends, axes)))
+    y = made.linear(y, 0.125, 100)
+    y = made.node("MaxPool", y, kernel_shape=[1, 1])
+    found = equal_to_runtime(made.save(tmp_path / "slice.onnx", y))
+    assert found.network.tensors[found.network.outputs[0]].shape == shape
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Pad2d(name="move", input="input", padding=(1, 0, 2, 3)),
+        Pad2d(name="move", input="input", padding=(1, -2, -1, 3), value=-7),
+        Upsample(name="move", input="input", factors=(2, 3)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_moved_pixels_come_back(form: Format, layer: Pad2d | Upsample, tmp_path: Path) -> None:
+    act = ActType(bits=6, signed=True, zero_point=2)
+    network = IntegerNetwork(input=Tensor((2, 5, 6), act), layers=(layer,))
+    path = tmp_path / "move.onnx"
+    export_onnx(network, path, form)
+    found = import_onnx(path)
+    images = np.random.default_rng(0).integers(act.low, act.high + 1, (4, 2, 5, 6))
+    (wanted,) = forward(network, images).values()
+    (back,) = forward(found.network, images).values()
+    assert np.array_equal(back, wanted)
+    run = run_qonnx if form is Format.QONNX else run_runtime
+    real = run(path, (images - act.zero_point).astype(np.float32))
+    assert np.array_equal(real, wanted - act.zero_point)
