@@ -263,7 +263,6 @@ def test_problems_behind_a_refused_call_are_reported_too() -> None:
     parts = [
         "'3' (Conv2d): needs padding_mode 'zeros'",
         "'6' (AvgPool2d): ",
-        "'5' (BatchNorm2d): needs a Conv2d directly before it",
         "'1' (Softmax2d): needs to be the very last",
         "bits must name a layer",
         "an unsigned input must not be negative",

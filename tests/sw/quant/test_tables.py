@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from systolith.data import load_digits
 from systolith.frontend import IntegerModel, lower
 from systolith.network import MAX_TABLE_BITS, ActType, Table, trace
 from systolith.quant import ActQuantizer, QuantConfig, QuantTable, UnsupportedModelError, prepare
@@ -154,3 +155,91 @@ def test_what_is_no_function_of_one_value_is_refused(forward: object, problem: s
 
     with pytest.raises(UnsupportedModelError, match=problem):
         prepare(Model(), IMAGES)
+
+
+class _PreActivation(nn.Module):
+    """A block of a pre-activation ResNet: batch norm and activation behind an addition."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.second = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 4, 3, padding=1)
+        self.norm, self.act = nn.BatchNorm2d(4), activation
+        self.norm.running_mean.uniform_(-1, 1)  # type: ignore[union-attr,operator]
+        self.norm.running_var.uniform_(0.5, 2)  # type: ignore[union-attr,operator]
+        self.head = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        x = x + self.second(x)
+        return self.head(self.act(self.norm(x)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("activation", "kinds"),
+    [
+        (nn.ReLU(), ["Conv2d", "Conv2d", "Add", "Conv2d", "Conv2d"]),
+        (nn.SiLU(), ["Conv2d", "Conv2d", "Add", "Conv2d", "Table", "Conv2d"]),
+    ],
+)
+def test_batch_norms_that_fold_into_nothing_are_depthwise_convolutions(
+    activation: nn.Module, kinds: list[str]
+) -> None:
+    model = _PreActivation(activation).eval()
+    quantized = prepare(model, IMAGES).eval()
+    network = lower(quantized)
+    assert [type(layer).__name__ for layer in network.layers] == kinds
+    with torch.no_grad():
+        error = (quantized(IMAGES) - model(IMAGES)).abs().max() / model(IMAGES).abs().max()
+    assert error < 0.05
+    images = IntegerModel(quantized).quantize_input(IMAGES)
+    golden, mirrored = trace(network, images), IntegerModel(quantized).trace(images)
+    assert all(np.array_equal(golden[name], mirrored[name]) for name in golden)
+
+
+def test_numbers_that_fold_into_nothing_are_tables() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 4, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x * 2 - 1).relu() * 3 + 1  # type: ignore[no-any-return]
+
+    kinds = [type(layer).__name__ for layer in lower(prepare(Scaled(), IMAGES)).layers]
+    assert kinds == ["Table", "Conv2d", "Table"]
+
+
+def test_hardswish_and_silu_are_trained_on_digits() -> None:
+    torch.manual_seed(0)
+    data = load_digits()
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.Hardswish(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.SiLU(),
+        nn.Flatten(),
+        nn.Linear(128, 10),
+    )
+    images, labels = data.train_images[:256], data.train_labels[:256]
+    quantized = prepare(model, images, QuantConfig(weight_bits=4, act_bits=4)).train()
+    optimizer = torch.optim.Adam(quantized.parameters(), 0.01)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(quantized(images), labels)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] - 0.5
+    quantized.eval()
+    integer, network = IntegerModel(quantized), lower(quantized)
+    codes = integer.quantize_input(data.test_images)
+    golden, mirrored = trace(network, codes), integer.trace(codes)
+    with torch.no_grad():
+        fake = quantized.trace(data.test_images)
+    for name, values in golden.items():
+        assert np.array_equal(values, mirrored[name])
+        step = quantized.quantizer(name).step.item()
+        assert np.array_equal(values, np.rint(fake[name].numpy() / step))

@@ -180,7 +180,7 @@ def test_additions_however_they_are_written(forward: Forward) -> None:
     ("forward", "problem"),
     [
         (
-            lambda m, x: m.b(F.relu(m.a(x) + torch.arange(4.0).reshape(4, 1, 1))),
+            lambda m, x: m.b(F.relu(m.a(x) + torch.arange(36.0).reshape(6, 6))),
             "'add' (function add): needs two activations, got a constant tensor",
         ),
         (

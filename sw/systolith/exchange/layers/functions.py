@@ -71,15 +71,13 @@ def combine_functions(node: Node, values: Sequence[Value], draft: Draft) -> Pend
     """Compute arithmetic of functions of one activation; None if it is something else."""
     if any(isinstance(value, PendingTable) for value in values):
         return apply_function(node, values, draft)
-    activations = [
-        draft.read_input(value)
-        if isinstance(value, ModelInput) and value.quantizer is not None
-        else value
-        for value in values
-        if isinstance(value, QuantizedActivation | ModelInput)
-    ]
-    activations = [value for value in activations if isinstance(value, QuantizedActivation)]
-    if len(values) != 2 or len(activations) != 2:
+    activations: list[QuantizedActivation] = []
+    for value in values:
+        if isinstance(value, ModelInput) and value.quantizer is not None and len(values) == 2:
+            value = draft.read_input(value)
+        if isinstance(value, QuantizedActivation):
+            activations.append(value)
+    if len(activations) != 2 or len(values) != 2:
         return None
     tables = any(value.layer in draft.functions for value in activations)
     same = node.op in ("Mul", "Div", "Sub")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from systolith.quant.recognition.operations import ScaleAndShift
 
-__all__ = ["batch_norm_scale", "fold_batch_norm", "fold_scale"]
+__all__ = ["batch_norm_scale", "fold_batch_norm", "fold_scale", "scale_channels"]
 
 BatchNorm = nn.BatchNorm2d | nn.BatchNorm1d
 _Layer = TypeVar("_Layer", nn.Conv2d, nn.Linear)
@@ -97,6 +97,28 @@ def fold_scale(layer: _Layer, factor: Tensor, shift: Tensor) -> _Layer | None:
     trained = any(parameter.requires_grad for parameter in layer.parameters())
     dtype = layer.weight.dtype
     return _with_parameters(layer, (weight * factors).to(dtype), bias.to(dtype), trained)
+
+
+def scale_channels(factor: Tensor, shift: Tensor) -> nn.Conv2d | None:
+    """Make a depthwise convolution that computes ``x * factor + shift``.
+
+    Parameters
+    ----------
+    factor, shift : Tensor, shape of one image
+
+    Returns
+    -------
+    nn.Conv2d, optional
+        None if values of one channel have different factors or shifts, or there is no image.
+    """
+    if factor.ndim != 3 or not (_is_per_channel(factor) and _is_per_channel(shift)):
+        return None
+    channels = len(factor)
+    conv = nn.Conv2d(channels, channels, 1, groups=channels)
+    with torch.no_grad():
+        conv.weight.copy_(factor[:, :1, :1, None])
+        conv.bias.copy_(shift[:, 0, 0])  # type: ignore[union-attr]  # there is one
+    return conv
 
 
 def _factor_and_shift(norm: BatchNorm, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -164,9 +164,14 @@ class Reader(Following):
             case Normalize():
                 self._normalize(node, operation, before)
             case Activate():
-                if not self.unfolded.get(first, Unfolded()).scales:
+                scaled = bool(self.unfolded.get(first, Unfolded()).scales)
+                if scaled and self.tabulate(node):
+                    return
+                if scaled and self.compute_scales(first):
+                    self.sources[node], scaled = self.sources[first], False
+                if not scaled:
                     self._fuse(node, operation)
-                elif not self.tabulate(node):
+                else:
                     self.settle(node)
             case Apply() | Combine():
                 self.apply(node)
@@ -395,13 +400,12 @@ class Reader(Following):
         if node is None:
             if not self.recording.problems:
                 self.problems.append("forward() (model): needs to return what a layer computes")
-        elif self.sources.get(node) == INPUT:
-            self._unread(node)
-            self.problems.append("forward() (model): needs at least one layer, got none")
         elif node in self.sources:
             self.place(node)
             self._unread(node)
-            if self.is_reshaped(node):
+            if self.sources[node] == INPUT:
+                self.problems.append("forward() (model): needs at least one layer, got none")
+            elif self.is_reshaped(node):
                 self.refuse_operation(node)
         elif not self.problems:
             self.problems.append("forward() (model): needs to return what a layer computes")

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, fx
 
 from systolith.network import Shape
+from systolith.quant.recognition.folding import scale_channels
 from systolith.quant.recognition.operations import (
     Activate,
     AddUp,
     Apply,
     Combine,
+    Convolve,
     FloatLayer,
     LookUp,
     Operation,
@@ -66,7 +68,11 @@ class Tabulating(ABC):
         operation = self.operations[node]
         if any(source in self.unknown for source in node.all_input_nodes):
             self.unknown.add(node)
-        elif not (self.tabulate(node) or self.settle(node) or self.tabulate(node)):
+        elif self.tabulate(node):
+            return
+        elif any([self.compute_scales(source) for source in node.all_input_nodes]):
+            self.apply(node)
+        elif not (self.settle(node) or self.tabulate(node)):
             self.refuse(node, operation.reason if isinstance(operation, Combine) else NO_SOURCE)
 
     def tabulate(self, node: fx.Node) -> bool:
@@ -94,9 +100,20 @@ class Tabulating(ABC):
         return True
 
     def compute_scales(self, node: fx.Node) -> bool:
-        """Make a table of factors and shifts that fold into no reader, if they are numbers."""
-        if not self.unfolded.get(node) or not self.tabulate(node):
+        """Make a layer of factors and shifts that fold into no reader.
+
+        Numbers become a table; those of channels of an image a depthwise convolution of 1x1.
+        """
+        unfolded = self.unfolded.get(node, Unfolded())
+        if not unfolded or unfolded.pads or node in self.unknown or self.is_reshaped(node):
             return False
+        if not self.tabulate(node):
+            assert unfolded.factor is not None and unfolded.shift is not None
+            conv = scale_channels(unfolded.factor, unfolded.shift)
+            if conv is None:
+                return False
+            self.operations[node] = scaled = Convolve(conv, (0, 0, 0, 0))
+            self.add_layer(node, readable_name(node), scaled, (self.sources[node],))
         self.unfolded[node] = Unfolded()
         return True
 

@@ -167,20 +167,6 @@ def test_same_padding_goes_to_the_bottom_right_as_in_pytorch() -> None:
             "'flatten' (function flatten): needs axes 1 to -1, got 0 to -1",
         ),
         (
-            Model(lambda m, x: m.norm(x), norm=nn.BatchNorm2d(1)),
-            (
-                "'norm' (BatchNorm2d): needs a Conv2d directly before it, read by nothing else, "
-                "to be folded into"
-            ),
-        ),
-        (
-            Model(lambda m, x: m.norm(F.relu(m.conv(x))), conv=_conv(), norm=nn.BatchNorm2d(4)),
-            (
-                "'norm' (BatchNorm2d): needs a Conv2d directly before it, read by nothing else, "
-                "to be folded into"
-            ),
-        ),
-        (
             Model(lambda m, x: m.norm(m.conv(x)), conv=_conv(), norm=nn.BatchNorm2d(3)),
             "'norm' (BatchNorm2d): needs num_features 4 as 'conv' before it, got 3",
         ),
@@ -354,13 +340,14 @@ def test_a_relu_behind_a_pool_whose_input_is_read_later_is_a_table() -> None:
     assert kinds == ["Convolve", "MaxPool", "LookUp", "AddUp"]
 
 
-def test_refuses_a_batch_norm_whose_convolution_is_read_elsewhere() -> None:
+def test_a_batch_norm_whose_convolution_is_read_elsewhere_is_a_layer() -> None:
     def forward(m: Model, x: Tensor) -> Tensor:
         x = m.conv(x)
         return m.norm(x) + x  # type: ignore[no-any-return]
 
-    (problem,) = _refusal(Model(forward, conv=_conv(), norm=nn.BatchNorm2d(4)))
-    assert problem.startswith("'norm' (BatchNorm2d): needs a Conv2d directly before it")
+    conv, norm, last = trace_layers(Model(forward, conv=_conv(), norm=nn.BatchNorm2d(4)))
+    assert isinstance(norm.operation, Convolve) and norm.operation.module.groups == 4
+    assert last.inputs == (norm.name, conv.name)
 
 
 def test_a_sum_in_place_is_what_later_readers_see() -> None:
