@@ -6,9 +6,11 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from systolith.foundation import kind_problems
 from systolith.network import KOutOfN, Pattern
 from systolith.prune import (
     PatternCost,
+    PruneError,
     allocate_patterns,
     magnitude_losses,
     prunable_layers,
@@ -47,12 +49,18 @@ class MacBudget:
 
     share: float
 
+    def __post_init__(self) -> None:
+        PruneError.raise_if_any(kind_problems("share of a MacBudget", self.share, float))
+
 
 @dataclass(frozen=True, slots=True)
 class ParameterBudget:
     """Weights, as a share of the dense network's, 0..1."""
 
     share: float
+
+    def __post_init__(self) -> None:
+        PruneError.raise_if_any(kind_problems("share of a ParameterBudget", self.share, float))
 
 
 @dataclass(frozen=True, slots=True)

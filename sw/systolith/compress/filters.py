@@ -62,7 +62,8 @@ def check_removal(model: nn.Module, trainer: Trainer, pruning: FilterRemoval) ->
     Raises
     ------
     PruneError
-        If no filter can be removed, or the budget cannot be met.
+        If no filter can be removed, the budget cannot be met, or a method that chooses while
+        training has no epochs.
 
     Warns
     -----
@@ -77,7 +78,10 @@ def check_removal(model: nn.Module, trainer: Trainer, pruning: FilterRemoval) ->
         check_budget(groups, budget)
         if isinstance(pruning, FilterScorePruning):
             score_filters(model, groups, pruning.score)
-        if isinstance(pruning, GDPPruning | TaylorPruning) and trainer.prune_epochs(pruning):
+        if isinstance(pruning, GDPPruning | TaylorPruning):
+            if not trainer.prune_epochs(pruning):
+                problem = f"prune: {pruning.method} chooses filters in its epochs, but has 0"
+                raise PruneError([problem])
             sparsifier = _choose_while_training(trainer, pruning, groups, budget)
             sparsifier.check_steps(trainer.prune_steps(pruning))
     elif not any(group.removable for group in groups):

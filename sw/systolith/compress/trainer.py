@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from systolith.compress.methods import Pruning
+from systolith.compress.methods import DPPFilterPruning, Pruning, SearchPruning
 from systolith.data import Dataset, hold_out
 from systolith.foundation import kind_problems, no_progress, replacing
 from systolith.prune import (
@@ -109,7 +109,8 @@ class Trainer:
         epochs += [recipe.quantize_epochs] if quantizes else []
         for pruning in prunings:
             epochs += [self.prune_epochs(pruning), pruning.finetune_epochs]
-        probe = probe_training(model, self.data, recipe.settings, steps=any(epochs))
+        labels = any(isinstance(p, SearchPruning | DPPFilterPruning) for p in prunings)
+        probe = probe_training(model, self.data, recipe.settings, steps=any(epochs), labels=labels)
         own = [
             f"{pruning.method}: {problem}"
             for pruning in prunings

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import partial
 from hashlib import blake2b
 from numbers import Number
 from typing import Any, Protocol, runtime_checkable
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from systolith.network import Pattern
 from systolith.prune.masks import MaskSet
 
-__all__ = ["Sparsifier", "WeightSparsifier", "describe_sparsifier"]
+__all__ = ["Sparsifier", "WeightSparsifier", "describe_sparsifier", "describe_value"]
 
 DIGEST_BYTES = 6
 """Of a tensor's values in a description."""
@@ -85,11 +86,21 @@ def describe_sparsifier(sparsifier: Sparsifier) -> str:
 
 
 def _call(name: str, arguments: Mapping[str, Any]) -> str:
-    described = [f"{argument}={_describe(value)}" for argument, value in arguments.items()]
+    described = [f"{argument}={describe_value(value)}" for argument, value in arguments.items()]
     return f"{name}({', '.join(described)})"
 
 
-def _describe(value: Any) -> str:
+def describe_value(value: Any) -> str:
+    """Write a setting the same way in each process.
+
+    Tensors are described by a digest, functions by their names, other objects by their plain
+    attributes.
+
+    Examples
+    --------
+    >>> describe_value(nn.CrossEntropyLoss(label_smoothing=0.1))
+    'CrossEntropyLoss(reduction=mean, ignore_index=-100, label_smoothing=0.1)'
+    """
     match value:
         case None | bool() | Number() | str() | Pattern():
             return str(value)
@@ -100,10 +111,25 @@ def _describe(value: Any) -> str:
             content = value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
             return f"{shape} {blake2b(content, digest_size=DIGEST_BYTES).hexdigest()}"
         case Mapping():
-            return f"{{{', '.join(f'{key}: {_describe(entry)}' for key, entry in value.items())}}}"
+            entries = [f"{key}: {describe_value(entry)}" for key, entry in value.items()]
+            return f"{{{', '.join(entries)}}}"
         case Sequence():
-            return f"[{', '.join(map(_describe, value))}]"
+            return f"[{', '.join(map(describe_value, value))}]"
+        case partial():
+            given = {str(place): argument for place, argument in enumerate(value.args)}
+            return _call(describe_value(value.func), {**given, **value.keywords})
     if is_dataclass(value):
         shown = {field.name: getattr(value, field.name) for field in fields(value)}
         return _call(type(value).__name__, shown)
-    return str(getattr(value, "__qualname__", type(value).__qualname__))
+    if hasattr(value, "__qualname__"):
+        return str(value.__qualname__)
+    state = value.state_dict() if isinstance(value, nn.Module) else {}
+    plain = {
+        name: attribute
+        for name, attribute in getattr(value, "__dict__", {}).items()
+        if isinstance(attribute, Number | str | Enum | Tensor)
+        and not (name.startswith("_") or name == "training")
+    }
+    described = {**plain, **state}
+    name = type(value).__qualname__
+    return _call(name, described) if described else name

@@ -115,7 +115,7 @@ class DJPQ:
         problems += [
             f"{name} must be at least 0, got {value}"
             for name, value in (("information", information), ("bit_operations", bit_operations))
-            if value < 0
+            if not value >= 0
         ]
         if not 0 <= settle_at <= 1:
             problems.append(f"settle_at must lie in 0..1, got {settle_at}")

@@ -282,7 +282,7 @@ def evaluate(
         raise TrainingError([problem])
     right = 0
     with evaluating(classifier) if isinstance(classifier, nn.Module) else nullcontext():
-        parts = (tensor.split(EVALUATION_BATCH) for tensor in (images, labels))
+        parts = (torch.split(tensor, EVALUATION_BATCH) for tensor in (images, labels))
         for batch, wanted in zip(*parts, strict=True):
             logits = _classify(classifier, batch)
             TrainingError.raise_if_any(output_problems(logits, len(batch), labels, "labels"))

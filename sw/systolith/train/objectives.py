@@ -1,19 +1,17 @@
 """Objectives: what training minimizes, besides the distance to a teacher."""
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from systolith.foundation import is_number
+from systolith.prune.sparsifier import describe_value
 from systolith.train.errors import TrainingError
 
 __all__ = ["CrossEntropy", "TrainingObjective", "describe_setting"]
-
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 TrainingObjective = Callable[[Tensor, Tensor], Tensor]
 """Maps logits, float32 of shape (N, classes), and labels to a scalar, usually a mean over images.
@@ -60,9 +58,5 @@ class CrossEntropy:
 
 
 def describe_setting(setting: Any) -> str | None:
-    """Name a callable the same way in each process, for comparison in checkpoints."""
-    if setting is None:
-        return None
-    if is_dataclass(setting):
-        return ADDRESS.sub("", repr(setting))
-    return str(getattr(setting, "__qualname__", type(setting).__qualname__))
+    """Describe a callable the same way in each process, for comparison in checkpoints."""
+    return None if setting is None else describe_value(setting)

@@ -40,7 +40,12 @@ class TrainingProbe:
 
 
 def probe_training(
-    model: nn.Module, data: Dataset, settings: Mapping[str, Any], *, steps: bool = True
+    model: nn.Module,
+    data: Dataset,
+    settings: Mapping[str, Any],
+    *,
+    steps: bool = True,
+    labels: bool = False,
 ) -> TrainingProbe:
     """Find every reason why a classifier cannot be trained on a data set.
 
@@ -55,7 +60,10 @@ def probe_training(
     settings : mapping of str to Any
         Arguments of :func:`fit` or fields of a :class:`Recipe`, by name.
     steps : bool
-        Whether there is any training; without it, only the settings are checked.
+        Whether there is any training.
+    labels : bool
+        Whether labels are read, even without any training. Without both, only the settings are
+        checked.
     """
     problems = [
         *kind_problems("model", model, nn.Module),
@@ -64,11 +72,13 @@ def probe_training(
     ]
     if not isinstance(model, nn.Module) or not isinstance(data, Dataset):
         return TrainingProbe(problems=tuple(problems))
-    if not steps:
+    if not (steps or labels):
         if not len(data.train_images):
             problems += image_problems(data)
         return TrainingProbe(problems=tuple(problems))
-    problems += [*image_problems(data), *_parameter_problems(model, settings)]
+    problems += [*image_problems(data), *weight_problems(model, "the model")]
+    if steps and settings.get("sparsifier") is None:
+        problems += _gradient_problems(model)
     warnings = tuple(augment_warnings(settings.get("augment"), data.input_shape))
     if not data.train_images.numel():
         return TrainingProbe(problems=tuple(problems), warnings=warnings)
@@ -86,7 +96,8 @@ def probe_training(
     classes = 0 if wrong else int(outputs.shape[1])
     if not wrong:
         wrong += _teacher_problems(model, images, settings.get("teacher"), classes)
-    wrong += _batch_problems(len(data.train_images), settings.get("batch_size"), single)
+    if steps:
+        wrong += _batch_problems(len(data.train_images), settings.get("batch_size"), single)
     return TrainingProbe(problems=(*problems, *wrong), warnings=warnings, classes=classes)
 
 
@@ -137,9 +148,8 @@ def output_problems(outputs: Any, images: int, labels: Tensor, what: str) -> Ite
         )
 
 
-def _parameter_problems(model: nn.Module, settings: Mapping[str, Any]) -> Iterator[str]:
-    yield from weight_problems(model, "the model")
-    if settings.get("sparsifier") is None and not any(p.requires_grad for p in model.parameters()):
+def _gradient_problems(model: nn.Module) -> Iterator[str]:
+    if not any(parameter.requires_grad for parameter in model.parameters()):
         yield "the model must have parameters that require gradients, got none"
 
 

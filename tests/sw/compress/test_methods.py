@@ -9,6 +9,7 @@ from systolith.compress import (
     DJPQPruning,
     DPPPruning,
     EnsemblePruning,
+    FilterPruning,
     GDPPruning,
     MacBudget,
     OBSPruning,
@@ -17,6 +18,7 @@ from systolith.compress import (
     Pruning,
     SPPPruning,
     SRSTEPruning,
+    TaylorPruning,
     Trainer,
     check_prunings,
     compress_model,
@@ -25,7 +27,7 @@ from systolith.compress import (
 from systolith.data import load_digits
 from systolith.models import DigitsCNN
 from systolith.network import KOutOfN, Pattern
-from systolith.prune import Cubic, PruneError
+from systolith.prune import SRSTE, Cubic, FilterBudget, PruneError, ScorePruner
 
 
 def test_contradictions_are_refused() -> None:
@@ -78,6 +80,32 @@ def test_arguments_of_a_wrong_type_are_named(
     message = message.replace(" .* ", f" of {kind.__name__} must be ", 1)
     with pytest.raises(PruneError, match=f"^{message}$"):
         kind(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: EnsemblePruning(keep=0.5, rounds=0), "rounds of .* at least 1, got 0"),
+        (lambda: EnsemblePruning(keep=0.5, members=0), "members of .* at least 1, got 0"),
+        (lambda: ParticlePruning(stride=2, images=0), "images of .* at least 1, got 0"),
+        (lambda: ParticlePruning(stride=2, particles=0), "particles of .* at least 1, got 0"),
+        (lambda: DJPQPruning(information=float("nan")), "information of .* at least 0, got nan"),
+        (lambda: SPPPruning(patterns=[("conv", 2)]), "pattern of 'conv' must be a Pattern or .* 2"),
+        (lambda: SPPPruning(patterns="conv2"), "patterns must be pairs of a rule .*, got 'conv2'"),
+        (lambda: MacBudget("half"), "share of a MacBudget must be a float, got 'half'"),
+        (lambda: FilterBudget(keep=1, ratios={"a": "b"}), "the ratio of 'a' must be .*, got 'b'"),
+        (lambda: SRSTE(ScorePruner(patterns={}), decay=float("nan")), "SR-STE .* at least 0, got"),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_and_wrong_entries_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(PruneError, match=f"^{message}"):
+        make()
+
+
+@pytest.mark.parametrize("kind", [GDPPruning, TaylorPruning])
+def test_methods_that_choose_while_training_need_epochs(kind: type[FilterPruning]) -> None:
+    with pytest.raises(PruneError, match=r"^prune: \w+ chooses filters in its epochs, but has 0$"):
+        check_prunings(DigitsCNN(), load_digits(), [kind(keep=0.5, epochs=0)])
 
 
 def test_any_integer_and_real_number_will_do() -> None:

@@ -1,13 +1,16 @@
 """Descriptions of sparsifiers: every argument that decides the result is among their settings."""
 
 from collections.abc import Iterator
+from functools import partial
 from inspect import getmembers, isclass, signature
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from systolith import prune, quant
 from systolith.network import KOutOfN, Pattern
@@ -36,6 +39,7 @@ from systolith.prune import (
     parameters_after,
     weight_cost,
 )
+from systolith.prune.sparsifier import describe_value
 from systolith.quant import DJPQ
 
 NETWORK = {"model", "groups", "images"}
@@ -222,3 +226,28 @@ def test_tensors_are_described_by_their_values(kind: torch.dtype) -> None:
     assert described(values.clone()) == texts[0]
     assert described(values.T.contiguous().T) == texts[0]
     assert len(set(texts)) == len(texts)
+
+
+class _Scaled:
+    def __init__(self, scale: float) -> None:
+        self.scale, self._cache = scale, object()
+
+
+def test_objects_are_described_by_what_they_compute_with() -> None:
+    values = [
+        nn.CrossEntropyLoss(),
+        nn.CrossEntropyLoss(label_smoothing=0.1),
+        nn.CrossEntropyLoss(weight=torch.ones(2)),
+        nn.CrossEntropyLoss(weight=torch.zeros(2)),
+        partial(F.cross_entropy, label_smoothing=0.1),
+        partial(F.cross_entropy, label_smoothing=0.2),
+        F.cross_entropy,
+        _Scaled(1.0),
+        _Scaled(2.0),
+        np.float32(0.5),
+        np.float32(0.25),
+    ]
+    texts = [describe_value(value) for value in values]
+    assert len(set(texts)) == len(texts) and not any(" at 0x" in text for text in texts)
+    assert describe_value(_Scaled(1.0)) == describe_value(_Scaled(1.0))
+    assert describe_value(np.float64(0.5)) == describe_value(0.5)

@@ -56,8 +56,8 @@ def test_descriptions_are_the_same_in_each_process() -> None:
     assert describe_setting(None) is None
     assert describe_setting(CrossEntropy()) == "CrossEntropy(label_smoothing=0.0)"
     chain = combine_augments([shift_images, _same])
-    assert describe_setting(chain) == (
-        "_Chain(parts=(RandomCrop(padding=1, mirror=False), <function _same>))"
-    )
-    assert describe_setting(nn.CrossEntropyLoss()) == "CrossEntropyLoss"
+    assert describe_setting(chain) == "_Chain(parts=[RandomCrop(padding=1, mirror=False), _same])"
+    smoothed = nn.CrossEntropyLoss(label_smoothing=0.1)
+    text = "CrossEntropyLoss(reduction=mean, ignore_index=-100, label_smoothing=0.1)"
+    assert describe_setting(smoothed) == text
     assert describe_setting(torch.nn.functional.cross_entropy) == "cross_entropy"

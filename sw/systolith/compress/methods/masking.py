@@ -1,13 +1,14 @@
 """Configurations of the methods that mask weights: plain values, one class per method."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from systolith.compress.budgets import PatternChoice
 from systolith.compress.methods.pruning import Pruning, SearchPruning
+from systolith.foundation import kind_problems, show_value
 from systolith.network import Pattern
 from systolith.prune import Cubic, LogitInit, Loss, OneShot, PruneError, Schedule, StridedPattern
 
@@ -42,6 +43,11 @@ class WeightPruning(Pruning):
     """
 
     patterns: Rules | Mapping[str, Pattern] | PatternChoice
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.patterns, PatternChoice):
+            PruneError.raise_if_any(_entry_problems(self.patterns))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,5 +222,18 @@ class ParticlePruning(SearchPruning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_at_least(1, "particles", "generations")
         if self.kernels is None and self.stride is None:
             raise PruneError(["particle pruning needs kernels, a stride, or both"])
+
+
+def _entry_problems(patterns: Sequence[Any] | Mapping[Any, Any]) -> Iterator[str]:
+    entries: Iterable[Any] = patterns.items() if isinstance(patterns, Mapping) else patterns
+    if isinstance(patterns, str):
+        entries = [patterns]
+    for entry in entries:
+        match entry:
+            case (str(name), pattern):
+                yield from kind_problems(f"pattern of '{name}'", pattern, Pattern, StridedPattern)
+            case _:
+                yield f"patterns must be pairs of a rule and a Pattern, got {show_value(entry)}"

@@ -27,7 +27,7 @@ class Pruning:
     Raises
     ------
     PruneError
-        If an argument has a wrong type; all of them are listed.
+        If an argument has a wrong type or is out of range.
     """
 
     method: ClassVar[str]
@@ -48,6 +48,15 @@ class Pruning:
             )
         )
 
+    def _check_at_least(self, least: int, *names: str) -> None:
+        """Refuse arguments below a number; None is none."""
+        values = {name: getattr(self, name) for name in names}
+        PruneError.raise_if_any(
+            f"{name} of {type(self).__name__} must be at least {least}, got {value}"
+            for name, value in values.items()
+            if value is not None and not value >= least  # NaN is not, either
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPruning(Pruning):
@@ -60,6 +69,10 @@ class SearchPruning(Pruning):
     """
 
     images: int = 1000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_at_least(1, "images")
 
 
 def _list_kinds(annotation: Any) -> Iterator[type]:

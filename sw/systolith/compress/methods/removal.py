@@ -119,6 +119,10 @@ class EnsemblePruning(FilterPruning, SearchPruning):
     rounds: int = 5
     reconstruct: bool = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_at_least(1, "members", "rounds")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DPPFilterPruning(FilterPruning):
@@ -153,3 +157,7 @@ class DJPQPruning(FilterRemoval):
     information: float = 1e-3
     bit_operations: float = 0.1
     power_of_two: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_at_least(0, "information", "bit_operations")

@@ -90,7 +90,7 @@ class DPPFilters:
         self._annealing = Annealing(temperature=temperature, draw_until=draw_until)
         scores = scores or {}
         problems = list(_problems(self._groups, scores, keep, multiple_of))
-        if noise < 0 or entropy < 0:
+        if not (noise >= 0 and entropy >= 0):
             problems.append(f"noise and entropy must be at least 0, got {noise} and {entropy}")
         problems += self._annealing.problems()
         problems += SparsifierOptimizer.problems(travel)

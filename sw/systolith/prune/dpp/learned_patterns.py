@@ -231,11 +231,11 @@ def _number_problems(
     noise: float | None, entropy: float | None, budget: float, decide_at: float, draw_until: float
 ) -> Iterator[str]:
     for name, value in (("noise", noise), ("entropy", entropy)):
-        if value is not None and value < 0:
+        if value is not None and not value >= 0:
             yield f"{name} must be at least 0, got {value}"
     if not 0 < decide_at <= draw_until:
         yield f"decide_at must lie in 0..draw_until={draw_until}, above 0, got {decide_at}"
-    if budget <= 0:
+    if not budget > 0:
         yield f"budget must be positive, got {budget}"
 
 

@@ -96,7 +96,7 @@ class DPP:
         problems = [
             f"{name} must be at least 0, got {value}"
             for name, value in (("noise", noise), ("entropy", entropy))
-            if value is not None and value < 0
+            if value is not None and not value >= 0
         ]
         problems += self._annealing.problems()
         problems += SparsifierOptimizer.problems(travel)

@@ -64,9 +64,9 @@ class FilterBudget:
         if self.multiple_of < 1:
             problems.append(f"multiple_of must be at least 1, got {self.multiple_of}")
         problems += [
-            f"the ratio of '{name}' must be above 0 and at most 1, got {ratio}"
+            f"the ratio of '{name}' must be above 0 and at most 1, got {show_value(ratio)}"
             for name, ratio in self.ratios.items()
-            if not 0 < ratio <= 1
+            if not is_number(ratio) or not 0 < ratio <= 1
         ]
         PruneError.raise_if_any(problems)
 

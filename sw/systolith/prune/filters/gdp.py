@@ -141,7 +141,7 @@ class GDP:
             problems.append(f"ramp_until must be at most freeze_at ({freeze_at}), got {ramp_until}")
         if not 0 <= momentum < 1:
             problems.append(f"momentum must be at least 0 and below 1, got {momentum}")
-        if hysteresis < 0:
+        if not hysteresis >= 0:
             problems.append(f"hysteresis must be at least 0, got {hysteresis}")
         if per_cost and budget.cost is None:
             problems.append("saliency per cost needs a budget with a cost")

@@ -110,9 +110,14 @@ def uniform_filters(groups: Iterable[ChannelGroup], budget: FilterBudget) -> dic
     Raises
     ------
     PruneError
-        If the budget cannot be met.
+        If the budget cannot be met, or a ratio names no removable group.
     """
     sizes = {group.name: group.size for group in groups if group.removable}
+    PruneError.raise_if_any(
+        f"ratios must name a removable group of {', '.join(sizes)}, got '{name}'"
+        for name in budget.ratios
+        if name not in sizes
+    )
     array = np.array(list(sizes.values()), dtype=np.int64)
     fixed = budget.fixed(sizes)
     shares = sorted({kept / size for size in sizes.values() for kept in range(size + 1)})[::-1]

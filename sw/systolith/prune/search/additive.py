@@ -164,6 +164,6 @@ def _problems(masks: Tensor, losses: Tensor, ridge: float | None) -> list[str]:
         problems.append(
             f"an additive model needs finite losses, got {losses[~losses.isfinite()][0].item()}"
         )
-    if ridge is not None and ridge < 0:
+    if ridge is not None and not ridge >= 0:
         problems.append(f"ridge must be at least 0, got {ridge}")
     return problems

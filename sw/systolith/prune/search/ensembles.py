@@ -108,12 +108,12 @@ class LinearFilterEnsemble:
         problems = []
         if self.keep is not None and not 0 < self.keep < 1:
             problems.append(f"keep must lie between 0 and 1, got {self.keep}")
-        if self.per_unit < 1:
+        if not self.per_unit >= 1:
             problems.append(
                 "an ensemble needs at least 1 masked network for each unit, better 3 to 5, "
                 f"got per_unit={self.per_unit}"
             )
-        if self.ridge is not None and self.ridge < 0:
+        if self.ridge is not None and not self.ridge >= 0:
             problems.append(f"ridge must be at least 0, got {self.ridge}")
         PruneError.raise_if_any(problems)
 

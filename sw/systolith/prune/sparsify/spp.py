@@ -94,7 +94,7 @@ class SPP:
         problems = []
         if interval < 1:
             problems.append(f"interval must be at least 1, got {interval}")
-        if max_increment <= 0:
+        if not max_increment > 0:
             problems.append(f"max_increment must be above 0, got {max_increment}")
         if not 0 < flatness < 1:
             problems.append(f"flatness must lie between 0 and 1, got {flatness}")

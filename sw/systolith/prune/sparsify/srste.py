@@ -46,7 +46,7 @@ class SRSTE:
     """
 
     def __init__(self, pruner: Pruner, *, decay: float = 2e-4) -> None:
-        if decay < 0:
+        if not decay >= 0:
             raise PruneError([f"SR-STE needs decay of at least 0, got {decay}"])
         self._pruner = pruner
         self._decay = decay

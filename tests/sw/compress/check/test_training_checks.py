@@ -11,10 +11,12 @@ from torch import nn
 
 from systolith.compress import (
     CheckStep,
+    DPPFilterPruning,
     EnsemblePruning,
     GDPPruning,
     MacBudget,
     OBSPruning,
+    ParticlePruning,
     PatternChoice,
     PrunedModel,
     Pruning,
@@ -144,6 +146,21 @@ def test_what_trains_nothing_needs_nothing_to_train(data: Dataset) -> None:
     ):
         with pytest.raises(TrainingError, match="must have parameters that require gradients"):
             call()
+
+
+@pytest.mark.parametrize(
+    "pruning",
+    [
+        EnsemblePruning(keep=0.5, images=20, epochs=0),
+        ParticlePruning(stride=2, images=20, epochs=0),
+        DPPFilterPruning(keep=0.5, epochs=0),
+    ],
+    ids=lambda pruning: pruning.method,
+)
+def test_labels_that_are_read_without_training_are_checked(data: Dataset, pruning: Pruning) -> None:
+    wrong = replace(data, train_labels=data.train_labels + 1)
+    with pytest.raises(TrainingError, match="^training labels of data set 'digits' must lie in"):
+        prune_model(DigitsCNN().requires_grad_(False), Trainer(data=wrong), [pruning])
 
 
 def test_a_device_without_float64_only_trains(

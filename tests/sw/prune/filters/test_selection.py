@@ -16,6 +16,7 @@ from systolith.prune.filters import (
     find_channel_groups,
     macs_after,
     select_filters,
+    uniform_filters,
     unit_costs,
 )
 from tests.sw.prune.filters.small_models import NETWORKS, images
@@ -193,3 +194,11 @@ def test_refuses_scores_that_do_not_fit() -> None:
         select_filters(groups, scores, FilterBudget(keep=0.5), limit=-1)
     with pytest.raises(PruneError, match="^scores must name at least one group, got none$"):
         select_filters(groups, {}, FilterBudget(keep=0.5))
+
+
+def test_shares_of_layers_refuse_ratios_of_unknown_groups() -> None:
+    groups = [_group("a", 4), _group("b", 8)]
+    assert uniform_filters(groups, FilterBudget(keep=1.0, ratios={"b": 0.5})) == {"a": 4, "b": 4}
+    message = "^ratios must name a removable group of a, b, got 'c'$"
+    with pytest.raises(PruneError, match=message):
+        uniform_filters(groups, FilterBudget(keep=1.0, ratios={"c": 0.5}))
