@@ -94,14 +94,16 @@ def check_model(
     optional = {} if trainer is None else {"trainer": trainer}
     check_arguments(model=model, images=images, prunings=prunings, bits=bits, **optional)
     bits = bits or QuantConfig()
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as own:  # of the model's code, and notes
         warnings.simplefilter("always", UserWarning)
         training = TrainingProbe() if trainer is None else trainer.probe(model, prunings)
         quantized, refused = _quantize(model, _choose_images(images), bits)
         reading = _read(model, images)
         groups, unfollowed = _find_groups(model, images)
-        searches = () if trainer is None else hold_out_problems(trainer.data, prunings)
-        rehearsing = trainer.without_problems() if trainer else _make_trainer(images)
+    searches = () if trainer is None else hold_out_problems(trainer.data, prunings)
+    rehearsing = trainer.without_problems() if trainer else _make_trainer(images)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
         pruning = _rehearse(model, rehearsing, prunings, quantized)
         patterns = _find_patterns(model, prunings)
         network, unlowered = _lower(model, images, quantized, patterns or {}, name)
@@ -120,12 +122,12 @@ def check_model(
         for problem in name_problems(step, dict.fromkeys(part), by_name, names)
     ]
     notes = () if quantized is None else quantized.notes
-    schedules = [] if trainer is None else [str(warning.message) for warning in caught]
+    known = _read_texts(own)
+    schedules = [] if trainer is None else [t for t in _read_texts(caught) if t not in known]
     possible = [ModelProblem(step=CheckStep.TRAIN, text=text) for text in training.warnings]
     possible += [
         ModelProblem(step=CheckStep.PRUNE, text=text, remedy=remedy)
         for text, remedy in (*pruning.warnings, *((text, "") for text in schedules))
-        if text not in notes
     ]
     return ModelCheck(
         problems=tuple(problems),
@@ -137,6 +139,10 @@ def check_model(
         network=network,
         patterns_known=patterns is not None,
     )
+
+
+def _read_texts(caught: Sequence[warnings.WarningMessage]) -> list[str]:
+    return [str(warning.message) for warning in caught]
 
 
 def _choose_images(images: Tensor) -> Tensor:

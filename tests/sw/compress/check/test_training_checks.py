@@ -182,6 +182,19 @@ def test_large_shifts_are_warned_of_by_the_check(data: Dataset) -> None:
     assert warning.step is CheckStep.TRAIN and "8x8 images by at most 1 pixel" in warning.text
 
 
+class _Talkative(DigitsCNN):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        warnings.warn("from the model", stacklevel=2)
+        return super().forward(images)
+
+
+def test_warnings_of_the_model_are_none_of_pruning(data: Dataset) -> None:
+    trainer = Trainer(data=data, recipe=Recipe(prune_epochs=1))
+    prunings = [EnsemblePruning(keep=0.9, images=20)]
+    (warning,) = check_model(_Talkative(), IMAGES, prunings, trainer=trainer).warnings
+    assert warning.text.startswith("prune: lfe trains between rounds")
+
+
 @pytest.mark.parametrize(
     "pruning",
     [
