@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from systolith.bench import NativeResult, SimulationProgress, compile_native
 from systolith.emit import Design, write_design
 from systolith.foundation import Progress, ProgressCallback
-from systolith.network import INPUT, Add, Flatten, IntArray, IntegerNetwork, Layer, content_hash
+from systolith.network import (
+    INPUT,
+    Add,
+    Concat,
+    Flatten,
+    IntArray,
+    IntegerNetwork,
+    Layer,
+    content_hash,
+)
 from systolith.plan import NetworkPlan, plan_network
 from systolith.verify import Verification, compare, verify
 
@@ -87,7 +96,7 @@ def list_single_layers(network: IntegerNetwork) -> list[str]:
 
 
 def list_additions(network: IntegerNetwork) -> list[str]:
-    """Return the names of layers with two inputs; a design has one, so they cannot stand alone."""
+    """Return the names of layers with several inputs; a design has one, so none stands alone."""
     return [layer.name for layer in network.layers if len(layer.inputs) > 1]
 
 
@@ -114,7 +123,7 @@ def isolate_layer(network: IntegerNetwork, name: str) -> tuple[IntegerNetwork, s
         layers = (replace(flatten, input=INPUT), layer)
         source = flatten.input
     else:
-        assert not isinstance(layer, Add), "it has two inputs"
+        assert not isinstance(layer, Add | Concat), "it has several inputs"
         layers = (replace(layer, input=INPUT),)
     alone = IntegerNetwork(
         name=f"{network.name}_{name}", input=network.tensors[source], layers=layers

@@ -21,7 +21,9 @@ from systolith.network import (
     ActType,
     Add,
     AvgPool2d,
+    Concat,
     Conv2d,
+    DepthToSpace,
     Flatten,
     IntegerNetwork,
     Layer,
@@ -31,6 +33,8 @@ from systolith.network import (
     Padding,
     Requantize,
     Rounding,
+    SelectChannels,
+    SpaceToDepth,
     Table,
     Upsample,
     add_padding,
@@ -91,6 +95,23 @@ class ExportGraph:
             case Flatten():
                 self.real[layer.name] = self._add_node(
                     "Flatten", [self.real[layer.input]], layer.name
+                )
+            case Concat():
+                parts = [
+                    self._scaled(layer.name, name, number, self.scales[layer.name])
+                    for number, name in enumerate(layer.inputs)
+                ]
+                self.real[layer.name] = self._add_node("Concat", parts, layer.name, axis=1)
+            case SelectChannels():
+                channels = np.array(layer.channels, np.int64)
+                given = [self.real[layer.input], f"{layer.name}.channels"]
+                self._add_constant(f"{layer.name}.channels", channels)
+                self.real[layer.name] = self._add_node("Gather", given, layer.name, axis=1)
+            case DepthToSpace() | SpaceToDepth():
+                kind = type(layer).__name__
+                given = [self.real[layer.input]]
+                self.real[layer.name] = self._add_node(
+                    kind, given, layer.name, blocksize=layer.block
                 )
             case Conv2d() | Linear():
                 self._requantize(layer, self._add_weighted(layer))
@@ -195,14 +216,18 @@ class ExportGraph:
         pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
         return self._add_constant(f"{name}.pads", pads)
 
+    def _scaled(self, layer: str, source: str, number: int, wanted: Fraction) -> str:
+        """Give a tensor at another scale, for input `number` of a layer."""
+        if wanted == self.scales[source]:
+            return self.real[source]
+        by = np.array(float(wanted / self.scales[source]), np.float32)
+        factor = self._add_constant(f"{layer}.factor{number}", by)
+        return self._add_node("Mul", [self.real[source], factor], f"{layer}.scaled{number}")
+
     def _add_sum(self, layer: Add) -> str:
         a, b = layer.inputs
         wanted = self.scales[a] * Fraction(layer.multipliers[1], layer.multipliers[0])
-        second = self.real[b]
-        if wanted != self.scales[b]:
-            by = np.array(float(wanted / self.scales[b]), np.float32)
-            factor = self._add_constant(f"{layer.name}.factor", by)
-            second = self._add_node("Mul", [second, factor], f"{layer.name}.second")
+        second = self._scaled(layer.name, b, 1, wanted)
         return self._add_node("Add", [self.real[a], second], layer.name)
 
     def _add_table(self, layer: Table, added: float) -> str:

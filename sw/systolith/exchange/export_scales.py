@@ -14,7 +14,9 @@ from systolith.network import (
     INPUT,
     Add,
     AvgPool2d,
+    Concat,
     Conv2d,
+    DepthToSpace,
     Flatten,
     IntArray,
     IntegerNetwork,
@@ -23,6 +25,8 @@ from systolith.network import (
     Pad2d,
     Requantize,
     Rounding,
+    SelectChannels,
+    SpaceToDepth,
     Table,
     Upsample,
 )
@@ -90,8 +94,18 @@ def choose_scales(network: IntegerNetwork, input_scale: float = 1.0) -> Mapping[
                 relations.relate(
                     layer.input, layer.name, 1 / (divisor * channel_factor(layer.requantize))
                 )
-            case MaxPool2d() | Pad2d() | Upsample() | Flatten():
-                relations.relate(layer.input, layer.name, Fraction(1))
+            case (
+                MaxPool2d()
+                | Pad2d()
+                | Upsample()
+                | Flatten()
+                | Concat()
+                | SelectChannels()
+                | DepthToSpace()
+                | SpaceToDepth()
+            ):
+                for source in layer.inputs:
+                    relations.relate(source, layer.name, Fraction(1))
             case Conv2d() | Linear() | Table():
                 pass
     at_input = Fraction(input_scale) / relations.factor[INPUT]

@@ -189,7 +189,7 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
         case QuantConcat():
             return Concat(name=name, inputs=wiring.inputs)
         case QuantSelectChannels():
-            return SelectChannels(name=name, input=source, channels=layer.channels.tolist())
+            return SelectChannels(name=name, input=source, channels=tuple(layer.channels.tolist()))
         case QuantDepthToSpace():
             return DepthToSpace(name=name, input=source, block=layer.block)
         case QuantSpaceToDepth():

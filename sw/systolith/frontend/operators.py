@@ -347,7 +347,8 @@ class IntegerDepthToSpace(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C*b*b, H, W) to (N, C, H*b, W*b)."""
         # Pixel shuffles have the position as the inner part.
-        inner = x.unflatten(1, (self.block**2, -1)).transpose(1, 2).flatten(1, 2)
+        positions = x.chunk(self.block**2, 1)
+        inner = torch.stack(positions, 2).flatten(1, 2)
         return F.pixel_shuffle(inner, self.block)
 
 
@@ -360,8 +361,8 @@ class IntegerSpaceToDepth(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H*b, W*b) to (N, C*b*b, H, W)."""
-        inner = F.pixel_unshuffle(x, self.block)
-        return inner.unflatten(1, (-1, self.block**2)).transpose(1, 2).flatten(1, 2)
+        inner, positions = F.pixel_unshuffle(x, self.block), self.block**2
+        return torch.cat([inner[:, start::positions] for start in range(positions)], 1)
 
 
 def _as_integers(sums: Tensor) -> Tensor:

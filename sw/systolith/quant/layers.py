@@ -268,14 +268,18 @@ class QuantSpaceToDepth(nn.Module):
 
 def depth_to_space(x: Tensor, block: int) -> Tensor:
     """Move channels ``(i*b + j)*C + c`` to row i and column j of blocks of b x b pixels."""
-    parts = x.unflatten(1, (block, block, -1)).permute(0, 3, 4, 1, 5, 2)
-    return parts.flatten(4).flatten(2, 3)
+    images, channels, height, width = x.shape
+    parts = x.reshape(images, block, block, channels // block**2, height, width)
+    moved = parts.permute(0, 3, 4, 1, 5, 2)
+    return moved.reshape(images, channels // block**2, height * block, width * block)
 
 
 def space_to_depth(x: Tensor, block: int) -> Tensor:
     """Undo :func:`depth_to_space`."""
-    parts = x.unflatten(3, (-1, block)).unflatten(2, (-1, block))
-    return parts.permute(0, 3, 5, 1, 2, 4).flatten(1, 3)
+    images, channels, height, width = x.shape
+    parts = x.reshape(images, channels, height // block, block, width // block, block)
+    moved = parts.permute(0, 3, 5, 1, 2, 4)
+    return moved.reshape(images, channels * block**2, height // block, width // block)
 
 
 class QuantTable(Requantizing):

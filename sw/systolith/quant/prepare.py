@@ -72,7 +72,9 @@ def prepare(
     model : nn.Module
         Trained; it is not changed. It consists of convolutions of any groups with or without
         batch norm, linear layers, ReLU and ReLU6, max, average and global pools, flattening, zero
-        padding and residual additions, in any order that hardware can fuse. Frozen weights, such as
+        padding, residual additions, concatenations, slices and shuffles of channels, and pixel
+        shuffles, in any order that hardware can fuse. Layers whose results are joined share a step;
+        a warning names tensors that are rescaled instead. Frozen weights, such as
         those of a fixed shortcut, stay frozen.
     images : Tensor of float32, shape (N, *input_shape)
         Training images for calibrating the steps; a few hundred are enough. Other float types

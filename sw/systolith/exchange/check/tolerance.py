@@ -14,7 +14,9 @@ from systolith.network import (
     Add,
     AvgPool2d,
     BoolArray,
+    Concat,
     Conv2d,
+    DepthToSpace,
     Flatten,
     IntArray,
     Layer,
@@ -22,6 +24,8 @@ from systolith.network import (
     MaxPool2d,
     Pad2d,
     Rounding,
+    SelectChannels,
+    SpaceToDepth,
     Table,
     Tensor,
     Upsample,
@@ -91,7 +95,16 @@ def bound_results(
         None if the layer has arithmetic and an input is not known exactly.
     """
     match layer:
-        case MaxPool2d() | Pad2d() | Upsample() | Flatten():
+        case (
+            MaxPool2d()
+            | Pad2d()
+            | Upsample()
+            | Flatten()
+            | Concat()
+            | SelectChannels()
+            | DepthToSpace()
+            | SpaceToDepth()
+        ):
 
             def apply(arrays: list[IntArray]) -> IntArray:
                 return apply_layer(layer, arrays, inputs)

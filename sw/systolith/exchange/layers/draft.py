@@ -71,6 +71,10 @@ class Draft:
         Quantized layers, by pending layer and quantizer.
     padded : dict
         Layers that add the padding of activations, by activation.
+
+
+    ordered : dict
+        Activations in their layer's own order, by those that a file reordered.
     """
 
     multiplier_bits: int = MAX_MULTIPLIER_BITS
@@ -87,6 +91,8 @@ class Draft:
     functions: dict[str, tuple[QuantizedActivation, IntArray]] = field(default_factory=dict)
     cache: dict[tuple[Value, Quantizer], QuantizedActivation] = field(default_factory=dict)
     padded: dict[QuantizedActivation, QuantizedActivation] = field(default_factory=dict)
+
+    ordered: dict[QuantizedActivation, QuantizedActivation] = field(default_factory=dict)
 
     def read_input(self, images: ModelInput) -> QuantizedActivation:
         """Let the network read the model's input here.
@@ -141,7 +147,7 @@ class Draft:
             If the network contract has no equal arithmetic.
         """
         quantizer = quantizer.narrow_to(pending.low, pending.high)
-        name = self._name(pending.name)
+        name = self.unused_name(pending.name)
         tensor = Tensor(pending.shape, quantizer.type)
         if (
             any(pending.padding)
@@ -176,7 +182,7 @@ class Draft:
 
     def append(self, node: str, x: QuantizedActivation, make: AppendLayer) -> QuantizedActivation:
         """Add a layer that keeps types."""
-        name = self._name(node)
+        name = self.unused_name(node)
         layer = make(name, x.layer)
         if problems := list(layer.problems([x.tensor.shape])):
             raise ExchangeError(problems)
@@ -186,7 +192,7 @@ class Draft:
 
     def add_layer(self, node: str, layer: Layer) -> str:
         """Add a layer without rounding of its own, and give its name."""
-        name = self._name(node)
+        name = self.unused_name(node)
         self.layers.append(replace(layer, name=name))
         self.units[name] = 0.0
         return name
@@ -251,7 +257,7 @@ class Draft:
             self.notes.append(note)
         return whole
 
-    def _name(self, node: str) -> str:
+    def unused_name(self, node: str) -> str:
         """Choose an unused name that is valid in Verilog."""
         plain = re.sub(r"\W+", "_", node, flags=re.ASCII).strip("_") or "layer"
         plain = plain if not plain[0].isdigit() else f"n{plain}"

@@ -8,6 +8,7 @@ import numpy as np
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
+from systolith.exchange.layers.moves import moving_layers
 from systolith.exchange.values.quantizer import FloatArray
 from systolith.exchange.values.value import (
     Absent,
@@ -69,10 +70,19 @@ def ordered_activation_of(value: Value, draft: Draft) -> QuantizedActivation:
         If the file reordered or reshaped it.
     """
     x = activation_of(value, draft)
+    if x in draft.ordered:
+        return draft.ordered[x]
     if x.places is not None and draft.lenient:
         # The value replaces a node with a problem, so its order means nothing.
         return replace(x, places=None, tensor=replace(x.tensor, shape=x.places.shape))
     if x.places is not None:
+        layers = moving_layers(x.places, x.tensor.shape)
+        if layers is not None and not any(x.padding):
+            ordered = replace(x, places=None)
+            for layer in layers:
+                ordered = draft.append(f"{x.layer}_moved", ordered, layer)
+            draft.ordered[x] = ordered
+            return ordered
         raise ExchangeError.of(
             f"reads shape {x.places.shape}, which is {x.tensor.shape} reordered; the "
             "layer's own order, channels first, is supported: move the Transpose or "

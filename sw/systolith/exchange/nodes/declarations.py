@@ -68,7 +68,8 @@ class OnnxOperator:
     limits : str
         Supported variants, in words.
     inputs : str
-        Names in order; a question mark follows those that may be left out.
+        Names in order; a question mark follows those that may be left out. A star follows the
+        last one if there may be several.
     attributes : dict of str to Attribute
     integers : callable or None
         Handler for integers between quantizers; None if they are not supported.
@@ -80,6 +81,11 @@ class OnnxOperator:
     inputs: str = "X"
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     integers: Handler | None = None
+
+    @property
+    def variadic(self) -> bool:
+        """Whether the last input may occur several times."""
+        return self.inputs.endswith("*")
 
     def interpret(self, node: Node, opsets: Mapping[str, int]) -> tuple[Node, list[str]]:
         """Give every declared attribute a value, and list what is not supported.
@@ -127,7 +133,7 @@ class OnnxOperator:
             if not name.endswith("?") and not (place < len(node.inputs) and node.inputs[place])
         ]
         more = [name for name in node.inputs[len(declared) :] if name]
-        if more:
+        if more and not self.variadic:
             problems.append(
                 f"has {len(node.inputs)} inputs; {len(declared)} are supported, "
                 f"not '{', '.join(more)}'"

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
-from systolith.exchange.layers.functions import apply_function, gather_values
-from systolith.exchange.nodes.declarations import ANY, Attribute, OnnxOperator
+from systolith.exchange.layers.functions import apply_function
+from systolith.exchange.nodes.declarations import ANY, OnnxOperator
 from systolith.exchange.values.value import Value
 
 __all__ = ["FUNCTIONS"]
@@ -39,13 +39,6 @@ FUNCTIONS: Mapping[str, OnnxOperator] = {
         )
         for name, attributes in ATTRIBUTES.items()
     },
-    "Gather": OnnxOperator(
-        gather_values,
-        "Table",
-        "constants, by a function of an activation",
-        "data indices",
-        {"axis": Attribute(default=0)},
-    ),
     "Pow": OnnxOperator(_read_function, "Table", f"{LIMITS}; a constant exponent", "X Y"),
     "PRelu": OnnxOperator(_read_function, "Table", f"{LIMITS}; one slope", "X slope"),
 }

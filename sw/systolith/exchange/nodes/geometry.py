@@ -21,7 +21,7 @@ from systolith.exchange.values.value import (
 )
 from systolith.network import Pad2d, Padding, Shape, Upsample
 
-__all__ = ["append_pad", "read_resize", "read_slice"]
+__all__ = ["append_pad", "crop_image", "read_resize"]
 
 
 def append_pad(
@@ -167,7 +167,7 @@ def _source(place: int, wanted: int, size: int, transformation: str, rounding: s
     return min(max(nearest, 0), size - 1)
 
 
-def read_slice(node: Node, values: Sequence[Value], draft: Draft) -> Value:
+def crop_image(node: Node, values: Sequence[Value], draft: Draft) -> Value:
     """Read Slice of rows and columns in steps of 1."""
     x, shape = values[0], _image_shape(values[0])
     starts, ends = (

@@ -23,6 +23,7 @@ from systolith.exchange.values.value import (
     Constant,
     Integers,
     ModelInput,
+    Parts,
     PendingLayer,
     PendingTable,
     QuantizedActivation,
@@ -95,12 +96,19 @@ def keep_integers(run: Handler) -> Handler:
         stored = isinstance(x.of, ModelInput) and x.of.integer is not None
         real = x.of if stored else quantize_integers(node, x, draft)
         result = run(node, [real, *values[1:]], draft)
-        assert isinstance(result, ModelInput | QuantizedActivation)
-        if isinstance(result, ModelInput):
-            result = replace(result, quantizer=None)
-        return replace(x, of=result)
+        if isinstance(result, Parts):
+            return Parts(values=tuple(_integers_of(x, part) for part in result.values))
+        return _integers_of(x, result)
 
     return handler
+
+
+def _integers_of(x: Integers, result: Value) -> Integers:
+    """Give moved values as integers of the same quantizer."""
+    assert isinstance(result, ModelInput | QuantizedActivation)
+    if isinstance(result, ModelInput):
+        result = replace(result, quantizer=None)
+    return replace(x, of=result)
 
 
 def read_pad_integers(node: Node, values: Sequence[Value], draft: Draft) -> Value:

@@ -8,6 +8,7 @@ from systolith.exchange.nodes import (
     arithmetic,
     geometry,
     integers,
+    moves,
     pools,
     qlinear,
     quantizers,
@@ -50,6 +51,7 @@ CONSTANTS = "constants, one or one for each channel"
 PART = "part of the layer before it"
 QUANT_INPUTS = "x scale zero_point bit_width"
 TWO = "A B"
+WHOLE_CHANNELS = "whole channels"
 WHOLE_IMAGES = "whole images, before the first quantizer or between layers"
 
 
@@ -186,14 +188,6 @@ OPERATORS: Mapping[str, OnnxOperator] = {
         RESIZING,
         keep_integers(geometry.read_resize),
     ),
-    "Slice": OnnxOperator(
-        geometry.read_slice,
-        "Pad2d",
-        "rows and columns, in steps of 1",
-        "data starts? ends? axes? steps?",
-        {"starts": ANY, "ends": ANY, "axes": ANY},
-        keep_integers(geometry.read_slice),
-    ),
     "Flatten": OnnxOperator(
         shapes.read_flatten,
         "Flatten",
@@ -229,10 +223,59 @@ OPERATORS: Mapping[str, OnnxOperator] = {
     "Transpose": OnnxOperator(
         shapes.read_transpose,
         "nothing",
-        "of images before the first quantizer, of pairs, before Flatten; of constants",
+        "of images before the first quantizer, of pairs, shuffles of channels, before Flatten; of "
+        "constants",
         "data",
         {"perm": ANY},
         keep_integers(shapes.read_transpose),
+    ),
+    "Concat": OnnxOperator(
+        moves.read_concat,
+        "Concat",
+        "channels of activations of one scale, or a quantizer behind it",
+        "inputs*",
+        {"axis": Attribute(default=1)},
+        moves.read_concat,
+    ),
+    "Split": OnnxOperator(
+        moves.read_split,
+        "SelectChannels",
+        WHOLE_CHANNELS,
+        "input split?",
+        {"axis": Attribute(default=0), "split": ANY, "num_outputs": ANY},
+        keep_integers(moves.read_split),
+    ),
+    "Slice": OnnxOperator(
+        moves.read_slice,
+        "Pad2d or SelectChannels",
+        f"rows and columns; {WHOLE_CHANNELS}; every second pixel of both axes",
+        "data starts? ends? axes? steps?",
+        {"starts": ANY, "ends": ANY, "axes": ANY},
+        keep_integers(moves.read_slice),
+    ),
+    "Gather": OnnxOperator(
+        moves.read_gather,
+        "SelectChannels or Table",
+        f"{WHOLE_CHANNELS} by constant indices; constants by a function of an activation",
+        "data indices",
+        {"axis": Attribute(default=0)},
+        keep_integers(moves.read_gather),
+    ),
+    "DepthToSpace": OnnxOperator(
+        moves.read_depth_to_space,
+        "DepthToSpace, after SelectChannels in mode CRD",
+        "both modes",
+        "input",
+        {"blocksize": ANY, "mode": Attribute(default="DCR")},
+        keep_integers(moves.read_depth_to_space),
+    ),
+    "SpaceToDepth": OnnxOperator(
+        moves.read_space_to_depth,
+        "SpaceToDepth",
+        "",
+        "input",
+        {"blocksize": ANY},
+        keep_integers(moves.read_space_to_depth),
     ),
     "Identity": OnnxOperator(shapes.read_identity, "nothing", "", integers=shapes.read_identity),
     "Dropout": OnnxOperator(

@@ -15,7 +15,9 @@ from systolith.exchange.file.model_file import ModelFile, Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.layers.plain import widen_signs
 from systolith.exchange.nodes.constants import QUANTIZERS, evaluate_constant
+from systolith.exchange.nodes.declarations import OnnxOperator
 from systolith.exchange.nodes.integers import quantize_integers
+from systolith.exchange.nodes.moves import join_values
 from systolith.exchange.nodes.operators import operator_of
 from systolith.exchange.nodes.unsupported import REWRITES
 from systolith.exchange.values.layouts import shape_of
@@ -23,7 +25,9 @@ from systolith.exchange.values.value import (
     Absent,
     Constant,
     Integers,
+    Joined,
     ModelInput,
+    Parts,
     PendingLayer,
     QuantizedActivation,
     QuantizedConstant,
@@ -43,6 +47,16 @@ from systolith.network import (
 
 __all__ = ["NodeReader", "substitute_value"]
 
+EACH_VALUE = {
+    "BipolarQuant",
+    "Clip",
+    "DequantizeLinear",
+    "IntQuant",
+    "Quant",
+    "QuantizeLinear",
+    "Relu",
+}
+"""Operators with the same constants for all values."""
 PROBE_PREFIX = "layer 'probe': "
 """Prefix of problems of layers that have no name yet."""
 
@@ -76,13 +90,14 @@ class NodeReader:
             self.draft.lenient = doubtful
             value, problems = self._read_node(node)
             more = [name for name in node.outputs[1:] if name in read]
-            if more and operator_of(node) is not None:
+            if more and not isinstance(value, Parts) and operator_of(node) is not None:
                 problems.append(
                     f"{node}: its output '{more[0]}' is read; only its first one is supported"
                 )
             self.problems += [problem for problem in problems if problem not in self.problems]
             self.values.update(dict.fromkeys(node.outputs, Unknown()))
-            self.values[node.outputs[0]] = value
+            parts = value.values if isinstance(value, Parts) else (value,)
+            self.values.update(zip(node.outputs, parts, strict=False))
             if problems or doubtful:
                 self.doubtful.update(node.outputs)
 
@@ -135,12 +150,15 @@ class NodeReader:
         understood, problems = operator.interpret(node, self.opsets)
         problems = [f"{node}: {problem}" for problem in problems]
         declared = len(operator.inputs.split())
-        values = [*given, *[missing] * (declared - len(given))][:declared]
+        values = [*given, *[missing] * (declared - len(given))]
+        values = values if operator.variadic else values[:declared]
         # Further problems of a quantizer with block scales only follow from these.
         known = not any(isinstance(value, Unknown) for value in values)
         if not known or (problems and node.op in QUANTIZERS):
             return self._substitute(node, given), problems
         run = operator.run
+        if any(isinstance(value, Joined) for value in values):
+            return self._read_joined(node, understood, operator, values, problems)
         if any(isinstance(value, Integers) for value in values):
             if operator.integers is None:
                 problems.append(
@@ -154,6 +172,30 @@ class NodeReader:
         except NetworkError as error:
             return self._substitute(node, given), problems + self._named_problems(error, node)
         return (self._substitute(node, given) if problems else value), problems
+
+    def _read_joined(
+        self,
+        node: Node,
+        understood: Node,
+        operator: OnnxOperator,
+        values: Sequence[Value],
+        problems: list[str],
+    ) -> tuple[Value, list[str]]:
+        """Let a node of each value work on all parts of a concatenation."""
+        joined, *others = values
+        if node.op not in EACH_VALUE or not isinstance(joined, Joined):
+            problems.append(
+                f"{node}: reads a concatenation of several scales: put a quantizer behind it"
+            )
+            return self._substitute(node, list(values)), problems
+        integers = any(isinstance(part, Integers) for part in joined.parts)
+        run = operator.integers if integers and operator.integers is not None else operator.run
+        try:
+            parts = [run(understood, [part, *others], self.draft) for part in joined.parts]
+            return join_values(node, parts, self.draft), problems
+        except NetworkError as error:
+            named = problems + self._named_problems(error, node)
+            return self._substitute(node, list(values)), named
 
     def _substitute(self, node: Node, given: list[Value]) -> Value:
         return substitute_value(node, given, self.opsets)

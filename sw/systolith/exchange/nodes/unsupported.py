@@ -23,7 +23,6 @@ REWRITES: Mapping[str, str] = {
     **{op: rewrite for op, rewrite in LEFT_TO_HOST.items() if op != "Sigmoid"},
     "Upsample": "convert the file to operator set 11 or later, where it is Resize",
     "ConvTranspose": "use strided convolutions only",
-    "Concat": "add the branches instead of putting them beside each other",
     "LayerNormalization": "use BatchNormalization",
     "InstanceNormalization": "use BatchNormalization",
     "ConvInteger": "quantize statically: QuantizeLinear with constant scales",

@@ -12,6 +12,7 @@ from systolith.exchange.errors import ExchangeError
 from systolith.exchange.values.quantizer import FloatArray, InputStep
 from systolith.exchange.values.value import (
     Integers,
+    Joined,
     ModelInput,
     Move,
     PendingLayer,
@@ -58,6 +59,9 @@ def shape_of(x: Value) -> Shape | None:
             return _padded_shape(x)
         case Integers() | PendingTable():
             return shape_of(x.of)
+        case Joined(parts=parts):
+            shapes = [shape_of(part) or () for part in parts]
+            return sum(shape[0] for shape in shapes), *shapes[0][1:]
         case _:
             return None
 
@@ -201,6 +205,8 @@ def channel_constants(constant: FloatArray, x: QuantizedActivation | PendingLaye
     """
     if constant.size == 1:
         return constant.reshape(1)
+    if isinstance(x, PendingLayer) and x.reordered:
+        raise ExchangeError.of("has a constant for each channel behind moved ones; put it before")
     shape = shape_of(x)
     assert shape is not None
     full = np.broadcast_to(drop_batch_axis(constant, shape), shape)

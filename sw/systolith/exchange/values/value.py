@@ -27,9 +27,11 @@ __all__ = [
     "Constant",
     "FloatArray",
     "Integers",
+    "Joined",
     "MakeLayer",
     "ModelInput",
     "Move",
+    "Parts",
     "PendingLayer",
     "PendingTable",
     "QuantizedActivation",
@@ -267,6 +269,8 @@ class PendingLayer:
         Layers without arithmetic that follow: pools, flattening.
     padding, places
         As in :class:`QuantizedActivation`.
+    reordered : bool
+        Whether `then` moves channels, so that those of `scale` are in another order.
     """
 
     name: str
@@ -283,6 +287,7 @@ class PendingLayer:
     error: float = 0.0
     terms: tuple[Term, ...] = ()
     then: tuple[AppendLayer, ...] = field(default=())
+    reordered: bool = False
     padding: Padding = (0, 0, 0, 0)
     places: IntArray | None = None
 
@@ -309,6 +314,26 @@ class PendingLayer:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Joined:
+    """A concatenation of channels of several scales, which a quantizer has to follow.
+
+    Attributes
+    ----------
+    parts : tuple of Value
+        What is joined, in order.
+    """
+
+    parts: "tuple[Value, ...]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Parts:
+    """The values of a node with several outputs."""
+
+    values: "tuple[Value, ...]"
+
+
 Value = (
     Absent
     | Unknown
@@ -319,4 +344,6 @@ Value = (
     | Integers
     | PendingLayer
     | PendingTable
+    | Joined
+    | Parts
 )

@@ -62,7 +62,9 @@ class MovedValues:
         (first,) = node.all_input_nodes
         total, images = prod(layer), len(given)
         if first in self.parts:
-            moved = self.parts[first][node.args[1]]
+            number = node.args[1]
+            assert isinstance(number, int)
+            moved = self.parts[first][number]
         else:
             own = self.places.get(first)
             own = torch.arange(total).reshape(shape) if own is None else own
