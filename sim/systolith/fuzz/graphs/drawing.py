@@ -160,7 +160,8 @@ class _Drawing:
             case 17:
                 return nodes.write_identity(writer, x)
             case 18:
-                y = nodes.write_clip(writer, x)
+                write = nodes.write_function if writer.chance(50) else nodes.write_clip
+                y = write(writer, x)
             case _:
                 y = nodes.write_constant_operation(writer, x)
         if writer.rarely() and not writer.qonnx:
@@ -171,6 +172,8 @@ class _Drawing:
         writer = self.writer
         if len(writer.shape(x)) != 1:
             return write_quantizer(writer, nodes.write_clip(writer, x))
+        if writer.chance(8):
+            return write_quantizer(writer, nodes.write_function(writer, x))
         match self.choices.integer(0, 9):
             case 0:
                 return write_quantizer(writer, nodes.write_clip(writer, x))

@@ -14,6 +14,7 @@ __all__ = [
     "write_convolution",
     "write_dense",
     "write_flatten",
+    "write_function",
     "write_global_pool",
     "write_identity",
     "write_pad",
@@ -24,6 +25,12 @@ __all__ = [
 AXES_AS_INPUT = {"Squeeze": 13, "Unsqueeze": 13, "ReduceMean": 18, "Pad": 11, "Clip": 11}
 """Operator sets from which on a parameter is an input; before, it is an attribute."""
 MOST_FILTERS = 5
+FUNCTIONS = {
+    **dict.fromkeys(("Abs", "Elu", "HardSigmoid", "LeakyRelu", "Neg", "Selu", "Sigmoid"), 6),
+    **dict.fromkeys(("Softplus", "Softsign", "Tanh"), 6),
+    **{"Erf": 9, "Round": 11, "HardSwish": 14, "Mish": 18, "Gelu": 20},
+}
+"""Operators that compute each value on its own, and the operator sets that brought them."""
 
 
 def write_convolution(writer: Writer, x: str, *, same_size: bool = False) -> str:
@@ -149,6 +156,13 @@ def write_clip(writer: Writer, x: str) -> str:
         case 2:
             bounds = [bounds[0], ""]
     return writer.add("Clip", x, *bounds)
+
+
+def write_function(writer: Writer, x: str) -> str:
+    """Write a function of each value, or a product of a value and its function."""
+    op = writer.choices.one_of([op for op, since in FUNCTIONS.items() if since <= writer.opset])
+    y = writer.add(op, x)
+    return writer.add("Mul", x, y) if writer.chance(30) else y
 
 
 def write_constant_operation(writer: Writer, x: str) -> str:
