@@ -38,8 +38,7 @@ def requantize_one(acc: int, spec: Requantize, channel: int, output: ActType) ->
     multiplier = int(spec.multiplier[channel % len(spec.multiplier)])
     shift = int(spec.shift[channel % len(spec.shift)])
     offset = 0 if spec.offset is None else int(spec.offset[channel % len(spec.offset)])
-    scaled = Fraction(acc * multiplier + offset, 2**shift)
-    y = _rounded(scaled, spec.rounding) + output.zero_point
+    y = shift_one(acc * multiplier + offset, shift, spec.rounding) + output.zero_point
     if spec.overflow is Overflow.SATURATE:
         y = sorted((output.low, y, output.high))[1]
     else:
@@ -52,11 +51,20 @@ def requantize_one(acc: int, spec: Requantize, channel: int, output: ActType) ->
     return y
 
 
+def shift_one(product: int, shift: int, rounding: Rounding) -> int:
+    """Divide by a power of two and round; TFLite divides by 2**31 first, if it can."""
+    if rounding is Rounding.TFLITE and shift > 31:
+        once = _rounded(Fraction(product, 2**31), Rounding.HALF_UP)
+        size = floor(Fraction(abs(once), 2 ** (shift - 31)) + Fraction(1, 2))
+        return size if once > 0 else -size
+    return _rounded(Fraction(product, 2**shift), rounding)
+
+
 def _rounded(value: Fraction, rounding: Rounding) -> int:
     match rounding:
         case Rounding.FLOOR:
             return floor(value)
-        case Rounding.HALF_UP:
+        case Rounding.HALF_UP | Rounding.TFLITE:
             return floor(value + Fraction(1, 2))
         case Rounding.HALF_EVEN:
             return round(value)
@@ -187,7 +195,14 @@ def naive(layer: Layer, values: Sequence[IntArray], inputs: Sequence[Tensor]) ->
                 if isinstance(p, list) and isinstance(q, list):
                     return [add(r, s, channel) for r, s in zip(p, q, strict=True)]
                 assert isinstance(p, int) and isinstance(q, int)
-                acc = (p - zero) * a + (q - zero_other) * b
+                terms = [(p - zero) * a, (q - zero_other) * b]
+                if layer.shifts is not None:
+                    rounding, by = layer.requantize.rounding, 2**layer.left_shift
+                    terms = [
+                        shift_one(term * by, shift, rounding)
+                        for term, shift in zip(terms, layer.shifts, strict=True)
+                    ]
+                acc = sum(terms)
                 return requantize_one(acc, layer.requantize, channel, layer.output)
 
             return [add(p, q, c) for c, (p, q) in enumerate(zip(x, other, strict=True))]

@@ -84,7 +84,7 @@ def offsets(draw: st.DrawFn, channels: int) -> IntArray:
 @st.composite
 def requantizes(draw: st.DrawFn, channels: int, output: ActType) -> Requantize:
     power = draw(st.booleans())
-    most_shift = draw(st.sampled_from([0, 8, 20, 47]))
+    most_shift = draw(st.sampled_from([0, 8, 20, 47, 62]))
     clamps = st.tuples(*[st.integers(output.low, output.high)] * 2).map(
         lambda pair: (min(pair), max(pair))
     )
@@ -264,13 +264,17 @@ def adds(
     draw: st.DrawFn, shape: Shape, name: str = "add", sources: tuple[str, str] = (INPUT, INPUT)
 ) -> Add:
     output = draw(act_types())
-    multipliers = st.integers(1, 65535)
+    # Inputs of 17 bits, scaled to 63, then to sums of at most 44.
+    rounded = draw(st.booleans())
+    multipliers = st.integers(1, (1 << 31) - 1 if rounded else 65535)
     return Add(
         name=name,
         inputs=sources,
         multipliers=(draw(multipliers), draw(multipliers)),
         requantize=draw(requantizes(shape[0], output)),
         output=output,
+        left_shift=draw(st.integers(0, 15)) if rounded else 0,
+        shifts=(draw(st.integers(20, 62)), draw(st.integers(20, 62))) if rounded else None,
     )
 
 

@@ -8,9 +8,9 @@ from hls4ml.model.types import RoundingMode
 
 from systolith.hls4ml_backend.fixed_type import FixedType
 from systolith.network import (
+    FITTED_MULTIPLIER_BITS,
+    FITTED_SHIFT,
     MAX_ACT_BITS,
-    MAX_MULTIPLIER_BITS,
-    MAX_SHIFT,
     ActType,
     IntArray,
     Overflow,
@@ -194,7 +194,7 @@ class Cast:
             return None
         if form.rounding is not None:
             rounding = COMPOSED.get((form.rounding, rounding))
-        if rounding is None or form.shift + shift > MAX_SHIFT:
+        if rounding is None or form.shift + shift > FITTED_SHIFT:
             return None
         unbounded = FixedType(
             width=62, fraction=self.type.fraction, signed=True, rounding=self.type.rounding
@@ -227,7 +227,11 @@ class Cast:
 
 def _refine(form: Form, shift: int) -> Form | None:
     """Use smaller units, so that bounds between two old units can be expressed."""
-    if form.shift or form.wrap is not None or form.multiplier << shift >= 1 << MAX_MULTIPLIER_BITS:
+    if (
+        form.shift
+        or form.wrap is not None
+        or form.multiplier << shift >= 1 << FITTED_MULTIPLIER_BITS
+    ):
         return None
     return replace(
         form,
@@ -275,9 +279,9 @@ class Divide:
         advice = "put a ReLU before it" if form.low < 0 else "use a window of a power of two"
         return (
             f"divides sums {form.low}..{form.high} by {self.count} towards zero into "
-            f"{self.result}, which no multiplier of {MAX_MULTIPLIER_BITS} bits does; {advice}, or "
-            f"give accum at least {max(self.count - 1, 1).bit_length()} more fractional bits than "
-            "the input, for a window of a power of two"
+            f"{self.result}, which no multiplier of {FITTED_MULTIPLIER_BITS} bits does; "
+            f"{advice}, or give accum at least {max(self.count - 1, 1).bit_length()} more "
+            "fractional bits than the input, for a window of a power of two"
         )
 
     def apply(self, values: IntArray, fraction: int) -> tuple[IntArray, int]:
@@ -303,9 +307,9 @@ class Divide:
         if low < output.low or high > output.high:
             return None
         scale = 2.0 ** (target - form.fraction) / self.count
-        for shift in range(MAX_SHIFT + 1):
+        for shift in range(FITTED_SHIFT + 1):
             multiplier = int(np.ceil(np.ldexp(scale, shift)))
-            if multiplier >= 1 << MAX_MULTIPLIER_BITS:
+            if multiplier >= 1 << FITTED_MULTIPLIER_BITS:
                 return None
             spec = Requantize(
                 multiplier=np.array([multiplier]), shift=np.array([shift]), rounding=rounding

@@ -29,6 +29,7 @@ from systolith.plan.engines.requantizer_widths import (
     offset_bits,
     scale_bits,
     trailing_zeros,
+    zeros_at_end,
 )
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.window import Window
@@ -122,4 +123,5 @@ __all__ = [
     "source_of",
     "trailing_zeros",
     "workload_of",
+    "zeros_at_end",
 ]

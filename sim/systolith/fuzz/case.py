@@ -15,6 +15,7 @@ from systolith.fuzz.choices import Choices
 from systolith.fuzz.networks import draw_network
 from systolith.fuzz.target import explain_damage
 from systolith.network import (
+    FITTED_MULTIPLIER_BITS,
     Add,
     AvgPool2d,
     Concat,
@@ -74,7 +75,8 @@ CONTENTS = (
         "power-of-two scale",
     ),
     *("offsets", "power-of-two scale with offsets"),
-    *("ties up", "ties to even", "no rounding"),
+    *("ties up", "ties to even", "no rounding", "rounded twice"),
+    *("wide multipliers", "rounded inputs"),
     *("several outputs", "reloadable"),
 )
 """All features that :meth:`Case.contents` lists."""
@@ -83,6 +85,7 @@ _ROUNDINGS = {
     Rounding.HALF_UP: "ties up",
     Rounding.HALF_EVEN: "ties to even",
     Rounding.FLOOR: "no rounding",
+    Rounding.TFLITE: "rounded twice",
 }
 
 
@@ -181,6 +184,10 @@ class Case:
             yield from _layer_features(layer)
             if isinstance(layer, Conv2d | Linear | AvgPool2d | Add):
                 yield _ROUNDINGS[layer.requantize.rounding]
+                if scale_bits(layer.requantize) > FITTED_MULTIPLIER_BITS:
+                    yield "wide multipliers"
+                if isinstance(layer, Add) and layer.shifts is not None:
+                    yield "rounded inputs"
                 if layer.requantize.offset is not None:
                     yield "offsets"
                     if not scale_bits(layer.requantize):

@@ -15,6 +15,7 @@ from systolith.fuzz.layers import (
     draw_table,
     draw_upsample,
 )
+from systolith.fuzz.tflite_scales import draw_tflite_scales
 from systolith.network import (
     INPUT,
     MAX_TABLE_BITS,
@@ -183,8 +184,9 @@ class NetworkDrawing:
         others = [name for name in names if name in read]
         outputs = [*ends, *(self.choices.subset(others, 30) if self.choices.chance(25) else [])]
         start = self.choices.integer(0, len(outputs) - 1)
-        return IntegerNetwork(
+        network = IntegerNetwork(
             input=self.input,
             layers=tuple(self.layers),
             outputs=(*outputs[start:], *outputs[:start]),
         )
+        return draw_tflite_scales(self.choices, network)

@@ -18,6 +18,8 @@ from systolith.exchange.export_scales import (
 from systolith.exchange.file.loading import QONNX_DOMAIN
 from systolith.foundation import replacing
 from systolith.network import (
+    FITTED_MULTIPLIER_BITS,
+    Add,
     Conv2d,
     IntegerNetwork,
     KOutOfN,
@@ -89,6 +91,7 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
     for layer in network.layers:
         if not isinstance(layer, Requantized):
             continue
+        yield from _tflite_problems(layer)
         to_even = layer.requantize.rounding is Rounding.HALF_EVEN
         if form is Format.QONNX and to_even and layer.output.zero_point % 2:
             yield (
@@ -108,6 +111,22 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
         high = max(most * factor + by for factor, by in factors) + layer.output.zero_point + 1
         if low < layer.output.low or high > layer.output.high:
             yield f"layer '{layer.name}': wraps where it overflows; ONNX's quantizers saturate"
+
+
+def _tflite_problems(layer: Requantized) -> Iterator[str]:
+    """List what only layers of TFLite files have."""
+    spec = layer.requantize
+    if spec.rounding is Rounding.TFLITE:
+        yield f"layer '{layer.name}': rounds twice, as TFLite does; ONNX's quantizers round once"
+    if isinstance(layer, Add) and layer.shifts is not None:
+        yield f"layer '{layer.name}': rounds its inputs before it adds them, as TFLite does"
+    lowest = np.maximum(spec.multiplier & -spec.multiplier, 1)
+    bits = int((spec.multiplier // lowest).max()).bit_length()
+    if bits > FITTED_MULTIPLIER_BITS:
+        yield (
+            f"layer '{layer.name}': has multipliers of {bits} significant bits; ONNX's scales have "
+            f"{FITTED_MULTIPLIER_BITS}"
+        )
 
 
 def describe_patterns(network: IntegerNetwork) -> dict[str, Any]:

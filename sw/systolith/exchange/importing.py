@@ -25,7 +25,7 @@ from systolith.exchange.values.value import (
     QuantizedActivation,
     Value,
 )
-from systolith.network import MAX_MULTIPLIER_BITS, IntArray, IntegerNetwork, Layer, Tensor
+from systolith.network import FITTED_MULTIPLIER_BITS, IntArray, IntegerNetwork, Layer, Tensor
 
 __all__ = ["ImportedModel", "import_model", "import_onnx"]
 
@@ -106,7 +106,7 @@ class ImportedModel:
 def import_onnx(
     path: Path | str,
     *,
-    multiplier_bits: int = MAX_MULTIPLIER_BITS,
+    multiplier_bits: int = FITTED_MULTIPLIER_BITS,
     input_type: str | Quantizer | None = None,
     input_shape: Sequence[int] | None = None,
     check: bool = True,
@@ -151,13 +151,13 @@ def import_onnx(
 def import_model(
     model: ModelFile,
     *,
-    multiplier_bits: int = MAX_MULTIPLIER_BITS,
+    multiplier_bits: int = FITTED_MULTIPLIER_BITS,
     input_type: str | Quantizer | None = None,
     check: bool = True,
 ) -> ImportedModel:
     """Import a model from :func:`read_model`; other parameters as in :func:`import_onnx`."""
-    if not 1 <= multiplier_bits <= MAX_MULTIPLIER_BITS:
-        wanted = f"1..{MAX_MULTIPLIER_BITS}"
+    if not 1 <= multiplier_bits <= FITTED_MULTIPLIER_BITS:
+        wanted = f"1..{FITTED_MULTIPLIER_BITS}"
         raise ExchangeError.of(f"multiplier_bits must lie in {wanted}, got {multiplier_bits}")
     given = parse_input_type(input_type)
     draft = Draft(multiplier_bits=multiplier_bits, input_type=given, opsets=model.opsets)

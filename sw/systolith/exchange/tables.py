@@ -11,7 +11,7 @@ from systolith.exchange.values.quantizer import (
     NONNEGATIVE_ROUNDINGS,
     ROUNDINGS,
 )
-from systolith.network import MAX_ACT_BITS, MAX_MULTIPLIER_BITS, MAX_SHIFT, MAX_WEIGHT_BITS
+from systolith.network import FITTED_MULTIPLIER_BITS, FITTED_SHIFT, MAX_ACT_BITS, MAX_WEIGHT_BITS
 
 __all__ = ["rewrite_rows", "type_rows"]
 
@@ -49,8 +49,8 @@ def _types() -> Iterator[str]:
     yield "| biases | 40 bits, in steps of the accumulator | the same |"
     yield "| sums | exact, as wide as these weights make them | the same |"
     yield (
-        f"| ratio of scales | multiplier of {MAX_MULTIPLIER_BITS} bits for each channel, shifted "
-        f"by 0..{MAX_SHIFT} | the same |"
+        f"| ratio of scales | multiplier of {FITTED_MULTIPLIER_BITS} bits for each channel, "
+        f"shifted by 0..{FITTED_SHIFT} | the same |"
     )
     named = [name for name in ROUNDINGS if name != HALF_TO_PLUS_INFINITY]
     yield (

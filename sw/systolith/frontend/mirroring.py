@@ -93,6 +93,8 @@ def _mirror_layer(network: IntegerNetwork, layer: Layer) -> nn.Module:
                 layer.multipliers,
                 _requantizer(layer.requantize, layer.output),
                 zero_points=(zeros[0], zeros[1]),
+                left_shift=layer.left_shift,
+                shifts=layer.shifts,
             )
         case AvgPool2d():
             return IntegerAvgPool2d(

@@ -39,6 +39,8 @@ __all__ = [
 
 FLOAT32_INTEGERS = 1 << 24
 """float32 holds every integer up to this one."""
+TFLITE_SHIFT = 31
+"""Bits that the first of TFLite's two shifts drops."""
 
 
 class IntegerRequantizer(nn.Module):
@@ -88,27 +90,13 @@ class IntegerRequantizer(nn.Module):
         product = acc * self.multiplier.reshape(channels)
         if self.offset is not None:
             product = product + self.offset.reshape(channels)
-        scaled = self._shift(product, self.shift.reshape(channels)) + self.output.zero_point
+        shift = self.shift.reshape(channels)
+        scaled = _shift_right(product, shift, self.rounding) + self.output.zero_point
         if self.overflow is Overflow.WRAP:
             modulus = 1 << self.output.bits
             scaled = torch.remainder(scaled - self.output.low, modulus) + self.output.low
         scaled = scaled.clamp(self.output.low, self.output.high)
         return scaled if self.clamp is None else scaled.clamp(*self.clamp)
-
-    def _shift(self, product: Tensor, shift: Tensor) -> Tensor:
-        """Round ``product / 2**shift``."""
-        half = torch.ones_like(shift).bitwise_left_shift(shift).bitwise_right_shift(1)
-        match self.rounding:
-            # Arithmetic shifts round down, as floor division would, several times as fast.
-            case Rounding.FLOOR:
-                return product.bitwise_right_shift(shift)
-            case Rounding.HALF_UP:
-                return (product + half).bitwise_right_shift(shift)
-            case Rounding.HALF_EVEN:
-                # Half less one rounds a tie down; the odd bit, if set, rounds it up to even.
-                odd = product.bitwise_right_shift(shift).bitwise_and(1)
-                added = torch.where(shift > 0, half - 1 + odd, 0)
-                return (product + added).bitwise_right_shift(shift)
 
 
 class IntegerConv2d(nn.Module):
@@ -185,7 +173,10 @@ class IntegerLinear(nn.Module):
 
 
 class IntegerAdd(nn.Module):
-    """Residual addition of two inputs, each with its multiplier and zero point."""
+    """Residual addition of two inputs, each with its multiplier and zero point.
+
+    With `shifts`, each is also shifted left by `left_shift`, then right, and rounded.
+    """
 
     def __init__(
         self,
@@ -193,16 +184,27 @@ class IntegerAdd(nn.Module):
         requantizer: IntegerRequantizer,
         *,
         zero_points: tuple[int, int] = (0, 0),
+        left_shift: int = 0,
+        shifts: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         self.multipliers = multipliers
+        self.left_shift = left_shift
+        self.shifts = shifts
         self.requantizer = requantizer
         self.zero_points = zero_points
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Two tensors of equal shape (N, ...)."""
-        acc = self.multipliers[0] * (a - self.zero_points[0])
-        acc = torch.add(acc, b - self.zero_points[1], alpha=self.multipliers[1])
+        a, b = a - self.zero_points[0], b - self.zero_points[1]
+        if self.shifts is None:
+            acc = torch.add(self.multipliers[0] * a, b, alpha=self.multipliers[1])
+        else:
+            factors = [multiplier << self.left_shift for multiplier in self.multipliers]
+            shifts = torch.tensor(self.shifts, device=a.device)
+            rounding = self.requantizer.rounding
+            acc = _shift_right(a * factors[0], shifts[0], rounding)
+            acc = acc + _shift_right(b * factors[1], shifts[1], rounding)
         requantized: Tensor = self.requantizer(acc)
         return requantized
 
@@ -363,6 +365,28 @@ class IntegerSpaceToDepth(nn.Module):
         """(N, C, H*b, W*b) to (N, C*b*b, H, W)."""
         inner, positions = F.pixel_unshuffle(x, self.block), self.block**2
         return torch.cat([inner[:, start::positions] for start in range(positions)], 1)
+
+
+def _shift_right(product: Tensor, shift: Tensor, rounding: Rounding) -> Tensor:
+    """Round ``product / 2**shift``."""
+    half = torch.ones_like(shift).bitwise_left_shift(shift).bitwise_right_shift(1)
+    match rounding:
+        # Arithmetic shifts round down, as floor division would, several times as fast.
+        case Rounding.FLOOR:
+            return product.bitwise_right_shift(shift)
+        case Rounding.HALF_UP:
+            return (product + half).bitwise_right_shift(shift)
+        case Rounding.HALF_EVEN:
+            # Half less one rounds a tie down; the odd bit, if set, rounds it up to even.
+            odd = product.bitwise_right_shift(shift).bitwise_and(1)
+            added = torch.where(shift > 0, half - 1 + odd, 0)
+            return (product + added).bitwise_right_shift(shift)
+        case Rounding.TFLITE:
+            first, rest = shift.clamp(max=TFLITE_SHIFT), (shift - TFLITE_SHIFT).clamp(min=0)
+            once = _shift_right(product, first, Rounding.HALF_UP)
+            # The magnitude rounds half up, so that ties move away from zero.
+            size = _shift_right(once.abs(), rest, Rounding.HALF_UP)
+            return torch.where(once < 0, -size, size)
 
 
 def _as_integers(sums: Tensor) -> Tensor:

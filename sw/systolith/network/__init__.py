@@ -42,6 +42,8 @@ from systolith.network.layers import (
     reach_of,
 )
 from systolith.network.numbers import (
+    FITTED_MULTIPLIER_BITS,
+    FITTED_SHIFT,
     MAX_ACT_BITS,
     MAX_MULTIPLIER_BITS,
     MAX_OFFSET_BITS,
@@ -61,6 +63,8 @@ from systolith.network.tensor import Shape, Tensor
 
 __all__ = [
     "ADDED_MULTIPLIER_BITS",
+    "FITTED_MULTIPLIER_BITS",
+    "FITTED_SHIFT",
     "INPUT",
     "MAX_ACT_BITS",
     "MAX_MULTIPLIER_BITS",

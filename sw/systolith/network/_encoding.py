@@ -41,6 +41,7 @@ _LATER = MappingProxyType(
         "Conv2d": ("dilation",),
         "MaxPool2d": ("dilation",),
         "AvgPool2d": ("counted",),
+        "Add": ("left_shift", "shifts"),
     }
 )
 """Fields that early files of this version do not have; they are left out at their default."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from systolith.network._fields import Fields, repr_of
 from systolith.network.errors import NetworkError
-from systolith.network.layers import Concat, Layer, Pad2d, Requantized, Table
+from systolith.network.layers import Add, Concat, Layer, Pad2d, Requantized, Table
 from systolith.network.numbers import signed_bits
 from systolith.network.tensor import Tensor
 
@@ -166,7 +166,7 @@ def _name_problems(layers: tuple[Layer, ...]) -> Iterator[str]:
 def layer_problems(layer: Layer, inputs: Sequence[Tensor]) -> list[str]:
     """List what does not fit these inputs, including the width of the accumulator."""
     problems = list(layer.problems([tensor.shape for tensor in inputs]))
-    if not problems and isinstance(layer, Table | Concat | Pad2d):
+    if not problems and isinstance(layer, Table | Concat | Pad2d | Add):
         problems += layer.type_problems([tensor.type for tensor in inputs])
     if problems or not isinstance(layer, Requantized):
         return problems

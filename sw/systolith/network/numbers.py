@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from systolith.network._fields import Fields
 
 __all__ = [
+    "FITTED_MULTIPLIER_BITS",
+    "FITTED_SHIFT",
     "MAX_MULTIPLIER_BITS",
     "MAX_OFFSET_BITS",
     "MAX_SHIFT",
@@ -25,11 +27,17 @@ __all__ = [
 IntArray = NDArray[np.int64]
 
 MAX_ACT_BITS = 16
-MAX_MULTIPLIER_BITS = 24
-"""Greatest bit width of requantizer multipliers."""
+MAX_MULTIPLIER_BITS = 31
+"""Greatest bit width of requantizer multipliers, those of TFLite files."""
+FITTED_MULTIPLIER_BITS = 24
+"""Greatest bit width of multipliers that are fitted to a ratio of scales."""
 USUAL_MULTIPLIER_BITS = 16
 """Bit width of multipliers from training, and the least of hardware with loadable parameters."""
-MAX_SHIFT = 47
+MAX_SHIFT = 62
+FITTED_SHIFT = 47
+"""Greatest shift of multipliers that are fitted to a ratio of scales."""
+TFLITE_SHIFT = 31
+"""Bits that the first of TFLite's two shifts drops."""
 MAX_OFFSET_BITS = 62
 """Bit width of signed requantizer offsets; 64 bits hold the sum with the largest product."""
 
@@ -43,6 +51,9 @@ class Rounding(Enum):
     """Towards minus infinity: the bits are dropped."""
     HALF_EVEN = "half_even"
     """To nearest, ties to the even integer, as ONNX, QONNX and IEEE 754 round by default."""
+    TFLITE = "tflite"
+    """To nearest, twice, as the convolutions and additions of TFLite's reference kernels round: the
+    first 31 bits with ties towards plus infinity, then the others with ties away from zero."""
 
     @property
     def to_nearest(self) -> bool:
@@ -132,7 +143,10 @@ class Requantize:
     otherwise; type and zero_point are those of the layer's output. With
     :attr:`Rounding.HALF_EVEN`, a tie is a sum ``acc * multiplier + offset + half`` whose dropped
     bits are all 0. The lowest bit of its shifted value is cleared before zero_point is added. So
-    ties go to the even scaled value, as in ``round(x / scale) + zero_point``.
+    ties go to the even scaled value, as in ``round(x / scale) + zero_point``. With
+    :attr:`Rounding.TFLITE`, a shift of more than 31 bits is two shifts, each with its own rounding:
+    ``t = (acc * multiplier + offset + 2**30) >> 31``, then
+    ``(t + 2**(shift-32) - (t < 0)) >> (shift-31)`` in place of the scaled value.
 
     A layer's bias is a whole number of accumulator steps. A constant between two steps, such as the
     shift of a batch norm, is an offset, in units of ``2**-shift`` of an output unit.
@@ -140,9 +154,9 @@ class Requantize:
     Parameters
     ----------
     multiplier : array of int, shape (channels,) or (1,)
-        0..16777215, usually at most 16 bits. If all are 1, hardware needs no multiplier.
+        At most 31 bits, usually at most 16. If all are 1, hardware needs no multiplier.
     shift : array of int, shape (channels,) or (1,)
-        0..47.
+        0..62.
     offset : array of int, shape (channels,) or (1,), optional
         Added to the product; 62 bits, signed. None for 0.
     rounding, overflow

@@ -4,9 +4,16 @@ import numpy as np
 
 from systolith.network._fields import repr_of
 from systolith.network.errors import NetworkError
-from systolith.network.numbers import ActType, IntArray, Overflow, Requantize, Rounding
+from systolith.network.numbers import (
+    TFLITE_SHIFT,
+    ActType,
+    IntArray,
+    Overflow,
+    Requantize,
+    Rounding,
+)
 
-__all__ = ["requantize"]
+__all__ = ["requantize", "shift_right"]
 
 
 def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
@@ -15,7 +22,7 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     Parameters
     ----------
     acc : array of int64, shape (N, channels, ...)
-        Accumulators of at most 47 bits. Accumulator and multiplier (at most 24 bits) together have
+        Accumulators of at most 47 bits. Accumulator and multiplier (at most 31 bits) together have
         at most 63 bits, so that int64 holds the product.
     spec : Requantize
         Multiplier, shift and offset for each channel, rounding, overflow, clamp.
@@ -47,7 +54,7 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     product = acc.astype(np.int64, copy=False) * spec.multiplier.reshape(channels)
     if spec.offset is not None:
         product = product + spec.offset.reshape(channels)
-    y = _shift_right(product, shift, spec.rounding) + output.zero_point
+    y = shift_right(product, shift, spec.rounding) + output.zero_point
     if spec.overflow is Overflow.SATURATE:
         y = np.clip(y, output.low, output.high)
     else:
@@ -57,8 +64,12 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     return np.asarray(y)
 
 
-def _shift_right(product: IntArray, shift: IntArray, rounding: Rounding) -> IntArray:
-    """Divide by ``2**shift`` and round."""
+def shift_right(product: IntArray, shift: IntArray, rounding: Rounding) -> IntArray:
+    """Divide by ``2**shift`` and round.
+
+    >>> shift_right(np.array([-3, -1, 1, 3]), np.array(1), Rounding.HALF_EVEN)
+    array([-2,  0,  0,  2])
+    """
     unit = np.int64(1) << shift
     match rounding:
         case Rounding.FLOOR:
@@ -69,3 +80,11 @@ def _shift_right(product: IntArray, shift: IntArray, rounding: Rounding) -> IntA
             nearest = product + (unit >> 1)
             tied = (nearest & (unit - 1) == 0) & (shift > 0)
             return np.asarray((nearest >> shift) & ~tied.astype(np.int64))
+        case Rounding.TFLITE:
+            first = np.minimum(shift, TFLITE_SHIFT)
+            once = shift_right(product, first, Rounding.HALF_UP)
+            rest = shift - first
+            # Half less one for a negative value rounds its ties down, away from zero.
+            half = (np.int64(1) << rest) >> 1
+            added = np.where(rest > 0, half - (once < 0), 0)
+            return np.asarray((once + added) >> rest)

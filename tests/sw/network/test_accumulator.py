@@ -13,7 +13,7 @@ from systolith.network import (
     Tensor,
     signed_bits,
 )
-from tests.support.oracle import average_factor, layer_terms, window
+from tests.support.oracle import average_factor, layer_terms, shift_one, window
 from tests.support.strategies import (
     act_types,
     adds,
@@ -105,8 +105,14 @@ def test_range_of_a_linear_layer_is_exact(data: st.DataObject, features: int, ac
 @given(data=st.data(), a=act_types(), b=act_types())
 def test_range_of_an_addition_is_exact(data: st.DataObject, a: ActType, b: ActType) -> None:
     layer = data.draw(adds((2,)))
+
+    def scale(value: int, number: int) -> int:
+        product = value * layer.multipliers[number] << layer.left_shift
+        shift = layer.shifts[number] if layer.shifts else 0
+        return shift_one(product, shift, layer.requantize.rounding)
+
     corners = {
-        (p - a.zero_point) * layer.multipliers[0] + (q - b.zero_point) * layer.multipliers[1]
+        scale(p - a.zero_point, 0) + scale(q - b.zero_point, 1)
         for p in (a.low, a.high)
         for q in (b.low, b.high)
     }

@@ -62,10 +62,13 @@ def test_numpy_scalars_become_plain() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"multiplier": [-1]}, r"^requantize multiplier must lie in 0\.\.16777215, got -1\.\.-1$"),
         (
-            {"multiplier": [1 << 24]},
-            r"^requantize multiplier must lie in 0\.\.16777215, got 1677721",
+            {"multiplier": [-1]},
+            r"^requantize multiplier must lie in 0\.\.2147483647, got -1\.\.-1",
+        ),
+        (
+            {"multiplier": [1 << 31]},
+            r"^requantize multiplier must lie in 0\.\.2147483647, got 2147483648",
         ),
         ({"multiplier": [1.0]}, r"^requantize multiplier must be integers, got float64$"),
         ({"multiplier": [True]}, r"^requantize multiplier must be integers, got bool$"),
@@ -74,8 +77,8 @@ def test_numpy_scalars_become_plain() -> None:
             r"^requantize multiplier must be an array of integers, got",
         ),
         ({"multiplier": [2**63]}, r"^requantize multiplier must fit 64 bits signed, got 9223"),
-        ({"shift": [48]}, r"^requantize shift must lie in 0\.\.47, got 48\.\.48$"),
-        ({"shift": [-1]}, r"^requantize shift must lie in 0\.\.47, got -1\.\.-1$"),
+        ({"shift": [63]}, r"^requantize shift must lie in 0\.\.62, got 63\.\.63$"),
+        ({"shift": [-1]}, r"^requantize shift must lie in 0\.\.62, got -1\.\.-1$"),
         ({"shift": [[0]]}, r"^requantize shift must have shape \(channels,\) or \(1,\), got \(1, "),
         ({"shift": 0}, r"^requantize shift must have shape \(channels,\) or \(1,\), got \(\)$"),
         ({"offset": [1 << 61]}, r"^requantize offset must lie in -2305843009213693952\.\.2305843"),
@@ -99,7 +102,7 @@ def test_rejects_wrong_requantize(fields: dict[str, Any], message: str) -> None:
 
 def test_reports_all_wrong_fields_of_requantize() -> None:
     with pytest.raises(NetworkError) as error:
-        Requantize(multiplier=[1 << 24], shift=[99], clamp=(2, 1), rounding=1, overflow=2)  # type: ignore[arg-type]
+        Requantize(multiplier=[1 << 31], shift=[99], clamp=(2, 1), rounding=1, overflow=2)  # type: ignore[arg-type]
     assert len(error.value.problems) == 5
 
 
@@ -142,6 +145,7 @@ def test_power_of_two_needs_every_multiplier_to_be_one() -> None:
         (Rounding.HALF_UP, [-2, -1, -1, 0, 0, 0, 1, 1, 2]),
         (Rounding.FLOOR, [-2, -2, -1, -1, -1, 0, 0, 0, 1]),
         (Rounding.HALF_EVEN, [-2, -2, -1, 0, 0, 0, 0, 1, 2]),
+        (Rounding.TFLITE, [-2, -1, -1, 0, 0, 0, 1, 1, 2]),
     ],
 )
 def test_ties_go_up_or_to_even_or_everything_goes_down(
@@ -150,6 +154,59 @@ def test_ties_go_up_or_to_even_or_everything_goes_down(
     acc = np.array([[-7, -6, -4, -2, -1, 0, 2, 3, 6]])
     scale = Requantize(multiplier=np.array([1]), shift=np.array([2]), rounding=rounding)
     assert requantize(acc, scale, INT8).tolist() == [expected]
+
+
+def _tflite_reference(acc: int, multiplier: int, shift: int) -> int:
+    """SaturatingRoundingDoublingHighMul and RoundingDivideByPOT, as gemmlowp defines them.
+
+    The quotient of the first is truncated towards zero, as C++ does.
+    """
+    product = acc * multiplier
+    nudge = 1 << 30 if product >= 0 else 1 - (1 << 30)
+    high = abs(product + nudge) // (1 << 31) * (1 if product + nudge >= 0 else -1)
+    exponent = shift - 31
+    mask = (1 << exponent) - 1
+    threshold = (mask >> 1) + (1 if high < 0 else 0)
+    return (high >> exponent) + (1 if high & mask > threshold else 0)
+
+
+@given(
+    accs=st.lists(st.integers(-(1 << 31), (1 << 31) - 1) | st.integers(-9, 9), min_size=1),
+    multiplier=st.integers(1 << 30, (1 << 31) - 1) | st.sampled_from([1 << 30, 3 << 29]),
+    shift=st.integers(31, 62),
+)
+def test_tflite_rounding_is_that_of_gemmlowp(accs: list[int], multiplier: int, shift: int) -> None:
+    act = ActType(bits=16, signed=True)
+    fit = spec(multiplier, shift, rounding=Rounding.TFLITE)
+    ties = [half << shift - 31 for half in range(-4, 5)]
+    row = [acc for acc in accs + ties if abs(acc) <= 1 << 31]
+    expected = [
+        sorted((act.low, _tflite_reference(acc, multiplier, shift), act.high))[1] for acc in row
+    ]
+    assert requantize(np.array([row]).T, fit, act).T.tolist() == [expected]
+    assert [requantize_one(acc, fit, 0, act) for acc in row] == expected
+
+
+def test_tflite_rounds_ties_of_the_second_shift_away_from_zero() -> None:
+    # Half of 2**31 units: the first shift gives -3, -2, -1, 0, 1, 2, 3.
+    acc = np.array([[-6, -4, -2, 0, 2, 4, 6]])
+    fit = spec(1 << 30, 32, rounding=Rounding.TFLITE)
+    assert requantize(acc, fit, INT8).tolist() == [[-2, -1, -1, 0, 1, 1, 2]]
+    assert requantize(acc, spec(1 << 30, 32), INT8).tolist() == [[-1, -1, 0, 0, 1, 1, 2]]
+
+
+@given(
+    accs=st.lists(st.integers(-(1 << 31), (1 << 31) - 1), min_size=1),
+    multiplier=st.integers(0, (1 << 31) - 1),
+    shift=st.integers(0, 62),
+    rounding=st.sampled_from(Rounding),
+)
+def test_wide_multipliers_and_shifts_are_exact(
+    accs: list[int], multiplier: int, shift: int, rounding: Rounding
+) -> None:
+    act, fit = ActType(bits=16, signed=True), spec(multiplier, shift, rounding=rounding)
+    expected = [requantize_one(acc, fit, 0, act) for acc in accs]
+    assert requantize(np.array([accs]).T, fit, act).T.tolist() == [expected]
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,21 @@
 """The engine of a residual addition."""
 
+from collections.abc import Sequence
+
 from amaranth import Module, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.gateware.activations import act_stream, act_word
-from systolith.gateware.delay import delay
-from systolith.gateware.engines.contents import MULTIPLIER_PAIR, AddContents
+from systolith.gateware.delay import delay, delay_payload
+from systolith.gateware.engines.contents import AddContents, multiplier_pair
 from systolith.gateware.engines.requantizer import RequantizeLanes
+from systolith.gateware.engines.twice_rounded import round_once, round_shifted
 from systolith.gateware.parameters import ParameterMemory, connect_load_chain, load_ports
 from systolith.gateware.primitives import multiply
 from systolith.gateware.streams.credit_fifo import CreditFifo
-from systolith.network import Add
-from systolith.plan import MULTIPLIER_LATENCY, AddPlan
+from systolith.network import Add, Rounding
+from systolith.plan import AddPlan, zeros_at_end
 
 __all__ = ["AddEngine"]
 
@@ -59,10 +62,11 @@ class AddEngine(wiring.Component):
         m.submodules.requantize = requantize = RequantizeLanes(
             contents.requantizer, contents.parameters, loadable=self.loadable
         )
-        multipliers = self.layer.multipliers
+        multipliers: Sequence[Value | int] = self.layer.multipliers
         if self.loadable:
             m.submodules.multipliers = table = ParameterMemory(contents.multipliers, loadable=True)
-            multipliers = data.View(MULTIPLIER_PAIR, table.word)
+            pair = data.View(multiplier_pair(plan), table.word)
+            multipliers = [Value.cast(pair[0]), Value.cast(pair[1])]
             connect_load_chain(m, self, [table, requantize])
         word = act_word(plan.output.type, plan.lanes)
         m.submodules.output = output = CreditFifo(word, depth=plan.fifo_depth)
@@ -75,19 +79,13 @@ class AddEngine(wiring.Component):
         ]
         sums = Signal(data.ArrayLayout(signed(plan.sum_bits), plan.lanes))
         for lane in range(plan.lanes):
-            products = [
-                multiply(
-                    platform,
-                    m,
-                    f"multiplier_{number}_{lane}",
-                    self._subtract_zero_point(number, lane),
-                    Value.cast(multiplier),
-                )
+            scaled = [
+                self._scale(platform, m, f"{number}_{lane}", number, lane, multiplier)
                 for number, multiplier in enumerate(multipliers)
             ]
-            m.d.sync += sums[lane].eq(products[0] + products[1])
+            m.d.sync += sums[lane].eq(scaled[0] + scaled[1])
         transfer = Signal(range(plan.transfers_per_pixel))
-        taken = delay(m, take, MULTIPLIER_LATENCY, "taken")
+        taken = delay(m, take, plan.scaled_latency, "taken")
         with m.If(taken):
             m.d.sync += transfer.eq(transfer + 1)
             with m.If(transfer == plan.transfers_per_pixel - 1):
@@ -101,6 +99,32 @@ class AddEngine(wiring.Component):
         ]
         wiring.connect(m, output.o, wiring.flipped(self.o))
         return m
+
+    def _scale(
+        self,
+        platform: object,
+        m: Module,
+        name: str,
+        number: int,
+        lane: int,
+        multiplier: Value | int,
+    ) -> Value:
+        """Multiply an input; if the layer has shifts, shift and round it, in two registers."""
+        centred, shifts = self._subtract_zero_point(number, lane), self.layer.shifts
+        if shifts is None:
+            return multiply(platform, m, f"multiplier_{name}", centred, Value.cast(multiplier))
+        left = self.layer.left_shift
+        if isinstance(multiplier, int):
+            # Zeros at the end of a constant take no multiplier.
+            zeros = zeros_at_end(multiplier)
+            multiplier, left = multiplier >> zeros, left + zeros
+        product = multiply(platform, m, f"multiplier_{name}", centred, Value.cast(multiplier))
+        product, rounding = product.shift_left(left), self.layer.requantize.rounding
+        if rounding is Rounding.TFLITE:
+            product = round_once(product, shifts[number])
+        product = delay_payload(m, product, 1, f"once_{name}")
+        rounded = round_shifted(product, shifts[number], rounding)
+        return delay_payload(m, rounded, 1, f"rounded_{name}")
 
     def _subtract_zero_point(self, number: int, lane: int) -> Value:
         source = (self.i_0, self.i_1)[number]

@@ -15,6 +15,7 @@ from systolith.gateware.parameters import ParameterTable
 from systolith.gateware.window.row_reader import tap_table
 from systolith.network import (
     ADDED_MULTIPLIER_BITS,
+    MAX_MULTIPLIER_BITS,
     Add,
     AvgPool2d,
     Conv2d,
@@ -31,10 +32,12 @@ from systolith.plan import (
     row_taps,
 )
 
-__all__ = ["MULTIPLIER_PAIR", "AddContents", "ConvContents", "PoolContents", "TableContents"]
+__all__ = ["AddContents", "ConvContents", "PoolContents", "TableContents", "multiplier_pair"]
 
-MULTIPLIER_PAIR = data.ArrayLayout(ADDED_MULTIPLIER_BITS, 2)
-"""Multipliers of both inputs of an addition."""
+
+def multiplier_pair(plan: AddPlan) -> data.ArrayLayout:
+    """Lay out the loadable multipliers of both inputs of an addition."""
+    return data.ArrayLayout(MAX_MULTIPLIER_BITS if plan.rounds_inputs else ADDED_MULTIPLIER_BITS, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +137,12 @@ class AddContents:
         shape = requantizer or RequantizerShape.of(
             plan.sum_bits, biases, layer.requantize, plan.output.type, loadable=loadable
         )
+        pair = multiplier_pair(plan)
         return cls(
             multipliers=ParameterTable(
                 name="multipliers",
-                width=MULTIPLIER_PAIR.size,
-                words=(MULTIPLIER_PAIR.const(layer.multipliers).as_bits(),),
+                width=pair.size,
+                words=(pair.const(layer.multipliers).as_bits(),),
             ),
             requantizer=shape,
             parameters=requantizer_tables(shape, biases, layer.requantize, plan.lanes),

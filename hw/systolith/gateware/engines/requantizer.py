@@ -8,6 +8,7 @@ from systolith.gateware.activations import act_shape, act_word
 from systolith.gateware.cells import add_cell
 from systolith.gateware.delay import delay, delay_payload
 from systolith.gateware.engines.requantizer_parameters import RequantizerShape
+from systolith.gateware.engines.twice_rounded import round_once
 from systolith.gateware.parameters import (
     ParameterMemory,
     ParameterTable,
@@ -60,7 +61,8 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Registers: bias, those of a multiplier if there is one, shifted, rounded, clamped.
 
-        The bias is added in front of the multiplier; with offsets, behind it.
+        The bias is added in front of the multiplier; with offsets, behind it. Rounding twice takes
+        one more register, in front of the shift.
         """
         m = Module()
         shape, bias = self.shape, self.parameters.bias
@@ -76,13 +78,18 @@ class Requantizer(wiring.Component):
         if shape.has_offsets:
             late = delay_payload(m, bias, scaled - 1, "offset")
             product = delay_payload(m, product.shift_left(shape.trailing_zeros) + late, 1, "biased")
-        # One bit of the fraction is kept for rounding.
-        doubled = product.shift_left(1)
+        shift: Value | int = shape.shifts[0]
         if shape.shift_bits:
             shift = delay_payload(m, self.parameters.shift, scaled, "shift")
+        if shape.rounding is Rounding.TFLITE:
+            product = delay_payload(m, round_once(product, shift), 1, "once")
+            if isinstance(shift, Value):
+                shift = delay_payload(m, shift, 1, "late_shift")
+        # One bit of the fraction is kept for rounding.
+        doubled = product.shift_left(1)
+        if isinstance(shift, Value):
             shifted, dropped = doubled >> shift, _low_bits(doubled, shift)
         else:
-            shift = shape.shifts[0]
             shifted, dropped = doubled.shift_right(shift), doubled[:shift]
         shifted = delay_payload(m, shifted, 1, "shifted")
         half = 1 if shape.rounding.to_nearest else 0

@@ -23,6 +23,7 @@ from systolith.plan import (
     requantize_latency,
     scale_bits,
     trailing_zeros,
+    zeros_at_end,
 )
 
 __all__ = ["RequantizerShape", "requantizer_tables"]
@@ -93,7 +94,8 @@ class RequantizerShape:
     @property
     def latency(self) -> int:
         """Cycles from accumulator and parameters to activation."""
-        return requantize_latency(self.multiplier_bits) - 1
+        twice = self.rounding is Rounding.TFLITE
+        return requantize_latency(self.multiplier_bits, rounds_twice=twice) - 1
 
     @property
     def shift_bits(self) -> int:
@@ -128,7 +130,7 @@ class RequantizerShape:
             If a parameter is wider than its field.
         """
         # The multiplier must end in as many zeros as the circuit leaves out.
-        missing = max(self.trailing_zeros - _zeros_at_end(multiplier), 0) if multiplier else 0
+        missing = max(self.trailing_zeros - zeros_at_end(multiplier), 0) if multiplier else 0
         bias, multiplier, shift = bias << missing, multiplier << missing, shift + missing
         multiplier >>= self.trailing_zeros
         if signed_bits(bias, bias) > self.bias_bits:
@@ -175,8 +177,3 @@ def requantizer_tables(
         ParameterTable(name=f"parameters_{lane}", width=width, words=tuple(words[lane::lanes]))
         for lane in range(lanes)
     )
-
-
-def _zeros_at_end(value: int) -> int:
-    """Count the zeros below the lowest 1 of a positive number."""
-    return (value & -value).bit_length() - 1

@@ -11,6 +11,7 @@ from typing import Any
 
 from systolith.devices import BlockRam
 from systolith.devices.budget import Resources
+from systolith.network import signed_bits
 from systolith.plan.area.engine_parts import EnginePart
 from systolith.plan.area.logic import LogicShare, common_logic, logic_of, part_logic, sum_shares
 from systolith.plan.engines.add_plan import AddPlan
@@ -66,7 +67,7 @@ def resources_of(stage: StagePlan, block: BlockRam, reloadable: bool = False) ->
             return logic_used + memories + Resources(dsps=dsps if stage.average else 0)
         case AddPlan():
             dsps = requantizer_dsps(stage.lanes, _factor_bits(stage, reloadable), stage.scale_bits)
-            return logic_used + Resources(dsps=2 * stage.lanes + dsps)
+            return logic_used + Resources(dsps=stage.lanes * _scaling_dsps(stage) + dsps)
         case TablePlan():
             blocks = _blocks(stage.table_memories, stage.table_memory, block)
             return logic_used + Resources(block_rams=blocks)
@@ -145,6 +146,16 @@ def engine_resources(
                 flip_flops=logic.flip_flops,
             ),
         )
+
+
+def _scaling_dsps(stage: AddPlan) -> int:
+    """Multipliers that scale one pair of inputs."""
+    dsps = 0
+    for tensor, bits in zip(stage.inputs, stage.factor_bits, strict=True):
+        act = tensor.type
+        centred = signed_bits(act.low - act.zero_point, act.high - act.zero_point)
+        dsps += _limbs(centred) * _limbs(bits)
+    return dsps
 
 
 def _factor_bits(stage: AddPlan | PoolPlan, reloadable: bool) -> int:

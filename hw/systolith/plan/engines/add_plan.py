@@ -3,8 +3,14 @@
 from dataclasses import dataclass
 from math import ceil
 
-from systolith.network import Tensor
-from systolith.plan.engines.latency import CREDIT_LATENCY, SUM_LATENCY, requantize_latency
+from systolith.network import ADDED_MULTIPLIER_BITS, Tensor
+from systolith.plan.engines.latency import (
+    CREDIT_LATENCY,
+    MULTIPLIER_LATENCY,
+    ROUNDED_LATENCY,
+    SUM_LATENCY,
+    requantize_latency,
+)
 
 __all__ = ["AddPlan"]
 
@@ -31,6 +37,12 @@ class AddPlan:
         Width of the multiplier of a requantizer; 0 if there is none.
     offset_bits : int
         Width of the addend behind the multiplier; 0 if there are no offsets.
+    rounds_twice : bool
+        Whether requantizers round twice, as TFLite does.
+    factor_bits : pair of int
+        Widths of the multipliers of both inputs.
+    rounds_inputs : bool
+        Whether the scaled inputs are shifted right and rounded before they are added.
     """
 
     name: str
@@ -40,6 +52,9 @@ class AddPlan:
     sum_bits: int
     scale_bits: int = 16
     offset_bits: int = 0
+    rounds_twice: bool = False
+    factor_bits: tuple[int, int] = (ADDED_MULTIPLIER_BITS, ADDED_MULTIPLIER_BITS)
+    rounds_inputs: bool = False
 
     @property
     def lanes_in(self) -> int:
@@ -67,9 +82,15 @@ class AddPlan:
         return self.pixels * self.transfers_per_pixel
 
     @property
+    def scaled_latency(self) -> int:
+        """Cycles from a pair of transfers to its scaled inputs."""
+        return MULTIPLIER_LATENCY + (ROUNDED_LATENCY if self.rounds_inputs else 0)
+
+    @property
     def latency(self) -> int:
         """Cycles from a pair of transfers to the write of their result."""
-        return SUM_LATENCY + requantize_latency(self.scale_bits)
+        scale = requantize_latency(self.scale_bits, rounds_twice=self.rounds_twice)
+        return self.scaled_latency + SUM_LATENCY + scale
 
     @property
     def fifo_depth(self) -> int:

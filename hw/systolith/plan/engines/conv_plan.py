@@ -67,6 +67,8 @@ class ConvPlan(WindowedPlan):
         Width of the multiplier of a requantizer; 0 if there is none.
     offset_bits : int
         Width of the addend behind the multiplier; 0 if biases are added in front of it.
+    rounds_twice : bool
+        Whether requantizers round twice, as TFLite does.
     multiplier_kind : MultiplierKind
     weight_memory, window_memory : MemoryKind
         Memories of weights and of activations.
@@ -86,6 +88,7 @@ class ConvPlan(WindowedPlan):
     biased_bits: int
     scale_bits: int = 16
     offset_bits: int = 0
+    rounds_twice: bool = False
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
     weight_memory: MemoryKind = MemoryKind.BLOCK
     window_memory: MemoryKind = MemoryKind.BLOCK
@@ -243,7 +246,8 @@ class ConvPlan(WindowedPlan):
     def latency(self) -> int:
         """Cycles from the last step of a pass to the write of its first output transfer."""
         array = READ_LATENCY + self.array.rows - 1 + self.pe_latency
-        return array + self.drain_delay + COLLECT_LATENCY + requantize_latency(self.scale_bits)
+        scale = requantize_latency(self.scale_bits, rounds_twice=self.rounds_twice)
+        return array + self.drain_delay + COLLECT_LATENCY + scale
 
     @property
     def free_latency(self) -> int:

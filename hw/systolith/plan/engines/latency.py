@@ -14,6 +14,7 @@ __all__ = [
     "POOL_LATENCY",
     "PREFETCHED",
     "READ_LATENCY",
+    "ROUNDED_LATENCY",
     "SUM_LATENCY",
     "TABLE_LATENCY",
     "WEIGH_LATENCY",
@@ -35,8 +36,8 @@ PE_LATENCY = 2
 """From the activations of a PE to its partial sum, without the multiplication."""
 COLLECT_LATENCY = 1
 """From a column's held result to the requantizer."""
-SUM_LATENCY = MULTIPLIER_LATENCY + 1
-"""From a pair of transfers to their sum: products, then the sum."""
+SUM_LATENCY = 1
+"""From the scaled inputs of an addition to their sum."""
 TABLE_LATENCY = 3
 """From a transfer to the values of its table: the address, and two registers of the memory."""
 POOL_LATENCY = 1
@@ -50,6 +51,11 @@ WEIGH_LATENCY = 2
 AROUND_MULTIPLIER = 5
 """Of a requantizer without its multiplier: parameters, bias, shift, rounding, clamp."""
 
+TWICE_LATENCY = 1
+"""Of a requantizer that rounds twice, as TFLite does."""
+ROUNDED_LATENCY = 2
+"""From the products of an addition to rounded ones."""
+
 CREDIT_LATENCY = 3
 """From an output transfer until a pass that needs its room may start."""
 DEEP_LATENCY = 4
@@ -60,6 +66,7 @@ PREFETCHED = 5
 """Transfers that a queue of block memory reads ahead: a read and its credit take as many cycles."""
 
 
-def requantize_latency(scale_bits: int) -> int:
+def requantize_latency(scale_bits: int, *, rounds_twice: bool = False) -> int:
     """Cycles from accumulator to activation; `scale_bits` is 0 if there is no multiplier."""
-    return AROUND_MULTIPLIER + (MULTIPLIER_LATENCY if scale_bits else 0)
+    twice = TWICE_LATENCY if rounds_twice else 0
+    return AROUND_MULTIPLIER + (MULTIPLIER_LATENCY if scale_bits else 0) + twice

@@ -8,11 +8,13 @@ import numpy as np
 
 from systolith.network import (
     ADDED_MULTIPLIER_BITS,
+    MAX_MULTIPLIER_BITS,
     Add,
     AvgPool2d,
     IntegerNetwork,
     MaxPool2d,
     Pad2d,
+    Rounding,
     Table,
     Upsample,
     signed_bits,
@@ -21,7 +23,7 @@ from systolith.plan.engines.add_plan import AddPlan
 from systolith.plan.engines.array_shape import ArrayShape, Feed
 from systolith.plan.engines.conv_plan import ConvPlan
 from systolith.plan.engines.pool_plan import PoolPlan
-from systolith.plan.engines.requantizer_widths import offset_bits, scale_bits
+from systolith.plan.engines.requantizer_widths import offset_bits, scale_bits, zeros_at_end
 from systolith.plan.engines.table_plan import TablePlan
 from systolith.plan.engines.workload import Workload, image_of, window_of
 from systolith.plan.streams.stage_graph import EnginePlan
@@ -77,6 +79,7 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
         buffer_depth=power_of_two(work.window.steady_span * words),
         scale_bits=work.scale_bits,
         offset_bits=work.offset_bits,
+        rounds_twice=work.rounds_twice,
     )
 
 
@@ -115,6 +118,7 @@ def plan_pool(
         made,
         scale_bits=scale_bits(spec, reloadable=reloadable),
         offset_bits=offset_bits(made.sum_bits, biases, spec, reloadable=reloadable),
+        rounds_twice=spec.rounding is Rounding.TFLITE,
     )
 
 
@@ -123,14 +127,14 @@ def plan_add(
 ) -> AddPlan:
     """Plan an addition that processes `lanes` channels at a time."""
     first, second = network.inputs_of(layer)
-    most = (1 << ADDED_MULTIPLIER_BITS) - 1
-    low = high = 0
-    for multiplier, tensor in zip(layer.multipliers, (first, second), strict=True):
-        act, factor = tensor.type, most if reloadable else multiplier
-        low += factor * (act.low - act.zero_point)
-        high += factor * (act.high - act.zero_point)
+    rounds = layer.shifts is not None
+    widest = MAX_MULTIPLIER_BITS if rounds else ADDED_MULTIPLIER_BITS
+    # Sums of a reloadable design hold any products.
+    most = replace(layer, multipliers=((1 << widest) - 1,) * 2) if reloadable else layer
+    low, high = most.accumulator_range((first, second))
     output, spec = network.tensors[layer.name], layer.requantize
     sum_bits, biases = signed_bits(min(low, 0), max(high, 0)), np.zeros(output.shape[0], np.int64)
+    factors = tuple(m >> zeros_at_end(m) for m in layer.multipliers)
     return AddPlan(
         name=layer.name,
         inputs=(first, second),
@@ -139,6 +143,11 @@ def plan_add(
         sum_bits=sum_bits,
         scale_bits=scale_bits(spec, reloadable=reloadable),
         offset_bits=offset_bits(sum_bits, biases, spec, reloadable=reloadable),
+        rounds_twice=spec.rounding is Rounding.TFLITE,
+        factor_bits=(factors[0].bit_length(), factors[1].bit_length())
+        if rounds and not reloadable
+        else (widest, widest),
+        rounds_inputs=rounds,
     )
 
 

@@ -40,6 +40,8 @@ class PoolPlan(WindowedPlan):
         Width of the multiplier of a requantizer; 0 if there is none.
     offset_bits : int
         Width of the addend behind the multiplier; 0 if there are no offsets.
+    rounds_twice : bool
+        Whether requantizers round twice, as TFLite does.
     window_memory : MemoryKind
         Memories of the activations.
     """
@@ -52,6 +54,7 @@ class PoolPlan(WindowedPlan):
     column_factors: tuple[int, ...] = ()
     scale_bits: int = 16
     offset_bits: int = 0
+    rounds_twice: bool = False
     window_memory: MemoryKind = MemoryKind.BLOCK
 
     @property
@@ -141,8 +144,10 @@ class PoolPlan(WindowedPlan):
     @property
     def latency(self) -> int:
         """Cycles from the last step of a pass to its output transfer."""
-        scale = requantize_latency(self.scale_bits) if self.average else 0
-        return READ_LATENCY + POOL_LATENCY + (WEIGH_LATENCY if self.weighs else 0) + scale
+        latency = READ_LATENCY + POOL_LATENCY + (WEIGH_LATENCY if self.weighs else 0)
+        if not self.average:
+            return latency
+        return latency + requantize_latency(self.scale_bits, rounds_twice=self.rounds_twice)
 
     @property
     def free_latency(self) -> int:

@@ -3,14 +3,22 @@
 import numpy as np
 
 from systolith.network import (
-    MAX_MULTIPLIER_BITS,
+    FITTED_MULTIPLIER_BITS,
     USUAL_MULTIPLIER_BITS,
     IntArray,
     Requantize,
+    Rounding,
     signed_bits,
 )
 
-__all__ = ["SPARE_BIAS_BITS", "addends", "offset_bits", "scale_bits", "trailing_zeros"]
+__all__ = [
+    "SPARE_BIAS_BITS",
+    "addends",
+    "offset_bits",
+    "scale_bits",
+    "trailing_zeros",
+    "zeros_at_end",
+]
 
 SPARE_BIAS_BITS = 2
 """Extra bits of loadable biases over sums."""
@@ -19,7 +27,7 @@ SPARE_BIAS_BITS = 2
 def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
     """Width of the multiplier of a requantizer; 0 if it only shifts."""
     zeros = trailing_zeros(requantize, reloadable=reloadable)
-    if _only_shifts(requantize):
+    if _only_shifts(requantize, reloadable=reloadable):
         return 0
     own = max((int(requantize.multiplier.max()) >> zeros).bit_length(), 1)
     return max(own, USUAL_MULTIPLIER_BITS) if reloadable else own
@@ -33,9 +41,10 @@ def trailing_zeros(requantize: Requantize, *, reloadable: bool = False) -> int:
     """
     if requantize.offset is None:
         return 0
-    if reloadable:
-        return MAX_MULTIPLIER_BITS - 1 if _only_shifts(requantize) else 0
-    return _zeros_at_end(requantize)
+    own = _zeros_at_end(requantize)
+    if not reloadable:
+        return own
+    return max(FITTED_MULTIPLIER_BITS - 1, own) if _only_shifts(requantize, reloadable=True) else 0
 
 
 def addends(biases: IntArray, requantize: Requantize) -> list[int]:
@@ -83,12 +92,23 @@ def offset_bits(
     return max(bits + missing, bias + multiplier + 1)
 
 
-def _only_shifts(requantize: Requantize) -> bool:
-    """Whether every multiplier is 1, or with offsets the same power of two."""
+def zeros_at_end(value: int) -> int:
+    """Count the zeros below the lowest 1 of a positive number."""
+    return (value & -value).bit_length() - 1
+
+
+def _only_shifts(requantize: Requantize, *, reloadable: bool) -> bool:
+    """Whether every multiplier is 1, or with offsets the same power of two.
+
+    A reloadable requantizer that rounds twice has a multiplier in any case: multipliers with more
+    zeros and larger shifts would move the first rounding.
+    """
+    if reloadable and requantize.rounding is Rounding.TFLITE:
+        return False
     unit = 1 << (0 if requantize.offset is None else _zeros_at_end(requantize))
     return bool((requantize.multiplier == unit).all())
 
 
 def _zeros_at_end(requantize: Requantize) -> int:
     factors = int(np.bitwise_or.reduce(requantize.multiplier))
-    return (factors & -factors).bit_length() - 1 if factors else 0
+    return zeros_at_end(factors) if factors else 0

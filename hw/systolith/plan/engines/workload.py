@@ -26,6 +26,7 @@ from systolith.network import (
     MaxPool2d,
     Pad2d,
     PerNeuron,
+    Rounding,
     SelectChannels,
     Strided,
     Table,
@@ -92,6 +93,8 @@ class Workload:
         Width of the multiplier of a requantizer; 0 if there is none.
     offset_bits : int
         Width of the addend behind the multiplier; 0 if biases are added in front of it.
+    rounds_twice : bool
+        Whether requantizers round twice, as TFLite does.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Workload:
     packed: int = 1
     scale_bits: int = USUAL_MULTIPLIER_BITS
     offset_bits: int = 0
+    rounds_twice: bool = False
 
     @property
     def filters(self) -> int:
@@ -164,6 +168,7 @@ def workload_of(
         offset_bits=offset_bits(
             acc_bits, fold_bias(layer, image.type), layer.requantize, reloadable=reloadable
         ),
+        rounds_twice=layer.requantize.rounding is Rounding.TFLITE,
         weight_bits=max(layer.weight_bits, 2),
         acc_bits=acc_bits,
         biased_bits=_biased_bits(layer, image, acc_bits, reloadable),

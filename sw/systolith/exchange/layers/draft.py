@@ -24,8 +24,8 @@ from systolith.exchange.values.value import (
     Value,
 )
 from systolith.network import (
+    FITTED_MULTIPLIER_BITS,
     INPUT,
-    MAX_MULTIPLIER_BITS,
     IntArray,
     Layer,
     Pad2d,
@@ -77,7 +77,7 @@ class Draft:
         Activations in their layer's own order, by those that a file reordered.
     """
 
-    multiplier_bits: int = MAX_MULTIPLIER_BITS
+    multiplier_bits: int = FITTED_MULTIPLIER_BITS
     opsets: Mapping[str, int] = field(default_factory=dict)
     input_type: Quantizer | None = None
     input: InputQuantizer | None = None

@@ -79,7 +79,7 @@ class Quantizer:
         match rounding:
             case Rounding.HALF_EVEN:
                 rounded = np.rint(ratio)
-            case Rounding.HALF_UP:
+            case Rounding.HALF_UP | Rounding.TFLITE:
                 rounded = np.floor(ratio + 0.5)
             case Rounding.FLOOR:
                 rounded = np.floor(ratio)

@@ -24,7 +24,7 @@ from systolith.exchange.values.thresholds import (
     find_exact_requantizer,
 )
 from systolith.exchange.values.value import PendingLayer
-from systolith.network import MAX_MULTIPLIER_BITS, IntArray, Requantize, Rounding
+from systolith.network import FITTED_MULTIPLIER_BITS, IntArray, Requantize, Rounding
 
 __all__ = ["Affine", "FittedRequantizer", "fit_requantizer"]
 
@@ -76,7 +76,7 @@ class FittedRequantizer:
 
 
 def fit_requantizer(
-    pending: PendingLayer, quantizer: Quantizer, bits: int = MAX_MULTIPLIER_BITS
+    pending: PendingLayer, quantizer: Quantizer, bits: int = FITTED_MULTIPLIER_BITS
 ) -> FittedRequantizer | list[str]:
     """Choose the requantization of a layer for a quantizer, or list why there is none.
 

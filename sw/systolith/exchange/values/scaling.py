@@ -12,9 +12,9 @@ from systolith.exchange.values.quantizer import FloatArray, Quantizer
 from systolith.exchange.values.thresholds import FLOAT64_ERROR
 from systolith.exchange.values.value import PendingLayer, Term
 from systolith.network import (
-    MAX_MULTIPLIER_BITS,
+    FITTED_MULTIPLIER_BITS,
+    FITTED_SHIFT,
     MAX_OFFSET_BITS,
-    MAX_SHIFT,
     IntArray,
     Requantize,
     requantize,
@@ -53,7 +53,7 @@ class IntegerScale:
         return not self.error.any()
 
 
-def fit_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> IntegerScale:
+def fit_scale(scale: ArrayLike, bits: int = FITTED_MULTIPLIER_BITS) -> IntegerScale:
     """Find multipliers of up to `bits` bits, and shifts, for scales that are not negative.
 
     Scales with at most `bits` significant bits, such as powers of two, are exact. The error of the
@@ -83,7 +83,7 @@ def fit_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> IntegerScale
         raise ValueError(f"scales must lie in 0..{largest}, got {scales.tolist()}")
     # frexp: scale = fraction * 2**exponent with a fraction of at least one half.
     _, exponent = np.frexp(scales)
-    shift = np.clip(bits - exponent, 0, MAX_SHIFT).astype(np.int64)
+    shift = np.clip(bits - exponent, 0, FITTED_SHIFT).astype(np.int64)
     multiplier = np.rint(scales * np.exp2(shift)).astype(np.int64)
     shift = np.where(multiplier > largest, shift - 1, shift)
     multiplier = np.rint(scales * np.exp2(shift)).astype(np.int64)
@@ -94,7 +94,7 @@ def fit_scale(scale: ArrayLike, bits: int = MAX_MULTIPLIER_BITS) -> IntegerScale
 
 
 def fit_scale_and_offset(
-    scale: FloatArray, offset: FloatArray, bits: int = MAX_MULTIPLIER_BITS
+    scale: FloatArray, offset: FloatArray, bits: int = FITTED_MULTIPLIER_BITS
 ) -> tuple[IntegerScale, IntArray]:
     """Find multipliers, shifts and offsets for scales and for constants added to the product.
 
@@ -118,7 +118,7 @@ def fit_scale_and_offset(
     _, exponent = np.frexp(scale)
     _, size = np.frexp(offset)
     shift = np.where(scale == 0, bits - exponent.max(), bits - exponent)
-    shift = np.minimum(shift.clip(0, MAX_SHIFT), MAX_OFFSET_BITS - 2 - size.clip(0))
+    shift = np.minimum(shift.clip(0, FITTED_SHIFT), MAX_OFFSET_BITS - 2 - size.clip(0))
     rounded_up = np.rint(np.ldexp(scale, shift)) >= 1 << bits
     shift = np.where(rounded_up, shift - 1, shift).astype(np.int64)
     multiplier = np.rint(np.ldexp(scale, shift)).astype(np.int64)

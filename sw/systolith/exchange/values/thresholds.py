@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from systolith.exchange.values.value import FloatArray
-from systolith.network import MAX_OFFSET_BITS, MAX_SHIFT, BoolArray, IntArray, Rounding
+from systolith.network import FITTED_SHIFT, MAX_OFFSET_BITS, BoolArray, IntArray, Rounding
 
 __all__ = ["ExactRequantizer", "Staircase", "compute_staircase", "find_exact_requantizer"]
 
@@ -211,7 +211,7 @@ def find_exact_requantizer(
     few = stairs.thin_out(FEW_LEVELS)
     for width in range(1, bits + 1):
         shift = width - int(exponent)
-        if not 0 <= shift <= MAX_SHIFT:
+        if not 0 <= shift <= FITTED_SHIFT:
             continue
         multiplier = np.rint(ratio * 2.0**shift).astype(np.int64)
         drift = np.abs(ratio - multiplier * 2.0**-shift) * apart

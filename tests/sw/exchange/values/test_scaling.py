@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from systolith.exchange.values.scaling import IntegerScale, fit_scale
-from systolith.network import MAX_MULTIPLIER_BITS, MAX_SHIFT
+from systolith.network import FITTED_MULTIPLIER_BITS, FITTED_SHIFT
 
-LARGEST = (1 << MAX_MULTIPLIER_BITS) - 1
+LARGEST = (1 << FITTED_MULTIPLIER_BITS) - 1
 RELAXED = settings(deadline=None, max_examples=60)
 """Machines differ in speed by more than any deadline."""
 
 SCALES = st.one_of(
     st.floats(0, LARGEST),
-    st.floats(0, 2.0**-MAX_SHIFT),
+    st.floats(0, 2.0**-FITTED_SHIFT),
     st.builds(lambda mantissa, by: mantissa * 2.0**-by, st.floats(0.5, 1), st.integers(-15, 60)),
 )
 
@@ -37,7 +37,7 @@ def test_error_is_what_it_says_and_within_its_bound(scales: list[float]) -> None
     for scale, met, error in zip(scales, _met(found, len(scales)), found.error, strict=True):
         off = abs(Fraction(scale) - met)
         assert off == Fraction(float(error))
-        assert off <= max(Fraction(scale) / (1 << MAX_MULTIPLIER_BITS), Fraction(1, 1 << 48))
+        assert off <= max(Fraction(scale) / (1 << FITTED_MULTIPLIER_BITS), Fraction(1, 1 << 48))
     assert found.exact == all(error == 0 for error in found.error)
 
 
@@ -49,12 +49,14 @@ def test_multipliers_and_shifts_are_those_of_the_contract(scales: list[float]) -
     assert found.shift.shape in ((1,), (len(scales),))
     assert found.multiplier.dtype == found.shift.dtype == np.int64
     assert 0 <= found.multiplier.min() and found.multiplier.max() <= LARGEST
-    assert 0 <= found.shift.min() and found.shift.max() <= MAX_SHIFT
+    assert 0 <= found.shift.min() and found.shift.max() <= FITTED_SHIFT
 
 
 @RELAXED
 @given(
-    st.lists(st.tuples(st.integers(0, LARGEST), st.integers(0, MAX_SHIFT)), min_size=1, max_size=5)
+    st.lists(
+        st.tuples(st.integers(0, LARGEST), st.integers(0, FITTED_SHIFT)), min_size=1, max_size=5
+    )
 )
 def test_what_has_at_most_sixteen_significant_bits_is_met(pairs: list[tuple[int, int]]) -> None:
     wanted = [Fraction(multiplier, 1 << shift) for multiplier, shift in pairs]
@@ -64,7 +66,7 @@ def test_what_has_at_most_sixteen_significant_bits_is_met(pairs: list[tuple[int,
 
 
 @RELAXED
-@given(st.integers(-MAX_SHIFT, MAX_MULTIPLIER_BITS - 1))
+@given(st.integers(-FITTED_SHIFT, FITTED_MULTIPLIER_BITS - 1))
 def test_powers_of_two_need_no_multiplication_that_a_shift_can_do(exponent: int) -> None:
     found = fit_scale([2.0**exponent])
     assert found.exact
