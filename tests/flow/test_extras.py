@@ -36,6 +36,7 @@ NEEDED = {
         "export network.json -o model.onnx",
         "fuzz --door onnx --count 1",
     ),
+    "tflite": ("import model.tflite",),
     "tune": (f"tune {EXPERIMENT}", "tune pick out/digits 1"),
     "fuzz": ("fuzz --count 1",),
 }

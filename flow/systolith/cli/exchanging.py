@@ -3,27 +3,38 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from systolith.cli.options import FormatName, Json, parse_sizes
 from systolith.cli.terminal import out, tracking
 
+if TYPE_CHECKING:
+    from systolith.exchange import ImportedModel
+    from systolith.tflite import ImportedTflite
+
 __all__ = ["export_network", "import_network"]
 
 NETWORK, MEANING = "network.json", "import.json"
+Read = tuple["ImportedModel | ImportedTflite", dict[str, Any], tuple[str, str]]
+"""A file as a network, the content of ``import.json``, and lines about the arithmetic."""
 
 
 def import_network(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="QONNX, or quantized ONNX.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="QONNX, quantized ONNX, or TFLite of int8.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder to write the network to. Default: only show."),
     ] = None,
     multiplier_bits: Annotated[
-        int, typer.Option(min=1, max=24, help="Of requantizers: fewer take fewer multipliers.")
-    ] = 24,
+        int | None,
+        typer.Option(
+            min=1, max=24, help="Of requantizers: fewer take fewer multipliers. ONNX: default 24."
+        ),
+    ] = None,
     input_type: Annotated[
         str | None,
         typer.Option(
@@ -41,28 +52,29 @@ def import_network(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Show a quantized ONNX file as a network, and the sparsity it has; with -o, save it.
+    """Show a quantized ONNX or TFLite file as a network, and the sparsity it has; with -o, save it.
 
-    The network is compared with ONNX Runtime, or QONNX's executor, first: if they disagree, the
-    exit code is 1 and nothing is saved. The saved network.json goes into estimate, generate,
-    verify, simulate and build.
+    The network is compared with ONNX Runtime, QONNX's executor, or TFLite's reference kernels,
+    first: if they disagree, the exit code is 1 and nothing is saved. The saved network.json goes
+    into estimate, generate, verify, simulate and build.
     """
-    from systolith.cli.imported import describe_arithmetic, describe_check, describe_import
     from systolith.emit import MEANING_FILES
-    from systolith.exchange import import_onnx
     from systolith.foundation import write_text
     from systolith.network import save
     from systolith.report import layer_rows, network_table
 
+    given = {
+        "--multiplier-bits": multiplier_bits,
+        "--input-type": input_type,
+        "--input-shape": input_shape,
+    }
     with tracking("import", None, quiet=as_json, quick=True):
-        model = import_onnx(
-            file,
-            multiplier_bits=multiplier_bits,
-            input_type=input_type,
-            input_shape=None if input_shape is None else parse_sizes("--input-shape", input_shape),
-            check=check,
-        )
-    meaning = describe_import(model)
+        if file.suffix == ".tflite":
+            model, meaning, lines = _read_tflite(file, given, check)
+        else:
+            model, meaning, lines = _read_onnx(
+                file, multiplier_bits, input_type, input_shape, check
+            )
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         # Should this be interrupted, no network stands beside the meaning of another.
@@ -75,12 +87,44 @@ def import_network(
         print(json.dumps({"network": model.network.name, "layers": rows, **meaning}, indent=1))
         return
     out.print(network_table(model.network))
-    for line in (describe_arithmetic(model), describe_check(model)):
+    for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     for note in model.notes:
         out.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
     if output is not None:
         out.print(f"results: {output / NETWORK}", highlight=False, soft_wrap=True)
+
+
+def _read_onnx(
+    file: Path,
+    multiplier_bits: int | None,
+    input_type: str | None,
+    input_shape: str | None,
+    check: bool,
+) -> Read:
+    from systolith.cli.imported import describe_arithmetic, describe_check, describe_import
+    from systolith.exchange import import_onnx
+
+    options = {} if multiplier_bits is None else {"multiplier_bits": multiplier_bits}
+    model = import_onnx(
+        file,
+        **options,
+        input_type=input_type,
+        input_shape=None if input_shape is None else parse_sizes("--input-shape", input_shape),
+        check=check,
+    )
+    return model, describe_import(model), (describe_arithmetic(model), describe_check(model))
+
+
+def _read_tflite(file: Path, given: dict[str, object], check: bool) -> Read:
+    from systolith.cli.tflite_files import describe_tflite, tflite_lines
+    from systolith.foundation import UsageError
+    from systolith.tflite import import_tflite
+
+    if named := [name for name, value in given.items() if value is not None]:
+        raise UsageError(f"{', '.join(named)}: a TFLite file has its own; leave it out")
+    model = import_tflite(file, check=check)
+    return model, describe_tflite(model), tflite_lines(model)
 
 
 def export_network(

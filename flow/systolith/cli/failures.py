@@ -45,6 +45,7 @@ FAILED_CHECK = (
     "systolith.bench:CompileError",
     "systolith.bench:SimulationError",
     "systolith.exchange:DisagreementError",
+    "systolith.tflite:KernelDisagreementError",
     "systolith.build:TooLargeError",
     "systolith.devices:ToolError",
     "systolith.host:BoardError",

@@ -1,0 +1,158 @@
+"""Import of TFLite int8 files as integer networks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from systolith.network import INPUT, IntArray, IntegerNetwork, Shape, Tensor
+from systolith.tflite.activation import Activation
+from systolith.tflite.errors import TfliteError
+from systolith.tflite.graph import parse_tflite
+from systolith.tflite.reading import read_graph
+from systolith.tflite.reference import KernelAgreement, compare_with_kernels
+
+__all__ = ["ImportedTflite", "import_tflite"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImportedTflite:
+    """An integer network from a TFLite file.
+
+    Attributes
+    ----------
+    network : IntegerNetwork
+    input_scale : float
+        Real value of one unit of the input.
+    input_tensor : str
+        The file's tensor that is the network's input.
+    input_shape : tuple of int
+        Shape of one image in the file: (H, W, C) or (features,).
+    input_places : array of int64, of the network's input shape
+        Index of each element in the flattened image of the file.
+    scales : dict of str to float
+        Real value of one unit of each output layer.
+    tensors : dict of str to str
+        The file's tensor of each layer.
+    orders : dict of str to array of int64
+        Index of each element of the file's tensor in the flattened result, for output layers that
+        the file orders or shapes differently.
+    notes : tuple of str
+        What is left to the host.
+    agreement : KernelAgreement or None
+        Comparison with TFLite's reference kernels; None if it was not asked for.
+    """
+
+    network: IntegerNetwork
+    input_scale: float
+    input_tensor: str
+    input_shape: Shape
+    input_places: IntArray
+    scales: Mapping[str, float]
+    tensors: Mapping[str, str]
+    orders: Mapping[str, IntArray]
+    notes: tuple[str, ...] = ()
+    agreement: KernelAgreement | None = None
+
+    def arrange_input(self, images: NDArray[Any]) -> IntArray:
+        """Bring int8 images of the file, shape (N, ...), into the network's order."""
+        if images.shape[1:] != self.input_shape:
+            wanted = ", ".join(map(str, self.input_shape))
+            raise TfliteError([f"images must have shape (N, {wanted}), got {images.shape}"])
+        flat = images.reshape(len(images), -1).astype(np.int64)
+        return np.asarray(flat[:, self.input_places])
+
+    def arrange_outputs(self, outputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        """Bring outputs of the network into the file's order and shape."""
+        return {
+            name: values
+            if name not in self.orders
+            else np.asarray(values.reshape(len(values), -1)[:, self.orders[name]])
+            for name, values in outputs.items()
+        }
+
+
+def import_tflite(path: Path | str, *, check: bool = True, images: int = 8) -> ImportedTflite:
+    """Import a TFLite file with int8 activations and weights as an integer network.
+
+    The network computes what TFLite's *reference kernels* compute, bit for bit. XNNPACK, which
+    TFLite's interpreter uses by default, rounds once where most of these kernels round twice, so
+    it differs from them.
+
+    Parameters
+    ----------
+    path : Path or str
+        Path of the file.
+    check : bool
+        Whether to compare every layer with the reference kernels on random images.
+    images : int
+        Number of these images.
+
+    Raises
+    ------
+    TfliteError
+        With every problem of the file; each names the operator, the requirement and the nearest
+        supported rewrite.
+    KernelDisagreementError
+        If the reference kernels compute something else; it names the first layer that differs.
+    """
+    path = Path(path)
+    graph = parse_tflite(path)
+    read = read_graph(graph)
+    source = read.source
+    network = IntegerNetwork(
+        name=_network_name(graph.name),
+        input=Tensor(source.shape, source.type),
+        layers=tuple(read.draft.layers),
+        outputs=tuple(dict.fromkeys(x.layer for x in read.outputs.values())),
+    )
+    computed = {number: x for number, x in read.values.items() if not any(x.padding)}
+    agreement = None
+    if check:
+        hosted = graph.tensors[graph.inputs[0]] is not source.tensor
+        agreement = compare_with_kernels(
+            path, network, source, computed, count=images, hosted=hosted
+        )
+    return ImportedTflite(
+        network=network,
+        input_scale=source.scale,
+        input_tensor=source.tensor.name,
+        input_shape=source.tensor.shape[1:],
+        input_places=_places(source),
+        scales={x.layer: x.scale for x in read.outputs.values()},
+        tensors={
+            x.layer: graph.tensors[number].name
+            for number, x in read.values.items()
+            if x.layer != INPUT
+        },
+        orders={x.layer: order for x in read.outputs.values() if (order := _order(x)) is not None},
+        notes=tuple(read.draft.notes),
+        agreement=agreement,
+    )
+
+
+def _places(source: Activation) -> IntArray:
+    """Give the index of each element of the network's input in the file's image."""
+    count = np.arange(prod(source.shape))
+    if len(source.shape) == 1:
+        return count
+    channels, height, width = source.shape
+    return np.asarray(count.reshape(height, width, channels).transpose(2, 0, 1))
+
+
+def _order(x: Activation) -> IntArray | None:
+    """Give the index of each element of the file's tensor in the layer's result."""
+    image = x.flattened or x.shape
+    if len(image) == 1:
+        return None
+    places = np.arange(prod(image)).reshape(image).transpose(1, 2, 0)
+    return np.asarray(places.reshape(x.tensor.shape[1:]))
+
+
+def _network_name(name: str) -> str:
+    name = "".join(sign if sign.isalnum() and sign.isascii() else "_" for sign in name)
+    return f"n{name}" if not name or name[0].isdigit() else name

@@ -1,0 +1,164 @@
+"""From the operators of a file to the layers of a network; all problems at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from systolith.network import INPUT, NetworkError
+from systolith.tflite.activation import Activation, Draft, act_type
+from systolith.tflite.errors import TfliteError
+from systolith.tflite.graph import FileGraph, FileOperator
+from systolith.tflite.names import name_layer
+from systolith.tflite.operands import Call, network_shape
+from systolith.tflite.operators import HOST_ENDS, KERNELS, REWRITES
+
+__all__ = ["ReadGraph", "read_graph"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReadGraph:
+    """A file as layers.
+
+    Attributes
+    ----------
+    source : Activation
+        The network's input.
+    draft : Draft
+    values : dict of int to Activation
+        By number of tensor.
+    outputs : dict of int to Activation
+        Outputs of the network, by number of tensor.
+    """
+
+    source: Activation
+    draft: Draft
+    values: dict[int, Activation]
+    outputs: dict[int, Activation]
+
+
+def read_graph(graph: FileGraph) -> ReadGraph:
+    """Read all operators.
+
+    Raises
+    ------
+    TfliteError
+        With every problem; those of operators behind a wrong one are not looked for.
+    """
+    if len(graph.inputs) != 1 or not graph.outputs:
+        raise TfliteError(
+            [f"the file has {len(graph.inputs)} inputs; files with one input are supported"]
+        )
+    draft = Draft()
+    operators, outputs = _leave_ends(graph, draft)
+    operators, first = _leave_start(graph, operators, draft)
+    try:
+        tensor = graph.tensors[first]
+        act_type(tensor)
+        source = Activation(layer=INPUT, tensor=tensor, shape=network_shape(tensor))
+    except TfliteError as error:
+        raise TfliteError(f"input: {problem}" for problem in error.problems) from None
+    values, broken = {first: source}, set[int]()
+    problems: list[str] = []
+    for operator in operators:
+        if broken & set(operator.inputs):
+            broken.update(operator.outputs)
+            # A reason of its own is told, too.
+            if operator.kind not in KERNELS:
+                problems += _name(graph, operator, [_unsupported(operator.kind)])
+            continue
+        try:
+            values[operator.outputs[0]] = _read(graph, operator, values, draft)
+        except NetworkError as error:
+            problems += _name(graph, operator, error.problems)
+            broken.update(operator.outputs)
+    if not problems:
+        problems += [
+            f"output '{graph.tensors[number].name}' is padded or constant: not supported"
+            for number in outputs
+            if number not in values or any(values[number].padding)
+        ]
+        problems += [
+            f"output '{graph.tensors[number].name}' is the input itself; leave it out"
+            for number in outputs
+            if number in values and values[number].layer == INPUT
+        ]
+    if problems:
+        raise TfliteError(problems)
+    return ReadGraph(
+        source=source,
+        draft=draft,
+        values=values,
+        outputs={number: values[number] for number in outputs},
+    )
+
+
+def _read(
+    graph: FileGraph, operator: FileOperator, values: dict[int, Activation], draft: Draft
+) -> Activation:
+    if operator.kind not in KERNELS:
+        raise TfliteError([_unsupported(operator.kind)])
+    output = graph.tensors[operator.outputs[0]]
+    weights = [graph.tensors[number].name for number in operator.inputs[1:2] if number >= 0]
+    name = name_layer(
+        [*weights, output.name] if _is_weighted(operator) else [output.name],
+        operator.kind,
+        [layer.name for layer in draft.layers],
+    )
+    call = Call(graph=graph, operator=operator, name=name, values=values, draft=draft)
+    act_type(output)
+    return KERNELS[operator.kind].read(call)
+
+
+def _is_weighted(operator: FileOperator) -> bool:
+    return operator.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
+def _unsupported(kind: str) -> str:
+    rewrite = REWRITES.get(kind)
+    return f"is not supported; {rewrite}" if rewrite else "is not supported"
+
+
+def _name(graph: FileGraph, operator: FileOperator, problems: object) -> Iterator[str]:
+    number = graph.operators.index(operator)
+    tensor = graph.tensors[operator.outputs[0]].name
+    assert isinstance(problems, list | tuple)
+    for problem in problems:
+        yield f"operator {number}, {operator.kind} of '{tensor}': {problem}"
+
+
+def _leave_ends(graph: FileGraph, draft: Draft) -> tuple[list[FileOperator], list[int]]:
+    """Leave operators at the very end to the host. Returns the others, and the outputs."""
+    operators, outputs = list(graph.operators), list(graph.outputs)
+    for operator in reversed(graph.operators):
+        read = {number for other in operators for number in other.inputs}
+        result = operator.outputs[0]
+        if operator.kind not in HOST_ENDS or result not in outputs or result in read:
+            continue
+        source = operator.inputs[0]
+        if source in outputs:
+            continue
+        operators.remove(operator)
+        outputs[outputs.index(result)] = source
+        tensors = graph.tensors
+        draft.notes.append(
+            f"{operator.kind} of '{tensors[result].name}' is left to the host: the network's "
+            f"output is '{tensors[source].name}'"
+        )
+    return operators, outputs
+
+
+def _leave_start(
+    graph: FileGraph, operators: list[FileOperator], draft: Draft
+) -> tuple[list[FileOperator], int]:
+    """Leave a quantizer of float images to the host. Returns the other operators, and the input."""
+    (first,) = graph.inputs
+    readers = [operator for operator in operators if first in operator.inputs]
+    if graph.tensors[first].type not in ("FLOAT32", "UINT8") or len(readers) != 1:
+        return operators, first
+    (reader,) = readers
+    if reader.kind != "QUANTIZE":
+        return operators, first
+    draft.notes.append(
+        f"QUANTIZE of '{graph.tensors[first].name}' is left to the host: the network's input is "
+        f"'{graph.tensors[reader.outputs[0]].name}'"
+    )
+    return [operator for operator in operators if operator is not reader], reader.outputs[0]

@@ -1,0 +1,154 @@
+"""Comparison with TFLite's reference kernels, layer by layer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from systolith.network import INPUT, IntArray, IntegerNetwork, trace
+from systolith.tflite.activation import Activation
+from systolith.tflite.errors import KernelDisagreementError, TfliteError
+
+__all__ = ["KernelAgreement", "compare_with_kernels", "run_kernels"]
+
+EXECUTOR = "ai-edge-litert"
+REPORT_HINT = "please report this with the file; --no-check (check=False) imports it all the same"
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelAgreement:
+    """Result of a comparison with TFLite's reference kernels; all values are equal.
+
+    Attributes
+    ----------
+    executor : str
+        Name and version.
+    images, layers, values : int
+        Number of random images, of layers, and of values of all layers.
+    """
+
+    executor: str
+    images: int
+    layers: int
+    values: int
+
+    def __str__(self) -> str:
+        return (
+            f"equal to the reference kernels of {self.executor} on {self.images} random images, "
+            f"all {self.values:,} values of {self.layers} layers"
+        )
+
+
+def run_kernels(
+    path: Path | str, images: NDArray[Any], tensors: tuple[int, ...] = ()
+) -> list[NDArray[Any]]:
+    """Run a file with TFLite's reference kernels.
+
+    Parameters
+    ----------
+    path : Path or str
+    images : array of int8, shape (N, ...)
+        In the file's layout, without the batch of 1.
+    tensors : tuple of int
+        Numbers of tensors to return; the outputs if there are none.
+
+    Returns
+    -------
+    list of array of int8, shape (N, ...)
+
+    Raises
+    ------
+    TfliteError
+        If TFLite refuses the file.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=str(path),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+        experimental_preserve_all_tensors=bool(tensors),
+    )
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError as error:
+        raise TfliteError([f"TFLite itself refuses '{path}': {error}"]) from error
+    (source,) = interpreter.get_input_details()
+    wanted = tensors or tuple(output["index"] for output in interpreter.get_output_details())
+    results: list[list[NDArray[Any]]] = [[] for _ in wanted]
+    for image in images:
+        interpreter.set_tensor(source["index"], image[None].astype(source["dtype"]))
+        interpreter.invoke()
+        for values, number in zip(results, wanted, strict=True):
+            values.append(interpreter.get_tensor(number)[0].copy())
+    return [np.array(values) for values in results]
+
+
+def compare_with_kernels(
+    path: Path,
+    network: IntegerNetwork,
+    source: Activation,
+    values: Mapping[int, Activation],
+    *,
+    count: int,
+    hosted: bool,
+) -> KernelAgreement:
+    """Compare every layer with the reference kernels on random images.
+
+    Parameters
+    ----------
+    path : Path
+    network : IntegerNetwork
+    source : Activation
+        The network's input.
+    values : mapping of int to Activation
+        Results of layers, by number of tensor.
+    count : int
+        Number of images.
+    hosted : bool
+        Whether the file quantizes real images, which the network leaves to the host.
+
+    Raises
+    ------
+    KernelDisagreementError
+        If a value differs; it names the first layer.
+    """
+    act = source.type
+    shape = (count, *source.tensor.shape[1:])
+    images = np.random.default_rng(SEED).integers(act.low, act.high + 1, shape)
+    numbers = tuple(number for number, x in values.items() if x.layer != INPUT)
+    found = trace(network, _arrange(images, source))
+    total = 0
+    # A quantizer that is left to the host passes on the integers whose real values it gets.
+    given = (images - act.zero_point) * source.scale if hosted else images
+    for number, result in zip(numbers, run_kernels(path, given, numbers), strict=True):
+        x = values[number]
+        wanted = _arrange(result, x)
+        total += wanted.size
+        differing = int((found[x.layer] != wanted).sum())
+        if differing:
+            raise KernelDisagreementError(
+                f"layer '{x.layer}': {differing:,} of {wanted.size:,} values differ from "
+                f"TFLite's reference kernels ('{x.tensor.name}'); {REPORT_HINT}"
+            )
+    return KernelAgreement(
+        executor=f"{EXECUTOR} {version(EXECUTOR)}",
+        images=count,
+        layers=len(numbers),
+        values=total,
+    )
+
+
+def _arrange(values: NDArray[Any], x: Activation) -> IntArray:
+    """Bring values of the file into the order and shape of the layer."""
+    integers = values.astype(np.int64)
+    image = x.flattened or x.shape
+    if len(image) == 1:
+        return integers.reshape(len(values), -1)
+    channels, height, width = image
+    moved = integers.reshape(-1, height, width, channels).transpose(0, 3, 1, 2)
+    return np.asarray(moved.reshape(len(values), *x.shape))

@@ -1,0 +1,147 @@
+"""Convolutions and fully connected layers."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from systolith.network import Conv2d, IntArray, Linear, Padding, Requantize
+from systolith.tflite.activation import Activation
+from systolith.tflite.doubles import scale_exactly
+from systolith.tflite.errors import TfliteError
+from systolith.tflite.graph import FileTensor
+from systolith.tflite.operands import Call
+from systolith.tflite.scales import activation_range, requantize_as_tflite
+
+__all__ = ["read_convolution", "read_depthwise", "read_fully_connected", "same_padding"]
+
+SAME = 0
+PLAIN_FORMAT = 0
+
+
+def read_convolution(call: Call) -> Activation:
+    """CONV_2D: weights are (F, Kh, Kw, C) in the file."""
+    weight = _weights(call, 4, axis=0)
+    return _convolve(call, weight.transpose(0, 3, 1, 2), groups=1)
+
+
+def read_depthwise(call: Call) -> Activation:
+    """DEPTHWISE_CONV_2D: weights are (1, Kh, Kw, F) in the file."""
+    weight = _weights(call, 4, axis=3)
+    channels = call.activation(0).shape[0]
+    return _convolve(call, weight.transpose(3, 0, 1, 2), groups=channels)
+
+
+def _convolve(call: Call, weight: IntArray, groups: int) -> Activation:
+    source, options = call.image(0), call.operator.options
+    stride = options.StrideH(), options.StrideW()
+    dilation = options.DilationHFactor(), options.DilationWFactor()
+    kernel = weight.shape[2], weight.shape[3]
+    reach = tuple((size - 1) * by + 1 for size, by in zip(kernel, dilation, strict=True))
+    padding = source.padding
+    if options.Padding() == SAME:
+        if any(source.padding):
+            raise TfliteError(["pads an image that is padded already; use VALID behind PAD"])
+        padding = same_padding(source.shape, (reach[0], reach[1]), stride)
+    output, filters = call.output, len(weight)
+    act, scales = call.output_type, _channel_scales(call, filters)
+    spec = requantize_as_tflite(
+        scales, activation_range(options.FusedActivationFunction(), output, act)
+    )
+    layer = Conv2d(
+        name=call.name,
+        input=source.layer,
+        weight=weight,
+        bias=_bias(call, filters),
+        requantize=spec,
+        output=act,
+        stride=stride,
+        padding=padding,
+        groups=groups,
+        dilation=dilation,
+    )
+    return call.append(layer, [source])
+
+
+def read_fully_connected(call: Call) -> Activation:
+    """FULLY_CONNECTED: the reference kernel scales sums in doubles."""
+    options = call.operator.options
+    if options.WeightsFormat() != PLAIN_FORMAT:
+        raise TfliteError(["has shuffled weights; convert the model for int8"])
+    weight = _weights(call, 2, axis=0)
+    source = call.vector(0)
+    if len(call.output.shape) != 2:
+        raise TfliteError(
+            [f"has a result of shape {call.output.shape}; supported is (1, features)"]
+        )
+    if source.flattened is not None:
+        # The file orders features by (H, W, C), the network by (C, H, W).
+        channels, height, width = source.flattened
+        moved = weight.reshape(len(weight), height, width, channels)
+        weight = moved.transpose(0, 3, 1, 2).reshape(len(weight), -1)
+    act, filters = call.output_type, len(weight)
+    clamp = activation_range(options.FusedActivationFunction(), call.output, act)
+    scales = _channel_scales(call, filters)
+    layer = Linear(
+        name=call.name,
+        input=source.layer,
+        weight=weight,
+        bias=_bias(call, filters),
+        requantize=Requantize(multiplier=np.array([1]), shift=np.array([0])),
+        output=act,
+    )
+    low, high = layer.accumulator_range([call.network_tensor(source)])
+    specs = [scale_exactly(scale, (low, high), act, clamp) for scale in dict.fromkeys(scales)]
+    by_scale = dict(zip(dict.fromkeys(scales), specs, strict=True))
+    chosen = [by_scale[scale] for scale in scales] if len(specs) > 1 else specs
+    spec = replace(
+        specs[0],
+        multiplier=np.concatenate([one.multiplier for one in chosen]),
+        shift=np.concatenate([one.shift for one in chosen]),
+    )
+    return call.append(replace(layer, requantize=spec), [source])
+
+
+def same_padding(
+    shape: tuple[int, ...], kernel: tuple[int, int], stride: tuple[int, int]
+) -> Padding:
+    """Pad as TensorFlow's SAME does: the odd row at the bottom, the odd column at the right.
+
+    >>> same_padding((3, 32, 32), (3, 3), (2, 2))
+    (0, 1, 0, 1)
+    """
+    ends = []
+    for size, reach, step in zip(shape[1:], kernel, stride, strict=True):
+        total = max((-(-size // step) - 1) * step + reach - size, 0)
+        ends += [total // 2, total - total // 2]
+    return ends[0], ends[1], ends[2], ends[3]
+
+
+def _weights(call: Call, axes: int, axis: int) -> IntArray:
+    tensor = call.tensor(1)
+    if tensor.values is None:
+        raise TfliteError([f"has computed weights '{tensor.name}'; weights must be constants"])
+    if tensor.type != "INT8":
+        raise TfliteError([f"has {tensor.type.lower()} weights; int8 weights are supported"])
+    if tensor.zero_point.any():
+        raise TfliteError(["has weights with a zero point; symmetric weights are supported"])
+    if len(tensor.shape) != axes:
+        raise TfliteError([f"has weights of shape {tensor.shape}; {axes} axes are supported"])
+    if len(tensor.scale) > 1 and tensor.axis != axis:
+        raise TfliteError([f"has scales along axis {tensor.axis} of its weights, not {axis}"])
+    return tensor.values.astype(np.int64)
+
+
+def _bias(call: Call, filters: int) -> IntArray:
+    if len(call.operator.inputs) < 3 or call.operator.inputs[2] < 0:
+        return np.zeros(filters, dtype=np.int64)
+    tensor: FileTensor = call.tensor(2)
+    if tensor.values is None or tensor.type != "INT32":
+        raise TfliteError([f"must have a constant int32 bias, but '{tensor.name}' is none"])
+    return tensor.values.astype(np.int64)
+
+
+def _channel_scales(call: Call, filters: int) -> list[float]:
+    """Scales from sums to the output, in doubles, as TFLite computes them."""
+    given, source = call.tensor(1).scale, call.activation(0)
+    weights = [float(scale) for scale in np.broadcast_to(given, filters)]
+    return [source.scale * weight / float(call.output.scale[0]) for weight in weights]
