@@ -77,7 +77,7 @@ def _draw_shifts(choices: Choices, layer: Add) -> Add:
 
 
 def _draw_mantissas(choices: Choices, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Draw multipliers of 31 bits; of few bits in some cases, so that many values are ties."""
+    """Draw multipliers of 31 bits; sometimes of few bits: many values are then ties."""
     low = 1 << (MAX_MULTIPLIER_BITS - 1)
     if choices.chance(30):
         return choices.generator().integers(2, 4, count) << (MAX_MULTIPLIER_BITS - 2)

@@ -80,7 +80,7 @@ def average_exactly(count: int, output: ActType, clamp: tuple[int, int] | None) 
     Raises
     ------
     TfliteError
-        If the window has so many pixels that no multiplier does.
+        If no multiplier does, because the window is too large.
     """
     zero = output.zero_point
     most = count * max(abs(output.low), abs(output.high))

@@ -9,9 +9,9 @@ __all__ = ["name_layer"]
 
 
 def name_layer(candidates: Iterable[str], kind: str, taken: Iterable[str]) -> str:
-    """Name a layer after the layer of Keras that a tensor's name tells of.
+    """Name a layer after the layer of Keras in the name of a tensor.
 
-    A tensor that several layers were merged into has all their names, joined by semicolons. The
+    A tensor of several merged layers has all their names, joined by semicolons. The
     layer with a bias is the one that computes; without any, it is the last.
 
     Parameters

@@ -61,7 +61,7 @@ def read_graph(graph: FileGraph) -> ReadGraph:
     for operator in operators:
         if broken & set(operator.inputs):
             broken.update(operator.outputs)
-            # A reason of its own is told, too.
+            # A reason of its own is reported, too.
             if operator.kind not in KERNELS:
                 problems += _name(graph, operator, [_unsupported(operator.kind)])
             continue
