@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["real_archive", "real_weights"]
+__all__ = ["real_archive", "real_tflite", "real_weights"]
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -24,6 +24,14 @@ def real_archive(name: str) -> Path:
 def real_weights(name: str) -> Path:
     """Find trained weights beside the repository, or skip the test."""
     path = SHARED / "weights" / f"{name}.safetensors"
+    if not path.is_file():
+        pytest.skip(f"there is no '{path}'")
+    return path
+
+
+def real_tflite(name: str) -> Path:
+    """Find an int8 file of MLPerf Tiny beside the repository, or skip the test."""
+    path = SHARED / "tflite" / f"{name}.tflite"
     if not path.is_file():
         pytest.skip(f"there is no '{path}'")
     return path

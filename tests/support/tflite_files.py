@@ -76,7 +76,7 @@ class TfliteFile:
         inputs: Sequence[int],
         outputs: Sequence[int],
         options: str = "",
-        **fields: int,
+        **fields: float,
     ) -> None:
         """Add an operator; `options` is the record of its attributes, such as ``Conv2DOptions``."""
 

@@ -38,6 +38,8 @@ class ImportedTflite:
         Real value of one unit of each output layer.
     tensors : dict of str to str
         The file's tensor of each layer.
+    output_tensors : dict of str to int
+        Number of the file's tensor, by output layer.
     orders : dict of str to array of int64
         Index of each element of the file's tensor in the flattened result, for output layers that
         the file orders or shapes differently.
@@ -54,6 +56,7 @@ class ImportedTflite:
     input_places: IntArray
     scales: Mapping[str, float]
     tensors: Mapping[str, str]
+    output_tensors: Mapping[str, int]
     orders: Mapping[str, IntArray]
     notes: tuple[str, ...] = ()
     agreement: KernelAgreement | None = None
@@ -129,6 +132,7 @@ def import_tflite(path: Path | str, *, check: bool = True, images: int = 8) -> I
             for number, x in read.values.items()
             if x.layer != INPUT
         },
+        output_tensors={x.layer: number for number, x in read.outputs.items()},
         orders={x.layer: order for x in read.outputs.values() if (order := _order(x)) is not None},
         notes=tuple(read.draft.notes),
         agreement=agreement,

@@ -107,8 +107,6 @@ HOST_ENDS = ("SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "DEQUANTIZE")
 
 REWRITES: Mapping[str, str] = MappingProxyType(
     {
-        "SOFTMAX": "supported at the end only, where the host computes it",
-        "LOGISTIC": "supported at the end only, where the host computes it",
         "RELU": "fuse it into the convolution before, as the converter does without quantizers "
         "between",
         "RELU6": "fuse it into the convolution before",

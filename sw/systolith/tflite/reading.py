@@ -113,6 +113,8 @@ def _is_weighted(operator: FileOperator) -> bool:
 
 
 def _unsupported(kind: str) -> str:
+    if kind in HOST_ENDS:
+        return "is supported at the end only, where the host computes it"
     rewrite = REWRITES.get(kind)
     return f"is not supported; {rewrite}" if rewrite else "is not supported"
 
