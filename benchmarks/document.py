@@ -16,11 +16,12 @@ from benchmarks.physical import table as physical
 from benchmarks.pruning import post_training, quantized
 from benchmarks.pruning import table as pruning
 from benchmarks.pruning.digits import table as digits
+from benchmarks.tflite import table as tflite
 from benchmarks.tuning import equal, front, learned, searches
 from systolith.exchange import operator_rows, rewrite_rows, type_rows
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = (DOCS / "benchmarks.md", DOCS / "onnx.md")
+PAGES = (DOCS / "benchmarks.md", DOCS / "onnx.md", DOCS / "tflite.md")
 TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 """Where a table stands in the page, and which."""
 
@@ -75,6 +76,10 @@ def rows_of(name: str) -> Iterable[str]:
             return type_rows()
         case "rewrites":
             return rewrite_rows()
+        case "tflite_operators":
+            return tflite.operator_rows()
+        case "tflite_files":
+            return tflite.result_rows()
         case "runtime":
             return runtime_rows()
         case "few_bits":

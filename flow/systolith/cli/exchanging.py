@@ -1,6 +1,7 @@
 """The commands ``systolith import`` and ``systolith export``."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,7 +117,7 @@ def _read_onnx(
     return model, describe_import(model), (describe_arithmetic(model), describe_check(model))
 
 
-def _read_tflite(file: Path, given: dict[str, object], check: bool) -> Read:
+def _read_tflite(file: Path, given: Mapping[str, object], check: bool) -> Read:
     from systolith.cli.tflite_files import describe_tflite, tflite_lines
     from systolith.foundation import UsageError
     from systolith.tflite import import_tflite

@@ -56,6 +56,8 @@ MOST_PADDING = 3
 MOST_WEIGHT_BITS, USUAL_WEIGHT_BITS = 16, 8
 MOST_CHANNELS, MOST_SPREAD = 32, 16
 """Most channels, and rows or columns, of blocks that are moved."""
+ONE_SHIFT = [rounding for rounding in Rounding if rounding is not Rounding.TFLITE]
+"""Roundings of any shift; those of more than 31 bits are drawn with their multipliers."""
 BIAS_BITS, MOST_SHIFT, MOST_MULTIPLIER = 40, 47, (1 << 16) - 1
 TIED_SHIFT, TIED_MULTIPLIER = 6, 9
 """Largest shift and multiplier of scales so coarse that many values are ties."""
@@ -347,7 +349,7 @@ def _draw_requantize(choices: Choices, channels: int, output: ActType, bits: int
         multiplier=(np.ones(1, int) if power_of_two else drawn) << raised,
         shift=shifts,
         offset=offset,
-        rounding=choices.one_of(list(Rounding)),
+        rounding=choices.one_of(ONE_SHIFT),
         overflow=choices.one_of(list(Overflow)),
         clamp=_draw_clamp(choices, output) if choices.chance(40) else None,
     )

@@ -32,7 +32,7 @@ def draw_tflite_scales(choices: Choices, network: IntegerNetwork) -> IntegerNetw
     choices : Choices
     network : IntegerNetwork
     """
-    if not choices.chance(35):
+    if not choices.chance(25):
         return network
     layers = [
         _draw_layer(choices, network, layer) if isinstance(layer, Requantized) else layer

@@ -38,6 +38,7 @@ _OPTIONS = {
     "AVERAGE_POOL_2D": schema.Pool2DOptions,
     "MAX_POOL_2D": schema.Pool2DOptions,
     "MEAN": schema.ReducerOptions,
+    "CONCATENATION": schema.ConcatenationOptions,
 }
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from systolith.tflite.activation import Activation
 from systolith.tflite.operands import Call
-from systolith.tflite.shapes import read_padding, read_reshape
+from systolith.tflite.shapes import read_concatenation, read_padding, read_reshape
 from systolith.tflite.unweighted import (
     read_addition,
     read_average,
@@ -96,6 +96,11 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             becomes="padding of the next convolution",
             limits="rows and columns, right before a VALID convolution",
         ),
+        "CONCATENATION": Kernel(
+            read=read_concatenation,
+            becomes="Concat",
+            limits="channels of images, or features of vectors; one scale",
+        ),
         "RESHAPE": Kernel(read=read_reshape, becomes="Flatten", limits="images to vectors"),
         "SQUEEZE": Kernel(read=read_reshape, becomes="Flatten", limits="images to vectors"),
     }
@@ -116,7 +121,6 @@ REWRITES: Mapping[str, str] = MappingProxyType(
         "TANH": "use RELU6",
         "MUL": "multiply constants into the weights of the layer before",
         "SUB": "fold the constant into a bias, or add",
-        "CONCATENATION": "add tensors of one shape instead",
         "TRANSPOSE": "keep the order (N, H, W, C)",
         "TRANSPOSE_CONV": "use a convolution",
         "RESIZE_NEAREST_NEIGHBOR": "use strides in the other direction",

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from math import prod
 
+from systolith.network import Concat
 from systolith.tflite.activation import Activation
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.operands import Call, network_shape
 
-__all__ = ["read_padding", "read_reshape"]
+__all__ = ["read_concatenation", "read_padding", "read_reshape"]
 
 
 def read_reshape(call: Call) -> Activation:
@@ -22,6 +23,23 @@ def read_reshape(call: Call) -> Activation:
         return replace(flat, tensor=call.output)
     change = f"changes {source.tensor.shape} to {call.output.shape}"
     raise TfliteError([f"{change}; images may become vectors, nothing else is supported"])
+
+
+def read_concatenation(call: Call) -> Activation:
+    """CONCATENATION of channels, or of features; the kernel copies, so that all have one scale."""
+    sources = [call.unpadded(number) for number in range(len(call.operator.inputs))]
+    axes = len(call.output.shape)
+    if call.operator.options.Axis() % axes != axes - 1:
+        raise TfliteError(["joins other axes than channels, the last axis: not supported"])
+    if any(x.flattened is not None for x in sources):
+        raise TfliteError(["joins a flattened image; join channels before flattening"])
+    for x in sources:
+        if x.type != call.output_type or x.scale != float(call.output.scale[0]):
+            raise TfliteError(["joins tensors of different scales; convert with one scale for all"])
+    if call.operator.options.FusedActivationFunction():
+        raise TfliteError(["has a fused activation; fuse it into the layers before"])
+    layer = Concat(name=call.name, inputs=tuple(x.layer for x in sources))
+    return call.append(layer, sources)
 
 
 def read_padding(call: Call) -> Activation:

@@ -230,6 +230,19 @@ def test_padding_joins_the_convolution(tmp_path: Path) -> None:
     model.check(tmp_path / "model.tflite", model.convolution(padded, 4, padding=VALID))
 
 
+def test_joined_channels(tmp_path: Path) -> None:
+    model = Model(seed=6)
+    first = model.convolution(model.inputs[0], 4)
+    second = model.convolution(first, 2)
+    model.tensors[second].scale, model.tensors[second].zero = (
+        model.tensors[first].scale,
+        model.tensors[first].zero,
+    )
+    joined = model.activation("model/join/concat", (1, 7, 6, 6), first)
+    model.operator("CONCATENATION", [second, first], [joined], "ConcatenationOptions", Axis=3)
+    model.check(tmp_path / "model.tflite", model.convolution(joined, 3))
+
+
 def test_quantizers_between(tmp_path: Path) -> None:
     model = Model(seed=4)
     result = model.activation("model/other/Quantize", model.tensors[0].shape)
