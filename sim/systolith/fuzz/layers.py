@@ -166,9 +166,11 @@ def draw_average(choices: Choices, name: str, source: str, shape: Shape) -> AvgP
 def draw_pad(choices: Choices, name: str, source: str, shape: Shape, act: ActType) -> Pad2d:
     """Draw padding by the zero point or any value, and cropping that leaves a pixel."""
     sides: list[int] = []
+    crops = choices.chance(50)
     for length in shape[1:]:
-        before = choices.integer(1 - length, MOST_PADDING)
-        sides += [before, choices.integer(1 - length - min(before, 0), MOST_PADDING)]
+        most = length - 1 if crops else 0
+        before = choices.integer(-most, MOST_PADDING)
+        sides += [before, choices.integer(-max(most + min(before, 0), 0), MOST_PADDING)]
     value = choices.integer(act.low, act.high) if choices.chance(50) else None
     padding = sides[0], sides[1], sides[2], sides[3]
     return Pad2d(name=name, input=source, padding=padding, value=value)

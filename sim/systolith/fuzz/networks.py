@@ -36,7 +36,7 @@ MOVES = 25
 """Percentage of layers that only move values."""
 MOST_JOINED = 48
 """Most channels of a concatenation."""
-PADS = 10
+PADS = 15
 """Percentage of padding and upsamplings among layers of images."""
 MOST_ENLARGED = 30
 """Most pixels of an image that is upsampled, so that simulations stay short."""
