@@ -88,7 +88,7 @@ def count_areas(
 
 def common_multiple(areas: Tensor) -> int:
     """Compute the least common multiple of areas."""
-    return lcm(*areas.unique().tolist())
+    return lcm(*set(areas.flatten().tolist()))
 
 
 class QuantAvgPool2d(Requantizing):

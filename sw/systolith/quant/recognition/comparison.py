@@ -136,8 +136,10 @@ def _average(pool: AveragePool, x: Tensor) -> Tensor:
     if pool.divisor is not None or pool.counted is None:
         padded = pad(x, pool.padding)
         return F.avg_pool2d(padded, kernel, pool.stride, divisor_override=pool.divisor)
-    around = [added - part for added, part in zip(pool.padding, pool.counted, strict=True)]
-    ones = pad(pad(torch.ones_like(x), pool.counted, 1.0), (*around[:2], *around[2:]))
+    top, bottom, left, right = (
+        added - part for added, part in zip(pool.padding, pool.counted, strict=True)
+    )
+    ones = pad(pad(torch.ones_like(x), pool.counted, 1.0), (top, bottom, left, right))
     sums, areas = (F.avg_pool2d(y, kernel, pool.stride) for y in (pad(x, pool.padding), ones))
     return sums / areas
 
