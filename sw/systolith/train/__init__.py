@@ -14,7 +14,7 @@ from systolith.train.optimizers import Algorithm
 from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback, EpochProgress
 from systolith.train.recipe import Recipe, train_float
-from systolith.train.teacher import DenseTeacher, Normalized, Teacher
+from systolith.train.teaching import DenseTeacher, Normalized, Teacher
 
 __all__ = [
     "Algorithm",

@@ -13,8 +13,7 @@ from systolith.train.errors import DivergedError
 from systolith.train.objectives import TrainingObjective
 from systolith.train.optimizers import anneal
 from systolith.train.precision import Precision
-from systolith.train.teacher import Teacher
-from systolith.train.teacher_logits import TeacherLogits
+from systolith.train.teaching import Teacher, TeacherLogits
 
 __all__ = ["BatchTrainer"]
 

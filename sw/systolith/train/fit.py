@@ -24,7 +24,7 @@ from systolith.train.optimizers import Algorithm, make_optimizer
 from systolith.train.precision import Precision
 from systolith.train.probe import output_problems, probe_training
 from systolith.train.progress import EpochCallback, EpochProgress
-from systolith.train.teacher import Teacher
+from systolith.train.teaching import Teacher
 
 __all__ = ["evaluate", "fit"]
 

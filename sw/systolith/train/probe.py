@@ -13,7 +13,7 @@ from systolith.foundation import is_whole, kind_problems
 from systolith.trace import evaluating
 from systolith.train.precision import weight_problems
 from systolith.train.settings import setting_problems
-from systolith.train.teacher import DenseTeacher, Teacher
+from systolith.train.teaching import DenseTeacher, Teacher
 
 __all__ = ["TrainingProbe", "image_problems", "output_problems", "probe_training"]
 

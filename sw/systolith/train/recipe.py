@@ -16,7 +16,7 @@ from systolith.train.objectives import CrossEntropy, TrainingObjective
 from systolith.train.optimizers import Algorithm
 from systolith.train.precision import Precision
 from systolith.train.progress import EpochCallback
-from systolith.train.teacher import DenseTeacher, Teacher
+from systolith.train.teaching import DenseTeacher, Teacher
 
 __all__ = ["Recipe", "train_float"]
 

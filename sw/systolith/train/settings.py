@@ -11,7 +11,7 @@ from systolith.foundation import is_number, is_whole, show_value
 from systolith.train.devices import device_problems
 from systolith.train.optimizers import Algorithm
 from systolith.train.precision import Precision
-from systolith.train.teacher import Teacher
+from systolith.train.teaching import Teacher
 
 __all__ = ["setting_problems"]
 

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from systolith.data import Augment, Dataset, FiniteAugment, MixingAugment
 from systolith.foundation import is_number, kind_problems, show_value
 from systolith.train.errors import TrainingError
-from systolith.train.logit_table import LogitTable
 from systolith.train.objectives import describe_setting
 from systolith.train.precision import Precision, weight_problems
-from systolith.train.teacher_logits import TEACHER_BATCH, TeacherLogits, hash_parts
+from systolith.train.teaching.logit_table import LogitTable
+from systolith.train.teaching.teacher_logits import TEACHER_BATCH, TeacherLogits, hash_parts
 
 __all__ = ["DenseTeacher", "Normalized", "Teacher"]
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from systolith.train.batches import Batch
 from systolith.train.errors import TrainingError
-from systolith.train.logit_table import LogitTable
 from systolith.train.precision import Precision
+from systolith.train.teaching.logit_table import LogitTable
 
 __all__ = ["TEACHER_BATCH", "TeacherLogits", "hash_parts"]
 

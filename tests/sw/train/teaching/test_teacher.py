@@ -28,7 +28,7 @@ from systolith.train import (
     TrainingError,
     fit,
 )
-from systolith.train.logit_table import LogitTable
+from systolith.train.teaching import LogitTable
 
 pytestmark = pytest.mark.filterwarnings("ignore:augmentation should shift 6x6 images")
 
@@ -213,7 +213,7 @@ def test_mixed_images_have_mixed_labels_and_answers_of_their_own(tmp_path: Path)
 
 def test_a_table_that_does_not_fit_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = _train(Teacher(_model(1)), crop_and_flip)
-    monkeypatch.setattr("systolith.train.teacher.MEMORY_BYTES", 70 * 162 * 8 - 1)
+    monkeypatch.setattr("systolith.train.teaching.teacher.MEMORY_BYTES", 70 * 162 * 8 - 1)
     monkeypatch.setattr(LogitTable, "__init__", None)
     assert _same(wanted, _train(Teacher(_model(1)), crop_and_flip))
 
@@ -276,7 +276,7 @@ def test_refuses_a_cache_that_cannot_be_written_before_training(
     def refuse(*, dir: Path) -> None:
         raise PermissionError(13, "Permission denied", str(dir))
 
-    monkeypatch.setattr("systolith.train.teacher.TemporaryFile", refuse)
+    monkeypatch.setattr("systolith.train.teaching.teacher.TemporaryFile", refuse)
     message = f"the teacher's cache '{tmp_path}' must be a folder that can be written: "
     with pytest.raises(TrainingError, match=f"^{re.escape(message)}Permission denied$"):
         _train(Teacher(_model(1), cache=tmp_path))
