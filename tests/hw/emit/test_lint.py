@@ -11,6 +11,7 @@ from systolith.bench import find_toolchain
 from systolith.emit import Bus, emit_shell, emit_verilog
 from systolith.network import IntegerNetwork
 from systolith.plan import plan_network
+from tests.support.moving_networks import MOVING_NETWORKS, moving_network
 from tests.support.networks import small_network
 from tests.support.random_networks import random_network, random_residual_network
 from tests.support.shell_networks import forked_network, framed_network
@@ -51,6 +52,12 @@ def test_outside_interfaces_are_clean(
 def test_random_networks_are_clean(seed: int, tmp_path: Path) -> None:
     network = random_residual_network(seed) if seed % 2 else random_network(seed)
     assert _warnings(emit_verilog(plan_network(network, multipliers=40)), tmp_path) == []
+
+
+@pytest.mark.parametrize("name", MOVING_NETWORKS)
+def test_moved_channels_are_clean(name: str, tmp_path: Path) -> None:
+    plan = plan_network(moving_network(name), cycles=10_000)
+    assert _warnings(emit_verilog(plan), tmp_path) == []
 
 
 def test_a_wire_that_nothing_drives_is_seen(tmp_path: Path) -> None:
