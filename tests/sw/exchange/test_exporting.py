@@ -124,7 +124,19 @@ def _conv(spec: Requantize, zero_point: int = 0) -> IntegerNetwork:
 
 
 @pytest.mark.parametrize("form", list(Format))
-@pytest.mark.parametrize("rounding", list(Rounding))
+def test_two_roundings_are_refused(form: Format) -> None:
+    spec = Requantize(
+        multiplier=np.array([(1 << 31) - 1]), shift=np.array([38]), rounding=Rounding.TFLITE
+    )
+    with pytest.raises(ExchangeError) as error:
+        export_model(_conv(spec), form)
+    twice, wide = error.value.problems
+    assert "rounds twice, as TFLite does; ONNX's quantizers round once" in twice
+    assert "has multipliers of 31 significant bits; ONNX's scales have 24" in wide
+
+
+@pytest.mark.parametrize("form", list(Format))
+@pytest.mark.parametrize("rounding", [Rounding.HALF_UP, Rounding.FLOOR, Rounding.HALF_EVEN])
 def test_each_rounding_at_its_ties(rounding: Rounding, form: Format, tmp_path: Path) -> None:
     network = IntegerNetwork(
         input=Tensor((1, 1, 32), ActType(bits=5, signed=True)),
