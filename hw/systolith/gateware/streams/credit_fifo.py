@@ -43,7 +43,7 @@ class CreditFifo(wiring.Component):
     Timing
     ------
     Latency: :attr:`LATENCY` cycle from `write` to ``o.valid``. Throughput: a pass and a transfer
-    per cycle. `room` is a register, set as soon as the longest pass fits. A transfer
+    per cycle. `room` is a register, 1 at reset and set as soon as the longest pass fits. A transfer
     on ``o`` makes room three cycles later. No combinational path from ``o.ready``.
     """
 
@@ -66,7 +66,7 @@ class CreditFifo(wiring.Component):
             )
         super().__init__(
             {
-                "room": Out(1),
+                "room": Out(1, init=1),
                 "start": In(1),
                 "write": In(1),
                 "payload": In(layout),
@@ -78,9 +78,10 @@ class CreditFifo(wiring.Component):
         """Build the FIFO and the count of transfers that can be promised beyond one pass."""
         m = Module()
         m.submodules.fifo = buffer = fifo.SyncFIFO(width=self.layout.size, depth=self.depth)
-        most = max(self.passes)
-        spare = Signal(signed(self.depth.bit_length() + 1), init=self.depth - most)
-        number = Signal(range(len(self.passes)))
+        most, first = max(self.passes), self.passes[0]
+        # Room for the first pass is promised at reset.
+        spare = Signal(signed(self.depth.bit_length() + 1), init=self.depth - most - first)
+        number = Signal(range(len(self.passes)), init=1 % len(self.passes))
         promise, left = Signal(), Signal()
         m.d.comb += promise.eq((spare >= 0) & (self.start | ~self.room))
         with m.If(self.start | ~self.room):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import ceil, gcd, lcm
 
-from systolith.network import INPUT, Flatten, IntegerNetwork, Layer, Tensor, identifier
+from systolith.network import INPUT, Concat, Flatten, IntegerNetwork, Layer, Tensor, identifier
 from systolith.plan.engines.workload import source_of
 from systolith.plan.streams.fork_plan import ForkPlan
 from systolith.plan.streams.gearbox_plan import GearboxPlan
@@ -105,7 +105,8 @@ class _Joining:
 
         The divisor is used unless it is too slow. The multiple takes larger registers, and a queue
         between both gearboxes: where a pixel ends in the middle of a register, one gearbox gives
-        two transfers before the other takes any.
+        two transfers before the other takes any. So is there one in front of a concatenation, which
+        takes the transfers of an input in bursts.
         """
         wanted = self._lanes_into(reader, port)
         common = gcd(lanes, wanted)
@@ -126,6 +127,9 @@ class _Joining:
                 lanes_in=lanes_in,
                 lanes_out=lanes_out,
             )
+        if changes and isinstance(reader, Concat):
+            queue = self._unused(f"{layer}_queue")
+            yield ForkPlan(name=queue, tensor=tensor, lanes=wanted, depths=(NEVER_FULL,))
 
     def _lanes_into(self, layer: Layer | None, port: int) -> int:
         return 1 if layer is None else self.engines[layer.name].lanes_in

@@ -56,7 +56,7 @@ def test_a_transfer_passes_each_cycle_after_the_documented_latency() -> None:
     table = network["table"]
     assert isinstance(table, Table)
     run = run_stream(TableEngine(plan, table), list(range(60)), 60)
-    assert run.input_cycles == list(range(run.input_cycles[0], run.input_cycles[0] + 60))
+    assert run.input_cycles == list(range(60)), "from the first cycle after reset"
     assert [
         end - start for start, end in zip(run.input_cycles, run.output_cycles, strict=True)
     ] == [plan.latency + 1] * 60

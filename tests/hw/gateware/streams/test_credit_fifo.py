@@ -41,7 +41,7 @@ def test_promised_transfers_always_fit_and_keep_their_order(seed: int, delay: in
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
         due: list[int] = []
-        number, promised, left, room = 0, 0, [0, 0], False
+        number, promised, left, room = 0, PASSES[0], [0, 0], True
         for cycle in range(400):
             rooms.append(ctx.get(dut.room))
             expected.append(room)
