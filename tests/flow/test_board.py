@@ -104,6 +104,7 @@ def test_the_command_classifies_digits_as_the_network_does(served: Served, port:
     assert {row["cycles"] for row in rows} == {served.plan.latency_cycles}
 
 
+@pytest.mark.slow
 def test_a_board_with_another_device_and_other_lights_answers_as_well(tmp_path: Path) -> None:
     network, tang = small_network(), find_board("tangnano9k")
     save(network, tmp_path / "network.json")

@@ -12,6 +12,7 @@ from systolith.network import trace
 from systolith.plan import ForkPlan, compute_timeline, plan_network
 from systolith.quant import QuantConfig, prepare
 from tests.support.pipeline_bench import run_frames
+from tests.support.slow import first_few
 
 FRAMES = 3
 
@@ -91,7 +92,7 @@ class UNet(nn.Module):
         return result
 
 
-@pytest.mark.parametrize("multipliers", [12, 100])
+@pytest.mark.parametrize("multipliers", first_few([12, 100], 1))
 @pytest.mark.parametrize("kind", [Fire, Dense, Shuffle, UNet])
 def test_branches_meet_again(kind: type[nn.Module], multipliers: int) -> None:
     torch.manual_seed(0)

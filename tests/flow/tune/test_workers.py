@@ -70,6 +70,7 @@ def test_what_kills_every_worker_is_given_up() -> None:
         assert dict(workers.run(_double, [1])) == {0: 2}
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     with Workers(2, seconds=0.1) as workers:
         list(workers.run(_double, [1, 2]))  # so that processes are there

@@ -115,7 +115,7 @@ def test_stalls_change_no_value_where_branches_meet(seed: int, gap: float, stall
     _simulate(_random_residual_plan(seed), gap=gap, stall=stall, seed=seed)
 
 
-@pytest.mark.parametrize("seed", first_few((0, 2, 4, 5, 6, 1, 3, 7), 5))
+@pytest.mark.parametrize("seed", first_few((0, 2, 4, 6, 1, 3, 5, 7), 4))
 def test_shallower_queues_are_slower_and_the_model_knows(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def _check(mask: BoolArray, pattern: Pattern) -> None:
 METHODS = {
     "DPP": lambda model, wanted: DPP(model, wanted, noise=1.0),
     "SR-STE": lambda model, wanted: SRSTE(ScorePruner(patterns=wanted)),
-    "SPP": lambda model, wanted: SPP(model, wanted, interval=1, most=0.5),
+    "SPP": lambda model, wanted: SPP(model, wanted, interval=1, max_increment=0.5),
 }
 
 

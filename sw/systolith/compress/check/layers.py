@@ -14,11 +14,15 @@ from systolith.quant.recognition.operations import (
     AddUp,
     AveragePool,
     Convolve,
+    DepthToPixels,
     Enlarge,
+    Join,
     LookUp,
     MaxPool,
     Multiply,
     Pad,
+    PixelsToDepth,
+    TakeChannels,
     ToVectors,
 )
 
@@ -33,7 +37,10 @@ _KINDS: Mapping[type, str] = {
     MaxPool: "max pool",
     Pad: "padding",
     Enlarge: "upsampling",
-    Multiply: "Linear",
+    Join: "concatenation",
+    TakeChannels: "selection of channels",
+    DepthToPixels: "depth to space",
+    PixelsToDepth: "space to depth",
     ToVectors: "flattening",
 }
 

@@ -216,3 +216,24 @@ def test_a_second_mask_and_filters_behind_masks_are_refused_everywhere() -> None
     with pytest.raises(PruneError) as caught:
         prune_model(DigitsCNN(), trainer, prunings)
     assert list(caught.value.problems) == texts
+
+
+def test_layers_that_move_values_have_a_name() -> None:
+    class Moving(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(1, 4, 3, padding=1)
+            self.shuffle = torch.nn.PixelShuffle(2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.nn.functional.silu(self.conv(x))
+            x = torch.cat([x[:, 2:], x[:, :2]], 1)[:, [1, 0, 3, 2]]
+            x = torch.nn.functional.interpolate(self.shuffle(x), scale_factor=2.0)
+            x = torch.nn.functional.pixel_unshuffle(x, 2)
+            return torch.nn.functional.pad(x, (-1, 0, 0, 2)).flatten(1)
+
+    check = check_model(Moving(), torch.rand(4, 1, 8, 8))
+    assert check.accepted, check.problems
+    kinds = {layer.kind for layer in check.layers}
+    assert kinds >= {"table", "upsampling", "flattening", "space to depth", "depth to space"}
+    assert kinds & {"concatenation", "selection of channels"}

@@ -60,11 +60,17 @@ def find_channel_groups(model: nn.Module, images: Tensor) -> tuple[ChannelGroup,
     PruneError.raise_if_any(
         [*kind_problems("model", model, nn.Module), *kind_problems("images", images, Tensor)]
     )
-    model, images = with_plain_weights(model).cpu(), images.cpu()
+    model, images = _on_cpu(with_plain_weights(model)), images.cpu()
     recording = record(model, images)
     PruneError.raise_if_any(recording.problems)
     groups = _groups(follow_channels(model, recording))
     return tuple(_without_counted(groups, model, recording, images))
+
+
+def _on_cpu(model: nn.Module) -> nn.Module:
+    """Move a model, unless it is there: computed weights warn when they are moved."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return model if all(tensor.device.type == "cpu" for tensor in tensors) else model.cpu()
 
 
 def _without_counted(
