@@ -1,9 +1,9 @@
 """Residual addition: two streams, one result per pair."""
 
 from dataclasses import dataclass
-from math import ceil
 
 from systolith.network import ADDED_MULTIPLIER_BITS, Tensor
+from systolith.plan.engines.lanewise_plan import LanewisePlan
 from systolith.plan.engines.latency import (
     CREDIT_LATENCY,
     MULTIPLIER_LATENCY,
@@ -16,21 +16,15 @@ __all__ = ["AddPlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddPlan:
+class AddPlan(LanewisePlan):
     """An addition, `lanes` channels per cycle.
-
-    ``cycles = H * W * ceil(C / lanes)``
 
     Parameters
     ----------
-    name : str
-        The layer.
+    name, output, lanes
+        As in :class:`LanewisePlan`.
     inputs : pair of Tensor
-        Operands, of one shape.
-    output : Tensor
-        Result, of the same shape.
-    lanes : int
-        Channels per transfer, in and out.
+        Operands, of the output's shape.
     sum_bits : int
         Width of each scaled input and of their sum.
     scale_bits : int
@@ -45,41 +39,13 @@ class AddPlan:
         Whether the scaled inputs are shifted right and rounded before they are added.
     """
 
-    name: str
     inputs: tuple[Tensor, Tensor]
-    output: Tensor
-    lanes: int
     sum_bits: int
     scale_bits: int = 16
     offset_bits: int = 0
     rounds_twice: bool = False
     factor_bits: tuple[int, int] = (ADDED_MULTIPLIER_BITS, ADDED_MULTIPLIER_BITS)
     rounds_inputs: bool = False
-
-    @property
-    def lanes_in(self) -> int:
-        """Channels in one transfer of either input."""
-        return self.lanes
-
-    @property
-    def lanes_out(self) -> int:
-        """Channels in one output transfer."""
-        return self.lanes
-
-    @property
-    def pixels(self) -> int:
-        """Pixels per frame."""
-        return self.output.pixels
-
-    @property
-    def transfers_per_pixel(self) -> int:
-        """Transfers of one pixel."""
-        return ceil(self.output.shape[0] / self.lanes)
-
-    @property
-    def cycles(self) -> int:
-        """Cycles per frame."""
-        return self.pixels * self.transfers_per_pixel
 
     @property
     def scaled_latency(self) -> int:

@@ -2,34 +2,28 @@
 
 from dataclasses import dataclass
 
-from systolith.network import Tensor, signed_bits
+from systolith.network import signed_bits
 from systolith.plan.engines.latency import (
-    FREE_LATENCY,
     POOL_LATENCY,
     READ_LATENCY,
     WEIGH_LATENCY,
     requantize_latency,
 )
-from systolith.plan.engines.memory import Memories, MemoryKind
-from systolith.plan.engines.windowed_plan import WindowedPlan
+from systolith.plan.engines.one_bank_plan import OneBankPlan
 
 __all__ = ["PoolPlan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoolPlan(WindowedPlan):
+class PoolPlan(OneBankPlan):
     """Maximum or average pooling: `lanes` channels at a time, one tap per cycle.
 
     ``cycles = Ho * Wo * taps * ceil(C / lanes)``
 
     Parameters
     ----------
-    name, window, output, buffer_depth
-        As in :class:`WindowedPlan`.
-    input : Tensor
-        Activations, of shape (C, H, W).
-    lanes : int
-        Channels per transfer, in and out; a divisor of the channels.
+    name, window, output, buffer_depth, input, lanes, window_memory
+        As in :class:`OneBankPlan`.
     average : bool
         Whether sums are requantized; otherwise maxima are passed on.
     fill : int
@@ -42,12 +36,8 @@ class PoolPlan(WindowedPlan):
         Width of the addend behind the multiplier; 0 if there are no offsets.
     rounds_twice : bool
         Whether requantizers round twice, as TFLite does.
-    window_memory : MemoryKind
-        Memories of the activations.
     """
 
-    input: Tensor
-    lanes: int
     average: bool = False
     fill: int = 0
     row_factors: tuple[int, ...] = ()
@@ -55,7 +45,6 @@ class PoolPlan(WindowedPlan):
     scale_bits: int = 16
     offset_bits: int = 0
     rounds_twice: bool = False
-    window_memory: MemoryKind = MemoryKind.BLOCK
 
     @property
     def weighs(self) -> bool:
@@ -88,58 +77,14 @@ class PoolPlan(WindowedPlan):
         return signed_bits(min(low, 0), max(high, 0))
 
     @property
-    def window_memories(self) -> Memories:
-        """The window buffer."""
-        return Memories(count=1, depth=self.buffer_depth, width=self.lanes * self.input.type.bits)
-
-    @property
-    def lanes_in(self) -> int:
-        """Channels in one input transfer."""
-        return self.lanes
-
-    @property
-    def lanes_out(self) -> int:
-        """Channels in one output transfer."""
-        return self.lanes
-
-    @property
-    def words_per_pixel(self) -> int:
-        """Transfers of each pixel."""
-        return self.output.shape[0] // self.lanes
-
-    @property
-    def banks(self) -> int:
-        """The window buffer has one bank."""
-        return 1
-
-    @property
-    def banks_per_transfer(self) -> int:
-        """Banks that one input transfer writes."""
-        return 1
-
-    @property
     def folds(self) -> int:
         """Entries of the table of taps."""
         return self.window.taps
 
     @property
-    def slot_folds(self) -> int:
-        """Steps per tap."""
-        return 1
-
-    @property
     def passes(self) -> int:
         """Passes per output pixel: one for each word of channels."""
         return self.words_per_pixel
-
-    def transfers_of_pass(self, number: int) -> int:
-        """Output transfers of a pass."""
-        return 1
-
-    @property
-    def drain_cycles(self) -> int:
-        """Output transfers of a pass."""
-        return 1
 
     @property
     def latency(self) -> int:
@@ -148,8 +93,3 @@ class PoolPlan(WindowedPlan):
         if not self.average:
             return latency
         return latency + requantize_latency(self.scale_bits, rounds_twice=self.rounds_twice)
-
-    @property
-    def free_latency(self) -> int:
-        """Cycles from the last step of a pixel until its room may be written again."""
-        return FREE_LATENCY

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from systolith.network import Tensor
-from systolith.plan.engines.latency import BLOCK_LATENCY, FREE_LATENCY
-from systolith.plan.engines.memory import Memories, MemoryKind
+from systolith.plan.engines.latency import BLOCK_LATENCY
+from systolith.plan.engines.one_bank_plan import OneBankPlan
 from systolith.plan.engines.window import Window
-from systolith.plan.engines.windowed_plan import WindowedPlan
 
 __all__ = ["BlockPlan", "SplitWindow"]
 
@@ -51,55 +49,26 @@ class SplitWindow(Window):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlockPlan(WindowedPlan):
+class BlockPlan(OneBankPlan):
     """A line buffer that is written pixel by pixel and read block by block.
 
     ``cycles = H * W * C / lanes``, of the input or of the output, which have equally many values.
 
     Parameters
     ----------
-    name, window, output, buffer_depth
-        As in :class:`WindowedPlan`; a :class:`SplitWindow` if channels become pixels, otherwise a
+    name, window, output, buffer_depth, input, lanes, window_memory
+        As in :class:`OneBankPlan`; a :class:`SplitWindow` if channels become pixels, otherwise a
         window of one block.
-    input : Tensor
-        Activations, of shape (C, H, W).
-    lanes : int
-        Channels per transfer, in and out; a divisor of the channels on both sides.
     block : int
         Side b of the blocks.
-    window_memory : MemoryKind
-        Memory of the activations.
     """
 
-    input: Tensor
-    lanes: int
     block: int
-    window_memory: MemoryKind = MemoryKind.BLOCK
 
     @property
     def splits(self) -> bool:
         """Whether channels become pixels."""
         return isinstance(self.window, SplitWindow)
-
-    @property
-    def window_memories(self) -> Memories:
-        """The line buffer."""
-        return Memories(count=1, depth=self.buffer_depth, width=self.lanes * self.input.type.bits)
-
-    @property
-    def lanes_in(self) -> int:
-        """Channels in one input transfer."""
-        return self.lanes
-
-    @property
-    def lanes_out(self) -> int:
-        """Channels in one output transfer."""
-        return self.lanes
-
-    @property
-    def words_per_pixel(self) -> int:
-        """Transfers of each input pixel."""
-        return self.input.shape[0] // self.lanes
 
     @property
     def words_per_row(self) -> int:
@@ -113,22 +82,7 @@ class BlockPlan(WindowedPlan):
         return self.words_per_row if self.splits else self.window.width * self.words_per_pixel
 
     @property
-    def banks(self) -> int:
-        """The line buffer has one bank."""
-        return 1
-
-    @property
-    def banks_per_transfer(self) -> int:
-        """Banks that one input transfer writes."""
-        return 1
-
-    @property
     def folds(self) -> int:
-        """Steps per pass."""
-        return 1
-
-    @property
-    def slot_folds(self) -> int:
         """Steps per pass."""
         return 1
 
@@ -137,21 +91,7 @@ class BlockPlan(WindowedPlan):
         """Passes per position: one for each word that is read."""
         return self.words_per_row if self.splits else self.words_per_row * self.block
 
-    def transfers_of_pass(self, number: int) -> int:
-        """Output transfers of a pass."""
-        return 1
-
-    @property
-    def drain_cycles(self) -> int:
-        """Output transfers of a pass."""
-        return 1
-
     @property
     def latency(self) -> int:
         """Cycles from a step to the write of its output transfer."""
         return BLOCK_LATENCY
-
-    @property
-    def free_latency(self) -> int:
-        """Cycles from the last step of a position until its room may be written again."""
-        return FREE_LATENCY

@@ -3,17 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from systolith.network._fields import Fields
-from systolith.network.layers._blocks import block_problems, check_block
-from systolith.network.layers._inputs import finish, shape_problems
-from systolith.network.numbers import ActType, IntArray
+from systolith.network.layers._blocks import BlockLayer
+from systolith.network.numbers import IntArray
 from systolith.network.tensor import Shape, Tensor
 
 __all__ = ["SpaceToDepth"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SpaceToDepth:
+class SpaceToDepth(BlockLayer):
     """Each b x b pixels of C channels as one pixel of b*b*C channels.
 
     ``y[(i*b + j)*C + c, h, w] = x[c, h*b + i, w*b + j]``: the inverse of :class:`DepthToSpace`, as
@@ -30,22 +28,6 @@ class SpaceToDepth:
         With every problem of the layer.
     """
 
-    name: str
-    input: str
-    block: int
-
-    def __post_init__(self) -> None:
-        fields = Fields(self)
-        fields.name("name")
-        fields.instance("input", str)
-        check_block(fields, self.block)
-        finish(fields, self.name)
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """Names of the layers read."""
-        return (self.input,)
-
     def output_shape(self, inputs: Sequence[Shape]) -> Shape:
         """Shape (C*b*b, H/b, W/b)."""
         channels, height, width = inputs[0]
@@ -53,17 +35,13 @@ class SpaceToDepth:
 
     def problems(self, inputs: Sequence[Shape]) -> Iterator[str]:
         """List what does not fit inputs of these shapes."""
-        if unfit := [*shape_problems(self.inputs, inputs), *block_problems(self.input, inputs[0])]:
+        if unfit := list(self.image_problems(inputs)):
             yield from unfit
         elif any(size % self.block for size in inputs[0][1:]):
             yield (
                 f"needs height and width divisible by {self.block}, but '{self.input}' has shape "
                 f"{inputs[0]}"
             )
-
-    def output_type(self, inputs: Sequence[ActType]) -> ActType:
-        """Type of the input."""
-        return inputs[0]
 
     def compute(self, values: Sequence[IntArray], inputs: Sequence[Tensor]) -> IntArray:
         """Compute the outputs, without checks."""
