@@ -8,8 +8,8 @@ weights.
 
 from systolith.exchange.check.agreement import Agreement, DisagreementError
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.export_graph import Format
-from systolith.exchange.exporting import export_model, export_onnx
+from systolith.exchange.export.graph import Format
+from systolith.exchange.export.model import export_model, export_onnx
 from systolith.exchange.importing import ImportedModel, import_model, import_onnx
 from systolith.exchange.layers.structure import Structure, detect_structure, detect_structures
 from systolith.exchange.nodes.operators import OPERATORS, operator_rows

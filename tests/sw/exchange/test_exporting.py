@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from systolith.exchange import ExchangeError, Format, export_model, export_onnx, import_onnx
-from systolith.exchange.export_scales import choose_scales
+from systolith.exchange.export.scales import choose_scales
 from systolith.network import (
     ActType,
     Add,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from systolith.exchange import ExchangeError, import_onnx
-from systolith.exchange.nodes.functions import FUNCTIONS
+from systolith.exchange.nodes.tables.functions import FUNCTIONS
 from systolith.network import Conv2d, Flatten, MaxPool2d, Table, forward
 from tests.support.onnx_graphs import GraphBuilder, run_qonnx, run_runtime
 

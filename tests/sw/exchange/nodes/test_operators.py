@@ -20,7 +20,7 @@ from systolith.exchange import (
     rewrite_rows,
 )
 from systolith.exchange.file.model_file import ModelFile, Node
-from systolith.exchange.nodes.functions import FUNCTIONS
+from systolith.exchange.nodes.tables.functions import FUNCTIONS
 from systolith.exchange.nodes.unsupported import REWRITES
 from systolith.network import forward
 

@@ -9,8 +9,9 @@ import numpy as np
 from onnx import ModelProto, helper
 
 from systolith.exchange.errors import ExchangeError
-from systolith.exchange.export_graph import ExportGraph, Format
-from systolith.exchange.export_scales import (
+from systolith.exchange.export.graph import Format
+from systolith.exchange.export.layers import ExportGraph
+from systolith.exchange.export.scales import (
     channel_factor,
     channel_offset,
     choose_scales,

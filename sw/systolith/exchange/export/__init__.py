@@ -1,0 +1,1 @@
+"""Writing of networks as ONNX files: scales, then one node after the other."""

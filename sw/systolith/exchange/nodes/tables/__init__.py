@@ -1,0 +1,1 @@
+"""The tables of operators: handler, layer, supported variants, inputs and attributes of each."""
