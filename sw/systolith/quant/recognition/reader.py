@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from torch import fx
 
 from systolith.network import INPUT, Shape
+from systolith.quant.recognition.carrying import Carrying
 from systolith.quant.recognition.folding import batch_norm_scale
-from systolith.quant.recognition.following import Following
 from systolith.quant.recognition.moves import MovedValues
 from systolith.quant.recognition.nodes import (
     inputs_of,
@@ -44,7 +44,7 @@ from systolith.quant.recognition.operations import (
     ToVectors,
 )
 from systolith.quant.recognition.recognize import depends_on_size, recognize
-from systolith.quant.recognition.unfolded import FOLDS_ZEROS, TO_BE_FOLDED, Unfolded, fold
+from systolith.quant.recognition.unfolded import Unfolded
 from systolith.quant.requantizing import Activation
 from systolith.trace import Recording, qualified_name, read_call, readable_name, title
 from systolith.trace.aliases import changed_through_a_view
@@ -58,7 +58,7 @@ _COMMUTES = MaxPool | ToVectors | TakeChannels | DepthToPixels | PixelsToDepth |
 
 
 @dataclass
-class Reader(Following):
+class Reader(Carrying):
     """Reads a recorded graph node by node.
 
     Parameters
@@ -154,13 +154,13 @@ class Reader(Following):
         before = self.sources[node]
         match operation:
             case Pass():
-                self._carry(first, node)
+                self.carry(first, node)
             case Reshape():
                 self.reshape(node, first)
             case ScaleAndShift() if self.is_table(first) and self.tabulate(node):
                 pass
             case Pad(crops=False) | ScaleAndShift():
-                self._carry(first, node, operation)
+                self.carry(first, node, operation)
             case Normalize():
                 self._normalize(node, operation, before)
             case Activate():
@@ -182,7 +182,7 @@ class Reader(Following):
             case _:
                 known = len(self.problems)
                 self._check_shapes(node)
-                operation = self._folded(node, operation)
+                operation = self.fold_into(node, operation)
                 read = inputs_of(node) if isinstance(operation, AddUp | Join) else [first]
                 inputs = tuple(self.sources[source] for source in read)
                 if len(self.problems) == known:
@@ -239,35 +239,9 @@ class Reader(Following):
         if not whole:
             self.refuse_operation(node)
             return
-        self._carry(first, node, self.operations[node])
+        self.carry(first, node, self.operations[node])
         if len(shape) == 1 and self.shapes[before] != shape:
             self.flatten(node, readable_name(node), before)
-
-    def _carry(self, first: fx.Node, node: fx.Node, operation: Operation | None = None) -> None:
-        """Carry padding and scales over a node, and add its own."""
-        unfolded = self.unfolded.get(first, Unfolded())
-        match operation:
-            case Pad() if unfolded.shifts:
-                self.settle(node)
-                unfolded = Unfolded()
-            case Pad() if self.is_reshaped(first):
-                self.refuse_operation(first)
-            case ScaleAndShift() if unfolded.pads:
-                self.settle(node)
-                unfolded = Unfolded()
-        match operation:
-            case Pad():
-                unfolded = unfolded.add_pad(node, operation)
-            case ScaleAndShift():
-                unfolded = unfolded.add_scale(node, operation)
-            case Reshape():
-                unfolded = unfolded.reshape(self.shape_of(node))
-        self.unfolded[node] = unfolded
-
-    def is_reshaped(self, node: fx.Node) -> bool:
-        """Whether a node's shape differs from that of the layer that computes its value."""
-        unfolded = self.unfolded.get(node, Unfolded())
-        return self.shape_of(node) != unfolded.padded_shape(self.shapes[self.sources[node]])
 
     def _check_shapes(self, node: fx.Node) -> None:
         """Refuse inputs that are neither images nor vectors, as hardware has no others."""
@@ -288,56 +262,6 @@ class Reader(Following):
             case _:
                 self.refuse(node, "needs keepdim=True, or a flattening behind it")
 
-    def _folded(self, node: fx.Node, operation: Operation) -> Operation:
-        """Fold padding and scales in front of a layer into it, or refuse them."""
-        for source in node.all_input_nodes:
-            unfolded = self.unfolded.get(source, Unfolded())
-            if not unfolded:
-                continue
-            folded, refused = fold(
-                unfolded, operation, activated=self._activated(source), reader=title(node)
-            )
-            if refused and (self._pad_apart(source) or self._scale_apart(source)):
-                continue
-            operation = folded
-            for origin, reason in refused:
-                self.refuse(origin, reason)
-        return operation
-
-    def _scale_apart(self, node: fx.Node) -> bool:
-        """Make a table of factors and shifts that are not padded."""
-        return not self.unfolded[node].pads and self.compute_scales(node)
-
-    def _pad_apart(self, node: fx.Node) -> bool:
-        """Make a layer of the zeros around a node's value; False if there are none, or scales."""
-        unfolded = self.unfolded.get(node, Unfolded())
-        if not unfolded.pads or unfolded.scales:
-            return False
-        origin, source = unfolded.pads[-1][0], self.sources[node]
-        name = self.unused(readable_name(origin))
-        self.add_layer(origin, name, Pad(unfolded.padding), (source,))
-        if name != readable_name(origin):
-            self.layers[name].qualified_name = name
-        for padded in {origin, node}:
-            self.sources[padded], self.unfolded[padded] = name, Unfolded()
-        return True
-
-    def settle(self, node: fx.Node) -> bool:
-        """Make layers of padding in front of a node, and refuse scales; True if any is refused."""
-        for source in node.all_input_nodes:
-            if self._pad_apart(source) and source is node.all_input_nodes[0]:
-                self.sources[node] = self.sources[source]
-        unfolded = [self.unfolded.get(source, Unfolded()) for source in node.all_input_nodes]
-        refused = [refusal for before in unfolded for refusal in before.unread()]
-        for origin, reason in refused:
-            self.refuse(origin, reason)
-        return bool(refused)
-
-    def _activated(self, node: fx.Node) -> bool:
-        """Whether the layer that computes a node's value ends in a ReLU or ReLU6."""
-        layer = self.layers.get(self.sources[node])
-        return layer is not None and layer.activation is not Activation.NONE
-
     def _normalize(self, node: fx.Node, operation: Normalize, before: str) -> None:
         """Fold a batch norm into the layer before it; otherwise keep it for the layer behind."""
         (first,) = node.all_input_nodes
@@ -351,7 +275,7 @@ class Reader(Following):
         ):
             scale = batch_norm_scale(operation.module, self.recording.values[node].shape[1:])
             self.operations[node] = scale
-            self._carry(first, node, scale)
+            self.carry(first, node, scale)
             return
         layer.norm = operation.module
         layer.reference = node.name
@@ -362,7 +286,7 @@ class Reader(Following):
         origin = only_origin(node, self.operations, through)
         (first,) = node.all_input_nodes
         if origin is None or not isinstance(self.operations[origin], _FUSES):
-            self._pad_apart(first)
+            self.pad_apart(first)
             self.moved.places.pop(node, None)
             self.place(first)
             self.sources[node] = self.sources[first]
@@ -402,7 +326,7 @@ class Reader(Following):
                 self.problems.append("forward() (model): needs to return what a layer computes")
         elif node in self.sources:
             self.place(node)
-            self._unread(node)
+            self.settle_output(node)
             if self.sources[node] == INPUT:
                 self.problems.append("forward() (model): needs at least one layer, got none")
             elif self.is_reshaped(node):
@@ -411,16 +335,6 @@ class Reader(Following):
             self.problems.append("forward() (model): needs to return what a layer computes")
         assert node is not None or self.problems
         return tuple(notes), node  # type: ignore[return-value]
-
-    def _unread(self, node: fx.Node) -> None:
-        padded = self.sources[node] != INPUT and self._pad_apart(node)
-        if padded or self.compute_scales(node):
-            return
-        for origin, reason in self.unfolded.get(node, Unfolded()).unread():
-            behind = isinstance(self.operations[origin], Pad)
-            self.refuse(
-                origin, f"needs {FOLDS_ZEROS} behind it, {TO_BE_FOLDED}" if behind else reason
-            )
 
     def refuse(self, node: fx.Node, reason: str) -> None:
         """Report that a node is not supported."""
