@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from systolith.cli import app
-from systolith.exchange import OPERATORS, Format, export_onnx, import_onnx
+from systolith.exchange import OPERATORS, Format, export_onnx, import_onnx, run_onnx
 from systolith.exchange.file.model_file import Node
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.values.value import Absent, Value
@@ -355,3 +355,53 @@ def test_import_tells_what_is_left_to_the_host(tmp_path: Path) -> None:
     assert [f"note: {note}" for note in meaning["notes"]] == notes
     code, _, words = _run("import", path, "--input-type", "int8")
     assert code == 2 and "input_type must be TYPE:SCALE" in words
+
+
+@pytest.fixture
+def float_model(tmp_path: Path) -> Path:
+    """A float convolution, pool and matrix product."""
+    rng, build = np.random.default_rng(2), GraphBuilder((2, 6, 6))
+    x = build.node("Conv", "x", build.const(rng.normal(0, 1, (4, 2, 3, 3))))
+    x = build.node("Flatten", build.node("GlobalAveragePool", build.node("Relu", x)))
+    x = build.node("MatMul", x, build.const(rng.normal(0, 1, (4, 3))))
+    return build.save(tmp_path / "float.onnx", x)
+
+
+def test_float_file_is_quantized_with_images_and_its_accuracy_shown(
+    float_model: Path, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(4).normal(0, 1, (9, 2, 6, 6)).astype(np.float32)
+    labels = next(iter(run_onnx(float_model, images).values())).argmax(1)
+    np.savez(tmp_path / "images.npz", images=images, labels=labels)
+    folder = tmp_path / "out"
+    code, shown, _ = _run(
+        "import", float_model, "--calibrate", tmp_path / "images.npz", "-o", folder
+    )
+    assert code == 0
+    assert "quantized to 8 bits with 9 images by ONNX Runtime" in shown
+    assert "equal to ONNX Runtime" in shown and "9 given images" in shown
+    assert "accuracy on 9 images: 100.0% in floats, 100.0% in integers" in shown
+    meaning = json.loads((folder / "import.json").read_text())
+    assert meaning["accuracy"] == {"images": 9, "float": 1.0, "integer": 1.0}
+    again, saved = import_onnx(folder / "quantized.onnx"), load(folder / "network.json")
+    given = again.quantize_input(images)
+    (wanted,), (got,) = (forward(each, given).values() for each in (again.network, saved))
+    assert np.array_equal(wanted, got)
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((2, 1, 6, 6), np.float32), "calibration images must have shape (N, 2, 6, 6)"),
+        (np.zeros((0, 2, 6, 6), np.float32), "one image at least is needed"),
+    ],
+)
+def test_images_that_do_not_calibrate_leave_nothing(
+    float_model: Path, array: np.ndarray, said: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "images.npy", array)
+    folder = tmp_path / "out"
+    code, _, shown = _run(
+        "import", float_model, "--calibrate", tmp_path / "images.npy", "-o", folder
+    )
+    assert code == 2 and said in " ".join(shown.split()) and not folder.exists()

@@ -1,9 +1,11 @@
 """The commands ``systolith import`` and ``systolith export``."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,15 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["export_network", "import_network"]
 
-NETWORK, MEANING = "network.json", "import.json"
-Read = tuple["ImportedModel | ImportedTflite", dict[str, Any], tuple[str, str]]
+NETWORK, MEANING, QUANTIZED = "network.json", "import.json", "quantized.onnx"
+Read = tuple["ImportedModel | ImportedTflite", dict[str, Any], tuple[str, ...]]
 """A file as a network, the content of ``import.json``, and lines about the arithmetic."""
 
 
 def import_network(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="QONNX, quantized ONNX, or TFLite of int8.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="QONNX, ONNX, or TFLite of int8.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder to write the network to. Default: only show."),
@@ -47,9 +47,17 @@ def import_network(
         str | None,
         typer.Option(metavar="C,H,W", help="Sizes of an image, where the file leaves them open."),
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="IMAGES",
+            help="Quantize a float ONNX file to 8 bits with these images, .npz or .npy. With labels"
+            " in the .npz, its accuracy is shown.",
+        ),
+    ] = None,
     check: Annotated[
         bool,
-        typer.Option(help="Compare with the file's own executor on a few random images."),
+        typer.Option(help="Compare with the file's own executor on a few images."),
     ] = True,
     as_json: Json = False,
 ) -> None:
@@ -57,7 +65,8 @@ def import_network(
 
     The network is compared with ONNX Runtime, QONNX's executor, or TFLite's reference kernels,
     first: if they disagree, the exit code is 1 and nothing is saved. The saved network.json goes
-    into estimate, generate, verify, simulate and build.
+    into estimate, generate, verify, simulate and build. With --calibrate, a float file is
+    quantized by ONNX Runtime first, and saved as quantized.onnx.
     """
     from systolith.emit import MEANING_FILES
     from systolith.foundation import write_text
@@ -68,14 +77,20 @@ def import_network(
         "--multiplier-bits": multiplier_bits,
         "--input-type": input_type,
         "--input-shape": input_shape,
+        "--calibrate": calibrate,
     }
     with tracking("import", None, quiet=as_json, quick=True):
         if file.suffix == ".tflite":
             model, meaning, lines = _read_tflite(file, given, check)
         else:
-            model, meaning, lines = _read_onnx(
-                file, multiplier_bits, input_type, input_shape, check
-            )
+            sizes = None if input_shape is None else parse_sizes("--input-shape", input_shape)
+            options = {"input_type": input_type, "input_shape": sizes, "check": check}
+            if multiplier_bits is not None:
+                options["multiplier_bits"] = multiplier_bits
+            if calibrate is None:
+                model, meaning, lines = _read_onnx(file, options)
+            else:
+                model, meaning, lines = _read_float(file, calibrate, output, options)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         # Should this be interrupted, no network stands beside the meaning of another.
@@ -96,25 +111,36 @@ def import_network(
         out.print(f"results: {output / NETWORK}", highlight=False, soft_wrap=True)
 
 
-def _read_onnx(
-    file: Path,
-    multiplier_bits: int | None,
-    input_type: str | None,
-    input_shape: str | None,
-    check: bool,
-) -> Read:
+def _read_onnx(file: Path, options: dict[str, Any]) -> Read:
     from systolith.cli.imported import describe_arithmetic, describe_check, describe_import
     from systolith.exchange import import_onnx
 
-    options = {} if multiplier_bits is None else {"multiplier_bits": multiplier_bits}
-    model = import_onnx(
-        file,
-        **options,
-        input_type=input_type,
-        input_shape=None if input_shape is None else parse_sizes("--input-shape", input_shape),
-        check=check,
-    )
+    model = import_onnx(file, **options)
     return model, describe_import(model), (describe_arithmetic(model), describe_check(model))
+
+
+def _read_float(file: Path, calibrate: Path, output: Path | None, options: dict[str, Any]) -> Read:
+    """Quantize a float file, read it as any other, and count its accuracy."""
+    from systolith.cli.calibration import count_accuracy, write_quantized
+    from systolith.foundation import replacing
+    from systolith.stages.image_files import read_images
+
+    images, labels = read_images(calibrate)
+    with TemporaryDirectory() as folder:
+        quantized = Path(folder) / QUANTIZED
+        write_quantized(file, quantized, images, options["input_shape"])
+        model, meaning, lines = _read_onnx(quantized, options | {"images": images})
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+            with replacing(output / QUANTIZED) as temporary:
+                shutil.copyfile(quantized, temporary)
+    lines = (f"quantized to 8 bits with {len(images):,} images by ONNX Runtime", *lines)
+    if labels is not None:
+        accuracy = count_accuracy(file, model, images, labels)
+        meaning |= {"accuracy": accuracy}
+        shares = f"{accuracy['float']:.1%} in floats, {accuracy['integer']:.1%} in integers"
+        lines += (f"accuracy on {len(images):,} images: {shares}",)
+    return model, meaning, lines
 
 
 def _read_tflite(file: Path, given: Mapping[str, object], check: bool) -> Read:

@@ -2,11 +2,13 @@
 
 :func:`import_onnx` reads a file (:mod:`file`), turns its nodes (:mod:`nodes`) into values
 (:mod:`values`) and layers (:mod:`layers`), and compares the network with the file's own executor
-(:mod:`check`). :func:`export_onnx` writes a network. :func:`detect_structure` finds the sparsity of
-weights.
+(:mod:`check`). :func:`quantize_onnx` quantizes a float file first. :func:`export_onnx` writes a
+network. :func:`detect_structure` finds the sparsity of weights.
 """
 
+from systolith.exchange.calibrating import quantize_onnx
 from systolith.exchange.check.agreement import Agreement, DisagreementError
+from systolith.exchange.check.executors import run_onnx
 from systolith.exchange.errors import ExchangeError
 from systolith.exchange.export.graph import Format
 from systolith.exchange.export.model import export_model, export_onnx
@@ -35,6 +37,8 @@ __all__ = [
     "import_model",
     "import_onnx",
     "operator_rows",
+    "quantize_onnx",
     "rewrite_rows",
+    "run_onnx",
     "type_rows",
 ]

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from systolith.exchange.check.agreement import Agreement, compare_with_executor
 from systolith.exchange.check.counterparts import find_counterparts
@@ -14,6 +16,7 @@ from systolith.exchange.file.model_file import ModelFile, read_model
 from systolith.exchange.layers.draft import Draft
 from systolith.exchange.nodes.quantizers import read_whole_weights
 from systolith.exchange.nodes.reader import NodeReader
+from systolith.exchange.nodes.tables.quantizing import QUANTIZING
 from systolith.exchange.nodes.unsupported import drop_tail
 from systolith.exchange.values.layouts import file_order
 from systolith.exchange.values.open_types import parse_input_type
@@ -31,6 +34,10 @@ __all__ = ["ImportedModel", "import_model", "import_onnx"]
 
 WEIGHTED = {"Conv", "Gemm", "MatMul"}
 """Operators whose second input is weights."""
+NOT_QUANTIZED = (
+    "the file has no quantizers: quantize it with calibration images (--calibrate images.npz, "
+    "quantize_onnx)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,6 +117,7 @@ def import_onnx(
     input_type: str | Quantizer | None = None,
     input_shape: Sequence[int] | None = None,
     check: bool = True,
+    images: NDArray[Any] | None = None,
 ) -> ImportedModel:
     """Import a quantized ONNX file as an integer network.
 
@@ -134,7 +142,9 @@ def import_onnx(
         Shape of one image, such as (3, 32, 32), if the file leaves sizes open.
     check : bool
         Whether to compare the network with the file's own executor (ONNX Runtime, or QONNX's) on
-        a few random images.
+        a few images.
+    images : array, shape (N, *shape of the file's input), optional
+        Images to compare on; random ones by default.
 
     Raises
     ------
@@ -145,7 +155,13 @@ def import_onnx(
         If the executor computes something else; it names the first layer that differs.
     """
     model = read_model(Path(path), input_shape=input_shape)
-    return import_model(model, multiplier_bits=multiplier_bits, input_type=input_type, check=check)
+    return import_model(
+        model,
+        multiplier_bits=multiplier_bits,
+        input_type=input_type,
+        check=check,
+        images=images,
+    )
 
 
 def import_model(
@@ -154,6 +170,7 @@ def import_model(
     multiplier_bits: int = FITTED_MULTIPLIER_BITS,
     input_type: str | Quantizer | None = None,
     check: bool = True,
+    images: NDArray[Any] | None = None,
 ) -> ImportedModel:
     """Import a model from :func:`read_model`; other parameters as in :func:`import_onnx`."""
     if not 1 <= multiplier_bits <= FITTED_MULTIPLIER_BITS:
@@ -196,6 +213,8 @@ def import_model(
             f"the file does not quantize its input: it is read as {given.type} in steps of "
             f"{given.scale:g}, and what lies between two steps is rounded"
         )
+    if reader.problems and not QUANTIZING.keys() & {node.op for node in model.nodes}:
+        reader.problems.insert(0, NOT_QUANTIZED)
     if reader.problems or draft.input is None:
         raise ExchangeError(reader.problems)
     network = _network(model, draft, draft.input, outputs)
@@ -208,6 +227,7 @@ def import_model(
             find_counterparts(reader.values, draft, outputs, tensors),
             draft.units,
             reals=draft.reals,
+            given=images,
             whole=draft.input_given,
         )
     return ImportedModel(

@@ -1,9 +1,11 @@
 """Comparison of an imported network with its file's own executor: by layer and end to end."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 from systolith.exchange.check.counterparts import Counterpart
@@ -49,6 +51,8 @@ class Agreement:
         Why no program ran the file.
     images : int
         Number of images.
+    given : bool
+        Whether they are the user's images; otherwise they are random.
     values, differing : int
         Number of output values, and of those that differ as integers.
     steps : int
@@ -63,6 +67,7 @@ class Agreement:
     executor: str | None
     reason: str = ""
     images: int = 0
+    given: bool = False
     values: int = 0
     differing: int = 0
     steps: int = 0
@@ -78,7 +83,8 @@ class Agreement:
     def __str__(self) -> str:
         if self.executor is None:
             return f"not compared: {self.reason}"
-        head = f"{self.executor} on {_count(self.images, 'random image')}"
+        kind = "given" if self.given else "random"
+        head = f"{self.executor} on {_count(self.images, f'{kind} image')}"
         if self.equal:
             return f"equal to {head}, all {_count(self.values, 'result')}"
         return (
@@ -102,9 +108,10 @@ def compare_with_executor(
     *,
     reals: Mapping[str, Affine] | None = None,
     images: int | None = None,
+    given: NDArray[Any] | None = None,
     whole: bool = False,
 ) -> Agreement:
-    """Run the file and the network on random images and compare them.
+    """Run the file and the network on images and compare them.
 
     Each layer is computed from the executor's inputs, so that differences do not add up. A
     difference that `units` and float32 do not explain is an error.
@@ -123,6 +130,8 @@ def compare_with_executor(
         The file's result before rounding, by layer; by default, the layer's own.
     images : int, optional
         Number of images; by default 16 for small networks, down to 2 for large ones.
+    given : array, shape (N, *shape of the file's input), optional
+        Images to compare on, of which the first ones are taken; random ones by default.
     whole : bool
         Whether images must be whole numbers of the input's steps, because the file does not round
         them.
@@ -134,7 +143,11 @@ def compare_with_executor(
     """
     batch, dtype = _input_of(model)
     count = _affordable(network) if images is None else images
-    drawn = draw_images(source, max(batch, count // batch * batch), dtype, whole=whole)
+    size = max(batch, count // batch * batch)
+    if given is not None and len(given) >= batch:
+        drawn = given[: min(size, len(given) // batch * batch)].astype(dtype)
+    else:
+        given, drawn = None, draw_images(source, size, dtype, whole=whole)
     existing = {
         name: counterpart
         for name, counterpart in tensors.items()
@@ -152,7 +165,7 @@ def compare_with_executor(
             continue
         check = _Check(network, units, reals or {}, executor, existing, computed)
         check.compare_layers(source.quantize(drawn))
-        return check.agreement()
+        return replace(check.agreement(), given=given is not None)
     return Agreement(executor=None, reason="; ".join(reasons) or "no program here runs such files")
 
 

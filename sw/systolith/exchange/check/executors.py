@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,14 @@ from numpy.typing import NDArray
 from onnx import ModelProto, ValueInfoProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from systolith.exchange.file.loading import CHANNELS_LAST_DOMAIN, QONNX_DOMAIN, model_inputs
+from systolith.exchange.file.loading import (
+    CHANNELS_LAST_DOMAIN,
+    QONNX_DOMAIN,
+    load_model,
+    model_inputs,
+)
 
-__all__ = ["EXECUTORS", "Executor", "ExecutorError"]
+__all__ = ["EXECUTORS", "Executor", "ExecutorError", "run_onnx"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -245,3 +251,40 @@ EXECUTORS = (
     Executor(name="ONNX's reference", package="onnx", qonnx=False, begin=_reference),
 )
 """In the order in which they are tried."""
+
+
+def run_onnx(path: Path | str, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Run an ONNX file as it is, with the first executor that can.
+
+    Parameters
+    ----------
+    path : Path or str
+    images : array, shape (N, *shape of the file's input)
+
+    Returns
+    -------
+    dict of str to array
+        Results by output of the file.
+
+    Raises
+    ------
+    ExecutorError
+        If no executor runs the file.
+    """
+    model = load_model(Path(path))
+    names = [value.name for value in model.graph.output]
+    (source,) = model_inputs(model)
+    sizes = source.type.tensor_type.shape.dim
+    batch = max(sizes[0].dim_value if sizes else 1, 1)
+    # The first images once more, to fill the last batch.
+    filled = images[np.arange(-(-len(images) // batch) * batch) % len(images)]
+    reasons = []
+    for executor in EXECUTORS:
+        if not executor.runs(model):
+            continue
+        try:
+            computed = executor.run(model, filled, names)
+            return {name: values[: len(images)] for name, values in computed.items()}
+        except ExecutorError as error:
+            reasons.append(f"{executor} does not run it ({error})")
+    raise ExecutorError("; ".join(reasons))

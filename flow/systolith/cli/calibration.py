@@ -1,0 +1,49 @@
+"""Float ONNX files for ``systolith import --calibrate``: quantized first, accuracy at the end."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from systolith.exchange import ImportedModel, quantize_onnx, run_onnx
+from systolith.foundation import UsageError
+from systolith.network import forward
+from systolith.stages.image_files import check_labels
+
+__all__ = ["count_accuracy", "write_quantized"]
+
+Images = NDArray[Any]
+BATCH = 32
+"""Images that the integer network computes together."""
+
+
+def write_quantized(
+    file: Path, target: Path, images: Images, input_shape: tuple[int, ...] | None
+) -> None:
+    """Quantize a float file with calibration images, and write it."""
+    model = quantize_onnx(file, images, input_shape=input_shape)
+    target.write_bytes(model.SerializeToString())
+
+
+def count_accuracy(
+    file: Path, model: ImportedModel, images: Images, labels: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Count how many images the float file and the integer network classify correctly."""
+    check_labels(labels, model.network)
+    if len(model.network.outputs) != 1:
+        raise UsageError("labels belong to a model of one output; leave them out")
+    floats = next(iter(run_onnx(file, images.astype(np.float32)).values()))
+    integers = []
+    for start in range(0, len(images), BATCH):
+        part = model.quantize_input(images[start : start + BATCH].astype(np.float32))
+        integers += list(model.real(forward(model.network, part)).values())
+    return {
+        "images": len(images),
+        "float": _share(floats, labels),
+        "integer": _share(np.concatenate(integers), labels),
+    }
+
+
+def _share(results: Images, labels: NDArray[np.int64]) -> float:
+    return float((results.reshape(len(labels), -1).argmax(1) == labels).mean())
