@@ -3,8 +3,11 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import count
+from math import prod
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from systolith.emit import Design, write_design
@@ -18,7 +21,7 @@ from systolith.fuzz import (
     judge_case,
     replay,
 )
-from systolith.network import Conv2d, Linear
+from systolith.network import Conv2d, IntegerNetwork, Linear, forward
 from systolith.plan import NetworkPlan, plan_network
 from tests.support.slow import first_few
 from tests.support.twins import disguise
@@ -42,21 +45,40 @@ def test_random_networks_are_equal_and_take_the_cycles_predicted(
     assert verdict.findings == ()
 
 
-def _wrong_bias(plan: NetworkPlan, folder: Path) -> Design:
-    """EmitFunction with the lowest bit of one bias inverted, as if nothing were wrong."""
-    layers = list(plan.network.layers)
+def _with_wrong_bias(network: IntegerNetwork) -> IntegerNetwork:
+    """Invert the lowest bit of one bias."""
+    layers = list(network.layers)
     for position, layer in enumerate(layers):
         if isinstance(layer, Conv2d | Linear):
             bias = layer.bias.copy()
             bias[-1] ^= 1
             layers[position] = replace(layer, bias=bias)
             break
-    return disguise(replace(plan.network, layers=tuple(layers)), plan, folder)
+    return replace(network, layers=tuple(layers))
+
+
+def _wrong_bias(plan: NetworkPlan, folder: Path) -> Design:
+    """EmitFunction of another network, as if nothing were wrong."""
+    return disguise(_with_wrong_bias(plan.network), plan, folder)
 
 
 def _other_arrays(plan: NetworkPlan, folder: Path) -> Design:
     """EmitFunction what computes the same in other cycles than the plan says."""
     return write_design(plan_network(plan.network, multipliers=10_000), folder)
+
+
+def _shows_a_wrong_bias(number: int) -> bool:
+    """Whether a network is cheap, has a bias, and gives other results with another bias."""
+    case = draw_case(SeededChoices(f"10/{number}"), 1)
+    values = sum(prod(tensor.shape) for tensor in case.network.tensors.values())
+    return 30 < values < 300 and any(
+        not np.array_equal(right, wrong)
+        for right, wrong in zip(
+            forward(case.network, case.images).values(),
+            forward(_with_wrong_bias(case.network), case.images).values(),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,23 +92,26 @@ def test_a_broken_design_is_found_shrunk_kept_and_replayed(
     saboteur: EmitFunction, kind: FindingKind, tmp_path: Path
 ) -> None:
     heard: list[int] = []
+    number = next(number for number in count() if _shows_a_wrong_bias(number))
     result = fuzz(
-        20,
+        2,
         10,
         tmp_path,
+        first=number,
         most_layers=1,
-        shrink_attempts=3,
+        shrink_attempts=2,
         emit=saboteur,
         progress=lambda now: heard.append(now.result.networks),
     )
     assert not result.passed
-    assert result.networks == heard[-1] < 20, "a failure ends the search"
+    assert result.networks == heard[-1] == 1, "a failure ends the search"
     (failure,) = result.failures
     print(failure)
     assert kind in failure.verdict.kinds and result.failed[kind] == 1
-    assert [path.name for path in tmp_path.iterdir()] == [f"failure-10-{failure.number}"]
+    assert failure.number == number
+    assert [path.name for path in tmp_path.iterdir()] == [f"failure-10-{number}"]
 
-    drawn, kept = draw_case(SeededChoices(f"10/{failure.number}"), 1), Case.load(failure.folder)
+    drawn, kept = draw_case(SeededChoices(f"10/{number}"), 1), Case.load(failure.folder)
     assert kept.key != drawn.key
     assert len(kept.network.layers) <= len(drawn.network.layers)
     found = json.loads((failure.folder / "findings.json").read_text())["findings"]
