@@ -80,6 +80,10 @@ def rows_of(name: str) -> Iterable[str]:
             return tflite.operator_rows()
         case "tflite_files":
             return tflite.result_rows()
+        case "tflite_rtl":
+            return tflite.rtl_rows()
+        case "tflite_cifar10":
+            return tflite.cifar_rows()
         case "runtime":
             return runtime_rows()
         case "few_bits":

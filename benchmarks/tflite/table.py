@@ -6,9 +6,19 @@ from pathlib import Path
 
 from systolith.tflite import kernel_rows
 
-__all__ = ["RESULTS", "operator_rows", "result_rows"]
+__all__ = [
+    "CIFAR_RESULTS",
+    "RESULTS",
+    "RTL_RESULTS",
+    "cifar_rows",
+    "operator_rows",
+    "result_rows",
+    "rtl_rows",
+]
 
 RESULTS = Path(__file__).parent / "results" / "mlperf_tiny.json"
+CIFAR_RESULTS = RESULTS.with_name("cifar10.json")
+RTL_RESULTS = RESULTS.with_name("rtl.json")
 
 
 def operator_rows() -> Iterator[str]:
@@ -32,3 +42,26 @@ def result_rows() -> Iterator[str]:
             f"{row['differing']} | {row['xnnpack_differs']:.1%} | {row['multipliers']} | "
             f"{row['cycles_per_frame']:,} |"
         )
+
+
+def rtl_rows() -> Iterator[str]:
+    """List the files that ran in RTL."""
+    yield "| file | `--multipliers` | images | outputs | cycles predicted | cycles simulated |"
+    yield "|---|---|---|---|---|---|"
+    for name, row in json.loads(RTL_RESULTS.read_text())["files"].items():
+        equal = "all equal" if row["passed"] else "NOT EQUAL"
+        yield (
+            f"| {name} | {row['multipliers']} | {row['images']} | {equal} | "
+            f"{row['cycles_predicted']:,} | {row['cycles_simulated']:,} |"
+        )
+
+
+def cifar_rows() -> Iterator[str]:
+    """Compare one file on all test images of CIFAR-10."""
+    row = json.loads(CIFAR_RESULTS.read_text())
+    yield "| file | images | outputs | differ from the reference kernels | right classes |"
+    yield "|---|---|---|---|---|"
+    yield (
+        f"| {row['file']} | {row['images']:,} | {row['outputs']:,} | {row['differing']} | "
+        f"{row['right']:,} |"
+    )

@@ -72,7 +72,7 @@ def test_none_is_too_few(option: str) -> None:
     assert _fuzz(option, 0)[0] == 2
 
 
-@pytest.mark.parametrize("door", ["pytorch", "onnx"])
+@pytest.mark.parametrize("door", ["pytorch", "onnx", "tflite"])
 def test_a_door_says_what_was_covered_and_why_it_refused(door: str, tmp_path: Path) -> None:
     options = ("--door", door, "--count", 6, "--seed", 4, "--jobs", 1, "-o", tmp_path)
     code, shown, _ = _fuzz(*options, "--json")
@@ -87,7 +87,7 @@ def test_a_door_says_what_was_covered_and_why_it_refused(door: str, tmp_path: Pa
     assert ("Reasons to refuse" in shown) == bool(result["refused"])
 
 
-@pytest.mark.parametrize("door", ["pytorch", "onnx"])
+@pytest.mark.parametrize("door", ["pytorch", "onnx", "tflite"])
 def test_a_kept_case_of_a_door_is_replayed(door: str, tmp_path: Path) -> None:
     target = DOORS[door].target(0)
     drawn = map(target.draw, _seeds())

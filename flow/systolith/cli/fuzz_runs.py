@@ -74,10 +74,17 @@ def _onnx(most_layers: int) -> FuzzTarget[Any]:
     return GraphTarget()
 
 
+def _tflite(most_layers: int) -> FuzzTarget[Any]:
+    from systolith.fuzz.files import FileTarget
+
+    return FileTarget()
+
+
 DOORS: Mapping[str, Door] = {
     "rtl": Door("networks", "network.json", None, 80, RtlTarget),
     "pytorch": Door("programs", "model.py", DOOR_SECONDS, DOOR_ATTEMPTS, _pytorch),
     "onnx": Door("graphs", "model.onnx", DOOR_SECONDS, DOOR_ATTEMPTS, _onnx),
+    "tflite": Door("files", "model.tflite", DOOR_SECONDS, DOOR_ATTEMPTS, _tflite),
 }
 
 

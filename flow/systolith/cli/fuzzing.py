@@ -46,8 +46,8 @@ def fuzz(
 
     rtl: integer networks with every kind of layer and pattern, every stream under stalls, and the
     cycles of every frame. pytorch: modules as people write them, against PyTorch. onnx: quantized
-    graphs, against ONNX Runtime and qonnx. A case that fails is shrunk to a simple one, which is
-    kept.
+    graphs, against ONNX Runtime and qonnx. tflite: int8 files, against TFLite's reference kernels.
+    A case that fails is shrunk to a simple one, which is kept.
     """
     from systolith.cli.fuzz_runs import replay_case, run_search
 

@@ -66,7 +66,7 @@ MOST_LAYERS = 4
 FormatName = Literal["qonnx", "qdq"]
 """Values of :class:`systolith.exchange.Format`."""
 
-DoorName = Literal["rtl", "pytorch", "onnx"]
+DoorName = Literal["rtl", "pytorch", "onnx", "tflite"]
 """Keys of :data:`systolith.cli.fuzz_runs.DOORS`."""
 
 InterfaceName = Literal["stream", "axi", "wishbone"]

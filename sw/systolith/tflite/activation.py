@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field, replace
 
-from systolith.network import ActType, Flatten, Layer, Padding, Shape
+from systolith.network import ActType, Flatten, Layer, Pad2d, Padding, Shape
 from systolith.tflite.errors import TfliteError
-from systolith.tflite.graph import FileTensor
+from systolith.tflite.graph import FileOperator, FileTensor
+from systolith.tflite.names import name_layer
 
-__all__ = ["Activation", "Draft", "act_type"]
+__all__ = ["FULL_INTEGER", "Activation", "Draft", "act_type"]
 
 FULL_INTEGER = (
     "convert the model with full-integer quantization (inference_input_type and "
@@ -32,6 +33,9 @@ class Activation:
         network by (C, H, W). None for others.
     padding : tuple of int
         Rows and columns of zeros at top, bottom, left and right that are not part of `layer`.
+    reals : tuple of FileOperator
+        Operators that compute this tensor of real numbers from the integers of `layer`; empty for
+        integers.
     """
 
     layer: str
@@ -39,6 +43,7 @@ class Activation:
     shape: Shape
     flattened: Shape | None = None
     padding: Padding = NO_PADDING
+    reals: tuple[FileOperator, ...] = ()
 
     @property
     def type(self) -> ActType:
@@ -60,17 +65,47 @@ class Draft:
     layers : list of Layer
     notes : list of str
         What is left to the host.
+    functions : dict of int to (int, tuple of FileOperator)
+        By number of a tensor that a table computes: the tensor that it is a function of, and the
+        file's operators between.
+    padded : dict of (str, tuple of int) to str
+        Layers of padded images, by the image's layer and the padding.
     """
 
     layers: list[Layer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    functions: dict[int, tuple[int, tuple[FileOperator, ...]]] = field(default_factory=dict)
+    padded: dict[tuple[str, Padding], str] = field(default_factory=dict)
+
+    def pad(self, x: Activation) -> Activation:
+        """Make the padding of an image a layer of its own; other tensors stay as they are."""
+        if not any(x.padding):
+            return x
+        top, bottom, left, right = x.padding
+        channels, height, width = x.shape
+        shape = channels, height + top + bottom, width + left + right
+        key = x.layer, x.padding
+        if key not in self.padded:
+            self.padded[key] = name_layer(
+                [x.tensor.name], "PAD", [layer.name for layer in self.layers]
+            )
+            self.layers.append(Pad2d(name=self.padded[key], input=x.layer, padding=x.padding))
+        return replace(x, layer=self.padded[key], shape=shape, padding=NO_PADDING)
+
+    def drop_unread(self, outputs: set[str]) -> None:
+        """Drop layers that no output depends on."""
+        needed, kept = set(outputs), []
+        for layer in reversed(self.layers):
+            if layer.name in needed:
+                needed.update(layer.inputs)
+                kept.append(layer)
+        self.layers = kept[::-1]
 
     def flatten(self, x: Activation, name: str) -> Activation:
         """Make an image a vector; a vector stays as it is."""
         if len(x.shape) == 1:
             return x
-        if any(x.padding):
-            raise TfliteError(["flattens a padded image; pad it right before a convolution"])
+        x = self.pad(x)
         channels, height, width = x.shape
         self.layers.append(Flatten(name=name, input=x.layer))
         moved = x.shape if height * width > 1 else None

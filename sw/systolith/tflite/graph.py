@@ -39,6 +39,12 @@ _OPTIONS = {
     "MAX_POOL_2D": schema.Pool2DOptions,
     "MEAN": schema.ReducerOptions,
     "CONCATENATION": schema.ConcatenationOptions,
+    "DEPTH_TO_SPACE": schema.DepthToSpaceOptions,
+    "REDUCE_MAX": schema.ReducerOptions,
+    "RESIZE_NEAREST_NEIGHBOR": schema.ResizeNearestNeighborOptions,
+    "SPACE_TO_DEPTH": schema.SpaceToDepthOptions,
+    "SPLIT": schema.SplitOptions,
+    "STRIDED_SLICE": schema.StridedSliceOptions,
 }
 
 
@@ -92,9 +98,20 @@ class FileOperator:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FileGraph:
-    """The only graph of a file."""
+    """The only graph of a file.
+
+    Attributes
+    ----------
+    name : str
+    content : bytes
+        The whole file.
+    tensors, operators
+    inputs, outputs : tuple of int
+        Numbers of tensors.
+    """
 
     name: str
+    content: bytes
     tensors: tuple[FileTensor, ...]
     operators: tuple[FileOperator, ...]
     inputs: tuple[int, ...]
@@ -119,7 +136,7 @@ def parse_tflite(path: Path) -> FileGraph:
         if model.SubgraphsLength() != 1:
             count = model.SubgraphsLength()
             raise TfliteError([f"'{path}' has {count} graphs; files with one graph are supported"])
-        return _read_graph(model, path.stem)
+        return _read_graph(model, content, path.stem)
     except TfliteError:
         raise
     # Damaged offsets lead the reader anywhere.
@@ -127,10 +144,11 @@ def parse_tflite(path: Path) -> FileGraph:
         raise TfliteError([f"'{path}' is damaged: {error}"]) from error
 
 
-def _read_graph(model: Any, name: str) -> FileGraph:
+def _read_graph(model: Any, content: bytes, name: str) -> FileGraph:
     graph = model.Subgraphs(0)
     return FileGraph(
         name=name,
+        content=content,
         tensors=tuple(
             _read_tensor(model, graph.Tensors(number)) for number in range(graph.TensorsLength())
         ),

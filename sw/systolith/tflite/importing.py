@@ -113,12 +113,11 @@ def import_tflite(path: Path | str, *, check: bool = True, images: int = 8) -> I
         layers=tuple(read.draft.layers),
         outputs=tuple(dict.fromkeys(x.layer for x in read.outputs.values())),
     )
-    computed = {number: x for number, x in read.values.items() if not any(x.padding)}
     agreement = None
     if check:
         hosted = graph.tensors[graph.inputs[0]] is not source.tensor
         agreement = compare_with_kernels(
-            path, network, source, computed, count=images, hosted=hosted
+            path, network, source, read.values, count=images, hosted=hosted
         )
     return ImportedTflite(
         network=network,

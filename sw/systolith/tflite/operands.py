@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from systolith.network import ActType, Layer, Shape, Tensor
-from systolith.tflite.activation import Activation, Draft, act_type
+from systolith.tflite.activation import FULL_INTEGER, Activation, Draft, act_type
 from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator, FileTensor
 
@@ -52,14 +55,30 @@ class Call:
         Raises
         ------
         TfliteError
-            If it is constant.
+            If it is constant, or has real numbers.
         """
         index = self.operator.inputs[number]
         if index not in self.values:
             raise TfliteError(
                 [f"reads '{self.tensor(number).name}', which is constant; fold constants first"]
             )
-        return self.values[index]
+        x = self.values[index]
+        if x.reals:
+            raise TfliteError([f"reads the real numbers '{x.tensor.name}'; {FULL_INTEGER}"])
+        return x
+
+    def constant(self, number: int) -> NDArray[Any]:
+        """Return the values of a constant input.
+
+        Raises
+        ------
+        TfliteError
+            If it is computed.
+        """
+        tensor = self.tensor(number)
+        if tensor.values is None:
+            raise TfliteError([f"reads '{tensor.name}', which must be constant"])
+        return tensor.values
 
     def image(self, number: int) -> Activation:
         """Return a computed input that is an image."""
@@ -73,18 +92,17 @@ class Call:
         return self.draft.flatten(self.activation(number), f"{self.name}_input")
 
     def unpadded(self, number: int) -> Activation:
-        """Return a computed input without padding of its own."""
-        x = self.activation(number)
-        if any(x.padding):
-            raise TfliteError(["reads a padded image; pad it right before a convolution"])
-        return x
+        """Return a computed input; padding becomes a layer of its own."""
+        return self.draft.pad(self.activation(number))
 
     def network_tensor(self, x: Activation) -> Tensor:
         """Give shape and type of an activation in the network."""
         return Tensor(x.shape, x.type)
 
-    def append(self, layer: Layer, sources: Sequence[Activation]) -> Activation:
-        """Add a layer that computes the operator's result.
+    def append(
+        self, layer: Layer, sources: Sequence[Activation], tensor: FileTensor | None = None
+    ) -> Activation:
+        """Add a layer that computes the operator's result, or another tensor.
 
         Raises
         ------
@@ -95,11 +113,12 @@ class Call:
         if problems := list(layer.problems(shapes)):
             raise TfliteError(problems)
         shape = layer.output_shape(shapes)
-        wanted = network_shape(self.output)
+        tensor = tensor or self.output
+        wanted = network_shape(tensor)
         if shape != wanted:
             raise TfliteError([f"gives shape {wanted}, but the layer gives {shape}"])
         self.draft.layers.append(layer)
-        return Activation(layer=layer.name, tensor=self.output, shape=shape)
+        return Activation(layer=layer.name, tensor=tensor, shape=shape)
 
 
 def network_shape(tensor: FileTensor) -> Shape:

@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from systolith.tflite.activation import Activation
+from systolith.tflite.functions import UNARY, read_dequantizer, read_function
+from systolith.tflite.moves import read_depth_to_space, read_nearest, read_space_to_depth
 from systolith.tflite.operands import Call
 from systolith.tflite.shapes import read_concatenation, read_padding, read_reshape
+from systolith.tflite.slices import read_slice, read_split, read_split_sizes, read_strided_slice
 from systolith.tflite.unweighted import (
     read_addition,
     read_average,
+    read_greatest,
     read_maximum,
     read_mean,
-    read_requantization,
 )
 from systolith.tflite.weighted import read_convolution, read_depthwise, read_fully_connected
 
-__all__ = ["HOST_ENDS", "KERNELS", "REWRITES", "Kernel", "kernel_rows"]
+__all__ = ["HOST_ENDS", "KERNELS", "REWRITES", "SHAPING", "Kernel", "kernel_rows"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,22 +29,26 @@ class Kernel:
     Attributes
     ----------
     read : callable
-        From a call to the activation that it computes.
+        From a call to the activation that it computes, or to several.
     becomes : str
         Layer of the network.
     arithmetic : str
         What the reference kernel computes.
     limits : str
         What is supported.
+    reals : bool
+        Whether it may compute real numbers between a dequantizer and a quantizer.
     """
 
-    read: Callable[[Call], Activation]
+    read: Callable[[Call], Activation | tuple[Activation, ...]]
     becomes: str
     arithmetic: str = "no arithmetic"
     limits: str = ""
+    reals: bool = False
 
 
 _TWICE = "31-bit multipliers, rounded twice"
+_TABLE = "its own integers or floats; all 256 results are taken from the kernel itself"
 
 KERNELS: Mapping[str, Kernel] = MappingProxyType(
     {
@@ -68,13 +75,14 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             read=read_addition,
             becomes="Add",
             arithmetic=f"both inputs shifted left by 20; {_TWICE}, for each input and the sum",
-            limits="two tensors of one shape",
+            limits="two tensors of one shape; a number, or functions of one tensor, make a table",
+            reals=True,
         ),
         "AVERAGE_POOL_2D": Kernel(
             read=read_average,
             becomes="AvgPool2d",
             arithmetic="quotients of sums, ties away from zero",
-            limits="windows within the image",
+            limits="SAME or VALID; padding is not in the area",
         ),
         "MAX_POOL_2D": Kernel(
             read=read_maximum, becomes="MaxPool2d", limits="SAME or VALID, nothing fused"
@@ -83,47 +91,95 @@ KERNELS: Mapping[str, Kernel] = MappingProxyType(
             read=read_mean,
             becomes="AvgPool2d",
             arithmetic=f"{_TWICE}, divided by the number of pixels",
-            limits="over height and width",
+            limits="over height, width or both",
+        ),
+        "REDUCE_MAX": Kernel(
+            read=read_greatest, becomes="MaxPool2d", limits="over height, width or both"
         ),
         "QUANTIZE": Kernel(
-            read=read_requantization,
-            becomes="AvgPool2d of one pixel",
-            arithmetic=_TWICE,
-            limits="int8 to int8 images; at the input it is left to the host",
+            read=read_function,
+            becomes="Table",
+            arithmetic=_TABLE,
+            limits="another scale, or the end of a function; at the input, and behind the output "
+            "for other types than int8, it is left to the host",
         ),
+        "DEQUANTIZE": Kernel(
+            read=read_dequantizer,
+            becomes="part of a Table",
+            limits="functions of each value up to the next QUANTIZE; at the end it is left to the "
+            "host",
+            reals=True,
+        ),
+        **{
+            kind: Kernel(
+                read=read_function, becomes="Table", arithmetic=_TABLE, limits=limits, reals=True
+            )
+            for kind, limits in UNARY.items()
+        },
+        **{
+            kind: Kernel(
+                read=read_function,
+                becomes="Table",
+                arithmetic=_TABLE,
+                limits="of one tensor with one number, or of functions of one tensor",
+                reals=True,
+            )
+            for kind in ("DIV", "MAXIMUM", "MINIMUM", "MUL", "POW", "PRELU", "SUB")
+        },
         "PAD": Kernel(
             read=read_padding,
-            becomes="padding of the next convolution",
-            limits="rows and columns, right before a VALID convolution",
+            becomes="padding of the next convolution, else Pad2d",
+            limits="rows and columns",
         ),
+        "PADV2": Kernel(read=read_padding, becomes="Pad2d", limits="rows and columns, one number"),
         "CONCATENATION": Kernel(
             read=read_concatenation,
             becomes="Concat",
             limits="channels of images, or features of vectors; one scale",
         ),
-        "RESHAPE": Kernel(read=read_reshape, becomes="Flatten", limits="images to vectors"),
-        "SQUEEZE": Kernel(read=read_reshape, becomes="Flatten", limits="images to vectors"),
+        "SPLIT": Kernel(read=read_split, becomes="SelectChannels or Pad2d", limits="any axis"),
+        "SPLIT_V": Kernel(
+            read=read_split_sizes, becomes="SelectChannels or Pad2d", limits="any axis"
+        ),
+        "SLICE": Kernel(read=read_slice, becomes="SelectChannels, Pad2d", limits="any axes"),
+        "STRIDED_SLICE": Kernel(
+            read=read_strided_slice,
+            becomes="SelectChannels, Pad2d, MaxPool2d of one pixel",
+            limits="any axes and strides from 1; all axes are kept",
+        ),
+        "RESIZE_NEAREST_NEIGHBOR": Kernel(
+            read=read_nearest, becomes="Upsample", limits="by whole numbers"
+        ),
+        "DEPTH_TO_SPACE": Kernel(read=read_depth_to_space, becomes="DepthToSpace"),
+        "SPACE_TO_DEPTH": Kernel(read=read_space_to_depth, becomes="SpaceToDepth"),
+        **{
+            kind: Kernel(
+                read=read_reshape,
+                becomes="Flatten, or nothing",
+                limits="images to vectors; anything at the input; between shapes of one order",
+            )
+            for kind in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+        },
     }
 )
 """Operators that are read, by their names in the schema."""
+
+SHAPING = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
+"""Operators that change the shape only."""
 
 HOST_ENDS = ("SOFTMAX", "LOGISTIC", "LOG_SOFTMAX", "DEQUANTIZE")
 """Operators that are left to the host if they compute outputs and nothing else reads them."""
 
 REWRITES: Mapping[str, str] = MappingProxyType(
     {
-        "RELU": "fuse it into the convolution before, as the converter does without quantizers "
-        "between",
-        "RELU6": "fuse it into the convolution before",
-        "LEAKY_RELU": "use RELU",
-        "PRELU": "use RELU",
-        "HARD_SWISH": "use RELU6",
-        "TANH": "use RELU6",
-        "MUL": "multiply constants into the weights of the layer before",
-        "SUB": "fold the constant into a bias, or add",
+        **{
+            kind: "TFLite's reference kernels have none; use GELU, LEAKY_RELU or RELU"
+            for kind in ("CEIL", "ELU", "ROUND")
+        },
+        "MIRROR_PAD": "pad with zeros",
+        "RESIZE_BILINEAR": "use RESIZE_NEAREST_NEIGHBOR by whole numbers",
         "TRANSPOSE": "keep the order (N, H, W, C)",
         "TRANSPOSE_CONV": "use a convolution",
-        "RESIZE_NEAREST_NEIGHBOR": "use strides in the other direction",
         "SVDF": "use a depthwise convolution over time",
         "UNIDIRECTIONAL_SEQUENCE_LSTM": "recurrent layers are not supported",
     }

@@ -1,7 +1,7 @@
 """From the operators of a file to the layers of a network; all problems at once."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from systolith.network import INPUT, NetworkError
 from systolith.tflite.activation import Activation, Draft, act_type
@@ -9,7 +9,7 @@ from systolith.tflite.errors import TfliteError
 from systolith.tflite.graph import FileGraph, FileOperator
 from systolith.tflite.names import name_layer
 from systolith.tflite.operands import Call, network_shape
-from systolith.tflite.operators import HOST_ENDS, KERNELS, REWRITES
+from systolith.tflite.operators import HOST_ENDS, KERNELS, REWRITES, SHAPING
 
 __all__ = ["ReadGraph", "read_graph"]
 
@@ -50,13 +50,16 @@ def read_graph(graph: FileGraph) -> ReadGraph:
     draft = Draft()
     operators, outputs = _leave_ends(graph, draft)
     operators, first = _leave_start(graph, operators, draft)
+    operators, shaped = _shape_input(graph, operators, first)
     try:
         tensor = graph.tensors[first]
         act_type(tensor)
-        source = Activation(layer=INPUT, tensor=tensor, shape=network_shape(tensor))
+        shape = network_shape(graph.tensors[shaped])
+        source = Activation(layer=INPUT, tensor=tensor, shape=shape)
     except TfliteError as error:
         raise TfliteError(f"input: {problem}" for problem in error.problems) from None
     values, broken = {first: source}, set[int]()
+    values[shaped] = replace(source, tensor=graph.tensors[shaped])
     problems: list[str] = []
     for operator in operators:
         if broken & set(operator.inputs):
@@ -66,34 +69,42 @@ def read_graph(graph: FileGraph) -> ReadGraph:
                 problems += _name(graph, operator, [_unsupported(operator.kind)])
             continue
         try:
-            values[operator.outputs[0]] = _read(graph, operator, values, draft)
+            results = _read(graph, operator, values, draft)
+            values.update(zip(operator.outputs, results, strict=True))
         except NetworkError as error:
             problems += _name(graph, operator, error.problems)
             broken.update(operator.outputs)
     if not problems:
         problems += [
-            f"output '{graph.tensors[number].name}' is padded or constant: not supported"
+            f"output '{graph.tensors[number].name}' is constant or of real numbers: not supported"
             for number in outputs
-            if number not in values or any(values[number].padding)
+            if number not in values or values[number].reals
         ]
         problems += [
             f"output '{graph.tensors[number].name}' is the input itself; leave it out"
             for number in outputs
-            if number in values and values[number].layer == INPUT
+            if number in values and values[number].layer == INPUT and not values[number].reals
         ]
     if problems:
         raise TfliteError(problems)
+    ends = {number: draft.pad(values[number]) for number in outputs}
+    draft.drop_unread({x.layer for x in ends.values()})
+    kept = {INPUT, *(layer.name for layer in draft.layers)}
     return ReadGraph(
         source=source,
         draft=draft,
-        values=values,
-        outputs={number: values[number] for number in outputs},
+        values={
+            number: x
+            for number, x in {**values, **ends}.items()
+            if x.layer in kept and not x.reals and not any(x.padding)
+        },
+        outputs=ends,
     )
 
 
 def _read(
     graph: FileGraph, operator: FileOperator, values: dict[int, Activation], draft: Draft
-) -> Activation:
+) -> tuple[Activation, ...]:
     if operator.kind not in KERNELS:
         raise TfliteError([_unsupported(operator.kind)])
     output = graph.tensors[operator.outputs[0]]
@@ -104,8 +115,11 @@ def _read(
         [layer.name for layer in draft.layers],
     )
     call = Call(graph=graph, operator=operator, name=name, values=values, draft=draft)
-    act_type(output)
-    return KERNELS[operator.kind].read(call)
+    kernel = KERNELS[operator.kind]
+    if not kernel.reals:
+        act_type(output)
+    results = kernel.read(call)
+    return results if isinstance(results, tuple) else (results,)
 
 
 def _is_weighted(operator: FileOperator) -> bool:
@@ -133,7 +147,10 @@ def _leave_ends(graph: FileGraph, draft: Draft) -> tuple[list[FileOperator], lis
     for operator in reversed(graph.operators):
         read = {number for other in operators for number in other.inputs}
         result = operator.outputs[0]
-        if operator.kind not in HOST_ENDS or result not in outputs or result in read:
+        hosted = operator.kind in HOST_ENDS or (
+            operator.kind == "QUANTIZE" and graph.tensors[result].type != "INT8"
+        )
+        if not hosted or result not in outputs or result in read:
             continue
         source = operator.inputs[0]
         if source in outputs:
@@ -164,3 +181,17 @@ def _leave_start(
         f"'{graph.tensors[reader.outputs[0]].name}'"
     )
     return [operator for operator in operators if operator is not reader], reader.outputs[0]
+
+
+def _shape_input(
+    graph: FileGraph, operators: list[FileOperator], first: int
+) -> tuple[list[FileOperator], int]:
+    """Let the network's input have the shape that the only reader of the file's input gives it."""
+    readers = [operator for operator in operators if first in operator.inputs]
+    if len(readers) != 1 or readers[0].kind not in SHAPING or first in graph.outputs:
+        return operators, first
+    (reader,) = readers
+    if len(graph.tensors[reader.outputs[0]].shape) != 4:
+        return operators, first
+    rest = [operator for operator in operators if operator is not reader]
+    return rest, reader.outputs[0]

@@ -68,14 +68,15 @@ def run_kernels(
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    interpreter = Interpreter(
-        model_path=str(path),
-        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
-        experimental_preserve_all_tensors=bool(tensors),
-    )
     try:
+        interpreter = Interpreter(
+            model_path=str(path),
+            experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
+            experimental_preserve_all_tensors=bool(tensors),
+        )
         interpreter.allocate_tensors()
-    except RuntimeError as error:
+    # An operator that the interpreter does not know is a ValueError.
+    except (RuntimeError, ValueError) as error:
         raise TfliteError([f"TFLite itself refuses '{path}': {error}"]) from error
     (source,) = interpreter.get_input_details()
     wanted = tensors or tuple(output["index"] for output in interpreter.get_output_details())

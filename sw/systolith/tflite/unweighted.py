@@ -1,4 +1,6 @@
-"""Pools, means and additions."""
+"""Pools, means, maxima and additions."""
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -6,11 +8,12 @@ from systolith.network import Add, AvgPool2d, MaxPool2d, Padding, Requantize, Ro
 from systolith.tflite.activation import Activation
 from systolith.tflite.doubles import average_exactly
 from systolith.tflite.errors import TfliteError
+from systolith.tflite.functions import read_function, share_source
 from systolith.tflite.operands import Call
 from systolith.tflite.scales import activation_range, quantize_multiplier, requantize_as_tflite
 from systolith.tflite.weighted import SAME, same_padding
 
-__all__ = ["read_addition", "read_average", "read_maximum", "read_mean", "read_requantization"]
+__all__ = ["read_addition", "read_average", "read_greatest", "read_maximum", "read_mean"]
 
 LEFT_SHIFT = 20
 """Left shift of both inputs of ADD, for int8."""
@@ -18,6 +21,8 @@ LEFT_SHIFT = 20
 
 def read_addition(call: Call) -> Activation:
     """ADD: both inputs are scaled to half of the larger scale's unit and rounded, then added."""
+    if share_source(call) is not None:
+        return read_function(call)
     first, second = call.unpadded(0), call.unpadded(1)
     if first.shape != second.shape:
         raise TfliteError(
@@ -45,12 +50,11 @@ def read_addition(call: Call) -> Activation:
 
 
 def read_average(call: Call) -> Activation:
-    """AVERAGE_POOL_2D: sums are divided by the number of pixels, ties away from zero."""
+    """AVERAGE_POOL_2D: sums are divided by the number of pixels, ties away from zero.
+
+    Padding is not in the area: one multiplier divides by a multiple of all areas.
+    """
     source, kernel, stride, padding = _window(call)
-    if any(padding):
-        raise TfliteError(
-            ["averages over padding, which TFLite leaves out of the area; use VALID windows"]
-        )
     _same_scale(call, source)
     act = call.output_type
     clamp = activation_range(call.operator.options.FusedActivationFunction(), call.output, act)
@@ -59,10 +63,13 @@ def read_average(call: Call) -> Activation:
         input=source.layer,
         kernel_size=kernel,
         stride=stride,
-        requantize=average_exactly(kernel[0] * kernel[1], act, clamp),
+        padding=padding,
+        counted=(0, 0, 0, 0) if any(padding) else None,
+        requantize=Requantize(multiplier=np.array([1]), shift=np.array([0])),
         output=act,
     )
-    return call.append(layer, [source])
+    spec = average_exactly(layer.divisor(source.shape), act, clamp)
+    return call.append(replace(layer, requantize=spec), [source])
 
 
 def read_maximum(call: Call) -> Activation:
@@ -79,12 +86,9 @@ def read_maximum(call: Call) -> Activation:
 
 
 def read_mean(call: Call) -> Activation:
-    """MEAN over height and width: the number of pixels is part of the multiplier."""
-    source = call.image(0)
-    axes = call.tensor(1).values
-    if any(source.padding) or axes is None or {int(axis) % 4 for axis in axes.ravel()} != {1, 2}:
-        raise TfliteError(["averages other axes than height and width, 1 and 2: not supported"])
-    area = source.shape[1] * source.shape[2]
+    """MEAN over rows, columns or both: the number of pixels is part of the multiplier."""
+    source, kernel = _reduced(call)
+    area = kernel[0] * kernel[1]
     multiplier, shift = quantize_multiplier(source.scale / float(call.output.scale[0]))
     # The kernel doubles the multiplier as often as the area allows, then divides by the area.
     doublings = min(area.bit_length() - 1, 32, 62 - shift)
@@ -93,36 +97,58 @@ def read_mean(call: Call) -> Activation:
         shift=np.array([shift + doublings]),
         rounding=Rounding.TFLITE,
     )
+    whole = kernel == source.shape[1:]
     keeps = bool(call.operator.options.KeepDims())
-    name = call.name if keeps else f"{call.name}_mean"
-    pool = AvgPool2d(name=name, input=source.layer, requantize=spec, output=call.output_type)
-    call.draft.layers.append(pool)
-    mean = Activation(layer=name, tensor=call.output, shape=(source.shape[0], 1, 1))
-    return mean if keeps else call.draft.flatten(mean, call.name)
-
-
-def read_requantization(call: Call) -> Activation:
-    """QUANTIZE between int8 tensors: another scale and zero point."""
-    source = call.unpadded(0)
-    if len(source.shape) != 3:
-        raise TfliteError(["changes the scale of a vector; give both tensors one scale"])
-    scale = source.scale / float(call.output.scale[0])
     layer = AvgPool2d(
-        name=call.name,
+        name=call.name if keeps else f"{call.name}_mean",
         input=source.layer,
-        kernel_size=(1, 1),
-        requantize=requantize_as_tflite([scale], None),
+        requantize=spec,
         output=call.output_type,
+        kernel_size=None if whole else kernel,
     )
-    return call.append(layer, [source])
+    return _drop_axes(call, layer, source, keeps=keeps)
+
+
+def read_greatest(call: Call) -> Activation:
+    """REDUCE_MAX over rows, columns or both: a maximum pool of one window."""
+    source, kernel = _reduced(call)
+    _same_scale(call, source)
+    keeps = bool(call.operator.options.KeepDims())
+    layer = MaxPool2d(
+        name=call.name if keeps else f"{call.name}_max",
+        input=source.layer,
+        kernel_size=kernel,
+        stride=(1, 1),
+    )
+    return _drop_axes(call, layer, source, keeps=keeps)
+
+
+def _reduced(call: Call) -> tuple[Activation, tuple[int, int]]:
+    """Give an image and the window that an operator reduces to one pixel."""
+    source = call.draft.pad(call.image(0))
+    axes = {int(axis) % 4 for axis in call.constant(1).ravel()}
+    if not axes or not axes <= {1, 2}:
+        raise TfliteError(["reduces other axes than height and width, 1 and 2: not supported"])
+    _, height, width = source.shape
+    return source, (height if 1 in axes else 1, width if 2 in axes else 1)
+
+
+def _drop_axes(
+    call: Call, layer: AvgPool2d | MaxPool2d, source: Activation, *, keeps: bool
+) -> Activation:
+    """Add a layer whose result may lose the axes of one pixel."""
+    channels, height, width = layer.output_shape([source.shape])
+    if not keeps and (height, width) != (1, 1):
+        raise TfliteError(["drops one axis of an image; keep it (keepdims=True)"])
+    call.draft.layers.append(layer)
+    result = Activation(layer=layer.name, tensor=call.output, shape=(channels, height, width))
+    return result if keeps else call.draft.flatten(result, call.name)
 
 
 def _window(call: Call) -> tuple[Activation, tuple[int, int], tuple[int, int], Padding]:
-    source, options = call.image(0), call.operator.options
+    source, options = call.draft.pad(call.image(0)), call.operator.options
     kernel = options.FilterHeight(), options.FilterWidth()
     stride = options.StrideH(), options.StrideW()
-    if any(source.padding):
-        raise TfliteError(["pools a padded image; pad it right before a convolution"])
     padding: Padding = (0, 0, 0, 0)
     if options.Padding() == SAME:
         padding = same_padding(source.shape, kernel, stride)

@@ -37,10 +37,11 @@ def _convolve(call: Call, weight: IntArray, groups: int) -> Activation:
     dilation = options.DilationHFactor(), options.DilationWFactor()
     kernel = weight.shape[2], weight.shape[3]
     reach = tuple((size - 1) * by + 1 for size, by in zip(kernel, dilation, strict=True))
+    most = max(source.padding[:2]) >= reach[0] or max(source.padding[2:]) >= reach[1]
+    if options.Padding() == SAME or most:
+        source = call.draft.pad(source)
     padding = source.padding
     if options.Padding() == SAME:
-        if any(source.padding):
-            raise TfliteError(["pads an image that is padded already; use VALID behind PAD"])
         padding = same_padding(source.shape, (reach[0], reach[1]), stride)
     output, filters = call.output, len(weight)
     act, scales = call.output_type, _channel_scales(call, filters)
