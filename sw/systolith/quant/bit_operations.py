@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from systolith.prune import ChannelGroup, count_costs
+from systolith.quant.config import UnsupportedModelError
 from systolith.quant.recognition import FloatLayer, read_network
 from systolith.quant.recognition.operations import AddUp, AveragePool, Convolve, Multiply
 
@@ -77,6 +78,12 @@ def layer_operations(
     read = deepcopy(model).cpu() if on_gpu else model  # only names are used
     layers = {layer.name: layer for layer in read_network(read, images.cpu()).layers}
     cost = count_costs(model, images)
+    UnsupportedModelError.raise_if_any(
+        f"'{layer.name}': needs a module that is called once, to learn its width"
+        for layer in layers.values()
+        if isinstance(layer.operation, Convolve | Multiply)
+        and layer.qualified_name not in cost.layers
+    )
     return tuple(
         LayerOperations(
             name=layer.qualified_name,

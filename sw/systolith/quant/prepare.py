@@ -110,7 +110,7 @@ def prepare(
     network = _read_checked(model, images, config, masks)
     shared = share_steps(network.layers, _act_bits(network.layers, config))
     traced = shared.layers
-    for note in (*network.notes, *shared.notes):
+    for note in (*network.notes, *network.repeated, *shared.notes):
         warnings.warn(note, stacklevel=2)
     builder = _Builder(shared, config, masks)
     input_quantizer = ActQuantizer(
@@ -183,7 +183,7 @@ class _Builder:
                     activation=layer.activation,
                     weight_quantizer=self._weight_quantizer(layer, operation),
                     output=self._output(layer),
-                    mask=self._masks.get(f"{layer.qualified_name}.weight"),
+                    mask=self._masks.get(layer.weight),
                     pattern=self._pattern(layer),
                 )
             case AddUp():
@@ -234,12 +234,12 @@ class _Builder:
             activation=layer.activation,
             weight_quantizer=self._weight_quantizer(layer, operation),
             output=self._output(layer),
-            mask=self._masks.get(f"{layer.qualified_name}.weight"),
+            mask=self._masks.get(layer.weight),
             pattern=self._pattern(layer),
         )
 
     def _pattern(self, layer: FloatLayer) -> Pattern:
-        return self._masks.patterns.get(f"{layer.qualified_name}.weight", Pattern())
+        return self._masks.patterns.get(layer.weight, Pattern())
 
     def _output(self, layer: FloatLayer) -> ActQuantizer:
         owner = self._shared.owners[layer.name]
@@ -262,7 +262,8 @@ class _Builder:
 
 def _bits(layer: FloatLayer, config: QuantConfig) -> LayerBits:
     layers = config.layers
-    return layers.get(layer.qualified_name) or layers.get(layer.name) or LayerBits()
+    names = layer.qualified_name, layer.name, layer.module
+    return next((layers[name] for name in names if name in layers), LayerBits())
 
 
 def _act_bits(layers: list[FloatLayer], config: QuantConfig) -> dict[str, int]:
@@ -328,7 +329,7 @@ def _mask_problems(
     """Find masks of weights that do not exist, or have another shape."""
     unread = {f"{module}.weight" for module in modules}
     weights = {
-        f"{layer.qualified_name}.weight": layer.operation.module.weight
+        layer.weight: layer.operation.module.weight
         for layer in traced
         if isinstance(layer.operation, Convolve | Multiply)
     }

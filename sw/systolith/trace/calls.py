@@ -32,7 +32,8 @@ class Call:
     target : object
         The function, ``"Tensor."`` and a method's name, or a module's name.
     module : nn.Module, optional
-        The module that is called, as the forward pass used it.
+        The module that is called, as the forward pass used it; or one that computes what a function
+        computes with its weights.
     arguments : mapping of str to object
         By parameter, without defaults. What depends on the images is a node, the rest values.
     problems : tuple of str

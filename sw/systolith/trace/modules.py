@@ -3,17 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-__all__ = ["as_used", "is_leaf", "kind_of", "misfit", "of_function"]
+__all__ = ["as_used", "is_leaf", "kind_of", "misfit", "of_function", "of_weights"]
 
-_M = TypeVar("_M", nn.Conv2d, nn.Linear)
+_M = TypeVar("_M", nn.Conv2d, nn.Linear, nn.BatchNorm1d | nn.BatchNorm2d)
 _CONTAINERS = (
     *(nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.DataParallel),
     nn.parallel.DistributedDataParallel,
 )
+
+_PRODUCTS = (torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__)
 
 
 def kind_of(module: nn.Module) -> type[nn.Module]:
@@ -36,11 +39,12 @@ def as_used(module: nn.Module) -> nn.Module:
     if all(name in module._parameters for name in names):
         return module
     weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+    trained = any(parameter.requires_grad for parameter in module.parameters())
     if kind is nn.Conv2d and isinstance(module, nn.Conv2d) and weight is not None:
         settings = module.stride, module.padding, module.dilation, module.groups
-        return _conv(module, weight, bias, *settings, module.padding_mode)
+        return _conv(trained, weight, bias, *settings, module.padding_mode)
     if kind is nn.Linear and weight is not None:
-        return _linear(module, weight, bias)
+        return _linear(trained, weight, bias)
     return module
 
 
@@ -51,16 +55,51 @@ def of_function(
     kind = None if owner is None else kind_of(owner)
     if kind is None or owner is None or not args or not isinstance(args[0], Tensor):
         return None
-    if func is F.conv2d and issubclass(kind, nn.Conv2d):
-        names = ("weight", "bias", "stride", "padding", "dilation", "groups")
-        given = dict(zip(names, args[1:], strict=False)) | dict(kwargs)
+    trained = any(parameter.requires_grad for parameter in owner.parameters())
+    for base, function in ((nn.Conv2d, F.conv2d), (nn.Linear, F.linear)):
+        if func is function and issubclass(kind, base):
+            return _with_weights(func, args, kwargs, trained)
+    return None
+
+
+def of_weights(
+    model: nn.Module, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> nn.Module | None:
+    """Return the plain module for a function that is called with weights.
+
+    Weights that are computed are trained like parameters; buffers of the model are not.
+    """
+    given = [*args[1:], *(value for name, value in kwargs.items() if name != "input")]
+    tensors = [value for value in given if isinstance(value, Tensor)]
+    frozen = {buffer.data_ptr() for buffer in model.buffers()}
+    trained = any(
+        value.requires_grad
+        if isinstance(value, nn.Parameter)
+        else value.is_floating_point() and value.data_ptr() not in frozen
+        for value in tensors
+    )
+    return _with_weights(func, args, kwargs, trained)
+
+
+def _with_weights(
+    func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], trained: bool
+) -> nn.Module | None:
+    if func is F.conv2d:
+        names = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+        given = dict(zip(names, args, strict=False)) | dict(kwargs)
         stride, padding = given.get("stride", 1), given.get("padding", 0)
         dilation, groups = given.get("dilation", 1), given.get("groups", 1)
         settings = stride, padding, dilation, groups, "zeros"
-        return _conv(owner, given["weight"], given.get("bias"), *settings)
-    if func is F.linear and issubclass(kind, nn.Linear):
-        given = dict(zip(("weight", "bias"), args[1:], strict=False)) | dict(kwargs)
-        return _linear(owner, given["weight"], given.get("bias"))
+        return _conv(trained, given["weight"], given.get("bias"), *settings)
+    if func is F.linear:
+        given = dict(zip(("input", "weight", "bias"), args, strict=False)) | dict(kwargs)
+        return _linear(trained, given["weight"], given.get("bias"))
+    if func is F.batch_norm:
+        names = ("input", "running_mean", "running_var", "weight", "bias", "training")
+        given = dict(zip((*names, "momentum", "eps"), args, strict=False)) | dict(kwargs)
+        return None if given.get("training") else _batch_norm(trained, given)
+    if func in _PRODUCTS and len(args) == 2 and args[0].ndim == args[1].ndim == 2:
+        return _linear(trained, args[1].t(), None)
     return None
 
 
@@ -74,7 +113,7 @@ def misfit(module: nn.Module, given: Tensor, before: str) -> str:
 
 
 def _conv(
-    owner: nn.Module,
+    trained: bool,
     weight: Tensor,
     bias: Tensor | None,
     stride: Any,
@@ -95,16 +134,26 @@ def _conv(
         padding_mode=padding_mode,
         device="meta",
     )
-    return _take_(conv, owner, weight, bias)
+    return _take_(conv, trained, weight, bias)
 
 
-def _linear(owner: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Linear:
+def _linear(trained: bool, weight: Tensor, bias: Tensor | None) -> nn.Linear:
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    return _take_(linear, owner, weight, bias)
+    return _take_(linear, trained, weight, bias)
 
 
-def _take_(module: _M, owner: nn.Module, weight: Tensor, bias: Tensor | None) -> _M:
-    trained = any(parameter.requires_grad for parameter in owner.parameters())
+def _batch_norm(trained: bool, given: Mapping[str, Any]) -> nn.Module | None:
+    mean, variance, weight = given["running_mean"], given["running_var"], given.get("weight")
+    bias = given.get("bias")
+    if mean is None or variance is None or (weight is None) != (bias is None):
+        return None
+    kind = nn.BatchNorm2d if given["input"].ndim > 2 else nn.BatchNorm1d
+    norm = kind(len(mean), eps=given.get("eps", 1e-5), affine=weight is not None)
+    norm.running_mean, norm.running_var = mean.detach().clone(), variance.detach().clone()
+    return norm.eval() if weight is None else _take_(norm, trained, weight, bias)
+
+
+def _take_(module: _M, trained: bool, weight: Tensor, bias: Tensor | None) -> _M:
     module.weight = nn.Parameter(weight.detach().clone(), requires_grad=trained)
     if bias is not None:
         module.bias = nn.Parameter(bias.detach().clone(), requires_grad=trained)

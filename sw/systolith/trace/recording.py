@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 
 from systolith.trace.aliases import AliasMap, changed_through_a_view
 from systolith.trace.calls import qualified_name, title
-from systolith.trace.modules import as_used, is_leaf, kind_of, misfit, of_function
+from systolith.trace.modules import as_used, is_leaf, kind_of, misfit, of_function, of_weights
 from systolith.trace.running import as_written, evaluating, first_images, model_problems
 
 __all__ = ["Recording", "record"]
@@ -59,7 +59,8 @@ class Recording:
         One node per call of a module of ``torch.nn``, or of a function or method outside of these.
         In-place operations make new values, which all later calls read. Arguments that do not
         depend on the images are values: numbers, shapes, tensors. The node of a module has it in
-        ``meta["module"]``, with the weights of this forward pass.
+        ``meta["module"]``, with the weights of this forward pass, and so has the node of a function
+        that is called with weights.
     values : dict of fx.Node to Tensor
         Result of each node.
     output : fx.Node or None
@@ -217,13 +218,16 @@ class _Recorder(TorchFunctionMode):
             return self._call("call_module", name, args[:1], {}, run, module, kind)
         path = str(resolve_name(func) or "").split(".")
         name = str(getattr(func, "__name__", func))
+        module = None
+        if not self._knows_any((args[1:], {k: v for k, v in kwargs.items() if k != "input"})):
+            module = of_weights(self.model, func, args, kwargs)
         if "Tensor" not in path[:-1]:
-            return self._call("call_function", func, args, kwargs, run)
+            return self._call("call_function", func, args, kwargs, run, module)
         if name in _OPERATORS:
-            return self._call("call_function", _OPERATORS[name], args, kwargs, run)
+            return self._call("call_function", _OPERATORS[name], args, kwargs, run, module)
         if name in ("__get__", "__set__"):
             name = path[-2] if name == "__get__" else f"{path[-2]}.__set__"
-        return self._call("call_method", name, args, kwargs, run)
+        return self._call("call_method", name, args, kwargs, run, module)
 
     def _call(
         self,

@@ -299,9 +299,7 @@ def test_modules_without_weights_may_be_called_again() -> None:
 
 def test_one_module_under_two_names_is_called_twice() -> None:
     conv = nn.Conv2d(3, 3, 1)
-    assert problems_of(nn.Sequential(conv, nn.ReLU(), conv)) == [
-        (
-            "'0' (Conv2d): needs to be called once, as each call is a layer of its own in "
-            "hardware, got 2 calls"
-        )
-    ]
+    model = nn.Sequential(conv, nn.ReLU(), conv)
+    with pytest.warns(UserWarning, match=r"^'0' \(Conv2d\) is called 2 times: each call"):
+        layers = assert_computes_the_same(model)
+    assert [layer.qualified_name for layer in layers] == ["0", "layer_0_1"]

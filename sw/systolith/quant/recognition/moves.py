@@ -69,7 +69,9 @@ class MovedValues:
             own = self.places.get(first)
             own = torch.arange(total).reshape(shape) if own is None else own
             offsets = total * torch.arange(images).reshape(-1, *[1] * own.ndim)
-            moved = run_node(node, {first: own + offsets}.__getitem__, images)
+            # In order in memory, as `contiguous` leaves it: a view gives what it gives of values.
+            batch = (own + offsets).contiguous()
+            moved = run_node(node, {first: batch}.__getitem__, images)
         if not isinstance(moved, Tensor):
             self.parts[node] = list(moved)
             return True

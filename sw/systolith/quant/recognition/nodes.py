@@ -20,7 +20,7 @@ __all__ = [
     "shape_misfits",
 ]
 
-_OWNERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d)
+_OWNERS = (nn.Conv2d, nn.Linear)
 
 
 def inputs_of(node: fx.Node) -> list[fx.Node]:
@@ -42,14 +42,14 @@ def shape_misfits(node: fx.Node, operation: Operation, shapes: list[Shape]) -> I
 
 
 def repeated_calls(nodes: list[fx.Node]) -> Iterator[str]:
-    """Find modules with weights that are called more than once."""
+    """Name modules with weights that are called more than once."""
     calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
     modules = {str(node.target): node.meta["module"] for node in nodes if node.op == "call_module"}
     for target, count in calls.items():
         if count > 1 and isinstance(modules[target], _OWNERS):
             yield (
-                f"'{target}' ({kind_of(modules[target]).__name__}): needs to be called once, as "
-                f"each call is a layer of its own in hardware, got {count} calls"
+                f"'{target}' ({kind_of(modules[target]).__name__}) is called {count} times: each "
+                "call is a layer of its own, with weights of its own from now on"
             )
 
 

@@ -267,7 +267,8 @@ class FloatLayer:
     name : str
         Readable and unique.
     qualified_name : str
-        Name of the module, such as ``"layer1.0.conv1"``, or readable name of the function call.
+        Name of the module, such as ``"layer1.0.conv1"``, in its first call; otherwise readable name
+        of the call.
     operation : Operation
         One that computes, or moves values: none that is folded or fused.
     inputs : tuple of str
@@ -281,6 +282,8 @@ class FloatLayer:
         because an activation has moved.
     title : str
         Name and kind of the recorded call, for messages.
+    module : str
+        Name of the module that is called, also in later calls; empty for functions.
     """
 
     name: str
@@ -291,6 +294,12 @@ class FloatLayer:
     activation: Activation = Activation.NONE
     reference: str = ""
     title: str = ""
+    module: str = ""
+
+    @property
+    def weight(self) -> str:
+        """Name of the weight in the model."""
+        return f"{self.module or self.qualified_name}.weight"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,12 +316,15 @@ class FloatNetwork:
         Name of the recorded node with the last layer's value.
     fixed_shape : bool
         Whether layers may depend on height and width of the images.
+    repeated : tuple of str
+        Modules whose weights become those of several layers.
     """
 
     layers: list[FloatLayer]
     notes: tuple[str, ...]
     output: str
     fixed_shape: bool
+    repeated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,6 @@ class Reader(Carrying):
         """Make layers of all nodes, and collect all problems."""
         recording = self.recording
         nodes = list(recording.graph.nodes)
-        self.problems += repeated_calls(nodes)
         for node in nodes:
             if node.op == "placeholder":
                 self.sources[node] = INPUT
@@ -103,6 +102,7 @@ class Reader(Carrying):
                 notes=notes,
                 output=output.name,
                 fixed_shape=recording.reads_sizes or self.fixed_shape,
+                repeated=tuple(repeated_calls(nodes)),
             )
         return Reading(
             layers=layers,
@@ -195,13 +195,17 @@ class Reader(Carrying):
         self, node: fx.Node, name: str, operation: Operation, inputs: tuple[str, ...]
     ) -> None:
         """Make a layer that computes a node's value."""
+        qualified = qualified_name(node)
+        if any(layer.qualified_name == qualified for layer in self.layers.values()):
+            qualified = name
         self.layers[name] = FloatLayer(
             name=name,
-            qualified_name=qualified_name(node),
+            qualified_name=qualified,
             operation=operation,
             inputs=inputs,
             reference=node.name,
             title=title(node),
+            module=str(node.target) if node.op == "call_module" else "",
         )
         self.sources[node] = name
         shape = self.shape_of(node)

@@ -49,7 +49,7 @@ SUPPORTED = (
     "slices and shuffles of channels, PixelShuffle, Dropout and Identity"
 )
 RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
-MODULES_ONLY = "call it through its module, such as nn.Conv2d, which owns the weights"
+CONSTANT_WEIGHTS = "needs weights that do not depend on the images"
 TWO_ACTIVATIONS = "needs two functions of one tensor, as in x * sigmoid(x); or add them"
 _ZEROS_AND_ONES = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
 SLICE = (
@@ -115,7 +115,7 @@ def depends_on_size(call: Call, operation: Operation | None) -> bool:
 def _convolution(call: Call) -> Recognized:
     module, problems = call.module, []
     if not isinstance(module, nn.Conv2d):
-        return None, [MODULES_ONLY]
+        return None, [CONSTANT_WEIGHTS]
     if module.padding_mode != "zeros":
         problems.append(f"needs padding_mode 'zeros', got '{module.padding_mode}'")
     convolution = Convolve(module, convolution_padding(module))
@@ -125,14 +125,14 @@ def _convolution(call: Call) -> Recognized:
 
 def _linear(call: Call) -> Recognized:
     if not isinstance(call.module, nn.Linear):
-        return None, [MODULES_ONLY]
+        return None, [CONSTANT_WEIGHTS]
     return Multiply(call.module), []
 
 
 def _batch_norm(call: Call) -> Recognized:
     module, problems = call.module, []
     if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        return None, [MODULES_ONLY]
+        return None, [CONSTANT_WEIGHTS]
     if module.running_mean is None:
         problems.append("needs running statistics, tracks none")
     if len(call.input) not in (2, 4):
@@ -321,7 +321,7 @@ def _scale(
 def _spread(value: float | Tensor, shape: Shape) -> Tensor | None:
     """Expand a constant to one image's shape; None if it differs between images."""
     tensor = torch.as_tensor(value).detach().double().cpu()
-    if tensor.ndim == len(shape) and len(tensor) != 1:
+    if not shape or (tensor.ndim == len(shape) and len(tensor) != 1):
         return None
     if tensor.ndim == len(shape):
         tensor = tensor[0]

@@ -59,6 +59,12 @@ REST = TakeChannels((4, 5, 6, 7))
         (nn.ChannelShuffle(2), [SHUFFLE]),
         (lambda x: F.channel_shuffle(x, 2), [SHUFFLE]),
         (lambda x: shuffle(shuffle(x, 2), 4), []),
+        (
+            lambda x: (
+                x.view(len(x), 2, 4, 6, 6).transpose(1, 2).contiguous().view(len(x), -1, 6, 6)
+            ),
+            [SHUFFLE],
+        ),
         (lambda x: x.reshape(len(x), 2, 4, 6, 6).swapaxes(1, 2).flatten(1, 2), [SHUFFLE]),
         (
             lambda x: x.permute(0, 2, 3, 1).flip(3).permute(0, 3, 1, 2),

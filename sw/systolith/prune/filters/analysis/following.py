@@ -84,7 +84,7 @@ class _Follower:
     def _call(self, node: fx.Node) -> tuple[ChannelEffect, Labels]:
         call = read_call(node, self.recording.values)
         outcome = None
-        if call.module is None or self._is_plain(call):
+        if call.module is None or (node.op == "call_module" and self._is_plain(call)):
             outcome = follow_call(
                 CallInContext(
                     call=call,
