@@ -14,7 +14,7 @@ FUNCTIONS: Mapping[str, Function] = {
     **{
         kind.__name__: kind()
         for kind in (nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Tanh, nn.ELU, nn.GELU, nn.Softplus)
-        + (nn.LeakyReLU, nn.PReLU, nn.Mish, nn.SELU, nn.CELU, nn.Hardtanh, nn.Softsign)
+        + (nn.Mish, nn.SELU, nn.CELU, nn.Hardtanh, nn.Softsign)
         + (nn.LogSigmoid, nn.Hardshrink, nn.Softshrink, nn.Tanhshrink)
     },
     "sigmoid": lambda x: x.sigmoid() * 1.5,
@@ -24,7 +24,6 @@ FUNCTIONS: Mapping[str, Function] = {
     "hardswish of relu6": lambda x: x * F.relu6(x + 3) / 6,
     "gelu of erf": lambda x: 0.5 * x * (1 + torch.erf(x / 2**0.5)),
     "mish of softplus": lambda x: x * torch.tanh(F.softplus(x)),
-    "prelu": lambda x: F.prelu(x, torch.full((1,), 0.3)),
     "clip": lambda x: x.clamp(-0.5, 0.25),
     "polynomial": lambda x: x**2 + 0.5 * x - 0.1,
     "difference": lambda x: 1 - torch.exp(-x.abs()),

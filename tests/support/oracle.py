@@ -35,7 +35,8 @@ Image = list[list[list[int]]]
 
 def requantize_one(acc: int, spec: Requantize, channel: int, output: ActType) -> int:
     """Requantize one accumulator with rationals."""
-    multiplier = int(spec.multiplier[channel % len(spec.multiplier)])
+    factors = spec.negative if acc < 0 and spec.negative is not None else spec.multiplier
+    multiplier = int(factors[channel % len(factors)])
     shift = int(spec.shift[channel % len(spec.shift)])
     offset = 0 if spec.offset is None else int(spec.offset[channel % len(spec.offset)])
     y = shift_one(acc * multiplier + offset, shift, spec.rounding) + output.zero_point

@@ -88,10 +88,13 @@ def requantizes(draw: st.DrawFn, channels: int, output: ActType) -> Requantize:
     clamps = st.tuples(*[st.integers(output.low, output.high)] * 2).map(
         lambda pair: (min(pair), max(pair))
     )
+    kind = draw(st.sampled_from(["plain", "offset", "slopes"]))
+    lowest = draw(st.sampled_from([-65535, 0]))
     return Requantize(
         multiplier=per_channel(draw, channels, 0, 65535, fixed=1 if power else None),
         shift=per_channel(draw, channels, 0, most_shift),
-        offset=draw(st.none() | offsets(channels)),
+        offset=draw(offsets(channels)) if kind == "offset" else None,
+        negative=per_channel(draw, channels, lowest, 65535) if kind == "slopes" else None,
         rounding=draw(st.sampled_from(Rounding)),
         overflow=draw(st.sampled_from(Overflow)),
         clamp=draw(st.none() | clamps),

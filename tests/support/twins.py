@@ -76,7 +76,12 @@ def _requantize(rng: np.random.Generator, spec: Requantize) -> Requantize:
     spec = replace(spec, shift=shift, offset=offset)
     if not scale_bits(spec):
         return spec
-    return replace(spec, multiplier=rng.integers(2, 1 << 16, spec.multiplier.shape))
+    multiplier, negative = rng.integers(2, 1 << 16, spec.multiplier.shape), None
+    if spec.negative is not None and rng.random() < 0.8:
+        negative = rng.integers(-(1 << 16) + 1, 1 << 16, spec.negative.shape)
+    return replace(
+        spec, multiplier=multiplier, negative=spec.negative if negative is None else negative
+    )
 
 
 def disguise(broken: IntegerNetwork, plan: NetworkPlan, folder: Path) -> Design:

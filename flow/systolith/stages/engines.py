@@ -15,7 +15,6 @@ from systolith.network import (
     IntegerNetwork,
     Layer,
     Linear,
-    Requantize,
 )
 from systolith.plan import (
     SPEED_FACTORS,
@@ -171,20 +170,22 @@ def _narrow_layer(layer: Layer) -> Layer:
     if not isinstance(layer, Add | AvgPool2d | Conv2d | Linear):
         return layer
     spec = layer.requantize
-    surplus = _surplus(spec.multiplier, spec.shift)
+    widest = spec.multiplier
+    if spec.negative is not None:
+        widest = np.maximum(widest, np.abs(spec.negative))
+    surplus = _surplus(widest, spec.shift)
     if not surplus.any():
         return layer
     shift = np.broadcast_to(spec.shift, surplus.shape) - surplus
     offset = None if spec.offset is None else spec.offset >> surplus
     return replace(
         layer,
-        requantize=Requantize(
+        requantize=replace(
+            spec,
             multiplier=spec.multiplier >> surplus,
             shift=shift,
             offset=offset,
-            rounding=spec.rounding,
-            overflow=spec.overflow,
-            clamp=spec.clamp,
+            negative=None if spec.negative is None else spec.negative >> surplus,
         ),
     )
 

@@ -155,7 +155,9 @@ def _fixed(value: Any) -> Any:
     match value:
         case Requantize():
             power_of_two = "multiplier" if scale_bits(value) else "power of two"
-            return power_of_two, value.rounding.name, value.overflow.name, value.clamp
+            sloped = value.negative is not None
+            factor = "multipliers by sign" if sloped else power_of_two
+            return factor, value.rounding.name, value.overflow.name, value.clamp
         case Pattern():
             taps = value.taps
             return value.select, taps.stride if isinstance(taps, Strided) else taps

@@ -28,6 +28,7 @@ from systolith.plan.engines.requantizer_widths import (
     addends,
     offset_bits,
     scale_bits,
+    signed_factor,
     trailing_zeros,
     zeros_at_end,
 )
@@ -119,6 +120,7 @@ __all__ = [
     "row_taps",
     "scale_bits",
     "signal_name",
+    "signed_factor",
     "sketch_design",
     "source_of",
     "trailing_zeros",

@@ -188,6 +188,8 @@ class Case:
                     yield "wide multipliers"
                 if isinstance(layer, Add) and layer.shifts is not None:
                     yield "rounded inputs"
+                if layer.requantize.negative is not None:
+                    yield "slopes"
                 if layer.requantize.offset is not None:
                     yield "offsets"
                     if not scale_bits(layer.requantize):

@@ -354,7 +354,16 @@ def _draw_requantize(choices: Choices, channels: int, output: ActType, bits: int
         rounding=choices.one_of(ONE_SHIFT),
         overflow=choices.one_of(list(Overflow)),
         clamp=_draw_clamp(choices, output) if choices.chance(40) else None,
+        negative=_draw_slopes(choices, channels, most_multiplier) if offset is None else None,
     )
+
+
+def _draw_slopes(choices: Choices, channels: int, most: int) -> IntArray | None:
+    """Draw multipliers of negative sums, sometimes with a sign; mostly none."""
+    if not choices.chance(25):
+        return None
+    low = -most if choices.chance(50) else 0
+    return choices.generator().integers(low, most + 1, channels if choices.chance(60) else 1)
 
 
 def _draw_clamp(choices: Choices, output: ActType) -> tuple[int, int]:

@@ -54,8 +54,12 @@ def _draw_layer(choices: Choices, network: IntegerNetwork, layer: Requantized) -
     channels = len(layer.requantize.multiplier)
     multiplier = _draw_mantissas(choices, channels)
     shifts = np.minimum(shift + choices.generator().integers(0, 3, channels), MOST_SHIFT)
+    negative = layer.requantize.negative
+    if negative is not None:
+        negative = _draw_mantissas(choices, negative.size) * np.where(negative < 0, -1, 1)
     spec = replace(
         layer.requantize,
+        negative=negative,
         multiplier=multiplier,
         shift=shifts if choices.chance(50) else shifts[:1],
         offset=None if choices.chance(80) else layer.requantize.offset,

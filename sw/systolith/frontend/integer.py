@@ -259,4 +259,5 @@ def _requantizer(scaling: Scaling) -> IntegerRequantizer:
         scaling.output,
         scaling.clamp,
         offset=scaling.offset,
+        negative=scaling.fixed_point.negative,
     )

@@ -197,11 +197,13 @@ def _lower_layer(model: QuantizedModel, wiring: Wiring, input_shape: Shape) -> L
 
 
 def _requantize(scaling: Scaling) -> Requantize:
+    negative = scaling.fixed_point.negative
     return Requantize(
         multiplier=_array(scaling.fixed_point.multiplier),
         shift=np.array([scaling.fixed_point.shift]),
         clamp=scaling.clamp,
         offset=None if scaling.offset is None else _array(scaling.offset),
+        negative=None if negative is None else _array(negative),
     )
 
 

@@ -140,6 +140,7 @@ def _requantizer(spec: Requantize, output: ActType) -> IntegerRequantizer:
         spec.rounding,
         spec.overflow,
         None if spec.offset is None else _tensor(spec.offset),
+        None if spec.negative is None else _tensor(spec.negative),
     )
 
 

@@ -58,11 +58,14 @@ class IntegerRequantizer(nn.Module):
         As in :class:`systolith.network.Requantize`.
     offset : Tensor of int64, shape (channels,) or (1,), optional
         Added to the product.
+    negative : Tensor of int64, shape (channels,) or (1,), optional
+        Multipliers of negative accumulators.
     """
 
     multiplier: Tensor
     shift: Tensor
     offset: Tensor | None
+    negative: Tensor | None
 
     def __init__(
         self,
@@ -73,8 +76,10 @@ class IntegerRequantizer(nn.Module):
         rounding: Rounding = Rounding.HALF_UP,
         overflow: Overflow = Overflow.SATURATE,
         offset: Tensor | None = None,
+        negative: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.register_buffer("negative", None if negative is None else negative.to(torch.int64))
         self.register_buffer("multiplier", multiplier.to(torch.int64))
         self.register_buffer("shift", shift.to(torch.int64))
         self.register_buffer("offset", None if offset is None else offset.to(torch.int64))
@@ -88,6 +93,8 @@ class IntegerRequantizer(nn.Module):
         channels = (-1, *[1] * (acc.ndim - 2))
         # At most 63 bits, and 64 with an offset.
         product = acc * self.multiplier.reshape(channels)
+        if self.negative is not None:
+            product = torch.where(acc < 0, acc * self.negative.reshape(channels), product)
         if self.offset is not None:
             product = product + self.offset.reshape(channels)
         shift = self.shift.reshape(channels)

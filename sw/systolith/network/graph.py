@@ -173,7 +173,7 @@ def layer_problems(layer: Layer, inputs: Sequence[Tensor]) -> list[str]:
     bits = signed_bits(*layer.accumulator_range(inputs))
     if bits > MAX_ACCUMULATOR_BITS:
         return [f"needs a {bits}-bit accumulator; at most {MAX_ACCUMULATOR_BITS} are supported"]
-    multiplier_bits = int(layer.requantize.multiplier.max()).bit_length()
+    multiplier_bits = layer.requantize.most_multiplier.bit_length()
     if bits + multiplier_bits > MAX_PRODUCT_BITS:
         given = f"a {bits}-bit accumulator and requantizes with {multiplier_bits}-bit multipliers"
         return [f"needs {given}; together at most {MAX_PRODUCT_BITS} bits are supported"]

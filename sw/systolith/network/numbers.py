@@ -148,6 +148,9 @@ class Requantize:
     ``t = (acc * multiplier + offset + 2**30) >> 31``, then
     ``(t + 2**(shift-32) - (t < 0)) >> (shift-31)`` in place of the scaled value.
 
+    With `negative`, accumulators below 0 are multiplied with those numbers instead: a LeakyReLU, or
+    a PReLU with a slope for each channel, without a second rounding.
+
     A layer's bias is a whole number of accumulator steps. A constant between two steps, such as the
     shift of a batch norm, is an offset, in units of ``2**-shift`` of an output unit.
 
@@ -163,6 +166,9 @@ class Requantize:
         See the enumerations.
     clamp : pair of int, optional
         Lower and upper bound in output integers; ReLU is ``(zero_point, high)``. None for no clamp.
+    negative : array of int, shape (channels,) or (1,), optional
+        Multipliers of negative accumulators: slope times multiplier, at most 31 bits and a sign.
+        None for those of all accumulators. An offset is not supported beside them.
 
     Raises
     ------
@@ -182,16 +188,18 @@ class Requantize:
     rounding: Rounding = Rounding.HALF_UP
     overflow: Overflow = Overflow.SATURATE
     clamp: tuple[int, int] | None = None
+    negative: IntArray | None = None
 
     def __post_init__(self) -> None:
         fields = Fields(self)
-        most_offset = (1 << (MAX_OFFSET_BITS - 1)) - 1
+        most, most_offset = (1 << MAX_MULTIPLIER_BITS) - 1, (1 << (MAX_OFFSET_BITS - 1)) - 1
         for field, low, high in (
-            ("multiplier", 0, (1 << MAX_MULTIPLIER_BITS) - 1),
+            ("multiplier", 0, most),
             ("shift", 0, MAX_SHIFT),
             ("offset", -most_offset - 1, most_offset),
+            ("negative", -most, most),
         ):
-            if field == "offset" and self.offset is None:
+            if field in ("offset", "negative") and getattr(self, field) is None:
                 continue
             if fields.int_array(field, f"requantize {field}"):
                 fields.problems += _range_problems(field, getattr(self, field), low, high)
@@ -199,16 +207,24 @@ class Requantize:
         fields.instance("overflow", Overflow)
         if self.clamp is not None and fields.integers("clamp", 2) and self.clamp[0] > self.clamp[1]:
             fields.problems.append(f"requantize clamp must be (low, high), got {self.clamp}")
+        if self.negative is not None and self.offset is not None:
+            fields.problems.append("requantize takes no offset beside negative, got both")
         fields.finish()
 
     @property
     def power_of_two(self) -> bool:
         """Whether every multiplier is 1, so that a shift is enough."""
-        return bool((self.multiplier == 1).all())
+        return self.negative is None and bool((self.multiplier == 1).all())
+
+    @property
+    def most_multiplier(self) -> int:
+        """Greatest magnitude of any multiplier."""
+        factors = [self.multiplier] if self.negative is None else [self.multiplier, self.negative]
+        return max(int(np.abs(factor).max()) for factor in factors)
 
     def problems(self, channels: int, output: ActType) -> Iterator[str]:
         """List what does not fit a layer of `channels` outputs of type `output`."""
-        for field in ("multiplier", "shift", "offset"):
+        for field in ("multiplier", "shift", "offset", "negative"):
             values = getattr(self, field)
             size = 1 if values is None else values.size
             if size not in (1, channels):

@@ -51,7 +51,10 @@ def requantize(acc: IntArray, spec: Requantize, output: ActType) -> IntArray:
     NetworkError.raise_if_any(spec.problems(acc.shape[1], output))
     channels = (1, -1) + (1,) * (acc.ndim - 2)
     shift = spec.shift.reshape(channels)
-    product = acc.astype(np.int64, copy=False) * spec.multiplier.reshape(channels)
+    factor = spec.multiplier.reshape(channels)
+    if spec.negative is not None:
+        factor = np.where(acc < 0, spec.negative.reshape(channels), factor)
+    product = acc.astype(np.int64, copy=False) * factor
     if spec.offset is not None:
         product = product + spec.offset.reshape(channels)
     y = shift_right(product, shift, spec.rounding) + output.zero_point

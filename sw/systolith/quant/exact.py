@@ -94,6 +94,8 @@ def _sums_exactly(x: Tensor, largest: float) -> bool:
 def _requantize(acc: Tensor, bias: Tensor | None, scaling: Scaling, bound: float) -> Tensor:
     """Scale, round half up, saturate and clamp accumulators of shape (N, channels, ...)."""
     fixed_point, output = scaling.fixed_point, scaling.output
+    if scaling.fixed_point.negative is not None:
+        return _requantize_sloped(acc, bias, scaling, bound)
     channels = (-1, *[1] * (acc.ndim - 2))
     half = 1 << fixed_point.shift >> 1
     multiplier = fixed_point.multiplier.to(acc.device)
@@ -120,6 +122,33 @@ def _requantize(acc: Tensor, bias: Tensor | None, scaling: Scaling, bound: float
     for some, target in zip(*chunks, strict=True):
         v = some.to(torch.float64, copy=True)
         target.copy_(v.mul_(scale).add_(added).floor_().clamp_(low, high))
+    return result
+
+
+def _requantize_sloped(acc: Tensor, bias: Tensor | None, scaling: Scaling, bound: float) -> Tensor:
+    """Requantize accumulators whose multiplier depends on their sign."""
+    fixed_point, output = scaling.fixed_point, scaling.output
+    assert fixed_point.negative is not None and scaling.offset is None
+    channels = (-1, *[1] * (acc.ndim - 2))
+    factors = [part.to(acc.device) for part in (fixed_point.multiplier, fixed_point.negative)]
+    half = 1 << fixed_point.shift >> 1
+    if bias is None:
+        bias = torch.zeros_like(factors[0])
+    bias = bias.clamp(-LARGEST_BIAS, LARGEST_BIAS).to(acc.device)
+    most = (bound + float(bias.abs().max())) * max(float(part.abs().max()) for part in factors)
+    dtype = torch.float64 if most + half < FLOAT64_INTEGERS else torch.int64
+    positive, negative, bias = (part.to(dtype).reshape(channels) for part in (*factors, bias))
+    low, high = scaling.clamp or (output.low, output.high)
+    result = torch.empty_like(acc, dtype=torch.float32)
+    rows = max(CHUNK * len(acc) // max(acc.numel(), 1), 1)
+    for some, target in zip(torch.split(acc, rows), torch.split(result, rows), strict=True):
+        sums = some.to(dtype) + bias
+        products = sums * torch.where(sums < 0, negative, positive) + half
+        if dtype is torch.int64:
+            scaled = products >> fixed_point.shift
+        else:
+            scaled = (products * 2.0**-fixed_point.shift).floor_()
+        target.copy_(scaled.clamp_(max(low, output.low), min(high, output.high)))
     return result
 
 

@@ -14,7 +14,7 @@ MAX_SHIFT = 47
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FixedPoint:
-    """``scale = multiplier / 2**shift``.
+    """``scale = multiplier / 2**shift``, of values below 0 ``negative / 2**shift``.
 
     Parameters
     ----------
@@ -22,13 +22,16 @@ class FixedPoint:
         0..65535.
     shift : int
         0..47, the same for all channels, so that hardware needs no barrel shifter.
+    negative : Tensor of int64, shape (channels,), optional
+        -65535..65535; None for `multiplier`.
     """
 
     multiplier: Tensor
     shift: int
+    negative: Tensor | None = None
 
 
-def to_fixed_point(scale: Tensor) -> FixedPoint:
+def to_fixed_point(scale: Tensor, slope: Tensor | None = None) -> FixedPoint:
     """Write scales as multipliers with a common shift.
 
     The largest multiplier uses all of its 16 bits; then common factors of two are removed. A power
@@ -43,6 +46,8 @@ def to_fixed_point(scale: Tensor) -> FixedPoint:
     ----------
     scale : Tensor of float64, shape (channels,)
         Positive.
+    slope : Tensor of float64, shape (channels,) or (1,), optional
+        Scales of values below 0, as multiples of `scale`; of any sign.
 
     Returns
     -------
@@ -60,10 +65,19 @@ def to_fixed_point(scale: Tensor) -> FixedPoint:
     """
     if not bool(((scale > 0) & scale.isfinite()).all()):
         raise ValueError(f"scales must be positive numbers, got {scale.tolist()}")
-    scale = scale.double().clamp_max(MAX_MULTIPLIER)
-    largest = float(scale.max())
+    scales = [scale.double()]
+    if slope is not None:
+        if not bool(slope.isfinite().all()):
+            raise ValueError(f"slopes must be finite, got {slope.tolist()}")
+        scales.append(scale.double() * slope.double())
+    scales = [part.clamp(-MAX_MULTIPLIER, MAX_MULTIPLIER) for part in scales]
+    largest = max(float(part.abs().max()) for part in scales)
     shift = min(floor(log2(MAX_MULTIPLIER / largest)), MAX_SHIFT)
-    multiplier = torch.floor(scale * 2.0**shift + 0.5).to(torch.int64)
-    while shift and not bool((multiplier & 1).any()):
-        multiplier, shift = multiplier >> 1, shift - 1
-    return FixedPoint(multiplier=multiplier, shift=shift)
+    multipliers = [torch.floor(part * 2.0**shift + 0.5).to(torch.int64) for part in scales]
+    while shift and not any(bool((part & 1).any()) for part in multipliers):
+        multipliers, shift = [part >> 1 for part in multipliers], shift - 1
+    return FixedPoint(
+        multiplier=multipliers[0],
+        shift=shift,
+        negative=multipliers[1] if slope is not None else None,
+    )

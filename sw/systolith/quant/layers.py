@@ -5,6 +5,7 @@ one. Other layers use that of their input.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import lcm
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from systolith.network import ActType, Padding
-from systolith.quant.fixed_point import FixedPoint
+from systolith.quant.fixed_point import FixedPoint, to_fixed_point
 from systolith.quant.quantizers import ActQuantizer
 from systolith.quant.requantizing import Activation, Requantizing, Scaling, make_ties_exact, pad
 from systolith.quant.weighted import QuantConv2d, QuantLinear
@@ -58,12 +59,20 @@ class QuantAdd(Requantizing):
         # Both multipliers are at least 1 before common factors of two are removed. Between steps so
         # far apart, the finer input is below a hundredth of the other's unit.
         steps = steps.clamp_min(float(steps.max()) * SMALLEST_RATIO)
-        scaling = self.scaling(steps)
+        scaling = self.scaling(steps, sloped=False)
         first, second = (max(int(m), 1) for m in scaling.fixed_point.multiplier)
-        shift_only = FixedPoint(multiplier=torch.ones(1).long(), shift=scaling.fixed_point.shift)
+        shift_only = self._sloped(scaling.fixed_point.shift)
         return (first, second), Scaling(
             fixed_point=shift_only, output=scaling.output, clamp=scaling.clamp
         )
+
+    def _sloped(self, shift: int) -> FixedPoint:
+        """Shift sums; with a slope, multiply by a power of two or by a share of it."""
+        if self.slope is None:
+            return FixedPoint(multiplier=torch.ones(1).long(), shift=shift)
+        slope = self.slope.detach().double()
+        sloped = to_fixed_point(slope.new_ones(1), slope)
+        return replace(sloped, shift=shift + sloped.shift)
 
 
 def count_areas(
@@ -106,6 +115,8 @@ class QuantAvgPool2d(Requantizing):
         Padding in the area of a window; None counts all of it.
     divisor : int, optional
         Divides the sums of all windows in place of their areas.
+    slope : Tensor, optional
+        As in :class:`QuantConv2d`.
     """
 
     def __init__(
@@ -118,8 +129,9 @@ class QuantAvgPool2d(Requantizing):
         output: ActQuantizer,
         counted: Padding | None = None,
         divisor: int | None = None,
+        slope: Tensor | None = None,
     ) -> None:
-        super().__init__(activation, output)
+        super().__init__(activation, output, slope)
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding

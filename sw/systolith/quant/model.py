@@ -338,7 +338,7 @@ def _calibrate(
     if isinstance(layer, QuantConv2d | QuantLinear):
         layer.weight_quantizer.calibrate_(layer.masked_weight())
     if isinstance(layer, Requantizing) and layer.output not in fixed:
-        layer.output.calibrate_(layer.activation(_accumulate(layer, values, steps)))
+        layer.output.calibrate_(layer.activate(_accumulate(layer, values, steps)))
     return _forward(layer, values, steps)
 
 

@@ -49,7 +49,6 @@ from systolith.quant.recognition.operations import (
     TakeChannels,
     ToVectors,
 )
-from systolith.quant.requantizing import Activation
 from systolith.quant.sharing import SharedSteps, ends_of, share_steps
 from systolith.quant.weighted import QuantConv2d, QuantLinear
 from systolith.trace import is_nonnegative
@@ -185,9 +184,10 @@ class _Builder:
                     output=self._output(layer),
                     mask=self._masks.get(layer.weight),
                     pattern=self._pattern(layer),
+                    slope=layer.slope,
                 )
             case AddUp():
-                return QuantAdd(layer.activation, self._output(layer))
+                return QuantAdd(layer.activation, self._output(layer), layer.slope)
             case AveragePool():
                 return QuantAvgPool2d(
                     kernel_size=operation.kernel_size,
@@ -197,6 +197,7 @@ class _Builder:
                     divisor=operation.divisor,
                     activation=layer.activation,
                     output=self._output(layer),
+                    slope=layer.slope,
                 )
             case MaxPool():
                 return QuantMaxPool2d(
@@ -236,6 +237,7 @@ class _Builder:
             output=self._output(layer),
             mask=self._masks.get(layer.weight),
             pattern=self._pattern(layer),
+            slope=layer.slope,
         )
 
     def _pattern(self, layer: FloatLayer) -> Pattern:
@@ -293,7 +295,7 @@ def _signs(shared: SharedSteps, input_signed: bool) -> dict[str, bool]:
 
 def _is_signed(layer: FloatLayer, signed: Mapping[str, bool]) -> bool:
     """Whether a layer alone gives negative values, given the signs of its inputs."""
-    if layer.activation is not Activation.NONE:
+    if layer.activation.rectifies:
         return False
     if isinstance(layer.operation, Convolve | Multiply):
         return True

@@ -24,9 +24,23 @@ class Activation(Enum):
     NONE = "none"
     RELU = "relu"
     RELU6 = "relu6"
+    SLOPED = "sloped"
+    """LeakyReLU or PReLU: negative values are multiplied by a slope."""
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply it to a tensor of any shape."""
+    @property
+    def rectifies(self) -> bool:
+        """Whether no result is negative."""
+        return self in (Activation.RELU, Activation.RELU6)
+
+    def __call__(self, x: Tensor, slope: Tensor | None = None) -> Tensor:
+        """Apply it to a tensor of shape (N, channels, ...).
+
+        Parameters
+        ----------
+        x : Tensor
+        slope : Tensor, shape (channels,) or (1,)
+            Of :attr:`SLOPED` only.
+        """
         match self:
             case Activation.NONE:
                 return x
@@ -34,6 +48,9 @@ class Activation(Enum):
                 return F.relu(x)
             case Activation.RELU6:
                 return F.relu6(x)
+            case Activation.SLOPED:
+                assert slope is not None
+                return F.prelu(x, slope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,10 +70,19 @@ class Scaling:
 class Requantizing(nn.Module):
     """Base of layers with an accumulator: an activation and an output quantizer."""
 
-    def __init__(self, activation: Activation, output: ActQuantizer) -> None:
+    slope: Tensor | None
+
+    def __init__(
+        self, activation: Activation, output: ActQuantizer, slope: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.activation = activation
         self.output = output
+        own = None if slope is None else slope.detach().float().clone()
+        if own is not None and isinstance(slope, nn.Parameter):
+            self.slope = nn.Parameter(own, requires_grad=slope.requires_grad)
+        else:
+            self.register_buffer("slope", own)
 
     def finish(self, acc: Tensor) -> Tensor:
         """Apply activation and output quantizer."""
@@ -64,12 +90,20 @@ class Requantizing(nn.Module):
         if self.activation is Activation.RELU and not self.output.act_type.signed:
             quantized = self.output(acc, rectify=True)
         else:
-            quantized = self.output(self.activation(acc))
+            quantized = self.output(self.activate(acc))
         return quantized
 
-    def scaling(self, acc_step: Tensor) -> Scaling:
-        """Fixed-point form of accumulator steps, float64 of shape (channels,) or (1,)."""
+    def activate(self, acc: Tensor) -> Tensor:
+        """Apply the activation alone."""
+        return self.activation(acc, self.slope)
+
+    def scaling(self, acc_step: Tensor, *, sloped: bool = True) -> Scaling:
+        """Fixed-point form of accumulator steps, float64 of shape (channels,) or (1,).
+
+        Without `sloped`, the slope of negative values is left out.
+        """
         step = self.output.step.detach()
+        slope = self.slope.detach().double() if sloped and self.slope is not None else None
         clamp = None
         if self.activation is Activation.RELU and self.output.act_type.signed:
             clamp = (0, self.output.act_type.high)
@@ -77,7 +111,7 @@ class Requantizing(nn.Module):
             limit = quantize(step.new_tensor(RELU6_LIMIT), step, 0, self.output.act_type.high)
             clamp = (0, int(limit))
         return Scaling(
-            fixed_point=to_fixed_point(acc_step / step.double()),
+            fixed_point=to_fixed_point(acc_step / step.double(), slope),
             output=self.output.act_type,
             clamp=clamp,
         )
@@ -121,7 +155,11 @@ def make_ties_exact(
     most = pixels << (input_type.bits - input_type.signed)
     """Greatest magnitude of a sum over a window."""
     mantissa, exponent = frexp(ratio)
-    if mantissa != 0.5 or pixels * (1 << input_type.bits) >= 1 << 15:
+    if (
+        fixed_point.negative is not None
+        or mantissa != 0.5
+        or pixels * (1 << input_type.bits) >= 1 << 15
+    ):
         return scaling
     if exponent > 0 and divisor % (1 << exponent):
         return scaling  # q is odd: there are no ties

@@ -48,8 +48,9 @@ class _Weighted(Requantizing):
         output: ActQuantizer,
         mask: Tensor | None,
         pattern: Pattern | None,
+        slope: Tensor | None,
     ) -> None:
-        super().__init__(activation, output)
+        super().__init__(activation, output, slope)
         # What was frozen, such as the weights of a fixed shortcut, stays so.
         own, added = (tensor.detach().float().clone() for tensor in (weight, bias))
         self.weight = nn.Parameter(own, requires_grad=weight.requires_grad)
@@ -130,6 +131,8 @@ class QuantConv2d(_Weighted):
         Frozen; True keeps.
     pattern : Pattern, optional
         Pattern of the mask. Default: dense.
+    slope : Tensor, shape (channels,) or (1,), optional
+        Of negative values, with :attr:`Activation.SLOPED`; an ``nn.Parameter`` is trained.
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class QuantConv2d(_Weighted):
         output: ActQuantizer,
         mask: Tensor | None = None,
         pattern: Pattern | None = None,
+        slope: Tensor | None = None,
     ) -> None:
         super().__init__(
             conv.weight,
@@ -151,6 +155,7 @@ class QuantConv2d(_Weighted):
             output=output,
             mask=mask,
             pattern=pattern,
+            slope=slope,
         )
         self.stride = (conv.stride[0], conv.stride[1])
         self.padding = padding
@@ -178,6 +183,7 @@ class QuantLinear(_Weighted):
         output: ActQuantizer,
         mask: Tensor | None = None,
         pattern: Pattern | None = None,
+        slope: Tensor | None = None,
     ) -> None:
         super().__init__(
             linear.weight,
@@ -187,6 +193,7 @@ class QuantLinear(_Weighted):
             output=output,
             mask=mask,
             pattern=pattern,
+            slope=slope,
         )
 
     def apply_weights(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -85,6 +85,14 @@ def test_numpy_scalars_become_plain() -> None:
         ({"offset": [-(1 << 61) - 1]}, r"^requantize offset must lie in -230584300921369395"),
         ({"offset": [0.5]}, r"^requantize offset must be integers, got float64$"),
         ({"offset": 0}, r"^requantize offset must have shape \(channels,\) or \(1,\), got \(\)$"),
+        (
+            {"negative": [1 << 31]},
+            r"^requantize negative must lie in -2147483647\.\.2147483647, got",
+        ),
+        (
+            {"negative": [1], "offset": [1]},
+            r"^requantize takes no offset beside negative, got both$",
+        ),
         ({"shift": np.array([], dtype=int)}, r"^requantize shift must have shape .* got \(0,\)$"),
         ({"rounding": "half_up"}, r"^rounding must be Rounding, got 'half_up'$"),
         ({"overflow": None}, r"^overflow must be Overflow, got None$"),
@@ -121,6 +129,7 @@ def test_arrays_are_copied_and_read_only() -> None:
         ({"multiplier": [1, 1]}, 3, r"^requantize multiplier needs 1 or 3 values, got 2$"),
         ({"shift": [1, 1]}, 1, r"^requantize shift needs 1 value, got 2$"),
         ({"offset": [1, 1]}, 3, r"^requantize offset needs 1 or 3 values, got 2$"),
+        ({"negative": [1, 1]}, 3, r"^requantize negative needs 1 or 3 values, got 2$"),
         ({"clamp": (0, 128)}, 1, r"^requantize clamp must lie within -128\.\.127, got \(0, 128\)$"),
         ({"clamp": (-129, 0)}, 1, r"^requantize clamp must lie within -128\.\.127, got \(-129, 0"),
     ],
@@ -222,6 +231,14 @@ def test_an_offset_is_a_share_of_an_output_unit() -> None:
     acc = np.array([[-1, -1, 0, 0, 1, 1]])
     between = spec(4, 3, offset=[-1, 1] * 3)
     assert requantize(acc, between, INT8).tolist() == [[-1, 0, 0, 0, 0, 1]]
+
+
+def test_negative_accumulators_have_multipliers_of_their_own() -> None:
+    acc = np.array([[-8, -8, -8], [8, 8, 8], [0, 0, 0]])
+    fit = spec(4, 2, negative=[1, 0, -2])
+    output = ActType(bits=8, signed=True, zero_point=5)
+    assert requantize(acc, fit, output).tolist() == [[3, 5, 9], [13, 13, 13], [5, 5, 5]]
+    assert not spec(1, 2, negative=[1]).power_of_two
 
 
 def test_ties_are_those_of_the_sum_with_the_offset() -> None:

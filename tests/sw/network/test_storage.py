@@ -1,6 +1,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from itertools import pairwise
@@ -132,10 +133,24 @@ def test_offsets_are_stored_and_count_in_the_hash(path: Path) -> None:
     assert layer.requantize.offset.tolist() == [1, -(1 << 40), 3, 1 << 60]
 
 
+def test_slopes_are_stored_and_count_in_the_hash(path: Path) -> None:
+    plain = every_kind()
+    first = plain.layers[0]
+    assert isinstance(first, Conv2d)
+    spec = replace(first.requantize, negative=np.array([1, -2, 3, 0]))
+    changed = replace(plain, layers=(replace(first, requantize=spec), *plain.layers[1:]))
+    save(changed, path)
+    found = load(path)
+    assert content_hash(found) == content_hash(changed) != content_hash(plain)
+    layer = found.layers[0]
+    assert isinstance(layer, Conv2d) and layer.requantize.negative is not None
+    assert layer.requantize.negative.tolist() == [1, -2, 3, 0]
+
+
 def test_files_without_offsets_are_those_of_before_there_were_any(path: Path) -> None:
     network = every_kind()
     save(network, path)
-    assert '"offset"' not in path.read_text()
+    assert '"offset"' not in path.read_text() and '"negative"' not in path.read_text()
     assert content_hash(network).startswith("d02fa666474bf4bb")
 
 
@@ -464,7 +479,7 @@ def test_mutated_descriptions_are_refused_and_never_crash(data: st.DataObject, p
         action = data.draw(st.sampled_from(["junk", "delete", "swap", "wrap", "rename", "nudge"]))
         other, there = data.draw(st.sampled_from(list(places(description))))
         if action == "junk":
-            container[key] = data.draw(st.sampled_from(JUNK))
+            container[key] = deepcopy(data.draw(st.sampled_from(JUNK)))
         elif action == "delete":
             del container[key]
         elif action == "swap":

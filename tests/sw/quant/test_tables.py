@@ -99,7 +99,7 @@ def test_a_sigmoid_at_the_end_is_left_to_the_host() -> None:
 
 
 def test_parameters_of_functions_are_trained() -> None:
-    quantized = prepare(Applied(nn.PReLU()), IMAGES).train()
+    quantized = prepare(Applied(nn.PReLU(), flattened=True), IMAGES).train()
     table = quantized.layer("function")
     assert isinstance(table, QuantTable)
     (slope,) = table.function.parameters()
@@ -138,17 +138,13 @@ class _Root(nn.Module):
             lambda m, x: m.norm(m.conv(x)) * m.conv2(x),
             r"'mul' \(function mul\): needs two functions of one tensor, as in x \* sigmoid\(x\)",
         ),
-        (
-            lambda m, x: m.prelu(m.conv(x)),
-            r"'prelu' \(PReLU\): needs weight to be one number, got shape \(4,\)",
-        ),
     ],
 )
 def test_what_is_no_function_of_one_value_is_refused(forward: object, problem: str) -> None:
     class Model(Applied):
         def __init__(self) -> None:
             super().__init__(nn.Identity())
-            self.conv2, self.prelu = nn.Conv2d(2, 4, 3, padding=1), nn.PReLU(4)
+            self.conv2 = nn.Conv2d(2, 4, 3, padding=1)
 
         def forward(self, x: Tensor) -> Tensor:
             return forward(self, x)  # type: ignore[no-any-return,operator]

@@ -61,8 +61,9 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Registers: bias, those of a multiplier if there is one, shifted, rounded, clamped.
 
-        The bias is added in front of the multiplier; with offsets, behind it. Rounding twice takes
-        one more register, in front of the shift.
+        The bias is added in front of the multiplier; with offsets, behind it. The sign of the sum
+        chooses between two factors, if there are slopes. Rounding twice takes one more register, in
+        front of the shift.
         """
         m = Module()
         shape, bias = self.shape, self.parameters.bias
@@ -73,6 +74,9 @@ class Requantizer(wiring.Component):
         if shape.multiplier_bits:
             if not shape.has_offsets:
                 factor = delay_payload(m, factor, 1, "factor")
+            if shape.has_slopes:
+                negative = delay_payload(m, self.parameters.negative, 1, "negative")
+                factor = Mux(product[-1], negative, factor)
             product = multiply(platform, m, "multiplier", product, factor)
             scaled += MULTIPLIER_LATENCY
         if shape.has_offsets:

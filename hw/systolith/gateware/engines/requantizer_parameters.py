@@ -22,6 +22,7 @@ from systolith.plan import (
     offset_bits,
     requantize_latency,
     scale_bits,
+    signed_factor,
     trailing_zeros,
     zeros_at_end,
 )
@@ -43,6 +44,10 @@ class RequantizerShape:
         Zero bits at the end of all multipliers; `multiplier_bits` does not include them.
     has_offsets : bool
         Whether the bias is added behind the multiplier, as part of an offset.
+    has_slopes : bool
+        Whether negative sums have multipliers of their own.
+    signed_factor : bool
+        Whether those have a sign; `multiplier_bits` includes it.
     shifts : pair of int
         Smallest and largest shift.
     rounding : Rounding
@@ -61,6 +66,8 @@ class RequantizerShape:
     output: ActType
     trailing_zeros: int = 0
     has_offsets: bool = False
+    has_slopes: bool = False
+    signed_factor: bool = False
 
     @classmethod
     def of(
@@ -89,6 +96,8 @@ class RequantizerShape:
             output=output,
             trailing_zeros=zeros,
             has_offsets=spec.offset is not None,
+            has_slopes=spec.negative is not None,
+            signed_factor=signed_factor(spec, reloadable=loadable),
         )
 
     @property
@@ -109,19 +118,25 @@ class RequantizerShape:
         return data.StructLayout(
             {
                 "bias": signed(self.bias_bits),
-                "multiplier": unsigned(self.multiplier_bits),
+                "multiplier": unsigned(self.multiplier_bits - self.signed_factor),
                 "shift": unsigned(self.shift_bits),
+                "negative": Shape(self.negative_bits, self.signed_factor),
             }
         )
 
-    def pack(self, bias: int, multiplier: int, shift: int) -> int:
+    @property
+    def negative_bits(self) -> int:
+        """Width of the multipliers of negative sums; 0 if there are none."""
+        return self.multiplier_bits if self.has_slopes else 0
+
+    def pack(self, bias: int, multiplier: int, shift: int, negative: int = 0) -> int:
         """Lay the parameters of one channel out as a word.
 
         Parameters
         ----------
         bias : int
             With offsets, the addend of the product.
-        multiplier, shift : int
+        multiplier, shift, negative : int
             As in :class:`systolith.network.Requantize`.
 
         Raises
@@ -140,11 +155,19 @@ class RequantizerShape:
             raise ValueError(f"multiplier must be 1, got {multiplier}")
         if self.multiplier_bits and multiplier.bit_length() > self.multiplier_bits:
             raise ValueError(f"multiplier must fit {self.multiplier_bits} bits, got {multiplier}")
+        magnitude = self.negative_bits - self.signed_factor
+        if abs(negative).bit_length() > magnitude or (negative < 0 and not self.signed_factor):
+            kind = "signed " if self.signed_factor else ""
+            raise ValueError(
+                f"multiplier of negative sums must fit {kind}{self.negative_bits} bits, "
+                f"got {negative}"
+            )
         least, most = self.shifts
         if not least <= shift <= most:
             raise ValueError(f"shift must lie in {least}..{most}, got {shift}")
         values = {"bias": bias, "multiplier": multiplier if self.multiplier_bits else 0}
-        return int(self.word.const(values | {"shift": shift if self.shift_bits else 0}).as_bits())
+        values |= {"shift": shift if self.shift_bits else 0, "negative": negative}
+        return int(self.word.const(values).as_bits())
 
 
 def requantizer_tables(
@@ -170,7 +193,15 @@ def requantizer_tables(
     added = addends(biases, spec) if shape.has_offsets else biases.tolist()
     if spec.offset is not None and not shape.has_offsets:
         raise ValueError("offsets need a design with offsets, but this one has none")
-    words = [shape.pack(*parameters) for parameters in zip(added, multiplier, shift, strict=True)]
+    negative = [0] * channels
+    if shape.has_slopes:
+        # Without slopes, negative sums have the multiplier of all others.
+        own = spec.multiplier if spec.negative is None else spec.negative
+        negative = np.broadcast_to(own, channels).tolist()
+    elif spec.negative is not None:
+        raise ValueError("slopes need a design with slopes, but this one has none")
+    parameters = zip(added, multiplier, shift, negative, strict=True)
+    words = [shape.pack(*channel) for channel in parameters]
     words += [0] * (-channels % lanes)
     width = Shape.cast(shape.word).width
     return tuple(

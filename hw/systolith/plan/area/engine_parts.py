@@ -178,10 +178,13 @@ def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> C
     lanes, scaled = plan.lanes_out, _scaled_bits(plan)
     # A word holds a multiplier, a shift, and a bias as wide as a sum or an offset as wide as a
     # product.
-    word = scaled + (plan.offset_bits or BIAS_BITS) + SHIFT_BITS
+    slope = plan.scale_bits if plan.has_slopes else 0
+    word = scaled + (plan.offset_bits or BIAS_BITS) + SHIFT_BITS + slope
     depth = 1 if isinstance(plan, AddPlan) else plan.transfers_per_pixel
     parameters = Memories(count=lanes, depth=depth, width=word)
     parts = Counter({"scaled bits": lanes * scaled, "output": 1})
+    if slope:
+        parts["selected bits"] = lanes * slope
     parts["RAM" if reloadable else "ROM"] += parameters.luts(written=reloadable)
     if reloadable:
         parts["loading"] = parameters.load_luts
@@ -190,7 +193,10 @@ def requantizer_luts(plan: ConvPlan | AddPlan | PoolPlan, reloadable: bool) -> C
 
 def requantizer_flip_flops(plan: ConvPlan | AddPlan | PoolPlan) -> Counter[str]:
     """Flip-flop parts of requantizers and of the output."""
-    return Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
+    parts = Counter({"output": 1, "scaled bits": plan.lanes_out * _scaled_bits(plan)})
+    if plan.has_slopes:
+        parts["word bits"] = plan.lanes_out * plan.scale_bits
+    return parts
 
 
 def output_buffer_luts(plan: ConvPlan | AddPlan | PoolPlan | TablePlan | BlockPlan) -> int:

@@ -33,6 +33,8 @@ class AddPlan(LanewisePlan):
         Width of the addend behind the multiplier; 0 if there are no offsets.
     rounds_twice : bool
         Whether requantizers round twice, as TFLite does.
+    has_slopes : bool
+        Whether requantizers multiply negative sums with a factor of their own.
     factor_bits : pair of int
         Widths of the multipliers of both inputs.
     rounds_inputs : bool
@@ -44,6 +46,7 @@ class AddPlan(LanewisePlan):
     scale_bits: int = 16
     offset_bits: int = 0
     rounds_twice: bool = False
+    has_slopes: bool = False
     factor_bits: tuple[int, int] = (ADDED_MULTIPLIER_BITS, ADDED_MULTIPLIER_BITS)
     rounds_inputs: bool = False
 

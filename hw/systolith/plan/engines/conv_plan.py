@@ -69,6 +69,8 @@ class ConvPlan(WindowedPlan):
         Width of the addend behind the multiplier; 0 if biases are added in front of it.
     rounds_twice : bool
         Whether requantizers round twice, as TFLite does.
+    has_slopes : bool
+        Whether requantizers multiply negative sums with a factor of their own.
     multiplier_kind : MultiplierKind
     weight_memory, window_memory : MemoryKind
         Memories of weights and of activations.
@@ -89,6 +91,7 @@ class ConvPlan(WindowedPlan):
     scale_bits: int = 16
     offset_bits: int = 0
     rounds_twice: bool = False
+    has_slopes: bool = False
     multiplier_kind: MultiplierKind = MultiplierKind.DSP
     weight_memory: MemoryKind = MemoryKind.BLOCK
     window_memory: MemoryKind = MemoryKind.BLOCK

@@ -80,6 +80,7 @@ def plan_conv(work: Workload, array: ArrayShape, *, lanes: int | None = None) ->
         scale_bits=work.scale_bits,
         offset_bits=work.offset_bits,
         rounds_twice=work.rounds_twice,
+        has_slopes=work.has_slopes,
     )
 
 
@@ -119,6 +120,7 @@ def plan_pool(
         scale_bits=scale_bits(spec, reloadable=reloadable),
         offset_bits=offset_bits(made.sum_bits, biases, spec, reloadable=reloadable),
         rounds_twice=spec.rounding is Rounding.TFLITE,
+        has_slopes=spec.negative is not None,
     )
 
 
@@ -144,6 +146,7 @@ def plan_add(
         scale_bits=scale_bits(spec, reloadable=reloadable),
         offset_bits=offset_bits(sum_bits, biases, spec, reloadable=reloadable),
         rounds_twice=spec.rounding is Rounding.TFLITE,
+        has_slopes=spec.negative is not None,
         factor_bits=(factors[0].bit_length(), factors[1].bit_length())
         if rounds and not reloadable
         else (widest, widest),

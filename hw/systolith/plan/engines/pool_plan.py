@@ -36,6 +36,8 @@ class PoolPlan(OneBankPlan):
         Width of the addend behind the multiplier; 0 if there are no offsets.
     rounds_twice : bool
         Whether requantizers round twice, as TFLite does.
+    has_slopes : bool
+        Whether requantizers multiply negative sums with a factor of their own.
     """
 
     average: bool = False
@@ -45,6 +47,7 @@ class PoolPlan(OneBankPlan):
     scale_bits: int = 16
     offset_bits: int = 0
     rounds_twice: bool = False
+    has_slopes: bool = False
 
     @property
     def weighs(self) -> bool:

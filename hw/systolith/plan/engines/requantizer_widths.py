@@ -16,6 +16,7 @@ __all__ = [
     "addends",
     "offset_bits",
     "scale_bits",
+    "signed_factor",
     "trailing_zeros",
     "zeros_at_end",
 ]
@@ -25,12 +26,22 @@ SPARE_BIAS_BITS = 2
 
 
 def scale_bits(requantize: Requantize, *, reloadable: bool = False) -> int:
-    """Width of the multiplier of a requantizer; 0 if it only shifts."""
+    """Width of the multiplier of a requantizer, with its sign if it has one; 0 if it only shifts.
+
+    Where negative sums have multipliers of their own, this is the width of either.
+    """
     zeros = trailing_zeros(requantize, reloadable=reloadable)
     if _only_shifts(requantize, reloadable=reloadable):
         return 0
-    own = max((int(requantize.multiplier.max()) >> zeros).bit_length(), 1)
-    return max(own, USUAL_MULTIPLIER_BITS) if reloadable else own
+    own = max((requantize.most_multiplier >> zeros).bit_length(), 1)
+    magnitude = max(own, USUAL_MULTIPLIER_BITS) if reloadable else own
+    return magnitude + signed_factor(requantize, reloadable=reloadable)
+
+
+def signed_factor(requantize: Requantize, *, reloadable: bool = False) -> bool:
+    """Whether multipliers of negative sums have a sign."""
+    negative = requantize.negative
+    return negative is not None and (reloadable or bool((negative < 0).any()))
 
 
 def trailing_zeros(requantize: Requantize, *, reloadable: bool = False) -> int:
@@ -103,7 +114,7 @@ def _only_shifts(requantize: Requantize, *, reloadable: bool) -> bool:
     A reloadable requantizer that rounds twice has a multiplier in any case: multipliers with more
     zeros and larger shifts would move the first rounding.
     """
-    if reloadable and requantize.rounding is Rounding.TFLITE:
+    if requantize.negative is not None or (reloadable and requantize.rounding is Rounding.TFLITE):
         return False
     unit = 1 << (0 if requantize.offset is None else _zeros_at_end(requantize))
     return bool((requantize.multiplier == unit).all())

@@ -95,6 +95,8 @@ class Workload:
         Width of the addend behind the multiplier; 0 if biases are added in front of it.
     rounds_twice : bool
         Whether requantizers round twice, as TFLite does.
+    has_slopes : bool
+        Whether requantizers multiply negative sums with a factor of their own.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Workload:
     scale_bits: int = USUAL_MULTIPLIER_BITS
     offset_bits: int = 0
     rounds_twice: bool = False
+    has_slopes: bool = False
 
     @property
     def filters(self) -> int:
@@ -169,6 +172,7 @@ def workload_of(
             acc_bits, fold_bias(layer, image.type), layer.requantize, reloadable=reloadable
         ),
         rounds_twice=layer.requantize.rounding is Rounding.TFLITE,
+        has_slopes=layer.requantize.negative is not None,
         weight_bits=max(layer.weight_bits, 2),
         acc_bits=acc_bits,
         biased_bits=_biased_bits(layer, image, acc_bits, reloadable),

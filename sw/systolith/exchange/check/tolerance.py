@@ -141,7 +141,10 @@ def _real(layer: Conv2d | Linear | Add | AvgPool2d) -> Affine:
     spec = layer.requantize
     added = _bias(layer) * spec.multiplier + (0 if spec.offset is None else spec.offset)
     unit = 2.0**-spec.shift
-    return Affine(scale=spec.multiplier * unit, offset=added * unit)
+    slope = None
+    if spec.negative is not None:
+        slope = spec.negative / np.maximum(spec.multiplier, 1)
+    return Affine(scale=spec.multiplier * unit, offset=added * unit, slope=slope)
 
 
 def _exact(
@@ -162,6 +165,8 @@ def _exact(
     bias = _bias(layer)
     power = (np.frexp(real.scale)[0] == 0.5) | (real.scale == 0)
     whole = (real.offset == bias * real.scale) & (np.abs(bias) < 1 << SIGNIFICAND - 1)
+    if real.slope is not None:
+        whole = whole & ((np.abs(np.frexp(real.slope)[0]) == 0.5) | (real.slope == 0))
     return np.asarray(power & whole)
 
 
@@ -186,7 +191,7 @@ def _noise(
             terms = layer.divisor(inputs[0].shape)
             reach = np.array([terms * largest])
     spread = SINGLE_ROUNDINGS + np.sqrt(terms)
-    return np.asarray((reach * real.scale + np.abs(real.offset)) * ULP * spread)
+    return np.asarray((reach * real.scale + np.abs(real.offset)) * real.steepest * ULP * spread)
 
 
 def _round(
@@ -201,7 +206,7 @@ def _round(
         return numbers.reshape(1, -1, *[1] * (acc.ndim - 2))
 
     sums = acc - by_channel(_bias(layer))
-    real = sums * by_channel(known.scale) + by_channel(known.offset)
+    real = known.of(sums)
     error = by_channel(error)
     if spec.rounding is Rounding.FLOOR:
         low, high = np.floor(real - error), np.floor(real + error)

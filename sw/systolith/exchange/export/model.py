@@ -14,6 +14,7 @@ from systolith.exchange.export.layers import ExportGraph
 from systolith.exchange.export.scales import (
     channel_factor,
     channel_offset,
+    channel_slope,
     choose_scales,
 )
 from systolith.exchange.file.loading import QONNX_DOMAIN
@@ -108,8 +109,12 @@ def _problems(network: IntegerNetwork, form: Format) -> Iterator[str]:
             for channel in range(network.tensors[layer.name].shape[0])
         ]
         # One unit more, for rounding.
-        low = min(least * factor + by for factor, by in factors) + layer.output.zero_point - 1
-        high = max(most * factor + by for factor, by in factors) + layer.output.zero_point + 1
+        ends = [
+            bound * factor * (channel_slope(layer.requantize, channel) if bound < 0 else 1) + by
+            for channel, (factor, by) in enumerate(factors)
+            for bound in (least, most)
+        ]
+        low, high = (end + layer.output.zero_point for end in (min(ends) - 1, max(ends) + 1))
         if low < layer.output.low or high > layer.output.high:
             yield f"layer '{layer.name}': wraps where it overflows; ONNX's quantizers saturate"
 
@@ -121,6 +126,8 @@ def _tflite_problems(layer: Requantized) -> Iterator[str]:
         yield f"layer '{layer.name}': rounds twice, as TFLite does; ONNX's quantizers round once"
     if isinstance(layer, Add) and layer.shifts is not None:
         yield f"layer '{layer.name}': rounds its inputs before it adds them, as TFLite does"
+    if spec.negative is not None and np.any((spec.multiplier == 0) & (spec.negative != 0)):
+        yield f"layer '{layer.name}': keeps negative sums only; ONNX has no such function"
     lowest = np.maximum(spec.multiplier & -spec.multiplier, 1)
     bits = int((spec.multiplier // lowest).max()).bit_length()
     if bits > FITTED_MULTIPLIER_BITS:

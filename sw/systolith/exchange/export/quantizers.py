@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from systolith.exchange.export.graph import Format, OnnxGraph, storage_type
-from systolith.exchange.export.scales import channel_factor, choose_offsets
+from systolith.exchange.export.scales import channel_factor, channel_slope, choose_offsets
 from systolith.network import (
     INPUT,
     ActType,
@@ -38,6 +38,8 @@ class QuantizingGraph(OnnxGraph):
         output: ActType = layer.output
         scale = float(self.scales[layer.name])
         rounding = spec.rounding
+        if spec.negative is not None:
+            result = self._add_slopes(layer.name, spec, result)
         if constants := choose_offsets(self.network, layer):
             offset, rounding = constants
             axes = [1] * (len(self.network.tensors[layer.name].shape) - 1)
@@ -54,12 +56,27 @@ class QuantizingGraph(OnnxGraph):
             rounding = Rounding.FLOOR
         self.real[layer.name] = self.quantize(layer.name, result, output, rounding, spec.clamp)
 
+    def _add_slopes(self, name: str, spec: Requantize, result: str) -> str:
+        """Write the factors of negative results, as LeakyRelu if there is one for all channels."""
+        shape = self.network.tensors[name].shape
+        slopes = [float(channel_slope(spec, channel)) for channel in range(shape[0])]
+        if len(set(slopes)) == 1:
+            return self.add_node("LeakyRelu", [result], f"{name}.sloped", alpha=slopes[0])
+        by = np.array(slopes, np.float32).reshape(-1, *[1] * (len(shape) - 1))
+        given = [result, self.add_constant(f"{name}.slopes", by)]
+        return self.add_node("PRelu", given, f"{name}.sloped")
+
     def _has_ties(self, layer: Conv2d | Linear | Add | AvgPool2d) -> bool:
         """Whether a sum can lie exactly between two outputs."""
         bounds = layer.accumulator_range(self.network.inputs_of(layer))
         largest = max(map(abs, bounds))
         channels = self.network.tensors[layer.name].shape[0]
-        factors = {channel_factor(layer.requantize, channel) for channel in range(channels)}
+        spec = layer.requantize
+        factors = {channel_factor(spec, channel) for channel in range(channels)}
+        factors |= {
+            abs(channel_factor(spec, channel) * channel_slope(spec, channel))
+            for channel in range(channels)
+        }
         # For a fraction in lowest terms over 2**s, multiples of 2**(s-1) give halves.
         return any(
             factor.denominator > 1 and largest >= factor.denominator // 2 for factor in factors

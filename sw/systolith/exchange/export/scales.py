@@ -31,7 +31,13 @@ from systolith.network import (
     Upsample,
 )
 
-__all__ = ["channel_factor", "channel_offset", "choose_offsets", "choose_scales"]
+__all__ = [
+    "channel_factor",
+    "channel_offset",
+    "channel_slope",
+    "choose_offsets",
+    "choose_scales",
+]
 
 
 @dataclass(slots=True)
@@ -126,6 +132,14 @@ def channel_factor(spec: Requantize, channel: int = 0) -> Fraction:
     """Give the factor of a channel's accumulators; that of multiplier 1 if they are always 0."""
     multiplier = int(spec.multiplier[channel % spec.multiplier.size])
     return Fraction(multiplier or 1, 1 << int(spec.shift[channel % spec.shift.size]))
+
+
+def channel_slope(spec: Requantize, channel: int = 0) -> Fraction:
+    """Give the factor of a channel's negative results; 1 without slopes."""
+    if spec.negative is None:
+        return Fraction(1)
+    multiplier = int(spec.multiplier[channel % spec.multiplier.size])
+    return Fraction(int(spec.negative[channel % spec.negative.size]), multiplier or 1)
 
 
 def choose_offsets(

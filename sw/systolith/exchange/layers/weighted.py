@@ -78,6 +78,8 @@ def multiply_pending(x: PendingLayer, factor: FloatArray) -> PendingLayer:
 
 def shift_pending(x: PendingLayer, by: FloatArray) -> PendingLayer:
     """Add constants to a layer's result, shape (channels,) or (1,)."""
+    if x.slope is not None and x.low == -inf and x.high == inf and by.size == 1:
+        return replace(x, raised=x.raised + float(by[0]))
     if x.clipped or x.step is not None:
         raise ExchangeError.of(
             "adds a constant after something was cut off; put a quantizer before it"

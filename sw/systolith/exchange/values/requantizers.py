@@ -17,6 +17,7 @@ from systolith.exchange.values.scaling import (
     fit_scale_and_offset,
     is_exact_addition,
 )
+from systolith.exchange.values.slopes import fit_slopes, take_half
 from systolith.exchange.values.thresholds import (
     ExactRequantizer,
     Staircase,
@@ -46,11 +47,27 @@ class Affine:
         For accumulators without bias.
     error : float
         Greatest difference from the file's own value.
+    slope : array of float64, shape (channels,) or (1,), or None
+        Factor of results below 0.
     """
 
     scale: FloatArray
     offset: FloatArray
     error: float = 0.0
+    slope: FloatArray | None = None
+
+    @property
+    def steepest(self) -> FloatArray:
+        """Greatest factor of an error, shape (channels,) or (1,)."""
+        return np.ones(1) if self.slope is None else np.maximum(np.abs(self.slope), 1.0)
+
+    def of(self, sums: FloatArray | IntArray) -> FloatArray:
+        """Compute results of sums without bias, shape (N, channels, ...)."""
+        axes = (1, -1) + (1,) * (sums.ndim - 2)
+        real = sums * self.scale.reshape(axes) + self.offset.reshape(axes)
+        if self.slope is None:
+            return np.asarray(real)
+        return np.asarray(np.where(real < 0, real * self.slope.reshape(axes), real))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,7 +109,15 @@ def fit_requantizer(
         return fit_requantizer(
             replace(pending, step=None), replace(quantizer, rounding="FLOOR"), bits
         )
-    if quantizer.rounding == "FLOOR" and _adds_half(pending, quantizer.scale):
+    halved = take_half(pending, quantizer)
+    if isinstance(halved, list):
+        return halved
+    pending, quantizer = halved
+    if (
+        pending.slope is None
+        and quantizer.rounding == "FLOOR"
+        and _adds_half(pending, quantizer.scale)
+    ):
         left = pending.offset - quantizer.scale / 2 if pending.biased else np.zeros(1)
         half = replace(pending, offset=left)
         return fit_requantizer(half, replace(quantizer, rounding=HALF_TO_PLUS_INFINITY), bits)
@@ -105,6 +130,8 @@ def fit_requantizer(
     if problems or rounding is None:
         return problems
     clamp = _clamp(pending, quantizer, rounding)
+    if pending.slope is not None:
+        return _fit_slopes(pending, quantizer, rounding, bits, clamp)
     stairs = _staircase(pending, quantizer, rounding, clamp)
     bias = _bias(pending, quantizer)
     if bias is None:
@@ -122,10 +149,11 @@ def fit_requantizer(
 
 def _expand_channels(pending: PendingLayer) -> PendingLayer:
     """Give each channel its own scale and offset."""
+    slopes = () if pending.slope is None else pending.slope.shape
     shape = (
         (pending.shape[0],)
         if pending.biased
-        else np.broadcast_shapes(pending.scale.shape, pending.offset.shape)
+        else np.broadcast_shapes(pending.scale.shape, pending.offset.shape, slopes)
     )
     return replace(
         pending,
@@ -241,6 +269,25 @@ def _fit_offsets(
     return FittedRequantizer(spec=spec, bias=bias, units=units, real=_real(pending, quantizer))
 
 
+def _fit_slopes(
+    pending: PendingLayer,
+    quantizer: Quantizer,
+    rounding: Rounding,
+    bits: int,
+    clamp: tuple[int, int] | None,
+) -> FittedRequantizer | list[str]:
+    """Choose multipliers of sums of either sign."""
+    fitted = fit_slopes(pending, quantizer, rounding, bits)
+    if isinstance(fitted, list):
+        return fitted
+    spec, bias, units = fitted
+    if not units and (problems := _ties_to_odd(quantizer, rounding)):
+        return problems
+    real = _real(pending, quantizer)
+    units += real.error * float(real.steepest.max())
+    return FittedRequantizer(spec=replace(spec, clamp=clamp), bias=bias, units=units, real=real)
+
+
 def _use_exact(
     steps: ExactRequantizer, pending: PendingLayer, quantizer: Quantizer
 ) -> FittedRequantizer:
@@ -265,6 +312,7 @@ def _real(pending: PendingLayer, quantizer: Quantizer) -> Affine:
         scale=pending.scale / quantizer.scale,
         offset=pending.offset / quantizer.scale,
         error=pending.error / quantizer.scale,
+        slope=pending.slope,
     )
 
 

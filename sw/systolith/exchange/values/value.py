@@ -244,6 +244,7 @@ class PendingLayer:
     """A layer whose result is not quantized yet.
 
     Its value is ``clip(scale * acc + offset, low, high)``, passed through the layers of `then`.
+    With `slope`, values below 0 are multiplied by it, and `raised` is added, before the clip.
 
     Attributes
     ----------
@@ -267,6 +268,8 @@ class PendingLayer:
         Operands of an addition whose `error` is not 0.
     then : tuple of callable
         Layers without arithmetic that follow: pools, flattening.
+    slope : array of float64, shape (channels,) or (1,), or None
+    raised : float
     padding, places
         As in :class:`QuantizedActivation`.
     reordered : bool
@@ -287,14 +290,16 @@ class PendingLayer:
     error: float = 0.0
     terms: tuple[Term, ...] = ()
     then: tuple[AppendLayer, ...] = field(default=())
+    slope: FloatArray | None = None
+    raised: float = 0.0
     reordered: bool = False
     padding: Padding = (0, 0, 0, 0)
     places: IntArray | None = None
 
     @property
     def clipped(self) -> bool:
-        """Whether values are clipped."""
-        return self.low > -inf or self.high < inf
+        """Whether values are clipped, or multiplied by a slope."""
+        return self.slope is not None or self.low > -inf or self.high < inf
 
     def scale_by(self, factor: FloatArray) -> "PendingLayer":
         """Multiply the value by positive factors, shape (channels,) or (1,)."""
@@ -304,6 +309,7 @@ class PendingLayer:
             self,
             scale=self.scale * factor,
             offset=self.offset * factor,
+            raised=self.raised * by,
             low=self.low * by if self.low and isfinite(self.low) else self.low,
             high=self.high * by if self.high and isfinite(self.high) else self.high,
             step=None if self.step is None else self.step * by,

@@ -115,10 +115,10 @@ def reconstruct_(
             targets = outputs + _error_beside(model, wiring, exact, quantized)
             if layer.weight.requires_grad or layer.bias.requires_grad:
                 _reconstruct_layer(layer, given[0], targets, settings)
-            exact[wiring.name] = layer.activation(outputs)
+            exact[wiring.name] = layer.activate(outputs)
         if isinstance(layer, Requantizing) and layer.output not in shared:
             acc = _in_batches(_accumulating(layer, steps[0]), *given)
-            layer.output.calibrate_(layer.activation(acc))
+            layer.output.calibrate_(layer.activate(acc))
         quantized[wiring.name] = _in_batches(_exact_layer(model, wiring), *given)
         later = {name for after in model.wirings[position + 1 :] for name in after.inputs}
         for name in set(exact) - later:
@@ -203,7 +203,7 @@ def _float_layer(layer: QuantLayer) -> Callable[..., Tensor]:
             weight = layer.masked_weight()
             return lambda x: layer.apply_weights(x, weight, layer.bias)
         case QuantAdd() | QuantAvgPool2d() | QuantTable():
-            return lambda *values: layer.activation(layer.accumulate(*values))
+            return lambda *values: layer.activate(layer.accumulate(*values))
         case _:
             return layer
 

@@ -128,7 +128,7 @@ def _evaluate(layer: FloatLayer, inputs: Sequence[Tensor]) -> Tensor:
         assert norm.running_mean is not None
         parts = norm.running_mean, norm.running_var, norm.weight, norm.bias
         y = F.batch_norm(y, *parts, eps=norm.eps)
-    return layer.activation(y)
+    return layer.activation(y, layer.slope)
 
 
 def _average(pool: AveragePool, x: Tensor) -> Tensor:

@@ -87,14 +87,22 @@ class Activate:
     activation: Activation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Apply:
     """A function of each value, to become :class:`LookUp`.
 
-    `ordered` functions do not change the order of values, and are left out at the very end.
+    `ordered` functions do not change the order of values, and are left out at the very end. With a
+    `slope`, shape (channels,) or (1,), the function is the identity, times the slope for values
+    below 0: it is fused into the layer in front of it, if nothing else reads that.
     """
 
     ordered: bool = False
+    slope: Tensor | None = None
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether channels have functions of their own."""
+        return self.slope is not None and self.slope.numel() > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +285,8 @@ class FloatLayer:
         Batch norm to fold into the convolution or linear layer.
     activation : Activation
         Nonlinearity to fuse.
+    slope : Tensor, optional
+        Slope of negative values, of :attr:`Activation.SLOPED`; a parameter if it is trained.
     reference : str
         Name of the recorded node with this layer's value; empty if the model has no such value,
         because an activation has moved.
@@ -292,6 +302,7 @@ class FloatLayer:
     inputs: tuple[str, ...]
     norm: nn.BatchNorm2d | nn.BatchNorm1d | None = None
     activation: Activation = Activation.NONE
+    slope: Tensor | None = None
     reference: str = ""
     title: str = ""
     module: str = ""

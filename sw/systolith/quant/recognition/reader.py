@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from torch import fx
+import torch
+from torch import Tensor, fx
 
 from systolith.network import INPUT, Shape
 from systolith.quant.recognition.carrying import Carrying
-from systolith.quant.recognition.folding import batch_norm_scale
+from systolith.quant.recognition.folding import batch_norm_scale, scale_channels
 from systolith.quant.recognition.moves import MovedValues
 from systolith.quant.recognition.nodes import (
     inputs_of,
@@ -173,6 +174,8 @@ class Reader(Carrying):
                     self._fuse(node, operation)
                 else:
                     self.settle(node)
+            case Apply() if operation.slope is not None and self._slope(node, operation.slope):
+                pass
             case Apply() | Combine():
                 self.apply(node)
             case AddUp() if any(map(self.is_table, node.all_input_nodes)) and self.tabulate(node):
@@ -308,6 +311,38 @@ class Reader(Carrying):
         if layer.activation is not Activation.RELU6:
             layer.activation = operation.activation
 
+    def _slope(self, node: fx.Node, slope: Tensor) -> bool:
+        """Fuse a slope of negative values into the layer that computes a node's argument.
+
+        Where other calls read that value, too, slopes of channels become part of a depthwise
+        convolution of 1x1. Returns whether the slope has become part of a layer.
+        """
+        (first,) = node.all_input_nodes
+        if first in self.unknown or self.is_reshaped(first) or self.unfolded.get(first):
+            return False
+        layer = self.layers.get(self.sources[first])
+        origin = only_origin(node, self.operations, Pass | Normalize)
+        if (
+            origin is None
+            or not isinstance(self.operations[origin], _FUSES)
+            or layer is None
+            or not isinstance(layer.operation, _FUSES)
+            or layer.activation is not Activation.NONE
+        ):
+            shape = self.shape_of(first)
+            if (
+                slope.numel() == 1
+                or (conv := scale_channels(torch.ones(shape), torch.zeros(shape))) is None
+            ):
+                return False
+            self.add_layer(
+                node, readable_name(node), Convolve(conv, (0, 0, 0, 0)), (self.sources[first],)
+            )
+            layer = self.layers[self.sources[node]]
+        layer.activation, layer.slope = Activation.SLOPED, slope
+        layer.reference = node.name
+        return True
+
     def _check_output(self) -> tuple[tuple[str, ...], fx.Node]:
         """Check the output of the model, ignoring a softmax at its end."""
         node, notes = self.recording.output, []
@@ -315,7 +350,7 @@ class Reader(Carrying):
         while node is not None and isinstance(
             operation := self.operations.get(node), Softmax | Pass | Apply
         ):
-            if operation == Apply():
+            if isinstance(operation, Apply) and not operation.ordered:
                 break
             if not isinstance(operation, Pass):
                 softmaxes = [inner for inner in softmaxes if inner is not node]

@@ -72,7 +72,7 @@ def recognize(call: Call) -> Recognized:
     rule = _RULES.get(call.operator)
     if rule is None:
         return None, [SUPPORTED]
-    if call.operator in ("conv2d", "linear", "batch_norm", "cat"):
+    if call.operator in ("conv2d", "linear", "batch_norm", "cat", "prelu"):
         return rule(call)
     if call.problems:
         return None, list(call.problems)
@@ -169,6 +169,19 @@ def _clip(low: object, high: object) -> Recognized:
 def _apply(call: Call) -> Recognized:
     """Recognize a function of each value."""
     return (Apply(), []) if call.keeps_shape else (None, [SUPPORTED])
+
+
+def _leaky_relu(call: Call) -> Recognized:
+    return Apply(slope=torch.tensor([float(call.arguments.get("negative_slope", 0.01))])), []
+
+
+def _prelu(call: Call) -> Recognized:
+    slope = call.arguments.get("weight")
+    if call.problems or not call.keeps_shape:
+        return None, list(call.problems) or [SUPPORTED]
+    if not isinstance(slope, Tensor):
+        return None, ["needs weight to be a constant, got an activation"]
+    return Apply(slope=slope), []
 
 
 def _sigmoid(call: Call) -> Recognized:
@@ -338,8 +351,6 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
     "clamp": _clamp,
     **dict.fromkeys(
         (
-            "leaky_relu",
-            "prelu",
             "elu",
             "selu",
             "celu",
@@ -355,6 +366,8 @@ _RULES: dict[str, Callable[[Call], Recognized]] = {
         + ("asinh", "erf", "erfc", "round", "floor", "ceil", "trunc", "pow"),
         _apply,
     ),
+    "leaky_relu": _leaky_relu,
+    "prelu": _prelu,
     "sigmoid": _sigmoid,
     "softmax": _softmax,
     "max_pool2d": max_pool,

@@ -185,7 +185,9 @@ def _joins(
 def _is_elementwise(node: fx.Node, operations: Operations) -> bool:
     """Whether each value of a call's result depends on one value of each activation."""
     match operations.get(node):
-        case Apply() | Activate() | Pass() | Combine() | AddUp():
+        case Apply() as applied:
+            return not applied.per_channel
+        case Activate() | Pass() | Combine() | AddUp():
             return True
         case ScaleAndShift():
             # Batch norms have a number for each channel.

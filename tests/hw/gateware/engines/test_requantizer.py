@@ -40,6 +40,7 @@ def _hardware(
     dut = Requantizer(shape)
     multiplier = np.broadcast_to(spec.multiplier, channels)
     shift = np.broadcast_to(spec.shift, channels)
+    negative = np.broadcast_to(0 if spec.negative is None else spec.negative, channels)
     results: list[int] = []
 
     async def bench(ctx):  # type: ignore[no-untyped-def]
@@ -48,7 +49,8 @@ def _hardware(
                 channel = number % channels
                 ctx.set(dut.acc, int(acc[number]))
                 added = addends(bias, spec) if shape.has_offsets else bias.tolist()
-                parameters = (added[channel], int(multiplier[channel]), int(shift[channel]))
+                own = (values[channel] for values in (added, multiplier, shift, negative))
+                parameters = tuple(map(int, own))
                 ctx.set(dut.parameters.as_value(), shape.pack(*parameters))
             await ctx.tick()
             if number >= dut.shape.latency - 1:
@@ -142,12 +144,19 @@ def test_random_parameters(data: st.DataObject) -> None:
     shifts = st.integers(0, 6) | st.integers(0, 30) | st.integers(28, 62)
     raised = data.draw(st.just(0) | st.integers(0, 8))
     offsets = st.integers(-9, 9) | st.integers(-(1 << 30), 1 << 30)
+    kind = data.draw(st.sampled_from(["plain", "offset", "slopes"]))
+    lowest = data.draw(st.sampled_from([-(1 << 31) + 1, -99, 0]))
     drawn = [min(data.draw(multipliers) << raised, (1 << 31) - 1) for _ in range(data.draw(sizes))]
     spec = Requantize(
         multiplier=np.array(drawn),
         shift=np.array([data.draw(shifts) for _ in range(data.draw(sizes))]),
         offset=np.array([data.draw(offsets) for _ in range(data.draw(sizes))])
-        if data.draw(st.booleans())
+        if kind == "offset"
+        else None,
+        negative=np.array(
+            [data.draw(st.integers(lowest, max(drawn))) for _ in range(data.draw(sizes))]
+        )
+        if kind == "slopes"
         else None,
         rounding=data.draw(st.sampled_from(Rounding)),
         overflow=data.draw(st.sampled_from(Overflow)),
@@ -199,6 +208,27 @@ def test_offsets_take_no_cycle(multiplier: int) -> None:
     shape = RequantizerShape.of(ACC_BITS, bias, plain, output)
     moved = RequantizerShape.of(ACC_BITS, bias, replace(plain, offset=np.array([3])), output)
     assert moved.latency == shape.latency
+
+
+@pytest.mark.parametrize("lowest", [0, -9000])
+def test_slopes_take_no_cycle_and_no_second_multiplier(lowest: int) -> None:
+    plain = Requantize(multiplier=np.array([30_000, 7]), shift=np.array([18]))
+    sloped = replace(plain, negative=np.array([lowest, 3000]))
+    output, bias = ActType(bits=8, signed=True), np.array([5, -9])
+    acc = np.array([value for edge in (*EDGES, *range(-12, 12)) for value in (edge, edge)])
+    for shape in _shapes(sloped, output, bias):
+        assert _hardware(shape, sloped, acc, bias) == _golden(sloped, output, acc, bias)
+        assert rtlil.convert(Requantizer(shape)).count("cell $mul") == 1
+        assert shape.latency == RequantizerShape.of(ACC_BITS, bias, plain, output).latency
+
+
+def test_refuses_slopes_that_a_word_cannot_hold() -> None:
+    spec = Requantize(multiplier=np.array([9]), shift=np.array([3]), negative=np.array([2]))
+    shape = RequantizerShape.of(ACC_BITS, np.zeros(1, int), spec, ActType(bits=8, signed=True))
+    for negative in (16, -1):
+        message = f"multiplier of negative sums must fit 4 bits, got {negative}"
+        with pytest.raises(ValueError, match=message):
+            shape.pack(0, 1, 3, negative)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Estimated multipliers of requantizers against those of their circuit."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ from amaranth.back import rtlil
 
 from systolith.gateware import Requantizer, RequantizerShape, Technology
 from systolith.network import ActType, Requantize
+from systolith.plan import scale_bits
 from systolith.plan.area.resources import requantizer_dsps
 
 
@@ -22,6 +24,17 @@ def test_count_is_that_of_the_circuit(acc_bits: int, multiplier_bits: int) -> No
     # The bias makes the sum a bit wider.
     found = text.count("cell \\MULT18X18D")
     assert found == requantizer_dsps(1, acc_bits + 1, multiplier_bits)
+
+
+@pytest.mark.parametrize("most", [(1 << 16) - 1, (1 << 17) - 1, (1 << 18) - 1])
+def test_slopes_take_no_second_multiplier(most: int) -> None:
+    plain = Requantize(multiplier=np.array([most]), shift=np.array([20]))
+    for negative in (np.array([most // 9]), np.array([-most])):
+        spec = replace(plain, negative=negative)
+        shape = RequantizerShape.of(17, np.array([0]), spec, ActType(bits=8, signed=True))
+        ecp5 = SimpleNamespace(technology=Technology.ECP5)
+        found = rtlil.convert(Requantizer(shape), platform=ecp5).count("cell \\MULT18X18D")
+        assert found == requantizer_dsps(1, 18, scale_bits(spec))
 
 
 @pytest.mark.parametrize("acc_bits", [17, 18, 19, 36, 37])
