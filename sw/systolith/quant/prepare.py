@@ -51,7 +51,7 @@ from systolith.quant.recognition.operations import (
 )
 from systolith.quant.sharing import SharedSteps, ends_of, share_steps
 from systolith.quant.weighted import QuantConv2d, QuantLinear
-from systolith.trace import is_nonnegative
+from systolith.trace import as_module, is_nonnegative
 
 __all__ = ["prepare"]
 
@@ -69,12 +69,12 @@ def prepare(
     Parameters
     ----------
     model : nn.Module
-        Trained; it is not changed. It consists of convolutions of any groups with or without
-        batch norm, linear layers, ReLU and ReLU6, max, average and global pools, flattening, zero
-        padding, residual additions, concatenations, slices and shuffles of channels, and pixel
-        shuffles, in any order that hardware can fuse. Layers whose results are joined share a step;
-        a warning names tensors that are rescaled instead. Frozen weights, such as
-        those of a fixed shortcut, stay frozen.
+        Trained; it is not changed. A program of ``torch.export`` is taken, too. It consists of
+        convolutions of any groups with or without batch norm, linear layers, ReLU and ReLU6, max,
+        average and global pools, flattening, zero padding, residual additions, concatenations,
+        slices and shuffles of channels, and pixel shuffles, in any order that hardware can fuse.
+        Layers whose results are joined share a step; a warning names tensors that are rescaled
+        instead. Frozen weights, such as those of a fixed shortcut, stay frozen.
     images : Tensor of float32, shape (N, *input_shape)
         Training images for calibrating the steps; a few hundred are enough. Other float types
         become float32.
@@ -95,6 +95,7 @@ def prepare(
         Lists every layer without an integer form and every name, number or image that does not
         fit; or names the first layer whose recognized form differs from the model on a few images.
     """
+    model = as_module(model)
     config = QuantConfig() if config is None else config
     masks = masks if masks is not None else MaskSet({}, {})
     UnsupportedModelError.raise_if_any(

@@ -7,6 +7,7 @@
 
 from systolith.trace.calls import Call, qualified_name, read_call, readable_name, title
 from systolith.trace.elementwise import Elementwise, is_nonnegative
+from systolith.trace.overloads import as_module
 from systolith.trace.recording import Recording, record
 from systolith.trace.replay import first_difference, record_for_any_count, run_node
 from systolith.trace.running import evaluating, first_images
@@ -15,6 +16,7 @@ __all__ = [
     "Call",
     "Elementwise",
     "Recording",
+    "as_module",
     "evaluating",
     "first_difference",
     "first_images",

@@ -141,8 +141,10 @@ def title(node: fx.Node) -> str:
 
 
 def qualified_name(node: fx.Node) -> str:
-    """Name of a module, ``layer1.0.conv``; of anything else as :func:`readable_name`."""
-    return str(node.target) if node.op == "call_module" else readable_name(node)
+    """Name of a module, or of the owner of the weights; of anything else its readable name."""
+    if node.op == "call_module":
+        return str(node.target)
+    return str(node.meta.get("owner") or readable_name(node))
 
 
 def readable_name(node: fx.Node) -> str:

@@ -75,7 +75,12 @@ OPERATORS = (
     # Layers with weights.
     OperatorRow("conv2d", (F.conv2d, torch.conv2d), modules=(nn.Conv2d,)),
     OperatorRow("linear", (F.linear,), modules=(nn.Linear,)),
-    OperatorRow("batch_norm", (F.batch_norm,), modules=(nn.BatchNorm1d, nn.BatchNorm2d)),
+    OperatorRow(
+        "batch_norm",
+        (F.batch_norm,),
+        ("running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+        (nn.BatchNorm1d, nn.BatchNorm2d),
+    ),
     # Activations.
     OperatorRow(
         "relu",

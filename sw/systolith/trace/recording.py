@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode, resolve_name
 from systolith.trace.aliases import AliasMap, changed_through_a_view
 from systolith.trace.calls import qualified_name, title
 from systolith.trace.modules import as_used, is_leaf, kind_of, misfit, of_function, of_weights
+from systolith.trace.overloads import as_function
 from systolith.trace.running import as_written, evaluating, first_images, model_problems
 
 __all__ = ["Recording", "record"]
@@ -207,7 +208,7 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        kwargs = kwargs or {}
+        func, args, kwargs = as_function(func, args, kwargs or {})
         run = partial(func, *args, **kwargs)
         if self._inside or not self._knows_any((args, kwargs)):
             return run()
@@ -260,8 +261,9 @@ class _Recorder(TorchFunctionMode):
         if not given and not changed:
             self._check_reading(target, result, tensors[0], args[1:])
             return result
-        node = graph.create_node(op, target, *read, name=_name(target))
-        node.meta.update(module=module, title=title)
+        owner = "" if module is None or op == "call_module" else self._owner_of(tensors)
+        node = graph.create_node(op, target, *read, name=owner.replace(".", "_") or _name(target))
+        node.meta.update(module=module, title=title, owner=owner)
         if isinstance(result, Tensor):
             self.see(node, result)
         else:
@@ -272,6 +274,13 @@ class _Recorder(TorchFunctionMode):
                 self.see(node, tensor)
             memory.change(tensor, node, self.recording.values)
         return result
+
+    def _owner_of(self, tensors: list[Tensor]) -> str:
+        """Name of the module whose weight a function is called with; empty if there is none."""
+        weights = {id(tensor) for tensor in tensors}
+        names = (name for name, weight in self.model.named_parameters() if id(weight) in weights)
+        name = next((name for name in names if name.endswith(".weight")), "")
+        return name.removesuffix(".weight")
 
     def _argument(self, value: Any) -> Any:
         node = self.memory.read(value) if isinstance(value, Tensor) else None

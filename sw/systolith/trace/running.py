@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from systolith.trace.modules import is_leaf
+from systolith.trace.overloads import batch_problems
 
 __all__ = ["as_written", "evaluating", "first_images", "model_problems"]
 
@@ -20,7 +21,11 @@ _DTYPES = (torch.float32, torch.float64)
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put a model into evaluation mode without gradients; each module's mode is restored."""
     modes = {module: module.training for module in model.modules()}
-    model.eval()
+    try:
+        model.eval()
+    except NotImplementedError:  # of exported programs, which are exported in one mode
+        for module in modes:
+            module.training = False
     try:
         with torch.no_grad():
             yield
@@ -73,6 +78,7 @@ def model_problems(model: nn.Module) -> Iterator[str]:
         yield f"'{kind}' (model): needs to be part of a model; give nn.Sequential(model)"
         return
     yield from _input_problems(model)
+    yield from batch_problems(model)
     for name, module in model.named_modules():
         tensors = {**module._parameters, **module._buffers}
         for tensor in (tensor for tensor in tensors.values() if tensor is not None):

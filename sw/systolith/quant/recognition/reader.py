@@ -208,7 +208,7 @@ class Reader(Carrying):
             inputs=inputs,
             reference=node.name,
             title=title(node),
-            module=str(node.target) if node.op == "call_module" else "",
+            module=str(node.target if node.op == "call_module" else node.meta.get("owner", "")),
         )
         self.sources[node] = name
         shape = self.shape_of(node)

@@ -49,6 +49,7 @@ SUPPORTED = (
     "slices and shuffles of channels, PixelShuffle, Dropout and Identity"
 )
 RESHAPE = "flatten with torch.flatten(x, 1) or nn.Flatten()"
+EVALUATED = "needs training=False; put the model into evaluation mode before it is exported"
 CONSTANT_WEIGHTS = "needs weights that do not depend on the images"
 TWO_ACTIVATIONS = "needs two functions of one tensor, as in x * sigmoid(x); or add them"
 _ZEROS_AND_ONES = "a frozen Conv2d with a kernel of 1x1, of ones and zeros,"
@@ -132,7 +133,8 @@ def _linear(call: Call) -> Recognized:
 def _batch_norm(call: Call) -> Recognized:
     module, problems = call.module, []
     if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        return None, [CONSTANT_WEIGHTS]
+        trains = call.arguments.get("training") is True
+        return None, [EVALUATED if trains else CONSTANT_WEIGHTS]
     if module.running_mean is None:
         problems.append("needs running statistics, tracks none")
     if len(call.input) not in (2, 4):
